@@ -1,0 +1,13 @@
+#ifndef GP_STATUS_H
+#define GP_STATUS_H
+
+/* What a fallible function of the core returns. gp_status_text gives the words. */
+typedef enum {
+    GP_OK = 0,
+    GP_EINVAL,  /* an argument is outside its contract */
+    GP_ENOMEM,  /* no memory */
+    GP_ESYSTEM, /* the operating system refused; errno says why */
+    GP_EUNSUPPORTED,
+} gp_status;
+
+#endif

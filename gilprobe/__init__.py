@@ -1,0 +1,66 @@
+"""Who holds the GIL, who waits for it, how long; and what the same work does without it.
+
+``import gilprobe`` loads the native core and nothing beyond the standard library: the names below are imported when
+they are first used, since gilprobe lives in other people's processes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gilprobe._native import gil as _gil  # the native core: an unbuilt checkout fails here, with a reason
+
+if TYPE_CHECKING:
+    from gilprobe import kernels
+    from gilprobe.environment import Capabilities
+    from gilprobe.errors import GilProbeError
+    from gilprobe.machine import capabilities
+    from gilprobe.report import Report, ThreadAccount
+    from gilprobe.results import ScenarioResult
+    from gilprobe.scenarios import run
+    from gilprobe.tracer import Trace, trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Capabilities",
+    "GilProbeError",
+    "Report",
+    "ScenarioResult",
+    "ThreadAccount",
+    "Trace",
+    "capabilities",
+    "kernels",
+    "run",
+    "trace",
+]
+
+# public name -> module that defines it; None: the name is itself a submodule
+_HOMES: dict[str, str | None] = {
+    "Capabilities": "gilprobe.environment",
+    "GilProbeError": "gilprobe.errors",
+    "Report": "gilprobe.report",
+    "ScenarioResult": "gilprobe.results",
+    "ThreadAccount": "gilprobe.report",
+    "Trace": "gilprobe.tracer",
+    "capabilities": "gilprobe.machine",
+    "kernels": None,
+    "run": "gilprobe.scenarios",
+    "trace": "gilprobe.tracer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gilprobe' has no attribute {name!r}")
+    home = _HOMES[name]
+    if home is None:
+        return importlib.import_module(f"gilprobe.{name}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

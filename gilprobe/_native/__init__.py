@@ -1,0 +1,1 @@
+"""The compiled core: declares, converts, raises; decides nothing."""

@@ -1,0 +1,172 @@
+"""Strict conversion between the model's dataclasses and JSON.
+
+What comes from a file is not trusted: a missing or unknown key, a wrong type, a number out of range or a nesting
+that the model does not have is a :class:`~gilprobe.errors.FormatError` that names the place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gilprobe.errors import FormatError
+
+T = TypeVar("T")
+
+
+def encode(value: Any) -> Any:
+    """Turn dataclasses, tuples and scalars into what :mod:`json` can write.
+
+    Parameters
+    ----------
+    value : object
+        A dataclass instance, a tuple or list of such, or a scalar.
+
+    Returns
+    -------
+    object
+        Dicts, lists and scalars only.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(kind: type[T], data: object, where: str = "document") -> T:
+    """Build a dataclass from parsed JSON, refusing everything that it does not declare.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass to build.
+    data : object
+        What :func:`json.loads` returned.
+    where : str
+        Name of the place, for the error message.
+
+    Returns
+    -------
+    object
+        An instance of `kind`.
+
+    Raises
+    ------
+    FormatError
+        If `data` does not have exactly the shape of `kind`.
+    """
+    if not isinstance(data, dict):
+        raise FormatError(f"{where} must be an object, got {_shown(data)}")
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(typing.cast("Any", kind))]
+    for name in names:
+        if name not in data:
+            raise FormatError(f"{where} lacks the key {name!r}")
+    for name in data:
+        if name not in names:
+            raise FormatError(f"{where} has the unknown key {_shown(name)}")
+    values = {name: _decode_value(hints[name], data[name], f"{where}.{name}") for name in names}
+    try:
+        return kind(**values)
+    except ValueError as error:  # the model's own checks
+        raise FormatError(f"{where}: {error}") from None
+
+
+def _decode_value(hint: Any, value: object, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        (hint,) = [option for option in options if option is not type(None)]
+        return _decode_value(hint, value, where)
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise FormatError(f"{where} must be one of {typing.get_args(hint)}, got {_shown(value)}")
+        return value
+    if origin is tuple:
+        return _decode_tuple(typing.get_args(hint), value, where)
+    if dataclasses.is_dataclass(hint):
+        return decode(typing.cast("type[Any]", hint), value, where)
+    return _decode_scalar(hint, value, where)
+
+
+def _decode_tuple(items: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise FormatError(f"{where} must be an array, got {_shown(value)}")
+    if len(items) == 2 and items[1] is Ellipsis:
+        return tuple(_decode_value(items[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(items):
+        raise FormatError(f"{where} must have {len(items)} items, got {len(value)}")
+    pairs = zip(items, value, strict=True)
+    return tuple(_decode_value(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(pairs))
+
+
+def _decode_scalar(hint: Any, value: object, where: str) -> Any:
+    if hint is float and type(value) in (int, float):
+        number = float(typing.cast("float", value))
+        if math.isfinite(number):
+            return number
+    elif type(value) is hint and hint in (bool, int, str):
+        return value
+    raise FormatError(f"{where} must be a {hint.__name__}, got {_shown(value)}")
+
+
+def _shown(value: object, limit: int = 60) -> str:
+    """Return `value` for an error message: escaped and short, whatever the file holds."""
+    text = ascii(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def read_json(path: str | os.PathLike[str]) -> object:
+    """Parse a JSON file.
+
+    Raises
+    ------
+    FormatError
+        If the file is not JSON, is truncated, or nests too deeply.
+    OSError
+        If the file can't be read.
+    """
+    try:
+        return json.loads(Path(path).read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{os.fspath(path)!r} must be a JSON file: {error}") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON allows")
+
+
+def write_json(path: str | os.PathLike[str], document: object) -> None:
+    """Write a JSON file that only its owner may read, all of it or nothing.
+
+    A recording holds other people's names and paths, hence mode 0600. The text goes to a temporary file beside the
+    target, which then takes the target's name: a full disk or a kill leaves an earlier file as it was.
+
+    Raises
+    ------
+    OSError
+        If the file can't be written.
+    """
+    target = Path(path)
+    if target.exists() and not target.is_file():  # a device or a pipe has no "beside"
+        target.write_text(json.dumps(document) + "\n", encoding="utf-8")
+        return
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.write("\n")
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,35 @@
+"""The errors that gilprobe raises.
+
+Each is a :class:`GilProbeError` and the nearest built-in exception, so that code which knows only the built-in
+catches it too. The message states the rule and the value that broke it.
+"""
+
+from __future__ import annotations
+
+
+class GilProbeError(Exception):
+    """Root of every error that gilprobe raises on purpose."""
+
+
+class InvalidValueError(GilProbeError, ValueError):
+    """An argument of the right type is outside its range."""
+
+
+class InvalidTypeError(GilProbeError, TypeError):
+    """An argument has the wrong type."""
+
+
+class FormatError(GilProbeError, ValueError):
+    """A file is not what gilprobe writes, or is of a version that this gilprobe does not know."""
+
+
+class UnknownScenarioError(GilProbeError, LookupError):
+    """No scenario has this identifier."""
+
+
+class TracerStateError(GilProbeError, RuntimeError):
+    """A trace was used out of order: stopped before it was started, or started twice."""
+
+
+class UnsupportedError(GilProbeError, RuntimeError):
+    """This interpreter, build or platform can't do what was asked; the message says why."""

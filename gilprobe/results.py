@@ -1,0 +1,167 @@
+"""The model of a scenario's result: arms, facts and laws. Plain data, no clock."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gilprobe import codec
+from gilprobe.environment import Environment
+from gilprobe.errors import FormatError
+from gilprobe.report import Report
+
+SCHEMA = 1
+"""Version of the saved form. A reader refuses every other."""
+
+Verdict = Literal["holds", "does not hold", "not testable here"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One side of a comparison, measured repeatedly.
+
+    Attributes
+    ----------
+    name : str
+        For example ``"held"``.
+    threads : int
+        Number of threads that did the work.
+    unit : str
+        Unit of the numbers, for example ``"operations/s"``.
+    median, low, high : float
+        Median of the samples and its bootstrap 95 % interval.
+    samples : tuple of float
+        One number a repeat, in the order of measurement.
+    """
+
+    name: str
+    threads: int
+    unit: str
+    median: float
+    low: float
+    high: float
+    samples: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number derived from the arms or from a trace, with its unit (``""`` for a ratio or a count)."""
+
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What theory expects, beside what was measured.
+
+    Attributes
+    ----------
+    text : str
+        The law in words.
+    expected, measured : str
+        Both sides with their units, as shown.
+    verdict : {"holds", "does not hold", "not testable here"}
+        Whether this machine and interpreter obeyed it.
+    """
+
+    text: str
+    expected: str
+    measured: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TracedArm:
+    """The trace of one extra, untimed run of an arm: why its number is what it is."""
+
+    name: str
+    threads: int
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    """What one scenario yielded.
+
+    Attributes
+    ----------
+    id, title : str
+        The scenario's identifier and its one-line description.
+    arms : tuple of Arm
+        The measured sides.
+    facts : tuple of Fact
+        Derived numbers.
+    laws : tuple of Law
+        Expectations and whether they held.
+    traces : tuple of TracedArm
+        The traced reason, where the tracer works.
+    environment : Environment
+        What it was measured on.
+    warnings : tuple of str
+        Everything that makes a number here doubtful.
+    """
+
+    id: str
+    title: str
+    arms: tuple[Arm, ...]
+    facts: tuple[Fact, ...]
+    laws: tuple[Law, ...]
+    traces: tuple[TracedArm, ...]
+    environment: Environment
+    warnings: tuple[str, ...]
+
+    def fact(self, name: str) -> float:
+        """Return the value of the fact called `name`; KeyError if there is none."""
+        for fact in self.facts:
+            if fact.name == name:
+                return fact.value
+        raise KeyError(name)
+
+    def arm(self, name: str, threads: int) -> Arm:
+        """Return the arm called `name` with `threads` threads; KeyError if there is none."""
+        for arm in self.arms:
+            if (arm.name, arm.threads) == (name, threads):
+                return arm
+        raise KeyError((name, threads))
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSet:
+    """What one ``gilprobe run`` yielded: the scenarios' results and the machine they share."""
+
+    environment: Environment
+    scenarios: tuple[ScenarioResult, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"schema": 1, "environment": ..., "scenarios": [...]}``, ready for :mod:`json`."""
+        body: dict[str, Any] = codec.encode(self)
+        return {"schema": SCHEMA, **body}
+
+    @classmethod
+    def from_dict(cls, document: object) -> ResultSet:
+        """Build a result set from what :meth:`to_dict` returned.
+
+        Raises
+        ------
+        FormatError
+            If `document` has another schema, or not exactly the declared keys and types.
+        """
+        if not isinstance(document, dict):
+            raise FormatError("a result set must be an object")
+        body = dict(document)
+        schema = body.pop("schema", None)
+        if schema != SCHEMA or type(schema) is not int:
+            raise FormatError(f"a result set must have schema {SCHEMA}, got {ascii(schema)[:40]}")
+        return codec.decode(cls, body, "results")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the results as JSON, readable by their owner only (mode 0600)."""
+        codec.write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ResultSet:
+        """Read results that :meth:`save` wrote; :class:`~gilprobe.errors.FormatError` if they are anything else."""
+        return cls.from_dict(codec.read_json(path))
