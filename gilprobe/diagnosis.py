@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gilprobe import codec
-from gilprobe.environment import Capabilities, Environment
+
+if TYPE_CHECKING:
+    from gilprobe.environment import Capabilities, Environment
 
 SCHEMA = 1
 """Version of the printed form."""

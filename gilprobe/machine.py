@@ -1,4 +1,4 @@
-"""What this interpreter and this machine are: read, never guessed; absent where the platform does not tell."""
+"""What this interpreter and machine are: read, never guessed; absent where the platform does not tell."""
 
 from __future__ import annotations
 
@@ -163,7 +163,8 @@ def capabilities() -> Capabilities:
     Returns
     -------
     Capabilities
-        Version and build of the interpreter, whether the tracer works and why not, the clock, the usable cores.
+        Version and build of the interpreter, whether the tracer works and why not, the clock, the usable
+        cores.
     """
     works, reason = gil.support()
     return Capabilities(

@@ -1,8 +1,9 @@
 """The experiment frame: the same work done by teams of threads, repeatedly, interleaved, with its own doubts.
 
-A team starts behind a gate, and its time runs from the first member's start to the last member's end. The amount of
-work is calibrated for each arm, so that every run lasts about as long; the arms take turns, so that a drift of the
-machine (heat, other load) hits all alike; a median and its bootstrap interval sum the repeats up.
+A team starts behind a gate, and its time runs from the first member's start to the last member's end. The
+amount of work is calibrated for each arm, so that every run lasts about as long; the arms take turns, so that
+a drift of the machine (heat, other load) hits all alike; a median and its bootstrap interval sum the repeats
+up.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _GOODBYE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One member's part in a team's run: when it computed, by the frame's clock, and its thread's CPU time."""
+    """One member's part in a team's run: when it computed, by the frame's clock, and its CPU time."""
 
     native_id: int
     start_ns: int
@@ -105,8 +106,8 @@ class ArmPlan:
     score : callable
         Turns a run into the arm's number; operations a second unless told.
     chunk : int or None
-        At most so many operations in one call of `work`, so that a team can be called off; None if `work` ends
-        by itself when it is interrupted.
+        At most so many operations in one call of `work`, so that a team can be called off; None if `work`
+        ends by itself when it is interrupted.
     """
 
     name: str
@@ -182,8 +183,9 @@ class _Team:
         self._ended = 0
         self._ready: SimpleQueue[None] = SimpleQueue()
         self._finished: SimpleQueue[None] = SimpleQueue()
-        # A lock for each member, and not a Barrier: opening them all takes microseconds, while the members of a
-        # Barrier wake one after another, each needing the GIL that the first may already be holding for long.
+        # A lock for each member, and not a Barrier: opening them all takes microseconds, while the members of
+        # a Barrier wake one after another, each needing the GIL that the first may already be holding for
+        # long.
         self._gates = [threading.Lock() for _ in range(plan.threads)]
         for gate in self._gates:
             gate.acquire()
@@ -217,7 +219,7 @@ class _Team:
             self._gates.pop().release()
 
     def _dismiss(self, members: list[threading.Thread], *, whole: bool) -> None:
-        """Send every member home. After an interruption one that does not listen is left behind: it is a daemon."""
+        """Send every member home; one that does not listen after an interruption stays behind, a daemon."""
         self._off = self._off or not whole
         self._open_gates()
         deadline = time.monotonic() + _GOODBYE_S
@@ -331,8 +333,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the bootstrap interval of the median, by the percentile method.
 
-    Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13: draw as many samples with replacement
-    as there are, take their median, repeat; the interval lies between the quantiles of these medians.
+    Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13: draw as many samples with
+    replacement as there are, take their median, repeat; the interval lies between the quantiles of these
+    medians.
 
     Parameters
     ----------
@@ -370,7 +373,8 @@ def bootstrap_interval(
 def ratio_interval(above: Arm, below: Arm) -> tuple[float, float, float]:
     """Return the ratio of two arms' medians with the bootstrap interval of their ratio repeat by repeat.
 
-    The arms took turns, so the samples of one repeat saw the same machine: their ratio is steadier than either.
+    The arms took turns, so the samples of one repeat saw the same machine: their ratio is steadier than
+    either.
     """
     ratios = [over / under for over, under in zip(above.samples, below.samples, strict=True)]
     ratio = above.median / below.median
@@ -436,7 +440,7 @@ def _arm_doubts(arms: Sequence[Arm], runs: Sequence[Sequence[TeamRun]]) -> Itera
     for arm, ran in zip(arms, runs, strict=True):
         spread = (arm.high - arm.low) / abs(arm.median) if arm.median else math.inf
         if spread > _INTERVAL_LIMIT:
-            yield f"unstable: the 95 % interval of {_called(arm)} spans {spread:.0%} of its median (limit 10 %)"
+            yield f"unstable: the 95 % interval of {_called(arm)} spans {spread:.0%} of its median"
         shortest_ns = min(run.elapsed_ns for run in ran)
         if shortest_ns < MIN_ARM_NS:
             yield f"short: a run of {_called(arm)} took {shortest_ns / 1e6:.1f} ms (50 ms or more is trusted)"
@@ -447,7 +451,8 @@ def _core_doubts(plans: Sequence[ArmPlan], frame: Frame) -> Iterator[str]:
     crowded = sorted({plan.threads for plan in plans if plan.threads > cores})
     if crowded:
         counts = ", ".join(map(str, crowded))
-        yield f"fewer cores than threads: {counts} threads share {cores} usable core{'s' if cores > 1 else ''}"
+        plural = "s" if cores > 1 else ""
+        yield f"fewer cores than threads: {counts} threads share {cores} usable core{plural}"
     physical = frame.physical_cores()
     if physical is not None and physical < cores and max(plan.threads for plan in plans) > physical:
         yield f"shared cores: the {cores} usable cores are hardware threads of {physical} physical ones"

@@ -82,7 +82,7 @@ def _measured(
                 heading = (
                     "" if number else terminal.render_environment(result.environment, output.look) + "\n"
                 )
-                output.write(heading + terminal.render_result(result, output.look) + "\n")
+                output.write(heading + terminal.render_result(result, output.look))
             yield result
             if output.closed and arguments.json is None:
                 return  # nobody reads on

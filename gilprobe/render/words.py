@@ -10,8 +10,8 @@ _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 def visible(text: str) -> str:
     """Return `text` with every character escaped that a terminal would obey rather than show.
 
-    Thread names and paths come from elsewhere: control characters, direction marks and lone surrogates are written
-    as Python writes them in a literal.
+    Thread names and paths come from elsewhere: control characters, direction marks and lone surrogates are
+    written as Python writes them in a literal.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 

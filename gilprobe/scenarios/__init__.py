@@ -55,8 +55,8 @@ def find(scenario_id: str) -> Scenario:
 def default_threads(cores: int) -> tuple[int, ...]:
     """Return the sizes of team to try on `cores` cores: 1, 2, 4, ... up to twice as many.
 
-    At most six: 1 and 2 always stay, and so do those around the number of cores. That keeps the default run below
-    a minute on the largest machine.
+    At most six: 1 and 2 always stay, and so do those around the number of cores. That keeps the default run
+    below a minute on the largest machine.
     """
     most = min(2 * cores, THREADS[-1])
     sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most] + [most]
@@ -103,8 +103,8 @@ def run(
     scenario_id : str
         For example ``"held-vs-released"``; ``gilprobe list`` shows them all.
     threads : iterable of int, optional
-        Sizes of team; 1 is always added, since speedup is measured against it. Without: 1, 2, 4, ... up to twice the
-        usable cores.
+        Sizes of team; 1 is always added, since speedup is measured against it. Without: 1, 2, 4, ... up to
+        twice the usable cores.
     repeat : int
         Samples of each arm, 2 to 1000.
     progress : callable
@@ -146,10 +146,11 @@ def run(
 
 def _request(sizes: tuple[int, ...], frame: Frame, environment: Environment, progress: Progress) -> Request:
     able = machine.capabilities()
-    trace = None
-    if able.tracer == "exact":
-        from gilprobe.tracer import trace
-    return Request(sizes, frame, environment, trace, able.tracer_reason, progress)
+    if able.tracer == "none":
+        return Request(sizes, frame, environment, None, able.tracer_reason, progress)
+    from gilprobe.tracer import trace
+
+    return Request(sizes, frame, environment, trace, "", progress)
 
 
 def _build_warnings(environment: Environment) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """The GIL is a mutex: of T spinning Python threads one computes, and the others wait for it.
 
-Two clocks show it. The operating system's: the threads' CPU times add up to one core, however many cores there are.
-The trace's: the holds add up to no more than the wall time, and every thread holds or waits all its running time. On
-a free-threaded build the CPU times add up to min(T, N) cores, and there are no holds to trace.
+Two clocks show it. The operating system's: the threads' CPU times add up to one core, however many cores
+there are. The trace's: the holds add up to no more than the wall time, and every thread holds or waits all
+its running time. On a free-threaded build the CPU times add up to min(T, N) cores, and there are no holds to
+trace.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ HELD_LIMIT = 1.001
 """Holds against wall time: they can't overlap; a thousandth is left to the stamps at both ends."""
 
 CORES_TOLERANCE = 0.10
-"""Cores kept busy: a waiting thread wakes up once a switch interval to ask for the GIL, which costs CPU time too."""
+"""A waiting thread wakes up once a switch interval to ask for the GIL, which costs CPU time too."""
 
 
 def cores_busy(run: TeamRun) -> float:

@@ -1,8 +1,8 @@
 """The same compiled loop with the GIL held and released: what an extension gains by letting go of the GIL.
 
-Both arms run the same machine code. Held, the threads take turns, so that T threads do as much as one. Released, they
-compute at once, up to the number of usable cores. Without a GIL (free-threaded builds) there is nothing to hold, and
-both arms scale.
+Both arms run the same machine code. Held, the threads take turns, so that T threads do as much as one.
+Released, they compute at once, up to the number of usable cores. Without a GIL (free-threaded builds) there
+is nothing to hold, and both arms scale.
 """
 
 from __future__ import annotations
@@ -79,9 +79,8 @@ def _trace_laws(request: Request, seen: Observation) -> Iterator[Law]:
 
 def _share(seen: Observation, name: str, threads: int, quantity: str) -> float:
     """Return the workers' mean share of `quantity` in the time from the common start to each one's end."""
-    for traced, run in zip(seen.traces, seen.traced_runs, strict=True):
-        if (traced.name, traced.threads) == (name, threads):
-            break
+    pairs = zip(seen.traces, seen.traced_runs, strict=True)
+    traced, run = next(pair for pair in pairs if (pair[0].name, pair[0].threads) == (name, threads))
     start_ns = min(turn.start_ns for turn in run.turns)
     ran_ns = sum(turn.end_ns - start_ns for turn in run.turns)
     workers = {turn.native_id for turn in run.turns}

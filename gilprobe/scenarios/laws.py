@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm
 
 PARALLEL_SHARE = 0.95
-"""Share of ``min(T, N)`` that counts as having reached it: the rest is start-up skew and the last to finish."""
+"""Share of ``min(T, N)`` that counts as having reached it: start-up skew and stragglers cost the rest."""
 
 
 def scaling_facts(arms: Iterable[Arm]) -> tuple[Fact, ...]:
@@ -34,8 +34,8 @@ def scaling_facts(arms: Iterable[Arm]) -> tuple[Fact, ...]:
 def speedup_law(text: str, arm: Arm, single: Arm, low: float, high: float) -> Law:
     """Return the law that an arm's speedup lies between `low` and `high`.
 
-    It is taken not to hold when the whole 95 % interval of the measured speedup lies outside: a noisy measurement
-    can't refute a law, and says that it is noisy in its doubts.
+    It is taken not to hold when the whole 95 % interval of the measured speedup lies outside: a noisy
+    measurement can't refute a law, and says that it is noisy in its doubts.
     """
     speedup, least, most = ratio_interval(arm, single)
     return Law(

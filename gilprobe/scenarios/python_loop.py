@@ -1,7 +1,7 @@
 """A pure-Python countdown split between threads: the experiment that everyone tries first.
 
-Interpreting bytecode needs the GIL, so that T threads together count no faster than one, and lose a little to handing
-the GIL over. A free-threaded build counts min(T, N) times as fast.
+Interpreting bytecode needs the GIL, so that T threads together count no faster than one, and lose a little to
+handing the GIL over. A free-threaded build counts min(T, N) times as fast.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +9,9 @@ from gilprobe.measure import Frame, Progress, measure, run_team
 from gilprobe.results import TracedArm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from gilprobe.environment import Environment
     from gilprobe.measure import ArmPlan, Measurement, TeamRun
     from gilprobe.report import Report
