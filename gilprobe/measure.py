@@ -318,12 +318,12 @@ def calibrate(plan: ArmPlan, *, arm_ns: int, clock: Clock = time.perf_counter_ns
 
 
 def interleave(arms: int, repeat: int) -> Iterator[tuple[int, ...]]:
-    """Yield the order of the arms in each repeat: rotated by one, and every second one reversed.
+    """Yield the order of the arms in each repeat: there and back, then the same begun at the next arm.
 
-    Every arm then has each of its neighbours before it about equally often, and a drift hits all alike.
+    A drift then hits all alike, and no arm always runs in the wake of the same other.
     """
     for number in range(repeat):
-        shift = number % arms
+        shift = number // 2 % arms
         order = (*range(shift, arms), *range(shift))
         yield order[::-1] if number % 2 else order
 

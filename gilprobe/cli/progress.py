@@ -19,7 +19,7 @@ PATIENCE_S = 2.0
 class ProgressBar:
     """Shows how far several parts of one job are; nothing when standard error is not a terminal.
 
-    It draws only when told, between measurements: a bar with a thread of its own would want the GIL
+    It draws only when told, between measurements: a bar with its own thread would want the GIL
     meanwhile.
 
     Parameters
