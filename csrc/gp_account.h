@@ -23,13 +23,13 @@ typedef enum {
     GP_HOLD, /* has it */
 } gp_state;
 
-typedef enum {
-    GP_PHASE_OUTSIDE, /* not between the lock and the unlock of the GIL's mutex, or its lock was not seen */
-    GP_PHASE_LOCKED,  /* has locked the GIL's mutex */
-} gp_phase;
-
 typedef struct gp_thread gp_thread;
 typedef struct gp_session gp_session;
+
+enum {
+    GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
+    GP_ASKED_AT_ONCE = 1, /* got the mutex without blocking: not worth a stamp */
+};
 
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
 typedef struct {
@@ -39,7 +39,8 @@ typedef struct {
     uint64_t hold, wait, off;
     uint64_t longest_hold, longest_wait;
     uint64_t acquisitions, contended_acquisitions;
-    uint64_t releases, forced_releases;
+    uint64_t releases; /* set when the account is closed: until then each booked hold is one */
+    uint64_t forced_releases;
     gp_hist holds, waits;
 } gp_account;
 
@@ -48,10 +49,9 @@ typedef struct {
 struct gp_thread {
     /* the interval that is under way; owner thread, under the GIL's mutex or the forced-switching mutex */
     gp_state state;
-    gp_phase phase;
     uint32_t generation;  /* of the machine that the fields here belong to */
     uint64_t since;       /* when the state began; 0: before anything was watched */
-    uint64_t asked_at;    /* when it asked for the GIL's mutex, if it had to block for that; else 0 */
+    uint64_t asked_at;    /* when it last asked for the GIL's mutex; or one of the two below */
     uint64_t switch_from; /* within GP_OFF, a wait until another thread had taken the GIL; 0: none ... */
     uint64_t switch_to;   /* ... and its end; 0: not yet */
 

@@ -246,7 +246,7 @@ static inline gp_thread *follow(uint64_t asked_at)
 {
     gp_thread *thread = current;
     if (__builtin_expect(thread == NULL, 0))
-        return register_thread(asked_at != 0 ? asked_at : gp_clock_ticks());
+        return register_thread(asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks());
     if (__builtin_expect(thread->generation != machine.generation, 0))
         gp_machine_adopt(&machine, thread, was_early((pid_t)thread->native_id) ? 0 : gp_clock_ticks());
     return thread;
@@ -272,9 +272,9 @@ static void note(gp_call call, const void *object)
 
 static int lock_gil_mutex(pthread_mutex_t *mutex)
 {
-    uint64_t asked_at = 0;
+    uint64_t asked_at = GP_ASKED_AT_ONCE;
     int status;
-    if (hooks[GP_CALL_LOCK].next == hooks[GP_CALL_LOCK].library) {
+    if (__builtin_expect(hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock, 1)) {
         /* a stamp only if it blocks: reading the clock costs more than the lock */
         status = pthread_mutex_trylock(mutex);
         if (__builtin_expect(status == EBUSY, 0)) {
@@ -305,7 +305,7 @@ static int hooked_lock(pthread_mutex_t *mutex)
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     if (cond == locks.cond) {
-        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
+        gp_thread *thread = gp_machine_running(&machine) ? follow(GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
             gp_machine_wait(&machine, thread, gp_clock_ticks());
     } else if (__builtin_expect(notes != NULL, 0)) {
@@ -317,7 +317,7 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
 static int hooked_signal(pthread_cond_t *cond)
 {
     if (cond == locks.cond) {
-        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
+        gp_thread *thread = gp_machine_running(&machine) ? follow(GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL) {
             uint64_t now = gp_clock_ticks();
             gp_callers_verdict verdict = gp_callers_judge(&releases, __builtin_frame_address(0));
@@ -327,7 +327,7 @@ static int hooked_signal(pthread_cond_t *cond)
     }
     if (cond == locks.switch_cond) {
         int status = call_signal(cond);
-        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
+        gp_thread *thread = gp_machine_running(&machine) ? follow(GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
             gp_machine_take(&machine, thread, gp_clock_ticks());
         return status;
@@ -549,7 +549,7 @@ gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char
         /* relaxed: read without a lock only to be compared with a thread's own copy */
         __atomic_store_n(&machine.generation, machine.generation + 1, __ATOMIC_RELAXED);
     }
-    gp_thread *self = follow(0);
+    gp_thread *self = follow(GP_ASKED_UNSEEN);
     if (self != NULL) {
         started->start = gp_clock_ticks();
         gp_machine_start(&machine, started, self);

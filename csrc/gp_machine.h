@@ -24,7 +24,7 @@
 
 typedef struct {
     gp_session *sessions;     /* running; written under M and S, read without to ask whether there are any */
-    gp_thread *holder;        /* who has the GIL; NULL: nobody */
+    gp_thread *holder;        /* who had the GIL last, and has it if in GP_HOLD; NULL: not known */
     uint64_t last_release;    /* when it was last given up */
     uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
     uint32_t waiting;         /* threads that wait, but for those in gp_machine_switch_begin */
@@ -62,16 +62,17 @@ void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *co
 
 /* Slow paths of the inline functions below. Under M. */
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked);
+void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now);
 void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to);
 
 #define GP_EACH_ACCOUNT(machine, thread, session, account)                                                             \
     for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                          \
         for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)
 
-/* The thread has locked M. `asked_at`: when it asked, if it had to block; else 0. Under M. */
+/* The thread has locked M. `asked_at`: when it asked, if it had to block; else GP_ASKED_AT_ONCE. Under M.
+ * The hooks see every such call from their first on, so nothing needs to reset this. */
 static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at)
 {
-    thread->phase = GP_PHASE_LOCKED;
     thread->asked_at = asked_at;
 }
 
@@ -79,7 +80,7 @@ static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at)
  * since it does nothing but come back. Under M. */
 static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool forced, uint64_t now)
 {
-    if (__builtin_expect(thread->asked_at != 0 && thread->phase == GP_PHASE_LOCKED, 0))
+    if (__builtin_expect(thread->asked_at > GP_ASKED_AT_ONCE, 0))
         now = thread->asked_at; /* it was done with the GIL when it asked for M */
     if (__builtin_expect(thread->state != GP_HOLD, 0)) {
         /* its acquisition was not seen: it can't have begun before the last release */
@@ -89,18 +90,17 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
     }
     GP_EACH_ACCOUNT (machine, thread, session, account) {
         gp_account_book_hold(session, account, thread->since, now);
-        account->releases++;
-        account->forced_releases += forced;
+        if (__builtin_expect(forced, 0))
+            account->forced_releases++;
     }
     if (__builtin_expect(machine->contended_since != 0, 0)) {
         gp_machine_book_contended(machine, machine->contended_since, now);
         machine->contended_since = 0;
     }
-    machine->holder = NULL;
+    if (__builtin_expect(forced, 0))
+        machine->waiting++;
     machine->last_release = now;
-    machine->waiting += forced;
     thread->state = forced ? GP_WAIT : GP_OFF;
-    thread->phase = GP_PHASE_OUTSIDE;
     thread->since = now;
 }
 
@@ -120,62 +120,46 @@ static inline void gp_machine_switch_end(gp_thread *thread, uint64_t now)
         thread->switch_to = now;
 }
 
+/* When the thread that gets or wants the GIL `now` began to want it. */
+static inline uint64_t gp_machine_asked(const gp_thread *thread, uint64_t now)
+{
+    if (thread->asked_at == GP_ASKED_AT_ONCE)
+        return now;
+    return thread->asked_at == GP_ASKED_UNSEEN ? thread->since : thread->asked_at;
+}
+
 /* The thread finds the GIL taken and waits. Called again each time round the interpreter's loop. Under M. */
 static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
     if (thread->state == GP_WAIT)
         return;
-    /* without a lock(M) before it, the wait began before anything was watched */
-    uint64_t asked = thread->phase == GP_PHASE_OUTSIDE ? thread->since : thread->asked_at != 0 ? thread->asked_at : now;
+    uint64_t asked = gp_machine_asked(thread, now);
     gp_machine_settle(machine, thread, asked);
     thread->state = GP_WAIT;
     thread->since = asked;
     machine->waiting++;
-    if (machine->holder != NULL && machine->contended_since == 0)
+    if (machine->holder != NULL && machine->holder->state == GP_HOLD && machine->contended_since == 0)
         machine->contended_since = asked > machine->holder->since ? asked : machine->holder->since;
 }
 
 /* The thread has got the GIL. Under M. */
 static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
-    bool waited = true, handed = false;
-    if (__builtin_expect(thread->state == GP_OFF, 1)) {
-        uint64_t asked = now;
-        if (__builtin_expect(thread->asked_at != 0, 0))
-            asked = thread->asked_at;
-        else if (__builtin_expect(thread->phase == GP_PHASE_OUTSIDE, 0))
-            asked = thread->since; /* was waiting before anything was watched */
-        else
-            waited = false;
-        if (waited || thread->switch_from != 0) {
-            gp_machine_settle(machine, thread, asked);
-            thread->since = asked;
-        }
-    } else if (thread->state == GP_WAIT) {
-        machine->waiting--;
-    } else {
-        thread->phase = GP_PHASE_OUTSIDE; /* in a forked child, which takes the new GIL over the old one */
-        return;
-    }
-    if (__builtin_expect(!waited, 1)) {
+    if (__builtin_expect(thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE && thread->switch_from == 0,
+                         1)) {
         GP_EACH_ACCOUNT (machine, thread, session, account) {
             gp_account_book_off(session, account, thread->since, now);
             account->acquisitions++;
         }
+    } else if (thread->state == GP_HOLD) {
+        return; /* in a forked child, which takes the new GIL over the old one */
     } else {
-        handed = machine->last_release > thread->since;
-        GP_EACH_ACCOUNT (machine, thread, session, account) {
-            gp_account_book_wait(session, account, thread->since, now);
-            account->acquisitions++;
-            account->contended_acquisitions++;
-            session->handoffs += handed;
-        }
+        gp_machine_take_late(machine, thread, now);
     }
     machine->holder = thread;
-    machine->contended_since = machine->waiting != 0 ? now : 0;
+    if (__builtin_expect(machine->waiting != 0, 0))
+        machine->contended_since = now;
     thread->state = GP_HOLD;
-    thread->phase = GP_PHASE_OUTSIDE;
-    thread->asked_at = 0;
     thread->since = now;
 }
 
