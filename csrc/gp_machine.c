@@ -15,8 +15,8 @@ static void book_absence(const gp_thread *thread, gp_session *session, gp_accoun
 
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked)
 {
-    GP_EACH_ACCOUNT (machine, thread, session, account)
-        book_absence(thread, session, account, asked);
+    GP_EACH_ACCOUNT(machine, thread, session, account)
+    book_absence(thread, session, account, asked);
     thread->switch_from = 0;
     thread->switch_to = 0;
 }
@@ -40,7 +40,8 @@ void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
         thread->since = asked;
     }
     bool handed = waited && machine->last_release > thread->since;
-    GP_EACH_ACCOUNT (machine, thread, session, account) {
+    GP_EACH_ACCOUNT(machine, thread, session, account)
+    {
         if (waited)
             gp_account_book_wait(session, account, thread->since, now);
         account->acquisitions++;
@@ -99,7 +100,8 @@ static void close_account(const gp_thread *thread, gp_session *session, gp_accou
     }
 }
 
-/* When the thread's part in a session that is read at `now` ends. Its last moment may come after its destructors. */
+/* When the thread's part in a session that is read at `now` ends. Its last moment may come after its
+ * destructors. */
 static uint64_t end_of(const gp_thread *thread, uint64_t now)
 {
     if (!atomic_load_explicit(&thread->exited, memory_order_acquire))
@@ -113,7 +115,8 @@ bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, c
     return thread->generation == machine->generation && end_of(thread, UINT64_MAX) > session->start;
 }
 
-void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count, uint64_t now)
+void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
+                     uint64_t now)
 {
     for (size_t i = 0; i < count; i++) {
         if (!gp_machine_concerns(machine, session, threads[i]))
@@ -140,7 +143,8 @@ void gp_machine_peek(const gp_session *session, const gp_account *account, uint6
     *copy = *account;
     if (!session->running)
         return;
-    gp_session scratch = *session; /* booking takes a session that may be written, and writes only the account */
+    gp_session scratch =
+        *session; /* booking takes a session that may be written, and writes only the account */
     close_account(account->thread, &scratch, copy, end_of(account->thread, now));
 }
 

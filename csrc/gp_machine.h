@@ -1,12 +1,12 @@
 #ifndef GP_MACHINE_H
 #define GP_MACHINE_H
 
-/* The state machine of one GIL: turns what the interpreter does with the GIL's locks into holds, waits and off time,
- * and books them (gp_account.h). Knows no hook, no clock and no Python: every event carries its time, so that tests can
- * feed it any sequence.
+/* The state machine of one GIL: turns what the interpreter does with the GIL's locks into holds, waits and
+ * off time, and books them (gp_account.h). Knows no hook, no clock and no Python: every event carries its
+ * time, so that tests can feed it any sequence.
  *
- * The events, from take_gil and drop_gil in CPython's Python/ceval_gil.c (the same from 3.10 to 3.15), where M and C are
- * the GIL's mutex and condition, S and SC the forced-switching ones:
+ * The events, from take_gil and drop_gil in CPython's Python/ceval_gil.c (the same from 3.10 to 3.15), where
+ * M and C are the GIL's mutex and condition, S and SC the forced-switching ones:
  *
  *   drop: lock(M) gp_machine_lock; signal(C) gp_machine_drop; unlock(M)
  *         and if another thread has asked for the GIL and has not got it yet:
@@ -14,9 +14,9 @@
  *   take: lock(M) gp_machine_lock; while the GIL is taken, timedwait(C, M) gp_machine_wait;
  *         lock(S); signal(SC) gp_machine_take; unlock(S); unlock(M)
  *
- * Two time stamps a cycle of release and re-acquisition: at signal(C), and after signal(SC). The second comes after the
- * call because waking the thread that was made to switch is part of getting the GIL: the new holder can't do anything
- * else meanwhile. lock(M) is stamped only if it has to block.
+ * Two time stamps a cycle of release and re-acquisition: at signal(C), and after signal(SC). The second comes
+ * after the call because waking the thread that was made to switch is part of getting the GIL: the new holder
+ * can't do anything else meanwhile. lock(M) is stamped only if it has to block.
  *
  * "Under M" / "under S" says which of the GIL's mutexes the calling thread holds. */
 
@@ -41,7 +41,8 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
 
 /* Stop a session: books what is under way up to `now`, closes its accounts and unlinks it. Under M and S.
  * `threads` are all that have been seen, so that one that did nothing meanwhile is accounted for too. */
-void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count, uint64_t now);
+void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
+                     uint64_t now);
 
 /* Whether the thread was alive at some moment of the session. Under M and S. */
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread);
@@ -52,8 +53,8 @@ void gp_machine_peek(const gp_session *session, const gp_account *account, uint6
 /* Contended time of `session` so far. Under M. */
 uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *session, uint64_t now);
 
-/* Begin to follow a thread, or follow it again after a break. `now` is when it appeared; 0: it was alive before
- * anything was watched. Owner thread. */
+/* Begin to follow a thread, or follow it again after a break. `now` is when it appeared; 0: it was alive
+ * before anything was watched. Owner thread. */
 void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now);
 
 /* In a forked child: only `self` (NULL if the tracer does not know it) lives on; the others end at `now`. */
@@ -65,8 +66,8 @@ void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked);
 void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now);
 void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to);
 
-#define GP_EACH_ACCOUNT(machine, thread, session, account)                                                             \
-    for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                          \
+#define GP_EACH_ACCOUNT(machine, thread, session, account)                                                   \
+    for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                \
         for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)
 
 /* The thread has locked M. `asked_at`: when it asked, if it had to block; else GP_ASKED_AT_ONCE. Under M.
@@ -76,8 +77,8 @@ static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at)
     thread->asked_at = asked_at;
 }
 
-/* The thread gives up the GIL. `forced`: because another asked for it; all until it has the GIL again is then wait,
- * since it does nothing but come back. Under M. */
+/* The thread gives up the GIL. `forced`: because another asked for it; all until it has the GIL again is then
+ * wait, since it does nothing but come back. Under M. */
 static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool forced, uint64_t now)
 {
     if (__builtin_expect(thread->asked_at > GP_ASKED_AT_ONCE, 0))
@@ -88,7 +89,8 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
         gp_machine_settle(machine, thread, from);
         thread->since = from;
     }
-    GP_EACH_ACCOUNT (machine, thread, session, account) {
+    GP_EACH_ACCOUNT(machine, thread, session, account)
+    {
         gp_account_book_hold(session, account, thread->since, now);
         if (__builtin_expect(forced, 0))
             account->forced_releases++;
@@ -104,8 +106,8 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
     thread->since = now;
 }
 
-/* After a voluntary release the thread must wait until another has taken the GIL that it had asked for. Under S, before
- * and after. A thread that was forced is waiting anyhow. */
+/* After a voluntary release the thread must wait until another has taken the GIL that it had asked for. Under
+ * S, before and after. A thread that was forced is waiting anyhow. */
 static inline void gp_machine_switch_begin(gp_thread *thread, uint64_t now)
 {
     if (thread->state != GP_OFF)
@@ -145,9 +147,10 @@ static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint6
 /* The thread has got the GIL. Under M. */
 static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
-    if (__builtin_expect(thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE && thread->switch_from == 0,
-                         1)) {
-        GP_EACH_ACCOUNT (machine, thread, session, account) {
+    if (__builtin_expect(
+            thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE && thread->switch_from == 0, 1)) {
+        GP_EACH_ACCOUNT(machine, thread, session, account)
+        {
             gp_account_book_off(session, account, thread->since, now);
             account->acquisitions++;
         }
