@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, Fact, Law, ScenarioResult
 
 _UNBOUNDED = 100_000
-# Stands for a space inside a number, where rich must not fold. For private use, hence never left by visible().
+# Stands for a space inside a number, where rich must not fold; for private use, so that visible() escapes it.
 _GLUE = "\ue000"
 _MOST_THREADS = 16
 _IDLE_SHARE = 0.95
@@ -79,8 +79,7 @@ class _Page:
         self._console.print(Text(visible(text), style=style, overflow="fold"))
 
     def table(self, *columns: str) -> Table:
-        """Return an empty table. A column whose heading starts with ``>`` is aligned to the right
-        and never folded."""
+        """Return an empty table. With ``>`` before its heading a column is right-aligned and never folded."""
         from rich import box
         from rich.table import Table
 
@@ -111,7 +110,7 @@ class _Page:
         table.add_row(*texts, style=style)
 
     def show(self, table: Table) -> None:
-        """Add the table and an empty line. What is too wide even when folded stays whole: rich would cut it."""
+        """Add the table and an empty line. Too wide even when folded it stays whole, where rich would cut."""
         if not table.row_count:
             return
         from rich.measure import Measurement

@@ -33,8 +33,8 @@ def ask(environment):
 def observed(report, account):
     """Return a function that makes a stand-in for `observe` out of a model of the machine.
 
-    `score` gives an arm's number from its name and threads; `shares` gives hold, wait and off in per mille of a
-    worker's running time of one second.
+    `score` gives an arm's number from its name and threads; `shares` gives hold, wait and off, per mille of
+    a worker's running time of one second.
     """
 
     def make(score, shares=lambda _name, _threads: (500, 500, 0)):
