@@ -1,0 +1,62 @@
+#define _GNU_SOURCE
+#include <Python.h>
+
+#include "gp_interpreter.h"
+
+#if !defined(_WIN32)
+#include <dlfcn.h>
+#endif
+
+enum {
+    FUNCTIONS_MAX = 8,
+};
+
+static const void *voluntary[FUNCTIONS_MAX];
+static const void *forced[FUNCTIONS_MAX];
+
+/* Functions that are reached by a call that gives the GIL up. PyEval_ReleaseThread may be left by a tail call, so its
+ * callers in Python/parking_lot.c (locks, 3.13+) are listed too. */
+static const char *const voluntary_names[] = {"PyEval_SaveThread",  "PyEval_ReleaseThread",
+                                              "PyThreadState_Swap", "PyGILState_Release",
+                                              "_PySemaphore_Wait",  "_PyParkingLot_Park",
+                                              "PyThreadState_DeleteCurrent"};
+
+/* Where the interpreter gives the GIL up for another thread: _Py_HandlePending in Python/ceval_gil.c (exported since
+ * 3.13), else somewhere inside the evaluation loop. */
+static const char *const forced_names[] = {"_Py_HandlePending", "_PyEval_EvalFrameDefault"};
+
+static void cycle_gil(void)
+{
+    Py_BEGIN_ALLOW_THREADS
+    Py_END_ALLOW_THREADS
+}
+
+/* Looked up by name, since not every version exports every one of them. */
+static void look_up(const char *const *names, size_t count, const void **functions)
+{
+    size_t found = 0;
+#if !defined(_WIN32)
+    for (size_t i = 0; i < count; i++) {
+        const void *function = dlsym(RTLD_DEFAULT, names[i]);
+        if (function != NULL)
+            functions[found++] = function;
+    }
+#else
+    (void)names, (void)count;
+#endif
+    functions[found] = NULL;
+}
+
+const gp_gil_host *gp_interpreter_host(void)
+{
+    static gp_gil_host host;
+    if (host.cycle_gil == NULL) {
+        look_up(voluntary_names, sizeof voluntary_names / sizeof *voluntary_names, voluntary);
+        look_up(forced_names, sizeof forced_names / sizeof *forced_names, forced);
+        host.interpreter = (const void *)PyEval_SaveThread;
+        host.voluntary = voluntary;
+        host.forced = forced;
+        host.cycle_gil = cycle_gil;
+    }
+    return &host;
+}

@@ -1,0 +1,156 @@
+#ifndef GP_ACCOUNT_H
+#define GP_ACCOUNT_H
+
+/* Accounts: what a session (one trace) has booked for each thread.
+ *
+ * The state machine (gp_machine.h) turns events into intervals [from, to) of ticks and books each with every running
+ * session, which keeps the part after its own start. Everything here is guarded by the mutex of the GIL that is
+ * traced, unless a comment says otherwise; nothing blocks, and memory comes from mmap, since malloc's locks may be held
+ * by the very thread that runs the hook. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gp_clock.h"
+#include "gp_hist.h"
+#include "gp_status.h"
+
+typedef enum {
+    GP_OFF,  /* runs native code or is blocked, without the GIL */
+    GP_WAIT, /* wants the GIL */
+    GP_HOLD, /* has it */
+} gp_state;
+
+typedef enum {
+    GP_PHASE_OUTSIDE, /* not between the lock and the unlock of the GIL's mutex, or its lock was not seen */
+    GP_PHASE_LOCKED,  /* has locked the GIL's mutex */
+} gp_phase;
+
+typedef struct gp_thread gp_thread;
+typedef struct gp_session gp_session;
+
+/* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
+typedef struct {
+    gp_thread *thread;
+    uint64_t first; /* the thread's first moment in the session */
+    uint64_t last;  /* its last; set when the account is closed */
+    uint64_t hold, wait, off;
+    uint64_t longest_hold, longest_wait;
+    uint64_t acquisitions, contended_acquisitions;
+    uint64_t releases, forced_releases;
+    gp_hist holds, waits;
+} gp_account;
+
+/* One operating system thread that has touched the GIL while it was traced. Lives as long as the process: a thread's
+ * local storage is reached again after its destructors have run. */
+struct gp_thread {
+    /* the interval that is under way; owner thread, under the GIL's mutex or the forced-switching mutex */
+    gp_state state;
+    gp_phase phase;
+    uint32_t generation;  /* of the machine that the fields here belong to */
+    uint64_t since;       /* when the state began; 0: before anything was watched */
+    uint64_t asked_at;    /* when it asked for the GIL's mutex, if it had to block for that; else 0 */
+    uint64_t switch_from; /* within GP_OFF, a wait until another thread had taken the GIL; 0: none ... */
+    uint64_t switch_to;   /* ... and its end; 0: not yet */
+
+    /* the account used last, so that the common case of one session needs no look-up */
+    uint64_t account_session;
+    gp_account *account;
+
+    /* identity; written at registration */
+    uint32_t index;
+    uint64_t born; /* 0: was alive before anything was watched */
+    int64_t native_id;
+    char os_name[16];
+
+    /* written by the thread itself without a lock */
+    _Atomic uint32_t label;    /* what the caller of gp_gil_label gave; 0: none */
+    _Atomic bool exited;
+    _Atomic uint64_t ended_at; /* valid if exited */
+};
+
+enum {
+    GP_THREADS_MAX = 1 << 18, /* threads that one session can tell apart */
+};
+
+/* One trace. `next` links the running sessions of a machine. */
+struct gp_session {
+    gp_session *next;
+    uint64_t id; /* never reused, never 0 */
+    uint64_t start, stop;
+    gp_clock_anchor start_anchor, stop_anchor;
+    gp_clock_rate rate; /* for the histograms, known in advance */
+    bool running;
+    bool hooks_lost;    /* see gp_gil_summary */
+    uint64_t contended; /* ticks in which the GIL was held and wanted */
+    uint64_t handoffs;
+    uint64_t lost; /* intervals that found no memory for an account */
+    size_t account_count;
+    gp_account **chunks;   /* accounts in order of opening, GP_ACCOUNT_CHUNK each */
+    gp_account ***by_thread; /* two levels, by gp_thread.index */
+};
+
+enum {
+    GP_ACCOUNT_CHUNK = 16,
+    GP_THREAD_PAGE = 256,
+};
+
+/* A session without accounts that starts at `start`, or NULL without memory. Not linked to a machine yet. */
+gp_session *gp_session_new(uint64_t id, uint64_t start);
+
+/* Unlinked sessions only; NULL is fine. */
+void gp_session_free(gp_session *session);
+
+/* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is counted. */
+gp_account *gp_account_open(gp_session *session, gp_thread *thread);
+
+/* Account number `n` (< account_count), in order of opening. */
+static inline gp_account *gp_account_nth(const gp_session *session, size_t n)
+{
+    return &session->chunks[n / GP_ACCOUNT_CHUNK][n % GP_ACCOUNT_CHUNK];
+}
+
+static inline gp_account *gp_account_of(gp_session *session, gp_thread *thread)
+{
+    if (__builtin_expect(thread->account_session == session->id, 1))
+        return thread->account;
+    return gp_account_open(session, thread);
+}
+
+/* Length of the part of [from, to) that lies after `start`. Stamps of two cores may disagree by some nanoseconds: an
+ * interval that would be negative is empty. */
+static inline uint64_t gp_ticks_after(uint64_t start, uint64_t from, uint64_t to)
+{
+    if (__builtin_expect(from < start, 0))
+        from = start;
+    return to > from ? to - from : 0;
+}
+
+static inline void gp_account_book_hold(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
+{
+    uint64_t ticks = gp_ticks_after(session->start, from, to);
+    account->hold += ticks;
+    if (ticks > account->longest_hold)
+        account->longest_hold = ticks;
+    gp_hist_record(&account->holds, gp_clock_to_ns(session->rate, ticks));
+}
+
+static inline void gp_account_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
+{
+    if (to <= session->start)
+        return; /* over before the session began */
+    uint64_t ticks = gp_ticks_after(session->start, from, to);
+    account->wait += ticks;
+    if (ticks > account->longest_wait)
+        account->longest_wait = ticks;
+    gp_hist_record(&account->waits, gp_clock_to_ns(session->rate, ticks));
+}
+
+static inline void gp_account_book_off(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
+{
+    account->off += gp_ticks_after(session->start, from, to);
+}
+
+#endif

@@ -1,0 +1,59 @@
+#ifndef GP_CALLERS_H
+#define GP_CALLERS_H
+
+/* Why is this function being called? Answers from the return addresses above it, which name the callers: unwound once
+ * for each way of getting here, and recognised by a few comparisons afterwards. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    GP_CALLERS_NEITHER, /* no function of either list is near */
+    GP_CALLERS_FIRST,   /* a function of the first list is the nearer one */
+    GP_CALLERS_SECOND,
+} gp_callers_verdict;
+
+enum {
+    GP_CALLERS_DEPTH = 24,      /* frames looked at; 2 to 5 decide on every known interpreter */
+    GP_CALLERS_PATH_DEPTH = 8,  /* frames that a remembered path may have */
+    GP_CALLERS_PATHS = 64,      /* paths remembered; further ones are unwound each time */
+};
+
+/* A way to get here: return addresses, innermost first, and where each stands relative to the frame asked about. A call
+ * site leaves its frame always at the same size, so that with equal inner addresses the outer one stands in the same
+ * place. */
+typedef struct {
+    size_t depth;
+    ptrdiff_t offsets[GP_CALLERS_PATH_DEPTH];
+    uintptr_t addresses[GP_CALLERS_PATH_DEPTH];
+    gp_callers_verdict verdict;
+} gp_callers_path;
+
+/* Zeroed memory plus the two lists: starts of functions, each ended by NULL. */
+typedef struct {
+    const void *const *first;
+    const void *const *second;
+    size_t count;
+    size_t unwound; /* times that no remembered path matched */
+    gp_callers_path paths[GP_CALLERS_PATHS];
+} gp_callers;
+
+/* Unwind, and remember the path. Slow path of gp_callers_judge. Leaves errno alone. */
+gp_callers_verdict gp_callers_unwind(gp_callers *callers, const char *frame);
+
+/* Judge the callers of the function whose __builtin_frame_address(0) is `frame`. One caller at a time. */
+static inline gp_callers_verdict gp_callers_judge(gp_callers *callers, const char *frame)
+{
+    for (size_t i = 0; i < callers->count; i++) {
+        const gp_callers_path *path = &callers->paths[i];
+        size_t level = 0;
+        while (level < path->depth && *(const uintptr_t *)(frame + path->offsets[level]) == path->addresses[level])
+            level++;
+        if (level == path->depth)
+            return path->verdict;
+    }
+    return gp_callers_unwind(callers, frame);
+}
+
+#endif

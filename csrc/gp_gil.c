@@ -1,0 +1,684 @@
+#define _GNU_SOURCE
+#include "gp_gil.h"
+
+#include <string.h>
+
+#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
+#define GP_GIL_TRACER 1
+#endif
+
+/* Accept `call` on `object` as step number *at, filling a lock that is not known yet. */
+static bool accept(const gp_handshake_step *steps, size_t count, size_t *at, gp_call call, const void **object)
+{
+    if (*at >= count || steps[*at].call != call)
+        return false;
+    if (*object == NULL)
+        *object = steps[*at].object;
+    if (steps[*at].object != *object)
+        return false;
+    (*at)++;
+    return true;
+}
+
+gp_status gp_gil_recognise(const gp_handshake_step *steps, size_t count, gp_gil_locks *locks)
+{
+    gp_gil_locks is = {0};
+    size_t at = 0;
+    /* drop_gil */
+    bool known = accept(steps, count, &at, GP_CALL_LOCK, &is.mutex) &&
+                 accept(steps, count, &at, GP_CALL_SIGNAL, &is.cond) &&
+                 accept(steps, count, &at, GP_CALL_UNLOCK, &is.mutex);
+    /* ... another thread had asked for the GIL */
+    if (known && at < count && steps[at].call == GP_CALL_LOCK && steps[at].object != is.mutex) {
+        known = accept(steps, count, &at, GP_CALL_LOCK, &is.switch_mutex);
+        if (known && at < count && steps[at].call == GP_CALL_WAIT)
+            known = accept(steps, count, &at, GP_CALL_WAIT, &is.switch_cond);
+        known = known && accept(steps, count, &at, GP_CALL_UNLOCK, &is.switch_mutex);
+    }
+    /* take_gil */
+    known = known && accept(steps, count, &at, GP_CALL_LOCK, &is.mutex);
+    while (known && at < count && steps[at].call == GP_CALL_TIMEDWAIT)
+        known = accept(steps, count, &at, GP_CALL_TIMEDWAIT, &is.cond);
+    known = known && accept(steps, count, &at, GP_CALL_LOCK, &is.switch_mutex) &&
+            accept(steps, count, &at, GP_CALL_SIGNAL, &is.switch_cond) &&
+            accept(steps, count, &at, GP_CALL_UNLOCK, &is.switch_mutex) &&
+            accept(steps, count, &at, GP_CALL_UNLOCK, &is.mutex);
+    if (!known || at != count || is.mutex == is.switch_mutex || is.cond == is.switch_cond)
+        return GP_EUNSUPPORTED;
+    *locks = is;
+    return GP_OK;
+}
+
+#ifdef GP_GIL_TRACER
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "gp_callers.h"
+#include "gp_hooks.h"
+#include "gp_machine.h"
+
+#if defined(__GLIBC__)
+/* glibc reserves room for this in every thread; one load instead of a call on the hot path */
+#define GP_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) static __thread
+#else
+#define GP_THREAD_LOCAL static __thread
+#endif
+
+enum {
+    THREAD_PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
+};
+
+/* ---- state -------------------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    gp_handshake_step steps[GP_HANDSHAKE_MAX];
+    size_t count; /* may exceed GP_HANDSHAKE_MAX: then it is not a handshake */
+} handshake_notes;
+
+static gp_gil_locks locks; /* all NULL until learnt; then constant */
+static gp_machine machine;
+static bool learnt;
+
+/* First list: functions that give the GIL up because another thread asked; second: because the code let go. Nothing but
+ * the callers tells, since a voluntary release may find a request pending, and a forced one may find that the other
+ * thread has the GIL already and withdrew its request. Under the GIL's mutex. */
+static gp_callers releases;
+static bool releases_told_apart;
+
+GP_THREAD_LOCAL gp_thread *current;
+GP_THREAD_LOCAL handshake_notes *notes; /* not NULL: this thread is in the handshake */
+
+static gp_thread *thread_pages[THREAD_PAGES];
+static size_t thread_count; /* registered so far; under the GIL's mutex */
+static gp_thread **thread_table; /* the same as one array; rebuilt under the GIL */
+static size_t thread_table_size;
+static uint64_t threads_lost;
+static gp_thread *spare_threads[256]; /* exited long ago, to be used again */
+static size_t spare_count;
+
+static pthread_key_t exit_key;
+static bool process_prepared;
+
+static pid_t *early_threads; /* alive when watching began; sorted */
+static size_t early_count;
+
+static uint64_t last_session_id;
+
+static int hooked_lock(pthread_mutex_t *mutex);
+static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+static int hooked_signal(pthread_cond_t *cond);
+static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
+static int hooked_unlock(pthread_mutex_t *mutex);
+
+static gp_hook hooks[GP_CALLS] = {
+    [GP_CALL_LOCK] = {.name = "pthread_mutex_lock", .wrapper = hooked_lock, .library = pthread_mutex_lock},
+    [GP_CALL_TIMEDWAIT] = {.name = "pthread_cond_timedwait",
+                           .wrapper = hooked_timedwait,
+                           .library = pthread_cond_timedwait},
+    [GP_CALL_SIGNAL] = {.name = "pthread_cond_signal", .wrapper = hooked_signal, .library = pthread_cond_signal},
+    [GP_CALL_WAIT] = {.name = "pthread_cond_wait", .wrapper = hooked_wait, .library = pthread_cond_wait},
+    [GP_CALL_UNLOCK] = {.name = "pthread_mutex_unlock", .wrapper = hooked_unlock, .library = pthread_mutex_unlock},
+};
+
+enum {
+    LASTING_HOOKS = GP_CALL_UNLOCK, /* all but the last, which only the handshake needs */
+};
+
+static int call_lock(pthread_mutex_t *mutex)
+{
+    return ((int (*)(pthread_mutex_t *))hooks[GP_CALL_LOCK].next)(mutex);
+}
+
+static int call_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))hooks[GP_CALL_TIMEDWAIT].next)(
+        cond, mutex, until);
+}
+
+static int call_signal(pthread_cond_t *cond)
+{
+    return ((int (*)(pthread_cond_t *))hooks[GP_CALL_SIGNAL].next)(cond);
+}
+
+static int call_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *))hooks[GP_CALL_WAIT].next)(cond, mutex);
+}
+
+static int call_unlock(pthread_mutex_t *mutex)
+{
+    return ((int (*)(pthread_mutex_t *))hooks[GP_CALL_UNLOCK].next)(mutex);
+}
+
+/* Both of the GIL's mutexes, in take_gil's order: no state of any thread changes meanwhile. Library calls, not through
+ * the interpreter's slots: not seen by the hooks. */
+static void freeze(void)
+{
+    pthread_mutex_lock((pthread_mutex_t *)locks.mutex);
+    pthread_mutex_lock((pthread_mutex_t *)locks.switch_mutex);
+}
+
+static void thaw(void)
+{
+    pthread_mutex_unlock((pthread_mutex_t *)locks.switch_mutex);
+    pthread_mutex_unlock((pthread_mutex_t *)locks.mutex);
+}
+
+/* ---- threads -----------------------------------------------------------------------------------------------------*/
+
+/* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its books stay open to it. */
+static void thread_exits(void *value)
+{
+    gp_thread *thread = value;
+    atomic_store_explicit(&thread->ended_at, gp_clock_ticks(), memory_order_relaxed);
+    /* release: whoever sees that it has exited sees when */
+    atomic_store_explicit(&thread->exited, true, memory_order_release);
+}
+
+static gp_thread *thread_at(size_t index)
+{
+    return &thread_pages[index / GP_THREAD_PAGE][index % GP_THREAD_PAGE];
+}
+
+/* Memory for a new thread's books: under the GIL's mutex. Never freed; a slot whose thread exited is used again from
+ * one generation later on (collect_spares). */
+static gp_thread *thread_slot(void)
+{
+    if (spare_count > 0)
+        return spare_threads[--spare_count];
+    if (thread_count == GP_THREADS_MAX)
+        return NULL;
+    gp_thread **page = &thread_pages[thread_count / GP_THREAD_PAGE];
+    if (*page == NULL) {
+        void *memory =
+            mmap(NULL, GP_THREAD_PAGE * sizeof(gp_thread), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            return NULL;
+        *page = memory;
+    }
+    gp_thread *thread = thread_at(thread_count);
+    thread->index = (uint32_t)thread_count++;
+    return thread;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+    pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool was_early(pid_t id)
+{
+    return early_count != 0 && bsearch(&id, early_threads, early_count, sizeof id, compare_pids) != NULL;
+}
+
+/* The calling thread's books, made now. Under the GIL's mutex. */
+static gp_thread *register_thread(uint64_t now)
+{
+    int saved = errno;
+    gp_thread *thread = thread_slot();
+    if (thread == NULL) {
+        threads_lost++;
+        errno = saved;
+        return NULL;
+    }
+    thread->native_id = (int64_t)syscall(SYS_gettid);
+    prctl(PR_GET_NAME, thread->os_name);
+    atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
+    atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
+    thread->account_session = 0;
+    gp_machine_adopt(&machine, thread, was_early((pid_t)thread->native_id) ? 0 : now);
+    current = thread;
+    pthread_setspecific(exit_key, thread);
+    errno = saved;
+    return thread;
+}
+
+/* The calling thread's books, valid for this generation; NULL without memory. Under the GIL's mutex. */
+static inline gp_thread *follow(uint64_t asked_at)
+{
+    gp_thread *thread = current;
+    if (__builtin_expect(thread == NULL, 0))
+        return register_thread(asked_at != 0 ? asked_at : gp_clock_ticks());
+    if (__builtin_expect(thread->generation != machine.generation, 0))
+        gp_machine_adopt(&machine, thread, was_early((pid_t)thread->native_id) ? 0 : gp_clock_ticks());
+    return thread;
+}
+
+/* The same outside the GIL's mutex: only a thread that is being followed. */
+static inline gp_thread *followed(void)
+{
+    gp_thread *thread = current;
+    if (thread == NULL || thread->generation != __atomic_load_n(&machine.generation, __ATOMIC_RELAXED))
+        return NULL;
+    return thread;
+}
+
+/* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls --------------------------------*/
+
+static void note(gp_call call, const void *object)
+{
+    if (notes->count < GP_HANDSHAKE_MAX)
+        notes->steps[notes->count] = (gp_handshake_step){call, object};
+    notes->count++;
+}
+
+static int lock_gil_mutex(pthread_mutex_t *mutex)
+{
+    uint64_t asked_at = 0;
+    int status;
+    if (hooks[GP_CALL_LOCK].next == hooks[GP_CALL_LOCK].library) {
+        /* a stamp only if it blocks: reading the clock costs more than the lock */
+        status = pthread_mutex_trylock(mutex);
+        if (__builtin_expect(status == EBUSY, 0)) {
+            asked_at = gp_clock_ticks();
+            status = pthread_mutex_lock(mutex);
+        }
+    } else {
+        asked_at = gp_clock_ticks(); /* an interposer must see the call itself */
+        status = call_lock(mutex);
+    }
+    if (status != 0 || !gp_machine_running(&machine))
+        return status;
+    gp_thread *thread = follow(asked_at);
+    if (thread != NULL)
+        gp_machine_lock(thread, asked_at);
+    return status;
+}
+
+static int hooked_lock(pthread_mutex_t *mutex)
+{
+    if (mutex == locks.mutex)
+        return lock_gil_mutex(mutex);
+    if (__builtin_expect(notes != NULL, 0))
+        note(GP_CALL_LOCK, mutex);
+    return call_lock(mutex);
+}
+
+static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    if (cond == locks.cond) {
+        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
+        if (thread != NULL)
+            gp_machine_wait(&machine, thread, gp_clock_ticks());
+    } else if (__builtin_expect(notes != NULL, 0)) {
+        note(GP_CALL_TIMEDWAIT, cond);
+    }
+    return call_timedwait(cond, mutex, until);
+}
+
+static int hooked_signal(pthread_cond_t *cond)
+{
+    if (cond == locks.cond) {
+        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
+        if (thread != NULL) {
+            uint64_t now = gp_clock_ticks();
+            gp_callers_verdict verdict = gp_callers_judge(&releases, __builtin_frame_address(0));
+            gp_machine_drop(&machine, thread, releases_told_apart && verdict == GP_CALLERS_FIRST, now);
+        }
+        return call_signal(cond);
+    }
+    if (cond == locks.switch_cond) {
+        int status = call_signal(cond);
+        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
+        if (thread != NULL)
+            gp_machine_take(&machine, thread, gp_clock_ticks());
+        return status;
+    }
+    if (__builtin_expect(notes != NULL, 0)) {
+        /* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
+        if (notes->count == 1)
+            releases_told_apart = gp_callers_judge(&releases, __builtin_frame_address(0)) == GP_CALLERS_SECOND;
+        note(GP_CALL_SIGNAL, cond);
+    }
+    return call_signal(cond);
+}
+
+static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    if (cond == locks.switch_cond) {
+        gp_thread *thread = gp_machine_running(&machine) ? followed() : NULL;
+        if (thread == NULL)
+            return call_wait(cond, mutex);
+        gp_machine_switch_begin(thread, gp_clock_ticks());
+        int status = call_wait(cond, mutex);
+        if (thread == followed() && gp_machine_running(&machine))
+            gp_machine_switch_end(thread, gp_clock_ticks());
+        return status;
+    }
+    if (__builtin_expect(notes != NULL, 0))
+        note(GP_CALL_WAIT, cond);
+    return call_wait(cond, mutex);
+}
+
+static int hooked_unlock(pthread_mutex_t *mutex)
+{
+    if (notes != NULL)
+        note(GP_CALL_UNLOCK, mutex);
+    return call_unlock(mutex);
+}
+
+/* ---- learning ----------------------------------------------------------------------------------------------------*/
+
+static gp_status hold_handshake(const gp_gil_host *host, handshake_notes *taken)
+{
+    gp_status status = gp_hooks_install(hooks, GP_CALLS, false);
+    if (status != GP_OK)
+        return status;
+    notes = taken;
+    host->cycle_gil();
+    notes = NULL;
+    gp_hooks_remove(hooks, GP_CALLS);
+    return GP_OK;
+}
+
+static gp_status find_slots(const gp_gil_host *host, const char **reason)
+{
+    if (hooks[GP_CALL_LOCK].slot_count != 0)
+        return GP_OK;
+    gp_status status = gp_hooks_find(host->interpreter, hooks, GP_CALLS);
+    if (status != GP_OK) {
+        *reason = "the object that contains the interpreter has no readable dynamic section";
+        return status;
+    }
+    for (size_t i = 0; i < GP_CALLS; i++)
+        if (hooks[i].slot_count == 0) {
+            *reason = "the interpreter does not import the POSIX threads functions that its GIL is made of";
+            return GP_EUNSUPPORTED;
+        }
+    return GP_OK;
+}
+
+gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
+{
+    if (learnt)
+        return GP_OK;
+    releases.first = host->forced;
+    releases.second = host->voluntary;
+    gp_status status = find_slots(host, reason);
+    if (status != GP_OK)
+        return status;
+    handshake_notes taken = {.count = 0};
+    status = hold_handshake(host, &taken);
+    if (status != GP_OK) {
+        *reason = "the interpreter's import slots can't be made writable";
+        return status;
+    }
+    if (taken.count == 0) {
+        *reason = "a release and re-acquisition of the GIL locks nothing: the GIL is off";
+        return GP_EUNSUPPORTED;
+    }
+    if (taken.count > GP_HANDSHAKE_MAX || gp_gil_recognise(taken.steps, taken.count, &locks) != GP_OK) {
+        *reason = "this interpreter releases and takes its GIL in a way that gilprobe does not know";
+        return GP_EUNSUPPORTED;
+    }
+    gp_clock_init();
+    learnt = true;
+    return GP_OK;
+}
+
+/* ---- sessions ----------------------------------------------------------------------------------------------------*/
+
+static void list_early_threads(void)
+{
+    early_count = 0;
+    DIR *folder = opendir("/proc/self/task");
+    if (folder == NULL)
+        return; /* threads are then counted from their first event */
+    size_t room = 0;
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        pid_t id = (pid_t)atol(entry->d_name);
+        if (id <= 0)
+            continue;
+        if (early_count == room) {
+            size_t larger = room != 0 ? 2 * room : 64;
+            pid_t *moved = realloc(early_threads, larger * sizeof *moved);
+            if (moved == NULL)
+                break;
+            early_threads = moved;
+            room = larger;
+        }
+        early_threads[early_count++] = id;
+    }
+    closedir(folder);
+    qsort(early_threads, early_count, sizeof *early_threads, compare_pids);
+}
+
+/* Threads that exited before the last generation won't run a hook again: give their books to new threads. */
+static void collect_spares(void)
+{
+    spare_count = 0;
+    for (size_t i = 0; i < thread_count && spare_count < sizeof spare_threads / sizeof *spare_threads; i++) {
+        gp_thread *thread = thread_at(i);
+        if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
+            machine.generation - thread->generation > 1)
+            spare_threads[spare_count++] = thread;
+    }
+}
+
+/* All threads as one array for gp_machine_stop; false without memory. */
+static bool tabulate_threads(void)
+{
+    if (thread_table_size < thread_count) {
+        size_t room = thread_count + GP_THREAD_PAGE;
+        gp_thread **larger = realloc(thread_table, room * sizeof(gp_thread *));
+        if (larger == NULL)
+            return false;
+        thread_table = larger;
+        thread_table_size = room;
+    }
+    for (size_t i = 0; i < thread_count; i++)
+        thread_table[i] = thread_at(i);
+    return true;
+}
+
+static void forked_in_child(void)
+{
+    if (!gp_machine_running(&machine))
+        return;
+    uint64_t now = gp_clock_ticks();
+    for (size_t i = 0; i < thread_count; i++) {
+        gp_thread *thread = thread_at(i);
+        gp_machine_forked(&machine, current, &thread, 1, now);
+    }
+    if (current != NULL)
+        current->native_id = (int64_t)syscall(SYS_gettid);
+}
+
+static gp_status prepare_process(void)
+{
+    if (process_prepared)
+        return GP_OK;
+    if (pthread_key_create(&exit_key, thread_exits) != 0)
+        return GP_ENOMEM;
+    pthread_atfork(NULL, NULL, forked_in_child);
+    process_prepared = true;
+    return GP_OK;
+}
+
+/* Install the hooks that last. One that an earlier trace left behind, because another library had put its own on top,
+ * may still be called through that library: a cycle of the GIL tells. */
+static gp_status install_hooks(const gp_gil_host *host)
+{
+    bool still_called = false;
+    if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
+        gp_gil_locks known = locks;
+        handshake_notes taken = {.count = 0};
+        locks = (gp_gil_locks){0};
+        notes = &taken;
+        host->cycle_gil();
+        notes = NULL;
+        locks = known;
+        still_called = taken.count > 0;
+    }
+    return gp_hooks_install(hooks, LASTING_HOOKS, still_called);
+}
+
+gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char **reason)
+{
+    *reason = "";
+    gp_status status = gp_gil_learn(host, reason);
+    if (status == GP_OK)
+        status = prepare_process();
+    if (status != GP_OK)
+        return status;
+    gp_session *started = gp_session_new(++last_session_id, 0);
+    if (started == NULL)
+        return GP_ENOMEM;
+    bool first = !gp_machine_running(&machine);
+    if (first) {
+        status = install_hooks(host);
+        if (status != GP_OK) {
+            gp_session_free(started);
+            *reason = "the interpreter's import slots can't be made writable";
+            return status;
+        }
+        list_early_threads();
+    }
+    started->start_anchor = gp_clock_anchor_now();
+    freeze();
+    if (first) {
+        collect_spares();
+        /* relaxed: read without a lock only to be compared with a thread's own copy */
+        __atomic_store_n(&machine.generation, machine.generation + 1, __ATOMIC_RELAXED);
+    }
+    gp_thread *self = follow(0);
+    if (self != NULL) {
+        started->start = gp_clock_ticks();
+        gp_machine_start(&machine, started, self);
+    }
+    thaw();
+    if (self == NULL) {
+        if (first)
+            gp_hooks_remove(hooks, LASTING_HOOKS);
+        gp_session_free(started);
+        return GP_ENOMEM;
+    }
+    *session = started;
+    return GP_OK;
+}
+
+void gp_gil_stop(gp_session *session)
+{
+    if (!session->running)
+        return;
+    session->hooks_lost |= !gp_hooks_in_place(hooks, LASTING_HOOKS);
+    freeze();
+    session->lost += tabulate_threads() ? 0 : 1;
+    gp_machine_stop(&machine, session, thread_table, thread_count < thread_table_size ? thread_count : thread_table_size,
+                    gp_clock_ticks());
+    thaw();
+    session->stop_anchor = gp_clock_anchor_now();
+    if (!gp_machine_running(&machine))
+        gp_hooks_remove(hooks, LASTING_HOOKS);
+}
+
+void gp_gil_forget(gp_session *session)
+{
+    if (session == NULL)
+        return;
+    gp_gil_stop(session);
+    gp_session_free(session);
+}
+
+void gp_gil_summarise(gp_session *session, gp_gil_summary *summary)
+{
+    gp_clock_anchor last = session->running ? gp_clock_anchor_now() : session->stop_anchor;
+    summary->rate = gp_clock_rate_between(session->start_anchor, last);
+    session->hooks_lost |= session->running && !gp_hooks_in_place(hooks, LASTING_HOOKS);
+    summary->hooks_lost = session->hooks_lost;
+    summary->releases_told_apart = releases_told_apart;
+    freeze();
+    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    if (session->running) /* threads that did nothing since it began have a row too */
+        for (size_t i = 0; i < thread_count; i++)
+            if (gp_machine_concerns(&machine, session, thread_at(i)))
+                (void)gp_account_of(session, thread_at(i));
+    summary->elapsed = now - session->start;
+    summary->contended = gp_machine_contended(&machine, session, now);
+    summary->handoffs = session->handoffs;
+    summary->lost = session->lost + threads_lost;
+    summary->account_count = session->account_count;
+    thaw();
+}
+
+void gp_gil_account(const gp_session *session, size_t n, gp_account *copy)
+{
+    if (!session->running) {
+        *copy = *gp_account_nth(session, n);
+        return;
+    }
+    freeze();
+    gp_machine_peek(session, gp_account_nth(session, n), gp_clock_ticks(), copy);
+    thaw();
+}
+
+void gp_gil_label(uint32_t label)
+{
+    if (current != NULL)
+        atomic_store_explicit(&current->label, label, memory_order_relaxed);
+}
+
+size_t gp_gil_sessions(void)
+{
+    size_t count = 0;
+    for (const gp_session *session = machine.sessions; session != NULL; session = session->next)
+        count++;
+    return count;
+}
+
+#else /* the package builds here, but its tracer does not work */
+
+gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
+{
+    (void)host;
+    *reason = "the tracer hooks ELF import slots on Linux for x86-64 and aarch64; this is another platform";
+    return GP_EUNSUPPORTED;
+}
+
+gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char **reason)
+{
+    *session = NULL;
+    return gp_gil_learn(host, reason);
+}
+
+void gp_gil_stop(gp_session *session)
+{
+    (void)session;
+}
+
+void gp_gil_forget(gp_session *session)
+{
+    (void)session;
+}
+
+void gp_gil_summarise(gp_session *session, gp_gil_summary *summary)
+{
+    (void)session;
+    memset(summary, 0, sizeof *summary);
+}
+
+void gp_gil_account(const gp_session *session, size_t n, gp_account *copy)
+{
+    (void)session, (void)n;
+    memset(copy, 0, sizeof *copy);
+}
+
+void gp_gil_label(uint32_t label)
+{
+    (void)label;
+}
+
+size_t gp_gil_sessions(void)
+{
+    return 0;
+}
+
+#endif

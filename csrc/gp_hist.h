@@ -1,0 +1,46 @@
+#ifndef GP_HIST_H
+#define GP_HIST_H
+
+/* A log-linear histogram of durations: HdrHistogram's scheme with 64 buckets in each power of two. A bucket is at most
+ * 1/64 of its lower bound wide, so its middle is within 1/128 (0.8 %) of every value in it. Values below 64 ns have a
+ * bucket each. Durations of 2**47 ns (39 hours) and more go to the last bucket. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    GP_HIST_SUB_BITS = 6,
+    GP_HIST_MAX_BITS = 47,
+    GP_HIST_BUCKETS = (GP_HIST_MAX_BITS - GP_HIST_SUB_BITS + 1) << GP_HIST_SUB_BITS,
+};
+
+/* Zeroed memory is an empty histogram. The layout is visible because the hot path inlines gp_hist_record. */
+typedef struct {
+    uint64_t counts[GP_HIST_BUCKETS];
+} gp_hist;
+
+static inline size_t gp_hist_index(uint64_t ns)
+{
+    if (__builtin_expect(ns >> GP_HIST_MAX_BITS != 0, 0))
+        return GP_HIST_BUCKETS - 1;
+    unsigned msb = 63u - (unsigned)__builtin_clzll(ns | ((uint64_t)1 << GP_HIST_SUB_BITS));
+    unsigned shift = msb - GP_HIST_SUB_BITS;
+    return ((size_t)shift << GP_HIST_SUB_BITS) + (size_t)(ns >> shift);
+}
+
+/* Count one duration. One writer at a time; never allocates or blocks. */
+static inline void gp_hist_record(gp_hist *hist, uint64_t ns)
+{
+    hist->counts[gp_hist_index(ns)]++;
+}
+
+/* The half-open range [*low, *high) of durations that bucket `index` (< GP_HIST_BUCKETS) counts, nanoseconds. */
+void gp_hist_bounds(size_t index, uint64_t *low, uint64_t *high);
+
+/* Add the counts of `from` to `into`. Exact. */
+void gp_hist_merge(gp_hist *into, const gp_hist *from);
+
+/* Number of durations counted. */
+uint64_t gp_hist_count(const gp_hist *hist);
+
+#endif

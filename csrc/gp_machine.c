@@ -1,0 +1,142 @@
+#include "gp_machine.h"
+
+/* Book all that a thread did since its voluntary release until it asked for the GIL again. */
+static void book_absence(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
+{
+    if (thread->switch_from == 0) {
+        gp_account_book_off(session, account, thread->since, until);
+        return;
+    }
+    uint64_t back = thread->switch_to != 0 ? thread->switch_to : until;
+    gp_account_book_off(session, account, thread->since, thread->switch_from);
+    gp_account_book_wait(session, account, thread->switch_from, back);
+    gp_account_book_off(session, account, back, until);
+}
+
+void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked)
+{
+    GP_EACH_ACCOUNT (machine, thread, session, account)
+        book_absence(thread, session, account, asked);
+    thread->switch_from = 0;
+    thread->switch_to = 0;
+}
+
+void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to)
+{
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+        session->contended += gp_ticks_after(session->start, from, to);
+}
+
+uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *session, uint64_t now)
+{
+    if (!session->running || machine->contended_since == 0)
+        return session->contended;
+    return session->contended + gp_ticks_after(session->start, machine->contended_since, now);
+}
+
+void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now)
+{
+    thread->generation = machine->generation;
+    thread->state = GP_OFF;
+    thread->phase = GP_PHASE_OUTSIDE;
+    thread->born = now;
+    thread->since = now;
+    thread->asked_at = 0;
+    thread->switch_from = 0;
+    thread->switch_to = 0;
+}
+
+void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holder)
+{
+    if (machine->sessions == NULL) {
+        machine->waiting = 0;
+        machine->contended_since = 0;
+        machine->last_release = 0;
+        machine->holder = holder;
+        holder->state = GP_HOLD;
+        holder->since = session->start;
+    }
+    session->running = true;
+    session->next = machine->sessions;
+    __atomic_store_n(&machine->sessions, session, __ATOMIC_RELAXED);
+}
+
+static void book_under_way(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
+{
+    switch (thread->state) {
+    case GP_HOLD:
+        gp_account_book_hold(session, account, thread->since, until);
+        break;
+    case GP_WAIT:
+        gp_account_book_wait(session, account, thread->since, until);
+        break;
+    case GP_OFF:
+        book_absence(thread, session, account, until);
+        break;
+    }
+}
+
+/* When the thread's part in a session that is read at `now` ends. Its last moment may come after its destructors. */
+static uint64_t end_of(const gp_thread *thread, uint64_t now)
+{
+    if (!atomic_load_explicit(&thread->exited, memory_order_acquire))
+        return now;
+    uint64_t ended = atomic_load_explicit(&thread->ended_at, memory_order_relaxed);
+    return ended > thread->since ? ended : thread->since;
+}
+
+bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread)
+{
+    return thread->generation == machine->generation && end_of(thread, UINT64_MAX) > session->start;
+}
+
+void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count, uint64_t now)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!gp_machine_concerns(machine, session, threads[i]))
+            continue;
+        gp_account *account = gp_account_of(session, threads[i]);
+        if (account == NULL)
+            continue;
+        account->last = end_of(threads[i], now);
+        book_under_way(threads[i], session, account, account->last);
+    }
+    session->contended = gp_machine_contended(machine, session, now);
+    session->stop = now;
+    session->running = false;
+    if (machine->sessions == session) {
+        __atomic_store_n(&machine->sessions, session->next, __ATOMIC_RELAXED);
+        return;
+    }
+    for (gp_session *other = machine->sessions; other != NULL; other = other->next)
+        if (other->next == session)
+            other->next = session->next;
+}
+
+void gp_machine_peek(const gp_session *session, const gp_account *account, uint64_t now, gp_account *copy)
+{
+    *copy = *account;
+    if (!session->running)
+        return;
+    gp_session scratch = *session; /* booking takes a session that may be written, and writes only the account */
+    copy->last = end_of(account->thread, now);
+    book_under_way(account->thread, &scratch, copy, copy->last);
+}
+
+void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *const *threads, size_t count,
+                       uint64_t now)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (threads[i] == self || threads[i]->generation != machine->generation ||
+            atomic_load_explicit(&threads[i]->exited, memory_order_relaxed))
+            continue;
+        atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);
+        atomic_store_explicit(&threads[i]->exited, true, memory_order_release);
+    }
+    if (machine->contended_since != 0)
+        gp_machine_book_contended(machine, machine->contended_since, now);
+    machine->contended_since = 0;
+    machine->waiting = 0;
+    if (machine->holder != self)
+        machine->holder = NULL;
+}
