@@ -20,6 +20,8 @@ from gilprobe.errors import FormatError
 
 T = TypeVar("T")
 
+_LARGEST_INT = 2**63 - 1
+
 
 def encode(value: Any) -> Any:
     """Turn dataclasses, tuples and scalars into what :mod:`json` can write.
@@ -111,6 +113,8 @@ def _decode_tuple(items: tuple[Any, ...], value: object, where: str) -> tuple[An
 
 
 def _decode_scalar(hint: Any, value: object, where: str) -> Any:
+    if type(value) is int and abs(value) > _LARGEST_INT:  # 10**400 can't even be turned into a float
+        raise FormatError(f"{where} must fit into 64 bits, got {_shown(value)}")
     if hint is float and type(value) in (int, float):
         number = float(typing.cast("float", value))
         if math.isfinite(number):
@@ -122,7 +126,10 @@ def _decode_scalar(hint: Any, value: object, where: str) -> Any:
 
 def _shown(value: object, limit: int = 60) -> str:
     """Return `value` for an error message: escaped and short, whatever the file holds."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (RecursionError, ValueError):  # nested too deeply; an integer of thousands of digits
+        text = f"an unprintable {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -1,13 +1,105 @@
-"""What all tests share."""
+"""What all tests share: the package under test, and made-up data of the model for tests that need some."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
+
+import pytest
 
 # The tests are about the package that is installed. `python -m pytest` puts the checkout first on sys.path,
 # where gilprobe has no compiled core, and so would a child process that a test starts from there.
 _CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
 os.environ["PYTHONSAFEPATH"] = "1"
+
+from gilprobe.distribution import EMPTY  # noqa: E402
+from gilprobe.environment import Environment  # noqa: E402
+from gilprobe.report import Report, ThreadAccount  # noqa: E402
+from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm  # noqa: E402
+
+
+@pytest.fixture
+def environment():
+    return Environment(
+        gilprobe="0.1.0",
+        python="3.13.0",
+        implementation="CPython",
+        build="gil",
+        gil_enabled=True,
+        compiler="GCC 12",
+        platform="Linux",
+        machine="x86_64",
+        cpu="A processor",
+        cores=2,
+        cores_online=4,
+        switch_interval_s=0.005,
+        load_average=0.25,
+        clock="tsc",
+        started="2025-01-02T03:04:05Z",
+    )
+
+
+@pytest.fixture
+def account():
+    """Return a function that makes a thread's account."""
+
+    def make(name="worker 1", hold_ms=600, wait_ms=300, off_ms=100, **changes):
+        whole = ThreadAccount(
+            native_id=4711,
+            name=name,
+            ended=True,
+            lifetime_ns=(hold_ms + wait_ms + off_ms) * 1_000_000,
+            hold_ns=hold_ms * 1_000_000,
+            wait_ns=wait_ms * 1_000_000,
+            off_ns=off_ms * 1_000_000,
+            acquisitions=9,
+            contended_acquisitions=5,
+            forced_releases=3,
+            voluntary_releases=6,
+            hold=EMPTY,
+            wait=EMPTY,
+        )
+        return dataclasses.replace(whole, **changes)
+
+    return make
+
+
+@pytest.fixture
+def report(environment, account):
+    return Report(
+        elapsed_ns=1_000_000_000,
+        held_ns=900_000_000,
+        contended_ns=300_000_000,
+        handoffs=5,
+        threads=(account("MainThread", 5, 0, 995), account("worker 1"), account("worker 2", 300, 600, 100)),
+        warnings=("a doubt about the trace",),
+        environment=environment,
+    )
+
+
+@pytest.fixture
+def result(environment, report):
+    return ScenarioResult(
+        id="held-vs-released",
+        title="The same loop twice",
+        arms=(
+            Arm("held", 1, "operations/s", 5e8, 4.9e8, 5.1e8, (4.9e8, 5e8, 5.1e8)),
+            Arm("held", 2, "operations/s", 4.9e8, 4.8e8, 5.0e8, (4.8e8, 4.9e8, 5.0e8)),
+        ),
+        facts=(
+            Fact("speedup_held_2", 0.98, ""),
+            Fact("efficiency_held_2", 0.49, ""),
+            Fact("handoffs_2", 200.0, "1/s"),
+        ),
+        laws=(
+            Law("as fast as one", "0.90x to 1.05x", "0.98x", "holds"),
+            Law("twice as fast", "1.90x", "1.00x", "does not hold"),
+            Law("free", "off >= 95%", "no tracer", "not testable here"),
+        ),
+        traces=(TracedArm("held", 2, report),),
+        environment=environment,
+        warnings=("unstable: it spreads",),
+    )

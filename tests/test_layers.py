@@ -26,7 +26,9 @@ CSRC = CHECKOUT / "csrc"
 # directly under gilprobe/. Give a new unit its floor here; most belong on the lowest one that they can.
 FLOORS: dict[str, frozenset[str]] = {
     "native core": frozenset({"_native"}),
-    "plain data": frozenset({"codec", "distribution", "environment", "errors", "report", "results"}),
+    "plain data": frozenset(
+        {"codec", "diagnosis", "distribution", "environment", "errors", "report", "results"}
+    ),
     "tools": frozenset({"kernels", "machine", "measure", "recording", "refs", "tracer"}),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),
     "renderers": frozenset({"render"}),

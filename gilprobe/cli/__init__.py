@@ -1,0 +1,73 @@
+"""The command line: parses, calls, renders; decides nothing. Only here errors become exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from gilprobe import __version__
+from gilprobe.cli import doctor, list, run  # noqa: A004  # each module is named like its command
+from gilprobe.cli.output import Output
+from gilprobe.errors import GilProbeError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_UNUSABLE = 2
+_UNSUPPORTED = 3
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_UNUSABLE, f"gilprobe: error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="gilprobe", description="See who holds the GIL, and what the same work does without it."
+    )
+    parser.add_argument("--version", action="version", version=f"gilprobe {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (run, list, doctor):
+        command.register(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process without it.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 2 unusable arguments, 3 not supported here, 130 interrupted.
+    """
+    output = Output()
+    try:
+        arguments = _parser().parse_args(argv)
+        status: int = arguments.execute(arguments, output)
+        output.flush()
+    except SystemExit as leaving:  # argparse: --help, --version, an error that it has told
+        status = leaving.code if isinstance(leaving.code, int) else 0
+        output.flush()
+    except KeyboardInterrupt:
+        status = _failed("interrupted", _INTERRUPTED)
+    except UnsupportedError as error:
+        status = _failed(f"error: {error}", _UNSUPPORTED)
+    except (GilProbeError, OSError) as error:
+        status = _failed(f"error: {error}", _UNUSABLE)
+    return status
+
+
+def _failed(message: str, status: int) -> int:
+    if sys.stderr is not None:
+        sys.stderr.write(f"gilprobe: {message}\n")
+    return status

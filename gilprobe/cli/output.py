@@ -1,0 +1,61 @@
+"""Standard output that may be a terminal, a file, or a pipe whose reader leaves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TextIO
+
+from gilprobe.render.terminal import Look
+
+
+def look_of(stream: TextIO | None) -> Look:
+    """Return what the reader of `stream` can show; NO_COLOR (no-color.org) and TERM=dumb are respected."""
+    unicode = "utf" in (getattr(stream, "encoding", None) or "").lower()
+    if stream is None or not stream.isatty():
+        return Look(unicode=unicode)
+    color = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    return Look(width=max(40, shutil.get_terminal_size().columns), color=color, unicode=unicode)
+
+
+class Output:
+    """Writes to standard output until its reader leaves.
+
+    Attributes
+    ----------
+    look : Look
+        What the reader can show.
+    closed : bool
+        The reader has left, or there never was one: what is written is dropped.
+    """
+
+    def __init__(self) -> None:
+        self.look = look_of(sys.stdout)
+        self.closed = sys.stdout is None
+
+    def write(self, text: str) -> None:
+        """Write `text` and flush; a character that the stream's encoding lacks is written escaped."""
+        if self.closed:
+            return
+        encoding = sys.stdout.encoding or "utf-8"
+        try:
+            sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        except BrokenPipeError:
+            self._give_up()
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand over what is buffered."""
+        try:
+            if not self.closed:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Send the rest nowhere: the interpreter's own flush at exit would complain about the pipe again."""
+        self.closed = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

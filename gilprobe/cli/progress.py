@@ -1,0 +1,86 @@
+"""A progress bar on standard error, for what takes longer than two seconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress, TaskID
+
+PATIENCE_S = 2.0
+"""What takes less gets no bar."""
+
+
+class ProgressBar:
+    """Shows how far several parts of one job are; nothing when standard error is not a terminal.
+
+    It draws only when told, between measurements: a bar with its own thread would want the GIL
+    meanwhile.
+
+    Parameters
+    ----------
+    parts : int
+        How many parts the job has.
+    """
+
+    def __init__(self, parts: int) -> None:
+        self._parts = parts
+        self._part = 0
+        self._name = ""
+        self._begun = time.monotonic()
+        self._wanted = (
+            sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        )
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.hide()
+
+    def begin(self, name: str) -> None:
+        """Go on to the next part."""
+        self._name = name
+        self._part += 1
+
+    def update(self, label: str, share: float) -> None:
+        """Show what is being done and the share (0 to 1) of this part that is done."""
+        if not self._wanted or time.monotonic() - self._begun < PATIENCE_S:
+            return
+        bar = self._shown()
+        if self._task is None:
+            self._task = bar.add_task("", total=float(self._parts))
+        done = self._part - 1 + share
+        bar.update(self._task, completed=done, description=f"{self._name}: {label}", refresh=True)
+
+    def hide(self) -> None:
+        """Leave the line as it was before the bar; the next update shows the bar again."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _shown(self) -> Progress:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeElapsedColumn(),
+                console=Console(file=sys.stderr),
+                auto_refresh=False,
+                transient=True,
+            )
+        if not self._bar.live.is_started:
+            self._bar.start()
+        return self._bar

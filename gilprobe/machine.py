@@ -1,0 +1,225 @@
+"""What this interpreter and machine are: read, never guessed; absent where the platform does not tell."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from gilprobe._native import gil
+from gilprobe.environment import Build, Capabilities, Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilprobe.diagnosis import Diagnosis
+
+_ROOT = Path("/")
+
+
+def build() -> Build:
+    """Return how the interpreter was built: ``"gil"`` or ``"free-threaded"``."""
+    # sysconfig has Py_GIL_DISABLED, but costs an import of tens of milliseconds on some builds.
+    return "free-threaded" if "free-threading" in sys.version else "gil"
+
+
+def gil_enabled() -> bool:
+    """Return whether the GIL is on now. A free-threaded build can switch it on at run time (PEP 703)."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+def affinity() -> tuple[int, ...]:
+    """Return the numbers of the cores that the affinity mask allows; all of them where there is no mask."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def cgroup_quota(root: Path = _ROOT) -> float | None:
+    """Return how many cores' worth of time the control group allows, the tightest limit up to the root.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Where ``proc`` and ``sys`` are found.
+
+    Returns
+    -------
+    float or None
+        Quota divided by period; None without a limit, or where there are no control groups.
+    """
+    limits = [limit for group in _cgroups(root) if (limit := _cgroup_limit(group)) is not None]
+    return min(limits, default=None)
+
+
+def _cgroups(root: Path) -> Iterator[Path]:
+    """Yield the directories of this process's control groups that can limit its CPU time, leaf to root."""
+    mount = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # Version 2 has one tree with no controller names; version 1 has one tree for each set of controllers.
+        tops = [mount / controllers, mount / "cpu"] if controllers else [mount, mount / "unified"]
+        # Seen from inside a namespace the path may not exist below the mount, or lead out of it with "..";
+        # its parents, down to the mount itself, do exist.
+        below = PurePosixPath(*[part for part in path.split("/") if part not in ("", "..")])
+        for top in dict.fromkeys(tops):
+            yield from (top / part for part in (below, *below.parents))
+
+
+def _cgroup_limit(group: Path) -> float | None:
+    text = _read(group / "cpu.max")  # "max 100000" or "150000 100000"
+    if not text:  # version 1: -1 is no limit
+        text = f"{_read(group / 'cpu.cfs_quota_us')} {_read(group / 'cpu.cfs_period_us')}"
+    try:
+        quota, period = (int(word) for word in text.split())
+    except ValueError:
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def usable_cores(root: Path = _ROOT) -> int:
+    """Return how many cores this process can keep busy: affinity and control group respected, at least 1."""
+    quota = cgroup_quota(root)
+    allowed = len(affinity())
+    return allowed if quota is None else max(1, min(allowed, int(quota)))
+
+
+def physical_cores(root: Path = _ROOT) -> int | None:
+    """Return the number of physical cores behind the affinity mask: two hardware threads of one count once.
+
+    Returns
+    -------
+    int or None
+        None where the platform does not tell.
+    """
+    siblings = {
+        _read(root / f"sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list")
+        for number in affinity()
+    }
+    return None if "" in siblings else len(siblings)
+
+
+def load_average() -> float | None:
+    """Return the load average over one minute; None where the platform has none."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTimes:
+    """Time that the cores of the affinity mask have spent since boot, all together.
+
+    Attributes
+    ----------
+    total_s, busy_s, steal_s : float
+        All states; running any process; taken by the hypervisor. Seconds.
+    own_s : float
+        CPU time of this process.
+    """
+
+    total_s: float
+    busy_s: float
+    steal_s: float
+    own_s: float
+
+
+def cpu_times(root: Path = _ROOT) -> CpuTimes | None:
+    """Read ``/proc/stat`` (proc_stat(5)) for the cores of the affinity mask; None where there is none."""
+    wanted = {f"cpu{number}" for number in affinity()}
+    rows = [line.split() for line in _read(root / "proc/stat").splitlines()]
+    picked = [[int(word) for word in row[1:9]] for row in rows if row and row[0] in wanted and len(row) >= 9]
+    if not picked:
+        return None
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    # user nice system idle iowait irq softirq steal
+    total = sum(map(sum, picked)) * tick_s
+    idle = sum(row[3] + row[4] for row in picked) * tick_s
+    steal = sum(row[7] for row in picked) * tick_s
+    return CpuTimes(total_s=total, busy_s=total - idle - steal, steal_s=steal, own_s=time.process_time())
+
+
+def cpu_model(root: Path = _ROOT) -> str:
+    """Return the processor's model as the system names it, or the architecture."""
+    for line in _read(root / "proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model", "cpu model"):
+            return value.strip()
+    import platform
+
+    return platform.processor() or platform.machine()
+
+
+def capabilities() -> Capabilities:
+    """Return what this interpreter and machine support.
+
+    Returns
+    -------
+    Capabilities
+        Version and build of the interpreter, whether the tracer works and why not, the clock, the usable
+        cores.
+    """
+    works, reason = gil.support()
+    return Capabilities(
+        python=sys.version.split()[0],
+        build=build(),
+        gil_enabled=gil_enabled(),
+        tracer="exact" if works else "none",
+        tracer_reason="" if works else reason,
+        clock=gil.clock_name(),
+        cores=usable_cores(),
+    )
+
+
+def read_environment() -> Environment:
+    """Return the interpreter and the machine that a measurement which starts now runs on."""
+    import platform  # not at the top: gilprobe is imported into programs that never ask
+
+    from gilprobe import __version__
+
+    return Environment(
+        gilprobe=__version__,
+        python=sys.version.split()[0],
+        implementation=platform.python_implementation(),
+        build=build(),
+        gil_enabled=gil_enabled(),
+        compiler=platform.python_compiler(),
+        platform=platform.platform(),
+        machine=platform.machine(),
+        cpu=cpu_model(),
+        cores=usable_cores(),
+        cores_online=os.cpu_count() or 1,
+        switch_interval_s=sys.getswitchinterval(),
+        load_average=load_average(),
+        clock=gil.clock_name(),
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def diagnose() -> Diagnosis:
+    """Return all that ``gilprobe doctor`` tells about this interpreter and machine."""
+    from gilprobe.diagnosis import Diagnosis
+
+    return Diagnosis(
+        capabilities=capabilities(),
+        environment=read_environment(),
+        clock_cost_ns=gil.clock_cost_ns(),
+        cores_affinity=len(affinity()),
+        cores_quota=cgroup_quota(),
+        cores_physical=physical_cores(),
+    )
+
+
+def _read(path: Path) -> str:
+    """Return the file's text without surrounding space; empty if it can't be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,42 @@
+"""How numbers and foreign names are written."""
+
+from __future__ import annotations
+
+import math
+
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def visible(text: str) -> str:
+    """Return `text` with every character escaped that a terminal would obey rather than show.
+
+    Thread names and paths come from elsewhere: control characters, direction marks and lone surrogates are
+    written as Python writes them in a literal.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def scaled(*values: float) -> tuple[str, ...]:
+    """Return the numbers with four digits and one SI prefix for all, that of the first."""
+    size = abs(values[0])
+    factor, prefix = next((pair for pair in _PREFIXES if size >= pair[0]), (1.0, ""))
+    digits = 3 if size == 0 else max(0, 3 - math.floor(math.log10(max(size / factor, 1e-3))))
+    return tuple(f"{value / factor:.{digits}f}{' ' + prefix if prefix else ''}" for value in values)
+
+
+def share(part: float, whole: float) -> str:
+    """Return a share in per cent."""
+    return f"{100 * part / whole:.0f} %" if whole else "-"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration with three digits and a fitting unit."""
+    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= factor:
+            return f"{seconds / factor:.3g} {unit}" if seconds < 1000 else f"{seconds:.0f} s"
+    return f"{seconds / 1e-9:.0f} ns"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``"1 thread"``, ``"2 threads"``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,125 @@
+"""The GIL is a mutex: of T spinning Python threads one computes, and the others wait for it.
+
+Two clocks show it. The operating system's: the threads' CPU times add up to one core, however many cores
+there are. The trace's: the holds add up to no more than the wall time, and every thread holds or waits all
+its running time. On a free-threaded build the CPU times add up to min(T, N) cores, and there are no holds to
+trace.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilprobe.measure import ArmPlan, TeamRun
+from gilprobe.results import Fact, Law
+from gilprobe.scenarios.laws import untestable, verdict
+from gilprobe.scenarios.python_loop import CHUNK, countdown
+from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilprobe.results import Arm, TracedArm
+
+HELD_LIMIT = 1.001
+"""Holds against wall time: they can't overlap; a thousandth is left to the stamps at both ends."""
+
+CORES_TOLERANCE = 0.10
+"""A waiting thread wakes up once a switch interval to ask for the GIL, which costs CPU time too."""
+
+
+def cores_busy(run: TeamRun) -> float:
+    """Return how many threads computed at once on average: CPU time of all members over elapsed time."""
+    return run.cpu_ns / run.elapsed_ns
+
+
+def measure(request: Request) -> Findings:
+    """Measure how many cores the threads keep busy, and trace who holds the GIL meanwhile."""
+    plans = tuple(
+        ArmPlan("spin", threads, countdown, unit="cores busy", score=cores_busy, chunk=CHUNK)
+        for threads in request.threads
+    )
+    seen = observe(request, plans)
+    arms = seen.measurement.arms
+    facts = [fact for traced in seen.traces for fact in _facts(traced)]
+    laws = [*(_cores_law(request, arm) for arm in arms if arm.threads > 1)]
+    if request.trace is None:
+        laws += _untraced_laws(request.trace_reason)
+    for traced, run in zip(seen.traces, seen.traced_runs, strict=True):
+        laws += [_mutex_law(traced), _running_law(traced, run)]
+    return Findings(arms, tuple(facts), tuple(laws), seen.traces, seen.warnings)
+
+
+def _facts(traced: TracedArm) -> Iterator[Fact]:
+    report, threads = traced.report, traced.threads
+    yield Fact(f"held_share_{threads}", report.held_ns / report.elapsed_ns, "")
+    yield Fact(f"contended_share_{threads}", report.contended_ns / report.elapsed_ns, "")
+    yield Fact(f"handoffs_{threads}", report.handoffs / report.elapsed_s, "1/s")
+    yield Fact(f"forced_releases_{threads}", sum(a.forced_releases for a in report.threads), "")
+
+
+def _cores_law(request: Request, arm: Arm) -> Law:
+    cores = request.environment.cores
+    expected = 1 if request.gil_enabled else min(arm.threads, cores)
+    reason = (
+        "one computes at a time" if request.gil_enabled else "min(T, N) compute at once, as there is no GIL"
+    )
+    text = f"{reason}, {arm.threads} threads"
+    if cores == 1:
+        return untestable(text, f"{expected} cores busy", "1 usable core")
+    low, high = expected * (1 - CORES_TOLERANCE), expected * (1 + CORES_TOLERANCE)
+    return Law(
+        text=text,
+        expected=f"{low:.2f} to {high:.2f} cores busy",
+        measured=f"{arm.median:.2f} ({arm.low:.2f} to {arm.high:.2f})",
+        verdict=verdict(arm.low <= high and arm.high >= low),
+    )
+
+
+def _untraced_laws(reason: str) -> list[Law]:
+    return [
+        untestable("at most one holder: sum of holds", f"<= {HELD_LIMIT:.1%} of wall", reason),
+        untestable("a spinning thread holds or waits", ">= 99.5 % of its running time", reason),
+    ]
+
+
+def _mutex_law(traced: TracedArm) -> Law:
+    report = traced.report
+    share = sum(account.hold_ns for account in report.threads) / report.elapsed_ns
+    return Law(
+        text=f"at most one holder: sum of holds, {_threads(traced)}",
+        expected=f"<= {HELD_LIMIT:.1%} of wall",
+        measured=f"{share:.2%}",
+        verdict=verdict(share <= HELD_LIMIT),
+    )
+
+
+def _running_law(traced: TracedArm, run: TeamRun) -> Law:
+    """Compare each worker's hold and wait with the time from the common start to its end."""
+    limit = 0.995 if traced.threads <= 2 else 0.99
+    accounts = {account.native_id: account for account in traced.report.threads}
+    start_ns = min(turn.start_ns for turn in run.turns)
+    shares = [
+        (account.hold_ns + account.wait_ns) / (turn.end_ns - start_ns)
+        for turn in run.turns
+        if (account := accounts.get(turn.native_id)) is not None
+    ]
+    least = min(shares) if len(shares) == len(run.turns) else 0.0
+    return Law(
+        text=f"a spinning thread holds or waits, {_threads(traced)}",
+        expected=f">= {limit:.1%} of its running time",
+        measured=f"{least:.2%} (the least)",
+        verdict=verdict(least >= limit),
+    )
+
+
+def _threads(traced: TracedArm) -> str:
+    return f"{traced.threads} thread{'s' if traced.threads > 1 else ''}"
+
+
+SCENARIO = Scenario(
+    id="gil-mutex",
+    title="The GIL is a mutex: one of T spinning Python threads computes, the others wait",
+    group="lessons",
+    measure=measure,
+)

@@ -1,0 +1,130 @@
+"""What the machine is asked, against made-up /proc and /sys trees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gilprobe import machine
+
+
+def tree(root, files):
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, None),
+        ({"proc/self/cgroup": "0::/\n"}, None),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
+        (
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/cpu.max": "100000 100000\n",
+                "sys/fs/cgroup/a/b/cpu.max": "300000 100000\n",
+            },
+            1.0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/box\n3:memory:/x\n",
+                "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us": "250000\n",
+                "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us": "100000\n",
+            },
+            2.5,
+        ),
+        (
+            {
+                "proc/self/cgroup": "1:cpu:/gone/below\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+        ({"proc/self/cgroup": "0::/../../x\n", "sys/fs/cgroup/x/cpu.max": "50000 100000\n"}, 0.5),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "nonsense\n"}, None),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100000 0\n"}, None),
+    ],
+)
+def test_the_tightest_quota_of_either_cgroup_version_counts(tmp_path, files, quota):
+    assert machine.cgroup_quota(tree(tmp_path, files)) == quota
+
+
+def test_usable_cores_are_at_least_one_and_at_most_what_affinity_allows(tmp_path):
+    small = tree(tmp_path / "s", {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "1 100000\n"})
+    large = tree(
+        tmp_path / "l", {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "999900000 100000\n"}
+    )
+    assert machine.usable_cores(small) == 1
+    assert machine.usable_cores(large) == len(machine.affinity())
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity masks here")
+def test_an_affinity_mask_limits_the_usable_cores():
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "import gilprobe; raise SystemExit(gilprobe.capabilities().cores)"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 1
+
+
+def test_hardware_threads_of_one_core_count_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "affinity", lambda: (0, 1, 2))
+    path = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    root = tree(tmp_path, {path.format(0): "0,1\n", path.format(1): "0,1\n", path.format(2): "2\n"})
+    assert machine.physical_cores(root) == 2
+    assert machine.physical_cores(tmp_path / "none") is None
+
+
+def test_cpu_times_are_those_of_the_cores_we_may_use(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "affinity", lambda: (1,))
+    root = tree(
+        tmp_path,
+        {"proc/stat": "cpu 9 9 9 9 9 9 9 9\ncpu0 9 9 9 9 9 9 9 9\ncpu1 100 0 50 200 50 0 0 25 0 0\n"},
+    )
+    times = machine.cpu_times(root)
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    assert times is not None
+    assert times.total_s == pytest.approx(425 * tick_s)
+    assert times.busy_s == pytest.approx(150 * tick_s)
+    assert times.steal_s == pytest.approx(25 * tick_s)
+
+
+@pytest.mark.parametrize("text", ["", "intr 1 2 3\n", "cpu0 1 2\n"])
+def test_a_foreign_proc_stat_is_no_cpu_times(tmp_path, text):
+    assert machine.cpu_times(tree(tmp_path, {"proc/stat": text})) is None
+
+
+def test_the_environment_can_be_read_where_there_is_no_proc_and_no_load(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_read", lambda _path: "")
+    monkeypatch.delattr(os, "getloadavg", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    environment = machine.read_environment()
+    assert environment.load_average is None
+    assert environment.cores >= 1
+    assert machine.cpu_model(tmp_path)
+
+
+def test_capabilities_say_why_where_the_tracer_does_not_work(monkeypatch):
+    able = machine.capabilities()
+    assert able.python == sys.version.split()[0]
+    assert (able.tracer == "exact") == (able.tracer_reason == "")
+    monkeypatch.setattr(machine.gil, "support", lambda: (False, "moon phase"))
+    assert machine.capabilities().tracer == "none"
+    assert machine.capabilities().tracer_reason == "moon phase"
+
+
+def test_the_diagnosis_is_plain_data():
+    document = machine.diagnose().to_dict()
+    assert document["schema"] == 1
+    assert document["capabilities"]["cores"] <= document["cores_affinity"]
+    assert document["clock_cost_ns"] >= 0
