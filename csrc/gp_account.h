@@ -43,8 +43,8 @@ typedef struct {
 typedef struct {
     gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread */
     gp_identity identity; /* set when the account is closed */
-    uint64_t first; /* the thread's first moment in the session */
-    uint64_t last;  /* its last; set when the account is closed */
+    uint64_t first;       /* the thread's first moment in the session */
+    uint64_t last;        /* its last; set when the account is closed */
     uint64_t hold, wait, off;
     uint64_t longest_hold, longest_wait;
     uint64_t acquisitions, contended_acquisitions;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) && \
+#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) &&              \
     !defined(GP_NO_TRACER)
 #define GP_GIL_TRACER 1
 #endif
