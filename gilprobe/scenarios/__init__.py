@@ -56,8 +56,8 @@ def find(scenario_id: str) -> Scenario:
 def default_threads(cores: int) -> tuple[int, ...]:
     """Return the sizes of team to try on `cores` cores: 1, 2, 4, ... up to twice as many.
 
-    At most six and none above 128: 1 and 2 always stay, and so do the largest. That keeps the default run below
-    a minute on the largest machine.
+    At most six and none above 128: 1 and 2 always stay, and so do the largest. That keeps the default run
+    below a minute on the largest machine.
     """
     most = min(2 * cores, _DEFAULT_MOST)
     sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most] + [most]
