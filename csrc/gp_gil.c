@@ -292,6 +292,21 @@ static void note(gp_call call, const void *object)
     notes->count++;
 }
 
+#if defined(__GLIBC__)
+/* <sys/single_threaded.h>, glibc 2.32; weak, so that older ones are served too */
+extern char __libc_single_threaded __attribute__((weak));
+
+static inline bool alone(void)
+{
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+}
+#else
+static inline bool alone(void)
+{
+    return false;
+}
+#endif
+
 /* The GIL's mutex is taken by another thread, or an interposer must see the call itself: stamp before. Behind
  * an interposer only the time tells whether the call blocked. */
 __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at)
@@ -306,8 +321,9 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
 __attribute__((noinline)) static int lock_gil_mutex(pthread_mutex_t *mutex)
 {
     uint64_t asked_at = GP_ASKED_AT_ONCE;
-    /* reading the clock costs more than the lock: only if it blocks */
-    int status = hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+    /* Reading the clock costs more than the lock: only if it blocks. In a process of one thread it can't, and
+     * there glibc's pthread_mutex_lock does without an atomic operation, unlike pthread_mutex_trylock. */
+    int status = alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
     if (__builtin_expect(status != 0, 0))
         status = lock_slowly(mutex, &asked_at);
     if (__builtin_expect(status == 0 && gp_machine_running(&machine), 1)) {
