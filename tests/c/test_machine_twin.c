@@ -1,6 +1,6 @@
-/* The state machine against a slow twin: random threads take and give up a GIL as CPython does (gp_machine.h),
- * sessions begin and end among them, and what the machine has booked must be what the twin finds by writing
- * every interval down and adding them up at the end. */
+/* The state machine against a slow twin: random threads take and give up a GIL as CPython does
+ * (gp_machine.h), sessions begin and end among them, and what the machine has booked must be what the twin
+ * finds by writing every interval down and adding them up at the end. */
 
 #include "gp_machine.h"
 
@@ -31,7 +31,18 @@ typedef struct {
     unsigned begun, ended;
 } stretch;
 
-typedef enum { UNBORN, OUT, MUST_TAKE, ASKS_TO_TAKE, WAITS, IN, ASKS_TO_DROP, TO_SWITCH, SWITCHES, GONE } place;
+typedef enum {
+    UNBORN,
+    OUT,
+    MUST_TAKE,
+    ASKS_TO_TAKE,
+    WAITS,
+    IN,
+    ASKS_TO_DROP,
+    TO_SWITCH,
+    SWITCHES,
+    GONE
+} place;
 
 typedef struct {
     gp_thread thread;
@@ -375,7 +386,7 @@ static size_t twin_handoffs(const twin_watch *watch)
 
 static bool concerned(const twin_actor *actor, const gp_session *session)
 {
-    return actor->seen && (actor->place != GONE || actor->ended > session->start);
+    return actor->seen && (actor->place != GONE || actor->ended >= session->start);
 }
 
 static gp_account *account_of(const gp_session *session, const gp_thread *thread)
