@@ -188,9 +188,13 @@ static void *callable_behind(const gp_hook *hook, void *saved)
 static gp_status install_slot(gp_hook *hook, gp_slot *slot, bool still_called)
 {
     void *current = __atomic_load_n(slot->address, __ATOMIC_ACQUIRE);
+    if (current == hook->wrapper)
+        slot->buried = false; /* a later interposer put ours back */
     if (current == hook->wrapper || (slot->buried && still_called))
-        return GP_OK; /* a later interposer put ours back, or leads to it */
-    hook->next = callable_behind(hook, current);
+        return GP_OK;
+    void *next = callable_behind(hook, current);
+    if (next != hook->next) /* relaxed: threads left inside the wrapper may call either */
+        __atomic_store_n(&hook->next, next, __ATOMIC_RELAXED);
     void *found = NULL;
     gp_status status = swap_slot(slot, current, hook->wrapper, &found);
     if (status == GP_OK) {
