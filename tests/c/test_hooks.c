@@ -2,6 +2,8 @@
 #include "gp_hooks.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -286,6 +288,30 @@ static void a_wrapper_put_back_after_removal_goes_with_the_next(const char *path
     dlclose(object.handle);
 }
 
+/* A page that can't be made writable: a shared mapping of a file that is open for reading only. */
+static void a_failed_installation_leaves_everything_as_it_was(const char *path)
+{
+    loaded object = load(path);
+    slot_values before = standing();
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ, MAP_SHARED, file, 0);
+    CHECK(page != MAP_FAILED);
+    gp_hook *last = &hooks[FUNCTIONS - 1];
+    size_t slots = last->slot_count;
+    last->slots[last->slot_count++] = (gp_slot){.address = page, .relro = true};
+    errno = 0;
+    CHECK_EQUAL(gp_hooks_install(hooks, FUNCTIONS, false), GP_ESYSTEM);
+    CHECK_EQUAL(errno, EACCES);
+    last->slot_count = slots;
+    CHECK(stands(&before));
+    CHECK(!gp_hooks_buried(hooks, FUNCTIONS));
+    call_all(&object);
+    check_wrapped(0, 0, 0);
+    munmap(page, (size_t)sysconf(_SC_PAGESIZE));
+    close(file);
+    dlclose(object.handle);
+}
+
 static atomic_bool calling;
 
 static void *keep_calling(void *data)
@@ -353,6 +379,7 @@ int main(void)
         a_buried_wrapper_that_is_still_called_gets_no_second_on_top(paths[i]);
         an_interposer_that_dropped_ours_is_hooked_again(paths[i]);
         a_wrapper_put_back_after_removal_goes_with_the_next(paths[i]);
+        a_failed_installation_leaves_everything_as_it_was(paths[i]);
         threads_may_call_while_hooks_come_and_go(paths[i]);
         an_unknown_symbol_has_no_slots(paths[i]);
     }
