@@ -120,7 +120,8 @@ static uint64_t end_of(const gp_thread *thread, uint64_t now)
 
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread)
 {
-    return thread->generation == machine->generation && end_of(thread, UINT64_MAX) > session->start;
+    /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
+    return thread->generation == machine->generation && end_of(thread, UINT64_MAX) >= session->start;
 }
 
 void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
