@@ -203,6 +203,21 @@ static void a_thread_born_meanwhile_counts_from_its_birth(void)
     gp_session_free(session);
 }
 
+static void a_thread_born_inside_a_wait_has_waited_since_its_birth(void)
+{
+    gp_session *session = begin();
+    gp_machine_adopt(&machine, other, 1040);
+    gp_machine_wait(&machine, other, 1050);
+    drop(main_thread, false, 1100);
+    take_waited(other, 1110);
+    gp_machine_adopt(&machine, third, 1120);
+    stop(session, 1200);
+    check_times(session, other, 90, 70, 0);
+    check_times(session, third, 0, 0, 80);
+    CHECK_EQUAL(session->contended, 60);
+    gp_session_free(session);
+}
+
 static void blocking_on_the_mutex_is_part_of_the_wait(void)
 {
     gp_session *session = begin();
@@ -430,6 +445,7 @@ int main(void)
     a_wait_for_the_switch_that_goes_on_is_booked_so_far();
     a_thread_first_seen_inside_a_wait_has_waited_all_along();
     a_thread_born_meanwhile_counts_from_its_birth();
+    a_thread_born_inside_a_wait_has_waited_since_its_birth();
     blocking_on_the_mutex_is_part_of_the_wait();
     blocking_on_the_mutex_is_no_part_of_the_hold();
     contention_counts_from_whoever_asked_first();
