@@ -141,31 +141,36 @@ enum {
     LASTING_HOOKS = GP_CALL_UNLOCK, /* all but the last, which only the handshake needs */
 };
 
+/* Relaxed: an installation may change it meanwhile, to a function that is as good. */
+static inline void *next_of(gp_call call)
+{
+    return __atomic_load_n(&hooks[call].next, __ATOMIC_RELAXED);
+}
+
 static int call_lock(pthread_mutex_t *mutex)
 {
-    return ((int (*)(pthread_mutex_t *))hooks[GP_CALL_LOCK].next)(mutex);
+    return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_LOCK))(mutex);
 }
 
 static int call_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
-    return (
-        (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))hooks[GP_CALL_TIMEDWAIT].next)(
-        cond, mutex, until);
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))next_of(
+        GP_CALL_TIMEDWAIT))(cond, mutex, until);
 }
 
 static int call_signal(pthread_cond_t *cond)
 {
-    return ((int (*)(pthread_cond_t *))hooks[GP_CALL_SIGNAL].next)(cond);
+    return ((int (*)(pthread_cond_t *))next_of(GP_CALL_SIGNAL))(cond);
 }
 
 static int call_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
-    return ((int (*)(pthread_cond_t *, pthread_mutex_t *))hooks[GP_CALL_WAIT].next)(cond, mutex);
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *))next_of(GP_CALL_WAIT))(cond, mutex);
 }
 
 static int call_unlock(pthread_mutex_t *mutex)
 {
-    return ((int (*)(pthread_mutex_t *))hooks[GP_CALL_UNLOCK].next)(mutex);
+    return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_UNLOCK))(mutex);
 }
 
 /* Both of the GIL's mutexes, in take_gil's order: no state of any thread changes meanwhile. Library calls,

@@ -170,7 +170,7 @@ void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *co
     if (machine->contended_since != 0)
         gp_machine_book_contended(machine, machine->contended_since, now);
     machine->contended_since = 0;
-    machine->waiting = 0;
+    machine->waiting = self != NULL && self->state == GP_WAIT; /* forked by a signal handler, perhaps */
     if (machine->holder != self)
         machine->holder = NULL;
 }
