@@ -1,0 +1,179 @@
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
+"""The kernels' binding: sets the work up, runs it with the GIL or without, and lets Ctrl-C through.
+
+Raises built-in exceptions only, and is safe for any argument; :mod:`gilprobe.kernels` has the checks with words.
+"""
+
+# Not `signal`, whose getsignal is Python code: it would run the pending handler before it answers.
+import _signal
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
+from libc.signal cimport SIGINT
+from libc.stddef cimport size_t
+from libc.stdint cimport INT64_MAX, uint64_t
+
+
+cdef extern from "gp_interrupt.h" nogil:
+    const bint GP_INTERRUPT_SIGNALS
+
+    ctypedef struct gp_interrupt_watch:
+        bint watching
+
+    void gp_interrupt_begin(gp_interrupt_watch *watch, uint64_t nominal_ns, bint released) noexcept
+    void gp_interrupt_end(gp_interrupt_watch *watch) noexcept
+    void gp_interrupt_rearm(gp_interrupt_watch *watch) noexcept
+    void gp_interrupt_renew(gp_interrupt_watch *watch) noexcept
+
+
+cdef extern from "gp_work.h" nogil:
+    ctypedef struct gp_work:
+        uint64_t nominal_ns
+
+    # Of all steps only gp_alternate's touches Python, through gp_work_gil: run that one held.
+    bint gp_work_step(gp_work *work, const gp_interrupt_watch *watch) noexcept
+
+    ctypedef struct gp_spin:
+        gp_work work
+        uint64_t checksum
+    void gp_spin_init(gp_spin *spin, uint64_t iterations) noexcept
+
+    ctypedef struct gp_stream:
+        gp_work work
+        uint64_t checksum
+    void gp_stream_init(gp_stream *stream, const void *bytes, size_t size, uint64_t passes) noexcept
+
+    ctypedef struct gp_chase:
+        gp_work work
+        uint64_t nodes
+        uint64_t index
+        uint64_t broken
+    void gp_chase_init(gp_chase *chase, const void *chain, uint64_t nodes, uint64_t steps) noexcept
+
+    ctypedef struct gp_chain:
+        gp_work work
+    void gp_chain_init(gp_chain *chain, void *room, uint64_t nodes, uint64_t seed) noexcept
+
+    ctypedef struct gp_sleep:
+        gp_work work
+    void gp_sleep_init(gp_sleep *sleep, uint64_t duration_ns) noexcept
+
+    ctypedef struct gp_work_lock:
+        pass
+
+    ctypedef struct gp_alternate:
+        gp_work work
+        uint64_t held_ns
+        uint64_t release_ns
+        uint64_t released_ns
+        uint64_t reacquire_ns
+    void gp_alternate_init(gp_alternate *alternate, const gp_work_lock *lock, uint64_t cycles, uint64_t held_ns,
+                           uint64_t released_ns) noexcept
+
+
+cdef extern from "cpython/gp_work_gil.h":
+    const gp_work_lock gp_work_gil
+
+
+cdef int answer_interrupt(gp_interrupt_watch *watch) except -1:
+    """Raise what Ctrl-C means for this thread, or return to go on with the work."""
+    gp_interrupt_rearm(watch)
+    # Asked before the handler runs, which may change it.
+    cdef bint by_default = _signal.getsignal(SIGINT) is _signal.default_int_handler
+    PyErr_CheckSignals()
+    if not GP_INTERRUPT_SIGNALS:
+        return 0
+    # In the main thread the default handler would have raised: this is another one.
+    if by_default:
+        raise KeyboardInterrupt
+    # The main thread may be waiting for the GIL to run a handler of the program's own.
+    with nogil:
+        pass
+    gp_interrupt_renew(watch)
+    PyErr_CheckSignals()  # a SIGINT from before the renewal
+    return 0
+
+
+cdef int run(gp_work *work, bint release_gil) except -1:
+    cdef gp_interrupt_watch watch
+    cdef bint done = False
+    gp_interrupt_begin(&watch, work.nominal_ns, release_gil)
+    try:
+        if watch.watching:
+            PyErr_CheckSignals()  # a SIGINT from before the watch
+        while True:
+            if release_gil:
+                with nogil:
+                    done = gp_work_step(work, &watch)
+            else:
+                done = gp_work_step(work, &watch)
+            if done:
+                return 0
+            answer_interrupt(&watch)
+    finally:
+        gp_interrupt_end(&watch)
+
+
+def spin(uint64_t iterations, bint release_gil=False):
+    """Return the checksum of `iterations` rounds of integer arithmetic."""
+    cdef gp_spin kernel
+    gp_spin_init(&kernel, iterations)
+    run(&kernel.work, release_gil)
+    return kernel.checksum
+
+
+def stream(buffer, uint64_t passes=1, bint release_gil=False):
+    """Return the sum of the 64-bit words of `buffer`, read `passes` times."""
+    cdef gp_stream kernel
+    cdef Py_buffer view
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+    try:
+        gp_stream_init(&kernel, view.buf, <size_t>view.len, passes)
+        run(&kernel.work, release_gil)
+        return kernel.checksum
+    finally:
+        PyBuffer_Release(&view)
+
+
+def chase(chain, uint64_t steps, bint release_gil=False):
+    """Return where `steps` dependent loads through `chain` end; IndexError if an index is out of range."""
+    cdef gp_chase kernel
+    cdef Py_buffer view
+    PyObject_GetBuffer(chain, &view, PyBUF_SIMPLE)
+    try:
+        gp_chase_init(&kernel, view.buf, <uint64_t>view.len // sizeof(uint64_t), steps)
+        run(&kernel.work, release_gil)
+        if kernel.broken != kernel.nodes:
+            raise IndexError(kernel.broken)
+        return kernel.index
+    finally:
+        PyBuffer_Release(&view)
+
+
+def fill_chain(room, uint64_t seed):
+    """Fill the writable buffer `room` with one random cycle of 64-bit indices; runs without the GIL."""
+    cdef gp_chain kernel
+    cdef Py_buffer view
+    PyObject_GetBuffer(room, &view, PyBUF_WRITABLE)
+    try:
+        gp_chain_init(&kernel, view.buf, <uint64_t>view.len // sizeof(uint64_t), seed)
+        run(&kernel.work, True)
+    finally:
+        PyBuffer_Release(&view)
+
+
+def sleep(uint64_t duration_ns, bint release_gil=False):
+    """Block for `duration_ns`."""
+    if duration_ns > <uint64_t>INT64_MAX:
+        raise OverflowError("duration_ns must be < 2**63")
+    cdef gp_sleep kernel
+    gp_sleep_init(&kernel, duration_ns)
+    run(&kernel.work, release_gil)
+
+
+def alternate(uint64_t cycles, uint64_t held_ns, uint64_t released_ns, bint release_gil=True):
+    """Return the nanoseconds held, in the release, released and in the acquisition."""
+    cdef gp_alternate kernel
+    gp_alternate_init(&kernel, &gp_work_gil if release_gil else NULL, cycles, held_ns, released_ns)
+    run(&kernel.work, False)
+    return kernel.held_ns, kernel.release_ns, kernel.released_ns, kernel.reacquire_ns

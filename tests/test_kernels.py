@@ -1,0 +1,536 @@
+"""The kernels: same work held and released, ground truth, and a Ctrl-C that always gets through."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import threading
+import time
+from array import array
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gilprobe import kernels
+from gilprobe._native import kernels as native
+from gilprobe.errors import InvalidTypeError, InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+needs_gil = pytest.mark.skipif(FREE_THREADED, reason="nothing is held without a GIL")
+both_ways = pytest.mark.parametrize("release_gil", [False, True], ids=["held", "released"])
+
+WORDS = array("Q", [3, 2**64 - 1, 5])
+LONG_NS = 60_000_000_000
+
+
+class Indexable:
+    def __index__(self) -> int:
+        return 3
+
+
+def test_held_and_released_spin_have_one_checksum_that_depends_on_the_iterations() -> None:
+    assert kernels.spin(2_000_000) == kernels.spin(2_000_000, release_gil=True)
+    assert len({kernels.spin(n) for n in range(50)}) == 50
+
+
+def test_anything_with_an_index_is_an_integer() -> None:
+    assert kernels.spin(Indexable()) == kernels.spin(3)
+
+
+@both_ways
+@given(data=st.binary(min_size=1, max_size=70), passes=st.integers(1, 5), skip=st.integers(0, 7))
+def test_stream_sums_the_words_of_any_buffer(data: bytes, passes: int, skip: int, release_gil: bool) -> None:
+    view = memoryview(b"." * skip + data)[skip:]
+    words = [
+        int.from_bytes(data[at : at + 8].ljust(8, b"\0"), sys.byteorder) for at in range(0, len(data), 8)
+    ]
+    assert kernels.stream(view, passes, release_gil=release_gil) == sum(words) * passes % 2**64
+
+
+@given(nodes=st.integers(1, 300), seed=st.integers(0, 2**63 - 1))
+@settings(max_examples=50)
+def test_a_chain_is_one_cycle_through_all_nodes(nodes: int, seed: int) -> None:
+    chain = kernels.chain(nodes, seed=seed)
+    assert chain.typecode == "Q"
+    met, at = set(), 0
+    for _ in range(nodes):
+        at = chain[at]
+        met.add(at)
+    assert met == set(range(nodes))
+    assert at == 0
+
+
+def test_a_seed_names_a_chain() -> None:
+    assert kernels.chain(100, seed=7) == kernels.chain(100, seed=7)
+    assert kernels.chain(100, seed=7) != kernels.chain(100, seed=8)
+
+
+@both_ways
+def test_chase_ends_where_the_chain_leads(release_gil: bool) -> None:
+    chain = kernels.chain(1000)
+    at = 0
+    for steps in range(20):
+        assert kernels.chase(chain, steps, release_gil=release_gil) == at
+        at = chain[at]
+    assert kernels.chase(chain, 100_000, release_gil=release_gil) == 0
+
+
+def test_chase_takes_any_buffer_of_64_bit_integers() -> None:
+    octets = bytearray(1) + bytearray(kernels.chain(50).tobytes())
+    assert kernels.chase(memoryview(octets)[1:].cast("Q"), 50) == 0
+    assert kernels.chase(array("q", [1, 0]), 3) == 1
+
+
+@both_ways
+def test_sleep_lasts_its_time(release_gil: bool) -> None:
+    start = time.monotonic_ns()
+    kernels.sleep(20_000_000, release_gil=release_gil)
+    assert time.monotonic_ns() - start >= 20_000_000
+
+
+def test_the_sums_of_alternate_fit_into_the_time_it_took() -> None:
+    start = time.monotonic_ns()
+    spent = kernels.alternate(50, held_ns=200_000, released_ns=300_000)
+    elapsed = time.monotonic_ns() - start
+    total = spent.held_ns + spent.release_ns + spent.released_ns + spent.reacquire_ns
+    assert spent.held_ns >= 50 * 200_000
+    assert spent.released_ns >= 50 * 300_000
+    assert elapsed / 2 < total <= elapsed
+
+
+def test_alternate_of_empty_phases_just_releases_and_reacquires() -> None:
+    spent = kernels.alternate(1000, held_ns=0, released_ns=0)
+    assert (spent.held_ns, spent.released_ns) == (0, 0)
+    assert spent.release_ns > 0
+    assert spent.reacquire_ns > 0
+
+
+def test_alternate_that_never_releases_is_held_all_the_time() -> None:
+    spent = kernels.alternate(10, held_ns=100_000, released_ns=100_000, release_gil=False)
+    assert spent.held_ns >= 10 * 200_000
+    assert (spent.release_ns, spent.released_ns, spent.reacquire_ns) == (0, 0, 0)
+
+
+@contextmanager
+def counting_thread() -> Iterator[Callable[[], int]]:
+    """Run a thread that counts as fast as it may; yields a reader of the count."""
+    count, stop = 0, False
+
+    def work() -> None:
+        nonlocal count
+        while not stop:
+            count += 1
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    interval = sys.getswitchinterval()
+    try:
+        yield lambda: count
+    finally:
+        sys.setswitchinterval(interval)
+        stop = True
+        thread.join()
+
+
+CHAIN = kernels.chain(4096)
+BLOCK = bytes(1 << 20)
+TENTH_SECOND: dict[str, Callable[[bool], object]] = {
+    "spin": lambda release: kernels.spin(60_000_000, release_gil=release),
+    "stream": lambda release: kernels.stream(BLOCK, 2000, release_gil=release),
+    "chase": lambda release: kernels.chase(CHAIN, 50_000_000, release_gil=release),
+    "sleep": lambda release: kernels.sleep(100_000_000, release_gil=release),
+    "alternate": lambda release: kernels.alternate(
+        1, held_ns=0, released_ns=100_000_000, release_gil=release
+    ),
+}
+
+
+@needs_gil
+@pytest.mark.parametrize("name", TENTH_SECOND)
+def test_another_thread_runs_while_a_kernel_is_released_and_not_while_it_is_held(name: str) -> None:
+    progress: dict[bool, list[int]] = {False: [], True: []}
+    with counting_thread() as count:
+        # After a held kernel the counter gets its turn before this thread can read it: make that turn short.
+        sys.setswitchinterval(0.0001)
+        for release in (False, True) * 3:
+            before = count()
+            TENTH_SECOND[name](release)
+            progress[release].append(count() - before)
+    # The quietest against the busiest: on a loaded machine this thread may wait long for a processor.
+    assert max(progress[True]) > 10 * min(progress[False])
+
+
+@needs_gil
+def test_alternate_measures_what_another_thread_makes_it_wait() -> None:
+    def reacquire_ns() -> int:
+        # Long enough off for the other thread to wake up and take the GIL.
+        return kernels.alternate(10, held_ns=0, released_ns=2_000_000).reacquire_ns
+
+    alone = min(reacquire_ns() for _ in range(3))
+    with counting_thread():
+        contended = max(reacquire_ns() for _ in range(3))
+    assert contended > 10 * alone
+
+
+BROKEN_RULES: list[tuple[Callable[[], object], str]] = [
+    (lambda: kernels.spin(-3), "iterations must be >= 0, got -3"),
+    (lambda: kernels.spin(2**63), "iterations must be <= 2**63 - 1, got 9223372036854775808"),
+    (lambda: kernels.spin(1 << 20000), "iterations must be <= 2**63 - 1, got an integer of 20001 bits"),
+    (lambda: kernels.stream(b"x", 0), "passes must be >= 1, got 0"),
+    (
+        lambda: kernels.stream(b"xy", 2**62),
+        "passes * bytes of buffer must be <= 2**63 - 1, got 9223372036854775808",
+    ),
+    (lambda: kernels.stream(b""), "buffer must not be empty, got 0 bytes"),
+    (lambda: kernels.stream(memoryview(b"abcd")[::2]), "buffer must be contiguous, got strides (2,)"),
+    (lambda: kernels.chase(array("Q"), 1), "chain must not be empty, got 0 bytes"),
+    (lambda: kernels.chase(WORDS, -1), "steps must be >= 0, got -1"),
+    (lambda: kernels.chase(WORDS, 0), "chain must have indices from 0 to 2 only, got another at 0"),
+    (
+        lambda: kernels.chase(array("q", [0, -1]), 9),
+        "chain must have indices from 0 to 1 only, got another at 1",
+    ),
+    (lambda: kernels.chain(0), "nodes must be >= 1, got 0"),
+    (lambda: kernels.chain(2**61), "nodes * 8 bytes must be <= 2**63 - 1, got 18446744073709551616"),
+    (lambda: kernels.chain(1, seed=-1), "seed must be >= 0, got -1"),
+    (lambda: kernels.sleep(-1), "duration_ns must be >= 0, got -1"),
+    (lambda: kernels.alternate(0, held_ns=1, released_ns=1), "cycles must be >= 1, got 0"),
+    (lambda: kernels.alternate(1, held_ns=-3, released_ns=1), "held_ns must be >= 0, got -3"),
+    (lambda: kernels.alternate(1, held_ns=1, released_ns=-3), "released_ns must be >= 0, got -3"),
+    (
+        lambda: kernels.alternate(2, held_ns=2**62, released_ns=0),
+        "cycles * (held_ns + released_ns) must be <= 2**63 - 1, got 9223372036854775808",
+    ),
+]
+
+WRONG_TYPES: list[tuple[Callable[[], object], str]] = [
+    (lambda: kernels.spin(True), "iterations must be an integer, got True"),
+    (lambda: kernels.spin(_any(1.5)), "iterations must be an integer, got 1.5"),
+    (lambda: kernels.spin(_any("9")), "iterations must be an integer, got '9'"),
+    (lambda: kernels.spin(1, release_gil=_any(1)), "release_gil must be True or False, got 1"),
+    (lambda: kernels.stream(_any("text")), "buffer must support the buffer protocol, got str"),
+    (lambda: kernels.chase(bytes(16), 1), "chain must have 64-bit integer items, got 1 bytes of format 'B'"),
+    (
+        lambda: kernels.chase(array("d", [0.0]), 1),
+        "chain must have 64-bit integer items, got 8 bytes of format 'd'",
+    ),
+]
+
+
+def _any(value: Any) -> Any:
+    """Hide a value's type from the type checker: the point is to pass a wrong one."""
+    return value
+
+
+@pytest.mark.parametrize(("call", "message"), BROKEN_RULES, ids=[message for _, message in BROKEN_RULES])
+def test_a_value_out_of_range_gets_the_rule_and_the_value(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG_TYPES, ids=[message for _, message in WRONG_TYPES])
+def test_a_wrong_type_gets_the_rule_and_the_value(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(InvalidTypeError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: native.spin(-1),
+        lambda: native.spin(2**64),
+        lambda: native.stream(memoryview(b"abcd")[::2]),
+        lambda: native.chase(WORDS, 1),
+        lambda: native.fill_chain(_any(b"12345678"), 1),
+        lambda: native.sleep(2**63),
+        lambda: native.alternate(-1, 0, 0),
+    ],
+)
+def test_the_native_layer_refuses_what_it_can_not_do(call: Callable[[], object]) -> None:
+    with pytest.raises((OverflowError, BufferError, IndexError)):
+        call()
+
+
+def test_the_native_layer_survives_buffers_that_the_face_refuses() -> None:
+    assert native.stream(b"", 5) == 0
+    assert native.chase(b"", 5) == 0
+    assert native.chase(b"1234567", 5) == 0
+    native.fill_chain(bytearray(0), 1)
+
+
+@needs_gil
+def test_a_chain_overwritten_during_the_chase_ends_it_with_an_error() -> None:
+    chain = kernels.chain(1 << 16)
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            kernels.chase(chain, 2**40, release_gil=True)
+        except InvalidValueError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.05)
+    for index in range(len(chain)):
+        chain[index] = 2**64 - 1
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert len(caught) == 1
+
+
+def test_a_buffer_in_use_can_not_be_resized() -> None:
+    buffer = bytearray(1 << 20)
+    thread = threading.Thread(target=kernels.stream, args=(buffer, 2000), kwargs={"release_gil": True})
+    thread.start()
+    time.sleep(0.03)
+    with pytest.raises(BufferError):
+        buffer.clear()
+    thread.join()
+    buffer.clear()
+
+
+# Ctrl-C, in child processes: a test that fails must not take the test run with it.
+
+LONG_KERNELS = {
+    "spin": "kernels.spin(10**12, release_gil=RELEASE)",
+    "stream": "kernels.stream(bytes(1 << 20), 10**9, release_gil=RELEASE)",
+    "chase": "kernels.chase(kernels.chain(1 << 16), 10**12, release_gil=RELEASE)",
+    "sleep": f"kernels.sleep({LONG_NS}, release_gil=RELEASE)",
+    "alternate": "kernels.alternate(10**8, held_ns=3000, released_ns=3000, release_gil=RELEASE)",
+    "alternate-held": f"kernels.alternate(1, held_ns={LONG_NS}, released_ns=0, release_gil=RELEASE)",
+    "alternate-released": f"kernels.alternate(1, held_ns=0, released_ns={LONG_NS}, release_gil=RELEASE)",
+}
+
+# -P: the checkout in the current folder is not built
+PRELUDE = """
+import os, signal, sys, threading, time
+from gilprobe import kernels
+
+def ready():
+    os.write(1, b"ready\\n")
+"""
+
+
+class Child:
+    """A Python child that says when it is ready for Ctrl-C."""
+
+    def __init__(self, source: str) -> None:
+        command = [sys.executable, "-P", "-W", "error", "-c", PRELUDE + textwrap.dedent(source)]
+        # Unbuffered: what follows the line "ready" is left for communicate().
+        self.process = subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"ready\n"
+        time.sleep(0.2)  # from ready to inside the kernel
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def output(self) -> str:
+        """Return what it printed until its end, which must come soon and be a success."""
+        output, errors = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0, errors
+        return output.decode()
+
+
+@pytest.fixture
+def start_child() -> Iterator[Callable[[str], Child]]:
+    children = []
+
+    def start(source: str) -> Child:
+        child = Child(source)
+        children.append(child)
+        child.wait_until_ready()
+        return child
+
+    yield start
+    for child in children:
+        child.process.kill()
+        child.process.communicate()
+
+
+@both_ways
+@pytest.mark.parametrize("place", ["main", "worker"])
+@pytest.mark.parametrize("name", LONG_KERNELS)
+def test_ctrl_c_ends_a_long_kernel_soon(
+    name: str, place: str, release_gil: bool, start_child: Callable[[str], Child]
+) -> None:
+    call = LONG_KERNELS[name].replace("RELEASE", str(release_gil))
+    child = start_child(f"""
+        done = threading.Event()  # an interrupted Thread.join takes the thread for ended (bpo-45274)
+
+        def work():
+            ready()
+            try:
+                {call}
+            except KeyboardInterrupt:
+                print(time.monotonic(), flush=True)
+            done.set()
+
+        if {place!r} == "main":
+            work()
+        else:
+            try:
+                threading.Thread(target=work).start()
+                done.wait()
+                time.sleep(5)
+                sys.exit("the main thread got no KeyboardInterrupt")
+            except KeyboardInterrupt:
+                done.wait()
+        """)
+    sent = time.monotonic()
+    child.interrupt()
+    # The promise is 0.2 s; a busy test machine gets more, and the kernel would take a minute.
+    assert float(child.output()) - sent < 2
+
+
+@both_ways
+@pytest.mark.parametrize("place", ["main", "worker"])
+def test_a_handler_that_does_not_raise_runs_during_the_kernel_which_then_finishes(
+    place: str, release_gil: bool, start_child: Callable[[str], Child]
+) -> None:
+    child = start_child(f"""
+        called = []
+        signal.signal(signal.SIGINT, lambda *_: called.append(time.monotonic()))
+        n = 600_000_000
+        results = []
+
+        def work():
+            start = time.monotonic()
+            ready()
+            results.append(kernels.spin(n, release_gil={release_gil}))
+            end = time.monotonic()
+            kernels.sleep(50_000_000, release_gil=True)
+            assert len(called) == 1, called
+            assert start < called[0] < end, (start, called, end)
+
+        if {place!r} == "main":
+            work()
+        else:
+            worker = threading.Thread(target=work)
+            worker.start()
+            worker.join()
+        assert results == [kernels.spin(n)]
+        print("finished")
+        """)
+    child.interrupt()
+    assert child.output() == "finished\n"
+
+
+def test_a_handler_that_raises_ends_the_kernel_with_its_exception(
+    start_child: Callable[[str], Child],
+) -> None:
+    child = start_child(f"""
+        def handler(*_):
+            raise LookupError
+
+        signal.signal(signal.SIGINT, handler)
+        ready()
+        try:
+            kernels.sleep({LONG_NS})
+        except LookupError:
+            print("ended")
+        """)
+    child.interrupt()
+    assert child.output() == "ended\n"
+
+
+def test_a_handler_that_makes_the_next_ctrl_c_fatal_is_obeyed(start_child: Callable[[str], Child]) -> None:
+    """The first Ctrl-C is the handler's, although the action is the default one once it has run."""
+    child = start_child(f"""
+        def handler(*_):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            ready()
+
+        signal.signal(signal.SIGINT, handler)
+        ready()
+        try:
+            kernels.sleep({LONG_NS})
+        except KeyboardInterrupt:
+            print("ended")
+        """)
+    child.interrupt()
+    child.wait_until_ready()
+    assert child.process.poll() is None
+    child.interrupt()
+    assert child.output() == "ended\n"
+
+
+def test_an_ignored_ctrl_c_stays_ignored(start_child: Callable[[str], Child]) -> None:
+    child = start_child("""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ready()
+        kernels.sleep(600_000_000)
+        print("finished")
+        """)
+    child.interrupt()
+    assert child.output() == "finished\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_during_a_kernel_has_its_own_ctrl_c(start_child: Callable[[str], Child]) -> None:
+    child = start_child("""
+        import warnings
+        warnings.simplefilter("ignore")  # 3.12: fork in a threaded process
+        worker = threading.Thread(target=kernels.sleep, args=(300_000_000, True))
+        worker.start()
+        time.sleep(0.1)
+        forked = os.fork()
+        if forked == 0:
+            ready()
+            try:
+                kernels.spin(10**10, release_gil=True)
+            except KeyboardInterrupt:
+                os._exit(7)
+            os._exit(1)
+        time.sleep(0.6)
+        os.kill(forked, signal.SIGINT)
+        worker.join()
+        print(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
+        """)
+    assert child.output() == "7\n"
+
+
+def _sigint_action() -> int | None:
+    ctypes = pytest.importorskip("ctypes")
+    ctypes.pythonapi.PyOS_getsig.restype = ctypes.c_void_p
+    address: int | None = ctypes.pythonapi.PyOS_getsig(int(signal.SIGINT))
+    return address
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sigaction")
+def test_the_sigint_action_is_replaced_during_long_kernels_only() -> None:
+    before = _sigint_action()
+    kernels.sleep(1_000_000)
+    workers = [
+        threading.Thread(target=kernels.sleep, args=(duration_ns, True))
+        for duration_ns in (200_000_000, 400_000_000)
+    ]
+    for worker in workers:
+        worker.start()
+    time.sleep(0.1)
+    during = _sigint_action()
+    for worker in workers:
+        worker.join()
+    assert during != before
+    assert _sigint_action() == before
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="needs a free-threaded build")
+def test_the_kernels_do_not_enable_the_gil() -> None:
+    source = "import gilprobe._native.kernels, sys; assert not sys._is_gil_enabled()"
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", source], check=True, timeout=60)
