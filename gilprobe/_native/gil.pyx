@@ -8,6 +8,8 @@ from libc.string cimport strerror
 
 import sys
 
+cimport cython
+
 
 cdef extern from "gp_status.h" nogil:
     ctypedef enum gp_status:
@@ -118,8 +120,51 @@ def clock_cost_ns(int readings=20000) -> float:
 
 
 def label_thread(uint32_t label) -> None:
-    """Attach a number (not 0) to the calling thread; `Session.accounts` returns it."""
+    """Attach a number to the calling thread, 0 for none; an account has it as ``label``."""
     gp_gil_label(label)
+
+
+def before_call(method, note):
+    """Return a method that calls ``note(self)``, then `method`.
+
+    Compiled, so that profilers, trace functions and tracebacks of the measured program see no frame of ours. What `note`
+    raises is dropped: the program must not notice.
+    """
+    def wrapper(self, *args, **kwargs):
+        try:
+            note(self)
+        except Exception:
+            pass
+        return method(self, *args, **kwargs)
+    return wrapper
+
+
+@cython.final
+cdef class ThreadLabels:
+    """Names of threads, each under the number that was attached to the thread when it ended."""
+
+    cdef list names
+    cdef dict numbers
+
+    def __cinit__(self):
+        self.names = [""]
+        self.numbers = {}
+
+    def note(self, thread) -> None:
+        """Attach the name of a `threading.Thread` to the calling thread, which it stands for."""
+        name = thread._name
+        if type(name) is not str:
+            return
+        number = self.numbers.get(name)
+        if number is None:
+            number = len(self.names)
+            self.numbers[name] = number
+            self.names.append(name)
+        gp_gil_label(number)
+
+    def name(self, uint32_t label) -> str:
+        """Return the name behind a number, "" if there is none."""
+        return self.names[label] if label < len(self.names) else ""
 
 
 def sessions() -> int:
@@ -156,6 +201,7 @@ cdef dict account_as_dict(const gp_account *account, gp_clock_rate rate):
     }
 
 
+@cython.final
 cdef class Session:
     """One trace: begins when made, ends with `stop`."""
 

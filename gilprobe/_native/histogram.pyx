@@ -1,6 +1,7 @@
 # cython: language_level=3, freethreading_compatible=True, binding=True
 """Binding of the log-linear histogram (csrc/gp_hist.h)."""
 
+cimport cython
 from libc.stdint cimport uint64_t
 
 
@@ -43,6 +44,7 @@ def bounds_of(size_t index) -> tuple[int, int]:
     return low, high
 
 
+@cython.final
 cdef class Histogram:
     """Counts durations as the tracer does."""
 
