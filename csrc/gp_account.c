@@ -25,11 +25,13 @@ static void unmap(void *memory, size_t size)
 #define MAP_NORESERVE 0
 #endif
 
-/* Zeroed memory of which only the pages that are touched count. Leaves errno alone: hooks run inside other calls. */
+/* Zeroed memory of which only the pages that are touched count. Leaves errno alone: hooks run inside other
+ * calls. */
 static void *map_zeroed(size_t size)
 {
     int saved = errno;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     errno = saved;
     return memory == MAP_FAILED ? NULL : memory;
 }

@@ -3,10 +3,10 @@
 
 /* Accounts: what a session (one trace) has booked for each thread.
  *
- * The state machine (gp_machine.h) turns events into intervals [from, to) of ticks and books each with every running
- * session, which keeps the part after its own start. Everything here is guarded by the mutex of the GIL that is
- * traced, unless a comment says otherwise; nothing blocks, and memory comes from mmap, since malloc's locks may be held
- * by the very thread that runs the hook. */
+ * The state machine (gp_machine.h) turns events into intervals [from, to) of ticks and books each with every
+ * running session, which keeps the part after its own start. Everything here is guarded by the mutex of the
+ * GIL that is traced, unless a comment says otherwise; nothing blocks, and memory comes from mmap, since
+ * malloc's locks may be held by the very thread that runs the hook. */
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -23,13 +23,13 @@ typedef enum {
     GP_HOLD, /* has it */
 } gp_state;
 
-typedef enum {
-    GP_PHASE_OUTSIDE, /* not between the lock and the unlock of the GIL's mutex, or its lock was not seen */
-    GP_PHASE_LOCKED,  /* has locked the GIL's mutex */
-} gp_phase;
-
 typedef struct gp_thread gp_thread;
 typedef struct gp_session gp_session;
+
+enum {
+    GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
+    GP_ASKED_AT_ONCE = 1, /* got the mutex without blocking: not worth a stamp */
+};
 
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
 typedef struct {
@@ -39,19 +39,19 @@ typedef struct {
     uint64_t hold, wait, off;
     uint64_t longest_hold, longest_wait;
     uint64_t acquisitions, contended_acquisitions;
-    uint64_t releases, forced_releases;
+    uint64_t releases; /* set when the account is closed: until then each booked hold is one */
+    uint64_t forced_releases;
     gp_hist holds, waits;
 } gp_account;
 
-/* One operating system thread that has touched the GIL while it was traced. Lives as long as the process: a thread's
- * local storage is reached again after its destructors have run. */
+/* One operating system thread that has touched the GIL while it was traced. Lives as long as the process: a
+ * thread's local storage is reached again after its destructors have run. */
 struct gp_thread {
     /* the interval that is under way; owner thread, under the GIL's mutex or the forced-switching mutex */
     gp_state state;
-    gp_phase phase;
     uint32_t generation;  /* of the machine that the fields here belong to */
     uint64_t since;       /* when the state began; 0: before anything was watched */
-    uint64_t asked_at;    /* when it asked for the GIL's mutex, if it had to block for that; else 0 */
+    uint64_t asked_at;    /* when it last asked for the GIL's mutex; or one of the two below */
     uint64_t switch_from; /* within GP_OFF, a wait until another thread had taken the GIL; 0: none ... */
     uint64_t switch_to;   /* ... and its end; 0: not yet */
 
@@ -66,7 +66,7 @@ struct gp_thread {
     char os_name[16];
 
     /* written by the thread itself without a lock */
-    _Atomic uint32_t label;    /* what the caller of gp_gil_label gave; 0: none */
+    _Atomic uint32_t label; /* what the caller of gp_gil_label gave; 0: none */
     _Atomic bool exited;
     _Atomic uint64_t ended_at; /* valid if exited */
 };
@@ -88,7 +88,7 @@ struct gp_session {
     uint64_t handoffs;
     uint64_t lost; /* intervals that found no memory for an account */
     size_t account_count;
-    gp_account **chunks;   /* accounts in order of opening, GP_ACCOUNT_CHUNK each */
+    gp_account **chunks;     /* accounts in order of opening, GP_ACCOUNT_CHUNK each */
     gp_account ***by_thread; /* two levels, by gp_thread.index */
 };
 
@@ -103,7 +103,8 @@ gp_session *gp_session_new(uint64_t id, uint64_t start);
 /* Unlinked sessions only; NULL is fine. */
 void gp_session_free(gp_session *session);
 
-/* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is counted. */
+/* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is
+ * counted. */
 gp_account *gp_account_open(gp_session *session, gp_thread *thread);
 
 /* Account number `n` (< account_count), in order of opening. */
@@ -119,8 +120,8 @@ static inline gp_account *gp_account_of(gp_session *session, gp_thread *thread)
     return gp_account_open(session, thread);
 }
 
-/* Length of the part of [from, to) that lies after `start`. Stamps of two cores may disagree by some nanoseconds: an
- * interval that would be negative is empty. */
+/* Length of the part of [from, to) that lies after `start`. Stamps of two cores may disagree by some
+ * nanoseconds: an interval that would be negative is empty. */
 static inline uint64_t gp_ticks_after(uint64_t start, uint64_t from, uint64_t to)
 {
     if (__builtin_expect(from < start, 0))

@@ -4,7 +4,7 @@
 
 #if defined(_WIN32)
 
-gp_callers_verdict gp_callers_unwind(gp_callers *callers, const char *frame)
+gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame)
 {
     (void)callers, (void)frame;
     return GP_CALLERS_NEITHER;
@@ -30,9 +30,9 @@ static bool listed(const void *const *functions, uintptr_t start)
     return false;
 }
 
-/* Add the frame's return address to the path. Where it stands is known on x86-64 only: right below the canonical frame
- * address of the function it returns from, which is what the unwinder gives at this point (System V ABI supplement for
- * AMD64, 3.2.2; libgcc's unwind.inc calls back before it steps to the frame). */
+/* Add the frame's return address to the path. Where it stands is known on x86-64 only: right below the
+ * canonical frame address of the function it returns from, which is what the unwinder gives at this point
+ * (System V ABI supplement for AMD64, 3.2.2; libgcc's unwind.inc calls back before it steps to the frame). */
 static void remember(unwinding *state, uintptr_t address, uintptr_t cfa)
 {
 #if defined(__x86_64__)
@@ -67,7 +67,7 @@ static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *da
     return _URC_END_OF_STACK;
 }
 
-gp_callers_verdict gp_callers_unwind(gp_callers *callers, const char *frame)
+static gp_callers_verdict unwind(gp_callers *callers, const char *frame)
 {
     unwinding state = {.callers = callers, .frame = frame, .exact = true};
     int saved = errno;
@@ -78,6 +78,17 @@ gp_callers_verdict gp_callers_unwind(gp_callers *callers, const char *frame)
         callers->count < GP_CALLERS_PATHS)
         callers->paths[callers->count++] = state.path;
     return state.path.verdict;
+}
+
+gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame)
+{
+    for (size_t i = 0; i < callers->count; i++) {
+        if (gp_callers_came_by(&callers->paths[i], frame)) {
+            callers->last = &callers->paths[i];
+            return callers->paths[i].verdict;
+        }
+    }
+    return unwind(callers, frame);
 }
 
 #endif

@@ -1,8 +1,8 @@
 #ifndef GP_CALLERS_H
 #define GP_CALLERS_H
 
-/* Why is this function being called? Answers from the return addresses above it, which name the callers: unwound once
- * for each way of getting here, and recognised by a few comparisons afterwards. */
+/* Why is this function being called? Answers from the return addresses above it, which name the callers:
+ * unwound once for each way of getting here, and recognised by a few comparisons afterwards. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,14 +15,14 @@ typedef enum {
 } gp_callers_verdict;
 
 enum {
-    GP_CALLERS_DEPTH = 24,      /* frames looked at; 2 to 5 decide on every known interpreter */
-    GP_CALLERS_PATH_DEPTH = 8,  /* frames that a remembered path may have */
-    GP_CALLERS_PATHS = 64,      /* paths remembered; further ones are unwound each time */
+    GP_CALLERS_DEPTH = 24,     /* frames looked at; 2 to 5 decide on every known interpreter */
+    GP_CALLERS_PATH_DEPTH = 8, /* frames that a remembered path may have */
+    GP_CALLERS_PATHS = 64,     /* paths remembered; further ones are unwound each time */
 };
 
-/* A way to get here: return addresses, innermost first, and where each stands relative to the frame asked about. A call
- * site leaves its frame always at the same size, so that with equal inner addresses the outer one stands in the same
- * place. */
+/* A way to get here: return addresses, innermost first, and where each stands relative to the frame asked
+ * about. A call site leaves its frame always at the same size, so that with equal inner addresses the outer
+ * one stands in the same place. */
 typedef struct {
     size_t depth;
     ptrdiff_t offsets[GP_CALLERS_PATH_DEPTH];
@@ -35,25 +35,30 @@ typedef struct {
     const void *const *first;
     const void *const *second;
     size_t count;
-    size_t unwound; /* times that no remembered path matched */
+    size_t unwound;              /* times that no remembered path matched */
+    const gp_callers_path *last; /* the one that matched last */
     gp_callers_path paths[GP_CALLERS_PATHS];
 } gp_callers;
 
-/* Unwind, and remember the path. Slow path of gp_callers_judge. Leaves errno alone. */
-gp_callers_verdict gp_callers_unwind(gp_callers *callers, const char *frame);
+static inline bool gp_callers_came_by(const gp_callers_path *path, const char *frame)
+{
+    for (size_t level = 0; level < path->depth; level++)
+        if (*(const uintptr_t *)(frame + path->offsets[level]) != path->addresses[level])
+            return false;
+    return true;
+}
+
+/* Look through all remembered paths; if none matches unwind, and remember the path. Slow path of
+ * gp_callers_judge. Leaves errno alone. */
+gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame);
 
 /* Judge the callers of the function whose __builtin_frame_address(0) is `frame`. One caller at a time. */
 static inline gp_callers_verdict gp_callers_judge(gp_callers *callers, const char *frame)
 {
-    for (size_t i = 0; i < callers->count; i++) {
-        const gp_callers_path *path = &callers->paths[i];
-        size_t level = 0;
-        while (level < path->depth && *(const uintptr_t *)(frame + path->offsets[level]) == path->addresses[level])
-            level++;
-        if (level == path->depth)
-            return path->verdict;
-    }
-    return gp_callers_unwind(callers, frame);
+    const gp_callers_path *path = callers->last;
+    if (__builtin_expect(path != NULL && gp_callers_came_by(path, frame), 1))
+        return path->verdict;
+    return gp_callers_search(callers, frame);
 }
 
 #endif

@@ -20,7 +20,8 @@ enum {
     SHORTEST_INTERVAL_NS = 1000000,
 };
 
-/* Linux marks a counter that drifts between cores or stops in sleep states by choosing another clock source. */
+/* Linux marks a counter that drifts between cores or stops in sleep states by choosing another clock source.
+ */
 static bool kernel_trusts_counter(void)
 {
     char name[64] = "";
@@ -31,7 +32,8 @@ static bool kernel_trusts_counter(void)
         name[0] = '\0';
     fclose(file);
     return strncmp(name, "tsc", 3) == 0 || strncmp(name, "kvm-clock", 9) == 0 ||
-           strncmp(name, "hyperv_clocksource_tsc_page", 27) == 0 || strncmp(name, "arch_sys_counter", 16) == 0;
+           strncmp(name, "hyperv_clocksource_tsc_page", 27) == 0 ||
+           strncmp(name, "arch_sys_counter", 16) == 0;
 }
 
 static bool counter_is_invariant(void)
@@ -47,6 +49,11 @@ static bool counter_is_invariant(void)
 #else
     return false;
 #endif
+}
+
+uint64_t gp_clock_slow_ticks(void)
+{
+    return gp_clock_monotonic_ns();
 }
 
 gp_clock_anchor gp_clock_anchor_now(void)
@@ -123,7 +130,8 @@ gp_clock_rate gp_clock_rate_estimate(void)
 
 gp_clock_rate gp_clock_rate_between(gp_clock_anchor first, gp_clock_anchor last)
 {
-    if (gp_clock_selected == GP_CLOCK_MONOTONIC || last.monotonic_ns - first.monotonic_ns < SHORTEST_INTERVAL_NS)
+    if (gp_clock_selected == GP_CLOCK_MONOTONIC ||
+        last.monotonic_ns - first.monotonic_ns < SHORTEST_INTERVAL_NS)
         return estimate;
     return rate_of(first, last);
 }

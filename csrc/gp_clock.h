@@ -1,8 +1,8 @@
 #ifndef GP_CLOCK_H
 #define GP_CLOCK_H
 
-/* A clock for time stamps on a hot path: the processor's invariant counter where the kernel trusts it too, else
- * CLOCK_MONOTONIC. Stamps are ticks; only differences mean something, and only within one process. */
+/* A clock for time stamps on a hot path: the processor's invariant counter where the kernel trusts it too,
+ * else CLOCK_MONOTONIC. Stamps are ticks; only differences mean something, and only within one process. */
 
 #include <stdint.h>
 #include <time.h>
@@ -27,9 +27,12 @@ static inline uint64_t gp_clock_monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* gp_clock_monotonic_ns out of line, to keep the rare clock out of the hot path's registers. */
+uint64_t gp_clock_slow_ticks(void);
+
 /* One stamp, in ticks. Any thread; needs no GIL; async-signal-safe.
- * Not a serialising read: the processor may move it by some nanoseconds, and the fence that prevents that would cost
- * more than the error. */
+ * Not a serialising read: the processor may move it by some nanoseconds, and the fence that prevents that
+ * would cost more than the error. */
 static inline uint64_t gp_clock_ticks(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -42,14 +45,15 @@ static inline uint64_t gp_clock_ticks(void)
         return ticks;
     }
 #endif
-    return gp_clock_monotonic_ns();
+    return gp_clock_slow_ticks();
 }
 
 /* Choose the clock and estimate its rate, which takes about 2 ms the first time and nothing afterwards.
  * Call it before the first stamp, from one thread at a time. */
 void gp_clock_init(void);
 
-/* Choose `kind` instead; for tests, and for a machine whose counter lies. Not while stamps are being compared. */
+/* Choose `kind` instead; for tests, and for a machine whose counter lies. Not while stamps are being
+ * compared. */
 void gp_clock_force(gp_clock_kind kind);
 
 /* "tsc", "cntvct" or "monotonic". After gp_clock_init. */
@@ -71,7 +75,8 @@ typedef struct {
 
 gp_clock_anchor gp_clock_anchor_now(void);
 
-/* The rate over the interval between two anchors; the estimate when they are less than a millisecond apart. */
+/* The rate over the interval between two anchors; the estimate when they are less than a millisecond apart.
+ */
 gp_clock_rate gp_clock_rate_between(gp_clock_anchor first, gp_clock_anchor last);
 
 static inline uint64_t gp_clock_to_ns(gp_clock_rate rate, uint64_t ticks)

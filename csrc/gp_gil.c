@@ -8,7 +8,8 @@
 #endif
 
 /* Accept `call` on `object` as step number *at, filling a lock that is not known yet. */
-static bool accept(const gp_handshake_step *steps, size_t count, size_t *at, gp_call call, const void **object)
+static bool accept(const gp_handshake_step *steps, size_t count, size_t *at, gp_call call,
+                   const void **object)
 {
     if (*at >= count || steps[*at].call != call)
         return false;
@@ -73,9 +74,12 @@ gp_status gp_gil_recognise(const gp_handshake_step *steps, size_t count, gp_gil_
 
 enum {
     THREAD_PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
+    BLOCKED_NS =
+        1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
 };
 
-/* ---- state -------------------------------------------------------------------------------------------------------*/
+/* ---- state
+ * -------------------------------------------------------------------------------------------------------*/
 
 typedef struct {
     gp_handshake_step steps[GP_HANDSHAKE_MAX];
@@ -85,10 +89,11 @@ typedef struct {
 static gp_gil_locks locks; /* all NULL until learnt; then constant */
 static gp_machine machine;
 static bool learnt;
+static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
 
-/* First list: functions that give the GIL up because another thread asked; second: because the code let go. Nothing but
- * the callers tells, since a voluntary release may find a request pending, and a forced one may find that the other
- * thread has the GIL already and withdrew its request. Under the GIL's mutex. */
+/* First list: functions that give the GIL up because another thread asked; second: because the code let go.
+ * Nothing but the callers tells, since a voluntary release may find a request pending, and a forced one may
+ * find that the other thread has the GIL already and withdrew its request. Under the GIL's mutex. */
 static gp_callers releases;
 static bool releases_told_apart;
 
@@ -96,7 +101,7 @@ GP_THREAD_LOCAL gp_thread *current;
 GP_THREAD_LOCAL handshake_notes *notes; /* not NULL: this thread is in the handshake */
 
 static gp_thread *thread_pages[THREAD_PAGES];
-static size_t thread_count; /* registered so far; under the GIL's mutex */
+static size_t thread_count;      /* registered so far; under the GIL's mutex */
 static gp_thread **thread_table; /* the same as one array; rebuilt under the GIL */
 static size_t thread_table_size;
 static uint64_t threads_lost;
@@ -122,9 +127,13 @@ static gp_hook hooks[GP_CALLS] = {
     [GP_CALL_TIMEDWAIT] = {.name = "pthread_cond_timedwait",
                            .wrapper = hooked_timedwait,
                            .library = pthread_cond_timedwait},
-    [GP_CALL_SIGNAL] = {.name = "pthread_cond_signal", .wrapper = hooked_signal, .library = pthread_cond_signal},
+    [GP_CALL_SIGNAL] = {.name = "pthread_cond_signal",
+                        .wrapper = hooked_signal,
+                        .library = pthread_cond_signal},
     [GP_CALL_WAIT] = {.name = "pthread_cond_wait", .wrapper = hooked_wait, .library = pthread_cond_wait},
-    [GP_CALL_UNLOCK] = {.name = "pthread_mutex_unlock", .wrapper = hooked_unlock, .library = pthread_mutex_unlock},
+    [GP_CALL_UNLOCK] = {.name = "pthread_mutex_unlock",
+                        .wrapper = hooked_unlock,
+                        .library = pthread_mutex_unlock},
 };
 
 enum {
@@ -138,7 +147,8 @@ static int call_lock(pthread_mutex_t *mutex)
 
 static int call_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
-    return ((int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))hooks[GP_CALL_TIMEDWAIT].next)(
+    return (
+        (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))hooks[GP_CALL_TIMEDWAIT].next)(
         cond, mutex, until);
 }
 
@@ -157,8 +167,8 @@ static int call_unlock(pthread_mutex_t *mutex)
     return ((int (*)(pthread_mutex_t *))hooks[GP_CALL_UNLOCK].next)(mutex);
 }
 
-/* Both of the GIL's mutexes, in take_gil's order: no state of any thread changes meanwhile. Library calls, not through
- * the interpreter's slots: not seen by the hooks. */
+/* Both of the GIL's mutexes, in take_gil's order: no state of any thread changes meanwhile. Library calls,
+ * not through the interpreter's slots: not seen by the hooks. */
 static void freeze(void)
 {
     pthread_mutex_lock((pthread_mutex_t *)locks.mutex);
@@ -171,9 +181,11 @@ static void thaw(void)
     pthread_mutex_unlock((pthread_mutex_t *)locks.mutex);
 }
 
-/* ---- threads -----------------------------------------------------------------------------------------------------*/
+/* ---- threads
+ * -----------------------------------------------------------------------------------------------------*/
 
-/* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its books stay open to it. */
+/* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its books stay open
+ * to it. */
 static void thread_exits(void *value)
 {
     gp_thread *thread = value;
@@ -187,8 +199,8 @@ static gp_thread *thread_at(size_t index)
     return &thread_pages[index / GP_THREAD_PAGE][index % GP_THREAD_PAGE];
 }
 
-/* Memory for a new thread's books: under the GIL's mutex. Never freed; a slot whose thread exited is used again from
- * one generation later on (collect_spares). */
+/* Memory for a new thread's books: under the GIL's mutex. Never freed; a slot whose thread exited is used
+ * again from one generation later on (collect_spares). */
 static gp_thread *thread_slot(void)
 {
     if (spare_count > 0)
@@ -197,8 +209,8 @@ static gp_thread *thread_slot(void)
         return NULL;
     gp_thread **page = &thread_pages[thread_count / GP_THREAD_PAGE];
     if (*page == NULL) {
-        void *memory =
-            mmap(NULL, GP_THREAD_PAGE * sizeof(gp_thread), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *memory = mmap(NULL, GP_THREAD_PAGE * sizeof(gp_thread), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED)
             return NULL;
         *page = memory;
@@ -241,14 +253,22 @@ static gp_thread *register_thread(uint64_t now)
     return thread;
 }
 
+/* Slow path of follow. */
+__attribute__((noinline, cold)) static gp_thread *begin_to_follow(uint64_t asked_at)
+{
+    uint64_t now = asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks();
+    if (current == NULL)
+        return register_thread(now);
+    gp_machine_adopt(&machine, current, was_early((pid_t)current->native_id) ? 0 : now);
+    return current;
+}
+
 /* The calling thread's books, valid for this generation; NULL without memory. Under the GIL's mutex. */
 static inline gp_thread *follow(uint64_t asked_at)
 {
     gp_thread *thread = current;
-    if (__builtin_expect(thread == NULL, 0))
-        return register_thread(asked_at != 0 ? asked_at : gp_clock_ticks());
-    if (__builtin_expect(thread->generation != machine.generation, 0))
-        gp_machine_adopt(&machine, thread, was_early((pid_t)thread->native_id) ? 0 : gp_clock_ticks());
+    if (__builtin_expect(thread == NULL || thread->generation != machine.generation, 0))
+        return begin_to_follow(asked_at);
     return thread;
 }
 
@@ -261,7 +281,8 @@ static inline gp_thread *followed(void)
     return thread;
 }
 
-/* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls --------------------------------*/
+/* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls
+ * --------------------------------*/
 
 static void note(gp_call call, const void *object)
 {
@@ -270,26 +291,29 @@ static void note(gp_call call, const void *object)
     notes->count++;
 }
 
-static int lock_gil_mutex(pthread_mutex_t *mutex)
+/* The GIL's mutex is taken by another thread, or an interposer must see the call itself: stamp before. Behind
+ * an interposer only the time tells whether the call blocked. */
+__attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at)
 {
-    uint64_t asked_at = 0;
-    int status;
-    if (hooks[GP_CALL_LOCK].next == hooks[GP_CALL_LOCK].library) {
-        /* a stamp only if it blocks: reading the clock costs more than the lock */
-        status = pthread_mutex_trylock(mutex);
-        if (__builtin_expect(status == EBUSY, 0)) {
-            asked_at = gp_clock_ticks();
-            status = pthread_mutex_lock(mutex);
-        }
-    } else {
-        asked_at = gp_clock_ticks(); /* an interposer must see the call itself */
-        status = call_lock(mutex);
+    uint64_t before = gp_clock_ticks();
+    int status = call_lock(mutex);
+    if (hooks_are_direct || gp_clock_to_ns(gp_clock_rate_estimate(), gp_clock_ticks() - before) >= BLOCKED_NS)
+        *asked_at = before;
+    return status;
+}
+
+__attribute__((noinline)) static int lock_gil_mutex(pthread_mutex_t *mutex)
+{
+    uint64_t asked_at = GP_ASKED_AT_ONCE;
+    /* reading the clock costs more than the lock: only if it blocks */
+    int status = hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+    if (__builtin_expect(status != 0, 0))
+        status = lock_slowly(mutex, &asked_at);
+    if (__builtin_expect(status == 0 && gp_machine_running(&machine), 1)) {
+        gp_thread *thread = follow(asked_at);
+        if (__builtin_expect(thread != NULL, 1))
+            gp_machine_lock(thread, asked_at);
     }
-    if (status != 0 || !gp_machine_running(&machine))
-        return status;
-    gp_thread *thread = follow(asked_at);
-    if (thread != NULL)
-        gp_machine_lock(thread, asked_at);
     return status;
 }
 
@@ -305,7 +329,7 @@ static int hooked_lock(pthread_mutex_t *mutex)
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     if (cond == locks.cond) {
-        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
+        gp_thread *thread = gp_machine_running(&machine) ? follow(GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
             gp_machine_wait(&machine, thread, gp_clock_ticks());
     } else if (__builtin_expect(notes != NULL, 0)) {
@@ -314,30 +338,48 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
     return call_timedwait(cond, mutex, until);
 }
 
+/* The last act of drop_gil under the GIL's mutex. `frame` is the wrapper's. */
+__attribute__((noinline)) static void dropped(const char *frame)
+{
+    gp_thread *thread = follow(GP_ASKED_UNSEEN);
+    if (__builtin_expect(thread == NULL, 0))
+        return;
+    uint64_t now = gp_clock_ticks();
+    bool forced = gp_callers_judge(&releases, frame) == GP_CALLERS_FIRST && releases_told_apart;
+    gp_machine_drop(&machine, thread, forced, now);
+}
+
+/* take_gil has woken whoever was made to switch. */
+__attribute__((noinline)) static void taken(void)
+{
+    gp_thread *thread = follow(GP_ASKED_UNSEEN);
+    if (__builtin_expect(thread != NULL, 1))
+        gp_machine_take(&machine, thread, gp_clock_ticks());
+}
+
+/* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
+__attribute__((noinline, cold)) static void note_signal(const void *cond, const char *frame)
+{
+    if (notes->count == 1)
+        releases_told_apart = gp_callers_judge(&releases, frame) == GP_CALLERS_SECOND;
+    note(GP_CALL_SIGNAL, cond);
+}
+
 static int hooked_signal(pthread_cond_t *cond)
 {
     if (cond == locks.cond) {
-        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
-        if (thread != NULL) {
-            uint64_t now = gp_clock_ticks();
-            gp_callers_verdict verdict = gp_callers_judge(&releases, __builtin_frame_address(0));
-            gp_machine_drop(&machine, thread, releases_told_apart && verdict == GP_CALLERS_FIRST, now);
-        }
+        if (__builtin_expect(gp_machine_running(&machine), 1))
+            dropped(__builtin_frame_address(0));
         return call_signal(cond);
     }
     if (cond == locks.switch_cond) {
         int status = call_signal(cond);
-        gp_thread *thread = gp_machine_running(&machine) ? follow(0) : NULL;
-        if (thread != NULL)
-            gp_machine_take(&machine, thread, gp_clock_ticks());
+        if (__builtin_expect(gp_machine_running(&machine), 1))
+            taken();
         return status;
     }
-    if (__builtin_expect(notes != NULL, 0)) {
-        /* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
-        if (notes->count == 1)
-            releases_told_apart = gp_callers_judge(&releases, __builtin_frame_address(0)) == GP_CALLERS_SECOND;
-        note(GP_CALL_SIGNAL, cond);
-    }
+    if (__builtin_expect(notes != NULL, 0))
+        note_signal(cond, __builtin_frame_address(0));
     return call_signal(cond);
 }
 
@@ -365,7 +407,8 @@ static int hooked_unlock(pthread_mutex_t *mutex)
     return call_unlock(mutex);
 }
 
-/* ---- learning ----------------------------------------------------------------------------------------------------*/
+/* ---- learning
+ * ----------------------------------------------------------------------------------------------------*/
 
 static gp_status hold_handshake(const gp_gil_host *host, handshake_notes *taken)
 {
@@ -424,7 +467,8 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
     return GP_OK;
 }
 
-/* ---- sessions ----------------------------------------------------------------------------------------------------*/
+/* ---- sessions
+ * ----------------------------------------------------------------------------------------------------*/
 
 static void list_early_threads(void)
 {
@@ -503,8 +547,8 @@ static gp_status prepare_process(void)
     return GP_OK;
 }
 
-/* Install the hooks that last. One that an earlier trace left behind, because another library had put its own on top,
- * may still be called through that library: a cycle of the GIL tells. */
+/* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
+ * on top, may still be called through that library: a cycle of the GIL tells. */
 static gp_status install_hooks(const gp_gil_host *host)
 {
     bool still_called = false;
@@ -518,7 +562,9 @@ static gp_status install_hooks(const gp_gil_host *host)
         locks = known;
         still_called = taken.count > 0;
     }
-    return gp_hooks_install(hooks, LASTING_HOOKS, still_called);
+    gp_status status = gp_hooks_install(hooks, LASTING_HOOKS, still_called);
+    hooks_are_direct = hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock;
+    return status;
 }
 
 gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char **reason)
@@ -549,7 +595,7 @@ gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char
         /* relaxed: read without a lock only to be compared with a thread's own copy */
         __atomic_store_n(&machine.generation, machine.generation + 1, __ATOMIC_RELAXED);
     }
-    gp_thread *self = follow(0);
+    gp_thread *self = follow(GP_ASKED_UNSEEN);
     if (self != NULL) {
         started->start = gp_clock_ticks();
         gp_machine_start(&machine, started, self);
@@ -572,8 +618,8 @@ void gp_gil_stop(gp_session *session)
     session->hooks_lost |= !gp_hooks_in_place(hooks, LASTING_HOOKS);
     freeze();
     session->lost += tabulate_threads() ? 0 : 1;
-    gp_machine_stop(&machine, session, thread_table, thread_count < thread_table_size ? thread_count : thread_table_size,
-                    gp_clock_ticks());
+    gp_machine_stop(&machine, session, thread_table,
+                    thread_count < thread_table_size ? thread_count : thread_table_size, gp_clock_ticks());
     thaw();
     session->stop_anchor = gp_clock_anchor_now();
     if (!gp_machine_running(&machine))

@@ -1,9 +1,9 @@
 #ifndef GP_HIST_H
 #define GP_HIST_H
 
-/* A log-linear histogram of durations: HdrHistogram's scheme with 64 buckets in each power of two. A bucket is at most
- * 1/64 of its lower bound wide, so its middle is within 1/128 (0.8 %) of every value in it. Values below 64 ns have a
- * bucket each. Durations of 2**47 ns (39 hours) and more go to the last bucket. */
+/* A log-linear histogram of durations: HdrHistogram's scheme with 64 buckets in each power of two. A bucket
+ * is at most 1/64 of its lower bound wide, so its middle is within 1/128 (0.8 %) of every value in it. Values
+ * below 64 ns have a bucket each. Durations of 2**47 ns (39 hours) and more go to the last bucket. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,7 +34,8 @@ static inline void gp_hist_record(gp_hist *hist, uint64_t ns)
     hist->counts[gp_hist_index(ns)]++;
 }
 
-/* The half-open range [*low, *high) of durations that bucket `index` (< GP_HIST_BUCKETS) counts, nanoseconds. */
+/* The half-open range [*low, *high) of durations that bucket `index` (< GP_HIST_BUCKETS) counts, nanoseconds.
+ */
 void gp_hist_bounds(size_t index, uint64_t *low, uint64_t *high);
 
 /* Add the counts of `from` to `into`. Exact. */

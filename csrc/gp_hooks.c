@@ -15,7 +15,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* System V ABI supplements: the relocations that make the dynamic linker fill a slot with a function's address */
+/* System V ABI supplements: the relocations that make the dynamic linker fill a slot with a function's
+ * address */
 #if defined(__x86_64__)
 #define RELOC_JUMP_SLOT R_X86_64_JUMP_SLOT
 #define RELOC_GLOB_DAT R_X86_64_GLOB_DAT
@@ -158,8 +159,8 @@ static gp_status protect_slot(const gp_slot *slot, int protection)
     return mprotect((void *)start, page, protection) == 0 ? GP_OK : GP_ESYSTEM;
 }
 
-/* Replace what stands in the slot if it is still `expected`; *found is what stood there. Acquire-release: a thread that
- * calls through the new pointer must see the hook's `next`. */
+/* Replace what stands in the slot if it is still `expected`; *found is what stood there. Acquire-release: a
+ * thread that calls through the new pointer must see the hook's `next`. */
 static gp_status swap_slot(gp_slot *slot, void *expected, void *replacement, void **found)
 {
     gp_status status = slot->relro ? protect_slot(slot, PROT_READ | PROT_WRITE) : GP_OK;
@@ -172,8 +173,9 @@ static gp_status swap_slot(gp_slot *slot, void *expected, void *replacement, voi
     return GP_OK;
 }
 
-/* A slot that was never called through still points into the object's own PLT: calling that would make the dynamic
- * linker resolve it again and overwrite our wrapper. Outside the object it is the function, or an interposer's. */
+/* A slot that was never called through still points into the object's own PLT: calling that would make the
+ * dynamic linker resolve it again and overwrite our wrapper. Outside the object it is the function, or an
+ * interposer's. */
 static void *callable_behind(const gp_hook *hook, void *saved)
 {
     object_search own = {.address = (uintptr_t)saved};

@@ -15,8 +15,8 @@ static void book_absence(const gp_thread *thread, gp_session *session, gp_accoun
 
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked)
 {
-    GP_EACH_ACCOUNT (machine, thread, session, account)
-        book_absence(thread, session, account, asked);
+    GP_EACH_ACCOUNT(machine, thread, session, account)
+    book_absence(thread, session, account, asked);
     thread->switch_from = 0;
     thread->switch_to = 0;
 }
@@ -25,6 +25,29 @@ void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to)
 {
     for (gp_session *session = machine->sessions; session != NULL; session = session->next)
         session->contended += gp_ticks_after(session->start, from, to);
+}
+
+/* The thread has got the GIL after a wait, or after a release that had to wait. */
+void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
+{
+    bool waited = true;
+    if (thread->state == GP_WAIT) {
+        machine->waiting--;
+    } else {
+        waited = thread->asked_at != GP_ASKED_AT_ONCE;
+        uint64_t asked = gp_machine_asked(thread, now);
+        gp_machine_settle(machine, thread, asked);
+        thread->since = asked;
+    }
+    bool handed = waited && machine->last_release > thread->since;
+    GP_EACH_ACCOUNT(machine, thread, session, account)
+    {
+        if (waited)
+            gp_account_book_wait(session, account, thread->since, now);
+        account->acquisitions++;
+        account->contended_acquisitions += waited;
+        session->handoffs += handed;
+    }
 }
 
 uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *session, uint64_t now)
@@ -38,10 +61,9 @@ void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now
 {
     thread->generation = machine->generation;
     thread->state = GP_OFF;
-    thread->phase = GP_PHASE_OUTSIDE;
     thread->born = now;
     thread->since = now;
-    thread->asked_at = 0;
+    thread->asked_at = GP_ASKED_UNSEEN;
     thread->switch_from = 0;
     thread->switch_to = 0;
 }
@@ -61,8 +83,10 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
     __atomic_store_n(&machine->sessions, session, __ATOMIC_RELAXED);
 }
 
-static void book_under_way(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
+static void close_account(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
 {
+    account->last = until;
+    account->releases = gp_hist_count(&account->holds);
     switch (thread->state) {
     case GP_HOLD:
         gp_account_book_hold(session, account, thread->since, until);
@@ -76,7 +100,8 @@ static void book_under_way(const gp_thread *thread, gp_session *session, gp_acco
     }
 }
 
-/* When the thread's part in a session that is read at `now` ends. Its last moment may come after its destructors. */
+/* When the thread's part in a session that is read at `now` ends. Its last moment may come after its
+ * destructors. */
 static uint64_t end_of(const gp_thread *thread, uint64_t now)
 {
     if (!atomic_load_explicit(&thread->exited, memory_order_acquire))
@@ -90,7 +115,8 @@ bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, c
     return thread->generation == machine->generation && end_of(thread, UINT64_MAX) > session->start;
 }
 
-void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count, uint64_t now)
+void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
+                     uint64_t now)
 {
     for (size_t i = 0; i < count; i++) {
         if (!gp_machine_concerns(machine, session, threads[i]))
@@ -98,8 +124,7 @@ void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const 
         gp_account *account = gp_account_of(session, threads[i]);
         if (account == NULL)
             continue;
-        account->last = end_of(threads[i], now);
-        book_under_way(threads[i], session, account, account->last);
+        close_account(threads[i], session, account, end_of(threads[i], now));
     }
     session->contended = gp_machine_contended(machine, session, now);
     session->stop = now;
@@ -118,9 +143,9 @@ void gp_machine_peek(const gp_session *session, const gp_account *account, uint6
     *copy = *account;
     if (!session->running)
         return;
-    gp_session scratch = *session; /* booking takes a session that may be written, and writes only the account */
-    copy->last = end_of(account->thread, now);
-    book_under_way(account->thread, &scratch, copy, copy->last);
+    gp_session scratch =
+        *session; /* booking takes a session that may be written, and writes only the account */
+    close_account(account->thread, &scratch, copy, end_of(account->thread, now));
 }
 
 void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *const *threads, size_t count,

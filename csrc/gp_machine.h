@@ -1,12 +1,12 @@
 #ifndef GP_MACHINE_H
 #define GP_MACHINE_H
 
-/* The state machine of one GIL: turns what the interpreter does with the GIL's locks into holds, waits and off time,
- * and books them (gp_account.h). Knows no hook, no clock and no Python: every event carries its time, so that tests can
- * feed it any sequence.
+/* The state machine of one GIL: turns what the interpreter does with the GIL's locks into holds, waits and
+ * off time, and books them (gp_account.h). Knows no hook, no clock and no Python: every event carries its
+ * time, so that tests can feed it any sequence.
  *
- * The events, from take_gil and drop_gil in CPython's Python/ceval_gil.c (the same from 3.10 to 3.15), where M and C are
- * the GIL's mutex and condition, S and SC the forced-switching ones:
+ * The events, from take_gil and drop_gil in CPython's Python/ceval_gil.c (the same from 3.10 to 3.15), where
+ * M and C are the GIL's mutex and condition, S and SC the forced-switching ones:
  *
  *   drop: lock(M) gp_machine_lock; signal(C) gp_machine_drop; unlock(M)
  *         and if another thread has asked for the GIL and has not got it yet:
@@ -14,9 +14,9 @@
  *   take: lock(M) gp_machine_lock; while the GIL is taken, timedwait(C, M) gp_machine_wait;
  *         lock(S); signal(SC) gp_machine_take; unlock(S); unlock(M)
  *
- * Two time stamps a cycle of release and re-acquisition: at signal(C), and after signal(SC). The second comes after the
- * call because waking the thread that was made to switch is part of getting the GIL: the new holder can't do anything
- * else meanwhile. lock(M) is stamped only if it has to block.
+ * Two time stamps a cycle of release and re-acquisition: at signal(C), and after signal(SC). The second comes
+ * after the call because waking the thread that was made to switch is part of getting the GIL: the new holder
+ * can't do anything else meanwhile. lock(M) is stamped only if it has to block.
  *
  * "Under M" / "under S" says which of the GIL's mutexes the calling thread holds. */
 
@@ -24,7 +24,7 @@
 
 typedef struct {
     gp_session *sessions;     /* running; written under M and S, read without to ask whether there are any */
-    gp_thread *holder;        /* who has the GIL; NULL: nobody */
+    gp_thread *holder;        /* who had the GIL last, and has it if in GP_HOLD; NULL: not known */
     uint64_t last_release;    /* when it was last given up */
     uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
     uint32_t waiting;         /* threads that wait, but for those in gp_machine_switch_begin */
@@ -41,7 +41,8 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
 
 /* Stop a session: books what is under way up to `now`, closes its accounts and unlinks it. Under M and S.
  * `threads` are all that have been seen, so that one that did nothing meanwhile is accounted for too. */
-void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count, uint64_t now);
+void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
+                     uint64_t now);
 
 /* Whether the thread was alive at some moment of the session. Under M and S. */
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread);
@@ -52,8 +53,8 @@ void gp_machine_peek(const gp_session *session, const gp_account *account, uint6
 /* Contended time of `session` so far. Under M. */
 uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *session, uint64_t now);
 
-/* Begin to follow a thread, or follow it again after a break. `now` is when it appeared; 0: it was alive before
- * anything was watched. Owner thread. */
+/* Begin to follow a thread, or follow it again after a break. `now` is when it appeared; 0: it was alive
+ * before anything was watched. Owner thread. */
 void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now);
 
 /* In a forked child: only `self` (NULL if the tracer does not know it) lives on; the others end at `now`. */
@@ -62,24 +63,25 @@ void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *co
 
 /* Slow paths of the inline functions below. Under M. */
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked);
+void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now);
 void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to);
 
-#define GP_EACH_ACCOUNT(machine, thread, session, account)                                                             \
-    for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                          \
+#define GP_EACH_ACCOUNT(machine, thread, session, account)                                                   \
+    for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                \
         for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)
 
-/* The thread has locked M. `asked_at`: when it asked, if it had to block; else 0. Under M. */
+/* The thread has locked M. `asked_at`: when it asked, if it had to block; else GP_ASKED_AT_ONCE. Under M.
+ * The hooks see every such call from their first on, so nothing needs to reset this. */
 static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at)
 {
-    thread->phase = GP_PHASE_LOCKED;
     thread->asked_at = asked_at;
 }
 
-/* The thread gives up the GIL. `forced`: because another asked for it; all until it has the GIL again is then wait,
- * since it does nothing but come back. Under M. */
+/* The thread gives up the GIL. `forced`: because another asked for it; all until it has the GIL again is then
+ * wait, since it does nothing but come back. Under M. */
 static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool forced, uint64_t now)
 {
-    if (__builtin_expect(thread->asked_at != 0 && thread->phase == GP_PHASE_LOCKED, 0))
+    if (__builtin_expect(thread->asked_at > GP_ASKED_AT_ONCE, 0))
         now = thread->asked_at; /* it was done with the GIL when it asked for M */
     if (__builtin_expect(thread->state != GP_HOLD, 0)) {
         /* its acquisition was not seen: it can't have begun before the last release */
@@ -87,25 +89,25 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
         gp_machine_settle(machine, thread, from);
         thread->since = from;
     }
-    GP_EACH_ACCOUNT (machine, thread, session, account) {
+    GP_EACH_ACCOUNT(machine, thread, session, account)
+    {
         gp_account_book_hold(session, account, thread->since, now);
-        account->releases++;
-        account->forced_releases += forced;
+        if (__builtin_expect(forced, 0))
+            account->forced_releases++;
     }
     if (__builtin_expect(machine->contended_since != 0, 0)) {
         gp_machine_book_contended(machine, machine->contended_since, now);
         machine->contended_since = 0;
     }
-    machine->holder = NULL;
+    if (__builtin_expect(forced, 0))
+        machine->waiting++;
     machine->last_release = now;
-    machine->waiting += forced;
     thread->state = forced ? GP_WAIT : GP_OFF;
-    thread->phase = GP_PHASE_OUTSIDE;
     thread->since = now;
 }
 
-/* After a voluntary release the thread must wait until another has taken the GIL that it had asked for. Under S, before
- * and after. A thread that was forced is waiting anyhow. */
+/* After a voluntary release the thread must wait until another has taken the GIL that it had asked for. Under
+ * S, before and after. A thread that was forced is waiting anyhow. */
 static inline void gp_machine_switch_begin(gp_thread *thread, uint64_t now)
 {
     if (thread->state != GP_OFF)
@@ -120,62 +122,47 @@ static inline void gp_machine_switch_end(gp_thread *thread, uint64_t now)
         thread->switch_to = now;
 }
 
+/* When the thread that gets or wants the GIL `now` began to want it. */
+static inline uint64_t gp_machine_asked(const gp_thread *thread, uint64_t now)
+{
+    if (thread->asked_at == GP_ASKED_AT_ONCE)
+        return now;
+    return thread->asked_at == GP_ASKED_UNSEEN ? thread->since : thread->asked_at;
+}
+
 /* The thread finds the GIL taken and waits. Called again each time round the interpreter's loop. Under M. */
 static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
     if (thread->state == GP_WAIT)
         return;
-    /* without a lock(M) before it, the wait began before anything was watched */
-    uint64_t asked = thread->phase == GP_PHASE_OUTSIDE ? thread->since : thread->asked_at != 0 ? thread->asked_at : now;
+    uint64_t asked = gp_machine_asked(thread, now);
     gp_machine_settle(machine, thread, asked);
     thread->state = GP_WAIT;
     thread->since = asked;
     machine->waiting++;
-    if (machine->holder != NULL && machine->contended_since == 0)
+    if (machine->holder != NULL && machine->holder->state == GP_HOLD && machine->contended_since == 0)
         machine->contended_since = asked > machine->holder->since ? asked : machine->holder->since;
 }
 
 /* The thread has got the GIL. Under M. */
 static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
-    bool waited = true, handed = false;
-    if (__builtin_expect(thread->state == GP_OFF, 1)) {
-        uint64_t asked = now;
-        if (__builtin_expect(thread->asked_at != 0, 0))
-            asked = thread->asked_at;
-        else if (__builtin_expect(thread->phase == GP_PHASE_OUTSIDE, 0))
-            asked = thread->since; /* was waiting before anything was watched */
-        else
-            waited = false;
-        if (waited || thread->switch_from != 0) {
-            gp_machine_settle(machine, thread, asked);
-            thread->since = asked;
-        }
-    } else if (thread->state == GP_WAIT) {
-        machine->waiting--;
-    } else {
-        thread->phase = GP_PHASE_OUTSIDE; /* in a forked child, which takes the new GIL over the old one */
-        return;
-    }
-    if (__builtin_expect(!waited, 1)) {
-        GP_EACH_ACCOUNT (machine, thread, session, account) {
+    if (__builtin_expect(
+            thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE && thread->switch_from == 0, 1)) {
+        GP_EACH_ACCOUNT(machine, thread, session, account)
+        {
             gp_account_book_off(session, account, thread->since, now);
             account->acquisitions++;
         }
+    } else if (thread->state == GP_HOLD) {
+        return; /* in a forked child, which takes the new GIL over the old one */
     } else {
-        handed = machine->last_release > thread->since;
-        GP_EACH_ACCOUNT (machine, thread, session, account) {
-            gp_account_book_wait(session, account, thread->since, now);
-            account->acquisitions++;
-            account->contended_acquisitions++;
-            session->handoffs += handed;
-        }
+        gp_machine_take_late(machine, thread, now);
     }
     machine->holder = thread;
-    machine->contended_since = machine->waiting != 0 ? now : 0;
+    if (__builtin_expect(machine->waiting != 0, 0))
+        machine->contended_since = now;
     thread->state = GP_HOLD;
-    thread->phase = GP_PHASE_OUTSIDE;
-    thread->asked_at = 0;
     thread->since = now;
 }
 

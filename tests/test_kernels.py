@@ -270,7 +270,6 @@ def test_the_native_layer_survives_buffers_that_the_face_refuses() -> None:
     native.fill_chain(bytearray(0), 1)
 
 
-@needs_gil
 def test_a_chain_overwritten_during_the_chase_ends_it_with_an_error() -> None:
     chain = kernels.chain(1 << 16)
     caught: list[BaseException] = []

@@ -14,21 +14,19 @@ enum {
 static const void *voluntary[FUNCTIONS_MAX];
 static const void *forced[FUNCTIONS_MAX];
 
-/* Functions that are reached by a call that gives the GIL up. PyEval_ReleaseThread may be left by a tail call, so its
- * callers in Python/parking_lot.c (locks, 3.13+) are listed too. */
-static const char *const voluntary_names[] = {"PyEval_SaveThread",  "PyEval_ReleaseThread",
-                                              "PyThreadState_Swap", "PyGILState_Release",
-                                              "_PySemaphore_Wait",  "_PyParkingLot_Park",
-                                              "PyThreadState_DeleteCurrent"};
+/* Functions that are reached by a call that gives the GIL up. PyEval_ReleaseThread may be left by a tail
+ * call, so its callers in Python/parking_lot.c (locks, 3.13+) are listed too. */
+static const char *const voluntary_names[] = {
+    "PyEval_SaveThread", "PyEval_ReleaseThread", "PyThreadState_Swap",         "PyGILState_Release",
+    "_PySemaphore_Wait", "_PyParkingLot_Park",   "PyThreadState_DeleteCurrent"};
 
-/* Where the interpreter gives the GIL up for another thread: _Py_HandlePending in Python/ceval_gil.c (exported since
- * 3.13), else somewhere inside the evaluation loop. */
+/* Where the interpreter gives the GIL up for another thread: _Py_HandlePending in Python/ceval_gil.c
+ * (exported since 3.13), else somewhere inside the evaluation loop. */
 static const char *const forced_names[] = {"_Py_HandlePending", "_PyEval_EvalFrameDefault"};
 
 static void cycle_gil(void)
 {
-    Py_BEGIN_ALLOW_THREADS
-    Py_END_ALLOW_THREADS
+    Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS
 }
 
 /* Looked up by name, since not every version exports every one of them. */
