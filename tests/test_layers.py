@@ -29,7 +29,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "plain data": frozenset(
         {"codec", "diagnosis", "distribution", "environment", "errors", "report", "results"}
     ),
-    "tools": frozenset({"kernels", "machine", "measure", "recording", "refs", "tracer"}),
+    "tools": frozenset({"kernels", "machine", "measure", "recording", "refs", "thread_names", "tracer"}),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),
     "renderers": frozenset({"render"}),
     "faces": frozenset({"__main__", "cli", "integrations", "ipython", "pytest_plugin"}),
