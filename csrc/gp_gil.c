@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) &&              \
+    !defined(GP_NO_TRACER)
 #define GP_GIL_TRACER 1
 #endif
 
@@ -685,7 +686,11 @@ size_t gp_gil_sessions(void)
 gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
 {
     (void)host;
+#ifdef GP_NO_TRACER
+    *reason = "this build of gilprobe was configured without its tracer";
+#else
     *reason = "the tracer hooks ELF import slots on Linux for x86-64 and aarch64; this is another platform";
+#endif
     return GP_EUNSUPPORTED;
 }
 

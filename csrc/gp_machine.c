@@ -1,5 +1,7 @@
 #include "gp_machine.h"
 
+#include <string.h>
+
 /* Book all that a thread did since its voluntary release until it asked for the GIL again. */
 static void book_absence(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
 {
@@ -85,6 +87,12 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
 
 static void close_account(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
 {
+    account->identity = (gp_identity){
+        .native_id = thread->native_id,
+        .label = atomic_load_explicit(&thread->label, memory_order_relaxed),
+        .exited = atomic_load_explicit(&thread->exited, memory_order_relaxed),
+    };
+    memcpy(account->identity.os_name, thread->os_name, sizeof thread->os_name);
     account->last = until;
     account->releases = gp_hist_count(&account->holds);
     switch (thread->state) {

@@ -1,17 +1,20 @@
 """Names of threads as :mod:`threading` knows them, also of those that have ended.
 
-A thread that is alive can be asked. One that ends during a trace must be asked before: ``Thread._delete``, the last thing
-that every thread of :mod:`threading` runs (Lib/threading.py, ``_bootstrap_inner``; 3.11 to 3.15), is wrapped while a trace
-runs. An interpreter without it only loses the names of ended threads: they then have the operating system's.
+A thread that is alive can be asked. One that ends during a trace must be asked before: ``Thread._delete``,
+the last thing that every thread of :mod:`threading` runs (Lib/threading.py, ``_bootstrap_inner``),
+is wrapped while a trace runs. An interpreter without it only loses the names of ended threads: they then have
+the operating system's.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import gil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _METHOD = "_delete"
 
@@ -36,7 +39,7 @@ def watch() -> None:
 
 
 def unwatch() -> None:
-    """End what the matching :func:`watch` began; the last one puts the method back, unless somebody wrapped ours."""
+    """End what the matching :func:`watch` began; the last puts the method back, unless it was wrapped."""
     global _users, _original, _wrapper
     _users -= 1
     if _users == 0 and _wrapper is not None and threading.Thread.__dict__.get(_METHOD) is _wrapper:

@@ -235,7 +235,7 @@ def _arms(page: _Page, result: ScenarioResult) -> None:
     facts = {fact.name: fact.value for fact in result.facts}
     scales = any(name.startswith("speedup_") for name in facts)
     extra = (">speedup", ">efficiency") if scales else ()
-    table = page.table("arm", ">threads", ">median", ">95 % interval", "unit", *extra)
+    table = page.table("arm", ">threads", ">median", ">95% interval", "unit", *extra)
     for arm in sorted(result.arms, key=lambda arm: [other.name for other in result.arms].index(arm.name)):
         median, low, high = scaled(arm.median, arm.low, arm.high)
         cells = [arm.name, str(arm.threads), median, f"{low.split()[0]} to {high}", arm.unit]
@@ -250,7 +250,7 @@ def _scaling(facts: dict[str, float], arm: Arm) -> list[str]:
     efficiency = facts.get(f"efficiency_{arm.name}_{arm.threads}")
     return [
         "" if speedup is None else f"{speedup:.2f}x",
-        "" if efficiency is None else f"{efficiency:.0%}".replace("%", " %"),
+        "" if efficiency is None else f"{efficiency:.0%}",
     ]
 
 
@@ -261,14 +261,14 @@ def _traces(page: _Page, result: ScenarioResult) -> None:
         "Where the time went, in one extra run of each arm: seconds, and share of the thread's lifetime"
     )
     page.line()
-    table = _thread_table(page)
+    table = _thread_table(page, "arm x threads")
     left_out = False
     for traced in sorted(
         result.traces, key=lambda traced: [arm.name for arm in result.arms].index(traced.name)
     ):
         shown = [account for account in traced.report.threads if not _idle_main(account)]
         left_out = left_out or len(shown) < len(traced.report.threads)
-        page.row(table, f"{traced.name}, {plural(traced.threads, 'thread')}", style="bold")
+        page.row(table, f"{traced.name} x {traced.threads}", style="bold")
         _thread_rows(page, table, shown, indent="  ")
     page.show(table)
     if left_out:
@@ -280,10 +280,8 @@ def _idle_main(account: ThreadAccount) -> bool:
     return account.name == "MainThread" and account.off_ns >= _IDLE_SHARE * account.lifetime_ns
 
 
-def _thread_table(page: _Page) -> Table:
-    return page.table(
-        "thread", ">hold", ">wait", ">off", ">acquired", ">forced\nrelease", ">voluntary\nrelease"
-    )
+def _thread_table(page: _Page, first: str = "thread") -> Table:
+    return page.table(first, ">hold", ">wait", ">off", ">acquired", ">forced\nrelease", ">voluntary\nrelease")
 
 
 def _thread_rows(page: _Page, table: Table, accounts: Sequence[ThreadAccount], indent: str = "") -> None:
@@ -304,7 +302,7 @@ def _account_cells(accounts: Sequence[ThreadAccount]) -> list[str]:
     cells = []
     for name in ("hold_ns", "wait_ns", "off_ns"):
         part = sum(getattr(account, name) for account in accounts)
-        cells.append(f"{part / 1e9:.3f} {share(part, lifetime):>5}")
+        cells.append(f"{part / 1e9:.3f} {share(part, lifetime):>4}")
     for name in ("acquisitions", "forced_releases", "voluntary_releases"):
         cells.append(str(sum(getattr(account, name) for account in accounts)))
     return cells

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -198,9 +199,9 @@ def test_a_reader_that_leaves_does_not_cost_the_file(tmp_path):
     check_document(json.loads(target.read_text()))
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_an_error_not_a_traceback():
-    with open("/dev/full", "w") as full:  # noqa: PTH123
+    with Path("/dev/full").open("w") as full:
         ran = gilprobe_("list", capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert ran.returncode == 2
     assert re.fullmatch(r"gilprobe: error: [^\n]*No space left[^\n]*\n", ran.stderr)
@@ -218,11 +219,23 @@ def test_an_ascii_only_output_gets_ascii():
     assert ran.stdout.isascii()
 
 
+def wait_for_workers(process):
+    """Wait until the process has started threads: it measures."""
+    tasks = Path(f"/proc/{process.pid}/task")
+    for _ in range(300):
+        time.sleep(0.1)
+        if not tasks.exists() or len(list(tasks.iterdir())) > 1:
+            return
+    raise AssertionError("no threads within 30 s")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
 @pytest.mark.parametrize("name", ["held-vs-released", "python-loop"])
 def test_ctrl_c_leaves_one_line_and_status_130_promptly(name):
     command = [*GILPROBE, "run", name, "--repeat", "1000", "--threads", "1,4"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(3)
+        wait_for_workers(process)
+        time.sleep(0.3)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)

@@ -15,7 +15,7 @@ from gilprobe.errors import InvalidTypeError, InvalidValueError, UnknownScenario
 from gilprobe.measure import Frame
 from gilprobe.results import ResultSet
 
-QUICK = Frame(arm_ns=2_000_000)
+QUICK = Frame(arm_ns=2_000_000, member_ns=0)
 
 
 def test_identifiers_are_unique_and_every_scenario_has_a_title_and_a_group():
@@ -77,7 +77,7 @@ def test_default_threads_double_up_to_twice_the_cores_and_stay_few(cores):
     sizes = scenarios.default_threads(cores)
     assert sizes[0] == 1
     assert sizes[1] == 2
-    assert sizes[-1] == min(2 * cores, 1024)
+    assert sizes[-1] == min(2 * cores, 128)
     assert len(sizes) <= 6
     assert list(sizes) == sorted(set(sizes))
 
