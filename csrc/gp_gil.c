@@ -99,6 +99,7 @@ static bool releases_told_apart;
 
 GP_THREAD_LOCAL gp_thread *current;
 GP_THREAD_LOCAL handshake_notes *notes; /* not NULL: this thread is in the handshake */
+GP_THREAD_LOCAL bool taking;            /* in take_gil, from signal(SC) to unlock(M) */
 
 static gp_thread *thread_pages[THREAD_PAGES];
 static size_t thread_count;      /* registered so far; under the GIL's mutex */
@@ -134,10 +135,6 @@ static gp_hook hooks[GP_CALLS] = {
     [GP_CALL_UNLOCK] = {.name = "pthread_mutex_unlock",
                         .wrapper = hooked_unlock,
                         .library = pthread_mutex_unlock},
-};
-
-enum {
-    LASTING_HOOKS = GP_CALL_UNLOCK, /* all but the last, which only the handshake needs */
 };
 
 static int call_lock(pthread_mutex_t *mutex)
@@ -349,10 +346,12 @@ __attribute__((noinline)) static void dropped(const char *frame)
     gp_machine_drop(&machine, thread, forced, now);
 }
 
-/* take_gil has woken whoever was made to switch. */
+/* The last act of take_gil under the GIL's mutex: it has woken whoever was made to switch, and let it go on.
+ */
 __attribute__((noinline)) static void taken(void)
 {
-    gp_thread *thread = follow(GP_ASKED_UNSEEN);
+    taking = false;
+    gp_thread *thread = gp_machine_running(&machine) ? follow(GP_ASKED_UNSEEN) : NULL;
     if (__builtin_expect(thread != NULL, 1))
         gp_machine_take(&machine, thread, gp_clock_ticks());
 }
@@ -368,15 +367,14 @@ __attribute__((noinline, cold)) static void note_signal(const void *cond, const 
 static int hooked_signal(pthread_cond_t *cond)
 {
     if (cond == locks.cond) {
+        taking = false; /* of an acquisition whose unlock(M) was not seen */
         if (__builtin_expect(gp_machine_running(&machine), 1))
             dropped(__builtin_frame_address(0));
         return call_signal(cond);
     }
     if (cond == locks.switch_cond) {
-        int status = call_signal(cond);
-        if (__builtin_expect(gp_machine_running(&machine), 1))
-            taken();
-        return status;
+        taking = true;
+        return call_signal(cond);
     }
     if (__builtin_expect(notes != NULL, 0))
         note_signal(cond, __builtin_frame_address(0));
@@ -402,8 +400,12 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
-    if (notes != NULL)
+    if (mutex == locks.mutex) {
+        if (taking)
+            taken();
+    } else if (__builtin_expect(notes != NULL, 0)) {
         note(GP_CALL_UNLOCK, mutex);
+    }
     return call_unlock(mutex);
 }
 
@@ -552,7 +554,7 @@ static gp_status prepare_process(void)
 static gp_status install_hooks(const gp_gil_host *host)
 {
     bool still_called = false;
-    if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
+    if (gp_hooks_buried(hooks, GP_CALLS)) {
         gp_gil_locks known = locks;
         handshake_notes taken = {.count = 0};
         locks = (gp_gil_locks){0};
@@ -562,7 +564,7 @@ static gp_status install_hooks(const gp_gil_host *host)
         locks = known;
         still_called = taken.count > 0;
     }
-    gp_status status = gp_hooks_install(hooks, LASTING_HOOKS, still_called);
+    gp_status status = gp_hooks_install(hooks, GP_CALLS, still_called);
     hooks_are_direct = hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock;
     return status;
 }
@@ -603,7 +605,7 @@ gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char
     thaw();
     if (self == NULL) {
         if (first)
-            gp_hooks_remove(hooks, LASTING_HOOKS);
+            gp_hooks_remove(hooks, GP_CALLS);
         gp_session_free(started);
         return GP_ENOMEM;
     }
@@ -615,7 +617,7 @@ void gp_gil_stop(gp_session *session)
 {
     if (!session->running)
         return;
-    session->hooks_lost |= !gp_hooks_in_place(hooks, LASTING_HOOKS);
+    session->hooks_lost |= !gp_hooks_in_place(hooks, GP_CALLS);
     freeze();
     session->lost += tabulate_threads() ? 0 : 1;
     gp_machine_stop(&machine, session, thread_table,
@@ -623,7 +625,7 @@ void gp_gil_stop(gp_session *session)
     thaw();
     session->stop_anchor = gp_clock_anchor_now();
     if (!gp_machine_running(&machine))
-        gp_hooks_remove(hooks, LASTING_HOOKS);
+        gp_hooks_remove(hooks, GP_CALLS);
 }
 
 void gp_gil_forget(gp_session *session)
@@ -638,7 +640,7 @@ void gp_gil_summarise(gp_session *session, gp_gil_summary *summary)
 {
     gp_clock_anchor last = session->running ? gp_clock_anchor_now() : session->stop_anchor;
     summary->rate = gp_clock_rate_between(session->start_anchor, last);
-    session->hooks_lost |= session->running && !gp_hooks_in_place(hooks, LASTING_HOOKS);
+    session->hooks_lost |= session->running && !gp_hooks_in_place(hooks, GP_CALLS);
     summary->hooks_lost = session->hooks_lost;
     summary->releases_told_apart = releases_told_apart;
     freeze();

@@ -12,11 +12,12 @@
  *         and if another thread has asked for the GIL and has not got it yet:
  *         lock(S); wait(SC, S) gp_machine_switch_begin / _end; unlock(S)
  *   take: lock(M) gp_machine_lock; while the GIL is taken, timedwait(C, M) gp_machine_wait;
- *         lock(S); signal(SC) gp_machine_take; unlock(S); unlock(M)
+ *         lock(S); signal(SC); unlock(S); gp_machine_take unlock(M)
  *
- * Two time stamps a cycle of release and re-acquisition: at signal(C), and after signal(SC). The second comes
- * after the call because waking the thread that was made to switch is part of getting the GIL: the new holder
- * can't do anything else meanwhile. lock(M) is stamped only if it has to block.
+ * Two time stamps a cycle of release and re-acquisition: at signal(C), and before take_gil's unlock(M). The
+ * second comes that late because waking the thread that was made to switch is part of getting the GIL: the
+ * new holder can't do anything else meanwhile, and where cores are few, unlock(S) lets the woken thread run
+ * first, for milliseconds. lock(M) is stamped only if it has to block.
  *
  * "Under M" / "under S" says which of the GIL's mutexes the calling thread holds. */
 
