@@ -7,11 +7,13 @@ they are first used, since gilprobe lives in other people's processes.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import gil as _gil  # the native core: an unbuilt checkout fails here, with a reason
 
+TYPE_CHECKING = False  # type checkers know the name; importing typing costs more than all the rest
 if TYPE_CHECKING:
+    from typing import Any
+
     from gilprobe import kernels
     from gilprobe.environment import Capabilities
     from gilprobe.errors import GilProbeError
