@@ -418,8 +418,8 @@ def _compare(
             "ns/cycle",
             [error(part) for part in worst],
             common.judge(shares, lambda share: share <= 1),
-            f"{max(shares):.0%} of what is allowed and {of_cycle:.2%} of the cycle at worst; a cycle: hold {median['hold_ns'] / US:.1f}, "
-            f"release {median['release_ns'] / US:.2f}, reacquire {median['reacquire_ns'] / US:.2f} us; "
+            f"{max(shares):.0%} of what is allowed and {of_cycle:.2%} of the cycle at worst; a cycle: "
+            f"hold {median['hold_ns'] / US:.1f}, release {median['release_ns'] / US:.2f}, reacquire {median['reacquire_ns'] / US:.2f} us; "
             f"{median['preemptions']} preemptions",
             median,
         )
