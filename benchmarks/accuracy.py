@@ -418,11 +418,15 @@ def _compare(
             "ns/cycle",
             [error(part) for part in worst],
             common.judge(shares, lambda share: share <= 1),
-            f"{max(shares):.0%} of what is allowed and {of_cycle:.2%} of the cycle at worst; a cycle: "
-            f"hold {median['hold_ns'] / US:.1f}, release {median['release_ns'] / US:.2f}, reacquire {median['reacquire_ns'] / US:.2f} us; "
-            f"{median['preemptions']} preemptions",
+            f"{max(shares):.0%} of what is allowed and {of_cycle:.2%} of the cycle at worst; {_shown(median)}",
             median,
         )
+
+
+def _shown(median: dict[str, float]) -> str:
+    """Return what a cycle of the worst thread was made of, in the middle of the repeats."""
+    parts = ", ".join(f"{name} {median[name + '_ns'] / US:.2f}" for name in ("hold", "release", "reacquire"))
+    return f"a cycle: {parts} us; {median['preemptions']:.0f} preemptions"
 
 
 def holds(options: argparse.Namespace) -> Iterator[Row]:

@@ -216,7 +216,7 @@ def speedups(options: argparse.Namespace) -> Iterator[Row]:
         two, one = result.arm(name, 2), result.arm(name, 1)
         ratios = [above / below for above, below in zip(two.samples, one.samples, strict=True)]
         speedup = result.fact(f"speedup_{name}_2")
-        if result.environment.cores < 2:
+        if result.environment.cores < 2 or (name == "held" and not result.environment.gil_enabled):
             verdict = common.NOT_TESTABLE
         else:
             verdict = common.judge_figure(speedup, lambda x, low=low, high=high: low <= x <= high)  # type: ignore[misc]
