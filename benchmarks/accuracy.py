@@ -418,7 +418,7 @@ def _compare(
             "ns/cycle",
             [error(part) for part in worst],
             common.judge(shares, lambda share: share <= 1),
-            f"{max(shares):.0%} of what is allowed and {of_cycle:.2%} of the cycle at worst; {_shown(median)}",
+            f"{max(shares):.0%} of what is allowed, {of_cycle:.2%} of the cycle at worst; {_shown(median)}",
             median,
         )
 
