@@ -67,7 +67,7 @@ class Row:
             return self.value
         return statistics.median(self.samples)
 
-    def worst(self) -> float | None:
+    def farthest(self) -> float | None:
         """Return the sample that is farthest from zero."""
         return max(self.samples, key=abs, default=None)
 
@@ -85,7 +85,7 @@ class Row:
             "interval": self.interval(),
             "lowest": min(self.samples, default=None),
             "highest": max(self.samples, default=None),
-            "worst": self.worst(),
+            "farthest_from_zero": self.farthest(),
             "samples": list(self.samples),
             "verdict": self.verdict,
             "note": self.note,

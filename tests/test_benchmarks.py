@@ -82,7 +82,7 @@ def check(row: dict) -> None:
         return
     assert all(map(math.isfinite, [*row["samples"], row["figure"], *row["interval"]]))
     assert row["lowest"] <= row["interval"][0] <= row["interval"][1] <= row["highest"]
-    assert row["worst"] in row["samples"]
+    assert row["farthest_from_zero"] in row["samples"]
     if not row["what"].startswith(SIGNED):
         assert row["lowest"] >= 0
 
