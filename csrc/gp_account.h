@@ -48,7 +48,8 @@ typedef struct {
     uint64_t hold, wait, off;
     uint64_t longest_hold, longest_wait;
     uint64_t acquisitions, contended_acquisitions;
-    uint64_t releases; /* set when the account is closed: until then each booked hold is one */
+    uint64_t timed_acquisitions; /* in `waits`; the others count there as 0 once the account is closed */
+    uint64_t releases;           /* set when the account is closed: until then each booked hold is one */
     uint64_t forced_releases;
     gp_hist holds, waits;
 } gp_account;
@@ -56,13 +57,13 @@ typedef struct {
 /* One operating system thread that has touched the GIL while it was traced. Lives as long as the process: a
  * thread's local storage is reached again after its destructors have run. */
 struct gp_thread {
-    /* the interval that is under way; owner thread, under the GIL's mutex or the forced-switching mutex */
+    /* the interval that is under way; owner thread, under the GIL's mutex */
     gp_state state;
-    uint32_t generation;  /* of the machine that the fields here belong to */
-    uint64_t since;       /* when the state began; 0: before anything was watched */
-    uint64_t asked_at;    /* when it last asked for the GIL's mutex; or one of the two below */
-    uint64_t switch_from; /* within GP_OFF, a wait until another thread had taken the GIL; 0: none ... */
-    uint64_t switch_to;   /* ... and its end; 0: not yet */
+    uint32_t generation; /* of the machine that the fields here belong to */
+    uint64_t since;      /* when the state began; 0: before anything was watched */
+    uint64_t asked_at;   /* when it last asked for the GIL's mutex; or one of the two above */
+    bool blocked;        /* it had to wait for that */
+    bool leisurely;      /* its last absence was long: stamp when it asks. The owner's alone */
 
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;
@@ -138,7 +139,8 @@ static inline uint64_t gp_ticks_after(uint64_t start, uint64_t from, uint64_t to
     return to > from ? to - from : 0;
 }
 
-static inline void gp_account_book_hold(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
+static inline void gp_account_book_hold(const gp_session *session, gp_account *account, uint64_t from,
+                                        uint64_t to)
 {
     uint64_t ticks = gp_ticks_after(session->start, from, to);
     account->hold += ticks;
@@ -147,10 +149,9 @@ static inline void gp_account_book_hold(gp_session *session, gp_account *account
     gp_hist_record(&account->holds, gp_clock_to_ns(session->rate, ticks));
 }
 
-static inline void gp_account_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
+static inline void gp_account_book_wait(const gp_session *session, gp_account *account, uint64_t from,
+                                        uint64_t to)
 {
-    if (to <= session->start)
-        return; /* over before the session began */
     uint64_t ticks = gp_ticks_after(session->start, from, to);
     account->wait += ticks;
     if (ticks > account->longest_wait)
@@ -158,7 +159,8 @@ static inline void gp_account_book_wait(gp_session *session, gp_account *account
     gp_hist_record(&account->waits, gp_clock_to_ns(session->rate, ticks));
 }
 
-static inline void gp_account_book_off(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
+static inline void gp_account_book_off(const gp_session *session, gp_account *account, uint64_t from,
+                                       uint64_t to)
 {
     account->off += gp_ticks_after(session->start, from, to);
 }

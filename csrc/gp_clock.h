@@ -79,6 +79,11 @@ gp_clock_anchor gp_clock_anchor_now(void);
  */
 gp_clock_rate gp_clock_rate_between(gp_clock_anchor first, gp_clock_anchor last);
 
+static inline uint64_t gp_clock_from_ns(gp_clock_rate rate, uint64_t ns)
+{
+    return (uint64_t)(((unsigned __int128)ns << 32) / rate.factor);
+}
+
 static inline uint64_t gp_clock_to_ns(gp_clock_rate rate, uint64_t ticks)
 {
     return (uint64_t)(((unsigned __int128)ticks * rate.factor) >> 32);

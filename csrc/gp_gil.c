@@ -77,6 +77,7 @@ enum {
     THREAD_PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
     BLOCKED_NS =
         1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
+    LEISURELY_NS = 2000, /* time off after which an acquisition is stamped at both ends */
 };
 
 /* ---- state
@@ -90,6 +91,7 @@ typedef struct {
 static gp_gil_locks locks; /* all NULL until learnt; then constant */
 static gp_machine machine;
 static bool learnt;
+static uint64_t blocked_ticks, leisurely_ticks; /* BLOCKED_NS, LEISURELY_NS */
 static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
 
 /* First list: functions that give the GIL up because another thread asked; second: because the code let go.
@@ -100,6 +102,7 @@ static bool releases_told_apart;
 
 GP_THREAD_LOCAL gp_thread *current;
 GP_THREAD_LOCAL handshake_notes *notes; /* not NULL: this thread is in the handshake */
+GP_THREAD_LOCAL bool taking;            /* in take_gil, from signal(SC) to unlock(M) */
 
 static gp_thread *thread_pages[THREAD_PAGES];
 static size_t thread_count;      /* registered so far; under the GIL's mutex */
@@ -138,7 +141,7 @@ static gp_hook hooks[GP_CALLS] = {
 };
 
 enum {
-    LASTING_HOOKS = GP_CALL_UNLOCK, /* all but the last, which only the handshake needs */
+    LASTING_HOOKS = GP_CALL_WAIT, /* all but the last, which only the handshake needs */
 };
 
 /* Relaxed: an installation may change it meanwhile, to a function that is as good. */
@@ -173,17 +176,15 @@ static int call_unlock(pthread_mutex_t *mutex)
     return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_UNLOCK))(mutex);
 }
 
-/* Both of the GIL's mutexes, in take_gil's order: no state of any thread changes meanwhile. Library calls,
- * not through the interpreter's slots: not seen by the hooks. */
+/* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
+ * slots: the hooks do not see them. */
 static void freeze(void)
 {
     pthread_mutex_lock((pthread_mutex_t *)locks.mutex);
-    pthread_mutex_lock((pthread_mutex_t *)locks.switch_mutex);
 }
 
 static void thaw(void)
 {
-    pthread_mutex_unlock((pthread_mutex_t *)locks.switch_mutex);
     pthread_mutex_unlock((pthread_mutex_t *)locks.mutex);
 }
 
@@ -278,15 +279,6 @@ static inline gp_thread *follow(uint64_t asked_at)
     return thread;
 }
 
-/* The same outside the GIL's mutex: only a thread that is being followed. */
-static inline gp_thread *followed(void)
-{
-    gp_thread *thread = current;
-    if (thread == NULL || thread->generation != __atomic_load_n(&machine.generation, __ATOMIC_RELAXED))
-        return NULL;
-    return thread;
-}
-
 /* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls
  * --------------------------------*/
 
@@ -312,29 +304,35 @@ static inline bool alone(void)
 }
 #endif
 
-/* The GIL's mutex is taken by another thread, or an interposer must see the call itself: stamp before. Behind
- * an interposer only the time tells whether the call blocked. */
-__attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at)
+/* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
+ * only the time tells whether the call blocked. */
+__attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at,
+                                                       bool *blocked)
 {
-    uint64_t before = gp_clock_ticks();
+    uint64_t before = *asked_at != GP_ASKED_AT_ONCE ? *asked_at : gp_clock_ticks();
     int status = call_lock(mutex);
-    if (hooks_are_direct || gp_clock_to_ns(gp_clock_rate_estimate(), gp_clock_ticks() - before) >= BLOCKED_NS)
+    *blocked = hooks_are_direct || gp_clock_ticks() - before >= blocked_ticks;
+    if (*blocked)
         *asked_at = before;
     return status;
 }
 
 __attribute__((noinline)) static int lock_gil_mutex(pthread_mutex_t *mutex)
 {
-    uint64_t asked_at = GP_ASKED_AT_ONCE;
-    /* Reading the clock costs more than the lock: only if it blocks. In a process of one thread it can't, and
-     * there glibc's pthread_mutex_lock does without an atomic operation, unlike pthread_mutex_trylock. */
+    /* Reading the clock costs more than the lock, so it is read only if the lock blocks, or if the thread is
+     * in no hurry: after a longer time off, getting even a free GIL takes its time, as its memory has left
+     * the caches. */
+    uint64_t asked_at = current != NULL && current->leisurely ? gp_clock_ticks() : GP_ASKED_AT_ONCE;
+    bool blocked = false;
+    /* In a process of one thread it can't block, and there glibc's pthread_mutex_lock does without an atomic
+     * operation, unlike pthread_mutex_trylock. */
     int status = alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
     if (__builtin_expect(status != 0, 0))
-        status = lock_slowly(mutex, &asked_at);
+        status = lock_slowly(mutex, &asked_at, &blocked);
     if (__builtin_expect(status == 0 && gp_machine_running(&machine), 1)) {
         gp_thread *thread = follow(asked_at);
         if (__builtin_expect(thread != NULL, 1))
-            gp_machine_lock(thread, asked_at);
+            gp_machine_lock(thread, asked_at, blocked);
     }
     return status;
 }
@@ -371,12 +369,17 @@ __attribute__((noinline)) static void dropped(const char *frame)
     gp_machine_drop(&machine, thread, forced, now);
 }
 
-/* take_gil has woken whoever was made to switch. */
+/* The last act of take_gil under the GIL's mutex: it has woken whoever was made to switch, and let it go on.
+ */
 __attribute__((noinline)) static void taken(void)
 {
-    gp_thread *thread = follow(GP_ASKED_UNSEEN);
-    if (__builtin_expect(thread != NULL, 1))
-        gp_machine_take(&machine, thread, gp_clock_ticks());
+    taking = false;
+    gp_thread *thread = gp_machine_running(&machine) ? follow(GP_ASKED_UNSEEN) : NULL;
+    if (__builtin_expect(thread == NULL, 0))
+        return;
+    uint64_t now = gp_clock_ticks();
+    thread->leisurely = now - thread->since > leisurely_ticks;
+    gp_machine_take(&machine, thread, now);
 }
 
 /* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
@@ -390,15 +393,14 @@ __attribute__((noinline, cold)) static void note_signal(const void *cond, const 
 static int hooked_signal(pthread_cond_t *cond)
 {
     if (cond == locks.cond) {
+        taking = false; /* of an acquisition whose unlock(M) was not seen */
         if (__builtin_expect(gp_machine_running(&machine), 1))
             dropped(__builtin_frame_address(0));
         return call_signal(cond);
     }
     if (cond == locks.switch_cond) {
-        int status = call_signal(cond);
-        if (__builtin_expect(gp_machine_running(&machine), 1))
-            taken();
-        return status;
+        taking = true;
+        return call_signal(cond);
     }
     if (__builtin_expect(notes != NULL, 0))
         note_signal(cond, __builtin_frame_address(0));
@@ -407,25 +409,19 @@ static int hooked_signal(pthread_cond_t *cond)
 
 static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
-    if (cond == locks.switch_cond) {
-        gp_thread *thread = gp_machine_running(&machine) ? followed() : NULL;
-        if (thread == NULL)
-            return call_wait(cond, mutex);
-        gp_machine_switch_begin(thread, gp_clock_ticks());
-        int status = call_wait(cond, mutex);
-        if (thread == followed() && gp_machine_running(&machine))
-            gp_machine_switch_end(thread, gp_clock_ticks());
-        return status;
-    }
-    if (__builtin_expect(notes != NULL, 0))
+    if (notes != NULL)
         note(GP_CALL_WAIT, cond);
     return call_wait(cond, mutex);
 }
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
-    if (notes != NULL)
+    if (mutex == locks.mutex) {
+        if (taking)
+            taken();
+    } else if (__builtin_expect(notes != NULL, 0)) {
         note(GP_CALL_UNLOCK, mutex);
+    }
     return call_unlock(mutex);
 }
 
@@ -485,6 +481,8 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
         return GP_EUNSUPPORTED;
     }
     gp_clock_init();
+    blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
+    leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
     learnt = true;
     return GP_OK;
 }

@@ -29,8 +29,8 @@ typedef enum {
     GP_CALL_LOCK,
     GP_CALL_TIMEDWAIT,
     GP_CALL_SIGNAL,
-    GP_CALL_WAIT,
     GP_CALL_UNLOCK,
+    GP_CALL_WAIT,
     GP_CALLS, /* number of hooked functions */
 } gp_call;
 

@@ -2,25 +2,10 @@
 
 #include <string.h>
 
-/* Book all that a thread did since its voluntary release until it asked for the GIL again. */
-static void book_absence(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
-{
-    if (thread->switch_from == 0) {
-        gp_account_book_off(session, account, thread->since, until);
-        return;
-    }
-    uint64_t back = thread->switch_to != 0 ? thread->switch_to : until;
-    gp_account_book_off(session, account, thread->since, thread->switch_from);
-    gp_account_book_wait(session, account, thread->switch_from, back);
-    gp_account_book_off(session, account, back, until);
-}
-
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked)
 {
-    GP_EACH_ACCOUNT(machine, thread, session, account)
-    book_absence(thread, session, account, asked);
-    thread->switch_from = 0;
-    thread->switch_to = 0;
+    GP_EACH_ACCOUNT (machine, thread, session, account)
+        gp_account_book_off(session, account, thread->since, asked);
 }
 
 void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to)
@@ -29,24 +14,23 @@ void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to)
         session->contended += gp_ticks_after(session->start, from, to);
 }
 
-/* The thread has got the GIL after a wait, or after a release that had to wait. */
+/* The thread has got the GIL after a wait, or its asking was stamped. */
 void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
     bool waited = true;
     if (thread->state == GP_WAIT) {
         machine->waiting--;
     } else {
-        waited = thread->asked_at != GP_ASKED_AT_ONCE;
+        waited = thread->blocked || thread->asked_at == GP_ASKED_UNSEEN;
         uint64_t asked = gp_machine_asked(thread, now);
         gp_machine_settle(machine, thread, asked);
         thread->since = asked;
     }
     bool handed = waited && machine->last_release > thread->since;
-    GP_EACH_ACCOUNT(machine, thread, session, account)
-    {
-        if (waited)
-            gp_account_book_wait(session, account, thread->since, now);
+    GP_EACH_ACCOUNT (machine, thread, session, account) {
+        gp_account_book_wait(session, account, thread->since, now);
         account->acquisitions++;
+        account->timed_acquisitions++;
         account->contended_acquisitions += waited;
         session->handoffs += handed;
     }
@@ -66,8 +50,8 @@ void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now
     thread->born = now;
     thread->since = now;
     thread->asked_at = GP_ASKED_UNSEEN;
-    thread->switch_from = 0;
-    thread->switch_to = 0;
+    thread->blocked = false;
+    thread->leisurely = false;
 }
 
 void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holder)
@@ -85,7 +69,8 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
     __atomic_store_n(&machine->sessions, session, __ATOMIC_RELAXED);
 }
 
-static void close_account(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
+static void close_account(const gp_thread *thread, const gp_session *session, gp_account *account,
+                          uint64_t until)
 {
     account->identity = (gp_identity){
         .native_id = thread->native_id,
@@ -95,6 +80,7 @@ static void close_account(const gp_thread *thread, gp_session *session, gp_accou
     memcpy(account->identity.os_name, thread->os_name, sizeof thread->os_name);
     account->last = until;
     account->releases = gp_hist_count(&account->holds);
+    account->waits.counts[0] += account->acquisitions - account->timed_acquisitions;
     switch (thread->state) {
     case GP_HOLD:
         gp_account_book_hold(session, account, thread->since, until);
@@ -103,7 +89,7 @@ static void close_account(const gp_thread *thread, gp_session *session, gp_accou
         gp_account_book_wait(session, account, thread->since, until);
         break;
     case GP_OFF:
-        book_absence(thread, session, account, until);
+        gp_account_book_off(session, account, thread->since, until);
         break;
     }
 }
@@ -152,9 +138,7 @@ void gp_machine_peek(const gp_session *session, const gp_account *account, uint6
     *copy = *account;
     if (!session->running)
         return;
-    gp_session scratch =
-        *session; /* booking takes a session that may be written, and writes only the account */
-    close_account(account->thread, &scratch, copy, end_of(account->thread, now));
+    close_account(account->thread, session, copy, end_of(account->thread, now));
 }
 
 void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *const *threads, size_t count,

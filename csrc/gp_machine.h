@@ -10,13 +10,14 @@
  *
  *   drop: lock(M) gp_machine_lock; signal(C) gp_machine_drop; unlock(M)
  *         and if another thread has asked for the GIL and has not got it yet:
- *         lock(S); wait(SC, S) gp_machine_switch_begin / _end; unlock(S)
+ *         lock(S); wait(SC, S); unlock(S)
  *   take: lock(M) gp_machine_lock; while the GIL is taken, timedwait(C, M) gp_machine_wait;
- *         lock(S); signal(SC) gp_machine_take; unlock(S); unlock(M)
+ *         lock(S); signal(SC); unlock(S); gp_machine_take unlock(M)
  *
- * Two time stamps a cycle of release and re-acquisition: at signal(C), and after signal(SC). The second comes
- * after the call because waking the thread that was made to switch is part of getting the GIL: the new holder
- * can't do anything else meanwhile. lock(M) is stamped only if it has to block.
+ * Two time stamps a cycle of release and re-acquisition: at signal(C), and before take_gil's unlock(M). The
+ * second comes that late because waking the thread that was made to switch is part of getting the GIL: the
+ * new holder can't do anything else meanwhile, and where cores are few, unlock(S) lets the woken thread run
+ * first, for milliseconds. lock(M) is stamped only if it has to block.
  *
  * "Under M" / "under S" says which of the GIL's mutexes the calling thread holds. */
 
@@ -27,7 +28,7 @@ typedef struct {
     gp_thread *holder;        /* who had the GIL last, and has it if in GP_HOLD; NULL: not known */
     uint64_t last_release;    /* when it was last given up */
     uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
-    uint32_t waiting;         /* threads that wait, but for those in gp_machine_switch_begin */
+    uint32_t waiting;         /* threads in GP_WAIT */
     uint64_t contended_since; /* the GIL is held and wanted since; 0: it is not */
 } gp_machine;
 
@@ -72,9 +73,10 @@ void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to);
 
 /* The thread has locked M. `asked_at`: when it asked, if it had to block; else GP_ASKED_AT_ONCE. Under M.
  * The hooks see every such call from their first on, so nothing needs to reset this. */
-static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at)
+static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at, bool blocked)
 {
     thread->asked_at = asked_at;
+    thread->blocked = blocked;
 }
 
 /* The thread gives up the GIL. `forced`: because another asked for it; all until it has the GIL again is then
@@ -89,8 +91,7 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
         gp_machine_settle(machine, thread, from);
         thread->since = from;
     }
-    GP_EACH_ACCOUNT(machine, thread, session, account)
-    {
+    GP_EACH_ACCOUNT (machine, thread, session, account) {
         gp_account_book_hold(session, account, thread->since, now);
         if (__builtin_expect(forced, 0))
             account->forced_releases++;
@@ -104,22 +105,6 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
     machine->last_release = now;
     thread->state = forced ? GP_WAIT : GP_OFF;
     thread->since = now;
-}
-
-/* After a voluntary release the thread must wait until another has taken the GIL that it had asked for. Under
- * S, before and after. A thread that was forced is waiting anyhow. */
-static inline void gp_machine_switch_begin(gp_thread *thread, uint64_t now)
-{
-    if (thread->state != GP_OFF)
-        return;
-    thread->switch_from = now;
-    thread->switch_to = 0;
-}
-
-static inline void gp_machine_switch_end(gp_thread *thread, uint64_t now)
-{
-    if (thread->switch_from != 0)
-        thread->switch_to = now;
 }
 
 /* When the thread that gets or wants the GIL `now` began to want it. */
@@ -151,10 +136,8 @@ static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint6
 /* The thread has got the GIL. Under M. */
 static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
-    if (__builtin_expect(
-            thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE && thread->switch_from == 0, 1)) {
-        GP_EACH_ACCOUNT(machine, thread, session, account)
-        {
+    if (__builtin_expect(thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE, 1)) {
+        GP_EACH_ACCOUNT (machine, thread, session, account) {
             gp_account_book_off(session, account, thread->since, now);
             account->acquisitions++;
         }

@@ -22,6 +22,7 @@ enum {
     STREAM_PIECE = 1 << 22,       /* bytes; a multiple of WORD */
     CHASE_PIECE = 1 << 14,        /* steps */
     CHECK_PIECE = 1 << 19,        /* nodes */
+    CYCLE_PIECE = 1 << 3,         /* each may wait for threads that compute: a few switch intervals, then */
     NODE_STEP_NS = 100,           /* a load that misses every cache */
     SWITCH_INTERVAL_NS = 5000000, /* what getting the GIL back costs against one thread that computes */
 };
@@ -362,5 +363,38 @@ void gp_alternate_init(gp_alternate *alternate, const gp_work_lock *lock, uint64
         .cycles_left = cycles,
         .held_goal_ns = held_ns,
         .released_goal_ns = released_ns,
+    };
+}
+
+/* cycle */
+
+static GP_OPAQUE void cycle_some(const gp_work_lock *lock, uint64_t cycles)
+{
+    while (cycles-- > 0)
+        lock->acquire(lock->release());
+}
+
+static bool cycle_step(gp_work *work, const gp_interrupt_watch *watch)
+{
+    gp_cycle *cycle = (gp_cycle *)work;
+    if (cycle->start_ns == 0)
+        cycle->start_ns = gp_clock_monotonic_ns();
+    while (cycle->left > 0) {
+        if (gp_interrupt_changed(watch))
+            return false;
+        uint64_t cycles = min_u64(cycle->left, CYCLE_PIECE);
+        cycle_some(cycle->lock, cycles);
+        cycle->left -= cycles;
+    }
+    cycle->elapsed_ns = gp_clock_monotonic_ns() - cycle->start_ns;
+    return true;
+}
+
+void gp_cycle_init(gp_cycle *cycle, const gp_work_lock *lock, uint64_t count)
+{
+    *cycle = (gp_cycle){
+        .work = {cycle_step, saturated_product(count, SWITCH_INTERVAL_NS)},
+        .lock = lock,
+        .left = count,
     };
 }

@@ -24,7 +24,8 @@ struct gp_work {
 };
 
 /* Work until done, or until `watch` has changed. Returns whether it is done; the results count only then.
- * Needs no GIL; never allocates; never calls Python, save for the callbacks of gp_alternate. */
+ * Needs no GIL; never allocates; never calls Python, save for the callbacks of gp_alternate and
+ * gp_cycle. */
 static inline bool gp_work_step(gp_work *work, const gp_interrupt_watch *watch)
 {
     return work->step(work, watch);
@@ -93,7 +94,7 @@ typedef struct {
 /* `duration_ns` < 2**63. */
 void gp_sleep_init(gp_sleep *sleep, uint64_t duration_ns);
 
-/* How gp_alternate lets go of what it holds, and takes it back. */
+/* How gp_alternate and gp_cycle let go of what they hold, and take it back. */
 typedef struct {
     void *(*release)(void); /* returns what acquire wants */
     void (*acquire)(void *token);
@@ -123,5 +124,19 @@ typedef struct {
  * stay 0. A phase of 0 ns reads no clock. */
 void gp_alternate_init(gp_alternate *alternate, const gp_work_lock *lock, uint64_t cycles, uint64_t held_ns,
                        uint64_t released_ns);
+
+/* Lets go of the lock and takes it back, over and over, with no clock in between: what one such cycle costs.
+ */
+typedef struct {
+    gp_work work;
+    const gp_work_lock *lock;
+    uint64_t left;
+    uint64_t start_ns;   /* 0: not begun */
+    uint64_t elapsed_ns; /* from before the first cycle to after the last; and the caller's, between two steps
+                          */
+} gp_cycle;
+
+/* Enter with the lock held. */
+void gp_cycle_init(gp_cycle *cycle, const gp_work_lock *lock, uint64_t count);
 
 #endif

@@ -7,11 +7,13 @@ imported when they are first used, since gilprobe lives in other people's proces
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import gil as _gil  # noqa: F401  # an unbuilt checkout fails here, not later
 
+TYPE_CHECKING = False  # type checkers know the name; importing typing costs more than all the rest
 if TYPE_CHECKING:
+    from typing import Any
+
     from gilprobe import kernels
     from gilprobe.environment import Capabilities
     from gilprobe.errors import GilProbeError

@@ -22,7 +22,7 @@ from gilprobe.errors import InvalidTypeError, InvalidValueError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Alternation", "alternate", "chain", "chase", "sleep", "spin", "stream"]
+__all__ = ["Alternation", "alternate", "chain", "chase", "cycle", "sleep", "spin", "stream"]
 
 _LARGEST = 2**63 - 1
 _WORD = 8
@@ -247,6 +247,28 @@ def alternate(
     _check_total("cycles * (held_ns + released_ns)", cycles * (held_ns + released_ns))
     spent = _native.alternate(cycles, held_ns, released_ns, _flag("release_gil", release_gil))
     return Alternation(*spent)
+
+
+def cycle(count: SupportsIndex) -> int:
+    """Release the GIL and take it back, over and over, with nothing in between: what one such cycle costs.
+
+    Parameters
+    ----------
+    count : int
+        How often.
+
+    Returns
+    -------
+    int
+        Nanoseconds from before the first release to after the last acquisition, by CLOCK_MONOTONIC: read once
+        at each end, not between. What a SIGINT handler took in between is part of it.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        If `count` is not an integer from 0 to 2**63 - 1.
+    """
+    return _native.cycle(_integer("count", count))
 
 
 def _integer(name: str, value: SupportsIndex, least: int = 0) -> int:

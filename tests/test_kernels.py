@@ -182,6 +182,20 @@ def test_alternate_measures_what_another_thread_makes_it_wait() -> None:
     assert contended > 10 * alone
 
 
+def test_the_time_of_all_cycles_fits_into_the_time_of_the_call() -> None:
+    start = time.monotonic_ns()
+    spent = kernels.cycle(10_000)
+    assert 0 < spent <= time.monotonic_ns() - start
+
+
+@needs_gil
+def test_another_thread_runs_during_a_cycle() -> None:
+    with counting_thread() as count:
+        before = count()
+        kernels.cycle(400_000)  # longer than a switch interval, after which the counter is let in
+        assert count() > before
+
+
 BROKEN_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: kernels.spin(-3), "iterations must be >= 0, got -3"),
     (lambda: kernels.spin(2**63), "iterations must be <= 2**63 - 1, got 9223372036854775808"),
@@ -204,6 +218,8 @@ BROKEN_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: kernels.chain(2**61), "nodes * 8 bytes must be <= 2**63 - 1, got 18446744073709551616"),
     (lambda: kernels.chain(1, seed=-1), "seed must be >= 0, got -1"),
     (lambda: kernels.sleep(-1), "duration_ns must be >= 0, got -1"),
+    (lambda: kernels.cycle(-1), "count must be >= 0, got -1"),
+    (lambda: kernels.cycle(2**63), "count must be <= 2**63 - 1, got 9223372036854775808"),
     (lambda: kernels.alternate(0, held_ns=1, released_ns=1), "cycles must be >= 1, got 0"),
     (lambda: kernels.alternate(1, held_ns=-3, released_ns=1), "held_ns must be >= 0, got -3"),
     (lambda: kernels.alternate(1, held_ns=1, released_ns=-3), "released_ns must be >= 0, got -3"),
@@ -218,6 +234,7 @@ WRONG_TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: kernels.spin(_any(1.5)), "iterations must be an integer, got 1.5"),
     (lambda: kernels.spin(_any("9")), "iterations must be an integer, got '9'"),
     (lambda: kernels.spin(1, release_gil=_any(1)), "release_gil must be True or False, got 1"),
+    (lambda: kernels.cycle(_any(1.5)), "count must be an integer, got 1.5"),
     (lambda: kernels.stream(_any("text")), "buffer must support the buffer protocol, got str"),
     (lambda: kernels.chase(bytes(16), 1), "chain must have 64-bit integer items, got 1 bytes of format 'B'"),
     (
@@ -256,6 +273,7 @@ def test_a_wrong_type_gets_the_rule_and_the_value(call: Callable[[], object], me
         lambda: native.fill_chain(_any(b"12345678"), 1),
         lambda: native.sleep(2**63),
         lambda: native.alternate(-1, 0, 0),
+        lambda: native.cycle(-1),
     ],
 )
 def test_the_native_layer_refuses_what_it_can_not_do(call: Callable[[], object]) -> None:
@@ -309,6 +327,7 @@ LONG_KERNELS = {
     "chase": "kernels.chase(kernels.chain(1 << 16), 10**12, release_gil=RELEASE)",
     "sleep": f"kernels.sleep({LONG_NS}, release_gil=RELEASE)",
     "alternate": "kernels.alternate(10**8, held_ns=3000, released_ns=3000, release_gil=RELEASE)",
+    "cycle": "kernels.cycle(10**12)",
     "alternate-held": f"kernels.alternate(1, held_ns={LONG_NS}, released_ns=0, release_gil=RELEASE)",
     "alternate-released": f"kernels.alternate(1, held_ns=0, released_ns={LONG_NS}, release_gil=RELEASE)",
 }

@@ -30,7 +30,7 @@ cdef extern from "gp_work.h" nogil:
     ctypedef struct gp_work:
         uint64_t nominal_ns
 
-    # Of all steps only gp_alternate's touches Python, through gp_work_gil: run that one held.
+    # Of all steps only gp_alternate's and gp_cycle's touch Python, through gp_work_gil: run these held.
     bint gp_work_step(gp_work *work, const gp_interrupt_watch *watch) noexcept
 
     ctypedef struct gp_spin:
@@ -69,6 +69,11 @@ cdef extern from "gp_work.h" nogil:
         uint64_t reacquire_ns
     void gp_alternate_init(gp_alternate *alternate, const gp_work_lock *lock, uint64_t cycles, uint64_t held_ns,
                            uint64_t released_ns) noexcept
+
+    ctypedef struct gp_cycle:
+        gp_work work
+        uint64_t elapsed_ns
+    void gp_cycle_init(gp_cycle *cycle, const gp_work_lock *lock, uint64_t count) noexcept
 
 
 cdef extern from "cpython/gp_work_gil.h":
@@ -177,3 +182,11 @@ def alternate(uint64_t cycles, uint64_t held_ns, uint64_t released_ns, bint rele
     gp_alternate_init(&kernel, &gp_work_gil if release_gil else NULL, cycles, held_ns, released_ns)
     run(&kernel.work, False)
     return kernel.held_ns, kernel.release_ns, kernel.released_ns, kernel.reacquire_ns
+
+
+def cycle(uint64_t count):
+    """Return the nanoseconds that `count` releases and acquisitions took."""
+    cdef gp_cycle kernel
+    gp_cycle_init(&kernel, &gp_work_gil, count)
+    run(&kernel.work, False)
+    return kernel.elapsed_ns

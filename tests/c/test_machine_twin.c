@@ -13,7 +13,7 @@ enum { ACTORS = 6, SESSIONS = 3, LOG = 2048, STEPS = 400, SCHEDULES = 1500 };
 
 /* ---- the twin's diary ---- */
 
-typedef enum { AWAY, SWITCHING, WAITING, HOLDING } span_kind;
+typedef enum { AWAY, WAITING, HOLDING } span_kind;
 
 typedef struct {
     span_kind kind;
@@ -47,8 +47,9 @@ typedef enum {
 typedef struct {
     gp_thread thread;
     place place;
-    bool early, seen, registered, forced, ask_seen, switch_seen;
-    uint64_t ask;   /* of the call under way */
+    bool early, seen, registered, forced, ask_seen;
+    bool blocked;   /* the call under way */
+    uint64_t ask;   /* its stamp */
     uint64_t asked; /* what the twin knows of it */
     uint64_t birth, ended;
     size_t wait; /* the open entry in `wants` */
@@ -141,7 +142,7 @@ static void enter_mutex(twin_actor *actor)
         return;
     see(actor, actor->ask > GP_ASKED_AT_ONCE ? actor->ask : tick());
     actor->asked = actor->ask;
-    gp_machine_lock(&actor->thread, actor->ask);
+    gp_machine_lock(&actor->thread, actor->ask, actor->blocked);
 }
 
 static uint64_t wanted_since(const twin_actor *actor)
@@ -185,12 +186,13 @@ static void take_gil(twin_actor *actor)
     world.event++;
     see(actor, now);
     bool waited = true;
-    if (open_span(actor)->kind == WAITING)
+    if (open_span(actor)->kind == WAITING) {
         world.wants[actor->wait].ended = world.event;
-    else if (actor->asked == GP_ASKED_AT_ONCE)
-        waited = false;
-    else
-        turn_to(actor, WAITING, wanted_since(actor));
+    } else {
+        waited = actor->asked == GP_ASKED_UNSEEN || (actor->asked != GP_ASKED_AT_ONCE && actor->blocked);
+        if (actor->asked != GP_ASKED_AT_ONCE)
+            turn_to(actor, WAITING, wanted_since(actor));
+    }
     if (waited)
         note_handoff(open_span(actor)->from);
     turn_to(actor, HOLDING, now);
@@ -232,9 +234,10 @@ static void drop_gil(twin_actor *actor)
 static void ask(twin_actor *actor, place blocked)
 {
     actor->ask_seen = hooked();
-    actor->ask = GP_ASKED_AT_ONCE;
-    if (draw(3) == 0) {
-        actor->ask = tick();
+    actor->ask = draw(2) == 0 ? GP_ASKED_AT_ONCE : tick();
+    actor->blocked = draw(3) == 0;
+    if (actor->blocked) {
+        actor->ask = actor->ask == GP_ASKED_AT_ONCE ? tick() : actor->ask;
         actor->place = blocked;
     } else if (blocked == ASKS_TO_DROP) {
         drop_gil(actor);
@@ -251,26 +254,12 @@ static void begin_switch(twin_actor *actor)
         return;
     }
     actor->place = SWITCHES;
-    actor->switch_seen = hooked() && actor->seen;
-    if (!actor->switch_seen)
-        return;
-    uint64_t now = tick();
-    if (open_span(actor)->kind == AWAY)
-        turn_to(actor, SWITCHING, now);
-    gp_machine_switch_begin(&actor->thread, now);
 }
 
 static void end_switch(twin_actor *actor)
 {
-    if (world.last_holder == actor)
-        return;
-    actor->place = actor->forced ? MUST_TAKE : OUT;
-    if (!actor->switch_seen || !hooked() || !actor->seen)
-        return;
-    uint64_t now = tick();
-    if (open_span(actor)->kind == SWITCHING)
-        turn_to(actor, AWAY, now);
-    gp_machine_switch_end(&actor->thread, now);
+    if (world.last_holder != actor)
+        actor->place = actor->forced ? MUST_TAKE : OUT;
 }
 
 static void leave(twin_actor *actor)
@@ -285,7 +274,9 @@ static void leave(twin_actor *actor)
 
 /* ---- the comparison ---- */
 
-static void add_span(gp_account *sum, const gp_session *session, const twin_span *span, uint64_t to)
+/* Returns whether it times an acquisition. */
+static bool add_span(gp_account *sum, const gp_session *session, const twin_span *span, uint64_t to,
+                     bool open)
 {
     uint64_t from = span->from > session->start ? span->from : session->start;
     uint64_t length = to > from ? to - from : 0;
@@ -295,11 +286,13 @@ static void add_span(gp_account *sum, const gp_session *session, const twin_span
         sum->hold += length;
         sum->longest_hold = length > sum->longest_hold ? length : sum->longest_hold;
         sum->holds.counts[gp_hist_index(length)]++;
-    } else if (to > session->start) {
+    } else if (open || to > session->start) {
         sum->wait += length;
         sum->longest_wait = length > sum->longest_wait ? length : sum->longest_wait;
         sum->waits.counts[gp_hist_index(length)]++;
+        return !open;
     }
+    return false;
 }
 
 /* A hold that ended before the session began is none of its business, however late the books are opened. */
@@ -323,10 +316,12 @@ static void twin_account(const twin_actor *actor, const twin_watch *watch, uint6
     memset(sum, 0, sizeof *sum);
     sum->first = actor->birth > session->start ? actor->birth : session->start;
     sum->last = actor->place == GONE ? actor->ended : now;
-    for (size_t i = 0; i < actor->span_count; i++)
+    uint64_t timed = 0;
+    for (size_t i = 0; i < actor->span_count; i++) {
+        bool open = i + 1 == actor->span_count;
         if (!is_over(actor, i, watch))
-            add_span(sum, session, &actor->spans[i],
-                     i + 1 < actor->span_count ? actor->spans[i].to : sum->last);
+            timed += add_span(sum, session, &actor->spans[i], open ? sum->last : actor->spans[i].to, open);
+    }
     for (size_t i = 0; i < actor->turn_count; i++) {
         const twin_turn *turn = &actor->turns[i];
         if (turn->at <= watch->begun)
@@ -336,6 +331,8 @@ static void twin_account(const twin_actor *actor, const twin_watch *watch, uint6
         sum->releases += !turn->take;
         sum->forced_releases += turn->forced;
     }
+    /* acquisitions that were not timed count as waits of 0 */
+    sum->waits.counts[0] += sum->acquisitions - timed;
 }
 
 static void compare_accounts(const gp_account *is, const gp_account *should)

@@ -249,6 +249,39 @@ static void an_interrupted_alternate_has_its_lock_and_finishes_its_phase(void)
     gp_interrupt_end(&watch);
 }
 
+static void cycle_lets_go_and_takes_back_as_often_as_told(void)
+{
+    gp_cycle cycle;
+    fake.held = true;
+    fake.releases = fake.acquisitions = fake.disorders = fake.interrupt_at = 0;
+    gp_cycle_init(&cycle, &fake_lock, 1003);
+    CHECK(gp_work_step(&cycle.work, quiet()));
+    CHECK(fake.held);
+    CHECK_EQUAL(fake.disorders, 0);
+    CHECK_EQUAL(fake.releases, 1003);
+    CHECK_EQUAL(fake.acquisitions, 1003);
+    CHECK(cycle.elapsed_ns > 0);
+}
+
+static void an_interrupted_cycle_has_its_lock_and_goes_on(void)
+{
+    gp_cycle cycle;
+    gp_interrupt_watch watch;
+    gp_interrupt_begin(&watch, UINT64_MAX, true);
+    fake.held = true;
+    fake.releases = fake.acquisitions = fake.disorders = 0;
+    fake.interrupt_at = 3;
+    gp_cycle_init(&cycle, &fake_lock, 1000);
+    CHECK(!gp_work_step(&cycle.work, &watch));
+    CHECK(fake.held);
+    CHECK_EQUAL(fake.releases + cycle.left, 1000);
+    gp_interrupt_rearm(&watch);
+    CHECK(gp_work_step(&cycle.work, &watch));
+    CHECK_EQUAL(fake.releases, 1000);
+    CHECK_EQUAL(fake.disorders, 0);
+    gp_interrupt_end(&watch);
+}
+
 static void *spin_apart(void *checksum)
 {
     *(uint64_t *)checksum = spun(3000000);
@@ -292,6 +325,8 @@ int main(void)
     alternate_lets_go_and_takes_back_once_a_cycle();
     alternate_without_a_lock_holds_all_the_time();
     an_interrupted_alternate_has_its_lock_and_finishes_its_phase();
+    cycle_lets_go_and_takes_back_as_often_as_told();
+    an_interrupted_cycle_has_its_lock_and_goes_on();
     kernels_share_nothing_between_threads();
     the_guess_of_a_huge_piece_of_work_does_not_wrap();
     return gp_test_status();

@@ -1,0 +1,370 @@
+"""Measures what tracing costs.
+
+Every comparison is between runs without and with a trace (or a bare interpreter and one that imports
+gilprobe) in turns, there and back, so that a drift of the machine hits both alike. Differences and ratios are
+those of neighbouring runs; a slowdown is the ratio of the two medians. On a loaded machine its CPU time says
+more than its time by the clock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
+
+from typing import TYPE_CHECKING, TypeVar
+
+import common
+from common import Question, Row
+
+from gilprobe import kernels
+from gilprobe.errors import UnsupportedError
+from gilprobe.measure import ArmPlan, TeamRun, bootstrap_interval, calibrate, interleave, run_team
+from gilprobe.scenarios import run
+from gilprobe.tracer import trace
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Sequence
+
+US = 1000
+KIB = 1024
+CYCLES = 2_000_000
+SAMPLE_NS = 150_000_000
+clock = time.perf_counter_ns
+T = TypeVar("T")
+
+
+def off_and_on(sample: Callable[[bool], T], repeat: int) -> tuple[list[T], list[T]]:
+    """Take samples without and with in turns, after one of each that does not count."""
+    sample(False)
+    sample(True)
+    taken: tuple[list[T], list[T]] = ([], [])
+    for order in interleave(2, repeat):
+        for index in order:
+            taken[index].append(sample(bool(index)))
+    return taken
+
+
+def _context(traced: bool) -> AbstractContextManager[object]:
+    return trace() if traced else nullcontext()
+
+
+def _ranges(off: Sequence[float], on: Sequence[float]) -> str:
+    texts = []
+    for name, samples in (("off", off), ("on", on)):
+        low, high = bootstrap_interval(samples)
+        texts.append(
+            f"{name} {common.shown(statistics.median(samples))} ({common.shown(low)} .. {common.shown(high)})"
+        )
+    return ", ".join(texts)
+
+
+def _difference(
+    what: str, target: str, unit: str, off: Sequence[float], on: Sequence[float], limit: float | None
+) -> Row:
+    added = [with_it - without for without, with_it in zip(off, on, strict=True)]
+    verdict = common.NO_TARGET if limit is None else common.judge(added, lambda one: one <= limit)
+    return Row(what, target, unit, added, verdict, _ranges(off, on), {"off": list(off), "on": list(on)})
+
+
+# ---- one release and re-acquisition
+
+
+def _cycle(count: int) -> float:
+    return kernels.cycle(count) / count
+
+
+def _alternate(count: int) -> float:
+    spent = kernels.alternate(count, held_ns=0, released_ns=0)
+    return (spent.held_ns + spent.release_ns + spent.released_ns + spent.reacquire_ns) / count
+
+
+def _read(count: int) -> float:
+    file = os.open("/dev/zero", os.O_RDONLY)
+    try:
+        start = clock()
+        for _ in itertools.repeat(None, count):
+            os.read(file, 1)
+        return (clock() - start) / count
+    finally:
+        os.close(file)
+
+
+def cycles(options: argparse.Namespace) -> Iterator[Row]:
+    """Measure what is added to a cycle: alone, with three readings of a clock, and in a system call."""
+    for name, work, count, limit in (
+        ("", _cycle, options.cycles, 20.0),
+        (", alternate(0, 0)", _alternate, options.cycles // 2, None),
+        (", os.read of one byte", _read, options.cycles // 8, None),
+    ):
+
+        def sample(traced: bool, work: Callable[[int], float] = work, count: int = count) -> float:
+            with _context(traced):
+                work(1000)  # opens the account
+                return work(count)
+
+        off, on = off_and_on(sample, options.repeat)
+        yield _difference(
+            f"added to one uncontended release + re-acquire{name}",
+            "<= 20 ns" if limit else "",
+            "ns",
+            off,
+            on,
+            limit,
+        )
+
+
+# ---- slowdown of pure Python
+
+
+def _count(steps: int) -> None:
+    total = 0
+    for step in range(steps):
+        total += step & 7
+
+
+def slowdown(options: argparse.Namespace) -> Iterator[Row]:
+    """Measure how much slower pure Python computes under a trace."""
+    for threads in (1, 2):
+        plan = ArmPlan(name="pure Python", threads=threads, work=_count)
+        steps = calibrate(plan, arm_ns=options.sample_ns)
+
+        def sample(traced: bool, plan: ArmPlan = plan, steps: int = steps) -> TeamRun:
+            with _context(traced):
+                return run_team(plan, steps)
+
+        off, on = off_and_on(sample, max(2, options.repeat))
+        elapsed = [[one.elapsed_ns / 1e6 for one in runs] for runs in (off, on)]
+        slower = _slower(*elapsed)
+        by_cpu = _slower([one.cpu_ns for one in off], [one.cpu_ns for one in on])
+        yield Row(
+            f"slowdown of CPU-bound pure Python, {threads} thread{'s' if threads > 1 else ''}",
+            "<= 1 %",
+            "%",
+            [100 * (traced / bare - 1) for bare, traced in zip(*elapsed, strict=True)],
+            common.judge_figure(slower, lambda one: one <= 1),
+            f"by CPU time {by_cpu:+.2f} %; ms: {_ranges(*elapsed)}",
+            {"off_ms": elapsed[0], "on_ms": elapsed[1], "by_cpu_time": by_cpu},
+            slower,
+        )
+
+
+def _slower(off: Sequence[float], on: Sequence[float]) -> float:
+    return 100 * (statistics.median(on) / statistics.median(off) - 1)
+
+
+# ---- import
+
+
+def _start(source: str) -> float:
+    start = clock()
+    subprocess.run([sys.executable, "-I", "-c", source], check=True)
+    return (clock() - start) / 1e6
+
+
+# A module without a file was made by a compiled one: Cython's runtime has two.
+MODULES = """
+import json, sys
+found = [name.partition(".")[0] for name, module in sys.modules.items() if getattr(module, "__file__", None)]
+json.dump(sorted(set(found)), sys.stdout)
+"""
+
+
+def _modules(source: str) -> set[str]:
+    command = [sys.executable, "-I", "-c", source + MODULES]
+    return set(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+
+def imports(options: argparse.Namespace) -> Iterator[Row]:
+    """Compare a process that imports gilprobe with one that does nothing."""
+    off, on = off_and_on(lambda with_it: _start("import gilprobe" if with_it else "pass"), options.repeat)
+    yield _difference("import gilprobe over bare start-up", "<= 15 ms", "ms", off, on, 15.0)
+    bare = _modules("")  # site may have loaded others: they are not ours
+    foreign = sorted(_modules("import gilprobe") - bare - sys.stdlib_module_names - {"gilprobe"})
+    yield Row(
+        "import gilprobe: third-party modules in sys.modules",
+        "none",
+        "",
+        [float(len(foreign))],
+        common.judge_figure(len(foreign), lambda number: number == 0),
+        ", ".join(foreign),
+    )
+
+
+# ---- the main job
+
+
+def speedups(options: argparse.Namespace) -> Iterator[Row]:
+    """Run the scenario whose speedups are known in advance."""
+    result = run("held-vs-released", threads=(1, 2), repeat=max(2, options.scenario_repeat))
+    doubts = ", ".join(sorted({warning.partition(":")[0] for warning in result.warnings}))
+    details = {"warnings": list(result.warnings)}
+    for name, target, low, high in (
+        ("released", ">= 1.9", 1.9, float("inf")),
+        ("held", "0.9 .. 1.05", 0.9, 1.05),
+    ):
+        two, one = result.arm(name, 2), result.arm(name, 1)
+        ratios = [above / below for above, below in zip(two.samples, one.samples, strict=True)]
+        speedup = result.fact(f"speedup_{name}_2")
+        if result.environment.cores < 2 or (name == "held" and not result.environment.gil_enabled):
+            verdict = common.NOT_TESTABLE
+        else:
+            verdict = common.judge_figure(speedup, lambda x, low=low, high=high: low <= x <= high)  # type: ignore[misc]
+        yield Row(
+            f"held-vs-released: speedup of 2 threads, {name}",
+            target,
+            "x",
+            ratios,
+            verdict,
+            doubts,
+            details,
+            speedup,
+        )
+
+
+# ---- memory and single operations
+
+CHILD = """
+import json, sys, threading, time
+from contextlib import nullcontext
+from gilprobe import trace
+
+threads, traced = int(sys.argv[1]), sys.argv[2] == "on"
+
+def memory():
+    fields = {}
+    for name in ("status", "smaps_rollup"):
+        with open(f"/proc/self/{name}") as file:
+            for line in file:
+                key, _, rest = line.partition(":")
+                if rest.split()[1:2] == ["kB"]:
+                    fields[key] = fields.get(key, 0) + int(rest.split()[0])
+    return [fields["VmSize"], fields["Private_Dirty"]]
+
+go, end = threading.Event(), threading.Event()
+turns = threading.Semaphore(0)
+
+def work():
+    go.wait()
+    for _ in range(20):
+        time.sleep(0.0002)
+    turns.release()
+    end.wait()
+
+with trace() if traced else nullcontext():
+    pass  # what the first trace of a process loads is not a thread's
+alive = [threading.Thread(target=work) for _ in range(threads)]
+for thread in alive:
+    thread.start()
+before = memory()
+with trace() if traced else nullcontext():
+    go.set()
+    for _ in alive:
+        turns.acquire()
+    after = memory()
+    end.set()
+    for thread in alive:
+        thread.join()
+json.dump([y - x for x, y in zip(before, after)], sys.stdout)
+"""
+
+
+def _growth(threads: int, traced: bool) -> tuple[float, float]:
+    """Return by how many KiB a thread the address space and the private memory of a process grew."""
+    if not Path("/proc/self/smaps_rollup").exists():
+        raise UnsupportedError("the platform does not tell how much memory a process uses")
+    command = [sys.executable, "-I", "-c", CHILD, str(threads), "on" if traced else "off"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    size, dirty = json.loads(done.stdout)
+    return size / threads, dirty / threads
+
+
+def memory(options: argparse.Namespace) -> Iterator[Row]:
+    """Compare how processes of many threads grow without and with a trace."""
+    off: list[tuple[float, float]] = []
+    on: list[tuple[float, float]] = []
+    for order in interleave(2, min(options.repeat, 5)):
+        for index in order:
+            (on if index else off).append(_growth(options.memory_threads, bool(index)))
+    for index, name in enumerate(("reserved", "used: short holds and waits")):
+        yield _difference(
+            f"fixed memory of a trace, {name}",
+            "<= 64 KiB a thread",
+            "KiB",
+            [sample[index] for sample in off],
+            [sample[index] for sample in on],
+            64.0,
+        )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = clock()
+    work()
+    return (clock() - start) / US
+
+
+def operations(options: argparse.Namespace) -> Iterator[Row]:
+    """Time what a user of a trace calls."""
+    end = threading.Event()
+    alive = [threading.Thread(target=end.wait) for _ in range(9)]
+    times: dict[str, list[float]] = {"start": [], "report while running, 10 threads": [], "stop": []}
+    for thread in alive:
+        thread.start()
+    try:
+        for _ in range(max(10, options.repeat)):
+            recording = trace()
+            for name, call in zip(times, (recording.start, recording.report, recording.stop), strict=True):
+                times[name].append(_timed(call))
+    finally:
+        end.set()
+        for thread in alive:
+            thread.join()
+    for name, samples in times.items():
+        yield Row(f"trace: {name}", "", "us", samples)
+
+
+QUESTIONS = (
+    Question("added to one uncontended release + re-acquire", "<= 20 ns", cycles),
+    Question("slowdown of CPU-bound pure Python", "<= 1 %", slowdown),
+    Question("import gilprobe", "<= 15 ms over bare start-up", imports, traces=False),
+    Question("held-vs-released", "released >= 1.9, held 0.9 .. 1.05", speedups, traces=False),
+    Question("fixed memory of a trace", "<= 64 KiB a thread", memory),
+    Question("trace: start, report, stop", "", operations),
+)
+
+
+def main() -> int:
+    """Run the benchmark."""
+    made = common.parser("What does tracing cost?", repeat=25)
+    made.add_argument("--cycles", type=common.positive, default=CYCLES, help="in a sample (%(default)s)")
+    made.add_argument(
+        "--sample",
+        type=common.seconds,
+        default=SAMPLE_NS / 1e9,
+        help="least seconds of a sample of pure Python (%(default)s)",
+    )
+    made.add_argument("--memory-threads", type=common.positive, default=200, help="(%(default)s)")
+    made.add_argument(
+        "--scenario-repeat", type=common.positive, default=5, help="of held-vs-released (%(default)s)"
+    )
+    options = made.parse_args()
+    common.check_file(options, made)
+    if options.quick:
+        options.repeat, options.cycles, options.sample = min(options.repeat, 2), 20_000, 0.01
+        options.memory_threads, options.scenario_repeat = 20, 2
+    options.sample_ns = int(options.sample * 1e9)
+    return common.main("overhead", options, QUESTIONS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The benchmarks run, and their files have all that a reader looks for; the figures themselves are theirs."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gilprobe import capabilities
+from gilprobe.codec import decode
+from gilprobe.environment import Environment
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+TRACED = capabilities().tracer == "exact"
+VERDICTS = {"reached", "median only", "missed", "-", "not testable here"}
+
+QUESTIONS = {
+    "accuracy": [
+        "hold + wait + off against lifetime",
+        "control",
+        "hold against held_ns",
+        "wait against reacquire_ns",
+        "pure-Python spinner",
+        "sum of all holds against wall time",
+    ],
+    "overhead": [
+        "added to one uncontended release + re-acquire",
+        "slowdown of CPU-bound pure Python",
+        "import gilprobe",
+        "held-vs-released",
+        "fixed memory of a trace",
+        "trace: ",
+    ],
+}
+# of these a smaller value is no error
+SIGNED = (
+    "hold against",
+    "wait against",
+    "wait outside",
+    "control",
+    "added to",
+    "slowdown",
+    "import",
+    "fixed",
+)
+
+pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="tests alone, without the benchmarks")
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(BENCHMARKS / f"{name}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_quick_run_answers_every_question(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    done = run(name, "--quick", "--json", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert (document["schema"], document["benchmark"]) == (1, name)
+    assert decode(Environment, document["environment"]).python == sys.version.split()[0]
+    assert document["parameters"]["quick"] is True
+    assert any(doubt.startswith("quick") for doubt in document["doubts"])
+    for question in QUESTIONS[name]:
+        assert any(question in row["what"] for row in document["rows"]), question
+    for row in document["rows"]:
+        assert row["what"] in done.stdout
+        check(row)
+
+
+def check(row: dict) -> None:
+    assert row["verdict"] in VERDICTS
+    if not row["samples"]:
+        assert row["verdict"] == "not testable here"
+        assert row["note"]
+        return
+    assert all(map(math.isfinite, [*row["samples"], row["figure"], *row["interval"]]))
+    assert row["lowest"] <= row["interval"][0] <= row["interval"][1] <= row["highest"]
+    assert row["farthest_from_zero"] in row["samples"]
+    if not row["what"].startswith(SIGNED):
+        assert row["lowest"] >= 0
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize(
+    "arguments", [("--repeat", "0"), ("--repeat", "x"), ("--json", "/nowhere/at/all.json"), ("--unknown",)]
+)
+def test_bad_arguments_are_refused_in_words(name: str, arguments: tuple[str, ...]) -> None:
+    done = run(name, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(TRACED, reason="needs an interpreter that can't be traced")
+def test_what_can_not_be_measured_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    assert run("accuracy", "--quick", "--json", str(file)).returncode == 0
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert {row["verdict"] for row in rows} == {"not testable here"}
+    assert all(row["note"] for row in rows)
