@@ -16,30 +16,30 @@ from gilprobe._native import gil
 _METHOD = "_delete"
 
 _labels = gil.ThreadLabels()
-_users = 0
 _original: Callable[..., Any] | None = None
 _wrapper: Callable[..., Any] | None = None
 
 
 def watch() -> None:
-    """Begin to keep the names of threads that end. Calls nest; call with the GIL held."""
-    global _users, _original, _wrapper
-    _users += 1
-    if _users > 1:
-        return
+    """Keep the names of threads that end from now on. Watching already changes nothing; call with the GIL held."""
+    global _original, _wrapper
     current = threading.Thread.__dict__.get(_METHOD)
-    if current is None or current is _wrapper:  # left in place because another library wraps it
+    if current is None or current is _wrapper:
         return
-    _original = current
-    _wrapper = gil.before_call(current, _labels.note)
+    if _wrapper is not None and current is not _original:
+        return  # another library wraps ours, which was left in place
+    # Remembered before it is installed: an exception between the two then does no harm.
+    _original, _wrapper = current, gil.before_call(current, _labels.note)
     setattr(threading.Thread, _METHOD, _wrapper)
 
 
 def unwatch() -> None:
-    """End what the matching :func:`watch` began; the last one puts the method back, unless somebody wrapped ours."""
-    global _users, _original, _wrapper
-    _users -= 1
-    if _users == 0 and _wrapper is not None and threading.Thread.__dict__.get(_METHOD) is _wrapper:
+    """Put the method back if no trace runs any more, unless somebody wrapped ours.
+
+    What runs is asked, not counted: a trace may end anywhere, also half started, by an exception.
+    """
+    global _original, _wrapper
+    if gil.sessions() == 0 and _wrapper is not None and threading.Thread.__dict__.get(_METHOD) is _wrapper:
         setattr(threading.Thread, _METHOD, _original)
         _original = _wrapper = None
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gilprobe.environment import Environment
 
 
+_RUNNING = "a trace must be stopped before it is started again"
+
+
 class Trace:
     """A recording of who holds the GIL and who waits for it, over all threads of the process.
 
@@ -53,19 +56,26 @@ class Trace:
             If the trace is running.
         """
         if self._session is not None:
-            raise TracerStateError("a trace must be stopped before it is started again")
-        self._environment = read_environment()  # costs a millisecond: before the first stamp, not after
-        self._report = None
+            raise TracerStateError(_RUNNING)
+        environment = read_environment()  # costs a millisecond: before the first stamp, not after
         thread_names.watch()
         try:
-            self._bystanders = thread_names.alive()
-            self._session = gil.Session()
+            bystanders = thread_names.alive()
+            session = gil.Session()
+            thread_names.watch()  # again: the end of another trace may have come between
         except NotImplementedError as error:
             thread_names.unwatch()
             raise UnsupportedError(f"the GIL can't be traced: {error}") from None
         except BaseException:
             thread_names.unwatch()
             raise
+        if self._session is not None:  # another thread has started it meanwhile
+            session.stop()
+            thread_names.unwatch()
+            raise TracerStateError(_RUNNING)
+        # no call since that question, so no other thread had the GIL
+        self._session = session
+        self._environment, self._bystanders, self._report = environment, bystanders, None
         return self
 
     def stop(self) -> Report:
@@ -85,9 +95,9 @@ class Trace:
         if session is not None:
             session.stop()
             self._report = self._read(session)
-            if self._session is session:  # another thread may have stopped it meanwhile
+            if self._session is session:  # another thread may have stopped it meanwhile, and started it again
                 self._session = None
-                thread_names.unwatch()
+            thread_names.unwatch()
         return self.report()
 
     def report(self) -> Report:
@@ -125,6 +135,13 @@ class Trace:
             warnings=tuple(_warnings(totals, accounts)),
             environment=self._environment,
         )
+
+    def __del__(self) -> None:
+        # The session ends by itself with its last reference; the method that keeps names must be put back too.
+        session = getattr(self, "_session", None)
+        if session is not None:
+            session.stop()
+            thread_names.unwatch()
 
     def __enter__(self) -> Trace:
         return self.start()
@@ -169,7 +186,8 @@ def _account(account: _Account, alive: dict[int, str]) -> ThreadAccount:
     return ThreadAccount(
         native_id=account["native_id"],
         name=_name(account, alive),
-        ended=account["ended"],
+        # threading lets a thread be joined while the operating system's thread still has a few steps to go
+        ended=account["ended"] or account["label"] != 0,
         lifetime_ns=lifetime_ns,
         hold_ns=hold_ns,
         wait_ns=wait_ns,
