@@ -7,8 +7,10 @@ runs. An interpreter without it only loses the names of ended threads: they then
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from gilprobe._native import gil
@@ -16,32 +18,40 @@ from gilprobe._native import gil
 _METHOD = "_delete"
 
 _labels = gil.ThreadLabels()
-_original: Callable[..., Any] | None = None
-_wrapper: Callable[..., Any] | None = None
+_wrappers: dict[Callable[..., Any], Callable[..., Any]] = {}  # of each method that was found there, ours
+_originals: dict[Callable[..., Any], Callable[..., Any]] = {}  # the other way round
 
 
 def watch() -> None:
-    """Keep the names of threads that end from now on. Watching already changes nothing; call with the GIL held."""
-    global _original, _wrapper
+    """Keep the names of threads that end from now on; nothing if that is so."""
     current = threading.Thread.__dict__.get(_METHOD)
-    if current is None or current is _wrapper:
+    if current is None or current in _originals:
         return
-    if _wrapper is not None and current is not _original:
-        return  # another library wraps ours, which was left in place
-    # Remembered before it is installed: an exception between the two then does no harm.
-    _original, _wrapper = current, gil.before_call(current, _labels.note)
-    setattr(threading.Thread, _METHOD, _wrapper)
+    wrapper = _wrappers.setdefault(current, gil.before_call(current, _labels.note))
+    _originals[wrapper] = current
+    setattr(threading.Thread, _METHOD, wrapper)
 
 
-def unwatch() -> None:
-    """Put the method back if no trace runs any more, unless somebody wrapped ours.
+def review() -> None:
+    """Watch if a trace runs; else put the method back, unless another library has wrapped ours.
 
-    What runs is asked, not counted: a trace may end anywhere, also half started, by an exception.
+    Which traces run is asked, not counted: one may end anywhere, also half started, by an exception. And asked again
+    at the end: another thread may have started or stopped one meanwhile.
     """
-    global _original, _wrapper
-    if gil.sessions() == 0 and _wrapper is not None and threading.Thread.__dict__.get(_METHOD) is _wrapper:
-        setattr(threading.Thread, _METHOD, _original)
-        _original = _wrapper = None
+    while True:
+        running = gil.sessions() > 0
+        if running:
+            watch()
+        else:
+            _put_back()
+        if (gil.sessions() > 0) == running:
+            return
+
+
+def _put_back() -> None:
+    original = _originals.get(threading.Thread.__dict__.get(_METHOD, _put_back))
+    if original is not None:
+        setattr(threading.Thread, _METHOD, original)
 
 
 def ended(label: int) -> str:
@@ -55,4 +65,16 @@ def alive() -> dict[int, str]:
     Reads without the module's lock, which the calling thread may hold: a trace can be stopped anywhere.
     """
     threads = list(getattr(threading, "_active", {}).values()) or threading.enumerate()
-    return {thread.native_id: str(thread.name) for thread in threads if thread.native_id is not None}
+    named = [(_native_id(thread), thread.name) for thread in threads]
+    return {native_id: str(name) for native_id, name in named if native_id is not None}
+
+
+def _native_id(thread: threading.Thread) -> int | None:
+    """Return the identifier of a living thread. The one that survives a fork keeps its parent's until CPython 3.14."""
+    if thread.ident == threading.get_ident():
+        return threading.get_native_id()
+    recorded = thread.native_id
+    # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), to Linux the process's first.
+    if thread is threading.main_thread() and not Path(f"/proc/self/task/{recorded}").exists():
+        return os.getpid()
+    return recorded

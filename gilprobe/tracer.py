@@ -62,16 +62,16 @@ class Trace:
         try:
             bystanders = thread_names.alive()
             session = gil.Session()
-            thread_names.watch()  # again: the end of another trace may have come between
+            thread_names.review()  # the end of another trace may have come between
         except NotImplementedError as error:
-            thread_names.unwatch()
+            thread_names.review()
             raise UnsupportedError(f"the GIL can't be traced: {error}") from None
         except BaseException:
-            thread_names.unwatch()
+            thread_names.review()
             raise
         if self._session is not None:  # another thread has started it meanwhile
             session.stop()
-            thread_names.unwatch()
+            thread_names.review()
             raise TracerStateError(_RUNNING)
         # no call since that question, so no other thread had the GIL
         self._session = session
@@ -97,7 +97,7 @@ class Trace:
             self._report = self._read(session)
             if self._session is session:  # another thread may have stopped it meanwhile, and started it again
                 self._session = None
-            thread_names.unwatch()
+            thread_names.review()
         return self.report()
 
     def report(self) -> Report:
@@ -141,7 +141,7 @@ class Trace:
         session = getattr(self, "_session", None)
         if session is not None:
             session.stop()
-            thread_names.unwatch()
+            thread_names.review()
 
     def __enter__(self) -> Trace:
         return self.start()
