@@ -523,17 +523,22 @@ static bool tabulate_threads(void)
     return true;
 }
 
+/* Whether a trace runs or not: a later one may meet the threads that have been seen. */
 static void forked_in_child(void)
 {
-    if (!gp_machine_running(&machine))
-        return;
+    pid_t id = (pid_t)syscall(SYS_gettid);
     uint64_t now = gp_clock_ticks();
     for (size_t i = 0; i < thread_count; i++) {
         gp_thread *thread = thread_at(i);
         gp_machine_forked(&machine, current, &thread, 1, now);
     }
     if (current != NULL)
-        current->native_id = (int64_t)syscall(SYS_gettid);
+        current->native_id = (int64_t)id;
+    /* of those that were alive when watching began this one is left, and the others' numbers may come again */
+    if (early_count != 0) {
+        early_threads[0] = id;
+        early_count = 1;
+    }
 }
 
 static gp_status prepare_process(void)
