@@ -50,6 +50,11 @@ def spin(seconds=0.05):
         sum(range(50))
 
 
+def forever():
+    """Spin on one line, where whatever ends it is reported."""
+    while True: pass  # noqa: E701
+
+
 def doze(times=5):
     """Give the GIL up of one's own accord."""
     for _ in range(times):
