@@ -35,8 +35,8 @@ def watch() -> None:
 def review() -> None:
     """Watch if a trace runs; else put the method back, unless another library has wrapped ours.
 
-    Which traces run is asked, not counted: one may end anywhere, also half started, by an exception. And asked again
-    at the end: another thread may have started or stopped one meanwhile.
+    Which traces run is asked, not counted: one may end anywhere, also half started, by an exception. And
+    asked again at the end: another thread may have started or stopped one meanwhile.
     """
     while True:
         running = gil.sessions() > 0
@@ -70,11 +70,11 @@ def alive() -> dict[int, str]:
 
 
 def _native_id(thread: threading.Thread) -> int | None:
-    """Return the identifier of a living thread. The one that survives a fork keeps its parent's until CPython 3.14."""
+    """Return the identifier of a living thread. Before CPython 3.14 a fork leaves it stale."""
     if thread.ident == threading.get_ident():
         return threading.get_native_id()
     recorded = thread.native_id
-    # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), to Linux the process's first.
+    # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), whose number is the process's.
     if thread is threading.main_thread() and not Path(f"/proc/self/task/{recorded}").exists():
         return os.getpid()
     return recorded

@@ -137,7 +137,7 @@ class Trace:
         )
 
     def __del__(self) -> None:
-        # The session ends by itself with its last reference; the method that keeps names must be put back too.
+        # The session would end with its last reference; the method that keeps names must be put back too.
         session = getattr(self, "_session", None)
         if session is not None:
             session.stop()

@@ -132,10 +132,10 @@ def _end(process):
 
 @pytest.fixture
 def child(tmp_path):
-    """Return a function that runs a script in a process of its own, so that a crash or a hang is only a failure.
+    """Return a function that runs a script in a process of its own: a crash or a hang is only a failure.
 
-    The script starts outside the checkout, whose package has no compiled modules. A free-threaded interpreter runs it
-    with its GIL on. What it writes is returned to the letter.
+    The script starts outside the checkout, whose package has no compiled modules. A free-threaded interpreter
+    runs it with its GIL on. What it writes is returned to the letter.
     """
 
     def run(script, *, env=None, timeout=60, options=("-W", "ignore::DeprecationWarning")):

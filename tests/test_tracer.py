@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import itertools
 import json
 import platform
 import random
@@ -44,7 +45,7 @@ def account_of(report, name):
 
 
 def active(trace):
-    """Names of the threads that had the GIL; one that was joined may be alive for some more steps without it."""
+    """Names of the threads that had the GIL; one that was joined may live for some more steps without it."""
     return {thread.name for thread in check(trace.report()).threads if thread.hold.count}
 
 
@@ -59,7 +60,7 @@ def run_named(name, target, *args):
 
 @pytest.mark.skipif(SUPPORTED, reason="the GIL can be traced here")
 def test_an_unsupported_interpreter_is_refused_with_the_reason():
-    with pytest.raises(UnsupportedError, match="can't be traced: .*there is no GIL to trace"):
+    with pytest.raises(UnsupportedError, match=r"can't be traced: .*there is no GIL to trace"):
         gilprobe.trace().start()
     with pytest.raises(UnsupportedError), gilprobe.trace():
         pytest.fail("the body must not run")
@@ -402,7 +403,7 @@ def test_snapshots_grow():
             snapshots.append(trace.report())
             time.sleep(0.002)
     snapshots.append(trace.report())
-    for earlier, later in zip(snapshots, snapshots[1:], strict=False):
+    for earlier, later in itertools.pairwise(snapshots):
         check(later)
         assert earlier.elapsed_ns <= later.elapsed_ns
         assert earlier.held_ns <= later.held_ns * 1.001

@@ -9,13 +9,7 @@
 
 #include "gp_hooks.h"
 
-enum {
-    LOCK,
-    TIMEDWAIT,
-    SIGNAL,
-    WAIT,
-    COUNT
-};
+enum { LOCK, TIMEDWAIT, SIGNAL, WAIT, COUNT };
 
 static int my_lock(pthread_mutex_t *mutex);
 static int my_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);

@@ -1,4 +1,4 @@
-"""What every report of the tracer promises, checked here and in child processes; and work for threads to do."""
+"""What every report of the tracer promises, for tests and their child processes; and work for threads."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def spin(seconds=0.05):
 
 def forever():
     """Spin on one line, where whatever ends it is reported."""
-    while True: pass  # noqa: E701
+    while True:
+        pass
 
 
 def doze(times=5):
