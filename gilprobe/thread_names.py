@@ -74,7 +74,7 @@ def _native_id(thread: threading.Thread) -> int | None:
     if thread.ident == threading.get_ident():
         return threading.get_native_id()
     recorded = thread.native_id
-    # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), whose number is the process's.
+    # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), numbered as the process.
     if thread is threading.main_thread() and not Path(f"/proc/self/task/{recorded}").exists():
         return os.getpid()
     return recorded
