@@ -309,21 +309,22 @@ def test_a_sleeper_lets_go_of_its_own_accord_and_is_off():
 @needs_tracer
 def test_waiting_for_a_lock_is_a_voluntary_release_and_off():
     sys.setswitchinterval(30)
-    lock, turn = threading.Lock(), threading.Semaphore(0)
+    lock, ready = threading.Lock(), threading.Lock()
+    ready.acquire()
 
     def work():
         for _ in range(5):
-            turn.acquire()
-            with lock:
-                pass
+            ready.release()
+            lock.acquire()  # gives up the GIL, so that the other comes back from waiting until this is ready
 
+    lock.acquire()
     with gilprobe.trace() as trace:
         thread = threading.Thread(target=work, name="waiter")
         thread.start()
         for _ in range(5):
-            with lock:
-                turn.release()
-                time.sleep(0.02)
+            ready.acquire()
+            time.sleep(0.02)
+            lock.release()
         thread.join()
     waiter = account_of(check(trace.report()), "waiter")
     assert waiter.voluntary_releases >= 5
