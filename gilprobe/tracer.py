@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from gilprobe.machine import read_environment
 from gilprobe.report import Report, ThreadAccount
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gilprobe._native.gil import _Account, _Totals
     from gilprobe.environment import Environment
 
@@ -136,10 +139,11 @@ class Trace:
             environment=self._environment,
         )
 
-    def __del__(self) -> None:
-        # The session would end with its last reference; the method that keeps names must be put back too.
+    def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        # The session would end with its last reference; the method that keeps names must be put back too. Not
+        # at the interpreter's end, which takes the globals of modules away: hence also the default argument.
         session = getattr(self, "_session", None)
-        if session is not None:
+        if session is not None and not at_exit():
             session.stop()
             thread_names.review()
 
