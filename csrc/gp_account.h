@@ -31,11 +31,20 @@ enum {
     GP_ASKED_AT_ONCE = 1, /* got the mutex without blocking: not worth a stamp */
 };
 
+/* Who a thread is. */
+typedef struct {
+    int64_t native_id;
+    char os_name[16];
+    uint32_t label; /* what the caller of gp_gil_label gave; 0: none */
+    bool exited;
+} gp_identity;
+
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
 typedef struct {
-    gp_thread *thread;
-    uint64_t first; /* the thread's first moment in the session */
-    uint64_t last;  /* its last; set when the account is closed */
+    gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread */
+    gp_identity identity; /* set when the account is closed */
+    uint64_t first;       /* the thread's first moment in the session */
+    uint64_t last;        /* its last; set when the account is closed */
     uint64_t hold, wait, off;
     uint64_t longest_hold, longest_wait;
     uint64_t acquisitions, contended_acquisitions;

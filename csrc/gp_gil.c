@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) &&              \
+    !defined(GP_NO_TRACER)
 #define GP_GIL_TRACER 1
 #endif
 
@@ -86,7 +87,8 @@ typedef struct {
     size_t count; /* may exceed GP_HANDSHAKE_MAX: then it is not a handshake */
 } handshake_notes;
 
-static gp_gil_locks locks; /* all NULL until learnt; then constant */
+static gp_gil_locks locks; /* what the hooks look for; all NULL until learnt, and in a handshake */
+static gp_gil_locks known; /* the same once learnt; then constant */
 static gp_machine machine;
 static bool learnt;
 static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
@@ -140,45 +142,50 @@ enum {
     LASTING_HOOKS = GP_CALL_UNLOCK, /* all but the last, which only the handshake needs */
 };
 
+/* Relaxed: an installation may change it meanwhile, to a function that is as good. */
+static inline void *next_of(gp_call call)
+{
+    return __atomic_load_n(&hooks[call].next, __ATOMIC_RELAXED);
+}
+
 static int call_lock(pthread_mutex_t *mutex)
 {
-    return ((int (*)(pthread_mutex_t *))hooks[GP_CALL_LOCK].next)(mutex);
+    return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_LOCK))(mutex);
 }
 
 static int call_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
-    return (
-        (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))hooks[GP_CALL_TIMEDWAIT].next)(
-        cond, mutex, until);
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))next_of(
+        GP_CALL_TIMEDWAIT))(cond, mutex, until);
 }
 
 static int call_signal(pthread_cond_t *cond)
 {
-    return ((int (*)(pthread_cond_t *))hooks[GP_CALL_SIGNAL].next)(cond);
+    return ((int (*)(pthread_cond_t *))next_of(GP_CALL_SIGNAL))(cond);
 }
 
 static int call_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
-    return ((int (*)(pthread_cond_t *, pthread_mutex_t *))hooks[GP_CALL_WAIT].next)(cond, mutex);
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *))next_of(GP_CALL_WAIT))(cond, mutex);
 }
 
 static int call_unlock(pthread_mutex_t *mutex)
 {
-    return ((int (*)(pthread_mutex_t *))hooks[GP_CALL_UNLOCK].next)(mutex);
+    return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_UNLOCK))(mutex);
 }
 
 /* Both of the GIL's mutexes, in take_gil's order: no state of any thread changes meanwhile. Library calls,
  * not through the interpreter's slots: not seen by the hooks. */
 static void freeze(void)
 {
-    pthread_mutex_lock((pthread_mutex_t *)locks.mutex);
-    pthread_mutex_lock((pthread_mutex_t *)locks.switch_mutex);
+    pthread_mutex_lock((pthread_mutex_t *)known.mutex);
+    pthread_mutex_lock((pthread_mutex_t *)known.switch_mutex);
 }
 
 static void thaw(void)
 {
-    pthread_mutex_unlock((pthread_mutex_t *)locks.switch_mutex);
-    pthread_mutex_unlock((pthread_mutex_t *)locks.mutex);
+    pthread_mutex_unlock((pthread_mutex_t *)known.switch_mutex);
+    pthread_mutex_unlock((pthread_mutex_t *)known.mutex);
 }
 
 /* ---- threads
@@ -286,10 +293,30 @@ static inline gp_thread *followed(void)
 
 static void note(gp_call call, const void *object)
 {
+    /* the GIL may be held for minutes while the handshake wants it back: every round of waiting is one step
+     */
+    if (call == GP_CALL_TIMEDWAIT && notes->count > 0 && notes->count <= GP_HANDSHAKE_MAX &&
+        notes->steps[notes->count - 1].call == call && notes->steps[notes->count - 1].object == object)
+        return;
     if (notes->count < GP_HANDSHAKE_MAX)
         notes->steps[notes->count] = (gp_handshake_step){call, object};
     notes->count++;
 }
+
+#if defined(__GLIBC__)
+/* <sys/single_threaded.h>, glibc 2.32; weak, so that older ones are served too */
+extern char __libc_single_threaded __attribute__((weak));
+
+static inline bool alone(void)
+{
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+}
+#else
+static inline bool alone(void)
+{
+    return false;
+}
+#endif
 
 /* The GIL's mutex is taken by another thread, or an interposer must see the call itself: stamp before. Behind
  * an interposer only the time tells whether the call blocked. */
@@ -305,8 +332,9 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
 __attribute__((noinline)) static int lock_gil_mutex(pthread_mutex_t *mutex)
 {
     uint64_t asked_at = GP_ASKED_AT_ONCE;
-    /* reading the clock costs more than the lock: only if it blocks */
-    int status = hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+    /* Reading the clock costs more than the lock: only if it blocks. In a process of one thread it can't, and
+     * there glibc's pthread_mutex_lock does without an atomic operation, unlike pthread_mutex_trylock. */
+    int status = alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
     if (__builtin_expect(status != 0, 0))
         status = lock_slowly(mutex, &asked_at);
     if (__builtin_expect(status == 0 && gp_machine_running(&machine), 1)) {
@@ -410,6 +438,22 @@ static int hooked_unlock(pthread_mutex_t *mutex)
 /* ---- learning
  * ----------------------------------------------------------------------------------------------------*/
 
+/* A handshake gives up the GIL, so that another thread may come to want one before it is over: one at a time.
+ * Guarded by the GIL. A process, since a fork in the middle leaves nobody to end it in the child. */
+static pid_t handshaking;
+
+static void begin_handshake(const gp_gil_host *host)
+{
+    while (handshaking == getpid())
+        host->cycle_gil();
+    handshaking = getpid();
+}
+
+static void end_handshake(void)
+{
+    handshaking = 0;
+}
+
 static gp_status hold_handshake(const gp_gil_host *host, handshake_notes *taken)
 {
     gp_status status = gp_hooks_install(hooks, GP_CALLS, false);
@@ -439,7 +483,7 @@ static gp_status find_slots(const gp_gil_host *host, const char **reason)
     return GP_OK;
 }
 
-gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
+static gp_status learn(const gp_gil_host *host, const char **reason)
 {
     if (learnt)
         return GP_OK;
@@ -463,8 +507,17 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
         return GP_EUNSUPPORTED;
     }
     gp_clock_init();
+    known = locks;
     learnt = true;
     return GP_OK;
+}
+
+gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
+{
+    begin_handshake(host);
+    gp_status status = learn(host, reason);
+    end_handshake();
+    return status;
 }
 
 /* ---- sessions
@@ -534,7 +587,8 @@ static void forked_in_child(void)
     }
     if (current != NULL)
         current->native_id = (int64_t)id;
-    /* of those that were alive when watching began this one is left, and the others' numbers may come again */
+    /* of those that were alive when watching began this one is left, and the others' numbers may come again
+     */
     if (early_count != 0) {
         early_threads[0] = id;
         early_count = 1;
@@ -558,7 +612,6 @@ static gp_status install_hooks(const gp_gil_host *host)
 {
     bool still_called = false;
     if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
-        gp_gil_locks known = locks;
         handshake_notes taken = {.count = 0};
         locks = (gp_gil_locks){0};
         notes = &taken;
@@ -583,9 +636,12 @@ gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char
     gp_session *started = gp_session_new(++last_session_id, 0);
     if (started == NULL)
         return GP_ENOMEM;
+    begin_handshake(host);
     bool first = !gp_machine_running(&machine);
-    if (first) {
+    if (first)
         status = install_hooks(host);
+    end_handshake();
+    if (first) {
         if (status != GP_OK) {
             gp_session_free(started);
             *reason = "the interpreter's import slots can't be made writable";
@@ -690,7 +746,11 @@ size_t gp_gil_sessions(void)
 gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
 {
     (void)host;
+#ifdef GP_NO_TRACER
+    *reason = "this build of gilprobe was configured without its tracer";
+#else
     *reason = "the tracer hooks ELF import slots on Linux for x86-64 and aarch64; this is another platform";
+#endif
     return GP_EUNSUPPORTED;
 }
 

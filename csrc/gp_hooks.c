@@ -185,12 +185,22 @@ static void *callable_behind(const gp_hook *hook, void *saved)
     return unresolved ? hook->library : saved;
 }
 
+/* Relaxed: threads left inside a wrapper by an earlier removal may call either. The first is in place before
+ * the wrapper is (swap_slot). */
+static void set_next(gp_hook *hook, void *next)
+{
+    if (next != hook->next)
+        __atomic_store_n(&hook->next, next, __ATOMIC_RELAXED);
+}
+
 static gp_status install_slot(gp_hook *hook, gp_slot *slot, bool still_called)
 {
     void *current = __atomic_load_n(slot->address, __ATOMIC_ACQUIRE);
+    if (current == hook->wrapper)
+        slot->buried = false; /* a later interposer put ours back */
     if (current == hook->wrapper || (slot->buried && still_called))
-        return GP_OK; /* a later interposer put ours back, or leads to it */
-    hook->next = callable_behind(hook, current);
+        return GP_OK;
+    set_next(hook, callable_behind(hook, current));
     void *found = NULL;
     gp_status status = swap_slot(slot, current, hook->wrapper, &found);
     if (status == GP_OK) {
@@ -204,7 +214,7 @@ gp_status gp_hooks_install(gp_hook *hooks, size_t count, bool still_called)
 {
     for (size_t h = 0; h < count; h++) {
         if (hooks[h].next == NULL)
-            hooks[h].next = hooks[h].library;
+            set_next(&hooks[h], hooks[h].library);
         for (size_t i = 0; i < hooks[h].slot_count; i++) {
             gp_status status = install_slot(&hooks[h], &hooks[h].slots[i], still_called);
             if (status != GP_OK) {

@@ -1,5 +1,7 @@
 #include "gp_machine.h"
 
+#include <string.h>
+
 /* Book all that a thread did since its voluntary release until it asked for the GIL again. */
 static void book_absence(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
 {
@@ -85,6 +87,12 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
 
 static void close_account(const gp_thread *thread, gp_session *session, gp_account *account, uint64_t until)
 {
+    account->identity = (gp_identity){
+        .native_id = thread->native_id,
+        .label = atomic_load_explicit(&thread->label, memory_order_relaxed),
+        .exited = atomic_load_explicit(&thread->exited, memory_order_relaxed),
+    };
+    memcpy(account->identity.os_name, thread->os_name, sizeof thread->os_name);
     account->last = until;
     account->releases = gp_hist_count(&account->holds);
     switch (thread->state) {
@@ -112,7 +120,8 @@ static uint64_t end_of(const gp_thread *thread, uint64_t now)
 
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread)
 {
-    return thread->generation == machine->generation && end_of(thread, UINT64_MAX) > session->start;
+    /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
+    return thread->generation == machine->generation && end_of(thread, UINT64_MAX) >= session->start;
 }
 
 void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
@@ -161,7 +170,7 @@ void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *co
     if (machine->contended_since != 0)
         gp_machine_book_contended(machine, machine->contended_since, now);
     machine->contended_since = 0;
-    machine->waiting = 0;
+    machine->waiting = self != NULL && self->state == GP_WAIT; /* forked by a signal handler, perhaps */
     if (machine->holder != self)
         machine->holder = NULL;
 }

@@ -140,8 +140,12 @@ static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint6
     thread->state = GP_WAIT;
     thread->since = asked;
     machine->waiting++;
-    if (machine->holder != NULL && machine->holder->state == GP_HOLD && machine->contended_since == 0)
-        machine->contended_since = asked > machine->holder->since ? asked : machine->holder->since;
+    if (machine->holder == NULL || machine->holder->state != GP_HOLD)
+        return;
+    uint64_t from = asked > machine->holder->since ? asked : machine->holder->since;
+    /* M is not fair: who gets it later may have asked earlier */
+    if (machine->contended_since == 0 || from < machine->contended_since)
+        machine->contended_since = from;
 }
 
 /* The thread has got the GIL. Under M. */

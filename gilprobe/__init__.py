@@ -1,7 +1,7 @@
 """Who holds the GIL, who waits for it, how long; and what the same work does without it.
 
-``import gilprobe`` loads the native core and nothing beyond the standard library: the names below are imported when
-they are first used, since gilprobe lives in other people's processes.
+``import gilprobe`` loads the native core and nothing beyond the standard library: the names below are
+imported when they are first used, since gilprobe lives in other people's processes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from gilprobe._native import gil as _gil  # the native core: an unbuilt checkout fails here, with a reason
+from gilprobe._native import gil as _gil  # noqa: F401  # an unbuilt checkout fails here, not later
 
 if TYPE_CHECKING:
     from gilprobe import kernels

@@ -1,7 +1,7 @@
 """Strict conversion between the model's dataclasses and JSON.
 
-What comes from a file is not trusted: a missing or unknown key, a wrong type, a number out of range or a nesting
-that the model does not have is a :class:`~gilprobe.errors.FormatError` that names the place.
+What comes from a file is not trusted: a missing or unknown key, a wrong type, a number out of range or a
+nesting that the model does not have is a :class:`~gilprobe.errors.FormatError` that names the place.
 """
 
 from __future__ import annotations
@@ -156,8 +156,9 @@ def _refuse_constant(name: str) -> float:
 def write_json(path: str | os.PathLike[str], document: object) -> None:
     """Write a JSON file that only its owner may read, all of it or nothing.
 
-    A recording holds other people's names and paths, hence mode 0600. The text goes to a temporary file beside the
-    target, which then takes the target's name: a full disk or a kill leaves an earlier file as it was.
+    A recording holds other people's names and paths, hence mode 0600. The text goes to a temporary file
+    beside the target, which then takes the target's name: a full disk or a kill leaves an earlier file as it
+    was.
 
     Raises
     ------

@@ -86,8 +86,8 @@ class Distribution:
         Returns
         -------
         float
-            Seconds, within 1 % of the exact order statistic of rank ``ceil(q * count)``; ``quantile(1)`` is the
-            exact maximum; 0.0 without intervals.
+            Seconds, within 1 % of the exact order statistic of rank ``ceil(q * count)``; ``quantile(1)``
+            is the exact maximum; 0.0 without intervals.
 
         Raises
         ------

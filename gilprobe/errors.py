@@ -1,7 +1,7 @@
 """The errors that gilprobe raises.
 
-Each is a :class:`GilProbeError` and the nearest built-in exception, so that code which knows only the built-in
-catches it too. The message states the rule and the value that broke it.
+Each is a :class:`GilProbeError` and the nearest built-in exception, so that code which knows only the
+built-in catches it too. The message states the rule and the value that broke it.
 """
 
 from __future__ import annotations
@@ -32,4 +32,4 @@ class TracerStateError(GilProbeError, RuntimeError):
 
 
 class UnsupportedError(GilProbeError, RuntimeError):
-    """This interpreter, build or platform can't do what was asked; the message says why."""
+    """What was asked can't be done by this interpreter, build or platform; the message says why."""

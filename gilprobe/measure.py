@@ -126,8 +126,9 @@ class Frame:
     ----------
     repeat : int
         Samples of each arm.
-    arm_ns : int
-        How long a run must last at least when the work is calibrated, nanoseconds.
+    arm_ns, member_ns : int
+        How long a run must last at least when the work is calibrated, nanoseconds; and how long for each of
+        its threads, since many threads that do next to nothing only show what starting them costs.
     clock, wall : callable
         The clock that times, and the time of day that it is compared with.
     cpu_times, load_average, cores, physical_cores : callable
@@ -136,6 +137,7 @@ class Frame:
 
     repeat: int = 5
     arm_ns: int = 200_000_000
+    member_ns: int = 4_000_000
     clock: Clock = time.perf_counter_ns
     wall: Clock = time.time_ns
     cpu_times: Callable[[], CpuTimes | None] = machine.cpu_times
@@ -411,7 +413,8 @@ def measure(
     operations = []
     for number, plan in enumerate(plans):
         progress(f"calibrates {_called(plan)}", 2 * number / steps)
-        operations.append(calibrate(plan, arm_ns=frame.arm_ns, clock=frame.clock))
+        arm_ns = max(frame.arm_ns, plan.threads * frame.member_ns)
+        operations.append(calibrate(plan, arm_ns=arm_ns, clock=frame.clock))
     done = 2 * len(plans)
     runs: list[list[TeamRun]] = [[] for _ in plans]
     for order in interleave(len(plans), frame.repeat):
@@ -440,7 +443,7 @@ def _arm_doubts(arms: Sequence[Arm], runs: Sequence[Sequence[TeamRun]]) -> Itera
     for arm, ran in zip(arms, runs, strict=True):
         spread = (arm.high - arm.low) / abs(arm.median) if arm.median else math.inf
         if spread > _INTERVAL_LIMIT:
-            yield f"unstable: the 95 % interval of {_called(arm)} spans {spread:.0%} of its median"
+            yield f"unstable: the 95% interval of {_called(arm)} spans {spread:.0%} of its median"
         shortest_ns = min(run.elapsed_ns for run in ran)
         if shortest_ns < MIN_ARM_NS:
             yield f"short: a run of {_called(arm)} took {shortest_ns / 1e6:.1f} ms (50 ms or more is trusted)"
@@ -495,6 +498,6 @@ def _time_doubts(before: CpuTimes, after: CpuTimes) -> Iterator[str]:
     if total_s < 1.0:  # /proc/stat counts in hundredths of a second
         return
     if other > _OTHER_LOAD_LIMIT:
-        yield f"other load: other processes used {other:.0%} of the usable cores' time (limit 5 %)"
+        yield f"other load: other processes used {other:.0%} of the usable cores' time (limit 5%)"
     if steal > _STEAL_LIMIT:
-        yield f"steal: the hypervisor took {steal:.0%} of the usable cores' time (limit 1 %)"
+        yield f"steal: the hypervisor took {steal:.0%} of the usable cores' time (limit 1%)"

@@ -21,9 +21,9 @@ _KIND = "gilprobe.report"
 class ThreadAccount:
     """Where one thread's life inside a trace went.
 
-    At any moment a thread holds the GIL, waits for it, or is off (runs native code or is blocked without it), so
-    ``hold_ns + wait_ns + off_ns == lifetime_ns``. An interval that the trace's start or end cut counts with the part
-    inside.
+    At any moment a thread holds the GIL, waits for it, or is off (runs native code or is blocked without it),
+    so ``hold_ns + wait_ns + off_ns == lifetime_ns``. An interval that the trace's start or end cut counts
+    with the part inside.
 
     Attributes
     ----------

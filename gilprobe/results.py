@@ -163,5 +163,5 @@ class ResultSet:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ResultSet:
-        """Read results that :meth:`save` wrote; :class:`~gilprobe.errors.FormatError` if they are anything else."""
+        """Read what :meth:`save` wrote; :class:`~gilprobe.errors.FormatError` if it is anything else."""
         return cls.from_dict(codec.read_json(path))

@@ -1,19 +1,22 @@
 """Names of threads as :mod:`threading` knows them, also of those that have ended.
 
-A thread that is alive can be asked. One that ends during a trace must be asked before: ``Thread._delete``, the last thing
-that every thread of :mod:`threading` runs (Lib/threading.py, ``_bootstrap_inner``; 3.11 to 3.15), is wrapped while a trace
-runs. An interpreter without it only loses the names of ended threads: they then have the operating system's.
+A thread that is alive can be asked. One that ends during a trace must be asked before: ``Thread._delete``,
+the last thing that every thread of :mod:`threading` runs (Lib/threading.py, ``_bootstrap_inner``),
+is wrapped while a trace runs. An interpreter without it only loses the names of ended threads: they then have
+the operating system's.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import gil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _METHOD = "_delete"
 

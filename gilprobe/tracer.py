@@ -1,9 +1,8 @@
-"""The exact GIL tracer: every hold and wait of every thread of the process, without privileges, on any CPython."""
+"""The exact GIL tracer: every hold and wait of every thread of the process, without privileges."""
 
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gilprobe import thread_names
@@ -15,6 +14,7 @@ from gilprobe.report import Report, ThreadAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from gilprobe._native.gil import _Account, _Totals
     from gilprobe.environment import Environment
@@ -26,10 +26,11 @@ _RUNNING = "a trace must be stopped before it is started again"
 class Trace:
     """A recording of who holds the GIL and who waits for it, over all threads of the process.
 
-    Use it as a context manager, or call :meth:`start` and :meth:`stop`, from any thread. Traces may overlap and nest; each
-    has its own accounts. Once ended it can be started again, which begins a new recording.
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`, from any thread. Traces may overlap
+    and nest; each has its own accounts. Once ended it can be started again, which begins a new recording.
 
-    Holds are wall-clock time: a thread that the operating system suspends while it has the GIL still holds it.
+    Holds are wall-clock time: a thread that the operating system suspends while it has the GIL still holds
+    it.
     """
 
     def __init__(self) -> None:
@@ -237,7 +238,7 @@ def _bystander(native_id: int, name: str, elapsed_ns: int) -> ThreadAccount:
 def _warnings(totals: _Totals, accounts: list[_Account]) -> list[str]:
     warnings = []
     if totals["lost"]:
-        warnings.append(f"{totals['lost']} intervals were not booked: no memory for the accounts of their threads")
+        warnings.append(f"{totals['lost']} intervals were not booked: no memory for their threads' accounts")
     if totals["hooks_lost"]:
         warnings.append("another library replaced the tracer's hooks: what came after that is missing")
     if not totals["releases_told_apart"]:

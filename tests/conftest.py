@@ -1,4 +1,4 @@
-"""Made-up data of the model, and processes and libraries of their own, for tests that need some."""
+"""What all tests share: the package under test, made-up data, processes and libraries of their own."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from gilprobe.distribution import EMPTY
-from gilprobe.environment import Environment
-from gilprobe.report import Report, ThreadAccount
-from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm
+# The tests are about the package that is installed. `python -m pytest` puts the checkout first on sys.path,
+# where gilprobe has no compiled core, and so would a child process that a test starts from there.
+_CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
+os.environ["PYTHONSAFEPATH"] = "1"
+
+from gilprobe.distribution import EMPTY  # noqa: E402
+from gilprobe.environment import Environment  # noqa: E402
+from gilprobe.report import Report, ThreadAccount  # noqa: E402
+from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm  # noqa: E402
 
 
 @pytest.fixture

@@ -162,12 +162,12 @@ def test_another_thread_runs_while_a_kernel_is_released_and_not_while_it_is_held
     with counting_thread() as count:
         # After a held kernel the counter gets its turn before this thread can read it: make that turn short.
         sys.setswitchinterval(0.0001)
-        for release in (False, True) * 3:
+        for release in (False, True) * 5:
             before = count()
             TENTH_SECOND[name](release)
             progress[release].append(count() - before)
     # The quietest against the busiest: on a loaded machine this thread may wait long for a processor.
-    assert max(progress[True]) > 10 * min(progress[False])
+    assert max(progress[True]) > 4 * min(progress[False])
 
 
 @needs_gil
@@ -292,9 +292,9 @@ def test_a_chain_overwritten_during_the_chase_ends_it_with_an_error() -> None:
 
 def test_a_buffer_in_use_can_not_be_resized() -> None:
     buffer = bytearray(1 << 20)
-    thread = threading.Thread(target=kernels.stream, args=(buffer, 2000), kwargs={"release_gil": True})
+    thread = threading.Thread(target=kernels.stream, args=(buffer, 40_000), kwargs={"release_gil": True})
     thread.start()
-    time.sleep(0.03)
+    time.sleep(0.1)
     with pytest.raises(BufferError):
         buffer.clear()
     thread.join()

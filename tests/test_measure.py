@@ -50,6 +50,7 @@ def frame_of(clock, **changes):
     settings = {
         "repeat": 5,
         "arm_ns": MIN_ARM_NS,
+        "member_ns": 0,
         "clock": clock,
         "wall": clock,
         "cpu_times": lambda: None,
@@ -245,6 +246,12 @@ def test_an_arm_is_operations_a_second_of_all_members_together():
     assert found.warnings == ()
 
 
+def test_a_large_team_works_longer_so_that_each_member_does_something():
+    clock = FakeClock(cost_ns=1000)
+    found = measure([ArmPlan("a", 30, clock.work)], frame_of(clock, member_ns=4_000_000))
+    assert found.operations[0] * 1000 >= 4_000_000
+
+
 def test_progress_rises_from_zero_to_one():
     clock = FakeClock()
     shares = []
@@ -309,9 +316,9 @@ def cpu_times(*rows):
 
 def test_other_processes_and_the_hypervisor_say_so():
     busy = doubts(cpu_times=cpu_times((0, 0, 0, 0), (10, 8, 0, 5)))
-    assert busy == ("other load: other processes used 30% of the usable cores' time (limit 5 %)",)
+    assert busy == ("other load: other processes used 30% of the usable cores' time (limit 5%)",)
     stolen = doubts(cpu_times=cpu_times((0, 0, 0, 0), (10, 5, 2, 5)))
-    assert stolen == ("steal: the hypervisor took 20% of the usable cores' time (limit 1 %)",)
+    assert stolen == ("steal: the hypervisor took 20% of the usable cores' time (limit 1%)",)
     assert doubts(cpu_times=cpu_times((0, 0, 0, 0), (10, 5, 0, 5))) == ()
 
 

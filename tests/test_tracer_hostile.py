@@ -120,6 +120,44 @@ def test_one_trace_that_many_threads_start_stop_and_read(ends_well):
     """)
 
 
+def test_many_threads_start_the_first_trace_at_once(ends_well):
+    """What the tracer learns of the interpreter it learns once, from one thread."""
+    ends_well("""
+        def work():
+            barrier.wait()
+            for _ in range(5): check(gilprobe.trace().start().stop())
+            done.append(1)
+
+        done = []
+        sys.setswitchinterval(1e-6)
+        for _ in range(30):
+            pid = os.fork()  # a process in which it is the first
+            if pid == 0:
+                barrier = threading.Barrier(8)
+                run_threads(8, work)
+                os._exit(len(done))
+            assert wait(pid) == 8
+        print("done")
+    """)
+
+
+def test_the_first_trace_starts_while_a_c_call_keeps_the_gil(ends_well):
+    ends_well("""
+        def work():
+            while not done: gilprobe.kernels.sleep(100_000_000)
+
+        done = []
+        sys.setswitchinterval(1e-5)  # it is asked for at once, and in vain many times
+        thread = threading.Thread(target=work)
+        thread.start()
+        with gilprobe.trace() as t: pass
+        done.append(1)
+        thread.join()
+        check(t.report())
+        print("done")
+    """)
+
+
 # ---- fork
 
 

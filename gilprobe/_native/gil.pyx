@@ -40,7 +40,7 @@ cdef extern from "gp_hist.h" nogil:
 
 
 cdef extern from "gp_account.h" nogil:
-    ctypedef struct gp_thread:
+    ctypedef struct gp_identity:
         int64_t native_id
         char os_name[16]
         uint32_t label
@@ -48,7 +48,7 @@ cdef extern from "gp_account.h" nogil:
     ctypedef struct gp_session:
         bint running
     ctypedef struct gp_account:
-        gp_thread *thread
+        gp_identity identity
         uint64_t first, last
         uint64_t hold, wait, off
         uint64_t longest_hold, longest_wait
@@ -181,10 +181,10 @@ cdef list buckets_of(const gp_hist *hist):
 cdef dict account_as_dict(const gp_account *account, gp_clock_rate rate):
     cdef uint64_t lifetime = account.last - account.first
     return {
-        "native_id": account.thread.native_id,
-        "os_name": account.thread.os_name[:15].split(b"\0")[0].decode("utf-8", "replace"),
-        "label": account.thread.label,
-        "ended": account.thread.exited,
+        "native_id": account.identity.native_id,
+        "os_name": account.identity.os_name[:15].split(b"\0")[0].decode("utf-8", "replace"),
+        "label": account.identity.label,
+        "ended": account.identity.exited,
         "lifetime_ns": gp_clock_to_ns(rate, lifetime),
         "hold_ns": gp_clock_to_ns(rate, account.hold),
         "wait_ns": gp_clock_to_ns(rate, account.wait),

@@ -41,8 +41,8 @@ class Output:
         encoding = sys.stdout.encoding or "utf-8"
         try:
             sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        except BrokenPipeError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
         self.flush()
 
     def flush(self) -> None:
@@ -50,12 +50,17 @@ class Output:
         try:
             if not self.closed:
                 sys.stdout.flush()
-        except BrokenPipeError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
 
-    def _give_up(self) -> None:
-        """Send the rest nowhere: the interpreter's own flush at exit would complain about the pipe again."""
+    def _give_up(self, error: OSError) -> None:
+        """Send the rest nowhere: the interpreter's own flush at exit would complain once more.
+
+        A reader that has left is no error; all else, a full disk say, is raised again.
+        """
         self.closed = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise error

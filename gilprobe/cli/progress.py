@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 PATIENCE_S = 2.0
 """What takes less gets no bar."""
@@ -37,7 +37,6 @@ class ProgressBar:
             sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         )
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -56,31 +55,30 @@ class ProgressBar:
         """Show what is being done and the share (0 to 1) of this part that is done."""
         if not self._wanted or time.monotonic() - self._begun < PATIENCE_S:
             return
-        bar = self._shown()
-        if self._task is None:
-            self._task = bar.add_task("", total=float(self._parts))
+        if self._bar is None:
+            self._bar = _new_bar()
+            self._bar.add_task("", total=float(self._parts))
         done = self._part - 1 + share
-        bar.update(self._task, completed=done, description=f"{self._name}: {label}", refresh=True)
+        self._bar.update(self._bar.task_ids[0], completed=done, description=f"{self._name}: {label}")
+        if not self._bar.live.is_started:
+            self._bar.start()
+        self._bar.refresh()
 
     def hide(self) -> None:
         """Leave the line as it was before the bar; the next update shows the bar again."""
         if self._bar is not None:
             self._bar.stop()
 
-    def _shown(self) -> Progress:
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-            self._bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TaskProgressColumn(),
-                TimeElapsedColumn(),
-                console=Console(file=sys.stderr),
-                auto_refresh=False,
-                transient=True,
-            )
-        if not self._bar.live.is_started:
-            self._bar.start()
-        return self._bar
+def _new_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        console=Console(file=sys.stderr),
+        auto_refresh=False,
+        transient=True,
+    )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, Fact, Law, ScenarioResult
 
 _UNBOUNDED = 100_000
+# Stands for a space inside a number, where rich must not fold; for private use, so that visible() escapes it.
+_GLUE = "\ue000"
 _MOST_THREADS = 16
 _IDLE_SHARE = 0.95
 _VERDICT_STYLES = {"holds": "green", "does not hold": "bold red", "not testable here": "yellow"}
@@ -77,7 +79,7 @@ class _Page:
         self._console.print(Text(visible(text), style=style, overflow="fold"))
 
     def table(self, *columns: str) -> Table:
-        """Return an empty table. A column whose heading starts with ``>`` is aligned to the right."""
+        """Return an empty table. With ``>`` before its heading a column is right-aligned and never folded."""
         from rich import box
         from rich.table import Table
 
@@ -85,14 +87,14 @@ class _Page:
             box=box.SIMPLE_HEAD if self._look.unicode else box.ASCII2,
             show_edge=False,
             pad_edge=False,
+            collapse_padding=True,
             header_style="bold",
         )
         for heading in columns:
             table.add_column(
-                heading.removeprefix(">"),
+                heading.removeprefix(">").replace(" ", _GLUE if heading.startswith(">") else " "),
                 justify="right" if heading.startswith(">") else "left",
                 overflow="fold",
-                no_wrap=heading.startswith(">"),
             )
         return table
 
@@ -101,13 +103,24 @@ class _Page:
         from rich.text import Text
 
         texts = [Text(visible(cell)) for cell in cells]
+        for text, column in zip(texts, table.columns, strict=False):
+            if column.justify == "right":
+                text.plain = text.plain.replace(" ", _GLUE)
         texts[-1].stylize(last)
         table.add_row(*texts, style=style)
 
     def show(self, table: Table) -> None:
-        if table.row_count:
-            self._console.print(table)
-            self.line()
+        """Add the table and an empty line. Too wide even when folded it stays whole, where rich would cut."""
+        if not table.row_count:
+            return
+        from rich.measure import Measurement
+
+        width = self._console.width
+        unbounded = self._console.options.update(width=_UNBOUNDED)
+        self._console.width = max(width, Measurement.get(self._console, unbounded, table).minimum)
+        self._console.print(table)
+        self._console.width = width
+        self.line()
 
     def doubts(self, warnings: Sequence[str]) -> None:
         if warnings:
@@ -117,7 +130,7 @@ class _Page:
             self.line()
 
     def finished(self) -> str:
-        text = self._text.getvalue()
+        text = self._text.getvalue().replace(_GLUE, " ")
         if self._look.color:
             return text
         return "".join(f"{line.rstrip()}\n" for line in text.split("\n")[:-1])
@@ -222,7 +235,7 @@ def _arms(page: _Page, result: ScenarioResult) -> None:
     facts = {fact.name: fact.value for fact in result.facts}
     scales = any(name.startswith("speedup_") for name in facts)
     extra = (">speedup", ">efficiency") if scales else ()
-    table = page.table("arm", ">threads", ">median", ">95 % interval", "unit", *extra)
+    table = page.table("arm", ">threads", ">median", ">95% interval", "unit", *extra)
     for arm in sorted(result.arms, key=lambda arm: [other.name for other in result.arms].index(arm.name)):
         median, low, high = scaled(arm.median, arm.low, arm.high)
         cells = [arm.name, str(arm.threads), median, f"{low.split()[0]} to {high}", arm.unit]
@@ -237,23 +250,25 @@ def _scaling(facts: dict[str, float], arm: Arm) -> list[str]:
     efficiency = facts.get(f"efficiency_{arm.name}_{arm.threads}")
     return [
         "" if speedup is None else f"{speedup:.2f}x",
-        "" if efficiency is None else f"{efficiency:.0%}".replace("%", " %"),
+        "" if efficiency is None else f"{efficiency:.0%}",
     ]
 
 
 def _traces(page: _Page, result: ScenarioResult) -> None:
     if not result.traces:
         return
-    page.line("Where the time went (one extra run of each arm, traced; shares of each thread's lifetime)")
+    page.line(
+        "Where the time went, in one extra run of each arm: seconds, and share of the thread's lifetime"
+    )
     page.line()
-    table = _thread_table(page)
+    table = _thread_table(page, "arm x threads")
     left_out = False
     for traced in sorted(
         result.traces, key=lambda traced: [arm.name for arm in result.arms].index(traced.name)
     ):
         shown = [account for account in traced.report.threads if not _idle_main(account)]
         left_out = left_out or len(shown) < len(traced.report.threads)
-        page.row(table, f"{traced.name}, {plural(traced.threads, 'thread')}", style="bold")
+        page.row(table, f"{traced.name} x {traced.threads}", style="bold")
         _thread_rows(page, table, shown, indent="  ")
     page.show(table)
     if left_out:
@@ -265,10 +280,8 @@ def _idle_main(account: ThreadAccount) -> bool:
     return account.name == "MainThread" and account.off_ns >= _IDLE_SHARE * account.lifetime_ns
 
 
-def _thread_table(page: _Page) -> Table:
-    return page.table(
-        "thread", ">hold", ">wait", ">off", ">acquired", ">released\nforced", ">released\nvoluntary"
-    )
+def _thread_table(page: _Page, first: str = "thread") -> Table:
+    return page.table(first, ">hold", ">wait", ">off", ">acquired", ">forced\nrelease", ">voluntary\nrelease")
 
 
 def _thread_rows(page: _Page, table: Table, accounts: Sequence[ThreadAccount], indent: str = "") -> None:
@@ -289,7 +302,7 @@ def _account_cells(accounts: Sequence[ThreadAccount]) -> list[str]:
     cells = []
     for name in ("hold_ns", "wait_ns", "off_ns"):
         part = sum(getattr(account, name) for account in accounts)
-        cells.append(f"{part / 1e9:.3f} s {share(part, lifetime):>5}")
+        cells.append(f"{part / 1e9:.3f} {share(part, lifetime):>4}")
     for name in ("acquisitions", "forced_releases", "voluntary_releases"):
         cells.append(str(sum(getattr(account, name) for account in accounts)))
     return cells

@@ -26,7 +26,7 @@ def scaled(*values: float) -> tuple[str, ...]:
 
 def share(part: float, whole: float) -> str:
     """Return a share in per cent."""
-    return f"{100 * part / whole:.0f} %" if whole else "-"
+    return f"{100 * part / whole:.0f}%" if whole else "-"
 
 
 def duration(seconds: float) -> str:

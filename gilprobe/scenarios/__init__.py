@@ -23,6 +23,7 @@ THREADS = range(1, 1025)
 """Sizes of team that a scenario can be asked for."""
 
 _DEFAULT_SIZES = 6
+_DEFAULT_MOST = 128
 
 __all__ = ["Scenario", "catalogue", "check_threads", "default_threads", "find", "run"]
 
@@ -55,10 +56,10 @@ def find(scenario_id: str) -> Scenario:
 def default_threads(cores: int) -> tuple[int, ...]:
     """Return the sizes of team to try on `cores` cores: 1, 2, 4, ... up to twice as many.
 
-    At most six: 1 and 2 always stay, and so do those around the number of cores. That keeps the default run
+    At most six and none above 128: 1 and 2 always stay, and so do the largest. That keeps the default run
     below a minute on the largest machine.
     """
-    most = min(2 * cores, THREADS[-1])
+    most = min(2 * cores, _DEFAULT_MOST)
     sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most] + [most]
     if len(sizes) > _DEFAULT_SIZES:
         sizes = sizes[:2] + sizes[2 - _DEFAULT_SIZES :]

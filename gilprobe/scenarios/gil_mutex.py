@@ -79,7 +79,7 @@ def _cores_law(request: Request, arm: Arm) -> Law:
 def _untraced_laws(reason: str) -> list[Law]:
     return [
         untestable("at most one holder: sum of holds", f"<= {HELD_LIMIT:.1%} of wall", reason),
-        untestable("a spinning thread holds or waits", ">= 99.5 % of its running time", reason),
+        untestable("a spinning thread holds or waits", ">= 99.5% of its running time", reason),
     ]
 
 

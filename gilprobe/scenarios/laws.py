@@ -16,6 +16,10 @@ PARALLEL_SHARE = 0.95
 """Share of ``min(T, N)`` that counts as having reached it: start-up skew and stragglers cost the rest."""
 
 
+UNSTABLE = 0.10
+"""Interval, as a share of the value, beyond which a value outside its law says nothing."""
+
+
 def scaling_facts(arms: Iterable[Arm]) -> tuple[Fact, ...]:
     """Return ``speedup_ARM_T`` and ``efficiency_ARM_T`` of each arm against its own single thread.
 
@@ -34,15 +38,17 @@ def scaling_facts(arms: Iterable[Arm]) -> tuple[Fact, ...]:
 def speedup_law(text: str, arm: Arm, single: Arm, low: float, high: float) -> Law:
     """Return the law that an arm's speedup lies between `low` and `high`.
 
-    It is taken not to hold when the whole 95 % interval of the measured speedup lies outside: a noisy
-    measurement can't refute a law, and says that it is noisy in its doubts.
+    It does not hold when the whole 95 % interval of the measured speedup lies outside. It can't be tested
+    when the speedup lies outside and its interval is so wide that it reaches inside all the same.
     """
     speedup, least, most = ratio_interval(arm, single)
+    overlaps = least <= high and most >= low
+    unstable = overlaps and not low <= speedup <= high and most - least > UNSTABLE * speedup
     return Law(
         text=f"{text}, {arm.threads} threads",
         expected=f"{low:.2f}x to {high:.2f}x",
-        measured=f"{speedup:.2f}x ({least:.2f} to {most:.2f})",
-        verdict=verdict(least <= high and most >= low),
+        measured=f"{speedup:.2f}x ({least:.2f} to {most:.2f}{', unstable' if unstable else ''})",
+        verdict="not testable here" if unstable else verdict(overlaps),
     )
 
 

@@ -1,0 +1,537 @@
+/* The state machine against a slow twin: random threads take and give up a GIL as CPython does
+ * (gp_machine.h), sessions begin and end among them, and what the machine has booked must be what the twin
+ * finds by writing every interval down and adding them up at the end. */
+
+#include "gp_machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gp_test.h"
+
+enum { ACTORS = 6, SESSIONS = 3, LOG = 2048, STEPS = 400, SCHEDULES = 1500 };
+
+/* ---- the twin's diary ---- */
+
+typedef enum { AWAY, SWITCHING, WAITING, HOLDING } span_kind;
+
+typedef struct {
+    span_kind kind;
+    uint64_t from, to; /* to: not yet valid in the last one */
+} twin_span;
+
+typedef struct {
+    unsigned at;
+    bool take, waited, forced; /* not a take: a drop */
+} twin_turn;
+
+/* What is held or wanted, whoever does so; `begun` and `ended` number the events, ended 0: not yet. */
+typedef struct {
+    uint64_t from, to;
+    unsigned begun, ended;
+} stretch;
+
+typedef enum {
+    UNBORN,
+    OUT,
+    MUST_TAKE,
+    ASKS_TO_TAKE,
+    WAITS,
+    IN,
+    ASKS_TO_DROP,
+    TO_SWITCH,
+    SWITCHES,
+    GONE
+} place;
+
+typedef struct {
+    gp_thread thread;
+    place place;
+    bool early, seen, registered, forced, ask_seen, switch_seen;
+    uint64_t ask;   /* of the call under way */
+    uint64_t asked; /* what the twin knows of it */
+    uint64_t birth, ended;
+    size_t wait; /* the open entry in `wants` */
+    twin_span spans[LOG];
+    twin_turn turns[LOG];
+    size_t span_count, turn_count;
+} twin_actor;
+
+typedef struct {
+    gp_session *session;
+    unsigned begun;
+} twin_watch;
+
+static struct {
+    uint64_t now, random;
+    unsigned event;
+    gp_machine machine;
+    twin_actor actors[ACTORS];
+    gp_thread *threads[ACTORS];
+    size_t thread_count;
+    twin_actor *holder, *last_holder;
+    twin_watch watches[SESSIONS];
+    uint64_t last_id;
+    stretch holds[LOG], wants[LOG];
+    uint64_t drops[LOG];
+    unsigned handed[LOG];
+    size_t hold_count, want_count, drop_count, handed_count;
+} world;
+
+static uint64_t draw(uint64_t below)
+{
+    world.random ^= world.random << 13;
+    world.random ^= world.random >> 7;
+    world.random ^= world.random << 17;
+    return world.random % below;
+}
+
+/* One stamp in three equals the one before. */
+static uint64_t tick(void)
+{
+    world.now += draw(3) == 0 ? 0 : draw(200);
+    return world.now;
+}
+
+static bool hooked(void)
+{
+    return gp_machine_running(&world.machine);
+}
+
+static void turn_to(twin_actor *actor, span_kind kind, uint64_t from)
+{
+    if (actor->span_count != 0)
+        actor->spans[actor->span_count - 1].to = from;
+    actor->spans[actor->span_count++] = (twin_span){kind, from, 0};
+}
+
+static twin_span *open_span(twin_actor *actor)
+{
+    return &actor->spans[actor->span_count - 1];
+}
+
+static void want(twin_actor *actor, uint64_t from)
+{
+    actor->wait = world.want_count;
+    world.wants[world.want_count++] = (stretch){from, 0, world.event, 0};
+}
+
+/* ---- what the hooks do ---- */
+
+static void see(twin_actor *actor, uint64_t now)
+{
+    if (actor->seen)
+        return;
+    actor->seen = true;
+    actor->birth = actor->early ? 0 : now;
+    actor->asked = GP_ASKED_UNSEEN;
+    actor->span_count = actor->turn_count = 0;
+    turn_to(actor, AWAY, actor->birth);
+    if (!actor->registered) {
+        actor->registered = true;
+        actor->thread.index = (uint32_t)world.thread_count;
+        world.threads[world.thread_count++] = &actor->thread;
+    }
+    gp_machine_adopt(&world.machine, &actor->thread, actor->birth);
+}
+
+static void enter_mutex(twin_actor *actor)
+{
+    if (!hooked() || !actor->ask_seen)
+        return;
+    see(actor, actor->ask > GP_ASKED_AT_ONCE ? actor->ask : tick());
+    actor->asked = actor->ask;
+    gp_machine_lock(&actor->thread, actor->ask);
+}
+
+static uint64_t wanted_since(const twin_actor *actor)
+{
+    if (actor->asked == GP_ASKED_AT_ONCE)
+        return world.now;
+    return actor->asked == GP_ASKED_UNSEEN ? actor->birth : actor->asked;
+}
+
+static void wait_for_gil(twin_actor *actor)
+{
+    uint64_t now = tick();
+    actor->place = WAITS;
+    if (!hooked())
+        return;
+    world.event++;
+    see(actor, now);
+    if (open_span(actor)->kind != WAITING) {
+        turn_to(actor, WAITING, wanted_since(actor));
+        want(actor, open_span(actor)->from);
+    }
+    gp_machine_wait(&world.machine, &actor->thread, now);
+}
+
+static void note_handoff(uint64_t since)
+{
+    for (size_t i = 0; i < world.drop_count; i++)
+        if (world.drops[i] > since) {
+            world.handed[world.handed_count++] = world.event;
+            return;
+        }
+}
+
+static void take_gil(twin_actor *actor)
+{
+    uint64_t now = tick();
+    actor->place = IN;
+    world.holder = world.last_holder = actor;
+    if (!hooked())
+        return;
+    world.event++;
+    see(actor, now);
+    bool waited = true;
+    if (open_span(actor)->kind == WAITING)
+        world.wants[actor->wait].ended = world.event;
+    else if (actor->asked == GP_ASKED_AT_ONCE)
+        waited = false;
+    else
+        turn_to(actor, WAITING, wanted_since(actor));
+    if (waited)
+        note_handoff(open_span(actor)->from);
+    turn_to(actor, HOLDING, now);
+    actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .take = true, .waited = waited};
+    world.holds[world.hold_count++] = (stretch){now, 0, world.event, 0};
+    gp_machine_take(&world.machine, &actor->thread, now);
+}
+
+static bool somebody_waits(void)
+{
+    for (int i = 0; i < ACTORS; i++)
+        if (world.actors[i].place == WAITS)
+            return true;
+    return false;
+}
+
+static void drop_gil(twin_actor *actor)
+{
+    bool forced = draw(3) == 0, pending = somebody_waits();
+    enter_mutex(actor);
+    uint64_t now = tick();
+    actor->forced = forced;
+    actor->place = pending && draw(2) == 0 ? TO_SWITCH : forced ? MUST_TAKE : OUT;
+    world.holder = NULL;
+    if (!hooked())
+        return;
+    world.event++;
+    uint64_t end = actor->ask > GP_ASKED_AT_ONCE ? actor->ask : now;
+    turn_to(actor, forced ? WAITING : AWAY, end);
+    if (forced)
+        want(actor, end);
+    actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .forced = forced};
+    world.holds[world.hold_count - 1].to = end;
+    world.holds[world.hold_count - 1].ended = world.event;
+    world.drops[world.drop_count++] = end;
+    gp_machine_drop(&world.machine, &actor->thread, forced, now);
+}
+
+static void ask(twin_actor *actor, place blocked)
+{
+    actor->ask_seen = hooked();
+    actor->ask = GP_ASKED_AT_ONCE;
+    if (draw(3) == 0) {
+        actor->ask = tick();
+        actor->place = blocked;
+    } else if (blocked == ASKS_TO_DROP) {
+        drop_gil(actor);
+    } else {
+        enter_mutex(actor);
+        (world.holder == NULL ? take_gil : wait_for_gil)(actor);
+    }
+}
+
+static void begin_switch(twin_actor *actor)
+{
+    if (world.last_holder != actor) {
+        actor->place = actor->forced ? MUST_TAKE : OUT;
+        return;
+    }
+    actor->place = SWITCHES;
+    actor->switch_seen = hooked() && actor->seen;
+    if (!actor->switch_seen)
+        return;
+    uint64_t now = tick();
+    if (open_span(actor)->kind == AWAY)
+        turn_to(actor, SWITCHING, now);
+    gp_machine_switch_begin(&actor->thread, now);
+}
+
+static void end_switch(twin_actor *actor)
+{
+    if (world.last_holder == actor)
+        return;
+    actor->place = actor->forced ? MUST_TAKE : OUT;
+    if (!actor->switch_seen || !hooked() || !actor->seen)
+        return;
+    uint64_t now = tick();
+    if (open_span(actor)->kind == SWITCHING)
+        turn_to(actor, AWAY, now);
+    gp_machine_switch_end(&actor->thread, now);
+}
+
+static void leave(twin_actor *actor)
+{
+    actor->place = GONE;
+    actor->ended = tick();
+    if (!actor->registered)
+        return;
+    atomic_store(&actor->thread.ended_at, actor->ended);
+    atomic_store(&actor->thread.exited, true);
+}
+
+/* ---- the comparison ---- */
+
+static void add_span(gp_account *sum, const gp_session *session, const twin_span *span, uint64_t to)
+{
+    uint64_t from = span->from > session->start ? span->from : session->start;
+    uint64_t length = to > from ? to - from : 0;
+    if (span->kind == AWAY) {
+        sum->off += length;
+    } else if (span->kind == HOLDING) {
+        sum->hold += length;
+        sum->longest_hold = length > sum->longest_hold ? length : sum->longest_hold;
+        sum->holds.counts[gp_hist_index(length)]++;
+    } else if (to > session->start) {
+        sum->wait += length;
+        sum->longest_wait = length > sum->longest_wait ? length : sum->longest_wait;
+        sum->waits.counts[gp_hist_index(length)]++;
+    }
+}
+
+/* A hold that ended before the session began is none of its business, however late the books are opened. */
+static bool is_over(const twin_actor *actor, size_t n, const twin_watch *watch)
+{
+    if (actor->spans[n].kind != HOLDING || n + 1 == actor->span_count)
+        return false;
+    size_t drops = 0, wanted = 0;
+    for (size_t i = 0; i <= n; i++)
+        wanted += actor->spans[i].kind == HOLDING;
+    /* the thread that began the first session had its first hold without a take */
+    for (size_t i = 0; i < actor->turn_count; i++)
+        if (!actor->turns[i].take && ++drops == wanted)
+            return actor->turns[i].at <= watch->begun;
+    return false;
+}
+
+static void twin_account(const twin_actor *actor, const twin_watch *watch, uint64_t now, gp_account *sum)
+{
+    const gp_session *session = watch->session;
+    memset(sum, 0, sizeof *sum);
+    sum->first = actor->birth > session->start ? actor->birth : session->start;
+    sum->last = actor->place == GONE ? actor->ended : now;
+    for (size_t i = 0; i < actor->span_count; i++)
+        if (!is_over(actor, i, watch))
+            add_span(sum, session, &actor->spans[i],
+                     i + 1 < actor->span_count ? actor->spans[i].to : sum->last);
+    for (size_t i = 0; i < actor->turn_count; i++) {
+        const twin_turn *turn = &actor->turns[i];
+        if (turn->at <= watch->begun)
+            continue;
+        sum->acquisitions += turn->take;
+        sum->contended_acquisitions += turn->waited;
+        sum->releases += !turn->take;
+        sum->forced_releases += turn->forced;
+    }
+}
+
+static void compare_accounts(const gp_account *is, const gp_account *should)
+{
+    CHECK_EQUAL(is->first, should->first);
+    CHECK_EQUAL(is->last, should->last);
+    CHECK_EQUAL(is->hold, should->hold);
+    CHECK_EQUAL(is->wait, should->wait);
+    CHECK_EQUAL(is->off, should->off);
+    CHECK_EQUAL(is->hold + is->wait + is->off, is->last - is->first);
+    CHECK_EQUAL(is->longest_hold, should->longest_hold);
+    CHECK_EQUAL(is->longest_wait, should->longest_wait);
+    CHECK_EQUAL(is->acquisitions, should->acquisitions);
+    CHECK_EQUAL(is->contended_acquisitions, should->contended_acquisitions);
+    CHECK_EQUAL(is->releases, should->releases);
+    CHECK_EQUAL(is->forced_releases, should->forced_releases);
+    CHECK(memcmp(&is->holds, &should->holds, sizeof is->holds) == 0);
+    CHECK(memcmp(&is->waits, &should->waits, sizeof is->waits) == 0);
+}
+
+static uint64_t twin_contended(const twin_watch *watch, uint64_t now)
+{
+    uint64_t sum = 0;
+    for (size_t h = 0; h < world.hold_count; h++) {
+        const stretch *hold = &world.holds[h];
+        uint64_t first = UINT64_MAX, to = hold->ended != 0 ? hold->to : now;
+        for (size_t w = 0; w < world.want_count; w++) {
+            const stretch *wait = &world.wants[w];
+            bool meanwhile = (hold->ended == 0 || wait->begun < hold->ended) &&
+                             (wait->ended == 0 || wait->ended > hold->begun);
+            if (meanwhile && wait->from < first)
+                first = wait->from;
+        }
+        first = first > hold->from ? first : hold->from;
+        first = first > watch->session->start ? first : watch->session->start;
+        sum += to > first ? to - first : 0;
+    }
+    return sum;
+}
+
+static size_t twin_handoffs(const twin_watch *watch)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < world.handed_count; i++)
+        count += world.handed[i] > watch->begun;
+    return count;
+}
+
+static bool concerned(const twin_actor *actor, const gp_session *session)
+{
+    return actor->seen && (actor->place != GONE || actor->ended >= session->start);
+}
+
+static gp_account *account_of(const gp_session *session, const gp_thread *thread)
+{
+    for (size_t n = 0; n < session->account_count; n++)
+        if (gp_account_nth(session, n)->thread == thread)
+            return gp_account_nth(session, n);
+    return NULL;
+}
+
+/* The machine's books on a session, running or just stopped at `now`, against the diary. */
+static void compare(const twin_watch *watch, uint64_t now)
+{
+    static gp_account is, should;
+    gp_session *session = watch->session;
+    CHECK_EQUAL(gp_machine_contended(&world.machine, session, now), twin_contended(watch, now));
+    CHECK_EQUAL(session->handoffs, twin_handoffs(watch));
+    CHECK_EQUAL(session->lost, 0);
+    for (int i = 0; i < ACTORS; i++) {
+        const twin_actor *actor = &world.actors[i];
+        const gp_account *account = account_of(session, &actor->thread);
+        if (!session->running)
+            CHECK_EQUAL(account != NULL, concerned(actor, session));
+        if (account == NULL)
+            continue;
+        gp_machine_peek(session, account, now, &is);
+        twin_account(actor, watch, now, &should);
+        compare_accounts(&is, &should);
+    }
+}
+
+/* ---- the schedule ---- */
+
+static void begin_generation(twin_actor *self)
+{
+    world.machine.generation++;
+    world.hold_count = world.want_count = world.drop_count = world.handed_count = 0;
+    for (int i = 0; i < ACTORS; i++) {
+        world.actors[i].seen = false;
+        world.actors[i].early = world.actors[i].place != UNBORN;
+    }
+    see(self, tick());
+}
+
+static void begin_session(twin_actor *self, twin_watch *watch)
+{
+    bool first = !hooked();
+    if (first)
+        begin_generation(self);
+    watch->session = gp_session_new(++world.last_id, tick());
+    watch->begun = world.event;
+    if (first) {
+        turn_to(self, HOLDING, world.now);
+        world.holds[world.hold_count++] = (stretch){world.now, 0, world.event, 0};
+    }
+    gp_machine_start(&world.machine, watch->session, &self->thread);
+}
+
+static void end_session(twin_watch *watch)
+{
+    uint64_t now = tick();
+    gp_machine_stop(&world.machine, watch->session, world.threads, world.thread_count, now);
+    compare(watch, now);
+    gp_session_free(watch->session);
+    watch->session = NULL;
+}
+
+static void trace(twin_actor *self)
+{
+    twin_watch *watch = &world.watches[draw(SESSIONS)];
+    if (watch->session == NULL)
+        begin_session(self, watch);
+    else if (draw(2) == 0)
+        compare(watch, tick());
+    else
+        end_session(watch);
+}
+
+static void step(twin_actor *actor)
+{
+    switch (actor->place) {
+    case UNBORN:
+        actor->place = OUT;
+        actor->early = false;
+        break;
+    case OUT:
+        if (draw(60) == 0)
+            leave(actor);
+        else
+            ask(actor, ASKS_TO_TAKE);
+        break;
+    case MUST_TAKE:
+        ask(actor, ASKS_TO_TAKE);
+        break;
+    case ASKS_TO_TAKE:
+        enter_mutex(actor);
+        (world.holder == NULL ? take_gil : wait_for_gil)(actor);
+        break;
+    case WAITS:
+        (world.holder == NULL ? take_gil : wait_for_gil)(actor);
+        break;
+    case IN:
+        if (draw(6) == 0)
+            trace(actor);
+        else
+            ask(actor, ASKS_TO_DROP);
+        break;
+    case ASKS_TO_DROP:
+        drop_gil(actor);
+        break;
+    case TO_SWITCH:
+        begin_switch(actor);
+        break;
+    case SWITCHES:
+        end_switch(actor);
+        break;
+    case GONE:
+        break;
+    }
+}
+
+static void play(uint64_t seed)
+{
+    memset(&world, 0, sizeof world);
+    world.now = 1000;
+    world.random = seed * 0x9e3779b97f4a7c15u;
+    unsigned before = (unsigned)atomic_load(&gp_test_failures);
+    unsigned actors = 1 + (unsigned)draw(ACTORS);
+    for (int i = 0; i < STEPS; i++)
+        step(&world.actors[draw(actors)]);
+    for (int i = 0; i < SESSIONS; i++)
+        if (world.watches[i].session != NULL)
+            end_session(&world.watches[i]);
+    if ((unsigned)atomic_load(&gp_test_failures) != before)
+        fprintf(stderr, "in the schedule of seed %u\n", (unsigned)seed);
+}
+
+static void any_legal_schedule_books_what_the_slow_twin_finds(void)
+{
+    for (uint64_t seed = 1; seed <= SCHEDULES && atomic_load(&gp_test_failures) == 0; seed++)
+        play(seed);
+}
+
+int main(void)
+{
+    any_legal_schedule_books_what_the_slow_twin_finds();
+    return gp_test_status();
+}

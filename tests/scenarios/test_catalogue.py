@@ -1,0 +1,142 @@
+"""What `gilprobe.run` accepts, refuses, and hands back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gilprobe
+from gilprobe import scenarios
+from gilprobe.errors import InvalidTypeError, InvalidValueError, UnknownScenarioError
+from gilprobe.measure import Frame
+from gilprobe.results import ResultSet
+
+QUICK = Frame(arm_ns=2_000_000, member_ns=0)
+
+
+def test_identifiers_are_unique_and_every_scenario_has_a_title_and_a_group():
+    ids = [scenario.id for scenario in scenarios.catalogue()]
+    assert ids == ["held-vs-released", "python-loop", "gil-mutex"]
+    assert all(scenario.title and scenario.group for scenario in scenarios.catalogue())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("held-vs-relased", "did you mean held-vs-released?"),
+        ("zzz", "there are held-vs-released"),
+        ("\x1b[2J", "there are"),
+    ],
+)
+def test_an_unknown_scenario_names_its_likes(wrong, hint):
+    with pytest.raises(UnknownScenarioError) as caught:
+        gilprobe.run(wrong)
+    assert hint in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("threads", "error", "message"),
+    [
+        ((), InvalidValueError, "at least one number"),
+        ((0,), InvalidValueError, "between 1 and 1024, got 0"),
+        ((1, -2), InvalidValueError, "got -2"),
+        ((1025,), InvalidValueError, "got 1025"),
+        ((2.0,), InvalidTypeError, "must be integers, got 2.0"),
+        ((True,), InvalidTypeError, "must be integers, got True"),
+        (("2",), InvalidTypeError, "must be integers"),
+        ("12", InvalidTypeError, "must be a sequence of integers"),
+        (2, InvalidTypeError, "must be a sequence of integers"),
+    ],
+)
+def test_unusable_threads_are_refused_with_rule_and_value(threads, error, message):
+    with pytest.raises(error, match=message):
+        gilprobe.run("python-loop", threads=threads)
+
+
+def test_unusable_repeats_are_refused_before_anything_runs():
+    with pytest.raises(InvalidValueError, match="between 2 and 1000, got 1"):
+        gilprobe.run("python-loop", repeat=1)
+    with pytest.raises(InvalidTypeError):
+        gilprobe.run("python-loop", repeat="5")
+
+
+@given(st.sets(st.integers(1, 1024), min_size=1))
+def test_threads_are_sorted_with_the_single_thread_first(sizes):
+    checked = scenarios.check_threads(sizes)
+    assert set(checked) == sizes | {1}
+    assert list(checked) == sorted(checked)
+
+
+@given(st.integers(1, 5000))
+def test_default_threads_double_up_to_twice_the_cores_and_stay_few(cores):
+    sizes = scenarios.default_threads(cores)
+    assert sizes[0] == 1
+    assert sizes[1] == 2
+    assert sizes[-1] == min(2 * cores, 128)
+    assert len(sizes) <= 6
+    assert list(sizes) == sorted(set(sizes))
+
+
+def test_default_threads_on_small_machines():
+    assert [scenarios.default_threads(cores) for cores in (1, 2, 3, 4)] == [
+        (1, 2),
+        (1, 2, 4),
+        (1, 2, 4, 6),
+        (1, 2, 4, 8),
+    ]
+
+
+@pytest.mark.parametrize("name", ["held-vs-released", "python-loop", "gil-mutex"])
+def test_a_real_run_has_the_promised_shape(name):
+    steps = []
+    result = scenarios.run(
+        name, threads=(1, 2), repeat=2, frame=QUICK, progress=lambda _label, share: steps.append(share)
+    )
+    assert result.id == name
+    assert {arm.threads for arm in result.arms} == {1, 2}
+    for arm in result.arms:
+        assert len(arm.samples) == 2
+        assert arm.low <= arm.median <= arm.high
+        assert min(arm.samples) <= arm.low
+    assert result.laws
+    assert {law.verdict for law in result.laws} <= {"holds", "does not hold", "not testable here"}
+    assert steps == sorted(steps)
+    assert steps[-1] == 1.0
+    tracer = gilprobe.capabilities().tracer
+    assert len(result.traces) == (len(result.arms) if tracer == "exact" else 0)
+    results = ResultSet(result.environment, (result,))
+    assert ResultSet.from_dict(results.to_dict() | {"scenarios": results.to_dict()["scenarios"]}) == results
+
+
+def test_held_vs_released_has_the_contracts_arms_and_facts():
+    result = scenarios.run("held-vs-released", threads=(1, 2), repeat=2, frame=QUICK)
+    assert {(arm.name, arm.threads) for arm in result.arms} == {
+        (name, threads) for name in ("held", "released") for threads in (1, 2)
+    }
+    assert {arm.unit for arm in result.arms} == {"operations/s"}
+    for name in ("held", "released"):
+        for threads in (1, 2):
+            speedup = result.fact(f"speedup_{name}_{threads}")
+            assert speedup == result.arm(name, threads).median / result.arm(name, 1).median
+            assert result.fact(f"efficiency_{name}_{threads}") == speedup / threads
+
+
+@pytest.mark.skipif(gilprobe.capabilities().tracer == "none", reason="no tracer here")
+def test_every_worker_of_a_traced_run_is_in_its_trace():
+    result = scenarios.run("gil-mutex", threads=(1, 3), repeat=2, frame=QUICK)
+    for traced in result.traces:
+        names = [account.name for account in traced.report.threads]
+        for number in range(traced.threads):
+            assert f"worker {number + 1}" in names
+        for account in traced.report.threads:
+            assert account.hold_ns + account.wait_ns + account.off_ns == account.lifetime_ns
+
+
+def test_the_catalogue_does_not_load_what_only_rendering_needs():
+    code = "import sys, gilprobe.scenarios as s; s.catalogue(); raise SystemExit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
