@@ -80,15 +80,15 @@ enum {
     LEISURELY_NS = 2000, /* time off after which an acquisition is stamped at both ends */
 };
 
-/* ---- state
- * -------------------------------------------------------------------------------------------------------*/
+/* ---- state ---- */
 
 typedef struct {
     gp_handshake_step steps[GP_HANDSHAKE_MAX];
     size_t count; /* may exceed GP_HANDSHAKE_MAX: then it is not a handshake */
 } handshake_notes;
 
-static gp_gil_locks locks; /* all NULL until learnt; then constant */
+static gp_gil_locks locks; /* what the hooks look for; all NULL until learnt, and in a handshake */
+static gp_gil_locks known; /* the same once learnt; then constant */
 static gp_machine machine;
 static bool learnt;
 static uint64_t blocked_ticks, leisurely_ticks; /* BLOCKED_NS, LEISURELY_NS */
@@ -180,16 +180,15 @@ static int call_unlock(pthread_mutex_t *mutex)
  * slots: the hooks do not see them. */
 static void freeze(void)
 {
-    pthread_mutex_lock((pthread_mutex_t *)locks.mutex);
+    pthread_mutex_lock((pthread_mutex_t *)known.mutex);
 }
 
 static void thaw(void)
 {
-    pthread_mutex_unlock((pthread_mutex_t *)locks.mutex);
+    pthread_mutex_unlock((pthread_mutex_t *)known.mutex);
 }
 
-/* ---- threads
- * -----------------------------------------------------------------------------------------------------*/
+/* ---- threads ---- */
 
 /* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its books stay open
  * to it. */
@@ -279,11 +278,15 @@ static inline gp_thread *follow(uint64_t asked_at)
     return thread;
 }
 
-/* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls
- * --------------------------------*/
+/* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls ---- */
 
 static void note(gp_call call, const void *object)
 {
+    /* the GIL may be held for minutes while the handshake wants it back: every round of waiting is one step
+     */
+    if (call == GP_CALL_TIMEDWAIT && notes->count > 0 && notes->count <= GP_HANDSHAKE_MAX &&
+        notes->steps[notes->count - 1].call == call && notes->steps[notes->count - 1].object == object)
+        return;
     if (notes->count < GP_HANDSHAKE_MAX)
         notes->steps[notes->count] = (gp_handshake_step){call, object};
     notes->count++;
@@ -425,8 +428,23 @@ static int hooked_unlock(pthread_mutex_t *mutex)
     return call_unlock(mutex);
 }
 
-/* ---- learning
- * ----------------------------------------------------------------------------------------------------*/
+/* ---- learning ---- */
+
+/* A handshake gives up the GIL, so that another thread may come to want one before it is over: one at a time.
+ * Guarded by the GIL. A process, since a fork in the middle leaves nobody to end it in the child. */
+static pid_t handshaking;
+
+static void begin_handshake(const gp_gil_host *host)
+{
+    while (handshaking == getpid())
+        host->cycle_gil();
+    handshaking = getpid();
+}
+
+static void end_handshake(void)
+{
+    handshaking = 0;
+}
 
 static gp_status hold_handshake(const gp_gil_host *host, handshake_notes *taken)
 {
@@ -457,7 +475,7 @@ static gp_status find_slots(const gp_gil_host *host, const char **reason)
     return GP_OK;
 }
 
-gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
+static gp_status learn(const gp_gil_host *host, const char **reason)
 {
     if (learnt)
         return GP_OK;
@@ -481,14 +499,22 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
         return GP_EUNSUPPORTED;
     }
     gp_clock_init();
+    known = locks;
     blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
     learnt = true;
     return GP_OK;
 }
 
-/* ---- sessions
- * ----------------------------------------------------------------------------------------------------*/
+gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
+{
+    begin_handshake(host);
+    gp_status status = learn(host, reason);
+    end_handshake();
+    return status;
+}
+
+/* ---- sessions ---- */
 
 static void list_early_threads(void)
 {
@@ -543,17 +569,23 @@ static bool tabulate_threads(void)
     return true;
 }
 
+/* Whether a trace runs or not: a later one may meet the threads that have been seen. */
 static void forked_in_child(void)
 {
-    if (!gp_machine_running(&machine))
-        return;
+    pid_t id = (pid_t)syscall(SYS_gettid);
     uint64_t now = gp_clock_ticks();
     for (size_t i = 0; i < thread_count; i++) {
         gp_thread *thread = thread_at(i);
         gp_machine_forked(&machine, current, &thread, 1, now);
     }
     if (current != NULL)
-        current->native_id = (int64_t)syscall(SYS_gettid);
+        current->native_id = (int64_t)id;
+    /* of those that were alive when watching began this one is left, and the others' numbers may come again
+     */
+    if (early_count != 0) {
+        early_threads[0] = id;
+        early_count = 1;
+    }
 }
 
 static gp_status prepare_process(void)
@@ -573,7 +605,6 @@ static gp_status install_hooks(const gp_gil_host *host)
 {
     bool still_called = false;
     if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
-        gp_gil_locks known = locks;
         handshake_notes taken = {.count = 0};
         locks = (gp_gil_locks){0};
         notes = &taken;
@@ -598,9 +629,12 @@ gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char
     gp_session *started = gp_session_new(++last_session_id, 0);
     if (started == NULL)
         return GP_ENOMEM;
+    begin_handshake(host);
     bool first = !gp_machine_running(&machine);
-    if (first) {
+    if (first)
         status = install_hooks(host);
+    end_handshake();
+    if (first) {
         if (status != GP_OK) {
             gp_session_free(started);
             *reason = "the interpreter's import slots can't be made writable";

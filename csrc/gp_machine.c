@@ -101,7 +101,8 @@ static uint64_t end_of(const gp_thread *thread, uint64_t now)
     if (!atomic_load_explicit(&thread->exited, memory_order_acquire))
         return now;
     uint64_t ended = atomic_load_explicit(&thread->ended_at, memory_order_relaxed);
-    return ended > thread->since ? ended : thread->since;
+    ended = ended > thread->since ? ended : thread->since;
+    return ended < now ? ended : now; /* it may have exited since the caller looked at the clock */
 }
 
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread)

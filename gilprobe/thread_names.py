@@ -8,7 +8,9 @@ the operating system's.
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import gil
@@ -19,32 +21,40 @@ if TYPE_CHECKING:
 _METHOD = "_delete"
 
 _labels = gil.ThreadLabels()
-_users = 0
-_original: Callable[..., Any] | None = None
-_wrapper: Callable[..., Any] | None = None
+_wrappers: dict[Callable[..., Any], Callable[..., Any]] = {}  # of each method that was found there, ours
+_originals: dict[Callable[..., Any], Callable[..., Any]] = {}  # the other way round
 
 
 def watch() -> None:
-    """Begin to keep the names of threads that end. Calls nest; call with the GIL held."""
-    global _users, _original, _wrapper
-    _users += 1
-    if _users > 1:
-        return
+    """Keep the names of threads that end from now on; nothing if that is so."""
     current = threading.Thread.__dict__.get(_METHOD)
-    if current is None or current is _wrapper:  # left in place because another library wraps it
+    if current is None or current in _originals:
         return
-    _original = current
-    _wrapper = gil.before_call(current, _labels.note)
-    setattr(threading.Thread, _METHOD, _wrapper)
+    wrapper = _wrappers.setdefault(current, gil.before_call(current, _labels.note))
+    _originals[wrapper] = current
+    setattr(threading.Thread, _METHOD, wrapper)
 
 
-def unwatch() -> None:
-    """End what the matching :func:`watch` began; the last puts the method back, unless it was wrapped."""
-    global _users, _original, _wrapper
-    _users -= 1
-    if _users == 0 and _wrapper is not None and threading.Thread.__dict__.get(_METHOD) is _wrapper:
-        setattr(threading.Thread, _METHOD, _original)
-        _original = _wrapper = None
+def review() -> None:
+    """Watch if a trace runs; else put the method back, unless another library has wrapped ours.
+
+    Which traces run is asked, not counted: one may end anywhere, also half started, by an exception. And
+    asked again at the end: another thread may have started or stopped one meanwhile.
+    """
+    while True:
+        running = gil.sessions() > 0
+        if running:
+            watch()
+        else:
+            _put_back()
+        if (gil.sessions() > 0) == running:
+            return
+
+
+def _put_back() -> None:
+    original = _originals.get(threading.Thread.__dict__.get(_METHOD, _put_back))
+    if original is not None:
+        setattr(threading.Thread, _METHOD, original)
 
 
 def ended(label: int) -> str:
@@ -58,4 +68,16 @@ def alive() -> dict[int, str]:
     Reads without the module's lock, which the calling thread may hold: a trace can be stopped anywhere.
     """
     threads = list(getattr(threading, "_active", {}).values()) or threading.enumerate()
-    return {thread.native_id: str(thread.name) for thread in threads if thread.native_id is not None}
+    named = [(_native_id(thread), thread.name) for thread in threads]
+    return {native_id: str(name) for native_id, name in named if native_id is not None}
+
+
+def _native_id(thread: threading.Thread) -> int | None:
+    """Return the identifier of a living thread. Before CPython 3.14 a fork leaves it stale."""
+    if thread.ident == threading.get_ident():
+        return threading.get_native_id()
+    recorded = thread.native_id
+    # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), numbered as the process.
+    if thread is threading.main_thread() and not Path(f"/proc/self/task/{recorded}").exists():
+        return os.getpid()
+    return recorded

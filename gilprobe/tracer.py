@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from gilprobe import thread_names
@@ -12,10 +13,14 @@ from gilprobe.machine import read_environment
 from gilprobe.report import Report, ThreadAccount
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from gilprobe._native.gil import _Account, _Totals
     from gilprobe.environment import Environment
+
+
+_RUNNING = "a trace must be stopped before it is started again"
 
 
 class Trace:
@@ -55,19 +60,26 @@ class Trace:
             If the trace is running.
         """
         if self._session is not None:
-            raise TracerStateError("a trace must be stopped before it is started again")
-        self._environment = read_environment()  # costs a millisecond: before the first stamp, not after
-        self._report = None
+            raise TracerStateError(_RUNNING)
+        environment = read_environment()  # costs a millisecond: before the first stamp, not after
         thread_names.watch()
         try:
-            self._bystanders = thread_names.alive()
-            self._session = gil.Session()
+            bystanders = thread_names.alive()
+            session = gil.Session()
+            thread_names.review()  # the end of another trace may have come between
         except NotImplementedError as error:
-            thread_names.unwatch()
+            thread_names.review()
             raise UnsupportedError(f"the GIL can't be traced: {error}") from None
         except BaseException:
-            thread_names.unwatch()
+            thread_names.review()
             raise
+        if self._session is not None:  # another thread has started it meanwhile
+            session.stop()
+            thread_names.review()
+            raise TracerStateError(_RUNNING)
+        # no call since that question, so no other thread had the GIL
+        self._session = session
+        self._environment, self._bystanders, self._report = environment, bystanders, None
         return self
 
     def stop(self) -> Report:
@@ -87,9 +99,9 @@ class Trace:
         if session is not None:
             session.stop()
             self._report = self._read(session)
-            if self._session is session:  # another thread may have stopped it meanwhile
+            if self._session is session:  # another thread may have stopped it meanwhile, and started it again
                 self._session = None
-                thread_names.unwatch()
+            thread_names.review()
         return self.report()
 
     def report(self) -> Report:
@@ -127,6 +139,14 @@ class Trace:
             warnings=tuple(_warnings(totals, accounts)),
             environment=self._environment,
         )
+
+    def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        # The session would end with its last reference; the method that keeps names must be put back too. Not
+        # at the interpreter's end, which takes the globals of modules away: hence also the default argument.
+        session = getattr(self, "_session", None)
+        if session is not None and not at_exit():
+            session.stop()
+            thread_names.review()
 
     def __enter__(self) -> Trace:
         return self.start()
@@ -171,7 +191,8 @@ def _account(account: _Account, alive: dict[int, str]) -> ThreadAccount:
     return ThreadAccount(
         native_id=account["native_id"],
         name=_name(account, alive),
-        ended=account["ended"],
+        # threading lets a thread be joined while the operating system's thread still has a few steps to go
+        ended=account["ended"] or account["label"] != 0,
         lifetime_ns=lifetime_ns,
         hold_ns=hold_ns,
         wait_ns=wait_ns,

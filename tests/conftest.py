@@ -1,10 +1,16 @@
-"""What all tests share: the package under test, and made-up data of the model for tests that need some."""
+"""What all tests share: the package under test, made-up data, processes and libraries of their own."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import shutil
+import signal
+import subprocess
 import sys
+import sysconfig
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -103,3 +109,77 @@ def result(environment, report):
         environment=environment,
         warnings=("unstable: it spreads",),
     )
+
+
+SUPPORT = Path(__file__).parent / "support"
+CSRC = Path(__file__).parent.parent / "csrc"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a child process ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def _end(process):
+    """Have a child that hangs show where, then end it with all that it started."""
+    process.send_signal(signal.SIGABRT)  # faulthandler answers with the stacks of all threads
+    try:
+        return process.communicate(timeout=5)
+    except subprocess.TimeoutExpired:
+        return "", "it did not answer SIGABRT"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def child(tmp_path):
+    """Return a function that runs a script in a process of its own: a crash or a hang is only a failure.
+
+    The script starts outside the checkout, whose package has no compiled modules. A free-threaded interpreter
+    runs it with its GIL on. What it writes is returned to the letter.
+    """
+
+    def run(script, *, env=None, timeout=60, options=("-W", "ignore::DeprecationWarning")):
+        path = tmp_path / "child.py"
+        path.write_text(textwrap.dedent(script), encoding="utf-8")
+        variables = os.environ | {"PYTHONPATH": str(SUPPORT), "PYTHONFAULTHANDLER": "1"}
+        if sysconfig.get_config_var("Py_GIL_DISABLED"):
+            variables["PYTHON_GIL"] = "1"
+        process = subprocess.Popen(
+            [sys.executable, "-P", *options, str(path)],
+            cwd=tmp_path,
+            env=variables | (env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            stdout, stderr = _end(process)
+            pytest.fail(f"hung for {timeout} s; it wrote {stdout!r} and\n{stderr}")
+        return Ended(process.returncode, stdout, stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def second_library(tmp_path_factory):
+    """Return the path of a shared library that swaps the interpreter's import slots too, built now."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        pytest.skip("no C compiler to build the second library with")
+    if not CSRC.is_dir():
+        pytest.skip("the C sources to build the second library from are not here")
+    path = tmp_path_factory.mktemp("second") / "libsecond.so"
+    sources = [str(SUPPORT / "second_library.c"), str(CSRC / "gp_hooks.c")]
+    command = [compiler, "-shared", "-fPIC", "-O1", "-pthread", f"-I{CSRC}", *sources, "-o", str(path)]
+    subprocess.run(command, check=True)
+    return path

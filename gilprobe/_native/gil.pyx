@@ -234,7 +234,7 @@ cdef class Session:
 
     def read(self) -> tuple[dict, list]:
         """Return the totals and one account a thread, up to now if the session runs. Times in nanoseconds."""
-        cdef gp_gil_summary summary
+        cdef gp_gil_summary summary, last
         cdef size_t n
         cdef gp_account *copy = <gp_account *>malloc(sizeof(gp_account))
         if copy == NULL:
@@ -245,13 +245,16 @@ cdef class Session:
             for n in range(summary.account_count):
                 gp_gil_account(self.handle, n, copy)
                 accounts.append(account_as_dict(copy, summary.rate))
+            # Each account was read a moment after the one before, and the caller holds the GIL all the while: the
+            # length comes last, so that no account exceeds it.
+            gp_gil_summarise(self.handle, &last)
         finally:
             free(copy)
         return {
-            "elapsed_ns": gp_clock_to_ns(summary.rate, summary.elapsed),
+            "elapsed_ns": gp_clock_to_ns(summary.rate, last.elapsed),
             "contended_ns": gp_clock_to_ns(summary.rate, summary.contended),
             "handoffs": summary.handoffs,
-            "lost": summary.lost,
-            "hooks_lost": summary.hooks_lost,
+            "lost": last.lost,
+            "hooks_lost": last.hooks_lost,
             "releases_told_apart": summary.releases_told_apart,
         }, accounts
