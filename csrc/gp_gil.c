@@ -372,17 +372,19 @@ __attribute__((noinline)) static void dropped(const char *frame)
     gp_machine_drop(&machine, thread, forced, now);
 }
 
-/* The last act of take_gil under the GIL's mutex: it has woken whoever was made to switch, and let it go on.
- */
-__attribute__((noinline)) static void taken(void)
+/* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
+__attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
 {
     taking = false;
     gp_thread *thread = gp_machine_running(&machine) ? follow(GP_ASKED_UNSEEN) : NULL;
     if (__builtin_expect(thread == NULL, 0))
-        return;
+        return call_unlock(mutex);
+    gp_machine_acquire(&machine, thread, machine.waiting != 0 ? gp_clock_ticks() : 0);
+    int status = call_unlock(mutex);
     uint64_t now = gp_clock_ticks();
     thread->leisurely = now - thread->since > leisurely_ticks;
     gp_machine_take(&machine, thread, now);
+    return status;
 }
 
 /* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
@@ -421,7 +423,7 @@ static int hooked_unlock(pthread_mutex_t *mutex)
 {
     if (mutex == locks.mutex) {
         if (taking)
-            taken();
+            return unlock_taken(mutex);
     } else if (__builtin_expect(notes != NULL, 0)) {
         note(GP_CALL_UNLOCK, mutex);
     }

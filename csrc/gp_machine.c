@@ -18,9 +18,7 @@ void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to)
 void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
     bool waited = true;
-    if (thread->state == GP_WAIT) {
-        machine->waiting--;
-    } else {
+    if (thread->state != GP_WAIT) {
         waited = thread->blocked || thread->asked_at == GP_ASKED_UNSEEN;
         uint64_t asked = gp_machine_asked(thread, now);
         gp_machine_settle(machine, thread, asked);
@@ -59,7 +57,7 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
     if (machine->sessions == NULL) {
         machine->waiting = 0;
         machine->contended_since = 0;
-        machine->last_release = 0;
+        machine->last_release = session->start; /* at the earliest */
         machine->holder = holder;
         holder->state = GP_HOLD;
         holder->since = session->start;

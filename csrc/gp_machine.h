@@ -12,20 +12,22 @@
  *         and if another thread has asked for the GIL and has not got it yet:
  *         lock(S); wait(SC, S); unlock(S)
  *   take: lock(M) gp_machine_lock; while the GIL is taken, timedwait(C, M) gp_machine_wait;
- *         lock(S); signal(SC); unlock(S); gp_machine_take unlock(M)
+ *         lock(S); signal(SC); unlock(S); gp_machine_acquire; unlock(M); gp_machine_take
  *
- * Two time stamps a cycle of release and re-acquisition: at signal(C), and before take_gil's unlock(M). The
- * second comes that late because waking the thread that was made to switch is part of getting the GIL: the
- * new holder can't do anything else meanwhile, and where cores are few, unlock(S) lets the woken thread run
- * first, for milliseconds. lock(M) is stamped only if it has to block.
+ * Two time stamps a cycle of release and re-acquisition: at signal(C), and after take_gil's unlock(M). The
+ * second comes that late because waking other threads is part of getting the GIL: the new holder can't do
+ * anything else meanwhile, and where cores are few, unlock(S) and unlock(M) let the woken thread run first,
+ * for milliseconds. lock(M) is stamped if it has to block, or if the thread was off for long.
  *
- * "Under M" / "under S" says which of the GIL's mutexes the calling thread holds. */
+ * What belongs to the machine is guarded by M ("under M"). A thread's state is its own, but for the threads
+ * that wait or are off, which change it under M; so is its account, but that the holder of the GIL books its
+ * own without M. Whoever reads them holds both the GIL and M. */
 
 #include "gp_account.h"
 
 typedef struct {
-    gp_session *sessions;     /* running; written under M and S, read without to ask whether there are any */
-    gp_thread *holder;        /* who had the GIL last, and has it if in GP_HOLD; NULL: not known */
+    gp_session *sessions;     /* running; written under M with the GIL */
+    gp_thread *holder;        /* who has the GIL; NULL: nobody, or not known */
     uint64_t last_release;    /* when it was last given up */
     uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
     uint32_t waiting;         /* threads in GP_WAIT */
@@ -37,18 +39,19 @@ static inline bool gp_machine_running(const gp_machine *machine)
     return __atomic_load_n(&machine->sessions, __ATOMIC_RELAXED) != NULL;
 }
 
-/* Start a session: under M and S. `holder`, the calling thread, has the GIL. */
+/* Start a session: under M, with the GIL. `holder`, the calling thread, has the GIL. */
 void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holder);
 
-/* Stop a session: books what is under way up to `now`, closes its accounts and unlinks it. Under M and S.
- * `threads` are all that have been seen, so that one that did nothing meanwhile is accounted for too. */
+/* Stop a session: books what is under way up to `now`, closes its accounts and unlinks it. Under M, with the
+ * GIL. `threads` are all that have been seen, so that one that did nothing meanwhile is accounted for too. */
 void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
                      uint64_t now);
 
-/* Whether the thread was alive at some moment of the session. Under M and S. */
+/* Whether the thread was alive at some moment of the session. Under M, with the GIL. */
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread);
 
-/* Copy an account, with all that is under way booked up to `now` if the session runs. Under M and S. */
+/* Copy an account, with all that is under way booked up to `now` if the session runs. Under M, with the GIL.
+ */
 void gp_machine_peek(const gp_session *session, const gp_account *account, uint64_t now, gp_account *copy);
 
 /* Contended time of `session` so far. Under M. */
@@ -102,6 +105,7 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
     }
     if (__builtin_expect(forced, 0))
         machine->waiting++;
+    machine->holder = NULL;
     machine->last_release = now;
     thread->state = forced ? GP_WAIT : GP_OFF;
     thread->since = now;
@@ -125,15 +129,30 @@ static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint6
     thread->state = GP_WAIT;
     thread->since = asked;
     machine->waiting++;
-    if (machine->holder == NULL || machine->holder->state != GP_HOLD)
+    if (machine->holder == NULL)
         return;
-    uint64_t from = asked > machine->holder->since ? asked : machine->holder->since;
-    /* M is not fair: who gets it later may have asked earlier */
+    /* the holder may not have its stamp yet; that it asked before the holder had the GIL is possible, since M
+     * is not fair */
+    uint64_t from = asked > machine->last_release ? asked : machine->last_release;
     if (machine->contended_since == 0 || from < machine->contended_since)
         machine->contended_since = from;
 }
 
-/* The thread has got the GIL. Under M. */
+/* The thread gets the GIL; `now` is needed only if there are threads that wait. Under M. Opens its accounts,
+ * so that gp_machine_take, without M, does not have to. */
+static inline void gp_machine_acquire(gp_machine *machine, gp_thread *thread, uint64_t now)
+{
+    GP_EACH_ACCOUNT (machine, thread, session, account)
+        (void)session;
+    machine->holder = thread;
+    if (__builtin_expect(machine->waiting == 0, 1))
+        return;
+    machine->waiting -= thread->state == GP_WAIT;
+    if (machine->waiting != 0)
+        machine->contended_since = now;
+}
+
+/* The thread has got the GIL, after gp_machine_acquire. With the GIL. */
 static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
     if (__builtin_expect(thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE, 1)) {
@@ -146,9 +165,6 @@ static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint6
     } else {
         gp_machine_take_late(machine, thread, now);
     }
-    machine->holder = thread;
-    if (__builtin_expect(machine->waiting != 0, 0))
-        machine->contended_since = now;
     thread->state = GP_HOLD;
     thread->since = now;
 }

@@ -45,10 +45,17 @@ static void drop(gp_thread *thread, bool forced, uint64_t now)
     gp_machine_drop(&machine, thread, forced, now);
 }
 
+/* Both halves of getting the GIL, at one time. */
+static void get(gp_thread *thread, uint64_t now)
+{
+    gp_machine_acquire(&machine, thread, now);
+    gp_machine_take(&machine, thread, now);
+}
+
 static void take(gp_thread *thread, uint64_t now)
 {
     gp_machine_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_machine_take(&machine, thread, now);
+    get(thread, now);
 }
 
 static void wait_for(gp_thread *thread, uint64_t now)
@@ -60,7 +67,7 @@ static void wait_for(gp_thread *thread, uint64_t now)
 /* Get the GIL after gp_machine_wait. */
 static void take_waited(gp_thread *thread, uint64_t now)
 {
-    gp_machine_take(&machine, thread, now);
+    get(thread, now);
 }
 
 static const gp_account *account(gp_session *session, gp_thread *thread)
@@ -148,7 +155,7 @@ static void getting_a_free_gil_is_a_wait_of_its_own_length_if_stamped_and_of_non
     take(main_thread, 1020);
     drop(main_thread, false, 1030);
     gp_machine_lock(main_thread, 1100, false);
-    gp_machine_take(&machine, main_thread, 1107);
+    get(main_thread, 1107);
     stop(session, 1200);
     check_times(session, main_thread, 10 + 10 + 93, 7, 10 + 70);
     CHECK_EQUAL(account(session, main_thread)->acquisitions, 2);
@@ -375,7 +382,7 @@ static void a_forked_child_keeps_only_the_thread_that_forked(void)
     wait_for(other, 1040);
     gp_machine_forked(&machine, main_thread, table, THREADS, 1100);
     CHECK_EQUAL(session->contended, 60);
-    gp_machine_take(&machine, main_thread, 1110); /* the new GIL, over the old one */
+    get(main_thread, 1110); /* the new GIL, over the old one */
     drop(main_thread, false, 1150);
     take(main_thread, 1160);
     stop(session, 1200);
