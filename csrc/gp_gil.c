@@ -379,7 +379,7 @@ __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
     gp_thread *thread = gp_machine_running(&machine) ? follow(GP_ASKED_UNSEEN) : NULL;
     if (__builtin_expect(thread == NULL, 0))
         return call_unlock(mutex);
-    gp_machine_acquire(&machine, thread, machine.waiting != 0 ? gp_clock_ticks() : 0);
+    gp_machine_acquire(&machine, thread);
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_ticks();
     thread->leisurely = now - thread->since > leisurely_ticks;

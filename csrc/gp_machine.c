@@ -8,8 +8,15 @@ void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked)
         gp_account_book_off(session, account, thread->since, asked);
 }
 
-void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to)
+/* Since when the hold that is under way has been contended. */
+static uint64_t contended_from(const gp_machine *machine, const gp_thread *holder)
 {
+    return machine->contended_since > holder->since ? machine->contended_since : holder->since;
+}
+
+void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uint64_t to)
+{
+    uint64_t from = contended_from(machine, holder);
     for (gp_session *session = machine->sessions; session != NULL; session = session->next)
         session->contended += gp_ticks_after(session->start, from, to);
 }
@@ -36,9 +43,9 @@ void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
 
 uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *session, uint64_t now)
 {
-    if (!session->running || machine->contended_since == 0)
+    if (!session->running || machine->contended_since == 0 || machine->holder == NULL)
         return session->contended;
-    return session->contended + gp_ticks_after(session->start, machine->contended_since, now);
+    return session->contended + gp_ticks_after(session->start, contended_from(machine, machine->holder), now);
 }
 
 void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now)
@@ -150,8 +157,8 @@ void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *co
         atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);
         atomic_store_explicit(&threads[i]->exited, true, memory_order_release);
     }
-    if (machine->contended_since != 0)
-        gp_machine_book_contended(machine, machine->contended_since, now);
+    if (machine->contended_since != 0 && machine->holder != NULL)
+        gp_machine_book_contended(machine, machine->holder, now);
     machine->contended_since = 0;
     machine->waiting = self != NULL && self->state == GP_WAIT; /* forked by a signal handler, perhaps */
     if (machine->holder != self)

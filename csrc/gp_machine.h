@@ -25,13 +25,17 @@
 
 #include "gp_account.h"
 
+enum {
+    GP_EVER = 1, /* a time before any other */
+};
+
 typedef struct {
     gp_session *sessions;     /* running; written under M with the GIL */
     gp_thread *holder;        /* who has the GIL; NULL: nobody, or not known */
     uint64_t last_release;    /* when it was last given up */
     uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
     uint32_t waiting;         /* threads in GP_WAIT */
-    uint64_t contended_since; /* the GIL is held and wanted since; 0: it is not */
+    uint64_t contended_since; /* the GIL is wanted since; GP_EVER: all through the hold; 0: it is not */
 } gp_machine;
 
 static inline bool gp_machine_running(const gp_machine *machine)
@@ -68,7 +72,7 @@ void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *co
 /* Slow paths of the inline functions below. Under M. */
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked);
 void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now);
-void gp_machine_book_contended(gp_machine *machine, uint64_t from, uint64_t to);
+void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uint64_t to);
 
 #define GP_EACH_ACCOUNT(machine, thread, session, account)                                                   \
     for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                \
@@ -100,7 +104,7 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
             account->forced_releases++;
     }
     if (__builtin_expect(machine->contended_since != 0, 0)) {
-        gp_machine_book_contended(machine, machine->contended_since, now);
+        gp_machine_book_contended(machine, thread, now);
         machine->contended_since = 0;
     }
     if (__builtin_expect(forced, 0))
@@ -131,16 +135,14 @@ static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint6
     machine->waiting++;
     if (machine->holder == NULL)
         return;
-    /* the holder may not have its stamp yet; that it asked before the holder had the GIL is possible, since M
-     * is not fair */
-    uint64_t from = asked > machine->last_release ? asked : machine->last_release;
-    if (machine->contended_since == 0 || from < machine->contended_since)
-        machine->contended_since = from;
+    /* M is not fair: who gets it later may have asked earlier */
+    if (machine->contended_since == 0 || asked < machine->contended_since)
+        machine->contended_since = asked > GP_EVER ? asked : GP_EVER;
 }
 
-/* The thread gets the GIL; `now` is needed only if there are threads that wait. Under M. Opens its accounts,
- * so that gp_machine_take, without M, does not have to. */
-static inline void gp_machine_acquire(gp_machine *machine, gp_thread *thread, uint64_t now)
+/* The thread gets the GIL. Under M. Opens its accounts, so that gp_machine_take, without M, does not have to.
+ */
+static inline void gp_machine_acquire(gp_machine *machine, gp_thread *thread)
 {
     GP_EACH_ACCOUNT (machine, thread, session, account)
         (void)session;
@@ -149,7 +151,7 @@ static inline void gp_machine_acquire(gp_machine *machine, gp_thread *thread, ui
         return;
     machine->waiting -= thread->state == GP_WAIT;
     if (machine->waiting != 0)
-        machine->contended_since = now;
+        machine->contended_since = GP_EVER;
 }
 
 /* The thread has got the GIL, after gp_machine_acquire. With the GIL. */

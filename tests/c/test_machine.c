@@ -48,7 +48,7 @@ static void drop(gp_thread *thread, bool forced, uint64_t now)
 /* Both halves of getting the GIL, at one time. */
 static void get(gp_thread *thread, uint64_t now)
 {
-    gp_machine_acquire(&machine, thread, now);
+    gp_machine_acquire(&machine, thread);
     gp_machine_take(&machine, thread, now);
 }
 

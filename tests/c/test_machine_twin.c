@@ -74,8 +74,6 @@ static struct {
     twin_watch watches[SESSIONS];
     uint64_t last_id;
     stretch holds[LOG], wants[LOG];
-    uint64_t got[LOG];  /* of each hold: when the thread got the GIL, before it could go on */
-    uint64_t free[LOG]; /* and since when nobody had it */
     uint64_t drops[LOG];
     unsigned handed[LOG];
     size_t hold_count, want_count, drop_count, handed_count;
@@ -180,7 +178,7 @@ static void note_handoff(uint64_t since)
 
 static void take_gil(twin_actor *actor)
 {
-    uint64_t got = tick(), now = tick();
+    uint64_t now = tick();
     actor->place = IN;
     world.holder = world.last_holder = actor;
     if (!hooked())
@@ -199,10 +197,8 @@ static void take_gil(twin_actor *actor)
         note_handoff(open_span(actor)->from);
     turn_to(actor, HOLDING, now);
     actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .take = true, .waited = waited};
-    world.got[world.hold_count] = got;
-    world.free[world.hold_count] = world.drop_count != 0 ? world.drops[world.drop_count - 1] : 0;
     world.holds[world.hold_count++] = (stretch){now, 0, world.event, 0};
-    gp_machine_acquire(&world.machine, &actor->thread, got);
+    gp_machine_acquire(&world.machine, &actor->thread);
     gp_machine_take(&world.machine, &actor->thread, now);
 }
 
@@ -368,14 +364,10 @@ static uint64_t twin_contended(const twin_watch *watch, uint64_t now)
             const stretch *wait = &world.wants[w];
             bool meanwhile = (hold->ended == 0 || wait->begun < hold->ended) &&
                              (wait->ended == 0 || wait->ended > hold->begun);
-            if (!meanwhile)
-                continue;
-            /* a thread that came later may have asked before the holder, but not while another had the GIL */
-            uint64_t from = wait->begun < hold->begun    ? world.got[h]
-                            : wait->from > world.free[h] ? wait->from
-                                                         : world.free[h];
-            first = from < first ? from : first;
+            if (meanwhile && wait->from < first)
+                first = wait->from;
         }
+        first = first > hold->from ? first : hold->from;
         first = first > watch->session->start ? first : watch->session->start;
         sum += to > first ? to - first : 0;
     }
@@ -446,7 +438,6 @@ static void begin_session(twin_actor *self, twin_watch *watch)
     watch->begun = world.event;
     if (first) {
         turn_to(self, HOLDING, world.now);
-        world.got[world.hold_count] = world.now;
         world.holds[world.hold_count++] = (stretch){world.now, 0, world.event, 0};
     }
     gp_machine_start(&world.machine, watch->session, &self->thread);
