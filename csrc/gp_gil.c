@@ -8,63 +8,17 @@
 #define GP_GIL_TRACER 1
 #endif
 
-/* Accept `call` on `object` as step number *at, filling a lock that is not known yet. */
-static bool accept(const gp_handshake_step *steps, size_t count, size_t *at, gp_call call,
-                   const void **object)
-{
-    if (*at >= count || steps[*at].call != call)
-        return false;
-    if (*object == NULL)
-        *object = steps[*at].object;
-    if (steps[*at].object != *object)
-        return false;
-    (*at)++;
-    return true;
-}
-
-gp_status gp_gil_recognise(const gp_handshake_step *steps, size_t count, gp_gil_locks *locks)
-{
-    gp_gil_locks is = {0};
-    size_t at = 0;
-    /* drop_gil */
-    bool known = accept(steps, count, &at, GP_CALL_LOCK, &is.mutex) &&
-                 accept(steps, count, &at, GP_CALL_SIGNAL, &is.cond) &&
-                 accept(steps, count, &at, GP_CALL_UNLOCK, &is.mutex);
-    /* ... another thread had asked for the GIL */
-    if (known && at < count && steps[at].call == GP_CALL_LOCK && steps[at].object != is.mutex) {
-        known = accept(steps, count, &at, GP_CALL_LOCK, &is.switch_mutex);
-        if (known && at < count && steps[at].call == GP_CALL_WAIT)
-            known = accept(steps, count, &at, GP_CALL_WAIT, &is.switch_cond);
-        known = known && accept(steps, count, &at, GP_CALL_UNLOCK, &is.switch_mutex);
-    }
-    /* take_gil */
-    known = known && accept(steps, count, &at, GP_CALL_LOCK, &is.mutex);
-    while (known && at < count && steps[at].call == GP_CALL_TIMEDWAIT)
-        known = accept(steps, count, &at, GP_CALL_TIMEDWAIT, &is.cond);
-    known = known && accept(steps, count, &at, GP_CALL_LOCK, &is.switch_mutex) &&
-            accept(steps, count, &at, GP_CALL_SIGNAL, &is.switch_cond) &&
-            accept(steps, count, &at, GP_CALL_UNLOCK, &is.switch_mutex) &&
-            accept(steps, count, &at, GP_CALL_UNLOCK, &is.mutex);
-    if (!known || at != count || is.mutex == is.switch_mutex || is.cond == is.switch_cond)
-        return GP_EUNSUPPORTED;
-    *locks = is;
-    return GP_OK;
-}
-
 #ifdef GP_GIL_TRACER
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "gp_callers.h"
+#include "gp_handshake.h"
 #include "gp_hooks.h"
 #include "gp_machine.h"
+#include "gp_threads.h"
 
 #if defined(__GLIBC__)
 /* glibc reserves room for this in every thread; one load instead of a call on the hot path */
@@ -74,7 +28,6 @@ gp_status gp_gil_recognise(const gp_handshake_step *steps, size_t count, gp_gil_
 #endif
 
 enum {
-    THREAD_PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
     BLOCKED_NS =
         1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
     LEISURELY_NS = 2000, /* time off after which an acquisition is stamped at both ends */
@@ -104,20 +57,7 @@ GP_THREAD_LOCAL gp_thread *current;
 GP_THREAD_LOCAL handshake_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool taking;            /* in take_gil, from signal(SC) to unlock(M) */
 
-static gp_thread *thread_pages[THREAD_PAGES];
-static size_t thread_count;      /* registered so far; under the GIL's mutex */
-static gp_thread **thread_table; /* the same as one array; rebuilt under the GIL */
-static size_t thread_table_size;
-static uint64_t threads_lost;
-static gp_thread *spare_threads[256]; /* exited long ago, to be used again */
-static size_t spare_count;
-
-static pthread_key_t exit_key;
-static bool process_prepared;
-
-static pid_t *early_threads; /* alive when watching began; sorted */
-static size_t early_count;
-
+static bool fork_watched;
 static uint64_t last_session_id;
 
 static int hooked_lock(pthread_mutex_t *mutex);
@@ -190,82 +130,14 @@ static void thaw(void)
 
 /* ---- threads ---- */
 
-/* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its books stay open
- * to it. */
-static void thread_exits(void *value)
-{
-    gp_thread *thread = value;
-    atomic_store_explicit(&thread->ended_at, gp_clock_ticks(), memory_order_relaxed);
-    /* release: whoever sees that it has exited sees when */
-    atomic_store_explicit(&thread->exited, true, memory_order_release);
-}
-
-static gp_thread *thread_at(size_t index)
-{
-    return &thread_pages[index / GP_THREAD_PAGE][index % GP_THREAD_PAGE];
-}
-
-/* Memory for a new thread's books: under the GIL's mutex. Never freed; a slot whose thread exited is used
- * again from one generation later on (collect_spares). */
-static gp_thread *thread_slot(void)
-{
-    if (spare_count > 0)
-        return spare_threads[--spare_count];
-    if (thread_count == GP_THREADS_MAX)
-        return NULL;
-    gp_thread **page = &thread_pages[thread_count / GP_THREAD_PAGE];
-    if (*page == NULL) {
-        void *memory = mmap(NULL, GP_THREAD_PAGE * sizeof(gp_thread), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED)
-            return NULL;
-        *page = memory;
-    }
-    gp_thread *thread = thread_at(thread_count);
-    thread->index = (uint32_t)thread_count++;
-    return thread;
-}
-
-static int compare_pids(const void *a, const void *b)
-{
-    pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
-    return (x > y) - (x < y);
-}
-
-static bool was_early(pid_t id)
-{
-    return early_count != 0 && bsearch(&id, early_threads, early_count, sizeof id, compare_pids) != NULL;
-}
-
-/* The calling thread's books, made now. Under the GIL's mutex. */
-static gp_thread *register_thread(uint64_t now)
-{
-    int saved = errno;
-    gp_thread *thread = thread_slot();
-    if (thread == NULL) {
-        threads_lost++;
-        errno = saved;
-        return NULL;
-    }
-    thread->native_id = (int64_t)syscall(SYS_gettid);
-    prctl(PR_GET_NAME, thread->os_name);
-    atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
-    atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
-    thread->account_session = 0;
-    gp_machine_adopt(&machine, thread, was_early((pid_t)thread->native_id) ? 0 : now);
-    current = thread;
-    pthread_setspecific(exit_key, thread);
-    errno = saved;
-    return thread;
-}
-
 /* Slow path of follow. */
 __attribute__((noinline, cold)) static gp_thread *begin_to_follow(uint64_t asked_at)
 {
     uint64_t now = asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks();
     if (current == NULL)
-        return register_thread(now);
-    gp_machine_adopt(&machine, current, was_early((pid_t)current->native_id) ? 0 : now);
+        current = gp_threads_register();
+    if (current != NULL)
+        gp_machine_adopt(&machine, current, gp_threads_was_alive(current) ? 0 : now);
     return current;
 }
 
@@ -496,7 +368,7 @@ static gp_status learn(const gp_gil_host *host, const char **reason)
         *reason = "a release and re-acquisition of the GIL locks nothing: the GIL is off";
         return GP_EUNSUPPORTED;
     }
-    if (taken.count > GP_HANDSHAKE_MAX || gp_gil_recognise(taken.steps, taken.count, &locks) != GP_OK) {
+    if (taken.count > GP_HANDSHAKE_MAX || gp_handshake_recognise(taken.steps, taken.count, &locks) != GP_OK) {
         *reason = "this interpreter releases and takes its GIL in a way that gilprobe does not know";
         return GP_EUNSUPPORTED;
     }
@@ -518,87 +390,25 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
 
 /* ---- sessions ---- */
 
-static void list_early_threads(void)
-{
-    early_count = 0;
-    DIR *folder = opendir("/proc/self/task");
-    if (folder == NULL)
-        return; /* threads are then counted from their first event */
-    size_t room = 0;
-    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
-        pid_t id = (pid_t)atol(entry->d_name);
-        if (id <= 0)
-            continue;
-        if (early_count == room) {
-            size_t larger = room != 0 ? 2 * room : 64;
-            pid_t *moved = realloc(early_threads, larger * sizeof *moved);
-            if (moved == NULL)
-                break;
-            early_threads = moved;
-            room = larger;
-        }
-        early_threads[early_count++] = id;
-    }
-    closedir(folder);
-    qsort(early_threads, early_count, sizeof *early_threads, compare_pids);
-}
-
-/* Threads that exited before the last generation won't run a hook again: give their books to new threads. */
-static void collect_spares(void)
-{
-    spare_count = 0;
-    for (size_t i = 0; i < thread_count && spare_count < sizeof spare_threads / sizeof *spare_threads; i++) {
-        gp_thread *thread = thread_at(i);
-        if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
-            machine.generation - thread->generation > 1)
-            spare_threads[spare_count++] = thread;
-    }
-}
-
-/* All threads as one array for gp_machine_stop; false without memory. */
-static bool tabulate_threads(void)
-{
-    if (thread_table_size < thread_count) {
-        size_t room = thread_count + GP_THREAD_PAGE;
-        gp_thread **larger = realloc(thread_table, room * sizeof(gp_thread *));
-        if (larger == NULL)
-            return false;
-        thread_table = larger;
-        thread_table_size = room;
-    }
-    for (size_t i = 0; i < thread_count; i++)
-        thread_table[i] = thread_at(i);
-    return true;
-}
-
 /* Whether a trace runs or not: a later one may meet the threads that have been seen. */
 static void forked_in_child(void)
 {
-    pid_t id = (pid_t)syscall(SYS_gettid);
     uint64_t now = gp_clock_ticks();
-    for (size_t i = 0; i < thread_count; i++) {
-        gp_thread *thread = thread_at(i);
+    for (size_t i = 0; i < gp_threads_count(); i++) {
+        gp_thread *thread = gp_threads_at(i);
         gp_machine_forked(&machine, current, &thread, 1, now);
     }
-    if (current != NULL)
-        current->native_id = (int64_t)id;
-    /* of those that were alive when watching began this one is left, and the others' numbers may come again
-     */
-    if (early_count != 0) {
-        early_threads[0] = id;
-        early_count = 1;
-    }
+    gp_threads_forked(current);
 }
 
 static gp_status prepare_process(void)
 {
-    if (process_prepared)
-        return GP_OK;
-    if (pthread_key_create(&exit_key, thread_exits) != 0)
-        return GP_ENOMEM;
-    pthread_atfork(NULL, NULL, forked_in_child);
-    process_prepared = true;
-    return GP_OK;
+    gp_status status = gp_threads_prepare();
+    if (status == GP_OK && !fork_watched) {
+        fork_watched = pthread_atfork(NULL, NULL, forked_in_child) == 0;
+        status = fork_watched ? GP_OK : GP_ENOMEM;
+    }
+    return status;
 }
 
 /* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
@@ -642,12 +452,12 @@ gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char
             *reason = "the interpreter's import slots can't be made writable";
             return status;
         }
-        list_early_threads();
+        gp_threads_list_alive();
     }
     started->start_anchor = gp_clock_anchor_now();
     freeze();
     if (first) {
-        collect_spares();
+        gp_threads_collect_spares(machine.generation);
         /* relaxed: read without a lock only to be compared with a thread's own copy */
         __atomic_store_n(&machine.generation, machine.generation + 1, __ATOMIC_RELAXED);
     }
@@ -673,9 +483,10 @@ void gp_gil_stop(gp_session *session)
         return;
     session->hooks_lost |= !gp_hooks_in_place(hooks, LASTING_HOOKS);
     freeze();
-    session->lost += tabulate_threads() ? 0 : 1;
-    gp_machine_stop(&machine, session, thread_table,
-                    thread_count < thread_table_size ? thread_count : thread_table_size, gp_clock_ticks());
+    size_t count;
+    gp_thread *const *threads = gp_threads_all(&count);
+    session->lost += threads == NULL;
+    gp_machine_stop(&machine, session, threads, count, gp_clock_ticks());
     thaw();
     session->stop_anchor = gp_clock_anchor_now();
     if (!gp_machine_running(&machine))
@@ -700,13 +511,13 @@ void gp_gil_summarise(gp_session *session, gp_gil_summary *summary)
     freeze();
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
     if (session->running) /* threads that did nothing since it began have a row too */
-        for (size_t i = 0; i < thread_count; i++)
-            if (gp_machine_concerns(&machine, session, thread_at(i)))
-                (void)gp_account_of(session, thread_at(i));
+        for (size_t i = 0; i < gp_threads_count(); i++)
+            if (gp_machine_concerns(&machine, session, gp_threads_at(i)))
+                (void)gp_account_of(session, gp_threads_at(i));
     summary->elapsed = now - session->start;
     summary->contended = gp_machine_contended(&machine, session, now);
     summary->handoffs = session->handoffs;
-    summary->lost = session->lost + threads_lost;
+    summary->lost = session->lost + gp_threads_lost();
     summary->account_count = session->account_count;
     thaw();
 }

@@ -21,33 +21,6 @@ typedef struct {
     const void *const *forced;
 } gp_gil_host;
 
-enum {
-    GP_HANDSHAKE_MAX = 64, /* calls noted; more means that this is no interpreter that we know */
-};
-
-typedef enum {
-    GP_CALL_LOCK,
-    GP_CALL_TIMEDWAIT,
-    GP_CALL_SIGNAL,
-    GP_CALL_UNLOCK,
-    GP_CALL_WAIT,
-    GP_CALLS, /* number of hooked functions */
-} gp_call;
-
-/* One call seen in the handshake: what was called on which mutex or condition (for a wait: the condition). */
-typedef struct {
-    gp_call call;
-    const void *object;
-} gp_handshake_step;
-
-typedef struct {
-    const void *mutex, *cond, *switch_mutex, *switch_cond;
-} gp_gil_locks;
-
-/* Recognise one release and re-acquisition of the GIL. GP_EUNSUPPORTED if the steps have any other shape.
- * Pure; any thread. */
-gp_status gp_gil_recognise(const gp_handshake_step *steps, size_t count, gp_gil_locks *locks);
-
 /* Whether the GIL of this interpreter can be traced. Learns it at the first call, and again after a "no",
  * since a free-threaded build may switch its GIL on. On GP_EUNSUPPORTED *reason says why in one line, and
  * nothing is changed. */

@@ -1,4 +1,4 @@
-#include "gp_gil.h"
+#include "gp_handshake.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -58,7 +58,7 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 static bool accepted(const sequence *given)
 {
     gp_gil_locks locks = {OTHER, OTHER, OTHER, OTHER};
-    gp_status status = gp_gil_recognise(given->steps, given->count, &locks);
+    gp_status status = gp_handshake_recognise(given->steps, given->count, &locks);
     if (status == GP_OK)
         return true;
     CHECK_EQUAL(status, GP_EUNSUPPORTED);
@@ -72,7 +72,7 @@ static void every_cycle_of_the_gil_names_its_locks(void)
     for (size_t v = 0; v < VARIANTS; v++) {
         sequence given = cycle(variants[v]);
         gp_gil_locks locks = {0};
-        CHECK_EQUAL(gp_gil_recognise(given.steps, given.count, &locks), GP_OK);
+        CHECK_EQUAL(gp_handshake_recognise(given.steps, given.count, &locks), GP_OK);
         CHECK(locks.mutex == M && locks.cond == C && locks.switch_mutex == S && locks.switch_cond == SC);
     }
 }

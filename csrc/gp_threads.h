@@ -1,0 +1,44 @@
+#ifndef GP_THREADS_H
+#define GP_THREADS_H
+
+/* The register of the operating system's threads that the tracer has met. Linux only; the tracer needs no
+ * other.
+ *
+ * "Under M": with the mutex of the GIL that is traced; "with the GIL": that too. Nothing here takes a lock,
+ * and nothing that runs under M allocates but by mmap, since malloc's locks may be held by the very thread
+ * that runs a hook. */
+
+#include "gp_account.h"
+#include "gp_status.h"
+
+/* Prepare the process, once: to be told when threads exit. With the GIL. GP_ENOMEM. */
+gp_status gp_threads_prepare(void);
+
+/* List the threads that are alive: those that will turn out to have been there before anything was watched.
+ * With the GIL, while no hook runs. Without /proc threads count from their first event. */
+void gp_threads_list_alive(void);
+
+/* Find books to use again: of threads that exited more than one generation before `generation`, and so won't
+ * run a hook any more. Under M. */
+void gp_threads_collect_spares(uint32_t generation);
+
+/* Books for the calling thread, which has none. Its caller must adopt it. NULL without memory, which is
+ * counted. Under M. Leaves errno alone. */
+gp_thread *gp_threads_register(void);
+
+/* Whether the thread was alive when gp_threads_list_alive was called. Under M. */
+bool gp_threads_was_alive(const gp_thread *thread);
+
+/* In a forked child: the calling thread (NULL: it has no books) has a new number, and the others are gone. */
+void gp_threads_forked(gp_thread *self);
+
+/* All threads met so far; NULL and 0 without memory. Valid until the next call. With the GIL and under M. */
+gp_thread *const *gp_threads_all(size_t *count);
+
+size_t gp_threads_count(void);
+gp_thread *gp_threads_at(size_t index);
+
+/* Threads that found no memory for books. */
+uint64_t gp_threads_lost(void);
+
+#endif
