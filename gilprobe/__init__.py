@@ -12,8 +12,8 @@ try:
     from gilprobe._native import gil as _gil  # noqa: F401  # the native core
 except ImportError as error:
     raise ImportError(
-        f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and import "
-        f"it from outside of the checkout ({error})"
+        f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and "
+        f"import it from outside of the checkout ({error})"
     ) from error
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing costs more than all the rest
