@@ -17,9 +17,9 @@ a cycle and no forced release, so a run in which the difference has others was c
 The kernel stamps outside of the interpreter's functions, the tracer inside. Of one uncontended cycle, some 20
 ns before the release and after the acquisition are a hold to the tracer and none to the kernel.
 
-A release that finds a request pending waits until the other thread has the GIL: to the tracer this is a wait,
-to the kernel it is inside `release_ns`. Hence two grids: with the switch interval out of reach no request is
-ever made, and the wait is `reacquire_ns` alone; with the interval that is set, both comparisons are shown.
+A release that finds a request pending is held up until the other thread has the GIL: to the tracer this is
+off, to the kernel it is inside `release_ns`. Hence two grids: with the switch interval out of reach no request
+is ever made; with the interval that is set, the wait must be `reacquire_ns` all the same.
 
 **Spinners.** Pure Python never lets go by itself: off time should not exist.
 
@@ -308,12 +308,6 @@ class Part:
         """Booked wait less `reacquire_ns`, a cycle."""
         return (self.booked.wait - self.spent.reacquire_ns) / self.cycles
 
-    @property
-    def wait_outside(self) -> float:
-        """How far the booked wait is from where it can be, with all or nothing of `release_ns` in it."""
-        over = self.booked.wait - self.spent.reacquire_ns
-        return (min(over, 0) + max(over - self.spent.release_ns, 0)) / self.cycles
-
     def hold_allowed(self) -> float:
         """Return the allowed error, a cycle."""
         return 0.01 * self.spent.held_ns / self.cycles + 100
@@ -436,16 +430,10 @@ def holds(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def waits(options: argparse.Namespace) -> Iterator[Row]:
-    """Compare the wait with the kernel's acquisition; where requests are made, with its release, too."""
+    """Compare the wait with the kernel's acquisition."""
     GRID.fill(options)
     yield from _compare(
         "wait against reacquire_ns", GRID.cells(), lambda part: part.wait_error, Part.wait_allowed
-    )
-    yield from _compare(
-        "wait outside of reacquire_ns .. + release_ns",
-        [cell for cell in GRID.cells() if cell[0] is None],
-        lambda part: part.wait_outside,
-        Part.wait_allowed,
     )
 
 

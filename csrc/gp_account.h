@@ -5,8 +5,8 @@
  *
  * The state machine (gp_machine.h) turns events into intervals [from, to) of ticks and books each with every
  * running session, which keeps the part after its own start. Everything here is guarded by the mutex of the
- * GIL that is traced, unless a comment says otherwise; nothing blocks, and memory comes from mmap, since
- * malloc's locks may be held by the very thread that runs the hook. */
+ * GIL that is traced, but that the holder of the GIL books its own account without it; nothing blocks, and
+ * memory comes from mmap, since malloc's locks may be held by the very thread that runs the hook. */
 
 #include <stdatomic.h>
 #include <stdbool.h>

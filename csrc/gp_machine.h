@@ -69,7 +69,7 @@ void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now
 void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *const *threads, size_t count,
                        uint64_t now);
 
-/* Slow paths of the inline functions below. Under M. */
+/* Slow paths of the inline functions below, under the same conditions. */
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked);
 void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now);
 void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uint64_t to);
@@ -78,8 +78,8 @@ void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uin
     for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                \
         for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)
 
-/* The thread has locked M. `asked_at`: when it asked, if it had to block; else GP_ASKED_AT_ONCE. Under M.
- * The hooks see every such call from their first on, so nothing needs to reset this. */
+/* The thread has locked M. `asked_at`: when it asked, or GP_ASKED_AT_ONCE; `blocked`: it had to wait for M.
+ * Under M. The hooks see every such call from their first on, so nothing needs to reset this. */
 static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at, bool blocked)
 {
     thread->asked_at = asked_at;

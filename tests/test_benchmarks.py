@@ -40,7 +40,6 @@ QUESTIONS = {
 SIGNED = (
     "hold against",
     "wait against",
-    "wait outside",
     "control",
     "added to",
     "slowdown",
