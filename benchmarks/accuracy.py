@@ -18,8 +18,8 @@ The kernel stamps outside of the interpreter's functions, the tracer inside. Of 
 ns before the release and after the acquisition are a hold to the tracer and none to the kernel.
 
 A release that finds a request pending is held up until the other thread has the GIL: to the tracer this is
-off, to the kernel it is inside `release_ns`. Hence two grids: with the switch interval out of reach no request
-is ever made; with the interval that is set, the wait must be `reacquire_ns` all the same.
+off, to the kernel it is inside `release_ns`. Hence two grids: with the switch interval out of reach there is
+no request; with the interval that is set, the wait must be `reacquire_ns` all the same.
 
 **Spinners.** Pure Python never lets go by itself: off time should not exist.
 

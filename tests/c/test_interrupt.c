@@ -10,8 +10,9 @@
 
 enum { LONG_NS = 10 * GP_INTERRUPT_WORTH_NS };
 
-static volatile sig_atomic_t calls;
-static volatile sig_atomic_t told_signal;
+/* lock-free, so that a handler may; signals may be handled by several threads at once */
+static _Atomic int calls;
+static _Atomic int told_signal;
 
 static void plain_handler(int number)
 {
