@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from gilprobe import codec
 from gilprobe.distribution import Distribution
 from gilprobe.environment import Environment
-from gilprobe.errors import FormatError, InvalidValueError
+from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""
 
 _KIND = "gilprobe.report"
@@ -33,6 +34,11 @@ class ThreadAccount:
         As :mod:`threading` knows it, else the operating system's name.
     ended : bool
         Whether the thread ended within the trace.
+    interpreter : int
+        The interpreter whose GIL this is about: 0 for the main one's, which other interpreters may share. A
+        thread that uses the GILs of several has a row for each.
+    merged : int
+        How many threads this row is about: 1, but for the row of many that ended.
     lifetime_ns, hold_ns, wait_ns, off_ns : int
         Nanoseconds of wall-clock time.
     acquisitions : int
@@ -48,6 +54,8 @@ class ThreadAccount:
     native_id: int
     name: str
     ended: bool
+    interpreter: int
+    merged: int
     lifetime_ns: int
     hold_ns: int
     wait_ns: int
@@ -81,6 +89,173 @@ class ThreadAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the code where threads let go of the GIL.
+
+    A hold counts for the site where it ended, a wait for the site where its thread had released before.
+    Native code without a Python frame, and CPython's own start and end of a thread, are sites named in
+    parentheses, without a file.
+
+    Attributes
+    ----------
+    function, filename : str
+        Qualified name and file.
+    line : int
+        Line number; 0 where there is none.
+    releases : int
+        How often the GIL was released here.
+    hold_ns : int
+        Holds that ended here, nanoseconds.
+    wait_ns : int
+        Waits of the threads that had released here, until they had the GIL again, nanoseconds.
+    caused_ns : int
+        Waits of other threads during the holds that ended here, all waiters together, nanoseconds.
+    """
+
+    function: str
+    filename: str
+    line: int
+    releases: int
+    hold_ns: int
+    wait_ns: int
+    caused_ns: int
+
+    @property
+    def hold_s(self) -> float:
+        """Holds that ended here, seconds."""
+        return self.hold_ns / 1e9
+
+    @property
+    def wait_s(self) -> float:
+        """Waits that followed a release here, seconds."""
+        return self.wait_ns / 1e9
+
+    @property
+    def caused_s(self) -> float:
+        """Waits of other threads during the holds that ended here, seconds."""
+        return self.caused_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One level of a Python stack: a function and the line at which it was.
+
+    Attributes
+    ----------
+    function, filename : str
+        Qualified name and file; named in parentheses and without a file where it is not Python code.
+    line : int
+        Line number; 0 where there is none.
+    """
+
+    function: str
+    filename: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A whole Python stack at which threads let go of the GIL; its numbers mean what those of a `Site` mean.
+
+    Attributes
+    ----------
+    frames : tuple of Frame
+        Outermost first. A stack that was deeper than the tracer follows begins with a frame that says so.
+    releases, hold_ns, wait_ns, caused_ns : int
+        As in :class:`Site`.
+    """
+
+    frames: tuple[Frame, ...]
+    releases: int
+    hold_ns: int
+    wait_ns: int
+    caused_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """How long one thread waited while another held the GIL, and where that one let it go.
+
+    Time in which nobody held the GIL (it was free, but the waiter had not got it yet) is a row without a
+    holder. All rows of a thread add up to its wait.
+
+    Attributes
+    ----------
+    waiter, holder : str
+        Names of threads; `holder` is empty for the handoff.
+    waiter_id, holder_id : int
+        Their native identifiers; 0 for the handoff, and for many ended threads in one row.
+    function, filename, line : str, str, int
+        The holder's site.
+    stack : int or None
+        Which of the report's stacks it was; None without stacks.
+    wait_ns : int
+        Nanoseconds.
+    """
+
+    waiter: str
+    waiter_id: int
+    holder: str
+    holder_id: int
+    function: str
+    filename: str
+    line: int
+    stack: int | None
+    wait_ns: int
+
+    @property
+    def wait_s(self) -> float:
+        """How long, seconds."""
+        return self.wait_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """One long wait, with both sides named.
+
+    Attributes
+    ----------
+    waiter, waiter_function, waiter_filename, waiter_line : str, str, str, int
+        Who waited, and where it had released the GIL before.
+    holder, holder_function, holder_filename, holder_line : str, str, str, int
+        Who held the GIL longest without a break meanwhile, and where it let go; empty if nobody did.
+    start_ns : int
+        From the start of the trace to that of the wait, nanoseconds.
+    wait_ns : int
+        Length of the wait, nanoseconds.
+    holder_ns : int
+        How much of it the holder had the GIL without a break, nanoseconds.
+    """
+
+    waiter: str
+    waiter_function: str
+    waiter_filename: str
+    waiter_line: int
+    holder: str
+    holder_function: str
+    holder_filename: str
+    holder_line: int
+    start_ns: int
+    wait_ns: int
+    holder_ns: int
+
+    @property
+    def start_s(self) -> float:
+        """From the start of the trace to that of the wait, seconds."""
+        return self.start_ns / 1e9
+
+    @property
+    def wait_s(self) -> float:
+        """Length of the wait, seconds."""
+        return self.wait_ns / 1e9
+
+    @property
+    def holder_s(self) -> float:
+        """How much of it the holder had the GIL without a break, seconds."""
+        return self.holder_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a trace recorded.
 
@@ -96,6 +271,17 @@ class Report:
         Acquisitions by a thread that was already waiting when the GIL was released.
     threads : tuple of ThreadAccount
         In the order in which the trace met them.
+    sites : tuple of Site
+        Longest hold first; empty if the trace was told not to record them.
+    stacks : tuple of Stack
+        Longest hold first; empty unless the trace was told to record them.
+    blame : tuple of Blame
+        Longest first; empty without sites.
+    longest_waits : tuple of Stall
+        At most the 1024 longest of each interpreter, longest first; empty without sites. See :meth:`stalls`.
+    dropped_events : int
+        Events that the timeline lacks since they came faster than they were written. The other numbers are
+        exact all the same.
     warnings : tuple of str
         Everything that makes a number here doubtful.
     environment : Environment
@@ -107,11 +293,16 @@ class Report:
     contended_ns: int
     handoffs: int
     threads: tuple[ThreadAccount, ...]
+    sites: tuple[Site, ...]
+    stacks: tuple[Stack, ...]
+    blame: tuple[Blame, ...]
+    longest_waits: tuple[Stall, ...]
+    dropped_events: int
     warnings: tuple[str, ...]
     environment: Environment
 
     def __post_init__(self) -> None:
-        for name in ("elapsed_ns", "held_ns", "contended_ns", "handoffs"):
+        for name in ("elapsed_ns", "held_ns", "contended_ns", "handoffs", "dropped_events"):
             if getattr(self, name) < 0:
                 raise InvalidValueError(f"{name} must be >= 0, got {getattr(self, name)}")
 
@@ -129,6 +320,24 @@ class Report:
     def contended_s(self) -> float:
         """Time in which the GIL was held while another thread waited, seconds."""
         return self.contended_ns / 1e9
+
+    def stalls(self, threshold_s: float = 0.0) -> tuple[Stall, ...]:
+        """Return the waits of at least `threshold_s` seconds, longest first.
+
+        The 1024 longest waits of a trace are remembered one by one, so that a low threshold may not show all.
+
+        Raises
+        ------
+        InvalidTypeError
+            If `threshold_s` is not a number.
+        InvalidValueError
+            If it is negative or not finite.
+        """
+        if not isinstance(threshold_s, int | float) or isinstance(threshold_s, bool):
+            raise InvalidTypeError(f"threshold_s must be a number of seconds, got {threshold_s!r}")
+        if not 0 <= threshold_s < math.inf:
+            raise InvalidValueError(f"threshold_s must be >= 0 and finite, got {threshold_s!r}")
+        return tuple(stall for stall in self.longest_waits if stall.wait_s >= threshold_s)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists and scalars, ready for :mod:`json`."""

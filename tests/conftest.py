@@ -23,7 +23,7 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 from gilprobe.distribution import EMPTY  # noqa: E402
 from gilprobe.environment import Environment  # noqa: E402
-from gilprobe.report import Report, ThreadAccount  # noqa: E402
+from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount  # noqa: E402
 from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm  # noqa: E402
 
 
@@ -57,6 +57,8 @@ def account():
             native_id=4711,
             name=name,
             ended=True,
+            interpreter=0,
+            merged=1,
             lifetime_ns=(hold_ms + wait_ms + off_ms) * 1_000_000,
             hold_ns=hold_ms * 1_000_000,
             wait_ns=wait_ms * 1_000_000,
@@ -81,6 +83,49 @@ def report(environment, account):
         contended_ns=300_000_000,
         handoffs=5,
         threads=(account("MainThread", 5, 0, 995), account("worker 1"), account("worker 2", 300, 600, 100)),
+        sites=(
+            Site("JSONEncoder.iterencode", "/lib/encoder.py", 250, 4, 600_000_000, 300_000_000, 590_000_000),
+            Site("(start or end of thread worker 2)", "", 0, 1, 1_000, 2_000, 0),
+        ),
+        stacks=(
+            Stack(
+                (Frame("main", "app.py", 3), Frame("JSONEncoder.iterencode", "/lib/encoder.py", 250)),
+                4,
+                600_000_000,
+                300_000_000,
+                590_000_000,
+            ),
+        ),
+        blame=(
+            Blame(
+                "worker 2",
+                4712,
+                "worker 1",
+                4711,
+                "JSONEncoder.iterencode",
+                "/lib/encoder.py",
+                250,
+                0,
+                590_000_000,
+            ),
+            Blame("worker 2", 4712, "", 0, "(handoff)", "", 0, None, 10_000_000),
+        ),
+        longest_waits=(
+            Stall(
+                "worker 2",
+                "recv",
+                "server.py",
+                40,
+                "worker 1",
+                "JSONEncoder.iterencode",
+                "/lib/encoder.py",
+                250,
+                200_000_000,
+                212_000_000,
+                210_000_000,
+            ),
+        ),
+        dropped_events=0,
         warnings=("a doubt about the trace",),
         environment=environment,
     )

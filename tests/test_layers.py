@@ -27,9 +27,21 @@ CSRC = CHECKOUT / "csrc"
 FLOORS: dict[str, frozenset[str]] = {
     "native core": frozenset({"_native"}),
     "plain data": frozenset(
-        {"codec", "diagnosis", "distribution", "environment", "errors", "report", "results"}
+        {"codec", "diagnosis", "distribution", "environment", "errors", "report", "results", "timeline"}
     ),
-    "tools": frozenset({"kernels", "machine", "measure", "recording", "refs", "thread_names", "tracer"}),
+    "tools": frozenset(
+        {
+            "kernels",
+            "machine",
+            "measure",
+            "program",
+            "recording",
+            "refs",
+            "thread_names",
+            "tracer",
+            "whereabouts",
+        }
+    ),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),
     "renderers": frozenset({"render"}),
     "faces": frozenset({"__main__", "cli", "integrations", "ipython", "pytest_plugin"}),

@@ -1,0 +1,87 @@
+"""The model of a timeline: every hold and every wait of a trace, one by one. Plain data, no file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilprobe.report import Frame
+
+HOLD = 0
+"""Kind of an event: the thread had the GIL."""
+
+WAIT = 1
+"""Kind of an event: the thread wanted the GIL."""
+
+NOWHERE = 0xFFFF_FFFF
+"""Instead of the number of a place: it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineThread:
+    """A thread of a timeline.
+
+    Attributes
+    ----------
+    native_id : int
+        The operating system's thread identifier.
+    name : str
+        As :mod:`threading` knows it, else the operating system's name.
+    interpreter : int
+        The interpreter whose GIL its events are about: 0 for the main one's.
+    """
+
+    native_id: int
+    name: str
+    interpreter: int
+
+
+class Batch(NamedTuple):
+    """Events one after the other, as columns of equal length.
+
+    Each column is a one-dimensional C-contiguous memoryview; NumPy sees an array without a copy.
+
+    Attributes
+    ----------
+    kinds : memoryview of uint8
+        `HOLD` or `WAIT`.
+    threads : memoryview of uint32
+        Numbers in the timeline's `threads`.
+    places : memoryview of uint32
+        Numbers in the timeline's `places`, or `NOWHERE`: where a hold ended, where a waiting thread had
+        released before.
+    starts_ns, durations_ns : memoryview of int64
+        From the start of the trace to that of the event, and its length, nanoseconds.
+    """
+
+    kinds: memoryview
+    threads: memoryview
+    places: memoryview
+    starts_ns: memoryview
+    durations_ns: memoryview
+
+
+class Timeline(Protocol):
+    """A timeline that is read batch by batch, in bounded memory.
+
+    Events come in the order of their ends within one interpreter. A hold and the wait before it are two
+    events; waits of length 0 are none.
+    """
+
+    @property
+    def threads(self) -> tuple[TimelineThread, ...]:
+        """All threads; events refer to them by number."""
+
+    @property
+    def places(self) -> tuple[tuple[Frame, ...], ...]:
+        """All places, by number: stacks, outermost frame first; of one frame where none were recorded."""
+
+    @property
+    def dropped(self) -> int:
+        """Events that are missing because they came faster than they were written."""
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all events, from the beginning."""
