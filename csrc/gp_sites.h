@@ -12,6 +12,7 @@
  * could not book. */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "gp_place.h"
 

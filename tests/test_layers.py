@@ -39,7 +39,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "refs",
             "thread_names",
             "tracer",
-            "whereabouts",
+            "accounting",
         }
     ),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),

@@ -1,34 +1,8 @@
 from collections.abc import Callable
-from typing import Any, TypedDict, final
+from types import FrameType
+from typing import Any, final
 
 NO_GIL: str
-
-class _Totals(TypedDict):
-    elapsed_ns: int
-    contended_ns: int
-    handoffs: int
-    lost: int
-    hooks_lost: bool
-    releases_told_apart: bool
-
-class _Account(TypedDict):
-    native_id: int
-    os_name: str
-    label: int
-    ended: bool
-    lifetime_ns: int
-    hold_ns: int
-    wait_ns: int
-    off_ns: int
-    longest_hold_ns: int
-    longest_wait_ns: int
-    imbalance_ticks: int
-    acquisitions: int
-    contended_acquisitions: int
-    releases: int
-    forced_releases: int
-    holds: list[tuple[int, int]]
-    waits: list[tuple[int, int]]
 
 def gil_enabled() -> bool: ...
 def support() -> tuple[bool, str]: ...
@@ -46,8 +20,8 @@ class ThreadLabels:
 
 @final
 class Session:
-    def __new__(cls) -> Session: ...
+    def __new__(cls, *, sites: bool = False, stacks: bool = False) -> Session: ...
     @property
     def running(self) -> bool: ...
-    def stop(self) -> None: ...
-    def read(self) -> tuple[_Totals, list[_Account]]: ...
+    def stop(self, frame: FrameType | None = None) -> None: ...
+    def read(self, frame: FrameType | None = None) -> tuple[bytes, bytes]: ...
