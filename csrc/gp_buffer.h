@@ -1,0 +1,56 @@
+#ifndef GP_BUFFER_H
+#define GP_BUFFER_H
+
+/* A growable buffer for the payloads of a recording (docs/recording-format.md). Its memory comes from
+ * gp_memory.h, so that it may be filled where malloc must not be called. One thread at a time. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    GP_NUMBER_MAX = 10,     /* bytes of the longest number */
+    GP_STRING_MAX = 0xFFFF, /* bytes of the longest string */
+};
+
+/* Zeroed memory is an empty buffer. */
+typedef struct {
+    uint8_t *bytes;
+    size_t size, room;
+    bool failed; /* there was no memory for something: what the buffer holds is of no use. Until cleared */
+} gp_buffer;
+
+/* Make room for `more` bytes behind `size`. False, and failed, without memory. */
+bool gp_buffer_reserve(gp_buffer *buffer, size_t more);
+
+/* Write an unsigned LEB128 varint to `at`, which has room for GP_NUMBER_MAX bytes; returns its end. */
+static inline uint8_t *gp_number_put(uint8_t *at, uint64_t value)
+{
+    while (value >= 0x80) {
+        *at++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+/* Fold the sign into the lowest bit, so that small negative numbers are short too. */
+static inline uint64_t gp_number_zigzag(int64_t value)
+{
+    return ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0);
+}
+
+/* Append a number, a signed number, a string (its length, then its bytes, of which those behind the first
+ * GP_STRING_MAX are left out), bytes as they are. */
+void gp_buffer_number(gp_buffer *buffer, uint64_t value);
+void gp_buffer_signed(gp_buffer *buffer, int64_t value);
+void gp_buffer_string(gp_buffer *buffer, const char *string, size_t size);
+void gp_buffer_raw(gp_buffer *buffer, const void *bytes, size_t size);
+
+/* Empty it and forget a failure; keeps the room. */
+void gp_buffer_clear(gp_buffer *buffer);
+
+/* Give its memory back; it is empty afterwards. */
+void gp_buffer_free(gp_buffer *buffer);
+
+#endif
