@@ -1,4 +1,7 @@
+#define _GNU_SOURCE
 #include "gp_account.h"
+
+#include <string.h>
 
 #include "gp_memory.h"
 
@@ -40,6 +43,8 @@ void gp_session_free(gp_session *session)
     gp_places_clear(&session->places);
     gp_blame_clear(&session->blame);
     gp_buffer_free(&session->described);
+    gp_buffer_free(&session->introduced);
+    gp_ring_free(session->ring);
     gp_memory_unmap(session->chunks, chunks_size);
     gp_memory_unmap(session->by_thread, by_thread_size);
     gp_memory_unmap(session, sizeof *session);
@@ -54,6 +59,17 @@ static gp_account **account_slot(gp_session *session, const gp_thread *thread)
     if (*page == NULL)
         *page = gp_memory_map(page_size);
     return *page == NULL ? NULL : &(*page)[thread->index % GP_THREAD_PAGE];
+}
+
+void gp_account_introduce(gp_session *session, gp_account *account)
+{
+    const gp_thread *thread = account->thread;
+    account->introduced_label = atomic_load_explicit(&thread->label, memory_order_relaxed);
+    gp_buffer_number(&session->introduced, account->number);
+    gp_buffer_signed(&session->introduced, thread->native_id);
+    gp_buffer_number(&session->introduced, account->introduced_label);
+    gp_buffer_string(&session->introduced, thread->os_name, strnlen(thread->os_name, sizeof thread->os_name));
+    gp_buffer_number(&session->introduced, gp_ticks_after(session->start, session->start, account->first));
 }
 
 static gp_account *next_account(gp_session *session)
@@ -81,6 +97,7 @@ gp_account *gp_account_open(gp_session *session, gp_thread *thread)
             (*slot)->last_place = GP_ROW_NONE;
             (*slot)->blame_row = GP_ROW_NONE;
             (*slot)->first = thread->born > session->start ? thread->born : session->start;
+            gp_account_introduce(session, *slot);
         }
     }
     if (slot == NULL || *slot == NULL) {

@@ -16,6 +16,7 @@
 #include "gp_buffer.h"
 #include "gp_clock.h"
 #include "gp_hist.h"
+#include "gp_ring.h"
 #include "gp_sites.h"
 #include "gp_status.h"
 
@@ -70,6 +71,8 @@ typedef struct {
     uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
     uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
     uint32_t blame_row;              /* charged last, to recognise it without a look-up */
+
+    uint32_t introduced_label; /* as `introduced` has it */
 
     gp_hist holds, waits;
     gp_path path; /* last: memory that is not touched costs nothing */
@@ -140,6 +143,10 @@ struct gp_session {
     uint64_t stall_floor; /* a wait must be longer to be among the longest */
     gp_stall stalls[GP_STALLS_MAX];
 
+    gp_ring *ring;        /* every hold and wait one by one, if that is wanted */
+    gp_buffer introduced; /* the accounts, as a recording has them (docs/recording-format.md, THRD) */
+    size_t introduced_written, described_written; /* the recorder's: how much of them it has */
+
     size_t account_count;
     gp_account **chunks;     /* accounts in order of opening, GP_ACCOUNT_CHUNK each */
     gp_account ***by_thread; /* two levels, by gp_thread.index */
@@ -159,6 +166,9 @@ void gp_session_free(gp_session *session);
 /* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is
  * counted. */
 gp_account *gp_account_open(gp_session *session, gp_thread *thread);
+
+/* Append the account to `introduced`: once when it is opened, and when its thread's label has changed. */
+void gp_account_introduce(gp_session *session, gp_account *account);
 
 /* Account number `n` (< account_count), in order of opening. */
 static inline gp_account *gp_account_nth(const gp_session *session, size_t n)
@@ -200,6 +210,16 @@ static inline void gp_account_book_wait(const gp_session *session, gp_account *a
     if (ticks > account->longest_wait)
         account->longest_wait = ticks;
     gp_hist_record(&account->waits, gp_clock_to_ns(session->rate, ticks));
+}
+
+/* Hand an interval to the timeline. With the GIL. */
+static inline void gp_account_record(const gp_session *session, gp_event_kind kind, const gp_account *account,
+                                     uint64_t from, uint64_t to)
+{
+    uint64_t start = from > session->start ? from - session->start : 0;
+    if (__builtin_expect(session->ring == NULL || to <= session->start + start, 1))
+        return;
+    gp_ring_record(session->ring, kind, account->number, account->last_place, start, to - session->start);
 }
 
 static inline void gp_account_book_off(const gp_session *session, gp_account *account, uint64_t from,

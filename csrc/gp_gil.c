@@ -440,6 +440,79 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
     return status;
 }
 
+/* ---- a session as a source of a recording: on the recorder's thread, without the GIL ---- */
+
+static gp_snapshot_facts facts_of(gp_session *session)
+{
+    gp_clock_anchor last = session->running ? gp_clock_anchor_now() : session->stop_anchor;
+    session->hooks_lost |= session->running && !gp_hooks_in_place(hooks, LASTING_HOOKS);
+    return (gp_snapshot_facts){
+        .rate = gp_clock_rate_between(session->start_anchor, last),
+        .lost = gp_threads_lost(),
+        .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
+        .hooks_lost = session->hooks_lost,
+        .releases_told_apart = releases_told_apart,
+        .timeline = session->ring != NULL,
+    };
+}
+
+static void take_mutex(void *context)
+{
+    (void)context;
+    freeze();
+}
+
+static void give_mutex(void *context)
+{
+    (void)context;
+    thaw();
+}
+
+static void record_snapshot(void *context, bool final, gp_buffer *out)
+{
+    static const gp_snapshot_lock lock = {take_mutex, give_mutex, NULL};
+    gp_session *session = context;
+    gp_snapshot_facts facts = facts_of(session);
+    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    gp_snapshot_write(&machine, session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
+}
+
+static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
+{
+    if (from->size > *copied)
+        gp_buffer_raw(to, from->bytes + *copied, from->size - *copied);
+    to->failed |= from->failed;
+    *copied = from->size;
+}
+
+static void record_description(void *context, gp_buffer *threads, gp_buffer *places)
+{
+    gp_session *session = context;
+    freeze();
+    for (size_t n = 0; n < session->account_count; n++) {
+        gp_account *account = gp_account_nth(session, n);
+        uint32_t label = atomic_load_explicit(&account->thread->label, memory_order_relaxed);
+        if (session->running && label != account->introduced_label)
+            gp_account_introduce(session, account);
+    }
+    copy_new(&session->introduced, &session->introduced_written, threads);
+    copy_new(&session->described, &session->described_written, places);
+    thaw();
+}
+
+static gp_status record(gp_session *session, const gp_gil_wishes *wishes)
+{
+    if (wishes->recorder == NULL)
+        return GP_OK;
+    gp_source source = {
+        .context = session,
+        .ring = session->ring,
+        .describe = record_description,
+        .snapshot = record_snapshot,
+    };
+    return gp_recorder_add(wishes->recorder, &source);
+}
+
 /* ---- sessions ---- */
 
 /* Whether a trace runs or not: a later one may meet the threads that have been seen. */
@@ -496,6 +569,10 @@ gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_
         return GP_ENOMEM;
     started->wants_sites = wishes->sites || wishes->stacks;
     started->wants_stacks = wishes->stacks;
+    if (wishes->timeline && gp_ring_new(GP_RING_CAPACITY, &started->ring) != GP_OK) {
+        gp_session_free(started);
+        return GP_ENOMEM;
+    }
     begin_handshake(host);
     bool first = !gp_machine_running(&machine);
     if (first)
@@ -529,7 +606,7 @@ gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_
         return GP_ENOMEM;
     }
     *session = started;
-    return GP_OK;
+    return record(started, wishes);
 }
 
 void gp_gil_stop(gp_session *session, const gp_trail *here)
@@ -567,14 +644,7 @@ static void open_accounts(gp_session *session)
 
 gp_status gp_gil_read(gp_session *session, const gp_trail *here, gp_buffer *places, gp_buffer *snapshot)
 {
-    gp_clock_anchor last = session->running ? gp_clock_anchor_now() : session->stop_anchor;
-    session->hooks_lost |= session->running && !gp_hooks_in_place(hooks, LASTING_HOOKS);
-    gp_snapshot_facts facts = {
-        .rate = gp_clock_rate_between(session->start_anchor, last),
-        .lost = gp_threads_lost(),
-        .hooks_lost = session->hooks_lost,
-        .releases_told_apart = releases_told_apart,
-    };
+    gp_snapshot_facts facts = facts_of(session);
     freeze();
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
     uint32_t place = GP_ROW_NONE;

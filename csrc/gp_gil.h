@@ -9,6 +9,7 @@
  * otherwise. All state is in this unit: link it into one extension module only. */
 
 #include "gp_attribution.h"
+#include "gp_recorder.h"
 #include "gp_status.h"
 
 /* What the tracer must be told of the interpreter. Everything is static. */
@@ -39,7 +40,9 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason);
 /* What a session is to record. */
 typedef struct {
     bool sites;
-    bool stacks; /* whole stacks; needs sites */
+    bool stacks;           /* whole stacks; needs sites */
+    bool timeline;         /* every hold and wait one by one; needs a recorder */
+    gp_recorder *recorder; /* where to; NULL: nowhere. To be finished after the stop, before gp_gil_forget */
 } gp_gil_wishes;
 
 /* Begin a session, with hooks installed if it is the first. GP_EUNSUPPORTED, GP_ENOMEM, GP_ESYSTEM. */

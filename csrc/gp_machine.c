@@ -111,6 +111,7 @@ void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
         account->acquisitions++;
         if (session->wants_sites)
             gp_attribution_book_wait(session, account, thread->since, now);
+        gp_account_record(session, GP_EVENT_WAIT, account, thread->since, now);
         account->timed_acquisitions++;
         account->contended_acquisitions += waited;
         session->handoffs += handed;
@@ -186,16 +187,20 @@ bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, c
            gp_machine_end_of(thread, UINT64_MAX) >= session->start;
 }
 
-/* What is under way, for the places. `place` is the holder's. */
+/* What is under way, for the places and the timeline. `place` is the holder's. */
 static void close_places(gp_session *session, const gp_thread *thread, gp_account *account, uint32_t place,
                          uint64_t until)
 {
+    if (thread->state == GP_OFF)
+        return;
+    gp_account_record(session, thread->state == GP_HOLD ? GP_EVENT_HOLD : GP_EVENT_WAIT, account,
+                      thread->since, until);
     if (!session->wants_sites)
         return;
-    if (thread->state == GP_HOLD && place != GP_ROW_NONE)
-        session->places.rows[place].hold += gp_ticks_after(session->start, thread->since, until);
-    else if (thread->state == GP_WAIT)
+    if (thread->state == GP_WAIT)
         gp_attribution_book_wait(session, account, thread->since, until);
+    else if (place != GP_ROW_NONE)
+        session->places.rows[place].hold += gp_ticks_after(session->start, thread->since, until);
 }
 
 void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,

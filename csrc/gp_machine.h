@@ -136,6 +136,7 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
         gp_account_book_hold(session, account, thread->since, now);
         if (session->wants_sites)
             gp_machine_attribute(machine, session, account, trail, thread->since, now);
+        gp_account_record(session, GP_EVENT_HOLD, account, thread->since, now);
         if (__builtin_expect(forced, 0))
             account->forced_releases++;
     }

@@ -1,0 +1,38 @@
+#ifndef GP_OUTPUT_H
+#define GP_OUTPUT_H
+
+/* The file that a recording goes to, inside a process that knows nothing of it: a program that closes or
+ * re-uses our descriptor must neither lose its own data nor find ours in its files. Linux. One thread at a
+ * time. */
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct {
+    int fd;
+    dev_t device;
+    ino_t inode;
+    uint64_t size;       /* bytes written, whole chunks only once there was an error */
+    int error;           /* errno of the first failure; from then on nothing is written */
+    char path[PATH_MAX]; /* absolute, for when the program has closed the descriptor */
+} gp_output;
+
+/* Create the file for its owner only. One that is there already is replaced if it is a regular file and
+ * `replace` is set. Returns 0 or an errno: EEXIST if something is in the way; an earlier file is then whole.
+ */
+int gp_output_open(gp_output *output, const char *path, bool replace);
+
+/* Append whole chunks (after a header, at the start of the file). After a failure the file is cut back to the
+ * last whole chunk. The caller blocks SIGXFSZ. */
+void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size);
+
+/* Have the file on the disk. */
+void gp_output_sync(gp_output *output);
+
+/* Close the descriptor if it is still ours. */
+void gp_output_close(gp_output *output);
+
+#endif
