@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport strerror
 
 import sys
+from os import fsdecode
 
 cimport cython
 
@@ -29,6 +30,8 @@ cdef extern from "gp_buffer.h" nogil:
     ctypedef struct gp_buffer:
         uint8_t *bytes
         size_t size
+        size_t room
+        bint failed
     void gp_buffer_free(gp_buffer *buffer)
 
 
@@ -46,12 +49,25 @@ cdef extern from "gp_attribution.h" nogil:
         bint truncated
 
 
+cdef extern from "gp_recorder.h":
+    ctypedef struct gp_recorder:
+        pass
+    gp_status gp_recorder_open(const char *path, bint replace, gp_recorder **recorder, int *error)
+    gp_status gp_recorder_put(gp_recorder *recorder, const char *type, const void *payload, size_t size)
+    bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns) nogil
+    void gp_recorder_finish(gp_recorder *recorder) nogil
+    int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written)
+    void gp_recorder_free(gp_recorder *recorder)
+
+
 cdef extern from "gp_gil.h":
     ctypedef struct gp_gil_host:
         pass
     ctypedef struct gp_gil_wishes:
         bint sites
         bint stacks
+        bint timeline
+        gp_recorder *recorder
     gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
     gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_session **session,
                            const char **reason)
@@ -161,6 +177,52 @@ def sessions() -> int:
 
 
 @cython.final
+cdef class Recorder:
+    """A recording file that is being written, by a native thread (csrc/gp_recorder.h)."""
+
+    cdef gp_recorder *handle
+
+    def __cinit__(self, bytes path, bint replace=False):
+        cdef int error = 0
+        cdef gp_status status = gp_recorder_open(path, replace, &self.handle, &error)
+        if status == GP_ESYSTEM:
+            raise OSError(error, strerror(error).decode(), fsdecode(path))
+        if status == GP_EUNSUPPORTED:
+            raise NotImplementedError("recordings are written on Linux only")
+        if status != GP_OK:
+            raise MemoryError("no memory for a recording")
+
+    def __dealloc__(self):
+        gp_recorder_free(self.handle)
+
+    def put(self, bytes type, bytes payload) -> None:
+        """Add a chunk; its type is four letters."""
+        if len(type) != 4:
+            raise ValueError(f"the type of a chunk must be four letters, got {type!r}")
+        if gp_recorder_put(self.handle, type, <const char *>payload, len(payload)) != GP_OK:
+            raise MemoryError("no memory for a chunk of a recording")
+
+    def flush(self, double timeout_s) -> bool:
+        """Write everything so far to the disk; whether that was done in time."""
+        cdef uint64_t timeout_ns = <uint64_t>(timeout_s * 1e9)
+        cdef bint done
+        with nogil:
+            done = gp_recorder_flush(self.handle, timeout_ns)
+        return done
+
+    def finish(self) -> None:
+        """Write the rest and close the file. After the end of the sessions that are recorded."""
+        with nogil:
+            gp_recorder_finish(self.handle)
+
+    def state(self) -> tuple[int, int, int]:
+        """Return errno of the first failure, 0 if there was none; bytes and events written."""
+        cdef uint64_t bytes_written = 0, events_written = 0
+        cdef int error = gp_recorder_error(self.handle, &bytes_written, &events_written)
+        return error, bytes_written, events_written
+
+
+@cython.final
 cdef class Session:
     """One trace: begins when made, ends with `stop`.
 
@@ -168,15 +230,21 @@ cdef class Session:
     """
 
     cdef gp_session *handle
+    cdef Recorder recorder  # must be finished before the session goes
 
-    def __cinit__(self, *, bint sites=False, bint stacks=False):
+    def __cinit__(self, *, bint sites=False, bint stacks=False, Recorder recorder=None, bint timeline=False):
         cdef const char *reason = b""
         cdef gp_status status
         cdef gp_gil_wishes wishes
         if not gil_enabled():
             raise NotImplementedError(NO_GIL)
+        if timeline and recorder is None:
+            raise ValueError("a timeline needs a recorder")
         wishes.sites = sites
         wishes.stacks = stacks
+        wishes.timeline = timeline
+        wishes.recorder = NULL if recorder is None else recorder.handle
+        self.recorder = recorder
         status = gp_gil_start(gp_interpreter_host(), &wishes, &self.handle, &reason)
         if status == GP_EUNSUPPORTED:
             raise NotImplementedError(reason.decode())
@@ -186,6 +254,15 @@ cdef class Session:
             raise MemoryError("no memory for a trace")
 
     def __dealloc__(self):
+        cdef gp_trail nowhere
+        if self.handle == NULL:
+            return
+        nowhere.keys = NULL
+        nowhere.depth = 0
+        nowhere.truncated = False
+        gp_gil_stop(self.handle, &nowhere)
+        if self.recorder is not None:
+            gp_recorder_finish(self.recorder.handle)
         gp_gil_forget(self.handle)
 
     @property
@@ -204,8 +281,8 @@ cdef class Session:
         """Return the places and a snapshot, up to now if the session runs: for `_native.recording` to decode."""
         cdef gp_site_key keys[GP_STACK_MAX]
         cdef gp_trail here
-        cdef gp_buffer places = gp_buffer()
-        cdef gp_buffer snapshot = gp_buffer()
+        cdef gp_buffer places = gp_buffer(NULL, 0, 0, False)
+        cdef gp_buffer snapshot = gp_buffer(NULL, 0, 0, False)
         find(frame, self.handle.wants_stacks, keys, &here)
         try:
             if gp_gil_read(self.handle, &here, &places, &snapshot) != GP_OK:
