@@ -26,6 +26,10 @@ cdef extern from "gp_clock.h" nogil:
     uint64_t gp_clock_monotonic_ns()
 
 
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint c_bool "bool"  # a pointer to bint would be one to int
+
+
 cdef extern from "gp_buffer.h" nogil:
     ctypedef struct gp_buffer:
         uint8_t *bytes
@@ -46,7 +50,7 @@ cdef extern from "gp_attribution.h" nogil:
     ctypedef struct gp_trail:
         const gp_site_key *keys
         size_t depth
-        bint truncated
+        c_bool truncated
 
 
 cdef extern from "gp_recorder.h":
@@ -80,7 +84,7 @@ cdef extern from "gp_gil.h":
 
 cdef extern from "cpython/gp_frames.h":
     const char *gp_frames_check()
-    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, bint *truncated)
+    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, c_bool *truncated)
 
 
 cdef extern from "cpython/gp_interpreter.h":
@@ -143,32 +147,55 @@ def before_call(method, note):
     return wrapper
 
 
+LABEL_ENDED = 1 << 31  # in a label: the thread has come to the end of its Python code
+
+
 @cython.final
 cdef class ThreadLabels:
-    """Names of threads, each under the number that was attached to the thread when it ended."""
+    """Names of threads, each under the number that is attached to the thread: its label.
+
+    `listeners` are called with the number and the name when a name is new.
+    """
 
     cdef list names
     cdef dict numbers
+    cdef readonly list listeners
 
     def __cinit__(self):
         self.names = [""]
         self.numbers = {}
+        self.listeners = []
 
-    def note(self, thread) -> None:
+    def begin(self, thread) -> None:
         """Attach the name of a `threading.Thread` to the calling thread, which it stands for."""
+        gp_gil_label(self.number(thread))
+
+    def end(self, thread) -> None:
+        """The same once more, for good: it may have been renamed."""
+        gp_gil_label(self.number(thread) | <uint32_t>LABEL_ENDED)
+
+    cdef uint32_t number(self, thread) except? 0:
         name = thread._name
         if type(name) is not str:
-            return
-        number = self.numbers.get(name)
-        if number is None:
-            number = len(self.names)
-            self.numbers[name] = number
-            self.names.append(name)
-        gp_gil_label(number)
+            return 0
+        known = self.numbers.get(name)
+        if known is not None:
+            return known
+        new = len(self.names)
+        self.numbers[name] = new
+        self.names.append(name)
+        for listener in self.listeners:
+            listener(new, name)
+        return new
 
     def name(self, uint32_t label) -> str:
-        """Return the name behind a number, "" if there is none."""
-        return self.names[label] if label < len(self.names) else ""
+        """Return the name behind a label, "" if there is none."""
+        cdef uint32_t number = label & ~<uint32_t>LABEL_ENDED
+        return self.names[number] if number < len(self.names) else ""
+
+    def all(self) -> list:
+        """Return all numbers with their names."""
+        return list(enumerate(self.names))[1:]
 
 
 def sessions() -> int:
@@ -195,11 +222,11 @@ cdef class Recorder:
     def __dealloc__(self):
         gp_recorder_free(self.handle)
 
-    def put(self, bytes type, bytes payload) -> None:
+    def put(self, bytes kind, bytes payload) -> None:
         """Add a chunk; its type is four letters."""
-        if len(type) != 4:
-            raise ValueError(f"the type of a chunk must be four letters, got {type!r}")
-        if gp_recorder_put(self.handle, type, <const char *>payload, len(payload)) != GP_OK:
+        if len(kind) != 4:
+            raise ValueError(f"the type of a chunk must be four letters, got {kind!r}")
+        if gp_recorder_put(self.handle, kind, <const char *>payload, len(payload)) != GP_OK:
             raise MemoryError("no memory for a chunk of a recording")
 
     def flush(self, double timeout_s) -> bool:
