@@ -47,10 +47,10 @@ static const char *fields_differ(const _Py_DebugOffsets *running)
 {
     const field fields[] = {
         OFFSET(PyThreadState, current_frame, running->thread_state.current_frame),
-        OFFSET(gp_frame, previous, running->interpreter_frame.previous),
-        OFFSET(gp_frame, f_executable, running->interpreter_frame.executable),
-        OFFSET(gp_frame, instr_ptr, running->interpreter_frame.instr_ptr),
-        OFFSET(gp_frame, owner, running->interpreter_frame.owner),
+        OFFSET(_PyInterpreterFrame, previous, running->interpreter_frame.previous),
+        OFFSET(_PyInterpreterFrame, f_executable, running->interpreter_frame.executable),
+        OFFSET(_PyInterpreterFrame, instr_ptr, running->interpreter_frame.instr_ptr),
+        OFFSET(_PyInterpreterFrame, owner, running->interpreter_frame.owner),
         OFFSET(PyCodeObject, co_filename, running->code_object.filename),
         OFFSET(PyCodeObject, co_qualname, running->code_object.qualname),
         OFFSET(PyCodeObject, co_linetable, running->code_object.linetable),
@@ -60,7 +60,7 @@ static const char *fields_differ(const _Py_DebugOffsets *running)
         OFFSET(PyBytesObject, ob_sval, running->bytes_object.ob_sval),
         OFFSET(PyASCIIObject, length, running->unicode_object.length),
 #if defined(GP_FRAMES_COPIED_CODE)
-        OFFSET(gp_frame, tlbc_index, running->interpreter_frame.tlbc_index),
+        OFFSET(_PyInterpreterFrame, tlbc_index, running->interpreter_frame.tlbc_index),
         OFFSET(PyCodeObject, co_tlbc, running->code_object.co_tlbc),
 #endif
     };

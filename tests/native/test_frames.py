@@ -65,6 +65,24 @@ def test_the_layout_is_the_one_compiled_for():
     assert deep(200, frames.check) is None
 
 
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="the interpreter publishes no offsets")
+def test_a_layout_that_differs_is_noticed():
+    """Changes what the interpreter publishes, number by number; nothing but debuggers reads that."""
+    words = (ctypes.c_uint64 * 70).in_dll(ctypes.pythonapi, "_PyRuntime")
+    messages = set()
+    for n, published in enumerate(list(words)):
+        words[n] = published ^ 1 << 24
+        try:
+            messages.add(frames.check())
+        finally:
+            words[n] = published
+    assert frames.check() is None
+    wanted = ("PyThreadState.current_frame", "_PyInterpreterFrame.previous", "PyCodeObject.co_linetable")
+    for start in ("the interpreter", "compiled for", *wanted):
+        assert [message for message in messages if message and message.startswith(start)], start
+    assert all("\n" not in message and len(message) < 150 for message in messages if message)
+
+
 def test_here_is_the_function_that_asks():
     code, instruction = frames.here()
     assert code is sys._getframe().f_code
