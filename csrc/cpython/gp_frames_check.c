@@ -36,6 +36,14 @@ static const char *version_differs(void)
 
 #if PY_VERSION_HEX >= 0x030D0000
 
+enum {
+#if defined(Py_GIL_DISABLED)
+    FREE_THREADED = 1,
+#else
+    FREE_THREADED = 0,
+#endif
+};
+
 typedef struct {
     const char *name;
     uint64_t compiled, running;
@@ -87,13 +95,9 @@ static const char *offsets_differ(void)
         return "the interpreter does not publish the layout of its frames";
     if (running->version >> 16 != PY_VERSION_HEX >> 16)
         return "the interpreter publishes the layout of another version";
-#if defined(Py_GIL_DISABLED)
-    if (!running->free_threaded)
-        return "compiled for free-threaded CPython, run by one that is not";
-#else
-    if (running->free_threaded)
-        return "compiled for CPython with a GIL, run by a free-threaded one";
-#endif
+    if (running->free_threaded != FREE_THREADED)
+        return FREE_THREADED ? "compiled for free-threaded CPython, run by one that is not"
+                             : "compiled for CPython with a GIL, run by a free-threaded one";
     return fields_differ(running);
 }
 
