@@ -27,8 +27,7 @@ typedef struct _PyInterpreterFrame gp_frame;
 #define GP_FRAMES_INNERMOST(state) ((state)->cframe->current_frame)
 #endif
 
-/* Since 3.13 the instruction that runs, before that the code unit before the next one (both: pycore_frame.h).
- */
+/* Since 3.13 the instruction that runs, before that the code unit before the next one (pycore_frame.h). */
 #if PY_VERSION_HEX >= 0x030D0000
 #define GP_FRAMES_INSTRUCTION instr_ptr
 #else
