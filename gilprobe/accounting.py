@@ -29,7 +29,7 @@ UNSEEN = "(not seen)"
 NO_ROOM = "(no memory for more sites)"
 """Named instead of a function where the tables were full."""
 
-_PYTHON, _NATIVE, _TRUNCATED = range(3)
+_PYTHON, _NATIVE, _TRUNCATED, _UNSEEN = range(4)
 
 
 class Naming(NamedTuple):
@@ -208,6 +208,8 @@ class _Ledger:
             return Frame(function, filename, number)
         if kind == _TRUNCATED:
             return Frame("(deeper frames were not recorded)", "", 0)
+        if kind == _UNSEEN:
+            return Frame(UNSEEN, "", 0)
         number = self._account_number(number)
         what = "start or end of thread" if self.started.get(number) else "native code of thread"
         return Frame(f"({what} {self.thread_name(number)})", "", 0)

@@ -153,11 +153,11 @@ class Trace:
         return self._report
 
     def _read(self, session: gil.Session) -> Report:
-        books = Books.decode(*session.read(_caller()))
+        books = [Books.decode(*part) for part in session.read(_caller())]
         alive = thread_names.alive()
         assert self._environment is not None  # set by start, without which there is no session  # noqa: S101
         return assemble(
-            [books],
+            books,
             lambda account: _who(account, alive),
             self._environment,
             bystanders={native_id: alive[native_id] for native_id in self._bystanders if native_id in alive},

@@ -77,7 +77,9 @@ cdef extern from "gp_gil.h":
                            const char **reason)
     void gp_gil_stop(gp_session *session, const gp_trail *here)
     void gp_gil_forget(gp_session *session)
-    gp_status gp_gil_read(gp_session *session, const gp_trail *here, gp_buffer *places, gp_buffer *snapshot)
+    size_t gp_gil_parts(const gp_session *session)
+    gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp_buffer *places,
+                          gp_buffer *snapshot)
     void gp_gil_label(uint32_t label)
     size_t gp_gil_sessions()
 
@@ -304,20 +306,28 @@ cdef class Session:
         find(frame, self.handle.wants_stacks, keys, &here)
         gp_gil_stop(self.handle, &here)
 
-    def read(self, frame=None) -> tuple[bytes, bytes]:
-        """Return the places and a snapshot, up to now if the session runs: for `_native.recording` to decode."""
+    def read(self, frame=None) -> list[tuple[bytes, bytes]]:
+        """Return the places and a snapshot, up to now if the session runs, for each GIL, the main one's first.
+
+        `_native.recording` decodes them.
+        """
         cdef gp_site_key keys[GP_STACK_MAX]
         cdef gp_trail here
-        cdef gp_buffer places = gp_buffer(NULL, 0, 0, False)
-        cdef gp_buffer snapshot = gp_buffer(NULL, 0, 0, False)
+        cdef size_t part
         find(frame, self.handle.wants_stacks, keys, &here)
-        try:
-            if gp_gil_read(self.handle, &here, &places, &snapshot) != GP_OK:
-                raise MemoryError("no memory to read a trace")
-            return places.bytes[:places.size], snapshot.bytes[:snapshot.size]
-        finally:
-            gp_buffer_free(&places)
-            gp_buffer_free(&snapshot)
+        return [read_part(self.handle, part, &here) for part in range(gp_gil_parts(self.handle))]
+
+
+cdef tuple read_part(gp_session *session, size_t part, const gp_trail *here):
+    cdef gp_buffer places = gp_buffer(NULL, 0, 0, False)
+    cdef gp_buffer snapshot = gp_buffer(NULL, 0, 0, False)
+    try:
+        if gp_gil_read(session, part, here, &places, &snapshot) != GP_OK:
+            raise MemoryError("no memory to read a trace")
+        return places.bytes[:places.size], snapshot.bytes[:snapshot.size]
+    finally:
+        gp_buffer_free(&places)
+        gp_buffer_free(&snapshot)
 
 
 cdef void find(frame, bint stacks, gp_site_key *keys, gp_trail *here):
