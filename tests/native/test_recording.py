@@ -7,11 +7,13 @@ from array import array
 
 import pytest
 import recording_twin as twin
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gilprobe._native import recording
 from gilprobe._native.histogram import BUCKETS
+
+few = settings(max_examples=40, deadline=None)  # each has many parts, and a slow machine is no fault
 
 NOWHERE = 2**32 - 1
 u32 = st.integers(0, 2**32 - 1)
@@ -23,12 +25,14 @@ ticks = st.integers(0, 2**50)
 texts = st.text(st.characters(), max_size=20)  # with lone surrogates
 
 
+@few
 @given(st.binary(max_size=100), st.binary(max_size=100))
 def test_the_checksum_is_that_of_zlib(first, second):
     assert recording.crc32(first + second) == zlib.crc32(first + second)
     assert recording.crc32(second, recording.crc32(first)) == zlib.crc32(first + second)
 
 
+@few
 @given(st.lists(st.tuples(u32, texts)), st.lists(st.tuples(i64, texts)))
 def test_names_come_back(labels, names):
     assert recording.decode_labels(twin.labels(labels)) == labels
@@ -39,6 +43,7 @@ def test_a_name_that_is_no_utf8_is_shown_as_far_as_it_goes():
     assert recording.decode_labels(twin.labels([(1, b"caf\xe9")])) == [(1, "caf\N{REPLACEMENT CHARACTER}")]
 
 
+@few
 @given(u32, st.lists(st.tuples(accounts, i64, u32, texts, u64)))
 def test_threads_come_back(interpreter, rows):
     number, entries = recording.split_interpreter(twin.number(interpreter) + twin.threads(rows))
@@ -59,6 +64,7 @@ def place_rows(draw, first=0):
     return rows
 
 
+@few
 @given(place_rows(), st.data())
 def test_places_come_back_in_pieces(rows, data):
     assert recording.decode_places(twin.places(rows)) == rows
@@ -99,6 +105,7 @@ def event_rows(draw):
     return rows
 
 
+@few
 @given(u32, event_rows(), u64, ticks, st.integers(1, 2**40))
 def test_events_come_back_as_columns(interpreter, rows, dropped, tick, factor):
     payload = twin.events(interpreter, rows, dropped, tick)
@@ -117,6 +124,7 @@ def test_events_come_back_as_columns(interpreter, rows, dropped, tick, factor):
     ]
 
 
+@few
 @given(event_rows())
 def test_events_add_up(rows):
     sums, expected = array("Q", [0] * 16), [0] * 16
@@ -219,6 +227,7 @@ def expected_account(fields, ns):
     }
 
 
+@few
 @given(snapshots)
 def test_a_snapshot_comes_back(fields):
     def ns(value):
@@ -245,6 +254,7 @@ def test_a_snapshot_comes_back(fields):
     }
 
 
+@few
 @given(snapshots, st.data())
 def test_a_snapshot_that_is_cut_or_goes_on_is_refused(fields, data):
     payload = twin.snapshot(fields)
@@ -272,6 +282,7 @@ def test_a_snapshot_that_breaks_a_rule_is_refused(changes):
         recording.decode_snapshot(twin.snapshot(twin.empty_snapshot() | changes))
 
 
+@few
 @given(st.binary(max_size=60))
 def test_no_payload_does_more_than_be_refused(payload):
     empty, sums = array("I"), array("Q")
