@@ -3,7 +3,7 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__)
+#if defined(__linux__) && defined(__LP64__)
 
 #include <dirent.h>
 #include <errno.h>
