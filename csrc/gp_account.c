@@ -1,47 +1,9 @@
 #define _GNU_SOURCE
 #include "gp_account.h"
 
-#include <errno.h>
 #include <string.h>
 
-#if defined(_WIN32)
-#include <stdlib.h>
-
-/* No tracer here (csrc/gp_gil.c), so no hook that malloc could deadlock with. */
-static void *map_zeroed(size_t size)
-{
-    return calloc(1, size);
-}
-
-static void unmap(void *memory, size_t size)
-{
-    (void)size;
-    free(memory);
-}
-#else
-#include <sys/mman.h>
-
-#ifndef MAP_NORESERVE
-#define MAP_NORESERVE 0
-#endif
-
-/* Zeroed memory of which only the pages that are touched count. Leaves errno alone: hooks run inside other
- * calls. */
-static void *map_zeroed(size_t size)
-{
-    int saved = errno;
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    errno = saved;
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static void unmap(void *memory, size_t size)
-{
-    if (memory != NULL)
-        munmap(memory, size);
-}
-#endif
+#include "gp_memory.h"
 
 enum {
     CHUNKS = GP_THREADS_MAX / GP_ACCOUNT_CHUNK,
@@ -55,14 +17,14 @@ static const size_t page_size = GP_THREAD_PAGE * sizeof(gp_account *);
 
 gp_session *gp_session_new(uint64_t id, uint64_t start)
 {
-    gp_session *session = map_zeroed(sizeof *session);
+    gp_session *session = gp_memory_map(sizeof *session);
     if (session == NULL)
         return NULL;
     session->id = id;
     session->start = start;
     session->rate = gp_clock_rate_estimate();
-    session->chunks = map_zeroed(chunks_size);
-    session->by_thread = map_zeroed(by_thread_size);
+    session->chunks = gp_memory_map(chunks_size);
+    session->by_thread = gp_memory_map(by_thread_size);
     if (session->chunks == NULL || session->by_thread == NULL) {
         gp_session_free(session);
         return NULL;
@@ -75,12 +37,17 @@ void gp_session_free(gp_session *session)
     if (session == NULL)
         return;
     for (size_t i = 0; session->chunks != NULL && i < CHUNKS && session->chunks[i] != NULL; i++)
-        unmap(session->chunks[i], chunk_size);
+        gp_memory_unmap(session->chunks[i], chunk_size);
     for (size_t i = 0; session->by_thread != NULL && i < PAGES; i++)
-        unmap(session->by_thread[i], page_size);
-    unmap(session->chunks, chunks_size);
-    unmap(session->by_thread, by_thread_size);
-    unmap(session, sizeof *session);
+        gp_memory_unmap(session->by_thread[i], page_size);
+    gp_places_clear(&session->places);
+    gp_blame_clear(&session->blame);
+    gp_buffer_free(&session->described);
+    gp_buffer_free(&session->introduced);
+    gp_ring_free(session->ring);
+    gp_memory_unmap(session->chunks, chunks_size);
+    gp_memory_unmap(session->by_thread, by_thread_size);
+    gp_memory_unmap(session, sizeof *session);
 }
 
 /* Where the pointer to the thread's account stands, or NULL without memory. */
@@ -90,8 +57,19 @@ static gp_account **account_slot(gp_session *session, const gp_thread *thread)
         return NULL;
     gp_account ***page = &session->by_thread[thread->index / GP_THREAD_PAGE];
     if (*page == NULL)
-        *page = map_zeroed(page_size);
+        *page = gp_memory_map(page_size);
     return *page == NULL ? NULL : &(*page)[thread->index % GP_THREAD_PAGE];
+}
+
+void gp_account_introduce(gp_session *session, gp_account *account)
+{
+    const gp_thread *thread = account->thread;
+    account->introduced_label = atomic_load_explicit(&thread->label, memory_order_relaxed);
+    gp_buffer_number(&session->introduced, account->number);
+    gp_buffer_signed(&session->introduced, thread->native_id);
+    gp_buffer_number(&session->introduced, account->introduced_label);
+    gp_buffer_string(&session->introduced, thread->os_name, strnlen(thread->os_name, sizeof thread->os_name));
+    gp_buffer_number(&session->introduced, gp_ticks_after(session->start, session->start, account->first));
 }
 
 static gp_account *next_account(gp_session *session)
@@ -101,7 +79,7 @@ static gp_account *next_account(gp_session *session)
         return NULL;
     gp_account **chunk = &session->chunks[n / GP_ACCOUNT_CHUNK];
     if (*chunk == NULL)
-        *chunk = map_zeroed(chunk_size);
+        *chunk = gp_memory_map(chunk_size);
     if (*chunk == NULL)
         return NULL;
     session->account_count++;
@@ -115,7 +93,11 @@ gp_account *gp_account_open(gp_session *session, gp_thread *thread)
         *slot = next_account(session);
         if (*slot != NULL) {
             (*slot)->thread = thread;
+            (*slot)->number = (uint32_t)session->account_count - 1;
+            (*slot)->last_place = GP_ROW_NONE;
+            (*slot)->blame_row = GP_ROW_NONE;
             (*slot)->first = thread->born > session->start ? thread->born : session->start;
+            gp_account_introduce(session, *slot);
         }
     }
     if (slot == NULL || *slot == NULL) {

@@ -13,8 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gp_buffer.h"
 #include "gp_clock.h"
 #include "gp_hist.h"
+#include "gp_ring.h"
+#include "gp_sites.h"
 #include "gp_status.h"
 
 typedef enum {
@@ -39,6 +42,14 @@ typedef struct {
     bool exited;
 } gp_identity;
 
+/* The stack of a thread's last release, with the place of each level. From the outermost. */
+typedef struct {
+    uint32_t depth;
+    bool truncated;
+    gp_site_key keys[GP_STACK_MAX];
+    uint32_t places[GP_STACK_MAX];
+} gp_path;
+
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
 typedef struct {
     gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread */
@@ -51,8 +62,29 @@ typedef struct {
     uint64_t timed_acquisitions; /* in `waits`; the others count there as 0 once the account is closed */
     uint64_t releases;           /* set when the account is closed: until then each booked hold is one */
     uint64_t forced_releases;
+
+    /* where, in a session that wants sites (gp_attribution.h) */
+    uint32_t number;                 /* in order of opening */
+    uint32_t last_place;             /* of the last release; GP_ROW_NONE: not seen */
+    gp_site_key last_key;            /* its innermost level, to recognise it without a look-up */
+    uint64_t blamed;                 /* ticks of wait that are charged to somebody */
+    uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
+    uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
+    uint32_t blame_row;              /* charged last, to recognise it without a look-up */
+
+    uint32_t introduced_label; /* as `introduced` has it */
+
     gp_hist holds, waits;
+    gp_path path; /* last: memory that is not touched costs nothing */
 } gp_account;
+
+/* One long wait. */
+typedef struct {
+    uint32_t waiter, waiter_place; /* number of an account, of a place; GP_ROW_NONE: none */
+    uint32_t holder,
+        holder_place; /* who held the GIL longest meanwhile without a break; GP_ROW_NONE: nobody */
+    uint64_t start, ticks, holder_ticks;
+} gp_stall;
 
 /* One operating system thread that has touched the GIL while it was traced. Lives as long as the process: a
  * thread's local storage is reached again after its destructors have run. */
@@ -64,6 +96,7 @@ struct gp_thread {
     uint64_t asked_at;   /* when it last asked for the GIL's mutex; or one of the two above */
     bool blocked;        /* it had to wait for that */
     bool leisurely;      /* its last absence was long: stamp when it asks. The owner's alone */
+    gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
 
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;
@@ -83,6 +116,7 @@ struct gp_thread {
 
 enum {
     GP_THREADS_MAX = 1 << 18, /* threads that one session can tell apart */
+    GP_STALLS_MAX = 1024,     /* the longest waits, which a session remembers one by one */
 };
 
 /* One trace. `next` links the running sessions of a machine. */
@@ -97,6 +131,22 @@ struct gp_session {
     uint64_t contended; /* ticks in which the GIL was held and wanted */
     uint64_t handoffs;
     uint64_t lost; /* intervals that found no memory for an account */
+
+    /* where, if that is wanted */
+    bool wants_sites, wants_stacks;
+    gp_place_table places;
+    gp_blame_table blame;
+    gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
+    uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
+    uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
+    size_t stall_count;
+    uint64_t stall_floor; /* a wait must be longer to be among the longest */
+    gp_stall stalls[GP_STALLS_MAX];
+
+    gp_ring *ring;        /* every hold and wait one by one, if that is wanted */
+    gp_buffer introduced; /* the accounts, as a recording has them (docs/recording-format.md, THRD) */
+    size_t introduced_written, described_written; /* the recorder's: how much of them it has */
+
     size_t account_count;
     gp_account **chunks;     /* accounts in order of opening, GP_ACCOUNT_CHUNK each */
     gp_account ***by_thread; /* two levels, by gp_thread.index */
@@ -116,6 +166,9 @@ void gp_session_free(gp_session *session);
 /* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is
  * counted. */
 gp_account *gp_account_open(gp_session *session, gp_thread *thread);
+
+/* Append the account to `introduced`: once when it is opened, and when its thread's label has changed. */
+void gp_account_introduce(gp_session *session, gp_account *account);
 
 /* Account number `n` (< account_count), in order of opening. */
 static inline gp_account *gp_account_nth(const gp_session *session, size_t n)
@@ -157,6 +210,16 @@ static inline void gp_account_book_wait(const gp_session *session, gp_account *a
     if (ticks > account->longest_wait)
         account->longest_wait = ticks;
     gp_hist_record(&account->waits, gp_clock_to_ns(session->rate, ticks));
+}
+
+/* Hand an interval to the timeline. With the GIL. */
+static inline void gp_account_record(const gp_session *session, gp_event_kind kind, const gp_account *account,
+                                     uint64_t from, uint64_t to)
+{
+    uint64_t start = from > session->start ? from - session->start : 0;
+    if (__builtin_expect(session->ring == NULL || to <= session->start + start, 1))
+        return;
+    gp_ring_record(session->ring, kind, account->number, account->last_place, start, to - session->start);
 }
 
 static inline void gp_account_book_off(const gp_session *session, gp_account *account, uint64_t from,

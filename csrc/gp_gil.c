@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "gp_gil.h"
 
-#include <string.h>
-
 #if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) &&              \
     !defined(GP_NO_TRACER)
 #define GP_GIL_TRACER 1
@@ -18,6 +16,7 @@
 #include "gp_handshake.h"
 #include "gp_hooks.h"
 #include "gp_machine.h"
+#include "gp_snapshot.h"
 #include "gp_threads.h"
 
 #if defined(__GLIBC__)
@@ -44,6 +43,7 @@ static gp_gil_locks locks; /* what the hooks look for; all NULL until learnt, an
 static gp_gil_locks known; /* the same once learnt; then constant */
 static gp_machine machine;
 static bool learnt;
+static const gp_gil_host *interpreter;          /* set once learnt */
 static uint64_t blocked_ticks, leisurely_ticks; /* BLOCKED_NS, LEISURELY_NS */
 static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
 
@@ -233,6 +233,17 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
     return call_timedwait(cond, mutex, until);
 }
 
+/* Where the calling thread is, for the sessions that want to know. `keys` has room for GP_STACK_MAX. */
+static inline void locate(gp_trail *trail, gp_site_key *keys)
+{
+    if (machine.wanting_stacks != 0) {
+        trail->depth = interpreter->stack(keys, GP_STACK_MAX, &trail->truncated);
+    } else {
+        keys[0] = interpreter->here();
+        trail->depth = keys[0].code != NULL;
+    }
+}
+
 /* The last act of drop_gil under the GIL's mutex. `frame` is the wrapper's. */
 __attribute__((noinline)) static void dropped(const char *frame)
 {
@@ -241,7 +252,11 @@ __attribute__((noinline)) static void dropped(const char *frame)
         return;
     uint64_t now = gp_clock_ticks();
     bool forced = gp_callers_judge(&releases, frame) == GP_CALLERS_FIRST && releases_told_apart;
-    gp_machine_drop(&machine, thread, forced, now);
+    gp_site_key keys[GP_STACK_MAX];
+    gp_trail trail = {.keys = keys};
+    if (machine.wanting_sites != 0)
+        locate(&trail, keys);
+    gp_machine_drop(&machine, thread, forced, &trail, now);
 }
 
 /* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
@@ -300,6 +315,40 @@ static int hooked_unlock(pthread_mutex_t *mutex)
         note(GP_CALL_UNLOCK, mutex);
     }
     return call_unlock(mutex);
+}
+
+/* ---- places ---- */
+
+static void locate_for_machine(gp_trail *trail, gp_site_key *keys)
+{
+    locate(trail, keys);
+}
+
+/* A place is new: its code object must not make room for another at the same address. */
+static void met_place(gp_session *session, uint32_t number)
+{
+    enum { PYTHON, NATIVE, TRUNCATED };
+    const gp_place *place = &session->places.rows[number];
+    gp_buffer *buffer = &session->described;
+    gp_buffer_number(buffer, number);
+    gp_buffer_number(buffer, (uint32_t)(place->parent + 1));
+    if (place->key.code != NULL) {
+        interpreter->keep(place->key.code);
+        gp_buffer_number(buffer, PYTHON);
+        interpreter->describe(place->key, buffer);
+    } else if (place->key.instruction == GP_KEY_TRUNCATED) {
+        gp_buffer_number(buffer, TRUNCATED);
+    } else {
+        gp_buffer_number(buffer, NATIVE);
+        gp_buffer_number(buffer, (uint32_t)(GP_KEY_NATIVE - place->key.instruction));
+    }
+}
+
+static void let_places_go(const gp_session *session)
+{
+    for (size_t i = 0; i < session->places.count; i++)
+        if (session->places.rows[i].key.code != NULL)
+            interpreter->let_go(session->places.rows[i].key.code);
 }
 
 /* ---- learning ---- */
@@ -376,6 +425,9 @@ static gp_status learn(const gp_gil_host *host, const char **reason)
     known = locks;
     blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
+    interpreter = host;
+    machine.met = met_place;
+    machine.locate = locate_for_machine;
     learnt = true;
     return GP_OK;
 }
@@ -386,6 +438,79 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
     gp_status status = learn(host, reason);
     end_handshake();
     return status;
+}
+
+/* ---- a session as a source of a recording: on the recorder's thread, without the GIL ---- */
+
+static gp_snapshot_facts facts_of(gp_session *session)
+{
+    gp_clock_anchor last = session->running ? gp_clock_anchor_now() : session->stop_anchor;
+    session->hooks_lost |= session->running && !gp_hooks_in_place(hooks, LASTING_HOOKS);
+    return (gp_snapshot_facts){
+        .rate = gp_clock_rate_between(session->start_anchor, last),
+        .lost = gp_threads_lost(),
+        .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
+        .hooks_lost = session->hooks_lost,
+        .releases_told_apart = releases_told_apart,
+        .timeline = session->ring != NULL,
+    };
+}
+
+static void take_mutex(void *context)
+{
+    (void)context;
+    freeze();
+}
+
+static void give_mutex(void *context)
+{
+    (void)context;
+    thaw();
+}
+
+static void record_snapshot(void *context, bool final, gp_buffer *out)
+{
+    static const gp_snapshot_lock lock = {take_mutex, give_mutex, NULL};
+    gp_session *session = context;
+    gp_snapshot_facts facts = facts_of(session);
+    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    gp_snapshot_write(&machine, session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
+}
+
+static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
+{
+    if (from->size > *copied)
+        gp_buffer_raw(to, from->bytes + *copied, from->size - *copied);
+    to->failed |= from->failed;
+    *copied = from->size;
+}
+
+static void record_description(void *context, gp_buffer *threads, gp_buffer *places)
+{
+    gp_session *session = context;
+    freeze();
+    for (size_t n = 0; n < session->account_count; n++) {
+        gp_account *account = gp_account_nth(session, n);
+        uint32_t label = atomic_load_explicit(&account->thread->label, memory_order_relaxed);
+        if (session->running && label != account->introduced_label)
+            gp_account_introduce(session, account);
+    }
+    copy_new(&session->introduced, &session->introduced_written, threads);
+    copy_new(&session->described, &session->described_written, places);
+    thaw();
+}
+
+static gp_status record(gp_session *session, const gp_gil_wishes *wishes)
+{
+    if (wishes->recorder == NULL)
+        return GP_OK;
+    gp_source source = {
+        .context = session,
+        .ring = session->ring,
+        .describe = record_description,
+        .snapshot = record_snapshot,
+    };
+    return gp_recorder_add(wishes->recorder, &source);
 }
 
 /* ---- sessions ---- */
@@ -430,7 +555,8 @@ static gp_status install_hooks(const gp_gil_host *host)
     return status;
 }
 
-gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char **reason)
+gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_session **session,
+                       const char **reason)
 {
     *reason = "";
     gp_status status = gp_gil_learn(host, reason);
@@ -441,6 +567,12 @@ gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char
     gp_session *started = gp_session_new(++last_session_id, 0);
     if (started == NULL)
         return GP_ENOMEM;
+    started->wants_sites = wishes->sites || wishes->stacks;
+    started->wants_stacks = wishes->stacks;
+    if (wishes->timeline && gp_ring_new(GP_RING_CAPACITY, &started->ring) != GP_OK) {
+        gp_session_free(started);
+        return GP_ENOMEM;
+    }
     begin_handshake(host);
     bool first = !gp_machine_running(&machine);
     if (first)
@@ -474,10 +606,10 @@ gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char
         return GP_ENOMEM;
     }
     *session = started;
-    return GP_OK;
+    return record(started, wishes);
 }
 
-void gp_gil_stop(gp_session *session)
+void gp_gil_stop(gp_session *session, const gp_trail *here)
 {
     if (!session->running)
         return;
@@ -486,7 +618,7 @@ void gp_gil_stop(gp_session *session)
     size_t count;
     gp_thread *const *threads = gp_threads_all(&count);
     session->lost += threads == NULL;
-    gp_machine_stop(&machine, session, threads, count, gp_clock_ticks());
+    gp_machine_stop(&machine, session, threads, count, here, gp_clock_ticks());
     thaw();
     session->stop_anchor = gp_clock_anchor_now();
     if (!gp_machine_running(&machine))
@@ -497,40 +629,33 @@ void gp_gil_forget(gp_session *session)
 {
     if (session == NULL)
         return;
-    gp_gil_stop(session);
+    gp_gil_stop(session, &(gp_trail){.depth = 0});
+    let_places_go(session);
     gp_session_free(session);
 }
 
-void gp_gil_summarise(gp_session *session, gp_gil_summary *summary)
+/* Threads that did nothing since the session began have a row too. */
+static void open_accounts(gp_session *session)
 {
-    gp_clock_anchor last = session->running ? gp_clock_anchor_now() : session->stop_anchor;
-    summary->rate = gp_clock_rate_between(session->start_anchor, last);
-    session->hooks_lost |= session->running && !gp_hooks_in_place(hooks, LASTING_HOOKS);
-    summary->hooks_lost = session->hooks_lost;
-    summary->releases_told_apart = releases_told_apart;
-    freeze();
-    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
-    if (session->running) /* threads that did nothing since it began have a row too */
-        for (size_t i = 0; i < gp_threads_count(); i++)
-            if (gp_machine_concerns(&machine, session, gp_threads_at(i)))
-                (void)gp_account_of(session, gp_threads_at(i));
-    summary->elapsed = now - session->start;
-    summary->contended = gp_machine_contended(&machine, session, now);
-    summary->handoffs = session->handoffs;
-    summary->lost = session->lost + gp_threads_lost();
-    summary->account_count = session->account_count;
-    thaw();
+    for (size_t i = 0; i < gp_threads_count(); i++)
+        if (gp_machine_concerns(&machine, session, gp_threads_at(i)))
+            (void)gp_account_of(session, gp_threads_at(i));
 }
 
-void gp_gil_account(const gp_session *session, size_t n, gp_account *copy)
+gp_status gp_gil_read(gp_session *session, const gp_trail *here, gp_buffer *places, gp_buffer *snapshot)
 {
-    if (!session->running) {
-        *copy = *gp_account_nth(session, n);
-        return;
-    }
+    gp_snapshot_facts facts = facts_of(session);
     freeze();
-    gp_machine_peek(session, gp_account_nth(session, n), gp_clock_ticks(), copy);
+    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    uint32_t place = GP_ROW_NONE;
+    if (session->running) {
+        open_accounts(session);
+        place = gp_machine_charge_under_way(&machine, session, here, now);
+    }
+    gp_buffer_raw(places, session->described.bytes, session->described.size);
+    gp_snapshot_write(&machine, session, &facts, NULL, place, now, snapshot);
     thaw();
+    return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;
 }
 
 void gp_gil_label(uint32_t label)
@@ -560,15 +685,17 @@ gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
     return GP_EUNSUPPORTED;
 }
 
-gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char **reason)
+gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_session **session,
+                       const char **reason)
 {
+    (void)wishes;
     *session = NULL;
     return gp_gil_learn(host, reason);
 }
 
-void gp_gil_stop(gp_session *session)
+void gp_gil_stop(gp_session *session, const gp_trail *here)
 {
-    (void)session;
+    (void)session, (void)here;
 }
 
 void gp_gil_forget(gp_session *session)
@@ -576,16 +703,10 @@ void gp_gil_forget(gp_session *session)
     (void)session;
 }
 
-void gp_gil_summarise(gp_session *session, gp_gil_summary *summary)
+gp_status gp_gil_read(gp_session *session, const gp_trail *here, gp_buffer *places, gp_buffer *snapshot)
 {
-    (void)session;
-    memset(summary, 0, sizeof *summary);
-}
-
-void gp_gil_account(const gp_session *session, size_t n, gp_account *copy)
-{
-    (void)session, (void)n;
-    memset(copy, 0, sizeof *copy);
+    (void)session, (void)here, (void)places, (void)snapshot;
+    return GP_EUNSUPPORTED;
 }
 
 void gp_gil_label(uint32_t label)

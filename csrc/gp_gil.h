@@ -8,7 +8,8 @@
  * All functions must be called with the GIL held, which makes them exclude each other, unless they say
  * otherwise. All state is in this unit: link it into one extension module only. */
 
-#include "gp_account.h"
+#include "gp_attribution.h"
+#include "gp_recorder.h"
 #include "gp_status.h"
 
 /* What the tracer must be told of the interpreter. Everything is static. */
@@ -19,6 +20,16 @@ typedef struct {
      * give it up because another thread asked. Starts of functions, ended by NULL. */
     const void *const *voluntary;
     const void *const *forced;
+
+    /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
+     * of its Python stack, or up to `room` levels from there. */
+    gp_site_key (*here)(void);
+    size_t (*stack)(gp_site_key *keys, size_t room, bool *truncated);
+    /* Append line, function and file of a place with code, as a recording has them (PLAC). */
+    void (*describe)(gp_site_key key, gp_buffer *buffer);
+    /* Hold on to a code object while nobody else can take the GIL; let it go with the GIL. */
+    void (*keep)(const void *code);
+    void (*let_go)(const void *code);
 } gp_gil_host;
 
 /* Whether the GIL of this interpreter can be traced. Learns it at the first call, and again after a "no",
@@ -26,32 +37,28 @@ typedef struct {
  * nothing is changed. */
 gp_status gp_gil_learn(const gp_gil_host *host, const char **reason);
 
-/* Begin a session, with hooks installed if it is the first. GP_EUNSUPPORTED, GP_ENOMEM, GP_ESYSTEM. */
-gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char **reason);
+/* What a session is to record. */
+typedef struct {
+    bool sites;
+    bool stacks;           /* whole stacks; needs sites */
+    bool timeline;         /* every hold and wait one by one; needs a recorder */
+    gp_recorder *recorder; /* where to; NULL: nowhere. To be finished after the stop, before gp_gil_forget */
+} gp_gil_wishes;
 
-/* End it; hooks are removed with the last. Its accounts stay readable until gp_gil_forget. Nothing if it has
- * ended. */
-void gp_gil_stop(gp_session *session);
+/* Begin a session, with hooks installed if it is the first. GP_EUNSUPPORTED, GP_ENOMEM, GP_ESYSTEM. */
+gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_session **session,
+                       const char **reason);
+
+/* End it; hooks are removed with the last. What it has booked stays readable until gp_gil_forget. `here` is
+ * where the calling thread is, in whose hold that happens. Nothing if it has ended. */
+void gp_gil_stop(gp_session *session, const gp_trail *here);
 
 /* End it if need be, and free it. NULL is fine. */
 void gp_gil_forget(gp_session *session);
 
-/* What a session has booked, up to now if it runs. */
-typedef struct {
-    uint64_t elapsed;
-    uint64_t contended;
-    uint64_t handoffs;
-    uint64_t lost; /* intervals without an account: out of memory */
-    size_t account_count;
-    gp_clock_rate rate;       /* exact over the session, for conversion to nanoseconds */
-    bool hooks_lost;          /* another library has replaced ours: the session misses what came after */
-    bool releases_told_apart; /* false: unwinding fails here, and every release counts as voluntary */
-} gp_gil_summary;
-
-void gp_gil_summarise(gp_session *session, gp_gil_summary *summary);
-
-/* Copy account number `n` (< account_count). */
-void gp_gil_account(const gp_session *session, size_t n, gp_account *copy);
+/* What a session has booked, up to now if it runs: all places that were met, as in PLAC without the leading
+ * number, and a snapshot (SNAP, docs/recording-format.md). GP_ENOMEM. */
+gp_status gp_gil_read(gp_session *session, const gp_trail *here, gp_buffer *places, gp_buffer *snapshot);
 
 /* Attach a number to the calling thread, for the caller to find its name by later. Nothing if it is not known
  * (yet). */

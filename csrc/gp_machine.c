@@ -2,6 +2,16 @@
 
 #include <string.h>
 
+/* A thread's last moment may come after its destructors. */
+uint64_t gp_machine_end_of(const gp_thread *thread, uint64_t now)
+{
+    if (!atomic_load_explicit(&thread->exited, memory_order_acquire))
+        return now;
+    uint64_t ended = atomic_load_explicit(&thread->ended_at, memory_order_relaxed);
+    ended = ended > thread->since ? ended : thread->since;
+    return ended < now ? ended : now; /* it may have exited since the caller looked at the clock */
+}
+
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked)
 {
     GP_EACH_ACCOUNT (machine, thread, session, account)
@@ -21,6 +31,70 @@ void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uin
         session->contended += gp_ticks_after(session->start, from, to);
 }
 
+/* ---- who waits, and behind whom ---- */
+
+void gp_machine_join_waiters(gp_machine *machine, gp_thread *thread)
+{
+    thread->previous_waiter = NULL;
+    thread->next_waiter = machine->waiters;
+    if (machine->waiters != NULL)
+        machine->waiters->previous_waiter = thread;
+    machine->waiters = thread;
+}
+
+void gp_machine_leave_waiters(gp_machine *machine, gp_thread *thread)
+{
+    if (thread->next_waiter != NULL)
+        thread->next_waiter->previous_waiter = thread->previous_waiter;
+    if (thread->previous_waiter != NULL)
+        thread->previous_waiter->next_waiter = thread->next_waiter;
+    else
+        machine->waiters = thread->next_waiter;
+}
+
+/* A thread that exits while it waits, as daemons do at the interpreter's end, stays among the waiters. */
+void gp_machine_charge(gp_machine *machine, gp_session *session, const gp_account *holder, uint32_t place,
+                       uint64_t from, uint64_t to)
+{
+    uint64_t begin = from > session->charged_until ? from : session->charged_until;
+    for (gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter) {
+        uint64_t asked = waiter->since > begin ? waiter->since : begin;
+        uint64_t ticks = gp_ticks_after(session->start, asked, gp_machine_end_of(waiter, to));
+        gp_account *account = ticks != 0 ? gp_account_of(session, waiter) : NULL;
+        if (account != NULL)
+            gp_attribution_charge(session, account, holder, place, ticks);
+    }
+}
+
+uint32_t gp_machine_charge_under_way(gp_machine *machine, gp_session *session, const gp_trail *here,
+                                     uint64_t now)
+{
+    gp_thread *holder = machine->holder;
+    if (!session->wants_sites || holder == NULL || holder->state != GP_HOLD)
+        return GP_ROW_NONE;
+    gp_account *account = gp_account_of(session, holder);
+    if (account == NULL)
+        return GP_ROW_NONE;
+    uint32_t place = gp_attribution_place(session, account, here, machine->met);
+    gp_machine_charge(machine, session, account, place, holder->since, now);
+    session->charged_until = now;
+    return place;
+}
+
+/* Where a thread's last release was not seen: it came before the session, from the same place, where the
+ * thread still is; or the thread begins. */
+void gp_machine_locate_waiter(gp_machine *machine, gp_session *session, gp_account *account)
+{
+    gp_site_key keys[GP_STACK_MAX];
+    gp_trail trail = {.keys = keys};
+    if (machine->locate == NULL)
+        return;
+    machine->locate(&trail, keys);
+    gp_attribution_place(session, account, &trail, machine->met);
+}
+
+/* ---- the state machine ---- */
+
 /* The thread has got the GIL after a wait, or its asking was stamped. */
 void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
@@ -35,6 +109,9 @@ void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
     GP_EACH_ACCOUNT (machine, thread, session, account) {
         gp_account_book_wait(session, account, thread->since, now);
         account->acquisitions++;
+        if (session->wants_sites)
+            gp_attribution_book_wait(session, account, thread->since, now);
+        gp_account_record(session, GP_EVENT_WAIT, account, thread->since, now);
         account->timed_acquisitions++;
         account->contended_acquisitions += waited;
         session->handoffs += handed;
@@ -62,7 +139,9 @@ void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now
 void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holder)
 {
     if (machine->sessions == NULL) {
-        machine->waiting = 0;
+        machine->waiters = NULL;
+        machine->wanting_sites = 0;
+        machine->wanting_stacks = 0;
         machine->contended_since = 0;
         machine->last_release = session->start; /* at the earliest */
         machine->holder = holder;
@@ -70,6 +149,8 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
         holder->since = session->start;
     }
     session->running = true;
+    machine->wanting_sites += session->wants_sites;
+    machine->wanting_stacks += session->wants_stacks;
     session->next = machine->sessions;
     __atomic_store_n(&machine->sessions, session, __ATOMIC_RELAXED);
 }
@@ -99,33 +180,43 @@ static void close_account(const gp_thread *thread, const gp_session *session, gp
     }
 }
 
-/* When the thread's part in a session that is read at `now` ends. Its last moment may come after its
- * destructors. */
-static uint64_t end_of(const gp_thread *thread, uint64_t now)
-{
-    if (!atomic_load_explicit(&thread->exited, memory_order_acquire))
-        return now;
-    uint64_t ended = atomic_load_explicit(&thread->ended_at, memory_order_relaxed);
-    ended = ended > thread->since ? ended : thread->since;
-    return ended < now ? ended : now; /* it may have exited since the caller looked at the clock */
-}
-
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread)
 {
     /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
-    return thread->generation == machine->generation && end_of(thread, UINT64_MAX) >= session->start;
+    return thread->generation == machine->generation &&
+           gp_machine_end_of(thread, UINT64_MAX) >= session->start;
+}
+
+/* What is under way, for the places and the timeline. `place` is the holder's. */
+static void close_places(gp_session *session, const gp_thread *thread, gp_account *account, uint32_t place,
+                         uint64_t until)
+{
+    if (thread->state == GP_OFF)
+        return;
+    gp_account_record(session, thread->state == GP_HOLD ? GP_EVENT_HOLD : GP_EVENT_WAIT, account,
+                      thread->since, until);
+    if (!session->wants_sites)
+        return;
+    if (thread->state == GP_WAIT)
+        gp_attribution_book_wait(session, account, thread->since, until);
+    else if (place != GP_ROW_NONE)
+        session->places.rows[place].hold += gp_ticks_after(session->start, thread->since, until);
 }
 
 void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
-                     uint64_t now)
+                     const gp_trail *here, uint64_t now)
 {
+    uint32_t place = gp_machine_charge_under_way(machine, session, here, now);
+    machine->wanting_sites -= session->wants_sites;
+    machine->wanting_stacks -= session->wants_stacks;
     for (size_t i = 0; i < count; i++) {
         if (!gp_machine_concerns(machine, session, threads[i]))
             continue;
         gp_account *account = gp_account_of(session, threads[i]);
         if (account == NULL)
             continue;
-        close_account(threads[i], session, account, end_of(threads[i], now));
+        close_account(threads[i], session, account, gp_machine_end_of(threads[i], now));
+        close_places(session, threads[i], account, place, gp_machine_end_of(threads[i], now));
     }
     session->contended = gp_machine_contended(machine, session, now);
     session->stop = now;
@@ -144,12 +235,26 @@ void gp_machine_peek(const gp_session *session, const gp_account *account, uint6
     *copy = *account;
     if (!session->running)
         return;
-    close_account(account->thread, session, copy, end_of(account->thread, now));
+    close_account(account->thread, session, copy, gp_machine_end_of(account->thread, now));
 }
 
-void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *const *threads, size_t count,
+/* The parent's threads wait for the forking one no longer. */
+static void charge_at_fork(gp_machine *machine, const gp_thread *self, uint64_t now)
+{
+    gp_site_key keys[GP_STACK_MAX];
+    gp_trail here = {.keys = keys};
+    if (machine->waiters == NULL || machine->wanting_sites == 0 || machine->holder != self ||
+        machine->locate == NULL)
+        return;
+    machine->locate(&here, keys);
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+        gp_machine_charge_under_way(machine, session, &here, now);
+}
+
+void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *threads, size_t count,
                        uint64_t now)
 {
+    charge_at_fork(machine, self, now);
     for (size_t i = 0; i < count; i++) {
         if (threads[i] == self || threads[i]->generation != machine->generation ||
             atomic_load_explicit(&threads[i]->exited, memory_order_relaxed))
@@ -160,7 +265,9 @@ void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *co
     if (machine->contended_since != 0 && machine->holder != NULL)
         gp_machine_book_contended(machine, machine->holder, now);
     machine->contended_since = 0;
-    machine->waiting = self != NULL && self->state == GP_WAIT; /* forked by a signal handler, perhaps */
+    machine->waiters = NULL;
+    if (self != NULL && self->state == GP_WAIT) /* forked by a signal handler, perhaps */
+        gp_machine_join_waiters(machine, self);
     if (machine->holder != self)
         machine->holder = NULL;
 }

@@ -23,7 +23,7 @@
  * that wait or are off, which change it under M; so is its account, but that the holder of the GIL books its
  * own without M. Whoever reads them holds both the GIL and M. */
 
-#include "gp_account.h"
+#include "gp_attribution.h"
 
 enum {
     GP_EVER = 1, /* a time before any other */
@@ -34,8 +34,14 @@ typedef struct {
     gp_thread *holder;        /* who has the GIL; NULL: nobody, or not known */
     uint64_t last_release;    /* when it was last given up */
     uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
-    uint32_t waiting;         /* threads in GP_WAIT */
+    gp_thread *waiters;       /* threads in GP_WAIT */
     uint64_t contended_since; /* the GIL is wanted since; GP_EVER: all through the hold; 0: it is not */
+    uint32_t wanting_sites, wanting_stacks; /* how many of the sessions */
+
+    /* Set once. May be NULL where no session wants sites. */
+    gp_met *met;
+    void (*locate)(gp_trail *trail,
+                   gp_site_key *keys); /* where the calling thread is; room for GP_STACK_MAX */
 } gp_machine;
 
 static inline bool gp_machine_running(const gp_machine *machine)
@@ -47,12 +53,21 @@ static inline bool gp_machine_running(const gp_machine *machine)
 void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holder);
 
 /* Stop a session: books what is under way up to `now`, closes its accounts and unlinks it. Under M, with the
- * GIL. `threads` are all that have been seen, so that one that did nothing meanwhile is accounted for too. */
+ * GIL. `threads` are all that have been seen, so that one that did nothing meanwhile is accounted for too.
+ * `here` is where the calling thread is; not needed without sites. */
 void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
-                     uint64_t now);
+                     const gp_trail *here, uint64_t now);
+
+/* Charge the hold that is under way to those who wait for its end, up to `now`. Returns its place. Under M,
+ * with the GIL, which the calling thread holds. */
+uint32_t gp_machine_charge_under_way(gp_machine *machine, gp_session *session, const gp_trail *here,
+                                     uint64_t now);
 
 /* Whether the thread was alive at some moment of the session. Under M, with the GIL. */
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread);
+
+/* When the thread's part in a session that is read at `now` ends. */
+uint64_t gp_machine_end_of(const gp_thread *thread, uint64_t now);
 
 /* Copy an account, with all that is under way booked up to `now` if the session runs. Under M, with the GIL.
  */
@@ -66,13 +81,18 @@ uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *sessi
 void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now);
 
 /* In a forked child: only `self` (NULL if the tracer does not know it) lives on; the others end at `now`. */
-void gp_machine_forked(gp_machine *machine, const gp_thread *self, gp_thread *const *threads, size_t count,
+void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *threads, size_t count,
                        uint64_t now);
 
 /* Slow paths of the inline functions below, under the same conditions. */
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked);
 void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now);
 void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uint64_t to);
+void gp_machine_charge(gp_machine *machine, gp_session *session, const gp_account *holder, uint32_t place,
+                       uint64_t from, uint64_t to);
+void gp_machine_locate_waiter(gp_machine *machine, gp_session *session, gp_account *account);
+void gp_machine_join_waiters(gp_machine *machine, gp_thread *thread);
+void gp_machine_leave_waiters(gp_machine *machine, gp_thread *thread);
 
 #define GP_EACH_ACCOUNT(machine, thread, session, account)                                                   \
     for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                \
@@ -86,20 +106,37 @@ static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at, bool bl
     thread->blocked = blocked;
 }
 
+/* Book the end of a hold for its place, and charge it to those who waited for it. */
+static inline void gp_machine_attribute(gp_machine *machine, gp_session *session, gp_account *account,
+                                        const gp_trail *trail, uint64_t from, uint64_t to)
+{
+    uint32_t place = gp_attribution_place(session, account, trail, machine->met);
+    gp_attribution_book_hold(session, place, gp_ticks_after(session->start, from, to));
+    if (__builtin_expect(machine->waiters != NULL, 0))
+        gp_machine_charge(machine, session, account, place, from, to);
+}
+
 /* The thread gives up the GIL. `forced`: because another asked for it; all until it has the GIL again is then
- * wait, since it does nothing but come back. Under M. */
-static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool forced, uint64_t now)
+ * wait, since it does nothing but come back. `trail` is where it does so; needed if a session wants sites.
+ * Under M. */
+static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool forced, const gp_trail *trail,
+                                   uint64_t now)
 {
     if (__builtin_expect(thread->asked_at > GP_ASKED_AT_ONCE, 0))
         now = thread->asked_at; /* it was done with the GIL when it asked for M */
     if (__builtin_expect(thread->state != GP_HOLD, 0)) {
         /* its acquisition was not seen: it can't have begun before the last release */
         uint64_t from = machine->last_release > thread->since ? machine->last_release : thread->since;
+        if (thread->state == GP_WAIT)
+            gp_machine_leave_waiters(machine, thread);
         gp_machine_settle(machine, thread, from);
         thread->since = from;
     }
     GP_EACH_ACCOUNT (machine, thread, session, account) {
         gp_account_book_hold(session, account, thread->since, now);
+        if (session->wants_sites)
+            gp_machine_attribute(machine, session, account, trail, thread->since, now);
+        gp_account_record(session, GP_EVENT_HOLD, account, thread->since, now);
         if (__builtin_expect(forced, 0))
             account->forced_releases++;
     }
@@ -108,7 +145,7 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
         machine->contended_since = 0;
     }
     if (__builtin_expect(forced, 0))
-        machine->waiting++;
+        gp_machine_join_waiters(machine, thread);
     machine->holder = NULL;
     machine->last_release = now;
     thread->state = forced ? GP_WAIT : GP_OFF;
@@ -132,7 +169,7 @@ static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint6
     gp_machine_settle(machine, thread, asked);
     thread->state = GP_WAIT;
     thread->since = asked;
-    machine->waiting++;
+    gp_machine_join_waiters(machine, thread);
     if (machine->holder == NULL)
         return;
     /* M is not fair: who gets it later may have asked earlier */
@@ -145,12 +182,14 @@ static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint6
 static inline void gp_machine_acquire(gp_machine *machine, gp_thread *thread)
 {
     GP_EACH_ACCOUNT (machine, thread, session, account)
-        (void)session;
+        if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
+            gp_machine_locate_waiter(machine, session, account);
     machine->holder = thread;
-    if (__builtin_expect(machine->waiting == 0, 1))
+    if (__builtin_expect(machine->waiters == NULL, 1))
         return;
-    machine->waiting -= thread->state == GP_WAIT;
-    if (machine->waiting != 0)
+    if (thread->state == GP_WAIT)
+        gp_machine_leave_waiters(machine, thread);
+    if (machine->waiters != NULL)
         machine->contended_since = GP_EVER;
 }
 

@@ -31,6 +31,7 @@ _INTERPRETERS = 256  # no recorder writes more
 _NUMBERS = 1 << 22  # accounts' numbers, of all interpreters together
 _FRAMES = 1 << 24  # of all stacks together
 _PIECE = 1 << 20  # bytes
+_LABEL = (1 << 31) - 1  # the bits of a label that stand for a name
 
 _PYTHON, _NATIVE, _DEEPER = range(3)  # kinds of places
 
@@ -54,7 +55,7 @@ class ThreadDescription(NamedTuple):
     native_id : int
         The operating system's thread identifier.
     label : int
-        Stands for its name; 0 for none.
+        Stands for its name; 0 for none. 2**31 is added once it has come to the end of its Python code.
     os_name : str
         The operating system's name.
     first_tick : int
@@ -189,7 +190,7 @@ class Recording:
 
     def thread_name(self, native_id: int, label: int = 0, os_name: str = "") -> str:
         """Return a thread's name by its label, else by its native identifier, else the operating system's."""
-        return self.labels.get(label) or self.names.get(native_id) or os_name or f"thread {native_id}"
+        return self.labels.get(label & _LABEL) or self.names.get(native_id) or os_name or f"thread {native_id}"
 
     def event_sums(self) -> dict[tuple[int, int], EventSums]:
         """Return what each thread's events add up to, by the numbers of its interpreter and its account."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from gilprobe import thread_names
 from gilprobe._native import gil
-from gilprobe.distribution import EMPTY, Distribution
+from gilprobe.accounting import Books, Naming, assemble
 from gilprobe.errors import TracerStateError, UnsupportedError
 from gilprobe.machine import read_environment
-from gilprobe.report import Report, ThreadAccount
+from gilprobe.recorder import RecordingWriter
 
 if TYPE_CHECKING:
+    import tempfile
     from collections.abc import Callable
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
-    from gilprobe._native.gil import _Account, _Totals
+    from gilprobe._native.recording import _Account
     from gilprobe.environment import Environment
+    from gilprobe.report import Report
+    from gilprobe.timeline import Timeline
 
 
 _RUNNING = "a trace must be stopped before it is started again"
@@ -33,7 +37,18 @@ class Trace:
     it.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        sites: bool = True,
+        stacks: bool = False,
+        timeline: bool = False,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._options = {"sites": sites or stacks, "stacks": stacks, "timeline": timeline}
+        self._path = path
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
         self._bystanders: dict[int, str] = {}
         self._environment: Environment | None = None
@@ -62,25 +77,42 @@ class Trace:
         if self._session is not None:
             raise TracerStateError(_RUNNING)
         environment = read_environment()  # costs a millisecond: before the first stamp, not after
+        writer = self._open()
         thread_names.watch()
         try:
             bystanders = thread_names.alive()
-            session = gil.Session()
+            if writer is not None:
+                writer.begin(environment, self._options)
+            session = gil.Session(recorder=writer and writer.recorder, **self._options)
             thread_names.review()  # the end of another trace may have come between
         except NotImplementedError as error:
+            _finish(writer)
             thread_names.review()
             raise UnsupportedError(f"the GIL can't be traced: {error}") from None
         except BaseException:
+            _finish(writer)
             thread_names.review()
             raise
         if self._session is not None:  # another thread has started it meanwhile
             session.stop()
+            _finish(writer)
             thread_names.review()
             raise TracerStateError(_RUNNING)
         # no call since that question, so no other thread had the GIL
-        self._session = session
+        self._session, self._writer = session, writer
         self._environment, self._bystanders, self._report = environment, bystanders, None
         return self
+
+    def _open(self) -> RecordingWriter | None:
+        """Make the recording, if one is wanted."""
+        if self._path is not None:
+            return RecordingWriter(self._path)
+        if not self._options["timeline"]:
+            return None
+        import tempfile  # not at the top: few ask for it
+
+        self._folder = tempfile.TemporaryDirectory(prefix="gilprobe-")
+        return RecordingWriter(os.path.join(self._folder.name, "timeline"))  # noqa: PTH118
 
     def stop(self) -> Report:
         """End the recording. Stopping a trace that has ended changes nothing.
@@ -97,7 +129,8 @@ class Trace:
         """
         session = self._session
         if session is not None:
-            session.stop()
+            session.stop(_caller())
+            _finish(self._writer)
             self._report = self._read(session)
             if self._session is session:  # another thread may have stopped it meanwhile, and started it again
                 self._session = None
@@ -120,30 +153,38 @@ class Trace:
         return self._report
 
     def _read(self, session: gil.Session) -> Report:
-        totals, accounts = session.read()
+        books = Books.decode(*session.read(_caller()))
         alive = thread_names.alive()
-        threads = [_account(account, alive) for account in accounts]
-        seen = {account["native_id"] for account in accounts}
-        threads += [
-            _bystander(native_id, alive[native_id], totals["elapsed_ns"])
-            for native_id in self._bystanders
-            if native_id in alive and native_id not in seen
-        ]
         assert self._environment is not None  # set by start, without which there is no session  # noqa: S101
-        return Report(
-            elapsed_ns=totals["elapsed_ns"],
-            held_ns=sum(thread.hold_ns for thread in threads),
-            contended_ns=totals["contended_ns"],
-            handoffs=totals["handoffs"],
-            threads=tuple(threads),
-            sites=(),
-            stacks=(),
-            blame=(),
-            longest_waits=(),
-            dropped_events=0,
-            warnings=tuple(_warnings(totals, accounts)),
-            environment=self._environment,
+        return assemble(
+            [books],
+            lambda account: _who(account, alive),
+            self._environment,
+            bystanders={native_id: alive[native_id] for native_id in self._bystanders if native_id in alive},
+            warnings=self._writer.doubts() if self._writer is not None else (),
         )
+
+    def timeline(self) -> Timeline:
+        """Return every hold and every wait, one by one, after the end of the trace.
+
+        It is read from a file: the one that was named, else a temporary one that lives as long as the trace.
+
+        Raises
+        ------
+        TracerStateError
+            If the trace is running, was never started, or records no timeline.
+        FormatError
+            If the file is not whole.
+        OSError
+            If it can't be read.
+        """
+        if not self._options["timeline"]:
+            raise TracerStateError("a trace must be made with timeline=True to have one")
+        if self._session is not None or self._writer is None:
+            raise TracerStateError("a timeline can be read when the trace has ended")
+        from gilprobe.recording import Recording
+
+        return Recording.open(self._writer.path).timeline()
 
     def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         # The session would end with its last reference; the method that keeps names must be put back too. Not
@@ -165,8 +206,31 @@ class Trace:
         self.stop()
 
 
-def trace() -> Trace:
+def _finish(writer: RecordingWriter | None) -> None:
+    if writer is not None:
+        writer.finish()
+
+
+def trace(
+    *,
+    sites: bool = True,
+    stacks: bool = False,
+    timeline: bool = False,
+    path: str | os.PathLike[str] | None = None,
+) -> Trace:
     """Record who holds the GIL, who waits for it and how long, in all threads of the process.
+
+    Parameters
+    ----------
+    sites : bool
+        Record also where: the function and line at which the GIL was let go, who waited behind whom at which
+        of them, and the longest waits.
+    stacks : bool
+        Record the whole Python stack there, up to 128 frames. Implies `sites`.
+    timeline : bool
+        Record every hold and every wait one by one: see :meth:`Trace.timeline`.
+    path : path-like, optional
+        Write a recording to this file, which `gilprobe report` reads. A file of that name is replaced.
 
     Returns
     -------
@@ -180,79 +244,20 @@ def trace() -> Trace:
     >>> for thread in t.report().threads:
     ...     print(thread.name, thread.hold_s, thread.wait_s, thread.off_s)
     """
-    return Trace()
+    return Trace(sites=sites, stacks=stacks, timeline=timeline, path=path)
 
 
-def _name(account: _Account, alive: dict[int, str]) -> str:
-    """Return the name that :mod:`threading` gave the thread last, else the operating system's."""
-    name = thread_names.ended(account["label"])
-    if not name and not account["ended"]:
-        name = alive.get(account["native_id"], "")
-    return name or account["os_name"] or f"thread {account['native_id']}"
+def _caller() -> FrameType | None:
+    """Return the innermost frame that is not of this module: whose hold it is that a stop cuts."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame
 
 
-def _account(account: _Account, alive: dict[int, str]) -> ThreadAccount:
-    lifetime_ns, hold_ns, wait_ns = account["lifetime_ns"], account["hold_ns"], account["wait_ns"]
-    return ThreadAccount(
-        native_id=account["native_id"],
-        name=_name(account, alive),
-        # threading lets a thread be joined while the operating system's thread still has a few steps to go
-        ended=account["ended"] or account["label"] != 0,
-        interpreter=0,
-        merged=1,
-        lifetime_ns=lifetime_ns,
-        hold_ns=hold_ns,
-        wait_ns=wait_ns,
-        # The three add up in ticks (imbalance_ticks); each was rounded down to a nanosecond on its own.
-        off_ns=account["off_ns"] if account["imbalance_ticks"] else lifetime_ns - hold_ns - wait_ns,
-        acquisitions=account["acquisitions"],
-        contended_acquisitions=account["contended_acquisitions"],
-        forced_releases=account["forced_releases"],
-        voluntary_releases=account["releases"] - account["forced_releases"],
-        hold=_distribution(account["holds"], hold_ns, account["longest_hold_ns"]),
-        wait=_distribution(account["waits"], wait_ns, account["longest_wait_ns"]),
-    )
-
-
-def _distribution(buckets: list[tuple[int, int]], total_ns: int, max_ns: int) -> Distribution:
-    return Distribution(
-        count=sum(number for _, number in buckets),
-        total_ns=total_ns,
-        max_ns=max_ns,
-        buckets=tuple(buckets),
-    )
-
-
-def _bystander(native_id: int, name: str, elapsed_ns: int) -> ThreadAccount:
-    """Return the account of a thread that was alive all along and never touched the GIL."""
-    return ThreadAccount(
-        native_id=native_id,
-        name=name,
-        ended=False,
-        interpreter=0,
-        merged=1,
-        lifetime_ns=elapsed_ns,
-        hold_ns=0,
-        wait_ns=0,
-        off_ns=elapsed_ns,
-        acquisitions=0,
-        contended_acquisitions=0,
-        forced_releases=0,
-        voluntary_releases=0,
-        hold=EMPTY,
-        wait=EMPTY,
-    )
-
-
-def _warnings(totals: _Totals, accounts: list[_Account]) -> list[str]:
-    warnings = []
-    if totals["lost"]:
-        warnings.append(f"{totals['lost']} intervals were not booked: no memory for their threads' accounts")
-    if totals["hooks_lost"]:
-        warnings.append("another library replaced the tracer's hooks: what came after that is missing")
-    if not totals["releases_told_apart"]:
-        warnings.append("forced and voluntary releases can't be told apart here: all count as voluntary")
-    unbalanced = [account["native_id"] for account in accounts if account["imbalance_ticks"]]
-    if unbalanced:
-        warnings.append(f"hold, wait and off do not add up to the lifetime of threads {unbalanced}")
-    return warnings
+def _who(account: _Account, alive: dict[int, str]) -> Naming:
+    """Name a thread as :mod:`threading` did last, else as the operating system does."""
+    name = thread_names.labelled(account["label"])
+    if account["label"] < gil.LABEL_ENDED and not account["ended"]:
+        name = alive.get(account["native_id"], name)
+    return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))

@@ -35,11 +35,12 @@ FLOORS: dict[str, frozenset[str]] = {
             "machine",
             "measure",
             "program",
+            "recorder",
             "recording",
             "refs",
             "thread_names",
             "tracer",
-            "whereabouts",
+            "accounting",
         }
     ),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),

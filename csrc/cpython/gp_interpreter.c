@@ -3,6 +3,8 @@
 
 #include "gp_interpreter.h"
 
+#include "gp_frames.h"
+
 #if !defined(_WIN32)
 #include <dlfcn.h>
 #endif
@@ -45,6 +47,16 @@ static void look_up(const char *const *names, size_t count, const void **functio
     functions[found] = NULL;
 }
 
+static void describe(gp_site_key key, gp_buffer *buffer)
+{
+    gp_frames_text function, file;
+    int32_t line;
+    gp_frames_describe(key, &function, &file, &line);
+    gp_buffer_number(buffer, line > 0 ? (uint64_t)line : 0);
+    gp_buffer_string(buffer, function.bytes, function.size);
+    gp_buffer_string(buffer, file.bytes, file.size);
+}
+
 const gp_gil_host *gp_interpreter_host(void)
 {
     static gp_gil_host host;
@@ -54,6 +66,11 @@ const gp_gil_host *gp_interpreter_host(void)
         host.interpreter = (const void *)PyEval_SaveThread;
         host.voluntary = voluntary;
         host.forced = forced;
+        host.here = gp_frames_here;
+        host.stack = gp_frames_stack;
+        host.describe = describe;
+        host.keep = gp_frames_keep;
+        host.let_go = gp_frames_let_go;
         host.cycle_gil = cycle_gil;
     }
     return &host;

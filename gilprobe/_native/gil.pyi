@@ -1,34 +1,9 @@
 from collections.abc import Callable
-from typing import Any, TypedDict, final
+from types import FrameType
+from typing import Any, final
 
 NO_GIL: str
-
-class _Totals(TypedDict):
-    elapsed_ns: int
-    contended_ns: int
-    handoffs: int
-    lost: int
-    hooks_lost: bool
-    releases_told_apart: bool
-
-class _Account(TypedDict):
-    native_id: int
-    os_name: str
-    label: int
-    ended: bool
-    lifetime_ns: int
-    hold_ns: int
-    wait_ns: int
-    off_ns: int
-    longest_hold_ns: int
-    longest_wait_ns: int
-    imbalance_ticks: int
-    acquisitions: int
-    contended_acquisitions: int
-    releases: int
-    forced_releases: int
-    holds: list[tuple[int, int]]
-    waits: list[tuple[int, int]]
+LABEL_ENDED: int
 
 def gil_enabled() -> bool: ...
 def support() -> tuple[bool, str]: ...
@@ -41,13 +16,32 @@ def sessions() -> int: ...
 @final
 class ThreadLabels:
     def __new__(cls) -> ThreadLabels: ...
-    def note(self, thread: object) -> None: ...
+    @property
+    def listeners(self) -> list[Callable[[int, str], None]]: ...
+    def begin(self, thread: object) -> None: ...
+    def end(self, thread: object) -> None: ...
     def name(self, label: int) -> str: ...
+    def all(self) -> list[tuple[int, str]]: ...
+
+@final
+class Recorder:
+    def __new__(cls, path: bytes, replace: bool = False) -> Recorder: ...
+    def put(self, kind: bytes, payload: bytes) -> None: ...
+    def flush(self, timeout_s: float) -> bool: ...
+    def finish(self) -> None: ...
+    def state(self) -> tuple[int, int, int]: ...
 
 @final
 class Session:
-    def __new__(cls) -> Session: ...
+    def __new__(
+        cls,
+        *,
+        sites: bool = False,
+        stacks: bool = False,
+        recorder: Recorder | None = None,
+        timeline: bool = False,
+    ) -> Session: ...
     @property
     def running(self) -> bool: ...
-    def stop(self) -> None: ...
-    def read(self) -> tuple[_Totals, list[_Account]]: ...
+    def stop(self, frame: FrameType | None = None) -> None: ...
+    def read(self, frame: FrameType | None = None) -> tuple[bytes, bytes]: ...

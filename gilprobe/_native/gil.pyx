@@ -2,11 +2,11 @@
 """Binding of the tracer (csrc/gp_gil.h). All of the tracer's native state lives in this extension module."""
 
 from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport strerror
 
 import sys
+from os import fsdecode
 
 cimport cython
 
@@ -20,63 +20,71 @@ cdef extern from "gp_status.h" nogil:
 
 
 cdef extern from "gp_clock.h" nogil:
-    ctypedef struct gp_clock_rate:
-        uint64_t factor
-    ctypedef enum gp_clock_kind:
-        GP_CLOCK_MONOTONIC
-        GP_CLOCK_COUNTER
     void gp_clock_init()
     const char *gp_clock_name()
     uint64_t gp_clock_ticks()
     uint64_t gp_clock_monotonic_ns()
-    uint64_t gp_clock_to_ns(gp_clock_rate rate, uint64_t ticks)
 
 
-cdef extern from "gp_hist.h" nogil:
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint c_bool "bool"  # a pointer to bint would be one to int
+
+
+cdef extern from "gp_buffer.h" nogil:
+    ctypedef struct gp_buffer:
+        uint8_t *bytes
+        size_t size
+        size_t room
+        bint failed
+    void gp_buffer_free(gp_buffer *buffer)
+
+
+cdef extern from "gp_attribution.h" nogil:
     enum:
-        GP_HIST_BUCKETS
-    ctypedef struct gp_hist:
-        uint64_t counts[1]
-
-
-cdef extern from "gp_account.h" nogil:
-    ctypedef struct gp_identity:
-        int64_t native_id
-        char os_name[16]
-        uint32_t label
-        bint exited
+        GP_STACK_MAX
+    ctypedef struct gp_site_key:
+        pass
     ctypedef struct gp_session:
         bint running
-    ctypedef struct gp_account:
-        gp_identity identity
-        uint64_t first, last
-        uint64_t hold, wait, off
-        uint64_t longest_hold, longest_wait
-        uint64_t acquisitions, contended_acquisitions
-        uint64_t releases, forced_releases
-        gp_hist holds, waits
+        bint wants_stacks
+    ctypedef struct gp_trail:
+        const gp_site_key *keys
+        size_t depth
+        c_bool truncated
 
 
-cdef extern from "gp_gil.h" nogil:
-    ctypedef struct gp_gil_host:
+cdef extern from "gp_recorder.h":
+    ctypedef struct gp_recorder:
         pass
-    ctypedef struct gp_gil_summary:
-        uint64_t elapsed, contended, handoffs, lost
-        size_t account_count
-        gp_clock_rate rate
-        bint hooks_lost
-        bint releases_told_apart
+    gp_status gp_recorder_open(const char *path, bint replace, gp_recorder **recorder, int *error)
+    gp_status gp_recorder_put(gp_recorder *recorder, const char *type, const void *payload, size_t size)
+    bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns) nogil
+    void gp_recorder_finish(gp_recorder *recorder) nogil
+    int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written)
+    void gp_recorder_free(gp_recorder *recorder)
 
 
 cdef extern from "gp_gil.h":
+    ctypedef struct gp_gil_host:
+        pass
+    ctypedef struct gp_gil_wishes:
+        bint sites
+        bint stacks
+        bint timeline
+        gp_recorder *recorder
     gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
-    gp_status gp_gil_start(const gp_gil_host *host, gp_session **session, const char **reason)
-    void gp_gil_stop(gp_session *session)
+    gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_session **session,
+                           const char **reason)
+    void gp_gil_stop(gp_session *session, const gp_trail *here)
     void gp_gil_forget(gp_session *session)
-    void gp_gil_summarise(gp_session *session, gp_gil_summary *summary)
-    void gp_gil_account(const gp_session *session, size_t n, gp_account *copy)
+    gp_status gp_gil_read(gp_session *session, const gp_trail *here, gp_buffer *places, gp_buffer *snapshot)
     void gp_gil_label(uint32_t label)
     size_t gp_gil_sessions()
+
+
+cdef extern from "cpython/gp_frames.h":
+    const char *gp_frames_check()
+    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, c_bool *truncated)
 
 
 cdef extern from "cpython/gp_interpreter.h":
@@ -139,32 +147,55 @@ def before_call(method, note):
     return wrapper
 
 
+LABEL_ENDED = 1 << 31  # in a label: the thread has come to the end of its Python code
+
+
 @cython.final
 cdef class ThreadLabels:
-    """Names of threads, each under the number that was attached to the thread when it ended."""
+    """Names of threads, each under the number that is attached to the thread: its label.
+
+    `listeners` are called with the number and the name when a name is new.
+    """
 
     cdef list names
     cdef dict numbers
+    cdef readonly list listeners
 
     def __cinit__(self):
         self.names = [""]
         self.numbers = {}
+        self.listeners = []
 
-    def note(self, thread) -> None:
+    def begin(self, thread) -> None:
         """Attach the name of a `threading.Thread` to the calling thread, which it stands for."""
+        gp_gil_label(self.number(thread))
+
+    def end(self, thread) -> None:
+        """The same once more, for good: it may have been renamed."""
+        gp_gil_label(self.number(thread) | <uint32_t>LABEL_ENDED)
+
+    cdef uint32_t number(self, thread) except? 0:
         name = thread._name
         if type(name) is not str:
-            return
-        number = self.numbers.get(name)
-        if number is None:
-            number = len(self.names)
-            self.numbers[name] = number
-            self.names.append(name)
-        gp_gil_label(number)
+            return 0
+        known = self.numbers.get(name)
+        if known is not None:
+            return known
+        new = len(self.names)
+        self.numbers[name] = new
+        self.names.append(name)
+        for listener in self.listeners:
+            listener(new, name)
+        return new
 
     def name(self, uint32_t label) -> str:
-        """Return the name behind a number, "" if there is none."""
-        return self.names[label] if label < len(self.names) else ""
+        """Return the name behind a label, "" if there is none."""
+        cdef uint32_t number = label & ~<uint32_t>LABEL_ENDED
+        return self.names[number] if number < len(self.names) else ""
+
+    def all(self) -> list:
+        """Return all numbers with their names."""
+        return list(enumerate(self.names))[1:]
 
 
 def sessions() -> int:
@@ -172,47 +203,76 @@ def sessions() -> int:
     return gp_gil_sessions()
 
 
-cdef list buckets_of(const gp_hist *hist):
-    cdef size_t i
-    cdef const uint64_t *counts = hist.counts
-    return [(i, counts[i]) for i in range(GP_HIST_BUCKETS) if counts[i] != 0]
+@cython.final
+cdef class Recorder:
+    """A recording file that is being written, by a native thread (csrc/gp_recorder.h)."""
 
+    cdef gp_recorder *handle
 
-cdef dict account_as_dict(const gp_account *account, gp_clock_rate rate):
-    cdef uint64_t lifetime = account.last - account.first
-    return {
-        "native_id": account.identity.native_id,
-        "os_name": account.identity.os_name[:15].split(b"\0")[0].decode("utf-8", "replace"),
-        "label": account.identity.label,
-        "ended": account.identity.exited,
-        "lifetime_ns": gp_clock_to_ns(rate, lifetime),
-        "hold_ns": gp_clock_to_ns(rate, account.hold),
-        "wait_ns": gp_clock_to_ns(rate, account.wait),
-        "off_ns": gp_clock_to_ns(rate, account.off),
-        "longest_hold_ns": gp_clock_to_ns(rate, account.longest_hold),
-        "longest_wait_ns": gp_clock_to_ns(rate, account.longest_wait),
-        "imbalance_ticks": <int64_t>(account.hold + account.wait + account.off - lifetime),
-        "acquisitions": account.acquisitions,
-        "contended_acquisitions": account.contended_acquisitions,
-        "releases": account.releases,
-        "forced_releases": account.forced_releases,
-        "holds": buckets_of(&account.holds),
-        "waits": buckets_of(&account.waits),
-    }
+    def __cinit__(self, bytes path, bint replace=False):
+        cdef int error = 0
+        cdef gp_status status = gp_recorder_open(path, replace, &self.handle, &error)
+        if status == GP_ESYSTEM:
+            raise OSError(error, strerror(error).decode(), fsdecode(path))
+        if status == GP_EUNSUPPORTED:
+            raise NotImplementedError("recordings are written on Linux only")
+        if status != GP_OK:
+            raise MemoryError("no memory for a recording")
+
+    def __dealloc__(self):
+        gp_recorder_free(self.handle)
+
+    def put(self, bytes kind, bytes payload) -> None:
+        """Add a chunk; its type is four letters."""
+        if len(kind) != 4:
+            raise ValueError(f"the type of a chunk must be four letters, got {kind!r}")
+        if gp_recorder_put(self.handle, kind, <const char *>payload, len(payload)) != GP_OK:
+            raise MemoryError("no memory for a chunk of a recording")
+
+    def flush(self, double timeout_s) -> bool:
+        """Write everything so far to the disk; whether that was done in time."""
+        cdef uint64_t timeout_ns = <uint64_t>(timeout_s * 1e9)
+        cdef bint done
+        with nogil:
+            done = gp_recorder_flush(self.handle, timeout_ns)
+        return done
+
+    def finish(self) -> None:
+        """Write the rest and close the file. After the end of the sessions that are recorded."""
+        with nogil:
+            gp_recorder_finish(self.handle)
+
+    def state(self) -> tuple[int, int, int]:
+        """Return errno of the first failure, 0 if there was none; bytes and events written."""
+        cdef uint64_t bytes_written = 0, events_written = 0
+        cdef int error = gp_recorder_error(self.handle, &bytes_written, &events_written)
+        return error, bytes_written, events_written
 
 
 @cython.final
 cdef class Session:
-    """One trace: begins when made, ends with `stop`."""
+    """One trace: begins when made, ends with `stop`.
+
+    The frame that `stop` and `read` take is where the calling thread is, for the sites: it holds the GIL meanwhile.
+    """
 
     cdef gp_session *handle
+    cdef Recorder recorder  # must be finished before the session goes
 
-    def __cinit__(self):
+    def __cinit__(self, *, bint sites=False, bint stacks=False, Recorder recorder=None, bint timeline=False):
         cdef const char *reason = b""
         cdef gp_status status
+        cdef gp_gil_wishes wishes
         if not gil_enabled():
             raise NotImplementedError(NO_GIL)
-        status = gp_gil_start(gp_interpreter_host(), &self.handle, &reason)
+        if timeline and recorder is None:
+            raise ValueError("a timeline needs a recorder")
+        wishes.sites = sites
+        wishes.stacks = stacks
+        wishes.timeline = timeline
+        wishes.recorder = NULL if recorder is None else recorder.handle
+        self.recorder = recorder
+        status = gp_gil_start(gp_interpreter_host(), &wishes, &self.handle, &reason)
         if status == GP_EUNSUPPORTED:
             raise NotImplementedError(reason.decode())
         if status == GP_ESYSTEM:
@@ -221,6 +281,15 @@ cdef class Session:
             raise MemoryError("no memory for a trace")
 
     def __dealloc__(self):
+        cdef gp_trail nowhere
+        if self.handle == NULL:
+            return
+        nowhere.keys = NULL
+        nowhere.depth = 0
+        nowhere.truncated = False
+        gp_gil_stop(self.handle, &nowhere)
+        if self.recorder is not None:
+            gp_recorder_finish(self.recorder.handle)
         gp_gil_forget(self.handle)
 
     @property
@@ -228,33 +297,30 @@ cdef class Session:
         """Whether the session has not been stopped."""
         return self.handle.running
 
-    def stop(self) -> None:
+    def stop(self, frame=None) -> None:
         """End the session; nothing if it has ended."""
-        gp_gil_stop(self.handle)
+        cdef gp_site_key keys[GP_STACK_MAX]
+        cdef gp_trail here
+        find(frame, self.handle.wants_stacks, keys, &here)
+        gp_gil_stop(self.handle, &here)
 
-    def read(self) -> tuple[dict, list]:
-        """Return the totals and one account a thread, up to now if the session runs. Times in nanoseconds."""
-        cdef gp_gil_summary summary, last
-        cdef size_t n
-        cdef gp_account *copy = <gp_account *>malloc(sizeof(gp_account))
-        if copy == NULL:
-            raise MemoryError("no memory to read a trace")
-        accounts = []
+    def read(self, frame=None) -> tuple[bytes, bytes]:
+        """Return the places and a snapshot, up to now if the session runs: for `_native.recording` to decode."""
+        cdef gp_site_key keys[GP_STACK_MAX]
+        cdef gp_trail here
+        cdef gp_buffer places = gp_buffer(NULL, 0, 0, False)
+        cdef gp_buffer snapshot = gp_buffer(NULL, 0, 0, False)
+        find(frame, self.handle.wants_stacks, keys, &here)
         try:
-            gp_gil_summarise(self.handle, &summary)
-            for n in range(summary.account_count):
-                gp_gil_account(self.handle, n, copy)
-                accounts.append(account_as_dict(copy, summary.rate))
-            # Each account was read a moment after the one before, and the caller holds the GIL all the while: the
-            # length comes last, so that no account exceeds it.
-            gp_gil_summarise(self.handle, &last)
+            if gp_gil_read(self.handle, &here, &places, &snapshot) != GP_OK:
+                raise MemoryError("no memory to read a trace")
+            return places.bytes[:places.size], snapshot.bytes[:snapshot.size]
         finally:
-            free(copy)
-        return {
-            "elapsed_ns": gp_clock_to_ns(summary.rate, last.elapsed),
-            "contended_ns": gp_clock_to_ns(summary.rate, summary.contended),
-            "handoffs": summary.handoffs,
-            "lost": last.lost,
-            "hooks_lost": last.hooks_lost,
-            "releases_told_apart": summary.releases_told_apart,
-        }, accounts
+            gp_buffer_free(&places)
+            gp_buffer_free(&snapshot)
+
+
+cdef void find(frame, bint stacks, gp_site_key *keys, gp_trail *here):
+    here.keys = keys
+    here.truncated = False
+    here.depth = gp_frames_stack_above(<const void *>frame, keys, GP_STACK_MAX if stacks else 1, &here.truncated)

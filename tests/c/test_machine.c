@@ -13,6 +13,7 @@ static gp_thread threads[THREADS];
 static gp_thread *const table[THREADS] = {&threads[0], &threads[1], &threads[2], &threads[3]};
 static gp_thread *const main_thread = &threads[0], *const other = &threads[1], *const third = &threads[2];
 static uint64_t last_id;
+static const gp_trail nowhere = {NULL, 0, false};
 
 static gp_session *start(uint64_t now)
 {
@@ -23,7 +24,7 @@ static gp_session *start(uint64_t now)
 
 static void stop(gp_session *session, uint64_t now)
 {
-    gp_machine_stop(&machine, session, table, THREADS, now);
+    gp_machine_stop(&machine, session, table, THREADS, &nowhere, now);
 }
 
 /* A machine that watches from 1000 on, its threads known: the main thread has the GIL. */
@@ -42,7 +43,7 @@ static gp_session *begin(void)
 static void drop(gp_thread *thread, bool forced, uint64_t now)
 {
     gp_machine_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_machine_drop(&machine, thread, forced, now);
+    gp_machine_drop(&machine, thread, forced, &nowhere, now);
 }
 
 /* Both halves of getting the GIL, at one time. */
@@ -173,7 +174,7 @@ static void a_thread_first_seen_inside_a_wait_has_waited_all_along(void)
     drop(main_thread, false, 1100);
     take_waited(other, 1110);
     gp_machine_lock(other, GP_ASKED_AT_ONCE, false);
-    gp_machine_drop(&machine, other, false, 1120);
+    gp_machine_drop(&machine, other, false, &nowhere, 1120);
     take_waited(third, 1130); /* and this one's wait ended before it came round */
     stop(session, 1200);
     check_times(session, other, 10, 110, 80);
@@ -232,7 +233,7 @@ static void blocking_on_the_mutex_is_no_part_of_the_hold(void)
     gp_session *session = begin();
     wait_for(other, 1050);
     gp_machine_lock(main_thread, 1080, true);
-    gp_machine_drop(&machine, main_thread, false, 1100);
+    gp_machine_drop(&machine, main_thread, false, &nowhere, 1100);
     take_waited(other, 1110);
     stop(session, 1200);
     check_times(session, main_thread, 80, 0, 120);

@@ -9,7 +9,16 @@
 
 #include "gp_test.h"
 
-enum { ACTORS = 6, SESSIONS = 3, LOG = 2048, STEPS = 400, SCHEDULES = 1500 };
+enum { ACTORS = 6, SESSIONS = 3, LOG = 2048, STEPS = 400, SCHEDULES = 1500, TRAILS = 6 };
+
+/* Where threads let the GIL go: no Python frame, some stacks, one that is cut. Innermost level first. */
+static const char code_a, code_b;
+static const gp_site_key levels_a[] = {{&code_a, 2}, {&code_b, 4}, {&code_a, 8}};
+static const gp_site_key levels_b[] = {{&code_b, 4}, {&code_b, 4}, {&code_a, 8}};
+static const gp_trail trails[TRAILS] = {
+    {NULL, 0, false},     {levels_a, 1, false}, {levels_a, 3, false},
+    {levels_b, 1, false}, {levels_b, 3, false}, {levels_b, 2, true},
+};
 
 /* ---- the twin's diary ---- */
 
@@ -18,6 +27,7 @@ typedef enum { AWAY, WAITING, HOLDING } span_kind;
 typedef struct {
     span_kind kind;
     uint64_t from, to; /* to: not yet valid in the last one */
+    unsigned trail;    /* where a hold ended, or the last one before a wait */
 } twin_span;
 
 typedef struct {
@@ -29,6 +39,7 @@ typedef struct {
 typedef struct {
     uint64_t from, to;
     unsigned begun, ended;
+    unsigned actor, trail;
 } stretch;
 
 typedef enum {
@@ -45,14 +56,15 @@ typedef enum {
 } place;
 
 typedef struct {
-    gp_thread thread;
+    gp_thread thread; /* first: found from its address */
     place place;
     bool early, seen, registered, forced, ask_seen;
     bool blocked;   /* the call under way */
     uint64_t ask;   /* its stamp */
     uint64_t asked; /* what the twin knows of it */
     uint64_t birth, ended;
-    size_t wait; /* the open entry in `wants` */
+    unsigned trail; /* of its last release */
+    size_t wait;    /* the open entry in `wants` */
     twin_span spans[LOG];
     twin_turn turns[LOG];
     size_t span_count, turn_count;
@@ -76,6 +88,7 @@ static struct {
     stretch holds[LOG], wants[LOG];
     uint64_t drops[LOG];
     unsigned handed[LOG];
+    const twin_actor *locating;
     size_t hold_count, want_count, drop_count, handed_count;
 } world;
 
@@ -99,11 +112,16 @@ static bool hooked(void)
     return gp_machine_running(&world.machine);
 }
 
+static unsigned number_of(const twin_actor *actor)
+{
+    return (unsigned)(actor - world.actors);
+}
+
 static void turn_to(twin_actor *actor, span_kind kind, uint64_t from)
 {
     if (actor->span_count != 0)
         actor->spans[actor->span_count - 1].to = from;
-    actor->spans[actor->span_count++] = (twin_span){kind, from, 0};
+    actor->spans[actor->span_count++] = (twin_span){kind, from, 0, actor->trail};
 }
 
 static twin_span *open_span(twin_actor *actor)
@@ -114,7 +132,7 @@ static twin_span *open_span(twin_actor *actor)
 static void want(twin_actor *actor, uint64_t from)
 {
     actor->wait = world.want_count;
-    world.wants[world.want_count++] = (stretch){from, 0, world.event, 0};
+    world.wants[world.want_count++] = (stretch){from, 0, world.event, 0, number_of(actor), 0};
 }
 
 /* ---- what the hooks do ---- */
@@ -197,7 +215,8 @@ static void take_gil(twin_actor *actor)
         note_handoff(open_span(actor)->from);
     turn_to(actor, HOLDING, now);
     actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .take = true, .waited = waited};
-    world.holds[world.hold_count++] = (stretch){now, 0, world.event, 0};
+    world.holds[world.hold_count++] = (stretch){now, 0, world.event, 0, number_of(actor), 0};
+    world.locating = actor;
     gp_machine_acquire(&world.machine, &actor->thread);
     gp_machine_take(&world.machine, &actor->thread, now);
 }
@@ -218,9 +237,11 @@ static void drop_gil(twin_actor *actor)
     actor->forced = forced;
     actor->place = pending && draw(2) == 0 ? TO_SWITCH : forced ? MUST_TAKE : OUT;
     world.holder = NULL;
+    actor->trail = (unsigned)draw(TRAILS);
     if (!hooked())
         return;
     world.event++;
+    open_span(actor)->trail = actor->trail;
     uint64_t end = actor->ask > GP_ASKED_AT_ONCE ? actor->ask : now;
     turn_to(actor, forced ? WAITING : AWAY, end);
     if (forced)
@@ -228,8 +249,9 @@ static void drop_gil(twin_actor *actor)
     actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .forced = forced};
     world.holds[world.hold_count - 1].to = end;
     world.holds[world.hold_count - 1].ended = world.event;
+    world.holds[world.hold_count - 1].trail = actor->trail;
     world.drops[world.drop_count++] = end;
-    gp_machine_drop(&world.machine, &actor->thread, forced, now);
+    gp_machine_drop(&world.machine, &actor->thread, forced, &trails[actor->trail], now);
 }
 
 static void ask(twin_actor *actor, place blocked)
@@ -416,6 +438,116 @@ static void compare(const twin_watch *watch, uint64_t now)
     }
 }
 
+/* ---- places and blame ---- */
+
+enum { HERE = 2 }; /* the trail of who ends a session */
+
+static void locate(gp_trail *trail, gp_site_key *keys)
+{
+    (void)keys;
+    *trail = trails[world.locating->trail];
+}
+
+/* Which trail a place stands for, in the eyes of a session: its innermost level may be all that counts. */
+static unsigned seen_as(const gp_session *session, unsigned trail)
+{
+    const gp_trail *is = &trails[trail];
+    if (session->wants_stacks || is->depth == 0)
+        return trail;
+    for (unsigned i = 1; i < trail; i++)
+        if (gp_site_same(trails[i].keys[0], is->keys[0]))
+            return i;
+    return trail;
+}
+
+static unsigned trail_of(const gp_session *session, uint32_t row)
+{
+    const gp_place *rows = session->places.rows;
+    if (rows[row].key.code == NULL)
+        return rows[row].key.instruction == GP_KEY_TRUNCATED ? TRAILS : 0;
+    for (unsigned i = 1; i < TRAILS; i++) {
+        size_t depth = session->wants_stacks ? trails[i].depth : 1, level = 0;
+        uint32_t at = row;
+        while (level < depth && at != GP_ROW_NONE && gp_site_same(rows[at].key, trails[i].keys[level])) {
+            at = rows[at].parent;
+            level++;
+        }
+        bool cut = at != GP_ROW_NONE && rows[at].key.instruction == GP_KEY_TRUNCATED;
+        if (level == depth && (cut ? trails[i].truncated
+                                   : at == GP_ROW_NONE && !(session->wants_stacks && trails[i].truncated)))
+            return i;
+    }
+    return TRAILS; /* the inner level of a stack: nobody let go there */
+}
+
+static uint64_t overlap(const gp_session *session, uint64_t from, uint64_t to)
+{
+    from = from > session->start ? from : session->start;
+    return to > from ? to - from : 0;
+}
+
+static void compare_places(const twin_watch *watch, uint64_t now)
+{
+    const gp_session *session = watch->session;
+    uint64_t hold[TRAILS + 1] = {0}, wait[TRAILS + 1] = {0};
+    for (int i = 0; i < ACTORS; i++) {
+        const twin_actor *actor = &world.actors[i];
+        const gp_account *account = account_of(session, &actor->thread);
+        if (account == NULL)
+            continue;
+        for (size_t n = 0; n < actor->span_count; n++) {
+            const twin_span *span = &actor->spans[n];
+            bool open = n + 1 == actor->span_count;
+            uint64_t length = overlap(session, span->from, open ? now : span->to);
+            if (span->kind == HOLDING)
+                hold[seen_as(session, open ? HERE : span->trail)] += length;
+            else if (span->kind == WAITING && account->last_place != GP_ROW_NONE)
+                wait[seen_as(session, span->trail)] += length;
+        }
+    }
+    for (size_t i = 0; i < session->places.count; i++) {
+        unsigned trail = trail_of(session, (uint32_t)i);
+        hold[trail] -= session->places.rows[i].hold;
+        wait[trail] -= session->places.rows[i].wait;
+    }
+    for (unsigned i = 0; i <= TRAILS; i++) {
+        CHECK_EQUAL(hold[i], 0);
+        CHECK_EQUAL(wait[i], 0);
+    }
+}
+
+static unsigned actor_of(const gp_session *session, uint32_t account)
+{
+    const twin_actor *actor = (const twin_actor *)(const void *)gp_account_nth(session, account)->thread;
+    return number_of(actor);
+}
+
+static void compare_blame(const twin_watch *watch, uint64_t now)
+{
+    static uint64_t blame[ACTORS][ACTORS][TRAILS];
+    const gp_session *session = watch->session;
+    memset(blame, 0, sizeof blame);
+    for (size_t h = 0; h < world.hold_count; h++)
+        for (size_t w = 0; w < world.want_count; w++) {
+            const stretch *held = &world.holds[h], *want = &world.wants[w];
+            bool open = held->ended == 0;
+            bool meanwhile =
+                (open || want->begun < held->ended) && (want->ended == 0 || want->ended > held->begun);
+            uint64_t from = held->from > want->from ? held->from : want->from;
+            unsigned trail = seen_as(session, open ? HERE : held->trail);
+            if (meanwhile)
+                blame[want->actor][held->actor][trail] += overlap(session, from, open ? now : held->to);
+        }
+    for (size_t i = 0; i < session->blame.count; i++) {
+        const gp_blame *row = &session->blame.rows[i];
+        unsigned trail = trail_of(session, row->place);
+        CHECK(trail < TRAILS);
+        blame[actor_of(session, row->waiter)][actor_of(session, row->holder)][trail % TRAILS] -= row->wait;
+    }
+    for (unsigned i = 0; i < ACTORS * ACTORS * TRAILS; i++)
+        CHECK_EQUAL((&blame[0][0][0])[i], 0);
+}
+
 /* ---- the schedule ---- */
 
 static void begin_generation(twin_actor *self)
@@ -436,9 +568,11 @@ static void begin_session(twin_actor *self, twin_watch *watch)
         begin_generation(self);
     watch->session = gp_session_new(++world.last_id, tick());
     watch->begun = world.event;
+    watch->session->wants_sites = draw(4) != 0;
+    watch->session->wants_stacks = watch->session->wants_sites && draw(2) == 0;
     if (first) {
         turn_to(self, HOLDING, world.now);
-        world.holds[world.hold_count++] = (stretch){world.now, 0, world.event, 0};
+        world.holds[world.hold_count++] = (stretch){world.now, 0, world.event, 0, number_of(self), 0};
     }
     gp_machine_start(&world.machine, watch->session, &self->thread);
 }
@@ -446,8 +580,14 @@ static void begin_session(twin_actor *self, twin_watch *watch)
 static void end_session(twin_watch *watch)
 {
     uint64_t now = tick();
-    gp_machine_stop(&world.machine, watch->session, world.threads, world.thread_count, now);
+    gp_machine_stop(&world.machine, watch->session, world.threads, world.thread_count, &trails[HERE], now);
     compare(watch, now);
+    if (watch->session->wants_sites) {
+        compare_places(watch, now);
+        compare_blame(watch, now);
+    } else {
+        CHECK_EQUAL(watch->session->places.count + watch->session->blame.count, 0);
+    }
     gp_session_free(watch->session);
     watch->session = NULL;
 }
@@ -510,6 +650,7 @@ static void play(uint64_t seed)
 {
     memset(&world, 0, sizeof world);
     world.now = 1000;
+    world.machine.locate = locate;
     world.random = seed * 0x9e3779b97f4a7c15u;
     unsigned before = (unsigned)atomic_load(&gp_test_failures);
     unsigned actors = 1 + (unsigned)draw(ACTORS);

@@ -1,0 +1,123 @@
+#include "gp_frames_layout.h"
+
+#include "gp_frames.h"
+#include "gp_linetable.h"
+#include "gp_utf8.h"
+
+static const gp_frame *innermost(void)
+{
+    /* thread-local, and still set after the thread state was detached (Python/pystate.c) */
+    const PyThreadState *state = PyGILState_GetThisThreadState();
+    return state == NULL ? NULL : GP_FRAMES_INNERMOST(state);
+}
+
+static const char *first_instruction(const gp_frame *frame, const PyCodeObject *code)
+{
+#if defined(GP_FRAMES_COPIED_CODE)
+    return code->co_tlbc->entries[frame->tlbc_index];
+#else
+    (void)frame;
+    return code->co_code_adaptive;
+#endif
+}
+
+/* Tell where a frame is; false if it is none of Python's. */
+static bool locate(const gp_frame *frame, gp_site_key *key)
+{
+    if (frame->owner >= GP_FRAMES_NOT_PYTHON)
+        return false;
+    const PyCodeObject *code = gp_frame_executable(frame);
+    if (code == NULL || !PyCode_Check((PyObject *)code))
+        return false;
+    ptrdiff_t distance = (const char *)frame->GP_FRAMES_INSTRUCTION - first_instruction(frame, code);
+    if (gp_frame_incomplete(frame, distance, code))
+        return false;
+    *key = (gp_site_key){code, (int32_t)distance};
+    return true;
+}
+
+gp_site_key gp_frames_here(void)
+{
+    gp_site_key key = {NULL, 0};
+    for (const gp_frame *frame = innermost(); frame != NULL && !locate(frame, &key);)
+        frame = frame->previous;
+    return key;
+}
+
+static size_t walk(const gp_frame *frame, gp_site_key *keys, size_t room, bool *truncated)
+{
+    size_t depth = 0;
+    gp_site_key key;
+    *truncated = false;
+    for (; frame != NULL; frame = frame->previous) {
+        if (!locate(frame, &key))
+            continue;
+        if (depth == room) {
+            *truncated = true;
+            break;
+        }
+        keys[depth++] = key;
+    }
+    return depth;
+}
+
+size_t gp_frames_stack(gp_site_key *keys, size_t room, bool *truncated)
+{
+    return walk(innermost(), keys, room, truncated);
+}
+
+size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, bool *truncated)
+{
+    bool is_frame = frame != NULL && PyFrame_Check((PyObject *)frame);
+    return walk(is_frame ? ((const PyFrameObject *)frame)->f_frame : NULL, keys, room, truncated);
+}
+
+void gp_frames_keep(const void *code)
+{
+#if defined(Py_REF_DEBUG) && !defined(Py_GIL_DISABLED)
+    /* Py_INCREF would look for the attached thread state, to count there */
+    PyObject *object = (PyObject *)code;
+#if PY_VERSION_HEX >= 0x030C0000
+    if (_Py_IsImmortal(object))
+        return;
+#endif
+    object->ob_refcnt++;
+#else
+    Py_INCREF((PyObject *)code);
+#endif
+}
+
+void gp_frames_let_go(const void *code)
+{
+    Py_DECREF((PyObject *)code);
+}
+
+static gp_utf8_source text_of(PyObject *string)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    /* one made by the old API and never looked at has no units yet (PEP 623) */
+    if (!PyUnicode_IS_READY(string))
+        return (gp_utf8_source){"?", 1, 1};
+#endif
+    return (gp_utf8_source){
+        .units = PyUnicode_DATA(string),
+        .length = (size_t)PyUnicode_GET_LENGTH(string),
+        .width = (unsigned)PyUnicode_KIND(string),
+    };
+}
+
+void gp_frames_describe(gp_site_key key, gp_frames_text *function, gp_frames_text *file, int32_t *line)
+{
+    function->size = file->size = 0;
+    *line = 0;
+    const PyCodeObject *code = key.code;
+    if (code == NULL)
+        return;
+    function->size = gp_utf8_head(text_of(code->co_qualname), function->bytes, sizeof function->bytes);
+    file->size = gp_utf8_tail(text_of(code->co_filename), file->bytes, sizeof file->bytes);
+    /* Not PyCode_Addr2Line, which since 3.12 reads what sys.monitoring keeps and another thread may change
+     * (Objects/codeobject.c). */
+    *line = gp_linetable_line((const uint8_t *)PyBytes_AS_STRING(code->co_linetable),
+                              (size_t)PyBytes_GET_SIZE(code->co_linetable), code->co_firstlineno,
+                              key.instruction);
+}

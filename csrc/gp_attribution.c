@@ -1,0 +1,121 @@
+#include "gp_attribution.h"
+
+/* ---- places ---- */
+
+static uint32_t find_place(gp_session *session, uint32_t parent, gp_site_key key, gp_met *met)
+{
+    bool is_new;
+    uint32_t place = gp_places_row(&session->places, parent, key, &is_new);
+    if (is_new && met != NULL)
+        met(session, place);
+    return place;
+}
+
+uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key, gp_met *met)
+{
+    account->last_key = key;
+    account->last_place = find_place(session, GP_ROW_NONE, key, met);
+    return account->last_place;
+}
+
+/* How many levels, from the outermost, are as they were at the thread's last release. */
+static size_t unchanged_levels(const gp_path *path, const gp_trail *trail)
+{
+    if (path->truncated != trail->truncated)
+        return 0;
+    size_t most = path->depth < trail->depth ? path->depth : trail->depth;
+    for (size_t level = 0; level < most; level++)
+        if (!gp_site_same(path->keys[level], trail->keys[trail->depth - 1 - level]))
+            return level;
+    return most;
+}
+
+uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_trail *trail, gp_met *met)
+{
+    gp_path *path = &account->path;
+    if (trail->depth == 0) {
+        path->depth = 0;
+        return gp_attribution_site(session, account, gp_attribution_key(account, trail), met);
+    }
+    size_t level = unchanged_levels(path, trail);
+    uint32_t place = GP_ROW_NONE;
+    if (level != 0)
+        place = path->places[level - 1];
+    else if (trail->truncated)
+        place = find_place(session, GP_ROW_NONE, (gp_site_key){NULL, GP_KEY_TRUNCATED}, met);
+    path->depth = (uint32_t)level;
+    path->truncated = trail->truncated;
+    for (; level < trail->depth; level++) {
+        gp_site_key key = trail->keys[trail->depth - 1 - level];
+        place = find_place(session, place, key, met);
+        if (place == GP_ROW_NONE)
+            break; /* the levels so far stay known; the next release tries again */
+        path->keys[level] = key;
+        path->places[level] = place;
+        path->depth = (uint32_t)level + 1;
+    }
+    account->last_place = place;
+    return place;
+}
+
+/* ---- waits ---- */
+
+/* A place among the longest waits: a free one, else that of the shortest, which is seldom needed. */
+static gp_stall *stall_to_replace(gp_session *session)
+{
+    if (session->stall_count < GP_STALLS_MAX)
+        return &session->stalls[session->stall_count++];
+    gp_stall *shortest = session->stalls;
+    for (size_t i = 1; i < GP_STALLS_MAX; i++)
+        if (session->stalls[i].ticks < shortest->ticks)
+            shortest = &session->stalls[i];
+    return shortest;
+}
+
+static void note_stall(gp_session *session, const gp_account *waiter, uint64_t from, uint64_t ticks)
+{
+    bool held = waiter->culprit_ticks != 0;
+    *stall_to_replace(session) = (gp_stall){
+        .waiter = waiter->number,
+        .waiter_place = waiter->last_place,
+        .holder = held ? waiter->culprit : GP_ROW_NONE,
+        .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
+        .start = from,
+        .ticks = ticks,
+        .holder_ticks = waiter->culprit_ticks,
+    };
+    if (session->stall_count < GP_STALLS_MAX)
+        return;
+    session->stall_floor = UINT64_MAX;
+    for (size_t i = 0; i < GP_STALLS_MAX; i++)
+        if (session->stalls[i].ticks < session->stall_floor)
+            session->stall_floor = session->stalls[i].ticks;
+}
+
+void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
+{
+    uint64_t ticks = gp_ticks_after(session->start, from, to);
+    if (account->last_place != GP_ROW_NONE)
+        session->places.rows[account->last_place].wait += ticks;
+    if (ticks > session->stall_floor)
+        note_stall(session, account, from > session->start ? from : session->start, ticks);
+    account->culprit_ticks = 0;
+}
+
+void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_account *holder, uint32_t place,
+                           uint64_t ticks)
+{
+    const gp_blame *last = &session->blame.rows[waiter->blame_row];
+    if (waiter->blame_row == GP_ROW_NONE || last->holder != holder->number || last->place != place)
+        waiter->blame_row = gp_blame_row(&session->blame, waiter->number, holder->number, place);
+    if (waiter->blame_row == GP_ROW_NONE)
+        session->sites_lost += ticks;
+    else
+        session->blame.rows[waiter->blame_row].wait += ticks;
+    waiter->blamed += ticks;
+    if (ticks > waiter->culprit_ticks) {
+        waiter->culprit_ticks = ticks;
+        waiter->culprit = holder->number;
+        waiter->culprit_place = place;
+    }
+}

@@ -1,0 +1,68 @@
+#ifndef GP_ATTRIBUTION_H
+#define GP_ATTRIBUTION_H
+
+/* Attribution: to which place a hold or a wait belongs, and to whom a wait is charged.
+ *
+ * A hold belongs to the place where its thread let the GIL go, a wait to the place where the waiting thread
+ * had let it go before. A thread that has no Python frame there runs native code, or CPython's own start or
+ * end of a thread: it has a place of its own.
+ *
+ * For sessions that want sites. Only the holder of the GIL calls this: under M where a place may be met for
+ * the first time, since others read the tables under M alone. */
+
+#include "gp_account.h"
+
+/* The levels of a thread's Python stack, from the innermost; only that one where no session wants stacks. */
+typedef struct {
+    const gp_site_key *keys;
+    size_t depth;   /* 0: no Python frame */
+    bool truncated; /* there are more levels */
+} gp_trail;
+
+/* Called with a place that is new in a session, under M: to hold on to its code object, and to describe it.
+ */
+typedef void gp_met(gp_session *session, uint32_t place);
+
+/* Slow paths of gp_attribution_place. */
+uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key, gp_met *met);
+uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_trail *trail, gp_met *met);
+
+static inline gp_site_key gp_attribution_key(const gp_account *account, const gp_trail *trail)
+{
+    if (__builtin_expect(trail->depth != 0, 1))
+        return trail->keys[0];
+    return (gp_site_key){NULL, GP_KEY_NATIVE - (int32_t)account->number};
+}
+
+/* The place of the account's thread, which becomes its last. GP_ROW_NONE without memory. Under M. */
+static inline uint32_t gp_attribution_place(gp_session *session, gp_account *account, const gp_trail *trail,
+                                            gp_met *met)
+{
+    if (session->wants_stacks)
+        return gp_attribution_stack(session, account, trail, met);
+    gp_site_key key = gp_attribution_key(account, trail);
+    if (__builtin_expect(account->last_place != GP_ROW_NONE && gp_site_same(account->last_key, key), 1))
+        return account->last_place;
+    return gp_attribution_site(session, account, key, met);
+}
+
+/* A hold of `ticks` ended at `place`. */
+static inline void gp_attribution_book_hold(gp_session *session, uint32_t place, uint64_t ticks)
+{
+    if (__builtin_expect(place == GP_ROW_NONE, 0)) {
+        session->sites_lost += ticks;
+        return;
+    }
+    session->places.rows[place].hold += ticks;
+    session->places.rows[place].releases++;
+}
+
+/* The account's thread has waited from `from` to `to`: book it for its last place, and remember it if it is
+ * one of the longest. */
+void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to);
+
+/* `holder` has held the GIL for `ticks` of the wait of `waiter`, and lets it go at `place`. */
+void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_account *holder, uint32_t place,
+                           uint64_t ticks);
+
+#endif

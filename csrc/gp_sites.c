@@ -1,0 +1,144 @@
+#include "gp_sites.h"
+
+#include <string.h>
+
+#include "gp_memory.h"
+
+enum {
+    FIRST_ROOM = 128,
+    SLOTS_PER_ROW = 2, /* at most half full: probes stay short */
+};
+
+/* splitmix64's finaliser: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014 */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+/* Replace an array by a larger one. */
+static void *enlarge(const void *old, size_t old_size, size_t new_size)
+{
+    void *larger = gp_memory_map(new_size);
+    if (larger != NULL && old != NULL)
+        memcpy(larger, old, old_size);
+    return larger;
+}
+
+static size_t larger_room(size_t room)
+{
+    return room != 0 ? 2 * room : FIRST_ROOM;
+}
+
+/* ---- places ---- */
+
+static uint32_t *place_slot(const gp_place_table *table, uint32_t parent, gp_site_key key)
+{
+    uint64_t where = (uint64_t)parent << 32 | (uint32_t)key.instruction;
+    size_t at = mix((uint64_t)(uintptr_t)key.code ^ where * 0x9e3779b97f4a7c15u) & (table->slot_count - 1);
+    for (; table->slots[at] != 0; at = (at + 1) & (table->slot_count - 1)) {
+        const gp_place *row = &table->rows[table->slots[at] - 1];
+        if (gp_site_same(row->key, key) && row->parent == parent)
+            break;
+    }
+    return &table->slots[at];
+}
+
+static bool grow_places(gp_place_table *table)
+{
+    gp_place_table larger = {.count = table->count, .room = larger_room(table->room)};
+    if (larger.room > GP_PLACES_MAX)
+        return false;
+    larger.slot_count = SLOTS_PER_ROW * larger.room;
+    larger.rows = enlarge(table->rows, table->count * sizeof *table->rows, larger.room * sizeof *larger.rows);
+    larger.slots = gp_memory_map(larger.slot_count * sizeof *larger.slots);
+    if (larger.rows == NULL || larger.slots == NULL) {
+        gp_places_clear(&larger);
+        return false;
+    }
+    for (size_t i = 0; i < larger.count; i++)
+        *place_slot(&larger, larger.rows[i].parent, larger.rows[i].key) = (uint32_t)i + 1;
+    gp_places_clear(table);
+    *table = larger;
+    return true;
+}
+
+uint32_t gp_places_row(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new)
+{
+    *is_new = false;
+    if (table->slot_count != 0) {
+        uint32_t row = *place_slot(table, parent, key);
+        if (row != 0)
+            return row - 1;
+    }
+    if (table->count == table->room && !grow_places(table))
+        return GP_ROW_NONE;
+    *is_new = true;
+    table->rows[table->count] = (gp_place){.key = key, .parent = parent};
+    *place_slot(table, parent, key) = (uint32_t)table->count + 1;
+    return (uint32_t)table->count++;
+}
+
+void gp_places_clear(gp_place_table *table)
+{
+    gp_memory_unmap(table->rows, table->room * sizeof *table->rows);
+    gp_memory_unmap(table->slots, table->slot_count * sizeof *table->slots);
+    *table = (gp_place_table){0};
+}
+
+/* ---- blame ---- */
+
+static uint32_t *blame_slot(const gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
+{
+    uint64_t threads = (uint64_t)waiter << 32 | holder;
+    size_t at = mix(threads ^ place * 0x9e3779b97f4a7c15u) & (table->slot_count - 1);
+    for (; table->slots[at] != 0; at = (at + 1) & (table->slot_count - 1)) {
+        const gp_blame *row = &table->rows[table->slots[at] - 1];
+        if (row->waiter == waiter && row->holder == holder && row->place == place)
+            break;
+    }
+    return &table->slots[at];
+}
+
+static bool grow_blame(gp_blame_table *table)
+{
+    gp_blame_table larger = {.count = table->count, .room = larger_room(table->room)};
+    if (larger.room > GP_BLAME_MAX)
+        return false;
+    larger.slot_count = SLOTS_PER_ROW * larger.room;
+    larger.rows = enlarge(table->rows, table->count * sizeof *table->rows, larger.room * sizeof *larger.rows);
+    larger.slots = gp_memory_map(larger.slot_count * sizeof *larger.slots);
+    if (larger.rows == NULL || larger.slots == NULL) {
+        gp_blame_clear(&larger);
+        return false;
+    }
+    for (size_t i = 0; i < larger.count; i++) {
+        const gp_blame *row = &larger.rows[i];
+        *blame_slot(&larger, row->waiter, row->holder, row->place) = (uint32_t)i + 1;
+    }
+    gp_blame_clear(table);
+    *table = larger;
+    return true;
+}
+
+uint32_t gp_blame_row(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
+{
+    if (table->slot_count != 0) {
+        uint32_t row = *blame_slot(table, waiter, holder, place);
+        if (row != 0)
+            return row - 1;
+    }
+    if (table->count == table->room && !grow_blame(table))
+        return GP_ROW_NONE;
+    table->rows[table->count] = (gp_blame){.waiter = waiter, .holder = holder, .place = place};
+    *blame_slot(table, waiter, holder, place) = (uint32_t)table->count + 1;
+    return (uint32_t)table->count++;
+}
+
+void gp_blame_clear(gp_blame_table *table)
+{
+    gp_memory_unmap(table->rows, table->room * sizeof *table->rows);
+    gp_memory_unmap(table->slots, table->slot_count * sizeof *table->slots);
+    *table = (gp_blame_table){0};
+}

@@ -1,0 +1,76 @@
+#ifndef GP_SITES_H
+#define GP_SITES_H
+
+/* Where time went: places, and blame (who waited behind whom at which place).
+ *
+ * A place is a site (a code object and an instruction in it), or a whole stack: a site and the place from
+ * which it was called. All stacks together are a tree, in which each is known by the number of its innermost
+ * level.
+ *
+ * Hash tables in one array each, which grows; guarded by the mutex of the GIL that is traced. Memory comes
+ * from mmap (gp_memory.h). A table that is full to its limit refuses new rows; the caller counts what it
+ * could not book. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gp_place.h"
+
+enum {
+    GP_PLACES_MAX = 1 << 20, /* in one session: 64 MiB */
+    GP_BLAME_MAX = 1 << 20,  /* rows in one session: 32 MiB */
+    GP_STACK_MAX = 128,      /* levels of a stack that are followed, from the innermost */
+};
+
+/* Number of no row: a table that is full, a release that was not seen, a place without a parent. */
+#define GP_ROW_NONE UINT32_MAX
+
+/* Instead of an instruction where there is no code: what such a place means. */
+enum {
+    GP_KEY_TRUNCATED = -1, /* deeper levels of the stack are missing */
+    GP_KEY_NATIVE = -2,    /* minus the number of an account: native code of that thread */
+};
+
+typedef struct {
+    gp_site_key key;
+    uint32_t parent; /* the place from which it was called; GP_ROW_NONE: none, or not asked for */
+    uint64_t releases;
+    uint64_t hold; /* ticks of holds that ended here */
+    uint64_t wait; /* ticks of waits that followed a release here */
+} gp_place;
+
+typedef struct {
+    uint32_t waiter, holder; /* numbers of accounts */
+    uint32_t place;          /* where the holder let go */
+    uint64_t wait;           /* ticks */
+} gp_blame;
+
+/* Zeroed memory is an empty table. Rows are numbered in order of appearance. */
+typedef struct {
+    gp_place *rows;
+    uint32_t *slots; /* row number + 1; 0: free */
+    size_t count, room, slot_count;
+} gp_place_table;
+
+typedef struct {
+    gp_blame *rows;
+    uint32_t *slots;
+    size_t count, room, slot_count;
+} gp_blame_table;
+
+/* The number of the place's row, made now if it is new (*is_new); GP_ROW_NONE without memory. */
+uint32_t gp_places_row(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new);
+
+/* The number of the row for these three, made now if it is new; GP_ROW_NONE without memory. */
+uint32_t gp_blame_row(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
+
+/* Give up a table's memory. */
+void gp_places_clear(gp_place_table *table);
+void gp_blame_clear(gp_blame_table *table);
+
+static inline bool gp_site_same(gp_site_key a, gp_site_key b)
+{
+    return a.code == b.code && a.instruction == b.instruction;
+}
+
+#endif

@@ -1,0 +1,265 @@
+#include "gp_snapshot.h"
+
+#include <string.h>
+
+#include "gp_memory.h"
+
+enum {
+    FINAL = 1,
+    HOOKS_LOST = 2,
+    RELEASES_TOLD_APART = 4,
+    WITH_SITES = 8,
+    WITH_STACKS = 16,
+    WITH_TIMELINE = 32,
+};
+
+/* Copies of the session's tables, so that M is not held while they are written. */
+typedef struct {
+    gp_place *places;
+    gp_blame *blame;
+    gp_stall *stalls;
+    size_t place_count, blame_count, stall_count;
+    size_t places_size, blame_size, stalls_size;
+    bool failed;
+} tables;
+
+static void take(const gp_snapshot_lock *lock)
+{
+    if (lock != NULL)
+        lock->take(lock->context);
+}
+
+static void give(const gp_snapshot_lock *lock)
+{
+    if (lock != NULL)
+        lock->give(lock->context);
+}
+
+/* ---- totals and accounts ---- */
+
+static void write_totals(const gp_machine *machine, const gp_session *session, const gp_snapshot_facts *facts,
+                         const gp_snapshot_lock *lock, uint64_t now, gp_buffer *buffer)
+{
+    bool final = lock == NULL && !session->running;
+    gp_buffer_number(buffer, (final ? FINAL : 0) | (facts->hooks_lost ? HOOKS_LOST : 0) |
+                                 (facts->releases_told_apart ? RELEASES_TOLD_APART : 0) |
+                                 (session->wants_sites ? WITH_SITES : 0) |
+                                 (session->wants_stacks ? WITH_STACKS : 0) |
+                                 (facts->timeline ? WITH_TIMELINE : 0));
+    gp_buffer_number(buffer, facts->interpreter);
+    gp_buffer_number(buffer, facts->rate.factor);
+    take(lock);
+    uint64_t contended = gp_machine_contended(machine, session, now);
+    uint64_t handoffs = session->handoffs, lost = session->lost, sites_lost = session->sites_lost;
+    give(lock);
+    gp_buffer_number(buffer, gp_ticks_after(session->start, session->start, now));
+    gp_buffer_number(buffer, contended);
+    gp_buffer_number(buffer, handoffs);
+    gp_buffer_number(buffer, lost + facts->lost);
+    gp_buffer_number(buffer, sites_lost);
+    gp_buffer_number(buffer, facts->dropped);
+}
+
+static void write_histogram(const gp_hist *hist, gp_buffer *buffer)
+{
+    size_t filled = 0, last = 0;
+    for (size_t i = 0; i < GP_HIST_BUCKETS; i++)
+        filled += hist->counts[i] != 0;
+    gp_buffer_number(buffer, filled);
+    for (size_t i = 0; i < GP_HIST_BUCKETS; i++) {
+        if (hist->counts[i] == 0)
+            continue;
+        gp_buffer_number(buffer, i - last);
+        gp_buffer_number(buffer, hist->counts[i]);
+        last = i;
+    }
+}
+
+static void write_account(const gp_session *session, const gp_account *account, gp_buffer *buffer)
+{
+    const gp_identity *identity = &account->identity;
+    gp_buffer_number(buffer, account->number);
+    gp_buffer_signed(buffer, identity->native_id);
+    gp_buffer_number(buffer, identity->label);
+    gp_buffer_number(buffer, identity->exited);
+    gp_buffer_number(buffer, 1);
+    gp_buffer_string(buffer, identity->os_name, strnlen(identity->os_name, sizeof identity->os_name));
+    const uint64_t numbers[] = {
+        gp_ticks_after(session->start, session->start, account->first),
+        gp_ticks_after(session->start, session->start, account->last),
+        account->hold,
+        account->wait,
+        account->off,
+        account->longest_hold,
+        account->longest_wait,
+        account->acquisitions,
+        account->contended_acquisitions,
+        account->releases,
+        account->forced_releases,
+        account->blamed,
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        gp_buffer_number(buffer, numbers[i]);
+    write_histogram(&account->holds, buffer);
+    write_histogram(&account->waits, buffer);
+}
+
+static void write_accounts(const gp_session *session, const gp_snapshot_lock *lock, uint64_t now,
+                           gp_buffer *buffer)
+{
+    gp_account *copy = gp_memory_map(sizeof *copy);
+    if (copy == NULL) {
+        buffer->failed = true;
+        return;
+    }
+    take(lock);
+    size_t count = session->account_count;
+    give(lock);
+    gp_buffer_number(buffer, count);
+    for (size_t n = 0; n < count; n++) {
+        take(lock);
+        gp_machine_peek(session, gp_account_nth(session, n), lock == NULL ? now : gp_clock_ticks(), copy);
+        give(lock);
+        write_account(session, copy, buffer);
+    }
+    gp_memory_unmap(copy, sizeof *copy);
+}
+
+/* ---- places, blame, stalls ---- */
+
+static void *copy_of(const void *rows, size_t size, bool *failed)
+{
+    void *copy = size != 0 ? gp_memory_map(size) : NULL;
+    if (copy != NULL)
+        memcpy(copy, rows, size);
+    *failed |= size != 0 && copy == NULL;
+    return copy;
+}
+
+static tables copy_tables(const gp_session *session)
+{
+    tables copy = {
+        .place_count = session->places.count,
+        .blame_count = session->blame.count,
+        .stall_count = session->stall_count,
+    };
+    copy.places_size = copy.place_count * sizeof *copy.places;
+    copy.blame_size = copy.blame_count * sizeof *copy.blame;
+    copy.stalls_size = GP_STALLS_MAX * sizeof *copy.stalls;
+    copy.places = copy_of(session->places.rows, copy.places_size, &copy.failed);
+    copy.blame = copy_of(session->blame.rows, copy.blame_size, &copy.failed);
+    copy.stalls = copy_of(session->stalls, copy.stalls_size, &copy.failed);
+    return copy;
+}
+
+static void free_tables(tables *copy)
+{
+    gp_memory_unmap(copy->places, copy->places_size);
+    gp_memory_unmap(copy->blame, copy->blame_size);
+    gp_memory_unmap(copy->stalls, copy->stalls_size);
+}
+
+/* A wait that is under way, as a stall: it takes part if there is room. */
+static void add_stall(tables *copy, const gp_session *session, const gp_account *account, uint64_t ticks)
+{
+    if (copy->stall_count == GP_STALLS_MAX || ticks == 0)
+        return;
+    bool held = account->culprit_ticks != 0;
+    uint64_t since = account->thread->since;
+    copy->stalls[copy->stall_count++] = (gp_stall){
+        .waiter = account->number,
+        .waiter_place = account->last_place,
+        .holder = held ? account->culprit : GP_ROW_NONE,
+        .holder_place = held ? account->culprit_place : GP_ROW_NONE,
+        .start = since > session->start ? since : session->start,
+        .ticks = ticks,
+        .holder_ticks = account->culprit_ticks,
+    };
+}
+
+/* Book what is under way in the copies. */
+static void add_under_way(tables *copy, const gp_session *session, uint32_t place, uint64_t now)
+{
+    for (size_t n = 0; n < session->account_count; n++) {
+        const gp_account *account = gp_account_nth(session, n);
+        const gp_thread *thread = account->thread;
+        uint64_t ticks = gp_ticks_after(session->start, thread->since, gp_machine_end_of(thread, now));
+        if (thread->state == GP_HOLD && place != GP_ROW_NONE) {
+            copy->places[place].hold += ticks;
+        } else if (thread->state == GP_WAIT) {
+            if (account->last_place != GP_ROW_NONE)
+                copy->places[account->last_place].wait += ticks;
+            add_stall(copy, session, account, ticks);
+        }
+    }
+}
+
+static void write_places(const tables *copy, gp_buffer *buffer)
+{
+    size_t filled = 0, last = 0;
+    for (size_t i = 0; i < copy->place_count; i++)
+        filled += (copy->places[i].releases | copy->places[i].hold | copy->places[i].wait) != 0;
+    gp_buffer_number(buffer, filled);
+    for (size_t i = 0; i < copy->place_count; i++) {
+        const gp_place *place = &copy->places[i];
+        if ((place->releases | place->hold | place->wait) == 0)
+            continue;
+        gp_buffer_number(buffer, i - last);
+        gp_buffer_number(buffer, place->releases);
+        gp_buffer_number(buffer, place->hold);
+        gp_buffer_number(buffer, place->wait);
+        last = i;
+    }
+}
+
+/* GP_ROW_NONE becomes 0. */
+static void write_optional(gp_buffer *buffer, uint32_t row)
+{
+    gp_buffer_number(buffer, (uint32_t)(row + 1));
+}
+
+static void write_blame(const tables *copy, gp_buffer *buffer)
+{
+    gp_buffer_number(buffer, copy->blame_count);
+    for (size_t i = 0; i < copy->blame_count; i++) {
+        gp_buffer_number(buffer, copy->blame[i].waiter);
+        gp_buffer_number(buffer, copy->blame[i].holder);
+        write_optional(buffer, copy->blame[i].place);
+        gp_buffer_number(buffer, copy->blame[i].wait);
+    }
+}
+
+static void write_stalls(const tables *copy, const gp_session *session, gp_buffer *buffer)
+{
+    gp_buffer_number(buffer, copy->stall_count);
+    for (size_t i = 0; i < copy->stall_count; i++) {
+        const gp_stall *stall = &copy->stalls[i];
+        gp_buffer_number(buffer, stall->waiter);
+        write_optional(buffer, stall->waiter_place);
+        write_optional(buffer, stall->holder);
+        write_optional(buffer, stall->holder_place);
+        gp_buffer_number(buffer, gp_ticks_after(session->start, session->start, stall->start));
+        gp_buffer_number(buffer, stall->ticks);
+        gp_buffer_number(buffer, stall->holder_ticks);
+    }
+}
+
+void gp_snapshot_write(gp_machine *machine, gp_session *session, const gp_snapshot_facts *facts,
+                       const gp_snapshot_lock *lock, uint32_t place, uint64_t now, gp_buffer *buffer)
+{
+    write_totals(machine, session, facts, lock, now, buffer);
+    write_accounts(session, lock, now, buffer);
+    take(lock);
+    tables copy = copy_tables(session);
+    if (!copy.failed && lock == NULL && session->running)
+        add_under_way(&copy, session, place, now);
+    give(lock);
+    if (copy.failed) {
+        buffer->failed = true;
+    } else {
+        write_places(&copy, buffer);
+        write_blame(&copy, buffer);
+        write_stalls(&copy, session, buffer);
+    }
+    free_tables(&copy);
+}

@@ -1,0 +1,33 @@
+#ifndef GP_SNAPSHOT_H
+#define GP_SNAPSHOT_H
+
+/* A snapshot: everything that a session has booked so far, as bytes. One form for the report of a trace that
+ * runs, for its end and for a recording: the payload SNAP of docs/recording-format.md. */
+
+#include "gp_machine.h"
+
+/* What the session itself does not know. */
+typedef struct {
+    uint32_t interpreter;
+    gp_clock_rate rate;
+    uint64_t lost;    /* intervals without an account: out of memory */
+    uint64_t dropped; /* events that found no room */
+    bool hooks_lost, releases_told_apart;
+    bool timeline;
+} gp_snapshot_facts;
+
+/* How to get and to give back M, for a caller that has neither M nor the GIL. What is being booked meanwhile
+ * may be missing from a number. */
+typedef struct {
+    void (*take)(void *context);
+    void (*give)(void *context);
+    void *context;
+} gp_snapshot_lock;
+
+/* Append a snapshot at `now`. A session that runs has what is under way booked; `place` is where the holder
+ * is (gp_machine_charge_under_way). `lock` is NULL under M with the GIL, or after the end: the snapshot is
+ * exact then. buffer->failed without memory. */
+void gp_snapshot_write(gp_machine *machine, gp_session *session, const gp_snapshot_facts *facts,
+                       const gp_snapshot_lock *lock, uint32_t place, uint64_t now, gp_buffer *buffer);
+
+#endif

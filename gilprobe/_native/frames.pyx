@@ -1,0 +1,171 @@
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
+"""Where threads are, as the tracer sees it: what checks and measures the reading of CPython's frames. No state.
+
+Compiled functions have no Python frame: the innermost one is the caller's.
+"""
+
+from cpython.ref cimport PyObject
+from libc.stddef cimport size_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from posix.time cimport nanosleep, timespec
+
+from types import CodeType
+
+
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint c_bool "bool"  # bint is an int: a pointer to it is another
+
+
+cdef extern from "gp_clock.h" nogil:
+    uint64_t gp_clock_monotonic_ns() noexcept
+
+
+cdef extern from "cpython/gp_frames.h" nogil:
+    ctypedef struct gp_site_key:
+        const void *code
+        int32_t instruction
+
+    ctypedef struct gp_frames_text:
+        size_t size
+        char bytes[1024]
+
+    ctypedef struct gp_frames_line:
+        char function[128]
+        char file[256]
+        int32_t line
+
+    const char *gp_frames_check() noexcept
+    gp_site_key gp_frames_here() noexcept
+    size_t gp_frames_stack(gp_site_key *keys, size_t room, c_bool *truncated) noexcept
+    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, c_bool *truncated) noexcept
+    void gp_frames_keep(const void *code) noexcept
+    void gp_frames_let_go(const void *code) noexcept
+    void gp_frames_describe(
+        gp_site_key key, gp_frames_text *function, gp_frames_text *file, int32_t *line
+    ) noexcept
+    const void *gp_frames_thread_state() noexcept
+    size_t gp_frames_peek(const void *thread_state, gp_frames_line *lines, size_t room) noexcept
+
+
+cdef class _Room:
+    """Zeroed memory for `count` things of `size` bytes, and at least one."""
+
+    cdef void *start
+
+    def __cinit__(self, size_t count, size_t size):
+        self.start = calloc(count + 1, size)
+        if self.start == NULL:
+            raise MemoryError("no memory for a stack")
+
+    def __dealloc__(self):
+        free(self.start)
+
+
+cdef tuple place(gp_site_key key):
+    return (<object><PyObject *>key.code, key.instruction)
+
+
+def check() -> str | None:
+    """Return None if the interpreter is laid out as this was compiled for, else what differs, in one line."""
+    cdef const char *differs = gp_frames_check()
+    return None if differs == NULL else differs.decode()
+
+
+def here() -> tuple[CodeType, int] | None:
+    """Return the code and the instruction that called this; read as at a release, with the state detached."""
+    cdef gp_site_key key
+    with nogil:
+        key = gp_frames_here()
+    return None if key.code == NULL else place(key)
+
+
+def stack(size_t limit) -> tuple[list[tuple[CodeType, int]], bool]:
+    """Return the caller's stack, innermost first, at most `limit` frames, and whether there are more."""
+    cdef _Room room = _Room(limit, sizeof(gp_site_key))
+    cdef gp_site_key *keys = <gp_site_key *>room.start
+    cdef c_bool truncated
+    cdef size_t depth, level
+    with nogil:
+        depth = gp_frames_stack(keys, limit, &truncated)
+    return [place(keys[level]) for level in range(depth)], truncated
+
+
+def stack_above(frame: object, size_t limit) -> tuple[list[tuple[CodeType, int]], bool]:
+    """Return the stack from a frame object of the calling thread on."""
+    cdef _Room room = _Room(limit, sizeof(gp_site_key))
+    cdef gp_site_key *keys = <gp_site_key *>room.start
+    cdef c_bool truncated
+    cdef size_t level, depth = gp_frames_stack_above(<PyObject *>frame, keys, limit, &truncated)
+    return [place(keys[level]) for level in range(depth)], truncated
+
+
+def describe(code: CodeType, int32_t instruction) -> tuple[bytes, bytes, int]:
+    """Return the qualified name, the file name and the line of an instruction."""
+    cdef gp_site_key key
+    cdef gp_frames_text function, file
+    cdef int32_t line
+    if not isinstance(code, CodeType):
+        raise TypeError(f"code must be a code object, got {type(code).__name__}")
+    key.code, key.instruction = <PyObject *>code, instruction
+    gp_frames_describe(key, &function, &file, &line)
+    return function.bytes[:function.size], file.bytes[:file.size], line
+
+
+def keep_and_let_go(code: CodeType, size_t times) -> None:
+    """Add references to a code object, all with the state detached, and take them away."""
+    cdef const void *kept = <PyObject *>code
+    cdef size_t n
+    with nogil:
+        for n in range(times):
+            gp_frames_keep(kept)
+    for n in range(times):
+        gp_frames_let_go(kept)
+
+
+def thread_state() -> int:
+    """Return the address of the calling thread's state, for `peek`."""
+    return <uintptr_t>gp_frames_thread_state()
+
+
+def peek(
+    uintptr_t state, size_t limit, *, int64_t delay_ns=0, size_t rounds=1
+) -> tuple[list[tuple[bytes, bytes, int]], int]:
+    """Wait, then look at a thread's stack `rounds` times, all without the GIL.
+
+    Returns the last stack and how many frames were seen altogether.
+    """
+    cdef _Room room = _Room(limit, sizeof(gp_frames_line))
+    cdef gp_frames_line *lines = <gp_frames_line *>room.start
+    cdef timespec delay
+    cdef size_t n, depth = 0, seen = 0
+    if delay_ns < 0:
+        raise ValueError(f"delay_ns must be >= 0, got {delay_ns}")
+    delay.tv_sec, delay.tv_nsec = delay_ns // 1000000000, delay_ns % 1000000000
+    with nogil:
+        nanosleep(&delay, NULL)
+        for n in range(rounds):
+            depth = gp_frames_peek(<const void *>state, lines, limit)
+            seen += depth
+    return [(bytes(lines[n].function), bytes(lines[n].file), lines[n].line) for n in range(depth)], seen
+
+
+def here_cost_ns(int64_t rounds) -> float:
+    """Measure what asking once for the innermost frame costs, in nanoseconds."""
+    cdef uint64_t begin = gp_clock_monotonic_ns()
+    cdef int64_t n
+    for n in range(rounds):
+        gp_frames_here()
+    return (gp_clock_monotonic_ns() - begin) / <double>rounds
+
+
+def stack_cost_ns(size_t limit, int64_t rounds) -> float:
+    """Measure what asking once for at most `limit` frames of the stack costs, in nanoseconds."""
+    cdef _Room room = _Room(limit, sizeof(gp_site_key))
+    cdef gp_site_key *keys = <gp_site_key *>room.start
+    cdef c_bool truncated
+    cdef uint64_t begin = gp_clock_monotonic_ns()
+    cdef int64_t n
+    for n in range(rounds):
+        gp_frames_stack(keys, limit, &truncated)
+    return (gp_clock_monotonic_ns() - begin) / <double>rounds
