@@ -190,7 +190,9 @@ class Recording:
 
     def thread_name(self, native_id: int, label: int = 0, os_name: str = "") -> str:
         """Return a thread's name by its label, else by its native identifier, else the operating system's."""
-        return self.labels.get(label & _LABEL) or self.names.get(native_id) or os_name or f"thread {native_id}"
+        return (
+            self.labels.get(label & _LABEL) or self.names.get(native_id) or os_name or f"thread {native_id}"
+        )
 
     def event_sums(self) -> dict[tuple[int, int], EventSums]:
         """Return what each thread's events add up to, by the numbers of its interpreter and its account."""
