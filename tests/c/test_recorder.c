@@ -3,7 +3,7 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__)
+#if defined(__linux__) && defined(__LP64__)
 
 #include <dirent.h>
 #include <errno.h>
@@ -402,6 +402,43 @@ static void a_forked_child_writes_nothing(void)
     gp_ring_free(session.ring);
 }
 
+static void a_killed_process_leaves_what_it_had_written(void)
+{
+    int ends[2], status = 0;
+    char byte;
+    unlink(path);
+    CHECK_EQUAL(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        fake session = {.accounts = 1};
+        gp_source source = source_of(&session, 1 << 16);
+        gp_recorder *recorder = open_new();
+        gp_recorder_add(recorder, &source);
+        for (uint64_t i = 0; i < 1000; i++)
+            gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1);
+        gp_recorder_flush(recorder, 20000000000u);
+        if (write(ends[1], "x", 1) != 1)
+            _exit(1);
+        for (uint64_t i = 1000;; i++) { /* killed in the middle of it */
+            gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1);
+            gp_recorder_flush(recorder, 20000000000u);
+        }
+    }
+    CHECK_EQUAL(read(ends[0], &byte, 1), 1);
+    usleep(20000);
+    kill(child, SIGKILL);
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status));
+    close(ends[0]);
+    close(ends[1]);
+    walk_result *found = read_back();
+    CHECK(found->wrong == NULL);
+    CHECK(found->events >= 1000);
+    CHECK(found->snapshots >= 1);
+    CHECK_EQUAL(found->finals, 0);
+    walk_free(found);
+}
+
 static void a_description_that_finds_no_memory_ends_the_recording(void)
 {
     fake session = {.accounts = 1};
@@ -481,6 +518,7 @@ int main(void)
     a_full_disk_is_an_error_that_stays();
     in_child(record_beyond_the_limit);
     a_forked_child_writes_nothing();
+    a_killed_process_leaves_what_it_had_written();
     a_description_that_finds_no_memory_ends_the_recording();
     the_thread_takes_no_signals();
     there_is_an_end_to_sources_and_payloads();

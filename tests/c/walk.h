@@ -10,8 +10,8 @@
 
 enum {
     WALK_INTERPRETERS = 8,
-    WALK_THREADS = 4096,
-    WALK_PLACES = 4096,
+    WALK_THREADS = 256,
+    WALK_PLACES = 1024,
 };
 
 typedef struct {
