@@ -312,7 +312,7 @@ class _Places:
     def hold(self, number: int) -> str:
         text = self._holds.get(number)
         if text is None:
-            name = _json(self._frame(number).function) if self._known(number) else '"(not known)"'
+            name = _json(self._frame(number).function or "?") if self._known(number) else '"(not known)"'
             text = self._holds[number] = f'"name":{name},{self.args(number)}'
         return text
 

@@ -84,7 +84,7 @@ def _profiles(process: TracedProcess, frames: _Frames, *, titled: bool) -> Itera
 
 
 def _threads(timeline: Timeline) -> Iterator[tuple[str, Counter[int]]]:
-    """Yield threads' names and their nanoseconds by place and kind, busiest first; of many, the rest as one."""
+    """Yield threads and their nanoseconds by place and kind, busiest first; of many, the rest as one."""
     spent: list[Counter[int]] = [Counter() for _ in timeline.threads]
     for batch in timeline.batches():
         for kind, thread, place, duration in zip(
