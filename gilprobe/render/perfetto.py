@@ -310,40 +310,42 @@ class _Places:
         self._waits: dict[int, str] = {}
 
     def hold(self, number: int) -> str:
+        """Return a hold's name and arguments."""
         text = self._holds.get(number)
         if text is None:
-            name = _json(self._frame(number).function or "?") if self._known(number) else '"(not known)"'
-            text = self._holds[number] = f'"name":{name},{self.args(number)}'
+            name = _json(self._places[number][-1].function or "?") if self._known(number) else '"(not known)"'
+            text = self._holds[number] = f'"name":{name},"args":{json.dumps(self._described(number))}'
         return text
 
     def wait(self, number: int) -> str:
+        """Return a wait's name, colour and arguments."""
         text = self._waits.get(number)
         if text is None:
-            name = '"name":"waiting for the GIL"'
-            text = self._waits[number] = f'{name},"cname":"{_WAITING_COLOR}",{self.args(number)}'
+            name = f'"name":"waiting for the GIL","cname":"{_WAITING_COLOR}"'
+            text = self._waits[number] = f'{name},"args":{json.dumps(self._described(number))}'
         return text
 
     def args(self, number: int) -> str:
+        """Return the arguments of a hold on the GIL's track: its stack stands on the thread's."""
         text = self._args.get(number)
         if text is None:
-            args = self._described(number) if self._known(number) else {}
-            text = self._args[number] = f'"args":{json.dumps(args)}'
+            text = self._args[number] = f'"args":{json.dumps(self._described(number, stack=False))}'
         return text
 
     def _known(self, number: int) -> bool:
         return number != NOWHERE and bool(self._places[number])
 
-    def _frame(self, number: int) -> Frame:
-        return self._places[number][-1]
-
-    def _described(self, number: int) -> dict[str, object]:
-        frame = self._frame(number)
-        args: dict[str, object] = {"function": _clean(frame.function)}
-        if frame.filename:
-            args |= {"file": _clean(frame.filename), "line": frame.line}
-        if len(self._places[number]) > 1:
-            inner = self._places[number][-_SHOWN_FRAMES:]
-            shown = [visible(place(f.function, f.filename.rpartition("/")[2], f.line)) for f in inner]
-            outer = ["..."] if len(inner) < len(self._places[number]) else []
-            args["stack"] = " > ".join(outer + shown)
+    def _described(self, number: int, *, stack: bool = True) -> dict[str, object]:
+        if not self._known(number):
+            return {}
+        frames = self._places[number]
+        args: dict[str, object] = {"function": _clean(frames[-1].function)}
+        if frames[-1].filename:
+            args |= {"file": _clean(frames[-1].filename), "line": frames[-1].line}
+        if stack and len(frames) > 1:
+            shown = [
+                visible(place(frame.function, frame.filename.rpartition("/")[2], frame.line))
+                for frame in frames[-_SHOWN_FRAMES:]
+            ]
+            args["stack"] = " > ".join(["..."] * (len(frames) > len(shown)) + shown)
         return args
