@@ -57,6 +57,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     for name, target in targets.items():
         _write(target, _exported(name, processes, arguments.weight), output)
     for process in processes:
+        if "perfetto" in targets and process.timeline is None:
+            _complain(f"{process.source}: without a timeline, not in the trace")
         for doubt in process.doubts:
             _complain(f"{process.source}: {doubt}")
     return 0

@@ -172,7 +172,7 @@ class _Pages:
             return
         self._page.line("The longest waits", style="bold")
         for stall in self._stalls:
-            self._page.line(f"- {duration(stall.start_s)} after the start {self._sentence(stall)}")
+            self._page.line(f"- at {stall.start_s:.3f} s: {self._sentence(stall)}")
         self._page.line()
 
     def _sentence(self, stall: Stall) -> str:

@@ -1,4 +1,4 @@
-"""The trace that viewers read: valid by its format, its slices never overlapping, its arrows between holds."""
+"""The trace that viewers read: valid by its format, slices that never overlap, arrows between holds."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_whatever_the_threads_do_the_trace_is_valid(process, seed):
 
 
 def test_what_rounding_made_overlap_does_not_overlap(process):
-    """Start and length are rounded on their own, so that an event may begin 1 ns before its forerunner's end."""
+    """Start and length are rounded on their own: an event may begin 1 ns before its forerunner's end."""
     events = ((WAIT, 0, 0, 100, 51), (HOLD, 0, 0, 150, 50), (HOLD, 1, 0, 199, 1), (HOLD, 0, 1, 199, 9))
     shown = exported(process(MadeUpTimeline(TWO, PLACES, events)))
     holds = [(event["ts"], event["dur"]) for event in shown if event.get("cat") == "hold"]
@@ -167,7 +167,7 @@ def test_processes_stand_side_by_side_in_their_own_time(process):
     assert len(set(pids)) == 3
     threads = [e["tid"] for e in of_phase(events, "M") if e["name"] == "thread_name"]
     assert len(threads) == len(set(threads)), "Perfetto knows a thread by its number alone"
-    begins = [[e["ts"] for e in of_phase(events, "X") if e["pid"] == pid][0] for pid in pids]
+    begins = [next(e["ts"] for e in of_phase(events, "X") if e["pid"] == pid) for pid in pids]
     assert begins[1] == pytest.approx(begins[0] + 5000)
     assert begins[2] == begins[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -96,10 +97,10 @@ def tracks(events):
 
 
 def imported_slices(events):
-    """Check that no slice of a track overlaps another, for Perfetto drops such; return the slices by track."""
+    """Check that slices of a track never overlap, for Perfetto drops such; return them by track."""
     found = tracks(events)
     for slices in found.values():
-        for (_, _, end, _), (start, _, _, after) in zip(slices, slices[1:], strict=False):
+        for (_, _, end, _), (start, _, _, after) in itertools.pairwise(slices):
             assert end <= start, after
     return found
 
