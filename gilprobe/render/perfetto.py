@@ -265,7 +265,11 @@ class _ProcessTrace:
                 times = f'"ts":{_us(begin + offset)},"dur":{_us(finish - begin)}'
                 if kind == HOLD:
                     yield f'{{"ph":"X",{times},{ids[thread]},"cat":"hold",{places.hold(number)}}}'
-                    yield from self._hold(gil, thread, number, begin, finish, waited[thread])
+                    yield self._on_gil(gil, thread, number, begin, finish)
+                    arrow = self._arrow(gil, thread, begin, finish, waited[thread])
+                    if arrow:
+                        yield arrow
+                    gil.holder, gil.start, gil.end = thread, begin, finish
                 else:
                     yield f'{{"ph":"X",{times},{ids[thread]},"cat":"wait",{places.wait(number)}}}'
                     waited[thread] = (start, end)
@@ -273,29 +277,35 @@ class _ProcessTrace:
                     if counts:
                         yield from self._counter(self._timeline.threads[thread].interpreter, counts)
 
-    def _hold(
-        self, gil: _Gil, thread: int, number: int, start: int, end: int, waited: tuple[int, int]
-    ) -> Iterator[str]:
-        """Yield a hold on the GIL's track, and the arrow from the hold that it had waited for."""
-        offset = self._offset_ns
+    def _on_gil(self, gil: _Gil, thread: int, number: int, start: int, end: int) -> str:
+        """Return a hold's event on the GIL's track."""
         begin = max(start, gil.busy_until)
         finish = gil.busy_until = max(end, begin)
-        yield (
-            f'{{"ph":"X","ts":{_us(begin + offset)},"dur":{_us(finish - begin)},{gil.ids},"cat":"GIL",'
-            f"{self._holders[thread]},{self._places.args(number)}}}"
+        return (
+            f'{{"ph":"X","ts":{_us(begin + self._offset_ns)},"dur":{_us(finish - begin)},{gil.ids},'
+            f'"cat":"GIL",{self._holders[thread]},{self._places.args(number)}}}'
         )
-        waited_for_it = waited[0] < gil.end and start - waited[1] <= _ADJACENT_NS
-        if gil.holder >= 0 and gil.holder != thread and waited_for_it:
-            arrow = f'"id":{self._numbers.flow()},"cat":"handoff","name":"handoff"'
-            # within the slice that it leaves, whose end no longer belongs to it
-            left = max(gil.start, gil.end - 1)
-            yield f'{{"ph":"s","ts":{_us(left + offset)},{self._ids[gil.holder]},{arrow}}}'
-            yield f'{{"ph":"f","ts":{_us(start + offset)},{self._ids[thread]},"bp":"e",{arrow}}}'
-        gil.holder, gil.start, gil.end = thread, start, end
+
+    def _arrow(self, gil: _Gil, thread: int, start: int, end: int, waited: tuple[int, int]) -> str:
+        """Return the arrow's events from the GIL's last hold to this one, if this one's thread waited for it.
+
+        An end of an arrow is bound to the slice that is there at that time. At the very end or beginning of a
+        slice that is its neighbour as well, so it is put 0.4 ns after a whole nanosecond inside.
+        """
+        if waited[0] >= gil.end or start - waited[1] > _ADJACENT_NS or gil.holder in (thread, -1):
+            return ""
+        if gil.start == gil.end or start == end:
+            return ""
+        arrow = f'"id":{self._numbers.flow()},"cat":"handoff","name":"handoff"'
+        left, came = _us(gil.end - 1 + self._offset_ns), _us(start + self._offset_ns)
+        return (
+            f'{{"ph":"s","ts":{left}4,{self._ids[gil.holder]},{arrow}}},\n'
+            f'{{"ph":"f","ts":{came}4,{self._ids[thread]},"bp":"e",{arrow}}}'
+        )
 
     def _counter(self, interpreter: int, counts: Sequence[tuple[int, int]]) -> Iterator[str]:
         name = f"waiting for the {self._gil_name(interpreter)}"
-        tail = f'{self._gils[interpreter].ids},"name":"{name}","args":{{"threads":'
+        tail = f'{self._gils[interpreter].ids},"cat":"waiting","name":"{name}","args":{{"threads":'
         for at, count in counts:
             yield f'{{"ph":"C","ts":{_us(max(at, 0) + self._offset_ns)},{tail}{count}}}}}'
 

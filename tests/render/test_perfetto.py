@@ -69,8 +69,8 @@ def test_a_handoff_is_shown_on_both_threads_the_gils_track_and_by_an_arrow(proce
         ]
     )
     (start,), (end,) = of_phase(events, "s"), of_phase(events, "f")
-    assert (start["tid"], start["ts"]) == (12, 6.0)
-    assert (end["tid"], end["ts"]) == (11, 6.001)
+    assert (start["tid"], start["ts"]) == (12, 6.0004)
+    assert (end["tid"], end["ts"]) == (11, 6.0014)
     counts = [(event["ts"], event["args"]["threads"]) for event in of_phase(events, "C")]
     assert counts == [(2.5, 1), (6.001, 0)]
     hold = next(event for event in events if event["name"] == "encode")

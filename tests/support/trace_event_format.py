@@ -129,8 +129,19 @@ def check_flows(events, slices):
         later, end = ends["f"][number]
         assert start["tid"] != end["tid"]
         source, target = bound(slices, order, start), bound(slices, later, end)
+        assert [source] == around(slices, start)
+        assert [target] == around(slices, end)
         assert source["cat"] == target["cat"] == "hold"
         assert ns(source["ts"]) + ns(source["dur"]) <= ns(target["ts"])
+
+
+def around(slices, flow):
+    """Return the slices around the flow event's time, as chrome://tracing binds it: ends belong to them."""
+    return [
+        event
+        for *_, event in slices[flow["pid"], flow["tid"]]
+        if event["ts"] <= flow["ts"] <= event["ts"] + event["dur"]
+    ]
 
 
 def bound(slices, order, flow):
