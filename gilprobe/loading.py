@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-SUFFIX = ".gilprobe"
-"""How the names of recordings end."""
-
 
 def load(path: str | os.PathLike[str]) -> TracedProcess:
     """Read one file. It is treated as hostile input.
@@ -39,13 +36,13 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
 def children_of(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the recordings of child processes that lie beside the recording `path`, by name.
 
-    Those of ``STEM.gilprobe`` are named ``STEM.<pid>.gilprobe``; they are found by listing the folder, never
-    by what stands in a file.
+    Those of ``STEM.gilprobe`` are named ``STEM.<pid>.gilprobe``, and ``STEM.<pid>-2.gilprobe`` and so on for
+    a process that has replaced its program. They are found by listing the folder, never by what stands in a
+    file.
     """
     whole = Path(path)
-    if whole.suffix != SUFFIX:
-        return
-    named = re.compile(rf"{re.escape(whole.stem)}(\.[0-9]{{1,10}})+{re.escape(SUFFIX)}")
+    number = r"\.[0-9]{1,10}(-[0-9]{1,10})?"
+    named = re.compile(rf"{re.escape(whole.stem)}({number})+{re.escape(whole.suffix)}")
     yield from sorted(beside for beside in whole.parent.iterdir() if named.fullmatch(beside.name))
 
 
@@ -71,7 +68,7 @@ def load_family(path: str | os.PathLike[str]) -> tuple[list[TracedProcess], list
     """
     first = load(path)
     processes, left_out = [first], []
-    for child in children_of(path):
+    for child in children_of(path) if first.pid else ():  # a saved report has no process and no children
         try:
             process = load(child)
         except (FormatError, OSError) as error:

@@ -21,7 +21,9 @@ def test_children_lie_beside_and_are_named_after_their_parent(tmp_path):
         "a.gilprobe",
         "a.9.gilprobe",
         "a.10.gilprobe",
+        "a.10-2.gilprobe",
         "a.10.11.gilprobe",
+        "a.10-.gilprobe",
         "a.x.gilprobe",
         "a..gilprobe",
         "a.9.gilprobe.tmp",
@@ -31,9 +33,15 @@ def test_children_lie_beside_and_are_named_after_their_parent(tmp_path):
     ):
         (tmp_path / name).touch()
     found = [path.name for path in loading.children_of(tmp_path / "a.gilprobe")]
-    assert found == ["a.10.11.gilprobe", "a.10.gilprobe", "a.71.gilprobe", "a.9.gilprobe"]
+    assert found == ["a.10-2.gilprobe", "a.10.11.gilprobe", "a.10.gilprobe", "a.71.gilprobe", "a.9.gilprobe"]
     assert [path.name for path in loading.children_of(tmp_path / "a.10.gilprobe")] == ["a.10.11.gilprobe"]
     assert list(loading.children_of(tmp_path / "a.json")) == []
+
+
+def test_a_saved_report_has_no_children(report, tmp_path):
+    for name in ("a.json", "a.7.json"):
+        report.save(tmp_path / name)
+    assert [process.source for process in loading.load_family(tmp_path / "a.json")[0]] == ["a.json"]
 
 
 def test_a_stem_is_no_pattern(tmp_path):
