@@ -27,11 +27,23 @@ CSRC = CHECKOUT / "csrc"
 FLOORS: dict[str, frozenset[str]] = {
     "native core": frozenset({"_native"}),
     "plain data": frozenset(
-        {"codec", "diagnosis", "distribution", "environment", "errors", "report", "results", "timeline"}
+        {
+            "codec",
+            "diagnosis",
+            "distribution",
+            "environment",
+            "errors",
+            "files",
+            "report",
+            "results",
+            "timeline",
+            "traced",
+        }
     ),
     "tools": frozenset(
         {
             "kernels",
+            "loading",
             "machine",
             "measure",
             "program",
