@@ -5,7 +5,7 @@
 static uint32_t find_place(gp_session *session, uint32_t parent, gp_site_key key, gp_met *met)
 {
     bool is_new;
-    uint32_t place = gp_places_row(&session->places, parent, key, &is_new);
+    uint32_t place = gp_places_number(&session->places, parent, key, &is_new);
     if (is_new && met != NULL)
         met(session, place);
     return place;
@@ -107,7 +107,7 @@ void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_acc
 {
     const gp_blame *last = &session->blame.rows[waiter->blame_row];
     if (waiter->blame_row == GP_ROW_NONE || last->holder != holder->number || last->place != place)
-        waiter->blame_row = gp_blame_row(&session->blame, waiter->number, holder->number, place);
+        waiter->blame_row = gp_blame_number(&session->blame, waiter->number, holder->number, place);
     if (waiter->blame_row == GP_ROW_NONE)
         session->sites_lost += ticks;
     else

@@ -64,7 +64,7 @@ static bool grow_places(gp_place_table *table)
     return true;
 }
 
-uint32_t gp_places_row(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new)
+uint32_t gp_places_number(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new)
 {
     *is_new = false;
     if (table->slot_count != 0) {
@@ -122,7 +122,7 @@ static bool grow_blame(gp_blame_table *table)
     return true;
 }
 
-uint32_t gp_blame_row(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
+uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
 {
     if (table->slot_count != 0) {
         uint32_t row = *blame_slot(table, waiter, holder, place);

@@ -6,7 +6,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gilprobe import codec
+from gilprobe.accounting import Books, assemble
+from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
+from gilprobe.recording import Recording, is_recording
 from gilprobe.report import Report
 from gilprobe.traced import TracedProcess
 
@@ -21,7 +25,7 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
     Parameters
     ----------
     path : path-like
-        A report that :meth:`~gilprobe.report.Report.save` wrote.
+        A recording, or a report that :meth:`~gilprobe.report.Report.save` wrote.
 
     Raises
     ------
@@ -30,7 +34,42 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
     OSError
         If it can't be read.
     """
-    return TracedProcess(source=Path(path).name, report=Report.load(path))
+    if not is_recording(path):
+        return TracedProcess(source=Path(path).name, report=Report.load(path))
+    recording = Recording.open(path)
+    return TracedProcess(
+        source=Path(path).name,
+        report=report_of(recording),
+        timeline=recording.timeline() if recording.meta["options"].get("timeline") else None,
+        pid=recording.meta["pid"],
+        argv=tuple(map(str, recording.meta["argv"])),
+        started_unix_ns=recording.meta["started_unix_ns"],
+        complete=recording.complete,
+    )
+
+
+def report_of(recording: Recording) -> Report:
+    """Return what a recording adds up to: exactly, or up to the last snapshot if it was not ended.
+
+    Raises
+    ------
+    FormatError
+        If the process was killed before it had written what is needed.
+    """
+    if not recording.meta or 0 not in recording.interpreters:
+        raise FormatError(f"{recording.path!r} ends before it says what was recorded")
+    parts = sorted(recording.interpreters.values(), key=lambda part: part.number)
+    doubts = [f"the file is cut off behind byte {recording.size}"] if recording.truncated else []
+    books = [Books(part.places, part.snapshot) for part in parts if part.snapshot is not None]
+    if not books or parts[0].snapshot is None:
+        raise FormatError(f"{recording.path!r} ends before its first snapshot")
+    return assemble(
+        books,
+        lambda account: recording.who(account["native_id"], account["label"], account["os_name"]),
+        codec.decode(Environment, recording.meta["environment"], "the environment"),
+        bystanders=recording.names,
+        warnings=doubts,
+    )
 
 
 def children_of(path: str | os.PathLike[str]) -> Iterator[Path]:

@@ -37,6 +37,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "report",
             "results",
             "timeline",
+            "places",
             "traced",
         }
     ),
