@@ -31,10 +31,12 @@ FLOORS: dict[str, frozenset[str]] = {
     ),
     "tools": frozenset(
         {
+            "follow",
             "kernels",
             "machine",
             "measure",
             "program",
+            "recorder",
             "recording",
             "refs",
             "thread_names",

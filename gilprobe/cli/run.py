@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +115,8 @@ def check_writable(path: Path) -> None:
     InvalidValueError
         If they can't.
     """
+    import tempfile
+
     if path.is_dir():
         raise InvalidValueError(f"--json must name a file, got the directory {str(path)!r}")
     try:
