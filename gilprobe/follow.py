@@ -2,9 +2,9 @@
 
 Children by ``fork`` go on in this interpreter: a hook begins their recording. Children that start an
 interpreter (``subprocess``, the ``spawn`` and ``forkserver`` methods of :mod:`multiprocessing`) inherit the
-environment: a ``sitecustomize`` in a temporary folder, first on ``PYTHONPATH``, begins theirs, takes itself off
-their path and gives way to the ``sitecustomize`` that it stands before. Nothing here ever makes a child fail: one
-that can't be recorded just runs.
+environment: a ``sitecustomize`` in a temporary folder, first on ``PYTHONPATH``, begins theirs, takes itself
+off their path and gives way to the ``sitecustomize`` that it stands before. Nothing here ever makes a child
+fail: one that can't be recorded just runs.
 """
 
 from __future__ import annotations

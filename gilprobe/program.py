@@ -1,9 +1,10 @@
 """Run a program in this process as ``python`` would have run it.
 
 What Modules/main.c and Python/pythonrun.c of CPython do with a script, a module or a command is done again
-here: ``sys.argv``, ``sys.path[0]``, a fresh ``__main__``, and an end that the interpreter itself brings about. A
-program that fails is left to the interpreter with its own exception, so that the traceback, ``sys.excepthook``,
-the exit status and a death by SIGINT are the interpreter's; only frames of gilprobe are taken off the traceback.
+here: ``sys.argv``, ``sys.path[0]``, a fresh ``__main__``, and an end that the interpreter itself brings
+about. A program that fails is left to the interpreter with its own exception, so that the traceback,
+``sys.excepthook``, the exit status and a death by SIGINT are the interpreter's; only frames of gilprobe are
+taken off the traceback.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _STDIN = "-"
 _OWN = frozenset({__name__, native.__name__})
 
 _launcher: ModuleType | None = None  # the __main__ that started us: its functions are still on the stack
+_interrupted = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,17 @@ def prepare(program: Program) -> Callable[[], None]:
             f"{command}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}"
         ) from None
     return lambda: _run_file(program, descriptor, path)
+
+
+def renew_interrupt() -> None:
+    """If a KeyboardInterrupt has ended the program, remind the interpreter: it is to die by SIGINT.
+
+    It keeps that in a flag which every ``exec`` of a string clears (pythonrun.c, run_eval_code_obj): call this
+    after anything that may have run one, the import of a module with dataclasses say, while the program ends.
+    """
+    if _interrupted:
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102
 
 
 def _run_code(program: Program) -> None:
@@ -189,11 +202,11 @@ def _standard_input() -> int:
 
 
 def _absolute(script: str) -> str:
-    """Return the script's path as ``__file__`` has it (fileutils.c, _Py_abspath): ``..`` stays."""
+    """Return the script's path as ``__file__`` has it (fileutils.c, _Py_abspath): ``.`` and ``..`` stay."""
     if os.path.isabs(script):  # noqa: PTH117
         return script
     with suppress(OSError):
-        return f"{os.getcwd()}/{script.removeprefix('./')}"  # noqa: PTH109
+        return f"{os.getcwd()}/{script}"  # noqa: PTH109
     return script
 
 
@@ -257,7 +270,9 @@ def _end(error: BaseException | None, forget: Callable[[], None] | None = None) 
     An error is raised again, for the interpreter to deal with; on its way up it gathers frames, which a hook
     for this one occasion takes off again.
     """
+    global _interrupted
     if error is not None:
+        _interrupted = type(error) is KeyboardInterrupt
         if not isinstance(error, SystemExit):
             sys.excepthook = _LastWord(error, forget)
         raise error

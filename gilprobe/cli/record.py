@@ -215,6 +215,8 @@ class _Recording:
     def _finish(self) -> None:
         if os.getpid() != self._pid:  # a fork: its parent will see to it
             return
+        from gilprobe.program import renew_interrupt
+
         # The last moments are ours: a Ctrl-C too many, or a reader that left, must not cost the recording.
         handlers = {
             number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGPIPE)
@@ -228,32 +230,33 @@ class _Recording:
         for number, handler in handlers.items():
             if handler is not None:  # not one that C code has installed, which only C code can put back
                 signal.signal(number, handler)
+        renew_interrupt()
 
     def _show(self, report: Report) -> None:
-        from gilprobe.follow import children_of
-        from gilprobe.render.words import visible
-
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
-        self._stderr.write(self._rendered(report))
-        files = [self._target]
-        if self.follower is not None:
-            files += children_of(self._target)
-        names = " ".join(_quoted(file) for file in files)
-        self._tell(f"recorded; see it again with: gilprobe report {visible(names)}")
-
-    def _rendered(self, report: Report) -> str:
-        """Return the report as text, rendered by modules from gilprobe's own path: the program's is its own."""
+        # What this loads is to come from gilprobe's own path, not from the program's.
         found, sys.path[:] = list(sys.path), self._path
         try:
-            from gilprobe.render.terminal import render_report
-
-            return render_report(report, self._stderr.look)
+            self._stderr.write(self._rendered(report))
         except Exception as error:
-            return f"gilprobe: the report can't be shown in this process: {error!r}\n"
+            self._tell(f"the report can't be shown in this process: {error!r}")
         finally:
             sys.path[:] = found
+
+    def _rendered(self, report: Report) -> str:
+        from gilprobe.render.terminal import render_report
+        from gilprobe.render.words import visible
+
+        files = [self._target]
+        if self.follower is not None:
+            from gilprobe.follow import children_of
+
+            files += children_of(self._target)
+        command = " ".join(["gilprobe report", *map(_quoted, files)])
+        shown = render_report(report, self._stderr.look)
+        return f"{shown}gilprobe: recorded; see it again with: {visible(command)}\n"
 
     def _tell(self, message: str, *, even_if_quiet: bool = False) -> None:
         if even_if_quiet or not self._quiet:
