@@ -9,6 +9,7 @@ fail: one that can't be recorded just runs.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import json
 import os
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Begin = Callable[[Path, dict[str, Any]], Callable[[], object]]
     """Begins the recording of this process in a file, by options; returns what ends it."""
 
+_FREE_THREADED = "free-threading" in sys.version
 VARIABLE = "GILPROBE_FOLLOW"
 """The environment variable that tells a child what to do, as JSON."""
 
@@ -115,9 +117,10 @@ class Follower:
         self._folder: Path | None = None
         self._earlier: str | None = None
         self._active = True
+        self._forks_safely = True
         # Registered before the program's own, and inherited by a fork: runs after them.
         atexit.register(self._stop)
-        os.register_at_fork(after_in_child=self._after_fork)
+        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
 
     def announce(self) -> None:
         """Have the interpreters that this process starts find what begins their recording."""
@@ -154,9 +157,14 @@ class Follower:
         # an empty entry would be the current directory
         return f"{self._folder}{os.pathsep}{self._earlier}" if self._earlier else str(self._folder)
 
+    def _before_fork(self) -> None:
+        # Without a GIL every object has a lock, and one that another thread was about to get (Python/lock.c
+        # hands it over) stays locked in the child for ever: sys.modules, say, which all that follows needs.
+        self._forks_safely = not _FREE_THREADED or _thread._count() == 0
+
     def _after_fork(self) -> None:
         self._end = None  # the parent's, which is no business of ours
-        if not self._active:
+        if not (self._active and self._forks_safely):
             return
         with suppress(Exception):
             self.record()
@@ -177,10 +185,10 @@ class Follower:
             util.Finalize(None, self._stop, exitpriority=-sys.maxsize)
 
     def _stop(self) -> None:
-        if self._end is None or os.getpid() != self._pid:
-            return
-        with suppress(Exception):
-            self._end()
+        end, self._end = self._end, None
+        if end is not None and os.getpid() == self._pid:
+            with suppress(Exception):
+                end()
 
 
 def join(begin: Begin) -> None:
@@ -191,7 +199,16 @@ def join(begin: Begin) -> None:
     Exception
         Whatever keeps it from being recorded.
     """
-    if any(_UNINTERESTING in argument for argument in sys.orig_argv):
+    if any(_UNINTERESTING in argument for argument in sys.orig_argv) or not _in_main_interpreter():
         return
     document = json.loads(os.environ[VARIABLE])
     Follower(Path(document["target"]), document["options"], begin).record()
+
+
+def _in_main_interpreter() -> bool:
+    """Tell the process's first interpreter from others in it, which import their ``sitecustomize``, too."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # from 3.13 on; before
+        with suppress(ImportError, AttributeError):
+            module: Any = __import__(name)
+            return bool(module.get_current() == module.get_main())
+    return True

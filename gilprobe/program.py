@@ -86,8 +86,8 @@ def prepare(program: Program) -> Callable[[], None]:
 def renew_interrupt() -> None:
     """If a KeyboardInterrupt has ended the program, remind the interpreter: it is to die by SIGINT.
 
-    It keeps that in a flag which every ``exec`` of a string clears (pythonrun.c, run_eval_code_obj): call this
-    after anything that may have run one, the import of a module with dataclasses say, while the program ends.
+    It keeps that in a flag which every ``exec`` of a string clears (pythonrun.c, run_eval_code_obj): call
+    this after anything that may have run one while the program ends, the import of dataclasses say.
     """
     if _interrupted:
         with suppress(KeyboardInterrupt):
@@ -108,7 +108,8 @@ def _run_code(program: Program) -> None:
         if sys.version_info >= (3, 13):  # pymain_run_command: tracebacks show the lines of a command
             import linecache
 
-            linecache._register_code(code, source, "<string>")  # type: ignore[attr-defined]
+            key = code if hasattr(linecache, "_interactive_cache") else "<string>"  # the first 3.13s
+            linecache._register_code(key, source, "<string>")  # type: ignore[attr-defined]
         exec(code, names)  # noqa: S102
 
     _end(_outcome(body))
@@ -165,7 +166,11 @@ def _run_file(program: Program, descriptor: int, path: str) -> None:
     for stream in (sys.stderr, sys.stdout):
         with suppress(Exception):
             stream.flush()
-    _end(error, forget)
+    if sys.version_info >= (3, 14):
+        forget()
+        _end(error)
+    else:
+        _end(error, forget)
 
 
 def _is_compiled(descriptor: int, path: str) -> bool:
@@ -265,7 +270,7 @@ def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _end(error: BaseException | None, forget: Callable[[], None] | None = None) -> None:
-    """End a program as the interpreter does: `forget` its file once its error has been shown, if it has one.
+    """End a program as the interpreter does: `forget` its file, once its error has been shown if it has one.
 
     An error is raised again, for the interpreter to deal with; on its way up it gathers frames, which a hook
     for this one occasion takes off again.

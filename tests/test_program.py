@@ -121,10 +121,11 @@ def test_a_pipe_can_be_a_script(tmp_path):
 
 ENDINGS = {
     "status": "import sys; sys.exit(7)",
-    "large status": "raise SystemExit(1 << 70)",
+    "large status": "raise SystemExit(2**32 + 2)",
     "negative": "import sys; sys.exit(-1)",
     "text": "import sys; print('out'); sys.exit('ünder the hood')",
     "none": "raise SystemExit",
+    "file": "import atexit; atexit.register(lambda: print('__file__' in globals())); exit(0)",
     "true": "raise SystemExit(True)",
     "tuple": "raise SystemExit((1, 'two'))",
     "own exception": "class E(SystemExit): code = property(lambda self: 1 / 0)\nraise E",

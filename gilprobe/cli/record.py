@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gilprobe.cli.output import Output
     from gilprobe.follow import Follower
     from gilprobe.program import Program
-    from gilprobe.recorder import Recorder
+    from gilprobe.recorder import Options, Recorder
     from gilprobe.report import Report
 
 _MISSING = 2  # python's own status for a script that it can't open
@@ -88,8 +88,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     from gilprobe.program import prepare
 
     program = parse_program(arguments.program)
-    duration_s = arguments.duration and parse_duration(arguments.duration, "--duration")
-    stall_s = arguments.stall and parse_duration(arguments.stall, "--stall")
+    duration_s = _seconds(arguments.duration, "--duration")
+    stall_s = _seconds(arguments.stall, "--stall")
     options = recorder.Options(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
     able = machine.capabilities()
     if able.tracer != "exact":
@@ -97,12 +97,18 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     try:
         run = prepare(program)
     except ProgramError as error:
-        sys.stderr.write(f"{error}\n")
+        if sys.stderr is not None:
+            sys.stderr.write(f"{error}\n")
         return _MISSING
     target = Path(arguments.output or _default_name(program)).absolute()
-    recording = _Recording(target, begin(target, options), quiet=arguments.quiet)
-    if arguments.follow:
-        recording.follower = follower(target, options)
+    check_replaceable(target)
+    follower = follow(target, options) if arguments.follow else None
+    try:
+        recording = _Recording(target, begin(target, options), follower, quiet=arguments.quiet)
+    except BaseException:
+        if follower is not None:
+            follower.close()
+        raise
     if duration_s is not None:
         recording.stop_after(duration_s)
     output.closed = True  # standard output is the program's
@@ -128,64 +134,89 @@ def parse_program(words: Sequence[str]) -> Program:
     return Program("code" if first == "-c" else "script", target, tuple(rest))
 
 
+def _seconds(text: str | None, option: str) -> float | None:
+    return None if text is None else parse_duration(text, option)
+
+
 def _default_name(program: Program) -> str:
-    name = {"module": program.target, "code": "code"}.get(program.kind) or Path(
-        program.target
-    ).absolute().stem
-    if program.target == "-":
-        name = "stdin"
-    return f"gilprobe-{name.replace(os.sep, '_')[:100]}-{os.getpid()}.gilprobe"
+    if program.kind == "code":
+        name = "code"
+    elif program.kind == "module":
+        name = program.target
+    else:
+        name = "stdin" if program.target == "-" else Path(program.target).absolute().stem
+    return f"gilprobe-{name.replace(os.sep, '_')[:50]}-{os.getpid()}.gilprobe"
 
 
-def begin(target: Path, options: Any) -> Recorder:
+def check_replaceable(target: Path) -> None:
+    """Make sure that no file but a recording is lost.
+
+    Raises
+    ------
+    InvalidValueError
+        If `target` is a file of another kind.
+    """
+    try:
+        if not target.is_file():
+            return
+        with target.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    if magic not in (b"", _MAGIC):
+        raise InvalidValueError(
+            f"-o must not name a file that is no recording, got {str(target)!r}: remove it first"
+        )
+
+
+def begin(target: Path, options: Options) -> Recorder:
     """Begin to record into `target`.
 
     Raises
     ------
     InvalidValueError
-        If that can't be written, or is something other than a recording.
+        If it can't be written.
     """
     from gilprobe.recorder import Recorder
 
     try:
-        if target.is_file() and target.stat().st_size:
-            with target.open("rb") as file:
-                if file.read(len(_MAGIC)) != _MAGIC:
-                    raise InvalidValueError(
-                        f"-o must not name a file that is no recording, got {str(target)!r}: remove it first"
-                    )
         return Recorder(target, options)
     except GilProbeError:
         raise
     except OSError as error:
-        raise InvalidValueError(
-            f"-o must name a file that can be written, got {str(target)!r}: {error.strerror or error}"
-        ) from None
+        raise _unwritable(target, error) from None
 
 
-def follower(target: Path, options: Any) -> Follower:
+def _unwritable(target: Path, error: OSError) -> InvalidValueError:
+    reason = error.strerror or error
+    return InvalidValueError(f"-o must name a file that can be written, got {str(target)!r}: {reason}")
+
+
+def follow(target: Path, options: Options) -> Follower:
     """Have the children of this process recorded, too."""
     from gilprobe.follow import Follower
     from gilprobe.recorder import Options, Recorder
 
-    found = Follower(target, options.to_dict(), lambda path, wanted: Recorder(path, Options(**wanted)).stop)
-    found.announce()
-    return found
+    follower = Follower(
+        target, options.to_dict(), lambda path, wanted: Recorder(path, Options(**wanted)).stop
+    )
+    follower.announce()
+    return follower
 
 
 class _Recording:
     """The recording of this process: ends at the process's exit, or earlier, and is then told of."""
 
-    def __init__(self, target: Path, recorder: Recorder, *, quiet: bool) -> None:
+    def __init__(self, target: Path, recorder: Recorder, follower: Follower | None, *, quiet: bool) -> None:
         self._target = target
         self._recorder = recorder
+        self._follower = follower
         self._quiet = quiet
         self._stderr = _StandardError()
         self._pid = os.getpid()
         self._path = list(sys.path)
         self._stopping = _thread.allocate_lock()
         self._finishing = False
-        self.follower: Follower | None = None
         # Before the program registers its own: runs after them.
         atexit.register(self._finish)
 
@@ -198,8 +229,8 @@ class _Recording:
             never.acquire(timeout=seconds)
             if self._finishing or self._stop() is None:
                 return
-            if self.follower is not None:
-                self.follower.close()
+            if self._follower is not None:
+                self._follower.close()
             self._tell(f"stopped recording after {seconds:g} s; the program goes on")
 
         _thread.start_new_thread(wait, ())
@@ -223,8 +254,8 @@ class _Recording:
         }
         self._finishing = True
         report = self._stop()
-        if self.follower is not None:
-            self.follower.close()
+        if self._follower is not None:
+            self._follower.close()
         if report is not None and not self._quiet:
             self._show(report)
         for number, handler in handlers.items():
@@ -250,7 +281,7 @@ class _Recording:
         from gilprobe.render.words import visible
 
         files = [self._target]
-        if self.follower is not None:
+        if self._follower is not None:
             from gilprobe.follow import children_of
 
             files += children_of(self._target)

@@ -92,6 +92,7 @@ def test_what_is_no_duration_is_refused(text):
         ((), ("-m",), "-m needs a MODULE"),
         ((), ("--",), "a SCRIPT, -m MODULE or -c CODE is required"),
         (("--duration", "0"), ("-c", "print(1)"), "--duration must be a time above 0"),
+        (("--duration", ""), ("-c", "print(1)"), "--duration must be a time above 0"),
         (("--stall", "soon"), ("-c", "print(1)"), "--stall must be a time above 0"),
         (("--loud",), ("-c", "print(1)"), "unrecognized arguments: --loud"),
         (("-X", "dev"), ("-c", "print(1)"), "unrecognized arguments: -X"),

@@ -76,6 +76,8 @@ def both(folder, *arguments, flags=(), stdin=None, env=None, shell="{}", options
     options : sequence of str
         More options for ``record``.
     """
+    if FREE_THREADED:  # also where the environment is ignored
+        flags = ("-X", "gil=1", *flags)
     commands = (
         [sys.executable, *flags, *arguments],
         record_command(*arguments, flags=flags, options=("--quiet", *options)),
