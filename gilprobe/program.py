@@ -12,9 +12,10 @@ from __future__ import annotations
 import builtins
 import os
 import sys
+from _imp import is_frozen
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
+from importlib.machinery import BuiltinImporter, PathFinder, SourceFileLoader, SourcelessFileLoader
 from typing import TYPE_CHECKING, Any, Literal
 
 from gilprobe._native import program as native
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
 _STDIN = "-"
+_OURS = ("gilprobe", "cython_runtime", "_cython_")
 _OWN = frozenset({__name__, native.__name__})
 
 _launcher: ModuleType | None = None  # the __main__ that started us: its functions are still on the stack
 _interrupted = False
+forgotten: dict[str, ModuleType] = {}
+"""Modules that gilprobe has loaded and the program has others of the same names for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ def _run_container(program: Program, path: str) -> None:
     sys.audit("cpython.run_module", "__main__")
     _enter([program.target, *program.arguments], None)
     sys.path.insert(0, path)
+    _forget_shadowed(path)
     _end(_outcome(lambda: _runpy("__main__", alter_argv=False)))
 
 
@@ -251,7 +256,30 @@ def _enter(argv: list[str], folder: str | None) -> dict[str, Any]:
         del sys.path[0]  # where gilprobe's own command was found
         if folder is not None:
             sys.path.insert(0, folder)
+            _forget_shadowed(folder)
     return names
+
+
+def _forget_shadowed(folder: str) -> None:
+    """Take modules out of ``sys.modules`` that the program would not find there under plain ``python``.
+
+    A ``json.py`` beside a script comes before the standard one. Modules that the interpreter itself loads
+    when it starts stand before the first of gilprobe's; built-in and frozen ones are found first anyway.
+    """
+    known = folder in sys.path_importer_cache
+    loaded = list(sys.modules)
+    first = next((at for at, name in enumerate(loaded) if name.startswith(_OURS)), len(loaded))
+    tops = dict.fromkeys(name.partition(".")[0] for name in loaded[first:])
+    for top in tops.keys() - {name.partition(".")[0] for name in loaded[:first]}:
+        if top.startswith((*_OURS, "__main__")) or top in sys.builtin_module_names or is_frozen(top):
+            continue
+        spec = PathFinder.find_spec(top, [folder])
+        if spec is not None and spec.origin is not None:  # a folder alone would be looked for elsewhere first
+            for name in loaded:
+                if name == top or name.startswith(f"{top}."):
+                    forgotten[name] = sys.modules.pop(name)
+    if not known:  # what is there may change before the program looks
+        sys.path_importer_cache.pop(folder, None)
 
 
 def _outcome(body: Callable[[], object]) -> BaseException | None:

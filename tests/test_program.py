@@ -8,7 +8,6 @@ from __future__ import annotations
 import compileall
 import os
 import signal
-import sys
 import zipapp
 
 import pytest
@@ -335,8 +334,21 @@ def test_little_is_loaded_beside_the_program(tmp_path):
     assert (status, out) == (0, "set()\n")
 
 
+def test_a_program_finds_its_own_modules_before_those_that_gilprobe_needs(tmp_path):
+    own = ("argparse", "json/__init__", "tempfile", "platform", "random", "os", "sys", "marshal")
+    script = """
+        import sys
+        for name in ("argparse", "json", "tempfile", "platform", "random", "os", "marshal", "shutil", "copy"):
+            print(name, getattr(__import__(name), "__file__", None))
+    """
+    files = {f"app/{name}.py": "" for name in own} | {"app/shutil/data.txt": "no module"}
+    write_files(tmp_path, files | {"app/program.py": script, "app/__main__.py": script})
+    for program in ("app/program.py", "app"):
+        status, out, _ = assert_same(both(tmp_path, program))
+        assert (status, out.count("/app/")) == (0, 5)
+
+
 def test_the_programs_main_is_clean(tmp_path):
     _, out, _ = outcome(start(record_command("-c", "print(sorted(globals()))"), tmp_path))
     assert "argparse" not in out
     assert "'__name__'" in out
-    assert sys.modules["__main__"] is not None

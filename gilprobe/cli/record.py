@@ -267,8 +267,11 @@ class _Recording:
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
+        from gilprobe.program import forgotten
+
         # What this loads is to come from gilprobe's own path, not from the program's.
         found, sys.path[:] = list(sys.path), self._path
+        sys.modules.update(forgotten)
         try:
             self._stderr.write(self._rendered(report))
         except Exception as error:
