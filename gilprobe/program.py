@@ -16,6 +16,7 @@ from _imp import is_frozen
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import BuiltinImporter, PathFinder, SourceFileLoader, SourcelessFileLoader
+from importlib.util import MAGIC_NUMBER
 from typing import TYPE_CHECKING, Any, Literal
 
 from gilprobe._native import program as native
@@ -100,14 +101,14 @@ def renew_interrupt() -> None:
 
 def _run_code(program: Program) -> None:
     sys.audit("cpython.run_command", program.target)
+    source = program.target
+    if sys.version_info >= (3, 14):
+        import textwrap
+
+        source = textwrap.dedent(source)
     names = _enter(["-c", *program.arguments], "")
 
     def body() -> None:
-        source = program.target
-        if sys.version_info >= (3, 14):
-            import textwrap
-
-            source = textwrap.dedent(source)
         code = compile(source, "<string>", "exec", dont_inherit=True)
         if sys.version_info >= (3, 13):  # pymain_run_command: tracebacks show the lines of a command
             import linecache
@@ -180,8 +181,6 @@ def _run_file(program: Program, descriptor: int, path: str) -> None:
 
 def _is_compiled(descriptor: int, path: str) -> bool:
     """Tell a .pyc file, which has its own magic number whatever its name (pythonrun.c, maybe_pyc_file)."""
-    from importlib.util import MAGIC_NUMBER
-
     if path.endswith(".pyc"):
         return True
     with suppress(OSError):  # what has no positions, a pipe say, must be read once only
@@ -191,15 +190,13 @@ def _is_compiled(descriptor: int, path: str) -> bool:
 
 def _run_compiled(descriptor: int, names: dict[str, Any]) -> None:
     import marshal
-    from importlib.util import MAGIC_NUMBER
-    from types import CodeType
 
     with os.fdopen(descriptor, "rb") as file:
         data = file.read()
     if data[:4] != MAGIC_NUMBER:
         raise RuntimeError("Bad magic number in .pyc file")
     code = marshal.loads(data[16:])  # noqa: S302  # the program itself
-    if not isinstance(code, CodeType):
+    if not isinstance(code, type(_run_compiled.__code__)):
         raise RuntimeError("Bad code object in .pyc file")
     exec(code, names)  # noqa: S102
 
@@ -266,6 +263,8 @@ def _forget_shadowed(folder: str) -> None:
     A ``json.py`` beside a script comes before the standard one. Modules that the interpreter itself loads
     when it starts stand before the first of gilprobe's; built-in and frozen ones are found first anyway.
     """
+    with suppress(OSError):
+        folder = folder or os.getcwd()  # noqa: PTH109
     known = folder in sys.path_importer_cache
     loaded = list(sys.modules)
     first = next((at for at, name in enumerate(loaded) if name.startswith(_OURS)), len(loaded))

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def follow(folder, script, *arguments, flags=("-W", "ignore"), env=None):
+def follow(folder, script, *arguments, flags=("-W", "ignore"), options=(), env=None):
     """Record `script` and its children; return status, output, errors and the files by process."""
     write_files(folder, {"program.py": script})
     command = record_command(
-        "program.py", *arguments, flags=flags, options=["--follow"], target=folder / "all.gilprobe"
+        "program.py", *arguments, flags=flags, options=["--follow", *options], target=folder / "all.gilprobe"
     )
     ended = outcome(start(command, folder, env={"TMPDIR": str(folder / "tmp")} | (env or {})))
     found = {}
@@ -204,6 +204,25 @@ def test_children_see_the_environment_but_nothing_else(folder):
     _, out, _, found = follow(folder, script)
     assert VARIABLE in out
     assert len(found) == 1
+
+
+def test_what_starts_after_the_duration_is_not_followed(folder):
+    script = """
+        import os, subprocess, sys, time
+        before = os.environ["PYTHONPATH"].split(os.pathsep)
+        while "GILPROBE_FOLLOW" in os.environ or os.path.exists(before[0]):
+            time.sleep(0.01)
+        print(before[1:], os.environ["PYTHONPATH"], flush=True)
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+    """
+    status, out, errors, found = follow(
+        folder, script, options=["--duration", "10ms"], env={"PYTHONPATH": "/earlier"}
+    )
+    assert (status, out, found) == (0, "['/earlier'] /earlier\n", {})
+    assert errors.count("gilprobe: stopped recording after 0.01 s") == 1
 
 
 @pytest.mark.parametrize(
