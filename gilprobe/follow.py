@@ -197,18 +197,10 @@ def join(begin: Begin) -> None:
     Raises
     ------
     Exception
-        Whatever keeps it from being recorded.
+        Whatever keeps it from being recorded. Other interpreters within it, which import their
+        ``sitecustomize``, too, do not come so far: the native core loads once in a process.
     """
-    if any(_UNINTERESTING in argument for argument in sys.orig_argv) or not _in_main_interpreter():
+    if any(_UNINTERESTING in argument for argument in sys.orig_argv):
         return
     document = json.loads(os.environ[VARIABLE])
     Follower(Path(document["target"]), document["options"], begin).record()
-
-
-def _in_main_interpreter() -> bool:
-    """Tell the process's first interpreter from others in it, which import their ``sitecustomize``, too."""
-    for name in ("_interpreters", "_xxsubinterpreters"):  # from 3.13 on; before
-        with suppress(ImportError, AttributeError):
-            module: Any = __import__(name)
-            return bool(module.get_current() == module.get_main())
-    return True
