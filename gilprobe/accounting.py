@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gilprobe._native import recording
 from gilprobe._native.gil import LABEL_ENDED
 from gilprobe.distribution import EMPTY, Distribution
-from gilprobe.places import UNSEEN, Naming, frame_of
+from gilprobe.places import UNSEEN, Naming, called_from, frame_of
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class _Ledger:
         if known is None:
             parent = self.places[place][0]
             outer = () if parent is None else self.stack(parent)
-            known = self._stack_of[place] = (*outer, self._frame(place))
+            known = self._stack_of[place] = called_from(outer, self._frame(place))
         return known
 
     def _frame(self, place: int) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilprobe.report import Frame
@@ -18,6 +19,16 @@ DEEPER = "(deeper frames were not recorded)"
 _PYTHON, _NATIVE, _DEEPER, _UNSEEN = range(4)  # docs/recording-format.md, PLAC
 
 _UNSEEN_FRAME, _DEEPER_FRAME = Frame(UNSEEN, "", 0), Frame(DEEPER, "", 0)
+
+
+_LAUNCHER = os.path.join("gilprobe", "program.py")  # noqa: PTH118
+
+
+def called_from(outer: tuple[Frame, ...], frame: Frame) -> tuple[Frame, ...]:
+    """Return the stack of a frame, outermost first, without those frames that run it as `gilprobe record`."""
+    if outer and outer[-1].filename.endswith(_LAUNCHER):
+        outer = ()
+    return (*outer, frame)
 
 
 class Naming(NamedTuple):

@@ -19,7 +19,7 @@ from gilprobe import codec
 from gilprobe._native import recording as native
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
-from gilprobe.places import Naming, frame_of
+from gilprobe.places import Naming, called_from, frame_of
 from gilprobe.timeline import Batch, TimelineThread
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ class RecordedTimeline:
                 raise FormatError(
                     f"{self._recording.path!r}: all stacks must have at most {_FRAMES} frames together"
                 )
-            stacks.append((*outer, self._frame(interpreter, place)))
+            stacks.append(called_from(outer, self._frame(interpreter, place)))
         return tuple(stacks)
 
     @property

@@ -36,24 +36,26 @@ FLOORS: dict[str, frozenset[str]] = {
             "files",
             "report",
             "results",
-            "timeline",
             "places",
+            "timeline",
             "traced",
         }
     ),
     "tools": frozenset(
         {
+            "accounting",
+            "follow",
             "kernels",
             "loading",
             "machine",
             "measure",
             "program",
+            "recorded_run",
             "recorder",
             "recording",
             "refs",
             "thread_names",
             "tracer",
-            "accounting",
         }
     ),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),
