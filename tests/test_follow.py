@@ -51,8 +51,7 @@ def test_files_of_children_stand_beside_their_parents(tmp_path):
     second.touch()
     for name in ("a.x.gilprobe", "a.1.txt", "ab.1.gilprobe", "a.gilprobe", "a..gilprobe", "a.1-2-3.gilprobe"):
         (tmp_path / name).touch()
-    assert list(children_of(target)) == [second, first]
-    assert children_of(tmp_path / "missing" / "a.gilprobe") == []
+    assert set(children_of(target)) == {second, first}
     assert child_path(tmp_path / "noext", 3) == tmp_path / "noext.3"
 
 
@@ -168,7 +167,7 @@ def test_interpreters_that_are_started_are_followed(folder):
     (second,) = [path for path in found[pids[6]] if "-2" in path.name]  # the first ended with os.execv
     assert read(second).threads
     assert len(found) == 5  # and the one of os.system
-    assert all(path.name in errors for files in found.values() for path in files)
+    assert "gilprobe report all.gilprobe" in errors  # which finds them itself
 
 
 def test_a_sitecustomize_that_was_there_still_runs(folder):

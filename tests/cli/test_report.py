@@ -166,7 +166,7 @@ def test_a_foreign_or_cut_file_is_one_line_and_status_two(tmp_path, capsys, cont
     [
         ((), "arguments are required: FILE"),
         (("none.json",), "No such file"),
-        ((".",), "Is a directory"),
+        ((".",), "must be a regular file"),
         (("r.json", "--weight", "heavy"), "invalid choice: 'heavy'"),
         (("r.json", "--csv", "-", "--json", "-"), "only one output can be -"),
         (("r.json", "--csv", "x", "--json", "x"), "--json and --csv must name two files"),
