@@ -16,8 +16,11 @@ def check(report, *, lossless=True):
     if lossless:
         assert report.warnings == (), report.warnings
     assert report.elapsed_ns > 0
-    held_ns = sum(thread.hold_ns for thread in report.threads)
+    held_ns = sum(thread.hold_ns for thread in report.threads if thread.interpreter == 0)
     assert report.held_ns == held_ns
+    for interpreter in {thread.interpreter for thread in report.threads}:
+        held = sum(thread.hold_ns for thread in report.threads if thread.interpreter == interpreter)
+        assert held <= report.elapsed_ns * 1.001, (interpreter, held, report.elapsed_ns)
     # stamps of two cores may disagree by some nanoseconds at each handoff: hence the tolerance
     assert held_ns <= report.elapsed_ns * 1.001, (held_ns, report.elapsed_ns)
     assert report.contended_ns <= report.held_ns * 1.001, (report.contended_ns, report.held_ns)
