@@ -428,6 +428,7 @@ static gp_status learn(const gp_gil_host *host, const char **reason)
     interpreter = host;
     machine.met = met_place;
     machine.locate = locate_for_machine;
+    machine.folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
     learnt = true;
     return GP_OK;
 }
@@ -477,6 +478,17 @@ static void record_snapshot(void *context, bool final, gp_buffer *out)
     gp_snapshot_write(&machine, session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
 }
 
+/* Introduce again the threads that have another label now. */
+static void introduce_labels(gp_session *session)
+{
+    for (size_t n = 0; n < session->account_count; n++) {
+        gp_account *account = gp_account_nth(session, n);
+        if (account->merged != 0 && account != session->ended &&
+            atomic_load_explicit(&account->thread->label, memory_order_relaxed) != account->introduced_label)
+            gp_account_introduce(session, account);
+    }
+}
+
 static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
 {
     if (from->size > *copied)
@@ -489,13 +501,10 @@ static void record_description(void *context, gp_buffer *threads, gp_buffer *pla
 {
     gp_session *session = context;
     freeze();
-    for (size_t n = 0; n < session->account_count; n++) {
-        gp_account *account = gp_account_nth(session, n);
-        uint32_t label = atomic_load_explicit(&account->thread->label, memory_order_relaxed);
-        if (session->running && label != account->introduced_label)
-            gp_account_introduce(session, account);
-    }
-    copy_new(&session->introduced, &session->introduced_written, threads);
+    if (session->running)
+        introduce_labels(session);
+    copy_new(&session->introduced, &(size_t){0}, threads);
+    gp_buffer_clear(&session->introduced);
     copy_new(&session->described, &session->described_written, places);
     thaw();
 }
@@ -569,6 +578,7 @@ gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_
         return GP_ENOMEM;
     started->wants_sites = wishes->sites || wishes->stacks;
     started->wants_stacks = wishes->stacks;
+    started->recorded = wishes->recorder != NULL;
     if (wishes->timeline && gp_ring_new(GP_RING_CAPACITY, &started->ring) != GP_OK) {
         gp_session_free(started);
         return GP_ENOMEM;

@@ -15,6 +15,7 @@
 enum {
     PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
     SPARES = 256, /* found at one time; more are found at the next */
+    RETIRED = 2,  /* generations back: then nobody looks at its state */
 };
 
 static gp_thread *pages[PAGES];
@@ -114,9 +115,27 @@ void gp_threads_collect_spares(uint32_t generation)
     for (size_t i = 0; i < count && spare_count < SPARES; i++) {
         gp_thread *thread = gp_threads_at(i);
         if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
-            generation - thread->generation > 1)
+            generation - thread->generation >= RETIRED)
             spares[spare_count++] = thread;
     }
+}
+
+/* By the kernel, since a thread may run code after the destructors of its thread-local keys. One whose number
+ * has gone to another thread of this process counts as not gone, until that one is. */
+bool gp_threads_gone(const gp_thread *thread)
+{
+    int saved = errno;
+    bool gone = syscall(SYS_tgkill, getpid(), (pid_t)thread->native_id, 0) != 0 && errno == ESRCH;
+    errno = saved;
+    return gone;
+}
+
+void gp_threads_retire(gp_thread *thread)
+{
+    thread->generation -=
+        RETIRED; /* void now, and a spare for gp_threads_collect_spares if there is no room */
+    if (spare_count < SPARES)
+        spares[spare_count++] = thread;
 }
 
 /* Never freed: a thread's local storage is reached again after its destructors have run. */
