@@ -153,7 +153,7 @@ struct gp_session {
     /* folding (gp_folding.h) */
     uint32_t folding_due;      /* steps */
     bool folding_waits;        /* somebody is reading account by account */
-    size_t keep, keep_largest; /* GP_ACCOUNTS_KEPT, GP_LARGEST_KEPT; less in tests */
+    size_t keep, keep_largest; /* GP_ACCOUNTS_KEPT, GP_LARGEST_KEPT; less in tests, but not 0 largest */
     size_t cursor;             /* where the last step looked */
     gp_account *ended;         /* into which others are folded; NULL: none yet */
     uint64_t *folded;          /* a bit for each number that has gone into it */

@@ -136,7 +136,7 @@ static uint32_t find_blame_row(gp_session *session, const gp_account *waiter, co
 {
     if (gp_blame_is_full(&session->blame))
         gp_folding_compact_blame(session);
-    return gp_blame_row(&session->blame, waiter->number, holder->number, place);
+    return gp_blame_find(&session->blame, waiter->number, holder->number, place);
 }
 
 void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_account *holder, uint32_t place,

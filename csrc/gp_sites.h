@@ -62,7 +62,7 @@ typedef struct {
 uint32_t gp_places_row(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new);
 
 /* The number of the row for these three, made now if it is new; GP_ROW_NONE without memory. */
-uint32_t gp_blame_row(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
+uint32_t gp_blame_find(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
 
 /* Whether the next new row will need a larger table. */
 static inline bool gp_blame_is_full(const gp_blame_table *table)
