@@ -77,7 +77,7 @@ gp_account *gp_account_entry(const gp_session *session, const gp_thread *thread)
 void gp_account_introduce(gp_session *session, gp_account *account)
 {
     const gp_thread *thread = account->thread;
-    if (!session->recorded || gp_account_is_nameless(session, account))
+    if (session->recorder == NULL || gp_account_is_nameless(session, account))
         return;
     account->introduced_label = atomic_load_explicit(&thread->label, memory_order_relaxed);
     gp_buffer_number(&session->introduced, account->number);

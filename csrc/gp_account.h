@@ -38,6 +38,10 @@ enum {
     GP_ASKED_AT_ONCE = 1, /* got the mutex without blocking: not worth a stamp */
 };
 
+#define GP_LABEL_ENDED                                                                                       \
+    ((uint32_t)1 << 31) /* in a label: the thread has come to the end of its Python code                     \
+                         */
+
 /* Who a thread is. */
 typedef struct {
     int64_t native_id;
@@ -99,7 +103,8 @@ typedef struct {
 struct gp_thread {
     /* the interval that is under way; owner thread, under the GIL's mutex */
     gp_state state;
-    uint32_t generation; /* of the machine that the fields here belong to */
+    const void *machine; /* of the GIL that these books are about */
+    uint32_t generation; /* of that machine: when the fields here were valid */
     uint64_t since;      /* when the state began; 0: before anything was watched */
     uint64_t asked_at;   /* when it last asked for the GIL's mutex; or one of the two above */
     bool blocked;        /* it had to wait for that */
@@ -109,6 +114,11 @@ struct gp_thread {
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;
     gp_account *account;
+
+    /* the GIL's row, and the same thread's books at another one; the owner's alone */
+    const void *gil;
+    gp_thread *next_elsewhere;
+    gp_thread *sibling; /* registered before by the same thread; for the end of the thread */
 
     /* identity; written at registration */
     uint32_t index;
@@ -143,10 +153,15 @@ struct gp_session {
     uint64_t id; /* never reused, never 0 */
     uint64_t start, stop;
     gp_clock_anchor start_anchor, stop_anchor;
-    gp_clock_rate rate; /* for the histograms, known in advance */
+    uint32_t interpreter; /* whose GIL this is about */
+    void *gil;            /* its row; NULL when the interpreter has ended */
+    gp_session *others;   /* the same trace at the other GILs, linked */
+    void *recorder;       /* gp_recorder; NULL: none */
+    gp_clock_rate rate;   /* for the histograms, known in advance */
     bool running;
-    bool hooks_lost;    /* see gp_gil_summary */
-    uint64_t contended; /* ticks in which the GIL was held and wanted */
+    const void *machine; /* while it runs: that of its GIL */
+    bool hooks_lost;     /* see gp_gil_summary */
+    uint64_t contended;  /* ticks in which the GIL was held and wanted */
     uint64_t handoffs;
     uint64_t lost; /* intervals that found no memory for an account */
 
@@ -175,8 +190,7 @@ struct gp_session {
     uint64_t largest_floor; /* the least of their weights */
     gp_largest largest[GP_LARGEST_KEPT];
 
-    gp_ring *ring; /* every hold and wait one by one, if that is wanted */
-    bool recorded;
+    gp_ring *ring;            /* every hold and wait one by one, if that is wanted */
     gp_buffer introduced;     /* for the recorder: accounts it has not got (docs/recording-format.md, THRD) */
     size_t described_written; /* the recorder's: how much of the places it has */
 

@@ -8,15 +8,18 @@ enum {
 
 /* ---- places ---- */
 
-/* Once accounts are folded, the ended threads' place serves threads at their end as well: those that have
- * been labelled then (gp_gil_label). And all, if there have been very many. */
+static bool has_come_to_its_end(const gp_thread *thread)
+{
+    return (atomic_load_explicit(&thread->label, memory_order_relaxed) & GP_LABEL_ENDED) != 0;
+}
+
+/* Once accounts are folded, the ended threads' place serves threads at their end as well; and all, if there
+ * have been very many. */
 gp_site_key gp_attribution_native_key(const gp_session *session, const gp_account *account)
 {
-    uint32_t number = account->number;
-    const gp_thread *thread = account->thread;
-    if (session->ended != NULL && (session->native_places >= NATIVE_PLACES_MAX ||
-                                   atomic_load_explicit(&thread->label, memory_order_relaxed) != 0))
-        number = session->ended->number;
+    bool shared = session->ended != NULL &&
+                  (session->native_places >= NATIVE_PLACES_MAX || has_come_to_its_end(account->thread));
+    uint32_t number = shared ? session->ended->number : account->number;
     return (gp_site_key){NULL, GP_KEY_NATIVE - (int32_t)number};
 }
 

@@ -21,6 +21,9 @@ typedef struct {
     const void *const *voluntary;
     const void *const *forced;
 
+    /* The identifier of the interpreter whose GIL has this mutex; the main one's GIL has the other. Reads
+     * only. */
+    uint32_t (*identify)(const void *mutex, const void *main_mutex);
     /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
      * of its Python stack, or up to `room` levels from there. */
     gp_site_key (*here)(void);
@@ -56,9 +59,14 @@ void gp_gil_stop(gp_session *session, const gp_trail *here);
 /* End it if need be, and free it. NULL is fine. */
 void gp_gil_forget(gp_session *session);
 
-/* What a session has booked, up to now if it runs: all places that were met, as in PLAC without the leading
- * number, and a snapshot (SNAP, docs/recording-format.md). GP_ENOMEM. */
-gp_status gp_gil_read(gp_session *session, const gp_trail *here, gp_buffer *places, gp_buffer *snapshot);
+/* How many parts a session has: one for each GIL that it met, the main one's first. Their number may grow
+ * while the session runs. */
+size_t gp_gil_parts(const gp_session *session);
+
+/* What a part (< gp_gil_parts) has booked, up to now if the session runs: all places that were met, as in
+ * PLAC without the leading number, and a snapshot (SNAP, docs/recording-format.md). GP_ENOMEM. */
+gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp_buffer *places,
+                      gp_buffer *snapshot);
 
 /* Attach a number to the calling thread, for the caller to find its name by later. Nothing if it is not known
  * (yet). */

@@ -79,7 +79,7 @@ void gp_machine_locate_waiter(gp_machine *machine, gp_session *session, gp_accou
     gp_trail trail = {.keys = keys};
     if (machine->locate == NULL)
         return;
-    machine->locate(&trail, keys);
+    machine->locate(&trail, keys, session->wants_stacks);
     gp_attribution_place(session, account, &trail, machine->met);
 }
 
@@ -115,8 +115,9 @@ void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
     }
 }
 
-uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *session, uint64_t now)
+uint64_t gp_machine_contended(const gp_session *session, uint64_t now)
 {
+    const gp_machine *machine = session->machine;
     if (!session->running || machine->contended_since == 0 || machine->holder == NULL)
         return session->contended;
     return session->contended + gp_ticks_after(session->start, contended_from(machine, machine->holder), now);
@@ -124,6 +125,7 @@ uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *sessi
 
 void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now)
 {
+    thread->machine = machine;
     thread->generation = machine->generation;
     thread->state = GP_OFF;
     thread->born = now;
@@ -142,10 +144,13 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
         machine->contended_since = 0;
         machine->last_release = session->start; /* at the earliest */
         machine->holder = holder;
-        holder->state = GP_HOLD;
-        holder->since = session->start;
+        if (holder != NULL) {
+            holder->state = GP_HOLD;
+            holder->since = session->start;
+        }
     }
     session->running = true;
+    session->machine = machine;
     machine->wanting_sites += session->wants_sites;
     machine->wanting_stacks += session->wants_stacks;
     session->next = machine->sessions;
@@ -155,7 +160,7 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread)
 {
     /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
-    return thread->generation == machine->generation &&
+    return thread->machine == machine && thread->generation == machine->generation &&
            gp_thread_end_of(thread, UINT64_MAX) >= session->start;
 }
 
@@ -190,7 +195,7 @@ void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const 
         gp_account_close(session, account, threads[i], gp_thread_end_of(threads[i], now));
         close_places(session, threads[i], account, place, gp_thread_end_of(threads[i], now));
     }
-    session->contended = gp_machine_contended(machine, session, now);
+    session->contended = gp_machine_contended(session, now);
     session->stop = now;
     session->running = false;
     if (machine->sessions == session) {
@@ -217,7 +222,7 @@ static void charge_at_fork(gp_machine *machine, const gp_thread *self, uint64_t 
     if (machine->waiters == NULL || machine->wanting_sites == 0 || machine->holder != self ||
         machine->locate == NULL)
         return;
-    machine->locate(&here, keys);
+    machine->locate(&here, keys, machine->wanting_stacks != 0);
     for (gp_session *session = machine->sessions; session != NULL; session = session->next)
         gp_machine_charge_under_way(machine, session, &here, now);
 }
@@ -229,7 +234,8 @@ void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *t
     for (gp_session *session = machine->sessions; session != NULL; session = session->next)
         session->folding_waits = false; /* its reader stayed in the parent */
     for (size_t i = 0; i < count; i++) {
-        if (threads[i] == self || threads[i]->generation != machine->generation ||
+        if (threads[i] == self || threads[i]->machine != machine ||
+            threads[i]->generation != machine->generation ||
             atomic_load_explicit(&threads[i]->exited, memory_order_relaxed))
             continue;
         atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);

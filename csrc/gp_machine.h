@@ -41,8 +41,8 @@ typedef struct {
 
     /* Set once. May be NULL where no session wants sites. */
     gp_met *met;
-    void (*locate)(gp_trail *trail,
-                   gp_site_key *keys); /* where the calling thread is; room for GP_STACK_MAX */
+    void (*locate)(gp_trail *trail, gp_site_key *keys,
+                   bool whole); /* where the calling thread is; room for GP_STACK_MAX */
     gp_folding_host folding;
 } gp_machine;
 
@@ -51,7 +51,8 @@ static inline bool gp_machine_running(const gp_machine *machine)
     return __atomic_load_n(&machine->sessions, __ATOMIC_RELAXED) != NULL;
 }
 
-/* Start a session: under M, with the GIL. `holder`, the calling thread, has the GIL. */
+/* Start a session: under M, with the GIL. `holder`, the calling thread, has the GIL; NULL where that is not
+ * known. */
 void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holder);
 
 /* Stop a session: books what is under way up to `now`, closes its accounts and unlinks it. Under M, with the
@@ -73,7 +74,7 @@ bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, c
 void gp_machine_peek(const gp_session *session, const gp_account *account, uint64_t now, gp_account *copy);
 
 /* Contended time of `session` so far. Under M. */
-uint64_t gp_machine_contended(const gp_machine *machine, const gp_session *session, uint64_t now);
+uint64_t gp_machine_contended(const gp_session *session, uint64_t now);
 
 /* Begin to follow a thread, or follow it again after a break. `now` is when it appeared; 0: it was alive
  * before anything was watched. Owner thread. */

@@ -93,7 +93,8 @@ int gp_output_open(gp_output *output, const char *path, bool replace)
     if (fd < 0)
         return errno;
     fd = raise_fd(fd);
-    if (fstat(fd, &made) != 0) {
+    /* whatever the umask is: it may have to be opened again */
+    if (fchmod(fd, 0600) != 0 || fstat(fd, &made) != 0) {
         error = errno;
         close(fd);
         return error;

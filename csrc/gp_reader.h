@@ -213,7 +213,7 @@ typedef struct {
     uint32_t flags, interpreter;
     gp_clock_rate rate;
     uint64_t most; /* ticks: what fits a signed number of nanoseconds */
-    uint64_t elapsed_ns, contended_ns, handoffs, lost, unplaced_ns, dropped;
+    uint64_t elapsed_ns, contended_ns, handoffs, lost, sites_lost_ns, dropped;
 } gp_totals_row;
 
 void gp_read_totals(gp_cursor *cursor, gp_totals_row *row);

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "gp_recorder.h"
 
-#if defined(__linux__)
+#if defined(__linux__) && defined(__LP64__) /* the futex call's timespec is that of the C library */
 
 #include <errno.h>
 #include <linux/futex.h>

@@ -6,7 +6,8 @@
  * of each session about once a second, so that a process that is killed leaves nearly all.
  *
  * The thread blocks all signals. Whatever goes wrong with the file, the program goes on: the first error is
- * kept, and from then on events are thrown away. Linux; elsewhere gp_recorder_open answers GP_EUNSUPPORTED.
+ * kept, and from then on events are thrown away. 64-bit Linux; elsewhere gp_recorder_open answers
+ * GP_EUNSUPPORTED.
  */
 
 #include <stdbool.h>
@@ -29,8 +30,8 @@ typedef struct {
     gp_ring *ring; /* NULL: no timeline */
     uint32_t interpreter;
     /* Append what is new since the last call: the entries of THRD and PLAC, without the interpreter's number.
-     * Everything that an event taken out of the ring before the call, or a snapshot taken before it, refers
-     * to must have been described after it. */
+     * All must be there that is referred to by an event that came into the ring before the call, and by a
+     * snapshot that was taken before it. */
     void (*describe)(void *context, gp_buffer *threads, gp_buffer *places);
     /* Append the payload of a SNAP. `final`: the session has ended, and this is the last call. */
     void (*snapshot)(void *context, bool final, gp_buffer *out);

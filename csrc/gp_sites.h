@@ -28,7 +28,8 @@ enum {
 /* Instead of an instruction where there is no code: what such a place means. */
 enum {
     GP_KEY_TRUNCATED = -1, /* deeper levels of the stack are missing */
-    GP_KEY_NATIVE = -2,    /* minus the number of an account: native code of that thread */
+    GP_KEY_UNSEEN = -2,    /* nobody could look */
+    GP_KEY_NATIVE = -3,    /* minus the number of an account: native code of that thread */
 };
 
 typedef struct {

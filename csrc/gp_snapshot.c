@@ -37,7 +37,7 @@ static void give(const gp_snapshot_lock *lock)
 
 /* ---- totals and accounts ---- */
 
-static void write_totals(const gp_machine *machine, const gp_session *session, const gp_snapshot_facts *facts,
+static void write_totals(const gp_session *session, const gp_snapshot_facts *facts,
                          const gp_snapshot_lock *lock, uint64_t now, gp_buffer *buffer)
 {
     bool final = lock == NULL && !session->running;
@@ -49,7 +49,7 @@ static void write_totals(const gp_machine *machine, const gp_session *session, c
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
     take(lock);
-    uint64_t contended = gp_machine_contended(machine, session, now);
+    uint64_t contended = gp_machine_contended(session, now);
     uint64_t handoffs = session->handoffs, lost = session->lost, sites_lost = session->sites_lost;
     give(lock);
     gp_buffer_number(buffer, gp_ticks_after(session->start, session->start, now));
@@ -304,10 +304,10 @@ static void write_stalls(const tables *copy, const gp_session *session, gp_buffe
     }
 }
 
-void gp_snapshot_write(gp_machine *machine, gp_session *session, const gp_snapshot_facts *facts,
-                       const gp_snapshot_lock *lock, uint32_t place, uint64_t now, gp_buffer *buffer)
+void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,
+                       uint32_t place, uint64_t now, gp_buffer *buffer)
 {
-    write_totals(machine, session, facts, lock, now, buffer);
+    write_totals(session, facts, lock, now, buffer);
     write_accounts(session, lock, now, buffer);
     take(lock);
     tables copy = copy_tables(session);

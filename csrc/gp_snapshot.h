@@ -27,7 +27,7 @@ typedef struct {
 /* Append a snapshot at `now`. A session that runs has what is under way booked; `place` is where the holder
  * is (gp_machine_charge_under_way). `lock` is NULL under M with the GIL, or after the end: the snapshot is
  * exact then. buffer->failed without memory. */
-void gp_snapshot_write(gp_machine *machine, gp_session *session, const gp_snapshot_facts *facts,
-                       const gp_snapshot_lock *lock, uint32_t place, uint64_t now, gp_buffer *buffer);
+void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,
+                       uint32_t place, uint64_t now, gp_buffer *buffer);
 
 #endif

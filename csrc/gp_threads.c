@@ -7,23 +7,24 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "gp_memory.h"
+
 enum {
     PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
     SPARES = 256, /* found at one time; more are found at the next */
-    RETIRED = 2,  /* generations back: then nobody looks at its state */
+    RETIRED = 2,  /* generations back: by then nobody looks at a thread's state */
 };
 
-static gp_thread *pages[PAGES];
-static size_t count; /* registered so far */
-static uint64_t lost;
+/* Threads of several GILs may register at the same time. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static gp_thread **table; /* all of them as one array */
-static size_t table_room;
+static gp_thread *pages[PAGES];
+static size_t count; /* registered so far; what is below may be read without the lock */
+static uint64_t lost;
 
 static gp_thread *spares[SPARES];
 static size_t spare_count;
@@ -38,10 +39,12 @@ static bool prepared;
  * to it. */
 static void thread_exits(void *value)
 {
-    gp_thread *thread = value;
-    atomic_store_explicit(&thread->ended_at, gp_clock_ticks(), memory_order_relaxed);
-    /* release: whoever sees that it has exited sees when */
-    atomic_store_explicit(&thread->exited, true, memory_order_release);
+    uint64_t now = gp_clock_ticks();
+    for (gp_thread *thread = value; thread != NULL; thread = thread->sibling) {
+        atomic_store_explicit(&thread->ended_at, now, memory_order_relaxed);
+        /* release: whoever sees that it has exited sees when */
+        atomic_store_explicit(&thread->exited, true, memory_order_release);
+    }
 }
 
 gp_status gp_threads_prepare(void)
@@ -96,7 +99,7 @@ bool gp_threads_was_alive(const gp_thread *thread)
 
 size_t gp_threads_count(void)
 {
-    return count;
+    return __atomic_load_n(&count, __ATOMIC_ACQUIRE); /* acquire: and what has been registered */
 }
 
 gp_thread *gp_threads_at(size_t index)
@@ -132,10 +135,12 @@ bool gp_threads_gone(const gp_thread *thread)
 
 void gp_threads_retire(gp_thread *thread)
 {
-    thread->generation -=
-        RETIRED; /* void now, and a spare for gp_threads_collect_spares if there is no room */
+    pthread_mutex_lock(&lock);
+    thread->machine = NULL;
+    thread->generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
     if (spare_count < SPARES)
         spares[spare_count++] = thread;
+    pthread_mutex_unlock(&lock);
 }
 
 /* Never freed: a thread's local storage is reached again after its destructors have run. */
@@ -146,31 +151,31 @@ static gp_thread *books(void)
     if (count == GP_THREADS_MAX)
         return NULL;
     gp_thread **page = &pages[count / GP_THREAD_PAGE];
-    if (*page == NULL) {
-        void *memory = mmap(NULL, GP_THREAD_PAGE * sizeof(gp_thread), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED)
-            return NULL;
-        *page = memory;
-    }
+    if (*page == NULL)
+        *page = gp_memory_map(GP_THREAD_PAGE * sizeof(gp_thread));
+    if (*page == NULL)
+        return NULL;
     gp_thread *thread = gp_threads_at(count);
-    thread->index = (uint32_t)count++;
+    thread->index = (uint32_t)count;
+    __atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
     return thread;
 }
 
 gp_thread *gp_threads_register(void)
 {
     int saved = errno;
+    pthread_mutex_lock(&lock);
     gp_thread *thread = books();
+    lost += thread == NULL;
+    pthread_mutex_unlock(&lock);
     if (thread != NULL) {
         thread->native_id = (int64_t)syscall(SYS_gettid);
         prctl(PR_GET_NAME, thread->os_name);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
         thread->account_session = 0;
+        thread->sibling = pthread_getspecific(exit_key);
         pthread_setspecific(exit_key, thread);
-    } else {
-        lost++;
     }
     errno = saved;
     return thread;
@@ -179,6 +184,7 @@ gp_thread *gp_threads_register(void)
 void gp_threads_forked(gp_thread *self)
 {
     pid_t id = (pid_t)syscall(SYS_gettid);
+    pthread_mutex_init(&lock, NULL);
     if (self != NULL)
         self->native_id = (int64_t)id;
     if (alive_count != 0) { /* this one is left, and the others' numbers may come again */
@@ -187,22 +193,19 @@ void gp_threads_forked(gp_thread *self)
     }
 }
 
-gp_thread *const *gp_threads_all(size_t *all_count)
+gp_thread **gp_threads_all(size_t *all_count)
 {
-    if (table_room < count) {
-        size_t room = count + GP_THREAD_PAGE;
-        gp_thread **larger = realloc(table, room * sizeof(gp_thread *));
-        if (larger == NULL) {
-            *all_count = 0;
-            return NULL;
-        }
-        table = larger;
-        table_room = room;
-    }
-    for (size_t i = 0; i < count; i++)
-        table[i] = gp_threads_at(i);
-    *all_count = count;
-    return table;
+    size_t known = gp_threads_count();
+    gp_thread **all = gp_memory_map((known + 1) * sizeof *all);
+    *all_count = all != NULL ? known : 0;
+    for (size_t i = 0; i < *all_count; i++)
+        all[i] = gp_threads_at(i);
+    return all;
+}
+
+void gp_threads_free_all(gp_thread **threads, size_t all_count)
+{
+    gp_memory_unmap(threads, (all_count + 1) * sizeof *threads);
 }
 
 #endif

@@ -40,8 +40,9 @@ bool gp_threads_was_alive(const gp_thread *thread);
 /* In a forked child: the calling thread (NULL: it has no books) has a new number, and the others are gone. */
 void gp_threads_forked(gp_thread *self);
 
-/* All threads met so far; NULL and 0 without memory. Valid until the next call. With the GIL and under M. */
-gp_thread *const *gp_threads_all(size_t *count);
+/* All threads met so far, to be freed; NULL and 0 without memory. */
+gp_thread **gp_threads_all(size_t *count);
+void gp_threads_free_all(gp_thread **threads, size_t count);
 
 size_t gp_threads_count(void);
 gp_thread *gp_threads_at(size_t index);

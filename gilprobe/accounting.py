@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilprobe._native import recording
+from gilprobe._native.gil import LABEL_ENDED
 from gilprobe.distribution import EMPTY, Distribution
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 
@@ -28,7 +29,7 @@ UNSEEN = "(not seen)"
 NO_ROOM = "(no memory for more sites)"
 """Named instead of a function where the tables were full."""
 
-_PYTHON, _NATIVE, _TRUNCATED = range(3)
+_PYTHON, _NATIVE, _TRUNCATED, _UNSEEN = range(4)
 
 
 class Naming(NamedTuple):
@@ -86,8 +87,8 @@ def assemble(
     environment : Environment
         What it was measured on.
     bystanders : mapping of int to str
-        Native identifiers and names of threads that were alive all along; those that never touched the GIL get a row
-        too.
+        Native identifiers and names of threads that were alive all along; those that never touched the GIL
+        get a row too.
     warnings : sequence of str
         Doubts to add to those that the books hold.
 
@@ -207,6 +208,8 @@ class _Ledger:
             return Frame(function, filename, number)
         if kind == _TRUNCATED:
             return Frame("(deeper frames were not recorded)", "", 0)
+        if kind == _UNSEEN:
+            return Frame(UNSEEN, "", 0)
         number = self._account_number(number)
         what = "start or end of thread" if self.started.get(number) else "native code of thread"
         return Frame(f"({what} {self.thread_name(number)})", "", 0)
@@ -245,8 +248,8 @@ class _Ledger:
     def blame(self, sites: dict[Frame, list[int]], stacks: _Stacks) -> list[Blame]:
         """Return who waited behind whom, and add it to what the sites and stacks caused.
 
-        What is left of a thread's wait is the time in which nobody held the GIL. It is taken from the rounded rows, so that
-        all of them add up to the wait, to the nanosecond.
+        What is left of a thread's wait is the time in which nobody held the GIL. It is taken from the rounded
+        rows, so that all of them add up to the wait, to the nanosecond.
         """
         left = {account["number"]: account["wait_ns"] for account in self.accounts}
         rows = []
@@ -314,7 +317,7 @@ class _Ledger:
             )
         if totals["dropped_events"]:
             doubts.append(
-                f"{totals['dropped_events']} events came faster than they were written: the timeline lacks them"
+                f"{totals['dropped_events']} events came faster than they were written and are missing"
             )
         unbalanced = [account["native_id"] for account in self.accounts if account["imbalance_ticks"]]
         if unbalanced and totals["final"]:
@@ -328,7 +331,7 @@ def _thread_account(account: _Account, name: str, interpreter: int) -> ThreadAcc
         native_id=account["native_id"],
         name=name,
         # threading lets a thread be joined while the operating system's thread still has a few steps to go
-        ended=account["ended"] or account["label"] != 0,
+        ended=account["ended"] or account["label"] >= LABEL_ENDED,
         interpreter=interpreter,
         merged=account["merged"],
         lifetime_ns=lifetime_ns,

@@ -1,9 +1,10 @@
 """Names of threads as :mod:`threading` knows them, also of those that have ended.
 
-A thread that is alive can be asked. One that ends during a trace must be asked before: ``Thread._delete``,
-the last thing that every thread of :mod:`threading` runs (Lib/threading.py, ``_bootstrap_inner``),
-is wrapped while a trace runs. An interpreter without it only loses the names of ended threads: they then have
-the operating system's.
+A thread that is alive can be asked. One that ends during a trace must be asked before: the first and the last
+that every thread of :mod:`threading` runs, ``Thread._set_native_id`` and ``Thread._delete``
+(Lib/threading.py, ``_bootstrap_inner``), are wrapped while a trace runs. The first would not be needed, but a
+recording of a process that is killed should have names. An interpreter without them only loses the names of
+ended threads: they then have the operating system's.
 """
 
 from __future__ import annotations
@@ -18,25 +19,28 @@ from gilprobe._native import gil
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_METHOD = "_delete"
-
 _labels = gil.ThreadLabels()
+_NOTES = {"_set_native_id": _labels.begin, "_delete": _labels.end}
 _wrappers: dict[Callable[..., Any], Callable[..., Any]] = {}  # of each method that was found there, ours
 _originals: dict[Callable[..., Any], Callable[..., Any]] = {}  # the other way round
 
+listeners = _labels.listeners
+"""Called with the number and the name of each label that is new."""
+
 
 def watch() -> None:
-    """Keep the names of threads that end from now on; nothing if that is so."""
-    current = threading.Thread.__dict__.get(_METHOD)
-    if current is None or current in _originals:
-        return
-    wrapper = _wrappers.setdefault(current, gil.before_call(current, _labels.note))
-    _originals[wrapper] = current
-    setattr(threading.Thread, _METHOD, wrapper)
+    """Keep the names of threads that begin or end from now on; nothing if that is so."""
+    for method, note in _NOTES.items():
+        current = threading.Thread.__dict__.get(method)
+        if current is None or current in _originals:
+            continue
+        wrapper = _wrappers.setdefault(current, gil.before_call(current, note))
+        _originals[wrapper] = current
+        setattr(threading.Thread, method, wrapper)
 
 
 def review() -> None:
-    """Watch if a trace runs; else put the method back, unless another library has wrapped ours.
+    """Watch if a trace runs; else put the methods back, unless another library has wrapped ours.
 
     Which traces run is asked, not counted: one may end anywhere, also half started, by an exception. And
     asked again at the end: another thread may have started or stopped one meanwhile.
@@ -52,14 +56,20 @@ def review() -> None:
 
 
 def _put_back() -> None:
-    original = _originals.get(threading.Thread.__dict__.get(_METHOD, _put_back))
-    if original is not None:
-        setattr(threading.Thread, _METHOD, original)
+    for method in _NOTES:
+        original = _originals.get(threading.Thread.__dict__.get(method, _put_back))
+        if original is not None:
+            setattr(threading.Thread, method, original)
 
 
-def ended(label: int) -> str:
-    """Return the name of an ended thread by the label of its account; ``""`` if it was not seen to end."""
+def labelled(label: int) -> str:
+    """Return the name of a thread by the label of its account; ``""`` if it has none."""
     return _labels.name(label)
+
+
+def labels() -> list[tuple[int, str]]:
+    """Return all labels given so far, with the names behind them."""
+    return _labels.all()
 
 
 def alive() -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,17 @@ from gilprobe._native import gil
 from gilprobe.accounting import Books, Naming, assemble
 from gilprobe.errors import TracerStateError, UnsupportedError
 from gilprobe.machine import read_environment
+from gilprobe.recorder import RecordingWriter
 
 if TYPE_CHECKING:
+    import tempfile
     from collections.abc import Callable
     from types import FrameType, TracebackType
 
     from gilprobe._native.recording import _Account
     from gilprobe.environment import Environment
     from gilprobe.report import Report
+    from gilprobe.timeline import Timeline
 
 
 _RUNNING = "a trace must be stopped before it is started again"
@@ -33,9 +37,18 @@ class Trace:
     it.
     """
 
-    def __init__(self, *, sites: bool = True, stacks: bool = False) -> None:
-        self._sites = sites or stacks
-        self._stacks = stacks
+    def __init__(
+        self,
+        *,
+        sites: bool = True,
+        stacks: bool = False,
+        timeline: bool = False,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._options = {"sites": sites or stacks, "stacks": stacks, "timeline": timeline}
+        self._path = path
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
         self._bystanders: dict[int, str] = {}
         self._environment: Environment | None = None
@@ -64,25 +77,42 @@ class Trace:
         if self._session is not None:
             raise TracerStateError(_RUNNING)
         environment = read_environment()  # costs a millisecond: before the first stamp, not after
+        writer = self._open()
         thread_names.watch()
         try:
             bystanders = thread_names.alive()
-            session = gil.Session(sites=self._sites, stacks=self._stacks)
+            if writer is not None:
+                writer.begin(environment, self._options)
+            session = gil.Session(recorder=writer and writer.recorder, **self._options)
             thread_names.review()  # the end of another trace may have come between
         except NotImplementedError as error:
+            _finish(writer)
             thread_names.review()
             raise UnsupportedError(f"the GIL can't be traced: {error}") from None
         except BaseException:
+            _finish(writer)
             thread_names.review()
             raise
         if self._session is not None:  # another thread has started it meanwhile
             session.stop()
+            _finish(writer)
             thread_names.review()
             raise TracerStateError(_RUNNING)
         # no call since that question, so no other thread had the GIL
-        self._session = session
+        self._session, self._writer = session, writer
         self._environment, self._bystanders, self._report = environment, bystanders, None
         return self
+
+    def _open(self) -> RecordingWriter | None:
+        """Make the recording, if one is wanted."""
+        if self._path is not None:
+            return RecordingWriter(self._path)
+        if not self._options["timeline"]:
+            return None
+        import tempfile  # not at the top: few ask for it
+
+        self._folder = tempfile.TemporaryDirectory(prefix="gilprobe-")
+        return RecordingWriter(os.path.join(self._folder.name, "timeline"))  # noqa: PTH118
 
     def stop(self) -> Report:
         """End the recording. Stopping a trace that has ended changes nothing.
@@ -100,6 +130,7 @@ class Trace:
         session = self._session
         if session is not None:
             session.stop(_caller())
+            _finish(self._writer)
             self._report = self._read(session)
             if self._session is session:  # another thread may have stopped it meanwhile, and started it again
                 self._session = None
@@ -122,15 +153,38 @@ class Trace:
         return self._report
 
     def _read(self, session: gil.Session) -> Report:
-        books = Books.decode(*session.read(_caller()))
+        books = [Books.decode(*part) for part in session.read(_caller())]
         alive = thread_names.alive()
         assert self._environment is not None  # set by start, without which there is no session  # noqa: S101
         return assemble(
-            [books],
+            books,
             lambda account: _who(account, alive),
             self._environment,
             bystanders={native_id: alive[native_id] for native_id in self._bystanders if native_id in alive},
+            warnings=self._writer.doubts() if self._writer is not None else (),
         )
+
+    def timeline(self) -> Timeline:
+        """Return every hold and every wait, one by one, after the end of the trace.
+
+        It is read from a file: the one that was named, else a temporary one that lives as long as the trace.
+
+        Raises
+        ------
+        TracerStateError
+            If the trace is running, was never started, or records no timeline.
+        FormatError
+            If the file is not whole.
+        OSError
+            If it can't be read.
+        """
+        if not self._options["timeline"]:
+            raise TracerStateError("a trace must be made with timeline=True to have one")
+        if self._session is not None or self._writer is None:
+            raise TracerStateError("a timeline can be read when the trace has ended")
+        from gilprobe.recording import Recording
+
+        return Recording.open(self._writer.path).timeline()
 
     def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         # The session would end with its last reference; the method that keeps names must be put back too. Not
@@ -152,16 +206,31 @@ class Trace:
         self.stop()
 
 
-def trace(*, sites: bool = True, stacks: bool = False) -> Trace:
+def _finish(writer: RecordingWriter | None) -> None:
+    if writer is not None:
+        writer.finish()
+
+
+def trace(
+    *,
+    sites: bool = True,
+    stacks: bool = False,
+    timeline: bool = False,
+    path: str | os.PathLike[str] | None = None,
+) -> Trace:
     """Record who holds the GIL, who waits for it and how long, in all threads of the process.
 
     Parameters
     ----------
     sites : bool
-        Record also where: the function and line at which the GIL was let go, who waited behind whom at which of them, and
-        the longest waits.
+        Record also where: the function and line at which the GIL was let go, who waited behind whom at which
+        of them, and the longest waits.
     stacks : bool
         Record the whole Python stack there, up to 128 frames. Implies `sites`.
+    timeline : bool
+        Record every hold and every wait one by one: see :meth:`Trace.timeline`.
+    path : path-like, optional
+        Write a recording to this file, which `gilprobe report` reads. A file of that name is replaced.
 
     Returns
     -------
@@ -175,7 +244,7 @@ def trace(*, sites: bool = True, stacks: bool = False) -> Trace:
     >>> for thread in t.report().threads:
     ...     print(thread.name, thread.hold_s, thread.wait_s, thread.off_s)
     """
-    return Trace(sites=sites, stacks=stacks)
+    return Trace(sites=sites, stacks=stacks, timeline=timeline, path=path)
 
 
 def _caller() -> FrameType | None:
@@ -188,7 +257,7 @@ def _caller() -> FrameType | None:
 
 def _who(account: _Account, alive: dict[int, str]) -> Naming:
     """Name a thread as :mod:`threading` did last, else as the operating system does."""
-    name = thread_names.ended(account["label"])
-    if not name and not account["ended"]:
-        name = alive.get(account["native_id"], "")
+    name = thread_names.labelled(account["label"])
+    if account["label"] < gil.LABEL_ENDED and not account["ended"]:
+        name = alive.get(account["native_id"], name)
     return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))

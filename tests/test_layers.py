@@ -35,6 +35,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "machine",
             "measure",
             "program",
+            "recorder",
             "recording",
             "refs",
             "thread_names",

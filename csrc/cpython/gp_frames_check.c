@@ -36,6 +36,14 @@ static const char *version_differs(void)
 
 #if PY_VERSION_HEX >= 0x030D0000
 
+enum {
+#if defined(Py_GIL_DISABLED)
+    FREE_THREADED = 1,
+#else
+    FREE_THREADED = 0,
+#endif
+};
+
 typedef struct {
     const char *name;
     uint64_t compiled, running;
@@ -47,10 +55,10 @@ static const char *fields_differ(const _Py_DebugOffsets *running)
 {
     const field fields[] = {
         OFFSET(PyThreadState, current_frame, running->thread_state.current_frame),
-        OFFSET(gp_frame, previous, running->interpreter_frame.previous),
-        OFFSET(gp_frame, f_executable, running->interpreter_frame.executable),
-        OFFSET(gp_frame, instr_ptr, running->interpreter_frame.instr_ptr),
-        OFFSET(gp_frame, owner, running->interpreter_frame.owner),
+        OFFSET(_PyInterpreterFrame, previous, running->interpreter_frame.previous),
+        OFFSET(_PyInterpreterFrame, f_executable, running->interpreter_frame.executable),
+        OFFSET(_PyInterpreterFrame, instr_ptr, running->interpreter_frame.instr_ptr),
+        OFFSET(_PyInterpreterFrame, owner, running->interpreter_frame.owner),
         OFFSET(PyCodeObject, co_filename, running->code_object.filename),
         OFFSET(PyCodeObject, co_qualname, running->code_object.qualname),
         OFFSET(PyCodeObject, co_linetable, running->code_object.linetable),
@@ -60,7 +68,7 @@ static const char *fields_differ(const _Py_DebugOffsets *running)
         OFFSET(PyBytesObject, ob_sval, running->bytes_object.ob_sval),
         OFFSET(PyASCIIObject, length, running->unicode_object.length),
 #if defined(GP_FRAMES_COPIED_CODE)
-        OFFSET(gp_frame, tlbc_index, running->interpreter_frame.tlbc_index),
+        OFFSET(_PyInterpreterFrame, tlbc_index, running->interpreter_frame.tlbc_index),
         OFFSET(PyCodeObject, co_tlbc, running->code_object.co_tlbc),
 #endif
     };
@@ -87,13 +95,9 @@ static const char *offsets_differ(void)
         return "the interpreter does not publish the layout of its frames";
     if (running->version >> 16 != PY_VERSION_HEX >> 16)
         return "the interpreter publishes the layout of another version";
-#if defined(Py_GIL_DISABLED)
-    if (!running->free_threaded)
-        return "compiled for free-threaded CPython, run by one that is not";
-#else
-    if (running->free_threaded)
-        return "compiled for CPython with a GIL, run by a free-threaded one";
-#endif
+    if (running->free_threaded != FREE_THREADED)
+        return FREE_THREADED ? "compiled for free-threaded CPython, run by one that is not"
+                             : "compiled for CPython with a GIL, run by a free-threaded one";
     return fields_differ(running);
 }
 

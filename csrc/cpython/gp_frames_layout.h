@@ -1,8 +1,8 @@
 #ifndef GP_FRAMES_LAYOUT_H
 #define GP_FRAMES_LAYOUT_H
 
-/* What differs from one version of CPython to the next in thread states, frames and strings, behind functions
- * and macros named after the question. For gp_frames*.c only; include it first. */
+/* What differs from one version of CPython to the next in thread states and frames, behind functions and
+ * macros named after the question. For gp_frames*.c only; include it first. */
 
 #include <Python.h>
 
@@ -19,14 +19,15 @@
 
 typedef struct _PyInterpreterFrame gp_frame;
 
-/* gh-108976: since 3.13 the thread state itself has the frame, before that a structure on the C stack. */
+/* Since 3.13 the thread state itself has the frame, before that a structure on the C stack (_PyCFrame,
+ * Include/cpython/pystate.h). */
 #if PY_VERSION_HEX >= 0x030D0000
 #define GP_FRAMES_INNERMOST(state) ((state)->current_frame)
 #else
 #define GP_FRAMES_INNERMOST(state) ((state)->cframe->current_frame)
 #endif
 
-/* gh-109214: since 3.13 the instruction that runs, before that the code unit before the next one. */
+/* Since 3.13 the instruction that runs, before that the code unit before the next one (pycore_frame.h). */
 #if PY_VERSION_HEX >= 0x030D0000
 #define GP_FRAMES_INSTRUCTION instr_ptr
 #else
@@ -40,7 +41,7 @@ typedef struct _PyInterpreterFrame gp_frame;
 #endif
 
 /* From this owner on a frame stands between C and Python and runs no function: FRAME_OWNED_BY_CSTACK in 3.12
- * and 3.13, FRAME_OWNED_BY_INTERPRETER since (gh-129236). 3.11 has no such frames. */
+ * and 3.13, FRAME_OWNED_BY_INTERPRETER since. 3.11 has no such frames. */
 enum {
     GP_FRAMES_NOT_PYTHON = 3,
 };
@@ -57,15 +58,15 @@ _Static_assert((int)FRAME_OWNED_BY_FRAME_OBJECT < (int)GP_FRAMES_NOT_PYTHON, "py
 static inline const void *gp_frame_executable(const gp_frame *frame)
 {
 #if PY_VERSION_HEX >= 0x030E0000
-    /* a tagged pointer (Include/internal/pycore_stackref.h); both tag bits are free in any object's address
-     */
+    /* a tagged pointer (Include/internal/pycore_stackref.h); no object's address needs the two bits */
     return (const void *)(frame->f_executable.bits & ~(uintptr_t)3);
 #else
     return frame->GP_FRAMES_EXECUTABLE;
 #endif
 }
 
-/* Since 3.14 threads of a free-threaded build have copies of the instructions (gh-115999). */
+/* Since 3.14 threads of a free-threaded build have copies of the instructions (Include/cpython/code.h,
+ * co_tlbc). */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 #define GP_FRAMES_COPIED_CODE 1
 #endif

@@ -10,17 +10,22 @@
 #endif
 
 enum {
-    FUNCTIONS_MAX = 8,
+    FUNCTIONS_MAX = 16,
 };
 
 static const void *voluntary[FUNCTIONS_MAX];
 static const void *forced[FUNCTIONS_MAX];
 
-/* Functions that are reached by a call that gives the GIL up. PyEval_ReleaseThread may be left by a tail
- * call, so its callers in Python/parking_lot.c (locks, 3.13+) are listed too. */
+/* Functions that are reached by a call that gives the GIL up. PyEval_ReleaseThread and PyThreadState_Swap may
+ * be left by a tail call, so their callers in Python/parking_lot.c (locks, 3.13+) and Python/pystate.c (3.12)
+ * are listed too, and what begins, ends and enters other interpreters. */
 static const char *const voluntary_names[] = {
-    "PyEval_SaveThread", "PyEval_ReleaseThread", "PyThreadState_Swap",         "PyGILState_Release",
-    "_PySemaphore_Wait", "_PyParkingLot_Park",   "PyThreadState_DeleteCurrent"};
+    "PyEval_SaveThread",   "PyEval_ReleaseThread",        "PyThreadState_Swap",
+    "_PyThreadState_Swap", "PyGILState_Release",          "_PySemaphore_Wait",
+    "_PyParkingLot_Park",  "PyThreadState_DeleteCurrent", "Py_NewInterpreterFromConfig",
+    "Py_EndInterpreter",   "PyInterpreterState_Delete",   "_PyXI_Enter",
+    "_PyXI_Exit",
+};
 
 /* Where the interpreter gives the GIL up for another thread: _Py_HandlePending in Python/ceval_gil.c
  * (exported since 3.13), else somewhere inside the evaluation loop. */
@@ -47,6 +52,16 @@ static void look_up(const char *const *names, size_t count, const void **functio
     functions[found] = NULL;
 }
 
+/* From 3.12 a GIL is part of its interpreter's state (Include/internal/pycore_interp.h), always at the same
+ * place; before, there is but one. */
+static uint32_t identify(const void *mutex, const void *main_mutex)
+{
+    const char *state = (const char *)PyInterpreterState_Main();
+    int64_t id = PyInterpreterState_GetID(
+        (PyInterpreterState *)(state + ((const char *)mutex - (const char *)main_mutex)));
+    return (uint32_t)id;
+}
+
 static void describe(gp_site_key key, gp_buffer *buffer)
 {
     gp_frames_text function, file;
@@ -66,6 +81,7 @@ const gp_gil_host *gp_interpreter_host(void)
         host.interpreter = (const void *)PyEval_SaveThread;
         host.voluntary = voluntary;
         host.forced = forced;
+        host.identify = identify;
         host.here = gp_frames_here;
         host.stack = gp_frames_stack;
         host.describe = describe;

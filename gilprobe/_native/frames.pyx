@@ -13,6 +13,10 @@ from posix.time cimport nanosleep, timespec
 from types import CodeType
 
 
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint c_bool "bool"  # bint is an int: a pointer to it is another
+
+
 cdef extern from "gp_clock.h" nogil:
     uint64_t gp_clock_monotonic_ns() noexcept
 
@@ -33,8 +37,8 @@ cdef extern from "cpython/gp_frames.h" nogil:
 
     const char *gp_frames_check() noexcept
     gp_site_key gp_frames_here() noexcept
-    size_t gp_frames_stack(gp_site_key *keys, size_t room, bint *truncated) noexcept
-    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, bint *truncated) noexcept
+    size_t gp_frames_stack(gp_site_key *keys, size_t room, c_bool *truncated) noexcept
+    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, c_bool *truncated) noexcept
     void gp_frames_keep(const void *code) noexcept
     void gp_frames_let_go(const void *code) noexcept
     void gp_frames_describe(
@@ -80,7 +84,7 @@ def stack(size_t limit) -> tuple[list[tuple[CodeType, int]], bool]:
     """Return the caller's stack, innermost first, at most `limit` frames, and whether there are more."""
     cdef _Room room = _Room(limit, sizeof(gp_site_key))
     cdef gp_site_key *keys = <gp_site_key *>room.start
-    cdef bint truncated
+    cdef c_bool truncated
     cdef size_t depth, level
     with nogil:
         depth = gp_frames_stack(keys, limit, &truncated)
@@ -91,7 +95,7 @@ def stack_above(frame: object, size_t limit) -> tuple[list[tuple[CodeType, int]]
     """Return the stack from a frame object of the calling thread on."""
     cdef _Room room = _Room(limit, sizeof(gp_site_key))
     cdef gp_site_key *keys = <gp_site_key *>room.start
-    cdef bint truncated
+    cdef c_bool truncated
     cdef size_t level, depth = gp_frames_stack_above(<PyObject *>frame, keys, limit, &truncated)
     return [place(keys[level]) for level in range(depth)], truncated
 
@@ -159,7 +163,7 @@ def stack_cost_ns(size_t limit, int64_t rounds) -> float:
     """Measure what asking once for at most `limit` frames of the stack costs, in nanoseconds."""
     cdef _Room room = _Room(limit, sizeof(gp_site_key))
     cdef gp_site_key *keys = <gp_site_key *>room.start
-    cdef bint truncated
+    cdef c_bool truncated
     cdef uint64_t begin = gp_clock_monotonic_ns()
     cdef int64_t n
     for n in range(rounds):

@@ -26,6 +26,10 @@ cdef extern from "gp_clock.h" nogil:
     uint64_t gp_clock_monotonic_ns()
 
 
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint c_bool "bool"  # a pointer to bint would be one to int
+
+
 cdef extern from "gp_buffer.h" nogil:
     ctypedef struct gp_buffer:
         uint8_t *bytes
@@ -33,6 +37,10 @@ cdef extern from "gp_buffer.h" nogil:
         size_t room
         bint failed
     void gp_buffer_free(gp_buffer *buffer)
+
+
+cdef extern from "gp_account.h" nogil:
+    const uint32_t GP_LABEL_ENDED
 
 
 cdef extern from "gp_attribution.h" nogil:
@@ -46,7 +54,7 @@ cdef extern from "gp_attribution.h" nogil:
     ctypedef struct gp_trail:
         const gp_site_key *keys
         size_t depth
-        bint truncated
+        c_bool truncated
 
 
 cdef extern from "gp_recorder.h":
@@ -73,14 +81,16 @@ cdef extern from "gp_gil.h":
                            const char **reason)
     void gp_gil_stop(gp_session *session, const gp_trail *here)
     void gp_gil_forget(gp_session *session)
-    gp_status gp_gil_read(gp_session *session, const gp_trail *here, gp_buffer *places, gp_buffer *snapshot)
+    size_t gp_gil_parts(const gp_session *session)
+    gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp_buffer *places,
+                          gp_buffer *snapshot)
     void gp_gil_label(uint32_t label)
     size_t gp_gil_sessions()
 
 
 cdef extern from "cpython/gp_frames.h":
     const char *gp_frames_check()
-    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, bint *truncated)
+    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, c_bool *truncated)
 
 
 cdef extern from "cpython/gp_interpreter.h":
@@ -143,32 +153,65 @@ def before_call(method, note):
     return wrapper
 
 
+LABEL_ENDED = GP_LABEL_ENDED
+
+
+cdef enum:
+    LABELS_KEPT = 1 << 14
+
+
 @cython.final
 cdef class ThreadLabels:
-    """Names of threads, each under the number that was attached to the thread when it ended."""
+    """Names of threads, each under the number that is attached to the thread: its label.
 
-    cdef list names
+    `listeners` are called with the number and the name when a name is new. Of very many names the oldest are forgotten:
+    their threads then have the operating system's.
+    """
+
+    cdef dict names
     cdef dict numbers
+    cdef uint32_t last
+    cdef readonly list listeners
 
     def __cinit__(self):
-        self.names = [""]
+        self.names = {}
         self.numbers = {}
+        self.listeners = []
 
-    def note(self, thread) -> None:
+    def begin(self, thread) -> None:
         """Attach the name of a `threading.Thread` to the calling thread, which it stands for."""
+        gp_gil_label(self.number(thread))
+
+    def end(self, thread) -> None:
+        """The same once more, for good: it may have been renamed."""
+        gp_gil_label(self.number(thread) | GP_LABEL_ENDED)
+
+    cdef uint32_t number(self, thread) except? 0:
         name = thread._name
         if type(name) is not str:
-            return
-        number = self.numbers.get(name)
-        if number is None:
-            number = len(self.names)
-            self.numbers[name] = number
-            self.names.append(name)
-        gp_gil_label(number)
+            return 0
+        known = self.numbers.get(name)
+        if known is not None:
+            return known
+        if self.last + 1 >= GP_LABEL_ENDED:
+            return 0
+        self.last += 1
+        new = self.last
+        self.numbers[name] = new
+        self.names[new] = name
+        if len(self.names) > LABELS_KEPT:
+            del self.numbers[self.names.pop(next(iter(self.names)))]
+        for listener in self.listeners:
+            listener(new, name)
+        return new
 
     def name(self, uint32_t label) -> str:
-        """Return the name behind a number, "" if there is none."""
-        return self.names[label] if label < len(self.names) else ""
+        """Return the name behind a label, "" if there is none."""
+        return self.names.get(label & ~GP_LABEL_ENDED, "")
+
+    def all(self) -> list:
+        """Return all numbers with their names."""
+        return list(self.names.items())
 
 
 def sessions() -> int:
@@ -195,11 +238,11 @@ cdef class Recorder:
     def __dealloc__(self):
         gp_recorder_free(self.handle)
 
-    def put(self, bytes type, bytes payload) -> None:
+    def put(self, bytes kind, bytes payload) -> None:
         """Add a chunk; its type is four letters."""
-        if len(type) != 4:
-            raise ValueError(f"the type of a chunk must be four letters, got {type!r}")
-        if gp_recorder_put(self.handle, type, <const char *>payload, len(payload)) != GP_OK:
+        if len(kind) != 4:
+            raise ValueError(f"the type of a chunk must be four letters, got {kind!r}")
+        if gp_recorder_put(self.handle, kind, <const char *>payload, len(payload)) != GP_OK:
             raise MemoryError("no memory for a chunk of a recording")
 
     def flush(self, double timeout_s) -> bool:
@@ -277,20 +320,28 @@ cdef class Session:
         find(frame, self.handle.wants_stacks, keys, &here)
         gp_gil_stop(self.handle, &here)
 
-    def read(self, frame=None) -> tuple[bytes, bytes]:
-        """Return the places and a snapshot, up to now if the session runs: for `_native.recording` to decode."""
+    def read(self, frame=None) -> list[tuple[bytes, bytes]]:
+        """Return the places and a snapshot, up to now if the session runs, for each GIL, the main one's first.
+
+        `_native.recording` decodes them.
+        """
         cdef gp_site_key keys[GP_STACK_MAX]
         cdef gp_trail here
-        cdef gp_buffer places = gp_buffer(NULL, 0, 0, False)
-        cdef gp_buffer snapshot = gp_buffer(NULL, 0, 0, False)
+        cdef size_t part
         find(frame, self.handle.wants_stacks, keys, &here)
-        try:
-            if gp_gil_read(self.handle, &here, &places, &snapshot) != GP_OK:
-                raise MemoryError("no memory to read a trace")
-            return places.bytes[:places.size], snapshot.bytes[:snapshot.size]
-        finally:
-            gp_buffer_free(&places)
-            gp_buffer_free(&snapshot)
+        return [read_part(self.handle, part, &here) for part in range(gp_gil_parts(self.handle))]
+
+
+cdef tuple read_part(gp_session *session, size_t part, const gp_trail *here):
+    cdef gp_buffer places = gp_buffer(NULL, 0, 0, False)
+    cdef gp_buffer snapshot = gp_buffer(NULL, 0, 0, False)
+    try:
+        if gp_gil_read(session, part, here, &places, &snapshot) != GP_OK:
+            raise MemoryError("no memory to read a trace")
+        return places.bytes[:places.size], snapshot.bytes[:snapshot.size]
+    finally:
+        gp_buffer_free(&places)
+        gp_buffer_free(&snapshot)
 
 
 cdef void find(frame, bint stacks, gp_site_key *keys, gp_trail *here):

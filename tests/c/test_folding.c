@@ -317,7 +317,7 @@ static sums read_snapshot(gp_session *session)
 {
     gp_buffer buffer = {0};
     const gp_snapshot_facts facts = {.rate = {(uint64_t)1 << 32}};
-    gp_snapshot_write(&machine, session, &facts, NULL, GP_ROW_NONE, now, &buffer);
+    gp_snapshot_write(session, &facts, NULL, GP_ROW_NONE, now, &buffer);
     gp_cursor cursor = gp_cursor_over(buffer.bytes, buffer.size);
     gp_totals_row totals;
     gp_read_totals(&cursor, &totals);
@@ -374,7 +374,7 @@ static void blame_and_native_places_stay_few(void)
     gp_session *session = begin();
     for (uint32_t i = 1; i < THREADS; i++) {
         gp_machine_adopt(&machine, &threads[i], now);
-        atomic_store(&threads[i].label, i); /* threads are labelled when they end */
+        atomic_store(&threads[i].label, GP_LABEL_ENDED);
         live_and_end(&threads[i], 11);
     }
     CHECK_EQUAL(blamed(session), (THREADS - 1) * 5);

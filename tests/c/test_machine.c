@@ -251,12 +251,12 @@ static void contention_counts_from_whoever_asked_first(void)
     gp_machine_wait(&machine, other, 1060);
     drop(main_thread, false, 1100);
     CHECK_EQUAL(session->contended, 70);
-    CHECK_EQUAL(gp_machine_contended(&machine, session, 1150), 70);
+    CHECK_EQUAL(gp_machine_contended(session, 1150), 70);
     take_waited(other, 1150);
-    CHECK_EQUAL(gp_machine_contended(&machine, session, 1180), 70 + 30);
+    CHECK_EQUAL(gp_machine_contended(session, 1180), 70 + 30);
     stop(session, 1200);
     CHECK_EQUAL(session->contended, 70 + 50);
-    CHECK_EQUAL(gp_machine_contended(&machine, session, 5000), 70 + 50);
+    CHECK_EQUAL(gp_machine_contended(session, 5000), 70 + 50);
     gp_session_free(session);
 }
 

@@ -1,0 +1,72 @@
+#ifndef GP_GILS_H
+#define GP_GILS_H
+
+/* The GILs of the process: the main one, which all interpreters share but those that have one of their own
+ * (PEP 684, from CPython 3.12). Those are found while traces run, when a thread takes one of them.
+ *
+ * Nobody is told when an interpreter ends: its state is freed, with the GIL in it, whose mutex is not even
+ * destroyed (Python/pylifecycle.c, finalize_interp_delete). So the mutex of another GIL than the main one is
+ * never locked from outside. Each row has a lock of ours for its books, which the hooks take too.
+ *
+ * Locks are taken in this order: a GIL's mutex, the table's lock, a row's lock. */
+
+#include <pthread.h>
+
+#include "gp_callers.h"
+#include "gp_handshake.h"
+#include "gp_machine.h"
+
+enum {
+    GP_GILS_MAX = 128, /* at one time; interpreters beyond are not traced, which is counted */
+};
+
+typedef struct gp_gil {
+    gp_machine machine;
+    gp_gil_locks locks; /* what the hooks look for; all NULL: nothing, a free row */
+    /* Why it is released. First list: functions that give the GIL up because another thread asked; second:
+     * because the code let go. Nothing but the callers tells, since a voluntary release may find a request
+     * pending, and a forced one may find that the other thread has the GIL already and withdrew its request.
+     */
+    gp_callers releases;
+    uint32_t interpreter;  /* identifier of the interpreter that it belongs to; the main one's is 0 */
+    pthread_mutex_t books; /* for all but the main one, whose books its own mutex guards */
+} gp_gil;
+
+/* The first is the main interpreter's. The others are written under the table's lock; their locks are
+ * compared without. */
+extern gp_gil gp_gils[GP_GILS_MAX];
+
+/* How many rows may be in use; 1: there is none but the main one. */
+extern uint32_t gp_gils_count;
+
+static inline gp_gil *gp_gils_main(void)
+{
+    return &gp_gils[0];
+}
+
+/* Which of the other GILs has this mutex, this condition, this forced-switching condition. NULL: none. */
+gp_gil *gp_gils_with_mutex(const void *mutex);
+gp_gil *gp_gils_with_cond(const void *cond);
+gp_gil *gp_gils_with_switch_cond(const void *cond);
+
+/* All GILs are laid out alike: whether the forced-switching condition that is signalled, and the two mutexes
+ * that were locked before, are those of a thread that takes a GIL. If so, *locks is filled in. Pure. */
+bool gp_gils_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled,
+                       gp_gil_locks *locks);
+
+/* A row for one more GIL, NULL if there is none left. Under the table's lock. */
+gp_gil *gp_gils_add(const gp_gil_locks *locks, uint32_t interpreter, uint32_t generation);
+
+/* Forget a GIL. Under the table's lock. */
+void gp_gils_remove(gp_gil *gil);
+
+/* Found, but not traced: there was no room. */
+extern uint64_t gp_gils_missed;
+
+void gp_gils_lock(void);
+void gp_gils_unlock(void);
+
+/* In a forked child, where other threads may have had the locks. */
+void gp_gils_forked(void);
+
+#endif

@@ -1,0 +1,484 @@
+# cython: language_level=3, freethreading_compatible=True, binding=True
+"""Binding of the reader of recordings (csrc/gp_reader.h): payloads in, plain tuples and dicts out. Keeps nothing.
+
+A payload that breaks a rule raises ValueError with the rule; :mod:`gilprobe.recording` adds where it stands.
+A trace that runs is read through `decode_snapshot` and `decode_places` too, from a buffer in memory.
+"""
+
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "gp_status.h" nogil:
+    ctypedef enum gp_status:
+        GP_OK
+        GP_EUNSUPPORTED
+
+
+cdef extern from "gp_clock.h" nogil:
+    ctypedef struct gp_clock_rate:
+        uint64_t factor
+
+
+cdef extern from "gp_chunk.h" nogil:
+    enum:
+        GP_RECORDING_VERSION
+        GP_RECORDING_HEADER
+        GP_CHUNK_HEADER
+    uint32_t gp_crc32(uint32_t crc, const void *bytes, size_t size)
+    uint32_t gp_chunk_get32(const uint8_t *bytes)
+    uint32_t gp_chunk_checksum(const uint8_t *header, const void *payload, size_t size)
+
+
+cdef extern from "gp_reader.h" nogil:
+    enum:
+        GP_SNAPSHOT_FINAL
+        GP_SNAPSHOT_HOOKS_LOST
+        GP_SNAPSHOT_TOLD_APART
+        GP_SNAPSHOT_SITES
+        GP_SNAPSHOT_STACKS
+        GP_SNAPSHOT_TIMELINE
+        GP_ROW_ACCOUNT
+        GP_ROW_BUCKET
+        GP_ROW_SITE
+        GP_ROW_BLAME
+        GP_ROW_STALL
+    uint32_t GP_NOWHERE
+
+    gp_status gp_recording_check(const uint8_t *header)
+    ctypedef enum gp_chunk_state:
+        GP_CHUNK_WHOLE
+        GP_CHUNK_CUT
+        GP_CHUNK_WRONG
+    gp_chunk_state gp_chunk_look(const uint8_t *header, uint64_t left, size_t *payload_size, const char **wrong)
+
+    ctypedef struct gp_cursor:
+        const uint8_t *at
+        const uint8_t *end
+        const char *wrong
+    ctypedef struct gp_text:
+        const char *bytes
+        size_t size
+    gp_cursor gp_cursor_over(const void *bytes, size_t size)
+    bint gp_cursor_at_end(const gp_cursor *cursor)
+    uint64_t gp_cursor_rows(gp_cursor *cursor, size_t row)
+
+    ctypedef struct gp_name_row:
+        int64_t number
+        gp_text name
+    void gp_read_label(gp_cursor *cursor, gp_name_row *row)
+    void gp_read_name(gp_cursor *cursor, gp_name_row *row)
+    uint32_t gp_read_interpreter(gp_cursor *cursor)
+
+    ctypedef struct gp_thread_row:
+        uint32_t number
+        int64_t native_id
+        uint32_t label
+        gp_text os_name
+        uint64_t first
+    void gp_read_thread(gp_cursor *cursor, gp_thread_row *row)
+
+    ctypedef enum gp_place_kind:
+        GP_PLACE_PYTHON
+        GP_PLACE_NATIVE
+        GP_PLACE_DEEPER
+    ctypedef struct gp_place_row:
+        uint32_t parent
+        gp_place_kind kind
+        uint32_t line_or_thread
+        gp_text function, file
+    void gp_read_place(gp_cursor *cursor, uint32_t expected, gp_place_row *row)
+
+    ctypedef struct gp_events:
+        gp_cursor cursor
+        uint32_t interpreter
+        uint64_t count, dropped
+    ctypedef struct gp_described:
+        const uint32_t *threads
+        const uint32_t *places
+        size_t thread_count, place_count
+    ctypedef struct gp_columns:
+        uint8_t *kinds
+        uint32_t *threads
+        uint32_t *places
+        int64_t *starts_ns
+        int64_t *durations_ns
+    ctypedef struct gp_events_sum:
+        uint64_t hold, wait, holds, waits
+    gp_events gp_events_over(const void *payload, size_t size)
+    const char *gp_events_columns(gp_events *events, const gp_described *described, gp_clock_rate rate,
+                                  gp_columns *columns)
+    const char *gp_events_add(gp_events *events, const gp_described *described, gp_events_sum *sums,
+                              size_t sum_count)
+
+    ctypedef struct gp_totals_row:
+        uint32_t flags, interpreter
+        gp_clock_rate rate
+        uint64_t elapsed_ns, contended_ns, handoffs, lost, sites_lost_ns, dropped
+    ctypedef struct gp_account_row:
+        uint32_t number
+        int64_t native_id
+        uint32_t label
+        bint ended
+        uint64_t merged
+        gp_text os_name
+        uint64_t first_ns, lifetime_ns
+        uint64_t hold_ns, wait_ns, off_ns, longest_hold_ns, longest_wait_ns
+        int64_t imbalance_ticks
+        uint64_t acquisitions, contended_acquisitions, releases, forced_releases
+        uint64_t blamed_ns
+    ctypedef struct gp_site_row:
+        uint32_t place
+        uint64_t releases, hold_ns, wait_ns
+    ctypedef struct gp_blame_row:
+        uint32_t waiter, holder, place
+        uint64_t wait_ns
+    ctypedef struct gp_stall_row:
+        uint32_t waiter, waiter_place, holder, holder_place
+        uint64_t start_ns, wait_ns, holder_ns
+    void gp_read_totals(gp_cursor *cursor, gp_totals_row *row)
+    void gp_read_account(gp_cursor *cursor, const gp_totals_row *totals, gp_account_row *row)
+    void gp_read_bucket(gp_cursor *cursor, uint32_t *index, uint64_t *count)
+    void gp_read_site(gp_cursor *cursor, const gp_totals_row *totals, gp_site_row *row)
+    void gp_read_blame(gp_cursor *cursor, const gp_totals_row *totals, gp_blame_row *row)
+    void gp_read_stall(gp_cursor *cursor, const gp_totals_row *totals, gp_stall_row *row)
+
+
+HEADER_SIZE = GP_RECORDING_HEADER
+CHUNK_HEADER_SIZE = GP_CHUNK_HEADER
+
+
+cdef inline const uint8_t *start_of(const uint8_t[::1] view) noexcept:
+    return &view[0] if view.shape[0] != 0 else NULL
+
+
+cdef inline const uint32_t *numbers_of(const uint32_t[::1] view) noexcept:
+    return &view[0] if view.shape[0] != 0 else NULL
+
+
+cdef int check(const gp_cursor *cursor) except -1:
+    if cursor.wrong != NULL:
+        raise ValueError(cursor.wrong.decode())
+    return 0
+
+
+cdef str text_of(gp_text text):
+    try:
+        return PyUnicode_DecodeUTF8(text.bytes, text.size, "surrogatepass")
+    except UnicodeDecodeError:  # a thread's name may be any bytes
+        return PyUnicode_DecodeUTF8(text.bytes, text.size, "replace")
+
+
+cdef inline object number_or_none(uint32_t number):
+    return None if number == GP_NOWHERE else number
+
+
+# ---- frame ----
+
+
+def check_header(const uint8_t[::1] header) -> None:
+    """Raise ValueError unless these are the first `HEADER_SIZE` bytes of a recording of a version known here."""
+    cdef gp_status status
+    if header.shape[0] != GP_RECORDING_HEADER:
+        raise ValueError("this is not a gilprobe recording")
+    status = gp_recording_check(&header[0])
+    if status == GP_EUNSUPPORTED:
+        raise ValueError(f"a recording must be of version {GP_RECORDING_VERSION}, "
+                         f"this one is of version {gp_chunk_get32(&header[8])}")
+    if status != GP_OK:
+        raise ValueError("this is not a gilprobe recording")
+
+
+def chunk_size(const uint8_t[::1] header, uint64_t left):
+    """Return the length of a chunk's payload by its header; None if the end of the file, `left` bytes on, cuts it."""
+    cdef size_t size = 0
+    cdef const char *wrong = b""
+    cdef gp_chunk_state state
+    if header.shape[0] != GP_CHUNK_HEADER:
+        return None
+    state = gp_chunk_look(&header[0], left, &size, &wrong)
+    if state == GP_CHUNK_WRONG:
+        raise ValueError(wrong.decode())
+    return size if state == GP_CHUNK_WHOLE else None
+
+
+def is_intact(const uint8_t[::1] header, const uint8_t[::1] payload) -> bool:
+    """Whether a chunk has the checksum that its header says."""
+    cdef uint32_t expected
+    if header.shape[0] != GP_CHUNK_HEADER:
+        return False
+    expected = gp_chunk_get32(&header[8])
+    return gp_chunk_checksum(&header[0], start_of(payload), payload.shape[0]) == expected
+
+
+def crc32(const uint8_t[::1] data, uint32_t crc=0) -> int:
+    """Return the CRC-32 of `data` behind bytes whose CRC-32 is `crc`, as zlib has it."""
+    return gp_crc32(crc, start_of(data), data.shape[0])
+
+
+# ---- names, threads, places ----
+
+
+def decode_labels(const uint8_t[::1] payload) -> list:
+    """Return the pairs (label, name) of a LABL."""
+    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
+    cdef gp_name_row row
+    rows = []
+    while not gp_cursor_at_end(&cursor):
+        gp_read_label(&cursor, &row)
+        check(&cursor)
+        rows.append((row.number, text_of(row.name)))
+    check(&cursor)
+    return rows
+
+
+def decode_names(const uint8_t[::1] payload) -> list:
+    """Return the pairs (native identifier, name) of a NAME."""
+    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
+    cdef gp_name_row row
+    rows = []
+    while not gp_cursor_at_end(&cursor):
+        gp_read_name(&cursor, &row)
+        check(&cursor)
+        rows.append((row.number, text_of(row.name)))
+    check(&cursor)
+    return rows
+
+
+def split_interpreter(const uint8_t[::1] payload) -> tuple:
+    """Return the interpreter that a THRD or PLAC is about, and the entries behind its number."""
+    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
+    cdef uint32_t number = gp_read_interpreter(&cursor)
+    check(&cursor)
+    return number, memoryview(payload)[payload.shape[0] - (cursor.end - cursor.at):]
+
+
+def decode_threads(const uint8_t[::1] entries) -> list:
+    """Return (account, native identifier, label, name by the operating system, first tick) for each thread of a THRD."""
+    cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
+    cdef gp_thread_row row
+    rows = []
+    while not gp_cursor_at_end(&cursor):
+        gp_read_thread(&cursor, &row)
+        check(&cursor)
+        rows.append((row.number, row.native_id, row.label, text_of(row.os_name), row.first))
+    check(&cursor)
+    return rows
+
+
+def decode_places(const uint8_t[::1] entries, uint32_t first=0) -> list:
+    """Return (parent or None, kind, line or thread, function, file) for each place of a PLAC.
+
+    They are numbered from `first` on. Kind 0 is Python code with its line, 1 native code with the thread's account,
+    2 stands for deeper frames that are missing.
+    """
+    cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
+    cdef gp_place_row row
+    cdef uint32_t number = first
+    rows = []
+    while not gp_cursor_at_end(&cursor):
+        gp_read_place(&cursor, number, &row)
+        check(&cursor)
+        rows.append((number_or_none(row.parent), <int>row.kind, row.line_or_thread, text_of(row.function),
+                     text_of(row.file)))
+        number += 1
+    check(&cursor)
+    return rows
+
+
+# ---- events ----
+
+
+cdef gp_described described_by(const uint32_t[::1] threads, const uint32_t[::1] places) noexcept:
+    cdef gp_described described
+    described.threads = numbers_of(threads)
+    described.places = numbers_of(places)
+    described.thread_count = threads.shape[0]
+    described.place_count = places.shape[0]
+    return described
+
+
+def events_head(const uint8_t[::1] payload) -> tuple[int, int, int]:
+    """Return the interpreter, the number of events and the number dropped so far of an EVNT."""
+    cdef gp_events events = gp_events_over(start_of(payload), payload.shape[0])
+    check(&events.cursor)
+    return events.interpreter, events.count, events.dropped
+
+
+def read_events(const uint8_t[::1] payload, const uint32_t[::1] threads, const uint32_t[::1] places,
+                uint64_t factor) -> tuple:
+    """Return the events of an EVNT as columns: kinds, threads, places, starts, durations, in nanoseconds.
+
+    `threads` and `places` say what the interpreter's own numbers stand for; 2**32 - 1 stands for nothing. `factor`
+    is the length of a tick, nanoseconds * 2**32.
+    """
+    cdef gp_events events = gp_events_over(start_of(payload), payload.shape[0])
+    cdef gp_described described = described_by(threads, places)
+    cdef gp_clock_rate rate
+    cdef gp_columns columns
+    cdef const char *wrong
+    cdef uint8_t[::1] kinds
+    cdef uint32_t[::1] who, where
+    cdef int64_t[::1] starts, durations
+    check(&events.cursor)
+    rate.factor = factor
+    count = events.count
+    blank = tuple([memoryview(bytearray(count * size)).cast(letter)
+                   for size, letter in ((1, "B"), (4, "I"), (4, "I"), (8, "q"), (8, "q"))])
+    if count == 0:
+        return blank
+    kinds, who, where, starts, durations = blank
+    columns.kinds = &kinds[0]
+    columns.threads = &who[0]
+    columns.places = &where[0]
+    columns.starts_ns = &starts[0]
+    columns.durations_ns = &durations[0]
+    with nogil:
+        wrong = gp_events_columns(&events, &described, rate, &columns)
+    if wrong != NULL:
+        raise ValueError(wrong.decode())
+    return blank
+
+
+def add_events(const uint8_t[::1] payload, const uint32_t[::1] threads, const uint32_t[::1] places,
+               uint64_t[::1] sums) -> None:
+    """Add the events of an EVNT to `sums`: hold ticks, wait ticks, holds, waits for each thread of the file."""
+    cdef gp_events events = gp_events_over(start_of(payload), payload.shape[0])
+    cdef gp_described described = described_by(threads, places)
+    cdef const char *wrong
+    cdef size_t count = sums.shape[0] // 4
+    cdef gp_events_sum *into = <gp_events_sum *>&sums[0] if count != 0 else NULL
+    check(&events.cursor)
+    if sums.shape[0] % 4 != 0:
+        raise ValueError(f"sums must hold four numbers for each thread, got {sums.shape[0]}")
+    with nogil:
+        wrong = gp_events_add(&events, &described, into, count)
+    if wrong != NULL:
+        raise ValueError(wrong.decode())
+
+
+# ---- snapshots ----
+
+
+cdef list read_buckets(gp_cursor *cursor):
+    cdef uint32_t index = GP_NOWHERE
+    cdef uint64_t i, number, count = gp_cursor_rows(cursor, GP_ROW_BUCKET)
+    buckets = []
+    for i in range(count):
+        gp_read_bucket(cursor, &index, &number)
+        check(cursor)
+        buckets.append((index, number))
+    return buckets
+
+
+cdef dict read_account(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef gp_account_row row
+    gp_read_account(cursor, totals, &row)
+    check(cursor)
+    return {
+        "number": row.number,
+        "native_id": row.native_id,
+        "os_name": text_of(row.os_name),
+        "label": row.label,
+        "ended": row.ended,
+        "merged": row.merged,
+        "first_ns": row.first_ns,
+        "lifetime_ns": row.lifetime_ns,
+        "hold_ns": row.hold_ns,
+        "wait_ns": row.wait_ns,
+        "off_ns": row.off_ns,
+        "longest_hold_ns": row.longest_hold_ns,
+        "longest_wait_ns": row.longest_wait_ns,
+        "blamed_ns": row.blamed_ns,
+        "imbalance_ticks": row.imbalance_ticks,
+        "acquisitions": row.acquisitions,
+        "contended_acquisitions": row.contended_acquisitions,
+        "releases": row.releases,
+        "forced_releases": row.forced_releases,
+        "holds": read_buckets(cursor),
+        "waits": read_buckets(cursor),
+    }
+
+
+cdef list read_sites(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef gp_site_row row
+    cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_SITE)
+    row.place = GP_NOWHERE
+    rows = []
+    for i in range(count):
+        gp_read_site(cursor, totals, &row)
+        check(cursor)
+        rows.append((row.place, row.releases, row.hold_ns, row.wait_ns))
+    return rows
+
+
+cdef list read_blame(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef gp_blame_row row
+    cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_BLAME)
+    rows = []
+    for i in range(count):
+        gp_read_blame(cursor, totals, &row)
+        check(cursor)
+        rows.append((row.waiter, row.holder, number_or_none(row.place), row.wait_ns))
+    return rows
+
+
+cdef list read_stalls(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef gp_stall_row row
+    cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_STALL)
+    rows = []
+    for i in range(count):
+        gp_read_stall(cursor, totals, &row)
+        check(cursor)
+        rows.append((row.waiter, number_or_none(row.waiter_place), number_or_none(row.holder),
+                     number_or_none(row.holder_place), row.start_ns, row.wait_ns, row.holder_ns))
+    return rows
+
+
+cdef dict totals_as_dict(const gp_totals_row *row):
+    return {
+        "final": bool(row.flags & GP_SNAPSHOT_FINAL),
+        "hooks_lost": bool(row.flags & GP_SNAPSHOT_HOOKS_LOST),
+        "releases_told_apart": bool(row.flags & GP_SNAPSHOT_TOLD_APART),
+        "sites": bool(row.flags & GP_SNAPSHOT_SITES),
+        "stacks": bool(row.flags & GP_SNAPSHOT_STACKS),
+        "timeline": bool(row.flags & GP_SNAPSHOT_TIMELINE),
+        "interpreter": row.interpreter,
+        "factor": row.rate.factor,
+        "elapsed_ns": row.elapsed_ns,
+        "contended_ns": row.contended_ns,
+        "handoffs": row.handoffs,
+        "lost": row.lost,
+        "sites_lost_ns": row.sites_lost_ns,
+        "dropped_events": row.dropped,
+    }
+
+
+def decode_snapshot(const uint8_t[::1] payload) -> dict:
+    """Return the totals, accounts, sites, blame and stalls of a SNAP, by these words. Times in nanoseconds.
+
+    A site is (place, releases, hold, wait); a row of blame (waiter, holder, place or None, wait); a stall (waiter, its
+    place or None, holder or None, its place or None, start, wait, time of the holder). Threads by the numbers of their
+    accounts, places by their own. Whether there are such accounts and places is for the caller to check.
+    """
+    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
+    cdef gp_totals_row totals
+    cdef uint64_t i, count
+    gp_read_totals(&cursor, &totals)
+    check(&cursor)
+    accounts = []
+    count = gp_cursor_rows(&cursor, GP_ROW_ACCOUNT)
+    for i in range(count):
+        accounts.append(read_account(&cursor, &totals))
+    snapshot = {
+        "totals": totals_as_dict(&totals),
+        "accounts": accounts,
+        "sites": read_sites(&cursor, &totals),
+        "blame": read_blame(&cursor, &totals),
+        "stalls": read_stalls(&cursor, &totals),
+    }
+    check(&cursor)
+    if not gp_cursor_at_end(&cursor):
+        raise ValueError("there must be nothing behind a snapshot")
+    return snapshot

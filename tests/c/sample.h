@@ -1,0 +1,136 @@
+#ifndef SAMPLE_H
+#define SAMPLE_H
+
+/* A small recording with every kind of chunk, made in memory. */
+
+#include <stdlib.h>
+
+#include "gp_chunk.h"
+#include "gp_events.h"
+#include "gp_hist.h"
+#include "gp_reader.h"
+
+enum {
+    SAMPLE_THREADS = 3,
+    SAMPLE_PLACES = 5,
+    SAMPLE_EVENTS = 40, /* of each of the two interpreters */
+};
+
+static inline void sample_numbers(gp_buffer *out, size_t count, const uint64_t *numbers)
+{
+    for (size_t i = 0; i < count; i++)
+        gp_buffer_number(out, numbers[i]);
+}
+
+#define SAMPLE_NUMBERS(out, ...)                                                                             \
+    sample_numbers(out, sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t), (uint64_t[]){__VA_ARGS__})
+
+static inline void sample_names(gp_buffer *out)
+{
+    size_t begin = gp_chunk_begin(out, "META");
+    gp_buffer_raw(out, "{\"pid\": 1}", 10);
+    gp_chunk_end(out, begin);
+    begin = gp_chunk_begin(out, "LABL");
+    gp_buffer_number(out, 1);
+    gp_buffer_string(out, "worker \xED\xA0\x80", 10); /* with a lone surrogate */
+    gp_buffer_number(out, 2);
+    gp_buffer_string(out, "", 0);
+    gp_chunk_end(out, begin);
+    begin = gp_chunk_begin(out, "NAME");
+    gp_buffer_signed(out, 4711);
+    gp_buffer_string(out, "MainThread", 10);
+    gp_buffer_signed(out, -1);
+    gp_buffer_string(out, "?", 1);
+    gp_chunk_end(out, begin);
+}
+
+static inline void sample_threads(gp_buffer *out, uint32_t interpreter)
+{
+    size_t begin = gp_chunk_begin(out, "THRD");
+    gp_buffer_number(out, interpreter);
+    for (uint64_t i = 0; i < SAMPLE_THREADS; i++) {
+        gp_buffer_number(out, i);
+        gp_buffer_signed(out, 4711 + (int64_t)i);
+        gp_buffer_number(out, i);
+        gp_buffer_string(out, "python", 6);
+        gp_buffer_number(out, 100 * i);
+    }
+    gp_chunk_end(out, begin);
+}
+
+static inline void sample_places(gp_buffer *out, uint32_t interpreter)
+{
+    size_t begin = gp_chunk_begin(out, "PLAC");
+    gp_buffer_number(out, interpreter);
+    SAMPLE_NUMBERS(out, 0, 0, GP_PLACE_DEEPER);
+    for (uint64_t i = 1; i < SAMPLE_PLACES - 1; i++) {
+        SAMPLE_NUMBERS(out, i, i, GP_PLACE_PYTHON, 10 * i); /* the one before is its parent */
+        gp_buffer_string(out, "f", 1);
+        gp_buffer_string(out, "app.py", 6);
+    }
+    SAMPLE_NUMBERS(out, SAMPLE_PLACES - 1, 0, GP_PLACE_NATIVE, 2);
+    gp_chunk_end(out, begin);
+}
+
+static inline void sample_account(gp_buffer *out, uint64_t number)
+{
+    gp_buffer_number(out, number);
+    gp_buffer_signed(out, 4711 + (int64_t)number);
+    SAMPLE_NUMBERS(out, number, 1, 1);
+    gp_buffer_string(out, "python", 6);
+    SAMPLE_NUMBERS(out, 10, 1010, 600, 300, 100, 60, 30, 9, 5, 10, 3, 290);
+    SAMPLE_NUMBERS(out, 2, 0, 4, GP_HIST_BUCKETS - 1, 1); /* the first bucket and the last */
+    SAMPLE_NUMBERS(out, 1, 700, 9);
+}
+
+static inline void sample_snapshot(gp_buffer *out, uint32_t interpreter, uint64_t flags)
+{
+    size_t begin = gp_chunk_begin(out, "SNAP");
+    SAMPLE_NUMBERS(out, flags, interpreter, (uint64_t)1 << 31, 2000, 300, 7, 0, 5, 2);
+    gp_buffer_number(out, SAMPLE_THREADS);
+    for (uint64_t i = 0; i < SAMPLE_THREADS; i++)
+        sample_account(out, i);
+    SAMPLE_NUMBERS(out, 2, 1, 4, 500, 200, 3, 1, 100, 50); /* places 1 and 4 */
+    SAMPLE_NUMBERS(out, 2, 1, 0, 5, 280, 0, 2, 0, 10);
+    SAMPLE_NUMBERS(out, 2, 1, 2, 1, 5, 400, 120, 110, 2, 0, 0, 0, 700, 20, 0);
+    gp_chunk_end(out, begin);
+}
+
+static inline void sample_events(gp_buffer *out, uint32_t interpreter)
+{
+    gp_events_encoder encoder = {0};
+    gp_event events[2 * SAMPLE_EVENTS];
+    gp_ring *ring = NULL;
+    if (gp_ring_new(256, &ring) != GP_OK)
+        abort();
+    for (uint64_t i = 0; i < SAMPLE_EVENTS; i++) {
+        uint64_t end = i * 50 + (i == 30 ? (uint64_t)1 << 43 : 0);
+        gp_ring_record(ring, i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, (uint32_t)(i % SAMPLE_THREADS),
+                       i % 4 != 0 ? (uint32_t)(i % SAMPLE_PLACES) : GP_NOWHERE, end - (i != 0 ? 40 : 0), end);
+    }
+    size_t count = gp_ring_pop_many(ring, events, sizeof events / sizeof *events);
+    gp_events_encode(&encoder, events, count / 2, interpreter, 1, out);
+    gp_events_encode(&encoder, events + count / 2, count - count / 2, interpreter, 2, out);
+    gp_ring_free(ring);
+}
+
+/* Free with gp_buffer_free. */
+static inline gp_buffer sample_recording(void)
+{
+    gp_buffer out = {0};
+    gp_chunk_put_header(&out);
+    sample_names(&out);
+    for (uint32_t interpreter = 0; interpreter <= 3; interpreter += 3) {
+        sample_threads(&out, interpreter);
+        sample_places(&out, interpreter);
+        sample_snapshot(&out, interpreter, 0);
+        sample_events(&out, interpreter);
+        gp_chunk_end(&out, gp_chunk_begin(&out, "LATR")); /* of a later version */
+        sample_snapshot(&out, interpreter, GP_SNAPSHOT_FINAL | GP_SNAPSHOT_SITES);
+    }
+    if (out.failed)
+        abort();
+    return out;
+}
+
+#endif

@@ -1,0 +1,92 @@
+"""Fuzzes gilprobe.recording with atheris: ``python fuzz_recording.py [CORPUS] [-max_total_time=SECONDS]``.
+
+The checksums of what the engine makes up are put right, so that it gets behind them. Anything but a
+:class:`~gilprobe.errors.FormatError` is a finding. The compiled reader below has a fuzzer of its own, with
+sanitizers (fuzz_reader.c).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+with atheris.instrument_imports(include=["gilprobe.recording"]):
+    from gilprobe.recording import Recording
+import recording_twin as twin
+
+from gilprobe.errors import FormatError
+
+FILE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)) / "recording"
+
+
+def sample():
+    """Return a small recording."""
+    account = {
+        "number": 0,
+        "native_id": 4711,
+        "label": 7,
+        "ended": True,
+        "merged": 1,
+        "os_name": "python",
+        "ticks": (0, 200, 90, 80, 30, 90, 80),
+        "counts": (1, 1, 1, 0),
+        "blamed": 80,
+        "holds": [(180, 1)],
+        "waits": [(160, 1)],
+    }
+    last = twin.empty_snapshot(final=True) | {
+        "accounts": [account],
+        "sites": [(1, 1, 90, 0)],
+        "blame": [(0, 0, 1, 80)],
+        "stalls": [(0, None, 0, 1, 20, 80, 80)],
+    }
+    places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", "")]
+    return twin.header() + b"".join(
+        [
+            twin.chunk("LABL", twin.labels([(7, "worker")])),
+            twin.chunk("NAME", twin.names([(4711, "MainThread")])),
+            twin.chunk("THRD", b"\0" + twin.threads([(0, 4711, 0, "python", 0)])),
+            twin.chunk("PLAC", b"\0" + twin.places(places)),
+            twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot())),
+            twin.chunk("EVNT", twin.events(0, [(0, 0, 1, 10, 100), (1, 0, None, 20, 300)])),
+            twin.chunk("SNAP", twin.snapshot(last)),
+        ]
+    )
+
+
+def repaired(data):
+    """Return `data` with a right header, and with right checksums as far as there are whole chunks."""
+    out, at = bytearray(twin.header()), 16
+    while len(data) - at >= 12:
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if size > len(data) - at - 12 or not data[at : at + 4].isalpha():
+            break
+        out += twin.chunk(data[at : at + 4].decode("ascii"), bytes(data[at + 12 : at + 12 + size]))
+        at += 12 + size
+    return bytes(out + data[at:])
+
+
+def one_input(data):
+    FILE.write_bytes(repaired(data) if data[:1] != b"\0" else data)
+    try:
+        recording = Recording.open(FILE)
+        timeline = recording.timeline()
+        assert len(timeline.threads) == len(recording.event_sums())
+        assert sum(len(batch.kinds) for batch in timeline.batches()) == recording.event_count
+        assert all(timeline.places)
+    except FormatError:
+        pass
+
+
+if __name__ == "__main__":
+    seeds = Path(tempfile.mkdtemp())
+    (seeds / "sample").write_bytes(sample())
+    one_input(sample())
+    atheris.Setup(
+        [*sys.argv, str(seeds)] if len(sys.argv) < 2 or sys.argv[1].startswith("-") else sys.argv, one_input
+    )
+    atheris.Fuzz()
