@@ -211,8 +211,13 @@ class _Ledger:
         if kind == _UNSEEN:
             return Frame(UNSEEN, "", 0)
         number = self._account_number(number)
+        name = self.thread_name(number)
+        if number == self.merged:  # its name has brackets of its own
+            return Frame(
+                f"(start, end or native code of {name.replace('(', '', 1).replace(')', '', 1)})", "", 0
+            )
         what = "start or end of thread" if self.started.get(number) else "native code of thread"
-        return Frame(f"({what} {self.thread_name(number)})", "", 0)
+        return Frame(f"({what} {name})", "", 0)
 
     def site(self, place: int | None) -> Frame:
         """Return the innermost frame of a place."""
