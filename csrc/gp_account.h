@@ -135,7 +135,7 @@ struct gp_thread {
 enum {
     GP_THREADS_MAX = 1 << 18,            /* threads at a time */
     GP_NUMBERS_MAX = GP_RING_ACCOUNTS,   /* accounts that one session can tell apart */
-    GP_ACCOUNTS_KEPT = 1024,             /* from this number on, those of ended threads are folded ... */
+    GP_ACCOUNTS_KEPT = 2048,             /* from this number on, those of ended threads are folded ... */
     GP_LARGEST_KEPT = 128,               /* ... but for those with most hold and wait */
     GP_FOLDED_SIZE = GP_NUMBERS_MAX / 8, /* bytes: a bit for each */
     GP_STALLS_MAX = 1024,                /* the longest waits, which a session remembers one by one */
