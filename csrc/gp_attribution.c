@@ -26,7 +26,7 @@ gp_site_key gp_attribution_native_key(const gp_session *session, const gp_accoun
 static uint32_t find_place(gp_session *session, uint32_t parent, gp_site_key key, gp_met *met)
 {
     bool is_new;
-    uint32_t place = gp_places_row(&session->places, parent, key, &is_new);
+    uint32_t place = gp_places_number(&session->places, parent, key, &is_new);
     session->native_places += is_new && key.code == NULL;
     if (is_new && met != NULL)
         met(session, place);
@@ -139,7 +139,7 @@ static uint32_t find_blame_row(gp_session *session, const gp_account *waiter, co
 {
     if (gp_blame_is_full(&session->blame))
         gp_folding_compact_blame(session);
-    return gp_blame_find(&session->blame, waiter->number, holder->number, place);
+    return gp_blame_number(&session->blame, waiter->number, holder->number, place);
 }
 
 void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_account *holder, uint32_t place,

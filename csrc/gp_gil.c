@@ -14,6 +14,7 @@
 
 #include "gp_gils.h"
 #include "gp_hooks.h"
+#include "gp_reader.h"
 #include "gp_snapshot.h"
 #include "gp_threads.h"
 
@@ -410,21 +411,20 @@ static void locate_for_machine(gp_trail *trail, gp_site_key *keys, bool whole)
 /* A place is new: its code object must not make room for another at the same address. */
 static void met_place(gp_session *session, uint32_t number)
 {
-    enum { PYTHON, NATIVE, TRUNCATED, UNSEEN };
     const gp_place *place = &session->places.rows[number];
     gp_buffer *buffer = &session->described;
     gp_buffer_number(buffer, number);
     gp_buffer_number(buffer, (uint32_t)(place->parent + 1));
     if (place->key.code != NULL) {
         interpreter->keep(place->key.code);
-        gp_buffer_number(buffer, PYTHON);
+        gp_buffer_number(buffer, GP_PLACE_PYTHON);
         interpreter->describe(place->key, buffer);
     } else if (place->key.instruction == GP_KEY_TRUNCATED) {
-        gp_buffer_number(buffer, TRUNCATED);
+        gp_buffer_number(buffer, GP_PLACE_DEEPER);
     } else if (place->key.instruction == GP_KEY_UNSEEN) {
-        gp_buffer_number(buffer, UNSEEN);
+        gp_buffer_number(buffer, GP_PLACE_UNSEEN);
     } else {
-        gp_buffer_number(buffer, NATIVE);
+        gp_buffer_number(buffer, GP_PLACE_NATIVE);
         gp_buffer_number(buffer, (uint32_t)(GP_KEY_NATIVE - place->key.instruction));
     }
 }

@@ -161,7 +161,7 @@ void gp_read_place(gp_cursor *cursor, uint32_t expected, gp_place_row *row)
         gp_cursor_fail(cursor, "places must come in the order of their numbers");
     row->parent = read_link(cursor, row->number, "a place's parent must come before it");
     row->kind =
-        (gp_place_kind)gp_cursor_below(cursor, GP_PLACE_DEEPER + 1, "a place must be of a known kind");
+        (gp_place_kind)gp_cursor_below(cursor, GP_PLACE_UNSEEN + 1, "a place must be of a known kind");
     if (row->kind == GP_PLACE_PYTHON) {
         row->line_or_thread = read32(cursor);
         row->function = gp_cursor_string(cursor);

@@ -123,6 +123,7 @@ typedef enum {
     GP_PLACE_PYTHON,
     GP_PLACE_NATIVE,
     GP_PLACE_DEEPER, /* deeper frames are missing */
+    GP_PLACE_UNSEEN, /* nobody could look */
 } gp_place_kind;
 
 typedef struct {

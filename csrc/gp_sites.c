@@ -64,7 +64,7 @@ static bool grow_places(gp_place_table *table)
     return true;
 }
 
-uint32_t gp_places_row(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new)
+uint32_t gp_places_number(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new)
 {
     *is_new = false;
     if (table->slot_count != 0) {
@@ -122,7 +122,7 @@ static bool grow_blame(gp_blame_table *table)
     return true;
 }
 
-uint32_t gp_blame_find(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
+uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
 {
     if (table->slot_count != 0) {
         uint32_t row = *blame_slot(table, waiter, holder, place);
@@ -152,7 +152,7 @@ void gp_blame_rename(gp_blame_table *table, const uint64_t *renamed, uint32_t nu
         gp_blame row = table->rows[i]; /* which a row before it may take the place of */
         row.waiter = renamed_thread(row.waiter, renamed, number);
         row.holder = renamed_thread(row.holder, renamed, number);
-        table->rows[gp_blame_find(table, row.waiter, row.holder, row.place)].wait += row.wait;
+        table->rows[gp_blame_number(table, row.waiter, row.holder, row.place)].wait += row.wait;
     }
 }
 

@@ -60,10 +60,10 @@ typedef struct {
 } gp_blame_table;
 
 /* The number of the place's row, made now if it is new (*is_new); GP_ROW_NONE without memory. */
-uint32_t gp_places_row(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new);
+uint32_t gp_places_number(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new);
 
 /* The number of the row for these three, made now if it is new; GP_ROW_NONE without memory. */
-uint32_t gp_blame_find(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
+uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
 
 /* Whether the next new row will need a larger table. */
 static inline bool gp_blame_is_full(const gp_blame_table *table)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gilprobe._native import recording
 from gilprobe._native.gil import LABEL_ENDED
 from gilprobe.distribution import EMPTY, Distribution
+from gilprobe.places import UNSEEN, Naming, called_from, frame_of
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 
 if TYPE_CHECKING:
@@ -23,28 +24,8 @@ if TYPE_CHECKING:
 HANDOFF = "(handoff)"
 """Named instead of a function where nobody held the GIL while a thread waited for it."""
 
-UNSEEN = "(not seen)"
-"""Named instead of a function where a thread's last release came before the trace."""
-
 NO_ROOM = "(no memory for more sites)"
 """Named instead of a function where the tables were full."""
-
-_PYTHON, _NATIVE, _TRUNCATED, _UNSEEN = range(4)
-
-
-class Naming(NamedTuple):
-    """Who a thread is, of all that the books know only by numbers.
-
-    Attributes
-    ----------
-    name : str
-        Of the thread.
-    started : bool
-        :mod:`threading` started it: without a Python frame, such a thread starts or ends.
-    """
-
-    name: str
-    started: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +172,10 @@ class _Ledger:
         """Return the name of the thread of an account."""
         return self.names.get(self._account_number(number), UNSEEN)
 
+    def _who(self, number: int) -> Naming:
+        number = self._account_number(number)
+        return Naming(self.thread_name(number), self.started.get(number, False))
+
     def stack(self, place: int | None) -> tuple[Frame, ...]:
         """Return the frames of a place, outermost first; one where no stacks were recorded."""
         if place is None:
@@ -199,25 +184,11 @@ class _Ledger:
         if known is None:
             parent = self.places[place][0]
             outer = () if parent is None else self.stack(parent)
-            known = self._stack_of[place] = (*outer, self._frame(place))
+            known = self._stack_of[place] = called_from(outer, self._frame(place))
         return known
 
     def _frame(self, place: int) -> Frame:
-        _, kind, number, function, filename = self.places[place]
-        if kind == _PYTHON:
-            return Frame(function, filename, number)
-        if kind == _TRUNCATED:
-            return Frame("(deeper frames were not recorded)", "", 0)
-        if kind == _UNSEEN:
-            return Frame(UNSEEN, "", 0)
-        number = self._account_number(number)
-        name = self.thread_name(number)
-        if number == self.merged:  # its name has brackets of its own
-            return Frame(
-                f"(start, end or native code of {name.replace('(', '', 1).replace(')', '', 1)})", "", 0
-            )
-        what = "start or end of thread" if self.started.get(number) else "native code of thread"
-        return Frame(f"({what} {name})", "", 0)
+        return frame_of(self.places[place], self._who)
 
     def site(self, place: int | None) -> Frame:
         """Return the innermost frame of a place."""
@@ -283,21 +254,27 @@ class _Ledger:
 
     def stalls(self) -> list[Stall]:
         """Return the longest waits, both sides named."""
-        return [
-            Stall(
-                self.thread_name(waiter),
-                *self._where(waiter_place, UNSEEN),
-                *(
-                    ("", "", "", 0)
-                    if holder is None
-                    else (self.thread_name(holder), *self._where(holder_place, NO_ROOM))
-                ),
-                start_ns=start_ns,
-                wait_ns=wait_ns,
-                holder_ns=holder_ns,
-            )
-            for waiter, waiter_place, holder, holder_place, start_ns, wait_ns, holder_ns in self.stall_rows
-        ]
+        return [self._stall(*row) for row in self.stall_rows]
+
+    def _stall(
+        self,
+        waiter: int,
+        waiter_place: int | None,
+        holder: int | None,
+        holder_place: int | None,
+        start_ns: int,
+        wait_ns: int,
+        holder_ns: int,
+    ) -> Stall:
+        return Stall(
+            self.thread_name(waiter),
+            *self._where(waiter_place, UNSEEN),
+            "" if holder is None else self.thread_name(holder),
+            *(("", "", 0) if holder is None else self._where(holder_place, NO_ROOM)),
+            start_ns=start_ns,
+            wait_ns=wait_ns,
+            holder_ns=holder_ns,
+        )
 
     def _where(self, place: int | None, otherwise: str) -> tuple[str, str, int]:
         if place is None:
@@ -319,10 +296,6 @@ class _Ledger:
         if totals["sites_lost_ns"]:
             doubts.append(
                 f"{totals['sites_lost_ns'] / 1e9:.6f} s have no site or blame: the tables were full"
-            )
-        if totals["dropped_events"]:
-            doubts.append(
-                f"{totals['dropped_events']} events came faster than they were written and are missing"
             )
         unbalanced = [account["native_id"] for account in self.accounts if account["imbalance_ticks"]]
         if unbalanced and totals["final"]:

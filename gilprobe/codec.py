@@ -10,12 +10,12 @@ import dataclasses
 import json
 import math
 import os
-import tempfile
 import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gilprobe import files
 from gilprobe.errors import FormatError
 
 T = TypeVar("T")
@@ -154,27 +154,13 @@ def _refuse_constant(name: str) -> float:
 
 
 def write_json(path: str | os.PathLike[str], document: object) -> None:
-    """Write a JSON file that only its owner may read, all of it or nothing.
-
-    A recording holds other people's names and paths, hence mode 0600. The text goes to a temporary file
-    beside the target, which then takes the target's name: a full disk or a kill leaves an earlier file as it
-    was.
+    """Write a JSON file that only its owner may read, all of it or nothing (see :mod:`gilprobe.files`).
 
     Raises
     ------
     OSError
         If the file can't be written.
     """
-    target = Path(path)
-    if target.exists() and not target.is_file():  # a device or a pipe has no "beside"
-        target.write_text(json.dumps(document) + "\n", encoding="utf-8")
-        return
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    text = json.dumps(document, indent=1) + "\n"
+    with files.replacing(path) as file:
+        file.write(text.encode("utf-8"))

@@ -33,3 +33,7 @@ class TracerStateError(GilProbeError, RuntimeError):
 
 class UnsupportedError(GilProbeError, RuntimeError):
     """What was asked can't be done by this interpreter, build or platform; the message says why."""
+
+
+class ProgramError(GilProbeError, OSError):
+    """A program that was to be run can't be read; the message is the interpreter's own."""

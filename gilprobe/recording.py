@@ -19,21 +19,21 @@ from gilprobe import codec
 from gilprobe._native import recording as native
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
-from gilprobe.report import Frame
+from gilprobe.places import Naming, called_from, frame_of
 from gilprobe.timeline import Batch, TimelineThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gilprobe._native.recording import _Place, _Snapshot
+    from gilprobe.report import Frame
 
+_MAGIC = b"GILPROBE"
 _INTERPRETERS = 256  # no recorder writes more
 _NUMBERS = 1 << 22  # accounts' numbers, of all interpreters together
 _FRAMES = 1 << 24  # of all stacks together
 _PIECE = 1 << 20  # bytes
 _LABEL = (1 << 31) - 1  # the bits of a label that stand for a name
-
-_PYTHON, _NATIVE, _DEEPER = range(3)  # kinds of places
 
 _META: dict[str, type] = {
     "pid": int,
@@ -89,7 +89,8 @@ class Interpreter:
         By the numbers of their accounts.
     places : list of tuple
         By number: parent or None, kind, line or account, function, file. Kind 0 is Python code with its
-        line, 1 native code with the thread's account; 2 stands for deeper frames that are missing.
+        line, 1 native code with the thread's account; 2 stands for deeper frames that are missing, 3 for what
+        nobody could see.
     snapshot : dict or None
         The last one, as ``_native.recording.decode_snapshot`` returns it.
     events, dropped : int
@@ -188,11 +189,10 @@ class Recording:
         """Number of events that are missing because they came faster than they were written."""
         return sum(one.dropped for one in self.interpreters.values())
 
-    def thread_name(self, native_id: int, label: int = 0, os_name: str = "") -> str:
-        """Return a thread's name by its label, else by its native identifier, else the operating system's."""
-        return (
-            self.labels.get(label & _LABEL) or self.names.get(native_id) or os_name or f"thread {native_id}"
-        )
+    def who(self, native_id: int, label: int = 0, os_name: str = "") -> Naming:
+        """Name a thread by its label, else by its native identifier, else as the operating system does."""
+        name = self.labels.get(label & _LABEL) or self.names.get(native_id, "")
+        return Naming(name or os_name or f"thread {native_id}", bool(name))
 
     def event_sums(self) -> dict[tuple[int, int], EventSums]:
         """Return what each thread's events add up to, by the numbers of its interpreter and its account."""
@@ -259,7 +259,7 @@ class RecordedTimeline:
         return tuple(
             TimelineThread(
                 interpreter.threads[account].native_id,
-                self._thread_name(interpreter, account),
+                self._who(interpreter, account).name,
                 interpreter.number,
             )
             for interpreter, account in self._recording.threads
@@ -284,7 +284,7 @@ class RecordedTimeline:
                 raise FormatError(
                     f"{self._recording.path!r}: all stacks must have at most {_FRAMES} frames together"
                 )
-            stacks.append((*outer, self._frame(interpreter, place)))
+            stacks.append(called_from(outer, self._frame(interpreter, place)))
         return tuple(stacks)
 
     @property
@@ -320,19 +320,14 @@ class RecordedTimeline:
             *native.read_events(payload, interpreter.thread_numbers, interpreter.place_numbers, factor)
         )
 
-    def _thread_name(self, interpreter: Interpreter, account: int) -> str:
+    def _who(self, interpreter: Interpreter, account: int) -> Naming:
         thread = interpreter.threads.get(account)
         if thread is None:
-            return f"of account {account}"
-        return self._recording.thread_name(thread.native_id, thread.label, thread.os_name)
+            return Naming(f"of account {account}", False)
+        return self._recording.who(thread.native_id, thread.label, thread.os_name)
 
     def _frame(self, interpreter: Interpreter, place: int) -> Frame:
-        _, kind, number, function, filename = interpreter.places[place]
-        if kind == _PYTHON:
-            return Frame(function, filename, number)
-        if kind == _DEEPER:
-            return Frame("(deeper frames were not recorded)", "", 0)
-        return Frame(f"(native code of thread {self._thread_name(interpreter, number)})", "", 0)
+        return frame_of(interpreter.places[place], lambda account: self._who(interpreter, account))
 
 
 class _Loader:
@@ -480,6 +475,20 @@ class _Chunks:
             if piece.count(0) != len(piece):
                 return False
         return True
+
+
+def is_recording(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file begins as a recording does, and is a regular file.
+
+    Raises
+    ------
+    FormatError
+        If it is not a regular file.
+    OSError
+        If it can't be read.
+    """
+    with _open_file(os.fspath(path)) as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _open_file(path: str) -> BinaryIO:

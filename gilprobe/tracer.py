@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from gilprobe import thread_names
 from gilprobe._native import gil
-from gilprobe.accounting import Books, Naming, assemble
+from gilprobe.accounting import Books, assemble
 from gilprobe.errors import TracerStateError, UnsupportedError
 from gilprobe.machine import read_environment
+from gilprobe.places import Naming
 from gilprobe.recorder import RecordingWriter
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Trace:
             bystanders = thread_names.alive()
             if writer is not None:
                 writer.begin(environment, self._options)
-            session = gil.Session(recorder=writer and writer.recorder, **self._options)
+            session = gil.Session(recorder=writer.recorder if writer else None, **self._options)
             thread_names.review()  # the end of another trace may have come between
         except NotImplementedError as error:
             _finish(writer)

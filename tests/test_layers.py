@@ -27,20 +27,35 @@ CSRC = CHECKOUT / "csrc"
 FLOORS: dict[str, frozenset[str]] = {
     "native core": frozenset({"_native"}),
     "plain data": frozenset(
-        {"codec", "diagnosis", "distribution", "environment", "errors", "report", "results", "timeline"}
+        {
+            "codec",
+            "diagnosis",
+            "distribution",
+            "environment",
+            "errors",
+            "files",
+            "report",
+            "results",
+            "places",
+            "timeline",
+            "traced",
+        }
     ),
     "tools": frozenset(
         {
+            "accounting",
+            "follow",
             "kernels",
+            "loading",
             "machine",
             "measure",
             "program",
+            "recorded_run",
             "recorder",
             "recording",
             "refs",
             "thread_names",
             "tracer",
-            "accounting",
         }
     ),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),

@@ -139,7 +139,7 @@ def test_a_timeline_is_read_batch_by_batch(chunks, write):
             Frame("main", "app.py", 10),
             Frame("Worker.run", "app.py", 20),
         ),
-        (Frame("(native code of thread worker \ud800)", "", 0),),
+        (Frame("(start or end of thread worker \ud800)", "", 0),),
     )
     assert timeline.dropped == 3
     for _ in range(2):  # each time from the beginning
@@ -153,12 +153,12 @@ def test_a_timeline_is_read_batch_by_batch(chunks, write):
 
 def test_a_thread_is_named_by_its_label_then_its_number_then_the_system(chunks, write):
     recording = Recording.open(write(*chunks))
-    assert recording.thread_name(4711, 7, "python") == "worker \ud800"
-    assert recording.thread_name(4711, 7 + 2**31, "python") == "worker \ud800"
-    assert recording.thread_name(4711, 8, "python") == "MainThread"
-    assert recording.thread_name(4711, 99, "python") == "MainThread"
-    assert recording.thread_name(1, 0, "python") == "python"
-    assert recording.thread_name(1) == "thread 1"
+    assert recording.who(4711, 7, "python").name == "worker \ud800"
+    assert recording.who(4711, 7 + 2**31, "python").name == "worker \ud800"
+    assert recording.who(4711, 8, "python").name == "MainThread"
+    assert recording.who(4711, 99, "python") == ("MainThread", True)
+    assert recording.who(1, 0, "python") == ("python", False)
+    assert recording.who(1).name == "thread 1"
 
 
 def test_a_thread_that_comes_again_has_its_last_label(write):

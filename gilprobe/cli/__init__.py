@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from gilprobe import __version__
-from gilprobe.cli import doctor, list, run  # noqa: A004  # each module is named like its command
+from gilprobe.cli import doctor, list, record, report, run  # noqa: A004  # each module is named like its command
 from gilprobe.cli.output import Output
 from gilprobe.errors import GilProbeError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _UNUSABLE = 2
 _UNSUPPORTED = 3
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gilprobe {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, list, doctor):
+    for command in (run, record, report, list, doctor):
         command.register(commands)
     return parser
 
@@ -49,11 +49,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0 done, 2 unusable arguments, 3 not supported here, 130 interrupted.
+
+    Raises
+    ------
+    BaseException
+        Whatever ended a program that ``record`` ran.
     """
     output = Output()
+    own, program = record.split(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = _parser().parse_args(argv)
-        status: int = arguments.execute(arguments, output)
+        arguments = _parser().parse_args(own)
+        arguments.program = program
+        status: int | Callable[[], int] = arguments.execute(arguments, output)
         output.flush()
     except SystemExit as leaving:  # argparse: --help, --version, an error that it has told
         status = leaving.code if isinstance(leaving.code, int) else 0
@@ -64,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _failed(f"error: {error}", _UNSUPPORTED)
     except (GilProbeError, OSError) as error:
         status = _failed(f"error: {error}", _UNUSABLE)
-    return status
+    # A program ends as it likes, by an error of its own, too: out of reach of the clauses above.
+    return status() if callable(status) else status
 
 
 def _failed(message: str, status: int) -> int:

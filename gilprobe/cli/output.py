@@ -1,13 +1,21 @@
-"""Standard output that may be a terminal, a file, or a pipe whose reader leaves."""
+"""Where output goes: to files, and to a standard output whose reader may leave."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from typing import TextIO
+import tempfile
+from typing import TYPE_CHECKING, TextIO
 
-from gilprobe.render.terminal import Look
+from gilprobe.errors import InvalidValueError
+from gilprobe.render.page import Look
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STDOUT = "-"
+"""Instead of a file's name: standard output, alone."""
 
 
 def look_of(stream: TextIO | None) -> Look:
@@ -64,3 +72,27 @@ class Output:
         os.close(nowhere)
         if not isinstance(error, BrokenPipeError):
             raise error
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Make sure that results can be written to `path`, without touching a file that is there.
+
+    Raises
+    ------
+    InvalidValueError
+        If they can't; the message names `option`.
+    """
+    if path.is_dir():
+        raise InvalidValueError(f"{option} must name a file, got the directory {str(path)!r}")
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe
+            if not os.access(path, os.W_OK):
+                raise PermissionError("Permission denied")
+            return
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidValueError(
+            f"{option} must name a file that can be written, got {str(path)!r}: {reason}"
+        ) from None

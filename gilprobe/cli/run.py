@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.cli.output import STDOUT, check_writable
+from gilprobe.errors import InvalidTypeError
 
 if TYPE_CHECKING:
     import argparse
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from gilprobe.cli.output import Output
     from gilprobe.results import ResultSet, ScenarioResult
-
-_STDOUT = "-"
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -46,13 +43,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     ids = ids or [scenario.id for scenario in scenarios.catalogue()]
     threads = None if arguments.threads is None else scenarios.check_threads(parse_threads(arguments.threads))
     Frame(repeat=arguments.repeat)
-    if arguments.json not in (None, _STDOUT):
-        check_writable(Path(arguments.json))
+    if arguments.json not in (None, STDOUT):
+        check_writable(Path(arguments.json), "--json")
 
     environment = machine.read_environment()
     results: list[ScenarioResult] = []
     try:
-        for result in _measured(ids, threads, arguments, output, environment_shown=arguments.json != _STDOUT):
+        for result in _measured(ids, threads, arguments, output, environment_shown=arguments.json != STDOUT):
             results.append(result)
     finally:  # what was measured before Ctrl-C or a failure is kept
         if results and arguments.json is not None:
@@ -90,7 +87,7 @@ def _measured(
 
 def _deliver(results: ResultSet, target: str, output: Output, wanted: int) -> None:
     whole = len(results.scenarios) == wanted
-    if target == _STDOUT:
+    if target == STDOUT:
         if whole:
             output.write(json.dumps(results.to_dict(), indent=1) + "\n")
         return
@@ -106,27 +103,3 @@ def parse_threads(text: str) -> tuple[int, ...]:
         if not re.fullmatch(r"-?[0-9]{1,9}", word):
             raise InvalidTypeError(f"--threads must be integers separated by commas, got {ascii(text)[:60]}")
     return tuple(map(int, words))
-
-
-def check_writable(path: Path) -> None:
-    """Make sure that results can be written to `path`, without touching a file that is there.
-
-    Raises
-    ------
-    InvalidValueError
-        If they can't.
-    """
-    if path.is_dir():
-        raise InvalidValueError(f"--json must name a file, got the directory {str(path)!r}")
-    try:
-        if path.exists() and not path.is_file():  # a device or a pipe
-            if not os.access(path, os.W_OK):
-                raise PermissionError("Permission denied")
-            return
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise InvalidValueError(
-            f"--json must name a file that can be written, got {str(path)!r}: {reason}"
-        ) from None

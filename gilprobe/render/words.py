@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MOST_COMPONENTS = 8
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
@@ -14,6 +19,34 @@ def visible(text: str) -> str:
     written as Python writes them in a literal.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def clipped(text: str, length: int = 160) -> str:
+    """Return `text`, its middle left out if it is longer: a foreign name may have any length."""
+    if len(text) <= length:
+        return text
+    half = (length - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def short_paths(paths: Iterable[str]) -> dict[str, str]:
+    """Return for each path its last components: two, or as many as it takes to tell it from the others."""
+    short: dict[str, str] = {}
+    left = set(paths)
+    for number in range(2, _MOST_COMPONENTS):
+        tails: dict[str, list[str]] = {}
+        for path in left:
+            tails.setdefault("/".join(path.rsplit("/", number)[-number:]), []).append(path)
+        short |= {same[0]: tail for tail, same in tails.items() if len(same) == 1}
+        left -= short.keys()
+    return short | {path: path for path in left}
+
+
+def place(function: str, filename: str, line: int) -> str:
+    """Return ``"function (file:line)"``; without a file the function alone."""
+    if not filename:
+        return clipped(function)
+    return f"{clipped(function)} ({clipped(filename)}{f':{line}' if line > 0 else ''})"
 
 
 def scaled(*values: float) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def test_version_help_and_module_agree():
     assert gilprobe_("--version").stdout == f"gilprobe {gilprobe.__version__}\n"
     shown = gilprobe_("--help")
     assert shown.returncode == 0
-    for command in ("run", "list", "doctor"):
+    for command in ("run", "report", "list", "doctor"):
         assert command in shown.stdout
         assert gilprobe_(command, "--help").returncode == 0
 

@@ -56,7 +56,7 @@ def place_rows(draw, first=0):
     rows = []
     for number in range(first, first + draw(st.integers(0, 8))):
         parent = draw(st.none() | st.integers(0, number - 1)) if number else None
-        kind = draw(st.integers(0, 2))
+        kind = draw(st.integers(0, 3))
         if kind == 0:
             rows.append((parent, 0, draw(u32), draw(texts), draw(texts)))
         else:
@@ -77,7 +77,7 @@ def test_places_come_back_in_pieces(rows, data):
     [
         pytest.param(twin.places([(None, 2, 0, "", "")], 1), id="number"),
         pytest.param(twin.places([(0, 2, 0, "", "")]), id="parent"),
-        pytest.param(twin.places([(None, 3, 0, "", "")]), id="kind"),
+        pytest.param(twin.places([(None, 4, 0, "", "")]), id="kind"),
         pytest.param(twin.places([(None, 0, 2**32, "", "")]), id="line"),
         pytest.param(twin.places([(None, 1, 2**20, "", "")]), id="thread"),
         pytest.param(twin.places([(None, 0, 1, "f", "app.py")])[:-1], id="cut"),

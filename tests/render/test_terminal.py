@@ -8,15 +8,8 @@ import pytest
 
 from gilprobe.diagnosis import Diagnosis
 from gilprobe.environment import Capabilities
-from gilprobe.render.terminal import (
-    PLAIN,
-    Look,
-    render_catalogue,
-    render_diagnosis,
-    render_environment,
-    render_report,
-    render_result,
-)
+from gilprobe.render.page import PLAIN, Look
+from gilprobe.render.terminal import render_catalogue, render_diagnosis, render_environment, render_result
 from gilprobe.render.words import duration, plural, scaled, share, visible
 
 NASTY = "evil\x1b[2J\x07[red]x[/red] :bomb: \u202egnp\r\n\ud800"
@@ -48,14 +41,6 @@ def test_a_main_thread_that_only_waits_for_the_others_is_left_out_and_this_is_sa
     text = render_result(result)
     assert not [line for line in text.splitlines() if line.strip().startswith("MainThread ")]
     assert "MainThread, off nearly all the time" in text
-    assert "MainThread  " in render_report(result.traces[0].report)
-
-
-def test_a_report_shows_every_thread_and_its_doubts(report):
-    text = render_report(report)
-    assert text.startswith("Traced 1 s: GIL held 90%, contended 30%, 5 handoffs\n")
-    assert "0.300  30%  0.600  60%  0.100  10%" in text
-    assert "- a doubt about the trace" in text
 
 
 def test_without_a_terminal_no_line_is_wrapped_or_cut(result):
@@ -95,7 +80,6 @@ def test_ascii_is_enough_when_it_has_to_be(result):
 def test_foreign_names_are_shown_and_not_obeyed(result, report, account, look):
     nasty = dataclasses.replace(report, threads=(account(NASTY),), warnings=(NASTY,))
     texts = [
-        render_report(nasty, look),
         render_result(
             dataclasses.replace(
                 result,
@@ -119,21 +103,14 @@ def test_foreign_names_are_shown_and_not_obeyed(result, report, account, look):
         assert "\\x1b[2J" in whole
 
 
-def test_of_many_threads_the_busiest_are_shown_and_the_others_summed_up(report, account):
+def test_of_many_threads_the_busiest_are_shown_and_the_others_summed_up(result, report, account):
     accounts = tuple(account(f"thread {n}", hold_ms=n, wait_ms=0, off_ms=100 - n) for n in range(40))
-    text = render_report(dataclasses.replace(report, threads=accounts))
+    traced = dataclasses.replace(result.traces[0], report=dataclasses.replace(report, threads=accounts))
+    text = render_result(dataclasses.replace(result, traces=(traced,)))
     assert "thread 39" in text
-    assert "thread 31 " not in text
-    assert "32 more, summed" in text
-    assert len(text.splitlines()) < 25
-    assert f"{sum(range(32)) / 1000:.3f} " in text
-
-
-def test_a_thread_without_life_or_name_is_no_problem(report, account):
-    text = render_report(
-        dataclasses.replace(report, elapsed_ns=0, held_ns=0, threads=(account("", 0, 0, 0),))
-    )
-    assert "0.000 " in text
+    assert "thread 23 " not in text
+    assert "24 more, summed" in text
+    assert f"{sum(range(24)) / 1000:.3f} " in text
 
 
 def test_the_diagnosis_says_why_there_is_no_tracer(environment):

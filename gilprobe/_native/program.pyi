@@ -1,0 +1,3 @@
+from typing import Any
+
+def run_file(descriptor: int, filename: bytes, names: dict[str, Any]) -> None: ...

@@ -1,0 +1,168 @@
+"""``gilprobe report``: show what was recorded, or convert it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.cli.output import STDOUT, check_writable
+from gilprobe.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gilprobe.cli.output import Output
+    from gilprobe.traced import TracedProcess
+
+_OPTIONS = {
+    "perfetto": "as a trace for ui.perfetto.dev and chrome://tracing (.json, .json.gz); needs a timeline",
+    "speedscope": "as profiles for speedscope.app",
+    "folded": "as folded stacks for flame-graph tools, in nanoseconds",
+    "json": "as JSON",
+    "csv": "as CSV: the events of a timeline, else the sites",
+}
+_GZIP_LEVEL = 4  # half the time of the usual 6, and hardly larger
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("report", help="show what was recorded, or convert it")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a recording, or a saved report")
+    for name, described in _OPTIONS.items():
+        parser.add_argument(
+            f"--{name}", metavar="F", help=f"write it to F {described}; - for standard output, alone"
+        )
+    parser.add_argument(
+        "--weight",
+        choices=("hold", "wait", "caused"),
+        default="hold",
+        help="what --folded counts and --speedscope shows first: holds, waits, or waits that others had "
+        "because of them (default: hold)",
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace, output: Output) -> int:
+    """Read the files, then show or convert them."""
+    targets = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
+    _check(targets)
+    processes = _read(arguments.files)
+    if not targets:
+        _show(processes, output)
+        return 0
+    for name, target in targets.items():
+        _write(target, _exported(name, processes, arguments.weight), output)
+    for process in processes:
+        if "perfetto" in targets and process.timeline is None:
+            _complain(f"{process.source}: without a timeline, not in the trace")
+        for doubt in process.doubts:
+            _complain(f"{process.source}: {doubt}")
+    return 0
+
+
+def _check(targets: dict[str, str]) -> None:
+    alone = [f"--{name}" for name, target in targets.items() if target == STDOUT]
+    if len(alone) > 1:
+        raise InvalidValueError(f"only one output can be -, standard output alone, got {' and '.join(alone)}")
+    files: dict[Path, str] = {}
+    for name, target in targets.items():
+        if target == STDOUT:
+            continue
+        path = Path(target)
+        check_writable(path, f"--{name}")
+        if path in files:
+            raise InvalidValueError(f"--{files[path]} and --{name} must name two files, got {target!r} twice")
+        files[path] = name
+
+
+def _read(files: Sequence[str]) -> list[TracedProcess]:
+    """Return the processes of the files and of their children; a file that is met twice counts once."""
+    from gilprobe import loading
+
+    processes: list[TracedProcess] = []
+    seen: set[Path] = set()
+    for name in files:
+        path = Path(name)
+        if path.resolve() in seen:
+            continue
+        family, left_out = loading.load_family(path)
+        for complaint in left_out:
+            _complain(complaint)
+        for process in family:
+            beside = (path.parent / process.source).resolve()
+            if beside not in seen:
+                seen.add(beside)
+                processes.append(process)
+    return processes
+
+
+def _show(processes: Sequence[TracedProcess], output: Output) -> None:
+    from gilprobe.render import terminal, trace_text
+
+    output.write(terminal.render_environment(processes[0].report.environment, output.look) + "\n")
+    for process in processes:
+        output.write(trace_text.render_process(process, output.look, heading=len(processes) > 1))
+
+
+def _exported(name: str, processes: Sequence[TracedProcess], weight: Any) -> Iterator[str]:
+    from gilprobe.render import folded, perfetto, speedscope, tables
+
+    match name:
+        case "perfetto":
+            return perfetto.export(processes)
+        case "speedscope":
+            return speedscope.export(processes, weight)
+        case "folded":
+            return folded.export(processes, weight)
+        case "csv":
+            return tables.export(processes)
+        case _:
+            return _json(processes)
+
+
+def _json(processes: Sequence[TracedProcess]) -> Iterator[str]:
+    """Yield a single report as :meth:`Report.save` writes it, several in an object with their processes."""
+    if len(processes) == 1:
+        document = processes[0].report.to_dict()
+    else:
+        document = {"kind": "gilprobe.processes", "schema": 1, "processes": [*map(_described, processes)]}
+    yield json.dumps(document, indent=1) + "\n"
+
+
+def _described(process: TracedProcess) -> dict[str, object]:
+    return {
+        "source": process.source,
+        "pid": process.pid,
+        "argv": process.argv,
+        "started_unix_ns": process.started_unix_ns,
+        "complete": process.complete,
+        "report": process.report.to_dict(),
+    }
+
+
+def _write(target: str, pieces: Iterable[str], output: Output) -> None:
+    from gilprobe.files import replacing
+
+    if target == STDOUT:
+        for piece in pieces:
+            output.write(piece)
+            if output.closed:
+                return
+        return
+    with replacing(target) as file:
+        if not target.endswith(".gz"):
+            file.writelines(piece.encode("utf-8") for piece in pieces)
+            return
+        with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+            packed.writelines(piece.encode("utf-8") for piece in pieces)
+
+
+def _complain(text: str) -> None:
+    from gilprobe.render.words import visible
+
+    if sys.stderr is not None:
+        sys.stderr.write(f"gilprobe: {visible(text)}\n")

@@ -1,0 +1,131 @@
+"""A page of text for a terminal or a pipe: lines and tables. rich is imported when something is rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from gilprobe.render.words import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+_UNBOUNDED = 100_000
+# Stands for a space inside a number, where rich must not fold; for private use, so that visible() escapes it.
+_GLUE = "\ue000"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the output's reader can show.
+
+    Attributes
+    ----------
+    width : int or None
+        Columns; None for a pipe or a file, where nothing is wrapped.
+    color : bool
+        Whether colours and bold type may be used. Without, the text holds no escape sequence at all.
+    unicode : bool
+        Whether lines can be drawn with characters beyond ASCII.
+    """
+
+    width: int | None = None
+    color: bool = False
+    unicode: bool = True
+
+
+PLAIN = Look()
+"""For a pipe: no escape sequences, no wrapping."""
+
+
+class Page:
+    """Collects what is rendered; hides rich from those who use it. Foreign names are escaped here."""
+
+    def __init__(self, look: Look) -> None:
+        from rich.console import Console
+
+        self._look = look
+        self._text = StringIO()
+        # Everything that rich would look up in the environment is told instead: the caller knows its stream.
+        self._console = Console(
+            file=self._text,
+            width=look.width or _UNBOUNDED,
+            height=25,
+            force_terminal=look.color,
+            force_jupyter=False,
+            force_interactive=False,
+            color_system="standard" if look.color else None,
+            legacy_windows=False,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            _environ={},
+        )
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Add a line of text."""
+        from rich.text import Text
+
+        self._console.print(Text(visible(text), style=style, overflow="fold"))
+
+    def table(self, *columns: str) -> Table:
+        """Return an empty table. With ``>`` before its heading a column is right-aligned and never folded."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(
+            box=box.SIMPLE_HEAD if self._look.unicode else box.ASCII2,
+            show_edge=False,
+            pad_edge=False,
+            collapse_padding=True,
+            header_style="bold",
+        )
+        for heading in columns:
+            table.add_column(
+                heading.removeprefix(">").replace(" ", _GLUE if heading.startswith(">") else " "),
+                justify="right" if heading.startswith(">") else "left",
+                overflow="fold",
+            )
+        return table
+
+    def row(self, table: Table, *cells: str, style: str = "", last: str = "") -> None:
+        """Add a row in the style `style`, its last cell in the style `last`."""
+        from rich.text import Text
+
+        texts = [Text(visible(cell)) for cell in cells]
+        for text, column in zip(texts, table.columns, strict=False):
+            if column.justify == "right":
+                text.plain = text.plain.replace(" ", _GLUE)
+        texts[-1].stylize(last)
+        table.add_row(*texts, style=style)
+
+    def show(self, table: Table) -> None:
+        """Add the table and an empty line. Too wide even when folded it stays whole, where rich would cut."""
+        if not table.row_count:
+            return
+        from rich.measure import Measurement
+
+        width = self._console.width
+        unbounded = self._console.options.update(width=_UNBOUNDED)
+        self._console.width = max(width, Measurement.get(self._console, unbounded, table).minimum)
+        self._console.print(table)
+        self._console.width = width
+        self.line()
+
+    def doubts(self, warnings: Sequence[str]) -> None:
+        """Add what makes the numbers doubtful, if anything does."""
+        if warnings:
+            self.line("Doubts", style="bold yellow")
+            for text in warnings:
+                self.line(f"- {text}")
+            self.line()
+
+    def finished(self) -> str:
+        """Return the page's text."""
+        text = self._text.getvalue().replace(_GLUE, " ")
+        if self._look.color:
+            return text
+        return "".join(f"{line.rstrip()}\n" for line in text.split("\n")[:-1])

@@ -1,0 +1,202 @@
+"""What a trace found, for a terminal or a pipe: the whole, threads, sites, blame, stalls, doubts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from gilprobe.render import words
+from gilprobe.render.accounts import thread_rows, thread_table
+from gilprobe.render.page import PLAIN, Look, Page
+from gilprobe.render.words import clipped, duration, plural, share
+from gilprobe.traced import TracedProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilprobe.report import Report, Site, Stall
+
+_NEARLY_ALL = 0.9
+"""Share of a wait from which on a stall's sentence does not say how long its holder held."""
+
+
+def render_report(report: Report, look: Look = PLAIN, *, rows: int = 12) -> str:
+    """Render a trace: who held the GIL, who waited, where, and because of whom.
+
+    Parameters
+    ----------
+    report : Report
+        What was recorded.
+    look : Look
+        What the reader can show.
+    rows : int
+        Most rows of each table; what is left out is summed up.
+
+    Returns
+    -------
+    str
+        Lines of text.
+    """
+    return render_process(TracedProcess(source="", report=report), look, rows=rows)
+
+
+def render_process(
+    process: TracedProcess, look: Look = PLAIN, *, rows: int = 12, heading: bool = False
+) -> str:
+    """Render the trace of a process as :func:`render_report` does; with a heading if it is one of several."""
+    page = Page(look)
+    if heading:
+        page.line(clipped(process.title, 400), style="bold underline")
+        page.line()
+    _Pages(page, process.report, rows).write()
+    page.doubts(process.doubts)
+    return page.finished()
+
+
+class _Pages:
+    """The parts of a report, with the paths in it shortened alike."""
+
+    def __init__(self, page: Page, report: Report, rows: int) -> None:
+        self._page, self._report, self._rows = page, report, rows
+        self._wait_ns = sum(thread.wait_ns for thread in report.threads)
+        by_cause = sorted(report.sites, key=lambda site: site.caused_ns, reverse=True)
+        self._causes = [site for site in by_cause if site.caused_ns > 0]
+        self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
+        self._blame = _blame_by_site(report)
+        self._stalls = report.longest_waits[: max(1, rows // 2)]
+        self._short = words.short_paths(self._shown_paths())
+
+    def write(self) -> None:
+        self._headline()
+        table = thread_table(self._page, longest=True)
+        thread_rows(self._page, table, self._report.threads, rows=self._rows, longest=True)
+        self._page.show(table)
+        self._causing_sites()
+        self._holding_sites()
+        self._blame_table()
+        self._stall_sentences()
+
+    def _shown_paths(self) -> set[str]:
+        sites = [*self._causes[: self._rows], *self._holds[: self._rows]]
+        paths = {site.filename for site in sites}
+        paths |= {filename for (_, _, _, filename, _), _ in self._blame[: self._rows]}
+        for stall in self._stalls:
+            paths |= {stall.waiter_filename, stall.holder_filename}
+        return paths
+
+    def _place(self, function: str, filename: str, line: int) -> str:
+        return words.place(function, self._short[filename], line)
+
+    def _headline(self) -> None:
+        report, page = self._report, self._page
+        held = share(report.held_ns, report.elapsed_ns)
+        contended = share(report.contended_ns, report.elapsed_ns)
+        page.line(
+            f"Traced {duration(report.elapsed_s)}: GIL held {held}, contended {contended}, "
+            f"{plural(report.handoffs, 'handoff')}",
+            style="bold",
+        )
+        threads = sum(thread.merged for thread in report.threads)
+        page.line(f"{plural(threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
+        if self._causes:
+            worst = self._causes[0]
+            page.line(
+                f"{share(worst.caused_ns, self._wait_ns)} of all waiting was behind "
+                f"{self._place(worst.function, worst.filename, worst.line)}",
+                style="bold red",
+            )
+        page.line()
+
+    def _causing_sites(self) -> None:
+        self._site_table(
+            "Where the GIL was held while others waited",
+            (">waits caused", ">of all waiting", ">hold"),
+            self._causes,
+            lambda sites: [
+                duration(sum(site.caused_ns for site in sites) / 1e9),
+                share(sum(site.caused_ns for site in sites), self._wait_ns),
+                duration(sum(site.hold_ns for site in sites) / 1e9),
+            ],
+        )
+
+    def _holding_sites(self) -> None:
+        self._site_table(
+            "Where the GIL was held longest",
+            (">hold", ">of all holds", ">releases"),
+            self._holds,
+            lambda sites: [
+                duration(sum(site.hold_ns for site in sites) / 1e9),
+                share(sum(site.hold_ns for site in sites), self._report.held_ns),
+                str(sum(site.releases for site in sites)),
+            ],
+        )
+
+    def _site_table(
+        self,
+        title: str,
+        columns: tuple[str, ...],
+        sites: Sequence[Site],
+        cells: Callable[[Sequence[Site]], list[str]],
+    ) -> None:
+        if not sites:
+            return
+        self._page.line(title, style="bold")
+        table = self._page.table(*columns, "site")
+        for site in sites[: self._rows]:
+            self._page.row(table, *cells([site]), self._place(site.function, site.filename, site.line))
+        rest = sites[self._rows :]
+        if rest:
+            self._page.row(table, *cells(rest), f"{len(rest)} more, summed")
+        self._page.show(table)
+
+    def _blame_table(self) -> None:
+        if not self._blame:
+            return
+        self._page.line("Who waited for whom", style="bold")
+        table = self._page.table(">wait", ">of all waiting", "waiter", "holder", "holder's site")
+        for (waiter, holder, function, filename, line), wait_ns in self._blame[: self._rows]:
+            site = self._place(function, filename, line)
+            who = clipped(holder) or "nobody"
+            self._page.row(table, *self._waited(wait_ns), clipped(waiter) or "?", who, site)
+        rest = self._blame[self._rows :]
+        if rest:
+            total = self._waited(sum(wait_ns for _, wait_ns in rest))
+            self._page.row(table, *total, f"{len(rest)} more, summed", "", "")
+        self._page.show(table)
+
+    def _waited(self, wait_ns: int) -> tuple[str, str]:
+        return duration(wait_ns / 1e9), share(wait_ns, self._wait_ns)
+
+    def _stall_sentences(self) -> None:
+        if not self._stalls:
+            return
+        self._page.line("The longest waits", style="bold")
+        for stall in self._stalls:
+            self._page.line(f"- at {stall.start_s:.3f} s: {self._sentence(stall)}")
+        self._page.line()
+
+    def _sentence(self, stall: Stall) -> str:
+        waiter = f"{clipped(stall.waiter) or '?'} waited {duration(stall.wait_s)}"
+        if stall.waiter_function:
+            where = self._place(stall.waiter_function, stall.waiter_filename, stall.waiter_line)
+            waiter += f" in {where}"
+        if not stall.holder:
+            return f"{waiter} while nobody held the GIL"
+        holder = f"{clipped(stall.holder)} held the GIL"
+        if stall.holder_function:
+            where = self._place(stall.holder_function, stall.holder_filename, stall.holder_line)
+            holder += f" in {where}"
+        if stall.holder_ns < _NEARLY_ALL * stall.wait_ns:
+            holder += f" for {duration(stall.holder_s)} of it"
+        return f"{waiter} while {holder}"
+
+
+_BlameKey = tuple[str, str, str, str, int]
+
+
+def _blame_by_site(report: Report) -> list[tuple[_BlameKey, int]]:
+    """Return the rows of blame without their stacks, longest first."""
+    total: Counter[_BlameKey] = Counter()
+    for row in report.blame:
+        total[row.waiter, row.holder, row.function, row.filename, row.line] += row.wait_ns
+    return total.most_common()

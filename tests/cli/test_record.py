@@ -1,0 +1,318 @@
+"""``gilprobe record`` itself: its options, its file, what it writes beside the program, its exit status.
+
+That the program runs as under plain ``python`` is what tests/test_program.py is about.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import stat
+import subprocess
+
+import pytest
+from recordings import read
+from side_by_side import FREE_THREADED, environment, outcome, record_command, start, write_files
+
+from gilprobe.cli.arguments import parse_duration
+from gilprobe.cli.record import parse_program, split
+from gilprobe.errors import GilProbeError
+from gilprobe.machine import capabilities
+
+needs_tracer = pytest.mark.skipif(
+    "import slots" in capabilities().tracer_reason, reason="no tracer here, with a GIL or without"
+)
+
+BUSY = """
+    import hashlib, threading, time
+    def work():
+        for _ in range(20):
+            hashlib.sha256(b"x" * 100000).hexdigest()
+            time.sleep(0.001)
+    threads = [threading.Thread(target=work, name=f"worker-{n}") for n in range(3)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    print("done")
+"""
+
+
+def record(folder, *arguments, options=(), env=None, flags=(), target="out.gilprobe"):
+    """Run ``gilprobe record`` in `folder`."""
+    command = record_command(*arguments, options=options, flags=flags, target=target)
+    return outcome(start(command, folder, env=env))
+
+
+# The command line
+
+
+def test_what_follows_the_program_is_the_programs():
+    assert split(["record", "-m", "http.server", "--help"]) == (["record"], ["-m", "http.server", "--help"])
+    assert split(["record", "--", "-odd.py", "-o", "x"]) == (["record"], ["--", "-odd.py", "-o", "x"])
+    assert split(["record", "a.py", "--", "-m"]) == (["record"], ["--", "a.py", "--", "-m"])
+    assert split(["record", "-o", "f", "--stall", "1ms", "--follow", "-cpass", "-c"]) == (
+        ["record", "-o", "f", "--stall", "1ms", "--follow"],
+        ["-c", "pass", "-c"],
+    )
+    assert split(["record", "--output=f", "-of", "-"]) == (["record", "--output=f", "-of"], ["--", "-"])
+    assert split(["record", "-o"]) == (["record", "-o"], [])
+    assert split(["run", "--", "-m"]) == (["run", "--", "-m"], [])
+    assert split([]) == ([], [])
+    assert parse_program(["-m", "a.b", "-x"]).arguments == ("-x",)
+    assert parse_program(["--", "-odd.py"]).target == "-odd.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("100ms", 0.1),
+        ("0.5s", 0.5),
+        ("250us", 250e-6),
+        ("2", 2.0),
+        (" 1.5 ms ", 0.0015),
+        (".5", 0.5),
+        ("9ns", 9e-9),
+    ],
+)
+def test_durations_have_units(text, seconds):
+    assert parse_duration(text, "--stall") == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1", "1h", "ms", "nan", "inf", "1e3", "1" * 5000, "0ms", "٣", "1_0"]
+)
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(GilProbeError, match="--stall must be a time above 0"):
+        parse_duration(text, "--stall")
+
+
+@pytest.mark.parametrize(
+    ("options", "program", "message"),
+    [
+        ((), (), "a SCRIPT, -m MODULE or -c CODE is required"),
+        ((), ("-m",), "-m needs a MODULE"),
+        ((), ("--",), "a SCRIPT, -m MODULE or -c CODE is required"),
+        (("--duration", "0"), ("-c", "print(1)"), "--duration must be a time above 0"),
+        (("--duration", ""), ("-c", "print(1)"), "--duration must be a time above 0"),
+        (("--stall", "soon"), ("-c", "print(1)"), "--stall must be a time above 0"),
+        (("--loud",), ("-c", "print(1)"), "unrecognized arguments: --loud"),
+        (("-X", "dev"), ("-c", "print(1)"), "unrecognized arguments: -X"),
+        (("--dur", "1"), ("-c", "print(1)"), "unrecognized arguments: --dur"),
+    ],
+)
+def test_unusable_arguments_are_one_line_and_status_two(
+    tmp_path, capsys, monkeypatch, options, program, message
+):
+    from gilprobe.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["record", *options, *program]) == 2
+    out, errors = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"gilprobe: error: [^\n]+\n", errors)
+    assert message in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+# The file
+
+
+@needs_tracer
+def test_a_recording_tells_who_held_the_gil(tmp_path):
+    write_files(tmp_path, {"busy.py": BUSY})
+    status, out, errors = record(tmp_path, "busy.py")
+    assert (status, out) == (0, "done\n")
+    assert "worker-1" in errors
+    assert errors.endswith("see it again with: gilprobe report out.gilprobe\n")
+    assert "\x1b" not in errors
+    target = tmp_path / "out.gilprobe"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    report = read(target)
+    assert {"MainThread", "worker-0", "worker-1", "worker-2"} <= {thread.name for thread in report.threads}
+    for thread in report.threads:
+        assert thread.hold_ns + thread.wait_ns + thread.off_ns == thread.lifetime_ns
+
+
+@needs_tracer
+def test_the_file_is_named_after_program_and_process(tmp_path):
+    write_files(tmp_path, {"app.py": "import os; os.chdir('/')", "p/q.py": ""})
+    for arguments, name in (
+        (("app.py",), "app"),
+        (("-m", "p.q"), "p.q"),
+        (("-c", "pass"), "code"),
+        (("-",), "stdin"),
+        (("p",), "p"),
+    ):
+        process = start(record_command(*arguments), tmp_path)
+        outcome(process)
+        assert read(tmp_path / f"gilprobe-{name}-{process.pid}.gilprobe").elapsed_ns > 0
+
+
+@needs_tracer
+def test_quiet_means_that_only_the_program_is_heard(tmp_path):
+    assert record(tmp_path, "-c", "print(1)", options=["--quiet", "--duration", "1ns"]) == (0, "1\n", "")
+    assert read(tmp_path / "out.gilprobe").threads
+
+
+@needs_tracer
+def test_a_target_that_cannot_be_written_is_told_before_the_program_runs(tmp_path):
+    (tmp_path / "precious.txt").write_text("precious")
+    for target in ("missing/x", ".", "precious.txt", "/proc/x"):
+        status, out, errors = record(tmp_path, "-c", "print(1)", target=target)
+        assert (status, out) == (2, "")
+        assert re.fullmatch(r"gilprobe: error: -o must [^\n]+\n", errors)
+    assert (tmp_path / "precious.txt").read_text() == "precious"
+
+
+@needs_tracer
+def test_an_earlier_recording_is_replaced(tmp_path):
+    (tmp_path / "out.gilprobe").write_bytes(b"GILPROBE" + b"earlier")
+    assert record(tmp_path, "-c", "print(1)")[0] == 0
+    assert read(tmp_path / "out.gilprobe").threads
+
+
+def test_nothing_is_recorded_of_a_script_that_is_not_there(tmp_path):
+    status, out, _ = record(tmp_path, "missing.py")
+    assert (status, out) == (2, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="this build always has a GIL")
+def test_without_a_gil_there_is_nothing_to_record(tmp_path):
+    status, out, errors = record(tmp_path, "-c", "print(1)", env={"PYTHON_GIL": "0"})
+    assert (status, out) == (3, "")
+    assert re.fullmatch(r"gilprobe: error: the GIL can't be traced: [^\n]+\n", errors)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_interpreter_is_refused(monkeypatch, capsys):
+    from dataclasses import replace
+
+    from gilprobe import machine
+    from gilprobe.cli import main
+
+    able = replace(machine.capabilities(), tracer="none", tracer_reason="not on this moon")
+    monkeypatch.setattr(machine, "capabilities", lambda: able)
+    assert main(["record", "-c", "print(1)"]) == 3
+    assert capsys.readouterr() == ("", "gilprobe: error: the GIL can't be traced: not on this moon\n")
+
+
+# The report
+
+
+@needs_tracer
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os; os.closerange(3, 256)",
+        "import sys; sys.stdout.close(); sys.stderr = None",
+        "import sys; sys.path[:] = ['/nowhere']; import os; os.chdir('/')",
+        "import signal; signal.signal(signal.SIGPIPE, signal.SIG_DFL)",
+        "import os; os.environ.clear()",
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+        "raise KeyboardInterrupt",
+    ],
+)
+def test_whatever_the_program_does_the_report_comes(tmp_path, code):
+    _, _, errors = record(tmp_path, "-c", code)
+    assert "Traced" in errors
+    assert "gilprobe: recorded; see it again" in errors
+    assert read(tmp_path / "out.gilprobe").threads
+
+
+@needs_tracer
+def test_the_report_goes_nowhere_but_to_the_standard_error_of_the_start(tmp_path):
+    code = "import os; os.close(2); print(os.open('precious', os.O_CREAT | os.O_WRONLY))"
+    assert record(tmp_path, "-c", code) == (0, "2\n", "")
+    assert (tmp_path / "precious").read_text() == ""
+    assert read(tmp_path / "out.gilprobe").threads
+
+
+@needs_tracer
+def test_a_reader_of_the_report_that_leaves_changes_no_status(tmp_path):
+    code = "import signal, os; signal.signal(signal.SIGPIPE, signal.SIG_DFL); os._exit if 0 else exit(5)"
+    with subprocess.Popen(
+        record_command("-c", code), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE
+    ) as process:
+        process.stderr.close()
+        assert process.wait(timeout=60) == 5
+
+
+@needs_tracer
+def test_modules_of_the_programs_own_do_not_get_in_the_way(tmp_path):
+    """The program's folder comes first on its path; what the report needs must not be found there."""
+    names = ("rich", "tempfile", "shlex", "platform", "json", "shutil", "dataclasses")
+    files = {f"app/{name}.py": "raise SystemExit('found ' + __name__)" for name in names}
+    write_files(tmp_path, files | {"app/app.py": "print('ran')"})
+    status, out, errors = record(tmp_path, "app/app.py")
+    assert (status, out) == (0, "ran\n")
+    assert "Traced" in errors
+
+
+@needs_tracer
+def test_recording_can_end_before_the_program(tmp_path):
+    code = """
+import sys, threading, time, _thread
+while "stopped" not in open("err").read():
+    time.sleep(0.01)
+print([thread.name for thread in threading.enumerate()], _thread._count())
+time.sleep(0.1)
+"""
+    with (tmp_path / "err").open("wb") as errors:
+        process = subprocess.Popen(
+            record_command("-c", code, options=["--duration", "50ms"], target="out.gilprobe"),
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        assert outcome_of(process) == (0, b"['MainThread'] 0\n")
+    told = (tmp_path / "err").read_text()
+    assert "gilprobe: stopped recording after 0.05 s; the program goes on\n" in told
+    assert "gilprobe: recorded;" in told
+    assert len(read(tmp_path / "out.gilprobe").threads) <= 2
+
+
+def outcome_of(process):
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, out
+
+
+@needs_tracer
+def test_a_duration_delays_no_exit(tmp_path):
+    status, out, errors = record(tmp_path, "-c", "print(1)", options=["--duration", "1000000"])
+    assert (status, out) == (0, "1\n")
+    assert "stopped recording" not in errors
+
+
+@needs_tracer
+def test_a_second_ctrl_c_costs_no_recording(tmp_path):
+    code = """
+import atexit, os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
+atexit.register(signal.raise_signal, signal.SIGINT)
+signal.raise_signal(signal.SIGINT)
+"""
+    status, _, errors = record(tmp_path, "-c", code)
+    assert status == -signal.SIGINT
+    assert "gilprobe: recorded;" in errors
+    assert read(tmp_path / "out.gilprobe").threads
+
+
+@needs_tracer
+def test_a_child_by_fork_leaves_the_recording_to_its_parent(tmp_path):
+    code = "import os; os.fork() and os.wait(); print(os.getpid(), flush=True)"
+    status, out, errors = record(tmp_path, "-c", code, flags=["-W", "ignore"])
+    assert (status, out.count("\n")) == (0, 2)
+    assert errors.count("gilprobe: recorded;") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out.gilprobe"]
+
+
+@needs_tracer
+def test_help_is_of_record_before_and_of_the_program_behind_its_name(tmp_path):
+    assert outcome(start(record_command(options=["--help"]), tmp_path))[1].startswith(
+        "usage: gilprobe record ["
+    )
+    write_files(tmp_path, {"app.py": "import sys; print(sys.argv)"})
+    assert record(tmp_path, "app.py", "--help", target="1.gilprobe")[1] == "['app.py', '--help']\n"
+    write_files(tmp_path, {"-odd.py": "import sys; print(sys.argv)"})
+    assert record(tmp_path, "--", "-odd.py")[1] == "['-odd.py']\n"

@@ -1,0 +1,212 @@
+"""``gilprobe report``: what it shows, what it writes, and how it refuses."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gzip
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+import trace_event_format
+from hostile_names import HOSTILE
+from made_up_timeline import simulated
+
+from gilprobe import loading
+from gilprobe.cli import main
+from gilprobe.report import Report, Site
+from gilprobe.traced import TracedProcess
+
+EXPORTS = ("--perfetto", "--speedscope", "--folded", "--json", "--csv")
+GILPROBE = [sys.executable, "-P", "-m", "gilprobe"]
+
+
+@pytest.fixture
+def saved(report, tmp_path):
+    report.save(tmp_path / "r.json")
+    return tmp_path / "r.json"
+
+
+@pytest.fixture
+def recorded(report, tmp_path, monkeypatch):
+    """Return a function that makes a recording with a timeline; it is read from memory."""
+    made = {}
+    monkeypatch.setattr(loading, "load", lambda path: made[path.name])
+
+    def make(name="app.gilprobe", pid=7, **changes):
+        (tmp_path / name).touch()
+        timeline = simulated(depth=2)
+        options = {"timeline": timeline, "argv": ("app.py",), "started_unix_ns": 10**18} | changes
+        made[name] = TracedProcess(name, report, pid=pid, **options)
+        return str(tmp_path / name)
+
+    return make
+
+
+def test_the_report_is_shown_in_a_process_of_its_own(saved):
+    ran = subprocess.run([*GILPROBE, "report", str(saved)], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "66% of all waiting was behind JSONEncoder.iterencode (lib/encoder.py:250)" in ran.stdout
+    assert "CPython 3.13.0" in ran.stdout
+    assert "a doubt about the trace" in ran.stdout
+
+
+def test_every_export_is_written_whole_and_private(recorded, tmp_path, capsys):
+    targets = {name: tmp_path / f"out{name}" for name in EXPORTS}
+    arguments = [part for name, target in targets.items() for part in (name, str(target))]
+    assert main(["report", recorded(), *arguments]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "gilprobe: app.gilprobe: a doubt about the trace\n"
+    for target in targets.values():
+        assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    trace_event_format.check(targets["--perfetto"].read_text())
+    assert len(json.loads(targets["--speedscope"].read_text())["profiles"]) == 3 + 2 * 4
+    assert targets["--folded"].read_text().endswith("encoder.py:250) 600000000\n")
+    assert Report.load(targets["--json"]).held_ns == 900_000_000
+    assert next(csv.reader(StringIO(targets["--csv"].read_text())))[:2] == ["pid", "kind"]
+    assert {path.name for path in tmp_path.iterdir()} == {"app.gilprobe", *(f"out{name}" for name in EXPORTS)}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_dash_is_standard_output_alone(recorded, tmp_path, capsys, name):
+    path = recorded()
+    assert main(["report", path, name, str(tmp_path / "file")]) == 0
+    capsys.readouterr()
+    assert main(["report", path, name, "-"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "file").read_text()
+
+
+def test_a_trace_named_gz_is_packed(recorded, tmp_path):
+    path = recorded()
+    assert main(["report", path, "--perfetto", str(tmp_path / "t.json.gz")]) == 0
+    assert main(["report", path, "--perfetto", str(tmp_path / "t.json")]) == 0
+    packed = (tmp_path / "t.json.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "t.json").read_bytes()
+    assert stat.S_IMODE((tmp_path / "t.json.gz").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("weight", "number"), [("hold", 600), ("wait", 300), ("caused", 590)])
+def test_the_weight_is_the_users(saved, capsys, weight, number):
+    assert main(["report", str(saved), "--folded", "-", "--weight", weight]) == 0
+    assert capsys.readouterr().out.endswith(f" {number}000000\n")
+    assert main(["report", str(saved), "--speedscope", "-", "--weight", weight]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["profiles"][document["activeProfileIndex"]]["endValue"] == number * 10**6
+
+
+def test_several_processes_are_told_apart_everywhere(recorded, tmp_path, capsys):
+    files = [recorded("a.gilprobe", 7), recorded("b.gilprobe", 8)]
+    assert main(["report", *files]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("process 7: app.py\n") < shown.index("process 8: app.py\n")
+    assert shown.count("CPython 3.13.0") == 1
+    for name in EXPORTS:
+        assert main(["report", *files, name, str(tmp_path / name)]) == 0
+    events = trace_event_format.check((tmp_path / "--perfetto").read_text())
+    assert {event["pid"] for event in events} == {7, 8}
+    assert {line.split(";")[0] for line in (tmp_path / "--folded").read_text().splitlines()} == {
+        "process_7:_app.py",
+        "process_8:_app.py",
+    }
+    rows = list(csv.reader(StringIO((tmp_path / "--csv").read_text())))
+    assert {row[0] for row in rows[1:]} == {"7", "8"}
+    document = json.loads((tmp_path / "--json").read_text())
+    assert [process["pid"] for process in document["processes"]] == [7, 8]
+    assert Report.from_dict(document["processes"][1]["report"]).held_ns == 900_000_000
+
+
+def test_a_process_without_a_timeline_is_named_where_the_trace_lacks_it(recorded, tmp_path, capsys):
+    files = [recorded("a.gilprobe", 7), recorded("b.gilprobe", 8, timeline=None)]
+    assert main(["report", *files, "--perfetto", str(tmp_path / "t.json")]) == 0
+    events = trace_event_format.check((tmp_path / "t.json").read_text())
+    assert {event["pid"] for event in events} == {7}
+    assert "b.gilprobe: without a timeline, not in the trace" in capsys.readouterr().err
+
+
+def test_children_are_found_and_each_counts_once(recorded, capsys):
+    first = recorded("a.gilprobe", 7)
+    second = recorded("a.8.gilprobe", 8)
+    for arguments in ([first], [first, second], [second, first], [first, first]):
+        assert main(["report", *arguments]) == 0
+        shown = capsys.readouterr().out
+        assert (shown.count("process 7:"), shown.count("process 8:")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must be a JSON file"),
+        (b"{", "must be a JSON file"),
+        (b"\x7fELF\x00\xff", "must be a JSON file"),
+        (b"[" * 100_000, "must be a JSON file"),
+        (b"{}", "must be an object of kind 'gilprobe.report'"),
+        (b'{"kind": "gilprobe.report", "schema": 99}', "must have schema 2, got 99"),
+        (b"GILPROBE", "error: "),
+    ],
+)
+@pytest.mark.parametrize("option", [(), ("--csv", "-")])
+def test_a_foreign_or_cut_file_is_one_line_and_status_two(tmp_path, capsys, content, message, option):
+    (tmp_path / "bad\n.json").write_bytes(content)
+    assert main(["report", str(tmp_path / "bad\n.json"), *option]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.fullmatch(r"gilprobe: error: [^\n]+\n", shown.err)
+    assert message in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "arguments are required: FILE"),
+        (("none.json",), "No such file"),
+        ((".",), "must be a regular file"),
+        (("r.json", "--weight", "heavy"), "invalid choice: 'heavy'"),
+        (("r.json", "--csv", "-", "--json", "-"), "only one output can be -"),
+        (("r.json", "--csv", "x", "--json", "x"), "--json and --csv must name two files"),
+        (("r.json", "--csv", "."), "--csv must name a file, got the directory"),
+        (("r.json", "--csv", "none/x"), "--csv must name a file that can be written"),
+        (("r.json", "--perfetto", "x"), "needs a recording with a timeline"),
+    ],
+)
+def test_unusable_arguments_are_one_line_and_status_two(saved, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(saved.parent)
+    assert main(["report", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.fullmatch(r"gilprobe: error: [^\n]+\n", shown.err)
+    assert message in shown.err
+    assert os.listdir() == ["r.json"]  # noqa: PTH208
+
+
+def test_what_fails_leaves_the_earlier_file(saved, capsys):
+    target = saved.parent / "t.json"
+    target.write_text("earlier")
+    assert main(["report", str(saved), "--perfetto", str(target)]) == 2
+    assert target.read_text() == "earlier"
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_names_in_a_file_reach_no_stream_as_they_are(report, tmp_path, capsys, name):
+    nasty = dataclasses.replace(report, sites=(Site(name, name, 1, 1, 5, 5, 5),), warnings=(name,), stacks=())
+    nasty.save(tmp_path / "r.json")
+    for option in ((), ("--folded", "-"), ("--csv", "-"), ("--speedscope", "-")):
+        assert main(["report", str(tmp_path / "r.json"), *option]) == 0
+        shown = capsys.readouterr()
+        for text in (shown.out, shown.err):
+            assert all(character.isprintable() or character == "\n" for character in text)
+
+
+def test_a_reader_that_leaves_ends_the_export(saved):
+    command = [*GILPROBE, "report", str(saved), "--csv", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(timeout=60) == 0
+    assert b"Traceback" not in errors
