@@ -516,6 +516,7 @@ static gp_status learn(const gp_gil_host *host, const char **reason)
     interpreter = host;
     machine->met = met_place;
     machine->locate = locate_for_machine;
+    machine->folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
     learnt = true;
     return GP_OK;
 }
@@ -593,6 +594,17 @@ static void record_snapshot(void *context, bool final, gp_buffer *out)
     gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
 }
 
+/* Introduce again the threads that have another label now. */
+static void introduce_labels(gp_session *session)
+{
+    for (size_t n = 0; n < session->account_count; n++) {
+        gp_account *account = gp_account_nth(session, n);
+        if (account->merged != 0 && account != session->ended &&
+            atomic_load_explicit(&account->thread->label, memory_order_relaxed) != account->introduced_label)
+            gp_account_introduce(session, account);
+    }
+}
+
 static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
 {
     if (from->size > *copied)
@@ -605,13 +617,10 @@ static void record_description(void *context, gp_buffer *threads, gp_buffer *pla
 {
     gp_session *session = context;
     enter(session);
-    for (size_t n = 0; n < session->account_count; n++) {
-        gp_account *account = gp_account_nth(session, n);
-        uint32_t label = atomic_load_explicit(&account->thread->label, memory_order_relaxed);
-        if (session->running && label != account->introduced_label)
-            gp_account_introduce(session, account);
-    }
-    copy_new(&session->introduced, &session->introduced_written, threads);
+    if (session->running)
+        introduce_labels(session);
+    copy_new(&session->introduced, &(size_t){0}, threads);
+    gp_buffer_clear(&session->introduced);
     copy_new(&session->described, &session->described_written, places);
     leave(session);
 }

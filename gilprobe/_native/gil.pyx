@@ -39,6 +39,10 @@ cdef extern from "gp_buffer.h" nogil:
     void gp_buffer_free(gp_buffer *buffer)
 
 
+cdef extern from "gp_account.h" nogil:
+    const uint32_t GP_LABEL_ENDED
+
+
 cdef extern from "gp_attribution.h" nogil:
     enum:
         GP_STACK_MAX
@@ -149,22 +153,28 @@ def before_call(method, note):
     return wrapper
 
 
-LABEL_ENDED = 1 << 31  # in a label: the thread has come to the end of its Python code
+LABEL_ENDED = GP_LABEL_ENDED
+
+
+cdef enum:
+    LABELS_KEPT = 1 << 14
 
 
 @cython.final
 cdef class ThreadLabels:
     """Names of threads, each under the number that is attached to the thread: its label.
 
-    `listeners` are called with the number and the name when a name is new.
+    `listeners` are called with the number and the name when a name is new. Of very many names the oldest are forgotten:
+    their threads then have the operating system's.
     """
 
-    cdef list names
+    cdef dict names
     cdef dict numbers
+    cdef uint32_t last
     cdef readonly list listeners
 
     def __cinit__(self):
-        self.names = [""]
+        self.names = {}
         self.numbers = {}
         self.listeners = []
 
@@ -174,7 +184,7 @@ cdef class ThreadLabels:
 
     def end(self, thread) -> None:
         """The same once more, for good: it may have been renamed."""
-        gp_gil_label(self.number(thread) | <uint32_t>LABEL_ENDED)
+        gp_gil_label(self.number(thread) | GP_LABEL_ENDED)
 
     cdef uint32_t number(self, thread) except? 0:
         name = thread._name
@@ -183,21 +193,25 @@ cdef class ThreadLabels:
         known = self.numbers.get(name)
         if known is not None:
             return known
-        new = len(self.names)
+        if self.last + 1 >= GP_LABEL_ENDED:
+            return 0
+        self.last += 1
+        new = self.last
         self.numbers[name] = new
-        self.names.append(name)
+        self.names[new] = name
+        if len(self.names) > LABELS_KEPT:
+            del self.numbers[self.names.pop(next(iter(self.names)))]
         for listener in self.listeners:
             listener(new, name)
         return new
 
     def name(self, uint32_t label) -> str:
         """Return the name behind a label, "" if there is none."""
-        cdef uint32_t number = label & ~<uint32_t>LABEL_ENDED
-        return self.names[number] if number < len(self.names) else ""
+        return self.names.get(label & ~GP_LABEL_ENDED, "")
 
     def all(self) -> list:
         """Return all numbers with their names."""
-        return list(enumerate(self.names))[1:]
+        return list(self.names.items())
 
 
 def sessions() -> int:
