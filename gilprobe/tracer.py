@@ -105,7 +105,7 @@ class Trace:
             bystanders = thread_names.alive()
             if writer is not None:
                 writer.begin(environment, options)
-            session = gil.Session(recorder=writer and writer.recorder, **options)
+            session = gil.Session(recorder=None if writer is None else writer.recorder, **options)
             thread_names.review()  # the end of another trace may have come between
         except BaseException as error:
             _finish(writer)
