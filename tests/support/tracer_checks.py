@@ -48,7 +48,7 @@ def check_sites(report):
 
 
 def check_blame(report):
-    """Assert that every wait is somebody's, to the nanosecond, or nobody's; and that sites agree with that."""
+    """Assert that every wait is charged, to the nanosecond, and that the sites agree with that."""
     waits, caused = defaultdict(int), defaultdict(int)
     for row in report.blame:
         assert row.wait_ns > 0 or row.holder, row
