@@ -168,7 +168,7 @@ def test_what_is_in_the_way_is_refused_before_anything_starts(tmp_path, name, nu
 
 @pytest.mark.parametrize("path", [7, 1.5, True, ["x"], object])
 def test_a_path_is_a_path(path):
-    with pytest.raises(InvalidTypeError, match="^path must be a path or None, got "):
+    with pytest.raises(InvalidTypeError, match=r"^path must be a path or None, got "):
         gilprobe.trace(path=path)
 
 

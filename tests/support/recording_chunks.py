@@ -9,9 +9,14 @@ from pathlib import Path
 HEADER = b"GILPROBE\x01\x00\x00\x00"
 
 
-def chunks(path):
-    """Return the type and the payload of each chunk of a whole recording; check every length and checksum."""
+def chunks(path, *, cut=False):
+    """Return the type and the payload of each chunk; check every length and checksum.
+
+    The recording must be whole, unless `cut` allows that its writer was killed.
+    """
     content = Path(path).read_bytes()
+    if cut and len(content) < 16:
+        return []
     assert content[:12] == HEADER
     assert int.from_bytes(content[12:16], "little") == zlib.crc32(HEADER)
     found, at = [], 16
@@ -19,6 +24,8 @@ def chunks(path):
         head = content[at : at + 8]
         size, checksum = (int.from_bytes(content[at + n : at + n + 4], "little") for n in (4, 8))
         payload = content[at + 12 : at + 12 + size]
+        if cut and len(payload) < size:
+            break
         assert len(payload) == size
         assert checksum == zlib.crc32(payload, zlib.crc32(head))
         found.append((head[:4].decode(), payload))
