@@ -5,6 +5,7 @@ The numbers are written by a native thread that never takes the GIL (csrc/gp_rec
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -18,30 +19,39 @@ from gilprobe._native.gil import encoded_number, encoded_string
 from gilprobe.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from gilprobe.environment import Environment
 
 _CHUNK_NAMES = 4096
 
 
-class TemporaryFolder:
-    """A folder that goes with its last reference, at the latest with the process that made it.
+class TemporaryPlace:
+    """A folder of its own for one file; both go with the last reference, at the latest with the process.
 
-    Unlike :class:`tempfile.TemporaryDirectory` it goes without a warning, and a forked child leaves it alone.
+    Unlike :class:`tempfile.TemporaryDirectory` they go without a warning and without a free file descriptor,
+    and a forked child leaves them alone.
+
+    Attributes
+    ----------
+    path : str
+        Of the file, which is to be made.
     """
 
     def __init__(self) -> None:
-        import shutil  # not at the top: few ask for it
-        import tempfile
+        import tempfile  # not at the top: few ask for it
 
-        self.path = tempfile.mkdtemp(prefix="gilprobe-")
-        weakref.finalize(self, _remove_folder, self.path, os.getpid(), shutil.rmtree)
+        folder = tempfile.mkdtemp(prefix="gilprobe-")
+        self.path = os.path.join(folder, "timeline")  # noqa: PTH118
+        weakref.finalize(self, _remove_place, folder, self.path, os.getpid())
 
 
-def _remove_folder(path: str, process: int, remove: Callable[..., None]) -> None:
+def _remove_place(folder: str, path: str, process: int) -> None:
     if os.getpid() == process:
-        remove(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # noqa: PTH108
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)  # noqa: PTH106
 
 
 class RecordingWriter:
@@ -115,11 +125,16 @@ class RecordingWriter:
         return []
 
 
+def _words(argv: object) -> list[str]:
+    """Return the program's arguments, as far as they are text: it may have put anything there."""
+    return [word for word in argv if type(word) is str] if isinstance(argv, list) else []
+
+
 def _meta(environment: Environment, options: dict[str, Any]) -> bytes:
     document = {
         "pid": os.getpid(),
         "parent": os.getppid(),
-        "argv": [str(word) for word in getattr(sys, "argv", [])],
+        "argv": _words(getattr(sys, "argv", None)),
         "started_unix_ns": time.time_ns(),
         "options": options,
         "environment": codec.encode(environment),

@@ -11,7 +11,7 @@ from gilprobe._native import gil
 from gilprobe.accounting import Books, Naming, assemble
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.machine import read_environment
-from gilprobe.recorder import RecordingWriter, TemporaryFolder
+from gilprobe.recorder import RecordingWriter, TemporaryPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ class Trace:
             raise InvalidTypeError(f"path must be a path or None, got {path!r}")
         self._options = {"sites": sites or stacks, "stacks": stacks, "timeline": timeline}
         self._path = path
-        self._folder: TemporaryFolder | None = None
+        self._place: TemporaryPlace | None = None
         self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
         self._starting = False
@@ -123,8 +123,8 @@ class Trace:
             return RecordingWriter(self._path)
         if not self._options["timeline"]:
             return None
-        self._folder = TemporaryFolder()
-        return RecordingWriter(os.path.join(self._folder.path, "timeline"))  # noqa: PTH118
+        self._place = TemporaryPlace()
+        return RecordingWriter(self._place.path)
 
     def stop(self) -> Report:
         """End the recording. Stopping a trace that has ended changes nothing.

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gc
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -499,6 +500,33 @@ def test_names_of_the_operating_system_are_cut_into_utf8(child):
     ended = child(script)
     expected = ["12345678901234?", "??", "W\xf6rker", "\ud800"]
     assert (ended.stderr, ended.stdout, ended.status) == ("", ascii(expected) + "\n", 0)
+
+
+@needs_tracer
+@pytest.mark.parametrize("argv", [None, "text", [7, "word", object()], []])
+def test_the_program_may_have_put_anything_into_argv(tmp_path, monkeypatch, argv):
+    monkeypatch.setattr(sys, "argv", argv)
+    with gilprobe.trace(path=tmp_path / "x.rec"):
+        pass
+    words = recording_chunks.meta(recording_chunks.chunks(tmp_path / "x.rec"))["argv"]
+    assert words == ([word for word in argv if isinstance(word, str)] if isinstance(argv, list) else [])
+
+
+@needs_tracer
+@pytest.mark.parametrize("options", [{"path": "x.rec"}, {"timeline": True}])
+def test_a_process_without_a_free_descriptor_can_have_no_recording(tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gilprobe.trace().start().stop()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+            gilprobe.trace(**options).start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert_nothing_is_left()
+    assert files_in(tmp_path) == []
 
 
 @needs_tracer
