@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import recording_chunks
-from tracer_checks import MAIN, busy, check, doze, run_threads, spin
+from tracer_checks import MAIN, await_no_recorder, busy, check, doze, recorders, run_threads, spin
 
 import gilprobe
 from gilprobe import thread_names
@@ -37,16 +37,7 @@ def assert_nothing_is_left():
     assert gil.sessions() == 0
     assert {name: threading.Thread.__dict__[name] for name in METHODS} == METHODS
     assert thread_names.listeners == []
-    assert "gilprobe" not in names_of_tasks()
-
-
-def names_of_tasks():
-    """Return what the operating system calls the threads of this process."""
-    names = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            names.append((task / "comm").read_text(encoding="utf-8").strip())
-    return names
+    await_no_recorder()
 
 
 def files_in(folder):
@@ -75,7 +66,8 @@ def run_named(name, target, *args):
 def test_a_recording_is_a_file_for_its_owner_only(tmp_path, kind, timeline):
     path = tmp_path / "x.rec"
     with gilprobe.trace(path=kind(path), timeline=timeline) as trace, busy(2):
-        assert "gilprobe" in names_of_tasks()
+        assert trace._writer.recorder.flush(60)
+        assert recorders() == 1
         spin(0.02)
     report = check(trace.report())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

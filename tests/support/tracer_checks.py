@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections import defaultdict
+from pathlib import Path
 
 MAIN = "MainThread"
 
@@ -192,3 +193,20 @@ def fork(child):
 def wait(pid):
     """Return how a forked process ended."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def recorders():
+    """Return how many threads of the operating system write recordings."""
+    count = 0
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            count += (task / "comm").read_text(errors="replace") == "gilprobe\n"
+    return count
+
+
+def await_no_recorder():
+    """Assert that no recording is written; a thread that was joined is listed for another moment."""
+    end = time.monotonic() + 10
+    while recorders() and time.monotonic() < end:
+        time.sleep(0.001)
+    assert recorders() == 0
