@@ -250,6 +250,20 @@ def test_a_recording_ends_with_the_last_reference_to_its_trace(tmp_path):
 
 
 @needs_tracer
+def test_a_session_that_is_garbage_is_recorded_to_its_end(tmp_path):
+    """The collector may take it apart in any order, as it does at the interpreter's end."""
+    for n in range(20):
+        recorder = gil.Recorder(os.fsencode(tmp_path / f"{n}.rec"))
+        garbage = [gil.Session(sites=True, timeline=True, recorder=recorder)]
+        garbage.append(garbage)
+        doze(1)
+        del garbage
+        gc.collect()
+        recorder.finish()
+        assert recording_chunks.finals(recording_chunks.chunks(tmp_path / f"{n}.rec")) == 1
+
+
+@needs_tracer
 def test_nested_traces_write_recordings_of_their_own(tmp_path):
     with gilprobe.trace(path=tmp_path / "outer", timeline=True):
         with gilprobe.trace(path=tmp_path / "inner"):

@@ -296,6 +296,7 @@ cdef class Recorder:
 
 
 @cython.final
+@cython.no_gc_clear  # the collector must not take the recorder away, whose thread reads the session until the end
 cdef class Session:
     """One trace: begins when made, ends with `stop`.
 
