@@ -50,11 +50,14 @@ from common import Question, Row
 
 from gilprobe import kernels
 from gilprobe._native import gil
+from gilprobe.accounting import Books
 from gilprobe.tracer import trace
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
+
+    from gilprobe._native.recording import _Snapshot
 
 US = 1000
 MS = 1000_000
@@ -87,13 +90,19 @@ class Account:
         )
 
 
+def share_held(snapshot: _Snapshot) -> float:
+    """Return all holds as a share of the wall."""
+    held_ns = sum(account["hold_ns"] for account in snapshot["accounts"])
+    return held_ns / snapshot["totals"]["elapsed_ns"]
+
+
 def own_account(session: gil.Session) -> Account:
     """Return the calling thread's account up to now.
 
     Read from the native session: Trace.report asks threading for names, which takes a lock.
     """
     native_id = threading.get_native_id()
-    _, accounts = session.read()
+    accounts = Books.decode(*session.read()[0]).snapshot["accounts"]
     for account in reversed(accounts):
         if account["native_id"] == native_id:
             return Account(
@@ -331,8 +340,8 @@ def alternate(threads: int, cycles: int, held_ns: int, released_ns: int) -> tupl
 
     run_threads(member, threads)
     session.stop()
-    totals, accounts = session.read()
-    return parts, sum(account["hold_ns"] for account in accounts) / totals["elapsed_ns"]
+    snapshot = Books.decode(*session.read()[0]).snapshot
+    return parts, share_held(snapshot)
 
 
 Cell = tuple[float | None, int, int]
@@ -485,8 +494,8 @@ def spin(threads: int, duration_s: float) -> tuple[list[Spun], float]:
 
     run_threads(member, threads)
     session.stop()
-    totals, accounts = session.read()
-    return spun, sum(account["hold_ns"] for account in accounts) / totals["elapsed_ns"]
+    snapshot = Books.decode(*session.read()[0]).snapshot
+    return spun, share_held(snapshot)
 
 
 def spinners(options: argparse.Namespace) -> Iterator[Row]:

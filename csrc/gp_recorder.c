@@ -389,9 +389,8 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
 
 void gp_recorder_finish(gp_recorder *recorder)
 {
-    if (recorder->finished || in_child(recorder))
+    if (in_child(recorder) || atomic_exchange(&recorder->finished, true))
         return;
-    recorder->finished = true;
     wish(recorder, STOP);
     pthread_join(recorder->thread, NULL);
     gp_output_close(&recorder->output);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "gp_memory.h"
+#include "gp_utf8.h"
 
 enum {
     PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
@@ -170,7 +171,8 @@ gp_thread *gp_threads_register(void)
     pthread_mutex_unlock(&lock);
     if (thread != NULL) {
         thread->native_id = (int64_t)syscall(SYS_gettid);
-        prctl(PR_GET_NAME, thread->os_name);
+        prctl(PR_GET_NAME, thread->os_name); /* any bytes, cut anywhere */
+        gp_utf8_repair(thread->os_name);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
         thread->account_session = 0;

@@ -50,6 +50,7 @@ cdef extern from "gp_attribution.h" nogil:
         pass
     ctypedef struct gp_session:
         bint running
+        bint wants_sites
         bint wants_stacks
     ctypedef struct gp_trail:
         const gp_site_key *keys
@@ -114,6 +115,22 @@ def support() -> tuple[bool, str]:
     if gp_gil_learn(gp_interpreter_host(), &reason) == GP_OK:
         return True, ""
     return False, reason.decode()
+
+
+cdef bint frames_agree = False
+
+
+def frames_differ() -> str | None:
+    """Why sites can't be recorded here, in one line; None if they can.
+
+    Asked until the answer is None, once, then never again: the interpreter stays as it is.
+    """
+    global frames_agree
+    cdef const char *differs = NULL
+    if not frames_agree:
+        differs = gp_frames_check()
+        frames_agree = differs == NULL
+    return None if differs == NULL else differs.decode()
 
 
 def clock_name() -> str:
@@ -219,9 +236,34 @@ def sessions() -> int:
     return gp_gil_sessions()
 
 
+STRING_MAX = 0xFFFF  # bytes of a string in a recording
+
+
+def encoded_number(uint64_t value) -> bytes:
+    """Encode a number as a recording has it (docs/recording-format.md)."""
+    groups = bytearray()
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def encoded_string(str text) -> bytes:
+    """Encode a string as a recording has it; one that is too long loses its end."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    size = len(encoded)
+    if size > STRING_MAX:
+        size = STRING_MAX
+        while encoded[size] & 0xC0 == 0x80:  # inside a character
+            size -= 1
+        encoded = encoded[:size]
+    return encoded_number(len(encoded)) + encoded
+
+
 @cython.final
 cdef class Recorder:
-    """A recording file that is being written, by a native thread (csrc/gp_recorder.h)."""
+    """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte."""
 
     cdef gp_recorder *handle
 
@@ -245,6 +287,10 @@ cdef class Recorder:
         if gp_recorder_put(self.handle, kind, <const char *>payload, len(payload)) != GP_OK:
             raise MemoryError("no memory for a chunk of a recording")
 
+    def put_label(self, uint32_t number, str name) -> None:
+        """Add the name behind a label: a listener of `ThreadLabels`, compiled for the same reason as `before_call`."""
+        self.put(b"LABL", encoded_number(number) + encoded_string(name))
+
     def flush(self, double timeout_s) -> bool:
         """Write everything so far to the disk; whether that was done in time."""
         cdef uint64_t timeout_ns = <uint64_t>(timeout_s * 1e9)
@@ -266,10 +312,12 @@ cdef class Recorder:
 
 
 @cython.final
+@cython.no_gc_clear  # the collector must not take the recorder away, whose thread reads the session until the end
 cdef class Session:
     """One trace: begins when made, ends with `stop`.
 
     The frame that `stop` and `read` take is where the calling thread is, for the sites: it holds the GIL meanwhile.
+    Neither sites nor stacks are recorded where `frames_differ`.
     """
 
     cdef gp_session *handle
@@ -283,6 +331,8 @@ cdef class Session:
             raise NotImplementedError(NO_GIL)
         if timeline and recorder is None:
             raise ValueError("a timeline needs a recorder")
+        if (sites or stacks) and frames_differ() is not None:
+            sites = stacks = False
         wishes.sites = sites
         wishes.stacks = stacks
         wishes.timeline = timeline
@@ -317,7 +367,7 @@ cdef class Session:
         """End the session; nothing if it has ended."""
         cdef gp_site_key keys[GP_STACK_MAX]
         cdef gp_trail here
-        find(frame, self.handle.wants_stacks, keys, &here)
+        find(frame, self.handle, keys, &here)
         gp_gil_stop(self.handle, &here)
 
     def read(self, frame=None) -> list[tuple[bytes, bytes]]:
@@ -328,7 +378,7 @@ cdef class Session:
         cdef gp_site_key keys[GP_STACK_MAX]
         cdef gp_trail here
         cdef size_t part
-        find(frame, self.handle.wants_stacks, keys, &here)
+        find(frame, self.handle, keys, &here)
         return [read_part(self.handle, part, &here) for part in range(gp_gil_parts(self.handle))]
 
 
@@ -344,7 +394,11 @@ cdef tuple read_part(gp_session *session, size_t part, const gp_trail *here):
         gp_buffer_free(&snapshot)
 
 
-cdef void find(frame, bint stacks, gp_site_key *keys, gp_trail *here):
+cdef void find(frame, const gp_session *session, gp_site_key *keys, gp_trail *here):
     here.keys = keys
     here.truncated = False
-    here.depth = gp_frames_stack_above(<const void *>frame, keys, GP_STACK_MAX if stacks else 1, &here.truncated)
+    here.depth = 0
+    if session.wants_sites:
+        here.depth = gp_frames_stack_above(
+            <const void *>frame, keys, GP_STACK_MAX if session.wants_stacks else 1, &here.truncated
+        )
