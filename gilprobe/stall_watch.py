@@ -1,7 +1,7 @@
 """Stalls while they last: who holds the GIL for long, in which code, and who waits for it.
 
-A report tells afterwards; of a program that stands still one wants to know at once. The lines are written by a native
-thread that never takes the GIL (csrc/gp_watchdog.h), so that they come while the GIL is still held.
+A report tells afterwards; of a program that stands still one wants to know at once. The lines are written by
+a native thread that never takes the GIL (csrc/gp_watchdog.h), so that they come while the GIL is still held.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ LONGEST_LIMIT_S = 3600.0
 class StallWatch:
     """Writes a message as soon as a hold of the GIL has made another thread wait for longer than a limit.
 
-    Use it as a context manager, or call :meth:`stop`. A message is a line, followed by the holder's stack, innermost
-    function first; another line tells when the GIL was let go. Each hold is reported once.
+    Use it as a context manager, or call :meth:`stop`. A message is a line, followed by the holder's stack,
+    innermost function first; another line tells when the GIL was let go. Each hold is reported once.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class StallWatch:
 
     Notes
     -----
-    A thread that is made to let the GIL go and takes it again, as Python code is each switch interval, begins a new
-    hold.
+    A thread that is made to let the GIL go and takes it again, as Python code is each switch interval, begins
+    a new hold.
     """
 
     def __init__(self, limit_s: float, stream_fd: int = 2) -> None:
