@@ -26,7 +26,7 @@ static const uint64_t patience_ns = UINT64_C(2000000000);
 static _Atomic(gp_recorder *) guarded;
 static _Atomic pid_t process;
 static atomic_uint handlers; /* that are running */
-static atomic_bool deferred; /* a signal has been taken that is not answered yet */
+static atomic_bool deferred; /* a signal has been taken that is answered after a fork */
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -48,34 +48,33 @@ static void nap(void)
     nanosleep(&duration, NULL);
 }
 
-/* The recorder's thread ends the process meanwhile. False after a time in which it should have. True: go on,
- * since this thread may have the GIL's mutex, which the recorder needs; it then ends the process a little
- * later. */
-static bool wait_for_recorder(const gp_recorder *recorder)
+/* Wait for the recorder's thread to end the process. Returns where we must go on for it to do so: this thread
+ * may have the GIL's mutex, which the recorder wants; or it forks, and the recorder is paused. */
+static void wait_for_recorder(const gp_recorder *recorder, int number)
 {
     uint64_t begin = gp_clock_monotonic_ns();
     uint32_t seen = gp_recorder_questions(recorder);
-    int naps = 0;
-    while (gp_clock_monotonic_ns() - begin < patience_ns) {
+    for (int naps = 0; naps < STUCK_NAPS; naps++) {
+        if (!gp_recorder_runs(recorder) && !atomic_exchange(&deferred, true))
+            return;
+        if (!gp_recorder_runs(recorder) || gp_clock_monotonic_ns() - begin >= patience_ns)
+            die(number); /* who asks again while it is paused means now */
         nap();
         uint32_t questions = gp_recorder_questions(recorder);
-        naps = questions == seen && (questions & 1) != 0 ? naps + 1 : 0;
+        if (questions != seen || (questions & 1) == 0)
+            naps = 0;
         seen = questions;
-        if (naps > STUCK_NAPS)
-            return true;
     }
-    return false;
 }
 
 static void answer(gp_recorder *recorder, int number)
 {
-    if (recorder == NULL)
+    if (recorder == NULL) {
         die(number);
-    else if (gp_recorder_end_by_signal(recorder, number, die)) {
-        if (!wait_for_recorder(recorder))
-            die(number);
-    } else if (atomic_exchange(&deferred, true))
-        die(number); /* the fork takes its time, and who asks again means now */
+    } else {
+        gp_recorder_end_by_signal(recorder, number, die);
+        wait_for_recorder(recorder, number);
+    }
 }
 
 static void on_signal(int number)

@@ -308,7 +308,7 @@ static void run(void *context)
     for (;;) {
         uint32_t wishes = atomic_exchange(&recorder->wishes, 0);
         if ((wishes & HALT) != 0 && (wishes & STOP) == 0) {
-            if (any_is_crowded(recorder))
+            if (any_is_crowded(recorder) || atomic_load(&recorder->signal) != 0)
                 serve(recorder, false);
             return;
         }
@@ -428,12 +428,16 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     return done && atomic_load(&recorder->error) == 0;
 }
 
-bool gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
 {
     int none = 0;
     atomic_store(&recorder->last_act, last_act);
     atomic_compare_exchange_strong(&recorder->signal, &none, signal);
     wish(recorder, WAKE);
+}
+
+bool gp_recorder_runs(const gp_recorder *recorder)
+{
     return gp_helper_runs(&recorder->helper);
 }
 
@@ -528,9 +532,14 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     return false;
 }
 
-bool gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
 {
     (void)recorder, (void)signal, (void)last_act;
+}
+
+bool gp_recorder_runs(const gp_recorder *recorder)
+{
+    (void)recorder;
     return false;
 }
 

@@ -57,9 +57,12 @@ gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void 
 bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns);
 
 /* Have the same written, and that `signal` ended the recording (DONE), and then call `last_act(signal)` on
- * the recorder's thread. Returns at once: false if the thread is paused around a fork, and will do so later.
- * The first of several signals counts. Any thread; async-signal-safe, for the signal's handler. */
-bool gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
+ * the recorder's thread, or the one that finishes the recording. Returns at once. The first of several
+ * signals counts. Any thread; async-signal-safe, for the signal's handler. */
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
+
+/* Whether the thread runs: not while it is paused around a fork. Async-signal-safe. */
+bool gp_recorder_runs(const gp_recorder *recorder);
 
 /* How many questions to sources have begun and ended: an odd number that stays the same is one that goes on,
  * perhaps because it wants the GIL's mutex, which the asking thread may have. Async-signal-safe. */

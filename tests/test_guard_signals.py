@@ -25,7 +25,10 @@ import ctypes, os, signal, subprocess, sys, threading, time
 import gilprobe
 from gilprobe._native import gil
 
+before, after = [], []  # called inside a fork, as long as the recorder is paused
+os.register_at_fork(before=lambda: [call() for call in before])
 t = gilprobe.trace(timeline=True, path="recording").start()
+os.register_at_fork(after_in_parent=lambda: [call() for call in after])
 recorder = t._writer.recorder
 
 def guarded():
@@ -134,11 +137,12 @@ def test_two_signals_at_once(dies):
     )
 
 
-def test_a_signal_inside_a_fork(dies):
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_signal_inside_a_fork(dies, where):
     """The recorder is paused, where forks pause it; the signal is answered when the fork is over."""
     dies(
-        """
-        os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+        f"""
+        {where}.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
         print("alive", flush=True)
         if os.fork() == 0:
             os._exit(0)
@@ -147,6 +151,39 @@ def test_a_signal_inside_a_fork(dies):
         """,
         signal.SIGTERM,
     )
+
+
+def test_the_end_of_the_trace_inside_a_fork_with_a_signal(dies):
+    dies(
+        """
+        after.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        after.append(lambda: t.stop())
+        print("alive", flush=True)
+        if os.fork() == 0:
+            os._exit(0)
+        print("not reached", flush=True)
+        """,
+        signal.SIGTERM,
+    )
+
+
+def test_two_signals_inside_a_fork_do_not_wait(ends_well):
+    ends_well("""
+        if os.fork() == 0:
+            with gilprobe.trace(timeline=True, path="child") as own:
+                assert own._writer.recorder.guard_signals()
+                after.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
+                after.append(lambda: os.kill(os.getpid(), signal.SIGHUP))
+                if os.fork() == 0:
+                    os._exit(0)
+                time.sleep(600)
+        status = os.wait()[1]
+        assert os.WIFSIGNALED(status)
+        expected = [signal.SIGHUP] if sys.version_info >= (3, 12) else [signal.SIGTERM]
+        assert os.WTERMSIG(status) in expected, status
+        t.stop()
+        print("done")
+    """)
 
 
 def test_the_programs_own_handler_replaces_ours(ends_well):
