@@ -126,6 +126,8 @@ struct gp_thread {
     int64_t native_id;
     char os_name[16];
 
+    const void *thread_state; /* the interpreter's, when it last took the GIL while somebody watched */
+
     /* written by the thread itself without a lock */
     _Atomic uint32_t label; /* what the caller of gp_gil_label gave; 0: none */
     _Atomic bool exited;

@@ -55,6 +55,9 @@ GP_THREAD_LOCAL const void *locked[2];  /* mutexes that are no GIL's as far as i
 GP_THREAD_LOCAL handshake_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool taking;            /* in take_gil, from signal(SC) to unlock(M) */
 
+static unsigned watchers; /* see gp_gil_watch_begin; with the GIL */
+static uint32_t forks;    /* that this process is away from where we were loaded */
+
 static bool fork_watched;
 static uint64_t last_session_id;
 static uint32_t last_generation;
@@ -310,6 +313,8 @@ __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
     gp_thread *thread = gp_machine_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
     if (__builtin_expect(thread == NULL, 0))
         return call_unlock(mutex);
+    if (__builtin_expect(watchers != 0, 0))
+        thread->thread_state = interpreter->thread_state();
     gp_machine_acquire(machine, thread);
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_ticks();
@@ -767,9 +772,22 @@ static void forget_others(void)
 
 /* ---- sessions ---- */
 
+/* Nobody empties the rings any more. */
+static void detach_rings(void)
+{
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+        for (gp_session *part = session; part != NULL; part = part->others) {
+            gp_ring_free(part->ring);
+            part->ring = NULL;
+        }
+}
+
 /* Whether a trace runs or not: a later one may meet the threads that have been seen. */
 static void forked_in_child(void)
 {
+    detach_rings();
+    watchers = 0;
+    forks++;
     uint64_t now = gp_clock_ticks();
     gp_gils_forked();
     gp_threads_forked(current);
@@ -965,6 +983,41 @@ size_t gp_gil_sessions(void)
     return count;
 }
 
+uint32_t gp_gil_watch_begin(void)
+{
+    watchers++;
+    if (current != NULL && interpreter != NULL)
+        current->thread_state = interpreter->thread_state();
+    return forks;
+}
+
+void gp_gil_watch_end(uint32_t begun)
+{
+    watchers -= begun == forks;
+}
+
+bool gp_gil_look(const gp_sight_hold *but, uint64_t limit, gp_sight *sight, uint64_t *now)
+{
+    if (!gp_machine_running(machine))
+        return false;
+    freeze();
+    *now = gp_clock_ticks();
+    bool seen = gp_machine_running(machine) && gp_sight_take(machine, but, limit, *now, sight);
+    thaw();
+    return seen;
+}
+
+gp_sight_end gp_gil_follow(const gp_sight_hold *hold, uint64_t *ended_at)
+{
+    *ended_at = gp_clock_ticks();
+    if (!gp_machine_running(machine))
+        return GP_SIGHT_LONG_OVER;
+    freeze();
+    gp_sight_end end = gp_sight_follow(machine, hold, *ended_at, ended_at);
+    thaw();
+    return end;
+}
+
 #else /* the package builds here, but its tracer does not work */
 
 gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
@@ -1017,6 +1070,28 @@ void gp_gil_label(uint32_t label)
 size_t gp_gil_sessions(void)
 {
     return 0;
+}
+
+uint32_t gp_gil_watch_begin(void)
+{
+    return 0;
+}
+
+void gp_gil_watch_end(uint32_t begun)
+{
+    (void)begun;
+}
+
+bool gp_gil_look(const gp_sight_hold *but, uint64_t limit, gp_sight *sight, uint64_t *now)
+{
+    (void)but, (void)limit, (void)sight, (void)now;
+    return false;
+}
+
+gp_sight_end gp_gil_follow(const gp_sight_hold *hold, uint64_t *ended_at)
+{
+    (void)hold, (void)ended_at;
+    return GP_SIGHT_LONG_OVER;
 }
 
 #endif

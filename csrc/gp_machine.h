@@ -217,8 +217,9 @@ static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint6
     } else {
         gp_machine_take_late(machine, thread, now);
     }
-    thread->state = GP_HOLD;
     thread->since = now;
+    /* release: who looks from outside (gp_sight.h) and sees the hold sees when it began */
+    __atomic_store_n(&thread->state, GP_HOLD, __ATOMIC_RELEASE);
 }
 
 #endif

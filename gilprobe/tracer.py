@@ -177,6 +177,26 @@ class Trace:
             warnings=(*self._doubts, *(writer.doubts() if writer is not None else ())),
         )
 
+    def guard_signals(self) -> bool:
+        """See to it that SIGTERM and SIGHUP end the process with a whole recording.
+
+        Where their disposition is the default: it still is for Python, and the process is still killed by the
+        signal, but the recording is finished before. Until the end of the trace.
+
+        Returns
+        -------
+        bool
+            Whether that is done now; False if another recording is guarded already, or nothing is recorded.
+
+        Raises
+        ------
+        TracerStateError
+            If the trace is not running.
+        """
+        if self._session is None:
+            raise TracerStateError("a trace must be running to be guarded")
+        return self._writer is not None and self._writer.recorder.guard_signals()
+
     def timeline(self) -> Timeline:
         """Return every hold and every wait, one by one, after the end of the trace.
 

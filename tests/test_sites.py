@@ -634,7 +634,7 @@ def test_a_report_with_sites_and_stacks_is_saved_and_loaded_as_it_was(tmp_path):
 
 OTHER_LAYOUT = """
     import ctypes, mmap, os, sys, threading
-    import gilprobe
+    import gilprobe, gilprobe.tracer
     from gilprobe._native import frames, gil
     from tracer_checks import busy, check, doze
 

@@ -2,11 +2,12 @@
 """Binding of the tracer (csrc/gp_gil.h). All of the tracer's native state lives in this extension module."""
 
 from libc.errno cimport errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport strerror
 
+import os
 import sys
-from os import fsdecode
 
 cimport cython
 
@@ -14,6 +15,7 @@ cimport cython
 cdef extern from "gp_status.h" nogil:
     ctypedef enum gp_status:
         GP_OK
+        GP_EINVAL
         GP_ENOMEM
         GP_ESYSTEM
         GP_EUNSUPPORTED
@@ -69,6 +71,30 @@ cdef extern from "gp_recorder.h":
     void gp_recorder_free(gp_recorder *recorder)
 
 
+cdef extern from "gp_guard.h":
+    c_bool gp_guard_begin(gp_recorder *recorder)
+    void gp_guard_end(const gp_recorder *recorder) nogil
+
+
+cdef extern from "gp_labels.h":
+    void gp_labels_set(uint32_t label, const char *name, size_t size)
+
+
+cdef extern from "gp_watchdog.h":
+    ctypedef struct gp_watchdog_eyes:
+        pass
+    ctypedef struct gp_watchdog_name:
+        int64_t native_id
+        const char *name
+    ctypedef struct gp_watchdog:
+        pass
+    gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes,
+                                const gp_watchdog_name *names, size_t name_count, gp_watchdog **watchdog,
+                                int *error)
+    uint64_t gp_watchdog_reported(const gp_watchdog *watchdog)
+    void gp_watchdog_stop(gp_watchdog *watchdog) nogil
+
+
 cdef extern from "gp_gil.h":
     ctypedef struct gp_gil_host:
         pass
@@ -87,6 +113,8 @@ cdef extern from "gp_gil.h":
                           gp_buffer *snapshot)
     void gp_gil_label(uint32_t label)
     size_t gp_gil_sessions()
+    uint32_t gp_gil_watch_begin()
+    void gp_gil_watch_end(uint32_t begun)
 
 
 cdef extern from "cpython/gp_frames.h":
@@ -96,6 +124,12 @@ cdef extern from "cpython/gp_frames.h":
 
 cdef extern from "cpython/gp_interpreter.h":
     const gp_gil_host *gp_interpreter_host()
+    const gp_watchdog_eyes *gp_interpreter_eyes()
+
+
+cdef extern from "cpython/gp_forks.h":
+    void gp_forks_before()
+    void gp_forks_after_in_parent()
 
 
 NO_GIL = "this free-threaded interpreter runs with its GIL off: there is no GIL to trace"
@@ -218,6 +252,8 @@ cdef class ThreadLabels:
         self.names[new] = name
         if len(self.names) > LABELS_KEPT:
             del self.numbers[self.names.pop(next(iter(self.names)))]
+        encoded = name.encode("utf-8", "replace")
+        gp_labels_set(new, encoded, len(encoded))
         for listener in self.listeners:
             listener(new, name)
         return new
@@ -261,6 +297,27 @@ def encoded_string(str text) -> bytes:
     return encoded_number(len(encoded)) + encoded
 
 
+def before_fork() -> None:
+    """Pause the native threads, so that os.fork does not count them."""
+    gp_forks_before()
+
+
+def after_fork_in_parent() -> None:
+    """Ask for them to be resumed when the fork is over."""
+    gp_forks_after_in_parent()
+
+
+cdef bint forks_watched = False
+
+
+cdef watch_forks():
+    """Have the hooks above called, for good, on an interpreter that counts threads."""
+    global forks_watched
+    if not forks_watched and sys.version_info >= (3, 12):
+        forks_watched = True
+        os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent)
+
+
 @cython.final
 cdef class Recorder:
     """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte."""
@@ -269,16 +326,26 @@ cdef class Recorder:
 
     def __cinit__(self, bytes path, bint replace=False):
         cdef int error = 0
-        cdef gp_status status = gp_recorder_open(path, replace, &self.handle, &error)
+        cdef gp_status status
+        watch_forks()
+        status = gp_recorder_open(path, replace, &self.handle, &error)
         if status == GP_ESYSTEM:
-            raise OSError(error, strerror(error).decode(), fsdecode(path))
+            raise OSError(error, strerror(error).decode(), os.fsdecode(path))
         if status == GP_EUNSUPPORTED:
             raise NotImplementedError("recordings are written on Linux only")
         if status != GP_OK:
             raise MemoryError("no memory for a recording")
 
     def __dealloc__(self):
+        gp_guard_end(self.handle)
         gp_recorder_free(self.handle)
+
+    def guard_signals(self) -> bool:
+        """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default.
+
+        False if another recorder is guarded, or if this is process 1.
+        """
+        return gp_guard_begin(self.handle)
 
     def put(self, bytes kind, bytes payload) -> None:
         """Add a chunk; its type is four letters."""
@@ -302,6 +369,7 @@ cdef class Recorder:
     def finish(self) -> None:
         """Write the rest and close the file. After the end of the sessions that are recorded."""
         with nogil:
+            gp_guard_end(self.handle)
             gp_recorder_finish(self.handle)
 
     def state(self) -> tuple[int, int, int]:
@@ -355,6 +423,7 @@ cdef class Session:
         nowhere.truncated = False
         gp_gil_stop(self.handle, &nowhere)
         if self.recorder is not None:
+            gp_guard_end(self.recorder.handle)
             gp_recorder_finish(self.recorder.handle)
         gp_gil_forget(self.handle)
 
@@ -402,3 +471,66 @@ cdef void find(frame, const gp_session *session, gp_site_key *keys, gp_trail *he
         here.depth = gp_frames_stack_above(
             <const void *>frame, keys, GP_STACK_MAX if session.wants_stacks else 1, &here.truncated
         )
+
+
+@cython.final
+cdef class Watchdog:
+    """Writes a line to a descriptor while a hold makes others wait for longer than a limit (csrc/gp_watchdog.h).
+
+    `names` are those of threads by native identifier, for the ones that have no label. Sees something while a session
+    runs.
+    """
+
+    cdef gp_watchdog *handle
+    cdef uint64_t count  # after the end
+    cdef uint32_t begun
+
+    def __cinit__(self, uint64_t limit_ns, int fd, dict names):
+        cdef gp_watchdog_name *rows
+        cdef gp_status status
+        cdef int error = 0
+        cdef size_t n = 0
+        watch_forks()
+        kept = [(native_id, name.replace("\0", "").encode("utf-8", "replace")) for native_id, name in names.items()]
+        rows = <gp_watchdog_name *>calloc(len(kept) + 1, sizeof(gp_watchdog_name))
+        if rows == NULL:
+            raise MemoryError("no memory for a watchdog")
+        try:
+            for native_id, name in kept:
+                rows[n].native_id = native_id
+                rows[n].name = name
+                n += 1
+            status = gp_watchdog_start(limit_ns, fd, gp_interpreter_eyes(), rows, n, &self.handle, &error)
+        finally:
+            free(rows)
+        if status == GP_ESYSTEM:
+            raise OSError(error, strerror(error).decode())
+        if status == GP_EINVAL:
+            raise ValueError("limit_ns must be > 0, got 0")
+        if status == GP_EUNSUPPORTED:
+            raise NotImplementedError("the GIL is watched on Linux only")
+        if status != GP_OK:
+            raise MemoryError("no memory for a watchdog")
+        self.begun = gp_gil_watch_begin()
+
+    def __dealloc__(self):
+        self.end()
+
+    cdef end(self):
+        cdef gp_watchdog *handle = self.handle
+        if handle == NULL:
+            return
+        self.count = gp_watchdog_reported(handle)
+        self.handle = NULL  # before the GIL goes: nobody else must free it
+        gp_gil_watch_end(self.begun)
+        with nogil:
+            gp_watchdog_stop(handle)
+
+    @property
+    def reported(self) -> int:
+        """Number of holds reported so far."""
+        return self.count if self.handle == NULL else gp_watchdog_reported(self.handle)
+
+    def stop(self) -> None:
+        """End it; nothing the second time."""
+        self.end()
