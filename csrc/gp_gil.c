@@ -908,10 +908,11 @@ void gp_gil_stop(gp_session *session, const gp_trail *here)
     if (!session->running)
         return;
     session->hooks_lost |= !gp_hooks_in_place(hooks, LASTING_HOOKS);
+    stop_others(session); /* first, so that none of them lasts longer than the trace */
     freeze();
     end(session, here);
     thaw();
-    stop_others(session);
+    stop_others(session); /* found in between */
     if (!gp_machine_running(machine)) {
         gp_hooks_remove(hooks, LASTING_HOOKS);
         forget_others();

@@ -448,7 +448,9 @@ cdef class Session:
         cdef gp_trail here
         cdef size_t part
         find(frame, self.handle, keys, &here)
-        return [read_part(self.handle, part, &here) for part in range(gp_gil_parts(self.handle))]
+        # the main one's last, since its length is that of the trace
+        parts = [read_part(self.handle, part, &here) for part in reversed(range(gp_gil_parts(self.handle)))]
+        return parts[::-1]
 
 
 cdef tuple read_part(gp_session *session, size_t part, const gp_trail *here):

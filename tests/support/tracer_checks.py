@@ -42,7 +42,8 @@ def check_sites(report):
     # each row of the books was rounded down to a nanosecond, and all of them had a release or are under way
     rounding = sum(site.releases for site in report.sites) + len(report.sites) + len(report.threads)
     hold_ns = sum(site.hold_ns for site in report.sites)
-    assert abs(hold_ns - report.held_ns) <= rounding, (hold_ns, report.held_ns, rounding)
+    held_ns = sum(thread.hold_ns for thread in report.threads)
+    assert abs(hold_ns - held_ns) <= rounding, (hold_ns, held_ns, rounding)
     waits_ns = sum(thread.wait_ns for thread in report.threads)
     assert sum(site.wait_ns for site in report.sites) <= waits_ns + len(report.threads)
     releases = sum(thread.forced_releases + thread.voluntary_releases for thread in report.threads)
