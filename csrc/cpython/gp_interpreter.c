@@ -5,6 +5,8 @@
 
 #include "gp_frames.h"
 
+#include <string.h>
+
 #if !defined(_WIN32)
 #include <dlfcn.h>
 #endif
@@ -72,11 +74,20 @@ static void describe(gp_site_key key, gp_buffer *buffer)
     gp_buffer_string(buffer, file.bytes, file.size);
 }
 
+/* What runs a program as `gilprobe record` is none of its stack (gilprobe/places.py leaves it out of
+ * reports). */
+static bool is_launcher(const char *file)
+{
+    static const char end[] = "gilprobe/program.py";
+    size_t length = strlen(file);
+    return length >= sizeof end - 1 && strcmp(file + length - (sizeof end - 1), end) == 0;
+}
+
 static void walk(const void *thread_state, size_t room, gp_watchdog_level *level, void *context)
 {
     gp_frames_line lines[GP_WATCHDOG_DEPTH];
     size_t depth = gp_frames_peek(thread_state, lines, room < GP_WATCHDOG_DEPTH ? room : GP_WATCHDOG_DEPTH);
-    for (size_t i = 0; i < depth; i++)
+    for (size_t i = 0; i < depth && !is_launcher(lines[i].file); i++)
         level(context, lines[i].function, lines[i].file, lines[i].line);
 }
 
