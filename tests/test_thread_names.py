@@ -243,8 +243,14 @@ def test_labels_of_what_is_no_thread():
         labels.begin(object())
     nameless = threading.Thread()
     nameless._name = 7
-    labels.begin(nameless)
-    labels.end(nameless)
+
+    def label_this_one():  # which then counts as ended, so it must not be the main thread
+        labels.begin(nameless)
+        labels.end(nameless)
+
+    worker = threading.Thread(target=label_this_one)
+    worker.start()
+    worker.join()
     assert labels.all() == []
 
 
