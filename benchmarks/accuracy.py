@@ -43,13 +43,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import common
 from common import Question, Row
 
 from gilprobe import kernels
 from gilprobe._native import gil
+from gilprobe.accounting import Books
 from gilprobe.tracer import trace
 
 if TYPE_CHECKING:
@@ -87,14 +88,25 @@ class Account:
         )
 
 
+def _read(session: gil.Session) -> Any:
+    (part,) = session.read()
+    return Books.decode(*part).snapshot
+
+
+def held_share(session: gil.Session) -> float:
+    """Return the sum of all holds as a share of the wall time."""
+    snapshot = _read(session)
+    held_ns: int = sum(account["hold_ns"] for account in snapshot["accounts"])
+    return held_ns / snapshot["totals"]["elapsed_ns"]
+
+
 def own_account(session: gil.Session) -> Account:
     """Return the calling thread's account up to now.
 
     Read from the native session: Trace.report asks threading for names, which takes a lock.
     """
     native_id = threading.get_native_id()
-    _, accounts = session.read()
-    for account in reversed(accounts):
+    for account in reversed(_read(session)["accounts"]):
         if account["native_id"] == native_id:
             return Account(
                 account["lifetime_ns"],
@@ -331,8 +343,7 @@ def alternate(threads: int, cycles: int, held_ns: int, released_ns: int) -> tupl
 
     run_threads(member, threads)
     session.stop()
-    totals, accounts = session.read()
-    return parts, sum(account["hold_ns"] for account in accounts) / totals["elapsed_ns"]
+    return parts, held_share(session)
 
 
 Cell = tuple[float | None, int, int]
@@ -485,8 +496,7 @@ def spin(threads: int, duration_s: float) -> tuple[list[Spun], float]:
 
     run_threads(member, threads)
     session.stop()
-    totals, accounts = session.read()
-    return spun, sum(account["hold_ns"] for account in accounts) / totals["elapsed_ns"]
+    return spun, held_share(session)
 
 
 def spinners(options: argparse.Namespace) -> Iterator[Row]:
