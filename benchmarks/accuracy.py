@@ -43,7 +43,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import common
 from common import Question, Row
@@ -56,6 +56,8 @@ from gilprobe.tracer import trace
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
+
+    from gilprobe._native.recording import _Snapshot
 
 US = 1000
 MS = 1000_000
@@ -88,15 +90,9 @@ class Account:
         )
 
 
-def _read(session: gil.Session) -> Any:
-    (part,) = session.read()
-    return Books.decode(*part).snapshot
-
-
-def held_share(session: gil.Session) -> float:
-    """Return the sum of all holds as a share of the wall time."""
-    snapshot = _read(session)
-    held_ns: int = sum(account["hold_ns"] for account in snapshot["accounts"])
+def share_held(snapshot: _Snapshot) -> float:
+    """Return all holds as a share of the wall."""
+    held_ns = sum(account["hold_ns"] for account in snapshot["accounts"])
     return held_ns / snapshot["totals"]["elapsed_ns"]
 
 
@@ -106,7 +102,8 @@ def own_account(session: gil.Session) -> Account:
     Read from the native session: Trace.report asks threading for names, which takes a lock.
     """
     native_id = threading.get_native_id()
-    for account in reversed(_read(session)["accounts"]):
+    accounts = Books.decode(*session.read()[0]).snapshot["accounts"]
+    for account in reversed(accounts):
         if account["native_id"] == native_id:
             return Account(
                 account["lifetime_ns"],
@@ -343,7 +340,8 @@ def alternate(threads: int, cycles: int, held_ns: int, released_ns: int) -> tupl
 
     run_threads(member, threads)
     session.stop()
-    return parts, held_share(session)
+    snapshot = Books.decode(*session.read()[0]).snapshot
+    return parts, share_held(snapshot)
 
 
 Cell = tuple[float | None, int, int]
@@ -496,7 +494,8 @@ def spin(threads: int, duration_s: float) -> tuple[list[Spun], float]:
 
     run_threads(member, threads)
     session.stop()
-    return spun, held_share(session)
+    snapshot = Books.decode(*session.read()[0]).snapshot
+    return spun, share_held(snapshot)
 
 
 def spinners(options: argparse.Namespace) -> Iterator[Row]:

@@ -322,6 +322,64 @@ def memory(options: argparse.Namespace) -> Iterator[Row]:
         )
 
 
+SHORT_LIVED = """
+import json, sys, threading, time
+from contextlib import nullcontext
+from gilprobe import trace
+
+count, traced = int(sys.argv[1]), sys.argv[2] == "on"
+
+def resident():
+    with open("/proc/self/status") as file:
+        (line,) = [line for line in file if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+def live(count):
+    for _ in range(count // 10):
+        threads = [threading.Thread(target=int) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+with trace() if traced else nullcontext():
+    live(100)  # what the first ones load is not theirs
+before, start = resident(), time.perf_counter()
+with trace() if traced else nullcontext() as recording:
+    live(count)
+    spent, grown = time.perf_counter() - start, resident() - before
+missing = 0
+if traced:
+    threads = recording.report().threads
+    missing = count // 10 * 10 + 1 - sum(thread.merged for thread in threads)
+json.dump([grown, spent / count * 1e6, missing], sys.stdout)
+"""
+
+
+def short_lived(options: argparse.Namespace) -> Iterator[Row]:
+    """Compare how processes grow that start and end very many threads, ten at a time."""
+    if not Path("/proc/self/status").exists():
+        raise UnsupportedError("the platform does not tell how much memory a process uses")
+    taken: tuple[list[list[float]], list[list[float]]] = ([], [])
+    for order in interleave(2, min(options.repeat, 5)):
+        for index in order:
+            command = [sys.executable, "-I", "-c", SHORT_LIVED, str(options.short_threads)]
+            done = subprocess.run(
+                [*command, ("off", "on")[index]], check=True, capture_output=True, text=True
+            )
+            taken[index].append(json.loads(done.stdout))
+    what = f"{options.short_threads:,} short threads"
+    for column, (name, target, unit, limit) in enumerate(
+        (("added memory", "<= 100 MiB", "MiB", 100.0), ("added time, each", "", "us", None))
+    ):
+        off, on = ([sample[column] for sample in samples] for samples in taken)
+        yield _difference(f"{what}: {name}", target, unit, off, on, limit)
+    missing = [sample[2] for sample in taken[1]]
+    yield Row(
+        f"{what}: missing in the report", "0", "", missing, common.judge(missing, lambda number: number == 0)
+    )
+
+
 def _timed(work: Callable[[], object]) -> float:
     start = clock()
     work()
@@ -354,6 +412,7 @@ QUESTIONS = (
     Question("import gilprobe", "<= 15 ms over bare start-up", imports, traces=False),
     Question("held-vs-released", "released >= 1.9, held 0.9 .. 1.05", speedups, traces=False),
     Question("fixed memory of a trace", "<= 64 KiB a thread", memory),
+    Question("short threads", "<= 100 MiB for 100,000", short_lived),
     Question("trace: start, report, stop", "", operations),
 )
 
@@ -369,6 +428,7 @@ def main() -> int:
         help="least seconds of a sample of pure Python (%(default)s)",
     )
     made.add_argument("--memory-threads", type=common.positive, default=200, help="(%(default)s)")
+    made.add_argument("--short-threads", type=common.positive, default=100_000, help="(%(default)s)")
     made.add_argument(
         "--scenario-repeat", type=common.positive, default=5, help="of held-vs-released (%(default)s)"
     )
@@ -376,7 +436,7 @@ def main() -> int:
     common.check_file(options, made)
     if options.quick:
         options.repeat, options.cycles, options.sample = min(options.repeat, 2), 20_000, 0.01
-        options.memory_threads, options.scenario_repeat = 20, 2
+        options.memory_threads, options.short_threads, options.scenario_repeat = 20, 2000, 2
     options.sample_ns = int(options.sample * 1e9)
     return common.main("overhead", options, QUESTIONS)
 

@@ -5,8 +5,11 @@
  *
  * The state machine (gp_machine.h) turns events into intervals [from, to) of ticks and books each with every
  * running session, which keeps the part after its own start. Everything here is guarded by the mutex of the
- * GIL that is traced, but that the holder of the GIL books its own account without it; nothing blocks, and
- * memory comes from mmap, since malloc's locks may be held by the very thread that runs the hook. */
+ * GIL that is traced ("under M"), but that the holder of the GIL books its own account without it; nothing
+ * blocks, and memory comes from mmap, since malloc's locks may be held by the very thread that runs the hook.
+ *
+ * Whoever opens an account holds M; whoever folds one (gp_folding.h) holds M and the GIL, so that nobody
+ * books without M meanwhile. */
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,11 +31,16 @@ typedef enum {
 
 typedef struct gp_thread gp_thread;
 typedef struct gp_session gp_session;
+typedef struct gp_account gp_account;
 
 enum {
     GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
     GP_ASKED_AT_ONCE = 1, /* got the mutex without blocking: not worth a stamp */
 };
+
+#define GP_LABEL_ENDED                                                                                       \
+    ((uint32_t)1 << 31) /* in a label: the thread has come to the end of its Python code                     \
+                         */
 
 /* Who a thread is. */
 typedef struct {
@@ -51,8 +59,10 @@ typedef struct {
 } gp_path;
 
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
-typedef struct {
-    gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread */
+struct gp_account {
+    gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread. NULL: of
+                             ended threads */
+    uint64_t merged;      /* threads in it: one, or all that were folded into it; 0: the slot is free */
     gp_identity identity; /* set when the account is closed */
     uint64_t first;       /* the thread's first moment in the session */
     uint64_t last;        /* its last; set when the account is closed */
@@ -64,7 +74,7 @@ typedef struct {
     uint64_t forced_releases;
 
     /* where, in a session that wants sites (gp_attribution.h) */
-    uint32_t number;                 /* in order of opening */
+    uint32_t number;                 /* in order of opening, for one thread only */
     uint32_t last_place;             /* of the last release; GP_ROW_NONE: not seen */
     gp_site_key last_key;            /* its innermost level, to recognise it without a look-up */
     uint64_t blamed;                 /* ticks of wait that are charged to somebody */
@@ -73,10 +83,12 @@ typedef struct {
     uint32_t blame_row;              /* charged last, to recognise it without a look-up */
 
     uint32_t introduced_label; /* as `introduced` has it */
+    bool kept;                 /* among `largest` of the session */
+    gp_account *next_spare;    /* of a free slot */
 
     gp_hist holds, waits;
     gp_path path; /* last: memory that is not touched costs nothing */
-} gp_account;
+};
 
 /* One long wait. */
 typedef struct {
@@ -114,6 +126,8 @@ struct gp_thread {
     int64_t native_id;
     char os_name[16];
 
+    const void *thread_state; /* the interpreter's, when it last took the GIL while somebody watched */
+
     /* written by the thread itself without a lock */
     _Atomic uint32_t label; /* what the caller of gp_gil_label gave; 0: none */
     _Atomic bool exited;
@@ -121,9 +135,19 @@ struct gp_thread {
 };
 
 enum {
-    GP_THREADS_MAX = 1 << 18, /* threads that one session can tell apart */
-    GP_STALLS_MAX = 1024,     /* the longest waits, which a session remembers one by one */
+    GP_THREADS_MAX = 1 << 18,            /* threads at a time */
+    GP_NUMBERS_MAX = GP_RING_ACCOUNTS,   /* accounts that one session can tell apart */
+    GP_ACCOUNTS_KEPT = 2048,             /* from this number on, those of ended threads are folded ... */
+    GP_LARGEST_KEPT = 128,               /* ... but for those with most hold and wait */
+    GP_FOLDED_SIZE = GP_NUMBERS_MAX / 8, /* bytes: a bit for each */
+    GP_STALLS_MAX = 1024,                /* the longest waits, which a session remembers one by one */
 };
+
+/* An ended thread's account that is not folded, and its hold and wait together. */
+typedef struct {
+    gp_account *account;
+    uint64_t weight;
+} gp_largest;
 
 /* One trace. `next` links the running sessions of a machine. */
 struct gp_session {
@@ -143,24 +167,41 @@ struct gp_session {
     uint64_t handoffs;
     uint64_t lost; /* intervals that found no memory for an account */
 
+    /* folding (gp_folding.h) */
+    uint32_t folding_due;      /* steps */
+    bool folding_waits;        /* somebody is reading account by account */
+    size_t keep, keep_largest; /* GP_ACCOUNTS_KEPT, GP_LARGEST_KEPT; less in tests, but not 0 largest */
+    size_t cursor;             /* where the last step looked */
+    gp_account *ended;         /* into which others are folded; NULL: none yet */
+    uint64_t *folded;          /* a bit for each number that has gone into it */
+    uint32_t folded_since;     /* how many since the blame table was compacted */
+
     /* where, if that is wanted */
     bool wants_sites, wants_stacks;
     gp_place_table places;
     gp_blame_table blame;
     gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
+    uint32_t native_places; /* of single threads */
     uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
     uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
     size_t stall_count;
     uint64_t stall_floor; /* a wait must be longer to be among the longest */
     gp_stall stalls[GP_STALLS_MAX];
 
-    gp_ring *ring;        /* every hold and wait one by one, if that is wanted */
-    gp_buffer introduced; /* the accounts, as a recording has them (docs/recording-format.md, THRD) */
-    size_t introduced_written, described_written; /* the recorder's: how much of them it has */
+    size_t largest_count;
+    uint64_t largest_floor; /* the least of their weights */
+    gp_largest largest[GP_LARGEST_KEPT];
 
-    size_t account_count;
-    gp_account **chunks;     /* accounts in order of opening, GP_ACCOUNT_CHUNK each */
-    gp_account ***by_thread; /* two levels, by gp_thread.index */
+    gp_ring *ring;            /* every hold and wait one by one, if that is wanted */
+    gp_buffer introduced;     /* for the recorder: accounts it has not got (docs/recording-format.md, THRD) */
+    size_t described_written; /* the recorder's: how much of the places it has */
+
+    size_t account_count; /* slots, some of them free */
+    size_t spare_count;   /* free ones */
+    gp_account *spares;   /* they, linked */
+    uint32_t next_number;
+    gp_account **chunks;     /* the slots, GP_ACCOUNT_CHUNK each */
+    gp_account ***by_thread; /* two levels, by gp_thread.index; `ended` where the account was folded */
 };
 
 enum {
@@ -175,23 +216,61 @@ gp_session *gp_session_new(uint64_t id, uint64_t start);
 void gp_session_free(gp_session *session);
 
 /* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is
- * counted. */
+ * counted. Under M. */
 gp_account *gp_account_open(gp_session *session, gp_thread *thread);
+
+/* The thread's account, if it has one: slow path of gp_account_known. NULL is counted as lost. */
+gp_account *gp_account_find(gp_session *session, gp_thread *thread);
+
+/* Forget whose account it was, or that it was folded into `instead`. */
+void gp_account_disown(gp_session *session, gp_thread *thread, gp_account *instead);
+
+/* Make the slot of an account whose histograms are empty free for another. */
+void gp_account_recycle(gp_session *session, gp_account *account);
 
 /* Append the account to `introduced`: once when it is opened, and when its thread's label has changed. */
 void gp_account_introduce(gp_session *session, gp_account *account);
 
-/* Account number `n` (< account_count), in order of opening. */
+/* Book what is under way up to `until`, which is the end, and note who the thread is. */
+void gp_account_close(const gp_session *session, gp_account *account, const gp_thread *thread,
+                      uint64_t until);
+
+/* Add a closed account, whose histograms are emptied, to that of several threads. */
+void gp_account_merge(const gp_session *session, gp_account *into, gp_account *from);
+
+/* When the thread's part in a session that is read at `now` ends: it may have exited. */
+uint64_t gp_thread_end_of(const gp_thread *thread, uint64_t now);
+
+/* What stands in by_thread: NULL, the thread's account, or `ended`. Under M. */
+gp_account *gp_account_entry(const gp_session *session, const gp_thread *thread);
+
+/* Whether the account is of a thread that came when there were no numbers left: it has that of `ended`, and
+ * counts as part of it. */
+static inline bool gp_account_is_nameless(const gp_session *session, const gp_account *account)
+{
+    return session->ended != NULL && account != session->ended && account->number == session->ended->number;
+}
+
+/* Slot `n` (< account_count). In order of opening until the first account is folded. */
 static inline gp_account *gp_account_nth(const gp_session *session, size_t n)
 {
     return &session->chunks[n / GP_ACCOUNT_CHUNK][n % GP_ACCOUNT_CHUNK];
 }
 
+/* Under M. */
 static inline gp_account *gp_account_of(gp_session *session, gp_thread *thread)
 {
     if (__builtin_expect(thread->account_session == session->id, 1))
         return thread->account;
     return gp_account_open(session, thread);
+}
+
+/* The same where M is not held, by the holder of the GIL, whose accounts are open. */
+static inline gp_account *gp_account_known(gp_session *session, gp_thread *thread)
+{
+    if (__builtin_expect(thread->account_session == session->id, 1))
+        return thread->account;
+    return gp_account_find(session, thread);
 }
 
 /* Length of the part of [from, to) that lies after `start`. Stamps of two cores may disagree by some

@@ -1,11 +1,33 @@
 #include "gp_attribution.h"
 
+#include "gp_folding.h"
+
+enum {
+    NATIVE_PLACES_MAX = 4096, /* of single threads, once accounts are folded */
+};
+
 /* ---- places ---- */
+
+static bool has_come_to_its_end(const gp_thread *thread)
+{
+    return (atomic_load_explicit(&thread->label, memory_order_relaxed) & GP_LABEL_ENDED) != 0;
+}
+
+/* Once accounts are folded, the ended threads' place serves threads at their end as well; and all, if there
+ * have been very many. */
+gp_site_key gp_attribution_native_key(const gp_session *session, const gp_account *account)
+{
+    bool shared = session->ended != NULL &&
+                  (session->native_places >= NATIVE_PLACES_MAX || has_come_to_its_end(account->thread));
+    uint32_t number = shared ? session->ended->number : account->number;
+    return (gp_site_key){NULL, GP_KEY_NATIVE - (int32_t)number};
+}
 
 static uint32_t find_place(gp_session *session, uint32_t parent, gp_site_key key, gp_met *met)
 {
     bool is_new;
     uint32_t place = gp_places_number(&session->places, parent, key, &is_new);
+    session->native_places += is_new && key.code == NULL;
     if (is_new && met != NULL)
         met(session, place);
     return place;
@@ -35,7 +57,7 @@ uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp
     gp_path *path = &account->path;
     if (trail->depth == 0) {
         path->depth = 0;
-        return gp_attribution_site(session, account, gp_attribution_key(account, trail), met);
+        return gp_attribution_site(session, account, gp_attribution_key(session, account, trail), met);
     }
     size_t level = unchanged_levels(path, trail);
     uint32_t place = GP_ROW_NONE;
@@ -60,36 +82,50 @@ uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp
 
 /* ---- waits ---- */
 
-/* A place among the longest waits: a free one, else that of the shortest, which is seldom needed. */
-static gp_stall *stall_to_replace(gp_session *session)
+/* Put a stall where it belongs in the heap below it. */
+static void settle_stall(gp_stall *stalls, size_t at)
 {
-    if (session->stall_count < GP_STALLS_MAX)
-        return &session->stalls[session->stall_count++];
-    gp_stall *shortest = session->stalls;
-    for (size_t i = 1; i < GP_STALLS_MAX; i++)
-        if (session->stalls[i].ticks < shortest->ticks)
-            shortest = &session->stalls[i];
-    return shortest;
+    gp_stall stall = stalls[at];
+    for (size_t child; (child = 2 * at + 1) < GP_STALLS_MAX; at = child) {
+        if (child + 1 < GP_STALLS_MAX && stalls[child + 1].ticks < stalls[child].ticks)
+            child++;
+        if (stall.ticks <= stalls[child].ticks)
+            break;
+        stalls[at] = stalls[child];
+    }
+    stalls[at] = stall;
+}
+
+/* Once there is no more room the stalls are a heap with the shortest first, which the next one replaces: in
+ * the first seconds of a trace that is every other wait. */
+static void keep_stall(gp_session *session, const gp_stall *stall)
+{
+    gp_stall *stalls = session->stalls;
+    if (session->stall_count < GP_STALLS_MAX) {
+        stalls[session->stall_count++] = *stall;
+        if (session->stall_count < GP_STALLS_MAX)
+            return;
+        for (size_t at = GP_STALLS_MAX / 2; at-- > 0;)
+            settle_stall(stalls, at);
+    } else {
+        stalls[0] = *stall;
+        settle_stall(stalls, 0);
+    }
+    session->stall_floor = stalls[0].ticks;
 }
 
 static void note_stall(gp_session *session, const gp_account *waiter, uint64_t from, uint64_t ticks)
 {
     bool held = waiter->culprit_ticks != 0;
-    *stall_to_replace(session) = (gp_stall){
-        .waiter = waiter->number,
-        .waiter_place = waiter->last_place,
-        .holder = held ? waiter->culprit : GP_ROW_NONE,
-        .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
-        .start = from,
-        .ticks = ticks,
-        .holder_ticks = waiter->culprit_ticks,
-    };
-    if (session->stall_count < GP_STALLS_MAX)
-        return;
-    session->stall_floor = UINT64_MAX;
-    for (size_t i = 0; i < GP_STALLS_MAX; i++)
-        if (session->stalls[i].ticks < session->stall_floor)
-            session->stall_floor = session->stalls[i].ticks;
+    keep_stall(session, &(gp_stall){
+                            .waiter = waiter->number,
+                            .waiter_place = waiter->last_place,
+                            .holder = held ? waiter->culprit : GP_ROW_NONE,
+                            .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
+                            .start = from,
+                            .ticks = ticks,
+                            .holder_ticks = waiter->culprit_ticks,
+                        });
 }
 
 void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
@@ -102,12 +138,29 @@ void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t
     account->culprit_ticks = 0;
 }
 
+/* Whether it was charged last. The row may have another number by now. */
+static bool is_blame_row(const gp_session *session, const gp_account *waiter, const gp_account *holder,
+                         uint32_t place)
+{
+    if (waiter->blame_row >= session->blame.count)
+        return false;
+    const gp_blame *row = &session->blame.rows[waiter->blame_row];
+    return row->waiter == waiter->number && row->holder == holder->number && row->place == place;
+}
+
+static uint32_t find_blame_row(gp_session *session, const gp_account *waiter, const gp_account *holder,
+                               uint32_t place)
+{
+    if (gp_blame_is_full(&session->blame))
+        gp_folding_compact_blame(session);
+    return gp_blame_number(&session->blame, waiter->number, holder->number, place);
+}
+
 void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_account *holder, uint32_t place,
                            uint64_t ticks)
 {
-    const gp_blame *last = &session->blame.rows[waiter->blame_row];
-    if (waiter->blame_row == GP_ROW_NONE || last->holder != holder->number || last->place != place)
-        waiter->blame_row = gp_blame_number(&session->blame, waiter->number, holder->number, place);
+    if (!is_blame_row(session, waiter, holder, place))
+        waiter->blame_row = find_blame_row(session, waiter, holder, place);
     if (waiter->blame_row == GP_ROW_NONE)
         session->sites_lost += ticks;
     else

@@ -24,14 +24,16 @@ typedef struct {
 typedef void gp_met(gp_session *session, uint32_t place);
 
 /* Slow paths of gp_attribution_place. */
+gp_site_key gp_attribution_native_key(const gp_session *session, const gp_account *account);
 uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key, gp_met *met);
 uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_trail *trail, gp_met *met);
 
-static inline gp_site_key gp_attribution_key(const gp_account *account, const gp_trail *trail)
+static inline gp_site_key gp_attribution_key(const gp_session *session, const gp_account *account,
+                                             const gp_trail *trail)
 {
     if (__builtin_expect(trail->depth != 0, 1))
         return trail->keys[0];
-    return (gp_site_key){NULL, GP_KEY_NATIVE - (int32_t)account->number};
+    return gp_attribution_native_key(session, account);
 }
 
 /* The place of the account's thread, which becomes its last. GP_ROW_NONE without memory. Under M. */
@@ -40,7 +42,7 @@ static inline uint32_t gp_attribution_place(gp_session *session, gp_account *acc
 {
     if (session->wants_stacks)
         return gp_attribution_stack(session, account, trail, met);
-    gp_site_key key = gp_attribution_key(account, trail);
+    gp_site_key key = gp_attribution_key(session, account, trail);
     if (__builtin_expect(account->last_place != GP_ROW_NONE && gp_site_same(account->last_key, key), 1))
         return account->last_place;
     return gp_attribution_site(session, account, key, met);

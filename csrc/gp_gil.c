@@ -55,6 +55,9 @@ GP_THREAD_LOCAL const void *locked[2];  /* mutexes that are no GIL's as far as i
 GP_THREAD_LOCAL handshake_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool taking;            /* in take_gil, from signal(SC) to unlock(M) */
 
+static unsigned watchers; /* see gp_gil_watch_begin; with the GIL */
+static uint32_t forks;    /* that this process is away from where we were loaded */
+
 static bool fork_watched;
 static uint64_t last_session_id;
 static uint32_t last_generation;
@@ -310,6 +313,8 @@ __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
     gp_thread *thread = gp_machine_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
     if (__builtin_expect(thread == NULL, 0))
         return call_unlock(mutex);
+    if (__builtin_expect(watchers != 0, 0))
+        thread->thread_state = interpreter->thread_state();
     gp_machine_acquire(machine, thread);
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_ticks();
@@ -516,6 +521,7 @@ static gp_status learn(const gp_gil_host *host, const char **reason)
     interpreter = host;
     machine->met = met_place;
     machine->locate = locate_for_machine;
+    machine->folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
     learnt = true;
     return GP_OK;
 }
@@ -593,6 +599,17 @@ static void record_snapshot(void *context, bool final, gp_buffer *out)
     gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
 }
 
+/* Introduce again the threads that have another label now. */
+static void introduce_labels(gp_session *session)
+{
+    for (size_t n = 0; n < session->account_count; n++) {
+        gp_account *account = gp_account_nth(session, n);
+        if (account->merged != 0 && account != session->ended &&
+            atomic_load_explicit(&account->thread->label, memory_order_relaxed) != account->introduced_label)
+            gp_account_introduce(session, account);
+    }
+}
+
 static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
 {
     if (from->size > *copied)
@@ -605,13 +622,10 @@ static void record_description(void *context, gp_buffer *threads, gp_buffer *pla
 {
     gp_session *session = context;
     enter(session);
-    for (size_t n = 0; n < session->account_count; n++) {
-        gp_account *account = gp_account_nth(session, n);
-        uint32_t label = atomic_load_explicit(&account->thread->label, memory_order_relaxed);
-        if (session->running && label != account->introduced_label)
-            gp_account_introduce(session, account);
-    }
-    copy_new(&session->introduced, &session->introduced_written, threads);
+    if (session->running)
+        introduce_labels(session);
+    copy_new(&session->introduced, &(size_t){0}, threads);
+    gp_buffer_clear(&session->introduced);
     copy_new(&session->described, &session->described_written, places);
     leave(session);
 }
@@ -758,9 +772,22 @@ static void forget_others(void)
 
 /* ---- sessions ---- */
 
+/* Nobody empties the rings any more. */
+static void detach_rings(void)
+{
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+        for (gp_session *part = session; part != NULL; part = part->others) {
+            gp_ring_free(part->ring);
+            part->ring = NULL;
+        }
+}
+
 /* Whether a trace runs or not: a later one may meet the threads that have been seen. */
 static void forked_in_child(void)
 {
+    detach_rings();
+    watchers = 0;
+    forks++;
     uint64_t now = gp_clock_ticks();
     gp_gils_forked();
     gp_threads_forked(current);
@@ -956,6 +983,41 @@ size_t gp_gil_sessions(void)
     return count;
 }
 
+uint32_t gp_gil_watch_begin(void)
+{
+    watchers++;
+    if (current != NULL && interpreter != NULL)
+        current->thread_state = interpreter->thread_state();
+    return forks;
+}
+
+void gp_gil_watch_end(uint32_t begun)
+{
+    watchers -= begun == forks;
+}
+
+bool gp_gil_look(const gp_sight_hold *but, uint64_t limit, gp_sight *sight, uint64_t *now)
+{
+    if (!gp_machine_running(machine))
+        return false;
+    freeze();
+    *now = gp_clock_ticks();
+    bool seen = gp_machine_running(machine) && gp_sight_take(machine, but, limit, *now, sight);
+    thaw();
+    return seen;
+}
+
+gp_sight_end gp_gil_follow(const gp_sight_hold *hold, uint64_t *ended_at)
+{
+    *ended_at = gp_clock_ticks();
+    if (!gp_machine_running(machine))
+        return GP_SIGHT_LONG_OVER;
+    freeze();
+    gp_sight_end end = gp_sight_follow(machine, hold, *ended_at, ended_at);
+    thaw();
+    return end;
+}
+
 #else /* the package builds here, but its tracer does not work */
 
 gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
@@ -1008,6 +1070,28 @@ void gp_gil_label(uint32_t label)
 size_t gp_gil_sessions(void)
 {
     return 0;
+}
+
+uint32_t gp_gil_watch_begin(void)
+{
+    return 0;
+}
+
+void gp_gil_watch_end(uint32_t begun)
+{
+    (void)begun;
+}
+
+bool gp_gil_look(const gp_sight_hold *but, uint64_t limit, gp_sight *sight, uint64_t *now)
+{
+    (void)but, (void)limit, (void)sight, (void)now;
+    return false;
+}
+
+gp_sight_end gp_gil_follow(const gp_sight_hold *hold, uint64_t *ended_at)
+{
+    (void)hold, (void)ended_at;
+    return GP_SIGHT_LONG_OVER;
 }
 
 #endif

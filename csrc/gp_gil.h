@@ -10,6 +10,7 @@
 
 #include "gp_attribution.h"
 #include "gp_recorder.h"
+#include "gp_sight.h"
 #include "gp_status.h"
 
 /* What the tracer must be told of the interpreter. Everything is static. */
@@ -28,6 +29,7 @@ typedef struct {
      * of its Python stack, or up to `room` levels from there. */
     gp_site_key (*here)(void);
     size_t (*stack)(gp_site_key *keys, size_t room, bool *truncated);
+    const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
     /* Hold on to a code object while nobody else can take the GIL; let it go with the GIL. */
@@ -74,5 +76,15 @@ void gp_gil_label(uint32_t label);
 
 /* Number of sessions that run. */
 size_t gp_gil_sessions(void);
+
+/* While somebody watches, threads leave their thread state for gp_gil_look when they take the GIL. Returns
+ * what gp_gil_watch_end must be told: in a forked child, where nobody watches, that then does nothing. */
+uint32_t gp_gil_watch_begin(void);
+void gp_gil_watch_end(uint32_t begun);
+
+/* gp_sight_take and gp_sight_follow for the GIL that is traced; nothing to see, and long over, if none is.
+ * Any thread, without the GIL; takes the GIL's mutex, so not in a hook or a signal's handler. */
+bool gp_gil_look(const gp_sight_hold *but, uint64_t limit, gp_sight *sight, uint64_t *now);
+gp_sight_end gp_gil_follow(const gp_sight_hold *hold, uint64_t *ended_at);
 
 #endif

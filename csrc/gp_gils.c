@@ -103,6 +103,7 @@ gp_gil *gp_gils_add(const gp_gil_locks *locks, uint32_t interpreter, uint32_t ge
     gil->machine.generation = generation;
     gil->machine.met = gp_gils[0].machine.met;
     gil->machine.locate = gp_gils[0].machine.locate;
+    gil->machine.folding = gp_gils[0].machine.folding;
     gil->releases = (gp_callers){.first = gp_gils[0].releases.first, .second = gp_gils[0].releases.second};
     gil->interpreter = interpreter;
     pthread_mutex_init(&gil->books, NULL);

@@ -19,6 +19,16 @@ void gp_hist_merge(gp_hist *into, const gp_hist *from)
         into->counts[i] += from->counts[i];
 }
 
+void gp_hist_move(gp_hist *into, gp_hist *from, size_t last)
+{
+    for (size_t i = 0; i <= last; i++) {
+        if (from->counts[i] == 0)
+            continue;
+        into->counts[i] += from->counts[i];
+        from->counts[i] = 0;
+    }
+}
+
 uint64_t gp_hist_count(const gp_hist *hist)
 {
     uint64_t count = 0;

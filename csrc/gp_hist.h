@@ -41,6 +41,11 @@ void gp_hist_bounds(size_t index, uint64_t *low, uint64_t *high);
 /* Add the counts of `from` to `into`. Exact. */
 void gp_hist_merge(gp_hist *into, const gp_hist *from);
 
+/* The same, and empty `from`, which has nothing above bucket `last`. Pages of it that were never written stay
+ * so.
+ */
+void gp_hist_move(gp_hist *into, gp_hist *from, size_t last);
+
 /* Number of durations counted. */
 uint64_t gp_hist_count(const gp_hist *hist);
 

@@ -1,16 +1,6 @@
 #include "gp_machine.h"
 
-#include <string.h>
-
-/* A thread's last moment may come after its destructors. */
-uint64_t gp_machine_end_of(const gp_thread *thread, uint64_t now)
-{
-    if (!atomic_load_explicit(&thread->exited, memory_order_acquire))
-        return now;
-    uint64_t ended = atomic_load_explicit(&thread->ended_at, memory_order_relaxed);
-    ended = ended > thread->since ? ended : thread->since;
-    return ended < now ? ended : now; /* it may have exited since the caller looked at the clock */
-}
+#include "gp_folding.h"
 
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked)
 {
@@ -59,7 +49,7 @@ void gp_machine_charge(gp_machine *machine, gp_session *session, const gp_accoun
     uint64_t begin = from > session->charged_until ? from : session->charged_until;
     for (gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter) {
         uint64_t asked = waiter->since > begin ? waiter->since : begin;
-        uint64_t ticks = gp_ticks_after(session->start, asked, gp_machine_end_of(waiter, to));
+        uint64_t ticks = gp_ticks_after(session->start, asked, gp_thread_end_of(waiter, to));
         gp_account *account = ticks != 0 ? gp_account_of(session, waiter) : NULL;
         if (account != NULL)
             gp_attribution_charge(session, account, holder, place, ticks);
@@ -93,6 +83,11 @@ void gp_machine_locate_waiter(gp_machine *machine, gp_session *session, gp_accou
     gp_attribution_place(session, account, &trail, machine->met);
 }
 
+void gp_machine_fold(gp_machine *machine, gp_session *session)
+{
+    gp_folding_step(session, machine->sessions, &machine->folding);
+}
+
 /* ---- the state machine ---- */
 
 /* The thread has got the GIL after a wait, or its asking was stamped. */
@@ -102,11 +97,13 @@ void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now)
     if (thread->state != GP_WAIT) {
         waited = thread->blocked || thread->asked_at == GP_ASKED_UNSEEN;
         uint64_t asked = gp_machine_asked(thread, now);
-        gp_machine_settle(machine, thread, asked);
+        GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)
+        gp_account_book_off(session, account, thread->since, asked);
         thread->since = asked;
     }
     bool handed = waited && machine->last_release > thread->since;
-    GP_EACH_ACCOUNT (machine, thread, session, account) {
+    GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)
+    {
         gp_account_book_wait(session, account, thread->since, now);
         account->acquisitions++;
         if (session->wants_sites)
@@ -160,36 +157,11 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
     __atomic_store_n(&machine->sessions, session, __ATOMIC_RELAXED);
 }
 
-static void close_account(const gp_thread *thread, const gp_session *session, gp_account *account,
-                          uint64_t until)
-{
-    account->identity = (gp_identity){
-        .native_id = thread->native_id,
-        .label = atomic_load_explicit(&thread->label, memory_order_relaxed),
-        .exited = atomic_load_explicit(&thread->exited, memory_order_relaxed),
-    };
-    memcpy(account->identity.os_name, thread->os_name, sizeof thread->os_name);
-    account->last = until;
-    account->releases = gp_hist_count(&account->holds);
-    account->waits.counts[0] += account->acquisitions - account->timed_acquisitions;
-    switch (thread->state) {
-    case GP_HOLD:
-        gp_account_book_hold(session, account, thread->since, until);
-        break;
-    case GP_WAIT:
-        gp_account_book_wait(session, account, thread->since, until);
-        break;
-    case GP_OFF:
-        gp_account_book_off(session, account, thread->since, until);
-        break;
-    }
-}
-
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread)
 {
     /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
-    return thread->generation == machine->generation &&
-           gp_machine_end_of(thread, UINT64_MAX) >= session->start;
+    return thread->machine == machine && thread->generation == machine->generation &&
+           gp_thread_end_of(thread, UINT64_MAX) >= session->start;
 }
 
 /* What is under way, for the places and the timeline. `place` is the holder's. */
@@ -218,10 +190,10 @@ void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const 
         if (!gp_machine_concerns(machine, session, threads[i]))
             continue;
         gp_account *account = gp_account_of(session, threads[i]);
-        if (account == NULL)
-            continue;
-        close_account(threads[i], session, account, gp_machine_end_of(threads[i], now));
-        close_places(session, threads[i], account, place, gp_machine_end_of(threads[i], now));
+        if (account == NULL || account == session->ended)
+            continue; /* it was folded */
+        gp_account_close(session, account, threads[i], gp_thread_end_of(threads[i], now));
+        close_places(session, threads[i], account, place, gp_thread_end_of(threads[i], now));
     }
     session->contended = gp_machine_contended(session, now);
     session->stop = now;
@@ -238,9 +210,8 @@ void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const 
 void gp_machine_peek(const gp_session *session, const gp_account *account, uint64_t now, gp_account *copy)
 {
     *copy = *account;
-    if (!session->running)
-        return;
-    close_account(account->thread, session, copy, gp_machine_end_of(account->thread, now));
+    if (session->running && account != session->ended)
+        gp_account_close(session, copy, account->thread, gp_thread_end_of(account->thread, now));
 }
 
 /* The parent's threads wait for the forking one no longer. */
@@ -260,6 +231,8 @@ void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *t
                        uint64_t now)
 {
     charge_at_fork(machine, self, now);
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+        session->folding_waits = false; /* its reader stayed in the parent */
     for (size_t i = 0; i < count; i++) {
         if (threads[i] == self || threads[i]->machine != machine ||
             threads[i]->generation != machine->generation ||

@@ -24,6 +24,7 @@
  * own without M. Whoever reads them holds both the GIL and M. */
 
 #include "gp_attribution.h"
+#include "gp_folding.h"
 
 enum {
     GP_EVER = 1, /* a time before any other */
@@ -42,6 +43,7 @@ typedef struct {
     gp_met *met;
     void (*locate)(gp_trail *trail, gp_site_key *keys,
                    bool whole); /* where the calling thread is; room for GP_STACK_MAX */
+    gp_folding_host folding;
 } gp_machine;
 
 static inline bool gp_machine_running(const gp_machine *machine)
@@ -67,9 +69,6 @@ uint32_t gp_machine_charge_under_way(gp_machine *machine, gp_session *session, c
 /* Whether the thread was alive at some moment of the session. Under M, with the GIL. */
 bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, const gp_thread *thread);
 
-/* When the thread's part in a session that is read at `now` ends. */
-uint64_t gp_machine_end_of(const gp_thread *thread, uint64_t now);
-
 /* Copy an account, with all that is under way booked up to `now` if the session runs. Under M, with the GIL.
  */
 void gp_machine_peek(const gp_session *session, const gp_account *account, uint64_t now, gp_account *copy);
@@ -91,13 +90,20 @@ void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now);
 void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uint64_t to);
 void gp_machine_charge(gp_machine *machine, gp_session *session, const gp_account *holder, uint32_t place,
                        uint64_t from, uint64_t to);
+void gp_machine_fold(gp_machine *machine, gp_session *session);
 void gp_machine_locate_waiter(gp_machine *machine, gp_session *session, gp_account *account);
 void gp_machine_join_waiters(gp_machine *machine, gp_thread *thread);
 void gp_machine_leave_waiters(gp_machine *machine, gp_thread *thread);
 
+/* Opens those that the thread has not got. Under M. */
 #define GP_EACH_ACCOUNT(machine, thread, session, account)                                                   \
     for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                \
         for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)
+
+/* For the holder of the GIL, after gp_machine_acquire. Needs no M. */
+#define GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)                                              \
+    for (gp_session *session = (machine)->sessions; session != NULL; session = session->next)                \
+        for (gp_account *account = gp_account_known(session, thread); account != NULL; account = NULL)
 
 /* The thread has locked M. `asked_at`: when it asked, or GP_ASKED_AT_ONCE; `blocked`: it had to wait for M.
  * Under M. The hooks see every such call from their first on, so nothing needs to reset this. */
@@ -178,13 +184,16 @@ static inline void gp_machine_wait(gp_machine *machine, gp_thread *thread, uint6
         machine->contended_since = asked > GP_EVER ? asked : GP_EVER;
 }
 
-/* The thread gets the GIL. Under M. Opens its accounts, so that gp_machine_take, without M, does not have to.
- */
+/* The thread gets the GIL. Under M. Opens its accounts, so that gp_machine_take, without M, does not have to;
+ * and folds those of others here, where nobody books. */
 static inline void gp_machine_acquire(gp_machine *machine, gp_thread *thread)
 {
-    GP_EACH_ACCOUNT (machine, thread, session, account)
+    GP_EACH_ACCOUNT (machine, thread, session, account) {
         if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
             gp_machine_locate_waiter(machine, session, account);
+        if (__builtin_expect(session->folding_due != 0, 0))
+            gp_machine_fold(machine, session);
+    }
     machine->holder = thread;
     if (__builtin_expect(machine->waiters == NULL, 1))
         return;
@@ -198,7 +207,8 @@ static inline void gp_machine_acquire(gp_machine *machine, gp_thread *thread)
 static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
     if (__builtin_expect(thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE, 1)) {
-        GP_EACH_ACCOUNT (machine, thread, session, account) {
+        GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)
+        {
             gp_account_book_off(session, account, thread->since, now);
             account->acquisitions++;
         }
@@ -207,8 +217,9 @@ static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint6
     } else {
         gp_machine_take_late(machine, thread, now);
     }
-    thread->state = GP_HOLD;
     thread->since = now;
+    /* release: who looks from outside (gp_sight.h) and sees the hold sees when it began */
+    __atomic_store_n(&thread->state, GP_HOLD, __ATOMIC_RELEASE);
 }
 
 #endif

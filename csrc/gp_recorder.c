@@ -4,37 +4,38 @@
 #if defined(__linux__) && defined(__LP64__) /* the futex call's timespec is that of the C library */
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/syscall.h>
-#include <time.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "gp_chunk.h"
 #include "gp_clock.h"
 #include "gp_events.h"
+#include "gp_futex.h"
+#include "gp_helper.h"
 #include "gp_memory.h"
 #include "gp_output.h"
 
 enum {
-    BATCH = 1 << 16,        /* slots in one go, and events in one chunk */
-    WRITE_SIZE = 4 << 20,   /* bytes that are not kept back any longer */
-    CROWDED = 8,            /* a ring is crowded from 1/8 on */
-    STACK_SIZE = 256 << 10, /* bytes */
-    SNAPSHOT_SHARE = 64,    /* of the time so far that may pass between two snapshots */
+    BATCH = 1 << 16,      /* slots in one go, and events in one chunk */
+    WRITE_SIZE = 4 << 20, /* bytes that are not kept back any longer */
+    CROWDED = 8,          /* a ring is crowded from 1/8 on */
+    SNAPSHOT_SHARE = 64,  /* of the time so far that may pass between two snapshots */
 };
 
 #define MS_NS UINT64_C(1000000)
 static const uint64_t drain_ns = 50 * MS_NS;
 static const uint64_t crowded_ns = 5 * MS_NS;
 static const uint64_t snapshot_ns = 1000 * MS_NS;
+static const uint64_t flush_look_ns = 20 * MS_NS; /* whether who is to flush is still there */
 
 /* What the thread is woken for. */
 enum {
     WAKE = 1,
-    STOP = 2,
+    STOP = 2, /* write the end */
+    HALT = 4, /* leave everything as it is */
 };
 
 typedef struct {
@@ -47,11 +48,13 @@ typedef struct {
 
 struct gp_recorder {
     pid_t pid;
-    pthread_t thread;
-    _Atomic pid_t thread_id;
+    gp_helper helper;
     _Atomic bool finished;
-    _Atomic uint32_t wishes; /* WAKE, STOP */
+    _Atomic uint32_t wishes; /* WAKE, STOP, HALT */
     _Atomic uint32_t flushes_wanted, flushes_done;
+    void (*_Atomic last_act)(int signal); /* set before `signal` */
+    _Atomic int signal;                   /* that ends the process; 0: none */
+    _Atomic uint32_t questions;           /* begun and ended ones to sources */
     slot slots[GP_RECORDER_SOURCES];
     _Atomic uint32_t slot_count;
     _Atomic int error;
@@ -60,34 +63,19 @@ struct gp_recorder {
     pthread_mutex_t queue_lock;
     gp_buffer queue; /* whole chunks; under the lock */
 
-    /* the thread's */
+    /* the thread's; while there is none, its starter's */
     gp_output output;
     uint64_t started_ns;
     gp_event *batch;
     gp_buffer out, taken, threads, places, snapshot;
     uint64_t events_in_out;
+    bool ended; /* the end is written */
 };
-
-/* ---- sleeping and waking: futexes, since a descriptor can be closed by the program, and a condition is not
- * async-signal-safe ---- */
-
-static void futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
-{
-    struct timespec relative = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &relative, NULL, 0); /* on CLOCK_MONOTONIC */
-}
-
-static void futex_wake(_Atomic uint32_t *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-}
 
 static void wish(gp_recorder *recorder, uint32_t what)
 {
-    int saved = errno;
     atomic_fetch_or(&recorder->wishes, what);
-    futex_wake(&recorder->wishes);
-    errno = saved;
+    gp_futex_wake(&recorder->wishes);
 }
 
 static bool in_child(const gp_recorder *recorder)
@@ -175,9 +163,11 @@ static void put_snapshot(gp_recorder *recorder, snapshot_kind kind)
 static void put_round(gp_recorder *recorder, slot *at, size_t count, snapshot_kind kind)
 {
     const gp_source *source = &at->source;
+    atomic_fetch_add(&recorder->questions, 1);
     if (kind != NO_SNAPSHOT)
         source->snapshot(source->context, kind == FINAL_SNAPSHOT, &recorder->snapshot);
     source->describe(source->context, &recorder->threads, &recorder->places);
+    atomic_fetch_add(&recorder->questions, 1);
     put_described(recorder, "THRD", source->interpreter, &recorder->threads);
     put_described(recorder, "PLAC", source->interpreter, &recorder->places);
     if (count != 0)
@@ -206,6 +196,11 @@ static snapshot_kind next_snapshot(const gp_recorder *recorder, slot *at, snapsh
     return wanted == NO_SNAPSHOT ? SNAPSHOT : wanted;
 }
 
+static bool is_crowded(const gp_ring *ring, uint64_t pending)
+{
+    return ring != NULL && pending > ring->capacity / CROWDED;
+}
+
 /* Returns whether the ring was crowded. */
 static bool drain(gp_recorder *recorder, slot *at, snapshot_kind wanted)
 {
@@ -230,7 +225,7 @@ static bool drain(gp_recorder *recorder, slot *at, snapshot_kind wanted)
     }
     if (pending == 0)
         put_round(recorder, at, 0, kind);
-    return ring != NULL && pending > ring->capacity / CROWDED;
+    return is_crowded(ring, pending);
 }
 
 /* Returns after how long to look again. */
@@ -252,49 +247,90 @@ static uint64_t drain_all(gp_recorder *recorder, snapshot_kind wanted)
     return pause;
 }
 
-static void *run(void *context)
+/* Why the recording ends here: without this chunk the process was killed, or died. */
+static void put_done(gp_recorder *recorder, int signal)
+{
+    char reason[64];
+    int size = signal == 0
+                   ? snprintf(reason, sizeof reason, "{\"reason\": \"stopped\"}")
+                   : snprintf(reason, sizeof reason, "{\"reason\": \"signal\", \"signal\": %d}", signal);
+    size_t begin = gp_chunk_begin(&recorder->out, "DONE");
+    gp_buffer_raw(&recorder->out, reason, (size_t)size);
+    gp_chunk_end(&recorder->out, begin);
+    write_out(recorder);
+}
+
+/* Write what there is. Returns after how long to look again. */
+static uint64_t serve(gp_recorder *recorder, bool stop)
+{
+    int signal = atomic_load(&recorder->signal);
+    uint32_t flushes = atomic_load(&recorder->flushes_wanted);
+    bool flush = flushes != atomic_load(&recorder->flushes_done);
+    uint64_t pause = drain_all(recorder, stop ? FINAL_SNAPSHOT : flush || signal ? SNAPSHOT : NO_SNAPSHOT);
+    if (stop || signal != 0)
+        put_done(recorder, signal);
+    if (flush) {
+        gp_output_sync(&recorder->output);
+        tell_error(recorder);
+        atomic_store(&recorder->flushes_done, flushes);
+        gp_futex_wake(&recorder->flushes_done);
+    }
+    if (signal != 0) {
+        atomic_store(&recorder->signal, 0);
+        atomic_load (&recorder->last_act)(signal);
+    }
+    recorder->ended |= stop;
+    return pause;
+}
+
+static bool any_is_crowded(gp_recorder *recorder)
+{
+    uint32_t count = atomic_load_explicit(&recorder->slot_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        slot *at = &recorder->slots[i];
+        /* acquire: who sees a source published sees the source */
+        if (!atomic_load_explicit(&at->published, memory_order_acquire))
+            continue;
+        const gp_ring *ring = at->source.ring;
+        if (ring != NULL && is_crowded(ring, gp_ring_pending(ring)))
+            return true;
+    }
+    return false;
+}
+
+/* Around a fork little is done: not before it unless the ring might be full before the next one is over, and
+ * not at once after it, since it may be one of many. */
+static void run(void *context)
 {
     gp_recorder *recorder = context;
-    pthread_setname_np(pthread_self(), "gilprobe");
-    atomic_store(&recorder->thread_id, (pid_t)syscall(SYS_gettid));
-    gp_chunk_put_header(&recorder->out);
+    if (recorder->output.size != 0)
+        gp_futex_wait(&recorder->wishes, 0, crowded_ns);
     for (;;) {
-        bool stop = (atomic_exchange(&recorder->wishes, 0) & STOP) != 0;
-        uint32_t flushes = atomic_load(&recorder->flushes_wanted);
-        bool flush = flushes != atomic_load(&recorder->flushes_done);
-        uint64_t pause = drain_all(recorder, stop ? FINAL_SNAPSHOT : flush ? SNAPSHOT : NO_SNAPSHOT);
-        if (flush) {
-            gp_output_sync(&recorder->output);
-            tell_error(recorder);
-            atomic_store(&recorder->flushes_done, flushes);
-            futex_wake(&recorder->flushes_done);
+        uint32_t wishes = atomic_exchange(&recorder->wishes, 0);
+        if ((wishes & HALT) != 0 && (wishes & STOP) == 0) {
+            if (any_is_crowded(recorder) || atomic_load(&recorder->signal) != 0)
+                serve(recorder, false);
+            return;
         }
-        if (stop)
-            return NULL;
-        futex_wait(&recorder->wishes, 0, pause);
+        uint64_t pause = serve(recorder, (wishes & STOP) != 0);
+        if (recorder->ended)
+            return;
+        gp_futex_wait(&recorder->wishes, 0, pause);
     }
 }
 
-/* ---- its beginning and end ---- */
-
-static int start_thread(gp_recorder *recorder)
+static void halt(void *context)
 {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    int error = pthread_attr_init(&attributes);
-    if (error != 0)
-        return error;
-    /* No handler of the program may run here, and SIGXFSZ must not end it: a new thread inherits the mask. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    error = pthread_create(&recorder->thread, &attributes, run, recorder);
-    if (error == EINVAL) /* thread-local storage that is larger than this stack */
-        error = pthread_create(&recorder->thread, NULL, run, recorder);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return error;
+    wish(context, HALT);
 }
+
+static void forked(void *context)
+{
+    gp_recorder *recorder = context;
+    gp_output_close(&recorder->output);
+}
+
+/* ---- its beginning and end ---- */
 
 static void release(gp_recorder *recorder)
 {
@@ -317,10 +353,16 @@ gp_status gp_recorder_open(const char *path, bool replace, gp_recorder **recorde
     pthread_mutex_init(&made->queue_lock, NULL);
     *error = gp_output_open(&made->output, path, replace);
     if (*error == 0) {
-        *error = start_thread(made);
+        gp_chunk_put_header(&made->out);
+        made->helper.context = made;
+        made->helper.run = run;
+        made->helper.halt = halt;
+        made->helper.forked = forked;
+        *error = gp_helper_start(&made->helper);
         if (*error != 0) {
             unlink(made->output.path);
             gp_output_close(&made->output);
+            gp_buffer_free(&made->out);
         }
     }
     if (*error != 0) {
@@ -367,33 +409,61 @@ gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void 
 
 bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
 {
-    int saved = errno;
-    if (in_child(recorder) || recorder->finished ||
-        (pid_t)syscall(SYS_gettid) == atomic_load(&recorder->thread_id))
+    if (in_child(recorder) || recorder->finished || gp_helper_is_here(&recorder->helper))
         return false;
     uint32_t ticket = atomic_fetch_add(&recorder->flushes_wanted, 1) + 1;
     wish(recorder, WAKE);
     uint64_t begin = gp_clock_monotonic_ns();
     bool done;
     for (;;) {
+        bool runs = gp_helper_runs(&recorder->helper);
         uint32_t flushes = atomic_load(&recorder->flushes_done);
         done = (int32_t)(flushes - ticket) >= 0;
         uint64_t spent = gp_clock_monotonic_ns() - begin;
-        if (done || spent >= timeout_ns)
+        if (done || !runs || spent >= timeout_ns)
             break;
-        futex_wait(&recorder->flushes_done, flushes, timeout_ns - spent);
+        uint64_t left = timeout_ns - spent;
+        gp_futex_wait(&recorder->flushes_done, flushes, left < flush_look_ns ? left : flush_look_ns);
     }
-    errno = saved;
     return done && atomic_load(&recorder->error) == 0;
+}
+
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+{
+    int none = 0;
+    atomic_store(&recorder->last_act, last_act);
+    atomic_compare_exchange_strong(&recorder->signal, &none, signal);
+    wish(recorder, WAKE);
+}
+
+bool gp_recorder_runs(const gp_recorder *recorder)
+{
+    return gp_helper_runs(&recorder->helper);
+}
+
+uint32_t gp_recorder_questions(const gp_recorder *recorder)
+{
+    return atomic_load(&recorder->questions);
+}
+
+/* The thread is paused around a fork, or could not be started again after one. */
+static void end_here(gp_recorder *recorder)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    serve(recorder, true);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void gp_recorder_finish(gp_recorder *recorder)
 {
-    if (recorder->finished || in_child(recorder))
+    if (in_child(recorder) || atomic_exchange(&recorder->finished, true))
         return;
-    recorder->finished = true;
     wish(recorder, STOP);
-    pthread_join(recorder->thread, NULL);
+    gp_helper_stop(&recorder->helper);
+    if (!recorder->ended)
+        end_here(recorder);
     gp_output_close(&recorder->output);
     tell_error(recorder);
 }
@@ -460,6 +530,23 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
 {
     (void)recorder, (void)timeout_ns;
     return false;
+}
+
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+{
+    (void)recorder, (void)signal, (void)last_act;
+}
+
+bool gp_recorder_runs(const gp_recorder *recorder)
+{
+    (void)recorder;
+    return false;
+}
+
+uint32_t gp_recorder_questions(const gp_recorder *recorder)
+{
+    (void)recorder;
+    return 0;
 }
 
 void gp_recorder_finish(gp_recorder *recorder)

@@ -53,12 +53,24 @@ gp_status gp_recorder_add(gp_recorder *recorder, const gp_source *source);
 gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void *payload, size_t size);
 
 /* Write what the rings hold and a snapshot of each session to the disk, and wait up to `timeout_ns` for that.
- * Whether it was done in time. Any thread; async-signal-safe, for a fatal signal's handler. False at once in
- * a forked child and on the recorder's own thread. */
+ * Whether it was done in time. Any thread; async-signal-safe. False at once in a forked child and on the
+ * recorder's own thread, and soon where that is paused around a fork (gp_helper.h). */
 bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns);
 
-/* Stop the thread after it has written everything, with a final snapshot of each session, and close the file.
- * Call it when the sessions have ended. Nothing the second time, and in a forked child. */
+/* Have the same written, and that `signal` ended the recording (DONE), and then call `last_act(signal)` on
+ * the recorder's thread, or the one that finishes the recording. Returns at once. The first of several
+ * signals counts. Any thread; async-signal-safe, for the signal's handler. */
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
+
+/* Whether the thread runs: not while it is paused around a fork. Async-signal-safe. */
+bool gp_recorder_runs(const gp_recorder *recorder);
+
+/* How many questions to sources have begun and ended: an odd number that stays the same is one that goes on,
+ * perhaps because it wants the GIL's mutex, which the asking thread may have. Async-signal-safe. */
+uint32_t gp_recorder_questions(const gp_recorder *recorder);
+
+/* Stop the thread after it has written everything, with a final snapshot of each session and DONE, and close
+ * the file. Call it when the sessions have ended. Nothing the second time, and in a forked child. */
 void gp_recorder_finish(gp_recorder *recorder);
 
 /* errno of the first failure, 0 if there was none; how much has gone to the file. Any thread. */

@@ -136,6 +136,26 @@ uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder
     return (uint32_t)table->count++;
 }
 
+static uint32_t renamed_thread(uint32_t thread, const uint64_t *renamed, uint32_t number)
+{
+    return (renamed[thread / 64] >> thread % 64 & 1) != 0 ? number : thread;
+}
+
+void gp_blame_rename(gp_blame_table *table, const uint64_t *renamed, uint32_t number)
+{
+    size_t count = table->count;
+    if (count == 0)
+        return;
+    memset(table->slots, 0, table->slot_count * sizeof *table->slots);
+    table->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        gp_blame row = table->rows[i]; /* which a row before it may take the place of */
+        row.waiter = renamed_thread(row.waiter, renamed, number);
+        row.holder = renamed_thread(row.holder, renamed, number);
+        table->rows[gp_blame_number(table, row.waiter, row.holder, row.place)].wait += row.wait;
+    }
+}
+
 void gp_blame_clear(gp_blame_table *table)
 {
     gp_memory_unmap(table->rows, table->room * sizeof *table->rows);

@@ -65,6 +65,16 @@ uint32_t gp_places_number(gp_place_table *table, uint32_t parent, gp_site_key ke
 /* The number of the row for these three, made now if it is new; GP_ROW_NONE without memory. */
 uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
 
+/* Whether the next new row will need a larger table. */
+static inline bool gp_blame_is_full(const gp_blame_table *table)
+{
+    return table->count == table->room;
+}
+
+/* Let `number` stand for all threads whose bit is set in `renamed`, and add up rows that become equal. The
+ * numbers of rows change. */
+void gp_blame_rename(gp_blame_table *table, const uint64_t *renamed, uint32_t number);
+
 /* Give up a table's memory. */
 void gp_places_clear(gp_place_table *table);
 void gp_blame_clear(gp_blame_table *table);

@@ -82,7 +82,7 @@ static void write_account(const gp_session *session, const gp_account *account, 
     gp_buffer_signed(buffer, identity->native_id);
     gp_buffer_number(buffer, identity->label);
     gp_buffer_number(buffer, identity->exited);
-    gp_buffer_number(buffer, 1);
+    gp_buffer_number(buffer, account->merged);
     gp_buffer_string(buffer, identity->os_name, strnlen(identity->os_name, sizeof identity->os_name));
     const uint64_t numbers[] = {
         gp_ticks_after(session->start, session->start, account->first),
@@ -104,25 +104,83 @@ static void write_account(const gp_session *session, const gp_account *account, 
     write_histogram(&account->waits, buffer);
 }
 
-static void write_accounts(const gp_session *session, const gp_snapshot_lock *lock, uint64_t now,
-                           gp_buffer *buffer)
+/* Accounts that are there at the beginning have a row each, but those without a number of their own: they are
+ * part of the last row, that of `ended`. */
+typedef struct {
+    uint32_t end; /* of the numbers */
+    size_t slots, rows;
+} census;
+
+static bool has_row(const gp_session *session, const gp_account *account, uint32_t end)
 {
-    gp_account *copy = gp_memory_map(sizeof *copy);
-    if (copy == NULL) {
+    return account->merged != 0 && account->number < end && account != session->ended &&
+           !gp_account_is_nameless(session, account);
+}
+
+/* From here to end_census nothing is folded: no account is missed, none counts twice. */
+static census begin_census(gp_session *session, const gp_snapshot_lock *lock)
+{
+    take(lock);
+    census counted = {session->next_number, session->account_count, session->ended != NULL};
+    for (size_t n = 0; n < counted.slots; n++)
+        counted.rows += has_row(session, gp_account_nth(session, n), counted.end);
+    session->folding_waits = lock != NULL;
+    give(lock);
+    return counted;
+}
+
+static void end_census(gp_session *session, const gp_snapshot_lock *lock)
+{
+    take(lock);
+    session->folding_waits = false;
+    give(lock);
+}
+
+/* The account of slot `n` as it is now, if it is of interest. */
+static bool look(const gp_session *session, size_t n, const census *counted, const gp_snapshot_lock *lock,
+                 uint64_t now, gp_account *copy)
+{
+    const gp_account *account = gp_account_nth(session, n);
+    take(lock);
+    bool is = has_row(session, account, counted->end) ||
+              (account->merged != 0 && gp_account_is_nameless(session, account));
+    if (is)
+        gp_machine_peek(session, account, lock == NULL ? now : gp_clock_ticks(), copy);
+    give(lock);
+    return is;
+}
+
+static void write_rows(gp_session *session, const census *counted, const gp_snapshot_lock *lock, uint64_t now,
+                       gp_account copies[2], gp_buffer *buffer)
+{
+    gp_account *copy = &copies[0], *ended = session->ended != NULL ? &copies[1] : NULL;
+    if (ended != NULL)
+        *ended = *session->ended; /* nobody books there */
+    gp_buffer_number(buffer, counted->rows);
+    for (size_t n = 0; n < counted->slots; n++) {
+        if (!look(session, n, counted, lock, now, copy))
+            continue;
+        if (ended != NULL && copy->number == ended->number)
+            gp_account_merge(session, ended, copy);
+        else
+            write_account(session, copy, buffer);
+    }
+    if (ended != NULL)
+        write_account(session, ended, buffer);
+}
+
+static void write_accounts(gp_session *session, const gp_snapshot_lock *lock, uint64_t now, gp_buffer *buffer)
+{
+    enum { COPIES = 2 };
+    gp_account *copies = gp_memory_map(COPIES * sizeof *copies);
+    if (copies == NULL) {
         buffer->failed = true;
         return;
     }
-    take(lock);
-    size_t count = session->account_count;
-    give(lock);
-    gp_buffer_number(buffer, count);
-    for (size_t n = 0; n < count; n++) {
-        take(lock);
-        gp_machine_peek(session, gp_account_nth(session, n), lock == NULL ? now : gp_clock_ticks(), copy);
-        give(lock);
-        write_account(session, copy, buffer);
-    }
-    gp_memory_unmap(copy, sizeof *copy);
+    census counted = begin_census(session, lock);
+    write_rows(session, &counted, lock, now, copies, buffer);
+    end_census(session, lock);
+    gp_memory_unmap(copies, COPIES * sizeof *copies);
 }
 
 /* ---- places, blame, stalls ---- */
@@ -183,7 +241,9 @@ static void add_under_way(tables *copy, const gp_session *session, uint32_t plac
     for (size_t n = 0; n < session->account_count; n++) {
         const gp_account *account = gp_account_nth(session, n);
         const gp_thread *thread = account->thread;
-        uint64_t ticks = gp_ticks_after(session->start, thread->since, gp_machine_end_of(thread, now));
+        if (account->merged == 0 || account == session->ended)
+            continue;
+        uint64_t ticks = gp_ticks_after(session->start, thread->since, gp_thread_end_of(thread, now));
         if (thread->state == GP_HOLD && place != GP_ROW_NONE) {
             copy->places[place].hold += ticks;
         } else if (thread->state == GP_WAIT) {

@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "gp_memory.h"
+#include "gp_utf8.h"
 
 enum {
     PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
     SPARES = 256, /* found at one time; more are found at the next */
+    RETIRED = 2,  /* generations back: by then nobody looks at a thread's state */
 };
 
 /* Threads of several GILs may register at the same time. */
@@ -117,9 +119,29 @@ void gp_threads_collect_spares(uint32_t generation)
     for (size_t i = 0; i < count && spare_count < SPARES; i++) {
         gp_thread *thread = gp_threads_at(i);
         if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
-            generation - thread->generation > 1)
+            generation - thread->generation >= RETIRED)
             spares[spare_count++] = thread;
     }
+}
+
+/* By the kernel, since a thread may run code after the destructors of its thread-local keys. One whose number
+ * has gone to another thread of this process counts as not gone, until that one is. */
+bool gp_threads_gone(const gp_thread *thread)
+{
+    int saved = errno;
+    bool gone = syscall(SYS_tgkill, getpid(), (pid_t)thread->native_id, 0) != 0 && errno == ESRCH;
+    errno = saved;
+    return gone;
+}
+
+void gp_threads_retire(gp_thread *thread)
+{
+    pthread_mutex_lock(&lock);
+    thread->machine = NULL;
+    thread->generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
+    if (spare_count < SPARES)
+        spares[spare_count++] = thread;
+    pthread_mutex_unlock(&lock);
 }
 
 /* Never freed: a thread's local storage is reached again after its destructors have run. */
@@ -149,7 +171,8 @@ gp_thread *gp_threads_register(void)
     pthread_mutex_unlock(&lock);
     if (thread != NULL) {
         thread->native_id = (int64_t)syscall(SYS_gettid);
-        prctl(PR_GET_NAME, thread->os_name);
+        prctl(PR_GET_NAME, thread->os_name); /* any bytes, cut anywhere */
+        gp_utf8_repair(thread->os_name);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
         thread->account_session = 0;

@@ -22,6 +22,14 @@ void gp_threads_list_alive(void);
  * run a hook any more. Under M. */
 void gp_threads_collect_spares(uint32_t generation);
 
+/* Whether a thread that has exited is gone, its local storage with it: none of its code runs any more. Leaves
+ * errno alone. */
+bool gp_threads_gone(const gp_thread *thread);
+
+/* Take back the books of a thread that is gone, which no session knows any more: the next one may get them.
+ * Under M. */
+void gp_threads_retire(gp_thread *thread);
+
 /* Books for the calling thread, which has none. Its caller must adopt it. NULL without memory, which is
  * counted. Under M. Leaves errno alone. */
 gp_thread *gp_threads_register(void);

@@ -80,3 +80,30 @@ size_t gp_utf8_tail(gp_utf8_source source, char *bytes, size_t room)
         written += encode(code_point(&source, i), bytes + written);
     return written;
 }
+
+/* Bytes of the character that begins here; 0 if none does. Reads no further than a terminating zero. */
+static size_t character_size(const char *at)
+{
+    uint8_t first = (uint8_t)at[0];
+    size_t size = first < 0x80 ? 1 : first < 0xC0 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    if (size < 2)
+        return size;
+    uint32_t point = first & (0x7Fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        if (((uint8_t)at[i] & 0xC0) != 0x80)
+            return 0;
+        point = point << 6 | ((uint8_t)at[i] & 0x3F);
+    }
+    /* not longer than it needs to be, and a code point: a first byte above 0xF7 is none of these either */
+    return first < 0xF8 && encoded_size(point) == size && point <= 0x10FFFF ? size : 0;
+}
+
+void gp_utf8_repair(char *string)
+{
+    while (*string != '\0') {
+        size_t size = character_size(string);
+        if (size == 0)
+            *string = '?';
+        string += size != 0 ? size : 1;
+    }
+}

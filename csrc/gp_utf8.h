@@ -24,4 +24,7 @@ size_t gp_utf8_head(gp_utf8_source source, char *bytes, size_t room);
 /* Write the text, or if it does not fit into `room` bytes "..." and its end. Returns the bytes written. */
 size_t gp_utf8_tail(gp_utf8_source source, char *bytes, size_t room);
 
+/* Replace each byte of a terminated string that is not part of UTF-8 by a question mark. */
+void gp_utf8_repair(char *string);
+
 #endif

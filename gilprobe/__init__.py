@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, ThreadAccount
     from gilprobe.results import ScenarioResult
     from gilprobe.scenarios import run
+    from gilprobe.stall_watch import watch_stalls
     from gilprobe.tracer import Trace, trace
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "kernels",
     "run",
     "trace",
+    "watch_stalls",
 ]
 
 # public name -> module that defines it; None: the name is itself a submodule
@@ -56,6 +58,7 @@ _HOMES: dict[str, str | None] = {
     "kernels": None,
     "run": "gilprobe.scenarios",
     "trace": "gilprobe.tracer",
+    "watch_stalls": "gilprobe.stall_watch",
 }
 
 

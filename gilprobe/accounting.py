@@ -97,9 +97,9 @@ def assemble(
     ranked = stacks.ranked()
     return Report(
         elapsed_ns=main["elapsed_ns"],
-        held_ns=sum(thread.hold_ns for thread in threads),
-        contended_ns=sum(books.snapshot["totals"]["contended_ns"] for books in all_books),
-        handoffs=sum(books.snapshot["totals"]["handoffs"] for books in all_books),
+        held_ns=sum(thread.hold_ns for thread in threads if thread.interpreter == 0),
+        contended_ns=main["contended_ns"],
+        handoffs=main["handoffs"],
         threads=tuple(threads),
         sites=_ranked_sites(sites),
         stacks=tuple(stack for stack, _ in ranked),

@@ -60,6 +60,9 @@ def report_of(recording: Recording) -> Report:
         raise FormatError(f"{recording.path!r} ends before it says what was recorded")
     parts = sorted(recording.interpreters.values(), key=lambda part: part.number)
     doubts = [f"the file is cut off behind byte {recording.size}"] if recording.truncated else []
+    if recording.done is not None and recording.done["reason"] == "signal":
+        number = recording.done.get("signal", 0)
+        doubts.append(f"signal {number} ended the process: what threads did at that moment may be missing")
     books = [Books(part.places, part.snapshot) for part in parts if part.snapshot is not None]
     if not books or parts[0].snapshot is None:
         raise FormatError(f"{recording.path!r} ends before its first snapshot")

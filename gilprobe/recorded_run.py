@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gilprobe.report import Report
+    from gilprobe.stall_watch import StallWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,30 @@ class RecordedRun:
     """
 
     def __init__(self, path: Path, options: Options) -> None:
-        self._options = options
         self._trace = trace(stacks=options.stacks, timeline=options.timeline, path=path).start()
+        self._watch: StallWatch | None = None
+        try:
+            self._trace.guard_signals()
+            if options.stall_s is not None:
+                self._watch = _watch(options.stall_s)
+        except BaseException:
+            self._trace.stop()
+            raise
 
     def stop(self) -> Report:
         """End the recording. Once is enough; further calls only return the report."""
+        if self._watch is not None:
+            self._watch.stop()
         return self._trace.stop()
+
+
+def _watch(limit_s: float) -> StallWatch | None:
+    from gilprobe.stall_watch import watch_stalls
+
+    try:
+        return watch_stalls(limit_s)
+    except OSError:  # standard error is closed: nobody would read it
+        return None
 
 
 def begin(path: Path, options: dict[str, Any]) -> Callable[[], Report]:

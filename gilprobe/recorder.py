@@ -5,22 +5,53 @@ The numbers are written by a native thread that never takes the GIL (csrc/gp_rec
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from gilprobe import codec, thread_names
 from gilprobe._native import gil
+from gilprobe._native.gil import encoded_number, encoded_string
+from gilprobe.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gilprobe.environment import Environment
 
-_STRING_MAX = 0xFFFF  # docs/recording-format.md
 _CHUNK_NAMES = 4096
+
+
+class TemporaryPlace:
+    """A folder of its own for one file; both go with the last reference, at the latest with the process.
+
+    Unlike :class:`tempfile.TemporaryDirectory` they go without a warning and without a free file descriptor,
+    and a forked child leaves them alone.
+
+    Attributes
+    ----------
+    path : str
+        Of the file, which is to be made.
+    """
+
+    def __init__(self) -> None:
+        import tempfile  # not at the top: few ask for it
+
+        folder = tempfile.mkdtemp(prefix="gilprobe-")
+        self.path = os.path.join(folder, "timeline")  # noqa: PTH118
+        weakref.finalize(self, _remove_place, folder, self.path, os.getpid())
+
+
+def _remove_place(folder: str, path: str, process: int) -> None:
+    if os.getpid() == process:
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # noqa: PTH108
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)  # noqa: PTH106
 
 
 class RecordingWriter:
@@ -38,40 +69,47 @@ class RecordingWriter:
 
     Raises
     ------
+    InvalidValueError
+        If `path` has a zero byte.
     OSError
         If the file can't be made.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  # the program may change its directory
+        name = os.fsdecode(path)
+        if "\0" in name:
+            raise InvalidValueError(f"path must have no zero byte, got {name!r}")
+        self.path = os.path.abspath(name)  # noqa: PTH100  # the program may change its directory
         self.recorder = gil.Recorder(os.fsencode(self.path), True)
         self._process = os.getpid()
+        self._listener = self.recorder.put_label
 
     def begin(self, environment: Environment, options: dict[str, Any]) -> None:
         """Write what is known at the start: the process, its environment, and the threads' names so far."""
         self.recorder.put(b"META", _meta(environment, options))
+        thread_names.listeners.append(self._listener)  # first: one that is new meanwhile comes twice
         self._put_labels(thread_names.labels())
         self._put_names()
-        thread_names.listeners.append(self._put_label)
-
-    def _put_label(self, number: int, name: str) -> None:
-        self.recorder.put(b"LABL", _number(number) + _string(name))
 
     def _put_labels(self, names: Iterable[tuple[int, str]]) -> None:
-        entries = [_number(number) + _string(name) for number, name in names]
+        entries = [encoded_number(number) + encoded_string(name) for number, name in names]
         for first in range(0, len(entries), _CHUNK_NAMES):
             self.recorder.put(b"LABL", b"".join(entries[first : first + _CHUNK_NAMES]))
 
     def _put_names(self) -> None:
         names = thread_names.alive().items()
         self.recorder.put(
-            b"NAME", b"".join(_number(native_id << 1) + _string(name) for native_id, name in names)
+            b"NAME",
+            b"".join(encoded_number(native_id << 1) + encoded_string(name) for native_id, name in names),
         )
 
     def finish(self) -> None:
         """Write the rest and close the file, after the end of the trace. Nothing the second time."""
-        if self._put_label in thread_names.listeners:
-            thread_names.listeners.remove(self._put_label)
+        try:
+            thread_names.listeners.remove(self._listener)
+        except ValueError:
+            pass  # it has never begun, or is finished, perhaps by another thread
+        else:
             self._put_names()
         self.recorder.finish()
 
@@ -87,28 +125,18 @@ class RecordingWriter:
         return []
 
 
+def _words(argv: object) -> list[str]:
+    """Return the program's arguments, as far as they are text: it may have put anything there."""
+    return [word for word in argv if type(word) is str] if isinstance(argv, list) else []
+
+
 def _meta(environment: Environment, options: dict[str, Any]) -> bytes:
     document = {
         "pid": os.getpid(),
         "parent": os.getppid(),
-        "argv": [str(word) for word in getattr(sys, "argv", [])],
+        "argv": _words(getattr(sys, "argv", None)),
         "started_unix_ns": time.time_ns(),
         "options": options,
         "environment": codec.encode(environment),
     }
     return json.dumps(document).encode()
-
-
-def _number(value: int) -> bytes:
-    """Encode an unsigned LEB128 varint."""
-    groups = bytearray()
-    while value >= 0x80:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
-
-
-def _string(text: str) -> bytes:
-    encoded = text.encode("utf-8", "surrogatepass")[:_STRING_MAX]
-    return _number(len(encoded)) + encoded

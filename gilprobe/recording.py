@@ -132,6 +132,9 @@ class Recording:
         By number, in the order in which the file mentions them.
     threads, places : list of tuple of (Interpreter, int)
         All of the file by their numbers in it: to whom they belong, and their numbers there.
+    done : dict or None
+        What was written at the end: `reason` is "stopped", or "signal" with the number of the one that ended
+        the process in `signal`. None if the process was killed otherwise.
     truncated : bool
         Whether the end of the file cuts a chunk.
     size : int
@@ -141,6 +144,7 @@ class Recording:
     def __init__(self, path: str) -> None:
         self.path = path
         self.meta: dict[str, Any] = {}
+        self.done: dict[str, Any] | None = None
         self.labels: dict[int, str] = {}
         self.names: dict[int, str] = {}
         self.interpreters: dict[int, Interpreter] = {}
@@ -176,8 +180,9 @@ class Recording:
 
     @property
     def complete(self) -> bool:
-        """Whether the recording was ended: there is a final snapshot of every interpreter."""
-        return bool(self.interpreters) and all(one.complete for one in self.interpreters.values())
+        """Whether the recording was ended, if only by a signal that was caught."""
+        finals = bool(self.interpreters) and all(one.complete for one in self.interpreters.values())
+        return finals or self.done is not None
 
     @property
     def event_count(self) -> int:
@@ -358,6 +363,8 @@ class _Loader:
             recording.names.update(native.decode_names(payload))
         elif kind == b"META":
             recording.meta = _checked_meta(payload)
+        elif kind == b"DONE":
+            recording.done = _checked_done(payload)
 
     def _take_events(self, payload: bytes) -> None:
         number, _, _ = native.events_head(payload)
@@ -406,15 +413,20 @@ def _check_references(snapshot: _Snapshot, interpreter: Interpreter) -> None:
         )
 
 
-def _checked_meta(payload: bytes) -> dict[str, Any]:
+def _object(payload: bytes, kind: str) -> dict[str, Any]:
     try:
-        meta = json.loads(payload.decode("utf-8", "surrogatepass"))
+        document = json.loads(payload.decode("utf-8", "surrogatepass"))
     except RecursionError:
-        raise ValueError("META must not nest so deeply") from None
+        raise ValueError(f"{kind} must not nest so deeply") from None
     except ValueError as error:
-        raise ValueError(f"META must be JSON: {error}") from None
-    if not isinstance(meta, dict):
-        raise ValueError("META must be an object")
+        raise ValueError(f"{kind} must be JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{kind} must be an object")
+    return document
+
+
+def _checked_meta(payload: bytes) -> dict[str, Any]:
+    meta = _object(payload, "META")
     for key, kind in _META.items():
         if type(meta.get(key)) is not kind:
             raise ValueError(f"{key!r} in META must be of type {kind.__name__}")
@@ -422,6 +434,13 @@ def _checked_meta(payload: bytes) -> dict[str, Any]:
         raise ValueError("'argv' in META must be strings")
     codec.decode(Environment, meta["environment"], "environment in META")
     return meta
+
+
+def _checked_done(payload: bytes) -> dict[str, Any]:
+    done = _object(payload, "DONE")
+    if type(done.get("reason")) is not str or type(done.get("signal", 0)) is not int:
+        raise ValueError("DONE must have a 'reason', and a number as 'signal' if any")
+    return done
 
 
 class _Chunks:

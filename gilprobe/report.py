@@ -264,7 +264,8 @@ class Report:
     elapsed_ns : int
         From the trace's start to its end (or to the snapshot), nanoseconds.
     held_ns : int
-        Time in which some thread held the GIL: the sum of all holds.
+        Time in which some thread held the GIL: the sum of all holds. This and the next two are about the main
+        interpreter's GIL; the rows of threads and sites are about all.
     contended_ns : int
         Time in which one thread held the GIL while at least one other waited for it.
     handoffs : int

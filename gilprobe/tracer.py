@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from gilprobe import thread_names
 from gilprobe._native import gil
 from gilprobe.accounting import Books, assemble
-from gilprobe.errors import TracerStateError, UnsupportedError
+from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.machine import read_environment
 from gilprobe.places import Naming
-from gilprobe.recorder import RecordingWriter
+from gilprobe.recorder import RecordingWriter, TemporaryPlace
 
 if TYPE_CHECKING:
-    import tempfile
     from collections.abc import Callable
     from types import FrameType, TracebackType
 
@@ -46,11 +45,18 @@ class Trace:
         timeline: bool = False,
         path: str | os.PathLike[str] | None = None,
     ) -> None:
+        for name, option in (("sites", sites), ("stacks", stacks), ("timeline", timeline)):
+            if not isinstance(option, bool):
+                raise InvalidTypeError(f"{name} must be True or False, got {option!r}")
+        if not isinstance(path, str | bytes | os.PathLike | None):
+            raise InvalidTypeError(f"path must be a path or None, got {path!r}")
         self._options = {"sites": sites or stacks, "stacks": stacks, "timeline": timeline}
         self._path = path
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._place: TemporaryPlace | None = None
         self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
+        self._starting = False
+        self._doubts: tuple[str, ...] = ()
         self._bystanders: dict[int, str] = {}
         self._environment: Environment | None = None
         self._report: Report | None = None
@@ -74,35 +80,43 @@ class Trace:
             If the GIL can't be traced here; the message says why.
         TracerStateError
             If the trace is running.
+        InvalidValueError
+            If the path has a zero byte.
+        OSError
+            If the file can't be made.
         """
-        if self._session is not None:
+        if self._session is not None or self._starting:
             raise TracerStateError(_RUNNING)
-        environment = read_environment()  # costs a millisecond: before the first stamp, not after
-        writer = self._open()
-        thread_names.watch()
+        self._starting = True  # no call since that question, so no other thread had the GIL
         try:
+            self._start()
+        finally:
+            self._starting = False
+        return self
+
+    def _start(self) -> None:
+        supported, reason = gil.support()  # before an earlier recording is replaced
+        if not supported:
+            raise UnsupportedError(f"the GIL can't be traced: {reason}")
+        environment = read_environment()  # costs a millisecond: before the first stamp, not after
+        options, doubts = _possible(self._options)
+        writer = self._open()
+        try:
+            thread_names.watch()
             bystanders = thread_names.alive()
             if writer is not None:
-                writer.begin(environment, self._options)
-            session = gil.Session(recorder=writer.recorder if writer else None, **self._options)
+                writer.begin(environment, options)
+            session = gil.Session(recorder=None if writer is None else writer.recorder, **options)
             thread_names.review()  # the end of another trace may have come between
-        except NotImplementedError as error:
+        except BaseException as error:
             _finish(writer)
             thread_names.review()
-            raise UnsupportedError(f"the GIL can't be traced: {error}") from None
-        except BaseException:
-            _finish(writer)
-            thread_names.review()
+            if isinstance(error, NotImplementedError):
+                raise UnsupportedError(f"the GIL can't be traced: {error}") from None
             raise
-        if self._session is not None:  # another thread has started it meanwhile
-            session.stop()
-            _finish(writer)
-            thread_names.review()
-            raise TracerStateError(_RUNNING)
-        # no call since that question, so no other thread had the GIL
         self._session, self._writer = session, writer
-        self._environment, self._bystanders, self._report = environment, bystanders, None
-        return self
+        self._environment, self._bystanders = environment, bystanders
+        self._doubts, self._report = doubts, None
 
     def _open(self) -> RecordingWriter | None:
         """Make the recording, if one is wanted."""
@@ -110,10 +124,8 @@ class Trace:
             return RecordingWriter(self._path)
         if not self._options["timeline"]:
             return None
-        import tempfile  # not at the top: few ask for it
-
-        self._folder = tempfile.TemporaryDirectory(prefix="gilprobe-")
-        return RecordingWriter(os.path.join(self._folder.name, "timeline"))  # noqa: PTH118
+        self._place = TemporaryPlace()
+        return RecordingWriter(self._place.path)
 
     def stop(self) -> Report:
         """End the recording. Stopping a trace that has ended changes nothing.
@@ -128,11 +140,11 @@ class Trace:
         TracerStateError
             If the trace was never started.
         """
-        session = self._session
+        session, writer = self._session, self._writer
         if session is not None:
             session.stop(_caller())
-            _finish(self._writer)
-            self._report = self._read(session)
+            _finish(writer)
+            self._report = self._read(session, writer)
             if self._session is session:  # another thread may have stopped it meanwhile, and started it again
                 self._session = None
             thread_names.review()
@@ -146,14 +158,14 @@ class Trace:
         TracerStateError
             If the trace was never started.
         """
-        session = self._session
+        session, writer = self._session, self._writer
         if session is not None:
-            return self._read(session)
+            return self._read(session, writer)
         if self._report is None:
             raise TracerStateError("a trace must be started before it can report")
         return self._report
 
-    def _read(self, session: gil.Session) -> Report:
+    def _read(self, session: gil.Session, writer: RecordingWriter | None) -> Report:
         books = [Books.decode(*part) for part in session.read(_caller())]
         alive = thread_names.alive()
         assert self._environment is not None  # set by start, without which there is no session  # noqa: S101
@@ -162,8 +174,28 @@ class Trace:
             lambda account: _who(account, alive),
             self._environment,
             bystanders={native_id: alive[native_id] for native_id in self._bystanders if native_id in alive},
-            warnings=self._writer.doubts() if self._writer is not None else (),
+            warnings=(*self._doubts, *(writer.doubts() if writer is not None else ())),
         )
+
+    def guard_signals(self) -> bool:
+        """See to it that SIGTERM and SIGHUP end the process with a whole recording.
+
+        Where their disposition is the default: it still is for Python, and the process is still killed by the
+        signal, but the recording is finished before. Until the end of the trace.
+
+        Returns
+        -------
+        bool
+            Whether that is done now; False if another recording is guarded already, or nothing is recorded.
+
+        Raises
+        ------
+        TracerStateError
+            If the trace is not running.
+        """
+        if self._session is None:
+            raise TracerStateError("a trace must be running to be guarded")
+        return self._writer is not None and self._writer.recorder.guard_signals()
 
     def timeline(self) -> Timeline:
         """Return every hold and every wait, one by one, after the end of the trace.
@@ -193,6 +225,7 @@ class Trace:
         session = getattr(self, "_session", None)
         if session is not None and not at_exit():
             session.stop()
+            _finish(self._writer)
             thread_names.review()
 
     def __enter__(self) -> Trace:
@@ -205,6 +238,14 @@ class Trace:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Return the options without what can't be recorded by this interpreter, and why it can't."""
+    differs = gil.frames_differ() if options["sites"] else None
+    if differs is None:
+        return options, ()
+    return options | {"sites": False, "stacks": False}, (f"sites and stacks are off: {differs}",)
 
 
 def _finish(writer: RecordingWriter | None) -> None:
@@ -237,6 +278,11 @@ def trace(
     -------
     Trace
         Not started: use it in a ``with`` statement, or call its ``start`` and ``stop``.
+
+    Raises
+    ------
+    InvalidTypeError
+        If an option is not a bool, or `path` is no path.
 
     Examples
     --------

@@ -54,6 +54,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "recorder",
             "recording",
             "refs",
+            "stall_watch",
             "thread_names",
             "tracer",
         }

@@ -6,11 +6,13 @@ Status, stdout and stderr are compared to the letter: a lost line and a stray me
 from __future__ import annotations
 
 import signal
+import stat
 import sys
 import sysconfig
 import textwrap
 
 import pytest
+import recording_chunks
 
 from gilprobe._native import gil
 
@@ -25,26 +27,55 @@ PRELUDE = """
 import _thread, atexit, contextlib, ctypes, gc, os, signal, sys, threading, time, weakref
 import gilprobe
 from gilprobe._native import gil
-from tracer_checks import MAIN, busy, check, doze, forever, fork, run_threads, spin, wait
+from tracer_checks import MAIN, await_no_recorder, busy, check, doze, forever, fork, run_threads, spin, wait
 OURS = (os.path.dirname(gilprobe.__file__), "gilprobe")  # where the code of the package says that it stands
+"""
+
+# Every trace records all that it can, to a file with a name and to a temporary one by turns.
+EVERYTHING = """
+def with_everything(**options):
+    path = f"{os.getpid()}-{next(count)}.rec" if len(names) % 2 == 0 else None
+    names.append(path)
+    return plain_trace(**{"stacks": True, "timeline": True, "path": path} | options)
+
+def no_thread_is_left():
+    if not gil.sessions(): await_no_recorder()
+
+import itertools
+names, count, plain_trace, gilprobe.trace = [], itertools.count(), gilprobe.trace, with_everything
+atexit.register(no_thread_is_left)
 """
 
 
 @pytest.fixture
-def ends_well(child):
+def ends_well(child, request, tmp_path):
     """Return a function that runs a script and asserts how it ends: well, unless told otherwise."""
+    everything = getattr(request, "param", False)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
 
-    def run(script, *, status=0, stdout="done\n", stderr="", prelude=PRELUDE, **settings):
-        ended = child(prelude + textwrap.dedent(script), **settings)
+    def run(script, *, status=0, stdout="done\n", stderr="", prelude=PRELUDE, env=None, **settings):
+        whole = prelude + (EVERYTHING if everything else "") + textwrap.dedent(script)
+        ended = child(whole, env={"TMPDIR": str(temporary), **(env or {})}, **settings)
         if (ended.stderr, ended.stdout, ended.status) != (stderr, stdout, status):
             pytest.fail(f"status {ended.status}, stdout {ended.stdout!r}, stderr:\n{ended.stderr}")
 
-    return run
+    yield run
+    assert not [folder.name for folder in temporary.iterdir() if folder.name.startswith("gilprobe")]
+    for recording in tmp_path.glob("*.rec"):
+        assert stat.S_IMODE(recording.stat().st_mode) == 0o600
+        recording_chunks.chunks(recording, cut=True)
+
+
+# The numbers alone and with sites are what the other tests of the tracer are about.
+in_both = pytest.mark.parametrize("ends_well", [False, True], indirect=True, ids=["sites", "everything"])
+with_everything = pytest.mark.parametrize("ends_well", [True], indirect=True, ids=["everything"])
 
 
 # ---- many threads, many traces
 
 
+@in_both
 def test_2000_short_threads_are_all_accounted_for_by_name(ends_well):
     ends_well("""
         def work():
@@ -85,6 +116,7 @@ def test_50_spinning_threads_start_and_stop_1000_traces(ends_well):
     """)
 
 
+@with_everything
 def test_200_nested_traces(ends_well):
     ends_well("""
         with contextlib.ExitStack() as stack:
@@ -99,6 +131,7 @@ def test_200_nested_traces(ends_well):
     """)
 
 
+@in_both
 def test_one_trace_that_many_threads_start_stop_and_read(ends_well):
     ends_well("""
         from gilprobe.errors import TracerStateError
@@ -162,6 +195,7 @@ def test_the_first_trace_starts_while_a_c_call_keeps_the_gil(ends_well):
 # ---- fork
 
 
+@in_both
 def test_a_forked_child_may_just_exit(ends_well):
     ends_well("""
         with gilprobe.trace() as t, busy(2):
@@ -177,6 +211,7 @@ def test_a_forked_child_may_just_exit(ends_well):
     """)
 
 
+@in_both
 def test_a_forked_child_traces_on_with_its_one_thread(ends_well):
     ends_well("""
         with gilprobe.trace() as t, busy(3):
@@ -203,6 +238,7 @@ def test_a_forked_child_traces_on_with_its_one_thread(ends_well):
     """)
 
 
+@in_both
 def test_a_forked_child_may_trace_anew_and_use_threads(ends_well):
     ends_well("""
         with gilprobe.trace() as t, busy(2):
@@ -232,6 +268,7 @@ def test_a_forked_child_may_trace_anew_and_use_threads(ends_well):
     """)
 
 
+@in_both
 def test_a_worker_may_fork(ends_well):
     ends_well("""
         def child():
@@ -257,6 +294,7 @@ def test_a_worker_may_fork(ends_well):
     """)
 
 
+@in_both
 def test_a_fork_after_and_between_traces(ends_well):
     ends_well("""
         def child():
@@ -290,6 +328,7 @@ def test_many_forks_while_others_fight_for_the_gil(ends_well):
     """)
 
 
+@with_everything
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_multiprocessing(ends_well, method):
     ends_well(
@@ -316,6 +355,7 @@ def test_multiprocessing(ends_well, method):
     )
 
 
+@in_both
 def test_subprocess_with_and_without_a_hook_in_the_child(ends_well):
     ends_well("""
         import subprocess
@@ -343,6 +383,7 @@ DAEMONS = {
 }
 
 
+@in_both
 @pytest.mark.parametrize(
     "deed",
     [
@@ -356,17 +397,22 @@ DAEMONS = {
         for deed in DAEMONS
     ],
 )
-def test_daemons_are_alive_at_the_end_with_the_trace_on(ends_well, deed):
-    ends_well(f"""
+def test_daemons_are_alive_at_the_end_with_the_trace_on(ends_well, deed, tmp_path):
+    # a daemon that is stopped while it makes a temporary folder leaves that
+    env = {"TMPDIR": str(tmp_path)} if deed == "tracing" else None
+    ends_well(
+        f"""
         def work():
             {DAEMONS[deed]}
 
-        t = gilprobe.trace().start()
+        traces = [gilprobe.trace().start() for _ in range(2)]
         for _ in range(4):
             threading.Thread(target=work, daemon=True).start()
         spin(0.1)
         print("done")
-    """)
+    """,
+        env=env,
+    )
 
 
 @pytest.mark.parametrize(
@@ -384,9 +430,10 @@ def test_daemons_are_alive_at_the_end_with_the_trace_on(ends_well, deed):
 )
 @pytest.mark.parametrize("others", ["", "threading.Thread(target=spin, args=(1000,), daemon=True).start()"])
 def test_a_program_ends_inside_a_trace_as_it_does_without(child, end, status, stdout, others):
+    options = {"stacks": True, "timeline": True, "path": "x.rec"} if others else {}
     script = PRELUDE + textwrap.dedent(f"""
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
-        trace = contextlib.nullcontext() if os.environ.get("UNTRACED") else gilprobe.trace()
+        trace = contextlib.nullcontext() if os.environ.get("UNTRACED") else gilprobe.trace(**{options})
         print("done", flush=True)
         with trace:
             {others}
@@ -398,6 +445,7 @@ def test_a_program_ends_inside_a_trace_as_it_does_without(child, end, status, st
     assert (traced.status, traced.stdout) == (status, stdout)
 
 
+@in_both
 def test_a_trace_is_stopped_by_an_exit_handler(ends_well):
     ends_well("""
         @atexit.register
@@ -412,6 +460,7 @@ def test_a_trace_is_stopped_by_an_exit_handler(ends_well):
     """)
 
 
+@in_both
 def test_a_trace_is_stopped_or_dropped_at_the_very_end(ends_well):
     ends_well("""
         class Late:
@@ -444,6 +493,7 @@ def join(handle):
 """
 
 
+@in_both
 def test_native_threads_call_in(ends_well):
     ends_well(
         """
@@ -478,6 +528,7 @@ def test_native_threads_call_in(ends_well):
     )
 
 
+@in_both
 def test_native_threads_alive_at_the_end(ends_well):
     ends_well(
         """
@@ -496,6 +547,7 @@ def test_native_threads_alive_at_the_end(ends_well):
     )
 
 
+@in_both
 @pytest.mark.parametrize("first", ["key", "trace"])
 def test_destructors_of_thread_local_storage_take_the_gil(ends_well, first):
     ends_well(
@@ -579,7 +631,7 @@ def test_sub_interpreters_run_beside_the_trace(child, own_gil):
             # that computes hang, also without a trace
             alone = not {own_gil} and sys.version_info < (3, 13)
             at_once, others = (1, contextlib.nullcontext()) if alone else (3, busy(1))
-            with gilprobe.trace() as t, others:
+            with gilprobe.trace(stacks=True, timeline=True) as t, others:
                 run_threads(at_once, beside, {own_gil})
                 beside({own_gil})
             assert finished == [{own_gil}] * (at_once + 1), finished
@@ -598,6 +650,7 @@ def test_sub_interpreters_run_beside_the_trace(child, own_gil):
 # ---- what the interpreter does in between
 
 
+@in_both
 def test_finalizers_that_release_the_gil(ends_well):
     ends_well("""
         ran = []
@@ -638,6 +691,7 @@ def test_finalizers_that_release_the_gil(ends_well):
     """)
 
 
+@in_both
 def test_a_trace_that_a_finalizer_stops_while_it_is_being_read(ends_well):
     ends_well("""
         class Stops:
@@ -658,6 +712,7 @@ def test_a_trace_that_a_finalizer_stops_while_it_is_being_read(ends_well):
     """)
 
 
+@in_both
 @pytest.mark.parametrize("interval", [1e-6, 10.0, 100.0])
 def test_extreme_switch_intervals(ends_well, interval):
     ends_well(f"""
@@ -678,6 +733,7 @@ def test_extreme_switch_intervals(ends_well, interval):
     """)
 
 
+@in_both
 def test_faulthandler_watches(ends_well):
     ends_well("""
         import faulthandler
@@ -693,6 +749,7 @@ def test_faulthandler_watches(ends_well):
     """)
 
 
+@in_both
 @pytest.mark.parametrize("setter", ["setprofile", "settrace"])
 def test_profilers_and_tracers_see_what_they_see_without_a_trace(ends_well, setter):
     ends_well(f"""
@@ -728,6 +785,7 @@ def test_profilers_and_tracers_see_what_they_see_without_a_trace(ends_well, sett
     """)
 
 
+@in_both
 @pytest.mark.parametrize("setter", ["setprofile", "settrace"])
 def test_a_trace_starts_and_stops_under_a_profiler(ends_well, setter):
     ends_well(f"""
@@ -754,6 +812,7 @@ def test_a_trace_starts_and_stops_under_a_profiler(ends_well, setter):
     """)
 
 
+@in_both
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")
 def test_monitoring_sees_no_code_of_gilprobe(ends_well):
     ends_well("""
@@ -776,6 +835,7 @@ def test_monitoring_sees_no_code_of_gilprobe(ends_well):
     """)
 
 
+@in_both
 def test_signal_handlers_run_during_contention(ends_well):
     ends_well("""
         caught = []
@@ -826,6 +886,7 @@ reports = []
 LOST = ("another library replaced the tracer's hooks: what came after that is missing",)
 
 
+@in_both
 @pytest.mark.parametrize(
     ("order", "warned"),
     [
@@ -888,6 +949,7 @@ def test_a_second_library_below_ours_sees_every_call(ends_well, second_library):
     )
 
 
+@with_everything
 def test_a_trace_below_a_second_library_sees_every_interval(ends_well, second_library):
     ends_well(
         """
@@ -910,6 +972,7 @@ def test_a_trace_below_a_second_library_sees_every_interval(ends_well, second_li
 # ---- too little of everything
 
 
+@in_both
 def test_too_little_address_space_to_start(ends_well):
     ends_well("""
         import resource
@@ -919,13 +982,13 @@ def test_too_little_address_space_to_start(ends_well):
 
         with gilprobe.trace(): pass
         failed = succeeded = 0
-        for spare in range(0, 4_000_000, 50_000):
+        for spare in [*range(0, 4_000_000, 100_000), *range(4_000_000, 84_000_000, 2_000_000)]:
             resource.setrlimit(resource.RLIMIT_AS, (size() + spare, hard))
             t = gilprobe.trace()
             try:
                 with t: pass
                 succeeded += 1
-            except MemoryError:
+            except (MemoryError, OSError):  # of a thread that can't be made
                 failed += 1
             finally:
                 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
@@ -970,6 +1033,7 @@ def test_too_little_address_space_for_accounts_is_reported(ends_well):
     """)
 
 
+@with_everything
 def test_a_memory_error_inside_a_trace(ends_well):
     ends_well("""
         def work():
@@ -988,6 +1052,7 @@ def test_a_memory_error_inside_a_trace(ends_well):
     """)
 
 
+@in_both
 def test_recursion_errors_in_traced_threads(ends_well):
     ends_well("""
         def descend(): descend()
@@ -1009,6 +1074,7 @@ def test_recursion_errors_in_traced_threads(ends_well):
     """)
 
 
+@in_both
 def test_threads_with_small_stacks_run_and_trace(ends_well):
     ends_well("""
         def work():
@@ -1044,6 +1110,7 @@ def test_no_file_descriptor_is_left(ends_well):
 # ---- threads that are not as usual
 
 
+@in_both
 def test_thread_subclasses_keep_their_ways(ends_well):
     ends_well("""
         ran = []
@@ -1076,6 +1143,7 @@ def test_thread_subclasses_keep_their_ways(ends_well):
     """)
 
 
+@with_everything
 def test_a_thread_whose_delete_does_nothing_loses_only_its_name(ends_well):
     ends_well("""
         class Stays(threading.Thread):
@@ -1092,6 +1160,7 @@ def test_a_thread_whose_delete_does_nothing_loses_only_its_name(ends_well):
     """)
 
 
+@in_both
 @pytest.mark.parametrize(
     "name",
     ["''", "'\\ud800'", "'a\\0b'", "'x' * 100_000", "'\\n\\x1b[31m'", "type('S', (str,), {})('s')", "7"],
@@ -1116,6 +1185,7 @@ def test_weird_names(ends_well, name):
     """)
 
 
+@in_both
 def test_dummy_threads_and_bare_threads(ends_well):
     ends_well("""
         def bare(dummy):

@@ -72,6 +72,20 @@ static void describe(gp_site_key key, gp_buffer *buffer)
     gp_buffer_string(buffer, file.bytes, file.size);
 }
 
+static void walk(const void *thread_state, size_t room, gp_watchdog_level *level, void *context)
+{
+    gp_frames_line lines[GP_WATCHDOG_DEPTH];
+    size_t depth = gp_frames_peek(thread_state, lines, room < GP_WATCHDOG_DEPTH ? room : GP_WATCHDOG_DEPTH);
+    for (size_t i = 0; i < depth; i++)
+        level(context, lines[i].function, lines[i].file, lines[i].line);
+}
+
+const gp_watchdog_eyes *gp_interpreter_eyes(void)
+{
+    static const gp_watchdog_eyes eyes = {.look = gp_gil_look, .follow = gp_gil_follow, .walk = walk};
+    return &eyes;
+}
+
 const gp_gil_host *gp_interpreter_host(void)
 {
     static gp_gil_host host;
@@ -84,6 +98,7 @@ const gp_gil_host *gp_interpreter_host(void)
         host.identify = identify;
         host.here = gp_frames_here;
         host.stack = gp_frames_stack;
+        host.thread_state = gp_frames_thread_state;
         host.describe = describe;
         host.keep = gp_frames_keep;
         host.let_go = gp_frames_let_go;

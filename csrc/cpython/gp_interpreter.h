@@ -2,8 +2,12 @@
 #define GP_INTERPRETER_H
 
 #include "gp_gil.h"
+#include "gp_watchdog.h"
 
 /* What the tracer must know of the interpreter that this is compiled for. */
 const gp_gil_host *gp_interpreter_host(void);
+
+/* What a watchdog sees it with. */
+const gp_watchdog_eyes *gp_interpreter_eyes(void);
 
 #endif

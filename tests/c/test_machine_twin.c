@@ -1,6 +1,7 @@
 /* The state machine against a slow twin: random threads take and give up a GIL as CPython does
  * (gp_machine.h), sessions begin and end among them, and what the machine has booked must be what the twin
- * finds by writing every interval down and adding them up at the end. */
+ * finds by writing every interval down and adding them up at the end: thread by thread, and all that were
+ * folded (gp_folding.h) together. */
 
 #include "gp_machine.h"
 
@@ -9,7 +10,7 @@
 
 #include "gp_test.h"
 
-enum { ACTORS = 6, SESSIONS = 3, LOG = 2048, STEPS = 400, SCHEDULES = 1500, TRAILS = 6 };
+enum { ACTORS = 12, SESSIONS = 3, LOG = 2048, STEPS = 800, BIRTHS = 6, SCHEDULES = 3000, TRAILS = 6 };
 
 /* Where threads let the GIL go: no Python frame, some stacks, one that is cut. Innermost level first. */
 static const char code_a, code_b;
@@ -63,8 +64,9 @@ typedef struct {
     uint64_t ask;   /* its stamp */
     uint64_t asked; /* what the twin knows of it */
     uint64_t birth, ended;
-    unsigned trail; /* of its last release */
-    size_t wait;    /* the open entry in `wants` */
+    unsigned retired; /* the event; 0: not yet */
+    unsigned trail;   /* of its last release */
+    size_t wait;      /* the open entry in `wants` */
     twin_span spans[LOG];
     twin_turn turns[LOG];
     size_t span_count, turn_count;
@@ -85,12 +87,16 @@ static struct {
     twin_actor *holder, *last_holder;
     twin_watch watches[SESSIONS];
     uint64_t last_id;
+    unsigned mortality;    /* one step in so many, of threads without the GIL, is their last */
+    unsigned restlessness; /* one in so many, of threads with it, begins, reads or ends a session */
     stretch holds[LOG], wants[LOG];
     uint64_t drops[LOG];
     unsigned handed[LOG];
     const twin_actor *locating;
     size_t hold_count, want_count, drop_count, handed_count;
 } world;
+
+static size_t folded_rows, retired_threads; /* in all schedules */
 
 static uint64_t draw(uint64_t below)
 {
@@ -194,6 +200,16 @@ static void note_handoff(uint64_t since)
         }
 }
 
+/* Openings make it due, but there are not enough of them in a schedule. */
+static void make_folding_due(void)
+{
+    for (int i = 0; i < SESSIONS; i++) {
+        gp_session *session = world.watches[i].session;
+        if (session != NULL && session->keep != GP_ACCOUNTS_KEPT)
+            session->folding_due++;
+    }
+}
+
 static void take_gil(twin_actor *actor)
 {
     uint64_t now = tick();
@@ -217,6 +233,7 @@ static void take_gil(twin_actor *actor)
     actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .take = true, .waited = waited};
     world.holds[world.hold_count++] = (stretch){now, 0, world.event, 0, number_of(actor), 0};
     world.locating = actor;
+    make_folding_due();
     gp_machine_acquire(&world.machine, &actor->thread);
     gp_machine_take(&world.machine, &actor->thread, now);
 }
@@ -404,38 +421,83 @@ static size_t twin_handoffs(const twin_watch *watch)
     return count;
 }
 
-static bool concerned(const twin_actor *actor, const gp_session *session)
+static bool concerned(const twin_actor *actor, const twin_watch *watch)
 {
-    return actor->seen && (actor->place != GONE || actor->ended >= session->start);
+    return actor->seen && (actor->place != GONE || actor->ended >= watch->session->start) &&
+           (actor->retired == 0 || actor->retired > watch->begun);
 }
 
 static gp_account *account_of(const gp_session *session, const gp_thread *thread)
 {
     for (size_t n = 0; n < session->account_count; n++)
-        if (gp_account_nth(session, n)->thread == thread)
+        if (gp_account_nth(session, n)->merged != 0 && gp_account_nth(session, n)->thread == thread)
             return gp_account_nth(session, n);
     return NULL;
+}
+
+static bool is_folded(const twin_actor *actor, const twin_watch *watch)
+{
+    const gp_session *session = watch->session;
+    if (session->ended == NULL || !concerned(actor, watch))
+        return false;
+    return actor->retired != 0 || gp_account_entry(session, &actor->thread) == session->ended;
+}
+
+static void add_account(gp_account *sum, const gp_account *one)
+{
+    sum->merged++;
+    sum->last += one->last - one->first;
+    sum->hold += one->hold;
+    sum->wait += one->wait;
+    sum->off += one->off;
+    sum->longest_hold = one->longest_hold > sum->longest_hold ? one->longest_hold : sum->longest_hold;
+    sum->longest_wait = one->longest_wait > sum->longest_wait ? one->longest_wait : sum->longest_wait;
+    sum->acquisitions += one->acquisitions;
+    sum->contended_acquisitions += one->contended_acquisitions;
+    sum->releases += one->releases;
+    sum->forced_releases += one->forced_releases;
+    gp_hist_merge(&sum->holds, &one->holds);
+    gp_hist_merge(&sum->waits, &one->waits);
+}
+
+static void compare_ended(const gp_session *session, uint64_t now, const gp_account *should)
+{
+    static gp_account is;
+    CHECK_EQUAL(session->ended != NULL, should->merged != 0);
+    if (session->ended == NULL)
+        return;
+    gp_machine_peek(session, session->ended, now, &is);
+    CHECK_EQUAL(is.merged, should->merged);
+    is.last -= is.first;
+    is.first = 0;
+    compare_accounts(&is, should);
 }
 
 /* The machine's books on a session, running or just stopped at `now`, against the diary. */
 static void compare(const twin_watch *watch, uint64_t now)
 {
-    static gp_account is, should;
+    static gp_account is, should, ended;
     gp_session *session = watch->session;
+    memset(&ended, 0, sizeof ended);
     CHECK_EQUAL(gp_machine_contended(session, now), twin_contended(watch, now));
     CHECK_EQUAL(session->handoffs, twin_handoffs(watch));
     CHECK_EQUAL(session->lost, 0);
     for (int i = 0; i < ACTORS; i++) {
         const twin_actor *actor = &world.actors[i];
         const gp_account *account = account_of(session, &actor->thread);
+        bool folded = is_folded(actor, watch);
         if (!session->running)
-            CHECK_EQUAL(account != NULL, concerned(actor, session));
+            CHECK_EQUAL(account != NULL || folded, concerned(actor, watch));
+        CHECK(!(account != NULL && folded));
+        twin_account(actor, watch, now, &should);
+        if (folded)
+            add_account(&ended, &should);
         if (account == NULL)
             continue;
         gp_machine_peek(session, account, now, &is);
-        twin_account(actor, watch, now, &should);
         compare_accounts(&is, &should);
     }
+    compare_ended(session, now, &ended);
 }
 
 /* ---- places and blame ---- */
@@ -493,7 +555,8 @@ static void compare_places(const twin_watch *watch, uint64_t now)
     for (int i = 0; i < ACTORS; i++) {
         const twin_actor *actor = &world.actors[i];
         const gp_account *account = account_of(session, &actor->thread);
-        if (account == NULL)
+        bool folded = is_folded(actor, watch);
+        if (account == NULL && !folded)
             continue;
         for (size_t n = 0; n < actor->span_count; n++) {
             const twin_span *span = &actor->spans[n];
@@ -501,7 +564,7 @@ static void compare_places(const twin_watch *watch, uint64_t now)
             uint64_t length = overlap(session, span->from, open ? now : span->to);
             if (span->kind == HOLDING)
                 hold[seen_as(session, open ? HERE : span->trail)] += length;
-            else if (span->kind == WAITING && account->last_place != GP_ROW_NONE)
+            else if (span->kind == WAITING && (folded || account->last_place != GP_ROW_NONE))
                 wait[seen_as(session, span->trail)] += length;
         }
     }
@@ -516,17 +579,29 @@ static void compare_places(const twin_watch *watch, uint64_t now)
     }
 }
 
-static unsigned actor_of(const gp_session *session, uint32_t account)
+enum { ENDED = ACTORS, SIDES }; /* of blame: an actor, or all that were folded */
+
+/* Whom the number of an account means. */
+static unsigned side_of(const gp_session *session, uint32_t number)
 {
-    const twin_actor *actor = (const twin_actor *)(const void *)gp_account_nth(session, account)->thread;
-    return number_of(actor);
+    for (size_t n = 0; n < session->account_count; n++) {
+        const gp_account *account = gp_account_nth(session, n);
+        if (account->merged != 0 && account != session->ended && account->number == number)
+            return number_of((const twin_actor *)(const void *)account->thread);
+    }
+    CHECK(session->ended != NULL);
+    CHECK(number == session->ended->number || (session->folded[number / 64] >> number % 64 & 1) != 0);
+    return ENDED;
 }
 
 static void compare_blame(const twin_watch *watch, uint64_t now)
 {
-    static uint64_t blame[ACTORS][ACTORS][TRAILS];
+    static uint64_t blame[SIDES][SIDES][TRAILS];
     const gp_session *session = watch->session;
+    unsigned side[ACTORS];
     memset(blame, 0, sizeof blame);
+    for (unsigned i = 0; i < ACTORS; i++)
+        side[i] = is_folded(&world.actors[i], watch) ? ENDED : i;
     for (size_t h = 0; h < world.hold_count; h++)
         for (size_t w = 0; w < world.want_count; w++) {
             const stretch *held = &world.holds[h], *want = &world.wants[w];
@@ -536,19 +611,32 @@ static void compare_blame(const twin_watch *watch, uint64_t now)
             uint64_t from = held->from > want->from ? held->from : want->from;
             unsigned trail = seen_as(session, open ? HERE : held->trail);
             if (meanwhile)
-                blame[want->actor][held->actor][trail] += overlap(session, from, open ? now : held->to);
+                blame[side[want->actor]][side[held->actor]][trail] +=
+                    overlap(session, from, open ? now : held->to);
         }
     for (size_t i = 0; i < session->blame.count; i++) {
         const gp_blame *row = &session->blame.rows[i];
         unsigned trail = trail_of(session, row->place);
         CHECK(trail < TRAILS);
-        blame[actor_of(session, row->waiter)][actor_of(session, row->holder)][trail % TRAILS] -= row->wait;
+        blame[side_of(session, row->waiter)][side_of(session, row->holder)][trail % TRAILS] -= row->wait;
     }
-    for (unsigned i = 0; i < ACTORS * ACTORS * TRAILS; i++)
+    for (unsigned i = 0; i < SIDES * SIDES * TRAILS; i++)
         CHECK_EQUAL((&blame[0][0][0])[i], 0);
 }
 
 /* ---- the schedule ---- */
+
+static bool gone(const gp_thread *thread)
+{
+    return ((const twin_actor *)(const void *)thread)->place == GONE;
+}
+
+static void retire(gp_thread *thread)
+{
+    ((twin_actor *)(void *)thread)->retired = world.event;
+    thread->generation -= 2;
+    retired_threads++;
+}
 
 static void begin_generation(twin_actor *self)
 {
@@ -570,6 +658,10 @@ static void begin_session(twin_actor *self, twin_watch *watch)
     watch->begun = world.event;
     watch->session->wants_sites = draw(4) != 0;
     watch->session->wants_stacks = watch->session->wants_sites && draw(2) == 0;
+    if (draw(4) != 0) {
+        watch->session->keep = draw(3);
+        watch->session->keep_largest = 1 + (draw(4) == 0);
+    }
     if (first) {
         turn_to(self, HOLDING, world.now);
         world.holds[world.hold_count++] = (stretch){world.now, 0, world.event, 0, number_of(self), 0};
@@ -582,8 +674,12 @@ static void end_session(twin_watch *watch)
     uint64_t now = tick();
     gp_machine_stop(&world.machine, watch->session, world.threads, world.thread_count, &trails[HERE], now);
     compare(watch, now);
+    folded_rows += watch->session->ended != NULL && watch->session->ended->merged > 1;
     if (watch->session->wants_sites) {
         compare_places(watch, now);
+        compare_blame(watch, now);
+        watch->session->folded_since = ACTORS; /* else it would not be worth it */
+        gp_folding_compact_blame(watch->session);
         compare_blame(watch, now);
     } else {
         CHECK_EQUAL(watch->session->places.count + watch->session->blame.count, 0);
@@ -607,11 +703,13 @@ static void step(twin_actor *actor)
 {
     switch (actor->place) {
     case UNBORN:
-        actor->place = OUT;
-        actor->early = false;
+        if (draw(BIRTHS) == 0) {
+            actor->place = OUT;
+            actor->early = false;
+        }
         break;
     case OUT:
-        if (draw(60) == 0)
+        if (draw(world.mortality) == 0)
             leave(actor);
         else
             ask(actor, ASKS_TO_TAKE);
@@ -627,7 +725,7 @@ static void step(twin_actor *actor)
         (world.holder == NULL ? take_gil : wait_for_gil)(actor);
         break;
     case IN:
-        if (draw(6) == 0)
+        if (draw(world.restlessness) == 0)
             trace(actor);
         else
             ask(actor, ASKS_TO_DROP);
@@ -652,6 +750,9 @@ static void play(uint64_t seed)
     world.now = 1000;
     world.machine.locate = locate;
     world.random = seed * 0x9e3779b97f4a7c15u;
+    world.machine.folding = (gp_folding_host){gone, draw(2) == 0 ? retire : NULL};
+    world.mortality = draw(2) == 0 ? 60 : 12;
+    world.restlessness = draw(2) == 0 ? 6 : 30;
     unsigned before = (unsigned)atomic_load(&gp_test_failures);
     unsigned actors = 1 + (unsigned)draw(ACTORS);
     for (int i = 0; i < STEPS; i++)
@@ -667,6 +768,8 @@ static void any_legal_schedule_books_what_the_slow_twin_finds(void)
 {
     for (uint64_t seed = 1; seed <= SCHEDULES && atomic_load(&gp_test_failures) == 0; seed++)
         play(seed);
+    CHECK(folded_rows > SCHEDULES / 16); /* else the test has tested nothing */
+    CHECK(retired_threads > SCHEDULES / 16);
 }
 
 int main(void)

@@ -115,8 +115,47 @@ static void anything_at_all_stays_within_its_room(void)
     }
 }
 
+static void repair(const char *before, const char *after)
+{
+    char string[40];
+    strcpy(string, before);
+    gp_utf8_repair(string);
+    CHECK(strcmp(string, after) == 0);
+}
+
+static void what_is_no_utf8_becomes_question_marks(void)
+{
+    repair("", "");
+    repair("plain", "plain");
+    repair("a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x90\x8Dz", "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x90\x8Dz");
+    repair("\xED\xA0\x80", "\xED\xA0\x80"); /* a lone surrogate may occur */
+    repair("a\xF0\x9F\x90", "a???");        /* cut */
+    repair("\xC3", "?");
+    repair("\xA4z", "?z");
+    repair("\xC3z", "?z");
+    repair("\xC0\x80", "??"); /* longer than need be */
+    repair("\xE0\x80\x80", "???");
+    repair("\xF4\x90\x80\x80", "????"); /* beyond the last code point */
+    repair("\xFF\xFE\xF8\x88\x80\x80\x80", "???????");
+}
+
+static void any_bytes_become_utf8(void)
+{
+    srand(8);
+    for (int round = 0; round < 20000; round++) {
+        char string[16] = {0};
+        int length = rand() % 16;
+        for (int i = 0; i < length; i++)
+            string[i] = (char)(1 + rand() % 255);
+        gp_utf8_repair(string);
+        CHECK(strlen(string) == (size_t)length && well_formed(string, (size_t)length));
+    }
+}
+
 int main(void)
 {
+    what_is_no_utf8_becomes_question_marks();
+    any_bytes_become_utf8();
     every_width_is_encoded();
     lone_surrogates_become_three_bytes();
     what_is_no_code_point_is_replaced();

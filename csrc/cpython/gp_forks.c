@@ -1,0 +1,76 @@
+#define _GNU_SOURCE
+#include <Python.h>
+
+#include "gp_forks.h"
+
+#if defined(__linux__)
+
+#include <unistd.h>
+
+#include "gp_clock.h"
+#include "gp_frames.h"
+#include "gp_helper.h"
+
+enum {
+    LEVELS = 128, /* above the fork, in which Python code may run inside of it */
+};
+
+static const uint64_t longest_ns = UINT64_C(1000000000);
+
+static gp_site_key forking; /* where the fork is called */
+static uint64_t forked_ns;
+static pid_t requester; /* the process whose pending call is on its way; 0: none */
+
+/* Whether this is not the code that forked, but some that it runs: then it still stands where it forked. */
+static bool is_inside_fork(void)
+{
+    gp_site_key keys[LEVELS];
+    bool truncated;
+    size_t depth = forking.code != NULL ? gp_frames_stack(keys, LEVELS, &truncated) : 0;
+    for (size_t i = 1; i < depth; i++)
+        if (keys[i].code == forking.code && keys[i].instruction == forking.instruction)
+            return true;
+    return false;
+}
+
+static int resume(void *unused)
+{
+    (void)unused;
+    bool early = gp_clock_monotonic_ns() - forked_ns < longest_ns && is_inside_fork();
+    requester = early && Py_AddPendingCall(resume, NULL) == 0 ? getpid() : 0;
+    if (requester == 0)
+        gp_helpers_resume();
+    return 0;
+}
+
+void gp_forks_before(void)
+{
+    bool truncated;
+    if (gp_helpers_pause() && gp_frames_stack(&forking, 1, &truncated) == 0)
+        forking.code = NULL;
+}
+
+void gp_forks_after_in_parent(void)
+{
+    if (!gp_helpers_are_paused())
+        return;
+    forked_ns = gp_clock_monotonic_ns();
+    if (requester == getpid())
+        return;
+    if (Py_AddPendingCall(resume, NULL) == 0)
+        requester = getpid();
+    else
+        gp_helpers_resume();
+}
+
+#else
+
+void gp_forks_before(void)
+{
+}
+
+void gp_forks_after_in_parent(void)
+{
+}
+
+#endif

@@ -1,0 +1,32 @@
+#ifndef GP_FUTEX_H
+#define GP_FUTEX_H
+
+/* Sleeping and waking by futexes, since a descriptor can be closed by the program, and a condition is not
+ * async-signal-safe. Linux. Both leave errno alone. */
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Sleep while *word is `expected`, at most for `timeout_ns`. */
+static inline void gp_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+{
+    int saved = errno;
+    struct timespec relative = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &relative, NULL, 0); /* on CLOCK_MONOTONIC */
+    errno = saved;
+}
+
+static inline void gp_futex_wake(_Atomic uint32_t *word)
+{
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    errno = saved;
+}
+
+#endif

@@ -1,0 +1,22 @@
+#ifndef GP_GUARD_H
+#define GP_GUARD_H
+
+/* Has a recording end well when a signal ends the process: SIGTERM and SIGHUP, where their action is the
+ * default one. A handler of ours then has everything written, and dies by the same signal, so that the parent
+ * sees what it would have seen. A program that sets an action of its own simply replaces ours.
+ *
+ * In a forked child the default action is back; exec brings it back by itself. Linux, elsewhere nothing. */
+
+#include <stdbool.h>
+
+#include "gp_recorder.h"
+
+/* Guard a recorder. False, and nothing done, if another one is guarded, or in the process with number 1,
+ * which the system spares from such signals. With the GIL. */
+bool gp_guard_begin(gp_recorder *recorder);
+
+/* Cease to guard this recorder, if it is the one, before it is finished; the default actions come back where
+ * ours are still in place. Waits for a handler that is running. Any thread. */
+void gp_guard_end(const gp_recorder *recorder);
+
+#endif

@@ -1,0 +1,189 @@
+#define _GNU_SOURCE
+
+#if defined(__linux__)
+
+#include "gp_helper.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    STACK_SIZE = 256 << 10, /* bytes */
+    YIELDS = 64,            /* of the processor, then naps, until a thread that has ended is not counted */
+    NAPS = 200,
+    NAP_NS = 100000,
+};
+
+/* Under the lock; in a forked child there is one thread, and it is made anew. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static gp_helper *helpers;
+static bool paused;
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static pid_t thread_number(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
+static void forked_in_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    for (gp_helper *helper = helpers; helper != NULL; helper = helper->next) {
+        atomic_store(&helper->alive, false);
+        helper->started = false;
+        helper->forked(helper->context);
+    }
+    helpers = NULL;
+    paused = false;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forked_in_child);
+}
+
+static void *begin(void *argument)
+{
+    gp_helper *helper = argument;
+    pthread_setname_np(pthread_self(), "gilprobe");
+    atomic_store(&helper->id, thread_number());
+    helper->run(helper->context);
+    atomic_store(&helper->alive, false);
+    return NULL;
+}
+
+static int start_thread(gp_helper *helper)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
+    atomic_store(&helper->alive, true);
+    /* No handler of the program may run here, and SIGXFSZ must not end it: a new thread inherits the mask. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    error = pthread_create(&helper->thread, &attributes, begin, helper);
+    if (error == EINVAL) /* thread-local storage that is larger than this stack */
+        error = pthread_create(&helper->thread, NULL, begin, helper);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    helper->started = error == 0;
+    if (error != 0)
+        atomic_store(&helper->alive, false);
+    return error;
+}
+
+static void end_thread(gp_helper *helper)
+{
+    if (!helper->started)
+        return;
+    helper->halt(helper->context);
+    pthread_join(helper->thread, NULL);
+    helper->started = false;
+}
+
+int gp_helper_start(gp_helper *helper)
+{
+    pthread_once(&fork_once, watch_forks);
+    pthread_mutex_lock(&lock);
+    int error = start_thread(helper);
+    if (error == 0) {
+        helper->next = helpers;
+        helpers = helper;
+    }
+    pthread_mutex_unlock(&lock);
+    return error;
+}
+
+void gp_helper_stop(gp_helper *helper)
+{
+    pthread_mutex_lock(&lock);
+    for (gp_helper **at = &helpers; *at != NULL; at = &(*at)->next)
+        if (*at == helper) {
+            *at = helper->next;
+            end_thread(helper);
+            break;
+        }
+    pthread_mutex_unlock(&lock);
+}
+
+bool gp_helper_runs(const gp_helper *helper)
+{
+    return atomic_load(&helper->alive);
+}
+
+bool gp_helper_is_here(const gp_helper *helper)
+{
+    return atomic_load(&helper->alive) && atomic_load(&helper->id) == thread_number();
+}
+
+/* Whether the process has no other thread than the calling one and ours. The links of this folder are its two
+ * own and one for each thread (fs/proc/base.c, proc_task_getattr); where they are not, say no. */
+static bool is_alone(void)
+{
+    struct stat folder;
+    nlink_t expected = 3;
+    for (const gp_helper *helper = helpers; helper != NULL; helper = helper->next)
+        expected += helper->started;
+    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == expected;
+}
+
+/* A thread can be joined some time before the system ceases to count it. */
+static void await_disappearance(pid_t id)
+{
+    static const struct timespec nap = {0, NAP_NS};
+    for (int i = 0; i < YIELDS + NAPS && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++)
+        if (i < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL);
+}
+
+bool gp_helpers_pause(void)
+{
+    int saved = errno;
+    pthread_mutex_lock(&lock);
+    if (!paused && helpers != NULL && is_alone()) {
+        for (gp_helper *helper = helpers; helper != NULL; helper = helper->next)
+            end_thread(helper);
+        for (gp_helper *helper = helpers; helper != NULL; helper = helper->next)
+            await_disappearance(atomic_load(&helper->id));
+        paused = true;
+    }
+    bool are_paused = paused;
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+    return are_paused;
+}
+
+void gp_helpers_resume(void)
+{
+    int saved = errno;
+    pthread_mutex_lock(&lock);
+    /* One that can't be started is not needed before its owner stops it, and may have better luck next time.
+     */
+    for (gp_helper *helper = paused ? helpers : NULL; helper != NULL; helper = helper->next)
+        if (!helper->started)
+            start_thread(helper);
+    paused = false;
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}
+
+bool gp_helpers_are_paused(void)
+{
+    pthread_mutex_lock(&lock);
+    bool are_paused = paused;
+    pthread_mutex_unlock(&lock);
+    return are_paused;
+}
+
+#endif

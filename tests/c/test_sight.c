@@ -1,0 +1,79 @@
+#include "gp_sight.h"
+
+#include <string.h>
+
+#include "gp_test.h"
+
+/* Two threads and a machine, driven as the hooks do. */
+static gp_machine machine;
+static gp_thread holder = {.generation = 1, .native_id = 11, .os_name = "holder", .label = 3};
+static gp_thread waiter = {.generation = 1, .native_id = 12, .os_name = "waiter"};
+static const gp_trail nowhere;
+
+static void take(gp_thread *thread, uint64_t now)
+{
+    gp_machine_lock(thread, GP_ASKED_AT_ONCE, false);
+    gp_machine_acquire(&machine, thread);
+    gp_machine_take(&machine, thread, now);
+}
+
+static void drop(gp_thread *thread, uint64_t now)
+{
+    gp_machine_lock(thread, GP_ASKED_AT_ONCE, false);
+    gp_machine_drop(&machine, thread, false, &nowhere, now);
+}
+
+static void wait(gp_thread *thread, uint64_t now)
+{
+    gp_machine_lock(thread, GP_ASKED_AT_ONCE, false);
+    gp_machine_wait(&machine, thread, now);
+}
+
+static bool seen(uint64_t limit, uint64_t now, gp_sight *sight)
+{
+    static const gp_sight_hold none;
+    return gp_sight_take(&machine, &none, limit, now, sight);
+}
+
+int main(void)
+{
+    gp_sight sight;
+    uint64_t ended_at;
+    CHECK(!seen(10, 1000, &sight)); /* nobody has it */
+    take(&holder, 100);
+    CHECK(!seen(10, 1000, &sight)); /* nobody waits for it */
+    wait(&waiter, 1000);
+    CHECK(!seen(10, 1009, &sight)); /* not for long */
+    CHECK(seen(10, 1010, &sight));
+    CHECK_EQUAL(sight.hold.since, 100);
+    CHECK_EQUAL(sight.holder.native_id, 11);
+    CHECK_EQUAL(sight.holder.label, 3);
+    CHECK(strcmp(sight.holder.os_name, "holder") == 0);
+    CHECK_EQUAL(sight.waiter_count, 1);
+    CHECK_EQUAL(sight.waiters[0].native_id, 12);
+    gp_sight_hold first = sight.hold;
+    CHECK(!gp_sight_take(&machine, &first, 10, 2000, &sight)); /* once only */
+    CHECK_EQUAL(gp_sight_follow(&machine, &first, 2000, &ended_at), GP_SIGHT_GOES_ON);
+
+    drop(&holder, 2500);
+    CHECK(!seen(10, 3000, &sight));
+    CHECK_EQUAL(gp_sight_follow(&machine, &first, 3000, &ended_at), GP_SIGHT_ENDED);
+    CHECK_EQUAL(ended_at, 2500);
+    take(&waiter, 3000);
+    CHECK_EQUAL(gp_sight_follow(&machine, &first, 3100, &ended_at), GP_SIGHT_ENDED);
+    CHECK_EQUAL(ended_at, 2500);
+
+    /* a thread that waits when another one takes it makes a new hold contended from its start */
+    wait(&holder, 3200);
+    gp_thread third = {.generation = 1, .native_id = 13};
+    wait(&third, 3300);
+    drop(&waiter, 4000);
+    take(&holder, 4000);
+    CHECK(!seen(10, 4009, &sight));
+    CHECK(seen(10, 4010, &sight));
+    CHECK_EQUAL(sight.hold.since, 4000);
+    CHECK_EQUAL(sight.waiters[0].native_id, 13);
+    CHECK_EQUAL(gp_sight_follow(&machine, &first, 4100, &ended_at), GP_SIGHT_LONG_OVER);
+    CHECK_EQUAL(ended_at, 4100);
+    return gp_test_status();
+}

@@ -1,0 +1,261 @@
+"""A program that forks while it is recorded does so as without: no warning, no thread more, no event less."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+from gilprobe._native import gil
+
+SUPPORTED, REASON = gil.support()
+pytestmark = pytest.mark.skipif(
+    not SUPPORTED and REASON != gil.NO_GIL, reason=f"the GIL can't be traced here: {REASON}"
+)
+
+COUNTED = sys.version_info >= (3, 12)  # the interpreter counts threads
+STRICT = ("-W", "error::DeprecationWarning")
+
+PRELUDE = """
+import ctypes, os, signal, subprocess, sys, threading, time, warnings
+import gilprobe
+from gilprobe._native import gil
+import whole_recordings as chunks
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+def recording(name="recording"):
+    return gilprobe.trace(timeline=True, path=name)
+
+def fork(work=lambda: None):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(pid, 0) == (pid, 0)
+
+def spin():
+    for _ in range(1000):
+        pass
+"""
+
+
+@pytest.fixture
+def ends_well(child):
+    """Return a function that runs a script and asserts that it ends well and says only that."""
+
+    def run(script, *, options=STRICT):
+        ended = child(PRELUDE + textwrap.dedent(script), options=options)
+        if (ended.stderr, ended.stdout, ended.status) != ("", "done\n", 0):
+            pytest.fail(f"status {ended.status}, stdout {ended.stdout!r}, stderr:\n{ended.stderr}")
+
+    return run
+
+
+def test_a_program_that_is_alone_is_not_warned(ends_well):
+    ends_well("""
+        import multiprocessing, pty
+        before = threads()
+        with recording() as t:
+            assert threads() == before + 1
+            for _ in range(20):
+                fork()
+            pid, fd = pty.fork()
+            if pid == 0:
+                os._exit(0)
+            os.waitpid(pid, 0)
+            process = multiprocessing.get_context("fork").Process(target=spin)
+            process.start(); process.join()
+            assert process.exitcode == 0
+            subprocess.run([sys.executable, "-c", ""], preexec_fn=os.getpid, check=True)
+            subprocess.run([sys.executable, "-c", ""], check=True)
+            spin()
+            assert threads() == before + 1, "resumed"
+        assert threads() == before
+        assert t.report().warnings == ()
+        assert chunks.done("recording") == {"reason": "stopped"}
+        print("done")
+    """)
+
+
+def test_hooks_of_the_program_do_not_resume_the_recorder_too_early(ends_well):
+    """Python code that runs inside the fork gives the interpreter the occasion for pending calls."""
+    ends_well("""
+        seen = []
+
+        def hook():
+            spin()
+            seen.append(threads())
+
+        before = threads()
+        os.register_at_fork(after_in_parent=hook)
+        with recording():
+            os.register_at_fork(after_in_parent=hook)
+            for _ in range(10):
+                fork()
+            spin()
+            assert threads() == before + 1
+        if sys.version_info >= (3, 12):
+            assert set(seen) == {before}, seen
+        print("done")
+    """)
+
+
+@pytest.mark.skipif(not COUNTED, reason="this interpreter does not warn")
+def test_a_program_with_threads_is_warned_as_without(ends_well):
+    ends_well("""
+        def warnings_of_a_fork():
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                fork()
+            return [str(warning.message) for warning in caught]
+
+        over = threading.Event()
+        other = threading.Thread(target=over.wait)
+        other.start()
+        without = warnings_of_a_fork()
+        assert len(without) == 1 and "multi-threaded" in without[0]
+        with recording():
+            assert warnings_of_a_fork() == without
+        over.set()
+        other.join()
+        print("done")
+    """)
+
+
+def test_a_storm_of_forks_loses_no_event(ends_well):
+    ends_well("""
+        with recording() as t:
+            for _ in range(200):
+                fork()
+                time.sleep(0)
+        report = t.report()
+        assert report.warnings == ()
+        (holds, waits), dropped = chunks.events("recording")
+        assert dropped == 0
+        expected = sum(thread.hold.count for thread in report.threads)
+        assert expected > 400
+        # an interval of no length is counted, but is no event
+        assert 0.99 * expected <= holds <= expected, (holds, expected)
+        assert chunks.done("recording") == {"reason": "stopped"}
+        print("done")
+    """)
+
+
+def test_a_child_has_nothing_of_the_recorder_and_goes_on(ends_well):
+    ends_well("""
+        def ours():
+            links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+            return [os.readlink(link) for link in links if os.path.lexists(link)]
+
+        def work():
+            assert threads() == 1
+            assert not [name for name in ours() if name.endswith("/recording")]
+            size = os.path.getsize("recording")
+            for _ in range(1000):
+                time.sleep(0)
+            report = t.stop()
+            assert report.threads[0].hold_ns > 0
+            assert "forked" in report.warnings[0]
+            with recording("child") as own:
+                fork()
+                time.sleep(0)
+            assert chunks.done("child") == {"reason": "stopped"}
+            assert own.report().warnings == ()
+
+        t = recording().start()
+        assert [name for name in ours() if name.endswith("/recording")]
+        fork(work)
+        t.stop()
+        assert chunks.done("recording") == {"reason": "stopped"}
+        print("done")
+    """)
+
+
+def test_the_end_may_come_while_the_recorder_is_paused(ends_well):
+    ends_well("""
+        t = recording().start()
+        def hook():
+            if t.running:
+                t.stop()
+        os.register_at_fork(after_in_parent=hook)
+        time.sleep(0)
+        fork()
+        assert t.report().warnings == ()
+        assert chunks.events("recording")[0][0] > 0
+        assert chunks.done("recording") == {"reason": "stopped"}
+        print("done")
+    """)
+
+
+def test_a_flush_while_the_recorder_is_paused_does_not_wait(ends_well):
+    ends_well("""
+        recorder = gil.Recorder(b"recording")
+        flushed = []
+        os.register_at_fork(after_in_parent=lambda: flushed.append(recorder.flush(3600)))
+        before = threads()
+        fork()
+        assert flushed == [sys.version_info < (3, 12)]
+        assert recorder.flush(60)
+        recorder.finish()
+        assert threads() == before - 1
+        print("done")
+    """)
+
+
+def test_traces_end_while_another_thread_forks(ends_well):
+    """Also of a fork that Python knows nothing of, from a thread that it knows nothing of."""
+    ends_well(
+        """
+        libc = ctypes.CDLL(None)
+        thread, child = ctypes.c_ulong(), ctypes.c_void_p()
+
+        def fork_natively():
+            # the thread's function is fork itself: in the child it returns, and the process ends with it
+            assert libc.pthread_create(ctypes.byref(thread), None, libc.fork, None) == 0
+            assert libc.pthread_join(thread, ctypes.byref(child)) == 0
+            assert os.waitpid(child.value, 0) == (child.value, 0)
+
+        def forks():
+            while not over:
+                fork()
+                fork_natively()
+
+        over = False
+        other = threading.Thread(target=forks)
+        other.start()
+        for n in range(30):
+            with recording():
+                time.sleep(0.002)
+            assert chunks.done("recording") == {"reason": "stopped"}
+        over = True
+        other.join()
+        print("done")
+        """,
+        options=("-W", "ignore::DeprecationWarning"),
+    )
+
+
+def test_a_fork_in_a_signal_handler(ends_well):
+    ends_well("""
+        forks = []
+        def handler(number, frame):
+            fork()
+            forks.append(number)
+            signal.setitimer(signal.ITIMER_REAL, 0.002)
+        signal.signal(signal.SIGALRM, handler)
+        with recording() as t:
+            signal.setitimer(signal.ITIMER_REAL, 0.002)
+            while len(forks) < 20:
+                time.sleep(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        assert t.report().warnings == ()
+        assert chunks.done("recording") == {"reason": "stopped"}
+        print("done")
+    """)

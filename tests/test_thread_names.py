@@ -1,0 +1,260 @@
+"""Names of threads: of those that begin or end in a trace, that are renamed, that threading did not make."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+
+import pytest
+from tracer_checks import MAIN, check, doze
+
+import gilprobe
+from gilprobe import thread_names
+from gilprobe._native import gil
+
+SUPPORTED, REASON = gil.support()
+
+METHODS = {name: threading.Thread.__dict__[name] for name in ("_set_native_id", "_delete")}
+
+
+def methods():
+    return {name: threading.Thread.__dict__[name] for name in METHODS}
+
+
+@pytest.fixture(autouse=True)
+def threading_as_found():
+    """Every test here leaves threading as it found it."""
+    yield
+    gc.collect()
+    assert methods() == METHODS
+    assert thread_names.listeners == []
+
+
+needs_tracer = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced here: {REASON}")
+
+
+class Stepwise:
+    """A thread that takes its steps when it is told to."""
+
+    def __init__(self, name, *steps):
+        self._permits = threading.Semaphore(0)
+        self._taken = threading.Semaphore(0)
+        self._steps = steps
+        self.thread = threading.Thread(target=self._run, name=name)
+
+    def _run(self):
+        for step in self._steps:
+            self._permits.acquire()
+            step()
+            self._taken.release()
+        self._permits.acquire()
+
+    def start(self):
+        self.thread.start()
+        return self
+
+    def step(self):
+        self._permits.release()
+        self._taken.acquire()
+
+    def end(self):
+        self._permits.release()
+        self.thread.join()
+
+
+def rename(name):
+    def step():
+        threading.current_thread().name = name
+
+    return step
+
+
+def account_of(report, thread):
+    (account,) = [account for account in report.threads if account.native_id == thread.native_id]
+    return account
+
+
+@needs_tracer
+def test_a_name_follows_its_thread_from_one_snapshot_to_the_next():
+    with gilprobe.trace() as trace:
+        worker = Stepwise("first", doze, rename("second"), rename("third")).start()
+        names = []
+        for _ in range(3):
+            worker.step()
+            names.append(account_of(check(trace.report()), worker.thread).name)
+        worker.end()
+    assert names == ["first", "second", "third"]
+    last = account_of(check(trace.report()), worker.thread)
+    assert (last.name, last.ended) == ("third", True)
+
+
+@needs_tracer
+def test_a_thread_that_began_before_the_trace_and_ends_in_it_has_its_last_name():
+    worker = Stepwise("early", doze, rename("renamed early")).start()
+    worker.step()
+    with gilprobe.trace() as trace:
+        assert not account_of(check(trace.report()), worker.thread).ended
+        worker.step()
+        worker.end()
+    account = account_of(check(trace.report()), worker.thread)
+    assert (account.name, account.ended) == ("renamed early", True)
+
+
+@needs_tracer
+def test_a_thread_that_outlives_the_trace_keeps_the_name_it_had_then():
+    with gilprobe.trace() as trace:
+        worker = Stepwise("late", doze, rename("renamed late")).start()
+        worker.step()
+    worker.step()
+    account = account_of(check(trace.report()), worker.thread)
+    assert (account.name, account.ended) == ("late", False)
+    worker.end()
+
+
+@needs_tracer
+def test_nested_traces_name_a_thread_alike():
+    with gilprobe.trace() as outer:
+        before = Stepwise("before", doze).start()
+        with gilprobe.trace(sites=False) as inner:
+            within = Stepwise("within", doze, rename("within still")).start()
+            for worker in (before, within):
+                worker.step()
+        within.step()
+        for worker in (before, within):
+            worker.end()
+    for worker, names in ((before, ("before", "before")), (within, ("within still", "within"))):
+        accounts = [account_of(check(trace.report()), worker.thread) for trace in (outer, inner)]
+        assert tuple(account.name for account in accounts) == names
+        assert [account.ended for account in accounts] == [True, False]
+
+
+@needs_tracer
+def test_a_joined_thread_has_ended():
+    """Even if the operating system's thread still has a few steps to go."""
+    with gilprobe.trace() as trace:
+        for n in range(50):
+            thread = threading.Thread(target=int, name=f"joined {n}")
+            thread.start()
+            thread.join()
+            account = account_of(trace.report(), thread)
+            assert (account.name, account.ended) == (f"joined {n}", True)
+        (main,) = [account for account in trace.report().threads if account.name == MAIN]
+        assert not main.ended
+
+
+@needs_tracer
+def test_both_methods_are_wrapped_while_a_trace_runs_and_put_back_by_the_last():
+    one, other = gilprobe.trace().start(), gilprobe.trace().start()
+    wrapped = methods()
+    assert all(wrapped[name] is not METHODS[name] for name in METHODS)
+    one.stop()
+    assert methods() == wrapped
+    other.stop()
+    assert methods() == METHODS
+    with gilprobe.trace():
+        assert methods() == wrapped  # not wrapped again: they would pile up
+    thread_names.watch()
+    assert methods() == wrapped
+    thread_names.review()
+
+
+@needs_tracer
+@pytest.mark.parametrize("name", METHODS)
+def test_another_library_may_wrap_either_method(name):
+    called = []
+    trace = gilprobe.trace().start()
+    ours = threading.Thread.__dict__[name]
+
+    def theirs(self):
+        called.append(self.name)
+        return ours(self)
+
+    setattr(threading.Thread, name, theirs)
+    try:
+        trace.stop()
+        assert threading.Thread.__dict__[name] is theirs
+        with trace:
+            worker = Stepwise("kept", doze).start()
+            worker.step()
+            worker.end()
+        assert account_of(check(trace.report()), worker.thread).name == "kept"
+        assert "kept" in called
+    finally:
+        setattr(threading.Thread, name, METHODS[name])
+
+
+@needs_tracer
+def test_an_interpreter_without_the_methods_loses_only_names_of_ended_threads(monkeypatch):
+    monkeypatch.setattr(thread_names, "_NOTES", {"_no_such_method": thread_names._labels.begin})
+    with gilprobe.trace() as trace:
+        worker = Stepwise("unlabelled", doze).start()
+        worker.step()
+        assert account_of(check(trace.report()), worker.thread).name == "unlabelled"
+        worker.end()
+    assert account_of(check(trace.report()), worker.thread).name
+    assert methods() == METHODS
+
+
+@needs_tracer
+def test_a_listener_that_fails_is_not_noticed():
+    def fails(number, name):
+        raise KeyError(number, name)
+
+    with gilprobe.trace() as trace:
+        thread_names.listeners.append(fails)
+        try:
+            worker = Stepwise("a name that is new to the listener", doze).start()
+            worker.step()
+            worker.end()
+        finally:
+            thread_names.listeners.remove(fails)
+    assert account_of(check(trace.report()), worker.thread).name == "a name that is new to the listener"
+
+
+@needs_tracer
+def test_listeners_hear_of_each_name_once():
+    heard = []
+    listener = lambda number, name: heard.append((number, name))  # noqa: E731
+    with gilprobe.trace():
+        thread_names.listeners.append(listener)
+        try:
+            for name in ("heard a", "heard b", "heard a"):
+                worker = Stepwise(name, rename("heard c")).start()
+                worker.step()
+                worker.end()
+        finally:
+            thread_names.listeners.remove(listener)
+    assert [name for _, name in heard] == ["heard a", "heard c", "heard b"]
+    assert set(heard) <= set(thread_names.labels())
+    for number, name in heard:
+        assert thread_names.labelled(number) == thread_names.labelled(number | gil.LABEL_ENDED) == name
+
+
+def test_a_label_that_was_never_given_has_no_name():
+    assert thread_names.labelled(0) == ""
+    assert thread_names.labelled(gil.LABEL_ENDED) == ""
+    assert thread_names.labelled(gil.LABEL_ENDED - 1) == ""
+
+
+def test_labels_of_what_is_no_thread():
+    labels = gil.ThreadLabels()
+    with pytest.raises(AttributeError):
+        labels.begin(object())
+    nameless = threading.Thread()
+    nameless._name = 7
+    labels.begin(nameless)
+    labels.end(nameless)
+    assert labels.all() == []
+
+
+def test_the_living_are_known_by_name():
+    worker = Stepwise("alive", doze).start()
+    while worker.thread.native_id is None:
+        time.sleep(0.001)
+    names = thread_names.alive()
+    assert names[worker.thread.native_id] == "alive"
+    assert names[threading.get_native_id()] == MAIN
+    worker.step()
+    worker.end()
+    assert worker.thread.native_id not in thread_names.alive()
