@@ -373,7 +373,7 @@ def short_lived(options: argparse.Namespace) -> Iterator[Row]:
         (("added memory", "<= 100 MiB", "MiB", 100.0), ("added time, each", "", "us", None))
     ):
         off, on = ([sample[column] for sample in samples] for samples in taken)
-        yield _difference(f"{what}: {name}", target, unit, off, on, limit)
+        yield common.difference(f"{what}: {name}", target, unit, off, on, limit)
     missing = [sample[2] for sample in taken[1]]
     yield Row(
         f"{what}: missing in the report", "0", "", missing, common.judge(missing, lambda number: number == 0)
