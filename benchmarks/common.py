@@ -8,14 +8,16 @@ import statistics
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gilprobe import codec, machine
 from gilprobe.errors import GilProbeError
-from gilprobe.measure import bootstrap_interval
+from gilprobe.measure import bootstrap_interval, interleave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+T = TypeVar("T")
 
 SCHEMA = 1
 
@@ -103,6 +105,40 @@ def judge(samples: Sequence[float], reaches: Callable[[float], bool]) -> str:
 def judge_figure(figure: float, reaches: Callable[[float], bool]) -> str:
     """Return the verdict where only the figure itself has a target."""
     return REACHED if reaches(figure) else MISSED
+
+
+def in_turns(sample: Callable[[int], T], arms: int, repeat: int) -> list[list[T]]:
+    """Take samples of arms 0, 1, ... in turns, there and back, after one of each that does not count."""
+    for arm in range(arms):
+        sample(arm)
+    taken: list[list[T]] = [[] for _ in range(arms)]
+    for order in interleave(arms, repeat):
+        for arm in order:
+            taken[arm].append(sample(arm))
+    return taken
+
+
+def ranges(off: Sequence[float], on: Sequence[float]) -> str:
+    """Return both medians and their intervals in words."""
+    texts = []
+    for name, samples in (("off", off), ("on", on)):
+        low, high = bootstrap_interval(samples)
+        texts.append(f"{name} {shown(statistics.median(samples))} ({shown(low)} .. {shown(high)})")
+    return ", ".join(texts)
+
+
+def difference(
+    what: str, target: str, unit: str, off: Sequence[float], on: Sequence[float], limit: float | None
+) -> Row:
+    """Return what neighbouring samples differ by."""
+    added = [with_it - without for without, with_it in zip(off, on, strict=True)]
+    verdict = NO_TARGET if limit is None else judge(added, lambda one: one <= limit)
+    return Row(what, target, unit, added, verdict, ranges(off, on), {"off": list(off), "on": list(on)})
+
+
+def more(off: Sequence[float], on: Sequence[float]) -> float:
+    """Return by how many per cent the median of `on` is larger."""
+    return 100 * (statistics.median(on) / statistics.median(off) - 1)
 
 
 @dataclass(frozen=True)

@@ -60,28 +60,33 @@ typedef struct {
 
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
 struct gp_account {
+    /* what each release and each acquisition touches: one cache line */
+    _Alignas(GP_RING_LINE) uint64_t hold;
+    uint64_t off;
+    uint64_t longest_hold;
+    uint64_t acquisitions;
+    gp_site_key last_key; /* innermost level of the last release, to recognise it without a look-up */
+    uint32_t last_place;  /* of the last release; GP_ROW_NONE: not seen */
+    uint32_t number;      /* in order of opening, for one thread only */
+    uint64_t forced_releases;
+
+    /* what those do that have to wait */
+    uint64_t wait;
+    uint64_t longest_wait;
+    uint64_t contended_acquisitions;
+    uint64_t timed_acquisitions;     /* in `waits`; the others count there as 0 once the account is closed */
+    uint64_t blamed;                 /* ticks of wait that are charged to somebody */
+    uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
+    uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
+    uint32_t blame_row;              /* charged last, to recognise it without a look-up */
+
     gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread. NULL: of
                              ended threads */
     uint64_t merged;      /* threads in it: one, or all that were folded into it; 0: the slot is free */
     gp_identity identity; /* set when the account is closed */
     uint64_t first;       /* the thread's first moment in the session */
     uint64_t last;        /* its last; set when the account is closed */
-    uint64_t hold, wait, off;
-    uint64_t longest_hold, longest_wait;
-    uint64_t acquisitions, contended_acquisitions;
-    uint64_t timed_acquisitions; /* in `waits`; the others count there as 0 once the account is closed */
-    uint64_t releases;           /* set when the account is closed: until then each booked hold is one */
-    uint64_t forced_releases;
-
-    /* where, in a session that wants sites (gp_attribution.h) */
-    uint32_t number;                 /* in order of opening, for one thread only */
-    uint32_t last_place;             /* of the last release; GP_ROW_NONE: not seen */
-    gp_site_key last_key;            /* its innermost level, to recognise it without a look-up */
-    uint64_t blamed;                 /* ticks of wait that are charged to somebody */
-    uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
-    uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
-    uint32_t blame_row;              /* charged last, to recognise it without a look-up */
-
+    uint64_t releases;    /* set when the account is closed: until then each booked hold is one */
     uint32_t introduced_label; /* as `introduced` has it */
     bool kept;                 /* among `largest` of the session */
     gp_account *next_spare;    /* of a free slot */
@@ -103,17 +108,18 @@ typedef struct {
 struct gp_thread {
     /* the interval that is under way; owner thread, under the GIL's mutex */
     gp_state state;
-    const void *machine; /* of the GIL that these books are about */
-    uint32_t generation; /* of that machine: when the fields here were valid */
+    uint32_t generation; /* of the machine: when the fields here were valid */
     uint64_t since;      /* when the state began; 0: before anything was watched */
     uint64_t asked_at;   /* when it last asked for the GIL's mutex; or one of the two above */
     bool blocked;        /* it had to wait for that */
     bool leisurely;      /* its last absence was long: stamp when it asks. The owner's alone */
-    gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
 
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;
     gp_account *account;
+
+    gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
+    const void *machine;                      /* of the GIL that these books are about */
 
     /* the GIL's row, and the same thread's books at another one; the owner's alone */
     const void *gil;
@@ -151,15 +157,23 @@ typedef struct {
 
 /* One trace. `next` links the running sessions of a machine. */
 struct gp_session {
+    /* what each release touches: one cache line, and the place's */
     gp_session *next;
     uint64_t id; /* never reused, never 0 */
-    uint64_t start, stop;
+    uint64_t start;
+    gp_clock_rate rate;             /* for the histograms, known in advance */
+    gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
+    bool wants_sites, wants_stacks; /* where, if that is wanted */
+    uint32_t folding_due;           /* steps (gp_folding.h) */
+    gp_place_table places;
+    uint64_t stall_floor; /* a wait must be longer to be among the longest */
+
+    uint64_t stop;
     gp_clock_anchor start_anchor, stop_anchor;
     uint32_t interpreter; /* whose GIL this is about */
     void *gil;            /* its row; NULL when the interpreter has ended */
     gp_session *others;   /* the same trace at the other GILs, linked */
     void *recorder;       /* gp_recorder; NULL: none */
-    gp_clock_rate rate;   /* for the histograms, known in advance */
     bool running;
     const void *machine; /* while it runs: that of its GIL */
     bool hooks_lost;     /* see gp_gil_summary */
@@ -168,7 +182,6 @@ struct gp_session {
     uint64_t lost; /* intervals that found no memory for an account */
 
     /* folding (gp_folding.h) */
-    uint32_t folding_due;      /* steps */
     bool folding_waits;        /* somebody is reading account by account */
     size_t keep, keep_largest; /* GP_ACCOUNTS_KEPT, GP_LARGEST_KEPT; less in tests, but not 0 largest */
     size_t cursor;             /* where the last step looked */
@@ -176,23 +189,19 @@ struct gp_session {
     uint64_t *folded;          /* a bit for each number that has gone into it */
     uint32_t folded_since;     /* how many since the blame table was compacted */
 
-    /* where, if that is wanted */
-    bool wants_sites, wants_stacks;
-    gp_place_table places;
+    /* where */
     gp_blame_table blame;
     gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
     uint32_t native_places; /* of single threads */
     uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
     uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
     size_t stall_count;
-    uint64_t stall_floor; /* a wait must be longer to be among the longest */
     gp_stall stalls[GP_STALLS_MAX];
 
     size_t largest_count;
     uint64_t largest_floor; /* the least of their weights */
     gp_largest largest[GP_LARGEST_KEPT];
 
-    gp_ring *ring;            /* every hold and wait one by one, if that is wanted */
     gp_buffer introduced;     /* for the recorder: accounts it has not got (docs/recording-format.md, THRD) */
     size_t described_written; /* the recorder's: how much of the places it has */
 

@@ -82,36 +82,50 @@ uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp
 
 /* ---- waits ---- */
 
-/* A place among the longest waits: a free one, else that of the shortest, which is seldom needed. */
-static gp_stall *stall_to_replace(gp_session *session)
+/* Put a stall where it belongs in the heap below it. */
+static void settle_stall(gp_stall *stalls, size_t at)
 {
-    if (session->stall_count < GP_STALLS_MAX)
-        return &session->stalls[session->stall_count++];
-    gp_stall *shortest = session->stalls;
-    for (size_t i = 1; i < GP_STALLS_MAX; i++)
-        if (session->stalls[i].ticks < shortest->ticks)
-            shortest = &session->stalls[i];
-    return shortest;
+    gp_stall stall = stalls[at];
+    for (size_t child; (child = 2 * at + 1) < GP_STALLS_MAX; at = child) {
+        if (child + 1 < GP_STALLS_MAX && stalls[child + 1].ticks < stalls[child].ticks)
+            child++;
+        if (stall.ticks <= stalls[child].ticks)
+            break;
+        stalls[at] = stalls[child];
+    }
+    stalls[at] = stall;
+}
+
+/* Once there is no more room the stalls are a heap with the shortest first, which the next one replaces: in
+ * the first seconds of a trace that is every other wait. */
+static void keep_stall(gp_session *session, const gp_stall *stall)
+{
+    gp_stall *stalls = session->stalls;
+    if (session->stall_count < GP_STALLS_MAX) {
+        stalls[session->stall_count++] = *stall;
+        if (session->stall_count < GP_STALLS_MAX)
+            return;
+        for (size_t at = GP_STALLS_MAX / 2; at-- > 0;)
+            settle_stall(stalls, at);
+    } else {
+        stalls[0] = *stall;
+        settle_stall(stalls, 0);
+    }
+    session->stall_floor = stalls[0].ticks;
 }
 
 static void note_stall(gp_session *session, const gp_account *waiter, uint64_t from, uint64_t ticks)
 {
     bool held = waiter->culprit_ticks != 0;
-    *stall_to_replace(session) = (gp_stall){
-        .waiter = waiter->number,
-        .waiter_place = waiter->last_place,
-        .holder = held ? waiter->culprit : GP_ROW_NONE,
-        .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
-        .start = from,
-        .ticks = ticks,
-        .holder_ticks = waiter->culprit_ticks,
-    };
-    if (session->stall_count < GP_STALLS_MAX)
-        return;
-    session->stall_floor = UINT64_MAX;
-    for (size_t i = 0; i < GP_STALLS_MAX; i++)
-        if (session->stalls[i].ticks < session->stall_floor)
-            session->stall_floor = session->stalls[i].ticks;
+    keep_stall(session, &(gp_stall){
+                            .waiter = waiter->number,
+                            .waiter_place = waiter->last_place,
+                            .holder = held ? waiter->culprit : GP_ROW_NONE,
+                            .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
+                            .start = from,
+                            .ticks = ticks,
+                            .holder_ticks = waiter->culprit_ticks,
+                        });
 }
 
 void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to)

@@ -217,6 +217,20 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
     return status;
 }
 
+/* Without an atomic operation in a process of one thread: glibc's pthread_mutex_lock does without it there,
+ * unlike pthread_mutex_trylock, and it can't block. EBUSY if it might. */
+static inline int lock_at_once(pthread_mutex_t *mutex)
+{
+    return alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+}
+
+static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
+{
+    gp_thread *thread = gp_machine_running(&gil->machine) ? follow(gil, asked_at) : NULL;
+    if (__builtin_expect(thread != NULL, 1))
+        gp_machine_lock(thread, asked_at, blocked);
+}
+
 __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
 {
     /* Reading the clock costs more than the lock, so it is read only if the lock blocks, or if the thread is
@@ -224,17 +238,23 @@ __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t
      * the caches. */
     uint64_t asked_at = current != NULL && current->leisurely ? gp_clock_ticks() : GP_ASKED_AT_ONCE;
     bool blocked = false;
-    /* In a process of one thread it can't block, and there glibc's pthread_mutex_lock does without an atomic
-     * operation, unlike pthread_mutex_trylock. */
-    int status = alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+    int status = lock_at_once(mutex);
     if (__builtin_expect(status != 0, 0))
         status = lock_slowly(mutex, &asked_at, &blocked);
-    if (__builtin_expect(status == 0 && gp_machine_running(&gil->machine), 1)) {
-        gp_thread *thread = follow(gil, asked_at);
-        if (__builtin_expect(thread != NULL, 1))
-            gp_machine_lock(thread, asked_at, blocked);
-    }
+    if (__builtin_expect(status == 0, 1))
+        note_lock(gil, asked_at, blocked);
     return status;
+}
+
+/* The same for a thread in a hurry, with less to write to memory: the atomic operations wait for all of it.
+ */
+__attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex)
+{
+    const gp_thread *thread = current;
+    if (__builtin_expect(thread == NULL || thread->leisurely || lock_at_once(mutex) != 0, 0))
+        return lock_gil_mutex(main_gil, mutex);
+    note_lock(main_gil, GP_ASKED_AT_ONCE, false);
+    return 0;
 }
 
 /* Rows beyond the main GIL's are looked at only if there are any. */
@@ -246,7 +266,7 @@ static inline bool others(void)
 static int hooked_lock(pthread_mutex_t *mutex)
 {
     if (mutex == main_gil->locks.mutex)
-        return lock_gil_mutex(main_gil, mutex);
+        return lock_main_mutex(mutex);
     gp_gil *other = others() ? gp_gils_with_mutex(mutex) : NULL;
     if (other != NULL)
         return lock_gil_mutex(other, mutex);

@@ -27,8 +27,15 @@ QUESTIONS = {
         "pure-Python spinner",
         "sum of all holds against wall time",
     ],
+    "culprit": [
+        "right thread, function and line",
+        "blamed against held",
+        "sum of blame against sum of waits",
+    ],
     "overhead": [
-        "added to one uncontended release + re-acquire",
+        "added to one uncontended release + re-acquire: sites",
+        "added to one uncontended release + re-acquire: sites + timeline",
+        "added to one uncontended release + re-acquire: stacks of 20 frames",
         "slowdown of CPU-bound pure Python",
         "import gilprobe",
         "held-vs-released",
@@ -37,6 +44,14 @@ QUESTIONS = {
         "short threads: missing in the report",
         "trace: ",
     ],
+    "recording": [
+        "events a second: two threads in turns",
+        "events a second: two threads, held back",
+        "bytes an event on disk",
+        "load and summarise",
+        "peak memory",
+    ],
+    "server": ["fewer requests answered, 8 connections: sites"],
 }
 # of these a smaller value is no error
 SIGNED = (
@@ -47,6 +62,8 @@ SIGNED = (
     "slowdown",
     "import",
     "fixed",
+    "planted holds",
+    "fewer requests",
 )
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="tests alone, without the benchmarks")
