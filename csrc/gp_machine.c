@@ -168,7 +168,7 @@ static void close_account(const gp_thread *thread, const gp_session *session, gp
         .label = atomic_load_explicit(&thread->label, memory_order_relaxed),
         .exited = atomic_load_explicit(&thread->exited, memory_order_relaxed),
     };
-    memcpy(account->identity.os_name, thread->os_name, sizeof thread->os_name);
+    gp_thread_read_name(thread, account->identity.os_name);
     account->last = until;
     account->releases = gp_hist_count(&account->holds);
     account->waits.counts[0] += account->acquisitions - account->timed_acquisitions;
