@@ -22,6 +22,9 @@ _NEARLY_ALL = 0.9
 _MOST = 0.5
 """Share of a wait below which its longest holder was one of many."""
 
+_IN_FULL = 4
+"""How many processes are shown in full."""
+
 _NOTHING_NS = 100_000
 """A shorter wait in which nobody held the GIL is what taking it costs."""
 
@@ -57,6 +60,48 @@ def render_process(
     _Pages(page, process.report, rows).write()
     page.doubts(process.doubts)
     return page.finished()
+
+
+def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> str:
+    """Render the traces of processes; of more than four all in a table, and four of them in full."""
+    if len(processes) <= _IN_FULL:
+        return "".join(render_process(process, look, heading=len(processes) > 1) for process in processes)
+    ranked = sorted(processes[1:], key=_waited_ns, reverse=True)
+    shown = [processes[0], *ranked[: _IN_FULL - 1]]
+    page = Page(look)
+    _process_table(page, [processes[0], *ranked])
+    others = ranked[_IN_FULL - 1 :]
+    page.doubts([f"{process.source}: {doubt}" for process in others for doubt in process.doubts])
+    page.line(
+        f"{len(shown)} of them follow in full: the first, and those with the longest waits. For another:"
+    )
+    page.line(f"gilprobe report {others[0].source}")
+    page.line()
+    return page.finished() + "".join(render_process(process, look, heading=True) for process in shown)
+
+
+def _waited_ns(process: TracedProcess) -> int:
+    return sum(thread.wait_ns for thread in process.report.threads)
+
+
+def _process_table(page: Page, processes: Sequence[TracedProcess], rows: int = 24) -> None:
+    page.line(plural(len(processes), "process", "es"), style="bold")
+    table = page.table(">traced", ">held", ">contended", ">waited", "process")
+    for process in processes[:rows]:
+        page.row(table, *_process_cells([process]), clipped(process.title, 100))
+    if processes[rows:]:
+        page.row(table, *_process_cells(processes[rows:]), f"{len(processes[rows:])} more, summed")
+    page.show(table)
+
+
+def _process_cells(processes: Sequence[TracedProcess]) -> list[str]:
+    elapsed_ns = sum(process.report.elapsed_ns for process in processes)
+    return [
+        duration(elapsed_ns / 1e9),
+        share(sum(process.report.held_ns for process in processes), elapsed_ns),
+        share(sum(process.report.contended_ns for process in processes), elapsed_ns),
+        duration(sum(map(_waited_ns, processes)) / 1e9),
+    ]
 
 
 class _Pages:

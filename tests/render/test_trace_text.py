@@ -9,7 +9,7 @@ from hostile_names import HOSTILE
 
 from gilprobe.distribution import Distribution
 from gilprobe.render.page import PLAIN, Look
-from gilprobe.render.trace_text import render_process, render_report
+from gilprobe.render.trace_text import render_process, render_processes, render_report
 from gilprobe.render.words import clipped, place, short_paths
 from gilprobe.report import Blame, Site, Stall
 from gilprobe.traced import TracedProcess
@@ -140,6 +140,32 @@ def test_a_process_among_others_has_a_heading(report):
     process = TracedProcess("a.gilprobe", report, pid=7, argv=("app.py", "-x"))
     assert render_process(process, heading=True).startswith("process 7: app.py -x\n\nTraced")
     assert render_process(TracedProcess("r.json", report), heading=True).startswith("r.json\n")
+
+
+def test_of_many_processes_those_that_waited_most_are_told_in_full(report, account):
+    processes = [
+        TracedProcess(
+            f"app.{n}.gilprobe",
+            dataclasses.replace(
+                report, threads=(account(f"only of {n}", 0, n, 0),), warnings=(f"doubt {n}",)
+            ),
+            pid=100 + n,
+            argv=("worker",),
+        )
+        for n in range(100)
+    ]
+    text = render_processes(processes)
+    assert text.startswith("100 processes\n")
+    assert "76 more, summed" in text
+    headings = [line for line in text.split("\n") if line.startswith("process ")]
+    assert headings == [f"process {100 + n}: worker" for n in (0, 99, 98, 97)]
+    assert "\nonly of 98 " in text
+    assert "\nonly of 1 " not in text
+    assert all(f"doubt {n}\n" in text for n in range(100))
+    assert "gilprobe report app.96.gilprobe\n" in text
+    few = processes[:4]
+    assert render_processes(few) == "".join(render_process(one, heading=True) for one in few)
+    assert render_processes(few[:1]) == render_process(few[0])
 
 
 def test_of_thousands_the_top_is_shown_and_the_rest_summed_up(report, account):
