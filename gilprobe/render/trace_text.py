@@ -71,13 +71,25 @@ def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> 
     page = Page(look)
     _process_table(page, [processes[0], *ranked])
     others = ranked[_IN_FULL - 1 :]
-    page.doubts([f"{process.source}: {doubt}" for process in others for doubt in process.doubts])
+    page.doubts(_doubts_of_many(others))
     page.line(
         f"{len(shown)} of them follow in full: the first, and those with the longest waits. For another:"
     )
     page.line(f"gilprobe report {others[0].source}")
     page.line()
     return page.finished() + "".join(render_process(process, look, heading=True) for process in shown)
+
+
+def _doubts_of_many(processes: Sequence[TracedProcess]) -> list[str]:
+    """Return each doubt once, with how many processes have it; with one's file if it is the only one."""
+    by_doubt: dict[str, list[str]] = {}
+    for process in processes:
+        for doubt in process.doubts:
+            by_doubt.setdefault(doubt, []).append(process.source)
+    return [
+        f"{sources[0] if len(sources) == 1 else plural(len(sources), 'process', 'es')}: {doubt}"
+        for doubt, sources in by_doubt.items()
+    ]
 
 
 def _waited_ns(process: TracedProcess) -> int:

@@ -182,10 +182,10 @@ static void places_come_in_order_and_after_their_parents(void)
         uint8_t bytes[8];
         size_t size;
     } known[] = {
-        {true, {7, 0, 1, 3}, 4},     {true, {7, 7, 2}, 3},          {false, {8, 0, 2}, 3},
-        {false, {6, 0, 2}, 3},       {false, {7, 8, 2}, 3},         {false, {7, 0, 3}, 3},
-        {false, {7, 0}, 2},          {true, {7, 0, 0, 4, 0, 0}, 6}, {false, {7, 0, 0, 4, 0, 1}, 6},
-        {false, {7, 0, 0, 4, 1}, 5},
+        {true, {7, 0, 1, 3}, 4},        {true, {7, 7, 2}, 3},        {false, {8, 0, 2}, 3},
+        {false, {6, 0, 2}, 3},          {false, {7, 8, 2}, 3},       {true, {7, 0, 3}, 3},
+        {false, {7, 0, 4}, 3},          {false, {7, 0}, 2},          {true, {7, 0, 0, 4, 0, 0}, 6},
+        {false, {7, 0, 0, 4, 0, 1}, 6}, {false, {7, 0, 0, 4, 1}, 5},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         gp_place_row row;
