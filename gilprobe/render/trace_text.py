@@ -25,6 +25,9 @@ _MOST = 0.5
 _IN_FULL = 4
 """How many processes are shown in full."""
 
+_LITTLE = 0.01
+"""Share of the time; where the GIL is contended for less, it is not what makes a program slow."""
+
 _NOTHING_NS = 100_000
 """A shorter wait in which nobody held the GIL is what taking it costs."""
 
@@ -169,13 +172,14 @@ class _Pages:
         page.line()
 
     def _culprit(self) -> None:
+        little = self._report.contended_ns < _LITTLE * self._report.elapsed_ns
         nobody_ns = sum(row.wait_ns for row in self._report.blame if not row.holder)
         if self._causes:
             worst = self._causes[0]
             self._page.line(
                 f"{share(worst.caused_ns, self._wait_ns)} of all waiting was behind "
                 f"{self._place(worst.function, worst.filename, worst.line)}",
-                style="bold red",
+                style="" if little else "bold red",
             )
             if nobody_ns > worst.caused_ns:
                 self._page.line(
@@ -184,6 +188,8 @@ class _Pages:
                 )
         elif self._report.sites:
             self._page.line("No thread waited while another one held the GIL")
+        if little and self._causes:
+            self._page.line("Contended less than 1% of the time: the GIL hardly slows this program down")
 
     def _causing_sites(self) -> None:
         self._site_table(

@@ -109,6 +109,12 @@ def test_the_headline_tells_when_nobody_is_to_blame(report):
     assert "\nNo thread waited while another one held the GIL\n" in text
 
 
+def test_the_headline_tells_when_the_gil_is_not_what_is_slow(report):
+    verdict = "\nContended less than 1% of the time: "
+    assert verdict not in render_report(dataclasses.replace(report, contended_ns=10_000_000))
+    assert verdict in render_report(dataclasses.replace(report, contended_ns=9_999_999))
+
+
 def test_what_a_hold_counts_for_is_said(report):
     assert "\nA hold counts for the line where it ended. " in render_report(report)
 
