@@ -77,13 +77,15 @@ gp_account *gp_account_entry(const gp_session *session, const gp_thread *thread)
 void gp_account_introduce(gp_session *session, gp_account *account)
 {
     const gp_thread *thread = account->thread;
+    char os_name[16];
     if (session->recorder == NULL || gp_account_is_nameless(session, account))
         return;
+    gp_thread_read_name(thread, os_name);
     account->introduced_label = atomic_load_explicit(&thread->label, memory_order_relaxed);
     gp_buffer_number(&session->introduced, account->number);
     gp_buffer_signed(&session->introduced, thread->native_id);
     gp_buffer_number(&session->introduced, account->introduced_label);
-    gp_buffer_string(&session->introduced, thread->os_name, strnlen(thread->os_name, sizeof thread->os_name));
+    gp_buffer_string(&session->introduced, os_name, strnlen(os_name, sizeof os_name));
     gp_buffer_number(&session->introduced, gp_ticks_after(session->start, session->start, account->first));
 }
 
@@ -193,7 +195,7 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
         .label = atomic_load_explicit(&thread->label, memory_order_relaxed),
         .exited = atomic_load_explicit(&thread->exited, memory_order_relaxed),
     };
-    memcpy(account->identity.os_name, thread->os_name, sizeof thread->os_name);
+    gp_thread_read_name(thread, account->identity.os_name);
     account->last = until;
     account->releases = gp_hist_count(&account->holds);
     account->waits.counts[0] += account->acquisitions - account->timed_acquisitions;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "gp_buffer.h"
 #include "gp_clock.h"
@@ -130,15 +131,34 @@ struct gp_thread {
     uint32_t index;
     uint64_t born; /* 0: was alive before anything was watched */
     int64_t native_id;
-    char os_name[16];
 
     const void *thread_state; /* the interpreter's, when it last took the GIL while somebody watched */
 
     /* written by the thread itself without a lock */
-    _Atomic uint32_t label; /* what the caller of gp_gil_label gave; 0: none */
+    _Atomic uint64_t os_name[2]; /* its characters; see gp_thread_read_name */
+    _Atomic uint32_t label;      /* what the caller of gp_gil_label gave; 0: none */
     _Atomic bool exited;
     _Atomic uint64_t ended_at; /* valid if exited */
 };
+
+/* The operating system's name, at most 15 characters. A name that changes meanwhile may come out mixed. */
+static inline void gp_thread_read_name(const gp_thread *thread, char name[16])
+{
+    for (int i = 0; i < 2; i++) {
+        /* relaxed: it orders nothing */
+        uint64_t part = atomic_load_explicit(&thread->os_name[i], memory_order_relaxed);
+        memcpy(name + 8 * i, &part, sizeof part);
+    }
+}
+
+static inline void gp_thread_write_name(gp_thread *thread, const char name[16])
+{
+    for (int i = 0; i < 2; i++) {
+        uint64_t part;
+        memcpy(&part, name + 8 * i, sizeof part);
+        atomic_store_explicit(&thread->os_name[i], part, memory_order_relaxed); /* as above */
+    }
+}
 
 enum {
     GP_THREADS_MAX = 1 << 18,            /* threads at a time */

@@ -927,6 +927,7 @@ void gp_gil_stop(gp_session *session, const gp_trail *here)
 {
     if (!session->running)
         return;
+    gp_threads_name_alive();
     session->hooks_lost |= !gp_hooks_in_place(hooks, LASTING_HOOKS);
     stop_others(session); /* first, so that none of them lasts longer than the trace */
     freeze();
@@ -974,6 +975,8 @@ gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp
     /* the list grows at its second place: the parts are counted from its end */
     for (size_t left = gp_gil_parts(session); part != 0 && left > part; left--)
         session = session->others;
+    if (part == 0 && session->running)
+        gp_threads_name_alive();
     gp_snapshot_facts facts = facts_of(session);
     enter(session);
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;

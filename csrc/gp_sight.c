@@ -19,7 +19,7 @@ static void note_thread(gp_sight_thread *noted, const gp_thread *thread)
 {
     noted->native_id = thread->native_id;
     noted->label = atomic_load_explicit(&thread->label, memory_order_relaxed);
-    memcpy(noted->os_name, thread->os_name, sizeof noted->os_name);
+    gp_thread_read_name(thread, noted->os_name);
 }
 
 bool gp_sight_take(const gp_machine *machine, const gp_sight_hold *but, uint64_t limit, uint64_t now,

@@ -5,8 +5,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -36,12 +39,21 @@ static size_t alive_count;
 static pthread_key_t exit_key;
 static bool prepared;
 
+static void read_own_name(gp_thread *thread)
+{
+    char name[16] = "";
+    prctl(PR_GET_NAME, name); /* any bytes, cut anywhere */
+    gp_utf8_repair(name);
+    gp_thread_write_name(thread, name);
+}
+
 /* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its books stay open
  * to it. */
 static void thread_exits(void *value)
 {
     uint64_t now = gp_clock_ticks();
     for (gp_thread *thread = value; thread != NULL; thread = thread->sibling) {
+        read_own_name(thread); /* whoever made the thread may have named it only while it ran */
         atomic_store_explicit(&thread->ended_at, now, memory_order_relaxed);
         /* release: whoever sees that it has exited sees when */
         atomic_store_explicit(&thread->exited, true, memory_order_release);
@@ -96,6 +108,34 @@ bool gp_threads_was_alive(const gp_thread *thread)
 {
     pid_t id = (pid_t)thread->native_id;
     return alive_count != 0 && bsearch(&id, alive, alive_count, sizeof id, compare_ids) != NULL;
+}
+
+/* As gp_threads_list_alive, by name: /proc/self/task/ID/comm ends with a line feed. */
+static void read_name(gp_thread *thread)
+{
+    char path[48], name[17];
+    snprintf(path, sizeof path, "/proc/self/task/%lld/comm", (long long)thread->native_id);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return;
+    ssize_t length = read(file, name, sizeof name - 1);
+    close(file);
+    if (length <= 0)
+        return;
+    length -= name[length - 1] == '\n';
+    memset(name + length, 0, sizeof name - (size_t)length);
+    gp_utf8_repair(name);
+    gp_thread_write_name(thread, name);
+}
+
+void gp_threads_name_alive(void)
+{
+    for (size_t i = 0; i < gp_threads_count(); i++) {
+        gp_thread *thread = gp_threads_at(i);
+        bool named = atomic_load_explicit(&thread->label, memory_order_relaxed) != 0;
+        if (!named && !atomic_load_explicit(&thread->exited, memory_order_acquire))
+            read_name(thread);
+    }
 }
 
 size_t gp_threads_count(void)
@@ -171,8 +211,7 @@ gp_thread *gp_threads_register(void)
     pthread_mutex_unlock(&lock);
     if (thread != NULL) {
         thread->native_id = (int64_t)syscall(SYS_gettid);
-        prctl(PR_GET_NAME, thread->os_name); /* any bytes, cut anywhere */
-        gp_utf8_repair(thread->os_name);
+        read_own_name(thread);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
         thread->account_session = 0;

@@ -37,6 +37,10 @@ gp_thread *gp_threads_register(void);
 /* Whether the thread was alive when gp_threads_list_alive was called. Under M. */
 bool gp_threads_was_alive(const gp_thread *thread);
 
+/* Read again the names of those threads that are alive and have no label: whoever made a thread may name it
+ * at any time. With the GIL. */
+void gp_threads_name_alive(void);
+
 /* In a forked child: the calling thread (NULL: it has no books) has a new number, and the others are gone. */
 void gp_threads_forked(gp_thread *self);
 

@@ -16,6 +16,9 @@ UNSEEN = "(not seen)"
 DEEPER = "(deeper frames were not recorded)"
 """Named instead of the outermost function of a stack that is cut."""
 
+EDGE = "(start or end of a thread)"
+"""Named instead of a function where CPython starts or ends a thread of :mod:`threading`."""
+
 _PYTHON, _NATIVE, _DEEPER, _UNSEEN = range(4)  # docs/recording-format.md, PLAC
 
 _UNSEEN_FRAME, _DEEPER_FRAME = Frame(UNSEEN, "", 0), Frame(DEEPER, "", 0)
@@ -61,6 +64,6 @@ def frame_of(place: tuple[int | None, int, int, str, str], who: Callable[[int], 
         return Frame(function, filename, number)
     if kind == _NATIVE:
         name, started = who(number)
-        what = "start or end of thread" if started else "native code of thread"
-        return Frame(f"({what} {name})", "", 0)
+        # All starts and ends are one site: a server with a thread for each request would have thousands.
+        return Frame(EDGE if started else f"(native code of thread {name})", "", 0)
     return _UNSEEN_FRAME if kind == _UNSEEN else _DEEPER_FRAME

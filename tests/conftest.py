@@ -85,7 +85,7 @@ def report(environment, account):
         threads=(account("MainThread", 5, 0, 995), account("worker 1"), account("worker 2", 300, 600, 100)),
         sites=(
             Site("JSONEncoder.iterencode", "/lib/encoder.py", 250, 4, 600_000_000, 300_000_000, 590_000_000),
-            Site("(start or end of thread worker 2)", "", 0, 1, 1_000, 2_000, 0),
+            Site("(start or end of a thread)", "", 0, 1, 1_000, 2_000, 0),
         ),
         stacks=(
             Stack(

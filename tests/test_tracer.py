@@ -498,6 +498,35 @@ def test_a_native_thread_has_its_operating_system_name():
     assert account.ended
 
 
+@needs_tracer
+@pytest.mark.parametrize("alive", [False, True], ids=["ended", "alive"])
+def test_a_native_thread_may_get_its_name_after_its_first_event(alive):
+    libc = ctypes.CDLL(None)
+    callback = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    handle, ids = ctypes.c_ulong(), []
+    named = threading.Event()
+
+    @callback
+    def native(_):
+        ids.append(threading.get_native_id())
+        named.wait()
+        return 0
+
+    trace = gilprobe.trace().start()
+    assert libc.pthread_create(ctypes.byref(handle), None, native, None) == 0
+    while not ids:
+        time.sleep(0.001)
+    assert libc.pthread_setname_np(handle, b"named late") == 0
+    if alive:
+        names = {thread.native_id: thread.name for thread in trace.report().threads}
+    named.set()
+    assert libc.pthread_join(handle, None) == 0
+    trace.stop()
+    if not alive:
+        names = {thread.native_id: thread.name for thread in check(trace.report()).threads}
+    assert names[ids[0]] == "named late"
+
+
 # ---- the report
 
 

@@ -104,8 +104,7 @@ def _show(processes: Sequence[TracedProcess], output: Output) -> None:
     from gilprobe.render import terminal, trace_text
 
     output.write(terminal.render_environment(processes[0].report.environment, output.look) + "\n")
-    for process in processes:
-        output.write(trace_text.render_process(process, output.look, heading=len(processes) > 1))
+    output.write(trace_text.render_processes(processes, output.look))
 
 
 def _exported(name: str, processes: Sequence[TracedProcess], weight: Any) -> Iterator[str]:

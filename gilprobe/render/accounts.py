@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gilprobe.render.words import clipped, duration, share
 
+_NUMBER = re.compile(r"\d+")
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
@@ -23,6 +28,26 @@ def thread_table(page: Page, first: str = "thread", *, longest: bool = False) ->
     )
 
 
+def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:
+    """Return one name for all ended threads whose names differ in nothing but numbers, if more than `rows`.
+
+    A server with a thread for each request has thousands: which of them it was tells nothing, all together
+    do. Those that are alive stay who they are.
+
+    Returns
+    -------
+    dict of str to str
+        The names that are replaced, and by what.
+    """
+    if len(accounts) <= rows:
+        return {}
+    ended = {account.name for account in accounts if account.ended and account.merged == 1}
+    ended -= {account.name for account in accounts if not account.ended}
+    alike = {name: _NUMBER.sub("N", name) for name in ended}
+    size = Counter(alike.values())
+    return {name: f"{kind} x {size[kind]}" for name, kind in alike.items() if size[kind] > 1}
+
+
 def thread_rows(
     page: Page,
     table: Table,
@@ -31,23 +56,43 @@ def thread_rows(
     rows: int,
     indent: str = "",
     longest: bool = False,
+    crowd_of: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Add a row for each thread; of more than `rows`, the busiest, and one row that sums the others up."""
-    shown = list(accounts)
+    """Add a row for each thread or crowd; of more than `rows`, the busiest, and one row with the others."""
+    shown = _gathered(accounts, crowd_of)
     rest: list[ThreadAccount] = []
     if len(shown) > rows:
-        shown.sort(key=lambda account: account.hold_ns + account.wait_ns, reverse=True)
-        shown, rest = shown[:rows], shown[rows:]
-    for account in shown:
-        page.row(table, indent + thread_name(account), *_cells([account], longest))
+        shown.sort(key=lambda row: sum(account.hold_ns + account.wait_ns for account in row[1]), reverse=True)
+        rest = [account for _, members in shown[rows:] for account in members]
+    for name, members in shown[:rows]:
+        page.row(table, indent + name, *_cells(members, longest))
     if rest:
         number = sum(account.merged for account in rest)
         page.row(table, f"{indent}{number} more, summed", *_cells(rest, longest))
 
 
-def thread_name(account: ThreadAccount) -> str:
-    """Return how a table names a thread; one on another interpreter's GIL with that interpreter."""
-    name = clipped(account.name) or "?"
+def _gathered(
+    accounts: Sequence[ThreadAccount], crowd_of: Mapping[str, str]
+) -> list[tuple[str, list[ThreadAccount]]]:
+    """Return the rows of a table: each with its name and the threads that it is about."""
+    rows: list[tuple[str, list[ThreadAccount]]] = []
+    members: dict[tuple[str, int], list[ThreadAccount]] = {}
+    for account in accounts:
+        crowd = crowd_of.get(account.name)
+        if crowd is None:
+            rows.append((thread_name(account), [account]))
+            continue
+        key = crowd, account.interpreter
+        if key not in members:
+            members[key] = []
+            rows.append((thread_name(account, crowd), members[key]))
+        members[key].append(account)
+    return rows
+
+
+def thread_name(account: ThreadAccount, crowd: str = "") -> str:
+    """Return how a table names a thread or its crowd; on another interpreter's GIL with that interpreter."""
+    name = clipped(crowd or account.name) or "?"
     return f"{name} (interpreter {account.interpreter})" if account.interpreter else name
 
 

@@ -6,18 +6,30 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gilprobe.render import words
-from gilprobe.render.accounts import thread_rows, thread_table
+from gilprobe.render.accounts import crowds, thread_rows, thread_table
 from gilprobe.render.page import PLAIN, Look, Page
 from gilprobe.render.words import clipped, duration, plural, share
 from gilprobe.traced import TracedProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gilprobe.report import Report, Site, Stall
 
 _NEARLY_ALL = 0.9
 """Share of a wait from which on a stall's sentence does not say how long its holder held."""
+
+_MOST = 0.5
+"""Share of a wait below which its longest holder was one of many."""
+
+_IN_FULL = 4
+"""How many processes are shown in full."""
+
+_LITTLE = 0.01
+"""Share of the time; where the GIL is contended for less, it is not what makes a program slow."""
+
+_NOTHING_NS = 100_000
+"""A shorter wait in which nobody held the GIL is what taking it costs."""
 
 
 def render_report(report: Report, look: Look = PLAIN, *, rows: int = 12) -> str:
@@ -53,6 +65,60 @@ def render_process(
     return page.finished()
 
 
+def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> str:
+    """Render the traces of processes; of more than four all in a table, and four of them in full."""
+    if len(processes) <= _IN_FULL:
+        return "".join(render_process(process, look, heading=len(processes) > 1) for process in processes)
+    ranked = sorted(processes[1:], key=_waited_ns, reverse=True)
+    shown = [processes[0], *ranked[: _IN_FULL - 1]]
+    page = Page(look)
+    _process_table(page, [processes[0], *ranked])
+    others = ranked[_IN_FULL - 1 :]
+    page.doubts(_doubts_of_many(others))
+    page.line(
+        f"{len(shown)} of them follow in full: the first, and those with the longest waits. For another:"
+    )
+    page.line(f"gilprobe report {others[0].source}")
+    page.line()
+    return page.finished() + "".join(render_process(process, look, heading=True) for process in shown)
+
+
+def _doubts_of_many(processes: Sequence[TracedProcess]) -> list[str]:
+    """Return each doubt once, with how many processes have it; with one's file if it is the only one."""
+    by_doubt: dict[str, list[str]] = {}
+    for process in processes:
+        for doubt in process.doubts:
+            by_doubt.setdefault(doubt, []).append(process.source)
+    return [
+        f"{sources[0] if len(sources) == 1 else plural(len(sources), 'process', 'es')}: {doubt}"
+        for doubt, sources in by_doubt.items()
+    ]
+
+
+def _waited_ns(process: TracedProcess) -> int:
+    return sum(thread.wait_ns for thread in process.report.threads)
+
+
+def _process_table(page: Page, processes: Sequence[TracedProcess], rows: int = 24) -> None:
+    page.line(plural(len(processes), "process", "es"), style="bold")
+    table = page.table(">traced", ">held", ">contended", ">waited", "process")
+    for process in processes[:rows]:
+        page.row(table, *_process_cells([process]), clipped(process.title, 100))
+    if processes[rows:]:
+        page.row(table, *_process_cells(processes[rows:]), f"{len(processes[rows:])} more, summed")
+    page.show(table)
+
+
+def _process_cells(processes: Sequence[TracedProcess]) -> list[str]:
+    elapsed_ns = sum(process.report.elapsed_ns for process in processes)
+    return [
+        duration(elapsed_ns / 1e9),
+        share(sum(process.report.held_ns for process in processes), elapsed_ns),
+        share(sum(process.report.contended_ns for process in processes), elapsed_ns),
+        duration(sum(map(_waited_ns, processes)) / 1e9),
+    ]
+
+
 class _Pages:
     """The parts of a report, with the paths in it shortened alike."""
 
@@ -62,17 +128,21 @@ class _Pages:
         by_cause = sorted(report.sites, key=lambda site: site.caused_ns, reverse=True)
         self._causes = [site for site in by_cause if site.caused_ns > 0]
         self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
-        self._blame = _blame_by_site(report)
-        self._stalls = report.longest_waits[: max(1, rows // 2)]
+        self._crowd_of = crowds(report.threads, rows)
+        self._blame = _blame_by_site(report, self._crowd_of)
+        stalls = [stall for stall in report.longest_waits if stall.holder or stall.wait_ns >= _NOTHING_NS]
+        self._stalls = stalls[: max(1, rows // 2)]
         self._short = words.short_paths(self._shown_paths())
 
     def write(self) -> None:
         self._headline()
         table = thread_table(self._page, longest=True)
-        thread_rows(self._page, table, self._report.threads, rows=self._rows, longest=True)
+        threads = self._report.threads
+        thread_rows(self._page, table, threads, rows=self._rows, longest=True, crowd_of=self._crowd_of)
         self._page.show(table)
         self._causing_sites()
         self._holding_sites()
+        self._what_a_hold_is()
         self._blame_table()
         self._stall_sentences()
 
@@ -98,14 +168,28 @@ class _Pages:
         )
         threads = sum(thread.merged for thread in report.threads)
         page.line(f"{plural(threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
+        self._culprit()
+        page.line()
+
+    def _culprit(self) -> None:
+        little = self._report.contended_ns < _LITTLE * self._report.elapsed_ns
+        nobody_ns = sum(row.wait_ns for row in self._report.blame if not row.holder)
         if self._causes:
             worst = self._causes[0]
-            page.line(
+            self._page.line(
                 f"{share(worst.caused_ns, self._wait_ns)} of all waiting was behind "
                 f"{self._place(worst.function, worst.filename, worst.line)}",
-                style="bold red",
+                style="" if little else "bold red",
             )
-        page.line()
+            if nobody_ns > worst.caused_ns:
+                self._page.line(
+                    f"{share(nobody_ns, self._wait_ns)} of all waiting passed while nobody held the GIL: "
+                    "it was free, but the next thread did not run yet"
+                )
+        elif self._report.sites:
+            self._page.line("No thread waited while another one held the GIL")
+        if little and self._causes:
+            self._page.line("Contended less than 1% of the time: the GIL hardly slows this program down")
 
     def _causing_sites(self) -> None:
         self._site_table(
@@ -130,6 +214,14 @@ class _Pages:
                 str(sum(site.releases for site in sites)),
             ],
         )
+
+    def _what_a_hold_is(self) -> None:
+        if self._report.sites:
+            self._page.line(
+                "A hold counts for the line where it ended. What its thread ran since it took the GIL, "
+                "elsewhere too, is part of it."
+            )
+            self._page.line()
 
     def _site_table(
         self,
@@ -182,21 +274,25 @@ class _Pages:
             waiter += f" in {where}"
         if not stall.holder:
             return f"{waiter} while nobody held the GIL"
-        holder = f"{clipped(stall.holder)} held the GIL"
+        holder = clipped(stall.holder)
+        where = ""
         if stall.holder_function:
-            where = self._place(stall.holder_function, stall.holder_filename, stall.holder_line)
-            holder += f" in {where}"
-        if stall.holder_ns < _NEARLY_ALL * stall.wait_ns:
-            holder += f" for {duration(stall.holder_s)} of it"
-        return f"{waiter} while {holder}"
+            where = f" in {self._place(stall.holder_function, stall.holder_filename, stall.holder_line)}"
+        if stall.holder_ns < _MOST * stall.wait_ns:
+            return f"{waiter}; the longest hold meanwhile: {holder}, {duration(stall.holder_s)}{where}"
+        part = (
+            f" for {duration(stall.holder_s)} of it" if stall.holder_ns < _NEARLY_ALL * stall.wait_ns else ""
+        )
+        return f"{waiter} while {holder} held the GIL{where}{part}"
 
 
 _BlameKey = tuple[str, str, str, str, int]
 
 
-def _blame_by_site(report: Report) -> list[tuple[_BlameKey, int]]:
-    """Return the rows of blame without their stacks, longest first."""
+def _blame_by_site(report: Report, crowd_of: Mapping[str, str]) -> list[tuple[_BlameKey, int]]:
+    """Return the rows of blame without their stacks, crowds of threads as one, longest first."""
     total: Counter[_BlameKey] = Counter()
     for row in report.blame:
-        total[row.waiter, row.holder, row.function, row.filename, row.line] += row.wait_ns
+        waiter, holder = (crowd_of.get(name, name) for name in (row.waiter, row.holder))
+        total[waiter, holder, row.function, row.filename, row.line] += row.wait_ns
     return total.most_common()

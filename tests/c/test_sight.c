@@ -6,8 +6,8 @@
 
 /* Two threads and a machine, driven as the hooks do. */
 static gp_machine machine;
-static gp_thread holder = {.generation = 1, .native_id = 11, .os_name = "holder", .label = 3};
-static gp_thread waiter = {.generation = 1, .native_id = 12, .os_name = "waiter"};
+static gp_thread holder = {.generation = 1, .native_id = 11, .label = 3};
+static gp_thread waiter = {.generation = 1, .native_id = 12};
 static const gp_trail nowhere;
 
 static void take(gp_thread *thread, uint64_t now)
@@ -37,6 +37,8 @@ static bool seen(uint64_t limit, uint64_t now, gp_sight *sight)
 
 int main(void)
 {
+    gp_thread_write_name(&holder, (char[16]){"holder"});
+    gp_thread_write_name(&waiter, (char[16]){"waiter"});
     gp_sight sight;
     uint64_t ended_at;
     CHECK(!seen(10, 1000, &sight)); /* nobody has it */

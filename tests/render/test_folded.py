@@ -41,7 +41,7 @@ def test_without_stacks_there_are_the_sites_heaviest_first(report):
     lines = exported(TracedProcess("", dataclasses.replace(report, stacks=())))
     assert lines == [
         (["JSONEncoder.iterencode(encoder.py:250)"], 600_000_000),
-        (["(start_or_end_of_thread_worker_2)"], 1_000),
+        (["(start_or_end_of_a_thread)"], 1_000),
     ]
 
 

@@ -57,7 +57,7 @@ def test_without_a_timeline_there_are_the_sites(report):
         "300000000",
         "590000000",
     ]
-    assert rows[2] == ["", "(start or end of thread worker 2)", "", "", "1", "1000", "2000", "0"]
+    assert rows[2] == ["", "(start or end of a thread)", "", "", "1", "1000", "2000", "0"]
     assert [row[0] for row in rows[3:]] == ["3", "3"]
 
 

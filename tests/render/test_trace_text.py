@@ -9,7 +9,7 @@ from hostile_names import HOSTILE
 
 from gilprobe.distribution import Distribution
 from gilprobe.render.page import PLAIN, Look
-from gilprobe.render.trace_text import render_process, render_report
+from gilprobe.render.trace_text import render_process, render_processes, render_report
 from gilprobe.render.words import clipped, place, short_paths
 from gilprobe.report import Blame, Site, Stall
 from gilprobe.traced import TracedProcess
@@ -78,14 +78,60 @@ def test_a_stall_is_a_sentence_with_both_sides(report):
         1_500_000_000, 212_000_000, 212_000_000,
     )  # fmt: skip
     half = dataclasses.replace(stall, holder_ns=106_000_000, holder_function="")
+    crowd = dataclasses.replace(stall, holder_ns=1_000_000)
     nobody = dataclasses.replace(stall, waiter_function="", holder="", holder_function="", holder_ns=0)
-    text = render_report(dataclasses.replace(report, longest_waits=(stall, half, nobody)))
+    text = render_report(dataclasses.replace(report, longest_waits=(stall, half, crowd, nobody)))
     waited, held = "- at 1.500 s: MainThread waited 212 ms", "Worker-3 held the GIL"
     assert lines_after(text, "The longest waits") == [
         f"{waited} in socket.recv (server.py:40) while {held} in JSONEncoder.iterencode (encoder.py:250)",
         f"{waited} in socket.recv (server.py:40) while {held} for 106 ms of it",
+        (
+            f"{waited} in socket.recv (server.py:40); the longest hold meanwhile: "
+            "Worker-3, 1 ms in JSONEncoder.iterencode (encoder.py:250)"
+        ),
         f"{waited} while nobody held the GIL",
     ]
+
+
+def test_what_taking_a_free_gil_costs_is_no_stall(report):
+    stall = Stall("MainThread", "f", "f.py", 1, "", "", "", 0, 0, 360, 0)
+    assert "The longest waits" not in render_report(dataclasses.replace(report, longest_waits=(stall,)))
+    held = dataclasses.replace(stall, holder="worker 1", holder_ns=300)
+    assert "The longest waits" in render_report(dataclasses.replace(report, longest_waits=(held,)))
+
+
+def test_the_headline_tells_when_nobody_is_to_blame(report):
+    free = Blame("worker 2", 4712, "", 0, "(handoff)", "", 0, None, 800_000_000)
+    text = render_report(dataclasses.replace(report, blame=(free,)))
+    assert "\n89% of all waiting passed while nobody held the GIL: " in text
+    sites = tuple(dataclasses.replace(site, caused_ns=0) for site in report.sites)
+    text = render_report(dataclasses.replace(report, sites=sites, blame=()))
+    assert "\nNo thread waited while another one held the GIL\n" in text
+
+
+def test_the_headline_tells_when_the_gil_is_not_what_is_slow(report):
+    verdict = "\nContended less than 1% of the time: "
+    assert verdict not in render_report(dataclasses.replace(report, contended_ns=10_000_000))
+    assert verdict in render_report(dataclasses.replace(report, contended_ns=9_999_999))
+
+
+def test_what_a_hold_counts_for_is_said(report):
+    assert "\nA hold counts for the line where it ended. " in render_report(report)
+
+
+def test_ended_threads_of_one_kind_are_one_row_where_there_are_many(report, account):
+    crowd = [account(f"Thread-{n} (handle)", 0, 10, 0, native_id=n, ended=True) for n in range(20)]
+    pool = [account(f"pool_{n}", 1, 0, 0, ended=False) for n in range(3)]
+    blame = [Blame(f"Thread-{n} (handle)", n, "pool_1", 1, "f", "f.py", 1, None, 10**7) for n in range(20)]
+    many = dataclasses.replace(report, threads=(*crowd, *pool), blame=tuple(blame))
+    text = render_report(many)
+    assert "\nThread-N (handle) x 20  0.000   0%  0.200 100%" in text
+    assert all(f"\npool_{n} " in text for n in range(3))  # alive
+    (row,) = lines_after(text, "Who waited for whom")[2:]
+    assert row.split("  ")[0] == "200 ms"
+    assert "Thread-N (handle) x 20" in row
+    few = render_report(dataclasses.replace(many, threads=tuple(crowd[:9]), blame=tuple(blame[:9])))
+    assert "\nThread-8 (handle) " in few
 
 
 def test_doubts_and_dropped_events_are_always_shown(report):
@@ -102,8 +148,37 @@ def test_a_process_among_others_has_a_heading(report):
     assert render_process(TracedProcess("r.json", report), heading=True).startswith("r.json\n")
 
 
+def test_of_many_processes_those_that_waited_most_are_told_in_full(report, account):
+    processes = [
+        TracedProcess(
+            f"app.{n}.gilprobe",
+            dataclasses.replace(
+                report, threads=(account(f"only of {n}", 0, n, 0),), warnings=(f"doubt {n % 50}",)
+            ),
+            pid=100 + n,
+            argv=("worker",),
+        )
+        for n in range(100)
+    ]
+    text = render_processes(processes)
+    assert text.startswith("100 processes\n")
+    assert "76 more, summed" in text
+    headings = [line for line in text.split("\n") if line.startswith("process ")]
+    assert headings == [f"process {100 + n}: worker" for n in (0, 99, 98, 97)]
+    assert "\nonly of 98 " in text
+    assert "\nonly of 1 " not in text
+    assert "\n- 2 processes: doubt 1\n" in text  # 1 and 51
+    assert "\n- app.47.gilprobe: doubt 47\n" in text  # the other one, 97, is told in full
+    assert "gilprobe report app.96.gilprobe\n" in text
+    few = processes[:4]
+    assert render_processes(few) == "".join(render_process(one, heading=True) for one in few)
+    assert render_processes(few[:1]) == render_process(few[0])
+
+
 def test_of_thousands_the_top_is_shown_and_the_rest_summed_up(report, account):
-    accounts = tuple(account(f"thread {n}", n, 0, 5000 - n, merged=1 + (n == 0)) for n in range(5000))
+    accounts = tuple(
+        account(f"thread {n}", n, 0, 5000 - n, merged=1 + (n == 0), ended=False) for n in range(5000)
+    )
     sites = tuple(site(n) for n in range(5000))
     blame = tuple(Blame(f"w{n}", n, "h", 1, f"f{n}", "f.py", n, None, n) for n in range(1, 5001))
     many = dataclasses.replace(report, threads=accounts, sites=sites, blame=blame)
