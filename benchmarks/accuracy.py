@@ -49,12 +49,14 @@ import common
 from common import Question, Row
 
 from gilprobe import kernels
-from gilprobe._native import gil
+from gilprobe._native import gil, recording
 from gilprobe.tracer import trace
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
+
+    from gilprobe._native.recording import _Snapshot
 
 US = 1000
 MS = 1000_000
@@ -87,14 +89,25 @@ class Account:
         )
 
 
+def booked(session: gil.Session) -> _Snapshot:
+    """Return what a session has booked for the main GIL."""
+    (_, snapshot), *_ = session.read()
+    return recording.decode_snapshot(snapshot)
+
+
+def held_share(session: gil.Session) -> float:
+    """Return the share of a session's time in which the GIL was held."""
+    snapshot = booked(session)
+    return sum(account["hold_ns"] for account in snapshot["accounts"]) / snapshot["totals"]["elapsed_ns"]
+
+
 def own_account(session: gil.Session) -> Account:
     """Return the calling thread's account up to now.
 
     Read from the native session: Trace.report asks threading for names, which takes a lock.
     """
     native_id = threading.get_native_id()
-    _, accounts = session.read()
-    for account in reversed(accounts):
+    for account in reversed(booked(session)["accounts"]):
         if account["native_id"] == native_id:
             return Account(
                 account["lifetime_ns"],
@@ -331,8 +344,7 @@ def alternate(threads: int, cycles: int, held_ns: int, released_ns: int) -> tupl
 
     run_threads(member, threads)
     session.stop()
-    totals, accounts = session.read()
-    return parts, sum(account["hold_ns"] for account in accounts) / totals["elapsed_ns"]
+    return parts, held_share(session)
 
 
 Cell = tuple[float | None, int, int]
@@ -485,8 +497,7 @@ def spin(threads: int, duration_s: float) -> tuple[list[Spun], float]:
 
     run_threads(member, threads)
     session.stop()
-    totals, accounts = session.read()
-    return spun, sum(account["hold_ns"] for account in accounts) / totals["elapsed_ns"]
+    return spun, held_share(session)
 
 
 def spinners(options: argparse.Namespace) -> Iterator[Row]:
