@@ -136,9 +136,9 @@ def difference(
     return Row(what, target, unit, added, verdict, ranges(off, on), {"off": list(off), "on": list(on)})
 
 
-def more(off: Sequence[float], on: Sequence[float]) -> float:
-    """Return by how many per cent the median of `on` is larger."""
-    return 100 * (statistics.median(on) / statistics.median(off) - 1)
+def more(off: Sequence[float], on: Sequence[float]) -> list[float]:
+    """Return by how many per cent each of `on` is larger than its neighbour."""
+    return [100 * (with_it / without - 1) for without, with_it in zip(off, on, strict=True)]
 
 
 @dataclass(frozen=True)

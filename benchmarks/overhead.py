@@ -1,9 +1,9 @@
 """Measures what tracing costs.
 
 Every comparison is between runs without and with a trace (or a bare interpreter and one that imports
-gilprobe) in turns, there and back, so that a drift of the machine hits both alike. Differences and ratios are
-those of neighbouring runs; a slowdown is the ratio of the two medians. On a loaded machine its CPU time says
-more than its time by the clock.
+gilprobe) in turns, there and back, so that a drift of the machine hits both alike. Differences and slowdowns
+are those of neighbouring runs. On a loaded machine a slowdown's CPU time says more than its time by the
+clock.
 """
 
 from __future__ import annotations
@@ -48,22 +48,17 @@ SAMPLE_NS = 150_000_000
 clock = time.perf_counter_ns
 
 
-# What a trace records, with what it may add to a release and re-acquisition. The first arm is none at all.
-ARMS: tuple[dict[str, bool] | None, ...] = (
-    None,
-    {"sites": False},
-    {},
-    {"timeline": True},
-    {"stacks": True},
+# What is recorded, and what it may add to a release and re-acquisition. The first arm is no trace at all.
+ARMS: tuple[Callable[[], AbstractContextManager[object]], ...] = (
+    nullcontext,
+    lambda: trace(sites=False),
+    trace,
+    lambda: trace(timeline=True),
+    lambda: trace(stacks=True),
 )
 NAMES = ("", "no sites", "sites", "sites + timeline", "stacks of 20 frames")
 LIMITS = (0.0, 20.0, 32.0, 45.0, 250.0)
 DEPTH = 20
-
-
-def _context(arm: int) -> AbstractContextManager[object]:
-    options = ARMS[arm]
-    return nullcontext() if options is None else trace(**options)
 
 
 # ---- one release and re-acquisition
@@ -113,7 +108,7 @@ def _company() -> Iterator[None]:
 
 
 def _sampled(work: Callable[[int], float], count: int, arm: int) -> float:
-    with _context(arm):
+    with ARMS[arm]():
         work(1000)  # opens the account
         return work(count)
 
@@ -150,7 +145,7 @@ def slowdown(options: argparse.Namespace) -> Iterator[Row]:
         steps = calibrate(plan, arm_ns=options.sample_ns)
 
         def sample(arm: int, plan: ArmPlan = plan, steps: int = steps) -> TeamRun:
-            with _context((0, SITES, TIMELINE)[arm]):
+            with ARMS[(0, SITES, TIMELINE)[arm]]():
                 return run_team(plan, steps)
 
         off, *taken = common.in_turns(sample, 3, max(2, options.repeat))
@@ -165,16 +160,15 @@ def slowdown(options: argparse.Namespace) -> Iterator[Row]:
 def _slowed(what: str, off: list[TeamRun], on: list[TeamRun]) -> Row:
     elapsed = [[one.elapsed_ns / 1e6 for one in runs] for runs in (off, on)]
     slower = common.more(*elapsed)
-    by_cpu = common.more([one.cpu_ns for one in off], [one.cpu_ns for one in on])
+    by_cpu = statistics.median(common.more([one.cpu_ns for one in off], [one.cpu_ns for one in on]))
     return Row(
         what,
         "<= 1 %",
         "%",
-        [100 * (traced / bare - 1) for bare, traced in zip(*elapsed, strict=True)],
-        common.judge_figure(slower, lambda one: one <= 1),
+        slower,
+        common.judge_figure(statistics.median(slower), lambda one: one <= 1),
         f"by CPU time {by_cpu:+.2f} %; ms: {common.ranges(*elapsed)}",
         {"off_ms": elapsed[0], "on_ms": elapsed[1], "by_cpu_time": by_cpu},
-        slower,
     )
 
 
@@ -203,7 +197,9 @@ def _modules(source: str) -> set[str]:
 def imports(options: argparse.Namespace) -> Iterator[Row]:
     """Compare a process that imports gilprobe with one that does nothing."""
     starts = common.in_turns(lambda arm: _start(("pass", "import gilprobe")[arm]), 2, options.repeat)
-    yield common.difference("import gilprobe over bare start-up", "<= 15 ms", "ms", *starts, 15.0)
+    yield common.difference(
+        "import gilprobe over bare start-up", "<= 15 ms", "ms", starts[0], starts[1], 15.0
+    )
     bare = _modules("")  # site may have loaded others: they are not ours
     foreign = sorted(_modules("import gilprobe") - bare - sys.stdlib_module_names - {"gilprobe"})
     yield Row(

@@ -44,8 +44,8 @@ static void remember(unwinding *state, uintptr_t address, uintptr_t cfa)
         state->exact = false;
         return;
     }
-    state->path.offsets[level] = (const char *)place - state->frame;
-    state->path.addresses[level] = address;
+    state->path.levels[level].offset = (const char *)place - state->frame;
+    state->path.levels[level].address = address;
     state->path.depth++;
 #else
     (void)address, (void)cfa;

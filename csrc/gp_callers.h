@@ -24,10 +24,12 @@ enum {
  * about. A call site leaves its frame always at the same size, so that with equal inner addresses the outer
  * one stands in the same place. */
 typedef struct {
-    size_t depth;
-    ptrdiff_t offsets[GP_CALLERS_PATH_DEPTH];
-    uintptr_t addresses[GP_CALLERS_PATH_DEPTH];
+    uint32_t depth;
     gp_callers_verdict verdict;
+    struct {
+        ptrdiff_t offset;
+        uintptr_t address;
+    } levels[GP_CALLERS_PATH_DEPTH];
 } gp_callers_path;
 
 /* Zeroed memory plus the two lists: starts of functions, each ended by NULL. */
@@ -43,7 +45,7 @@ typedef struct {
 static inline bool gp_callers_came_by(const gp_callers_path *path, const char *frame)
 {
     for (size_t level = 0; level < path->depth; level++)
-        if (*(const uintptr_t *)(frame + path->offsets[level]) != path->addresses[level])
+        if (*(const uintptr_t *)(frame + path->levels[level].offset) != path->levels[level].address)
             return false;
     return true;
 }

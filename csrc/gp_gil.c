@@ -676,6 +676,7 @@ static gp_session *new_session(gp_gil *gil, bool sites, bool stacks, bool timeli
     session->wants_sites = sites;
     session->wants_stacks = stacks;
     session->recorder = recorder;
+    session->stall_floor = blocked_ticks; /* taking a free GIL is no stall: it must not fill the list */
     if (timeline && gp_ring_new(GP_RING_CAPACITY, &session->ring) != GP_OK) {
         gp_session_free(session);
         return NULL;

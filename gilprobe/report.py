@@ -325,7 +325,8 @@ class Report:
     def stalls(self, threshold_s: float = 0.0) -> tuple[Stall, ...]:
         """Return the waits of at least `threshold_s` seconds, longest first.
 
-        The 1024 longest waits of a trace are remembered one by one, so that a low threshold may not show all.
+        The 1024 longest waits of a trace, of those above 1 us, are remembered one by one, so that a low
+        threshold may not show all.
 
         Raises
         ------
