@@ -1,0 +1,290 @@
+#include "gp_gil.h"
+
+#ifdef GP_GIL_TRACER
+
+#include "gp_parts.h"
+#include "gp_threads.h"
+
+static gp_gil *const main_gil = &gp_gils[0];
+static gp_machine *const machine = &gp_gils[0].machine;
+static uint64_t last_session_id;
+
+uint32_t gp_parts_generation;
+
+/* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
+ * slots: the hooks do not see them. */
+void gp_parts_freeze(void)
+{
+    pthread_mutex_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+}
+
+void gp_parts_thaw(void)
+{
+    pthread_mutex_unlock((pthread_mutex_t *)gp_wrappers_known.mutex);
+}
+
+gp_snapshot_facts gp_parts_facts(gp_session *session)
+{
+    gp_clock_anchor last = session->running ? gp_clock_anchor_now() : session->stop_anchor;
+    session->hooks_lost |= session->running && !gp_wrappers_in_place();
+    return (gp_snapshot_facts){
+        .interpreter = session->interpreter,
+        .rate = gp_clock_rate_between(session->start_anchor, last),
+        .lost = session->interpreter == 0 ? gp_threads_lost() + gp_gils_missed : 0,
+        .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
+        .hooks_lost = session->hooks_lost,
+        .releases_told_apart = gp_wrappers_tell_releases_apart(),
+        .timeline = session->ring != NULL,
+    };
+}
+
+gp_machine *gp_parts_machine(const gp_session *session)
+{
+    return &((gp_gil *)session->gil)->machine;
+}
+
+/* Keep a session's books from changing. Its interpreter may end meanwhile, and its row be given to another.
+ */
+void gp_parts_enter(const gp_session *session)
+{
+    if (session->gil == main_gil) {
+        gp_parts_freeze();
+        return;
+    }
+    gp_gils_lock();
+    if (session->gil != NULL)
+        pthread_mutex_lock(&((gp_gil *)session->gil)->books);
+}
+
+void gp_parts_leave(const gp_session *session)
+{
+    if (session->gil == main_gil) {
+        gp_parts_thaw();
+        return;
+    }
+    if (session->gil != NULL)
+        pthread_mutex_unlock(&((gp_gil *)session->gil)->books);
+    gp_gils_unlock();
+}
+
+static void enter_context(void *context)
+{
+    gp_parts_enter(context);
+}
+
+static void leave_context(void *context)
+{
+    gp_parts_leave(context);
+}
+
+static void record_snapshot(void *context, bool final, gp_buffer *out)
+{
+    gp_session *session = context;
+    const gp_snapshot_lock lock = {enter_context, leave_context, session};
+    gp_snapshot_facts facts = gp_parts_facts(session);
+    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
+}
+
+/* Introduce again the threads that have another label now. */
+static void introduce_labels(gp_session *session)
+{
+    for (size_t n = 0; n < session->account_count; n++) {
+        gp_account *account = gp_account_nth(session, n);
+        if (account->merged != 0 && account != session->ended &&
+            atomic_load_explicit(&account->thread->label, memory_order_relaxed) != account->introduced_label)
+            gp_account_introduce(session, account);
+    }
+}
+
+static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
+{
+    if (from->size > *copied)
+        gp_buffer_raw(to, from->bytes + *copied, from->size - *copied);
+    to->failed |= from->failed;
+    *copied = from->size;
+}
+
+static void record_description(void *context, gp_buffer *threads, gp_buffer *places)
+{
+    gp_session *session = context;
+    gp_parts_enter(session);
+    if (session->running)
+        introduce_labels(session);
+    copy_new(&session->introduced, &(size_t){0}, threads);
+    gp_buffer_clear(&session->introduced);
+    copy_new(&session->described, &session->described_written, places);
+    gp_parts_leave(session);
+}
+
+gp_status gp_parts_record(gp_session *session)
+{
+    if (session->recorder == NULL)
+        return GP_OK;
+    gp_source source = {
+        .context = session,
+        .ring = session->ring,
+        .interpreter = session->interpreter,
+        .describe = record_description,
+        .snapshot = record_snapshot,
+    };
+    return gp_recorder_add(session->recorder, &source);
+}
+
+/* ---- sessions, one for each GIL ---- */
+
+gp_session *gp_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder)
+{
+    gp_session *session = gp_session_new(__atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED), 0);
+    if (session == NULL)
+        return NULL;
+    session->gil = gil;
+    session->interpreter = gil->interpreter;
+    session->wants_sites = sites;
+    session->wants_stacks = stacks;
+    session->recorder = recorder;
+    session->stall_floor =
+        gp_wrappers_blocked_ticks(); /* taking a free GIL is no stall: it must not fill the list */
+    if (timeline && gp_ring_new(GP_RING_CAPACITY, &session->ring) != GP_OK) {
+        gp_session_free(session);
+        return NULL;
+    }
+    return session;
+}
+
+/* Let a trace take in one more GIL. With the lock of the table. */
+static void extend(gp_session *session, gp_gil *gil)
+{
+    for (const gp_session *known_part = session->others; known_part != NULL; known_part = known_part->others)
+        if (known_part->gil == gil)
+            return; /* found while the trace began */
+    gp_session *other = gp_parts_new(gil, session->wants_sites, session->wants_stacks, session->ring != NULL,
+                                     session->recorder);
+    if (other == NULL) {
+        gp_gils_missed++;
+        return;
+    }
+    other->start = session->start;
+    other->start_anchor = session->start_anchor;
+    other->rate = session->rate;
+    other->others = session->others;
+    __atomic_store_n(&session->others, other, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&gil->books);
+    gp_machine_start(&gil->machine, other, NULL);
+    pthread_mutex_unlock(&gil->books);
+    (void)gp_parts_record(other);
+}
+
+/* Nobody could look where the holder of another GIL is. */
+static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
+const gp_trail gp_parts_unseen = {.keys = unseen_keys, .depth = 1};
+
+/* End a session whose books nobody can change meanwhile. */
+void gp_parts_end(gp_session *session, const gp_trail *here)
+{
+    size_t count;
+    gp_thread **threads = gp_threads_all(&count);
+    session->lost += threads == NULL;
+    gp_machine_stop(gp_parts_machine(session), session, threads, count, here, gp_clock_ticks());
+    gp_threads_free_all(threads, count);
+    session->stop_anchor = gp_clock_anchor_now();
+}
+
+/* An interpreter has ended, or the process has been forked. With the lock of the table. */
+static void close_books(gp_gil *gil)
+{
+    pthread_mutex_lock(&gil->books);
+    while (gil->machine.sessions != NULL) {
+        gp_session *session = gil->machine.sessions;
+        gp_parts_end(session, &gp_parts_unseen);
+        session->gil = NULL;
+    }
+    pthread_mutex_unlock(&gil->books);
+    gp_gils_remove(gil);
+}
+
+/* Trace a GIL from now on. Under its mutex. */
+static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
+{
+    gp_gil *gil = gp_machine_running(machine) ? gp_gils_add(found, id, ++gp_parts_generation) : NULL;
+    gp_gils_missed += gil == NULL;
+    if (gil != NULL)
+        for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+            extend(session, gil);
+    return gil;
+}
+
+/* Whether a thread that signals this condition takes a GIL; if it was not gp_wrappers_known it is now. An
+ * interpreter that has ended may have left its place in memory to this one. Under that GIL's mutex. */
+bool gp_parts_recognise(const void *const locked[2], const void *cond)
+{
+    gp_gil_locks found;
+    gp_gil *gil = gp_gils_with_switch_cond(cond);
+    if (gil != NULL &&
+        gp_wrappers_host->identify(gil->locks.mutex, gp_wrappers_known.mutex) == gil->interpreter)
+        return true;
+    if (gil != NULL)
+        found = gil->locks;
+    else if (!gp_gils_recognise(&gp_wrappers_known, locked, cond, &found))
+        return false;
+    gp_gils_lock();
+    if (gil != NULL)
+        close_books(gil);
+    gil = discover(&found, gp_wrappers_host->identify(found.mutex, gp_wrappers_known.mutex));
+    gp_gils_unlock();
+    return gil != NULL;
+}
+
+/* End the parts of a trace at the other GILs. With the main GIL. */
+void gp_parts_stop_others(gp_session *session)
+{
+    gp_gils_lock();
+    for (gp_session *other = session->others; other != NULL; other = other->others) {
+        gp_gil *gil = other->gil;
+        if (gil == NULL || !other->running)
+            continue;
+        pthread_mutex_lock(&gil->books);
+        gp_parts_end(other, &gp_parts_unseen);
+        pthread_mutex_unlock(&gil->books);
+    }
+    gp_gils_unlock();
+}
+
+/* Without a trace nobody notices the end of an interpreter. */
+void gp_parts_forget_others(void)
+{
+    gp_gils_lock();
+    for (uint32_t i = 1; i < GP_GILS_MAX; i++)
+        if (gp_gils[i].locks.mutex != NULL)
+            gp_gils_remove(&gp_gils[i]);
+    gp_gils_unlock();
+}
+
+/* The other GILs that earlier traces have found. */
+void gp_parts_extend(gp_session *session)
+{
+    gp_gils_lock();
+    for (uint32_t i = 1; i < GP_GILS_MAX; i++)
+        if (gp_gils[i].locks.mutex != NULL)
+            extend(session, &gp_gils[i]);
+    gp_gils_unlock();
+}
+
+/* Nobody empties the rings any more. */
+void gp_parts_detach_rings(void)
+{
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+        for (gp_session *part = session; part != NULL; part = part->others) {
+            gp_ring_free(part->ring);
+            part->ring = NULL;
+        }
+}
+
+void gp_parts_forked(void)
+{
+    for (uint32_t i = 1; i < GP_GILS_MAX; i++)
+        if (gp_gils[i].locks.mutex != NULL)
+            close_books(&gp_gils[i]);
+}
+
+#endif

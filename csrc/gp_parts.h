@@ -1,0 +1,56 @@
+#ifndef GP_PARTS_H
+#define GP_PARTS_H
+
+/* The parts of a trace: a session at the main GIL, and one at each GIL of another interpreter that it meets.
+ * They are linked by gp_session.others. And how a part is read and recorded.
+ *
+ * Part of the tracer (gp_gil.h). All functions must be called with the main GIL, unless they say otherwise.
+ */
+
+#include "gp_snapshot.h"
+#include "gp_wrappers.h"
+
+/* Changes whenever the watching of a GIL begins; never reused. */
+extern uint32_t gp_parts_generation;
+
+/* Where the holder of another GIL is: nobody could look. */
+extern const gp_trail gp_parts_unseen;
+
+/* A session for a GIL, not started yet; NULL without memory. Any thread. */
+gp_session *gp_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder);
+
+/* Let a trace take in the GILs that earlier traces have found. */
+void gp_parts_extend(gp_session *session);
+
+/* Whether a thread that signals this condition, after it has locked those mutexes, takes a GIL; if it was not
+ * known it is traced from now on. Under that GIL's mutex. */
+bool gp_parts_recognise(const void *const locked[2], const void *cond);
+
+/* End a part whose books nobody can change meanwhile. `here` is where the holder is. */
+void gp_parts_end(gp_session *session, const gp_trail *here);
+
+/* End all parts but the main one. */
+void gp_parts_stop_others(gp_session *session);
+
+/* Forget the other GILs: without a trace nobody notices the end of an interpreter. */
+void gp_parts_forget_others(void);
+
+/* In a forked child: nobody empties the rings any more, and the other interpreters are gone. */
+void gp_parts_detach_rings(void);
+void gp_parts_forked(void);
+
+/* Keep a part's books from changing: with the main one, its GIL's mutex. Any thread. */
+void gp_parts_enter(const gp_session *session);
+void gp_parts_leave(const gp_session *session);
+
+/* The same for the main GIL, whether a trace runs or not. */
+void gp_parts_freeze(void);
+void gp_parts_thaw(void);
+
+gp_machine *gp_parts_machine(const gp_session *session);
+gp_snapshot_facts gp_parts_facts(gp_session *session);
+
+/* Have a part recorded, if its trace is. GP_ENOMEM. */
+gp_status gp_parts_record(gp_session *session);
+
+#endif

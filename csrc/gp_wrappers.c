@@ -1,0 +1,498 @@
+#define _GNU_SOURCE
+#include "gp_gil.h"
+
+#ifdef GP_GIL_TRACER
+
+#include <errno.h>
+
+#include "gp_hooks.h"
+#include "gp_parts.h"
+#include "gp_threads.h"
+#include "gp_wrappers.h"
+
+#if defined(__GLIBC__)
+/* glibc reserves room for this in every thread; one load instead of a call on the hot path */
+#define GP_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) static __thread
+#else
+#define GP_THREAD_LOCAL static __thread
+#endif
+
+enum {
+    BLOCKED_NS =
+        1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
+    LEISURELY_NS = 2000, /* time off after which an acquisition is stamped at both ends */
+};
+
+/* In the main GIL's row the hooks find what they look for; nothing until learnt, and in a handshake. */
+gp_gil_locks gp_wrappers_known;
+static gp_gil *const main_gil = &gp_gils[0];
+static gp_machine *const machine = &gp_gils[0].machine;
+const gp_gil_host *gp_wrappers_host;
+unsigned gp_wrappers_watchers;
+static uint64_t blocked_ticks, leisurely_ticks; /* BLOCKED_NS, LEISURELY_NS */
+static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
+
+static bool releases_told_apart; /* whether that works here */
+
+GP_THREAD_LOCAL gp_thread *current;   /* the calling thread's books at the main GIL */
+GP_THREAD_LOCAL gp_thread *elsewhere; /* and at the others, linked */
+GP_THREAD_LOCAL const void
+    *locked[2]; /* mutexes that are no GIL's as far as is gp_wrappers_known, the last two */
+GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
+GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(SC) to unlock(M) */
+
+static int hooked_lock(pthread_mutex_t *mutex);
+static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+static int hooked_signal(pthread_cond_t *cond);
+static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
+static int hooked_unlock(pthread_mutex_t *mutex);
+
+static gp_hook hooks[GP_CALLS] = {
+    [GP_CALL_LOCK] = {.name = "pthread_mutex_lock", .wrapper = hooked_lock, .library = pthread_mutex_lock},
+    [GP_CALL_TIMEDWAIT] = {.name = "pthread_cond_timedwait",
+                           .wrapper = hooked_timedwait,
+                           .library = pthread_cond_timedwait},
+    [GP_CALL_SIGNAL] = {.name = "pthread_cond_signal",
+                        .wrapper = hooked_signal,
+                        .library = pthread_cond_signal},
+    [GP_CALL_WAIT] = {.name = "pthread_cond_wait", .wrapper = hooked_wait, .library = pthread_cond_wait},
+    [GP_CALL_UNLOCK] = {.name = "pthread_mutex_unlock",
+                        .wrapper = hooked_unlock,
+                        .library = pthread_mutex_unlock},
+};
+
+enum {
+    LASTING_HOOKS = GP_CALL_WAIT, /* all but the last, which only the handshake needs */
+};
+
+/* Relaxed: an installation may change it meanwhile, to a function that is as good. */
+static inline void *next_of(gp_call call)
+{
+    return __atomic_load_n(&hooks[call].next, __ATOMIC_RELAXED);
+}
+
+static int call_lock(pthread_mutex_t *mutex)
+{
+    return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_LOCK))(mutex);
+}
+
+static int call_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))next_of(
+        GP_CALL_TIMEDWAIT))(cond, mutex, until);
+}
+
+static int call_signal(pthread_cond_t *cond)
+{
+    return ((int (*)(pthread_cond_t *))next_of(GP_CALL_SIGNAL))(cond);
+}
+
+static int call_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *))next_of(GP_CALL_WAIT))(cond, mutex);
+}
+
+static int call_unlock(pthread_mutex_t *mutex)
+{
+    return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_UNLOCK))(mutex);
+}
+
+/* ---- threads ---- */
+
+/* Where the calling thread's books at this GIL are linked. */
+static gp_thread **books_at(const gp_gil *gil)
+{
+    gp_thread **at = &elsewhere;
+    if (gil == main_gil)
+        return &current;
+    while (*at != NULL && (*at)->gil != gil)
+        at = &(*at)->next_elsewhere;
+    return at;
+}
+
+/* Slow path of follow. */
+__attribute__((noinline, cold)) static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked_at)
+{
+    gp_thread **books = books_at(gil);
+    uint64_t now = asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks();
+    if (*books == NULL) {
+        *books = gp_threads_register();
+        if (*books == NULL)
+            return NULL;
+        (*books)->gil = gil;
+        (*books)->next_elsewhere = NULL;
+        if (current != NULL && current != *books)
+            atomic_store_explicit(&(*books)->label, current->label, memory_order_relaxed);
+    }
+    if ((*books)->generation != gil->machine.generation)
+        gp_machine_adopt(&gil->machine, *books, gp_threads_was_alive(*books) ? 0 : now);
+    return *books;
+}
+
+/* The calling thread's books, valid for this generation; NULL without memory. Under the GIL's mutex. */
+static inline gp_thread *follow(gp_gil *gil, uint64_t asked_at)
+{
+    if (__builtin_expect(gil != main_gil, 0))
+        return begin_to_follow(gil, asked_at);
+    gp_thread *thread = current;
+    if (__builtin_expect(thread == NULL || thread->generation != machine->generation, 0))
+        return begin_to_follow(gil, asked_at);
+    return thread;
+}
+
+/* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls ---- */
+
+static void note(gp_call call, const void *object)
+{
+    /* the GIL may be held for minutes while the handshake wants it back: every round of waiting is one step
+     */
+    if (call == GP_CALL_TIMEDWAIT && notes->count > 0 && notes->count <= GP_HANDSHAKE_MAX &&
+        notes->steps[notes->count - 1].call == call && notes->steps[notes->count - 1].object == object)
+        return;
+    if (notes->count < GP_HANDSHAKE_MAX)
+        notes->steps[notes->count] = (gp_handshake_step){call, object};
+    notes->count++;
+}
+
+#if defined(__GLIBC__)
+/* <sys/single_threaded.h>, glibc 2.32; weak, so that older ones are served too */
+extern char __libc_single_threaded __attribute__((weak));
+
+static inline bool alone(void)
+{
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+}
+#else
+static inline bool alone(void)
+{
+    return false;
+}
+#endif
+
+/* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
+ * only the time tells whether the call blocked. */
+__attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at,
+                                                       bool *blocked)
+{
+    uint64_t before = *asked_at != GP_ASKED_AT_ONCE ? *asked_at : gp_clock_ticks();
+    int status = call_lock(mutex);
+    *blocked = hooks_are_direct || gp_clock_ticks() - before >= blocked_ticks;
+    if (*blocked)
+        *asked_at = before;
+    return status;
+}
+
+/* Without an atomic operation in a process of one thread: glibc's pthread_mutex_lock does without it there,
+ * unlike pthread_mutex_trylock, and it can't block. EBUSY if it might. */
+static inline int lock_at_once(pthread_mutex_t *mutex)
+{
+    return alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+}
+
+static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
+{
+    gp_thread *thread = gp_machine_running(&gil->machine) ? follow(gil, asked_at) : NULL;
+    if (__builtin_expect(thread != NULL, 1))
+        gp_machine_lock(thread, asked_at, blocked);
+}
+
+__attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
+{
+    /* Reading the clock costs more than the lock, so it is read only if the lock blocks, or if the thread is
+     * in no hurry: after a longer time off, getting even a free GIL takes its time, as its memory has left
+     * the caches. */
+    uint64_t asked_at = current != NULL && current->leisurely ? gp_clock_ticks() : GP_ASKED_AT_ONCE;
+    bool blocked = false;
+    int status = lock_at_once(mutex);
+    if (__builtin_expect(status != 0, 0))
+        status = lock_slowly(mutex, &asked_at, &blocked);
+    if (__builtin_expect(status == 0, 1))
+        note_lock(gil, asked_at, blocked);
+    return status;
+}
+
+/* The same for a thread in a hurry, with less to write to memory: the atomic operations wait for all of it.
+ */
+__attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex)
+{
+    const gp_thread *thread = current;
+    if (__builtin_expect(thread == NULL || thread->leisurely || lock_at_once(mutex) != 0, 0))
+        return lock_gil_mutex(main_gil, mutex);
+    note_lock(main_gil, GP_ASKED_AT_ONCE, false);
+    return 0;
+}
+
+/* Rows beyond the main GIL's are looked at only if there are any. */
+static inline bool others(void)
+{
+    return __builtin_expect(__atomic_load_n(&gp_gils_count, __ATOMIC_RELAXED) > 1, 0);
+}
+
+static int hooked_lock(pthread_mutex_t *mutex)
+{
+    if (mutex == main_gil->locks.mutex)
+        return lock_main_mutex(mutex);
+    gp_gil *other = others() ? gp_gils_with_mutex(mutex) : NULL;
+    if (other != NULL)
+        return lock_gil_mutex(other, mutex);
+    if (__builtin_expect(notes != NULL, 0))
+        note(GP_CALL_LOCK, mutex);
+    locked[0] = locked[1];
+    locked[1] = mutex;
+    return call_lock(mutex);
+}
+
+__attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil)
+{
+    pthread_mutex_lock(&gil->books);
+    gp_thread *thread = gp_machine_running(&gil->machine) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
+    if (thread != NULL)
+        gp_machine_wait(&gil->machine, thread, gp_clock_ticks());
+    pthread_mutex_unlock(&gil->books);
+}
+
+static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    if (cond == main_gil->locks.cond) {
+        gp_thread *thread = gp_machine_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
+        if (thread != NULL)
+            gp_machine_wait(machine, thread, gp_clock_ticks());
+    } else if (others() && gp_gils_with_cond(cond) != NULL) {
+        wait_elsewhere(gp_gils_with_cond(cond));
+    } else if (__builtin_expect(notes != NULL, 0)) {
+        note(GP_CALL_TIMEDWAIT, cond);
+    }
+    return call_timedwait(cond, mutex, until);
+}
+
+/* Where the calling thread is, for the sessions that want to know. `keys` has room for GP_STACK_MAX. */
+static inline void locate(gp_trail *trail, gp_site_key *keys, bool whole)
+{
+    if (whole) {
+        trail->depth = gp_wrappers_host->stack(keys, GP_STACK_MAX, &trail->truncated);
+    } else {
+        keys[0] = gp_wrappers_host->here();
+        trail->depth = keys[0].code != NULL;
+    }
+}
+
+/* The last act of drop_gil under the GIL's mutex. `frame` is the wrapper's. */
+__attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
+{
+    gp_thread *thread = follow(gil, GP_ASKED_UNSEEN);
+    if (__builtin_expect(thread == NULL, 0))
+        return;
+    uint64_t now = gp_clock_ticks();
+    bool forced = gp_callers_judge(&gil->releases, frame) == GP_CALLERS_FIRST && releases_told_apart;
+    gp_site_key keys[GP_STACK_MAX];
+    gp_trail trail = {.keys = keys};
+    if (gil->machine.wanting_sites != 0)
+        locate(&trail, keys, gil->machine.wanting_stacks != 0);
+    gp_machine_drop(&gil->machine, thread, forced, &trail, now);
+}
+
+/* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
+__attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
+{
+    taking = false;
+    gp_thread *thread = gp_machine_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
+    if (__builtin_expect(thread == NULL, 0))
+        return call_unlock(mutex);
+    if (__builtin_expect(gp_wrappers_watchers != 0, 0))
+        thread->thread_state = gp_wrappers_host->thread_state();
+    gp_machine_acquire(machine, thread);
+    int status = call_unlock(mutex);
+    uint64_t now = gp_clock_ticks();
+    thread->leisurely = now - thread->since > leisurely_ticks;
+    gp_machine_take(machine, thread, now);
+    return status;
+}
+
+/* The same for another GIL. Its books may be closed from outside at any time: nothing is booked without their
+ * lock. */
+__attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, pthread_mutex_t *mutex)
+{
+    taking = false;
+    pthread_mutex_lock(&gil->books);
+    gp_thread *thread = gp_machine_running(&gil->machine) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
+    if (thread != NULL) {
+        gp_machine_acquire(&gil->machine, thread);
+        gp_machine_take(&gil->machine, thread, gp_clock_ticks());
+    }
+    pthread_mutex_unlock(&gil->books);
+    return call_unlock(mutex);
+}
+
+/* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
+__attribute__((noinline, cold)) static void note_signal(const void *cond, const char *frame)
+{
+    if (notes->count == 1)
+        releases_told_apart = gp_callers_judge(&main_gil->releases, frame) == GP_CALLERS_SECOND;
+    note(GP_CALL_SIGNAL, cond);
+}
+
+__attribute__((noinline, cold)) static void drop_elsewhere(gp_gil *gil, const char *frame)
+{
+    taking = false;
+    pthread_mutex_lock(&gil->books);
+    if (gp_machine_running(&gil->machine))
+        dropped(gil, frame);
+    pthread_mutex_unlock(&gil->books);
+}
+
+/* Conditions of other GILs, some of which may be seen for the first time. */
+__attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, const char *frame)
+{
+    gp_gil *gil = gp_gils_with_cond(cond);
+    if (gil != NULL)
+        drop_elsewhere(gil, frame);
+    else
+        taking = gp_parts_recognise(locked, cond);
+}
+
+static int hooked_signal(pthread_cond_t *cond)
+{
+    if (cond == main_gil->locks.cond) {
+        taking = false; /* of an acquisition whose unlock(M) was not seen */
+        if (__builtin_expect(gp_machine_running(machine), 1))
+            dropped(main_gil, __builtin_frame_address(0));
+        return call_signal(cond);
+    }
+    if (cond == main_gil->locks.switch_cond) {
+        taking = true;
+        return call_signal(cond);
+    }
+    if (__builtin_expect(notes != NULL, 0))
+        note_signal(cond, __builtin_frame_address(0));
+    else if (gp_machine_running(machine))
+        signal_elsewhere(cond, __builtin_frame_address(0));
+    return call_signal(cond);
+}
+
+static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    if (notes != NULL)
+        note(GP_CALL_WAIT, cond);
+    return call_wait(cond, mutex);
+}
+
+static int hooked_unlock(pthread_mutex_t *mutex)
+{
+    if (mutex == main_gil->locks.mutex) {
+        if (taking)
+            return unlock_taken(mutex);
+    } else if (__builtin_expect(notes != NULL, 0)) {
+        note(GP_CALL_UNLOCK, mutex);
+    } else if (taking && others()) {
+        gp_gil *other = gp_gils_with_mutex(mutex);
+        if (other != NULL)
+            return unlock_taken_elsewhere(other, mutex);
+    }
+    return call_unlock(mutex);
+}
+
+/* ---- what stands in the slots, and when ---- */
+
+gp_status gp_wrappers_find(const gp_gil_host *host, const char **reason)
+{
+    if (hooks[GP_CALL_LOCK].slot_count != 0)
+        return GP_OK;
+    gp_status status = gp_hooks_find(host->interpreter, hooks, GP_CALLS);
+    if (status != GP_OK) {
+        *reason = "the object that contains the interpreter has no readable dynamic section";
+        return status;
+    }
+    for (size_t i = 0; i < GP_CALLS; i++)
+        if (hooks[i].slot_count == 0) {
+            *reason = "the interpreter does not import the POSIX threads functions that its GIL is made of";
+            return GP_EUNSUPPORTED;
+        }
+    return GP_OK;
+}
+
+gp_status gp_wrappers_handshake(const gp_gil_host *host, gp_wrappers_notes *taken)
+{
+    gp_status status = gp_hooks_install(hooks, GP_CALLS, false);
+    if (status != GP_OK)
+        return status;
+    notes = taken;
+    host->cycle_gil();
+    notes = NULL;
+    gp_hooks_remove(hooks, GP_CALLS);
+    return GP_OK;
+}
+
+void gp_wrappers_prepare(const gp_gil_host *host, const gp_gil_locks *locks)
+{
+    gp_wrappers_host = host;
+    gp_wrappers_known = *locks;
+    main_gil->locks = *locks;
+    blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
+    leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
+}
+
+/* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
+ * on top, may still be called through that library: a cycle of the GIL tells. */
+gp_status gp_wrappers_install(const gp_gil_host *host)
+{
+    bool still_called = false;
+    if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
+        gp_wrappers_notes taken = {.count = 0};
+        main_gil->locks = (gp_gil_locks){0};
+        notes = &taken;
+        host->cycle_gil();
+        notes = NULL;
+        main_gil->locks = gp_wrappers_known;
+        still_called = taken.count > 0;
+    }
+    gp_status status = gp_hooks_install(hooks, LASTING_HOOKS, still_called);
+    hooks_are_direct = hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock;
+    return status;
+}
+
+void gp_wrappers_remove(void)
+{
+    gp_hooks_remove(hooks, LASTING_HOOKS);
+}
+
+bool gp_wrappers_in_place(void)
+{
+    return gp_hooks_in_place(hooks, LASTING_HOOKS);
+}
+
+bool gp_wrappers_tell_releases_apart(void)
+{
+    return releases_told_apart;
+}
+
+uint64_t gp_wrappers_blocked_ticks(void)
+{
+    return blocked_ticks;
+}
+
+/* ---- the calling thread ---- */
+
+gp_thread *gp_wrappers_current(void)
+{
+    return current;
+}
+
+gp_thread *gp_wrappers_follow(void)
+{
+    return follow(main_gil, GP_ASKED_UNSEEN);
+}
+
+void gp_wrappers_label(uint32_t label)
+{
+    if (current != NULL)
+        atomic_store_explicit(&current->label, label, memory_order_relaxed);
+    for (gp_thread *thread = elsewhere; thread != NULL; thread = thread->next_elsewhere)
+        atomic_store_explicit(&thread->label, label, memory_order_relaxed);
+}
+
+void gp_wrappers_locate(gp_trail *trail, gp_site_key *keys, bool whole)
+{
+    locate(trail, keys, whole);
+}
+
+#endif
