@@ -264,7 +264,8 @@ cdef class ThreadLabels:
 
     def all(self) -> list:
         """Return all numbers with their names."""
-        return list(self.names.items())
+        # a copy first: what making the pairs collects as garbage may let other threads run, which add names
+        return list(self.names.copy().items())
 
 
 def sessions() -> int:
