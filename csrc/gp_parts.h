@@ -22,8 +22,7 @@ gp_session *gp_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, vo
 /* Let a trace take in the GILs that earlier traces have found. */
 void gp_parts_extend(gp_session *session);
 
-/* Whether a thread that signals this condition, after it has locked those mutexes, takes a GIL; if it was not
- * known it is traced from now on. Under that GIL's mutex. */
+/* See gp_wrappers_recognise. */
 bool gp_parts_recognise(const void *const locked[2], const void *cond);
 
 /* End a part whose books nobody can change meanwhile. `here` is where the holder is. */

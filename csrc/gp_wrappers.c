@@ -6,7 +6,6 @@
 #include <errno.h>
 
 #include "gp_hooks.h"
-#include "gp_parts.h"
 #include "gp_threads.h"
 #include "gp_wrappers.h"
 
@@ -32,7 +31,8 @@ unsigned gp_wrappers_watchers;
 static uint64_t blocked_ticks, leisurely_ticks; /* BLOCKED_NS, LEISURELY_NS */
 static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
 
-static bool releases_told_apart; /* whether that works here */
+static gp_wrappers_recognise *recognise; /* set with the host */
+static bool releases_told_apart;         /* whether that works here */
 
 GP_THREAD_LOCAL gp_thread *current;   /* the calling thread's books at the main GIL */
 GP_THREAD_LOCAL gp_thread *elsewhere; /* and at the others, linked */
@@ -347,7 +347,7 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
     if (gil != NULL)
         drop_elsewhere(gil, frame);
     else
-        taking = gp_parts_recognise(locked, cond);
+        taking = recognise(locked, cond);
 }
 
 static int hooked_signal(pthread_cond_t *cond)
@@ -422,8 +422,9 @@ gp_status gp_wrappers_handshake(const gp_gil_host *host, gp_wrappers_notes *take
     return GP_OK;
 }
 
-void gp_wrappers_prepare(const gp_gil_host *host, const gp_gil_locks *locks)
+void gp_wrappers_prepare(const gp_gil_host *host, const gp_gil_locks *locks, gp_wrappers_recognise *asked)
 {
+    recognise = asked;
     gp_wrappers_host = host;
     gp_wrappers_known = *locks;
     main_gil->locks = *locks;

@@ -31,8 +31,13 @@ gp_status gp_wrappers_find(const gp_gil_host *host, const char **reason);
 /* Note what one release and re-acquisition of the GIL calls. GP_ESYSTEM. */
 gp_status gp_wrappers_handshake(const gp_gil_host *host, gp_wrappers_notes *taken);
 
-/* Tell the wrappers what to look for. */
-void gp_wrappers_prepare(const gp_gil_host *host, const gp_gil_locks *locks);
+/* Whether a thread that signals this condition, after it has locked those mutexes, takes a GIL of another
+ * interpreter; if it was not known it is traced from now on. Under that GIL's mutex. */
+typedef bool gp_wrappers_recognise(const void *const locked[2], const void *cond);
+
+/* Tell the wrappers what to look for, and whom to ask about what they do not know. */
+void gp_wrappers_prepare(const gp_gil_host *host, const gp_gil_locks *locks,
+                         gp_wrappers_recognise *recognise);
 
 /* Put those wrappers in place that last as long as traces run; take them out. */
 gp_status gp_wrappers_install(const gp_gil_host *host);
