@@ -5,7 +5,6 @@
  * async-signal-safe. Linux. Both leave errno alone. */
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,19 +12,26 @@
 #include <time.h>
 #include <unistd.h>
 
+/* From <linux/futex.h>, part of the kernel's interface, so that its headers are not needed: musl has none. */
+enum {
+    GP_FUTEX_PRIVATE = 128,
+    GP_FUTEX_WAIT = 0 | GP_FUTEX_PRIVATE,
+    GP_FUTEX_WAKE = 1 | GP_FUTEX_PRIVATE,
+};
+
 /* Sleep while *word is `expected`, at most for `timeout_ns`. */
 static inline void gp_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
 {
     int saved = errno;
     struct timespec relative = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &relative, NULL, 0); /* on CLOCK_MONOTONIC */
+    syscall(SYS_futex, word, GP_FUTEX_WAIT, expected, &relative, NULL, 0); /* on CLOCK_MONOTONIC */
     errno = saved;
 }
 
 static inline void gp_futex_wake(_Atomic uint32_t *word)
 {
     int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, word, GP_FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
     errno = saved;
 }
 
