@@ -359,7 +359,7 @@ def test_bindings_include_no_internals_of_cpython() -> None:
     extern = re.compile(r"cdef\s+extern\s+from\s+[<\"']+([^>\"']+)")
     faults = [
         f"{path.relative_to(CHECKOUT)}: {name}"
-        for path in sources("*.pyx", "*.pxd")
+        for path in sources("*.pyx", "*.pxd", "*.pxi")
         for name in extern.findall(path.read_text(encoding="utf-8"))
         if own_header(path, name) is None and CPYTHON_HEADER.match(name)
     ]
