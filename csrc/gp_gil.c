@@ -19,12 +19,12 @@ static uint32_t forks; /* that this process is away from where we were loaded */
 /* A place is new: its code object must not make room for another at the same address. */
 static void met_place(gp_session *session, uint32_t number)
 {
-    const gp_place *place = &session->places.rows[number];
+    gp_place *place = &session->places.rows[number];
     gp_buffer *buffer = &session->described;
     gp_buffer_number(buffer, number);
     gp_buffer_number(buffer, (uint32_t)(place->parent + 1));
     if (place->key.code != NULL) {
-        gp_wrappers_host->keep(place->key.code);
+        place->lent = gp_wrappers_host->keep(place->key.code);
         gp_buffer_number(buffer, GP_PLACE_PYTHON);
         gp_wrappers_host->describe(place->key, buffer);
     } else if (place->key.instruction == GP_KEY_TRUNCATED) {
@@ -37,13 +37,11 @@ static void met_place(gp_session *session, uint32_t number)
     }
 }
 
-/* What belongs to another interpreter can't be let go from here: it stays until that one ends. */
+/* What belongs to another interpreter stays until that one ends. */
 static void let_places_go(const gp_session *session)
 {
-    if (session->interpreter != 0)
-        return;
     for (size_t i = 0; i < session->places.count; i++)
-        if (session->places.rows[i].key.code != NULL)
+        if (session->places.rows[i].lent)
             gp_wrappers_host->let_go(session->places.rows[i].key.code);
 }
 

@@ -37,8 +37,9 @@ typedef struct {
     const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
-    /* Hold on to a code object while nobody else can take the GIL; let it go with the GIL. */
-    void (*keep)(const void *code);
+    /* Hold on to a code object that the calling thread runs, while nobody else can take the GIL. Returns
+     * whether it may be let go again, with the GIL: it belongs to the main interpreter. */
+    bool (*keep)(const void *code);
     void (*let_go)(const void *code);
 } gp_gil_host;
 
