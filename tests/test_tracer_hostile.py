@@ -5,6 +5,7 @@ Status, stdout and stderr are compared to the letter: a lost line and a stray me
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import sys
@@ -94,6 +95,7 @@ def test_2000_short_threads_are_all_accounted_for_by_name(ends_well):
     """)
 
 
+@pytest.mark.slow  # under sanitizers
 def test_50_spinning_threads_start_and_stop_1000_traces(ends_well):
     ends_well("""
         delete = threading.Thread.__dict__["_delete"]
@@ -972,6 +974,9 @@ def test_a_trace_below_a_second_library_sees_every_interval(ends_well, second_li
 # ---- too little of everything
 
 
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="ASan can't begin a thread without memory"
+)
 @in_both
 def test_too_little_address_space_to_start(ends_well):
     ends_well("""
