@@ -195,8 +195,13 @@ class Recording:
         return sum(one.dropped for one in self.interpreters.values())
 
     def who(self, native_id: int, label: int = 0, os_name: str = "") -> Naming:
-        """Name a thread by its label, else by its native identifier, else as the operating system does."""
-        name = self.labels.get(label & _LABEL) or self.names.get(native_id, "")
+        """Name a thread as a trace does: by its latest name, which an ended one has in its label.
+
+        Else as the operating system does.
+        """
+        name = self.labels.get(label & _LABEL, "")
+        if label <= _LABEL:  # it lives, and may have been renamed
+            name = self.names.get(native_id, name)
         return Naming(name or os_name or f"thread {native_id}", bool(name))
 
     def event_sums(self) -> dict[tuple[int, int], EventSums]:

@@ -85,7 +85,7 @@ def test_a_quick_run_answers_every_question(name: str, tmp_path: Path) -> None:
     assert decode(Environment, document["environment"]).python == sys.version.split()[0]
     assert document["parameters"]["quick"] is True
     assert any(doubt.startswith("quick") for doubt in document["doubts"])
-    for question in QUESTIONS[name]:
+    for question in QUESTIONS[name] if capabilities().tracer == "exact" else ():  # else a row says why not
         assert any(question in row["what"] for row in document["rows"]), question
     for row in document["rows"]:
         assert row["what"] in done.stdout

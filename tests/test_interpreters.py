@@ -95,7 +95,7 @@ def test_a_gil_of_its_own_has_rows_of_its_own(ends_well):
         assert main.wait_ns < 50_000_000, main  # it was away from the main GIL, and did not want it
         assert len(team) == 2
         assert all(thread.wait_ns > 10_000_000 and thread.hold_ns > 10_000_000 for thread in team), team
-        assert any(site.function == "hold" and site.filename == "<string>" for site in report.sites)
+        assert any(site.function == "hold" for site in report.sites)
         blamed = {(row.waiter_id, row.holder_id) for row in report.blame if row.function == "hold"}
         assert {(team[0].native_id, team[1].native_id), (team[1].native_id, team[0].native_id)} <= blamed
         print("done")

@@ -24,7 +24,7 @@ PLACES = [
     (1, 0, 20, "Worker.run", "app.py"),
     (None, 1, 1, "", ""),
 ]
-THREADS = [(0, 4711, 0, "python", 0), (1, 4712, 7, "python", 5), (5, 4713, 0, "gc", 9)]
+THREADS = [(0, 4711, 0, "python", 0), (1, 4712, 7 + 2**31, "python", 5), (5, 4713, 0, "gc", 9)]
 EVENTS = [(HOLD, 0, 1, 10, 100), (WAIT, 1, None, 20, 100), (HOLD, 1, 2, 100, 150), (HOLD, 5, 3, 150, 160)]
 
 
@@ -151,12 +151,15 @@ def test_a_timeline_is_read_batch_by_batch(chunks, write):
         ]
 
 
-def test_a_thread_is_named_by_its_label_then_its_number_then_the_system(chunks, write):
+def test_a_thread_is_named_as_it_was_last(chunks, write):
+    """By its number while it lives, since it may be renamed; by its label once it has ended."""
     recording = Recording.open(write(*chunks))
-    assert recording.who(4711, 7, "python").name == "worker \ud800"
+    assert recording.who(4711, 7, "python").name == "MainThread"
+    assert recording.who(1, 7, "python") == ("worker \ud800", True)
     assert recording.who(4711, 7 + 2**31, "python").name == "worker \ud800"
     assert recording.who(4711, 8, "python").name == "MainThread"
     assert recording.who(4711, 99, "python") == ("MainThread", True)
+    assert recording.who(4711, 99 + 2**31, "python") == ("python", False)
     assert recording.who(1, 0, "python") == ("python", False)
     assert recording.who(1).name == "thread 1"
 
