@@ -90,6 +90,17 @@ static void end_thread(gp_helper *helper)
     helper->started = false;
 }
 
+/* A thread can be joined some time before the system ceases to count it. */
+static void await_disappearance(pid_t id)
+{
+    static const struct timespec nap = {0, NAP_NS};
+    for (int i = 0; i < YIELDS + NAPS && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++)
+        if (i < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL);
+}
+
 int gp_helper_start(gp_helper *helper)
 {
     pthread_once(&fork_once, watch_forks);
@@ -109,7 +120,11 @@ void gp_helper_stop(gp_helper *helper)
     for (gp_helper **at = &helpers; *at != NULL; at = &(*at)->next)
         if (*at == helper) {
             *at = helper->next;
-            end_thread(helper);
+            if (helper->started) {
+                end_thread(helper);
+                /* else a fork right after would find the process not alone */
+                await_disappearance(atomic_load(&helper->id));
+            }
             break;
         }
     pthread_mutex_unlock(&lock);
@@ -134,17 +149,6 @@ static bool is_alone(void)
     for (const gp_helper *helper = helpers; helper != NULL; helper = helper->next)
         expected += helper->started;
     return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == expected;
-}
-
-/* A thread can be joined some time before the system ceases to count it. */
-static void await_disappearance(pid_t id)
-{
-    static const struct timespec nap = {0, NAP_NS};
-    for (int i = 0; i < YIELDS + NAPS && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++)
-        if (i < YIELDS)
-            sched_yield();
-        else
-            nanosleep(&nap, NULL);
 }
 
 bool gp_helpers_pause(void)

@@ -7,7 +7,8 @@
  * From CPython 3.12 on, os.fork() warns if the operating system counts more than one thread in the process,
  * in the parent and after the fork (Modules/posixmodule.c, warn_about_fork_with_threads). A program that is
  * alone but for our threads must not be told so: gp_helpers_pause before, gp_helpers_resume when the count is
- * over. Linux. */
+ * over. On every version, a child of such a program is then one of a process without threads, and no lock of
+ * an allocator that minds forks less than glibc's can be held in it. Linux. */
 
 #include <pthread.h>
 #include <stdatomic.h>

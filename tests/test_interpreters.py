@@ -135,11 +135,15 @@ def test_many_interpreters_come_and_go_in_several_threads(ends_well):
 def test_traces_begin_and_end_while_an_interpreter_runs(ends_well):
     ends_well("""
         other = create()
-        worker = threading.Thread(target=run, args=(other, IN_WORKER + "hold(0.5)"))
+        read, write = os.pipe()
+        script = IN_WORKER + f"import os; os.write({write}, b'!'); hold(0.5)"
+        worker = threading.Thread(target=run, args=(other, script))
         with gilprobe.trace() as outer:
             worker.start()
-            for _ in range(10):
+            for n in range(10):
                 with gilprobe.trace(sites=False) as inner:
+                    if n == 0:
+                        os.read(read, 1)
                     time.sleep(0.02)
                 check(inner.report())
         balanced(outer.report())

@@ -1,7 +1,7 @@
 # Part of gil.pyx: the recording file that is being written, and forks meanwhile.
 
 def before_fork() -> None:
-    """Pause the native threads, so that os.fork does not count them."""
+    """Pause the native threads, so that os.fork neither counts them nor copies what they have begun."""
     gp_forks_before()
 
 
@@ -14,9 +14,9 @@ cdef bint forks_watched = False
 
 
 cdef watch_forks():
-    """Have the hooks above called, for good, on an interpreter that counts threads."""
+    """Have the hooks above called, for good."""
     global forks_watched
-    if not forks_watched and sys.version_info >= (3, 12):
+    if not forks_watched:
         forks_watched = True
         os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent)
 

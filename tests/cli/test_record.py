@@ -254,6 +254,9 @@ def test_recording_can_end_before_the_program(tmp_path):
 import sys, threading, time, _thread
 while "stopped" not in open("err").read():
     time.sleep(0.01)
+end = time.monotonic() + 30
+while _thread._count() and time.monotonic() < end:  # the one that stopped it has said so, and is ending
+    time.sleep(0.01)
 print([thread.name for thread in threading.enumerate()], _thread._count())
 time.sleep(0.1)
 """
