@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gilprobe import codec, machine
 from gilprobe.errors import GilProbeError
-from gilprobe.measure import bootstrap_interval, interleave
+from gilprobe.intervals import bootstrap_interval
+from gilprobe.measure import interleave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

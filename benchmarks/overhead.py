@@ -30,8 +30,9 @@ from common import Question, Row
 from gilprobe import kernels
 from gilprobe._native import kernels as native
 from gilprobe.errors import UnsupportedError
-from gilprobe.measure import ArmPlan, TeamRun, calibrate, interleave, run_team
+from gilprobe.measure import calibrate, interleave
 from gilprobe.scenarios import run
+from gilprobe.teams import ArmPlan, TeamRun, run_team
 from gilprobe.tracer import trace
 
 if TYPE_CHECKING:

@@ -27,6 +27,14 @@ class UnknownScenarioError(GilProbeError, LookupError):
     """No scenario has this identifier."""
 
 
+class ScenarioError(GilProbeError, ValueError):
+    """A file or a package does not hold a scenario that can be run; the message says why."""
+
+
+class TimeLimitError(GilProbeError, TimeoutError):
+    """Something took longer than it may, and was cut."""
+
+
 class TracerStateError(GilProbeError, RuntimeError):
     """A trace was used out of order: stopped before it was started, or started twice."""
 

@@ -96,6 +96,8 @@ class ScenarioResult:
         Derived numbers.
     laws : tuple of Law
         Expectations and whether they held.
+    printed : str
+        What the shown code printed; empty for a scenario that only measures.
     traces : tuple of TracedArm
         The traced reason, where the tracer works.
     environment : Environment
@@ -109,6 +111,7 @@ class ScenarioResult:
     arms: tuple[Arm, ...]
     facts: tuple[Fact, ...]
     laws: tuple[Law, ...]
+    printed: str
     traces: tuple[TracedArm, ...]
     environment: Environment
     warnings: tuple[str, ...]

@@ -150,6 +150,7 @@ def result(environment, report):
             Law("twice as fast", "1.90x", "1.00x", "does not hold"),
             Law("free", "off >= 95%", "no tracer", "not testable here"),
         ),
+        printed="",
         traces=(TracedArm("held", 2, report),),
         environment=environment,
         warnings=("unstable: it spreads",),

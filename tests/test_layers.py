@@ -45,6 +45,7 @@ FLOORS: dict[str, frozenset[str]] = {
         {
             "accounting",
             "follow",
+            "intervals",
             "kernels",
             "loading",
             "machine",
@@ -55,6 +56,8 @@ FLOORS: dict[str, frozenset[str]] = {
             "recording",
             "refs",
             "stall_watch",
+            "surroundings",
+            "teams",
             "thread_names",
             "tracer",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 import statistics
 import subprocess
@@ -15,19 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gilprobe.errors import GilProbeError, InvalidTypeError, InvalidValueError, UnsupportedError
+from gilprobe.intervals import bootstrap_interval, ratio_interval
 from gilprobe.machine import CpuTimes
-from gilprobe.measure import (
-    MIN_ARM_NS,
-    ArmPlan,
-    Frame,
-    bootstrap_interval,
-    calibrate,
-    interleave,
-    measure,
-    ratio_interval,
-    run_team,
-)
+from gilprobe.measure import MIN_ARM_NS, Frame, Trial, calibrate, interleave, measure, measure_trials
 from gilprobe.results import Arm
+from gilprobe.teams import ArmPlan, run_team
 
 
 class FakeClock:
@@ -132,7 +125,7 @@ def test_too_many_threads_are_unsupported_and_those_that_started_go_home(monkeyp
 def test_ctrl_c_ends_a_team_of_python_loops_promptly():
     code = """
 import time
-from gilprobe.measure import ArmPlan, run_team
+from gilprobe.teams import ArmPlan, run_team
 def work(n):
     while n: n -= 1
 print("go", flush=True)
@@ -342,3 +335,54 @@ def test_a_clock_that_stops_is_an_error_not_a_division_by_zero():
 
     with pytest.raises(GilProbeError, match="must advance"):
         measure([ArmPlan("a", 1, work)], frame_of(clock, arm_ns=1000))
+
+
+# Trials
+
+
+def test_trials_yield_an_arm_for_each_metric_and_take_turns(frame_of_nothing):
+    order = []
+
+    def run(name):
+        def once():
+            order.append(name)
+            return {"": float(len(order)), "p99": 0.5}
+
+        return once
+
+    units = {"": "requests/s", "p99": "s"}
+    trials = [Trial("a", 1, units, run("a")), Trial("b", 2, units, run("b"))]
+    found = measure_trials(trials, frame_of_nothing)
+    assert order == ["a", "b", *"ab", *"ba", *"ba"]
+    assert [(arm.name, arm.threads, arm.unit) for arm in found.arms] == [
+        ("a", 1, "requests/s"),
+        ("a, p99", 1, "s"),
+        ("b", 2, "requests/s"),
+        ("b, p99", 2, "s"),
+    ]
+    assert found.arms[0].samples == (3.0, 6.0, 8.0)
+    assert found.arms[0].median == 6.0
+    assert found.operations == ()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_trial_must_yield_numbers(frame_of_nothing, number):
+    trial = Trial("a", 1, {"": "s"}, lambda: {"": number})
+    with pytest.raises(InvalidValueError, match="'a' must be a finite number"):
+        measure_trials([trial], frame_of_nothing)
+
+
+def test_a_trial_must_yield_what_it_announced(frame_of_nothing):
+    trial = Trial("a", 1, {"": "s"}, lambda: {"p99": 1.0})
+    with pytest.raises(InvalidValueError, match="'a' must yield '', got 'p99'"):
+        measure_trials([trial], frame_of_nothing)
+
+
+def test_a_count_that_is_always_the_same_is_not_unstable(frame_of_nothing):
+    trial = Trial("lost", 2, {"": "updates"}, lambda: {"": 0.0})
+    assert measure_trials([trial], frame_of_nothing).warnings == ()
+
+
+@pytest.fixture
+def frame_of_nothing():
+    return Frame(repeat=3, cpu_times=lambda: None, load_average=lambda: None)

@@ -21,6 +21,6 @@ def execute(_arguments: argparse.Namespace, output: Output) -> int:
     from gilprobe import scenarios
     from gilprobe.render import terminal
 
-    rows = [(one.group, one.id, one.title) for one in scenarios.catalogue()]
-    output.write(terminal.render_catalogue(sorted(rows, key=lambda row: row[0]), output.look))
+    rows = [(one.group, one.id, one.title) for one in scenarios.catalogue().scenarios]
+    output.write(terminal.render_catalogue(rows, output.look))
     return 0

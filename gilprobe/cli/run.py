@@ -39,8 +39,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     from gilprobe.measure import Frame
     from gilprobe.results import ResultSet
 
-    ids = [scenarios.find(name).id for name in dict.fromkeys(arguments.ids)]
-    ids = ids or [scenario.id for scenario in scenarios.catalogue()]
+    ids = [scenario.id for name in dict.fromkeys(arguments.ids) for scenario in scenarios.find(name)]
+    ids = ids or [scenario.id for scenario in scenarios.catalogue().scenarios if scenario.headline]
     threads = None if arguments.threads is None else scenarios.check_threads(parse_threads(arguments.threads))
     Frame(repeat=arguments.repeat)
     if arguments.json not in (None, STDOUT):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-from collections.abc import Iterable
-from functools import cache
+import math
+import time
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gilprobe import machine
-from gilprobe.errors import InvalidTypeError, InvalidValueError, UnknownScenarioError
-from gilprobe.measure import Frame, Progress
-from gilprobe.results import ScenarioResult
-from gilprobe.scenarios.scenario import Request, Scenario
+from gilprobe.errors import InvalidTypeError, InvalidValueError, TimeLimitError
+from gilprobe.measure import Frame, Progress, Trial
+from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm
+from gilprobe.scenarios.laws import untestable, verdict
+from gilprobe.scenarios.registry import Catalogue, catalogue, find
+from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe, observe_trials
+from gilprobe.teams import ArmPlan
 
 if TYPE_CHECKING:
     from gilprobe.environment import Environment
-
-_MODULES = ("held_vs_released", "python_loop", "gil_mutex")
 
 THREADS = range(1, 1025)
 """Sizes of team that a scenario can be asked for."""
@@ -25,40 +26,39 @@ THREADS = range(1, 1025)
 _DEFAULT_SIZES = 6
 _DEFAULT_MOST = 128
 
-__all__ = ["Scenario", "catalogue", "check_threads", "default_threads", "find", "run"]
+__all__ = [
+    "Arm",
+    "ArmPlan",
+    "Catalogue",
+    "Fact",
+    "Findings",
+    "Frame",
+    "Law",
+    "Request",
+    "Scenario",
+    "TracedArm",
+    "Trial",
+    "catalogue",
+    "check_threads",
+    "default_threads",
+    "find",
+    "measured",
+    "observe",
+    "observe_trials",
+    "run",
+    "untestable",
+    "verdict",
+]
 
 
-@cache
-def catalogue() -> tuple[Scenario, ...]:
-    """Return all scenarios, in the order in which ``gilprobe run`` runs them."""
-    modules = (importlib.import_module(f"gilprobe.scenarios.{name}") for name in _MODULES)
-    return tuple(module.SCENARIO for module in modules)
-
-
-def find(scenario_id: str) -> Scenario:
-    """Return the scenario of that identifier.
-
-    Raises
-    ------
-    UnknownScenarioError
-        If there is none; the message names those that look like it.
-    """
-    known = {scenario.id: scenario for scenario in catalogue()}
-    if scenario_id in known:
-        return known[scenario_id]
-    import difflib
-
-    near = difflib.get_close_matches(str(scenario_id), known, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
-    raise UnknownScenarioError(f"unknown scenario {ascii(scenario_id)[:60]}; {hint}")
-
-
-def default_threads(cores: int) -> tuple[int, ...]:
+def default_threads(cores: int, *, quick: bool = False) -> tuple[int, ...]:
     """Return the sizes of team to try on `cores` cores: 1, 2, 4, ... up to twice as many.
 
     At most six and none above 128: 1 and 2 always stay, and so do the largest. That keeps the default run
-    below a minute on the largest machine.
+    below a minute on the largest machine. For a quick look: 1, 2 and as many as there are cores.
     """
+    if quick:
+        return tuple(sorted({1, 2, min(cores, _DEFAULT_MOST)}))
     most = min(2 * cores, _DEFAULT_MOST)
     sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most] + [most]
     if len(sizes) > _DEFAULT_SIZES:
@@ -93,21 +93,25 @@ def run(
     scenario_id: str,
     *,
     threads: Iterable[int] | None = None,
-    repeat: int = 5,
+    repeat: int | None = None,
+    quick: bool = False,
     progress: Progress = lambda _label, _share: None,
     frame: Frame | None = None,
 ) -> ScenarioResult:
-    """Run one scenario of the catalogue.
+    """Run one scenario of the catalogue, or of a file.
 
     Parameters
     ----------
     scenario_id : str
-        For example ``"held-vs-released"``; ``gilprobe list`` shows them all.
+        For example ``"held-vs-released"``; ``gilprobe list`` shows them all. Or the path of a Python file
+        that has one: ``"./my_scenario.py"``.
     threads : iterable of int, optional
         Sizes of team; 1 is always added, since speedup is measured against it. Without: 1, 2, 4, ... up to
         twice the usable cores.
-    repeat : int
-        Samples of each arm, 2 to 1000.
+    repeat : int, optional
+        Samples of each arm, 2 to 1000. Without: 5, and 3 for a quick look.
+    quick : bool
+        Whether a first look is enough: shorter runs, fewer arms and repeats.
     progress : callable
         Called between the runs with what runs next and the share (0 to 1) of the scenario that is done.
     frame : Frame, optional
@@ -116,22 +120,51 @@ def run(
     Returns
     -------
     ScenarioResult
-        Arms, facts, laws, traces and doubts.
+        Arms, facts, laws, traces and doubts. Of a scenario that can't be shown by this interpreter and
+        machine, only the reason.
 
     Raises
     ------
-    UnknownScenarioError
-        If there is no such scenario.
+    UnknownScenarioError, ScenarioError
+        If there is no such scenario, or the file has not exactly one.
     InvalidTypeError, InvalidValueError
         If `threads` or `repeat` is unusable.
+    TimeLimitError
+        If the scenario is not done at its ceiling. This is looked at between its runs: what hangs inside of
+        one is cut by ``gilprobe run`` only, which measures in a process of its own.
     UnsupportedError
         If the system does not give that many threads.
     """
-    scenario = find(scenario_id)
-    frame = dataclasses.replace(frame or Frame(), repeat=repeat)
-    sizes = check_threads(threads) if threads is not None else default_threads(machine.usable_cores())
-    request = _request(sizes, frame, machine.read_environment(), progress)
-    found = scenario.measure(request)
+    found = find(scenario_id)
+    if len(found) != 1:
+        ids = ", ".join(scenario.id for scenario in found)
+        raise InvalidValueError(f"{scenario_id!a} must have one scenario, got {ids}")
+    return measured(found[0], threads=threads, repeat=repeat, quick=quick, progress=progress, frame=frame)
+
+
+def measured(
+    scenario: Scenario,
+    *,
+    threads: Iterable[int] | None = None,
+    repeat: int | None = None,
+    quick: bool = False,
+    progress: Progress = lambda _label, _share: None,
+    frame: Frame | None = None,
+) -> ScenarioResult:
+    """Run a scenario that is at hand; otherwise as :func:`run`."""
+    frame = frame or (Frame.quick() if quick else Frame())
+    if repeat is not None:
+        frame = dataclasses.replace(frame, repeat=repeat)
+    if threads is not None:
+        sizes = check_threads(threads)
+    else:
+        sizes = default_threads(machine.usable_cores(), quick=quick)
+    request = _request(sizes, frame, machine.read_environment(), limited(scenario, progress), quick)
+    reason = scenario.missing(request.environment)
+    if reason:
+        found = Findings((), (), (untestable(scenario.title, "", reason),))
+    else:
+        found = scenario.measure(request)
     progress("done", 1.0)
     return ScenarioResult(
         id=scenario.id,
@@ -139,19 +172,37 @@ def run(
         arms=found.arms,
         facts=found.facts,
         laws=found.laws,
+        printed=found.printed,
         traces=found.traces,
         environment=request.environment,
         warnings=(*_build_warnings(request.environment), *found.warnings),
     )
 
 
-def _request(sizes: tuple[int, ...], frame: Frame, environment: Environment, progress: Progress) -> Request:
+def limited(scenario: Scenario, progress: Progress, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Return `progress`, which now ends a scenario that has reached its ceiling."""
+    latest = clock() + scenario.ceiling_s
+
+    def report(label: str, share: float) -> None:
+        if clock() > latest:
+            raise TimeLimitError(
+                f"{scenario.id} was cut: it may take {scenario.ceiling_s:g} s,"
+                f" and {math.floor(100 * share)}% of it was done"
+            )
+        progress(label, share)
+
+    return report
+
+
+def _request(
+    sizes: tuple[int, ...], frame: Frame, environment: Environment, progress: Progress, quick: bool
+) -> Request:
     able = machine.capabilities()
     if able.tracer == "none":
-        return Request(sizes, frame, environment, None, able.tracer_reason, progress)
+        return Request(sizes, frame, environment, None, able.tracer_reason, progress, quick)
     from gilprobe.tracer import trace
 
-    return Request(sizes, frame, environment, trace, "", progress)
+    return Request(sizes, frame, environment, trace, "", progress, quick)
 
 
 def _build_warnings(environment: Environment) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.measure import ArmPlan, TeamRun
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import untestable, verdict
 from gilprobe.scenarios.python_loop import CHUNK, countdown
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
+from gilprobe.teams import ArmPlan, TeamRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,4 +122,5 @@ SCENARIO = Scenario(
     title="The GIL is a mutex: one of T spinning Python threads computes, the others wait",
     group="lessons",
     measure=measure,
+    headline=True,
 )

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilprobe import kernels
-from gilprobe.measure import ArmPlan
 from gilprobe.results import Law
 from gilprobe.scenarios.laws import by_name, parallel_law, scaling_facts, speedup_law, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Observation, Request, Scenario, observe
+from gilprobe.teams import ArmPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,4 +94,5 @@ SCENARIO = Scenario(
     title="The same compiled loop with the GIL held and released",
     group="contention",
     measure=measure,
+    headline=True,
 )

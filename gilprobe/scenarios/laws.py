@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.measure import ratio_interval
+from gilprobe.intervals import ratio_interval
 from gilprobe.results import Fact, Law, Verdict
 
 if TYPE_CHECKING:

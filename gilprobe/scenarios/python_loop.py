@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.measure import ArmPlan
 from gilprobe.results import Fact
 from gilprobe.scenarios.laws import by_name, parallel_law, scaling_facts, speedup_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
+from gilprobe.teams import ArmPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,4 +60,5 @@ SCENARIO = Scenario(
     title="A pure-Python countdown split between threads",
     group="contention",
     measure=measure,
+    headline=True,
 )

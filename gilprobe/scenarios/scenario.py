@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from gilprobe.measure import Frame, Progress, measure, run_team
+from gilprobe.errors import ScenarioError
+from gilprobe.measure import Frame, Progress, measure, measure_trials
 from gilprobe.results import TracedArm
+from gilprobe.teams import run_team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from gilprobe.environment import Environment
-    from gilprobe.measure import ArmPlan, Measurement, TeamRun
+    from gilprobe.measure import Measurement, Trial
     from gilprobe.report import Report
     from gilprobe.results import Arm, Fact, Law
+    from gilprobe.teams import ArmPlan, TeamRun
+
+Group = Literal["lessons", "contention", "reference counts", "engines"]
+"""Where the catalogue lists a scenario; in the order in which it does."""
 
 
 class Tracing(Protocol):
@@ -42,7 +48,9 @@ class Request:
     trace_reason : str
         Why not; empty where it works.
     progress : callable
-        Told how far the scenario is.
+        Told how far the scenario is, between its runs. May raise, to end it, and may take its time.
+    quick : bool
+        Whether a first look is wanted: fewer arms and shorter runs, where `frame` does not say so already.
     """
 
     threads: tuple[int, ...]
@@ -51,6 +59,7 @@ class Request:
     trace: Callable[[], AbstractContextManager[Tracing]] | None
     trace_reason: str
     progress: Progress
+    quick: bool = False
 
     @property
     def gil_enabled(self) -> bool:
@@ -65,8 +74,13 @@ class Findings:
     arms: tuple[Arm, ...]
     facts: tuple[Fact, ...]
     laws: tuple[Law, ...]
-    traces: tuple[TracedArm, ...]
-    warnings: tuple[str, ...]
+    traces: tuple[TracedArm, ...] = ()
+    warnings: tuple[str, ...] = ()
+    printed: str = ""
+
+
+def _everywhere(_environment: Environment) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +93,43 @@ class Scenario:
         What ``gilprobe run`` is told.
     title : str
         What it shows, in one line.
-    group : str
+    group : {"lessons", "contention", "reference counts", "engines"}
         Where the catalogue lists it.
     measure : callable
         Does the experiment.
+    missing : callable
+        Tells of an interpreter and machine what they lack to show it; ``""``: nothing.
+    ceiling_s : float
+        How long it may take before it is cut, seconds.
+    headline : bool
+        Whether ``gilprobe run`` runs it when it is not told what to run.
+
+    Raises
+    ------
+    ScenarioError
+        If the identifier is not made of lower-case letters, digits and hyphens, or the group is none of
+        these.
     """
 
     id: str
     title: str
-    group: str
+    group: Group
     measure: Callable[[Request], Findings]
+    missing: Callable[[Environment], str] = _everywhere
+    ceiling_s: float = 120.0
+    headline: bool = False
+
+    def __post_init__(self) -> None:
+        words = self.id.split("-") if self.id.isascii() else [""]
+        if not all(word.isalnum() and word == word.lower() for word in words):
+            raise ScenarioError(
+                f"a scenario's id must be lower-case letters, digits and hyphens, got {ascii(self.id)[:60]}"
+            )
+        if self.group not in get_args(Group):
+            groups = ", ".join(get_args(Group))
+            raise ScenarioError(f"a scenario's group must be one of {groups}; got {ascii(self.group)[:60]}")
+        if not self.ceiling_s > 0:
+            raise ScenarioError(f"ceiling_s must be > 0, got {self.ceiling_s!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +143,7 @@ class Observation:
     traces : tuple of TracedArm
         In the order of the arms; empty where the tracer does not work.
     traced_runs : tuple of TeamRun
-        The same runs as the threads' own clocks saw them.
+        The same runs as the threads' own clocks saw them; empty if there were trials only.
     warnings : tuple of str
         The measurement's doubts and those of the traces.
     """
@@ -122,16 +163,48 @@ def observe(request: Request, plans: tuple[ArmPlan, ...]) -> Observation:
     measurement = measure(
         plans, request.frame, lambda label, share: request.progress(label, share * timed_share)
     )
-    warnings = list(measurement.warnings)
-    traces, runs = [], []
+    runs: list[TeamRun] = []
+    traces = []
     for number, (plan, operations) in enumerate(zip(plans, measurement.operations, strict=True)):
         if request.trace is None:
             break
         request.progress(f"traces {plan.name}", timed_share + (1 - timed_share) * number / len(plans))
         with request.trace() as trace:
-            run = run_team(plan, operations, clock=request.frame.clock)
-        report = trace.report()
-        traces.append(TracedArm(plan.name, plan.threads, report))
-        runs.append(run)
-        warnings += [f"trace of {plan.name}, {plan.threads}: {text}" for text in report.warnings]
-    return Observation(measurement, tuple(traces), tuple(runs), tuple(dict.fromkeys(warnings)))
+            runs.append(run_team(plan, operations, clock=request.frame.clock))
+        traces.append(TracedArm(plan.name, plan.threads, trace.report()))
+    return Observation(
+        measurement, tuple(traces), tuple(runs), (*measurement.warnings, *_trace_doubts(traces))
+    )
+
+
+def observe_trials(request: Request, trials: Sequence[Trial], *, warm_up: bool = True) -> Observation:
+    """Sample the trials, then trace each of them once more; see :func:`observe`.
+
+    The runs of trials tell nothing of their threads: `traced_runs` stays empty.
+    """
+    parts = len(trials) * (request.frame.repeat + warm_up + 1)
+    timed_share = 1 - len(trials) / parts if request.trace else 1.0
+    measurement = measure_trials(
+        trials,
+        request.frame,
+        lambda label, share: request.progress(label, share * timed_share),
+        warm_up=warm_up,
+    )
+    traces = []
+    for number, trial in enumerate(trials):
+        if request.trace is None:
+            break
+        request.progress(f"traces {trial.name}", timed_share + number / parts)
+        with request.trace() as trace:
+            trial.run()
+        traces.append(TracedArm(trial.name, trial.threads, trace.report()))
+    return Observation(measurement, tuple(traces), (), (*measurement.warnings, *_trace_doubts(traces)))
+
+
+def _trace_doubts(traces: Iterable[TracedArm]) -> tuple[str, ...]:
+    doubts = (
+        f"trace of {traced.name}, {traced.threads}: {text}"
+        for traced in traces
+        for text in traced.report.warnings
+    )
+    return tuple(dict.fromkeys(doubts))

@@ -7,9 +7,10 @@ import dataclasses
 
 import pytest
 
-from gilprobe.measure import Frame, Measurement, TeamRun, Turn
+from gilprobe.measure import Frame, Measurement
 from gilprobe.results import Arm, TracedArm
 from gilprobe.scenarios.scenario import Observation, Request
+from gilprobe.teams import TeamRun, Turn
 
 
 @pytest.fixture

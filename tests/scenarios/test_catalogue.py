@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,25 +12,34 @@ from hypothesis import strategies as st
 
 import gilprobe
 from gilprobe import scenarios
-from gilprobe.errors import InvalidTypeError, InvalidValueError, UnknownScenarioError
+from gilprobe.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    ScenarioError,
+    TimeLimitError,
+    UnknownScenarioError,
+)
 from gilprobe.measure import Frame
 from gilprobe.results import ResultSet
+from gilprobe.scenarios import Scenario, registry
 
 QUICK = Frame(arm_ns=2_000_000, member_ns=0)
 
 
 def test_identifiers_are_unique_and_every_scenario_has_a_title_and_a_group():
-    ids = [scenario.id for scenario in scenarios.catalogue()]
-    assert ids == ["held-vs-released", "python-loop", "gil-mutex"]
-    assert all(scenario.title and scenario.group for scenario in scenarios.catalogue())
+    found = scenarios.catalogue()
+    ids = [scenario.id for scenario in found.scenarios]
+    assert len(ids) == len(set(ids))
+    assert all(scenario.title and scenario.group for scenario in found.scenarios)
+    assert found.problems == ()
 
 
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
         ("held-vs-relased", "did you mean held-vs-released?"),
-        ("zzz", "there are held-vs-released"),
-        ("\x1b[2J", "there are"),
+        ("zzz", "see gilprobe list"),
+        ("\x1b[2J", "see gilprobe list"),
     ],
 )
 def test_an_unknown_scenario_names_its_likes(wrong, hint):
@@ -140,3 +150,106 @@ def test_every_worker_of_a_traced_run_is_in_its_trace():
 def test_the_catalogue_does_not_load_what_only_rendering_needs():
     code = "import sys, gilprobe.scenarios as s; s.catalogue(); raise SystemExit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
+# Scenarios of other people
+
+MINE = """
+from gilprobe.scenarios import Fact, Findings, Law, Scenario, Trial, observe_trials, verdict
+
+def measure(request):
+    trial = Trial("one", 1, {"": "s"}, lambda: {"": 1.0})
+    seen = observe_trials(request, [trial])
+    law = Law("one is one", "1", "1", verdict(seen.measurement.arms[0].median == 1.0))
+    return Findings(seen.measurement.arms, (Fact("one", 1.0, ""),), (law,), seen.traces, printed="hello\\n")
+
+SCENARIO = Scenario(id="mine", title="One is one", group="lessons", measure=measure)
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "my_scenario.py"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_can_be_run(tmp_path):
+    before = list(sys.path)
+    result = gilprobe.run(written(tmp_path, MINE), repeat=2)
+    assert (result.id, result.printed) == ("mine", "hello\n")
+    assert [law.verdict for law in result.laws] == ["holds"]
+    assert len(result.arm("one", 1).samples) == 2
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must have SCENARIO or a tuple SCENARIOS, got None"),
+        ("SCENARIOS = ()", "must have SCENARIO or a tuple SCENARIOS, got ()"),
+        ("SCENARIO = 3", "must have SCENARIO = gilprobe.scenarios.Scenario(...), got 3"),
+        ("import nowhere_at_all", "fails: ModuleNotFoundError"),
+        ("raise RuntimeError('a\\nb')", "fails: RuntimeError: a\\nb"),
+        ("x = (", "fails: SyntaxError"),
+        (MINE.replace('"mine"', '"My Own"'), "id must be lower-case letters, digits and hyphens"),
+        (MINE.replace('"lessons"', '"mine"'), "group must be one of lessons, contention"),
+    ],
+)
+def test_a_file_without_a_scenario_is_told_in_one_line(tmp_path, text, message):
+    with pytest.raises(ScenarioError) as caught:
+        gilprobe.run(written(tmp_path, text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told():
+    with pytest.raises(ScenarioError, match=r"must exist, got '\./nowhere\.py'"):
+        gilprobe.run("./nowhere.py")
+
+
+def test_a_package_registers_its_scenarios(monkeypatch, tmp_path):
+    good = registry.load_file(written(tmp_path, MINE))[0]
+    entries = [
+        made_entry("good", good),
+        made_entry("again", good),
+        made_entry("broken", ImportError("no such\nmodule")),
+        made_entry("other", 3),
+    ]
+    monkeypatch.setattr(registry, "_entry_points", lambda: entries)
+    found = registry.catalogue.__wrapped__()
+    assert good in found.scenarios
+    assert found.problems == (
+        "again: there is another scenario 'mine'",
+        "broken: ImportError: no such\\nmodule",
+        "other: ScenarioError: entry point 'other' must have SCENARIO or a tuple SCENARIOS, got None",
+    )
+
+
+def made_entry(name, value):
+    def load():
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    return SimpleNamespace(name=name, value=name, load=load)
+
+
+def test_what_can_not_be_shown_here_is_a_result_with_the_reason():
+    scenario = Scenario(
+        "none", "Nothing", "engines", lambda _request: None, missing=lambda _environment: "no moon"
+    )
+    result = scenarios.measured(scenario)
+    assert result.arms == ()
+    (law,) = result.laws
+    assert (law.verdict, law.measured) == ("not testable here", "no moon")
+
+
+def test_a_scenario_is_cut_at_its_ceiling():
+    now = iter([100.0, 101.0, 103.5]).__next__
+    scenario = Scenario("slow", "Slow", "lessons", lambda _request: None, ceiling_s=3.0)
+    told = []
+    progress = scenarios.limited(scenario, lambda label, share: told.append((label, share)), now)
+    progress("a", 0.1)
+    with pytest.raises(TimeLimitError, match=r"slow was cut: it may take 3 s, and 57% of it was done"):
+        progress("b", 0.571)
+    assert told == [("a", 0.1)]

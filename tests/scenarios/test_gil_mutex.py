@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from gilprobe.measure import TeamRun, Turn
 from gilprobe.scenarios import gil_mutex
+from gilprobe.teams import TeamRun, Turn
 
 
 def findings_of(monkeypatch, observe, request):

@@ -1,0 +1,213 @@
+"""Teams of threads that start together, do the same work once, and are timed from first start to last end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from gilprobe.errors import UnsupportedError
+
+Clock = Callable[[], int]
+"""Nanoseconds since some moment; must not go backwards."""
+
+Work = Callable[[int], object]
+"""Do that many operations. Called by all members of a team at once."""
+
+_GOODBYE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One member's part in a team's run: when it computed, by the frame's clock, and its CPU time."""
+
+    native_id: int
+    start_ns: int
+    end_ns: int
+    cpu_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TeamRun:
+    """One run of a team.
+
+    Attributes
+    ----------
+    operations : int
+        Done by all members together.
+    turns : tuple of Turn
+        One a member.
+    """
+
+    operations: int
+    turns: tuple[Turn, ...]
+
+    @property
+    def elapsed_ns(self) -> int:
+        """From the first member's start to the last member's end, nanoseconds."""
+        return max(turn.end_ns for turn in self.turns) - min(turn.start_ns for turn in self.turns)
+
+    @property
+    def cpu_ns(self) -> int:
+        """CPU time of all members together, nanoseconds."""
+        return sum(turn.cpu_ns for turn in self.turns)
+
+
+def throughput(run: TeamRun) -> float:
+    """Return operations a second of all members together."""
+    return run.operations / (run.elapsed_ns / 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmPlan:
+    """One arm to measure.
+
+    Attributes
+    ----------
+    name : str
+        For example ``"held"``.
+    threads : int
+        Members of the team.
+    work : callable
+        Takes the number of operations and does them.
+    unit : str
+        Unit of the score.
+    score : callable
+        Turns a run into the arm's number; operations a second unless told.
+    chunk : int or None
+        At most so many operations in one call of `work`, so that a team can be called off; None if `work`
+        ends by itself when it is interrupted.
+    """
+
+    name: str
+    threads: int
+    work: Work
+    unit: str = "operations/s"
+    score: Callable[[TeamRun], float] = throughput
+    chunk: int | None = None
+
+
+class _Team:
+    """Threads that start together, do the same work once, and can be called off at any moment."""
+
+    def __init__(self, plan: ArmPlan, operations: int, clock: Clock) -> None:
+        self._plan = plan
+        self._operations = operations
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._arrived = 0
+        self._ended = 0
+        self._ready: SimpleQueue[None] = SimpleQueue()
+        self._finished: SimpleQueue[None] = SimpleQueue()
+        # A lock for each member, and not a Barrier: opening them all takes microseconds, while the members of
+        # a Barrier wake one after another, each needing the GIL that the first may already be holding for
+        # long.
+        self._gates = [threading.Lock() for _ in range(plan.threads)]
+        for gate in self._gates:
+            gate.acquire()
+        self._turns: list[Turn] = []
+        self._error: BaseException | None = None
+        self._off = False
+
+    def run(self) -> TeamRun:
+        members: list[threading.Thread] = []
+        whole = False
+        try:
+            for gate in self._gates:
+                member = threading.Thread(
+                    target=self._member, args=(gate,), name=f"worker {len(members) + 1}", daemon=True
+                )
+                _start(member, self._plan.threads)
+                members.append(member)
+            self._ready.get()
+            self._open_gates()
+            # SimpleQueue.get is C: one wake-up, by the last member, and Ctrl-C interrupts it.
+            self._finished.get()
+            whole = True
+        finally:
+            self._dismiss(members, whole=whole)
+        if self._error is not None:
+            raise self._error
+        return TeamRun(operations=self._operations * self._plan.threads, turns=tuple(self._turns))
+
+    def _open_gates(self) -> None:
+        while self._gates:
+            self._gates.pop().release()
+
+    def _dismiss(self, members: list[threading.Thread], *, whole: bool) -> None:
+        """Send every member home; one that does not listen after an interruption stays behind, a daemon."""
+        self._off = self._off or not whole
+        self._open_gates()
+        deadline = time.monotonic() + _GOODBYE_S
+        for member in members:
+            member.join(None if whole else max(0.0, deadline - time.monotonic()))
+
+    def _member(self, gate: threading.Lock) -> None:
+        native_id = threading.get_native_id()
+        with self._lock:
+            self._arrived += 1
+            if self._arrived == self._plan.threads:
+                self._ready.put(None)
+        gate.acquire()
+        start_ns = self._clock()
+        cpu_ns = time.thread_time_ns()
+        try:
+            self._do()
+        except BaseException as error:  # whatever it is, run() raises it again
+            with self._lock:
+                self._error = self._error or error
+            self._off = True
+        end_ns = self._clock()
+        turn = Turn(native_id, start_ns, end_ns, time.thread_time_ns() - cpu_ns)
+        with self._lock:
+            self._turns.append(turn)
+            self._ended += 1
+            if self._ended == self._plan.threads:
+                self._finished.put(None)
+
+    def _do(self) -> None:
+        left = self._operations
+        chunk = self._plan.chunk or left
+        while left > 0 and not self._off:
+            step = min(left, chunk)
+            self._plan.work(step)
+            left -= step
+
+
+def _start(member: threading.Thread, threads: int) -> None:
+    try:
+        member.start()
+    except RuntimeError as error:  # "can't start new thread"
+        raise UnsupportedError(f"{threads} threads can't run here: {error}") from None
+
+
+def run_team(plan: ArmPlan, operations: int, *, clock: Clock = time.perf_counter_ns) -> TeamRun:
+    """Let a team do its work once.
+
+    Parameters
+    ----------
+    plan : ArmPlan
+        The team's size and work.
+    operations : int
+        For each member.
+    clock : callable
+        Stamps every member's start and end.
+
+    Returns
+    -------
+    TeamRun
+        What it took.
+
+    Raises
+    ------
+    UnsupportedError
+        If the system does not give that many threads, or the clock went backwards.
+    BaseException
+        The first that a member raised; the others are called off.
+    """
+    run = _Team(plan, operations, clock).run()
+    if run.elapsed_ns < 0:
+        raise UnsupportedError(f"the clock must not go backwards, did by {-run.elapsed_ns} ns")
+    return run
