@@ -94,6 +94,7 @@ def test_what_is_no_duration_is_refused(text):
         (("--duration", "0"), ("-c", "print(1)"), "--duration must be a time above 0"),
         (("--duration", ""), ("-c", "print(1)"), "--duration must be a time above 0"),
         (("--stall", "soon"), ("-c", "print(1)"), "--stall must be a time above 0"),
+        (("--stall", "100000s"), ("-c", "print(1)"), "--stall must be at most 3600s, got '100000s'"),
         (("--loud",), ("-c", "print(1)"), "unrecognized arguments: --loud"),
         (("-X", "dev"), ("-c", "print(1)"), "unrecognized arguments: -X"),
         (("--dur", "1"), ("-c", "print(1)"), "unrecognized arguments: --dur"),
@@ -156,10 +157,15 @@ def test_quiet_means_that_only_the_program_is_heard(tmp_path):
 @needs_tracer
 def test_a_target_that_cannot_be_written_is_told_before_the_program_runs(tmp_path):
     (tmp_path / "precious.txt").write_text("precious")
-    for target in ("missing/x", ".", "precious.txt", "/proc/x"):
+    for target, rule in (
+        ("missing/x", "name a file that can be written, got .*missing/x': No such file"),
+        (".", f"name a file, got the directory '{re.escape(str(tmp_path))}'"),
+        ("precious.txt", "not name a file that is no recording"),
+        ("/proc/x", "name a file that can be written"),
+    ):
         status, out, errors = record(tmp_path, "-c", "print(1)", target=target)
         assert (status, out) == (2, "")
-        assert re.fullmatch(r"gilprobe: error: -o must [^\n]+\n", errors)
+        assert re.fullmatch(rf"gilprobe: error: -o must {rule}[^\n]*\n", errors), errors
     assert (tmp_path / "precious.txt").read_text() == "precious"
 
 
