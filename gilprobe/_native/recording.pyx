@@ -31,7 +31,9 @@ cdef extern from "gp_chunk.h" nogil:
     uint32_t gp_chunk_checksum(const uint8_t *header, const void *payload, size_t size)
 
 
-cdef extern from "gp_reader.h" nogil:
+cdef extern from "gp_format.h" nogil:
+    ctypedef enum gp_place_kind:
+        pass
     enum:
         GP_SNAPSHOT_FINAL
         GP_SNAPSHOT_HOOKS_LOST
@@ -39,6 +41,10 @@ cdef extern from "gp_reader.h" nogil:
         GP_SNAPSHOT_SITES
         GP_SNAPSHOT_STACKS
         GP_SNAPSHOT_TIMELINE
+
+
+cdef extern from "gp_reader.h" nogil:
+    enum:
         GP_ROW_ACCOUNT
         GP_ROW_BUCKET
         GP_ROW_SITE
@@ -79,10 +85,6 @@ cdef extern from "gp_reader.h" nogil:
         uint64_t first
     void gp_read_thread(gp_cursor *cursor, gp_thread_row *row)
 
-    ctypedef enum gp_place_kind:
-        GP_PLACE_PYTHON
-        GP_PLACE_NATIVE
-        GP_PLACE_DEEPER
     ctypedef struct gp_place_row:
         uint32_t parent
         gp_place_kind kind
