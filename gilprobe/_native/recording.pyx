@@ -272,8 +272,8 @@ def decode_threads(const uint8_t[::1] entries) -> list:
 def decode_places(const uint8_t[::1] entries, uint32_t first=0) -> list:
     """Return (parent or None, kind, line or thread, function, file) for each place of a PLAC.
 
-    They are numbered from `first` on. Kind 0 is Python code with its line, 1 native code with the thread's account,
-    2 stands for deeper frames that are missing.
+    They are numbered from `first` on. Kind 0 is Python code with its line, 1 native code with the thread's account;
+    2 stands for deeper frames that are missing, 3 for what nobody could see.
     """
     cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
     cdef gp_place_row row
