@@ -222,30 +222,26 @@ def crc32(const uint8_t[::1] data, uint32_t crc=0) -> int:
 # ---- names, threads, places ----
 
 
-def decode_labels(const uint8_t[::1] payload) -> list:
-    """Return the pairs (label, name) of a LABL."""
+cdef list pairs_of(const uint8_t[::1] payload, void (*read)(gp_cursor *, gp_name_row *) noexcept nogil):
     cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
     cdef gp_name_row row
     rows = []
     while not gp_cursor_at_end(&cursor):
-        gp_read_label(&cursor, &row)
+        read(&cursor, &row)
         check(&cursor)
         rows.append((row.number, text_of(row.name)))
     check(&cursor)
     return rows
+
+
+def decode_labels(const uint8_t[::1] payload) -> list:
+    """Return the pairs (label, name) of a LABL."""
+    return pairs_of(payload, gp_read_label)
 
 
 def decode_names(const uint8_t[::1] payload) -> list:
     """Return the pairs (native identifier, name) of a NAME."""
-    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
-    cdef gp_name_row row
-    rows = []
-    while not gp_cursor_at_end(&cursor):
-        gp_read_name(&cursor, &row)
-        check(&cursor)
-        rows.append((row.number, text_of(row.name)))
-    check(&cursor)
-    return rows
+    return pairs_of(payload, gp_read_name)
 
 
 def split_interpreter(const uint8_t[::1] payload) -> tuple:
