@@ -308,6 +308,58 @@ signal.raise_signal(signal.SIGINT)
 
 
 @needs_tracer
+def test_a_process_that_is_told_to_end_leaves_a_whole_recording(tmp_path, capsys):
+    from gilprobe.cli import main
+
+    code = "import time; print('ready', flush=True); time.sleep(60)"
+    process = start(record_command("-c", code, options=(), target="out.gilprobe"), tmp_path)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert outcome(process) == (-signal.SIGTERM, "", "")
+    assert [thread.name for thread in read(tmp_path / "out.gilprobe").threads] == ["MainThread"]
+    assert main(["report", str(tmp_path / "out.gilprobe")]) == 0
+    shown = capsys.readouterr().out
+    assert "signal 15 ended the process" in shown
+    assert "cut off" not in shown
+
+
+@needs_tracer
+def test_a_stall_is_told_while_it_lasts(tmp_path):
+    program = """
+        import ctypes, signal, threading, time
+        signal.alarm(60)  # else a stall that nobody tells of would not end
+        over = False
+
+        def ask():
+            while not over:
+                time.sleep(0.001)
+
+        def serve():
+            ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)  # holds the GIL
+
+        thread = threading.Thread(target=ask, name="asks")
+        thread.start()
+        serve()
+        over = True
+        thread.join()
+    """
+    write_files(tmp_path, {"app.py": program})
+    command = record_command("app.py", options=["--stall", "300ms"], target="out.gilprobe")
+    with start(command, tmp_path, stdin=b"") as process:
+        held, where = (process.stderr.readline().decode() for _ in range(2))
+        process.stdin.close()  # ends the hold
+        rest = process.stderr.read().decode()
+        assert process.wait(timeout=60) == 0
+    assert re.fullmatch(
+        r"gilprobe: GIL held for \d+ ms by MainThread \(thread \d+\) while 1 thread waits \(asks\), in:\n",
+        held,
+    )
+    assert re.fullmatch(r"  serve \(\S+app\.py:11\)\n", where)
+    assert "gilprobe: GIL let go by MainThread" in rest
+    assert "gilprobe: recorded;" in rest
+
+
+@needs_tracer
 def test_a_child_by_fork_leaves_the_recording_to_its_parent(tmp_path):
     code = "import os; os.fork() and os.wait(); print(os.getpid(), flush=True)"
     status, out, errors = record(tmp_path, "-c", code, flags=["-W", "ignore"])
