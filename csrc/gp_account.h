@@ -196,7 +196,7 @@ struct gp_session {
     void *recorder;       /* gp_recorder; NULL: none */
     bool running;
     const void *machine; /* while it runs: that of its GIL */
-    bool hooks_lost;     /* see gp_gil_summary */
+    bool hooks_lost;     /* a wrapper was not in its slot any more: what it would have told is missing */
     uint64_t contended;  /* ticks in which the GIL was held and wanted */
     uint64_t handoffs;
     uint64_t lost; /* intervals that found no memory for an account */

@@ -4,8 +4,8 @@
 
 #include <unistd.h>
 
+#include "gp_format.h"
 #include "gp_parts.h"
-#include "gp_reader.h"
 #include "gp_threads.h"
 
 static gp_gil *const main_gil = &gp_gils[0];

@@ -39,11 +39,6 @@ extern gp_gil gp_gils[GP_GILS_MAX];
 /* How many rows may be in use; 1: there is none but the main one. */
 extern uint32_t gp_gils_count;
 
-static inline gp_gil *gp_gils_main(void)
-{
-    return &gp_gils[0];
-}
-
 /* Which of the other GILs has this mutex, this condition, this forced-switching condition. NULL: none. */
 gp_gil *gp_gils_with_mutex(const void *mutex);
 gp_gil *gp_gils_with_cond(const void *cond);

@@ -13,6 +13,7 @@
 
 #include "gp_chunk.h"
 #include "gp_clock.h"
+#include "gp_format.h"
 #include "gp_hist.h"
 #include "gp_ring.h"
 #include "gp_status.h"
@@ -119,13 +120,6 @@ typedef struct {
 
 void gp_read_thread(gp_cursor *cursor, gp_thread_row *row);
 
-typedef enum {
-    GP_PLACE_PYTHON,
-    GP_PLACE_NATIVE,
-    GP_PLACE_DEEPER, /* deeper frames are missing */
-    GP_PLACE_UNSEEN, /* nobody could look */
-} gp_place_kind;
-
 typedef struct {
     uint32_t number;
     uint32_t parent; /* or GP_NOWHERE */
@@ -198,16 +192,6 @@ const char *gp_events_add(gp_events *events, const gp_described *described, gp_e
                           size_t sum_count);
 
 /* ---- SNAP ---- */
-
-enum {
-    GP_SNAPSHOT_FINAL = 1,
-    GP_SNAPSHOT_HOOKS_LOST = 2,
-    GP_SNAPSHOT_TOLD_APART = 4,
-    GP_SNAPSHOT_SITES = 8,
-    GP_SNAPSHOT_STACKS = 16,
-    GP_SNAPSHOT_TIMELINE = 32,
-    GP_SNAPSHOT_FLAGS = 63,
-};
 
 /* Times from here on are nanoseconds. */
 typedef struct {

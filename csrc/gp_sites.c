@@ -17,27 +17,40 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* Replace an array by a larger one. */
-static void *enlarge(const void *old, size_t old_size, size_t new_size)
+/* ---- memory: the rows of a table, and behind them its slots ---- */
+
+static size_t slots_for(size_t room)
 {
-    void *larger = gp_memory_map(new_size);
-    if (larger != NULL && old != NULL)
-        memcpy(larger, old, old_size);
-    return larger;
+    return SLOTS_PER_ROW * room;
 }
 
-static size_t larger_room(size_t room)
+static size_t size_for(size_t room, size_t row_size)
 {
-    return room != 0 ? 2 * room : FIRST_ROOM;
+    return room * row_size + slots_for(room) * sizeof(uint32_t);
+}
+
+/* The memory of a larger table, with the `count` rows of this one, and slots that are free. NULL, and the
+ * room is as before, if there is no memory or the limit is reached. */
+static void *enlarge(const void *rows, size_t row_size, size_t count, size_t *room, size_t limit)
+{
+    size_t larger = *room != 0 ? 2 * *room : FIRST_ROOM;
+    void *memory = larger <= limit ? gp_memory_map(size_for(larger, row_size)) : NULL;
+    if (memory == NULL)
+        return NULL;
+    if (count != 0)
+        memcpy(memory, rows, count * row_size);
+    *room = larger;
+    return memory;
 }
 
 /* ---- places ---- */
 
 static uint32_t *place_slot(const gp_place_table *table, uint32_t parent, gp_site_key key)
 {
+    size_t last = slots_for(table->room) - 1; /* of a power of 2 */
     uint64_t where = (uint64_t)parent << 32 | (uint32_t)key.instruction;
-    size_t at = mix((uint64_t)(uintptr_t)key.code ^ where * 0x9e3779b97f4a7c15u) & (table->slot_count - 1);
-    for (; table->slots[at] != 0; at = (at + 1) & (table->slot_count - 1)) {
+    size_t at = mix((uint64_t)(uintptr_t)key.code ^ where * 0x9e3779b97f4a7c15u) & last;
+    for (; table->slots[at] != 0; at = (at + 1) & last) {
         const gp_place *row = &table->rows[table->slots[at] - 1];
         if (gp_site_same(row->key, key) && row->parent == parent)
             break;
@@ -47,16 +60,11 @@ static uint32_t *place_slot(const gp_place_table *table, uint32_t parent, gp_sit
 
 static bool grow_places(gp_place_table *table)
 {
-    gp_place_table larger = {.count = table->count, .room = larger_room(table->room)};
-    if (larger.room > GP_PLACES_MAX)
+    gp_place_table larger = {.count = table->count, .room = table->room};
+    larger.rows = enlarge(table->rows, sizeof *table->rows, table->count, &larger.room, GP_PLACES_MAX);
+    if (larger.rows == NULL)
         return false;
-    larger.slot_count = SLOTS_PER_ROW * larger.room;
-    larger.rows = enlarge(table->rows, table->count * sizeof *table->rows, larger.room * sizeof *larger.rows);
-    larger.slots = gp_memory_map(larger.slot_count * sizeof *larger.slots);
-    if (larger.rows == NULL || larger.slots == NULL) {
-        gp_places_clear(&larger);
-        return false;
-    }
+    larger.slots = (uint32_t *)(larger.rows + larger.room);
     for (size_t i = 0; i < larger.count; i++)
         *place_slot(&larger, larger.rows[i].parent, larger.rows[i].key) = (uint32_t)i + 1;
     gp_places_clear(table);
@@ -67,7 +75,7 @@ static bool grow_places(gp_place_table *table)
 uint32_t gp_places_number(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new)
 {
     *is_new = false;
-    if (table->slot_count != 0) {
+    if (table->room != 0) {
         uint32_t row = *place_slot(table, parent, key);
         if (row != 0)
             return row - 1;
@@ -82,8 +90,7 @@ uint32_t gp_places_number(gp_place_table *table, uint32_t parent, gp_site_key ke
 
 void gp_places_clear(gp_place_table *table)
 {
-    gp_memory_unmap(table->rows, table->room * sizeof *table->rows);
-    gp_memory_unmap(table->slots, table->slot_count * sizeof *table->slots);
+    gp_memory_unmap(table->rows, size_for(table->room, sizeof *table->rows));
     *table = (gp_place_table){0};
 }
 
@@ -91,9 +98,10 @@ void gp_places_clear(gp_place_table *table)
 
 static uint32_t *blame_slot(const gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
 {
+    size_t last = slots_for(table->room) - 1;
     uint64_t threads = (uint64_t)waiter << 32 | holder;
-    size_t at = mix(threads ^ place * 0x9e3779b97f4a7c15u) & (table->slot_count - 1);
-    for (; table->slots[at] != 0; at = (at + 1) & (table->slot_count - 1)) {
+    size_t at = mix(threads ^ place * 0x9e3779b97f4a7c15u) & last;
+    for (; table->slots[at] != 0; at = (at + 1) & last) {
         const gp_blame *row = &table->rows[table->slots[at] - 1];
         if (row->waiter == waiter && row->holder == holder && row->place == place)
             break;
@@ -103,16 +111,11 @@ static uint32_t *blame_slot(const gp_blame_table *table, uint32_t waiter, uint32
 
 static bool grow_blame(gp_blame_table *table)
 {
-    gp_blame_table larger = {.count = table->count, .room = larger_room(table->room)};
-    if (larger.room > GP_BLAME_MAX)
+    gp_blame_table larger = {.count = table->count, .room = table->room};
+    larger.rows = enlarge(table->rows, sizeof *table->rows, table->count, &larger.room, GP_BLAME_MAX);
+    if (larger.rows == NULL)
         return false;
-    larger.slot_count = SLOTS_PER_ROW * larger.room;
-    larger.rows = enlarge(table->rows, table->count * sizeof *table->rows, larger.room * sizeof *larger.rows);
-    larger.slots = gp_memory_map(larger.slot_count * sizeof *larger.slots);
-    if (larger.rows == NULL || larger.slots == NULL) {
-        gp_blame_clear(&larger);
-        return false;
-    }
+    larger.slots = (uint32_t *)(larger.rows + larger.room);
     for (size_t i = 0; i < larger.count; i++) {
         const gp_blame *row = &larger.rows[i];
         *blame_slot(&larger, row->waiter, row->holder, row->place) = (uint32_t)i + 1;
@@ -124,7 +127,7 @@ static bool grow_blame(gp_blame_table *table)
 
 uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
 {
-    if (table->slot_count != 0) {
+    if (table->room != 0) {
         uint32_t row = *blame_slot(table, waiter, holder, place);
         if (row != 0)
             return row - 1;
@@ -146,7 +149,7 @@ void gp_blame_rename(gp_blame_table *table, const uint64_t *renamed, uint32_t nu
     size_t count = table->count;
     if (count == 0)
         return;
-    memset(table->slots, 0, table->slot_count * sizeof *table->slots);
+    memset(table->slots, 0, slots_for(table->room) * sizeof *table->slots);
     table->count = 0;
     for (size_t i = 0; i < count; i++) {
         gp_blame row = table->rows[i]; /* which a row before it may take the place of */
@@ -158,7 +161,6 @@ void gp_blame_rename(gp_blame_table *table, const uint64_t *renamed, uint32_t nu
 
 void gp_blame_clear(gp_blame_table *table)
 {
-    gp_memory_unmap(table->rows, table->room * sizeof *table->rows);
-    gp_memory_unmap(table->slots, table->slot_count * sizeof *table->slots);
+    gp_memory_unmap(table->rows, size_for(table->room, sizeof *table->rows));
     *table = (gp_blame_table){0};
 }

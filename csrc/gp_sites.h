@@ -50,14 +50,14 @@ typedef struct {
 /* Zeroed memory is an empty table. Rows are numbered in order of appearance. */
 typedef struct {
     gp_place *rows;
-    uint32_t *slots; /* row number + 1; 0: free */
-    size_t count, room, slot_count;
+    uint32_t *slots; /* in the memory behind the rows: row number + 1; 0: free */
+    size_t count, room;
 } gp_place_table;
 
 typedef struct {
     gp_blame *rows;
     uint32_t *slots;
-    size_t count, room, slot_count;
+    size_t count, room;
 } gp_blame_table;
 
 /* The number of the place's row, made now if it is new (*is_new); GP_ROW_NONE without memory. */

@@ -2,16 +2,8 @@
 
 #include <string.h>
 
+#include "gp_format.h"
 #include "gp_memory.h"
-
-enum {
-    FINAL = 1,
-    HOOKS_LOST = 2,
-    RELEASES_TOLD_APART = 4,
-    WITH_SITES = 8,
-    WITH_STACKS = 16,
-    WITH_TIMELINE = 32,
-};
 
 /* Copies of the session's tables, so that M is not held while they are written. */
 typedef struct {
@@ -41,11 +33,12 @@ static void write_totals(const gp_session *session, const gp_snapshot_facts *fac
                          const gp_snapshot_lock *lock, uint64_t now, gp_buffer *buffer)
 {
     bool final = lock == NULL && !session->running;
-    gp_buffer_number(buffer, (final ? FINAL : 0) | (facts->hooks_lost ? HOOKS_LOST : 0) |
-                                 (facts->releases_told_apart ? RELEASES_TOLD_APART : 0) |
-                                 (session->wants_sites ? WITH_SITES : 0) |
-                                 (session->wants_stacks ? WITH_STACKS : 0) |
-                                 (facts->timeline ? WITH_TIMELINE : 0));
+    gp_buffer_number(buffer, (final ? GP_SNAPSHOT_FINAL : 0) |
+                                 (facts->hooks_lost ? GP_SNAPSHOT_HOOKS_LOST : 0) |
+                                 (facts->releases_told_apart ? GP_SNAPSHOT_TOLD_APART : 0) |
+                                 (session->wants_sites ? GP_SNAPSHOT_SITES : 0) |
+                                 (session->wants_stacks ? GP_SNAPSHOT_STACKS : 0) |
+                                 (facts->timeline ? GP_SNAPSHOT_TIMELINE : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
     take(lock);

@@ -1,7 +1,7 @@
 #ifndef GP_STATUS_H
 #define GP_STATUS_H
 
-/* What a fallible function of the core returns. gp_status_text gives the words. */
+/* What a fallible function of the core returns. */
 typedef enum {
     GP_OK = 0,
     GP_EINVAL,  /* an argument is outside its contract */

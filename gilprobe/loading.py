@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,11 @@ from gilprobe import codec
 from gilprobe.accounting import Books, assemble
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
-from gilprobe.recording import Recording, is_recording
+from gilprobe.recording import MAGIC, Recording, beginning_of
 from gilprobe.report import Report
 from gilprobe.traced import TracedProcess
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
 
@@ -34,7 +34,7 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
     OSError
         If it can't be read.
     """
-    if not is_recording(path):
+    if not _is_recording(path):
         return TracedProcess(source=Path(path).name, report=Report.load(path))
     recording = Recording.open(path)
     return TracedProcess(
@@ -46,6 +46,17 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
         started_unix_ns=recording.meta["started_unix_ns"],
         complete=recording.complete,
     )
+
+
+def _is_recording(path: str | os.PathLike[str]) -> bool:
+    """Tell a recording from a saved report by their first bytes: another file may be huge."""
+    beginning = beginning_of(path)
+    if beginning.startswith(MAGIC):
+        return True
+    if not beginning.lstrip().startswith(b"{"):
+        found = f"it begins with {beginning[:16]!r}" if beginning else "it is empty"
+        raise FormatError(f"{os.fspath(path)!r} must be a recording or a saved report, {found}")
+    return False
 
 
 def report_of(recording: Recording) -> Report:

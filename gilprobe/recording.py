@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gilprobe._native.recording import _Place, _Snapshot
     from gilprobe.report import Frame
 
-_MAGIC = b"GILPROBE"
+MAGIC = b"GILPROBE"
 _INTERPRETERS = 256  # no recorder writes more
 _NUMBERS = 1 << 22  # accounts' numbers, of all interpreters together
 _FRAMES = 1 << 24  # of all stacks together
@@ -501,8 +501,8 @@ class _Chunks:
         return True
 
 
-def is_recording(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file begins as a recording does, and is a regular file.
+def beginning_of(path: str | os.PathLike[str]) -> bytes:
+    """Return the first 64 bytes of a regular file: a recording starts with :data:`MAGIC`.
 
     Raises
     ------
@@ -512,7 +512,7 @@ def is_recording(path: str | os.PathLike[str]) -> bool:
         If it can't be read.
     """
     with _open_file(os.fspath(path)) as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+        return file.read(64)
 
 
 def _open_file(path: str) -> BinaryIO:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from gilprobe import loading
@@ -13,6 +15,21 @@ def test_a_saved_report_is_a_process_whose_number_is_not_known(report, tmp_path)
     report.save(tmp_path / "r.json")
     assert loading.load(tmp_path / "r.json") == TracedProcess("r.json", report)
     assert loading.load(str(tmp_path / "r.json")).title == "r.json"
+    (tmp_path / "r.json").write_text("\n" + (tmp_path / "r.json").read_text())
+    assert loading.load(tmp_path / "r.json").report == report
+
+
+def test_a_file_of_another_kind_is_not_read_to_its_end(tmp_path):
+    with (tmp_path / "core").open("wb") as file:
+        file.write(b"\x7fELF")
+        file.truncate(1 << 30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="must be a recording or a saved report"):
+            loading.load(tmp_path / "core")
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_children_lie_beside_and_are_named_after_their_parent(tmp_path):

@@ -28,25 +28,9 @@ THREADS = [(0, 4711, 0, "python", 0), (1, 4712, 7 + 2**31, "python", 5), (5, 471
 EVENTS = [(HOLD, 0, 1, 10, 100), (WAIT, 1, None, 20, 100), (HOLD, 1, 2, 100, 150), (HOLD, 5, 3, 150, 160)]
 
 
-def account(number, native_id):
-    return {
-        "number": number,
-        "native_id": native_id,
-        "label": 0,
-        "ended": False,
-        "merged": 1,
-        "os_name": "python",
-        "ticks": (0, 200, 90, 80, 30, 90, 80),
-        "counts": (1, 1, 1, 0),
-        "blamed": 80,
-        "holds": [(180, 1)],
-        "waits": [(160, 1)],
-    }
-
-
 def full_snapshot(interpreter=0, *, final=True):
     return twin.empty_snapshot(interpreter, final=final, factor=2 << 32, dropped=3) | {
-        "accounts": [account(0, 4711), account(1, 4712)],
+        "accounts": [twin.sample_account(0, 4711), twin.sample_account(1, 4712)],
         "sites": [(1, 1, 90, 0), (2, 1, 50, 80)],
         "blame": [(1, 0, 1, 80)],
         "stalls": [(1, None, 0, 1, 20, 80, 80)],
@@ -75,6 +59,7 @@ def chunks(environment):
         twin.chunk("EVNT", twin.events(0, EVENTS[3:], dropped=2, tick=150)),
         twin.chunk("SNAP", twin.snapshot(full_snapshot())),
         twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot(2, final=True))),
+        twin.chunk("DONE", twin.done("stopped")),
     ]
 
 
@@ -101,6 +86,7 @@ def test_everything_in_a_recording_is_found(chunks, write, environment):
     path = write(*chunks)
     recording = Recording.open(path)
     assert recording.complete
+    assert recording.done == {"reason": "stopped"}
     assert not recording.truncated
     assert recording.size == path.stat().st_size
     assert recording.meta["argv"] == ["app.py", "--own"]
@@ -182,8 +168,22 @@ def test_a_file_cut_anywhere_is_read_up_to_its_last_whole_chunk(chunks, write):
         recording = Recording.open(path)
         assert recording.size == max(end for end in ends if end <= 16 + size)
         assert recording.truncated == (16 + size not in ends)
-        assert recording.complete == (size == len(whole))
+        assert recording.complete == (recording.size >= ends[-2])  # all snapshots are final
+        assert (recording.done is not None) == (size == len(whole))
         assert sum(len(batch.kinds) for batch in recording.timeline().batches()) == recording.event_count
+
+
+@pytest.mark.parametrize(
+    ("reason", "others"), [("stopped", {}), ("signal", {"signal": 15}), ("of a later version", {"more": [1]})]
+)
+def test_what_was_written_at_the_end_makes_a_recording_complete(chunks, write, reason, others):
+    """Also where a signal left no time for final snapshots."""
+    unfinished = chunks[:15]
+    assert not Recording.open(write(*unfinished)).complete
+    recording = Recording.open(write(*unfinished, twin.chunk("DONE", twin.done(reason, **others))))
+    assert recording.complete
+    assert recording.done == {"reason": reason, **others}
+    assert not any(one.complete for one in recording.interpreters.values())
 
 
 @pytest.mark.parametrize("size", range(16))
@@ -271,6 +271,12 @@ def events(rows, **others):
         pytest.param(twin.chunk("META", twin.meta({}, pid="1")), "'pid' in META must be", id="pid"),
         pytest.param(twin.chunk("META", twin.meta({}, argv=[1])), "argv", id="argv"),
         pytest.param(twin.chunk("META", twin.meta({})), "environment in META", id="environment"),
+        pytest.param(twin.chunk("DONE", b"{"), "DONE must be JSON", id="end no JSON"),
+        pytest.param(twin.chunk("DONE", b"[]"), "DONE must be an object", id="end no object"),
+        pytest.param(twin.chunk("DONE", b"{}"), "must have a 'reason'", id="end without reason"),
+        pytest.param(twin.chunk("DONE", twin.done(15)), "must have a 'reason'", id="end's reason"),
+        pytest.param(twin.chunk("DONE", twin.done("signal", signal="15")), "as 'signal'", id="end's signal"),
+        pytest.param(twin.chunk("DONE", twin.done("signal", signal=True)), "as 'signal'", id="end's boolean"),
         pytest.param(twin.chunk("LABL", b"\1"), "ends too early", id="label"),
         pytest.param(twin.chunk("THRD", b""), "ends too early", id="no interpreter"),
         pytest.param(twin.chunk("PLAC", b"\0" + twin.places([(None, 2, 0, "", "")], 9)), "order", id="place"),
@@ -289,7 +295,9 @@ def events(rows, **others):
             id="blame's thread",
         ),
         pytest.param(
-            twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"accounts": [account(0, 1)] * 2})),
+            twin.chunk(
+                "SNAP", twin.snapshot(full_snapshot() | {"accounts": [twin.sample_account(0, 1)] * 2})
+            ),
             "only once",
             id="account twice",
         ),

@@ -31,7 +31,9 @@ cdef extern from "gp_chunk.h" nogil:
     uint32_t gp_chunk_checksum(const uint8_t *header, const void *payload, size_t size)
 
 
-cdef extern from "gp_reader.h" nogil:
+cdef extern from "gp_format.h" nogil:
+    ctypedef enum gp_place_kind:
+        pass
     enum:
         GP_SNAPSHOT_FINAL
         GP_SNAPSHOT_HOOKS_LOST
@@ -39,6 +41,10 @@ cdef extern from "gp_reader.h" nogil:
         GP_SNAPSHOT_SITES
         GP_SNAPSHOT_STACKS
         GP_SNAPSHOT_TIMELINE
+
+
+cdef extern from "gp_reader.h" nogil:
+    enum:
         GP_ROW_ACCOUNT
         GP_ROW_BUCKET
         GP_ROW_SITE
@@ -79,10 +85,6 @@ cdef extern from "gp_reader.h" nogil:
         uint64_t first
     void gp_read_thread(gp_cursor *cursor, gp_thread_row *row)
 
-    ctypedef enum gp_place_kind:
-        GP_PLACE_PYTHON
-        GP_PLACE_NATIVE
-        GP_PLACE_DEEPER
     ctypedef struct gp_place_row:
         uint32_t parent
         gp_place_kind kind
@@ -220,30 +222,26 @@ def crc32(const uint8_t[::1] data, uint32_t crc=0) -> int:
 # ---- names, threads, places ----
 
 
-def decode_labels(const uint8_t[::1] payload) -> list:
-    """Return the pairs (label, name) of a LABL."""
+cdef list pairs_of(const uint8_t[::1] payload, void (*read)(gp_cursor *, gp_name_row *) noexcept nogil):
     cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
     cdef gp_name_row row
     rows = []
     while not gp_cursor_at_end(&cursor):
-        gp_read_label(&cursor, &row)
+        read(&cursor, &row)
         check(&cursor)
         rows.append((row.number, text_of(row.name)))
     check(&cursor)
     return rows
+
+
+def decode_labels(const uint8_t[::1] payload) -> list:
+    """Return the pairs (label, name) of a LABL."""
+    return pairs_of(payload, gp_read_label)
 
 
 def decode_names(const uint8_t[::1] payload) -> list:
     """Return the pairs (native identifier, name) of a NAME."""
-    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
-    cdef gp_name_row row
-    rows = []
-    while not gp_cursor_at_end(&cursor):
-        gp_read_name(&cursor, &row)
-        check(&cursor)
-        rows.append((row.number, text_of(row.name)))
-    check(&cursor)
-    return rows
+    return pairs_of(payload, gp_read_name)
 
 
 def split_interpreter(const uint8_t[::1] payload) -> tuple:
@@ -270,8 +268,8 @@ def decode_threads(const uint8_t[::1] entries) -> list:
 def decode_places(const uint8_t[::1] entries, uint32_t first=0) -> list:
     """Return (parent or None, kind, line or thread, function, file) for each place of a PLAC.
 
-    They are numbered from `first` on. Kind 0 is Python code with its line, 1 native code with the thread's account,
-    2 stands for deeper frames that are missing.
+    They are numbered from `first` on. Kind 0 is Python code with its line, 1 native code with the thread's account;
+    2 stands for deeper frames that are missing, 3 for what nobody could see.
     """
     cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
     cdef gp_place_row row

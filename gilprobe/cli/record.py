@@ -89,7 +89,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
 
     program = parse_program(arguments.program)
     duration_s = _seconds(arguments.duration, "--duration")
-    stall_s = _seconds(arguments.stall, "--stall")
+    stall_s = _stall_limit(arguments.stall)
     options = recorded_run.Options(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
     able = machine.capabilities()
     if able.tracer != "exact":
@@ -138,6 +138,16 @@ def _seconds(text: str | None, option: str) -> float | None:
     return None if text is None else parse_duration(text, option)
 
 
+def _stall_limit(text: str | None) -> float | None:
+    """Check here what the watch refuses later, when an earlier recording would be lost already."""
+    from gilprobe.stall_watch import LONGEST_LIMIT_S
+
+    seconds = _seconds(text, "--stall")
+    if seconds is not None and seconds > LONGEST_LIMIT_S:
+        raise InvalidValueError(f"--stall must be at most {LONGEST_LIMIT_S:g}s, got {ascii(text)[:60]}")
+    return seconds
+
+
 def _default_name(program: Program) -> str:
     if program.kind == "code":
         name = "code"
@@ -154,9 +164,11 @@ def check_replaceable(target: Path) -> None:
     Raises
     ------
     InvalidValueError
-        If `target` is a file of another kind.
+        If `target` is a directory, or a file of another kind.
     """
     try:
+        if target.is_dir():
+            raise InvalidValueError(f"-o must name a file, got the directory {str(target)!r}")
         if not target.is_file():
             return
         with target.open("rb") as file:

@@ -94,6 +94,7 @@ def test_what_is_no_duration_is_refused(text):
         (("--duration", "0"), ("-c", "print(1)"), "--duration must be a time above 0"),
         (("--duration", ""), ("-c", "print(1)"), "--duration must be a time above 0"),
         (("--stall", "soon"), ("-c", "print(1)"), "--stall must be a time above 0"),
+        (("--stall", "100000s"), ("-c", "print(1)"), "--stall must be at most 3600s, got '100000s'"),
         (("--loud",), ("-c", "print(1)"), "unrecognized arguments: --loud"),
         (("-X", "dev"), ("-c", "print(1)"), "unrecognized arguments: -X"),
         (("--dur", "1"), ("-c", "print(1)"), "unrecognized arguments: --dur"),
@@ -156,10 +157,15 @@ def test_quiet_means_that_only_the_program_is_heard(tmp_path):
 @needs_tracer
 def test_a_target_that_cannot_be_written_is_told_before_the_program_runs(tmp_path):
     (tmp_path / "precious.txt").write_text("precious")
-    for target in ("missing/x", ".", "precious.txt", "/proc/x"):
+    for target, rule in (
+        ("missing/x", "name a file that can be written, got .*missing/x': No such file"),
+        (".", f"name a file, got the directory '{re.escape(str(tmp_path))}'"),
+        ("precious.txt", "not name a file that is no recording"),
+        ("/proc/x", "name a file that can be written"),
+    ):
         status, out, errors = record(tmp_path, "-c", "print(1)", target=target)
         assert (status, out) == (2, "")
-        assert re.fullmatch(r"gilprobe: error: -o must [^\n]+\n", errors)
+        assert re.fullmatch(rf"gilprobe: error: -o must {rule}[^\n]*\n", errors), errors
     assert (tmp_path / "precious.txt").read_text() == "precious"
 
 
@@ -299,6 +305,58 @@ signal.raise_signal(signal.SIGINT)
     assert status == -signal.SIGINT
     assert "gilprobe: recorded;" in errors
     assert read(tmp_path / "out.gilprobe").threads
+
+
+@needs_tracer
+def test_a_process_that_is_told_to_end_leaves_a_whole_recording(tmp_path, capsys):
+    from gilprobe.cli import main
+
+    code = "import time; print('ready', flush=True); time.sleep(60)"
+    process = start(record_command("-c", code, options=(), target="out.gilprobe"), tmp_path)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert outcome(process) == (-signal.SIGTERM, "", "")
+    assert [thread.name for thread in read(tmp_path / "out.gilprobe").threads] == ["MainThread"]
+    assert main(["report", str(tmp_path / "out.gilprobe")]) == 0
+    shown = capsys.readouterr().out
+    assert "signal 15 ended the process" in shown
+    assert "cut off" not in shown
+
+
+@needs_tracer
+def test_a_stall_is_told_while_it_lasts(tmp_path):
+    program = """
+        import ctypes, signal, threading, time
+        signal.alarm(60)  # else a stall that nobody tells of would not end
+        over = False
+
+        def ask():
+            while not over:
+                time.sleep(0.001)
+
+        def serve():
+            ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)  # holds the GIL
+
+        thread = threading.Thread(target=ask, name="asks")
+        thread.start()
+        serve()
+        over = True
+        thread.join()
+    """
+    write_files(tmp_path, {"app.py": program})
+    command = record_command("app.py", options=["--stall", "300ms"], target="out.gilprobe")
+    with start(command, tmp_path, stdin=b"") as process:
+        held, where = (process.stderr.readline().decode() for _ in range(2))
+        process.stdin.close()  # ends the hold
+        rest = process.stderr.read().decode()
+        assert process.wait(timeout=60) == 0
+    assert re.fullmatch(
+        r"gilprobe: GIL held for \d+ ms by MainThread \(thread \d+\) while 1 thread waits \(asks\), in:\n",
+        held,
+    )
+    assert re.fullmatch(r"  serve \(\S+app\.py:11\)\n", where)
+    assert "gilprobe: GIL let go by MainThread" in rest
+    assert "gilprobe: recorded;" in rest
 
 
 @needs_tracer

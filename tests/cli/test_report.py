@@ -142,10 +142,13 @@ def test_children_are_found_and_each_counts_once(recorded, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "must be a JSON file"),
+        (b"", "must be a recording or a saved report, it is empty"),
+        (b"hello\nworld\n", r"must be a recording or a saved report, it begins with b'hello\nworld\n'"),
+        (b"GIL", "must be a recording or a saved report, it begins with b'GIL'"),
         (b"{", "must be a JSON file"),
-        (b"\x7fELF\x00\xff", "must be a JSON file"),
-        (b"[" * 100_000, "must be a JSON file"),
+        (b"\x7fELF\x00\xff", "must be a recording or a saved report, it begins with b'\\x7fELF"),
+        (b"[" * 100_000, "must be a recording or a saved report, it begins with b'[[["),
+        (b'{"a":' * 100_000, "must be a JSON file"),
         (b"{}", "must be an object of kind 'gilprobe.report'"),
         (b'{"kind": "gilprobe.report", "schema": 99}', "must have schema 2, got 99"),
         (b"GILPROBE", "error: "),

@@ -25,21 +25,8 @@ FILE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else No
 
 def sample():
     """Return a small recording."""
-    account = {
-        "number": 0,
-        "native_id": 4711,
-        "label": 7,
-        "ended": True,
-        "merged": 1,
-        "os_name": "python",
-        "ticks": (0, 200, 90, 80, 30, 90, 80),
-        "counts": (1, 1, 1, 0),
-        "blamed": 80,
-        "holds": [(180, 1)],
-        "waits": [(160, 1)],
-    }
     last = twin.empty_snapshot(final=True) | {
-        "accounts": [account],
+        "accounts": [twin.sample_account(0, 4711, label=7, ended=True)],
         "sites": [(1, 1, 90, 0)],
         "blame": [(0, 0, 1, 80)],
         "stalls": [(0, None, 0, 1, 20, 80, 80)],
@@ -54,6 +41,7 @@ def sample():
             twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot())),
             twin.chunk("EVNT", twin.events(0, [(0, 0, 1, 10, 100), (1, 0, None, 20, 300)])),
             twin.chunk("SNAP", twin.snapshot(last)),
+            twin.chunk("DONE", twin.done("signal", signal=15)),
         ]
     )
 

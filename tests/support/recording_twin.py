@@ -57,6 +57,10 @@ def meta(environment, **changes):
     return json.dumps(META | {"environment": environment} | changes).encode()
 
 
+def done(reason, **others):
+    return json.dumps({"reason": reason} | others).encode()
+
+
 def labels(pairs):
     return b"".join(number(label) + string(name) for label, name in pairs)
 
@@ -115,6 +119,23 @@ def account(fields):
         + ascending(fields["holds"])
         + ascending(fields["waits"])
     )
+
+
+def sample_account(number, native_id, **changes):
+    """Return the fields of a made-up account."""
+    return {
+        "number": number,
+        "native_id": native_id,
+        "label": 0,
+        "ended": False,
+        "merged": 1,
+        "os_name": "python",
+        "ticks": (0, 200, 90, 80, 30, 90, 80),
+        "counts": (1, 1, 1, 0),
+        "blamed": 80,
+        "holds": [(180, 1)],
+        "waits": [(160, 1)],
+    } | changes
 
 
 def snapshot(fields):

@@ -1,0 +1,26 @@
+#ifndef GP_FORMAT_H
+#define GP_FORMAT_H
+
+/* Numbers in a recording (docs/recording-format.md) that stand for something, for the writer and the reader.
+ * The frame around them is gp_chunk.h. */
+
+/* What a place of a PLAC is. */
+typedef enum {
+    GP_PLACE_PYTHON,
+    GP_PLACE_NATIVE,
+    GP_PLACE_DEEPER, /* deeper frames are missing */
+    GP_PLACE_UNSEEN, /* nobody could look */
+} gp_place_kind;
+
+/* Flags of a SNAP. */
+enum {
+    GP_SNAPSHOT_FINAL = 1,
+    GP_SNAPSHOT_HOOKS_LOST = 2,
+    GP_SNAPSHOT_TOLD_APART = 4,
+    GP_SNAPSHOT_SITES = 8,
+    GP_SNAPSHOT_STACKS = 16,
+    GP_SNAPSHOT_TIMELINE = 32,
+    GP_SNAPSHOT_FLAGS = 63, /* all of them */
+};
+
+#endif
