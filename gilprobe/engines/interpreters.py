@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gilprobe.engines import worker
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.engines.threads import Life, ThreadCrew
-from gilprobe.errors import UnsupportedError
+from gilprobe.errors import InvalidValueError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,16 @@ class Interpreters:
         return ""
 
     def start(self, workers: int, work: Work, *, limit_s: float = START_S) -> AbstractContextManager[Team]:
-        """Start a team; see :meth:`gilprobe.engines.team.Engine.start`."""
+        """Start a team; see :meth:`gilprobe.engines.team.Engine.start`.
+
+        Raises
+        ------
+        InvalidValueError
+            If `work` has no chunk: nothing ends what runs in an interpreter from outside, and 3.12 aborts a
+            process that ends before its interpreters do.
+        """
+        if work.chunk is None:
+            raise InvalidValueError("chunk must be a number for work in interpreters, got None")
         return assembled(self, ThreadCrew(_life), workers, work, limit_s)
 
 

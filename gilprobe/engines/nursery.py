@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Context = ForkContext | ForkServerContext | SpawnContext
 
-_GOODBYE_S = 2.0
+_GOODBYE_S = 1.0
 
 
 def main(method: str, workers: int, work: Spec, ends: Ends) -> None:

@@ -54,8 +54,8 @@ class Work:
     arguments : mapping of str to plain values
         Further arguments, by keyword.
     chunk : int or None
-        At most so many operations in one call, so that a team can be called off between calls. Threads and
-        interpreters can't be ended otherwise: None only for a function that ends soon by itself.
+        At most so many operations in one call, so that a team can be called off between calls. Threads can't
+        be ended otherwise: None only for a function that ends soon by itself, and never for interpreters.
     """
 
     module: str
