@@ -173,6 +173,20 @@ def test_a_program_without_a_guard_and_with_threads_runs_once_and_hears_no_warni
     assert ended.stdout.split("\n") == ["main __main__", "fork 2", "forkserver 2", "spawn 2", ""]
 
 
+def test_a_program_without_standard_streams_has_teams_too(engine, child):
+    ended = child(f"""
+        import os
+        from gilprobe.engines import named
+        from gilprobe.engines.team import Work
+        for stream in (0, 1, 2):
+            os.close(stream)
+        with named({engine.name!r}).start(2, Work("time", "sleep", chunk=1)) as team:
+            turns = team.run(1, limit_s=30).turns
+        os._exit(40 + len(turns))
+    """)
+    assert ended.status == 42
+
+
 LONG = """
 import sys
 sys.path.insert(0, {support!r})

@@ -5,6 +5,7 @@ The bytes on them are the same for threads, interpreters and processes.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import select
@@ -18,6 +19,8 @@ from gilprobe.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from gilprobe.engines.worker import Ends
+
+_STANDARD_STREAMS = 2  # the last of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,9 @@ class Channels:
         self._heard.register(self._reports, select.POLLIN)
 
     def _pipe(self) -> tuple[int, int]:
-        ends = os.pipe()
-        self._open += ends
-        return ends
+        read, write = (_above_the_standard_streams(end) for end in os.pipe())
+        self._open += (read, write)
+        return read, write
 
     def order(self, operations: int, workers: int) -> None:
         """Tell each worker how many operations come next; it reports back and goes to the gate."""
@@ -111,11 +114,20 @@ class Channels:
             os.close(self._open.pop())
 
 
+def _above_the_standard_streams(end: int) -> int:
+    """Give another number to an end that stands where a closed stdin was: a child has its own there."""
+    if end > _STANDARD_STREAMS:
+        return end
+    moved = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _STANDARD_STREAMS + 1)
+    os.close(end)
+    return moved
+
+
 def _shared_byte() -> int:
     if hasattr(os, "memfd_create"):
-        flag = os.memfd_create("gilprobe-team", os.MFD_CLOEXEC)
+        flag = os.memfd_create("gilprobe-team")
     else:
         with tempfile.TemporaryFile() as file:
             flag = os.dup(file.fileno())
     os.truncate(flag, 1)
-    return flag
+    return _above_the_standard_streams(flag)
