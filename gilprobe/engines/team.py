@@ -247,9 +247,10 @@ class Team:
         Returns
         -------
         float or None
-            For processes the mean of the workers' proportional set sizes (PSS); for others the growth of this
-            process's since before the team's start, divided by the workers, which may be negative if this
-            process gave memory back meanwhile. None where the platform does not tell.
+            For processes the mean of the workers' proportional set sizes (PSS), in which pages shared with
+            each other and with the process that forked them count in parts. For others the growth of this
+            process's since before the team's start, divided by the workers: negative if this process gave
+            memory back meanwhile. None where the platform does not tell.
         """
         return self._crew.memory_per_worker(self._pids)
 
