@@ -43,5 +43,9 @@ class UnsupportedError(GilProbeError, RuntimeError):
     """What was asked can't be done by this interpreter, build or platform; the message says why."""
 
 
+class WorkerError(GilProbeError, RuntimeError):
+    """A worker of a team raised, died or did not answer in time; the message says which and why."""
+
+
 class ProgramError(GilProbeError, OSError):
     """A program that was to be run can't be read; the message is the interpreter's own."""

@@ -44,6 +44,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "tools": frozenset(
         {
             "accounting",
+            "engines",
             "follow",
             "intervals",
             "kernels",

@@ -1,0 +1,133 @@
+"""The owner's side of what a team shares: orders and a gate to the workers, their reports, a flag.
+
+The bytes on them are the same for threads, interpreters and processes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import select
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gilprobe.engines import worker
+from gilprobe.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from gilprobe.engines.worker import Ends
+
+_STANDARD_STREAMS = 2  # the last of them
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What a worker, or who looks after it, told.
+
+    Attributes
+    ----------
+    kind : int
+        One of the constants of :mod:`gilprobe.engines.worker`.
+    index : int
+        The worker; negative if it is about all of them.
+    numbers : tuple of int
+        Their meaning depends on the kind.
+    text : str
+        What went wrong.
+    """
+
+    kind: int
+    index: int
+    numbers: tuple[int, ...]
+    text: str
+
+
+class Channels:
+    """Three pipes and a byte of shared memory.
+
+    Workers take their orders from one pipe: none can take a second before all have theirs, since it waits at
+    the gate until the owner has heard of every one. At the gate all of them wait in the same read, which
+    needs no GIL, and one write by the owner opens it to all.
+
+    Raises
+    ------
+    UnsupportedError
+        If the system does not give the file descriptors.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+        try:
+            orders, self._orders = self._pipe()
+            gate, self._gate = self._pipe()
+            self._reports, reports = self._pipe()
+            flag = _shared_byte()
+            self._open.append(flag)
+            self._off = mmap.mmap(flag, 1)
+        except OSError as error:
+            self._close_all()
+            raise UnsupportedError(f"a team needs seven file descriptors: {error}") from None
+        self.worker_ends: Ends = (orders, gate, reports, flag)
+        self._heard = select.poll()
+        self._heard.register(self._reports, select.POLLIN)
+
+    def _pipe(self) -> tuple[int, int]:
+        read, write = (_above_the_standard_streams(end) for end in os.pipe())
+        self._open += (read, write)
+        return read, write
+
+    def order(self, operations: int, workers: int) -> None:
+        """Tell each worker how many operations come next; it reports back and goes to the gate."""
+        os.write(self._orders, worker.ORDER.pack(operations) * workers)
+
+    def open_gate(self, workers: int) -> None:
+        """Let all start."""
+        os.write(self._gate, worker.OPEN * workers)
+
+    def next_report(self, timeout_s: float) -> WorkerReport | None:
+        """Return what was told next; None if nothing was in time."""
+        if not self._heard.poll(max(0.0, timeout_s) * 1000):
+            return None
+        # Each report was one write of less than PIPE_BUF bytes: it is there as a whole.
+        kind, index, *numbers, size = worker.REPORT.unpack(os.read(self._reports, worker.REPORT.size))
+        text = os.read(self._reports, size).decode("utf-8", "replace") if size else ""
+        return WorkerReport(kind, index, tuple(numbers), text)
+
+    def call_off(self, workers: int) -> None:
+        """Send every worker home: from the middle of chunked work, from the gate, from waiting for orders."""
+        self._off[0] = 1
+        # A closed pipe alone is not enough: a fork elsewhere in this process may keep a copy of it open.
+        with suppress(OSError):
+            self.order(worker.LEAVE, workers)
+            os.write(self._gate, worker.SHUT * workers)
+
+    def close(self) -> None:
+        """Close all. No worker in this process may still use its ends: their numbers will be others' soon."""
+        self._off.close()
+        self._close_all()
+
+    def _close_all(self) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
+
+def _above_the_standard_streams(end: int) -> int:
+    """Give another number to an end that stands where a closed stdin was: a child has its own there."""
+    if end > _STANDARD_STREAMS:
+        return end
+    moved = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _STANDARD_STREAMS + 1)
+    os.close(end)
+    return moved
+
+
+def _shared_byte() -> int:
+    if hasattr(os, "memfd_create"):
+        flag = os.memfd_create("gilprobe-team")
+    else:
+        with tempfile.TemporaryFile() as file:
+            flag = os.dup(file.fileno())
+    os.truncate(flag, 1)
+    return _above_the_standard_streams(flag)

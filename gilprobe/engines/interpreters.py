@@ -1,0 +1,133 @@
+"""Interpreters with a GIL of their own (PEP 684), each run by one thread of this process.
+
+The standard library's way to them has changed twice; which one was used is said in ``module``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import marshal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gilprobe.engines import worker
+from gilprobe.engines.team import START_S, assembled
+from gilprobe.engines.threads import Life, ThreadCrew
+from gilprobe.errors import InvalidValueError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from gilprobe.engines.channels import Channels
+    from gilprobe.engines.team import Team, Work
+    from gilprobe.engines.worker import Spec
+
+_MODULE = (
+    ""
+    if sys.version_info < (3, 12)
+    else "_xxsubinterpreters"
+    if sys.version_info < (3, 13)
+    else "_interpreters"
+    if sys.version_info < (3, 14)
+    else "concurrent.interpreters"
+)
+
+_SCRIPT = """\
+import marshal, sys
+sys.path[:] = {path!r}
+names = {{"__name__": {name!r}}}
+exec(marshal.loads({code!r}), names)
+names["serve"]({index!r}, {begun_ns!r}, {work!r}, {ends!r})
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreters:
+    """Sub-interpreters, each with its own GIL and its own modules."""
+
+    name: str = "interpreters"
+    module: str = _MODULE
+
+    def unavailable(self) -> str:
+        """Return why interpreters with a GIL of their own can't be had here; empty if they can."""
+        if sys.implementation.name != "cpython":
+            return f"only CPython has interpreters with a GIL of their own, this is {sys.implementation.name}"
+        if not self.module:
+            return f"interpreters share one GIL before CPython 3.12, this is {sys.version.split()[0]}"
+        try:
+            importlib.import_module(self.module)
+        except ImportError as error:
+            return f"the module {self.module} can't be imported: {error}"
+        return ""
+
+    def start(self, workers: int, work: Work, *, limit_s: float = START_S) -> AbstractContextManager[Team]:
+        """Start a team; see :meth:`gilprobe.engines.team.Engine.start`.
+
+        Raises
+        ------
+        InvalidValueError
+            If `work` has no chunk: nothing ends what runs in an interpreter from outside, and 3.12 aborts a
+            process that ends before its interpreters do.
+        """
+        if work.chunk is None:
+            raise InvalidValueError("chunk must be a number for work in interpreters, got None")
+        return assembled(self, ThreadCrew(_life), workers, work, limit_s)
+
+
+class _Means(NamedTuple):
+    """How this Python version makes, runs and ends interpreters."""
+
+    create: Callable[[], Any]
+    run: Callable[[Any, str], object]
+    destroy: Callable[[Any], object]
+
+
+def _means() -> _Means:
+    module: Any = importlib.import_module(_MODULE)
+    if sys.version_info >= (3, 14):
+        return _Means(
+            module.create, lambda created, code: created.exec(code), lambda created: created.close()
+        )
+    if sys.version_info >= (3, 13):
+        return _Means(lambda: module.create("isolated"), module.run_string, module.destroy)
+    return _Means(lambda: module.create(isolated=True), module.run_string, module.destroy)
+
+
+def _life(work: Spec, channels: Channels) -> Life:
+    means = _means()
+    code = _worker_code()
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    ends = channels.worker_ends
+
+    def live(index: int, begun_ns: int) -> None:
+        script = _SCRIPT.format(
+            path=path,
+            name=worker.__name__,
+            code=code,
+            index=index,
+            begun_ns=begun_ns,
+            work=work,
+            ends=ends,
+        )
+        try:
+            # In the thread that will run it: several then begin at the same time, and 3.12 ends only those
+            # that this thread began.
+            interpreter = means.create()
+            try:
+                failure = means.run(interpreter, script)
+            finally:
+                means.destroy(interpreter)
+            if failure is not None:  # how 3.13 returns what the script raised
+                raise UnsupportedError(getattr(failure, "formatted", str(failure)))
+        except BaseException as error:  # whatever it is, the owner raises it
+            worker.report_failure(ends[2], index, error)
+
+    return live
+
+
+def _worker_code() -> bytes:
+    """Return the worker's code: importing it there would need all of gilprobe, and count as start-up."""
+    loader: Any = worker.__loader__
+    return marshal.dumps(loader.get_code(worker.__name__))
