@@ -28,6 +28,7 @@ _MODULES = (
     "python_loop",
     "amdahl",
     "grain",
+    "switch_interval",
 )
 
 
