@@ -29,6 +29,7 @@ _MODULES = (
     "amdahl",
     "grain",
     "switch_interval",
+    "convoy",
 )
 
 
