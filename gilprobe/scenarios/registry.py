@@ -30,6 +30,7 @@ _MODULES = (
     "grain",
     "switch_interval",
     "convoy",
+    "stall",
 )
 
 
