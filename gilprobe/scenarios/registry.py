@@ -31,6 +31,7 @@ _MODULES = (
     "switch_interval",
     "convoy",
     "stall",
+    "fairness",
 )
 
 
