@@ -32,6 +32,7 @@ _MODULES = (
     "convoy",
     "stall",
     "fairness",
+    "io_overlap",
 )
 
 
