@@ -33,6 +33,7 @@ _MODULES = (
     "stall",
     "fairness",
     "io_overlap",
+    "memory",
 )
 
 
