@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SHARES = (0, 50, 75, 90, 100)
 """Released, percent of the work."""
 
-QUICK_SHARES = (0, 50, 100)
+QUICK_SHARES = (0, 50)
 
 OPERATION_NS = 1_000_000
 """How long an operation takes in one thread: many handoffs long, and a part of the switch interval, so that

@@ -48,7 +48,7 @@ def test_a_thread_alone_can_not_tell():
         (None, False, 256 * MIB),
         (8 << 30, False, 256 * MIB),
         (400 * MIB, False, 100 * MIB),
-        (8 << 30, True, 16 * MIB),
+        (8 << 30, True, 8 * MIB),
     ],
 )
 def test_a_sane_share_of_memory_is_taken(available, quick, allowed):
