@@ -181,23 +181,23 @@ def _laws(request: Request, arms: dict[Plan, Arm], counted: dict[Plan, Counted])
             yield untestable(_text(plan), "1/(base + waits * interval)", request.trace_reason)
         else:
             late = lateness_s(min(plan.interval_s, 1e-3), request.frame.clock)
-            yield _convoy_law(plan, counted[plan], 1 / alone.median, plan.interval_s + late + handoff)
+            yield _convoy_law(plan, counted[plan], alone, plan.interval_s + late + handoff)
 
 
 def _text(plan: Plan) -> str:
     return f"1/(base + waits * (interval + switch)): {plan.name}"
 
 
-def _convoy_law(plan: Plan, counted: Counted, base_s: float, switch_s: float) -> Law:
+def _convoy_law(plan: Plan, counted: Counted, alone: Arm, switch_s: float) -> Law:
     """Return the law that a request takes its base and as many switches as the trace saw waits.
 
-    Each wait ends after one spinner's turn at best, after the turns of all of them at worst. Rate and waits
-    are those of the same run: where the system puts the threads decides on both, and it differs from run to
-    run.
+    The base is what it takes alone, with its interval. Each wait ends after one spinner's turn at best, after
+    the turns of all of them at worst. Rate and waits are those of the same run: where the system puts the
+    threads decides on both, and it differs from run to run.
     """
     waits_s = counted.waits * switch_s
-    high = _ABOUT / (base_s + waits_s)
-    low = 1 / (base_s + plan.spinners * waits_s) / _ABOUT
+    high = _ABOUT / (1 / alone.high + waits_s)
+    low = 1 / (1 / alone.low + plan.spinners * waits_s) / _ABOUT
     return Law(
         text=_text(plan),
         expected=f"{low:.0f} to {high:.0f} requests/s with {counted.waits:.2f} waits each",

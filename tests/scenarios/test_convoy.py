@@ -33,7 +33,7 @@ TWO = Plan(2, 0.005)
     ],
 )
 def test_a_request_takes_as_many_intervals_as_it_waits(plan, rate, waits, verdict):
-    assert convoy._convoy_law(plan, Counted(rate, waits, 2.0), 50e-6, 0.005).verdict == verdict
+    assert convoy._convoy_law(plan, Counted(rate, waits, 2.0), arm(20_000, 20_000), 0.005).verdict == verdict
 
 
 def test_without_a_gil_the_server_keeps_its_pace(ask):

@@ -9,14 +9,14 @@ from gilprobe.scenarios.memory import allowed_bytes, fitting, small_buffers
 MIB = 1 << 20
 
 
-def verdicts(stream, chase, threads=2):
+def verdicts(stream, chase, threads=2, small=""):
     arms = (
         arm(10.0, 10.0, name="stream", threads=1),
         arm(100.0, 100.0, name="chase", threads=1),
         arm(stream, stream, name="stream", threads=threads),
         arm(chase, chase, name="chase", threads=threads),
     )
-    return [law.verdict for law in memory._laws((1, threads), arms)]
+    return [law.verdict for law in memory._laws((1, threads), arms, small)]
 
 
 def test_bandwidth_saturates_and_latency_does_not():
@@ -37,9 +37,13 @@ def test_latency_that_saturates_first_is_told():
     assert verdicts(20.0, 120.0)[2] == "does not hold"
 
 
+def test_caches_do_not_tell_of_the_memorys_latency():
+    assert verdicts(20.0, 500.0, small="too small") == ["holds", "not testable here"]
+
+
 def test_a_thread_alone_can_not_tell():
     arms = (arm(1.0, 1.0, name="stream", threads=1), arm(1.0, 1.0, name="chase", threads=1))
-    assert [law.verdict for law in memory._laws((1,), arms)] == ["not testable here"]
+    assert [law.verdict for law in memory._laws((1,), arms, "")] == ["not testable here"]
 
 
 @pytest.mark.parametrize(
