@@ -48,9 +48,17 @@ def test_a_run_of_a_single_turn_tells_nothing(holds_law):
     assert (law.verdict, law.measured) == ("not testable here", "only 1.0 turns each in this run")
 
 
-def test_unequal_work_is_told():
-    assert fairness._work_law(arm(0.99, 1.0)).verdict == "holds"
-    assert fairness._work_law(arm(0.5, 0.6)).verdict == "does not hold"
+def test_unequal_work_is_told(ask):
+    assert fairness._work_law(ask(), arm(0.99, 1.0)).verdict == "holds"
+    assert fairness._work_law(ask(), arm(0.5, 0.6)).verdict == "does not hold"
+    none = ask(build="free-threaded", gil_enabled=False, traced=False)
+    assert fairness._work_law(none, arm(0.96, 0.97, threads=64)).verdict == "holds"
+    assert fairness._work_law(none, arm(0.5, 0.6, threads=64)).verdict == "does not hold"
+
+
+def test_a_run_too_short_for_turns_tells_nothing_of_the_work(ask):
+    assert fairness._work_law(ask(), arm(0.87, 0.89, threads=8)).verdict == "holds"  # 5 turns each
+    assert fairness._work_law(ask(), arm(0.5, 0.6, threads=64)).verdict == "not testable here"
 
 
 def test_every_member_counts_until_the_same_moment():
