@@ -51,20 +51,23 @@ def cgroup_quota(root: Path = _ROOT) -> float | None:
     float or None
         Quota divided by period; None without a limit, or where there are no control groups.
     """
-    limits = [limit for group in _cgroups(root) if (limit := _cgroup_limit(group)) is not None]
+    limits = [limit for group in _cgroups(root, "cpu") if (limit := _cgroup_limit(group)) is not None]
     return min(limits, default=None)
 
 
-def _cgroups(root: Path) -> Iterator[Path]:
-    """Yield the directories of this process's control groups that can limit its CPU time, leaf to root."""
+def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the directories of this process's control groups that can limit its CPU time or its memory.
+
+    From the leaf to the root; `controller` is ``"cpu"`` or ``"memory"``.
+    """
     mount = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         # Version 2 has one tree with no controller names; version 1 has one tree for each set of controllers.
-        tops = [mount / controllers, mount / "cpu"] if controllers else [mount, mount / "unified"]
+        tops = [mount / controllers, mount / controller] if controllers else [mount, mount / "unified"]
         # Seen from inside a namespace the path may not exist below the mount, or lead out of it with "..";
         # its parents, down to the mount itself, do exist.
         below = PurePosixPath(*[part for part in path.split("/") if part not in ("", "..")])
@@ -103,6 +106,50 @@ def physical_cores(root: Path = _ROOT) -> int | None:
         for number in affinity()
     }
     return None if "" in siblings else len(siblings)
+
+
+def last_level_cache(root: Path = _ROOT) -> int | None:
+    """Return the size in bytes of the largest cache of one core, the last before the memory.
+
+    Returns
+    -------
+    int or None
+        None where the platform does not tell.
+    """
+    folder = root / f"sys/devices/system/cpu/cpu{affinity()[0]}/cache"
+    sizes = [_bytes(_read(index / "size")) for index in sorted(folder.glob("index*"))]
+    return max(sizes, default=0) or None
+
+
+def _bytes(text: str) -> int:
+    """Return the number that ``"32768K"`` means; 0 for anything else."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    digits, unit = text[:-1], text[-1:]
+    return int(digits) * units[unit] if digits.isdecimal() and unit in units else 0
+
+
+def available_memory(root: Path = _ROOT) -> int | None:
+    """Return how many bytes a program can take without harm: free memory, and what its control groups leave.
+
+    Returns
+    -------
+    int or None
+        None where the platform does not tell.
+    """
+    left = []
+    for line in _read(root / "proc/meminfo").splitlines():
+        words = line.split()
+        if words[:1] == ["MemAvailable:"] and len(words) == 3:
+            left.append(int(words[1]) << 10)
+    for group in _cgroups(root, "memory"):
+        left += _memory_left(group, "memory.max", "memory.current")
+        left += _memory_left(group, "memory.limit_in_bytes", "memory.usage_in_bytes")  # version 1
+    return min(left, default=None)
+
+
+def _memory_left(group: Path, limit: str, used: str) -> list[int]:
+    most, now = _read(group / limit), _read(group / used)
+    return [max(0, int(most) - int(now))] if most.isdecimal() and now.isdecimal() else []
 
 
 def load_average() -> float | None:

@@ -128,3 +128,48 @@ def test_the_diagnosis_is_plain_data():
     assert document["schema"] == 1
     assert document["capabilities"]["cores"] <= document["cores_affinity"]
     assert document["clock_cost_ns"] >= 0
+
+
+def test_the_largest_cache_of_a_core_is_the_last(tmp_path):
+    core = f"sys/devices/system/cpu/cpu{machine.affinity()[0]}/cache"
+    files = {
+        f"{core}/index{number}/size": size for number, size in enumerate(["32K\n", "1M\n", "32768K\n", "?"])
+    }
+    assert machine.last_level_cache(tree(tmp_path, files)) == 32 << 20
+    assert machine.last_level_cache(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("files", "available"),
+    [
+        ({}, None),
+        ({"proc/meminfo": "MemTotal: 100 kB\nMemAvailable:    60 kB\n"}, 60 << 10),
+        (
+            {
+                "proc/meminfo": "MemAvailable:    60 kB\n",
+                "proc/self/cgroup": "0::/a\n",
+                "sys/fs/cgroup/a/memory.max": "50000\n",
+                "sys/fs/cgroup/a/memory.current": "20000\n",
+            },
+            30_000,
+        ),
+        (
+            {
+                "proc/self/cgroup": "3:memory:/x\n4:cpu:/y\n",
+                "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "50000\n",
+                "sys/fs/cgroup/memory/x/memory.usage_in_bytes": "60000\n",
+            },
+            0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "0::/\n",
+                "sys/fs/cgroup/memory.max": "max\n",
+                "sys/fs/cgroup/memory.current": "20000\n",
+            },
+            None,
+        ),
+    ],
+)
+def test_available_memory_is_what_system_and_control_groups_leave(tmp_path, files, available):
+    assert machine.available_memory(tree(tmp_path, files)) == available

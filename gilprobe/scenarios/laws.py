@@ -36,7 +36,7 @@ def scaling_facts(arms: Iterable[Arm]) -> tuple[Fact, ...]:
 
 
 def speedup_law(text: str, arm: Arm, single: Arm, low: float, high: float) -> Law:
-    """Return the law that an arm's speedup lies between `low` and `high`.
+    """Return the law that an arm's speedup lies between `low` and `high`; with `low` 0: is at most `high`.
 
     It does not hold when the whole 95 % interval of the measured speedup lies outside. It can't be tested
     when the speedup lies outside and its interval is so wide that it reaches inside all the same.
@@ -46,7 +46,7 @@ def speedup_law(text: str, arm: Arm, single: Arm, low: float, high: float) -> La
     unstable = overlaps and not low <= speedup <= high and most - least > UNSTABLE * speedup
     return Law(
         text=f"{text}, {arm.threads} threads",
-        expected=f"{low:.2f}x to {high:.2f}x",
+        expected=f"{low:.2f}x to {high:.2f}x" if low else f"<= {high:.2f}x",
         measured=f"{speedup:.2f}x ({least:.2f} to {most:.2f}{', unstable' if unstable else ''})",
         verdict="not testable here" if unstable else verdict(overlaps),
     )

@@ -26,6 +26,14 @@ _MODULES = (
     "gil_mutex",
     "held_vs_released",
     "python_loop",
+    "amdahl",
+    "grain",
+    "switch_interval",
+    "convoy",
+    "stall",
+    "fairness",
+    "io_overlap",
+    "memory",
 )
 
 

@@ -110,7 +110,7 @@ def test_doctor_shows_what_works_as_text_and_as_json():
     [
         ((), "arguments are required: COMMAND"),
         (("fly",), "invalid choice: 'fly'"),
-        (("run", "held-vs-relased"), "did you mean held-vs-released?"),
+        (("run", "held-vs-relased"), "did you mean held-vs-released"),
         (("run", "--threads", "0"), "threads must be between 1 and 1024, got 0"),
         (("run", "--threads", "1,x"), "--threads must be integers separated by commas, got '1,x'"),
         (("run", "--threads", ""), "--threads must be integers"),

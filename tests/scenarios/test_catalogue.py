@@ -37,7 +37,7 @@ def test_identifiers_are_unique_and_every_scenario_has_a_title_and_a_group():
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        ("held-vs-relased", "did you mean held-vs-released?"),
+        ("held-vs-relased", "did you mean held-vs-released"),
         ("zzz", "see gilprobe list"),
         ("\x1b[2J", "see gilprobe list"),
     ],

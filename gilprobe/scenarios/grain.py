@@ -1,0 +1,119 @@
+"""Releasing the GIL pays off only if it stays released for long enough: the grain.
+
+The same arithmetic without the GIL, which comes back for the GIL after every grain and lets go of it at
+once. With long grains that is as good as never needing it: T threads are min(T, N) times as fast as one. With
+short ones the threads meet at the GIL all the time, although each needs it for next to nothing. Who finds it
+taken goes to sleep in the kernel and has to be woken up, which takes a hundred times as long as the
+acquisition that was missed: work in grains shorter than such a handoff would better not have been released.
+
+So two costs are measured first: a release and reacquisition that nobody disturbs (the cycle), and a handoff.
+A thread that loses a handoff after each grain does grain/(grain + handoff) of its work; threads that never
+meet lose nothing; the speedup lies between. For grains below a handoff the law says that threads are slower
+than one. It takes for granted that they meet at each grain, and they may be luckier: the GIL is needed for a
+cycle only, so that compiled code finds it free nearly always. The trace counts how often they met; where the
+law does not hold, this is why. Without a GIL there is nothing to come back for, and all grains scale alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from gilprobe import kernels
+from gilprobe.results import Fact
+from gilprobe.scenarios.budget import shortened
+from gilprobe.scenarios.costs import handoff_s, iteration_ns
+from gilprobe.scenarios.laws import PARALLEL_SHARE, by_name, parallel_law, speedup_law, untestable
+from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
+from gilprobe.scenarios.switching import called, key
+from gilprobe.teams import ArmPlan
+
+if TYPE_CHECKING:
+    from gilprobe.results import Arm, Law, TracedArm
+    from gilprobe.teams import Work
+
+GRAINS_S = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+
+QUICK_GRAINS_S = (1e-6, 1e-3)
+
+_CYCLES = 20_000
+
+
+def measure(request: Request) -> Findings:
+    """Measure teams that come back for the GIL after grains of several lengths."""
+    grains = QUICK_GRAINS_S if request.quick else GRAINS_S
+    pace_ns = iteration_ns(request.frame.clock)
+    plans = tuple(
+        ArmPlan(_name(grain_s), threads, _work(max(1, round(grain_s * 1e9 / pace_ns))), unit="iterations/s")
+        for grain_s in grains
+        for threads in request.threads
+    )
+    handoff = handoff_s(request.frame.clock) if request.gil_enabled else 0.0
+    facts = [Fact("cycle", kernels.cycle(_CYCLES) / _CYCLES / 1e9, "s")]
+    facts += [Fact("handoff", handoff, "s")] if request.gil_enabled else []
+    seen = observe(shortened(request, len(plans)), plans)
+    arms = seen.measurement.arms
+    met = {(traced.name, traced.threads): _met(traced) for traced in seen.traces}
+    laws: list[Law] = []
+    for grain_s in grains:
+        single, others = by_name(arms, _name(grain_s))
+        for arm in others:
+            facts.append(Fact(f"speedup_{key(grain_s)}_{arm.threads}", arm.median / single.median, ""))
+            law = _law(request, grain_s, arm, single, handoff)
+            laws.append(_explained(law, met.get((arm.name, arm.threads))))
+    names = [key(grain_s) for grain_s in grains for _ in request.threads]
+    for name, traced in zip(names, seen.traces, strict=False):
+        rate = traced.report.handoffs / traced.report.elapsed_s
+        facts.append(Fact(f"handoffs_{name}_{traced.threads}", rate, "1/s"))
+        facts.append(Fact(f"met_{name}_{traced.threads}", _met(traced), ""))
+    return Findings(arms, tuple(facts), tuple(laws), seen.traces, seen.warnings)
+
+
+def _name(grain_s: float) -> str:
+    return f"every {called(grain_s)}"
+
+
+def _work(every: int) -> Work:
+    def work(iterations: int) -> None:
+        kernels.grain(iterations, every)
+
+    return work
+
+
+def _law(request: Request, grain_s: float, arm: Arm, single: Arm, handoff: float) -> Law:
+    cores = request.environment.cores
+    if not request.gil_enabled:
+        return parallel_law(f"{_name(grain_s)}: min(T, N), as there is no GIL", arm, single, cores)
+    limit = min(arm.threads, cores)
+    if grain_s < handoff:
+        text = f"{_name(grain_s)}, less than a handoff: slower than one"
+        return speedup_law(text, arm, single, 0.0, 1.0)
+    if cores == 1:
+        return untestable(f"{_name(grain_s)}: min(T, N), {arm.threads} threads", "1.00x", "1 usable core")
+    high = limit * (2 - PARALLEL_SHARE)
+    if arm.threads > cores:  # the system may suspend who has the GIL, for much longer than a handoff
+        return speedup_law(f"{_name(grain_s)}: at most min(T, N)", arm, single, 0.0, high)
+    low = PARALLEL_SHARE * limit * grain_s / (grain_s + handoff)
+    return speedup_law(f"{_name(grain_s)}: min(T, N), less a handoff a grain at most", arm, single, low, high)
+
+
+def _met(traced: TracedArm) -> float:
+    """Return the share of the acquisitions that found the GIL taken."""
+    acquisitions = sum(account.acquisitions for account in traced.report.threads)
+    contended = sum(account.contended_acquisitions for account in traced.report.threads)
+    return contended / max(1, acquisitions)
+
+
+def _explained(law: Law, met: float | None) -> Law:
+    """Say beside a law that does not hold how often the threads met at all."""
+    if law.verdict != "does not hold" or met is None:
+        return law
+    return dataclasses.replace(law, measured=f"{law.measured}; the GIL was taken {met:.2%} of the times")
+
+
+SCENARIO = Scenario(
+    id="grain",
+    title="Work without the GIL that comes back for it every 1 us .. 10 ms: too often is too expensive",
+    group="contention",
+    measure=measure,
+)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from made_up_arms import arm, briefly
+
+from gilprobe.results import TracedArm
+from gilprobe.scenarios import grain
+from gilprobe.scenarios.laws import parallel_law
+
+TEXT_10US = "every 10 us: min(T, N), less a handoff a grain at most, 2 threads"
+
+
+@pytest.fixture
+def verdicts(monkeypatch, observed, ask):
+    """Return a function that gives the verdicts on a machine with 8 us for a handoff."""
+
+    def make(speedup, **changes):
+        monkeypatch.setattr(grain, "handoff_s", lambda _clock: 8e-6)
+        monkeypatch.setattr(grain, "iteration_ns", lambda _clock: 2.0)
+        monkeypatch.setattr(grain, "observe", observed(lambda name, t: 100 * speedup(name, t)))
+        found = grain.SCENARIO.measure(ask(**changes))
+        return {law.text: law.verdict for law in found.laws}, {f.name for f in found.facts}
+
+    return make
+
+
+def typical(name, threads):
+    return 0.4 if name == "every 1 us" and threads > 1 else min(threads, 2)
+
+
+def test_short_grains_lose_and_long_ones_gain(verdicts):
+    laws, facts = verdicts(typical)
+    assert len(laws) == 10
+    assert set(laws.values()) == {"holds"}
+    assert facts >= {"cycle", "handoff", "speedup_1us_2", "handoffs_10ms_4"}
+
+
+def test_gaining_from_grains_below_a_handoff_is_told(verdicts):
+    laws, _ = verdicts(lambda _name, threads: min(threads, 2))
+    assert laws["every 1 us, less than a handoff: slower than one, 2 threads"] == "does not hold"
+    assert laws[TEXT_10US] == "holds"
+
+
+def test_how_often_the_threads_met_is_told_beside_a_law_that_does_not_hold(report):
+    broken = parallel_law("p", arm(100, 100), arm(100, 100), cores=2)
+    assert grain._met(TracedArm("x", 2, report)) == 5 / 9
+    assert grain._explained(broken, 0.0123).measured.endswith("; the GIL was taken 1.23% of the times")
+    assert grain._explained(broken, None) == broken
+    holding = parallel_law("p", arm(200, 200), arm(100, 100), cores=2)
+    assert grain._explained(holding, 0.5) == holding
+
+
+def test_gaining_nothing_from_long_grains_is_told(verdicts):
+    laws, _ = verdicts(lambda _name, _threads: 1)
+    assert laws["every 10 ms: min(T, N), less a handoff a grain at most, 2 threads"] == "does not hold"
+    assert laws[TEXT_10US] == "does not hold"
+    assert laws["every 10 ms: at most min(T, N), 4 threads"] == "holds"
+
+
+def test_a_loss_of_a_handoff_a_grain_is_still_within_the_law(verdicts):
+    laws, _ = verdicts(lambda _name, threads: 1 if threads == 1 else 2 * 10 / 18)
+    assert laws[TEXT_10US] == "holds"
+
+
+def test_a_single_core_can_not_tell_what_long_grains_gain(verdicts):
+    laws, _ = verdicts(lambda _name, _threads: 0.9, cores=1)
+    assert sorted(laws.values()) == ["holds", "holds"] + ["not testable here"] * 8
+
+
+def test_without_a_gil_all_grains_scale(verdicts):
+    none = {"build": "free-threaded", "gil_enabled": False, "traced": False}
+    laws, facts = verdicts(lambda _name, threads: min(threads, 2), **none)
+    assert set(laws.values()) == {"holds"}
+    assert "handoff" not in facts
+    laws, _ = verdicts(typical, **none)
+    assert "does not hold" in laws.values()
+
+
+def test_a_short_run_has_all_arms():
+    result = briefly("grain")
+    assert {arm.name for arm in result.arms} == {"every 1 us", "every 1 ms"}
+    assert result.fact("cycle") > 0
+    assert result.fact("speedup_1ms_2") > 0
