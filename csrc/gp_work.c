@@ -4,16 +4,7 @@
 #include <time.h>
 
 #include "gp_clock.h"
-
-/* The loops that do the work: one copy each, not specialised for a caller and not moved out of the loop over
- * its pieces. */
-#if defined(__clang__)
-#define GP_OPAQUE __attribute__((noinline))
-#elif defined(__GNUC__)
-#define GP_OPAQUE __attribute__((noipa))
-#else
-#define GP_OPAQUE
-#endif
+#include "gp_kernel.h"
 
 enum {
     WORD = sizeof(uint64_t),
@@ -26,22 +17,6 @@ enum {
     NODE_STEP_NS = 100,           /* a load that misses every cache */
     SWITCH_INTERVAL_NS = 5000000, /* what getting the GIL back costs against one thread that computes */
 };
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t saturated_product(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return product > UINT64_MAX ? UINT64_MAX : (uint64_t)product;
-}
-
-static uint64_t saturated_sum(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
 
 static uint64_t load_word(const unsigned char *words, uint64_t index)
 {
@@ -80,7 +55,7 @@ static bool spin_step(gp_work *work, const gp_interrupt_watch *watch)
     while (spin->left > 0) {
         if (gp_interrupt_changed(watch))
             return false;
-        uint64_t iterations = min_u64(spin->left, SPIN_PIECE);
+        uint64_t iterations = gp_kernel_least(spin->left, SPIN_PIECE);
         spin->checksum = spin_some(spin->checksum, iterations);
         spin->left -= iterations;
     }
@@ -90,7 +65,7 @@ static bool spin_step(gp_work *work, const gp_interrupt_watch *watch)
 void gp_spin_init(gp_spin *spin, uint64_t iterations)
 {
     *spin = (gp_spin){
-        .work = {spin_step, saturated_product(iterations, 2)},
+        .work = {spin_step, gp_kernel_product(iterations, 2)},
         .left = iterations,
         .checksum = xorshift_start,
     };
@@ -114,7 +89,7 @@ static bool stream_step(gp_work *work, const gp_interrupt_watch *watch)
     while (stream->passes_left > 0) {
         if (gp_interrupt_changed(watch))
             return false;
-        size_t size = (size_t)min_u64(stream->size - stream->offset, STREAM_PIECE);
+        size_t size = (size_t)gp_kernel_least(stream->size - stream->offset, STREAM_PIECE);
         stream->checksum = sum_some(stream->checksum, stream->bytes + stream->offset, size);
         stream->offset += size;
         if (stream->offset == stream->size) {
@@ -128,7 +103,7 @@ static bool stream_step(gp_work *work, const gp_interrupt_watch *watch)
 void gp_stream_init(gp_stream *stream, const void *bytes, size_t size, uint64_t passes)
 {
     *stream = (gp_stream){
-        .work = {stream_step, saturated_product(passes, size / 8 + 5)},
+        .work = {stream_step, gp_kernel_product(passes, size / 8 + 5)},
         .bytes = bytes,
         .size = size,
         .passes_left = size == 0 ? 0 : passes,
@@ -158,7 +133,7 @@ static uint64_t first_out_of_range(const unsigned char *chain, uint64_t nodes, u
 
 static bool check_chain(gp_chase *chase)
 {
-    uint64_t to = chase->checked + min_u64(chase->nodes - chase->checked, CHECK_PIECE);
+    uint64_t to = chase->checked + gp_kernel_least(chase->nodes - chase->checked, CHECK_PIECE);
     chase->checked = first_out_of_range(chase->chain, chase->nodes, chase->checked, to);
     return chase->checked == to;
 }
@@ -182,7 +157,7 @@ static bool chase_step(gp_work *work, const gp_interrupt_watch *watch)
     while (chase->steps_left > 0) {
         if (gp_interrupt_changed(watch))
             return false;
-        uint64_t steps = min_u64(chase->steps_left, CHASE_PIECE);
+        uint64_t steps = gp_kernel_least(chase->steps_left, CHASE_PIECE);
         if (chase_some(chase->chain, chase->nodes, &chase->index, steps) >= chase->nodes)
             return give_up_at(chase, chase->index);
         chase->steps_left -= steps;
@@ -192,7 +167,7 @@ static bool chase_step(gp_work *work, const gp_interrupt_watch *watch)
 
 void gp_chase_init(gp_chase *chase, const void *chain, uint64_t nodes, uint64_t steps)
 {
-    uint64_t nominal_ns = saturated_sum(nodes, saturated_product(steps, NODE_STEP_NS));
+    uint64_t nominal_ns = gp_kernel_sum(nodes, gp_kernel_product(steps, NODE_STEP_NS));
     *chase = (gp_chase){
         .work = {chase_step, nominal_ns},
         .chain = chain,
@@ -229,12 +204,12 @@ static bool chain_step(gp_work *work, const gp_interrupt_watch *watch)
     while (chain->filled < chain->nodes) {
         if (gp_interrupt_changed(watch))
             return false;
-        identity_some(chain, min_u64(chain->nodes - chain->filled, CHECK_PIECE));
+        identity_some(chain, gp_kernel_least(chain->nodes - chain->filled, CHECK_PIECE));
     }
     while (chain->left > 0) {
         if (gp_interrupt_changed(watch))
             return false;
-        shuffle_some(chain, min_u64(chain->left, CHASE_PIECE));
+        shuffle_some(chain, gp_kernel_least(chain->left, CHASE_PIECE));
     }
     return true;
 }
@@ -253,7 +228,7 @@ static uint64_t scrambled(uint64_t seed)
 void gp_chain_init(gp_chain *chain, void *room, uint64_t nodes, uint64_t seed)
 {
     *chain = (gp_chain){
-        .work = {chain_step, saturated_product(nodes, NODE_STEP_NS)},
+        .work = {chain_step, gp_kernel_product(nodes, NODE_STEP_NS)},
         .chain = room,
         .nodes = nodes,
         .left = nodes == 0 ? 0 : nodes - 1,
@@ -278,7 +253,7 @@ static bool sleep_step(gp_work *work, const gp_interrupt_watch *watch)
     while (now < sleep->deadline_ns) {
         if (gp_interrupt_changed(watch))
             return false;
-        nap(min_u64(sleep->deadline_ns - now, GP_INTERRUPT_PERIOD_NS));
+        nap(gp_kernel_least(sleep->deadline_ns - now, GP_INTERRUPT_PERIOD_NS));
         now = gp_clock_monotonic_ns();
     }
     return true;
@@ -354,11 +329,11 @@ static bool alternate_step(gp_work *work, const gp_interrupt_watch *watch)
 void gp_alternate_init(gp_alternate *alternate, const gp_work_lock *lock, uint64_t cycles, uint64_t held_ns,
                        uint64_t released_ns)
 {
-    uint64_t cycle_ns = saturated_sum(held_ns, released_ns);
+    uint64_t cycle_ns = gp_kernel_sum(held_ns, released_ns);
     if (lock != NULL)
-        cycle_ns = saturated_sum(cycle_ns, SWITCH_INTERVAL_NS);
+        cycle_ns = gp_kernel_sum(cycle_ns, SWITCH_INTERVAL_NS);
     *alternate = (gp_alternate){
-        .work = {alternate_step, saturated_product(cycles, cycle_ns)},
+        .work = {alternate_step, gp_kernel_product(cycles, cycle_ns)},
         .lock = lock,
         .cycles_left = cycles,
         .held_goal_ns = held_ns,
@@ -382,7 +357,7 @@ static bool cycle_step(gp_work *work, const gp_interrupt_watch *watch)
     while (cycle->left > 0) {
         if (gp_interrupt_changed(watch))
             return false;
-        uint64_t cycles = min_u64(cycle->left, CYCLE_PIECE);
+        uint64_t cycles = gp_kernel_least(cycle->left, CYCLE_PIECE);
         cycle_some(cycle->lock, cycles);
         cycle->left -= cycles;
     }
@@ -393,8 +368,60 @@ static bool cycle_step(gp_work *work, const gp_interrupt_watch *watch)
 void gp_cycle_init(gp_cycle *cycle, const gp_work_lock *lock, uint64_t count)
 {
     *cycle = (gp_cycle){
-        .work = {cycle_step, saturated_product(count, SWITCH_INTERVAL_NS)},
+        .work = {cycle_step, gp_kernel_product(count, SWITCH_INTERVAL_NS)},
         .lock = lock,
         .left = count,
+    };
+}
+
+/* grain */
+
+/* Whether the current grain is whole; an interruption cuts it. */
+static bool grind(gp_grain *grain, const gp_interrupt_watch *watch)
+{
+    while (grain->grain_left > 0 && !gp_interrupt_changed(watch)) {
+        uint64_t iterations = gp_kernel_least(grain->grain_left, SPIN_PIECE);
+        grain->checksum = spin_some(grain->checksum, iterations);
+        grain->grain_left -= iterations;
+        grain->left -= iterations;
+    }
+    return grain->grain_left == 0;
+}
+
+static bool grind_released(gp_grain *grain, const gp_interrupt_watch *watch)
+{
+    if (grain->lock == NULL)
+        return grind(grain, watch);
+    void *token = grain->lock->release();
+    bool whole = grind(grain, watch);
+    grain->lock->acquire(token);
+    return whole;
+}
+
+static bool grain_step(gp_work *work, const gp_interrupt_watch *watch)
+{
+    gp_grain *grain = (gp_grain *)work;
+    while (grain->left > 0) {
+        if (gp_interrupt_changed(watch))
+            return false;
+        if (grain->grain_left == 0)
+            grain->grain_left = gp_kernel_least(grain->left, grain->every);
+        if (!grind_released(grain, watch))
+            return false;
+    }
+    return true;
+}
+
+void gp_grain_init(gp_grain *grain, const gp_work_lock *lock, uint64_t iterations, uint64_t every)
+{
+    uint64_t nominal_ns = gp_kernel_product(iterations, 2);
+    if (lock != NULL)
+        nominal_ns = gp_kernel_sum(nominal_ns, gp_kernel_product(iterations / every, SWITCH_INTERVAL_NS));
+    *grain = (gp_grain){
+        .work = {grain_step, nominal_ns},
+        .lock = lock,
+        .left = iterations,
+        .every = every,
+        .checksum = xorshift_start,
     };
 }

@@ -24,8 +24,8 @@ struct gp_work {
 };
 
 /* Work until done, or until `watch` has changed. Returns whether it is done; the results count only then.
- * Needs no GIL; never allocates; never calls Python, save for the callbacks of gp_alternate and
- * gp_cycle. */
+ * Needs no GIL; never allocates; never calls Python, save for the callbacks of gp_alternate, gp_cycle and
+ * gp_grain. */
 static inline bool gp_work_step(gp_work *work, const gp_interrupt_watch *watch)
 {
     return work->step(work, watch);
@@ -94,7 +94,7 @@ typedef struct {
 /* `duration_ns` < 2**63. */
 void gp_sleep_init(gp_sleep *sleep, uint64_t duration_ns);
 
-/* How gp_alternate and gp_cycle let go of what they hold, and take it back. */
+/* How gp_alternate, gp_cycle and gp_grain let go of what they hold, and take it back. */
 typedef struct {
     void *(*release)(void); /* returns what acquire wants */
     void (*acquire)(void *token);
@@ -138,5 +138,19 @@ typedef struct {
 
 /* Enter with the lock held. */
 void gp_cycle_init(gp_cycle *cycle, const gp_work_lock *lock, uint64_t count);
+
+/* gp_spin's arithmetic in grains, by the same loop: before each grain it lets go of the lock, after it takes
+ * the lock back. */
+typedef struct {
+    gp_work work;
+    const gp_work_lock *lock;
+    uint64_t left;
+    uint64_t every;
+    uint64_t grain_left; /* of the grain that an interruption cut */
+    uint64_t checksum;   /* as gp_spin's */
+} gp_grain;
+
+/* Enter with the lock held; `every` > 0 is the length of a grain. With `lock` NULL it is never let go. */
+void gp_grain_init(gp_grain *grain, const gp_work_lock *lock, uint64_t iterations, uint64_t every);
 
 #endif

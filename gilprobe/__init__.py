@@ -11,10 +11,14 @@ import importlib
 try:
     from gilprobe._native import gil as _gil  # noqa: F401  # the native core
 except ImportError as error:
-    raise ImportError(
-        f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and "
-        f"import it from outside of the checkout ({error})"
-    ) from error
+    try:
+        # All that an interpreter with a GIL of its own can load: the tracer is one for the process.
+        from gilprobe._native import kernels as _kernels  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and "
+            f"import it from outside of the checkout ({error})"
+        ) from error
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing costs more than all the rest
 if TYPE_CHECKING:

@@ -6,6 +6,10 @@ nothing else. On a free-threaded interpreter they detach and attach the thread i
 Ctrl-C ends a long kernel in any thread, held or released, as :exc:`KeyboardInterrupt`; where the program has
 a SIGINT handler of its own that does not raise, the kernel goes on. A kernel that should take less than 20 ms
 is not watched, and finishes first.
+
+This module works in every interpreter of a process, also in those with a GIL of their own (3.12 and later).
+Signal handlers are the main interpreter's: in another one a kernel can't tell what they do, and any SIGINT
+that the program handles ends it as :exc:`KeyboardInterrupt`.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import operator
 import sys
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from gilprobe._native import kernels as _native
 from gilprobe.errors import InvalidTypeError, InvalidValueError
@@ -22,10 +26,23 @@ from gilprobe.errors import InvalidTypeError, InvalidValueError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Alternation", "alternate", "chain", "chase", "cycle", "sleep", "spin", "stream"]
+__all__ = [
+    "Alternation",
+    "Counter",
+    "alternate",
+    "chain",
+    "chase",
+    "cycle",
+    "grain",
+    "refer",
+    "sleep",
+    "spin",
+    "stream",
+]
 
 _LARGEST = 2**63 - 1
 _WORD = 8
+_STRIDE = 128  # from one slot of a counter to the next, bytes
 _NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
 _INTEGER_CODES = frozenset("QqLlNnP")
 
@@ -269,6 +286,128 @@ def cycle(count: SupportsIndex) -> int:
         If `count` is not an integer from 0 to 2**63 - 1.
     """
     return _native.cycle(_integer("count", count))
+
+
+def grain(iterations: SupportsIndex, every: SupportsIndex, release_gil: bool = True) -> int:
+    """Do the arithmetic of :func:`spin` without the GIL, but come back for it again and again.
+
+    Parameters
+    ----------
+    iterations : int
+        How often; one takes some 2 ns.
+    every : int
+        After how many to take the GIL; it is released again at once. The last grain is the rest.
+    release_gil : bool
+        If false, the GIL is held throughout, and grains make no difference.
+
+    Returns
+    -------
+    int
+        The checksum of :func:`spin` for as many iterations.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        If `iterations` is not an integer from 0 to 2**63 - 1, or `every` not one from 1 on.
+    """
+    iterations = _integer("iterations", iterations)
+    every = _integer("every", every, least=1)
+    return _native.grain(iterations, every, _flag("release_gil", release_gil))
+
+
+def refer(obj: object, times: SupportsIndex) -> None:
+    """Take a reference to an object and drop it again, over and over: what counting costs.
+
+    It is the interpreter's own counting, compiled. The GIL is held, since counts are its to protect; on a
+    free-threaded interpreter the threads run at the same time, and those that count one object meet.
+
+    Parameters
+    ----------
+    obj : object
+        Any; its count is afterwards as before.
+    times : int
+        How often.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        If `times` is not an integer from 0 to 2**63 - 1.
+    """
+    _native.refer(obj, _integer("times", times))
+
+
+class Counter:
+    """A counter for threads to race on: private memory, so that a lost update harms nothing.
+
+    Parameters
+    ----------
+    slots : int
+        How many cells it has. Each lies on a cache line of its own, so that threads which bump different
+        slots don't meet.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        If `slots` is not an integer from 1 on whose bytes can be counted.
+    MemoryError
+        If there is no room.
+    """
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, slots: SupportsIndex = 1) -> None:
+        count = _integer("slots", slots, least=1)
+        _check_total(f"slots * {_STRIDE} bytes", count * _STRIDE)
+        self._cells = _native.Counter(count)
+
+    def bump(
+        self,
+        times: SupportsIndex,
+        *,
+        how: Literal["plain", "atomic"],
+        slot: SupportsIndex = 0,
+        release_gil: bool = False,
+    ) -> None:
+        """Add 1 to one slot, over and over.
+
+        Parameters
+        ----------
+        times : int
+            How often.
+        how : str
+            ``"plain"``: load, add, store, three instructions as a reference count without protection; what
+            another thread stores in between is lost. ``"atomic"``: one instruction that loses nothing.
+        slot : int
+            Which.
+        release_gil : bool
+            Whether to run without the GIL. With it, on an interpreter that has one, nothing is lost either
+            way.
+
+        Raises
+        ------
+        InvalidTypeError, InvalidValueError
+            If `times` is not an integer from 0 to 2**63 - 1, there is no such slot, or `how` is neither.
+        """
+        times = _integer("times", times)
+        if how not in ("plain", "atomic"):
+            kind = InvalidValueError if isinstance(how, str) else InvalidTypeError
+            raise kind(f"how must be 'plain' or 'atomic', got {_shown(how)}")
+        slot = _integer("slot", slot)
+        _flag("release_gil", release_gil)
+        try:
+            self._cells.bump(times, how == "atomic", slot, release_gil)
+        except IndexError:
+            raise InvalidValueError(f"slot must be < {len(self.values)}, got {slot}") from None
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """What each slot shows now; exact once the threads that bump it have ended."""
+        return self._cells.values()
+
+    @property
+    def value(self) -> int:
+        """The sum of all slots."""
+        return sum(self.values)
 
 
 def _integer(name: str, value: SupportsIndex, least: int = 0) -> int:

@@ -10,6 +10,7 @@ import sysconfig
 import textwrap
 import threading
 import time
+import weakref
 from array import array
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -144,6 +145,7 @@ def counting_thread() -> Iterator[Callable[[], int]]:
 
 CHAIN = kernels.chain(4096)
 BLOCK = bytes(1 << 20)
+COUNTER = kernels.Counter()
 TENTH_SECOND: dict[str, Callable[[bool], object]] = {
     "spin": lambda release: kernels.spin(60_000_000, release_gil=release),
     "stream": lambda release: kernels.stream(BLOCK, 2000, release_gil=release),
@@ -152,6 +154,8 @@ TENTH_SECOND: dict[str, Callable[[bool], object]] = {
     "alternate": lambda release: kernels.alternate(
         1, held_ns=0, released_ns=100_000_000, release_gil=release
     ),
+    "grain": lambda release: kernels.grain(60_000_000, 20_000_000, release_gil=release),
+    "bump": lambda release: COUNTER.bump(200_000_000, how="plain", release_gil=release),
 }
 
 
@@ -196,6 +200,105 @@ def test_another_thread_runs_during_a_cycle() -> None:
         assert count() > before
 
 
+@both_ways
+@given(iterations=st.integers(0, 3000), every=st.integers(1, 4000))
+@settings(max_examples=50)
+def test_grains_have_the_checksum_of_spin(iterations: int, every: int, release_gil: bool) -> None:
+    assert kernels.grain(iterations, every, release_gil=release_gil) == kernels.spin(iterations)
+
+
+@needs_gil
+def test_another_thread_runs_between_grains() -> None:
+    with counting_thread() as count:
+        before = count()
+        kernels.grain(8_000_000, 20)  # longer than a switch interval, after which the counter is let in
+        assert count() > before
+
+
+def test_a_reference_is_dropped_as_often_as_it_is_taken() -> None:
+    class Referred:
+        pass
+
+    referred = Referred()
+    ended = weakref.ref(referred)
+    before = sys.getrefcount(referred)
+    kernels.refer(referred, 100_000)
+    assert sys.getrefcount(referred) == before
+    del referred
+    assert ended() is None
+
+
+def test_threads_refer_to_one_object_and_to_an_immortal_one() -> None:
+    shared = object()
+    before = sys.getrefcount(shared)
+    threads = [
+        threading.Thread(target=kernels.refer, args=(referred, 300_000))
+        for referred in (shared, shared, None)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    threads.clear()
+    del thread
+    assert sys.getrefcount(shared) == before
+
+
+def raced(how: Any, times: int, *, slots: int = 1, release_gil: bool = True) -> kernels.Counter:
+    """Return a counter that two threads have bumped `times` times each, starting together."""
+    counter = kernels.Counter(slots)
+    together = threading.Barrier(2)
+
+    def work(slot: int) -> None:
+        together.wait()
+        counter.bump(times, how=how, slot=slot, release_gil=release_gil)
+
+    threads = [threading.Thread(target=work, args=(number % slots,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return counter
+
+
+def test_a_counter_counts_in_each_slot() -> None:
+    counter = kernels.Counter(3)
+    assert counter.values == (0, 0, 0)
+    counter.bump(300_000, how="plain")
+    counter.bump(5, how="atomic", slot=2, release_gil=True)
+    counter.bump(0, how="plain", slot=1)
+    assert counter.values == (300_000, 0, 5)
+    assert counter.value == 300_005
+
+
+def test_racing_plain_updates_are_lost_without_the_gil() -> None:
+    """Two threads lose some unless one is done before the other starts: hence several attempts."""
+    times = 20_000_000
+    values: list[int] = []
+    while len(values) < 50 and (not values or values[-1] == 2 * times):
+        values.append(raced("plain", times).value)
+    assert 0 < values[-1] < 2 * times
+
+
+@needs_gil
+def test_racing_plain_updates_are_not_lost_with_the_gil() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0001)
+    try:
+        assert raced("plain", 20_000_000, release_gil=False).value == 40_000_000
+    finally:
+        sys.setswitchinterval(interval)
+
+
+@both_ways
+def test_racing_atomic_updates_are_not_lost(release_gil: bool) -> None:
+    assert raced("atomic", 2_000_000, release_gil=release_gil).value == 4_000_000
+
+
+def test_plain_updates_of_slots_of_their_own_are_not_lost() -> None:
+    assert raced("plain", 20_000_000, slots=2).values == (20_000_000, 20_000_000)
+
+
 BROKEN_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: kernels.spin(-3), "iterations must be >= 0, got -3"),
     (lambda: kernels.spin(2**63), "iterations must be <= 2**63 - 1, got 9223372036854775808"),
@@ -220,6 +323,18 @@ BROKEN_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: kernels.sleep(-1), "duration_ns must be >= 0, got -1"),
     (lambda: kernels.cycle(-1), "count must be >= 0, got -1"),
     (lambda: kernels.cycle(2**63), "count must be <= 2**63 - 1, got 9223372036854775808"),
+    (lambda: kernels.grain(-1, 1), "iterations must be >= 0, got -1"),
+    (lambda: kernels.grain(1, 0), "every must be >= 1, got 0"),
+    (lambda: kernels.refer(None, -1), "times must be >= 0, got -1"),
+    (lambda: kernels.Counter(0), "slots must be >= 1, got 0"),
+    (lambda: kernels.Counter(2**56), "slots * 128 bytes must be <= 2**63 - 1, got 9223372036854775808"),
+    (lambda: kernels.Counter().bump(-1, how="plain"), "times must be >= 0, got -1"),
+    (lambda: kernels.Counter(2).bump(1, how="plain", slot=2), "slot must be < 2, got 2"),
+    (lambda: kernels.Counter().bump(1, how="plain", slot=-1), "slot must be >= 0, got -1"),
+    (
+        lambda: kernels.Counter().bump(1, how=_any("racy")),
+        "how must be 'plain' or 'atomic', got 'racy'",
+    ),
     (lambda: kernels.alternate(0, held_ns=1, released_ns=1), "cycles must be >= 1, got 0"),
     (lambda: kernels.alternate(1, held_ns=-3, released_ns=1), "held_ns must be >= 0, got -3"),
     (lambda: kernels.alternate(1, held_ns=1, released_ns=-3), "released_ns must be >= 0, got -3"),
@@ -235,6 +350,18 @@ WRONG_TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: kernels.spin(_any("9")), "iterations must be an integer, got '9'"),
     (lambda: kernels.spin(1, release_gil=_any(1)), "release_gil must be True or False, got 1"),
     (lambda: kernels.cycle(_any(1.5)), "count must be an integer, got 1.5"),
+    (lambda: kernels.grain(9, _any(1.5)), "every must be an integer, got 1.5"),
+    (lambda: kernels.grain(9, 9, release_gil=_any(0)), "release_gil must be True or False, got 0"),
+    (lambda: kernels.refer(None, _any("9")), "times must be an integer, got '9'"),
+    (lambda: kernels.Counter(_any(None)), "slots must be an integer, got None"),
+    (
+        lambda: kernels.Counter().bump(1, how=_any(True)),
+        "how must be 'plain' or 'atomic', got True",
+    ),
+    (
+        lambda: kernels.Counter().bump(1, how="plain", release_gil=_any(2)),
+        "release_gil must be True or False, got 2",
+    ),
     (lambda: kernels.stream(_any("text")), "buffer must support the buffer protocol, got str"),
     (lambda: kernels.chase(bytes(16), 1), "chain must have 64-bit integer items, got 1 bytes of format 'B'"),
     (
@@ -274,11 +401,21 @@ def test_a_wrong_type_gets_the_rule_and_the_value(call: Callable[[], object], me
         lambda: native.sleep(2**63),
         lambda: native.alternate(-1, 0, 0),
         lambda: native.cycle(-1),
+        lambda: native.grain(1, 0),
+        lambda: native.refer(None, -1),
+        lambda: native.Counter(0),
+        lambda: native.Counter(2**64 - 1),
+        lambda: native.Counter(2).bump(1, False, 2),
     ],
 )
 def test_the_native_layer_refuses_what_it_can_not_do(call: Callable[[], object]) -> None:
     with pytest.raises((OverflowError, BufferError, IndexError)):
         call()
+
+
+def test_a_counter_that_has_no_room_is_a_memory_error() -> None:
+    with pytest.raises(MemoryError):
+        kernels.Counter(2**55)
 
 
 def test_the_native_layer_survives_buffers_that_the_face_refuses() -> None:
@@ -328,6 +465,9 @@ LONG_KERNELS = {
     "sleep": f"kernels.sleep({LONG_NS}, release_gil=RELEASE)",
     "alternate": "kernels.alternate(10**8, held_ns=3000, released_ns=3000, release_gil=RELEASE)",
     "cycle": "kernels.cycle(10**12)",
+    "grain": "kernels.grain(10**12, 10**11, release_gil=RELEASE)",
+    "refer": "kernels.refer(object(), 10**12)",
+    "bump": "kernels.Counter().bump(10**12, how='plain', release_gil=RELEASE)",
     "alternate-held": f"kernels.alternate(1, held_ns={LONG_NS}, released_ns=0, release_gil=RELEASE)",
     "alternate-released": f"kernels.alternate(1, held_ns=0, released_ns={LONG_NS}, release_gil=RELEASE)",
 }
@@ -552,3 +692,228 @@ def test_the_sigint_action_is_replaced_during_long_kernels_only() -> None:
 def test_the_kernels_do_not_enable_the_gil() -> None:
     source = "import gilprobe._native.kernels, sys; assert not sys._is_gil_enabled()"
     subprocess.run([sys.executable, "-P", "-W", "error", "-c", source], check=True, timeout=60)
+
+
+# Interpreters with a GIL of their own, in child processes too.
+
+needs_interpreters = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="interpreters share the GIL before 3.12"
+)
+INTERPRETERS = """
+import json, os, sys, textwrap, threading, time
+from gilprobe import kernels
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+
+def create(own_gil=True):
+    if sys.version_info >= (3, 13):
+        return interpreters.create("isolated" if own_gil else "legacy")
+    return interpreters.create(isolated=own_gil)
+
+class Talk:
+    # With another interpreter, through a pipe: they share no objects.
+
+    def __init__(self, own_gil=True):
+        self.other = create(own_gil)
+        self.answers, end = os.pipe()
+        self.run("import json, os, select, time")
+        self.run(f"def answer(what): os.write({end}, json.dumps(what).encode())")
+
+    def run(self, code):
+        failed = interpreters.run_string(self.other, textwrap.dedent(code))
+        assert failed is None, failed
+
+    def heard(self):
+        return json.loads(os.read(self.answers, 65536))
+
+    def end(self):
+        interpreters.destroy(self.other)
+"""
+
+
+@pytest.fixture
+def ends_well(child: Callable[..., Any]) -> Callable[[str], None]:
+    """Return a function that runs a script which must print "done" and nothing else."""
+
+    def run(script: str) -> None:
+        ended = child(INTERPRETERS + textwrap.dedent(script))
+        assert (ended.stderr, ended.stdout, ended.status) == ("", "done\n", 0)
+
+    return run
+
+
+@needs_interpreters
+@pytest.mark.parametrize("own_gil", [True, False], ids=["own", "shared"])
+def test_every_kernel_works_in_another_interpreter(own_gil: bool, ends_well: Callable[[str], None]) -> None:
+    ends_well(f"""
+        talk = Talk(own_gil={own_gil})
+        talk.run('''
+            from gilprobe import kernels
+            from gilprobe.errors import InvalidValueError
+            counter = kernels.Counter(2)
+            counter.bump(9, how="atomic", slot=1)
+            try:
+                kernels.spin(-1)
+            except InvalidValueError as error:
+                said = str(error)
+            kernels.sleep(1000, release_gil=True)
+            kernels.refer(object(), 1000)
+            assert kernels.cycle(10) > 0
+            assert kernels.alternate(2, held_ns=1000, released_ns=1000).held_ns >= 2000
+            answer([
+                kernels.spin(1000), kernels.spin(1000, release_gil=True), kernels.grain(1000, 7),
+                kernels.stream(b"12345678"), kernels.chase(kernels.chain(50), 50), counter.values, said,
+            ])
+            ''')
+        spun = kernels.spin(1000)
+        word = int.from_bytes(b"12345678", sys.byteorder)
+        assert talk.heard() == [spun, spun, spun, word, 0, [0, 9], "iterations must be >= 0, got -1"]
+        talk.end()
+        assert kernels.spin(1000) == spun
+        print("done")
+        """)
+
+
+@needs_interpreters
+def test_each_interpreter_has_the_native_module_for_itself(ends_well: Callable[[str], None]) -> None:
+    ends_well("""
+        import gilprobe._native.kernels as native
+        talks = [Talk(), Talk()]
+        seen = [[id(native), id(native.Counter), id(native.grain)]]
+        for talk in talks:
+            talk.run('''
+                import gilprobe._native.kernels as native
+                answer([id(native), id(native.Counter), id(native.grain)])
+                native.spin = native.mark = 5
+                ''')
+            seen.append(talk.heard())
+        assert [len(set(ids)) for ids in zip(*seen)] == [3, 3, 3], seen
+        assert not hasattr(native, "mark")
+        assert native.spin(1000) == kernels.spin(1000)
+        for talk in talks:
+            talk.end()
+        assert native.spin(1000) == kernels.spin(1000)
+        print("done")
+        """)
+
+
+@needs_interpreters
+def test_the_tracer_says_that_it_is_not_for_such_an_interpreter(ends_well: Callable[[str], None]) -> None:
+    ends_well("""
+        talk = Talk()
+        talk.run('''
+            import gilprobe
+            try:
+                gilprobe.trace
+            except ImportError as error:
+                answer(str(error))
+            ''')
+        assert talk.heard() == "module gilprobe._native.gil does not support loading in subinterpreters"
+        talk.end()
+        import gilprobe
+        assert callable(gilprobe.trace)
+        print("done")
+        """)
+
+
+@needs_interpreters
+def test_two_interpreters_are_in_held_kernels_at_the_same_time(ends_well: Callable[[str], None]) -> None:
+    """Short ones of one interpreter begin and end within a long one of the other."""
+    ends_well("""
+        stopped, stop = os.pipe()
+        short, long = Talk(), Talk()
+        threads = [
+            threading.Thread(target=short.run, args=(f'''
+                from gilprobe import kernels
+                spans = []
+                while len(spans) < 1000 and not select.select([{stopped}], [], [], 0)[0]:
+                    start = time.monotonic_ns()
+                    kernels.spin(2_000_000)
+                    spans.append((start, time.monotonic_ns()))
+                answer(spans)
+                ''',)),
+            threading.Thread(target=long.run, args=('''
+                from gilprobe import kernels
+                start = time.monotonic_ns()
+                kernels.spin(300_000_000)
+                answer((start, time.monotonic_ns()))
+                ''',)),
+        ]
+        for thread in threads:
+            thread.start()
+        threads[1].join()
+        os.write(stop, b"!")
+        threads[0].join()
+        start, end = long.heard()
+        spans = short.heard()
+        within = [span for span in spans if start < span[0] and span[1] < end]
+        assert len(within) > 2, (start, end, spans)
+        short.end()
+        long.end()
+        print("done")
+        """)
+
+
+@needs_interpreters
+def test_interpreters_with_kernels_come_and_go_in_several_threads(ends_well: Callable[[str], None]) -> None:
+    ends_well("""
+        def come_and_go():
+            for _ in range(5):
+                talk = Talk()
+                talk.run("from gilprobe import kernels; answer(kernels.grain(1000, 10))")
+                assert talk.heard() == kernels.spin(1000)
+                talk.end()
+                ended.append(talk)
+
+        ended = []
+        threads = [threading.Thread(target=come_and_go) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(ended) == 15
+        print("done")
+        """)
+
+
+@needs_interpreters
+@pytest.mark.parametrize("place", ["main", "worker"])
+def test_ctrl_c_ends_a_long_kernel_in_another_interpreter(
+    place: str, start_child: Callable[[str], Child]
+) -> None:
+    child = start_child(
+        INTERPRETERS
+        + textwrap.dedent(f"""
+        done = threading.Event()
+        talk = Talk()
+
+        def work():
+            talk.run('''
+                from gilprobe import kernels
+                os.write(1, b"ready\\\\n")
+                try:
+                    kernels.spin(10**12)
+                except KeyboardInterrupt:
+                    answer(time.monotonic())
+                ''')
+            done.set()
+
+        try:
+            if {place!r} == "main":
+                work()
+            else:
+                threading.Thread(target=work).start()
+                done.wait()
+            time.sleep(5)
+            sys.exit("the main interpreter got no KeyboardInterrupt")
+        except KeyboardInterrupt:
+            done.wait(5)
+        print(talk.heard())
+        talk.end()
+        """)
+    )
+    sent = time.monotonic()
+    child.interrupt()
+    assert float(child.output()) - sent < 2

@@ -13,3 +13,8 @@ static void acquire(void *token)
 }
 
 const gp_work_lock gp_work_gil = {release, acquire};
+
+bool gp_work_in_main(void)
+{
+    return PyInterpreterState_Get() == PyInterpreterState_Main();
+}

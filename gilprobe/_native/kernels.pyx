@@ -1,13 +1,18 @@
 # cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
+# cython: subinterpreters_compatible=own_gil
 """The kernels' binding: sets the work up, runs it with the GIL or without, and lets Ctrl-C through.
 
 Raises built-in exceptions only, and is safe for any argument; :mod:`gilprobe.kernels` has the checks with words.
+
+Of the compiled modules this is the one that interpreters with a GIL of their own can load: it keeps no Python
+object outside of the module (see CMakeLists.txt), and what its C keeps for the process is under locks.
 """
 
 # Not `signal`, whose getsignal is Python code: it would run the pending handler before it answers.
 import _signal
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.signal cimport SIGINT
 from libc.stddef cimport size_t
@@ -30,7 +35,7 @@ cdef extern from "gp_work.h" nogil:
     ctypedef struct gp_work:
         uint64_t nominal_ns
 
-    # Of all steps only gp_alternate's and gp_cycle's touch Python, through gp_work_gil: run these held.
+    # Of these steps only those that have a gp_work_lock touch Python, through gp_work_gil: run them held.
     bint gp_work_step(gp_work *work, const gp_interrupt_watch *watch) noexcept
 
     ctypedef struct gp_spin:
@@ -75,14 +80,49 @@ cdef extern from "gp_work.h" nogil:
         uint64_t elapsed_ns
     void gp_cycle_init(gp_cycle *cycle, const gp_work_lock *lock, uint64_t count) noexcept
 
+    ctypedef struct gp_grain:
+        gp_work work
+        uint64_t checksum
+    void gp_grain_init(gp_grain *grain, const gp_work_lock *lock, uint64_t iterations, uint64_t every) noexcept
+
+
+cdef extern from "gp_status.h" nogil:
+    ctypedef enum gp_status:
+        GP_OK
+        GP_ENOMEM
+
+
+cdef extern from "gp_race.h" nogil:
+    ctypedef struct gp_race:
+        pass
+    gp_status gp_race_new(size_t slots, gp_race **race) noexcept
+    void gp_race_free(gp_race *race) noexcept
+    size_t gp_race_slots(const gp_race *race) noexcept
+    uint64_t gp_race_value(const gp_race *race, size_t slot) noexcept
+
+    ctypedef struct gp_bump:
+        gp_work work
+    void gp_bump_init(gp_bump *bump, gp_race *race, size_t slot, uint64_t times, bint atomic) noexcept
+
+
+cdef extern from "cpython/gp_refer.h":
+    # Its step counts references: run it held.
+    ctypedef struct gp_refer:
+        gp_work work
+    void gp_refer_init(gp_refer *refer, void *object, uint64_t times) noexcept
+
 
 cdef extern from "cpython/gp_work_gil.h":
     const gp_work_lock gp_work_gil
+    bint gp_work_in_main() noexcept
 
 
 cdef int answer_interrupt(gp_interrupt_watch *watch) except -1:
     """Raise what Ctrl-C means for this thread, or return to go on with the work."""
     gp_interrupt_rearm(watch)
+    if not gp_work_in_main():
+        # Its handlers are the main interpreter's objects, and PyErr_CheckSignals would not run them here.
+        raise KeyboardInterrupt
     # Asked before the handler runs, which may change it.
     cdef bint by_default = _signal.getsignal(SIGINT) is _signal.default_int_handler
     PyErr_CheckSignals()
@@ -190,3 +230,49 @@ def cycle(uint64_t count):
     gp_cycle_init(&kernel, &gp_work_gil, count)
     run(&kernel.work, False)
     return kernel.elapsed_ns
+
+
+def grain(uint64_t iterations, uint64_t every, bint release_gil=True):
+    """Return the checksum of `iterations` rounds of arithmetic, with the GIL back after every `every`."""
+    if every == 0:
+        raise OverflowError("every must be > 0")
+    cdef gp_grain kernel
+    gp_grain_init(&kernel, &gp_work_gil if release_gil else NULL, iterations, every)
+    run(&kernel.work, False)
+    return kernel.checksum
+
+
+def refer(obj, uint64_t times):
+    """Take and drop `times` references to `obj`."""
+    cdef gp_refer kernel
+    gp_refer_init(&kernel, <void *>obj, times)
+    run(&kernel.work, False)
+
+
+@cython.final
+cdef class Counter:
+    """Counters for threads to race on."""
+
+    cdef gp_race *race
+
+    def __cinit__(self, size_t slots):
+        cdef gp_status status = gp_race_new(slots, &self.race)
+        if status == GP_ENOMEM:
+            raise MemoryError
+        if status != GP_OK:
+            raise OverflowError("slots must be > 0, and their bytes < 2**64")
+
+    def __dealloc__(self):
+        gp_race_free(self.race)
+
+    def bump(self, uint64_t times, bint atomic, size_t slot=0, bint release_gil=False):
+        """Add 1 to a counter, `times` times."""
+        if slot >= gp_race_slots(self.race):
+            raise IndexError(slot)
+        cdef gp_bump kernel
+        gp_bump_init(&kernel, self.race, slot, times, atomic)
+        run(&kernel.work, release_gil)
+
+    def values(self):
+        """Return what each counter shows."""
+        return tuple([gp_race_value(self.race, slot) for slot in range(gp_race_slots(self.race))])

@@ -282,6 +282,56 @@ static void an_interrupted_cycle_has_its_lock_and_goes_on(void)
     gp_interrupt_end(&watch);
 }
 
+static uint64_t ground(const gp_work_lock *lock, uint64_t iterations, uint64_t every)
+{
+    gp_grain grain;
+    fake.held = true;
+    fake.releases = fake.acquisitions = fake.disorders = fake.interrupt_at = 0;
+    gp_grain_init(&grain, lock, iterations, every);
+    CHECK(gp_work_step(&grain.work, quiet()));
+    CHECK(fake.held);
+    CHECK_EQUAL(fake.disorders, 0);
+    CHECK_EQUAL(fake.releases, fake.acquisitions);
+    return grain.checksum;
+}
+
+static void grains_do_what_spin_does_and_let_go_for_each(void)
+{
+    CHECK(ground(&fake_lock, 1000, 300) == spun(1000));
+    CHECK_EQUAL(fake.releases, 4);
+    CHECK(ground(&fake_lock, 1000, 500) == spun(1000));
+    CHECK_EQUAL(fake.releases, 2);
+    CHECK(ground(&fake_lock, 3000000, 2000000) == spun(3000000)); /* longer than a piece */
+    CHECK_EQUAL(fake.releases, 2);
+    CHECK(ground(&fake_lock, 1000, UINT64_MAX) == spun(1000));
+    CHECK_EQUAL(fake.releases, 1);
+    CHECK(ground(&fake_lock, 0, 1) == spun(0));
+    CHECK_EQUAL(fake.releases, 0);
+    CHECK(ground(NULL, 1000, 300) == spun(1000));
+    CHECK_EQUAL(fake.releases, 0);
+}
+
+static void an_interrupted_grain_has_its_lock_and_is_finished(void)
+{
+    gp_grain grain;
+    gp_interrupt_watch watch;
+    gp_interrupt_begin(&watch, UINT64_MAX, true);
+    fake.held = true;
+    fake.releases = fake.acquisitions = fake.disorders = 0;
+    fake.interrupt_at = 3;
+    gp_grain_init(&grain, &fake_lock, 1000, 200);
+    CHECK(!gp_work_step(&grain.work, &watch));
+    CHECK(fake.held);
+    CHECK_EQUAL(fake.releases, 3);
+    CHECK_EQUAL(grain.left, 600);
+    gp_interrupt_rearm(&watch);
+    CHECK(gp_work_step(&grain.work, &watch));
+    CHECK_EQUAL(fake.releases, 6); /* the cut grain took two */
+    CHECK_EQUAL(fake.disorders, 0);
+    CHECK(grain.checksum == spun(1000));
+    gp_interrupt_end(&watch);
+}
+
 static void *spin_apart(void *checksum)
 {
     *(uint64_t *)checksum = spun(3000000);
@@ -303,10 +353,13 @@ static void the_guess_of_a_huge_piece_of_work_does_not_wrap(void)
 {
     gp_alternate alternate;
     gp_chase chase;
+    gp_grain grain;
     gp_alternate_init(&alternate, &fake_lock, UINT64_MAX, UINT64_MAX, UINT64_MAX);
     CHECK(alternate.work.nominal_ns == UINT64_MAX);
     gp_chase_init(&chase, "", UINT64_MAX, UINT64_MAX);
     CHECK(chase.work.nominal_ns == UINT64_MAX);
+    gp_grain_init(&grain, &fake_lock, UINT64_MAX, 1);
+    CHECK(grain.work.nominal_ns == UINT64_MAX);
 }
 
 int main(void)
@@ -327,6 +380,8 @@ int main(void)
     an_interrupted_alternate_has_its_lock_and_finishes_its_phase();
     cycle_lets_go_and_takes_back_as_often_as_told();
     an_interrupted_cycle_has_its_lock_and_goes_on();
+    grains_do_what_spin_does_and_let_go_for_each();
+    an_interrupted_grain_has_its_lock_and_is_finished();
     kernels_share_nothing_between_threads();
     the_guess_of_a_huge_piece_of_work_does_not_wrap();
     return gp_test_status();

@@ -1,0 +1,46 @@
+#include <Python.h>
+
+#include "gp_refer.h"
+
+#include <stdatomic.h>
+
+#include "gp_kernel.h"
+
+enum {
+    /* Looking for Ctrl-C after each costs nothing, and it takes few milliseconds when all fight. */
+    REFER_PIECE = 1 << 16,
+    REFER_NS = 20, /* between the cost alone and the cost when all fight */
+};
+
+/* The fences emit nothing: without them a compiler may cancel what is taken against what is dropped. */
+static GP_OPAQUE void refer_some(PyObject *object, uint64_t times)
+{
+    while (times-- > 0) {
+        Py_INCREF(object);
+        atomic_signal_fence(memory_order_seq_cst);
+        Py_DECREF(object);
+        atomic_signal_fence(memory_order_seq_cst);
+    }
+}
+
+static bool refer_step(gp_work *work, const gp_interrupt_watch *watch)
+{
+    gp_refer *refer = (gp_refer *)work;
+    while (refer->left > 0) {
+        if (gp_interrupt_changed(watch))
+            return false;
+        uint64_t times = gp_kernel_least(refer->left, REFER_PIECE);
+        refer_some(refer->object, times);
+        refer->left -= times;
+    }
+    return true;
+}
+
+void gp_refer_init(gp_refer *refer, void *object, uint64_t times)
+{
+    *refer = (gp_refer){
+        .work = {refer_step, gp_kernel_product(times, REFER_NS)},
+        .object = object,
+        .left = times,
+    };
+}
