@@ -26,6 +26,7 @@ _MODULES = (
     "gil_mutex",
     "held_vs_released",
     "python_loop",
+    "race_python",
 )
 
 
