@@ -27,6 +27,7 @@ _MODULES = (
     "held_vs_released",
     "python_loop",
     "race_python",
+    "refcount_lifecycle",
 )
 
 
