@@ -24,10 +24,11 @@ ENTRY_POINTS = "gilprobe.scenarios"
 
 _MODULES = (
     "gil_mutex",
+    "refcount_lifecycle",
+    "race_python",
     "held_vs_released",
     "python_loop",
-    "race_python",
-    "refcount_lifecycle",
+    "shared_objects",
 )
 
 
