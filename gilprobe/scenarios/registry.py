@@ -29,6 +29,7 @@ _MODULES = (
     "held_vs_released",
     "python_loop",
     "shared_objects",
+    "stdlib_audit",
 )
 
 
