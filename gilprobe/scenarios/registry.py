@@ -25,6 +25,7 @@ ENTRY_POINTS = "gilprobe.scenarios"
 _MODULES = (
     "gil_mutex",
     "refcount_lifecycle",
+    "refcount_race",
     "race_python",
     "held_vs_released",
     "python_loop",
