@@ -29,6 +29,7 @@ _MODULES = (
     "race_python",
     "held_vs_released",
     "python_loop",
+    "refcount_scaling",
     "shared_objects",
     "stdlib_audit",
 )
