@@ -27,8 +27,10 @@ measured, not read off the sources. A thread makes the call over and over, alone
 share is its time off over its time off and holding, less what the loop costs. **never**: no call released the
 GIL at this size. **from**: the least argument for which a call releases the GIL, found by bisection; a call
 without such a row releases at every size that was tried, or at none. **-**: not in this version.
+**\\***: the trace itself made the call half as long again or more, so that the share is too high.
 
-Shares are medians; they depend on the processor and the operating system, the sizes after **from** do not.
+Shares are medians; they depend on the processor, the C library and the file system, the sizes after **from**
+do not.
 
 | | version | measured |
 |---|---|---|
@@ -81,7 +83,8 @@ def share(result: ScenarioResult, name: str) -> str:
     found = [arm for arm in result.arms if arm.name == name]
     if not found:
         return "-"
-    return f"{found[0].median:.0%}" if max(found[0].samples) > 0 else "never"
+    mark = "\\*" if any(fact.name == f"slowdown_{name}" for fact in result.facts) else ""
+    return f"{found[0].median:.0%}{mark}" if max(found[0].samples) > 0 else "never"
 
 
 def page(results: Sequence[ScenarioResult]) -> Iterator[str]:

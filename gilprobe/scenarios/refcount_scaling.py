@@ -73,7 +73,9 @@ def measure(request: Request) -> Findings:
         costs, rates = by_name(arms, name), by_name(arms, f"{name}, {RATE}")
         for cost, rate in zip(costs[1], rates[1], strict=True):
             facts.append(Fact(f"cost_ratio_{name}_{cost.threads}", cost.median / costs[0].median, ""))
-            facts.append(Fact(f"speedup_{name}_{rate.threads}", rate.median / rates[0].median, ""))
+            speedup = rate.median / rates[0].median
+            facts.append(Fact(f"speedup_{name}_{rate.threads}", speedup, ""))
+            facts.append(Fact(f"efficiency_{name}_{rate.threads}", speedup / rate.threads, ""))
             laws += _laws(request, name, (cost, costs[0]), (rate, rates[0]))
     return Findings(arms, tuple(facts), tuple(laws), seen.traces, seen.warnings)
 

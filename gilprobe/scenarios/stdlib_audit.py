@@ -42,6 +42,9 @@ STEP_CALLS = 3
 UNSTABLE = 0.10
 """Width of a share's interval that makes it doubtful."""
 
+SLOWED = 1.5
+"""Time under the trace, against the time without, from which on a share is called doubtful."""
+
 BLOCKING_SHARE = 0.95
 """Of a call that only waits; Python's part of a sleep of a millisecond is a hundredth of it."""
 
@@ -52,6 +55,14 @@ CHECKSUM_STEP = 5 * 1024 + 1
 
 
 @dataclass(frozen=True, slots=True)
+class Overhead:
+    """Holds that are not the call's: a trace's, around its loop, and the loop's, for each call."""
+
+    trace_ns: float
+    call_ns: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One run of a call.
 
@@ -59,6 +70,8 @@ class Sample:
     ----------
     calls : int
         How often it was made.
+    plain_ns : int
+        What so many calls took without a trace, just before.
     hold_ns, off_ns : int
         The thread's time with the GIL and without it, by the trace.
     releases : int
@@ -66,6 +79,7 @@ class Sample:
     """
 
     calls: int
+    plain_ns: int
     hold_ns: int
     off_ns: int
     releases: int
@@ -75,31 +89,35 @@ class Sample:
         """Whether the call releases the GIL; a single release in many calls is something else's."""
         return self.releases * 2 >= self.calls
 
-    def share(self, overhead_ns: float) -> float:
-        """Return the released share of the call's time.
-
-        Parameters
-        ----------
-        overhead_ns : float
-            What the loop costs for each call, with the GIL.
-        """
+    def share(self, overhead: Overhead) -> float:
+        """Return the released share of the call's time, with the overhead left out of the hold."""
         if not self.releases:
             return 0.0
-        held_ns = max(0.0, self.hold_ns - overhead_ns * self.calls)
+        held_ns = max(0.0, self.hold_ns - overhead.trace_ns - overhead.call_ns * self.calls)
         return self.off_ns / (self.off_ns + held_ns) if self.off_ns else 0.0
+
+    @property
+    def slowdown(self) -> float:
+        """How much longer the calls took under the trace."""
+        return (self.hold_ns + self.off_ns) / max(1, self.plain_ns)
 
 
 def sample(call: Callable[[], object], calls: int) -> Sample:
-    """Make the call so often under a trace of this thread."""
+    """Make the call so often, first as it is, then under a trace of this thread."""
     from gilprobe.tracer import trace
 
     me = threading.get_native_id()
+    start_ns = time.perf_counter_ns()
+    for _ in repeat(None, calls):
+        call()
+    plain_ns = time.perf_counter_ns() - start_ns
     with trace(sites=False) as traced:  # to find the place of each release would cost more than a short call
         for _ in repeat(None, calls):
             call()
     accounts = [account for account in traced.report().threads if account.native_id == me]
     return Sample(
         calls,
+        plain_ns,
         sum(account.hold_ns for account in accounts),
         sum(account.off_ns for account in accounts),
         sum(account.voluntary_releases for account in accounts),
@@ -130,20 +148,22 @@ def measure(request: Request) -> Findings:
     surroundings = Surroundings(request.frame)
     with ExitStack() as stack:
         cells, lacking = _prepare(request, stack)
-        overhead_ns = _overhead_ns(request)
+        overhead = _overhead(request)
         _sample_all(request, cells)
         steps = dict(_steps(request, cells))
-    arms = tuple(_arm(cell, overhead_ns) for cell in cells)
+    arms = tuple(_arm(cell, overhead) for cell in cells)
     facts = [
-        Fact("loop_overhead", overhead_ns, "ns"),
+        Fact("trace_overhead", overhead.trace_ns, "ns"),
+        Fact("loop_overhead", overhead.call_ns, "ns"),
         *(Fact(f"step_{name}", float(size), "bytes") for name, size in steps.items()),
+        *(Fact(f"slowdown_{name}", times, "") for name, times in slowed(cells)),
     ]
     laws = [
         *never_laws(cells, arms),
         *step_laws(cells, steps, expected_steps(request.environment.python)),
         *blocking_laws(arms),
     ]
-    doubts = (*surroundings.doubts(), *_spread_doubts(arms), *lacking)
+    doubts = (*surroundings.doubts(), *_spread_doubts(arms), *_slow_doubts(cells), *lacking)
     return Findings(arms, tuple(facts), tuple(laws), warnings=doubts)
 
 
@@ -178,11 +198,13 @@ def _calls_in(make: Callable[[], object], budget_ns: int) -> int:
     return max(1, min(MOST_CALLS, budget_ns // max(1, took_ns[-1])))
 
 
-def _overhead_ns(request: Request) -> float:
-    """Return what the loop costs for each call: the time of a call that does next to nothing."""
+def _overhead(request: Request) -> Overhead:
+    """Return what an empty trace holds, and the time of a call that does next to nothing."""
+    nothing = partial(len, ())
     calls = min(MOST_CALLS, request.frame.arm_ns // 1000)
-    runs = [sample(partial(len, ()), calls) for _ in range(5)]
-    return min(run.hold_ns for run in runs) / calls
+    trace_ns = min(sample(nothing, 0).hold_ns for _ in range(5))
+    call_ns = min(sample(nothing, calls).hold_ns - trace_ns for _ in range(5)) / calls
+    return Overhead(trace_ns, max(0.0, call_ns))
 
 
 def _sample_all(request: Request, cells: Sequence[Cell]) -> None:
@@ -224,8 +246,8 @@ def least_size(call: Call, below: int, above: int) -> int:
     return above
 
 
-def _arm(cell: Cell, overhead_ns: float) -> Arm:
-    shares = tuple(taken.share(overhead_ns) for taken in cell.samples)
+def _arm(cell: Cell, overhead: Overhead) -> Arm:
+    shares = tuple(taken.share(overhead) for taken in cell.samples)
     if not cell.does_release:
         # A release in thousands of calls is the doing of something else, such as another thread's request.
         shares = tuple(
@@ -286,6 +308,20 @@ def _spread_doubts(arms: Sequence[Arm]) -> Iterator[str]:
     wide = [arm.name for arm in arms if arm.high - arm.low > UNSTABLE]
     if wide:
         yield f"unstable: the 95% interval of {len(wide)} shares is wider than {UNSTABLE}: {'; '.join(wide)}"
+
+
+def slowed(cells: Sequence[Cell]) -> Iterator[tuple[str, float]]:
+    """Yield what the trace slows down, and how many times: its share is that of the slower call."""
+    for cell in cells:
+        times = statistics.median(taken.slowdown for taken in cell.samples)
+        if cell.does_release and times > SLOWED:
+            yield cell.call.label(cell.size), times
+
+
+def _slow_doubts(cells: Sequence[Cell]) -> Iterator[str]:
+    found = [f"{name}, {times:.1f} times" for name, times in slowed(cells)]
+    if found:
+        yield f"slowed down by the trace, so that the share may be wrong: {'; '.join(found)}"
 
 
 SCENARIO = Scenario(

@@ -11,12 +11,12 @@ from gilprobe import scenarios
 from gilprobe.measure import Frame
 from gilprobe.results import Arm, ResultSet
 from gilprobe.scenarios import stdlib_audit, stdlib_calls
-from gilprobe.scenarios.stdlib_audit import Cell, Sample
+from gilprobe.scenarios.stdlib_audit import Cell, Overhead, Sample
 from gilprobe.scenarios.stdlib_calls import CALLS, Call
 
 SHORT = Frame(arm_ns=5_000_000, member_ns=0)
-HELD = Sample(calls=10, hold_ns=1000, off_ns=0, releases=0)
-RELEASED = Sample(calls=10, hold_ns=400, off_ns=900, releases=10)
+HELD = Sample(calls=10, plain_ns=1000, hold_ns=1000, off_ns=0, releases=0)
+RELEASED = Sample(calls=10, plain_ns=1300, hold_ns=400, off_ns=900, releases=10)
 
 needs_tracer = pytest.mark.skipif(gilprobe.capabilities().tracer == "none", reason="no tracer here")
 
@@ -30,15 +30,22 @@ def arm_of(name, share):
     return Arm(name, 1, "", share, share, share, (share, share))
 
 
-def test_a_share_leaves_out_the_loop():
-    assert RELEASED.share(overhead_ns=30) == 900 / (900 + 100)
-    assert HELD.share(overhead_ns=30) == 0
-    assert RELEASED.share(overhead_ns=1000) == 1.0
+def test_a_share_leaves_out_the_trace_and_the_loop():
+    assert RELEASED.share(Overhead(trace_ns=50, call_ns=25)) == 900 / (900 + 100)
+    assert RELEASED.share(Overhead(trace_ns=0, call_ns=1000)) == 1.0
+    assert HELD.share(Overhead(trace_ns=50, call_ns=25)) == 0
+
+
+def test_a_call_that_the_trace_slows_down_is_told():
+    usual = cell_of("os.stat", RELEASED, RELEASED)
+    assert list(stdlib_audit.slowed([usual])) == []
+    slow = cell_of("os.stat", Sample(calls=10, plain_ns=200, hold_ns=400, off_ns=600, releases=10))
+    assert list(stdlib_audit.slowed([slow])) == [("os.stat, 1 folder", 5.0)]
 
 
 def test_one_release_among_many_calls_is_not_the_calls():
-    assert not Sample(calls=100, hold_ns=1, off_ns=1, releases=1).does_release
-    assert Sample(calls=1, hold_ns=1, off_ns=1, releases=1).does_release
+    assert not Sample(calls=100, plain_ns=1, hold_ns=1, off_ns=1, releases=1).does_release
+    assert Sample(calls=1, plain_ns=1, hold_ns=1, off_ns=1, releases=1).does_release
 
 
 @pytest.mark.parametrize("least", [65, 2048, 2049, 4095, 4096])
