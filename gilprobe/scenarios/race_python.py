@@ -195,7 +195,7 @@ def _facts(key: tuple[str, int], races: list[Race]) -> Iterator[Fact]:
 
 
 def _laws(request: Request, arm: Arm) -> Iterator[Law]:
-    """Yield what the arm must lose: nothing, or something in each of its runs."""
+    """Yield what the arm must lose: nothing in any run, or something in most."""
     if arm.name == LOCK.name:
         yield _none("locked: nobody else is between read and write", arm)
     elif arm.threads == 1:
@@ -221,8 +221,10 @@ def _none(text: str, arm: Arm) -> Law:
 
 
 def _some(text: str, arm: Arm) -> Law:
-    least = min(arm.samples)
-    return _law(text, arm, "> 0 lost in every run", f"{least:.3%} lost at least", holds=least > 0)
+    # Not in every run: where another process has the cores, one thread may be done before the next begins.
+    losing = sum(lost > 0 for lost in arm.samples)
+    measured = f"{arm.median:.3%} lost; some in {losing} of {len(arm.samples)} runs"
+    return _law(text, arm, "> 0 lost in most runs", measured, holds=arm.median > 0)
 
 
 def _law(text: str, arm: Arm, expected: str, measured: str, *, holds: bool) -> Law:

@@ -106,7 +106,7 @@ def measure(request: Request) -> Findings:
     """Count in each way, alone and with the least and the largest team."""
     sizes = sorted({1, min(request.threads[1:], default=1), request.threads[-1]})
     if request.quick:
-        sizes = sizes[:2]
+        sizes = sizes[:2][-1:]
     arm_ns = request.frame.arm_ns // len(sizes)
     ended: dict[tuple[str, int], list[Ended]] = {}
     trials = []
@@ -157,13 +157,16 @@ def _laws(request: Request, arm: Arm) -> Iterator[Law]:
     if arm.name == "held" and not request.gil_enabled:
         text, races = "held: without a GIL to hold, cores load, add and store at once", True
     text = f"{text}, {arm.threads} threads"
-    worst, least = max(arm.samples), min(arm.samples)
+    worst = max(arm.samples)
     if not races:
         yield Law(text, "0 lost in every run", f"{worst:.3%} lost at worst", verdict(worst == 0))
     elif request.environment.cores == 1:
-        yield untestable(text, "> 0 lost in every run", "1 usable core")
+        yield untestable(text, "> 0 lost in most runs", "1 usable core")
     else:
-        yield Law(text, "> 0 lost in every run", f"{least:.3%} lost at least", verdict(least > 0))
+        # Not in every run: where another process has a core, the threads may never run at once.
+        losing = sum(lost > 0 for lost in arm.samples)
+        measured = f"{arm.median:.3%} lost; some in {losing} of {len(arm.samples)} runs"
+        yield Law(text, "> 0 lost in most runs", measured, verdict(arm.median > 0))
 
 
 def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:
@@ -172,7 +175,7 @@ def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _printed(sizes: list[int], ended: Mapping[tuple[str, int], list[Ended]]) -> str:
-    threads = sizes[min(1, len(sizes) - 1)]
+    threads = sizes[:2][-1]
     lines = [f"{threads} thread{'s' if threads > 1 else ''} bump one count:"]
     for way in WAYS:
         race = ended[way.name, threads][0]

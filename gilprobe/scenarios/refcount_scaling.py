@@ -38,6 +38,9 @@ RATE = "rate"
 FLAT = 1.15
 """Cost against one thread's that still counts as the same: cores share caches, power and heat."""
 
+QUICK = ("own", "shared")
+"""What a first look looks at."""
+
 SERIAL_RANGE = (0.90, 1.05)
 """Speedup that counts as none, as in held-vs-released."""
 
@@ -62,7 +65,7 @@ def _works() -> Mapping[str, Callable[[int], None]]:
 def measure(request: Request) -> Findings:
     """Measure the three kinds of object for every number of threads."""
     sizes = request.threads[:2] if request.quick else request.threads
-    works = _works()
+    works = {name: work for name, work in _works().items() if name in QUICK or not request.quick}
     request = shortened(request, len(works) * len(sizes))
     trials = [_trial(request, name, size, work) for size in sizes for name, work in works.items()]
     seen = observe_trials(request, trials, warm_up=False)

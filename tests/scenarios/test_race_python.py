@@ -27,7 +27,7 @@ def laws_of(ask):
         ("plain", (0.0, 0.0), "holds"),
         ("plain", (0.0, 0.1), "does not hold"),
         ("call", (0.2, 0.1), "holds"),
-        ("call", (0.2, 0.0), "does not hold"),
+        ("call", (0.0, 0.0), "does not hold"),
         ("sleep", (0.5, 0.5), "holds"),
         ("sleep", (0.0, 0.0), "does not hold"),
         ("locked", (0.0, 0.0), "holds"),

@@ -30,9 +30,9 @@ def test_a_protected_count_is_expected_to_lose_nothing(verdicts, name):
     assert verdicts(name, 0.0, 1e-9) == ["does not hold"]
 
 
-def test_an_unprotected_count_is_expected_to_lose_in_every_run_where_two_cores_meet(verdicts):
+def test_an_unprotected_count_is_expected_to_lose_where_two_cores_meet(verdicts):
     assert verdicts("released", 0.3, 0.1) == ["holds"]
-    assert verdicts("released", 0.3, 0.0) == ["does not hold"]
+    assert verdicts("released", 0.0, 0.0) == ["does not hold"]
     assert verdicts("released", 0.0, 0.0, cores=1) == ["not testable here"]
     assert verdicts("released", 0.0, 0.0, threads=1) == []
 
