@@ -137,7 +137,7 @@ def _law(request: Request, kind: Kind, way: str, arm: Arm, single: Arm) -> Law:
         if way == "private":
             return parallel_law(f"{kind.name} private: min(T, N), as there is no GIL", arm, single, cores)
         text = f"{kind.name} shared: slower than one thread, as its memory travels between cores"
-        return _slower(text, arm, single) if cores > 1 else untestable(text, "< 1x", "1 usable core")
+        return _slower(text, arm, single) if cores > 1 else untestable(text, "no speedup", "1 usable core")
     if way == "private" or kind.name != "lock":
         return speedup_law(f"{arm.name}: one thread runs at a time", arm, single, *SERIAL_RANGE)
     return _slower("lock shared: as fast as one thread at most, as it is handed over too", arm, single)
@@ -148,9 +148,9 @@ def _slower(text: str, arm: Arm, single: Arm) -> Law:
     speedup, least, most = ratio_interval(arm, single)
     return Law(
         f"{text}, {arm.threads} threads",
-        "<= 1.00x",
+        f"<= {SERIAL_RANGE[1]:.2f}x",
         f"{speedup:.2f}x ({least:.2f} to {most:.2f})",
-        verdict(least <= 1.0),
+        verdict(least <= SERIAL_RANGE[1]),
     )
 
 
