@@ -110,8 +110,13 @@ def calibrate(plan: ArmPlan, *, arm_ns: int, clock: Clock = time.perf_counter_ns
     """
     operations = 1
     standstills = 0
+    foreseen_ns = 0.0
     while True:
         elapsed_ns = run_team(plan, operations, clock=clock).elapsed_ns
+        if elapsed_ns > 2 * foreseen_ns:
+            # Much longer than the run before led to expect: on a busy machine that is mostly time in which
+            # others had the cores, and far too little work. The work decides, the second time.
+            elapsed_ns = min(elapsed_ns, run_team(plan, operations, clock=clock).elapsed_ns)
         if elapsed_ns >= arm_ns:
             return operations
         standstills = standstills + 1 if elapsed_ns == 0 else 0
@@ -119,7 +124,9 @@ def calibrate(plan: ArmPlan, *, arm_ns: int, clock: Clock = time.perf_counter_ns
             raise UnsupportedError(f"the clock must advance, stood still during {operations} operations")
         # A tenth above the aim; never more than a hundredfold, since a first short run is mostly start-up.
         growth = 1.1 * arm_ns / elapsed_ns if elapsed_ns else 10.0
-        operations = math.ceil(operations * min(max(growth, 1.2), 100.0))
+        growth = min(max(growth, 1.2), 100.0)
+        foreseen_ns = growth * elapsed_ns
+        operations = math.ceil(operations * growth)
 
 
 def interleave(arms: int, repeat: int) -> Iterator[tuple[int, ...]]:

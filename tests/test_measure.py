@@ -157,6 +157,21 @@ def test_calibrated_work_lasts_long_enough_and_not_absurdly_longer(cost_ns, thre
     assert operations == 1 or elapsed_ns <= 1.2 * arm_ns + 2 * cost_ns * threads
 
 
+@pytest.mark.parametrize("stalled", [0, 1, 2])
+def test_calibration_is_not_fooled_by_a_stall(stalled):
+    clock = FakeClock(cost_ns=1000)
+    runs = []
+
+    def work(operations):
+        clock.work(operations)
+        if len(runs) == stalled:
+            clock.now_ns += 300_000_000  # another process had the core
+        runs.append(operations)
+
+    operations = calibrate(ArmPlan("a", 1, work), arm_ns=100_000_000, clock=clock)
+    assert operations * clock.cost_ns >= 100_000_000
+
+
 def test_calibration_refuses_a_clock_that_stands_still():
     with pytest.raises(UnsupportedError, match="must advance"):
         calibrate(ArmPlan("a", 1, lambda _n: None), arm_ns=1, clock=lambda: 5)

@@ -24,6 +24,9 @@ ENTRY_POINTS = "gilprobe.scenarios"
 
 _MODULES = (
     "gil_mutex",
+    "refcount_lifecycle",
+    "refcount_race",
+    "race_python",
     "held_vs_released",
     "python_loop",
     "amdahl",
@@ -34,6 +37,9 @@ _MODULES = (
     "fairness",
     "io_overlap",
     "memory",
+    "refcount_scaling",
+    "shared_objects",
+    "stdlib_audit",
 )
 
 
