@@ -23,6 +23,7 @@ ENTRY_POINTS = "gilprobe.scenarios"
 """The group of entry points in which a package names a scenario, or a module that has them."""
 
 _MODULES = (
+    "thread_start",
     "gil_mutex",
     "held_vs_released",
     "python_loop",
