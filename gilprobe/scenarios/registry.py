@@ -24,6 +24,7 @@ ENTRY_POINTS = "gilprobe.scenarios"
 
 _MODULES = (
     "thread_start",
+    "thread_daemon",
     "gil_mutex",
     "held_vs_released",
     "python_loop",
