@@ -25,6 +25,7 @@ ENTRY_POINTS = "gilprobe.scenarios"
 _MODULES = (
     "thread_start",
     "thread_daemon",
+    "thread_join",
     "gil_mutex",
     "held_vs_released",
     "python_loop",
