@@ -26,6 +26,7 @@ _MODULES = (
     "thread_start",
     "thread_daemon",
     "thread_join",
+    "thread_pool",
     "gil_mutex",
     "held_vs_released",
     "python_loop",
