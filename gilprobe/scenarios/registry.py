@@ -28,6 +28,7 @@ _MODULES = (
     "thread_join",
     "thread_pool",
     "gil_mutex",
+    "lock_deadlock",
     "held_vs_released",
     "python_loop",
 )
