@@ -29,6 +29,7 @@ _MODULES = (
     "thread_pool",
     "gil_mutex",
     "lock_deadlock",
+    "producer_consumer",
     "held_vs_released",
     "python_loop",
 )
