@@ -30,6 +30,7 @@ _MODULES = (
     "gil_mutex",
     "lock_deadlock",
     "producer_consumer",
+    "semaphore",
     "held_vs_released",
     "python_loop",
 )
