@@ -31,6 +31,7 @@ _MODULES = (
     "lock_deadlock",
     "producer_consumer",
     "semaphore",
+    "timer",
     "held_vs_released",
     "python_loop",
 )
