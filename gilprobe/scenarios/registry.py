@@ -32,6 +32,7 @@ _MODULES = (
     "producer_consumer",
     "semaphore",
     "timer",
+    "barrier",
     "held_vs_released",
     "python_loop",
 )
