@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from typing import TYPE_CHECKING
 
-from gilprobe.intervals import ratio_interval
+from gilprobe.intervals import bootstrap_interval, ratio_interval
 from gilprobe.results import Fact, Law, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gilprobe.results import Arm
 
@@ -41,15 +43,8 @@ def speedup_law(text: str, arm: Arm, single: Arm, low: float, high: float) -> La
     It does not hold when the whole 95 % interval of the measured speedup lies outside. It can't be tested
     when the speedup lies outside and its interval is so wide that it reaches inside all the same.
     """
-    speedup, least, most = ratio_interval(arm, single)
-    overlaps = least <= high and most >= low
-    unstable = overlaps and not low <= speedup <= high and most - least > UNSTABLE * speedup
-    return Law(
-        text=f"{text}, {arm.threads} threads",
-        expected=f"{low:.2f}x to {high:.2f}x" if low else f"<= {high:.2f}x",
-        measured=f"{speedup:.2f}x ({least:.2f} to {most:.2f}{', unstable' if unstable else ''})",
-        verdict="not testable here" if unstable else verdict(overlaps),
-    )
+    low = low or -math.inf  # a speedup of 0 or more says nothing
+    return within_law(f"{text}, {arm.threads} threads", ratio_interval(arm, single), low, high, times)
 
 
 def parallel_law(text: str, arm: Arm, single: Arm, cores: int) -> Law:
@@ -75,3 +70,73 @@ def by_name(arms: Sequence[Arm], name: str) -> tuple[Arm, tuple[Arm, ...]]:
     named = [arm for arm in arms if arm.name == name]
     (single,) = [arm for arm in named if arm.threads == 1]
     return single, tuple(arm for arm in named if arm.threads > 1)
+
+
+def within_law(
+    text: str,
+    measured: tuple[float, float, float],
+    low: float,
+    high: float,
+    show: Callable[[float], str],
+) -> Law:
+    """Return the law that something lies between `low` and `high`.
+
+    Parameters
+    ----------
+    text : str
+        The law in words.
+    measured : (float, float, float)
+        The value and both ends of its interval.
+    low, high : float
+        What is expected; an end may be infinite.
+    show : callable
+        Writes a number with its unit.
+    """
+    value, least, most = measured
+    overlaps = least <= high and most >= low
+    unstable = overlaps and not low <= value <= high and most - least > UNSTABLE * abs(value)
+    if math.isinf(high):
+        expected = f">= {show(low)}"
+    elif math.isinf(low):
+        expected = f"<= {show(high)}"
+    else:
+        expected = f"{show(low)} to {show(high)}"
+    return Law(
+        text=text,
+        expected=expected,
+        measured=f"{show(value)} ({show(least)} to {show(most)}{', unstable' if unstable else ''})",
+        verdict="not testable here" if unstable else verdict(overlaps),
+    )
+
+
+def every_law(text: str, yes: int, of: int, what: str = "runs") -> Law:
+    """Return the law that something is so in each of several runs."""
+    return Law(text, f"in {of} of {of} {what}", f"in {yes}", verdict(yes == of > 0))
+
+
+def once_law(text: str, yes: bool) -> Law:
+    """Return the law that something is so, which was looked at once."""
+    return Law(text, "yes", "yes" if yes else "no", verdict(yes))
+
+
+def sampled(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median of numbers that were derived run by run, and its interval, for :func:`within_law`."""
+    return statistics.median(values), *bootstrap_interval(values)
+
+
+def spread(arm: Arm) -> tuple[float, float, float]:
+    """Return an arm's median and both ends of its interval, for :func:`within_law`."""
+    return arm.median, arm.low, arm.high
+
+
+def times(ratio: float) -> str:
+    """Write a ratio: ``2.00x``."""
+    return f"{ratio:.2f}x"
+
+
+def seconds(value: float) -> str:
+    """Write a time: ``12.3 ms``."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if abs(value) * factor >= 1:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value * 1e9:.3g} ns"

@@ -23,10 +23,19 @@ ENTRY_POINTS = "gilprobe.scenarios"
 """The group of entry points in which a package names a scenario, or a module that has them."""
 
 _MODULES = (
+    "thread_start",
+    "thread_daemon",
+    "thread_join",
+    "thread_pool",
     "gil_mutex",
     "refcount_lifecycle",
     "refcount_race",
     "race_python",
+    "lock_deadlock",
+    "producer_consumer",
+    "semaphore",
+    "timer",
+    "barrier",
     "held_vs_released",
     "python_loop",
     "amdahl",
