@@ -29,6 +29,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "plain data": frozenset(
         {
             "codec",
+            "comparison",
             "diagnosis",
             "distribution",
             "environment",
@@ -44,6 +45,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "tools": frozenset(
         {
             "accounting",
+            "comparing",
             "follow",
             "intervals",
             "kernels",
@@ -55,6 +57,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "recorder",
             "recording",
             "refs",
+            "significance",
             "stall_watch",
             "surroundings",
             "teams",
