@@ -164,13 +164,14 @@ class _Run:
                     return  # nobody reads on
 
     def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[Outcome, ...]:
+        from gilprobe.render.words import visible
         from gilprobe.scenarios import turns
         from gilprobe.scenarios.protocol import Task
 
         def told(interpreter: Interpreter, label: str, share: float) -> None:
             several = len(self._interpreters) > 1
             name = self._names[self._interpreters.index(interpreter)]
-            bar.update(f"{name}: {label}" if several else label, share)
+            bar.update(visible(f"{name}: {label}" if several else label), share)
 
         task = Task(job.name, job.scenario, self._threads, self._arguments.repeat, self._arguments.quick)
         return turns.run_side_by_side(task, self._interpreters, job.ceiling_s, told)

@@ -85,9 +85,9 @@ def render_comparison(comparison: Comparison, look: Look = PLAIN) -> str:
     page.line(f"B  {comparison.after}")
     page.line()
     page.doubts(comparison.warnings)
-    ids = [pair.id for pair in comparison.scenarios]
+    known = [pair.id for pair in comparison.scenarios]
     for pair in comparison.scenarios:
-        _pair(page, pair, several=ids.count(pair.id) > 1)
+        _pair(page, pair, several=known.count(pair.id) > 1)
     for side, ids in (("A", comparison.only_before), ("B", comparison.only_after)):
         for one in ids:
             page.line(f"{one} is in {side} only")

@@ -40,6 +40,8 @@ INTERRUPT_S = 0.4
 """What a worker gets to put away its things on Ctrl-C, and when it is cut, before it is killed."""
 
 _KEPT_OUTPUT = 1 << 14
+_READ = 1 << 16
+_PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
 _BOOT = "from gilprobe.scenarios.worker import main; main()"
 
 
@@ -145,10 +147,7 @@ class Worker:
         if self.state == "ended":
             return
         if self.has_ended():
-            while self._read_messages(once=True):
-                pass
-            while self._read_output(once=True):
-                pass
+            self._drain()
             if self.state not in ("leaving", "ended"):
                 self._fail(self._death())
             self.end()
@@ -157,6 +156,13 @@ class Worker:
                 self.end()
             else:
                 self._cut(self._overdue())
+
+    def _drain(self) -> None:
+        """Take in what an ended process has left in its pipes; others may go on filling them."""
+        for read in (self._read_messages, self._read_output):
+            for _ in range(_PIPE_READS):
+                if not read(once=True):
+                    break
 
     def has_ended(self) -> bool:
         """Return whether the process has ended; its number stays its own."""
@@ -206,7 +212,8 @@ class Worker:
         """Take note of what it tells; returns as :meth:`_read_output`."""
         data = self._available("stdout")
         self._line += data or b""
-        while self.state not in ("leaving", "ended") and b"\n" in self._line:
+        whole = b"\n" in (data or b"")  # a long line is not searched again for each piece of it
+        while whole and self.state not in ("leaving", "ended") and b"\n" in self._line:
             line, _, self._line = self._line.partition(b"\n")
             self._understand(bytes(line))
         if self.state in ("leaving", "ended"):  # it has told all
@@ -221,7 +228,7 @@ class Worker:
         if stream is None or stream.closed:
             return b""
         with suppress(BlockingIOError):
-            return os.read(stream.fileno(), 1 << 16)
+            return os.read(stream.fileno(), _READ)
         return None
 
     def _understand(self, line: bytes) -> None:

@@ -152,6 +152,15 @@ def test_the_catalogue_does_not_load_what_only_rendering_needs():
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
+def test_to_find_one_of_ours_no_other_is_loaded():
+    code = (
+        "import sys; from gilprobe.scenarios import find; (one,) = find('python-loop');"
+        "loaded = 'gilprobe.scenarios.held_vs_released' in sys.modules;"
+        "raise SystemExit(loaded or one.id != 'python-loop')"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
 # Scenarios of other people
 
 MINE = """

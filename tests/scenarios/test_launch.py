@@ -164,6 +164,9 @@ def test_what_a_scenario_has_started_is_ended_with_it(run):
     (outcome,) = run("subprocess.Popen(['sleep', '612.75']); os._exit(9)")
     assert outcome.complaint == "mine failed: its process ended with status 9"
     assert gone("612.75")
+    (outcome,) = run("subprocess.Popen(['yes', '615.75']); os._exit(9)")
+    assert outcome.complaint.startswith("mine failed: its process ended with status 9")
+    assert gone("615.75")
 
 
 def test_a_fork_that_falls_out_of_a_scenario_tells_nothing(run):
