@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from gilprobe.scenarios.protocol import Message, Task
 
 START_S = 30.0
-"""How long an interpreter may take to start and to say hello; also, to run a file that defines scenarios."""
+"""How long an interpreter may take to start and to say hello."""
+
+FIND_S = 30.0
+"""How long it may take to find a scenario: to run the file that defines it, for one of the user's own."""
 
 GRACE_S = 1.0
 """A scenario may notice itself, between its runs, that its time is over; this much later it is killed."""
@@ -79,14 +82,14 @@ class Outcome:
 class Worker:
     """A worker as the process that starts it sees it.
 
-    It starts, waits for its turn, computes, waits, ... and leaves once its answer is there. `state` tells
-    which; an ended one has left in whatever way.
+    It starts, finds its scenario, waits for its turn, computes, waits, ... and leaves once its answer is
+    there. `state` tells which; an ended one has left in whatever way.
     """
 
     def __init__(self, interpreter: Interpreter, task: Task, ceiling_s: float) -> None:
         self.interpreter = interpreter
         self.task = task
-        self.state: Literal["starting", "waiting", "computing", "leaving", "ended"] = "starting"
+        self.state: Literal["starting", "finding", "waiting", "computing", "leaving", "ended"] = "starting"
         self.label = ""
         self.share = 0.0
         self._process: subprocess.Popen[bytes] | None = None
@@ -245,10 +248,11 @@ class Worker:
     def _take(self, message: Message) -> None:
         if self.state == "starting" and isinstance(message, Hello):
             self._begin(message)
-        elif self.state != "computing":
+        elif self.state not in ("finding", "computing"):
             raise FormatError(f"a worker that is {self.state} sent {type(message).__name__}")
         elif isinstance(message, Progressed):
-            self._left_s = self._latest - time.monotonic()
+            if self.state == "computing":
+                self._left_s = self._latest - time.monotonic()
             self.label, self.share = message.label[:200], min(max(message.share, 0.0), 1.0)
             self.state = "waiting"
         elif isinstance(message, Failed):
@@ -266,8 +270,8 @@ class Worker:
 
     def _begin(self, hello: Hello) -> None:
         if self.task.name:
-            self.state = "computing"  # it looks for the scenario before it waits for its turn
-            self._latest = time.monotonic() + (self._left_s if self.task.scenario else START_S)
+            self.state = "finding"
+            self._latest = time.monotonic() + FIND_S
         else:
             self._leave(hello)
 
@@ -313,8 +317,8 @@ class Worker:
     def _overdue(self) -> str:
         if self.state == "starting":
             return f"{self.interpreter.named}: did not say hello within {START_S:g} s"
-        if not self.task.scenario:
-            return f"{self.task.name} was cut: it must tell its scenarios within {START_S:g} s"
+        if self.state == "finding":
+            return f"{self.task.name} was cut: it must tell its scenarios within {FIND_S:g} s"
         during = f" ({self.label})" if self.label else ""
         return self._called(
             f"was cut: it may take {self._ceiling_s:g} s, and {int(100 * self.share)}% of it was done{during}"

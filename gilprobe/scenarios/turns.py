@@ -51,7 +51,7 @@ def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
     ScenarioError
         If it has none, fails, or does not end.
     """
-    (outcome,) = _run([Worker(interpreter, Task(path), launch.START_S)], _nobody)
+    (outcome,) = _run([Worker(interpreter, Task(path), launch.FIND_S)], _nobody)
     if not isinstance(outcome.answer, Offer):
         raise ScenarioError(outcome.complaint)
     return outcome.answer.scenarios
