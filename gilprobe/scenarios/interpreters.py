@@ -84,7 +84,7 @@ def find_interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], tu
     for name in names:
         path = shutil.which(name)
         if path is None:
-            complaints.append(f"{name}: left out: there is no such program")
+            complaints.append(f"{name}: there is no such program; left out")
         elif _same(path, this.path):
             found.append(this)
         else:

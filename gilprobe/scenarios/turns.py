@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Told = Callable[[Interpreter, str, float], None]
 
 _POLL_S = 0.1  # where the kernel can't tell when a process has ended
+_LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
 
 
 def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
@@ -109,9 +110,9 @@ def _run(workers: list[Worker], told: Told) -> tuple[Outcome, ...]:
 
 def _listen(selector: selectors.BaseSelector, workers: list[Worker]) -> None:
     """Take in what comes until something has happened, or the time of a worker is over."""
-    waits = [_POLL_S] if any(worker.must_be_polled for worker in workers) else []
+    waits = [_POLL_S if any(worker.must_be_polled for worker in workers) else _LONGEST_S]
     waits += [wait for worker in workers if (wait := worker.wait_s()) is not None]
-    for key, _ in selector.select(min(waits, default=None)):
+    for key, _ in selector.select(min(waits)):
         read: Callable[[], bool] = key.data[1]
         if not read():
             selector.unregister(key.fd)

@@ -145,6 +145,11 @@ def test_what_hangs_is_cut_at_its_ceiling(run, body, monkeypatch):
     assert not workers()
 
 
+def test_a_ceiling_may_be_longer_than_any_clock_counts(run):
+    (outcome,) = run("", ceiling=1e300)
+    assert outcome.result is not None
+
+
 def test_between_its_runs_a_scenario_is_cut_by_itself(run):
     (outcome,) = run("time.sleep(0.6); request.progress('next', 0.5)", ceiling=0.5)
     assert outcome.complaint == "mine was cut: it may take 0.5 s, and 50% of it was done"
@@ -338,7 +343,7 @@ def test_interpreters_are_found_as_a_shell_finds_them(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     found, missing = find_interpreters(["python9", "python77", path, str(link)])
     assert [one.path for one in found] == [sys.executable, path]
-    assert missing == ("python77: left out: there is no such program",)
+    assert missing == ("python77: there is no such program; left out",)
     found, _ = find_interpreters(["python9", sys.executable])
     assert [one.path for one in found] == [path, sys.executable]
     assert found[1].flags == this_interpreter().flags
