@@ -222,7 +222,7 @@ class Worker:
         if self.state in ("leaving", "ended"):  # it has told all
             self._line.clear()
         elif len(self._line) > protocol.LONGEST_LINE:
-            self._cut(self._called("failed: a message of more than 64 MiB"))
+            self._cut(self._called(f"failed: a message of more than {protocol.LONGEST_LINE >> 20} MiB"))
         return bool(data) if once else data != b""
 
     def _available(self, name: Literal["stdout", "stderr"]) -> bytes | None:

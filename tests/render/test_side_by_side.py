@@ -106,6 +106,15 @@ def test_a_comparison_shows_ratio_interval_p_and_what_is_missing(result, other):
     assert row(text, "held", "2").endswith("2x  1.94 to 2.06  0.1  no difference shown")
 
 
+def test_of_several_interpreters_each_is_named(result, environment):
+    old = dataclasses.replace(result, environment=dataclasses.replace(environment, python="3.11.2"))
+    both = ResultSet(environment, (result, old))
+    text = render_comparison(compare(both, both))
+    assert "on CPython 3.13.0 (GIL on, switch interval 5 ms)\n" in text
+    assert "on CPython 3.11.2 (GIL on, switch interval 5 ms)\n" in text
+    assert "\non " not in render_comparison(compare(ResultSet(environment, (result,)), both))
+
+
 @pytest.mark.parametrize("look", [PLAIN, Look(width=80, color=True), Look(unicode=False)])
 def test_foreign_names_are_shown_and_not_obeyed(result, look):
     bad = dataclasses.replace(

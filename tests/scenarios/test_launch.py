@@ -319,6 +319,48 @@ def test_what_is_no_interpreter_with_this_gilprobe_is_left_out_with_a_line(tmp_p
     assert "\n" not in line
 
 
+HOSTILE = """#!{python}
+import sys, time
+from gilprobe import __version__, machine
+from gilprobe.results import ScenarioResult
+from gilprobe.scenarios import protocol as p
+environment = machine.read_environment()
+def say(line):
+    sys.stdout.buffer.write(line if isinstance(line, bytes) else p.write(line))
+    sys.stdout.flush()
+hello = p.Hello(__version__, environment)
+result = ScenarioResult("other", "", (), (), (), "", (), environment, ())
+progress = p.Progressed("x", 0.5)
+say(hello)
+sys.stdin.readline()
+{lines}
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("say(b'garbage\\n')", "a message must be JSON: Expecting value"),
+        ("say(b'\\xff\\n')", "a message must be JSON: 'utf-8' codec"),
+        ('say(b\'{"result": {"id": 3}}\\n\')', "result lacks the key 'title'"),
+        ("say(hello)", "a worker sent Hello, which it was not asked for"),
+        ("say(result)", "a worker sent ScenarioResult, which it was not asked for"),
+        ("say(p.Offer(()))", "a worker sent Offer, which it was not asked for"),
+        ("say(progress); say(progress)", "a worker that is waiting sent Progressed"),
+        ("say(b'x' * (3 << 20))", "a message of more than 1 MiB"),
+    ],
+)
+def test_a_worker_that_breaks_the_rules_is_ended_with_a_line(tmp_path, monkeypatch, lines, complaint):
+    monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 20)
+    path = made(tmp_path, "python9", "")
+    Path(path).write_text(HOSTILE.format(python=sys.executable, lines=lines))
+    task = Task("mine", "mine")
+    (outcome,) = turns.run_side_by_side(task, [Interpreter(path, path)], 30.0, lambda *_: None)
+    assert outcome.answer is None
+    assert outcome.complaint.startswith(f"mine failed: {complaint}")
+
+
 def test_an_interpreter_that_hangs_at_its_start_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "START_S", 0.3)
     path = made(tmp_path, "python9", "trap '' INT; sleep 613.75")
