@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import alive, children_of
 
 import gilprobe
 from gilprobe.cli import main
@@ -219,14 +220,6 @@ def test_an_ascii_only_output_gets_ascii():
     assert ran.stdout.isascii()
 
 
-def children_of(pid):
-    """Return the processes that a process has started."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
 def wait_for_workers(process):
     """Wait until a process that it has started has threads: it measures. Return that one's number."""
     for _ in range(300):
@@ -249,7 +242,7 @@ def test_ctrl_c_leaves_one_line_and_status_130_promptly(name):
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
-    assert not Path(f"/proc/{worker}").exists()
+    assert not alive(worker)
     assert process.returncode == 130
     assert (output, errors) == ("", "gilprobe: interrupted\n")
     assert time.monotonic() - begun < 10

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import alive, children_of
 
 import gilprobe
 from gilprobe.cli import main
@@ -198,15 +199,14 @@ def test_ctrl_c_ends_a_scenario_that_hangs_and_keeps_what_was_done(tmp_path, stu
         latest = time.monotonic() + 60
         while not (tmp_path / "ready").exists() and time.monotonic() < latest:
             time.sleep(0.02)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        worker = children.read_text().split() if children.exists() else []
+        workers = children_of(process.pid)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == (
         "good printed: hello \\x1b[2J\ngilprobe: 1 of 2 scenarios are in r.json\ngilprobe: interrupted\n"
     )
-    assert not [pid for pid in worker if Path(f"/proc/{pid}").exists()]
+    assert not [worker for worker in workers if alive(worker)]
     assert [result.id for result in ResultSet.load(tmp_path / "r.json").scenarios] == ["good"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import signal
@@ -14,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import alive, children_of, running
 
 import gilprobe
 from gilprobe.errors import FormatError, ScenarioError
@@ -49,27 +49,16 @@ def run(tmp_path):
     return run
 
 
-def left(pattern):
-    """Return the processes whose command line holds `pattern`."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if pattern.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-    return found
-
-
 def workers():
     """Return the workers that this process has started and that are still there."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    return set(children.read_text().split()) & set(map(str, left("worker import main")))
+    return set(children_of(os.getpid())) & set(running("worker import main"))
 
 
 def gone(pattern, within=5.0):
     latest = time.monotonic() + within
-    while left(pattern) and time.monotonic() < latest:
+    while running(pattern) and time.monotonic() < latest:
         time.sleep(0.05)
-    return not left(pattern)
+    return not running(pattern)
 
 
 def test_a_result_comes_back_whole_and_what_was_printed_apart(run):
@@ -460,7 +449,7 @@ turns.run_side_by_side(task, [this_interpreter()] * 2, 100.0, lambda *told: prin
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux only: who has ended is looked up in /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 @pytest.mark.parametrize(
     "body", ["time.sleep(600)", "subprocess.Popen(['sleep', '614.75'])\n    ctypes.PyDLL(None).sleep(600)"]
 )
@@ -475,21 +464,10 @@ def test_when_the_parent_is_killed_the_workers_end_with_all_they_have_started(tm
         latest = time.monotonic() + 60
         while not (tmp_path / "ready").exists() and time.monotonic() < latest:
             time.sleep(0.02)
-        workers = [
-            int(child)
-            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        ]
+        workers = children_of(process.pid)
         assert len(workers) == 2
         os.kill(process.pid, signal.SIGKILL)
-    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < latest:
+    while any(map(alive, workers)) and time.monotonic() < latest:
         time.sleep(0.05)
     assert not [worker for worker in workers if alive(worker)]
     assert gone("614.75")
-
-
-def alive(pid):
-    """Return whether a process runs; one that nobody waits for any more does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
