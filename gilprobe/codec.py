@@ -143,10 +143,28 @@ def read_json(path: str | os.PathLike[str]) -> object:
     OSError
         If the file can't be read.
     """
+    return parse_json(Path(path).read_bytes(), f"{os.fspath(path)!r} must be a JSON file")
+
+
+def parse_json(data: bytes, rule: str) -> object:
+    """Parse JSON that is not trusted.
+
+    Parameters
+    ----------
+    data : bytes
+        The text, in UTF-8.
+    rule : str
+        How the error message begins: ``"a message must be JSON"``.
+
+    Raises
+    ------
+    FormatError
+        If it is not JSON, is truncated, or nests too deeply.
+    """
     try:
-        return json.loads(Path(path).read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{os.fspath(path)!r} must be a JSON file: {error}") from None
+        raise FormatError(f"{rule}: {error}") from None
 
 
 def _refuse_constant(name: str) -> float:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm
 
 
+_SEED = 20240229  # the same samples always give the same interval
+
+
 def bootstrap_interval(
-    samples: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 20240229
+    samples: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000, seed: int = _SEED
 ) -> tuple[float, float]:
     """Return the bootstrap interval of the median, by the percentile method.
 
@@ -67,3 +70,46 @@ def ratio_interval(above: Arm, below: Arm) -> tuple[float, float, float]:
     ratio = above.median / below.median
     low, high = bootstrap_interval(ratios)
     return ratio, min(low, ratio), max(high, ratio)
+
+
+def independent_ratio_interval(
+    above: Sequence[float], below: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000
+) -> tuple[float, float, float] | None:
+    """Return the ratio of the medians of two samples that do not belong together, with its interval.
+
+    Both are drawn from anew, each on its own (Efron and Tibshirani (1993), chapter 8: two samples), and the
+    interval lies between the quantiles of the ratios of their medians.
+
+    Parameters
+    ----------
+    above, below : sequence of float
+        At least one number each.
+    confidence : float
+        Share of the ratios inside the interval.
+    resamples : int
+        How often to draw.
+
+    Returns
+    -------
+    (float, float, float) or None
+        Ratio, low and high end; None if a number is zero or below, or the ratio is beyond what a float holds.
+
+    Raises
+    ------
+    InvalidValueError
+        If there are no samples.
+    """
+    if not (above and below):
+        raise InvalidValueError("samples must hold at least one number each, got none")
+    if min(*above, *below) <= 0:
+        return None
+    draw = random.Random(_SEED).choices
+    ratio = statistics.median(above) / statistics.median(below)
+    ratios = sorted(
+        statistics.median(draw(above, k=len(above))) / statistics.median(draw(below, k=len(below)))
+        for _ in range(resamples)
+    )
+    tail = (1 - confidence) / 2
+    low = min(ratio, ratios[math.floor(tail * (resamples - 1))])
+    high = max(ratio, ratios[math.ceil((1 - tail) * (resamples - 1))])
+    return (ratio, low, high) if low > 0 and high < math.inf else None

@@ -29,6 +29,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "plain data": frozenset(
         {
             "codec",
+            "comparison",
             "diagnosis",
             "distribution",
             "environment",
@@ -44,6 +45,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "tools": frozenset(
         {
             "accounting",
+            "comparing",
             "engines",
             "follow",
             "intervals",
@@ -56,6 +58,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "recorder",
             "recording",
             "refs",
+            "significance",
             "stall_watch",
             "surroundings",
             "teams",

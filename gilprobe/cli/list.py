@@ -1,26 +1,47 @@
-"""``gilprobe list``: the catalogue of scenarios."""
+"""``gilprobe list``: the catalogue of scenarios, and what this interpreter and machine can show of it."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
+
+from gilprobe.cli.output import complain
 
 if TYPE_CHECKING:
     import argparse
 
     from gilprobe.cli.output import Output
 
+_SCHEMA = 1
+
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("list", help="show the catalogue of scenarios")
+    parser.add_argument("--json", action="store_true", help="as JSON on standard output")
     parser.set_defaults(execute=execute)
 
 
-def execute(_arguments: argparse.Namespace, output: Output) -> int:
-    """Show the catalogue."""
-    from gilprobe import scenarios
+def execute(arguments: argparse.Namespace, output: Output) -> int:
+    """Show the catalogue; why another package's scenario is not in it goes to standard error."""
+    from gilprobe import codec, machine, scenarios
     from gilprobe.render import terminal
+    from gilprobe.scenarios.protocol import listed
 
-    rows = [(one.group, one.id, one.title) for one in scenarios.catalogue().scenarios]
-    output.write(terminal.render_catalogue(rows, output.look))
+    catalogue = scenarios.catalogue()
+    environment = machine.read_environment()
+    found = [listed(scenario, environment) for scenario in catalogue.scenarios]
+    if arguments.json:
+        document = {
+            "schema": _SCHEMA,
+            "environment": codec.encode(environment),
+            "scenarios": codec.encode(found),
+            "problems": [*catalogue.problems],
+        }
+        output.write(json.dumps(document, indent=1) + "\n")
+    else:
+        rows = [(one.group, one.id, one.title, one.missing) for one in found]
+        output.write(terminal.render_catalogue(rows, output.look))
+    for problem in catalogue.problems:
+        complain(problem)
     return 0

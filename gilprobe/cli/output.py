@@ -27,6 +27,14 @@ def look_of(stream: TextIO | None) -> Look:
     return Look(width=max(40, shutil.get_terminal_size().columns), color=color, unicode=unicode)
 
 
+def complain(text: str, about: str = "gilprobe") -> None:
+    """Write one line on standard error, escaped: names in it may be foreign."""
+    from gilprobe.render.words import visible
+
+    if sys.stderr is not None:
+        sys.stderr.write(visible(f"{about}: {text}") + "\n")
+
+
 class Output:
     """Writes to standard output until its reader leaves.
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.cli.output import STDOUT, check_writable
+from gilprobe.cli.output import STDOUT, check_writable, complain
 from gilprobe.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -58,9 +57,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         _write(target, _exported(name, processes, arguments.weight), output)
     for process in processes:
         if "perfetto" in targets and process.timeline is None:
-            _complain(f"{process.source}: without a timeline, not in the trace")
+            complain(f"{process.source}: without a timeline, not in the trace")
         for doubt in process.doubts:
-            _complain(f"{process.source}: {doubt}")
+            complain(f"{process.source}: {doubt}")
     return 0
 
 
@@ -91,7 +90,7 @@ def _read(files: Sequence[str]) -> list[TracedProcess]:
             continue
         family, left_out = loading.load_family(path)
         for complaint in left_out:
-            _complain(complaint)
+            complain(complaint)
         for process in family:
             beside = (path.parent / process.source).resolve()
             if beside not in seen:
@@ -158,10 +157,3 @@ def _write(target: str, pieces: Iterable[str], output: Output) -> None:
             return
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
             packed.writelines(piece.encode("utf-8") for piece in pieces)
-
-
-def _complain(text: str) -> None:
-    from gilprobe.render.words import visible
-
-    if sys.stderr is not None:
-        sys.stderr.write(f"gilprobe: {visible(text)}\n")

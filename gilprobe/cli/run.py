@@ -1,99 +1,246 @@
-"""``gilprobe run``: measure scenarios and show what they found."""
+"""``gilprobe run``: measure scenarios, each in a process of its own, and show what they found."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.cli.output import STDOUT, check_writable
-from gilprobe.errors import InvalidTypeError
+from gilprobe.cli.output import STDOUT, check_writable, complain
+from gilprobe.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Sequence
 
     from gilprobe.cli.output import Output
-    from gilprobe.results import ResultSet, ScenarioResult
+    from gilprobe.cli.progress import ProgressBar
+    from gilprobe.results import ScenarioResult
+    from gilprobe.scenarios.interpreters import Interpreter
+    from gilprobe.scenarios.launch import Outcome
+
+_FAILED = 1
+_NOTHING_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One scenario to run: the name that finds it, its identifier, and its ceiling."""
+
+    name: str
+    scenario: str
+    ceiling_s: float
+    foreign: bool  # from a file of the user's: what it prints is for them to see
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("run", help="measure scenarios; the headline ones unless told which")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="scenarios, as in `gilprobe list`")
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="scenarios, as in `gilprobe list`, or files: ./my_scenario.py"
+    )
+    parser.add_argument("--all", action="store_true", help="all scenarios of the catalogue")
+    parser.add_argument("--quick", action="store_true", help="a first look: shorter runs, fewer of them")
     parser.add_argument(
         "--threads", metavar="1,2,4", help="sizes of team (default: 1, 2, 4, ... twice the cores)"
     )
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="samples of each arm (default: 5)")
+    parser.add_argument("--repeat", type=int, metavar="N", help="samples of each arm (default: 5; quick: 3)")
     parser.add_argument(
         "--json", metavar="FILE", help="write the results to FILE; - for standard output, alone"
+    )
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="measure this interpreter, too, which must have gilprobe; can be given several times",
     )
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Check every argument, then measure: nothing is to fail after minutes of work."""
-    from gilprobe import machine, scenarios
+    from gilprobe import scenarios
     from gilprobe.measure import Frame
-    from gilprobe.results import ResultSet
 
-    ids = [scenario.id for name in dict.fromkeys(arguments.ids) for scenario in scenarios.find(name)]
-    ids = ids or [scenario.id for scenario in scenarios.catalogue().scenarios if scenario.headline]
+    if arguments.all and arguments.ids:
+        raise InvalidValueError(f"--all takes no ID, got {ascii(arguments.ids[0])[:60]}")
     threads = None if arguments.threads is None else scenarios.check_threads(parse_threads(arguments.threads))
-    Frame(repeat=arguments.repeat)
+    if arguments.repeat is not None:
+        Frame(repeat=arguments.repeat)
     if arguments.json not in (None, STDOUT):
         check_writable(Path(arguments.json), "--json")
-
-    environment = machine.read_environment()
-    results: list[ScenarioResult] = []
+    jobs = _jobs(arguments)
+    interpreters, whole = _interpreters(arguments.python)
+    run = _Run(arguments, output, jobs, interpreters, threads)
     try:
-        for result in _measured(ids, threads, arguments, output, environment_shown=arguments.json != STDOUT):
-            results.append(result)
+        run.measure()
     finally:  # what was measured before Ctrl-C or a failure is kept
-        if results and arguments.json is not None:
-            _deliver(ResultSet(environment, tuple(results)), arguments.json, output, len(ids))
-    return 0
+        run.deliver()
+    if not run.results:
+        return _NOTHING_SHOWN
+    return 0 if whole and not run.failed else _FAILED
 
 
-def _measured(
-    ids: list[str],
-    threads: tuple[int, ...] | None,
-    arguments: argparse.Namespace,
-    output: Output,
-    *,
-    environment_shown: bool,
-) -> Iterator[ScenarioResult]:
-    """Yield the results one by one; each is shown as soon as it is there."""
+def _jobs(arguments: argparse.Namespace) -> list[_Job]:
+    """Return what is to be run; a file is run once by a worker, to see what is in it."""
     from gilprobe import scenarios
-    from gilprobe.cli.progress import ProgressBar
-    from gilprobe.render import terminal
+    from gilprobe.scenarios import registry, turns
+    from gilprobe.scenarios.interpreters import this_interpreter
 
-    with ProgressBar(len(ids)) as bar:
-        for number, name in enumerate(ids):
-            bar.begin(name)
-            result = scenarios.run(name, threads=threads, repeat=arguments.repeat, progress=bar.update)
-            bar.hide()
-            if environment_shown:
-                heading = (
-                    "" if number else terminal.render_environment(result.environment, output.look) + "\n"
-                )
-                output.write(heading + terminal.render_result(result, output.look))
-            yield result
-            if output.closed and arguments.json is None:
-                return  # nobody reads on
+    jobs = []
+    for name in dict.fromkeys(arguments.ids):
+        if registry.is_file(name):
+            offered = turns.look_into(name, this_interpreter())
+            jobs += [_Job(name, one.id, one.ceiling_s, True) for one in offered]
+        else:
+            jobs += [_Job(name, one.id, one.ceiling_s, False) for one in scenarios.find(name)]
+    if not jobs:
+        catalogue = scenarios.catalogue()
+        for problem in catalogue.problems if arguments.all else ():
+            complain(problem)
+        wanted = [one for one in catalogue.scenarios if arguments.all or one.headline]
+        jobs = [_Job(one.id, one.id, one.ceiling_s, False) for one in wanted]
+    return jobs
 
 
-def _deliver(results: ResultSet, target: str, output: Output, wanted: int) -> None:
-    whole = len(results.scenarios) == wanted
-    if target == STDOUT:
-        if whole:
-            output.write(json.dumps(results.to_dict(), indent=1) + "\n")
-        return
-    results.save(target)
-    if not whole and sys.stderr is not None:
-        sys.stderr.write(f"gilprobe: {len(results.scenarios)} of {wanted} scenarios are in {target}\n")
+def _interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], bool]:
+    """Return the interpreters to measure, and whether they are all that were asked for."""
+    from gilprobe.scenarios import turns
+    from gilprobe.scenarios.interpreters import find_interpreters, this_interpreter
+
+    if not names:
+        return (this_interpreter(),), True
+    found, missing = find_interpreters(names)
+    met, refused = turns.meet(found)
+    for complaint in (*missing, *refused):
+        complain(complaint)
+    if not met:
+        raise InvalidValueError(
+            f"--python must name an interpreter that has gilprobe, got {len(names)} others"
+        )
+    return met, not (missing or refused)
+
+
+class _Run:
+    """One call of the command: the jobs, and what has come of them so far."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        output: Output,
+        jobs: Sequence[_Job],
+        interpreters: tuple[Interpreter, ...],
+        threads: tuple[int, ...] | None,
+    ) -> None:
+        self.results: list[ScenarioResult] = []
+        self.failed = False
+        self._arguments = arguments
+        self._output = output
+        self._jobs = jobs
+        self._interpreters = interpreters
+        self._names = interpreter_names(interpreters)
+        self._threads = threads
+        self._done = 0
+        self._shown = False
+
+    def measure(self) -> None:
+        """Run the jobs one by one; what each found is shown as soon as it is there."""
+        from gilprobe.cli.progress import ProgressBar
+
+        with ProgressBar(len(self._jobs)) as bar:
+            for job in self._jobs:
+                bar.begin(job.scenario)
+                outcomes = self._outcomes(job, bar)
+                bar.hide()
+                self._tell(job, outcomes)
+                results = [outcome.result for outcome in outcomes]
+                self.results += [result for result in results if result is not None]
+                self._done += 1
+                self._show(results)
+                if self._output.closed and self._arguments.json is None:
+                    return  # nobody reads on
+
+    def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[Outcome, ...]:
+        from gilprobe.render.words import visible
+        from gilprobe.scenarios import turns
+        from gilprobe.scenarios.protocol import Task
+
+        def told(interpreter: Interpreter, label: str, share: float) -> None:
+            several = len(self._interpreters) > 1
+            name = self._names[self._interpreters.index(interpreter)]
+            bar.update(visible(f"{name}: {label}" if several else label), share)
+
+        task = Task(job.name, job.scenario, self._threads, self._arguments.repeat, self._arguments.quick)
+        return turns.run_side_by_side(task, self._interpreters, job.ceiling_s, told)
+
+    def _tell(self, job: _Job, outcomes: Iterable[Outcome]) -> None:
+        """Say on standard error what went wrong, and what a scenario of the user's has printed."""
+        for name, outcome in zip(self._names, outcomes, strict=True):
+            if job.foreign:
+                for line in outcome.output.splitlines():
+                    complain(line, f"{job.scenario} printed")
+            if outcome.complaint:
+                self.failed = True
+                several = len(self._interpreters) > 1
+                complain(f"{name}: {outcome.complaint}" if several else outcome.complaint)
+
+    def _show(self, results: Sequence[ScenarioResult | None]) -> None:
+        from gilprobe.render import side_by_side, terminal
+
+        found = [pair for pair in zip(self._names, results, strict=True) if pair[1] is not None]
+        if self._arguments.json == STDOUT or not found:
+            return
+        look = self._output.look
+        if len(self._interpreters) > 1:
+            sides = [(name, result) for name, result in found if result is not None]
+            heading = "" if self._shown else self._legend()
+            text = side_by_side.render_results(sides, look)
+        else:
+            (result,) = [result for _, result in found if result is not None]
+            heading = "" if self._shown else terminal.render_environment(result.environment, look) + "\n"
+            text = terminal.render_result(result, look)
+        self._shown = True
+        self._output.write(heading + text)
+
+    def _legend(self) -> str:
+        from gilprobe.render import side_by_side
+
+        named = zip(self._names, self._interpreters, strict=True)
+        sides = [(name, one.path, one.environment) for name, one in named if one.environment is not None]
+        return side_by_side.render_interpreters(sides, self._output.look) + "\n"
+
+    def deliver(self) -> None:
+        """Write the results as JSON if asked to; to standard output only those of a whole run."""
+        from gilprobe.results import ResultSet
+
+        target, ended = self._arguments.json, self._done == len(self._jobs)
+        if target is None or not self.results:
+            return
+        results = ResultSet(self.results[0].environment, tuple(self.results))
+        if target != STDOUT:
+            results.save(target)
+            if not ended:
+                complain(f"{self._done} of {len(self._jobs)} scenarios are in {target}")
+        elif ended:
+            self._output.write(json.dumps(results.to_dict(), indent=1) + "\n")
+
+
+def interpreter_names(interpreters: Sequence[Interpreter]) -> tuple[str, ...]:
+    """Return a short name for each: version, ``t`` if it is free-threaded, and path if two are alike."""
+    names = []
+    for one in interpreters:
+        environment = one.environment
+        name = environment.python if environment is not None else one.named
+        if environment is not None and environment.build == "free-threaded":
+            name += "t, GIL on" if environment.gil_enabled else "t"
+        names.append(name)
+    return tuple(
+        f"{name} {one.named}" if names.count(name) > 1 else name
+        for name, one in zip(names, interpreters, strict=True)
+    )
 
 
 def parse_threads(text: str) -> tuple[int, ...]:

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from gilprobe.report import ThreadAccount
 
 
-def thread_table(page: Page, first: str = "thread", *, longest: bool = False) -> Table:
-    """Return an empty table for :func:`thread_rows`; with `longest` it has a column for the longest wait."""
+def thread_table(
+    page: Page, first: str = "thread", *, longest: bool = False, handoffs: bool = False
+) -> Table:
+    """Return an empty table for :func:`thread_rows`; if told, with columns for longest wait and handoffs."""
     extra = (">longest\nwait",) if longest else ()
-    return page.table(
-        first, ">hold", ">wait", ">off", *extra, ">acquired", ">forced\nrelease", ">voluntary\nrelease"
-    )
+    last = (">hand-\noffs",) if handoffs else ()
+    releases = (">forced\nrelease", ">voluntary\nrelease")
+    return page.table(first, ">hold", ">wait", ">off", *extra, ">acquired", *releases, *last)
 
 
 def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:

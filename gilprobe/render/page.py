@@ -42,12 +42,18 @@ PLAIN = Look()
 
 
 class Page:
-    """Collects what is rendered; hides rich from those who use it. Foreign names are escaped here."""
+    """Collects what is rendered; hides rich from those who use it. Foreign names in cells are escaped here.
+
+    Attributes
+    ----------
+    look : Look
+        What the reader can show.
+    """
 
     def __init__(self, look: Look) -> None:
         from rich.console import Console
 
-        self._look = look
+        self.look = look
         self._text = StringIO()
         # Everything that rich would look up in the environment is told instead: the caller knows its stream.
         self._console = Console(
@@ -77,7 +83,7 @@ class Page:
         from rich.table import Table
 
         table = Table(
-            box=box.SIMPLE_HEAD if self._look.unicode else box.ASCII2,
+            box=box.SIMPLE_HEAD if self.look.unicode else box.ASCII2,
             show_edge=False,
             pad_edge=False,
             collapse_padding=True,
@@ -126,6 +132,6 @@ class Page:
     def finished(self) -> str:
         """Return the page's text."""
         text = self._text.getvalue().replace(_GLUE, " ")
-        if self._look.color:
+        if self.look.color:
             return text
         return "".join(f"{line.rstrip()}\n" for line in text.split("\n")[:-1])

@@ -9,7 +9,7 @@ from gilprobe.render.page import PLAIN, Look, Page
 from gilprobe.render.words import duration, plural, scaled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gilprobe.diagnosis import Diagnosis
     from gilprobe.environment import Environment
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _MOST_THREADS = 16
 _IDLE_SHARE = 0.95
-_VERDICT_STYLES = {"holds": "green", "does not hold": "bold red", "not testable here": "yellow"}
+VERDICT_STYLES = {"holds": "green", "does not hold": "bold red", "not testable here": "yellow"}
 
 
 def render_result(result: ScenarioResult, look: Look = PLAIN) -> str:
-    """Render a scenario's result: arms, where the time went, facts, laws, doubts.
+    """Render a scenario's result: what it printed, arms, where the time went, facts, laws, doubts.
 
     Parameters
     ----------
@@ -39,6 +39,7 @@ def render_result(result: ScenarioResult, look: Look = PLAIN) -> str:
     page = Page(look)
     page.line(f"{result.id}: {result.title}", style="bold")
     page.line()
+    printed(page, result.printed)
     _arms(page, result)
     _traces(page, result)
     _facts(page, [fact for fact in result.facts if not fact.name.startswith(("speedup_", "efficiency_"))])
@@ -50,17 +51,34 @@ def render_result(result: ScenarioResult, look: Look = PLAIN) -> str:
 def render_environment(environment: Environment, look: Look = PLAIN) -> str:
     """Render what a result was measured on, in two lines."""
     page = Page(look)
-    page.line(f"{_interpreter(environment)}, gilprobe {environment.gilprobe}")
+    page.line(f"{interpreter(environment)}, gilprobe {environment.gilprobe}")
     page.line(f"{environment.cpu}, {plural(environment.cores, 'usable core')}, {environment.platform}")
     return page.finished()
 
 
-def render_catalogue(rows: Iterable[tuple[str, str, str]], look: Look = PLAIN) -> str:
-    """Render the catalogue of scenarios from its rows (group, id, title)."""
+def render_catalogue(rows: Iterable[tuple[str, str, str, str]], look: Look = PLAIN) -> str:
+    """Render the catalogue of scenarios.
+
+    Parameters
+    ----------
+    rows : iterable of (str, str, str, str)
+        Group, id, title, and why it can't be shown here; those of a group are together.
+    look : Look
+        What the reader can show.
+
+    Returns
+    -------
+    str
+        Lines of text.
+    """
     page = Page(look)
-    table = page.table("group", "id", "what it shows")
-    for row in rows:
-        page.row(table, *row)
+    table = page.table("id", "what it shows", "here")
+    shown = None
+    for group, name, title, missing in rows:
+        if group != shown:
+            page.row(table, group, style="bold")
+            shown = group
+        page.row(table, f"  {name}", title, f"no: {missing}" if missing else "yes")
     page.show(table)
     return page.finished()
 
@@ -93,11 +111,28 @@ def render_diagnosis(diagnosis: Diagnosis, look: Look = PLAIN) -> str:
     return page.finished()
 
 
-def _interpreter(environment: Environment) -> str:
+def interpreter(environment: Environment) -> str:
+    """Return an interpreter with what decides how its threads behave."""
     gil = "GIL on" if environment.gil_enabled else "GIL off"
     interval = duration(environment.switch_interval_s)
     kind = f"{environment.build} build, {gil}" if environment.build == "free-threaded" else gil
     return f"{environment.implementation} {environment.python} ({kind}, switch interval {interval})"
+
+
+def printed(page: Page, text: str, heading: str = "Printed") -> None:
+    """Add what a scenario's own code has printed, line by line."""
+    if not text:
+        return
+    page.line(heading, style="bold")
+    for line in text.expandtabs().removesuffix("\n").split("\n"):
+        page.line(f"  {line}")
+    page.line()
+
+
+def in_order(result: ScenarioResult) -> Callable[[str], int]:
+    """Return a key that sorts arms by name as the result has them first; what it has not goes last."""
+    names = list(dict.fromkeys(arm.name for arm in result.arms))
+    return lambda name: names.index(name) if name in names else len(names)
 
 
 def _arms(page: Page, result: ScenarioResult) -> None:
@@ -105,7 +140,8 @@ def _arms(page: Page, result: ScenarioResult) -> None:
     scales = any(name.startswith("speedup_") for name in facts)
     extra = (">speedup", ">efficiency") if scales else ()
     table = page.table("arm", ">threads", ">median", ">95% interval", "unit", *extra)
-    for arm in sorted(result.arms, key=lambda arm: [other.name for other in result.arms].index(arm.name)):
+    order = in_order(result)
+    for arm in sorted(result.arms, key=lambda arm: order(arm.name)):
         median, low, high = scaled(arm.median, arm.low, arm.high)
         cells = [arm.name, str(arm.threads), median, f"{low.split()[0]} to {high}", arm.unit]
         if scales:
@@ -130,14 +166,14 @@ def _traces(page: Page, result: ScenarioResult) -> None:
         "Where the time went, in one extra run of each arm: seconds, and share of the thread's lifetime"
     )
     page.line()
-    table = thread_table(page, "arm x threads")
+    table = thread_table(page, "arm x threads", handoffs=True)
     left_out = False
-    for traced in sorted(
-        result.traces, key=lambda traced: [arm.name for arm in result.arms].index(traced.name)
-    ):
+    order = in_order(result)
+    for traced in sorted(result.traces, key=lambda traced: order(traced.name)):
         shown = [account for account in traced.report.threads if not _idle_main(account)]
         left_out = left_out or len(shown) < len(traced.report.threads)
-        page.row(table, f"{traced.name} x {traced.threads}", style="bold")
+        handoffs = str(traced.report.handoffs)
+        page.row(table, f"{traced.name} x {traced.threads}", *[""] * 6, handoffs, style="bold")
         thread_rows(page, table, shown, rows=_MOST_THREADS, indent="  ")
     page.show(table)
     if left_out:
@@ -160,5 +196,5 @@ def _laws(page: Page, laws: Sequence[Law]) -> None:
     table = page.table("law", "expected", "measured", "verdict")
     for law in laws:
         cells = (law.text, law.expected, law.measured, law.verdict)
-        page.row(table, *cells, last=_VERDICT_STYLES[law.verdict])
+        page.row(table, *cells, last=VERDICT_STYLES[law.verdict])
     page.show(table)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 _MOST_COMPONENTS = 8
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_SMALL = 1e-3
+_SMALL_PREFIXES = ((1e-6, "u"), (1e-9, "n"))
 
 
 def visible(text: str) -> str:
@@ -52,7 +54,8 @@ def place(function: str, filename: str, line: int) -> str:
 def scaled(*values: float) -> tuple[str, ...]:
     """Return the numbers with four digits and one SI prefix for all, that of the first."""
     size = abs(values[0])
-    factor, prefix = next((pair for pair in _PREFIXES if size >= pair[0]), (1.0, ""))
+    prefixes = _SMALL_PREFIXES if 0 < size < _SMALL else _PREFIXES
+    factor, prefix = next((pair for pair in prefixes if size >= pair[0]), prefixes[-1])
     digits = 3 if size == 0 else max(0, 3 - math.floor(math.log10(max(size / factor, 1e-3))))
     return tuple(f"{value / factor:.{digits}f}{' ' + prefix if prefix else ''}" for value in values)
 

@@ -184,12 +184,15 @@ def limited(scenario: Scenario, progress: Progress, clock: Callable[[], float] =
     latest = clock() + scenario.ceiling_s
 
     def report(label: str, share: float) -> None:
-        if clock() > latest:
+        nonlocal latest
+        asked = clock()
+        if asked > latest:
             raise TimeLimitError(
                 f"{scenario.id} was cut: it may take {scenario.ceiling_s:g} s,"
                 f" and {math.floor(100 * share)}% of it was done"
             )
         progress(label, share)
+        latest += clock() - asked  # it may have waited for its turn, which is not the scenario's time
 
     return report
 

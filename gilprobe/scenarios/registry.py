@@ -180,6 +180,11 @@ def find(name: str) -> tuple[Scenario, ...]:
     """
     if isinstance(name, str) and is_file(name):
         return load_file(name)
+    module = str(name).replace("-", "_")
+    if module in _MODULES:  # then no other code has to be loaded into a process that measures
+        named = tuple(scenario for scenario in _own(module) if scenario.id == name)
+        if named:
+            return named
     known = {scenario.id: scenario for scenario in catalogue().scenarios}
     if name in known:
         return (known[name],)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
@@ -128,8 +129,8 @@ class Scenario:
         if self.group not in get_args(Group):
             groups = ", ".join(get_args(Group))
             raise ScenarioError(f"a scenario's group must be one of {groups}; got {ascii(self.group)[:60]}")
-        if not self.ceiling_s > 0:
-            raise ScenarioError(f"ceiling_s must be > 0, got {self.ceiling_s!r}")
+        if not 0 < self.ceiling_s < math.inf:
+            raise ScenarioError(f"ceiling_s must be finite and > 0, got {self.ceiling_s!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import alive, children_of
 
 import gilprobe
 from gilprobe.cli import main
@@ -220,12 +221,14 @@ def test_an_ascii_only_output_gets_ascii():
 
 
 def wait_for_workers(process):
-    """Wait until the process has started threads: it measures."""
-    tasks = Path(f"/proc/{process.pid}/task")
+    """Wait until a process that it has started has threads: it measures. Return that one's number."""
     for _ in range(300):
         time.sleep(0.1)
-        if not tasks.exists() or len(list(tasks.iterdir())) > 1:
-            return
+        for child in children_of(process.pid):
+            tasks = Path(f"/proc/{child}/task")
+            if tasks.exists() and len(list(tasks.iterdir())) > 1:
+                return child
+        assert process.poll() is None, "it has ended before it measured"
     raise AssertionError("no threads within 30 s")
 
 
@@ -234,11 +237,12 @@ def wait_for_workers(process):
 def test_ctrl_c_leaves_one_line_and_status_130_promptly(name):
     command = [*GILPROBE, "run", name, "--repeat", "1000", "--threads", "1,4"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_for_workers(process)
+        worker = wait_for_workers(process)
         time.sleep(0.3)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
+    assert not alive(worker)
     assert process.returncode == 130
     assert (output, errors) == ("", "gilprobe: interrupted\n")
     assert time.monotonic() - begun < 10

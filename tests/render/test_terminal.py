@@ -91,7 +91,7 @@ def test_foreign_names_are_shown_and_not_obeyed(result, report, account, look):
             ),
             look,
         ),
-        render_catalogue([(NASTY, NASTY, NASTY)], look),
+        render_catalogue([(NASTY, NASTY, NASTY, NASTY)], look),
     ]
     for text in texts:
         text.encode("utf-8")
@@ -140,6 +140,7 @@ def test_numbers_have_four_digits_and_share_a_prefix():
     assert scaled(1.0) == ("1.000",)
     assert scaled(0.5) == ("0.5000",)
     assert scaled(-2000.0) == ("-2.000 k",)
+    assert scaled(2.5e-4) + scaled(5e-9) + scaled(0.0012) == ("250.0 u", "5.000 n", "0.001200")
     assert [duration(s) for s in (0, 5e-9, 2e-6, 0.005, 1.5, 2000)] == [
         "0 ns",
         "5 ns",

@@ -152,6 +152,15 @@ def test_the_catalogue_does_not_load_what_only_rendering_needs():
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
+def test_to_find_one_of_ours_no_other_is_loaded():
+    code = (
+        "import sys; from gilprobe.scenarios import find; (one,) = find('python-loop');"
+        "loaded = 'gilprobe.scenarios.held_vs_released' in sys.modules;"
+        "raise SystemExit(loaded or one.id != 'python-loop')"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
 # Scenarios of other people
 
 MINE = """
@@ -245,7 +254,7 @@ def test_what_can_not_be_shown_here_is_a_result_with_the_reason():
 
 
 def test_a_scenario_is_cut_at_its_ceiling():
-    now = iter([100.0, 101.0, 103.5]).__next__
+    now = iter([100.0, 101.0, 110.0, 112.5]).__next__  # nine seconds were not its own
     scenario = Scenario("slow", "Slow", "lessons", lambda _request: None, ceiling_s=3.0)
     told = []
     progress = scenarios.limited(scenario, lambda label, share: told.append((label, share)), now)

@@ -1,0 +1,44 @@
+"""``gilprobe compare``: two saved results side by side, with the significance of each difference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.cli.output import STDOUT, check_writable
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gilprobe.cli.output import Output
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("compare", help="show two saved results side by side, and what differs")
+    parser.add_argument("before", metavar="A.json", help="what `gilprobe run --json` has written")
+    parser.add_argument("after", metavar="B.json", help="the same, to be compared with A")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write the comparison to FILE; - for standard output, alone"
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace, output: Output) -> int:
+    """Read both, compare, and show or write what was found."""
+    from gilprobe import codec, comparing
+    from gilprobe.render import side_by_side
+    from gilprobe.results import ResultSet
+
+    if arguments.json not in (None, STDOUT):
+        check_writable(Path(arguments.json), "--json")
+    before, after = (ResultSet.load(name) for name in (arguments.before, arguments.after))
+    comparison = comparing.compare(before, after, (arguments.before, arguments.after))
+    if arguments.json == STDOUT:
+        output.write(json.dumps(comparison.to_dict(), indent=1) + "\n")
+        return 0
+    if arguments.json is not None:
+        codec.write_json(arguments.json, comparison.to_dict())
+    output.write(side_by_side.render_comparison(comparison, output.look))
+    return 0

@@ -1,0 +1,138 @@
+"""Run scenarios in processes of their own: one for each interpreter, of which one computes at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import selectors
+from typing import TYPE_CHECKING
+
+from gilprobe.errors import ScenarioError
+from gilprobe.scenarios import launch
+from gilprobe.scenarios.launch import Worker, dismiss
+from gilprobe.scenarios.protocol import Hello, Offer, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilprobe.scenarios.interpreters import Interpreter
+    from gilprobe.scenarios.launch import Outcome
+    from gilprobe.scenarios.protocol import Listed
+
+    Told = Callable[[Interpreter, str, float], None]
+
+_POLL_S = 0.1  # where the kernel can't tell when a process has ended
+_LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
+
+
+def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
+    """Start each interpreter once and let it say hello.
+
+    Returns
+    -------
+    interpreters : tuple of Interpreter
+        Those that have this version of gilprobe, with their environments.
+    complaints : tuple of str
+        One line for each that was left out.
+    """
+    met, complaints = [], []
+    for outcome in _run([Worker(one, Task(""), launch.START_S) for one in interpreters], _nobody):
+        if isinstance(outcome.answer, Hello):
+            one = outcome.interpreter
+            met.append(dataclasses.replace(one, environment=outcome.answer.environment))
+        else:
+            complaints.append(f"{outcome.complaint}; left out")
+    return tuple(met), tuple(complaints)
+
+
+def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
+    """Return the scenarios that a file defines; it is run by a worker, never in this process.
+
+    Raises
+    ------
+    ScenarioError
+        If it has none, fails, or does not end.
+    """
+    (outcome,) = _run([Worker(interpreter, Task(path), launch.FIND_S)], _nobody)
+    if not isinstance(outcome.answer, Offer):
+        raise ScenarioError(outcome.complaint)
+    return outcome.answer.scenarios
+
+
+def run_side_by_side(
+    task: Task, interpreters: Sequence[Interpreter], ceiling_s: float, told: Told
+) -> tuple[Outcome, ...]:
+    """Run one scenario on several interpreters, which take turns run by run.
+
+    Parameters
+    ----------
+    task : Task
+        The scenario.
+    interpreters : sequence of Interpreter
+        At least one.
+    ceiling_s : float
+        How long each may take, without the turns of the others.
+    told : callable
+        Told between the runs whose turn it is, what runs next, and how far all are together.
+
+    Returns
+    -------
+    tuple of Outcome
+        In the order of the interpreters.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, when all workers have been ended.
+    """
+    return _run([Worker(one, task, ceiling_s) for one in interpreters], told)
+
+
+def _nobody(_interpreter: Interpreter, _label: str, _share: float) -> None:
+    pass
+
+
+def _run(workers: list[Worker], told: Told) -> tuple[Outcome, ...]:
+    """Let the workers take turns until the last has ended, one way or another."""
+    with selectors.DefaultSelector() as selector:
+        try:
+            for worker in workers:
+                worker.start()
+                for descriptor, read in worker.sources():
+                    selector.register(descriptor, selectors.EVENT_READ, (worker, read))
+            turn = 0
+            while any(worker.state != "ended" for worker in workers):
+                turn = _grant(workers, turn, told)
+                _listen(selector, workers)
+        finally:
+            dismiss(workers)
+    return tuple(worker.outcome() for worker in workers)
+
+
+def _listen(selector: selectors.BaseSelector, workers: list[Worker]) -> None:
+    """Take in what comes until something has happened, or the time of a worker is over."""
+    waits = [_POLL_S if any(worker.must_be_polled for worker in workers) else _LONGEST_S]
+    waits += [wait for worker in workers if (wait := worker.wait_s()) is not None]
+    for key, _ in selector.select(min(waits)):
+        read: Callable[[], bool] = key.data[1]
+        if not read():
+            selector.unregister(key.fd)
+    for worker in workers:
+        worker.look()
+    for key in [*selector.get_map().values()]:
+        if key.data[0].state == "ended":  # its descriptors are closed, and their numbers free for others
+            selector.unregister(key.fd)
+
+
+def _grant(workers: list[Worker], turn: int, told: Told) -> int:
+    """Give the turn to the next that waits, if no one else is busy; return whose turn comes after that."""
+    if any(worker.state not in ("waiting", "ended") for worker in workers):
+        return turn
+    for index in (*range(turn, len(workers)), *range(turn)):
+        worker = workers[index]
+        if worker.state == "waiting":
+            share = sum(1.0 if one.state == "ended" else one.share for one in workers) / len(workers)
+            told(worker.interpreter, worker.label, share)
+            worker.go_on()
+            turn = (index + 1) % len(workers)
+            break
+    return turn

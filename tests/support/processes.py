@@ -1,0 +1,35 @@
+"""Which processes there are, read from /proc; a process that has ended and that nobody waits for is none."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+
+def _living():
+    """Yield the number of each living process, and that of its parent."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                yield int(path.parent.name), int(parent)
+
+
+def children_of(pid):
+    """Return the living processes that a process has started."""
+    return [child for child, parent in _living() if parent == pid]
+
+
+def alive(pid):
+    """Return whether a process lives."""
+    return any(one == pid for one, _ in _living())
+
+
+def running(pattern):
+    """Return the living processes whose command line holds `pattern`."""
+    found = []
+    for pid, _ in _living():
+        with contextlib.suppress(OSError):
+            if pattern.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
