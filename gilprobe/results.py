@@ -53,6 +53,11 @@ class Fact:
     unit: str
 
 
+def fact_name(*parts: object) -> str:
+    """Return the name of a fact from its parts: ``"speedup_dict_private_2"``."""
+    return "_".join(str(part).replace(", ", "_").replace(" ", "_") for part in parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Law:
     """What theory expects, beside what was measured.

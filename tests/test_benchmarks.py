@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gilprobe import capabilities
+from gilprobe import capabilities, scenarios
 from gilprobe.codec import decode
 from gilprobe.environment import Environment
 
@@ -66,6 +67,9 @@ SIGNED = (
     "fewer requests",
 )
 
+# runs the whole catalogue: quick runs of the others answer every question
+NAMES = (*QUESTIONS, "scenario_noise")
+
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="tests alone, without the benchmarks")
 
 
@@ -105,7 +109,7 @@ def check(row: dict) -> None:
         assert row["lowest"] >= 0
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "arguments", [("--repeat", "0"), ("--repeat", "x"), ("--json", "/nowhere/at/all.json"), ("--unknown",)]
 )
@@ -123,3 +127,18 @@ def test_what_can_not_be_measured_says_why(tmp_path: Path) -> None:
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert {row["verdict"] for row in rows} == {"not testable here"}
     assert all(row["note"] for row in rows)
+
+
+def test_every_scenario_has_a_headline_whose_spread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    noise = importlib.import_module("scenario_noise")
+    assert set(noise.HEADLINES) == {scenario.id for scenario in scenarios.catalogue().scenarios}
+
+
+def test_the_spread_of_headlines_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    done = run("scenario_noise", "--quick", "--only", "refcount-lifecycle", "--json", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert row["details"]["spread_percent"] == 0.0
+    assert len(row["samples"]) == 2

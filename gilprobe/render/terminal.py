@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gilprobe.render.accounts import thread_rows, thread_table
 from gilprobe.render.page import PLAIN, Look, Page
 from gilprobe.render.words import duration, plural, scaled
+from gilprobe.results import fact_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -151,8 +152,8 @@ def _arms(page: Page, result: ScenarioResult) -> None:
 
 
 def _scaling(facts: dict[str, float], arm: Arm) -> list[str]:
-    speedup = facts.get(f"speedup_{arm.name}_{arm.threads}")
-    efficiency = facts.get(f"efficiency_{arm.name}_{arm.threads}")
+    speedup = facts.get(fact_name("speedup", arm.name, arm.threads))
+    efficiency = facts.get(fact_name("efficiency", arm.name, arm.threads))
     return [
         "" if speedup is None else f"{speedup:.2f}x",
         "" if efficiency is None else f"{efficiency:.0%}",

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gilprobe.measure import Trial
-from gilprobe.results import Fact, Law
+from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios.cells import Cell, run_cell
 from gilprobe.scenarios.laws import every_law, seconds, spread, within_law
 from gilprobe.scenarios.python_loop import countdown
@@ -146,9 +146,7 @@ def measure(request: Request) -> Findings:
     seen = observe_trials(request, trials)
     breaks = [broken(max(sizes) + 1, COMES) for _ in range(request.frame.repeat)]
     arms = seen.measurement.arms
-    facts = tuple(
-        Fact(f"release_skew_{arm.name.replace(' ', '_')}_{arm.threads}", arm.median, "s") for arm in arms
-    )
+    facts = tuple(Fact(fact_name("release_skew", arm.name, arm.threads), arm.median, "s") for arm in arms)
     held = [whole for met in meetings.values() for whole in met.held]
     laws = (
         every_law("none leaves before the last has come", sum(held), len(held)),

@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from gilprobe.intervals import bootstrap_interval, ratio_interval
-from gilprobe.results import Fact, Law, Verdict
+from gilprobe.results import Fact, Law, Verdict, fact_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,8 +32,8 @@ def scaling_facts(arms: Iterable[Arm]) -> tuple[Fact, ...]:
     facts = []
     for arm in arms:
         speedup = arm.median / single[arm.name].median
-        facts.append(Fact(f"speedup_{arm.name}_{arm.threads}", speedup, ""))
-        facts.append(Fact(f"efficiency_{arm.name}_{arm.threads}", speedup / arm.threads, ""))
+        facts.append(Fact(fact_name("speedup", arm.name, arm.threads), speedup, ""))
+        facts.append(Fact(fact_name("efficiency", arm.name, arm.threads), speedup / arm.threads, ""))
     return tuple(facts)
 
 

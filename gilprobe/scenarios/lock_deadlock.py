@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.results import Fact, Law
+from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios import cells
 from gilprobe.scenarios.cells import Cell, CellPlan, observe_cells, sections
 from gilprobe.scenarios.laws import every_law, seconds, spread, untestable, verdict, within_law
@@ -90,7 +90,7 @@ def measure(request: Request) -> Findings:
         plans.append(_two("same order", ("ab", "ab"), timeout_s))
     seen = observe_cells(request, plans)
     facts = tuple(
-        Fact(f"{name}_{arm.name.replace(' ', '_')}", arm.median, "s")
+        Fact(fact_name(name, arm.name), arm.median, "s")
         for arm, name in zip(
             seen.measurement.arms, ("second_acquire",) * 2 + ("both_threads",) * 2, strict=False
         )

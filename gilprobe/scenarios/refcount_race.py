@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gilprobe import kernels
 from gilprobe.measure import Trial, calibrate
-from gilprobe.results import Fact, Law
+from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios.laws import untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.teams import ArmPlan, run_team
@@ -139,8 +139,8 @@ def _trial(request: Request, way: Way, threads: int, times: int, ended: list[End
 
 def _facts(key: tuple[str, int], ended: list[Ended]) -> Iterator[Fact]:
     name, threads = key
-    yield Fact(f"lost_{name}_{threads}", sum(race.lost for race in ended), "updates")
-    yield Fact(f"updates_{name}_{threads}", sum(race.updates for race in ended), "updates")
+    yield Fact(fact_name("lost", name, threads), sum(race.lost for race in ended), "updates")
+    yield Fact(fact_name("updates", name, threads), sum(race.updates for race in ended), "updates")
 
 
 def _laws(request: Request, arm: Arm) -> Iterator[Law]:

@@ -17,7 +17,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.intervals import ratio_interval
-from gilprobe.results import Fact, Law
+from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios.budget import shortened
 from gilprobe.scenarios.laws import parallel_law, speedup_law, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
@@ -127,8 +127,8 @@ def team(request: Request) -> int:
 
 def _facts(arm: Arm, single: Arm) -> Iterator[Fact]:
     speedup = arm.median / single.median
-    yield Fact(f"speedup_{arm.name}_{arm.threads}", speedup, "")
-    yield Fact(f"efficiency_{arm.name}_{arm.threads}", speedup / arm.threads, "")
+    yield Fact(fact_name("speedup", arm.name, arm.threads), speedup, "")
+    yield Fact(fact_name("efficiency", arm.name, arm.threads), speedup / arm.threads, "")
 
 
 def _law(request: Request, kind: Kind, way: str, arm: Arm, single: Arm) -> Law:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.intervals import bootstrap_interval
 from gilprobe.measure import interleave
-from gilprobe.results import Arm, Fact, Law
+from gilprobe.results import Arm, Fact, Law, fact_name
 from gilprobe.scenarios.laws import untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.stdlib_calls import CALLS, Call
@@ -155,8 +155,8 @@ def measure(request: Request) -> Findings:
     facts = [
         Fact("trace_overhead", overhead.trace_ns, "ns"),
         Fact("loop_overhead", overhead.call_ns, "ns"),
-        *(Fact(f"step_{name}", float(size), "bytes") for name, size in steps.items()),
-        *(Fact(f"slowdown_{name}", times, "") for name, times in slowed(cells)),
+        *(Fact(fact_name("step", name), float(size), "bytes") for name, size in steps.items()),
+        *(Fact(fact_name("slowdown", name), times, "") for name, times in slowed(cells)),
     ]
     laws = [
         *never_laws(cells, arms),

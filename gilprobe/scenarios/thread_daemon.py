@@ -15,7 +15,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from gilprobe.results import Fact, Law
+from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios import cells
 from gilprobe.scenarios.cells import Cell, CellPlan, observe_cells, sections
 from gilprobe.scenarios.laws import every_law, sampled, seconds, untestable, verdict, within_law
@@ -76,11 +76,10 @@ def measure(request: Request) -> Findings:
     seen = observe_cells(request, plans)
     runs = {name: seen.runs[name, 1] for name in programs}
     facts = [
-        Fact(f"finished_{name.replace(' ', '_')}", finished(taken) / len(taken), "")
-        for name, taken in runs.items()
+        Fact(fact_name("finished", name), finished(taken) / len(taken), "") for name, taken in runs.items()
     ]
     facts += [
-        Fact(f"exit_delay_{name.replace(' ', '_')}", statistics.median(map(exit_delay_s, taken)), "s")
+        Fact(fact_name("exit_delay", name), statistics.median(map(exit_delay_s, taken)), "s")
         for name, taken in runs.items()
     ]
     printed = sections({NAMES[name]: taken[-1] for name, taken in runs.items()})

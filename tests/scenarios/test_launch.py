@@ -336,7 +336,7 @@ time.sleep(600)
         ("say(hello)", "a worker sent Hello, which it was not asked for"),
         ("say(result)", "a worker sent ScenarioResult, which it was not asked for"),
         ("say(p.Offer(()))", "a worker sent Offer, which it was not asked for"),
-        ("say(progress); say(progress)", "a worker that is waiting sent Progressed"),
+        ("say(p.write(progress) * 2)", "a worker that is waiting sent Progressed"),
         ("say(b'x' * (3 << 20))", "a message of more than 1 MiB"),
     ],
 )

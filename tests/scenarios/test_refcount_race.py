@@ -65,7 +65,7 @@ def test_a_short_race_has_the_promised_shape():
     for way in WAYS:
         assert result.arm(way.name, 1).samples == (0.0, 0.0)
         assert result.arm(f"{way.name}, CPU time", 2).median > 0
-    for name in ("atomic", "per thread"):
+    for name in ("atomic", "per_thread"):
         assert result.fact(f"lost_{name}_2") == 0
     if result.environment.gil_enabled:
         assert result.fact("lost_held_2") == 0

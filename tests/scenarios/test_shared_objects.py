@@ -63,7 +63,7 @@ def test_a_short_run_has_the_promised_shape():
     ]
     assert len(result.laws) == 2
     single = result.arm("dict private", 1).median
-    assert result.fact("speedup_dict shared_2") == result.arm("dict shared", 2).median / single
+    assert result.fact("speedup_dict_shared_2") == result.arm("dict shared", 2).median / single
 
 
 def test_one_thread_alone_has_nothing_to_share():
