@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +25,7 @@ from gilprobe.measure import Frame
 from gilprobe.results import ResultSet
 from gilprobe.scenarios import Scenario, registry
 
+LIST = Path(__file__).parents[2] / "docs" / "commands" / "list.md"
 QUICK = Frame(arm_ns=2_000_000, member_ns=0)
 
 
@@ -262,3 +265,10 @@ def test_a_scenario_is_cut_at_its_ceiling():
     with pytest.raises(TimeLimitError, match=r"slow was cut: it may take 3 s, and 57% of it was done"):
         progress("b", 0.571)
     assert told == [("a", 0.1)]
+
+
+@pytest.mark.skipif(not LIST.exists(), reason="tests alone, without the documents")
+def test_every_scenario_has_its_law_in_the_documents():
+    text = LIST.read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([a-z-]+)` \| ", text, re.MULTILINE)
+    assert listed == [scenario.id for scenario in scenarios.catalogue().scenarios]
