@@ -49,6 +49,7 @@ _MODULES = (
     "refcount_scaling",
     "shared_objects",
     "stdlib_audit",
+    "engines",
 )
 
 

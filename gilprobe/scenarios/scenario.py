@@ -191,15 +191,27 @@ def observe_trials(request: Request, trials: Sequence[Trial], *, warm_up: bool =
         lambda label, share: request.progress(label, share * timed_share),
         warm_up=warm_up,
     )
+    traces, doubts = trace_trials(
+        request,
+        trials,
+        lambda label, share: request.progress(label, timed_share + (1 - timed_share) * share),
+    )
+    return Observation(measurement, traces, (), (*measurement.warnings, *doubts))
+
+
+def trace_trials(
+    request: Request, trials: Sequence[Trial], progress: Progress
+) -> tuple[tuple[TracedArm, ...], tuple[str, ...]]:
+    """Run each trial once under a trace; return the traces (none without a tracer) and their doubts."""
     traces = []
     for number, trial in enumerate(trials):
         if request.trace is None:
             break
-        request.progress(f"traces {trial.name}", timed_share + number / parts)
+        progress(f"traces {trial.name}", number / len(trials))
         with request.trace() as trace:
             trial.run()
         traces.append(TracedArm(trial.name, trial.threads, trace.report()))
-    return Observation(measurement, tuple(traces), (), (*measurement.warnings, *_trace_doubts(traces)))
+    return tuple(traces), _trace_doubts(traces)
 
 
 def _trace_doubts(traces: Iterable[TracedArm]) -> tuple[str, ...]:
