@@ -87,6 +87,8 @@ def found(monkeypatch, ask, report, account):
         traced = TracedArm("interpreters", 2, dataclasses.replace(report, threads=rows))
         traces = (traced,) if changes.get("traced", True) else ()
         monkeypatch.setattr(engines, "trace_trials", lambda *_: (traces, ()))
+        # The samples are all the same: their interval needs no two thousand draws an arm.
+        monkeypatch.setattr("gilprobe.measure.bootstrap_interval", lambda of: (min(of), max(of)))
         request = ask(**changes)
         request = dataclasses.replace(request, quick=quick, frame=Frame(repeat=2, arm_ns=100_000))
         findings = engines.measure(request)
@@ -135,7 +137,10 @@ def test_only_what_is_faster_pays_off(speedup, seconds):
 
 def test_what_pays_off_and_what_runs_it_is_printed(found):
     lines = found().printed.splitlines()
-    assert lines[0] == "held (_threads): 2 workers never pay off here, they are not faster than one thread"
+    assert (
+        lines[0]
+        == "held (_threads): 2 workers never pay off here, they are not reliably faster than one thread"
+    )
     assert "interpreters (_interpreters): 2 workers pay off for tasks of 80 ms or more in one thread" in lines
     assert all("never" in line for line in found(serial).printed.splitlines())
 
@@ -175,8 +180,8 @@ def test_one_worker_alone_has_no_speedup(found):
 
 def test_a_quick_look_takes_fewer(found):
     names = {arm.name for arm in found(quick=True).arms}
-    assert {"held", "released", "interpreters", "spawn"} <= names
-    assert not any(name.startswith("fork") for name in names)
+    assert {"held", "interpreters", "spawn"} <= names
+    assert not any(name.startswith(("fork", "released")) for name in names)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,7 @@ def test_a_short_run_has_the_promised_shape():
     before = threading.active_count()
     result = briefly("engines")
     interpreters = not real_engines.named("interpreters").unavailable()
-    arms = {"held" if result.environment.gil_enabled else "free-threaded", "released", "spawn"}
+    arms = {"held" if result.environment.gil_enabled else "free-threaded", "spawn"}
     arms |= {"interpreters"} if interpreters else set()
     assert {arm.name for arm in result.arms if arm.unit == "operations/s"} == arms
     assert {arm.threads for arm in result.arms if arm.unit == "operations/s"} == {1, 2}
