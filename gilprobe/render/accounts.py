@@ -95,7 +95,9 @@ def _gathered(
 def thread_name(account: ThreadAccount, crowd: str = "") -> str:
     """Return how a table names a thread or its crowd; on another interpreter's GIL with that interpreter."""
     name = clipped(crowd or account.name) or "?"
-    return f"{name} (interpreter {account.interpreter})" if account.interpreter else name
+    where = f"(interpreter {account.interpreter})"
+    # a report's own names have it already, so that blame has it, too
+    return f"{name} {where}" if account.interpreter and not name.endswith(where) else name
 
 
 def _cells(accounts: Sequence[ThreadAccount], longest: bool) -> list[str]:
