@@ -108,9 +108,10 @@ def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
         assert charged.waiter == victim.name
     stalls = [stall for stall in report.stalls(0.045) if stall.holder_function == function]
     assert len(stalls) >= 3
-    for stall in stalls:
+    for stall in stalls:  # some begin while another victim holds, and have less of the culprit's
         assert (stall.holder, stall.holder_filename, stall.holder_line) == ("culprit", filename, site.line)
-        assert 40 * MS < stall.holder_ns <= stall.wait_ns + 1000
+        assert stall.holder_ns <= stall.wait_ns + 1000
+    assert len([stall for stall in stalls if stall.holder_ns > 40 * MS]) >= 3
     waiting = {(stall.waiter, stall.waiter_function) for stall in stalls}
     assert {(victim.name, "busy.<locals>.work") for victim in victims} <= waiting
     if stacks:
@@ -141,17 +142,25 @@ def test_nobody_is_blamed_in_a_program_of_one_thread():
 
 
 def test_a_wait_belongs_to_where_its_thread_had_let_go():
-    def sleeper():
-        time.sleep(0.01)  # wakes while the other holds
+    sys.setswitchinterval(30)  # nobody is made to release
+    gate, at_gate = threading.Lock(), []
+    gate.acquire()
+
+    def passer():
+        at_gate.append(True)
+        gate.acquire()  # opened by one who goes on holding
 
     with gilprobe.trace() as trace:
-        thread = threading.Thread(target=sleeper, name="sleeper")
+        thread = threading.Thread(target=passer, name="passer")
         thread.start()
+        while not at_gate:
+            time.sleep(0.001)
+        gate.release()  # it holds the GIL from its note until it waits here
         kernels.sleep(100 * MS)
         thread.join()
     report = check(trace.report())
-    site = site_of(report, "test_a_wait_belongs_to_where_its_thread_had_let_go.<locals>.sleeper")
-    assert site.line == line_of(sleeper, 1)
+    site = site_of(report, "test_a_wait_belongs_to_where_its_thread_had_let_go.<locals>.passer")
+    assert site.line == line_of(passer, 2)
     assert site.wait_ns > 50 * MS
 
 

@@ -1026,12 +1026,12 @@ def test_too_little_address_space_for_accounts_is_reported(ends_well):
             threads.append(threading.Thread(target=work, args=(lock,)))
             threads[-1].start()
         t = gilprobe.trace().start()
-        resource.setrlimit(resource.RLIMIT_AS, (size(), hard))
+        resource.setrlimit(resource.RLIMIT_AS, (size() // 2, hard))  # what is given back is of no use either
         for lock in go: lock.release()
         for thread in threads: thread.join()
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
         report = t.stop()
-        assert "intervals were not booked" in report.warnings[0], report.warnings
+        assert any("intervals were not booked" in warning for warning in report.warnings), report.warnings
         with gilprobe.trace() as t: run_threads(2, spin, 0.02)
         check(t.report())
         print("done")
