@@ -155,14 +155,13 @@ def test_a_nursery_that_dies_takes_all_with_it():
 
 
 UNGUARDED = """
-import sys, threading, time
+import sys, threading
 print("main", __name__, flush=True)
 from gilprobe.engines import named
 from gilprobe.engines.team import Work
-other = threading.Thread(target=time.sleep, args=(1.0,))
-other.start()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
 for name in ("fork", "forkserver", "spawn"):
-    with named(name).start(2, Work("time", "sleep")) as team:
+    with named(name).start(2, Work("engine_work", "sleep", {"seconds": 0.01})) as team:
         print(name, len(team.run(1, limit_s=30).turns), flush=True)
 """
 
@@ -182,7 +181,7 @@ def test_a_program_without_standard_streams_has_teams_too(engine, child):
             os.close(stream)
         # One worker: two interpreters that begin at the same time without streams may fail, in CPython, when
         # one of them takes a file that the other is reading for its stdin.
-        with named({engine.name!r}).start(1, Work("time", "sleep", chunk=1)) as team:
+        with named({engine.name!r}).start(1, Work("engine_work", "sleep", {{"seconds": 0.01}}, chunk=1)) as team:
             turns = team.run(1, limit_s=30).turns
         os._exit(40 + len(turns))
     """)

@@ -532,7 +532,9 @@ def test_ctrl_c_ends_each_long_kernel_soon(
     place: str, release_gil: bool, start_child: Callable[[str], Child]
 ) -> None:
     """One after another in one child, which tells of each when it has ended."""
-    calls = "".join(f"lambda: {call}, " for call in LONG_KERNELS.values()).replace("RELEASE", str(release_gil))
+    calls = "".join(f"lambda: {call}, " for call in LONG_KERNELS.values()).replace(
+        "RELEASE", str(release_gil)
+    )
     child = start_child(f"""
         def work(call, done):
             ready()

@@ -275,7 +275,7 @@ def test_ctrl_c_keeps_the_scenarios_that_were_done(tmp_path):
 
 
 def test_a_terminal_gets_colour_and_a_bar_that_is_gone_in_the_end():
-    status, text = on_terminal("run", "python-loop", "--threads", "1,2", "--repeat", "8")
+    status, text = on_terminal("run", "python-loop", "--threads", "1,2", "--repeat", "4")
     assert status == 0
     assert "countdown, 2 threads" in text
     assert "\x1b[1m" in text
