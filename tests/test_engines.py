@@ -181,7 +181,8 @@ def test_a_program_without_standard_streams_has_teams_too(engine, child):
             os.close(stream)
         # One worker: two interpreters that begin at the same time without streams may fail, in CPython, when
         # one of them takes a file that the other is reading for its stdin.
-        with named({engine.name!r}).start(1, Work("engine_work", "sleep", {{"seconds": 0.01}}, chunk=1)) as team:
+        work = Work("engine_work", "sleep", {{"seconds": 0.01}}, chunk=1)
+        with named({engine.name!r}).start(1, work) as team:
             turns = team.run(1, limit_s=30).turns
         os._exit(40 + len(turns))
     """)
