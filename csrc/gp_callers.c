@@ -1,6 +1,7 @@
 #include "gp_callers.h"
 
 #include <errno.h>
+#include <string.h>
 
 #if defined(_WIN32)
 
@@ -14,11 +15,16 @@ gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame)
 
 #include <unwind.h>
 
+enum {
+    FARTHEST_CALL = 64 << 20, /* bytes that a direct call spans: more than any interpreter's code */
+};
+
 typedef struct {
     const gp_callers *callers;
     const char *frame;
     size_t frames;
-    bool exact; /* every return address stood where it is expected */
+    bool direct; /* all calls so far name their targets */
+    bool exact;  /* every return address stood where it is expected */
     gp_callers_path path;
 } unwinding;
 
@@ -30,20 +36,34 @@ static bool listed(const void *const *functions, uintptr_t start)
     return false;
 }
 
+/* Whether the call that returns to `address` names its target. The bytes before an indirect call can look so,
+ * too, but then name a place that is too far away. */
+static bool called_directly(uintptr_t address)
+{
+#if defined(__x86_64__)
+    const unsigned char *call = (const unsigned char *)address - 5; /* E8 and 32 bits relative to its end */
+    int32_t distance;
+    memcpy(&distance, call + 1, sizeof distance);
+    return call[0] == 0xE8 && distance > -FARTHEST_CALL && distance < FARTHEST_CALL;
+#elif defined(__aarch64__)
+    return *(const uint32_t *)(address - 4) >> 26 == 0x25; /* BL; BLR takes a register */
+#else
+    (void)address;
+    return true;
+#endif
+}
+
 /* Add the frame's return address to the path. Where it stands is known on x86-64 only: right below the
- * canonical frame address of the function it returns from, which is what the unwinder gives at this point
- * (System V ABI supplement for AMD64, 3.2.2; libgcc's unwind.inc calls back before it steps to the frame). */
+ * canonical frame address of the function it returns from (System V ABI supplement for AMD64, 3.2.2). */
 static void remember(unwinding *state, uintptr_t address, uintptr_t cfa)
 {
 #if defined(__x86_64__)
     uintptr_t place = cfa - sizeof(uintptr_t);
-    if (place < (uintptr_t)state->frame)
-        return; /* a frame below the one asked about: the unwinding's own */
-    size_t level = state->path.depth;
-    if (level == GP_CALLERS_PATH_DEPTH || *(const uintptr_t *)place != address) {
+    if (*(const uintptr_t *)place != address) {
         state->exact = false;
         return;
     }
+    size_t level = state->path.depth;
     state->path.levels[level].offset = (const char *)place - state->frame;
     state->path.levels[level].address = address;
     state->path.depth++;
@@ -53,15 +73,22 @@ static void remember(unwinding *state, uintptr_t address, uintptr_t cfa)
 #endif
 }
 
+/* libgcc's unwind.inc calls back before it steps to the frame: the canonical frame address is that of the
+ * function that this one has called. */
 static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *data)
 {
     unwinding *state = data;
+    uintptr_t address = _Unwind_GetIP(context), cfa = _Unwind_GetCFA(context);
+    if (cfa - sizeof(uintptr_t) < (uintptr_t)state->frame)
+        return _URC_NO_REASON; /* the unwinding's own */
+    if (state->frames != 0)    /* the first one calls the function asked about, which may be reached anyhow */
+        state->direct = state->direct && called_directly(address);
+    remember(state, address, cfa);
     uintptr_t start = _Unwind_GetRegionStart(context);
-    remember(state, _Unwind_GetIP(context), _Unwind_GetCFA(context));
-    if (listed(state->callers->first, start))
-        state->path.verdict = GP_CALLERS_FIRST;
-    else if (listed(state->callers->second, start))
+    if (listed(state->callers->second, start))
         state->path.verdict = GP_CALLERS_SECOND;
+    else if (state->direct && listed(state->callers->first, start))
+        state->path.verdict = GP_CALLERS_FIRST;
     else
         return ++state->frames == GP_CALLERS_DEPTH ? _URC_END_OF_STACK : _URC_NO_REASON;
     return _URC_END_OF_STACK;
@@ -69,13 +96,12 @@ static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *da
 
 static gp_callers_verdict unwind(gp_callers *callers, const char *frame)
 {
-    unwinding state = {.callers = callers, .frame = frame, .exact = true};
+    unwinding state = {.callers = callers, .frame = frame, .direct = true, .exact = true};
     int saved = errno;
     _Unwind_Backtrace(judge_frame, &state);
     errno = saved;
     callers->unwound++;
-    if (state.path.verdict != GP_CALLERS_NEITHER && state.exact && state.path.depth != 0 &&
-        callers->count < GP_CALLERS_PATHS)
+    if (state.exact && state.path.depth != 0 && callers->count < GP_CALLERS_PATHS)
         callers->paths[callers->count++] = state.path;
     return state.path.verdict;
 }

@@ -2,22 +2,26 @@
 #define GP_CALLERS_H
 
 /* Why is this function being called? Answers from the return addresses above it, which name the callers:
- * unwound once for each way of getting here, and recognised by a few comparisons afterwards. */
+ * unwound once for each way of getting here, and recognised by a few comparisons afterwards.
+ *
+ * A function of the first list counts only if everything between it and here was called directly, by an
+ * instruction that names its target. The evaluation loop is such a function: it gives the GIL up by functions
+ * of its own, but it also calls every built-in function, through a pointer, and a compiler that optimises at
+ * link time puts the release itself into some of these. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef enum {
-    GP_CALLERS_NEITHER, /* no function of either list is near */
+    GP_CALLERS_NEITHER, /* no function of either list is near and counts */
     GP_CALLERS_FIRST,   /* a function of the first list is the nearer one */
     GP_CALLERS_SECOND,
 } gp_callers_verdict;
 
 enum {
-    GP_CALLERS_DEPTH = 24,     /* frames looked at; 2 to 5 decide on every known interpreter */
-    GP_CALLERS_PATH_DEPTH = 8, /* frames that a remembered path may have */
-    GP_CALLERS_PATHS = 64,     /* paths remembered; further ones are unwound each time */
+    GP_CALLERS_DEPTH = 8,  /* frames looked at; 2 to 5 decide on every known interpreter */
+    GP_CALLERS_PATHS = 64, /* paths remembered; further ones are unwound each time */
 };
 
 /* A way to get here: return addresses, innermost first, and where each stands relative to the frame asked
@@ -29,7 +33,7 @@ typedef struct {
     struct {
         ptrdiff_t offset;
         uintptr_t address;
-    } levels[GP_CALLERS_PATH_DEPTH];
+    } levels[GP_CALLERS_DEPTH];
 } gp_callers_path;
 
 /* Zeroed memory plus the two lists: starts of functions, each ended by NULL. */

@@ -609,3 +609,43 @@ def test_another_library_may_wrap_the_method_that_keeps_names():
         assert threading.Thread.__dict__["_delete"] is DELETE
     finally:
         threading.Thread._delete = DELETE
+
+
+@needs_tracer
+def test_built_in_functions_let_go_of_their_own_accord(child):
+    """Also where a compiler has put the release of the GIL into the function itself."""
+    ended = child("""
+        import bz2, fcntl, hashlib, os, select, socket, time, zlib
+        import gilprobe
+
+        zero, (near, far), data = os.open("/dev/zero", 0), socket.socketpair(), bytes(20_000)
+        read, write = os.pipe()
+        calls = {
+            "os.stat": lambda: os.stat("."),
+            "os.lstat": lambda: os.lstat("."),
+            "os.listdir": lambda: os.listdir("."),
+            "os.read": lambda: os.read(zero, 8),
+            "os.pread": lambda: os.pread(zero, 8, 0),
+            "os.write": lambda: (os.write(write, b"x"), os.read(read, 1)),
+            "os.open": lambda: os.close(os.open(".", 0)),
+            "os.access": lambda: os.access(".", 4),
+            "socket": lambda: (near.send(b"x"), far.recv(1)),
+            "select": lambda: select.select([], [], [], 0),
+            "sleep": lambda: time.sleep(0),
+            "zlib": lambda: zlib.compress(data),
+            "bz2": lambda: bz2.compress(data[:500]),
+            "hashlib": lambda: hashlib.sha256(data),
+            "flock": lambda: fcntl.flock(zero, fcntl.LOCK_UN),
+            "file": lambda: open("/dev/null").close(),
+        }
+        for name, call in calls.items():
+            with gilprobe.trace() as t:
+                for _ in range(100):
+                    call()
+            (account,) = t.report().threads
+            assert account.voluntary_releases >= 100, (name, account)
+            # nobody else is there who could have forced one
+            assert account.forced_releases == 0, (name, account)
+        print("done")
+        """)
+    assert (ended.stderr, ended.stdout, ended.status) == ("", "done\n", 0)

@@ -975,9 +975,12 @@ def test_a_trace_below_a_second_library_sees_every_interval(ends_well, second_li
 # ---- too little of everything
 
 
-@pytest.mark.skipif(
-    "asan" in os.environ.get("LD_PRELOAD", ""), reason="ASan can't begin a thread without memory"
+needs_little_memory = pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="ASan itself ends a process without memory"
 )
+
+
+@needs_little_memory
 @in_both
 def test_too_little_address_space_to_start(ends_well):
     ends_well("""
@@ -1009,6 +1012,7 @@ def test_too_little_address_space_to_start(ends_well):
     """)
 
 
+@needs_little_memory
 def test_too_little_address_space_for_accounts_is_reported(ends_well):
     ends_well("""
         import resource
