@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gilprobe.machine import CpuTimes
-    from gilprobe.measure import Frame
 
 _OTHER_LOAD_LIMIT = 0.05
 _STEAL_LIMIT = 0.01
 
 
+class Instruments(Protocol):
+    """What the machine is read with; :class:`gilprobe.measure.Frame` has them."""
+
+    @property
+    def clock(self) -> Callable[[], int]:
+        """Nanoseconds of the clock that times."""
+
+    @property
+    def wall(self) -> Callable[[], int]:
+        """Nanoseconds of the time of day."""
+
+    @property
+    def cpu_times(self) -> Callable[[], CpuTimes | None]:
+        """As :func:`gilprobe.machine.cpu_times`."""
+
+    @property
+    def load_average(self) -> Callable[[], float | None]:
+        """As :func:`gilprobe.machine.load_average`."""
+
+
 class Surroundings:
     """The machine at the beginning of a measurement, to be compared with what it is at the end."""
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-        self._load = frame.load_average()
-        self._times = frame.cpu_times()
-        self._clock_ns = frame.clock()
-        self._wall_ns = frame.wall()
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._load = instruments.load_average()
+        self._times = instruments.cpu_times()
+        self._clock_ns = instruments.clock()
+        self._wall_ns = instruments.wall()
 
     def doubts(self) -> Iterator[str]:
         """Yield what has happened since, as far as it makes a measurement doubtful."""
-        elapsed_ns = self._frame.clock() - self._clock_ns
-        wall_ns = self._frame.wall() - self._wall_ns
+        elapsed_ns = self._instruments.clock() - self._clock_ns
+        wall_ns = self._instruments.wall() - self._wall_ns
         if abs(elapsed_ns - wall_ns) > 0.01 * elapsed_ns + 20e6:
             yield (
                 f"clock: {elapsed_ns / 1e9:.2f} s by the clock were {wall_ns / 1e9:.2f} s by the time of day "
                 "(clock set, or machine suspended)"
             )
-        times = self._frame.cpu_times()
+        times = self._instruments.cpu_times()
         if self._times is None or times is None or times.total_s <= self._times.total_s:
             yield from self._load_doubt()
         else:
