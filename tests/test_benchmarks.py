@@ -70,7 +70,10 @@ SIGNED = (
 # runs the whole catalogue: quick runs of the others answer every question
 NAMES = (*QUESTIONS, "scenario_noise")
 
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="tests alone, without the benchmarks")
+pytestmark = [
+    pytest.mark.plain_python,
+    pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="tests alone, without the benchmarks"),
+]
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

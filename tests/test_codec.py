@@ -16,6 +16,8 @@ from gilprobe.errors import FormatError
 from gilprobe.report import Report
 from gilprobe.results import ResultSet
 
+pytestmark = pytest.mark.plain_python
+
 
 def paths_in(document, path=()):
     """Yield the path of every value in a document."""

@@ -12,6 +12,8 @@ from gilprobe.errors import FormatError
 from gilprobe.intervals import bootstrap_interval
 from gilprobe.results import Arm, Law, ResultSet
 
+pytestmark = pytest.mark.plain_python
+
 
 def arm(name, threads, *samples, unit="operations/s"):
     median = sorted(samples)[len(samples) // 2]

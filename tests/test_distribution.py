@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from gilprobe.distribution import BUCKETS, EMPTY, SUB_BUCKET_BITS, Distribution, bucket_bounds_ns
 from gilprobe.errors import InvalidValueError
 
+pytestmark = pytest.mark.plain_python
+
 durations = st.lists(st.integers(0, 2**47 - 1), max_size=200)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from gilprobe.files import replacing
 
+pytestmark = pytest.mark.plain_python
+
 
 def test_the_target_appears_when_all_is_written(tmp_path):
     target = tmp_path / "f"

@@ -18,6 +18,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.plain_python
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "gilprobe"
 CSRC = CHECKOUT / "csrc"

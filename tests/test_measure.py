@@ -22,6 +22,8 @@ from gilprobe.measure import MIN_ARM_NS, Frame, Trial, calibrate, interleave, me
 from gilprobe.results import Arm
 from gilprobe.teams import ArmPlan, run_team
 
+pytestmark = pytest.mark.plain_python
+
 
 class FakeClock:
     """Stands still unless work moves it: `cost_ns` an operation, all members one after another."""

@@ -11,6 +11,8 @@ from gilprobe.errors import FormatError, InvalidValueError
 from gilprobe.report import Report
 from gilprobe.results import ResultSet
 
+pytestmark = pytest.mark.plain_python
+
 
 def test_a_saved_report_is_loaded_as_it_was(report, tmp_path):
     report.save(tmp_path / "r.json")

@@ -14,6 +14,8 @@ from gilprobe.errors import InvalidValueError
 from gilprobe.intervals import independent_ratio_interval
 from gilprobe.significance import EXACT_UP_TO, holm, rank_sum_test, smallest_p
 
+pytestmark = pytest.mark.plain_python
+
 SAMPLES = st.lists(st.integers(-3, 9).map(float), min_size=1, max_size=5)
 
 

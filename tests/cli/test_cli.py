@@ -21,6 +21,8 @@ import gilprobe
 from gilprobe.cli import main
 from gilprobe.results import ResultSet
 
+pytestmark = pytest.mark.plain_python
+
 GILPROBE = [sys.executable, "-P", "-m", "gilprobe"]
 QUICK = ["run", "python-loop", "--threads", "1", "--repeat", "2"]
 

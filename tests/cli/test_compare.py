@@ -14,6 +14,8 @@ import pytest
 from gilprobe.cli import main
 from gilprobe.results import ResultSet
 
+pytestmark = pytest.mark.plain_python
+
 
 @pytest.fixture
 def saved(result, environment, tmp_path):

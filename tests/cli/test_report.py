@@ -23,6 +23,8 @@ from gilprobe.cli import main
 from gilprobe.report import Report, Site
 from gilprobe.traced import TracedProcess
 
+pytestmark = pytest.mark.plain_python
+
 EXPORTS = ("--perfetto", "--speedscope", "--folded", "--json", "--csv")
 GILPROBE = [sys.executable, "-P", "-m", "gilprobe"]
 

@@ -19,6 +19,8 @@ from gilprobe.cli import main
 from gilprobe.results import ResultSet
 from gilprobe.scenarios import launch
 
+pytestmark = pytest.mark.plain_python
+
 GILPROBE = [sys.executable, "-P", "-m", "gilprobe"]
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -12,6 +12,8 @@ from gilprobe.render import folded
 from gilprobe.report import Frame, Stack
 from gilprobe.traced import TracedProcess
 
+pytestmark = pytest.mark.plain_python
+
 # what flamegraph.pl splits a line by
 LINE = re.compile(r"^(.*)\s+?(\d+(?:\.\d*)?)$")
 

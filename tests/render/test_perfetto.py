@@ -17,6 +17,8 @@ from gilprobe.report import Frame
 from gilprobe.timeline import HOLD, NOWHERE, WAIT, TimelineThread
 from gilprobe.traced import TracedProcess
 
+pytestmark = pytest.mark.plain_python
+
 TWO = (TimelineThread(11, "MainThread", 0), TimelineThread(12, "worker", 0))
 PLACES = (
     (Frame("recv", "/srv/server.py", 40),),

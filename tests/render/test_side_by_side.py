@@ -12,6 +12,8 @@ from gilprobe.render.side_by_side import ratio, render_comparison, render_interp
 from gilprobe.render.terminal import render_result
 from gilprobe.results import Arm, Fact, Law, ResultSet
 
+pytestmark = pytest.mark.plain_python
+
 NASTY = "evil\x1b[2J\x07\u202e\r\n"
 
 

@@ -16,6 +16,8 @@ from gilprobe.report import Frame, Site, Stack
 from gilprobe.timeline import HOLD
 from gilprobe.traced import TracedProcess
 
+pytestmark = pytest.mark.plain_python
+
 SCHEMA = Path(__file__).parents[1] / "data" / "speedscope" / "file-format-schema.json"
 
 

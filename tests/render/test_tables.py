@@ -15,6 +15,8 @@ from gilprobe.report import Frame, Site
 from gilprobe.timeline import HOLD, NOWHERE, WAIT, TimelineThread
 from gilprobe.traced import TracedProcess
 
+pytestmark = pytest.mark.plain_python
+
 
 def exported(*processes):
     text = "".join(tables.export(processes))

@@ -12,6 +12,8 @@ from gilprobe.render.page import PLAIN, Look
 from gilprobe.render.terminal import render_catalogue, render_diagnosis, render_environment, render_result
 from gilprobe.render.words import duration, plural, scaled, share, visible
 
+pytestmark = pytest.mark.plain_python
+
 NASTY = "evil\x1b[2J\x07[red]x[/red] :bomb: \u202egnp\r\n\ud800"
 
 

@@ -14,6 +14,8 @@ from gilprobe.render.words import clipped, place, short_paths
 from gilprobe.report import Blame, Site, Stall
 from gilprobe.traced import TracedProcess
 
+pytestmark = pytest.mark.plain_python
+
 
 def lines_after(text, heading):
     """Return the lines of the part under a heading."""

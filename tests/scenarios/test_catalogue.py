@@ -25,6 +25,8 @@ from gilprobe.measure import Frame
 from gilprobe.results import ResultSet
 from gilprobe.scenarios import Scenario, registry
 
+pytestmark = pytest.mark.plain_python
+
 LIST = Path(__file__).parents[2] / "docs" / "commands" / "list.md"
 QUICK = Frame(arm_ns=2_000_000, member_ns=0)
 

@@ -22,6 +22,8 @@ from gilprobe.scenarios import launch, protocol, turns
 from gilprobe.scenarios.interpreters import Interpreter, find_interpreters, this_interpreter
 from gilprobe.scenarios.protocol import Failed, Progressed, Task
 
+pytestmark = pytest.mark.plain_python
+
 HEAD = """
 import ctypes, os, signal, subprocess, sys, threading, time
 from gilprobe.scenarios import Arm, Fact, Findings, Scenario

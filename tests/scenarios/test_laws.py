@@ -5,6 +5,8 @@ import pytest
 from gilprobe.results import Arm
 from gilprobe.scenarios.laws import parallel_law, scaling_facts, speedup_law
 
+pytestmark = pytest.mark.plain_python
+
 
 def arm(threads, *samples):
     ordered = sorted(samples)
