@@ -10,6 +10,7 @@ import pytest
 import gilprobe
 from gilprobe import scenarios
 from gilprobe.measure import Frame
+from gilprobe.results import TracedArm
 from gilprobe.scenarios import gil_mutex
 from gilprobe.scenarios.gil_mutex import most_at_once
 from gilprobe.teams import TeamRun, Turn
@@ -35,6 +36,18 @@ def test_a_mutex_is_recognised(monkeypatch, observed, ask):
     assert {fact.name for fact in found.facts} >= {"held_share_2", "contended_share_2", "handoffs_2"}
 
 
+@pytest.mark.parametrize(
+    ("busy", "verdict"), [(0.5, "holds"), (0.3, "does not hold"), (1.3, "does not hold")]
+)
+def test_a_core_that_others_use_too_is_allowed_for(monkeypatch, observed, ask, busy, verdict):
+    def shared(_name, threads):
+        return 0.5 if threads == 1 else busy
+
+    found = findings_of(monkeypatch, observed(shared, fair), ask())
+    verdicts = {law.text: law.verdict for law in found.laws}
+    assert verdicts["one computes at a time, 2 threads"] == verdict
+
+
 def test_overlapping_holds_are_told(monkeypatch, observed, ask):
     found = findings_of(monkeypatch, observed(serial, lambda _name, _threads: (600, 400, 0)), ask())
     verdicts = {law.text: law.verdict for law in found.laws}
@@ -46,6 +59,17 @@ def test_running_time_that_is_neither_hold_nor_wait_is_told(monkeypatch, observe
     found = findings_of(monkeypatch, observed(serial, lambda _name, _threads: (200, 700, 100)), ask())
     verdicts = {law.text: law.verdict for law in found.laws}
     assert verdicts["a spinning thread holds or waits, 2 threads"] == "does not hold"
+
+
+def test_a_worker_that_began_late_is_judged_from_its_start_on(report, account):
+    run = TeamRun(1, (Turn(1, 0, 10**9, 0), Turn(2, 10**8, 10**9, 0)))
+    for late_ms, verdict in ((900, "holds"), (880, "does not hold")):
+        accounts = (
+            account("worker 1", 500, 500, 0, native_id=1),
+            account("worker 2", 400, late_ms - 400, 0, native_id=2),
+        )
+        traced = TracedArm("spin", 2, dataclasses.replace(report, threads=accounts))
+        assert gil_mutex._running_law(traced, run).verdict == verdict
 
 
 def test_a_worker_that_the_trace_missed_is_told(monkeypatch, observed, ask):

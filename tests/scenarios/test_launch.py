@@ -375,6 +375,7 @@ def test_interpreters_are_found_as_a_shell_finds_them(tmp_path, monkeypatch):
     found, missing = find_interpreters(["python9", "python77", path, str(link)])
     assert [one.path for one in found] == [sys.executable, path]
     assert missing == ("python77: there is no such program; left out",)
+    assert find_interpreters([""])[1] == ("'': there is no such program; left out",)
     found, _ = find_interpreters(["python9", sys.executable])
     assert [one.path for one in found] == [path, sys.executable]
     assert found[1].flags == this_interpreter().flags
