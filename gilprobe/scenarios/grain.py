@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from gilprobe.results import Arm, TracedArm
     from gilprobe.scenarios.scenario import Observation
-    from gilprobe.teams import Work
+    from gilprobe.teams import TeamRun, Work
 
 GRAINS_S = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
@@ -52,6 +52,9 @@ _CYCLES = 20_000
 
 _ABOUT = 2.0
 """Factor within which a meeting costs "about" a handoff: both who finds the GIL taken and who has it pay."""
+
+_LOST = 0.10
+"""Share of the threads' time from which on it is told that other load had it."""
 
 
 def measure(request: Request) -> Findings:
@@ -124,7 +127,10 @@ def _met_laws(request: Request, lengths: list[float], seen: Observation, handoff
         if traced.threads == 1:
             single = throughput(run)
         elif grain_s < handoff and traced.threads <= request.environment.cores:
-            yield _met_law(grain_s, traced, throughput(run) / single, handoff)
+            law = _met_law(grain_s, traced, throughput(run) / single, handoff)
+            lost = lost_share(traced, run)
+            told = f"; other load had the cores {lost:.0%} of the time" if lost > _LOST else ""
+            yield dataclasses.replace(law, measured=law.measured + told)
 
 
 def _met_law(grain_s: float, traced: TracedArm, speedup: float, handoff: float) -> Law:
@@ -139,6 +145,13 @@ def _met_law(grain_s: float, traced: TracedArm, speedup: float, handoff: float) 
         measured=f"{speedup:.2f}x (in the traced runs)",
         verdict=verdict(low <= speedup <= high),
     )
+
+
+def lost_share(traced: TracedArm, run: TeamRun) -> float:
+    """Return the share of the threads' time in which they neither ran nor waited for the GIL."""
+    members = {turn.native_id for turn in run.turns}
+    wait_ns = sum(account.wait_ns for account in traced.report.threads if account.native_id in members)
+    return 1 - (run.cpu_ns + wait_ns) / sum(turn.end_ns - turn.start_ns for turn in run.turns)
 
 
 def _met(traced: TracedArm) -> float:

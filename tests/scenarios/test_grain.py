@@ -82,13 +82,25 @@ def test_a_meeting_costs_a_handoff(report, account, met, speedup, verdict):
 def test_meetings_are_judged_where_grains_are_short_and_each_thread_has_a_core(ask, report, account):
     lengths = [1e-6] * 3 + [1e-3] * 3
     traces = [TracedArm("x", threads, report) for threads in (1, 2, 4)] * 2
-    runs = [TeamRun(threads, (Turn(1, 0, 10**9, 0),)) for threads in (1, 2, 4)] * 2
+    runs = [TeamRun(threads, (Turn(1, 0, 10**9, 10**9),)) for threads in (1, 2, 4)] * 2
     seen = Observation(Measurement((), (), ()), tuple(traces), tuple(runs), ())
     (law,) = grain._met_laws(ask(), lengths, seen, 8e-6)
     assert law.text.startswith("every 1 us: a handoff each time")
     assert law.text.endswith("2 threads")
     assert law.measured == "2.00x (in the traced runs)"
     assert [*grain._met_laws(ask(cores=1), lengths, seen, 8e-6)] == []
+
+
+def test_time_that_other_load_took_is_told(ask, report, account):
+    waited = dataclasses.replace(report, threads=(account("worker 1", 0, 200, 800, native_id=1),))
+    lengths, traces = [1e-6] * 2, [TracedArm("x", threads, waited) for threads in (1, 2)]
+    told = []
+    for cpu_ns in (750_000_000, 300_000_000):
+        runs = tuple(TeamRun(threads, (Turn(1, 0, 10**9, cpu_ns),)) for threads in (1, 2))
+        seen = Observation(Measurement((), (), ()), tuple(traces), runs, ())
+        (law,) = grain._met_laws(ask(), lengths, seen, 8e-6)
+        told.append(law.measured.partition("; ")[2])
+    assert told == ["", "other load had the cores 50% of the time"]
 
 
 def test_gaining_nothing_from_long_grains_is_told(verdicts):
