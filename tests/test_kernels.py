@@ -447,9 +447,9 @@ def test_a_chain_overwritten_during_the_chase_ends_it_with_an_error() -> None:
 
 def test_a_buffer_in_use_can_not_be_resized() -> None:
     buffer = bytearray(1 << 20)
-    thread = threading.Thread(target=kernels.stream, args=(buffer, 40_000), kwargs={"release_gil": True})
+    thread = threading.Thread(target=kernels.stream, args=(buffer, 10_000), kwargs={"release_gil": True})
     thread.start()
-    time.sleep(0.1)
+    time.sleep(0.05)
     with pytest.raises(BufferError):
         buffer.clear()
     thread.join()

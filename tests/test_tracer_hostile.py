@@ -515,11 +515,11 @@ def test_native_threads_call_in(ends_well):
             return 0
 
         with gilprobe.trace() as t, busy(1):
-            for function in [brief] * 15 + [long] * 5:
+            for function in [brief] * 10 + [long] * 3:
                 for handle in [start(function) for _ in range(20)]: join(handle)
             for _ in range(100):
                 libc.pthread_detach(start(brief))
-            while len(ids) < 500: time.sleep(0.001)
+            while len(ids) < 360: time.sleep(0.001)
         report = check(t.report())
         # the operating system may give an identifier twice
         seen = {thread.native_id for thread in report.threads if thread.acquisitions}
@@ -673,7 +673,7 @@ def test_finalizers_that_release_the_gil(ends_well):
         class Referent: pass
 
         def work():
-            for n in range(60):
+            for n in range(35):
                 (Traces if n % 10 == 0 else Sleeps)()
                 referent = Referent()
                 referent.me = referent

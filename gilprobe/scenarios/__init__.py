@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gilprobe import machine
@@ -205,7 +206,7 @@ def _request(
         return Request(sizes, frame, environment, None, able.tracer_reason, progress, quick)
     from gilprobe.tracer import trace
 
-    return Request(sizes, frame, environment, trace, "", progress, quick)
+    return Request(sizes, frame, environment, trace, "", progress, quick, partial(trace, timeline=True))
 
 
 def _build_warnings(environment: Environment) -> tuple[str, ...]:

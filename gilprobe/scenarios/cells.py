@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 15.0
 """A cell takes a fraction of a second. One that is not done by then is killed, with all that it started."""
 
+SHORTEST_S = 1e-5
+"""Messages that were read at once count as so far apart: less than a process takes to be woken up."""
+
 _CHUNK = 65536
 
 
@@ -100,6 +103,14 @@ class CellRun:
             if length >= end:
                 return arrival_s
         return self.exit_s
+
+    def between(self, first: str, last: str) -> float:
+        """Return the time from one message to another.
+
+        Never 0, so that it can be divided by: on a busy machine the reader may come so late that it finds
+        both at once.
+        """
+        return max(SHORTEST_S, self.at(last) - self.at(first))
 
     def in_order(self, *messages: str) -> bool:
         """Return whether each message was printed, and each before the next."""

@@ -84,7 +84,7 @@ def find_interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], tu
     for name in names:
         path = shutil.which(name)
         if path is None:
-            complaints.append(f"{name}: there is no such program; left out")
+            complaints.append(f"{name or ascii(name)}: there is no such program; left out")
         elif _same(path, this.path):
             found.append(this)
         else:

@@ -94,6 +94,7 @@ class Worker:
         self.share = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._death_watch: int | None = None
+        self._lifeline: int | None = None  # never written to: when it is closed, the worker is killed
         self._answer: Answer | None = None
         self._complaint = ""
         self._ceiling_s = ceiling_s
@@ -104,21 +105,34 @@ class Worker:
 
     def start(self) -> None:
         """Start the process, in a session of its own: the terminal's Ctrl-C is for its parent alone."""
-        command = [self.interpreter.path, *self.interpreter.flags, "-c", _BOOT]
-        pipe = subprocess.PIPE
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # the user has named the program
-                command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
-            )
+            self._process = self._started()
         except OSError as error:
             self._fail(f"{self.interpreter.named}: can't be started: {error.strerror or error}")
-            self.state = "ended"
+            self.end()
             return
         for stream in (self._process.stdout, self._process.stderr):
             os.set_blocking(_of(stream).fileno(), False)
         with suppress(AttributeError, OSError):  # Linux 5.3
             self._death_watch = os.pidfd_open(self._process.pid)
         self._tell(protocol.write_task(self.task))
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        watched, self._lifeline = os.pipe()
+        command = [self.interpreter.path, *self.interpreter.flags, "-c", _BOOT, str(watched)]
+        pipe = subprocess.PIPE
+        try:
+            return subprocess.Popen(  # noqa: S603  # the user has named the program
+                command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                bufsize=0,
+                start_new_session=True,
+                pass_fds=(watched,),
+            )
+        finally:
+            os.close(watched)
 
     @property
     def must_be_polled(self) -> bool:
@@ -190,9 +204,10 @@ class Worker:
             self._process.wait()
             for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
                 _of(stream).close()
-        if self._death_watch is not None:
-            os.close(self._death_watch)
-            self._death_watch = None
+        for descriptor in (self._death_watch, self._lifeline):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._death_watch = self._lifeline = None
 
     def outcome(self) -> Outcome:
         """Return what came of it."""

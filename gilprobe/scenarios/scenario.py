@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report
     from gilprobe.results import Arm, Fact, Law
     from gilprobe.teams import ArmPlan, TeamRun
+    from gilprobe.timeline import Timeline
 
 Group = Literal["lessons", "contention", "reference counts", "engines"]
 """Where the catalogue lists a scenario; in the order in which it does."""
@@ -29,6 +30,13 @@ class Tracing(Protocol):
     """What a scenario needs of a trace."""
 
     def report(self) -> Report:
+        """Return what was recorded."""
+
+
+class TimelineTracing(Protocol):
+    """What a scenario needs of a trace that keeps every hold, after its end."""
+
+    def timeline(self) -> Timeline:
         """Return what was recorded."""
 
 
@@ -52,6 +60,8 @@ class Request:
         Told how far the scenario is, between its runs. May raise, to end it, and may take its time.
     quick : bool
         Whether a first look is wanted: fewer arms and shorter runs, where `frame` does not say so already.
+    trace_timeline : callable or None
+        Starts a trace that has a timeline, as a context manager; None where there is no tracer.
     """
 
     threads: tuple[int, ...]
@@ -61,6 +71,7 @@ class Request:
     trace_reason: str
     progress: Progress
     quick: bool = False
+    trace_timeline: Callable[[], AbstractContextManager[TimelineTracing]] | None = None
 
     @property
     def gil_enabled(self) -> bool:

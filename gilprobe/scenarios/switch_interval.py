@@ -5,8 +5,10 @@ nobody computes. Two or more spinning Python threads show both: switches a secon
 the trace, the loss in the throughput.
 
 There are about 1/interval switches a second, as long as the interval is long beside what a switch itself
-takes. That is measured first: how late a waiting thread wakes up, and how long the GIL is free from the
-release to the acquisition. An interval of one microsecond is therefore never reached.
+takes. That is measured: how late a waiting thread wakes up, and how long the GIL is free from the release
+to the acquisition. An interval of one microsecond is therefore never reached. It is measured before the runs
+and once more after them, since on a shared machine a wake-up takes twice as long one second as the next; the
+law allows for what lies between.
 
 Without a GIL the interval means nothing.
 """
@@ -58,6 +60,23 @@ class Cost(NamedTuple):
         return self.late_s + self.handoff_s
 
 
+class Costs(NamedTuple):
+    """What a switch cost before and after the runs."""
+
+    before: Cost
+    after: Cost
+
+    @property
+    def least(self) -> Cost:
+        """The smaller of both."""
+        return min(self, key=lambda cost: cost.total_s)
+
+    @property
+    def most(self) -> Cost:
+        """The larger of both."""
+        return max(self, key=lambda cost: cost.total_s)
+
+
 class _Spinning:
     """Spinning threads under one switch interval; remembers its latest run."""
 
@@ -86,9 +105,11 @@ def measure(request: Request) -> Findings:
     for interval_s in QUICK_INTERVALS_S if request.quick else INTERVALS_S:
         longer = max(1.0, TURNS * interval_s * 1e9 / arms_ns)
         runners.append(_Spinning(request, threads, interval_s, int(operations * longer)))
-    costs = {runner.interval_s: _cost(request, runner.interval_s) for runner in runners}
+    before = [_cost(request, runner.interval_s) for runner in runners]
     trials = [Trial(called(runner.interval_s), threads, {"": "steps/s"}, runner.run) for runner in runners]
     seen = observe_trials(request, trials, warm_up=False)
+    after = [_cost(request, runner.interval_s) for runner in runners]
+    costs = {runner.interval_s: Costs(*pair) for runner, *pair in zip(runners, before, after, strict=True)}
     arms = dict(zip(costs, seen.measurement.arms, strict=True))
     facts = [*_cost_facts(costs), *_throughput_facts(arms)]
     laws: list[Law] = []
@@ -109,8 +130,8 @@ def _cost(request: Request, interval_s: float) -> Cost:
     return Cost(lateness_s(min(interval_s, 1e-3), request.frame.clock), handoff_s(request.frame.clock))
 
 
-def _cost_facts(costs: dict[float, Cost]) -> Iterator[Fact]:
-    shortest = costs[min(costs)]
+def _cost_facts(costs: dict[float, Costs]) -> Iterator[Fact]:
+    shortest = costs[min(costs)].before
     if shortest.total_s:
         yield Fact("handoff", shortest.handoff_s, "s")
         yield Fact("lateness", shortest.late_s, "s")
@@ -151,12 +172,12 @@ def _common_ns(run: TeamRun) -> int:
     return max(1, ends[-2] - min(turn.start_ns for turn in run.turns))
 
 
-def _rate_law(runner: _Spinning, traced: TracedArm, cost: Cost) -> Law:
+def _rate_law(runner: _Spinning, traced: TracedArm, costs: Costs) -> Law:
     interval_s = runner.interval_s
-    about = 1 / (interval_s + cost.total_s)
+    slow, fast = (1 / (interval_s + cost.total_s) for cost in (costs.most, costs.least))
     # One more or less: the first and the last switch of a run are cut.
     edge = 1e9 / _common_ns(runner.latest) if runner.latest is not None else 0.0
-    low, high = about / _ABOUT - edge, min(_ABOUT * about, 1.05 / interval_s) + edge
+    low, high = slow / _ABOUT - edge, min(_ABOUT * fast, 1.05 / interval_s) + edge
     rate = _rate(runner, traced)
     busy = runner.latest.cpu_ns / runner.latest.elapsed_ns if runner.latest is not None else 1.0
     told = f", with {busy:.0%} of a core only: other load" if busy < _UNCHANGED else ""
@@ -168,13 +189,13 @@ def _rate_law(runner: _Spinning, traced: TracedArm, cost: Cost) -> Law:
     )
 
 
-def _throughput_laws(request: Request, arms: dict[float, Arm], costs: dict[float, Cost]) -> Iterator[Law]:
+def _throughput_laws(request: Request, arms: dict[float, Arm], costs: dict[float, Costs]) -> Iterator[Law]:
     ordinary = arms[ORDINARY_S]
     against = f"that at {called(ORDINARY_S)}"
     for interval_s, arm in arms.items():
         if request.gil_enabled and interval_s < COLLAPSE_S:
             # Nobody computes during a handoff. At least half of what that costs is to be seen.
-            cost = costs[interval_s]
+            cost = costs[interval_s].least
             loss = cost.handoff_s / (interval_s + cost.total_s)
             text = f"throughput falls below {against}: {called(interval_s)}"
             yield speedup_law(text, arm, ordinary, 0.0, 1 - loss / 2)

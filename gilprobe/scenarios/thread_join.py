@@ -108,7 +108,7 @@ def _took(run: CellRun) -> Mapping[str, float]:
     """Return the time from the first thread's start to the return of the last join."""
     count = run.text.count("before joining thread")
     last = f"Main    : thread {count - 1} done."
-    return {"": run.at(last) - run.at("Thread 0: starting.")}
+    return {"": run.between("Thread 0: starting.", last)}
 
 
 def _share(run: CellRun) -> Mapping[str, float]:

@@ -103,7 +103,7 @@ def measure(request: Request) -> Findings:
 
 def _took(run: CellRun) -> Mapping[str, float]:
     """Return the time from the first task's start until the ``with`` block was left."""
-    return {"": run.at(LEFT) - run.at("Thread 0: starting.")}
+    return {"": run.between("Thread 0: starting.", LEFT)}
 
 
 def _samples(seen: CellObservation, workers: int, tasks: int) -> list[float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import stat
 import sys
 import traceback
 from contextlib import suppress
@@ -30,12 +31,25 @@ _INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Say hello, do the task that is read, tell what came of it, and end the process."""
-    line = Line.take_over()
+    line = Line.take_over(_lifeline())
     try:
         _serve(line)
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
     raise SystemExit(0)
+
+
+def _lifeline() -> int | None:
+    """Return the pipe that the starting process holds open and never writes to; None if there is none.
+
+    Its number is the first argument. A program that stands between may have closed it.
+    """
+    try:
+        descriptor = int(sys.argv.pop(1))
+        os.set_inheritable(descriptor, False)
+        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
+    except (IndexError, ValueError, OSError):
+        return None
 
 
 def _serve(line: Line) -> None:
@@ -139,23 +153,23 @@ def _minus(one: CpuTimes, other: CpuTimes) -> CpuTimes:
 
 
 class Line:
-    """Both ends of the line to the process that started this one.
+    """Both ends of the line to the process that started this one, and what tells that it is gone.
 
-    While the worker computes nothing can come from there but the end of the line, and that ends the worker:
-    see :meth:`arm`.
+    The end of `lifeline` ends the worker, whatever it does: see :meth:`arm`.
     """
 
-    def __init__(self, incoming: int, outgoing: int) -> None:
+    def __init__(self, incoming: int, outgoing: int, lifeline: int | None) -> None:
         self._incoming = incoming
         self._outgoing = outgoing
+        self._lifeline = lifeline
         self._owner = os.getpid()
         self._parent = os.getppid()
         self._unread = b""
 
     @classmethod
-    def take_over(cls) -> Line:
+    def take_over(cls, lifeline: int | None) -> Line:
         """Keep standard input and output for messages; from now on the program's are elsewhere."""
-        line = cls(os.dup(0), os.dup(1))  # neither is inherited by a program that is started
+        line = cls(os.dup(0), os.dup(1), lifeline)  # neither is inherited by a program that is started
         nowhere = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nowhere, 0)
         os.close(nowhere)
@@ -169,7 +183,6 @@ class Line:
         if os.getpid() != self._owner:
             os._exit(1)
         data = memoryview(protocol.write(message))
-        self._signal(wanted=False)
         try:
             while data:
                 data = data[os.write(self._outgoing, data) :]
@@ -193,23 +206,26 @@ class Line:
         fcntl(2), F_SETOWN and O_ASYNC: a pipe whose last writer has closed it signals its reader's owner
         (fs/pipe.c, pipe_release). No thread has to watch the line, which the tracer would see, and it works
         while a scenario hangs in C with the GIL held.
+
+        The line itself would not do. A write is signalled as well, after the reader was woken up (fs/pipe.c,
+        pipe_write): on a busy machine it has read the message by then, is armed again, and would be killed.
         """
         import select
 
-        self._signal(wanted=True)
-        if os.getppid() != self._parent or select.select([self._incoming], [], [], 0)[0]:
+        if self._lifeline is not None:
+            self._watch(self._lifeline)
+        gone = self._lifeline is not None and select.select([self._lifeline], [], [], 0)[0]
+        if os.getppid() != self._parent or gone:
             self._hung_up()  # before the kernel was asked
 
-    def _signal(self, *, wanted: bool) -> None:
+    def _watch(self, lifeline: int) -> None:
         import fcntl
 
         group = os.getpgrp() == self._owner
-        fcntl.fcntl(self._incoming, fcntl.F_SETOWN, -self._owner if group else self._owner)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -self._owner if group else self._owner)
         if hasattr(fcntl, "F_SETSIG"):  # Linux; elsewhere SIGIO, which ends a process that does not handle it
-            fcntl.fcntl(self._incoming, fcntl.F_SETSIG, signal.SIGKILL)
-        flags = fcntl.fcntl(self._incoming, fcntl.F_GETFL)
-        flags = flags | os.O_ASYNC if wanted else flags & ~os.O_ASYNC
-        fcntl.fcntl(self._incoming, fcntl.F_SETFL, flags)
+            fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
     def _hung_up(self) -> NoReturn:
         if os.getpgrp() == self._owner:

@@ -27,6 +27,7 @@ from gilprobe.scenarios import Scenario, registry
 
 pytestmark = pytest.mark.plain_python
 
+PUBLISHED = Path(__file__).parents[2] / "docs" / "published-experiments.md"
 LIST = Path(__file__).parents[2] / "docs" / "commands" / "list.md"
 QUICK = Frame(arm_ns=2_000_000, member_ns=0)
 
@@ -274,3 +275,12 @@ def test_every_scenario_has_its_law_in_the_documents():
     text = LIST.read_text(encoding="utf-8")
     listed = re.findall(r"^\| `([a-z][a-z-]+)` \| ", text, re.MULTILINE)
     assert listed == [scenario.id for scenario in scenarios.catalogue().scenarios]
+
+
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason="the documentation is not here")
+def test_figures_beside_published_ones_name_the_scenarios_that_give_them():
+    known = {scenario.id for scenario in scenarios.catalogue().scenarios}
+    commands = re.findall(r"`gilprobe run ([^`]*)`", PUBLISHED.read_text(encoding="utf-8"))
+    named = {word for command in commands for word in command.partition(" --")[0].split()}
+    assert named == known & named
+    assert named >= {"python-loop", "convoy", "switch-interval", "engines", "shared-objects"}

@@ -72,6 +72,12 @@ def test_a_message_is_found_where_lines_are_mixed():
     assert not run.in_order("Thread 1", "Thread 2")
 
 
+def test_messages_that_were_read_at_once_are_a_little_apart():
+    run = cell_run((0.1, "start"), (0.1, "end"), (0.4, "later"), exit_s=0.7)
+    assert run.between("start", "end") == cells.SHORTEST_S
+    assert run.between("start", "later") == pytest.approx(0.3)
+
+
 def test_a_message_that_never_came_is_dated_at_the_end():
     assert cell_run((0.1, "a"), exit_s=0.7).at("b") == 0.7
 

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from made_up_arms import arm, briefly
 
+from gilprobe.measure import Measurement
 from gilprobe.results import TracedArm
 from gilprobe.scenarios import grain
 from gilprobe.scenarios.laws import parallel_law
+from gilprobe.scenarios.scenario import Observation
+from gilprobe.teams import TeamRun, Turn
+
+MEETINGS = "a handoff each time that"
+"""In the text of a law about the traced runs, of which the made-up arms say nothing."""
 
 TEXT_10US = "every 10 us: min(T, N), less a handoff a grain at most, 2 threads"
 
@@ -19,7 +27,8 @@ def verdicts(monkeypatch, observed, ask):
         monkeypatch.setattr(grain, "iteration_ns", lambda _clock: 2.0)
         monkeypatch.setattr(grain, "observe", observed(lambda name, t: 100 * speedup(name, t)))
         found = grain.SCENARIO.measure(ask(**changes))
-        return {law.text: law.verdict for law in found.laws}, {f.name for f in found.facts}
+        laws = {law.text: law.verdict for law in found.laws if MEETINGS not in law.text}
+        return laws, {f.name for f in found.facts}
 
     return make
 
@@ -48,6 +57,50 @@ def test_how_often_the_threads_met_is_told_beside_a_law_that_does_not_hold(repor
     assert grain._explained(broken, None) == broken
     holding = parallel_law("p", arm(200, 200), arm(100, 100), cores=2)
     assert grain._explained(holding, 0.5) == holding
+
+
+@pytest.mark.parametrize(
+    ("met", "speedup", "verdict"),
+    [
+        (0, 2.0, "holds"),  # nobody met
+        (0, 1.2, "does not hold"),
+        (100, 1.0, "holds"),  # one in ten found it taken: 10 us of 10 us are lost
+        (100, 1.9, "does not hold"),
+        (100, 0.4, "does not hold"),
+        (1000, 0.18, "holds"),
+        (1000, 0.9, "does not hold"),
+    ],
+)
+def test_a_meeting_costs_a_handoff(report, account, met, speedup, verdict):
+    members = [account(native_id=n, acquisitions=1000, contended_acquisitions=met) for n in (1, 2)]
+    traced = TracedArm("every 10 us", 2, dataclasses.replace(report, threads=tuple(members)))
+    law = grain._met_law(10e-6, traced, speedup, 100e-6)
+    assert law.verdict == verdict
+    assert f"with it taken {met / 10:.2f}% of the times" in law.expected
+
+
+def test_meetings_are_judged_where_grains_are_short_and_each_thread_has_a_core(ask, report, account):
+    lengths = [1e-6] * 3 + [1e-3] * 3
+    traces = [TracedArm("x", threads, report) for threads in (1, 2, 4)] * 2
+    runs = [TeamRun(threads, (Turn(1, 0, 10**9, 10**9),)) for threads in (1, 2, 4)] * 2
+    seen = Observation(Measurement((), (), ()), tuple(traces), tuple(runs), ())
+    (law,) = grain._met_laws(ask(), lengths, seen, 8e-6)
+    assert law.text.startswith("every 1 us: a handoff each time")
+    assert law.text.endswith("2 threads")
+    assert law.measured == "2.00x (in the traced runs)"
+    assert [*grain._met_laws(ask(cores=1), lengths, seen, 8e-6)] == []
+
+
+def test_time_that_other_load_took_is_told(ask, report, account):
+    waited = dataclasses.replace(report, threads=(account("worker 1", 0, 200, 800, native_id=1),))
+    lengths, traces = [1e-6] * 2, [TracedArm("x", threads, waited) for threads in (1, 2)]
+    told = []
+    for cpu_ns in (750_000_000, 300_000_000):
+        runs = tuple(TeamRun(threads, (Turn(1, 0, 10**9, cpu_ns),)) for threads in (1, 2))
+        seen = Observation(Measurement((), (), ()), tuple(traces), runs, ())
+        (law,) = grain._met_laws(ask(), lengths, seen, 8e-6)
+        told.append(law.measured.partition("; ")[2])
+    assert told == ["", "other load had the cores 50% of the time"]
 
 
 def test_gaining_nothing_from_long_grains_is_told(verdicts):

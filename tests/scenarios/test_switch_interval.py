@@ -9,23 +9,24 @@ from made_up_arms import arm, briefly
 import gilprobe
 from gilprobe.results import TracedArm
 from gilprobe.scenarios import switch_interval
-from gilprobe.scenarios.switch_interval import ORDINARY_S, Cost
+from gilprobe.scenarios.switch_interval import ORDINARY_S, Cost, Costs
 from gilprobe.teams import TeamRun, Turn
 
 COST = Cost(60e-6, 10e-6)
+STEADY = Costs(COST, COST)
 
 
 @pytest.fixture
 def rate_law(report, account, ask):
     """Return a function that judges so many switches in a second of two spinners."""
 
-    def make(interval_s, forced, cpu_ns=500_000_000):
+    def make(interval_s, forced, cpu_ns=500_000_000, costs=STEADY):
         runner = switch_interval._Spinning(ask(), 2, interval_s, 1)
         runner.latest = TeamRun(1, tuple(Turn(number, 0, 10**9, cpu_ns) for number in (1, 2)))
         members = [account(native_id=number, forced_releases=forced // 2) for number in (1, 2)]
         bystander = account("MainThread", native_id=9, forced_releases=10**6)
         traced = TracedArm("x", 2, dataclasses.replace(report, threads=(bystander, *members)))
-        return switch_interval._rate_law(runner, traced, COST)
+        return switch_interval._rate_law(runner, traced, costs)
 
     return make
 
@@ -47,6 +48,15 @@ def test_there_is_about_one_switch_an_interval_and_its_cost(rate_law, interval_s
     assert rate_law(interval_s, forced).verdict == verdict
 
 
+def test_a_cost_that_changed_meanwhile_is_allowed_for_and_no_more(rate_law):
+    changed = Costs(Cost(150e-6, 40e-6), COST)
+    assert rate_law(1e-5, 4000).verdict == "does not hold"
+    assert rate_law(1e-5, 4000, costs=changed).verdict == "holds"
+    assert rate_law(1e-5, 14_000, costs=changed).verdict == "holds"
+    assert rate_law(1e-5, 3000, costs=changed).verdict == "does not hold"
+    assert rate_law(1e-5, 20_000, costs=changed).verdict == "does not hold"
+
+
 def test_threads_that_had_no_core_are_told(rate_law):
     assert "other load" not in rate_law(5e-3, 60).measured
     assert "30% of a core only: other load" in rate_law(5e-3, 60, cpu_ns=150_000_000).measured
@@ -59,7 +69,7 @@ def test_the_rate_is_of_the_time_in_which_there_was_someone_to_ask():
 
 def throughput_verdicts(request, shares):
     arms = {interval_s: arm(100 * share, 100 * share) for interval_s, share in shares.items()}
-    costs = dict.fromkeys(arms, COST)
+    costs = dict.fromkeys(arms, STEADY)
     return [law.verdict for law in switch_interval._throughput_laws(request, arms, costs)]
 
 

@@ -8,11 +8,11 @@ from gilprobe.measure import Frame
 from gilprobe.scenarios import thread_join
 
 
-def machine(*, serial=False, joins_in_order=True, differ=4):
+def machine(*, serial=False, joins_in_order=True, differ=4, sleep_s=0.2):
     def model(name, threads):
         if name == "finish order":
             return cell_run((0.3, f"{differ} of 10"), exit_s=0.3)
-        took_s = 0.2 * (threads if serial else 1)
+        took_s = sleep_s * (threads if serial else 1)
         joins = list(range(threads))
         if not joins_in_order:
             joins[:2] = joins[1::-1]
@@ -39,6 +39,11 @@ def test_sleeps_that_overlap_are_recognised(monkeypatch, ask):
 def test_sleeps_that_follow_each_other_are_told(monkeypatch, ask):
     laws = verdicts(findings_of(monkeypatch, machine(serial=True), ask()))
     assert laws["3 sleeps take as long as one"] == "does not hold"
+
+
+def test_a_reader_that_comes_too_late_costs_no_scenario(monkeypatch, ask):
+    found = findings_of(monkeypatch, machine(sleep_s=0.0), ask())
+    assert len(found.laws) > 0
 
 
 def test_joins_in_another_order_are_told(monkeypatch, ask):

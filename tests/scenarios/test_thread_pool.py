@@ -45,6 +45,11 @@ def test_rounds_are_recognised(monkeypatch, ask):
     assert found.printed.count("# ") == 4
 
 
+def test_a_reader_that_comes_too_late_costs_no_scenario(monkeypatch, ask):
+    laws = verdicts(findings_of(monkeypatch, pool(lambda _tasks, _workers: 0), ask()))
+    assert laws["ceil(K/W) rounds: 4 tasks, 3 threads"] == "does not hold"
+
+
 def test_a_pool_that_does_all_at_once_is_told(monkeypatch, ask):
     laws = verdicts(findings_of(monkeypatch, pool(lambda _tasks, _workers: 1), ask()))
     assert laws["ceil(K/W) rounds: 4 tasks, 3 threads"] == "does not hold"
