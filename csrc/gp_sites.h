@@ -39,6 +39,7 @@ typedef struct {
     uint64_t releases;
     uint64_t hold; /* ticks of holds that ended here */
     uint64_t wait; /* ticks of waits that followed a release here */
+    uint64_t hold_cpu; /* nanoseconds of CPU time in the holds; 0 unless the session wants it */
 } gp_place;
 
 typedef struct {
