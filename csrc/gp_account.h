@@ -208,7 +208,7 @@ struct gp_session {
     /* CPU time, if that is wanted */
     const gp_thread *starter; /* in the hold in which the session began; NULL once that is over */
     uint64_t starter_cpu;     /* its CPU time then, nanoseconds */
-    uint64_t cpu_now; /* of the thread that holds, while what is under way is booked; 0: not known */
+    uint64_t cpu_now;         /* of the thread that holds, while what is under way is booked; 0: not known */
 
     /* folding (gp_folding.h) */
     bool folding_waits;        /* somebody is reading account by account */

@@ -84,8 +84,8 @@ void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now
 void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *threads, size_t count,
                        uint64_t now);
 
-/* Book the CPU time of the hold that the thread has ended with gp_machine_drop. `now` is the thread's CPU time,
- * nanoseconds. Under M; where a session wants it. */
+/* Book the CPU time of the hold that the thread has ended with gp_machine_drop. `now` is the thread's CPU
+ * time, nanoseconds. Under M; where a session wants it. */
 void gp_machine_book_cpu(gp_machine *machine, gp_thread *thread, uint64_t now);
 
 /* Slow paths of the inline functions below, under the same conditions. */

@@ -75,7 +75,11 @@ class Holds:
     longest : LongestHold
         The longest of them.
     cpu_fraction : float
-        Share of their time in which the thread ran; the rest it was blocked, or had no core.
+        Share of their time in which the thread ran, in the best of some runs; the rest it was blocked, or had
+        no core.
+    blocks : float or None
+        How often in a call its thread gave up its core to wait in the kernel, with the GIL or without; None
+        where the system does not tell.
     """
 
     calls: int
@@ -84,6 +88,7 @@ class Holds:
     last_ns: int
     longest: LongestHold
     cpu_fraction: float
+    blocks: float | None
 
     @property
     def per_call(self) -> float:

@@ -124,6 +124,7 @@ class Shares:
             first_ns=holds.first_ns,
             last_ns=holds.last_ns,
             cpu_fraction=holds.cpu_fraction,
+            blocks=holds.blocks,
         )
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from gilprobe.timeline import Timeline
 
+_CPU_RUNS = 5
+
 MOST_EVENTS = 100_000
 """Holds of one inspection, unless a single call has more."""
 
@@ -93,18 +95,42 @@ def inspect(call: Callable[[], object], calls: int) -> tuple[Holds, tuple[str, .
         doubts = (*doubts, f"{timeline.dropped} events of the calls' timeline are missing")
     longest = tally.longest
     site = longest.place if longest is not None and longest.place is not None else Frame("", "", 0)
+    fraction, blocks = _cpu_of_holds(call, calls)
     return Holds(
         calls=tally.calls,
         lengths=tally.lengths(),
         first_ns=round(statistics.median(tally.firsts_ns)),
         last_ns=round(statistics.median(tally.lasts_ns)),
         longest=LongestHold(site.function, site.filename, site.line, longest.ns if longest else 0),
-        cpu_fraction=_cpu_fraction(call, calls),
+        cpu_fraction=fraction,
+        blocks=blocks,
     ), doubts
 
 
+def _cpu_of_holds(call: Callable[[], object], calls: int) -> tuple[float, float | None]:
+    """Return the share of the holds in which their threads ran, and how often a call blocked.
+
+    Runs of their own, since the readings cost time. The best counts: a thread that is preempted does not run
+    either, but not in each run.
+    """
+    each = max(1, calls // _CPU_RUNS)
+    before = _switches()
+    fraction = max(_cpu_fraction(call, each) for _ in range(_CPU_RUNS))
+    after = _switches()
+    return fraction, None if before is None or after is None else (after - before) / (_CPU_RUNS * each)
+
+
+def _switches() -> int | None:
+    """Return how often the calling thread gave up its core to wait; None where the system does not tell."""
+    try:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    except (ImportError, AttributeError, ValueError):
+        return None
+
+
 def _cpu_fraction(call: Callable[[], object], calls: int) -> float:
-    """Return the share of the holds in which their threads ran; a run of its own, as it costs time."""
     from gilprobe.tracer import trace
 
     foreign = python_threads()

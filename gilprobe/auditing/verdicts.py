@@ -26,6 +26,9 @@ BLOCKED_SHARE = 0.1
 BLOCKED_NS = 100_000
 """A shorter time without CPU is as likely a preemption, or the clock's own doing."""
 
+BLOCKS = 0.5
+"""Times that a call gives up its core by itself, from which on it is said to block."""
+
 ONE_PIECE = 0.8
 """Share of the held time from which on the hold at the beginning or the end is the one to look at."""
 
@@ -64,6 +67,9 @@ class Numbers:
         Its holds up to the first release, and from the last acquisition on.
     cpu_fraction : float
         Share of the holds in which the thread ran.
+    blocks : float or None
+        How often it blocked in the kernel; None where that is not known. A preempted thread does not run
+        either, but has not blocked.
     """
 
     released_fraction: float
@@ -74,10 +80,13 @@ class Numbers:
     first_ns: float = 0.0
     last_ns: float = 0.0
     cpu_fraction: float = 1.0
+    blocks: float | None = None
 
     @property
     def blocked_ns(self) -> float:
-        """Time held without CPU time."""
+        """Time held without CPU time, if the call blocks at all."""
+        if self.blocks is not None and self.blocks < BLOCKS:
+            return 0.0
         return max(0.0, self.hold_ns * (1 - self.cpu_fraction))
 
 

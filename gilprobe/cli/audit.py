@@ -160,7 +160,7 @@ class _Run:
             self._output.write(json.dumps(found.to_dict(), indent=1) + "\n")
 
     def status(self, least: float | None) -> int:
-        """Return the exit status: 1 if a statement failed or releases less than `least`, 3 if none can tell."""
+        """Return the exit status: 1 if one failed or releases less than `least`, 3 if nobody can tell."""
         if self._unsupported and not self._audits:
             return _UNSUPPORTED
         shares = [audit.released_fraction for audit in self._audits]

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from gilprobe.audited import AuditResult, Holds, Speedup, Unaudited
 
 
+_RUNS = 0.9
+"""Share of the holds in which the thread runs from which on nothing is said of the rest."""
+
+
 def render_audit(audit: AuditResult, look: Look = PLAIN) -> str:
     """Render the audit of one call: the verdict, and the numbers that it comes from.
 
@@ -58,9 +62,9 @@ def _holds(holds: Holds, releases: float) -> list[tuple[str, str]]:
         ("lets go", f"{count(releases)} times a call"),
         ("longest", f"{duration(holds.longest.hold_s)} in {site or 'the call itself'}"),
     ]
-    if holds.cpu_fraction < 0.9:
-        idle = f"{percent(1 - holds.cpu_fraction)} of what it holds, it does not run"
-        facts.append(("without CPU", f"{idle}: blocked in the kernel, or waiting for a core"))
+    if holds.cpu_fraction < _RUNS:
+        what = "waiting for a core" if holds.blocks == 0 else "blocked in the kernel, or waiting for a core"
+        facts.append(("without CPU", f"{percent(1 - holds.cpu_fraction)} of its holds: {what}"))
     return facts
 
 
