@@ -59,7 +59,7 @@ def _holds(holds: Holds, releases: float) -> list[tuple[str, str]]:
     site = words.place(holds.longest.function, holds.longest.filename, holds.longest.line)
     facts = [
         ("holds", f"{count(holds.per_call)} a call: {long}, max {duration(lengths.max_s)}"),
-        ("lets go", f"{count(releases)} times a call"),
+        ("lets go", "once a call" if count(releases) == "1" else f"{count(releases)} times a call"),
         ("longest", f"{duration(holds.longest.hold_s)} in {site or 'the call itself'}"),
     ]
     if holds.cpu_fraction < _RUNS:
