@@ -69,14 +69,14 @@ class Holds:
         How many calls that were.
     lengths : Distribution
         All their holds. What the loop around the call takes is in them: some 0.2 microseconds a call.
-    first_ns, last_ns : int
-        A call's hold up to its first release, and that from its last acquisition on: the median of the calls.
-        Both are the whole call where it does not release.
+    first_fraction, last_fraction : float
+        Share of a call's holds that lies before its first release, and after its last acquisition: the median
+        of the calls. Both are 1 where it does not release.
     longest : LongestHold
         The longest of them.
     cpu_fraction : float
-        Share of their time in which the thread ran, in the best of some runs; the rest it was blocked, or had
-        no core.
+        Share of the time in which the calling thread held that it ran, in the best of some runs; the rest it
+        was blocked, or had no core.
     blocks : float or None
         How often in a call its thread gave up its core to wait in the kernel, with the GIL or without; None
         where the system does not tell.
@@ -84,8 +84,8 @@ class Holds:
 
     calls: int
     lengths: Distribution
-    first_ns: int
-    last_ns: int
+    first_fraction: float
+    last_fraction: float
     longest: LongestHold
     cpu_fraction: float
     blocks: float | None

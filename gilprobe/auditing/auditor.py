@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 RUN_SHARE = 10
 """A traced run of a call lasts this part of an arm of the speedups."""
 
+_FEW, _SLOW_NS = 5, 200_000_000
+
 NOTHING = partial(len, ())
 """Does next to nothing."""
 
@@ -106,6 +108,11 @@ class Shares:
         held = statistics.median(1 - taken.released_ns / _traced_ns(taken) for taken in self.samples)
         return held, self._median(lambda taken: taken.plain_cpu_ns * taken.calls / max(1, taken.plain_ns))
 
+    def calls_to_inspect(self) -> int:
+        """Return how many calls to look at hold by hold: several, unless they are slow or release often."""
+        calls = max(self.samples[0].calls, _FEW if self.call_ns < _SLOW_NS else 1)
+        return max(1, min(calls, int(MOST_EVENTS / (self._median(lambda taken: taken.releases) + 1))))
+
     def numbers(self, holds: Holds | None) -> Numbers:
         """Return what a verdict is made from."""
         share, _, _ = self.released
@@ -121,8 +128,8 @@ class Shares:
             released_ns,
             releases,
             others_ns,
-            first_ns=holds.first_ns,
-            last_ns=holds.last_ns,
+            first_fraction=holds.first_fraction,
+            last_fraction=holds.last_fraction,
             cpu_fraction=holds.cpu_fraction,
             blocks=holds.blocks,
         )
@@ -173,9 +180,7 @@ def take_samples(order: Order) -> Shares:
 def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
     shares = take_samples(order)
     order.progress("looks at its holds", 0.3)
-    calls = shares.samples[0].calls
-    releases = shares.numbers(None).releases
-    holds, hold_doubts = inspect(order.call, max(1, min(calls, int(MOST_EVENTS / (releases + 1)))))
+    holds, hold_doubts = inspect(order.call, shares.calls_to_inspect())
     speedups, speedup_doubts = measured(
         order.call, order.threads, order.frame, _later(order.progress, 0.4), shares.of_a_loop
     )

@@ -48,13 +48,13 @@ class Tally:
     ----------
     calls : int
         Calls seen from beginning to end.
-    firsts_ns, lasts_ns : list of int
-        The calling thread's first and last hold of each.
+    firsts, lasts : list of float
+        The calling thread's first and last hold of each, as a share of all that this thread held.
     """
 
     calls: int = 0
-    firsts_ns: list[int] = field(default_factory=list)
-    lasts_ns: list[int] = field(default_factory=list)
+    firsts: list[float] = field(default_factory=list)
+    lasts: list[float] = field(default_factory=list)
     total_ns: int = 0
     longest: SeenHold | None = None
     histogram: Histogram = field(default_factory=Histogram)
@@ -63,8 +63,9 @@ class Tally:
         """Add the holds of one call, in the order of their ends."""
         own = [hold.ns for hold in holds if hold.is_own]
         self.calls += 1
-        self.firsts_ns.append(own[0])
-        self.lasts_ns.append(own[-1])
+        whole = max(1, sum(own))
+        self.firsts.append(own[0] / whole)
+        self.lasts.append(own[-1] / whole)
         for hold in holds:
             self.histogram.record(hold.ns)
             self.total_ns += hold.ns
@@ -99,8 +100,8 @@ def inspect(call: Callable[[], object], calls: int) -> tuple[Holds, tuple[str, .
     return Holds(
         calls=tally.calls,
         lengths=tally.lengths(),
-        first_ns=round(statistics.median(tally.firsts_ns)),
-        last_ns=round(statistics.median(tally.lasts_ns)),
+        first_fraction=statistics.median(tally.firsts),
+        last_fraction=statistics.median(tally.lasts),
         longest=LongestHold(site.function, site.filename, site.line, longest.ns if longest else 0),
         cpu_fraction=fraction,
         blocks=blocks,
@@ -108,7 +109,7 @@ def inspect(call: Callable[[], object], calls: int) -> tuple[Holds, tuple[str, .
 
 
 def _cpu_of_holds(call: Callable[[], object], calls: int) -> tuple[float, float | None]:
-    """Return the share of the holds in which their threads ran, and how often a call blocked.
+    """Return the share of its holds in which the thread ran, and how often a call blocked.
 
     Runs of their own, since the readings cost time. The best counts: a thread that is preempted does not run
     either, but not in each run.
@@ -133,10 +134,10 @@ def _switches() -> int | None:
 def _cpu_fraction(call: Callable[[], object], calls: int) -> float:
     from gilprobe.tracer import trace
 
-    foreign = python_threads()
+    me = threading.get_native_id()
     with trace(sites=False, cpu_time=True) as traced:
         _delimited(call, calls)
-    accounts = [account for account in traced.report().threads if account.native_id not in foreign]
+    accounts = [account for account in traced.report().threads if account.native_id == me]
     hold_ns = sum(account.hold_ns for account in accounts)
     return sum(account.hold_cpu_ns or 0 for account in accounts) / hold_ns if hold_ns else 1.0
 

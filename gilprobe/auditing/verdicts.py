@@ -63,10 +63,8 @@ class Numbers:
         As in :class:`~gilprobe.audited.AuditResult`.
     releases : float
         How often it lets go by itself.
-    first_ns, last_ns : float
-        Its holds up to the first release, and from the last acquisition on.
-    cpu_fraction : float
-        Share of the holds in which the thread ran.
+    first_fraction, last_fraction, cpu_fraction : float
+        As in :class:`~gilprobe.audited.Holds`.
     blocks : float or None
         How often it blocked in the kernel; None where that is not known. A preempted thread does not run
         either, but has not blocked.
@@ -77,8 +75,8 @@ class Numbers:
     released_ns: float
     releases: float
     others_hold_ns: float = 0.0
-    first_ns: float = 0.0
-    last_ns: float = 0.0
+    first_fraction: float = 0.0
+    last_fraction: float = 0.0
     cpu_fraction: float = 1.0
     blocks: float | None = None
 
@@ -87,7 +85,7 @@ class Numbers:
         """Time held without CPU time, if the call blocks at all."""
         if self.blocks is not None and self.blocks < BLOCKS:
             return 0.0
-        return max(0.0, self.hold_ns * (1 - self.cpu_fraction))
+        return max(0.0, (self.hold_ns - self.others_hold_ns) * (1 - self.cpu_fraction))
 
 
 def verdict(numbers: Numbers) -> str:
@@ -106,9 +104,9 @@ def verdict(numbers: Numbers) -> str:
         return f"{part} but returns for the GIL {numbers.releases:,.0f} times a call"
     if share >= RELEASES:
         return "releases"
-    if numbers.first_ns >= ONE_PIECE * numbers.hold_ns:
+    if numbers.first_fraction >= ONE_PIECE:
         return f"releases late: holds for the first {_share(1 - share)} of the call"
-    if numbers.last_ns >= ONE_PIECE * numbers.hold_ns:
+    if numbers.last_fraction >= ONE_PIECE:
         return f"releases, then holds for the last {_share(1 - share)} of the call"
     return f"releases {_share(share)} of the call"
 

@@ -58,7 +58,7 @@ def test_a_module_is_audited_function_by_function(tmp_path, monkeypatch):
     (tmp_path / "mixed.py").write_text(
         "import os, time, zlib\n"
         "def dies(data):\n    os.abort()\n"
-        "def exits(data):\n    raise SystemExit(3)\n"
+        "def leaves(data):\n    raise SystemExit(3)\n"
         "def packs(data):\n    return zlib.crc32(data)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -67,9 +67,9 @@ def test_a_module_is_audited_function_by_function(tmp_path, monkeypatch):
     found = gilprobe.audit_module("mixed", repeat=2)
     assert [audit.name for audit in found.audits] == ["mixed.packs"]
     reasons = {one.name: one.reason for one in found.unaudited}
-    assert reasons.keys() == {"mixed.dies", "mixed.exits"}
+    assert reasons.keys() == {"mixed.dies", "mixed.leaves"}
     assert "SIGABRT" in reasons["mixed.dies"]
-    assert reasons["mixed.exits"].startswith("SystemExit: 3")
+    assert reasons["mixed.leaves"].startswith("SystemExit: 3")
     path = tmp_path / "audits.json"
     found.save(path)
     assert AuditSet.load(path) == found

@@ -25,21 +25,21 @@ def end(ns):
 def test_a_call_reaches_from_one_boundary_to_the_next():
     tally = tally_calls(iter([own(999), end(999), own(5), own(7), end(1), own(6), end(2), own(999)]))
     assert tally.calls == 2
-    assert tally.firsts_ns == [5, 6]
-    assert tally.lasts_ns == [1, 2]
+    assert tally.firsts == [5 / 13, 6 / 8]
+    assert tally.lasts == [1 / 13, 2 / 8]
     assert (tally.lengths().count, tally.lengths().total_ns) == (5, 21)
     assert tally.longest == own(7)
 
 
 def test_a_call_that_does_not_release_is_one_hold():
     tally = tally_calls(iter([end(9), end(3), end(4)]))
-    assert (tally.calls, tally.firsts_ns, tally.lasts_ns) == (2, [3, 4], [3, 4])
+    assert (tally.calls, tally.firsts, tally.lasts) == (2, [1, 1], [1, 1])
 
 
 def test_holds_of_other_threads_count_but_neither_begin_nor_end_a_call():
     other = SeenHold(50, None, False, is_own=False)
     tally = tally_calls(iter([end(9), other, own(3), other, end(4)]))
-    assert (tally.firsts_ns, tally.lasts_ns) == ([3], [4])
+    assert (tally.firsts, tally.lasts) == ([3 / 7], [4 / 7])
     assert tally.longest == other
     assert tally.lengths().count == 4
 

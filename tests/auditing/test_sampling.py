@@ -104,7 +104,7 @@ def test_what_other_threads_force_is_not_released():
     other = threading.Thread(target=busy)
     other.start()
     try:
-        taken = sample(lambda: [sum(range(50)) for _ in range(400_000)], 1)
+        taken = sample(lambda: [sum(range(50)) for _ in range(60_000)], 1)
     finally:
         done.set()
         other.join()

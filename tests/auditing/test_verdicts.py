@@ -25,14 +25,14 @@ def numbers(held_ms, released_ms, releases=1.0, **others):
         (numbers(0.5, 9.5, 2000), "releases but returns for the GIL 2,000 times a call"),
         (numbers(5, 5, 2000), "releases 50% of the call but returns for the GIL 2,000 times a call"),
         (
-            numbers(5, 5, first_ns=4.9 * MS, last_ns=0.1 * MS),
+            numbers(5, 5, first_fraction=0.98, last_fraction=0.02),
             "releases late: holds for the first 50% of the call",
         ),
         (
-            numbers(3, 7, first_ns=0.1 * MS, last_ns=2.9 * MS),
+            numbers(3, 7, first_fraction=0.03, last_fraction=0.97),
             "releases, then holds for the last 30% of the call",
         ),
-        (numbers(5, 5, first_ns=2.5 * MS, last_ns=2.5 * MS), "releases 50% of the call"),
+        (numbers(5, 5, first_fraction=0.5, last_fraction=0.5), "releases 50% of the call"),
         (
             numbers(10, 0, 0, cpu_fraction=0.05, blocks=1.0),
             "holds while blocked in the kernel (95% of the call)",
@@ -42,7 +42,7 @@ def numbers(held_ms, released_ms, releases=1.0, **others):
             "holds while blocked in the kernel (25% of the call)",
         ),
         (
-            numbers(6, 4, others_hold_ns=5 * MS),
+            numbers(6, 4, others_hold_ns=5 * MS, cpu_fraction=0.5, blocks=1.0),
             "releases, but threads of its own hold the GIL for 50% of the call",
         ),
     ],

@@ -38,7 +38,6 @@ def test_a_share_that_is_too_small_is_an_exit_status(capsys):
     assert main([*QUICK, "sum(range(1000))", "--fail-under", "0.9", "--json", "-"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["audits"][0]["released_fraction"] == 0
-    assert main([*QUICK, "sum(range(1000))", "--fail-under", "0"]) == 0
 
 
 @pytest.mark.skipif(TRACED, reason="the GIL can be traced here")
@@ -51,7 +50,6 @@ HOSTILE = [
     ("raise KeyError('x')", "", "KeyError: 'x' (<statement>:1, in statement)"),
     ("1", "raise OSError('no data')", "OSError: no data (<setup>:1, in <module>)"),
     ("raise SystemExit(3)", "", "SystemExit: 3"),
-    ("os._exit(7)", "import os", "the statement failed: its process ended with status 7"),
     ("os.kill(os.getpid(), 11)", "import os", "the statement failed: its process was killed by SIGSEGV"),
     ("os.fork()", "import os", "a statement must not come back in a child that it forks"),
 ]
@@ -68,8 +66,8 @@ def test_what_ends_a_statement_is_told_and_the_others_go_on(capsys, tmp_path):
 
 
 def test_a_statement_that_hangs_is_cut(capsys):
-    assert main([*QUICK, "time.sleep(600)", "--setup", "import time", "--limit", "1s"]) == 1
-    assert "the statement was cut: it may take 1 s" in capsys.readouterr().err
+    assert main([*QUICK, "time.sleep(600)", "--setup", "import time", "--limit", "100ms"]) == 1
+    assert "the statement was cut: it may take 0.1 s" in capsys.readouterr().err
 
 
 def test_what_a_statement_does_to_its_process_is_told(capsys, monkeypatch, tmp_path):

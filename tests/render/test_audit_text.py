@@ -30,8 +30,8 @@ def audit(environment):
         holds=Holds(
             calls=10,
             lengths=Distribution(40, 120_000, 9_000, ((100, 40),)),
-            first_ns=2_000,
-            last_ns=3_000,
+            first_fraction=0.2,
+            last_fraction=0.3,
             longest=LongestHold("pack", "/srv/app.py", 7, 9_000),
             cpu_fraction=0.5,
             blocks=1.0,
