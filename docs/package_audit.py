@@ -1,7 +1,7 @@
 """Make docs/package-audit.md: which calls of popular packages release the GIL.
 
-With the packages in the environment:   python docs/package_audit.py measure FILE.json [PART/PARTS]
-Then:                                   python docs/package_audit.py page FILE.json ... > docs/package-audit.md
+Measure:  python docs/package_audit.py measure FILE.json [PART/PARTS]
+Then:     python docs/package_audit.py page FILE.json ... > docs/package-audit.md
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ RECORDS = "records = [{'id': i, 'name': f'item {i}', 'price': i / 7} for i in ra
 PACKAGES = (
     Package(
         "numpy",
-        "import numpy as np; rng = np.random.default_rng(1); a = rng.random(2_000_000); m = rng.random((400, 400));"
+        "import numpy as np; rng = np.random.default_rng(1); a = rng.random(2_000_000);"
+        " m = rng.random((400, 400));"
         " o = np.array([str(i) for i in range(100_000)], dtype=object); f = rng.random(500_000)",
         (
             "np.sort(a)",
@@ -54,7 +55,8 @@ PACKAGES = (
         "pandas",
         "import io, numpy as np, pandas as pd; rng = np.random.default_rng(1);"
         " d = pd.DataFrame({'key': rng.integers(0, 100, 300_000), 'value': rng.random(300_000)});"
-        " csv = d.head(50_000).to_csv(index=False); s = pd.Series([f'item {i}' for i in range(100_000)], dtype=object)",
+        " csv = d.head(50_000).to_csv(index=False);"
+        " s = pd.Series([f'item {i}' for i in range(100_000)], dtype=object)",
         (
             "pd.read_csv(io.StringIO(csv))",
             "d.groupby('key')['value'].mean()",
@@ -120,8 +122,9 @@ PACKAGES = (
     Package(
         "pyarrow",
         "import numpy as np, pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq;"
-        " t = pa.table({'key': np.arange(1_000_000) % 1000, 'value': np.random.default_rng(1).random(1_000_000)});"
-        " sink = pa.BufferOutputStream(); pq.write_table(t, sink); file = sink.getvalue(); values = list(range(200_000))",
+        " t = pa.table({'key': np.arange(1_000_000) % 1000,"
+        " 'value': np.random.default_rng(1).random(1_000_000)}); sink = pa.BufferOutputStream();"
+        " pq.write_table(t, sink); file = sink.getvalue(); values = list(range(200_000))",
         (
             "pq.read_table(pa.BufferReader(file))",
             "pq.write_table(t, pa.BufferOutputStream())",
@@ -186,16 +189,18 @@ PACKAGES = (
     ),
 )
 
+DOUBTS = ("slowed down", "unstable", "moments")
+
 HEAD = """\
 # Which calls of popular packages release the GIL
 
-What `gilprobe audit` finds: **released** is the share of a call's time in which other threads could run, **holds** how many times it
-has the GIL in one call, **longest** the longest of these, **2 threads** the speedup that was measured, and in parentheses the most that
-its holds and the cores allow (a package that computes with threads of its own leaves no cores for more). What the words of the verdict
-mean: [gilprobe audit](commands/audit.md).
+What `gilprobe audit` finds: **released** is the share of a call's time in which other threads could run,
+**holds** how many times it has the GIL in one call, **longest** the longest of these, **2 threads** the speedup
+that was measured, and in parentheses the most that its holds and the cores allow (a package that computes with
+threads of its own leaves no cores for more). The words of the verdict: [gilprobe audit](commands/audit.md).
 
-Measured, not read off the sources: for these versions and these arguments. A call may do otherwise for others, such as small ones.
-Times depend on the machine; whether a call lets go does not.
+Measured, not read off the sources: for these versions and these arguments. A call may do otherwise for others,
+such as small ones. Times depend on the machine; whether a call lets go does not.
 
 {machine}
 
@@ -249,7 +254,8 @@ def page(paths: Sequence[str]) -> Iterator[str]:
         key=lambda audit: names.index(audit.name.partition(" ")[0]),
     )
     yield HEAD.format(
-        machine=f"{ran.implementation} {ran.python}, {ran.started[:7]}, {ran.cpu}, {ran.cores} cores, {ran.platform}",
+        machine=f"{ran.implementation} {ran.python}, {ran.started[:7]}, {ran.cpu}, {ran.cores} cores,"
+        f" {ran.platform}",
         packages=" ".join(names),
     )
     yield "| package | call | takes | released | holds | longest | 2 threads | verdict |"
@@ -268,11 +274,7 @@ def page(paths: Sequence[str]) -> Iterator[str]:
             duration(holds.lengths.max_s),
             times,
         )
-        mark = (
-            "\\*"
-            if any(doubt.startswith(("slowed down", "unstable:", "moments")) for doubt in audit.warnings)
-            else ""
-        )
+        mark = "\\*" if any(doubt.startswith(DOUBTS) for doubt in audit.warnings) else ""
         code = call.replace("|", "\\|")
         yield f"| {label} | `{code}` | {duration(audit.call_s)} | {' | '.join(cells)} | {audit.verdict}{mark} |"
     yield "\n\\*: in doubt; the most frequent reasons are an unstable machine, and releases of moments.\n"
