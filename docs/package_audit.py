@@ -195,12 +195,13 @@ HEAD = """\
 # Which calls of popular packages release the GIL
 
 What `gilprobe audit` finds: **released** is the share of a call's time in which other threads could run,
-**holds** how many times it has the GIL in one call, **longest** the longest of these, **2 threads** the speedup
-that was measured, and in parentheses the most that its holds and the cores allow (a package that computes with
-threads of its own leaves no cores for more). The words of the verdict: [gilprobe audit](commands/audit.md).
+**holds** how many times it has the GIL in one call, **longest** the longest of these, **2 threads** the
+speedup that was measured, and in parentheses the most that its holds and the cores allow (a package that
+computes with threads of its own leaves no cores for more). The words of the verdict: [gilprobe
+audit](commands/audit.md).
 
-Measured, not read off the sources: for these versions and these arguments. A call may do otherwise for others,
-such as small ones. Times depend on the machine; whether a call lets go does not.
+Measured, not read off the sources: for these versions and these arguments. A call may do otherwise for
+others, such as small ones. Times depend on the machine; whether a call lets go does not.
 
 {machine}
 
@@ -276,7 +277,8 @@ def page(paths: Sequence[str]) -> Iterator[str]:
         )
         mark = "\\*" if any(doubt.startswith(DOUBTS) for doubt in audit.warnings) else ""
         code = call.replace("|", "\\|")
-        yield f"| {label} | `{code}` | {duration(audit.call_s)} | {' | '.join(cells)} | {audit.verdict}{mark} |"
+        numbers = " | ".join((duration(audit.call_s), *cells))
+        yield f"| {label} | `{code}` | {numbers} | {audit.verdict}{mark} |"
     yield "\n\\*: in doubt; the most frequent reasons are an unstable machine, and releases of moments.\n"
     for found in sets:
         yield from (f"- not audited: {one.name}: {one.reason}" for one in found.unaudited)

@@ -113,6 +113,8 @@ def verdict(numbers: Numbers) -> str:
 
 def verdict_without_gil(speedups: Sequence[Speedup], cores: int) -> str:
     """Return in words how a call does where there is no GIL to hold: whether it scales with threads."""
+    if not speedups:
+        return "no GIL here: only more than one thread can tell whether it scales"
     possible = [speedup for speedup in speedups if speedup.threads <= cores]
     if not possible:
         return "no GIL here, and too few cores to see whether it scales"
