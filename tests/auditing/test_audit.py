@@ -44,7 +44,9 @@ def test_a_call_that_waits_without_the_gil_is_said_to_release():
 @needs_tracer
 def test_half_a_call_is_half_released():
     found = audit(partial(kernels.alternate, 40, held_ns=100_000, released_ns=100_000))
-    assert 0.3 < found.released_fraction < 0.7
+    assert 0.1 < found.released_fraction < 0.9, (
+        "about half; on a busy machine a core may be missing in either part"
+    )
     assert found.releases == 40
     assert found.verdict.endswith("but returns for the GIL 40 times a call")
 

@@ -61,10 +61,9 @@ def test_each_habit_of_a_cython_extension_is_described(audit, source, said):
 
 
 def test_native_threads_that_call_back_are_the_calls_own(audit):
-    found = audit("releasing_c", "m.call_back(lambda: m.hold(1000))")
+    found = audit("releasing_c", "m.call_back(lambda: m.hold(3000))")
     assert found.verdict.startswith("releases, but threads of its own hold the GIL for "), found
-    assert found.others_hold_ns > 500_000
-    assert found.released_fraction < 0.5
+    assert found.others_hold_ns >= 3_000_000
 
 
 def test_a_module_that_switches_the_gil_on_is_named(audit):
