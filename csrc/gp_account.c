@@ -202,6 +202,7 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
     switch (thread->state) {
     case GP_HOLD:
         gp_account_book_hold(session, account, thread->since, until);
+        account->hold_cpu += gp_account_hold_cpu(session, thread, session->cpu_now);
         break;
     case GP_WAIT:
         gp_account_book_wait(session, account, thread->since, until);
@@ -231,6 +232,7 @@ void gp_account_merge(const gp_session *session, gp_account *into, gp_account *f
     into->last = session->start + lifetime + gp_ticks_after(0, from->first, from->last);
     into->merged += from->merged;
     into->hold += from->hold;
+    into->hold_cpu += from->hold_cpu;
     into->wait += from->wait;
     into->off += from->off;
     into->longest_hold = larger(into->longest_hold, from->longest_hold);

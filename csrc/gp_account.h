@@ -75,6 +75,7 @@ struct gp_account {
     uint64_t wait;
     uint64_t longest_wait;
     uint64_t contended_acquisitions;
+    uint64_t hold_cpu;               /* nanoseconds of CPU time while it held; 0 unless wanted */
     uint64_t timed_acquisitions;     /* in `waits`; the others count there as 0 once the account is closed */
     uint64_t blamed;                 /* ticks of wait that are charged to somebody */
     uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
@@ -118,6 +119,8 @@ struct gp_thread {
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;
     gp_account *account;
+
+    uint64_t cpu_since; /* its CPU time, nanoseconds, when its hold began; 0: not known. The owner's alone */
 
     gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
     const void *machine;                      /* of the GIL that these books are about */
@@ -184,6 +187,7 @@ struct gp_session {
     gp_clock_rate rate;             /* for the histograms, known in advance */
     gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
     bool wants_sites, wants_stacks; /* where, if that is wanted */
+    bool wants_cpu;                 /* CPU time of holds */
     uint32_t folding_due;           /* steps (gp_folding.h) */
     gp_place_table places;
     uint64_t stall_floor; /* a wait must be longer to be among the longest */
@@ -200,6 +204,11 @@ struct gp_session {
     uint64_t contended;  /* ticks in which the GIL was held and wanted */
     uint64_t handoffs;
     uint64_t lost; /* intervals that found no memory for an account */
+
+    /* CPU time, if that is wanted */
+    const gp_thread *starter; /* in the hold in which the session began; NULL once that is over */
+    uint64_t starter_cpu;     /* its CPU time then, nanoseconds */
+    uint64_t cpu_now;         /* of the thread that holds, while what is under way is booked; 0: not known */
 
     /* folding (gp_folding.h) */
     bool folding_waits;        /* somebody is reading account by account */
@@ -319,6 +328,16 @@ static inline void gp_account_book_hold(const gp_session *session, gp_account *a
     if (ticks > account->longest_hold)
         account->longest_hold = ticks;
     gp_hist_record(&account->holds, gp_clock_to_ns(session->rate, ticks));
+}
+
+/* CPU time that the thread, which holds, has used in this hold inside the session. `now` is its CPU time; 0:
+ * not known. */
+static inline uint64_t gp_account_hold_cpu(const gp_session *session, const gp_thread *thread, uint64_t now)
+{
+    uint64_t from = thread->cpu_since;
+    if (thread == session->starter && from < session->starter_cpu)
+        from = session->starter_cpu;
+    return from != 0 && now > from ? now - from : 0;
 }
 
 static inline void gp_account_book_wait(const gp_session *session, gp_account *account, uint64_t from,

@@ -20,7 +20,8 @@ enum {
     GP_SNAPSHOT_SITES = 8,
     GP_SNAPSHOT_STACKS = 16,
     GP_SNAPSHOT_TIMELINE = 32,
-    GP_SNAPSHOT_FLAGS = 63, /* all of them */
+    GP_SNAPSHOT_CPU = 64,
+    GP_SNAPSHOT_FLAGS = 127, /* all of them */
 };
 
 #endif

@@ -162,6 +162,8 @@ static gp_status begin_session(gp_session *session, bool first)
     gp_thread *self = gp_wrappers_follow();
     if (self != NULL) {
         session->start = gp_clock_ticks();
+        session->starter = self;
+        session->starter_cpu = session->wants_cpu ? gp_clock_thread_cpu_ns() : 0;
         gp_machine_start(machine, session, self);
     }
     gp_parts_thaw();
@@ -184,6 +186,7 @@ gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_
                                        wishes->timeline, wishes->recorder);
     if (started == NULL)
         return GP_ENOMEM;
+    started->wants_cpu = wishes->cpu;
     status = begin_watching(host, &first, reason);
     if (status == GP_OK)
         status = begin_session(started, first);
@@ -196,6 +199,12 @@ gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_
     return gp_parts_record(started);
 }
 
+/* CPU time of the calling thread, which holds the main GIL. */
+static uint64_t holders_cpu(const gp_session *session)
+{
+    return session->wants_cpu && session->gil == main_gil ? gp_clock_thread_cpu_ns() : 0;
+}
+
 void gp_gil_stop(gp_session *session, const gp_trail *here)
 {
     if (!session->running)
@@ -204,6 +213,7 @@ void gp_gil_stop(gp_session *session, const gp_trail *here)
     session->hooks_lost |= !gp_wrappers_in_place();
     gp_parts_stop_others(session); /* first, so that none of them lasts longer than the trace */
     gp_parts_freeze();
+    session->cpu_now = holders_cpu(session);
     gp_parts_end(session, here);
     gp_parts_thaw();
     gp_parts_stop_others(session); /* found in between */
@@ -260,7 +270,9 @@ gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp
                                             part == 0 ? here : &gp_parts_unseen, now);
     }
     gp_buffer_raw(places, session->described.bytes, session->described.size);
+    session->cpu_now = holders_cpu(session);
     gp_snapshot_write(session, &facts, NULL, place, now, snapshot);
+    session->cpu_now = 0;
     gp_parts_leave(session);
     return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;
 }

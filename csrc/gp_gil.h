@@ -53,6 +53,7 @@ typedef struct {
     bool sites;
     bool stacks;           /* whole stacks; needs sites */
     bool timeline;         /* every hold and wait one by one; needs a recorder */
+    bool cpu;              /* CPU time of holds: two system calls each */
     gp_recorder *recorder; /* where to; NULL: nowhere. To be finished after the stop, before gp_gil_forget */
 } gp_gil_wishes;
 

@@ -83,6 +83,21 @@ void gp_machine_locate_waiter(gp_machine *machine, gp_session *session, gp_accou
     gp_attribution_place(session, account, &trail, machine->met);
 }
 
+void gp_machine_book_cpu(gp_machine *machine, gp_thread *thread, uint64_t now)
+{
+    GP_EACH_ACCOUNT (machine, thread, session, account) {
+        if (!session->wants_cpu)
+            continue;
+        uint64_t spent = gp_account_hold_cpu(session, thread, now);
+        account->hold_cpu += spent;
+        if (session->wants_sites && account->last_place != GP_ROW_NONE)
+            session->places.rows[account->last_place].hold_cpu += spent;
+        if (session->starter == thread)
+            session->starter = NULL;
+    }
+    thread->cpu_since = 0;
+}
+
 void gp_machine_fold(gp_machine *machine, gp_session *session)
 {
     gp_folding_step(session, machine->sessions, &machine->folding);
@@ -133,6 +148,7 @@ void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now
     thread->asked_at = GP_ASKED_UNSEEN;
     thread->blocked = false;
     thread->leisurely = false;
+    thread->cpu_since = 0;
 }
 
 void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holder)
@@ -141,6 +157,7 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
         machine->waiters = NULL;
         machine->wanting_sites = 0;
         machine->wanting_stacks = 0;
+        machine->wanting_cpu = 0;
         machine->contended_since = 0;
         machine->last_release = session->start; /* at the earliest */
         machine->holder = holder;
@@ -153,6 +170,7 @@ void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holde
     session->machine = machine;
     machine->wanting_sites += session->wants_sites;
     machine->wanting_stacks += session->wants_stacks;
+    machine->wanting_cpu += session->wants_cpu;
     session->next = machine->sessions;
     __atomic_store_n(&machine->sessions, session, __ATOMIC_RELAXED);
 }
@@ -176,8 +194,10 @@ static void close_places(gp_session *session, const gp_thread *thread, gp_accoun
         return;
     if (thread->state == GP_WAIT)
         gp_attribution_book_wait(session, account, thread->since, until);
-    else if (place != GP_ROW_NONE)
+    else if (place != GP_ROW_NONE) {
         session->places.rows[place].hold += gp_ticks_after(session->start, thread->since, until);
+        session->places.rows[place].hold_cpu += gp_account_hold_cpu(session, thread, session->cpu_now);
+    }
 }
 
 void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const *threads, size_t count,
@@ -186,6 +206,7 @@ void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const 
     uint32_t place = gp_machine_charge_under_way(machine, session, here, now);
     machine->wanting_sites -= session->wants_sites;
     machine->wanting_stacks -= session->wants_stacks;
+    machine->wanting_cpu -= session->wants_cpu;
     for (size_t i = 0; i < count; i++) {
         if (!gp_machine_concerns(machine, session, threads[i]))
             continue;
@@ -231,8 +252,12 @@ void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *t
                        uint64_t now)
 {
     charge_at_fork(machine, self, now);
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next) {
         session->folding_waits = false; /* its reader stayed in the parent */
+        session->starter = NULL;
+    }
+    if (self != NULL && self->state == GP_HOLD)
+        self->cpu_since = 1; /* the child's CPU time begins anew */
     for (size_t i = 0; i < count; i++) {
         if (threads[i] == self || threads[i]->machine != machine ||
             threads[i]->generation != machine->generation ||

@@ -37,7 +37,7 @@ typedef struct {
     uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
     gp_thread *waiters;       /* threads in GP_WAIT */
     uint64_t contended_since; /* the GIL is wanted since; GP_EVER: all through the hold; 0: it is not */
-    uint32_t wanting_sites, wanting_stacks; /* how many of the sessions */
+    uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
     /* Set once. May be NULL where no session wants sites. */
     gp_met *met;
@@ -83,6 +83,10 @@ void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now
 /* In a forked child: only `self` (NULL if the tracer does not know it) lives on; the others end at `now`. */
 void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *threads, size_t count,
                        uint64_t now);
+
+/* Book the CPU time of the hold that the thread has ended with gp_machine_drop. `now` is the thread's CPU
+ * time, nanoseconds. Under M; where a session wants it. */
+void gp_machine_book_cpu(gp_machine *machine, gp_thread *thread, uint64_t now);
 
 /* Slow paths of the inline functions below, under the same conditions. */
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked);

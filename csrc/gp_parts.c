@@ -164,6 +164,7 @@ static void extend(gp_session *session, gp_gil *gil)
         gp_gils_missed++;
         return;
     }
+    other->wants_cpu = session->wants_cpu;
     other->start = session->start;
     other->start_anchor = session->start_anchor;
     other->rate = session->rate;

@@ -277,6 +277,14 @@ static uint64_t read_ns(gp_cursor *cursor, const gp_totals_row *totals)
     return gp_clock_to_ns(totals->rate, read_ticks(cursor, totals));
 }
 
+/* A number that is there only where the flag says so, and in nanoseconds as it is. */
+static uint64_t read_cpu_ns(gp_cursor *cursor, const gp_totals_row *totals)
+{
+    if ((totals->flags & GP_SNAPSHOT_CPU) == 0)
+        return 0;
+    return gp_cursor_below(cursor, (uint64_t)INT64_MAX + 1, too_late);
+}
+
 void gp_read_totals(gp_cursor *cursor, gp_totals_row *row)
 {
     row->flags = (uint32_t)gp_cursor_below(cursor, GP_SNAPSHOT_FLAGS + 1, "a flag is not known");
@@ -319,6 +327,7 @@ void gp_read_account(gp_cursor *cursor, const gp_totals_row *totals, gp_account_
     row->releases = gp_cursor_number(cursor);
     row->forced_releases = gp_cursor_number(cursor);
     row->blamed_ns = read_ns(cursor, totals);
+    row->hold_cpu_ns = read_cpu_ns(cursor, totals);
 }
 
 void gp_read_bucket(gp_cursor *cursor, uint32_t *index, uint64_t *count)
@@ -333,6 +342,7 @@ void gp_read_site(gp_cursor *cursor, const gp_totals_row *totals, gp_site_row *r
     row->releases = gp_cursor_number(cursor);
     row->hold_ns = read_ns(cursor, totals);
     row->wait_ns = read_ns(cursor, totals);
+    row->hold_cpu_ns = read_cpu_ns(cursor, totals);
 }
 
 void gp_read_blame(gp_cursor *cursor, const gp_totals_row *totals, gp_blame_row *row)

@@ -215,6 +215,7 @@ typedef struct {
     int64_t imbalance_ticks;
     uint64_t acquisitions, contended_acquisitions, releases, forced_releases;
     uint64_t blamed_ns;
+    uint64_t hold_cpu_ns; /* 0 without GP_SNAPSHOT_CPU */
 } gp_account_row;
 
 /* Everything before its histograms. */
@@ -226,6 +227,7 @@ void gp_read_bucket(gp_cursor *cursor, uint32_t *index, uint64_t *count);
 typedef struct {
     uint32_t place;
     uint64_t releases, hold_ns, wait_ns;
+    uint64_t hold_cpu_ns; /* 0 without GP_SNAPSHOT_CPU */
 } gp_site_row;
 
 /* `row` is the one before; its place starts as GP_NOWHERE. */

@@ -37,8 +37,9 @@ typedef struct {
     uint32_t parent; /* the place from which it was called; GP_ROW_NONE: none, or not asked for */
     bool lent;       /* the code object is to be let go again; set by whoever met the place */
     uint64_t releases;
-    uint64_t hold; /* ticks of holds that ended here */
-    uint64_t wait; /* ticks of waits that followed a release here */
+    uint64_t hold;     /* ticks of holds that ended here */
+    uint64_t wait;     /* ticks of waits that followed a release here */
+    uint64_t hold_cpu; /* nanoseconds of CPU time in the holds; 0 unless the session wants it */
 } gp_place;
 
 typedef struct {

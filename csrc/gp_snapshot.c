@@ -38,7 +38,8 @@ static void write_totals(const gp_session *session, const gp_snapshot_facts *fac
                                  (facts->releases_told_apart ? GP_SNAPSHOT_TOLD_APART : 0) |
                                  (session->wants_sites ? GP_SNAPSHOT_SITES : 0) |
                                  (session->wants_stacks ? GP_SNAPSHOT_STACKS : 0) |
-                                 (facts->timeline ? GP_SNAPSHOT_TIMELINE : 0));
+                                 (facts->timeline ? GP_SNAPSHOT_TIMELINE : 0) |
+                                 (session->wants_cpu ? GP_SNAPSHOT_CPU : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
     take(lock);
@@ -93,6 +94,8 @@ static void write_account(const gp_session *session, const gp_account *account, 
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         gp_buffer_number(buffer, numbers[i]);
+    if (session->wants_cpu)
+        gp_buffer_number(buffer, account->hold_cpu);
     write_histogram(&account->holds, buffer);
     write_histogram(&account->waits, buffer);
 }
@@ -239,6 +242,7 @@ static void add_under_way(tables *copy, const gp_session *session, uint32_t plac
         uint64_t ticks = gp_ticks_after(session->start, thread->since, gp_thread_end_of(thread, now));
         if (thread->state == GP_HOLD && place != GP_ROW_NONE) {
             copy->places[place].hold += ticks;
+            copy->places[place].hold_cpu += gp_account_hold_cpu(session, thread, session->cpu_now);
         } else if (thread->state == GP_WAIT) {
             if (account->last_place != GP_ROW_NONE)
                 copy->places[account->last_place].wait += ticks;
@@ -247,7 +251,7 @@ static void add_under_way(tables *copy, const gp_session *session, uint32_t plac
     }
 }
 
-static void write_places(const tables *copy, gp_buffer *buffer)
+static void write_places(const tables *copy, bool with_cpu, gp_buffer *buffer)
 {
     size_t filled = 0, last = 0;
     for (size_t i = 0; i < copy->place_count; i++)
@@ -261,6 +265,8 @@ static void write_places(const tables *copy, gp_buffer *buffer)
         gp_buffer_number(buffer, place->releases);
         gp_buffer_number(buffer, place->hold);
         gp_buffer_number(buffer, place->wait);
+        if (with_cpu)
+            gp_buffer_number(buffer, place->hold_cpu);
         last = i;
     }
 }
@@ -310,7 +316,7 @@ void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, cons
     if (copy.failed) {
         buffer->failed = true;
     } else {
-        write_places(&copy, buffer);
+        write_places(&copy, session->wants_cpu, buffer);
         write_blame(&copy, buffer);
         write_stalls(&copy, session, buffer);
     }

@@ -289,6 +289,8 @@ __attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
     if (gil->machine.wanting_sites != 0)
         locate(&trail, keys, gil->machine.wanting_stacks != 0);
     gp_machine_drop(&gil->machine, thread, forced, &trail, now);
+    if (__builtin_expect(gil->machine.wanting_cpu != 0, 0))
+        gp_machine_book_cpu(&gil->machine, thread, gp_clock_thread_cpu_ns());
 }
 
 /* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
@@ -305,6 +307,8 @@ __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
     uint64_t now = gp_clock_ticks();
     thread->leisurely = now - thread->since > leisurely_ticks;
     gp_machine_take(machine, thread, now);
+    if (__builtin_expect(machine->wanting_cpu != 0, 0))
+        thread->cpu_since = gp_clock_thread_cpu_ns();
     return status;
 }
 
@@ -318,6 +322,8 @@ __attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, p
     if (thread != NULL) {
         gp_machine_acquire(&gil->machine, thread);
         gp_machine_take(&gil->machine, thread, gp_clock_ticks());
+        if (gil->machine.wanting_cpu != 0)
+            thread->cpu_since = gp_clock_thread_cpu_ns();
     }
     pthread_mutex_unlock(&gil->books);
     return call_unlock(mutex);

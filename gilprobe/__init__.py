@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gilprobe import kernels
+    from gilprobe.audited import AuditResult
+    from gilprobe.auditing import audit, audit_module
     from gilprobe.environment import Capabilities
     from gilprobe.errors import GilProbeError
     from gilprobe.machine import capabilities
@@ -37,12 +39,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditResult",
     "Capabilities",
     "GilProbeError",
     "Report",
     "ScenarioResult",
     "ThreadAccount",
     "Trace",
+    "audit",
+    "audit_module",
     "capabilities",
     "kernels",
     "run",
@@ -52,12 +57,15 @@ __all__ = [
 
 # public name -> module that defines it; None: the name is itself a submodule
 _HOMES: dict[str, str | None] = {
+    "AuditResult": "gilprobe.audited",
     "Capabilities": "gilprobe.environment",
     "GilProbeError": "gilprobe.errors",
     "Report": "gilprobe.report",
     "ScenarioResult": "gilprobe.results",
     "ThreadAccount": "gilprobe.report",
     "Trace": "gilprobe.tracer",
+    "audit": "gilprobe.auditing",
+    "audit_module": "gilprobe.auditing",
     "capabilities": "gilprobe.machine",
     "kernels": None,
     "run": "gilprobe.scenarios",

@@ -83,12 +83,12 @@ def assemble(
     threads = [thread for ledger in ledgers for thread in ledger.threads()]
     seen = {thread.native_id for thread in threads}
     threads += [
-        _bystander(native_id, name, main["elapsed_ns"])
+        _bystander(native_id, name, main["elapsed_ns"], main["cpu_time"])
         for native_id, name in bystanders.items()
         if native_id not in seen
     ]
     stacks = _Stacks()
-    sites: dict[Frame, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    sites: dict[Frame, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     blame: list[Blame] = []
     for ledger in ledgers:
         ledger.add_sites(sites)
@@ -101,7 +101,7 @@ def assemble(
         contended_ns=main["contended_ns"],
         handoffs=main["handoffs"],
         threads=tuple(threads),
-        sites=_ranked_sites(sites),
+        sites=_ranked_sites(sites, main["cpu_time"]),
         stacks=tuple(stack for stack, _ in ranked),
         blame=_merged_blame(blame, {number: rank for rank, (_, number) in enumerate(ranked)}),
         longest_waits=tuple(
@@ -203,17 +203,18 @@ class _Ledger:
 
     def add_sites(self, sites: dict[Frame, list[int]]) -> None:
         """Add releases, holds and waits to the sites' rows."""
-        for place, releases, hold_ns, wait_ns in self.site_rows:
+        for place, releases, hold_ns, wait_ns, hold_cpu_ns in self.site_rows:
             row = sites[self.site(place)]
             row[0] += releases
             row[1] += hold_ns
             row[2] += wait_ns
+            row[4] += hold_cpu_ns
 
     def add_stacks(self, stacks: _Stacks) -> None:
         """Add releases, holds and waits to the stacks' rows."""
         if not self.totals["stacks"]:
             return
-        for place, releases, hold_ns, wait_ns in self.site_rows:
+        for place, releases, hold_ns, wait_ns, _ in self.site_rows:
             frames = self.stack(place)
             stacks.number(frames)
             row = stacks.rows[frames]
@@ -323,7 +324,13 @@ def _thread_account(account: _Account, name: str, interpreter: int) -> ThreadAcc
         voluntary_releases=account["releases"] - account["forced_releases"],
         hold=_distribution(account["holds"], hold_ns, account["longest_hold_ns"]),
         wait=_distribution(account["waits"], wait_ns, account["longest_wait_ns"]),
+        hold_cpu_ns=_within(account["hold_cpu_ns"], hold_ns),
     )
+
+
+def _within(cpu_ns: int | None, hold_ns: int) -> int | None:
+    """Return a CPU time that does not exceed its hold: both clocks are read one after the other."""
+    return None if cpu_ns is None else min(cpu_ns, hold_ns)
 
 
 def _distribution(buckets: list[tuple[int, int]], total_ns: int, max_ns: int) -> Distribution:
@@ -335,7 +342,7 @@ def _distribution(buckets: list[tuple[int, int]], total_ns: int, max_ns: int) ->
     )
 
 
-def _bystander(native_id: int, name: str, elapsed_ns: int) -> ThreadAccount:
+def _bystander(native_id: int, name: str, elapsed_ns: int, cpu_time: bool) -> ThreadAccount:
     """Return the account of a thread that was alive all along and never touched the GIL."""
     return ThreadAccount(
         native_id=native_id,
@@ -353,11 +360,21 @@ def _bystander(native_id: int, name: str, elapsed_ns: int) -> ThreadAccount:
         voluntary_releases=0,
         hold=EMPTY,
         wait=EMPTY,
+        hold_cpu_ns=0 if cpu_time else None,
     )
 
 
-def _ranked_sites(sites: Mapping[Frame, Sequence[int]]) -> tuple[Site, ...]:
-    rows = [Site(frame.function, frame.filename, frame.line, *numbers) for frame, numbers in sites.items()]
+def _ranked_sites(sites: Mapping[Frame, Sequence[int]], cpu_time: bool) -> tuple[Site, ...]:
+    rows = [
+        Site(
+            frame.function,
+            frame.filename,
+            frame.line,
+            *(releases, hold_ns, wait_ns, caused_ns),
+            hold_cpu_ns=_within(cpu_ns, hold_ns) if cpu_time else None,
+        )
+        for frame, (releases, hold_ns, wait_ns, caused_ns, cpu_ns) in sites.items()
+    ]
     return tuple(sorted(rows, key=lambda row: (-row.hold_ns, -row.caused_ns, row.function, row.line)))
 
 

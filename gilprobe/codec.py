@@ -26,6 +26,8 @@ _LARGEST_INT = 2**63 - 1
 def encode(value: Any) -> Any:
     """Turn dataclasses, tuples and scalars into what :mod:`json` can write.
 
+    A field whose default is None is left out while it is None.
+
     Parameters
     ----------
     value : object
@@ -37,7 +39,10 @@ def encode(value: Any) -> Any:
         Dicts, lists and scalars only.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {
+            field.name: encode(part) for field, part in fields if part is not None or not _optional(field)
+        }
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     return value
@@ -45,6 +50,8 @@ def encode(value: Any) -> Any:
 
 def decode(kind: type[T], data: object, where: str = "document") -> T:
     """Build a dataclass from parsed JSON, refusing everything that it does not declare.
+
+    Only a field whose default is None may be missing.
 
     Parameters
     ----------
@@ -69,17 +76,25 @@ def decode(kind: type[T], data: object, where: str = "document") -> T:
         raise FormatError(f"{where} must be an object, got {_shown(data)}")
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(typing.cast("Any", kind))]
+    optional = {field.name for field in dataclasses.fields(typing.cast("Any", kind)) if _optional(field)}
     for name in names:
-        if name not in data:
+        if name not in data and name not in optional:
             raise FormatError(f"{where} lacks the key {name!r}")
     for name in data:
         if name not in names:
             raise FormatError(f"{where} has the unknown key {_shown(name)}")
-    values = {name: _decode_value(hints[name], data[name], f"{where}.{name}") for name in names}
+    values = {
+        name: _decode_value(hints[name], data[name], f"{where}.{name}") for name in names if name in data
+    }
     try:
         return kind(**values)
     except ValueError as error:  # the model's own checks
         raise FormatError(f"{where}: {error}") from None
+
+
+def _optional(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field came later and may be missing: a document without it is as older versions wrote it."""
+    return field.default is None
 
 
 def _decode_value(hint: Any, value: object, where: str) -> Any:

@@ -18,6 +18,10 @@ SCHEMA = 2
 _KIND = "gilprobe.report"
 
 
+def _seconds(ns: int | None) -> float | None:
+    return None if ns is None else ns / 1e9
+
+
 @dataclass(frozen=True, slots=True)
 class ThreadAccount:
     """Where one thread's life inside a trace went.
@@ -49,6 +53,9 @@ class ThreadAccount:
         Released because another thread asked after the switch interval; because the code let go.
     hold, wait : Distribution
         The single holds; how long each acquisition took, 0 if it found the GIL free after a short time off.
+    hold_cpu_ns : int or None
+        CPU time that the thread used while it held, nanoseconds; None if the trace was not told to record it.
+        What is missing to `hold_ns` the thread was blocked in the kernel or waited for a core.
     """
 
     native_id: int
@@ -66,6 +73,7 @@ class ThreadAccount:
     voluntary_releases: int
     hold: Distribution
     wait: Distribution
+    hold_cpu_ns: int | None = None
 
     @property
     def lifetime_s(self) -> float:
@@ -86,6 +94,11 @@ class ThreadAccount:
     def off_s(self) -> float:
         """Time without the GIL and without wanting it, seconds."""
         return self.off_ns / 1e9
+
+    @property
+    def hold_cpu_s(self) -> float | None:
+        """CPU time used with the GIL, seconds; None if it was not recorded."""
+        return _seconds(self.hold_cpu_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,8 @@ class Site:
         Waits of the threads that had released here, until they had the GIL again, nanoseconds.
     caused_ns : int
         Waits of other threads during the holds that ended here, all waiters together, nanoseconds.
+    hold_cpu_ns : int or None
+        CPU time in the holds that ended here, nanoseconds; None if it was not recorded.
     """
 
     function: str
@@ -119,6 +134,7 @@ class Site:
     hold_ns: int
     wait_ns: int
     caused_ns: int
+    hold_cpu_ns: int | None = None
 
     @property
     def hold_s(self) -> float:
@@ -134,6 +150,11 @@ class Site:
     def caused_s(self) -> float:
         """Waits of other threads during the holds that ended here, seconds."""
         return self.caused_ns / 1e9
+
+    @property
+    def hold_cpu_s(self) -> float | None:
+        """CPU time in the holds that ended here, seconds; None if it was not recorded."""
+        return _seconds(self.hold_cpu_ns)
 
 
 @dataclass(frozen=True, slots=True)

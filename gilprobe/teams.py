@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from gilprobe.errors import UnsupportedError
+from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError
 
 Clock = Callable[[], int]
 """Nanoseconds since some moment; must not go backwards."""
@@ -16,7 +16,33 @@ Clock = Callable[[], int]
 Work = Callable[[int], object]
 """Do that many operations. Called by all members of a team at once."""
 
+THREADS = range(1, 1025)
+"""Sizes of team that can be asked for."""
+
 _GOODBYE_S = 2.0
+
+
+def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
+    """Return the sizes of team in rising order, each once, with 1 among them: speedup needs it.
+
+    Raises
+    ------
+    InvalidTypeError
+        If `threads` is not a sequence of integers.
+    InvalidValueError
+        If it is empty, or a size is out of range.
+    """
+    if isinstance(threads, str | bytes) or not isinstance(threads, Iterable):
+        raise InvalidTypeError(f"threads must be a sequence of integers, got {ascii(threads)[:60]}")
+    sizes = tuple(threads)
+    if not sizes:
+        raise InvalidValueError("threads must hold at least one number, got none")
+    for size in sizes:
+        if type(size) is not int:
+            raise InvalidTypeError(f"threads must be integers, got {ascii(size)[:60]}")
+        if size not in THREADS:
+            raise InvalidValueError(f"threads must be between {THREADS[0]} and {THREADS[-1]}, got {size}")
+    return tuple(sorted({1, *sizes}))
 
 
 @dataclass(frozen=True, slots=True)

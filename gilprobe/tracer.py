@@ -43,14 +43,21 @@ class Trace:
         sites: bool = True,
         stacks: bool = False,
         timeline: bool = False,
+        cpu_time: bool = False,
         path: str | os.PathLike[str] | None = None,
     ) -> None:
-        for name, option in (("sites", sites), ("stacks", stacks), ("timeline", timeline)):
+        options = {
+            "sites": sites or stacks,
+            "stacks": stacks,
+            "timeline": timeline,
+            "cpu_time": cpu_time,
+        }
+        for name, option in (options | {"sites": sites}).items():
             if not isinstance(option, bool):
                 raise InvalidTypeError(f"{name} must be True or False, got {option!r}")
         if not isinstance(path, str | bytes | os.PathLike | None):
             raise InvalidTypeError(f"path must be a path or None, got {path!r}")
-        self._options = {"sites": sites or stacks, "stacks": stacks, "timeline": timeline}
+        self._options = options
         self._path = path
         self._place: TemporaryPlace | None = None
         self._writer: RecordingWriter | None = None
@@ -258,6 +265,7 @@ def trace(
     sites: bool = True,
     stacks: bool = False,
     timeline: bool = False,
+    cpu_time: bool = False,
     path: str | os.PathLike[str] | None = None,
 ) -> Trace:
     """Record who holds the GIL, who waits for it and how long, in all threads of the process.
@@ -271,6 +279,9 @@ def trace(
         Record the whole Python stack there, up to 128 frames. Implies `sites`.
     timeline : bool
         Record every hold and every wait one by one: see :meth:`Trace.timeline`.
+    cpu_time : bool
+        Record also the CPU time that threads use while they hold: a hold without CPU time is one that was
+        blocked in the kernel, or waited for a core. Costs two system calls a hold.
     path : path-like, optional
         Write a recording to this file, which `gilprobe report` reads. A file of that name is replaced.
 
@@ -291,7 +302,7 @@ def trace(
     >>> for thread in t.report().threads:
     ...     print(thread.name, thread.hold_s, thread.wait_s, thread.off_s)
     """
-    return Trace(sites=sites, stacks=stacks, timeline=timeline, path=path)
+    return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, path=path)
 
 
 def _caller() -> FrameType | None:

@@ -28,6 +28,13 @@ QUESTIONS = {
         "pure-Python spinner",
         "sum of all holds against wall time",
     ],
+    "audit": [
+        "released share of alternate: 10%",
+        "released share: hashlib.sha256",
+        "released share: json.dumps",
+        "least size for which hashlib.sha256 releases",
+        "predicted against measured speedup at T = 2: sorted",
+    ],
     "culprit": [
         "right thread, function and line",
         "blamed against held",
@@ -65,6 +72,7 @@ SIGNED = (
     "fixed",
     "planted holds",
     "fewer requests",
+    "released share of alternate",
 )
 
 # runs the whole catalogue: quick runs of the others answer every question

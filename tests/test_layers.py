@@ -30,6 +30,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "native core": frozenset({"_native"}),
     "plain data": frozenset(
         {
+            "audited",
             "codec",
             "comparison",
             "diagnosis",

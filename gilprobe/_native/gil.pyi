@@ -50,6 +50,7 @@ class Session:
         stacks: bool = False,
         recorder: Recorder | None = None,
         timeline: bool = False,
+        cpu_time: bool = False,
     ) -> Session: ...
     @property
     def running(self) -> bool: ...

@@ -102,6 +102,7 @@ cdef extern from "gp_gil.h":
         bint sites
         bint stacks
         bint timeline
+        bint cpu
         gp_recorder *recorder
     gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
     gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_session **session,
@@ -205,7 +206,8 @@ cdef class Session:
     cdef gp_session *handle
     cdef Recorder recorder  # must be finished before the session goes
 
-    def __cinit__(self, *, bint sites=False, bint stacks=False, Recorder recorder=None, bint timeline=False):
+    def __cinit__(self, *, bint sites=False, bint stacks=False, Recorder recorder=None, bint timeline=False,
+                  bint cpu_time=False):
         cdef const char *reason = b""
         cdef gp_status status
         cdef gp_gil_wishes wishes
@@ -218,6 +220,7 @@ cdef class Session:
         wishes.sites = sites
         wishes.stacks = stacks
         wishes.timeline = timeline
+        wishes.cpu = cpu_time
         wishes.recorder = NULL if recorder is None else recorder.handle
         self.recorder = recorder
         status = gp_gil_start(gp_interpreter_host(), &wishes, &self.handle, &reason)

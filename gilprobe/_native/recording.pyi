@@ -12,6 +12,7 @@ class _Totals(TypedDict):
     sites: bool
     stacks: bool
     timeline: bool
+    cpu_time: bool
     interpreter: int
     factor: int
     elapsed_ns: int
@@ -41,13 +42,14 @@ class _Account(TypedDict):
     contended_acquisitions: int
     releases: int
     forced_releases: int
+    hold_cpu_ns: int | None
     holds: list[tuple[int, int]]
     waits: list[tuple[int, int]]
 
 class _Snapshot(TypedDict):
     totals: _Totals
     accounts: list[_Account]
-    sites: list[tuple[int, int, int, int]]
+    sites: list[tuple[int, int, int, int, int]]
     blame: list[tuple[int, int, int | None, int]]
     stalls: list[tuple[int, int | None, int | None, int | None, int, int, int]]
 

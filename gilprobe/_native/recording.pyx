@@ -41,6 +41,7 @@ cdef extern from "gp_format.h" nogil:
         GP_SNAPSHOT_SITES
         GP_SNAPSHOT_STACKS
         GP_SNAPSHOT_TIMELINE
+        GP_SNAPSHOT_CPU
 
 
 cdef extern from "gp_reader.h" nogil:
@@ -130,9 +131,11 @@ cdef extern from "gp_reader.h" nogil:
         int64_t imbalance_ticks
         uint64_t acquisitions, contended_acquisitions, releases, forced_releases
         uint64_t blamed_ns
+        uint64_t hold_cpu_ns
     ctypedef struct gp_site_row:
         uint32_t place
         uint64_t releases, hold_ns, wait_ns
+        uint64_t hold_cpu_ns
     ctypedef struct gp_blame_row:
         uint32_t waiter, holder, place
         uint64_t wait_ns
@@ -394,6 +397,7 @@ cdef dict read_account(gp_cursor *cursor, const gp_totals_row *totals):
         "contended_acquisitions": row.contended_acquisitions,
         "releases": row.releases,
         "forced_releases": row.forced_releases,
+        "hold_cpu_ns": row.hold_cpu_ns if totals.flags & GP_SNAPSHOT_CPU else None,
         "holds": read_buckets(cursor),
         "waits": read_buckets(cursor),
     }
@@ -407,7 +411,7 @@ cdef list read_sites(gp_cursor *cursor, const gp_totals_row *totals):
     for i in range(count):
         gp_read_site(cursor, totals, &row)
         check(cursor)
-        rows.append((row.place, row.releases, row.hold_ns, row.wait_ns))
+        rows.append((row.place, row.releases, row.hold_ns, row.wait_ns, row.hold_cpu_ns))
     return rows
 
 
@@ -442,6 +446,7 @@ cdef dict totals_as_dict(const gp_totals_row *row):
         "sites": bool(row.flags & GP_SNAPSHOT_SITES),
         "stacks": bool(row.flags & GP_SNAPSHOT_STACKS),
         "timeline": bool(row.flags & GP_SNAPSHOT_TIMELINE),
+        "cpu_time": bool(row.flags & GP_SNAPSHOT_CPU),
         "interpreter": row.interpreter,
         "factor": row.rate.factor,
         "elapsed_ns": row.elapsed_ns,
@@ -456,7 +461,7 @@ cdef dict totals_as_dict(const gp_totals_row *row):
 def decode_snapshot(const uint8_t[::1] payload) -> dict:
     """Return the totals, accounts, sites, blame and stalls of a SNAP, by these words. Times in nanoseconds.
 
-    A site is (place, releases, hold, wait); a row of blame (waiter, holder, place or None, wait); a stall (waiter, its
+    A site is (place, releases, hold, wait, CPU time of the holds or 0 where that was not recorded); a row of blame (waiter, holder, place or None, wait); a stall (waiter, its
     place or None, holder or None, its place or None, start, wait, time of the holder). Threads by the numbers of their
     accounts, places by their own. Whether there are such accounts and places is for the caller to check.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from gilprobe.errors import InvalidValueError
+from gilprobe.errors import InvalidTypeError, InvalidValueError
 
 _UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _LONGEST_S = 1e9  # some thirty years; what clocks and locks can count
@@ -35,3 +35,12 @@ def parse_duration(text: str, option: str) -> float:
             f"{option} must be a time above 0 such as 100ms, 0.5s or 2, got {ascii(text)[:60]}"
         )
     return seconds
+
+
+def parse_threads(text: str) -> tuple[int, ...]:
+    """Return the numbers in ``"1,2,4"``."""
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if not re.fullmatch(r"-?[0-9]{1,9}", word):
+            raise InvalidTypeError(f"--threads must be integers separated by commas, got {ascii(text)[:60]}")
+    return tuple(map(int, words))

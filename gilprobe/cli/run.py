@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gilprobe.cli.arguments import parse_threads
 from gilprobe.cli.output import STDOUT, check_writable, complain
-from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.errors import InvalidValueError
 
 if TYPE_CHECKING:
     import argparse
@@ -241,12 +241,3 @@ def interpreter_names(interpreters: Sequence[Interpreter]) -> tuple[str, ...]:
         f"{name} {one.named}" if names.count(name) > 1 else name
         for name, one in zip(names, interpreters, strict=True)
     )
-
-
-def parse_threads(text: str) -> tuple[int, ...]:
-    """Return the numbers in ``"1,2,4"``."""
-    words = [word.strip() for word in text.split(",")]
-    for word in words:
-        if not re.fullmatch(r"-?[0-9]{1,9}", word):
-            raise InvalidTypeError(f"--threads must be integers separated by commas, got {ascii(text)[:60]}")
-    return tuple(map(int, words))

@@ -140,6 +140,7 @@ class _Pages:
         threads = self._report.threads
         thread_rows(self._page, table, threads, rows=self._rows, longest=True, crowd_of=self._crowd_of)
         self._page.show(table)
+        self._without_cpu()
         self._causing_sites()
         self._holding_sites()
         self._what_a_hold_is()
@@ -203,14 +204,28 @@ class _Pages:
             ],
         )
 
+    def _without_cpu(self) -> None:
+        """Say how much of all holds their threads did not run, if the trace knows."""
+        threads = [thread for thread in self._report.threads if thread.hold_cpu_ns is not None]
+        hold_ns = sum(thread.hold_ns for thread in threads)
+        if hold_ns:
+            idle_ns = hold_ns - sum(thread.hold_cpu_ns or 0 for thread in threads)
+            self._page.line(
+                f"{share(idle_ns, hold_ns)} of all holding ({duration(idle_ns / 1e9)}) used no CPU time: "
+                "blocked in the kernel, or waiting for a core"
+            )
+            self._page.line()
+
     def _holding_sites(self) -> None:
+        knows_cpu = any(site.hold_cpu_ns is not None for site in self._holds)
         self._site_table(
             "Where the GIL was held longest",
-            (">hold", ">of all holds", ">releases"),
+            (">hold", ">of all holds", *((">without CPU",) if knows_cpu else ()), ">releases"),
             self._holds,
             lambda sites: [
                 duration(sum(site.hold_ns for site in sites) / 1e9),
                 share(sum(site.hold_ns for site in sites), self._report.held_ns),
+                *([_without_cpu(sites)] if knows_cpu else []),
                 str(sum(site.releases for site in sites)),
             ],
         )
@@ -284,6 +299,11 @@ class _Pages:
             f" for {duration(stall.holder_s)} of it" if stall.holder_ns < _NEARLY_ALL * stall.wait_ns else ""
         )
         return f"{waiter} while {holder} held the GIL{where}{part}"
+
+
+def _without_cpu(sites: Sequence[Site]) -> str:
+    idle_ns = sum(site.hold_ns - (site.hold_cpu_ns or 0) for site in sites)
+    return f"{duration(idle_ns / 1e9)} {share(idle_ns, sum(site.hold_ns for site in sites))}"
 
 
 _BlameKey = tuple[str, str, str, str, int]

@@ -5,24 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from gilprobe import machine
-from gilprobe.errors import InvalidTypeError, InvalidValueError, TimeLimitError
+from gilprobe.errors import InvalidValueError, TimeLimitError
 from gilprobe.measure import Frame, Progress, Trial
 from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm
 from gilprobe.scenarios.laws import untestable, verdict
 from gilprobe.scenarios.registry import Catalogue, catalogue, find
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe, observe_trials
-from gilprobe.teams import ArmPlan
+from gilprobe.teams import ArmPlan, check_threads
 
 if TYPE_CHECKING:
-    from gilprobe.environment import Environment
+    from collections.abc import Callable, Iterable
 
-THREADS = range(1, 1025)
-"""Sizes of team that a scenario can be asked for."""
+    from gilprobe.environment import Environment
 
 _DEFAULT_SIZES = 6
 _DEFAULT_MOST = 128
@@ -65,29 +63,6 @@ def default_threads(cores: int, *, quick: bool = False) -> tuple[int, ...]:
     if len(sizes) > _DEFAULT_SIZES:
         sizes = sizes[:2] + sizes[2 - _DEFAULT_SIZES :]
     return tuple(sizes)
-
-
-def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
-    """Return the sizes of team in rising order, each once, with 1 among them: speedup needs it.
-
-    Raises
-    ------
-    InvalidTypeError
-        If `threads` is not a sequence of integers.
-    InvalidValueError
-        If it is empty, or a size is out of range.
-    """
-    if isinstance(threads, str | bytes) or not isinstance(threads, Iterable):
-        raise InvalidTypeError(f"threads must be a sequence of integers, got {ascii(threads)[:60]}")
-    sizes = tuple(threads)
-    if not sizes:
-        raise InvalidValueError("threads must hold at least one number, got none")
-    for size in sizes:
-        if type(size) is not int:
-            raise InvalidTypeError(f"threads must be integers, got {ascii(size)[:60]}")
-        if size not in THREADS:
-            raise InvalidValueError(f"threads must be between {THREADS[0]} and {THREADS[-1]}, got {size}")
-    return tuple(sorted({1, *sizes}))
 
 
 def run(

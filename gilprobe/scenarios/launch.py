@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gilprobe import __version__
+from gilprobe.audited import AuditResult
 from gilprobe.errors import FormatError
 from gilprobe.results import ScenarioResult
 from gilprobe.scenarios import protocol
@@ -48,7 +49,7 @@ _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raise
 _BOOT = "from gilprobe.scenarios.worker import main; main()"
 
 
-Answer = Hello | Offer | ScenarioResult
+Answer = Hello | Offer | ScenarioResult | AuditResult
 """What a worker can be asked for."""
 
 
@@ -60,7 +61,7 @@ class Outcome:
     ----------
     interpreter : Interpreter
         Whose worker it was.
-    answer : Hello, Offer, ScenarioResult or None
+    answer : Hello, Offer, ScenarioResult, AuditResult or None
         What was asked for; None if it did not come.
     complaint : str
         Why not, in one line.
@@ -281,7 +282,9 @@ class Worker:
     def _is_wanted(self, message: Message) -> TypeGuard[Answer]:
         if isinstance(message, ScenarioResult):
             return message.id == self.task.scenario
-        return isinstance(message, Offer) and not self.task.scenario
+        if isinstance(message, AuditResult):
+            return self.task.audit is not None
+        return isinstance(message, Offer) and not self.task.scenario and self.task.audit is None
 
     def _begin(self, hello: Hello) -> None:
         if self.task.name:

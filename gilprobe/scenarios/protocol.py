@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe import codec
+from gilprobe.audited import AuditResult
+from gilprobe.auditing.statements import Statement
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
 from gilprobe.results import ScenarioResult
@@ -42,6 +44,8 @@ class Task:
         Which of the scenarios of `name` to run; ``""``: tell which there are.
     threads, repeat, quick
         As for :func:`gilprobe.run`; None where it decides itself.
+    audit : Statement or None
+        What to audit, instead of a scenario.
     """
 
     name: str
@@ -49,6 +53,12 @@ class Task:
     threads: tuple[int, ...] | None = None
     repeat: int | None = None
     quick: bool = False
+    audit: Statement | None = None
+
+
+def audit_task(statement: Statement, threads: tuple[int, ...], repeat: int | None, quick: bool) -> Task:
+    """Return the task of auditing a statement."""
+    return Task("the statement", "", threads, repeat, quick, statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class Failed:
     message: str
 
 
-Message = Hello | Offer | Progressed | Failed | ScenarioResult
+Message = Hello | Offer | Progressed | Failed | ScenarioResult | AuditResult
 
 _KINDS: dict[str, type[Message]] = {
     "hello": Hello,
@@ -110,6 +120,7 @@ _KINDS: dict[str, type[Message]] = {
     "progress": Progressed,
     "error": Failed,
     "result": ScenarioResult,
+    "audit": AuditResult,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 

@@ -10,14 +10,24 @@ and not for another, the size at which that changes is found by bisection, to th
 from __future__ import annotations
 
 import statistics
-import threading
-import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from gilprobe.auditing.auditor import NOTHING
+from gilprobe.auditing.sampling import (
+    MOST_CALLS,
+    Baseline,
+    Overhead,
+    Sample,
+    calls_within,
+    does_release,
+    released_shares,
+    sample,
+)
+from gilprobe.auditing.steps import least_releasing_size
+from gilprobe.auditing.verdicts import SLOWED, UNSTABLE
 from gilprobe.intervals import bootstrap_interval
 from gilprobe.measure import interleave
 from gilprobe.results import Arm, Fact, Law, fact_name
@@ -33,18 +43,6 @@ if TYPE_CHECKING:
 RUN_SHARE = 40
 """A run of a call lasts this part of an arm: there are many, and one trace sees thousands of releases."""
 
-MOST_CALLS = 20_000
-"""In one run."""
-
-STEP_CALLS = 3
-"""Made for each size that the bisection tries: whether a call releases the GIL is no matter of chance."""
-
-UNSTABLE = 0.10
-"""Width of a share's interval that makes it doubtful."""
-
-SLOWED = 1.5
-"""Time under the trace, against the time without, from which on a share is called doubtful."""
-
 BLOCKING_SHARE = 0.95
 """Of a call that only waits; Python's part of a sleep of a millisecond is a hundredth of it."""
 
@@ -52,76 +50,6 @@ HASHES = ("hashlib.md5", "hashlib.sha256", "hashlib.blake2b")
 CHECKSUMS = ("zlib.crc32", "zlib.adler32")
 CHECKSUM_STEP = 5 * 1024 + 1
 """The least size for which a checksum releases the GIL: Modules/zlibmodule.c."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overhead:
-    """Holds that are not the call's: a trace's, around its loop, and the loop's, for each call."""
-
-    trace_ns: float
-    call_ns: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One run of a call.
-
-    Attributes
-    ----------
-    calls : int
-        How often it was made.
-    plain_ns : int
-        What so many calls took without a trace, just before.
-    hold_ns, off_ns : int
-        The thread's time with the GIL and without it, by the trace.
-    releases : int
-        How often the call itself let go of the GIL.
-    """
-
-    calls: int
-    plain_ns: int
-    hold_ns: int
-    off_ns: int
-    releases: int
-
-    @property
-    def does_release(self) -> bool:
-        """Whether the call releases the GIL; a single release in many calls is something else's."""
-        return self.releases * 2 >= self.calls
-
-    def share(self, overhead: Overhead) -> float:
-        """Return the released share of the call's time, with the overhead left out of the hold."""
-        if not self.releases:
-            return 0.0
-        held_ns = max(0.0, self.hold_ns - overhead.trace_ns - overhead.call_ns * self.calls)
-        return self.off_ns / (self.off_ns + held_ns) if self.off_ns else 0.0
-
-    @property
-    def slowdown(self) -> float:
-        """How much longer the calls took under the trace."""
-        return (self.hold_ns + self.off_ns) / max(1, self.plain_ns)
-
-
-def sample(call: Callable[[], object], calls: int) -> Sample:
-    """Make the call so often, first as it is, then under a trace of this thread."""
-    from gilprobe.tracer import trace
-
-    me = threading.get_native_id()
-    start_ns = time.perf_counter_ns()
-    for _ in repeat(None, calls):
-        call()
-    plain_ns = time.perf_counter_ns() - start_ns
-    with trace(sites=False) as traced:  # to find the place of each release would cost more than a short call
-        for _ in repeat(None, calls):
-            call()
-    accounts = [account for account in traced.report().threads if account.native_id == me]
-    return Sample(
-        calls,
-        plain_ns,
-        sum(account.hold_ns for account in accounts),
-        sum(account.off_ns for account in accounts),
-        sum(account.voluntary_releases for account in accounts),
-    )
 
 
 @dataclass(slots=True)
@@ -136,8 +64,8 @@ class Cell:
 
     @property
     def does_release(self) -> bool:
-        """Whether most samples found that the call releases the GIL."""
-        return sum(taken.does_release for taken in self.samples) * 2 > len(self.samples)
+        """Whether the call releases the GIL."""
+        return does_release(self.samples)
 
 
 def measure(request: Request) -> Findings:
@@ -148,8 +76,7 @@ def measure(request: Request) -> Findings:
     surroundings = Surroundings(request.frame)
     with ExitStack() as stack:
         cells, lacking = _prepare(request, stack)
-        overhead = _overhead(request)
-        _sample_all(request, cells)
+        overhead = _sample_all(request, cells)
         steps = dict(_steps(request, cells))
     arms = tuple(_arm(cell, overhead) for cell in cells)
     facts = [
@@ -178,7 +105,7 @@ def _prepare(request: Request, stack: ExitStack) -> tuple[list[Cell], list[str]]
         try:
             for size in call.sizes[:3] if request.quick else call.sizes:
                 make = call.prepare(size, stack)
-                cells.append(Cell(call, size, make, _calls_in(make, budget_ns), []))
+                cells.append(Cell(call, size, make, calls_within(make, budget_ns), []))
         except ImportError as error:
             lacking.append(f"not in this interpreter: {call.name} ({error})")
         except OSError as error:
@@ -186,36 +113,20 @@ def _prepare(request: Request, stack: ExitStack) -> tuple[list[Cell], list[str]]
     return cells, lacking
 
 
-def _calls_in(make: Callable[[], object], budget_ns: int) -> int:
-    """Return how often a call can be made in that time, at least once; the first goes to warm it up."""
-    took_ns = []
-    for _ in range(3):
-        start_ns = time.perf_counter_ns()
-        make()
-        took_ns.append(time.perf_counter_ns() - start_ns)
-        if took_ns[0] > budget_ns:
-            break
-    return max(1, min(MOST_CALLS, budget_ns // max(1, took_ns[-1])))
-
-
-def _overhead(request: Request) -> Overhead:
-    """Return what an empty trace holds, and the time of a call that does next to nothing."""
-    nothing = partial(len, ())
+def _sample_all(request: Request, cells: Sequence[Cell]) -> Overhead:
+    """Sample the cells, and an empty call, in turns; return what the samples hold that is not the calls'."""
+    baseline = Baseline(NOTHING)
     calls = min(MOST_CALLS, request.frame.arm_ns // 1000)
-    trace_ns = min(sample(nothing, 0).hold_ns for _ in range(5))
-    call_ns = min(sample(nothing, calls).hold_ns - trace_ns for _ in range(5)) / calls
-    return Overhead(trace_ns, max(0.0, call_ns))
-
-
-def _sample_all(request: Request, cells: Sequence[Cell]) -> None:
     total = len(cells) * request.frame.repeat
     done = 0
     for order in interleave(len(cells), request.frame.repeat):
+        baseline.take(calls)
         for index in order:
             cell = cells[index]
             request.progress(cell.call.label(cell.size), 0.9 * done / total)
             cell.samples.append(sample(cell.make, cell.calls))
             done += 1
+    return baseline.overhead()
 
 
 def _steps(request: Request, cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
@@ -227,32 +138,18 @@ def _steps(request: Request, cells: Sequence[Cell]) -> Iterator[tuple[str, int]]
 
 
 def least_size(call: Call, below: int, above: int) -> int:
-    """Return the least size for which a call releases the GIL.
+    """Return the least size for which a call releases the GIL; it does for `above`, and not for `below`."""
 
-    Parameters
-    ----------
-    call : Call
-        What to call.
-    below, above : int
-        Sizes for which it doesn't and does.
-    """
-    while above - below > 1:
-        middle = (below + above) // 2
+    @contextmanager
+    def prepared(size: int) -> Iterator[Callable[[], object]]:
         with ExitStack() as stack:
-            make = call.prepare(middle, stack)
-            make()  # what is done once only, such as an import, is not the call's
-            does = sample(make, STEP_CALLS).does_release
-        below, above = (below, middle) if does else (middle, above)
-    return above
+            yield call.prepare(size, stack)
+
+    return least_releasing_size(prepared, below, above)
 
 
 def _arm(cell: Cell, overhead: Overhead) -> Arm:
-    shares = tuple(taken.share(overhead) for taken in cell.samples)
-    if not cell.does_release:
-        # A release in thousands of calls is the doing of something else, such as another thread's request.
-        shares = tuple(
-            share if taken.does_release else 0.0 for share, taken in zip(shares, cell.samples, strict=True)
-        )
+    shares = released_shares(cell.samples, overhead)
     low, high = bootstrap_interval(shares)
     return Arm(cell.call.label(cell.size), 1, "", statistics.median(shares), low, high, shares)
 

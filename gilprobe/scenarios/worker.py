@@ -22,6 +22,8 @@ from gilprobe.scenarios import protocol
 from gilprobe.scenarios.protocol import Failed, Hello, Offer, Progressed
 
 if TYPE_CHECKING:
+    from gilprobe.audited import AuditResult
+    from gilprobe.auditing.statements import Statement
     from gilprobe.machine import CpuTimes
     from gilprobe.scenarios.protocol import Message, Task
     from gilprobe.scenarios.scenario import Scenario
@@ -60,7 +62,7 @@ def _serve(line: Line) -> None:
     if not task.name:
         return
     try:
-        line.send(_offer(task) if not task.scenario else _result(task, line))
+        line.send(_answer(task, line))
     except KeyboardInterrupt:
         raise
     except FormatError as error:  # of what it found: a number that is none
@@ -68,6 +70,22 @@ def _serve(line: Line) -> None:
     except BaseException as error:  # sys.exit() and worse: whatever ends a scenario is told
         line.send(Failed(type(error).__name__, _told(error)))
     line.arm()  # threads that a scenario has left may keep the process alive
+
+
+def _answer(task: Task, line: Line) -> Message:
+    if task.audit is not None:
+        return _audited(task, task.audit, line)
+    return _result(task, line) if task.scenario else _offer(task)
+
+
+def _audited(task: Task, statement: Statement, line: Line) -> AuditResult:
+    from gilprobe.auditing import THREADS, audit_statement, frame_for
+
+    turns = Turns(line)
+    frame = dataclasses.replace(frame_for(task.quick, task.repeat, None), cpu_times=turns.cpu_times)
+    turns.wait("runs the set-up", 0.0)
+    sys.path.append(str(Path.cwd()))  # last: nothing in the user's folder takes the place of what is measured
+    return audit_statement(statement, threads=task.threads or THREADS, frame=frame, progress=turns.wait)
 
 
 def _offer(task: Task) -> Offer:

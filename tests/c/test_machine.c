@@ -426,8 +426,53 @@ static void a_first_session_forgets_what_came_before(void)
     gp_session_free(session);
 }
 
+/* CPU time is in nanoseconds and the thread's own; the session began in a hold at 500. */
+static void the_cpu_time_of_holds_is_booked_for_sessions_that_want_it(void)
+{
+    gp_session *plain = begin();
+    gp_session *session = gp_session_new(++last_id, 1000);
+    gp_account copy;
+    session->wants_cpu = true;
+    session->starter = main_thread;
+    session->starter_cpu = 500;
+    gp_machine_start(&machine, session, main_thread);
+    CHECK_EQUAL(machine.wanting_cpu, 1);
+    main_thread->cpu_since = 400; /* before the session */
+    drop(main_thread, false, 1100);
+    gp_machine_book_cpu(&machine, main_thread, 560);
+    CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60);
+    take(main_thread, 1200);
+    main_thread->cpu_since = 570;
+    session->cpu_now = 600;
+    gp_machine_peek(session, account(session, main_thread), 1300, &copy);
+    CHECK_EQUAL(copy.hold_cpu, 60 + 30);
+    CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60);
+    session->cpu_now = 650;
+    stop(session, 1300);
+    CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60 + 80);
+    CHECK_EQUAL(machine.wanting_cpu, 0);
+    stop(plain, 1300);
+    CHECK_EQUAL(account(plain, main_thread)->hold_cpu, 0);
+    gp_session_free(session);
+    gp_session_free(plain);
+}
+
+/* Its acquisition was not seen: nobody knows what it had used by then. */
+static void a_hold_whose_beginning_was_not_seen_has_no_cpu_time(void)
+{
+    gp_session *session = begin();
+    session->wants_cpu = true;
+    machine.wanting_cpu = 1;
+    drop(main_thread, false, 1100);
+    gp_machine_book_cpu(&machine, main_thread, 560);
+    CHECK_EQUAL(account(session, main_thread)->hold_cpu, 0);
+    gp_session_free(session);
+}
+
 int main(void)
 {
+    the_cpu_time_of_holds_is_booked_for_sessions_that_want_it();
+    a_hold_whose_beginning_was_not_seen_has_no_cpu_time();
     an_uncontended_thread_holds_and_is_off();
     a_contended_thread_waits_from_its_request_on();
     a_forced_release_is_wait_until_the_thread_is_back();

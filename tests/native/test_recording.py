@@ -183,6 +183,7 @@ def account_fields(draw):
         "ticks": (first, first + draw(ticks), *(draw(ticks) for _ in range(5))),
         "counts": tuple(draw(u64) for _ in range(4)),
         "blamed": draw(ticks),
+        "hold_cpu": draw(ticks),
         "holds": draw(histograms),
         "waits": draw(histograms),
     }
@@ -191,12 +192,12 @@ def account_fields(draw):
 optional_places = st.none() | place_numbers
 snapshots = st.fixed_dictionaries(
     {
-        "flags": st.integers(0, 63),
+        "flags": st.integers(0, 127),
         "interpreter": u32,
         "factor": st.integers(1, 2**40),
         "totals": st.tuples(ticks, ticks, u64, u64, ticks, u64),
         "accounts": st.lists(account_fields(), max_size=3),
-        "sites": st.dictionaries(place_numbers, st.tuples(u64, ticks, ticks), max_size=4).map(
+        "sites": st.dictionaries(place_numbers, st.tuples(u64, ticks, ticks, ticks), max_size=4).map(
             lambda rows: sorted((place, *row) for place, row in rows.items())
         ),
         "blame": st.lists(st.tuples(accounts, accounts, optional_places, ticks), max_size=4),
@@ -208,7 +209,7 @@ snapshots = st.fixed_dictionaries(
 )
 
 
-def expected_account(fields, ns):
+def expected_account(fields, ns, cpu_time):
     first, last, hold, wait, off, longest_hold, longest_wait = fields["ticks"]
     counted = ("acquisitions", "contended_acquisitions", "releases", "forced_releases")
     same = ("number", "native_id", "label", "ended", "merged", "os_name", "holds", "waits")
@@ -223,6 +224,7 @@ def expected_account(fields, ns):
         "longest_hold_ns": ns(longest_hold),
         "longest_wait_ns": ns(longest_wait),
         "blamed_ns": ns(fields["blamed"]),
+        "hold_cpu_ns": fields["hold_cpu"] if cpu_time else None,
         "imbalance_ticks": hold + wait + off - (last - first),
     }
 
@@ -234,7 +236,8 @@ def test_a_snapshot_comes_back(fields):
         return value * fields["factor"] >> 32
 
     elapsed, contended, handoffs, lost, sites_lost, dropped = fields["totals"]
-    flags = ("final", "hooks_lost", "releases_told_apart", "sites", "stacks", "timeline")
+    flags = ("final", "hooks_lost", "releases_told_apart", "sites", "stacks", "timeline", "cpu_time")
+    cpu_time = bool(fields["flags"] & twin.CPU_TIME)
     assert recording.decode_snapshot(twin.snapshot(fields)) == {
         "totals": {
             **{name: bool(fields["flags"] >> bit & 1) for bit, name in enumerate(flags)},
@@ -247,8 +250,11 @@ def test_a_snapshot_comes_back(fields):
             "sites_lost_ns": ns(sites_lost),
             "dropped_events": dropped,
         },
-        "accounts": [expected_account(account, ns) for account in fields["accounts"]],
-        "sites": [(place, releases, ns(hold), ns(wait)) for place, releases, hold, wait in fields["sites"]],
+        "accounts": [expected_account(account, ns, cpu_time) for account in fields["accounts"]],
+        "sites": [
+            (place, releases, ns(hold), ns(wait), hold_cpu if cpu_time else 0)
+            for place, releases, hold, wait, hold_cpu in fields["sites"]
+        ],
         "blame": [(*row[:3], ns(row[3])) for row in fields["blame"]],
         "stalls": [(*row[:4], *map(ns, row[4:])) for row in fields["stalls"]],
     }
@@ -267,7 +273,8 @@ def test_a_snapshot_that_is_cut_or_goes_on_is_refused(fields, data):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"flags": 64}, id="flag"),
+        pytest.param({"flags": 128}, id="flag"),
+        pytest.param({"flags": 64, "sites": [(3, 0, 0, 0, 2**63)]}, id="CPU time"),
         pytest.param({"factor": 0}, id="rate"),
         pytest.param({"interpreter": 2**32}, id="interpreter"),
         pytest.param({"totals": (2**63, 0, 0, 0, 0, 0)}, id="elapsed"),

@@ -8,10 +8,12 @@ import pytest
 
 import gilprobe
 from gilprobe import scenarios
+from gilprobe.auditing import steps
+from gilprobe.auditing.sampling import Sample
 from gilprobe.measure import Frame
 from gilprobe.results import Arm, ResultSet
 from gilprobe.scenarios import stdlib_audit, stdlib_calls
-from gilprobe.scenarios.stdlib_audit import Cell, Overhead, Sample
+from gilprobe.scenarios.stdlib_audit import Cell
 from gilprobe.scenarios.stdlib_calls import CALLS, Call
 
 SHORT = Frame(arm_ns=5_000_000, member_ns=0)
@@ -30,12 +32,6 @@ def arm_of(name, share):
     return Arm(name, 1, "", share, share, share, (share, share))
 
 
-def test_a_share_leaves_out_the_trace_and_the_loop():
-    assert RELEASED.share(Overhead(trace_ns=50, call_ns=25)) == 900 / (900 + 100)
-    assert RELEASED.share(Overhead(trace_ns=0, call_ns=1000)) == 1.0
-    assert HELD.share(Overhead(trace_ns=50, call_ns=25)) == 0
-
-
 def test_a_call_that_the_trace_slows_down_is_told():
     usual = cell_of("os.stat", RELEASED, RELEASED)
     assert list(stdlib_audit.slowed([usual])) == []
@@ -43,15 +39,10 @@ def test_a_call_that_the_trace_slows_down_is_told():
     assert list(stdlib_audit.slowed([slow])) == [("os.stat, 1 folder", 5.0)]
 
 
-def test_one_release_among_many_calls_is_not_the_calls():
-    assert not Sample(calls=100, plain_ns=1, hold_ns=1, off_ns=1, releases=1).does_release
-    assert Sample(calls=1, plain_ns=1, hold_ns=1, off_ns=1, releases=1).does_release
-
-
 @pytest.mark.parametrize("least", [65, 2048, 2049, 4095, 4096])
 def test_the_size_at_which_a_call_begins_to_release_is_found_to_the_byte(monkeypatch, least):
     call = Call("made up", (64, 4096), "bytes", lambda size, _stack: lambda: size)
-    monkeypatch.setattr(stdlib_audit, "sample", lambda make, _calls: RELEASED if make() >= least else HELD)
+    monkeypatch.setattr(steps, "sample", lambda make, _calls: RELEASED if make() >= least else HELD)
     assert stdlib_audit.least_size(call, 64, 4096) == least
 
 

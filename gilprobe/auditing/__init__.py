@@ -1,0 +1,180 @@
+"""Does a call release the GIL: how much of it others can run, how long it holds, and what threads gain."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.auditing.auditor import NOTHING, Order, carry_out
+from gilprobe.auditing.statements import Statement, Traces, first_call, prepare, switches_of_the_gil
+from gilprobe.errors import InvalidTypeError
+from gilprobe.measure import Frame
+from gilprobe.teams import check_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+
+    from gilprobe.audited import AuditResult, AuditSet
+    from gilprobe.measure import Progress
+
+THREADS = (1, 2)
+"""Sizes of team, unless told."""
+
+LIMIT_S = 120.0
+"""How long the audit of one statement may take in a process of its own, set-up included, unless told."""
+
+__all__ = ["LIMIT_S", "THREADS", "Statement", "audit", "audit_module", "audit_statement", "prepare"]
+
+
+def audit(
+    function: Callable[..., object],
+    *args: object,
+    threads: int | Iterable[int] = THREADS,
+    repeat: int | None = None,
+    quick: bool = False,
+    name: str | None = None,
+    progress: Progress = lambda _label, _share: None,
+    frame: Frame | None = None,
+) -> AuditResult:
+    """Find out whether a call releases the GIL, how long it holds it, and what threads gain.
+
+    The function is called in this process, over and over: some thousand times if it is short. Where the
+    statement is not trusted, ``gilprobe audit`` does the same in a process of its own.
+
+    Parameters
+    ----------
+    function : callable
+        What to call.
+    *args : object
+        Its arguments, the same in each call and each thread; for keywords take a :func:`functools.partial`.
+    threads : int or iterable of int
+        Sizes of team that make the call at once; 1 is always added. With 1 alone no speedup is measured.
+    repeat : int, optional
+        Samples, 2 to 1000. Without: 5, and 3 for a quick look.
+    quick : bool
+        Whether a first look is enough: shorter runs.
+    name : str, optional
+        What the result calls it; without, the function's own name.
+    progress : callable
+        Called between the runs with what runs next and the share (0 to 1) that is done.
+    frame : Frame, optional
+        Replaces how it is measured; `repeat` is then put into it.
+
+    Returns
+    -------
+    AuditResult
+        Numbers of one call, and a verdict in words. On an interpreter without a GIL whether it scales.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        If an argument is unusable.
+    UnsupportedError
+        If there is a GIL which can't be traced here.
+    BaseException
+        Whatever the function raises.
+
+    Examples
+    --------
+    >>> found = gilprobe.audit(hashlib.sha256, bytes(10**7), threads=(1, 2))
+    >>> found.verdict, found.released_fraction, found.speedup
+    """
+    if not callable(function):
+        raise InvalidTypeError(f"function must be callable, got {ascii(function)[:60]}")
+    if name is not None and not isinstance(name, str):
+        raise InvalidTypeError(f"name must be a string, got {ascii(name)[:60]}")
+    order = Order(
+        name=name or name_of(function),
+        call=partial(function, *args),
+        nothing=NOTHING,
+        threads=check_threads((threads,) if isinstance(threads, int) else threads),
+        frame=frame_for(quick, repeat, frame),
+        progress=progress,
+    )
+    return carry_out(order)
+
+
+def audit_statement(
+    statement: Statement, *, threads: Iterable[int], frame: Frame, progress: Progress
+) -> AuditResult:
+    """Audit a statement, which is foreign code: in a process of its own.
+
+    Raises
+    ------
+    BaseException
+        Whatever the statement raises.
+    """
+    with switches_of_the_gil() as culprits:
+        compiled = prepare(statement)
+        traces = Traces()
+        first_call(compiled.call)  # an import in the statement itself may switch it, too
+    found = carry_out(
+        Order(statement.shown, compiled.call, compiled.nothing, check_threads(threads), frame, progress)
+    )
+    switched = culprits[0] if culprits else ""
+    doubts = [f"importing {switched} switched the GIL on"] if switched else []
+    warnings = tuple(dict.fromkeys((*doubts, *traces.doubts(), *found.warnings)))
+    return dataclasses.replace(found, gil_switched_on_by=switched, warnings=warnings)
+
+
+def audit_module(
+    module: str | ModuleType,
+    *,
+    threads: int | Iterable[int] = 1,
+    repeat: int | None = None,
+    quick: bool = True,
+    limit_s: float = LIMIT_S,
+    progress: Progress = lambda _label, _share: None,
+) -> AuditSet:
+    """Audit the functions of a module that can be called with made-up arguments.
+
+    Each is called in a process of its own, in a temporary folder: what hangs, exits or crashes spoils
+    nothing. Functions that act on the system are not called by guess, nor modules that are about that; those
+    of other people's modules may do so all the same.
+
+    Parameters
+    ----------
+    module : str or module
+        For example ``"zlib"``. It is imported here, for the names in it.
+    threads, repeat, quick
+        As for :func:`audit`; a first look, without speedups, unless told.
+    limit_s : float
+        How long the audit of one function may take before it is cut.
+    progress : callable
+        Called with what is audited next and the share (0 to 1) that is done.
+
+    Returns
+    -------
+    AuditSet
+        What was found, and why which functions could not be audited.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        If an argument is unusable, or the module is not one to be called by guess.
+    """
+    name = module if isinstance(module, str) else getattr(module, "__name__", None)
+    if not isinstance(name, str):
+        raise InvalidTypeError(f"module must be a module or its name, got {ascii(module)[:60]}")
+    frame_for(quick, repeat, None)
+    sizes = check_threads((threads,) if isinstance(threads, int) else threads)
+    from gilprobe.auditing.modules import audit_functions
+
+    return audit_functions(name, sizes, repeat=repeat, quick=quick, limit_s=limit_s, progress=progress)
+
+
+def frame_for(quick: bool, repeat: int | None, frame: Frame | None) -> Frame:
+    """Return how to measure."""
+    frame = frame or (Frame.quick() if quick else Frame())
+    return frame if repeat is None else dataclasses.replace(frame, repeat=repeat)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return a callable's name with its module; of one that has none, what it looks like."""
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
+    if not isinstance(name, str):
+        return name_of(function.func) if isinstance(function, partial) else ascii(function)[:60]
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if isinstance(module, str) and module != "builtins" else name

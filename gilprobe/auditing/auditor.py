@@ -1,0 +1,258 @@
+"""The audit of one call: sampled in turns with an empty one, then looked at hold by hold, then in teams."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gilprobe import machine
+from gilprobe.audited import AuditResult, Holds
+from gilprobe.auditing import verdicts
+from gilprobe.auditing.inspection import MOST_EVENTS, inspect
+from gilprobe.auditing.sampling import (
+    Baseline,
+    Overhead,
+    Sample,
+    calls_within,
+    make_calls,
+    released_shares,
+    sample,
+)
+from gilprobe.auditing.speedups import measured
+from gilprobe.auditing.verdicts import Numbers
+from gilprobe.errors import UnsupportedError
+from gilprobe.intervals import bootstrap_interval
+from gilprobe.measure import interleave
+from gilprobe.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilprobe.measure import Frame, Progress
+
+RUN_SHARE = 10
+"""A traced run of a call lasts this part of an arm of the speedups."""
+
+_FEW, _SLOW_NS = 5, 200_000_000
+
+NOTHING = partial(len, ())
+"""Does next to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be audited, and how.
+
+    Attributes
+    ----------
+    name : str
+        What the result calls it.
+    call : callable
+        The call, without arguments.
+    nothing : callable
+        An empty call of the same kind.
+    threads : tuple of int
+        Sizes of team, the first of them 1.
+    frame : Frame
+        How to measure.
+    progress : callable
+        Told between the runs what is next and how far this is.
+    """
+
+    name: str
+    call: Callable[[], object]
+    nothing: Callable[[], object]
+    threads: tuple[int, ...]
+    frame: Frame
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What the samples of a call say, about one call."""
+
+    samples: tuple[Sample, ...]
+    overhead: Overhead
+    plain_loop_ns: float
+
+    def _median(self, number: Callable[[Sample], float]) -> float:
+        return statistics.median(number(taken) / taken.calls for taken in self.samples)
+
+    @property
+    def released(self) -> tuple[float, float, float]:
+        """Median of the released share, and its interval; a release in thousands of calls is none."""
+        shares = released_shares(self.samples, self.overhead)
+        return statistics.median(shares), *bootstrap_interval(shares)
+
+    @property
+    def call_ns(self) -> float:
+        """How long a call takes untraced, without the loop."""
+        return max(0.0, self._median(lambda taken: taken.plain_ns) - self.plain_loop_ns)
+
+    @property
+    def forced(self) -> float:
+        """Forced releases in one call."""
+        return self._median(lambda taken: taken.forced)
+
+    @property
+    def slowdown(self) -> float:
+        """How much longer the call took under the trace."""
+        return statistics.median(taken.slowdown for taken in self.samples)
+
+    @property
+    def of_a_loop(self) -> tuple[float, float]:
+        """The held share and the CPU share of calls in a loop, which is what teams are made of."""
+        held = statistics.median(1 - taken.released_ns / _traced_ns(taken) for taken in self.samples)
+        return held, self._median(lambda taken: taken.plain_cpu_ns * taken.calls / max(1, taken.plain_ns))
+
+    def calls_to_inspect(self) -> int:
+        """Return how many calls to look at hold by hold: several, unless they are slow or release often."""
+        calls = max(self.samples[0].calls, _FEW if self.call_ns < _SLOW_NS else 1)
+        return max(1, min(calls, int(MOST_EVENTS / (self._median(lambda taken: taken.releases) + 1))))
+
+    def numbers(self, holds: Holds | None) -> Numbers:
+        """Return what a verdict is made from."""
+        share, _, _ = self.released
+        hold_ns = self._median(lambda taken: taken.held_ns(self.overhead))
+        released_ns = self._median(lambda taken: taken.released_ns) if share else 0.0
+        releases = self._median(lambda taken: taken.releases)
+        others_ns = self._median(lambda taken: taken.others_hold_ns)
+        if holds is None:
+            return Numbers(share, hold_ns, released_ns, releases, others_ns)
+        return Numbers(
+            share,
+            hold_ns,
+            released_ns,
+            releases,
+            others_ns,
+            first_fraction=holds.first_fraction,
+            last_fraction=holds.last_fraction,
+            cpu_fraction=holds.cpu_fraction,
+            blocks=holds.blocks,
+        )
+
+
+def _traced_ns(taken: Sample) -> int:
+    return max(1, taken.hold_ns + taken.off_ns)
+
+
+def carry_out(order: Order) -> AuditResult:
+    """Audit a call.
+
+    Returns
+    -------
+    AuditResult
+        What was found.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is a GIL which can't be traced here.
+    BaseException
+        Whatever the call raises.
+    """
+    able = machine.capabilities()
+    if able.gil_enabled and able.tracer == "none":
+        raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
+    surroundings = Surroundings(order.frame)
+    return _audit(order, surroundings) if able.gil_enabled else _without_gil(order, surroundings)
+
+
+def take_samples(order: Order) -> Shares:
+    """Sample the call in turns with an empty one."""
+    order.progress("calibrates", 0.0)
+    calls = calls_within(order.call, order.frame.arm_ns // RUN_SHARE)
+    baseline = Baseline(order.nothing)
+    samples = []
+    for number, turn in enumerate(interleave(2, order.frame.repeat)):
+        order.progress("samples", 0.3 * number / order.frame.repeat)
+        for index in turn:
+            if index:
+                baseline.take(calls)
+            else:
+                samples.append(sample(order.call, calls))
+    return Shares(tuple(samples), baseline.overhead(), baseline.plain_call_ns())
+
+
+def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
+    shares = take_samples(order)
+    order.progress("looks at its holds", 0.3)
+    holds, hold_doubts = inspect(order.call, shares.calls_to_inspect())
+    speedups, speedup_doubts = measured(
+        order.call, order.threads, order.frame, _later(order.progress, 0.4), shares.of_a_loop
+    )
+    numbers = shares.numbers(holds)
+    share, low, high = shares.released
+    doubts = verdicts.doubts(
+        numbers,
+        call_ns=shares.call_ns,
+        interval=(low, high),
+        forced_per_call=shares.forced,
+        slowdown=shares.slowdown,
+    )
+    return AuditResult(
+        name=order.name,
+        verdict=verdicts.verdict(numbers),
+        call_ns=round(shares.call_ns),
+        calls=sum(taken.calls for taken in shares.samples) + holds.calls,
+        released_fraction=share,
+        released_low=low,
+        released_high=high,
+        hold_ns=round(numbers.hold_ns),
+        released_ns=round(numbers.released_ns),
+        releases=numbers.releases,
+        others_hold_ns=round(numbers.others_hold_ns),
+        holds=holds,
+        speedups=speedups,
+        gil_switched_on_by="",
+        warnings=_once(*surroundings.doubts(), *doubts, *hold_doubts, *speedup_doubts),
+        environment=machine.read_environment(),
+    )
+
+
+def _without_gil(order: Order, surroundings: Surroundings) -> AuditResult:
+    """Audit a call where no thread has to wait for a GIL: what is left is whether it scales."""
+    order.progress("calibrates", 0.0)
+    calls = calls_within(order.call, order.frame.arm_ns // RUN_SHARE)
+    call_ns = statistics.median(_plain_ns(order.call, calls) for _ in range(order.frame.repeat))
+    speedups, doubts = measured(order.call, order.threads, order.frame, _later(order.progress, 0.1), None)
+    return AuditResult(
+        name=order.name,
+        verdict=verdicts.verdict_without_gil(speedups, order.frame.cores()),
+        call_ns=round(call_ns),
+        calls=calls * order.frame.repeat,
+        released_fraction=None,
+        released_low=None,
+        released_high=None,
+        hold_ns=None,
+        released_ns=None,
+        releases=None,
+        others_hold_ns=None,
+        holds=None,
+        speedups=speedups,
+        gil_switched_on_by="",
+        warnings=_once(*surroundings.doubts(), *doubts),
+        environment=machine.read_environment(),
+    )
+
+
+def _plain_ns(call: Callable[[], object], calls: int) -> float:
+    start_ns = time.perf_counter_ns()
+    make_calls(call, calls)
+    return (time.perf_counter_ns() - start_ns) / calls
+
+
+def _later(progress: Progress, begun: float) -> Progress:
+    return lambda label, share: progress(label, begun + (1 - begun) * share)
+
+
+def _once(*doubts: str) -> tuple[str, ...]:
+    """Return the doubts, of several about the same surroundings the first, which is about the whole."""
+    kept: dict[str, str] = {}
+    for doubt in doubts:
+        kind = doubt.partition(":")[0]
+        kept.setdefault(kind if kind in ("other load", "steal", "clock") else doubt, doubt)
+    return tuple(kept.values())

@@ -1,0 +1,178 @@
+"""The functions of a module, and arguments that are made up for them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIZE = 64 * 1024
+"""Bytes of the largest made-up argument: far above the sizes from which on functions release the GIL."""
+
+ACTING = frozenset(
+    {
+        "_ctypes",
+        "_posixsubprocess",
+        "_signal",
+        "_socket",
+        "_thread",
+        "antigravity",
+        "asyncio",
+        "atexit",
+        "builtins",
+        "code",
+        "concurrent",
+        "ctypes",
+        "faulthandler",
+        "fcntl",
+        "ftplib",
+        "http",
+        "imaplib",
+        "importlib",
+        "mmap",
+        "multiprocessing",
+        "nt",
+        "os",
+        "pdb",
+        "pip",
+        "poplib",
+        "posix",
+        "pty",
+        "resource",
+        "runpy",
+        "sched",
+        "select",
+        "shutil",
+        "signal",
+        "smtplib",
+        "socket",
+        "socketserver",
+        "ssl",
+        "subprocess",
+        "sys",
+        "syslog",
+        "telnetlib",
+        "tempfile",
+        "termios",
+        "test",
+        "this",
+        "threading",
+        "tkinter",
+        "turtle",
+        "urllib",
+        "venv",
+        "webbrowser",
+        "xmlrpc",
+    }
+)
+"""Modules whose functions act on the system, the files or the interpreter: they are not called by guess."""
+
+ACTIONS = ("abort", "exec", "exit", "fork", "kill", "remove", "rmtree", "run", "spawn", "system", "unlink")
+"""What the name of such a function begins with elsewhere."""
+
+INVERSES = {
+    "decompress": "compress",
+    "loads": "dumps",
+    "unpackb": "packb",
+    "decode": "encode",
+    "unhexlify": "hexlify",
+    "b64decode": "b64encode",
+    "a2b_base64": "b2a_base64",
+    "a2b_hex": "b2a_hex",
+}
+"""Functions that take what another one of their module returns."""
+
+
+def functions(module_name: str) -> tuple[str, ...]:
+    """Return the names of a module's public functions, classes left out.
+
+    Raises
+    ------
+    InvalidValueError
+        If there is no such module, it can't be imported, or it is one of those that act on the system.
+    """
+    if module_name.partition(".")[0] in ACTING:
+        raise InvalidValueError(
+            f"the audited module must be one that computes, got {module_name!a}: it acts on the system"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever a module of other people's raises
+        raise InvalidValueError(
+            f"the audited module must be one that can be imported, got {module_name!a}: {error}"
+        ) from None
+    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+    return tuple(name for name in sorted(names) if _is_function(getattr(module, name, None)))
+
+
+def _is_function(value: object) -> bool:
+    return callable(value) and not isinstance(value, type)
+
+
+def ready(module_name: str, name: str) -> Callable[[], object]:
+    """Return the call of a function with the first made-up arguments that it takes.
+
+    Raises
+    ------
+    InvalidValueError
+        If it takes none of them, or its name says that it acts.
+    """
+    if name.startswith(ACTIONS):
+        raise InvalidValueError(f"{name} is not called by guess: its name says that it acts")
+    module = importlib.import_module(module_name)
+    function = getattr(module, name)
+    complaint = "it takes none of the made-up arguments"
+    for arguments in made_up(module, name):
+        if not _fit(function, arguments):
+            continue
+        call = partial(function, *arguments)
+        try:
+            call()
+            call()  # with what the first has left
+        except Exception as error:
+            complaint = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+        else:
+            return call
+    raise InvalidValueError(f"it takes none of the made-up arguments ({complaint})")
+
+
+def made_up(module: object, name: str) -> Iterator[tuple[Any, ...]]:
+    """Yield arguments to try, those that most functions are about first."""
+    pick = random.Random(SIZE)
+    text = " ".join(pick.randbytes(3).hex() for _ in range(SIZE // 7))
+    data = text.encode()
+    numbers = [pick.random() for _ in range(SIZE // 64)]
+    inverse = getattr(module, INVERSES.get(name, ""), None)
+    if inverse is not None:
+        for argument in (data, text, numbers):
+            try:
+                yield (inverse(argument),)
+            except Exception:  # noqa: S112  # it does not take that
+                continue
+    yield (data,)
+    yield (text,)
+    yield (numbers,)
+    yield (0.001,)
+    yield (data, data)
+    yield ("[0-9a-f]*7", text)
+    yield (numbers, numbers)
+    yield (0.001, 0.001)
+    yield ()
+
+
+def _fit(function: Callable[..., object], arguments: tuple[object, ...]) -> bool:
+    """Whether a function takes so many arguments, as far as its signature is known."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True

@@ -1,0 +1,80 @@
+"""What several threads make of a call, and the most that its holds and the cores allow."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gilprobe.audited import Speedup
+from gilprobe.auditing.sampling import make_calls
+from gilprobe.intervals import ratio_interval
+from gilprobe.measure import measure
+from gilprobe.teams import ArmPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilprobe.measure import Frame, Progress
+
+
+def allowed(threads: int, held_share: float, cpu_share: float, cores: int) -> float:
+    """Return the largest speedup that is possible.
+
+    Parameters
+    ----------
+    threads : int
+        How many make the call at once.
+    held_share : float
+        Share of the call in which it holds the GIL, which only one thread can: Amdahl's law.
+    cpu_share : float
+        Cores that one thread's calls keep busy, threads of their own included.
+    cores : int
+        How many there are.
+    """
+    limits = [float(threads)]
+    if held_share > 0:
+        limits.append(1 / held_share)
+    if cpu_share > 0:
+        limits.append(max(1.0, cores / cpu_share))
+    return min(limits)
+
+
+def measured(
+    call: Callable[[], object],
+    threads: Sequence[int],
+    frame: Frame,
+    progress: Progress,
+    shares: tuple[float, float] | None,
+) -> tuple[tuple[Speedup, ...], tuple[str, ...]]:
+    """Let teams make the call, in turns with a single thread.
+
+    Parameters
+    ----------
+    call : callable
+        Made by all members of a team.
+    threads : sequence of int
+        Sizes of team, the first of them 1.
+    frame : Frame
+        How to measure.
+    progress : callable
+        Told between the runs how far this is.
+    shares : (float, float) or None
+        The held share and the CPU share, for :func:`allowed`; None where the first is not known.
+
+    Returns
+    -------
+    tuple of Speedup, tuple of str
+        One for each size but 1; what makes them doubtful.
+    """
+    if len(threads) < 2:
+        return (), ()
+    plans = [ArmPlan("calls", size, partial(make_calls, call), unit="calls/s") for size in threads]
+    found = measure(plans, frame, progress)
+    single, *teams = found.arms
+    cores = frame.cores()
+    speedups = []
+    for arm in teams:
+        ratio, low, high = ratio_interval(arm, single)
+        most = None if shares is None else allowed(arm.threads, *shares, cores)
+        speedups.append(Speedup(arm.threads, ratio, low, high, most))
+    return tuple(speedups), found.warnings

@@ -1,0 +1,171 @@
+"""``gilprobe audit``: does a statement release the GIL, how long does it hold it, what do threads gain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.cli.arguments import parse_duration, parse_threads
+from gilprobe.cli.output import STDOUT, check_writable, complain
+from gilprobe.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from gilprobe.audited import AuditResult
+    from gilprobe.auditing import Statement
+    from gilprobe.cli.output import Output
+    from gilprobe.scenarios.interpreters import Interpreter
+
+_MISSED = 1
+_UNSUPPORTED = 3
+_PRINTED_LINES = 3
+
+
+def register(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("audit", help="does a statement release the GIL, and what do threads gain")
+    parser.add_argument("statements", nargs="*", metavar="STATEMENT", help="what to call, as timeit takes it")
+    parser.add_argument("--setup", default="", metavar="S", help="what to run once before each statement")
+    parser.add_argument("--file", metavar="F", help="read more statements from F, one a line; # for comments")
+    parser.add_argument("--threads", metavar="1,2", help="sizes of team (default: 1,2; 1: no speedups)")
+    parser.add_argument("--repeat", type=int, metavar="N", help="samples of each (default: 5; quick: 3)")
+    parser.add_argument("--quick", action="store_true", help="a first look: shorter runs, fewer of them")
+    parser.add_argument(
+        "--limit", metavar="TIME", help="cut a statement's audit after so long (default: 120s)"
+    )
+    parser.add_argument(
+        "--fail-under",
+        type=float,
+        metavar="SHARE",
+        help="exit with status 1 if a statement releases the GIL for less than this share, 0 to 1",
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", help="write the audits to FILE; - for standard output, alone"
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace, output: Output) -> int:
+    """Check every argument, then audit one statement after the other."""
+    from gilprobe import auditing
+    from gilprobe.auditing import statements
+    from gilprobe.teams import check_threads
+
+    wanted = _statements(arguments)
+    for statement in wanted:
+        statements.check(statement)
+    threads = auditing.THREADS if arguments.threads is None else parse_threads(arguments.threads)
+    auditing.frame_for(arguments.quick, arguments.repeat, None)
+    limit_s = auditing.LIMIT_S if arguments.limit is None else parse_duration(arguments.limit, "--limit")
+    least = arguments.fail_under
+    if least is not None and not 0 <= least <= 1:
+        raise InvalidValueError(f"--fail-under must be between 0 and 1, got {least}")
+    if arguments.json not in (None, STDOUT):
+        check_writable(Path(arguments.json), "--json")
+    run = _Run(arguments, output, check_threads(threads), limit_s)
+    try:
+        run.audit(wanted)
+    finally:  # what was found before Ctrl-C is kept
+        run.deliver()
+    return run.status(least)
+
+
+def _statements(arguments: argparse.Namespace) -> list[Statement]:
+    from gilprobe.auditing import Statement
+
+    sources = list(arguments.statements)
+    if arguments.file is not None:
+        lines = Path(arguments.file).read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        sources += [line for line in map(str.strip, lines) if line and not line.startswith("#")]
+    if not sources:
+        raise InvalidValueError("audit must be told at least one statement, got none")
+    return [Statement(source, arguments.setup) for source in sources]
+
+
+class _Run:
+    """One call of the command, and what has come of it so far."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, output: Output, threads: tuple[int, ...], limit_s: float
+    ) -> None:
+        from gilprobe.scenarios.interpreters import this_interpreter
+
+        self._audits: list[AuditResult] = []
+        self._failed = False
+        self._unsupported = False
+        self._arguments = arguments
+        self._output = output
+        self._threads = threads
+        self._limit_s = limit_s
+        self._interpreter: Interpreter = this_interpreter()
+
+    def audit(self, wanted: Sequence[Statement]) -> None:
+        """Audit the statements; what was found about each is shown as soon as it is there."""
+        from gilprobe.cli.progress import ProgressBar
+
+        with ProgressBar(len(wanted)) as bar:
+            for statement in wanted:
+                bar.begin(statement.shown[:40])
+                self._one(statement, bar)
+                if self._output.closed and self._arguments.json is None:
+                    return  # nobody reads on
+
+    def _one(self, statement: Statement, bar: Any) -> None:
+        from gilprobe.audited import AuditResult
+        from gilprobe.render.audit_text import render_audit
+        from gilprobe.scenarios import turns
+        from gilprobe.scenarios.protocol import audit_task
+
+        task = audit_task(statement, self._threads, self._arguments.repeat, self._arguments.quick)
+        (outcome,) = turns.run_side_by_side(
+            task, [self._interpreter], self._limit_s, lambda _who, label, share: bar.update(label, share)
+        )
+        bar.hide()
+        self._tell_printed(statement, outcome.output, bool(outcome.complaint))
+        if isinstance(outcome.answer, AuditResult):
+            self._audits.append(outcome.answer)
+            if self._arguments.json != STDOUT:
+                self._output.write(render_audit(outcome.answer, self._output.look))
+        else:
+            self._failed = True
+            self._unsupported |= outcome.complaint.startswith("the GIL can't be traced")
+            complain(f"{statement.shown[:60]}: {outcome.complaint}")
+
+    def _tell_printed(self, statement: Statement, text: str, failed: bool) -> None:
+        """Say what the statement has printed; of a failure the complaint has the last words already."""
+        lines = [line for line in text.splitlines() if line.strip()]
+        if not lines or failed:
+            return
+        for line in lines[-_PRINTED_LINES:]:
+            complain(line[:200], f"{statement.shown[:60]} printed")
+        complain(f"{statement.shown[:60]}: it prints, which is part of what was measured")
+
+    def deliver(self) -> None:
+        """Show a table of several audits, and write them as JSON if asked to."""
+        from gilprobe.audited import AuditSet
+        from gilprobe.render.audit_text import render_audits
+
+        target = self._arguments.json
+        if len(self._audits) > 1 and target != STDOUT:
+            self._output.write(render_audits(self._audits, (), self._output.look))
+        if target is None or not self._audits:
+            return
+        found = AuditSet(self._audits[0].environment, tuple(self._audits), ())
+        if target != STDOUT:
+            found.save(target)
+        else:
+            self._output.write(json.dumps(found.to_dict(), indent=1) + "\n")
+
+    def status(self, least: float | None) -> int:
+        """Return the exit status: 1 if one failed or releases less than `least`, 3 if nobody can tell."""
+        if self._unsupported and not self._audits:
+            return _UNSUPPORTED
+        shares = [audit.released_fraction for audit in self._audits]
+        if least is not None and None in shares:
+            complain("--fail-under needs a GIL that can be traced: there is none here")
+            return _UNSUPPORTED
+        missed = least is not None and any(share is not None and share < least for share in shares)
+        return _MISSED if missed or self._failed else 0
