@@ -45,8 +45,8 @@ bool gp_counts_split(const void *object, gp_counts_parts *parts);
  * only 3.11 and free-threaded builds can count so far, given as many pointers. */
 int32_t gp_counts_narrow(const void *object, int32_t own);
 
-/* The counts, in that width, of as many items of a list or a tuple as there is room for. Returns how many items there are:
- * with the GIL, or attached, nobody can change them meanwhile. */
+/* The counts, in that width, of as many items of a list or a tuple as there is room for. Returns how many
+ * items there are: with the GIL, or attached, nobody can change them meanwhile. */
 size_t gp_counts_of_items(PyObject *sequence, int32_t *counts, size_t room);
 
 #endif
