@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
@@ -95,8 +96,9 @@ def many(options: argparse.Namespace) -> Iterator[Row]:
     items = [object() for _ in range(size)]
     shuffled = random.Random(options.seed).sample(items, size)
     for name, asked in (("as they were made", items), ("in random order", shuffled)):
-        arms = (_bulk_s, _listed_s)
-        bulk, listed = common.in_turns(lambda arm, asked=asked: 1e3 * arms[arm](asked), 2, options.repeat)
+        bulk, listed = common.in_turns(
+            lambda arm, asked=asked: 1e3 * (_bulk_s, _listed_s)[arm](asked), 2, options.repeat
+        )
         yield ratio(
             f"list comprehension with sys.getrefcount against counts, {size:,} objects {name}, ms",
             ">= 20x",
@@ -143,15 +145,8 @@ def sampled(options: argparse.Namespace) -> Iterator[Row]:
     ):
         obj, rates = object(), list[float]()
 
-        def run(
-            arm: int,
-            work: Callable[[object, int], float] = work,
-            obj: object = obj,
-            rates: list[float] = rates,
-        ) -> float:
-            return _sampled_s(work, obj, rounds, rates) if arm else work(obj, rounds)
-
-        off, on = common.in_turns(run, 2, options.repeat * SHORT)
+        runs = (partial(work, obj, rounds), partial(_sampled_s, work, obj, rounds, rates))
+        off, on = common.in_turns(lambda arm, runs=runs: runs[arm](), 2, options.repeat * SHORT)
         slower = common.more(off, on)
         yield Row(
             f"timeline at 1 MHz: slowdown of a program {name}",

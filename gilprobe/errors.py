@@ -44,7 +44,7 @@ class DeadObjectError(GilProbeError, ReferenceError):
 
 
 class ReferenceCountError(GilProbeError, AssertionError):
-    """The references to an object changed by another number than was expected; the message says who refers."""
+    """An object's references changed by another number than was expected; the message says who refers."""
 
 
 class UnsupportedError(GilProbeError, RuntimeError):

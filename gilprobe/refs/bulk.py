@@ -25,7 +25,7 @@ def counts(sequence: Iterable[object]) -> memoryview[int]:
     Returns
     -------
     memoryview
-        A signed 32-bit integer for each item, in order; ``numpy.asarray`` makes an array of it without a copy.
+        A signed 32-bit integer for each item, in order; ``numpy.asarray`` takes it without a copy.
         -1 stands for an immortal object, ``2**31 - 1`` for a count that is as large or larger.
 
     Raises
@@ -37,7 +37,7 @@ def counts(sequence: Iterable[object]) -> memoryview[int]:
     -----
     ``counts(items)[i]`` is what ``watch(items[i]).count`` answers: the reading itself takes no reference, or
     leaves it out. The list's own reference to the item is counted. What an iterator hands out is read at that
-    moment: an object that nobody else has counts 0, and so does a slot of an unfinished list that has no item.
+    moment: an object that nobody else has counts 0, and so does an empty slot of an unfinished list.
     Subclasses of list and tuple are iterated over.
 
     No other thread can change a list while it is read. Any other sequence that notices a change says so

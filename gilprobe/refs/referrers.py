@@ -1,4 +1,4 @@
-"""Who refers to an object, in a person's words: variables of running functions, and what the collector knows."""
+"""Who refers to an object, in a person's words: running functions, and what the collector knows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGEST = 10_000
 """Items of a container that the collector does not know, among which an object is looked for."""
 
 SNAPSHOTS = sys.version_info < (3, 13)
-"""The variables of a frame are copied into a dict that stays with it; since 3.13 (PEP 667) nothing is copied."""
+"""A frame's variables are copied into a dict that stays with it; since 3.13 (PEP 667) nothing is copied."""
 
 NO_GIL = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -42,8 +42,8 @@ def describe(obj: object, frame: FrameType | None = None) -> list[str]:
     Returns
     -------
     list of str
-        A line each, such as "local `cache` of function load (app.py:12)". References that only native code has
-        are not among them; without the GIL, nor are variables of functions that other threads run.
+        A line each, such as "local `cache` of function load (app.py:12)". References that only native code
+        has are not among them; without the GIL, nor are variables of functions that other threads run.
 
     Notes
     -----
@@ -190,8 +190,8 @@ def _variables(frame: FrameType) -> Mapping[str, Any]:
     if not SNAPSHOTS or not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
         return names
     copy = dict(names)
-    # A dict that nobody but the frame has was made just now, or will be made again by who asks for it. Left as
-    # it is, it would keep the objects alive that the variables let go.
+    # A dict that nobody but the frame has was made just now, or will be made again by who asks for it. Left
+    # as it is, it would keep the objects alive that the variables let go.
     if Watch(names).count == 2:  # the frame's own, and `names` here
         names.clear()
     return copy

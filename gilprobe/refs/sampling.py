@@ -96,7 +96,7 @@ class Timeline:
 
 
 class Sampling:
-    """Looks at the count of an object while a block of code runs, as a context manager; see :func:`timeline`."""
+    """Looks at the count of an object while a block of code runs, made by :func:`timeline`."""
 
     def __init__(self, obj: object, *, hz: float, keep: int) -> None:
         self._hz = hz
@@ -159,8 +159,8 @@ def timeline(
 ) -> Timeline | Sampling:
     """Look at the reference count of an object over and over, while other threads work.
 
-    A native thread does it, which never takes the GIL. One more reference keeps the object alive meanwhile; it
-    is not counted.
+    A native thread does it, which never takes the GIL. One more reference keeps the object alive
+    meanwhile; it is not counted.
 
     Parameters
     ----------
@@ -189,8 +189,8 @@ def timeline(
     Notes
     -----
     The thread sleeps between two samples up to 20 kHz. Above, it looks at the clock instead and keeps a
-    processor busy; it has the lowest priority, so that a program that has use for all processors is not slowed
-    down, and the samples get fewer: see ``missed``.
+    processor busy; it has the lowest priority, so that a program that has use for all processors is not
+    slowed down, and the samples get fewer: see ``missed``.
 
     A count is read by one load of the memory that the interpreter counts in (two on a free-threaded build,
     which may fall on both sides of a change).

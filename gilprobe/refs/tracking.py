@@ -18,7 +18,7 @@ MOST_REFERRERS = 10
 
 
 class Deltas(dict[str, int]):
-    """By how much each count has changed, by name. An object itself is as good as its name: ``deltas[obj]``."""
+    """By how much each count has changed, by name. An object is as good as its name: ``deltas[obj]``."""
 
     def __init__(self, rows: Iterable[tuple[str, int]], watches: Sequence[Watch]) -> None:
         super().__init__(rows)
@@ -109,7 +109,7 @@ def track(*objects: object, expect: int | None = None, **named: object) -> Track
     Returns
     -------
     Tracking
-        A context manager whose ``deltas`` is a dict of name to int, in which an object is found by itself, too.
+        A context manager whose ``deltas`` is a dict of name to int, in which an object finds its own, too.
 
     Raises
     ------

@@ -14,8 +14,8 @@ __all__ = ["Watch", "WeakWatch", "watch"]
 class WeakWatch:
     """A watch that does not keep its object alive: it tells when the object died; see :func:`watch`.
 
-    Has what :class:`Watch` has. But for `alive`, all of it raises :class:`DeadObjectError` once the object has
-    been freed.
+    Has what :class:`Watch` has. But for `alive`, all of it raises :class:`DeadObjectError` once the object
+    has been freed.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class WeakWatch:
         return self._look().shared
 
     def delta(self) -> int:
-        """Return by how much the count has changed since the last call, the first time since the watch began."""
+        """Return by how much the count has changed since the last call, the first time since the start."""
         before, self._seen = self._seen, self.count
         return 0 if before is None or self._seen is None else self._seen - before
 
@@ -117,9 +117,9 @@ def watch(obj: object, *, hold: bool = True) -> Watch | WeakWatch:
     -------
     Watch or WeakWatch
         With ``count`` (references other than the watch's own; None for an immortal object), ``immortal``,
-        ``deferred``, ``alive``, ``delta()`` (change since the last ``delta()``, the first time since the watch
-        was made), ``obj``; and on free-threaded builds ``owner`` (identifier of a thread), ``local`` and
-        ``shared``, the parts of the count as they are stored, own reference included: None elsewhere.
+        ``deferred``, ``alive``, ``delta()`` (change since the last ``delta()``, the first time since the
+        watch was made), ``obj``; and on free-threaded builds ``owner`` (identifier of a thread), ``local``
+        and ``shared``, the parts of the count as they are stored, own reference included: None elsewhere.
 
     Raises
     ------

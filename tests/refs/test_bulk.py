@@ -39,7 +39,7 @@ def test_the_same_object_many_times_counts_itself():
 
 
 def test_what_only_the_iterator_has_counts_zero():
-    assert refs.counts(map(lambda _: Thing(), range(3))).tolist() == [0, 0, 0]
+    assert refs.counts(Thing() for _ in range(3)).tolist() == [0, 0, 0]
 
 
 def test_the_result_is_a_buffer():

@@ -40,7 +40,7 @@ def test_an_object_finds_its_own_delta():
         kept = second
     assert (d.deltas[first], d.deltas[second], d.deltas["second"]) == (0, 1, 1)
     with pytest.raises(KeyError):
-        d.deltas[kept + []]
+        d.deltas[[]]
     with pytest.raises(KeyError):
         d.deltas["third"]
 
@@ -153,7 +153,7 @@ def make_closure(thing):
 
 def make_generator(thing):
     def steps():
-        mine = thing  # noqa: F841
+        mine = thing
         yield 1
 
     made = steps()
