@@ -60,13 +60,13 @@ class _Search:
         self.obj = obj
         self.own: list[object] = []
         self.frames = list(_frames(frame))
-        self.modules = {id(vars(module)): name for name, module in _modules()}
+        self.modules = _modules()
 
     def lines(self) -> list[str]:
         found = [line for frame in self.frames for line in self._of_frame(frame)]
         in_cells = any("shared with" in line for line in found)
         for holder in self._holders(self.obj):
-            if isinstance(holder, types.CellType):
+            if _is(holder, types.CellType):
                 found += self._of_cell(holder, tell_alone=not in_cells)
             else:
                 found += self._of_holder(holder, self.obj, DEPTH)
@@ -79,11 +79,11 @@ class _Search:
 
     def _is_own(self, holder: object) -> bool:
         own = (self.own, self.frames, self.modules, vars(self), *self.own)
-        if any(holder is one for one in own) or isinstance(holder, Watch | _Search):
+        if any(holder is one for one in own) or _is(holder, Watch | _Search):
             return True
-        if isinstance(holder, types.GeneratorType) and holder.gi_frame is not None:
+        if _is(holder, types.GeneratorType) and holder.gi_frame is not None:
             return holder.gi_frame.f_globals is globals()  # one of ours, between two lines
-        if isinstance(holder, types.FrameType):
+        if _is(holder, types.FrameType):
             return holder.f_globals is globals() or any(holder is frame for frame in self.frames)
         return False
 
@@ -107,8 +107,8 @@ class _Search:
     def _of_cell(self, cell: types.CellType, *, tell_alone: bool) -> Iterator[str]:
         told = False
         for closure in self._holders(cell):
-            for function in self._holders(closure) if isinstance(closure, tuple) else ():
-                if isinstance(function, types.FunctionType) and function.__closure__ is closure:
+            for function in self._holders(closure) if _is(closure, tuple) else ():
+                if _is(function, types.FunctionType) and function.__closure__ is closure:
                     names = function.__code__.co_freevars
                     name = next(name for name, one in zip(names, closure, strict=True) if one is cell)
                     yield f"variable `{name}` in the closure of function {function.__qualname__}"
@@ -119,18 +119,19 @@ class _Search:
     # -- containers
 
     def _of_holder(self, holder: Any, obj: object, depth: int) -> Iterator[str]:
-        if isinstance(holder, dict):
+        if _is(holder, dict):
             yield from self._of_dict(holder, obj, depth)
-        elif isinstance(holder, list | tuple | deque):
-            texts = [f"item {number}" for number, item in enumerate(holder) if item is obj]
+        elif _is(holder, list | tuple | deque):
+            items = next(kind.__iter__(holder) for kind in (list, tuple, deque) if _is(holder, kind))
+            texts = [f"item {number}" for number, item in enumerate(items) if item is obj]
             yield from self._inside(texts, holder, depth)
-        elif isinstance(holder, set | frozenset):
+        elif _is(holder, set | frozenset):
             yield from self._inside(["a member"], holder, depth)
         else:
             yield from _of_object(holder, obj)
 
     def _of_dict(self, holder: dict[Any, Any], obj: object, depth: int) -> Iterator[str]:
-        names = [key for key, value in list(holder.items()) if value is obj]
+        names = [key for key, value in list(dict.items(holder)) if value is obj]
         module = self.modules.get(id(holder))
         owner = None if module is not None else _owner(holder)
         for name in names:
@@ -140,7 +141,7 @@ class _Search:
                 yield f"attribute `{name}` of {_thing(owner)}"
             else:
                 yield from self._inside([f"the value of key {_short(name)}"], holder, depth)
-        if any(key is obj for key in list(holder)):
+        if any(key is obj for key in list(dict.keys(holder))):
             yield from self._inside(["a key"], holder, depth)
 
     def _inside(self, texts: list[str], holder: object, depth: int) -> Iterator[str]:
@@ -162,6 +163,11 @@ class _Search:
             for text in self._of_holder(outer, holder, depth):
                 return text
         return ""
+
+
+def _is(holder: Any, kinds: Any) -> bool:
+    """Return what isinstance does without asking for ``__class__``, which may run anyone's code."""
+    return issubclass(type(holder), kinds)
 
 
 # -- frames
@@ -191,10 +197,16 @@ def _variables(frame: FrameType) -> Mapping[str, Any]:
         return names
     copy = dict(names)
     # A dict that nobody but the frame has was made just now, or will be made again by who asks for it. Left
-    # as it is, it would keep the objects alive that the variables let go.
-    if Watch(names).count == 2:  # the frame's own, and `names` here
+    # as it is, it would keep the objects alive that the variables let go. After a trace function the
+    # interpreter makes variables of the dict (Python/sysmodule.c, call_trampoline): then it must stay.
+    if not _is_traced() and Watch(names).count == 2:  # the frame's own, and `names` here
         names.clear()
     return copy
+
+
+def _is_traced() -> bool:
+    asked = (sys.gettrace, sys.getprofile, threading.gettrace, threading.getprofile)
+    return any(ask() is not None for ask in asked)
 
 
 def _site(frame: FrameType) -> str:
@@ -224,7 +236,7 @@ def _of_untracked(value: object, obj: object) -> Iterator[str]:
 def _of_object(holder: Any, obj: object) -> Iterator[str]:
     """Say what refers to the object in one that is no container."""
     for kind, tell in _KINDS:
-        if isinstance(holder, kind):
+        if _is(holder, kind):
             yield tell(holder, obj)
             return
     names = list(_attributes(holder, obj))
@@ -274,7 +286,7 @@ def _attributes(holder: object, obj: object) -> Iterator[str]:
     """Yield the attributes of an instance that are the object, without running code of its class."""
     for cls in type(holder).__mro__:
         for name, descriptor in list(vars(cls).items()):
-            if isinstance(descriptor, types.MemberDescriptorType) and _get(descriptor, holder) is obj:
+            if _is(descriptor, types.MemberDescriptorType) and _get(descriptor, holder) is obj:
                 yield name
     values = _namespace(holder)
     yield from (str(name) for name, value in list(values.items()) if value is obj)
@@ -291,7 +303,7 @@ def _namespace(holder: object) -> dict[Any, Any]:
     """Return the dict of an object's attributes; an empty one if it has none."""
     for cls in type(holder).__mro__:
         descriptor = vars(cls).get("__dict__")
-        if isinstance(descriptor, types.GetSetDescriptorType):
+        if _is(descriptor, types.GetSetDescriptorType):
             found = _get(descriptor, holder)
             return found if isinstance(found, dict) else {}
     return {}
@@ -300,30 +312,29 @@ def _namespace(holder: object) -> dict[Any, Any]:
 def _owner(namespace: dict[Any, Any]) -> object:
     """Return the object whose attributes are in a dict; None if that is just a dict."""
     for holder in gc.get_referrers(namespace):
-        if isinstance(holder, type):
+        if _is(holder, type):
             if any(one is namespace for one in gc.get_referents(holder)):
                 return holder
-        elif (
-            not isinstance(holder, types.FrameType | dict | list | tuple) and _namespace(holder) is namespace
-        ):
+        elif not _is(holder, types.FrameType | dict | list | tuple) and _namespace(holder) is namespace:
             return holder
     return None
 
 
-def _modules() -> list[tuple[str, types.ModuleType]]:
-    found = list(sys.modules.items())
-    return [(name, module) for name, module in found if isinstance(module, types.ModuleType)]
+def _modules() -> dict[int, str]:
+    """Return the names of the modules by the identity of their dicts; a lazy module is not made to load."""
+    found = [(name, module) for name, module in list(sys.modules.items()) if _is(module, types.ModuleType)]
+    return {id(types.ModuleType.__getattribute__(module, "__dict__")): name for name, module in found}
 
 
 def _thing(holder: Any) -> str:
-    if isinstance(holder, type):
+    if _is(holder, type):
         return f"class {holder.__qualname__}"
     return f"a {type(holder).__qualname__} object"
 
 
 def _short(key: object) -> str:
     """Return a key's words, if that runs no code of its own."""
-    if not isinstance(key, str | bytes | int | float | bool | None):
+    if not _is(key, str | bytes | int | float | bool | None):
         return f"of type {type(key).__qualname__}"
     text = repr(key)
     return text if len(text) <= 40 else f"{text[:37]}..."
