@@ -160,6 +160,8 @@ class _Search:
                 if value is holder:
                     return f"local `{name}` of {_site(frame)}"
         for outer in self._holders(holder):
+            if _is(outer, types.CellType):
+                continue  # one of ours, or one that is told less well than where else it is
             for text in self._of_holder(outer, holder, depth):
                 return text
         return ""
