@@ -24,9 +24,9 @@ TYPE_CHECKING = False  # type checkers know the name; importing typing costs mor
 if TYPE_CHECKING:
     from typing import Any
 
-    from gilprobe import kernels
     from gilprobe.audited import AuditResult
     from gilprobe.auditing import audit, audit_module
+    from gilprobe import kernels, refs
     from gilprobe.environment import Capabilities
     from gilprobe.errors import GilProbeError
     from gilprobe.machine import capabilities
@@ -50,6 +50,7 @@ __all__ = [
     "audit_module",
     "capabilities",
     "kernels",
+    "refs",
     "run",
     "trace",
     "watch_stalls",
@@ -68,6 +69,7 @@ _HOMES: dict[str, str | None] = {
     "audit_module": "gilprobe.auditing",
     "capabilities": "gilprobe.machine",
     "kernels": None,
+    "refs": None,
     "run": "gilprobe.scenarios",
     "trace": "gilprobe.tracer",
     "watch_stalls": "gilprobe.stall_watch",

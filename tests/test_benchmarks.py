@@ -59,6 +59,13 @@ QUESTIONS = {
         "load and summarise",
         "peak memory",
     ],
+    "refs": [
+        "watch(obj).count against sys.getrefcount(obj)",
+        "sys.getrefcount against counts, 10,000 objects as they were made",
+        "sys.getrefcount against counts, 10,000 objects in random order",
+        "timeline at 1 MHz: slowdown of a program that counts",
+        "timeline at 1 MHz: slowdown of a program that works on others",
+    ],
     "server": ["fewer requests answered, 8 connections: sites"],
 }
 # of these a smaller value is no error
@@ -68,6 +75,7 @@ SIGNED = (
     "control",
     "added to",
     "slowdown",
+    "timeline at 1 MHz",
     "import",
     "fixed",
     "planted holds",
