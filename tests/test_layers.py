@@ -35,6 +35,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "environment",
             "errors",
             "files",
+            "leak_report",
             "report",
             "results",
             "places",
