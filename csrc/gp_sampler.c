@@ -28,6 +28,7 @@ struct gp_sampler {
     uint64_t begun_ns;
     bool sleeps;
     bool stopped;
+    _Atomic int nice; /* of the thread before it was humble */
 
     /* the thread's; before its start and after its end the owner's */
     gp_sampler_seen seen;
@@ -105,9 +106,10 @@ static uint64_t await_next(gp_sampler *sampler)
 
 /* A processor that others need is theirs; the sleeps that are left need no company's (timer slack). A thread
  * that a real-time one starts would inherit its priority. */
-static void be_humble(void)
+static void be_humble(gp_sampler *sampler)
 {
     static const struct sched_param none = {0};
+    atomic_store(&sampler->nice, getpriority(PRIO_PROCESS, 0));
     sched_setscheduler(0, SCHED_BATCH, &none);
     setpriority(PRIO_PROCESS, 0, LOWEST); /* of the thread, on Linux */
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
@@ -116,7 +118,7 @@ static void be_humble(void)
 static void run(void *context)
 {
     gp_sampler *sampler = context;
-    be_humble();
+    be_humble(sampler);
     for (;;) {
         uint64_t now = await_next(sampler);
         if (is_halted(sampler))
@@ -134,6 +136,9 @@ static void halt(void *context)
     gp_sampler *sampler = context;
     atomic_store(&sampler->halted, 1);
     gp_futex_wake(&sampler->halted);
+    /* Who waits for the thread's end must not wait for all others to have no use for a processor; not every
+     * process may raise a priority. */
+    setpriority(PRIO_PROCESS, (id_t)atomic_load(&sampler->helper.id), atomic_load(&sampler->nice));
 }
 
 static void forked(void *context)

@@ -3,7 +3,7 @@
 #include "gp_counts_layout.h"
 
 enum {
-    AHEAD = 24, /* items, in which the processor fetches an object that lies somewhere else */
+    AHEAD = 96, /* items, in which the processor fetches an object that lies somewhere else */
 };
 
 int64_t gp_counts_of(const void *object)

@@ -43,20 +43,31 @@ cdef extern from "gp_sampler.h" nogil:
 @cython.final
 @cython.no_gc_clear  # the collector must not take the object away, which the thread reads until the end
 cdef class Sampler:
-    """Looks at the reference count of an object each `period_ns`, without the GIL, from now to `stop`.
+    """Looks at the reference count of an object each `period_ns`, without the GIL, from `start` to `stop`.
 
     Keeps an object alive; its own reference is in none of the numbers. Use it from one thread at a time.
     """
 
     cdef gp_sampler *handle
     cdef object watched
+    cdef uint64_t period_ns
+    cdef size_t keep
 
     def __cinit__(self, watched, uint64_t period_ns, size_t keep):
+        self.watched = watched
+        self.period_ns = period_ns
+        self.keep = keep
+
+    def start(self) -> None:
+        """Look for the first time, and begin; once only."""
         cdef int error = 0
         cdef gp_status status
+        if self.handle != NULL:
+            raise ValueError("a sampler starts once")
         watch_forks()
-        self.watched = watched
-        status = gp_sampler_start(<const void *>watched, gp_counts_of, 1, period_ns, keep, &self.handle, &error)
+        status = gp_sampler_start(
+            <const void *>self.watched, gp_counts_of, 1, self.period_ns, self.keep, &self.handle, &error
+        )
         if status == GP_ESYSTEM:
             raise OSError(error, strerror(error).decode())
         if status == GP_EINVAL:
@@ -71,24 +82,30 @@ cdef class Sampler:
             gp_sampler_free(self.handle)
 
     def stop(self) -> None:
-        """Look once more, and end; nothing the second time."""
-        with nogil:
-            gp_sampler_stop(self.handle)
+        """Look once more, and end; nothing the second time, and before the start."""
+        if self.handle != NULL:
+            with nogil:
+                gp_sampler_stop(self.handle)
+
+    cdef gp_sampler_seen seen(self) except *:
+        if self.handle == NULL:
+            raise ValueError("a sampler that has not started has seen nothing")
+        return gp_sampler_result(self.handle)
 
     def sums(self) -> tuple[int, ...]:
         """Return elapsed_ns, samples, missed, not counted, first, last, least, most, changes. After the end."""
-        cdef gp_sampler_seen seen = gp_sampler_result(self.handle)
+        cdef gp_sampler_seen seen = self.seen()
         return (seen.elapsed_ns, seen.samples, seen.missed, seen.not_counted, seen.first, seen.last, seen.least,
                 seen.most, seen.changes)
 
     def changes(self) -> list[tuple[int, int]]:
         """Return when, in nanoseconds since the start, and to what the count changed: the first ones. After the end."""
-        cdef gp_sampler_seen seen = gp_sampler_result(self.handle)
+        cdef gp_sampler_seen seen = self.seen()
         return [(seen.kept[i].at_ns, seen.kept[i].count) for i in range(seen.kept_count)]
 
     def histogram(self) -> dict[int, int]:
         """Return the samples by count; from 128 on by the lower bound of a bucket. After the end."""
-        cdef gp_sampler_seen seen = gp_sampler_result(self.handle)
+        cdef gp_sampler_seen seen = self.seen()
         cdef uint64_t low, high
         cdef size_t i
         found = {}
