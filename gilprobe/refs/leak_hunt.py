@@ -63,7 +63,7 @@ def find_leaks(
     repeats : int
         Repetitions that count, at least 3. More than 30 are read in 30 groups.
     calls : int, optional
-        Calls a repetition; by default as many as take 2 ms, at most 1000.
+        Calls a repetition; by default as many as take 2 ms, at most 500.
 
     Returns
     -------
