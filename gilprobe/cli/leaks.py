@@ -155,7 +155,8 @@ def _failing_in_one_line(what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # whatever code of the user's does when it is loaded
         reason = ascii(str(error))[1:-1][:200]
         raise InvalidValueError(
-            f"FUNCTION must be in a module that can be loaded; {_told(what)} raised {type(error).__name__}: {reason}"
+            f"FUNCTION must be in a module that can be loaded; "
+            f"{_told(what)} raised {type(error).__name__}: {reason}"
         ) from None
 
 

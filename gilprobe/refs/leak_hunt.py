@@ -26,9 +26,13 @@ MOST_REPEATS = 30
 
 _STAGES = (1, 3, 9)  # how long repetitions are: a leak grows with them, a cache only until it is full
 _MOST_WARMUP = 8
+# The collector of 3.12 freezes immortal objects by itself (gcmodule.c, update_refs); a program freezes more.
+_IMMORTAL = 1000
 _STILL = 2
 _RANKS = ("objects", "reference", "descriptors", "threads", "interned", "total", "blocks", "heap")
-_LEAST_BYTES = 0.5  # a call; less than one lost block of C's heap in 64 calls
+# A call. What little repetitions of any length leave or lose by themselves is below: a handful.
+_LEAST = 0.02
+_LEAST_BYTES = 2.0
 
 Trends = dict[Column, Trend]
 
@@ -80,8 +84,9 @@ def find_leaks(
     Notes
     -----
     Objects that exist already are kept from the garbage collector until the hunt is over (``gc.freeze``),
-    which makes its many collections short. A hunt ends early, with a warning, when the process has grown by
-    256 MiB or has 200 more descriptors and threads.
+    which makes its many collections short. What is lost in less than one of 50 calls, or is less than two
+    bytes of C's heap a call, is taken for noise. A hunt ends early, with a warning, when the process has
+    grown by 256 MiB or has 200 more descriptors and threads.
     """
     _check(function, warmup, repeats, calls)
     begun = time.perf_counter()
@@ -135,7 +140,7 @@ def _name(function: object) -> str:
 def _frozen() -> Iterator[None]:
     """Put what exists out of the collector's sight, unless someone else has: then it would be mixed up."""
     gc.collect()
-    if gc.get_freeze_count():
+    if gc.get_freeze_count() > _IMMORTAL:
         yield
         return
     gc.freeze()
@@ -246,7 +251,8 @@ def _examples(column: Column) -> list[object]:
 
 def _doubts(before: Trends, last: Trends) -> Iterator[str]:
     for column, trend in last.items():
-        if trend.verdict == before.get(column, trend).verdict == "unclear" and trend.per_call > 0:
+        both = trend.verdict == before.get(column, trend).verdict == "unclear"
+        if both and _is_enough(column, trend):
             yield (
                 f"{column.what}: too noisy to tell, {trend.per_call:.2g} a call "
                 f"({trend.low:.2g} to {trend.high:.2g})"
@@ -267,7 +273,7 @@ def _judged(series: Mapping[Column, Series]) -> Trends:
 
 
 def _is_enough(column: Column, trend: Trend) -> bool:
-    return column.kind != "heap" or trend.per_call >= _LEAST_BYTES
+    return trend.per_call >= (_LEAST_BYTES if column.kind == "heap" else _LEAST)
 
 
 def _is_consequence(column: Column, sure: Mapping[Column, Trend]) -> bool:

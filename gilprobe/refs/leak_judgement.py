@@ -17,6 +17,7 @@ Verdict = Literal["flat", "growing", "ending", "unclear"]
 
 _QUANTILE = statistics.NormalDist().inv_cdf(0.995)  # of the two-sided 99 % interval
 _LASTING = 0.5
+_AS_FAST = 0.7
 _CHANCE = 0.01
 
 
@@ -133,7 +134,7 @@ def confirmed(shorter: Trend, longer: Trend) -> bool:
         Of two series; the second of longer repetitions.
     """
     both = shorter.verdict == longer.verdict == "growing"
-    return both and longer.per_call >= _LASTING * shorter.per_call
+    return both and longer.per_call >= _AS_FAST * shorter.per_call
 
 
 def _levels(growth: Sequence[float]) -> list[float]:

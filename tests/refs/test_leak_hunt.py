@@ -57,23 +57,24 @@ def amount(report, what):
     return next((one.per_call for one in report.findings if one.what == what), None)
 
 
+ARGUMENT = f"references to argument 1 ({__name__}.Private)"
 LEAKS = {
     "missing_decref": (lambda _: (), "list objects", 1),
     "missing_decref_of_argument": (
         lambda _: (Private(),),
-        f"references to argument 1 ({__name__}.Private)",
+        ARGUMENT,
         1,
     ),
     "missing_decref_of_result": (lambda _: (), "references to the result (list)", 1),
     "missing_decref_on_error": (lambda _: ("no number",), "list objects", 1),
     "leaked_exception": (lambda _: (), "leaky.Error objects", 1),
-    "every_tenth": (lambda _: (Private(),), f"references to argument 1 ({__name__}.Private)", 0.1),
+    "every_tenth": (lambda _: (Private(),), ARGUMENT, 0.1),
     "every_tenth_among_noise": (
         lambda _: (Private(),),
-        f"references to argument 1 ({__name__}.Private)",
+        ARGUMENT,
         0.1,
     ),
-    "stolen_reference": (lambda leaky: (lent(leaky),), f"references to argument 1 ({__name__}.Private)", -1),
+    "stolen_reference": (lambda leaky: (lent(leaky),), ARGUMENT, -1),
 }
 BLOCK_LEAKS = {"missing_decref_of_text": 1, "leaked_interned": 1}
 CLEAN = {
@@ -144,7 +145,7 @@ def test_ten_runs_out_of_ten_are_right(leaky):
 def test_a_leak_of_cython_is_found(leaky_cython):
     report = find_leaks(leaky_cython.missing_decref, args=(Private(),))
     assert report.findings[0].what == "list objects"
-    assert amount(report, f"references to argument 1 ({__name__}.Private)") == pytest.approx(1, rel=0.05)
+    assert amount(report, ARGUMENT) == pytest.approx(1, rel=0.05)
 
 
 def test_what_is_kept_on_purpose_is_named_with_who_keeps_it(leaky_cython):
@@ -179,9 +180,12 @@ def test_ctrl_c_ends_the_hunt_and_leaves_the_collector_as_it_was():
     def interrupted():
         raise KeyboardInterrupt
 
+    gc.collect()
+    frozen = gc.get_freeze_count()  # immortal objects, on 3.12
     with pytest.raises(KeyboardInterrupt):
         find_leaks(interrupted)
-    assert gc.get_freeze_count() == 0
+    gc.collect()
+    assert gc.get_freeze_count() == frozen
 
 
 def test_file_descriptors_that_are_left_are_found_before_they_run_out():
@@ -237,7 +241,7 @@ def test_a_leak_is_found_with_objects_that_others_have_frozen(leaky):
     gc.freeze()
     try:
         report = find_leaks(leaky.missing_decref)
-        assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() > 1000
     finally:
         gc.unfreeze()
     assert report.findings[0].what == "list objects"
@@ -284,5 +288,5 @@ def test_a_report_survives_being_saved(tmp_path):
     assert LeakReport.load(tmp_path / "leaks.json") == report
     document = json.loads((tmp_path / "leaks.json").read_text())
     assert document["kind"] == "gilprobe.leaks"
-    with pytest.raises(FormatError, match="must be of kind 'gilprobe.leaks' and schema 1"):
+    with pytest.raises(FormatError, match="'gilprobe\\.leaks' and schema 1, got"):
         LeakReport.from_dict(document | {"schema": 2})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -19,7 +20,7 @@ def noisy(seed, calls, rate, spread, repetitions=10):
     """Return a series whose level is `rate` a call and something that stays within `spread`."""
     draw = random.Random(seed)
     levels = [rate * calls * at + draw.uniform(0, spread) for at in range(repetitions + 1)]
-    return Series(calls, tuple(round(b - a) for a, b in zip(levels, levels[1:], strict=False)))
+    return Series(calls, tuple(round(b - a) for a, b in itertools.pairwise(levels)))
 
 
 @settings(max_examples=50, deadline=None)
