@@ -133,6 +133,7 @@ def test_an_immortal_object_loses_nothing(leaky):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ten_runs_out_of_ten_are_right(leaky):
     for _ in range(10):
         for name in LEAKS:
