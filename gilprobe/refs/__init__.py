@@ -13,19 +13,24 @@ TYPE_CHECKING = False  # as in the package's root
 if TYPE_CHECKING:
     from typing import Any
 
+    from gilprobe.leak_report import LeakFinding, LeakReport
     from gilprobe.refs.bulk import counts
+    from gilprobe.refs.leak_hunt import find_leaks
     from gilprobe.refs.sampling import Change, Sampling, Timeline, timeline
     from gilprobe.refs.tracking import Tracking, track
     from gilprobe.refs.watching import Watch, WeakWatch, watch
 
 __all__ = [
     "Change",
+    "LeakFinding",
+    "LeakReport",
     "Sampling",
     "Timeline",
     "Tracking",
     "Watch",
     "WeakWatch",
     "counts",
+    "find_leaks",
     "timeline",
     "track",
     "watch",
@@ -34,12 +39,15 @@ __all__ = [
 # public name -> module that defines it
 _HOMES = {
     "Change": "gilprobe.refs.sampling",
+    "LeakFinding": "gilprobe.leak_report",
+    "LeakReport": "gilprobe.leak_report",
     "Sampling": "gilprobe.refs.sampling",
     "Timeline": "gilprobe.refs.sampling",
     "Tracking": "gilprobe.refs.tracking",
     "Watch": "gilprobe.refs.watching",
     "WeakWatch": "gilprobe.refs.watching",
     "counts": "gilprobe.refs.bulk",
+    "find_leaks": "gilprobe.refs.leak_hunt",
     "timeline": "gilprobe.refs.sampling",
     "track": "gilprobe.refs.tracking",
     "watch": "gilprobe.refs.watching",
