@@ -37,6 +37,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "files",
             "report",
             "results",
+            "shown",
             "places",
             "timeline",
             "traced",
