@@ -60,8 +60,10 @@ _HOMES: dict[str, str | None] = {
     "Trace": "gilprobe.tracer",
     "capabilities": "gilprobe.machine",
     "kernels": None,
+    "load_ipython_extension": "gilprobe.ipython",  # what `%load_ext gilprobe` asks for
     "run": "gilprobe.scenarios",
     "trace": "gilprobe.tracer",
+    "unload_ipython_extension": "gilprobe.ipython",
     "watch_stalls": "gilprobe.stall_watch",
 }
 
