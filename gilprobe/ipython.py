@@ -12,6 +12,7 @@ from IPython.display import display
 
 from gilprobe.errors import GilProbeError
 from gilprobe.render.svg import render_timeline
+from gilprobe.render.words import visible
 from gilprobe.traced import TracedProcess
 from gilprobe.tracer import Trace, trace
 
@@ -88,7 +89,7 @@ class GilMagics(Magics):
         tracing = trace(stacks=options.stacks, timeline=options.timeline)
         try:
             tracing.start()
-        except GilProbeError as error:
+        except (GilProbeError, OSError) as error:
             raise UsageError(f"{error}") from None
         try:
             return work.run(options.threads)
@@ -104,7 +105,10 @@ class GilMagics(Magics):
             return
         display(report)
         if options.timeline:
-            show_timeline(TracedProcess("", report, tracing.timeline()), rows=options.rows)
+            try:
+                show_timeline(TracedProcess("", report, tracing.timeline()), rows=options.rows)
+            except (GilProbeError, OSError) as error:  # a full disk must not cost the cell its outcome
+                display({"text/plain": f"no picture of the timeline: {visible(str(error))}"}, raw=True)
 
 
 def show_timeline(process: TracedProcess, *, rows: int = 24) -> None:

@@ -105,6 +105,20 @@ answer = quiet, [sorted(one) for one in shown]
     assert shown == [["text/html", "text/plain"]]
 
 
+def test_a_timeline_that_cannot_be_read_does_not_cost_the_outcome(shell):
+    (value, error), text = shell(
+        """
+from gilprobe.tracer import Trace
+def lost(self):
+    raise OSError("the disk is full")
+Trace.timeline = lost
+answer = tried("%gil 6 * 7"), shown[-1]["text/plain"]
+"""
+    )
+    assert (value, error) == (42, None)
+    assert text == "no picture of the timeline: the disk is full"
+
+
 REFUSED = {
     "%gil": "there is nothing to run",
     "%gil -t 0 ran.append(1)": "threads must be a whole number from 1 to 256, got '0'",
