@@ -69,9 +69,11 @@ _HOMES: dict[str, str | None] = {
     "audit_module": "gilprobe.auditing",
     "capabilities": "gilprobe.machine",
     "kernels": None,
+    "load_ipython_extension": "gilprobe.ipython",  # what `%load_ext gilprobe` asks for
     "refs": None,
     "run": "gilprobe.scenarios",
     "trace": "gilprobe.tracer",
+    "unload_ipython_extension": "gilprobe.ipython",
     "watch_stalls": "gilprobe.stall_watch",
 }
 

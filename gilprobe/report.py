@@ -11,6 +11,7 @@ from gilprobe import codec
 from gilprobe.distribution import Distribution
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
+from gilprobe.shown import Shown
 
 SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""
@@ -277,7 +278,7 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(Shown):
     """What a trace recorded.
 
     Attributes

@@ -10,6 +10,7 @@ from gilprobe import codec
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
 from gilprobe.report import Report
+from gilprobe.shown import Shown
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
@@ -88,7 +89,7 @@ class TracedArm:
 
 
 @dataclass(frozen=True, slots=True)
-class ScenarioResult:
+class ScenarioResult(Shown):
     """What one scenario yielded.
 
     Attributes
@@ -137,7 +138,7 @@ class ScenarioResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultSet:
+class ResultSet(Shown):
     """What one ``gilprobe run`` yielded: the scenarios' results and the machine they share."""
 
     environment: Environment

@@ -41,6 +41,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "leak_report",
             "report",
             "results",
+            "shown",
             "places",
             "timeline",
             "traced",

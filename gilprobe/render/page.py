@@ -18,6 +18,11 @@ _UNBOUNDED = 100_000
 _GLUE = "\ue000"
 
 
+def plain_text(text: str) -> str:
+    """Return the text of a table's cell without what only the terminal's layout needs."""
+    return text.replace(_GLUE, " ")
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What the output's reader can show.
@@ -131,7 +136,7 @@ class Page:
 
     def finished(self) -> str:
         """Return the page's text."""
-        text = self._text.getvalue().replace(_GLUE, " ")
+        text = plain_text(self._text.getvalue())
         if self.look.color:
             return text
         return "".join(f"{line.rstrip()}\n" for line in text.split("\n")[:-1])

@@ -38,6 +38,12 @@ def render_result(result: ScenarioResult, look: Look = PLAIN) -> str:
         Lines of text.
     """
     page = Page(look)
+    write_result(page, result)
+    return page.finished()
+
+
+def write_result(page: Page, result: ScenarioResult) -> None:
+    """Write what :func:`render_result` renders onto a page of any kind."""
     page.line(f"{result.id}: {result.title}", style="bold")
     page.line()
     printed(page, result.printed)
@@ -46,7 +52,6 @@ def render_result(result: ScenarioResult, look: Look = PLAIN) -> str:
     _facts(page, [fact for fact in result.facts if not fact.name.startswith(("speedup_", "efficiency_"))])
     _laws(page, result.laws)
     page.doubts(result.warnings)
-    return page.finished()
 
 
 def render_environment(environment: Environment, look: Look = PLAIN) -> str:

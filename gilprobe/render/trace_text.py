@@ -60,9 +60,14 @@ def render_process(
     if heading:
         page.line(clipped(process.title, 400), style="bold underline")
         page.line()
+    write_process(page, process, rows=rows)
+    return page.finished()
+
+
+def write_process(page: Page, process: TracedProcess, *, rows: int = 12) -> None:
+    """Write what :func:`render_process` renders onto a page of any kind."""
     _Pages(page, process.report, rows).write()
     page.doubts(process.doubts)
-    return page.finished()
 
 
 def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> str:

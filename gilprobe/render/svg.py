@@ -1,0 +1,193 @@
+"""The threads' timeline as a picture: a row a thread, what it did when, in two colours and two heights.
+
+The picture is static SVG for wherever a notebook is shown: no script, no style sheet, no identifiers (several
+pictures share a page), nothing from elsewhere. It brings its own background, so that it is as readable on a
+dark page as on a light one. The colours are two that Okabe and Ito chose to be told apart by everybody
+(https://jfly.uni-koeln.de/color/); a wait is also lower than a hold.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.render.lanes import SLICES, lanes_of
+from gilprobe.render.words import clipped, duration, plural, share, visible
+from gilprobe.timeline import HOLD, WAIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gilprobe.render.lanes import Lane
+    from gilprobe.traced import TracedProcess
+
+COLORS = {HOLD: "#0072b2", WAIT: "#d55e00"}
+"""Colour of a hold and of a wait."""
+
+_OFF, _INK, _RULE, _PAPER = "#dfe3e8", "#24292f", "#c4c9d0", "#ffffff"
+_NAMES, _TOP, _ROW, _BAR, _WAIT_BAR, _MARGIN = 170, 34, 24, 16, 10, 12
+_WIDTH = _NAMES + SLICES + 3 * _MARGIN
+_NAME_LENGTH = 24
+_TICKS = 8
+_LEGEND = (("hold", COLORS[HOLD], _BAR), ("wait", COLORS[WAIT], _WAIT_BAR), ("off", _OFF, _BAR))
+
+
+def render_timeline(process: TracedProcess, *, rows: int = 24) -> str:
+    """Draw who held the GIL and who waited for it, when.
+
+    Up to 1500 holds and waits are drawn one by one. Of more, each pixel shows the shares of its time: hold
+    from below, wait above it. The number of shapes is bounded by the rows, their size by the pixels.
+
+    Parameters
+    ----------
+    process : TracedProcess
+        A trace with a timeline.
+    rows : int
+        Most threads that are shown: those that held and waited longest.
+
+    Returns
+    -------
+    str
+        An SVG document. Everything foreign in it is escaped.
+
+    Raises
+    ------
+    InvalidTypeError
+        If `rows` is not an int.
+    InvalidValueError
+        If `rows` is below 1 or the trace has no timeline.
+    """
+    if not isinstance(rows, int) or isinstance(rows, bool):
+        raise InvalidTypeError(f"rows must be an int, got {rows!r}")
+    if rows < 1:
+        raise InvalidValueError(f"rows must be >= 1, got {rows}")
+    if process.timeline is None:
+        raise InvalidValueError("a timeline can be drawn of a trace that was made with timeline=True only")
+    lanes, left_out = lanes_of(process.report, process.timeline, rows=rows)
+    return _document(_Picture(process, lanes, left_out))
+
+
+class _Picture:
+    """What is drawn, and where."""
+
+    def __init__(self, process: TracedProcess, lanes: Sequence[Lane], left_out: int) -> None:
+        self.elapsed_ns = max(process.report.elapsed_ns, 1)
+        self.lanes = lanes
+        self.exact = not any(lane.shares for lane in lanes)
+        notes = [f"{plural(left_out, 'thread')} with shorter holds and waits not shown"] if left_out else []
+        if not self.exact:
+            notes.append("too many holds and waits to draw each: a pixel shows the shares of its time")
+        self.notes = [*notes, *process.doubts]
+        self.bottom = _TOP + _ROW * len(lanes)
+        self.height = self.bottom + 26 + 15 * len(self.notes) + (_MARGIN if self.notes else 4)
+
+    def x(self, time_ns: float) -> float:
+        return _NAMES + _MARGIN + SLICES * time_ns / self.elapsed_ns
+
+
+def _document(picture: _Picture) -> str:
+    title = f"Timeline of {plural(len(picture.lanes), 'thread')} over {duration(picture.elapsed_ns / 1e9)}"
+    said = "; ".join(_summary(lane, picture.elapsed_ns) for lane in picture.lanes)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{_WIDTH}" height="{picture.height}" ',
+        f'viewBox="0 0 {_WIDTH} {picture.height}" font-family="sans-serif" font-size="12" fill="{_INK}">',
+        f"<title>{_text(title)}</title><desc>{_text(said)}</desc>",
+        f'<rect width="{_WIDTH}" height="{picture.height}" rx="4" fill="{_PAPER}" stroke="{_RULE}"/>',
+        *_legend(),
+        *_axis(picture),
+    ]
+    for number, lane in enumerate(picture.lanes):
+        parts += _row(picture, lane, _TOP + _ROW * number)
+    for number, note in enumerate(picture.notes):
+        parts.append(_label(_MARGIN, picture.bottom + 38 + 15 * number, clipped(note, 150), 'font-size="11"'))
+    return "".join([*parts, "</svg>"])
+
+
+def _summary(lane: Lane, elapsed_ns: int) -> str:
+    hold, wait = duration(lane.hold_ns / 1e9), duration(lane.wait_ns / 1e9)
+    shares = share(lane.hold_ns, elapsed_ns), share(lane.wait_ns, elapsed_ns)
+    return f"{clipped(lane.name, 80) or '?'}: hold {hold} ({shares[0]}), wait {wait} ({shares[1]})"
+
+
+def _legend() -> Iterator[str]:
+    for number, (word, color, height) in enumerate(_LEGEND):
+        x = _NAMES + _MARGIN + 80 * number
+        yield f'<rect x="{x}" y="{24 - height}" width="16" height="{height}" fill="{color}"/>'
+        yield _label(x + 22, 20, word)
+
+
+def _axis(picture: _Picture) -> Iterator[str]:
+    step = _step(picture.elapsed_ns)
+    for number in range(picture.elapsed_ns // step + 1):
+        x = f"{picture.x(number * step):.1f}"
+        yield f'<path d="M{x} {_TOP}V{picture.bottom + 4}" stroke="{_RULE}"/>'
+        label = duration(number * step / 1e9) if number else "0"
+        yield f'<text x="{x}" y="{picture.bottom + 18}" text-anchor="middle">{label}</text>'
+
+
+def _step(elapsed_ns: int) -> int:
+    """Return 1, 2 or 5 times a power of ten, of which the whole has at most `_TICKS`."""
+    power = 1
+    while True:
+        for factor in (1, 2, 5):
+            if elapsed_ns <= _TICKS * factor * power:
+                return factor * power
+        power *= 10
+
+
+def _row(picture: _Picture, lane: Lane, top: int) -> Iterator[str]:
+    name = visible(clipped(lane.name, _NAME_LENGTH)) or "?"
+    left, right = picture.x(lane.first_ns), picture.x(lane.last_ns)
+    yield f"<g><title>{_text(_summary(lane, picture.elapsed_ns))}</title>"
+    yield _label(
+        _MARGIN,
+        top + 15,
+        clipped(name, 2 * _NAME_LENGTH),
+        f'textLength="{_fit(name)}" lengthAdjust="spacingAndGlyphs"' if _fit(name) else "",
+    )
+    yield f'<rect x="{left:.1f}" y="{top + 3}" width="{right - left:.2f}" height="{_BAR}" fill="{_OFF}"/>'
+    outlines = _exact(picture, lane, top + 3) if picture.exact else _shares(lane, top + 3)
+    for kind, outline in zip((HOLD, WAIT), outlines, strict=True):
+        if outline:
+            yield f'<path d="{outline}" fill="{COLORS[kind]}"/>'
+    yield "</g>"
+
+
+def _fit(name: str) -> int:
+    """Return the width that a name has to be pressed into, 0 if it has room; a glyph may be 12 wide."""
+    return _NAMES - _MARGIN if 12 * len(name) > 2 * (_NAMES - _MARGIN) else 0
+
+
+def _exact(picture: _Picture, lane: Lane, top: int) -> tuple[str, str]:
+    outlines: tuple[list[str], list[str]] = ([], [])
+    for kind, start, end in lane.intervals:
+        left = picture.x(start)
+        width = picture.x(end) - left
+        height = _BAR if kind == HOLD else _WAIT_BAR
+        outlines[kind].append(f"M{left:.2f} {top + _BAR}v-{height}h{width:.3f}v{height}z")
+    return "".join(outlines[HOLD]), "".join(outlines[WAIT])
+
+
+def _shares(lane: Lane, top: int) -> tuple[str, str]:
+    outlines: tuple[list[str], list[str]] = ([], [])
+    for number, (hold, wait) in enumerate(lane.shares):
+        bottom = float(top + _BAR)
+        for kind, part in ((HOLD, hold), (WAIT, wait)):
+            height = _BAR * min(part, 1.0)
+            if height >= 0.05:
+                outlines[kind].append(
+                    f"M{_NAMES + _MARGIN + number} {bottom:.1f}v-{height:.1f}h1v{height:.1f}z"
+                )
+                bottom -= height
+    return "".join(outlines[HOLD]), "".join(outlines[WAIT])
+
+
+def _label(x: float, y: float, text: str, attributes: str = "") -> str:
+    # Names in scripts that run from right to left must not turn what stands beside them.
+    more = f" {attributes}" if attributes else ""
+    return f'<text x="{x}" y="{y}" direction="ltr" unicode-bidi="isolate"{more}>{_text(text)}</text>'
+
+
+def _text(text: str) -> str:
+    return escape(visible(text))
