@@ -45,6 +45,7 @@ QUESTIONS = {
         "short threads: missing in the report",
         "trace: ",
     ],
+    "pytest_startup": ["plugin installed, unused", "plugin installed, with --gil"],
     "recording": [
         "events a second: two threads in turns",
         "events a second: two threads, held back",
@@ -63,6 +64,7 @@ SIGNED = (
     "slowdown",
     "import",
     "fixed",
+    "plugin installed",
     "planted holds",
     "fewer requests",
 )

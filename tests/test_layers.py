@@ -34,6 +34,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "comparison",
             "diagnosis",
             "distribution",
+            "durations",
             "environment",
             "errors",
             "files",

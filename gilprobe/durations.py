@@ -1,4 +1,4 @@
-"""What several commands read from their arguments."""
+"""How people write durations."""
 
 from __future__ import annotations
 
