@@ -21,7 +21,7 @@ TYPE_CHECKING = False  # type checkers know the name; importing typing costs mor
 if TYPE_CHECKING:
     from typing import Any
 
-    from gilprobe import kernels
+    from gilprobe import kernels, refs
     from gilprobe.environment import Capabilities
     from gilprobe.errors import GilProbeError
     from gilprobe.machine import capabilities
@@ -42,6 +42,7 @@ __all__ = [
     "Trace",
     "capabilities",
     "kernels",
+    "refs",
     "run",
     "trace",
     "watch_stalls",
@@ -57,6 +58,7 @@ _HOMES: dict[str, str | None] = {
     "Trace": "gilprobe.tracer",
     "capabilities": "gilprobe.machine",
     "kernels": None,
+    "refs": None,
     "run": "gilprobe.scenarios",
     "trace": "gilprobe.tracer",
     "watch_stalls": "gilprobe.stall_watch",

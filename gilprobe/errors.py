@@ -39,6 +39,14 @@ class TracerStateError(GilProbeError, RuntimeError):
     """A trace was used out of order: stopped before it was started, or started twice."""
 
 
+class DeadObjectError(GilProbeError, ReferenceError):
+    """An object is asked for that has been freed."""
+
+
+class ReferenceCountError(GilProbeError, AssertionError):
+    """The references to an object changed by another number than was expected; the message says who refers."""
+
+
 class UnsupportedError(GilProbeError, RuntimeError):
     """What was asked can't be done by this interpreter, build or platform; the message says why."""
 

@@ -38,6 +38,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "environment",
             "errors",
             "files",
+            "leak_report",
             "report",
             "results",
             "places",

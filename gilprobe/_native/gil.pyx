@@ -290,3 +290,4 @@ cdef void find(frame, const gp_session *session, gp_site_key *keys, gp_trail *he
 
 
 include "gil_watchdog.pxi"
+include "gil_sampler.pxi"

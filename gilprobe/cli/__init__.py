@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from gilprobe import __version__
-from gilprobe.cli import compare, doctor, list, record, report, run  # noqa: A004  # each module is named like its command
+from gilprobe.cli import compare, doctor, leaks, list, record, report, run  # noqa: A004  # each module is named like its command
 from gilprobe.cli.output import Output
 from gilprobe.errors import GilProbeError, UnsupportedError
 
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gilprobe {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, compare, record, report, list, doctor):
+    for command in (run, compare, record, report, leaks, list, doctor):
         command.register(commands)
     return parser
 

@@ -8,19 +8,19 @@ cycle collector frees them.
 
 The absolute number that ``sys.getrefcount`` answers means little: it counts its own argument, from 3.14 on a
 local variable may be lent to a call without being counted (LOAD_FAST_BORROW), and an immortal object shows a
-constant. So the count is always read in the same way here, of an object that lies in a dict, and only
-differences are compared.
+constant. So the count is read by a watch (:mod:`gilprobe.refs`), to which nothing is passed; a weak one, that
+the object may die.
 """
 
 from __future__ import annotations
 
 import gc
-import sys
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.measure import Trial
+from gilprobe.refs import watch
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
@@ -110,9 +110,10 @@ def live() -> Life:
     log: list[str] = []
     names: dict[str, Any] = {"thing": Thing(log), "log": log, "weakref": weakref}
 
+    watched = watch(names["thing"], hold=False)
+
     def count() -> int:
-        # Pushed from a dict, always: what else is on the stack, or lent to it, is then the same every time.
-        return sys.getrefcount(names["thing"])
+        return watched.count or 0
 
     def count_in_call(_argument: object) -> int:
         return count()
@@ -142,9 +143,9 @@ def _count_of_local(count: Callable[[], int], names: Mapping[str, Any]) -> int:
 
 
 def _count_of_none() -> int:
-    before = sys.getrefcount(None)
+    watched = watch(None)
     nones = [None] * NONES
-    added = sys.getrefcount(None) - before
+    added = watched.delta()
     del nones
     return added
 

@@ -1,0 +1,163 @@
+# cython: language_level=3, freethreading_compatible=True, binding=True
+"""Binding of reference counts (csrc/cpython/gp_counts.h). Raises built-in exceptions only."""
+
+from sys import intern
+
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_CheckExact
+from cpython.long cimport PyLong_FromLongLong
+from cpython.object cimport PyObject, PyObject_GenericGetAttr
+from cpython.tuple cimport PyTuple_CheckExact
+from libc.stddef cimport size_t
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+
+
+cdef extern from "cpython/gp_counts.h":
+    const int64_t GP_COUNTS_IMMORTAL
+    ctypedef struct gp_counts_parts:
+        uintptr_t owner
+        int64_t local
+        int64_t shared
+    int64_t gp_counts_of(const void *object) noexcept nogil
+    bint gp_counts_is_immortal(const void *object) noexcept
+    bint gp_counts_is_deferred(const void *object) noexcept
+    bint gp_counts_split(const void *object, gp_counts_parts *parts) noexcept
+    int32_t gp_counts_narrow(const void *object, int32_t own) noexcept
+    size_t gp_counts_of_items(object sequence, int32_t *counts, size_t room) noexcept
+
+
+IMMORTAL = GP_COUNTS_IMMORTAL
+"""Stands in an array for the count of an immortal object."""
+
+cdef enum:
+    OWN = 1  # the reference that a watch has, or whoever iterates
+    PIECE = 1 << 12  # counts, between two looks for Ctrl-C
+
+
+cdef object count_name = intern("count")  # as every attribute's name in a program is
+cdef PyObject *COUNT = <PyObject *>count_name
+
+
+cdef inline own_count(const void *address):
+    cdef int64_t count = gp_counts_of(address)
+    if count == GP_COUNTS_IMMORTAL:
+        return None
+    return PyLong_FromLongLong(count - OWN)
+
+
+@cython.final
+@cython.no_gc_clear  # whoever asks a watch that the collector is about to free must not get the count of None
+cdef class Watch:
+    """A handle on an object that reads its reference count; made by :func:`gilprobe.refs.watch`.
+
+    It has one reference to the object and keeps it alive. Where it reads, the object is not passed on, so that
+    nothing of the reading is counted. May be used from any thread.
+    """
+
+    cdef object watched
+    cdef const void *address  # the same, for reading without counting
+    cdef int64_t seen
+
+    def __cinit__(self, watched):
+        self.watched = watched
+        self.address = <const void *>watched
+        self.seen = gp_counts_of(self.address)
+
+    def __getattribute__(self, name):
+        # The search along the type would take twice the time of the reading.
+        if <PyObject *>name == COUNT:
+            return own_count(self.address)
+        return PyObject_GenericGetAttr(self, name)
+
+    @property
+    def count(self) -> int | None:
+        """References to the object that are counted, but for the watch's own; None if it is immortal."""
+        return own_count(self.address)
+
+    @property
+    def immortal(self) -> bool:
+        """Whether the object is never freed and its references are not counted: from CPython 3.12 on."""
+        return gp_counts_is_immortal(self.address)
+
+    @property
+    def deferred(self) -> bool:
+        """Whether references from the stacks of threads are not counted: on free-threaded builds."""
+        return gp_counts_is_deferred(self.address)
+
+    @property
+    def owner(self) -> int | None:
+        """Identifier of the thread that counts its references apart; None if none does, or the build has a GIL."""
+        cdef gp_counts_parts parts
+        if not gp_counts_split(self.address, &parts) or parts.owner == 0:
+            return None
+        return parts.owner
+
+    @property
+    def local(self) -> int | None:
+        """The owner's part of the count as it is stored, the watch's own reference included; None with a GIL."""
+        cdef gp_counts_parts parts
+        return parts.local if gp_counts_split(self.address, &parts) else None
+
+    @property
+    def shared(self) -> int | None:
+        """The other threads' part, as it is stored; may be negative; None with a GIL."""
+        cdef gp_counts_parts parts
+        return parts.shared if gp_counts_split(self.address, &parts) else None
+
+    @property
+    def alive(self) -> bool:
+        """True: the watch keeps the object alive."""
+        return True
+
+    @property
+    def obj(self) -> object:
+        """The object."""
+        return self.watched
+
+    def delta(self) -> int:
+        """Return by how much the count has changed since the last call, the first time since the watch was made.
+
+        Returns 0 for an immortal object.
+        """
+        cdef int64_t count = gp_counts_of(self.address)
+        cdef int64_t before = self.seen
+        self.seen = count
+        if count == GP_COUNTS_IMMORTAL or before == GP_COUNTS_IMMORTAL:
+            return 0
+        return count - before
+
+    def __repr__(self) -> str:
+        what = f"{type(self.watched).__qualname__} object at {<uintptr_t>self.address:#x}"
+        count = self.count
+        return f"<watch on {what}: {'immortal' if count is None else f'count {count}'}>"
+
+
+def counts_of_items(sequence) -> memoryview:
+    """Return the counts of the items of a list or a tuple, as signed 32-bit integers."""
+    cdef size_t room
+    if not (PyList_CheckExact(sequence) or PyTuple_CheckExact(sequence)):
+        raise TypeError("sequence must be a list or a tuple")
+    while True:
+        # What makes room may run the collector, and so anything: the list is as long as it is when it is read.
+        room = len(sequence)
+        made = PyByteArray_FromStringAndSize(NULL, room * sizeof(int32_t))
+        if gp_counts_of_items(sequence, <int32_t *>PyByteArray_AS_STRING(made), room) == room:
+            return memoryview(made).cast("i")
+
+
+def counts_of_each(iterable) -> memoryview:
+    """Return the counts of what an iterable hands out, each at that moment, less the reference handed out."""
+    cdef int32_t piece[PIECE]
+    cdef size_t size = 0
+    made = bytearray()
+    for item in iterable:
+        piece[size] = gp_counts_narrow(<const void *>item, OWN)
+        size += 1
+        if size == PIECE:
+            made += (<char *>piece)[:sizeof(piece)]
+            size = 0
+            PyErr_CheckSignals()
+    made += (<char *>piece)[:size * sizeof(int32_t)]
+    return memoryview(made).cast("i")

@@ -1,0 +1,66 @@
+"""Reference counts: of an object, over a block of code, of many objects, and as they change.
+
+What ``sys.getrefcount`` answers depends on the interpreter, since the object is passed to it. The tools here
+hold the object already when they read, and leave their own references out: they answer the same on every
+CPython, or say why there is no answer.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+TYPE_CHECKING = False  # as in the package's root
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gilprobe.leak_report import LeakFinding, LeakReport
+    from gilprobe.refs.bulk import counts
+    from gilprobe.refs.leak_hunt import find_leaks
+    from gilprobe.refs.sampling import Change, Sampling, Timeline, timeline
+    from gilprobe.refs.tracking import Tracking, track
+    from gilprobe.refs.watching import Watch, WeakWatch, watch
+
+__all__ = [
+    "Change",
+    "LeakFinding",
+    "LeakReport",
+    "Sampling",
+    "Timeline",
+    "Tracking",
+    "Watch",
+    "WeakWatch",
+    "counts",
+    "find_leaks",
+    "timeline",
+    "track",
+    "watch",
+]
+
+# public name -> module that defines it
+_HOMES = {
+    "Change": "gilprobe.refs.sampling",
+    "LeakFinding": "gilprobe.leak_report",
+    "LeakReport": "gilprobe.leak_report",
+    "Sampling": "gilprobe.refs.sampling",
+    "Timeline": "gilprobe.refs.sampling",
+    "Tracking": "gilprobe.refs.tracking",
+    "Watch": "gilprobe.refs.watching",
+    "WeakWatch": "gilprobe.refs.watching",
+    "counts": "gilprobe.refs.bulk",
+    "find_leaks": "gilprobe.refs.leak_hunt",
+    "timeline": "gilprobe.refs.sampling",
+    "track": "gilprobe.refs.tracking",
+    "watch": "gilprobe.refs.watching",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gilprobe.refs' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

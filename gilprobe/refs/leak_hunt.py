@@ -1,0 +1,281 @@
+"""Whether a function leaks: called over and over, and judged by what every repetition leaves behind."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import math
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from gilprobe import machine
+from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.leak_report import LeakFinding, LeakReport
+from gilprobe.refs.leak_evidence import evidence
+from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge
+from gilprobe.refs.leak_probes import examples, process_gauges
+from gilprobe.refs.leak_suspects import find_suspects
+from gilprobe.refs.leak_windows import Caller, Column, Means, Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+MOST_REPEATS = 30
+"""Repetitions that are read one by one; of more, neighbours are put together."""
+
+_STAGES = (1, 3, 9)  # how long repetitions are: a leak grows with them, a cache only until it is full
+_MOST_WARMUP = 8
+_STILL = 2
+_RANKS = ("objects", "reference", "descriptors", "threads", "interned", "total", "blocks", "heap")
+_LEAST_BYTES = 0.5  # a call; less than one lost block of C's heap in 64 calls
+
+Trends = dict[Column, Trend]
+
+
+def find_leaks(
+    function: Callable[..., object],
+    *,
+    args: Sequence[object] = (),
+    kwargs: Mapping[str, object] | None = None,
+    warmup: int | None = None,
+    repeats: int = 10,
+    calls: int | None = None,
+) -> LeakReport:
+    """Call a function over and over, and say whether it leaks.
+
+    Before and after each repetition are counted: the references to its arguments, to a result that is always
+    the same, and to what it can reach (globals, closure, constants, its module); objects by type; the
+    interpreter's memory blocks and C's heap; file descriptors and threads; the references to all objects,
+    with a debug build. What grew is looked at twice more, with repetitions three and nine times as long: a
+    leak grows on with the calls, a cache that fills up does not. If other threads run, pauses tell their
+    share.
+
+    Parameters
+    ----------
+    function : callable
+        Is called some hundred to some hundred thousand times, in the calling thread. An exception that it
+        raises is counted, and the leak of a call that fails is found like any other.
+    args, kwargs : sequence, mapping
+        What it is called with: the same objects each time.
+    warmup : int, optional
+        Repetitions that don't count; by default as many as it takes until nothing grows, at most 8.
+    repeats : int
+        Repetitions that count, at least 3. More than 30 are read in 30 groups.
+    calls : int, optional
+        Calls a repetition; by default as many as take 2 ms, at most 500.
+
+    Returns
+    -------
+    LeakReport
+        Its `leaking`, and the `findings` that say so.
+
+    Raises
+    ------
+    InvalidTypeError
+        If `function` can't be called, or only makes a coroutine or a generator; if a number is none.
+    InvalidValueError
+        If a number is out of its range.
+
+    Notes
+    -----
+    Objects that exist already are kept from the garbage collector until the hunt is over (``gc.freeze``),
+    which makes its many collections short. A hunt ends early, with a warning, when the process has grown by
+    256 MiB or has 200 more descriptors and threads.
+    """
+    _check(function, warmup, repeats, calls)
+    begun = time.perf_counter()
+    with _frozen():
+        hunt = _Hunt(Caller(function, tuple(args), dict(kwargs or {})), function)
+        hunt.warm_up(warmup, repeats, calls)
+        found = hunt.found()
+    findings = tuple(one.finding() for one in found)  # now all that may hold what was left is in sight
+    caller = hunt.caller
+    return LeakReport(
+        function=_name(function),
+        leaking=bool(findings),
+        findings=findings,
+        calls=caller.calls,
+        repeats=hunt.repeats,
+        warmup=hunt.warmup,
+        raised=caller.raised,
+        exception=caller.exception,
+        elapsed_s=time.perf_counter() - begun,
+        environment=machine.read_environment(),
+        warnings=tuple(hunt.warnings),
+    )
+
+
+def _check(function: object, warmup: object, repeats: object, calls: object) -> None:
+    if not callable(function):
+        raise InvalidTypeError(f"function must be callable, got {type(function).__name__}")
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidTypeError(
+            f"function must do its work when it is called, got {_name(function)}, which returns a "
+            f"{'coroutine' if inspect.iscoroutinefunction(function) else 'generator'}"
+        )
+    for name, value, least in (("warmup", warmup, 0), ("repeats", repeats, 3), ("calls", calls, 1)):
+        if value is None and name != "repeats":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InvalidTypeError(f"{name} must be an integer, got {ascii(value)[:60]}")
+        if not least <= value <= 10**9:
+            raise InvalidValueError(f"{name} must be between {least} and 1000000000, got {value}")
+
+
+def _name(function: object) -> str:
+    name = getattr(function, "__qualname__", None)
+    module = getattr(function, "__module__", None)
+    if not isinstance(name, str):
+        return type(function).__qualname__
+    return f"{module}.{name}" if isinstance(module, str) else name
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Put what exists out of the collector's sight, unless someone else has: then it would be mixed up."""
+    gc.collect()
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+class _Hunt:
+    """One hunt: sees to the lengths of the repetitions, and puts what they show together."""
+
+    def __init__(self, caller: Caller, function: Callable[..., object]) -> None:
+        self.caller = caller
+        self.repeats = 0
+        self.warmup = 0
+        gauges, self.warnings = process_gauges()
+        self._means = Means(gauges)
+        self._resources = self._means.resources
+        self._threads = next(gauge.read for gauge in gauges if gauge.kind == "threads")
+        self._calls = 1
+        outcomes = [caller.once(), caller.once()]
+        suspects = find_suspects(function, caller.args, caller.kwargs, outcomes)
+        del outcomes
+        self._windows = Windows(caller, gauges, suspects, self._means)
+
+    def warm_up(self, warmup: int | None, repeats: int, calls: int | None) -> None:
+        """Choose how long a repetition is, and go on until nothing grows, or as told."""
+        fitting = self._means.calls_a_repetition(self.caller) if calls is None else calls
+        self.repeats = min(repeats, MOST_REPEATS)
+        self._calls = math.ceil(repeats / MOST_REPEATS) * fitting if calls else max(fitting, repeats // 30)
+        still = 0
+        while self.warmup < (_MOST_WARMUP if warmup is None else min(warmup, MOST_REPEATS)):
+            series = self._windows.series(1, self._calls)
+            self.warmup += 1
+            still = 0 if any(max(one.growth) > 0 for one in series.values()) else still + 1
+            if self._windows.stopped or (warmup is None and still == _STILL):
+                break
+
+    def found(self) -> list[_Found]:
+        """Judge longer and longer repetitions as long as something grows; return what never stops."""
+        stages: list[tuple[int, Trends]] = []
+        for factor in _STAGES:
+            calls = factor * self._calls
+            series = self._windows.series(self.repeats, calls, idle=factor > 1 and self._threads() > 1)
+            trends = _judged(series)
+            stages.append((calls, trends))
+            if not any(trend.verdict != "flat" for trend in trends.values()):
+                return []
+            if self._windows.stopped:
+                self.warnings.append(f"stopped early: {self._windows.stopped}")
+                break
+        return self._compared(stages)
+
+    def _compared(self, stages: Sequence[tuple[int, Trends]]) -> list[_Found]:
+        """Return what grows as fast in the last stage as in the one before."""
+        calls, last = stages[-1]
+        before = stages[-2][1] if len(stages) > 1 else last
+        self.warnings += _doubts(before, last)
+        sure = {
+            column: trend
+            for column, trend in last.items()
+            if column in before and confirmed(before[column], trend) and _is_enough(column, trend)
+        }
+        return [
+            _Found(column, sure[column], before[column], self.repeats, calls, _examples(column))
+            for column in sorted(sure, key=lambda one: _RANKS.index(one.kind))
+            if not _is_consequence(column, sure)
+        ]
+
+
+class _Found(NamedTuple):
+    """What is sure to leak, and some objects that were left."""
+
+    column: Column
+    trend: Trend
+    before: Trend
+    repeats: int
+    calls: int
+    left: list[object]
+
+    def finding(self) -> LeakFinding:
+        """Return it with its evidence."""
+        sign = -1 if self.column.lost else 1
+        low, high = sorted((sign * self.trend.low, sign * self.trend.high))
+        return LeakFinding(
+            kind=self.column.kind,
+            what=self.column.what,
+            per_call=sign * self.trend.per_call,
+            low=low,
+            high=high,
+            every_repetition=self.trend.every,
+            evidence=(self._numbers(), *evidence(self.column, self.left)),
+        )
+
+    def _numbers(self) -> str:
+        verb = "lost" if self.column.lost else "left"
+        rule = f"each of {self.repeats} repetitions {verb} some" if self.trend.every else "among noise"
+        return (
+            f"{self.trend.per_call:.3g} {verb} a call in repetitions of {self.calls} calls, "
+            f"{self.before.per_call:.3g} in those before; {rule}"
+        )
+
+
+def _examples(column: Column) -> list[object]:
+    return examples(column.what.removesuffix(" objects"), 1) if column.kind == "objects" else []
+
+
+def _doubts(before: Trends, last: Trends) -> Iterator[str]:
+    for column, trend in last.items():
+        if trend.verdict == before.get(column, trend).verdict == "unclear" and trend.per_call > 0:
+            yield (
+                f"{column.what}: too noisy to tell, {trend.per_call:.2g} a call "
+                f"({trend.low:.2g} to {trend.high:.2g})"
+            )
+
+
+def _judged(series: Mapping[Column, Series]) -> Trends:
+    """Judge growth; of references to one object, loss as well."""
+    trends: Trends = {}
+    for column, one in series.items():
+        trends[column] = judge(one)
+        if column.kind == "reference" and trends[column].verdict == "flat":
+            mirrored = Series(one.calls, tuple(-x for x in one.growth), tuple(-x for x in one.idle))
+            trend = judge(mirrored)
+            if trend.verdict != "flat":
+                trends[column._replace(lost=True)] = trend
+    return trends
+
+
+def _is_enough(column: Column, trend: Trend) -> bool:
+    return column.kind != "heap" or trend.per_call >= _LEAST_BYTES
+
+
+def _is_consequence(column: Column, sure: Mapping[Column, Trend]) -> bool:
+    """Tell references that only leaked objects have: to their type, to None."""
+    if column.kind != "reference" or column.lost:
+        return False
+    lost_types = [one.what.removesuffix(" objects") for one in sure if one.kind == "objects"]
+    common = tuple(f"references to {name}" for name in ("None", "True", "False", "()"))
+    if column.what in common:
+        return bool(lost_types)
+    return any(column.what.endswith((f" {name}", f".{name}")) for name in lost_types)

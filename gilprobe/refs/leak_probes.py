@@ -1,0 +1,162 @@
+"""What is counted before and after each repetition. A reading keeps nothing that it would count itself."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+from array import array
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilprobe.leak_report import Kind
+    from gilprobe.refs.leak_suspects import Suspect
+
+_FDS = "/proc/self/fd"
+_TASKS = "/proc/self/task"
+# malloc.h, struct mallinfo2
+_MALLINFO = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
+
+
+class Gauge(NamedTuple):
+    """One number about the process, and what it counts."""
+
+    kind: Kind
+    what: str
+    read: Callable[[], int]
+
+
+def _entries(folder: str) -> Callable[[], int]:
+    return lambda: len(os.listdir(folder))  # noqa: PTH208  # a Path for each would be many objects
+
+
+def _heap() -> Callable[[], int] | None:
+    """Return what reads the bytes in use of glibc's heaps; None with another C library, or under ASan."""
+    import ctypes
+
+    class Mallinfo(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_size_t) for name in _MALLINFO]
+
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):
+        return None
+    mallinfo2.restype = Mallinfo
+    mallinfo2.argtypes = []
+
+    def read() -> int:
+        info = mallinfo2()
+        return int(info.uordblks + info.hblkhd)
+
+    return read if read() else None
+
+
+def process_gauges() -> tuple[list[Gauge], list[str]]:
+    """Return what can be read about this process, and what can't, a sentence each."""
+    gauges, missing = [], []
+    if sys.getallocatedblocks():
+        gauges.append(Gauge("blocks", "memory blocks of the interpreter", sys.getallocatedblocks))
+    else:
+        missing.append(
+            "the interpreter's memory blocks can't be counted (PYTHONMALLOC=malloc?): "
+            "what is leaked of strings, bytes and numbers may be missed"
+        )
+    heap = _heap()
+    if heap is not None:
+        gauges.append(Gauge("heap", "bytes of C's heap", heap))
+    total = getattr(sys, "gettotalrefcount", None)
+    if total is not None:
+        gauges.append(Gauge("total", "references to all objects", total))
+    interned = getattr(sys, "getunicodeinternedsize", None)
+    if interned is not None:
+        gauges.append(Gauge("interned", "interned strings", interned))
+    if os.path.isdir(_FDS):  # noqa: PTH112
+        gauges.append(Gauge("descriptors", "file descriptors", _entries(_FDS)))
+    else:
+        missing.append("file descriptors can't be counted on this platform")
+    count = _entries(_TASKS) if os.path.isdir(_TASKS) else threading.active_count  # noqa: PTH112
+    gauges.append(Gauge("threads", "threads", count))
+    return gauges, missing
+
+
+class Readings:
+    """The gauges' and suspects' numbers before and after repetitions, in memory that was set aside before."""
+
+    def __init__(self, gauges: Sequence[Gauge], suspects: Sequence[Suspect], repetitions: int) -> None:
+        self._read = [gauge.read for gauge in gauges]
+        self._objects = [suspect.obj for suspect in suspects]
+        self._width = len(self._read) + len(self._objects)
+        self._numbers = array("q", bytes(8 * 2 * self._width * repetitions))
+
+    def take(self, moment: int) -> None:
+        """Read everything; before the repetition r as moment 2r, after it as 2r + 1."""
+        numbers, at = self._numbers, moment * self._width
+        for obj in self._objects:
+            numbers[at] = sys.getrefcount(obj)
+            at += 1
+        for read in self._read:
+            numbers[at] = read()
+            at += 1
+
+    def growth(self, column: int, repetitions: int) -> tuple[int, ...]:
+        """Return by how much each repetition has changed a number: the suspects' first, then the gauges'."""
+        found = self._numbers[column :: self._width]
+        return tuple(found[2 * r + 1] - found[2 * r] for r in range(repetitions))
+
+
+class TypeCensus:
+    """How many objects of each type the garbage collector knows; keeps names only, and no type alive."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, int] = {}
+
+    def take(self) -> bytes:
+        """Count all objects by the names of their types.
+
+        Returns
+        -------
+        bytes
+            For `changes`; not a container, which the collector would know of and the next census count.
+        """
+        by_type = Counter(map(type, gc.get_objects()))
+        row = array("q", bytes(8 * len(self._columns)))
+        for kind, number in by_type.items():
+            column = self._columns.setdefault(type_name(kind), len(self._columns))
+            if column == len(row):
+                row.append(0)
+            row[column] += number
+        return row.tobytes()
+
+    def changes(self, before: bytes, after: bytes) -> dict[str, int]:
+        """Return by how much the numbers that differ do."""
+        old, new = array("q", before), array("q", after)
+        old.extend([0] * (len(new) - len(old)))
+        names = list(self._columns)
+        return {
+            names[at]: now - then for at, (then, now) in enumerate(zip(old, new, strict=True)) if now != then
+        }
+
+
+def type_name(kind: type) -> str:
+    """Return a type's name as it is imported; without asking the type's own code."""
+    module = type.__dict__["__module__"].__get__(kind)
+    name = type.__dict__["__qualname__"].__get__(kind)
+    return str(name) if module == "builtins" else f"{module}.{name}"
+
+
+def examples(name: str, most: int) -> list[object]:
+    """Return some objects of the type called `name`, the last ones that the collector has."""
+    found: list[object] = []
+    for obj in reversed(gc.get_objects()):
+        if type_name(type(obj)) == name and obj is not found:
+            found.append(obj)
+            if len(found) == most:
+                break
+    return found

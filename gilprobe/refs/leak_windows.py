@@ -1,0 +1,235 @@
+"""Repetitions and what they leave: calls in a row, read before and after, within the process's means."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from itertools import repeat
+from typing import TYPE_CHECKING, NamedTuple
+
+from gilprobe.refs.leak_judgement import Series
+from gilprobe.refs.leak_probes import Readings, TypeCensus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilprobe.leak_report import Kind
+    from gilprobe.refs.leak_probes import Gauge
+    from gilprobe.refs.leak_suspects import Suspect
+
+MOST_MEMORY = 256 << 20
+"""Bytes by which the process may grow: what a leak loses is lost for good."""
+
+MOST_RESOURCES = 200
+"""File descriptors and threads, together, that the calls may leave."""
+
+_TARGET_S = 0.002
+_PILOT_MEMORY = 8 << 20
+_PILOT_RESOURCES = 4
+_MOST_CALLS = 500
+
+
+class Column(NamedTuple):
+    """One thing that is counted; `lost` if it is how many fewer there are."""
+
+    kind: Kind
+    what: str
+    lost: bool = False
+
+
+class Caller:
+    """Calls the function, and remembers what it raised.
+
+    Attributes
+    ----------
+    args, kwargs : tuple, dict
+        What it is called with.
+    calls, raised : int
+        How often it was called, and raised.
+    exception : str
+        The first exception.
+    """
+
+    def __init__(
+        self, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> None:
+        self._function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.calls = 0
+        self.raised = 0
+        self.exception = ""
+
+    def once(self) -> object:
+        """Call once; return the result or the exception, without its traceback."""
+        self.calls += 1
+        try:
+            return self._function(*self.args, **self.kwargs)
+        except (Exception, SystemExit) as error:
+            self.raised += 1
+            if not self.exception:
+                self.exception = _told(error)
+            return error.with_traceback(None)
+
+    def times(self, number: int) -> None:
+        """Call that often; results are dropped at once."""
+        function, args, kwargs, raised = self._function, self.args, self.kwargs, 0
+        for _ in repeat(None, number):
+            try:
+                function(*args, **kwargs)
+            except (Exception, SystemExit) as error:
+                raised += 1
+                if not self.exception:
+                    self.exception = _told(error)
+        self.calls += number
+        self.raised += raised
+
+
+def _told(error: BaseException) -> str:
+    try:
+        message = str(error)
+    except Exception:  # the error's own code
+        message = "(its message can't be shown)"
+    return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
+
+
+class Means:
+    """What the process can spare: stops a hunt before a leak harms it."""
+
+    def __init__(self, gauges: Sequence[Gauge]) -> None:
+        self._counted = [one.read for one in gauges if one.kind in ("descriptors", "threads")]
+        self._room = min(MOST_RESOURCES, _free_descriptors() // 2)
+        self._memory = memory_in_use()
+        self._resources = self.resources()
+
+    def resources(self) -> int:
+        """Return how many file descriptors and threads there are."""
+        return sum(read() for read in self._counted)
+
+    def exhausted(self) -> str:
+        """Return what has run short; ``""`` as long as nothing has."""
+        grown = memory_in_use() - self._memory
+        if grown > MOST_MEMORY:
+            return f"the process grew by {grown >> 20} MiB"
+        left = self.resources() - self._resources
+        if left > self._room:
+            return f"{left} file descriptors and threads were left"
+        return ""
+
+    def calls_a_repetition(self, caller: Caller) -> int:
+        """Return how many calls take a while, but leave few resources; finds that out by calling."""
+        for calls in (1, 10, 100, _MOST_CALLS):
+            memory, resources = memory_in_use(), self.resources()
+            spent = _timed(caller, calls)
+            left = self.resources() - resources
+            grown = memory_in_use() - memory
+            if left >= _PILOT_RESOURCES or (calls == 1 and left > 0):
+                return max(1, calls // left)
+            if grown > _PILOT_MEMORY:
+                return max(1, int(calls * _PILOT_MEMORY / 8 / grown))
+            if spent < _TARGET_S / 2:  # short enough to be interrupted by chance alone: the best time counts
+                spent = min(spent, _timed(caller, calls))
+            elif calls > 1 and calls < _MOST_CALLS:
+                spent = min(spent, _timed(caller, calls), _timed(caller, calls))
+            if spent >= _TARGET_S / 2:
+                break
+        fitting = min(_MOST_CALLS, int(calls * _TARGET_S / max(spent, 1e-7)))
+        return max(1, fitting - fitting % 10 if fitting > 10 else fitting)
+
+
+def _timed(caller: Caller, calls: int) -> float:
+    begun = time.perf_counter()
+    caller.times(calls)
+    return time.perf_counter() - begun
+
+
+def _free_descriptors() -> int:
+    try:
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return 1 << 20 if soft == resource.RLIM_INFINITY else soft - len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    except (ImportError, OSError):
+        return MOST_RESOURCES
+
+
+def memory_in_use() -> int:
+    """Return the process's resident bytes; 0 where they can't be read."""
+    try:
+        descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return int(os.read(descriptor, 200).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    finally:
+        os.close(descriptor)
+
+
+class Windows:
+    """Takes series: repetitions of the same length, with all counts before and after each.
+
+    Attributes
+    ----------
+    stopped : str
+        Why a series was cut; ``""`` if none was.
+    """
+
+    def __init__(
+        self, caller: Caller, gauges: Sequence[Gauge], suspects: Sequence[Suspect], means: Means
+    ) -> None:
+        self.stopped = ""
+        self._caller = caller
+        self._gauges = gauges
+        self._suspects = suspects
+        self._means = means
+        self._census = TypeCensus()
+        self._columns = [Column("reference", f"references to {one.name}") for one in suspects]
+        self._columns += [Column(one.kind, one.what) for one in gauges]
+
+    def series(self, repetitions: int, calls: int, *, idle: bool = False) -> dict[Column, Series]:
+        """Take a series; what never changed is left out.
+
+        Parameters
+        ----------
+        repetitions, calls : int
+            How many, and of how many calls each.
+        idle : bool
+            Make a pause as long behind each repetition, to see what other threads do.
+        """
+        work = Readings(self._gauges, self._suspects, repetitions)
+        pauses = Readings(self._gauges, self._suspects, repetitions)
+        kinds: list[dict[str, int]] = []
+        pause_kinds: list[dict[str, int]] = []
+        done = 0
+        for number in range(repetitions):
+            begun = time.perf_counter()
+            self._window(work, number, lambda: self._caller.times(calls), kinds)
+            spent = time.perf_counter() - begun
+            if idle:
+                self._window(pauses, number, lambda spent=spent: time.sleep(spent), pause_kinds)  # type: ignore[misc]
+            done += 1
+            self.stopped = self._means.exhausted()
+            if self.stopped:
+                break
+        found = {}
+        for at, column in enumerate(self._columns):
+            growth = work.growth(at, done)
+            if any(growth):
+                found[column] = Series(calls, growth, pauses.growth(at, done) if idle else ())
+        for name in dict.fromkeys(name for changes in kinds for name in changes):
+            growth = tuple(changes.get(name, 0) for changes in kinds)
+            other = tuple(changes.get(name, 0) for changes in pause_kinds)
+            found[Column("objects", f"{name} objects")] = Series(calls, growth, other)
+        return found
+
+    def _window(
+        self, readings: Readings, number: int, work: Callable[[], None], kinds: list[dict[str, int]]
+    ) -> None:
+        before = self._census.take()
+        gc.collect()
+        readings.take(2 * number)
+        work()
+        gc.collect()
+        readings.take(2 * number + 1)
+        kinds.append(self._census.changes(before, self._census.take()))

@@ -1,0 +1,326 @@
+"""Who refers to an object, in a person's words: variables of running functions, and what the collector knows."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+import sys
+import threading
+import types
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from gilprobe._native.references import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
+
+DEPTH = 2
+"""How far up a container's own place is told: item 0 of a list, which is a local of a function."""
+
+LARGEST = 10_000
+"""Items of a container that the collector does not know, among which an object is looked for."""
+
+SNAPSHOTS = sys.version_info < (3, 13)
+"""The variables of a frame are copied into a dict that stays with it; since 3.13 (PEP 667) nothing is copied."""
+
+NO_GIL = not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def describe(obj: object, frame: FrameType | None = None) -> list[str]:
+    """Say who refers to an object.
+
+    Parameters
+    ----------
+    obj : object
+        Any object.
+    frame : frame, optional
+        Where to begin in the calling thread: the frames above it are not told. The caller's.
+
+    Returns
+    -------
+    list of str
+        A line each, such as "local `cache` of function load (app.py:12)". References that only native code has
+        are not among them; without the GIL, nor are variables of functions that other threads run.
+
+    Notes
+    -----
+    Some attributes may be looked up: without code of theirs being run.
+    """
+    here = sys._getframe(1) if frame is None else frame
+    return _Search(obj, here).lines()
+
+
+class _Search:
+    """One search; what it has at hand itself is not told."""
+
+    def __init__(self, obj: object, frame: FrameType) -> None:
+        self.obj = obj
+        self.own: list[object] = []
+        self.frames = list(_frames(frame))
+        self.modules = {id(vars(module)): name for name, module in _modules()}
+
+    def lines(self) -> list[str]:
+        found = [line for frame in self.frames for line in self._of_frame(frame)]
+        in_cells = any("shared with" in line for line in found)
+        for holder in self._holders(self.obj):
+            if isinstance(holder, types.CellType):
+                found += self._of_cell(holder, tell_alone=not in_cells)
+            else:
+                found += self._of_holder(holder, self.obj, DEPTH)
+        return list(dict.fromkeys(found))
+
+    def _holders(self, obj: object) -> list[Any]:
+        found = [holder for holder in gc.get_referrers(obj) if not self._is_own(holder)]
+        self.own.append(found)  # it refers to what is asked about next
+        return found
+
+    def _is_own(self, holder: object) -> bool:
+        own = (self.own, self.frames, self.modules, vars(self), *self.own)
+        if any(holder is one for one in own) or isinstance(holder, Watch | _Search):
+            return True
+        if isinstance(holder, types.GeneratorType) and holder.gi_frame is not None:
+            return holder.gi_frame.f_globals is globals()  # one of ours, between two lines
+        if isinstance(holder, types.FrameType):
+            return holder.f_globals is globals() or any(holder is frame for frame in self.frames)
+        return False
+
+    # -- variables
+
+    def _of_frame(self, frame: FrameType) -> Iterator[str]:
+        code = frame.f_code
+        if frame.f_locals is frame.f_globals:
+            return  # a module's: its dict is among the collector's
+        for name, value in _variables(frame).items():
+            if name in code.co_freevars:
+                continue
+            if value is self.obj:
+                shared = ", shared with inner functions" if name in code.co_cellvars else ""
+                yield f"local `{name}` of {_site(frame)}{shared}"
+            elif not gc.is_tracked(value):
+                yield from (
+                    f"{text} (local `{name}` of {_site(frame)})" for text in _of_untracked(value, self.obj)
+                )
+
+    def _of_cell(self, cell: types.CellType, *, tell_alone: bool) -> Iterator[str]:
+        told = False
+        for closure in self._holders(cell):
+            for function in self._holders(closure) if isinstance(closure, tuple) else ():
+                if isinstance(function, types.FunctionType) and function.__closure__ is closure:
+                    names = function.__code__.co_freevars
+                    name = next(name for name, one in zip(names, closure, strict=True) if one is cell)
+                    yield f"variable `{name}` in the closure of function {function.__qualname__}"
+                    told = True
+        if not told and tell_alone:
+            yield "a closure cell"
+
+    # -- containers
+
+    def _of_holder(self, holder: Any, obj: object, depth: int) -> Iterator[str]:
+        if isinstance(holder, dict):
+            yield from self._of_dict(holder, obj, depth)
+        elif isinstance(holder, list | tuple | deque):
+            texts = [f"item {number}" for number, item in enumerate(holder) if item is obj]
+            yield from self._inside(texts, holder, depth)
+        elif isinstance(holder, set | frozenset):
+            yield from self._inside(["a member"], holder, depth)
+        else:
+            yield from _of_object(holder, obj)
+
+    def _of_dict(self, holder: dict[Any, Any], obj: object, depth: int) -> Iterator[str]:
+        names = [key for key, value in list(holder.items()) if value is obj]
+        module = self.modules.get(id(holder))
+        owner = None if module is not None else _owner(holder)
+        for name in names:
+            if module is not None:
+                yield f"global `{name}` of module {module}"
+            elif owner is not None:
+                yield f"attribute `{name}` of {_thing(owner)}"
+            else:
+                yield from self._inside([f"the value of key {_short(name)}"], holder, depth)
+        if any(key is obj for key in list(holder)):
+            yield from self._inside(["a key"], holder, depth)
+
+    def _inside(self, texts: list[str], holder: object, depth: int) -> Iterator[str]:
+        """Yield what is in a container together with where that one is."""
+        where = self._place(holder, depth - 1) if texts else ""
+        for text in texts:
+            yield f"{text} of a {type(holder).__qualname__}{f' ({where})' if where else ''}"
+
+    def _place(self, holder: object, depth: int) -> str:
+        if depth <= 0:
+            return ""
+        for frame in self.frames:
+            if frame.f_locals is frame.f_globals:
+                continue
+            for name, value in _variables(frame).items():
+                if value is holder:
+                    return f"local `{name}` of {_site(frame)}"
+        for outer in self._holders(holder):
+            for text in self._of_holder(outer, holder, depth):
+                return text
+        return ""
+
+
+# -- frames
+
+
+def _frames(innermost: FrameType) -> Iterator[FrameType]:
+    """Yield the frames of the calling thread, from one outwards, then those of the others."""
+    frame: FrameType | None = innermost
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+    if NO_GIL:
+        return  # nothing keeps another thread from leaving its frames meanwhile
+    for thread, top in sys._current_frames().items():
+        if thread == threading.get_ident():
+            continue
+        frame = top
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
+
+
+def _variables(frame: FrameType) -> Mapping[str, Any]:
+    """Return a frame's variables, of which no copy stays behind."""
+    names = frame.f_locals
+    if not SNAPSHOTS or not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        return names
+    copy = dict(names)
+    # A dict that nobody but the frame has was made just now, or will be made again by who asks for it. Left as
+    # it is, it would keep the objects alive that the variables let go.
+    if Watch(names).count == 2:  # the frame's own, and `names` here
+        names.clear()
+    return copy
+
+
+def _site(frame: FrameType) -> str:
+    code = frame.f_code
+    kind = "function"
+    if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
+        kind = "generator"
+    elif code.co_flags & inspect.CO_COROUTINE:
+        kind = "coroutine"
+    elif not code.co_flags & inspect.CO_OPTIMIZED:
+        kind = "class body"
+    return f"{kind} {code.co_qualname} ({os.path.basename(code.co_filename)}:{frame.f_lineno})"  # noqa: PTH119
+
+
+# -- objects
+
+
+def _of_untracked(value: object, obj: object) -> Iterator[str]:
+    """Say where in a container of plain values, which the collector does not follow, the object is."""
+    if type(value) is dict and len(value) <= LARGEST:
+        yield from (f"the value of key {_short(key)} of a dict" for key, one in value.items() if one is obj)
+        yield from ("a key of a dict" for key in value if key is obj)
+    elif type(value) is tuple and len(value) <= LARGEST:
+        yield from (f"item {number} of a tuple" for number, one in enumerate(value) if one is obj)
+
+
+def _of_object(holder: Any, obj: object) -> Iterator[str]:
+    """Say what refers to the object in one that is no container."""
+    for kind, tell in _KINDS:
+        if isinstance(holder, kind):
+            yield tell(holder, obj)
+            return
+    names = list(_attributes(holder, obj))
+    yield from (f"attribute `{name}` of {_thing(holder)}" for name in names)
+    if not names:
+        yield _thing(holder)
+
+
+def _of_function(function: types.FunctionType, obj: object) -> str:
+    what = "the defaults of " if obj is function.__defaults__ or obj is function.__kwdefaults__ else ""
+    return f"{what}function {function.__qualname__}"
+
+
+def _of_method(method: types.MethodType, obj: object) -> str:
+    name = getattr(method.__func__, "__qualname__", "?")
+    return f"bound method {name}" if method.__self__ is obj else f"a method of {_thing(method.__self__)}"
+
+
+def _of_builtin(function: types.BuiltinFunctionType, _: object) -> str:
+    return f"bound method {function.__qualname__}"
+
+
+def _of_left_frame(frame: FrameType, obj: object) -> str:
+    names = [name for name, value in _variables(frame).items() if value is obj]
+    return f"local `{names[0]}` of {_site(frame)}, which was kept" if names else f"the kept {_site(frame)}"
+
+
+def _of_suspended(holder: Any, obj: object) -> str:
+    frame = next(
+        (frame for name in ("gi_frame", "cr_frame", "ag_frame") if (frame := getattr(holder, name, None))), None
+    )
+    names = [name for name, value in _variables(frame).items() if value is obj] if frame else []
+    return f"local `{names[0]}` of {_site(frame)}, suspended" if frame and names else _thing(holder)
+
+
+_KINDS: tuple[tuple[Any, Callable[[Any, object], str]], ...] = (
+    (types.FunctionType, _of_function),
+    (types.MethodType, _of_method),
+    (types.BuiltinFunctionType, _of_builtin),
+    (types.FrameType, _of_left_frame),
+    ((types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType), _of_suspended),
+)
+
+
+def _attributes(holder: object, obj: object) -> Iterator[str]:
+    """Yield the attributes of an instance that are the object, without running code of its class."""
+    for cls in type(holder).__mro__:
+        for name, descriptor in list(vars(cls).items()):
+            if isinstance(descriptor, types.MemberDescriptorType) and _get(descriptor, holder) is obj:
+                yield name
+    values = _namespace(holder)
+    yield from (str(name) for name, value in list(values.items()) if value is obj)
+
+
+def _get(descriptor: Any, holder: object) -> object:
+    try:
+        return descriptor.__get__(holder)
+    except AttributeError:
+        return None
+
+
+def _namespace(holder: object) -> dict[Any, Any]:
+    """Return the dict of an object's attributes; an empty one if it has none."""
+    for cls in type(holder).__mro__:
+        descriptor = vars(cls).get("__dict__")
+        if isinstance(descriptor, types.GetSetDescriptorType):
+            found = _get(descriptor, holder)
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _owner(namespace: dict[Any, Any]) -> object:
+    """Return the object whose attributes are in a dict; None if that is just a dict."""
+    for holder in gc.get_referrers(namespace):
+        if isinstance(holder, type):
+            if any(one is namespace for one in gc.get_referents(holder)):
+                return holder
+        elif not isinstance(holder, types.FrameType | dict | list | tuple) and _namespace(holder) is namespace:
+            return holder
+    return None
+
+
+def _modules() -> list[tuple[str, types.ModuleType]]:
+    found = list(sys.modules.items())
+    return [(name, module) for name, module in found if isinstance(module, types.ModuleType)]
+
+
+def _thing(holder: Any) -> str:
+    if isinstance(holder, type):
+        return f"class {holder.__qualname__}"
+    return f"a {type(holder).__qualname__} object"
+
+
+def _short(key: object) -> str:
+    """Return a key's words, if that runs no code of its own."""
+    if not isinstance(key, str | bytes | int | float | bool | None):
+        return f"of type {type(key).__qualname__}"
+    text = repr(key)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,278 @@
+"""A count as it changes: looked at by a native thread that needs no GIL, while other threads work."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+from gilprobe._native import gil
+from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError, UnsupportedError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+HIGHEST_HZ = 1e6
+LOWEST_HZ = 0.1
+LONGEST_S = 86400.0
+MOST_KEPT = 1 << 24
+
+_LOCK = threading.Lock()  # a sampler is made and stopped by one thread at a time
+_RUNNING: weakref.WeakSet[Sampling] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A sample that differs from the one before.
+
+    Attributes
+    ----------
+    at_ns : int
+        When, in nanoseconds since the first sample.
+    count : int or None
+        The count from then on; None once the object is immortal.
+    """
+
+    at_ns: int
+    count: int | None
+
+    @property
+    def at_s(self) -> float:
+        """When, in seconds since the first sample."""
+        return self.at_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What samples of a reference count have shown. The sampling's own reference is in none of the numbers.
+
+    Attributes
+    ----------
+    elapsed_ns : int
+        From the first sample to the last.
+    hz : float
+        Samples a second that were asked for.
+    samples, missed : int
+        How many were taken; how many periods went by without one, since the thread had no processor.
+    immortal_samples : int
+        Samples of an object that was immortal; they are in none of `min`, `max` and `histogram`.
+    first, last, min, max : int or None
+        Counts; None without one.
+    histogram : dict of int to int
+        Samples by count. From 128 on a key stands for the counts up to 1/64 above it.
+    changes : tuple of Change
+        Samples that differ from the one before: the first ones, as many as were to be kept.
+    change_count : int
+        How many there were. A count that goes up and down again between two samples is in none of this.
+    """
+
+    elapsed_ns: int
+    hz: float
+    samples: int
+    missed: int
+    immortal_samples: int
+    first: int | None
+    last: int | None
+    min: int | None
+    max: int | None
+    histogram: dict[int, int]
+    changes: tuple[Change, ...]
+    change_count: int
+
+    @property
+    def elapsed_s(self) -> float:
+        """From the first sample to the last, in seconds."""
+        return self.elapsed_ns / 1e9
+
+    @property
+    def dropped_changes(self) -> int:
+        """How many changes were seen and not kept."""
+        return self.change_count - len(self.changes)
+
+
+class Sampling:
+    """Looks at the count of an object while a block of code runs, as a context manager; see :func:`timeline`."""
+
+    def __init__(self, obj: object, *, hz: float, keep: int) -> None:
+        self._hz = hz
+        self._sampler = gil.Sampler(obj, round(1e9 / hz), keep)
+        self._begun = False
+        self._seen: Timeline | None = None
+
+    def __enter__(self) -> Sampling:
+        with _LOCK:
+            if self._begun:
+                raise TracerStateError("a sampling must be started once only: make another one")
+            try:
+                self._sampler.start()
+            except NotImplementedError as error:
+                raise UnsupportedError(str(error)) from None
+            self._begun = True
+            _RUNNING.add(self)
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, nothing the second time. It ends with the interpreter, too, and in a forked child."""
+        with _LOCK:
+            if not self._begun or self._seen is not None:
+                return
+            self._sampler.stop()
+            _RUNNING.discard(self)
+            self._seen = _read(self._sampler, self._hz)
+
+    @property
+    def timeline(self) -> Timeline:
+        """What was seen; after the end.
+
+        Raises
+        ------
+        TracerStateError
+            If the block has not ended.
+        """
+        seen = self._seen
+        if seen is None:
+            raise TracerStateError("a sampling must have ended before its timeline is read")
+        return seen
+
+
+@overload
+def timeline(obj: object, duration_s: float, hz: float = ..., *, keep: int = ...) -> Timeline: ...
+@overload
+def timeline(obj: object, duration_s: None = None, hz: float = ..., *, keep: int = ...) -> Sampling: ...
+
+
+def timeline(
+    obj: object, duration_s: float | None = None, hz: float = 10_000.0, *, keep: int = 65_536
+) -> Timeline | Sampling:
+    """Look at the reference count of an object over and over, while other threads work.
+
+    A native thread does it, which never takes the GIL. One more reference keeps the object alive meanwhile; it
+    is not counted.
+
+    Parameters
+    ----------
+    obj : object
+        Any object.
+    duration_s : float, optional
+        Seconds, at most a day. The call returns after that time; other threads run meanwhile, and Ctrl-C ends
+        it. Without, the result is a context manager that looks while its block runs.
+    hz : float
+        Samples a second, from 0.1 to a million.
+    keep : int
+        How many changes to keep one by one, 16 bytes each: the first ones. At most 2**24.
+
+    Returns
+    -------
+    Timeline or Sampling
+        With a duration what was seen; without, a context manager whose ``timeline`` is that, after its end.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        If an argument has the wrong type, or is outside of its range.
+    UnsupportedError
+        On other systems than Linux.
+
+    Notes
+    -----
+    The thread sleeps between two samples up to 20 kHz. Above, it looks at the clock instead and keeps a
+    processor busy; it has the lowest priority, so that a program that has use for all processors is not slowed
+    down, and the samples get fewer: see ``missed``.
+
+    A count is read by one load of the memory that the interpreter counts in (two on a free-threaded build,
+    which may fall on both sides of a change).
+
+    Examples
+    --------
+    >>> with gilprobe.refs.timeline(cache, hz=100_000) as sampling:
+    ...     serve()
+    >>> sampling.timeline.max
+    12
+    """
+    sampling = Sampling(obj, hz=_checked_hz(hz), keep=_checked_keep(keep))
+    del obj
+    if duration_s is None:
+        return sampling
+    duration_s = _checked_duration(duration_s)
+    with sampling:
+        time.sleep(duration_s)
+    return sampling.timeline
+
+
+def _read(sampler: gil.Sampler, hz: float) -> Timeline:
+    elapsed_ns, samples, missed, immortal, *counts, change_count = sampler.sums()
+    first, last, least, most = map(_known, counts)
+    changes = tuple(Change(at_ns, _known(count)) for at_ns, count in sampler.changes())
+    return Timeline(
+        elapsed_ns,
+        hz,
+        samples,
+        missed,
+        immortal,
+        first,
+        last,
+        least,
+        most,
+        sampler.histogram(),
+        changes,
+        change_count,
+    )
+
+
+def _known(count: int) -> int | None:
+    return None if count < 0 else count
+
+
+def _stop_all() -> None:
+    """End what still runs: its thread must not look at an interpreter that is being taken down."""
+    for sampling in list(_RUNNING):
+        sampling.stop()
+
+
+def _begin_anew() -> None:
+    """In a forked child there is no such thread, nor the one that may have had the lock."""
+    global _LOCK
+    _LOCK = threading.Lock()
+    _RUNNING.clear()
+
+
+atexit.register(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _checked_number(name: str, number: float, low: float, high: float) -> float:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise InvalidTypeError(f"{name} must be a number, got {number!r}")
+    if not (math.isfinite(number) and low <= number <= high):
+        raise InvalidValueError(f"{name} must be >= {low:g} and <= {high:g}, got {number!r}")
+    return float(number)
+
+
+def _checked_hz(hz: float) -> float:
+    return _checked_number("hz", hz, LOWEST_HZ, HIGHEST_HZ)
+
+
+def _checked_duration(duration_s: float) -> float:
+    return _checked_number("duration_s", duration_s, 0, LONGEST_S)
+
+
+def _checked_keep(keep: int) -> int:
+    if isinstance(keep, bool) or not isinstance(keep, int):
+        raise InvalidTypeError(f"keep must be an int, got {keep!r}")
+    if not 0 <= keep <= MOST_KEPT:
+        raise InvalidValueError(f"keep must be >= 0 and <= {MOST_KEPT}, got {keep}")
+    return keep

@@ -1,0 +1,151 @@
+"""What a block of code does to the counts of some objects."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gilprobe._native.references import Watch
+from gilprobe.errors import InvalidTypeError, InvalidValueError, ReferenceCountError, TracerStateError
+from gilprobe.refs import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import FrameType, TracebackType
+
+MOST_REFERRERS = 10
+"""Of each object, in a message."""
+
+
+class Deltas(dict[str, int]):
+    """By how much each count has changed, by name. An object itself is as good as its name: ``deltas[obj]``."""
+
+    def __init__(self, rows: Iterable[tuple[str, int]], watches: Sequence[Watch]) -> None:
+        super().__init__(rows)
+        self._watches = dict(zip(self, watches, strict=True))
+
+    def __getitem__(self, key: object) -> int:
+        if isinstance(key, str) and super().__contains__(key):
+            return super().__getitem__(key)
+        for name, watch in self._watches.items():
+            if watch.obj is key:
+                return super().__getitem__(name)
+        raise KeyError(key)
+
+
+class Tracking:
+    """Tracks the counts of objects while its block runs; see :func:`track`."""
+
+    def __init__(self, objects: dict[str, object], *, expect: int | None) -> None:
+        self._names = tuple(objects)
+        self._watches = tuple(map(Watch, objects.values()))
+        self._expect = expect
+        self._start: tuple[int | None, ...] | None = None
+        self._deltas: Deltas | None = None
+
+    def __enter__(self) -> Tracking:
+        self._deltas = None
+        self._start = self._read()
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._deltas = self._changes()
+        if exception_type is None and self._expect is not None:
+            self._check(self._deltas, self._expect, sys._getframe(1))
+
+    @property
+    def deltas(self) -> Deltas:
+        """By how much the count of each object has changed: so far inside of the block, then by its end.
+
+        Raises
+        ------
+        TracerStateError
+            If the block has not begun.
+        """
+        return self._changes() if self._deltas is None else self._deltas
+
+    def _read(self) -> tuple[int | None, ...]:
+        return tuple([watch.count for watch in self._watches])
+
+    def _changes(self) -> Deltas:
+        if self._start is None:
+            raise TracerStateError("the block of a tracking must have begun before its deltas are read")
+        pairs = zip(self._start, self._read(), strict=True)
+        # what is not counted, before or after, has not changed its count
+        changes = [0 if before is None or after is None else after - before for before, after in pairs]
+        return Deltas(zip(self._names, changes, strict=True), self._watches)
+
+    def _check(self, deltas: Deltas, expect: int, frame: FrameType) -> None:
+        wrong = [
+            (name, delta, watch)
+            for (name, delta), watch in zip(deltas.items(), self._watches, strict=True)
+            if delta != expect and not watch.immortal
+        ]
+        if wrong:
+            lines = [line for name, delta, watch in wrong for line in _report(name, delta, watch, frame)]
+            raise ReferenceCountError(
+                "\n".join([f"each count must change by {expect:+d} over the block", *lines])
+            )
+
+
+def track(*objects: object, expect: int | None = None, **named: object) -> Tracking:
+    """Track the reference counts of objects over a block of code.
+
+    Parameters
+    ----------
+    *objects : object
+        Objects, named as they stand in the source of the call.
+    expect : int, optional
+        By how much the count of each object must change over the block, 0 for a block that is to leave no
+        reference behind: else an error says who refers to it. An immortal object changes nothing.
+    **named : object
+        More objects, with names.
+
+    Returns
+    -------
+    Tracking
+        A context manager whose ``deltas`` is a dict of name to int, in which an object is found by itself, too.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        If there is no object, or `expect` is not an int.
+    ReferenceCountError
+        By the end of the block, an AssertionError. An exception of the block's own comes first.
+
+    Examples
+    --------
+    >>> cache = {}
+    >>> with gilprobe.refs.track(cache) as d:
+    ...     keep = [cache, cache]
+    >>> d.deltas
+    {'cache': 2}
+    """
+    if expect is not None and (isinstance(expect, bool) or not isinstance(expect, int)):
+        raise InvalidTypeError(f"expect must be an int, got {expect!r}")
+    if not objects and not named:
+        raise InvalidValueError("track must be given at least 1 object, got 0")
+    names = arguments.names(sys._getframe(1), objects)
+    names = arguments.distinct([*names, *named])
+    return Tracking(dict(zip(names, [*objects, *named.values()], strict=True)), expect=expect)
+
+
+def _report(name: str, delta: int, watch: Watch, frame: FrameType) -> Iterable[str]:
+    from gilprobe.refs import referrers
+
+    found = referrers.describe(watch.obj, frame)
+    yield f"  {name} changed by {delta:+d} to {watch.count}: {_what(watch.obj)} is referred to by"
+    yield from (f"    {text}" for text in found[:MOST_REFERRERS])
+    if len(found) > MOST_REFERRERS:
+        yield f"    and {len(found) - MOST_REFERRERS} more"
+    if not found:
+        yield "    nothing that Python can find: native code, or a reference that nobody gave back"
+
+
+def _what(obj: Any) -> str:
+    return f"the {type(obj).__qualname__} at {id(obj):#x}"
