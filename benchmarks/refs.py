@@ -144,7 +144,10 @@ def sampled(options: argparse.Namespace) -> Iterator[Row]:
         obj, rates = object(), list[float]()
 
         def run(
-            arm: int, work: Callable[[object, int], float] = work, obj: object = obj, rates: list[float] = rates
+            arm: int,
+            work: Callable[[object, int], float] = work,
+            obj: object = obj,
+            rates: list[float] = rates,
         ) -> float:
             return _sampled_s(work, obj, rounds, rates) if arm else work(obj, rounds)
 

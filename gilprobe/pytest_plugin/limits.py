@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from gilprobe.leak_report import LeakReport
     from gilprobe.report import Report, ThreadAccount
 
 _AT_LEAST = 0.9
@@ -77,8 +78,8 @@ def _longest(limit: object = None, *others: object, **unknown: object) -> float:
 
 
 def _options(*others: object, **options: object) -> dict[str, object]:
-    unknown = {name: value for name, value in options.items() if name not in ("warmup", "repeats")}
-    _nothing_else("no_leaks(warmup=..., repeats=...)", others, unknown)
+    unknown = {name: value for name, value in options.items() if name not in ("warmup", "repeats", "calls")}
+    _nothing_else("no_leaks(warmup=..., repeats=..., calls=...)", others, unknown)
     return options
 
 
@@ -105,6 +106,18 @@ def broken(limits: Limits, report: Report) -> Iterator[str]:
                 f"max_gil_hold: {visible(longest.name)} held the GIL for {duration(longest.hold.max_s)} at a"
                 f" time, may hold it for {duration(limits.hold_s)}{_where(longest, report)}"
             )
+
+
+def leaked(report: LeakReport) -> Iterator[str]:
+    """Yield a line for each thing that calls of a test function leave behind, and one if calls failed."""
+    if report.raised:
+        yield visible(
+            f"no_leaks: the test passed, but {report.raised} of {report.calls} further calls raised"
+            f" {report.exception}"
+        )
+    for finding in report.findings:
+        why = "".join(f"; {sentence}" for sentence in finding.evidence)
+        yield visible(f"no_leaks: {finding.what}: {finding.per_call:+.3g} a call{why}")
 
 
 def released_share(account: ThreadAccount) -> float:

@@ -12,7 +12,7 @@ import pytest
 from gilprobe.errors import GilProbeError
 from gilprobe.machine import capabilities
 from gilprobe.pytest_plugin.asking import ASKER, asking
-from gilprobe.pytest_plugin.limits import Limits, broken, read_limits
+from gilprobe.pytest_plugin.limits import Limits, broken, leaked, read_limits
 from gilprobe.tracer import trace
 
 if TYPE_CHECKING:
@@ -88,9 +88,12 @@ def _of_test(report: Report, item: pytest.Item) -> Report:
     A hold counts for the place at which it ended, and a test whose GIL nobody asks for keeps it to its end.
     """
     path, line, name = item.reportinfo()
-    test = {"function": name, "filename": str(path), "line": (line or 0) + 1}
+    number = (line or 0) + 1
     sites = (
-        dataclasses.replace(site, **test) if site.filename == __file__ else site for site in report.sites
+        dataclasses.replace(site, function=name, filename=str(path), line=number)
+        if site.filename == __file__
+        else site
+        for site in report.sites
     )
     return dataclasses.replace(report, sites=tuple(sites))
 
@@ -120,9 +123,8 @@ def _leaks(item: pytest.Item, options: dict[str, Any]) -> Iterator[str]:
         return
     arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
     try:
-        found = find_leaks(lambda: item.obj(**arguments), **options)
+        found = find_leaks(item.obj, kwargs=arguments, **options)
     except GilProbeError as error:
         yield f"no_leaks: {error}"
         return
-    if found.leaking:
-        yield from (f"no_leaks: {finding}" for finding in found.findings)
+    yield from leaked(found)

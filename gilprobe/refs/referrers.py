@@ -254,7 +254,8 @@ def _of_left_frame(frame: FrameType, obj: object) -> str:
 
 def _of_suspended(holder: Any, obj: object) -> str:
     frame = next(
-        (frame for name in ("gi_frame", "cr_frame", "ag_frame") if (frame := getattr(holder, name, None))), None
+        (frame for name in ("gi_frame", "cr_frame", "ag_frame") if (frame := getattr(holder, name, None))),
+        None,
     )
     names = [name for name, value in _variables(frame).items() if value is obj] if frame else []
     return f"local `{names[0]}` of {_site(frame)}, suspended" if frame and names else _thing(holder)
@@ -302,7 +303,9 @@ def _owner(namespace: dict[Any, Any]) -> object:
         if isinstance(holder, type):
             if any(one is namespace for one in gc.get_referents(holder)):
                 return holder
-        elif not isinstance(holder, types.FrameType | dict | list | tuple) and _namespace(holder) is namespace:
+        elif (
+            not isinstance(holder, types.FrameType | dict | list | tuple) and _namespace(holder) is namespace
+        ):
             return holder
     return None
 

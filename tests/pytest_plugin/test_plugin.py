@@ -161,7 +161,40 @@ def test_a_marker_that_can_not_be_read_fails_its_test_with_the_rule(run):
         "max_gil_hold must be given a time such as \"5ms\", got None",
         "max_gil_hold must be a time above 0 such as 100ms, 0.5s or 2, got 'soon'",
         "a marker must be max_gil_hold(\"5ms\"), got also 3",
-        "a marker must be no_leaks(warmup=..., repeats=...), got also rounds=3",
+        "a marker must be no_leaks(warmup=..., repeats=..., calls=...), got also rounds=3",
+    ])  # fmt: skip
+
+
+LEAKS = """
+import unittest
+kept = []
+
+@pytest.fixture
+def number(): return 4711
+
+@pytest.mark.no_leaks
+def test_clean(number): assert [number] == [4711]
+
+@pytest.mark.no_leaks(repeats=5)
+def test_leaking(): kept.append({"key": [1]})
+
+@pytest.mark.no_leaks
+def test_that_passes_once(once=[]):
+    once.append(None) if not once else pytest.fail("again")
+
+class TestOfAnotherKind(unittest.TestCase):
+    @pytest.mark.no_leaks
+    def test_it(self): pass
+"""
+
+
+def test_what_calls_leave_behind_fails_the_test_and_is_named(run):
+    ended = run(LEAKS, "-W", "default")
+    ended.assert_outcomes(passed=1, failed=3)
+    ended.stdout.re_match_lines_random([
+        r"no_leaks: dict objects: \+1 a call; .*",
+        r"no_leaks: the test passed, but \d+ of \d+ further calls raised Failed: again",
+        r"no_leaks: must mark a test function, not a test of another kind",
     ])  # fmt: skip
 
 
