@@ -1,32 +1,29 @@
 """Who holds the GIL, who waits for it, how long; and what the same work does without it.
 
-``import gilprobe`` loads the native core and nothing beyond the standard library: the names below are
-imported when they are first used, since gilprobe lives in other people's processes.
+``import gilprobe`` loads nothing beyond the standard library: the names below, and the native core that most
+of them need, are imported when they are first used, since gilprobe lives in other people's processes.
 """
 
 from __future__ import annotations
 
+import _imp
 import importlib
+import os
 
-try:
-    from gilprobe._native import gil as _gil  # noqa: F401  # the native core
-except ImportError as error:
-    try:
-        # All that an interpreter with a GIL of its own can load: the tracer is one for the process.
-        from gilprobe._native import kernels as _kernels  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and "
-            f"import it from outside of the checkout ({error})"
-        ) from error
+_CORE = f"{__path__[0]}/_native/gil"
+if not any(os.path.exists(_CORE + suffix) for suffix in _imp.extension_suffixes()):  # noqa: PTH110  # costs less
+    raise ImportError(
+        f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and "
+        "import it from outside of the checkout"
+    )
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing costs more than all the rest
 if TYPE_CHECKING:
     from typing import Any
 
+    from gilprobe import kernels, refs
     from gilprobe.audited import AuditResult
     from gilprobe.auditing import audit, audit_module
-    from gilprobe import kernels, refs
     from gilprobe.environment import Capabilities
     from gilprobe.errors import GilProbeError
     from gilprobe.machine import capabilities

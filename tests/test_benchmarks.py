@@ -52,6 +52,7 @@ QUESTIONS = {
         "short threads: missing in the report",
         "trace: ",
     ],
+    "pytest_startup": ["plugin installed, unused", "plugin installed, with --gil"],
     "recording": [
         "events a second: two threads in turns",
         "events a second: two threads, held back",
@@ -78,6 +79,7 @@ SIGNED = (
     "timeline at 1 MHz",
     "import",
     "fixed",
+    "plugin installed",
     "planted holds",
     "fewer requests",
     "released share of alternate",

@@ -35,6 +35,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "comparison",
             "diagnosis",
             "distribution",
+            "durations",
             "environment",
             "errors",
             "files",

@@ -14,8 +14,8 @@ import pytest
 from recordings import read
 from side_by_side import FREE_THREADED, environment, outcome, record_command, start, write_files
 
-from gilprobe.cli.arguments import parse_duration
 from gilprobe.cli.record import parse_program, split
+from gilprobe.durations import parse_duration
 from gilprobe.errors import GilProbeError
 from gilprobe.machine import capabilities
 

@@ -1,0 +1,37 @@
+"""How people write durations."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from gilprobe.errors import InvalidValueError
+
+_UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_LONGEST_S = 1e9  # some thirty years; what clocks and locks can count
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Return the seconds in ``"100ms"``, ``"0.5s"``, ``"250us"`` or ``"2"``.
+
+    Parameters
+    ----------
+    text : str
+        A decimal number and a unit: ``s`` (also without any), ``ms``, ``us``, ``ns``.
+    option : str
+        What it was given for, for the error message.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is no such thing, not above 0, or more than 1e9 seconds.
+    """
+    found = re.fullmatch(
+        r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*(s|ms|us|ns|)", text.strip(), re.ASCII
+    )
+    seconds = float(found[1]) * _UNITS_S[found[2]] if found else math.nan
+    if not 0 < seconds <= _LONGEST_S:
+        raise InvalidValueError(
+            f"{option} must be a time above 0 such as 100ms, 0.5s or 2, got {ascii(text)[:60]}"
+        )
+    return seconds

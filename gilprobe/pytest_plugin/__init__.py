@@ -1,0 +1,81 @@
+"""The pytest plugin: options, markers and a fixture. What they do is loaded when a run asks for it.
+
+pytest imports this module in every run of every project that has gilprobe installed, so it imports nothing:
+no compiled module, no tracer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from gilprobe.pytest_plugin.fixture import Gil
+
+MARKERS = {
+    "releases_gil": "releases_gil(at_least=0.9): the test must be without the GIL for this share of its time",
+    "max_gil_hold": 'max_gil_hold("5ms"): no thread may keep the GIL for longer than this at a time while the'
+    " test runs",
+    "no_leaks": "no_leaks(warmup=..., repeats=..., calls=...): calls of the test function may leave no"
+    " references, blocks, threads or files behind",
+}
+
+_TOP = 10
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("gilprobe", "who holds the GIL")
+    group.addoption(
+        "--gil",
+        action="store_true",
+        help="trace the GIL of every test: a column with -v, and the tests that held it longest at the end",
+    )
+    group.addoption(
+        "--gil-top",
+        type=_count,
+        default=_TOP,
+        metavar="N",
+        help=f"how many tests to show at the end ({_TOP})",
+    )
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= len(text) <= 6 and int(text)):
+        raise ValueError(text)
+    return int(text)
+
+
+_count.__name__ = "number above 0"  # what argparse calls the type in its error
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers; load what ``--gil`` needs if it was given."""
+    for line in MARKERS.values():
+        config.addinivalue_line("markers", line)
+    if config.getoption("--gil"):
+        from gilprobe.pytest_plugin import overview, watching
+
+        config.pluginmanager.register(watching.Watching(all_tests=True), watching.NAME)
+        config.pluginmanager.register(overview.Overview(config), "gilprobe-overview")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Load what the markers need if a test has one."""
+    if any(name in item.keywords for item in items for name in MARKERS):
+        from gilprobe.pytest_plugin import watching
+
+        if not config.pluginmanager.has_plugin(watching.NAME):
+            config.pluginmanager.register(watching.Watching(all_tests=False), watching.NAME)
+
+
+@pytest.fixture
+def gil() -> Gil:
+    """Trace the GIL inside of a test: ``with gil.trace() as t: ...``, then ``t.report()``.
+
+    Where the GIL can't be traced, the test is skipped with the reason.
+    """
+    from gilprobe.pytest_plugin.fixture import Gil
+
+    return Gil()

@@ -1,0 +1,26 @@
+"""The fixture ``gil``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gilprobe.machine import capabilities
+from gilprobe.tracer import trace
+
+if TYPE_CHECKING:
+    from gilprobe.tracer import Trace
+
+
+class Gil:
+    """What the fixture ``gil`` gives to a test."""
+
+    def __init__(self) -> None:
+        here = capabilities()
+        if here.tracer != "exact":
+            pytest.skip(f"the GIL can't be traced here: {here.tracer_reason}")
+
+    def trace(self, *, sites: bool = True, stacks: bool = False, timeline: bool = False) -> Trace:
+        """Return a trace to be used in a ``with`` statement: see :func:`gilprobe.trace`."""
+        return trace(sites=sites, stacks=stacks, timeline=timeline)

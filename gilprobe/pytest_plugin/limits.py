@@ -1,0 +1,145 @@
+"""What a test's markers allow, and how a trace of the test is judged by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.durations import parse_duration
+from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.pytest_plugin.asking import ASKER
+from gilprobe.render.words import duration, place, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+    from gilprobe.leak_report import LeakReport
+    from gilprobe.report import Report, ThreadAccount
+
+_AT_LEAST = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the markers of one test ask for; None where they do not.
+
+    Attributes
+    ----------
+    released : float or None
+        Least share of its time that the test must be without the GIL.
+    hold_s : float or None
+        Longest hold that is allowed, seconds.
+    leaks : dict or None
+        Options of :func:`gilprobe.refs.find_leaks`.
+    """
+
+    released: float | None = None
+    hold_s: float | None = None
+    leaks: dict[str, Any] | None = None
+
+    @property
+    def traced(self) -> bool:
+        """Whether it takes a trace to judge the test."""
+        return self.released is not None or self.hold_s is not None
+
+
+def read_limits(item: pytest.Item) -> Limits:
+    """Return what the markers of a test ask for.
+
+    Raises
+    ------
+    GilProbeError
+        If a marker's arguments are not what it takes.
+    """
+    released, hold, leaks = map(item.get_closest_marker, ("releases_gil", "max_gil_hold", "no_leaks"))
+    return Limits(
+        None if released is None else _share(*released.args, **released.kwargs),
+        None if hold is None else _longest(*hold.args, **hold.kwargs),
+        None if leaks is None else _options(*leaks.args, **leaks.kwargs),
+    )
+
+
+def _share(at_least: object = _AT_LEAST, *others: object, **unknown: object) -> float:
+    _nothing_else("releases_gil(at_least=0.9)", others, unknown)
+    if not isinstance(at_least, int | float) or isinstance(at_least, bool):
+        raise InvalidTypeError(f"releases_gil: at_least must be a number, got {at_least!r}")
+    if not 0 <= at_least <= 1:
+        raise InvalidValueError(f"releases_gil: at_least must be from 0 to 1, got {at_least!r}")
+    return float(at_least)
+
+
+def _longest(limit: object = None, *others: object, **unknown: object) -> float:
+    _nothing_else('max_gil_hold("5ms")', others, unknown)
+    if not isinstance(limit, str):
+        raise InvalidTypeError(f'max_gil_hold must be given a time such as "5ms", got {limit!r}')
+    return parse_duration(limit, "max_gil_hold")
+
+
+def _options(*others: object, **options: object) -> dict[str, object]:
+    unknown = {name: value for name, value in options.items() if name not in ("warmup", "repeats", "calls")}
+    _nothing_else("no_leaks(warmup=..., repeats=..., calls=...)", others, unknown)
+    return options
+
+
+def _nothing_else(form: str, others: tuple[object, ...], unknown: dict[str, object]) -> None:
+    if others or unknown:
+        given = ", ".join([*map(repr, others), *(f"{name}={value!r}" for name, value in unknown.items())])
+        raise InvalidTypeError(f"a marker must be {form}, got also {given}")
+
+
+def broken(limits: Limits, report: Report) -> Iterator[str]:
+    """Yield a line for each limit that the traced test has broken."""
+    threads = [account for account in report.threads if account.name != ASKER and account.hold_ns]
+    if limits.released is not None and threads:
+        most = max(threads, key=lambda account: account.hold_ns)
+        if (share := released_share(most)) < limits.released:
+            yield (
+                f"releases_gil: {visible(most.name)} was without the GIL for {share:.1%} of its time, must be"
+                f" for {limits.released:.1%}: it held it for {duration(most.hold_s)}{_mostly(report)}"
+            )
+    if limits.hold_s is not None and threads:
+        longest = max(threads, key=lambda account: account.hold.max_s)
+        if longest.hold.max_s > limits.hold_s:
+            yield (
+                f"max_gil_hold: {visible(longest.name)} held the GIL for {duration(longest.hold.max_s)} at a"
+                f" time, may hold it for {duration(limits.hold_s)}{_where(longest, report)}"
+            )
+
+
+def leaked(report: LeakReport) -> Iterator[str]:
+    """Yield a line for each thing that calls of a test function leave behind, and one if calls failed."""
+    if report.raised:
+        yield visible(
+            f"no_leaks: the test passed, but {report.raised} of {report.calls} further calls raised"
+            f" {report.exception}"
+        )
+    for finding in report.findings:
+        why = "".join(f"; {sentence}" for sentence in finding.evidence)
+        yield visible(f"no_leaks: {finding.what}: {finding.per_call:+.3g} a call{why}")
+
+
+def released_share(account: ThreadAccount) -> float:
+    """Return the share of a thread's time in which others could have the GIL; its own waiting is left out.
+
+    Of several threads the one that held longest is judged: the one that runs the test, or, if that only waits
+    for others, the worst of those.
+    """
+    used_ns = account.hold_ns + account.off_ns
+    return account.off_ns / used_ns if used_ns else 1.0
+
+
+def _mostly(report: Report) -> str:
+    if not report.sites:
+        return ""
+    site = report.sites[0]
+    return visible(f", most in {place(site.function, site.filename, site.line)}")
+
+
+def _where(longest: ThreadAccount, report: Report) -> str:
+    """Name the place of a hold by a wait for its end: that of the thread that asks, or of another one."""
+    for stall in report.longest_waits:
+        if stall.holder == longest.name and stall.holder_s >= longest.hold.max_s / 2:
+            return visible(f": {place(stall.holder_function, stall.holder_filename, stall.holder_line)}")
+    return ""
