@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.cli.arguments import parse_duration, parse_threads
+from gilprobe.cli.arguments import parse_threads
 from gilprobe.cli.output import STDOUT, check_writable, complain
+from gilprobe.durations import parse_duration
 from gilprobe.errors import InvalidValueError
 
 if TYPE_CHECKING:

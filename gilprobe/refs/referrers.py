@@ -77,7 +77,7 @@ class _Search:
         self.own.append(found)  # it refers to what is asked about next
         return found
 
-    def _is_own(self, holder: object) -> bool:
+    def _is_own(self, holder: Any) -> bool:
         own = (self.own, self.frames, self.modules, vars(self), *self.own)
         if any(holder is one for one in own) or _is(holder, Watch | _Search):
             return True

@@ -23,6 +23,8 @@ from gilprobe.auditing.sampling import (
 from gilprobe.auditing.speedups import allowed
 from gilprobe.kernels import sleep, spin
 
+pytestmark = pytest.mark.plain_python
+
 HELD = Sample(calls=10, plain_ns=1000, hold_ns=1000, off_ns=0, releases=0)
 RELEASED = Sample(calls=10, plain_ns=1300, hold_ns=400, off_ns=900, releases=10)
 NONE = Overhead(0, 0)

@@ -11,6 +11,8 @@ from gilprobe.auditing import statements
 from gilprobe.auditing.statements import Statement, Traces, first_call, prepare
 from gilprobe.errors import InvalidValueError
 
+pytestmark = pytest.mark.plain_python
+
 
 @pytest.mark.parametrize(
     ("source", "setup"),

@@ -8,6 +8,8 @@ from gilprobe.audited import Speedup
 from gilprobe.auditing import verdicts
 from gilprobe.auditing.verdicts import Numbers
 
+pytestmark = pytest.mark.plain_python
+
 MS = 1_000_000
 
 

@@ -11,6 +11,8 @@ import gilprobe
 from gilprobe.audited import AuditSet
 from gilprobe.cli import main
 
+pytestmark = pytest.mark.plain_python
+
 TRACED = gilprobe.capabilities().tracer == "exact"
 needs_tracer = pytest.mark.skipif(not TRACED, reason="no tracer here")
 QUICK = ["audit", "--quick", "--repeat", "2", "--threads", "1"]

@@ -13,6 +13,8 @@ import pytest
 from gilprobe.cli import main
 from gilprobe.refs import LeakReport
 
+pytestmark = pytest.mark.plain_python
+
 SHORT = ("--warmup", "1", "--repeats", "5", "--calls", "20")
 SOURCE = """
 import os

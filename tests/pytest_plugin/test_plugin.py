@@ -9,6 +9,8 @@ import pytest
 from gilprobe import pytest_plugin
 from gilprobe.machine import capabilities
 
+pytestmark = pytest.mark.plain_python
+
 pytest_plugins = ["pytester"]
 
 TRACED = capabilities().tracer == "exact"

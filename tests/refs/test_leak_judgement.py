@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from gilprobe.errors import InvalidValueError
 from gilprobe.refs.leak_judgement import Series, confirmed, judge, robust_slope
 
+pytestmark = pytest.mark.plain_python
+
 CALLS = 1000
 numbers = st.integers(-10_000, 10_000)
 

@@ -12,6 +12,8 @@ from gilprobe.distribution import Distribution
 from gilprobe.errors import FormatError
 from gilprobe.render.audit_text import render_audit, render_audits
 
+pytestmark = pytest.mark.plain_python
+
 
 @pytest.fixture
 def audit(environment):

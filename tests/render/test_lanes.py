@@ -11,6 +11,8 @@ from gilprobe.render import lanes as module
 from gilprobe.render.lanes import SLICES, lanes_of
 from gilprobe.timeline import HOLD, WAIT, TimelineThread
 
+pytestmark = pytest.mark.plain_python
+
 TWO = (TimelineThread(11, "MainThread", 0), TimelineThread(12, "worker", 0))
 
 

@@ -14,6 +14,8 @@ from gilprobe.render.terminal import render_result
 from gilprobe.render.trace_text import render_report
 from gilprobe.results import ResultSet
 
+pytestmark = pytest.mark.plain_python
+
 
 class Read(HTMLParser):
     """Collects the elements and the text of a piece of HTML, and checks that it is balanced."""

@@ -16,6 +16,8 @@ from gilprobe.render.svg import COLORS, render_timeline
 from gilprobe.timeline import HOLD, WAIT, TimelineThread
 from gilprobe.traced import TracedProcess
 
+pytestmark = pytest.mark.plain_python
+
 SVG = "{http://www.w3.org/2000/svg}"
 TWO = (TimelineThread(11, "MainThread", 0), TimelineThread(12, "worker", 0))
 FEW = MadeUpTimeline(
