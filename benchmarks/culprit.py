@@ -106,11 +106,15 @@ def crime(culprits: list[Culprit], victims: int) -> Report:
 
 
 def judge(report: Report, culprits: list[Culprit]) -> Iterator[Verdict]:
-    """Yield what each victim says about each culprit. A lone one must be what it has waited for most."""
+    """Yield what each victim says about each culprit. A lone one must be whom it has waited for most.
+
+    Where it waited for nobody is no suspect: on a loaded machine that may be most of all.
+    """
     for victim in (thread.name for thread in report.threads if thread.name.startswith("victim")):
         rows = sorted((row for row in report.blame if row.waiter == victim), key=lambda row: -row.wait_ns)
         for one in culprits:
-            suspects = rows if len(culprits) == 1 else [row for row in rows if row.holder == one.name]
+            among = {row.holder for row in rows if row.holder} if len(culprits) == 1 else {one.name}
+            suspects = [row for row in rows if row.holder in among]
             charged_ns = sum(row.wait_ns for row in rows if one.is_named_by(row))
             yield Verdict(any(map(one.is_named_by, suspects[:1])), 100 * (charged_ns / one.truth_ns - 1))
 

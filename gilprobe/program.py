@@ -248,6 +248,7 @@ def _enter(argv: list[str], folder: str | None) -> dict[str, Any]:
     names["__builtins__"] = builtins
     names["__loader__"] = BuiltinImporter
     sys.modules["__main__"] = main
+    _take_pythons_name()
     sys.argv[:] = argv
     if not sys.flags.safe_path:
         del sys.path[0]  # where gilprobe's own command was found
@@ -255,6 +256,20 @@ def _enter(argv: list[str], folder: str | None) -> dict[str, Any]:
             sys.path.insert(0, folder)
             _forget_shadowed(folder)
     return names
+
+
+def _take_pythons_name() -> None:
+    """Give a process that has the name of gilprobe's command (proc(5), comm) that of the interpreter.
+
+    Native threads inherit it: whoever reads in a report that "gilprobe" held the GIL would look for us.
+    """
+    with suppress(OSError), open("/proc/self/comm", "r+b", buffering=0) as file:  # noqa: PTH123
+        if file.read().rstrip(b"\n") == _process_name(sys.argv[0]):
+            file.write(_process_name(sys.executable))
+
+
+def _process_name(path: str) -> bytes:
+    return os.fsencode(os.path.basename(path))[:15]  # noqa: PTH119
 
 
 def _forget_shadowed(folder: str) -> None:

@@ -41,6 +41,14 @@ def in_thread(work, *arguments):
 """
 
 
+@pytest.fixture(autouse=True)
+def hangups_end_processes():
+    """Undo for the children what nohup has done: they would inherit that SIGHUP is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def dies(child, tmp_path):
     """Return a function that runs a script with a guarded recording, and asserts by which signal it ends.

@@ -8,7 +8,9 @@ from __future__ import annotations
 import compileall
 import os
 import signal
+import sys
 import zipapp
+from pathlib import Path
 
 import pytest
 from side_by_side import both, outcome, record_command, start, write_files
@@ -322,6 +324,17 @@ def test_the_functions_and_classes_of_main_reach_other_processes(tmp_path):
     )
     assert (status, errors) == (0, "")
     assert out.count("[Pair(left=2, right=1), Pair(left=4, right=3)]\n6\n") == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="the platform keeps no such name")
+def test_a_process_has_the_interpreters_name(tmp_path):
+    """A native thread that nobody has named has its process's name: it must not read as gilprobe."""
+    command = f"#!{sys.executable}\nfrom gilprobe.cli import main\nraise SystemExit(main())\n"
+    program = "print(open('/proc/self/comm').read())"
+    write_files(tmp_path, {"gilprobe": command, "program.py": program})
+    (tmp_path / "gilprobe").chmod(0o700)
+    recorded = [str(tmp_path / "gilprobe"), "record", "--quiet", "program.py"]
+    assert_same([outcome(start(line, tmp_path)) for line in ([sys.executable, "program.py"], recorded)])
 
 
 def test_a_module_that_uses_processes_is_found_by_them(tmp_path):
