@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
+import sysconfig
 import threading
 
 import pytest
@@ -117,6 +118,13 @@ def test_expect_is_an_int(expect):
         refs.track(Box(), expect=expect)
 
 
+# A free-threaded 3.13 that has started a thread no longer finds the dicts of modules and classes.
+FORGETFUL = sysconfig.get_config_var("Py_GIL_DISABLED") and sys.version_info < (3, 14)
+IN_GLOBAL = r"the value of key 'a key' of a dict \(global `registry` of module"
+IN_CLASS = "attribute `inner` of class Made"
+FORGOTTEN = {IN_GLOBAL: "the value of key 'a key' of a dict", IN_CLASS: "the value of key 'inner' of a dict"}
+
+
 def test_there_must_be_something_to_track():
     with pytest.raises(InvalidValueError, match="at least 1 object, got 0"):
         refs.track(expect=0)
@@ -191,13 +199,13 @@ class Looked(Box):
         (lambda thing: {"a": thing, "b": []}, r"the value of key 'a' of a dict \(local `kept` of function"),
         (lambda thing: {thing: []}, r"a key of a dict \(local `kept`"),
         (lambda thing: {thing}, r"a member of a set \(local `kept`"),
-        (keep_globally, r"the value of key 'a key' of a dict \(global `registry` of module"),
+        (keep_globally, IN_GLOBAL),
         (keep_in_module, r"global `module_level` of module"),
         (make_closure, r"variable `thing` in the closure of function make_closure.<locals>.inner"),
         (make_generator, r"local `mine` of generator make_generator.<locals>.steps .*suspended"),
         (make_attribute, "attribute `inner` of a Box object"),
         (make_slot, "attribute `kept` of a Slotted object"),
-        (make_class, "attribute `inner` of class Made"),
+        (make_class, IN_CLASS),
         (lambda thing: thing.look, r"bound method Looked.look"),
         (lambda thing: lambda other=thing: other, r"item 0 of a tuple \(the defaults of function"),
     ],
@@ -205,7 +213,9 @@ class Looked(Box):
 def test_who_refers_is_said_as_a_person_would(keep, words):
     thing = Looked()
     message = complaint(keep, thing)
-    assert re.search(words, message), message
+    assert re.search(words, message) or (FORGETFUL and re.search(FORGOTTEN.get(words, words), message)), (
+        message
+    )
     assert "referrers.py" not in message  # the search itself is not told
     assert "tracking.py" not in message.replace("test_tracking.py", "")
     assert "local `thing` of function test_who_refers_is_said_as_a_person_would (test_tracking.py:" in message
