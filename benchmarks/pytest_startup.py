@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
+
 from common import Question, Row, check_file, difference, in_turns, main, parser
 
 from gilprobe.errors import UnsupportedError
