@@ -493,7 +493,7 @@ class Child:
     def wait_until_ready(self) -> None:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"ready\n"
-        time.sleep(0.2)  # from ready to inside the kernel
+        time.sleep(0.1)  # from ready to inside the kernel
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
