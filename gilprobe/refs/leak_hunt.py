@@ -96,6 +96,8 @@ def find_leaks(
         found = hunt.found()
     findings = tuple(one.finding() for one in found)  # now all that may hold what was left is in sight
     caller = hunt.caller
+    if caller.raised == caller.calls:
+        hunt.warnings.append("every call raised: what the function does when it succeeds was not tried")
     return LeakReport(
         function=_name(function),
         leaking=bool(findings),

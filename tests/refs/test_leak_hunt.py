@@ -171,6 +171,7 @@ def test_a_function_that_raises_is_told_with_its_verdict(leaky):
     report = find_leaks(leaky.missing_decref_on_error, args=("no number",))
     assert report.leaking
     assert report.raised == report.calls
+    assert any(warning.startswith("every call raised") for warning in report.warnings)
     assert report.exception.startswith("TypeError: ")
     report = find_leaks(leaky.raises)
     assert not report.leaking
