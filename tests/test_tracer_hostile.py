@@ -848,11 +848,13 @@ def test_signal_handlers_run_during_contention(ends_well):
             if len(caught) % 10 == 0: check(t.report())
             if len(caught) % 25 == 0:
                 with gilprobe.trace(): pass
+            # anew each time: on a busy machine the next one would come before a report is made, and so on
+            if time.monotonic() < end: signal.setitimer(signal.ITIMER_REAL, 0.002)
 
         signal.signal(signal.SIGALRM, handler)
         with gilprobe.trace() as t, busy(3):
-            signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
             end = time.monotonic() + 1
+            signal.setitimer(signal.ITIMER_REAL, 0.002)
             while time.monotonic() < end:
                 spin(0.01)
                 time.sleep(0.005)
