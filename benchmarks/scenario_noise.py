@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,7 +57,10 @@ def fact(name: str, *, cpu_bound: bool = False) -> Headline:
 
     def read(result: ScenarioResult, threads: int) -> float:
         beginning = name.format(T=threads)
-        return next(one.value for one in result.facts if one.name.startswith(beginning))
+        for one in result.facts:
+            if one.name.startswith(beginning):
+                return one.value
+        raise KeyError(beginning)
 
     return Headline(name, read, cpu_bound)
 
@@ -117,7 +121,8 @@ def run_all(options: argparse.Namespace) -> dict[str, list[float]]:
         name = wanted[index]
         common.progress(f"{name}, {len(numbers[name]) + 1} of {options.repeat}")
         result = scenarios.run(name, threads=(1, threads), quick=options.quick or options.short)
-        numbers[name].append(HEADLINES[name].read(result, threads))
+        with suppress(KeyError):
+            numbers[name].append(HEADLINES[name].read(result, threads))
 
     common.in_turns(sample, len(wanted), options.repeat)
     # in_turns warms each up once
@@ -127,9 +132,12 @@ def run_all(options: argparse.Namespace) -> dict[str, list[float]]:
 def spread(numbers: dict[str, list[float]], name: str, _options: argparse.Namespace) -> Iterable[Row]:
     """Tell how far the headline numbers of a scenario lie apart."""
     headline, taken = HEADLINES[name], numbers[name]
+    target = f"<= {LIMIT:g} %" if headline.cpu_bound else ""
+    if not taken:
+        yield Row(name, target, "", (), common.NOT_TESTABLE, "a short run leaves its headline number out")
+        return
     median = statistics.median(taken)
     apart = 100 * (max(taken) - min(taken)) / abs(median) if median else 0.0
-    target = f"<= {LIMIT:g} %" if headline.cpu_bound else ""
     verdict = common.judge_figure(apart, lambda one: one <= LIMIT) if target else common.NO_TARGET
     quarter = statistics.quantiles(taken, n=4) if len(taken) > 1 else [median] * 3
     middle = 100 * (quarter[2] - quarter[0]) / abs(median) if median else 0.0
