@@ -53,7 +53,8 @@ def test_without_a_trace_the_reason_is_told(monkeypatch, ask, report, account):
 
 def test_a_real_run_prints_what_the_notebook_prints():
     result = scenarios.run("thread-start", repeat=2, frame=Frame(arm_ns=5_000_000, member_ns=0))
-    lines = set(result.printed.splitlines())
-    assert {"Main    : before creating thread.", "Main    : all done.", "Thread 1: finishing."} <= lines
+    # threads that print at the same time may share a line
+    for text in ("Main    : before creating thread.", "Main    : all done.", "Thread 1: finishing."):
+        assert text in result.printed
     assert [arm.name for arm in result.arms] == ["started", "started, sleep left", "no thread"]
     assert {arm.unit for arm in result.arms} == {"s"}
