@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.render.html import document, process_data
+from gilprobe.render.html import document, process_data, scenario_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from gilprobe.results import ScenarioResult
     from gilprobe.traced import TracedProcess
 
 
@@ -30,3 +31,21 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     """
     shown = [process_data.described(process, source) for process in processes]
     yield from document.pieces({"kind": "processes", "processes": shown}, title=shown[0]["title"])
+
+
+def export_results(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> Iterator[str]:
+    """Write what was measured in scenarios as a page.
+
+    Parameters
+    ----------
+    sides : sequence of (str, sequence of ScenarioResult)
+        Names of interpreters, and what was measured on each; at least one result. What several have measured
+        stands side by side. :func:`scenario_data.sides_of` makes them of saved results.
+
+    Yields
+    ------
+    str
+        Pieces of an HTML document.
+    """
+    results = scenario_data.described(sides)
+    yield from document.pieces({"kind": "results", "results": results}, title=results["title"])

@@ -24,10 +24,16 @@ _EVERY = ("processes", "results")
 _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
     ("base.js", _EVERY),
     ("table.js", _EVERY),
+    ("vendored/echarts.min.js", ("results",)),
+    ("scenarios_plot.js", ("results",)),
+    ("scenarios_lines.js", ("results",)),
+    ("scenarios_rows.js", ("results",)),
+    ("scenarios_figure.js", ("results",)),
+    ("scenarios.js", ("results",)),
 )
 """Scripts in the order in which they run, and the kinds of pages that they are put into."""
 
-_STYLES: Sequence[tuple[str, Sequence[str]]] = (("page.css", _EVERY),)
+_STYLES: Sequence[tuple[str, Sequence[str]]] = (("page.css", _EVERY), ("scenarios.css", ("results",)))
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
