@@ -24,10 +24,22 @@ _EVERY = ("processes", "results")
 _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
     ("base.js", _EVERY),
     ("table.js", _EVERY),
+    ("processes.js", ("processes",)),
+    ("overview.js", ("processes",)),
+    ("threads.js", ("processes",)),
+    ("blame.js", ("processes",)),
+    ("sites.js", ("processes",)),
+    ("flame.js", ("processes",)),
+    ("distributions.js", ("processes",)),
+    ("stalls.js", ("processes",)),
+    ("about.js", ("processes",)),
 )
 """Scripts in the order in which they run, and the kinds of pages that they are put into."""
 
-_STYLES: Sequence[tuple[str, Sequence[str]]] = (("page.css", _EVERY),)
+_STYLES: Sequence[tuple[str, Sequence[str]]] = (
+    ("page.css", _EVERY),
+    ("process.css", ("processes",)),
+)
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
