@@ -17,8 +17,6 @@
     return element("details", { onclick: (event) => event.stopPropagation() }, element("summary", null, element("code", { class: "source", dir: "ltr" }, text[place.line - first].trim() || "\u2026")), element("pre", null, text.map(row)));
   };
 
-  const described = (data, site) => [gilprobe.place(data, site.place), data.places[site.place].source ? lines(data.places[site.place]) : null];
-
   /** The sites with what they caused between the chosen waiter and holder, if two are chosen. */
   const between = (data, { thread, holder }) => {
     if (thread === null || holder === null) return null;
@@ -38,7 +36,7 @@
   const columnsOf = (data) => {
     const held = data.threads.reduce((sum, thread) => sum + thread.hold_ns, 0);
     const columns = [
-      { title: "Site", value: (site) => gilprobe.placeText(data, site.place), show: (site) => described(data, site) },
+      { title: "Site", value: (site) => gilprobe.placeText(data, site.place), show: (site) => gilprobe.place(data, site.place), below: (site) => (data.places[site.place].source ? lines(data.places[site.place]) : null) },
       time("Waits caused", "caused_ns", data.waited_ns),
       time("Hold", "hold_ns", held),
       time("Own waits", "wait_ns", null),

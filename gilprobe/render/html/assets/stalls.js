@@ -34,7 +34,7 @@
         { title: "Longest hold meanwhile", value: (stall) => stall.holder, show: (stall) => because(data, stall) },
       ];
       const note = element("p", { class: "muted" });
-      const table = gilprobe.table(columns, data.stalls, { caption: "The longest waits", sort: 0, most: 10, choose: (stall) => choose(data, stall) });
+      const table = gilprobe.table(columns, data.stalls, { caption: "The longest waits", sort: 0, head: 2, most: 10, choose: (stall) => choose(data, stall) });
       const draw = () => {
         const { thread, holder } = gilprobe.selection;
         const kept = data.stalls.filter((stall) => holder === null || (stall.waiter_thread === thread && stall.holder_thread === holder));
