@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gilprobe.render.findings import by_waits
 from gilprobe.render.html import document, process_data, scenario_data
+from gilprobe.render.html.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
     from gilprobe.results import ScenarioResult
     from gilprobe.traced import TracedProcess
+
+MOST_PROCESSES = 24
+"""How many processes are in a page: the first, and those whose threads waited most. Others are summed up."""
 
 
 def export_processes(processes: Sequence[TracedProcess], *, source: Path | None = None) -> Iterator[str]:
@@ -24,13 +29,23 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     source : pathlib.Path or None
         Folder below which source files may be read, to show the lines of sites; None: no file is read.
 
-    Yields
+    Returns
+    -------
+    iterator of str
+        Pieces of an HTML document.
+
+    Raises
     ------
-    str
-        Pieces of an HTML document, all ASCII but for what the page itself says.
+    InvalidValueError
+        If `source` is no folder.
     """
-    shown = [process_data.described(process, source) for process in processes]
-    yield from document.pieces({"kind": "processes", "processes": shown}, title=shown[0]["title"])
+    sources = None if source is None else Sources(source)
+    ranked = by_waits(processes)
+    shown = [process_data.described(process, sources) for process in ranked[:MOST_PROCESSES]]
+    others = process_data.summed(ranked[MOST_PROCESSES:])
+    return document.pieces(
+        {"kind": "processes", "processes": shown, "others": others}, title=shown[0]["title"]
+    )
 
 
 def export_results(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> Iterator[str]:
@@ -42,10 +57,10 @@ def export_results(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> Ite
         Names of interpreters, and what was measured on each; at least one result. What several have measured
         stands side by side. :func:`scenario_data.sides_of` makes them of saved results.
 
-    Yields
-    ------
-    str
+    Returns
+    -------
+    iterator of str
         Pieces of an HTML document.
     """
     results = scenario_data.described(sides)
-    yield from document.pieces({"kind": "results", "results": results}, title=results["title"])
+    return document.pieces({"kind": "results", "results": results}, title=results["title"])

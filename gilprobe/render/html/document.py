@@ -24,6 +24,15 @@ _EVERY = ("processes", "results")
 _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
     ("base.js", _EVERY),
     ("table.js", _EVERY),
+    ("processes.js", ("processes",)),
+    ("overview.js", ("processes",)),
+    ("threads.js", ("processes",)),
+    ("blame.js", ("processes",)),
+    ("sites.js", ("processes",)),
+    ("flame.js", ("processes",)),
+    ("distributions.js", ("processes",)),
+    ("stalls.js", ("processes",)),
+    ("about.js", ("processes",)),
     ("vendored/echarts.min.js", ("results",)),
     ("scenarios_plot.js", ("results",)),
     ("scenarios_lines.js", ("results",)),
@@ -33,7 +42,11 @@ _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
 )
 """Scripts in the order in which they run, and the kinds of pages that they are put into."""
 
-_STYLES: Sequence[tuple[str, Sequence[str]]] = (("page.css", _EVERY), ("scenarios.css", ("results",)))
+_STYLES: Sequence[tuple[str, Sequence[str]]] = (
+    ("page.css", _EVERY),
+    ("process.css", ("processes",)),
+    ("scenarios.css", ("results",)),
+)
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe import codec
 from gilprobe.render.html.figures import figure, kind_of, unit_beside
-from gilprobe.render.html.findings import finding
 from gilprobe.render.html.law_ranges import bullet
 from gilprobe.render.html.pictures import pictures
+from gilprobe.render.html.scenario_findings import finding
 from gilprobe.render.html.traced_data import accounts_table, traced_pictures
 from gilprobe.render.terminal import in_order, interpreter
 from gilprobe.render.words import clipped, plural, visible

@@ -8,9 +8,10 @@
   /**
    * Create a table.
    *
-   * columns: [{title, number (right-aligned), value(row) -> what it is sorted by, show(row) -> text or node}]
+   * columns: [{title, number (right-aligned), value(row) -> what it is sorted by, show(row) -> text or nodes,
+   *     under (a node under the title), below(row) -> a node below what names the row}]
    * options: caption (for screen readers), sort (index of the column first sorted by, largest first),
-   *     most (rows shown until asked for more), choose(row) (makes rows focusable; on click and Enter),
+   *     head (index of the column that names a row), most (rows shown until asked for more), choose(row) (on a click on a row),
    *     chosen(row) -> whether it is part of the selection
    * Returns {node, update(rows), mark()}.
    */
@@ -27,25 +28,21 @@
         draw();
       };
       const button = element("button", { type: "button", onclick: sort }, column.title);
-      return element("th", { scope: "col", class: column.number ? "number" : null }, button);
+      return element("th", { scope: "col", class: column.number ? "number" : null }, button, column.under || null);
     });
+
+    // A row is chosen by a click anywhere; the button in its head does the same for keys and screen readers.
+    const headOf = (column, row) => {
+      const shown = options.choose ? element("button", { type: "button", class: "name-of-row" }, column.show(row)) : column.show(row);
+      return element("th", { scope: "row", class: column.number ? "number" : null }, shown, column.below ? column.below(row) : null);
+    };
 
     const line = (row) => {
       const cells = columns.map((column, index) =>
-        element(index === options.head ? "th" : "td", { scope: index === options.head ? "row" : null, class: column.number ? "number" : null }, column.show(row)),
+        index === options.head ? headOf(column, row) : element("td", { class: column.number ? "number" : null }, column.show(row)),
       );
-      const made = element("tr", null, cells);
-      if (options.choose) {
-        made.classList.add("choice");
-        made.tabIndex = 0;
-        made.addEventListener("click", () => options.choose(row));
-        made.addEventListener("keydown", (event) => {
-          if (event.target !== made || (event.key !== "Enter" && event.key !== " ")) return;
-          event.preventDefault();
-          options.choose(row);
-        });
-      }
-      return made;
+      const choose = options.choose ? () => options.choose(row) : null;
+      return element("tr", { class: choose ? "choice" : null, onclick: choose }, cells);
     };
 
     let shown = [];
@@ -54,7 +51,7 @@
       shown.forEach(([row, made]) => {
         const chosen = options.chosen(row);
         made.classList.toggle("chosen", chosen);
-        made.setAttribute("aria-selected", String(chosen));
+        made.querySelector(".name-of-row").setAttribute("aria-pressed", String(chosen));
       });
     };
 
