@@ -55,7 +55,7 @@ def export_results(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> Ite
     ----------
     sides : sequence of (str, sequence of ScenarioResult)
         Names of interpreters, and what was measured on each; at least one result. What several have measured
-        stands side by side. :func:`scenario_data.sides_of` makes them of saved results.
+        stands side by side. :func:`gilprobe.render.sides.sides_of` makes them of saved results.
 
     Returns
     -------

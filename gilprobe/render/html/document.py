@@ -45,6 +45,7 @@ _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
 _STYLES: Sequence[tuple[str, Sequence[str]]] = (
     ("page.css", _EVERY),
     ("process.css", ("processes",)),
+    ("pictures.css", ("processes",)),
     ("scenarios.css", ("results",)),
 )
 

@@ -16,7 +16,7 @@ from gilprobe.render.words import clipped, plural, visible
 from gilprobe.results import fact_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from gilprobe.environment import Environment
     from gilprobe.render.html.measures import Side
@@ -50,32 +50,6 @@ def described(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> dict[str
         }
     )
     return whole
-
-
-def sides_of(results: Iterable[ScenarioResult]) -> list[tuple[str, list[ScenarioResult]]]:
-    """Return results as saved, one after the other, by the interpreters that they were measured on.
-
-    Two interpreters that are alike, which ``--python`` can name too, are told apart by the order in which
-    each scenario has them.
-    """
-    found: dict[tuple[str, int], list[ScenarioResult]] = {}
-    met: Counter[tuple[str, str]] = Counter()
-    for result in results:
-        name = _interpreter_name(result.environment)
-        met[name, result.id] += 1
-        found.setdefault((name, met[name, result.id]), []).append(result)
-    often = Counter(name for name, _ in found)
-    return [
-        (f"{name} ({number})" if often[name] > 1 else name, results)
-        for (name, number), results in found.items()
-    ]
-
-
-def _interpreter_name(environment: Environment) -> str:
-    name = environment.python
-    if environment.build == "free-threaded":
-        name += "t, GIL on" if environment.gil_enabled else "t"
-    return name
 
 
 def _together(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> list[list[Side]]:
