@@ -66,10 +66,7 @@ def _free(path: Path) -> bool:
     """Tell whether the page may take the default name; if not, say why."""
     try:
         if path.exists() and not _is_ours(path):
-            complain(
-                f"no report is written: {path} is there and was not made by gilprobe; --html FILE names another"
-            )
-            return False
+            raise InvalidValueError(f"{path} is there, and not by gilprobe; --html FILE names another")
         check_writable(path, "the report")
     except (OSError, InvalidValueError) as error:
         complain(f"no report is written: {error}")

@@ -75,9 +75,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         Frame(repeat=arguments.repeat)
     if arguments.json not in (None, STDOUT):
         check_writable(Path(arguments.json), "--json")
-    page = results_page.target_of(arguments)
     jobs = _jobs(arguments)
     interpreters, whole = _interpreters(arguments.python)
+    page = results_page.target_of(arguments)
     run = _Run(arguments, output, jobs, interpreters, threads, page)
     try:
         run.measure()
