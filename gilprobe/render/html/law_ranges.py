@@ -22,7 +22,7 @@ _QUANTITY = rf"({_NUMBER})\s?({_UNIT})?"
 _BETWEEN = re.compile(rf"{_QUANTITY} to {_QUANTITY}(?!\w)(.*)$")
 _BEYOND = re.compile(rf"[^\d<>]*([<>])=? ?{_QUANTITY}(?!\w)(.*)$")
 _EQUAL = re.compile(rf"{_QUANTITY}(?: \D*)?$")
-_MEASURED = re.compile(rf"[^\d+-]*{_QUANTITY}(?:[^(\d]*\({_QUANTITY} to {_QUANTITY})?")
+_MEASURED = re.compile(rf"\D*?{_QUANTITY}(?:[^(\d]*\({_QUANTITY} to {_QUANTITY})?")
 _TEAM = re.compile(r"(?:^|, )(\d+) (?:threads?|members)$")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 _LONGEST = 300  # of a text that is read: these come from files
@@ -40,7 +40,9 @@ class Range:
 
 def expected_range(law: Law) -> Range | None:
     """Return what the law expects as a range, open ends infinite; None where it tells no number."""
-    text = law.expected[:_LONGEST]
+    text = law.expected
+    if len(text) > _LONGEST:
+        return None
     if found := _BETWEEN.match(text):
         unit = found[2] or found[4]
         low, high = _quantity(found[1], unit), _quantity(found[3], found[4])
@@ -56,7 +58,8 @@ def expected_range(law: Law) -> Range | None:
 
 
 def _checked(low: float, high: float, unit: str, rest: str) -> Range | None:
-    return Range(low, high, unit, rest.strip()) if low <= high else None
+    told = low <= high and (math.isfinite(low) or math.isfinite(high))
+    return Range(low, high, unit, rest.strip()) if told else None
 
 
 def measured_interval(law: Law) -> tuple[float, float, float, str] | None:
@@ -68,11 +71,12 @@ def measured_interval(law: Law) -> tuple[float, float, float, str] | None:
     if found is None:
         return None
     value, unit = _quantity(found[1], found[2])
-    if found[3] is None:
-        return value, value, value, unit
-    low, _ = _quantity(found[3], found[4] or found[2])
-    high, _ = _quantity(found[5], found[6] or found[2])
-    return value, min(low, value), max(high, value), unit
+    low = high = value
+    if found[3] is not None:
+        low, _ = _quantity(found[3], found[4] or found[2])
+        high, _ = _quantity(found[5], found[6] or found[2])
+    ends = min(low, value), max(high, value)
+    return (value, *ends, unit) if all(map(math.isfinite, ends)) else None
 
 
 def _quantity(number: str, unit: str | None) -> tuple[float, str]:
