@@ -55,6 +55,7 @@ def _drawn(group: Group) -> Picture:
 
 
 def _logarithmic(values: Iterable[float]) -> bool:
+    """Tell whether an axis is; of the intervals' lower ends, since a logarithm has no zero."""
     values = list(values)
     return bool(values) and min(values) > 0 and max(values) / min(values) > _SPREAD
 
@@ -92,7 +93,7 @@ def _lines(
         note="",
         kind=group.kind,
         unit=group.unit,
-        logarithmic=group.kind != "ratio" and _logarithmic(one.value for one in group.measures),
+        logarithmic=group.kind != "ratio" and _logarithmic(one.low for one in group.measures),
         axis=axis,
         labels=tuple(places),
         panels=tuple(panels),
@@ -147,7 +148,7 @@ def _rows(group: Group) -> Picture:
         note="",
         kind=group.kind,
         unit=group.unit,
-        logarithmic=_logarithmic(one.value for one in measures),
+        logarithmic=_logarithmic(one.low for one in measures),
         axis="",
         labels=tuple(labels),
         panels=(Panel("", _by_side(group, measures, lambda one: keys.index((one.name, one.threads)))),),

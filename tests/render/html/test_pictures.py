@@ -117,6 +117,9 @@ def test_an_axis_is_logarithmic_where_numbers_differ_much_and_none_is_zero(drawn
     rows = [arm(value, name=name, unit="cups") for name, value in (("a", 1.0), ("b", 100.0))]
     assert drawn(*rows).logarithmic
     assert not drawn(*rows, arm(0.0, name="c", unit="cups")).logarithmic
+    assert not drawn(
+        *rows, arm(0.0, 1.0, 2.0, name="c", unit="cups")
+    ).logarithmic  # no end of an interval, either
 
 
 def test_laws_along_a_scale_are_a_picture_of_their_own(drawn):

@@ -56,7 +56,8 @@ def npm():
 
 
 @IN_PLACE
-@pytest.mark.browser  # not that it needs one: it runs where those do, as npm asks its registry
+@pytest.mark.slow
+@pytest.mark.browser  # it needs none, but runs where those do: npm asks its registry
 def test_building_again_gives_the_same_file_byte_for_byte(tmp_path):
     program = npm()
     if program is None:

@@ -147,6 +147,7 @@
         nameLocation: "middle",
         nameGap: 26,
         axisTick: { show: true, customValues: places, lineStyle: { color: gilprobe.color("muted") } },
+        axisLine: { ...labels.axisLine, onZero: !picture.logarithmic }, // where there is no zero
         splitLine: { show: false },
         axisLabel: { ...labels.axisLabel, customValues: places, formatter: (value) => picture.labels[value] ?? "" },
       },

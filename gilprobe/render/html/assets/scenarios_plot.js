@@ -120,6 +120,9 @@
   };
 
   const PAPER = 660; // CSS pixels of a page's width
+  let printing = false;
+  addEventListener("beforeprint", () => (printing = true));
+  addEventListener("afterprint", () => (printing = false));
 
   /**
    * Put a chart into an element of the page, drawn when it comes near the window.
@@ -141,7 +144,7 @@
     };
     let last = 0;
     const resized = new ResizeObserver(() => {
-      if (chart && host.clientWidth !== last) draw();
+      if (chart && !printing && host.clientWidth !== last) draw();
       last = host.clientWidth;
     });
     resized.observe(host);

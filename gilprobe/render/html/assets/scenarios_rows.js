@@ -136,6 +136,7 @@
       },
       yAxis: {
         ...gilprobe.axisLook(false),
+        axisLine: { onZero: !picture.logarithmic, lineStyle: { color: color("muted") } },
         type: "category",
         inverse: true,
         data: picture.labels.map((_, index) => index),
