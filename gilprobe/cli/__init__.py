@@ -81,7 +81,7 @@ def _file_error(error: OSError) -> str:
     """Return what is wrong with a file that could be named."""
     if error.filename is None or error.strerror is None:
         return str(error)
-    return f"a file that is named must be there and usable, {ascii(error.filename)} is not: {error.strerror}"
+    return f"a file that is named must be there and usable, {error.filename!a} is not: {error.strerror}"
 
 
 def _failed(message: str, status: int) -> int:
