@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, Site
 
 Sentence = list[tuple[str, str]]
-"""Runs of text, each with what it is: "" (nothing special), "hold", "wait", "culprit", "place" or "thread"."""
+"""Runs of text, each with what it is: "" (nothing special), hold, wait, culprit, place or thread."""
 
 _NAMED = 3
 _SOME = 0.05
