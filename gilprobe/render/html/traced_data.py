@@ -23,40 +23,11 @@ _WAITS = ("p50", "p99", "longest")
 
 def traced_pictures(sides: Sequence[Side]) -> list[Picture]:
     """Return where the time of each arm's threads went, and how long they waited; nothing without traces."""
-    traced = _traced(sides)
+    traced = [(side, arm) for side, arm in _traced(sides) if _lifetime(arm)]
     if not traced:
         return []
-    labels, shares, waits = [], [], []
-    for side, arm in traced:
-        accounts = _working(arm.report.threads)
-        whole = sum(account.lifetime_ns for account in accounts)
-        if not whole:
-            continue
-        parts = tuple(sum(map(part, accounts)) / whole for part in _PARTS)
-        labels.append(_label(sides, side, arm))
-        shares.append(Point(len(labels) - 1, parts[1], parts[1], parts[1], parts))
-        blocked = _blocked(accounts)
-        if blocked.count:
-            waits.append((labels[-1], blocked))
-    pictures = []
-    if labels:
-        pictures.append(
-            Picture(
-                form="shares",
-                title="Where the threads' time went",
-                note="Traced in one extra run of each arm: shares of its working threads' lifetimes.",
-                kind="share",
-                unit="",
-                logarithmic=False,
-                axis="",
-                labels=tuple(labels),
-                panels=(Panel("", (Series("", 0, tuple(shares)),)),),
-                marks=("hold", "wait", "off"),
-            )
-        )
-    if waits:
-        pictures.append(_wait_picture(waits))
-    return pictures
+    waits = [(side, arm, found) for side, arm in traced if (found := _blocked(arm)).count]
+    return [_share_picture(sides, traced), *([_wait_picture(sides, waits)] if waits else [])]
 
 
 _PARTS: tuple[Callable[[ThreadAccount], int], ...] = (
@@ -83,31 +54,59 @@ def _working(accounts: Iterable[ThreadAccount]) -> list[ThreadAccount]:
     return [account for account in accounts if not idle_main(account)] or accounts
 
 
-def _blocked(accounts: Iterable[ThreadAccount]) -> Distribution:
+def _lifetime(arm: TracedArm) -> int:
+    return sum(account.lifetime_ns for account in _working(arm.report.threads))
+
+
+def _share_picture(sides: Sequence[Side], traced: Sequence[tuple[int, TracedArm]]) -> Picture:
+    points = []
+    for at, (_, arm) in enumerate(traced):
+        accounts = _working(arm.report.threads)
+        parts = tuple(sum(map(part, accounts)) / _lifetime(arm) for part in _PARTS)
+        points.append(Point(at, parts[1], parts[1], parts[1], parts))
+    return Picture(
+        form="shares",
+        title="Where the threads' time went",
+        note="Traced in one extra run of each arm: shares of its working threads' lifetimes.",
+        kind="share",
+        unit="",
+        logarithmic=False,
+        axis="",
+        labels=tuple(_label(sides, side, arm) for side, arm in traced),
+        panels=(Panel("", (Series("", 0, tuple(points)),)),),
+        marks=("hold", "wait", "off"),
+    )
+
+
+def _blocked(arm: TracedArm) -> Distribution:
     """Return the waits of all threads together, without acquisitions that found the GIL free."""
     whole = EMPTY
-    for account in accounts:
+    for account in _working(arm.report.threads):
         whole = whole.merge(account.wait)
     buckets = tuple((index, number) for index, number in whole.buckets if index > 0)
     count = sum(number for _, number in buckets)
     return Distribution(count, whole.total_ns, whole.max_ns, buckets)
 
 
-def _wait_picture(waits: Sequence[tuple[str, Distribution]]) -> Picture:
-    points = []
-    for at, (_, blocked) in enumerate(waits):
-        marks = (blocked.quantile(0.5), blocked.quantile(0.99), blocked.max_s)
-        points.append(Point(at, marks[1], marks[1], marks[1], marks))
+def _wait_picture(sides: Sequence[Side], waits: Sequence[tuple[int, TracedArm, Distribution]]) -> Picture:
+    """Return the waits, a row for each arm: the interpreters' stand beside each other."""
+    rows = list(dict.fromkeys(f"{arm.name} x {arm.threads}" for _, arm, _ in waits))
+    points: dict[int, list[Point]] = {}
+    for side, arm, found in waits:
+        marks = (found.quantile(0.5), found.quantile(0.99), found.max_s)
+        at = rows.index(f"{arm.name} x {arm.threads}")
+        points.setdefault(side, []).append(Point(at, marks[1], marks[1], marks[1], marks))
+    series = tuple(Series(sides[side][0], side, tuple(points[side])) for side in sorted(points))
     return Picture(
         form="ranges",
         title="How long a thread waited for the GIL, where it had to",
         note="All waits of the same traced runs.",
         kind="seconds",
         unit="s",
-        logarithmic=min(point.marks[0] for point in points) > 0,
+        logarithmic=True,  # a wait that was one is longer than nothing
         axis="",
-        labels=tuple(label for label, _ in waits),
-        panels=(Panel("", (Series("", 0, tuple(points)),)),),
+        labels=tuple(rows),
+        panels=(Panel("", series),),
         marks=_WAITS,
     )
 

@@ -68,6 +68,16 @@
     }),
   });
 
+  // A band that several series have is drawn once, in nobody's colour; the others draw nothing in its place.
+  const bandOf = (panel, index, look) => {
+    const same = panel.series.filter((one) => sameBands(one, panel.series[index]));
+    if (same.length === 1) return [panel.series[index], look];
+    const first = same[0] === panel.series[index];
+    return [first ? same[0] : { bands: [] }, { ...look, color: gilprobe.color("muted") }];
+  };
+
+  const sameBands = (one, other) => JSON.stringify(one.bands) === JSON.stringify(other.bands);
+
   const intervalSeries = (series, look, place) => ({
     type: "custom",
     silent: true,
@@ -124,7 +134,7 @@
     const drawn = panel.series.flatMap((series, index) => [
       lineSeries(series, looks[index], at(index)),
       intervalSeries(series, looks[index], at(index)),
-      bandSeries(series, looks[index]),
+      bandSeries(...bandOf(panel, index, looks[index])),
     ]);
     if (picture.kind === "ratio") {
       drawn[0].markLine = {

@@ -127,6 +127,7 @@
         min: least,
         max: most,
         splitNumber: width < WIDE ? 3 : 6,
+        interval: picture.form === "shares" ? (width < WIDE ? 0.5 : 0.2) : null,
         axisLabel: {
           ...labels.axisLabel,
           showMinLabel: picture.logarithmic ? false : null,
