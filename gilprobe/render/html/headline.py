@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilprobe.render import words
-from gilprobe.render.findings import findings
+from gilprobe.render.findings import findings, without_cpu
 from gilprobe.render.html.places import name
 
 if TYPE_CHECKING:
@@ -71,12 +71,20 @@ def _site(site: Site, kind: str) -> Sentence:
 
 
 def more(report: Report) -> list[Sentence]:
-    """Return what is told below the headline: who held there, and who paid most."""
+    """Return what is told below the headline: who held there, who paid most, what figures are about."""
     found = findings(report)
     sentences = [*_free(found), _holders(found, report), [] if found.little else _payer(report)]
     if found.little and found.culprit is not None:
         sentences.append(
             [("One thread held it while another waited for less than 1\u202f% of the time.", "")]
+        )
+    idle_ns, hold_ns = without_cpu(report)
+    if hold_ns:
+        idle = f"{_share(idle_ns, hold_ns)} of all holding ({_duration(idle_ns)}) used no CPU time"
+        sentences.append([(f"{idle}: blocked in the kernel, or waiting for a core.", "")])
+    if any(thread.interpreter for thread in report.threads):
+        sentences.append(
+            [("Held and contended are about the main interpreter's GIL, all else is about all.", "")]
         )
     return [sentence for sentence in sentences if sentence]
 
