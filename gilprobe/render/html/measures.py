@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.intervals import ratio_interval
 from gilprobe.render.html.figures import Kind, heading_of, kind_of
-from gilprobe.render.html.law_ranges import arm_named, expected_range, measured_interval, team
+from gilprobe.render.html.law_ranges import Range, arm_named, expected_range, measured_interval, team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +24,7 @@ PERCENTILE = re.compile(r"^(.+), (p\d{1,2}(?:\.\d+)?)$")
 
 _METRIC = re.compile(r"^(.+), ([^,\d]+)$")
 _PER_CENT = 0.01
+_MOST_SAMPLES = 1000  # of an arm; a file may claim any number
 _ROUNDED = 0.01  # a law tells its numbers with two or three digits
 
 
@@ -63,7 +64,8 @@ class Group:
 
 def groups_of(sides: Sequence[Side]) -> list[Group]:
     """Return what becomes a picture each, in the order of the arms."""
-    return [group for unit in _units(sides) for group in _groups(unit, sides)]
+    groups = [group for unit in _units(sides) for group in _groups(unit, sides)]
+    return [group for group in groups if group.measures]
 
 
 def _units(sides: Sequence[Side]) -> list[str]:
@@ -96,7 +98,9 @@ def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], 
         (number, name, arm)
         for number, (_, result) in enumerate(sides)
         for arm in result.arms
-        if arm.unit == unit and (name := short(arm.name)) is not None
+        if arm.unit == unit
+        and (name := short(arm.name)) is not None
+        and all(map(math.isfinite, (arm.median, arm.low, arm.high)))
     ]
     measures = _speedups(arms) if kind_of(unit) == "rate" else None
     kind: Kind = kind_of(unit) if measures is None else "ratio"
@@ -105,11 +109,11 @@ def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], 
     else:
         title = "Speedup against one thread"
     names = list(dict.fromkeys(one.name for one in measures))
-    with_laws = [
-        replace(one, band=_band(sides[one.side][1].laws, one, names, measures, kind, unit))
-        for one in measures
-    ]
-    return Group(title, unit, kind, tuple(with_laws), tuple(name for name, _ in sides))
+    told = [_expectations(result.laws, names, kind, unit) for _, result in sides]
+    with_laws = tuple(
+        replace(one, band=_band(told[one.side].get(one.name, ()), one, kind)) for one in measures
+    )
+    return Group(title, unit, kind, with_laws, tuple(name for name, _ in sides))
 
 
 def _measure(side: int, name: str, arm: Arm) -> Measure:
@@ -127,7 +131,8 @@ def _speedups(arms: Sequence[tuple[int, str, Arm]]) -> list[Measure] | None:
     measures = []
     for side, name, arm in arms:
         one = single[side, name]
-        if len(arm.samples) != len(one.samples) or not min(*arm.samples, *one.samples, one.median) > 0:
+        samples = (*arm.samples, *one.samples)
+        if not 0 < len(arm.samples) == len(one.samples) <= _MOST_SAMPLES or min(*samples, one.median) <= 0:
             return None
         ratio = (1.0, 1.0, 1.0) if arm is one else ratio_interval(arm, one)
         if not all(map(math.isfinite, ratio)):
@@ -136,30 +141,33 @@ def _speedups(arms: Sequence[tuple[int, str, Arm]]) -> list[Measure] | None:
     return measures
 
 
+def _expectations(
+    laws: Iterable[Law], names: Sequence[str], kind: Kind, unit: str
+) -> dict[str, list[tuple[Law, float, Range]]]:
+    """Return for each arm the laws about it in the picture's unit: what was measured, what is expected."""
+    found: dict[str, list[tuple[Law, float, Range]]] = {}
+    for law in laws:
+        wanted, measured = expected_range(law), measured_interval(law)
+        if wanted is None or measured is None or not _same_unit(wanted.unit, wanted.rest, kind, unit):
+            continue
+        name = arm_named(law, names)
+        if name is not None:
+            found.setdefault(name, []).append((law, measured[0], wanted))
+    return found
+
+
 def _band(
-    laws: Iterable[Law],
-    one: Measure,
-    names: Sequence[str],
-    measures: Iterable[Measure],
-    kind: Kind,
-    unit: str,
+    told: Iterable[tuple[Law, float, Range]], one: Measure, kind: Kind
 ) -> tuple[float | None, float | None] | None:
-    """Return what a law expects of this number, if one tells it in the picture's own unit."""
+    """Return what a law expects of this number, if one does."""
     if kind == "ratio" and one.threads == 1:
         return None
-    teams = {other.threads for other in measures if other.name == one.name and other.side == one.side}
-    for law in laws:
-        wanted, found = expected_range(law), measured_interval(law)
-        if wanted is None or found is None or not _same_unit(wanted.unit, wanted.rest, kind, unit):
-            continue
-        threads = team(law)
-        about = arm_named(law, names) == one.name and (
-            threads == one.threads or (threads is None and len(teams) == 1)
-        )
+    for law, measured, wanted in told:
         scale = _PER_CENT if wanted.unit == "%" else 1.0
         # A law may be about another run of the arm, a traced one say: then it says nothing about this number.
         digits = _ROUNDED * scale if kind in ("ratio", "share", "number") else 0.0
-        if about and math.isclose(found[0] * scale, one.value, rel_tol=_ROUNDED, abs_tol=digits):
+        same = math.isclose(measured * scale, one.value, rel_tol=_ROUNDED, abs_tol=digits)
+        if same and team(law) in (one.threads, None):
             return finite(wanted.low * scale), finite(wanted.high * scale)
     return None
 

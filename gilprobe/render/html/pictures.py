@@ -41,7 +41,22 @@ def pictures(sides: Sequence[Side]) -> list[Picture]:
     sides : sequence of (str, ScenarioResult)
         Results of one scenario, on one interpreter each.
     """
-    return [_drawn(group) for group in groups_of(sides)] + _law_pictures(sides)
+    drawn = [_drawn(group) for group in groups_of(sides)] + _law_pictures(sides)
+    return [_without_zero(picture) if picture.logarithmic else picture for picture in drawn]
+
+
+def _without_zero(picture: Picture) -> Picture:
+    """Return a picture on a logarithmic axis whose bands are open where they would begin at zero or below."""
+    panels = tuple(
+        replace(panel, series=tuple(replace(one, bands=_positive(one.bands)) for one in panel.series))
+        for panel in picture.panels
+    )
+    return replace(picture, panels=panels)
+
+
+def _positive(bands: Iterable[Band]) -> tuple[Band, ...]:
+    opened = (replace(band, low=None) if band.low is not None and band.low <= 0 else band for band in bands)
+    return tuple(band for band in opened if band.high is None or band.high > 0)
 
 
 def _drawn(group: Group) -> Picture:
@@ -50,8 +65,10 @@ def _drawn(group: Group) -> Picture:
     order = scale_of(group.names)
     if order is not None:
         return _against_scale(group, order)
-    most = max(len({one.threads for one in group.measures if one.name == name}) for name in group.names)
-    return _against_threads(group) if most >= _TEAMS else _rows(group)
+    sizes: dict[str, set[int]] = {}
+    for one in group.measures:
+        sizes.setdefault(one.name, set()).add(one.threads)
+    return _against_threads(group) if max(map(len, sizes.values())) >= _TEAMS else _rows(group)
 
 
 def _logarithmic(values: Iterable[float]) -> bool:
@@ -134,9 +151,9 @@ def _threads(number: int) -> str:
 
 def _rows(group: Group) -> Picture:
     measures = [one for one in group.measures if group.kind != "ratio" or one.threads > 1]
-    keys = sorted(
-        {(one.name, one.threads) for one in measures}, key=lambda key: (group.names.index(key[0]), key[1])
-    )
+    order = {name: at for at, name in enumerate(group.names)}
+    keys = sorted({(one.name, one.threads) for one in measures}, key=lambda key: (order[key[0]], key[1]))
+    row = {key: at for at, key in enumerate(keys)}
     teams = {threads for _, threads in keys}
     labels = [name if len(teams) == 1 else f"{name} x {threads}" for name, threads in keys]
     title = group.title
@@ -151,7 +168,7 @@ def _rows(group: Group) -> Picture:
         logarithmic=_logarithmic(one.low for one in measures),
         axis="",
         labels=tuple(labels),
-        panels=(Panel("", _by_side(group, measures, lambda one: keys.index((one.name, one.threads)))),),
+        panels=(Panel("", _by_side(group, measures, lambda one: row[one.name, one.threads])),),
     )
 
 
@@ -190,7 +207,9 @@ def _ranges(group: Group) -> Picture:
         note="The bar through the last mark is its interval.",
         kind=group.kind,
         unit=group.unit,
-        logarithmic=_logarithmic(value for one in series for point in one.points for value in point.marks),
+        logarithmic=_logarithmic(
+            value for one in series for point in one.points for value in (*point.marks, point.low)
+        ),
         axis="",
         labels=tuple(name for name, _ in rows),
         panels=(Panel("", tuple(series)),),

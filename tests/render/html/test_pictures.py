@@ -122,6 +122,26 @@ def test_an_axis_is_logarithmic_where_numbers_differ_much_and_none_is_zero(drawn
     ).logarithmic  # no end of an interval, either
 
 
+def test_a_band_is_open_where_a_logarithm_has_no_place_for_it(drawn):
+    rows = [arm(value, name=name, unit="s") for name, value in (("a", 0.001), ("b", 1.0))]
+    laws = [
+        Law("a: soon", "0 ns to 5 ms", "1 ms", "holds"),
+        Law("b: late", "-2 s to 0 s", "1 s", "does not hold"),
+    ]
+    (series,) = drawn(*rows, laws=laws).panels[0].series
+    assert [(band.at, band.low, band.high) for band in series.bands] == [(0, None, 0.005)]
+
+
+def test_numbers_that_are_none_are_left_out(environment):
+    arms = [
+        dataclasses.replace(arm(1.0, name=name, unit="cups"), median=median)
+        for name, median in (("a", 1.0), ("b", float("nan")), ("c", float("inf")))
+    ]
+    (picture,) = pictures([("3.13.0", made_up(environment, arms=arms))])
+    assert picture.labels == ("a",)
+    assert pictures([("3.13.0", made_up(environment, arms=arms[1:]))]) == []
+
+
 def test_laws_along_a_scale_are_a_picture_of_their_own(drawn):
     laws = [
         Law(f"about 1/x: {name}", f"{low} to {2 * low} switches/s", str(low + 1), "holds")
@@ -132,6 +152,11 @@ def test_laws_along_a_scale_are_a_picture_of_their_own(drawn):
     (series,) = picture.panels[0].series
     assert points(series) == {0: 101, 1: 11, 2: 2}
     assert [(band.low, band.high) for band in series.bands] == [(100, 200), (10, 20), (1, 2)]
+
+
+def test_speedups_without_samples_are_rates(drawn):
+    arms = [dataclasses.replace(one, samples=()) for one in ARMS]
+    assert drawn(*arms).kind == "rate"
 
 
 @pytest.mark.parametrize("samples", [(0.0, 0.0), (-1.0, 1.0), (1.0,)])
