@@ -1,0 +1,90 @@
+"""The shell of a page: the scripts in it are known by their hashes, and names are data, never markup."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from gilprobe import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SCHEMA = 1
+"""Version of the data in a page; its scripts come with it, so that only tools of others need to know."""
+
+_EVERY = ("processes", "results")
+
+_SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
+    ("base.js", _EVERY),
+    ("table.js", _EVERY),
+)
+"""Scripts in the order in which they run, and the kinds of pages that they are put into."""
+
+_STYLES: Sequence[tuple[str, Sequence[str]]] = (("page.css", _EVERY),)
+
+# JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
+_UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+
+
+def pieces(data: Mapping[str, object], *, title: str) -> Iterator[str]:
+    """Write a page.
+
+    Parameters
+    ----------
+    data : mapping
+        What its scripts show, for :mod:`json`: ``kind`` and what belongs to that kind.
+    title : str
+        Of the document; escaped here.
+
+    Yields
+    ------
+    str
+        Pieces of an HTML document.
+    """
+    kind = str(data["kind"])
+    scripts = [_asset(name) for name, kinds in _SCRIPTS if kind in kinds]
+    styles = [_asset(name) for name, kinds in _STYLES if kind in kinds]
+    template = Environment(
+        loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    ).get_template("page.html.j2")
+    yield from template.generate(
+        title=title,
+        version=__version__,
+        policy=_policy(scripts, styles),
+        scripts=list(map(Markup, scripts)),
+        styles=list(map(Markup, styles)),
+        data=Markup(embedded({"schema": SCHEMA, "gilprobe": __version__, **data})),  # noqa: S704
+    )
+
+
+def embedded(data: object) -> str:
+    """Return `data` as JSON that cannot end the script element in which it stands."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).translate(_UNSAFE)
+
+
+def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
+    """Return the Content-Security-Policy: these scripts and styles, and nothing from anywhere."""
+    return (
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hashes(texts: Sequence[str]) -> str:
+    digests = (b64encode(sha256(text.encode()).digest()).decode() for text in texts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
+
+
+def _template(name: str) -> str:
+    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
