@@ -26,9 +26,7 @@ class Rows:
         extent_ns: int,
     ) -> None: ...
 
-def survey(
-    batch: _Batch, extent_ns: int, threads: WriteableBuffer, places: WriteableBuffer
-) -> None: ...
+def survey(batch: _Batch, extent_ns: int, threads: WriteableBuffer, places: WriteableBuffer) -> None: ...
 
 @final
 class Exact:

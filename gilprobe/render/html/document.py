@@ -24,10 +24,16 @@ _EVERY = ("processes", "results")
 _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
     ("base.js", _EVERY),
     ("table.js", _EVERY),
+    ("timeline_data.js", ("processes",)),
+    ("timeline_raster.js", ("processes",)),
+    ("timeline_view.js", ("processes",)),
+    ("timeline_selected.js", ("processes",)),
+    ("timeline_input.js", ("processes",)),
+    ("timeline.js", ("processes",)),
 )
 """Scripts in the order in which they run, and the kinds of pages that they are put into."""
 
-_STYLES: Sequence[tuple[str, Sequence[str]]] = (("page.css", _EVERY),)
+_STYLES: Sequence[tuple[str, Sequence[str]]] = (("page.css", _EVERY), ("timeline.css", ("processes",)))
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gilprobe.render.html import timeline_data
 from gilprobe.render.words import clipped, visible
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def described(process: TracedProcess, source: Path | None = None) -> dict[str, A
         "title": _name(process.title),
         "elapsed_ns": process.report.elapsed_ns,
         "doubts": [visible(doubt) for doubt in process.doubts],
-        "timeline": None,
+        "timeline": timeline_data.described(process.report, process.timeline) if process.timeline else None,
     }
 
 

@@ -1,0 +1,315 @@
+"use strict";
+// The section "Timeline": puts the picture together, keeps its window and what is chosen, and tells both in words.
+(() => {
+  const gilprobe = globalThis.gilprobe;
+  const { element, duration, share } = gilprobe;
+  const { TimelineModel, TimelineView, attach, describe, moment, placeText, summary, ZOOM } = gilprobe.timeline;
+  const LEAST_SPAN = 50; // nanoseconds
+  const TABLE_ROWS = 10;
+  const MOST_WAITS = 500; // that n and p step through
+  const HELP =
+    "Arrow keys left and right move the window, plus and minus zoom, Home shows the whole time, up and down choose a row, " +
+    "Enter tells its longest wait in the window, n and p step through the longest waits of all.";
+
+  const later = (ms, act) => {
+    let timer = 0;
+    return () => {
+      clearTimeout(timer);
+      timer = setTimeout(act, ms);
+    };
+  };
+
+  const label = (view, row, extent) => {
+    const name = gilprobe.name(row.name, { class: "name timeline-name", title: row.name });
+    const figures = [element("span", { class: row.hold_ns > extent / 2 ? "figure much" : "figure" }, `held ${share(row.hold_ns, extent)}`)];
+    if (row.isGil) return element("div", { class: "timeline-label gil" }, name, element("span", { class: "figures" }, figures));
+    const waits = element("span", { class: row.wait_ns > row.hold_ns ? "figure waits" : "figure" }, `waits ${share(row.wait_ns, extent)}`);
+    figures.push(waits);
+    figures[row.wait_ns > row.hold_ns ? 0 : 1].classList.add("lesser");
+    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
+    swatch.style.background = view.threadColor(row.row);
+    return element("button", { class: "timeline-label", type: "button", "aria-pressed": "false", onclick: () => pick(view, row) }, swatch, name, element("span", { class: "figures" }, figures));
+  };
+
+  /** Choose a thread for the whole page, or let it go. */
+  const pick = (view, row) => {
+    const chosen = view.thread === row.row;
+    if (row.thread !== null) gilprobe.select({ thread: chosen ? null : row.thread });
+    else view.pickThread(chosen ? null : row.row);
+  };
+
+  const key = (kind, text) => {
+    const canvas = element("span", { class: `key ${kind}`, "aria-hidden": "true" });
+    return element("span", { class: "timeline-key" }, canvas, text);
+  };
+
+  const legend = () =>
+    element("div", { class: "timeline-legend muted" }, key("hold", "holds the GIL, in the thread's colour"), key("wait", "waits for it"), key("off", "neither"));
+
+  const button = (text, title, act) => element("button", { type: "button", title, "aria-label": title, onclick: act }, text);
+
+  class Timeline {
+    constructor(container, data) {
+      this.data = data;
+      this.model = new TimelineModel(data.timeline);
+      this.build(container);
+      this.wait = -1;
+      this.tellSoon = later(250, () => this.tell());
+      attach(this.view, this, this.field);
+      new ResizeObserver(() => this.view.fit()).observe(this.app);
+      this.scroller.addEventListener("scroll", () => this.view.request());
+      gilprobe.onScheme(() => this.recolor());
+      gilprobe.onSelect((selection) => this.follow(selection));
+      gilprobe.show = (span) => this.jump(span);
+      addEventListener("beforeprint", () => this.print(true));
+      addEventListener("afterprint", () => this.print(false));
+      this.view.fit();
+      describe(this.view, this.panel);
+      this.tell();
+    }
+
+    build(container) {
+      const canvas = (name) => element("canvas", { class: `timeline-${name}`, "aria-hidden": "true" });
+      const [rows, axis, overview] = ["rows", "axis", "overview"].map(canvas);
+      rows.removeAttribute("aria-hidden");
+      rows.setAttribute("role", "img");
+      this.rows = rows;
+      this.stage = element("div", { class: "timeline-stage" }, rows);
+      this.labels = element("div", { class: "timeline-labels" });
+      this.scroller = element("div", { class: "timeline-scroller" }, this.labels, this.stage);
+      this.window = element("span", { class: "timeline-window" });
+      this.tools = element(
+        "div",
+        { class: "tools timeline-tools" },
+        button("\u2212", "Zoom out", () => this.zoom(ZOOM, this.middle)),
+        button("+", "Zoom in", () => this.zoom(1 / ZOOM, this.middle)),
+        button("Whole", "Show the whole time", () => this.show(0, this.model.extent)),
+        element("span", { class: "timeline-steps" }, button("\u2039", "Previous longest wait", () => this.stepWait(-1)), "longest waits", button("\u203a", "Next longest wait", () => this.stepWait(1))),
+        this.window,
+      );
+      const help = element("p", { class: "hidden", id: "timeline-help" }, HELP);
+      const top = element("div", { class: "timeline-top" }, element("div", { class: "timeline-corner" }), axis);
+      const field = { class: "timeline-field", tabindex: "0", role: "application", "aria-label": "Timeline of holds and waits", "aria-describedby": help.id };
+      this.field = element("div", field, element("div", { class: "timeline-strip" }, overview), top, this.scroller);
+      this.panel = element("div", { class: "timeline-panel", "aria-live": "polite" });
+      this.tables = element("div", {});
+      this.more = element("details", { class: "timeline-tables" }, element("summary", {}, "The longest waits and holds of the window, as tables"), this.tables);
+      this.pointed = element("div", { class: "timeline-tip", role: "presentation", hidden: true });
+      this.app = element("div", { class: "timeline" }, help, legend(), this.tools, this.field, this.pointed, this.panel, this.notes(), this.more);
+      container.append(this.app);
+      this.view = new TimelineView(this.model, { rows, axis, overview, stage: this.stage, scroller: this.scroller });
+      this.view.pickThread = (row) => this.highlight(row, this.view.place);
+      this.labels.append(...this.model.rows.map((row) => label(this.view, row, this.model.extent)));
+      this.stage.style.height = `${this.view.total}px`;
+    }
+
+    /** What a reader must know: what is summed up, missing or left out. */
+    notes() {
+      const { data } = this.model;
+      const notes = [];
+      if (!data.exact)
+        notes.push(
+          `${gilprobe.count(data.events)} events are summed up in steps of ${duration(data.cell_ns)} or more: a bar is as high as the share of its time. ` +
+            "The longest holds and waits are exact.",
+        );
+      if (data.dropped) notes.push(`${gilprobe.plural(data.dropped, "event")} are missing: they came faster than they were written.`);
+      const { threads, hold_ns: held, wait_ns: waited } = data.folded;
+      if (threads) notes.push(`${gilprobe.plural(threads, "more thread")}, which held the GIL for ${duration(held)} and waited ${duration(waited)} in all, have no row.`);
+      return element("div", { class: "muted timeline-notes" }, notes.map((note) => element("p", {}, note)));
+    }
+
+    // ---- the window ----
+
+    get middle() {
+      return (this.view.from + this.view.to) / 2;
+    }
+
+    show(from, to) {
+      const { extent } = this.model;
+      const span = Math.min(extent, Math.max(Math.min(LEAST_SPAN, extent), to - from));
+      const start = Math.max(0, Math.min(extent - span, from + (to - from - span) / 2));
+      this.view.from = start;
+      this.view.to = start + span;
+      this.tip(null);
+      this.view.request();
+      this.tellSoon();
+    }
+
+    zoom(factor, at) {
+      const { view, model } = this;
+      const span = Math.min(model.extent, Math.max(LEAST_SPAN, view.span * factor));
+      const left = ((at - view.from) / view.span) * span;
+      this.show(at - left, at - left + span);
+    }
+
+    pan(ns) {
+      const { view, model } = this;
+      const by = Math.max(-view.from, Math.min(model.extent - view.to, ns));
+      this.show(view.from + by, view.to + by);
+    }
+
+    // ---- what is chosen ----
+
+    choose(found) {
+      this.view.selected = found && { ...found, holdersShown: this.holders(found) };
+      describe(this.view, this.panel);
+      this.view.request();
+    }
+
+    holders(found) {
+      return found.kind === "waits" ? this.model.holdersOf(found) : [];
+    }
+
+    /** Choose an interval and bring it into view with some time around it. */
+    goTo(found) {
+      const margin = Math.max(found.end - found.start, LEAST_SPAN);
+      this.show(found.start - margin, found.end + margin);
+      this.reveal(this.model.rows.indexOf(found.row));
+      this.choose(found);
+    }
+
+    reveal(number) {
+      const top = this.view.tops[number];
+      if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
+      else if (top + 50 > this.scroller.scrollTop + this.scroller.clientHeight) this.scroller.scrollTop = top + 50 - this.scroller.clientHeight;
+    }
+
+    stepWait(by) {
+      this.waits = this.waits || this.model.longestIn("waits", 0, this.model.extent, MOST_WAITS);
+      if (!this.waits.length) return;
+      this.wait = Math.max(0, Math.min(this.waits.length - 1, this.wait + by));
+      this.goTo(this.waits[this.wait]);
+    }
+
+    moveRow(by) {
+      const { rows } = this.model;
+      const at = this.view.row ? rows.indexOf(this.view.row) + by : by > 0 ? 0 : rows.length - 1;
+      const number = Math.max(0, Math.min(rows.length - 1, at));
+      this.view.row = rows[number];
+      this.reveal(number);
+      gilprobe.announce(`${rows[number].name}: held ${share(rows[number].hold_ns, this.model.extent)}`);
+      this.view.request();
+    }
+
+    enter() {
+      const { view, model } = this;
+      const row = view.row || model.threads[0];
+      if (!row) return;
+      for (const kind of row.isGil ? ["holds"] : ["waits", "holds"]) {
+        const list = row[kind];
+        let best = -1;
+        for (let i = gilprobe.timeline.firstAfter(list, view.from); i < list.count && list.starts[i] < view.to; i++)
+          if (best < 0 || list.ends[i] - list.starts[i] > list.ends[best] - list.starts[best]) best = i;
+        if (best >= 0) return this.choose(model.interval(row, kind, best));
+      }
+      gilprobe.announce(`${row.name}: nothing long in this window`);
+    }
+
+    /** Another part of the page asks for a span: {start_ns, end_ns, thread}. */
+    jump({ start_ns: start, end_ns: end, thread }) {
+      const row = this.model.threads.find((one) => one.thread === thread && thread !== null && thread !== undefined);
+      const found = row && this.model.at(row, "waits", (start + end) / 2, (end - start) / 2);
+      if (found) this.goTo(found);
+      else this.show(start - (end - start), end + (end - start));
+      this.app.scrollIntoView({ block: "start" });
+      this.field.focus({ preventScroll: true });
+    }
+
+    // ---- the page's selection, colours, paper ----
+
+    follow({ thread, site }) {
+      const row = this.model.threads.find((one) => thread !== null && thread !== undefined && one.thread === thread);
+      const chosen = site !== null && site !== undefined && this.data.sites ? this.data.sites[site] : null;
+      const place = chosen && this.data.places ? this.data.places[chosen.place] : null;
+      this.highlight(row ? row.row : null, place ? [place.function, place.file, place.line].join("\n") : null);
+    }
+
+    highlight(thread, place) {
+      this.view.thread = thread;
+      this.view.place = place;
+      this.view.background = null;
+      [...this.labels.children].slice(this.model.gils.length).forEach((one, row) => one.setAttribute("aria-pressed", String(row === thread)));
+      if (thread !== null) this.reveal(this.model.gils.length + thread);
+      this.view.request();
+    }
+
+    recolor() {
+      this.view.readColors();
+      [...this.labels.querySelectorAll(".swatch")].forEach((swatch, row) => (swatch.style.background = this.view.threadColor(row)));
+      describe(this.view, this.panel);
+      this.view.request();
+    }
+
+    print(begin) {
+      const { view } = this;
+      if (begin) this.kept = [view.from, view.to];
+      [view.from, view.to] = begin ? [0, this.model.extent] : this.kept;
+      view.paper = begin ? gilprobe.timeline.PAPER : null;
+      this.app.classList.toggle("printed", begin);
+      view.readColors();
+      view.fit();
+      view.draw(); // before the browser takes its picture
+    }
+
+    // ---- words ----
+
+    tip(found, event) {
+      const tip = this.pointed;
+      this.rows.style.cursor = found ? "pointer" : "grab";
+      tip.hidden = !found;
+      if (!found) return;
+      const step = Math.max(1, (found.end - found.start) / 100);
+      tip.replaceChildren(gilprobe.name(summary(this.model, found)), element("span", { class: "muted" }, `from ${moment(found.start, step, this.model.extent)} on`));
+      const box = this.app.getBoundingClientRect();
+      const left = Math.min(event.clientX - box.left + 14, box.width - tip.offsetWidth - 4);
+      tip.style.left = `${Math.max(0, left)}px`;
+      tip.style.top = `${event.clientY - box.top + 18}px`;
+    }
+
+    /** Tell the window: in the tools, to screen readers, and in the tables. */
+    tell() {
+      const { view, model } = this;
+      const step = view.span / 100;
+      const [from, to] = [view.from, view.to].map((ns) => moment(ns, step, model.extent));
+      this.window.textContent = `${from} to ${to} (${duration(view.span)})`;
+      const gil = model.busiest;
+      const holders = gil ? model.holdersIn(gil, view.from, view.to) : [];
+      const sums = new Map();
+      for (const holder of holders) sums.set(holder.row, (sums.get(holder.row) || 0) + holder.ns);
+      const [most] = [...sums].sort((a, b) => b[1] - a[1]);
+      const held = gil ? `the GIL was held ${share(model.heldIn(gil, view.from, view.to), view.span)}` : "no GIL";
+      const who = most ? `, most of it by ${model.threadName(most[0])}: ${share(most[1], view.span)}` : "";
+      this.rows.setAttribute("aria-label", `From ${from} to ${to} ${held}${who}`);
+      if (this.told) gilprobe.announce(`From ${from} to ${to} ${held}${who}`);
+      this.told = true;
+      this.tables.replaceChildren(this.table("waits", "Longest waits"), this.table("holds", "Longest holds"));
+    }
+
+    table(kind, title) {
+      const list = this.model.longestIn(kind, this.view.from, this.view.to, TABLE_ROWS);
+      const heads = ["Thread", "Time", "From", kind === "waits" ? "Who held the GIL most" : "Where"];
+      const cells = (one) => {
+        const [holder] = this.holders(one);
+        const what = kind === "waits" ? (holder ? `${this.model.threadName(holder.row)}: ${share(holder.ns, one.end - one.start)}` : "not known") : placeText(this.model.place(one.place));
+        const start = moment(one.start, Math.max(1, (one.end - one.start) / 10), this.model.extent);
+        return [button(one.row.name, `Show this ${kind.slice(0, -1)} of ${one.row.name}`, () => this.goTo(one)), duration(one.end - one.start), start, gilprobe.name(what)];
+      };
+      return element(
+        "div",
+        { class: "scroll" },
+        element("table", {}, element("caption", {}, title), element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, list.map((one) => element("tr", {}, cells(one).map((cell) => element("td", {}, cell)))))),
+      );
+    }
+  }
+
+  gilprobe.sections.push({
+    id: "timeline",
+    title: "Timeline",
+    order: 20,
+    build: (container, data) => {
+      if (!data.timeline || !data.timeline.events) return false;
+      gilprobe.timeline.shown = new Timeline(container, data);
+      return true;
+    },
+  });
+})();
