@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gilprobe.traced import TracedProcess
 
 _OPTIONS = {
+    "html": "as a page that a browser opens from disk: pictures, tables, search; it loads nothing",
     "perfetto": "as a trace for ui.perfetto.dev and chrome://tracing (.json, .json.gz); needs a timeline",
     "speedscope": "as profiles for speedscope.app",
     "folded": "as folded stacks for flame-graph tools, in nanoseconds",
@@ -42,6 +43,11 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         help="what --folded counts and --speedscope shows first: holds, waits, or waits that others had "
         "because of them (default: hold)",
     )
+    parser.add_argument(
+        "--source",
+        metavar="DIR",
+        help="folder of source files whose lines --html may show (default: no file is read)",
+    )
     parser.set_defaults(execute=execute)
 
 
@@ -49,12 +55,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Read the files, then show or convert them."""
     targets = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
     _check(targets)
+    source = _checked_source(arguments.source, targets)
     processes = _read(arguments.files)
     if not targets:
         _show(processes, output)
         return 0
     for name, target in targets.items():
-        _write(target, _exported(name, processes, arguments.weight), output)
+        _write(target, _exported(name, processes, arguments.weight, source), output)
     for process in processes:
         if "perfetto" in targets and process.timeline is None:
             complain(f"{process.source}: without a timeline, not in the trace")
@@ -76,6 +83,16 @@ def _check(targets: dict[str, str]) -> None:
         if path in files:
             raise InvalidValueError(f"--{files[path]} and --{name} must name two files, got {target!r} twice")
         files[path] = name
+
+
+def _checked_source(source: str | None, targets: dict[str, str]) -> Path | None:
+    if source is None:
+        return None
+    if "html" not in targets:
+        raise InvalidValueError("--source needs --html: nothing else shows lines of source")
+    if not Path(source).is_dir():
+        raise InvalidValueError(f"--source must name a folder, got {source!r}")
+    return Path(source)
 
 
 def _read(files: Sequence[str]) -> list[TracedProcess]:
@@ -106,10 +123,16 @@ def _show(processes: Sequence[TracedProcess], output: Output) -> None:
     output.write(trace_text.render_processes(processes, output.look))
 
 
-def _exported(name: str, processes: Sequence[TracedProcess], weight: Any) -> Iterator[str]:
+def _exported(
+    name: str, processes: Sequence[TracedProcess], weight: Any, source: Path | None
+) -> Iterator[str]:
     from gilprobe.render import folded, perfetto, speedscope, tables
 
     match name:
+        case "html":
+            from gilprobe.render.html import export_processes  # brings jinja2, which nothing else needs
+
+            return export_processes(processes, source=source)
         case "perfetto":
             return perfetto.export(processes)
         case "speedscope":

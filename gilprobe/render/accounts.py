@@ -61,7 +61,7 @@ def thread_rows(
     crowd_of: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Add a row for each thread or crowd; of more than `rows`, the busiest, and one row with the others."""
-    shown = _gathered(accounts, crowd_of)
+    shown = gathered(accounts, crowd_of)
     rest: list[ThreadAccount] = []
     if len(shown) > rows:
         shown.sort(key=lambda row: sum(account.hold_ns + account.wait_ns for account in row[1]), reverse=True)
@@ -73,10 +73,13 @@ def thread_rows(
         page.row(table, f"{indent}{number} more, summed", *_cells(rest, longest))
 
 
-def _gathered(
+def gathered(
     accounts: Sequence[ThreadAccount], crowd_of: Mapping[str, str]
 ) -> list[tuple[str, list[ThreadAccount]]]:
-    """Return the rows of a table: each with its name and the threads that it is about."""
+    """Return the rows of a table: each with its name and the threads that it is about.
+
+    `crowd_of` is what :func:`crowds` returned. A row's name is made by :func:`thread_name`.
+    """
     rows: list[tuple[str, list[ThreadAccount]]] = []
     members: dict[tuple[str, int], list[ThreadAccount]] = {}
     for account in accounts:

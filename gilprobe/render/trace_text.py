@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render import words
 from gilprobe.render.accounts import crowds, thread_rows, thread_table
+from gilprobe.render.findings import (
+    MOST,
+    NEARLY_ALL,
+    by_waits,
+    doubts_of_many,
+    findings,
+    telling_stalls,
+    waited_ns,
+)
 from gilprobe.render.page import PLAIN, Look, Page
 from gilprobe.render.words import clipped, duration, plural, share
 from gilprobe.traced import TracedProcess
@@ -16,20 +25,8 @@ if TYPE_CHECKING:
 
     from gilprobe.report import Report, Site, Stall
 
-_NEARLY_ALL = 0.9
-"""Share of a wait from which on a stall's sentence does not say how long its holder held."""
-
-_MOST = 0.5
-"""Share of a wait below which its longest holder was one of many."""
-
 _IN_FULL = 4
 """How many processes are shown in full."""
-
-_LITTLE = 0.01
-"""Share of the time; where the GIL is contended for less, it is not what makes a program slow."""
-
-_NOTHING_NS = 100_000
-"""A shorter wait in which nobody held the GIL is what taking it costs."""
 
 
 def render_report(report: Report, look: Look = PLAIN, *, rows: int = 12) -> str:
@@ -74,34 +71,17 @@ def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> 
     """Render the traces of processes; of more than four all in a table, and four of them in full."""
     if len(processes) <= _IN_FULL:
         return "".join(render_process(process, look, heading=len(processes) > 1) for process in processes)
-    ranked = sorted(processes[1:], key=_waited_ns, reverse=True)
-    shown = [processes[0], *ranked[: _IN_FULL - 1]]
+    ranked = by_waits(processes)
+    shown, others = ranked[:_IN_FULL], ranked[_IN_FULL:]
     page = Page(look)
-    _process_table(page, [processes[0], *ranked])
-    others = ranked[_IN_FULL - 1 :]
-    page.doubts(_doubts_of_many(others))
+    _process_table(page, ranked)
+    page.doubts(doubts_of_many(others))
     page.line(
         f"{len(shown)} of them follow in full: the first, and those with the longest waits. For another:"
     )
     page.line(f"gilprobe report {others[0].source}")
     page.line()
     return page.finished() + "".join(render_process(process, look, heading=True) for process in shown)
-
-
-def _doubts_of_many(processes: Sequence[TracedProcess]) -> list[str]:
-    """Return each doubt once, with how many processes have it; with one's file if it is the only one."""
-    by_doubt: dict[str, list[str]] = {}
-    for process in processes:
-        for doubt in process.doubts:
-            by_doubt.setdefault(doubt, []).append(process.source)
-    return [
-        f"{sources[0] if len(sources) == 1 else plural(len(sources), 'process', 'es')}: {doubt}"
-        for doubt, sources in by_doubt.items()
-    ]
-
-
-def _waited_ns(process: TracedProcess) -> int:
-    return sum(thread.wait_ns for thread in process.report.threads)
 
 
 def _process_table(page: Page, processes: Sequence[TracedProcess], rows: int = 24) -> None:
@@ -120,7 +100,7 @@ def _process_cells(processes: Sequence[TracedProcess]) -> list[str]:
         duration(elapsed_ns / 1e9),
         share(sum(process.report.held_ns for process in processes), elapsed_ns),
         share(sum(process.report.contended_ns for process in processes), elapsed_ns),
-        duration(sum(map(_waited_ns, processes)) / 1e9),
+        duration(sum(map(waited_ns, processes)) / 1e9),
     ]
 
 
@@ -129,14 +109,12 @@ class _Pages:
 
     def __init__(self, page: Page, report: Report, rows: int) -> None:
         self._page, self._report, self._rows = page, report, rows
-        self._wait_ns = sum(thread.wait_ns for thread in report.threads)
-        by_cause = sorted(report.sites, key=lambda site: site.caused_ns, reverse=True)
-        self._causes = [site for site in by_cause if site.caused_ns > 0]
+        self._found = findings(report)
+        self._wait_ns = self._found.waited_ns
         self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
         self._crowd_of = crowds(report.threads, rows)
         self._blame = _blame_by_site(report, self._crowd_of)
-        stalls = [stall for stall in report.longest_waits if stall.holder or stall.wait_ns >= _NOTHING_NS]
-        self._stalls = stalls[: max(1, rows // 2)]
+        self._stalls = telling_stalls(report)[: max(1, rows // 2)]
         self._short = words.short_paths(self._shown_paths())
 
     def write(self) -> None:
@@ -153,7 +131,7 @@ class _Pages:
         self._stall_sentences()
 
     def _shown_paths(self) -> set[str]:
-        sites = [*self._causes[: self._rows], *self._holds[: self._rows]]
+        sites = [*self._found.causes[: self._rows], *self._holds[: self._rows]]
         paths = {site.filename for site in sites}
         paths |= {filename for (_, _, _, filename, _), _ in self._blame[: self._rows]}
         for stall in self._stalls:
@@ -172,36 +150,33 @@ class _Pages:
             f"{plural(report.handoffs, 'handoff')}",
             style="bold",
         )
-        threads = sum(thread.merged for thread in report.threads)
-        page.line(f"{plural(threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
+        page.line(f"{plural(self._found.threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
         self._culprit()
         page.line()
 
     def _culprit(self) -> None:
-        little = self._report.contended_ns < _LITTLE * self._report.elapsed_ns
-        nobody_ns = sum(row.wait_ns for row in self._report.blame if not row.holder)
-        if self._causes:
-            worst = self._causes[0]
+        found, worst = self._found, self._found.culprit
+        if worst is not None:
             self._page.line(
                 f"{share(worst.caused_ns, self._wait_ns)} of all waiting was behind "
                 f"{self._place(worst.function, worst.filename, worst.line)}",
-                style="" if little else "bold red",
+                style="" if found.little else "bold red",
             )
-            if nobody_ns > worst.caused_ns:
+            if found.nobody_is_worse:
                 self._page.line(
-                    f"{share(nobody_ns, self._wait_ns)} of all waiting passed while nobody held the GIL: "
-                    "it was free, but the next thread did not run yet"
+                    f"{share(found.nobody_ns, self._wait_ns)} of all waiting passed while nobody held the "
+                    "GIL: it was free, but the next thread did not run yet"
                 )
         elif self._report.sites:
             self._page.line("No thread waited while another one held the GIL")
-        if little and self._causes:
+        if found.little and worst is not None:
             self._page.line("Contended less than 1% of the time: the GIL hardly slows this program down")
 
     def _causing_sites(self) -> None:
         self._site_table(
             "Where the GIL was held while others waited",
             (">waits caused", ">of all waiting", ">hold"),
-            self._causes,
+            self._found.causes,
             lambda sites: [
                 duration(sum(site.caused_ns for site in sites) / 1e9),
                 share(sum(site.caused_ns for site in sites), self._wait_ns),
@@ -298,10 +273,10 @@ class _Pages:
         where = ""
         if stall.holder_function:
             where = f" in {self._place(stall.holder_function, stall.holder_filename, stall.holder_line)}"
-        if stall.holder_ns < _MOST * stall.wait_ns:
+        if stall.holder_ns < MOST * stall.wait_ns:
             return f"{waiter}; the longest hold meanwhile: {holder}, {duration(stall.holder_s)}{where}"
         part = (
-            f" for {duration(stall.holder_s)} of it" if stall.holder_ns < _NEARLY_ALL * stall.wait_ns else ""
+            f" for {duration(stall.holder_s)} of it" if stall.holder_ns < NEARLY_ALL * stall.wait_ns else ""
         )
         return f"{waiter} while {holder} held the GIL{where}{part}"
 

@@ -25,7 +25,7 @@ from gilprobe.traced import TracedProcess
 
 pytestmark = pytest.mark.plain_python
 
-EXPORTS = ("--perfetto", "--speedscope", "--folded", "--json", "--csv")
+EXPORTS = ("--html", "--perfetto", "--speedscope", "--folded", "--json", "--csv")
 GILPROBE = [sys.executable, "-P", "-m", "gilprobe"]
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.render.html import document, process_data
+from gilprobe.render.findings import by_waits
+from gilprobe.render.html import document, process_data, timeline_data
+from gilprobe.render.html.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from gilprobe.traced import TracedProcess
+
+MOST_PROCESSES = 24
+"""How many processes are in a page: the first, and those whose threads waited most. Others are summed up."""
 
 
 def export_processes(processes: Sequence[TracedProcess], *, source: Path | None = None) -> Iterator[str]:
@@ -23,10 +28,23 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     source : pathlib.Path or None
         Folder below which source files may be read, to show the lines of sites; None: no file is read.
 
-    Yields
+    Returns
+    -------
+    iterator of str
+        Pieces of an HTML document.
+
+    Raises
     ------
-    str
-        Pieces of an HTML document, all ASCII but for what the page itself says.
+    InvalidValueError
+        If `source` is no folder.
     """
-    shown = [process_data.described(process, source) for process in processes]
-    yield from document.pieces({"kind": "processes", "processes": shown}, title=shown[0]["title"])
+    sources = None if source is None else Sources(source)
+    ranked = by_waits(processes)
+    room = timeline_data.MOST_BYTES // min(len(ranked), MOST_PROCESSES)
+    shown = [
+        process_data.described(process, sources, timeline_bytes=room) for process in ranked[:MOST_PROCESSES]
+    ]
+    others = process_data.summed(ranked[MOST_PROCESSES:])
+    return document.pieces(
+        {"kind": "processes", "processes": shown, "others": others}, title=shown[0]["title"]
+    )

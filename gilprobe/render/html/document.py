@@ -24,16 +24,29 @@ _EVERY = ("processes", "results")
 _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
     ("base.js", _EVERY),
     ("table.js", _EVERY),
+    ("processes.js", ("processes",)),
     ("timeline_data.js", ("processes",)),
     ("timeline_raster.js", ("processes",)),
     ("timeline_view.js", ("processes",)),
     ("timeline_selected.js", ("processes",)),
     ("timeline_input.js", ("processes",)),
     ("timeline.js", ("processes",)),
+    ("overview.js", ("processes",)),
+    ("threads.js", ("processes",)),
+    ("blame.js", ("processes",)),
+    ("sites.js", ("processes",)),
+    ("flame.js", ("processes",)),
+    ("distributions.js", ("processes",)),
+    ("stalls.js", ("processes",)),
+    ("about.js", ("processes",)),
 )
 """Scripts in the order in which they run, and the kinds of pages that they are put into."""
 
-_STYLES: Sequence[tuple[str, Sequence[str]]] = (("page.css", _EVERY), ("timeline.css", ("processes",)))
+_STYLES: Sequence[tuple[str, Sequence[str]]] = (
+    ("page.css", _EVERY),
+    ("process.css", ("processes",)),
+    ("timeline.css", ("processes",)),
+)
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import pyramid as native
+from gilprobe.render.html.places import name
 from gilprobe.render.lanes import lives_of
-from gilprobe.render.words import clipped, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gilprobe.render.html.threads import Threads
     from gilprobe.report import Frame, Report
     from gilprobe.timeline import Timeline
 
@@ -43,20 +44,25 @@ MOST_CELLS = 32_768
 
 _ALL_CELLS = 1 << 20
 _LEAST_CELLS = 512
+_LEAST_LONG = 100
 _COARSEST = 10  # level: no row has fewer than 1/1024 of its cells, whatever the room
 _MOST_NAMES = 200_000  # characters of all places together
 _LARGEST_NS = (1 << 53) - 1  # integers that JavaScript has exactly
 
 
-def described(report: Report, timeline: Timeline, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+def described(
+    report: Report, timeline: Timeline, threads: Threads, *, most_bytes: int = MOST_BYTES
+) -> dict[str, Any]:
     """Return what the picture of a timeline shows, for :mod:`json`.
 
     Parameters
     ----------
     report : Report
-        The accounts of the same trace; a row refers to its threads by number.
+        The accounts of the same trace.
     timeline : Timeline
         Its holds and waits.
+    threads : Threads
+        The page's threads, which rows refer to.
     most_bytes : int
         Bytes of all rows together; less where several processes share a page.
     """
@@ -75,7 +81,7 @@ def described(report: Report, timeline: Timeline, *, most_bytes: int = MOST_BYTE
         "extent_ns": survey.extent_ns,
         "events": survey.events,
         "dropped": timeline.dropped,
-        "threads": _described_threads(report, timeline, survey, cast.shown),
+        "threads": _described_threads(report, timeline, threads, survey, cast.shown),
         "gils": cast.interpreters,
         "gil_of": [cast.gils[number] for number in cast.shown],
         "places": cast.places,
@@ -178,21 +184,18 @@ def _named(
             break
         numbers[leaf] = len(numbers) + 1
     named = array("I", (numbers.get(_leaf(frames), 0) if frames else 0 for frames in places))
-    return [(visible(function), visible(file), line) for function, file, line in numbers], named
+    return list(numbers), named
 
 
 def _leaf(frames: Sequence[Frame]) -> tuple[str, str, int]:
     frame = frames[-1]
-    return clipped(frame.function), clipped(frame.filename), frame.line
+    return name(frame.function), name(frame.filename, 400), max(frame.line, 0)
 
 
 def _described_threads(
-    report: Report, timeline: Timeline, survey: _Survey, shown: Sequence[int]
+    report: Report, timeline: Timeline, threads: Threads, survey: _Survey, shown: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Return what rows tell of their threads; `thread` is the number in the report, if nobody else can be it."""
-    accounts: dict[tuple[int, int], list[int]] = {}
-    for index, one in enumerate(report.threads):
-        accounts.setdefault((one.native_id, one.interpreter), []).append(index)
+    """Return what rows tell of their threads; `thread` is the number in the page, `NOWHERE` if not known."""
     lives = lives_of(report)
     described = []
     for number in shown:
@@ -202,13 +205,11 @@ def _described_threads(
         if key in lives:
             first_ns = max(0, min(first_ns, survey.extent_ns - lives[key]))
             last_ns = max(last_ns, min(survey.extent_ns, first_ns + lives[key]))
-        same = accounts.get(key, ())
         described.append(
             {
-                "name": visible(clipped(thread.name)) or "?",
-                "native_id": thread.native_id,
+                "name": name(thread.name) or "?",
                 "interpreter": thread.interpreter,
-                "thread": same[0] if len(same) == 1 else None,
+                "thread": threads.number(thread.name, thread.native_id),
                 "hold_ns": hold_ns,
                 "wait_ns": wait_ns,
                 "events": events,
@@ -233,7 +234,7 @@ def _exact(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) 
 def _pyramid(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) -> dict[str, Any]:
     count = len(cast.shown) + len(cast.interpreters)
     pyramid = native.Pyramid(rows, _cells(count))
-    longest = native.Longest(rows, MOST_LONG)
+    longest = native.Longest(rows, max(_LEAST_LONG, min(MOST_LONG, MOST_LONG * most_bytes // MOST_BYTES)))
     for batch in timeline.batches():
         pyramid.add(batch)
         longest.add(batch)

@@ -4,21 +4,32 @@
 (() => {
   const gilprobe = (globalThis.gilprobe = {});
   gilprobe.data = JSON.parse(document.getElementById("gilprobe-data").textContent);
-  gilprobe.sections = []; // {id, title, order, kind ("processes" unless said), build(container, data)}
+  // {id, title, short (for the navigation), order, kind ("processes" unless said), build(container, data)}; a section of which
+  // `build` returns false has nothing to show and is left out.
+  gilprobe.sections = [];
 
   const SVG = "http://www.w3.org/2000/svg";
+
+  // Through the object model: the page's policy forbids style attributes.
+  const setStyle = (node, properties) => {
+    for (const [name, value] of Object.entries(properties)) node.style.setProperty(name, value);
+  };
 
   const fill = (node, attributes, children) => {
     for (const [name, value] of Object.entries(attributes || {})) {
       if (value === null || value === undefined || value === false) continue;
-      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      if (name === "style") setStyle(node, value);
+      else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
       else node.setAttribute(name, value === true ? "" : String(value));
     }
     node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
     return node;
   };
 
-  /** Create an element; strings among the children become text. `onclick` and the like become listeners. */
+  /**
+   * Create an element; strings among the children become text. `onclick` and the like become listeners; `style` is an
+   * object of properties. Attributes that are null or false are left out.
+   */
   gilprobe.element = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 
   /** The same for SVG. */
@@ -26,6 +37,22 @@
 
   /** A foreign name: text that keeps its direction to itself. */
   gilprobe.name = (text, attributes) => gilprobe.element("bdi", { class: "name", dir: "auto", ...attributes }, text);
+
+  /** "function (file:line)" of a place by its number in the process's data. */
+  gilprobe.placeText = (data, number) => {
+    const place = data.places[number];
+    if (!place) return "";
+    return place.short ? `${place.function} (${place.short}${place.line ? `:${place.line}` : ""})` : place.function;
+  };
+
+  /** The same as elements: the function, and under or beside it where it is. */
+  gilprobe.place = (data, number) => {
+    const place = data.places[number];
+    if (!place) return null;
+    const where = place.short ? `${place.short}${place.line ? `:${place.line}` : ""}` : "";
+    const file = where ? gilprobe.name(where, { class: "name where", title: place.file }) : null;
+    return gilprobe.element("span", { class: "place" }, gilprobe.name(place.function), file ? " " : null, file);
+  };
 
   const UNITS = [
     [1e9, "s"],
@@ -74,13 +101,27 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", () => listeners.scheme.forEach((listener) => listener()));
 
-  /** The page-wide selection: {thread, site}, numbers in the process's data, or null. */
-  gilprobe.selection = { thread: null, site: null };
+  const NOTHING = { thread: null, holder: null, site: null };
 
+  /** The page-wide selection, numbers in the process's data or null: a thread (with a holder: as its waiter), a place. */
+  gilprobe.selection = NOTHING;
+
+  /** Choose what `change` names, and nothing else. */
   gilprobe.select = (change) => {
-    gilprobe.selection = { ...gilprobe.selection, ...change };
+    gilprobe.selection = { ...NOTHING, ...change };
     listeners.select.forEach((listener) => listener(gilprobe.selection));
   };
+
+  /** Choose it, or let go of it if it is what is chosen. */
+  gilprobe.toggle = (change) => {
+    const wanted = { ...NOTHING, ...change };
+    const same = Object.keys(NOTHING).every((key) => wanted[key] === gilprobe.selection[key]);
+    gilprobe.select(same ? {} : wanted);
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented) gilprobe.select({});
+  });
 
   /** Bring a span of time into view: the timeline sets it, if there is one. ({start_ns, end_ns, thread}) => void */
   gilprobe.show = null;
@@ -99,13 +140,13 @@
       whole.remove();
       return;
     }
-    nav.append(gilprobe.element("a", { href: `#${section.id}` }, section.title));
+    nav.append(gilprobe.element("a", { href: `#${section.id}` }, section.short || section.title));
   };
 
   /** Build all sections for a part of the page's data: a process, or the results. */
   gilprobe.present = (data) => {
     listeners = { scheme: [], select: [] };
-    gilprobe.selection = { thread: null, site: null };
+    gilprobe.selection = NOTHING;
     gilprobe.show = null;
     const main = document.getElementById("main");
     const nav = document.getElementById("sections");
@@ -115,6 +156,7 @@
     const wanted = gilprobe.sections.filter((section) => (section.kind || "processes") === gilprobe.data.kind);
     wanted.sort((a, b) => a.order - b.order);
     wanted.forEach((section) => build(main, nav, section, data));
+    if (gilprobe.tail) gilprobe.tail(main, data);
   };
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -8,9 +8,10 @@
   /**
    * Create a table.
    *
-   * columns: [{title, number (right-aligned), value(row) -> what it is sorted by, show(row) -> text or node}]
+   * columns: [{title, number (right-aligned), value(row) -> what it is sorted by, show(row) -> text or node,
+   *     under (a node under the title)}]
    * options: caption (for screen readers), sort (index of the column first sorted by, largest first),
-   *     most (rows shown until asked for more), choose(row) (makes rows focusable; on click and Enter),
+   *     head (index of the column that names a row), most (rows shown until asked for more), choose(row) (makes rows focusable; on click and Enter),
    *     chosen(row) -> whether it is part of the selection
    * Returns {node, update(rows), mark()}.
    */
@@ -27,7 +28,7 @@
         draw();
       };
       const button = element("button", { type: "button", onclick: sort }, column.title);
-      return element("th", { scope: "col", class: column.number ? "number" : null }, button);
+      return element("th", { scope: "col", class: column.number ? "number" : null }, button, column.under || null);
     });
 
     const line = (row) => {

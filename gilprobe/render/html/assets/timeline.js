@@ -34,7 +34,7 @@
   /** Choose a thread for the whole page, or let it go. */
   const pick = (view, row) => {
     const chosen = view.thread === row.row;
-    if (row.thread !== null) gilprobe.select({ thread: chosen ? null : row.thread });
+    if (row.thread >= 0) gilprobe.select({ thread: chosen ? null : row.thread });
     else view.pickThread(chosen ? null : row.row);
   };
 
@@ -56,7 +56,7 @@
       this.wait = -1;
       this.tellSoon = later(250, () => this.tell());
       attach(this.view, this, this.field);
-      new ResizeObserver(() => this.view.fit()).observe(this.app);
+      new ResizeObserver(() => this.app.isConnected && this.view.fit()).observe(this.app);
       this.scroller.addEventListener("scroll", () => this.view.request());
       gilprobe.onScheme(() => this.recolor());
       gilprobe.onSelect((selection) => this.follow(selection));
@@ -207,7 +207,7 @@
 
     /** Another part of the page asks for a span: {start_ns, end_ns, thread}. */
     jump({ start_ns: start, end_ns: end, thread }) {
-      const row = this.model.threads.find((one) => one.thread === thread && thread !== null && thread !== undefined);
+      const row = this.model.threads.find((one) => one.thread === thread && thread >= 0);
       const found = row && this.model.at(row, "waits", (start + end) / 2, (end - start) / 2);
       if (found) this.goTo(found);
       else this.show(start - (end - start), end + (end - start));
@@ -218,10 +218,9 @@
     // ---- the page's selection, colours, paper ----
 
     follow({ thread, site }) {
-      const row = this.model.threads.find((one) => thread !== null && thread !== undefined && one.thread === thread);
-      const chosen = site !== null && site !== undefined && this.data.sites ? this.data.sites[site] : null;
-      const place = chosen && this.data.places ? this.data.places[chosen.place] : null;
-      this.highlight(row ? row.row : null, place ? [place.function, place.file, place.line].join("\n") : null);
+      const row = this.model.threads.find((one) => thread >= 0 && one.thread === thread && thread !== null);
+      const place = site === null || site === undefined ? null : this.data.places[site];
+      this.highlight(row ? row.row : null, place ? [place.function, place.file || "", place.line].join("\n") : null);
     }
 
     highlight(thread, place) {
@@ -242,6 +241,7 @@
 
     print(begin) {
       const { view } = this;
+      if (!this.app.isConnected) return; // another process is shown
       if (begin) this.kept = [view.from, view.to];
       [view.from, view.to] = begin ? [0, this.model.extent] : this.kept;
       view.paper = begin ? gilprobe.timeline.PAPER : null;
@@ -305,7 +305,7 @@
   gilprobe.sections.push({
     id: "timeline",
     title: "Timeline",
-    order: 20,
+    order: 17,
     build: (container, data) => {
       if (!data.timeline || !data.timeline.events) return false;
       gilprobe.timeline.shown = new Timeline(container, data);

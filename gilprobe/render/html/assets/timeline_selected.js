@@ -63,11 +63,12 @@
     context.fill();
   };
 
-  /** A place as text: function, file and line. */
+  /** A place as text: function, the end of the file's path, line. */
   const placeText = (place) => {
-    if (!place) return "place not known";
+    if (!place) return "a place that is not known";
     const [name, file, line] = place;
-    return file ? `${name} (${file}${line > 0 ? `:${line}` : ""})` : name;
+    const short = file.split("/").slice(-2).join("/");
+    return file ? `${name} (${short}${line > 0 ? `:${line}` : ""})` : name;
   };
 
   /** What was found, in a line: for the tip beside the pointer. */

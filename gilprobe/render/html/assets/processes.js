@@ -1,0 +1,60 @@
+"use strict";
+// Several processes: which of them the page is about now, and all in a table.
+(() => {
+  const { element, duration, share, plural, name, data: page } = gilprobe;
+  const several = () => page.processes.length + (page.others ? page.others.count : 0) > 1;
+
+  const present = (index) => {
+    gilprobe.present(page.processes[index]);
+    gilprobe.announce(`Now about ${page.processes[index].title}`);
+  };
+
+  /** The title of the process that is shown; of several a list to choose from. */
+  gilprobe.chooser = (data) => {
+    if (!several()) return element("p", { class: "title" }, name(data.title));
+    const options = page.processes.map((process) => element("option", { selected: process === data }, process.title));
+    const select = element("select", { id: "process" }, options);
+    select.addEventListener("change", () => {
+      present(select.selectedIndex);
+      document.getElementById("process").focus();
+    });
+    return element("p", { class: "title chooser" }, element("label", { for: select.id }, "Process"), select);
+  };
+
+  gilprobe.sections.push({
+    id: "processes",
+    title: "Processes",
+    order: 15,
+    build(container, data) {
+      if (!several()) return false;
+      const part = (title, key) => ({
+        title,
+        number: true,
+        value: (process) => process[key] / (process.elapsed_ns || 1),
+        show: (process) => share(process[key], process.elapsed_ns),
+      });
+      const time = (title, key) => ({ title, number: true, value: (process) => process[key], show: (process) => duration(process[key]) });
+      const columns = [
+        { title: "Process", value: (process) => process.title, show: (process) => name(process.title) },
+        time("Traced", "elapsed_ns"),
+        part("Held", "held_ns"),
+        part("Contended", "contended_ns"),
+        time("Waited", "waited_ns"),
+      ];
+      const table = gilprobe.table(columns, page.processes, {
+        caption: "Processes that were recorded",
+        head: 0,
+        most: 8,
+        choose: (process) => present(page.processes.indexOf(process)),
+        chosen: (process) => process === data,
+      });
+      container.append(table.node);
+      const { others } = page;
+      if (!others) return;
+      const sums = `${duration(others.elapsed_ns)} traced, ${share(others.held_ns, others.elapsed_ns)} held, ${duration(others.waited_ns)} waited`;
+      const hint = "For one of them: gilprobe report FILE --html F";
+      container.append(element("p", { class: "muted" }, `${plural(others.count, "process", "es")} in which threads waited least are not in this file: ${sums}. ${hint}`));
+      container.append(element("ul", { class: "muted" }, others.doubts.map((doubt) => element("li", null, name(doubt)))));
+    },
+  });
+})();

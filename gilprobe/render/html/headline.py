@@ -1,0 +1,133 @@
+"""The headline of a page: sentences in runs, of which some are emphasized."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilprobe.render import words
+from gilprobe.render.findings import findings
+from gilprobe.render.html.places import name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gilprobe.render.findings import Findings
+    from gilprobe.report import Report, Site
+
+Sentence = list[tuple[str, str]]
+"""Runs of text, each with what it is: "" (nothing special), "hold", "wait", "culprit" or "place"."""
+
+_NAMED = 3
+_SOME = 0.05
+"""Share of the waits behind the culprit from which on a thread that held there is named."""
+
+
+def headline(report: Report) -> list[Sentence]:
+    """Return what whoever looks for five seconds must read."""
+    found = findings(report)
+    held = _share(report.held_ns, report.elapsed_ns)
+    sentences: list[Sentence] = []
+    if found.little:
+        sentences.append([("The GIL hardly slows this program down.", "")])
+    sentences.append(
+        [("It was held " if found.little else "The GIL was held ", ""), (held, "hold"), (" of the time.", "")]
+    )
+    sentences.append(_waiting(found, known=bool(report.sites)))
+    return sentences
+
+
+def _waiting(found: Findings, *, known: bool) -> Sentence:
+    """Return who waited how long, and behind what."""
+    if not found.waited_ns:
+        return [("No thread waited for it.", "")]
+    sentence = [
+        (f"{words.plural(found.threads, 'thread')} waited ", ""),
+        (_duration(found.waited_ns), "wait"),
+        (" for it", ""),
+    ]
+    site = found.culprit
+    if site is None:
+        return [*sentence, (", none while another one held it." if known else ".", "")]
+    return [
+        *sentence,
+        (", ", ""),
+        (_share(site.caused_ns, found.waited_ns), "wait"),
+        (" of that behind ", ""),
+        (name(site.function), "culprit"),
+        *_file(site),
+    ]
+
+
+def _file(site: Site) -> Sentence:
+    if not site.filename:
+        return [(".", "")]
+    short = words.short_paths([site.filename])[site.filename]
+    return [(f" ({name(short)}{f':{site.line}' if site.line > 0 else ''})", "place"), (".", "")]
+
+
+def more(report: Report) -> list[Sentence]:
+    """Return what is told below the headline: who held there, who paid most, and what nobody was behind."""
+    found = findings(report)
+    sentences = [_holders(found, report), _payer(report)]
+    if found.nobody_is_worse:
+        sentences.append([(_nobody(found), "")])
+    if found.little and found.culprit is not None:
+        contended = _share(report.contended_ns, report.elapsed_ns)
+        sentences.append([(f"One thread held it while another waited for {contended} of the time.", "")])
+    return [sentence for sentence in sentences if sentence]
+
+
+def _nobody(found: Findings) -> str:
+    return (
+        f"{_share(found.nobody_ns, found.waited_ns)} of all waiting passed while nobody held the GIL: "
+        "it was free, but the next thread did not run yet."
+    )
+
+
+def _holders(found: Findings, report: Report) -> Sentence:
+    """Return which threads held at the culprit, if they are few."""
+    holders = found.holders(report)
+    whole = sum(caused for _, caused in holders)
+    named = [(holder, caused) for holder, caused in holders if caused >= _SOME * whole]
+    if not named:
+        return []
+    if len(named) > _NAMED:
+        return [(f"It was held there by {words.plural(len(holders), 'thread')}.", "")]
+    shown = [(name(holder), _share(caused, whole)) for holder, caused in named]
+    if len(holders) == 1:
+        return [("It was held there by ", ""), (shown[0][0], "thread"), (".", "")]
+    return [("It was held there by ", ""), *_listed(shown), (".", "")]
+
+
+def _listed(shown: Sequence[tuple[str, str]]) -> Sentence:
+    sentence: Sentence = []
+    for number, (who, part) in enumerate(shown):
+        if number:
+            sentence.append((" and " if number == len(shown) - 1 else ", ", ""))
+        sentence += [(who, "thread"), (f" ({part})", "")]
+    return sentence
+
+
+def _payer(report: Report) -> Sentence:
+    """Return which thread waited for the largest part of its life; of all threads that waited a good deal."""
+    single = [
+        thread for thread in report.threads if thread.merged == 1 and thread.wait_ns and thread.lifetime_ns
+    ]
+    if len(single) < 2:
+        return []
+    worst = max(single, key=lambda thread: thread.wait_ns)
+    part = _share(worst.wait_ns, worst.lifetime_ns)
+    return [
+        (name(worst.name) or "?", "thread"),
+        (" paid most: it waited ", ""),
+        (f"{_duration(worst.wait_ns)}, {part}", "wait"),
+        (" of its life.", ""),
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    return words.share(part, whole).replace("%", "\u202f%")
+
+
+def _duration(ns: int) -> str:
+    return words.duration(ns / 1e9).replace(" us", " \u00b5s").replace(" ", "\u00a0")
