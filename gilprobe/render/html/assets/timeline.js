@@ -39,7 +39,7 @@
   };
 
   const key = (kind, text) => {
-    const canvas = element("span", { class: `key ${kind}`, "aria-hidden": "true" });
+    const canvas = element("span", { class: `timeline-mark ${kind}`, "aria-hidden": "true" });
     return element("span", { class: "timeline-key" }, canvas, text);
   };
 

@@ -14,6 +14,7 @@
   const LABEL_DISTANCE = 260; // between labels of a bar that goes on
   const TEN_MINUTES = 6e11; // nanoseconds
   const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+  const SOLID = [0, 1, 2, 3, 4, 6]; // holders' colours other than that of waits
   // For printing, whatever the screen is like.
   const PAPER = { background: "#ffffff", text: "#1b1f24", muted: "#57606a", line: "#d8dde3", off: "#cdd3da" };
 
@@ -61,7 +62,7 @@
       const names = ["background", "text", "muted", "line", "off", "wait", "chosen", "panel"];
       const colors = Object.fromEntries(names.map((name) => [name, gilprobe.color(name)]));
       this.colors = { ...colors, ...this.paper };
-      this.threadColors = this.model.threads.map((_, row) => gilprobe.holderColor(row));
+      this.threadColors = this.model.threads.map((_, row) => gilprobe.holderColor(SOLID[row % SOLID.length]));
       this.threadPixels = this.threadColors.map(pixel);
       this.waitDark = pixel(this.colors.wait);
       this.waitLight = pixel(mix(this.colors.wait, this.colors.background, 0.3));
