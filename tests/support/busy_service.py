@@ -43,9 +43,7 @@ class _Stretch:
         self.now = 0
         self.rows: list[tuple[int, int, int, int, int]] = []
         self.blame: Counter[tuple[int, int, int]] = Counter()
-        self.stalls: list[
-            tuple[int, int, int, int, int]
-        ] = []  # waiter, its place, start, wait, holder's part
+        self.stalls: list[tuple[int, int, int, int]] = []  # waiter, its place, start, wait
         while len(self.rows) < least:
             self._act()
         self.longest = max(end - start for kind, _, _, start, end in self.rows if kind == HOLD)
@@ -80,9 +78,7 @@ class _Stretch:
         asked = {worker: self.now + self._random.randint(0, length // 2) for worker in WORKERS}
         self._hold(CULPRIT, ENCODES, length)
         for worker in sorted(WORKERS, key=lambda worker: asked[worker]):
-            self.stalls.append(
-                (worker, HANDLES, asked[worker], self.now - asked[worker], self.now - asked[worker])
-            )
+            self.stalls.append((worker, HANDLES, asked[worker], self.now - asked[worker]))
             self._wait(worker, HANDLES, asked[worker], CULPRIT, ENCODES)
             self._hold(worker, HANDLES, self._random.randint(2_000, 60_000))
 

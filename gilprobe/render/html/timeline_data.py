@@ -119,7 +119,9 @@ def _survey(report: Report, timeline: Timeline) -> _Survey:
 
 
 class _Cast:
-    """Which threads have rows, and what the places are called: by what they take of the time, the most first.
+    """Which threads have rows, and what the places are called.
+
+    Those have rows that held and waited longest; above stands who held longest, and so do names of places.
 
     Attributes
     ----------
@@ -136,9 +138,8 @@ class _Cast:
     def __init__(self, survey: _Survey, timeline: Timeline) -> None:
         busy = [number for number in range(len(timeline.threads)) if survey.sums(number)[2]]
         self.busy = busy
-        self.shown = heapq.nlargest(
-            MOST_ROWS, busy, key=lambda number: (sum(survey.sums(number)[:2]), -number)
-        )
+        busiest = heapq.nlargest(MOST_ROWS, busy, key=lambda number: sum(survey.sums(number)[:2]))
+        self.shown = sorted(busiest, key=lambda number: survey.sums(number)[0], reverse=True)
         self.interpreters = self._largest(survey, timeline)
         gil_of = {interpreter: number for number, interpreter in enumerate(self.interpreters)}
         self.rows = array("I", [len(self.shown)]) * len(timeline.threads)

@@ -112,14 +112,14 @@ def test_the_innermost_frames_that_are_the_same_are_one_place(report):
     assert twin.exact(page["rows"][1]) == [(HOLD, 0, 5, 2), (HOLD, 60, 1, 2)]
 
 
-def test_rows_are_in_the_order_of_holding_and_waiting(report):
+def test_who_held_longest_comes_first_and_who_did_nothing_not_at_all(report):
     timeline = MadeUpTimeline(
         (*TWO, TimelineThread(13, "idle", 0)),
         PLACES,
         ((HOLD, 0, 0, 0, 5), (WAIT, 1, 0, 0, 5), (HOLD, 1, 0, 5, 1)),
     )
     page = described(report, timeline)
-    assert [thread["name"] for thread in page["threads"]] == ["worker", "MainThread"]
+    assert [thread["name"] for thread in page["threads"]] == ["MainThread", "worker"]
     assert (page["gils"], page["gil_of"]) == ([0], [0, 0])
 
 
