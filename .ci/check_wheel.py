@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 
 SOURCE_SUFFIXES = {".c", ".h", ".cpp", ".pyx", ".pxd", ".pxi", ".in"}
 NEVER_IN_WHEEL = {"tests", "csrc", "benchmarks", "docs", ".ci"}
+PAGE = "gilprobe/render/html"
+PARTS_OF_PAGE = ("templates/page.html.j2", "assets/base.js", "assets/page.css")
 NEEDED_IN_SDIST = {"CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "csrc", "gilprobe", "tests"}
 
 
@@ -43,6 +45,11 @@ def wheel_faults(path: Path, version: str) -> list[str]:
                 faults.append(f"holds what is not the package: {file}")
         if "gilprobe/py.typed" not in names:
             faults.append("lacks gilprobe/py.typed: type checkers will ignore its annotations")
+        faults += [
+            f"lacks {PAGE}/{name}, without which there are no HTML pages"
+            for name in PARTS_OF_PAGE
+            if f"{PAGE}/{name}" not in names
+        ]
         compiled = {file.name.partition(".")[0] for file in files if file.suffix == ".so"}
         if "gil" not in compiled:
             faults.append("lacks the compiled module gilprobe._native.gil")

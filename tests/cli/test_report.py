@@ -215,3 +215,36 @@ def test_a_reader_that_leaves_ends_the_export(saved):
         errors = process.stderr.read()
         assert process.wait(timeout=60) == 0
     assert b"Traceback" not in errors
+
+
+def test_the_page_shows_lines_of_source_only_if_told_where_they_are(report, tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "encoder.py").write_text("one\ntwo = 'the culprit'\nthree\n")
+    (site, *others) = report.sites
+    site = dataclasses.replace(site, filename=str(folder / "encoder.py"), line=2)
+    saved = str(tmp_path / "r.json")
+    dataclasses.replace(report, sites=(site, *others)).save(saved)
+    page = tmp_path / "page.html"
+    assert main(["report", saved, "--html", str(page)]) == 0
+    assert "the culprit" not in page.read_text()
+    assert main(["report", saved, "--html", str(page), "--source", str(folder)]) == 0
+    assert "the culprit" in page.read_text()
+    assert main(["report", saved, "--html", str(page), "--source", str(tmp_path / "project" / "..")]) == 0
+    assert "the culprit" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        (["--source", "."], "--source needs --html: nothing else shows lines of source"),
+        (["--html", "-", "--source", "missing"], "--source must name a folder, got 'missing'"),
+        (["--html", "-", "--source", "r.json"], "--source must name a folder, got 'r.json'"),
+    ],
+)
+def test_a_wrong_source_is_refused(saved, monkeypatch, capsys, arguments, rule):
+    monkeypatch.chdir(saved.parent)
+    assert main(["report", "r.json", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines()[-1].endswith(rule)

@@ -46,6 +46,7 @@ _STYLES: Sequence[tuple[str, Sequence[str]]] = (
     ("page.css", _EVERY),
     ("process.css", ("processes",)),
     ("timeline.css", ("processes",)),
+    ("pictures.css", ("processes",)),
 )
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.

@@ -9,7 +9,13 @@
     order: 90,
     build(container, data) {
       const rows = Object.entries({ ...data.environment, file: data.source }).filter(([, value]) => value);
-      container.append(element("dl", { class: "facts-list" }, rows.map(([label, value]) => [element("dt", null, label), element("dd", null, name(value))])));
+      container.append(
+        element(
+          "dl",
+          { class: "facts-list" },
+          rows.map(([label, value]) => [element("dt", null, label), element("dd", null, name(value))]),
+        ),
+      );
     },
   });
 

@@ -160,6 +160,9 @@
   };
 
   document.addEventListener("DOMContentLoaded", () => {
-    gilprobe.present(gilprobe.data.kind === "processes" ? gilprobe.data.processes[0] : gilprobe.data.results);
+    const { kind, processes, results } = gilprobe.data;
+    // Of several processes that whose threads waited most: it is the one that there is something to see in.
+    const worst = (a, b) => (b.waited_ns > a.waited_ns ? b : a);
+    gilprobe.present(kind === "processes" ? processes.reduce(worst) : results);
   });
 })();

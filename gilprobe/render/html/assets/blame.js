@@ -21,7 +21,8 @@
     return { kept, sums, last: [...(rest ? [OTHERS] : []), ...(sums.has(NOBODY) ? [NOBODY] : [])] };
   };
 
-  const called = (data, thread) => (thread === NOBODY ? "nobody" : thread === OTHERS ? "others" : data.threads[thread].name);
+  const called = (data, thread) =>
+    thread === NOBODY ? "nobody" : thread === OTHERS ? "others" : data.threads[thread].name;
 
   const cellsOf = (blame, waiters, holders) => {
     const own = (kept, thread) => (thread === NOBODY || kept.includes(thread) ? thread : OTHERS);
@@ -54,7 +55,8 @@
       return element("td", { class: "heat", style: heat }, button);
     };
 
-    const head = (holder) => element("th", { scope: "col" }, name(called(data, holder), { title: called(data, holder) }));
+    const head = (holder) =>
+      element("th", { scope: "col" }, name(called(data, holder), { title: called(data, holder) }));
     const line = (waiter) =>
       element(
         "tr",
@@ -64,13 +66,26 @@
         element("td", { class: "number" }, duration(waiter === OTHERS ? restOf(waiters) : waiters.sums.get(waiter))),
       );
     const restOf = ({ kept, sums }) =>
-      [...sums].reduce((sum, [thread, ns]) => sum + (thread === OTHERS || (thread >= 0 && !kept.includes(thread)) ? ns : 0), 0);
+      [...sums].reduce(
+        (sum, [thread, ns]) => sum + (thread === OTHERS || (thread >= 0 && !kept.includes(thread)) ? ns : 0),
+        0,
+      );
 
     const table = element(
       "table",
       { class: "matrix" },
       element("caption", { class: "hidden" }, "How long each thread waited while another held the GIL"),
-      element("thead", null, element("tr", null, element("td", { class: "corner" }, "waited \u2193 \u00a0 held \u2192"), columns.map(head), element("th", { scope: "col", class: "number" }, "all"))),
+      element(
+        "thead",
+        null,
+        element(
+          "tr",
+          null,
+          element("td", { class: "corner" }, "waited \u2193 \u00a0 held \u2192"),
+          columns.map(head),
+          element("th", { scope: "col", class: "number" }, "all"),
+        ),
+      ),
       element("tbody", null, [...waiters.kept, ...waiters.last].map(line)),
     );
     return { table, made };
@@ -84,18 +99,34 @@
     build(container, data) {
       if (!data.blame.length) return false;
       const { table, made } = matrix(data);
-      const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Waits by waiter and holder" }, table);
+      const box = element(
+        "div",
+        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Waits by waiter and holder" },
+        table,
+      );
       container.append(
-        element("p", { class: "muted" }, "A row waited while a column held the GIL. A cell chosen filters the sites and the longest waits below."),
+        element(
+          "p",
+          { class: "muted" },
+          "A row waited while a column held the GIL. A cell chosen filters the sites and the longest waits below.",
+        ),
         box,
       );
       const mark = ({ thread, holder }) =>
-        made.forEach(([button, waiter, held]) => button.setAttribute("aria-pressed", String(thread === waiter && holder === held)));
+        made.forEach(([button, waiter, held]) =>
+          button.setAttribute("aria-pressed", String(thread === waiter && holder === held)),
+        );
       gilprobe.onSelect(mark);
       mark(gilprobe.selection);
       if (data.nobody_ns > 0) {
         const part = share(data.nobody_ns, data.waited_ns);
-        container.append(element("p", { class: "muted" }, `nobody: ${part} of all waiting passed from a release until the waiter ran.`));
+        container.append(
+          element(
+            "p",
+            { class: "muted" },
+            `nobody: ${part} of all waiting passed from a release until the waiter ran.`,
+          ),
+        );
       }
     },
   });

@@ -22,7 +22,10 @@
     const all = [data.all_threads.hold, data.all_threads.wait].filter((part) => part.counts.length);
     const low = Math.min(...all.map((part) => lowOf(part.first)), 1e9);
     const high = Math.max(...all.map((part) => part.max_ns), 1);
-    const [from, to] = [Math.floor(Math.log10(low)), Math.max(Math.ceil(Math.log10(high)), Math.floor(Math.log10(low)) + 1)];
+    const [from, to] = [
+      Math.floor(Math.log10(low)),
+      Math.max(Math.ceil(Math.log10(high)), Math.floor(Math.log10(low)) + 1),
+    ];
     return { from, to, at: (ns) => Math.min(1, Math.max(0, (Math.log10(Math.max(ns, 1)) - from) / (to - from))) };
   };
 
@@ -68,45 +71,88 @@
       const x = (ns) => left + this.axis.at(ns) * (width - left - right);
       const y = (part) => top + (Math.min(decades, -Math.log10(part)) / decades) * (HEIGHT - top - bottom);
       const label = `How many waits and holds of ${who} were longer than a time; the figures stand in the table below`;
-      const picture = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": label });
+      const picture = svg("svg", {
+        width,
+        height: HEIGHT,
+        viewBox: `0 0 ${width} ${HEIGHT}`,
+        role: "img",
+        "aria-label": label,
+      });
       for (let decade = 0; decade <= decades; decade++) {
         const at = y(10 ** -decade);
-        picture.append(line(left, at, width - right, at, "grid"), text(left - 8, at + 4, decade ? `1 in ${gilprobe.count(10 ** decade)}` : "all", { class: "axis", "text-anchor": "end" }));
+        picture.append(
+          line(left, at, width - right, at, "grid"),
+          text(left - 8, at + 4, decade ? `1 in ${gilprobe.count(10 ** decade)}` : "all", {
+            class: "axis",
+            "text-anchor": "end",
+          }),
+        );
       }
       ticks(this.axis, width < 560 ? 3 : 1).forEach((exponent) => {
         const at = x(10 ** exponent);
-        picture.append(line(at, top, at, HEIGHT - bottom, "grid"), text(at, HEIGHT - 8, power(exponent), { class: "axis", "text-anchor": "middle" }));
+        picture.append(
+          line(at, top, at, HEIGHT - bottom, "grid"),
+          text(at, HEIGHT - 8, power(exponent), { class: "axis", "text-anchor": "middle" }),
+        );
       });
       KINDS.forEach(([kind]) => this.plot(picture, shown[kind], kind, x, y));
-      const key = element("span", { class: "key" }, KINDS.map(([kind, title]) => element("span", { class: `of-${kind}` }, svg("svg", { width: 28, height: 8, "aria-hidden": "true" }, line(0, 4, 28, 4, `curve ${kind}`)), ` ${title.toLowerCase()}`)));
+      const key = element(
+        "span",
+        { class: "key" },
+        KINDS.map(([kind, title]) =>
+          element(
+            "span",
+            { class: `of-${kind}` },
+            svg("svg", { width: 28, height: 8, "aria-hidden": "true" }, line(0, 4, 28, 4, `curve ${kind}`)),
+            ` ${title.toLowerCase()}`,
+          ),
+        ),
+      );
       this.node.replaceChildren(element("figcaption", null, "How many were longer, ", name(who), key), picture);
     }
 
     plot(picture, part, kind, x, y) {
       const points = curve(part);
       if (points.length < 2) return;
-      const path = points.map(([ns, share], index) => `${index ? "L" : "M"}${x(ns).toFixed(1)} ${y(share).toFixed(1)}`).join("");
+      const path = points
+        .map(([ns, share], index) => `${index ? "L" : "M"}${x(ns).toFixed(1)} ${y(share).toFixed(1)}`)
+        .join("");
       picture.append(svg("path", { d: path, class: `curve ${kind}` }));
       for (const [share, quantile] of MARKED) {
         if (share * part.count < 1 || share > (part.count - part.zero) / part.count) continue;
-        picture.append(svg("circle", { cx: x(part.quantiles_ns[quantile]), cy: y(share), r: 4, class: `mark ${kind}` }));
+        picture.append(
+          svg("circle", { cx: x(part.quantiles_ns[quantile]), cy: y(share), r: 4, class: `mark ${kind}` }),
+        );
       }
     }
   }
 
   /** One thread's distribution as bars over the shared axis; median, 99th percentile and longest are marked. */
   const strip = (part, kind, axis) => {
-    const picture = svg("svg", { class: "strip", viewBox: "0 0 100 20", preserveAspectRatio: "none", "aria-hidden": "true" });
-    ticks(axis, 1).forEach((exponent) => picture.append(line(100 * axis.at(10 ** exponent), 0, 100 * axis.at(10 ** exponent), 20, "grid")));
+    const picture = svg("svg", {
+      class: "strip",
+      viewBox: "0 0 100 20",
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    });
+    ticks(axis, 1).forEach((exponent) =>
+      picture.append(line(100 * axis.at(10 ** exponent), 0, 100 * axis.at(10 ** exponent), 20, "grid")),
+    );
     const most = Math.log1p(Math.max(...part.counts, 1));
     part.counts.forEach((number, index) => {
       if (!number) return;
       const [from, to] = [axis.at(lowOf(part.first + index)), axis.at(lowOf(part.first + index + 1))];
       const height = 2 + (16 * Math.log1p(number)) / most;
-      picture.append(svg("rect", { x: 100 * from, width: 100 * (to - from), y: 20 - height, height, class: `fill-${kind}` }));
+      picture.append(
+        svg("rect", { x: 100 * from, width: 100 * (to - from), y: 20 - height, height, class: `fill-${kind}` }),
+      );
     });
     if (part.counts.length) {
-      [[part.quantiles_ns[0], "median"], [part.quantiles_ns[2], "p99"], [part.max_ns, "longest"]].forEach(([ns, mark]) => {
+      [
+        [part.quantiles_ns[0], "median"],
+        [part.quantiles_ns[2], "p99"],
+        [part.max_ns, "longest"],
+      ].forEach(([ns, mark]) => {
         const at = 100 * axis.at(ns);
         picture.append(line(at, mark === "longest" ? 10 : 0, at, 20, mark));
       });
@@ -115,18 +161,44 @@
   };
 
   const scale = (axis) =>
-    element("div", { class: "scale", "aria-hidden": "true" }, ticks(axis, 3).map((exponent) => element("span", { style: { left: `${100 * axis.at(10 ** exponent)}%` } }, power(exponent))));
+    element(
+      "div",
+      { class: "scale", "aria-hidden": "true" },
+      ticks(axis, 3).map((exponent) =>
+        element("span", { style: { left: `${100 * axis.at(10 ** exponent)}%` } }, power(exponent)),
+      ),
+    );
 
   const columnsOf = (kind, axis) => {
-    const quantile = (title, index) => ({ title, number: true, value: (thread) => thread[kind].quantiles_ns[index], show: (thread) => (thread[kind].count ? duration(thread[kind].quantiles_ns[index]) : "\u2013") });
+    const quantile = (title, index) => ({
+      title,
+      number: true,
+      value: (thread) => thread[kind].quantiles_ns[index],
+      show: (thread) => (thread[kind].count ? duration(thread[kind].quantiles_ns[index]) : "\u2013"),
+    });
     return [
       { title: "Thread", value: (thread) => thread.name, show: (thread) => name(thread.name) },
-      { title: "How long, how many", value: (thread) => thread[kind].total_ns, show: (thread) => strip(thread[kind], kind, axis), under: scale(axis) },
+      {
+        title: "How long, how many",
+        value: (thread) => thread[kind].total_ns,
+        show: (thread) => strip(thread[kind], kind, axis),
+        under: scale(axis),
+      },
       quantile("Median", 0),
       quantile("90 %", 1),
       quantile("99 %", 2),
-      { title: "Longest", number: true, value: (thread) => thread[kind].max_ns, show: (thread) => duration(thread[kind].max_ns) },
-      { title: "Number", number: true, value: (thread) => thread[kind].count, show: (thread) => count(thread[kind].count) },
+      {
+        title: "Longest",
+        number: true,
+        value: (thread) => thread[kind].max_ns,
+        show: (thread) => duration(thread[kind].max_ns),
+      },
+      {
+        title: "Number",
+        number: true,
+        value: (thread) => thread[kind].count,
+        show: (thread) => count(thread[kind].count),
+      },
     ];
   };
 
@@ -142,7 +214,9 @@
       const rows = data.threads.map((thread, index) => ({ ...thread, index }));
       const place = element("div");
       let table = null;
-      const buttons = KINDS.map(([kind, title]) => element("button", { type: "button", onclick: () => show(kind) }, title));
+      const buttons = KINDS.map(([kind, title]) =>
+        element("button", { type: "button", onclick: () => show(kind) }, title),
+      );
       const show = (kind) => {
         buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(KINDS[index][0] === kind)));
         table = gilprobe.table(columnsOf(kind, axis), rows, {
@@ -157,9 +231,17 @@
       };
       container.append(
         curves.node,
-        element("div", { class: "tools" }, element("div", { class: "group", role: "group", "aria-label": "What the table shows" }, buttons)),
+        element(
+          "div",
+          { class: "tools" },
+          element("div", { class: "group", role: "group", "aria-label": "What the table shows" }, buttons),
+        ),
         place,
-        element("p", { class: "muted" }, "Heights and widths are logarithmic. Lines mark the median (thick), the 99th percentile and, half as high, the longest. Dots on the curves mark 50, 90, 99 and 99.9 %."),
+        element(
+          "p",
+          { class: "muted" },
+          "Heights and widths are logarithmic. Lines mark the median (thick), the 99th percentile and, half as high, the longest. Dots on the curves mark 50, 90, 99 and 99.9 %.",
+        ),
       );
       show("wait");
       gilprobe.onSelect(() => {

@@ -48,7 +48,8 @@
   /** Most neighbours get different shades of their weight's colour. */
   const shade = (place) => {
     let hash = 0;
-    for (const character of place ? `${place.function} ${place.file || ""}` : "") hash = (hash * 31 + character.codePointAt(0)) % 9973;
+    for (const character of place ? `${place.function} ${place.file || ""}` : "")
+      hash = (hash * 31 + character.codePointAt(0)) % 9973;
     return hash % 4;
   };
 
@@ -96,18 +97,38 @@
       this.sites = new Set(data.sites.map((site) => site.place));
       this.weight = WEIGHTS.find(([key]) => data.flame[key][0] > 0)?.[0] || "hold_ns";
       this.top = 0;
-      this.picture = element("div", { class: "flame", role: "group", "aria-label": "Flame graph; arrow keys go from frame to frame, Enter widens one" });
+      this.picture = element("div", {
+        class: "flame",
+        role: "group",
+        "aria-label": "Flame graph; arrow keys go from frame to frame, Enter widens one",
+      });
       this.told = element("p", { class: "told", "aria-hidden": "true" });
       this.found = element("span", { class: "muted", role: "status" });
-      this.search = element("input", { type: "search", id: "flame-search", placeholder: "function or file", autocomplete: "off", spellcheck: "false" });
+      this.search = element("input", {
+        type: "search",
+        id: "flame-search",
+        placeholder: "function or file",
+        autocomplete: "off",
+        spellcheck: "false",
+      });
       this.search.addEventListener("input", () => this.draw());
       this.picture.addEventListener("keydown", (event) => this.pressed(event));
-      this.choices = WEIGHTS.map(([key, , title]) => element("button", { type: "button", disabled: !data.flame[key][0], onclick: () => this.weigh(key) }, title));
+      this.choices = WEIGHTS.map(([key, , title]) =>
+        element("button", { type: "button", disabled: !data.flame[key][0], onclick: () => this.weigh(key) }, title),
+      );
       this.back = element("button", { type: "button", onclick: () => this.zoom(0) }, "Whole picture");
       this.table = element("details", null, element("summary", null, "As a table"));
       const group = element("div", { class: "group", role: "group", "aria-label": "What widths mean" }, this.choices);
       container.append(
-        element("div", { class: "tools" }, group, element("label", { for: this.search.id }, "Search"), this.search, this.back, this.found),
+        element(
+          "div",
+          { class: "tools" },
+          group,
+          element("label", { for: this.search.id }, "Search"),
+          this.search,
+          this.back,
+          this.found,
+        ),
         element("div", { class: "flame-box" }, this.picture),
         this.told,
         this.table,
@@ -120,7 +141,9 @@
       this.weight = weight;
       this.children = childrenOf(this.data.flame, weight);
       if (!this.data.flame[weight][this.top]) this.top = 0;
-      this.choices.forEach((button, index) => button.setAttribute("aria-pressed", String(WEIGHTS[index][0] === weight)));
+      this.choices.forEach((button, index) =>
+        button.setAttribute("aria-pressed", String(WEIGHTS[index][0] === weight)),
+      );
       this.tabulate();
       this.draw();
     }
@@ -138,7 +161,8 @@
       const hits = new Set();
       if (words.length) {
         data.flame.place.forEach((place, node) => {
-          const text = place >= 0 ? `${data.places[place].function} ${data.places[place].file || ""}`.toLowerCase() : "";
+          const text =
+            place >= 0 ? `${data.places[place].function} ${data.places[place].file || ""}`.toLowerCase() : "";
           if (text && words.every((word) => text.includes(word))) hits.add(node);
         });
       }
@@ -164,7 +188,11 @@
       if (!place) classes.push("whole");
       if (hits.has(node)) classes.push("match");
       const style = { left: `${100 * x}%`, width: `${100 * width}%`, top: `${1.5 * depth}rem` };
-      const made = element("button", { type: "button", class: classes.join(" "), tabindex: "-1", "aria-label": text, style }, width > 0.012 ? name(place ? place.function : label(this.data, node)) : null);
+      const made = element(
+        "button",
+        { type: "button", class: classes.join(" "), tabindex: "-1", "aria-label": text, style },
+        width > 0.012 ? name(place ? place.function : label(this.data, node)) : null,
+      );
       made.addEventListener("click", () => this.choose(node));
       made.addEventListener("mouseenter", () => this.tell(node));
       made.addEventListener("focus", () => this.tell(node));
@@ -186,7 +214,9 @@
 
     mark() {
       const { site } = gilprobe.selection;
-      this.boxes.forEach(({ node, made }) => made.classList.toggle("chosen", site !== null && this.data.flame.place[node] === site));
+      this.boxes.forEach(({ node, made }) =>
+        made.classList.toggle("chosen", site !== null && this.data.flame.place[node] === site),
+      );
     }
 
     pressed(event) {
@@ -216,9 +246,18 @@
     tabulate() {
       const { data, weight } = this;
       const whole = data.flame[weight][0];
-      const time = (title, key) => ({ title, number: true, value: (row) => row[key], show: (row) => [duration(row[key]), " ", element("span", { class: "share" }, share(row[key], whole))] });
+      const time = (title, key) => ({
+        title,
+        number: true,
+        value: (row) => row[key],
+        show: (row) => [duration(row[key]), " ", element("span", { class: "share" }, share(row[key], whole))],
+      });
       const columns = [
-        { title: "Line", value: (row) => gilprobe.placeText(data, row.place), show: (row) => gilprobe.place(data, row.place) },
+        {
+          title: "Line",
+          value: (row) => gilprobe.placeText(data, row.place),
+          show: (row) => gilprobe.place(data, row.place),
+        },
         time("In itself", "own"),
         time("With what it called", "whole"),
       ];
@@ -237,8 +276,12 @@
       if (flame.parent.length < 2) return false;
       new Flame(container, data);
       const notes = [];
-      if (!flame.recorded) notes.push("Whole stacks were not recorded: these are the sites alone. gilprobe record --stacks records them.");
-      if (flame.folded) notes.push(`${count(flame.folded)} frames with less than ${(100 * flame.smallest).toPrecision(2)} % of the whole are folded.`);
+      if (!flame.recorded)
+        notes.push("Whole stacks were not recorded: these are the sites alone. gilprobe record --stacks records them.");
+      if (flame.folded)
+        notes.push(
+          `${count(flame.folded)} frames with less than ${(100 * flame.smallest).toPrecision(2)} % of the whole are folded.`,
+        );
       notes.forEach((note) => container.append(element("p", { class: "muted" }, note)));
     },
   });

@@ -61,7 +61,11 @@
   const doubts = (data) => {
     if (!data.doubts.length) return null;
     const title = element("h2", null, data.doubts.length === 1 ? "A doubt" : `${data.doubts.length} doubts`);
-    const list = element("ul", null, data.doubts.map((doubt) => element("li", null, name(doubt))));
+    const list = element(
+      "ul",
+      null,
+      data.doubts.map((doubt) => element("li", null, name(doubt))),
+    );
     return element("aside", { class: "doubts", "aria-label": "Doubts" }, title, list);
   };
 
@@ -72,7 +76,10 @@
       [
         data.environment.interpreter,
         `${duration(data.elapsed_ns)} traced`,
-        plural(data.threads.reduce((sum, thread) => sum + thread.merged, 0), "thread"),
+        plural(
+          data.threads.reduce((sum, thread) => sum + thread.merged, 0),
+          "thread",
+        ),
         plural(data.handoffs, "handoff"),
         `${data.environment.cores} cores`,
       ].join(" \u00b7 "),

@@ -6,6 +6,7 @@
 
   const present = (index) => {
     gilprobe.present(page.processes[index]);
+    document.getElementById("process").focus();
     gilprobe.announce(`Now about ${page.processes[index].title}`);
   };
 
@@ -14,10 +15,7 @@
     if (!several()) return element("p", { class: "title" }, name(data.title));
     const options = page.processes.map((process) => element("option", { selected: process === data }, process.title));
     const select = element("select", { id: "process" }, options);
-    select.addEventListener("change", () => {
-      present(select.selectedIndex);
-      document.getElementById("process").focus();
-    });
+    select.addEventListener("change", () => present(select.selectedIndex));
     return element("p", { class: "title chooser" }, element("label", { for: select.id }, "Process"), select);
   };
 
@@ -33,7 +31,12 @@
         value: (process) => process[key] / (process.elapsed_ns || 1),
         show: (process) => share(process[key], process.elapsed_ns),
       });
-      const time = (title, key) => ({ title, number: true, value: (process) => process[key], show: (process) => duration(process[key]) });
+      const time = (title, key) => ({
+        title,
+        number: true,
+        value: (process) => process[key],
+        show: (process) => duration(process[key]),
+      });
       const columns = [
         { title: "Process", value: (process) => process.title, show: (process) => name(process.title) },
         time("Traced", "elapsed_ns"),
@@ -53,8 +56,20 @@
       if (!others) return;
       const sums = `${duration(others.elapsed_ns)} traced, ${share(others.held_ns, others.elapsed_ns)} held, ${duration(others.waited_ns)} waited`;
       const hint = "For one of them: gilprobe report FILE --html F";
-      container.append(element("p", { class: "muted" }, `${plural(others.count, "process", "es")} in which threads waited least are not in this file: ${sums}. ${hint}`));
-      container.append(element("ul", { class: "muted" }, others.doubts.map((doubt) => element("li", null, name(doubt)))));
+      container.append(
+        element(
+          "p",
+          { class: "muted" },
+          `${plural(others.count, "process", "es")} in which threads waited least are not in this file: ${sums}. ${hint}`,
+        ),
+      );
+      container.append(
+        element(
+          "ul",
+          { class: "muted" },
+          others.doubts.map((doubt) => element("li", null, name(doubt))),
+        ),
+      );
     },
   });
 })();

@@ -7,17 +7,33 @@
     title,
     number: true,
     value: (site) => site[key],
-    show: (site) => (site[key] ? [duration(site[key]), whole ? [" ", element("span", { class: "share" }, share(site[key], whole))] : null] : "\u2013"),
+    show: (site) =>
+      site[key]
+        ? [duration(site[key]), whole ? [" ", element("span", { class: "share" }, share(site[key], whole))] : null]
+        : "\u2013",
   });
 
   const lines = (place) => {
     const { first, lines: text } = place.source;
     const row = (line, index) =>
-      element("span", { class: first + index === place.line ? "at line" : "line" }, element("span", { class: "no", "aria-hidden": "true" }, String(first + index)), element("code", { dir: "ltr" }, line || " "), "\n");
-    return element("details", { onclick: (event) => event.stopPropagation() }, element("summary", null, element("code", { class: "source", dir: "ltr" }, text[place.line - first].trim() || "\u2026")), element("pre", null, text.map(row)));
+      element(
+        "span",
+        { class: first + index === place.line ? "at line" : "line" },
+        element("span", { class: "no", "aria-hidden": "true" }, String(first + index)),
+        element("code", { dir: "ltr" }, line || " "),
+        "\n",
+      );
+    return element(
+      "details",
+      { onclick: (event) => event.stopPropagation() },
+      element(
+        "summary",
+        null,
+        element("code", { class: "source", dir: "ltr" }, text[place.line - first].trim() || "\u2026"),
+      ),
+      element("pre", null, text.map(row)),
+    );
   };
-
-  const described = (data, site) => [gilprobe.place(data, site.place), data.places[site.place].source ? lines(data.places[site.place]) : null];
 
   /** The sites with what they caused between the chosen waiter and holder, if two are chosen. */
   const between = (data, { thread, holder }) => {
@@ -38,7 +54,12 @@
   const columnsOf = (data) => {
     const held = data.threads.reduce((sum, thread) => sum + thread.hold_ns, 0);
     const columns = [
-      { title: "Site", value: (site) => gilprobe.placeText(data, site.place), show: (site) => described(data, site) },
+      {
+        title: "Site",
+        value: (site) => gilprobe.placeText(data, site.place),
+        show: (site) => gilprobe.place(data, site.place),
+        below: (site) => (data.places[site.place].source ? lines(data.places[site.place]) : null),
+      },
       time("Waits caused", "caused_ns", data.waited_ns),
       time("Hold", "hold_ns", held),
       time("Own waits", "wait_ns", null),
@@ -46,7 +67,16 @@
     ];
     if (data.sites.some((site) => site.hold_cpu_ns !== null)) {
       const idle = (site) => site.hold_ns - (site.hold_cpu_ns || 0);
-      columns.splice(3, 0, { title: "Held without CPU", number: true, value: idle, show: (site) => [duration(idle(site)), " ", element("span", { class: "share" }, share(idle(site), site.hold_ns))] });
+      columns.splice(3, 0, {
+        title: "Held without CPU",
+        number: true,
+        value: idle,
+        show: (site) => [
+          duration(idle(site)),
+          " ",
+          element("span", { class: "share" }, share(idle(site), site.hold_ns)),
+        ],
+      });
     }
     return columns;
   };
@@ -57,13 +87,20 @@
     order: 40,
     build(container, data) {
       if (!data.sites.length) return false;
-      const search = element("input", { type: "search", id: "site-search", placeholder: "function or file", autocomplete: "off", spellcheck: "false" });
+      const search = element("input", {
+        type: "search",
+        id: "site-search",
+        placeholder: "function or file",
+        autocomplete: "off",
+        spellcheck: "false",
+      });
       const found = element("span", { class: "muted", role: "status" });
       const table = gilprobe.table(columnsOf(data), data.sites, {
         caption: "Sites: where the GIL was held, and the waits that this caused",
         sort: 1,
         head: 0,
         most: 15,
+        key: (site) => site.place,
         choose: (site) => gilprobe.toggle({ site: site.place }),
         chosen: (site) => gilprobe.selection.site === site.place,
       });
@@ -71,8 +108,13 @@
         const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
         const caused = between(data, gilprobe.selection);
         let rows = data.sites.filter((site) => matches(data, site, words));
-        if (caused) rows = rows.filter((site) => caused.has(site.place)).map((site) => ({ ...site, caused_ns: caused.get(site.place) }));
-        const [waiter, holder] = [gilprobe.selection.thread, gilprobe.selection.holder].map((thread) => data.threads[thread]?.name);
+        if (caused)
+          rows = rows
+            .filter((site) => caused.has(site.place))
+            .map((site) => ({ ...site, caused_ns: caused.get(site.place) }));
+        const [waiter, holder] = [gilprobe.selection.thread, gilprobe.selection.holder].map(
+          (thread) => data.threads[thread]?.name,
+        );
         found.replaceChildren(
           words.length || caused ? `${count(rows.length)} of ${count(data.sites.length)} sites` : "",
           ...(caused ? [": what ", name(holder), " held while ", name(waiter), " waited"] : []),
@@ -84,11 +126,21 @@
       container.append(
         element("div", { class: "tools" }, element("label", { for: search.id }, "Search"), search, found),
         table.node,
-        element("p", { class: "muted" }, "A hold counts for the line where it ended; what its thread ran since it took the GIL, elsewhere too, is part of it."),
+        element(
+          "p",
+          { class: "muted" },
+          "A hold counts for the line where it ended; what its thread ran since it took the GIL, elsewhere too, is part of it.",
+        ),
       );
       const rest = data.other_sites;
       if (rest) {
-        container.append(element("p", { class: "muted" }, `${count(rest.count)} smaller sites are not listed: ${duration(rest.hold_ns)} held, ${duration(rest.caused_ns)} of waits caused.`));
+        container.append(
+          element(
+            "p",
+            { class: "muted" },
+            `${count(rest.count)} smaller sites are not listed: ${duration(rest.hold_ns)} held, ${duration(rest.caused_ns)} of waits caused.`,
+          ),
+        );
       }
     },
   });

@@ -12,7 +12,12 @@
   };
 
   const choose = (data, stall) => {
-    if (stall.waiter_thread >= 0) gilprobe.select({ thread: stall.waiter_thread, holder: null, site: stall.holder_place >= 0 ? stall.holder_place : null });
+    if (stall.waiter_thread >= 0)
+      gilprobe.select({
+        thread: stall.waiter_thread,
+        holder: null,
+        site: stall.holder_place >= 0 ? stall.holder_place : null,
+      });
     if (!gilprobe.show) return;
     gilprobe.show({
       start_ns: stall.start_ns,
@@ -29,16 +34,32 @@
       if (!data.stalls.length) return false;
       const columns = [
         { title: "Waited", number: true, value: (stall) => stall.wait_ns, show: (stall) => duration(stall.wait_ns) },
-        { title: "At", number: true, value: (stall) => stall.start_ns, show: (stall) => `${(stall.start_ns / 1e9).toFixed(3)} s` },
+        {
+          title: "At",
+          number: true,
+          value: (stall) => stall.start_ns,
+          show: (stall) => `${(stall.start_ns / 1e9).toFixed(3)} s`,
+        },
         { title: "Who", value: (stall) => stall.waiter, show: (stall) => who(data, stall.waiter, stall.waiter_place) },
         { title: "Longest hold meanwhile", value: (stall) => stall.holder, show: (stall) => because(data, stall) },
       ];
       const note = element("p", { class: "muted" });
-      const table = gilprobe.table(columns, data.stalls, { caption: "The longest waits", sort: 0, most: 10, choose: (stall) => choose(data, stall) });
+      const table = gilprobe.table(columns, data.stalls, {
+        caption: "The longest waits",
+        sort: 0,
+        head: 2,
+        most: 10,
+        choose: (stall) => choose(data, stall),
+      });
       const draw = () => {
         const { thread, holder } = gilprobe.selection;
-        const kept = data.stalls.filter((stall) => holder === null || (stall.waiter_thread === thread && stall.holder_thread === holder));
-        note.textContent = holder === null ? `The ${data.stalls.length} longest are listed.` : `${kept.length} of the ${data.stalls.length} longest are between the two chosen threads.`;
+        const kept = data.stalls.filter(
+          (stall) => holder === null || (stall.waiter_thread === thread && stall.holder_thread === holder),
+        );
+        note.textContent =
+          holder === null
+            ? `The ${data.stalls.length} longest are listed.`
+            : `${kept.length} of the ${data.stalls.length} longest are between the two chosen threads.`;
         table.update(kept);
       };
       container.append(table.node, note);

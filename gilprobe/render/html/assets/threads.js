@@ -7,7 +7,11 @@
     title,
     number: true,
     value: (thread) => thread[key],
-    show: (thread) => [duration(thread[key]), " ", element("span", { class: "share" }, share(thread[key], thread.lifetime_ns))],
+    show: (thread) => [
+      duration(thread[key]),
+      " ",
+      element("span", { class: "share" }, share(thread[key], thread.lifetime_ns)),
+    ],
   });
 
   const columns = [
@@ -16,9 +20,24 @@
     time("Hold", "hold_ns"),
     time("Wait", "wait_ns"),
     time("Off", "off_ns"),
-    { title: "Longest wait", number: true, value: (thread) => thread.wait.max_ns, show: (thread) => duration(thread.wait.max_ns) },
-    { title: "Acquired", number: true, value: (thread) => thread.acquisitions, show: (thread) => count(thread.acquisitions) },
-    { title: "Forced", number: true, value: (thread) => thread.forced_releases, show: (thread) => count(thread.forced_releases) },
+    {
+      title: "Longest wait",
+      number: true,
+      value: (thread) => thread.wait.max_ns,
+      show: (thread) => duration(thread.wait.max_ns),
+    },
+    {
+      title: "Acquired",
+      number: true,
+      value: (thread) => thread.acquisitions,
+      show: (thread) => count(thread.acquisitions),
+    },
+    {
+      title: "Forced",
+      number: true,
+      value: (thread) => thread.forced_releases,
+      show: (thread) => count(thread.forced_releases),
+    },
   ];
 
   const key = () =>
@@ -29,7 +48,9 @@
         ["hold", "hold: has the GIL"],
         ["wait", "wait: wants it and does not have it"],
         ["off", "off: runs or sleeps without it"],
-      ].map(([kind, text]) => element("li", null, element("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), text)),
+      ].map(([kind, text]) =>
+        element("li", null, element("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), text),
+      ),
     );
 
   gilprobe.sections.push({
@@ -37,6 +58,7 @@
     title: "Threads",
     order: 20,
     build(container, data) {
+      if (!data.threads.length) return false;
       const rows = data.threads.map((thread, index) => ({ ...thread, index }));
       const table = gilprobe.table(columns, rows, {
         caption: "Threads: time with the GIL, waiting for it and without it",
