@@ -40,6 +40,14 @@ QUESTIONS = {
         "blamed against held",
         "sum of blame against sum of waits",
     ],
+    "html": [
+        "size of the page",
+        "first paint from disk",
+        "frames a second while zooming",
+        "frames a second while moving",
+        "writing the page",
+        "gilprobe run",
+    ],
     "overhead": [
         "added to one uncontended release + re-acquire: sites",
         "added to one uncontended release + re-acquire: sites + timeline",
@@ -82,6 +90,7 @@ SIGNED = (
     "plugin installed",
     "planted holds",
     "fewer requests",
+    "gilprobe run",
     "released share of alternate",
 )
 

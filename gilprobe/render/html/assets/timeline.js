@@ -65,7 +65,7 @@
       addEventListener("afterprint", () => this.print(false));
       this.view.fit();
       describe(this.view, this.panel);
-      this.tell();
+      this.tellSoon(); // the picture comes first
     }
 
     build(container) {
@@ -93,7 +93,7 @@
       this.field = element("div", field, element("div", { class: "timeline-strip" }, overview), top, this.scroller);
       this.panel = element("div", { class: "timeline-panel", "aria-live": "polite" });
       this.tables = element("div", {});
-      this.more = element("details", { class: "timeline-tables" }, element("summary", {}, "The longest waits and holds of the window, as tables"), this.tables);
+      this.more = element("details", { class: "timeline-tables", ontoggle: () => this.tell() }, element("summary", {}, "The longest waits and holds of the window, as tables"), this.tables);
       this.pointed = element("div", { class: "timeline-tip", role: "presentation", hidden: true });
       this.app = element("div", { class: "timeline" }, help, legend(), this.tools, this.field, this.pointed, this.panel, this.notes(), this.more);
       container.append(this.app);
@@ -282,6 +282,10 @@
       this.rows.setAttribute("aria-label", `From ${from} to ${to} ${held}${who}`);
       if (this.told) gilprobe.announce(`From ${from} to ${to} ${held}${who}`);
       this.told = true;
+      if (this.more.open) this.fillTables();
+    }
+
+    fillTables() {
       this.tables.replaceChildren(this.table("waits", "Longest waits"), this.table("holds", "Longest holds"));
     }
 

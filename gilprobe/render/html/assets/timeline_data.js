@@ -9,7 +9,8 @@
   class Numbers {
     constructor(base64) {
       const text = atob(base64);
-      this.bytes = Uint8Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+      this.bytes = new Uint8Array(text.length);
+      for (let i = 0; i < text.length; i++) this.bytes[i] = text.charCodeAt(i);
       this.at = 0;
     }
 
@@ -18,8 +19,10 @@
     }
 
     next() {
-      let value = 0;
-      let factor = 1;
+      const first = this.bytes[this.at++];
+      if (first < 128) return first;
+      let value = first & 127;
+      let factor = 128;
       for (;;) {
         const byte = this.bytes[this.at++];
         value += (byte & 127) * factor;
@@ -29,33 +32,84 @@
     }
   }
 
-  /** Intervals in columns: `who` is the row of the thread, `holders` of waits may be null. */
-  const columns = (list) => {
-    list.sort((a, b) => a.start - b.start);
-    return {
-      count: list.length,
-      starts: Float64Array.from(list, (one) => one.start),
-      ends: Float64Array.from(list, (one) => one.end),
-      places: Uint32Array.from(list, (one) => one.place),
-      who: Uint32Array.from(list, (one) => one.row),
-      holders: list.map((one) => one.holders || null),
-    };
-  };
+  /** Intervals in columns, by their starts: `who` is the row of the thread, `holders` are those of waits. */
+  class Intervals {
+    constructor(room) {
+      this.count = 0;
+      this.starts = new Float64Array(room);
+      this.ends = new Float64Array(room);
+      this.places = new Uint32Array(room);
+      this.who = new Uint32Array(room);
+      this.holders = null;
+    }
+
+    add(start, end, place, who) {
+      const i = this.count++;
+      this.starts[i] = start;
+      this.ends[i] = end;
+      this.places[i] = place;
+      this.who[i] = who;
+    }
+
+    addFrom(other, i) {
+      this.add(other.starts[i], other.ends[i], other.places[i], other.who[i]);
+    }
+
+    /** Give back the room that is left, and put them in order where a made-up file has not. */
+    done() {
+      const { count } = this;
+      for (let i = 1; i < count; i++) if (this.starts[i] < this.starts[i - 1]) return this.sorted();
+      for (const name of ["starts", "ends", "places", "who"]) this[name] = this[name].slice(0, count);
+      return this;
+    }
+
+    sorted() {
+      const order = Array.from({ length: this.count }, (_, i) => i).sort((a, b) => this.starts[a] - this.starts[b]);
+      const made = new Intervals(this.count);
+      for (const i of order) made.addFrom(this, i);
+      return made;
+    }
+
+    /** Of two, in order, one. */
+    static merged(left, right) {
+      const made = new Intervals(left.count + right.count);
+      let [i, j] = [0, 0];
+      while (i < left.count || j < right.count) {
+        if (j >= right.count || (i < left.count && left.starts[i] <= right.starts[j])) made.addFrom(left, i++);
+        else made.addFrom(right, j++);
+      }
+      return made;
+    }
+
+    static mergedAll(lists) {
+      if (lists.length < 2) return lists[0] || new Intervals(0);
+      const middle = lists.length >> 1;
+      return Intervals.merged(Intervals.mergedAll(lists.slice(0, middle)), Intervals.mergedAll(lists.slice(middle)));
+    }
+
+    static of(list) {
+      list.sort((a, b) => a.start - b.start);
+      const made = new Intervals(list.length);
+      for (const one of list) made.add(one.start, one.end, one.place, one.row);
+      made.holders = list.map((one) => one.holders);
+      return made;
+    }
+  }
 
   /** A row of csrc/gp_exact.h: the holds and the waits of one thread. */
   const exactRow = (base64, row) => {
     const numbers = new Numbers(base64);
-    const found = { holds: [], waits: [] };
+    const room = Math.ceil(numbers.bytes.length / 3); // three numbers each
+    const [holds, waits] = [new Intervals(room), new Intervals(room)];
     let end = 0;
     while (numbers.left) {
       const head = numbers.next();
       const folded = Math.floor(head / 2);
-      const gap = folded % 2 ? -(folded + 1) / 2 : folded / 2;
-      const start = end + gap;
+      const start = end + (folded % 2 ? -(folded + 1) / 2 : folded / 2);
       end = start + numbers.next();
-      found[head % 2 ? "waits" : "holds"].push({ start, end, place: numbers.next(), row });
+      (head % 2 ? waits : holds).add(start, end, numbers.next(), row);
     }
-    return found;
+    return { holds: holds.done(), waits: waits.done() };
   };
 
   /** A row of csrc/gp_pyramid.h, and above it rows of half as many cells each, up to a few. */
@@ -146,16 +200,12 @@
 
     unpackExact() {
       const count = this.threads.length;
-      const unpacked = this.data.rows.map((row, number) => exactRow(row, number));
-      this.threads.forEach((thread, row) => {
-        thread.holds = columns(unpacked[row].holds);
-        thread.waits = columns(unpacked[row].waits);
-      });
+      const unpacked = this.data.rows.map((row, number) => exactRow(row, Math.min(number, count)));
+      this.threads.forEach((thread, row) => Object.assign(thread, unpacked[row]));
       for (const gil of this.gils) {
         const own = unpacked.filter((_, row) => (row < count ? this.threads[row].gil === gil.gil : row - count === gil.gil));
-        gil.holds = columns(own.flatMap((row) => row.holds));
-        gil.holds.who.forEach((row, i) => (gil.holds.who[i] = Math.min(row, count)));
-        gil.waits = columns([]);
+        gil.holds = Intervals.mergedAll(own.map((row) => row.holds));
+        gil.waits = new Intervals(0);
       }
     }
 
@@ -166,8 +216,8 @@
       [...this.threads, ...this.gils].forEach((row, number) => {
         const size = cellNs * 2 ** levels[number];
         row.levels = levelsOf(rows[number], size, Math.ceil(this.extent / size));
-        row.holds = columns(holds.filter((one) => (row.isGil ? this.threads[one.row].gil === row.gil : one.row === row.row)));
-        row.waits = columns(row.isGil ? [] : waits.filter((one) => one.row === row.row));
+        row.holds = Intervals.of(holds.filter((one) => (row.isGil ? this.threads[one.row].gil === row.gil : one.row === row.row)));
+        row.waits = Intervals.of(row.isGil ? [] : waits.filter((one) => one.row === row.row));
       });
     }
 
@@ -218,19 +268,31 @@
     /** The intervals of a kind ("holds", "waits") in a window, the longest first. */
     longestIn(kind, from, to, most) {
       const found = [];
+      let least = 0; // what one must be longer than
       for (const row of this.threads) {
-        const list = row[kind];
-        for (let i = firstAfter(list, from); i < list.count && list.starts[i] < to; i++)
-          if (list.ends[i] > list.starts[i]) found.push({ row, kind, i, ns: list.ends[i] - list.starts[i] });
+        const { starts, ends, count } = row[kind];
+        for (let i = firstAfter(row[kind], from); i < count && starts[i] < to; i++) {
+          const ns = ends[i] - starts[i];
+          if (ns <= least) continue;
+          found.push({ row, i, ns, start: starts[i] });
+          if (found.length >= 2 * most) least = this.kept(found, most);
+        }
       }
-      found.sort((a, b) => b.ns - a.ns || list_start(a) - list_start(b));
-      return found.slice(0, most).map((one) => this.interval(one.row, one.kind, one.i));
+      this.kept(found, most);
+      return found.map((one) => this.interval(one.row, kind, one.i));
+    }
+
+    /** Keep the longest, in order; tell how long the last of them is, 0 if there are fewer. */
+    kept(found, most) {
+      found.sort((a, b) => b.ns - a.ns || a.start - b.start);
+      if (found.length > most) found.length = most;
+      return found.length === most ? found[most - 1].ns : 0;
     }
 
     /** One interval as an object. */
     interval(row, kind, i) {
       const list = row[kind];
-      return { row, kind, start: list.starts[i], end: list.ends[i], place: list.places[i], who: list.who[i], holders: list.holders[i] };
+      return { row, kind, start: list.starts[i], end: list.ends[i], place: list.places[i], who: list.who[i], holders: list.holders && list.holders[i] };
     }
 
     /** What a row did at a time, "holds" or "waits": the longest interval within some nanoseconds, else a cell. */
@@ -262,7 +324,7 @@
     holdersIn(gil, from, to) {
       const sums = new Map();
       const add = (row, place, ns) => {
-        const key = `${row} ${place}`;
+        const key = (row + 1) * 2 ** 26 + place; // there are fewer places
         const known = sums.get(key) || { row, place, ns: 0 };
         known.ns += ns;
         sums.set(key, known);
@@ -287,8 +349,6 @@
       return gil ? this.holdersIn(gil, found.start, found.end) : [];
     }
   }
-
-  const list_start = (one) => one.row[one.kind].starts[one.i];
 
   gilprobe.timeline = { TimelineModel, firstAfter };
 })();
