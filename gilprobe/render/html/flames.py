@@ -8,9 +8,10 @@ from gilprobe.render.html.places import NOWHERE
 from gilprobe.render.weights import WEIGHTS, weight_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.render.html.places import Places
+    from gilprobe.render.weights import Weight
     from gilprobe.report import Frame, Stack
 
 MOST_NODES = 3000
@@ -23,41 +24,43 @@ SMALLEST = 0.001
 class _Tree:
     """Nodes by number, the root 0; a node's number is above its parent's."""
 
-    def __init__(self) -> None:
+    def __init__(self, stacks: Iterable[Stack]) -> None:
         self.frames: list[Frame | None] = [None]
         self.parents = [NOWHERE]
-        self.weights = [[0] * len(WEIGHTS)]
         self.children: list[dict[Frame, int]] = [{}]
+        self.weights: dict[Weight, list[int]] = {weight: [0] for weight in WEIGHTS}
+        for stack in stacks:
+            node = self._node(stack.frames)
+            for weight, column in self.weights.items():
+                column[node] += weight_ns(stack, weight)
+        for column in self.weights.values():  # what is below counts, too: the innermost first
+            for node in range(len(column) - 1, 0, -1):
+                column[self.parents[node]] += column[node]
 
-    def add(self, stack: Stack) -> None:
-        weights = [weight_ns(stack, weight) for weight in WEIGHTS]
-        if not any(weights):
-            return
+    def _node(self, frames: Sequence[Frame]) -> int:
         node = 0
-        self._weigh(node, weights)
-        for frame in stack.frames:
+        for frame in frames:
             below = self.children[node].get(frame)
             node = self._grown(node, frame) if below is None else below
-            self._weigh(node, weights)
+        return node
 
     def _grown(self, parent: int, frame: Frame) -> int:
         node = self.children[parent][frame] = len(self.frames)
         self.frames.append(frame)
         self.parents.append(parent)
-        self.weights.append([0] * len(WEIGHTS))
         self.children.append({})
+        for column in self.weights.values():
+            column.append(0)
         return node
-
-    def _weigh(self, node: int, weights: list[int]) -> None:
-        self.weights[node] = [before + more for before, more in zip(self.weights[node], weights, strict=True)]
 
     def shares(self) -> list[float]:
         """Return for each node its largest share of the whole, by any weight."""
-        whole = self.weights[0]
-        return [
-            max(part / all_ if all_ else 0.0 for part, all_ in zip(node, whole, strict=True))
-            for node in self.weights
-        ]
+        columns = [[part / column[0] for part in column] for column in self.weights.values() if column[0]]
+        return list(map(max, *columns)) if len(columns) > 1 else columns[0] if columns else [0.0]
+
+    def row(self, node: int) -> tuple[int, ...]:
+        """Return the weights of a node."""
+        return tuple(column[node] for column in self.weights.values())
 
 
 def flame(stacks: Sequence[Stack], places: Places, most: int = MOST_NODES) -> dict[str, Any]:
@@ -79,9 +82,7 @@ def flame(stacks: Sequence[Stack], places: Places, most: int = MOST_NODES) -> di
         ``wait_ns``, ``caused_ns``; ``folded``, the number of frames that were too small to be kept; and
         ``smallest``, the share of the whole that a frame must have had.
     """
-    tree = _Tree()
-    for stack in stacks:
-        tree.add(stack)
+    tree = _Tree(stack for stack in stacks if any(weight_ns(stack, weight) for weight in WEIGHTS))
     shares = tree.shares()
     smallest = max(SMALLEST, _share_of_rank(shares, most))
     rows = list(_kept(tree, shares, smallest, places))
@@ -105,9 +106,9 @@ def _kept(tree: _Tree, shares: list[float], smallest: float, places: Places) -> 
             continue  # and what is below it: nothing weighs more than what it is in
         number_of[node] = rows
         place = NOWHERE if frame is None else places.number(frame.function or "?", frame.filename, frame.line)
-        yield (number_of.get(tree.parents[node], NOWHERE), place, *tree.weights[node])
+        yield (number_of.get(tree.parents[node], NOWHERE), place, *tree.row(node))
         rows += 1
-        small = [tree.weights[child] for child in tree.children[node].values() if shares[child] <= smallest]
+        small = [tree.row(child) for child in tree.children[node].values() if shares[child] <= smallest]
         if small:
             yield (number_of[node], NOWHERE, *map(sum, zip(*small, strict=True)))
             rows += 1

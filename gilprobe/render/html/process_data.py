@@ -29,6 +29,8 @@ MOST_STALLS = 200
 OTHERS = -2
 """Instead of a thread's number: threads that are not told apart."""
 
+_Place = tuple[str, str, int]
+
 _SUMMED = ("releases", "hold_ns", "wait_ns", "caused_ns")
 
 
@@ -135,18 +137,22 @@ def _blame(report: Report, threads: Threads, places: Places) -> list[tuple[int, 
 
     Nobody as a holder is `NOWHERE`. Of very many rows the least are summed up for each waiter.
     """
-    total: Counter[tuple[int, int, int]] = Counter()
+    total: Counter[tuple[int, int, _Place | None]] = Counter()
     for row in report.blame:
-        holder, place = NOWHERE, NOWHERE
+        waiter = _known(threads.number(row.waiter, row.waiter_id))
         if row.holder:
             holder = _known(threads.number(row.holder, row.holder_id))
-            place = places.number(row.function or "?", row.filename, row.line)
-        total[_known(threads.number(row.waiter, row.waiter_id)), holder, place] += row.wait_ns
+            total[waiter, holder, (row.function or "?", row.filename, row.line)] += row.wait_ns
+        else:
+            total[waiter, NOWHERE, None] += row.wait_ns
     ranked = total.most_common()
     several: Counter[int] = Counter()
     for (waiter, _, _), wait_ns in ranked[MOST_BLAMES:]:
         several[waiter] += wait_ns
-    kept = [(*key, wait_ns) for key, wait_ns in ranked[:MOST_BLAMES]]
+    kept = [
+        (waiter, holder, NOWHERE if place is None else places.number(*place), wait_ns)
+        for (waiter, holder, place), wait_ns in ranked[:MOST_BLAMES]
+    ]
     return kept + [(waiter, OTHERS, NOWHERE, wait_ns) for waiter, wait_ns in several.items()]
 
 

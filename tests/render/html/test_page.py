@@ -133,6 +133,24 @@ def test_the_flame_graph_is_as_wide_as_what_was_held(page):
     assert widths["parse"] == pytest.approx(390 / 890, abs=0.01)
 
 
+def test_frames_that_are_too_small_to_be_drawn_are_drawn_together(browser, process):
+    stacks = tuple(
+        dataclasses.replace(
+            process.report.stacks[0], frames=(Frame("main", "a.py", 1), Frame(f"f{n}", "a.py", n))
+        )
+        for n in range(1, 501)
+    )
+    browser.open(
+        export_processes(
+            [dataclasses.replace(process, report=dataclasses.replace(process.report, stacks=stacks))]
+        )
+    )
+    assert [made.text for made in browser.all("#flame button.frame")] == ["all", "main"]
+    assert browser.one("#flame .rest").rect["width"] == browser.one("#flame .whole").rect["width"]
+    browser.all("#flame summary")[0].click()
+    assert browser.text("#flame details .more") == "Show all 501"
+
+
 def test_the_flame_graph_goes_by_keys_and_widens_a_frame(page):
     from selenium.webdriver.common.keys import Keys
 

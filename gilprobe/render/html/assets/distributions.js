@@ -15,6 +15,7 @@
   ]; // share that is longer, and its number among the quantiles
 
   const lowOf = (bin) => 2 ** Math.floor(bin / 4) * (1 + (bin % 4) / 4);
+  const rounded = (number) => (number < 1e3 ? number : number < 1e6 ? `${number / 1e3} k` : `${number / 1e6} M`);
   const power = (exponent) => duration(10 ** exponent);
 
   /** Powers of ten around all that is drawn. */
@@ -82,7 +83,7 @@
         const at = y(10 ** -decade);
         picture.append(
           line(left, at, width - right, at, "grid"),
-          text(left - 8, at + 4, decade ? `1 in ${gilprobe.count(10 ** decade)}` : "all", {
+          text(left - 8, at + 4, decade ? `1 in ${rounded(10 ** decade)}` : "all", {
             class: "axis",
             "text-anchor": "end",
           }),
@@ -204,8 +205,7 @@
 
   gilprobe.sections.push({
     id: "distributions",
-    title: "How long waits and holds were",
-    short: "Durations",
+    title: "Durations",
     order: 60,
     build(container, data) {
       if (!data.all_threads.wait.count && !data.all_threads.hold.count) return false;

@@ -3,6 +3,7 @@
 (() => {
   const { element, duration, share, count, name } = gilprobe;
   const SMALL = 0.004; // share of the width below which a frame is not drawn
+  const ROW = 1.5; // rem, as in pictures.css
   const WEIGHTS = [
     ["hold_ns", "hold", "GIL held"],
     ["wait_ns", "wait", "Waiting for it"],
@@ -17,15 +18,20 @@
     return children;
   };
 
-  /** Where nodes stand if `top` takes the whole width: [{node, depth, x, width}], those above it full and first. */
+  /**
+   * Where nodes stand if `top` takes the whole width: [{node, depth, x, width}], those above it full and first; and
+   * `rests`, what is too small to be drawn, together.
+   */
   const arranged = (flame, weight, children, top) => {
     const above = [];
     for (let node = top; node >= 0; node = flame.parent[node]) above.unshift(node);
     const boxes = above.map((node, depth) => ({ node, depth, x: 0, width: 1 }));
     const whole = flame[weight][top] || 1;
+    const rests = [];
     const open = [boxes.at(-1)];
     while (open.length) {
       const { node, depth, x } = open.pop();
+      const all = children[node].reduce((sum, child) => sum + flame[weight][child], 0) / whole;
       let start = x;
       for (const child of children[node]) {
         const width = flame[weight][child] / whole;
@@ -35,8 +41,9 @@
         open.push(box);
         start += width;
       }
+      if (x + all - start >= SMALL) rests.push({ depth: depth + 1, x: start, width: x + all - start });
     }
-    return boxes.sort((a, b) => a.depth - b.depth || a.x - b.x);
+    return { boxes: boxes.sort((a, b) => a.depth - b.depth || a.x - b.x), rests };
   };
 
   const label = (data, node) => {
@@ -157,28 +164,35 @@
     draw() {
       const { data, weight } = this;
       const kind = WEIGHTS.find(([key]) => key === weight)[1];
-      const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      const hits = new Set();
-      if (words.length) {
-        data.flame.place.forEach((place, node) => {
-          const text =
-            place >= 0 ? `${data.places[place].function} ${data.places[place].file || ""}`.toLowerCase() : "";
-          if (text && words.every((word) => text.includes(word))) hits.add(node);
-        });
-      }
+      const hits = this.hits();
       const held = this.boxes?.find((box) => box.made === document.activeElement)?.node;
-      this.boxes = arranged(data.flame, weight, this.children, this.top);
-      this.boxes.forEach((box) => (box.made = this.frame(box, kind, hits)));
-      this.picture.replaceChildren(...this.boxes.map((box) => box.made));
-      this.picture.style.height = `${1.5 * (1 + this.boxes.at(-1).depth)}rem`;
+      const { boxes, rests } = arranged(data.flame, weight, this.children, this.top);
+      this.boxes = boxes;
+      boxes.forEach((box) => (box.made = this.frame(box, kind, hits || new Set())));
+      this.picture.replaceChildren(...boxes.map((box) => box.made), ...rests.map((rest) => this.rest(rest, kind)));
+      this.picture.style.height = `${ROW * (1 + Math.max(...[...boxes, ...rests].map((box) => box.depth)))}rem`;
       const first = this.boxes.find((box) => box.node === (held ?? this.top)) || this.boxes[0];
       first.made.tabIndex = 0;
       if (held !== undefined) first.made.focus({ preventScroll: true });
       this.back.disabled = this.top === 0;
-      const sum = matched(data.flame, weight, this.children, hits);
-      this.found.textContent = words.length ? `${share(sum, data.flame[weight][0])} matches` : "";
+      const sum = hits ? matched(data.flame, weight, this.children, hits) : 0;
+      this.found.textContent = hits ? `${share(sum, data.flame[weight][0])} matches` : "";
       this.tell(first.node);
       this.mark();
+    }
+
+    /** The nodes in which all words of the search are; null without any. */
+    hits() {
+      const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      if (!words.length) return null;
+      const texts = this.data.places.map((place) => `${place.function} ${place.file || ""}`.toLowerCase());
+      const matching = texts.map((text) => words.every((word) => text.includes(word)));
+      return new Set([...this.data.flame.place.keys()].filter((node) => matching[this.data.flame.place[node]]));
+    }
+
+    rest({ depth, x, width }, kind) {
+      const style = { left: `${100 * x}%`, width: `${100 * width}%`, top: `${ROW * depth}rem` };
+      return element("div", { class: `frame rest ${kind}`, title: "smaller ones", "aria-hidden": "true", style });
     }
 
     frame({ node, depth, x, width }, kind, hits) {
@@ -187,7 +201,7 @@
       const classes = ["frame", kind, `shade-${shade(place)}`];
       if (!place) classes.push("whole");
       if (hits.has(node)) classes.push("match");
-      const style = { left: `${100 * x}%`, width: `${100 * width}%`, top: `${1.5 * depth}rem` };
+      const style = { left: `${100 * x}%`, width: `${100 * width}%`, top: `${ROW * depth}rem` };
       const made = element(
         "button",
         { type: "button", class: classes.join(" "), tabindex: "-1", "aria-label": text, style },

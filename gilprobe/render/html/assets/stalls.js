@@ -5,11 +5,16 @@
 
   const who = (data, called, place) => [name(called), place >= 0 ? [" in ", gilprobe.place(data, place)] : null];
 
-  const because = (data, stall) => {
-    if (!stall.holder) return element("span", { class: "muted" }, "nobody held the GIL");
-    const part = `${duration(stall.holder_ns)}, ${share(stall.holder_ns, stall.wait_ns)} of it`;
-    return [who(data, stall.holder, stall.holder_place), " ", element("span", { class: "share" }, part)];
-  };
+  const because = (data, stall) =>
+    stall.holder
+      ? who(data, stall.holder, stall.holder_place)
+      : element("span", { class: "muted" }, "nobody held the GIL");
+
+  const part = (stall) => [
+    duration(stall.holder_ns),
+    " ",
+    element("span", { class: "share" }, share(stall.holder_ns, stall.wait_ns)),
+  ];
 
   const choose = (data, stall) => {
     if (stall.waiter_thread >= 0)
@@ -42,6 +47,7 @@
         },
         { title: "Who", value: (stall) => stall.waiter, show: (stall) => who(data, stall.waiter, stall.waiter_place) },
         { title: "Longest hold meanwhile", value: (stall) => stall.holder, show: (stall) => because(data, stall) },
+        { title: "Its part", number: true, value: (stall) => stall.holder_ns, show: part },
       ];
       const note = element("p", { class: "muted" });
       const table = gilprobe.table(columns, data.stalls, {
