@@ -107,10 +107,14 @@ static cell merged(const gp_pyramid *pyramid, size_t row, uint64_t first, uint64
     uint64_t begin = first * pyramid->cell_ns, end = last * pyramid->cell_ns;
     cell sum = cells[first];
     for (uint64_t i = first + 1; i < last; i++) {
+        if (sum.held == 0) { /* nobody leads yet; who leads here may be ahead by nothing */
+            sum.leader = cells[i].leader;
+            sum.lead = cells[i].lead;
+        } else if (cells[i].held != 0) {
+            vote(&sum, cells[i].leader, cells[i].lead);
+        }
         sum.held += cells[i].held;
         sum.waited += cells[i].waited;
-        if (cells[i].held != 0)
-            vote(&sum, cells[i].leader, cells[i].lead);
     }
     if (end > pyramid->rows->extent_ns)
         end = pyramid->rows->extent_ns;

@@ -43,8 +43,7 @@ QUESTIONS = {
     "html": [
         "size of the page",
         "first paint from disk",
-        "frames a second while zooming",
-        "frames a second while moving",
+        "frames a second",
         "writing the page",
         "gilprobe run",
     ],

@@ -195,6 +195,17 @@ static void a_coarser_level_has_the_same_time(void)
     gp_pyramid_free(pyramid);
 }
 
+/* Two that held as long are ahead of each other by nothing. */
+static void even_then_one_of_those_who_held_leads(void)
+{
+    clear();
+    event(HOLD, 0, 0, 900, 20);
+    event(HOLD, 0, 1, 950, 20);
+    gp_pyramid *pyramid = pyramid_of(10);
+    check_row(pyramid, 0, 4, (uint64_t[]){HELD(3) | LED, 1}, 2);
+    gp_pyramid_free(pyramid);
+}
+
 static void a_moment_is_not_lost(void)
 {
     clear();
@@ -340,6 +351,7 @@ int main(void)
     an_event_before_the_last_one_is_packed_too();
     cells_have_shares_and_leaders();
     a_coarser_level_has_the_same_time();
+    even_then_one_of_those_who_held_leads();
     a_moment_is_not_lost();
     what_is_held_twice_counts_once();
     an_empty_timeline_has_empty_cells();

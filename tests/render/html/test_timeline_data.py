@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import timeline_twin as twin
 from hostile_names import HOSTILE
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from made_up_timeline import MadeUpTimeline, simulated
 
@@ -176,6 +176,7 @@ def test_a_timeline_without_events_has_no_rows(report):
 # ---- cells ----
 
 
+@example(timeline=simulated(threads=2, holds=7, seed=2), cells=7, level=2)  # two held as long in a cell
 @quickly
 @given(timeline=timelines, cells=st.sampled_from([1, 7, 64]), level=st.integers(0, 7))
 def test_cells_tell_the_same_time_as_the_events(timeline, cells, level):

@@ -21,7 +21,7 @@
 
   const label = (view, row, extent) => {
     const name = gilprobe.name(row.name, { class: "name timeline-name", title: row.name });
-    const figures = [element("span", { class: row.hold_ns > extent / 2 ? "figure much" : "figure" }, `held ${share(row.hold_ns, extent)}`)];
+    const figures = [element("span", { class: row.isGil || (row.row === 0 && row.hold_ns > extent / 5) ? "figure much" : "figure" }, `held ${share(row.hold_ns, extent)}`)];
     if (row.isGil) return element("div", { class: "timeline-label gil" }, name, element("span", { class: "figures" }, figures));
     const waits = element("span", { class: row.wait_ns > row.hold_ns ? "figure waits" : "figure" }, `waits ${share(row.wait_ns, extent)}`);
     figures.push(waits);
@@ -164,7 +164,7 @@
     goTo(found) {
       const margin = Math.max(found.end - found.start, LEAST_SPAN);
       this.show(found.start - margin, found.end + margin);
-      this.reveal(this.model.rows.indexOf(found.row));
+      this.reveal(found.row.index);
       this.choose(found);
     }
 
@@ -183,7 +183,7 @@
 
     moveRow(by) {
       const { rows } = this.model;
-      const at = this.view.row ? rows.indexOf(this.view.row) + by : by > 0 ? 0 : rows.length - 1;
+      const at = this.view.row ? this.view.row.index + by : by > 0 ? 0 : rows.length - 1;
       const number = Math.max(0, Math.min(rows.length - 1, at));
       this.view.row = rows[number];
       this.reveal(number);
@@ -227,14 +227,14 @@
       this.view.thread = thread;
       this.view.place = place;
       this.view.background = null;
-      [...this.labels.children].slice(this.model.gils.length).forEach((one, row) => one.setAttribute("aria-pressed", String(row === thread)));
-      if (thread !== null) this.reveal(this.model.gils.length + thread);
+      for (const row of this.model.threads) this.labels.children[row.index].setAttribute("aria-pressed", String(row.row === thread));
+      if (thread !== null) this.reveal(this.model.threads[thread].index);
       this.view.request();
     }
 
     recolor() {
       this.view.readColors();
-      [...this.labels.querySelectorAll(".swatch")].forEach((swatch, row) => (swatch.style.background = this.view.threadColor(row)));
+      for (const row of this.model.threads) this.labels.children[row.index].querySelector(".swatch").style.background = this.view.threadColor(row.row);
       describe(this.view, this.panel);
       this.view.request();
     }

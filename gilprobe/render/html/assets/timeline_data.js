@@ -176,7 +176,7 @@
     return low;
   };
 
-  /** Rows of a timeline: those of the GILs first, then those of the threads. */
+  /** Rows of a timeline: each GIL, and below it the threads that want it. */
   class TimelineModel {
     constructor(data) {
       this.data = data;
@@ -191,7 +191,9 @@
         from_ns: 0,
         to_ns: data.extent_ns,
       }));
-      this.rows = [...this.gils, ...this.threads];
+      this.rows = this.gils.flatMap((gil) => [gil, ...this.threads.filter((thread) => thread.gil === gil.gil)]);
+      this.rows.push(...this.threads.filter((thread) => thread.gil >= this.gils.length));
+      this.rows.forEach((row, index) => (row.index = index));
       if (data.exact) this.unpackExact();
       else this.unpackPyramid();
       for (const gil of this.gils) gil.hold_ns = this.heldIn(gil, 0, this.extent);

@@ -24,7 +24,7 @@
     context.globalAlpha = 1;
     context.strokeStyle = colors.text;
     context.lineWidth = 2;
-    const number = model.rows.indexOf(selected.row);
+    const number = selected.row.index;
     outline(view, context, number, selected.kind, left, right);
     if (selected.kind === "waits") {
       selected.holdersShown.slice(0, MOST_LINKS).forEach((holder) => link(view, context, number, holder, left, right));
@@ -43,7 +43,7 @@
   /** A line from a wait to a holder's row, where it held within the wait. */
   const link = (view, context, number, holder, left, right) => {
     if (holder.row === null || holder.row < 0 || holder.row >= view.model.threads.length) return;
-    const target = view.model.gils.length + holder.row;
+    const target = view.model.threads[holder.row].index;
     const middle = (Math.max(0, left) + Math.min(view.width, right)) / 2;
     const from = view.base(number) - view.scrolled + 8;
     const to = view.base(target) - view.scrolled - 8;

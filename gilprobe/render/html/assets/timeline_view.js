@@ -14,7 +14,8 @@
   const LABEL_DISTANCE = 260; // between labels of a bar that goes on
   const TEN_MINUTES = 6e11; // nanoseconds
   const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
-  const SOLID = [0, 1, 2, 3, 4, 6]; // holders' colours other than that of waits
+  // Colours of those who held longest, other than that of waits. All others are grey: a colour means one thread.
+  const SOLID = [0, 1, 2, 3, 4, 6];
   // For printing, whatever the screen is like.
   const PAPER = { background: "#ffffff", text: "#1b1f24", muted: "#57606a", line: "#d8dde3", off: "#cdd3da" };
 
@@ -62,12 +63,13 @@
       const names = ["background", "text", "muted", "line", "off", "wait", "chosen", "panel"];
       const colors = Object.fromEntries(names.map((name) => [name, gilprobe.color(name)]));
       this.colors = { ...colors, ...this.paper };
-      this.threadColors = this.model.threads.map((_, row) => gilprobe.holderColor(SOLID[row % SOLID.length]));
+      const grey = mix(this.colors.muted, this.colors.background, 0.55);
+      this.threadColors = this.model.threads.map((_, row) => (row < SOLID.length ? gilprobe.holderColor(SOLID[row]) : grey));
       this.threadPixels = this.threadColors.map(pixel);
       this.waitDark = pixel(this.colors.wait);
       this.waitLight = pixel(mix(this.colors.wait, this.colors.background, 0.3));
       this.offPixel = pixel(this.colors.off);
-      this.mutedPixel = pixel(this.colors.muted);
+      this.otherPixel = pixel(grey);
       this.background = null;
     }
 
@@ -79,13 +81,18 @@
     painter(row) {
       if (row.isGil) {
         return (leader) => {
-          if (this.thread !== null && leader - 1 !== this.thread) return this.offPixel;
-          return this.threadPixels[leader - 1] ?? this.mutedPixel;
+          if (this.thread !== null) return leader - 1 === this.thread ? this.chosenPixel(this.thread) : this.offPixel;
+          return this.threadPixels[leader - 1] ?? this.otherPixel;
         };
       }
-      const own = this.threadPixels[row.row];
+      const own = row.row === this.thread ? this.chosenPixel(row.row) : this.threadPixels[row.row];
       if (this.place === null) return () => own;
       return (leader) => (this.isPlace(leader) ? own : this.offPixel);
+    }
+
+    /** A thread's colour while it is chosen: even one that is else grey stands out. */
+    chosenPixel(row) {
+      return row < SOLID.length ? this.threadPixels[row] : pixel(this.colors.text);
     }
 
     isPlace(number) {
