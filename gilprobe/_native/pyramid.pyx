@@ -99,6 +99,7 @@ cdef int check(gp_status status) except -1:
     return 0
 
 
+@cython.final
 cdef class Intervals:
     """The columns of a batch, kept alive while they are looked at."""
 

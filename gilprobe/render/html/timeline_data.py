@@ -177,20 +177,22 @@ def _named(
         if frames:
             leaf = _leaf(frames)
             leaves[leaf] = leaves.get(leaf, 0) + ns
-    room = _MOST_NAMES
+    names: list[tuple[str, str, int]] = []
     numbers: dict[tuple[str, str, int], int] = {}
+    room = _MOST_NAMES
     for leaf in sorted(leaves, key=lambda leaf: leaves[leaf], reverse=True):
-        room -= len(leaf[0]) + len(leaf[1])
+        function, file = name(leaf[0]), name(leaf[1], 400)
+        room -= len(function) + len(file)
         if room < 0:
             break
-        numbers[leaf] = len(numbers) + 1
-    named = array("I", (numbers.get(_leaf(frames), 0) if frames else 0 for frames in places))
-    return list(numbers), named
+        names.append((function, file, max(leaf[2], 0)))
+        numbers[leaf] = len(names)
+    return names, array("I", (numbers.get(_leaf(frames), 0) if frames else 0 for frames in places))
 
 
 def _leaf(frames: Sequence[Frame]) -> tuple[str, str, int]:
     frame = frames[-1]
-    return name(frame.function), name(frame.filename, 400), max(frame.line, 0)
+    return frame.function, frame.filename, frame.line
 
 
 def _described_threads(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 
 import pytest
 from hostile_names import HOSTILE
@@ -17,6 +18,7 @@ from gilprobe.traced import TracedProcess
 
 pytestmark = pytest.mark.browser
 
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
 MS = 1_000_000
 THREADS = tuple(TimelineThread(11 + n, name, 0) for n, name in enumerate(("encoder", "worker", "logger")))
 PLACES = tuple(
@@ -347,6 +349,18 @@ def test_foreign_names_stay_text(show, monkeypatch, kind):
 
 
 # ---- sizes, colours, paper ----
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_barrier(show, scheme):
+    page = show(MadeUpTimeline(THREADS, PLACES, EVENTS))
+    page.prefer(scheme)
+    press(page, "n")
+    page.run("gilprobe.timeline.shown.more.open = true; gilprobe.timeline.shown.fillTables()")
+    page.run(AXE.read_text(encoding="utf-8"))
+    found = page.driver.execute_async_script("axe.run('#timeline').then(arguments[0])")
+    serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in serious] == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "light"), (1280, "dark")])
