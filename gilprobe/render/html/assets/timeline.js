@@ -259,7 +259,7 @@
       tip.hidden = !found;
       if (!found) return;
       const step = Math.max(1, (found.end - found.start) / 100);
-      tip.replaceChildren(gilprobe.name(summary(this.model, found)), element("span", { class: "muted" }, `from ${moment(found.start, step, this.model.extent)} on`));
+      tip.replaceChildren(gilprobe.name(summary(this.model, found)), element("span", { class: "muted" }, `at ${moment(found.start, step, this.model.extent)}`));
       const box = this.app.getBoundingClientRect();
       const left = Math.min(event.clientX - box.left + 14, box.width - tip.offsetWidth - 4);
       tip.style.left = `${Math.max(0, left)}px`;
@@ -291,7 +291,7 @@
 
     table(kind, title) {
       const list = this.model.longestIn(kind, this.view.from, this.view.to, TABLE_ROWS);
-      const heads = ["Thread", "Time", "From", kind === "waits" ? "Who held the GIL most" : "Where"];
+      const heads = ["Thread", "Time", "At", kind === "waits" ? "Who held the GIL most" : "Where"];
       const cells = (one) => {
         const [holder] = this.holders(one);
         const what = kind === "waits" ? (holder ? `${this.model.threadName(holder.row)}: ${share(holder.ns, one.end - one.start)}` : "not known") : placeText(this.model.place(one.place));

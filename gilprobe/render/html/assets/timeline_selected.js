@@ -113,7 +113,7 @@
     const whole = selected.end - selected.start;
     const step = Math.max(1, whole / 100);
     const parts = [
-      element("p", { class: "timeline-chosen" }, gilprobe.name(summary(model, selected)), element("span", { class: "muted" }, `, from ${gilprobe.timeline.moment(selected.start, step, model.extent)} on`)),
+      element("p", { class: "timeline-chosen" }, gilprobe.name(summary(model, selected)), element("span", { class: "muted" }, `, at ${gilprobe.timeline.moment(selected.start, step, model.extent)}`)),
     ];
     if (selected.kind === "waits") {
       const { holdersShown } = selected;

@@ -17,7 +17,7 @@
   // Colours of those who held longest, other than that of waits. All others are grey: a colour means one thread.
   const SOLID = [0, 1, 2, 3, 4, 6];
   // For printing, whatever the screen is like.
-  const PAPER = { background: "#ffffff", text: "#1b1f24", muted: "#57606a", line: "#d8dde3", off: "#cdd3da" };
+  const PAPER = { background: "#ffffff", text: "#1b1f24", muted: "#57606a", line: "#d8dde3", off: "#cdd3da", panel: "#f6f7f9", chosen: "#fff1d6" };
 
   const nice = (least) => {
     if (least > 3e10) return [6e10, 1.2e11, 3e11, 6e11, 1.8e12, 3.6e12].find((step) => step >= least) || 3.6e12 * Math.ceil(least / 3.6e12);
@@ -80,10 +80,7 @@
     /** What colour a leader has in a row. */
     painter(row) {
       if (row.isGil) {
-        return (leader) => {
-          if (this.thread !== null) return leader - 1 === this.thread ? this.chosenPixel(this.thread) : this.offPixel;
-          return this.threadPixels[leader - 1] ?? this.otherPixel;
-        };
+        return (leader) => (leader - 1 === this.thread ? this.chosenPixel(this.thread) : (this.threadPixels[leader - 1] ?? this.otherPixel));
       }
       const own = row.row === this.thread ? this.chosenPixel(row.row) : this.threadPixels[row.row];
       if (this.place === null) return () => own;
@@ -239,8 +236,9 @@
         const place = label.row.isGil ? null : this.model.place(label.leader);
         const text = label.row.isGil ? this.model.threadName(label.leader - 1) : place && place[0];
         if (!text) continue;
-        const color = label.row.isGil ? this.threadColor(label.leader - 1) : this.threadColor(label.row.row);
-        const dimmed = label.row.isGil ? this.thread !== null && label.leader - 1 !== this.thread : this.place !== null && !this.isPlace(label.leader);
+        const row = label.row.isGil ? label.leader - 1 : label.row.row;
+        const color = row === this.thread && row >= SOLID.length ? this.colors.text : this.threadColor(row);
+        const dimmed = !label.row.isGil && this.place !== null && !this.isPlace(label.leader);
         context.fillStyle = this.readable(dimmed ? this.colors.off : color);
         const fitting = this.shortened(context, text, label.width - 10);
         if (fitting) context.fillText(fitting, label.x + 5, label.y);
