@@ -29,6 +29,7 @@ _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
     ("timeline_raster.js", ("processes",)),
     ("timeline_view.js", ("processes",)),
     ("timeline_selected.js", ("processes",)),
+    ("timeline_words.js", ("processes",)),
     ("timeline_input.js", ("processes",)),
     ("timeline.js", ("processes",)),
     ("overview.js", ("processes",)),

@@ -129,6 +129,8 @@ class _Cast:
         Numbers of the threads that have a row, in the order of the rows.
     interpreters : list of int
         Interpreters whose GIL has a row.
+    all_interpreters : int
+        How many there are.
     rows, gils, names : array of uint32
         For each thread its row and its GIL's, for each place its name, as the native core wants it.
     places : list of (str, str, int)
@@ -155,13 +157,15 @@ class _Cast:
         for number in self.busy:
             interpreter = timeline.threads[number].interpreter
             held[interpreter] = held.get(interpreter, 0) + survey.sums(number)[0]
+        self.all_interpreters = len(held)
         return sorted(heapq.nlargest(MOST_GILS, held, key=lambda interpreter: held[interpreter]))
 
     def folded(self, survey: _Survey) -> dict[str, int]:
-        """Return what the threads without a row did."""
+        """Return how many GILs have no row, and what the threads without one did."""
         shown = set(self.shown)
         left = [survey.sums(number) for number in self.busy if number not in shown]
         return {
+            "gils": self.all_interpreters - len(self.interpreters),
             "threads": len(left),
             "hold_ns": sum(sums[0] for sums in left),
             "wait_ns": sum(sums[1] for sums in left),

@@ -304,7 +304,7 @@ def test_a_thread_that_is_chosen_in_the_page_is_marked(page):
 
 def test_what_is_missing_is_said(show):
     timeline = dataclasses.replace(MadeUpTimeline(THREADS, PLACES, EVENTS), dropped=7)
-    assert "7 events are missing" in show(timeline).text(".timeline-notes")
+    assert "Missing: 7 events" in show(timeline).text(".timeline-notes")
 
 
 def test_threads_without_a_row_are_said(show, monkeypatch):

@@ -130,11 +130,18 @@ def test_threads_without_a_row_are_summed_and_still_hold_the_gil(report, monkeyp
     sums = Counter()
     for kind, _, _, _, length in timeline.events:
         sums[kind] += length
-    assert (len(page["threads"]), page["folded"]["threads"]) == (2, 4)
+    assert (len(page["threads"]), page["folded"]["threads"], page["folded"]["gils"]) == (2, 4, 0)
     for kind, key in ((HOLD, "hold_ns"), (WAIT, "wait_ns")):
         assert sum(thread[key] for thread in page["threads"]) + page["folded"][key] == sums[kind]
     held = sum(event[2] for row in page["rows"] for event in twin.exact(row) if event[0] == HOLD)
     assert held == sums[HOLD]
+
+
+def test_gils_without_a_row_are_counted(report, monkeypatch):
+    monkeypatch.setattr(module, "MOST_GILS", 2)
+    page = described(report, simulated(threads=6, holds=50, interpreters=3))
+    assert (len(page["gils"]), page["folded"]["gils"]) == (2, 1)
+    assert sorted(page["gil_of"]) == [0, 0, 1, 1, 2, 2]  # 2: none
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)

@@ -3,9 +3,9 @@
 (() => {
   const gilprobe = globalThis.gilprobe;
   const { element, duration, share } = gilprobe;
-  const { TimelineModel, TimelineView, attach, describe, moment, placeText, summary, ZOOM } = gilprobe.timeline;
+  const { TimelineModel, TimelineView, attach, button, describe, label, legend, longestTable, moment, notes, summary, ZOOM } =
+    gilprobe.timeline;
   const LEAST_SPAN = 50; // nanoseconds
-  const TABLE_ROWS = 10;
   const MOST_WAITS = 500; // that n and p step through
   const HELP =
     "Arrow keys left and right move the window, plus and minus zoom, Home shows the whole time, up and down choose a row, " +
@@ -18,35 +18,6 @@
       timer = setTimeout(act, ms);
     };
   };
-
-  const label = (view, row, extent) => {
-    const name = gilprobe.name(row.name, { class: "name timeline-name", title: row.name });
-    const figures = [element("span", { class: row.isGil || (row.row === 0 && row.hold_ns > extent / 5) ? "figure much" : "figure" }, `held ${share(row.hold_ns, extent)}`)];
-    if (row.isGil) return element("div", { class: "timeline-label gil" }, name, element("span", { class: "figures" }, figures));
-    const waits = element("span", { class: row.wait_ns > row.hold_ns ? "figure waits" : "figure" }, `waits ${share(row.wait_ns, extent)}`);
-    figures.push(waits);
-    figures[row.wait_ns > row.hold_ns ? 0 : 1].classList.add("lesser");
-    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.background = view.threadColor(row.row);
-    return element("button", { class: "timeline-label", type: "button", "aria-pressed": "false", onclick: () => pick(view, row) }, swatch, name, element("span", { class: "figures" }, figures));
-  };
-
-  /** Choose a thread for the whole page, or let it go. */
-  const pick = (view, row) => {
-    const chosen = view.thread === row.row;
-    if (row.thread >= 0) gilprobe.select({ thread: chosen ? null : row.thread });
-    else view.pickThread(chosen ? null : row.row);
-  };
-
-  const key = (kind, text) => {
-    const canvas = element("span", { class: `timeline-mark ${kind}`, "aria-hidden": "true" });
-    return element("span", { class: "timeline-key" }, canvas, text);
-  };
-
-  const legend = () =>
-    element("div", { class: "timeline-legend muted" }, key("hold", "holds the GIL, in the thread's colour"), key("wait", "waits for it"), key("off", "neither"));
-
-  const button = (text, title, act) => element("button", { type: "button", title, "aria-label": title, onclick: act }, text);
 
   class Timeline {
     constructor(container, data) {
@@ -84,38 +55,51 @@
         button("\u2212", "Zoom out", () => this.zoom(ZOOM, this.middle)),
         button("+", "Zoom in", () => this.zoom(1 / ZOOM, this.middle)),
         button("Whole", "Show the whole time", () => this.show(0, this.model.extent)),
-        element("span", { class: "timeline-steps" }, button("\u2039", "Previous longest wait", () => this.stepWait(-1)), "longest waits", button("\u203a", "Next longest wait", () => this.stepWait(1))),
+        element(
+          "span",
+          { class: "timeline-steps" },
+          button("\u2039", "Previous longest wait", () => this.stepWait(-1)),
+          "longest waits",
+          button("\u203a", "Next longest wait", () => this.stepWait(1)),
+        ),
         this.window,
       );
       const help = element("p", { class: "hidden", id: "timeline-help" }, HELP);
       const top = element("div", { class: "timeline-top" }, element("div", { class: "timeline-corner" }), axis);
-      const field = { class: "timeline-field", tabindex: "0", role: "application", "aria-label": "Timeline of holds and waits", "aria-describedby": help.id };
+      const field = {
+        class: "timeline-field",
+        tabindex: "0",
+        role: "application",
+        "aria-label": "Timeline of holds and waits",
+        "aria-describedby": help.id,
+      };
       this.field = element("div", field, element("div", { class: "timeline-strip" }, overview), top, this.scroller);
       this.panel = element("div", { class: "timeline-panel", "aria-live": "polite" });
       this.tables = element("div", {});
-      this.more = element("details", { class: "timeline-tables", ontoggle: () => this.tell() }, element("summary", {}, "The longest waits and holds of the window, as tables"), this.tables);
+      this.more = element(
+        "details",
+        { class: "timeline-tables", ontoggle: () => this.tell() },
+        element("summary", {}, "The longest waits and holds of the window, as tables"),
+        this.tables,
+      );
       this.pointed = element("div", { class: "timeline-tip", role: "presentation", hidden: true });
-      this.app = element("div", { class: "timeline" }, help, legend(), this.tools, this.field, this.pointed, this.panel, this.notes(), this.more);
+      this.app = element(
+        "div",
+        { class: "timeline" },
+        help,
+        legend(),
+        this.tools,
+        this.field,
+        this.pointed,
+        this.panel,
+        notes(this.model.data),
+        this.more,
+      );
       container.append(this.app);
       this.view = new TimelineView(this.model, { rows, axis, overview, stage: this.stage, scroller: this.scroller });
       this.view.pickThread = (row) => this.highlight(row, this.view.place);
       this.labels.append(...this.model.rows.map((row) => label(this.view, row, this.model.extent)));
       this.stage.style.height = `${this.view.total}px`;
-    }
-
-    /** What a reader must know: what is summed up, missing or left out. */
-    notes() {
-      const { data } = this.model;
-      const notes = [];
-      if (!data.exact)
-        notes.push(
-          `${gilprobe.count(data.events)} events are summed up in steps of ${duration(data.cell_ns)} or more: a bar is as high as the share of its time. ` +
-            "The longest holds and waits are exact.",
-        );
-      if (data.dropped) notes.push(`${gilprobe.plural(data.dropped, "event")} are missing: they came faster than they were written.`);
-      const { threads, hold_ns: held, wait_ns: waited } = data.folded;
-      if (threads) notes.push(`${gilprobe.plural(threads, "more thread")}, which held the GIL for ${duration(held)} and waited ${duration(waited)} in all, have no row.`);
-      return element("div", { class: "muted timeline-notes" }, notes.map((note) => element("p", {}, note)));
     }
 
     // ---- the window ----
@@ -171,7 +155,8 @@
     reveal(number) {
       const top = this.view.tops[number];
       if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
-      else if (top + 50 > this.scroller.scrollTop + this.scroller.clientHeight) this.scroller.scrollTop = top + 50 - this.scroller.clientHeight;
+      else if (top + 50 > this.scroller.scrollTop + this.scroller.clientHeight)
+        this.scroller.scrollTop = top + 50 - this.scroller.clientHeight;
     }
 
     stepWait(by) {
@@ -234,7 +219,8 @@
 
     recolor() {
       this.view.readColors();
-      for (const row of this.model.threads) this.labels.children[row.index].querySelector(".swatch").style.background = this.view.threadColor(row.row);
+      for (const row of this.model.threads)
+        this.labels.children[row.index].querySelector(".swatch").style.background = this.view.threadColor(row.row);
       describe(this.view, this.panel);
       this.view.request();
     }
@@ -259,7 +245,10 @@
       tip.hidden = !found;
       if (!found) return;
       const step = Math.max(1, (found.end - found.start) / 100);
-      tip.replaceChildren(gilprobe.name(summary(this.model, found)), element("span", { class: "muted" }, `at ${moment(found.start, step, this.model.extent)}`));
+      tip.replaceChildren(
+        gilprobe.name(summary(this.model, found)),
+        element("span", { class: "muted" }, `at ${moment(found.start, step, this.model.extent)}`),
+      );
       const box = this.app.getBoundingClientRect();
       const left = Math.min(event.clientX - box.left + 14, box.width - tip.offsetWidth - 4);
       tip.style.left = `${Math.max(0, left)}px`;
@@ -286,23 +275,9 @@
     }
 
     fillTables() {
-      this.tables.replaceChildren(this.table("waits", "Longest waits"), this.table("holds", "Longest holds"));
-    }
-
-    table(kind, title) {
-      const list = this.model.longestIn(kind, this.view.from, this.view.to, TABLE_ROWS);
-      const heads = ["Thread", "Time", "At", kind === "waits" ? "Who held the GIL most" : "Where"];
-      const cells = (one) => {
-        const [holder] = this.holders(one);
-        const what = kind === "waits" ? (holder ? `${this.model.threadName(holder.row)}: ${share(holder.ns, one.end - one.start)}` : "not known") : placeText(this.model.place(one.place));
-        const start = moment(one.start, Math.max(1, (one.end - one.start) / 10), this.model.extent);
-        return [button(one.row.name, `Show this ${kind.slice(0, -1)} of ${one.row.name}`, () => this.goTo(one)), duration(one.end - one.start), start, gilprobe.name(what)];
-      };
-      return element(
-        "div",
-        { class: "scroll" },
-        element("table", {}, element("caption", {}, title), element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, list.map((one) => element("tr", {}, cells(one).map((cell) => element("td", {}, cell)))))),
-      );
+      const { view } = this;
+      const go = (found) => this.goTo(found);
+      this.tables.replaceChildren(longestTable(view, "waits", "Longest waits", go), longestTable(view, "holds", "Longest holds", go));
     }
   }
 

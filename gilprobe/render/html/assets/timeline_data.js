@@ -118,7 +118,7 @@
     const numbers = new Numbers(base64);
     let shares = 0;
     let leader = 0;
-    for (let cell = 0; cell < count && numbers.left; ) {
+    for (let cell = 0; cell < count && numbers.left;) {
       const token = numbers.next();
       const value = Math.floor(token / 4);
       const repeats = token % 4 === 2 ? value : 1;
@@ -137,7 +137,13 @@
 
   const halved = (fine) => {
     const count = Math.ceil(fine.count / 2);
-    const made = { cellNs: fine.cellNs * 2, count, held: new Float32Array(count), waited: new Float32Array(count), leader: new Uint32Array(count) };
+    const made = {
+      cellNs: fine.cellNs * 2,
+      count,
+      held: new Float32Array(count),
+      waited: new Float32Array(count),
+      leader: new Uint32Array(count),
+    };
     for (let cell = 0; cell < count; cell++) {
       const left = 2 * cell;
       const right = Math.min(left + 1, fine.count - 1);
@@ -156,7 +162,8 @@
     while (numbers.left) {
       start += numbers.next();
       const one = { start, end: start + numbers.next(), row: numbers.next(), place: numbers.next(), holders: [] };
-      for (let left = numbers.next(); left > 0; left--) one.holders.push({ row: numbers.next(), place: numbers.next(), ns: numbers.next() });
+      for (let left = numbers.next(); left > 0; left--)
+        one.holders.push({ row: numbers.next(), place: numbers.next(), ns: numbers.next() });
       one.othersNs = numbers.next();
       if (one.othersNs) one.holders.push({ row: null, place: 0, ns: one.othersNs });
       list.push(one);
@@ -294,7 +301,15 @@
     /** One interval as an object. */
     interval(row, kind, i) {
       const list = row[kind];
-      return { row, kind, start: list.starts[i], end: list.ends[i], place: list.places[i], who: list.who[i], holders: list.holders && list.holders[i] };
+      return {
+        row,
+        kind,
+        start: list.starts[i],
+        end: list.ends[i],
+        place: list.places[i],
+        who: list.who[i],
+        holders: list.holders && list.holders[i],
+      };
     }
 
     /** What a row did at a time, "holds" or "waits": the longest interval within some nanoseconds, else a cell. */
@@ -333,7 +348,12 @@
       };
       if (gil.levels) {
         const level = this.levelFor(gil, (to - from) / 64);
-        this.cells(level, from, to, (cell, begin, end) => level.held[cell] && add(level.leader[cell] - 1, 0, level.held[cell] * (end - begin)));
+        this.cells(
+          level,
+          from,
+          to,
+          (cell, begin, end) => level.held[cell] && add(level.leader[cell] - 1, 0, level.held[cell] * (end - begin)),
+        );
       } else {
         const { holds } = gil;
         for (let i = firstAfter(holds, from); i < holds.count && holds.starts[i] < to; i++)

@@ -134,8 +134,7 @@
         if (share <= 0) continue;
         const high = Math.min(area, Math.max(least, Math.round(area * share)));
         const bottom = Math.min(height, top + high);
-        for (let y = Math.max(0, top); y < bottom; y++)
-          pixels[y * width + x] = (x + y) % stripe < stripe / 2 ? dark : light;
+        for (let y = Math.max(0, top); y < bottom; y++) pixels[y * width + x] = (x + y) % stripe < stripe / 2 ? dark : light;
       }
     }
 

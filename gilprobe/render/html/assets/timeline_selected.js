@@ -77,7 +77,8 @@
     const who = found.row.isGil ? model.threadName(found.who) : found.row.name;
     if (found.share !== undefined) {
       const part = share(found.share, 1);
-      const led = found.kind === "holds" ? (found.row.isGil ? `, mostly ${who}` : `, mostly in ${placeText(model.place(found.place))}`) : "";
+      const led =
+        found.kind === "holds" ? (found.row.isGil ? `, mostly ${who}` : `, mostly in ${placeText(model.place(found.place))}`) : "";
       const what = found.row.isGil ? `The GIL is held ${part}` : `${who} ${verb} ${part}`;
       return `${what} of these ${duration(found.end - found.start)}${led}`;
     }
@@ -113,14 +114,34 @@
     const whole = selected.end - selected.start;
     const step = Math.max(1, whole / 100);
     const parts = [
-      element("p", { class: "timeline-chosen" }, gilprobe.name(summary(model, selected)), element("span", { class: "muted" }, `, at ${gilprobe.timeline.moment(selected.start, step, model.extent)}`)),
+      element(
+        "p",
+        { class: "timeline-chosen" },
+        gilprobe.name(summary(model, selected)),
+        element("span", { class: "muted" }, `, at ${gilprobe.timeline.moment(selected.start, step, model.extent)}`),
+      ),
     ];
     if (selected.kind === "waits") {
       const { holdersShown } = selected;
-      parts.push(element("p", {}, holdersShown.length ? `Who held the GIL meanwhile${holdersShown.about ? " (about: events were summed up here)" : ""}:` : "Nobody is known to have held the GIL meanwhile."));
+      parts.push(
+        element(
+          "p",
+          {},
+          holdersShown.length
+            ? `Who held the GIL meanwhile${holdersShown.about ? " (about: events were summed up here)" : ""}:`
+            : "Nobody is known to have held the GIL meanwhile.",
+        ),
+      );
       const shown = holdersShown.slice(0, 8);
-      parts.push(element("ol", { class: "timeline-holders" }, shown.map((holder) => holderLine(view, holder, whole))));
-      if (holdersShown.length > shown.length) parts.push(element("p", { class: "muted" }, `and ${gilprobe.plural(holdersShown.length - shown.length, "place")} more`));
+      parts.push(
+        element(
+          "ol",
+          { class: "timeline-holders" },
+          shown.map((holder) => holderLine(view, holder, whole)),
+        ),
+      );
+      if (holdersShown.length > shown.length)
+        parts.push(element("p", { class: "muted" }, `and ${gilprobe.plural(holdersShown.length - shown.length, "place")} more`));
     }
     panel.replaceChildren(...parts);
   };

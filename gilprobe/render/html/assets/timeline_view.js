@@ -17,7 +17,15 @@
   // Colours of those who held longest, other than that of waits. All others are grey: a colour means one thread.
   const SOLID = [0, 1, 2, 3, 4, 6];
   // For printing, whatever the screen is like.
-  const PAPER = { background: "#ffffff", text: "#1b1f24", muted: "#57606a", line: "#d8dde3", off: "#cdd3da", panel: "#f6f7f9", chosen: "#fff1d6" };
+  const PAPER = {
+    background: "#ffffff",
+    text: "#1b1f24",
+    muted: "#57606a",
+    line: "#d8dde3",
+    off: "#cdd3da",
+    panel: "#f6f7f9",
+    chosen: "#fff1d6",
+  };
 
   const nice = (least) => {
     if (least > 3e10) return [6e10, 1.2e11, 3e11, 6e11, 1.8e12, 3.6e12].find((step) => step >= least) || 3.6e12 * Math.ceil(least / 3.6e12);
@@ -80,7 +88,8 @@
     /** What colour a leader has in a row. */
     painter(row) {
       if (row.isGil) {
-        return (leader) => (leader - 1 === this.thread ? this.chosenPixel(this.thread) : (this.threadPixels[leader - 1] ?? this.otherPixel));
+        return (leader) =>
+          leader - 1 === this.thread ? this.chosenPixel(this.thread) : (this.threadPixels[leader - 1] ?? this.otherPixel);
       }
       const own = row.row === this.thread ? this.chosenPixel(row.row) : this.threadPixels[row.row];
       if (this.place === null) return () => own;
@@ -183,7 +192,8 @@
         this.columns = new Columns(this.rows.width);
       }
       this.raster.clear(colors.background);
-      for (const ns of this.ticks()) this.raster.rectangle(this.x(ns) * ratio, 0, Math.max(1, ratio / 2), this.rows.height, mix(colors.line, colors.background, 0.6));
+      for (const ns of this.ticks())
+        this.raster.rectangle(this.x(ns) * ratio, 0, Math.max(1, ratio / 2), this.rows.height, mix(colors.line, colors.background, 0.6));
       const labels = [];
       this.model.rows.forEach((row, number) => {
         const top = this.tops[number] - this.scrolled;
@@ -207,7 +217,15 @@
       columns.sample(model, row, this.from, this.to);
       raster.holds(columns, base, Math.round((row.isGil ? GIL_AREA : HOLD_AREA) * ratio), Math.round(2 * ratio), this.painter(row));
       if (!row.isGil)
-        raster.waits(columns, base + Math.round(2 * ratio), Math.round(WAIT_AREA * ratio), Math.round(2 * ratio), 6 * Math.round(ratio), this.waitDark, this.waitLight);
+        raster.waits(
+          columns,
+          base + Math.round(2 * ratio),
+          Math.round(WAIT_AREA * ratio),
+          Math.round(2 * ratio),
+          6 * Math.round(ratio),
+          this.waitDark,
+          this.waitLight,
+        );
       this.findLabels(row, base / ratio, labels);
     }
 
@@ -217,7 +235,7 @@
       const [least, distance] = [LABEL_WIDTH * this.ratio, LABEL_DISTANCE * this.ratio];
       const area = row.isGil ? GIL_AREA : HOLD_AREA;
       let next = 0; // where the next label of the same bar may be
-      for (let x = 0; x < width; ) {
+      for (let x = 0; x < width;) {
         const first = x;
         while (x < width && held[x] > 0.75 && leader[x] === leader[first]) x++;
         if (x - first >= least && first >= next) {
@@ -316,7 +334,10 @@
         columns.sample(this.model, row, 0, this.model.extent);
         columns.waited.forEach((share, x) => (waiting[x] += share));
       }
-      const most = Math.max(1, waiting.reduce((a, b) => Math.max(a, b), 0));
+      const most = Math.max(
+        1,
+        waiting.reduce((a, b) => Math.max(a, b), 0),
+      );
       const gil = this.model.busiest;
       if (gil) {
         columns.sample(this.model, gil, 0, this.model.extent);
