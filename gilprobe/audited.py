@@ -10,6 +10,7 @@ from gilprobe import codec
 from gilprobe.distribution import Distribution
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
+from gilprobe.shown import Shown
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
@@ -97,7 +98,7 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditResult:
+class AuditResult(Shown):
     """What was found out about one call.
 
     Numbers are those of one call: of the median of several runs of many calls, less what the loop around the
@@ -181,7 +182,7 @@ class Unaudited:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditSet:
+class AuditSet(Shown):
     """What one ``gilprobe audit``, or the audit of a module, yielded.
 
     Attributes

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from gilprobe import codec
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
+from gilprobe.shown import Shown
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
@@ -49,7 +50,7 @@ class LeakFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class LeakReport:
+class LeakReport(Shown):
     """What calling a function over and over has shown.
 
     Attributes

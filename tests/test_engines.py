@@ -99,6 +99,7 @@ def test_what_a_worker_raises_is_one_error_that_says_where(engine):
             team.run(1)
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize(
     ("work", "message"),
     [
@@ -120,6 +121,7 @@ def test_work_that_is_not_there_is_said_before_the_start(engine, work, message):
         pytest.fail("it started")
 
 
+@pytest.mark.plain_python
 def test_a_run_that_takes_too_long_is_called_off(engine):
     """In a moment, since chunked work looks at the flag: none of the 600 s are waited for."""
     begun = time.monotonic()
@@ -131,6 +133,7 @@ def test_a_run_that_takes_too_long_is_called_off(engine):
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.plain_python
 def test_a_process_that_dies_is_an_error_at_once(process_engine):
     work = Work("engine_work", "die", {"status": 3})
     with (
@@ -145,6 +148,7 @@ def test_a_process_that_dies_is_an_error_at_once(process_engine):
             team.run(60_000)
 
 
+@pytest.mark.plain_python
 def test_a_nursery_that_dies_takes_all_with_it():
     with named("spawn").start(2, NAPS) as team:
         os.kill(team._crew._nursery.pid, signal.SIGKILL)
@@ -229,6 +233,7 @@ def long_run(tmp_path):
         program.communicate()
 
 
+@pytest.mark.plain_python
 def test_ctrl_c_ends_a_team_and_leaves_no_process(engine, long_run):
     program, pids = long_run(engine.name)
     os.killpg(program.pid, signal.SIGINT)
@@ -239,6 +244,7 @@ def test_ctrl_c_ends_a_team_and_leaves_no_process(engine, long_run):
     assert not any(map(lives, pids))
 
 
+@pytest.mark.plain_python
 def test_a_killed_program_leaves_no_process(process_engine, long_run):
     program, pids = long_run(process_engine.name)
     program.kill()

@@ -225,6 +225,7 @@ def test_what_starts_after_the_duration_is_not_followed(folder):
     assert errors.count("gilprobe: stopped recording after 0.01 s") == 1
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "{}", '{"target": 3, "options": {}}', '{"target": "/nowhere/x", "options": {}}', "\\"],

@@ -159,6 +159,7 @@ TENTH_SECOND: dict[str, Callable[[bool], object]] = {
 }
 
 
+@pytest.mark.plain_python
 @needs_gil
 @pytest.mark.parametrize("name", TENTH_SECOND)
 def test_another_thread_runs_while_a_kernel_is_released_and_not_while_it_is_held(name: str) -> None:
@@ -526,6 +527,7 @@ def start_child() -> Iterator[Callable[[str], Child]]:
         child.process.communicate()
 
 
+@pytest.mark.plain_python
 @both_ways
 @pytest.mark.parametrize("place", ["main", "worker"])
 def test_ctrl_c_ends_each_long_kernel_soon(
@@ -568,6 +570,7 @@ def test_ctrl_c_ends_each_long_kernel_soon(
     assert child.output() == "all\n"
 
 
+@pytest.mark.plain_python
 @both_ways
 @pytest.mark.parametrize("place", ["main", "worker"])
 def test_a_handler_that_does_not_raise_runs_during_the_kernel_which_then_finishes(

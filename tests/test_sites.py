@@ -170,7 +170,7 @@ def test_a_wait_belongs_to_where_its_thread_had_let_go():
 @pytest.mark.parametrize("stacks", [False, True])
 def test_snapshots_add_up_at_any_moment(stacks):
     def churn():
-        for n in range(30):
+        for n in range(12):
             (doze, spin, gc.collect)[n % 3](*((2,), (0.002,), ())[n % 3])
 
     with gilprobe.trace(stacks=stacks) as trace:
@@ -275,6 +275,7 @@ def test_stacks_imply_sites():
     assert report.stacks
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("option", ["sites", "stacks", "timeline"])
 @pytest.mark.parametrize("value", ["x", 1, None])
 def test_an_option_is_true_or_false(option, value):

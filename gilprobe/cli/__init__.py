@@ -69,10 +69,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _failed("interrupted", _INTERRUPTED)
     except UnsupportedError as error:
         status = _failed(f"error: {error}", _UNSUPPORTED)
-    except (GilProbeError, OSError) as error:
+    except GilProbeError as error:
         status = _failed(f"error: {error}", _UNUSABLE)
+    except OSError as error:
+        status = _failed(f"error: {_file_error(error)}", _UNUSABLE)
     # A program ends as it likes, by an error of its own, too: out of reach of the clauses above.
     return status() if callable(status) else status
+
+
+def _file_error(error: OSError) -> str:
+    """Return what is wrong with a file that could be named."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"a file that is named must be there and usable, {error.filename!a} is not: {error.strerror}"
 
 
 def _failed(message: str, status: int) -> int:

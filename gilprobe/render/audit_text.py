@@ -27,13 +27,18 @@ def render_audit(audit: AuditResult, look: Look = PLAIN) -> str:
         Lines of text.
     """
     page = Page(look)
+    write_audit(page, audit)
+    return page.finished()
+
+
+def write_audit(page: Page, audit: AuditResult) -> None:
+    """Write the audit of one call onto a page."""
     page.line(clipped(audit.name, 400), style="bold")
     page.line(f"  {audit.verdict}", style="red" if "holds" in audit.verdict else "")
     for name, text in _facts(audit):
         page.line(f"  {name:<12} {text}")
     page.line()
     page.doubts(audit.warnings)
-    return page.finished()
 
 
 def _facts(audit: AuditResult) -> list[tuple[str, str]]:
@@ -77,6 +82,12 @@ def _times(speedup: Speedup) -> str:
 def render_audits(audits: Sequence[AuditResult], unaudited: Sequence[Unaudited], look: Look = PLAIN) -> str:
     """Render several audits in one table, and what could not be audited."""
     page = Page(look)
+    write_audits(page, audits, unaudited)
+    return page.finished()
+
+
+def write_audits(page: Page, audits: Sequence[AuditResult], unaudited: Sequence[Unaudited]) -> None:
+    """Write several audits onto a page."""
     table = page.table(">a call", ">released", ">holds", ">longest", ">speedup", "verdict", "call")
     for audit in audits:
         page.row(table, *_cells(audit), audit.verdict, clipped(audit.name, 60))
@@ -86,7 +97,6 @@ def render_audits(audits: Sequence[AuditResult], unaudited: Sequence[Unaudited],
         for one in unaudited:
             page.line(f"- {clipped(one.name, 100)}: {clipped(one.reason, 300)}")
         page.line()
-    return page.finished()
 
 
 def _cells(audit: AuditResult) -> list[str]:

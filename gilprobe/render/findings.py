@@ -93,6 +93,13 @@ def telling_stalls(report: Report) -> Sequence[Stall]:
     return [stall for stall in report.longest_waits if stall.holder or stall.wait_ns >= _NOTHING_NS]
 
 
+def without_cpu(report: Report) -> tuple[int, int]:
+    """Return how much of all holding used no CPU, and all holding, nanoseconds; 0, 0 if it is not known."""
+    threads = [thread for thread in report.threads if thread.hold_cpu_ns is not None]
+    hold_ns = sum(thread.hold_ns for thread in threads)
+    return hold_ns - sum(thread.hold_cpu_ns or 0 for thread in threads), hold_ns
+
+
 def by_waits(processes: Sequence[TracedProcess]) -> list[TracedProcess]:
     """Return the processes as several are shown: the first stays it, then those whose threads waited most."""
     return [*processes[:1], *sorted(processes[1:], key=waited_ns, reverse=True)]

@@ -28,6 +28,12 @@ def render_leaks(report: LeakReport, look: Look = PLAIN) -> str:
         Lines of text.
     """
     page = Page(look)
+    write_leaks(page, report)
+    return page.finished()
+
+
+def write_leaks(page: Page, report: LeakReport) -> None:
+    """Write what a hunt for leaks found onto a page."""
     verdict = "leaks" if report.leaking else "no leak found"
     page.line(f"{clipped(report.function)}: {verdict}", style="bold red" if report.leaking else "bold green")
     page.line(
@@ -47,7 +53,6 @@ def render_leaks(report: LeakReport, look: Look = PLAIN) -> str:
             page.line(f"- {clipped(text, 300)}")
         page.line()
     page.doubts(report.warnings)
-    return page.finished()
 
 
 def _interval(one: LeakFinding) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from gilprobe.audited import AuditResult, AuditSet
+from gilprobe.leak_report import LeakReport
+from gilprobe.render.audit_text import write_audit, write_audits
 from gilprobe.render.html_page import HtmlPage
+from gilprobe.render.leaks import write_leaks
 from gilprobe.render.page import PLAIN, Page
 from gilprobe.render.terminal import write_result
 from gilprobe.render.trace_text import write_process
@@ -18,7 +22,7 @@ def bundle(shown: object) -> dict[str, str]:
 
     Parameters
     ----------
-    shown : Report, ScenarioResult, ResultSet
+    shown : Report, ScenarioResult, ResultSet, AuditResult, AuditSet, LeakReport
         What is shown.
 
     Returns
@@ -35,7 +39,7 @@ def bundle(shown: object) -> dict[str, str]:
 @singledispatch
 def write(shown: object, page: Page) -> None:  # noqa: ARG001 - what is registered needs it
     """Write an object onto a page; another type of the model registers its own function."""
-    raise TypeError(f"a notebook can show a report or a result, got {type(shown).__name__}")
+    raise TypeError(f"a notebook can show reports, results, audits and leaks, got {type(shown).__name__}")
 
 
 @write.register
@@ -52,3 +56,18 @@ def _(shown: ScenarioResult, page: Page) -> None:
 def _(shown: ResultSet, page: Page) -> None:
     for result in shown.scenarios:
         write_result(page, result)
+
+
+@write.register
+def _(shown: AuditResult, page: Page) -> None:
+    write_audit(page, shown)
+
+
+@write.register
+def _(shown: AuditSet, page: Page) -> None:
+    write_audits(page, shown.audits, shown.unaudited)
+
+
+@write.register
+def _(shown: LeakReport, page: Page) -> None:
+    write_leaks(page, shown)

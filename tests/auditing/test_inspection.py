@@ -73,5 +73,5 @@ def test_the_longest_hold_has_its_site():
         "alternate",
         gilprobe.kernels.__file__,
     )
-    held, _ = inspect(partial(alternate, 1, held_ns=1000, released_ns=1000), 3)
+    held, _ = inspect(partial(alternate, 1, held_ns=5_000_000, released_ns=1000), 3)
     assert held.longest.line > 0

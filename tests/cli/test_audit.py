@@ -28,7 +28,8 @@ def test_statements_are_audited_shown_and_saved(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert shown.count("json.dumps(data)") == 2, "on its own, and in the table of both"
     audits = AuditSet.load(target).audits
-    assert [(audit.name, audit.verdict) for audit in audits] == [
+    # of a call on a busy machine, some is the wait for a core: then it "releases 85% of the call"
+    assert [(audit.name, audit.verdict.split()[0]) for audit in audits] == [
         ("time.sleep(0.01)", "releases"),
         ("json.dumps(data)", "holds"),
     ]

@@ -103,3 +103,14 @@ def test_audits_come_back_from_json_and_nothing_else_does(audit, environment, tm
             AuditSet.from_dict(document | damage)
     with pytest.raises(FormatError):
         AuditSet.from_dict([])
+
+
+def test_a_notebook_shows_what_the_terminal_shows(audit, environment):
+    one = dataclasses.replace(audit, name="<b>zlib</b>")
+    page = one._repr_html_()
+    assert "&lt;b&gt;zlib&lt;/b&gt;" in page
+    assert "<b>" not in page
+    assert one._repr_mimebundle_()["text/plain"] == render_audit(one)
+    several = AuditSet(environment, (audit, one), (Unaudited("exit()", "it ended the process"),))
+    assert several._repr_mimebundle_()["text/plain"] == render_audits(several.audits, several.unaudited)
+    assert several._repr_html_().count("<tr>") == 3

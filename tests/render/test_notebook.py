@@ -9,6 +9,8 @@ import pytest
 from hostile_names import HOSTILE
 
 from gilprobe.codec import encode
+from gilprobe.leak_report import LeakFinding, LeakReport
+from gilprobe.render.leaks import render_leaks
 from gilprobe.render.notebook import bundle
 from gilprobe.render.terminal import render_result
 from gilprobe.render.trace_text import render_report
@@ -88,3 +90,13 @@ def test_being_shown_is_no_field_of_the_model(report):
 def test_what_is_not_of_the_model_is_refused():
     with pytest.raises(TypeError, match="got int"):
         bundle(3)
+
+
+def test_a_hunt_for_leaks_is_shown_with_its_evidence(environment):
+    finding = LeakFinding("objects", "<list> objects", 1.0, 0.9, 1.1, True, ("held by a list of <lists>",))
+    report = LeakReport(
+        "app.load", True, (finding,), 300, 5, 3, 0, "", 0.25, environment, ("a doubt about the hunt",)
+    )
+    read = Read(report._repr_html_())
+    assert sorted(words(" ".join(read.text))) == sorted(words(render_leaks(report)))
+    assert "- held by a list of <lists>" in read.text

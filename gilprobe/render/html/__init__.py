@@ -24,7 +24,7 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     Parameters
     ----------
     processes : sequence of TracedProcess
-        What to show, at least one; the first is shown first.
+        What to show, at least one. The page begins with that whose threads waited most.
     source : pathlib.Path or None
         Folder below which source files may be read, to show the lines of sites; None: no file is read.
 

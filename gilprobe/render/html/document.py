@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the data in a page; its scripts come with it, so that only tools of others need to know."""
 
+_HERE = "gilprobe.render.html"
 _EVERY = ("processes", "results")
 
 _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
@@ -104,8 +105,8 @@ def _hashes(texts: Sequence[str]) -> str:
 
 
 def _asset(name: str) -> str:
-    return files(__package__).joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
+    return files(_HERE).joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
 
 
 def _template(name: str) -> str:
-    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+    return files(_HERE).joinpath("templates", name).read_text(encoding="utf-8")

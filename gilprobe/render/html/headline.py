@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilprobe.render import words
-from gilprobe.render.findings import findings
+from gilprobe.render.findings import findings, without_cpu
 from gilprobe.render.html.places import name
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, Site
 
 Sentence = list[tuple[str, str]]
-"""Runs of text, each with what it is: "" (nothing special), "hold", "wait", "culprit" or "place"."""
+"""Runs of text, each with what it is: "" (nothing special), hold, wait, culprit, place or thread."""
 
 _NAMED = 3
 _SOME = 0.05
@@ -48,40 +48,56 @@ def _waiting(found: Findings, *, known: bool) -> Sentence:
     site = found.culprit
     if site is None:
         return [*sentence, (", none while another one held it." if known else ".", "")]
+    if found.nobody_is_worse:
+        free = _share(found.nobody_ns, found.waited_ns)
+        return [*sentence, (", ", ""), (free, "wait"), (" of that while nobody held it.", "")]
+    behind = _share(site.caused_ns, found.waited_ns)
     return [
         *sentence,
         (", ", ""),
-        (_share(site.caused_ns, found.waited_ns), "wait"),
+        (behind, "wait"),
         (" of that behind ", ""),
-        (name(site.function), "culprit"),
-        *_file(site),
+        *_site(site, "culprit"),
+        (".", ""),
     ]
 
 
-def _file(site: Site) -> Sentence:
+def _site(site: Site, kind: str) -> Sentence:
     if not site.filename:
-        return [(".", "")]
+        return [(name(site.function), kind)]
     short = words.short_paths([site.filename])[site.filename]
-    return [(f" ({name(short)}{f':{site.line}' if site.line > 0 else ''})", "place"), (".", "")]
+    line = f":{site.line}" if site.line > 0 else ""
+    return [(name(site.function), kind), (f" ({name(short)}{line})", "place")]
 
 
 def more(report: Report) -> list[Sentence]:
-    """Return what is told below the headline: who held there, who paid most, and what nobody was behind."""
+    """Return what is told below the headline: who held there, who paid most, what figures are about."""
     found = findings(report)
-    sentences = [_holders(found, report), _payer(report)]
-    if found.nobody_is_worse:
-        sentences.append([(_nobody(found), "")])
+    sentences = [*_free(found), _holders(found, report), [] if found.little else _payer(report)]
     if found.little and found.culprit is not None:
-        contended = _share(report.contended_ns, report.elapsed_ns)
-        sentences.append([(f"One thread held it while another waited for {contended} of the time.", "")])
+        sentences.append(
+            [("One thread held it while another waited for less than 1\u202f% of the time.", "")]
+        )
+    idle_ns, hold_ns = without_cpu(report)
+    if hold_ns:
+        idle = f"{_share(idle_ns, hold_ns)} of all holding ({_duration(idle_ns)}) used no CPU time"
+        sentences.append([(f"{idle}: blocked in the kernel, or waiting for a core.", "")])
+    if any(thread.interpreter for thread in report.threads):
+        sentences.append(
+            [("Held and contended are about the main interpreter's GIL, all else is about all.", "")]
+        )
     return [sentence for sentence in sentences if sentence]
 
 
-def _nobody(found: Findings) -> str:
-    return (
-        f"{_share(found.nobody_ns, found.waited_ns)} of all waiting passed while nobody held the GIL: "
-        "it was free, but the next thread did not run yet."
-    )
+def _free(found: Findings) -> list[Sentence]:
+    """Return why threads waited for what was free, and the culprit, which the headline then does not name."""
+    if found.culprit is None or not found.nobody_is_worse:
+        return []
+    behind = _share(found.culprit.caused_ns, found.waited_ns)
+    return [
+        [("It was free then, but the next thread did not run yet.", "")],
+        [(f"{behind} of all waiting was behind ", ""), *_site(found.culprit, "thread"), (".", "")],
+    ]
 
 
 def _holders(found: Findings, report: Report) -> Sentence:
@@ -109,7 +125,7 @@ def _listed(shown: Sequence[tuple[str, str]]) -> Sentence:
 
 
 def _payer(report: Report) -> Sentence:
-    """Return which thread waited for the largest part of its life; of all threads that waited a good deal."""
+    """Return which thread waited longest; nothing if there is none to compare it with."""
     single = [
         thread for thread in report.threads if thread.merged == 1 and thread.wait_ns and thread.lifetime_ns
     ]

@@ -8,6 +8,7 @@ import re
 from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 from hostile_names import HOSTILE
@@ -40,6 +41,21 @@ class Parsed(HTMLParser):
     def handle_endtag(self, tag):
         if tag in ("script", "style"):
             self.elements.append((None, {}))
+
+
+ASSETS = [
+    path for path in (files("gilprobe.render.html") / "assets").rglob("*") if path.suffix in (".js", ".css")
+]
+
+
+@pytest.mark.parametrize("path", ASSETS, ids=lambda path: path.name)
+def test_no_asset_ends_its_element_or_parses_text_as_markup(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search("</(script|style)|<!--", text, re.IGNORECASE)
+    if "vendored" not in path.parts:
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(", text
+        )
 
 
 def page_of(report, **changes):

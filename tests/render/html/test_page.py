@@ -123,6 +123,21 @@ def test_what_is_chosen_in_one_part_is_marked_in_the_others(page):
     assert len(page.all("#threads tr.chosen")) == len(page.all("#distributions tr.chosen")) == 1
 
 
+def test_lines_of_source_are_shown_and_do_not_choose_their_site(browser, process, tmp_path):
+    (tmp_path / "encode.py").write_text("".join(f"line {n} = '<b>'  # \u202e\n" for n in range(1, 300)))
+    (site, *others) = process.report.sites
+    sites = (dataclasses.replace(site, filename="encode.py"), *others)
+    shown = dataclasses.replace(process, report=dataclasses.replace(process.report, sites=sites))
+    browser.open(export_processes([shown], source=tmp_path))
+    browser.one("#sites summary").click()
+    assert browser.text("#sites summary") == r"line 250 = '<b>'  # \u202e"
+    assert browser.one("#sites pre").text.splitlines()[0] == r"247line 247 = '<b>'  # \u202e"
+    assert len(browser.all("#sites pre .line")) == 7
+    assert browser.text("#sites pre .at code").startswith("line 250")
+    assert browser.run("return gilprobe.selection.site") is None
+    assert browser.console() == []
+
+
 def test_the_flame_graph_is_as_wide_as_what_was_held(page):
     whole = page.one("#flame .frame.whole").rect["width"]
     widths = {made.text: made.rect["width"] / whole for made in page.all("#flame .frame:not(.whole)")}
@@ -233,9 +248,10 @@ def test_the_printed_page_has_no_controls(page):
     assert page.one("h1").is_displayed()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_barrier(browser, process, scheme):
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("dark", 360)])
+def test_axe_finds_no_serious_barrier(browser, process, scheme, width):
     browser.prefer(scheme)
+    browser.resize(width, 800)
     browser.open(export_processes([process, dataclasses.replace(process, pid=78)]))
     browser.run("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     browser.run("gilprobe.select({ thread: 1, holder: 0 })")

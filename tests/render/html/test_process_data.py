@@ -46,13 +46,20 @@ def test_the_headline_says_if_the_gil_is_not_what_makes_a_program_slow(report):
         "The GIL hardly slows this program down.",
         "It was held 90 % of the time.",
     ]
-    assert text(more(calm))[-1] == "One thread held it while another waited for 0 % of the time."
+    assert text(more(calm)) == [
+        "It was held there by worker 1.",
+        "One thread held it while another waited for less than 1 % of the time.",
+    ]
 
 
 def test_the_headline_says_if_most_waiting_was_behind_nobody(report):
     handoff = dataclasses.replace(report.blame[1], wait_ns=700_000_000)
     free = dataclasses.replace(report, blame=(report.blame[0], handoff))
-    assert text(more(free))[-1].startswith("78 % of all waiting passed while nobody held the GIL")
+    assert text(headline(free))[1] == "3 threads waited 900 ms for it, 78 % of that while nobody held it."
+    assert text(more(free))[:2] == [
+        "It was free then, but the next thread did not run yet.",
+        "66 % of all waiting was behind JSONEncoder.iterencode (lib/encoder.py:250).",
+    ]
 
 
 def test_the_headline_does_without_sites_and_without_waits(report, account):
@@ -61,6 +68,14 @@ def test_the_headline_does_without_sites_and_without_waits(report, account):
     alone = dataclasses.replace(report, threads=(account(wait_ms=0),), blame=(), contended_ns=0)
     assert text(headline(alone))[-1] == "No thread waited for it."
     assert text(more(dataclasses.replace(alone, sites=()))) == []
+
+
+def test_below_the_headline_stands_what_holding_used_no_cpu_and_which_gil_is_meant(report, account):
+    threads = (account(hold_cpu_ns=450_000_000), account("other", interpreter=2))
+    assert text(more(dataclasses.replace(report, threads=threads)))[-2:] == [
+        "25 % of all holding (150 ms) used no CPU time: blocked in the kernel, or waiting for a core.",
+        "Held and contended are about the main interpreter's GIL, all else is about all.",
+    ]
 
 
 def test_everything_is_plain_data_and_refers_to_what_is_there(report):

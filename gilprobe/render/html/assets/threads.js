@@ -33,7 +33,7 @@
       show: (thread) => count(thread.acquisitions),
     },
     {
-      title: "Forced",
+      title: "Forced releases",
       number: true,
       value: (thread) => thread.forced_releases,
       show: (thread) => count(thread.forced_releases),
