@@ -226,6 +226,38 @@ def test_dragging_moves_the_window_and_keeps_its_length(page):
     assert page.all(".timeline-holders") == []  # a drag is no click
 
 
+def test_shift_and_wheel_move_the_window(page):
+    press(page, "+", "+")
+    start, end = window(page)
+    at = point(page, "worker", (start + end) / 2, waits=True)
+    mouse(page, "mouseWheel", at, deltaX=0, deltaY=100, modifiers=8)
+    eventually(page, "return gilprobe.timeline.shown.view.from", lambda found: found > start)
+    assert window(page)[1] - window(page)[0] == pytest.approx(end - start)
+
+
+def test_two_fingers_zoom_and_one_moves(page):
+    middle = point(page, "worker", 500 * MS, waits=True)
+
+    def touch(kind, *offsets):
+        points = [{"x": middle[0] + x, "y": middle[1], "id": n} for n, x in enumerate(offsets)]
+        page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", -50, 50)
+    touch("touchMove", -75, 75)
+    touch("touchMove", -100, 100)
+    touch("touchEnd")
+    start, end = window(page)
+    assert end - start == pytest.approx(ELAPSED / 2, rel=0.05)
+    assert (start + end) / 2 == pytest.approx(500 * MS, rel=0.05)
+    touch("touchStart", 0)
+    touch("touchMove", 40)
+    touch("touchMove", 80)
+    touch("touchEnd")
+    width = page.run("return gilprobe.timeline.shown.view.width")
+    assert start - window(page)[0] == pytest.approx(80 / width * (end - start), rel=0.25)
+    assert page.all(".timeline-holders") == []
+
+
 def test_the_overviews_window_can_be_moved(page):
     press(page, "+", "+", "+", "+")
     span = window(page)[1] - window(page)[0]
