@@ -437,6 +437,7 @@ def test_paper_shows_the_whole_time_and_all_rows(show):
         "return [view.from === 0, view.to === model.extent, view.height >= view.total];"
     )
     assert whole == [True, True, True]
+    assert page.run("return document.querySelector('.timeline-field').offsetWidth") <= 660  # of a sheet
     page.run("dispatchEvent(new Event('afterprint'))")
     assert window(page) == before
 

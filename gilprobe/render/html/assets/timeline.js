@@ -209,12 +209,9 @@
     }
 
     highlight(thread, place) {
-      this.view.thread = thread;
-      this.view.place = place;
-      this.view.background = null;
       for (const row of this.model.threads) this.labels.children[row.index].setAttribute("aria-pressed", String(row.row === thread));
       if (thread !== null) this.reveal(this.model.threads[thread].index);
-      this.view.request();
+      this.view.mark(thread, place);
     }
 
     recolor() {

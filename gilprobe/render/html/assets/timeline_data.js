@@ -240,6 +240,11 @@
       return number > 0 ? this.data.places[number - 1] : null;
     }
 
+    /** Numbers of the places that are "function\nfile\nline". */
+    placesNamed(text) {
+      return this.data.places.flatMap((place, i) => (place.join("\n") === text ? [i + 1] : []));
+    }
+
     gilOf(row) {
       return row.isGil ? row : this.gils[row.gil];
     }

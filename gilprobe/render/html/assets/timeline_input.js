@@ -40,7 +40,7 @@
     const focused = field.contains(document.activeElement) && !(whole && event.deltaY > 0);
     if (!event.ctrlKey && !event.metaKey && !focused) return; // the page's
     event.preventDefault();
-    const [x] = offset(event, view.rows);
+    const x = Math.max(0, Math.min(view.width, offset(event, view.rows)[0])); // the labels count as the left edge
     control.zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY * unit * 0.002 * (event.ctrlKey ? 3 : 1)))), view.ns(x));
   };
 
@@ -53,6 +53,7 @@
       return { distance: Math.max(10, Math.hypot(a.x - b.x, a.y - b.y)), x: (a.x + b.x) / 2 };
     };
     view.rows.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
       const [x, y] = offset(event, view.rows);
       pointers.set(event.pointerId, { x, y });
       if (pointers.size === 1) moved = 0;
@@ -68,7 +69,7 @@
       const [x, y] = offset(event, view.rows);
       const before = pointers.size === 2 ? spread() : null;
       const by = x - known.x;
-      moved = Math.max(moved, moved + Math.abs(by) + Math.abs(y - known.y));
+      moved += Math.abs(by) + Math.abs(y - known.y);
       pointers.set(event.pointerId, { x, y });
       if (before) {
         const after = spread();

@@ -52,6 +52,7 @@
       this.selected = null; // what TimelineModel.at found, and its holders
       this.row = null; // that the keyboard is on
       this.thread = null; // the page's selection: a row
+      this.placeNumbers = new Set();
       this.place = null; // the page's selection: a name of a place, as "function\nfile\nline"
       this.tops = [];
       let top = 0;
@@ -102,8 +103,16 @@
     }
 
     isPlace(number) {
-      const place = this.model.place(number);
-      return place !== null && place.join("\n") === this.place;
+      return this.placeNumbers.has(number);
+    }
+
+    /** Mark a thread's row and a place's holds; null for none. */
+    mark(thread, place) {
+      this.thread = thread;
+      this.place = place;
+      this.placeNumbers = new Set(place === null ? [] : this.model.placesNamed(place));
+      this.background = null;
+      this.request();
     }
 
     // ---- geometry ----
@@ -139,16 +148,19 @@
       return this.paper ? 0 : this.scroller.scrollTop;
     }
 
+    /** Take the room that there is, and draw at once: a canvas of another size is empty. */
     fit() {
-      this.ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
-      this.width = Math.max(60, this.stage.clientWidth);
-      this.height = Math.min(this.total, this.paper ? this.total : this.scroller.clientHeight);
+      const ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
+      const width = Math.max(60, this.stage.clientWidth);
+      const height = Math.min(this.total, this.paper ? this.total : this.scroller.clientHeight);
+      if (ratio === this.ratio && width === this.width && height === this.height) return;
+      Object.assign(this, { ratio, width, height });
       this.size(this.rows, this.width, this.height);
       this.size(this.axis, this.width, 22);
       this.size(this.overview, Math.max(60, this.overview.parentElement.clientWidth), 46);
       this.raster = null;
       this.background = null;
-      this.request();
+      this.draw();
     }
 
     size(canvas, width, height) {
