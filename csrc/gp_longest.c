@@ -31,17 +31,19 @@ typedef struct {
 struct gp_longest {
     const gp_rows *rows;
     size_t keep;
+    uint64_t looks; /* left */
     heap holds, waits;
     past pasts[];
 };
 
-gp_status gp_longest_new(const gp_rows *rows, size_t keep, gp_longest **longest)
+gp_status gp_longest_new(const gp_rows *rows, size_t keep, uint64_t looks, gp_longest **longest)
 {
     gp_longest *made = calloc(1, sizeof *made + rows->gil_count * sizeof(past));
     if (made == NULL)
         return GP_ENOMEM;
     made->rows = rows;
     made->keep = keep;
+    made->looks = looks;
     made->holds.entries = calloc(keep + 1, sizeof(gp_long));
     made->waits.entries = calloc(keep + 1, sizeof(gp_long));
     if (made->holds.entries == NULL || made->waits.entries == NULL) {
@@ -136,7 +138,7 @@ static int by_most(const void *left, const void *right)
 }
 
 /* A wait ends when its thread gets the GIL, so all holds during it have ended and are known. */
-static void find_holders(const past *holds, gp_long *wait)
+static void find_holders(gp_longest *longest, const past *holds, gp_long *wait)
 {
     gp_holder parties[PARTIES];
     size_t count = 0;
@@ -147,6 +149,11 @@ static void find_holders(const past *holds, gp_long *wait)
         uint64_t end = hold->end < wait->end ? hold->end : wait->end;
         if (hold->end <= wait->begin)
             break;
+        if (longest->looks == 0) {
+            wait->others_ns = 0; /* rather nobody than some of them */
+            return;
+        }
+        longest->looks--;
         if (begin < end && !add_to_party(parties, &count, hold, end - begin))
             wait->others_ns += end - begin;
     }
@@ -169,7 +176,7 @@ gp_status gp_longest_add(gp_longest *longest, const gp_intervals *intervals)
         if (one.row < rows->row_count && has_room_for(entries, longest->keep, &one)) {
             gp_long entry = {.begin = one.begin, .end = one.end, .row = one.row, .place = one.place};
             if (one.is_wait && holds != NULL)
-                find_holders(holds, &entry);
+                find_holders(longest, holds, &entry);
             keep(entries, longest->keep, &entry);
         }
         if (!one.is_wait && holds != NULL && one.end > one.begin && !remember(holds, &one))

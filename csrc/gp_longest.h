@@ -26,9 +26,10 @@ typedef struct {
 
 typedef struct gp_longest gp_longest;
 
-/* Keep up to `keep` holds and as many waits, of threads that have a row. `rows` must stay as long as what was
- * made of it. GP_ENOMEM. */
-gp_status gp_longest_new(const gp_rows *rows, size_t keep, gp_longest **longest);
+/* Keep up to `keep` holds and as many waits, of threads that have a row. After `looks` holds were looked at,
+ * no more holders are found: a made-up file could have every wait last through all holds. `rows` must stay as
+ * long as what was made of it. GP_ENOMEM. */
+gp_status gp_longest_new(const gp_rows *rows, size_t keep, uint64_t looks, gp_longest **longest);
 
 /* Take intervals in. GP_EINVAL if one refers to what is not there, GP_ENOMEM. */
 gp_status gp_longest_add(gp_longest *longest, const gp_intervals *intervals);

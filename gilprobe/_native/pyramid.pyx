@@ -79,7 +79,7 @@ cdef extern from "gp_longest.h" nogil:
         uint64_t others_ns
     ctypedef struct gp_longest:
         pass
-    gp_status gp_longest_new(const gp_rows *rows, size_t keep, gp_longest **longest)
+    gp_status gp_longest_new(const gp_rows *rows, size_t keep, uint64_t looks, gp_longest **longest)
     gp_status gp_longest_add(gp_longest *longest, const gp_intervals *intervals)
     const gp_long *gp_longest_holds(const gp_longest *longest, size_t *count)
     const gp_long *gp_longest_waits(const gp_longest *longest, size_t *count)
@@ -264,15 +264,16 @@ cdef list as_tuples(const gp_long *entries, size_t count):
 cdef class Longest:
     """The longest holds and waits, each as (begin, end, row, place, holders, time of other holders).
 
-    Holders are (row, place, nanoseconds): of waits only, those who held the GIL meanwhile, the most first.
+    Holders are (row, place, nanoseconds): of waits only, those who held the GIL meanwhile, the most first. After
+    `looks` holds were looked at, waits have none.
     """
 
     cdef gp_longest *raw
     cdef Rows rows
 
-    def __cinit__(self, Rows rows not None, uint32_t keep):
+    def __cinit__(self, Rows rows not None, uint32_t keep, uint64_t looks):
         self.rows = rows
-        check(gp_longest_new(&rows.raw, keep, &self.raw))
+        check(gp_longest_new(&rows.raw, keep, looks, &self.raw))
 
     def __dealloc__(self):
         gp_longest_free(self.raw)

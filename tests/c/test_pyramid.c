@@ -256,7 +256,7 @@ static void the_longest_stay(void)
     gp_intervals all = batch();
     gp_rows rows = few;
     rows.extent_ns = 10000;
-    CHECK_EQUAL(gp_longest_new(&rows, 7, &longest), GP_OK);
+    CHECK_EQUAL(gp_longest_new(&rows, 7, 0, &longest), GP_OK);
     CHECK_EQUAL(gp_longest_add(longest, &all), GP_OK);
     const gp_long *found = gp_longest_holds(longest, &count);
     CHECK_EQUAL(count, 7);
@@ -280,7 +280,7 @@ static void a_wait_knows_its_holders(void)
     event(HOLD, 3, 0, 0, 500); /* of another interpreter */
     event(WAIT, 0, 1, 50, 150);
     gp_intervals all = batch();
-    CHECK_EQUAL(gp_longest_new(&few, 3, &longest), GP_OK);
+    CHECK_EQUAL(gp_longest_new(&few, 3, 100, &longest), GP_OK);
     CHECK_EQUAL(gp_longest_add(longest, &all), GP_OK);
     const gp_long *wait = gp_longest_waits(longest, &count);
     CHECK_EQUAL(count, 1);
@@ -291,6 +291,27 @@ static void a_wait_knows_its_holders(void)
     CHECK_EQUAL(wait->holders[1].place, 2);
     CHECK_EQUAL(wait->holders[1].ns, 30);
     CHECK_EQUAL(wait->others_ns, 0);
+    gp_longest_free(longest);
+}
+
+static void looking_for_holders_has_an_end(void)
+{
+    gp_longest *longest;
+    size_t count;
+    clear();
+    event(HOLD, 1, 0, 0, 100);
+    event(HOLD, 1, 0, 150, 20);
+    event(WAIT, 0, 1, 50, 150); /* two looks */
+    event(WAIT, 0, 1, 60, 200); /* too much */
+    gp_intervals all = batch();
+    CHECK_EQUAL(gp_longest_new(&few, 2, 3, &longest), GP_OK);
+    CHECK_EQUAL(gp_longest_add(longest, &all), GP_OK);
+    const gp_long *waits = gp_longest_waits(longest, &count);
+    CHECK_EQUAL(count, 2);
+    for (size_t i = 0; i < count; i++) {
+        CHECK_EQUAL(waits[i].holder_count, waits[i].begin == 50);
+        CHECK_EQUAL(waits[i].others_ns, 0);
+    }
     gp_longest_free(longest);
 }
 
@@ -310,7 +331,7 @@ static void many_holders_of_a_wait_are_summed_up(void)
     rows.names = many;
     rows.place_count = PARTIES;
     gp_intervals all = batch();
-    CHECK_EQUAL(gp_longest_new(&rows, 1, &longest), GP_OK);
+    CHECK_EQUAL(gp_longest_new(&rows, 1, 100, &longest), GP_OK);
     CHECK_EQUAL(gp_longest_add(longest, &all), GP_OK);
     const gp_long *wait = gp_longest_waits(longest, &count);
     CHECK_EQUAL(wait->holder_count, GP_LONGEST_HOLDERS);
@@ -335,7 +356,7 @@ static void what_is_not_there_is_refused(void)
         CHECK_EQUAL(gp_exact_add(exact, &all), GP_EINVAL);
         CHECK_EQUAL(gp_pyramid_new(&few, 8, &pyramid), GP_OK);
         CHECK_EQUAL(gp_pyramid_add(pyramid, &all), GP_EINVAL);
-        CHECK_EQUAL(gp_longest_new(&few, 8, &longest), GP_OK);
+        CHECK_EQUAL(gp_longest_new(&few, 8, 8, &longest), GP_OK);
         CHECK_EQUAL(gp_longest_add(longest, &all), GP_EINVAL);
         gp_exact_free(exact);
         gp_pyramid_free(pyramid);
@@ -357,6 +378,7 @@ int main(void)
     an_empty_timeline_has_empty_cells();
     the_longest_stay();
     a_wait_knows_its_holders();
+    looking_for_holders_has_an_end();
     many_holders_of_a_wait_are_summed_up();
     what_is_not_there_is_refused();
     return gp_test_status();

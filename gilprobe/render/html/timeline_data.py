@@ -45,6 +45,7 @@ MOST_CELLS = 32_768
 _ALL_CELLS = 1 << 20
 _LEAST_CELLS = 512
 _LEAST_LONG = 100
+_MOST_LOOKS = 1 << 30  # at holds, for those during the longest waits: some seconds at most
 _COARSEST = 10  # level: no row has fewer than 1/1024 of its cells, whatever the room
 _MOST_NAMES = 200_000  # characters of all places together
 _LARGEST_NS = (1 << 53) - 1  # integers that JavaScript has exactly
@@ -241,7 +242,8 @@ def _exact(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) 
 def _pyramid(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) -> dict[str, Any]:
     count = len(cast.shown) + len(cast.interpreters)
     pyramid = native.Pyramid(rows, _cells(count))
-    longest = native.Longest(rows, max(_LEAST_LONG, min(MOST_LONG, MOST_LONG * most_bytes // MOST_BYTES)))
+    keep = max(_LEAST_LONG, min(MOST_LONG, MOST_LONG * most_bytes // MOST_BYTES))
+    longest = native.Longest(rows, keep, _MOST_LOOKS)
     for batch in timeline.batches():
         pyramid.add(batch)
         longest.add(batch)

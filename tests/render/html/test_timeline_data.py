@@ -253,7 +253,7 @@ def test_a_timeline_of_many_bytes_is_no_longer_exact(report):
 @quickly
 @given(timeline=timelines, keep=st.integers(0, 12))
 def test_the_longest_are_kept_and_know_who_held(timeline, keep):
-    longest = filled(native.Longest(rows_of(timeline), keep), timeline)
+    longest = filled(native.Longest(rows_of(timeline), keep, 1 << 30), timeline)
     for kind, kept in ((HOLD, longest.holds()), (WAIT, longest.waits())):
         lengths = sorted(
             (event[4] for event in timeline.events if event[0] == kind and event[4]), reverse=True
@@ -290,7 +290,7 @@ def test_the_longest_are_told_beside_the_cells(report, monkeypatch):
 
 @pytest.mark.parametrize(("thread", "place"), [(2, 0), (0, 2)])
 @pytest.mark.parametrize(
-    "make", [native.Exact, lambda rows: native.Pyramid(rows, 8), lambda rows: native.Longest(rows, 8)]
+    "make", [native.Exact, lambda rows: native.Pyramid(rows, 8), lambda rows: native.Longest(rows, 8, 8)]
 )
 def test_what_refers_to_nothing_is_refused(make, thread, place):
     timeline = MadeUpTimeline(TWO, PLACES, ((HOLD, thread, place, 0, 5),))
