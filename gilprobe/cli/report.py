@@ -7,14 +7,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gilprobe.cli import results_page
 from gilprobe.cli.output import STDOUT, check_writable, complain
-from gilprobe.errors import InvalidValueError
+from gilprobe.errors import FormatError, InvalidValueError
+from gilprobe.render.words import visible
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.cli.output import Output
+    from gilprobe.results import ScenarioResult
     from gilprobe.traced import TracedProcess
 
 _OPTIONS = {
@@ -31,7 +34,9 @@ _GZIP_LEVEL = 4  # half the time of the usual 6, and hardly larger
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("report", help="show what was recorded, or convert it")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a recording, or a saved report")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a recording, a saved report, or saved results"
+    )
     for name, described in _OPTIONS.items():
         parser.add_argument(
             f"--{name}", metavar="F", help=f"write it to F {described}; - for standard output, alone"
@@ -56,6 +61,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     targets = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
     _check(targets)
     source = _checked_source(arguments.source, targets)
+    results = results_page.saved_results(arguments.files)
+    if results is not None:
+        return _report_results(results, targets, output)
     processes = _read(arguments.files)
     if not targets:
         _show(processes, output)
@@ -67,6 +75,28 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
             complain(f"{process.source}: without a timeline, not in the trace")
         for doubt in process.doubts:
             complain(f"{process.source}: {doubt}")
+    return 0
+
+
+def _report_results(results: Sequence[ScenarioResult], targets: dict[str, str], output: Output) -> int:
+    """Show or write what ``run --json`` has saved."""
+    from gilprobe.render import terminal
+    from gilprobe.render.sides import sides_of
+
+    for name in targets:
+        if name != "html":
+            raise InvalidValueError(f"results of `gilprobe run` are written with --html only, got --{name}")
+    if not results:
+        raise FormatError("results must hold at least one scenario, got none")
+    if targets:
+        from gilprobe.render.html import export_results
+
+        _write(targets["html"], export_results(sides_of(results)), output)
+        return 0
+    for side, found in sides_of(results):
+        output.write(f"{visible(side)}\n{terminal.render_environment(found[0].environment, output.look)}\n")
+        for result in found:
+            output.write(terminal.render_result(result, output.look))
     return 0
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gilprobe.cli import results_page
 from gilprobe.cli.arguments import parse_threads
 from gilprobe.cli.output import STDOUT, check_writable, complain
 from gilprobe.errors import InvalidValueError
+from gilprobe.render.words import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -50,6 +52,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--json", metavar="FILE", help="write the results to FILE; - for standard output, alone"
     )
+    results_page.add_options(parser)
     parser.add_argument(
         "--python",
         action="append",
@@ -74,7 +77,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         check_writable(Path(arguments.json), "--json")
     jobs = _jobs(arguments)
     interpreters, whole = _interpreters(arguments.python)
-    run = _Run(arguments, output, jobs, interpreters, threads)
+    page = results_page.target_of(arguments)
+    run = _Run(arguments, output, jobs, interpreters, threads, page)
     try:
         run.measure()
     finally:  # what was measured before Ctrl-C or a failure is kept
@@ -134,6 +138,7 @@ class _Run:
         jobs: Sequence[_Job],
         interpreters: tuple[Interpreter, ...],
         threads: tuple[int, ...] | None,
+        page: Path | None,
     ) -> None:
         self.results: list[ScenarioResult] = []
         self.failed = False
@@ -142,6 +147,8 @@ class _Run:
         self._jobs = jobs
         self._interpreters = interpreters
         self._names = interpreter_names(interpreters)
+        self._sides: list[tuple[str, list[ScenarioResult]]] = [(name, []) for name in self._names]
+        self._page = page
         self._threads = threads
         self._done = 0
         self._shown = False
@@ -158,13 +165,14 @@ class _Run:
                 self._tell(job, outcomes)
                 results = [outcome.result for outcome in outcomes]
                 self.results += [result for result in results if result is not None]
+                for (_, found), result in zip(self._sides, results, strict=True):
+                    found += [result] if result is not None else []
                 self._done += 1
                 self._show(results)
                 if self._output.closed and self._arguments.json is None:
                     return  # nobody reads on
 
     def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[Outcome, ...]:
-        from gilprobe.render.words import visible
         from gilprobe.scenarios import turns
         from gilprobe.scenarios.protocol import Task
 
@@ -213,6 +221,18 @@ class _Run:
         return side_by_side.render_interpreters(sides, self._output.look) + "\n"
 
     def deliver(self) -> None:
+        """Write what was found to the files: as JSON if asked to, and as a page."""
+        self._save()
+        if self._page is None or not self.results:
+            return
+        if self._arguments.html is not None:
+            results_page.write(self._page, self._sides)
+        elif not results_page.write_default(self._page, self._sides):
+            return
+        if self._arguments.json != STDOUT:
+            self._output.write(f"The report: {visible(str(self._page))}\n")
+
+    def _save(self) -> None:
         """Write the results as JSON if asked to; to standard output only those of a whole run."""
         from gilprobe.results import ResultSet
 

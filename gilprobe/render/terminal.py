@@ -176,7 +176,7 @@ def _traces(page: Page, result: ScenarioResult) -> None:
     left_out = False
     order = in_order(result)
     for traced in sorted(result.traces, key=lambda traced: order(traced.name)):
-        shown = [account for account in traced.report.threads if not _idle_main(account)]
+        shown = [account for account in traced.report.threads if not idle_main(account)]
         left_out = left_out or len(shown) < len(traced.report.threads)
         handoffs = str(traced.report.handoffs)
         page.row(table, f"{traced.name} x {traced.threads}", *[""] * 6, handoffs, style="bold")
@@ -187,7 +187,8 @@ def _traces(page: Page, result: ScenarioResult) -> None:
         page.line()
 
 
-def _idle_main(account: ThreadAccount) -> bool:
+def idle_main(account: ThreadAccount) -> bool:
+    """Tell a main thread that only started and joined the others."""
     return account.name == "MainThread" and account.off_ns >= _IDLE_SHARE * account.lifetime_ns
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilprobe.render.findings import by_waits
-from gilprobe.render.html import document, process_data, timeline_data
+from gilprobe.render.html import document, process_data, scenario_data, timeline_data
 from gilprobe.render.html.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from gilprobe.results import ScenarioResult
     from gilprobe.traced import TracedProcess
 
 MOST_PROCESSES = 24
@@ -48,3 +49,21 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     return document.pieces(
         {"kind": "processes", "processes": shown, "others": others}, title=shown[0]["title"]
     )
+
+
+def export_results(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> Iterator[str]:
+    """Write what was measured in scenarios as a page.
+
+    Parameters
+    ----------
+    sides : sequence of (str, sequence of ScenarioResult)
+        Names of interpreters, and what was measured on each; at least one result. What several have measured
+        stands side by side. :func:`gilprobe.render.sides.sides_of` makes them of saved results.
+
+    Returns
+    -------
+    iterator of str
+        Pieces of an HTML document.
+    """
+    results = scenario_data.described(sides)
+    return document.pieces({"kind": "results", "results": results}, title=results["title"])

@@ -41,6 +41,12 @@ _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
     ("distributions.js", ("processes",)),
     ("stalls.js", ("processes",)),
     ("about.js", ("processes",)),
+    ("vendored/echarts.min.js", ("results",)),
+    ("scenarios_plot.js", ("results",)),
+    ("scenarios_lines.js", ("results",)),
+    ("scenarios_rows.js", ("results",)),
+    ("scenarios_figure.js", ("results",)),
+    ("scenarios.js", ("results",)),
 )
 """Scripts in the order in which they run, and the kinds of pages that they are put into."""
 
@@ -49,6 +55,7 @@ _STYLES: Sequence[tuple[str, Sequence[str]]] = (
     ("process.css", ("processes",)),
     ("timeline.css", ("processes",)),
     ("pictures.css", ("processes",)),
+    ("scenarios.css", ("results",)),
 )
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.

@@ -1,0 +1,137 @@
+"""The page that ``gilprobe run`` leaves, and the same of saved results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilprobe.cli.output import STDOUT, check_writable, complain
+from gilprobe.errors import FormatError, InvalidValueError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Sequence
+
+    from gilprobe.results import ResultSet, ScenarioResult
+
+DEFAULT = "gilprobe-run.html"
+"""The page's name where none is told, in the current folder."""
+
+_OURS = b'<meta name="generator" content="gilprobe '
+_BEGINNING = 4096  # bytes of a page in which it says whose it is
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides whether a page is written, and where."""
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--html",
+        metavar="FILE",
+        help=f"write the report, a page that a browser opens from disk, to FILE (default: {DEFAULT}; "
+        "none with --json -)",
+    )
+    choice.add_argument("--no-html", action="store_true", help="write no report")
+
+
+def target_of(arguments: argparse.Namespace) -> Path | None:
+    """Return where the page goes, None for nowhere; nothing is to fail after minutes of work.
+
+    A name that the user chose must be writable. One that was not chosen never stands in the way: what is
+    wrong with it is told in a line.
+
+    Raises
+    ------
+    InvalidValueError
+        If ``--html`` names what can't be written, standard output, or the file of ``--json``.
+    """
+    if arguments.html is not None:
+        return _chosen(arguments.html, arguments.json)
+    if arguments.no_html or arguments.json == STDOUT:
+        return None
+    path = Path(DEFAULT)
+    return path if _free(path) else None
+
+
+def _chosen(name: str, json_name: str | None) -> Path:
+    if name == STDOUT:
+        raise InvalidValueError("--html must name a file: standard output has the results as text")
+    path = Path(name)
+    check_writable(path, "--html")
+    if json_name is not None and path == Path(json_name):
+        raise InvalidValueError(f"--html and --json must name two files, got {name!r} twice")
+    return path
+
+
+def _free(path: Path) -> bool:
+    """Tell whether the page may take the default name; if not, say why."""
+    try:
+        if path.exists() and not _is_ours(path):
+            raise InvalidValueError(f"{path} is there, and not by gilprobe; --html FILE names another")
+        check_writable(path, "the report")
+    except (OSError, InvalidValueError) as error:
+        complain(f"no report is written: {error}")
+        return False
+    return True
+
+
+def _is_ours(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _OURS in file.read(_BEGINNING)
+
+
+def write(path: Path, sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> None:
+    """Write the page, with mode 0600; an earlier one stays as it was if anything fails."""
+    from gilprobe.files import replacing
+    from gilprobe.render.html import export_results  # brings jinja2, which nothing else needs
+
+    pieces = export_results(sides)
+    with replacing(path) as file:
+        file.writelines(piece.encode("utf-8") for piece in pieces)
+
+
+def write_default(path: Path, sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> bool:
+    """Write the page to the default name, if that can still be done; tell whether it was."""
+    if not _free(path):  # minutes have passed
+        return False
+    try:
+        write(path, sides)
+    except OSError as error:
+        complain(f"no report is written: {error}")
+        return False
+    return True
+
+
+def saved_results(files: Iterable[str]) -> list[ScenarioResult] | None:
+    """Return what is in files that ``run --json`` has written; None if these are recordings or reports.
+
+    Raises
+    ------
+    FormatError
+        If they are some of both, or not whole.
+    OSError
+        If one can't be read.
+    """
+    found = [(name, _results(Path(name))) for name in files]
+    others = [name for name, results in found if results is None]
+    if len(others) == len(found):
+        return None
+    if others:
+        raise FormatError(f"results of `gilprobe run` are reported among themselves, got {others[0]!r} too")
+    return [one for _, results in found if results is not None for one in results.scenarios]
+
+
+def _results(path: Path) -> ResultSet | None:
+    """Return the results in a file; None if its beginning or its keys are those of something else."""
+    from gilprobe import codec
+    from gilprobe.recording import beginning_of
+    from gilprobe.results import ResultSet
+
+    beginning = beginning_of(path).lstrip()
+    if not beginning.startswith(b"{") or b'"kind"' in beginning:
+        return None
+    document = codec.read_json(path)
+    if not isinstance(document, dict) or "scenarios" not in document:
+        return None
+    return ResultSet.from_dict(document)
