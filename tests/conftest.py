@@ -28,7 +28,7 @@ from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm  # noqa: 
 
 
 def pytest_collection_modifyitems(items):
-    """Put the hunts for leaks first: without a GIL the collector takes several times as long after all the others."""
+    """Put the hunts for leaks first: without a GIL the collector takes long after all the others."""
     items.sort(key=lambda item: "refs" not in item.path.parts)
 
 

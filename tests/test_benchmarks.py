@@ -40,6 +40,13 @@ QUESTIONS = {
         "blamed against held",
         "sum of blame against sum of waits",
     ],
+    "html": [
+        "size of the page",
+        "first paint from disk",
+        "frames a second",
+        "writing the page",
+        "gilprobe run",
+    ],
     "overhead": [
         "added to one uncontended release + re-acquire: sites",
         "added to one uncontended release + re-acquire: sites + timeline",
@@ -82,6 +89,7 @@ SIGNED = (
     "plugin installed",
     "planted holds",
     "fewer requests",
+    "gilprobe run",
     "released share of alternate",
 )
 

@@ -79,6 +79,8 @@ FLOORS: dict[str, frozenset[str]] = {
 }
 FLOOR_OF = {unit: floor for floor, (_, units) in enumerate(FLOORS.items()) for unit in units}
 PLAIN_DATA = FLOORS["plain data"]
+# Of the native core, what renderers may use: it makes timelines small, and knows no tracer.
+NATIVE_OF_RENDERERS = "gilprobe._native.pyramid"
 # Floors whose modules are loaded only on request, so that third-party modules may be imported at their top.
 LOADED_ON_REQUEST = FLOORS["renderers"] | FLOORS["faces"]
 
@@ -276,6 +278,8 @@ def test_renderers_know_only_the_model() -> None:
         for found in IMPORTS
         if unit_of(found.path) == "render"
         and unit_named(found.target) not in allowed
+        and not found.target.startswith(f"{NATIVE_OF_RENDERERS}.")
+        and found.target != NATIVE_OF_RENDERERS
         and not is_version(found)
     ]
     assert not faults, listed(faults)

@@ -108,7 +108,7 @@ def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lan
                 one.intervals.append((kind, begin, end))
             left -= 1
     shown = sorted(collected, key=lambda number: sum(collected[number].sums), reverse=True)[:rows]
-    lives = _lives(report)
+    lives = lives_of(report)
     lanes = [
         _lane(timeline.threads[number].name, collected[number], lives.get(_key(timeline, number)), left >= 0)
         for number in sorted(shown)
@@ -121,8 +121,11 @@ def _key(timeline: Timeline, number: int) -> tuple[int, int]:
     return thread.native_id, thread.interpreter
 
 
-def _lives(report: Report) -> dict[tuple[int, int], int]:
-    """Return how long each thread lived; the system gives an identifier twice, and then nobody knows."""
+def lives_of(report: Report) -> dict[tuple[int, int], int]:
+    """Return how long each thread lived, by its native identifier and interpreter.
+
+    The system gives an identifier twice, and then nobody knows.
+    """
     lives: dict[tuple[int, int], int] = {}
     twice: set[tuple[int, int]] = set()
     for thread in report.threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilprobe.render.findings import by_waits
-from gilprobe.render.html import document, process_data, scenario_data
+from gilprobe.render.html import document, process_data, scenario_data, timeline_data
 from gilprobe.render.html.sources import Sources
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     """
     sources = None if source is None else Sources(source)
     ranked = by_waits(processes)
-    shown = [process_data.described(process, sources) for process in ranked[:MOST_PROCESSES]]
+    room = timeline_data.MOST_BYTES // min(len(ranked), MOST_PROCESSES)
+    shown = [
+        process_data.described(process, sources, timeline_bytes=room) for process in ranked[:MOST_PROCESSES]
+    ]
     others = process_data.summed(ranked[MOST_PROCESSES:])
     return document.pieces(
         {"kind": "processes", "processes": shown, "others": others}, title=shown[0]["title"]

@@ -26,6 +26,13 @@ _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
     ("base.js", _EVERY),
     ("table.js", _EVERY),
     ("processes.js", ("processes",)),
+    ("timeline_data.js", ("processes",)),
+    ("timeline_raster.js", ("processes",)),
+    ("timeline_view.js", ("processes",)),
+    ("timeline_selected.js", ("processes",)),
+    ("timeline_words.js", ("processes",)),
+    ("timeline_input.js", ("processes",)),
+    ("timeline.js", ("processes",)),
     ("overview.js", ("processes",)),
     ("threads.js", ("processes",)),
     ("blame.js", ("processes",)),
@@ -46,6 +53,7 @@ _SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
 _STYLES: Sequence[tuple[str, Sequence[str]]] = (
     ("page.css", _EVERY),
     ("process.css", ("processes",)),
+    ("timeline.css", ("processes",)),
     ("pictures.css", ("processes",)),
     ("scenarios.css", ("results",)),
 )

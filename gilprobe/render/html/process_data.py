@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe.render import words
 from gilprobe.render.findings import doubts_of_many, findings, telling_stalls, waited_ns
+from gilprobe.render.html import timeline_data
 from gilprobe.render.html.flames import flame
 from gilprobe.render.html.headline import headline, more
 from gilprobe.render.html.places import NOWHERE, Places, name
@@ -33,7 +34,9 @@ _Place = tuple[str, str, int]
 _SUMMED = ("releases", "hold_ns", "wait_ns", "caused_ns")
 
 
-def described(process: TracedProcess, sources: Sources | None = None) -> dict[str, Any]:
+def described(
+    process: TracedProcess, sources: Sources | None = None, *, timeline_bytes: int = timeline_data.MOST_BYTES
+) -> dict[str, Any]:
     """Return what the page's scripts show of a process.
 
     Parameters
@@ -42,6 +45,8 @@ def described(process: TracedProcess, sources: Sources | None = None) -> dict[st
         What was recorded.
     sources : Sources or None
         Where lines of source are read from, if they may be shown.
+    timeline_bytes : int
+        Room for the timeline.
 
     Returns
     -------
@@ -80,8 +85,14 @@ def described(process: TracedProcess, sources: Sources | None = None) -> dict[st
         **parts,
         "environment": environment(report.environment),
         "doubts": [words.visible(doubt) for doubt in process.doubts],
-        "timeline": None,
+        "timeline": _timeline(process, threads, timeline_bytes),
     }
+
+
+def _timeline(process: TracedProcess, threads: Threads, most_bytes: int) -> dict[str, Any] | None:
+    if process.timeline is None:
+        return None
+    return timeline_data.described(process.report, process.timeline, threads, most_bytes=most_bytes)
 
 
 def summed(processes: Sequence[TracedProcess]) -> dict[str, Any] | None:
