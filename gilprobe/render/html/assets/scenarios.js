@@ -7,6 +7,7 @@
   const CLASSES = { holds: "holds", "does not hold": "fails", "not testable here": "untested" };
   const MOST_DOUBTS = 4;
   const OPEN_ROWS = 12;
+  const PICTURE = "expected and measured"; // head of a column that shows it
 
   const sign = (verdict, text) =>
     element("span", { class: `verdict ${CLASSES[verdict]}` }, element("span", { "aria-hidden": "true" }, SIGNS[verdict]), ` ${text}`);
@@ -80,7 +81,7 @@
   const laws = (scenario) => {
     if (!scenario.laws.length) return null;
     const several = scenario.sides.length > 1;
-    const heads = ["law", ...(several ? ["on"] : []), "expected and measured", "expected", "measured", "verdict"];
+    const heads = ["law", ...(several ? ["on"] : []), PICTURE, "expected", "measured", "verdict"];
     const groups = scenario.laws.map((law) =>
       element("tbody", null, law.sides.map((side, index) =>
         element(
@@ -103,7 +104,11 @@
         "table",
         null,
         element("caption", { class: "hidden" }, caption),
-        element("thead", null, element("tr", null, heads.map((head, index) => element("th", { scope: "col" }, head === "expected and measured" ? element("span", { class: "hidden" }, head) : head)))),
+        element("thead", null, element("tr", null, heads.map((head) =>
+          head === PICTURE
+            ? element("th", { scope: "col", class: "small" }, element("span", { class: "hidden" }, head))
+            : element("th", { scope: "col" }, head),
+        ))),
         groups,
       ),
     );
