@@ -27,11 +27,6 @@ from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAcco
 from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm  # noqa: E402
 
 
-def pytest_collection_modifyitems(items):
-    """Put the hunts for leaks first: without a GIL the collector takes long after all the others."""
-    items.sort(key=lambda item: "refs" not in item.path.parts)
-
-
 @pytest.fixture
 def environment():
     return Environment(
