@@ -1,0 +1,60 @@
+"""How exact each tool is: its readings of workloads whose truth is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .cells import NOT_MEASURED, Cell
+from .truth import UNITS, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .runs import Outcome, Runner
+    from .tools.base import Tool
+    from .workloads import Workload
+
+
+def measure(
+    runner: Runner, tools: list[Tool], workloads: list[Workload], repeat: int, progress: Callable[[str], None]
+) -> Iterator[Cell]:
+    """Run every workload under every tool that measures anything, the tools in turns."""
+    able = [tool for tool in tools if tool.measures and not tool.missing()]
+    for workload in workloads:
+        outcomes: dict[str, list[Outcome]] = {tool.name: [] for tool in able}
+        for _ in range(repeat):
+            for tool in able:
+                if not any(asked in tool.measures for asked in workload.asked):
+                    continue
+                progress(f"accuracy: {workload.name}: {tool.name}")
+                run = runner.run(tool, "threads", workload.program, workload.parameters, workload.seconds)
+                outcomes[tool.name].append(run)
+        for tool in able:
+            for asked in workload.asked:
+                yield _cell(workload, asked, tool, outcomes[tool.name])
+
+
+def _cell(workload: Workload, asked: str, tool: Tool, outcomes: list[Outcome]) -> Cell:
+    if asked not in tool.measures:
+        return Cell("accuracy", workload.name, asked, tool.name, reason=NOT_MEASURED)
+    judged = []
+    details: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        if outcome.document is None or outcome.reading is None:
+            continue
+        one = judge(asked, outcome.document, outcome.reading)
+        if one is not None:
+            judged.append(one)
+            details.append({"truth": one.truth, "said": one.said, "error": one.error, "text": one.text})
+    failed = [outcome.reason for outcome in outcomes if outcome.reason]
+    reason = f"{len(failed)} of {len(outcomes)} runs: {failed[0]}" if failed else ""
+    if not judged:
+        reason = reason or "says nothing here"
+    errors = [one.error for one in judged]
+    text = ""
+    if judged and not UNITS[asked]:
+        right = sum(1 for error in errors if error == 0)
+        text = "named" if right == len(errors) else f"named in {right} of {len(errors)}: {judged[-1].text}"
+    return Cell(
+        "accuracy", workload.name, asked, tool.name, UNITS[asked], errors, text, reason, {"runs": details}
+    )

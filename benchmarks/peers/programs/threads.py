@@ -1,0 +1,178 @@
+"""The workloads with known truth: each function takes its parameters and returns what is true of its threads."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from .holds import Known, Spent, clock, holds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GAP_NS = 100_000
+"""Longer than a turn of a spinner's loop takes, and shorter than a thread gets the GIL for."""
+
+
+def _run(work: Callable[..., None], names: list[str], *arguments: object) -> list[Known]:
+    known = [Known(name) for name in names]
+    threads = [threading.Thread(target=work, name=one.name, args=(one, *arguments)) for one in known]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return known
+
+
+def _until(seconds: float) -> int:
+    return clock() + int(seconds * 1e9)
+
+
+# ---- one holder
+
+
+def hold(known: Known, until: int, held: int, released: int) -> None:
+    """Hold and release in turns."""
+    known.enter()
+    spent = Spent()
+    known.function, line = "hold", sys._getframe().f_lineno + 2
+    known.lines = (line, line)
+    holds.alternate(until, held, released, spent)
+    known.leave(spent)
+
+
+def holder(seconds: float, duty: float, grain_us: float) -> list[Known]:
+    """One thread that holds for `duty` of periods of `grain_us`."""
+    held = int(duty * grain_us * 1000)
+    until = _until(seconds)
+    released = int(seconds * 1e9) if duty == 0 else int((1 - duty) * grain_us * 1000)
+    return _run(hold, ["holder"], until, held, released)
+
+
+# ---- pure Python
+
+
+def spin(known: Known, until: int) -> None:
+    """Compute, and note when others had the GIL: then the clock jumps."""
+    known.enter()
+    runs = []
+    known.function, line = "spin", sys._getframe().f_lineno + 2
+    known.lines = (line, line + 6)
+    begin = last = known.begin_ns
+    while last < until:
+        now = clock()
+        if now - last > GAP_NS:
+            runs.append((begin, last))
+            begin = now
+        last = now
+    runs.append((begin, last))
+    known.runs = runs
+    known.leave()
+
+
+def settle(spinners: list[Known]) -> None:
+    """Tell the spinners' waits from preemptions: in a wait another one runs, in a preemption none does.
+
+    The GIL changes hands between one's last look at the clock and another's first: when exactly, neither knows. So a
+    wait lasts from another's first look to another's last, at least, and from the own last to the own first, at most.
+    """
+    for one in spinners:
+        others = sorted(run for other in spinners if other is not one for run in other.runs)
+        waits = [(0, 0)]
+        preempted = 0
+        for (_, end), (after, _) in itertools.pairwise(one.runs):
+            within = [run for run in others if end <= run[0] and run[1] <= after]
+            if within:
+                waits.append((max(end for _, end in within) - within[0][0], after - end))
+            else:
+                preempted += after - end
+        shortest, longest = zip(*waits, strict=True)
+        one.waited_ns = sum(shortest), sum(longest)
+        one.worst_ns = max(shortest), max(longest)
+        life_ns = one.end_ns - one.begin_ns
+        one.held_ns = sum(end - begin for begin, end in one.runs) + preempted, life_ns - sum(shortest)
+
+
+def spinners(seconds: float, threads: int) -> list[Known]:
+    """Threads of pure Python that all want to run at all times."""
+    known = _run(spin, [f"spinner-{number}" for number in range(threads)], _until(seconds))
+    settle(known)
+    return known
+
+
+# ---- threads that release
+
+
+def digest(known: Known, until: int, size: int) -> None:
+    """Hash: all but the call's begin and end is without the GIL."""
+    data, inside = bytes(size), 0
+    known.enter()
+    now = known.begin_ns
+    while now < until:
+        hashed = hashlib.sha256()
+        begin = clock()
+        hashed.update(data)
+        now = clock()
+        inside += now - begin
+    known.leave()
+    outside = known.end_ns - known.begin_ns - inside
+    known.held_ns = outside, outside
+
+
+def hashers(seconds: float, threads: int, size_kib: int) -> list[Known]:
+    """Threads that release the GIL nearly always."""
+    return _run(digest, [f"hasher-{number}" for number in range(threads)], _until(seconds), size_kib << 10)
+
+
+# ---- convoys and stalls
+
+
+def sleep(known: Known, until: int, nap_ns: int) -> None:
+    """Sleep briefly, over and over, and note how long it takes to go on."""
+    known.enter()
+    spent = Spent()
+    while clock() < until:
+        holds.nap(nap_ns, spent)
+    known.leave(spent)
+    known.held_ns = None
+
+
+def _beside(
+    seconds: float, work: Callable[..., None], name: str, sleepers: int, nap_ns: int, *more: int
+) -> list[Known]:
+    until = _until(seconds)
+    known = [Known(name), *(Known(f"sleeper-{number}") for number in range(sleepers))]
+    threads = [threading.Thread(target=work, name=name, args=(known[0], until, *more))]
+    threads += [threading.Thread(target=sleep, name=one.name, args=(one, until, nap_ns)) for one in known[1:]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return known
+
+
+def convoy(seconds: float, sleepers: int, nap_us: float) -> list[Known]:
+    """A thread that computes, and others that want the GIL for a moment every so often."""
+    return _beside(seconds, spin, "computing", sleepers, int(nap_us * 1000))
+
+
+def stall(seconds: float, victims: int, held_ms: float, every_ms: float, nap_us: float) -> list[Known]:
+    """A C call that holds for long every so often, beside threads that want the GIL for a moment."""
+    held, released = int(held_ms * 1e6), int((every_ms - held_ms) * 1e6)
+    return _beside(seconds, hold, "culprit", victims, int(nap_us * 1000), held, released)
+
+
+def short(seconds: float, threads: int, held_us: float) -> list[Known]:
+    """Many threads that live for a moment, ten at a time. How many there were is the truth."""
+    del seconds
+    known: list[Known] = []
+    for first in range(0, threads, 10):
+        names = [f"short-{number}" for number in range(first, min(first + 10, threads))]
+        known += _run(hold, names, clock() + 1, int(held_us * 1000), 1000)
+    return known
+
+
+WORK = {work.__name__: work for work in (holder, spinners, hashers, convoy, stall, short)}

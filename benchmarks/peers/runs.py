@@ -1,0 +1,135 @@
+"""One run of a workload under a tool: the program, the tool beside it, and what came of both."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .environments import Environments, Unavailable
+from .processes import Process, why
+from .tools.base import Place, Reading, Tool, Unreadable, reading_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ATTACH_S = 0.8
+"""How long a tool may take until it says something: those that say nothing are given this long."""
+
+FINISH_S = 5.0
+"""How long a tool may take after the program's end."""
+
+NONE = Tool()
+"""No tool at all."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run.
+
+    Attributes
+    ----------
+    document : dict or None
+        What the program wrote.
+    reading : Reading or None
+        What the tool says.
+    reason : str
+        Why there is none, in one line.
+    elapsed_s : float
+        What the work itself took, in the program.
+    wall_s, cpu_s : float
+        Of the program as a whole, and of the CPU time of the tool's own processes with it.
+    peak_kib : int
+        The most memory of the program and of the tool's own process, added.
+    """
+
+    document: dict[str, Any] | None = None
+    reading: Reading | None = None
+    reason: str = ""
+    elapsed_s: float = 0.0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_kib: int = 0
+
+
+class Runner:
+    """Runs workloads in a folder, under tools in their environments."""
+
+    def __init__(self, folder: Path, environments: Environments) -> None:
+        self._folder = folder
+        self._environments = environments
+
+    def place(self, tool: Tool, seconds: float, interpreter: str = "") -> Place:
+        """Return where the tool runs; raises `Unavailable`."""
+        made = self._environments.get(tool.environment, interpreter or tool.interpreter)
+        return Place(made.python, self._folder, seconds)
+
+    def run(
+        self,
+        tool: Tool,
+        kind: str,
+        program: str,
+        parameters: dict[str, Any],
+        seconds: float,
+        interpreter: str = "",
+    ) -> Outcome:
+        """Run once; whatever goes wrong is the outcome's reason."""
+        for name in ("result.json", "tool-output", "tool-log", "program-log"):
+            (self._folder / name).unlink(missing_ok=True)
+        try:
+            return self._run(tool, kind, program, parameters, seconds, interpreter)
+        except (Unavailable, Unreadable) as error:
+            return Outcome(reason=str(error))
+        except (OSError, ValueError, KeyError) as error:
+            return Outcome(reason=f"can't be read: {type(error).__name__}: {error}")
+
+    def _run(
+        self,
+        tool: Tool,
+        kind: str,
+        program: str,
+        parameters: dict[str, Any],
+        seconds: float,
+        interpreter: str,
+    ) -> Outcome:
+        environment = self._environments.get(tool.environment, interpreter or tool.interpreter)
+        place = Place(environment.python, self._folder, seconds)
+        observer = tool.attach(place, 0)
+        work = [tool.name or "none", kind, program, json.dumps(parameters), "result.json"]
+        command = [*tool.prefix(place), place.python, "inside.py", *work, *(["wait"] if observer else [])]
+        limit_s = 3 * seconds + 8
+        variables = {"PEERS_HOLDS": "./holds.so", **tool.variables(place)}
+        process = Process(environment.command(command), self._folder, "program-log", variables, limit_s)
+        beside = None
+        try:
+            if observer and process.says("ready", 5):
+                command = environment.command(tool.attach(place, process.pid))
+                beside = Process(command, self._folder, "tool-log", {}, limit_s)
+                beside.says("", ATTACH_S)
+                process.say("go")
+        finally:
+            ended = process.wait()
+        document = self._document()
+        reason = why(ended, process.log)
+        cpu_s, peak_kib = ended.cpu_s, ended.peak_kib
+        if beside is not None:
+            if not beside.ends_within(FINISH_S):
+                beside.signal(signal.SIGINT)
+                beside.ends_within(2) or beside.signal(signal.SIGKILL)
+            finished = beside.wait()
+            cpu_s, peak_kib = cpu_s + finished.cpu_s, peak_kib + finished.peak_kib
+            reason = reason or why(finished, beside.log)
+        if document is None or reason:
+            return Outcome(reason=reason or "the program wrote no result", wall_s=ended.wall_s)
+        reading = None
+        if kind == "threads" and tool.measures:
+            reading = tool.read(place, document) or reading_of(dict(document["reading"]))
+        return Outcome(document, reading, "", document["elapsed_s"], ended.wall_s, cpu_s, peak_kib)
+
+    def _document(self) -> dict[str, Any] | None:
+        with suppress(OSError, ValueError):
+            document: dict[str, Any] = json.loads((self._folder / "result.json").read_text(encoding="utf-8"))
+            return document
+        return None
