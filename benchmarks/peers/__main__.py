@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import accuracy, cost, counting, workloads
-from .cells import losses
-from .environments import REPOSITORY, Environments, Unavailable, stage
+from .cells import cell_of, losses, pairs_lost
+from .environments import REPOSITORY, Environments, UnavailableError, stage
 from .machine import Busy, described
 from .page import page
 from .runs import Runner
 from .tables import grids, text_of
 from .tools import TOOLS
-from .tools.base import Tool, Unreadable
+from .tools.base import Tool, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 PARTS = ("accuracy", "cost", "scale", "counts")
-SCALED = ("gilprobe", "uprobes", "gilknocker", "gil_load", "py-spy record")
+SCALED = ("gilprobe", "uprobes", "gilknocker", "py-spy record")
 OTHERS = ("sys.getrefcount", "objgraph", "psleak", "pytest-leaks", "ptime")
 
 
@@ -42,6 +42,7 @@ class Comparison:
     """One run of it."""
 
     def __init__(self, options: argparse.Namespace, runner: Runner, environments: Environments) -> None:
+        self._start_s = time.monotonic()
         self._options = options
         self._runner = runner
         self._environments = environments
@@ -58,20 +59,28 @@ class Comparison:
         reason, versions = tool.missing(), ""
         if not reason:
             try:
-                versions = self._environments.get(tool.environment, tool.interpreter).versions
+                installed = self._environments.get(tool.environment, tool.interpreter).versions
+                versions = tool.version(installed)
                 tool.prepare(self._runner.place(tool, 0))
-            except (Unavailable, Unreadable) as error:
+            except (UnavailableError, UnreadableError) as error:
                 reason = str(error)
-        self.described.append(
-            {
-                "name": tool.name,
-                "settings": tool.settings,
-                "versions": versions,
-                "reason": reason,
-                "silence": tool.silence,
-            }
-        )
+        self._describe(tool, versions, reason)
         return reason
+
+    def _describe(self, tool: Tool, versions: str, reason: str) -> None:
+        named = {"name": tool.name, "settings": tool.settings, "silence": tool.silence}
+        self.described.append({**named, "versions": versions, "reason": reason})
+
+    def _describe_counters(self) -> None:
+        """Say what reads counts, hunts leaks and audits: these are asked in a part of their own."""
+        for tool in (*counting.COUNTERS, *counting.HUNTERS, *counting.AUDITORS):
+            if not self._only or tool.name in self._only:
+                versions, reason = "", ""
+                try:
+                    versions = self._environments.get(tool.environment).versions
+                except UnavailableError as error:
+                    reason = str(error)
+                self._describe(tool, versions if tool.name != "sys.getrefcount" else "", reason)
 
     def clean(self) -> None:
         """Undo what tools have prepared."""
@@ -84,21 +93,28 @@ class Comparison:
         if "accuracy" in options.parts:
             known = workloads.accuracy(options.seed, seconds=options.seconds, quick=options.quick)
             yield from accuracy.measure(runner, self.tools, known, options.accuracy_repeat, progress)
-        if "cost" in options.parts:
-            yield from self._costs("cost", self.tools, workloads.costs(quick=options.quick), options.repeat)
+        if "counts" in options.parts:
+            self._describe_counters()
+            repeat = max(2, options.repeat // 2)
+            asked = {"quick": options.quick, "repeat": repeat, "seed": options.seed, "progress": progress}
+            yield from counting.measure(runner, self._only, **asked)
         if "scale" in options.parts:
             scaled = [tool for tool in self.tools if tool.name in SCALED]
             repeat = max(2, options.repeat // 2)
             yield from self._costs("scale", scaled, workloads.scale(quick=options.quick), repeat)
-        if "counts" in options.parts:
-            repeat = max(2, options.repeat // 2)
-            asked = {"quick": options.quick, "repeat": repeat, "seed": options.seed, "progress": progress}
-            yield from counting.measure(runner, self._only, **asked)
+        if "cost" in options.parts:  # last: it gets what is left of the time
+            yield from self._costs("cost", self.tools, workloads.costs(quick=options.quick), options.repeat)
 
     def _costs(
         self, table: str, tools: list[Tool], works: list[workloads.Workload], repeat: int
     ) -> Iterator[Cell]:
-        asked: dict[str, Any] = {"table": table, "repeat": repeat, "seed": self._options.seed}
+        until_s = self._start_s + 60 * self._options.minutes
+        asked: dict[str, Any] = {
+            "table": table,
+            "repeat": repeat,
+            "until_s": until_s,
+            "seed": self._options.seed,
+        }
         return cost.measure(self._runner, tools, works, **asked, progress=progress)
 
 
@@ -134,22 +150,19 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def show(document: dict[str, Any]) -> None:
     """Print the tables."""
-    from .cells import cell_of
-
     machine = document["machine"]
-    print(
-        f"peers: CPython {machine['python']}, {machine['cpu']}, {machine['cores']} cores, {machine['date']}, seed {document['parameters']['seed']}"
-    )
+    where = f"CPython {machine['python']}, {machine['cpu']}, {machine['cores']} cores"
+    print(f"peers: {where}, {machine['date']}, seed {document['parameters']['seed']}")
     for tool in document["tools"]:
-        print(
-            f"{tool['name']:20} {tool['versions'] or '-':32} {tool['reason'] or tool['silence'] or tool['settings']}"
-        )
+        remark = tool["reason"] or tool["silence"] or tool["settings"]
+        print(f"{tool['name']:20} {tool['versions'] or '-':20} {remark}")
     cells = [cell_of(values) for values in document["cells"]]
     for grid in grids(cells):
         print(f"\n{text_of(grid)}")
     print("\nWhere a peer beats gilprobe")
     for ours, best in losses(cells):
-        print(f"{ours.table}: {ours.workload}: {ours.measure}: {ours.shown}, {best.tool} {best.shown}")
+        figures = f"{ours.shown}, {best.tool} {best.shown} (pairs: {pairs_lost(ours, best)})"
+        print(f"{ours.table}: {ours.workload}: {ours.measure}: {figures}")
     for doubt in document["doubts"]:
         print(f"doubt: {doubt}")
 
@@ -166,7 +179,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="python -m benchmarks.peers",
-        description="Compare gilprobe with other tools. `page FILE` prints the page of a file that --json has written.",
+        description="Compare gilprobe with other tools. `page FILE`: print the page of what --json wrote.",
     )
     made.add_argument("--json", metavar="FILE", help="write all figures there")
     made.add_argument(
@@ -190,6 +203,9 @@ def parser() -> argparse.ArgumentParser:
         help="draws grains, sizes and the order of runs; by default drawn itself, and printed",
     )
     made.add_argument("--repeat", type=positive, help="pairs for each cost (7)")
+    made.add_argument(
+        "--minutes", type=positive, help="begin no further round of costs after so long (12; 60 with --long)"
+    )
     made.add_argument(
         "--environments", metavar="DIR", help="keep the tools' environments there (a temporary folder)"
     )
@@ -221,7 +237,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options.page = options.page or (str(REPOSITORY / "docs" / "comparison.md") if whole else None)
     options.repeat = options.repeat or (2 if options.quick else 15 if options.long else 7)
     options.accuracy_repeat = 3 if options.long else 1
-    options.seconds = 0.3 if options.quick else 1.25
+    options.seconds = 0.3 if options.quick else 1.0
+    options.minutes = options.minutes or (60 if options.long else 12)
     options.seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     return options
 
@@ -239,7 +256,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         try:
             document = compare(options, Path(folder))
-        except Unavailable as error:
+        except UnavailableError as error:
             print(error, file=sys.stderr)
             return 3
     show(document)

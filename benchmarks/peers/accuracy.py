@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .cells import NOT_MEASURED, Cell
+from .runs import ATTACH_S
 from .truth import UNITS, judge
 
 if TYPE_CHECKING:
@@ -27,11 +28,18 @@ def measure(
                 if not any(asked in tool.measures for asked in workload.asked):
                     continue
                 progress(f"accuracy: {workload.name}: {tool.name}")
-                run = runner.run(tool, "threads", workload.program, workload.parameters, workload.seconds)
-                outcomes[tool.name].append(run)
+                outcomes[tool.name].append(_run(runner, tool, workload))
         for tool in able:
             for asked in workload.asked:
                 yield _cell(workload, asked, tool, outcomes[tool.name])
+
+
+def _run(runner: Runner, tool: Tool, workload: Workload) -> Outcome:
+    """Run once; with a tool that attaches while the work goes on, for so much longer."""
+    parameters = dict(workload.parameters)
+    if tool.attaches:
+        parameters["seconds"] += ATTACH_S
+    return runner.run(tool, "threads", workload.program, parameters, workload.seconds)
 
 
 def _cell(workload: Workload, asked: str, tool: Tool, outcomes: list[Outcome]) -> Cell:

@@ -31,7 +31,8 @@ class Cell:
     text : str
         What is shown in place of the median.
     reason : str
-        Why there are no samples: `"n/a"` where the tool does not measure it. With samples: what else happened.
+        Why there are no samples: `"n/a"` where the tool does not measure it. Beside samples: what
+        else happened.
     details : dict
         What the samples were made of.
     """
@@ -98,6 +99,15 @@ def _rounded(cell: Cell) -> float:
     figure = cell.figure or 0.0
     figure = abs(figure) if cell.table == "accuracy" else figure
     return float(number(figure).replace(",", ""))
+
+
+def pairs_lost(ours: Cell, rival: Cell) -> str:
+    """Return in how many of the runs that were made side by side the rival's figure was smaller."""
+    if len(ours.samples) < 2 or len(ours.samples) != len(rival.samples):
+        return "one run" if len(ours.samples) < 2 else "runs failed"
+    signless = abs if ours.table == "accuracy" else float
+    lost = sum(signless(b) < signless(a) for a, b in zip(ours.samples, rival.samples, strict=True))
+    return f"{lost} of {len(ours.samples)}"
 
 
 def losses(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:

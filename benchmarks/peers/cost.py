@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from .cells import Cell
@@ -23,6 +25,9 @@ P99 = "99th percentile"
 STARTED = "start-up"
 ADDED = "added to each release"
 
+LEAST = 2
+"""Rounds that are taken in any case."""
+
 
 def measure(
     runner: Runner,
@@ -31,30 +36,34 @@ def measure(
     *,
     table: str,
     repeat: int,
+    until_s: float,
     seed: int,
     progress: Callable[[str], None],
 ) -> Iterator[Cell]:
-    """Run every workload without any tool and with each, in a new order each round."""
+    """Run every workload without any tool and with each, in a new order each round.
+
+    There are `repeat` rounds, or, from the second on, as many as begin before `until_s` of the clock.
+    """
     able = [tool for tool in tools if not tool.missing() and tool.costs]
+    arms = [(tool, tool.interpreter) for tool in able]
+    turns = [*((NONE, interpreter) for interpreter in sorted({one for _, one in arms})), *arms]
     order = random.Random(seed)
-    for workload in workloads:
-        arms: list[tuple[Tool, str]] = [(tool, tool.interpreter) for tool in able]
-        bases = sorted({interpreter for _, interpreter in arms})
-        rounds: dict[tuple[str, str], list[Outcome]] = {}
-        for _ in range(repeat):
-            turns = [*((NONE, interpreter) for interpreter in bases), *arms]
+    taken: dict[tuple[str, str, str], list[Outcome]] = defaultdict(list)
+    for number in range(repeat):
+        if number >= LEAST and time.monotonic() > until_s:
+            break
+        for workload in workloads:
             for tool, interpreter in order.sample(turns, len(turns)):
-                taken = rounds.setdefault((tool.name, interpreter), [])
-                if len(taken) >= 2 and not any(one.document for one in taken):
+                outcomes = taken[workload.name, tool.name, interpreter]
+                if len(outcomes) >= LEAST and not any(one.document for one in outcomes):
                     continue  # it never works here: once more would only take time
-                progress(f"{table}: {workload.name}: {tool.name or 'without a tool'}")
-                taken.append(
-                    runner.run(
-                        tool, "costs", workload.program, workload.parameters, workload.seconds, interpreter
-                    )
-                )
+                progress(f"{table}: round {number + 1}: {workload.name}: {tool.name or 'without a tool'}")
+                asked = (workload.program, workload.parameters, workload.seconds, interpreter)
+                outcomes.append(runner.run(tool, "costs", *asked))
+    for workload in workloads:
         for tool, interpreter in arms:
-            yield from _cells(table, workload, tool, rounds["", interpreter], rounds[tool.name, interpreter])
+            off, on = (taken[workload.name, name, interpreter] for name in ("", tool.name))
+            yield from _cells(table, workload, tool, off, on)
 
 
 def _cells(
@@ -63,30 +72,33 @@ def _cells(
     pairs = [(a, b) for a, b in zip(off, on, strict=False) if a.document and b.document]
     failed = [one.reason for one in on if one.reason]
     reason = f"{len(failed)} of {len(on)} runs: {failed[0]}" if failed else ""
-    columns: list[tuple[str, str, Callable[[Outcome], float], bool]] = []
-    if workload.program == "echo":
-        columns = [
-            (FEWER, "%", lambda one: 1 / _figure(one, "requests_per_s"), True),
-            (P99, "%", lambda one: _figure(one, "p99_ms"), True),
-        ]
-    elif workload.program == "nothing":
-        if tool.in_process:
-            columns = [(STARTED, "ms", lambda one: 1e3 * one.wall_s, False)]
-        columns.append((MEMORY, "MiB", lambda one: one.peak_kib / 1024, False))
-    elif table == "scale" and workload.program == "reads":
-        count = workload.parameters["count"]
-        columns = [(ADDED, "ns", lambda one: 1e9 * one.elapsed_s / count, False)]
-    else:
-        columns = [(SLOWER, "%", lambda one: one.elapsed_s, True)]
-    if table == "cost" and workload.program != "nothing":
-        columns.append((CPU, "%", lambda one: one.cpu_s, True))
-    for measured, unit, of, relative in columns:
+    for measured, unit, of, relative in _columns(table, workload, tool):
         values = [(of(a), of(b)) for a, b in pairs]
         samples = [100 * (b / a - 1) if relative else b - a for a, b in values]
         if measured == FEWER:
             samples = [100 * (1 - a / b) for a, b in values]
         details = {"off": [a for a, _ in values], "on": [b for _, b in values]}
         yield Cell(table, workload.name, measured, tool.name, unit, samples, "", reason, details)
+
+
+def _columns(
+    table: str, workload: Workload, tool: Tool
+) -> Iterator[tuple[str, str, Callable[[Outcome], float], bool]]:
+    """Yield what is asked about a workload: name, unit, what it is of a run, and whether it is relative."""
+    if workload.program == "echo":
+        yield FEWER, "%", lambda one: 1 / _figure(one, "requests_per_s"), True
+        yield P99, "%", lambda one: _figure(one, "p99_ms"), True
+    elif workload.program == "nothing" and tool.in_process:
+        yield STARTED, "ms", lambda one: 1e3 * one.wall_s, False
+    elif table == "scale" and workload.program == "reads":
+        count = workload.parameters["count"]
+        yield ADDED, "ns", lambda one: 1e9 * one.elapsed_s / count, False
+    elif workload.program != "nothing":
+        yield SLOWER, "%", lambda one: one.elapsed_s, True
+    if table == "cost" and workload.program != "nothing":
+        yield CPU, "%", lambda one: one.cpu_s, True
+    if workload.program in ("nothing", "echo"):
+        yield MEMORY, "MiB", lambda one: one.peak_kib / 1024, False
 
 
 def _figure(outcome: Outcome, name: str) -> float:

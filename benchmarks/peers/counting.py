@@ -147,7 +147,7 @@ def _audits(ask: Callable[..., Outcome], tools: list[Counter], *, quick: bool) -
 
 
 def _audited(call: str, tool: Tool, figures: dict[str, Any]) -> Cell:
-    """Return the error of the released share; the speedup, which is all that ptime tells, is a note beside it."""
+    """Return the error of the released share; the speedup, which is all that ptime tells, is a note."""
     if figures["released"] is None:
         told = f"{NOT_MEASURED}: tells a speedup, {figures['speedup']:.2f}x"
         return Cell("audit", call, RELEASED, tool.name, reason=told, details=figures)

@@ -1,4 +1,4 @@
-"""An environment for each tool, made once in a folder: a venv of the running interpreter with what versions.toml says."""
+"""An environment for each tool: a venv of the running interpreter with what versions.toml says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT_S = 600
 STAGED = ("inside.py", "tools", "programs")
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """An environment can't be made; the message says why in one line."""
 
 
@@ -47,6 +47,12 @@ class Environment:
             return arguments
         return [self.wrapper, f"cd /src && exec {shlex.join(arguments)}"]
 
+    def beside(self, pid: int, arguments: list[str]) -> list[str]:
+        """Return what runs a command where a process of it runs: in its root, with its view of the files."""
+        if not self.wrapper:
+            return arguments
+        return ["nsenter", "--target", str(pid), "--mount", "--root", "--wd", *arguments]
+
 
 def requirements() -> dict[str, list[str]]:
     """Return what is installed for each tool."""
@@ -68,11 +74,11 @@ class Environments:
         if key not in self._made:
             try:
                 self._made[key] = self._make(key)
-            except Unavailable as error:
+            except UnavailableError as error:
                 self._made[key] = str(error)
         made = self._made[key]
         if isinstance(made, str):
-            raise Unavailable(made)
+            raise UnavailableError(made)
         return made
 
     def _make(self, key: str) -> Environment:
@@ -103,10 +109,10 @@ def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"can't be installed: pip took longer than {LIMIT_S} s") from None
+        raise UnavailableError(f"can't be installed: pip took longer than {LIMIT_S} s") from None
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise Unavailable(f"can't be installed: {(lines or done.stderr.split(chr(10)))[-1][:160]}")
+        raise UnavailableError(f"can't be installed: {(lines or done.stderr.split(chr(10)))[-1][:160]}")
 
 
 @cache
@@ -124,14 +130,14 @@ def _python315(given: str) -> Environment:
         if done.returncode == 0:
             found = done.stdout.split("\t")[-1].strip()
     if not found:
-        raise Unavailable("no CPython 3.15 on this machine (--python315 COMMAND names one)")
+        raise UnavailableError("no CPython 3.15 on this machine (--python315 COMMAND names one)")
     wrapper = "" if Path(found).name.startswith("python") else found
     made = Environment("python3.15" if wrapper else found, wrapper)
     code = "import platform, profiling.sampling; print(platform.python_version())"
     command = made.command([made.python, "-c", code])
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
-        raise Unavailable("the CPython 3.15 that was found has no profiling.sampling")
+        raise UnavailableError("the CPython 3.15 that was found has no profiling.sampling")
     return Environment(made.python, wrapper, f"CPython {done.stdout.strip()}")
 
 
@@ -160,6 +166,6 @@ def stage(folder: Path) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     except OSError as error:
-        raise Unavailable(f"needs a C compiler: {error}") from None
+        raise UnavailableError(f"needs a C compiler: {error}") from None
     if done.returncode:
-        raise Unavailable(f"the C compiler says: {done.stderr.strip()[:160]}")
+        raise UnavailableError(f"the C compiler says: {done.stderr.strip()[:160]}")

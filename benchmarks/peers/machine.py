@@ -39,7 +39,7 @@ class Busy:
         self._before = _times()
 
     def doubt(self) -> str:
-        """Return a doubt about the figures; "" if there is none: at its end the benchmark leaves a part of two cores idle."""
+        """Return a doubt about the figures; "" if there is none."""
         load = os.getloadavg()[0]
         steal = _share(self._before, _times())
         words = []

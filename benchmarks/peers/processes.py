@@ -7,13 +7,10 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-KIB = 1024
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -28,15 +25,12 @@ class Ended:
         It was killed because its time was over.
     wall_s, cpu_s : float
         Of it and of all children that it waited for.
-    peak_kib : int
-        The most memory that one of them had.
     """
 
     status: int
     hung: bool
     wall_s: float
     cpu_s: float
-    peak_kib: int
 
 
 class Process:
@@ -105,6 +99,14 @@ class Process:
         """Whether it has; it can still be waited for."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
+    def peak_kib(self) -> int:
+        """Return the most memory that it had up to now; 0 where it has ended."""
+        try:
+            lines = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+
     def ends_within(self, limit_s: float) -> bool:
         """Wait for its end for so long at most."""
         end = time.perf_counter() + limit_s
@@ -122,12 +124,10 @@ class Process:
         self._process.returncode = os.waitstatus_to_exitcode(status)
         self.signal(signal.SIGKILL)
         assert self._process.stdin is not None  # noqa: S101 (asked for above)
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         cpu_s = usage.ru_utime + usage.ru_stime
-        return Ended(self._process.returncode, self._hung, wall_s, cpu_s, usage.ru_maxrss)
+        return Ended(self._process.returncode, self._hung, wall_s, cpu_s)
 
 
 def why(ended: Ended, log: str) -> str:

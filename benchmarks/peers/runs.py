@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .environments import Environments, Unavailable
+from .environments import Environments, UnavailableError
 from .processes import Process, why
-from .tools.base import Place, Reading, Tool, Unreadable, reading_of
+from .tools.base import Place, Reading, Tool, UnreadableError, reading_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ class Runner:
         self._environments = environments
 
     def place(self, tool: Tool, seconds: float, interpreter: str = "") -> Place:
-        """Return where the tool runs; raises `Unavailable`."""
+        """Return where the tool runs; raises `UnavailableError`."""
         made = self._environments.get(tool.environment, interpreter or tool.interpreter)
         return Place(made.python, self._folder, seconds)
 
@@ -80,7 +80,7 @@ class Runner:
             (self._folder / name).unlink(missing_ok=True)
         try:
             return self._run(tool, kind, program, parameters, seconds, interpreter)
-        except (Unavailable, Unreadable) as error:
+        except (UnavailableError, UnreadableError) as error:
             return Outcome(reason=str(error))
         except (OSError, ValueError, KeyError) as error:
             return Outcome(reason=f"can't be read: {type(error).__name__}: {error}")
@@ -99,27 +99,31 @@ class Runner:
         observer = tool.attach(place, 0)
         work = [tool.name or "none", kind, program, json.dumps(parameters), "result.json"]
         command = [*tool.prefix(place), place.python, "inside.py", *work, *(["wait"] if observer else [])]
-        limit_s = 3 * seconds + 8
+        limit_s = 2 * seconds + 6
         variables = {"PEERS_HOLDS": "./holds.so", **tool.variables(place)}
         process = Process(environment.command(command), self._folder, "program-log", variables, limit_s)
         beside = None
         try:
             if observer and process.says("ready", 5):
-                command = environment.command(tool.attach(place, process.pid))
+                command = environment.beside(process.pid, tool.attach(place, process.pid))
+                if kind == "threads":
+                    process.say("go")  # what is sampled before the work would be counted, too
                 beside = Process(command, self._folder, "tool-log", {}, limit_s)
-                beside.says("", ATTACH_S)
-                process.say("go")
+                if kind != "threads":
+                    beside.says("", ATTACH_S)
+                    process.say("go")
         finally:
             ended = process.wait()
         document = self._document()
         reason = why(ended, process.log)
-        cpu_s, peak_kib = ended.cpu_s, ended.peak_kib
+        cpu_s, peak_kib = ended.cpu_s, document["peak_kib"] if document else 0
         if beside is not None:
+            peak_kib += beside.peak_kib()
             if not beside.ends_within(FINISH_S):
                 beside.signal(signal.SIGINT)
                 beside.ends_within(2) or beside.signal(signal.SIGKILL)
             finished = beside.wait()
-            cpu_s, peak_kib = cpu_s + finished.cpu_s, peak_kib + finished.peak_kib
+            cpu_s += finished.cpu_s
             reason = reason or why(finished, beside.log)
         if document is None or reason:
             return Outcome(reason=reason or "the program wrote no result", wall_s=ended.wall_s)

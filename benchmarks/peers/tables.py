@@ -19,9 +19,10 @@ TITLES = {
     "audit": "Audits",
 }
 EXPLANATIONS = {
-    "accuracy": "Shares: error in percentage points; worst wait: error in ms; threads: how many too many. 0 is exact.",
-    "cost": "Medians of the pairs: what is added, in per cent of the same work without the tool, or in the unit that is named.",
-    "scale": "Medians of the pairs: nanoseconds that each release and re-acquisition costs more, or per cent of the whole.",
+    "accuracy": "Shares: error in percentage points; worst wait: error in ms; threads: how many too many.",
+    "cost": "Medians of the pairs: what is added, in per cent of the same work without the tool, or in the"
+    " unit that is named. CPU and memory are those of all processes, the tool's own included.",
+    "scale": "Medians of the pairs: nanoseconds that each release and re-acquisition costs more, or per cent.",
     "counts": "Error: references too many. Times are medians.",
     "leaks": "What each tool says of a function, and how long it took to say it.",
     "audit": "Released share: error in percentage points, and what was said. The times are of one audit.",
@@ -131,7 +132,7 @@ def markdown_of(grid: Grid) -> str:
         "|" + "---|" * (2 + len(grid.tools)),
         *(
             "| "
-            + " | ".join(_escaped(text) for text in (workload, measure, *(_bold(cell) for cell in cells)))
+            + " | ".join(escaped(text) for text in (workload, measure, *(_bold(cell) for cell in cells)))
             + " |"
             for workload, measure, cells in grid.rows
         ),
@@ -146,5 +147,6 @@ def _bold(cell: Shown) -> str:
     return f"**{cell.text}**" if cell.wins else cell.text
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text that can stand in a cell of Markdown."""
     return text.replace("|", "\\|")

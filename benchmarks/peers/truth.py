@@ -62,7 +62,7 @@ def held(document: dict[str, Any], reading: Reading) -> Judged | None:
 
 
 def wait(document: dict[str, Any], reading: Reading) -> Judged | None:
-    """Compare the shares in which the threads waited; a thread that the tool does not know has not waited to it."""
+    """Compare the shares in which threads waited; one that the tool does not know has not waited to it."""
     if not reading.waits:
         return None
     judged = []

@@ -128,7 +128,7 @@ def costs(*, quick: bool) -> list[Workload]:
 def scale(*, quick: bool) -> list[Workload]:
     """Return the workloads that grow."""
     count, steps = (4_096, 200_000) if quick else (40_960, 4_000_000)
-    numbers = (1, 8) if quick else (1, 2, 8, 32, 128, 512)
+    numbers = (1, 8) if quick else (1, 2, 8, 64, 512)
     rates = (0, 2_000) if quick else (0, 1_000, 10_000, 100_000)
     return [
         *(

@@ -13,7 +13,7 @@ import time
 clock = time.perf_counter
 
 
-def _together(work, threads: int, *arguments: object) -> None:  # noqa: ANN001 (a callable)
+def _together(work, threads: int, *arguments: object) -> None:
     made = [threading.Thread(target=work, args=arguments) for _ in range(threads)]
     for thread in made:
         thread.start()
@@ -49,7 +49,7 @@ def reads(threads: int, count: int) -> dict[str, float]:
 
 
 def rate(releases: int, steps: int) -> dict[str, float]:
-    """Compute `steps`, and release `releases` times on the way, beside a thread that wants the GIL each time."""
+    """Compute `steps`, and release `releases` times on the way, on two threads."""
     file = os.open("/dev/zero", os.O_RDONLY)
 
     def work() -> None:

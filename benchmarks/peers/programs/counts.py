@@ -1,4 +1,4 @@
-"""Reading counts, hunting leaks and auditing calls: each function asks one tool one question and returns its figures."""
+"""Counts, leaks and audits: each function asks one tool one question and returns its figures."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def keeps_objects() -> None:
 
 
 def loses_references() -> None:
-    """Take a reference to a new object and never give it back, as an extension does that forgets a Py_DECREF."""
+    """Take a reference to a new object and never give it back: a forgotten Py_DECREF."""
     increment([])
 
 
 def loses_shared_reference() -> None:
-    """The same with an object that lives anyway: nothing grows but its count."""
+    """Do the same with an object that lives anyway: nothing grows but its count."""
     increment(SHARED)
 
 

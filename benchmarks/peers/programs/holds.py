@@ -35,8 +35,8 @@ holds = load(os.environ["PEERS_HOLDS"])
 class Known:
     """What is true of one thread.
 
-    `held_ns`, `waited_ns` and `worst_ns` are the lowest and the highest that it can be; None where the thread can't
-    know. `lines` are those of the culprit, `runs` the spans in which a spinner ran.
+    `held_ns`, `waited_ns` and `worst_ns` are the lowest and the highest that it can be; None where the thread
+    can't know. `lines` are those of the culprit, `runs` the spans in which a spinner ran.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The workloads with known truth: each function takes its parameters and returns what is true of its threads."""
+"""The workloads with known truth: each function returns what is true of its threads."""
 
 from __future__ import annotations
 
@@ -74,10 +74,11 @@ def spin(known: Known, until: int) -> None:
 
 
 def settle(spinners: list[Known]) -> None:
-    """Tell the spinners' waits from preemptions: in a wait another one runs, in a preemption none does.
+    """Tell the spinners' waits from preemptions: in a wait another one runs.
 
-    The GIL changes hands between one's last look at the clock and another's first: when exactly, neither knows. So a
-    wait lasts from another's first look to another's last, at least, and from the own last to the own first, at most.
+    The GIL changes hands between one's last look at the clock and another's first: when exactly, neither
+    knows. So a wait lasts from another's first look to another's last, at least, and from the own last to the
+    own first, at most.
     """
     for one in spinners:
         others = sorted(run for other in spinners if other is not one for run in other.runs)
@@ -155,12 +156,12 @@ def _beside(
 
 
 def convoy(seconds: float, sleepers: int, nap_us: float) -> list[Known]:
-    """A thread that computes, and others that want the GIL for a moment every so often."""
+    """Compute, beside threads that want the GIL for a moment every so often."""
     return _beside(seconds, spin, "computing", sleepers, int(nap_us * 1000))
 
 
 def stall(seconds: float, victims: int, held_ms: float, every_ms: float, nap_us: float) -> list[Known]:
-    """A C call that holds for long every so often, beside threads that want the GIL for a moment."""
+    """Hold for long every so often in C, beside threads that want the GIL for a moment."""
     held, released = int(held_ms * 1e6), int((every_ms - held_ms) * 1e6)
     return _beside(seconds, hold, "culprit", victims, int(nap_us * 1000), held, released)
 

@@ -1,4 +1,4 @@
-"""What every tool of the comparison has: what it is told, how it is started, and what its answer is read into."""
+"""What every tool of the comparison has, and what its answer is read into."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def reading_of(values: dict[str, Any]) -> Reading:
     return Reading(**values, culprit=tuple(culprit) if culprit else None)
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A tool's output is not what its parser knows."""
 
 
@@ -109,6 +109,11 @@ class Tool:
     each_event = False
     costs = True
 
+    @property
+    def attaches(self) -> bool:
+        """Whether it observes a process that runs already."""
+        return type(self).attach is not Tool.attach
+
     def missing(self) -> str:
         """Return why this machine can't run it, in one line; "" if it can."""
         return self.why_not
@@ -117,6 +122,10 @@ class Tool:
     def inside(self) -> Iterator[Reading]:
         """Measure the block, in the program's own process."""
         yield Reading()
+
+    def version(self, installed: str) -> str:
+        """Return what the page says that was run, from what its environment has."""
+        return installed
 
     def prepare(self, place: Place) -> None:
         """Do what must be done once before the runs."""

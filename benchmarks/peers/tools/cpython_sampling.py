@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from .base import FUNCTION, HELD, LINE, Place, Reading, Tool, Unreadable
+from .base import FUNCTION, HELD, LINE, Place, Reading, Tool, UnreadableError
 
 FRAME = re.compile(r"(?P<file>.*):(?P<function>[^:]+):(?P<line>\d+)$")
 RATE = 1000
@@ -18,7 +18,7 @@ class CPythonSampling(Tool):
     name = "profiling.sampling"
     environment = ""
     interpreter = "3.15"
-    settings = f"CPython 3.15: attach --mode gil --all-threads --sampling-rate {RATE} --collapsed; costs against 3.15 without"
+    settings = f"attach --mode gil --all-threads --sampling-rate {RATE} --collapsed; its base is 3.15, too"
     measures = frozenset({HELD, FUNCTION, LINE})
     in_process = False
 
@@ -48,7 +48,9 @@ def taken(log: str) -> int:
     """Return how many samples it says that it took."""
     found = re.search(r"Captured ([\d,]+) samples", log)
     if found is None:
-        raise Unreadable(f"profiling.sampling does not tell how many samples it took: {log.strip()[-80:]!r}")
+        raise UnreadableError(
+            f"profiling.sampling does not tell how many samples it took: {log.strip()[-80:]!r}"
+        )
     return int(found[1].replace(",", ""))
 
 
@@ -59,7 +61,7 @@ def read_collapsed(text: str, samples: int) -> Reading:
         stack, _, count = line.rpartition(" ")
         frame = FRAME.match(stack.rpartition(";")[2])
         if frame is None or not count.isdigit():
-            raise Unreadable(f"profiling.sampling has a line {line[:80]!r}")
+            raise UnreadableError(f"profiling.sampling has a line {line[:80]!r}")
         leaves[frame["function"], int(frame["line"])] += int(count)
     top = leaves.most_common(1)
     return Reading(

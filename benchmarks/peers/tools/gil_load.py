@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .base import HELD, WAIT, Place, Reading, Tool, Unreadable
+from .base import HELD, WAIT, Place, Reading, Tool, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
 class GilLoad(Tool):
-    """It can see the threads that are alive at the end only by their identity, so names are noted when they start."""
+    """It knows threads by their identity only, so their names are noted when they start."""
 
     name = "gil_load"
     environment = "gil_load"
@@ -27,7 +27,7 @@ class GilLoad(Tool):
             Path(place.python).parent.parent.glob("lib/python*/site-packages/gil_load/preload*.so"), None
         )
         if library is None:
-            raise Unreadable("gil_load's library to preload is not where it was installed")
+            raise UnreadableError("gil_load's library to preload is not where it was installed")
         return {"LD_PRELOAD": str(library)}
 
     @contextmanager

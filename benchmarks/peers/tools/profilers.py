@@ -1,4 +1,4 @@
-"""Profilers of time, which say nothing about the GIL: their cost is compared, as users take them for this, too."""
+"""Profilers of time, which say nothing about the GIL: users take them for it, so their cost is compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""py-spy: a sampler in another process. `record --gil` counts stacks of the GIL's holder, `dump` shows one moment."""
+"""py-spy, a sampler in another process: `record --gil` counts stacks, `dump` shows one moment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from .base import FUNCTION, HELD, LINE, Place, Reading, Tool, Unreadable
+from .base import FUNCTION, HELD, LINE, Place, Reading, Tool, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,7 @@ RATE = 1000
 
 
 class PySpyRecord(Tool):
-    """Its share of samples in which a thread held the GIL is that of the samples that it was asked to take."""
+    """The held share is that of the samples with a holder, of all that it was asked to take."""
 
     name = "py-spy record"
     environment = "py-spy"
@@ -58,7 +58,7 @@ def read_raw(text: str, asked: float) -> Reading:
         stack, _, samples = line.rpartition(" ")
         frame = FRAME.match(stack.rpartition(";")[2])
         if not samples.isdigit() or (stack and frame is None):
-            raise Unreadable(f"py-spy's raw format has a line {line[:80]!r}")
+            raise UnreadableError(f"py-spy's raw format has a line {line[:80]!r}")
         if frame is None:
             without_frames += int(samples)
         else:
@@ -102,7 +102,7 @@ def _documents(text: str) -> Iterable[list[dict[str, Any]]]:
 
 
 def read_dumps(dumps: Iterable[list[dict[str, Any]]]) -> Reading:
-    """Read what `dump --json` prints; those in which only the main thread lives are of the start or the end."""
+    """Read what `dump --json` prints; where only the main thread lives it is the start or the end."""
     leaves: Counter[tuple[str, int | None]] = Counter()
     taken = 0
     for threads in dumps:
@@ -114,7 +114,7 @@ def read_dumps(dumps: Iterable[list[dict[str, Any]]]) -> Reading:
                 leaf = thread["frames"][0]
                 leaves[leaf["name"], leaf["line"]] += 1
     if not taken:
-        raise Unreadable("py-spy dump succeeded never while the threads ran")
+        raise UnreadableError("py-spy dump succeeded never while the threads ran")
     top = leaves.most_common(1)
     return Reading(held=leaves.total() / taken, culprit=top[0][0] if top else None, note=f"{taken} dumps")
 

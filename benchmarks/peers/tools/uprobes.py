@@ -1,8 +1,8 @@
 """Kernel probes on the interpreter's own take_gil and drop_gil: exact, independent of gilprobe, and slow.
 
-`perf probe` finds the two functions in the interpreter's library by their symbols, `perf record` writes one event
-an entry or return, and what each thread held and waited follows from the order of the events. A thread that gives
-the GIL up because another one asked waits inside drop_gil until that one has it: this is a wait, too.
+`perf probe` finds the two functions in the interpreter's library by their symbols, `perf record` writes one
+event an entry or return, and what each thread held and waited follows from the order of the events. A thread
+that gives the GIL up because another one asked waits inside drop_gil until that one has it: this is a wait, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .base import HELD, THREADS, WAIT, WORST, Place, Reading, Tool, Unreadable
+from .base import HELD, THREADS, WAIT, WORST, Place, Reading, Tool, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ class Uprobes(Tool):
     """Independent exact truth."""
 
     name = "uprobes"
-    settings = "perf probe on the entries and returns of take_gil and drop_gil; perf record -k CLOCK_MONOTONIC; as root"
+    settings = "perf probe on the entries and returns of take_gil and drop_gil, perf record; as root"
     measures = frozenset({HELD, WAIT, WORST, THREADS})
     in_process = False
     each_event = True
@@ -51,6 +51,14 @@ class Uprobes(Tool):
             return "the kernel has no uprobes (no uprobe_events in tracefs)"
         return ""
 
+    def version(self, installed: str) -> str:
+        """Return perf's."""
+        del installed
+        done = subprocess.run(
+            ["/usr/bin/env", "perf", "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+        return done.stdout.strip()
+
     def prepare(self, place: Place) -> None:
         """Place the probes; raises where the symbols are not there."""
         library = interpreter_file(place.python)
@@ -58,7 +66,7 @@ class Uprobes(Tool):
             command = ["perf", "probe", "-q", "-x", library, f"{GROUP}:{probe}"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             if done.returncode:
-                raise Unreadable(f"perf probe {probe}: {(done.stderr.strip().splitlines() or ['?'])[0]}")
+                raise UnreadableError(f"perf probe {probe}: {(done.stderr.strip().splitlines() or ['?'])[0]}")
 
     def clean(self) -> None:
         """Take the probes away."""
@@ -88,7 +96,7 @@ class Uprobes(Tool):
         command = ["perf", "script", "-F", "tid,time,event", "--ns", "-i", str(place.folder / place.output)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
-            raise Unreadable(f"perf script: {done.stderr.strip()[:80]}")
+            raise UnreadableError(f"perf script: {done.stderr.strip()[:80]}")
         lost = [line for line in done.stderr.splitlines() if "lost" in line.lower()]
         reading = read_script(done.stdout.splitlines(), truth)
         reading.note = "; ".join(lost[:1])
@@ -103,7 +111,8 @@ def _mounted() -> bool:
 
 def interpreter_file(python: str) -> str:
     """Return the file with the interpreter's code: its shared library, or itself."""
-    code = "import sysconfig; print(*map(sysconfig.get_config_var, ('LIBDIR', 'INSTSONAME', 'Py_ENABLE_SHARED')))"
+    names = ("LIBDIR", "INSTSONAME", "Py_ENABLE_SHARED")
+    code = f"import sysconfig; print(*map(sysconfig.get_config_var, {names}))"
     command = [python, "-I", "-S", "-c", code]
     folder, name, shared = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return str(Path(folder) / name) if shared == "1" else os.path.realpath(python)
@@ -157,7 +166,7 @@ def _events(lines: Iterable[str]) -> Iterator[tuple[int, int, str]]:
     for line in lines:
         found = EVENT.match(line)
         if found is None:
-            raise Unreadable(f"perf script has a line {line[:80]!r}")
+            raise UnreadableError(f"perf script has a line {line[:80]!r}")
         yield int(found["tid"]), int(found["s"]) * 1_000_000_000 + int(found["ns"]), found["kind"]
 
 
