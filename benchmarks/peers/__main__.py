@@ -248,7 +248,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["page"] and len(arguments) == 2:
         try:
             print(page(json.loads(Path(arguments[1]).read_text(encoding="utf-8"))), end="")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             print(f"{arguments[1]!r} is not a file of this benchmark's: {error}", file=sys.stderr)
             return 2
         return 0

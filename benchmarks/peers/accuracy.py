@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .cells import NOT_MEASURED, Cell
+from .cells import KNOWN, NOT_MEASURED, Cell, number
 from .runs import ATTACH_S
+from .tools.base import HELD, WAIT, WORST
 from .truth import UNITS, judge
 
 if TYPE_CHECKING:
@@ -29,9 +31,11 @@ def measure(
                     continue
                 progress(f"accuracy: {workload.name}: {tool.name}")
                 outcomes[tool.name].append(_run(runner, tool, workload))
-        for tool in able:
-            for asked in workload.asked:
-                yield _cell(workload, asked, tool, outcomes[tool.name])
+        cells = [
+            _cell(workload, asked, tool, outcomes[tool.name]) for tool in able for asked in workload.asked
+        ]
+        yield from _truths(workload, cells)
+        yield from cells
 
 
 def _run(runner: Runner, tool: Tool, workload: Workload) -> Outcome:
@@ -40,6 +44,15 @@ def _run(runner: Runner, tool: Tool, workload: Workload) -> Outcome:
     if tool.attaches:
         parameters["seconds"] += ATTACH_S
     return runner.run(tool, "threads", workload.program, parameters, workload.seconds)
+
+
+def _truths(workload: Workload, cells: list[Cell]) -> Iterator[Cell]:
+    """Yield how well the truth is known: that of the first tool's runs stands for all."""
+    for asked in (HELD, WAIT, WORST):
+        cell = next((cell for cell in cells if cell.measure == asked and cell.samples), None)
+        if cell is not None:
+            within = [run["within"] for run in cell.details["runs"]]
+            yield Cell("accuracy", workload.name, asked, KNOWN, cell.unit, within, f"±{number(max(within))}")
 
 
 def _cell(workload: Workload, asked: str, tool: Tool, outcomes: list[Outcome]) -> Cell:
@@ -53,11 +66,12 @@ def _cell(workload: Workload, asked: str, tool: Tool, outcomes: list[Outcome]) -
         one = judge(asked, outcome.document, outcome.reading)
         if one is not None:
             judged.append(one)
-            details.append({"truth": one.truth, "said": one.said, "error": one.error, "text": one.text})
+            details.append(asdict(one))
     failed = [outcome.reason for outcome in outcomes if outcome.reason]
     reason = f"{len(failed)} of {len(outcomes)} runs: {failed[0]}" if failed else ""
     if not judged:
-        reason = reason or "says nothing here"
+        notes = [one.reading.note for one in outcomes if one.reading is not None and one.reading.note]
+        reason = reason or (notes or ["says nothing here"])[0]
     errors = [one.error for one in judged]
     text = ""
     if judged and not UNITS[asked]:

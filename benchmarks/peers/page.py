@@ -53,7 +53,7 @@ def _circumstances(document: dict[str, Any], cells: Sequence[Cell]) -> Iterator[
     where = f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}"
     pairs = max((len(cell.samples) for cell in cells if cell.table == "cost"), default=0)
     yield f"Measured {machine['date']}: CPython {machine['python']}, {where}."
-    yield f"Seed {parameters['seed']} (draws grains, sizes and the order of runs); {pairs} pairs for each cost,"
+    yield f"Seed {parameters['seed']} (draws grains, sizes and orders); {pairs} pairs for each cost,"
     yield f"{parameters['accuracy_repeat']} run for each accuracy; {document['took_s']:.0f} s altogether."
     for doubt in document["doubts"]:
         yield f"Doubt: {doubt}."

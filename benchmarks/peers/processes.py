@@ -33,6 +33,14 @@ class Ended:
     cpu_s: float
 
 
+TELLING = ("error", "panic", "fatal", "abort", "assert")
+
+
+def surroundings() -> dict[str, str]:
+    """Return the environment's variables without the one that hides what lies beside a program."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+
+
 class Process:
     """A process in a group of its own, which writes to a file."""
 
@@ -46,7 +54,7 @@ class Process:
             self._process: subprocess.Popen[Any] = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**os.environ, **variables},
+                env={**surroundings(), **variables},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -137,7 +145,7 @@ def why(ended: Ended, log: str) -> str:
     if ended.status == 0:
         return ""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
+    told = [line for line in lines if any(word in line.lower() for word in TELLING)] or lines
     if ended.status < 0:
-        return f"crashed: {signal.Signals(-ended.status).name}"
-    told = [line for line in lines if "error" in line.lower()] or lines
+        return ": ".join(["crashed", signal.Signals(-ended.status).name, *(line[:160] for line in told[:1])])
     return f"failed with status {ended.status}: {told[-1][:160] if told else 'no output'}"

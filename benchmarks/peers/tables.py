@@ -19,10 +19,11 @@ TITLES = {
     "audit": "Audits",
 }
 EXPLANATIONS = {
-    "accuracy": "Shares: error in percentage points; worst wait: error in ms; threads: how many too many.",
+    "accuracy": "Shares: error in percentage points; worst wait: error in ms; threads: how many too many."
+    " The truth is known as exactly as its column says; within that, no error is counted.",
     "cost": "Medians of the pairs: what is added, in per cent of the same work without the tool, or in the"
     " unit that is named. CPU and memory are those of all processes, the tool's own included.",
-    "scale": "Medians of the pairs: nanoseconds that each release and re-acquisition costs more, or per cent.",
+    "scale": "Medians of the pairs: nanoseconds that each release and re-acquisition costs more, or %.",
     "counts": "Error: references too many. Times are medians.",
     "leaks": "What each tool says of a function, and how long it took to say it.",
     "audit": "Released share: error in percentage points, and what was said. The times are of one audit.",

@@ -23,12 +23,15 @@ class Judged:
         Their distance, where the truth is known to within an interval the distance to it; of names 0 or 1.
     text : str
         What the tool named, where that was asked.
+    within : float
+        To within how much of the middle the truth is known.
     """
 
     truth: float | None
     said: float | None
     error: float
     text: str = ""
+    within: float = 0.0
 
 
 UNITS = {HELD: "points", WAIT: "points", WORST: "ms", FUNCTION: "", LINE: "", THREADS: "threads"}
@@ -43,7 +46,8 @@ def distance(said: float, low: float, high: float) -> float:
 
 def _judged(said: float, interval: tuple[float, float], scale: float) -> Judged:
     low, high = (scale * bound for bound in interval)
-    return Judged((low + high) / 2, scale * said, distance(scale * said, low, high))
+    error = distance(scale * said, low, high)
+    return Judged((low + high) / 2, scale * said, error, within=(high - low) / 2)
 
 
 def held(document: dict[str, Any], reading: Reading) -> Judged | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import sys
 import threading
 from typing import TYPE_CHECKING
 
-from .holds import Known, Spent, clock, holds
+from .holds import Spent, holds
+from .known import Known, clock, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,30 +71,6 @@ def spin(known: Known, until: int) -> None:
     runs.append((begin, last))
     known.runs = runs
     known.leave()
-
-
-def settle(spinners: list[Known]) -> None:
-    """Tell the spinners' waits from preemptions: in a wait another one runs.
-
-    The GIL changes hands between one's last look at the clock and another's first: when exactly, neither
-    knows. So a wait lasts from another's first look to another's last, at least, and from the own last to the
-    own first, at most.
-    """
-    for one in spinners:
-        others = sorted(run for other in spinners if other is not one for run in other.runs)
-        waits = [(0, 0)]
-        preempted = 0
-        for (_, end), (after, _) in itertools.pairwise(one.runs):
-            within = [run for run in others if end <= run[0] and run[1] <= after]
-            if within:
-                waits.append((max(end for _, end in within) - within[0][0], after - end))
-            else:
-                preempted += after - end
-        shortest, longest = zip(*waits, strict=True)
-        one.waited_ns = sum(shortest), sum(longest)
-        one.worst_ns = max(shortest), max(longest)
-        life_ns = one.end_ns - one.begin_ns
-        one.held_ns = sum(end - begin for begin, end in one.runs) + preempted, life_ns - sum(shortest)
 
 
 def spinners(seconds: float, threads: int) -> list[Known]:

@@ -42,7 +42,12 @@ class PySpyRecord(Tool):
         """Read the raw format."""
         del truth
         text = (place.folder / place.output).read_text(encoding="utf-8")
-        return read_raw(text, RATE * sampled_s(place.seconds))
+        reading = read_raw(text, RATE * sampled_s(place.seconds))
+        log = (place.folder / "tool-log").read_text(encoding="utf-8", errors="replace")
+        if "process exited" in log:
+            reading.held = None
+            reading.note = f"fell behind at {RATE} samples a second, and tells not how many it took"
+        return reading
 
 
 def sampled_s(seconds: float) -> int:

@@ -2,7 +2,7 @@
 
 `perf probe` finds the two functions in the interpreter's library by their symbols, `perf record` writes one
 event an entry or return, and what each thread held and waited follows from the order of the events. A thread
-that gives the GIL up because another one asked waits inside drop_gil until that one has it: this is a wait, too.
+that gives the GIL up because another one asked waits inside drop_gil until that one has it: a wait, too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 GROUP = f"gilpeers_{os.getpid()}"
 PROBES = ("want=take_gil", "have=take_gil%return", "drop=drop_gil", "gone=drop_gil%return")
 EVENTS = ("want", "have__return", "drop", "gone__return")
+AT_ONCE_NS = 100_000
+"""Sooner than a thread that let go of the GIL by itself comes back, mostly."""
+
 EVENT = re.compile(r"\s*(?P<tid>\d+)\s+(?P<s>\d+)\.(?P<ns>\d{9}):\s+\w+:(?P<kind>want|have|drop|gone)\w*:")
 
 
@@ -120,13 +123,18 @@ def interpreter_file(python: str) -> str:
 
 @dataclass
 class _Account:
-    """What one thread's events add up to, and since when it has been waiting or holding."""
+    """What one thread's events add up to, and since when it has been waiting or holding.
+
+    `handed_over` is when the thread last left drop_gil, and how long it waited there: where it asks for the
+    GIL right behind that, it goes on with the same wait.
+    """
 
     held_ns: int = 0
     waited_ns: int = 0
     worst_ns: int = 0
     waiting: int | None = None
     holding: int | None = None
+    handed_over: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -145,14 +153,18 @@ class _Window:
             if kind == "drop" and one.holding is not None:
                 one.held_ns += self._within(one.holding, time)
                 one.holding = None
+            if time - one.handed_over[0] > AT_ONCE_NS:
+                one.handed_over = (0, 0)
             one.waiting = time
             return
-        if one.waiting is not None:
-            waited = self._within(one.waiting, time)
-            one.waited_ns += waited
+        waited = self._within(one.waiting, time) if one.waiting is not None else 0
+        one.waiting = None
+        one.waited_ns += waited
+        if kind == "gone":
+            one.handed_over = (time, waited)
             one.worst_ns = max(one.worst_ns, waited)
-            one.waiting = None
-        if kind == "have":
+        else:
+            one.worst_ns = max(one.worst_ns, one.handed_over[1] + waited)
             one.holding = time
 
     def close(self) -> None:
