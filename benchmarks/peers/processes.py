@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -60,6 +61,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._ending = os.pidfd_open(self._process.pid)
         self._timer = threading.Timer(limit_s, self._end)
         self._timer.daemon = True
         self._timer.start()
@@ -105,7 +107,7 @@ class Process:
 
     def has_ended(self) -> bool:
         """Whether it has; it can still be waited for."""
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return self.ends_within(0)
 
     def peak_kib(self) -> int:
         """Return the most memory that it had up to now; 0 where it has ended."""
@@ -117,17 +119,15 @@ class Process:
 
     def ends_within(self, limit_s: float) -> bool:
         """Wait for its end for so long at most."""
-        end = time.perf_counter() + limit_s
-        while not self.has_ended():
-            if time.perf_counter() > end:
-                return False
-            time.sleep(0.005)
-        return True
+        watching = select.poll()
+        watching.register(self._ending, select.POLLIN)
+        return bool(watching.poll(1000 * limit_s))
 
     def wait(self) -> Ended:
         """Wait for its end, kill what it left, and sum up."""
         _, status, usage = os.wait4(self.pid, 0)
         self._timer.cancel()
+        os.close(self._ending)
         wall_s = time.perf_counter() - self._start
         self._process.returncode = os.waitstatus_to_exitcode(status)
         self.signal(signal.SIGKILL)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .environments import Environments, UnavailableError
-from .processes import Process, why
+from .processes import Ended, Process, why
 from .tools.base import Place, Reading, Tool, UnreadableError, reading_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ ATTACH_S = 0.8
 
 FINISH_S = 5.0
 """How long a tool may take after the program's end."""
+
+POLL_S = 0.1
+"""How often is looked how much memory a tool has."""
 
 NONE = Tool()
 """No tool at all."""
@@ -52,6 +55,15 @@ class Outcome:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_kib: int = 0
+
+
+def _finished(beside: Process) -> Ended:
+    """Wait for the end of an observer whose program has ended; ask it to end where it does not by itself."""
+    if not beside.ends_within(FINISH_S):
+        beside.signal(signal.SIGINT)
+        if not beside.ends_within(2):
+            beside.signal(signal.SIGKILL)
+    return beside.wait()
 
 
 class Runner:
@@ -102,27 +114,22 @@ class Runner:
         limit_s = 2 * seconds + 6
         variables = {"PEERS_HOLDS": "./holds.so", **tool.variables(place)}
         process = Process(environment.command(command), self._folder, "program-log", variables, limit_s)
-        beside = None
+        beside, beside_kib = None, 0
         try:
             if observer and process.says("ready", 5):
-                command = environment.beside(process.pid, tool.attach(place, process.pid))
-                if kind == "threads":
-                    process.say("go")  # what is sampled before the work would be counted, too
-                beside = Process(command, self._folder, "tool-log", {}, limit_s)
-                if kind != "threads":
-                    beside.says("", ATTACH_S)
-                    process.say("go")
+                observing = environment.beside(process.pid, tool.attach(place, process.pid))
+                beside = self._attached(process, observing, limit_s, first=kind != "threads")
+            while not process.ends_within(POLL_S):
+                beside_kib = max(beside_kib, beside.peak_kib() if beside else 0)
+        except BaseException:
+            process.signal(signal.SIGKILL)
+            raise
         finally:
             ended = process.wait()
         document = self._document()
-        reason = why(ended, process.log)
-        cpu_s, peak_kib = ended.cpu_s, document["peak_kib"] if document else 0
+        reason, cpu_s = why(ended, process.log), ended.cpu_s
         if beside is not None:
-            peak_kib += beside.peak_kib()
-            if not beside.ends_within(FINISH_S):
-                beside.signal(signal.SIGINT)
-                beside.ends_within(2) or beside.signal(signal.SIGKILL)
-            finished = beside.wait()
+            finished = _finished(beside)
             cpu_s += finished.cpu_s
             reason = reason or why(finished, beside.log)
         if document is None or reason:
@@ -130,7 +137,18 @@ class Runner:
         reading = None
         if kind == "threads" and tool.measures:
             reading = tool.read(place, document) or reading_of(dict(document["reading"]))
+        peak_kib = document["peak_kib"] + beside_kib
         return Outcome(document, reading, "", document["elapsed_s"], ended.wall_s, cpu_s, peak_kib)
+
+    def _attached(self, process: Process, command: list[str], limit_s: float, *, first: bool) -> Process:
+        """Start an observer, and let the program begin: behind it or, where it must see just work, first."""
+        if not first:
+            process.say("go")
+        beside = Process(command, self._folder, "tool-log", {}, limit_s)
+        if first:
+            beside.says("", ATTACH_S)
+            process.say("go")
+        return beside
 
     def _document(self) -> dict[str, Any] | None:
         with suppress(OSError, ValueError):

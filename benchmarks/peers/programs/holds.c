@@ -1,16 +1,16 @@
 /* Work whose time with and without the GIL is known by a clock of its own: the truth of benchmarks/peers.
  *
- * A library that Python loads with ctypes.PyDLL, so that a call begins and ends with the GIL. It knows nothing of
- * gilprobe, and declares the two functions of CPython's stable interface that it calls itself, so that one build
- * of it serves every interpreter. */
+ * A library that Python loads with ctypes.PyDLL, so that a call begins and ends with the GIL. It knows
+ * nothing of gilprobe, and declares the two functions of CPython's stable interface that it calls itself, so
+ * that one build of it serves every interpreter. */
 #include <stdint.h>
 #include <time.h>
 
 void *PyEval_SaveThread(void);
 void PyEval_RestoreThread(void *state);
 
-/* Nanoseconds, all but the cycles. What lies between the two looks at the clock around a release or an acquisition may
- * be held or not: `held` is without it, `perhaps_held` is what it adds up to. */
+/* Nanoseconds, all but the cycles. What lies between the two looks at the clock around a release or an
+ * acquisition may be held or not: `held` is without it, `perhaps_held` is what it adds up to. */
 typedef struct {
     int64_t held;
     int64_t perhaps_held;
@@ -19,18 +19,21 @@ typedef struct {
     int64_t cycles;
 } spent;
 
-int64_t now(void) {
+int64_t now(void)
+{
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-static void burn_until(int64_t end) {
+static void burn_until(int64_t end)
+{
     while (now() < end) {
     }
 }
 
-static void note_wait(spent *all, int64_t wanted, int64_t had) {
+static void note_wait(spent *all, int64_t wanted, int64_t had)
+{
     int64_t waited = had - wanted;
     all->waited += waited;
     if (waited > all->worst_wait)
@@ -38,7 +41,8 @@ static void note_wait(spent *all, int64_t wanted, int64_t had) {
 }
 
 /* Hold and release in turns until a time; a length of 0 leaves that half out, as far as it can be. */
-void alternate(int64_t until, int64_t held, int64_t released, spent *all) {
+void alternate(int64_t until, int64_t held, int64_t released, spent *all)
+{
     int64_t have = now();
     while (have < until) {
         if (released == 0 && have + held > until)
@@ -63,7 +67,8 @@ void alternate(int64_t until, int64_t held, int64_t released, spent *all) {
 }
 
 /* Sleep without the GIL, and note how long it took to have it back. */
-void nap(int64_t length, spent *all) {
+void nap(int64_t length, spent *all)
+{
     struct timespec time = {length / 1000000000, length % 1000000000};
     void *state = PyEval_SaveThread();
     clock_nanosleep(CLOCK_MONOTONIC, 0, &time, 0);
