@@ -89,7 +89,7 @@ def number(value: float, *, signed: bool = False) -> str:
 
 
 def better(one: Cell, than: Cell) -> bool:
-    """Whether a cell's figure is the smaller one, as far as it is shown."""
+    """Whether a cell's figure is the smaller one, as far as it is shown; less than no cost is chance."""
     if one.figure is None or than.figure is None or KNOWN in (one.tool, than.tool):
         return False
     mine, theirs = (_rounded(cell) for cell in (one, than))
@@ -98,7 +98,7 @@ def better(one: Cell, than: Cell) -> bool:
 
 def _rounded(cell: Cell) -> float:
     figure = cell.figure or 0.0
-    figure = abs(figure) if cell.table == "accuracy" else figure
+    figure = abs(figure) if cell.table == "accuracy" else max(0.0, figure)
     return float(number(figure).replace(",", ""))
 
 

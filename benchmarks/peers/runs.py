@@ -115,12 +115,13 @@ class Runner:
         variables = {"PEERS_HOLDS": "./holds.so", **tool.variables(place)}
         process = Process(environment.command(command), self._folder, "program-log", variables, limit_s)
         beside, beside_kib = None, 0
+        observing = process if tool.prefix(place) else None
         try:
             if observer and process.says("ready", 5):
-                observing = environment.beside(process.pid, tool.attach(place, process.pid))
-                beside = self._attached(process, observing, limit_s, first=kind != "threads")
+                command = environment.beside(process.pid, tool.attach(place, process.pid))
+                beside = observing = self._attached(process, command, limit_s, first=kind != "threads")
             while not process.ends_within(POLL_S):
-                beside_kib = max(beside_kib, beside.peak_kib() if beside else 0)
+                beside_kib = max(beside_kib, observing.peak_kib() if observing else 0)
         except BaseException:
             process.signal(signal.SIGKILL)
             raise
