@@ -62,7 +62,7 @@ LEAKS = {
 """Whether there is a leak in the functions of `programs.counts`."""
 
 CALLS = {"hashlib.sha256(1 MiB)": 1.0, "json.dumps": 0.0, "a call that releases half of its time": 0.5}
-"""The share of each call that is without the GIL, nearly; where a call measures its own, that counts."""
+"""The share of each call that is without the GIL, nearly."""
 
 DEBUG_BUILD = "pytest-leaks 0.3.1 needs a debug build of CPython (sys.gettotalrefcount)"
 BY_TYPE = "counts objects by type, not references"
@@ -151,7 +151,6 @@ def _audited(call: str, tool: Tool, figures: dict[str, Any]) -> Cell:
     if figures["released"] is None:
         told = f"{NOT_MEASURED}: tells a speedup, {figures['speedup']:.2f}x"
         return Cell("audit", call, RELEASED, tool.name, reason=told, details=figures)
-    truth = CALLS[call] if figures["truth"] is None else figures["truth"]
-    error = 100 * (figures["released"] - truth)
-    text = f"{100 * figures['released']:.1f} % of {100 * truth:.1f} %"
+    error = 100 * (figures["released"] - CALLS[call])
+    text = f"{100 * figures['released']:.1f} % of {100 * CALLS[call]:.0f} %"
     return Cell("audit", call, RELEASED, tool.name, "points", [abs(error)], text, "", figures)

@@ -66,6 +66,21 @@ void alternate(int64_t until, int64_t held, int64_t released, spent *all)
     }
 }
 
+/* Hold once, and release once. */
+void once(int64_t held, int64_t released, spent *all)
+{
+    int64_t have = now();
+    burn_until(have + held);
+    int64_t let_go = now();
+    all->held += let_go - have;
+    void *state = PyEval_SaveThread();
+    burn_until(let_go + released);
+    int64_t wanted = now();
+    PyEval_RestoreThread(state);
+    note_wait(all, wanted, now());
+    all->cycles++;
+}
+
 /* Sleep without the GIL, and note how long it took to have it back. */
 void nap(int64_t length, spent *all)
 {

@@ -17,8 +17,9 @@ def load(path: str) -> ctypes.PyDLL:
     library = ctypes.PyDLL(path)
     number, spent = ctypes.c_int64, ctypes.POINTER(Spent)
     library.alternate.argtypes = (number, number, number, spent)
+    library.once.argtypes = (number, number, spent)
     library.nap.argtypes = (number, spent)
-    library.alternate.restype = library.nap.restype = None
+    library.alternate.restype = library.once.restype = library.nap.restype = None
     return library
 
 
