@@ -87,8 +87,8 @@ def spinners(seconds: float, threads: int) -> list[Known]:
 def digest(known: Known, until: int, size: int) -> None:
     """Hash: all but the begin and the end of each call is without the GIL.
 
-    What is outside of the calls is held. In a call a thread may be held up with the GIL in its hands: where it
-    is not on a core. How long it holds to begin and end one is what it takes to hash nothing.
+    What is outside of the calls is held. In a call a thread may be held up with the GIL in its hands: where
+    it is not on a core. How long it holds to begin and end one is what it takes to hash nothing.
     """
     known.enter()
     data, inside, stopped, calls = bytes(size), 0, 0, 0
