@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -62,7 +63,7 @@ class Comparison:
                 installed = self._environments.get(tool.environment, tool.interpreter).versions
                 versions = tool.version(installed)
                 tool.prepare(self._runner.place(tool, 0))
-            except (UnavailableError, UnreadableError) as error:
+            except (UnavailableError, UnreadableError, OSError, subprocess.SubprocessError) as error:
                 reason = str(error)
         self._describe(tool, versions, reason)
         return reason
@@ -124,16 +125,18 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     stage(folder)
     environments = Environments(Path(options.environments or folder / "environments"), options.python315)
     comparison = Comparison(options, Runner(folder, environments), environments)
+    cells: list[Cell] = []
+    doubts = ["quick: the runs were too short to mean much"] if options.quick else []
     try:
-        cells = list(comparison.cells())
+        for cell in comparison.cells():
+            cells.append(cell)  # one by one: what was measured before an interrupt is kept
+    except KeyboardInterrupt:
+        doubts.append("interrupted: what is missing was not measured")
     finally:
         comparison.clean()
     progress("")
-    doubts = [
-        doubt
-        for doubt in (busy.doubt(), "quick: the runs were too short to mean much" if options.quick else "")
-        if doubt
-    ]
+    if busy.doubt():
+        doubts.append(busy.doubt())
     kept = ("seed", "repeat", "accuracy_repeat", "seconds", "quick", "long", "only", "parts")
     return {
         "schema": SCHEMA,

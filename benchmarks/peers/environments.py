@@ -135,7 +135,10 @@ def _python315(given: str) -> Environment:
     made = Environment("python3.15" if wrapper else found, wrapper)
     code = "import platform, profiling.sampling; print(platform.python_version())"
     command = made.command([made.python, "-c", code])
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UnavailableError(f"the CPython 3.15 that was found does not start: {error}") from None
     if done.returncode:
         raise UnavailableError("the CPython 3.15 that was found has no profiling.sampling")
     return Environment(made.python, wrapper, f"CPython {done.stdout.strip()}")

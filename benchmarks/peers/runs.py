@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ class Runner:
             return self._run(tool, kind, program, parameters, seconds, interpreter)
         except (UnavailableError, UnreadableError) as error:
             return Outcome(reason=str(error))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError) as error:
             return Outcome(reason=f"can't be read: {type(error).__name__}: {error}")
 
     def _run(

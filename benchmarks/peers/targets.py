@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .cells import OURS, Cell, number
+from .cells import OURS, Cell, better, number
 from .cost import ADDED, CPU, FEWER, SLOWER
 from .tools.base import FUNCTION, HELD, LINE, WAIT, WORST
 
@@ -57,14 +57,12 @@ def targets(cells: Sequence[Cell]) -> list[Target]:
             FEWER,
             lambda cell: (cell.figure or 0) <= 3,
         ),
-        *(
-            _smallest(
-                _of(cells, "pure Python"),
-                "slowdown of pure Python",
-                SLOWER,
-                IN_PROCESS,
-                "the smallest of the tools in the process",
-            ),
+        _smallest(
+            _of(cells, "pure Python"),
+            "slowdown of pure Python",
+            SLOWER,
+            IN_PROCESS,
+            "the smallest of the tools in the process",
         ),
         _smallest(
             _of(cells, "echo"), "echo server", FEWER, IN_PROCESS, "the smallest of the tools in the process"
@@ -124,7 +122,7 @@ def _comparisons(cells: Sequence[Cell], measure: str, rivals: Sequence[str]) -> 
         if others:
             best = min(others, key=lambda cell: cell.figure or 0)
             text = f"{ours.workload}: {ours.shown} %, {best.tool} {best.shown} %"
-            yield (ours.figure or 0) <= (best.figure or 0), text
+            yield not better(best, ours), text
 
 
 def _flat(cells: Sequence[Cell]) -> Target:

@@ -15,6 +15,7 @@ class Gilknocker(Tool):
     """Its metric is "not specific, closer to 1 is more contention": compared with the held share."""
 
     environment = "gilknocker"
+    silence = "its contention metric, of no unit, is compared with the held share"
     measures = frozenset({HELD})
 
     def __init__(self, name: str, settings: str, **intervals: int) -> None:

@@ -34,6 +34,7 @@ class Uprobes(Tool):
     """Independent exact truth."""
 
     name = "uprobes"
+    silence = "an exact truth that is independent of gilprobe"
     settings = "perf probe on the entries and returns of take_gil and drop_gil, perf record; as root"
     measures = frozenset({HELD, WAIT, WORST, THREADS})
     in_process = False
