@@ -412,6 +412,7 @@ def test_the_page_has_all_and_names_no_place_of_this_machine(peers: Any) -> None
     assert "/a/b/c" not in text
     assert "/x/y/z" not in text
     assert "http" not in text
+    assert "there" not in text.partition("close --all")[2]
 
 
 def test_targets_are_judged_by_the_worst_cell(peers: Any) -> None:

@@ -76,7 +76,15 @@ def _cell(workload: Workload, asked: str, tool: Tool, outcomes: list[Outcome]) -
     text = ""
     if judged and not UNITS[asked]:
         right = sum(1 for error in errors if error == 0)
-        text = "named" if right == len(errors) else f"named in {right} of {len(errors)}: {judged[-1].text}"
+        text = (
+            "named"
+            if right == len(errors)
+            else f"named in {right} of {len(errors)}"
+            if right
+            else "not named"
+        )
+        wrong = next((one.text for one in judged if one.error), "")
+        reason = reason or wrong
     return Cell(
         "accuracy", workload.name, asked, tool.name, UNITS[asked], errors, text, reason, {"runs": details}
     )

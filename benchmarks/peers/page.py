@@ -25,7 +25,7 @@ this. A number in brackets refers to the notes below the table.
 """
 
 PATH = re.compile(r"(?<![\w./])(?:/[\w.+-]+){2,}/?")
-ADDRESS = re.compile(r"\b(?:https?|file)://\S+")
+ADDRESS = re.compile(r"\b(?:https?|file)://\S+|(?<=host=)'[^']*'")
 
 
 def private(text: str) -> str:

@@ -120,7 +120,8 @@ class Runner:
         try:
             if observer and process.says("ready", 5):
                 command = environment.beside(process.pid, tool.attach(place, process.pid))
-                beside = observing = self._attached(process, command, limit_s, first=kind != "threads")
+                beside, beside_kib = self._attached(process, command, limit_s, first=kind != "threads")
+                observing = beside
             while not process.ends_within(POLL_S):
                 beside_kib = max(beside_kib, observing.peak_kib() if observing else 0)
         except BaseException:
@@ -142,15 +143,19 @@ class Runner:
         peak_kib = document["peak_kib"] + beside_kib
         return Outcome(document, reading, "", document["elapsed_s"], ended.wall_s, cpu_s, peak_kib)
 
-    def _attached(self, process: Process, command: list[str], limit_s: float, *, first: bool) -> Process:
+    def _attached(
+        self, process: Process, command: list[str], limit_s: float, *, first: bool
+    ) -> tuple[Process, int]:
         """Start an observer, and let the program begin: behind it or, where it must see just work, first."""
         if not first:
             process.say("go")
         beside = Process(command, self._folder, "tool-log", {}, limit_s)
         if first:
             beside.says("", ATTACH_S)
+        at_first_kib = beside.peak_kib()
+        if first:
             process.say("go")
-        return beside
+        return beside, at_first_kib
 
     def _document(self) -> dict[str, Any] | None:
         with suppress(OSError, ValueError):
