@@ -383,7 +383,7 @@ def page(peers: Any) -> str:
         "settings": "close --all",
         "versions": "close==1",
         "reason": "",
-        "silence": "at /x/y/z",
+        "silence": "at /x/y/z (host='there.example')",
     }
     return peers("page").page(
         {

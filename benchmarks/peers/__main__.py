@@ -135,8 +135,7 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     finally:
         comparison.clean()
     progress("")
-    if busy.doubt():
-        doubts.append(busy.doubt())
+    doubts += filter(None, [busy.doubt()])
     kept = ("seed", "repeat", "accuracy_repeat", "seconds", "quick", "long", "only", "parts")
     return {
         "schema": SCHEMA,

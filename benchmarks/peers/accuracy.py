@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .cells import KNOWN, NOT_MEASURED, Cell, number
-from .runs import ATTACH_S
+from .runs import ATTACH_S, Work
 from .tools.base import HELD, WAIT, WORST
 from .truth import UNITS, judge
 
@@ -43,7 +43,7 @@ def _run(runner: Runner, tool: Tool, workload: Workload) -> Outcome:
     parameters = dict(workload.parameters)
     if tool.attaches:
         parameters["seconds"] += ATTACH_S
-    return runner.run(tool, "threads", workload.program, parameters, workload.seconds)
+    return runner.run(tool, Work("threads", workload.program, parameters, workload.seconds))
 
 
 def _truths(workload: Workload, cells: list[Cell]) -> Iterator[Cell]:

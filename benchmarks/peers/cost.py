@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .cells import Cell
-from .runs import NONE, Outcome
+from .runs import NONE, Outcome, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def measure(
                     continue  # it never works here: once more would only take time
                 progress(f"{table}: round {number + 1}: {workload.name}: {tool.name or 'without a tool'}")
                 asked = (workload.program, workload.parameters, workload.seconds, interpreter)
-                outcomes.append(runner.run(tool, "costs", *asked))
+                outcomes.append(runner.run(tool, Work("costs", *asked)))
     for workload in workloads:
         named = replace(workload, name=_name(workload, taken[workload.name, "", ""]))
         for tool, interpreter in arms:

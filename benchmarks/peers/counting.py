@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from .cells import NOT_MEASURED, Cell
+from .runs import Work
 from .tools.base import Place, Tool
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def measure(
 
     def ask(tool: Counter, program: str, parameters: dict[str, Any]) -> Outcome:
         progress(f"{program}: {tool.name}")
-        return runner.run(tool, "counts", program, {"tool": tool.key, **parameters}, 10)
+        return runner.run(tool, Work("counts", program, {"tool": tool.key, **parameters}, 10))
 
     def wanted(tools: tuple[Counter, ...]) -> list[Counter]:
         return [tool for tool in tools if not only or tool.name in only]

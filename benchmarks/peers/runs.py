@@ -30,6 +30,39 @@ NONE = Tool()
 
 
 @dataclass(frozen=True)
+class Work:
+    """What is run.
+
+    Attributes
+    ----------
+    kind, program : str
+        A module of `programs`, and its function.
+    parameters : dict
+        The function's arguments.
+    seconds : float
+        How long it takes, nearly.
+    interpreter : str
+        Where it is not the tool's own: "3.15", or "" for the running one.
+    """
+
+    kind: str
+    program: str
+    parameters: dict[str, Any]
+    seconds: float
+    interpreter: str = ""
+
+    @property
+    def limit_s(self) -> float:
+        """How long it may take before it counts as hung."""
+        return 2 * self.seconds + 6
+
+    def arguments(self, tool: Tool) -> list[str]:
+        """Return those of `inside.py`."""
+        names = [tool.name or "none", self.kind, self.program, json.dumps(self.parameters), "result.json"]
+        return [*names, "wait"] if tool.attaches else names
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of one run.
 
@@ -79,48 +112,29 @@ class Runner:
         made = self._environments.get(tool.environment, interpreter or tool.interpreter)
         return Place(made.python, self._folder, seconds)
 
-    def run(
-        self,
-        tool: Tool,
-        kind: str,
-        program: str,
-        parameters: dict[str, Any],
-        seconds: float,
-        interpreter: str = "",
-    ) -> Outcome:
+    def run(self, tool: Tool, work: Work) -> Outcome:
         """Run once; whatever goes wrong is the outcome's reason."""
         for name in ("result.json", "tool-output", "tool-log", "program-log"):
             (self._folder / name).unlink(missing_ok=True)
         try:
-            return self._run(tool, kind, program, parameters, seconds, interpreter)
+            return self._run(tool, work)
         except (UnavailableError, UnreadableError) as error:
             return Outcome(reason=str(error))
         except (OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError) as error:
             return Outcome(reason=f"can't be read: {type(error).__name__}: {error}")
 
-    def _run(
-        self,
-        tool: Tool,
-        kind: str,
-        program: str,
-        parameters: dict[str, Any],
-        seconds: float,
-        interpreter: str,
-    ) -> Outcome:
-        environment = self._environments.get(tool.environment, interpreter or tool.interpreter)
-        place = Place(environment.python, self._folder, seconds)
-        observer = tool.attach(place, 0)
-        work = [tool.name or "none", kind, program, json.dumps(parameters), "result.json"]
-        command = [*tool.prefix(place), place.python, "inside.py", *work, *(["wait"] if observer else [])]
-        limit_s = 2 * seconds + 6
+    def _run(self, tool: Tool, work: Work) -> Outcome:
+        environment = self._environments.get(tool.environment, work.interpreter or tool.interpreter)
+        place = Place(environment.python, self._folder, work.seconds)
+        command = [*tool.prefix(place), place.python, "inside.py", *work.arguments(tool)]
         variables = {"PEERS_HOLDS": "./holds.so", **tool.variables(place)}
-        process = Process(environment.command(command), self._folder, "program-log", variables, limit_s)
+        process = Process(environment.command(command), self._folder, "program-log", variables, work.limit_s)
         beside, beside_kib = None, 0
         observing = process if tool.prefix(place) else None
         try:
-            if observer and process.says("ready", 5):
+            if tool.attaches and process.says("ready", 5):
                 command = environment.beside(process.pid, tool.attach(place, process.pid))
-                beside, beside_kib = self._attached(process, command, limit_s, first=kind != "threads")
+                beside, beside_kib = self._attached(process, command, work)
                 observing = beside
             while not process.ends_within(POLL_S):
                 beside_kib = max(beside_kib, observing.peak_kib() if observing else 0)
@@ -129,31 +143,34 @@ class Runner:
             raise
         finally:
             ended = process.wait()
-        document = self._document()
         reason, cpu_s = why(ended, process.log), ended.cpu_s
         if beside is not None:
             finished = _finished(beside)
             cpu_s += finished.cpu_s
             reason = reason or why(finished, beside.log)
+        document = self._document()
         if document is None or reason:
             return Outcome(reason=reason or "the program wrote no result", wall_s=ended.wall_s)
         reading = None
-        if kind == "threads" and tool.measures:
+        if work.kind == "threads" and tool.measures:
             reading = tool.read(place, document) or reading_of(dict(document["reading"]))
         peak_kib = document["peak_kib"] + beside_kib
         return Outcome(document, reading, "", document["elapsed_s"], ended.wall_s, cpu_s, peak_kib)
 
-    def _attached(
-        self, process: Process, command: list[str], limit_s: float, *, first: bool
-    ) -> tuple[Process, int]:
-        """Start an observer, and let the program begin: behind it or, where it must see just work, first."""
-        if not first:
+    def _attached(self, process: Process, command: list[str], work: Work) -> tuple[Process, int]:
+        """Start an observer, let the program begin, and return the observer and its memory at first.
+
+        Costs are measured with the observer at work from the begin on; what it reads must be of nothing but
+        work, so there the program begins first.
+        """
+        begun = work.kind == "threads"
+        if begun:
             process.say("go")
-        beside = Process(command, self._folder, "tool-log", {}, limit_s)
-        if first:
+        beside = Process(command, self._folder, "tool-log", {}, work.limit_s)
+        if not begun:
             beside.says("", ATTACH_S)
         at_first_kib = beside.peak_kib()
-        if first:
+        if not begun:
             process.say("go")
         return beside, at_first_kib
 

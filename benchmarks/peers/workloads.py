@@ -45,6 +45,10 @@ def _grain(pick: random.Random, low: float, high: float) -> float:
     return round(low * (high / low) ** pick.random(), 1)
 
 
+def _threads(number: int) -> str:
+    return f"{number} thread{'s' if number > 1 else ''}"
+
+
 def _holders(pick: random.Random, seconds: float) -> Iterator[Workload]:
     for percent in (0, 10, 30, 50, 90, 100):
         for low, high in GRAINS_US if 0 < percent < 100 else GRAINS_US[1:]:
@@ -112,7 +116,7 @@ def costs(*, quick: bool) -> list[Workload]:
     return [
         *(
             Workload(
-                f"pure Python, {threads} thread{'s' if threads > 1 else ''}",
+                f"pure Python, {_threads(threads)}",
                 "cpu",
                 {"threads": threads, "steps": steps},
                 1,
@@ -133,7 +137,7 @@ def scale(*, quick: bool) -> list[Workload]:
     return [
         *(
             Workload(
-                f"{count:,} reads on {threads} threads", "reads", {"threads": threads, "count": count}, 2
+                f"{count:,} reads on {_threads(threads)}", "reads", {"threads": threads, "count": count}, 2
             )
             for threads in numbers
         ),
