@@ -274,7 +274,9 @@ child = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(6
 print(child.pid, flush=True)
 time.sleep(600)
 """
-    process = started(peers, tmp_path, code, 3.0)
+    process = started(peers, tmp_path, code, 600.0)
+    assert process.says("\n", 60)
+    process.give_up()
     ended = process.wait()
     assert ended.hung
     assert peers("processes").why(ended, process.log).startswith("hung: killed after")
@@ -283,6 +285,11 @@ time.sleep(600)
     while _alive(child) and time.monotonic() < end:
         time.sleep(0.01)
     assert not _alive(child)
+
+
+def test_what_takes_too_long_is_a_hang(peers: Any, tmp_path: Path) -> None:
+    ended = started(peers, tmp_path, "import time; time.sleep(600)", 0.1).wait()
+    assert (ended.hung, ended.status) == (True, -9)
 
 
 def _alive(pid: int) -> bool:

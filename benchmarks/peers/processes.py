@@ -62,7 +62,7 @@ class Process:
                 start_new_session=True,
             )
         self._ending = os.pidfd_open(self._process.pid)
-        self._timer = threading.Timer(limit_s, self._end)
+        self._timer = threading.Timer(limit_s, self.give_up)
         self._timer.daemon = True
         self._timer.start()
 
@@ -76,7 +76,8 @@ class Process:
         """What it has written up to now."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def _end(self) -> None:
+    def give_up(self) -> None:
+        """End it as one that hangs."""
         self._hung = True
         self.signal(signal.SIGKILL)
 
