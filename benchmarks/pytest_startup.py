@@ -33,7 +33,9 @@ HOW = {UNUSED: "unused", USED: "with --gil"}
 def run_ms(folder: Path, arguments: tuple[str, ...]) -> float:
     """Return how long one run of pytest takes."""
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    # pytest compiles what it loads as a plugin anew in each run where it may not keep what it has compiled
+    left_out = ("PYTEST_", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     began = time.perf_counter()
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     took = time.perf_counter() - began
