@@ -106,4 +106,5 @@ def test_a_short_run_leaves_nothing_behind():
     assert [one.name for one in result.arms][:3] == ["alone", "alone, p50", "alone, p99"]
     assert result.fact("slowdown_1_5ms") > 0
     if gilprobe.capabilities().tracer == "exact":
-        assert result.fact("releases_per_request_alone") == pytest.approx(2.0, abs=0.5)
+        # two a request; the few of the run's beginning count where a busy machine answers few requests
+        assert result.fact("releases_per_request_alone") > 1.5

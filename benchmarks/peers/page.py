@@ -1,0 +1,112 @@
+"""docs/comparison.md, from the file that a run has written."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .cells import Cell, cell_of, losses, pairs_lost
+from .tables import escaped, grids, markdown_of
+from .targets import targets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+INTRODUCTION = """# gilprobe beside the other tools
+
+The same workloads under gilprobe and under every tool that one would take in its stead, in one run. The truth
+comes from the workloads: they hold and release the GIL in a small C library that reads the clock before and
+after ([holds.c](../benchmarks/peers/programs/holds.c)), or note when the clock jumped, and none of it is
+gilprobe's. Where a moment is known only to lie between two looks at the clock, the truth is an interval, and
+the error is the distance to it.
+
+**Bold**: a peer's figure is better than gilprobe's, as far as it is shown. `n/a`: the tool does not measure
+this. A number in brackets refers to the notes below the table.
+"""
+
+PATH = re.compile(r"(?<![\w./])(?:/[\w.+-]+){2,}/?")
+ADDRESS = re.compile(r"\b(?:https?|file)://\S+|(?<=host=)'[^']*'")
+
+
+def private(text: str) -> str:
+    """Return a text without the machine's paths and without addresses."""
+    return PATH.sub("PATH", ADDRESS.sub("ADDRESS", text))
+
+
+def page(document: dict[str, Any]) -> str:
+    """Return the page."""
+    cells = [cell_of(values) for values in document["cells"]]
+    parts = [
+        INTRODUCTION,
+        "\n".join(_circumstances(document, cells)),
+        "\n".join(_beaten(cells)),
+        "\n".join(_targets(cells)),
+        *(markdown_of(grid) for grid in grids(cells)),
+        "\n".join(_tools(document)),
+        "\n".join(_again(document)),
+    ]
+    return private("\n\n".join(part.strip() for part in parts)).rstrip() + "\n"
+
+
+def _circumstances(document: dict[str, Any], cells: Sequence[Cell]) -> Iterator[str]:
+    machine, parameters = document["machine"], document["parameters"]
+    where = f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}"
+    pairs = max((len(cell.samples) for cell in cells if cell.table == "cost"), default=0)
+    yield f"Measured {machine['date']}: CPython {machine['python']}, {where}."
+    yield f"Seed {parameters['seed']} (draws grains, sizes and orders); {pairs} pairs for each cost,"
+    yield f"{parameters['accuracy_repeat']} run for each accuracy; {document['took_s']:.0f} s altogether."
+    for doubt in document["doubts"]:
+        yield f"Doubt: {doubt}."
+
+
+def _beaten(cells: Sequence[Cell]) -> Iterator[str]:
+    yield "## Where a peer beats gilprobe"
+    lost = losses(cells)
+    if not lost:
+        yield "In no cell."
+    else:
+        yield "Lowest and highest in brackets; last, in how many of the pairs: half of them is chance."
+        yield ""
+        yield "| table | workload | measure | gilprobe | best peer | pairs |"
+        yield "|---|---|---|---|---|---|"
+    for ours, best in lost:
+        rival = f"{best.tool} {best.shown} ({_spread(best)})"
+        cells_of_row = (ours.table, ours.workload, _with_unit(ours), f"{ours.shown} ({_spread(ours)})", rival)
+        yield "| " + " | ".join((*cells_of_row, pairs_lost(ours, best))) + " |"
+
+
+def _with_unit(cell: Cell) -> str:
+    return f"{cell.measure}, {cell.unit}" if cell.unit else cell.measure
+
+
+def _spread(cell: Cell) -> str:
+    if len(cell.samples) < 2:
+        return "one run"
+    return f"{min(cell.samples):.3g} to {max(cell.samples):.3g}"
+
+
+def _targets(cells: Sequence[Cell]) -> Iterator[str]:
+    yield "## What gilprobe must reach"
+    yield "| what | target | worst cell | |"
+    yield "|---|---|---|---|"
+    for target in targets(cells):
+        yield f"| {target.what} | {target.wanted} | {target.found} | {target.verdict} |"
+
+
+def _tools(document: dict[str, Any]) -> Iterator[str]:
+    yield "## The tools, and how each was run"
+    yield "| tool | version | settings | |"
+    yield "|---|---|---|---|"
+    for tool in document["tools"]:
+        remark = tool["reason"] or tool["silence"]
+        row = (tool["name"], tool["versions"] or "-", tool["settings"], remark)
+        yield "| " + " | ".join(escaped(text) for text in row) + " |"
+
+
+def _again(document: dict[str, Any]) -> Iterator[str]:
+    yield "## Run it again"
+    yield "From the checkout; the first command writes this page, too."
+    yield "```sh"
+    yield f"python -m benchmarks.peers --json out.json --seed {document['parameters']['seed']}"
+    yield "python -m benchmarks.peers page out.json > docs/comparison.md"
+    yield "```"

@@ -1,0 +1,1 @@
+"""The workloads: what runs in a process of its own, and knows what is true of it."""

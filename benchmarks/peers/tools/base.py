@@ -1,0 +1,154 @@
+"""What every tool of the comparison has, and what its answer is read into."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HELD = "held share"
+WAIT = "wait share"
+WORST = "worst wait"
+FUNCTION = "culprit function"
+LINE = "culprit line"
+THREADS = "threads seen"
+MEASURES = (HELD, WAIT, WORST, FUNCTION, LINE, THREADS)
+
+
+@dataclass
+class Reading:
+    """What a tool says about one run; None where it says nothing.
+
+    Attributes
+    ----------
+    held : float or None
+        The share of the time in which the GIL was held, 0 to 1.
+    waits : dict of str to float
+        By the thread's name or native id: the share of its time in which it waited.
+    worst_s : dict of str to float
+        By the thread's name: its longest wait.
+    culprit : tuple of (str, int or None) or None
+        Function and line that it puts first.
+    threads : int or None
+        How many threads it knows of, the main one included.
+    note : str
+        What else it says, in one line.
+    """
+
+    held: float | None = None
+    waits: dict[str, float] = field(default_factory=dict)
+    worst_s: dict[str, float] = field(default_factory=dict)
+    culprit: tuple[str, int | None] | None = None
+    threads: int | None = None
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def reading_of(values: dict[str, Any]) -> Reading:
+    """Return a reading from JSON."""
+    culprit = values.pop("culprit", None)
+    return Reading(**values, culprit=tuple(culprit) if culprit else None)
+
+
+class UnreadableError(Exception):
+    """A tool's output is not what its parser knows."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run takes place: paths as the tool and the program see them."""
+
+    python: str
+    folder: Path
+    seconds: float
+
+    def tool(self, name: str) -> str:
+        """Return the path of a program beside the interpreter."""
+        return self.python.rpartition("/")[0] + "/" + name
+
+    @property
+    def output(self) -> str:
+        """Where the tool writes."""
+        return "tool-output"
+
+
+class Tool:
+    """One tool: a subclass overrides what it needs.
+
+    Attributes
+    ----------
+    name : str
+        As the tables have it.
+    environment : str
+        The table of versions.toml that is installed for it; "" if none is.
+    settings : str
+        How it is run, for the tables.
+    measures : set of str
+        What it measures: the rest is `n/a`.
+    why_not : str
+        Why it can't be compared at all, in one line; "" if it can.
+    silence : str
+        Why it measures nothing of the GIL, where it does not.
+    """
+
+    name = ""
+    environment = ""
+    interpreter = ""
+    settings = ""
+    measures: frozenset[str] = frozenset()
+    why_not = ""
+    silence = ""
+    in_process = True
+    each_event = False
+    costs = True
+
+    @property
+    def attaches(self) -> bool:
+        """Whether it observes a process that runs already."""
+        return type(self).attach is not Tool.attach
+
+    def missing(self) -> str:
+        """Return why this machine can't run it, in one line; "" if it can."""
+        return self.why_not
+
+    @contextmanager
+    def inside(self) -> Iterator[Reading]:
+        """Measure the block, in the program's own process."""
+        yield Reading()
+
+    def version(self, installed: str) -> str:
+        """Return what the page says that was run, from what its environment has."""
+        return installed
+
+    def prepare(self, place: Place) -> None:
+        """Do what must be done once before the runs."""
+
+    def clean(self) -> None:
+        """Undo what `prepare` did."""
+
+    def variables(self, place: Place) -> dict[str, str]:
+        """Return what the program's environment needs."""
+        del place
+        return {}
+
+    def prefix(self, place: Place) -> list[str]:
+        """Return the command that the program's own is appended to."""
+        del place
+        return []
+
+    def attach(self, place: Place, pid: int) -> list[str]:
+        """Return the command that observes a process from outside; none: nothing does."""
+        del place, pid
+        return []
+
+    def read(self, place: Place, truth: dict[str, Any]) -> Reading | None:
+        """Return what the output says; None where the program has it from `inside`."""
+        del place, truth
+        return None
