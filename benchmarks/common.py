@@ -8,7 +8,7 @@ import statistics
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from gilprobe import codec, machine
 from gilprobe.errors import GilProbeError
@@ -185,9 +185,17 @@ def _children_s() -> float:
     return times.children_user + times.children_system
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and leave."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 def parser(description: str, *, repeat: int) -> argparse.ArgumentParser:
     """Return a parser with the options that all benchmarks have."""
-    made = argparse.ArgumentParser(description=description)
+    made = Parser(description=description)
     made.add_argument("--json", metavar="FILE", help="write the rows there, too, with the environment")
     made.add_argument("--quick", action="store_true", help="just see that it works: too short to mean much")
     made.add_argument("--repeat", type=positive, default=repeat, help="samples a row (%(default)s)")

@@ -98,6 +98,8 @@ def test_a_quick_run_answers_every_question_without_installing_anything(tmp_path
         ("--repeat", "0"),
         ("--json", "/nowhere/at/all.json"),
         ("--page", "/nowhere/at/all.md"),
+        ("--environments", __file__),
+        ("--environments", "/nowhere/at/all"),
         ("page", "/nowhere/at/all.json"),
     ],
 )
@@ -105,6 +107,7 @@ def test_bad_arguments_are_refused_in_words(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
 
 

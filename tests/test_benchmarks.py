@@ -146,6 +146,7 @@ def test_bad_arguments_are_refused_in_words(name: str, arguments: tuple[str, ...
     done = run(name, *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
 
 

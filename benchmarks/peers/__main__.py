@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import accuracy, cost, counting, workloads
 from .cells import cell_of, losses, pairs_lost
@@ -177,9 +177,17 @@ def positive(text: str) -> int:
     return number
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and leave."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m benchmarks.peers",
         description="Compare gilprobe with other tools. `page FILE`: print the page of what --json wrote.",
     )
@@ -235,6 +243,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         file = getattr(options, name)
         if file and not Path(file).absolute().parent.is_dir():
             made.error(f"argument --{name}: there is no folder {str(Path(file).parent)!r}")
+    if options.environments and not _can_be_a_folder(Path(options.environments)):
+        made.error(f"argument --environments: must name a folder, got {options.environments!r}")
     whole = options.json and not options.only and not options.quick and options.parts == list(PARTS)
     options.page = options.page or (str(REPOSITORY / "docs" / "comparison.md") if whole else None)
     options.repeat = options.repeat or (2 if options.quick else 15 if options.long else 7)
@@ -243,6 +253,11 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options.minutes = options.minutes or (60 if options.long else 12)
     options.seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     return options
+
+
+def _can_be_a_folder(path: Path) -> bool:
+    """Whether there is such a folder, or one can be made beside others."""
+    return path.is_dir() or (not path.exists() and path.absolute().parent.is_dir())
 
 
 def main(arguments: Sequence[str]) -> int:

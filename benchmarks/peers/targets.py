@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from .cells import OURS, Cell, better, number
 from .cost import ADDED, CPU, FEWER, SLOWER
+from .tools import TOOLS
 from .tools.base import FUNCTION, HELD, LINE, WAIT, WORST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 REACHED, MISSED, UNKNOWN = "reached", "**missed**", "not measured"
-EACH_EVENT = ("uprobes", "viztracer")
-IN_PROCESS = ("gilknocker", "gilknocker 100 us", "gil_load", "yappi", "viztracer")
+PEERS = [tool for tool in TOOLS if tool.name != OURS]
+EACH_EVENT = [tool.name for tool in PEERS if tool.each_event]
+IN_PROCESS = [tool.name for tool in PEERS if tool.in_process]
 
 
 @dataclass(frozen=True)
