@@ -136,11 +136,16 @@ def lives_of(report: Report) -> dict[tuple[int, int], int]:
     return {key: life for key, life in lives.items() if key not in twice}
 
 
+def lived(first_ns: int, last_ns: int, life_ns: int | None, elapsed_ns: int) -> tuple[int, int]:
+    """Return from when to when a thread lived: its first and last event are within, and it was that long."""
+    if life_ns is None:
+        return first_ns, last_ns
+    first_ns = max(0, min(first_ns, elapsed_ns - life_ns))
+    return first_ns, max(last_ns, min(elapsed_ns, first_ns + life_ns))
+
+
 def _lane(name: str, one: _Collected, life_ns: int | None, exact: bool) -> Lane:
-    first, last = one.first_ns, one.last_ns
-    if life_ns is not None:
-        first = max(0, min(first, one.elapsed_ns - life_ns))
-        last = max(last, min(one.elapsed_ns, first + life_ns))
+    first, last = lived(one.first_ns, one.last_ns, life_ns, one.elapsed_ns)
     return Lane(
         name=name,
         first_ns=first,

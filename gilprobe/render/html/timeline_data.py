@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import pyramid as native
 from gilprobe.render.html.places import name
-from gilprobe.render.lanes import lives_of
+from gilprobe.render.lanes import lived, lives_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -210,9 +210,7 @@ def _described_threads(
         thread = timeline.threads[number]
         key = thread.native_id, thread.interpreter
         hold_ns, wait_ns, events, first_ns, last_ns = survey.sums(number)
-        if key in lives:
-            first_ns = max(0, min(first_ns, survey.extent_ns - lives[key]))
-            last_ns = max(last_ns, min(survey.extent_ns, first_ns + lives[key]))
+        first_ns, last_ns = lived(first_ns, last_ns, lives.get(key), survey.extent_ns)
         described.append(
             {
                 "name": name(thread.name) or "?",
