@@ -33,6 +33,7 @@ struct gp_longest {
     size_t keep;
     uint64_t looks; /* left */
     heap holds, waits;
+    uint32_t gil_count; /* its own: when it is freed, the rows may be gone */
     past pasts[];
 };
 
@@ -44,6 +45,7 @@ gp_status gp_longest_new(const gp_rows *rows, size_t keep, uint64_t looks, gp_lo
     made->rows = rows;
     made->keep = keep;
     made->looks = looks;
+    made->gil_count = rows->gil_count;
     made->holds.entries = calloc(keep + 1, sizeof(gp_long));
     made->waits.entries = calloc(keep + 1, sizeof(gp_long));
     if (made->holds.entries == NULL || made->waits.entries == NULL) {
@@ -201,7 +203,7 @@ void gp_longest_free(gp_longest *longest)
 {
     if (longest == NULL)
         return;
-    for (size_t i = 0; i < longest->rows->gil_count; i++)
+    for (uint32_t i = 0; i < longest->gil_count; i++)
         gp_memory_unmap(longest->pasts[i].holds, PAST_HOLDS * sizeof(past_hold));
     free(longest->holds.entries);
     free(longest->waits.entries);
