@@ -283,14 +283,16 @@ __attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
     if (__builtin_expect(thread == NULL, 0))
         return;
     uint64_t now = gp_clock_ticks();
+    /* at once: what is done below is no part of the hold */
+    uint64_t cpu = __builtin_expect(gil->machine.wanting_cpu != 0, 0) ? gp_clock_thread_cpu_ns() : 0;
     bool forced = gp_callers_judge(&gil->releases, frame) == GP_CALLERS_FIRST && releases_told_apart;
     gp_site_key keys[GP_STACK_MAX];
     gp_trail trail = {.keys = keys};
     if (gil->machine.wanting_sites != 0)
         locate(&trail, keys, gil->machine.wanting_stacks != 0);
     gp_machine_drop(&gil->machine, thread, forced, &trail, now);
-    if (__builtin_expect(gil->machine.wanting_cpu != 0, 0))
-        gp_machine_book_cpu(&gil->machine, thread, gp_clock_thread_cpu_ns());
+    if (__builtin_expect(cpu != 0, 0))
+        gp_machine_book_cpu(&gil->machine, thread, cpu);
 }
 
 /* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */

@@ -162,7 +162,8 @@ ENDINGS = {
     "order": """
         import atexit, threading, time
         def late():
-            time.sleep(0.1)
+            while "__file__" in globals():  # the program goes on
+                time.sleep(0.01)
             print("thread", __file__ if "__file__" in globals() else None)
         atexit.register(lambda: print("first in"))
         atexit.register(lambda: print("last in", "__file__" in globals()))

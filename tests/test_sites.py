@@ -298,10 +298,10 @@ def test_stalls_of_a_length_come_longest_first():
     middle = stalls[len(stalls) // 2].wait_s
     assert report.stalls(middle) == tuple(stall for stall in stalls if stall.wait_s >= middle)
     assert report.stalls(1e6) == ()
-    mine = [stall for stall in report.stalls(0.009) if stall.holder == MAIN]
-    assert mine
+    name = "test_stalls_of_a_length_come_longest_first"
+    mine = [stall for stall in report.stalls(0.009) if (stall.holder, stall.holder_function) == (MAIN, name)]
+    assert len(mine) >= 3
     assert mine[0].holder_ns >= 39 * MS
-    assert {stall.holder_function for stall in mine} == {"test_stalls_of_a_length_come_longest_first"}
 
 
 @pytest.mark.parametrize("threshold", [-1, -1e-9, float("nan"), float("inf")])
