@@ -105,6 +105,17 @@ typedef struct {
     uint64_t start, ticks, holder_ticks;
 } gp_stall;
 
+/* Holds of one thread that ended at one place, for those who waited all through them (gp_machine.c). */
+typedef struct {
+    uint32_t holder, place; /* number of an account, of a place */
+    uint64_t ticks, longest;
+    uint64_t nth; /* when the longest came: it was the nth hold since the charges were last shared out */
+} gp_charge;
+
+enum {
+    GP_CHARGES_MAX = 8,
+};
+
 /* One operating system thread that has touched the GIL while it was traced. Lives as long as the process: a
  * thread's local storage is reached again after its destructors have run. */
 struct gp_thread {
@@ -224,6 +235,9 @@ struct gp_session {
     uint32_t native_places; /* of single threads */
     uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
     uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
+    uint64_t charged_holds; /* in `charges` */
+    size_t charge_count;
+    gp_charge charges[GP_CHARGES_MAX]; /* due from each of the machine's waiters */
     size_t stall_count;
     gp_stall stalls[GP_STALLS_MAX];
 
@@ -275,6 +289,12 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
 
 /* Add a closed account, whose histograms are emptied, to that of several threads. */
 void gp_account_merge(const gp_session *session, gp_account *into, gp_account *from);
+
+/* How many threads have exited: tells whether one of those that wait may have. */
+extern _Atomic uint64_t gp_thread_exits;
+
+/* The thread exits, which has its last moment `now`. Any thread. */
+void gp_thread_exit(gp_thread *thread, uint64_t now);
 
 /* When the thread's part in a session that is read at `now` ends: it may have exited. */
 uint64_t gp_thread_end_of(const gp_thread *thread, uint64_t now);

@@ -8,7 +8,7 @@
  * end of a thread: it has a place of its own.
  *
  * For sessions that want sites. Only the holder of the GIL calls this: under M where a place may be met for
- * the first time, since others read the tables under M alone. */
+ * the first time, since others read the tables under M alone. To charge waiters M is enough. */
 
 #include "gp_account.h"
 
@@ -63,8 +63,17 @@ static inline void gp_attribution_book_hold(gp_session *session, uint32_t place,
  * one of the longest. */
 void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to);
 
-/* `holder` has held the GIL for `ticks` of the wait of `waiter`, and lets it go at `place`. */
-void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_account *holder, uint32_t place,
-                           uint64_t ticks);
+/* The waiter has waited for these holds. Under M. */
+void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_charge *charge);
+
+/* The longest of them may be the longest of its whole wait. Under M. */
+static inline void gp_attribution_suspect(gp_account *waiter, const gp_charge *charge)
+{
+    if (charge->longest <= waiter->culprit_ticks)
+        return;
+    waiter->culprit_ticks = charge->longest;
+    waiter->culprit = charge->holder;
+    waiter->culprit_place = charge->place;
+}
 
 #endif

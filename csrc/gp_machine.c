@@ -23,8 +23,52 @@ void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uin
 
 /* ---- who waits, and behind whom ---- */
 
+/* A thread that releases and gets the GIL again a thousand times in its turn, as long as others wait, would
+ * be charged to each of them a thousand times. So what all of them have waited for from its beginning to its
+ * end is summed up, and shared out when somebody joins them or leaves, or wants to read. */
+
+/* Where the longest of the holds is, the first of equals. */
+static const gp_charge *longest_charge(const gp_session *session)
+{
+    const gp_charge *longest = session->charges;
+    for (size_t i = 1; i < session->charge_count; i++) {
+        const gp_charge *charge = &session->charges[i];
+        if (charge->longest > longest->longest ||
+            (charge->longest == longest->longest && charge->nth < longest->nth))
+            longest = charge;
+    }
+    return longest;
+}
+
+/* Under M, with or without the GIL: what it touches belongs to those who wait. */
+static void share_out(const gp_machine *machine, gp_session *session)
+{
+    if (session->charge_count == 0)
+        return;
+    const gp_charge *longest = longest_charge(session);
+    for (gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter) {
+        gp_account *account = gp_account_of(session, waiter);
+        if (account == NULL)
+            continue;
+        for (size_t i = 0; i < session->charge_count; i++)
+            gp_attribution_charge(session, account, &session->charges[i]);
+        gp_attribution_suspect(account, longest);
+    }
+    session->charge_count = 0;
+    session->charged_holds = 0;
+}
+
+static void share_out_all(const gp_machine *machine)
+{
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+        share_out(machine, session);
+}
+
 void gp_machine_join_waiters(gp_machine *machine, gp_thread *thread)
 {
+    share_out_all(machine);
+    if (thread->since > machine->latest_wait)
+        machine->latest_wait = thread->since;
     thread->previous_waiter = NULL;
     thread->next_waiter = machine->waiters;
     if (machine->waiters != NULL)
@@ -34,6 +78,7 @@ void gp_machine_join_waiters(gp_machine *machine, gp_thread *thread)
 
 void gp_machine_leave_waiters(gp_machine *machine, gp_thread *thread)
 {
+    share_out_all(machine);
     if (thread->next_waiter != NULL)
         thread->next_waiter->previous_waiter = thread->previous_waiter;
     if (thread->previous_waiter != NULL)
@@ -42,17 +87,76 @@ void gp_machine_leave_waiters(gp_machine *machine, gp_thread *thread)
         machine->waiters = thread->next_waiter;
 }
 
+static void forget_waiters(gp_machine *machine)
+{
+    machine->waiters = NULL;
+    machine->latest_wait = 0;
+    machine->waiter_exited = false;
+}
+
 /* A thread that exits while it waits, as daemons do at the interpreter's end, stays among the waiters. */
-void gp_machine_charge(gp_machine *machine, gp_session *session, const gp_account *holder, uint32_t place,
+static bool is_one_of_them_gone(gp_machine *machine)
+{
+    uint64_t exits = atomic_load_explicit(&gp_thread_exits, memory_order_acquire);
+    if (__builtin_expect(exits == machine->exits_seen, 1))
+        return machine->waiter_exited;
+    machine->exits_seen = exits;
+    for (const gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter)
+        machine->waiter_exited |= atomic_load_explicit(&waiter->exited, memory_order_relaxed);
+    return machine->waiter_exited;
+}
+
+/* Charge a hold to each waiter from when it began to wait. */
+static void charge_each(const gp_machine *machine, gp_session *session, gp_charge *charge, uint64_t from,
+                        uint64_t to)
+{
+    for (gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter) {
+        uint64_t asked = waiter->since > from ? waiter->since : from;
+        uint64_t ticks = gp_ticks_after(session->start, asked, gp_thread_end_of(waiter, to));
+        gp_account *account = ticks != 0 ? gp_account_of(session, waiter) : NULL;
+        if (account == NULL)
+            continue;
+        charge->ticks = charge->longest = ticks;
+        gp_attribution_charge(session, account, charge);
+        gp_attribution_suspect(account, charge);
+    }
+}
+
+static gp_charge *find_charge(gp_session *session, uint32_t holder, uint32_t place)
+{
+    for (size_t i = session->charge_count; i-- > 0;)
+        if (session->charges[i].place == place && session->charges[i].holder == holder)
+            return &session->charges[i];
+    if (session->charge_count == GP_CHARGES_MAX)
+        return NULL;
+    gp_charge *charge = &session->charges[session->charge_count++];
+    *charge = (gp_charge){.holder = holder, .place = place};
+    return charge;
+}
+
+void gp_machine_charge(gp_machine *machine, gp_session *session, uint32_t holder, uint32_t place,
                        uint64_t from, uint64_t to)
 {
     uint64_t begin = from > session->charged_until ? from : session->charged_until;
-    for (gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter) {
-        uint64_t asked = waiter->since > begin ? waiter->since : begin;
-        uint64_t ticks = gp_ticks_after(session->start, asked, gp_thread_end_of(waiter, to));
-        gp_account *account = ticks != 0 ? gp_account_of(session, waiter) : NULL;
-        if (account != NULL)
-            gp_attribution_charge(session, account, holder, place, ticks);
+    bool gone = is_one_of_them_gone(machine);
+    if (__builtin_expect(gone || begin < machine->latest_wait, 0)) {
+        share_out(machine, session);
+        charge_each(machine, session, &(gp_charge){.holder = holder, .place = place}, begin, to);
+        return;
+    }
+    uint64_t ticks = gp_ticks_after(session->start, begin, to);
+    if (ticks == 0)
+        return;
+    gp_charge *charge = find_charge(session, holder, place);
+    if (__builtin_expect(charge == NULL, 0)) {
+        share_out(machine, session);
+        charge = find_charge(session, holder, place);
+    }
+    charge->ticks += ticks;
+    session->charged_holds++;
+    if (ticks > charge->longest) {
+        charge->longest = ticks;
+        charge->nth = session->charged_holds;
     }
 }
 
@@ -60,13 +164,15 @@ uint32_t gp_machine_charge_under_way(gp_machine *machine, gp_session *session, c
                                      uint64_t now)
 {
     gp_thread *holder = machine->holder;
+    share_out(machine, session);
     if (!session->wants_sites || holder == NULL || holder->state != GP_HOLD)
         return GP_ROW_NONE;
     gp_account *account = gp_account_of(session, holder);
     if (account == NULL)
         return GP_ROW_NONE;
     uint32_t place = gp_attribution_place(session, account, here, machine->met);
-    gp_machine_charge(machine, session, account, place, holder->since, now);
+    gp_machine_charge(machine, session, account->number, place, holder->since, now);
+    share_out(machine, session);
     session->charged_until = now;
     return place;
 }
@@ -100,6 +206,7 @@ void gp_machine_book_cpu(gp_machine *machine, gp_thread *thread, uint64_t now)
 
 void gp_machine_fold(gp_machine *machine, gp_session *session)
 {
+    share_out(machine, session); /* while those that hold still have their own numbers */
     gp_folding_step(session, machine->sessions, &machine->folding);
 }
 
@@ -154,7 +261,7 @@ void gp_machine_adopt(const gp_machine *machine, gp_thread *thread, uint64_t now
 void gp_machine_start(gp_machine *machine, gp_session *session, gp_thread *holder)
 {
     if (machine->sessions == NULL) {
-        machine->waiters = NULL;
+        forget_waiters(machine);
         machine->wanting_sites = 0;
         machine->wanting_stacks = 0;
         machine->wanting_cpu = 0;
@@ -251,6 +358,7 @@ static void charge_at_fork(gp_machine *machine, const gp_thread *self, uint64_t 
 void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *threads, size_t count,
                        uint64_t now)
 {
+    share_out_all(machine);
     charge_at_fork(machine, self, now);
     for (gp_session *session = machine->sessions; session != NULL; session = session->next) {
         session->folding_waits = false; /* its reader stayed in the parent */
@@ -269,7 +377,7 @@ void gp_machine_forked(gp_machine *machine, gp_thread *self, gp_thread *const *t
     if (machine->contended_since != 0 && machine->holder != NULL)
         gp_machine_book_contended(machine, machine->holder, now);
     machine->contended_since = 0;
-    machine->waiters = NULL;
+    forget_waiters(machine);
     if (self != NULL && self->state == GP_WAIT) /* forked by a signal handler, perhaps */
         gp_machine_join_waiters(machine, self);
     if (machine->holder != self)

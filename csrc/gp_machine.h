@@ -36,6 +36,9 @@ typedef struct {
     uint64_t last_release;    /* when it was last given up */
     uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
     gp_thread *waiters;       /* threads in GP_WAIT */
+    uint64_t latest_wait;     /* none of their waits began later */
+    uint64_t exits_seen;      /* of gp_thread_exits */
+    bool waiter_exited;       /* one of the waiters, maybe */
     uint64_t contended_since; /* the GIL is wanted since; GP_EVER: all through the hold; 0: it is not */
     uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
@@ -92,7 +95,7 @@ void gp_machine_book_cpu(gp_machine *machine, gp_thread *thread, uint64_t now);
 void gp_machine_settle(gp_machine *machine, gp_thread *thread, uint64_t asked);
 void gp_machine_take_late(gp_machine *machine, gp_thread *thread, uint64_t now);
 void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uint64_t to);
-void gp_machine_charge(gp_machine *machine, gp_session *session, const gp_account *holder, uint32_t place,
+void gp_machine_charge(gp_machine *machine, gp_session *session, uint32_t holder, uint32_t place,
                        uint64_t from, uint64_t to);
 void gp_machine_fold(gp_machine *machine, gp_session *session);
 void gp_machine_locate_waiter(gp_machine *machine, gp_session *session, gp_account *account);
@@ -124,7 +127,7 @@ static inline void gp_machine_attribute(gp_machine *machine, gp_session *session
     uint32_t place = gp_attribution_place(session, account, trail, machine->met);
     gp_attribution_book_hold(session, place, gp_ticks_after(session->start, from, to));
     if (__builtin_expect(machine->waiters != NULL, 0))
-        gp_machine_charge(machine, session, account, place, from, to);
+        gp_machine_charge(machine, session, account->number, place, from, to);
 }
 
 /* The thread gives up the GIL. `forced`: because another asked for it; all until it has the GIL again is then
@@ -155,12 +158,12 @@ static inline void gp_machine_drop(gp_machine *machine, gp_thread *thread, bool 
         gp_machine_book_contended(machine, thread, now);
         machine->contended_since = 0;
     }
-    if (__builtin_expect(forced, 0))
-        gp_machine_join_waiters(machine, thread);
     machine->holder = NULL;
     machine->last_release = now;
     thread->state = forced ? GP_WAIT : GP_OFF;
     thread->since = now;
+    if (__builtin_expect(forced, 0))
+        gp_machine_join_waiters(machine, thread);
 }
 
 /* When the thread that gets or wants the GIL `now` began to want it. */

@@ -54,9 +54,7 @@ static void thread_exits(void *value)
     uint64_t now = gp_clock_ticks();
     for (gp_thread *thread = value; thread != NULL; thread = thread->sibling) {
         read_own_name(thread); /* whoever made the thread may have named it only while it ran */
-        atomic_store_explicit(&thread->ended_at, now, memory_order_relaxed);
-        /* release: whoever sees that it has exited sees when */
-        atomic_store_explicit(&thread->exited, true, memory_order_release);
+        gp_thread_exit(thread, now);
     }
 }
 

@@ -71,8 +71,7 @@ static void take(gp_thread *thread)
 
 static void end(gp_thread *thread)
 {
-    atomic_store(&thread->ended_at, now);
-    atomic_store(&thread->exited, true);
+    gp_thread_exit(thread, now);
 }
 
 /* A thread is born 7 ticks before it gets the GIL, for which it waits 5, and keeps it for `hold`. */

@@ -340,8 +340,7 @@ static void a_look_in_any_state_is_whole_and_changes_nothing(void)
 
 static void end(gp_thread *thread, uint64_t now)
 {
-    atomic_store(&thread->ended_at, now);
-    atomic_store(&thread->exited, true);
+    gp_thread_exit(thread, now);
 }
 
 static void an_exited_thread_counts_until_its_end(void)

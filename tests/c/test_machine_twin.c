@@ -315,8 +315,7 @@ static void leave(twin_actor *actor)
     actor->ended = tick();
     if (!actor->registered)
         return;
-    atomic_store(&actor->thread.ended_at, actor->ended);
-    atomic_store(&actor->thread.exited, true);
+    gp_thread_exit(&actor->thread, actor->ended);
 }
 
 /* ---- the comparison ---- */
