@@ -10,13 +10,17 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilprobe import capabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -33,6 +37,8 @@ QUESTIONS = {
     ("accuracy", "culprit function"),
     ("accuracy", "culprit line"),
     ("accuracy", "threads seen"),
+    ("turns", "slowdown"),
+    ("turns", "fewer requests"),
     ("cost", "slowdown"),
     ("cost", "CPU of all processes"),
     ("cost", "fewer requests"),
@@ -365,7 +371,7 @@ def test_only_what_beats_gilprobe_is_marked(peers: Any) -> None:
     assert accuracy.notes == ["1 of 1 runs: hung: killed after 8.0 s"]
     assert "**+0.20**" in tables.markdown_of(accuracy)
     assert "*+0.20" in tables.text_of(accuracy)
-    assert "**+2.50 [1]**" in tables.markdown_of(cost)
+    assert "**+2.50 ±0.62 [1]**" in tables.markdown_of(cost)
     assert "reads \\| tiny" in tables.markdown_of(cost)
     assert not any(cell.wins for _, _, row in leaks.rows for cell in row)
 
@@ -462,3 +468,36 @@ def test_a_tool_that_never_works_does_not_take_time(peers: Any, monkeypatch: pyt
     assert (ran.count("broken"), ran.count("")) == (cost.LEAST, 9)
     assert {(cell.tool, cell.reason) for cell in taken} == {("broken", "2 of 2 runs: hung")}
     assert not any(cell.samples for cell in taken)
+
+
+def test_turns_are_of_tools_that_can_begin_and_end_in_one_process(peers: Any) -> None:
+    cost, runs, base = peers("cost"), peers("runs"), peers("tools.base")
+    again, once = base.Tool(), base.Tool()
+    again.name, again.restarts, once.name = "again", True, "once"
+    figures = {"off": [1.0, 2.0, 4.0], "on": [1.1, 2.0, 5.0]}
+    runner = SimpleNamespace(run=lambda *_: runs.Outcome({"figures": figures}))
+    make = peers("workloads").Workload
+    works = [make("cpu", "cpu", {}, 1.0), make("echo server", "echo", {}, 1.0)]
+    slower, fewer = cost.measure_in_turns(runner, [again, once], works, os.fspath)
+    assert (slower.tool, slower.measure, slower.samples) == ("again", "slowdown", pytest.approx([10, 0, 25]))
+    assert (fewer.measure, fewer.samples) == ("fewer requests", pytest.approx([100 / 11, 0, 20]))
+    assert slower.shown == "+10.0 ±6.25"
+
+
+def test_each_of_a_pair_begins_every_other_pair(peers: Any) -> None:
+    diary: list[str] = []
+
+    @contextmanager
+    def inside() -> Iterator[None]:
+        diary.append("begin")
+        yield
+        diary.append("end")
+
+    def measured() -> float:
+        diary.append("work")
+        return float(len(diary))
+
+    found = peers("programs.turns").in_turns(inside, measured, 2)
+    on = ["begin", "work", "end"]
+    assert diary == [*on, "work", *on, *on, "work"]
+    assert found == {"off": [4.0, 11.0], "on": [6.0, 9.0]}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .cells import Cell
 
 SCHEMA = 1
-PARTS = ("accuracy", "cost", "scale", "counts")
+PARTS = ("accuracy", "turns", "cost", "scale", "counts")
 SCALED = ("gilprobe", "uprobes", "gilknocker", "py-spy record")
 OTHERS = ("sys.getrefcount", "objgraph", "psleak", "pytest-leaks", "ptime")
 
@@ -99,6 +99,9 @@ class Comparison:
             repeat = max(2, options.repeat // 2)
             asked = {"quick": options.quick, "repeat": repeat, "seed": options.seed, "progress": progress}
             yield from counting.measure(runner, self._only, **asked)
+        if "turns" in options.parts:
+            asked_in_turns = workloads.turns(quick=options.quick)
+            yield from cost.measure_in_turns(runner, self.tools, asked_in_turns, progress)
         if "scale" in options.parts:
             scaled = [tool for tool in self.tools if tool.name in SCALED]
             repeat = max(2, options.repeat // 2)

@@ -13,6 +13,8 @@ OURS = "gilprobe"
 KNOWN = "the truth"
 NOT_MEASURED = "n/a"
 SIGNED = ("points", "%", "ms", "ns")
+COMPARED = ("turns", "cost", "scale")
+"""Tables of what a tool adds to the same work without it."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,23 @@ class Cell:
         return statistics.median(self.samples) if self.samples else None
 
     @property
+    def spread(self) -> float:
+        """Half of the distance between the samples' quartiles."""
+        low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return (high - low) / 2
+
+    @property
     def shown(self) -> str:
         """The figure as the tables have it."""
         if not self.samples:
             return self.reason or NOT_MEASURED
         if self.text:
             return self.text
-        return number(
-            self.figure or 0.0, signed=self.unit in SIGNED and self.table in ("accuracy", "cost", "scale")
+        compared = self.table in COMPARED
+        text = number(
+            self.figure or 0.0, signed=self.unit in SIGNED and (compared or self.table == "accuracy")
         )
+        return f"{text} ±{number(self.spread)}" if compared and len(self.samples) > 2 else text
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""

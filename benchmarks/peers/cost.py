@@ -27,6 +27,8 @@ P99 = "99th percentile"
 STARTED = "start-up"
 ADDED = "added to each release"
 
+TURNS = "turns"
+
 LEAST = 2
 """Rounds that are taken in any case."""
 
@@ -67,6 +69,25 @@ def measure(
         for tool, interpreter in arms:
             off, on = (taken[workload.name, name, interpreter] for name in ("", tool.name))
             yield from _cells(table, named, tool, off, on)
+
+
+def measure_in_turns(
+    runner: Runner, tools: list[Tool], workloads: list[Workload], progress: Callable[[str], None]
+) -> Iterator[Cell]:
+    """Run every workload once under each tool that can be begun and ended within one process."""
+    for workload in workloads:
+        for tool in tools:
+            if not tool.restarts or tool.missing():
+                continue
+            progress(f"turns: {workload.name}: {tool.name}")
+            outcome = runner.run(tool, Work("turns", workload.program, workload.parameters, workload.seconds))
+            measured = FEWER if workload.program == "echo" else SLOWER
+            figures = outcome.document["figures"] if outcome.document else {"off": [], "on": []}
+            samples = [
+                100 * (1 - off / on) if measured == FEWER else 100 * (on / off - 1)
+                for off, on in zip(figures["off"], figures["on"], strict=True)
+            ]
+            yield Cell(TURNS, workload.name, measured, tool.name, "%", samples, "", outcome.reason, figures)
 
 
 def _name(workload: Workload, off: list[Outcome]) -> str:

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,22 @@ def peak_kib() -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
 
+def nothing() -> AbstractContextManager[Reading]:
+    """No tool."""
+    return nullcontext(Reading())
+
+
 def main(tool: str, kind: str, program: str, parameters: str, result: str, wait: str = "") -> None:
     """Run it, and write what is true, what the tool says, and what it took."""
     work = importlib.import_module(f"programs.{kind}").WORK[program]
     if wait:
         print("ready", os.getpid(), flush=True)
         sys.stdin.readline()
-    inside = BY_NAME[tool].inside() if tool in BY_NAME else nullcontext(Reading())
-    with inside as reading:
+    inside = BY_NAME[tool].inside if tool in BY_NAME else nothing
+    in_turns = kind == "turns"  # it begins and ends the tool itself
+    with nothing() if in_turns else inside() as reading:
         begin = time.monotonic_ns()
-        answer = work(**json.loads(parameters))
+        answer = work(*((inside,) if in_turns else ()), **json.loads(parameters))
         end = time.monotonic_ns()
     document: dict[str, Any] = {
         "begin_ns": begin,

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 TITLES = {
     "accuracy": "Accuracy: how far each tool is from the truth",
-    "cost": "Cost: the same work without and with the tool",
+    "turns": "Cost while it works: in one process, without and with the tool in turns",
+    "cost": "Cost from begin to end: fresh processes without and with the tool",
     "scale": "Scale: cost with more threads, and with more handoffs",
     "counts": "Reference counts",
     "leaks": "Leaks",
@@ -21,9 +22,14 @@ TITLES = {
 EXPLANATIONS = {
     "accuracy": "Shares: error in percentage points; worst wait: error in ms; threads: how many too many."
     " The truth is known as exactly as its column says; within that, no error is counted.",
-    "cost": "Medians of the pairs: what is added, in per cent of the same work without the tool, or in the"
-    " unit that is named. CPU and memory are those of all processes, the tool's own included.",
-    "scale": "Medians of the pairs: nanoseconds that each release and re-acquisition costs more, or %.",
+    "turns": "Medians of the pairs, and half of the distance between their quartiles. A turn takes some"
+    " hundredths of a second: what disturbs the machine disturbs both of a pair. Only tools that can be begun"
+    " and ended at any time.",
+    "cost": "Medians of the pairs, and half of the distance between their quartiles: what is added, in per"
+    " cent of the same work without the tool, or in the unit that is named. CPU and memory are those of all"
+    " processes, the tool's own included.",
+    "scale": "Medians of the pairs, and half of the distance between their quartiles: nanoseconds that each"
+    " release and re-acquisition costs more, or %.",
     "counts": "Error: references too many. Times are medians.",
     "leaks": "What each tool says of a function, and how long it took to say it.",
     "audit": "Released share: error in percentage points, and what was said. The times are of one audit.",

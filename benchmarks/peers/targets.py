@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .cells import OURS, Cell, better, number
-from .cost import ADDED, CPU, FEWER, SLOWER
+from .cost import ADDED, FEWER, SLOWER, TURNS
 from .tools import TOOLS
 from .tools.base import FUNCTION, HELD, LINE, WAIT, WORST
 
@@ -45,43 +45,27 @@ def targets(cells: Sequence[Cell]) -> list[Target]:
         _worst(cells, "worst wait", "within 1 % or 20 us", WORST, _close),
         _worst(cells, "culprit's function", "always named", FUNCTION, lambda cell: not cell.figure),
         _worst(cells, "culprit's line", "always named", LINE, lambda cell: not cell.figure),
-        _worst(
-            _of(cells, "pure Python"),
-            "slowdown of pure Python",
-            "at most 1 %",
-            SLOWER,
-            lambda cell: (cell.figure or 0) <= 1,
-        ),
-        _worst(
-            _of(cells, "echo"),
-            "echo server",
-            "at most 3 % fewer requests",
-            FEWER,
-            lambda cell: (cell.figure or 0) <= 3,
-        ),
-        _smallest(
-            _of(cells, "pure Python"),
-            "slowdown of pure Python",
-            SLOWER,
-            IN_PROCESS,
-            "the smallest of the tools in the process",
-        ),
-        _smallest(
-            _of(cells, "echo"), "echo server", FEWER, IN_PROCESS, "the smallest of the tools in the process"
-        ),
-        _smallest(
-            _of(cells, "one-byte"),
-            "tiny releases",
-            SLOWER,
-            EACH_EVENT,
-            "smaller than any tool that records each event",
-        ),
+        *_slowdowns(cells, TURNS, "while it works"),
+        *_slowdowns(cells, "cost", "from begin to end"),
         _flat(cells),
     ]
 
 
-def _of(cells: Sequence[Cell], name: str) -> list[Cell]:
-    return [cell for cell in cells if cell.table == "cost" and name in cell.workload and cell.measure != CPU]
+def _slowdowns(cells: Sequence[Cell], table: str, when: str) -> Iterator[Target]:
+    def named(name: str) -> list[Cell]:
+        return [cell for cell in cells if cell.table == table and name in cell.workload]
+
+    python, echo = named("pure Python"), named("echo")
+    for found, what, measure, most in (
+        (python, f"slowdown of pure Python, {when}", SLOWER, 1),
+        (echo, f"fewer requests of an echo server, {when}", FEWER, 3),
+    ):
+        yield _worst(
+            found, what, f"at most {most} %", measure, lambda cell, most=most: (cell.figure or 0) <= most
+        )
+        yield _smallest(found, what, measure, IN_PROCESS, "the smallest of the tools in the process")
+    what, wanted = f"slowdown of tiny releases, {when}", "smaller than any tool that records each event"
+    yield _smallest(named("one-byte"), what, SLOWER, EACH_EVENT, wanted)
 
 
 def _ours(cells: Sequence[Cell], measure: str) -> list[Cell]:

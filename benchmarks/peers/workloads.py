@@ -129,9 +129,31 @@ def costs(*, quick: bool) -> list[Workload]:
     ]
 
 
+def turns(*, quick: bool) -> list[Workload]:
+    """Return the workloads whose cost is measured within one process."""
+    pairs, turn_s = (4, 0.01) if quick else (100, 0.03)
+    steps, reads = (20_000, 2_000) if quick else (700_000, 40_000)
+    seconds = 2.5 * pairs * turn_s
+    return [
+        *(
+            Workload(
+                f"pure Python, {_threads(threads)}",
+                "cpu",
+                {"threads": threads, "steps": steps, "pairs": pairs},
+                seconds,
+            )
+            for threads in (1, 2, 4)
+        ),
+        Workload(
+            f"{reads:,} one-byte reads", "reads", {"threads": 1, "count": reads, "pairs": pairs}, seconds
+        ),
+        Workload("echo server", "echo", {"connections": 4, "turn_s": turn_s, "pairs": pairs}, seconds),
+    ]
+
+
 def scale(*, quick: bool) -> list[Workload]:
     """Return the workloads that grow."""
-    count, steps = (4_096, 200_000) if quick else (40_960, 4_000_000)
+    count, steps = (4_096, 200_000) if quick else (204_800, 4_000_000)
     numbers = (1, 8) if quick else (1, 2, 8, 64, 512)
     rates = (0, 2_000) if quick else (0, 1_000, 10_000, 100_000)
     return [

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 clock = time.perf_counter
 
 
-def _together(work, threads: int, *arguments: object) -> None:
+def together(work, threads: int, *arguments: object) -> None:
+    """Do the work in so many threads."""
     made = [threading.Thread(target=work, args=arguments) for _ in range(threads)]
     for thread in made:
         thread.start()
@@ -21,7 +23,8 @@ def _together(work, threads: int, *arguments: object) -> None:
         thread.join()
 
 
-def _count(steps: int) -> None:
+def compute(steps: int) -> None:
+    """Keep the interpreter busy."""
     total = 0
     for step in range(steps):
         total += step & 7
@@ -29,11 +32,12 @@ def _count(steps: int) -> None:
 
 def cpu(threads: int, steps: int) -> dict[str, float]:
     """Compute in pure Python: `steps` altogether."""
-    _together(_count, threads, steps // threads)
+    together(compute, threads, steps // threads)
     return {}
 
 
-def _read(file: int, count: int) -> None:
+def read_bytes(file: int, count: int) -> None:
+    """Release and acquire the GIL for each."""
     for _ in itertools.repeat(None, count):
         os.read(file, 1)
 
@@ -42,7 +46,7 @@ def reads(threads: int, count: int) -> dict[str, float]:
     """Release and acquire the GIL `count` times altogether, for a byte each."""
     file = os.open("/dev/zero", os.O_RDONLY)
     try:
-        _together(_read, threads, file, count // threads)
+        together(read_bytes, threads, file, count // threads)
     finally:
         os.close(file)
     return {}
@@ -54,10 +58,10 @@ def rate(releases: int, steps: int) -> dict[str, float]:
 
     def work() -> None:
         for _ in range(max(1, releases // 2)):
-            _count(steps // max(2, releases))
+            compute(steps // max(2, releases))
             os.read(file, 1)
 
-    _together(work, 2)
+    together(work, 2)
     os.close(file)
     return {}
 
@@ -97,8 +101,9 @@ def _serve(connection: socket.socket) -> None:
             return
 
 
-def echo(connections: int, seconds: float) -> dict[str, float]:
-    """Serve echoes, a thread a connection; requests a second and their 99th percentile are the client's."""
+@contextmanager
+def asked(serve, connections: int, seconds: float):
+    """Have a client ask for so long, in a process of its own, and `serve` run in a thread a connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         command = [sys.executable, "-I", "-S", "-c", CLIENT]
         command += map(str, (listening.getsockname()[1], connections, seconds))
@@ -108,11 +113,17 @@ def echo(connections: int, seconds: float) -> dict[str, float]:
             for _ in range(connections):
                 connection, _ = listening.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threads.append(threading.Thread(target=_serve, args=(connection,)))
+                threads.append(threading.Thread(target=serve, args=(connection,)))
                 threads[-1].start()
-            per_s, p99 = map(float, client.stdout.read().split())
+            yield client
         for thread in threads:
             thread.join()
+
+
+def echo(connections: int, seconds: float) -> dict[str, float]:
+    """Serve echoes, a thread a connection; requests a second and their 99th percentile are the client's."""
+    with asked(_serve, connections, seconds) as client:
+        per_s, p99 = map(float, client.stdout.read().split())
     return {"requests_per_s": per_s, "p99_ms": p99 * 1e3}
 
 

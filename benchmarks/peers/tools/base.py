@@ -96,6 +96,14 @@ class Tool:
         Why it can't be compared at all, in one line; "" if it can.
     silence : str
         Why it measures nothing of the GIL, where it does not.
+    in_process : bool
+        Whether it runs in the process that it measures, and so slows it down by itself.
+    restarts : bool
+        Whether `inside` can be used again and again in one process.
+    each_event : bool
+        Whether it records every event.
+    costs : bool
+        Whether its cost is measured.
     """
 
     name = ""
@@ -106,6 +114,7 @@ class Tool:
     why_not = ""
     silence = ""
     in_process = True
+    restarts = False
     each_event = False
     costs = True
 

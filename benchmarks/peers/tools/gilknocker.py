@@ -17,6 +17,7 @@ class Gilknocker(Tool):
     environment = "gilknocker"
     silence = "its contention metric, of no unit, is compared with the held share"
     measures = frozenset({HELD})
+    restarts = True
 
     def __init__(self, name: str, settings: str, **intervals: int) -> None:
         self.name = name

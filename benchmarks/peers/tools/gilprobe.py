@@ -18,6 +18,7 @@ class Gilprobe(Tool):
     settings = "gilprobe.trace(), the defaults: sites on, stacks and timeline off"
     measures = frozenset(MEASURES)
     each_event = True
+    restarts = True
 
     @contextmanager
     def inside(self) -> Iterator[Reading]:

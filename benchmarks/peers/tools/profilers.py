@@ -21,6 +21,7 @@ class Yappi(Tool):
     environment = "yappi"
     settings = 'set_clock_type("wall"), start()'
     silence = "times functions a thread; tells not who had the GIL"
+    restarts = True
 
     @contextmanager
     def inside(self) -> Iterator[Reading]:

@@ -1,0 +1,80 @@
+"""The same small work again and again in one process, with the tool and without it in turns.
+
+What disturbs a machine lasts longer than a turn does, so it disturbs both: far smaller costs are seen than
+between two processes. What a tool costs when it begins and ends is not in it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from .costs import asked, clock, compute, read_bytes, together
+
+
+def in_turns(inside, measured, pairs: int) -> dict[str, list[float]]:
+    """Return what `measured` returns without and with the tool, in pairs, each of which the other begins."""
+    figures: dict[str, list[float]] = {"off": [], "on": []}
+    with inside():
+        measured()  # once before: what is loaded and compiled at first is not measured
+    for number in range(2 * pairs):
+        if (number + number // 2) % 2:
+            with inside():
+                figures["on"].append(measured())
+        else:
+            figures["off"].append(measured())
+    return figures
+
+
+def _seconds(work, *arguments: object) -> float:
+    begin = clock()
+    work(*arguments)
+    return clock() - begin
+
+
+def cpu(inside, threads: int, steps: int, pairs: int) -> dict[str, list[float]]:
+    """Compute in pure Python; seconds a turn."""
+    return in_turns(inside, lambda: _seconds(together, compute, threads, steps // threads), pairs)
+
+
+def reads(inside, threads: int, count: int, pairs: int) -> dict[str, list[float]]:
+    """Release and acquire the GIL for a byte each; seconds a turn."""
+    file = os.open("/dev/zero", os.O_RDONLY)
+    try:
+        return in_turns(
+            inside, lambda: _seconds(together, read_bytes, threads, file, count // threads), pairs
+        )
+    finally:
+        os.close(file)
+
+
+def echo(inside, connections: int, turn_s: float, pairs: int) -> dict[str, list[float]]:
+    """Serve echoes to a client that never pauses, a thread a connection; seconds a request in each turn."""
+    served: list[list[int]] = []
+
+    def serve(connection) -> None:
+        own = [0]  # of this thread alone: nothing is lost between threads
+        served.append(own)
+        with connection, suppress(ConnectionError):
+            while data := connection.recv(4096):
+                connection.sendall(data)
+                own[0] += 1
+
+    def answered() -> int:
+        return sum(own[0] for own in served)
+
+    def measured() -> float:
+        before, begin = answered(), clock()
+        time.sleep(turn_s)
+        return (clock() - begin) / max(1, answered() - before)
+
+    longer_than_needed_s = 5 * turn_s * (2 * pairs + 1) + 10
+    with asked(serve, connections, longer_than_needed_s) as client:
+        try:
+            return in_turns(inside, measured, pairs)
+        finally:
+            client.kill()
+
+
+WORK = {"cpu": cpu, "reads": reads, "echo": echo}
