@@ -107,9 +107,9 @@ typedef struct {
 
 /* Holds of one thread that ended at one place, for those who waited all through them (gp_machine.c). */
 typedef struct {
-    uint32_t holder, place; /* number of an account, of a place */
     uint64_t ticks, longest;
-    uint64_t nth; /* when the longest came: it was the nth hold since the charges were last shared out */
+    uint32_t holder, place; /* number of an account, of a place */
+    uint32_t nth; /* when the longest came: it was the nth hold since the charges were last shared out */
 } gp_charge;
 
 enum {
@@ -120,7 +120,7 @@ enum {
  * thread's local storage is reached again after its destructors have run. */
 struct gp_thread {
     /* the interval that is under way; owner thread, under the GIL's mutex */
-    gp_state state;
+    _Alignas(GP_RING_LINE) gp_state state;
     uint32_t generation; /* of the machine: when the fields here were valid */
     uint64_t since;      /* when the state began; 0: before anything was watched */
     uint64_t asked_at;   /* when it last asked for the GIL's mutex; or one of the two above */
@@ -130,6 +130,8 @@ struct gp_thread {
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;
     gp_account *account;
+
+    const struct gp_callers_path *release_path; /* by which it came to release the GIL; the owner's alone */
 
     uint64_t cpu_since; /* its CPU time, nanoseconds, when its hold began; 0: not known. The owner's alone */
 
@@ -203,6 +205,14 @@ struct gp_session {
     gp_place_table places;
     uint64_t stall_floor; /* a wait must be longer to be among the longest */
 
+    /* what each touches while others wait */
+    _Alignas(GP_RING_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
+    uint64_t handoffs;
+    uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
+    uint32_t charge_count;
+    uint32_t charged_holds;            /* in `charges` */
+    gp_charge charges[GP_CHARGES_MAX]; /* due from each of the machine's waiters */
+
     uint64_t stop;
     gp_clock_anchor start_anchor, stop_anchor;
     uint32_t interpreter; /* whose GIL this is about */
@@ -212,9 +222,7 @@ struct gp_session {
     bool running;
     const void *machine; /* while it runs: that of its GIL */
     bool hooks_lost;     /* a wrapper was not in its slot any more: what it would have told is missing */
-    uint64_t contended;  /* ticks in which the GIL was held and wanted */
-    uint64_t handoffs;
-    uint64_t lost; /* intervals that found no memory for an account */
+    uint64_t lost;       /* intervals that found no memory for an account */
 
     /* CPU time, if that is wanted */
     const gp_thread *starter; /* in the hold in which the session began; NULL once that is over */
@@ -234,10 +242,6 @@ struct gp_session {
     gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
     uint32_t native_places; /* of single threads */
     uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
-    uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
-    uint64_t charged_holds; /* in `charges` */
-    size_t charge_count;
-    gp_charge charges[GP_CHARGES_MAX]; /* due from each of the machine's waiters */
     size_t stall_count;
     gp_stall stalls[GP_STALLS_MAX];
 

@@ -5,9 +5,9 @@
 
 #if defined(_WIN32)
 
-gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame)
+gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, const gp_callers_path **last)
 {
-    (void)callers, (void)frame;
+    (void)callers, (void)frame, (void)last;
     return GP_CALLERS_NEITHER;
 }
 
@@ -106,11 +106,11 @@ static gp_callers_verdict unwind(gp_callers *callers, const char *frame)
     return state.path.verdict;
 }
 
-gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame)
+gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, const gp_callers_path **last)
 {
     for (size_t i = 0; i < callers->count; i++) {
         if (gp_callers_came_by(&callers->paths[i], frame)) {
-            callers->last = &callers->paths[i];
+            *last = &callers->paths[i];
             return callers->paths[i].verdict;
         }
     }

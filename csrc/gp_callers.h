@@ -27,7 +27,7 @@ enum {
 /* A way to get here: return addresses, innermost first, and where each stands relative to the frame asked
  * about. A call site leaves its frame always at the same size, so that with equal inner addresses the outer
  * one stands in the same place. */
-typedef struct {
+typedef struct gp_callers_path {
     uint32_t depth;
     gp_callers_verdict verdict;
     struct {
@@ -41,8 +41,7 @@ typedef struct {
     const void *const *first;
     const void *const *second;
     size_t count;
-    size_t unwound;              /* times that no remembered path matched */
-    const gp_callers_path *last; /* the one that matched last */
+    size_t unwound; /* times that no remembered path matched */
     gp_callers_path paths[GP_CALLERS_PATHS];
 } gp_callers;
 
@@ -56,15 +55,19 @@ static inline bool gp_callers_came_by(const gp_callers_path *path, const char *f
 
 /* Look through all remembered paths; if none matches unwind, and remember the path. Slow path of
  * gp_callers_judge. Leaves errno alone. */
-gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame);
+gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, const gp_callers_path **last);
 
-/* Judge the callers of the function whose __builtin_frame_address(0) is `frame`. One caller at a time. */
-static inline gp_callers_verdict gp_callers_judge(gp_callers *callers, const char *frame)
+/* Judge the callers of the function whose __builtin_frame_address(0) is `frame`. One caller at a time. `last`
+ * keeps the path that matched last: the calling thread's own, as threads come by different ways, and in
+ * turns. */
+static inline gp_callers_verdict gp_callers_judge(gp_callers *callers, const char *frame,
+                                                  const gp_callers_path **last)
 {
-    const gp_callers_path *path = callers->last;
-    if (__builtin_expect(path != NULL && gp_callers_came_by(path, frame), 1))
+    const gp_callers_path *path = *last;
+    /* without a level: it has been forgotten since */
+    if (__builtin_expect(path != NULL && path->depth != 0 && gp_callers_came_by(path, frame), 1))
         return path->verdict;
-    return gp_callers_search(callers, frame);
+    return gp_callers_search(callers, frame, last);
 }
 
 #endif

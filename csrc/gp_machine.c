@@ -31,7 +31,7 @@ void gp_machine_book_contended(gp_machine *machine, const gp_thread *holder, uin
 static const gp_charge *longest_charge(const gp_session *session)
 {
     const gp_charge *longest = session->charges;
-    for (size_t i = 1; i < session->charge_count; i++) {
+    for (uint32_t i = 1; i < session->charge_count; i++) {
         const gp_charge *charge = &session->charges[i];
         if (charge->longest > longest->longest ||
             (charge->longest == longest->longest && charge->nth < longest->nth))
@@ -50,7 +50,7 @@ static void share_out(const gp_machine *machine, gp_session *session)
         gp_account *account = gp_account_of(session, waiter);
         if (account == NULL)
             continue;
-        for (size_t i = 0; i < session->charge_count; i++)
+        for (uint32_t i = 0; i < session->charge_count; i++)
             gp_attribution_charge(session, account, &session->charges[i]);
         gp_attribution_suspect(account, longest);
     }
@@ -124,7 +124,7 @@ static void charge_each(const gp_machine *machine, gp_session *session, gp_charg
 
 static gp_charge *find_charge(gp_session *session, uint32_t holder, uint32_t place)
 {
-    for (size_t i = session->charge_count; i-- > 0;)
+    for (uint32_t i = session->charge_count; i-- > 0;)
         if (session->charges[i].place == place && session->charges[i].holder == holder)
             return &session->charges[i];
     if (session->charge_count == GP_CHARGES_MAX)
@@ -148,7 +148,7 @@ void gp_machine_charge(gp_machine *machine, gp_session *session, uint32_t holder
     if (ticks == 0)
         return;
     gp_charge *charge = find_charge(session, holder, place);
-    if (__builtin_expect(charge == NULL, 0)) {
+    if (__builtin_expect(charge == NULL || session->charged_holds == UINT32_MAX, 0)) {
         share_out(machine, session);
         charge = find_charge(session, holder, place);
     }

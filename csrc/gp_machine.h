@@ -31,15 +31,18 @@ enum {
 };
 
 typedef struct {
-    gp_session *sessions;     /* running; written under M with the GIL */
-    gp_thread *holder;        /* who has the GIL; NULL: nobody, or not known */
-    uint64_t last_release;    /* when it was last given up */
-    uint32_t generation;      /* changes when watching begins anew, which makes earlier states void */
-    gp_thread *waiters;       /* threads in GP_WAIT */
-    uint64_t latest_wait;     /* none of their waits began later */
+    /* what each release and each acquisition touches: one cache line, which goes from thread to thread */
+    _Alignas(GP_RING_LINE) gp_thread *holder; /* who has the GIL; NULL: nobody, or not known */
+    uint64_t last_release;                    /* when it was last given up */
+    gp_thread *waiters;                       /* threads in GP_WAIT */
+    uint64_t latest_wait;                     /* none of their waits began later */
+    uint64_t contended_since; /* the GIL is wanted since; GP_EVER: all through the hold; 0: it is not */
     uint64_t exits_seen;      /* of gp_thread_exits */
     bool waiter_exited;       /* one of the waiters, maybe */
-    uint64_t contended_since; /* the GIL is wanted since; GP_EVER: all through the hold; 0: it is not */
+
+    /* what they only read */
+    _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under M with the GIL */
+    uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
     uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
     /* Set once. May be NULL where no session wants sites. */

@@ -33,7 +33,7 @@ enum {
 };
 
 typedef struct {
-    gp_site_key key;
+    _Alignas(64) gp_site_key key; /* a row is a cache line: threads at two places don't share one */
     uint32_t parent; /* the place from which it was called; GP_ROW_NONE: none, or not asked for */
     bool lent;       /* the code object is to be let go again; set by whoever met the place */
     uint64_t releases;

@@ -285,7 +285,8 @@ __attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
     uint64_t now = gp_clock_ticks();
     /* at once: what is done below is no part of the hold */
     uint64_t cpu = __builtin_expect(gil->machine.wanting_cpu != 0, 0) ? gp_clock_thread_cpu_ns() : 0;
-    bool forced = gp_callers_judge(&gil->releases, frame) == GP_CALLERS_FIRST && releases_told_apart;
+    bool forced = releases_told_apart &&
+                  gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
     gp_site_key keys[GP_STACK_MAX];
     gp_trail trail = {.keys = keys};
     if (gil->machine.wanting_sites != 0)
@@ -334,8 +335,9 @@ __attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, p
 /* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
 __attribute__((noinline, cold)) static void note_signal(const void *cond, const char *frame)
 {
+    const gp_callers_path *path = NULL;
     if (notes->count == 1)
-        releases_told_apart = gp_callers_judge(&main_gil->releases, frame) == GP_CALLERS_SECOND;
+        releases_told_apart = gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
     note(GP_CALL_SIGNAL, cond);
 }
 

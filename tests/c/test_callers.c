@@ -13,11 +13,12 @@
 typedef gp_callers_verdict function(unsigned);
 
 static gp_callers callers;
+static const gp_callers_path *last;
 
 NOINLINE static gp_callers_verdict ask(unsigned way)
 {
     (void)way;
-    gp_callers_verdict verdict = gp_callers_judge(&callers, __builtin_frame_address(0));
+    gp_callers_verdict verdict = gp_callers_judge(&callers, __builtin_frame_address(0), &last);
     NOT_THE_LAST(ask);
     return verdict;
 }
@@ -81,6 +82,7 @@ static const void *const voluntary[] = {voluntary_near, voluntary_far, voluntary
 static void forget(void)
 {
     memset(&callers, 0, sizeof callers);
+    last = NULL;
     callers.first = forced;
     callers.second = voluntary;
 }
