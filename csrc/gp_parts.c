@@ -187,6 +187,8 @@ void gp_parts_end(gp_session *session, const gp_trail *here)
     gp_thread **threads = gp_threads_all(&count);
     session->lost += threads == NULL;
     gp_machine_stop(gp_parts_machine(session), session, threads, count, here, gp_clock_ticks());
+    if (session->recorder != NULL)
+        introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
     session->stop_anchor = gp_clock_anchor_now();
 }

@@ -98,10 +98,9 @@ def test_every_thread_and_site_has_its_own():
     report = check(t.report())
     accounts = {thread.name: thread for thread in report.threads}
     assert accounts["computes"].hold_cpu_s >= 0.05
-    # not equal: what the clock of CPU time, read beside that of holds, says beyond a site's hold is left out of the site
-    beyond_ns = sum(thread.hold_cpu_ns for thread in report.threads) - sum(
-        site.hold_cpu_ns for site in report.sites
-    )
+    # not equal: the clock of CPU time is read beside that of holds, and a site has no more than its hold
+    beyond_ns = sum(thread.hold_cpu_ns for thread in report.threads)
+    beyond_ns -= sum(site.hold_cpu_ns for site in report.sites)
     assert -1000 < beyond_ns < 5_000_000
     assert all(site.hold_cpu_ns <= site.hold_ns for site in report.sites)
 

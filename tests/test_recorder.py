@@ -337,6 +337,19 @@ def test_a_running_thread_has_its_name_in_the_file_before_it_ends(tmp_path):
 
 
 @needs_tracer
+def test_threads_that_come_and_go_between_two_rounds_of_the_writer_have_their_names(tmp_path):
+    """The trace is over before it looks again: what the threads are called must not depend on its pace."""
+    for number in range(20):
+        path = tmp_path / f"{number}.rec"
+        with gilprobe.trace(path=path):
+            run_named("short", doze, 1)
+        found = recording_chunks.chunks(path)
+        labels = recording_chunks.labels(found)
+        last = recording_chunks.threads(found).values()
+        assert "short" in {labels.get(label & ~LABEL_ENDED) for _, label in last}
+
+
+@needs_tracer
 @pytest.mark.parametrize("setter", ["setprofile", "settrace"])
 def test_profilers_see_no_frame_of_the_recorder(tmp_path, setter):
     seen = set()
