@@ -7,15 +7,12 @@ nesting that the model does not have is a :class:`~gilprobe.errors.FormatError` 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import types
 import typing
-from pathlib import Path
 from typing import Any, TypeVar
 
-from gilprobe import files
 from gilprobe.errors import FormatError
 
 T = TypeVar("T")
@@ -158,7 +155,8 @@ def read_json(path: str | os.PathLike[str]) -> object:
     OSError
         If the file can't be read.
     """
-    return parse_json(Path(path).read_bytes(), f"{os.fspath(path)!r} must be a JSON file")
+    with open(path, "rb") as file:  # noqa: PTH123  # pathlib costs more than all of this
+        return parse_json(file.read(), f"{os.fspath(path)!r} must be a JSON file")
 
 
 def parse_json(data: bytes, rule: str) -> object:
@@ -176,6 +174,8 @@ def parse_json(data: bytes, rule: str) -> object:
     FormatError
         If it is not JSON, is truncated, or nests too deeply.
     """
+    import json  # not at the top: every report is made with this module, few are read or written
+
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -194,6 +194,10 @@ def write_json(path: str | os.PathLike[str], document: object) -> None:
     OSError
         If the file can't be written.
     """
+    import json
+
+    from gilprobe import files
+
     text = json.dumps(document, indent=1) + "\n"
     with files.replacing(path) as file:
         file.write(text.encode("utf-8"))

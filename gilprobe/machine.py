@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 
 from gilprobe._native import gil
 from gilprobe.environment import Build, Capabilities, Environment
+from gilprobe.moment import Moment, gil_enabled, load_average
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from gilprobe.diagnosis import Diagnosis
 
+__all__ = ["gil_enabled", "load_average"]  # from gilprobe.moment, beside all that is defined here
+
 _ROOT = Path("/")
+_IMPLEMENTATIONS = {"cpython": "CPython"}  # as :mod:`platform` has it
 
 
 def build() -> Build:
     """Return how the interpreter was built: ``"gil"`` or ``"free-threaded"``."""
     # sysconfig has Py_GIL_DISABLED, but costs an import of tens of milliseconds on some builds.
     return "free-threaded" if "free-threading" in sys.version else "gil"
-
-
-def gil_enabled() -> bool:
-    """Return whether the GIL is on now. A free-threaded build can switch it on at run time (PEP 703)."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def affinity() -> tuple[int, ...]:
@@ -152,14 +152,6 @@ def _memory_left(group: Path, limit: str, used: str) -> list[int]:
     return [max(0, int(most) - int(now))] if most.isdecimal() and now.isdecimal() else []
 
 
-def load_average() -> float | None:
-    """Return the load average over one minute; None where the platform has none."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class CpuTimes:
     """Time that the cores of the affinity mask have spent since boot, all together.
@@ -199,9 +191,7 @@ def cpu_model(root: Path = _ROOT) -> str:
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "cpu model"):
             return value.strip()
-    import platform
-
-    return platform.processor() or platform.machine()
+    return str(_platform().processor() or _platform().machine())
 
 
 def capabilities() -> Capabilities:
@@ -225,29 +215,54 @@ def capabilities() -> Capabilities:
     )
 
 
-def read_environment() -> Environment:
-    """Return the interpreter and the machine that a measurement which starts now runs on."""
-    import platform  # not at the top: gilprobe is imported into programs that never ask
+def read_environment(at: Moment | None = None) -> Environment:
+    """Return the interpreter and the machine that a measurement runs on.
 
+    Parameters
+    ----------
+    at : Moment, optional
+        When it began; now by default.
+    """
     from gilprobe import __version__
 
+    at = at or Moment()
     return Environment(
         gilprobe=__version__,
         python=sys.version.split()[0],
-        implementation=platform.python_implementation(),
+        implementation=_IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
         build=build(),
-        gil_enabled=gil_enabled(),
-        compiler=platform.python_compiler(),
-        platform=platform.platform(),
-        machine=platform.machine(),
+        gil_enabled=at.gil_enabled,
+        compiler=sys.version.partition("[")[2].rpartition("]")[0],
+        platform=platform_name(),
+        machine=os.uname().machine if hasattr(os, "uname") else _platform().machine(),
         cpu=cpu_model(),
         cores=usable_cores(),
         cores_online=os.cpu_count() or 1,
-        switch_interval_s=sys.getswitchinterval(),
-        load_average=load_average(),
+        switch_interval_s=at.switch_interval_s,
+        load_average=at.load_average,
         clock=gil.clock_name(),
-        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at.started_s)),
     )
+
+
+def _platform() -> ModuleType:
+    import platform  # costs 10 ms with what it loads: only where nothing less tells
+
+    return platform
+
+
+def platform_name() -> str:
+    """Return operating system and C library as :func:`platform.platform` names them.
+
+    That one reads the interpreter's file for the version of the C library, which glibc tells itself.
+    """
+    try:
+        system, library = os.uname(), os.confstr("CS_GNU_LIBC_VERSION")
+    except (AttributeError, ValueError, OSError):  # no glibc
+        library = None
+    if library is None or system.sysname != "Linux":
+        return str(_platform().platform())
+    return f"{system.sysname}-{system.release}-{system.machine}-with-{library.replace(' ', '')}"
 
 
 def diagnose() -> Diagnosis:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import gil
 
+TYPE_CHECKING = False  # importing typing would cost a traced program more than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _labels = gil.ThreadLabels()
 _NOTES = {"_set_native_id": _labels.begin, "_delete": _labels.end}
@@ -62,13 +62,8 @@ def _put_back() -> None:
             setattr(threading.Thread, method, original)
 
 
-def labelled(label: int) -> str:
-    """Return the name of a thread by the label of its account; ``""`` if it has none."""
-    return _labels.name(label)
-
-
 def labels() -> list[tuple[int, str]]:
-    """Return all labels given so far, with the names behind them."""
+    """Return all labels given so far, with the names behind them; of very many the oldest are forgotten."""
     return _labels.all()
 
 
@@ -88,6 +83,6 @@ def _native_id(thread: threading.Thread) -> int | None:
         return threading.get_native_id()
     recorded = thread.native_id
     # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), numbered as the process.
-    if thread is threading.main_thread() and not Path(f"/proc/self/task/{recorded}").exists():
+    if thread is threading.main_thread() and not os.path.exists(f"/proc/self/task/{recorded}"):  # noqa: PTH110
         return os.getpid()
     return recorded

@@ -14,6 +14,7 @@ import pytest
 
 import gilprobe
 
+TRACED = gilprobe.capabilities().tracer == "exact"
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
@@ -46,6 +47,41 @@ def test_import_loads_no_third_party_module() -> None:
     )
     assert [module for module in loaded if module.startswith("gilprobe")] == ["gilprobe"]
     assert [module for module in loaded if not is_ours_or_standard(module)] == []
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the modules that `code` loads beside those that :mod:`threading` does."""
+    return set(
+        in_new_process(
+            f"""
+            import sys, threading
+            before = set(sys.modules)
+            {code}
+            loaded = sorted(set(sys.modules) - before)
+            import json
+            print(json.dumps(loaded))
+            """
+        )
+    )
+
+
+@pytest.mark.skipif(not TRACED, reason="the GIL can't be traced here")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import gilprobe; trace = gilprobe.trace().start()",
+        "import gilprobe\n            with gilprobe.trace(): pass",
+    ],
+)
+def test_a_trace_that_nobody_asks_for_a_report_loads_next_to_nothing(code: str) -> None:
+    heavy = {"dataclasses", "inspect", "json", "pathlib", "platform", "subprocess", "tempfile", "typing"}
+    assert not loaded_by(code) & heavy
+
+
+@pytest.mark.skipif(not TRACED, reason="the GIL can't be traced here")
+def test_a_report_starts_no_process_and_loads_nothing_that_only_files_need() -> None:
+    code = "import gilprobe; trace = gilprobe.trace().start(); trace.stop()"
+    assert not loaded_by(code) & {"json", "platform", "subprocess", "tempfile"}
 
 
 def test_import_starts_no_thread_and_leaves_the_switch_interval() -> None:

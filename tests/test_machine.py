@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
 
 from gilprobe import machine
+from gilprobe.moment import Moment
 
 
 def tree(root, files):
@@ -173,3 +175,21 @@ def test_the_largest_cache_of_a_core_is_the_last(tmp_path):
 )
 def test_available_memory_is_what_system_and_control_groups_leave(tmp_path, files, available):
     assert machine.available_memory(tree(tmp_path, files)) == available
+
+
+def test_interpreter_and_system_are_named_as_the_standard_library_does():
+    """Which would start a process for the name of the system, in the program that is measured."""
+    environment = machine.read_environment()
+    assert environment.implementation == platform.python_implementation()
+    assert environment.compiler == platform.python_compiler()
+    assert environment.machine == platform.machine()
+    assert environment.platform == platform.platform()
+
+
+def test_what_may_change_is_of_the_moment_when_a_measurement_began():
+    at = Moment()
+    at.started_s, at.switch_interval_s, at.load_average, at.gil_enabled = 86400.0, 0.25, 7.5, False
+    environment = machine.read_environment(at)
+    assert environment.started == "1970-01-02T00:00:00Z"
+    assert (environment.switch_interval_s, environment.load_average) == (0.25, 7.5)
+    assert environment.gil_enabled is False
