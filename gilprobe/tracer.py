@@ -177,10 +177,8 @@ class Trace:
         session, writer = self._session, self._writer
         if session is not None:
             return self._assembled(self._read(session, writer))
-        reading, report = (
-            self._reading,
-            self._report,
-        )  # in this order: another thread may be making a report of it
+        reading = self._reading
+        report = self._report  # after the reading, which another thread may be making a report of
         if reading is not None:
             report = self._assembled(reading)
             if self._reading is reading:
