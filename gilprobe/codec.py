@@ -7,6 +7,7 @@ nesting that the model does not have is a :class:`~gilprobe.errors.FormatError` 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import types
@@ -174,8 +175,6 @@ def parse_json(data: bytes, rule: str) -> object:
     FormatError
         If it is not JSON, is truncated, or nests too deeply.
     """
-    import json  # not at the top: every report is made with this module, few are read or written
-
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -194,9 +193,7 @@ def write_json(path: str | os.PathLike[str], document: object) -> None:
     OSError
         If the file can't be written.
     """
-    import json
-
-    from gilprobe import files
+    from gilprobe import files  # not at the top: every report is made with this module, few are saved
 
     text = json.dumps(document, indent=1) + "\n"
     with files.replacing(path) as file:

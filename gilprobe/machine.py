@@ -1,4 +1,8 @@
-"""What this interpreter and machine are: read, never guessed; absent where the platform does not tell."""
+"""What this interpreter and machine are: read, never guessed; absent where the platform does not tell.
+
+Every trace asks here when it starts, in other people's processes: nothing is loaded that few ask for, and no
+process is started.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,18 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from gilprobe._native import gil
 from gilprobe.environment import Build, Capabilities, Environment
-from gilprobe.moment import Moment, gil_enabled, load_average
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
+    from pathlib import Path
 
     from gilprobe.diagnosis import Diagnosis
 
-__all__ = ["gil_enabled", "load_average"]  # from gilprobe.moment, beside all that is defined here
-
-_ROOT = Path("/")
+_ROOT = ""
 _IMPLEMENTATIONS = {"cpython": "CPython"}  # as :mod:`platform` has it
 
 
@@ -31,6 +31,11 @@ def build() -> Build:
     return "free-threaded" if "free-threading" in sys.version else "gil"
 
 
+def gil_enabled() -> bool:
+    """Return whether the GIL is on now. A free-threaded build can switch it on at run time (PEP 703)."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
 def affinity() -> tuple[int, ...]:
     """Return the numbers of the cores that the affinity mask allows; all of them where there is no mask."""
     if hasattr(os, "sched_getaffinity"):
@@ -38,12 +43,12 @@ def affinity() -> tuple[int, ...]:
     return tuple(range(os.cpu_count() or 1))
 
 
-def cgroup_quota(root: Path = _ROOT) -> float | None:
+def cgroup_quota(root: Path | str = _ROOT) -> float | None:
     """Return how many cores' worth of time the control group allows, the tightest limit up to the root.
 
     Parameters
     ----------
-    root : pathlib.Path
+    root : path-like
         Where ``proc`` and ``sys`` are found.
 
     Returns
@@ -55,30 +60,30 @@ def cgroup_quota(root: Path = _ROOT) -> float | None:
     return min(limits, default=None)
 
 
-def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+def _cgroups(root: Path | str, controller: str) -> Iterator[str]:
     """Yield the directories of this process's control groups that can limit its CPU time or its memory.
 
     From the leaf to the root; `controller` is ``"cpu"`` or ``"memory"``.
     """
-    mount = root / "sys/fs/cgroup"
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    mount = f"{root}/sys/fs/cgroup"
+    for line in _read(f"{root}/proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers and controller not in controllers.split(","):
             continue
         # Version 2 has one tree with no controller names; version 1 has one tree for each set of controllers.
-        tops = [mount / controllers, mount / controller] if controllers else [mount, mount / "unified"]
+        names = [f"/{controllers}", f"/{controller}"] if controllers else ["", "/unified"]
         # Seen from inside a namespace the path may not exist below the mount, or lead out of it with "..";
         # its parents, down to the mount itself, do exist.
-        below = PurePosixPath(*[part for part in path.split("/") if part not in ("", "..")])
-        for top in dict.fromkeys(tops):
-            yield from (top / part for part in (below, *below.parents))
+        below = [part for part in path.split("/") if part not in ("", "..")]
+        for name in dict.fromkeys(names):
+            yield from ("/".join([mount + name, *below[:depth]]) for depth in range(len(below), -1, -1))
 
 
-def _cgroup_limit(group: Path) -> float | None:
-    text = _read(group / "cpu.max")  # "max 100000" or "150000 100000"
+def _cgroup_limit(group: str) -> float | None:
+    text = _read(f"{group}/cpu.max")  # "max 100000" or "150000 100000"
     if not text:  # version 1: -1 is no limit
-        text = f"{_read(group / 'cpu.cfs_quota_us')} {_read(group / 'cpu.cfs_period_us')}"
+        text = " ".join(_read(f"{group}/cpu.cfs_{name}_us") for name in ("quota", "period"))
     try:
         quota, period = (int(word) for word in text.split())
     except ValueError:
@@ -86,14 +91,14 @@ def _cgroup_limit(group: Path) -> float | None:
     return quota / period if quota > 0 and period > 0 else None
 
 
-def usable_cores(root: Path = _ROOT) -> int:
+def usable_cores(root: Path | str = _ROOT) -> int:
     """Return how many cores this process can keep busy: affinity and control group respected, at least 1."""
     quota = cgroup_quota(root)
     allowed = len(affinity())
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
-def physical_cores(root: Path = _ROOT) -> int | None:
+def physical_cores(root: Path | str = _ROOT) -> int | None:
     """Return the number of physical cores behind the affinity mask: two hardware threads of one count once.
 
     Returns
@@ -102,13 +107,13 @@ def physical_cores(root: Path = _ROOT) -> int | None:
         None where the platform does not tell.
     """
     siblings = {
-        _read(root / f"sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list")
+        _read(f"{root}/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list")
         for number in affinity()
     }
     return None if "" in siblings else len(siblings)
 
 
-def last_level_cache(root: Path = _ROOT) -> int | None:
+def last_level_cache(root: Path | str = _ROOT) -> int | None:
     """Return the size in bytes of the largest cache of one core, the last before the memory.
 
     Returns
@@ -116,8 +121,10 @@ def last_level_cache(root: Path = _ROOT) -> int | None:
     int or None
         None where the platform does not tell.
     """
-    folder = root / f"sys/devices/system/cpu/cpu{affinity()[0]}/cache"
-    sizes = [_bytes(_read(index / "size")) for index in sorted(folder.glob("index*"))]
+    from pathlib import Path
+
+    folder = Path(f"{root}/sys/devices/system/cpu/cpu{affinity()[0]}/cache")
+    sizes = [_bytes(_read(f"{index}/size")) for index in sorted(folder.glob("index*"))]
     return max(sizes, default=0) or None
 
 
@@ -128,7 +135,7 @@ def _bytes(text: str) -> int:
     return int(digits) * units[unit] if digits.isdecimal() and unit in units else 0
 
 
-def available_memory(root: Path = _ROOT) -> int | None:
+def available_memory(root: Path | str = _ROOT) -> int | None:
     """Return how many bytes a program can take without harm: free memory, and what its control groups leave.
 
     Returns
@@ -137,7 +144,7 @@ def available_memory(root: Path = _ROOT) -> int | None:
         None where the platform does not tell.
     """
     left = []
-    for line in _read(root / "proc/meminfo").splitlines():
+    for line in _read(f"{root}/proc/meminfo").splitlines():
         words = line.split()
         if words[:1] == ["MemAvailable:"] and len(words) == 3:
             left.append(int(words[1]) << 10)
@@ -147,9 +154,17 @@ def available_memory(root: Path = _ROOT) -> int | None:
     return min(left, default=None)
 
 
-def _memory_left(group: Path, limit: str, used: str) -> list[int]:
-    most, now = _read(group / limit), _read(group / used)
+def _memory_left(group: str, limit: str, used: str) -> list[int]:
+    most, now = _read(f"{group}/{limit}"), _read(f"{group}/{used}")
     return [max(0, int(most) - int(now))] if most.isdecimal() and now.isdecimal() else []
+
+
+def load_average() -> float | None:
+    """Return the load average over one minute; None where the platform has none."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +185,10 @@ class CpuTimes:
     own_s: float
 
 
-def cpu_times(root: Path = _ROOT) -> CpuTimes | None:
+def cpu_times(root: Path | str = _ROOT) -> CpuTimes | None:
     """Read ``/proc/stat`` (proc_stat(5)) for the cores of the affinity mask; None where there is none."""
     wanted = {f"cpu{number}" for number in affinity()}
-    rows = [line.split() for line in _read(root / "proc/stat").splitlines()]
+    rows = [line.split() for line in _read(f"{root}/proc/stat").splitlines()]
     picked = [[int(word) for word in row[1:9]] for row in rows if row and row[0] in wanted and len(row) >= 9]
     if not picked:
         return None
@@ -185,13 +200,18 @@ def cpu_times(root: Path = _ROOT) -> CpuTimes | None:
     return CpuTimes(total_s=total, busy_s=total - idle - steal, steal_s=steal, own_s=time.process_time())
 
 
-def cpu_model(root: Path = _ROOT) -> str:
+def cpu_model(root: Path | str = _ROOT) -> str:
     """Return the processor's model as the system names it, or the architecture."""
-    for line in _read(root / "proc/cpuinfo").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model", "cpu model"):
-            return value.strip()
-    return str(_platform().processor() or _platform().machine())
+    try:
+        # Line by line: the first core's are among the first, and on a large machine all take milliseconds.
+        with open(f"{root}/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            for line in file:
+                key, _, value = line.partition(":")
+                if key.strip() in ("model name", "Model", "cpu model"):
+                    return value.strip()
+    except OSError:
+        pass
+    return architecture()
 
 
 def capabilities() -> Capabilities:
@@ -215,53 +235,51 @@ def capabilities() -> Capabilities:
     )
 
 
-def read_environment(at: Moment | None = None) -> Environment:
-    """Return the interpreter and the machine that a measurement runs on.
-
-    Parameters
-    ----------
-    at : Moment, optional
-        When it began; now by default.
-    """
+def read_environment() -> Environment:
+    """Return the interpreter and the machine that a measurement which starts now runs on."""
     from gilprobe import __version__
 
-    at = at or Moment()
     return Environment(
         gilprobe=__version__,
         python=sys.version.split()[0],
         implementation=_IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
         build=build(),
-        gil_enabled=at.gil_enabled,
+        gil_enabled=gil_enabled(),
         compiler=sys.version.partition("[")[2].rpartition("]")[0],
         platform=platform_name(),
-        machine=os.uname().machine if hasattr(os, "uname") else _platform().machine(),
+        machine=architecture(),
         cpu=cpu_model(),
         cores=usable_cores(),
         cores_online=os.cpu_count() or 1,
-        switch_interval_s=at.switch_interval_s,
-        load_average=at.load_average,
+        switch_interval_s=sys.getswitchinterval(),
+        load_average=load_average(),
         clock=gil.clock_name(),
-        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at.started_s)),
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
 
 
-def _platform() -> ModuleType:
-    import platform  # costs 10 ms with what it loads: only where nothing less tells
+def architecture() -> str:
+    """Return the machine's architecture, as :func:`platform.machine` names it."""
+    if hasattr(os, "uname"):
+        return os.uname().machine
+    import platform  # with what it loads it costs a program that is measured 10 ms
 
-    return platform
+    return platform.machine()
 
 
 def platform_name() -> str:
-    """Return operating system and C library as :func:`platform.platform` names them.
+    """Return operating system and C library, as :func:`platform.platform` names them.
 
-    That one reads the interpreter's file for the version of the C library, which glibc tells itself.
+    That function starts a process, ``uname -p``, which is no business of a program that is measured.
     """
     try:
         system, library = os.uname(), os.confstr("CS_GNU_LIBC_VERSION")
     except (AttributeError, ValueError, OSError):  # no glibc
         library = None
     if library is None or system.sysname != "Linux":
-        return str(_platform().platform())
+        import platform
+
+        return platform.platform()
     return f"{system.sysname}-{system.release}-{system.machine}-with-{library.replace(' ', '')}"
 
 
@@ -279,9 +297,10 @@ def diagnose() -> Diagnosis:
     )
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
     """Return the file's text without surrounding space; empty if it can't be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # pathlib costs more
+            return file.read().strip()
     except OSError:
         return ""

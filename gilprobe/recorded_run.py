@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gilprobe import accounting  # noqa: F401  # now: when it ends, a program's modules hide others of their names
 from gilprobe.tracer import trace
 
 if TYPE_CHECKING:

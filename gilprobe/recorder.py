@@ -39,8 +39,10 @@ class TemporaryPlace:
     """
 
     def __init__(self) -> None:
-        import tempfile  # not at the top: few ask for it
-
+        try:
+            import tempfile  # not at the top: few ask for it
+        except ImportError as error:  # a part of it can't be mapped
+            raise MemoryError(f"there is no memory for a timeline: {error}") from None
         folder = tempfile.mkdtemp(prefix="gilprobe-")
         self.path = os.path.join(folder, "timeline")  # noqa: PTH118
         weakref.finalize(self, _remove_place, folder, self.path, os.getpid())

@@ -14,7 +14,7 @@ import threading
 
 from gilprobe._native import gil
 
-TYPE_CHECKING = False  # importing typing would cost a traced program more than all of this
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -62,8 +62,13 @@ def _put_back() -> None:
             setattr(threading.Thread, method, original)
 
 
+def labelled(label: int) -> str:
+    """Return the name of a thread by the label of its account; ``""`` if it has none."""
+    return _labels.name(label)
+
+
 def labels() -> list[tuple[int, str]]:
-    """Return all labels given so far, with the names behind them; of very many the oldest are forgotten."""
+    """Return all labels given so far, with the names behind them."""
     return _labels.all()
 
 

@@ -7,18 +7,19 @@ import sys
 
 from gilprobe import thread_names
 from gilprobe._native import gil
+from gilprobe.accounting import Books, assemble
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
-from gilprobe.moment import Moment
+from gilprobe.machine import read_environment
+from gilprobe.places import Naming
+from gilprobe.recorder import RecordingWriter, TemporaryPlace
 
-TYPE_CHECKING = False  # importing typing would cost a traced program more than all of this
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
 
     from gilprobe._native.recording import _Account
     from gilprobe.environment import Environment
-    from gilprobe.places import Naming
-    from gilprobe.recorder import RecordingWriter, TemporaryPlace
     from gilprobe.report import Report
     from gilprobe.timeline import Timeline
 
@@ -64,9 +65,7 @@ class Trace:
         self._starting = False
         self._doubts: tuple[str, ...] = ()
         self._bystanders: dict[int, str] = {}
-        self._moment: Moment | None = None
         self._environment: Environment | None = None
-        self._reading: _Reading | None = None
         self._report: Report | None = None
 
     @property
@@ -106,14 +105,13 @@ class Trace:
         supported, reason = gil.support()  # before an earlier recording is replaced
         if not supported:
             raise UnsupportedError(f"the GIL can't be traced: {reason}")
+        environment = read_environment()  # costs a millisecond: before the first stamp, not after
         options, doubts = _possible(self._options)
-        moment, environment = Moment(), None
         writer = self._open()
         try:
             thread_names.watch()
             bystanders = thread_names.alive()
             if writer is not None:
-                environment = _read_environment(moment)  # before the first stamp, not after
                 writer.begin(environment, options)
             session = gil.Session(recorder=None if writer is None else writer.recorder, **options)
             thread_names.review()  # the end of another trace may have come between
@@ -124,17 +122,15 @@ class Trace:
                 raise UnsupportedError(f"the GIL can't be traced: {error}") from None
             raise
         self._session, self._writer = session, writer
-        self._moment, self._environment, self._bystanders = moment, environment, bystanders
-        self._doubts, self._reading, self._report = doubts, None, None
+        self._environment, self._bystanders = environment, bystanders
+        self._doubts, self._report = doubts, None
 
     def _open(self) -> RecordingWriter | None:
         """Make the recording, if one is wanted."""
-        if self._path is None and not self._options["timeline"]:
-            return None
-        from gilprobe.recorder import RecordingWriter, TemporaryPlace
-
         if self._path is not None:
             return RecordingWriter(self._path)
+        if not self._options["timeline"]:
+            return None
         self._place = TemporaryPlace()
         return RecordingWriter(self._place.path)
 
@@ -151,20 +147,15 @@ class Trace:
         TracerStateError
             If the trace was never started.
         """
-        self._end()
-        return self.report()
-
-    def _end(self) -> None:
-        """End the recording, and ask what only now can be asked; somebody may want a report of it."""
         session, writer = self._session, self._writer
-        if session is None:
-            return
-        session.stop(_caller())
-        _finish(writer)
-        self._reading = self._read(session, writer)
-        if self._session is session:  # another thread may have stopped it meanwhile, and started it again
-            self._session = None
-        thread_names.review()
+        if session is not None:
+            session.stop(_caller())
+            _finish(writer)
+            self._report = self._read(session, writer)
+            if self._session is session:  # another thread may have stopped it meanwhile, and started it again
+                self._session = None
+            thread_names.review()
+        return self.report()
 
     def report(self) -> Report:
         """Return what has been recorded: all of it after the end, a snapshot while the trace is running.
@@ -176,45 +167,21 @@ class Trace:
         """
         session, writer = self._session, self._writer
         if session is not None:
-            return self._assembled(self._read(session, writer))
-        reading = self._reading
-        report = self._report  # after the reading, which another thread may be making a report of
-        if reading is not None:
-            report = self._assembled(reading)
-            if self._reading is reading:
-                self._report, self._reading = report, None
-        if report is None:
+            return self._read(session, writer)
+        if self._report is None:
             raise TracerStateError("a trace must be started before it can report")
-        return report
+        return self._report
 
-    def _read(self, session: gil.Session, writer: RecordingWriter | None) -> _Reading:
-        return _Reading(
-            session.read(_caller()),
-            thread_names.alive(),
-            dict(thread_names.labels()),
-            (*self._doubts, *(writer.doubts() if writer is not None else ())),
-        )
-
-    def _assembled(self, reading: _Reading) -> Report:
-        from gilprobe.accounting import Books, assemble
-        from gilprobe.places import Naming
-
-        def who(account: _Account) -> Naming:
-            """Name a thread as :mod:`threading` did last, else as the operating system does."""
-            name = reading.labels.get(account["label"] & ~gil.LABEL_ENDED, "")
-            if account["label"] < gil.LABEL_ENDED and not account["ended"]:
-                name = alive.get(account["native_id"], name)
-            return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))
-
-        if self._environment is None:
-            self._environment = _read_environment(self._moment)
-        alive = reading.alive
+    def _read(self, session: gil.Session, writer: RecordingWriter | None) -> Report:
+        books = [Books.decode(*part) for part in session.read(_caller())]
+        alive = thread_names.alive()
+        assert self._environment is not None  # set by start, without which there is no session  # noqa: S101
         return assemble(
-            [Books.decode(*part) for part in reading.parts],
-            who,
+            books,
+            lambda account: _who(account, alive),
             self._environment,
             bystanders={native_id: alive[native_id] for native_id in self._bystanders if native_id in alive},
-            warnings=reading.doubts,
+            warnings=(*self._doubts, *(writer.doubts() if writer is not None else ())),
         )
 
     def guard_signals(self) -> bool:
@@ -277,31 +244,7 @@ class Trace:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._end()
-
-
-class _Reading:
-    """What a trace knows at one moment: numbers, and what only then can be asked to name them."""
-
-    __slots__ = ("alive", "doubts", "labels", "parts")
-
-    def __init__(
-        self,
-        parts: list[tuple[bytes, bytes]],
-        alive: dict[int, str],
-        labels: dict[int, str],
-        doubts: tuple[str, ...],
-    ) -> None:
-        self.parts = parts
-        self.alive = alive
-        self.labels = labels  # of the many that come and go the oldest are forgotten
-        self.doubts = doubts
-
-
-def _read_environment(at: Moment | None) -> Environment:
-    from gilprobe.machine import read_environment
-
-    return read_environment(at)
+        self.stop()
 
 
 def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...]]:
@@ -368,3 +311,11 @@ def _caller() -> FrameType | None:
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
     return frame
+
+
+def _who(account: _Account, alive: dict[int, str]) -> Naming:
+    """Name a thread as :mod:`threading` did last, else as the operating system does."""
+    name = thread_names.labelled(account["label"])
+    if account["label"] < gil.LABEL_ENDED and not account["ended"]:
+        name = alive.get(account["native_id"], name)
+    return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))

@@ -10,7 +10,6 @@ import sys
 import pytest
 
 from gilprobe import machine
-from gilprobe.moment import Moment
 
 
 def tree(root, files):
@@ -184,12 +183,3 @@ def test_interpreter_and_system_are_named_as_the_standard_library_does():
     assert environment.compiler == platform.python_compiler()
     assert environment.machine == platform.machine()
     assert environment.platform == platform.platform()
-
-
-def test_what_may_change_is_of_the_moment_when_a_measurement_began():
-    at = Moment()
-    at.started_s, at.switch_interval_s, at.load_average, at.gil_enabled = 86400.0, 0.25, 7.5, False
-    environment = machine.read_environment(at)
-    assert environment.started == "1970-01-02T00:00:00Z"
-    assert (environment.switch_interval_s, environment.load_average) == (0.25, 7.5)
-    assert environment.gil_enabled is False

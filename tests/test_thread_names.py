@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 from tracer_checks import MAIN, check, doze
@@ -228,6 +227,14 @@ def test_listeners_hear_of_each_name_once():
             thread_names.listeners.remove(listener)
     assert [name for _, name in heard] == ["heard a", "heard c", "heard b"]
     assert set(heard) <= set(thread_names.labels())
+    for number, name in heard:
+        assert thread_names.labelled(number) == thread_names.labelled(number | gil.LABEL_ENDED) == name
+
+
+def test_a_label_that_was_never_given_has_no_name():
+    assert thread_names.labelled(0) == ""
+    assert thread_names.labelled(gil.LABEL_ENDED) == ""
+    assert thread_names.labelled(gil.LABEL_ENDED - 1) == ""
 
 
 def test_labels_of_what_is_no_thread():
@@ -257,24 +264,3 @@ def test_the_living_are_known_by_name():
     worker.step()
     worker.end()
     assert worker.thread.native_id not in thread_names.alive()
-
-
-@needs_tracer
-def test_names_are_those_of_the_stop_whenever_the_report_is_made():
-    """Of very many names the oldest are forgotten, and a thread that lives on may be renamed."""
-    worker = Stepwise("short", lambda: None).start()
-    with gilprobe.trace() as trace:
-        worker.step()
-        worker.end()
-        own = threading.current_thread()
-        before, own.name = own.name, "renamed before"
-    own.name = "renamed after"
-    try:
-        for number in range(1 << 14):
-            thread_names._labels.begin(SimpleNamespace(_name=f"later {number}"))
-        names = {account.name for account in trace.report().threads}
-    finally:
-        own.name = before
-        gil.label_thread(0)
-    assert {"short", "renamed before"} <= names
-    assert "renamed after" not in names

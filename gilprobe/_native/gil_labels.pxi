@@ -74,6 +74,10 @@ cdef class ThreadLabels:
             listener(new, name)
         return new
 
+    def name(self, uint32_t label) -> str:
+        """Return the name behind a label, "" if there is none."""
+        return self.names.get(label & ~GP_LABEL_ENDED, "")
+
     def all(self) -> list:
         """Return all numbers with their names."""
         # a copy first: what making the pairs collects as garbage may let other threads run, which add names
