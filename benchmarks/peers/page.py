@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .cells import Cell, cell_of, losses, pairs_lost
 from .tables import escaped, grids, markdown_of
 from .targets import targets
+from .why import WHY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,6 +74,15 @@ def _beaten(cells: Sequence[Cell]) -> Iterator[str]:
         rival = f"{best.tool} {best.shown} ({_spread(best)})"
         cells_of_row = (ours.table, ours.workload, _with_unit(ours), f"{ours.shown} ({_spread(ours)})", rival)
         yield "| " + " | ".join((*cells_of_row, pairs_lost(ours, best))) + " |"
+    yield from _reasons(lost)
+
+
+def _reasons(lost: Sequence[tuple[Cell, Cell]]) -> Iterator[str]:
+    asked = dict.fromkeys((ours.table, ours.measure) for ours, _ in lost)
+    known = [(table, measure, WHY.get(table, {}).get(measure)) for table, measure in asked]
+    if any(why for _, _, why in known):
+        yield "\nWhy:\n"
+    yield from (f"- {table}, {measure}: {why}" for table, measure, why in known if why)
 
 
 def _with_unit(cell: Cell) -> str:

@@ -1,0 +1,49 @@
+"""Why a peer can be better than gilprobe."""
+
+from __future__ import annotations
+
+from .cost import ADDED, CPU, FEWER, MEMORY, P99, SLOWER, STARTED, TURNS
+from .counting import AUDITED, TOOK
+
+SHORT = (
+    "Two processes of less than a second differ by more than this from one to the next: see"
+    " the table of turns."
+)
+
+WHY = {
+    TURNS: {
+        SLOWER: "A sampler does nothing at a release; gilprobe reads the clock and books it, which shows"
+        " where there is little else than releases. What it costs pure Python is chance.",
+        FEWER: "A request releases the GIL twice. Booking that takes gilprobe some tens of nanoseconds,"
+        " in which more of the other threads come to wait for the GIL. A sampler books nothing.",
+    },
+    "cost": {
+        SLOWER: SHORT,
+        FEWER: SHORT,
+        P99: "The slowest of a hundred requests have waited for the machine: that differs more between"
+        " two runs without any tool.",
+        CPU: "Start, stop and report are in it: some hundredths of a second, most of them for loading"
+        " what a report is made of, beside work of less than a second.",
+        STARTED: "gilprobe loads dataclasses, inspect and typing, of which a report is made, before it"
+        " starts, so that nothing is loaded while it measures. A program that has loaded them does"
+        " not notice.",
+        MEMORY: "A trace has tables of sites and of who waited for whom, the thousand longest waits, and"
+        " two histograms for each thread. A sampler has a number or two.",
+    },
+    "scale": {
+        ADDED: "With many threads the order in which they run decides what a release costs. A little"
+        " more time for each changes it, for better or worse; without any tool it differs as much"
+        " between two runs.",
+        SLOWER: SHORT,
+    },
+    "leaks": {
+        TOOK: "objgraph compares once how many objects of each type there are. gilprobe repeats the"
+        " calls until the slope is certain, and looks at memory blocks, references, files and"
+        " threads as well.",
+    },
+    "audit": {
+        AUDITED: "ptime times a few calls on one thread and on two. gilprobe does that as well, in turns"
+        " and several times, and traces the calls before.",
+    },
+}
+"""By table and measure."""
