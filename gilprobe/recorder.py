@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,6 @@ class TemporaryPlace:
     """
 
     def __init__(self) -> None:
-        try:
-            import tempfile  # not at the top: few ask for it
-        except ImportError as error:  # a part of it can't be mapped
-            raise MemoryError(f"there is no memory for a timeline: {error}") from None
         folder = tempfile.mkdtemp(prefix="gilprobe-")
         self.path = os.path.join(folder, "timeline")  # noqa: PTH118
         weakref.finalize(self, _remove_place, folder, self.path, os.getpid())
