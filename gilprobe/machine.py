@@ -10,11 +10,11 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gilprobe._native import gil
 from gilprobe.environment import Build, Capabilities, Environment
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

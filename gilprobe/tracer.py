@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from gilprobe import thread_names
 from gilprobe._native import gil
@@ -13,7 +14,6 @@ from gilprobe.machine import read_environment
 from gilprobe.places import Naming
 from gilprobe.recorder import RecordingWriter, TemporaryPlace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType

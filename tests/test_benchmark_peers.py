@@ -102,6 +102,7 @@ def test_a_quick_run_answers_every_question_without_installing_anything(tmp_path
         ("--only", "nosuchtool"),
         ("--parts", "accuracy,beauty"),
         ("--repeat", "0"),
+        ("--minutes", "soon"),
         ("--json", "/nowhere/at/all.json"),
         ("--page", "/nowhere/at/all.md"),
         ("--environments", __file__),

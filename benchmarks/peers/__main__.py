@@ -174,9 +174,12 @@ def show(document: dict[str, Any]) -> None:
 
 def positive(text: str) -> int:
     """Parse an integer from 1 on."""
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"must be >= 1, got {number}")
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
     return number
 
 

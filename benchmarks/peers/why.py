@@ -5,10 +5,7 @@ from __future__ import annotations
 from .cost import ADDED, CPU, FEWER, MEMORY, P99, SLOWER, STARTED, TURNS
 from .counting import AUDITED, TOOK
 
-SHORT = (
-    "Two processes of less than a second differ by more than this from one to the next: see"
-    " the table of turns."
-)
+SHORT = "Two processes of less than a second differ by more than this from one to the next."
 
 WHY = {
     TURNS: {
