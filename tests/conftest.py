@@ -21,6 +21,11 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
 os.environ["PYTHONSAFEPATH"] = "1"
 
+# A shell starts what it runs in the background with SIGINT ignored, which programs inherit: those that the
+# tests interrupt would go on for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 from gilprobe.distribution import EMPTY  # noqa: E402
 from gilprobe.environment import Environment  # noqa: E402
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount  # noqa: E402
