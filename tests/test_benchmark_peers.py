@@ -424,7 +424,7 @@ def test_the_page_has_all_and_names_no_place_of_this_machine(peers: Any) -> None
         "close --all",
         "| accuracy | holder 30 % | held share, points | -0.30 (one run) | close +0.20 (one run) | one run |",
         "../benchmarks/peers/programs/holds.c",
-        "- cost, slowdown: Two processes",
+        "- cost, slowdown: A sampler",
     ):
         assert part in text
     assert "/a/b/c" not in text

@@ -220,7 +220,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--repeat", type=positive, help="pairs for each cost (7)")
     made.add_argument(
-        "--minutes", type=positive, help="begin no further round of costs after so long (12; 60 with --long)"
+        "--minutes", type=positive, help="begin no further round of costs after so long (20; 60 with --long)"
     )
     made.add_argument(
         "--environments", metavar="DIR", help="keep the tools' environments there (a temporary folder)"
@@ -256,7 +256,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options.repeat = options.repeat or (2 if options.quick else 15 if options.long else 7)
     options.accuracy_repeat = 3 if options.long else 1
     options.seconds = 0.3 if options.quick else 1.0
-    options.minutes = options.minutes or (60 if options.long else 12)
+    options.minutes = options.minutes or (60 if options.long else 20)
     options.seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     return options
 

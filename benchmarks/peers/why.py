@@ -5,18 +5,24 @@ from __future__ import annotations
 from .cost import ADDED, CPU, FEWER, MEMORY, P99, SLOWER, STARTED, TURNS
 from .counting import AUDITED, TOOK
 
-SHORT = "Two processes of less than a second differ by more than this from one to the next."
+BOOKS = (
+    "A sampler does nothing at a release; gilprobe reads the clock and books it, which shows where"
+    " there is little else than releases."
+)
+ECHO = (
+    "A request releases the GIL twice. Booking that takes gilprobe some tens of nanoseconds, in which"
+    " more of the other threads come to wait for the GIL. A sampler books nothing."
+)
+SHORT = "Two processes of less than a second differ by several per cent from one to the next."
 
 WHY = {
     TURNS: {
-        SLOWER: "A sampler does nothing at a release; gilprobe reads the clock and books it, which shows"
-        " where there is little else than releases. What it costs pure Python is chance.",
-        FEWER: "A request releases the GIL twice. Booking that takes gilprobe some tens of nanoseconds,"
-        " in which more of the other threads come to wait for the GIL. A sampler books nothing.",
+        SLOWER: f"{BOOKS} What it costs pure Python is chance.",
+        FEWER: ECHO,
     },
     "cost": {
-        SLOWER: SHORT,
-        FEWER: SHORT,
+        SLOWER: f"{BOOKS} {SHORT}",
+        FEWER: f"{ECHO} {SHORT}",
         P99: "The slowest of a hundred requests have waited for the machine: that differs more between"
         " two runs without any tool.",
         CPU: "Start, stop and report are in it: some hundredths of a second, most of them for loading"
@@ -31,7 +37,7 @@ WHY = {
         ADDED: "With many threads the order in which they run decides what a release costs. A little"
         " more time for each changes it, for better or worse; without any tool it differs as much"
         " between two runs.",
-        SLOWER: SHORT,
+        SLOWER: f"{BOOKS} {SHORT}",
     },
     "leaks": {
         TOOK: "objgraph compares once how many objects of each type there are. gilprobe repeats the"
