@@ -55,9 +55,9 @@ def _circumstances(document: dict[str, Any], cells: Sequence[Cell]) -> Iterator[
     where = f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}"
     pairs = max((len(cell.samples) for cell in cells if cell.table == "cost"), default=0)
     yield f"Measured {machine['date']}: CPython {machine['python']}, {where}."
-    turns = max((len(cell.samples) for cell in cells if cell.table == TURNS), default=0)
+    turns = sorted({len(cell.samples) for cell in cells if cell.table == TURNS and cell.samples})
     if turns:
-        yield f"{turns} pairs of turns."
+        yield f"{' or '.join(map(str, turns))} pairs of turns."
     yield f"Seed {parameters['seed']} (draws grains, sizes and orders); {pairs} pairs for each cost,"
     yield f"{parameters['accuracy_repeat']} run for each accuracy; {document['took_s']:.0f} s altogether."
     for doubt in document["doubts"]:

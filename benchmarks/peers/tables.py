@@ -23,8 +23,8 @@ EXPLANATIONS = {
     "accuracy": "Shares: error in percentage points; worst wait: error in ms; threads: how many too many."
     " The truth is known as exactly as its column says; within that, no error is counted.",
     "turns": "Medians of the pairs, and half of the distance between their quartiles. A turn takes some"
-    " hundredths of a second: what disturbs the machine disturbs both of a pair. Only tools that can be begun"
-    " and ended at any time.",
+    " hundredths of a second: what disturbs the machine disturbs both of a pair. It begins when the tool has"
+    " been on or off for a moment. Only tools that can be begun and ended at any time.",
     "cost": "Medians of the pairs, and half of the distance between their quartiles: what is added, in per"
     " cent of the same work without the tool, or in the unit that is named. CPU and memory are those of all"
     " processes, the tool's own included.",
