@@ -59,6 +59,16 @@ typedef struct {
     uint32_t places[GP_STACK_MAX];
 } gp_path;
 
+/* A place that the thread has been at, to find it again in its own memory. */
+typedef struct {
+    gp_site_key key;
+    uint32_t place;
+} gp_recent_place;
+
+enum {
+    GP_RECENT_PLACES = 8, /* a power of 2 */
+};
+
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
 struct gp_account {
     /* what each release and each acquisition touches: one cache line */
@@ -92,6 +102,8 @@ struct gp_account {
     uint32_t introduced_label; /* as `introduced` has it */
     bool kept;                 /* among `largest` of the session */
     gp_account *next_spare;    /* of a free slot */
+
+    gp_recent_place recent[GP_RECENT_PLACES]; /* for sessions without stacks (gp_attribution_site) */
 
     gp_hist holds, waits;
     gp_path path; /* last: memory that is not touched costs nothing */

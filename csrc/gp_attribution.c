@@ -33,11 +33,21 @@ static uint32_t find_place(gp_session *session, uint32_t parent, gp_site_key key
     return place;
 }
 
+/* A thread's places are often instructions of one function. */
+static size_t recent_index(gp_site_key key)
+{
+    return (((uintptr_t)key.code >> 5) + ((uintptr_t)key.instruction >> 1)) % GP_RECENT_PLACES;
+}
+
 uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key, gp_met *met)
 {
+    gp_recent_place *recent = &account->recent[recent_index(key)];
+    /* native places may come to be shared, and one without memory for it is asked for again */
+    if (key.code == NULL || !gp_site_same(recent->key, key) || recent->place == GP_ROW_NONE)
+        *recent = (gp_recent_place){key, find_place(session, GP_ROW_NONE, key, met)};
     account->last_key = key;
-    account->last_place = find_place(session, GP_ROW_NONE, key, met);
-    return account->last_place;
+    account->last_place = recent->place;
+    return recent->place;
 }
 
 /* How many levels, from the outermost, are as they were at the thread's last release. */

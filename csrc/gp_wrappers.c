@@ -17,9 +17,11 @@
 #endif
 
 enum {
+    PAUSES = 4, /* between two looks at a mutex that is taken */
     BLOCKED_NS =
         1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
     LEISURELY_NS = 2000, /* time off after which an acquisition is stamped at both ends */
+    PATIENCE_NS = 300,   /* what our bookings can add to the time for which a GIL's mutex is held */
 };
 
 /* In the main GIL's row the hooks find what they look for; nothing until learnt, and in a handshake. */
@@ -28,7 +30,7 @@ static gp_gil *const main_gil = &gp_gils[0];
 static gp_machine *const machine = &gp_gils[0].machine;
 const gp_gil_host *gp_wrappers_host;
 unsigned gp_wrappers_watchers;
-static uint64_t blocked_ticks, leisurely_ticks; /* BLOCKED_NS, LEISURELY_NS */
+static uint64_t blocked_ticks, leisurely_ticks, patience_ticks; /* of the above */
 static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
 
 static gp_wrappers_recognise *recognise; /* set with the host */
@@ -169,13 +171,36 @@ static inline bool alone(void)
 }
 #endif
 
+static inline void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* The GIL's mutex is held for longer than without us, and to sleep for that costs more than the time. */
+static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
+{
+    int status = EBUSY;
+    while (status == EBUSY && gp_clock_ticks() - since < patience_ticks) {
+        for (int i = 0; i < PAUSES; i++)
+            pause_briefly();
+        status = pthread_mutex_trylock(mutex);
+    }
+    return status;
+}
+
 /* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
  * only the time tells whether the call blocked. */
 __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at,
                                                        bool *blocked)
 {
     uint64_t before = *asked_at != GP_ASKED_AT_ONCE ? *asked_at : gp_clock_ticks();
-    int status = call_lock(mutex);
+    int status = hooks_are_direct ? lock_soon(mutex, before) : EBUSY;
+    if (status == EBUSY)
+        status = call_lock(mutex);
     *blocked = hooks_are_direct || gp_clock_ticks() - before >= blocked_ticks;
     if (*blocked)
         *asked_at = before;
@@ -440,6 +465,7 @@ void gp_wrappers_prepare(const gp_gil_host *host, const gp_gil_locks *locks, gp_
     main_gil->locks = *locks;
     blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
+    patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
 }
 
 /* Install the hooks that last. One that an earlier trace left behind, because another library had put its own

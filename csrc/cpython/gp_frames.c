@@ -1,23 +1,18 @@
 #include "gp_frames_layout.h"
 
 #include "gp_frames.h"
+#include "gp_frames_runtime.h"
 #include "gp_linetable.h"
 #include "gp_utf8.h"
-
-#if PY_VERSION_HEX >= 0x030D0000
-#define GP_FRAMES_FINALIZING() Py_IsFinalizing()
-#else
-#define GP_FRAMES_FINALIZING() _Py_IsFinalizing()
-#endif
 
 static const gp_frame *innermost(void)
 {
     /* The states of all threads but the finalizing one are freed then, while those threads still take and
      * drop the GIL on their way out (take_gil in Python/ceval_gil.c, bpo-36475). */
-    if (GP_FRAMES_FINALIZING())
+    if (gp_frames_is_finalizing())
         return NULL;
     /* thread-local, and still set after the thread state was detached (Python/pystate.c) */
-    const PyThreadState *state = PyGILState_GetThisThreadState();
+    const PyThreadState *state = gp_frames_own_state();
     return state == NULL ? NULL : GP_FRAMES_INNERMOST(state);
 }
 

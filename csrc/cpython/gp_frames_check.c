@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gp_frames.h"
+#include "gp_frames_runtime.h"
 
 #if PY_VERSION_HEX >= 0x030E0000
 #define Py_BUILD_CORE 1
@@ -158,5 +159,9 @@ const char *gp_frames_check(void)
     const char *found = version_differs();
     if (found == NULL)
         found = offsets_differ();
-    return found == NULL ? walk_differs() : found;
+    if (found == NULL) {
+        gp_frames_find_runtime();
+        found = walk_differs();
+    }
+    return found;
 }

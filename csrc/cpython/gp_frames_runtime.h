@@ -1,0 +1,48 @@
+#ifndef GP_FRAMES_RUNTIME_H
+#define GP_FRAMES_RUNTIME_H
+
+/* The calling thread's state, as each release of the GIL asks for it. After a system call the processor has
+ * forgotten where calls into other libraries lead, and each costs some tens of nanoseconds while other
+ * threads wait: where the interpreter keeps what its functions return is looked up once, and read there. For
+ * gp_frames*.c only; include gp_frames_layout.h first. */
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
+#if PY_VERSION_HEX >= 0x030D0000
+#define GP_FRAMES_FINALIZING() Py_IsFinalizing()
+#else
+#define GP_FRAMES_FINALIZING() _Py_IsFinalizing()
+#endif
+
+/* Members of _PyRuntime (Include/internal/pycore_runtime.h). NULL: not found, its functions must do. */
+typedef struct {
+    const void *const *finalizing; /* the thread that finalizes the interpreter, if one does */
+    const Py_tss_t *key;           /* of every thread's own state; NULL since 3.15, which has no key */
+} gp_frames_runtime;
+
+extern gp_frames_runtime gp_frames_found;
+
+/* Look for them, and believe only what agrees with the public functions. With the GIL. */
+void gp_frames_find_runtime(void);
+
+static inline bool gp_frames_is_finalizing(void)
+{
+    if (__builtin_expect(gp_frames_found.finalizing == NULL, 0))
+        return GP_FRAMES_FINALIZING();
+    return __atomic_load_n(gp_frames_found.finalizing, __ATOMIC_RELAXED) != NULL;
+}
+
+/* NULL if the thread has none. Not while the interpreter is finalized. */
+static inline const PyThreadState *gp_frames_own_state(void)
+{
+#if !defined(_WIN32)
+    /* the key is read anew, since a forked child has another (_PyGILState_Reinit in Python/pystate.c) */
+    if (__builtin_expect(gp_frames_found.key != NULL, 1))
+        return pthread_getspecific((pthread_key_t)gp_frames_found.key->_key);
+#endif
+    return PyGILState_GetThisThreadState();
+}
+
+#endif
