@@ -20,6 +20,14 @@
  * valid until the next call. */
 const char *gp_frames_check(void);
 
+/* What is read without a call of the interpreter since that check found it well: whether the interpreter
+ * finalizes, and the calling thread's state. */
+typedef struct {
+    bool finalizing, state;
+} gp_frames_shortcuts;
+
+gp_frames_shortcuts gp_frames_shortcuts_found(void);
+
 /* The innermost Python frame of the calling thread; code NULL if it has none. */
 gp_site_key gp_frames_here(void);
 

@@ -1,5 +1,6 @@
 #include "gp_frames_layout.h"
 
+#include "gp_frames.h"
 #include "gp_frames_runtime.h"
 
 /* until 3.12 public and internal headers define it differently (gh-105268) */
@@ -13,6 +14,11 @@
 #endif
 
 gp_frames_runtime gp_frames_found;
+
+gp_frames_shortcuts gp_frames_shortcuts_found(void)
+{
+    return (gp_frames_shortcuts){gp_frames_found.finalizing != NULL, gp_frames_found.key != NULL};
+}
 
 #if !defined(_WIN32)
 

@@ -35,7 +35,12 @@ cdef extern from "cpython/gp_frames.h" nogil:
         char file[256]
         int32_t line
 
+    ctypedef struct gp_frames_shortcuts:
+        c_bool finalizing
+        c_bool state
+
     const char *gp_frames_check() noexcept
+    gp_frames_shortcuts gp_frames_shortcuts_found() noexcept
     gp_site_key gp_frames_here() noexcept
     size_t gp_frames_stack(gp_site_key *keys, size_t room, c_bool *truncated) noexcept
     size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, c_bool *truncated) noexcept
@@ -70,6 +75,12 @@ def check() -> str | None:
     """Return None if the interpreter is laid out as this was compiled for, else what differs, in one line."""
     cdef const char *differs = gp_frames_check()
     return None if differs == NULL else differs.decode()
+
+
+def shortcuts() -> dict[str, bool]:
+    """Return what is read without a call of the interpreter since `check` was last called, by name."""
+    cdef gp_frames_shortcuts found = gp_frames_shortcuts_found()
+    return {"finalizing": found.finalizing, "state": found.state}
 
 
 def here() -> tuple[CodeType, int] | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import concurrent.futures
 import ctypes
 import dataclasses
 import functools
 import inspect
 import itertools
+import os
 import sys
 import tempfile
 import threading
@@ -63,6 +65,34 @@ def test_the_layout_is_the_one_compiled_for():
     assert frames.check() is None
     assert caller(frames.check) is None
     assert deep(200, frames.check) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is looked up by name there")
+def test_a_release_asks_no_function_of_the_interpreter_for_its_thread():
+    assert frames.check() is None
+    # since 3.15 the state is a variable of the thread, which only the interpreter can read
+    assert frames.shortcuts() == {"finalizing": True, "state": sys.version_info < (3, 15)}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked there")
+def test_a_forked_child_finds_its_state_by_a_key_of_its_own():
+    assert frames.check() is None
+    keys = [ctypes.c_uint() for _ in range(3)]  # the child may get the one that is free again
+    for key in keys:
+        assert ctypes.CDLL(None).pthread_key_create(ctypes.byref(key), None) == 0
+    ctypes.CDLL(None).pthread_key_delete(keys[1])
+    child = os.fork()
+    if child == 0:
+        try:
+            observe()
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                pool.submit(observe).result()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    for key in (keys[0], keys[2]):
+        ctypes.CDLL(None).pthread_key_delete(key)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="the interpreter publishes no offsets")
