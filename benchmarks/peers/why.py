@@ -10,8 +10,9 @@ BOOKS = (
     " there is little else than releases."
 )
 ECHO = (
-    "A request releases the GIL twice. Booking that takes gilprobe some tens of nanoseconds, in which"
-    " more of the other threads come to wait for the GIL. A sampler books nothing."
+    "A request releases the GIL twice, each time with caches that the kernel has emptied. Booking that takes"
+    " gilprobe about a quarter of a microsecond, in which more of the other threads come to wait for the GIL"
+    " and have to be woken. A sampler books nothing."
 )
 SHORT = "Two processes of less than a second differ by several per cent from one to the next."
 
