@@ -394,7 +394,7 @@ def test_cells_survive_json(peers: Any) -> None:
         assert (read.question, read.tool, read.shown) == (cell.question, cell.tool, cell.shown)
 
 
-def page(peers: Any) -> str:
+def page(peers: Any, *later: dict[str, Any]) -> str:
     tool = {
         "name": "close",
         "settings": "close --all",
@@ -410,7 +410,8 @@ def page(peers: Any) -> str:
             "cells": [cell.to_dict() for cell in cells(peers)],
             "doubts": ["the load average was 9"],
             "took_s": 12.3,
-        }
+        },
+        *later,
     )
 
 
@@ -431,6 +432,24 @@ def test_the_page_has_all_and_names_no_place_of_this_machine(peers: Any) -> None
     assert "/x/y/z" not in text
     assert "http" not in text
     assert "there" not in text.partition("close --all")[2]
+
+
+def test_a_part_that_was_measured_again_is_shown_as_it_was_found_then(peers: Any) -> None:
+    cost = [cell for cell in cells(peers) if cell.table == "cost"]
+    for cell in cost:
+        cell.samples[:] = [70.0 + sample for sample in cell.samples]
+    again = {
+        "machine": {"date": "2026-01-02"},
+        "parameters": {"seed": 6},
+        "cells": [cell.to_dict() for cell in cost],
+        "doubts": ["it was late"],
+        "took_s": 3.2,
+    }
+    text = page(peers, again)
+    assert "Measured again 2026-01-02, in a run of its own: cost; seed 6, 3 s. Doubt: it was late." in text
+    assert "+72.5" in text
+    assert "+2.50" not in text
+    assert "| accuracy | holder 30 % | held share, points | -0.30 (one run) |" in text
 
 
 def test_targets_are_judged_by_the_worst_cell(peers: Any) -> None:

@@ -1,4 +1,4 @@
-"""Runs the comparison, or makes its page: `python -m benchmarks.peers [page FILE]`."""
+"""Runs the comparison, or makes its page: `python -m benchmarks.peers [page FILE ...]`."""
 
 from __future__ import annotations
 
@@ -195,7 +195,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = Parser(
         prog="python -m benchmarks.peers",
-        description="Compare gilprobe with other tools. `page FILE`: print the page of what --json wrote.",
+        description="Compare gilprobe with other tools. `page FILE ...`: print the page of what --json wrote,"
+        " each part from the last FILE that has it.",
     )
     made.add_argument("--json", metavar="FILE", help="write all figures there")
     made.add_argument(
@@ -220,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--repeat", type=positive, help="pairs for each cost (7)")
     made.add_argument(
-        "--minutes", type=positive, help="begin no further round of costs after so long (20; 60 with --long)"
+        "--minutes", type=positive, help="begin no further round of costs after so long (30; 60 with --long)"
     )
     made.add_argument(
         "--environments", metavar="DIR", help="keep the tools' environments there (a temporary folder)"
@@ -256,7 +257,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options.repeat = options.repeat or (2 if options.quick else 15 if options.long else 7)
     options.accuracy_repeat = 3 if options.long else 1
     options.seconds = 0.3 if options.quick else 1.0
-    options.minutes = options.minutes or (60 if options.long else 20)
+    options.minutes = options.minutes or (60 if options.long else 30)
     options.seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     return options
 
@@ -266,15 +267,21 @@ def _can_be_a_folder(path: Path) -> bool:
     return path.is_dir() or (not path.exists() and path.absolute().parent.is_dir())
 
 
+def print_page(files: Sequence[str]) -> int:
+    """Print the page of what one run has written, or several, of which later ones measured parts again."""
+    try:
+        print(page(*(json.loads(Path(file).read_text(encoding="utf-8")) for file in files)), end="")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        named = " and ".join(map(repr, files))
+        print(f"not from this benchmark: {named}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run, print, write."""
-    if arguments[:1] == ["page"] and len(arguments) == 2:
-        try:
-            print(page(json.loads(Path(arguments[1]).read_text(encoding="utf-8"))), end="")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            print(f"{arguments[1]!r} is not a file of this benchmark's: {error}", file=sys.stderr)
-            return 2
-        return 0
+    if arguments[:1] == ["page"] and len(arguments) > 1:
+        return print_page(arguments[1:])
     options = parsed(arguments)
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         try:

@@ -35,12 +35,18 @@ def private(text: str) -> str:
     return PATH.sub("PATH", ADDRESS.sub("ADDRESS", text))
 
 
-def page(document: dict[str, Any]) -> str:
-    """Return the page."""
+def page(document: dict[str, Any], *later: dict[str, Any]) -> str:
+    """Return the page. The tables that a later run has measured again are shown as it found them."""
     cells = [cell_of(values) for values in document["cells"]]
+    again = []
+    for other in later:
+        measured = [cell_of(values) for values in other["cells"]]
+        tables = {cell.table for cell in measured}
+        cells = [cell for cell in cells if cell.table not in tables] + measured
+        again.append(_measured_again(other, tables))
     parts = [
         INTRODUCTION,
-        "\n".join(_circumstances(document, cells)),
+        "\n".join((*_circumstances(document, cells), *again)),
         "\n".join(_beaten(cells)),
         "\n".join(_targets(cells)),
         *(markdown_of(grid) for grid in grids(cells)),
@@ -62,6 +68,15 @@ def _circumstances(document: dict[str, Any], cells: Sequence[Cell]) -> Iterator[
     yield f"{parameters['accuracy_repeat']} run for each accuracy; {document['took_s']:.0f} s altogether."
     for doubt in document["doubts"]:
         yield f"Doubt: {doubt}."
+
+
+def _measured_again(document: dict[str, Any], tables: set[str]) -> str:
+    parameters, took_s = document["parameters"], document["took_s"]
+    doubts = "".join(f" Doubt: {doubt}." for doubt in document["doubts"])
+    return (
+        f"Measured again {document['machine']['date']}, in a run of its own: {', '.join(sorted(tables))};"
+        f" seed {parameters['seed']}, {took_s:.0f} s.{doubts}"
+    )
 
 
 def _beaten(cells: Sequence[Cell]) -> Iterator[str]:
