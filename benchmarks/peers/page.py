@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 INTRODUCTION = """# gilprobe beside the other tools
 
-The same workloads under gilprobe and under every tool that one would take in its stead, in one run. The truth
-comes from the workloads: they hold and release the GIL in a small C library that reads the clock before and
+The same workloads under gilprobe and under every tool that one would take in its stead. The truth comes
+from the workloads: they hold and release the GIL in a small C library that reads the clock before and
 after ([holds.c](../benchmarks/peers/programs/holds.c)), or note when the clock jumped, and none of it is
 gilprobe's. Where a moment is known only to lie between two looks at the clock, the truth is an interval, and
 the error is the distance to it.

@@ -1,7 +1,8 @@
 #ifndef GP_FRAMES_H
 #define GP_FRAMES_H
 
-/* Where threads are: reads CPython's frames and code objects, and names what it has read. No state.
+/* Where threads are: reads CPython's frames and code objects, and names what it has read. No state but what
+ * gp_frames_check found.
  *
  * Unless said otherwise the functions here only read: they never allocate, block, take a lock or call Python,
  * and may be called with the GIL, or under the GIL's mutex at a release: there the thread state may be

@@ -34,13 +34,14 @@ static inline bool gp_frames_is_finalizing(void)
     return __atomic_load_n(gp_frames_found.finalizing, __ATOMIC_RELAXED) != NULL;
 }
 
-/* NULL if the thread has none. Not while the interpreter is finalized. */
+/* NULL if the thread has none. Not while the interpreter is finalized; afterwards the key is another's. */
 static inline const PyThreadState *gp_frames_own_state(void)
 {
 #if !defined(_WIN32)
     /* the key is read anew, since a forked child has another (_PyGILState_Reinit in Python/pystate.c) */
-    if (__builtin_expect(gp_frames_found.key != NULL, 1))
-        return pthread_getspecific((pthread_key_t)gp_frames_found.key->_key);
+    const Py_tss_t *key = gp_frames_found.key;
+    if (__builtin_expect(key != NULL, 1))
+        return key->_is_initialized ? pthread_getspecific((pthread_key_t)key->_key) : NULL;
 #endif
     return PyGILState_GetThisThreadState();
 }

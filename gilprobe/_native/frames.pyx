@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
-"""Where threads are, as the tracer sees it: what checks and measures the reading of CPython's frames. No state.
+"""Where threads are, as the tracer sees it: what checks and measures the reading of CPython's frames.
 
 Compiled functions have no Python frame: the innermost one is the caller's.
 """
