@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from gilprobe import codec
 from gilprobe.environment import Environment
-from gilprobe.errors import FormatError
+from gilprobe.errors import FormatError, InvalidValueError
 from gilprobe.report import Report
 from gilprobe.shown import Shown
 
@@ -60,6 +60,48 @@ def fact_name(*parts: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a law says, in numbers: where a number is expected, and what it was.
+
+    Attributes
+    ----------
+    quantity : {"value", "speedup", "other"}
+        Which number it is: the arm's own; the arm's against its single thread; or one that the arms do not
+        tell, of a traced run, say.
+    unit : str
+        ``"x"`` for a ratio, ``"share"`` for a part of 1, ``"s"``, ``"requests/s"``; ``""`` for a count or an
+        index.
+    judged : {"interval", "value"}
+        Whether the law holds if the interval reaches into the range, or if the value lies in it.
+    value, value_low, value_high : float
+        What was measured, and both ends of its interval; of a number without one, the number.
+    arm, threads : str, int or None
+        The arm that the law is about, and its number of threads; None: no single one.
+    low, high : float or None
+        Ends of the range, which belong to it; None: open.
+    """
+
+    quantity: Literal["value", "speedup", "other"]
+    unit: str
+    judged: Literal["interval", "value"]
+    value: float
+    value_low: float
+    value_high: float
+    arm: str | None = None
+    threads: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse ranges and intervals that are none: a claim may come from a file."""
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise InvalidValueError(f"low must be <= high, got {self.low} and {self.high}")
+        if not self.value_low <= self.value <= self.value_high:
+            interval = self.value_low, self.value, self.value_high
+            raise InvalidValueError(f"value must lie in its interval, got {interval}")
+
+
+@dataclass(frozen=True, slots=True)
 class Law:
     """What theory expects, beside what was measured.
 
@@ -71,12 +113,16 @@ class Law:
         Both sides with their units, as shown.
     verdict : {"holds", "does not hold", "not testable here"}
         Whether this machine and interpreter obeyed it.
+    claim : Claim or None
+        Both sides as numbers; None where they are words, where nothing was measured, and in results that
+        older versions saved.
     """
 
     text: str
     expected: str
     measured: str
     verdict: Verdict
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)

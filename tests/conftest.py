@@ -29,7 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 from gilprobe.distribution import EMPTY  # noqa: E402
 from gilprobe.environment import Environment  # noqa: E402
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount  # noqa: E402
-from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm  # noqa: E402
+from gilprobe.results import Arm, Claim, Fact, Law, ScenarioResult, TracedArm  # noqa: E402
 
 
 @pytest.fixture
@@ -151,7 +151,13 @@ def result(environment, report):
             Fact("handoffs_2", 200.0, "1/s"),
         ),
         laws=(
-            Law("as fast as one", "0.90x to 1.05x", "0.98x", "holds"),
+            Law(
+                "as fast as one",
+                "0.90x to 1.05x",
+                "0.98x",
+                "holds",
+                Claim("speedup", "x", "interval", 0.98, 0.96, 0.99, "held", 2, 0.9, 1.05),
+            ),
             Law("twice as fast", "1.90x", "1.00x", "does not hold"),
             Law("free", "off >= 95%", "no tracer", "not testable here"),
         ),

@@ -26,6 +26,22 @@ def test_saved_results_are_loaded_as_they_were(result, environment, tmp_path):
     assert ResultSet.load(tmp_path / "r.json") == results
 
 
+def test_results_that_were_saved_before_laws_had_numbers_are_loaded(result, environment):
+    document = ResultSet(environment, (result,)).to_dict()
+    for law in document["scenarios"][0]["laws"]:
+        law.pop("claim", None)
+    (loaded,) = ResultSet.from_dict(document).scenarios
+    assert all(law.claim is None for law in loaded.laws)
+    assert [law.text for law in loaded.laws] == [law.text for law in result.laws]
+
+
+def test_numbers_of_a_law_that_contradict_each_other_are_refused_in_a_file(result, environment):
+    document = ResultSet(environment, (result,)).to_dict()
+    document["scenarios"][0]["laws"][0]["claim"] |= {"low": 2.0, "high": 1.0}
+    with pytest.raises(FormatError, match=r"laws\[0\].claim: low must be <= high, got 2.0 and 1.0"):
+        ResultSet.from_dict(document)
+
+
 def test_public_times_are_seconds(report):
     assert (report.elapsed_s, report.held_s, report.contended_s) == (1.0, 0.9, 0.3)
     worker = report.threads[1]

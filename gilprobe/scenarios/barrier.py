@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios.cells import Cell, run_cell
-from gilprobe.scenarios.laws import every_law, seconds, spread, within_law
+from gilprobe.scenarios.laws import SECONDS, every_law, value_law
 from gilprobe.scenarios.python_loop import countdown
 from gilprobe.scenarios.roles import PATIENCE_S, act
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
@@ -173,20 +173,10 @@ MOST = 16
 
 def _skew_law(request: Request, arm: Arm, interval_s: float) -> Law:
     if arm.name == "then compute" and request.gil_enabled:
-        return within_law(
-            f"members who then compute leave a switch interval apart or more, {arm.threads} members",
-            spread(arm),
-            interval_s,
-            math.inf,
-            seconds,
-        )
-    return within_law(
-        f"members who {arm.name} leave within a switch interval, {arm.threads} members",
-        spread(arm),
-        0.0,
-        interval_s,
-        seconds,
-    )
+        text = f"members who then compute leave a switch interval apart or more, {arm.threads} members"
+        return value_law(text, arm, interval_s, math.inf, SECONDS)
+    text = f"members who {arm.name} leave within a switch interval, {arm.threads} members"
+    return value_law(text, arm, 0.0, interval_s, SECONDS)
 
 
 SCENARIO = Scenario(

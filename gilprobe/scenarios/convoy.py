@@ -27,7 +27,7 @@ from gilprobe.intervals import ratio_interval
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.costs import handoff_s, lateness_s
-from gilprobe.scenarios.laws import untestable, verdict
+from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.loopback import PATIENCE_S, Asked, EchoClient, EchoServer
 from gilprobe.scenarios.python_loop import countdown
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
@@ -203,6 +203,7 @@ def _convoy_law(plan: Plan, counted: Counted, alone: Arm, switch_s: float) -> La
         expected=f"{low:.0f} to {high:.0f} requests/s with {counted.waits:.2f} waits each",
         measured=f"{counted.rate:.0f} (in the traced run)",
         verdict=verdict(low <= counted.rate <= high),
+        claim=claim(counted.rate, low, high, "requests/s", about=plan.name),
     )
 
 
@@ -213,12 +214,13 @@ def _unhurt_law(request: Request, plan: Plan, arm: Arm, alone: Arm) -> Law:
     if request.environment.cores < busy:
         reason = f"{request.environment.cores} usable cores for {busy} threads"
         return untestable(text, f">= {_UNHURT:.0%}", reason)
-    ratio, least, most = ratio_interval(arm, alone)
+    ratio, least, most = shares = ratio_interval(arm, alone)
     return Law(
         text=text,
         expected=f">= {_UNHURT:.0%}",
         measured=f"{ratio:.0%} ({least:.0%} to {most:.0%})",
         verdict=verdict(most >= _UNHURT),
+        claim=claim(shares, _UNHURT, None, "share", about=plan.name),
     )
 
 

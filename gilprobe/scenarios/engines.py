@@ -38,14 +38,17 @@ from gilprobe.results import Fact, Law
 from gilprobe.scenarios.budget import shortened
 from gilprobe.scenarios.costs import iteration_ns
 from gilprobe.scenarios.laws import (
+    SECONDS,
+    TIMES,
     by_name,
+    claim,
     parallel_law,
     scaling_facts,
     seconds,
     speedup_law,
-    spread,
     times,
     untestable,
+    value_law,
     verdict,
     within_law,
 )
@@ -325,7 +328,7 @@ def _own_gil_law(traces: Sequence[TracedArm], workers: int, trace_reason: str) -
     if reason or not accounts:
         return untestable(text, expected, reason or "the trace shows no interpreter with a GIL of its own")
     ratio = sum(account.hold_ns for account in accounts) / max(account.lifetime_ns for account in accounts)
-    return Law(text, expected, times(ratio), verdict(ratio > 1))
+    return Law(text, expected, times(ratio), verdict(ratio > 1), claim(ratio, 1.0, math.inf, "x"))
 
 
 def _start_laws(starts: Sequence[Arm]) -> Iterator[Law]:
@@ -333,7 +336,7 @@ def _start_laws(starts: Sequence[Arm]) -> Iterator[Law]:
     found = {name: arm for name in ORDER if (arm := _startup(starts, name)) is not None}
     for cheap, dear in zip(found, [*found][1:], strict=False):
         measured = ratio_interval(found[dear], found[cheap])
-        yield within_law(f"start-up: {dear} against {cheap}", measured, 1.0, math.inf, times)
+        yield within_law(f"start-up: {dear} against {cheap}", measured, 1.0, math.inf, TIMES)
     for name in ORDER:
         if name not in found:
             text = f"start-up: {name} between {ORDER[0]} and {ORDER[-1]}"
@@ -348,7 +351,7 @@ def _pep_laws(starts: Sequence[Arm]) -> Iterator[Law]:
         if arm is None:
             yield untestable(text, f"{seconds(low)} to {seconds(high)}", engines.named(name).unavailable())
         else:
-            yield within_law(text, spread(arm), low, high, seconds)
+            yield value_law(text, arm, low, high, SECONDS)
 
 
 def _startup(starts: Sequence[Arm], engine: str) -> Arm | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
-from gilprobe.scenarios.laws import untestable, verdict
+from gilprobe.scenarios.laws import claim, spread, untestable, verdict
 from gilprobe.scenarios.python_loop import countdown
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.teams import ArmPlan, run_team
@@ -123,6 +123,7 @@ def _holds_law(traced: TracedArm, contest: Contest) -> Law:
         expected=f">= {low:.3f} after {mean:.0f} turns each",
         measured=f"{index:.4f}",
         verdict=verdict(index >= low),
+        claim=claim(index, low, None, "", about=traced.name),
     )
 
 
@@ -140,6 +141,7 @@ def _work_law(request: Request, arm: Arm) -> Law:
         expected=f"Jain index >= {low:.3f}",
         measured=f"{arm.median:.4f} ({arm.low:.4f} to {arm.high:.4f})",
         verdict=verdict(arm.high >= low),
+        claim=claim(spread(arm), low, None, "", value_of=arm),
     )
 
 

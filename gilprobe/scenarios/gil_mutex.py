@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.errors import FormatError
 from gilprobe.results import Fact, Law
-from gilprobe.scenarios.laws import by_name, untestable, verdict
+from gilprobe.scenarios.laws import by_name, claim, spread, untestable, verdict
 from gilprobe.scenarios.python_loop import CHUNK, countdown
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
 from gilprobe.teams import ArmPlan, TeamRun, run_team
@@ -84,6 +84,7 @@ def _cores_law(request: Request, arm: Arm, single: Arm) -> Law:
         expected=f"{low:.2f} to {high:.2f} cores busy",
         measured=f"{arm.median:.2f} ({arm.low:.2f} to {arm.high:.2f})",
         verdict=verdict(arm.low <= high and arm.high >= low),
+        claim=claim(spread(arm), low, high, arm.unit, value_of=arm),
     )
 
 
@@ -103,6 +104,7 @@ def _mutex_law(traced: TracedArm) -> Law:
         expected=f"<= {HELD_LIMIT:.1%} of wall",
         measured=f"{share:.2%}",
         verdict=verdict(share <= HELD_LIMIT),
+        claim=claim(share, None, HELD_LIMIT, "share", about=traced.name),
     )
 
 
@@ -118,7 +120,9 @@ def _timeline_law(request: Request, plan: ArmPlan, operations: int) -> tuple[lis
     except (OSError, FormatError) as error:  # it is kept in a file, which may have no room
         return [], untestable(text, "1 in the timeline", f"no timeline: {error}")
     most = most_at_once(holds)
-    law = Law(text, "1 in the timeline", f"{most}, in {len(holds)} holds", verdict(most == 1))
+    law = Law(
+        text, "1 in the timeline", f"{most}, in {len(holds)} holds", verdict(most == 1), claim(most, 1, 1, "")
+    )
     return [Fact(f"max_holders_{plan.threads}", most, "threads")], law
 
 
@@ -160,6 +164,7 @@ def _running_law(traced: TracedArm, run: TeamRun) -> Law:
         expected=f">= {limit:.1%} of its running time",
         measured=f"{least:.2%} (the least)",
         verdict=verdict(least >= limit),
+        claim=claim(least, limit, None, "share", about=traced.name),
     )
 
 

@@ -28,6 +28,7 @@ from gilprobe.scenarios.costs import handoff_s, iteration_ns
 from gilprobe.scenarios.laws import (
     PARALLEL_SHARE,
     by_name,
+    claim,
     parallel_law,
     speedup_law,
     untestable,
@@ -144,6 +145,7 @@ def _met_law(grain_s: float, traced: TracedArm, speedup: float, handoff: float) 
         expected=f"{low:.2f}x to {high:.2f}x with it taken {met:.2%} of the times",
         measured=f"{speedup:.2f}x (in the traced runs)",
         verdict=verdict(low <= speedup <= high),
+        claim=claim(speedup, low, high, "x"),
     )
 
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 from gilprobe import kernels
 from gilprobe.results import Law
-from gilprobe.scenarios.laws import by_name, parallel_law, scaling_facts, speedup_law, untestable, verdict
+from gilprobe.scenarios.laws import (
+    by_name,
+    claim,
+    parallel_law,
+    scaling_facts,
+    speedup_law,
+    untestable,
+    verdict,
+)
 from gilprobe.scenarios.scenario import Findings, Observation, Request, Scenario, observe
 from gilprobe.teams import ArmPlan
 
@@ -74,7 +82,8 @@ def _trace_laws(request: Request, seen: Observation) -> Iterator[Law]:
             yield untestable(text, expected, request.trace_reason)
         else:
             share = _share(seen, name, most, quantity)
-            yield Law(text, expected, f"{quantity} {share:.1%}", verdict(share >= _OFF_SHARE))
+            numbers = claim(share, _OFF_SHARE, None, "share", about=name)
+            yield Law(text, expected, f"{quantity} {share:.1%}", verdict(share >= _OFF_SHARE), numbers)
 
 
 def _share(seen: Observation, name: str, threads: int, quantity: str) -> float:

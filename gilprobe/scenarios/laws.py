@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe.intervals import bootstrap_interval, ratio_interval
-from gilprobe.results import Fact, Law, Verdict, fact_name
+from gilprobe.results import Claim, Fact, Law, Verdict, fact_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +45,11 @@ def speedup_law(text: str, arm: Arm, single: Arm, low: float, high: float) -> La
     when the speedup lies outside and its interval is so wide that it reaches inside all the same.
     """
     low = low or -math.inf  # a speedup of 0 or more says nothing
-    return within_law(f"{text}, {arm.threads} threads", ratio_interval(arm, single), low, high, times)
+    ratio = ratio_interval(arm, single)
+    text = f"{text}, {arm.threads} threads"
+    if arm.name == single.name and single.threads == 1:
+        return within_law(text, ratio, low, high, TIMES, speedup_of=arm)
+    return within_law(text, ratio, low, high, TIMES)
 
 
 def parallel_law(text: str, arm: Arm, single: Arm, cores: int) -> Law:
@@ -72,12 +77,23 @@ def by_name(arms: Sequence[Arm], name: str) -> tuple[Arm, tuple[Arm, ...]]:
     return single, tuple(arm for arm in named if arm.threads > 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The unit of a law's numbers, and how they are written."""
+
+    unit: str
+    show: Callable[[float], str]
+
+
 def within_law(
     text: str,
     measured: tuple[float, float, float],
     low: float,
     high: float,
-    show: Callable[[float], str],
+    scale: Scale,
+    *,
+    value_of: Arm | None = None,
+    speedup_of: Arm | None = None,
 ) -> Law:
     """Return the law that something lies between `low` and `high`.
 
@@ -89,12 +105,15 @@ def within_law(
         The value and both ends of its interval.
     low, high : float
         What is expected; an end may be infinite.
-    show : callable
-        Writes a number with its unit.
+    scale : Scale
+        Unit of the numbers.
+    value_of, speedup_of : Arm, optional
+        The arm whose own number, or whose ratio to its single thread, was measured.
     """
     value, least, most = measured
     overlaps = least <= high and most >= low
     unstable = overlaps and not low <= value <= high and most - least > UNSTABLE * abs(value)
+    show = scale.show
     if math.isinf(high):
         expected = f">= {show(low)}"
     elif math.isinf(low):
@@ -106,7 +125,53 @@ def within_law(
         expected=expected,
         measured=f"{show(value)} ({show(least)} to {show(most)}{', unstable' if unstable else ''})",
         verdict="not testable here" if unstable else verdict(overlaps),
+        claim=claim(measured, low, high, scale.unit, value_of=value_of, speedup_of=speedup_of),
     )
+
+
+def claim(
+    measured: float | tuple[float, float, float],
+    low: float | None,
+    high: float | None,
+    unit: str,
+    *,
+    value_of: Arm | None = None,
+    speedup_of: Arm | None = None,
+    about: str | None = None,
+) -> Claim:
+    """Return what a law says as numbers.
+
+    Parameters
+    ----------
+    measured : float or (float, float, float)
+        A number, by which alone the law is judged; or one with both ends of its interval, which is judged.
+    low, high : float or None
+        What is expected; None or infinite: open.
+    unit : str
+        See :class:`~gilprobe.results.Claim`.
+    value_of, speedup_of : Arm, optional
+        The arm whose own number, or whose ratio to its single thread, was measured.
+    about : str, optional
+        The name of an arm that the law is about, though its number is another.
+    """
+    arm = value_of or speedup_of
+    value, least, most = measured if isinstance(measured, tuple) else (measured,) * 3
+    return Claim(
+        quantity="value" if value_of else "speedup" if speedup_of else "other",
+        unit=unit,
+        judged="interval" if isinstance(measured, tuple) else "value",
+        value=value,
+        value_low=least,
+        value_high=most,
+        arm=about if arm is None else arm.name,
+        threads=None if arm is None else arm.threads,
+        low=_end(low),
+        high=_end(high),
+    )
+
+
+def _end(of_range: float | None) -> float | None:
+    return None if of_range is None or math.isinf(of_range) else of_range
 
 
 def every_law(text: str, yes: int, of: int, what: str = "runs") -> Law:
@@ -124,8 +189,13 @@ def sampled(values: Sequence[float]) -> tuple[float, float, float]:
     return statistics.median(values), *bootstrap_interval(values)
 
 
+def value_law(text: str, arm: Arm, low: float, high: float, scale: Scale) -> Law:
+    """Return the law that an arm's own number lies between `low` and `high`."""
+    return within_law(text, spread(arm), low, high, scale, value_of=arm)
+
+
 def spread(arm: Arm) -> tuple[float, float, float]:
-    """Return an arm's median and both ends of its interval, for :func:`within_law`."""
+    """Return an arm's median and both ends of its interval."""
     return arm.median, arm.low, arm.high
 
 
@@ -140,3 +210,7 @@ def seconds(value: float) -> str:
         if abs(value) * factor >= 1:
             return f"{value * factor:.3g} {unit}"
     return f"{value * 1e9:.3g} ns"
+
+
+TIMES = Scale("x", times)
+SECONDS = Scale("s", seconds)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios import cells
 from gilprobe.scenarios.cells import Cell, CellPlan, observe_cells, sections
-from gilprobe.scenarios.laws import every_law, seconds, spread, untestable, verdict, within_law
+from gilprobe.scenarios.laws import SECONDS, claim, every_law, untestable, value_law, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 
 if TYPE_CHECKING:
@@ -116,15 +116,10 @@ def _until_done(run: CellRun) -> Mapping[str, float]:
 def _laws(seen: CellObservation, timeout_s: float) -> Iterator[Law]:
     lock, rlock = seen.measurement.arms[:2]
     yield _all(seen, "Lock: its owner does not get it again", "Lock", 1, ("second acquire: False",))
-    yield within_law(
-        "it waits for itself until its time is up",
-        spread(lock),
-        timeout_s * GIVEN_UP[0],
-        timeout_s * GIVEN_UP[1],
-        seconds,
-    )
+    ends = timeout_s * GIVEN_UP[0], timeout_s * GIVEN_UP[1]
+    yield value_law("it waits for itself until its time is up", lock, *ends, SECONDS)
     yield _all(seen, "RLock: its owner gets it again", "RLock", 1, ("second acquire: True",))
-    yield within_law("at once", spread(rlock), 0.0, timeout_s / 2, seconds)
+    yield value_law("at once", rlock, 0.0, timeout_s / 2, SECONDS)
     neither = ("got a: False", "got b: False")
     yield _all(seen, "two locks in opposite order: neither gets both", "opposite order", 2, neither)
     if ("same order", 2) in seen.runs:
@@ -150,7 +145,8 @@ def off_law(traces: tuple[TracedArm, ...], timeout_s: float, reason: str) -> Law
     if not offs:
         return untestable(text, expected, reason or "no trace")
     share = max(offs) / timeout_s
-    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE))
+    numbers = claim(share, OFF_SHARE, None, "share", about="Lock")
+    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE), numbers)
 
 
 SCENARIO = Scenario(

@@ -21,7 +21,7 @@ from gilprobe import kernels, machine
 from gilprobe.intervals import ratio_interval
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
-from gilprobe.scenarios.laws import by_name, speedup_law, untestable, verdict
+from gilprobe.scenarios.laws import by_name, claim, speedup_law, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.teams import ArmPlan, run_team
 
@@ -224,7 +224,7 @@ def _laws(sizes: tuple[int, ...], arms: tuple[Arm, ...], small: str) -> Iterator
 def _saturation_law(streaming: Arm, stream: Arm, chasing: Arm, chase: Arm) -> Law:
     """Return the law that threads gain no more bandwidth than they gain steps: latency never saturates."""
     threads = streaming.threads
-    gained, least, _ = ratio_interval(streaming, stream)
+    gained, least, most = ratio_interval(streaming, stream)
     slower, slower_least, _ = ratio_interval(chasing, chase)
     steps, steps_most = threads / slower, threads / slower_least
     return Law(
@@ -232,6 +232,7 @@ def _saturation_law(streaming: Arm, stream: Arm, chasing: Arm, chase: Arm) -> La
         expected=f"<= {_SLACK * steps:.2f}x",
         measured=f"{gained:.2f}x",
         verdict=verdict(least <= _SLACK * steps_most),
+        claim=claim((gained, least, most), None, _SLACK * steps, "x"),
     )
 
 

@@ -10,6 +10,7 @@ The trace counts the changes: how often the two took the GIL for each message.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -19,7 +20,7 @@ from gilprobe.intervals import ratio_interval
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.cells import Cell, run_cell
-from gilprobe.scenarios.laws import every_law, times, untestable, verdict, within_law
+from gilprobe.scenarios.laws import TIMES, claim, every_law, untestable, verdict, within_law
 from gilprobe.scenarios.roles import PATIENCE_S, act, named, patient
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 
@@ -244,8 +245,8 @@ def _speed_laws(arms: Mapping[str, Arm]) -> Iterator[Law]:
         "a queue with room passes more than one with a single slot",
         ratio_interval(arms[WITH_ROOM], arms["queue.Queue, 1 slot"]),
         1.0,
-        float("inf"),
-        times,
+        math.inf,
+        TIMES,
     )
 
 
@@ -258,7 +259,9 @@ def _switch_laws(seen: Observation, sent: Mapping[str, int], reason: str) -> Ite
         if taken is None:
             yield untestable(text, expected, reason or "no trace")
         else:
-            yield Law(text, expected, f"{taken:.2f}", verdict((taken >= ONE_SLOT_SWITCHES) == one))
+            low, high = (ONE_SLOT_SWITCHES, None) if one else (None, ONE_SLOT_SWITCHES)
+            holds = verdict((taken >= ONE_SLOT_SWITCHES) == one)
+            yield Law(text, expected, f"{taken:.2f}", holds, claim(taken, low, high, "", about=name))
 
 
 SCENARIO = Scenario(

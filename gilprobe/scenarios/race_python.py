@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING
 
 from gilprobe.measure import Trial, calibrate
 from gilprobe.results import Fact, Law
-from gilprobe.scenarios.laws import untestable, verdict
+from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.teams import ArmPlan, run_team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from gilprobe.results import Arm
+    from gilprobe.results import Arm, Claim, Verdict
 
 SWITCH_INTERVAL_S = 1e-6
 """How long a thread lets others ask for the GIL before it must let go: the shorter, the more often."""
@@ -217,19 +217,20 @@ def _laws(request: Request, arm: Arm) -> Iterator[Law]:
 
 def _none(text: str, arm: Arm) -> Law:
     worst = max(arm.samples)
-    return _law(text, arm, "0 lost in every run", f"{worst:.3%} lost at worst", holds=worst == 0)
+    numbers = claim(worst, 0.0, 0.0, "share", about=arm.name)
+    return _law(text, arm, "0 lost in every run", f"{worst:.3%} lost at worst", verdict(worst == 0), numbers)
 
 
 def _some(text: str, arm: Arm) -> Law:
     # Not in every run: where another process has the cores, one thread may be done before the next begins.
     losing = sum(lost > 0 for lost in arm.samples)
     measured = f"{arm.median:.3%} lost; some in {losing} of {len(arm.samples)} runs"
-    return _law(text, arm, "> 0 lost in most runs", measured, holds=arm.median > 0)
+    return _law(text, arm, "> 0 lost in most runs", measured, verdict(arm.median > 0), None)
 
 
-def _law(text: str, arm: Arm, expected: str, measured: str, *, holds: bool) -> Law:
+def _law(text: str, arm: Arm, expected: str, measured: str, holds: Verdict, numbers: Claim | None) -> Law:
     plural = "s" if arm.threads > 1 else ""
-    return Law(f"{text}, {arm.threads} thread{plural}", expected, measured, verdict(holds))
+    return Law(f"{text}, {arm.threads} thread{plural}", expected, measured, holds, numbers)
 
 
 def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from gilprobe import kernels
 from gilprobe.measure import Trial, calibrate
 from gilprobe.results import Fact, Law, fact_name
-from gilprobe.scenarios.laws import untestable, verdict
+from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.teams import ArmPlan, run_team
 
@@ -159,7 +159,8 @@ def _laws(request: Request, arm: Arm) -> Iterator[Law]:
     text = f"{text}, {arm.threads} threads"
     worst = max(arm.samples)
     if not races:
-        yield Law(text, "0 lost in every run", f"{worst:.3%} lost at worst", verdict(worst == 0))
+        numbers = claim(worst, 0.0, 0.0, "share", about=arm.name)
+        yield Law(text, "0 lost in every run", f"{worst:.3%} lost at worst", verdict(worst == 0), numbers)
     elif request.environment.cores == 1:
         yield untestable(text, "> 0 lost in most runs", "1 usable core")
     else:

@@ -20,7 +20,7 @@ from gilprobe.intervals import ratio_interval
 from gilprobe.measure import Trial, calibrate
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.budget import shortened
-from gilprobe.scenarios.laws import by_name, speedup_law, untestable, verdict
+from gilprobe.scenarios.laws import by_name, claim, speedup_law, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.teams import ArmPlan, run_team, throughput
 
@@ -113,20 +113,25 @@ def _laws(request: Request, name: str, cost: tuple[Arm, Arm], rate: tuple[Arm, A
 def _flat_law(text: str, arm: Arm, single: Arm) -> Law:
     ratio, least, most = ratio_interval(arm, single)
     holds = least <= FLAT and most >= 1 / FLAT
-    return _cost_law(text, arm, f"{1 / FLAT:.2f}x to {FLAT:.2f}x", (ratio, least, most), holds=holds)
+    return _cost_law(text, arm, (ratio, least, most), (1 / FLAT, FLAT), holds=holds)
 
 
 def _grows_law(text: str, arm: Arm, single: Arm) -> Law:
     ratio, least, most = ratio_interval(arm, single)
-    return _cost_law(text, arm, f"> {FLAT:.2f}x", (ratio, least, most), holds=most > FLAT)
+    return _cost_law(text, arm, (ratio, least, most), (FLAT, None), holds=most > FLAT)
 
 
-def _cost_law(text: str, arm: Arm, expected: str, ratio: tuple[float, float, float], *, holds: bool) -> Law:
+def _cost_law(
+    text: str, arm: Arm, ratio: tuple[float, float, float], ends: tuple[float, float | None], *, holds: bool
+) -> Law:
+    low, high = ends
+    expected = f"> {low:.2f}x" if high is None else f"{low:.2f}x to {high:.2f}x"
     return Law(
         f"{text}, {arm.threads} threads",
         f"{expected} one thread's cost",
         f"{ratio[0]:.2f}x ({ratio[1]:.2f} to {ratio[2]:.2f})",
         verdict(holds),
+        claim(ratio, low, high, "x", about=arm.name),
     )
 
 

@@ -20,7 +20,7 @@ from gilprobe.intervals import ratio_interval
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.cells import Cell, run_cell
-from gilprobe.scenarios.laws import once_law, times, verdict, within_law
+from gilprobe.scenarios.laws import TIMES, claim, once_law, verdict, within_law
 from gilprobe.scenarios.roles import PATIENCE_S, act, patient
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 
@@ -130,7 +130,7 @@ def _laws(arms: Mapping[str, Arm], size: int) -> Iterator[Law]:
             ratio_interval(arms[f"{_name(size)}, time"], arms[f"{_name(1)}, time"]),
             part * RANGE[0],
             part * RANGE[1],
-            times,
+            TIMES,
         )
 
 
@@ -140,7 +140,8 @@ def _count_law(text: str, arm: Arm, low: int, high: int) -> Law:
         text,
         f"{low}" if low == high else f"{low} to {high}",
         f"{least:g}" if least == most else f"{least:g} to {most:g}",
-        verdict(most <= high and max(arm.samples) >= low),
+        verdict(most <= high and most >= low),
+        claim(most, low, high, "", about=arm.name),
     )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gilprobe.intervals import ratio_interval
 from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios.budget import shortened
-from gilprobe.scenarios.laws import parallel_law, speedup_law, untestable, verdict
+from gilprobe.scenarios.laws import claim, parallel_law, speedup_law, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
 from gilprobe.teams import ArmPlan
 
@@ -151,6 +151,7 @@ def _slower(text: str, arm: Arm, single: Arm) -> Law:
         f"<= {SERIAL_RANGE[1]:.2f}x",
         f"{speedup:.2f}x ({least:.2f} to {most:.2f})",
         verdict(least <= SERIAL_RANGE[1]),
+        claim((speedup, least, most), None, SERIAL_RANGE[1], "x", about=arm.name),
     )
 
 

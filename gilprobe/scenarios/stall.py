@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from gilprobe import kernels
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
-from gilprobe.scenarios.laws import untestable, verdict
+from gilprobe.scenarios.laws import claim, spread, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.scenarios.switching import ORDINARY_S, called, key, switch_interval
 
@@ -157,6 +157,7 @@ def _stall_law(request: Request, plan: Plan, arms: dict[Plan, Arm]) -> Law:
         expected=f"{low_s * 1e3:.1f} to {high_s * 1e3:.1f} ms",
         measured=f"{arm.median * 1e3:.1f} ms ({arm.low * 1e3:.1f} to {arm.high * 1e3:.1f})",
         verdict=verdict(arm.low <= high_s and arm.high >= low_s),
+        claim=claim(spread(arm), low_s, high_s, "s", value_of=arm),
     )
 
 

@@ -31,7 +31,7 @@ from gilprobe.auditing.verdicts import SLOWED, UNSTABLE
 from gilprobe.intervals import bootstrap_interval
 from gilprobe.measure import interleave
 from gilprobe.results import Arm, Fact, Law, fact_name
-from gilprobe.scenarios.laws import untestable, verdict
+from gilprobe.scenarios.laws import claim, spread, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.stdlib_calls import CALLS, Call
 from gilprobe.surroundings import Surroundings
@@ -161,7 +161,8 @@ def never_laws(cells: Sequence[Cell], arms: Sequence[Arm]) -> Iterator[Law]:
         if cell.call.never:
             worst[cell.call.never] = max(worst.get(cell.call.never, 0.0), *arm.samples)
     for module, share in worst.items():
-        yield Law(f"{module} never releases the GIL", "0%", f"{share:.1%} at most", verdict(share == 0))
+        text, numbers = f"{module} never releases the GIL", claim(share, 0.0, 0.0, "share")
+        yield Law(text, "0%", f"{share:.1%} at most", verdict(share == 0), numbers)
 
 
 def expected_steps(python: str) -> dict[str, int]:
@@ -198,6 +199,7 @@ def blocking_laws(arms: Sequence[Arm]) -> Iterator[Law]:
                 f">= {BLOCKING_SHARE:.0%}",
                 f"{arm.median:.1%} ({arm.low:.1%} to {arm.high:.1%})",
                 verdict(arm.high >= BLOCKING_SHARE),
+                claim(spread(arm), BLOCKING_SHARE, None, "share", value_of=arm),
             )
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gilprobe.measure import Trial, calibrate
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.costs import handoff_s, lateness_s
-from gilprobe.scenarios.laws import speedup_law, untestable, verdict
+from gilprobe.scenarios.laws import claim, speedup_law, untestable, verdict
 from gilprobe.scenarios.python_loop import CHUNK, countdown
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.scenarios.switching import ORDINARY_S, called, key, switch_interval
@@ -186,6 +186,7 @@ def _rate_law(runner: _Spinning, traced: TracedArm, costs: Costs) -> Law:
         expected=f"{max(low, 0.0):.0f} to {high:.0f} switches/s",
         measured=f"{rate:.0f}{told}",
         verdict=verdict(low <= rate <= high),
+        claim=claim(rate, max(low, 0.0), high, "switches/s", about=called(interval_s)),
     )
 
 

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios import cells
 from gilprobe.scenarios.cells import Cell, CellPlan, observe_cells, sections
-from gilprobe.scenarios.laws import every_law, sampled, seconds, untestable, verdict, within_law
+from gilprobe.scenarios.laws import (
+    SECONDS,
+    claim,
+    every_law,
+    sampled,
+    seconds,
+    untestable,
+    verdict,
+    within_law,
+)
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.thread_start import ALL_DONE, FINISHING, STARTING, exit_delay_s
 
@@ -98,7 +107,7 @@ def _laws(runs: dict[str, tuple[CellRun, ...]], sleep_s: float) -> tuple[Law, ..
     left_s = min(run.at(STARTING) + sleep_s - run.at(ALL_DONE) for run in bare)
     return (
         every_law("a daemon does not finish", len(bare) - finished(bare), len(bare)),
-        within_law("exit does not wait for it", sampled(delays), 0.0, left_s, seconds),
+        within_law("exit does not wait for it", sampled(delays), 0.0, left_s, SECONDS),
         every_law(
             'joined, it finishes before "all done"',
             sum(run.in_order(FINISHING, ALL_DONE) for run in joined),
@@ -126,7 +135,9 @@ def _cut_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
         return untestable(text, expected, reason or "a trace is missing")
     # A program that ends at once may do so before the thread has asked for the GIL even once.
     measured = seconds(max(lives)) if lives else "it never had the GIL"
-    return Law(text, expected, measured, verdict(max(lives, default=0.0) < sleep_s))
+    longest = max(lives, default=0.0)
+    numbers = claim(longest, None, sleep_s, "s") if lives else None
+    return Law(text, expected, measured, verdict(longest < sleep_s), numbers)
 
 
 SCENARIO = Scenario(

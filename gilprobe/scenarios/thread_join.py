@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios import cells
 from gilprobe.scenarios.cells import Cell, CellPlan, observe_cells
-from gilprobe.scenarios.laws import every_law, sampled, times, verdict, within_law
+from gilprobe.scenarios.laws import TIMES, every_law, sampled, verdict, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _laws(seen: CellObservation) -> Iterator[Law]:
     sleeps = [arm for arm in seen.measurement.arms if arm.name == "sleeps"]
     for arm in sleeps[1:]:
         ratios = [several_s / one_s for several_s, one_s in zip(arm.samples, sleeps[0].samples, strict=True)]
-        yield within_law(f"{arm.threads} sleeps take as long as one", sampled(ratios), *RANGE, times)
+        yield within_law(f"{arm.threads} sleeps take as long as one", sampled(ratios), *RANGE, TIMES)
     for arm in sleeps[1:]:
         runs = seen.runs["sleeps", arm.threads]
         joins = [f"Main    : thread {number} done." for number in range(arm.threads)]

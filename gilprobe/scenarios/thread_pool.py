@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios import cells
 from gilprobe.scenarios.cells import Cell, CellPlan, observe_cells, run_cell, sections
-from gilprobe.scenarios.laws import every_law, once_law, sampled, times, within_law
+from gilprobe.scenarios.laws import TIMES, every_law, once_law, sampled, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _laws(seen: CellObservation, pools: Sequence[tuple[int, int]]) -> Iterator[L
             sampled(_ratios(seen, workers, tasks)),
             rounds * RANGE[0],
             rounds * RANGE[1],
-            times,
+            TIMES,
         )
     runs = [(run, tasks) for workers, tasks in pools for run in seen.runs[f"{tasks} tasks", workers]]
     joined = sum(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios import cells
 from gilprobe.scenarios.cells import Cell, CellPlan, observe_cells
-from gilprobe.scenarios.laws import every_law, sampled, times, untestable, verdict, within_law
+from gilprobe.scenarios.laws import TIMES, claim, every_law, sampled, untestable, verdict, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def measure(request: Request) -> Findings:
             sampled(ratios),
             1 - TOLERANCE,
             1 + TOLERANCE,
-            times,
+            TIMES,
         ),
         off_law(seen.traces, sleep_s, request.trace_reason),
     )
@@ -117,7 +117,8 @@ def off_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
     if not accounts:
         return untestable(text, expected, reason or "no trace")
     share = accounts[0].off_s / sleep_s
-    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE))
+    numbers = claim(share, OFF_SHARE, None, "share", about="started")
+    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE), numbers)
 
 
 SCENARIO = Scenario(

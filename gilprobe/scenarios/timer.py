@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.cells import Cell, run_cell
-from gilprobe.scenarios.laws import once_law, seconds, spread, verdict, within_law
+from gilprobe.scenarios.laws import SECONDS, claim, once_law, seconds, value_law, verdict
 from gilprobe.scenarios.python_loop import countdown
 from gilprobe.scenarios.roles import PATIENCE_S, act, named, patient
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
@@ -162,27 +162,25 @@ def _time_laws(alarms: Mapping[str, Alarms]) -> Iterator[Law]:
         f">= {seconds(0)} late",
         f"{seconds(min(late))} (the least)",
         verdict(min(late) >= 0),
+        claim(min(late), 0.0, math.inf, "s"),
     )
     rung = sum(alarm.cancelled for alarm in alarms.values())
-    yield Law("a cancelled timer never calls", "0 calls", str(rung), verdict(rung == 0))
+    yield Law(
+        "a cancelled timer never calls", "0 calls", str(rung), verdict(rung == 0), claim(rung, 0, 0, "")
+    )
 
 
 def _late_laws(request: Request, arms: Sequence[Arm]) -> Iterator[Law]:
     interval_s = request.environment.switch_interval_s
     alone, _, beside, _ = arms
     limit_s = IDLE_LIMIT * interval_s
-    yield within_law("alone: late by far less than a switch interval", spread(alone), 0.0, limit_s, seconds)
+    yield value_law("alone: late by far less than a switch interval", alone, 0.0, limit_s, SECONDS)
     if request.gil_enabled:
-        yield within_law(
-            "beside a spinning thread: late by a switch interval or more",
-            spread(beside),
-            interval_s,
-            math.inf,
-            seconds,
-        )
+        text = "beside a spinning thread: late by a switch interval or more"
+        yield value_law(text, beside, interval_s, math.inf, SECONDS)
     else:
         text = "beside a spinning thread: no later, as there is no GIL"
-        yield within_law(text, spread(beside), 0.0, limit_s, seconds)
+        yield value_law(text, beside, 0.0, limit_s, SECONDS)
 
 
 SCENARIO = Scenario(

@@ -88,7 +88,9 @@ def main() -> int:
     parser.add_argument("--python", action="append", metavar="NAME", help="3.11, say; all, if not given")
     asked = parser.parse_intermixed_args()
     if not (asked.folder / "run").is_file():
-        print(f"tests/cases/run.py: FOLDER must hold a program `run`, {asked.folder} does not", file=sys.stderr)
+        print(
+            f"tests/cases/run.py: FOLDER must hold a program `run`, {asked.folder} does not", file=sys.stderr
+        )
         return 2
     results = {}
     for name, (how, command) in interpreters(asked.python or list(NAMES)).items():

@@ -7,6 +7,7 @@ import dataclasses
 from made_up_arms import arm
 
 from gilprobe.results import Law, ScenarioResult
+from gilprobe.scenarios.laws import speedup_law
 
 ARMS = (
     arm(9.9, 10.0, 10.1, name="held", threads=1, unit="operations/s"),
@@ -16,11 +17,12 @@ ARMS = (
     arm(19.0, 19.5, 20.0, name="released", threads=2, unit="operations/s"),
     arm(19.2, 19.6, 20.0, name="released", threads=4, unit="operations/s"),
 )
+_HELD, _HELD_2, _HELD_4, _RELEASED, _RELEASED_2, _RELEASED_4 = ARMS
 LAWS = (
-    Law("held: as fast as one, 2 threads", "0.90x to 1.05x", "0.99x (0.97x to 1.01x)", "holds"),
-    Law("held: as fast as one, 4 threads", "0.90x to 1.05x", "0.98x (0.97x to 0.99x)", "holds"),
-    Law("released: min(T, N), 2 threads", "1.90x to 2.10x", "1.95x (1.91x to 1.99x)", "holds"),
-    Law("released: min(T, N), 4 threads", "<= 1.50x", "1.96x (1.93x to 1.99x)", "does not hold"),
+    speedup_law("held: as fast as one", _HELD_2, _HELD, 0.9, 1.05),
+    speedup_law("held: as fast as one", _HELD_4, _HELD, 0.9, 1.05),
+    speedup_law("released: min(T, N)", _RELEASED_2, _RELEASED, 1.9, 2.1),
+    speedup_law("released: min(T, N)", _RELEASED_4, _RELEASED, 0.0, 1.5),
     Law("released: off, 4 threads", "off >= 95%", "no tracer", "not testable here"),
 )
 

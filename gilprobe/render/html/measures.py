@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe.intervals import ratio_interval
 from gilprobe.render.html.figures import Kind, heading_of, kind_of
-from gilprobe.render.html.law_ranges import Range, arm_named, expected_range, measured_interval, team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from gilprobe.results import Arm, Law, ScenarioResult
+    from gilprobe.results import Arm, ScenarioResult
+
+_Told = dict[tuple[str, str | None, int | None], tuple[float | None, float | None]]
+"""The range that is expected of a quantity of an arm."""
 
 Side = tuple[str, "ScenarioResult"]
 """The name of an interpreter and what was measured on it."""
@@ -23,9 +25,7 @@ PERCENTILE = re.compile(r"^(.+), (p\d{1,2}(?:\.\d+)?)$")
 """The name of an arm that is a percentile of another's numbers."""
 
 _METRIC = re.compile(r"^(.+), ([^,\d]+)$")
-_PER_CENT = 0.01
 _MOST_SAMPLES = 1000  # of an arm; a file may claim any number
-_ROUNDED = 0.01  # a law tells its numbers with two or three digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +102,27 @@ def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], 
         and (name := short(arm.name)) is not None
         and all(map(math.isfinite, (arm.median, arm.low, arm.high)))
     ]
-    measures = _speedups(arms) if kind_of(unit) == "rate" else None
-    kind: Kind = kind_of(unit) if measures is None else "ratio"
-    if measures is None:
-        measures = [_measure(number, name, arm) for number, name, arm in arms]
-    else:
-        title = "Speedup against one thread"
-    names = list(dict.fromkeys(one.name for one in measures))
-    told = [_expectations(result.laws, names, kind, unit) for _, result in sides]
-    with_laws = tuple(
-        replace(one, band=_band(told[one.side].get(one.name, ()), one, kind)) for one in measures
-    )
-    return Group(title, unit, kind, with_laws, tuple(name for name, _ in sides))
+    told = [_ranges(result) for _, result in sides]
+    measures = _speedups(arms, told) if kind_of(unit) == "rate" else None
+    names = tuple(name for name, _ in sides)
+    if measures is not None:
+        return Group("Speedup against one thread", unit, "ratio", tuple(measures), names)
+    values = tuple(_measure(number, name, arm, told[number]) for number, name, arm in arms)
+    return Group(title, unit, kind_of(unit), values, names)
 
 
-def _measure(side: int, name: str, arm: Arm) -> Measure:
-    return Measure(side, name, arm.threads, arm.median, arm.low, arm.high, None)
+def _ranges(result: ScenarioResult) -> _Told:
+    """Return what the laws expect of the arms; the first that says something of a number counts."""
+    claims = [law.claim for law in reversed(result.laws) if law.claim is not None]
+    return {(one.quantity, one.arm, one.threads): (one.low, one.high) for one in claims}
 
 
-def _speedups(arms: Sequence[tuple[int, str, Arm]]) -> list[Measure] | None:
+def _measure(side: int, name: str, arm: Arm, told: _Told) -> Measure:
+    band = told.get(("value", arm.name, arm.threads))
+    return Measure(side, name, arm.threads, arm.median, arm.low, arm.high, band)
+
+
+def _speedups(arms: Sequence[tuple[int, str, Arm]], told: Sequence[_Told]) -> list[Measure] | None:
     """Return the arms against their single threads; None where one has none, or no ratio says anything."""
     single = {(side, name): arm for side, name, arm in arms if arm.threads == 1}
     if (
@@ -137,53 +139,6 @@ def _speedups(arms: Sequence[tuple[int, str, Arm]]) -> list[Measure] | None:
         ratio = (1.0, 1.0, 1.0) if arm is one else ratio_interval(arm, one)
         if not all(map(math.isfinite, ratio)):
             return None
-        measures.append(Measure(side, name, arm.threads, *ratio, None))
+        band = None if arm is one else told[side].get(("speedup", arm.name, arm.threads))
+        measures.append(Measure(side, name, arm.threads, *ratio, band))
     return measures
-
-
-def _expectations(
-    laws: Iterable[Law], names: Sequence[str], kind: Kind, unit: str
-) -> dict[str, list[tuple[Law, float, Range]]]:
-    """Return for each arm the laws about it in the picture's unit: what was measured, what is expected."""
-    found: dict[str, list[tuple[Law, float, Range]]] = {}
-    for law in laws:
-        wanted, measured = expected_range(law), measured_interval(law)
-        if wanted is None or measured is None or not _same_unit(wanted.unit, wanted.rest, kind, unit):
-            continue
-        name = arm_named(law, names)
-        if name is not None:
-            found.setdefault(name, []).append((law, measured[0], wanted))
-    return found
-
-
-def _band(
-    told: Iterable[tuple[Law, float, Range]], one: Measure, kind: Kind
-) -> tuple[float | None, float | None] | None:
-    """Return what a law expects of this number, if one does."""
-    if kind == "ratio" and one.threads == 1:
-        return None
-    for law, measured, wanted in told:
-        scale = _PER_CENT if wanted.unit == "%" else 1.0
-        # A law may be about another run of the arm, a traced one say: then it says nothing about this number.
-        digits = _ROUNDED * scale if kind in ("ratio", "share", "number") else 0.0
-        same = math.isclose(measured * scale, one.value, rel_tol=_ROUNDED, abs_tol=digits)
-        if same and team(law) in (one.threads, None):
-            return finite(wanted.low * scale), finite(wanted.high * scale)
-    return None
-
-
-def _same_unit(found: str, rest: str, kind: Kind, unit: str) -> bool:
-    match kind:
-        case "ratio":
-            return found == "x" and not rest
-        case "seconds":
-            return found == "s" and not rest
-        case "share":
-            return found == "%" and not rest
-        case _:
-            return found == "" and bool(unit) and rest.startswith(unit)
-
-
-def finite(end: float) -> float | None:
-    """Return an end of a range; None where it is open."""
-    return end if math.isfinite(end) else None

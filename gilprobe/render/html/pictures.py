@@ -18,8 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gilprobe.render.html.figures import kind_of
-from gilprobe.render.html.law_ranges import expected_range, measured_interval, team
-from gilprobe.render.html.measures import PERCENTILE, Group, Measure, finite, groups_of
+from gilprobe.render.html.measures import PERCENTILE, Group, Measure, groups_of
 from gilprobe.render.html.picture import Band, Panel, Picture, Point, Series
 from gilprobe.render.html.quantities import common_part, scale_of
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gilprobe.render.html.measures import Side
+    from gilprobe.results import Law
 
 _SPREAD = 40.0  # largest over smallest number from which an axis is logarithmic
 _MOST_LINES = 6
@@ -218,24 +218,32 @@ def _ranges(group: Group) -> Picture:
 
 
 def _law_pictures(sides: Sequence[Side]) -> list[Picture]:
-    """Return a picture for laws in the same words about arms along a scale: measured, expected as a band."""
-    heads = dict.fromkeys(
-        law.text.rpartition(": ")[0] for _, result in sides for law in result.laws if team(law) is None
-    )
-    return [made for head in heads if head and (made := _law_picture(head, sides)) is not None]
+    """Return a picture for laws in the same words about arms along a scale: measured, expected as a band.
+
+    Only of numbers that the arms do not tell: the others are in the arms' own pictures.
+    """
+    heads = dict.fromkeys(head for _, result in sides for law in result.laws if (head := _head(law)))
+    return [made for head in heads if (made := _law_picture(head, sides)) is not None]
+
+
+def _head(law: Law) -> str:
+    """Return the words of a law before the arm that it names at its end; none where it names none."""
+    claim = law.claim
+    if claim is None or claim.arm is None or claim.quantity != "other":
+        return ""
+    head = law.text.removesuffix(f": {claim.arm}")
+    return head if head != law.text else ""
 
 
 def _law_picture(head: str, sides: Sequence[Side]) -> Picture | None:
     measures, unit = [], ""
     for number, (_, result) in enumerate(sides):
         for law in result.laws:
-            before, _, name = law.text.rpartition(": ")
-            wanted, found = expected_range(law), measured_interval(law)
-            if before != head or wanted is None or found is None or wanted.unit != found[3]:
-                continue
-            band = finite(wanted.low), finite(wanted.high)
-            unit = wanted.rest.partition(" with ")[0]
-            measures.append(Measure(number, name, 0, *found[:3], band))
+            claim = law.claim
+            if claim is not None and claim.arm is not None and _head(law) == head:
+                interval = claim.value, claim.value_low, claim.value_high
+                measures.append(Measure(number, claim.arm, 0, *interval, (claim.low, claim.high)))
+                unit = claim.unit
     order = scale_of(list(dict.fromkeys(one.name for one in measures)))
     if order is None:
         return None

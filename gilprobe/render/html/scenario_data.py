@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from gilprobe import codec
+from gilprobe.render.html.bullets import bullet
 from gilprobe.render.html.figures import figure, kind_of, unit_beside
-from gilprobe.render.html.law_ranges import bullet
 from gilprobe.render.html.pictures import pictures
 from gilprobe.render.html.scenario_findings import finding
 from gilprobe.render.html.traced_data import accounts_table, traced_pictures
@@ -183,7 +183,7 @@ def _laws(sides: Sequence[Side]) -> list[dict[str, Any]]:
                     "expected": law.expected,
                     "measured": law.measured,
                     "verdict": law.verdict,
-                    "bullet": bullet(law),
+                    "bullet": None if law.claim is None else bullet(law.claim),
                 }
             )
     return [{"text": text, "sides": rows} for text, rows in found.items()]

@@ -11,6 +11,7 @@ from made_up_results import ARMS, free_threaded, made_up
 from gilprobe.render.html.pictures import pictures
 from gilprobe.render.html.traced_data import traced_pictures
 from gilprobe.results import Law, TracedArm
+from gilprobe.scenarios.laws import SECONDS, Scale, claim, value_law
 
 pytestmark = pytest.mark.plain_python
 
@@ -51,11 +52,13 @@ def test_what_laws_expect_is_a_band_where_they_say_so(environment):
 
 def test_a_law_about_another_number_is_no_band(drawn):
     """One that was measured in the traced run says nothing about the timed runs."""
-    elsewhere = Law("a", "100 to 200 1/s", "150 (in the traced run)", "holds")
-    here = Law("a", "100 to 200 1/s", "50", "does not hold")
-    arms = (arm(49.0, 50.0, 51.0, name="a", unit="1/s"),)
-    assert drawn(*arms, laws=(elsewhere,)).panels[0].series[0].bands == ()
-    assert len(drawn(*arms, laws=(here,)).panels[0].series[0].bands) == 1
+    one = arm(49.0, 50.0, 51.0, name="a", unit="1/s")
+    elsewhere = Law("a: fast", "fast", "fast", "holds", claim(50.0, 100.0, 200.0, "1/s", about="a"))
+    here = value_law("a: fast", one, 100.0, 200.0, Scale("1/s", str))
+    other_team = value_law("a: fast", dataclasses.replace(one, threads=7), 1.0, 2.0, Scale("1/s", str))
+    assert drawn(one, laws=(elsewhere, other_team)).panels[0].series[0].bands == ()
+    (band,) = drawn(one, laws=(elsewhere, here)).panels[0].series[0].bands
+    assert (band.low, band.high) == (100.0, 200.0)
 
 
 def test_several_interpreters_stand_in_one_picture_with_a_panel_for_each_arm(environment):
@@ -125,8 +128,8 @@ def test_an_axis_is_logarithmic_where_numbers_differ_much_and_none_is_zero(drawn
 def test_a_band_is_open_where_a_logarithm_has_no_place_for_it(drawn):
     rows = [arm(value, name=name, unit="s") for name, value in (("a", 0.001), ("b", 1.0))]
     laws = [
-        Law("a: soon", "0 ns to 5 ms", "1 ms", "holds"),
-        Law("b: late", "-2 s to 0 s", "1 s", "does not hold"),
+        value_law("a: soon", rows[0], 0.0, 0.005, SECONDS),
+        value_law("b: late", rows[1], -2.0, 0.0, SECONDS),
     ]
     (series,) = drawn(*rows, laws=laws).panels[0].series
     assert [(band.at, band.low, band.high) for band in series.bands] == [(0, None, 0.005)]
@@ -144,7 +147,13 @@ def test_numbers_that_are_none_are_left_out(environment):
 
 def test_laws_along_a_scale_are_a_picture_of_their_own(drawn):
     laws = [
-        Law(f"about 1/x: {name}", f"{low} to {2 * low} switches/s", str(low + 1), "holds")
+        Law(
+            f"about 1/x: {name}",
+            "in words",
+            "in words",
+            "holds",
+            claim(low + 1, low, 2 * low, "switches/s", about=name),
+        )
         for name, low in (("1 ms", 100), ("10 ms", 10), ("100 ms", 1))
     ]
     _, picture = drawn(arm(1.0, name="1 ms", unit="steps/s"), laws=laws)
