@@ -984,7 +984,7 @@ def test_a_trace_below_a_second_library_sees_every_interval(ends_well, second_li
         "first.install start second.install stop second.leave first.remove first.close work",
         # ours is put back, and a later trace would put the first back
         "first.install start second.install stop second.leave first.remove first.close start stop work",
-        "first.install start second.install work stop second.leave start work stop first.remove first.close work",
+        "first.install start second.install stop second.leave start work stop first.remove first.close work",
     ],
 )
 def test_other_libraries_are_unloaded_after_a_trace(ends_well, second_library, tmp_path, order):
