@@ -10,8 +10,9 @@
 
 static gp_gil *const main_gil = &gp_gils[0];
 static gp_machine *const machine = &gp_gils[0].machine;
+static gp_status prepared = GP_EUNSUPPORTED;
+static const char *unprepared = "the tracer has not been prepared"; /* why */
 static bool learnt;
-static bool fork_watched;
 static uint32_t forks; /* that this process is away from where we were loaded */
 
 /* ---- places ---- */
@@ -69,12 +70,13 @@ static gp_status learn(const gp_gil_host *host, const char **reason)
         return GP_OK;
     main_gil->releases.first = host->forced;
     main_gil->releases.second = host->voluntary;
-    gp_status status = gp_wrappers_find(host, reason);
-    if (status != GP_OK)
-        return status;
+    if (prepared != GP_OK) {
+        *reason = unprepared;
+        return prepared;
+    }
     gp_wrappers_notes taken = {.count = 0};
     gp_gil_locks found;
-    status = gp_wrappers_handshake(host, &taken);
+    gp_status status = gp_wrappers_handshake(host, &taken);
     if (status != GP_OK) {
         *reason = "the interpreter's import slots can't be made writable";
         return status;
@@ -122,14 +124,17 @@ static void forked_in_child(void)
     gp_parts_forked();
 }
 
-static gp_status prepare_process(void)
+void gp_gil_prepare(const gp_gil_host *host)
 {
-    gp_status status = gp_threads_prepare();
-    if (status == GP_OK && !fork_watched) {
-        fork_watched = pthread_atfork(NULL, NULL, forked_in_child) == 0;
-        status = fork_watched ? GP_OK : GP_ENOMEM;
+    if (prepared == GP_OK)
+        return;
+    prepared = gp_wrappers_find(host, &unprepared);
+    if (prepared != GP_OK)
+        return;
+    if (gp_threads_prepare() != GP_OK || pthread_atfork(NULL, NULL, forked_in_child) != 0) {
+        prepared = GP_EUNSUPPORTED;
+        unprepared = "the process has no room for one more thread-local value, or one more action at a fork";
     }
-    return status;
 }
 
 /* Install the hooks if nobody has yet. */
@@ -178,8 +183,6 @@ gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_
     bool first;
     *reason = "";
     gp_status status = gp_gil_learn(host, reason);
-    if (status == GP_OK)
-        status = prepare_process();
     if (status != GP_OK)
         return status;
     gp_session *started = gp_parts_new(main_gil, wishes->sites || wishes->stacks, wishes->stacks,
@@ -326,6 +329,11 @@ gp_sight_end gp_gil_follow(const gp_sight_hold *hold, uint64_t *ended_at)
 }
 
 #else /* the package builds here, but its tracer does not work */
+
+void gp_gil_prepare(const gp_gil_host *host)
+{
+    (void)host;
+}
 
 gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
 {

@@ -43,6 +43,10 @@ typedef struct {
     void (*let_go)(const void *code);
 } gp_gil_host;
 
+/* Do once what takes locks of the C library under which other threads run code of theirs, which may want the
+ * GIL: so without the GIL, before all else here. */
+void gp_gil_prepare(const gp_gil_host *host);
+
 /* Whether the GIL of this interpreter can be traced. Learns it at the first call, and again after a "no",
  * since a free-threaded build may switch its GIL on. On GP_EUNSUPPORTED *reason says why in one line, and
  * nothing is changed. */

@@ -134,12 +134,14 @@ static void watch_forks(void)
 
 bool gp_guard_begin(gp_recorder *recorder)
 {
-    if (getpid() == 1 || atomic_load(&guarded) != NULL)
+    gp_recorder *none = NULL;
+    if (getpid() == 1)
         return false;
     pthread_once(&fork_once, watch_forks);
-    atomic_store(&process, getpid());
+    atomic_store(&process, getpid()); /* first: a forked child must know that it has something to give up */
+    if (!atomic_compare_exchange_strong(&guarded, &none, recorder))
+        return false;
     atomic_store(&deferred, false);
-    atomic_store(&guarded, recorder);
     install();
     return true;
 }

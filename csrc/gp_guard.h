@@ -12,7 +12,8 @@
 #include "gp_recorder.h"
 
 /* Guard a recorder. False, and nothing done, if another one is guarded, or in the process with number 1,
- * which the system spares from such signals. With the GIL. */
+ * which the system spares from such signals. Any thread; not with a lock held that who forks may want, as the
+ * GIL is (pthread_atfork). */
 bool gp_guard_begin(gp_recorder *recorder);
 
 /* Cease to guard this recorder, if it is the one, before it is finished; the default actions come back where

@@ -22,7 +22,7 @@ enum {
 /* Under the lock; in a forked child there is one thread, and it is made anew. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static gp_helper *helpers;
-static bool paused;
+static atomic_bool paused; /* read without it */
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -154,7 +154,9 @@ static bool is_alone(void)
 bool gp_helpers_pause(void)
 {
     int saved = errno;
-    pthread_mutex_lock(&lock);
+    /* whoever has the lock is another thread, so this one is not alone; and may wait for who knows what */
+    if (pthread_mutex_trylock(&lock) != 0)
+        return false;
     if (!paused && helpers != NULL && is_alone()) {
         for (gp_helper *helper = helpers; helper != NULL; helper = helper->next)
             end_thread(helper);
@@ -184,10 +186,7 @@ void gp_helpers_resume(void)
 
 bool gp_helpers_are_paused(void)
 {
-    pthread_mutex_lock(&lock);
-    bool are_paused = paused;
-    pthread_mutex_unlock(&lock);
-    return are_paused;
+    return atomic_load(&paused);
 }
 
 #endif

@@ -32,7 +32,8 @@ struct gp_helper {
     gp_helper *next;
 };
 
-/* Start the thread. Returns 0 or an errno. */
+/* Start the thread. Returns 0 or an errno. This, the stop and the resuming wait for locks of the C library
+ * and for each other: not with a lock held that another thread may want meanwhile, as the GIL is. */
 int gp_helper_start(gp_helper *helper);
 
 /* Halt it and wait for its end; it will not be resumed. Nothing in a forked child, and the second time. */
@@ -45,7 +46,7 @@ bool gp_helper_runs(const gp_helper *helper);
 bool gp_helper_is_here(const gp_helper *helper);
 
 /* If the calling thread is alone in the process but for helpers, end these, until the system does not count
- * them any more. Returns whether they are paused. */
+ * them any more. Returns whether they are paused. Waits for no lock: nobody else could have one then. */
 bool gp_helpers_pause(void);
 
 /* Start them again, if they are paused. */

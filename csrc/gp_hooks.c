@@ -120,6 +120,8 @@ static void add_slot(const loaded_object *object, gp_hook *hook, uintptr_t addre
         .address = (void **)address,
         .relro = address >= object->relro_low && address < object->relro_high,
     };
+    hook->low = object->low;
+    hook->high = object->high;
 }
 
 static void collect_slots(const loaded_object *object, const import_tables *tables, const ElfW(Rela) * relocs,
@@ -173,16 +175,17 @@ static gp_status swap_slot(gp_slot *slot, void *expected, void *replacement, voi
     return GP_OK;
 }
 
-/* A slot that was never called through still points into the object's own PLT: calling that would make the
- * dynamic linker resolve it again and overwrite our wrapper. Outside the object it is the function, or an
- * interposer's. */
+/* A slot that was never called through still points into the object's own PLT. Outside the object it is the
+ * function, or an interposer's. */
+static bool is_unresolved(const gp_hook *hook, const void *saved)
+{
+    return (uintptr_t)saved >= hook->low && (uintptr_t)saved < hook->high;
+}
+
+/* Not through the PLT: the dynamic linker would resolve the slot again and overwrite our wrapper. */
 static void *callable_behind(const gp_hook *hook, void *saved)
 {
-    object_search own = {.address = (uintptr_t)saved};
-    dl_iterate_phdr(match_object, &own);
-    uintptr_t slot = (uintptr_t)hook->slots[0].address;
-    bool unresolved = own.found && slot >= own.object.low && slot < own.object.high;
-    return unresolved ? hook->library : saved;
+    return is_unresolved(hook, saved) ? hook->library : saved;
 }
 
 /* Relaxed: threads left inside a wrapper by an earlier removal may call either. The first is in place before
@@ -198,13 +201,16 @@ static gp_status install_slot(gp_hook *hook, gp_slot *slot, bool still_called)
     void *current = __atomic_load_n(slot->address, __ATOMIC_ACQUIRE);
     if (current == hook->wrapper)
         slot->buried = false; /* a later interposer put ours back */
-    if (current == hook->wrapper || (slot->buried && still_called))
+    if (current == hook->wrapper || (slot->buried && still_called)) {
+        slot->installed = true;
         return GP_OK;
+    }
     set_next(hook, callable_behind(hook, current));
     void *found = NULL;
     gp_status status = swap_slot(slot, current, hook->wrapper, &found);
     if (status == GP_OK) {
         slot->saved = current;
+        slot->installed = true;
         slot->buried = false;
     }
     return status;
@@ -226,17 +232,24 @@ gp_status gp_hooks_install(gp_hook *hooks, size_t count, bool still_called)
     return GP_OK;
 }
 
+static void remove_slot(const gp_hook *hook, gp_slot *slot)
+{
+    void *found = NULL;
+    if (!slot->installed)
+        return;
+    if (swap_slot(slot, hook->wrapper, slot->saved, &found) == GP_OK)
+        slot->buried = found != hook->wrapper && found != slot->saved;
+    slot->installed = false;
+    if (!is_unresolved(hook, slot->saved))
+        slot->saved = hook->library; /* should ours be put back: the interposer may be gone by then */
+}
+
 void gp_hooks_remove(gp_hook *hooks, size_t count)
 {
     for (size_t h = 0; h < count; h++) {
-        for (size_t i = 0; i < hooks[h].slot_count; i++) {
-            gp_slot *slot = &hooks[h].slots[i];
-            void *found = NULL;
-            if (slot->saved == NULL)
-                continue; /* never installed */
-            if (swap_slot(slot, hooks[h].wrapper, slot->saved, &found) == GP_OK)
-                slot->buried = found != hooks[h].wrapper && found != slot->saved;
-        }
+        for (size_t i = 0; i < hooks[h].slot_count; i++)
+            remove_slot(&hooks[h], &hooks[h].slots[i]);
+        set_next(&hooks[h], hooks[h].library);
     }
 }
 

@@ -11,7 +11,7 @@
 #include "gp_account.h"
 #include "gp_status.h"
 
-/* Prepare the process, once: to be told when threads exit. With the GIL. GP_ENOMEM. */
+/* Prepare the process, once: to be told when threads exit. GP_ENOMEM. */
 gp_status gp_threads_prepare(void);
 
 /* List the threads that are alive: those that will turn out to have been there before anything was watched.

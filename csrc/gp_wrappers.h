@@ -25,7 +25,7 @@ extern const gp_gil_host *gp_wrappers_host;
 /* How many want to know each holder's thread state (gp_gil_watch_begin). */
 extern unsigned gp_wrappers_watchers;
 
-/* Find the slots, once. On GP_EUNSUPPORTED *reason says why not. */
+/* Find the slots, once. On GP_EUNSUPPORTED *reason says why not. Not with the GIL: see gp_hooks_find. */
 gp_status gp_wrappers_find(const gp_gil_host *host, const char **reason);
 
 /* Note what one release and re-acquisition of the GIL calls. GP_ESYSTEM. */

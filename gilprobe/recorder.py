@@ -5,6 +5,7 @@ The numbers are written by a native thread that never takes the GIL (csrc/gp_rec
 
 from __future__ import annotations
 
+import atexit  # noqa: F401  # weakref.finalize imports it when a trace starts: too late
 import contextlib
 import json
 import os

@@ -77,7 +77,7 @@ def alive() -> dict[int, str]:
 
     Reads without the module's lock, which the calling thread may hold: a trace can be stopped anywhere.
     """
-    threads = list(getattr(threading, "_active", {}).values()) or threading.enumerate()
+    threads = list(getattr(threading, "_active", {}).values())
     named = [(_native_id(thread), thread.name) for thread in threads]
     return {native_id: str(name) for native_id, name in named if native_id is not None}
 

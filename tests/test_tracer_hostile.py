@@ -6,6 +6,7 @@ Status, stdout and stderr are compared to the letter: a lost line and a stray me
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -972,6 +973,95 @@ def test_a_trace_below_a_second_library_sees_every_interval(ends_well, second_li
         prelude=PRELUDE + SECOND,
         env={"SECOND": str(second_library)},
     )
+
+
+@in_both
+@pytest.mark.parametrize(
+    "order",
+    [
+        # ours is put back when no trace runs, and would call the first
+        "start second.install stop second.leave first.install first.straight start stop first.leave work",
+        "first.install start second.install stop second.leave first.remove first.close work",
+        # ours is put back, and a later trace would put the first back
+        "first.install start second.install stop second.leave first.remove first.close start stop work",
+        "first.install start second.install stop second.leave start work stop first.remove first.close work",
+    ],
+)
+def test_other_libraries_are_unloaded_after_a_trace(ends_well, second_library, tmp_path, order):
+    """Nothing of the tracer leads to where they were: what they find and put back is called for good."""
+    copies = {name: tmp_path / f"lib{name}.so" for name in ("first", "second")}
+    for copy in copies.values():
+        shutil.copy(second_library, copy)
+    ends_well(
+        f"""
+        import _ctypes
+
+        class Library:
+            def __init__(self, path):
+                self.calls = ctypes.CDLL(path)
+                address = ctypes.cast(ctypes.pythonapi.PyEval_SaveThread, ctypes.c_void_p)
+                assert self.calls.second_find(address) >= 4
+            def install(self): assert self.calls.second_install()
+            def straight(self): self.calls.second_go_straight()
+            def remove(self): self.calls.second_remove()
+            def close(self): _ctypes.dlclose(self.calls._handle)
+            def leave(self):
+                self.calls.second_remove_rudely()
+                self.close()
+
+        first, second = Library({str(copies["first"])!r}), Library({str(copies["second"])!r})
+        for step in {order!r}.split():
+            name, _, method = step.partition(".")
+            getattr(globals()[name], method)() if method else globals()[name]()
+            time.sleep(0)
+        for _ in range(3):
+            with gilprobe.trace() as t:
+                run_threads(2, spin, 0.02)
+            check(t.report())
+        print("done")
+        """,
+        prelude=PRELUDE + SECOND,
+        env={"SECOND": str(second_library)},
+    )
+
+
+# ---- locks of others, held by who wants the GIL
+
+
+@in_both
+def test_a_thread_with_the_loaders_lock_wants_the_gil(ends_well):
+    """As in threadpoolctl, whose callback of dl_iterate_phdr is Python code: the loader's lock is held."""
+    ends_well("""
+        libc, inside = ctypes.CDLL(None), threading.Event()
+
+        @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+        def look(info, size, data):
+            inside.set()
+            time.sleep(0.1)  # without the GIL, but with the lock
+            return 1
+
+        def meanwhile(step):
+            walker = threading.Thread(target=libc.dl_iterate_phdr, args=(look, None))
+            walker.start()
+            inside.wait()
+            inside.clear()
+            result = step()
+            walker.join()
+            return result
+
+        with gilprobe.trace() as t:  # loads what is imported late: an import needs the loader, with the GIL
+            with gilprobe.watch_stalls(10):
+                pass
+        t.report()
+        for _ in range(3):
+            t = meanwhile(gilprobe.trace().start)
+            watch = meanwhile(lambda: gilprobe.watch_stalls(10))
+            meanwhile(lambda: spin(0.02))
+            meanwhile(t.report)
+            meanwhile(watch.stop)
+            check(meanwhile(t.stop))
+        print("done")
+    """)
 
 
 # ---- too little of everything

@@ -21,6 +21,15 @@ static gp_site_key forking; /* where the fork is called */
 static uint64_t forked_ns;
 static pid_t requester; /* the process whose pending call is on its way; 0: none */
 
+/* Threads are started without the GIL: the C library's locks may be held by who wants it. */
+static void resume_helpers(void)
+{
+    if (!gp_helpers_are_paused())
+        return;
+    Py_BEGIN_ALLOW_THREADS gp_helpers_resume();
+    Py_END_ALLOW_THREADS
+}
+
 /* Whether this is not the code that forked, but some that it runs: then it still stands where it forked. */
 static bool is_inside_fork(void)
 {
@@ -39,7 +48,7 @@ static int resume(void *unused)
     bool early = gp_clock_monotonic_ns() - forked_ns < longest_ns && is_inside_fork();
     requester = early && Py_AddPendingCall(resume, NULL) == 0 ? getpid() : 0;
     if (requester == 0)
-        gp_helpers_resume();
+        resume_helpers();
     return 0;
 }
 
@@ -60,7 +69,7 @@ void gp_forks_after_in_parent(void)
     if (Py_AddPendingCall(resume, NULL) == 0)
         requester = getpid();
     else
-        gp_helpers_resume();
+        resume_helpers();
 }
 
 #else

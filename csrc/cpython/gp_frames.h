@@ -15,6 +15,10 @@
 
 #include "gp_place.h"
 
+/* Look up what the check needs of the loader, whose lock may be held by who waits for the GIL. Once, without
+ * the GIL, before all else here. */
+void gp_frames_prepare(void);
+
 /* Check that the interpreter is laid out as this was compiled for: by its version, from 3.13 by the offsets
  * that it publishes for debuggers, and by a walk over the calling thread's own stack. Returns NULL, or one
  * line that says what differs: then nothing else here may be called. With the GIL; may allocate; the line is

@@ -16,10 +16,6 @@
 #undef Py_BUILD_CORE
 #endif
 
-#if !defined(_WIN32)
-#include <dlfcn.h>
-#endif
-
 enum {
     LEVELS_MAX = 64, /* frames compared by the live walk */
 };
@@ -84,14 +80,10 @@ static const char *fields_differ(const _Py_DebugOffsets *running)
 }
 
 /* The offsets stand at the start of _PyRuntime (PEP 768; Include/internal/pycore_debug_offsets.h, in 3.13
- * pycore_runtime.h). Looked up by name, since a build need not export it. */
+ * pycore_runtime.h). */
 static const char *offsets_differ(void)
 {
-#if defined(_WIN32)
-    const _Py_DebugOffsets *running = NULL;
-#else
-    const _Py_DebugOffsets *running = dlsym(RTLD_DEFAULT, "_PyRuntime");
-#endif
+    const _Py_DebugOffsets *running = gp_frames_runtime_state;
     if (running == NULL || memcmp(running->cookie, _Py_Debug_Cookie, sizeof running->cookie) != 0)
         return "the interpreter does not publish the layout of its frames";
     if (running->version >> 16 != PY_VERSION_HEX >> 16)

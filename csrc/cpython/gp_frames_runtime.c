@@ -14,6 +14,14 @@
 #endif
 
 gp_frames_runtime gp_frames_found;
+const void *gp_frames_runtime_state;
+
+void gp_frames_prepare(void)
+{
+#if !defined(_WIN32)
+    gp_frames_runtime_state = dlsym(RTLD_DEFAULT, "_PyRuntime");
+#endif
+}
 
 gp_frames_shortcuts gp_frames_shortcuts_found(void)
 {
@@ -52,8 +60,7 @@ static const void *const *find_finalizing(const _PyRuntimeState *runtime)
 
 void gp_frames_find_runtime(void)
 {
-    /* by name, since a build need not export it */
-    const _PyRuntimeState *runtime = dlsym(RTLD_DEFAULT, "_PyRuntime");
+    const _PyRuntimeState *runtime = gp_frames_runtime_state;
     if (runtime == NULL || gp_frames_found.finalizing != NULL)
         return;
     gp_frames_found.key = find_key(runtime);

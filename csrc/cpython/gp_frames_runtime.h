@@ -24,6 +24,9 @@ typedef struct {
 
 extern gp_frames_runtime gp_frames_found;
 
+/* _PyRuntime, looked up by name (gp_frames_prepare), since a build need not export it; NULL then. */
+extern const void *gp_frames_runtime_state;
+
 /* Look for them, and believe only what agrees with the public functions. With the GIL. */
 void gp_frames_find_runtime(void);
 

@@ -110,8 +110,6 @@ const gp_gil_host *gp_interpreter_host(void)
 {
     static gp_gil_host host;
     if (host.cycle_gil == NULL) {
-        look_up(voluntary_names, sizeof voluntary_names / sizeof *voluntary_names, voluntary);
-        look_up(forced_names, sizeof forced_names / sizeof *forced_names, forced);
         host.interpreter = (const void *)PyEval_SaveThread;
         host.voluntary = voluntary;
         host.forced = forced;
@@ -125,4 +123,12 @@ const gp_gil_host *gp_interpreter_host(void)
         host.cycle_gil = cycle_gil;
     }
     return &host;
+}
+
+void gp_interpreter_prepare(void)
+{
+    look_up(voluntary_names, sizeof voluntary_names / sizeof *voluntary_names, voluntary);
+    look_up(forced_names, sizeof forced_names / sizeof *forced_names, forced);
+    gp_frames_prepare();
+    gp_gil_prepare(gp_interpreter_host());
 }

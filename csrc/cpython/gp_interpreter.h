@@ -4,6 +4,9 @@
 #include "gp_gil.h"
 #include "gp_watchdog.h"
 
+/* gp_gil_prepare, and what else needs the loader. Once, without the GIL, before all else here. */
+void gp_interpreter_prepare(void);
+
 /* What the tracer must know of the interpreter that this is compiled for. */
 const gp_gil_host *gp_interpreter_host(void);
 

@@ -39,6 +39,7 @@ cdef extern from "cpython/gp_frames.h" nogil:
         c_bool finalizing
         c_bool state
 
+    void gp_frames_prepare() noexcept
     const char *gp_frames_check() noexcept
     gp_frames_shortcuts gp_frames_shortcuts_found() noexcept
     gp_site_key gp_frames_here() noexcept
@@ -51,6 +52,10 @@ cdef extern from "cpython/gp_frames.h" nogil:
     ) noexcept
     const void *gp_frames_thread_state() noexcept
     size_t gp_frames_peek(const void *thread_state, gp_frames_line *lines, size_t room) noexcept
+
+
+with nogil:
+    gp_frames_prepare()
 
 
 cdef class _Room:

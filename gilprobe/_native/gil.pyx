@@ -60,27 +60,27 @@ cdef extern from "gp_attribution.h" nogil:
         c_bool truncated
 
 
-cdef extern from "gp_recorder.h":
+cdef extern from "gp_recorder.h" nogil:
     ctypedef struct gp_recorder:
         pass
     gp_status gp_recorder_open(const char *path, bint replace, gp_recorder **recorder, int *error)
     gp_status gp_recorder_put(gp_recorder *recorder, const char *type, const void *payload, size_t size)
-    bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns) nogil
-    void gp_recorder_finish(gp_recorder *recorder) nogil
+    bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
+    void gp_recorder_finish(gp_recorder *recorder)
     int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written)
     void gp_recorder_free(gp_recorder *recorder)
 
 
-cdef extern from "gp_guard.h":
+cdef extern from "gp_guard.h" nogil:
     c_bool gp_guard_begin(gp_recorder *recorder)
-    void gp_guard_end(const gp_recorder *recorder) nogil
+    void gp_guard_end(const gp_recorder *recorder)
 
 
 cdef extern from "gp_labels.h":
     void gp_labels_set(uint32_t label, const char *name, size_t size)
 
 
-cdef extern from "gp_watchdog.h":
+cdef extern from "gp_watchdog.h" nogil:
     ctypedef struct gp_watchdog_eyes:
         pass
     ctypedef struct gp_watchdog_name:
@@ -92,7 +92,7 @@ cdef extern from "gp_watchdog.h":
                                 const gp_watchdog_name *names, size_t name_count, gp_watchdog **watchdog,
                                 int *error)
     uint64_t gp_watchdog_reported(const gp_watchdog *watchdog)
-    void gp_watchdog_stop(gp_watchdog *watchdog) nogil
+    void gp_watchdog_stop(gp_watchdog *watchdog)
 
 
 cdef extern from "gp_gil.h":
@@ -124,6 +124,7 @@ cdef extern from "cpython/gp_frames.h":
 
 
 cdef extern from "cpython/gp_interpreter.h":
+    void gp_interpreter_prepare() nogil
     const gp_gil_host *gp_interpreter_host()
     const gp_watchdog_eyes *gp_interpreter_eyes()
 
@@ -131,6 +132,12 @@ cdef extern from "cpython/gp_interpreter.h":
 cdef extern from "cpython/gp_forks.h":
     void gp_forks_before()
     void gp_forks_after_in_parent()
+
+
+# Here and below, what takes locks of the C library under which other threads may want the GIL is called without it:
+# docs/locks.md lists them all.
+with nogil:
+    gp_interpreter_prepare()
 
 
 NO_GIL = "this free-threaded interpreter runs with its GIL off: there is no GIL to trace"
@@ -233,6 +240,7 @@ cdef class Session:
 
     def __dealloc__(self):
         cdef gp_trail nowhere
+        cdef gp_recorder *recorder
         if self.handle == NULL:
             return
         nowhere.keys = NULL
@@ -240,8 +248,10 @@ cdef class Session:
         nowhere.truncated = False
         gp_gil_stop(self.handle, &nowhere)
         if self.recorder is not None:
-            gp_guard_end(self.recorder.handle)
-            gp_recorder_finish(self.recorder.handle)
+            recorder = self.recorder.handle
+            with nogil:
+                gp_guard_end(recorder)
+                gp_recorder_finish(recorder)
         gp_gil_forget(self.handle)
 
     @property

@@ -30,8 +30,10 @@ cdef class Recorder:
     def __cinit__(self, bytes path, bint replace=False):
         cdef int error = 0
         cdef gp_status status
+        cdef const char *name = path
         watch_forks()
-        status = gp_recorder_open(path, replace, &self.handle, &error)
+        with nogil:
+            status = gp_recorder_open(name, replace, &self.handle, &error)
         if status == GP_ESYSTEM:
             raise OSError(error, strerror(error).decode(), os.fsdecode(path))
         if status == GP_EUNSUPPORTED:
@@ -40,15 +42,19 @@ cdef class Recorder:
             raise MemoryError("no memory for a recording")
 
     def __dealloc__(self):
-        gp_guard_end(self.handle)
-        gp_recorder_free(self.handle)
+        with nogil:
+            gp_guard_end(self.handle)
+            gp_recorder_free(self.handle)
 
     def guard_signals(self) -> bool:
         """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default.
 
         False if another recorder is guarded, or if this is process 1.
         """
-        return gp_guard_begin(self.handle)
+        cdef bint guarded
+        with nogil:
+            guarded = gp_guard_begin(self.handle)
+        return guarded
 
     def put(self, bytes kind, bytes payload) -> None:
         """Add a chunk; its type is four letters."""

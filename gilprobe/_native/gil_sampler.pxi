@@ -65,9 +65,11 @@ cdef class Sampler:
         if self.handle != NULL:
             raise ValueError("a sampler starts once")
         watch_forks()
-        status = gp_sampler_start(
-            <const void *>self.watched, gp_counts_of, 1, self.period_ns, self.keep, &self.handle, &error
-        )
+        gp_clock_init()  # by one thread at a time
+        with nogil:
+            status = gp_sampler_start(
+                <const void *>self.watched, gp_counts_of, 1, self.period_ns, self.keep, &self.handle, &error
+            )
         if status == GP_ESYSTEM:
             raise OSError(error, strerror(error).decode())
         if status == GP_EINVAL:

@@ -15,6 +15,7 @@ cdef class Watchdog:
     def __cinit__(self, uint64_t limit_ns, int fd, dict names):
         cdef gp_watchdog_name *rows
         cdef gp_status status
+        cdef const gp_watchdog_eyes *eyes = gp_interpreter_eyes()
         cdef int error = 0
         cdef size_t n = 0
         watch_forks()
@@ -27,7 +28,8 @@ cdef class Watchdog:
                 rows[n].native_id = native_id
                 rows[n].name = name
                 n += 1
-            status = gp_watchdog_start(limit_ns, fd, gp_interpreter_eyes(), rows, n, &self.handle, &error)
+            with nogil:
+                status = gp_watchdog_start(limit_ns, fd, eyes, rows, n, &self.handle, &error)
         finally:
             free(rows)
         if status == GP_ESYSTEM:

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ typedef struct {
 
 static gp_hook hooks[FUNCTIONS];
 static atomic_ulong wrapped[FUNCTIONS], interposed;
-static int (*behind_interposer)(void);
+static int (*behind_interposer)(void), (*behind_upper)(void);
 
 #define WRAPPER(name, function)                                                                              \
     static int name(void)                                                                                    \
@@ -39,6 +40,17 @@ static int (*behind_interposer)(void);
 WRAPPER(wrap_called, CALLED)
 WRAPPER(wrap_taken, TAKEN)
 WRAPPER(wrap_both, BOTH)
+
+/* The loader's, in front of the C library's: who asks it waits for a lock. */
+static atomic_ulong walks;
+
+int dl_iterate_phdr(int (*look)(struct dl_phdr_info *, size_t, void *), void *data)
+{
+    int (*real)(int (*)(struct dl_phdr_info *, size_t, void *), void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "dl_iterate_phdr");
+    atomic_fetch_add(&walks, 1);
+    return real(look, data);
+}
 
 static int interposer(void)
 {
@@ -288,6 +300,83 @@ static void a_wrapper_put_back_after_removal_goes_with_the_next(const char *path
     dlclose(object.handle);
 }
 
+/* One that was there first, and is below our wrapper; one that came later, and puts back what it found. */
+static int upper(void)
+{
+    return behind_upper();
+}
+
+static loaded be_between_two(const char *path)
+{
+    loaded object = load(path);
+    behind_interposer = getppid;
+    put(&hooks[CALLED].slots[0], interposer);
+    gp_hooks_install(hooks, FUNCTIONS, false);
+    behind_upper = (int (*)(void))put(&hooks[CALLED].slots[0], upper);
+    call_all(&object);
+    check_wrapped(1, 1, 3);
+    CHECK_EQUAL(atomic_load(&interposed), 1);
+    gp_hooks_remove(hooks, FUNCTIONS);
+    return object;
+}
+
+static void a_wrapper_that_is_left_behind_calls_no_earlier_interposer(const char *path)
+{
+    loaded object = be_between_two(path);
+    for (int i = 0; i < FUNCTIONS; i++)
+        CHECK(hooks[i].next == hooks[i].library);
+    call_all(&object);
+    check_wrapped(2, 1, 3);
+    put(&hooks[CALLED].slots[0], (void *)behind_upper);
+    call_all(&object);
+    check_wrapped(3, 1, 3);
+    CHECK_EQUAL(atomic_load(&interposed), 1);
+    dlclose(object.handle);
+}
+
+static void an_interposer_of_an_earlier_time_is_not_put_back(const char *path)
+{
+    loaded object = be_between_two(path);
+    put(&hooks[CALLED].slots[0], (void *)behind_upper);
+    CHECK_EQUAL(gp_hooks_install(hooks, FUNCTIONS, false), GP_OK);
+    call_all(&object);
+    CHECK_EQUAL(atomic_load(&interposed), 1);
+    gp_hooks_remove(hooks, FUNCTIONS);
+    CHECK(*hooks[CALLED].slots[0].address == hooks[CALLED].library);
+    CHECK(!gp_hooks_buried(hooks, FUNCTIONS));
+    dlclose(object.handle);
+}
+
+static void a_second_removal_changes_nothing(const char *path)
+{
+    loaded object = load(path);
+    behind_interposer = getppid;
+    put(&hooks[CALLED].slots[0], interposer);
+    gp_hooks_install(hooks, FUNCTIONS, false);
+    gp_hooks_remove(hooks, FUNCTIONS);
+    slot_values after = standing();
+    gp_hooks_remove(hooks, FUNCTIONS);
+    CHECK(stands(&after));
+    CHECK(!gp_hooks_buried(hooks, FUNCTIONS));
+    dlclose(object.handle);
+}
+
+static void only_finding_the_slots_asks_the_loader(const char *path)
+{
+    unsigned long before = atomic_load(&walks);
+    loaded object = load(path);
+    unsigned long found = atomic_load(&walks);
+    CHECK(found > before);
+    for (int i = 0; i < 2; i++) {
+        gp_hooks_install(hooks, FUNCTIONS, false);
+        gp_hooks_in_place(hooks, FUNCTIONS);
+        call_all(&object);
+        gp_hooks_remove(hooks, FUNCTIONS);
+    }
+    CHECK_EQUAL(atomic_load(&walks), found);
+    dlclose(object.handle);
+}
+
 /* A page that can't be made writable: a shared mapping of a file that is open for reading only. */
 static void a_failed_installation_leaves_everything_as_it_was(const char *path)
 {
@@ -379,6 +468,10 @@ int main(void)
         a_buried_wrapper_that_is_still_called_gets_no_second_on_top(paths[i]);
         an_interposer_that_dropped_ours_is_hooked_again(paths[i]);
         a_wrapper_put_back_after_removal_goes_with_the_next(paths[i]);
+        a_wrapper_that_is_left_behind_calls_no_earlier_interposer(paths[i]);
+        an_interposer_of_an_earlier_time_is_not_put_back(paths[i]);
+        a_second_removal_changes_nothing(paths[i]);
+        only_finding_the_slots_asks_the_loader(paths[i]);
         a_failed_installation_leaves_everything_as_it_was(paths[i]);
         threads_may_call_while_hooks_come_and_go(paths[i]);
         an_unknown_symbol_has_no_slots(paths[i]);

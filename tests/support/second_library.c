@@ -79,6 +79,13 @@ int second_install(void)
     return gp_hooks_install(hooks, COUNT, false) == GP_OK;
 }
 
+/* Call the C library from now on, whoever was there first. */
+void second_go_straight(void)
+{
+    for (int h = 0; h < COUNT; h++)
+        hooks[h].next = hooks[h].library;
+}
+
 /* Put back what was there unless somebody has come on top. */
 void second_remove(void)
 {
