@@ -206,7 +206,7 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
         .exited = atomic_load_explicit(&thread->exited, memory_order_relaxed),
     };
     gp_thread_read_name(thread, account->identity.os_name);
-    account->last = until;
+    account->last = until > thread->since ? until : thread->since; /* stamps of two cores may disagree */
     account->releases = gp_hist_count(&account->holds);
     account->waits.counts[0] += account->acquisitions - account->timed_acquisitions;
     switch (thread->state) {

@@ -138,6 +138,7 @@ struct gp_thread {
     uint64_t asked_at;   /* when it last asked for the GIL's mutex; or one of the two above */
     bool blocked;        /* it had to wait for that */
     bool leisurely;      /* its last absence was long: stamp when it asks. The owner's alone */
+    bool booking;        /* it books without M just now, at the end of gp_machine_take */
 
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;

@@ -311,6 +311,7 @@ void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const 
                      const gp_trail *here, uint64_t now)
 {
     uint32_t place = gp_machine_charge_under_way(machine, session, here, now);
+    session->stop = now;
     machine->wanting_sites -= session->wants_sites;
     machine->wanting_stacks -= session->wants_stacks;
     machine->wanting_cpu -= session->wants_cpu;
@@ -322,9 +323,10 @@ void gp_machine_stop(gp_machine *machine, gp_session *session, gp_thread *const 
             continue; /* it was folded */
         gp_account_close(session, account, threads[i], gp_thread_end_of(threads[i], now));
         close_places(session, threads[i], account, place, gp_thread_end_of(threads[i], now));
+        if (account->last > session->stop)
+            session->stop = account->last; /* by the stamp of another core */
     }
     session->contended = gp_machine_contended(session, now);
-    session->stop = now;
     session->running = false;
     if (machine->sessions == session) {
         __atomic_store_n(&machine->sessions, session->next, __ATOMIC_RELAXED);
@@ -340,6 +342,25 @@ void gp_machine_peek(const gp_session *session, const gp_account *account, uint6
     *copy = *account;
     if (session->running && account != session->ended)
         gp_account_close(session, copy, account->thread, gp_thread_end_of(account->thread, now));
+}
+
+bool gp_machine_look_begin(const gp_session *session, gp_look *look)
+{
+    const gp_machine *machine = session->machine;
+    *look = (gp_look){.holder = session->running ? machine->holder : NULL};
+    if (look->holder == NULL)
+        return true;
+    bool booking = __atomic_load_n(&look->holder->booking, __ATOMIC_ACQUIRE);
+    look->state = __atomic_load_n(&look->holder->state, __ATOMIC_ACQUIRE);
+    return !booking;
+}
+
+/* While M is held the holder stays the same, and its state changes at most once. */
+bool gp_machine_look_end(const gp_look *look)
+{
+    gp_machine_fence();
+    return look->holder == NULL || (!__atomic_load_n(&look->holder->booking, __ATOMIC_RELAXED) &&
+                                    __atomic_load_n(&look->holder->state, __ATOMIC_RELAXED) == look->state);
 }
 
 /* The parent's threads wait for the forking one no longer. */

@@ -79,6 +79,16 @@ bool gp_machine_concerns(const gp_machine *machine, const gp_session *session, c
  */
 void gp_machine_peek(const gp_session *session, const gp_account *account, uint64_t now, gp_account *copy);
 
+/* Begin and end a look at the books of a session without the GIL: under M, where the thread that has just got
+ * the GIL may book. False if it does, or did meanwhile: what was seen is of no use then. */
+typedef struct {
+    const gp_thread *holder;
+    gp_state state;
+} gp_look;
+
+bool gp_machine_look_begin(const gp_session *session, gp_look *look);
+bool gp_machine_look_end(const gp_look *look);
+
 /* Contended time of `session` so far. Under M. */
 uint64_t gp_machine_contended(const gp_session *session, uint64_t now);
 
@@ -213,9 +223,21 @@ static inline void gp_machine_acquire(gp_machine *machine, gp_thread *thread)
         machine->contended_since = GP_EVER;
 }
 
+/* Stores before it are seen before those behind it, loads likewise. */
+static inline void gp_machine_fence(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __atomic_signal_fence(__ATOMIC_ACQ_REL); /* the processor keeps both orders by itself */
+#else
+    __atomic_thread_fence(__ATOMIC_ACQ_REL);
+#endif
+}
+
 /* The thread has got the GIL, after gp_machine_acquire. With the GIL. */
 static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint64_t now)
 {
+    __atomic_store_n(&thread->booking, true, __ATOMIC_RELAXED);
+    gp_machine_fence();
     if (__builtin_expect(thread->state == GP_OFF && thread->asked_at == GP_ASKED_AT_ONCE, 1)) {
         GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)
         {
@@ -223,13 +245,14 @@ static inline void gp_machine_take(gp_machine *machine, gp_thread *thread, uint6
             account->acquisitions++;
         }
     } else if (thread->state == GP_HOLD) {
-        return; /* in a forked child, which takes the new GIL over the old one */
+        now = thread->since; /* in a forked child, which takes the new GIL over the old one */
     } else {
         gp_machine_take_late(machine, thread, now);
     }
     thread->since = now;
     /* release: who looks from outside (gp_sight.h) and sees the hold sees when it began */
     __atomic_store_n(&thread->state, GP_HOLD, __ATOMIC_RELEASE);
+    __atomic_store_n(&thread->booking, false, __ATOMIC_RELEASE); /* and who sees this sees what was booked */
 }
 
 #endif

@@ -2,6 +2,9 @@
 
 #ifdef GP_GIL_TRACER
 
+#include <errno.h>
+#include <time.h>
+
 #include "gp_parts.h"
 #include "gp_threads.h"
 
@@ -77,10 +80,19 @@ static void leave_context(void *context)
     gp_parts_leave(context);
 }
 
+/* A thread books for some 100 ns, unless another has its processor. */
+static void rest(void *context)
+{
+    (void)context;
+    int saved = errno;
+    nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    errno = saved;
+}
+
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
-    const gp_snapshot_lock lock = {enter_context, leave_context, session};
+    const gp_snapshot_lock lock = {enter_context, leave_context, rest, session};
     gp_snapshot_facts facts = gp_parts_facts(session);
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
     gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);

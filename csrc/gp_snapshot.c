@@ -5,6 +5,10 @@
 #include "gp_format.h"
 #include "gp_memory.h"
 
+enum {
+    PATIENCE = 4000, /* looks at the books of a thread that seems to book for good: some 200 ms */
+};
+
 /* Copies of the session's tables, so that M is not held while they are written. */
 typedef struct {
     gp_place *places;
@@ -14,6 +18,28 @@ typedef struct {
     size_t places_size, blame_size, stalls_size;
     bool failed;
 } tables;
+
+/* Accounts that are there at the beginning have a row each, but those without a number of their own: they are
+ * part of the last row, that of `ended`. */
+typedef struct {
+    uint32_t end; /* of the numbers */
+    size_t slots, rows;
+} census;
+
+/* What the rows of accounts, which are read later one by one, only add to: none of it is more than theirs. */
+typedef struct {
+    uint64_t contended, handoffs, lost, sites_lost;
+    tables copy;
+} beginning;
+
+/* ---- looking ---- */
+
+/* A look under M, again if somebody booked meanwhile without M. */
+typedef struct {
+    gp_look look;
+    unsigned tries;
+    bool whole; /* nobody did */
+} sight;
 
 static void take(const gp_snapshot_lock *lock)
 {
@@ -27,12 +53,31 @@ static void give(const gp_snapshot_lock *lock)
         lock->give(lock->context);
 }
 
+/* Take M, when nobody books. */
+static void begin_look(const gp_session *session, const gp_snapshot_lock *lock, sight *seen)
+{
+    for (take(lock); !gp_machine_look_begin(session, &seen->look) && seen->tries < PATIENCE; take(lock)) {
+        seen->tries++;
+        give(lock);
+        if (lock != NULL)
+            lock->rest(lock->context);
+    }
+}
+
+/* Give M back. Returns whether that was it. */
+static bool end_look(const gp_snapshot_lock *lock, sight *seen)
+{
+    seen->whole = gp_machine_look_end(&seen->look);
+    seen->tries++;
+    give(lock);
+    return seen->whole || seen->tries >= PATIENCE;
+}
+
 /* ---- totals and accounts ---- */
 
-static void write_totals(const gp_session *session, const gp_snapshot_facts *facts,
-                         const gp_snapshot_lock *lock, uint64_t now, gp_buffer *buffer)
+static void write_totals(const gp_session *session, const gp_snapshot_facts *facts, const beginning *begun,
+                         bool final, uint64_t end, gp_buffer *buffer)
 {
-    bool final = lock == NULL && !session->running;
     gp_buffer_number(buffer, (final ? GP_SNAPSHOT_FINAL : 0) |
                                  (facts->hooks_lost ? GP_SNAPSHOT_HOOKS_LOST : 0) |
                                  (facts->releases_told_apart ? GP_SNAPSHOT_TOLD_APART : 0) |
@@ -42,15 +87,11 @@ static void write_totals(const gp_session *session, const gp_snapshot_facts *fac
                                  (session->wants_cpu ? GP_SNAPSHOT_CPU : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
-    take(lock);
-    uint64_t contended = gp_machine_contended(session, now);
-    uint64_t handoffs = session->handoffs, lost = session->lost, sites_lost = session->sites_lost;
-    give(lock);
-    gp_buffer_number(buffer, gp_ticks_after(session->start, session->start, now));
-    gp_buffer_number(buffer, contended);
-    gp_buffer_number(buffer, handoffs);
-    gp_buffer_number(buffer, lost + facts->lost);
-    gp_buffer_number(buffer, sites_lost);
+    gp_buffer_number(buffer, gp_ticks_after(session->start, session->start, end));
+    gp_buffer_number(buffer, begun->contended);
+    gp_buffer_number(buffer, begun->handoffs);
+    gp_buffer_number(buffer, begun->lost + facts->lost);
+    gp_buffer_number(buffer, begun->sites_lost);
     gp_buffer_number(buffer, facts->dropped);
 }
 
@@ -100,13 +141,6 @@ static void write_account(const gp_session *session, const gp_account *account, 
     write_histogram(&account->waits, buffer);
 }
 
-/* Accounts that are there at the beginning have a row each, but those without a number of their own: they are
- * part of the last row, that of `ended`. */
-typedef struct {
-    uint32_t end; /* of the numbers */
-    size_t slots, rows;
-} census;
-
 static bool has_row(const gp_session *session, const gp_account *account, uint32_t end)
 {
     return account->merged != 0 && account->number < end && account != session->ended &&
@@ -132,30 +166,46 @@ static void end_census(gp_session *session, const gp_snapshot_lock *lock)
     give(lock);
 }
 
+/* What is booked just now can't be told: it counts as off. */
+static void settle(gp_account *copy)
+{
+    uint64_t life = gp_ticks_after(0, copy->first, copy->last), busy = copy->hold + copy->wait;
+    copy->off = life > busy ? life - busy : 0;
+    copy->last += busy > life ? busy - life : 0;
+}
+
 /* The account of slot `n` as it is now, if it is of interest. */
 static bool look(const gp_session *session, size_t n, const census *counted, const gp_snapshot_lock *lock,
                  uint64_t now, gp_account *copy)
 {
     const gp_account *account = gp_account_nth(session, n);
-    take(lock);
-    bool is = has_row(session, account, counted->end) ||
-              (account->merged != 0 && gp_account_is_nameless(session, account));
-    if (is)
-        gp_machine_peek(session, account, lock == NULL ? now : gp_clock_ticks(), copy);
-    give(lock);
+    sight seen = {.tries = 0};
+    bool is;
+    do {
+        begin_look(session, lock, &seen);
+        is = has_row(session, account, counted->end) ||
+             (account->merged != 0 && gp_account_is_nameless(session, account));
+        if (is)
+            gp_machine_peek(session, account, lock == NULL ? now : gp_clock_ticks(), copy);
+    } while (!end_look(lock, &seen));
+    if (is && !seen.whole && account->thread == seen.look.holder)
+        settle(copy);
     return is;
 }
 
-static void write_rows(gp_session *session, const census *counted, const gp_snapshot_lock *lock, uint64_t now,
-                       gp_account copies[2], gp_buffer *buffer)
+/* Returns the last moment of any of them, or `now`. */
+static uint64_t write_rows(gp_session *session, const census *counted, const gp_snapshot_lock *lock,
+                           uint64_t now, gp_account copies[2], gp_buffer *buffer)
 {
     gp_account *copy = &copies[0], *ended = session->ended != NULL ? &copies[1] : NULL;
+    uint64_t end = now;
     if (ended != NULL)
         *ended = *session->ended; /* nobody books there */
     gp_buffer_number(buffer, counted->rows);
     for (size_t n = 0; n < counted->slots; n++) {
         if (!look(session, n, counted, lock, now, copy))
             continue;
+        end = copy->last > end ? copy->last : end;
         if (ended != NULL && copy->number == ended->number)
             gp_account_merge(session, ended, copy);
         else
@@ -163,20 +213,23 @@ static void write_rows(gp_session *session, const census *counted, const gp_snap
     }
     if (ended != NULL)
         write_account(session, ended, buffer);
+    return end;
 }
 
-static void write_accounts(gp_session *session, const gp_snapshot_lock *lock, uint64_t now, gp_buffer *buffer)
+static uint64_t write_accounts(gp_session *session, const gp_snapshot_lock *lock, uint64_t now,
+                               gp_buffer *buffer)
 {
     enum { COPIES = 2 };
     gp_account *copies = gp_memory_map(COPIES * sizeof *copies);
     if (copies == NULL) {
         buffer->failed = true;
-        return;
+        return now;
     }
     census counted = begin_census(session, lock);
-    write_rows(session, &counted, lock, now, copies, buffer);
+    uint64_t end = write_rows(session, &counted, lock, now, copies, buffer);
     end_census(session, lock);
     gp_memory_unmap(copies, COPIES * sizeof *copies);
+    return end;
 }
 
 /* ---- places, blame, stalls ---- */
@@ -303,22 +356,40 @@ static void write_stalls(const tables *copy, const gp_session *session, gp_buffe
     }
 }
 
+/* ---- all of it ---- */
+
+static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint32_t place, uint64_t now,
+                  beginning *begun)
+{
+    sight seen = {.tries = 0};
+    *begun = (beginning){.contended = 0};
+    do {
+        free_tables(&begun->copy);
+        begin_look(session, lock, &seen);
+        begun->contended = gp_machine_contended(session, now);
+        begun->handoffs = session->handoffs;
+        begun->lost = session->lost;
+        begun->sites_lost = session->sites_lost;
+        begun->copy = copy_tables(session);
+        if (!begun->copy.failed && lock == NULL && session->running)
+            add_under_way(&begun->copy, session, place, now);
+    } while (!end_look(lock, &seen));
+}
+
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,
                        uint32_t place, uint64_t now, gp_buffer *buffer)
 {
-    write_totals(session, facts, lock, now, buffer);
-    write_accounts(session, lock, now, buffer);
-    take(lock);
-    tables copy = copy_tables(session);
-    if (!copy.failed && lock == NULL && session->running)
-        add_under_way(&copy, session, place, now);
-    give(lock);
-    if (copy.failed) {
-        buffer->failed = true;
-    } else {
-        write_places(&copy, session->wants_cpu, buffer);
-        write_blame(&copy, buffer);
-        write_stalls(&copy, session, buffer);
-    }
-    free_tables(&copy);
+    beginning begun;
+    gp_buffer rows = {.bytes = NULL};
+    bool final = lock == NULL && !session->running;
+    begin(session, lock, place, now, &begun);
+    uint64_t last = write_accounts(session, lock, now, &rows);
+    write_totals(session, facts, &begun, final, last, buffer);
+    gp_buffer_raw(buffer, rows.bytes, rows.size);
+    write_places(&begun.copy, session->wants_cpu, buffer);
+    write_blame(&begun.copy, buffer);
+    write_stalls(&begun.copy, session, buffer);
+    buffer->failed |= rows.failed || begun.copy.failed;
+    gp_buffer_free(&rows);
+    free_tables(&begun.copy);
 }

@@ -16,11 +16,14 @@ typedef struct {
     bool timeline;
 } gp_snapshot_facts;
 
-/* How to get and to give back M, for a caller that has neither M nor the GIL. What is being booked meanwhile
- * may be missing from a number. */
+/* How to get and to give back M, for a caller that has neither M nor the GIL, and to let others run. Each
+ * account is read at a moment of its own, after the tables and the totals, and the length of the session is
+ * that up to the last: so each is whole, none lasts longer than the session, and what is told of several is
+ * not more than theirs. */
 typedef struct {
     void (*take)(void *context);
     void (*give)(void *context);
+    void (*rest)(void *context);
     void *context;
 } gp_snapshot_lock;
 

@@ -80,10 +80,11 @@ def assemble(
     """
     ledgers = [_Ledger(books, who) for books in all_books]
     main = all_books[0].snapshot["totals"]
+    elapsed_ns = max(ledger.end_ns() for ledger in ledgers)
     threads = [thread for ledger in ledgers for thread in ledger.threads()]
     seen = {thread.native_id for thread in threads}
     threads += [
-        _bystander(native_id, name, main["elapsed_ns"], main["cpu_time"])
+        _bystander(native_id, name, elapsed_ns, main["cpu_time"])
         for native_id, name in bystanders.items()
         if native_id not in seen
     ]
@@ -96,7 +97,7 @@ def assemble(
         blame += ledger.blame(sites, stacks)
     ranked = stacks.ranked()
     return Report(
-        elapsed_ns=main["elapsed_ns"],
+        elapsed_ns=elapsed_ns,
         held_ns=sum(thread.hold_ns for thread in threads if thread.interpreter == 0),
         contended_ns=main["contended_ns"],
         handoffs=main["handoffs"],
@@ -200,6 +201,16 @@ class _Ledger:
             _thread_account(account, self.names[account["number"]], self.totals["interpreter"])
             for account in self.accounts
         ]
+
+    def end_ns(self) -> int:
+        """Return the last moment that is booked.
+
+        The GILs of a process that was killed were last read one after the other, and older recorders read
+        accounts later than the clock.
+        """
+        alone = (account for account in self.accounts if account["merged"] == 1)
+        lasts = (account["first_ns"] + account["lifetime_ns"] for account in alone)
+        return max((self.totals["elapsed_ns"], *lasts))
 
     def add_sites(self, sites: dict[Frame, list[int]]) -> None:
         """Add releases, holds and waits to the sites' rows."""

@@ -21,7 +21,7 @@ from tracer_checks import MAIN, await_no_recorder, busy, check, doze, recorders,
 
 import gilprobe
 from gilprobe import thread_names
-from gilprobe._native import gil
+from gilprobe._native import gil, recording
 from gilprobe._native.gil import LABEL_ENDED, STRING_MAX, encoded_number, encoded_string
 from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError
 
@@ -495,6 +495,40 @@ def test_a_program_that_ends_inside_its_trace_leaves_a_readable_recording(child,
     """)
     assert (ended.stderr, ended.stdout) == ("", "done\n")
     assert recording_chunks.events(recording_chunks.chunks(tmp_path / "x.rec")) >= 100
+
+
+@needs_tracer
+def test_whatever_is_the_last_to_be_written_has_numbers_that_can_be(tmp_path):
+    """A process may be killed at any time: each snapshot is read while threads take and drop the GIL."""
+    path, end = tmp_path / "x.rec", threading.Event()
+
+    def work(spins):
+        while not end.is_set():
+            for _ in range(50):
+                os.stat("/")
+            sum(range(spins))
+
+    with gilprobe.trace(path=path) as trace:
+        threads = [threading.Thread(target=work, args=(2000 * n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(300):
+            assert trace._writer.recorder.flush(60)
+        end.set()
+        for thread in threads:
+            thread.join()
+    payloads = [payload for kind, payload in recording_chunks.chunks(path) if kind == "SNAP"]
+    assert len(payloads) >= 300
+    for snapshot in map(recording.decode_snapshot, payloads):
+        totals, accounts = snapshot["totals"], snapshot["accounts"]
+        assert [account["imbalance_ticks"] for account in accounts] == [0] * len(accounts)
+        held_ns = sum(account["hold_ns"] for account in accounts)
+        assert totals["contended_ns"] <= held_ns + len(accounts)  # each is rounded
+        assert held_ns <= totals["elapsed_ns"]
+        assert all(row["first_ns"] + row["lifetime_ns"] <= totals["elapsed_ns"] for row in accounts)
+        for account in accounts:
+            blamed_ns = sum(row[3] for row in snapshot["blame"] if row[0] == account["number"])
+            assert blamed_ns <= account["wait_ns"]
 
 
 def test_names_of_the_operating_system_are_cut_into_utf8(child):
