@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import math
 import time
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gilprobe import machine
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.leak_report import LeakFinding, LeakReport
+from gilprobe.refs.leak_callable import check_ran, function_name, running
 from gilprobe.refs.leak_evidence import evidence
 from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge
 from gilprobe.refs.leak_probes import examples, process_gauges
@@ -58,8 +58,10 @@ def find_leaks(
     Parameters
     ----------
     function : callable
-        Is called some hundred to some hundred thousand times, in the calling thread. An exception that it
-        raises is counted, and the leak of a call that fails is found like any other.
+        Is called some hundred to some hundred thousand times, in the calling thread; if it is one of
+        ``async def``, each call runs to its end in one event loop. An exception that it raises is counted,
+        and the leak of a call that fails is found like any other; what is no `Exception`, and no
+        `SystemExit`, ends the hunt and goes on to the caller.
     args, kwargs : sequence, mapping
         What it is called with: the same objects each time.
     warmup : int, optional
@@ -77,9 +79,11 @@ def find_leaks(
     Raises
     ------
     InvalidTypeError
-        If `function` can't be called, or only makes a coroutine or a generator; if a number is none.
+        If `function` can't be called, does not take its arguments, or only makes a coroutine or a generator;
+        if a number is none.
     InvalidValueError
-        If a number is out of its range.
+        If a number is out of its range; if `function` is a test that skips itself, or one of ``async def``
+        and an event loop runs in this thread.
 
     Notes
     -----
@@ -90,8 +94,8 @@ def find_leaks(
     """
     _check(function, warmup, repeats, calls)
     begun = time.perf_counter()
-    with _frozen():
-        hunt = _Hunt(Caller(function, tuple(args), dict(kwargs or {})), function)
+    with _frozen(), running(function) as called:
+        hunt = _Hunt(Caller(called, tuple(args), dict(kwargs or {})), function)
         hunt.warm_up(warmup, repeats, calls)
         found = hunt.found()
     findings = tuple(one.finding() for one in found)  # now all that may hold what was left is in sight
@@ -99,7 +103,7 @@ def find_leaks(
     if caller.raised == caller.calls:
         hunt.warnings.append("every call raised: what the function does when it succeeds was not tried")
     return LeakReport(
-        function=_name(function),
+        function=function_name(function),
         leaking=bool(findings),
         findings=findings,
         calls=caller.calls,
@@ -116,11 +120,6 @@ def find_leaks(
 def _check(function: object, warmup: object, repeats: object, calls: object) -> None:
     if not callable(function):
         raise InvalidTypeError(f"function must be callable, got {type(function).__name__}")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise InvalidTypeError(
-            f"function must do its work when it is called, got {_name(function)}, which returns a "
-            f"{'coroutine' if inspect.iscoroutinefunction(function) else 'generator'}"
-        )
     for name, value, least in (("warmup", warmup, 0), ("repeats", repeats, 3), ("calls", calls, 1)):
         if value is None and name != "repeats":
             continue
@@ -128,14 +127,6 @@ def _check(function: object, warmup: object, repeats: object, calls: object) -> 
             raise InvalidTypeError(f"{name} must be an integer, got {ascii(value)[:60]}")
         if not least <= value <= 10**9:
             raise InvalidValueError(f"{name} must be between {least} and 1000000000, got {value}")
-
-
-def _name(function: object) -> str:
-    name = getattr(function, "__qualname__", None)
-    module = getattr(function, "__module__", None)
-    if not isinstance(name, str):
-        return type(function).__qualname__
-    return f"{module}.{name}" if isinstance(module, str) else name
 
 
 @contextmanager
@@ -164,9 +155,11 @@ class _Hunt:
         self._resources = self._means.resources
         self._threads = next(gauge.read for gauge in gauges if gauge.kind == "threads")
         self._calls = 1
-        outcomes = [caller.once(), caller.once()]
+        first = caller.once()
+        check_ran(function, caller.args, caller.kwargs, first)
+        outcomes = [first, caller.once()]
         suspects = find_suspects(function, caller.args, caller.kwargs, outcomes)
-        del outcomes
+        del first, outcomes
         self._windows = Windows(caller, gauges, suspects, self._means)
 
     def warm_up(self, warmup: int | None, repeats: int, calls: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from typing import TYPE_CHECKING, NamedTuple
@@ -87,6 +88,16 @@ def _candidates(
     for obj in outcomes:
         yield f"the type {type_name(type(obj))}", type(obj)
     yield from _of_function(function)
+    yield from _of_function(_wrapped(function))
+
+
+def _wrapped(function: Callable[..., object]) -> Callable[..., object]:
+    """Return what a decorator has wrapped: its globals are those that the calls work with."""
+    try:
+        innermost: Callable[..., object] = inspect.unwrap(function)
+    except ValueError:  # in a circle
+        return function
+    return innermost
 
 
 def _items(name: str, obj: object) -> Iterator[tuple[str, object]]:

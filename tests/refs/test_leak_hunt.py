@@ -274,14 +274,6 @@ def test_what_can_not_be_used_is_told_in_one_line(error, options, message):
         find_leaks(function, **options)
 
 
-def test_a_coroutine_function_is_refused():
-    async def waits():
-        pass
-
-    with pytest.raises(InvalidTypeError, match="which returns a coroutine"):
-        find_leaks(waits)
-
-
 def test_a_report_survives_being_saved(tmp_path):
     kept = []
     report = find_leaks(lambda: kept.append([]), warmup=1, repeats=5, calls=10)
