@@ -52,9 +52,9 @@ struct gp_recorder {
     _Atomic bool finished;
     _Atomic uint32_t wishes; /* WAKE, STOP, HALT */
     _Atomic uint32_t flushes_wanted, flushes_done;
-    void (*_Atomic last_act)(int signal); /* set before `signal` */
-    _Atomic int signal;                   /* that ends the process; 0: none */
-    _Atomic uint32_t questions;           /* begun and ended ones to sources */
+    void (*_Atomic signal_act)(int signal), (*_Atomic exit_act)(int status); /* set before `ending` */
+    _Atomic int ending;         /* what ends the process: a signal, or by_exit(status); 0: nothing */
+    _Atomic uint32_t questions; /* begun and ended ones to sources */
     slot slots[GP_RECORDER_SOURCES];
     _Atomic uint32_t slot_count;
     _Atomic int error;
@@ -76,6 +76,17 @@ static void wish(gp_recorder *recorder, uint32_t what)
 {
     atomic_fetch_or(&recorder->wishes, what);
     gp_futex_wake(&recorder->wishes);
+}
+
+/* As an ending. The system keeps 8 bits of a status. */
+static int by_exit(int status)
+{
+    return -1 - (status & 0xFF);
+}
+
+static int status_of(int ending)
+{
+    return -1 - ending;
 }
 
 static bool in_child(const gp_recorder *recorder)
@@ -247,38 +258,52 @@ static uint64_t drain_all(gp_recorder *recorder, snapshot_kind wanted)
     return pause;
 }
 
+static int describe_ending(char *text, size_t room, int ending)
+{
+    if (ending > 0)
+        return snprintf(text, room, "{\"reason\": \"signal\", \"signal\": %d}", ending);
+    if (ending < 0)
+        return snprintf(text, room, "{\"reason\": \"exit\", \"status\": %d}", status_of(ending));
+    return snprintf(text, room, "{\"reason\": \"stopped\"}");
+}
+
 /* Why the recording ends here: without this chunk the process was killed, or died. */
-static void put_done(gp_recorder *recorder, int signal)
+static void put_done(gp_recorder *recorder, int ending)
 {
     char reason[64];
-    int size = signal == 0
-                   ? snprintf(reason, sizeof reason, "{\"reason\": \"stopped\"}")
-                   : snprintf(reason, sizeof reason, "{\"reason\": \"signal\", \"signal\": %d}", signal);
+    int size = describe_ending(reason, sizeof reason, ending);
     size_t begin = gp_chunk_begin(&recorder->out, "DONE");
     gp_buffer_raw(&recorder->out, reason, (size_t)size);
     gp_chunk_end(&recorder->out, begin);
     write_out(recorder);
 }
 
+static void end_process(gp_recorder *recorder, int ending)
+{
+    atomic_store(&recorder->ending, 0);
+    if (ending > 0)
+        atomic_load (&recorder->signal_act)(ending);
+    else
+        atomic_load (&recorder->exit_act)(status_of(ending));
+}
+
 /* Write what there is. Returns after how long to look again. */
 static uint64_t serve(gp_recorder *recorder, bool stop)
 {
-    int signal = atomic_load(&recorder->signal);
+    int ending = atomic_load(&recorder->ending);
     uint32_t flushes = atomic_load(&recorder->flushes_wanted);
     bool flush = flushes != atomic_load(&recorder->flushes_done);
-    uint64_t pause = drain_all(recorder, stop ? FINAL_SNAPSHOT : flush || signal ? SNAPSHOT : NO_SNAPSHOT);
-    if (stop || signal != 0)
-        put_done(recorder, signal);
+    uint64_t pause = drain_all(recorder, stop ? FINAL_SNAPSHOT : flush || ending ? SNAPSHOT : NO_SNAPSHOT);
+    if (stop || ending != 0)
+        put_done(recorder, ending);
     if (flush) {
         gp_output_sync(&recorder->output);
         tell_error(recorder);
         atomic_store(&recorder->flushes_done, flushes);
         gp_futex_wake(&recorder->flushes_done);
     }
-    if (signal != 0) {
-        atomic_store(&recorder->signal, 0);
-        atomic_load (&recorder->last_act)(signal);
-    }
+    if (ending != 0)
+        end_process(recorder, ending);
     recorder->ended |= stop;
     return pause;
 }
@@ -308,7 +333,7 @@ static void run(void *context)
     for (;;) {
         uint32_t wishes = atomic_exchange(&recorder->wishes, 0);
         if ((wishes & HALT) != 0 && (wishes & STOP) == 0) {
-            if (any_is_crowded(recorder) || atomic_load(&recorder->signal) != 0)
+            if (any_is_crowded(recorder) || atomic_load(&recorder->ending) != 0)
                 serve(recorder, false);
             return;
         }
@@ -428,12 +453,23 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     return done && atomic_load(&recorder->error) == 0;
 }
 
-void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+static void end_by(gp_recorder *recorder, int ending)
 {
     int none = 0;
-    atomic_store(&recorder->last_act, last_act);
-    atomic_compare_exchange_strong(&recorder->signal, &none, signal);
+    atomic_compare_exchange_strong(&recorder->ending, &none, ending);
     wish(recorder, WAKE);
+}
+
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+{
+    atomic_store(&recorder->signal_act, last_act);
+    end_by(recorder, signal);
+}
+
+void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
+{
+    atomic_store(&recorder->exit_act, last_act);
+    end_by(recorder, by_exit(status));
 }
 
 bool gp_recorder_runs(const gp_recorder *recorder)
@@ -535,6 +571,11 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
 void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
 {
     (void)recorder, (void)signal, (void)last_act;
+}
+
+void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
+{
+    (void)recorder, (void)status, (void)last_act;
 }
 
 bool gp_recorder_runs(const gp_recorder *recorder)

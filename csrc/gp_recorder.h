@@ -62,6 +62,10 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns);
  * signals counts. Any thread; async-signal-safe, for the signal's handler. */
 void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
 
+/* The same where the process ends by _exit(status). A recording that has not begun its file then, and has
+ * seen nobody let the GIL go, is not begun any more. */
+void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status));
+
 /* Whether the thread runs: not while it is paused around a fork. Async-signal-safe. */
 bool gp_recorder_runs(const gp_recorder *recorder);
 

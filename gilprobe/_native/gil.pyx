@@ -72,6 +72,7 @@ cdef extern from "gp_recorder.h":
 
 
 cdef extern from "gp_guard.h":
+    void gp_guard_watch_exit(const void *interpreter) nogil
     c_bool gp_guard_begin(gp_recorder *recorder)
     void gp_guard_end(const gp_recorder *recorder) nogil
 
@@ -97,7 +98,7 @@ cdef extern from "gp_watchdog.h":
 
 cdef extern from "gp_gil.h":
     ctypedef struct gp_gil_host:
-        pass
+        const void *interpreter
     ctypedef struct gp_gil_wishes:
         bint sites
         bint stacks

@@ -21,6 +21,13 @@ cdef watch_forks():
         os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent)
 
 
+def watch_exit() -> None:
+    """Have `os._exit` noticed from now on, for a recorder that is guarded. Lets the GIL go: before a trace begins."""
+    cdef const void *interpreter = gp_interpreter_host().interpreter
+    with nogil:
+        gp_guard_watch_exit(interpreter)
+
+
 @cython.final
 cdef class Recorder:
     """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte."""
@@ -44,7 +51,7 @@ cdef class Recorder:
         gp_recorder_free(self.handle)
 
     def guard_signals(self) -> bool:
-        """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default.
+        """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default, or `os._exit` does, where `watch_exit` was called.
 
         False if another recorder is guarded, or if this is process 1.
         """

@@ -209,7 +209,7 @@ def follow(target: Path, options: Options) -> Follower:
     from gilprobe.follow import Follower
     from gilprobe.recorded_run import begin as begin_child
 
-    follower = Follower(target, options.to_dict(), begin_child)
+    follower = Follower(str(target), options.to_text(), begin_child)
     follower.announce()
     return follower
 
