@@ -287,10 +287,27 @@ static void end_process(gp_recorder *recorder, int ending)
         atomic_load (&recorder->exit_act)(status_of(ending));
 }
 
+/* Whether no source has any event yet, and the file none either. */
+static bool saw_nothing(gp_recorder *recorder)
+{
+    uint32_t count = atomic_load_explicit(&recorder->slot_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        slot *at = &recorder->slots[i];
+        /* acquire: who sees a source published sees the source */
+        if (!atomic_load_explicit(&at->published, memory_order_acquire))
+            continue;
+        if (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Write what there is. Returns after how long to look again. */
 static uint64_t serve(gp_recorder *recorder, bool stop)
 {
     int ending = atomic_load(&recorder->ending);
+    if (ending < 0 && !recorder->output.made && saw_nothing(recorder))
+        end_process(recorder, ending);
     uint32_t flushes = atomic_load(&recorder->flushes_wanted);
     bool flush = flushes != atomic_load(&recorder->flushes_done);
     uint64_t pause = drain_all(recorder, stop ? FINAL_SNAPSHOT : flush || ending ? SNAPSHOT : NO_SNAPSHOT);
@@ -323,6 +340,14 @@ static bool any_is_crowded(gp_recorder *recorder)
     return false;
 }
 
+/* Whether the file need not be made yet. */
+static bool is_early(gp_recorder *recorder)
+{
+    return !recorder->output.made && !has_failed(recorder) && atomic_load(&recorder->ending) == 0 &&
+           atomic_load(&recorder->flushes_wanted) == atomic_load(&recorder->flushes_done) &&
+           gp_clock_monotonic_ns() - recorder->started_ns < drain_ns;
+}
+
 /* Around a fork little is done: not before it unless the ring might be full before the next one is over, and
  * not at once after it, since it may be one of many. */
 static void run(void *context)
@@ -332,14 +357,20 @@ static void run(void *context)
         gp_futex_wait(&recorder->wishes, 0, crowded_ns);
     for (;;) {
         uint32_t wishes = atomic_exchange(&recorder->wishes, 0);
+        if ((wishes & (HALT | STOP)) == 0 && is_early(recorder)) {
+            gp_futex_wait(&recorder->wishes, 0, drain_ns);
+            continue;
+        }
         if ((wishes & HALT) != 0 && (wishes & STOP) == 0) {
             if (any_is_crowded(recorder) || atomic_load(&recorder->ending) != 0)
                 serve(recorder, false);
             return;
         }
         uint64_t pause = serve(recorder, (wishes & STOP) != 0);
-        if (recorder->ended)
+        if (recorder->ended) {
+            gp_output_close(&recorder->output); /* nobody else may have it */
             return;
+        }
         gp_futex_wait(&recorder->wishes, 0, pause);
     }
 }
@@ -363,7 +394,14 @@ static void release(gp_recorder *recorder)
     gp_memory_unmap(recorder, sizeof *recorder);
 }
 
-gp_status gp_recorder_open(const char *path, bool replace, gp_recorder **recorder, int *error)
+static int open_output(gp_output *output, const char *path, gp_recorder_mode mode)
+{
+    if (mode == GP_RECORDER_LATER)
+        return gp_output_open_later(output, path);
+    return gp_output_open(output, path, mode == GP_RECORDER_REPLACE);
+}
+
+gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
 {
     gp_recorder *made = gp_memory_map(sizeof *made);
     if (made == NULL)
@@ -376,16 +414,18 @@ gp_status gp_recorder_open(const char *path, bool replace, gp_recorder **recorde
     made->pid = getpid();
     made->started_ns = gp_clock_monotonic_ns();
     pthread_mutex_init(&made->queue_lock, NULL);
-    *error = gp_output_open(&made->output, path, replace);
+    *error = open_output(&made->output, path, mode);
     if (*error == 0) {
         gp_chunk_put_header(&made->out);
         made->helper.context = made;
         made->helper.run = run;
         made->helper.halt = halt;
         made->helper.forked = forked;
+        made->helper.fd = &made->output.fd;
         *error = gp_helper_start(&made->helper);
         if (*error != 0) {
-            unlink(made->output.path);
+            if (made->output.made)
+                unlink(made->output.path);
             gp_output_close(&made->output);
             gp_buffer_free(&made->out);
         }
@@ -542,9 +582,9 @@ void gp_recorder_abandon(gp_recorder *recorder)
 
 #else
 
-gp_status gp_recorder_open(const char *path, bool replace, gp_recorder **recorder, int *error)
+gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
 {
-    (void)path, (void)replace, (void)recorder, (void)error;
+    (void)path, (void)mode, (void)recorder, (void)error;
     return GP_EUNSUPPORTED;
 }
 

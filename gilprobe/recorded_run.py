@@ -71,7 +71,7 @@ class RecordedRun:
     Parameters
     ----------
     path : path-like
-        Its file, which is there, with mode 0600, from the start on.
+        Its file, which has mode 0600, and is there from the start on if it is `told` of.
     options : Options
         What is recorded.
     told : bool
@@ -87,8 +87,9 @@ class RecordedRun:
 
     def __init__(self, path: str | os.PathLike[str], options: Options, *, told: bool = True) -> None:
         gil.watch_exit()
-        make = trace if told else Trace
-        self._trace = make(stacks=options.stacks, timeline=options.timeline, path=path).start()
+        wanted = {"stacks": options.stacks, "timeline": options.timeline}
+        self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
+        self._trace.start()
         self._watch: StallWatch | None = None
         try:
             self._trace.guard_signals()

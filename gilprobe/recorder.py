@@ -64,6 +64,8 @@ class RecordingWriter:
     ----------
     path : path-like
         The file; a regular file of that name is replaced. Readable by its owner only (mode 0600).
+    later : bool
+        Make the file, which must not be there, when there is something to write.
 
     Attributes
     ----------
@@ -78,12 +80,12 @@ class RecordingWriter:
         If the file can't be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, later: bool = False) -> None:
         name = os.fsdecode(path)
         if "\0" in name:
             raise InvalidValueError(f"path must have no zero byte, got {name!r}")
         self.path = os.path.abspath(name)  # noqa: PTH100  # the program may change its directory
-        self.recorder = gil.Recorder(os.fsencode(self.path), True)
+        self.recorder = gil.Recorder(os.fsencode(self.path), not later, later)
         self._process = os.getpid()
         self._listener = self.recorder.put_label
 

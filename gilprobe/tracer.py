@@ -44,6 +44,7 @@ class Trace:
         timeline: bool = False,
         cpu_time: bool = False,
         path: str | os.PathLike[str] | None = None,
+        _later: bool = False,
     ) -> None:
         options = {
             "sites": sites or stacks,
@@ -58,6 +59,7 @@ class Trace:
             raise InvalidTypeError(f"path must be a path or None, got {path!r}")
         self._options = options
         self._path = path
+        self._later = _later  # of a process that may be over at once: see RecordingWriter
         self._place: TemporaryPlace | None = None
         self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
@@ -127,7 +129,7 @@ class Trace:
     def _open(self) -> RecordingWriter | None:
         """Make the recording, if one is wanted."""
         if self._path is not None:
-            return RecordingWriter(self._path)
+            return RecordingWriter(self._path, later=self._later)
         if not self._options["timeline"]:
             return None
         self._place = TemporaryPlace()

@@ -160,7 +160,9 @@ def test_interpreters_that_are_started_are_followed(folder):
         import os, subprocess, sys
         for options in ([], ["-P"], ["-I"], ["-E"], ["-S"], ["-B", "-OO"]):
             subprocess.run([sys.executable, *options, "child.py", "x"], check=True)
-        replace = "import os, sys; os.execv(sys.executable, [sys.executable, 'child.py', 'y'])"
+        there = "while not any(str(os.getpid()) in name for name in os.listdir()): pass"
+        replace = "os.execv(sys.executable, [sys.executable, 'child.py', 'y'])"
+        replace = f"import os, sys\\n{there}\\n{replace}"
         subprocess.run([sys.executable, "-c", replace])
         os.system(f"exec {sys.executable} -c pass")
     """
@@ -298,6 +300,7 @@ def test_a_fork_in_a_busy_process_does_not_hang(folder):
         for _ in range(20):
             child = os.fork()
             if not child:
+                os.stat(".")  # lets the GIL go: a child that never does so leaves nothing
                 os._exit(7)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         stop.set()
@@ -400,3 +403,67 @@ def test_a_recording_reaches_up_to_os_exit(folder):
         assert [thread.name for thread in report.threads].count("spinner") == 2
         assert report.contended_s > 0.1
         assert Recording.open(path).done == {"reason": "exit", "status": 7}
+
+
+LISTING = "import os; print(sorted(int(number) for number in os.listdir('/proc/self/fd')), flush=True)"
+
+
+def test_no_descriptor_of_ours_is_open_in_the_program_or_its_children(folder):
+    script = f"""
+        import os, subprocess, sys, threading
+        def look():
+            {LISTING}
+        look()
+        for threads in (0, 1):  # alone, and so that nothing is paused
+            stop = threading.Event()
+            others = [threading.Thread(target=stop.wait) for _ in range(threads)]
+            [other.start() for other in others]
+            child = os.fork()
+            look()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+            look()
+            stop.set()
+            [other.join() for other in others]
+        subprocess.run([sys.executable, "-c", {LISTING!r}], close_fds=False)
+    """
+    write_files(folder, {"program.py": script})
+    _, plain, _ = outcome(start([sys.executable, "-W", "ignore", "program.py"], folder))
+    _, out, _, _ = follow(folder, script, options=["--stall", "10s"])
+    assert sorted(out.splitlines()) == sorted(plain.splitlines())
+
+
+def test_a_file_that_was_moved_is_still_written_after_forks(folder):
+    """Its descriptor goes from the recorder's thread to the process and back: the name leads nowhere."""
+    script = """
+        import os, threading
+        os.rename("all.gilprobe", "moved")
+        os.mkdir("all.gilprobe")
+        for _ in range(5):
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+        late = threading.Thread(target=len, args=("",), name="late")
+        late.start()
+        late.join()
+    """
+    status, _, _, _ = follow(folder, script)
+    assert status == 0
+    assert "late" in [thread.name for thread in read(folder / "moved").threads]
+
+
+def test_children_that_end_at_once_leave_nothing(folder):
+    script = """
+        import os
+        for number in range(20):
+            child = os.fork()
+            if not child:
+                if number % 2:
+                    os._exit(3)
+                os.execv("/bin/true", ["true"])
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    status, out, _, found = follow(folder, script)
+    assert (status, out.split(), found) == (0, ["0", "3"] * 10, {})

@@ -63,7 +63,11 @@ cdef extern from "gp_attribution.h" nogil:
 cdef extern from "gp_recorder.h":
     ctypedef struct gp_recorder:
         pass
-    gp_status gp_recorder_open(const char *path, bint replace, gp_recorder **recorder, int *error)
+    ctypedef enum gp_recorder_mode:
+        GP_RECORDER_NEW
+        GP_RECORDER_REPLACE
+        GP_RECORDER_LATER
+    gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
     gp_status gp_recorder_put(gp_recorder *recorder, const char *type, const void *payload, size_t size)
     bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns) nogil
     void gp_recorder_finish(gp_recorder *recorder) nogil

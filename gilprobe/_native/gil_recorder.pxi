@@ -30,15 +30,19 @@ def watch_exit() -> None:
 
 @cython.final
 cdef class Recorder:
-    """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte."""
+    """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte.
+
+    With `later` the file, which must not be there, is made when there is something to write.
+    """
 
     cdef gp_recorder *handle
 
-    def __cinit__(self, bytes path, bint replace=False):
+    def __cinit__(self, bytes path, bint replace=False, bint later=False):
+        cdef gp_recorder_mode mode = GP_RECORDER_REPLACE if replace else GP_RECORDER_NEW
         cdef int error = 0
         cdef gp_status status
         watch_forks()
-        status = gp_recorder_open(path, replace, &self.handle, &error)
+        status = gp_recorder_open(path, GP_RECORDER_LATER if later else mode, &self.handle, &error)
         if status == GP_ESYSTEM:
             raise OSError(error, strerror(error).decode(), os.fsdecode(path))
         if status == GP_EUNSUPPORTED:
