@@ -135,11 +135,19 @@ def _words(argv: object) -> list[str]:
     return [word for word in argv if type(word) is str] if isinstance(argv, list) else []
 
 
+def _command() -> list[str]:
+    """Return the process's arguments, with the code or the module that ``-c`` and ``-m`` stand for there."""
+    own, whole = _words(getattr(sys, "argv", None)), _words(sys.orig_argv)
+    if own[:1] in (["-c"], ["-m"]) and own[0] in whole:
+        return whole[whole.index(own[0]) :]
+    return own
+
+
 def _meta(environment: dict[str, Any], options: dict[str, Any]) -> bytes:
     document = {
         "pid": os.getpid(),
         "parent": os.getppid(),
-        "argv": _words(getattr(sys, "argv", None)),
+        "argv": _command(),
         "started_unix_ns": time.time_ns(),
         "options": options,
         "environment": environment,

@@ -14,7 +14,7 @@ from side_by_side import FREE_THREADED, both, environment, outcome, record_comma
 
 from gilprobe import __version__
 from gilprobe.follow import FOLDER, VARIABLE, child_path
-from gilprobe.loading import children_of
+from gilprobe.loading import children_of, load
 from gilprobe.machine import capabilities
 from gilprobe.recorded_run import Options
 from gilprobe.recording import Recording
@@ -467,3 +467,22 @@ def test_children_that_end_at_once_leave_nothing(folder):
     """
     status, out, _, found = follow(folder, script)
     assert (status, out.split(), found) == (0, ["0", "3"] * 10, {})
+
+
+def test_the_end_tells_of_the_children(folder):
+    script = """
+        import subprocess, sys
+        code = "import threading\\ndef spin(): [None for _ in range(5_000_000)]\\n"
+        code += "threads = [threading.Thread(target=spin) for _ in range(2)]\\n"
+        code += "[thread.start() for thread in threads]\\n[thread.join() for thread in threads]"
+        for words in (["-c", code], ["-c", "pass", "calm"]):
+            subprocess.run([sys.executable, *words], check=True)
+    """
+    _, _, errors, found = follow(folder, script)
+    assert "\n2 more processes, 1 of them contended\n" in f"\n{errors}"
+    assert "hardly slows this program down" not in errors
+    assert "No thread waited" not in errors
+    told = [load(path).title for files in found.values() for path in files]
+    assert sum(title.endswith(": -c pass calm") for title in told) == 1
+    (busy,) = [title for title in told if "import threading" in title]
+    assert f"Threads waited most in {busy.partition(':')[0]}: -c " in errors

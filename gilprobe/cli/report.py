@@ -136,8 +136,9 @@ def _read(files: Sequence[str]) -> list[TracedProcess]:
         if path.resolve() in seen:
             continue
         family, left_out = loading.load_family(path)
-        for complaint in left_out:
-            complain(complaint)
+        if left_out:
+            others = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+            complain(left_out[0] + others)
         for process in family:
             beside = (path.parent / process.source).resolve()
             if beside not in seen:
