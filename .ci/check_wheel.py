@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 SOURCE_SUFFIXES = {".c", ".h", ".cpp", ".pyx", ".pxd", ".pxi", ".in"}
 NEVER_IN_WHEEL = {"tests", "csrc", "benchmarks", "docs", ".ci"}
+FOLLOWS = "gilprobe/_follow/sitecustomize.py"
 PAGE = "gilprobe/render/html"
 PARTS_OF_PAGE = ("templates/page.html.j2", "assets/base.js", "assets/page.css")
 NEEDED_IN_SDIST = {"CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "csrc", "gilprobe", "tests"}
@@ -50,6 +51,8 @@ def wheel_faults(path: Path, version: str) -> list[str]:
             for name in PARTS_OF_PAGE
             if f"{PAGE}/{name}" not in names
         ]
+        if FOLLOWS not in names:
+            faults.append(f"lacks {FOLLOWS}, without which record --follow follows forks only")
         compiled = {file.name.partition(".")[0] for file in files if file.suffix == ".so"}
         if "gil" not in compiled:
             faults.append("lacks the compiled module gilprobe._native.gil")

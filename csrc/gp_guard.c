@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "gp_clock.h"
+#include "gp_hooks.h"
 
 static const int signals[] = {SIGTERM, SIGHUP};
 
@@ -48,23 +49,46 @@ static void nap(void)
     nanosleep(&duration, NULL);
 }
 
-/* Wait for the recorder's thread to end the process. Returns where we must go on for it to do so: this thread
- * may have the GIL's mutex, which the recorder wants; or it forks, and the recorder is paused. */
+typedef struct {
+    const gp_recorder *recorder;
+    uint64_t until;
+    uint32_t seen;
+    int naps; /* in one question */
+} patience;
+
+static patience patience_with(const gp_recorder *recorder)
+{
+    return (patience){recorder, gp_clock_monotonic_ns() + patience_ns, gp_recorder_questions(recorder), 0};
+}
+
+static bool is_late(const patience *left)
+{
+    return gp_clock_monotonic_ns() >= left->until;
+}
+
+/* Wait a moment. False where one question lasts: this thread may have the GIL's mutex, which the recorder
+ * wants. */
+static bool gets_on(patience *left)
+{
+    nap();
+    uint32_t questions = gp_recorder_questions(left->recorder);
+    bool stands = questions == left->seen && (questions & 1) != 0;
+    left->seen = questions;
+    left->naps = stands ? left->naps + 1 : 0;
+    return left->naps < STUCK_NAPS;
+}
+
+/* Wait for the recorder's thread to end the process. Returns where we must go on for it to do so: it may be
+ * stuck because of us, or paused while this thread forks. */
 static void wait_for_recorder(const gp_recorder *recorder, int number)
 {
-    uint64_t begin = gp_clock_monotonic_ns();
-    uint32_t seen = gp_recorder_questions(recorder);
-    for (int naps = 0; naps < STUCK_NAPS; naps++) {
+    patience left = patience_with(recorder);
+    do {
         if (!gp_recorder_runs(recorder) && !atomic_exchange(&deferred, true))
             return;
-        if (!gp_recorder_runs(recorder) || gp_clock_monotonic_ns() - begin >= patience_ns)
+        if (!gp_recorder_runs(recorder) || is_late(&left))
             die(number); /* who asks again while it is paused means now */
-        nap();
-        uint32_t questions = gp_recorder_questions(recorder);
-        if (questions != seen || (questions & 1) == 0)
-            naps = 0;
-        seen = questions;
-    }
+    } while (gets_on(&left));
 }
 
 static void answer(gp_recorder *recorder, int number)
@@ -89,6 +113,46 @@ static void on_signal(int number)
     atomic_fetch_sub(&handlers, 1);
     errno = saved;
 }
+
+/* ---- the end by _exit ---- */
+
+static void leave(int status)
+{
+    _exit(status);
+}
+
+/* In the interpreter's import slot. Also a child of vfork comes by, in our memory: it must not write. */
+static void on_exit_call(int status)
+{
+    gp_recorder *recorder = atomic_load(&guarded);
+    if (recorder != NULL && getpid() == atomic_load(&process)) {
+        atomic_fetch_add(&handlers, 1); /* so that it stays */
+        gp_recorder_end_by_exit(recorder, status, leave);
+        patience left = patience_with(recorder);
+        while (gp_recorder_runs(recorder) && !is_late(&left) && gets_on(&left))
+            ;
+    }
+    leave(status);
+}
+
+static gp_hook exit_hook = {.name = "_exit", .wrapper = (void *)on_exit_call, .library = (void *)leave};
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static const void *exit_caller;
+
+/* Where it can't be done a process that ends so leaves what was written before, as one that is killed. */
+static void watch_exit(void)
+{
+    if (gp_hooks_find(exit_caller, &exit_hook, 1) == GP_OK)
+        (void)gp_hooks_install(&exit_hook, 1, false);
+}
+
+void gp_guard_watch_exit(const void *interpreter)
+{
+    exit_caller = interpreter;
+    pthread_once(&exit_once, watch_exit);
+}
+
+/* ---- the end by a signal ---- */
 
 static bool stands(int number, void (*handler)(int))
 {
@@ -157,6 +221,11 @@ void gp_guard_end(const gp_recorder *recorder)
 }
 
 #else
+
+void gp_guard_watch_exit(const void *interpreter)
+{
+    (void)interpreter;
+}
 
 bool gp_guard_begin(gp_recorder *recorder)
 {

@@ -5,11 +5,18 @@
  * default one. A handler of ours then has everything written, and dies by the same signal, so that the parent
  * sees what it would have seen. A program that sets an action of its own simply replaces ours.
  *
- * In a forked child the default action is back; exec brings it back by itself. Linux, elsewhere nothing. */
+ * In a forked child the default action is back; exec brings it back by itself.
+ *
+ * And when the interpreter ends the process by _exit, which no other code of the process sees: its import
+ * slot leads to us (gp_hooks.h), for good. Linux, elsewhere nothing. */
 
 #include <stdbool.h>
 
 #include "gp_recorder.h"
+
+/* Have calls of _exit noticed that the object which contains this address makes; nothing the second time.
+ * Must be called without the GIL, for it takes a lock of the loader. */
+void gp_guard_watch_exit(const void *interpreter);
 
 /* Guard a recorder. False, and nothing done, if another one is guarded, or in the process with number 1,
  * which the system spares from such signals. Any thread; not with a lock held that who forks may want, as the

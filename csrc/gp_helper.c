@@ -12,12 +12,23 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gp_futex.h"
+
 enum {
     STACK_SIZE = 256 << 10, /* bytes */
     YIELDS = 64,            /* of the processor, then naps, until a thread that has ended is not counted */
     NAPS = 200,
     NAP_NS = 100000,
 };
+
+/* Whose table of descriptors the thread uses. */
+enum {
+    UNDECIDED,
+    SHARED,
+    OWN,
+};
+
+#define SECOND_NS UINT64_C(1000000000)
 
 /* Under the lock; in a forked child there is one thread, and it is made anew. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -36,6 +47,8 @@ static void forked_in_child(void)
     pthread_mutex_init(&lock, NULL);
     for (gp_helper *helper = helpers; helper != NULL; helper = helper->next) {
         atomic_store(&helper->alive, false);
+        if (helper->started && helper->table == OWN)
+            *helper->fd = -1; /* here the number is the program's, if anybody's */
         helper->started = false;
         helper->forked(helper->context);
     }
@@ -48,14 +61,31 @@ static void watch_forks(void)
     pthread_atfork(NULL, NULL, forked_in_child);
 }
 
+static void choose_table(gp_helper *helper)
+{
+    bool own = helper->fd != NULL && gp_descriptors_separate(*helper->fd);
+    atomic_store(&helper->table, own ? OWN : SHARED);
+    gp_futex_wake(&helper->table);
+}
+
 static void *begin(void *argument)
 {
     gp_helper *helper = argument;
     pthread_setname_np(pthread_self(), "gilprobe");
     atomic_store(&helper->id, thread_number());
+    choose_table(helper);
     helper->run(helper->context);
+    if (helper->box.fd >= 0 && *helper->fd >= 0)
+        gp_descriptors_send(&helper->box, *helper->fd);
     atomic_store(&helper->alive, false);
     return NULL;
+}
+
+static uint32_t await_table(gp_helper *helper)
+{
+    while (atomic_load(&helper->table) == UNDECIDED)
+        gp_futex_wait(&helper->table, UNDECIDED, SECOND_NS);
+    return atomic_load(&helper->table);
 }
 
 static int start_thread(gp_helper *helper)
@@ -66,6 +96,9 @@ static int start_thread(gp_helper *helper)
     if (error != 0)
         return error;
     atomic_store(&helper->alive, true);
+    atomic_store(&helper->table, UNDECIDED);
+    helper->box.fd = -1;
+    int ours = helper->fd != NULL ? *helper->fd : -1;
     /* No handler of the program may run here, and SIGXFSZ must not end it: a new thread inherits the mask. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -78,6 +111,8 @@ static int start_thread(gp_helper *helper)
     helper->started = error == 0;
     if (error != 0)
         atomic_store(&helper->alive, false);
+    else if (ours >= 0 && await_table(helper) == OWN)
+        close(ours);
     return error;
 }
 
@@ -88,6 +123,19 @@ static void end_thread(gp_helper *helper)
     helper->halt(helper->context);
     pthread_join(helper->thread, NULL);
     helper->started = false;
+}
+
+/* The same, but keep its descriptor. */
+static void pause_thread(gp_helper *helper)
+{
+    bool own = helper->started && helper->table == OWN;
+    if (own)
+        gp_descriptors_open(&helper->box);
+    end_thread(helper);
+    if (!own)
+        return;
+    int fd = gp_descriptors_receive(&helper->box);
+    *helper->fd = fd < 0 ? -1 : gp_descriptors_raise(fd);
 }
 
 /* A thread can be joined some time before the system ceases to count it. */
@@ -122,6 +170,8 @@ void gp_helper_stop(gp_helper *helper)
             *at = helper->next;
             if (helper->started) {
                 end_thread(helper);
+                if (helper->table == OWN)
+                    *helper->fd = -1; /* gone with the table */
                 /* else a fork right after would find the process not alone */
                 await_disappearance(atomic_load(&helper->id));
             }
@@ -159,7 +209,7 @@ bool gp_helpers_pause(void)
         return false;
     if (!paused && helpers != NULL && is_alone()) {
         for (gp_helper *helper = helpers; helper != NULL; helper = helper->next)
-            end_thread(helper);
+            pause_thread(helper);
         for (gp_helper *helper = helpers; helper != NULL; helper = helper->next)
             await_disappearance(atomic_load(&helper->id));
         paused = true;

@@ -13,7 +13,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
+
+#include "gp_descriptors.h"
 
 typedef struct gp_helper gp_helper;
 
@@ -24,13 +27,21 @@ struct gp_helper {
     void (*run)(void *context);    /* the thread; called again after a pause. Returns soon after `halt` */
     void (*halt)(void *context);   /* have `run` return, also the one that is about to be called */
     void (*forked)(void *context); /* in a forked child, which has no such thread. Async-signal-safe */
+    int *fd;                       /* a descriptor of the owner's, -1 or NULL for none: see below */
 
     pthread_t thread;
     _Atomic pid_t id; /* of the thread, or of the one before a pause */
     _Atomic bool alive;
     bool started;
     gp_helper *next;
+    _Atomic uint32_t table; /* of descriptors, the thread's */
+    gp_descriptors_box box; /* where the thread leaves its descriptor */
 };
+
+/* The descriptor is the thread's alone while it runs, where the system can do that: no other thread, no child
+ * and no listing of the process's descriptors has it, and the thread has none of the program's. During a
+ * pause it is in the process's table, perhaps under another number, and -1 if that has failed. After the end
+ * it is closed and -1, unless the thread was paused. */
 
 /* Start the thread. Returns 0 or an errno. This, the stop and the resuming wait for locks of the C library
  * and for each other: not with a lock held that another thread may want meanwhile, as the GIL is. */

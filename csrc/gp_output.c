@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "gp_chunk.h"
+#include "gp_descriptors.h"
 
 enum {
-    HIGH_FD = 200, /* programs expect the low numbers for their own files, and close them by number */
     NAME_TRIES = 100,
 };
 
@@ -38,18 +38,14 @@ static int make_absolute(char absolute[PATH_MAX], const char *path)
     return 0;
 }
 
-static int raise_fd(int fd)
+static int create_in(int folder, const char *path)
 {
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
-    if (high < 0)
-        return fd; /* the limit is lower: it has to do */
-    close(fd);
-    return high;
+    return openat(folder, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 static int create(const char *path)
 {
-    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return create_in(AT_FDCWD, path);
 }
 
 /* Create the file beside the one in the way, then put it in its place at once: that one is never half gone.
@@ -81,30 +77,66 @@ static int create_over(const char *path)
     return -1;
 }
 
+/* Keep what was opened, and know it again. Returns 0 or an errno; it is closed then. */
+static int keep(gp_output *output, int fd)
+{
+    struct stat found;
+    fd = gp_descriptors_raise(fd);
+    if (fstat(fd, &found) != 0) {
+        int error = errno;
+        close(fd);
+        return error;
+    }
+    output->fd = fd;
+    output->device = found.st_dev;
+    output->inode = found.st_ino;
+    return 0;
+}
+
+static int keep_file(gp_output *output, int fd)
+{
+    /* whatever the umask is: it may have to be opened again */
+    if (fchmod(fd, 0600) != 0) {
+        int error = errno;
+        close(fd);
+        return error;
+    }
+    output->made = true;
+    return keep(output, fd);
+}
+
 int gp_output_open(gp_output *output, const char *path, bool replace)
 {
-    struct stat made;
     int error = make_absolute(output->path, path);
     if (error != 0)
         return error;
     int fd = create(output->path);
     if (fd < 0 && errno == EEXIST && replace)
         fd = create_over(output->path);
-    if (fd < 0)
-        return errno;
-    fd = raise_fd(fd);
-    /* whatever the umask is: it may have to be opened again */
-    if (fchmod(fd, 0600) != 0 || fstat(fd, &made) != 0) {
-        error = errno;
-        close(fd);
-        return error;
-    }
-    output->fd = fd;
-    output->device = made.st_dev;
-    output->inode = made.st_ino;
     output->size = 0;
     output->error = 0;
-    return 0;
+    return fd < 0 ? errno : keep_file(output, fd);
+}
+
+/* The last part of a path; what stands before it ends with a slash. */
+static char *name_in(char *path)
+{
+    return strrchr(path, '/') + 1;
+}
+
+int gp_output_open_later(gp_output *output, const char *path)
+{
+    int error = make_absolute(output->path, path);
+    if (error != 0)
+        return error;
+    char *name = name_in(output->path), first = *name;
+    *name = '\0';
+    int folder = open(output->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *name = first;
+    output->made = false;
+    output->size = 0;
+    output->error = 0;
+    return folder < 0 ? errno : keep(output, folder);
 }
 
 static bool is_ours(const gp_output *output, int fd)
@@ -114,10 +146,26 @@ static bool is_ours(const gp_output *output, int fd)
            found.st_ino == output->inode;
 }
 
+/* The folder's descriptor still leads there when the process has another root. */
+static bool make_file(gp_output *output)
+{
+    int folder = output->fd;
+    bool known = is_ours(output, folder);
+    int fd = known ? create_in(folder, name_in(output->path)) : create(output->path);
+    output->error = fd < 0 ? errno : keep_file(output, fd);
+    if (known)
+        close(folder);
+    if (output->error != 0)
+        output->fd = -1;
+    return output->error == 0;
+}
+
 /* The number may have been closed, and given to another file since: that one is the program's, so leave it
  * alone and open ours again. */
 static bool have_file(gp_output *output)
 {
+    if (!output->made)
+        return make_file(output);
     if (is_ours(output, output->fd))
         return true;
     int fd = open(output->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -128,7 +176,7 @@ static bool have_file(gp_output *output)
         output->fd = -1;
         return false;
     }
-    output->fd = raise_fd(fd);
+    output->fd = gp_descriptors_raise(fd);
     return true;
 }
 
@@ -173,7 +221,7 @@ void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size)
 
 void gp_output_sync(gp_output *output)
 {
-    if (output->error == 0 && have_file(output) && fdatasync(output->fd) != 0)
+    if (output->error == 0 && output->made && have_file(output) && fdatasync(output->fd) != 0)
         output->error = errno;
 }
 

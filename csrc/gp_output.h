@@ -15,6 +15,7 @@ typedef struct {
     int fd;
     dev_t device;
     ino_t inode;
+    bool made;           /* else `fd` is of the folder */
     uint64_t size;       /* bytes written, whole chunks only once there was an error */
     int error;           /* errno of the first failure; from then on nothing is written */
     char path[PATH_MAX]; /* absolute, for when the program has closed the descriptor */
@@ -24,6 +25,10 @@ typedef struct {
  * `replace` is set. Returns 0 or an errno: EEXIST if something is in the way; an earlier file is then whole.
  */
 int gp_output_open(gp_output *output, const char *path, bool replace);
+
+/* Have the file made with the first write. What is in the way then is kept, and an error of the output.
+ * Returns 0 or an errno: of the folder. */
+int gp_output_open_later(gp_output *output, const char *path);
 
 /* Append whole chunks (after a header, at the start of the file). After a failure the file is cut back to the
  * last whole chunk. The caller blocks SIGXFSZ. */

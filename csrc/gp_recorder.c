@@ -52,9 +52,9 @@ struct gp_recorder {
     _Atomic bool finished;
     _Atomic uint32_t wishes; /* WAKE, STOP, HALT */
     _Atomic uint32_t flushes_wanted, flushes_done;
-    void (*_Atomic last_act)(int signal); /* set before `signal` */
-    _Atomic int signal;                   /* that ends the process; 0: none */
-    _Atomic uint32_t questions;           /* begun and ended ones to sources */
+    void (*_Atomic signal_act)(int signal), (*_Atomic exit_act)(int status); /* set before `ending` */
+    _Atomic int ending;         /* what ends the process: a signal, or by_exit(status); 0: nothing */
+    _Atomic uint32_t questions; /* begun and ended ones to sources */
     slot slots[GP_RECORDER_SOURCES];
     _Atomic uint32_t slot_count;
     _Atomic int error;
@@ -76,6 +76,17 @@ static void wish(gp_recorder *recorder, uint32_t what)
 {
     atomic_fetch_or(&recorder->wishes, what);
     gp_futex_wake(&recorder->wishes);
+}
+
+/* As an ending. The system keeps 8 bits of a status. */
+static int by_exit(int status)
+{
+    return -1 - (status & 0xFF);
+}
+
+static int status_of(int ending)
+{
+    return -1 - ending;
 }
 
 static bool in_child(const gp_recorder *recorder)
@@ -247,38 +258,69 @@ static uint64_t drain_all(gp_recorder *recorder, snapshot_kind wanted)
     return pause;
 }
 
+static int describe_ending(char *text, size_t room, int ending)
+{
+    if (ending > 0)
+        return snprintf(text, room, "{\"reason\": \"signal\", \"signal\": %d}", ending);
+    if (ending < 0)
+        return snprintf(text, room, "{\"reason\": \"exit\", \"status\": %d}", status_of(ending));
+    return snprintf(text, room, "{\"reason\": \"stopped\"}");
+}
+
 /* Why the recording ends here: without this chunk the process was killed, or died. */
-static void put_done(gp_recorder *recorder, int signal)
+static void put_done(gp_recorder *recorder, int ending)
 {
     char reason[64];
-    int size = signal == 0
-                   ? snprintf(reason, sizeof reason, "{\"reason\": \"stopped\"}")
-                   : snprintf(reason, sizeof reason, "{\"reason\": \"signal\", \"signal\": %d}", signal);
+    int size = describe_ending(reason, sizeof reason, ending);
     size_t begin = gp_chunk_begin(&recorder->out, "DONE");
     gp_buffer_raw(&recorder->out, reason, (size_t)size);
     gp_chunk_end(&recorder->out, begin);
     write_out(recorder);
 }
 
+static void end_process(gp_recorder *recorder, int ending)
+{
+    atomic_store(&recorder->ending, 0);
+    if (ending > 0)
+        atomic_load (&recorder->signal_act)(ending);
+    else
+        atomic_load (&recorder->exit_act)(status_of(ending));
+}
+
+/* Whether no source has any event yet, and the file none either. */
+static bool saw_nothing(gp_recorder *recorder)
+{
+    uint32_t count = atomic_load_explicit(&recorder->slot_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        slot *at = &recorder->slots[i];
+        /* acquire: who sees a source published sees the source */
+        if (!atomic_load_explicit(&at->published, memory_order_acquire))
+            continue;
+        if (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Write what there is. Returns after how long to look again. */
 static uint64_t serve(gp_recorder *recorder, bool stop)
 {
-    int signal = atomic_load(&recorder->signal);
+    int ending = atomic_load(&recorder->ending);
+    if (ending < 0 && !recorder->output.made && saw_nothing(recorder))
+        end_process(recorder, ending);
     uint32_t flushes = atomic_load(&recorder->flushes_wanted);
     bool flush = flushes != atomic_load(&recorder->flushes_done);
-    uint64_t pause = drain_all(recorder, stop ? FINAL_SNAPSHOT : flush || signal ? SNAPSHOT : NO_SNAPSHOT);
-    if (stop || signal != 0)
-        put_done(recorder, signal);
+    uint64_t pause = drain_all(recorder, stop ? FINAL_SNAPSHOT : flush || ending ? SNAPSHOT : NO_SNAPSHOT);
+    if (stop || ending != 0)
+        put_done(recorder, ending);
     if (flush) {
         gp_output_sync(&recorder->output);
         tell_error(recorder);
         atomic_store(&recorder->flushes_done, flushes);
         gp_futex_wake(&recorder->flushes_done);
     }
-    if (signal != 0) {
-        atomic_store(&recorder->signal, 0);
-        atomic_load (&recorder->last_act)(signal);
-    }
+    if (ending != 0)
+        end_process(recorder, ending);
     recorder->ended |= stop;
     return pause;
 }
@@ -298,6 +340,14 @@ static bool any_is_crowded(gp_recorder *recorder)
     return false;
 }
 
+/* Whether the file need not be made yet. */
+static bool is_early(gp_recorder *recorder)
+{
+    return !recorder->output.made && !has_failed(recorder) && atomic_load(&recorder->ending) == 0 &&
+           atomic_load(&recorder->flushes_wanted) == atomic_load(&recorder->flushes_done) &&
+           gp_clock_monotonic_ns() - recorder->started_ns < drain_ns;
+}
+
 /* Around a fork little is done: not before it unless the ring might be full before the next one is over, and
  * not at once after it, since it may be one of many. */
 static void run(void *context)
@@ -307,14 +357,20 @@ static void run(void *context)
         gp_futex_wait(&recorder->wishes, 0, crowded_ns);
     for (;;) {
         uint32_t wishes = atomic_exchange(&recorder->wishes, 0);
+        if ((wishes & (HALT | STOP)) == 0 && is_early(recorder)) {
+            gp_futex_wait(&recorder->wishes, 0, drain_ns);
+            continue;
+        }
         if ((wishes & HALT) != 0 && (wishes & STOP) == 0) {
-            if (any_is_crowded(recorder) || atomic_load(&recorder->signal) != 0)
+            if (any_is_crowded(recorder) || atomic_load(&recorder->ending) != 0)
                 serve(recorder, false);
             return;
         }
         uint64_t pause = serve(recorder, (wishes & STOP) != 0);
-        if (recorder->ended)
+        if (recorder->ended) {
+            gp_output_close(&recorder->output); /* nobody else may have it */
             return;
+        }
         gp_futex_wait(&recorder->wishes, 0, pause);
     }
 }
@@ -338,7 +394,14 @@ static void release(gp_recorder *recorder)
     gp_memory_unmap(recorder, sizeof *recorder);
 }
 
-gp_status gp_recorder_open(const char *path, bool replace, gp_recorder **recorder, int *error)
+static int open_output(gp_output *output, const char *path, gp_recorder_mode mode)
+{
+    if (mode == GP_RECORDER_LATER)
+        return gp_output_open_later(output, path);
+    return gp_output_open(output, path, mode == GP_RECORDER_REPLACE);
+}
+
+gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
 {
     gp_recorder *made = gp_memory_map(sizeof *made);
     if (made == NULL)
@@ -351,16 +414,18 @@ gp_status gp_recorder_open(const char *path, bool replace, gp_recorder **recorde
     made->pid = getpid();
     made->started_ns = gp_clock_monotonic_ns();
     pthread_mutex_init(&made->queue_lock, NULL);
-    *error = gp_output_open(&made->output, path, replace);
+    *error = open_output(&made->output, path, mode);
     if (*error == 0) {
         gp_chunk_put_header(&made->out);
         made->helper.context = made;
         made->helper.run = run;
         made->helper.halt = halt;
         made->helper.forked = forked;
+        made->helper.fd = &made->output.fd;
         *error = gp_helper_start(&made->helper);
         if (*error != 0) {
-            unlink(made->output.path);
+            if (made->output.made)
+                unlink(made->output.path);
             gp_output_close(&made->output);
             gp_buffer_free(&made->out);
         }
@@ -428,12 +493,23 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     return done && atomic_load(&recorder->error) == 0;
 }
 
-void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+static void end_by(gp_recorder *recorder, int ending)
 {
     int none = 0;
-    atomic_store(&recorder->last_act, last_act);
-    atomic_compare_exchange_strong(&recorder->signal, &none, signal);
+    atomic_compare_exchange_strong(&recorder->ending, &none, ending);
     wish(recorder, WAKE);
+}
+
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+{
+    atomic_store(&recorder->signal_act, last_act);
+    end_by(recorder, signal);
+}
+
+void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
+{
+    atomic_store(&recorder->exit_act, last_act);
+    end_by(recorder, by_exit(status));
 }
 
 bool gp_recorder_runs(const gp_recorder *recorder)
@@ -506,9 +582,9 @@ void gp_recorder_abandon(gp_recorder *recorder)
 
 #else
 
-gp_status gp_recorder_open(const char *path, bool replace, gp_recorder **recorder, int *error)
+gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
 {
-    (void)path, (void)replace, (void)recorder, (void)error;
+    (void)path, (void)mode, (void)recorder, (void)error;
     return GP_EUNSUPPORTED;
 }
 
@@ -535,6 +611,11 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
 void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
 {
     (void)recorder, (void)signal, (void)last_act;
+}
+
+void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
+{
+    (void)recorder, (void)status, (void)last_act;
 }
 
 bool gp_recorder_runs(const gp_recorder *recorder)

@@ -39,10 +39,18 @@ typedef struct {
 
 typedef struct gp_recorder gp_recorder;
 
-/* Create the file, readable by its owner only, and start the thread. A regular file of that name is replaced
- * if `replace` is set; a symbolic link never is. GP_ENOMEM; GP_EUNSUPPORTED; GP_ESYSTEM with an errno in
- * *error, EEXIST if something is in the way. */
-gp_status gp_recorder_open(const char *path, bool replace, gp_recorder **recorder, int *error);
+/* How a file is made: none may be in the way; a regular file of that name is replaced, a symbolic link never
+ * is; or none may be in the way and it is made some 50 ms later, or when the recording ends or is flushed, so
+ * that a process which is nothing more by then leaves none. */
+typedef enum {
+    GP_RECORDER_NEW,
+    GP_RECORDER_REPLACE,
+    GP_RECORDER_LATER,
+} gp_recorder_mode;
+
+/* Create the file, readable by its owner only, and start the thread. GP_ENOMEM; GP_EUNSUPPORTED; GP_ESYSTEM
+ * with an errno in *error, EEXIST if something is in the way. */
+gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error);
 
 /* Have one more session recorded, from a moment later on. Any thread; never allocates or blocks, so that it
  * may be called in a hook. GP_ENOMEM if there are GP_RECORDER_SOURCES already. */
@@ -61,6 +69,10 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns);
  * the recorder's thread, or the one that finishes the recording. Returns at once. The first of several
  * signals counts. Any thread; async-signal-safe, for the signal's handler. */
 void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
+
+/* The same where the process ends by _exit(status). A recording that has not begun its file then, and has
+ * seen nobody let the GIL go, is not begun any more. */
+void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status));
 
 /* Whether the thread runs: not while it is paused around a fork. Async-signal-safe. */
 bool gp_recorder_runs(const gp_recorder *recorder);

@@ -22,8 +22,7 @@
 #define MS_NS UINT64_C(1000000)
 
 enum {
-    HIGH_FD = 200, /* programs expect the low numbers for their own files, and close them by number */
-    LOOKS = 4,     /* within the limit */
+    LOOKS = 4, /* within the limit */
     WRITABLE_MS = 100,
 };
 
@@ -238,11 +237,10 @@ static bool copy_names(gp_watchdog *watchdog, const gp_watchdog_name *names, siz
 static int duplicate(gp_watchdog *watchdog, int fd)
 {
     struct stat found;
-    watchdog->fd = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
-    if (watchdog->fd < 0 && errno == EINVAL) /* the limit is lower */
-        watchdog->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    watchdog->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (watchdog->fd < 0)
         return errno;
+    watchdog->fd = gp_descriptors_raise(watchdog->fd);
     if (fstat(watchdog->fd, &found) != 0)
         return errno;
     watchdog->device = found.st_dev;
@@ -276,7 +274,7 @@ gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *e
     made->limit = gp_clock_from_ns(made->rate, limit_ns);
     made->period_ns = period_of(limit_ns);
     made->eyes = *eyes;
-    made->helper = (gp_helper){.context = made, .run = run, .halt = halt, .forked = forked};
+    made->helper = (gp_helper){.context = made, .run = run, .halt = halt, .forked = forked, .fd = &made->fd};
     bool copied = copy_names(made, names, name_count);
     *error = copied ? begin(made, fd) : 0;
     if (!copied || *error != 0) {

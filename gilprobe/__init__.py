@@ -7,7 +7,6 @@ of them need, are imported when they are first used, since gilprobe lives in oth
 from __future__ import annotations
 
 import _imp
-import importlib
 import os
 
 _CORE = f"{__path__[0]}/_native/gil"
@@ -78,6 +77,8 @@ _HOMES: dict[str, str | None] = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gilprobe' has no attribute {name!r}")
+    import importlib  # with the warnings that it loads, more than half of what this module costs
+
     home = _HOMES[name]
     if home is None:
         return importlib.import_module(f"gilprobe.{name}")

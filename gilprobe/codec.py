@@ -7,6 +7,7 @@ nesting that the model does not have is a :class:`~gilprobe.errors.FormatError` 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from gilprobe.errors import FormatError
 
 T = TypeVar("T")
 
+_SCALARS = frozenset({int, float, str, bool, type(None)})
 _LARGEST_INT = 2**63 - 1
 
 
@@ -36,14 +38,21 @@ def encode(value: Any) -> Any:
     object
         Dicts, lists and scalars only.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
-        return {
-            field.name: encode(part) for field, part in fields if part is not None or not _optional(field)
-        }
-    if isinstance(value, tuple | list):
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind in (tuple, list):
         return [encode(item) for item in value]
+    if dataclasses.is_dataclass(kind):
+        fields = [(name, getattr(value, name), optional) for name, optional in _layout(kind)]
+        return {name: encode(part) for name, part, optional in fields if part is not None or not optional}
     return value
+
+
+@functools.cache
+def _layout(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
+    """Return a dataclass's fields and whether each may be missing: asked once, a report has 100,000 rows."""
+    return tuple((field.name, _optional(field)) for field in dataclasses.fields(kind))
 
 
 def decode(kind: type[T], data: object, where: str = "document") -> T:

@@ -41,6 +41,24 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class CpuTimes:
+    """Time that the cores of the affinity mask have spent since boot, all together.
+
+    Attributes
+    ----------
+    total_s, busy_s, steal_s : float
+        All states; running any process; taken by the hypervisor. Seconds.
+    own_s : float
+        CPU time of this process.
+    """
+
+    total_s: float
+    busy_s: float
+    steal_s: float
+    own_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """The interpreter and the machine that a result was measured on.
 

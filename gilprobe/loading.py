@@ -121,12 +121,23 @@ def load_family(path: str | os.PathLike[str]) -> tuple[list[TracedProcess], list
     """
     first = load(path)
     processes, left_out = [first], []
-    for child in children_of(path) if first.pid else ():  # a saved report has no process and no children
+    for child in load_children(path, first.started_unix_ns) if first.pid else ():  # else a saved report
+        if isinstance(child, TracedProcess):
+            processes.append(child)
+        else:
+            left_out.append(f"a child's recording is left out: {child}")
+    return processes, left_out
+
+
+def load_children(
+    path: str | os.PathLike[str], since_unix_ns: int
+) -> Iterator[TracedProcess | FormatError | OSError]:
+    """Yield the processes that left files beside `path` and began since then, or why a file can't be read."""
+    for child in children_of(path):
         try:
             process = load(child)
         except (FormatError, OSError) as error:
-            left_out.append(f"a child's recording is left out: {error}")
-            continue
-        if process.started_unix_ns >= first.started_unix_ns:
-            processes.append(process)
-    return processes, left_out
+            yield error
+        else:
+            if process.started_unix_ns >= since_unix_ns:
+                yield process

@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gilprobe._native import gil
-from gilprobe.environment import Build, Capabilities, Environment
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
     from gilprobe.diagnosis import Diagnosis
+    from gilprobe.environment import Build, Capabilities, CpuTimes, Environment
 
 _ROOT = ""
 _IMPLEMENTATIONS = {"cpython": "CPython"}  # as :mod:`platform` has it
@@ -167,26 +167,10 @@ def load_average() -> float | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class CpuTimes:
-    """Time that the cores of the affinity mask have spent since boot, all together.
-
-    Attributes
-    ----------
-    total_s, busy_s, steal_s : float
-        All states; running any process; taken by the hypervisor. Seconds.
-    own_s : float
-        CPU time of this process.
-    """
-
-    total_s: float
-    busy_s: float
-    steal_s: float
-    own_s: float
-
-
 def cpu_times(root: Path | str = _ROOT) -> CpuTimes | None:
     """Read ``/proc/stat`` (proc_stat(5)) for the cores of the affinity mask; None where there is none."""
+    from gilprobe.environment import CpuTimes
+
     wanted = {f"cpu{number}" for number in affinity()}
     rows = [line.split() for line in _read(f"{root}/proc/stat").splitlines()]
     picked = [[int(word) for word in row[1:9]] for row in rows if row and row[0] in wanted and len(row) >= 9]
@@ -223,6 +207,8 @@ def capabilities() -> Capabilities:
         Version and build of the interpreter, whether the tracer works and why not, the clock, the usable
         cores.
     """
+    from gilprobe.environment import Capabilities
+
     works, reason = gil.support()
     return Capabilities(
         python=sys.version.split()[0],
@@ -237,25 +223,32 @@ def capabilities() -> Capabilities:
 
 def read_environment() -> Environment:
     """Return the interpreter and the machine that a measurement which starts now runs on."""
+    from gilprobe.environment import Environment
+
+    return Environment(**environment_facts())
+
+
+def environment_facts() -> dict[str, Any]:
+    """Return the fields of :func:`read_environment`, which a recording writes without loading the model."""
     from gilprobe import __version__
 
-    return Environment(
-        gilprobe=__version__,
-        python=sys.version.split()[0],
-        implementation=_IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
-        build=build(),
-        gil_enabled=gil_enabled(),
-        compiler=sys.version.partition("[")[2].rpartition("]")[0],
-        platform=platform_name(),
-        machine=architecture(),
-        cpu=cpu_model(),
-        cores=usable_cores(),
-        cores_online=os.cpu_count() or 1,
-        switch_interval_s=sys.getswitchinterval(),
-        load_average=load_average(),
-        clock=gil.clock_name(),
-        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
+    return {
+        "gilprobe": __version__,
+        "python": sys.version.split()[0],
+        "implementation": _IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
+        "build": build(),
+        "gil_enabled": gil_enabled(),
+        "compiler": sys.version.partition("[")[2].rpartition("]")[0],
+        "platform": platform_name(),
+        "machine": architecture(),
+        "cpu": cpu_model(),
+        "cores": usable_cores(),
+        "cores_online": os.cpu_count() or 1,
+        "switch_interval_s": sys.getswitchinterval(),
+        "load_average": load_average(),
+        "clock": gil.clock_name(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
 
 
 def architecture() -> str:

@@ -25,7 +25,7 @@ from gilprobe.teams import run_team
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilprobe.machine import CpuTimes
+    from gilprobe.environment import CpuTimes
     from gilprobe.teams import ArmPlan, Clock, TeamRun
 
 Progress = Callable[[str, float], None]

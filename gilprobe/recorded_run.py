@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from gilprobe._native import gil
+from gilprobe.tracer import Trace, trace
 
-from gilprobe.tracer import trace
-
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
-    from pathlib import Path
+    from typing import Any
 
     from gilprobe.report import Report
     from gilprobe.stall_watch import StallWatch
 
 
-@dataclass(frozen=True, slots=True)
 class Options:
-    """What is recorded.
+    """What is recorded. No dataclass: what makes those costs each followed process some milliseconds.
 
     Attributes
     ----------
@@ -27,13 +26,43 @@ class Options:
         Tell of a hold as soon as it has made another thread wait for this long; None: do not.
     """
 
-    stacks: bool = False
-    timeline: bool = True
-    stall_s: float | None = None
+    __slots__ = ("stacks", "stall_s", "timeline")
+
+    def __init__(self, *, stacks: bool = False, timeline: bool = True, stall_s: float | None = None) -> None:
+        self.stacks = stacks
+        self.timeline = timeline
+        self.stall_s = stall_s
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Options) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as scalars, for :mod:`json`."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in ("stacks", "timeline", "stall_s")}
+
+    def to_text(self) -> str:
+        """Return the options as a followed process finds them in its environment: no colon, no space."""
+        return ",".join(f"{name}={value}" for name, value in self.to_dict().items())
+
+    @classmethod
+    def from_text(cls, text: str) -> Options:
+        """Return what :meth:`to_text` wrote down.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If it is anything else.
+        """
+        words = dict(word.split("=") for word in text.split(","))
+        flags = {"True": True, "False": False}
+        stall = words["stall_s"]
+        return cls(
+            stacks=flags[words["stacks"]],
+            timeline=flags[words["timeline"]],
+            stall_s=None if stall == "None" else float(stall),
+        )
 
 
 class RecordedRun:
@@ -41,10 +70,12 @@ class RecordedRun:
 
     Parameters
     ----------
-    path : pathlib.Path
-        Its file, which is there, with mode 0600, from the start on.
+    path : path-like
+        Its file, which has mode 0600, and is there from the start on if it is `told` of.
     options : Options
         What is recorded.
+    told : bool
+        Whether a report is wanted at the end. What makes it is then loaded now.
 
     Raises
     ------
@@ -54,15 +85,18 @@ class RecordedRun:
         If the GIL can't be traced here.
     """
 
-    def __init__(self, path: Path, options: Options) -> None:
-        self._trace = trace(stacks=options.stacks, timeline=options.timeline, path=path).start()
+    def __init__(self, path: str | os.PathLike[str], options: Options, *, told: bool = True) -> None:
+        gil.watch_exit()
+        wanted = {"stacks": options.stacks, "timeline": options.timeline}
+        self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
+        self._trace.start()
         self._watch: StallWatch | None = None
         try:
             self._trace.guard_signals()
             if options.stall_s is not None:
                 self._watch = _watch(options.stall_s)
         except BaseException:
-            self._trace.stop()
+            self._trace.close()
             raise
 
     def stop(self) -> Report:
@@ -70,6 +104,12 @@ class RecordedRun:
         if self._watch is not None:
             self._watch.stop()
         return self._trace.stop()
+
+    def close(self) -> None:
+        """End the recording of a process that does not tell of it."""
+        if self._watch is not None:
+            self._watch.stop()
+        self._trace.close()
 
 
 def _watch(limit_s: float) -> StallWatch | None:
@@ -81,6 +121,6 @@ def _watch(limit_s: float) -> StallWatch | None:
         return None
 
 
-def begin(path: Path, options: dict[str, Any]) -> Callable[[], Report]:
-    """Begin the recording of a process that is followed, by :meth:`Options.to_dict`; return what ends it."""
-    return RecordedRun(path, Options(**options)).stop
+def begin(path: str, options: str) -> Callable[[], object]:
+    """Begin the recording of a process that is followed, by :meth:`Options.to_text`; return what ends it."""
+    return RecordedRun(path, Options.from_text(options), told=False).close

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import atexit  # noqa: F401  # weakref.finalize imports it when a trace starts: too late
 import contextlib
-import json
 import os
 import sys
-import tempfile
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
 
-from gilprobe import codec, thread_names
+from gilprobe import thread_names
 from gilprobe._native import gil
 from gilprobe._native.gil import encoded_number, encoded_string
 from gilprobe.errors import InvalidValueError
 
+try:
+    from _json import encode_basestring_ascii
+except ImportError:  # an interpreter without what json only uses for speed
+    from json.encoder import py_encode_basestring_ascii as encode_basestring_ascii
+
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from gilprobe.environment import Environment
+    from typing import Any
 
 _CHUNK_NAMES = 4096
 
@@ -41,6 +43,8 @@ class TemporaryPlace:
     """
 
     def __init__(self) -> None:
+        import tempfile
+
         folder = tempfile.mkdtemp(prefix="gilprobe-")
         self.path = os.path.join(folder, "timeline")  # noqa: PTH118
         weakref.finalize(self, _remove_place, folder, self.path, os.getpid())
@@ -61,6 +65,8 @@ class RecordingWriter:
     ----------
     path : path-like
         The file; a regular file of that name is replaced. Readable by its owner only (mode 0600).
+    later : bool
+        Make the file, which must not be there, when there is something to write.
 
     Attributes
     ----------
@@ -75,16 +81,16 @@ class RecordingWriter:
         If the file can't be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, later: bool = False) -> None:
         name = os.fsdecode(path)
         if "\0" in name:
             raise InvalidValueError(f"path must have no zero byte, got {name!r}")
         self.path = os.path.abspath(name)  # noqa: PTH100  # the program may change its directory
-        self.recorder = gil.Recorder(os.fsencode(self.path), True)
+        self.recorder = gil.Recorder(os.fsencode(self.path), not later, later)
         self._process = os.getpid()
         self._listener = self.recorder.put_label
 
-    def begin(self, environment: Environment, options: dict[str, Any]) -> None:
+    def begin(self, environment: dict[str, Any], options: dict[str, Any]) -> None:
         """Write what is known at the start: the process, its environment, and the threads' names so far."""
         self.recorder.put(b"META", _meta(environment, options))
         thread_names.listeners.append(self._listener)  # first: one that is new meanwhile comes twice
@@ -130,13 +136,32 @@ def _words(argv: object) -> list[str]:
     return [word for word in argv if type(word) is str] if isinstance(argv, list) else []
 
 
-def _meta(environment: Environment, options: dict[str, Any]) -> bytes:
+def _command() -> list[str]:
+    """Return the process's arguments, with the code or the module that ``-c`` and ``-m`` stand for there."""
+    own, whole = _words(getattr(sys, "argv", None)), _words(sys.orig_argv)
+    if own[:1] in (["-c"], ["-m"]) and own[0] in whole:
+        return whole[whole.index(own[0]) :]
+    return own
+
+
+def _meta(environment: dict[str, Any], options: dict[str, Any]) -> bytes:
     document = {
         "pid": os.getpid(),
         "parent": os.getppid(),
-        "argv": _words(getattr(sys, "argv", None)),
+        "argv": _command(),
         "started_unix_ns": time.time_ns(),
         "options": options,
-        "environment": codec.encode(environment),
+        "environment": environment,
     }
-    return json.dumps(document).encode()
+    return as_json(document).encode()
+
+
+def as_json(value: Any) -> str:
+    """Return what :func:`json.dumps` does, of dicts, lists and scalars, without loading :mod:`json`."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{as_json(key)}: {as_json(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_json, value))}]"
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    return repr(value) if type(value) in (int, float) else {None: "null", True: "true", False: "false"}[value]

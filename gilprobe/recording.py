@@ -133,8 +133,8 @@ class Recording:
     threads, places : list of tuple of (Interpreter, int)
         All of the file by their numbers in it: to whom they belong, and their numbers there.
     done : dict or None
-        What was written at the end: `reason` is "stopped", or "signal" with the number of the one that ended
-        the process in `signal`. None if the process was killed otherwise.
+        What was written at the end: `reason` is "stopped", "signal" with the number of the one that ended the
+        process in `signal`, or "exit" with its `status`. None if the process was killed otherwise.
     truncated : bool
         Whether the end of the file cuts a chunk.
     size : int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gilprobe import codec
@@ -15,6 +15,9 @@ from gilprobe.shown import Shown
 
 SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""
+
+OTHERS = "(others)"
+"""Named instead of a holder and its function for rows of blame that are summed up."""
 
 _KIND = "gilprobe.report"
 
@@ -362,6 +365,22 @@ class Report(Shown):
         if not 0 <= threshold_s < math.inf:
             raise InvalidValueError(f"threshold_s must be >= 0 and finite, got {threshold_s!r}")
         return tuple(stall for stall in self.longest_waits if stall.wait_s >= threshold_s)
+
+    def abridged(self, rows: int) -> Report:
+        """Return the report without its longest tails: `rows` rows of blame that name a holder, and of waits.
+
+        The other rows of each waiter are one, of the holder "(others)", so that all still add up to its wait.
+        """
+        named = [row for row in self.blame if row.holder]
+        if len(named) <= rows and len(self.longest_waits) <= rows:
+            return self
+        left: dict[tuple[str, int], int] = {}
+        for row in named[rows:]:
+            left[row.waiter, row.waiter_id] = left.get((row.waiter, row.waiter_id), 0) + row.wait_ns
+        others = [Blame(*waiter, OTHERS, 0, OTHERS, "", 0, None, wait_ns) for waiter, wait_ns in left.items()]
+        blame = [*named[:rows], *(row for row in self.blame if not row.holder), *others]
+        blame.sort(key=lambda row: -row.wait_ns)
+        return replace(self, blame=tuple(blame), longest_waits=self.longest_waits[:rows])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists and scalars, ready for :mod:`json`."""

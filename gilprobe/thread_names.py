@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from gilprobe._native import gil
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

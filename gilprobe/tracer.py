@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from gilprobe import thread_names
 from gilprobe._native import gil
-from gilprobe.accounting import Books, assemble
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
-from gilprobe.machine import read_environment
-from gilprobe.places import Naming
+from gilprobe.machine import environment_facts
 from gilprobe.recorder import RecordingWriter, TemporaryPlace
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
+    from typing import Any
 
     from gilprobe._native.recording import _Account
-    from gilprobe.environment import Environment
+    from gilprobe.places import Naming
     from gilprobe.report import Report
     from gilprobe.timeline import Timeline
 
@@ -45,6 +44,7 @@ class Trace:
         timeline: bool = False,
         cpu_time: bool = False,
         path: str | os.PathLike[str] | None = None,
+        _later: bool = False,
     ) -> None:
         options = {
             "sites": sites or stacks,
@@ -59,13 +59,14 @@ class Trace:
             raise InvalidTypeError(f"path must be a path or None, got {path!r}")
         self._options = options
         self._path = path
+        self._later = _later  # of a process that may be over at once: see RecordingWriter
         self._place: TemporaryPlace | None = None
         self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
         self._starting = False
         self._doubts: tuple[str, ...] = ()
         self._bystanders: dict[int, str] = {}
-        self._environment: Environment | None = None
+        self._environment: dict[str, Any] = {}
         self._report: Report | None = None
 
     @property
@@ -105,7 +106,7 @@ class Trace:
         supported, reason = gil.support()  # before an earlier recording is replaced
         if not supported:
             raise UnsupportedError(f"the GIL can't be traced: {reason}")
-        environment = read_environment()  # costs a millisecond: before the first stamp, not after
+        environment = environment_facts()  # costs a millisecond: before the first stamp, not after
         options, doubts = _possible(self._options)
         writer = self._open()
         try:
@@ -128,7 +129,7 @@ class Trace:
     def _open(self) -> RecordingWriter | None:
         """Make the recording, if one is wanted."""
         if self._path is not None:
-            return RecordingWriter(self._path)
+            return RecordingWriter(self._path, later=self._later)
         if not self._options["timeline"]:
             return None
         self._place = TemporaryPlace()
@@ -152,10 +153,21 @@ class Trace:
             session.stop(_caller())
             _finish(writer)
             self._report = self._read(session, writer)
-            if self._session is session:  # another thread may have stopped it meanwhile, and started it again
-                self._session = None
-            thread_names.review()
+            self._forget(session)
         return self.report()
+
+    def close(self) -> None:
+        """Stop a trace of which only the file is wanted: nothing is loaded to read it."""
+        session = self._session
+        if session is not None:
+            session.stop(_caller())
+            _finish(self._writer)
+            self._forget(session)
+
+    def _forget(self, session: gil.Session) -> None:
+        if self._session is session:  # another thread may have stopped it meanwhile, and started it again
+            self._session = None
+        thread_names.review()
 
     def report(self) -> Report:
         """Return what has been recorded: all of it after the end, a snapshot while the trace is running.
@@ -173,22 +185,24 @@ class Trace:
         return self._report
 
     def _read(self, session: gil.Session, writer: RecordingWriter | None) -> Report:
-        books = [Books.decode(*part) for part in session.read(_caller())]
+        from gilprobe import accounting
+        from gilprobe.environment import Environment
+
+        books = [accounting.Books.decode(*part) for part in session.read(_caller())]
         alive = thread_names.alive()
-        assert self._environment is not None  # set by start, without which there is no session  # noqa: S101
-        return assemble(
+        return accounting.assemble(
             books,
             lambda account: _who(account, alive),
-            self._environment,
+            Environment(**self._environment),
             bystanders={native_id: alive[native_id] for native_id in self._bystanders if native_id in alive},
             warnings=(*self._doubts, *(writer.doubts() if writer is not None else ())),
         )
 
     def guard_signals(self) -> bool:
-        """See to it that SIGTERM and SIGHUP end the process with a whole recording.
+        """See to it that SIGTERM, SIGHUP and :func:`os._exit` end the process with a whole recording.
 
-        Where their disposition is the default: it still is for Python, and the process is still killed by the
-        signal, but the recording is finished before. Until the end of the trace.
+        The signals where their disposition is the default: it still is for Python, and the process is still
+        killed by the signal, but the recording is finished before. Until the end of the trace.
 
         Returns
         -------
@@ -302,6 +316,8 @@ def trace(
     >>> for thread in t.report().threads:
     ...     print(thread.name, thread.hold_s, thread.wait_s, thread.off_s)
     """
+    from gilprobe import accounting, environment  # noqa: F401  # so that the end need not find them
+
     return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, path=path)
 
 
@@ -315,6 +331,8 @@ def _caller() -> FrameType | None:
 
 def _who(account: _Account, alive: dict[int, str]) -> Naming:
     """Name a thread as :mod:`threading` did last, else as the operating system does."""
+    from gilprobe.places import Naming
+
     name = thread_names.labelled(account["label"])
     if account["label"] < gil.LABEL_ENDED and not account["ended"]:
         name = alive.get(account["native_id"], name)

@@ -74,7 +74,7 @@ FLOORS: dict[str, frozenset[str]] = {
     ),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),
     "renderers": frozenset({"render"}),
-    "faces": frozenset({"__main__", "cli", "integrations", "ipython", "pytest_plugin"}),
+    "faces": frozenset({"__main__", "_follow", "cli", "integrations", "ipython", "pytest_plugin"}),
     "package root": frozenset({"__init__"}),
 }
 FLOOR_OF = {unit: floor for floor, (_, units) in enumerate(FLOORS.items()) for unit in units}

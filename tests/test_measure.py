@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gilprobe.environment import CpuTimes
 from gilprobe.errors import GilProbeError, InvalidTypeError, InvalidValueError, UnsupportedError
 from gilprobe.intervals import bootstrap_interval, ratio_interval
-from gilprobe.machine import CpuTimes
 from gilprobe.measure import MIN_ARM_NS, Frame, Trial, calibrate, interleave, measure, measure_trials
 from gilprobe.results import Arm
 from gilprobe.teams import ArmPlan, run_team

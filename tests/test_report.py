@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 
 import pytest
 
 from gilprobe.errors import FormatError, InvalidValueError
-from gilprobe.report import Report
+from gilprobe.report import Blame, Report
 from gilprobe.results import ResultSet
 
 pytestmark = pytest.mark.plain_python
@@ -46,6 +47,31 @@ def test_public_times_are_seconds(report):
     assert (report.elapsed_s, report.held_s, report.contended_s) == (1.0, 0.9, 0.3)
     worker = report.threads[1]
     assert (worker.lifetime_s, worker.hold_s, worker.wait_s, worker.off_s) == (1.0, 0.6, 0.3, 0.1)
+
+
+def test_an_abridged_report_still_adds_up(report):
+    """Whatever is summed up: each waiter's rows, and what passed while nobody held."""
+    rows = [
+        Blame(f"w{n % 3}", n % 3, "" if n % 10 == 0 else f"h{n}", n, f"f{n}", "m.py", n, n % 2, 1000 - n)
+        for n in range(100)
+    ]
+    stalls = tuple(dataclasses.replace(report.longest_waits[0], wait_ns=9_000_000 - n) for n in range(50))
+    long = dataclasses.replace(report, blame=tuple(rows), longest_waits=stalls)
+    short = long.abridged(20)
+    assert waits(short) == waits(long)
+    assert sum(1 for row in short.blame if row.holder not in ("", "(others)")) == 20
+    assert [row for row in short.blame if not row.holder] == [row for row in rows if not row.holder]
+    assert [row.wait_ns for row in short.blame] == sorted((row.wait_ns for row in short.blame), reverse=True)
+    assert short.longest_waits == stalls[:20]
+    assert Report.from_dict(short.to_dict()) == short
+    assert long.abridged(100) == long
+
+
+def waits(report):
+    total = Counter()
+    for row in report.blame:
+        total[row.waiter, bool(row.holder)] += row.wait_ns
+    return total
 
 
 @pytest.mark.parametrize("name", ["elapsed_ns", "held_ns", "contended_ns", "handoffs"])

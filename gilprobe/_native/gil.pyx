@@ -63,7 +63,11 @@ cdef extern from "gp_attribution.h" nogil:
 cdef extern from "gp_recorder.h" nogil:
     ctypedef struct gp_recorder:
         pass
-    gp_status gp_recorder_open(const char *path, bint replace, gp_recorder **recorder, int *error)
+    ctypedef enum gp_recorder_mode:
+        GP_RECORDER_NEW
+        GP_RECORDER_REPLACE
+        GP_RECORDER_LATER
+    gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
     gp_status gp_recorder_put(gp_recorder *recorder, const char *type, const void *payload, size_t size)
     bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     void gp_recorder_finish(gp_recorder *recorder)
@@ -72,6 +76,7 @@ cdef extern from "gp_recorder.h" nogil:
 
 
 cdef extern from "gp_guard.h" nogil:
+    void gp_guard_watch_exit(const void *interpreter)
     c_bool gp_guard_begin(gp_recorder *recorder)
     void gp_guard_end(const gp_recorder *recorder)
 
@@ -97,7 +102,7 @@ cdef extern from "gp_watchdog.h" nogil:
 
 cdef extern from "gp_gil.h":
     ctypedef struct gp_gil_host:
-        pass
+        const void *interpreter
     ctypedef struct gp_gil_wishes:
         bint sites
         bint stacks

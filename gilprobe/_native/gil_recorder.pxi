@@ -21,19 +21,32 @@ cdef watch_forks():
         os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent)
 
 
+def watch_exit() -> None:
+    """Have `os._exit` noticed from now on, for a recorder that is guarded. Lets the GIL go: before a trace begins."""
+    cdef const void *interpreter = gp_interpreter_host().interpreter
+    with nogil:
+        gp_guard_watch_exit(interpreter)
+
+
 @cython.final
 cdef class Recorder:
-    """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte."""
+    """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte.
+
+    With `later` the file, which must not be there, is made when there is something to write.
+    """
 
     cdef gp_recorder *handle
 
-    def __cinit__(self, bytes path, bint replace=False):
+    def __cinit__(self, bytes path, bint replace=False, bint later=False):
+        cdef gp_recorder_mode mode = GP_RECORDER_REPLACE if replace else GP_RECORDER_NEW
         cdef int error = 0
         cdef gp_status status
         cdef const char *name = path
         watch_forks()
+        if later:
+            mode = GP_RECORDER_LATER
         with nogil:
-            status = gp_recorder_open(name, replace, &self.handle, &error)
+            status = gp_recorder_open(name, mode, &self.handle, &error)
         if status == GP_ESYSTEM:
             raise OSError(error, strerror(error).decode(), os.fsdecode(path))
         if status == GP_EUNSUPPORTED:
@@ -47,7 +60,7 @@ cdef class Recorder:
             gp_recorder_free(self.handle)
 
     def guard_signals(self) -> bool:
-        """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default.
+        """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default, or `os._exit` does, where `watch_exit` was called.
 
         False if another recorder is guarded, or if this is process 1.
         """

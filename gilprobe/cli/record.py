@@ -7,6 +7,7 @@ import atexit
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from gilprobe.program import Program
     from gilprobe.recorded_run import Options, RecordedRun
     from gilprobe.report import Report
+    from gilprobe.traced import TracedProcess
 
 _MISSING = 2  # python's own status for a script that it can't open
+_READING_S = 3.0  # at the end of a program nobody wants to wait for long
 _MAGIC = b"GILPROBE"  # how recordings begin
 _WITH_VALUE = ("-o", "--output", "--duration", "--stall")
 
@@ -102,9 +105,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         return _MISSING
     target = Path(arguments.output or _default_name(program)).absolute()
     check_replaceable(target)
+    began_unix_ns = time.time_ns()
     follower = follow(target, options) if arguments.follow else None
     try:
-        recording = _Recording(target, begin(target, options), follower, quiet=arguments.quiet)
+        recording = _Recording(
+            target, begin(target, options), follower, quiet=arguments.quiet, began_unix_ns=began_unix_ns
+        )
     except BaseException:
         if follower is not None:
             follower.close()
@@ -206,10 +212,11 @@ def _unwritable(target: Path, error: OSError) -> InvalidValueError:
 
 def follow(target: Path, options: Options) -> Follower:
     """Have the children of this process recorded, too."""
+    from gilprobe import loading  # noqa: F401  # so that the end need not find it
     from gilprobe.follow import Follower
     from gilprobe.recorded_run import begin as begin_child
 
-    follower = Follower(target, options.to_dict(), begin_child)
+    follower = Follower(str(target), options.to_text(), begin_child)
     follower.announce()
     return follower
 
@@ -217,8 +224,11 @@ def follow(target: Path, options: Options) -> Follower:
 class _Recording:
     """The recording of this process: ends at the process's exit, or earlier, and is then told of."""
 
-    def __init__(self, target: Path, run: RecordedRun, follower: Follower | None, *, quiet: bool) -> None:
+    def __init__(
+        self, target: Path, run: RecordedRun, follower: Follower | None, *, quiet: bool, began_unix_ns: int
+    ) -> None:
         self._target = target
+        self._began_unix_ns = began_unix_ns
         self._run = run
         self._follower = follower
         self._quiet = quiet
@@ -293,9 +303,26 @@ class _Recording:
         from gilprobe.render.trace_text import render_report
         from gilprobe.render.words import visible
 
-        shown = render_report(report, self._stderr.look)
+        shown = render_report(report, self._stderr.look, children=self._children())
         command = f"gilprobe report {_quoted(self._target)}"  # finds those of the children itself
         return f"{shown}gilprobe: recorded; see it again with: {visible(command)}\n"
+
+    def _children(self) -> list[TracedProcess]:
+        """Return the processes that were followed, as far as there is time to read what they have left."""
+        if self._follower is None:
+            return []
+        from gilprobe.loading import load_children
+        from gilprobe.traced import TracedProcess
+
+        children, until = [], time.monotonic() + _READING_S
+        with suppress(Exception):  # the report of this process is told all the same
+            for child in load_children(self._target, self._began_unix_ns):
+                if isinstance(child, TracedProcess):
+                    children.append(child)
+                if time.monotonic() >= until:
+                    self._tell("there are more processes than were read: gilprobe report reads all")
+                    break
+        return children
 
     def _tell(self, message: str, *, even_if_quiet: bool = False) -> None:
         if even_if_quiet or not self._quiet:

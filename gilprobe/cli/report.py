@@ -28,6 +28,7 @@ _OPTIONS = {
     "json": "as JSON",
     "csv": "as CSV: the events of a timeline, else the sites",
 }
+_ROWS_OF_MANY = 500  # of blame and of longest waits, for each of several processes as JSON
 _GZIP_LEVEL = 4  # half the time of the usual 6, and hardly larger
 
 
@@ -136,8 +137,9 @@ def _read(files: Sequence[str]) -> list[TracedProcess]:
         if path.resolve() in seen:
             continue
         family, left_out = loading.load_family(path)
-        for complaint in left_out:
-            complain(complaint)
+        if left_out:
+            others = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+            complain(left_out[0] + others)
         for process in family:
             beside = (path.parent / process.source).resolve()
             if beside not in seen:
@@ -178,21 +180,25 @@ def _exported(
 def _json(processes: Sequence[TracedProcess]) -> Iterator[str]:
     """Yield a single report as :meth:`Report.save` writes it, several in an object with their processes."""
     if len(processes) == 1:
-        document = processes[0].report.to_dict()
-    else:
-        document = {"kind": "gilprobe.processes", "schema": 1, "processes": [*map(_described, processes)]}
-    yield json.dumps(document, indent=1) + "\n"
+        yield json.dumps(processes[0].report.to_dict(), indent=1) + "\n"
+        return
+    yield '{"kind": "gilprobe.processes", "schema": 1, "processes": [\n'
+    for number, process in enumerate(processes):
+        yield ",\n" * (number > 0) + _described(process)
+    yield "\n]}\n"
 
 
-def _described(process: TracedProcess) -> dict[str, object]:
-    return {
+def _described(process: TracedProcess) -> str:
+    """Return a process in one line: the indentation of many would be larger than what it says."""
+    described = {
         "source": process.source,
         "pid": process.pid,
         "argv": process.argv,
         "started_unix_ns": process.started_unix_ns,
         "complete": process.complete,
-        "report": process.report.to_dict(),
+        "report": process.report.abridged(_ROWS_OF_MANY).to_dict(),
     }
+    return json.dumps(described)
 
 
 def _write(target: str, pieces: Iterable[str], output: Output) -> None:

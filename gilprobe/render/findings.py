@@ -88,6 +88,12 @@ def findings(report: Report) -> Findings:
     )
 
 
+def contended(process: TracedProcess) -> bool:
+    """Whether threads of a process waited for one another so much that it says something."""
+    found = findings(process.report)
+    return found.culprit is not None and not found.little
+
+
 def telling_stalls(report: Report) -> Sequence[Stall]:
     """Return the longest waits without those that only show what taking the GIL costs."""
     return [stall for stall in report.longest_waits if stall.holder or stall.wait_ns >= _NOTHING_NS]

@@ -11,6 +11,7 @@ from gilprobe.render.findings import (
     MOST,
     NEARLY_ALL,
     by_waits,
+    contended,
     doubts_of_many,
     findings,
     telling_stalls,
@@ -30,7 +31,9 @@ _IN_FULL = 4
 """How many processes are shown in full."""
 
 
-def render_report(report: Report, look: Look = PLAIN, *, rows: int = 12) -> str:
+def render_report(
+    report: Report, look: Look = PLAIN, *, rows: int = 12, children: Sequence[TracedProcess] = ()
+) -> str:
     """Render a trace: who held the GIL, who waited, where, and because of whom.
 
     Parameters
@@ -41,37 +44,66 @@ def render_report(report: Report, look: Look = PLAIN, *, rows: int = 12) -> str:
         What the reader can show.
     rows : int
         Most rows of each table; what is left out is summed up.
+    children : sequence of TracedProcess
+        Processes that it has started: the verdict is of all, and the one that suffered most is named.
 
     Returns
     -------
     str
         Lines of text.
     """
-    return render_process(TracedProcess(source="", report=report), look, rows=rows)
+    process = TracedProcess(source="", report=report)
+    return _told_of_all(process, children, look) + render_process(process, look, rows=rows, beside=children)
+
+
+def _told_of_all(process: TracedProcess, children: Sequence[TracedProcess], look: Look) -> str:
+    """Tell how the children fared, and of the one that suffered most if it did so more than the first."""
+    page = Page(look)
+    if children:
+        suffering = [child for child in children if contended(child)]
+        number = plural(len(children), "more process", "es")
+        page.line(f"{number}, {len(suffering) or 'none'} of them contended", style="bold")
+        worst = max(children, key=waited_ns)
+        if worst in suffering and waited_ns(worst) > waited_ns(process):
+            page.line(f"Threads waited most in {clipped(worst.title, 100)}:")
+            _Pages(page, worst.report, 0).headline()
+        page.line()
+    return page.finished()
 
 
 def render_process(
-    process: TracedProcess, look: Look = PLAIN, *, rows: int = 12, heading: bool = False
+    process: TracedProcess,
+    look: Look = PLAIN,
+    *,
+    rows: int = 12,
+    heading: bool = False,
+    beside: Sequence[TracedProcess] = (),
 ) -> str:
-    """Render the trace of a process as :func:`render_report` does; with a heading if it is one of several."""
+    """Render the trace of a process as :func:`render_report` does; with a heading if it is one of several.
+
+    It gives no all-clear for a program whose processes `beside` it were contended.
+    """
     page = Page(look)
     if heading:
         page.line(clipped(process.title, 400), style="bold underline")
         page.line()
-    write_process(page, process, rows=rows)
+    write_process(page, process, rows=rows, all_clear=not any(map(contended, beside)))
     return page.finished()
 
 
-def write_process(page: Page, process: TracedProcess, *, rows: int = 12) -> None:
+def write_process(page: Page, process: TracedProcess, *, rows: int = 12, all_clear: bool = True) -> None:
     """Write what :func:`render_process` renders onto a page of any kind."""
-    _Pages(page, process.report, rows).write()
+    _Pages(page, process.report, rows, all_clear=all_clear).write()
     page.doubts(process.doubts)
 
 
 def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> str:
     """Render the traces of processes; of more than four all in a table, and four of them in full."""
     if len(processes) <= _IN_FULL:
-        return "".join(render_process(process, look, heading=len(processes) > 1) for process in processes)
+        several = len(processes) > 1
+        return "".join(
+            render_process(process, look, heading=several, beside=processes) for process in processes
+        )
     ranked = by_waits(processes)
     shown, others = ranked[:_IN_FULL], ranked[_IN_FULL:]
     page = Page(look)
@@ -82,7 +114,9 @@ def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> 
     )
     page.line(f"gilprobe report {others[0].source}")
     page.line()
-    return page.finished() + "".join(render_process(process, look, heading=True) for process in shown)
+    return page.finished() + "".join(
+        render_process(process, look, heading=True, beside=processes) for process in shown
+    )
 
 
 def _process_table(page: Page, processes: Sequence[TracedProcess], rows: int = 24) -> None:
@@ -108,8 +142,9 @@ def _process_cells(processes: Sequence[TracedProcess]) -> list[str]:
 class _Pages:
     """The parts of a report, with the paths in it shortened alike."""
 
-    def __init__(self, page: Page, report: Report, rows: int) -> None:
+    def __init__(self, page: Page, report: Report, rows: int, *, all_clear: bool = True) -> None:
         self._page, self._report, self._rows = page, report, rows
+        self._whole = "program" if all_clear else "process"
         self._found = findings(report)
         self._wait_ns = self._found.waited_ns
         self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
@@ -119,7 +154,8 @@ class _Pages:
         self._short = words.short_paths(self._shown_paths())
 
     def write(self) -> None:
-        self._headline()
+        self.headline()
+        self._page.line()
         table = thread_table(self._page, longest=True)
         threads = self._report.threads
         thread_rows(self._page, table, threads, rows=self._rows, longest=True, crowd_of=self._crowd_of)
@@ -132,7 +168,7 @@ class _Pages:
         self._stall_sentences()
 
     def _shown_paths(self) -> set[str]:
-        sites = [*self._found.causes[: self._rows], *self._holds[: self._rows]]
+        sites = [*self._found.causes[: max(1, self._rows)], *self._holds[: self._rows]]
         paths = {site.filename for site in sites}
         paths |= {filename for (_, _, _, filename, _), _ in self._blame[: self._rows]}
         for stall in self._stalls:
@@ -142,7 +178,8 @@ class _Pages:
     def _place(self, function: str, filename: str, line: int) -> str:
         return words.place(function, self._short[filename], line)
 
-    def _headline(self) -> None:
+    def headline(self) -> None:
+        """Write how much was held and waited, and the culprit."""
         report, page = self._report, self._page
         held = share(report.held_ns, report.elapsed_ns)
         contended = share(report.contended_ns, report.elapsed_ns)
@@ -153,7 +190,6 @@ class _Pages:
         )
         page.line(f"{plural(self._found.threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
         self._culprit()
-        page.line()
 
     def _culprit(self) -> None:
         found, worst = self._found, self._found.culprit
@@ -169,9 +205,12 @@ class _Pages:
                     "GIL: it was free, but the next thread did not run yet"
                 )
         elif self._report.sites:
-            self._page.line("No thread waited while another one held the GIL")
+            of_this = "" if self._whole == "program" else " of this process"
+            self._page.line(f"No thread{of_this} waited while another one held the GIL")
         if found.little and worst is not None:
-            self._page.line("Contended less than 1% of the time: the GIL hardly slows this program down")
+            self._page.line(
+                f"Contended less than 1% of the time: the GIL hardly slows this {self._whole} down"
+            )
 
     def _causing_sites(self) -> None:
         self._site_table(

@@ -24,7 +24,7 @@ from gilprobe.scenarios.protocol import Failed, Hello, Offer, Progressed
 if TYPE_CHECKING:
     from gilprobe.audited import AuditResult
     from gilprobe.auditing.statements import Statement
-    from gilprobe.machine import CpuTimes
+    from gilprobe.environment import CpuTimes
     from gilprobe.scenarios.protocol import Message, Task
     from gilprobe.scenarios.scenario import Scenario
 

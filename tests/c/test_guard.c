@@ -35,7 +35,7 @@ static gp_recorder *open_guarded(void)
     int error;
     gp_recorder *recorder = NULL;
     gp_source source = {.describe = describe, .snapshot = snapshot};
-    CHECK_EQUAL(gp_recorder_open(path, true, &recorder, &error), GP_OK);
+    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_REPLACE, &recorder, &error), GP_OK);
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     CHECK(gp_guard_begin(recorder));

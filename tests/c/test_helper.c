@@ -4,7 +4,9 @@
 #if defined(__linux__)
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,6 +136,76 @@ static void a_forked_child_has_no_helpers(void)
     gp_helper_stop(&one.helper);
 }
 
+typedef struct {
+    worker worker;
+    int fd, other; /* the helper's, and one of the program's */
+    atomic_int wrote, saw_other;
+} writer;
+
+static void write_and_run(void *context)
+{
+    writer *self = context;
+    self->saw_other = fcntl(self->other, F_GETFD) >= 0;
+    self->wrote += write(self->fd, "x", 1) == 1;
+    run(&self->worker);
+}
+
+/* Where a system has no tables of a thread's own, the descriptor is simply there. */
+static bool has_own_tables(void)
+{
+    int none[2], status = -1;
+    CHECK_EQUAL(pipe(none), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(!gp_descriptors_separate(none[0]) || fcntl(none[1], F_GETFD) >= 0);
+    waitpid(child, &status, 0);
+    close(none[0]);
+    close(none[1]);
+    return status == 0;
+}
+
+static void a_descriptor_is_the_threads_alone(int others)
+{
+    int ends[2];
+    char got[8];
+    CHECK_EQUAL(pipe(ends), 0);
+    writer one = {.fd = gp_descriptors_raise(ends[1]), .other = ends[0]};
+    int number = one.fd;
+    one.worker.helper = /* a writer is a worker, first of all */
+        (gp_helper){.context = &one, .run = write_and_run, .halt = halt, .forked = forked, .fd = &one.fd};
+    CHECK_EQUAL(gp_helper_start(&one.worker.helper), 0);
+    CHECK_EQUAL(fcntl(number, F_GETFD), -1);
+    for (int i = 1; i <= 3; i++) {
+        if (others == 0) {
+            CHECK(gp_helpers_pause());
+            CHECK(fcntl(one.fd, F_GETFD) == FD_CLOEXEC);
+            gp_helpers_resume();
+            CHECK_EQUAL(fcntl(number, F_GETFD), -1);
+        }
+        pid_t child = fork();
+        if (child == 0)
+            _exit(one.fd != -1 || one.worker.forks != 1 || fcntl(number, F_GETFD) >= 0);
+        int status = -1;
+        CHECK_EQUAL(waitpid(child, &status, 0), child);
+        CHECK_EQUAL(status, 0);
+    }
+    gp_helper_stop(&one.worker.helper);
+    CHECK_EQUAL(one.fd, -1);
+    CHECK_EQUAL(one.saw_other, 0);
+    CHECK_EQUAL(one.wrote, others == 0 ? 4 : 1);
+    CHECK_EQUAL(read(ends[0], got, sizeof got), one.wrote);
+    CHECK_EQUAL(read(ends[0], got, sizeof got), 0); /* nobody has the other end any more */
+    close(ends[0]);
+}
+
+static void nothing_comes_of_nothing(void)
+{
+    gp_descriptors_box box;
+    gp_descriptors_open(&box);
+    CHECK_EQUAL(gp_descriptors_receive(&box), -1);
+    CHECK_EQUAL(gp_descriptors_receive(&box), -1);
+}
+
 int main(void)
 {
     a_program_with_threads_is_left_alone();
@@ -141,6 +213,9 @@ int main(void)
     if (others == 0)
         helpers_are_gone_while_they_are_paused(others);
     a_forked_child_has_no_helpers();
+    nothing_comes_of_nothing();
+    if (has_own_tables())
+        a_descriptor_is_the_threads_alone(others);
     return gp_test_status();
 }
 

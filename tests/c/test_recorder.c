@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "gp_output.h"
+#include "older_system.h"
 #include "walk.h"
 
 /* ---- a session as the recorder sees it ---- */
@@ -80,6 +81,21 @@ static gp_source source_of(fake *session, size_t capacity)
     return (gp_source){session, session->ring, 0, describe, snapshot};
 }
 
+static int end_of(int (*test)(void))
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(test());
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    return WEXITSTATUS(status);
+}
+
+static void in_child(int (*test)(void))
+{
+    CHECK_EQUAL(end_of(test), 0);
+}
+
 /* ---- files ---- */
 
 static char directory[] = "/tmp/gp_recorder_XXXXXX";
@@ -90,7 +106,7 @@ static gp_recorder *open_new(void)
     gp_recorder *recorder = NULL;
     int error = 0;
     unlink(path);
-    CHECK_EQUAL(gp_recorder_open(path, false, &recorder, &error), GP_OK);
+    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_NEW, &recorder, &error), GP_OK);
     CHECK_EQUAL(error, 0);
     if (recorder == NULL)
         abort();
@@ -214,12 +230,12 @@ static void the_file_belongs_to_its_owner_and_replaces_only_files(void)
     CHECK_EQUAL(stat(path, &file), 0);
     CHECK_EQUAL(file.st_mode & 07777, 0600);
     ino_t first = file.st_ino;
-    CHECK_EQUAL(gp_recorder_open(path, false, &none, &error), GP_ESYSTEM);
+    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_NEW, &none, &error), GP_ESYSTEM);
     CHECK_EQUAL(error, EEXIST);
     gp_recorder_free(recorder);
 
     CHECK_EQUAL(chmod(path, 0644), 0);
-    CHECK_EQUAL(gp_recorder_open(path, true, &recorder, &error), GP_OK);
+    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_REPLACE, &recorder, &error), GP_OK);
     CHECK_EQUAL(stat(path, &file), 0);
     CHECK_EQUAL(file.st_mode & 07777, 0600);
     CHECK(file.st_ino != first);
@@ -228,15 +244,15 @@ static void the_file_belongs_to_its_owner_and_replaces_only_files(void)
 
     snprintf(link_path, sizeof link_path, "%s/link", directory);
     CHECK_EQUAL(symlink(path, link_path), 0);
-    CHECK_EQUAL(gp_recorder_open(link_path, true, &none, &error), GP_ESYSTEM);
+    CHECK_EQUAL(gp_recorder_open(link_path, GP_RECORDER_REPLACE, &none, &error), GP_ESYSTEM);
     CHECK_EQUAL(error, EEXIST);
     unlink(link_path);
-    CHECK_EQUAL(gp_recorder_open("/dev/full", true, &none, &error), GP_ESYSTEM);
+    CHECK_EQUAL(gp_recorder_open("/dev/full", GP_RECORDER_REPLACE, &none, &error), GP_ESYSTEM);
     CHECK_EQUAL(error, EEXIST);
-    CHECK_EQUAL(gp_recorder_open(directory, true, &none, &error), GP_ESYSTEM);
-    CHECK_EQUAL(gp_recorder_open("", true, &none, &error), GP_ESYSTEM);
+    CHECK_EQUAL(gp_recorder_open(directory, GP_RECORDER_REPLACE, &none, &error), GP_ESYSTEM);
+    CHECK_EQUAL(gp_recorder_open("", GP_RECORDER_REPLACE, &none, &error), GP_ESYSTEM);
     CHECK_EQUAL(error, ENOENT);
-    CHECK_EQUAL(gp_recorder_open("/nowhere/at/all", true, &none, &error), GP_ESYSTEM);
+    CHECK_EQUAL(gp_recorder_open("/nowhere/at/all", GP_RECORDER_REPLACE, &none, &error), GP_ESYSTEM);
     CHECK_EQUAL(error, ENOENT);
     CHECK(none == NULL);
 }
@@ -261,8 +277,9 @@ static void a_flush_writes_what_is_there_without_an_end(void)
     gp_ring_free(session.ring);
 }
 
-static void what_the_program_does_to_the_descriptor_hurts_nobody(void)
+static int what_the_program_does_to_the_descriptor_hurts_nobody(void)
 {
+    CHECK_EQUAL(make_system_older(), 0); /* else nobody has it */
     char other_path[80], content[16] = {0};
     fake session = {.accounts = 1};
     gp_source source = source_of(&session, 1 << 10);
@@ -294,10 +311,12 @@ static void what_the_program_does_to_the_descriptor_hurts_nobody(void)
     CHECK_EQUAL(found->finals, 1);
     walk_free(found);
     gp_ring_free(session.ring);
+    return gp_test_status();
 }
 
-static void a_file_that_is_gone_is_an_error_and_no_more(void)
+static int a_file_that_is_gone_is_an_error_and_no_more(void)
 {
+    CHECK_EQUAL(make_system_older(), 0);
     fake session = {0};
     gp_source source = source_of(&session, 0);
     gp_recorder *recorder = open_new();
@@ -309,6 +328,91 @@ static void a_file_that_is_gone_is_an_error_and_no_more(void)
     CHECK_EQUAL(error_of(recorder), ENOENT);
     gp_recorder_free(recorder);
     CHECK_EQUAL(files_in_directory(), 0);
+    return gp_test_status();
+}
+
+/* Even its close(2) of all it finds does not reach the file, which need not have a name any more. */
+static int nobody_else_has_the_descriptor(void)
+{
+    struct stat ours, found;
+    if (syscall(SYS_close_range, 1000u, 1000u, 0) != 0)
+        return 0;
+    fake session = {.accounts = 1};
+    gp_source source = source_of(&session, 1 << 10);
+    gp_recorder *recorder = open_new();
+    int fd = open(path, O_RDONLY);
+    CHECK_EQUAL(fstat(fd, &ours), 0);
+    CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
+    for (int other = 3; other < 1024; other++)
+        CHECK(other == fd || fstat(other, &found) != 0 || found.st_ino != ours.st_ino);
+    CHECK_EQUAL(unlink(path), 0);
+    CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1));
+    CHECK(gp_recorder_flush(recorder, 20000000000u));
+    CHECK_EQUAL(error_of(recorder), 0);
+    CHECK_EQUAL(lseek(fd, 0, SEEK_END) > 0, 1);
+    gp_recorder_free(recorder);
+    close(fd);
+    gp_ring_free(session.ring);
+    return gp_test_status();
+}
+
+static gp_recorder *open_later(fake *session)
+{
+    gp_recorder *recorder = NULL;
+    gp_source source = source_of(session, 1 << 10);
+    int error = 0;
+    unlink(path);
+    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_LATER, &recorder, &error), GP_OK);
+    CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
+    return recorder;
+}
+
+static void leave(int status)
+{
+    _exit(gp_test_status() == 0 ? status : 1);
+}
+
+static int who_ends_by_exit_without_an_event_leaves_no_file(void)
+{
+    fake session = {.accounts = 1};
+    gp_recorder_end_by_exit(open_later(&session), 3, leave);
+    pause();
+    return 1;
+}
+
+static int who_ends_by_exit_with_one_leaves_a_whole_file(void)
+{
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_later(&session);
+    CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1));
+    gp_recorder_end_by_exit(recorder, 256 + 3, leave);
+    pause();
+    return 1;
+}
+
+static void a_file_that_is_made_later_is_whole_or_not_there(void)
+{
+    CHECK_EQUAL(end_of(who_ends_by_exit_without_an_event_leaves_no_file), 3);
+    CHECK_EQUAL(files_in_directory(), 0);
+    CHECK_EQUAL(end_of(who_ends_by_exit_with_one_leaves_a_whole_file), 3);
+    walk_result *found = read_back();
+    CHECK(found->wrong == NULL && !found->cut);
+    CHECK_EQUAL(found->events, 1);
+    walk_free(found);
+
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_later(&session);
+    CHECK(gp_recorder_flush(recorder, 20000000000u));
+    CHECK_EQUAL(files_in_directory(), 1);
+    gp_recorder_free(recorder);
+    gp_ring_free(session.ring);
+    session = (fake){.accounts = 1};
+    recorder = open_later(&session);
+    while (files_in_directory() == 0) /* by itself */
+        usleep(1000);
+    gp_recorder_free(recorder);
+    gp_ring_free(session.ring);
+    unlink(path);
 }
 
 /* In a child: the limit can't be raised again. */
@@ -344,7 +448,7 @@ static int record_beyond_the_limit(void)
 static void a_full_disk_is_an_error_that_stays(void)
 {
     struct stat device;
-    gp_output output = {.fd = open("/dev/full", O_WRONLY), .path = "/dev/full"};
+    gp_output output = {.fd = open("/dev/full", O_WRONLY), .made = true, .path = "/dev/full"};
     CHECK_EQUAL(fstat(output.fd, &device), 0);
     output.device = device.st_dev;
     output.inode = device.st_ino;
@@ -355,16 +459,6 @@ static void a_full_disk_is_an_error_that_stays(void)
     gp_output_sync(&output);
     gp_output_close(&output);
     CHECK_EQUAL(output.error, ENOSPC);
-}
-
-static void in_child(int (*test)(void))
-{
-    int status = -1;
-    pid_t child = fork();
-    if (child == 0)
-        _exit(test());
-    CHECK_EQUAL(waitpid(child, &status, 0), child);
-    CHECK_EQUAL(status, 0);
 }
 
 static void a_forked_child_writes_nothing(void)
@@ -513,8 +607,11 @@ int main(void)
     the_file_belongs_to_its_owner_and_replaces_only_files();
     every_event_stands_behind_what_it_refers_to();
     a_flush_writes_what_is_there_without_an_end();
-    what_the_program_does_to_the_descriptor_hurts_nobody();
-    a_file_that_is_gone_is_an_error_and_no_more();
+    in_child(what_the_program_does_to_the_descriptor_hurts_nobody);
+    unlink(path);
+    in_child(a_file_that_is_gone_is_an_error_and_no_more);
+    in_child(nobody_else_has_the_descriptor);
+    a_file_that_is_made_later_is_whole_or_not_there();
     a_full_disk_is_an_error_that_stays();
     in_child(record_beyond_the_limit);
     a_forked_child_writes_nothing();
@@ -533,7 +630,7 @@ int main(void)
 {
     gp_recorder *recorder;
     int error;
-    CHECK_EQUAL(gp_recorder_open("recording", false, &recorder, &error), GP_EUNSUPPORTED);
+    CHECK_EQUAL(gp_recorder_open("recording", GP_RECORDER_NEW, &recorder, &error), GP_EUNSUPPORTED);
     return gp_test_status();
 }
 

@@ -177,6 +177,30 @@ def test_of_many_processes_those_that_waited_most_are_told_in_full(report, accou
     assert render_processes(few[:1]) == render_process(few[0])
 
 
+def test_the_verdict_is_that_of_all_processes(report):
+    """A supervisor that waits for nothing says nothing of its workers."""
+    calm = dataclasses.replace(report, contended_ns=0, sites=(site(1, caused_ns=0),), blame=(), threads=())
+    verdict = "the GIL hardly slows this program down"
+    worker = TracedProcess("app.7.gilprobe", report, pid=7, argv=("worker.py", "--fast"))
+    idle = TracedProcess("app.8.gilprobe", calm, pid=8, argv=("idle.py",))
+    text = render_report(calm, children=[idle, worker])
+    assert text.split("\n")[:5] == [
+        "2 more processes, 1 of them contended",
+        "Threads waited most in process 7: worker.py --fast:",
+        *render_report(report).split("\n")[:3],
+    ]
+    assert "\nNo thread of this process waited while another one held the GIL\n" in text
+    text = render_report(calm, children=[idle])
+    assert text.startswith("1 more process, none of them contended\n\nTraced")
+    assert "\nNo thread waited while another one held the GIL\n" in text
+    little = dataclasses.replace(report, contended_ns=1)
+    assert verdict in render_report(little, children=[idle])
+    assert verdict not in render_report(little, children=[worker])
+    assert verdict not in render_processes([TracedProcess("app.gilprobe", little), worker])
+    text = render_report(report, children=[worker])  # which waited no longer
+    assert text.startswith("1 more process, 1 of them contended\n\nTraced")
+
+
 def test_of_thousands_the_top_is_shown_and_the_rest_summed_up(report, account):
     accounts = tuple(
         account(f"thread {n}", n, 0, 5000 - n, merged=1 + (n == 0), ended=False) for n in range(5000)
