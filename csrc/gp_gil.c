@@ -285,6 +285,11 @@ void gp_gil_label(uint32_t label)
     gp_wrappers_label(label);
 }
 
+void gp_gil_hide(void)
+{
+    gp_wrappers_hide();
+}
+
 size_t gp_gil_sessions(void)
 {
     size_t count = 0;
@@ -380,6 +385,10 @@ gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp
 void gp_gil_label(uint32_t label)
 {
     (void)label;
+}
+
+void gp_gil_hide(void)
+{
 }
 
 size_t gp_gil_sessions(void)

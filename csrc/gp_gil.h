@@ -85,6 +85,10 @@ gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp
  * (yet). */
 void gp_gil_label(uint32_t label);
 
+/* Leave the calling thread out of all sessions that begin from now on: one of ours, that must take the GIL.
+ */
+void gp_gil_hide(void);
+
 /* Number of sessions that run. */
 size_t gp_gil_sessions(void);
 

@@ -41,6 +41,7 @@ GP_THREAD_LOCAL gp_thread *elsewhere; /* and at the others, linked */
 GP_THREAD_LOCAL const void
     *locked[2]; /* mutexes that are no GIL's as far as is gp_wrappers_known, the last two */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
+GP_THREAD_LOCAL bool hidden;              /* it has no books, and is not to get any */
 GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(SC) to unlock(M) */
 
 static int hooked_lock(pthread_mutex_t *mutex);
@@ -115,6 +116,8 @@ static gp_thread **books_at(const gp_gil *gil)
 /* Slow path of follow. */
 __attribute__((noinline, cold)) static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked_at)
 {
+    if (hidden)
+        return NULL;
     gp_thread **books = books_at(gil);
     uint64_t now = asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks();
     if (*books == NULL) {
@@ -515,6 +518,11 @@ gp_thread *gp_wrappers_current(void)
 gp_thread *gp_wrappers_follow(void)
 {
     return follow(main_gil, GP_ASKED_UNSEEN);
+}
+
+void gp_wrappers_hide(void)
+{
+    hidden = current == NULL;
 }
 
 void gp_wrappers_label(uint32_t label)

@@ -57,6 +57,9 @@ uint64_t gp_wrappers_blocked_ticks(void);
 gp_thread *gp_wrappers_current(void);
 gp_thread *gp_wrappers_follow(void);
 
+/* Give the calling thread no books. */
+void gp_wrappers_hide(void);
+
 /* Attach a number to the calling thread, at all GILs. */
 void gp_wrappers_label(uint32_t label);
 

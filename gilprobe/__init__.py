@@ -2,6 +2,8 @@
 
 ``import gilprobe`` loads nothing beyond the standard library: the names below, and the native core that most
 of them need, are imported when they are first used, since gilprobe lives in other people's processes.
+
+For pytest, which would warn that a plugin's package is imported before it: PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations

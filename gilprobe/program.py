@@ -106,7 +106,7 @@ def _run_code(program: Program) -> None:
         import textwrap
 
         source = textwrap.dedent(source)
-    names = _enter(["-c", *program.arguments], "")
+    names = _enter(program, "")
 
     def body() -> None:
         code = compile(source, "<string>", "exec", dont_inherit=True)
@@ -125,14 +125,14 @@ def _run_module(program: Program) -> None:
     folder: str | None = None
     with suppress(OSError):  # a folder that was removed
         folder = os.getcwd()  # noqa: PTH109
-    _enter(["-m", *program.arguments], folder)
+    _enter(program, folder)
     _end(_outcome(lambda: _runpy(program.target, alter_argv=True)))
 
 
 def _run_container(program: Program, path: str) -> None:
     """Run ``__main__.py`` of a directory or a zip file, which comes first on the path even with ``-P``."""
     sys.audit("cpython.run_module", "__main__")
-    _enter([program.target, *program.arguments], None)
+    _enter(program, None)
     sys.path.insert(0, path)
     _forget_shadowed(path)
     _end(_outcome(lambda: _runpy("__main__", alter_argv=False)))
@@ -153,7 +153,7 @@ def _run_file(program: Program, descriptor: int, path: str) -> None:
     else:
         sys.audit("cpython.run_file", path)
     folder = "" if from_stdin else _folder(program.target)
-    names = _enter([program.target, *program.arguments], folder)
+    names = _enter(program, folder)
     names["__file__"] = path
     if sys.version_info < (3, 15):
         names["__cached__"] = None
@@ -236,8 +236,8 @@ def _has_importer(path: str) -> bool:
     return cache[path] is not None
 
 
-def _enter(argv: list[str], folder: str | None) -> dict[str, Any]:
-    """Make the process look as if it had been started with `argv`; return the names of its ``__main__``."""
+def _enter(program: Program, folder: str | None) -> dict[str, Any]:
+    """Make the process look as if `program` had been started in it; return the names of its ``__main__``."""
     global _launcher
     _launcher = sys.modules["__main__"]
     main = type(sys)("__main__")
@@ -249,13 +249,47 @@ def _enter(argv: list[str], folder: str | None) -> dict[str, Any]:
     names["__loader__"] = BuiltinImporter
     sys.modules["__main__"] = main
     _take_pythons_name()
-    sys.argv[:] = argv
+    first = {"code": "-c", "module": "-m"}.get(program.kind, program.target)
+    sys.orig_argv[:] = _command_line(program)
+    sys.argv[:] = [first, *program.arguments]
     if not sys.flags.safe_path:
         del sys.path[0]  # where gilprobe's own command was found
         if folder is not None:
             sys.path.insert(0, folder)
             _forget_shadowed(folder)
     return names
+
+
+def _command_line(program: Program) -> list[str]:
+    """Return what ``python`` would have been started with: programs restart themselves by it."""
+    words = _interpreter_words(sys.orig_argv, sys.argv)
+    option = {"code": "-c", "module": "-m"}.get(program.kind, "")
+    as_one_word = sys.argv[len(sys.argv) - len(program.arguments) - 1 :][:1] == [option + program.target]
+    if option:
+        words += [option + program.target] if as_one_word else [option, program.target]
+    else:
+        words += ["--"] if program.target.startswith("-") and program.target != _STDIN else []
+        words.append(program.target)
+    return [*words, *program.arguments]
+
+
+def _interpreter_words(orig_argv: list[str], argv: list[str]) -> list[str]:
+    """Return the interpreter and its own options, without what made it run us.
+
+    That is our command's file, ``-m gilprobe``, or ``-mgilprobe``, perhaps behind other letters: ``-Im``. Of
+    a process that runs us in another way the options are not told apart.
+    """
+    words = orig_argv[: len(orig_argv) - len(argv) + 1]
+    if len(words) < 2 or [*words, *argv[1:]] != orig_argv:
+        return orig_argv[:1]
+    last = words.pop()
+    if last != argv[0]:
+        option = last if last.startswith("-") else words.pop()
+        letters, found, _ = option.partition("m")
+        if not (option.startswith("-") and found and words):
+            return orig_argv[:1]
+        words += [letters] if letters != "-" else []
+    return words[:-1] if words[-1] == "--" else words
 
 
 def _take_pythons_name() -> None:

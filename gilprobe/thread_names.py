@@ -75,19 +75,36 @@ def labels() -> list[tuple[int, str]]:
 def alive() -> dict[int, str]:
     """Return the names of the living threads that :mod:`threading` knows, by native identifier.
 
-    Reads without the module's lock, which the calling thread may hold: a trace can be stopped anywhere.
+    Of several that share one, as green threads do (gevent, eventlet), it is that of the one that the operating
+    system's thread was started as: the main thread, or the first that is known of it. One that won't tell its
+    name has none here. Reads without the module's lock, which the calling thread may hold: a trace can be
+    stopped anywhere.
     """
     threads = list(getattr(threading, "_active", {}).values())
-    named = [(_native_id(thread), thread.name) for thread in threads]
-    return {native_id: str(name) for native_id, name in named if native_id is not None}
+    names: dict[int, str] = {}
+    for thread in (threading.main_thread(), *threads):
+        native_id, name = _native_id(thread), _asked(thread, "name")
+        if native_id is not None and isinstance(name, str):
+            names.setdefault(native_id, str.__str__(name))
+    return names
+
+
+def _asked(thread: threading.Thread, what: str) -> object:
+    """Return an attribute of a thread; None if its class, which may be the program's own, raises anything."""
+    try:
+        return getattr(thread, what)
+    except KeyboardInterrupt:  # the user's
+        raise
+    except BaseException:  # noqa: BLE001, RUF100 - a SystemExit, too, would end the program
+        return None
 
 
 def _native_id(thread: threading.Thread) -> int | None:
     """Return the identifier of a living thread. Before CPython 3.14 a fork leaves it stale."""
-    if thread.ident == threading.get_ident():
+    if _asked(thread, "ident") == threading.get_ident():
         return threading.get_native_id()
-    recorded = thread.native_id
+    recorded = _asked(thread, "native_id")
     # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), numbered as the process.
     if thread is threading.main_thread() and not os.path.exists(f"/proc/self/task/{recorded}"):  # noqa: PTH110
         return os.getpid()
-    return recorded
+    return recorded if type(recorded) is int else None

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from side_by_side import both, outcome, record_command, start, write_files
 
+from gilprobe import program
 from gilprobe.machine import capabilities
 
 pytestmark = pytest.mark.skipif(
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 LOOK = """
     import sys, os, pickle, inspect
-    print("argv", sys.argv)
+    print("argv", sys.argv, sys.orig_argv)
     print("path", sys.path)
     main = sys.modules["__main__"]
     print("main", vars(main) is globals(), main)
@@ -368,3 +369,31 @@ def test_the_programs_main_is_clean(tmp_path):
     _, out, _ = outcome(start(record_command("-c", "print(sorted(globals()))"), tmp_path))
     assert "argparse" not in out
     assert "'__name__'" in out
+
+
+@pytest.mark.parametrize(
+    ("started", "argv", "words"),
+    [
+        (["py", "/bin/gilprobe", "record", "x"], ["/bin/gilprobe", "record", "x"], ["py"]),
+        (["py", "-I", "--", "g", "record"], ["g", "record"], ["py", "-I"]),
+        (["py", "-m", "gilprobe", "record"], ["/g/__main__.py", "record"], ["py"]),
+        (["py", "-W", "error", "-mgilprobe"], ["/g/__main__.py"], ["py", "-W", "error"]),
+        (["py", "-Im", "gilprobe", "x"], ["/g/__main__.py", "x"], ["py", "-I"]),
+        (["py", "-sEmgilprobe", "m"], ["/g/__main__.py", "m"], ["py", "-sE"]),
+        (["py", "-c", "main()", "record"], ["-c", "record"], ["py"]),  # not by our command
+        (["embedding", "x"], ["other", "arguments"], ["embedding"]),
+        ([], [""], []),
+    ],
+)
+def test_the_interpreters_part_of_a_command_line(started, argv, words):
+    assert program._interpreter_words(started, argv) == words
+
+
+def test_pytest_runs_the_same_way_where_warnings_are_errors(tmp_path):
+    """The package is imported before pytest, whose plugin it is, too: no reason for a warning."""
+    files = {"pytest.ini": "[pytest]\nfilterwarnings = error\n", "test_it.py": "def test_it(): pass\n"}
+    write_files(tmp_path, files)
+    plain, recorded = both(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert plain[0] == recorded[0] == 0
+    assert "1 passed in" in recorded[1]
+    assert "warning" not in recorded[1] + recorded[2]

@@ -264,3 +264,93 @@ def test_the_living_are_known_by_name():
     worker.step()
     worker.end()
     assert worker.thread.native_id not in thread_names.alive()
+
+
+class Unnamed(threading.Thread):
+    """A thread whose class tells nothing once it runs, and ends who asks."""
+
+    error: BaseException | None = None
+
+    def _tell(self, value):
+        if self.error is not None:
+            raise self.error
+        return value
+
+    @property
+    def name(self):
+        return self._tell("known")
+
+    @name.setter
+    def name(self, value):
+        pass
+
+    @property
+    def native_id(self):
+        return self._tell(self._native_id)
+
+    @property
+    def ident(self):
+        return self._tell(self._ident)
+
+
+@needs_tracer
+@pytest.mark.parametrize("error", [RuntimeError("no name yet"), SystemExit(3)], ids=repr)
+def test_a_thread_that_raises_when_it_is_asked_disturbs_no_trace(error, tmp_path):
+    begun, end = threading.Event(), threading.Event()
+    thread = Unnamed(target=lambda: [begun.set(), end.wait()])
+    thread.start()
+    begun.wait()
+    thread.error = error
+    try:
+        with gilprobe.trace(path=tmp_path / "x") as trace:
+            assert trace.report().threads
+    finally:
+        thread.error = None
+        end.set()
+        thread.join()
+    assert MAIN in {account.name for account in trace.report().threads}
+
+
+@needs_tracer
+def test_a_name_that_is_a_program_of_its_own_is_read_as_text(monkeypatch):
+    class Name(str):
+        __slots__ = ()
+
+        def __str__(self):
+            raise SystemExit(3)
+
+    with gilprobe.trace() as trace:
+        monkeypatch.setattr(threading.current_thread(), "_name", Name("odd"))
+        names = {type(account.name): account.name for account in trace.report().threads}
+    assert names == {str: "odd"}
+
+
+def run_as_green_thread(monkeypatch, name, work):
+    """Run `work` as a thread of :mod:`threading` that is none of the system's, as gevent and eventlet do."""
+    thread = threading.Thread(target=work, name=name)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "get_ident", lambda: 12345)
+        patch.setattr(threading, "_set_sentinel", threading.Lock, raising=False)
+        threading._limbo[thread] = thread
+        thread._bootstrap_inner()
+
+
+@needs_tracer
+def test_green_threads_leave_the_systems_threads_their_names(monkeypatch):
+    seen = []
+
+    def look():
+        doze()
+        seen.extend(account.name for account in trace.report().threads)
+
+    def carry():
+        run_as_green_thread(monkeypatch, "green", look)
+
+    with gilprobe.trace() as trace:
+        run_as_green_thread(monkeypatch, "green", look)
+        assert seen == [MAIN]
+        carrier = threading.Thread(target=carry, name="carrier")
+        carrier.start()
+        carrier.join()
+    assert sorted(seen[1:]) == [MAIN, "carrier"]
+    assert sorted(account.name for account in trace.report().threads) == [MAIN, "carrier"]

@@ -12,6 +12,11 @@ import sys
 cimport cython
 
 
+cdef extern from "<pthread.h>" nogil:
+    ctypedef size_t pthread_t  # or a pointer
+    pthread_t pthread_self()
+
+
 cdef extern from "gp_status.h" nogil:
     ctypedef enum gp_status:
         GP_OK
@@ -118,6 +123,7 @@ cdef extern from "gp_gil.h":
     gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp_buffer *places,
                           gp_buffer *snapshot)
     void gp_gil_label(uint32_t label)
+    void gp_gil_hide()
     size_t gp_gil_sessions()
     uint32_t gp_gil_watch_begin()
     void gp_gil_watch_end(uint32_t begun)

@@ -5,6 +5,11 @@ def label_thread(uint32_t label) -> None:
     gp_gil_label(label)
 
 
+def hide_thread() -> None:
+    """Leave the calling thread out of every trace from now on, before the first that it takes part in."""
+    gp_gil_hide()
+
+
 def before_call(method, note):
     """Return a method that calls ``note(self)``, then `method`.
 
@@ -14,10 +19,21 @@ def before_call(method, note):
     def wrapper(self, *args, **kwargs):
         try:
             note(self)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the class may be the program's own, and raise anything
             pass
         return method(self, *args, **kwargs)
     return wrapper
+
+
+cdef bint runs_in_own_thread(thread):
+    """Whether the calling thread is that of a `threading.Thread`, and not one that lends itself to many.
+
+    The identifier of a green thread (gevent, eventlet) is that of its greenlet (Python/thread_pthread.h,
+    PyThread_get_thread_ident).
+    """
+    return thread._ident == <unsigned long><size_t>pthread_self()
 
 
 LABEL_ENDED = GP_LABEL_ENDED
@@ -46,12 +62,14 @@ cdef class ThreadLabels:
         self.listeners = []
 
     def begin(self, thread) -> None:
-        """Attach the name of a `threading.Thread` to the calling thread, which it stands for."""
-        gp_gil_label(self.number(thread))
+        """Attach the name of a `threading.Thread` to the calling thread, if it was started as that one."""
+        if runs_in_own_thread(thread):
+            gp_gil_label(self.number(thread))
 
     def end(self, thread) -> None:
         """The same once more, for good: it may have been renamed."""
-        gp_gil_label(self.number(thread) | GP_LABEL_ENDED)
+        if runs_in_own_thread(thread):
+            gp_gil_label(self.number(thread) | GP_LABEL_ENDED)
 
     cdef uint32_t number(self, thread) except? 0:
         name = thread._name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
+import re
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe.durations import parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
+from gilprobe.render.words import duration, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _MISSING = 2  # python's own status for a script that it can't open
 _READING_S = 3.0  # at the end of a program nobody wants to wait for long
 _MAGIC = b"GILPROBE"  # how recordings begin
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+", re.ASCII)  # as :mod:`shlex`, which is one module more to load
 _WITH_VALUE = ("-o", "--output", "--duration", "--stall")
 
 
@@ -106,6 +109,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     target = Path(arguments.output or _default_name(program)).absolute()
     check_replaceable(target)
     began_unix_ns = time.time_ns()
+    deadline = None if duration_s is None else _Deadline(duration_s)
     follower = follow(target, options) if arguments.follow else None
     try:
         recording = _Recording(
@@ -115,8 +119,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         if follower is not None:
             follower.close()
         raise
-    if duration_s is not None:
-        recording.stop_after(duration_s)
+    if deadline is not None:
+        deadline.begin(recording.stop_early)
     output.closed = True  # standard output is the program's
 
     def launch() -> int:
@@ -221,12 +225,47 @@ def follow(target: Path, options: Options) -> Follower:
     return follower
 
 
+class _Deadline:
+    """Calls something after a time, on a thread that no recording sees.
+
+    Make it before the recording begins. :mod:`threading` doesn't know the thread, and exit doesn't wait for it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        from gilprobe._native.gil import hide_thread
+
+        self._hide = hide_thread
+        self._seconds = seconds
+        self._action: Callable[[], object]
+        self._hidden, self._begun, self._never = (_thread.allocate_lock() for _ in range(3))
+        for lock in (self._hidden, self._begun, self._never):
+            lock.acquire()
+        _thread.start_new_thread(self._wait, ())
+        self._hidden.acquire()
+
+    def begin(self, action: Callable[[], object]) -> None:
+        """Let the time run from now on."""
+        self._action = action
+        self._begun.release()
+
+    def _wait(self) -> None:
+        self._hide()
+        self._hidden.release()
+        self._begun.acquire()
+        self._never.acquire(timeout=self._seconds)
+        self._action()
+
+
 class _Recording:
     """The recording of this process: ends at the process's exit, or earlier, and is then told of."""
 
     def __init__(
         self, target: Path, run: RecordedRun, follower: Follower | None, *, quiet: bool, began_unix_ns: int
     ) -> None:
+        from gilprobe import program
+
+        self._program = program  # it may be gone from sys.modules at the end
+        self._command = visible(f"gilprobe report {_quoted(target)}")  # finds those of the children itself
         self._target = target
         self._began_unix_ns = began_unix_ns
         self._run = run
@@ -240,20 +279,17 @@ class _Recording:
         # Before the program registers its own: runs after them.
         atexit.register(self._finish)
 
-    def stop_after(self, seconds: float) -> None:
-        """Stop in `seconds`, in a thread that :mod:`threading` doesn't know and exit doesn't wait for."""
-        never = _thread.allocate_lock()
-        never.acquire()
+    def stop_early(self) -> None:
+        """Stop now, while the program goes on."""
+        if self._finishing or (report := self._stop()) is None:
+            return
+        self._close_follower()
+        self._tell(f"stopped recording after {duration(report.elapsed_s)}; the program goes on")
 
-        def wait() -> None:
-            never.acquire(timeout=seconds)
-            if self._finishing or self._stop() is None:
-                return
-            if self._follower is not None:
+    def _close_follower(self) -> None:
+        if self._follower is not None:
+            with suppress(Exception):  # whatever the program has done to its files and modules
                 self._follower.close()
-            self._tell(f"stopped recording after {seconds:g} s; the program goes on")
-
-        _thread.start_new_thread(wait, ())
 
     def _stop(self) -> Report | None:
         try:
@@ -266,46 +302,42 @@ class _Recording:
     def _finish(self) -> None:
         if os.getpid() != self._pid:  # a fork: its parent will see to it
             return
-        from gilprobe.program import renew_interrupt
-
         # The last moments are ours: a Ctrl-C too many, or a reader that left, must not cost the recording.
         handlers = {
             number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGPIPE)
         }
         self._finishing = True
         report = self._stop()
-        if self._follower is not None:
-            self._follower.close()
+        self._close_follower()
         if report is not None and not self._quiet:
             self._show(report)
         for number, handler in handlers.items():
             if handler is not None:  # not one that C code has installed, which only C code can put back
                 signal.signal(number, handler)
-        renew_interrupt()
+        self._program.renew_interrupt()
 
     def _show(self, report: Report) -> None:
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
-        from gilprobe.program import forgotten
-
         # What this loads is to come from gilprobe's own path, not from the program's.
         found, sys.path[:] = list(sys.path), self._path
-        sys.modules.update(forgotten)
+        sys.modules.update(self._program.forgotten)
         try:
-            self._stderr.write(self._rendered(report))
-        except Exception as error:
+            shown = self._rendered(report)
+        except Exception as error:  # it may have another root, or not the rights to read our modules
             self._tell(f"the report can't be shown in this process: {error!r}")
+            self._tell(f"recorded; see it with: {self._command}")
+        else:
+            self._stderr.write(shown)
+            self._tell(f"recorded; see it again with: {self._command}")
         finally:
             sys.path[:] = found
 
     def _rendered(self, report: Report) -> str:
         from gilprobe.render.trace_text import render_report
-        from gilprobe.render.words import visible
 
-        shown = render_report(report, self._stderr.look, children=self._children())
-        command = f"gilprobe report {_quoted(self._target)}"  # finds those of the children itself
-        return f"{shown}gilprobe: recorded; see it again with: {visible(command)}\n"
+        return render_report(report, self._stderr.look, children=self._children())
 
     def _children(self) -> list[TracedProcess]:
         """Return the processes that were followed, as far as there is time to read what they have left."""
@@ -330,11 +362,13 @@ class _Recording:
 
 
 def _quoted(path: Path) -> str:
-    import shlex
-
+    """Return the path as a shell takes it that is where we are now, when the program has not yet begun."""
     with suppress(ValueError, OSError):
         path = path.relative_to(Path.cwd())
-    return shlex.quote(str(path))
+    word = str(path)
+    if _PLAIN_WORD.fullmatch(word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 class _StandardError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ def thread_table(
 
 
 def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:
-    """Return one name for all ended threads whose names differ in nothing but numbers, if more than `rows`.
+    """Return one name for all ended threads whose names differ in numbers at most, if more than `rows`.
 
     A server with a thread for each request has thousands: which of them it was tells nothing, all together
     do. Those that are alive stay who they are.
@@ -43,11 +43,17 @@ def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:
     """
     if len(accounts) <= rows:
         return {}
-    ended = {account.name for account in accounts if account.ended and account.merged == 1}
-    ended -= {account.name for account in accounts if not account.ended}
-    alike = {name: _NUMBER.sub("N", name) for name in ended}
-    size = Counter(alike.values())
-    return {name: f"{kind} x {size[kind]}" for name, kind in alike.items() if size[kind] > 1}
+    ended = Counter(account.name for account in accounts if account.ended and account.merged == 1)
+    kinds = defaultdict(list)
+    for name in ended:
+        kinds[_NUMBER.sub("N", name)].append(name)
+    crowd_of = {}
+    for kind, names in kinds.items():
+        size = sum(ended[name] for name in names)
+        if size > 1:
+            shown = kind if len(names) > 1 else names[0]
+            crowd_of |= dict.fromkeys(names, f"{shown} x {size}")
+    return crowd_of
 
 
 def thread_rows(
@@ -83,7 +89,7 @@ def gathered(
     rows: list[tuple[str, list[ThreadAccount]]] = []
     members: dict[tuple[str, int], list[ThreadAccount]] = {}
     for account in accounts:
-        crowd = crowd_of.get(account.name)
+        crowd = crowd_of.get(account.name) if account.ended and account.merged == 1 else None
         if crowd is None:
             rows.append((thread_name(account), [account]))
             continue

@@ -149,7 +149,9 @@ class _Pages:
         self._wait_ns = self._found.waited_ns
         self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
         self._crowd_of = crowds(report.threads, rows)
-        self._blame = _blame_by_site(report, self._crowd_of)
+        alive = {account.name for account in report.threads if not account.ended}
+        told_apart = {name: crowd for name, crowd in self._crowd_of.items() if name not in alive}
+        self._blame = _blame_by_site(report, told_apart)
         self._stalls = telling_stalls(report)[: max(1, rows // 2)]
         self._short = words.short_paths(self._shown_paths())
 

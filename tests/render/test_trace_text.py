@@ -136,6 +136,19 @@ def test_ended_threads_of_one_kind_are_one_row_where_there_are_many(report, acco
     assert "\nThread-8 (handle) " in few
 
 
+def test_ended_threads_of_one_name_are_one_row_and_one_that_lives_another(report, account):
+    ended = [account("handler", 0, 10, 0, native_id=n, ended=True) for n in range(60)]
+    alive = account("handler", 0, 5, 0, native_id=99, ended=False)
+    text = render_report(dataclasses.replace(report, threads=(*ended, alive)))
+    rows = [line for line in text.splitlines() if line.startswith("handler ")]
+    assert [row.split("  ")[0] for row in rows] == ["handler x 60", "handler"]
+    assert "0.600" in rows[0]
+    assert "0.005" in rows[1]
+    blame = (Blame("handler", 1, "handler", 2, "f", "f.py", 1, None, 10**7),)  # of whichever
+    text = render_report(dataclasses.replace(report, threads=(*ended, alive), blame=blame))
+    assert "handler x 60" not in lines_after(text, "Who waited for whom")[2]
+
+
 def test_doubts_and_dropped_events_are_always_shown(report):
     text = render_report(dataclasses.replace(report, dropped_events=3))
     assert "- a doubt about the trace" in text
