@@ -160,8 +160,7 @@ def chain(nodes: SupportsIndex, seed: SupportsIndex = 1) -> array[int]:
     References
     ----------
     .. [1] S. Sattolo, "An algorithm to generate a random cyclic permutation", Information Processing Letters
-    22 (6),
-       1986.
+       22 (6), 1986.
     """
     length = _integer("nodes", nodes, least=1)
     _check_total("nodes * 8 bytes", length * _WORD)
