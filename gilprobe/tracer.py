@@ -316,7 +316,11 @@ def trace(
     >>> for thread in t.report().threads:
     ...     print(thread.name, thread.hold_s, thread.wait_s, thread.off_s)
     """
-    from gilprobe import accounting, environment  # noqa: F401  # so that the end need not find them
+    # Loaded here, so that neither the start nor the end has to look for it.
+    from gilprobe import accounting, environment  # noqa: F401
+
+    if timeline and path is None:
+        import tempfile  # noqa: F401
 
     return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, path=path)
 
