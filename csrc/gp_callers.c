@@ -5,6 +5,11 @@
 
 #if defined(_WIN32)
 
+void gp_callers_prepare(const void *code)
+{
+    (void)code;
+}
+
 gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, const gp_callers_path **last)
 {
     (void)callers, (void)frame, (void)last;
@@ -14,6 +19,8 @@ gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, con
 #else
 
 #include <unwind.h>
+
+#include "gp_unwind.h"
 
 enum {
     FARTHEST_CALL = 64 << 20, /* bytes that a direct call spans: more than any interpreter's code */
@@ -73,33 +80,64 @@ static void remember(unwinding *state, uintptr_t address, uintptr_t cfa)
 #endif
 }
 
-/* libgcc's unwind.inc calls back before it steps to the frame: the canonical frame address is that of the
- * function that this one has called. */
-static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *data)
+/* Whether the path ends at the function that begins at `start` and goes on at `address`. */
+static bool judge(unwinding *state, uintptr_t address, uintptr_t cfa, uintptr_t start)
 {
-    unwinding *state = data;
-    uintptr_t address = _Unwind_GetIP(context), cfa = _Unwind_GetCFA(context);
-    if (cfa - sizeof(uintptr_t) < (uintptr_t)state->frame)
-        return _URC_NO_REASON; /* the unwinding's own */
-    if (state->frames != 0)    /* the first one calls the function asked about, which may be reached anyhow */
+    if (state->frames != 0) /* the first one calls the function asked about, which may be reached anyhow */
         state->direct = state->direct && called_directly(address);
     remember(state, address, cfa);
-    uintptr_t start = _Unwind_GetRegionStart(context);
     if (listed(state->callers->second, start))
         state->path.verdict = GP_CALLERS_SECOND;
     else if (state->direct && listed(state->callers->first, start))
         state->path.verdict = GP_CALLERS_FIRST;
     else
-        return ++state->frames == GP_CALLERS_DEPTH ? _URC_END_OF_STACK : _URC_NO_REASON;
-    return _URC_END_OF_STACK;
+        return start == 0 || ++state->frames == GP_CALLERS_DEPTH;
+    return true;
+}
+
+static gp_unwind_tables tables;
+
+void gp_callers_prepare(const void *code)
+{
+    (void)gp_unwind_find(code, &tables); /* without tables every function is in another object */
+}
+
+/* libgcc's unwind.inc calls back before it steps to the frame: the canonical frame address is that of the
+ * function that this one has called. */
+static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *data)
+{
+    unwinding *state = data;
+    uintptr_t cfa = _Unwind_GetCFA(context);
+    if (cfa - sizeof(uintptr_t) < (uintptr_t)state->frame)
+        return _URC_NO_REASON; /* the unwinding's own */
+    bool ends = judge(state, _Unwind_GetIP(context), cfa, _Unwind_GetRegionStart(context));
+    return ends ? _URC_END_OF_STACK : _URC_NO_REASON;
+}
+
+/* Another library's function stands between: it is not known where that one's tables are, and the C library
+ * has to be asked. */
+static void walk_by_library(unwinding *state)
+{
+    int saved = errno;
+    _Unwind_Backtrace(judge_frame, state);
+    errno = saved;
+}
+
+static void walk(unwinding *state)
+{
+    gp_unwind_frame at = gp_unwind_begin(&tables, state->frame);
+    if (at.start == 0) {
+        walk_by_library(state);
+        return;
+    }
+    while (state->exact && !judge(state, at.address, at.cfa, at.start))
+        state->exact = gp_unwind_step(&tables, &at);
 }
 
 static gp_callers_verdict unwind(gp_callers *callers, const char *frame)
 {
     unwinding state = {.callers = callers, .frame = frame, .direct = true, .exact = true};
-    int saved = errno;
-    _Unwind_Backtrace(judge_frame, &state);
-    errno = saved;
+    walk(&state);
     callers->unwound++;
     if (state.exact && state.path.depth != 0 && callers->count < GP_CALLERS_PATHS)
         callers->paths[callers->count++] = state.path;

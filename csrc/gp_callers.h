@@ -36,6 +36,11 @@ typedef struct gp_callers_path {
     } levels[GP_CALLERS_DEPTH];
 } gp_callers_path;
 
+/* Find what leads up the stack in the object that contains `code`, for good: the functions of both lists are
+ * in it. Asks the loader: see gp_hooks_find. Without it, and where the nearest caller is a function of
+ * another object, the C library's unwinder is used, which may ask the loader, too. */
+void gp_callers_prepare(const void *code);
+
 /* Zeroed memory plus the two lists: starts of functions, each ended by NULL. */
 typedef struct {
     const void *const *first;

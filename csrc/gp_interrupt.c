@@ -25,7 +25,11 @@ static bool installed;
 static bool displaced; /* someone replaced ours, and may call it from theirs or put it back at any time */
 static struct sigaction replaced;
 
-/* This thread's share of `watches`: all that is left of it in a forked child. */
+/* This thread's share of `watches`: all that is left of it in a forked child. glibc has room for it in every
+ * thread; elsewhere it might ask the loader for some. */
+#if defined(__GLIBC__)
+__attribute__((tls_model("initial-exec")))
+#endif
 static _Thread_local unsigned own_watches;
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -120,27 +124,26 @@ static void uninstall(void)
     installed = false;
 }
 
-static void before_fork(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-static void after_fork_in_parent(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
-
+/* The other threads, and their watches, do not exist here. One may have been in the middle of it: the mutex
+ * is not taken before the fork, as it would be kept while actions of others run. */
 static void after_fork_in_child(void)
 {
-    watches = own_watches; /* the other threads, and their watches, do not exist here */
+    struct sigaction current;
+    pthread_mutex_init(&mutex, NULL);
+    watches = own_watches;
+    installed |= sigaction(SIGINT, NULL, &current) == 0 && is_ours(&current);
     if (watches == 0)
         uninstall();
-    pthread_mutex_unlock(&mutex);
 }
 
-static void register_fork_handlers(void)
+static void watch_forks(void)
 {
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+void gp_interrupt_prepare(void)
+{
+    pthread_once(&fork_once, watch_forks);
 }
 
 void gp_interrupt_begin(gp_interrupt_watch *watch, uint64_t nominal_ns, bool released)
@@ -148,7 +151,6 @@ void gp_interrupt_begin(gp_interrupt_watch *watch, uint64_t nominal_ns, bool rel
     (void)released;
     watch->watching = nominal_ns > GP_INTERRUPT_WORTH_NS;
     if (watch->watching) {
-        pthread_once(&fork_once, register_fork_handlers);
         pthread_mutex_lock(&mutex);
         watches++;
         own_watches++;
@@ -188,6 +190,10 @@ static unsigned count(void)
 #else /* !GP_INTERRUPT_SIGNALS */
 
 #include "gp_clock.h"
+
+void gp_interrupt_prepare(void)
+{
+}
 
 void gp_interrupt_begin(gp_interrupt_watch *watch, uint64_t nominal_ns, bool released)
 {

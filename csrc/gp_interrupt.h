@@ -33,6 +33,10 @@ typedef struct {
     bool watching;
 } gp_interrupt_watch;
 
+/* Be told of forks: without it watches of other threads go on in a child. As often as you like; not with a
+ * lock held that who forks may want, as the GIL is. */
+void gp_interrupt_prepare(void);
+
 /* Start to watch for SIGINT on behalf of work that should take `nominal_ns`. Never fails: where SIGINT is
  * ignored, has its default action or can't be observed, the watch stays silent. Any thread; needs no GIL;
  * takes a leaf mutex. Between begin and end the action of SIGINT is ours when the work is long; whoever

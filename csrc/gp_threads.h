@@ -4,9 +4,9 @@
 /* The register of the operating system's threads that the tracer has met. Linux only; the tracer needs no
  * other.
  *
- * "Under M": with the mutex of the GIL that is traced; "with the GIL": that too. Nothing here takes a lock,
- * and nothing that runs under M allocates but by mmap, since malloc's locks may be held by the very thread
- * that runs a hook. */
+ * "Under M": with the mutex of the GIL that is traced; "with the GIL": that too. Nothing here takes a lock
+ * but one of its own, and nothing that runs under M allocates but by mmap, since malloc's locks may be held
+ * by the very thread that runs a hook. */
 
 #include "gp_account.h"
 #include "gp_status.h"

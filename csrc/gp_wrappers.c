@@ -433,6 +433,7 @@ static int hooked_unlock(pthread_mutex_t *mutex)
 
 gp_status gp_wrappers_find(const gp_gil_host *host, const char **reason)
 {
+    gp_callers_prepare(host->interpreter);
     gp_status status = gp_hooks_find(host->interpreter, hooks, GP_CALLS);
     if (status != GP_OK) {
         *reason = "the object that contains the interpreter has no readable dynamic section";

@@ -25,6 +25,7 @@ cdef extern from "gp_interrupt.h" nogil:
     ctypedef struct gp_interrupt_watch:
         bint watching
 
+    void gp_interrupt_prepare() noexcept
     void gp_interrupt_begin(gp_interrupt_watch *watch, uint64_t nominal_ns, bint released) noexcept
     void gp_interrupt_end(gp_interrupt_watch *watch) noexcept
     void gp_interrupt_rearm(gp_interrupt_watch *watch) noexcept
@@ -115,6 +116,10 @@ cdef extern from "cpython/gp_refer.h":
 cdef extern from "cpython/gp_work_gil.h":
     const gp_work_lock gp_work_gil
     bint gp_work_in_main() noexcept
+
+
+with nogil:  # docs/locks.md
+    gp_interrupt_prepare()
 
 
 cdef int answer_interrupt(gp_interrupt_watch *watch) except -1:

@@ -1,6 +1,7 @@
 #include "gp_callers.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "gp_test.h"
@@ -74,10 +75,28 @@ CALLER(forced_over_voluntary, voluntary_near(way))
 CALLER(voluntary_over_forced, forced_far(way))
 CALLER(beyond_the_depth, descend(GP_CALLERS_DEPTH + 10, way))
 
+/* As another library's hook that calls ours: the nearest caller is in another object. */
+static gp_callers_verdict from_elsewhere;
+
+static int ask_from_elsewhere(const void *one, const void *other)
+{
+    (void)one, (void)other;
+    from_elsewhere = gp_callers_judge(&callers, __builtin_frame_address(0), &last);
+    return 0;
+}
+
+NOINLINE static gp_callers_verdict voluntary_elsewhere(unsigned way)
+{
+    int numbers[2] = {(int)way, 0};
+    qsort(numbers, 2, sizeof *numbers, ask_from_elsewhere);
+    NOT_THE_LAST(elsewhere);
+    return from_elsewhere;
+}
+
 static const void *const forced[] = {forced_near,      forced_far,        forced_over_voluntary,
                                      beyond_the_depth, forced_by_pointer, NULL};
-static const void *const voluntary[] = {voluntary_near, voluntary_far, voluntary_over_forced,
-                                        voluntary_by_pointer, NULL};
+static const void *const voluntary[] = {voluntary_near,       voluntary_far,       voluntary_over_forced,
+                                        voluntary_by_pointer, voluntary_elsewhere, NULL};
 
 static void forget(void)
 {
@@ -125,6 +144,13 @@ static void what_is_called_through_a_pointer_is_not_the_first_lists_doing(void)
         CHECK_EQUAL(through(forced_by_pointer, 0), GP_CALLERS_NEITHER);
         CHECK_EQUAL(through(voluntary_by_pointer, 0), GP_CALLERS_SECOND);
     }
+}
+
+static void a_caller_behind_another_object_is_recognised(void)
+{
+    forget();
+    for (int i = 0; i < 3; i++)
+        CHECK_EQUAL(through(voluntary_elsewhere, 0), GP_CALLERS_SECOND);
 }
 
 static void a_caller_farther_than_the_depth_is_not_found(void)
@@ -186,9 +212,11 @@ static void errno_stays_as_it_was(void)
 
 int main(void)
 {
+    gp_callers_prepare((const void *)main);
     a_caller_is_recognised_near_and_far();
     the_nearer_of_two_callers_decides();
     nobody_known_is_neither();
+    a_caller_behind_another_object_is_recognised();
     a_caller_farther_than_the_depth_is_not_found();
     what_is_called_through_a_pointer_is_not_the_first_lists_doing();
 #if defined(__x86_64__)

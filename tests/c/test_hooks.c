@@ -41,15 +41,16 @@ WRAPPER(wrap_called, CALLED)
 WRAPPER(wrap_taken, TAKEN)
 WRAPPER(wrap_both, BOTH)
 
-/* The loader's, in front of the C library's: who asks it waits for a lock. */
+/* Who asks the loader waits for a lock. The linker has gp_hooks.c call this one (--wrap). */
 static atomic_ulong walks;
 
-int dl_iterate_phdr(int (*look)(struct dl_phdr_info *, size_t, void *), void *data)
+int __real_dl_iterate_phdr(int (*look)(struct dl_phdr_info *, size_t, void *), void *data);
+int __wrap_dl_iterate_phdr(int (*look)(struct dl_phdr_info *, size_t, void *), void *data);
+
+int __wrap_dl_iterate_phdr(int (*look)(struct dl_phdr_info *, size_t, void *), void *data)
 {
-    int (*real)(int (*)(struct dl_phdr_info *, size_t, void *), void *);
-    *(void **)&real = dlsym(RTLD_NEXT, "dl_iterate_phdr");
     atomic_fetch_add(&walks, 1);
-    return real(look, data);
+    return __real_dl_iterate_phdr(look, data);
 }
 
 static int interposer(void)

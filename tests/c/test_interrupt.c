@@ -233,6 +233,7 @@ static void whoever_replaces_the_action_meanwhile_wins(void)
 
 int main(void)
 {
+    gp_interrupt_prepare();
     a_long_watch_sees_the_signal_after_the_earlier_handler_ran();
     a_short_watch_leaves_the_action_alone();
     the_earlier_action_comes_back_whole();

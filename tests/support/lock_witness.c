@@ -244,7 +244,9 @@ static void find_gil_mutex(void)
     *(void **)&save = look_up(RTLD_DEFAULT, "PyEval_SaveThread");
     *(void **)&restore = look_up(RTLD_DEFAULT, "PyEval_RestoreThread");
     *(void **)&own_state = look_up(RTLD_DEFAULT, "PyGILState_GetThisThreadState");
-    *(void **)&thread_state = look_up(RTLD_DEFAULT, "_PyThreadState_UncheckedGet");
+    *(void **)&thread_state = look_up(RTLD_DEFAULT, "PyThreadState_GetUnchecked"); /* since 3.13 */
+    if (thread_state == NULL)
+        *(void **)&thread_state = look_up(RTLD_DEFAULT, "_PyThreadState_UncheckedGet");
     current_is_everybodys = *(const unsigned long *)look_up(RTLD_DEFAULT, "Py_Version") < 0x030C0000;
     learns = true;
     restore(save());
