@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gilprobe._native import recording
 from gilprobe._native.gil import LABEL_ENDED
 from gilprobe.distribution import EMPTY, Distribution
-from gilprobe.places import UNSEEN, Naming, called_from, frame_of
+from gilprobe.places import UNSEEN, Naming, called_from, frame_of, importing
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 
 if TYPE_CHECKING:
@@ -192,8 +192,8 @@ class _Ledger:
         return frame_of(self.places[place], self._who)
 
     def site(self, place: int | None) -> Frame:
-        """Return the innermost frame of a place."""
-        return Frame(NO_ROOM, "", 0) if place is None else self._frame(place)
+        """Return the innermost frame of a place; of an import, if stacks are known, the line that imports."""
+        return Frame(NO_ROOM, "", 0) if place is None else self._frame(importing(self.places, place))
 
     def threads(self) -> list[ThreadAccount]:
         """Return a row for each account."""
@@ -291,7 +291,7 @@ class _Ledger:
     def _where(self, place: int | None, otherwise: str) -> tuple[str, str, int]:
         if place is None:
             return otherwise, "", 0
-        frame = self._frame(place)
+        frame = self.site(place)
         return frame.function, frame.filename, frame.line
 
     def doubts(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gilprobe.report import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 UNSEEN = "(not seen)"
 """Named instead of a function where nobody could look: before a trace, at its end."""
@@ -21,6 +21,8 @@ EDGE = "(start or end of a thread)"
 
 _PYTHON, _NATIVE, _DEEPER, _UNSEEN = range(4)  # docs/recording-format.md, PLAC
 
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap"  # and ..._external (Lib/importlib)
+
 _UNSEEN_FRAME, _DEEPER_FRAME = Frame(UNSEEN, "", 0), Frame(DEEPER, "", 0)
 
 
@@ -28,10 +30,31 @@ _LAUNCHER = os.path.join("gilprobe", "program.py")  # noqa: PTH118
 
 
 def called_from(outer: tuple[Frame, ...], frame: Frame) -> tuple[Frame, ...]:
-    """Return the stack of a frame, outermost first, without those frames that run it as `gilprobe record`."""
+    """Return the stack of a frame, outermost first, without those frames that run it as `gilprobe record`.
+
+    And without those of the import system, as in tracebacks: an import is the line that imports.
+    """
+    if outer and frame.filename.startswith(_IMPORT_SYSTEM):
+        return outer
     if outer and outer[-1].filename.endswith(_LAUNCHER):
         outer = ()
     return (*outer, frame)
+
+
+def importing(places: Sequence[tuple[int | None, int, int, str, str]], number: int) -> int:
+    """Return the place that imports, for one within the import system; else, or if it is not known, the same.
+
+    Parameters
+    ----------
+    places : sequence of tuple
+        Rows of ``_native.recording.decode_places``; a parent stands before its children.
+    number : int
+        Of the place.
+    """
+    place: int | None = number
+    while place is not None and places[place][4].startswith(_IMPORT_SYSTEM):
+        place = places[place][0]
+    return number if place is None else place
 
 
 class Naming(NamedTuple):

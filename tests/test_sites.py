@@ -275,6 +275,30 @@ def test_stacks_imply_sites():
     assert report.stacks
 
 
+def test_an_import_is_told_by_the_line_that_imports(child):
+    """Without other people's finders, such as pytest has, in between."""
+    ended = child("""
+        import gilprobe, sys
+        from tracer_checks import check
+        open("imported.py", "w").close()
+        sys.path.insert(0, "")
+        def importing():
+            import imported  # which lets the GIL go to read the file
+        with gilprobe.trace(stacks=True) as trace:
+            importing()
+        report = check(trace.report())
+        system = "<frozen importlib._bootstrap"
+        assert not [site for site in report.sites if site.filename.startswith(system)]
+        frames = [frame for stack in report.stacks for frame in stack.frames]
+        assert not [frame for frame in frames if frame.filename.startswith(system)]
+        (site,) = [site for site in report.sites if site.function == "importing"]
+        assert site.line == importing.__code__.co_firstlineno + 1
+        assert site.releases > 0
+        print("done")
+    """)
+    assert (ended.stderr, ended.stdout) == ("", "done\n")
+
+
 @pytest.mark.plain_python
 @pytest.mark.parametrize("option", ["sites", "stacks", "timeline"])
 @pytest.mark.parametrize("value", ["x", 1, None])
@@ -643,7 +667,7 @@ def test_a_report_with_sites_and_stacks_is_saved_and_loaded_as_it_was(tmp_path):
 
 OTHER_LAYOUT = """
     import ctypes, mmap, os, sys, threading
-    import gilprobe, gilprobe.tracer
+    import gilprobe, gilprobe.accounting, gilprobe.tracer
     from gilprobe._native import frames, gil
     from tracer_checks import busy, check, doze
 
