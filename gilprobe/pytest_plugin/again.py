@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import time
 import warnings
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 AGAIN = pytest.StashKey["Again"]()
 """In the stash of a test as long as it is run again."""
+
+
+_FIRST_WARM_UP = (500, 0.5)  # runs, and seconds at most
+_WARM_UP = (50, 0.1)
+_WARMED = pytest.StashKey[bool]()
 
 
 class Again:
@@ -66,6 +72,15 @@ class Again:
         self()
         now = _funcargs(self._item)
         return {name: value for name, value in now.items() if value is before.get(name) is not None}
+
+    def warm_up(self) -> None:
+        """Run until the interpreter knows the ways that pytest goes: it keeps a few blocks for each."""
+        runs, seconds = _WARM_UP if _WARMED in self._item.config.stash else _FIRST_WARM_UP
+        self._item.config.stash[_WARMED] = True
+        end = time.monotonic() + seconds
+        while runs and time.monotonic() < end:
+            self()
+            runs -= 1
 
     def _tear_down(self) -> None:
         folder = _funcargs(self._item).get("tmp_path")

@@ -14,7 +14,7 @@ HEAD = """
 import asyncio, logging, os, unittest, warnings
 import pytest
 
-pytestmark = pytest.mark.no_leaks(repeats=5)
+pytestmark = pytest.mark.no_leaks
 kept = []
 
 def keep(): kept.append({"key": [1]})
