@@ -17,8 +17,8 @@ MARKERS = {
     "releases_gil": "releases_gil(at_least=0.9): the test must be without the GIL for this share of its time",
     "max_gil_hold": 'max_gil_hold("5ms"): no thread may keep the GIL for longer than this at a time while the'
     " test runs",
-    "no_leaks": "no_leaks(warmup=..., repeats=..., calls=...): calls of the test function may leave no"
-    " references, blocks, threads or files behind",
+    "no_leaks": "no_leaks(warmup=..., repeats=..., calls=...): further runs of the test may leave no"
+    " references, objects, memory, threads or files behind",
 }
 
 _TOP = 10
@@ -26,7 +26,7 @@ _TOP = 10
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
-    group = parser.getgroup("gilprobe", "who holds the GIL")
+    group = parser.getgroup("gilprobe", "who holds the GIL, and what leaks")
     group.addoption(
         "--gil",
         action="store_true",
@@ -38,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=_TOP,
         metavar="N",
         help=f"how many tests to show at the end ({_TOP})",
+    )
+    group.addoption(
+        "--leaks",
+        action="store_true",
+        help="run every test that passes over and over, and show at the end which leave objects, memory,"
+        " threads or files behind; the outcomes stay as they are",
     )
 
 
@@ -51,7 +57,7 @@ _count.__name__ = "number above 0"  # what argparse calls the type in its error
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers; load what ``--gil`` needs if it was given."""
+    """Declare the markers; load what ``--gil`` and ``--leaks`` need if they were given."""
     for line in MARKERS.values():
         config.addinivalue_line("markers", line)
     if config.getoption("--gil"):
@@ -59,15 +65,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(watching.Watching(all_tests=True), watching.NAME)
         config.pluginmanager.register(overview.Overview(config), "gilprobe-overview")
+    if config.getoption("--leaks"):
+        from gilprobe.pytest_plugin import leaking, leaks_overview
+
+        config.pluginmanager.register(leaking.Hunting(all_tests=True), leaking.NAME)
+        config.pluginmanager.register(leaks_overview.LeaksOverview(), "gilprobe-leaks-overview")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Load what the markers need if a test has one."""
-    if any(name in item.keywords for item in items for name in MARKERS):
+    used = {name for name in MARKERS if any(name in item.keywords for item in items)}
+    if used:  # it reads all markers
         from gilprobe.pytest_plugin import watching
 
         if not config.pluginmanager.has_plugin(watching.NAME):
             config.pluginmanager.register(watching.Watching(all_tests=False), watching.NAME)
+    if "no_leaks" in used:
+        from gilprobe.pytest_plugin import leaking
+
+        if not config.pluginmanager.has_plugin(leaking.NAME):
+            config.pluginmanager.register(leaking.Hunting(all_tests=False), leaking.NAME)
 
 
 @pytest.fixture

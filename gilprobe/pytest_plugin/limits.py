@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from gilprobe.leak_report import LeakReport
     from gilprobe.report import Report, ThreadAccount
 
 _AT_LEAST = 0.9
@@ -106,18 +105,6 @@ def broken(limits: Limits, report: Report) -> Iterator[str]:
                 f"max_gil_hold: {visible(longest.name)} held the GIL for {duration(longest.hold.max_s)} at a"
                 f" time, may hold it for {duration(limits.hold_s)}{_where(longest, report)}"
             )
-
-
-def leaked(report: LeakReport) -> Iterator[str]:
-    """Yield a line for each thing that calls of a test function leave behind, and one if calls failed."""
-    if report.raised:
-        yield visible(
-            f"no_leaks: the test passed, but {report.raised} of {report.calls} further calls raised"
-            f" {report.exception}"
-        )
-    for finding in report.findings:
-        why = "".join(f"; {sentence}" for sentence in finding.evidence)
-        yield visible(f"no_leaks: {finding.what}: {finding.per_call:+.3g} a call{why}")
 
 
 def released_share(account: ThreadAccount) -> float:

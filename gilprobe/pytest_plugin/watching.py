@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.unittest import TestCaseFunction
 
 from gilprobe.errors import GilProbeError
 from gilprobe.machine import capabilities
+from gilprobe.pytest_plugin.again import AGAIN
 from gilprobe.pytest_plugin.asking import ASKER, asking
-from gilprobe.pytest_plugin.limits import Limits, broken, leaked, read_limits
+from gilprobe.pytest_plugin.limits import Limits, broken, read_limits
 from gilprobe.tracer import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
 
     from gilprobe.report import Report
     from gilprobe.tracer import Trace
@@ -42,22 +47,19 @@ class Watching:
     )  # the innermost: what pytest does around a test is not the test's
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         """Run the test under a trace, then judge it."""
-        try:
-            limits = read_limits(item)
-        except GilProbeError as error:
-            pytest.fail(str(error), pytrace=False)
+        if AGAIN in item.stash:
+            return (yield)
+        limits = _limits(item)
+        if isinstance(limits, str):
+            pytest.fail(limits, pytrace=False)
         if limits.traced and self._doubt:
             warnings.warn(pytest.PytestWarning(f"GIL limits can't be checked: {self._doubt}"), stacklevel=1)
-        if self._traceable and (self._all or limits.traced):
-            with _seen(item, limits) as t:
-                yield
-            faults = [*broken(limits, _of_test(t.report(), item))]
-        else:
+        if not self._traceable or not (self._all or limits.traced):
+            return (yield)
+        traced = _Traced(item, limits)
+        with traced.around():
             yield
-            faults = []
-        if limits.leaks is not None:
-            faults += _leaks(item, limits.leaks)
-        if faults:
+        if faults := list(traced.faults()):
             pytest.fail("\n".join(faults), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
@@ -71,15 +73,83 @@ class Watching:
         return report
 
 
-@contextmanager
-def _seen(item: pytest.Item, limits: Limits) -> Iterator[Trace]:
-    """Trace the block, and keep what the overview shows, however it ends."""
-    t = trace()
+def _limits(item: pytest.Item) -> Limits | str:
+    """Return what the markers ask for, or what is wrong with one of them."""
     try:
-        with asking(limits.hold_s), t:
-            yield t
-    finally:
-        item.stash[_SEEN] = summary(_of_test(t.report(), item))
+        return read_limits(item)
+    except GilProbeError as error:
+        return str(error)
+
+
+class _Traced:
+    """One test, and the trace of it."""
+
+    def __init__(self, item: pytest.Item, limits: Limits) -> None:
+        self._item = item
+        self._limits = limits
+        self._trace: Trace | None = None
+
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Trace what the block calls of the test, and keep what the overview shows, however it ends."""
+        item = self._item
+        try:
+            with _within_method(item, self._once) if isinstance(item, TestCaseFunction) else self._once():
+                yield
+        finally:
+            if self._trace is not None:
+                item.stash[_SEEN] = summary(_of_test(self._trace.report(), item))
+
+    @contextmanager
+    def _once(self) -> Iterator[None]:
+        if self._trace is not None:  # called again by who repeats what fails
+            yield
+            return
+        self._trace = trace()
+        with asking(self._limits.hold_s), self._trace:
+            yield
+
+    def faults(self) -> Iterator[str]:
+        """Yield a line for each limit that the test has broken."""
+        if self._trace is not None:
+            yield from broken(self._limits, _of_test(self._trace.report(), self._item))
+        elif self._limits.traced and not getattr(self._item, "_excinfo", None):
+            yield "GIL limits can't be checked: the test's class does not call its method by its name"
+
+
+@contextmanager
+def _within_method(
+    item: TestCaseFunction, context: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
+    """Within the block the method of a test of unittest runs in the context, but not ``setUp`` and the like.
+
+    The class calls them together with the method, and finds that in the instance by its name.
+    """
+    method: Any = item.obj
+    instance: Any = item.instance
+    with ExitStack() as end:
+
+        @functools.wraps(method)
+        def call(*args: object, **options: object) -> object:
+            with ExitStack() as stack:
+                stack.enter_context(context())
+                result = method(*args, **options)
+                if result is not None:  # Twisted's Deferred: the test goes on
+                    end.push(stack.pop_all())
+            return result
+
+        @functools.wraps(method)
+        async def wait(*args: object, **options: object) -> object:
+            with context():
+                return await method(*args, **options)
+
+        item.obj = wait if inspect.iscoroutinefunction(method) else call
+        setattr(instance, item.name, item.obj)
+        try:
+            yield
+        finally:
+            item.obj = method
+            vars(instance).pop(item.name, None)
 
 
 def _of_test(report: Report, item: pytest.Item) -> Report:
@@ -110,21 +180,3 @@ def summary(report: Report) -> dict[str, Any]:
         "site": None if worst is None else [worst.function, worst.filename, worst.line],
         "warnings": list(report.warnings),
     }
-
-
-def _leaks(item: pytest.Item, options: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each thing that calls of the test function leave behind."""
-    from _pytest.unittest import TestCaseFunction
-
-    from gilprobe.refs import find_leaks
-
-    if not isinstance(item, pytest.Function) or isinstance(item, TestCaseFunction):
-        yield "no_leaks: must mark a test function, not a test of another kind"
-        return
-    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
-    try:
-        found = find_leaks(item.obj, kwargs=arguments, **options)
-    except GilProbeError as error:
-        yield f"no_leaks: {error}"
-        return
-    yield from leaked(found)

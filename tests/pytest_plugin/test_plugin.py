@@ -157,6 +157,8 @@ def test_f(): pass
 def test_a_marker_that_can_not_be_read_fails_its_test_with_the_rule(run):
     ended = run(MISUSED)
     ended.assert_outcomes(failed=6)
+    assert "During handling" not in ended.stdout.str()
+    assert ended.outlines.count("releases_gil: at_least must be from 0 to 1, got 90") == 1
     ended.stdout.fnmatch_lines([
         "releases_gil: at_least must be a number, got 'most'",
         "releases_gil: at_least must be from 0 to 1, got 90",
@@ -167,38 +169,82 @@ def test_a_marker_that_can_not_be_read_fails_its_test_with_the_rule(run):
     ])  # fmt: skip
 
 
-LEAKS = """
-import unittest
-kept = []
+UNITTEST = """
+import asyncio, unittest
 
-@pytest.fixture
-def number(): return 4711
+class TestPlain(unittest.TestCase):
+    def setUp(self):
+        self.addCleanup(keep, 200)
+        keep(200)
 
-@pytest.mark.no_leaks
-def test_clean(number): assert [number] == [4711]
+    def tearDown(self): keep(200)
 
-@pytest.mark.no_leaks(repeats=5)
-def test_leaking(): kept.append({"key": [1]})
+    @pytest.mark.releases_gil
+    @pytest.mark.max_gil_hold("100ms")
+    def test_released(self): time.sleep(0.2)
 
-@pytest.mark.no_leaks
-def test_that_passes_once(once=[]):
-    once.append(None)
-    assert len(once) == 1
+    @pytest.mark.releases_gil
+    def test_kept(self): keep(200)
 
-class TestOfAnotherKind(unittest.TestCase):
-    @pytest.mark.no_leaks
-    def test_it(self): pass
+    @pytest.mark.max_gil_hold("100ms")
+    def test_kept_for_long(self): keep(300)
+
+    @pytest.mark.releases_gil
+    def test_that_fails_by_itself(self): self.assertEqual(keep(1), 1)
+
+    @pytest.mark.releases_gil
+    @unittest.skip("not today")
+    def test_skipped(self): keep(200)
+
+    @pytest.mark.releases_gil(0.001)
+    def test_finds_itself_as_it_is(self):
+        assert "test_finds_itself_as_it_is" in type(self).__dict__
+        assert self.id().endswith("TestPlain.test_finds_itself_as_it_is")
+        time.sleep(0.01)
+
+class TestSoon(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self): keep(200)
+    async def asyncTearDown(self): keep(200)
+
+    @pytest.mark.releases_gil(0.5)
+    async def test_released(self): await asyncio.sleep(0.3)
+
+    @pytest.mark.releases_gil(0.5)
+    async def test_kept(self): keep(200)
+
+class TestWithMethods:
+    def setup_method(self): keep(200)
+    def teardown_method(self): keep(200)
+
+    @pytest.mark.releases_gil
+    def test_released(self): time.sleep(0.2)
 """
 
 
-def test_what_calls_leave_behind_fails_the_test_and_is_named(run):
-    ended = run(LEAKS, "-W", "default")
-    ended.assert_outcomes(passed=1, failed=3)
+@needs_tracer
+def test_what_unittest_and_pytest_set_up_for_a_test_is_not_judged(run):
+    ended = run(UNITTEST, "-rA")
+    ended.assert_outcomes(passed=4, failed=4, skipped=1)
+    failed = set(re.findall(r"^FAILED \S*?::(\S+)", ended.stdout.str(), re.M))
+    assert failed == {
+        "TestPlain::test_kept",
+        "TestPlain::test_kept_for_long",
+        "TestPlain::test_that_fails_by_itself",
+        "TestSoon::test_kept",
+    }
     ended.stdout.re_match_lines_random([
-        r"no_leaks: dict objects: \+1 a call; .*",
-        r"no_leaks: the test passed, but \d+ of \d+ further calls raised AssertionError: .*",
-        r"no_leaks: must mark a test function, not a test of another kind",
+        r"max_gil_hold: MainThread held the GIL for [0-9.]+ ms at a time, may hold it for 100 ms.*",
+        r">? +def test_that_fails_by_itself.*",
+        r"E +AssertionError: None != 1",
     ])  # fmt: skip
+
+
+@needs_tracer
+def test_the_overview_has_tests_of_unittest_without_their_setup(run):
+    ended = run(UNITTEST, "--gil", "-v", "-k", "test_finds_itself")
+    ended.assert_outcomes(passed=1, deselected=8)
+    (milliseconds,) = re.findall(r"1 test traced for ([0-9.]+) ms: GIL held", ended.stdout.str())
+    assert 10 <= float(milliseconds) < 200
 
 
 WAITERS = """

@@ -1,0 +1,250 @@
+"""Runs tests that pass over and over, and judges what they leave behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilprobe.errors import GilProbeError
+from gilprobe.pytest_plugin.again import AGAIN, running_again
+from gilprobe.pytest_plugin.limits import read_limits
+from gilprobe.refs import find_leaks
+from gilprobe.render.words import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from gilprobe.leak_report import LeakFinding, LeakReport
+    from gilprobe.pytest_plugin.again import Again
+
+NAME = "gilprobe-leaking"
+"""As which the plugin is registered."""
+
+_RUNNING = pytest.StashKey[bool]()
+_SPOILT = pytest.StashKey[bool]()  # what is torn down at the end was set up for a run that failed
+
+# What is less is noise, as in a hunt: of bytes of the heap, and of all else.
+_LEAST_BYTES = 2.0
+_LEAST = 0.02
+_STEADY = 0.7  # what a second hunt must find of the first one's amount, as in longer repetitions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What further runs of a test have shown.
+
+    Attributes
+    ----------
+    findings : tuple of LeakFinding
+        What the test leaves behind.
+    by_fixtures : tuple of LeakFinding
+        What its fixtures leave behind without it.
+    doubts : tuple of str
+        What was too noisy to tell.
+    unjudged : str
+        Why nothing can be said; else ``""``.
+    calls : int
+        How often it was run.
+    elapsed_s : float
+        How long that took, in seconds.
+    """
+
+    findings: tuple[LeakFinding, ...] = ()
+    by_fixtures: tuple[LeakFinding, ...] = ()
+    doubts: tuple[str, ...] = ()
+    unjudged: str = ""
+    calls: int = 0
+    elapsed_s: float = 0.0
+
+
+class Hunting:
+    """Judges every test that passes, or only those whose marker asks for it."""
+
+    def __init__(self, *, all_tests: bool) -> None:
+        self._all = all_tests
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Remember that the test has not ended: its subtests have reports of their own."""
+        item.stash[_RUNNING] = True
+        try:
+            return (yield)
+        finally:
+            del item.stash[_RUNNING]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Hunt when a test has passed and is set up still; fail it if its marker forbids what was found."""
+        if AGAIN in item.stash or _RUNNING in item.stash:
+            return (yield)
+        if call.when == "teardown" and item.stash.get(_SPOILT, False):
+            call.excinfo = None
+        # unittest's errors stand in the item until pytest's own hook takes them
+        passed = call.when == "call" and call.excinfo is None and not getattr(item, "_excinfo", None)
+        marked = item.get_closest_marker("no_leaks") is not None
+        if not passed or not (self._all or marked):
+            return (yield)
+        verdict = _verdict(item)
+        if marked and (lines := list(leaked(verdict))):
+            failed = pytest.CallInfo[None].from_call(lambda: pytest.fail("\n".join(lines), False), "call")
+            call.excinfo = failed.excinfo
+        report = yield
+        if self._all:
+            report.gilprobe_leaks = told(verdict)  # type: ignore[attr-defined]  # other attributes travel along
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Stand for the test where only its fixtures are to run."""
+        return True if AGAIN in pyfuncitem.stash and pyfuncitem.stash[AGAIN].empty else None
+
+
+def _verdict(item: pytest.Item) -> Verdict:
+    try:
+        return judge(item, read_limits(item).leaks or {})
+    except (pytest.exit.Exception, KeyboardInterrupt):
+        raise
+    except GilProbeError as error:
+        return Verdict(unjudged=str(error))
+    except BaseException as error:  # skipped, failed by a timeout: whatever ends a test
+        return Verdict(unjudged=f"the test passed, but a further run raised {_error(error)}")
+
+
+def judge(item: pytest.Item, options: dict[str, Any]) -> Verdict:
+    """Hunt for what a test leaves behind that its fixtures do not leave without it.
+
+    Raises
+    ------
+    GilProbeError
+        If the options can't be used.
+    BaseException
+        Whatever a further run raises, before the hunt begins.
+    """
+    with running_again(item) as again, _spoiling(item, again):
+        shared = again.shared()
+        again.warm_up()
+        found = _hunt_twice(again, shared, options)
+        if found.raised:
+            unjudged = (
+                f"the test passed, but {found.raised} of {found.calls} further runs raised {found.exception}"
+            )
+            return Verdict(found.findings, (), found.warnings, unjudged, found.calls, found.elapsed_s)
+        if not found.leaking:
+            return Verdict((), (), found.warnings, "", found.calls, found.elapsed_s)
+        return _compared(found, _of_fixtures(again, shared, options))
+
+
+@contextmanager
+def _spoiling(item: pytest.Item, again: Again) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        item.stash[_SPOILT] = again.failed
+
+
+def _hunt_twice(again: Again, shared: dict[str, object], options: dict[str, Any]) -> LeakReport:
+    """Hunt, and if something grows once more: what the interpreter keeps of new ways comes to an end."""
+    first = find_leaks(again, kwargs=shared, **options)
+    if not first.leaking:
+        return first
+    second = find_leaks(again, kwargs=shared, **options)
+    rates = {one.what: one.per_call for one in first.findings}
+    findings = tuple(
+        one for one in second.findings if one.per_call / rates.get(one.what, math.inf) >= _STEADY
+    )
+    return dataclasses.replace(
+        second,
+        leaking=bool(findings),
+        findings=findings,
+        calls=first.calls + second.calls,
+        raised=first.raised + second.raised,
+        exception=first.exception or second.exception,
+        elapsed_s=first.elapsed_s + second.elapsed_s,
+    )
+
+
+def _of_fixtures(again: Again, shared: dict[str, object], options: dict[str, Any]) -> LeakReport | None:
+    """Hunt without the test itself; None if that can't be done, since a fixture misses what the test does."""
+    again.empty = True
+    try:
+        again()
+        found = find_leaks(again, kwargs=shared, **options)
+    except Exception:  # a fixture that looks at what the test has done
+        return None
+    finally:
+        again.empty = False
+        with suppress(Exception):  # of tearing down without the test
+            again()
+    return None if found.raised else found
+
+
+def _compared(found: LeakReport, fixtures: LeakReport | None) -> Verdict:
+    if fixtures is None:
+        doubt = "what its fixtures leave behind is counted as well: they fail without the test"
+        return Verdict(found.findings, (), (*found.warnings, doubt), "", found.calls, found.elapsed_s)
+    theirs = {one.what: one for one in fixtures.findings}
+    return Verdict(
+        tuple(own for one in found.findings if (own := _own_part(one, theirs.get(one.what))) is not None),
+        fixtures.findings,
+        found.warnings,
+        "",
+        found.calls + fixtures.calls,
+        found.elapsed_s + fixtures.elapsed_s,
+    )
+
+
+def _own_part(whole: LeakFinding, fixtures: LeakFinding | None) -> LeakFinding | None:
+    """Return what is left of a finding without the part that is the fixtures'; None if nothing for sure."""
+    if fixtures is None:
+        return whole
+    low, high = whole.low - fixtures.high, whole.high - fixtures.low
+    least = _LEAST_BYTES if whole.kind == "heap" else _LEAST
+    if not (low >= least if whole.per_call > 0 else high <= -least):
+        return None
+    return dataclasses.replace(
+        whole,
+        per_call=whole.per_call - fixtures.per_call,
+        low=low,
+        high=high,
+        evidence=(*whole.evidence, f"{fixtures.per_call:+.3g} a run more are left by its fixtures"),
+    )
+
+
+def leaked(verdict: Verdict) -> Iterator[str]:
+    """Yield a line for each thing that a marked test must not leave, and one if it can't be judged."""
+    if verdict.unjudged:
+        yield visible(f"no_leaks: {verdict.unjudged}")
+    for finding in verdict.findings:
+        why = "".join(f"; {sentence}" for sentence in finding.evidence)
+        yield visible(f"no_leaks: {finding.what}: {finding.per_call:+.3g} a run{why}")
+
+
+def told(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict in types that any serializer knows: pytest-xdist carries it to its controller."""
+    return {
+        "findings": [[one.what, one.per_call, _holder(one)] for one in verdict.findings],
+        "by_fixtures": [[one.what, one.per_call, _holder(one)] for one in verdict.by_fixtures],
+        "doubts": list(verdict.doubts),
+        "unjudged": verdict.unjudged,
+        "calls": verdict.calls,
+        "elapsed_s": verdict.elapsed_s,
+    }
+
+
+def _holder(finding: LeakFinding) -> str:
+    """Return the sentence behind the numbers, which says who holds what is left."""
+    return finding.evidence[1] if len(finding.evidence) > 1 else ""
+
+
+def _error(error: BaseException) -> str:
+    try:
+        message = str(error)
+    except Exception:  # the error's own code
+        message = "(its message can't be shown)"
+    return f"{type(error).__name__}: {message[:200]}"

@@ -1,0 +1,97 @@
+"""What ``--leaks`` shows at the end: the tests that leak, and those of which it is not known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gilprobe.render.words import clipped, duration, plural, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pytest
+
+_MOST_FINDINGS = 3
+"""Of one test; the rest is counted."""
+
+
+class Hunted(NamedTuple):
+    """One test, and what was found: see :func:`gilprobe.pytest_plugin.leaking.told`."""
+
+    test: str
+    leaks: Mapping[str, Any]
+
+
+class LeaksOverview:
+    """Collects what the hunts found, in this process or in those of pytest-xdist."""
+
+    def __init__(self) -> None:
+        self._hunted: list[Hunted] = []
+        self._others: set[str] = set()
+
+    def pytest_report_header(self) -> str:
+        """Say that it takes its time."""
+        return "gilprobe: runs every test that passes over and over, and looks for leaks"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what came along with the report of a test."""
+        leaks = getattr(report, "gilprobe_leaks", None)
+        if leaks is not None:
+            self._hunted.append(Hunted(report.nodeid, leaks))
+        elif report.when != "teardown" and not report.passed:
+            self._others.add(report.nodeid)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show which tests leak, and of which nothing is certain."""
+        terminalreporter.section("leaks")
+        for line in self._lines():
+            terminalreporter.write_line(visible(line))
+
+    def _lines(self) -> Iterator[str]:
+        yield self._verdict()
+        yield from self._table("Leaks", "findings")
+        doubts = [(doubt, one.test) for one in self._hunted for doubt in one.leaks["doubts"]]
+        yield from _reasons("Not certain", doubts)
+        unjudged = [(one.leaks["unjudged"], one.test) for one in self._hunted if one.leaks["unjudged"]]
+        yield from _reasons("Not judged", unjudged)
+        yield from self._table("Left by fixtures, and not counted", "by_fixtures")
+
+    def _verdict(self) -> str:
+        judged = [one.leaks for one in self._hunted if not one.leaks["unjudged"]]
+        runs, spent = (sum(one.leaks[name] for one in self._hunted) for name in ("calls", "elapsed_s"))
+        leaking = sum(bool(one.leaks["findings"]) for one in self._hunted)
+        parts = [
+            f"{plural(len(judged), 'test')} judged by {plural(runs, 'run')} in {duration(spent)}",
+            f"{leaking or 'none'} {'leak' if leaking > 1 else 'leaks'}",
+        ]
+        unjudged = len(self._hunted) - len(judged)
+        parts += [f"{unjudged} not judged"] if unjudged else []
+        others = len(self._others.difference(one.test for one in self._hunted))  # a subtest of one may fail
+        parts += [f"{others} did not pass"] if others else []
+        return f"{parts[0]}: {', '.join(parts[1:])}"
+
+    def _table(self, title: str, key: str) -> Iterator[str]:
+        rows = [(one.test, one.leaks[key]) for one in self._hunted if one.leaks[key]]
+        if not rows:
+            return
+        yield ""
+        yield f"{title}, a run"
+        for test, findings in rows:
+            yield clipped(test)
+            for what, per_call, holder in findings[:_MOST_FINDINGS]:
+                yield f"{per_call:>+10.3g}  {clipped(what)}{f': {clipped(holder)}' if holder else ''}"
+            if len(findings) > _MOST_FINDINGS:
+                yield f"{'':>10}  and {len(findings) - _MOST_FINDINGS} more"
+
+
+def _reasons(title: str, told: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield each reason once, and below it the tests that it is one for."""
+    if told:
+        yield ""
+        yield title
+    tests: dict[str, list[str]] = {}
+    for reason, test in told:
+        tests.setdefault(reason, []).append(test)
+    for reason, those in tests.items():
+        yield clipped(reason, 300)
+        yield from (f"    {clipped(test)}" for test in those)
