@@ -26,7 +26,8 @@ typedef struct {
 int gp_output_open(gp_output *output, const char *path, bool replace);
 
 /* Append whole chunks (after a header, at the start of the file). After a failure the file is cut back to the
- * last whole chunk. The caller blocks SIGXFSZ. */
+ * last whole chunk. ESTALE if somebody has put another file in the place of a descriptor that the program has
+ * closed, or has shortened the file. The caller blocks SIGXFSZ. */
 void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size);
 
 /* Have the file on the disk. */
