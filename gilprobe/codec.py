@@ -13,6 +13,7 @@ import os
 import types
 import typing
 from collections import Counter
+from functools import cache
 from typing import Any, TypeVar
 
 from gilprobe.errors import FormatError
@@ -76,22 +77,33 @@ def decode(kind: type[T], data: object, where: str = "document") -> T:
     """
     if not isinstance(data, dict):
         raise FormatError(f"{where} must be an object, got {_shown(data)}")
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(typing.cast("Any", kind))]
-    optional = {field.name for field in dataclasses.fields(typing.cast("Any", kind)) if _optional(field)}
-    for name in names:
+    hints, optional = _keys(kind)
+    for name in hints:
         if name not in data and name not in optional:
             raise FormatError(f"{where} lacks the key {name!r}")
     for name in data:
-        if name not in names:
+        if name not in hints:
             raise FormatError(f"{where} has the unknown key {_shown(name)}")
     values = {
-        name: _decode_value(hints[name], data[name], f"{where}.{name}") for name in names if name in data
+        name: _decode_value(hint, data[name], f"{where}.{name}")
+        for name, hint in hints.items()
+        if name in data
     }
     try:
         return kind(**values)
     except ValueError as error:  # the model's own checks
         raise FormatError(f"{where}: {error}") from None
+
+
+@cache
+def _keys(kind: type) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return what the keys of a dataclass hold, in order, and those that may be missing."""
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    return (
+        {field.name: hints[field.name] for field in fields},
+        frozenset(field.name for field in fields if _optional(field)),
+    )
 
 
 def _optional(field: dataclasses.Field[Any]) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MAGIC = b"GILPROBE"
 _INTERPRETERS = 256  # no recorder writes more
 _NUMBERS = 1 << 22  # accounts' numbers, of all interpreters together
+_NAMED = 1 << 20  # threads that were alive at the beginning or the end
 _PIECE = 1 << 20  # bytes
 _ZEROS = 1 << 26  # bytes that are looked at where nothing but zeros may follow
 _LABEL = (1 << 31) - 1  # the bits of a label that stand for a name
@@ -374,6 +375,8 @@ class _Loader:
             recording.labels.update(native.decode_labels(payload))
         elif kind == b"NAME":
             recording.names.update(native.decode_names(payload))
+            if len(recording.names) > _NAMED:
+                raise ValueError(f"at most {_NAMED} threads must have names by their identifiers")
         elif kind == b"META":
             recording.meta = _checked_meta(payload)
         elif kind == b"DONE":

@@ -16,6 +16,7 @@ from gilprobe.cli.report import _exported
 from gilprobe.errors import FormatError
 from gilprobe.loading import load
 from gilprobe.recording import EventSums, Recording, ThreadDescription
+from gilprobe.render.trace_text import render_process
 from gilprobe.report import Frame
 from gilprobe.timeline import HOLD, NOWHERE, WAIT, TimelineThread
 
@@ -237,6 +238,7 @@ def test_no_file_does_more_than_be_refused(chunks, write, data):
         for batch in timeline.batches():
             assert max(batch.threads, default=0) < max(1, len(timeline.threads))
             assert all(place < len(timeline.places) or place == NOWHERE for place in batch.places)
+        assert render_process(load(path)).endswith("\n")
     except FormatError as error:
         assert "\n" not in str(error)  # noqa: PT017
 
@@ -476,3 +478,10 @@ def test_a_doubt_that_many_interpreters_share_is_told_once(write, environment):
     doubts = load(path).report.warnings
     assert len(doubts) == len(set(doubts)) == 2
     assert all(doubt.endswith("(so in 100 interpreters)") for doubt in doubts)
+
+
+def test_more_names_than_threads_can_live_are_refused(write, monkeypatch):
+    monkeypatch.setattr("gilprobe.recording._NAMED", 10)
+    names = [(number, "n") for number in range(11)]
+    assert len(Recording.open(write(twin.chunk("NAME", twin.names(names[:10])))).names) == 10
+    refused(write(twin.chunk("NAME", twin.names(names))), "at most 10 threads must have names")

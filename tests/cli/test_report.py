@@ -331,3 +331,9 @@ def test_a_saved_report_that_is_wrong_is_named(report, tmp_path, capsys):
     err = capsys.readouterr().err
     assert "x\\x1b[31m.json': report: handoffs must be >= 0, got -1" in err
     assert "\x1b" not in err
+
+
+def test_a_report_with_a_doubt_twice_is_still_one_process(report, tmp_path, capsys):
+    dataclasses.replace(report, warnings=("a doubt", "a doubt")).save(tmp_path / "r.json")
+    assert main(["report", str(tmp_path / "r.json"), "--csv", str(tmp_path / "r.csv")]) == 0
+    assert capsys.readouterr().err == "gilprobe: r.json: a doubt\n"
