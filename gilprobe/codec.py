@@ -77,7 +77,7 @@ def decode(kind: type[T], data: object, where: str = "document") -> T:
     """
     if not isinstance(data, dict):
         raise FormatError(f"{where} must be an object, got {_shown(data)}")
-    hints, optional = _keys(kind)
+    hints, optional = _keys(typing.cast("Any", kind))
     for name in hints:
         if name not in data and name not in optional:
             raise FormatError(f"{where} lacks the key {name!r}")
