@@ -101,8 +101,10 @@ static int keep_file(gp_output *output, int fd)
         close(fd);
         return error;
     }
-    output->made = true;
-    return keep(output, fd);
+    int error = keep(output, fd);
+    /* release: see gp_recorder_identity */
+    atomic_store_explicit(&output->made, error == 0, memory_order_release);
+    return error;
 }
 
 int gp_output_open(gp_output *output, const char *path, bool replace)
@@ -199,6 +201,11 @@ void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size)
 {
     if (output->error != 0 || size == 0 || !have_file(output))
         return;
+    struct stat now;
+    if (fstat(output->fd, &now) != 0 || (uint64_t)now.st_size < output->size) {
+        output->error = ESTALE; /* somebody has shortened it: what we would append had a hole before it */
+        return;
+    }
     size_t written = 0;
     while (written < size) {
         /* pwrite: the position belongs to every process that inherited the descriptor */

@@ -6,6 +6,7 @@
  * time. */
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@ typedef struct {
     int fd;
     dev_t device;
     ino_t inode;
-    bool made;           /* else `fd` is of the folder */
+    _Atomic bool made;   /* else `fd` is of the folder */
     uint64_t size;       /* bytes written, whole chunks only once there was an error */
     int error;           /* errno of the first failure; from then on nothing is written */
     char path[PATH_MAX]; /* absolute, for when the program has closed the descriptor */
@@ -31,7 +32,8 @@ int gp_output_open(gp_output *output, const char *path, bool replace);
 int gp_output_open_later(gp_output *output, const char *path);
 
 /* Append whole chunks (after a header, at the start of the file). After a failure the file is cut back to the
- * last whole chunk. The caller blocks SIGXFSZ. */
+ * last whole chunk. ESTALE if somebody has put another file in the place of a descriptor that the program has
+ * closed, or has shortened the file. The caller blocks SIGXFSZ. */
 void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size);
 
 /* Have the file on the disk. */

@@ -544,6 +544,16 @@ void gp_recorder_finish(gp_recorder *recorder)
     tell_error(recorder);
 }
 
+bool gp_recorder_identity(const gp_recorder *recorder, uint64_t *device, uint64_t *inode)
+{
+    const gp_output *output = &recorder->output;
+    /* acquire: who sees that it is made sees which file it is */
+    bool made = atomic_load_explicit(&output->made, memory_order_acquire);
+    *device = (uint64_t)output->device;
+    *inode = (uint64_t)output->inode;
+    return made;
+}
+
 int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written)
 {
     *bytes_written = atomic_load(&recorder->bytes_written);
@@ -633,6 +643,12 @@ uint32_t gp_recorder_questions(const gp_recorder *recorder)
 void gp_recorder_finish(gp_recorder *recorder)
 {
     (void)recorder;
+}
+
+bool gp_recorder_identity(const gp_recorder *recorder, uint64_t *device, uint64_t *inode)
+{
+    (void)recorder, (void)device, (void)inode;
+    return false;
 }
 
 int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written)

@@ -88,6 +88,9 @@ void gp_recorder_finish(gp_recorder *recorder);
 /* errno of the first failure, 0 if there was none; how much has gone to the file. Any thread. */
 int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written);
 
+/* Device and inode of the file. False if it has not been made. Any thread. */
+bool gp_recorder_identity(const gp_recorder *recorder, uint64_t *device, uint64_t *inode);
+
 /* Finish if need be, and free. In a forked child the same as gp_recorder_abandon. NULL is fine. */
 void gp_recorder_free(gp_recorder *recorder);
 

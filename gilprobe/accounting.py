@@ -5,18 +5,18 @@ The same for a trace that runs, for one that has ended, and for a recording.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe._native import recording
 from gilprobe._native.gil import LABEL_ENDED
 from gilprobe.distribution import EMPTY, Distribution
-from gilprobe.places import UNSEEN, Naming, called_from, frame_of, importing
+from gilprobe.places import UNSEEN, Naming, Stacks, frame_of, importing
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gilprobe._native.recording import _Account, _Place, _Snapshot
     from gilprobe.environment import Environment
@@ -56,6 +56,7 @@ def assemble(
     *,
     bystanders: Mapping[int, str],
     warnings: Sequence[str] = (),
+    trusted: bool = True,
 ) -> Report:
     """Put names to the numbers.
 
@@ -72,11 +73,18 @@ def assemble(
         get a row too.
     warnings : sequence of str
         Doubts to add to those that the books hold.
+    trusted : bool
+        Whether the books are those of this process.
 
     Returns
     -------
     Report
         Rows of the same name are one row.
+
+    Raises
+    ------
+    ValueError
+        If the books come from elsewhere and the stacks have more than 16 million frames together.
     """
     ledgers = [_Ledger(books, who) for books in all_books]
     main = all_books[0].snapshot["totals"]
@@ -88,13 +96,15 @@ def assemble(
         for native_id, name in bystanders.items()
         if native_id not in seen
     ]
-    stacks = _Stacks()
+    stacks = Stacks()
     sites: dict[Frame, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     blame: list[Blame] = []
     for ledger in ledgers:
         ledger.add_sites(sites)
         ledger.add_stacks(stacks)
         blame += ledger.blame(sites, stacks)
+    if not trusted:
+        stacks.check(stacks.rows)
     ranked = stacks.ranked()
     return Report(
         elapsed_ns=elapsed_ns,
@@ -103,8 +113,11 @@ def assemble(
         handoffs=main["handoffs"],
         threads=tuple(threads),
         sites=_ranked_sites(sites, main["cpu_time"]),
-        stacks=tuple(stack for stack, _ in ranked),
-        blame=_merged_blame(blame, {number: rank for rank, (_, number) in enumerate(ranked)}),
+        stacks=tuple(
+            Stack(stacks.frames(number), releases, hold_ns, wait_ns, caused_ns)
+            for number, (releases, hold_ns, wait_ns, caused_ns) in ranked
+        ),
+        blame=_merged_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
         longest_waits=tuple(
             sorted(
                 (stall for ledger in ledgers for stall in ledger.stalls()),
@@ -112,29 +125,9 @@ def assemble(
             )
         ),
         dropped_events=sum(books.snapshot["totals"]["dropped_events"] for books in all_books),
-        warnings=(*(doubt for ledger in ledgers for doubt in ledger.doubts()), *warnings),
+        warnings=(*_counted([doubt for ledger in ledgers for doubt in ledger.doubts()]), *warnings),
         environment=environment,
     )
-
-
-class _Stacks:
-    """Stacks by their frames, each with releases, hold, wait and caused wait."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[Frame, ...], list[int]] = {}
-        self.numbers: dict[tuple[Frame, ...], int] = {}
-
-    def number(self, frames: tuple[Frame, ...]) -> int:
-        """Return the number of a stack, which is new or known."""
-        if frames not in self.rows:
-            self.rows[frames] = [0, 0, 0, 0]
-            self.numbers[frames] = len(self.numbers)
-        return self.numbers[frames]
-
-    def ranked(self) -> list[tuple[Stack, int]]:
-        """Return all stacks with their numbers, longest hold first."""
-        rows = [(Stack(frames, *numbers), self.numbers[frames]) for frames, numbers in self.rows.items()]
-        return sorted(rows, key=lambda row: (-row[0].hold_ns, -row[0].caused_ns, row[1]))
 
 
 class _Ledger:
@@ -158,7 +151,7 @@ class _Ledger:
         }
         # those that ended are merged into one row, which takes over what the others refer to
         self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
-        self._stack_of: dict[int, tuple[Frame, ...]] = {}
+        self._stack_of: list[int] = []  # by place
 
     def _name(self, account: _Account, name: str) -> str:
         interpreter = self.totals["interpreter"]
@@ -177,16 +170,15 @@ class _Ledger:
         number = self._account_number(number)
         return Naming(self.thread_name(number), self.started.get(number, False))
 
-    def stack(self, place: int | None) -> tuple[Frame, ...]:
-        """Return the frames of a place, outermost first; one where no stacks were recorded."""
+    def _stack(self, place: int | None, stacks: Stacks) -> int:
+        """Return the number of the stack of a place."""
         if place is None:
-            return (Frame(NO_ROOM, "", 0),)
-        known = self._stack_of.get(place)
-        if known is None:
-            parent = self.places[place][0]
-            outer = () if parent is None else self.stack(parent)
-            known = self._stack_of[place] = called_from(outer, self._frame(place))
-        return known
+            return stacks.called_from(None, Frame(NO_ROOM, "", 0))
+        for number in range(len(self._stack_of), place + 1):  # a parent's number is below its child's
+            parent = self.places[number][0]
+            outer = None if parent is None else self._stack_of[parent]
+            self._stack_of.append(stacks.called_from(outer, self._frame(number)))
+        return self._stack_of[place]
 
     def _frame(self, place: int) -> Frame:
         return frame_of(self.places[place], self._who)
@@ -221,19 +213,17 @@ class _Ledger:
             row[2] += wait_ns
             row[4] += hold_cpu_ns
 
-    def add_stacks(self, stacks: _Stacks) -> None:
+    def add_stacks(self, stacks: Stacks) -> None:
         """Add releases, holds and waits to the stacks' rows."""
         if not self.totals["stacks"]:
             return
         for place, releases, hold_ns, wait_ns, _ in self.site_rows:
-            frames = self.stack(place)
-            stacks.number(frames)
-            row = stacks.rows[frames]
+            row = stacks.rows[self._stack(place, stacks)]
             row[0] += releases
             row[1] += hold_ns
             row[2] += wait_ns
 
-    def blame(self, sites: dict[Frame, list[int]], stacks: _Stacks) -> list[Blame]:
+    def blame(self, sites: dict[Frame, list[int]], stacks: Stacks) -> list[Blame]:
         """Return who waited behind whom, and add it to what the sites and stacks caused.
 
         What is left of a thread's wait is the time in which nobody held the GIL. It is taken from the rounded
@@ -247,8 +237,8 @@ class _Ledger:
             site, stack = self.site(place), None
             sites[site][3] += wait_ns
             if self.totals["stacks"]:
-                stack = stacks.number(self.stack(place))
-                stacks.rows[self.stack(place)][3] += wait_ns
+                stack = self._stack(place, stacks)
+                stacks.rows[stack][3] += wait_ns
             names = (
                 self.thread_name(waiter),
                 self.ids.get(waiter, 0),
@@ -313,6 +303,12 @@ class _Ledger:
         if unbalanced and totals["final"]:
             doubts.append(f"hold, wait and off do not add up to the lifetime of threads {unbalanced}")
         return doubts
+
+
+def _counted(doubts: Sequence[str]) -> Iterator[str]:
+    """Yield each doubt once, with how many interpreters share it."""
+    for doubt, number in Counter(doubts).items():
+        yield doubt if number == 1 else f"{doubt} (so in {number} interpreters)"
 
 
 def _thread_account(account: _Account, name: str, interpreter: int) -> ThreadAccount:

@@ -94,7 +94,7 @@ class Holds:
     @property
     def per_call(self) -> float:
         """How often a call holds."""
-        return self.lengths.count / self.calls
+        return self.lengths.count / self.calls if self.calls else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,4 +228,4 @@ class AuditSet(Shown):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AuditSet:
         """Read what :meth:`save` wrote; :class:`~gilprobe.errors.FormatError` if it is anything else."""
-        return cls.from_dict(codec.read_json(path))
+        return codec.load(path, cls.from_dict)

@@ -13,9 +13,14 @@ import math
 import os
 import types
 import typing
+from collections import Counter
+from functools import cache
 from typing import Any, TypeVar
 
 from gilprobe.errors import FormatError
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -81,22 +86,33 @@ def decode(kind: type[T], data: object, where: str = "document") -> T:
     """
     if not isinstance(data, dict):
         raise FormatError(f"{where} must be an object, got {_shown(data)}")
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(typing.cast("Any", kind))]
-    optional = {field.name for field in dataclasses.fields(typing.cast("Any", kind)) if _optional(field)}
-    for name in names:
+    hints, optional = _keys(typing.cast("Any", kind))
+    for name in hints:
         if name not in data and name not in optional:
             raise FormatError(f"{where} lacks the key {name!r}")
     for name in data:
-        if name not in names:
+        if name not in hints:
             raise FormatError(f"{where} has the unknown key {_shown(name)}")
     values = {
-        name: _decode_value(hints[name], data[name], f"{where}.{name}") for name in names if name in data
+        name: _decode_value(hint, data[name], f"{where}.{name}")
+        for name, hint in hints.items()
+        if name in data
     }
     try:
         return kind(**values)
     except ValueError as error:  # the model's own checks
         raise FormatError(f"{where}: {error}") from None
+
+
+@cache
+def _keys(kind: type) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return what the keys of a dataclass hold, in order, and those that may be missing."""
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    return (
+        {field.name: hints[field.name] for field in fields},
+        frozenset(field.name for field in fields if _optional(field)),
+    )
 
 
 def _optional(field: dataclasses.Field[Any]) -> bool:
@@ -161,12 +177,34 @@ def read_json(path: str | os.PathLike[str]) -> object:
     Raises
     ------
     FormatError
-        If the file is not JSON, is truncated, or nests too deeply.
+        If the file is not JSON, is truncated, nests too deeply, has more than 1 GiB, or is no regular file.
     OSError
         If the file can't be read.
     """
-    with open(path, "rb") as file:  # noqa: PTH123  # pathlib costs more than all of this
-        return parse_json(file.read(), f"{os.fspath(path)!r} must be a JSON file")
+    from gilprobe import files  # not at the top: every report is made with this module, few are saved
+
+    return parse_json(files.read_whole(path, "a JSON file"), f"{os.fspath(path)!r} must be a JSON file")
+
+
+def load(path: str | os.PathLike[str], build: Callable[[object], T]) -> T:
+    """Return what `build` makes of a JSON file.
+
+    Raises
+    ------
+    FormatError
+        As :func:`read_json`, and what `build` raises, with the file's name.
+    OSError
+        If the file can't be read.
+    """
+    return naming(path, build, read_json(path))
+
+
+def naming(path: str | os.PathLike[str], build: Callable[[object], T], document: object) -> T:
+    """Return what `build` makes of a document from the file `path`, which its :class:`FormatError` names."""
+    try:
+        return build(document)
+    except FormatError as error:
+        raise FormatError(f"{os.fspath(path)!r}: {error}") from None
 
 
 def parse_json(data: bytes, rule: str) -> object:
@@ -185,13 +223,48 @@ def parse_json(data: bytes, rule: str) -> object:
         If it is not JSON, is truncated, or nests too deeply.
     """
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(
+            data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_with_each_key_once
+        )
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{rule}: {error}") from None
 
 
+def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON: of a key that comes twice, others might see the other value."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = max(seen := [key for key, _ in pairs], key=Counter(seen).__getitem__)
+        raise ValueError(f"the key {_shown(twice)} must come once in an object")
+    return found
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number that JSON allows")
+
+
+def pieces(value: Any, head: Mapping[str, object]) -> Iterator[str]:
+    """Yield the text of a dataclass as a JSON object behind the keys of `head`, item by item.
+
+    As text all of it may be many times as large as the model.
+    """
+    fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    kept = {field.name: part for field, part in fields if part is not None or not _optional(field)}
+    separator = "{\n "
+    for name, part in {**head, **kept}.items():
+        yield f"{separator}{json.dumps(name)}: "
+        separator = ",\n "
+        if not (isinstance(part, tuple) and part):
+            yield _indented(part, 1)
+            continue
+        for number, item in enumerate(part):
+            yield (",\n  " if number else "[\n  ") + _indented(item, 2)
+        yield "\n ]"
+    yield "\n}\n"
+
+
+def _indented(value: object, level: int) -> str:
+    return json.dumps(encode(value), indent=1).replace("\n", "\n" + " " * level)
 
 
 def write_json(path: str | os.PathLike[str], document: object) -> None:
@@ -202,8 +275,12 @@ def write_json(path: str | os.PathLike[str], document: object) -> None:
     OSError
         If the file can't be written.
     """
-    from gilprobe import files  # not at the top: every report is made with this module, few are saved
+    write_text(path, [json.dumps(document, indent=1), "\n"])
 
-    text = json.dumps(document, indent=1) + "\n"
+
+def write_text(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
+    """Write pieces of text as :func:`write_json` does."""
+    from gilprobe import files  # as above
+
     with files.replacing(path) as file:
-        file.write(text.encode("utf-8"))
+        file.writelines(piece.encode("utf-8") for piece in pieces)

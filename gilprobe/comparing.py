@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from gilprobe.comparison import ArmPair, Comparison, LawPair, ScenarioPair
@@ -21,6 +23,9 @@ T = TypeVar("T")
 
 SIGNIFICANT = 0.05
 """The adjusted p at which a difference is shown."""
+
+MOST_ARMS = 1 << 15
+"""Arms of a result, of all its scenarios together, that can be compared."""
 
 _MACHINE = {
     "cpu": "processor",
@@ -59,8 +64,11 @@ def compare(before: ResultSet, after: ResultSet, names: tuple[str, str] = ("befo
     Raises
     ------
     FormatError
-        If an arm has no samples, or more than any measurement takes.
+        If an arm has no samples, or more than any measurement takes, or there are more arms than in any
+        catalogue.
     """
+    for name, found in zip(names, (before, after), strict=True):
+        _check_arms(name, [arm for one in found.scenarios for arm in one.arms])
     pairs, only_before, only_after = _paired(before.scenarios, after.scenarios, lambda one: one.id)
     compared = tuple(_scenario(one, other) for one, other in pairs)
     unequal = dict.fromkeys(
@@ -76,18 +84,29 @@ def compare(before: ResultSet, after: ResultSet, names: tuple[str, str] = ("befo
     )
 
 
+def _check_arms(name: str, arms: Sequence[Arm]) -> None:
+    if len(arms) > MOST_ARMS:
+        raise FormatError(f"{name!r}: at most {MOST_ARMS} arms can be compared, got {len(arms)}")
+    for arm in arms:
+        if not 1 <= len(arm.samples) < REPEATS.stop:
+            raise FormatError(
+                f"{name!r}: an arm must have 1 to {REPEATS.stop - 1} samples, "
+                f"{arm.name[:60]!a} has {len(arm.samples)}"
+            )
+
+
 def _paired(
     before: Iterable[T], after: Iterable[T], key: Callable[[T], Hashable]
 ) -> tuple[list[tuple[T, T]], list[T], list[T]]:
     """Return what has the same key, the first with the first, and what is left of both sides."""
-    waiting: dict[Hashable, list[T]] = {}
+    waiting: dict[Hashable, deque[T]] = {}
     for other in after:
-        waiting.setdefault(key(other), []).append(other)
+        waiting.setdefault(key(other), deque()).append(other)
     pairs, only_before = [], []
     for one in before:
         found = waiting.get(key(one))
         if found:
-            pairs.append((one, found.pop(0)))
+            pairs.append((one, found.popleft()))
         else:
             only_before.append(one)
     return pairs, only_before, [other for left in waiting.values() for other in left]
@@ -112,11 +131,6 @@ def _scenario(before: ScenarioResult, after: ScenarioResult) -> ScenarioPair:
     pairs, only_before, only_after = _paired(
         before.arms, after.arms, lambda arm: (arm.name, arm.threads, arm.unit)
     )
-    for arm in (*before.arms, *after.arms):
-        if not 1 <= len(arm.samples) < REPEATS.stop:
-            raise FormatError(
-                f"an arm must have 1 to {REPEATS.stop - 1} samples, {arm.name[:60]!a} has {len(arm.samples)}"
-            )
     laws, _, _ = _paired(before.laws, after.laws, lambda law: law.text)
     doubts = [
         *(f"A: {text}" for text in before.warnings),
@@ -165,7 +179,10 @@ def _arm(before: Arm, after: Arm, p: float, adjusted: float) -> ArmPair:
 
 def _direction(before: Arm, after: Arm) -> Difference:
     """Return on which side most pairs of samples lie: what the test has seen."""
-    ahead = sum((over > under) - (over < under) for over in after.samples for under in before.samples)
+    ordered = sorted(before.samples)
+    ahead = sum(
+        bisect_left(ordered, over) + bisect_right(ordered, over) - len(ordered) for over in after.samples
+    )
     return "higher" if ahead > 0 else "lower"
 
 
@@ -174,7 +191,7 @@ def _sample_doubts(pairs: Sequence[tuple[Arm, Arm]]) -> Iterator[str]:
     if not pairs:
         return
     counts = [(len(before.samples), len(after.samples)) for before, after in pairs]
-    best = min(smallest_p(*sizes) for sizes in counts)
+    best = min(smallest_p(*sizes) for sizes in set(counts))
     if best * len(pairs) > SIGNIFICANT:
         enough = next(n for n in range(2, REPEATS.stop) if smallest_p(n, n) * len(pairs) <= SIGNIFICANT)
         yield (

@@ -1,18 +1,30 @@
-"""Files that gilprobe writes: private, and whole or not at all."""
+"""Files that gilprobe writes: private, and whole or not at all. Files that it is given to read: of a size."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gilprobe.errors import FormatError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import IO
+    from typing import IO, BinaryIO
+
+    from _typeshed import ReadableBuffer
+
+MOST_BYTES = 1 << 30
+"""Longest file that is read as a whole."""
 
 _SHOWN_OF_NAME = 40  # a long name and what mkstemp adds would be longer than a file's name may be
+_MOST_LINKS = 40  # as the kernel
+_NAME_TRIES = 100
 
 
 @contextlib.contextmanager
@@ -21,7 +33,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
     What gilprobe records holds other people's names and paths, hence mode 0600. The bytes go to a temporary
     file beside the target, which then takes the target's name: a full disk, an error within the ``with``
-    block or a kill leaves an earlier file as it was. A device or a pipe is written to directly.
+    block or a kill leaves an earlier file as it was, and other names of that file (hard links) keep it. A
+    link to a file is replaced, what it points to is left alone.
+
+    What is no regular file is written to directly, as a shell would: a device, a pipe, and an open descriptor
+    (``/dev/stdout``, ``/dev/fd/3``), whatever stands behind it. A link to such a thing stays.
 
     Parameters
     ----------
@@ -36,20 +52,210 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Raises
     ------
     OSError
-        If the file can't be written.
+        If the file can't be written. It has the file's name, also if the disk is full.
     """
-    target = Path(path)
-    if target.exists() and not target.is_file():  # it has no "beside"
-        with target.open("wb") as file:
+    check_target(path)
+    name = os.fspath(path)
+    descriptor = _direct(name)
+    if descriptor is not None:
+        with _named(descriptor, name) as file:
             yield file
         return
-    handle, temporary = tempfile.mkstemp(
-        prefix=f".{target.name[:_SHOWN_OF_NAME]}.", suffix=".tmp", dir=target.parent
-    )
+    target = Path(path)
+    handle, temporary = _make_beside(target)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _named(handle, name) as file:
             yield file
+            file.flush()
+            temporary = temporary or _link_beside(handle, target)
         Path(temporary).replace(target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Raise OSError if `path` is a directory, a socket, or a file that may not be written."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise _error(errno.EISDIR, path)
+    if stat.S_ISSOCK(mode):
+        raise _error(errno.ENXIO, path)
+    if not os.path.islink(path) and not os.access(path, os.W_OK):  # noqa: PTH114  # a link is what is replaced
+        raise _error(errno.EACCES, path)
+
+
+def is_direct(path: str | os.PathLike[str]) -> bool:
+    """Whether what is written to `path` goes there directly: it is a device, a pipe or a descriptor."""
+    with contextlib.suppress(OSError):
+        return _descriptor_link(os.fspath(path)) is not None or not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+    return False
+
+
+def identity(path: str | os.PathLike[str] | int) -> tuple[object, ...]:
+    """Return what tells a file from another, by whatever name: device and inode.
+
+    Of a name that is still free its folder's and the name.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        if isinstance(path, int):
+            return (path,)
+        folder, name = os.path.split(os.path.realpath(path))
+        return (folder, name)
+    return (status.st_dev, status.st_ino)
+
+
+def _direct(path: str) -> int | None:
+    """Return a new descriptor for what is written to directly; None for a regular file or a free name."""
+    link = _descriptor_link(path)
+    if link is None:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+                return os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+        return None
+    folder, number = os.path.split(link)
+    if number.isdecimal() and os.path.realpath(folder) == os.path.realpath("/proc/self/fd"):
+        try:
+            return os.dup(int(number))  # its position, and whether it appends, are those of who opened it
+        except (OSError, OverflowError):
+            raise _error(errno.EBADF, path) from None
+    return os.open(link, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def _descriptor_link(path: str) -> str | None:
+    """Return the link of an open descriptor in /proc that `path` leads to, None if it does not.
+
+    Such a link is no name of a file: what it shows need not be there, or be another file by now.
+    """
+    proc = _device("/proc")
+    for _ in range(_MOST_LINKS):
+        folder = os.path.dirname(path)  # noqa: PTH120
+        try:
+            status = os.lstat(path)
+        except OSError:  # standard output may be closed
+            return path if _device(folder or ".") == proc else None
+        if not stat.S_ISLNK(status.st_mode):
+            return None
+        if status.st_dev == proc:
+            return path
+        path = os.path.join(folder, os.readlink(path))  # noqa: PTH115, PTH118
+    return None
+
+
+def _device(path: str) -> int | None:
+    try:
+        return os.stat(path).st_dev  # noqa: PTH116
+    except OSError:
+        return None
+
+
+def _make_beside(target: Path) -> tuple[int, str | None]:
+    """Open a new file in the folder of `target`, if possible without a name: a kill then leaves nothing."""
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):  # noqa: PTH112
+        with contextlib.suppress(OSError):
+            return os.open(target.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600), None
+    try:
+        return tempfile.mkstemp(prefix=_hidden(target), suffix=".tmp", dir=target.parent)
+    except OSError as error:
+        raise _error(error.errno, target) from None
+
+
+def _link_beside(handle: int, target: Path) -> str:
+    """Give a file without a name one beside `target`."""
+    for number in range(_NAME_TRIES):
+        temporary = f"{target.parent / _hidden(target)}{os.getpid()}-{number}.tmp"
+        try:
+            # with a folder, or os.link would not follow; the source is absolute, so that any number will do
+            os.link(f"/proc/self/fd/{handle}", temporary, src_dir_fd=handle, follow_symlinks=True)
+        except FileExistsError:
+            continue
+        return temporary
+    raise _error(errno.EEXIST, target)
+
+
+def _hidden(target: Path) -> str:
+    return f".{target.name[:_SHOWN_OF_NAME]}."
+
+
+def _error(number: int | None, path: str | os.PathLike[str]) -> OSError:
+    number = number or errno.EIO
+    return OSError(number, os.strerror(number), os.fspath(path))
+
+
+class _Named(io.FileIO):
+    """A file whose errors have its name: it is open by a descriptor, which has none."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        super().__init__(descriptor, "wb")
+        self._called = name
+
+    def write(self, data: ReadableBuffer, /) -> int | None:  # type: ignore[override]  # typing.IO knows no None
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = self._called
+            raise
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:
+            error.filename = self._called
+            raise
+
+
+def _named(descriptor: int, name: str) -> IO[bytes]:
+    return io.BufferedWriter(_Named(descriptor, name), 1 << 16)
+
+
+def open_regular(path: str | os.PathLike[str], what: str) -> BinaryIO:
+    """Open a regular file to read: another, such as a pipe without a writer, might block or never end.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    what : str
+        How the error message calls it: ``"a recording"``.
+
+    Raises
+    ------
+    FormatError
+        If it is not a regular file.
+    OSError
+        If it can't be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FormatError(f"{what} must be a regular file, {os.fspath(path)!r} is not")
+        return os.fdopen(descriptor, "rb", buffering=1 << 20)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_whole(path: str | os.PathLike[str], what: str, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file that has at most `most` bytes.
+
+    Raises
+    ------
+    FormatError
+        If it is not a regular file, is longer, or grows meanwhile.
+    OSError
+        If it can't be read.
+    """
+    with open_regular(path, what) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise FormatError(f"{what} must have at most {most} bytes, {os.fspath(path)!r} has {size}")
+        data = file.read(size + 1)
+    if len(data) > size:
+        raise FormatError(f"{what} must not change while it is read, {os.fspath(path)!r} does")
+    return data

@@ -123,4 +123,4 @@ class LeakReport(Shown):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LeakReport:
         """Read what :meth:`save` wrote; :class:`~gilprobe.errors.FormatError` if it is anything else."""
-        return cls.from_dict(codec.read_json(path))
+        return codec.load(path, cls.from_dict)

@@ -65,7 +65,7 @@ def report_of(recording: Recording) -> Report:
     Raises
     ------
     FormatError
-        If the process was killed before it had written what is needed.
+        If the process was killed before it had written what is needed, or what it adds up to is impossible.
     """
     if not recording.meta or 0 not in recording.interpreters:
         raise FormatError(f"{recording.path!r} ends before it says what was recorded")
@@ -77,13 +77,17 @@ def report_of(recording: Recording) -> Report:
     books = [Books(part.places, part.snapshot) for part in parts if part.snapshot is not None]
     if not books or parts[0].snapshot is None:
         raise FormatError(f"{recording.path!r} ends before its first snapshot")
-    return assemble(
-        books,
-        lambda account: recording.who(account["native_id"], account["label"], account["os_name"]),
-        codec.decode(Environment, recording.meta["environment"], "the environment"),
-        bystanders=recording.names,
-        warnings=doubts,
-    )
+    try:
+        return assemble(
+            books,
+            lambda account: recording.who(account["native_id"], account["label"], account["os_name"]),
+            codec.decode(Environment, recording.meta["environment"], "the environment"),
+            bystanders=recording.names,
+            warnings=doubts,
+            trusted=False,
+        )
+    except ValueError as error:  # the model's own checks
+        raise FormatError(f"{recording.path!r}: {error}") from None
 
 
 def children_of(path: str | os.PathLike[str]) -> Iterator[Path]:

@@ -72,7 +72,6 @@ class RecordingWriter:
     ----------
     recorder : gilprobe._native.gil.Recorder
         For the session that is to be recorded.
-
     Raises
     ------
     InvalidValueError
@@ -86,9 +85,15 @@ class RecordingWriter:
         if "\0" in name:
             raise InvalidValueError(f"path must have no zero byte, got {name!r}")
         self.path = os.path.abspath(name)  # noqa: PTH100  # the program may change its directory
-        self.recorder = gil.Recorder(os.fsencode(self.path), not later, later)
         self._process = os.getpid()
+        self.recorder = gil.Recorder(os.fsencode(self.path), not later, later)
+        self._root = _root()
         self._listener = self.recorder.put_label
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of the file; None if it has not been made."""
+        return self.recorder.identity()
 
     def begin(self, environment: dict[str, Any], options: dict[str, Any]) -> None:
         """Write what is known at the start: the process, its environment, and the threads' names so far."""
@@ -125,10 +130,33 @@ class RecordingWriter:
             return [
                 f"process {os.getpid()} was forked: the recording goes on in process {self._process} only"
             ]
-        error, _, events = self.recorder.state()
+        error, size, events = self.recorder.state()
         if error:
             return [f"the recording {self.path!r} ends after {events} events: {os.strerror(error)}"]
-        return []
+        lost = self._lost(size)
+        return [f"the recording {self.path!r} {lost}"] if lost else []
+
+    def _lost(self, size: int) -> str:
+        """Return what others have done to the file, of which `size` bytes have been written."""
+        try:
+            status = os.lstat(self.path)
+        except FileNotFoundError:
+            # from within another root nobody can look
+            gone = self.identity is not None and _root() == self._root
+            return "was removed, or renamed, while it was written" if gone else ""
+        except OSError:
+            return ""
+        if self.identity not in (None, (status.st_dev, status.st_ino)):
+            return "was replaced by another file while it was written"
+        return "was shortened while it was written" if status.st_size < size else ""
+
+
+def _root() -> tuple[int, int] | None:
+    try:
+        status = os.lstat("/")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _words(argv: object) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 from array import array
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -19,7 +18,8 @@ from gilprobe import codec
 from gilprobe._native import recording as native
 from gilprobe.environment import Environment
 from gilprobe.errors import FormatError
-from gilprobe.places import Naming, called_from, frame_of
+from gilprobe.files import open_regular
+from gilprobe.places import Naming, Stacks, frame_of
 from gilprobe.timeline import Batch, TimelineThread
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 MAGIC = b"GILPROBE"
 _INTERPRETERS = 256  # no recorder writes more
 _NUMBERS = 1 << 22  # accounts' numbers, of all interpreters together
-_FRAMES = 1 << 24  # of all stacks together
+_NAMED = 1 << 20  # threads that were alive at the beginning or the end
 _PIECE = 1 << 20  # bytes
+_ZEROS = 1 << 26  # bytes that are looked at where nothing but zeros may follow
 _LABEL = (1 << 31) - 1  # the bits of a label that stand for a name
 
 _META: dict[str, type] = {
@@ -123,6 +124,8 @@ class Recording:
     ----------
     path : str
         Where it was read from.
+    identity : (int, int) or None
+        Device and inode of the file.
     meta : dict
         `pid`, `parent`, `argv`, `started_unix_ns`, `options`, `environment`; empty if the process was killed
         before it had written that.
@@ -143,6 +146,7 @@ class Recording:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.identity: tuple[int, int] | None = None
         self.meta: dict[str, Any] = {}
         self.done: dict[str, Any] | None = None
         self.labels: dict[int, str] = {}
@@ -156,19 +160,27 @@ class Recording:
         self._sums = array("Q")  # four for each thread
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Recording:
+    def open(cls, path: str | os.PathLike[str], identity: tuple[int, int] | None = None) -> Recording:
         """Read a recording: everything is checked, and the events are summed up.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        identity : (int, int), optional
+            Device and inode that it must have.
 
         Raises
         ------
         FormatError
-            If it is not a recording, of another version, or broken. One that was cut off is not: see
-            `truncated`.
+            If it is not a recording, another one, of another version, or broken. One that was cut off is not:
+            see `truncated`.
         OSError
             If it can't be read.
         """
         opened = cls(os.fspath(path))
-        with _open_file(opened.path) as file:
+        with _open_file(opened.path, identity) as file:
+            opened.identity = _identity(file)
             chunks = _Chunks(opened.path, file)
             loader = _Loader(opened)
             for offset, kind, payload in chunks:
@@ -284,18 +296,15 @@ class RecordedTimeline:
         FormatError
             If the stacks of the file have more than 16 million frames together.
         """
-        stacks: list[tuple[Frame, ...]] = []
-        frames = 0
+        stacks = Stacks()
+        numbers: list[int] = []
         for interpreter, place in self._recording.places:
             parent = interpreter.places[place][0]
-            outer = () if parent is None else stacks[interpreter.place_numbers[parent]]
-            frames += len(outer) + 1
-            if frames > _FRAMES:
-                raise FormatError(
-                    f"{self._recording.path!r}: all stacks must have at most {_FRAMES} frames together"
-                )
-            stacks.append(called_from(outer, self._frame(interpreter, place)))
-        return tuple(stacks)
+            outer = None if parent is None else numbers[interpreter.place_numbers[parent]]
+            numbers.append(stacks.called_from(outer, self._frame(interpreter, place)))
+        with _naming(self._recording.path, 0):
+            stacks.check(numbers)
+        return tuple(map(stacks.frames, numbers))
 
     @property
     def dropped(self) -> int:
@@ -313,7 +322,7 @@ class RecordedTimeline:
             If it can't be read.
         """
         recording = self._recording
-        with _open_file(recording.path) as file:
+        with _open_file(recording.path, recording.identity) as file:
             for offset, kind, payload in _Chunks(recording.path, file, recording.size):
                 if kind == b"EVNT":
                     with _naming(recording.path, offset):
@@ -366,6 +375,8 @@ class _Loader:
             recording.labels.update(native.decode_labels(payload))
         elif kind == b"NAME":
             recording.names.update(native.decode_names(payload))
+            if len(recording.names) > _NAMED:
+                raise ValueError(f"at most {_NAMED} threads must have names by their identifiers")
         elif kind == b"META":
             recording.meta = _checked_meta(payload)
         elif kind == b"DONE":
@@ -498,6 +509,8 @@ class _Chunks:
         while piece := self._file.read(_PIECE):
             if piece.count(0) != len(piece):
                 return False
+            if self._file.tell() - self.offset > _ZEROS:  # a hole of a sparse file has any size
+                return True
         return True
 
 
@@ -511,20 +524,22 @@ def beginning_of(path: str | os.PathLike[str]) -> bytes:
     OSError
         If it can't be read.
     """
-    with _open_file(os.fspath(path)) as file:
+    with open_regular(path, "a recording") as file:
         return file.read(64)
 
 
-def _open_file(path: str) -> BinaryIO:
-    """Open a regular file: another, such as a pipe without a writer, might block for good."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FormatError(f"a recording must be a regular file, {path!r} is not")
-        return os.fdopen(descriptor, "rb", buffering=_PIECE)
-    except BaseException:
-        os.close(descriptor)
-        raise
+def _open_file(path: str, expected: tuple[int, int] | None = None) -> BinaryIO:
+    """Open a recording, which must be the file `expected`, by device and inode, if that is told."""
+    file = open_regular(path, "a recording")
+    if expected not in (None, _identity(file)):
+        file.close()
+        raise FormatError(f"{path!r} must be the file that was recorded, it was replaced by another")
+    return file
+
+
+def _identity(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ OTHERS = "(others)"
 """Named instead of a holder and its function for rows of blame that are summed up."""
 
 _KIND = "gilprobe.report"
+_HEAD = {"kind": _KIND, "schema": SCHEMA}
 
 
 def _seconds(ns: int | None) -> float | None:
@@ -385,7 +387,11 @@ class Report(Shown):
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists and scalars, ready for :mod:`json`."""
         body: dict[str, Any] = codec.encode(self)
-        return {"kind": _KIND, "schema": SCHEMA, **body}
+        return {**_HEAD, **body}
+
+    def pieces(self) -> Iterator[str]:
+        """Yield what :meth:`save` writes, piece by piece."""
+        return codec.pieces(self, _HEAD)
 
     @classmethod
     def from_dict(cls, document: object) -> Report:
@@ -413,7 +419,7 @@ class Report(Shown):
         OSError
             If the file can't be written; an earlier file of this name is then still whole.
         """
-        codec.write_json(path, self.to_dict())
+        codec.write_text(path, self.pieces())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
@@ -426,4 +432,4 @@ class Report(Shown):
         OSError
             If the file can't be read.
         """
-        return cls.from_dict(codec.read_json(path))
+        return codec.load(path, cls.from_dict)

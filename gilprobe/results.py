@@ -219,4 +219,4 @@ class ResultSet(Shown):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ResultSet:
         """Read what :meth:`save` wrote; :class:`~gilprobe.errors.FormatError` if it is anything else."""
-        return cls.from_dict(codec.read_json(path))
+        return codec.load(path, cls.from_dict)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gilprobe.errors import InvalidValueError
@@ -86,30 +87,33 @@ def _doubled_ranks(samples: Sequence[float]) -> list[int]:
     return ranks
 
 
-@cache
-def _sums(ranks: tuple[int, ...], size: int) -> dict[int, int]:
-    """Return how many choices of `size` of the ranks have each sum."""
-    counts: list[dict[int, int]] = [{0: 1}] + [{} for _ in range(size)]
+@lru_cache(maxsize=64)
+def _sums(ranks: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """Return how many choices of `size` of the ranks have each sum, from 0 on."""
+    # Polynomials, in which a power is a sum and its coefficient how many have it: 64 bits of a long integer,
+    # more than C(40, 20) needs.
+    counts = [1] + [0] * size
     for rank in ranks:
         for chosen in range(size, 0, -1):
-            into = counts[chosen]
-            for total, number in counts[chosen - 1].items():
-                into[total + rank] = into.get(total + rank, 0) + number
-    return counts[size]
+            counts[chosen] += counts[chosen - 1] << (64 * rank)
+    words = -(-counts[size].bit_length() // 64)
+    return struct.unpack(f"<{words}Q", counts[size].to_bytes(8 * words, "little"))
 
 
 def _exact(ranks: tuple[int, ...], size: int, seen: int) -> float:
     sums = _sums(ranks, size)
     whole = len(ranks)
     distance = abs(whole * seen - size * sum(ranks))  # from the mean, times `whole`: integers
-    far = sum(number for total, number in sums.items() if abs(whole * total - size * sum(ranks)) >= distance)
+    mean = size * sum(ranks)
+    far = sum(number for total, number in enumerate(sums) if abs(whole * total - mean) >= distance)
     return far / math.comb(whole, size)
 
 
 def _approximate(ranks: Sequence[int], size: int, seen: int) -> float:
     whole = len(ranks)
-    mean = size * sum(ranks) / whole
-    spread = sum((rank - sum(ranks) / whole) ** 2 for rank in ranks)
+    middle = sum(ranks) / whole
+    mean = size * middle
+    spread = sum((rank - middle) ** 2 for rank in ranks)
     deviation = math.sqrt(size * (whole - size) * spread / (whole * (whole - 1)))
     distance = max(0.0, abs(seen - mean) - 1.0)  # half a rank, for continuity
     return math.erfc(distance / deviation / math.sqrt(2)) if deviation else 1.0

@@ -228,7 +228,7 @@ class Trace:
         TracerStateError
             If the trace is running, was never started, or records no timeline.
         FormatError
-            If the file is not whole.
+            If the file is not whole, or was replaced by another since.
         OSError
             If it can't be read.
         """
@@ -238,7 +238,7 @@ class Trace:
             raise TracerStateError("a timeline can be read when the trace has ended")
         from gilprobe.recording import Recording
 
-        return Recording.open(self._writer.path).timeline()
+        return Recording.open(self._writer.path, self._writer.identity).timeline()
 
     def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         # The session would end with its last reference; the method that keeps names must be put back too. Not
@@ -297,7 +297,8 @@ def trace(
         Record also the CPU time that threads use while they hold: a hold without CPU time is one that was
         blocked in the kernel, or waited for a core. Costs two system calls a hold.
     path : path-like, optional
-        Write a recording to this file, which `gilprobe report` reads. A file of that name is replaced.
+        Write a recording to this file, which `gilprobe report` reads. A file of that name is replaced, also
+        one that another trace is writing, whose report then says so.
 
     Returns
     -------

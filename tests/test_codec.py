@@ -163,3 +163,15 @@ def test_a_device_can_be_written_to():
 def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         Report.load(tmp_path / "none.json")
+
+
+def test_a_key_that_comes_twice_is_refused(report, tmp_path):
+    text = json.dumps(report.to_dict())
+    (tmp_path / "r.json").write_text(text.replace('"handoffs":', '"handoffs": 0, "handoffs":'))
+    with pytest.raises(FormatError, match="the key 'handoffs' must come once"):
+        Report.load(tmp_path / "r.json")
+
+
+def test_a_report_is_written_piece_by_piece_as_json_would_write_it(report):
+    assert "".join(report.pieces()) == json.dumps(report.to_dict(), indent=1) + "\n"
+    assert max(map(len, report.pieces())) < len(json.dumps(report.to_dict()))

@@ -7,9 +7,11 @@ import json
 
 import pytest
 
-from gilprobe.comparing import compare
+from gilprobe.comparing import MOST_ARMS, compare
 from gilprobe.errors import FormatError
 from gilprobe.intervals import bootstrap_interval
+from gilprobe.render.page import MOST_ROWS
+from gilprobe.render.side_by_side import render_comparison
 from gilprobe.results import Arm, Law, ResultSet
 
 pytestmark = pytest.mark.plain_python
@@ -106,5 +108,73 @@ def test_doubts_and_verdicts_that_differ_are_kept(result):
 @pytest.mark.parametrize("samples", [(), (1.0,) * 1001])
 def test_an_arm_with_no_or_far_too_many_samples_is_refused(result, samples):
     broken = dataclasses.replace(result, arms=(Arm("a", 1, "s", 1.0, 1.0, 1.0, samples),))
-    with pytest.raises(FormatError, match="1 to 1000 samples, 'a' has"):
-        compare(results(broken), results(broken))
+    for pair, name in (((result, broken), "new"), ((broken, result), "old")):
+        with pytest.raises(FormatError, match=f"'{name}': an arm must have 1 to 1000 samples, 'a' has"):
+            compare(*map(results, pair), ("old", "new"))
+
+
+def test_more_arms_than_any_catalogue_has_are_refused(result):
+    many = of(result, *[arm("a", 1, 1.0)] * (MOST_ARMS + 1))
+    with pytest.raises(
+        FormatError, match=f"'x': at most {MOST_ARMS} arms can be compared, got {MOST_ARMS + 1}"
+    ):
+        compare(results(many), results(result), ("x", "y"))
+
+
+class Counted(float):
+    """A number that counts how often it is compared or calculated with."""
+
+    operations = 0
+
+
+def _counting(name):
+    def operation(self, other):
+        Counted.operations += 1
+        return getattr(float, name)(self, other)
+
+    return operation
+
+
+for _name in (
+    "__lt__",
+    "__gt__",
+    "__le__",
+    "__ge__",
+    "__eq__",
+    "__add__",
+    "__radd__",
+    "__truediv__",
+    "__rtruediv__",
+):
+    setattr(Counted, _name, _counting(_name))
+Counted.__hash__ = float.__hash__
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_the_work_grows_hardly_faster_than_the_number_of_samples(result, equal):
+    """Neither by pairs of samples nor by arms: all that is done to the numbers is counted."""
+    spent = []
+    for arms, count in ((20, 500), (80, 500), (20, 1000)):
+        samples = [
+            tuple(Counted(1 + (n * (1 if equal else 7 + shift)) % 101) for n in range(count))
+            for shift in (0, 5)
+        ]
+        before, after = (
+            of(result, *(Arm("a" if equal else f"a{n}", 1, "s", 1.0, 1.0, 1.0, one) for n in range(arms)))
+            for one in samples
+        )
+        Counted.operations = 0
+        compare(results(before), results(after))
+        spent.append(Counted.operations)
+    assert spent[0] > 0
+    assert spent[1] < 5 * spent[0]
+    assert spent[2] < 3 * spent[0]
+
+
+def test_what_differs_is_shown_though_there_are_too_many_rows(result):
+    same = [arm(f"same{n}", 1, *FIVE * 4) for n in range(MOST_ROWS + 10)]
+    before = of(result, *same, arm("differs", 1, *FIVE * 4))
+    after = of(result, *same, arm("differs", 1, *MORE * 4))
+    text = render_comparison(compare(results(before), results(after)))
+    assert "differs" in text
+    assert "11 more rows are not shown here" in text

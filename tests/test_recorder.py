@@ -23,7 +23,7 @@ import gilprobe
 from gilprobe import thread_names
 from gilprobe._native import gil, recording
 from gilprobe._native.gil import LABEL_ENDED, STRING_MAX, encoded_number, encoded_string
-from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError
+from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError, TracerStateError
 
 SUPPORTED, REASON = gil.support()
 
@@ -104,6 +104,53 @@ def test_a_recording_replaces_a_file_and_never_half(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert recording_chunks.chunks(path)
     assert files_in(tmp_path) == ["x.rec"]
+
+
+@needs_tracer
+def test_of_two_traces_with_one_path_the_first_says_that_its_file_was_replaced(tmp_path):
+    """And has no timeline any more: the events in the file are the other's."""
+    path = tmp_path / "x.rec"
+    first = gilprobe.trace(path=path, timeline=True).start()
+    run_named("only in the first", doze, 1)
+    second = gilprobe.trace(path=path, timeline=True).start()
+    assert f"the recording {str(path)!r} was replaced by another file while it was written" in (
+        first.report().warnings
+    )
+    first.stop()
+    run_named("only in the second", doze, 1)
+    second.stop()
+    assert any("was replaced" in doubt for doubt in first.report().warnings)
+    assert "only in the first" in {account.name for account in first.report().threads}
+    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+        first.timeline()
+    assert second.report().warnings == ()
+    names = {thread.name for thread in second.timeline().threads}
+    assert "only in the second" in names
+    assert "only in the first" not in names
+
+
+@needs_tracer
+@pytest.mark.parametrize(
+    ("harm", "doubt"),
+    [
+        (lambda path: path.unlink(), "was removed, or renamed, while it was written"),
+        (lambda path: path.rename(path.with_suffix(".old")), "was removed, or renamed, while it was written"),
+        (lambda path: path.write_bytes(b""), os.strerror(errno.ESTALE)),
+    ],
+    ids=["removed", "renamed", "shortened"],
+)
+def test_what_others_do_to_a_recording_is_a_doubt_and_the_program_goes_on(tmp_path, harm, doubt):
+    path = tmp_path / "x.rec"
+    with gilprobe.trace(path=path, timeline=True) as trace:
+        run_named("early", doze, 1)
+        assert trace._writer.recorder.flush(30.0)
+        harm(path)
+        run_named("late", doze, 1)
+    (told,) = [one for one in trace.report().warnings if one.startswith(f"the recording {str(path)!r} ")]
+    assert told.endswith(doubt)
+    assert {"early", "late"} <= {account.name for account in trace.report().threads}
+    with pytest.raises((FormatError, FileNotFoundError)):
+        trace.timeline()
 
 
 @needs_tracer

@@ -12,8 +12,11 @@ import recording_twin as twin
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gilprobe.cli.report import _exported
 from gilprobe.errors import FormatError
+from gilprobe.loading import load
 from gilprobe.recording import EventSums, Recording, ThreadDescription
+from gilprobe.render.trace_text import render_process
 from gilprobe.report import Frame
 from gilprobe.timeline import HOLD, NOWHERE, WAIT, TimelineThread
 
@@ -235,6 +238,7 @@ def test_no_file_does_more_than_be_refused(chunks, write, data):
         for batch in timeline.batches():
             assert max(batch.threads, default=0) < max(1, len(timeline.threads))
             assert all(place < len(timeline.places) or place == NOWHERE for place in batch.places)
+        assert render_process(load(path)).endswith("\n")
     except FormatError as error:
         assert "\n" not in str(error)  # noqa: PT017
 
@@ -350,3 +354,134 @@ def test_a_length_is_checked_before_there_is_memory_for_it(write):
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+def rows_of(parents):
+    """Return places that are called from these, all alike but for their line."""
+    return [(parent, 0, number, "f", "x.py") for number, parent in enumerate(parents)]
+
+
+def recorded(write, environment, places, sites, *, snapshot=None):
+    """Write a recording with stacks that end at the places `sites`."""
+    totals = twin.empty_snapshot(final=True)
+    last = totals | {
+        "flags": totals["flags"] | 16,  # stacks
+        "accounts": [twin.sample_account(0, 4711)],
+        "sites": [(place, 1, 90, 0) for place in sites],
+    }
+    return write(
+        twin.chunk("META", twin.meta(dataclasses.asdict(environment))),
+        twin.chunk("THRD", twin.number(0) + twin.threads(THREADS[:1])),
+        twin.chunk("PLAC", twin.number(0) + twin.places(places)),
+        twin.chunk("SNAP", twin.snapshot(last | (snapshot or {}))),
+        twin.chunk("DONE", twin.done("stopped")),
+    )
+
+
+def chain(length):
+    return [place - 1 if place else None for place in range(length)]
+
+
+def comb(deep, teeth):
+    return [*chain(deep), *[deep - 1] * teeth]
+
+
+def test_a_deep_stack_is_shown_whole(write, environment):
+    """As deep as the interpreter's own recursion could not go."""
+    process = load(recorded(write, environment, rows_of(chain(2000)), [1999]))
+    assert [frame.line for frame in process.report.stacks[0].frames] == list(range(2000))
+    for name in ("json", "folded", "speedscope", "html"):
+        assert len("".join(_exported(name, [process], "hold", None))) > 2000
+
+
+@pytest.mark.parametrize(
+    ("parents", "sites", "rule"),
+    [
+        (chain(5000), [4999], "a stack must have at most 4096 frames, got 5000"),
+        (chain(50_000), [49_999], "a stack must have at most 4096 frames, got 50000"),
+        (comb(900, 20_000), range(900, 20_900), "all stacks must have at most 16777216 frames together"),
+    ],
+    ids=["deep", "very deep", "comb"],
+)
+def test_stacks_that_a_few_bytes_make_huge_are_refused_before_they_are_made(
+    write, environment, parents, sites, rule
+):
+    path = recorded(write, environment, rows_of(parents), sites)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=re.escape(f"{str(path)!r}: {rule}")):
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 1000 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+def test_long_names_do_not_multiply_either(write, environment):
+    names = [(parent, 0, 0, "f" * 60_000 + str(number), "") for number, parent in enumerate(chain(50))]
+    teeth = [(49, 0, number, "g", "") for number in range(1000)]
+    with pytest.raises(FormatError, match="must have at most 2147483648 characters together"):
+        load(recorded(write, environment, [*names, *teeth], range(50, 1050)))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_trees_of_any_shape_cost_what_they_weigh(write, environment, data):
+    """Memory goes with the frames that are told; each stack is the way up from its place."""
+    count = data.draw(st.integers(1, 400))
+    parents = [
+        None if place == 0 else data.draw(st.one_of(st.none(), st.just(place - 1), st.integers(0, place - 1)))
+        for place in range(count)
+    ]
+    sites = sorted(data.draw(st.sets(st.integers(0, count - 1), max_size=40)))
+    ways = []
+    for place in sites:
+        way, at = [], place
+        while at is not None:
+            way.append(at)
+            at = parents[at]
+        ways.append(way[::-1])
+    tracemalloc.start()
+    try:
+        report = load(recorded(write, environment, rows_of(parents), sites)).report
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sorted([frame.line for frame in stack.frames] for stack in report.stacks) == sorted(ways)
+    assert peak < (8 << 20) + 100 * sum(map(len, ways)) + 2000 * count
+
+
+def test_a_tail_of_zeros_of_any_length_is_read_for_a_moment_only(chunks, write):
+    path = write(*chunks)
+    size = path.stat().st_size
+    with path.open("ab") as file:
+        file.truncate(8 << 40)  # sparse: it takes no room
+    recording = Recording.open(path)
+    assert recording.truncated
+    assert recording.size == size
+
+
+def test_a_file_that_is_replaced_is_not_read_as_the_one_before(chunks, write, tmp_path):
+    recording = Recording.open(write(*chunks))
+    other = tmp_path / "other"
+    other.write_bytes((tmp_path / "recording.gilprobe").read_bytes())
+    other.replace(tmp_path / "recording.gilprobe")
+    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+        list(recording.timeline().batches())
+
+
+def test_a_doubt_that_many_interpreters_share_is_told_once(write, environment):
+    parts = [
+        twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot(number, final=True) | {"flags": 1 | 2}))
+        for number in range(100)
+    ]
+    path = write(twin.chunk("META", twin.meta(dataclasses.asdict(environment))), *parts)
+    doubts = load(path).report.warnings
+    assert len(doubts) == len(set(doubts)) == 2
+    assert all(doubt.endswith("(so in 100 interpreters)") for doubt in doubts)
+
+
+def test_more_names_than_threads_can_live_are_refused(write, monkeypatch):
+    monkeypatch.setattr("gilprobe.recording._NAMED", 10)
+    names = [(number, "n") for number in range(11)]
+    assert len(Recording.open(write(twin.chunk("NAME", twin.names(names[:10])))).names) == 10
+    refused(write(twin.chunk("NAME", twin.names(names))), "at most 10 threads must have names")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import statistics
+from bisect import bisect_left, bisect_right
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gilprobe.errors import InvalidValueError
-from gilprobe.intervals import independent_ratio_interval
-from gilprobe.significance import EXACT_UP_TO, holm, rank_sum_test, smallest_p
+from gilprobe.intervals import bootstrap_interval, independent_ratio_interval
+from gilprobe.significance import EXACT_UP_TO, _sums, holm, rank_sum_test, smallest_p
 
 pytestmark = pytest.mark.plain_python
 
@@ -108,3 +110,27 @@ def test_no_samples_are_refused():
     for function in (rank_sum_test, independent_ratio_interval):
         with pytest.raises(InvalidValueError, match="at least one number"):
             function([], [1.0])
+
+
+def by_drawing(samples, resamples, seed):
+    """Return medians of resamples, in order: what the ranks that are drawn stand for."""
+    draw = random.Random(seed)
+    return sorted(statistics.median(draw.choices(samples, k=len(samples))) for _ in range(resamples))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 9, 10, 101])
+def test_the_interval_is_that_of_resamples(size):
+    """Its ends lie where the medians of real resamples have these quantiles, give or take chance."""
+    samples = [float(number) for number in range(size)]
+    low, high = bootstrap_interval(samples, resamples=4000)
+    medians = by_drawing(samples, 4000, 7)
+    for end, share in ((low, 0.025), (high, 0.975)):
+        below, upto = (side(medians, end) / len(medians) for side in (bisect_left, bisect_right))
+        assert below - 0.015 <= share <= upto + 0.015
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1), (2, 3), (7, 7), (20, 20), (1, 39), (39, 1)])
+def test_all_choices_are_counted(one, other):
+    """Even of ranks that are all equal or in pairs: the shares of all sums add up to 1."""
+    for ranks in (range(2, 2 * (one + other) + 1, 2), [one + other + 1] * (one + other)):
+        assert sum(_sums(tuple(ranks), one)) == math.comb(one + other, one)

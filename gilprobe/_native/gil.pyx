@@ -76,6 +76,7 @@ cdef extern from "gp_recorder.h" nogil:
     gp_status gp_recorder_put(gp_recorder *recorder, const char *type, const void *payload, size_t size)
     bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     void gp_recorder_finish(gp_recorder *recorder)
+    c_bool gp_recorder_identity(const gp_recorder *recorder, uint64_t *device, uint64_t *inode)
     int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written)
     void gp_recorder_free(gp_recorder *recorder)
 

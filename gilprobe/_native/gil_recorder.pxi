@@ -94,6 +94,11 @@ cdef class Recorder:
             gp_guard_end(self.handle)
             gp_recorder_finish(self.handle)
 
+    def identity(self) -> tuple[int, int] | None:
+        """Return device and inode of the file; None if it has not been made."""
+        cdef uint64_t device = 0, inode = 0
+        return (device, inode) if gp_recorder_identity(self.handle, &device, &inode) else None
+
     def state(self) -> tuple[int, int, int]:
         """Return errno of the first failure, 0 if there was none; bytes and events written."""
         cdef uint64_t bytes_written = 0, events_written = 0

@@ -209,7 +209,7 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
         name=order.name,
         verdict=verdicts.verdict(numbers),
         call_ns=round(shares.call_ns),
-        calls=sum(taken.calls for taken in shares.samples) + holds.calls,
+        calls=sum(taken.calls for taken in shares.samples) + (0 if holds is None else holds.calls),
         released_fraction=share,
         released_low=low,
         released_high=high,

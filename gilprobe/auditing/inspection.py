@@ -82,8 +82,11 @@ class Tally:
         )
 
 
-def inspect(call: Callable[[], object], calls: int) -> tuple[Holds, tuple[str, ...]]:
-    """Make the call so often under the tracer, and return its holds and what makes them doubtful."""
+def inspect(call: Callable[[], object], calls: int) -> tuple[Holds | None, tuple[str, ...]]:
+    """Make the call so often under the tracer, and return its holds and what makes them doubtful.
+
+    None if no call was seen from beginning to end.
+    """
     from gilprobe.tracer import trace
 
     foreign = python_threads()
@@ -94,6 +97,11 @@ def inspect(call: Callable[[], object], calls: int) -> tuple[Holds, tuple[str, .
     doubts = (*traced.report().warnings,)
     if timeline.dropped:
         doubts = (*doubts, f"{timeline.dropped} events of the calls' timeline are missing")
+    if not tally.calls:
+        return None, (
+            *doubts,
+            "none of its calls was seen from beginning to end: its holds are not told apart",
+        )
     longest = tally.longest
     site = longest.place if longest is not None and longest.place is not None else Frame("", "", 0)
     fraction, blocks = _cpu_of_holds(call, calls)

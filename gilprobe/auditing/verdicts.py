@@ -91,6 +91,8 @@ class Numbers:
 def verdict(numbers: Numbers) -> str:
     """Return in words what a call does with the GIL."""
     call_ns = numbers.hold_ns + numbers.released_ns
+    if call_ns <= 0:  # it takes nothing, so there is nothing to release it for
+        return "holds"
     if numbers.blocked_ns >= max(BLOCKED_NS, BLOCKED_SHARE * call_ns):
         return f"holds while blocked in the kernel ({_share(numbers.blocked_ns / call_ns)} of the call)"
     share = numbers.released_fraction

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gilprobe import __version__
 from gilprobe.cli import audit, compare, doctor, leaks, list, record, report, run  # noqa: A004  # each module is named like its command
-from gilprobe.cli.output import Output
+from gilprobe.cli.output import Output, complain
 from gilprobe.errors import GilProbeError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_UNUSABLE, f"gilprobe: error: {message}\n")
+        self.exit(_failed(f"error: {message}", _UNUSABLE))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _failed(f"error: {error}", _UNUSABLE)
     except OSError as error:
         status = _failed(f"error: {_file_error(error)}", _UNUSABLE)
+    except MemoryError:
+        status = _failed("error: what was asked for must fit into memory, there is not enough", _UNUSABLE)
     # A program ends as it likes, by an error of its own, too: out of reach of the clauses above.
     return status() if callable(status) else status
 
@@ -85,6 +87,5 @@ def _file_error(error: OSError) -> str:
 
 
 def _failed(message: str, status: int) -> int:
-    if sys.stderr is not None:
-        sys.stderr.write(f"gilprobe: {message}\n")
+    complain(message)
     return status

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli.arguments import parse_threads
-from gilprobe.cli.output import STDOUT, check_writable, complain
+from gilprobe.cli.output import STDOUT, check_outputs, complain
 from gilprobe.durations import parse_duration
 from gilprobe.errors import InvalidValueError
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 _MISSED = 1
 _UNSUPPORTED = 3
 _PRINTED_LINES = 3
+_MOST_LISTED = 1 << 24  # bytes of a file of statements
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -64,8 +64,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     least = arguments.fail_under
     if least is not None and not 0 <= least <= 1:
         raise InvalidValueError(f"--fail-under must be between 0 and 1, got {least}")
-    if arguments.json not in (None, STDOUT):
-        check_writable(Path(arguments.json), "--json")
+    check_outputs({"--json": arguments.json}, () if arguments.file is None else (arguments.file,))
     run = _Run(arguments, output, check_threads(threads), limit_s)
     try:
         run.audit(wanted)
@@ -75,11 +74,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _statements(arguments: argparse.Namespace) -> list[Statement]:
+    from gilprobe import files
     from gilprobe.auditing import Statement
 
     sources = list(arguments.statements)
     if arguments.file is not None:
-        lines = Path(arguments.file).read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        listed = files.read_whole(arguments.file, "--file", _MOST_LISTED)
+        lines = listed.decode("utf-8", "surrogateescape").splitlines()
         sources += [line for line in map(str.strip, lines) if line and not line.startswith("#")]
     if not sources:
         raise InvalidValueError("audit must be told at least one statement, got none")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.cli.output import STDOUT, check_writable
+from gilprobe.cli.output import STDOUT, check_outputs
 
 if TYPE_CHECKING:
     import argparse
@@ -31,8 +30,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     from gilprobe.render import side_by_side
     from gilprobe.results import ResultSet
 
-    if arguments.json not in (None, STDOUT):
-        check_writable(Path(arguments.json), "--json")
+    check_outputs({"--json": arguments.json}, (arguments.before, arguments.after))
     before, after = (ResultSet.load(name) for name in (arguments.before, arguments.after))
     comparison = comparing.compare(before, after, (arguments.before, arguments.after))
     if arguments.json == STDOUT:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli.functions import FORM, error_line, find_function, told
-from gilprobe.cli.output import STDOUT, check_writable
+from gilprobe.cli.output import STDOUT, check_outputs
 from gilprobe.errors import GilProbeError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     from gilprobe.refs import find_leaks
     from gilprobe.render.leaks import render_leaks
 
-    if arguments.json not in (None, STDOUT):
-        check_writable(Path(arguments.json), "--json")
+    check_outputs({"--json": arguments.json}, (arguments.function.partition("::")[0],))
     args = parse_args(arguments.args)
     with _function_prints_to_stderr(arguments.json == STDOUT):
         function = find_function(arguments.function)

@@ -6,13 +6,15 @@ import os
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from gilprobe.errors import InvalidValueError
+from gilprobe.files import check_target, identity, is_direct
 from gilprobe.render.page import Look
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
 STDOUT = "-"
 """Instead of a file's name: standard output, alone."""
@@ -82,6 +84,44 @@ class Output:
             raise error
 
 
+def check_outputs(targets: Mapping[str, str | None], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Make sure that results can be written, without touching a file that is there, or that is read.
+
+    Parameters
+    ----------
+    targets : mapping of str to str or None
+        What the options name as outputs; None: nothing.
+    inputs : iterable of path-like
+        What is read; those that are not there are passed over.
+
+    Raises
+    ------
+    InvalidValueError
+        If one can't be written, two are one file, or one is a file that is read, by whatever name: that would
+        be lost. Also if standard output goes to a file that is read.
+    """
+    read = {identity(one): os.fspath(one) for one in inputs if os.path.exists(one)}  # noqa: PTH110
+    if identity(1) in read:
+        raise InvalidValueError(f"standard output must not go to a file that is read, {read[identity(1)]!r}")
+    written: dict[object, str] = {}
+    for option, target in targets.items():
+        if target in (None, STDOUT):
+            continue
+        assert target is not None  # noqa: S101
+        check_writable(Path(target), option)
+        found = identity(target)
+        if found in read:
+            raise InvalidValueError(
+                f"{option} must name another file than those that are read, got {target!r}: "
+                f"that is {read[found]!r}"
+            )
+        if found in written:
+            raise InvalidValueError(
+                f"{written[found]} and {option} must name two files, got {target!r} twice"
+            )
+        written[found] = option
+
+
 def check_writable(path: Path, option: str) -> None:
     """Make sure that results can be written to `path`, without touching a file that is there.
 
@@ -93,9 +133,8 @@ def check_writable(path: Path, option: str) -> None:
     if path.is_dir():
         raise InvalidValueError(f"{option} must name a file, got the directory {str(path)!r}")
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe
-            if not os.access(path, os.W_OK):
-                raise PermissionError("Permission denied")
+        check_target(path)
+        if is_direct(path):
             return
         with tempfile.TemporaryFile(dir=path.parent):
             pass

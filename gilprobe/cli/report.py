@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli import results_page
-from gilprobe.cli.output import STDOUT, check_writable, complain
+from gilprobe.cli.output import STDOUT, check_outputs, complain
 from gilprobe.errors import FormatError, InvalidValueError
 from gilprobe.render.words import visible
 
@@ -60,7 +61,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Read the files, then show or convert them."""
     targets = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
-    _check(targets)
+    _check(targets, arguments.files)
+    from gilprobe.render.findings import doubts_of_many
+
     source = _checked_source(arguments.source, targets)
     results = results_page.saved_results(arguments.files)
     if results is not None:
@@ -74,8 +77,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     for process in processes:
         if "perfetto" in targets and process.timeline is None:
             complain(f"{process.source}: without a timeline, not in the trace")
-        for doubt in process.doubts:
-            complain(f"{process.source}: {doubt}")
+    for doubt in doubts_of_many(processes):
+        complain(doubt)
     return 0
 
 
@@ -101,19 +104,22 @@ def _report_results(results: Sequence[ScenarioResult], targets: dict[str, str], 
     return 0
 
 
-def _check(targets: dict[str, str]) -> None:
+def _check(targets: dict[str, str], files: Sequence[str]) -> None:
     alone = [f"--{name}" for name, target in targets.items() if target == STDOUT]
     if len(alone) > 1:
         raise InvalidValueError(f"only one output can be -, standard output alone, got {' and '.join(alone)}")
-    files: dict[Path, str] = {}
-    for name, target in targets.items():
-        if target == STDOUT:
-            continue
-        path = Path(target)
-        check_writable(path, f"--{name}")
-        if path in files:
-            raise InvalidValueError(f"--{files[path]} and --{name} must name two files, got {target!r} twice")
-        files[path] = name
+    check_outputs(
+        {f"--{name}": target for name, target in targets.items()},
+        (path for name in files for path in (name, *_children_of(name))),
+    )
+
+
+def _children_of(name: str) -> list[str]:
+    from gilprobe.loading import children_of
+
+    with suppress(OSError):  # told when the file itself is read
+        return [str(path) for path in children_of(name)]
+    return []
 
 
 def _checked_source(source: str | None, targets: dict[str, str]) -> Path | None:
@@ -180,7 +186,7 @@ def _exported(
 def _json(processes: Sequence[TracedProcess]) -> Iterator[str]:
     """Yield a single report as :meth:`Report.save` writes it, several in an object with their processes."""
     if len(processes) == 1:
-        yield json.dumps(processes[0].report.to_dict(), indent=1) + "\n"
+        yield from processes[0].report.pieces()
         return
     yield '{"kind": "gilprobe.processes", "schema": 1, "processes": [\n'
     for number, process in enumerate(processes):

@@ -33,33 +33,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     choice.add_argument("--no-html", action="store_true", help="write no report")
 
 
-def target_of(arguments: argparse.Namespace) -> Path | None:
-    """Return where the page goes, None for nowhere; nothing is to fail after minutes of work.
-
-    A name that the user chose must be writable. One that was not chosen never stands in the way: what is
-    wrong with it is told in a line.
+def named(arguments: argparse.Namespace) -> str | None:
+    """Return the name that the user chose for the page, which is to be checked; None if there is none.
 
     Raises
     ------
     InvalidValueError
-        If ``--html`` names what can't be written, standard output, or the file of ``--json``.
+        If it is standard output.
+    """
+    if arguments.html == STDOUT:
+        raise InvalidValueError("--html must name a file: standard output has the results as text")
+    name: str | None = arguments.html
+    return name
+
+
+def target_of(arguments: argparse.Namespace) -> Path | None:
+    """Return where the page goes, None for nowhere; nothing is to fail after minutes of work.
+
+    A name that was not chosen never stands in the way: what is wrong with it is told in a line.
     """
     if arguments.html is not None:
-        return _chosen(arguments.html, arguments.json)
+        return Path(arguments.html)
     if arguments.no_html or arguments.json == STDOUT:
         return None
     path = Path(DEFAULT)
     return path if _free(path) else None
-
-
-def _chosen(name: str, json_name: str | None) -> Path:
-    if name == STDOUT:
-        raise InvalidValueError("--html must name a file: standard output has the results as text")
-    path = Path(name)
-    check_writable(path, "--html")
-    if json_name is not None and path == Path(json_name):
-        raise InvalidValueError(f"--html and --json must name two files, got {name!r} twice")
-    return path
 
 
 def _free(path: Path) -> bool:
@@ -134,4 +132,4 @@ def _results(path: Path) -> ResultSet | None:
     document = codec.read_json(path)
     if not isinstance(document, dict) or "scenarios" not in document:
         return None
-    return ResultSet.from_dict(document)
+    return codec.naming(path, ResultSet.from_dict, document)

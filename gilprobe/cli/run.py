@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli import results_page
 from gilprobe.cli.arguments import parse_threads
-from gilprobe.cli.output import STDOUT, check_writable, complain
+from gilprobe.cli.output import STDOUT, check_outputs, complain
 from gilprobe.errors import InvalidValueError
 from gilprobe.render.words import visible
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from gilprobe.cli.output import Output
     from gilprobe.cli.progress import ProgressBar
@@ -73,8 +73,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     threads = None if arguments.threads is None else scenarios.check_threads(parse_threads(arguments.threads))
     if arguments.repeat is not None:
         Frame(repeat=arguments.repeat)
-    if arguments.json not in (None, STDOUT):
-        check_writable(Path(arguments.json), "--json")
+    check_outputs({"--html": results_page.named(arguments), "--json": arguments.json}, arguments.ids)
     jobs = _jobs(arguments)
     interpreters, whole = _interpreters(arguments.python)
     page = results_page.target_of(arguments)

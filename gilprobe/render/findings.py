@@ -120,7 +120,7 @@ def doubts_of_many(processes: Sequence[TracedProcess]) -> list[str]:
     """Return each doubt once, with how many processes have it; with one's file if it is the only one."""
     by_doubt: dict[str, list[str]] = {}
     for process in processes:
-        for doubt in process.doubts:
+        for doubt in dict.fromkeys(process.doubts):
             by_doubt.setdefault(doubt, []).append(process.source)
     return [
         f"{sources[0] if len(sources) == 1 else plural(len(sources), 'process', 'es')}: {doubt}"

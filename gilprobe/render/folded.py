@@ -41,12 +41,18 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
     """
     for process in processes:
         prefix = f"{_escaped(process.title)};" if len(processes) > 1 else ""
-        total: Counter[str] = Counter()
+        total: Counter[tuple[int, ...]] = Counter()
+        texts: dict[str, int] = {}  # all lines together may be much larger
+        known: dict[Frame, int] = {}
         for stack in stacks_of(process.report):
-            total[";".join(map(_frame, stack.frames))] += weight_ns(stack, weight)
+            for frame in stack.frames:
+                if frame not in known:
+                    known[frame] = texts.setdefault(_frame(frame), len(texts))
+            total[tuple(map(known.__getitem__, stack.frames))] += weight_ns(stack, weight)
+        shown = list(texts)
         for frames, nanoseconds in total.most_common():
             if frames and nanoseconds > 0:
-                yield f"{prefix}{frames} {nanoseconds}\n"
+                yield f"{prefix}{';'.join(map(shown.__getitem__, frames))} {nanoseconds}\n"
 
 
 def _frame(frame: Frame) -> str:

@@ -53,6 +53,7 @@ class HtmlPage(Page):
             '<table style="border-collapse:collapse;margin:0.5em 0">'
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
         )
+        self.tell_left_out()
 
     def finished(self) -> str:
         """Return the page as one element."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
+
+MOST_ROWS = 2000
+"""Rows of a table that are laid out, which takes a millisecond each; the others are counted."""
 
 _UNBOUNDED = 100_000
 # Stands for a space inside a number, where rich must not fold; for private use, so that visible() escapes it.
@@ -60,6 +64,7 @@ class Page:
 
         self.look = look
         self._text = StringIO()
+        self._left_out = 0
         # Everything that rich would look up in the environment is told instead: the caller knows its stream.
         self._console = Console(
             file=self._text,
@@ -106,6 +111,9 @@ class Page:
         """Add a row in the style `style`, its last cell in the style `last`."""
         from rich.text import Text
 
+        if table.row_count >= MOST_ROWS:
+            self._left_out += 1
+            return
         texts = [Text(visible(cell)) for cell in cells]
         for text, column in zip(texts, table.columns, strict=False):
             if column.justify == "right":
@@ -124,14 +132,21 @@ class Page:
         self._console.width = max(width, Measurement.get(self._console, unbounded, table).minimum)
         self._console.print(table)
         self._console.width = width
+        self.tell_left_out()
         self.line()
+
+    def tell_left_out(self) -> None:
+        """Add how many rows the table before this lacks, if any."""
+        if self._left_out:
+            self.line(f"{self._left_out} more rows are not shown here")
+            self._left_out = 0
 
     def doubts(self, warnings: Sequence[str]) -> None:
         """Add what makes the numbers doubtful, if anything does."""
         if warnings:
             self.line("Doubts", style="bold yellow")
-            for text in warnings:
-                self.line(f"- {text}")
+            for text, times in Counter(warnings).items():
+                self.line(f"- {text}" if times == 1 else f"- {text} ({times} times)")
             self.line()
 
     def finished(self) -> str:

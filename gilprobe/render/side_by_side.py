@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from gilprobe.render.page import PLAIN, Look, Page
+from gilprobe.render.page import MOST_ROWS, PLAIN, Look, Page
 from gilprobe.render.terminal import VERDICT_STYLES, in_order, interpreter, printed
 from gilprobe.render.words import clipped, plural, scaled, visible
 
@@ -85,9 +86,9 @@ def render_comparison(comparison: Comparison, look: Look = PLAIN) -> str:
     page.line(f"B  {comparison.after}")
     page.line()
     page.doubts(comparison.warnings)
-    known = [pair.id for pair in comparison.scenarios]
+    known = Counter(pair.id for pair in comparison.scenarios)
     for pair in comparison.scenarios:
-        _pair(page, pair, several=known.count(pair.id) > 1)
+        _pair(page, pair, several=known[pair.id] > 1)
     for side, ids in (("A", comparison.only_before), ("B", comparison.only_after)):
         for one in ids:
             page.line(f"{one} is in {side} only")
@@ -105,7 +106,10 @@ def _pair(page: Page, pair: ScenarioPair, *, several: bool) -> None:
         page.line(f"on {before}")
     page.line()
     table = page.table("arm", ">threads", "unit", ">A", ">B", ">B : A", ">95% interval", ">p", "B is")
-    for arm in pair.arms:
+    arms = pair.arms
+    if len(arms) > MOST_ROWS:  # what differs must not be among those that are left out
+        arms = tuple(sorted(arms, key=lambda arm: arm.difference == "no difference shown"))
+    for arm in arms:
         style = "" if arm.difference == "no difference shown" else "bold"
         sides = (with_spread(page, arm.before), with_spread(page, arm.after))
         cells = (arm.name, str(arm.threads), arm.unit, *sides, *_ratio_cells(arm), f"{arm.p_adjusted:.2g}")

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gilprobe import __version__
+from gilprobe.render.findings import doubts_of_many
 from gilprobe.render.weights import WEIGHTS, stacks_of, weight_ns
 from gilprobe.render.words import clipped, visible
 from gilprobe.report import Frame
@@ -62,7 +63,7 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
 def _name(processes: Sequence[TracedProcess]) -> str:
     """Return the document's title, the only place that this format has for doubts."""
     titles = [process.title for process in processes]
-    doubts = [doubt for process in processes for doubt in process.doubts]
+    doubts = doubts_of_many(processes) if len(processes) > 1 else processes[0].doubts
     more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
     return f"{titles[0]}{more}" + (f" (doubts: {'; '.join(doubts)})" if doubts else "")
 

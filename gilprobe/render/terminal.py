@@ -137,8 +137,10 @@ def printed(page: Page, text: str, heading: str = "Printed") -> None:
 
 def in_order(result: ScenarioResult) -> Callable[[str], int]:
     """Return a key that sorts arms by name as the result has them first; what it has not goes last."""
-    names = list(dict.fromkeys(arm.name for arm in result.arms))
-    return lambda name: names.index(name) if name in names else len(names)
+    numbers: dict[str, int] = {}
+    for arm in result.arms:
+        numbers.setdefault(arm.name, len(numbers))
+    return lambda name: numbers.get(name, len(numbers))
 
 
 def _arms(page: Page, result: ScenarioResult) -> None:

@@ -22,6 +22,10 @@ def numbers(held_ms, released_ms, releases=1.0, **others):
     ("given", "said"),
     [
         (numbers(10, 0, 0), "holds"),
+        (numbers(0, 0, 0), "holds"),  # a call that takes nothing
+        (numbers(0, 0, 1), "holds"),
+        (numbers(0, 0, 0, cpu_fraction=0.0, blocks=1.0), "holds"),
+        (numbers(1e-9, 0, 0), "holds"),
         (numbers(9.5, 0.5), "holds for 95% of the call"),
         (numbers(0.1, 9.9), "releases"),
         (numbers(0.5, 9.5, 2000), "releases but returns for the GIL 2,000 times a call"),

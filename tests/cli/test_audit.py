@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,15 @@ def test_bad_input_is_one_line_and_status_2(arguments, rule, capsys):
 def test_help_tells_of_the_command(capsys):
     assert main(["audit", "--help"]) == 0
     assert "--fail-under" in capsys.readouterr().out
+
+
+@pytest.mark.plain_python
+def test_a_list_of_statements_is_a_file_and_not_the_output(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("/dev/zero", str(tmp_path / "pipe")):
+        assert main(["audit", "--file", name]) == 2
+        assert f"--file must be a regular file, {name!r} is not" in capsys.readouterr().err
+    (tmp_path / "list").write_text("pass\n")
+    assert main(["audit", "--file", str(tmp_path / "list"), "--json", str(tmp_path / "list")]) == 2
+    assert "--json must name another file than those that are read" in capsys.readouterr().err
+    assert (tmp_path / "list").read_text() == "pass\n"

@@ -83,3 +83,29 @@ def test_a_missing_file_and_an_unwritable_target_are_told(saved, tmp_path, capsy
     assert "No such file" in capsys.readouterr().err
     assert main(["compare", *saved, "--json", os.sep]) == 2
     assert "--json must name a file, got the directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_endless_or_no_files_yield_is_refused_at_once(saved, tmp_path, capsys, which):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "twice").write_text('{"schema": 1, "schema": 1}')
+    files = list(saved)
+    for name, rule in (
+        ("/dev/zero", "must be a regular file"),
+        (str(tmp_path / "pipe"), "must be a regular file"),
+        (str(tmp_path / "twice"), "the key 'schema' must come once in an object"),
+    ):
+        files[which] = name
+        assert main(["compare", *files]) == 2
+        shown = capsys.readouterr()
+        assert re.fullmatch(r"gilprobe: error: [^\n]+\n", shown.err)
+        assert rule in shown.err
+        assert name in shown.err
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_is_compared_is_not_the_output(saved, capsys, which):
+    before = Path(saved[which]).read_bytes()
+    assert main(["compare", *saved, "--json", saved[which]]) == 2
+    assert "--json must name another file than those that are read" in capsys.readouterr().err
+    assert Path(saved[which]).read_bytes() == before

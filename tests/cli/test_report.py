@@ -248,3 +248,92 @@ def test_a_wrong_source_is_refused(saved, monkeypatch, capsys, arguments, rule):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines()[-1].endswith(rule)
+
+
+def names_of(path, kind):
+    """Return another name for a file."""
+    other = path.with_name(f"other {kind}")
+    if kind == "itself":
+        return path
+    if kind == "a hard link":
+        other.hardlink_to(path)
+    elif kind == "a link":
+        other.symlink_to(path)
+    else:
+        (path.parent / "up").symlink_to(path.parent)
+        return path.parent / "up" / path.name
+    return other
+
+
+@pytest.mark.parametrize("option", EXPORTS)
+@pytest.mark.parametrize("kind", ["itself", "a hard link", "a link", "a linked folder"])
+def test_what_is_read_is_never_the_output(saved, capsys, option, kind):
+    before = saved.read_bytes()
+    target = names_of(saved, kind)
+    assert main(["report", str(saved), option, str(target)]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith(
+        f"gilprobe: error: {option} must name another file than those that are read, "
+    )
+    assert shown.err.count("\n") == 1
+    assert saved.read_bytes() == before
+
+
+def test_a_childs_recording_is_not_the_output_either(recorded, tmp_path, capsys):
+    parent, child = recorded(), recorded("app.8.gilprobe", pid=8)
+    assert main(["report", parent, "--json", child]) == 2
+    assert "that is" in capsys.readouterr().err
+    assert (tmp_path / "app.8.gilprobe").read_bytes() == b""
+
+
+def test_standard_output_is_not_what_is_read(saved):
+    before = saved.read_bytes()
+    with saved.open("ab") as file:
+        ran = subprocess.run(
+            [*GILPROBE, "report", str(saved)], stdout=file, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ran.returncode == 2
+    assert "standard output must not go to a file that is read" in ran.stderr
+    assert saved.read_bytes() == before
+
+
+def test_two_outputs_are_two_files_by_whatever_name(saved, tmp_path, capsys):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    for two in (("a", "b"), ("new", "./new")):
+        names = [f"{tmp_path}/{name}" for name in two]
+        assert main(["report", str(saved), "--json", names[0], "--csv", names[1]]) == 2
+        assert "--json and --csv must name two files" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "r.json"]  # noqa: PTH208
+
+
+def test_a_descriptors_name_as_output_gets_the_report(saved, tmp_path):
+    with (tmp_path / "out").open("wb") as file:
+        ran = subprocess.run(
+            [*GILPROBE, "report", str(saved), "--json", "/dev/stdout"], stdout=file, check=False
+        )
+    assert ran.returncode == 0
+    assert Report.load(tmp_path / "out") == Report.load(saved)
+    assert os.path.islink("/dev/stdout")  # noqa: PTH114
+
+
+def test_a_doubt_that_many_processes_share_is_told_once(recorded, tmp_path, capsys):
+    files = [recorded(f"app{number}.gilprobe", pid=number + 1, complete=False) for number in range(30)]
+    assert main(["report", *files, "--csv", str(tmp_path / "x.csv")]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("the recording was not ended" in line for line in lines) == 1
+    assert any(line.startswith("gilprobe: 30 processes: the recording was not ended") for line in lines)
+
+
+def test_a_saved_report_that_is_wrong_is_named(report, tmp_path, capsys):
+    (tmp_path / "x\x1b[31m.json").write_text(json.dumps(report.to_dict() | {"handoffs": -1}))
+    assert main(["report", str(tmp_path / "x\x1b[31m.json")]) == 2
+    err = capsys.readouterr().err
+    assert "x\\x1b[31m.json': report: handoffs must be >= 0, got -1" in err
+    assert "\x1b" not in err
+
+
+def test_a_report_with_a_doubt_twice_is_still_one_process(report, tmp_path, capsys):
+    dataclasses.replace(report, warnings=("a doubt", "a doubt")).save(tmp_path / "r.json")
+    assert main(["report", str(tmp_path / "r.json"), "--csv", str(tmp_path / "r.csv")]) == 0
+    assert capsys.readouterr().err == "gilprobe: r.json: a doubt\n"

@@ -1,4 +1,6 @@
-"""Fuzzes gilprobe.recording with atheris: ``python fuzz_recording.py [CORPUS] [-max_total_time=SECONDS]``.
+"""Fuzzes the reading of recordings, and what is made of them.
+
+With atheris: ``python fuzz_recording.py [CORPUS] [-max_total_time=SECONDS]``.
 
 The checksums of what the engine makes up are put right, so that it gets behind them. Anything but a
 :class:`~gilprobe.errors.FormatError` is a finding. The compiled reader below has a fuzzer of its own, with
@@ -14,11 +16,17 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-with atheris.instrument_imports(include=["gilprobe.recording"]):
+with atheris.instrument_imports(include=["gilprobe.recording", "gilprobe.accounting", "gilprobe.places"]):
+    from gilprobe.loading import load
     from gilprobe.recording import Recording
 import recording_twin as twin
 
+from gilprobe import codec
 from gilprobe.errors import FormatError
+from gilprobe.machine import read_environment
+from gilprobe.render import folded, speedscope, trace_text
+
+MOST = 2000  # characters that are rendered for a byte of a file, and some for every file
 
 FILE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)) / "recording"
 
@@ -26,6 +34,7 @@ FILE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else No
 def sample():
     """Return a small recording."""
     last = twin.empty_snapshot(final=True) | {
+        "flags": twin.empty_snapshot(final=True)["flags"] | 16,  # stacks
         "accounts": [twin.sample_account(0, 4711, label=7, ended=True)],
         "sites": [(1, 1, 90, 0)],
         "blame": [(0, 0, 1, 80)],
@@ -34,6 +43,7 @@ def sample():
     places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", "")]
     return twin.header() + b"".join(
         [
+            twin.chunk("META", twin.meta(codec.encode(read_environment()))),
             twin.chunk("LABL", twin.labels([(7, "worker")])),
             twin.chunk("NAME", twin.names([(4711, "MainThread")])),
             twin.chunk("THRD", b"\0" + twin.threads([(0, 4711, 0, "python", 0)])),
@@ -66,6 +76,11 @@ def one_input(data):
         assert len(timeline.threads) == len(recording.event_sums())
         assert sum(len(batch.kinds) for batch in timeline.batches()) == recording.event_count
         assert all(timeline.places)
+        process = load(FILE)
+        rendered = len(trace_text.render_process(process))
+        rendered += sum(map(len, folded.export([process]))) + sum(map(len, speedscope.export([process])))
+        rendered += sum(map(len, process.report.pieces()))
+        assert rendered < MOST * (1000 + len(data))
     except FormatError:
         pass
 

@@ -158,3 +158,9 @@ def test_numbers_have_four_digits_and_share_a_prefix():
 def test_visible_leaves_words_of_any_language_alone():
     assert visible("Größe 工作 thread-1") == "Größe 工作 thread-1"
     assert visible("a\x1b\u202e\ud800\n") == "a\\x1b\\u202e\\ud800\\n"
+
+
+def test_a_doubt_that_comes_often_is_told_once(result):
+    text = render_result(dataclasses.replace(result, warnings=("few cores", "other load", "few cores")))
+    assert text.count("few cores") == 1
+    assert "- few cores (2 times)\n- other load\n" in text
