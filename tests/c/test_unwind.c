@@ -172,7 +172,7 @@ int main(void)
 
 int main(void)
 {
-    gp_unwind_tables tables;
+    gp_unwind_tables tables = {0};
     CHECK_EQUAL(gp_unwind_find(&tables, &tables), GP_EUNSUPPORTED);
     return gp_test_status();
 }
