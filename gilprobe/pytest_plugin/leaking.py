@@ -30,6 +30,7 @@ _SPOILT = pytest.StashKey[bool]()  # what is torn down at the end was set up for
 # What is less is noise, as in a hunt: of bytes of the heap, and of all else.
 _LEAST_BYTES = 2.0
 _LEAST = 0.02
+_MEMORY = ("blocks", "heap", "interned", "total")
 _STEADY = 0.7  # what a second hunt must find of the first one's amount, as in longer repetitions
 
 
@@ -205,6 +206,8 @@ def _own_part(whole: LeakFinding, fixtures: LeakFinding | None) -> LeakFinding |
         return whole
     low, high = whole.low - fixtures.high, whole.high - fixtures.low
     least = _LEAST_BYTES if whole.kind == "heap" else _LEAST
+    if whole.kind in _MEMORY:  # which wavers from hunt to hunt
+        least = max(least, (1 - _STEADY) * abs(fixtures.per_call))
     if not (low >= least if whole.per_call > 0 else high <= -least):
         return None
     return dataclasses.replace(

@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from gilprobe.leak_report import LeakFinding
+from gilprobe.pytest_plugin import leaking
+
 pytestmark = pytest.mark.plain_python
 
 pytest_plugins = ["pytester"]
@@ -54,7 +57,7 @@ def test_that_skips_later(once=[]):
 
 def test_that_fails_some_time(times=[]):
     times.append(None)
-    assert len(times) < 10
+    assert len(times) < 60
 
 def test_that_fails(): assert kept is None
 
@@ -296,3 +299,24 @@ def test_what_is_torn_down_behind_a_run_that_failed_does_not_change_the_outcome(
     ended = run("pytestmark = []\n" + SPOILT, "--leaks")
     ended.assert_outcomes(passed=2)
     assert "1 not judged" in ended.stdout.str()
+
+
+def finding(kind, per_call, low, high):
+    return LeakFinding(kind, "what", per_call, low, high, every_repetition=True, evidence=("numbers",))
+
+
+@pytest.mark.parametrize(
+    ("whole", "fixtures", "own"),
+    [
+        (("objects", 11, 11, 11), ("objects", 10, 10, 10), 1),
+        (("objects", 10, 9.9, 10.1), ("objects", 10, 10, 10), None),
+        (("reference", -3, -3, -3), ("reference", -1, -1, -1), -2),
+        (("reference", -1, -1, -1), ("reference", -1, -1, -1), None),
+        (("blocks", 4, 4, 4), ("blocks", 2, 2, 2), 2),
+        (("blocks", 2.5, 2.4, 2.6), ("blocks", 2, 2, 2), None),
+        (("heap", 50, 49, 51), ("heap", 48, 47, 49), None),
+    ],
+)
+def test_what_fixtures_leave_by_themselves_is_taken_out(whole, fixtures, own):
+    found = leaking._own_part(finding(*whole), finding(*fixtures))
+    assert (found and found.per_call) == own
