@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,10 +68,27 @@ static void wait_for_recorder(const gp_recorder *recorder, int number)
     }
 }
 
+/* Have the same signal once more, in a moment: what it has interrupted has to go on first. */
+static void come_again(int number)
+{
+    static int timer;
+    static bool made; /* signals of ours do not interrupt each other */
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
+    const struct itimerspec soon = {.it_value = {0, NAP_NS}};
+    if (made)
+        syscall(SYS_timer_delete, timer);
+    made = syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0;
+    if (!made || syscall(SYS_timer_settime, timer, 0, &soon, NULL) != 0)
+        die(number);
+}
+
 static void answer(gp_recorder *recorder, int number)
 {
     if (recorder == NULL) {
         die(number);
+    } else if (gp_recorder_has_no_thread(recorder)) {
+        gp_recorder_end_here_by_signal(recorder, number, die);
+        come_again(number);
     } else {
         gp_recorder_end_by_signal(recorder, number, die);
         wait_for_recorder(recorder, number);

@@ -52,33 +52,29 @@ static int create(const char *path)
     return open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
-/* Create the file beside the one in the way, then put it in its place at once: that one is never half gone.
+/* Create the file beside the one in the way, which is put in its place at once: that one is never half gone.
  */
-static int create_over(const char *path)
+static int create_beside(gp_output *output)
 {
     struct stat old;
-    char beside[PATH_MAX];
-    if (lstat(path, &old) != 0 || !S_ISREG(old.st_mode)) {
+    if (lstat(output->path, &old) != 0 || !S_ISREG(old.st_mode)) {
         errno = EEXIST;
         return -1;
     }
     int fd = -1;
     for (int i = 0; i < NAME_TRIES && fd < 0; i++) {
-        if (snprintf(beside, sizeof beside, "%s.%ld.%d", path, (long)getpid(), i) >= (int)sizeof beside) {
+        int length =
+            snprintf(output->beside, PATH_MAX, "%.*s.%ld.%d", PATH_MAX - 1, output->path, (long)getpid(), i);
+        if (length >= PATH_MAX) {
             errno = ENAMETOOLONG;
             return -1;
         }
-        fd = create(beside);
+        fd = create(output->beside);
         if (fd < 0 && errno != EEXIST)
             return -1;
     }
-    if (fd < 0 || rename(beside, path) == 0)
-        return fd;
-    int saved = errno;
-    unlink(beside);
-    close(fd);
-    errno = saved;
-    return -1;
+    atomic_store(&output->current_path, output->beside);
+    return fd;
 }
 
 int gp_output_open(gp_output *output, const char *path, bool replace)
@@ -87,15 +83,18 @@ int gp_output_open(gp_output *output, const char *path, bool replace)
     int error = make_absolute(output->path, path);
     if (error != 0)
         return error;
+    output->beside[0] = '\0';
+    atomic_store(&output->current_path, output->path);
     int fd = create(output->path);
     if (fd < 0 && errno == EEXIST && replace)
-        fd = create_over(output->path);
+        fd = create_beside(output);
     if (fd < 0)
         return errno;
     fd = raise_fd(fd);
     /* whatever the umask is: it may have to be opened again */
     if (fchmod(fd, 0600) != 0 || fstat(fd, &made) != 0) {
         error = errno;
+        unlink(atomic_load(&output->current_path));
         close(fd);
         return error;
     }
@@ -105,6 +104,22 @@ int gp_output_open(gp_output *output, const char *path, bool replace)
     output->size = 0;
     output->error = 0;
     return 0;
+}
+
+int gp_output_commit(gp_output *output)
+{
+    if (output->beside[0] == '\0')
+        return 0;
+    if (rename(output->beside, output->path) != 0)
+        return errno;
+    atomic_store(&output->current_path, output->path);
+    return 0;
+}
+
+void gp_output_discard(gp_output *output)
+{
+    unlink(atomic_load(&output->current_path));
+    gp_output_close(output);
 }
 
 static bool is_ours(const gp_output *output, int fd)
@@ -120,7 +135,7 @@ static bool have_file(gp_output *output)
 {
     if (is_ours(output, output->fd))
         return true;
-    int fd = open(output->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(atomic_load(&output->current_path), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (!is_ours(output, fd)) {
         output->error = fd < 0 ? errno : ESTALE;
         if (fd >= 0)

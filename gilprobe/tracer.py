@@ -90,7 +90,7 @@ class Trace:
         InvalidValueError
             If the path has a zero byte.
         OSError
-            If the file can't be made.
+            If the file can't be made, or a thread that it may need. An earlier file is then as it was.
         """
         if self._session is not None or self._starting:
             raise TracerStateError(_RUNNING)
@@ -108,6 +108,7 @@ class Trace:
         environment = read_environment()  # costs a millisecond: before the first stamp, not after
         options, doubts = _possible(self._options)
         writer = self._open()
+        session: gil.Session | None = None
         try:
             thread_names.watch()
             bystanders = thread_names.alive()
@@ -115,8 +116,13 @@ class Trace:
                 writer.begin(environment, options)
             session = gil.Session(recorder=None if writer is None else writer.recorder, **options)
             thread_names.review()  # the end of another trace may have come between
+            if writer is not None:
+                writer.commit()
         except BaseException as error:
-            _finish(writer)
+            if session is not None:
+                session.stop()
+            if writer is not None:
+                writer.discard()
             thread_names.review()
             if isinstance(error, NotImplementedError):
                 raise UnsupportedError(f"the GIL can't be traced: {error}") from None
@@ -128,11 +134,11 @@ class Trace:
     def _open(self) -> RecordingWriter | None:
         """Make the recording, if one is wanted."""
         if self._path is not None:
-            return RecordingWriter(self._path)
+            return RecordingWriter(self._path, timeline=self._options["timeline"])
         if not self._options["timeline"]:
             return None
         self._place = TemporaryPlace()
-        return RecordingWriter(self._place.path)
+        return RecordingWriter(self._place.path, timeline=True)
 
     def stop(self) -> Report:
         """End the recording. Stopping a trace that has ended changes nothing.

@@ -24,6 +24,7 @@ cdef extern from "gp_status.h" nogil:
         GP_ENOMEM
         GP_ESYSTEM
         GP_EUNSUPPORTED
+        GP_ETHREAD
 
 
 cdef extern from "gp_clock.h" nogil:
@@ -68,7 +69,14 @@ cdef extern from "gp_attribution.h" nogil:
 cdef extern from "gp_recorder.h":
     ctypedef struct gp_recorder:
         pass
-    gp_status gp_recorder_open(const char *path, bint replace, gp_recorder **recorder, int *error)
+    enum:
+        GP_RECORDER_REPLACE
+        GP_RECORDER_PENDING
+        GP_RECORDER_ALONE
+        GP_RECORDER_NO_THREAD
+    gp_status gp_recorder_open(const char *path, unsigned how, gp_recorder **recorder, int *error)
+    int gp_recorder_commit(gp_recorder *recorder)
+    void gp_recorder_discard(gp_recorder *recorder) nogil
     gp_status gp_recorder_put(gp_recorder *recorder, const char *type, const void *payload, size_t size)
     bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns) nogil
     void gp_recorder_finish(gp_recorder *recorder) nogil

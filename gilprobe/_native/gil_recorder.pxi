@@ -23,17 +23,25 @@ cdef watch_forks():
 
 @cython.final
 cdef class Recorder:
-    """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte."""
+    """A recording file that is being written (csrc/gp_recorder.h). `path` has no zero byte.
+
+    By a native thread, if there is a `timeline`, as long as the process has several. A file of that name is replaced
+    by `commit`.
+    """
 
     cdef gp_recorder *handle
 
-    def __cinit__(self, bytes path, bint replace=False):
+    def __cinit__(self, bytes path, bint timeline=True):
         cdef int error = 0
+        cdef unsigned how = GP_RECORDER_REPLACE | GP_RECORDER_PENDING
+        how |= GP_RECORDER_ALONE if timeline else GP_RECORDER_NO_THREAD
         cdef gp_status status
         watch_forks()
-        status = gp_recorder_open(path, replace, &self.handle, &error)
+        status = gp_recorder_open(path, how, &self.handle, &error)
         if status == GP_ESYSTEM:
             raise OSError(error, strerror(error).decode(), os.fsdecode(path))
+        if status == GP_ETHREAD:
+            raise OSError(error, f"a recording needs a thread, which can't be made: {strerror(error).decode()}")
         if status == GP_EUNSUPPORTED:
             raise NotImplementedError("recordings are written on Linux only")
         if status != GP_OK:
@@ -68,6 +76,18 @@ cdef class Recorder:
         with nogil:
             done = gp_recorder_flush(self.handle, timeout_ns)
         return done
+
+    def commit(self) -> None:
+        """Take the file's name, and so replace one that is there."""
+        cdef int error = gp_recorder_commit(self.handle)
+        if error != 0:
+            raise OSError(error, strerror(error).decode())
+
+    def discard(self) -> None:
+        """Remove the file, instead of `finish`: an earlier one stays as it was."""
+        with nogil:
+            gp_guard_end(self.handle)
+            gp_recorder_discard(self.handle)
 
     def finish(self) -> None:
         """Write the rest and close the file. After the end of the sessions that are recorded."""

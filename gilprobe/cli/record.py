@@ -192,6 +192,8 @@ def begin(target: Path, options: Options) -> RecordedRun:
     ------
     InvalidValueError
         If it can't be written.
+    GilProbeError
+        If something else fails.
     """
     from gilprobe.recorded_run import RecordedRun
 
@@ -200,6 +202,8 @@ def begin(target: Path, options: Options) -> RecordedRun:
     except GilProbeError:
         raise
     except OSError as error:
+        if error.filename is None:  # it is not about the file
+            raise GilProbeError(error.strerror or str(error)) from None
         raise _unwritable(target, error) from None
 
 
