@@ -225,7 +225,8 @@ def follow(target: Path, options: Options) -> Follower:
 class _Deadline:
     """Calls something after a time, on a thread that no recording sees.
 
-    Make it before the recording begins. :mod:`threading` doesn't know the thread, and exit doesn't wait for it.
+    Make it before the recording begins. :mod:`threading` doesn't know the thread, and exit doesn't wait for
+    it.
     """
 
     def __init__(self, seconds: float) -> None:
