@@ -26,8 +26,9 @@ static const uint64_t patience_ns = UINT64_C(2000000000);
 
 static _Atomic(gp_recorder *) guarded;
 static _Atomic pid_t process;
-static atomic_uint handlers; /* that are running */
-static atomic_bool deferred; /* a signal has been taken that is answered after a fork */
+static atomic_uint handlers;      /* that are running */
+static _Atomic uint64_t asked_ns; /* when a signal came first that could not be answered at once; 0: none */
+static atomic_bool deferred;      /* a signal has been taken that is answered after a fork */
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -71,6 +72,9 @@ static void wait_for_recorder(const gp_recorder *recorder, int number)
 /* Have the same signal once more, in a moment: what it has interrupted has to go on first. */
 static void come_again(int number)
 {
+    uint64_t none = 0, now = gp_clock_monotonic_ns();
+    if (!atomic_compare_exchange_strong(&asked_ns, &none, now) && now - none >= patience_ns)
+        die(number);
     static int timer;
     static bool made; /* signals of ours do not interrupt each other */
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
@@ -157,6 +161,7 @@ bool gp_guard_begin(gp_recorder *recorder)
     pthread_once(&fork_once, watch_forks);
     atomic_store(&process, getpid());
     atomic_store(&deferred, false);
+    atomic_store(&asked_ns, 0);
     atomic_store(&guarded, recorder);
     install();
     return true;

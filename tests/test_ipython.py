@@ -166,6 +166,7 @@ def test_a_cell_may_await_at_its_top_level(shell):
     alone, in_a_loop, in_threads, failed, found = shell(
         f"""
 import asyncio
+shell.run_cell("import asyncio")
 cell = "{AWAITS}"
 async def main():
     return tried(cell)
