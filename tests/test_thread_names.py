@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import threading
 import time
@@ -332,6 +333,7 @@ def run_as_green_thread(monkeypatch, name, work):
         patch.setattr(threading, "get_ident", lambda: 12345)
         patch.setattr(threading, "_set_sentinel", threading.Lock, raising=False)
         threading._limbo[thread] = thread
+        thread._context = contextvars.copy_context()  # as `start` does, from 3.14 on
         thread._bootstrap_inner()
 
 
