@@ -15,6 +15,11 @@ void gp_gils_lock(void)
     pthread_mutex_lock(&table_lock);
 }
 
+bool gp_gils_try_lock(void)
+{
+    return pthread_mutex_trylock(&table_lock) == 0;
+}
+
 void gp_gils_unlock(void)
 {
     pthread_mutex_unlock(&table_lock);

@@ -59,6 +59,7 @@ void gp_gils_remove(gp_gil *gil);
 extern uint64_t gp_gils_missed;
 
 void gp_gils_lock(void);
+bool gp_gils_try_lock(void);
 void gp_gils_unlock(void);
 
 /* In a forked child, where other threads may have had the locks. */

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,8 +27,9 @@ static const uint64_t patience_ns = UINT64_C(2000000000);
 
 static _Atomic(gp_recorder *) guarded;
 static _Atomic pid_t process;
-static atomic_uint handlers; /* that are running */
-static atomic_bool deferred; /* a signal has been taken that is answered after a fork */
+static atomic_uint handlers;      /* that are running */
+static _Atomic uint64_t asked_ns; /* when a signal came first that could not be answered at once; 0: none */
+static atomic_bool deferred;      /* a signal has been taken that is answered after a fork */
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -91,10 +93,30 @@ static void wait_for_recorder(const gp_recorder *recorder, int number)
     } while (gets_on(&left));
 }
 
+/* Have the same signal once more, in a moment: what it has interrupted has to go on first. */
+static void come_again(int number)
+{
+    uint64_t none = 0, now = gp_clock_monotonic_ns();
+    if (!atomic_compare_exchange_strong(&asked_ns, &none, now) && now - none >= patience_ns)
+        die(number);
+    static int timer;
+    static bool made; /* signals of ours do not interrupt each other */
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
+    const struct itimerspec soon = {.it_value = {0, NAP_NS}};
+    if (made)
+        syscall(SYS_timer_delete, timer);
+    made = syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0;
+    if (!made || syscall(SYS_timer_settime, timer, 0, &soon, NULL) != 0)
+        die(number);
+}
+
 static void answer(gp_recorder *recorder, int number)
 {
     if (recorder == NULL) {
         die(number);
+    } else if (gp_recorder_has_no_thread(recorder)) {
+        gp_recorder_end_here_by_signal(recorder, number, die);
+        come_again(number);
     } else {
         gp_recorder_end_by_signal(recorder, number, die);
         wait_for_recorder(recorder, number);
@@ -127,6 +149,8 @@ static void on_exit_call(int status)
     gp_recorder *recorder = atomic_load(&guarded);
     if (recorder != NULL && getpid() == atomic_load(&process)) {
         atomic_fetch_add(&handlers, 1); /* so that it stays */
+        if (gp_recorder_has_no_thread(recorder))
+            gp_recorder_end_here_by_exit(recorder, status, leave);
         gp_recorder_end_by_exit(recorder, status, leave);
         patience left = patience_with(recorder);
         while (gp_recorder_runs(recorder) && !is_late(&left) && gets_on(&left))
@@ -135,21 +159,61 @@ static void on_exit_call(int status)
     leave(status);
 }
 
-static gp_hook exit_hook = {.name = "_exit", .wrapper = (void *)on_exit_call, .library = (void *)leave};
-static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
-static const void *exit_caller;
+/* After these a path may not lead to the file any more, or not for us. */
 
-/* Where it can't be done a process that ends so leaves what was written before, as one that is killed. */
-static void watch_exit(void)
+static int on_chroot(const char *path)
 {
-    if (gp_hooks_find(exit_caller, &exit_hook, 1) == GP_OK)
-        (void)gp_hooks_install(&exit_hook, 1, false);
+    gp_recorder_pin_files();
+    return chroot(path);
 }
 
-void gp_guard_watch_exit(const void *interpreter)
+static int on_setuid(uid_t user)
 {
-    exit_caller = interpreter;
-    pthread_once(&exit_once, watch_exit);
+    gp_recorder_pin_files();
+    return setuid(user);
+}
+
+static int on_seteuid(uid_t effective)
+{
+    gp_recorder_pin_files();
+    return seteuid(effective);
+}
+
+static int on_setreuid(uid_t real, uid_t effective)
+{
+    gp_recorder_pin_files();
+    return setreuid(real, effective);
+}
+
+static int on_setresuid(uid_t real, uid_t effective, uid_t saved)
+{
+    gp_recorder_pin_files();
+    return setresuid(real, effective, saved);
+}
+
+static gp_hook calls[] = {
+    {.name = "_exit", .wrapper = (void *)on_exit_call, .library = (void *)leave},
+    {.name = "chroot", .wrapper = (void *)on_chroot, .library = (void *)chroot},
+    {.name = "setuid", .wrapper = (void *)on_setuid, .library = (void *)setuid},
+    {.name = "seteuid", .wrapper = (void *)on_seteuid, .library = (void *)seteuid},
+    {.name = "setreuid", .wrapper = (void *)on_setreuid, .library = (void *)setreuid},
+    {.name = "setresuid", .wrapper = (void *)on_setresuid, .library = (void *)setresuid},
+};
+static pthread_once_t calls_once = PTHREAD_ONCE_INIT;
+static const void *caller;
+
+/* Where it can't be done a process that ends so leaves what was written before, as one that is killed. */
+static void watch_calls(void)
+{
+    enum { CALLS = sizeof calls / sizeof *calls };
+    if (gp_hooks_find(caller, calls, CALLS) == GP_OK)
+        (void)gp_hooks_install(calls, CALLS, false);
+}
+
+void gp_guard_watch_calls(const void *interpreter)
+{
+    caller = interpreter;
+    pthread_once(&calls_once, watch_calls);
 }
 
 /* ---- the end by a signal ---- */
@@ -196,16 +260,21 @@ static void watch_forks(void)
     pthread_atfork(NULL, NULL, forked_in_child);
 }
 
+void gp_guard_prepare(void)
+{
+    pthread_once(&fork_once, watch_forks);
+}
+
 bool gp_guard_begin(gp_recorder *recorder)
 {
     gp_recorder *none = NULL;
     if (getpid() == 1)
         return false;
-    pthread_once(&fork_once, watch_forks);
     atomic_store(&process, getpid()); /* first: a forked child must know that it has something to give up */
     if (!atomic_compare_exchange_strong(&guarded, &none, recorder))
         return false;
     atomic_store(&deferred, false);
+    atomic_store(&asked_ns, 0);
     install();
     return true;
 }
@@ -222,9 +291,13 @@ void gp_guard_end(const gp_recorder *recorder)
 
 #else
 
-void gp_guard_watch_exit(const void *interpreter)
+void gp_guard_watch_calls(const void *interpreter)
 {
     (void)interpreter;
+}
+
+void gp_guard_prepare(void)
+{
 }
 
 bool gp_guard_begin(gp_recorder *recorder)

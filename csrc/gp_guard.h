@@ -14,13 +14,17 @@
 
 #include "gp_recorder.h"
 
-/* Have calls of _exit noticed that the object which contains this address makes; nothing the second time.
- * Must be called without the GIL, for it takes a lock of the loader. */
-void gp_guard_watch_exit(const void *interpreter);
+/* Have calls of _exit noticed that the object which contains this address makes, and those after which a path
+ * may not lead to a recording any more (gp_recorder_pin_files); nothing the second time. Must be called
+ * without the GIL, for it takes a lock of the loader. */
+void gp_guard_watch_calls(const void *interpreter);
+
+/* Before the first of the following. Any thread; not with a lock held that who forks may want, as the GIL is
+ * (pthread_atfork). */
+void gp_guard_prepare(void);
 
 /* Guard a recorder. False, and nothing done, if another one is guarded, or in the process with number 1,
- * which the system spares from such signals. Any thread; not with a lock held that who forks may want, as the
- * GIL is (pthread_atfork). */
+ * which the system spares from such signals. Any thread. */
 bool gp_guard_begin(gp_recorder *recorder);
 
 /* Cease to guard this recorder, if it is the one, before it is finished; the default actions come back where

@@ -162,6 +162,22 @@ int gp_helper_start(gp_helper *helper)
     return error;
 }
 
+static void do_nothing(void *context)
+{
+    (void)context;
+}
+
+int gp_helper_try(void)
+{
+    gp_helper helper = {.run = do_nothing, .halt = do_nothing};
+    int error = start_thread(&helper);
+    if (error == 0) {
+        end_thread(&helper);
+        await_disappearance(atomic_load(&helper.id));
+    }
+    return error;
+}
+
 void gp_helper_stop(gp_helper *helper)
 {
     pthread_mutex_lock(&lock);
@@ -199,6 +215,14 @@ static bool is_alone(void)
     for (const gp_helper *helper = helpers; helper != NULL; helper = helper->next)
         expected += helper->started;
     return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == expected;
+}
+
+bool gp_helpers_alone(void)
+{
+    pthread_mutex_lock(&lock);
+    bool alone = is_alone();
+    pthread_mutex_unlock(&lock);
+    return alone;
 }
 
 bool gp_helpers_pause(void)

@@ -47,6 +47,9 @@ struct gp_helper {
  * and for each other: not with a lock held that another thread may want meanwhile, as the GIL is. */
 int gp_helper_start(gp_helper *helper);
 
+/* Whether a thread could be made now: 0 or an errno. One is made, and gone again. */
+int gp_helper_try(void);
+
 /* Halt it and wait for its end; it will not be resumed. Nothing in a forked child, and the second time. */
 void gp_helper_stop(gp_helper *helper);
 
@@ -55,6 +58,9 @@ bool gp_helper_runs(const gp_helper *helper);
 
 /* Whether the calling thread is the helper. Async-signal-safe. */
 bool gp_helper_is_here(const gp_helper *helper);
+
+/* Whether the process has no other thread than the calling one and helpers, as far as the system tells. */
+bool gp_helpers_alone(void);
 
 /* If the calling thread is alone in the process but for helpers, end these, until the system does not count
  * them any more. Returns whether they are paused. Waits for no lock: nobody else could have one then. */

@@ -48,33 +48,29 @@ static int create(const char *path)
     return create_in(AT_FDCWD, path);
 }
 
-/* Create the file beside the one in the way, then put it in its place at once: that one is never half gone.
+/* Create the file beside the one in the way, which is put in its place at once: that one is never half gone.
  */
-static int create_over(const char *path)
+static int create_beside(gp_output *output)
 {
     struct stat old;
-    char beside[PATH_MAX];
-    if (lstat(path, &old) != 0 || !S_ISREG(old.st_mode)) {
+    if (lstat(output->path, &old) != 0 || !S_ISREG(old.st_mode)) {
         errno = EEXIST;
         return -1;
     }
     int fd = -1;
     for (int i = 0; i < NAME_TRIES && fd < 0; i++) {
-        if (snprintf(beside, sizeof beside, "%s.%ld.%d", path, (long)getpid(), i) >= (int)sizeof beside) {
+        int length =
+            snprintf(output->beside, PATH_MAX, "%.*s.%ld.%d", PATH_MAX - 1, output->path, (long)getpid(), i);
+        if (length >= PATH_MAX) {
             errno = ENAMETOOLONG;
             return -1;
         }
-        fd = create(beside);
+        fd = create(output->beside);
         if (fd < 0 && errno != EEXIST)
             return -1;
     }
-    if (fd < 0 || rename(beside, path) == 0)
-        return fd;
-    int saved = errno;
-    unlink(beside);
-    close(fd);
-    errno = saved;
-    return -1;
+    atomic_store(&output->current_path, output->beside);
+    return fd;
 }
 
 /* Keep what was opened, and know it again. Returns 0 or an errno; it is closed then. */
@@ -107,17 +103,32 @@ static int keep_file(gp_output *output, int fd)
     return error;
 }
 
+static int begin(gp_output *output, const char *path)
+{
+    output->fd = -1;
+    output->made = false;
+    output->pinned = false;
+    output->size = 0;
+    output->error = 0;
+    output->beside[0] = '\0';
+    atomic_store(&output->current_path, output->path);
+    return make_absolute(output->path, path);
+}
+
 int gp_output_open(gp_output *output, const char *path, bool replace)
 {
-    int error = make_absolute(output->path, path);
+    int error = begin(output, path);
     if (error != 0)
         return error;
     int fd = create(output->path);
     if (fd < 0 && errno == EEXIST && replace)
-        fd = create_over(output->path);
-    output->size = 0;
-    output->error = 0;
-    return fd < 0 ? errno : keep_file(output, fd);
+        fd = create_beside(output);
+    if (fd < 0)
+        return errno;
+    error = keep_file(output, fd);
+    if (error != 0)
+        unlink(atomic_load(&output->current_path));
+    return error;
 }
 
 /* The last part of a path; what stands before it ends with a slash. */
@@ -126,19 +137,36 @@ static char *name_in(char *path)
     return strrchr(path, '/') + 1;
 }
 
-int gp_output_open_later(gp_output *output, const char *path)
+static int keep_folder(gp_output *output)
 {
-    int error = make_absolute(output->path, path);
-    if (error != 0)
-        return error;
     char *name = name_in(output->path), first = *name;
     *name = '\0';
     int folder = open(output->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     *name = first;
-    output->made = false;
-    output->size = 0;
-    output->error = 0;
     return folder < 0 ? errno : keep(output, folder);
+}
+
+int gp_output_open_later(gp_output *output, const char *path)
+{
+    int error = begin(output, path);
+    return error != 0 ? error : keep_folder(output);
+}
+
+int gp_output_commit(gp_output *output)
+{
+    if (output->beside[0] == '\0')
+        return 0;
+    if (rename(output->beside, output->path) != 0)
+        return errno;
+    atomic_store(&output->current_path, output->path);
+    return 0;
+}
+
+void gp_output_discard(gp_output *output)
+{
+    if (output->made)
+        unlink(atomic_load(&output->current_path));
+    gp_output_close(output);
 }
 
 static bool is_ours(const gp_output *output, int fd)
@@ -170,7 +198,7 @@ static bool have_file(gp_output *output)
         return make_file(output);
     if (is_ours(output, output->fd))
         return true;
-    int fd = open(output->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(atomic_load(&output->current_path), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (!is_ours(output, fd)) {
         output->error = fd < 0 ? errno : ESTALE;
         if (fd >= 0)
@@ -180,6 +208,23 @@ static bool have_file(gp_output *output)
     }
     output->fd = gp_descriptors_raise(fd);
     return true;
+}
+
+void gp_output_rest(gp_output *output)
+{
+    if (!output->pinned)
+        gp_output_close(output);
+}
+
+void gp_output_pin(gp_output *output)
+{
+    output->pinned = true;
+    if (output->error != 0 || is_ours(output, output->fd))
+        return;
+    if (output->made)
+        have_file(output);
+    else
+        (void)keep_folder(output); /* else the path has to do */
 }
 
 /* Bytes of the whole chunks among the first `size` of what was to be written. */

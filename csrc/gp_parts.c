@@ -129,6 +129,23 @@ static void record_description(void *context, gp_buffer *threads, gp_buffer *pla
     gp_parts_leave(session);
 }
 
+static bool can_lock(pthread_mutex_t *mutex)
+{
+    return pthread_mutex_trylock(mutex) == 0 && pthread_mutex_unlock(mutex) == 0;
+}
+
+static bool is_free(void *context)
+{
+    const gp_session *session = context;
+    if (session->gil == main_gil)
+        return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+    if (!gp_gils_try_lock())
+        return false;
+    bool is = session->gil == NULL || can_lock(&((gp_gil *)session->gil)->books);
+    gp_gils_unlock();
+    return is;
+}
+
 gp_status gp_parts_record(gp_session *session)
 {
     if (session->recorder == NULL)
@@ -138,6 +155,7 @@ gp_status gp_parts_record(gp_session *session)
         .ring = session->ring,
         .interpreter = session->interpreter,
         .describe = record_description,
+        .is_free = is_free,
         .snapshot = record_snapshot,
     };
     return gp_recorder_add(session->recorder, &source);

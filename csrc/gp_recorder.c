@@ -49,6 +49,9 @@ typedef struct {
 struct gp_recorder {
     pid_t pid;
     gp_helper helper;
+    bool never_has_thread;
+    _Atomic bool without_thread; /* it is in the list below */
+    gp_recorder *next;
     _Atomic bool finished;
     _Atomic uint32_t wishes; /* WAKE, STOP, HALT */
     _Atomic uint32_t flushes_wanted, flushes_done;
@@ -71,6 +74,31 @@ struct gp_recorder {
     uint64_t events_in_out;
     bool ended; /* the end is written */
 };
+
+_Atomic uint32_t gp_recorders_without_thread;
+
+/* Whoever has this lock has all signals blocked: a handler never waits for what it has interrupted. */
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static gp_recorder *without_thread;
+static _Atomic pid_t list_pid; /* the process whose recorders these are */
+static _Atomic uint64_t attended_ns;
+static _Atomic uint32_t attentions;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static sigset_t lock_list(void)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&list_lock);
+    return before;
+}
+
+static void unlock_list(const sigset_t *before)
+{
+    pthread_mutex_unlock(&list_lock);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
 
 static void wish(gp_recorder *recorder, uint32_t what)
 {
@@ -386,6 +414,140 @@ static void forked(void *context)
     gp_output_close(&recorder->output);
 }
 
+/* ---- without a thread ---- */
+
+static void put_in_list(gp_recorder *recorder)
+{
+    sigset_t before = lock_list();
+    recorder->next = without_thread;
+    without_thread = recorder;
+    atomic_store(&list_pid, recorder->pid);
+    atomic_store(&recorder->without_thread, true);
+    atomic_fetch_add(&gp_recorders_without_thread, 1);
+    unlock_list(&before);
+}
+
+/* With the lock. */
+static void take_out_of_list(gp_recorder *recorder)
+{
+    for (gp_recorder **at = &without_thread; *at != NULL; at = &(*at)->next)
+        if (*at == recorder) {
+            *at = recorder->next;
+            atomic_store(&recorder->without_thread, false);
+            atomic_fetch_sub(&gp_recorders_without_thread, 1);
+            return;
+        }
+}
+
+/* The lock may have been another thread's. */
+static void forked_in_child(void)
+{
+    pthread_mutex_init(&list_lock, NULL);
+    for (gp_recorder *recorder = without_thread; recorder != NULL; recorder = recorder->next) {
+        atomic_store(&recorder->without_thread, false);
+        forked(recorder);
+    }
+    without_thread = NULL;
+    atomic_store(&gp_recorders_without_thread, 0);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forked_in_child);
+}
+
+/* What the thread does in a round, on one of the program's. */
+static void serve_here(gp_recorder *recorder)
+{
+    if (is_early(recorder))
+        return;
+    serve(recorder, false);
+    gp_output_rest(&recorder->output);
+}
+
+/* A ring has room for many times as much as comes in between. */
+static bool attention_is_due(void)
+{
+    enum { OFTEN = 1 << 10 };
+    uint64_t now = gp_clock_monotonic_ns();
+    if (now - atomic_load(&attended_ns) < drain_ns && atomic_fetch_add(&attentions, 1) % OFTEN != 0)
+        return false;
+    atomic_store(&attended_ns, now);
+    return true;
+}
+
+void gp_recorder_attend(bool crowded)
+{
+    int saved = errno;
+    if (crowded || attention_is_due()) {
+        sigset_t before = lock_list();
+        for (gp_recorder *recorder = without_thread, *next; recorder != NULL; recorder = next) {
+            next = recorder->next;
+            if (!crowded)
+                serve_here(recorder);
+            else if (!recorder->never_has_thread && gp_helper_start(&recorder->helper) == 0)
+                take_out_of_list(recorder);
+        }
+        unlock_list(&before);
+    }
+    errno = saved;
+}
+
+bool gp_recorder_has_no_thread(const gp_recorder *recorder)
+{
+    return atomic_load(&recorder->without_thread);
+}
+
+static bool is_free(gp_recorder *recorder)
+{
+    if (pthread_mutex_trylock(&recorder->queue_lock) != 0)
+        return false;
+    pthread_mutex_unlock(&recorder->queue_lock);
+    uint32_t count = atomic_load_explicit(&recorder->slot_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        const slot *at = &recorder->slots[i];
+        /* acquire: who sees a source published sees the source */
+        if (atomic_load_explicit(&at->published, memory_order_acquire) && at->source.is_free != NULL &&
+            !at->source.is_free(at->source.context))
+            return false;
+    }
+    return true;
+}
+
+static void end_here_by(gp_recorder *recorder, int ending)
+{
+    if (pthread_mutex_trylock(&list_lock) != 0)
+        return;
+    if (gp_recorder_has_no_thread(recorder) && is_free(recorder)) {
+        atomic_store(&recorder->ending, ending);
+        serve(recorder, false);
+    }
+    pthread_mutex_unlock(&list_lock);
+}
+
+void gp_recorder_end_here_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+{
+    atomic_store(&recorder->signal_act, last_act);
+    end_here_by(recorder, signal);
+}
+
+void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
+{
+    atomic_store(&recorder->exit_act, last_act);
+    end_here_by(recorder, by_exit(status));
+}
+
+void gp_recorder_pin_files(void)
+{
+    /* a child of vfork comes by, too, in our memory: its parent's lock may be taken for good */
+    if (atomic_load(&gp_recorders_without_thread) == 0 || getpid() != atomic_load(&list_pid))
+        return;
+    sigset_t before = lock_list();
+    for (gp_recorder *recorder = without_thread; recorder != NULL; recorder = recorder->next)
+        gp_output_pin(&recorder->output);
+    unlock_list(&before);
+}
+
 /* ---- its beginning and end ---- */
 
 static void release(gp_recorder *recorder)
@@ -394,48 +556,82 @@ static void release(gp_recorder *recorder)
     gp_memory_unmap(recorder, sizeof *recorder);
 }
 
-static int open_output(gp_output *output, const char *path, gp_recorder_mode mode)
+/* Have the thread, or what stands for it. A thread that may be needed later is tried now: it is better not to
+ * begin than to leave the writing to the program's threads. Returns 0 or an errno. */
+static int begin_to_write(gp_recorder *recorder, unsigned how)
 {
-    if (mode == GP_RECORDER_LATER)
-        return gp_output_open_later(output, path);
-    return gp_output_open(output, path, mode == GP_RECORDER_REPLACE);
+    bool alone = (how & GP_RECORDER_ALONE) != 0 && gp_helpers_alone();
+    recorder->never_has_thread = (how & GP_RECORDER_NO_THREAD) != 0;
+    int error = recorder->never_has_thread ? 0 : alone ? gp_helper_try() : gp_helper_start(&recorder->helper);
+    if (error == 0 && (alone || recorder->never_has_thread)) {
+        pthread_once(&fork_once, watch_forks);
+        gp_output_rest(&recorder->output);
+        put_in_list(recorder);
+    }
+    return error;
 }
 
-gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
+static void end_writing(gp_recorder *recorder)
+{
+    sigset_t before = lock_list();
+    take_out_of_list(recorder);
+    unlock_list(&before);
+    gp_helper_stop(&recorder->helper);
+}
+
+static gp_status open_recorder(gp_recorder *made, const char *path, unsigned how, int *error)
+{
+    *error = (how & GP_RECORDER_LATER) != 0
+                 ? gp_output_open_later(&made->output, path)
+                 : gp_output_open(&made->output, path, (how & GP_RECORDER_REPLACE) != 0);
+    if (*error != 0)
+        return GP_ESYSTEM;
+    gp_chunk_put_header(&made->out);
+    made->helper =
+        (gp_helper){.context = made, .run = run, .halt = halt, .forked = forked, .fd = &made->output.fd};
+    *error = begin_to_write(made, how);
+    gp_status status = *error == 0 ? GP_OK : GP_ETHREAD;
+    if (status == GP_OK && (how & GP_RECORDER_PENDING) == 0 && (*error = gp_recorder_commit(made)) != 0) {
+        end_writing(made);
+        status = GP_ESYSTEM;
+    }
+    if (status != GP_OK) {
+        gp_output_discard(&made->output);
+        gp_buffer_free(&made->out);
+    }
+    return status;
+}
+
+gp_status gp_recorder_open(const char *path, unsigned how, gp_recorder **recorder, int *error)
 {
     gp_recorder *made = gp_memory_map(sizeof *made);
     if (made == NULL)
         return GP_ENOMEM;
     made->batch = gp_memory_map(BATCH * sizeof *made->batch);
-    if (made->batch == NULL) {
+    gp_status status = GP_ENOMEM;
+    if (made->batch != NULL) {
+        made->pid = getpid();
+        made->started_ns = gp_clock_monotonic_ns();
+        pthread_mutex_init(&made->queue_lock, NULL);
+        status = open_recorder(made, path, how, error);
+    }
+    if (status != GP_OK)
         release(made);
-        return GP_ENOMEM;
-    }
-    made->pid = getpid();
-    made->started_ns = gp_clock_monotonic_ns();
-    pthread_mutex_init(&made->queue_lock, NULL);
-    *error = open_output(&made->output, path, mode);
-    if (*error == 0) {
-        gp_chunk_put_header(&made->out);
-        made->helper.context = made;
-        made->helper.run = run;
-        made->helper.halt = halt;
-        made->helper.forked = forked;
-        made->helper.fd = &made->output.fd;
-        *error = gp_helper_start(&made->helper);
-        if (*error != 0) {
-            if (made->output.made)
-                unlink(made->output.path);
-            gp_output_close(&made->output);
-            gp_buffer_free(&made->out);
-        }
-    }
-    if (*error != 0) {
-        release(made);
-        return GP_ESYSTEM;
-    }
-    *recorder = made;
-    return GP_OK;
+    else
+        *recorder = made;
+    return status;
+}
+
+int gp_recorder_commit(gp_recorder *recorder)
+{
+    return gp_output_commit(&recorder->output);
+}
+
+void gp_recorder_discard(gp_recorder *recorder)
+{
+    if (!in_child(recorder) && !recorder->finished && recorder->output.made)
+        unlink(atomic_load(&recorder->output.current_path));
+    gp_recorder_finish(recorder);
 }
 
 gp_status gp_recorder_add(gp_recorder *recorder, const gp_source *source)
@@ -472,11 +668,26 @@ gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void 
     return failed ? GP_ENOMEM : GP_OK;
 }
 
+/* Whether there was no thread to do it. */
+static bool flush_here(gp_recorder *recorder)
+{
+    if (!gp_recorder_has_no_thread(recorder))
+        return false;
+    sigset_t before = lock_list();
+    bool here = gp_recorder_has_no_thread(recorder);
+    if (here)
+        serve_here(recorder);
+    unlock_list(&before);
+    return here;
+}
+
 bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
 {
     if (in_child(recorder) || recorder->finished || gp_helper_is_here(&recorder->helper))
         return false;
     uint32_t ticket = atomic_fetch_add(&recorder->flushes_wanted, 1) + 1;
+    if (flush_here(recorder))
+        return atomic_load(&recorder->error) == 0;
     wish(recorder, WAKE);
     uint64_t begin = gp_clock_monotonic_ns();
     bool done;
@@ -537,7 +748,7 @@ void gp_recorder_finish(gp_recorder *recorder)
     if (in_child(recorder) || atomic_exchange(&recorder->finished, true))
         return;
     wish(recorder, STOP);
-    gp_helper_stop(&recorder->helper);
+    end_writing(recorder);
     if (!recorder->ended)
         end_here(recorder);
     gp_output_close(&recorder->output);
@@ -592,10 +803,48 @@ void gp_recorder_abandon(gp_recorder *recorder)
 
 #else
 
-gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
+_Atomic uint32_t gp_recorders_without_thread;
+
+gp_status gp_recorder_open(const char *path, unsigned how, gp_recorder **recorder, int *error)
 {
-    (void)path, (void)mode, (void)recorder, (void)error;
+    (void)path, (void)how, (void)recorder, (void)error;
     return GP_EUNSUPPORTED;
+}
+
+void gp_recorder_attend(bool crowded)
+{
+    (void)crowded;
+}
+
+int gp_recorder_commit(gp_recorder *recorder)
+{
+    (void)recorder;
+    return 0;
+}
+
+void gp_recorder_discard(gp_recorder *recorder)
+{
+    (void)recorder;
+}
+
+bool gp_recorder_has_no_thread(const gp_recorder *recorder)
+{
+    (void)recorder;
+    return false;
+}
+
+void gp_recorder_end_here_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
+{
+    (void)recorder, (void)signal, (void)last_act;
+}
+
+void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
+{
+    (void)recorder, (void)status, (void)last_act;
+}
+
+void gp_recorder_pin_files(void)
+{
 }
 
 /* Nobody has a recorder to call these with. */

@@ -8,6 +8,7 @@ typedef enum {
     GP_ENOMEM,  /* no memory */
     GP_ESYSTEM, /* the operating system refused; errno says why */
     GP_EUNSUPPORTED,
+    GP_ETHREAD, /* a thread can't be made; errno says why */
 } gp_status;
 
 #endif

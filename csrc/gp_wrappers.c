@@ -224,8 +224,17 @@ static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
         gp_machine_lock(thread, asked_at, blocked);
 }
 
+/* Whether there are recordings that the threads of the program have to write. Relaxed: the first of them
+ * knows as it was there when the recording began, and to the others it does not matter from when on. */
+static inline bool nobody_writes(void)
+{
+    return atomic_load_explicit(&gp_recorders_without_thread, memory_order_relaxed) != 0;
+}
+
 __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
 {
+    if (__builtin_expect(current == NULL && !hidden && nobody_writes(), 0))
+        gp_recorder_attend(true); /* the process has a second thread */
     /* Reading the clock costs more than the lock, so it is read only if the lock blocks, or if the thread is
      * in no hurry: after a longer time off, getting even a free GIL takes its time, as its memory has left
      * the caches. */
@@ -414,11 +423,19 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     return call_wait(cond, mutex);
 }
 
+/* The end of drop_gil: neither the GIL nor a lock of it is this thread's. */
+static inline int unlock_dropped(pthread_mutex_t *mutex)
+{
+    int status = call_unlock(mutex);
+    if (__builtin_expect(nobody_writes(), 0))
+        gp_recorder_attend(false);
+    return status;
+}
+
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
     if (mutex == main_gil->locks.mutex) {
-        if (taking)
-            return unlock_taken(mutex);
+        return taking ? unlock_taken(mutex) : unlock_dropped(mutex);
     } else if (__builtin_expect(notes != NULL, 0)) {
         note(GP_CALL_UNLOCK, mutex);
     } else if (taking && others()) {

@@ -75,6 +75,17 @@ _HOMES: dict[str, str | None] = {
     "watch_stalls": "gilprobe.stall_watch",
 }
 
+# what needs a part of the compiled core -> which
+_COMPILED = {
+    "gilprobe.auditing": "gil",
+    "gilprobe.machine": "gil",
+    "gilprobe.scenarios": "gil",
+    "gilprobe.stall_watch": "gil",
+    "gilprobe.tracer": "gil",
+    "kernels": "kernels",
+    "refs": "references",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
@@ -82,6 +93,8 @@ def __getattr__(name: str) -> Any:
     import importlib  # with the warnings that it loads, more than half of what this module costs
 
     home = _HOMES[name]
+    if (core := _COMPILED.get(home or name)) is not None:
+        importlib.import_module("gilprobe._native").renew(core)
     if home is None:
         return importlib.import_module(f"gilprobe.{name}")
     value = getattr(importlib.import_module(home), name)

@@ -9,17 +9,19 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilprobe import thread_names
 from gilprobe._native import recording
 from gilprobe._native.gil import LABEL_ENDED
 from gilprobe.distribution import EMPTY, Distribution
+from gilprobe.environment import Environment
 from gilprobe.places import UNSEEN, Naming, Stacks, frame_of, importing
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from gilprobe._native.recording import _Account, _Place, _Snapshot
-    from gilprobe.environment import Environment
 
 HANDOFF = "(handoff)"
 """Named instead of a function where nobody held the GIL while a thread waited for it."""
@@ -128,6 +130,43 @@ def assemble(
         warnings=(*_counted([doubt for ledger in ledgers for doubt in ledger.doubts()]), *warnings),
         environment=environment,
     )
+
+
+def assemble_living(
+    parts: Iterable[tuple[bytes, bytes]],
+    environment: Mapping[str, Any],
+    bystanders: Iterable[int],
+    warnings: Sequence[str],
+) -> Report:
+    """Return the report of a trace of this process.
+
+    Parameters
+    ----------
+    parts : iterable of (bytes, bytes)
+        What ``_native.gil.Session.read`` returned.
+    environment : mapping
+        The fields of :class:`~gilprobe.environment.Environment`.
+    bystanders : iterable of int
+        Native identifiers of the threads that were alive when the trace began.
+    warnings : sequence of str
+        Doubts to add to those that the parts hold.
+    """
+    alive = thread_names.alive()
+    return assemble(
+        [Books.decode(*part) for part in parts],
+        lambda account: _living(account, alive),
+        Environment(**environment),
+        bystanders={native_id: alive[native_id] for native_id in bystanders if native_id in alive},
+        warnings=warnings,
+    )
+
+
+def _living(account: _Account, alive: Mapping[int, str]) -> Naming:
+    """Name a thread as :mod:`threading` did last, else as the operating system does."""
+    name = thread_names.labelled(account["label"])
+    if account["label"] < LABEL_ENDED and not account["ended"]:
+        name = alive.get(account["native_id"], name)
+    return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))
 
 
 class _Ledger:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -130,10 +132,13 @@ class _Work:
         # A hold that the trace's end cuts counts for the line that ends it: the cell's last, not one here.
         self._stop = compile("\n" * code.rstrip().count("\n") + "stop()", name, "exec")
         self._value: CodeType | None = None
-        if tree.body and isinstance(tree.body[-1], ast.Expr) and not code.rstrip().endswith(";"):
-            last = ast.Expression(tree.body.pop().value)
-            self._value = shell.compile(last, name, "eval")
-        self._code = shell.compile(tree, name, "exec")
+        self._run_coroutine = shell.loop_runner
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if shell.autoawait else 0
+        with shell.compile.extra_flags(flags):
+            if tree.body and isinstance(tree.body[-1], ast.Expr) and not code.rstrip().endswith(";"):
+                last = ast.Expression(tree.body.pop().value)
+                self._value = shell.compile(last, name, "eval")
+            self._code = shell.compile(tree, name, "exec")
 
     def run(self, threads: int) -> Any:
         """Run it here, or in as many threads at once; the first error is raised when all have ended."""
@@ -147,8 +152,29 @@ class _Work:
         exec(self._stop, {"stop": tracing.stop})  # noqa: S102
 
     def _once(self) -> Any:
-        exec(self._code, self._namespace)  # noqa: S102 - running what the user typed is what it is for
-        return None if self._value is None else eval(self._value, self._namespace)  # noqa: S307
+        codes = [self._code] if self._value is None else [self._code, self._value]
+        if any(code.co_flags & inspect.CO_COROUTINE for code in codes):
+            return self._awaited(codes)
+        return [eval(code, self._namespace) for code in codes][-1]  # noqa: S307 - what the user typed
+
+    def _awaited(self, codes: list[CodeType]) -> Any:
+        """Run what awaits at its top level, in the shell's event loop; in another where that runs already."""
+
+        async def work() -> Any:
+            value = None
+            for code in codes:
+                value = eval(code, self._namespace)  # noqa: S307 - what the user typed
+                if code.co_flags & inspect.CO_COROUTINE:
+                    value = await value
+            return value
+
+        if threading.current_thread() is not threading.main_thread():
+            return asyncio.run(work())
+        if asyncio._get_running_loop() is None:
+            return self._run_coroutine(work())
+        values: list[Any] = []
+        _in_threads(lambda: values.append(asyncio.run(work())), 1)
+        return values[0]
 
 
 def _in_threads(work: Callable[[], Any], number: int) -> None:

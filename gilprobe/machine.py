@@ -261,19 +261,25 @@ def architecture() -> str:
 
 
 def platform_name() -> str:
-    """Return operating system and C library, as :func:`platform.platform` names them.
+    """Return operating system and C library, on Linux with glibc as :func:`platform.platform` names them.
 
-    That function starts a process, ``uname -p``, which is no business of a program that is measured.
+    That function may start a process, ``uname -p``, which is no business of a program that is measured.
     """
-    try:
-        system, library = os.uname(), os.confstr("CS_GNU_LIBC_VERSION")
-    except (AttributeError, ValueError, OSError):  # no glibc
-        library = None
-    if library is None or system.sysname != "Linux":
-        import platform
+    if not hasattr(os, "uname"):
+        return sys.platform
+    system = os.uname()
+    name = f"{system.sysname}-{system.release}-{system.machine}"
+    library = _c_library() if system.sysname == "Linux" else ""
+    return f"{name}-with-{library}" if library else name
 
-        return platform.platform()
-    return f"{system.sysname}-{system.release}-{system.machine}-with-{library.replace(' ', '')}"
+
+def _c_library() -> str:
+    """Return the C library's name, with its version if it is glibc; empty if it does not tell."""
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").replace(" ", "")
+    except (AttributeError, ValueError, OSError):
+        # the triplet that the interpreter was built for: x86_64-linux-musl
+        return "musl" if getattr(sys.implementation, "_multiarch", "").endswith("musl") else ""
 
 
 def diagnose() -> Diagnosis:

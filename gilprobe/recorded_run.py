@@ -86,7 +86,7 @@ class RecordedRun:
     """
 
     def __init__(self, path: str | os.PathLike[str], options: Options, *, told: bool = True) -> None:
-        gil.watch_exit()
+        gil.watch_calls()
         wanted = {"stacks": options.stacks, "timeline": options.timeline}
         self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
         self._trace.start()

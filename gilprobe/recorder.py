@@ -1,6 +1,6 @@
 """Writing a recording: the file of a trace, and all that it says beside the tracer's numbers.
 
-The numbers are written by a native thread that never takes the GIL (csrc/gp_recorder.h); here are the names.
+The numbers are written by native code that never takes the GIL (csrc/gp_recorder.h); here are the names.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ class RecordingWriter:
     Parameters
     ----------
     path : path-like
-        The file; a regular file of that name is replaced. Readable by its owner only (mode 0600).
+        The file; a regular file of that name is replaced by :meth:`commit`. Readable by its owner only (mode
+        0600).
+    timeline : bool
+        Whether events come, which a thread must write.
     later : bool
         Make the file, which must not be there, when there is something to write.
 
@@ -77,16 +80,16 @@ class RecordingWriter:
     InvalidValueError
         If `path` has a zero byte.
     OSError
-        If the file can't be made.
+        If the file can't be made, or the thread, which is no matter of a file: without ``filename``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, later: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, timeline: bool, later: bool = False) -> None:
         name = os.fsdecode(path)
         if "\0" in name:
             raise InvalidValueError(f"path must have no zero byte, got {name!r}")
         self.path = os.path.abspath(name)  # noqa: PTH100  # the program may change its directory
         self._process = os.getpid()
-        self.recorder = gil.Recorder(os.fsencode(self.path), not later, later)
+        self.recorder = gil.Recorder(os.fsencode(self.path), timeline, later)
         self._root = _root()
         self._listener = self.recorder.put_label
 
@@ -114,15 +117,30 @@ class RecordingWriter:
             b"".join(encoded_number(native_id << 1) + encoded_string(name) for native_id, name in names),
         )
 
+    def commit(self) -> None:
+        """Replace an earlier file: everything else is set up."""
+        try:
+            self.recorder.commit()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from None
+
     def finish(self) -> None:
         """Write the rest and close the file, after the end of the trace. Nothing the second time."""
-        try:
-            thread_names.listeners.remove(self._listener)
-        except ValueError:
-            pass  # it has never begun, or is finished, perhaps by another thread
-        else:
+        if self._cease_to_listen():
             self._put_names()
         self.recorder.finish()
+
+    def discard(self) -> None:
+        """Leave no file, but an earlier one as it was."""
+        self._cease_to_listen()
+        self.recorder.discard()
+
+    def _cease_to_listen(self) -> bool:
+        try:
+            thread_names.listeners.remove(self._listener)
+        except ValueError:  # it has never begun, or is finished, perhaps by another thread
+            return False
+        return True
 
     def doubts(self) -> list[str]:
         """Return what keeps the file from being whole."""

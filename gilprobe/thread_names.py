@@ -75,10 +75,10 @@ def labels() -> list[tuple[int, str]]:
 def alive() -> dict[int, str]:
     """Return the names of the living threads that :mod:`threading` knows, by native identifier.
 
-    Of several that share one, as green threads do (gevent, eventlet), it is that of the one that the operating
-    system's thread was started as: the main thread, or the first that is known of it. One that won't tell its
-    name has none here. Reads without the module's lock, which the calling thread may hold: a trace can be
-    stopped anywhere.
+    Of several that share one, as green threads do (gevent, eventlet), it is that of the one that the
+    operating system's thread was started as: the main thread, or the first that is known of it. One that
+    won't tell its name has none here. Reads without the module's lock, which the calling thread may hold: a
+    trace can be stopped anywhere.
     """
     threads = list(getattr(threading, "_active", {}).values())
     names: dict[int, str] = {}

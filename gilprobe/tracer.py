@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any
 
-    from gilprobe._native.recording import _Account
-    from gilprobe.places import Naming
     from gilprobe.report import Report
     from gilprobe.timeline import Timeline
 
@@ -60,6 +58,10 @@ class Trace:
         self._options = options
         self._path = path
         self._later = _later  # of a process that may be over at once: see RecordingWriter
+        # Loaded now, so that neither the start nor the end has to look for it; unless only the file is wanted.
+        self._assemble = None if _later else _loaded()
+        if timeline and path is None:
+            import tempfile  # noqa: F401
         self._place: TemporaryPlace | None = None
         self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
@@ -91,7 +93,7 @@ class Trace:
         InvalidValueError
             If the path has a zero byte.
         OSError
-            If the file can't be made.
+            If the file can't be made, or a thread that it may need. An earlier file is then as it was.
         """
         if self._session is not None or self._starting:
             raise TracerStateError(_RUNNING)
@@ -109,6 +111,7 @@ class Trace:
         environment = environment_facts()  # costs a millisecond: before the first stamp, not after
         options, doubts = _possible(self._options)
         writer = self._open()
+        session: gil.Session | None = None
         try:
             thread_names.watch()
             bystanders = thread_names.alive()
@@ -116,8 +119,13 @@ class Trace:
                 writer.begin(environment, options)
             session = gil.Session(recorder=None if writer is None else writer.recorder, **options)
             thread_names.review()  # the end of another trace may have come between
+            if writer is not None:
+                writer.commit()
         except BaseException as error:
-            _finish(writer)
+            if session is not None:
+                session.stop()
+            if writer is not None:
+                writer.discard()
             thread_names.review()
             if isinstance(error, NotImplementedError):
                 raise UnsupportedError(f"the GIL can't be traced: {error}") from None
@@ -129,11 +137,11 @@ class Trace:
     def _open(self) -> RecordingWriter | None:
         """Make the recording, if one is wanted."""
         if self._path is not None:
-            return RecordingWriter(self._path, later=self._later)
+            return RecordingWriter(self._path, timeline=self._options["timeline"], later=self._later)
         if not self._options["timeline"]:
             return None
         self._place = TemporaryPlace()
-        return RecordingWriter(self._place.path)
+        return RecordingWriter(self._place.path, timeline=True)
 
     def stop(self) -> Report:
         """End the recording. Stopping a trace that has ended changes nothing.
@@ -185,17 +193,12 @@ class Trace:
         return self._report
 
     def _read(self, session: gil.Session, writer: RecordingWriter | None) -> Report:
-        from gilprobe import accounting
-        from gilprobe.environment import Environment
-
-        books = [accounting.Books.decode(*part) for part in session.read(_caller())]
-        alive = thread_names.alive()
-        return accounting.assemble(
-            books,
-            lambda account: _who(account, alive),
-            Environment(**self._environment),
-            bystanders={native_id: alive[native_id] for native_id in self._bystanders if native_id in alive},
-            warnings=(*self._doubts, *(writer.doubts() if writer is not None else ())),
+        assemble = self._assemble or _loaded()
+        return assemble(
+            session.read(_caller()),
+            self._environment,
+            self._bystanders,
+            (*self._doubts, *(writer.doubts() if writer is not None else ())),
         )
 
     def guard_signals(self) -> bool:
@@ -317,12 +320,6 @@ def trace(
     >>> for thread in t.report().threads:
     ...     print(thread.name, thread.hold_s, thread.wait_s, thread.off_s)
     """
-    # Loaded here, so that neither the start nor the end has to look for it.
-    from gilprobe import accounting, environment  # noqa: F401
-
-    if timeline and path is None:
-        import tempfile  # noqa: F401
-
     return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, path=path)
 
 
@@ -334,11 +331,7 @@ def _caller() -> FrameType | None:
     return frame
 
 
-def _who(account: _Account, alive: dict[int, str]) -> Naming:
-    """Name a thread as :mod:`threading` did last, else as the operating system does."""
-    from gilprobe.places import Naming
+def _loaded() -> Callable[..., Report]:
+    from gilprobe.accounting import assemble_living
 
-    name = thread_names.labelled(account["label"])
-    if account["label"] < gil.LABEL_ENDED and not account["ended"]:
-        name = alive.get(account["native_id"], name)
-    return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))
+    return assemble_living

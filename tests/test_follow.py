@@ -234,7 +234,7 @@ def test_what_starts_after_the_duration_is_not_followed(folder):
         folder, script, options=["--duration", "10ms"], env={"PYTHONPATH": "/earlier"}
     )
     assert (status, out, found) == (0, "/earlier /earlier\n", {})
-    assert errors.count("gilprobe: stopped recording after 0.01 s") == 1
+    assert errors.count("gilprobe: stopped recording after ") == 1
 
 
 @pytest.mark.plain_python

@@ -43,6 +43,12 @@ def fork(work=lambda: None):
 def spin():
     for _ in range(1000):
         pass
+
+def run_a_thread():
+    \"\"\"From then on a recording has a native thread, too.\"\"\"
+    thread = threading.Thread(target=spin)
+    thread.start()
+    thread.join()
 """
 
 
@@ -63,6 +69,7 @@ def test_a_program_that_is_alone_is_not_warned(ends_well):
         import multiprocessing, pty
         before = threads()
         with recording() as t:
+            run_a_thread()
             assert threads() == before + 1
             for _ in range(20):
                 fork()
@@ -96,6 +103,7 @@ def test_hooks_of_the_program_do_not_resume_the_recorder_too_early(ends_well):
         before = threads()
         os.register_at_fork(after_in_parent=hook)
         with recording():
+            run_a_thread()
             os.register_at_fork(after_in_parent=hook)
             for _ in range(10):
                 fork()
@@ -197,15 +205,58 @@ def test_the_end_may_come_while_the_recorder_is_paused(ends_well):
 
 def test_a_flush_while_the_recorder_is_paused_does_not_wait(ends_well):
     ends_well("""
-        recorder = gil.Recorder(b"recording")
-        flushed = []
-        os.register_at_fork(after_in_parent=lambda: flushed.append(recorder.flush(3600)))
-        before = threads()
-        fork()
-        assert flushed == [False]
-        assert recorder.flush(60)
-        recorder.finish()
+        with recording() as t:
+            run_a_thread()
+            recorder = t._writer.recorder
+            flushed = []
+            os.register_at_fork(after_in_parent=lambda: flushed.append(recorder.flush(3600)))
+            before = threads()
+            fork()
+            assert flushed == [False]
+            spin()
+            assert recorder.flush(60)
         assert threads() == before - 1
+        print("done")
+    """)
+
+
+def test_a_program_of_one_thread_has_no_other(ends_well):
+    """Some calls of the system want that: unshare and setns. Everything is written all the same."""
+    ends_well("""
+        before = threads()
+        with recording() as t:
+            for _ in range(3):
+                fork()
+                time.sleep(0.06)
+                assert threads() == before
+            assert os.stat("recording").st_size > 1000, "written meanwhile"
+            assert t._writer.recorder.flush(60)
+            assert threads() == before
+            for _ in range(70_000):
+                time.sleep(0)
+        assert t.report().warnings == ()
+        assert t.report().dropped_events == 0
+        assert chunks.done("recording") == {"reason": "stopped"}
+        print("done")
+    """)
+
+
+def test_a_recording_without_a_timeline_has_no_thread_at_all(ends_well):
+    ends_well("""
+        before = threads()
+        with gilprobe.trace(path="recording") as t:
+            run_a_thread()
+            assert threads() == before
+            time.sleep(0.06)
+            over = threading.Event()
+            others = [threading.Thread(target=over.wait) for _ in range(3)]
+            [other.start() for other in others]
+            assert threads() == before + 3
+            assert t._writer.recorder.flush(60)
+            over.set()
+            [other.join() for other in others]
+        assert t.report().warnings == ()
+        assert chunks.done("recording") == {"reason": "stopped"}
         print("done")
     """)
 

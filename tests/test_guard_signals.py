@@ -127,6 +127,32 @@ def test_threads_that_are_inside_the_gils_mutex(dies, attempt):
     )
 
 
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_program_of_one_thread_that_is_inside_the_gils_mutex(dies, attempt):
+    """Nobody else is there to write: what the signal has interrupted goes on first."""
+    dies(
+        f"""
+        assert len(os.listdir("/proc/self/task")) == 1
+        print("alive", flush=True)
+        subprocess.Popen(["sh", "-c", "sleep 0.0{attempt + 3}; kill -TERM " + str(os.getpid())])
+        while True:
+            time.sleep(0)
+        """,
+        signal.SIGTERM,
+    )
+
+
+def test_a_program_of_one_thread_that_waits_dies_at_once(dies):
+    dies(
+        """
+        print("alive", flush=True)
+        subprocess.Popen(["sh", "-c", "sleep 0.1; kill -TERM " + str(os.getpid())])
+        time.sleep(600)
+        """,
+        signal.SIGTERM,
+    )
+
+
 def test_two_signals_at_once(dies):
     dies(
         """
@@ -180,6 +206,9 @@ def test_two_signals_inside_a_fork_do_not_wait(ends_well):
         if os.fork() == 0:
             with gilprobe.trace(timeline=True, path="child") as own:
                 assert own._writer.recorder.guard_signals()
+                thread = threading.Thread(target=int)
+                thread.start()  # else there is no recorder that could be paused
+                thread.join()
                 after.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
                 after.append(lambda: os.kill(os.getpid(), signal.SIGHUP))
                 if os.fork() == 0:

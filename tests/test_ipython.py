@@ -155,3 +155,28 @@ answer = tried("%gil ran.append(1)"), ran
     )
     assert error.startswith("UsageError: the GIL can't be traced: ")
     assert ran == []
+
+
+AWAITS = (
+    "%%gil -q\\nimport asyncio\\nfound = await asyncio.sleep(0.001, 5)\\nfound + await asyncio.sleep(0, 1)"
+)
+
+
+def test_a_cell_may_await_at_its_top_level(shell):
+    alone, in_a_loop, in_threads, failed, found = shell(
+        f"""
+import asyncio
+shell.run_cell("import asyncio")
+cell = "{AWAITS}"
+async def main():
+    return tried(cell)
+alone, in_a_loop = tried(cell), asyncio.run(main())
+in_threads = tried(cell.replace("-q", "-q -t 2"))
+failed = tried("%%gil -q\\nawait asyncio.sleep(0, 1) / 0")
+answer = alone, in_a_loop, in_threads, failed, shell.user_ns["found"]
+"""
+    )
+    assert alone == in_a_loop == [6, None]
+    assert in_threads == [None, None]
+    assert failed[1] == "ZeroDivisionError: division by zero"
+    assert found == 5

@@ -183,3 +183,19 @@ def test_interpreter_and_system_are_named_as_the_standard_library_does():
     assert environment.compiler == platform.python_compiler()
     assert environment.machine == platform.machine()
     assert environment.platform == platform.platform()
+
+
+def test_another_c_library_is_named_without_a_process(monkeypatch):
+    """:mod:`platform` would start one, and look through the interpreter's file."""
+
+    def none(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "confstr", none)
+    monkeypatch.setattr(sys.implementation, "_multiarch", "x86_64-linux-musl", raising=False)
+    monkeypatch.setattr(subprocess, "Popen", None)
+    monkeypatch.setattr(platform, "platform", None)
+    system = os.uname()
+    assert machine.platform_name() == f"Linux-{system.release}-{system.machine}-with-musl"
+    monkeypatch.setattr(sys.implementation, "_multiarch", "x86_64-linux-gnu")
+    assert machine.platform_name() == f"Linux-{system.release}-{system.machine}"

@@ -68,7 +68,7 @@ def test_a_recording_is_a_file_for_its_owner_only(tmp_path, kind, timeline):
     path = tmp_path / "x.rec"
     with gilprobe.trace(path=kind(path), timeline=timeline) as trace, busy(2):
         assert trace._writer.recorder.flush(60)
-        assert recorders() == 1
+        assert recorders() == timeline
         spin(0.02)
     report = check(trace.report())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -151,6 +151,51 @@ def test_what_others_do_to_a_recording_is_a_doubt_and_the_program_goes_on(tmp_pa
     assert {"early", "late"} <= {account.name for account in trace.report().threads}
     with pytest.raises((FormatError, FileNotFoundError)):
         trace.timeline()
+
+
+@needs_tracer
+@pytest.mark.parametrize("what", ["Session", "encoded_string"])
+def test_an_earlier_recording_stays_if_the_new_one_cannot_begin(tmp_path, monkeypatch, what):
+    path = tmp_path / "x.rec"
+    path.write_bytes(b"earlier")
+
+    def fail(*arguments, **options):
+        raise MemoryError("full")
+
+    module = gil if what == "Session" else gilprobe.recorder
+    monkeypatch.setattr(module, what, fail)
+    with pytest.raises(MemoryError, match="full"):
+        gilprobe.trace(path=path, timeline=True).start()
+    assert path.read_bytes() == b"earlier"
+    assert files_in(tmp_path) == ["x.rec"]
+
+
+@needs_tracer
+@pytest.mark.plain_python
+def test_without_a_thread_an_earlier_recording_stays_and_the_reason_is_told(child):
+    ended = child("""
+        import os, resource, tempfile
+        import gilprobe
+
+        folder = tempfile.mkdtemp()
+        with gilprobe.trace(timeline=True):  # loads what it needs, which another user may not read
+            pass
+        open(f"{folder}/x", "w").write("earlier")
+        os.chmod(folder, 0o777), os.chmod(f"{folder}/x", 0o666)
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        if os.getuid() == 0:  # to whom the limit does not apply
+            os.setresuid(54321, 54321, 54321)
+        try:
+            gilprobe.trace(path=f"{folder}/x", timeline=True).start()
+        except OSError as error:
+            print(error.filename, error)
+        assert open(f"{folder}/x").read() == "earlier"
+        assert os.listdir(folder) == ["x"]
+        with gilprobe.trace(path=f"{folder}/y"):  # needs none
+            pass
+    """)
+    assert (ended.status, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("None [Errno 11] a recording needs a thread, which can't be made: ")
 
 
 @needs_tracer

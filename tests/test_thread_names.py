@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import threading
 import time
@@ -327,11 +328,12 @@ def test_a_name_that_is_a_program_of_its_own_is_read_as_text(monkeypatch):
 
 def run_as_green_thread(monkeypatch, name, work):
     """Run `work` as a thread of :mod:`threading` that is none of the system's, as gevent and eventlet do."""
-    thread = threading.Thread(target=work, name=name)
+    thread = threading.Thread(target=work, name=name, daemon=True)  # exit waits for a lock of the others
     with monkeypatch.context() as patch:
         patch.setattr(threading, "get_ident", lambda: 12345)
         patch.setattr(threading, "_set_sentinel", threading.Lock, raising=False)
         threading._limbo[thread] = thread
+        thread._context = contextvars.copy_context()  # as `start` does, from 3.14 on
         thread._bootstrap_inner()
 
 

@@ -24,6 +24,7 @@ cdef extern from "gp_status.h" nogil:
         GP_ENOMEM
         GP_ESYSTEM
         GP_EUNSUPPORTED
+        GP_ETHREAD
 
 
 cdef extern from "gp_clock.h" nogil:
@@ -68,11 +69,15 @@ cdef extern from "gp_attribution.h" nogil:
 cdef extern from "gp_recorder.h" nogil:
     ctypedef struct gp_recorder:
         pass
-    ctypedef enum gp_recorder_mode:
-        GP_RECORDER_NEW
+    enum:
         GP_RECORDER_REPLACE
+        GP_RECORDER_PENDING
+        GP_RECORDER_ALONE
+        GP_RECORDER_NO_THREAD
         GP_RECORDER_LATER
-    gp_status gp_recorder_open(const char *path, gp_recorder_mode mode, gp_recorder **recorder, int *error)
+    gp_status gp_recorder_open(const char *path, unsigned how, gp_recorder **recorder, int *error)
+    int gp_recorder_commit(gp_recorder *recorder)
+    void gp_recorder_discard(gp_recorder *recorder)
     gp_status gp_recorder_put(gp_recorder *recorder, const char *type, const void *payload, size_t size)
     bint gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     void gp_recorder_finish(gp_recorder *recorder)
@@ -82,7 +87,8 @@ cdef extern from "gp_recorder.h" nogil:
 
 
 cdef extern from "gp_guard.h" nogil:
-    void gp_guard_watch_exit(const void *interpreter)
+    void gp_guard_watch_calls(const void *interpreter)
+    void gp_guard_prepare()
     c_bool gp_guard_begin(gp_recorder *recorder)
     void gp_guard_end(const gp_recorder *recorder)
 

@@ -21,34 +21,42 @@ cdef watch_forks():
         os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent)
 
 
-def watch_exit() -> None:
-    """Have `os._exit` noticed from now on, for a recorder that is guarded. Lets the GIL go: before a trace begins."""
+def watch_calls() -> None:
+    """Have `os._exit` noticed from now on, for a recorder that is guarded, and changes of root and rights, for all.
+
+    Lets the GIL go: before a trace begins.
+    """
     cdef const void *interpreter = gp_interpreter_host().interpreter
     with nogil:
-        gp_guard_watch_exit(interpreter)
+        gp_guard_watch_calls(interpreter)
 
 
 @cython.final
 cdef class Recorder:
-    """A recording file that is being written, by a native thread (csrc/gp_recorder.h). `path` has no zero byte.
+    """A recording file that is being written (csrc/gp_recorder.h). `path` has no zero byte.
+
+    By a native thread, if there is a `timeline`, as long as the process has several. A file of that name is replaced
+    by `commit`.
 
     With `later` the file, which must not be there, is made when there is something to write.
     """
 
     cdef gp_recorder *handle
 
-    def __cinit__(self, bytes path, bint replace=False, bint later=False):
-        cdef gp_recorder_mode mode = GP_RECORDER_REPLACE if replace else GP_RECORDER_NEW
+    def __cinit__(self, bytes path, bint timeline=True, bint later=False):
         cdef int error = 0
+        cdef unsigned how = GP_RECORDER_LATER if later else GP_RECORDER_REPLACE | GP_RECORDER_PENDING
+        how |= GP_RECORDER_ALONE if timeline else GP_RECORDER_NO_THREAD
         cdef gp_status status
         cdef const char *name = path
         watch_forks()
-        if later:
-            mode = GP_RECORDER_LATER
         with nogil:
-            status = gp_recorder_open(name, mode, &self.handle, &error)
+            gp_guard_prepare()
+            status = gp_recorder_open(name, how, &self.handle, &error)
         if status == GP_ESYSTEM:
             raise OSError(error, strerror(error).decode(), os.fsdecode(path))
+        if status == GP_ETHREAD:
+            raise OSError(error, f"a recording needs a thread, which can't be made: {strerror(error).decode()}")
         if status == GP_EUNSUPPORTED:
             raise NotImplementedError("recordings are written on Linux only")
         if status != GP_OK:
@@ -60,14 +68,11 @@ cdef class Recorder:
             gp_recorder_free(self.handle)
 
     def guard_signals(self) -> bool:
-        """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default, or `os._exit` does, where `watch_exit` was called.
+        """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default, or `os._exit` does, where `watch_calls` was called.
 
         False if another recorder is guarded, or if this is process 1.
         """
-        cdef bint guarded
-        with nogil:
-            guarded = gp_guard_begin(self.handle)
-        return guarded
+        return gp_guard_begin(self.handle)
 
     def put(self, bytes kind, bytes payload) -> None:
         """Add a chunk; its type is four letters."""
@@ -87,6 +92,18 @@ cdef class Recorder:
         with nogil:
             done = gp_recorder_flush(self.handle, timeout_ns)
         return done
+
+    def commit(self) -> None:
+        """Take the file's name, and so replace one that is there."""
+        cdef int error = gp_recorder_commit(self.handle)
+        if error != 0:
+            raise OSError(error, strerror(error).decode())
+
+    def discard(self) -> None:
+        """Remove the file, instead of `finish`: an earlier one stays as it was."""
+        with nogil:
+            gp_guard_end(self.handle)
+            gp_recorder_discard(self.handle)
 
     def finish(self) -> None:
         """Write the rest and close the file. After the end of the sessions that are recorded."""

@@ -198,6 +198,8 @@ def begin(target: Path, options: Options) -> RecordedRun:
     ------
     InvalidValueError
         If it can't be written.
+    GilProbeError
+        If something else fails.
     """
     from gilprobe.recorded_run import RecordedRun
 
@@ -206,6 +208,8 @@ def begin(target: Path, options: Options) -> RecordedRun:
     except GilProbeError:
         raise
     except OSError as error:
+        if error.filename is None:  # it is not about the file
+            raise GilProbeError(error.strerror or str(error)) from None
         raise _unwritable(target, error) from None
 
 
@@ -228,7 +232,8 @@ def follow(target: Path, options: Options) -> Follower:
 class _Deadline:
     """Calls something after a time, on a thread that no recording sees.
 
-    Make it before the recording begins. :mod:`threading` doesn't know the thread, and exit doesn't wait for it.
+    Make it before the recording begins. :mod:`threading` doesn't know the thread, and exit doesn't wait for
+    it.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -47,7 +47,7 @@ def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:
     kinds = defaultdict(list)
     for name in ended:
         kinds[_NUMBER.sub("N", name)].append(name)
-    crowd_of = {}
+    crowd_of: dict[str, str] = {}
     for kind, names in kinds.items():
         size = sum(ended[name] for name in names)
         if size > 1:

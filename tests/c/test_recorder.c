@@ -78,7 +78,7 @@ static gp_source source_of(fake *session, size_t capacity)
 {
     if (capacity != 0)
         CHECK_EQUAL(gp_ring_new(capacity, &session->ring), GP_OK);
-    return (gp_source){session, session->ring, 0, describe, snapshot};
+    return (gp_source){.context = session, .ring = session->ring, .describe = describe, .snapshot = snapshot};
 }
 
 static int end_of(int (*test)(void))
@@ -106,7 +106,7 @@ static gp_recorder *open_new(void)
     gp_recorder *recorder = NULL;
     int error = 0;
     unlink(path);
-    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_NEW, &recorder, &error), GP_OK);
+    CHECK_EQUAL(gp_recorder_open(path, 0, &recorder, &error), GP_OK);
     CHECK_EQUAL(error, 0);
     if (recorder == NULL)
         abort();
@@ -230,7 +230,7 @@ static void the_file_belongs_to_its_owner_and_replaces_only_files(void)
     CHECK_EQUAL(stat(path, &file), 0);
     CHECK_EQUAL(file.st_mode & 07777, 0600);
     ino_t first = file.st_ino;
-    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_NEW, &none, &error), GP_ESYSTEM);
+    CHECK_EQUAL(gp_recorder_open(path, 0, &none, &error), GP_ESYSTEM);
     CHECK_EQUAL(error, EEXIST);
     gp_recorder_free(recorder);
 
@@ -599,6 +599,115 @@ static void there_is_an_end_to_sources_and_payloads(void)
     walk_free(found);
 }
 
+/* ---- a process of one thread ---- */
+
+static size_t threads_of_process(void)
+{
+    struct stat folder;
+    return stat("/proc/self/task", &folder) == 0 ? (size_t)folder.st_nlink - 2 : 0;
+}
+
+static off_t size_of_file(void)
+{
+    struct stat file;
+    return stat(path, &file) == 0 ? file.st_size : -1;
+}
+
+static bool busy;
+
+static bool is_free(void *context)
+{
+    (void)context;
+    return !busy;
+}
+
+static gp_recorder *open_without_thread(fake *session)
+{
+    gp_recorder *recorder = NULL;
+    int error = 0;
+    unlink(path);
+    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_ALONE, &recorder, &error), GP_OK);
+    gp_source source = source_of(session, 1 << 10);
+    source.is_free = is_free;
+    CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
+    return recorder;
+}
+
+static void a_process_of_one_thread_writes_itself(void)
+{
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_without_thread(&session);
+    CHECK_EQUAL(gp_recorders_without_thread, 1);
+    CHECK_EQUAL(threads_of_process(), 1);
+    errno = 4711;
+    gp_recorder_attend(false);
+    CHECK_EQUAL(errno, 4711);
+    CHECK(size_of_file() > 0);
+    gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+    CHECK(gp_recorder_flush(recorder, 1));
+    CHECK_EQUAL(gp_ring_pending(session.ring), 0);
+    gp_recorder_finish(recorder);
+    CHECK_EQUAL(gp_recorders_without_thread, 0);
+    CHECK_EQUAL(session.finals, 1);
+    gp_recorder_free(recorder);
+    gp_ring_free(session.ring);
+}
+
+static void a_second_thread_brings_the_recorders(void)
+{
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_without_thread(&session);
+    gp_recorder_attend(true);
+    CHECK_EQUAL(gp_recorders_without_thread, 0);
+    CHECK(gp_recorder_runs(recorder));
+    CHECK_EQUAL(threads_of_process(), 2);
+    CHECK(gp_recorder_flush(recorder, UINT64_C(60000000000)));
+    gp_recorder_free(recorder);
+    CHECK_EQUAL(threads_of_process(), 1);
+    CHECK_EQUAL(session.finals, 1);
+    gp_ring_free(session.ring);
+}
+
+static int ended_by;
+
+static void last_act(int number)
+{
+    ended_by = number;
+}
+
+static void a_signal_waits_for_what_it_has_interrupted(void)
+{
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_without_thread(&session);
+    busy = true;
+    gp_recorder_end_here_by_signal(recorder, SIGTERM, last_act);
+    CHECK_EQUAL(ended_by, 0);
+    busy = false;
+    gp_recorder_end_here_by_signal(recorder, SIGTERM, last_act);
+    CHECK_EQUAL(ended_by, SIGTERM);
+    gp_recorder_free(recorder);
+    gp_ring_free(session.ring);
+}
+
+static void an_earlier_file_stays_until_the_new_one_is_wanted(void)
+{
+    gp_recorder *recorder = NULL;
+    int error = 0;
+    unlink(path);
+    CHECK_EQUAL(close(open(path, O_CREAT | O_WRONLY, 0600)), 0);
+    const unsigned how = GP_RECORDER_REPLACE | GP_RECORDER_PENDING;
+    CHECK_EQUAL(gp_recorder_open(path, how, &recorder, &error), GP_OK);
+    CHECK(gp_recorder_flush(recorder, UINT64_C(60000000000)));
+    CHECK_EQUAL(size_of_file(), 0);
+    gp_recorder_discard(recorder);
+    gp_recorder_free(recorder);
+    CHECK_EQUAL(size_of_file(), 0);
+    CHECK_EQUAL(gp_recorder_open(path, how, &recorder, &error), GP_OK);
+    CHECK_EQUAL(gp_recorder_commit(recorder), 0);
+    gp_recorder_free(recorder);
+    CHECK(size_of_file() > 0);
+}
+
 int main(void)
 {
     if (mkdtemp(directory) == NULL)
@@ -619,6 +728,10 @@ int main(void)
     a_description_that_finds_no_memory_ends_the_recording();
     the_thread_takes_no_signals();
     there_is_an_end_to_sources_and_payloads();
+    a_process_of_one_thread_writes_itself();
+    a_second_thread_brings_the_recorders();
+    a_signal_waits_for_what_it_has_interrupted();
+    an_earlier_file_stays_until_the_new_one_is_wanted();
     unlink(path);
     CHECK_EQUAL(rmdir(directory), 0);
     return gp_test_status();
@@ -630,7 +743,7 @@ int main(void)
 {
     gp_recorder *recorder;
     int error;
-    CHECK_EQUAL(gp_recorder_open("recording", GP_RECORDER_NEW, &recorder, &error), GP_EUNSUPPORTED);
+    CHECK_EQUAL(gp_recorder_open("recording", 0, &recorder, &error), GP_EUNSUPPORTED);
     return gp_test_status();
 }
 
