@@ -519,6 +519,11 @@ gp_thread *gp_wrappers_follow(void)
     return follow(main_gil, GP_ASKED_UNSEEN);
 }
 
+const gp_thread *gp_wrappers_elsewhere(void)
+{
+    return elsewhere;
+}
+
 void gp_wrappers_label(uint32_t label)
 {
     if (current != NULL)
