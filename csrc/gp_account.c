@@ -47,6 +47,7 @@ void gp_session_free(gp_session *session)
         gp_memory_unmap(session->by_thread[i], page_size);
     gp_places_clear(&session->places);
     gp_blame_clear(&session->blame);
+    gp_known_clear(&session->known);
     gp_buffer_free(&session->described);
     gp_buffer_free(&session->introduced);
     gp_ring_free(session->ring);
@@ -54,6 +55,12 @@ void gp_session_free(gp_session *session)
     gp_memory_unmap(session->chunks, chunks_size);
     gp_memory_unmap(session->by_thread, by_thread_size);
     gp_memory_unmap(session, sizeof *session);
+}
+
+void gp_session_forget_code(gp_session *session, const void *code, uint64_t id)
+{
+    if (gp_known_forget(&session->known, code))
+        session->id = id;
 }
 
 /* Where the pointer to the thread's account stands, or NULL without memory. */
@@ -128,8 +135,19 @@ static gp_account *open_account(gp_session *session, gp_thread *thread)
     return account;
 }
 
+/* Another code object may be at one of the addresses by now. Where the thread was stays known. */
+static void forget_addresses(gp_account *account)
+{
+    account->last_key = (gp_site_key){NULL, 0};
+    account->path.depth = 0;
+    memset(account->recent, 0, sizeof account->recent);
+}
+
 static gp_account *remember(const gp_session *session, gp_thread *thread, gp_account *account)
 {
+    if (account->last_visit != session->id)
+        forget_addresses(account);
+    account->last_visit = session->id;
     thread->account_session = session->id;
     thread->account = account;
     return account;

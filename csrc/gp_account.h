@@ -20,6 +20,7 @@
 #include "gp_buffer.h"
 #include "gp_clock.h"
 #include "gp_hist.h"
+#include "gp_known.h"
 #include "gp_ring.h"
 #include "gp_sites.h"
 #include "gp_status.h"
@@ -101,6 +102,7 @@ struct gp_account {
     uint64_t releases;    /* set when the account is closed: until then each booked hold is one */
     uint32_t introduced_label; /* as `introduced` has it */
     bool kept;                 /* among `largest` of the session */
+    uint64_t last_visit;       /* the session's id when it was last looked up */
     gp_account *next_spare;    /* of a free slot */
 
     gp_recent_place recent[GP_RECENT_PLACES]; /* for sessions without stacks (gp_attribution_site) */
@@ -208,7 +210,7 @@ typedef struct {
 struct gp_session {
     /* what each release touches: one cache line, and the place's */
     gp_session *next;
-    uint64_t id; /* never reused, never 0 */
+    uint64_t id; /* never reused, never 0; another when a code object that is known has gone */
     uint64_t start;
     gp_clock_rate rate;             /* for the histograms, known in advance */
     gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
@@ -252,6 +254,7 @@ struct gp_session {
 
     /* where */
     gp_blame_table blame;
+    gp_known_table known;   /* while the session runs */
     gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
     uint32_t native_places; /* of single threads */
     uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
@@ -280,6 +283,11 @@ enum {
 
 /* A session without accounts that starts at `start`, or NULL without memory. Not linked to a machine yet. */
 gp_session *gp_session_new(uint64_t id, uint64_t start);
+
+/* A code object goes, and `id` becomes the session's if it was known: then each thread's account is looked up
+ * again, which forgets what places it remembers by address. So the common case needs no further look. Under
+ * M, with the GIL. */
+void gp_session_forget_code(gp_session *session, const void *code, uint64_t id);
 
 /* Unlinked sessions only; NULL is fine. */
 void gp_session_free(gp_session *session);

@@ -23,14 +23,38 @@ gp_site_key gp_attribution_native_key(const gp_session *session, const gp_accoun
     return (gp_site_key){NULL, GP_KEY_NATIVE - (int32_t)number};
 }
 
+/* By its description, which stays if it is new. */
+static uint32_t describe_place(gp_session *session, uint32_t parent, gp_site_key key, gp_met *met)
+{
+    gp_buffer *texts = &session->described;
+    size_t before = texts->size;
+    uint32_t next = (uint32_t)session->places.count, place = GP_ROW_NONE;
+    gp_buffer_number(texts, next);
+    gp_buffer_number(texts, (uint32_t)(parent + 1));
+    size_t from = texts->size;
+    met(key, texts);
+    if (!texts->failed && texts->size <= GP_DESCRIBED_MAX)
+        place = gp_places_number(&session->places, parent, texts, from);
+    if (place == next) {
+        session->native_places += key.code == NULL;
+    } else {
+        texts->size = before;
+        texts->failed = false;
+    }
+    return place;
+}
+
+/* One with code must be known by it, to be forgotten with it: the accounts remember it by address, too. */
 static uint32_t find_place(gp_session *session, uint32_t parent, gp_site_key key, gp_met *met)
 {
-    bool is_new;
-    uint32_t place = gp_places_number(&session->places, parent, key, &is_new);
-    session->native_places += is_new && key.code == NULL;
-    if (is_new && met != NULL)
-        met(session, place);
-    return place;
+    if (key.code == NULL)
+        return describe_place(session, parent, key, met);
+    uint32_t place = gp_known_find(&session->known, parent, key);
+    if (place != GP_ROW_NONE)
+        return place;
+    place = describe_place(session, parent, key, met);
+    bool known = place != GP_ROW_NONE && gp_known_add(&session->known, parent, key, place);
+    return known ? place : GP_ROW_NONE;
 }
 
 /* A thread's places are often instructions of one function. */

@@ -19,9 +19,9 @@ typedef struct {
     bool truncated; /* there are more levels */
 } gp_trail;
 
-/* Called with a place that is new in a session, under M: to hold on to its code object, and to describe it.
- */
-typedef void gp_met(gp_session *session, uint32_t place);
+/* Called with a place that may be new in a session, under M: appends its description, kind and all that comes
+ * after it in PLAC (docs/recording-format.md). Its code object lives: the calling thread runs it. */
+typedef void gp_met(gp_site_key key, gp_buffer *description);
 
 /* Slow paths of gp_attribution_place. */
 gp_site_key gp_attribution_native_key(const gp_session *session, const gp_account *account);

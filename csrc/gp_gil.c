@@ -17,33 +17,19 @@ static uint32_t forks; /* that this process is away from where we were loaded */
 
 /* ---- places ---- */
 
-/* A place is new: its code object must not make room for another at the same address. */
-static void met_place(gp_session *session, uint32_t number)
+static void met_place(gp_site_key key, gp_buffer *description)
 {
-    gp_place *place = &session->places.rows[number];
-    gp_buffer *buffer = &session->described;
-    gp_buffer_number(buffer, number);
-    gp_buffer_number(buffer, (uint32_t)(place->parent + 1));
-    if (place->key.code != NULL) {
-        place->lent = gp_wrappers_host->keep(place->key.code);
-        gp_buffer_number(buffer, GP_PLACE_PYTHON);
-        gp_wrappers_host->describe(place->key, buffer);
-    } else if (place->key.instruction == GP_KEY_TRUNCATED) {
-        gp_buffer_number(buffer, GP_PLACE_DEEPER);
-    } else if (place->key.instruction == GP_KEY_UNSEEN) {
-        gp_buffer_number(buffer, GP_PLACE_UNSEEN);
+    if (key.code != NULL) {
+        gp_buffer_number(description, GP_PLACE_PYTHON);
+        gp_wrappers_host->describe(key, description);
+    } else if (key.instruction == GP_KEY_TRUNCATED) {
+        gp_buffer_number(description, GP_PLACE_DEEPER);
+    } else if (key.instruction == GP_KEY_UNSEEN) {
+        gp_buffer_number(description, GP_PLACE_UNSEEN);
     } else {
-        gp_buffer_number(buffer, GP_PLACE_NATIVE);
-        gp_buffer_number(buffer, (uint32_t)(GP_KEY_NATIVE - place->key.instruction));
+        gp_buffer_number(description, GP_PLACE_NATIVE);
+        gp_buffer_number(description, (uint32_t)(GP_KEY_NATIVE - key.instruction));
     }
-}
-
-/* What belongs to another interpreter stays until that one ends. */
-static void let_places_go(const gp_session *session)
-{
-    for (size_t i = 0; i < session->places.count; i++)
-        if (session->places.rows[i].lent)
-            gp_wrappers_host->let_go(session->places.rows[i].key.code);
 }
 
 /* ---- learning ---- */
@@ -144,10 +130,12 @@ static gp_status begin_watching(const gp_gil_host *host, bool *first, const char
     *first = !gp_machine_running(machine);
     gp_status status = *first ? gp_wrappers_install(host) : GP_OK;
     end_handshake();
-    if (status != GP_OK)
+    if (status != GP_OK) {
         *reason = "the interpreter's import slots can't be made writable";
-    else if (*first)
+    } else if (*first) {
         gp_threads_list_alive();
+        host->watch_code(gp_parts_forget_code);
+    }
     return status;
 }
 
@@ -156,6 +144,12 @@ static void begin_generation(void)
     gp_threads_collect_spares(gp_parts_generation);
     /* relaxed: read without a lock only to be compared with a thread's own copy */
     __atomic_store_n(&machine->generation, ++gp_parts_generation, __ATOMIC_RELAXED);
+}
+
+static void end_watching(void)
+{
+    gp_wrappers_host->watch_code(NULL);
+    gp_wrappers_remove();
 }
 
 static gp_status begin_session(gp_session *session, bool first)
@@ -173,7 +167,7 @@ static gp_status begin_session(gp_session *session, bool first)
     }
     gp_parts_thaw();
     if (self == NULL && first)
-        gp_wrappers_remove();
+        end_watching();
     return self != NULL ? GP_OK : GP_ENOMEM;
 }
 
@@ -221,7 +215,7 @@ void gp_gil_stop(gp_session *session, const gp_trail *here)
     gp_parts_thaw();
     gp_parts_stop_others(session); /* found in between */
     if (!gp_machine_running(machine)) {
-        gp_wrappers_remove();
+        end_watching();
         gp_parts_forget_others();
     }
 }
@@ -233,7 +227,6 @@ void gp_gil_forget(gp_session *session)
     gp_gil_stop(session, &(gp_trail){.depth = 0});
     while (session != NULL) {
         gp_session *next = session->others;
-        let_places_go(session);
         gp_session_free(session);
         session = next;
     }

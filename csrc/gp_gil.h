@@ -37,10 +37,9 @@ typedef struct {
     const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
-    /* Hold on to a code object that the calling thread runs, while nobody else can take the GIL. Returns
-     * whether it may be let go again, with the GIL: it belongs to the main interpreter. */
-    bool (*keep)(const void *code);
-    void (*let_go)(const void *code);
+    /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the
+     * GIL that guards it; NULL: no more. */
+    void (*watch_code)(void (*gone)(const void *code));
 } gp_gil_host;
 
 /* Do once what takes locks of the C library under which other threads run code of theirs, which may want the

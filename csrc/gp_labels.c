@@ -1,48 +1,48 @@
 #include "gp_labels.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
-    PAGE = 1024,
-    PAGES = GP_LABELS_MAX / PAGE,
+    WORDS = GP_LABEL_NAME_MAX / sizeof(uint64_t),
 };
 
-typedef _Atomic(char *) entry;
+/* The label is 0 while the name changes: who finds the same one before and after has read its name. */
+typedef struct {
+    _Atomic uint32_t label;
+    _Atomic uint64_t name[WORDS];
+} entry;
 
-static _Atomic(entry *) pages[PAGES];
-
-static entry *page_of(uint32_t label)
-{
-    _Atomic(entry *) *at = &pages[label / PAGE];
-    entry *page = atomic_load(at);
-    if (page == NULL) {
-        page = calloc(PAGE, sizeof *page);
-        atomic_store(at, page);
-    }
-    return page;
-}
+static entry kept[GP_LABELS_KEPT]; /* pages that are not touched cost nothing */
 
 void gp_labels_set(uint32_t label, const char *name, size_t size)
 {
-    entry *page = label < GP_LABELS_MAX ? page_of(label) : NULL;
-    if (page == NULL || atomic_load(&page[label % PAGE]) != NULL)
+    entry *at = &kept[label % GP_LABELS_KEPT];
+    uint64_t words[WORDS] = {0};
+    if (atomic_load_explicit(&at->label, memory_order_relaxed) == label)
         return;
-    size_t kept = size < GP_LABEL_NAME_MAX ? size : GP_LABEL_NAME_MAX;
-    while (kept < size && kept > 0 && ((unsigned char)name[kept] & 0xC0) == 0x80)
-        kept--; /* not in the middle of a character */
-    char *copy = malloc(kept + 1);
-    if (copy == NULL)
-        return;
-    memcpy(copy, name, kept);
-    copy[kept] = '\0';
-    /* release: who sees the name sees its letters */
-    atomic_store_explicit(&page[label % PAGE], copy, memory_order_release);
+    size_t taken = size < GP_LABEL_NAME_MAX ? size : GP_LABEL_NAME_MAX;
+    while (taken < size && taken > 0 && ((unsigned char)name[taken] & 0xC0) == 0x80)
+        taken--; /* not in the middle of a character */
+    memcpy(words, name, taken);
+    atomic_store_explicit(&at->label, 0, memory_order_relaxed);
+    /* release: who sees one of the letters below sees that the label is another */
+    for (size_t i = 0; i < WORDS; i++)
+        atomic_store_explicit(&at->name[i], words[i], memory_order_release);
+    /* release: who sees the label sees all letters */
+    atomic_store_explicit(&at->label, label, memory_order_release);
 }
 
-const char *gp_labels_get(uint32_t label)
+bool gp_labels_get(uint32_t label, char name[GP_LABEL_NAME_MAX + 1])
 {
-    entry *page = label < GP_LABELS_MAX ? atomic_load(&pages[label / PAGE]) : NULL;
-    return page != NULL ? atomic_load_explicit(&page[label % PAGE], memory_order_acquire) : NULL;
+    entry *at = &kept[label % GP_LABELS_KEPT];
+    uint64_t words[WORDS];
+    if (label == 0 || atomic_load_explicit(&at->label, memory_order_acquire) != label)
+        return false;
+    /* acquire: the look below comes after them */
+    for (size_t i = 0; i < WORDS; i++)
+        words[i] = atomic_load_explicit(&at->name[i], memory_order_acquire);
+    memcpy(name, words, sizeof words);
+    name[GP_LABEL_NAME_MAX] = '\0';
+    return atomic_load_explicit(&at->label, memory_order_relaxed) == label;
 }

@@ -14,6 +14,11 @@ static uint64_t last_session_id;
 
 uint32_t gp_parts_generation;
 
+static uint64_t new_id(void)
+{
+    return __atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED);
+}
+
 /* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
  * slots: the hooks do not see them. */
 void gp_parts_freeze(void)
@@ -165,7 +170,7 @@ gp_status gp_parts_record(gp_session *session)
 
 gp_session *gp_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder)
 {
-    gp_session *session = gp_session_new(__atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED), 0);
+    gp_session *session = gp_session_new(new_id(), 0);
     if (session == NULL)
         return NULL;
     session->gil = gil;
@@ -220,6 +225,7 @@ void gp_parts_end(gp_session *session, const gp_trail *here)
     if (session->recorder != NULL)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
+    gp_known_clear(&session->known); /* nobody tells any more what goes */
     session->stop_anchor = gp_clock_anchor_now();
 }
 
@@ -290,6 +296,34 @@ void gp_parts_forget_others(void)
     for (uint32_t i = 1; i < GP_GILS_MAX; i++)
         if (gp_gils[i].locks.mutex != NULL)
             gp_gils_remove(&gp_gils[i]);
+    gp_gils_unlock();
+}
+
+/* ---- code objects that go ---- */
+
+static void forget_code(gp_machine *at, const void *code)
+{
+    for (gp_session *session = at->sessions; session != NULL; session = session->next)
+        gp_session_forget_code(session, code, new_id());
+}
+
+/* Nobody asks which GIL it is: the thread has books at each that it has taken. */
+void gp_parts_forget_code(const void *code)
+{
+    if (gp_machine_running(machine)) {
+        gp_parts_freeze();
+        forget_code(machine, code);
+        gp_parts_thaw();
+    }
+    if (gp_wrappers_elsewhere() == NULL)
+        return;
+    gp_gils_lock();
+    for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere) {
+        gp_gil *gil = (gp_gil *)thread->gil;
+        pthread_mutex_lock(&gil->books);
+        forget_code(&gil->machine, code);
+        pthread_mutex_unlock(&gil->books);
+    }
     gp_gils_unlock();
 }
 

@@ -31,6 +31,9 @@ void gp_parts_end(gp_session *session, const gp_trail *here);
 /* End all parts but the main one. */
 void gp_parts_stop_others(gp_session *session);
 
+/* A code object is about to be destroyed. With the GIL that guards it. */
+void gp_parts_forget_code(const void *code);
+
 /* Forget the other GILs: without a trace nobody notices the end of an interpreter. */
 void gp_parts_forget_others(void);
 

@@ -9,14 +9,6 @@ enum {
     SLOTS_PER_ROW = 2, /* at most half full: probes stay short */
 };
 
-/* splitmix64's finaliser: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014 */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 /* ---- memory: the rows of a table, and behind them its slots ---- */
 
 static size_t slots_for(size_t room)
@@ -45,20 +37,34 @@ static void *enlarge(const void *rows, size_t row_size, size_t count, size_t *ro
 
 /* ---- places ---- */
 
-static uint32_t *place_slot(const gp_place_table *table, uint32_t parent, gp_site_key key)
+static uint64_t hash_of(uint32_t parent, const uint8_t *text, size_t size)
+{
+    uint64_t hash = (uint64_t)parent << 32 | (uint32_t)size, part;
+    for (; size >= sizeof part; text += sizeof part, size -= sizeof part) {
+        memcpy(&part, text, sizeof part);
+        hash = gp_mix(hash ^ part) * GP_GOLDEN;
+    }
+    part = 0;
+    memcpy(&part, text, size);
+    return gp_mix(hash ^ part);
+}
+
+static bool is_same_place(const gp_place *a, const gp_place *b, const uint8_t *texts)
+{
+    return a->hash == b->hash && a->parent == b->parent && a->size == b->size &&
+           memcmp(texts + a->text, texts + b->text, a->size) == 0;
+}
+
+static uint32_t *place_slot(const gp_place_table *table, const gp_place *place, const uint8_t *texts)
 {
     size_t last = slots_for(table->room) - 1; /* of a power of 2 */
-    uint64_t where = (uint64_t)parent << 32 | (uint32_t)key.instruction;
-    size_t at = mix((uint64_t)(uintptr_t)key.code ^ where * 0x9e3779b97f4a7c15u) & last;
-    for (; table->slots[at] != 0; at = (at + 1) & last) {
-        const gp_place *row = &table->rows[table->slots[at] - 1];
-        if (gp_site_same(row->key, key) && row->parent == parent)
-            break;
-    }
+    size_t at = place->hash & last;
+    while (table->slots[at] != 0 && !is_same_place(&table->rows[table->slots[at] - 1], place, texts))
+        at = (at + 1) & last;
     return &table->slots[at];
 }
 
-static bool grow_places(gp_place_table *table)
+static bool grow_places(gp_place_table *table, const uint8_t *texts)
 {
     gp_place_table larger = {.count = table->count, .room = table->room};
     larger.rows = enlarge(table->rows, sizeof *table->rows, table->count, &larger.room, GP_PLACES_MAX);
@@ -66,25 +72,25 @@ static bool grow_places(gp_place_table *table)
         return false;
     larger.slots = (uint32_t *)(larger.rows + larger.room);
     for (size_t i = 0; i < larger.count; i++)
-        *place_slot(&larger, larger.rows[i].parent, larger.rows[i].key) = (uint32_t)i + 1;
+        *place_slot(&larger, &larger.rows[i], texts) = (uint32_t)i + 1;
     gp_places_clear(table);
     *table = larger;
     return true;
 }
 
-uint32_t gp_places_number(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new)
+uint32_t gp_places_number(gp_place_table *table, uint32_t parent, const gp_buffer *texts, size_t from)
 {
-    *is_new = false;
+    gp_place place = {.parent = parent, .text = (uint32_t)from, .size = (uint32_t)(texts->size - from)};
+    place.hash = hash_of(parent, texts->bytes + from, place.size);
     if (table->room != 0) {
-        uint32_t row = *place_slot(table, parent, key);
+        uint32_t row = *place_slot(table, &place, texts->bytes);
         if (row != 0)
             return row - 1;
     }
-    if (table->count == table->room && !grow_places(table))
+    if (table->count == table->room && !grow_places(table, texts->bytes))
         return GP_ROW_NONE;
-    *is_new = true;
-    table->rows[table->count] = (gp_place){.key = key, .parent = parent};
-    *place_slot(table, parent, key) = (uint32_t)table->count + 1;
+    table->rows[table->count] = place;
+    *place_slot(table, &place, texts->bytes) = (uint32_t)table->count + 1;
     return (uint32_t)table->count++;
 }
 
@@ -100,7 +106,7 @@ static uint32_t *blame_slot(const gp_blame_table *table, uint32_t waiter, uint32
 {
     size_t last = slots_for(table->room) - 1;
     uint64_t threads = (uint64_t)waiter << 32 | holder;
-    size_t at = mix(threads ^ place * 0x9e3779b97f4a7c15u) & last;
+    size_t at = gp_mix(threads ^ place * GP_GOLDEN) & last;
     for (; table->slots[at] != 0; at = (at + 1) & last) {
         const gp_blame *row = &table->rows[table->slots[at] - 1];
         if (row->waiter == waiter && row->holder == holder && row->place == place)

@@ -3,9 +3,10 @@
 
 /* Where time went: places, and blame (who waited behind whom at which place).
  *
- * A place is a site (a code object and an instruction in it), or a whole stack: a site and the place from
- * which it was called. All stacks together are a tree, in which each is known by the number of its innermost
- * level.
+ * A place is a site (function, file and line), or a whole stack: a site and the place from which it was
+ * called. All stacks together are a tree, in which each is known by the number of its innermost level. A
+ * place is what its description says, however many code objects there have been for it: a program that makes
+ * code as it goes makes the same places again and again. By what object it was met, gp_known.h knows.
  *
  * Hash tables in one array each, which grows; guarded by the mutex of the GIL that is traced. Memory comes
  * from mmap (gp_memory.h). A table that is full to its limit refuses new rows; the caller counts what it
@@ -14,12 +15,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "gp_buffer.h"
 #include "gp_place.h"
 
 enum {
-    GP_PLACES_MAX = 1 << 20, /* in one session: 64 MiB */
-    GP_BLAME_MAX = 1 << 20,  /* rows in one session: 32 MiB */
-    GP_STACK_MAX = 128,      /* levels of a stack that are followed, from the innermost */
+    GP_PLACES_MAX = 1 << 20,     /* in one session: 72 MiB */
+    GP_DESCRIBED_MAX = 64 << 20, /* bytes of all their descriptions */
+    GP_BLAME_MAX = 1 << 20,      /* rows in one session: 32 MiB */
+    GP_STACK_MAX = 128,          /* levels of a stack that are followed, from the innermost */
 };
 
 /* Number of no row: a table that is full, a release that was not seen, a place without a parent. */
@@ -33,9 +36,9 @@ enum {
 };
 
 typedef struct {
-    _Alignas(64) gp_site_key key; /* a row is a cache line: threads at two places don't share one */
-    uint32_t parent; /* the place from which it was called; GP_ROW_NONE: none, or not asked for */
-    bool lent;       /* the code object is to be let go again; set by whoever met the place */
+    _Alignas(64) uint64_t hash; /* a row is a cache line: threads at two places don't share one */
+    uint32_t parent;            /* the place from which it was called; GP_ROW_NONE: none, or not asked for */
+    uint32_t text, size;        /* where its description stands, and how long it is */
     uint64_t releases;
     uint64_t hold;     /* ticks of holds that ended here */
     uint64_t wait;     /* ticks of waits that followed a release here */
@@ -61,8 +64,10 @@ typedef struct {
     size_t count, room;
 } gp_blame_table;
 
-/* The number of the place's row, made now if it is new (*is_new); GP_ROW_NONE without memory. */
-uint32_t gp_places_number(gp_place_table *table, uint32_t parent, gp_site_key key, bool *is_new);
+/* The number of the row of the place whose description ends `texts`, and begins at `from`; made now if it is
+ * new: the description must then stay where it is. GP_ROW_NONE without memory. `texts` are the descriptions
+ * of all the table's places. */
+uint32_t gp_places_number(gp_place_table *table, uint32_t parent, const gp_buffer *texts, size_t from);
 
 /* The number of the row for these three, made now if it is new; GP_ROW_NONE without memory. */
 uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
@@ -80,6 +85,16 @@ void gp_blame_rename(gp_blame_table *table, const uint64_t *renamed, uint32_t nu
 /* Give up a table's memory. */
 void gp_places_clear(gp_place_table *table);
 void gp_blame_clear(gp_blame_table *table);
+
+#define GP_GOLDEN UINT64_C(0x9e3779b97f4a7c15)
+
+/* splitmix64's finaliser: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014 */
+static inline uint64_t gp_mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
 
 static inline bool gp_site_same(gp_site_key a, gp_site_key b)
 {

@@ -84,7 +84,8 @@ static void add_name(gp_watchdog *watchdog, const char *name)
 
 static void add_thread(gp_watchdog *watchdog, const gp_sight_thread *thread)
 {
-    const char *name = gp_labels_get(thread->label & GP_SIGHT_LABEL);
+    char label[GP_LABEL_NAME_MAX + 1];
+    const char *name = gp_labels_get(thread->label & GP_SIGHT_LABEL, label) ? label : NULL;
     for (size_t i = 0; name == NULL && i < watchdog->name_count; i++)
         if (watchdog->names[i].native_id == thread->native_id)
             name = watchdog->names[i].name;

@@ -543,6 +543,11 @@ void gp_wrappers_hide(void)
     hidden = current == NULL;
 }
 
+const gp_thread *gp_wrappers_elsewhere(void)
+{
+    return elsewhere;
+}
+
 void gp_wrappers_label(uint32_t label)
 {
     if (current != NULL)

@@ -60,6 +60,9 @@ gp_thread *gp_wrappers_follow(void);
 /* Give the calling thread no books. */
 void gp_wrappers_hide(void);
 
+/* And its books at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
+const gp_thread *gp_wrappers_elsewhere(void);
+
 /* Attach a number to the calling thread, at all GILs. */
 void gp_wrappers_label(uint32_t label);
 

@@ -75,6 +75,7 @@ class RecordingWriter:
     ----------
     recorder : gilprobe._native.gil.Recorder
         For the session that is to be recorded.
+
     Raises
     ------
     InvalidValueError

@@ -58,7 +58,7 @@ class Trace:
         self._options = options
         self._path = path
         self._later = _later  # of a process that may be over at once: see RecordingWriter
-        # Loaded now, so that neither the start nor the end has to look for it; unless only the file is wanted.
+        # Loaded now: neither the start nor the end is to look for it. Not if only the file is wanted.
         self._assemble = None if _later else _loaded()
         if timeline and path is None:
             import tempfile  # noqa: F401

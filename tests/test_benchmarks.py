@@ -74,6 +74,7 @@ QUESTIONS = {
         "timeline at 1 MHz: slowdown of a program that counts",
         "timeline at 1 MHz: slowdown of a program that works on others",
     ],
+    "soak": ["memory of a traced service beyond an untraced one"],
     "server": ["fewer requests answered, 8 connections: sites"],
 }
 # of these a smaller value is no error
@@ -88,6 +89,7 @@ SIGNED = (
     "fixed",
     "plugin installed",
     "planted holds",
+    "memory of a traced service",
     "fewer requests",
     "gilprobe run",
     "released share of alternate",

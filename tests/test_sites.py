@@ -7,6 +7,7 @@ import gc
 import itertools
 import json
 import sys
+import sysconfig
 import threading
 import time
 import weakref
@@ -608,35 +609,60 @@ def make_releasing(name):
     return room[name]
 
 
-def test_code_that_was_seen_is_kept_by_the_trace_and_no_longer():
+@pytest.mark.parametrize("stacks", [False, True])
+def test_code_that_was_seen_lives_no_longer_than_without_a_trace(stacks):
     skip_where_code_is_immortal()
     function = make_releasing("short_lived")
     code = weakref.ref(function.__code__)
-    with gilprobe.trace() as trace:
+    with gilprobe.trace(stacks=stacks) as trace, gilprobe.trace(sites=False), gilprobe.trace():
         function()
         del function
         gc.collect()
-        assert code() is not None
-        assert "short_lived" in names_of(check(trace.report()))
-    report = trace.report()
-    del trace
-    gc.collect()
-    assert code() is None
-    assert "short_lived" in names_of(report)
-
-
-def test_a_report_does_not_keep_code_while_another_trace_runs():
-    skip_where_code_is_immortal()
-    function = make_releasing("seen_by_one")
-    code = weakref.ref(function.__code__)
-    with gilprobe.trace(sites=False):
-        with gilprobe.trace(stacks=True) as inner:
-            function()
-        report = check(inner.report())
-        assert stacks_ending_in(report, "seen_by_one")
-        del function, inner
-        gc.collect()
         assert code() is None
+        assert "short_lived" in {site.function for site in check(trace.report()).sites}
+    assert "short_lived" in names_of(trace.report())
+
+
+def test_finalizers_run_as_soon_as_code_that_was_seen_goes():
+    skip_where_code_is_immortal()
+    code = compile("import time\ntime.sleep(0)", "finalized.py", "exec")
+    seen = []
+    with gilprobe.trace():
+        exec(code, {})
+        weakref.finalize(code, seen.append, "code")
+        assert seen == []
+        del code
+        if sysconfig.get_config_var("Py_GIL_DISABLED"):
+            gc.collect()  # frees code on such builds, traced or not
+        assert seen == ["code"]
+
+
+@pytest.mark.parametrize("stacks", [False, True])
+def test_code_made_again_and_again_is_one_place(stacks):
+    """A place is its description: a template compiled for each request must not cost memory each time."""
+    session = gil.Session(sites=True, stacks=stacks)
+    text = "import time\ndef filled_in():\n    data = {n:06d}\n    time.sleep(0)\nfilled_in()"
+    sizes = []
+    for n in range(300):
+        exec(compile(text.format(n=10**6 + n), "<template>", "exec"), {})
+        sizes.append(len(session.read()[0][0]))
+    session.stop()
+    assert sizes[-1] < sizes[9] + 1000  # 290 places more would be ten times as much
+
+
+def test_the_type_of_code_is_as_it_was_once_no_trace_runs():
+    """Its destructor tells the tracer what goes, while one runs."""
+    pointer = ctypes.sizeof(ctypes.c_void_p)
+    # Include/cpython/object.h: before it stand ob_size, the name and two sizes
+    offset = object.__basicsize__ + 4 * pointer
+    destructor = ctypes.c_void_p.from_address(id(type(make_releasing.__code__)) + offset)
+    before = destructor.value
+    with gilprobe.trace():
+        during = destructor.value
+        with gilprobe.trace():
+            pass
+        assert destructor.value == during != before
+    assert destructor.value == before
 
 
 def test_5000_functions_that_come_and_go_keep_their_names():

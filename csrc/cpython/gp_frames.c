@@ -77,26 +77,6 @@ size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, 
     return walk(is_frame ? ((const PyFrameObject *)frame)->f_frame : NULL, keys, room, truncated);
 }
 
-void gp_frames_keep(const void *code)
-{
-#if defined(Py_REF_DEBUG) && !defined(Py_GIL_DISABLED)
-    /* Py_INCREF would look for the attached thread state, to count there */
-    PyObject *object = (PyObject *)code;
-#if PY_VERSION_HEX >= 0x030C0000
-    if (_Py_IsImmortal(object))
-        return;
-#endif
-    object->ob_refcnt++;
-#else
-    Py_INCREF((PyObject *)code);
-#endif
-}
-
-void gp_frames_let_go(const void *code)
-{
-    Py_DECREF((PyObject *)code);
-}
-
 static gp_utf8_source text_of(PyObject *string)
 {
 #if PY_VERSION_HEX < 0x030C0000

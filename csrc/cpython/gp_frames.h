@@ -43,12 +43,6 @@ size_t gp_frames_stack(gp_site_key *keys, size_t room, bool *truncated);
 /* The same from `frame` on, a frame object of the calling thread; an empty stack for any other object. */
 size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, bool *truncated);
 
-/* Add a reference to a code object. */
-void gp_frames_keep(const void *code);
-
-/* Take it away again; with the GIL. */
-void gp_frames_let_go(const void *code);
-
 /* UTF-8, not terminated; lone surrogates may occur (see gp_utf8.h). */
 typedef struct {
     size_t size;

@@ -3,6 +3,7 @@
 
 #include "gp_interpreter.h"
 
+#include "gp_codes.h"
 #include "gp_frames.h"
 
 #include <string.h>
@@ -64,15 +65,6 @@ static uint32_t identify(const void *mutex, const void *main_mutex)
     return (uint32_t)id;
 }
 
-/* An object of another interpreter must end there: some of what it refers to belongs to that one's state,
- * also where the GIL is shared. */
-static bool keep(const void *code)
-{
-    PyThreadState *state = PyGILState_GetThisThreadState(); /* whose frames were read */
-    gp_frames_keep(code);
-    return state != NULL && PyThreadState_GetInterpreter(state) == PyInterpreterState_Main();
-}
-
 static void describe(gp_site_key key, gp_buffer *buffer)
 {
     gp_frames_text function, file;
@@ -118,8 +110,7 @@ const gp_gil_host *gp_interpreter_host(void)
         host.stack = gp_frames_stack;
         host.thread_state = gp_frames_thread_state;
         host.describe = describe;
-        host.keep = keep;
-        host.let_go = gp_frames_let_go;
+        host.watch_code = gp_codes_watch;
         host.cycle_gil = cycle_gil;
     }
     return &host;

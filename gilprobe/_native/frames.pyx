@@ -45,8 +45,6 @@ cdef extern from "cpython/gp_frames.h" nogil:
     gp_site_key gp_frames_here() noexcept
     size_t gp_frames_stack(gp_site_key *keys, size_t room, c_bool *truncated) noexcept
     size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, c_bool *truncated) noexcept
-    void gp_frames_keep(const void *code) noexcept
-    void gp_frames_let_go(const void *code) noexcept
     void gp_frames_describe(
         gp_site_key key, gp_frames_text *function, gp_frames_text *file, int32_t *line
     ) noexcept
@@ -126,17 +124,6 @@ def describe(code: CodeType, int32_t instruction) -> tuple[bytes, bytes, int]:
     key.code, key.instruction = <PyObject *>code, instruction
     gp_frames_describe(key, &function, &file, &line)
     return function.bytes[:function.size], file.bytes[:file.size], line
-
-
-def keep_and_let_go(code: CodeType, size_t times) -> None:
-    """Add references to a code object, all with the state detached, and take them away."""
-    cdef const void *kept = <PyObject *>code
-    cdef size_t n
-    with nogil:
-        for n in range(times):
-            gp_frames_keep(kept)
-    for n in range(times):
-        gp_frames_let_go(kept)
 
 
 def thread_state() -> int:

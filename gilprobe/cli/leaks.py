@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli.functions import FORM, error_line, find_function, told

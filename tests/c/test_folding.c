@@ -31,6 +31,11 @@ static void retire(gp_thread *thread)
     retired++;
 }
 
+static void met(gp_site_key key, gp_buffer *description)
+{
+    gp_buffer_signed(description, key.instruction);
+}
+
 static gp_session *start(void)
 {
     gp_session *session = gp_session_new(++last_id, now);
@@ -51,6 +56,7 @@ static gp_session *begin(void)
     memset(threads, 0, sizeof threads);
     machine.generation = 1;
     machine.folding = (gp_folding_host){gone, retire};
+    machine.met = met;
     for (uint32_t i = 0; i < THREADS; i++)
         threads[i].index = i;
     gp_machine_adopt(&machine, &threads[0], 0);

@@ -100,6 +100,7 @@ static struct {
     uint64_t drops[LOG];
     unsigned handed[LOG];
     const twin_actor *locating;
+    bool swapped; /* the two code objects have gone, and come again each at the other's address */
     size_t hold_count, want_count, drop_count, handed_count;
 } world;
 
@@ -118,6 +119,40 @@ static uint64_t tick(void)
 {
     world.now += draw(3) == 0 ? 0 : draw(200);
     return world.now;
+}
+
+/* As the machine sees it: the same code at the addresses of now. Valid until the next call. */
+static gp_trail *addressed(unsigned trail)
+{
+    static gp_site_key keys[3];
+    static gp_trail is;
+    is = trails[trail];
+    for (size_t i = 0; i < is.depth; i++) {
+        keys[i] = is.keys[i];
+        if (world.swapped)
+            keys[i].code = keys[i].code == &code_a ? &code_b : &code_a;
+    }
+    is.keys = keys;
+    return &is;
+}
+
+/* What the code is, whatever its address. */
+static void met(gp_site_key key, gp_buffer *description)
+{
+    if (world.swapped && key.code != NULL)
+        key.code = key.code == &code_a ? &code_b : &code_a;
+    gp_buffer_raw(description, &key.code, sizeof key.code);
+    gp_buffer_raw(description, &key.instruction, sizeof key.instruction);
+}
+
+static void swap_codes(void)
+{
+    for (int i = 0; i < SESSIONS; i++)
+        if (world.watches[i].session != NULL) {
+            gp_session_forget_code(world.watches[i].session, &code_a, ++world.last_id);
+            gp_session_forget_code(world.watches[i].session, &code_b, ++world.last_id);
+        }
+    world.swapped = !world.swapped;
 }
 
 static bool hooked(void)
@@ -275,7 +310,7 @@ static void drop_gil(twin_actor *actor)
     world.holds[world.hold_count - 1].ended = world.event;
     world.holds[world.hold_count - 1].trail = actor->trail;
     world.drops[world.drop_count++] = end;
-    gp_machine_drop(&world.machine, &actor->thread, forced, &trails[actor->trail], now);
+    gp_machine_drop(&world.machine, &actor->thread, forced, addressed(actor->trail), now);
 }
 
 static void ask(twin_actor *actor, place blocked)
@@ -513,7 +548,7 @@ enum { HERE = 2 }; /* the trail of who ends a session */
 static void locate(gp_trail *trail, gp_site_key *keys, bool whole)
 {
     (void)keys, (void)whole;
-    *trail = trails[world.locating->trail];
+    *trail = *addressed(world.locating->trail);
 }
 
 /* Which trail a place stands for, in the eyes of a session: its innermost level may be all that counts. */
@@ -528,19 +563,29 @@ static unsigned seen_as(const gp_session *session, unsigned trail)
     return trail;
 }
 
+static gp_site_key key_of(const gp_session *session, uint32_t row)
+{
+    const uint8_t *text = session->described.bytes + session->places.rows[row].text;
+    gp_site_key key;
+    memcpy(&key.code, text, sizeof key.code);
+    memcpy(&key.instruction, text + sizeof key.code, sizeof key.instruction);
+    return key;
+}
+
 static unsigned trail_of(const gp_session *session, uint32_t row)
 {
     const gp_place *rows = session->places.rows;
-    if (rows[row].key.code == NULL)
-        return rows[row].key.instruction == GP_KEY_TRUNCATED ? TRAILS : 0;
+    if (key_of(session, row).code == NULL)
+        return key_of(session, row).instruction == GP_KEY_TRUNCATED ? TRAILS : 0;
     for (unsigned i = 1; i < TRAILS; i++) {
         size_t depth = session->wants_stacks ? trails[i].depth : 1, level = 0;
         uint32_t at = row;
-        while (level < depth && at != GP_ROW_NONE && gp_site_same(rows[at].key, trails[i].keys[level])) {
+        while (level < depth && at != GP_ROW_NONE &&
+               gp_site_same(key_of(session, at), trails[i].keys[level])) {
             at = rows[at].parent;
             level++;
         }
-        bool cut = at != GP_ROW_NONE && rows[at].key.instruction == GP_KEY_TRUNCATED;
+        bool cut = at != GP_ROW_NONE && key_of(session, at).instruction == GP_KEY_TRUNCATED;
         if (level == depth && (cut ? trails[i].truncated
                                    : at == GP_ROW_NONE && !(session->wants_stacks && trails[i].truncated)))
             return i;
@@ -678,7 +723,7 @@ static void begin_session(twin_actor *self, twin_watch *watch)
 static void end_session(twin_watch *watch)
 {
     uint64_t now = tick();
-    gp_machine_stop(&world.machine, watch->session, world.threads, world.thread_count, &trails[HERE], now);
+    gp_machine_stop(&world.machine, watch->session, world.threads, world.thread_count, addressed(HERE), now);
     compare(watch, now);
     folded_rows += watch->session->ended != NULL && watch->session->ended->merged > 1;
     if (watch->session->wants_sites) {
@@ -731,6 +776,8 @@ static void step(twin_actor *actor)
         (world.holder == NULL ? take_gil : wait_for_gil)(actor);
         break;
     case IN:
+        if (draw(8) == 0)
+            swap_codes();
         if (draw(world.restlessness) == 0)
             trace(actor);
         else
@@ -755,6 +802,7 @@ static void play(uint64_t seed)
     memset(&world, 0, sizeof world);
     world.now = 1000;
     world.machine.locate = locate;
+    world.machine.met = met;
     world.random = seed * 0x9e3779b97f4a7c15u;
     world.machine.folding = (gp_folding_host){gone, draw(2) == 0 ? retire : NULL};
     world.mortality = draw(2) == 0 ? 60 : 12;

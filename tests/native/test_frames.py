@@ -402,13 +402,6 @@ def test_lines_are_those_of_the_interpreter(module):
             assert frames.describe(code, start)[2] == frames.describe(code, end - 2)[2] == (line or 0)
 
 
-def test_references_are_balanced():
-    code = compile("pass", "kept.py", "exec").replace(co_name="kept")
-    before = sys.getrefcount(code)
-    frames.keep_and_let_go(code, 10_000)
-    assert sys.getrefcount(code) == before
-
-
 class Watched:
     """A thread that runs `work`, and the address of its state."""
 

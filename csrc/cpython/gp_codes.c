@@ -1,0 +1,37 @@
+#include <Python.h>
+
+#include "gp_codes.h"
+
+#include <stdbool.h>
+
+static destructor destroy; /* what stood in the type before */
+static bool in_place;      /* or under the function of another library, which calls ours */
+static gp_codes_gone *told;
+
+static void destroyed(PyObject *code)
+{
+    /* relaxed: it orders nothing. Threads with another GIL may call it once more, in vain */
+    gp_codes_gone *tell = __atomic_load_n(&told, __ATOMIC_RELAXED);
+    if (tell != NULL)
+        tell(code);
+    destroy(code);
+}
+
+/* release: whoever calls ours finds what is to be called next */
+static void put(destructor function)
+{
+    __atomic_store_n(&PyCode_Type.tp_dealloc, function, __ATOMIC_RELEASE);
+}
+
+void gp_codes_watch(gp_codes_gone *gone)
+{
+    __atomic_store_n(&told, gone, __ATOMIC_RELAXED);
+    if (gone != NULL && !in_place) {
+        destroy = PyCode_Type.tp_dealloc;
+        put(destroyed);
+        in_place = true;
+    } else if (gone == NULL && PyCode_Type.tp_dealloc == destroyed) {
+        put(destroy);
+        in_place = false;
+    }
+}
