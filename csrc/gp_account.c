@@ -25,6 +25,7 @@ gp_session *gp_session_new(uint64_t id, uint64_t start)
         return NULL;
     session->id = id;
     session->start = start;
+    session->origin = start;
     session->rate = gp_clock_rate_estimate();
     session->keep = GP_ACCOUNTS_KEPT;
     session->keep_largest = GP_LARGEST_KEPT;
@@ -93,7 +94,7 @@ void gp_account_introduce(gp_session *session, gp_account *account)
     gp_buffer_signed(&session->introduced, thread->native_id);
     gp_buffer_number(&session->introduced, account->introduced_label);
     gp_buffer_string(&session->introduced, os_name, strnlen(os_name, sizeof os_name));
-    gp_buffer_number(&session->introduced, gp_ticks_after(session->start, session->start, account->first));
+    gp_buffer_number(&session->introduced, gp_ticks_after(session->origin, session->origin, account->first));
 }
 
 /* ---- opening ---- */

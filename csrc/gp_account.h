@@ -210,10 +210,10 @@ typedef struct {
 struct gp_session {
     /* what each release touches: one cache line, and the place's */
     gp_session *next;
-    uint64_t id; /* never reused, never 0; another when a code object that is known has gone */
-    uint64_t start;
-    gp_clock_rate rate;             /* for the histograms, known in advance */
-    gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
+    uint64_t id;        /* never reused, never 0; another when a code object that is known has gone */
+    uint64_t start;     /* what comes before is not booked */
+    gp_clock_rate rate; /* for the histograms, known in advance */
+    gp_ring *ring;      /* every hold and wait one by one, if that is wanted */
     bool wants_sites, wants_stacks; /* where, if that is wanted */
     bool wants_cpu;                 /* CPU time of holds */
     uint32_t folding_due;           /* steps (gp_folding.h) */
@@ -228,12 +228,17 @@ struct gp_session {
     uint32_t charged_holds;            /* in `charges` */
     gp_charge charges[GP_CHARGES_MAX]; /* due from each of the machine's waiters */
 
+    uint64_t
+        origin; /* what is written counts from here: the trace's start, before that of a GIL found later */
     uint64_t stop;
     gp_clock_anchor start_anchor, stop_anchor;
     uint32_t interpreter; /* whose GIL this is about */
     void *gil;            /* its row; NULL when the interpreter has ended */
     gp_session *others;   /* the same trace at the other GILs, linked */
-    void *recorder;       /* gp_recorder; NULL: none */
+    size_t other_count;
+    bool others_missed, others_unrecorded; /* more of them could not be traced, or not be recorded */
+    uint64_t lost_before;                  /* gp_threads_lost when it began */
+    void *recorder;                        /* gp_recorder; NULL: none */
     bool running;
     const void *machine; /* while it runs: that of its GIL */
     bool hooks_lost;     /* a wrapper was not in its slot any more: what it would have told is missing */
@@ -399,10 +404,11 @@ static inline void gp_account_book_wait(const gp_session *session, gp_account *a
 static inline void gp_account_record(const gp_session *session, gp_event_kind kind, const gp_account *account,
                                      uint64_t from, uint64_t to)
 {
-    uint64_t start = from > session->start ? from - session->start : 0;
-    if (__builtin_expect(session->ring == NULL || to <= session->start + start, 1))
+    uint64_t start = from > session->start ? from : session->start;
+    if (__builtin_expect(session->ring == NULL || to <= start, 1))
         return;
-    gp_ring_record(session->ring, kind, account->number, account->last_place, start, to - session->start);
+    gp_ring_record(session->ring, kind, account->number, account->last_place, start - session->origin,
+                   to - session->origin);
 }
 
 static inline void gp_account_book_off(const gp_session *session, gp_account *account, uint64_t from,

@@ -160,7 +160,7 @@ static gp_status begin_session(gp_session *session, bool first)
         begin_generation();
     gp_thread *self = gp_wrappers_follow();
     if (self != NULL) {
-        session->start = gp_clock_ticks();
+        session->start = session->origin = gp_clock_ticks();
         session->starter = self;
         session->starter_cpu = session->wants_cpu ? gp_clock_thread_cpu_ns() : 0;
         gp_machine_start(machine, session, self);
@@ -184,6 +184,7 @@ gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_
     if (started == NULL)
         return GP_ENOMEM;
     started->wants_cpu = wishes->cpu;
+    started->lost_before = gp_threads_lost();
     status = begin_watching(host, &first, reason);
     if (status == GP_OK)
         status = begin_session(started, first);
@@ -256,6 +257,8 @@ gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp
         session = session->others;
     if (part == 0 && session->running)
         gp_threads_name_alive();
+    if (part != 0 && session->running)
+        gp_parts_close_ended();
     gp_snapshot_facts facts = gp_parts_facts(session);
     gp_parts_enter(session);
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;

@@ -30,6 +30,9 @@ typedef struct {
     /* The identifier of the interpreter whose GIL has this mutex; the main one's GIL has the other. Reads
      * only. */
     uint32_t (*identify)(const void *mutex, const void *main_mutex);
+    /* The identifiers, none of which comes twice in a process, of all interpreters there are. Returns how
+     * many; 0: that can't be told just now, or there are more than `room`. Takes no lock; any thread. */
+    size_t (*living)(uint32_t *identifiers, size_t room);
     /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
      * of its Python stack, or up to `room` levels from there. */
     gp_site_key (*here)(void);

@@ -6,7 +6,6 @@
 
 gp_gil gp_gils[GP_GILS_MAX];
 uint32_t gp_gils_count = 1;
-uint64_t gp_gils_missed;
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -72,20 +71,21 @@ static const char *moved(const void *lock, ptrdiff_t distance)
     return (const char *)lock + distance;
 }
 
-bool gp_gils_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled,
-                       gp_gil_locks *locks)
+gp_gil_locks gp_gils_laid_out(const gp_gil_locks *known, const void *switch_cond)
 {
-    ptrdiff_t distance = (const char *)locked[0] - (const char *)known->mutex;
-    if (locked[0] == NULL || moved(known->switch_mutex, distance) != locked[1] ||
-        moved(known->switch_cond, distance) != signalled)
-        return false;
-    *locks = (gp_gil_locks){
-        .mutex = locked[0],
+    ptrdiff_t distance = (const char *)switch_cond - (const char *)known->switch_cond;
+    return (gp_gil_locks){
+        .mutex = moved(known->mutex, distance),
         .cond = moved(known->cond, distance),
-        .switch_mutex = locked[1],
-        .switch_cond = signalled,
+        .switch_mutex = moved(known->switch_mutex, distance),
+        .switch_cond = switch_cond,
     };
-    return true;
+}
+
+bool gp_gils_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled)
+{
+    gp_gil_locks expected = gp_gils_laid_out(known, signalled);
+    return locked[0] == expected.mutex && locked[1] == expected.switch_mutex;
 }
 
 static void publish(gp_gil *gil, const gp_gil_locks *locks)
@@ -96,23 +96,37 @@ static void publish(gp_gil *gil, const gp_gil_locks *locks)
     __atomic_store_n(&gil->locks.mutex, locks->mutex, __ATOMIC_RELEASE);
 }
 
-gp_gil *gp_gils_add(const gp_gil_locks *locks, uint32_t interpreter, uint32_t generation)
+/* A free row, 0 if there is none. */
+static uint32_t free_row(void)
 {
-    uint32_t row = 1;
-    while (row < GP_GILS_MAX && gp_gils[row].locks.mutex != NULL)
-        row++;
-    if (row == GP_GILS_MAX)
-        return NULL;
-    gp_gil *gil = &gp_gils[row];
+    for (uint32_t row = 1; row < GP_GILS_MAX; row++)
+        if (gp_gils[row].locks.mutex == NULL)
+            return row;
+    return 0;
+}
+
+static void begin_machine(gp_gil *gil)
+{
     memset(&gil->machine, 0, sizeof gil->machine);
-    gil->machine.generation = generation;
     gil->machine.met = gp_gils[0].machine.met;
     gil->machine.locate = gp_gils[0].machine.locate;
     gil->machine.folding = gp_gils[0].machine.folding;
     gil->releases = (gp_callers){.first = gp_gils[0].releases.first, .second = gp_gils[0].releases.second};
+}
+
+gp_gil *gp_gils_add(const gp_gil_locks *locks, uint32_t interpreter)
+{
+    uint32_t row = free_row();
+    if (row == 0)
+        return NULL;
+    gp_gil *gil = &gp_gils[row];
+    if (!gil->has_books)
+        gil->has_books = pthread_mutex_init(&gil->books, NULL) == 0;
+    pthread_mutex_lock(&gil->books);
+    begin_machine(gil);
     gil->interpreter = interpreter;
-    pthread_mutex_init(&gil->books, NULL);
     publish(gil, locks);
+    pthread_mutex_unlock(&gil->books);
     if (row >= gp_gils_count)
         __atomic_store_n(&gp_gils_count, row + 1, __ATOMIC_RELEASE);
     return gil;
@@ -120,7 +134,9 @@ gp_gil *gp_gils_add(const gp_gil_locks *locks, uint32_t interpreter, uint32_t ge
 
 void gp_gils_remove(gp_gil *gil)
 {
+    pthread_mutex_lock(&gil->books);
     publish(gil, &(gp_gil_locks){0});
+    pthread_mutex_unlock(&gil->books);
     uint32_t count = gp_gils_count;
     while (count > 1 && gp_gils[count - 1].locks.mutex == NULL)
         count--;

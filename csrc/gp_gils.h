@@ -6,7 +6,8 @@
  *
  * Nobody is told when an interpreter ends: its state is freed, with the GIL in it, whose mutex is not even
  * destroyed (Python/pylifecycle.c, finalize_interp_delete). So the mutex of another GIL than the main one is
- * never locked from outside. Each row has a lock of ours for its books, which the hooks take too.
+ * never locked from outside. Each row has a lock of ours for its books, which the hooks take too; whoever has
+ * found a row asks again under that lock whose it is.
  *
  * Locks are taken in this order: a GIL's mutex, the table's lock, a row's lock. */
 
@@ -17,7 +18,7 @@
 #include "gp_machine.h"
 
 enum {
-    GP_GILS_MAX = 128, /* at one time; interpreters beyond are not traced, which is counted */
+    GP_GILS_MAX = 128, /* at one time; interpreters beyond are not traced, which is told */
 };
 
 typedef struct gp_gil {
@@ -30,6 +31,7 @@ typedef struct gp_gil {
     gp_callers releases;
     uint32_t interpreter;  /* identifier of the interpreter that it belongs to; the main one's is 0 */
     pthread_mutex_t books; /* for all but the main one, whose books its own mutex guards */
+    bool has_books; /* it is made, once: some thread may still come with the GIL that was here before */
 } gp_gil;
 
 /* The first is the main interpreter's. The others are written under the table's lock; their locks are
@@ -44,19 +46,18 @@ gp_gil *gp_gils_with_mutex(const void *mutex);
 gp_gil *gp_gils_with_cond(const void *cond);
 gp_gil *gp_gils_with_switch_cond(const void *cond);
 
-/* All GILs are laid out alike: whether the forced-switching condition that is signalled, and the two mutexes
- * that were locked before, are those of a thread that takes a GIL. If so, *locks is filled in. Pure. */
-bool gp_gils_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled,
-                       gp_gil_locks *locks);
+/* All GILs are laid out alike: the locks of the one with this forced-switching condition. Pure. */
+gp_gil_locks gp_gils_laid_out(const gp_gil_locks *known, const void *switch_cond);
+
+/* Whether the forced-switching condition that is signalled, and the two mutexes
+ * that were locked before, are those of a thread that takes a GIL. Pure. */
+bool gp_gils_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled);
 
 /* A row for one more GIL, NULL if there is none left. Under the table's lock. */
-gp_gil *gp_gils_add(const gp_gil_locks *locks, uint32_t interpreter, uint32_t generation);
+gp_gil *gp_gils_add(const gp_gil_locks *locks, uint32_t interpreter);
 
 /* Forget a GIL. Under the table's lock. */
 void gp_gils_remove(gp_gil *gil);
-
-/* Found, but not traced: there was no room. */
-extern uint64_t gp_gils_missed;
 
 void gp_gils_lock(void);
 bool gp_gils_try_lock(void);

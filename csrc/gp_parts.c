@@ -14,6 +14,11 @@ static uint64_t last_session_id;
 
 uint32_t gp_parts_generation;
 
+enum {
+    LIVING_MAX = 1024, /* interpreters; if there are more nobody knows which have ended */
+    UNHURRIED = 64,    /* part of the time in which an interpreter that is found may be asked for */
+};
+
 static uint64_t new_id(void)
 {
     return __atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED);
@@ -38,7 +43,8 @@ gp_snapshot_facts gp_parts_facts(gp_session *session)
     return (gp_snapshot_facts){
         .interpreter = session->interpreter,
         .rate = gp_clock_rate_between(session->start_anchor, last),
-        .lost = session->interpreter == 0 ? gp_threads_lost() + gp_gils_missed : 0,
+        .lost = session->interpreter == 0 ? gp_threads_lost() - session->lost_before : 0,
+        .others_missed = session->others_missed,
         .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
         .hooks_lost = session->hooks_lost,
         .releases_told_apart = gp_wrappers_tell_releases_apart(),
@@ -99,6 +105,7 @@ static void record_snapshot(void *context, bool final, gp_buffer *out)
     gp_session *session = context;
     const gp_snapshot_lock lock = {enter_context, leave_context, rest, session};
     gp_snapshot_facts facts = gp_parts_facts(session);
+    facts.others_missed |= session->others_unrecorded;
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
     gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
 }
@@ -151,6 +158,16 @@ static bool is_free(void *context)
     return is;
 }
 
+/* Of another GIL than the main one: the recorder has done with the interpreter when it has ended. */
+static bool has_ended(void *context)
+{
+    const gp_session *session = context;
+    gp_parts_enter(session);
+    bool ended = !session->running;
+    gp_parts_leave(session);
+    return ended;
+}
+
 gp_status gp_parts_record(gp_session *session)
 {
     if (session->recorder == NULL)
@@ -162,6 +179,7 @@ gp_status gp_parts_record(gp_session *session)
         .describe = record_description,
         .is_free = is_free,
         .snapshot = record_snapshot,
+        .ended = session->gil != main_gil ? has_ended : NULL,
     };
     return gp_recorder_add(session->recorder, &source);
 }
@@ -187,41 +205,69 @@ gp_session *gp_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, vo
     return session;
 }
 
+static gp_session *new_other(const gp_session *session, gp_gil *gil)
+{
+    if (session->other_count == GP_PARTS_MAX)
+        return NULL;
+    return gp_parts_new(gil, session->wants_sites, session->wants_stacks, session->ring != NULL,
+                        session->recorder);
+}
+
+/* Begin the books of a GIL for a trace: what came before was not seen. */
+static void begin_other(gp_session *other, gp_gil *gil)
+{
+    pthread_mutex_lock(&gil->books);
+    other->start = gp_clock_ticks();
+    if (!gp_machine_running(&gil->machine)) /* relaxed: as for the main one */
+        __atomic_store_n(&gil->machine.generation, ++gp_parts_generation, __ATOMIC_RELAXED);
+    gp_machine_start(&gil->machine, other, NULL);
+    pthread_mutex_unlock(&gil->books);
+}
+
 /* Let a trace take in one more GIL. With the lock of the table. */
 static void extend(gp_session *session, gp_gil *gil)
 {
     for (const gp_session *known_part = session->others; known_part != NULL; known_part = known_part->others)
         if (known_part->gil == gil)
             return; /* found while the trace began */
-    gp_session *other = gp_parts_new(gil, session->wants_sites, session->wants_stacks, session->ring != NULL,
-                                     session->recorder);
+    gp_session *other = new_other(session, gil);
     if (other == NULL) {
-        gp_gils_missed++;
+        session->others_missed = true;
         return;
     }
     other->wants_cpu = session->wants_cpu;
-    other->start = session->start;
+    other->origin = session->origin;
     other->start_anchor = session->start_anchor;
     other->rate = session->rate;
+    begin_other(other, gil);
     other->others = session->others;
     __atomic_store_n(&session->others, other, __ATOMIC_RELEASE);
-    pthread_mutex_lock(&gil->books);
-    gp_machine_start(&gil->machine, other, NULL);
-    pthread_mutex_unlock(&gil->books);
-    (void)gp_parts_record(other);
+    session->other_count++;
+    if (gp_parts_record(other) != GP_OK)
+        session->others_unrecorded = true;
 }
 
 /* Nobody could look where the holder of another GIL is. */
 static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
 const gp_trail gp_parts_unseen = {.keys = unseen_keys, .depth = 1};
 
-/* End a session whose books nobody can change meanwhile. */
-void gp_parts_end(gp_session *session, const gp_trail *here)
+/* When something last happened at a GIL. */
+static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
+{
+    uint64_t last = session->start;
+    for (size_t i = 0; i < count; i++)
+        if (gp_machine_concerns(gp_parts_machine(session), session, threads[i]) && threads[i]->since > last)
+            last = threads[i]->since;
+    return last;
+}
+
+static void end_part(gp_session *session, const gp_trail *here, bool at_last_event)
 {
     size_t count;
     gp_thread **threads = gp_threads_all(&count);
     session->lost += threads == NULL;
-    gp_machine_stop(gp_parts_machine(session), session, threads, count, here, gp_clock_ticks());
+    uint64_t now = at_last_event ? last_event(session, threads, count) : gp_clock_ticks();
+    gp_machine_stop(gp_parts_machine(session), session, threads, count, here, now);
     if (session->recorder != NULL)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
@@ -229,47 +275,92 @@ void gp_parts_end(gp_session *session, const gp_trail *here)
     session->stop_anchor = gp_clock_anchor_now();
 }
 
-/* An interpreter has ended, or the process has been forked. With the lock of the table. */
-static void close_books(gp_gil *gil)
+void gp_parts_end(gp_session *session, const gp_trail *here)
+{
+    end_part(session, here, false);
+}
+
+/* An interpreter has ended, after its last event, or the process has been forked, just now. With the lock of
+ * the table. */
+static void close_books(gp_gil *gil, bool at_last_event)
 {
     pthread_mutex_lock(&gil->books);
     while (gil->machine.sessions != NULL) {
         gp_session *session = gil->machine.sessions;
-        gp_parts_end(session, &gp_parts_unseen);
+        end_part(session, &gp_parts_unseen, at_last_event);
         session->gil = NULL;
     }
     pthread_mutex_unlock(&gil->books);
     gp_gils_remove(gil);
 }
 
-/* Trace a GIL from now on. Under its mutex. */
+static bool is_among(uint32_t identifier, const uint32_t *identifiers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (identifiers[i] == identifier)
+            return true;
+    return false;
+}
+
+/* With the lock of the table. */
+static void close_ended(void)
+{
+    uint32_t living[LIVING_MAX], rows = gp_gils_count;
+    size_t count = rows > 1 ? gp_wrappers_host->living(living, LIVING_MAX) : 0;
+    for (uint32_t i = 1; i < rows && count != 0; i++)
+        if (gp_gils[i].locks.mutex != NULL && !is_among(gp_gils[i].interpreter, living, count))
+            close_books(&gp_gils[i], true);
+}
+
+/* The same for a thread that must not be kept from its work: an interpreter for which there is no room is
+ * found at each acquisition. */
+static void close_ended_unhurried(void)
+{
+    static uint64_t again_at;
+    uint64_t begin = gp_clock_ticks();
+    if (begin < again_at)
+        return;
+    close_ended();
+    uint64_t end = gp_clock_ticks();
+    again_at = end + UNHURRIED * (end - begin);
+}
+
+void gp_parts_close_ended(void)
+{
+    gp_gils_lock();
+    close_ended();
+    gp_gils_unlock();
+}
+
+/* Trace a GIL from now on. Under its mutex, with the lock of the table. */
 static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
 {
-    gp_gil *gil = gp_machine_running(machine) ? gp_gils_add(found, id, ++gp_parts_generation) : NULL;
-    gp_gils_missed += gil == NULL;
-    if (gil != NULL)
-        for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+    close_ended_unhurried();
+    gp_gil *gil = gp_machine_running(machine) ? gp_gils_add(found, id) : NULL;
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next) {
+        session->others_missed |= gil == NULL;
+        if (gil != NULL)
             extend(session, gil);
+    }
     return gil;
 }
 
-/* Whether a thread that signals this condition takes a GIL; if it was not gp_wrappers_known it is now. An
- * interpreter that has ended may have left its place in memory to this one. Under that GIL's mutex. */
+/* Whether a thread that signals this condition takes a GIL; if it was not known it is now. An interpreter
+ * that has ended may have left its place in memory to this one. Under that GIL's mutex. */
 bool gp_parts_recognise(const void *const locked[2], const void *cond)
 {
-    gp_gil_locks found;
-    gp_gil *gil = gp_gils_with_switch_cond(cond);
-    if (gil != NULL &&
-        gp_wrappers_host->identify(gil->locks.mutex, gp_wrappers_known.mutex) == gil->interpreter)
-        return true;
-    if (gil != NULL)
-        found = gil->locks;
-    else if (!gp_gils_recognise(&gp_wrappers_known, locked, cond, &found))
+    const gp_gil *known = gp_gils_with_switch_cond(cond);
+    if (known == NULL && !gp_gils_recognise(&gp_wrappers_known, locked, cond))
         return false;
+    gp_gil_locks found = gp_gils_laid_out(&gp_wrappers_known, cond);
+    uint32_t id = gp_wrappers_host->identify(found.mutex, gp_wrappers_known.mutex);
+    if (known != NULL && known->interpreter == id)
+        return true;
     gp_gils_lock();
+    gp_gil *gil = gp_gils_with_switch_cond(cond); /* others may have closed its books meanwhile */
     if (gil != NULL)
-        close_books(gil);
-    gil = discover(&found, gp_wrappers_host->identify(found.mutex, gp_wrappers_known.mutex));
+        close_books(gil, true);
+    gil = discover(&found, id);
     gp_gils_unlock();
     return gil != NULL;
 }
@@ -278,6 +369,7 @@ bool gp_parts_recognise(const void *const locked[2], const void *cond)
 void gp_parts_stop_others(gp_session *session)
 {
     gp_gils_lock();
+    close_ended();
     for (gp_session *other = session->others; other != NULL; other = other->others) {
         gp_gil *gil = other->gil;
         if (gil == NULL || !other->running)
@@ -351,7 +443,7 @@ void gp_parts_forked(void)
 {
     for (uint32_t i = 1; i < GP_GILS_MAX; i++)
         if (gp_gils[i].locks.mutex != NULL)
-            close_books(&gp_gils[i]);
+            close_books(&gp_gils[i], false);
 }
 
 #endif

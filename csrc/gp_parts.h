@@ -10,6 +10,10 @@
 #include "gp_snapshot.h"
 #include "gp_wrappers.h"
 
+enum {
+    GP_PARTS_MAX = 1024, /* other GILs that one trace takes in: their books stay to its end */
+};
+
 /* Changes whenever the watching of a GIL begins; never reused. */
 extern uint32_t gp_parts_generation;
 
@@ -27,6 +31,9 @@ bool gp_parts_recognise(const void *const locked[2], const void *cond);
 
 /* End a part whose books nobody can change meanwhile. `here` is where the holder is. */
 void gp_parts_end(gp_session *session, const gp_trail *here);
+
+/* End the parts of interpreters that have ended. Any thread. */
+void gp_parts_close_ended(void);
 
 /* End all parts but the main one. */
 void gp_parts_stop_others(gp_session *session);

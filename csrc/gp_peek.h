@@ -25,4 +25,7 @@ void gp_peek_close(gp_peek *peek);
 /* Copy `size` bytes. Returns false if not all of them can be read; `to` is then undefined. */
 bool gp_peek_read(gp_peek *peek, const void *from, void *to, size_t size);
 
+/* The same by the system call alone, for hooks: false too where that is forbidden. Leaves errno alone. */
+bool gp_peek_once(const void *from, void *to, size_t size);
+
 #endif

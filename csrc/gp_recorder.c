@@ -38,9 +38,16 @@ enum {
     HALT = 4, /* leave everything as it is */
 };
 
+enum {
+    SLOT_FREE,
+    SLOT_CLAIMED,
+    SLOT_PUBLISHED, /* the source may be read */
+};
+
 typedef struct {
     gp_source source;
-    _Atomic bool published; /* the source may be read */
+    _Atomic uint32_t state;
+    /* the thread's, zero while the slot is free */
     gp_events_encoder encoder;
     bool begun;
     uint64_t snapshot_at; /* when the next is due */
@@ -59,7 +66,6 @@ struct gp_recorder {
     _Atomic int ending;         /* what ends the process: a signal, or by_exit(status); 0: nothing */
     _Atomic uint32_t questions; /* begun and ended ones to sources */
     slot slots[GP_RECORDER_SOURCES];
-    _Atomic uint32_t slot_count;
     _Atomic int error;
     _Atomic uint64_t bytes_written, events_written;
 
@@ -240,6 +246,31 @@ static bool is_crowded(const gp_ring *ring, uint64_t pending)
     return ring != NULL && pending > ring->capacity / CROWDED;
 }
 
+static bool is_published(const slot *at)
+{
+    /* acquire: who sees a source published sees the source */
+    return atomic_load_explicit(&at->state, memory_order_acquire) == SLOT_PUBLISHED;
+}
+
+static bool has_ended(gp_recorder *recorder, const gp_source *source)
+{
+    if (source->ended == NULL)
+        return false;
+    atomic_fetch_add(&recorder->questions, 1);
+    bool ended = source->ended(source->context);
+    atomic_fetch_add(&recorder->questions, 1);
+    return ended;
+}
+
+static void free_slot(slot *at)
+{
+    at->encoder = (gp_events_encoder){0};
+    at->begun = false;
+    at->snapshot_at = 0;
+    /* release: who claims the slot finds it as it was at first */
+    atomic_store_explicit(&at->state, SLOT_FREE, memory_order_release);
+}
+
 /* Returns whether the ring was crowded. */
 static bool drain(gp_recorder *recorder, slot *at, snapshot_kind wanted)
 {
@@ -272,15 +303,16 @@ static uint64_t drain_all(gp_recorder *recorder, snapshot_kind wanted)
 {
     uint64_t pause = snapshot_ns;
     put_queued(recorder);
-    /* acquire, both times: who sees a source published sees the source */
-    uint32_t count = atomic_load_explicit(&recorder->slot_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < GP_RECORDER_SOURCES; i++) {
         slot *at = &recorder->slots[i];
-        if (!atomic_load_explicit(&at->published, memory_order_acquire))
+        if (!is_published(at))
             continue;
-        uint64_t wait = drain(recorder, at, wanted) ? crowded_ns : drain_ns;
+        bool ended = has_ended(recorder, &at->source);
+        uint64_t wait = drain(recorder, at, ended ? FINAL_SNAPSHOT : wanted) ? crowded_ns : drain_ns;
         if (at->source.ring != NULL && wait < pause)
             pause = wait;
+        if (ended)
+            free_slot(at);
     }
     write_out(recorder);
     return pause;
@@ -318,13 +350,9 @@ static void end_process(gp_recorder *recorder, int ending)
 /* Whether no source has any event yet, and the file none either. */
 static bool saw_nothing(gp_recorder *recorder)
 {
-    uint32_t count = atomic_load_explicit(&recorder->slot_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
-        slot *at = &recorder->slots[i];
-        /* acquire: who sees a source published sees the source */
-        if (!atomic_load_explicit(&at->published, memory_order_acquire))
-            continue;
-        if (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0)
+    for (int i = 0; i < GP_RECORDER_SOURCES; i++) {
+        const slot *at = &recorder->slots[i];
+        if (is_published(at) && (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0))
             return false;
     }
     return true;
@@ -355,11 +383,9 @@ static uint64_t serve(gp_recorder *recorder, bool stop)
 
 static bool any_is_crowded(gp_recorder *recorder)
 {
-    uint32_t count = atomic_load_explicit(&recorder->slot_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < GP_RECORDER_SOURCES; i++) {
         slot *at = &recorder->slots[i];
-        /* acquire: who sees a source published sees the source */
-        if (!atomic_load_explicit(&at->published, memory_order_acquire))
+        if (!is_published(at))
             continue;
         const gp_ring *ring = at->source.ring;
         if (ring != NULL && is_crowded(ring, gp_ring_pending(ring)))
@@ -503,12 +529,9 @@ static bool is_free(gp_recorder *recorder)
     if (pthread_mutex_trylock(&recorder->queue_lock) != 0)
         return false;
     pthread_mutex_unlock(&recorder->queue_lock);
-    uint32_t count = atomic_load_explicit(&recorder->slot_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
+    for (int i = 0; i < GP_RECORDER_SOURCES; i++) {
         const slot *at = &recorder->slots[i];
-        /* acquire: who sees a source published sees the source */
-        if (atomic_load_explicit(&at->published, memory_order_acquire) && at->source.is_free != NULL &&
-            !at->source.is_free(at->source.context))
+        if (is_published(at) && at->source.is_free != NULL && !at->source.is_free(at->source.context))
             return false;
     }
     return true;
@@ -634,16 +657,24 @@ void gp_recorder_discard(gp_recorder *recorder)
     gp_recorder_finish(recorder);
 }
 
+static slot *claim_slot(gp_recorder *recorder)
+{
+    for (uint32_t i = 0; i < GP_RECORDER_SOURCES; i++) {
+        uint32_t expected = SLOT_FREE;
+        if (atomic_compare_exchange_strong(&recorder->slots[i].state, &expected, SLOT_CLAIMED))
+            return &recorder->slots[i];
+    }
+    return NULL;
+}
+
 gp_status gp_recorder_add(gp_recorder *recorder, const gp_source *source)
 {
-    uint32_t number = atomic_load(&recorder->slot_count);
-    do {
-        if (number == GP_RECORDER_SOURCES)
-            return GP_ENOMEM;
-    } while (!atomic_compare_exchange_weak(&recorder->slot_count, &number, number + 1));
-    recorder->slots[number].source = *source;
+    slot *at = claim_slot(recorder);
+    if (at == NULL)
+        return GP_ENOMEM;
+    at->source = *source;
     /* release: who sees the source published sees the source */
-    atomic_store_explicit(&recorder->slots[number].published, true, memory_order_release);
+    atomic_store_explicit(&at->state, SLOT_PUBLISHED, memory_order_release);
     wish(recorder, WAKE);
     return GP_OK;
 }

@@ -24,7 +24,7 @@
 #include "gp_status.h"
 
 enum {
-    GP_RECORDER_SOURCES = 256,
+    GP_RECORDER_SOURCES = 256, /* at one time */
 };
 
 /* How a recording is made: a sum. */
@@ -54,6 +54,9 @@ typedef struct {
     bool (*is_free)(void *context);
     /* Append the payload of a SNAP. `final`: the session has ended, and this is the last call. */
     void (*snapshot)(void *context, bool final, gp_buffer *out);
+    /* Whether the session has ended: its last snapshot is taken then, and its place is free for another.
+     * NULL: it lasts until gp_recorder_finish. */
+    bool (*ended)(void *context);
 } gp_source;
 
 typedef struct gp_recorder gp_recorder;

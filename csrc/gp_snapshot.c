@@ -84,10 +84,11 @@ static void write_totals(const gp_session *session, const gp_snapshot_facts *fac
                                  (session->wants_sites ? GP_SNAPSHOT_SITES : 0) |
                                  (session->wants_stacks ? GP_SNAPSHOT_STACKS : 0) |
                                  (facts->timeline ? GP_SNAPSHOT_TIMELINE : 0) |
-                                 (session->wants_cpu ? GP_SNAPSHOT_CPU : 0));
+                                 (session->wants_cpu ? GP_SNAPSHOT_CPU : 0) |
+                                 (facts->others_missed ? GP_SNAPSHOT_OTHERS_MISSED : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
-    gp_buffer_number(buffer, gp_ticks_after(session->start, session->start, end));
+    gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, end));
     gp_buffer_number(buffer, begun->contended);
     gp_buffer_number(buffer, begun->handoffs);
     gp_buffer_number(buffer, begun->lost + facts->lost);
@@ -120,8 +121,8 @@ static void write_account(const gp_session *session, const gp_account *account, 
     gp_buffer_number(buffer, account->merged);
     gp_buffer_string(buffer, identity->os_name, strnlen(identity->os_name, sizeof identity->os_name));
     const uint64_t numbers[] = {
-        gp_ticks_after(session->start, session->start, account->first),
-        gp_ticks_after(session->start, session->start, account->last),
+        gp_ticks_after(session->origin, session->origin, account->first),
+        gp_ticks_after(session->origin, session->origin, account->last),
         account->hold,
         account->wait,
         account->off,
@@ -350,7 +351,7 @@ static void write_stalls(const tables *copy, const gp_session *session, gp_buffe
         write_optional(buffer, stall->waiter_place);
         write_optional(buffer, stall->holder);
         write_optional(buffer, stall->holder_place);
-        gp_buffer_number(buffer, gp_ticks_after(session->start, session->start, stall->start));
+        gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, stall->start));
         gp_buffer_number(buffer, stall->ticks);
         gp_buffer_number(buffer, stall->holder_ticks);
     }

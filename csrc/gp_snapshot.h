@@ -14,6 +14,7 @@ typedef struct {
     uint64_t dropped; /* events that found no room */
     bool hooks_lost, releases_told_apart;
     bool timeline;
+    bool others_missed; /* interpreters with a GIL of their own */
 } gp_snapshot_facts;
 
 /* How to get and to give back M, for a caller that has neither M nor the GIL, and to let others run. Each

@@ -113,6 +113,15 @@ static gp_thread **books_at(const gp_gil *gil)
     return at;
 }
 
+/* A thread that is alive counts at the main GIL; at another from its first call on, which may be older than
+ * our watching. */
+static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked_at, uint64_t now)
+{
+    bool before = gil == main_gil ? gp_threads_was_alive(thread) : asked_at == GP_ASKED_UNSEEN;
+    gp_machine_adopt(&gil->machine, thread, before ? 0 : now);
+    thread->asked_at = asked_at;
+}
+
 /* Slow path of follow. */
 __attribute__((noinline, cold)) static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked_at)
 {
@@ -130,7 +139,7 @@ __attribute__((noinline, cold)) static gp_thread *begin_to_follow(gp_gil *gil, u
             atomic_store_explicit(&(*books)->label, current->label, memory_order_relaxed);
     }
     if ((*books)->generation != gil->machine.generation)
-        gp_machine_adopt(&gil->machine, *books, gp_threads_was_alive(*books) ? 0 : now);
+        adopt(gil, *books, asked_at, now);
     return *books;
 }
 
@@ -231,6 +240,27 @@ static inline bool nobody_writes(void)
     return atomic_load_explicit(&gp_recorders_without_thread, memory_order_relaxed) != 0;
 }
 
+/* Lock the books of another GIL than the main one: they may be closed from outside at any time, and the row
+ * be given to another. Returns whether it is still that of a GIL with this lock, and traced. */
+static bool open_books(gp_gil *gil, const void *const *lock, const void *is)
+{
+    pthread_mutex_lock(&gil->books);
+    return *lock == is && gp_machine_running(&gil->machine);
+}
+
+static void shut_books(gp_gil *gil)
+{
+    pthread_mutex_unlock(&gil->books);
+}
+
+__attribute__((noinline, cold)) static void note_lock_elsewhere(gp_gil *gil, const void *mutex,
+                                                                uint64_t asked_at, bool blocked)
+{
+    if (open_books(gil, &gil->locks.mutex, mutex))
+        note_lock(gil, asked_at, blocked);
+    shut_books(gil);
+}
+
 __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
 {
     if (__builtin_expect(current == NULL && !hidden && nobody_writes(), 0))
@@ -243,8 +273,12 @@ __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t
     int status = lock_at_once(mutex);
     if (__builtin_expect(status != 0, 0))
         status = lock_slowly(mutex, &asked_at, &blocked);
-    if (__builtin_expect(status == 0, 1))
+    if (__builtin_expect(status != 0, 0))
+        return status;
+    if (gil == main_gil)
         note_lock(gil, asked_at, blocked);
+    else
+        note_lock_elsewhere(gil, mutex, asked_at, blocked);
     return status;
 }
 
@@ -279,23 +313,23 @@ static int hooked_lock(pthread_mutex_t *mutex)
     return call_lock(mutex);
 }
 
-__attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil)
+__attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const void *cond)
 {
-    pthread_mutex_lock(&gil->books);
-    gp_thread *thread = gp_machine_running(&gil->machine) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
+    gp_thread *thread = open_books(gil, &gil->locks.cond, cond) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
     if (thread != NULL)
         gp_machine_wait(&gil->machine, thread, gp_clock_ticks());
-    pthread_mutex_unlock(&gil->books);
+    shut_books(gil);
 }
 
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
+    gp_gil *other;
     if (cond == main_gil->locks.cond) {
         gp_thread *thread = gp_machine_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
             gp_machine_wait(machine, thread, gp_clock_ticks());
-    } else if (others() && gp_gils_with_cond(cond) != NULL) {
-        wait_elsewhere(gp_gils_with_cond(cond));
+    } else if (others() && (other = gp_gils_with_cond(cond)) != NULL) {
+        wait_elsewhere(other, cond);
     } else if (__builtin_expect(notes != NULL, 0)) {
         note(GP_CALL_TIMEDWAIT, cond);
     }
@@ -352,20 +386,19 @@ __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
     return status;
 }
 
-/* The same for another GIL. Its books may be closed from outside at any time: nothing is booked without their
- * lock. */
+/* The same for another GIL. A thread that is seen for the first time has got it at once, as far as is known.
+ */
 __attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, pthread_mutex_t *mutex)
 {
     taking = false;
-    pthread_mutex_lock(&gil->books);
-    gp_thread *thread = gp_machine_running(&gil->machine) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
+    gp_thread *thread = open_books(gil, &gil->locks.mutex, mutex) ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
     if (thread != NULL) {
         gp_machine_acquire(&gil->machine, thread);
         gp_machine_take(&gil->machine, thread, gp_clock_ticks());
         if (gil->machine.wanting_cpu != 0)
             thread->cpu_since = gp_clock_thread_cpu_ns();
     }
-    pthread_mutex_unlock(&gil->books);
+    shut_books(gil);
     return call_unlock(mutex);
 }
 
@@ -378,13 +411,12 @@ __attribute__((noinline, cold)) static void note_signal(const void *cond, const 
     note(GP_CALL_SIGNAL, cond);
 }
 
-__attribute__((noinline, cold)) static void drop_elsewhere(gp_gil *gil, const char *frame)
+__attribute__((noinline, cold)) static void drop_elsewhere(gp_gil *gil, const void *cond, const char *frame)
 {
     taking = false;
-    pthread_mutex_lock(&gil->books);
-    if (gp_machine_running(&gil->machine))
+    if (open_books(gil, &gil->locks.cond, cond))
         dropped(gil, frame);
-    pthread_mutex_unlock(&gil->books);
+    shut_books(gil);
 }
 
 /* Conditions of other GILs, some of which may be seen for the first time. */
@@ -392,7 +424,7 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
 {
     gp_gil *gil = gp_gils_with_cond(cond);
     if (gil != NULL)
-        drop_elsewhere(gil, frame);
+        drop_elsewhere(gil, cond, frame);
     else
         taking = recognise(locked, cond);
 }

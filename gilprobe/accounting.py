@@ -330,6 +330,8 @@ class _Ledger:
             doubts.append(
                 f"{totals['lost']} intervals were not booked: no memory for their threads' accounts"
             )
+        if totals["others_missed"]:
+            doubts.append("some interpreters with a GIL of their own are missing: there were too many")
         if totals["hooks_lost"]:
             doubts.append("another library replaced the tracer's hooks: what came after that is missing")
         if not totals["releases_told_apart"]:

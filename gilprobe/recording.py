@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Frame
 
 MAGIC = b"GILPROBE"
-_INTERPRETERS = 256  # no recorder writes more
+_INTERPRETERS = 4096  # no recorder writes more than 1,025
 _NUMBERS = 1 << 22  # accounts' numbers, of all interpreters together
 _NAMED = 1 << 20  # threads that were alive at the beginning or the end
 _PIECE = 1 << 20  # bytes

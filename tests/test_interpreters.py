@@ -210,3 +210,107 @@ def test_a_recording_holds_every_interpreter(ends_well):
                 assert abs(held_ns - booked_ns) <= 0.001 * booked_ns + 1000, (interpreter, held_ns, booked_ns)
         print("done")
     """)
+
+
+def test_one_made_during_a_trace_begins_when_a_thread_takes_it(ends_well):
+    ends_well("""
+        with gilprobe.trace() as t:
+            time.sleep(0.5)
+            other = create()
+            run(other, SPIN)
+            interpreters.destroy(other)
+            time.sleep(0.5)
+        report = balanced(t.report())
+        (row,) = rows(report, number(other))
+        assert row.hold_ns > 50_000_000, row
+        assert row.wait_ns < 50_000_000 and row.contended_acquisitions == 0, row
+        assert row.lifetime_ns < report.elapsed_ns - 800_000_000, row  # neither before it was there nor after
+        print("done")
+    """)
+
+
+def test_those_that_run_when_a_trace_begins_do_not_wait(ends_well):
+    ends_well("""
+        read, write = os.pipe()
+        spinner, sleeper = create(), create()
+        scripts = {
+            spinner: f"import os; os.write({write}, b'!'); hold(0.6)",
+            sleeper: f"import os, time; os.write({write}, b'!'); [time.sleep(0.3) for _ in range(2)]",
+        }
+        threads = [threading.Thread(target=run, args=(one, SPIN + text)) for one, text in scripts.items()]
+        for thread in threads:
+            thread.start()
+            os.read(read, 1)
+        with gilprobe.trace() as t:
+            for thread in threads:
+                thread.join()
+        for row in balanced(t.report()).threads:
+            assert row.interpreter == 0 or row.wait_ns < 100_000_000, row
+        for one in scripts:
+            interpreters.destroy(one)
+        print("done")
+    """)
+
+
+def test_overlapping_traces_add_up_while_interpreters_come_and_go(ends_well):
+    ends_well("""
+        end = time.monotonic() + 2
+        def come_and_go():
+            while time.monotonic() < end:
+                other = create()
+                run(other, "import time\\nfor _ in range(30): time.sleep(0)")
+                interpreters.destroy(other)
+        def trace_briefly():
+            while time.monotonic() < end:
+                with gilprobe.trace() as inner:
+                    time.sleep(0.02)
+                check(inner.report())
+        with gilprobe.trace() as outer:
+            threads = [threading.Thread(target=one) for one in (come_and_go, come_and_go, trace_briefly)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert not balanced(outer.report()).warnings
+        print("done")
+    """)
+
+
+def test_any_number_one_after_the_other_is_traced_and_recorded(ends_well):
+    """The table of GILs and the recorder's have room for fewer; memory between them keeps addresses apart."""
+    ends_well("""
+        import random, tempfile
+        from gilprobe.loading import load
+        between, dice = [], random.Random(1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "x.gilprobe")
+            with gilprobe.trace(path=path) as t:
+                created = set()
+                for _ in range(300):
+                    other = create()
+                    created.add(number(other))
+                    run(other, "x = 1")
+                    interpreters.destroy(other)
+                    between.append(bytearray(dice.randrange(1000, 400_000)))
+            report, recorded = balanced(t.report()), load(path).report
+        assert {thread.interpreter for thread in report.threads} == {0, *created}
+        assert len(recorded.threads) == len(report.threads)
+        assert not report.warnings and not recorded.warnings, (report.warnings, recorded.warnings)
+        print("done")
+    """)
+
+
+def test_more_at_one_time_than_can_be_traced_are_told(ends_well):
+    ends_well("""
+        with gilprobe.trace() as t:
+            others = [create() for _ in range(130)]
+            for other in others:
+                run(other, "x = 1")
+        assert any("with a GIL of their own are missing" in doubt for doubt in t.report().warnings)
+        with gilprobe.trace() as later:
+            pass
+        assert not later.report().warnings  # what one trace missed is no doubt of the next
+        for other in others:
+            interpreters.destroy(other)
+        print("done")
+    """)

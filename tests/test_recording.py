@@ -306,8 +306,8 @@ def events(rows, **others):
             id="account twice",
         ),
         pytest.param(
-            b"".join(twin.chunk("THRD", twin.number(i) + twin.threads([])) for i in range(257)),
-            "at most 256 interpreters",
+            b"".join(twin.chunk("THRD", twin.number(i) + twin.threads([])) for i in range(4097)),
+            "at most 4096 interpreters",
             id="interpreters",
         ),
         pytest.param(

@@ -5,6 +5,8 @@
 
 #include "gp_codes.h"
 #include "gp_frames.h"
+#include "gp_memory.h"
+#include "gp_peek.h"
 
 #include <string.h>
 
@@ -65,6 +67,56 @@ static uint32_t identify(const void *mutex, const void *main_mutex)
     return (uint32_t)id;
 }
 
+/* Where an interpreter's state has its identifier and the next interpreter, + 1; 0: not known. Asked of the
+ * interpreter itself, by states that hold nothing but the place of each word. */
+static struct {
+    size_t id, next;
+} state_has;
+
+enum {
+    STATE_MAX = 4 << 20,  /* no state is as long */
+    STATE_HEAD = 1 << 17, /* bytes of it in which both are looked for */
+    LOOKS = 3,            /* at the interpreters, if they change meanwhile */
+};
+
+static void find_in_state(void)
+{
+    int64_t *state = gp_memory_map(STATE_MAX);
+    if (state == NULL)
+        return;
+    for (size_t i = 0; i < STATE_HEAD / sizeof *state; i++)
+        state[i] = (int64_t)(i * sizeof *state + 1);
+    state_has.id = (size_t)PyInterpreterState_GetID((PyInterpreterState *)state);
+    state_has.next = (size_t)PyInterpreterState_Next((PyInterpreterState *)state);
+    gp_memory_unmap(state, STATE_MAX);
+}
+
+/* A new interpreter is put in front of the others, with the next identifier (Python/pystate.c), and the main
+ * one is the last. One that has ended while we stand at it has memory of anything: it leads out of that
+ * order. */
+static size_t list_living(uint32_t *identifiers, size_t room)
+{
+    const char *state = (const char *)PyInterpreterState_Head();
+    int64_t id, before = INT64_MAX;
+    for (size_t count = 0; count < room; before = id) {
+        if (!gp_peek_once(state + state_has.id - 1, &id, sizeof id) ||
+            !gp_peek_once(state + state_has.next - 1, &state, sizeof state) || id < 0 || id >= before)
+            return 0;
+        identifiers[count++] = (uint32_t)id;
+        if (id == 0)
+            return state == NULL ? count : 0;
+    }
+    return 0;
+}
+
+static size_t living(uint32_t *identifiers, size_t room)
+{
+    size_t count = 0;
+    for (int i = 0; count == 0 && i < LOOKS && state_has.id != 0 && state_has.next != 0; i++)
+        count = list_living(identifiers, room);
+    return count;
+}
+
 static void describe(gp_site_key key, gp_buffer *buffer)
 {
     gp_frames_text function, file;
@@ -102,10 +154,12 @@ const gp_gil_host *gp_interpreter_host(void)
 {
     static gp_gil_host host;
     if (host.cycle_gil == NULL) {
+        find_in_state();
         host.interpreter = (const void *)PyEval_SaveThread;
         host.voluntary = voluntary;
         host.forced = forced;
         host.identify = identify;
+        host.living = living;
         host.here = gp_frames_here;
         host.stack = gp_frames_stack;
         host.thread_state = gp_frames_thread_state;

@@ -13,6 +13,7 @@ class _Totals(TypedDict):
     stacks: bool
     timeline: bool
     cpu_time: bool
+    others_missed: bool
     interpreter: int
     factor: int
     elapsed_ns: int

@@ -42,6 +42,7 @@ cdef extern from "gp_format.h" nogil:
         GP_SNAPSHOT_STACKS
         GP_SNAPSHOT_TIMELINE
         GP_SNAPSHOT_CPU
+        GP_SNAPSHOT_OTHERS_MISSED
 
 
 cdef extern from "gp_reader.h" nogil:
@@ -447,6 +448,7 @@ cdef dict totals_as_dict(const gp_totals_row *row):
         "stacks": bool(row.flags & GP_SNAPSHOT_STACKS),
         "timeline": bool(row.flags & GP_SNAPSHOT_TIMELINE),
         "cpu_time": bool(row.flags & GP_SNAPSHOT_CPU),
+        "others_missed": bool(row.flags & GP_SNAPSHOT_OTHERS_MISSED),
         "interpreter": row.interpreter,
         "factor": row.rate.factor,
         "elapsed_ns": row.elapsed_ns,

@@ -38,6 +38,7 @@ static gp_recorder *open_guarded(void)
     CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_REPLACE, &recorder, &error), GP_OK);
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     CHECK(gp_recorder_flush(recorder, 20000000000u));
+    gp_guard_prepare();
     CHECK(gp_guard_begin(recorder));
     return recorder;
 }

@@ -29,6 +29,7 @@ typedef struct {
     uint32_t described_accounts, described_places;
     _Atomic uint32_t snapshots, finals;
     bool no_memory;
+    _Atomic bool over;
 } fake;
 
 static void describe(void *context, gp_buffer *threads, gp_buffer *places)
@@ -708,6 +709,34 @@ static void an_earlier_file_stays_until_the_new_one_is_wanted(void)
     CHECK(size_of_file() > 0);
 }
 
+static bool has_ended(void *context)
+{
+    fake *session = context;
+    return session->over;
+}
+
+static void a_session_that_has_ended_makes_room_for_another(void)
+{
+    enum { SESSIONS = 2 * GP_RECORDER_SOURCES };
+    static fake sessions[SESSIONS];
+    gp_recorder *recorder = open_new();
+    for (int i = 0; i < SESSIONS; i++) {
+        gp_source source = source_of(&sessions[i], 0);
+        source.ended = has_ended;
+        CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
+        sessions[i].over = true;
+        if (i % 100 == 99)
+            CHECK(gp_recorder_flush(recorder, 20000000000u));
+    }
+    gp_recorder_free(recorder);
+    for (int i = 0; i < SESSIONS; i++)
+        CHECK_EQUAL(sessions[i].finals, 1);
+    walk_result *found = read_back();
+    CHECK(found->wrong == NULL && !found->cut);
+    CHECK_EQUAL(found->finals, SESSIONS);
+    walk_free(found);
+}
+
 int main(void)
 {
     if (mkdtemp(directory) == NULL)
@@ -732,6 +761,7 @@ int main(void)
     a_second_thread_brings_the_recorders();
     a_signal_waits_for_what_it_has_interrupted();
     an_earlier_file_stays_until_the_new_one_is_wanted();
+    a_session_that_has_ended_makes_room_for_another();
     unlink(path);
     CHECK_EQUAL(rmdir(directory), 0);
     return gp_test_status();

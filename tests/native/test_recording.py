@@ -192,7 +192,7 @@ def account_fields(draw):
 optional_places = st.none() | place_numbers
 snapshots = st.fixed_dictionaries(
     {
-        "flags": st.integers(0, 127),
+        "flags": st.integers(0, 255),
         "interpreter": u32,
         "factor": st.integers(1, 2**40),
         "totals": st.tuples(ticks, ticks, u64, u64, ticks, u64),
@@ -236,7 +236,10 @@ def test_a_snapshot_comes_back(fields):
         return value * fields["factor"] >> 32
 
     elapsed, contended, handoffs, lost, sites_lost, dropped = fields["totals"]
-    flags = ("final", "hooks_lost", "releases_told_apart", "sites", "stacks", "timeline", "cpu_time")
+    flags = (
+        *("final", "hooks_lost", "releases_told_apart", "sites", "stacks", "timeline", "cpu_time"),
+        "others_missed",
+    )
     cpu_time = bool(fields["flags"] & twin.CPU_TIME)
     assert recording.decode_snapshot(twin.snapshot(fields)) == {
         "totals": {
@@ -273,7 +276,7 @@ def test_a_snapshot_that_is_cut_or_goes_on_is_refused(fields, data):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"flags": 128}, id="flag"),
+        pytest.param({"flags": 256}, id="flag"),
         pytest.param({"flags": 64, "sites": [(3, 0, 0, 0, 2**63)]}, id="CPU time"),
         pytest.param({"factor": 0}, id="rate"),
         pytest.param({"interpreter": 2**32}, id="interpreter"),
