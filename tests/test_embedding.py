@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
 
+import gilprobe
 from gilprobe._native import gil
 
 SUPPORTED, REASON = gil.support()
@@ -58,8 +61,8 @@ def test_each_life_of_an_interpreter_is_traced(tmp_path):
     include = sysconfig.get_path("include")
     command = [COMPILER, source, "-o", program, f"-I{include}", f"-L{library}", f"-l{name}"]
     subprocess.run([*command, f"-Wl,-rpath,{library}"], check=True)
-    ended = subprocess.run(
-        [program, sys.executable, LIFE], capture_output=True, text=True, timeout=60, check=False
-    )
+    found = os.environ | {"PYTHONPATH": str(Path(gilprobe.__file__).parents[1])}
+    command = [program, sys.executable, LIFE]
+    ended = subprocess.run(command, env=found, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.stderr, ended.returncode) == ("", 0)
     assert ended.stdout == "exact ['MainThread', 'summing'] 2 gilprobe.kernels\n" * 3
