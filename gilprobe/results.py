@@ -193,6 +193,10 @@ class ResultSet(Shown):
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"schema": 1, "environment": ..., "scenarios": [...]}``, ready for :mod:`json`."""
         body: dict[str, Any] = codec.encode(self)
+        for scenario in body["scenarios"]:  # beside the laws, whose keys scripts rely on
+            claims = [law.pop("claim", None) for law in scenario["laws"]]
+            if any(claims):
+                scenario["claims"] = claims
         return {"schema": SCHEMA, **body}
 
     @classmethod
@@ -210,7 +214,7 @@ class ResultSet(Shown):
         schema = body.pop("schema", None)
         if schema != SCHEMA or type(schema) is not int:
             raise FormatError(f"a result set must have schema {SCHEMA}, got {ascii(schema)[:40]}")
-        return codec.decode(cls, body, "results")
+        return codec.decode(cls, _with_claims(body), "results")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the results as JSON, readable by their owner only (mode 0600)."""
@@ -220,3 +224,24 @@ class ResultSet(Shown):
     def load(cls, path: str | os.PathLike[str]) -> ResultSet:
         """Read what :meth:`save` wrote; :class:`~gilprobe.errors.FormatError` if it is anything else."""
         return codec.load(path, cls.from_dict)
+
+
+def _with_claims(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the laws' claims in the laws, where it has claims and the shape for it."""
+    scenarios = body.get("scenarios")
+    if not isinstance(scenarios, list):
+        return body
+    return body | {"scenarios": [_claiming(scenario) for scenario in scenarios]}
+
+
+def _claiming(scenario: object) -> object:
+    if not isinstance(scenario, dict) or "claims" not in scenario:
+        return scenario
+    claims, laws = scenario["claims"], scenario.get("laws")
+    if not isinstance(claims, list) or not isinstance(laws, list) or len(claims) != len(laws):
+        raise FormatError("claims must be a list with an entry for each law")
+    with_claims = [
+        law | {"claim": claim} if isinstance(law, dict) and claim is not None else law
+        for law, claim in zip(laws, claims, strict=True)
+    ]
+    return {name: value for name, value in scenario.items() if name != "claims"} | {"laws": with_claims}

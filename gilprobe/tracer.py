@@ -60,8 +60,6 @@ class Trace:
         self._later = _later  # of a process that may be over at once: see RecordingWriter
         # Loaded now: neither the start nor the end is to look for it. Not if only the file is wanted.
         self._assemble = None if _later else _loaded()
-        if timeline and path is None:
-            import tempfile  # noqa: F401
         self._place: TemporaryPlace | None = None
         self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
@@ -332,6 +330,8 @@ def _caller() -> FrameType | None:
 
 
 def _loaded() -> Callable[..., Report]:
+    import tempfile  # noqa: F401  # for a timeline's file
+
     from gilprobe.accounting import assemble_living
 
     return assemble_living

@@ -438,6 +438,9 @@ def test_a_file_that_was_moved_is_still_written_after_forks(folder):
     """Its descriptor goes from the recorder's thread to the process and back: the name leads nowhere."""
     script = """
         import os, threading
+        first = threading.Thread(target=len, args=("",))  # from here on there is a thread that writes
+        first.start()
+        first.join()
         os.rename("all.gilprobe", "moved")
         os.mkdir("all.gilprobe")
         for _ in range(5):

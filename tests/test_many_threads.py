@@ -141,16 +141,18 @@ def test_a_forked_child_goes_on_folding():
 
 
 NAMES = """
+import threading
 from types import SimpleNamespace
 from gilprobe._native import gil
 labels = gil.ThreadLabels()
+own = threading.get_ident()
 for n in range(20000):
-    labels.end(SimpleNamespace(_name=f"worker {n}"))
+    labels.end(SimpleNamespace(_name=f"worker {n}", _ident=own))
 names = dict(labels.all())
 assert len(names) == 1 << 14, len(names)
 assert sorted(names.values()) == sorted(f"worker {n}" for n in range(20000 - (1 << 14), 20000))
 assert labels.name(1) == "" and labels.name(20000) == "worker 19999"
-labels.end(SimpleNamespace(_name="worker 0"))
+labels.end(SimpleNamespace(_name="worker 0", _ident=own))
 assert labels.name(20001) == "worker 0"
 """
 

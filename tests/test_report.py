@@ -29,8 +29,7 @@ def test_saved_results_are_loaded_as_they_were(result, environment, tmp_path):
 
 def test_results_that_were_saved_before_laws_had_numbers_are_loaded(result, environment):
     document = ResultSet(environment, (result,)).to_dict()
-    for law in document["scenarios"][0]["laws"]:
-        law.pop("claim", None)
+    assert len(document["scenarios"][0].pop("claims")) == len(result.laws)
     (loaded,) = ResultSet.from_dict(document).scenarios
     assert all(law.claim is None for law in loaded.laws)
     assert [law.text for law in loaded.laws] == [law.text for law in result.laws]
@@ -38,8 +37,16 @@ def test_results_that_were_saved_before_laws_had_numbers_are_loaded(result, envi
 
 def test_numbers_of_a_law_that_contradict_each_other_are_refused_in_a_file(result, environment):
     document = ResultSet(environment, (result,)).to_dict()
-    document["scenarios"][0]["laws"][0]["claim"] |= {"low": 2.0, "high": 1.0}
+    document["scenarios"][0]["claims"][0] |= {"low": 2.0, "high": 1.0}
     with pytest.raises(FormatError, match=r"laws\[0\].claim: low must be <= high, got 2.0 and 1.0"):
+        ResultSet.from_dict(document)
+
+
+@pytest.mark.parametrize("claims", [None, 3, [], [None] * 7])
+def test_claims_are_one_for_each_law(result, environment, claims):
+    document = ResultSet(environment, (result,)).to_dict()
+    document["scenarios"][0]["claims"] = claims
+    with pytest.raises(FormatError, match="claims must be a list with an entry for each law"):
         ResultSet.from_dict(document)
 
 
