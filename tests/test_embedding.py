@@ -62,7 +62,8 @@ def test_each_life_of_an_interpreter_is_traced(tmp_path):
     command = [COMPILER, source, "-o", program, f"-I{include}", f"-L{library}", f"-l{name}"]
     subprocess.run([*command, f"-Wl,-rpath,{library}"], check=True)
     found = os.environ | {"PYTHONPATH": str(Path(gilprobe.__file__).parents[1])}
-    command = [program, sys.executable, LIFE]
+    # The interpreter itself, not that of a virtual environment, whose folders lack the standard library.
+    command = [program, getattr(sys, "_base_executable", sys.executable), LIFE]
     ended = subprocess.run(command, env=found, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.stderr, ended.returncode) == ("", 0)
     assert ended.stdout == "exact ['MainThread', 'summing'] 2 gilprobe.kernels\n" * 3
