@@ -86,3 +86,11 @@ size_t gp_counts_of_items(PyObject *sequence, int32_t *counts, size_t room)
     read_items(((PyTupleObject *)sequence)->ob_item, size < room ? size : room, counts);
     return size;
 }
+
+void gp_counts_lend(void *object, int32_t references)
+{
+    PyObject *counted = object;
+    if (gp_count_immortal(counted))
+        return;
+    gp_count_add(counted, references);
+}

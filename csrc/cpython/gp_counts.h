@@ -1,7 +1,8 @@
 #ifndef GP_COUNTS_H
 #define GP_COUNTS_H
 
-/* Reference counts as the interpreter that this is compiled for keeps them: read, never changed. No state.
+/* Reference counts as the interpreter that this is compiled for keeps them: read, and changed by
+ * gp_counts_lend only. No state.
  *
  * Whoever asks has a reference of its own, or keeps away whoever could drop the last one. Unless said
  * otherwise a function here may then be called on any thread, without the GIL, while others count: each load
@@ -48,5 +49,11 @@ int32_t gp_counts_narrow(const void *object, int32_t own);
 /* The counts, in that width, of as many items of a list or a tuple as there is room for. Returns how many
  * items there are: with the GIL, or attached, nobody can change them meanwhile. */
 size_t gp_counts_of_items(PyObject *sequence, int32_t *counts, size_t room);
+
+/* Add `references` to the count of an object, as if somebody had taken and kept them; fewer than zero are
+ * given back. Does nothing for an immortal object. For a hunt that must outlive a function that gives back
+ * what it never took. With the GIL, or attached. The caller sees to it that the count stays above zero and
+ * fits. */
+void gp_counts_lend(void *object, int32_t references);
 
 #endif

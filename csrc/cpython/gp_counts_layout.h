@@ -61,6 +61,13 @@ static inline int64_t gp_count_read(const PyObject *object)
     return count < 0 ? 0 : count; /* one thread took what another gave away between the two loads */
 }
 
+/* As a thread does that does not own the object (Include/refcount.h, Py_INCREF). */
+static inline void gp_count_add(PyObject *object, int32_t references)
+{
+    __atomic_fetch_add(&object->ob_ref_shared, (Py_ssize_t)references * (1 << _Py_REF_SHARED_SHIFT),
+                       __ATOMIC_RELAXED);
+}
+
 #else
 
 /* A signed word in 3.11 to 3.13, where other code may look at its lower half only; since 3.14 32 bits
@@ -81,6 +88,11 @@ static inline int64_t gp_count_read(const PyObject *object)
         return GP_COUNTS_IMMORTAL;
 #endif
     return count;
+}
+
+static inline void gp_count_add(PyObject *object, int32_t references)
+{
+    Py_SET_REFCNT(object, Py_REFCNT(object) + references);
 }
 
 #endif

@@ -25,6 +25,7 @@ cdef extern from "cpython/gp_counts.h":
     bint gp_counts_is_deferred(const void *object) noexcept
     bint gp_counts_split(const void *object, gp_counts_parts *parts) noexcept
     int32_t gp_counts_narrow(const void *object, int32_t own) noexcept
+    void gp_counts_lend(void *object, int32_t references) noexcept
     size_t gp_counts_of_items(object sequence, int32_t *counts, size_t room) noexcept
 
 
@@ -161,3 +162,12 @@ def counts_of_each(iterable) -> memoryview:
             PyErr_CheckSignals()
     made += (<char *>piece)[:size * sizeof(int32_t)]
     return memoryview(made).cast("i")
+
+
+def lend(list objects, int32_t references) -> None:
+    """Add to the count of each object in a list, as if somebody kept so many references; below 0: give back.
+
+    Whoever gives back more than was lent frees objects that are in use.
+    """
+    for item in objects:
+        gp_counts_lend(<void *>item, references)

@@ -12,14 +12,18 @@ from gilprobe import machine
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.leak_report import LeakFinding, LeakReport
 from gilprobe.refs.leak_callable import check_ran, function_name, running
+from gilprobe.refs.leak_census import grown, named, population
 from gilprobe.refs.leak_evidence import evidence
 from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge
+from gilprobe.refs.leak_lending import Lender, lending
 from gilprobe.refs.leak_probes import examples, process_gauges
 from gilprobe.refs.leak_suspects import find_suspects
-from gilprobe.refs.leak_windows import Caller, Column, Means, Windows
+from gilprobe.refs.leak_windows import Caller, Column, Means, Windows, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from gilprobe.refs.leak_suspects import Suspect
 
 MOST_REPEATS = 30
 """Repetitions that are read one by one; of more, neighbours are put together."""
@@ -94,12 +98,13 @@ def find_leaks(
     """
     _check(function, warmup, repeats, calls)
     begun = time.perf_counter()
-    with _frozen(), running(function) as called:
-        hunt = _Hunt(Caller(called, tuple(args), dict(kwargs or {})), function)
-        hunt.warm_up(warmup, repeats, calls)
-        found = hunt.found()
+    with _frozen() as frozen, running(function) as called:
+        caller = Caller(called, tuple(args), dict(kwargs or {}))
+        with lending(caller) as lender:
+            hunt = _Hunt(caller, function, lender, frozen=frozen)
+            hunt.warm_up(warmup, repeats, calls)
+            found = hunt.found()
     findings = tuple(one.finding() for one in found)  # now all that may hold what was left is in sight
-    caller = hunt.caller
     if caller.raised == caller.calls:
         hunt.warnings.append("every call raised: what the function does when it succeeds was not tried")
     return LeakReport(
@@ -130,15 +135,15 @@ def _check(function: object, warmup: object, repeats: object, calls: object) -> 
 
 
 @contextmanager
-def _frozen() -> Iterator[None]:
+def _frozen() -> Iterator[bool]:
     """Put what exists out of the collector's sight, unless someone else has: then it would be mixed up."""
     gc.collect()
     if gc.get_freeze_count() > _IMMORTAL:
-        yield
+        yield False
         return
     gc.freeze()
     try:
-        yield
+        yield True
     finally:
         gc.unfreeze()
 
@@ -146,7 +151,9 @@ def _frozen() -> Iterator[None]:
 class _Hunt:
     """One hunt: sees to the lengths of the repetitions, and puts what they show together."""
 
-    def __init__(self, caller: Caller, function: Callable[..., object]) -> None:
+    def __init__(
+        self, caller: Caller, function: Callable[..., object], lender: Lender, *, frozen: bool
+    ) -> None:
         self.caller = caller
         self.repeats = 0
         self.warmup = 0
@@ -155,11 +162,16 @@ class _Hunt:
         self._resources = self._means.resources
         self._threads = next(gauge.read for gauge in gauges if gauge.kind == "threads")
         self._calls = 1
+        self.lender = lender
+        self._frozen = frozen
+        lender.lend(one.obj for one in find_suspects(function, caller.args, caller.kwargs, ()))
         first = caller.once()
         check_ran(function, caller.args, caller.kwargs, first)
         outcomes = [first, caller.once()]
         suspects = find_suspects(function, caller.args, caller.kwargs, outcomes)
         del first, outcomes
+        lender.lend(one.obj for one in suspects)
+        self._gauges = gauges
         self._windows = Windows(caller, gauges, suspects, self._means)
 
     def warm_up(self, warmup: int | None, repeats: int, calls: int | None) -> None:
@@ -176,6 +188,41 @@ class _Hunt:
                 break
 
     def found(self) -> list[_Found]:
+        """Return what never stops; if nothing does, look at whatever the census of all counts shows."""
+        found = self._found()
+        if found or self._windows.stopped:
+            return found
+        candidates = self._counted_all()
+        if not candidates:
+            return []
+        self.lender.lend(one.obj for one in candidates)
+        self._windows = Windows(self.caller, self._gauges, candidates, self._means)
+        del candidates
+        return self._found()
+
+    def _counted_all(self) -> list[Suspect]:
+        """Take the census: of what was frozen for the hunt, too."""
+        with self._thawed():
+            held, whole = population()
+        if not whole:
+            self.warnings.append("too many objects: the references to some were not counted")
+        candidates = grown(held, self.caller.times, self._calls, settle)
+        del held  # or it would be told as who holds them
+        with self._thawed():
+            return named(candidates)
+
+    @contextmanager
+    def _thawed(self) -> Iterator[None]:
+        """Let the collector tell of all objects; while calls are made, that would make collections slow."""
+        if self._frozen:
+            gc.unfreeze()
+        try:
+            yield
+        finally:
+            if self._frozen:
+                gc.freeze()
+
+    def _found(self) -> list[_Found]:
         """Judge longer and longer repetitions as long as something grows; return what never stops."""
         stages: list[tuple[int, Trends]] = []
         for factor in _STAGES:

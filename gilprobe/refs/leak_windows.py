@@ -139,7 +139,7 @@ class Means:
         return max(1, fitting - fitting % 10 if fitting > 10 else fitting)
 
 
-def _settle() -> None:
+def settle() -> None:
     """Free what is garbage, and empty the cache of attributes.
 
     Each of its 4096 slots refers to None until it is used (3.11, typeobject.c, type_cache_clear): a function
@@ -239,9 +239,9 @@ class Windows:
         self, readings: Readings, number: int, work: Callable[[], None], kinds: list[dict[str, int]]
     ) -> None:
         before = self._census.take()
-        _settle()
+        settle()
         readings.take(2 * number)
         work()
-        _settle()
+        settle()
         readings.take(2 * number + 1)
         kinds.append(self._census.changes(before, self._census.take()))

@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gilprobe._native.references import Watch
@@ -25,6 +26,8 @@ LARGEST = 10_000
 
 SNAPSHOTS = sys.version_info < (3, 13)
 """A frame's variables are copied into a dict that stays with it; since 3.13 (PEP 667) nothing is copied."""
+
+_ATTEMPTS = 100
 
 NO_GIL = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -58,11 +61,20 @@ class _Search:
 
     def __init__(self, obj: object, frame: FrameType) -> None:
         self.obj = obj
-        self.own: list[object] = []
+        self.own: list[list[Any]] = []
         self.frames = list(_frames(frame))
         self.modules = _modules()
 
     def lines(self) -> list[str]:
+        try:
+            return self._lines()
+        finally:  # among the holders are frames of this search: a cycle that would keep the object
+            for one in self.own:
+                one.clear()
+            self.own.clear()
+            self.frames.clear()
+
+    def _lines(self) -> list[str]:
         found = [line for frame in self.frames for line in self._of_frame(frame)]
         in_cells = any("shared with" in line for line in found)
         for holder in self._holders(self.obj):
@@ -122,8 +134,7 @@ class _Search:
         if _is(holder, dict):
             yield from self._of_dict(holder, obj, depth)
         elif _is(holder, list | tuple | deque):
-            items = next(kind.__iter__(holder) for kind in (list, tuple, deque) if _is(holder, kind))
-            texts = [f"item {number}" for number, item in enumerate(items) if item is obj]
+            texts = [f"item {number}" for number, item in enumerate(_items(holder)) if item is obj]
             yield from self._inside(texts, holder, depth)
         elif _is(holder, set | frozenset):
             yield from self._inside(["a member"], holder, depth)
@@ -167,6 +178,15 @@ class _Search:
         return ""
 
 
+def _items(holder: Any) -> list[object]:
+    """Return what a sequence holds at one moment: other threads may change it between two steps of a loop."""
+    kind = next(kind for kind in (list, tuple, deque) if _is(holder, kind))
+    for _ in range(_ATTEMPTS):
+        with suppress(RuntimeError):  # a deque that was changed meanwhile: without the GIL, or by a finalizer
+            return list(kind.__iter__(holder))
+    return []
+
+
 def _is(holder: Any, kinds: Any) -> bool:
     """Return what isinstance does without asking for ``__class__``, which may run anyone's code."""
     return issubclass(type(holder), kinds)
@@ -183,9 +203,9 @@ def _frames(innermost: FrameType) -> Iterator[FrameType]:
         frame = frame.f_back
     if NO_GIL:
         return  # nothing keeps another thread from leaving its frames meanwhile
-    for thread, top in sys._current_frames().items():
-        if thread == threading.get_ident():
-            continue
+    others = sys._current_frames()
+    del others[threading.get_ident()]  # this very frame: a variable that holds it would be a cycle
+    for top in others.values():
         frame = top
         while frame is not None:
             yield frame
@@ -229,8 +249,10 @@ def _site(frame: FrameType) -> str:
 def _of_untracked(value: object, obj: object) -> Iterator[str]:
     """Say where in a container of plain values, which the collector does not follow, the object is."""
     if type(value) is dict and len(value) <= LARGEST:
-        yield from (f"the value of key {_short(key)} of a dict" for key, one in value.items() if one is obj)
-        yield from ("a key of a dict" for key in value if key is obj)
+        yield from (
+            f"the value of key {_short(key)} of a dict" for key, one in list(value.items()) if one is obj
+        )
+        yield from ("a key of a dict" for key in list(value) if key is obj)
     elif type(value) is tuple and len(value) <= LARGEST:
         yield from (f"item {number} of a tuple" for number, one in enumerate(value) if one is obj)
 

@@ -138,8 +138,9 @@ def track(*objects: object, expect: int | None = None, **named: object) -> Track
 def _report(name: str, delta: int, watch: Watch, frame: FrameType) -> Iterable[str]:
     from gilprobe.refs import referrers
 
+    count = watch.count  # before the search, which has references of its own
     found = referrers.describe(watch.obj, frame)
-    yield f"  {name} changed by {delta:+d} to {watch.count}: {_what(watch.obj)} is referred to by"
+    yield f"  {name} changed by {delta:+d} to {count}: {_what(watch.obj)} is referred to by"
     yield from (f"    {text}" for text in found[:MOST_REFERRERS])
     if len(found) > MOST_REFERRERS:
         yield f"    and {len(found) - MOST_REFERRERS} more"

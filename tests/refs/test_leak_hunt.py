@@ -284,3 +284,58 @@ def test_a_report_survives_being_saved(tmp_path):
     assert document["kind"] == "gilprobe.leaks"
     with pytest.raises(FormatError, match="'gilprobe\\.leaks' and schema 1, got"):
         LeakReport.from_dict(document | {"schema": 2})
+
+
+class Holder:
+    """Has what a function reaches by an attribute only."""
+
+    def __init__(self):
+        self.thing = ["its own"]
+
+
+HOLDER = Holder()
+
+
+class Temporary:
+    pass
+
+
+def referred(leaky, obj):
+    leaky.spare(obj, 1)
+
+
+def test_a_reference_to_what_is_reached_by_an_attribute_is_found_by_the_census(leaky):
+    report = find_leaks(lambda: referred(leaky, HOLDER.thing))
+    (finding,) = [one for one in report.findings if one.kind == "reference"]
+    assert finding.per_call == pytest.approx(1, rel=0.05)
+    assert "attribute `thing` of a Holder object" in finding.what
+
+
+def test_a_reference_to_the_type_of_a_temporary_object_is_found_by_the_census(leaky):
+    def make():
+        referred(leaky, type(globals()["Temporary"]()))
+
+    report = find_leaks(make)
+    assert amount(report, f"references to class {__name__}.Temporary") == pytest.approx(1, rel=0.05)
+
+
+def test_an_object_whose_only_reference_is_stolen_outlives_the_hunt():
+    import ctypes
+
+    dec = ctypes.pythonapi.Py_DecRef
+    dec.argtypes, dec.restype = [ctypes.py_object], None
+    thing = ["a list"]
+    report = find_leaks(lambda: dec(thing))
+    assert amount(report, "references to 'thing' of the closure") == pytest.approx(-1, rel=0.05)
+    assert thing == ["a list"]
+
+
+def test_what_is_lent_for_a_hunt_is_taken_back():
+    class Argument:
+        pass
+
+    one = Argument()
+    before = sys.getrefcount(one)
+    find_leaks(lambda _: None, args=(one,))
+    gc.collect()
+    assert sys.getrefcount(one) == before

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import gc
 import re
 import sys
 import sysconfig
 import threading
+import weakref
 
 import pytest
 
@@ -298,3 +300,47 @@ def test_no_code_of_a_users_class_is_run():
         with refs.track(wild, expect=0):
             kept = [{wild: wild}, Wild(wild)]
     del kept
+
+
+def test_the_count_that_is_told_is_that_of_the_program_and_nothing_stays_of_the_search():
+    class Own:
+        pass
+
+    obj = Own()
+    dead = weakref.ref(obj)
+    before = refs.watch(obj).count
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(AssertionError) as raised, refs.track(obj, expect=0):
+            kept = [obj, obj]
+        assert f"obj changed by +2 to {before + 2}:" in str(raised.value)
+        del raised
+        assert refs.watch(obj).count == before + 2
+        del obj, kept
+        assert dead() is None
+    finally:
+        gc.enable()
+
+
+def test_a_deque_that_another_thread_changes_is_looked_through_all_the_same():
+    box, stop, obj = collections.deque([1] * 100_000), threading.Event(), ["thing"]
+
+    def change():
+        while not stop.is_set():
+            box.append(1)
+            box.popleft()
+
+    thread = threading.Thread(target=change)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread.start()
+    try:
+        for _ in range(5):
+            with pytest.raises(AssertionError), refs.track(obj, expect=0):
+                box.append(obj)
+                box.rotate(50_000)
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)

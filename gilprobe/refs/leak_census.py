@@ -1,0 +1,121 @@
+"""A census of all reference counts: finds objects that a function refers to without anything naming them."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from gilprobe._native.references import counts_of_items
+from gilprobe.refs.leak_probes import type_name
+from gilprobe.refs.leak_suspects import Suspect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+MOST_OBJECTS = 3_000_000
+"""Objects that are counted; of a larger program only these."""
+
+MOST_GROWN = 20
+"""Objects that are looked at further."""
+
+PATIENCE_S = 1.0
+"""How long the walk may take."""
+
+_LEAST = 0.02  # a call
+_LENGTHS = (1, 1, 2)
+
+
+def population(patience_s: float = PATIENCE_S) -> tuple[list[object], bool]:
+    """Return all objects that can be reached, each once; and whether these are all.
+
+    Those that the garbage collector knows, and whatever they refer to, the types of all of them, too.
+    """
+    end = time.monotonic() + patience_s
+    held: list[object] = []
+    seen = {id(held)}
+    fresh = gc.get_objects()
+    seen.add(id(fresh))
+    while fresh:
+        found = dict(zip(map(id, fresh), fresh, strict=True))
+        new = found.keys() - seen
+        seen |= new
+        fresh = [found[one] for one in new]
+        del found
+        held += fresh
+        if len(held) > MOST_OBJECTS or time.monotonic() > end:
+            return held, False
+        fresh = [*set(map(type, fresh)), *gc.get_referents(*fresh)]
+    return held, True
+
+
+def grown(
+    held: list[object], work: Callable[[int], None], calls: int, settle: Callable[[], None]
+) -> list[object]:
+    """Return objects whose counts grow, or fall, with the calls.
+
+    Parameters
+    ----------
+    held : list
+        The objects that are counted.
+    work : callable
+        Makes as many calls as it is told.
+    calls : int
+        Calls a window; the last one has twice as many.
+    settle : callable
+        Frees what is garbage.
+    """
+    settle()
+    # a first window of no length: what the readings do themselves
+    rows = [counts_of_items(held) for _ in range(2)]
+    for length in _LENGTHS:
+        work(length * calls)
+        settle()
+        rows.append(counts_of_items(held))
+    rates = dict(_rates(rows[1:], calls, {at for at, _ in _changes(rows[0], rows[1])}))
+    most = sorted(rates, key=lambda at: -abs(rates[at]))[:MOST_GROWN]
+    return [held[at] for at in most]
+
+
+def _changes(before: memoryview[int], after: memoryview[int]) -> Iterator[tuple[int, int]]:
+    """Yield where two rows differ, and by how much; whole pieces that are equal are passed at once."""
+    step = 1 << 10
+    for start in range(0, len(before), step):
+        old, new = before[start : start + step], after[start : start + step]
+        if bytes(old) != bytes(new):
+            yield from ((start + at, b - a) for at, (a, b) in enumerate(zip(old, new, strict=True)) if a != b)
+
+
+def _rates(rows: Sequence[memoryview[int]], calls: int, restless: set[int]) -> Iterator[tuple[int, float]]:
+    """Yield the change a call where each window shows one, in the same direction."""
+    first, *others = (dict(_changes(*pair)) for pair in itertools.pairwise(rows))
+    for at, change in first.items():
+        steps = [change, *(other.get(at, 0) for other in others)]
+        rates = [step / (calls * length) for step, length in zip(steps, _LENGTHS, strict=True)]
+        alike = min(rates) >= _LEAST or max(rates) <= -_LEAST
+        if alike and at not in restless:
+            yield at, rates[-1]
+
+
+def named(objects: list[object]) -> list[Suspect]:
+    """Return objects with what a person calls them; the list is emptied, or it were one of the holders."""
+    return [Suspect(_name(objects), objects.pop(0)) for _ in range(len(objects))]
+
+
+def _name(objects: list[object]) -> str:
+    """Name the first of some objects by where it is held."""
+    first = objects[0]
+    if isinstance(first, type):
+        return f"class {type_name(first)}"
+    what = type_name(type(first))
+    del first
+    from gilprobe.refs import referrers
+
+    alone = [objects.pop(0)]
+    try:
+        held = [text for text in referrers.describe(alone[0], sys._getframe()) if "a list" not in text]
+    finally:
+        objects.insert(0, alone.pop())
+    return f"a {what} ({held[0]})" if held else f"a {what}"
