@@ -112,7 +112,7 @@ class Stacks:
         Without those frames that run it as `gilprobe record`, and without those of the import system, as in
         tracebacks: an import is the line that imports.
         """
-        if outer is not None and frame.filename.startswith(_IMPORT_SYSTEM):
+        if outer is not None and self._imports(frame) and not self._imports(self._frames[outer]):
             return outer
         if outer is not None and self._frames[outer].filename.endswith(_LAUNCHER):
             outer = None
@@ -123,6 +123,10 @@ class Stacks:
             frames, characters = (0, 0) if outer is None else self._sizes[outer]
             self._sizes.append((frames + 1, characters + len(frame.function) + len(frame.filename)))
         return number
+
+    @staticmethod
+    def _imports(frame: Frame) -> bool:
+        return frame.filename.startswith(_IMPORT_SYSTEM)
 
     def frames(self, number: int) -> tuple[Frame, ...]:
         """Return the frames of a stack, outermost first."""
