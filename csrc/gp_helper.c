@@ -112,7 +112,7 @@ static int start_thread(gp_helper *helper)
     if (error != 0)
         atomic_store(&helper->alive, false);
     else if (ours >= 0 && await_table(helper) == OWN)
-        close(ours);
+        syscall(SYS_close, ours); /* in this table only: ThreadSanitizer, which sees close(), knows of one */
     return error;
 }
 
