@@ -5,6 +5,7 @@ That the program runs as under plain ``python`` is what tests/test_program.py is
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import stat
@@ -18,6 +19,7 @@ from side_by_side import FREE_THREADED, environment, outcome, record_command, st
 from gilprobe.cli.record import parse_program, split
 from gilprobe.durations import parse_duration
 from gilprobe.errors import GilProbeError
+from gilprobe.loading import load
 from gilprobe.machine import capabilities
 
 needs_tracer = pytest.mark.skipif(
@@ -41,6 +43,20 @@ def record(folder, *arguments, options=(), env=None, flags=(), target="out.gilpr
     """Run ``gilprobe record`` in `folder`."""
     command = record_command(*arguments, options=options, flags=flags, target=target)
     return outcome(start(command, folder, env=env))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may")
+@pytest.mark.parametrize(
+    "code",
+    ["os.chroot(tempfile.mkdtemp()); os.chdir('/')", "os.setuid(65534)", "os.setresuid(65534, 65534, 65534)"],
+)
+def test_a_program_of_one_thread_that_loses_the_way_to_the_file_is_recorded_to_its_end(tmp_path, code):
+    """It writes the file itself, and opens it by its path each time."""
+    code = f"import os, tempfile, time; time.sleep(0.06); {code}; time.sleep(0.2); os._exit(3)"
+    status, _, _ = record(tmp_path, "-c", code, options=("--quiet",))
+    recording = load(tmp_path / "out.gilprobe")
+    assert (status, recording.complete, recording.report.warnings) == (3, True, ())
+    assert recording.report.elapsed_s > 0.2
 
 
 # The command line
