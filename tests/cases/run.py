@@ -37,15 +37,15 @@ def interpreters(names: list[str]) -> dict[str, tuple[str, str]]:
 
 
 def copy(folder: Path, target: Path) -> None:
-    """Copy the checkout, changes that are not committed included, with the cases in it."""
+    """Copy the checkout, changes that are not committed included, and the cases: beside it, apart."""
     listed = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(listed, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split(
         "\0"
     ):
         if name and (CHECKOUT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(CHECKOUT / name, target / name)
-    shutil.copytree(folder, target / ".cases")
+            (target / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, target / "checkout" / name)
+    shutil.copytree(folder, target / "cases")
 
 
 def outcome(name: str, how: str, command: str, source: Path, words: list[str]) -> dict[str, str]:
@@ -54,9 +54,9 @@ def outcome(name: str, how: str, command: str, source: Path, words: list[str]) -
     lines = [
         *([] if how == "native" else ["cd /src"]),
         f"{shlex.quote(python)} -m venv .venv",
-        ".venv/bin/pip install --quiet '.[test]'",
+        ".venv/bin/pip install --quiet './checkout[test]'",
         f"(.venv/bin/pip install --quiet {' '.join(WANTED)} || true)",
-        shlex.join([".venv/bin/python", ".cases/run", ".venv/bin/python", *words]),
+        shlex.join([".venv/bin/python", "cases/run", ".venv/bin/python", *words]),
     ]
     # the cases start `python` of their environment by its absolute path
     shown: dict[str, str] = {}
