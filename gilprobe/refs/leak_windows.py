@@ -96,13 +96,19 @@ def _told(error: BaseException) -> str:
 
 
 class Means:
-    """What the process can spare: stops a hunt before a leak harms it."""
+    """What the process and its user can spare: stops a hunt before a leak harms it, or when time is up."""
 
-    def __init__(self, gauges: Sequence[Gauge]) -> None:
+    def __init__(self, gauges: Sequence[Gauge], limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._end = time.perf_counter() + limit_s
         self._counted = [one.read for one in gauges if one.kind in ("descriptors", "threads")]
         self._room = min(MOST_RESOURCES, _free_descriptors() // 2)
         self._memory = memory_in_use()
         self._resources = self.resources()
+
+    def left_s(self) -> float:
+        """Return how many seconds the hunt may still take."""
+        return self._end - time.perf_counter()
 
     def resources(self) -> int:
         """Return how many file descriptors and threads there are."""
