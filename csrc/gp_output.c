@@ -216,15 +216,20 @@ void gp_output_rest(gp_output *output)
         gp_output_close(output);
 }
 
-void gp_output_pin(gp_output *output)
+void gp_output_hold(gp_output *output)
 {
-    output->pinned = true;
     if (output->error != 0 || is_ours(output, output->fd))
         return;
     if (output->made)
         have_file(output);
     else
         (void)keep_folder(output); /* else the path has to do */
+}
+
+void gp_output_pin(gp_output *output)
+{
+    output->pinned = true;
+    gp_output_hold(output);
 }
 
 /* Bytes of the whole chunks among the first `size` of what was to be written. */

@@ -44,7 +44,10 @@ int gp_output_open_later(gp_output *output, const char *path);
  * next write opens the file again by its path; not if it is pinned. */
 void gp_output_rest(gp_output *output);
 
-/* The path may soon lead elsewhere, or nowhere: open it now, and keep it open. */
+/* Have the descriptor, until the next rest: the path may then lead elsewhere, or nowhere. */
+void gp_output_hold(gp_output *output);
+
+/* The same, and no rest closes it any more. */
 void gp_output_pin(gp_output *output);
 
 /* Append whole chunks (after a header, at the start of the file). After a failure the file is cut back to the

@@ -491,6 +491,19 @@ static void serve_here(gp_recorder *recorder)
     gp_output_rest(&recorder->output);
 }
 
+/* Give the thread its file open: a program that has a second thread may rename FILE, however late ours gets a
+ * processor for the first time. Returns whether there is a thread. */
+static bool hand_over(gp_recorder *recorder)
+{
+    if (recorder->never_has_thread)
+        return false;
+    gp_output_hold(&recorder->output);
+    if (gp_helper_start(&recorder->helper) == 0)
+        return true;
+    gp_output_rest(&recorder->output);
+    return false;
+}
+
 /* A ring has room for many times as much as comes in between. */
 static bool attention_is_due(void)
 {
@@ -511,7 +524,7 @@ void gp_recorder_attend(bool crowded)
             next = recorder->next;
             if (!crowded)
                 serve_here(recorder);
-            else if (!recorder->never_has_thread && gp_helper_start(&recorder->helper) == 0)
+            else if (hand_over(recorder))
                 take_out_of_list(recorder);
         }
         unlock_list(&before);

@@ -669,6 +669,25 @@ static void a_second_thread_brings_the_recorders(void)
     gp_ring_free(session.ring);
 }
 
+static void a_file_that_is_renamed_once_there_is_a_thread_is_written_on(void)
+{
+    char moved[80];
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_without_thread(&session);
+    snprintf(moved, sizeof moved, "%s.moved", path);
+    gp_recorder_attend(true);
+    CHECK_EQUAL(rename(path, moved), 0);
+    gp_recorder_finish(recorder);
+    CHECK_EQUAL(error_of(recorder), 0);
+    gp_recorder_free(recorder);
+    gp_ring_free(session.ring);
+    CHECK_EQUAL(rename(moved, path), 0);
+    walk_result *found = read_back();
+    CHECK(found->wrong == NULL && !found->cut);
+    CHECK_EQUAL(found->finals, 1);
+    walk_free(found);
+}
+
 static int ended_by;
 
 static void last_act(int number)
@@ -760,6 +779,7 @@ int main(void)
     if (threads_of_process() == 1) { /* ThreadSanitizer brings a thread of its own */
         a_process_of_one_thread_writes_itself();
         a_second_thread_brings_the_recorders();
+        a_file_that_is_renamed_once_there_is_a_thread_is_written_on();
         a_signal_waits_for_what_it_has_interrupted();
     }
     an_earlier_file_stays_until_the_new_one_is_wanted();
