@@ -117,7 +117,7 @@ static gp_thread **books_at(const gp_gil *gil)
  * our watching. */
 static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked_at, uint64_t now)
 {
-    bool before = gil == main_gil ? gp_threads_was_alive(thread) : asked_at == GP_ASKED_UNSEEN;
+    bool before = gil == main_gil ? gp_threads_claim_alive(thread) : asked_at == GP_ASKED_UNSEEN;
     gp_machine_adopt(&gil->machine, thread, before ? 0 : now);
     thread->asked_at = asked_at;
 }
