@@ -688,6 +688,29 @@ static void a_file_that_is_renamed_once_there_is_a_thread_is_written_on(void)
     walk_free(found);
 }
 
+/* A file of no other inode: as where ours was replaced twice, and the last one has got its number. */
+static void another_file_in_the_place_of_one_that_was_closed_is_left_alone(void)
+{
+    const char others[] = "another's, and longer than what we have written so far is: ";
+    char content[sizeof others];
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_without_thread(&session);
+    CHECK(gp_recorder_flush(recorder, 1));
+    CHECK_EQUAL(error_of(recorder), 0);
+    int other = open(path, O_RDWR);
+    off_t length = lseek(other, 0, SEEK_END);
+    CHECK_EQUAL(pwrite(other, others, sizeof others, 0), sizeof others);
+    gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+    CHECK(!gp_recorder_flush(recorder, 1));
+    CHECK_EQUAL(error_of(recorder), ESTALE);
+    gp_recorder_free(recorder);
+    CHECK_EQUAL(pread(other, content, sizeof content, 0), sizeof content);
+    CHECK(memcmp(content, others, sizeof others) == 0);
+    CHECK(lseek(other, 0, SEEK_END) <= (length > (off_t)sizeof others ? length : (off_t)sizeof others));
+    close(other);
+    gp_ring_free(session.ring);
+}
+
 static int ended_by;
 
 static void last_act(int number)
@@ -780,6 +803,7 @@ int main(void)
         a_process_of_one_thread_writes_itself();
         a_second_thread_brings_the_recorders();
         a_file_that_is_renamed_once_there_is_a_thread_is_written_on();
+        another_file_in_the_place_of_one_that_was_closed_is_left_alone();
         a_signal_waits_for_what_it_has_interrupted();
     }
     an_earlier_file_stays_until_the_new_one_is_wanted();
