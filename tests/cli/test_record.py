@@ -187,6 +187,23 @@ def test_a_target_that_cannot_be_written_is_told_before_the_program_runs(tmp_pat
 
 
 @needs_tracer
+@pytest.mark.parametrize(
+    ("program", "target"),
+    [("empty.py", "empty.py"), ("link.py", "empty.py"), ("folder", "folder/__main__.py"), ("-", "empty.py")],
+)
+def test_the_program_itself_is_no_recording_not_even_an_empty_one(tmp_path, program, target):
+    write_files(tmp_path, {"empty.py": "", "folder/__main__.py": ""})
+    (tmp_path / "link.py").symlink_to("empty.py")
+    command = ["sh", "-c", 'exec "$@" < empty.py', "sh", *record_command(program, target=target)]
+    status, out, errors = outcome(start(command, tmp_path))
+    assert (status, out) == (2, "")
+    assert re.fullmatch(
+        r"gilprobe: error: -o must name another file than the program, got '[^\n]*\.py'\n", errors
+    )
+    assert (tmp_path / target).read_bytes() == b""
+
+
+@needs_tracer
 def test_an_earlier_recording_is_replaced(tmp_path):
     (tmp_path / "out.gilprobe").write_bytes(b"GILPROBE" + b"earlier")
     assert record(tmp_path, "-c", "print(1)")[0] == 0
