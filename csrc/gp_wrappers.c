@@ -455,19 +455,21 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     return call_wait(cond, mutex);
 }
 
-/* The end of drop_gil: neither the GIL nor a lock of it is this thread's. */
-static inline int unlock_dropped(pthread_mutex_t *mutex)
+/* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
+__attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mutex)
 {
     int status = call_unlock(mutex);
-    if (__builtin_expect(nobody_writes(), 0))
-        gp_recorder_attend(false);
+    gp_recorder_attend(false);
     return status;
 }
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
     if (mutex == main_gil->locks.mutex) {
-        return taking ? unlock_taken(mutex) : unlock_dropped(mutex);
+        if (taking)
+            return unlock_taken(mutex);
+        if (__builtin_expect(nobody_writes(), 0))
+            return unlock_and_attend(mutex);
     } else if (__builtin_expect(notes != NULL, 0)) {
         note(GP_CALL_UNLOCK, mutex);
     } else if (taking && others()) {
