@@ -264,7 +264,7 @@ __attribute__((noinline, cold)) static void note_lock_elsewhere(gp_gil *gil, con
 __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
 {
     if (__builtin_expect(current == NULL && !hidden && nobody_writes(), 0))
-        gp_recorder_attend(true); /* the process has a second thread */
+        gp_recorder_bring_threads(); /* the process has a second thread */
     /* Reading the clock costs more than the lock, so it is read only if the lock blocks, or if the thread is
      * in no hurry: after a longer time off, getting even a free GIL takes its time, as its memory has left
      * the caches. */
@@ -458,8 +458,9 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 /* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
 __attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mutex)
 {
+    uint64_t now = machine->last_release;
     int status = call_unlock(mutex);
-    gp_recorder_attend(false);
+    gp_recorder_attend(now);
     return status;
 }
 

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "gp_clock.h"
 #include "gp_output.h"
 #include "older_system.h"
 #include "walk.h"
@@ -641,7 +642,7 @@ static void a_process_of_one_thread_writes_itself(void)
     CHECK_EQUAL(gp_recorders_without_thread, 1);
     CHECK_EQUAL(threads_of_process(), 1);
     errno = 4711;
-    gp_recorder_attend(false);
+    gp_recorder_attend(gp_clock_ticks());
     CHECK_EQUAL(errno, 4711);
     CHECK(size_of_file() > 0);
     gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
@@ -658,7 +659,7 @@ static void a_second_thread_brings_the_recorders(void)
 {
     fake session = {.accounts = 1};
     gp_recorder *recorder = open_without_thread(&session);
-    gp_recorder_attend(true);
+    gp_recorder_bring_threads();
     CHECK_EQUAL(gp_recorders_without_thread, 0);
     CHECK(gp_recorder_runs(recorder));
     CHECK_EQUAL(threads_of_process(), 2);
@@ -675,7 +676,7 @@ static void a_file_that_is_renamed_once_there_is_a_thread_is_written_on(void)
     fake session = {.accounts = 1};
     gp_recorder *recorder = open_without_thread(&session);
     snprintf(moved, sizeof moved, "%s.moved", path);
-    gp_recorder_attend(true);
+    gp_recorder_bring_threads();
     CHECK_EQUAL(rename(path, moved), 0);
     gp_recorder_finish(recorder);
     CHECK_EQUAL(error_of(recorder), 0);
