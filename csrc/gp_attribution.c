@@ -63,12 +63,25 @@ static size_t recent_index(gp_site_key key)
     return (((uintptr_t)key.code >> 5) + ((uintptr_t)key.instruction >> 1)) % GP_RECENT_PLACES;
 }
 
-uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key, gp_met *met)
+/* Not remembered by its key. */
+static uint32_t callers_site(gp_session *session, gp_account *account, gp_site_key caller, gp_met *met)
+{
+    account->last_key = (gp_site_key){NULL, 0};
+    account->last_place = find_place(session, GP_ROW_NONE, caller, met);
+    return account->last_place;
+}
+
+uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key,
+                             const gp_naming *naming)
 {
     gp_recent_place *recent = &account->recent[recent_index(key)];
     /* native places may come to be shared, and one without memory for it is asked for again */
-    if (key.code == NULL || !gp_site_same(recent->key, key) || recent->place == GP_ROW_NONE)
-        *recent = (gp_recent_place){key, find_place(session, GP_ROW_NONE, key, met)};
+    if (key.code == NULL || !gp_site_same(recent->key, key) || recent->place == GP_ROW_NONE) {
+        gp_site_key caller = key;
+        if (key.code != NULL && naming->stands_for_caller != NULL && naming->stands_for_caller(&caller))
+            return callers_site(session, account, caller, naming->met);
+        *recent = (gp_recent_place){key, find_place(session, GP_ROW_NONE, key, naming->met)};
+    }
     account->last_key = key;
     account->last_place = recent->place;
     return recent->place;
@@ -86,24 +99,25 @@ static size_t unchanged_levels(const gp_path *path, const gp_trail *trail)
     return most;
 }
 
-uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_trail *trail, gp_met *met)
+uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_trail *trail,
+                              const gp_naming *naming)
 {
     gp_path *path = &account->path;
     if (trail->depth == 0) {
         path->depth = 0;
-        return gp_attribution_site(session, account, gp_attribution_key(session, account, trail), met);
+        return gp_attribution_site(session, account, gp_attribution_key(session, account, trail), naming);
     }
     size_t level = unchanged_levels(path, trail);
     uint32_t place = GP_ROW_NONE;
     if (level != 0)
         place = path->places[level - 1];
     else if (trail->truncated)
-        place = find_place(session, GP_ROW_NONE, (gp_site_key){NULL, GP_KEY_TRUNCATED}, met);
+        place = find_place(session, GP_ROW_NONE, (gp_site_key){NULL, GP_KEY_TRUNCATED}, naming->met);
     path->depth = (uint32_t)level;
     path->truncated = trail->truncated;
     for (; level < trail->depth; level++) {
         gp_site_key key = trail->keys[trail->depth - 1 - level];
-        place = find_place(session, place, key, met);
+        place = find_place(session, place, key, naming->met);
         if (place == GP_ROW_NONE)
             break; /* the levels so far stay known; the next release tries again */
         path->keys[level] = key;

@@ -23,10 +23,20 @@ typedef struct {
  * after it in PLAC (docs/recording-format.md). Its code object lives: the calling thread runs it. */
 typedef void gp_met(gp_site_key key, gp_buffer *description);
 
+typedef struct {
+    gp_met *met;
+    /* Whether a place of the calling thread stands for the one that called it, which *key becomes, if there
+     * is one: that may be another the next time. Asked under M of a site that the thread was not at of late.
+     * NULL: none does. */
+    bool (*stands_for_caller)(gp_site_key *key);
+} gp_naming;
+
 /* Slow paths of gp_attribution_place. */
 gp_site_key gp_attribution_native_key(const gp_session *session, const gp_account *account);
-uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key, gp_met *met);
-uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_trail *trail, gp_met *met);
+uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key,
+                             const gp_naming *naming);
+uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_trail *trail,
+                              const gp_naming *naming);
 
 static inline gp_site_key gp_attribution_key(const gp_session *session, const gp_account *account,
                                              const gp_trail *trail)
@@ -38,14 +48,14 @@ static inline gp_site_key gp_attribution_key(const gp_session *session, const gp
 
 /* The place of the account's thread, which becomes its last. GP_ROW_NONE without memory. Under M. */
 static inline uint32_t gp_attribution_place(gp_session *session, gp_account *account, const gp_trail *trail,
-                                            gp_met *met)
+                                            const gp_naming *naming)
 {
     if (session->wants_stacks)
-        return gp_attribution_stack(session, account, trail, met);
+        return gp_attribution_stack(session, account, trail, naming);
     gp_site_key key = gp_attribution_key(session, account, trail);
     if (__builtin_expect(account->last_place != GP_ROW_NONE && gp_site_same(account->last_key, key), 1))
         return account->last_place;
-    return gp_attribution_site(session, account, key, met);
+    return gp_attribution_site(session, account, key, naming);
 }
 
 /* A hold of `ticks` ended at `place`. */

@@ -77,7 +77,7 @@ static gp_status learn(const gp_gil_host *host, const char **reason)
     }
     gp_clock_init();
     gp_wrappers_prepare(host, &found, gp_parts_recognise);
-    machine->met = met_place;
+    machine->naming = (gp_naming){met_place, host->stands_for_caller};
     machine->locate = gp_wrappers_locate;
     machine->folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
     learnt = true;

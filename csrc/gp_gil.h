@@ -37,7 +37,8 @@ typedef struct {
      * of its Python stack, or up to `room` levels from there. */
     gp_site_key (*here)(void);
     size_t (*stack)(gp_site_key *keys, size_t room, bool *truncated);
-    const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
+    bool (*stands_for_caller)(gp_site_key *key); /* see gp_naming */
+    const void *(*thread_state)(void);           /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
     /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the

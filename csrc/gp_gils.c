@@ -108,7 +108,7 @@ static uint32_t free_row(void)
 static void begin_machine(gp_gil *gil)
 {
     memset(&gil->machine, 0, sizeof gil->machine);
-    gil->machine.met = gp_gils[0].machine.met;
+    gil->machine.naming = gp_gils[0].machine.naming;
     gil->machine.locate = gp_gils[0].machine.locate;
     gil->machine.folding = gp_gils[0].machine.folding;
     gil->releases = (gp_callers){.first = gp_gils[0].releases.first, .second = gp_gils[0].releases.second};

@@ -170,7 +170,7 @@ uint32_t gp_machine_charge_under_way(gp_machine *machine, gp_session *session, c
     gp_account *account = gp_account_of(session, holder);
     if (account == NULL)
         return GP_ROW_NONE;
-    uint32_t place = gp_attribution_place(session, account, here, machine->met);
+    uint32_t place = gp_attribution_place(session, account, here, &machine->naming);
     gp_machine_charge(machine, session, account->number, place, holder->since, now);
     share_out(machine, session);
     session->charged_until = now;
@@ -186,7 +186,7 @@ void gp_machine_locate_waiter(gp_machine *machine, gp_session *session, gp_accou
     if (machine->locate == NULL)
         return;
     machine->locate(&trail, keys, session->wants_stacks);
-    gp_attribution_place(session, account, &trail, machine->met);
+    gp_attribution_place(session, account, &trail, &machine->naming);
 }
 
 void gp_machine_book_cpu(gp_machine *machine, gp_thread *thread, uint64_t now)

@@ -46,7 +46,7 @@ typedef struct {
     uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
     /* Set once. May be NULL where no session wants sites. */
-    gp_met *met;
+    gp_naming naming;
     void (*locate)(gp_trail *trail, gp_site_key *keys,
                    bool whole); /* where the calling thread is; room for GP_STACK_MAX */
     gp_folding_host folding;
@@ -137,7 +137,7 @@ static inline void gp_machine_lock(gp_thread *thread, uint64_t asked_at, bool bl
 static inline void gp_machine_attribute(gp_machine *machine, gp_session *session, gp_account *account,
                                         const gp_trail *trail, uint64_t from, uint64_t to)
 {
-    uint32_t place = gp_attribution_place(session, account, trail, machine->met);
+    uint32_t place = gp_attribution_place(session, account, trail, &machine->naming);
     gp_attribution_book_hold(session, place, gp_ticks_after(session->start, from, to));
     if (__builtin_expect(machine->waiters != NULL, 0))
         gp_machine_charge(machine, session, account->number, place, from, to);

@@ -190,6 +190,16 @@ static bool make_file(gp_output *output)
     return output->error == 0;
 }
 
+/* While nobody has a file open its inode may go to another, at the same path too: to one of its successors.
+ */
+static bool begins_as_ours(const gp_output *output, int fd)
+{
+    uint8_t head[GP_OUTPUT_HEAD];
+    size_t size = output->size < sizeof head ? (size_t)output->size : sizeof head;
+    ssize_t found = pread(fd, head, size != 0 ? size : 1, 0);
+    return found == (ssize_t)size && memcmp(head, output->head, size) == 0;
+}
+
 /* The number may have been closed, and given to another file since: that one is the program's, so leave it
  * alone and open ours again. */
 static bool have_file(gp_output *output)
@@ -198,8 +208,8 @@ static bool have_file(gp_output *output)
         return make_file(output);
     if (is_ours(output, output->fd))
         return true;
-    int fd = open(atomic_load(&output->current_path), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (!is_ours(output, fd)) {
+    int fd = open(atomic_load(&output->current_path), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (!is_ours(output, fd) || !begins_as_ours(output, fd)) {
         output->error = fd < 0 ? errno : ESTALE;
         if (fd >= 0)
             close(fd);
@@ -216,15 +226,20 @@ void gp_output_rest(gp_output *output)
         gp_output_close(output);
 }
 
-void gp_output_pin(gp_output *output)
+void gp_output_hold(gp_output *output)
 {
-    output->pinned = true;
     if (output->error != 0 || is_ours(output, output->fd))
         return;
     if (output->made)
         have_file(output);
     else
         (void)keep_folder(output); /* else the path has to do */
+}
+
+void gp_output_pin(gp_output *output)
+{
+    output->pinned = true;
+    gp_output_hold(output);
 }
 
 /* Bytes of the whole chunks among the first `size` of what was to be written. */
@@ -240,6 +255,14 @@ static size_t whole_chunks(const uint8_t *bytes, size_t size, bool from_start)
         whole += chunk;
     }
     return whole;
+}
+
+static void remember_head(gp_output *output, const uint8_t *bytes, size_t size)
+{
+    if (output->size >= GP_OUTPUT_HEAD)
+        return;
+    size_t room = GP_OUTPUT_HEAD - (size_t)output->size;
+    memcpy(output->head + output->size, bytes, size < room ? size : room);
 }
 
 void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size)
@@ -268,6 +291,7 @@ void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size)
         int ignored = ftruncate(output->fd, (off_t)(output->size + written));
         (void)ignored;
     }
+    remember_head(output, bytes, written);
     output->size += written;
 }
 

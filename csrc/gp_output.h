@@ -12,12 +12,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+enum {
+    GP_OUTPUT_HEAD = 28, /* bytes: the header, and that of the first chunk with its checksum */
+};
+
 typedef struct {
     int fd;
     dev_t device;
     ino_t inode;
     _Atomic bool made;                /* else `fd` is of the folder */
     bool pinned;                      /* the descriptor stays open between two writes */
+    uint8_t head[GP_OUTPUT_HEAD];     /* the first bytes written, by which the file is known again */
     uint64_t size;                    /* bytes written, whole chunks only once there was an error */
     int error;                        /* errno of the first failure; from then on nothing is written */
     char path[PATH_MAX];              /* absolute, for when the program has closed the descriptor */
@@ -44,12 +49,15 @@ int gp_output_open_later(gp_output *output, const char *path);
  * next write opens the file again by its path; not if it is pinned. */
 void gp_output_rest(gp_output *output);
 
-/* The path may soon lead elsewhere, or nowhere: open it now, and keep it open. */
+/* Have the descriptor, until the next rest: the path may then lead elsewhere, or nowhere. */
+void gp_output_hold(gp_output *output);
+
+/* The same, and no rest closes it any more. */
 void gp_output_pin(gp_output *output);
 
 /* Append whole chunks (after a header, at the start of the file). After a failure the file is cut back to the
- * last whole chunk. ESTALE if somebody has put another file in the place of a descriptor that the program has
- * closed, or has shortened the file. The caller blocks SIGXFSZ. */
+ * last whole chunk. ESTALE if somebody has put another file in the place of one that was not open meanwhile,
+ * or has shortened the file. The caller blocks SIGXFSZ. */
 void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size);
 
 /* Have the file on the disk. */

@@ -86,8 +86,8 @@ _Atomic uint32_t gp_recorders_without_thread;
 /* Whoever has this lock has all signals blocked: a handler never waits for what it has interrupted. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static gp_recorder *without_thread;
-static _Atomic pid_t list_pid; /* the process whose recorders these are */
-static _Atomic uint64_t attended_ns;
+static _Atomic pid_t list_pid;         /* the process whose recorders these are */
+static _Atomic uint64_t attention_due; /* ticks */
 static _Atomic uint32_t attentions;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -491,31 +491,55 @@ static void serve_here(gp_recorder *recorder)
     gp_output_rest(&recorder->output);
 }
 
-/* A ring has room for many times as much as comes in between. */
-static bool attention_is_due(void)
+/* Give the thread its file open: a program that has a second thread may rename FILE, however late ours gets a
+ * processor for the first time. Returns whether there is a thread. */
+static bool hand_over(gp_recorder *recorder)
 {
-    enum { OFTEN = 1 << 10 };
-    uint64_t now = gp_clock_monotonic_ns();
-    if (now - atomic_load(&attended_ns) < drain_ns && atomic_fetch_add(&attentions, 1) % OFTEN != 0)
+    if (recorder->never_has_thread)
         return false;
-    atomic_store(&attended_ns, now);
+    gp_output_hold(&recorder->output);
+    if (gp_helper_start(&recorder->helper) == 0)
+        return true;
+    gp_output_rest(&recorder->output);
+    return false;
+}
+
+/* At each release of the GIL, so without a clock or an atomic addition. Relaxed: where several threads come
+ * by, one may miss another's count. A ring has room for many times as much as comes in between. */
+static bool attention_is_due(uint64_t now)
+{
+    enum { OFTEN = 1 << 14 };
+    uint32_t count = atomic_load_explicit(&attentions, memory_order_relaxed) + 1;
+    atomic_store_explicit(&attentions, count, memory_order_relaxed);
+    if ((int64_t)(now - atomic_load_explicit(&attention_due, memory_order_relaxed)) < 0 && count % OFTEN != 0)
+        return false;
+    atomic_store_explicit(&attention_due, now + gp_clock_from_ns(gp_clock_rate_estimate(), drain_ns),
+                          memory_order_relaxed);
     return true;
 }
 
-void gp_recorder_attend(bool crowded)
+void gp_recorder_attend(uint64_t now)
+{
+    if (!attention_is_due(now))
+        return;
+    int saved = errno;
+    sigset_t before = lock_list();
+    for (gp_recorder *recorder = without_thread; recorder != NULL; recorder = recorder->next)
+        serve_here(recorder);
+    unlock_list(&before);
+    errno = saved;
+}
+
+void gp_recorder_bring_threads(void)
 {
     int saved = errno;
-    if (crowded || attention_is_due()) {
-        sigset_t before = lock_list();
-        for (gp_recorder *recorder = without_thread, *next; recorder != NULL; recorder = next) {
-            next = recorder->next;
-            if (!crowded)
-                serve_here(recorder);
-            else if (!recorder->never_has_thread && gp_helper_start(&recorder->helper) == 0)
-                take_out_of_list(recorder);
-        }
-        unlock_list(&before);
+    sigset_t before = lock_list();
+    for (gp_recorder *recorder = without_thread, *next; recorder != NULL; recorder = next) {
+        next = recorder->next;
+        if (hand_over(recorder))
+            take_out_of_list(recorder);
     }
+    unlock_list(&before);
     errno = saved;
 }
 
@@ -842,9 +866,13 @@ gp_status gp_recorder_open(const char *path, unsigned how, gp_recorder **recorde
     return GP_EUNSUPPORTED;
 }
 
-void gp_recorder_attend(bool crowded)
+void gp_recorder_attend(uint64_t now)
 {
-    (void)crowded;
+    (void)now;
+}
+
+void gp_recorder_bring_threads(void)
+{
 }
 
 int gp_recorder_commit(gp_recorder *recorder)

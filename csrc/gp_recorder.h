@@ -76,10 +76,12 @@ void gp_recorder_discard(gp_recorder *recorder);
 /* How many recorders have no thread now; to be read without a lock. */
 extern _Atomic uint32_t gp_recorders_without_thread;
 
-/* Do what their threads would, if it is due; called when there are any, after the GIL was let go. Another
- * thread has come (`crowded`): start the threads. Without the GIL and without any lock that a source takes.
- * Leaves errno alone. */
-void gp_recorder_attend(bool crowded);
+/* Do what their threads would, if it is due; called when there are any, after the GIL was let go, which was
+ * at `now` (ticks). Without the GIL and without any lock that a source takes. Leaves errno alone. */
+void gp_recorder_attend(uint64_t now);
+
+/* The process has another thread: start theirs. On that one, otherwise as above. */
+void gp_recorder_bring_threads(void);
 
 /* Whether this one has no thread now. Async-signal-safe. */
 bool gp_recorder_has_no_thread(const gp_recorder *recorder);

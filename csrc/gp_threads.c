@@ -33,7 +33,12 @@ static uint64_t lost;
 static gp_thread *spares[SPARES];
 static size_t spare_count;
 
-static pid_t *alive; /* sorted */
+typedef struct {
+    pid_t id;
+    bool claimed; /* by the thread that had the number */
+} listed;
+
+static listed *alive; /* sorted */
 static size_t alive_count;
 
 static pthread_key_t exit_key;
@@ -68,7 +73,7 @@ gp_status gp_threads_prepare(void)
 
 static int compare_ids(const void *a, const void *b)
 {
-    pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+    pid_t x = ((const listed *)a)->id, y = ((const listed *)b)->id;
     return (x > y) - (x < y);
 }
 
@@ -76,13 +81,13 @@ static bool add_alive(pid_t id, size_t *room)
 {
     if (alive_count == *room) {
         size_t larger = *room != 0 ? 2 * *room : 64;
-        pid_t *moved = realloc(alive, larger * sizeof *moved);
+        listed *moved = realloc(alive, larger * sizeof *moved);
         if (moved == NULL)
             return false;
         alive = moved;
         *room = larger;
     }
-    alive[alive_count++] = id;
+    alive[alive_count++] = (listed){.id = id};
     return true;
 }
 
@@ -102,10 +107,15 @@ void gp_threads_list_alive(void)
     qsort(alive, alive_count, sizeof *alive, compare_ids);
 }
 
-bool gp_threads_was_alive(const gp_thread *thread)
+bool gp_threads_claim_alive(const gp_thread *thread)
 {
-    pid_t id = (pid_t)thread->native_id;
-    return alive_count != 0 && bsearch(&id, alive, alive_count, sizeof id, compare_ids) != NULL;
+    const listed wanted = {.id = (pid_t)thread->native_id};
+    listed *found =
+        alive_count != 0 ? bsearch(&wanted, alive, alive_count, sizeof wanted, compare_ids) : NULL;
+    bool first = found != NULL && !found->claimed;
+    if (first)
+        found->claimed = true;
+    return first;
 }
 
 /* As gp_threads_list_alive, by name: /proc/self/task/ID/comm ends with a line feed. */
@@ -227,7 +237,7 @@ void gp_threads_forked(gp_thread *self)
     if (self != NULL)
         self->native_id = (int64_t)id;
     if (alive_count != 0) { /* this one is left, and the others' numbers may come again */
-        alive[0] = id;
+        alive[0] = (listed){.id = id};
         alive_count = 1;
     }
 }

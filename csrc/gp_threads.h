@@ -34,8 +34,9 @@ void gp_threads_retire(gp_thread *thread);
  * counted. Under M. Leaves errno alone. */
 gp_thread *gp_threads_register(void);
 
-/* Whether the thread was alive when gp_threads_list_alive was called. Under M. */
-bool gp_threads_was_alive(const gp_thread *thread);
+/* Whether the thread was alive when gp_threads_list_alive was called. To be asked once of each thread: a
+ * later one with the same number is another, since numbers are used again. Under M. */
+bool gp_threads_claim_alive(const gp_thread *thread);
 
 /* Read again the names of those threads that are alive and have no label: whoever made a thread may name it
  * at any time. With the GIL. */

@@ -117,7 +117,7 @@ static gp_thread **books_at(const gp_gil *gil)
  * our watching. */
 static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked_at, uint64_t now)
 {
-    bool before = gil == main_gil ? gp_threads_was_alive(thread) : asked_at == GP_ASKED_UNSEEN;
+    bool before = gil == main_gil ? gp_threads_claim_alive(thread) : asked_at == GP_ASKED_UNSEEN;
     gp_machine_adopt(&gil->machine, thread, before ? 0 : now);
     thread->asked_at = asked_at;
 }
@@ -264,7 +264,7 @@ __attribute__((noinline, cold)) static void note_lock_elsewhere(gp_gil *gil, con
 __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
 {
     if (__builtin_expect(current == NULL && !hidden && nobody_writes(), 0))
-        gp_recorder_attend(true); /* the process has a second thread */
+        gp_recorder_bring_threads(); /* the process has a second thread */
     /* Reading the clock costs more than the lock, so it is read only if the lock blocks, or if the thread is
      * in no hurry: after a longer time off, getting even a free GIL takes its time, as its memory has left
      * the caches. */
@@ -455,19 +455,22 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     return call_wait(cond, mutex);
 }
 
-/* The end of drop_gil: neither the GIL nor a lock of it is this thread's. */
-static inline int unlock_dropped(pthread_mutex_t *mutex)
+/* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
+__attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mutex)
 {
+    uint64_t now = machine->last_release;
     int status = call_unlock(mutex);
-    if (__builtin_expect(nobody_writes(), 0))
-        gp_recorder_attend(false);
+    gp_recorder_attend(now);
     return status;
 }
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
     if (mutex == main_gil->locks.mutex) {
-        return taking ? unlock_taken(mutex) : unlock_dropped(mutex);
+        if (taking)
+            return unlock_taken(mutex);
+        if (__builtin_expect(nobody_writes(), 0))
+            return unlock_and_attend(mutex);
     } else if (__builtin_expect(notes != NULL, 0)) {
         note(GP_CALL_UNLOCK, mutex);
     } else if (taking && others()) {

@@ -76,6 +76,8 @@ class RecordingWriter:
     ----------
     recorder : gilprobe._native.gil.Recorder
         For the session that is to be recorded.
+    started_unix_ns : int
+        When it was begun, which is in the file; 0 before.
 
     Raises
     ------
@@ -90,6 +92,7 @@ class RecordingWriter:
         if "\0" in name:
             raise InvalidValueError(f"path must have no zero byte, got {name!r}")
         self.path = os.path.abspath(name)  # noqa: PTH100  # the program may change its directory
+        self.started_unix_ns = 0
         self._process = os.getpid()
         self.recorder = gil.Recorder(os.fsencode(self.path), timeline, later)
         self._root = _root()
@@ -104,7 +107,8 @@ class RecordingWriter:
 
     def begin(self, environment: dict[str, Any], options: dict[str, Any]) -> None:
         """Write what is known at the start: the process, its environment, and the threads' names so far."""
-        self.recorder.put(b"META", _meta(environment, options))
+        self.started_unix_ns = time.time_ns()
+        self.recorder.put(b"META", _meta(environment, options, self.started_unix_ns))
         thread_names.listeners.append(self._listener)  # first: one that is new meanwhile comes twice
         self._put_labels(thread_names.labels())
         self._put_names()
@@ -196,12 +200,12 @@ def _command() -> list[str]:
     return own
 
 
-def _meta(environment: dict[str, Any], options: dict[str, Any]) -> bytes:
+def _meta(environment: dict[str, Any], options: dict[str, Any], started_unix_ns: int) -> bytes:
     document = {
         "pid": os.getpid(),
         "parent": os.getppid(),
         "argv": _command(),
-        "started_unix_ns": time.time_ns(),
+        "started_unix_ns": started_unix_ns,
         "options": options,
         "environment": environment,
     }

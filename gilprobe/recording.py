@@ -126,6 +126,8 @@ class Recording:
         Where it was read from.
     identity : (int, int) or None
         Device and inode of the file.
+    beginning : bytes
+        Its first bytes, with the checksum of the first chunk: another file may get the inode.
     meta : dict
         `pid`, `parent`, `argv`, `started_unix_ns`, `options`, `environment`; empty if the process was killed
         before it had written that.
@@ -147,6 +149,7 @@ class Recording:
     def __init__(self, path: str) -> None:
         self.path = path
         self.identity: tuple[int, int] | None = None
+        self.beginning = b""
         self.meta: dict[str, Any] = {}
         self.done: dict[str, Any] | None = None
         self.labels: dict[int, str] = {}
@@ -160,7 +163,12 @@ class Recording:
         self._sums = array("Q")  # four for each thread
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], identity: tuple[int, int] | None = None) -> Recording:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        identity: tuple[int, int] | None = None,
+        started_unix_ns: int | None = None,
+    ) -> Recording:
         """Read a recording: everything is checked, and the events are summed up.
 
         Parameters
@@ -169,6 +177,8 @@ class Recording:
             The file.
         identity : (int, int), optional
             Device and inode that it must have.
+        started_unix_ns : int, optional
+            When it must have been begun: an inode is used again once its file was replaced.
 
         Raises
         ------
@@ -180,13 +190,15 @@ class Recording:
         """
         opened = cls(os.fspath(path))
         with _open_file(opened.path, identity) as file:
-            opened.identity = _identity(file)
+            opened.identity, opened.beginning = _identity(file), _beginning(file)
             chunks = _Chunks(opened.path, file)
             loader = _Loader(opened)
             for offset, kind, payload in chunks:
                 with _naming(opened.path, offset):
                     loader.take(offset, kind, payload)
             loader.decode_snapshots()
+        if opened.meta and started_unix_ns not in (None, opened.meta["started_unix_ns"]):
+            raise _replaced(opened.path)
         opened.truncated, opened.size = chunks.cut, chunks.offset
         return opened
 
@@ -322,7 +334,7 @@ class RecordedTimeline:
             If it can't be read.
         """
         recording = self._recording
-        with _open_file(recording.path, recording.identity) as file:
+        with _open_file(recording.path, recording.identity, recording.beginning) as file:
             for offset, kind, payload in _Chunks(recording.path, file, recording.size):
                 if kind == b"EVNT":
                     with _naming(recording.path, offset):
@@ -528,13 +540,23 @@ def beginning_of(path: str | os.PathLike[str]) -> bytes:
         return file.read(64)
 
 
-def _open_file(path: str, expected: tuple[int, int] | None = None) -> BinaryIO:
-    """Open a recording, which must be the file `expected`, by device and inode, if that is told."""
+def _open_file(path: str, expected: tuple[int, int] | None = None, beginning: bytes = b"") -> BinaryIO:
+    """Open a recording, which must be the file `expected`, by device and inode, and begin so, if told."""
     file = open_regular(path, "a recording")
-    if expected not in (None, _identity(file)):
+    if expected not in (None, _identity(file)) or not _beginning(file).startswith(beginning):
         file.close()
-        raise FormatError(f"{path!r} must be the file that was recorded, it was replaced by another")
+        raise _replaced(path)
     return file
+
+
+def _replaced(path: str) -> FormatError:
+    return FormatError(f"{path!r} must be the file that was recorded, it was replaced by another")
+
+
+def _beginning(file: BinaryIO) -> bytes:
+    found = file.read(native.HEADER_SIZE + native.CHUNK_HEADER_SIZE)
+    file.seek(0)
+    return found
 
 
 def _identity(file: BinaryIO) -> tuple[int, int]:

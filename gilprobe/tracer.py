@@ -239,7 +239,8 @@ class Trace:
             raise TracerStateError("a timeline can be read when the trace has ended")
         from gilprobe.recording import Recording
 
-        return Recording.open(self._writer.path, self._writer.identity).timeline()
+        writer = self._writer
+        return Recording.open(writer.path, writer.identity, writer.started_unix_ns).timeline()
 
     def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         # The session would end with its last reference; the method that keeps names must be put back too. Not

@@ -24,6 +24,7 @@ from gilprobe import thread_names
 from gilprobe._native import gil, recording
 from gilprobe._native.gil import LABEL_ENDED, STRING_MAX, encoded_number, encoded_string
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError, TracerStateError
+from gilprobe.recording import Recording
 
 SUPPORTED, REASON = gil.support()
 
@@ -127,6 +128,36 @@ def test_of_two_traces_with_one_path_the_first_says_that_its_file_was_replaced(t
     names = {thread.name for thread in second.timeline().threads}
     assert "only in the second" in names
     assert "only in the first" not in names
+
+
+@needs_tracer
+def test_a_trace_knows_its_file_from_another_that_has_got_the_inode(tmp_path):
+    """As the third of one path may get that of the first, where the file is not open between two writes."""
+    path, other = tmp_path / "x.rec", tmp_path / "other.rec"
+    with gilprobe.trace(path=path, timeline=True) as trace:
+        run_named("ours", doze, 1)
+    with gilprobe.trace(path=other, timeline=True):
+        run_named("another's", doze, 1)
+    assert "ours" in {thread.name for thread in trace.timeline().threads}
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+        trace.timeline()
+
+
+@needs_tracer
+@pytest.mark.parametrize("timeline", [False, True])
+def test_of_many_traces_with_one_path_the_last_has_the_file(tmp_path, timeline):
+    path = tmp_path / "x.rec"
+    earlier = [gilprobe.trace(path=path, timeline=timeline).start() for _ in range(4)]
+    began_unix_ns = time.time_ns()
+    last = gilprobe.trace(path=path, timeline=timeline).start()
+    for trace in (*earlier, last):
+        trace.stop()
+    assert last.report().warnings == ()
+    assert all(trace.report().warnings for trace in earlier)
+    found = Recording.open(path)
+    assert found.complete
+    assert found.meta["started_unix_ns"] >= began_unix_ns
 
 
 @needs_tracer

@@ -469,6 +469,16 @@ def test_a_file_that_is_replaced_is_not_read_as_the_one_before(chunks, write, tm
         list(recording.timeline().batches())
 
 
+def test_another_recording_that_has_got_the_inode_is_not_read_as_the_one_before(chunks, write):
+    path = write(*chunks)
+    recording = Recording.open(path)
+    path.write_bytes(path.read_bytes() + twin.chunk("DONE", b'{"reason": "stopped"}'))
+    assert len(list(recording.timeline().batches())) > 0  # it has only grown
+    assert write(twin.chunk("LABL", b"\1\1x"), *chunks) == path
+    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+        list(recording.timeline().batches())
+
+
 def test_a_doubt_that_many_interpreters_share_is_told_once(write, environment):
     parts = [
         twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot(number, final=True) | {"flags": 1 | 2}))

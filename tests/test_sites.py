@@ -276,16 +276,17 @@ def test_stacks_imply_sites():
     assert report.stacks
 
 
-def test_an_import_is_told_by_the_line_that_imports(child):
+@pytest.mark.parametrize("stacks", [False, True])
+def test_an_import_is_told_by_the_line_that_imports(child, stacks):
     """Without other people's finders, such as pytest has, in between."""
-    ended = child("""
+    script = """
         import gilprobe, sys
         from tracer_checks import check
         open("imported.py", "w").close()
         sys.path.insert(0, "")
         def importing():
             import imported  # which lets the GIL go to read the file
-        with gilprobe.trace(stacks=True) as trace:
+        with gilprobe.trace(stacks=stacks) as trace:
             importing()
         report = check(trace.report())
         system = "<frozen importlib._bootstrap"
@@ -296,7 +297,8 @@ def test_an_import_is_told_by_the_line_that_imports(child):
         assert site.line == importing.__code__.co_firstlineno + 1
         assert site.releases > 0
         print("done")
-    """)
+    """
+    ended = child(script.replace("stacks=stacks", f"stacks={stacks}"))
     assert (ended.stderr, ended.stdout) == ("", "done\n")
 
 

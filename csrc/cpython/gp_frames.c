@@ -1,5 +1,7 @@
 #include "gp_frames_layout.h"
 
+#include <string.h>
+
 #include "gp_frames.h"
 #include "gp_frames_runtime.h"
 #include "gp_linetable.h"
@@ -49,6 +51,47 @@ gp_site_key gp_frames_here(void)
     return key;
 }
 
+static gp_utf8_source text_of(PyObject *string)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    /* one made by the old API and never looked at has no units yet (PEP 623) */
+    if (!PyUnicode_IS_READY(string))
+        return (gp_utf8_source){"?", 1, 1};
+#endif
+    return (gp_utf8_source){
+        .units = PyUnicode_DATA(string),
+        .length = (size_t)PyUnicode_GET_LENGTH(string),
+        .width = (unsigned)PyUnicode_KIND(string),
+    };
+}
+
+/* As places.py tells it of stacks. Both modules of the import system are frozen ones (Lib/importlib). */
+static bool imports(const PyCodeObject *code)
+{
+    static const char name[] = "<frozen importlib._bootstrap"; /* and ..._external */
+    gp_utf8_source file = text_of(code->co_filename);
+    return file.width == 1 && file.length >= sizeof name - 1 &&
+           memcmp(file.units, name, sizeof name - 1) == 0;
+}
+
+bool gp_frames_importer(gp_site_key *key)
+{
+    if (!imports(key->code))
+        return false;
+    bool seen = false;
+    gp_site_key at;
+    for (const gp_frame *frame = innermost(); frame != NULL; frame = frame->previous) {
+        if (!locate(frame, &at))
+            continue;
+        seen |= at.code == key->code && at.instruction == key->instruction;
+        if (seen && !imports(at.code)) {
+            *key = at;
+            break;
+        }
+    }
+    return true;
+}
+
 static size_t walk(const gp_frame *frame, gp_site_key *keys, size_t room, bool *truncated)
 {
     size_t depth = 0;
@@ -75,20 +118,6 @@ size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, 
 {
     bool is_frame = frame != NULL && PyFrame_Check((PyObject *)frame);
     return walk(is_frame ? ((const PyFrameObject *)frame)->f_frame : NULL, keys, room, truncated);
-}
-
-static gp_utf8_source text_of(PyObject *string)
-{
-#if PY_VERSION_HEX < 0x030C0000
-    /* one made by the old API and never looked at has no units yet (PEP 623) */
-    if (!PyUnicode_IS_READY(string))
-        return (gp_utf8_source){"?", 1, 1};
-#endif
-    return (gp_utf8_source){
-        .units = PyUnicode_DATA(string),
-        .length = (size_t)PyUnicode_GET_LENGTH(string),
-        .width = (unsigned)PyUnicode_KIND(string),
-    };
 }
 
 void gp_frames_describe(gp_site_key key, gp_frames_text *function, gp_frames_text *file, int32_t *line)

@@ -36,6 +36,10 @@ gp_frames_shortcuts gp_frames_shortcuts_found(void);
 /* The innermost Python frame of the calling thread; code NULL if it has none. */
 gp_site_key gp_frames_here(void);
 
+/* Whether a place of the calling thread is one of the import system: then *key becomes the place that
+ * imports, if there is one. */
+bool gp_frames_importer(gp_site_key *key);
+
 /* The calling thread's Python stack, innermost first, as far as there is room. Returns the number of frames;
  * *truncated tells whether there are more. */
 size_t gp_frames_stack(gp_site_key *keys, size_t room, bool *truncated);

@@ -161,6 +161,7 @@ const gp_gil_host *gp_interpreter_host(void)
         host.identify = identify;
         host.living = living;
         host.here = gp_frames_here;
+        host.stands_for_caller = gp_frames_importer;
         host.stack = gp_frames_stack;
         host.thread_state = gp_frames_thread_state;
         host.describe = describe;

@@ -108,6 +108,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         return _MISSING
     target = Path(arguments.output or _default_name(program)).absolute()
     check_replaceable(target)
+    check_not_read(target, program)
     began_unix_ns = time.time_ns()
     deadline = None if duration_s is None else _Deadline(duration_s)
     follower = follow(target, options) if arguments.follow else None
@@ -189,6 +190,23 @@ def check_replaceable(target: Path) -> None:
         raise InvalidValueError(
             f"-o must not name a file that is no recording, got {str(target)!r}: remove it first"
         )
+
+
+def check_not_read(target: Path, program: Program) -> None:
+    """Make sure that the program is not lost: an empty file would pass for a recording to be.
+
+    Raises
+    ------
+    InvalidValueError
+        If `target` is the program, by whatever name.
+    """
+    from gilprobe.files import identity
+
+    if program.kind != "script" or not target.exists():
+        return
+    read = 0 if program.target == "-" else program.target
+    if identity(target) in (identity(read), identity(Path(program.target, "__main__.py"))):
+        raise InvalidValueError(f"-o must name another file than the program, got {str(target)!r}")
 
 
 def begin(target: Path, options: Options) -> RecordedRun:

@@ -56,7 +56,7 @@ static gp_session *begin(void)
     memset(threads, 0, sizeof threads);
     machine.generation = 1;
     machine.folding = (gp_folding_host){gone, retire};
-    machine.met = met;
+    machine.naming.met = met;
     for (uint32_t i = 0; i < THREADS; i++)
         threads[i].index = i;
     gp_machine_adopt(&machine, &threads[0], 0);

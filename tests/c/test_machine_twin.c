@@ -802,7 +802,7 @@ static void play(uint64_t seed)
     memset(&world, 0, sizeof world);
     world.now = 1000;
     world.machine.locate = locate;
-    world.machine.met = met;
+    world.machine.naming.met = met;
     world.random = seed * 0x9e3779b97f4a7c15u;
     world.machine.folding = (gp_folding_host){gone, draw(2) == 0 ? retire : NULL};
     world.mortality = draw(2) == 0 ? 60 : 12;

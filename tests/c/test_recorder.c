@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "gp_clock.h"
 #include "gp_output.h"
 #include "older_system.h"
 #include "walk.h"
@@ -641,7 +642,7 @@ static void a_process_of_one_thread_writes_itself(void)
     CHECK_EQUAL(gp_recorders_without_thread, 1);
     CHECK_EQUAL(threads_of_process(), 1);
     errno = 4711;
-    gp_recorder_attend(false);
+    gp_recorder_attend(gp_clock_ticks());
     CHECK_EQUAL(errno, 4711);
     CHECK(size_of_file() > 0);
     gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
@@ -658,7 +659,7 @@ static void a_second_thread_brings_the_recorders(void)
 {
     fake session = {.accounts = 1};
     gp_recorder *recorder = open_without_thread(&session);
-    gp_recorder_attend(true);
+    gp_recorder_bring_threads();
     CHECK_EQUAL(gp_recorders_without_thread, 0);
     CHECK(gp_recorder_runs(recorder));
     CHECK_EQUAL(threads_of_process(), 2);
@@ -666,6 +667,48 @@ static void a_second_thread_brings_the_recorders(void)
     gp_recorder_free(recorder);
     CHECK_EQUAL(threads_of_process(), 1);
     CHECK_EQUAL(session.finals, 1);
+    gp_ring_free(session.ring);
+}
+
+static void a_file_that_is_renamed_once_there_is_a_thread_is_written_on(void)
+{
+    char moved[80];
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_without_thread(&session);
+    snprintf(moved, sizeof moved, "%s.moved", path);
+    gp_recorder_bring_threads();
+    CHECK_EQUAL(rename(path, moved), 0);
+    gp_recorder_finish(recorder);
+    CHECK_EQUAL(error_of(recorder), 0);
+    gp_recorder_free(recorder);
+    gp_ring_free(session.ring);
+    CHECK_EQUAL(rename(moved, path), 0);
+    walk_result *found = read_back();
+    CHECK(found->wrong == NULL && !found->cut);
+    CHECK_EQUAL(found->finals, 1);
+    walk_free(found);
+}
+
+/* A file of no other inode: as where ours was replaced twice, and the last one has got its number. */
+static void another_file_in_the_place_of_one_that_was_closed_is_left_alone(void)
+{
+    const char others[] = "another's, and longer than what we have written so far is: ";
+    char content[sizeof others];
+    fake session = {.accounts = 1};
+    gp_recorder *recorder = open_without_thread(&session);
+    CHECK(gp_recorder_flush(recorder, 1));
+    CHECK_EQUAL(error_of(recorder), 0);
+    int other = open(path, O_RDWR);
+    off_t length = lseek(other, 0, SEEK_END);
+    CHECK_EQUAL(pwrite(other, others, sizeof others, 0), sizeof others);
+    gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+    CHECK(!gp_recorder_flush(recorder, 1));
+    CHECK_EQUAL(error_of(recorder), ESTALE);
+    gp_recorder_free(recorder);
+    CHECK_EQUAL(pread(other, content, sizeof content, 0), sizeof content);
+    CHECK(memcmp(content, others, sizeof others) == 0);
+    CHECK(lseek(other, 0, SEEK_END) <= (length > (off_t)sizeof others ? length : (off_t)sizeof others));
+    close(other);
     gp_ring_free(session.ring);
 }
 
@@ -760,6 +803,8 @@ int main(void)
     if (threads_of_process() == 1) { /* ThreadSanitizer brings a thread of its own */
         a_process_of_one_thread_writes_itself();
         a_second_thread_brings_the_recorders();
+        a_file_that_is_renamed_once_there_is_a_thread_is_written_on();
+        another_file_in_the_place_of_one_that_was_closed_is_left_alone();
         a_signal_waits_for_what_it_has_interrupted();
     }
     an_earlier_file_stays_until_the_new_one_is_wanted();

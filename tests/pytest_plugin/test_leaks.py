@@ -9,7 +9,10 @@ import pytest
 from gilprobe.leak_report import LeakFinding
 from gilprobe.pytest_plugin import leaking
 
-pytestmark = pytest.mark.plain_python
+pytestmark = [
+    pytest.mark.plain_python,
+    pytest.mark.timeout(900),  # a run hunts many times: up to half a minute, and longer beside others
+]
 
 pytest_plugins = ["pytester"]
 

@@ -51,6 +51,12 @@ def test_one_thread_loses_nothing():
         assert race_python.race(way, 1, 300) == race_python.Race(300, 300)
 
 
+def test_two_threads_that_let_go_between_read_and_write_lose_updates():
+    """Not in every run: where other processes have the cores, one may be done before the next begins."""
+    while race_python.race(race_python.SLEEP, 2, 300).lost == 0:
+        pass
+
+
 def test_a_short_race_has_the_promised_shape_and_leaves_the_switch_interval_alone():
     before_s = sys.getswitchinterval()
     frame = Frame(arm_ns=5_000_000, member_ns=0)
@@ -58,7 +64,7 @@ def test_a_short_race_has_the_promised_shape_and_leaves_the_switch_interval_alon
     assert sys.getswitchinterval() == before_s
     assert [(arm.name, arm.threads) for arm in result.arms] == [(way.name, 2) for way in race_python.WAYS]
     assert result.arm("locked", 2).samples == (0.0, 0.0)
-    assert result.fact("lost_sleep_2") > 0
+    assert result.fact("updates_sleep_2") > result.fact("lost_sleep_2") >= 0
     assert result.fact("updates_call_2") > result.fact("lost_call_2") >= 0
     assert result.printed.count("expected") == len(race_python.WAYS)
     assert not [text for text in result.warnings if text.startswith("unstable")]
