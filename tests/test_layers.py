@@ -70,6 +70,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "teams",
             "thread_names",
             "tracer",
+            "workers",
         }
     ),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),

@@ -6,11 +6,7 @@ this one is. What a worker writes is treated as hostile: it runs other people's 
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,10 +16,11 @@ from gilprobe.errors import FormatError
 from gilprobe.results import ScenarioResult
 from gilprobe.scenarios import protocol
 from gilprobe.scenarios.protocol import Failed, Hello, Offer, Progressed
+from gilprobe.workers.group import ProcessGroup, see_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import IO, TypeGuard
+    from typing import TypeGuard
 
     from gilprobe.scenarios.interpreters import Interpreter
     from gilprobe.scenarios.protocol import Message, Task
@@ -44,7 +41,6 @@ INTERRUPT_S = 0.4
 """What a worker gets to put away its things on Ctrl-C, and when it is cut, before it is killed."""
 
 _KEPT_OUTPUT = 1 << 14
-_READ = 1 << 16
 _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
 _BOOT = "from gilprobe.scenarios.worker import main; main()"
 
@@ -93,9 +89,7 @@ class Worker:
         self.state: Literal["starting", "finding", "waiting", "computing", "leaving", "ended"] = "starting"
         self.label = ""
         self.share = 0.0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._death_watch: int | None = None
-        self._lifeline: int | None = None  # never written to: when it is closed, the worker is killed
+        self.group: ProcessGroup | None = None
         self._answer: Answer | None = None
         self._complaint = ""
         self._ceiling_s = ceiling_s
@@ -105,54 +99,38 @@ class Worker:
         self._output = bytearray()
 
     def start(self) -> None:
-        """Start the process, in a session of its own: the terminal's Ctrl-C is for its parent alone."""
+        """Start the process."""
         try:
-            self._process = self._started()
+            self.group = ProcessGroup([self.interpreter.path, *self.interpreter.flags, "-c", _BOOT])
         except OSError as error:
             self._fail(f"{self.interpreter.named}: can't be started: {error.strerror or error}")
             self.end()
             return
-        for stream in (self._process.stdout, self._process.stderr):
-            os.set_blocking(_of(stream).fileno(), False)
-        with suppress(AttributeError, OSError):  # Linux 5.3
-            self._death_watch = os.pidfd_open(self._process.pid)
-        self._tell(protocol.write_task(self.task))
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        watched, self._lifeline = os.pipe()
-        command = [self.interpreter.path, *self.interpreter.flags, "-c", _BOOT, str(watched)]
-        pipe = subprocess.PIPE
-        try:
-            return subprocess.Popen(  # noqa: S603  # the user has named the program
-                command,
-                stdin=pipe,
-                stdout=pipe,
-                stderr=pipe,
-                bufsize=0,
-                start_new_session=True,
-                pass_fds=(watched,),
-            )
-        finally:
-            os.close(watched)
+        self.group.say(protocol.write_task(self.task))
 
     @property
     def must_be_polled(self) -> bool:
         """Whether the kernel can't tell when the process has ended; its pipes may be held open by others."""
-        return self.state != "ended" and self._death_watch is None
+        return self.state != "ended" and self._started.death_watch is None
+
+    @property
+    def _started(self) -> ProcessGroup:
+        assert self.group is not None  # noqa: S101
+        return self.group
 
     def sources(self) -> Iterator[tuple[int, Callable[[], bool]]]:
         """Yield descriptors, and for each what to call when it can be read; it returns whether to go on."""
-        if self._process is not None:
-            yield _of(self._process.stdout).fileno(), self._read_messages
-            yield _of(self._process.stderr).fileno(), self._read_output
-        if self._death_watch is not None:
-            yield self._death_watch, lambda: False  # look() does the rest
+        if self.group is not None:
+            yield self.group.fileno("stdout"), self._read_messages
+            yield self.group.fileno("stderr"), self._read_output
+            if self.group.death_watch is not None:
+                yield self.group.death_watch, lambda: False  # look() does the rest
 
     def go_on(self) -> None:
         """Give it its turn."""
         self.state = "computing"
         self._latest = time.monotonic() + self._left_s
-        self._tell(protocol.GO_ON)
+        self._started.say(protocol.GO_ON)
 
     def wait_s(self) -> float | None:
         """Return how long it may go on as it does; None: as long as it likes."""
@@ -164,7 +142,7 @@ class Worker:
         """Notice that the process has ended, or that its time is over."""
         if self.state == "ended":
             return
-        if self.has_ended():
+        if self._started.how_ended():
             self._drain()
             if self.state not in ("leaving", "ended"):
                 self._fail(self._death())
@@ -182,54 +160,27 @@ class Worker:
                 if not read(once=True):
                     break
 
-    def has_ended(self) -> bool:
-        """Return whether the process has ended; its number stays its own."""
-        if self._process is None or self._process.returncode is not None:
-            return True
-        try:
-            return _how(self._process.pid) is not None
-        except ChildProcessError:  # SIGCHLD is ignored: nobody is told how
-            return True
-
-    def interrupt(self) -> None:
-        """Ask the process to put its things away; it must still be ended."""
-        if self._process is not None and not self.has_ended():
-            os.kill(self._process.pid, signal.SIGINT)
-
     def end(self) -> None:
-        """End the process and all that it has started in its group."""
+        """End the process and all that it has started."""
         self.state = "ended"
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # not reaped yet: the number is still its own
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-                _of(stream).close()
-        for descriptor in (self._death_watch, self._lifeline):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._death_watch = self._lifeline = None
+        if self.group is not None:
+            self.group.end()
 
     def outcome(self) -> Outcome:
         """Return what came of it."""
         output = self._output.decode("utf-8", "replace")
         return Outcome(self.interpreter, self._answer, self._complaint, output)
 
-    def _tell(self, line: bytes) -> None:
-        if self._process is not None:
-            with suppress(BrokenPipeError):  # it has ended, which is noticed elsewhere
-                _of(self._process.stdin).write(line)
-
     def _read_output(self, *, once: bool = False) -> bool:
         """Keep the end of what it prints; return whether there may be more, `once`: whether there was any."""
-        data = self._available("stderr")
+        data = self._started.take("stderr")
         self._output += data or b""
         del self._output[:-_KEPT_OUTPUT]
         return bool(data) if once else data != b""
 
     def _read_messages(self, *, once: bool = False) -> bool:
         """Take note of what it tells; returns as :meth:`_read_output`."""
-        data = self._available("stdout")
+        data = self._started.take("stdout")
         self._line += data or b""
         whole = b"\n" in (data or b"")  # a long line is not searched again for each piece of it
         while whole and self.state not in ("leaving", "ended") and b"\n" in self._line:
@@ -240,15 +191,6 @@ class Worker:
         elif len(self._line) > protocol.LONGEST_LINE:
             self._cut(self._called(f"failed: a message of more than {protocol.LONGEST_LINE >> 20} MiB"))
         return bool(data) if once else data != b""
-
-    def _available(self, name: Literal["stdout", "stderr"]) -> bytes | None:
-        """Return what a pipe holds; ``b""`` if nothing can come any more, None if it may."""
-        stream: IO[bytes] | None = getattr(self._process, name)
-        if stream is None or stream.closed:
-            return b""
-        with suppress(BlockingIOError):
-            return os.read(stream.fileno(), _READ)
-        return None
 
     def _understand(self, line: bytes) -> None:
         try:
@@ -310,14 +252,9 @@ class Worker:
 
     def _death(self) -> str:
         """Return how the process ended, with its last words."""
-        assert self._process is not None  # noqa: S101
         lines = self._output.decode("utf-8", "replace").split("\n")
         words = next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
-        try:
-            how = _how(self._process.pid) or ""
-        except ChildProcessError:
-            how = "has ended"
-        said = f"{how}{words and ': ' + words}"
+        said = f"{self._started.how_ended()}{words and ': ' + words}"
         if self.state != "starting":
             return self._called(f"failed: its process {said}")
         return f"{self.interpreter.named}: {self._start_failure(words) or f'{said}, before it said hello'}"
@@ -352,31 +289,9 @@ class Worker:
 
 def dismiss(workers: Sequence[Worker]) -> None:
     """End what is left: first with a word, for it to put away its things, then by force."""
+    living = [worker.group for worker in workers if worker.state not in ("leaving", "ended")]
     try:
-        living = [worker for worker in workers if worker.state not in ("leaving", "ended")]
-        for worker in living:
-            worker.interrupt()
-        latest = time.monotonic() + INTERRUPT_S
-        while time.monotonic() < latest and not all(worker.has_ended() for worker in living):
-            time.sleep(0.01)
+        see_off([group for group in living if group is not None], ProcessGroup.interrupt, INTERRUPT_S)
     finally:
         for worker in workers:
             worker.end()
-
-
-def _how(pid: int) -> str | None:
-    """Return how a child ended, None if it has not; it is not reaped. ChildProcessError if it was."""
-    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-    if found is None:
-        return None
-    if found.si_code == os.CLD_EXITED:
-        return f"ended with status {found.si_status}"
-    with suppress(ValueError):
-        return f"was killed by {signal.Signals(found.si_status).name}"
-    return f"was killed by signal {found.si_status}"
-
-
-def _of(stream: IO[bytes] | None) -> IO[bytes]:
-    """Return a pipe that is there: all three were asked for."""
-    assert stream is not None  # noqa: S101
-    return stream

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import stat
 import sys
 import traceback
 from contextlib import suppress
@@ -33,25 +32,12 @@ _INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Say hello, do the task that is read, tell what came of it, and end the process."""
-    line = Line.take_over(_lifeline())
+    line = Line.take_over()
     try:
         _serve(line)
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
     raise SystemExit(0)
-
-
-def _lifeline() -> int | None:
-    """Return the pipe that the starting process holds open and never writes to; None if there is none.
-
-    Its number is the first argument. A program that stands between may have closed it.
-    """
-    try:
-        descriptor = int(sys.argv.pop(1))
-        os.set_inheritable(descriptor, False)
-        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
-    except (IndexError, ValueError, OSError):
-        return None
 
 
 def _serve(line: Line) -> None:
@@ -69,7 +55,6 @@ def _serve(line: Line) -> None:
         line.send(Failed("FormatError", str(error)[: protocol.LONGEST_TEXT]))
     except BaseException as error:  # sys.exit() and worse: whatever ends a scenario is told
         line.send(Failed(type(error).__name__, _told(error)))
-    line.arm()  # threads that a scenario has left may keep the process alive
 
 
 def _answer(task: Task, line: Line) -> Message:
@@ -171,23 +156,18 @@ def _minus(one: CpuTimes, other: CpuTimes) -> CpuTimes:
 
 
 class Line:
-    """Both ends of the line to the process that started this one, and what tells that it is gone.
+    """Both ends of the line to the process that started this one."""
 
-    The end of `lifeline` ends the worker, whatever it does: see :meth:`arm`.
-    """
-
-    def __init__(self, incoming: int, outgoing: int, lifeline: int | None) -> None:
+    def __init__(self, incoming: int, outgoing: int) -> None:
         self._incoming = incoming
         self._outgoing = outgoing
-        self._lifeline = lifeline
         self._owner = os.getpid()
-        self._parent = os.getppid()
         self._unread = b""
 
     @classmethod
-    def take_over(cls, lifeline: int | None) -> Line:
+    def take_over(cls) -> Line:
         """Keep standard input and output for messages; from now on the program's are elsewhere."""
-        line = cls(os.dup(0), os.dup(1), lifeline)  # neither is inherited by a program that is started
+        line = cls(os.dup(0), os.dup(1))  # neither is inherited by a program that is started
         nowhere = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nowhere, 0)
         os.close(nowhere)
@@ -215,35 +195,7 @@ class Line:
                 self._hung_up()
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
-        self.arm()
         return line + b"\n"
-
-    def arm(self) -> None:
-        """Have the kernel kill this process and its group when the other side of the line is gone.
-
-        fcntl(2), F_SETOWN and O_ASYNC: a pipe whose last writer has closed it signals its reader's owner
-        (fs/pipe.c, pipe_release). No thread has to watch the line, which the tracer would see, and it works
-        while a scenario hangs in C with the GIL held.
-
-        The line itself would not do. A write is signalled as well, after the reader was woken up (fs/pipe.c,
-        pipe_write): on a busy machine it has read the message by then, is armed again, and would be killed.
-        """
-        import select
-
-        if self._lifeline is not None:
-            self._watch(self._lifeline)
-        gone = self._lifeline is not None and select.select([self._lifeline], [], [], 0)[0]
-        if os.getppid() != self._parent or gone:
-            self._hung_up()  # before the kernel was asked
-
-    def _watch(self, lifeline: int) -> None:
-        import fcntl
-
-        group = os.getpgrp() == self._owner
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -self._owner if group else self._owner)
-        if hasattr(fcntl, "F_SETSIG"):  # Linux; elsewhere SIGIO, which ends a process that does not handle it
-            fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
     def _hung_up(self) -> NoReturn:
         if os.getpgrp() == self._owner:

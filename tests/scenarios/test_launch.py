@@ -474,35 +474,3 @@ def test_when_the_parent_is_killed_the_workers_end_with_all_they_have_started(tm
         time.sleep(0.05)
     assert not [worker for worker in workers if alive(worker)]
     assert gone("614.75")
-
-
-ARMED = """
-import os, sys
-from gilprobe.scenarios.worker import Line, _lifeline
-line = Line.take_over(_lifeline())
-print(line.read(), sys.argv, file=sys.stderr, flush=True)
-print(line.read(), file=sys.stderr, flush=True)
-while True: pass
-"""
-
-
-def test_a_message_does_not_end_a_worker_that_is_armed_and_the_end_of_its_lifeline_does():
-    """The kernel may signal a message when it has been read already: then it comes to an armed worker."""
-    watched, lifeline = os.pipe()
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-P", "-c", ARMED, str(watched)]
-    with subprocess.Popen(
-        command, stdin=pipe, stderr=pipe, stdout=pipe, pass_fds=(watched,), start_new_session=True
-    ) as worker:
-        os.close(watched)
-        for number in range(2):
-            worker.stdin.write(b"go on\n")
-            worker.stdin.flush()
-            said = worker.stderr.readline().decode()
-            assert said == ("b'go on\\n' ['-c']\n", "b'go on\\n'\n")[number]
-        worker.stdin.write(b"too much\n")
-        worker.stdin.flush()
-        time.sleep(0.1)
-        assert worker.poll() is None
-        os.close(lifeline)
-        assert worker.wait(20) == -signal.SIGKILL
