@@ -14,6 +14,7 @@ from gilprobe.engines.memory import proportional_bytes
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.errors import UnsupportedError
 from gilprobe.workers.group import ProcessGroup, see_off
+from gilprobe.workers.interpreters import this_interpreter
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -71,13 +72,11 @@ class ProcessCrew:
         script = _SCRIPT.format(
             path=path, method=self._method, workers=workers, work=work, ends=channels.worker_ends
         )
-        # As multiprocessing itself starts interpreters; -P, or a file of the working directory could stand
-        # for a module of the standard library.
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        interpreter = this_interpreter()
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - until end()
         try:
             self._nursery = ProcessGroup(
-                [sys.executable, *flags, "-P", "-c", script],
+                [interpreter.path, *interpreter.flags, "-c", script],
                 stdout=subprocess.DEVNULL,
                 stderr=self._messages,
                 pass_fds=channels.worker_ends,

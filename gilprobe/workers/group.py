@@ -70,9 +70,10 @@ class ProcessGroup:
             raise
         finally:
             os.close(watched)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                os.set_blocking(stream.fileno(), False)
+        outputs = {"stdout": self._process.stdout, "stderr": self._process.stderr}
+        self._outputs = {name: pipe for name, pipe in outputs.items() if pipe is not None}
+        for pipe in self._outputs.values():
+            os.set_blocking(pipe.fileno(), False)
         self.pid = self._process.pid
         self.death_watch: int | None = None
         with suppress(AttributeError, OSError):  # Linux 5.3
@@ -80,9 +81,7 @@ class ProcessGroup:
 
     def fileno(self, output: Output) -> int:
         """Return the descriptor of a pipe that was asked for."""
-        stream = self._pipe(output)
-        assert stream is not None  # noqa: S101
-        return stream.fileno()
+        return self._outputs[output].fileno()
 
     def say(self, data: bytes) -> None:
         """Write to its input; of one that has ended nothing is told here."""
@@ -92,11 +91,11 @@ class ProcessGroup:
 
     def take(self, output: Output) -> bytes | None:
         """Return what a pipe holds; ``b""`` if nothing can come any more, None if it may."""
-        stream = self._pipe(output)
-        if stream is None or stream.closed:
+        pipe = self._outputs[output]
+        if pipe.closed:
             return b""
         with suppress(BlockingIOError):
-            return os.read(stream.fileno(), _READ)
+            return os.read(pipe.fileno(), _READ)
         return None
 
     def take_next(self, output: Output, within_s: float) -> bytes | None:
@@ -136,23 +135,14 @@ class ProcessGroup:
     def end(self) -> int:
         """End what is left of the group; return the program's status, below 0 the signal that ended it."""
         if self._process.returncode is None:
-            with suppress(ChildProcessError, ProcessLookupError, PermissionError):
-                _how(self.pid)  # raises if it is no child any more: the number may be another's
-                os.killpg(self.pid, signal.SIGKILL)
-            self._close()
-            self._process.wait()
+            with self._process:  # which closes the pipes, and waits
+                with suppress(ChildProcessError, ProcessLookupError, PermissionError):
+                    _how(self.pid)  # raises if it is no child any more: the number may be another's
+                    os.killpg(self.pid, signal.SIGKILL)
+                for descriptor in (self._lifeline, self.death_watch):
+                    if descriptor is not None:
+                        os.close(descriptor)
         return self._process.returncode
-
-    def _close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-        os.close(self._lifeline)
-        if self.death_watch is not None:
-            os.close(self.death_watch)
-
-    def _pipe(self, output: Output) -> IO[bytes] | None:
-        return self._process.stdout if output == "stdout" else self._process.stderr
 
 
 def see_off(groups: Sequence[ProcessGroup], ask: Callable[[ProcessGroup], None], grace_s: float) -> None:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import alive, running
+from processes import alive, gone, running
 
 from gilprobe.workers.group import ProcessGroup, see_off
 
@@ -31,13 +31,6 @@ def start():
     yield start
     for group in groups:
         group.end()
-
-
-def gone(pattern, within=LONG_S):
-    latest = time.monotonic() + within
-    while running(pattern) and time.monotonic() < latest:
-        time.sleep(0.02)
-    return not running(pattern)
 
 
 def line_of(group, output="stdout"):

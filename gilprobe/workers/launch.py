@@ -1,6 +1,6 @@
-"""One process for one scenario, as the process that starts it sees it.
+"""One process for one task, as the process that starts it sees it.
 
-So a ceiling can be enforced by killing, no scenario spoils the next, and other interpreters are measured as
+So a ceiling can be enforced by killing, no task spoils the next, and other interpreters are measured as
 this one is. What a worker writes is treated as hostile: it runs other people's code.
 """
 
@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from gilprobe import __version__
-from gilprobe.audited import AuditResult
 from gilprobe.errors import FormatError
-from gilprobe.results import ScenarioResult
-from gilprobe.scenarios import protocol
-from gilprobe.scenarios.protocol import Failed, Hello, Offer, Progressed
+from gilprobe.workers import protocol
 from gilprobe.workers.group import ProcessGroup, see_off
+from gilprobe.workers.protocol import Done, Failed, Hello, Progressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import TypeGuard
 
-    from gilprobe.scenarios.interpreters import Interpreter
-    from gilprobe.scenarios.protocol import Message, Task
+    from gilprobe.workers.interpreters import Interpreter
+    from gilprobe.workers.protocol import Message, Task
+
+T = TypeVar("T")
 
 START_S = 30.0
 """How long an interpreter may take to start and to say hello."""
 
-FIND_S = 30.0
-"""How long it may take to find a scenario: to run the file that defines it, for one of the user's own."""
+BEGIN_S = 30.0
+"""How long it may take to begin: to run the file that defines a scenario of the user's own, for example."""
 
 GRACE_S = 1.0
-"""A scenario may notice itself, between its runs, that its time is over; this much later it is killed."""
+"""The work may notice itself, between its runs, that its time is over; this much later it is killed."""
 
 FAREWELL_S = 2.0
 """How long a worker may take to end after its last message: threads that it left would disturb the next."""
@@ -42,22 +41,18 @@ INTERRUPT_S = 0.4
 
 _KEPT_OUTPUT = 1 << 14
 _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
-_BOOT = "from gilprobe.scenarios.worker import main; main()"
-
-
-Answer = Hello | Offer | ScenarioResult | AuditResult
-"""What a worker can be asked for."""
+_BOOT = "from gilprobe.workers.worker import main; main()"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Generic[T]):
     """What came of one worker.
 
     Attributes
     ----------
     interpreter : Interpreter
         Whose worker it was.
-    answer : Hello, Offer, ScenarioResult, AuditResult or None
+    answer : object or None
         What was asked for; None if it did not come.
     complaint : str
         Why not, in one line.
@@ -66,31 +61,26 @@ class Outcome:
     """
 
     interpreter: Interpreter
-    answer: Answer | None
+    answer: T | None
     complaint: str
     output: str
 
-    @property
-    def result(self) -> ScenarioResult | None:
-        """The scenario's result, if that is the answer."""
-        return self.answer if isinstance(self.answer, ScenarioResult) else None
 
-
-class Worker:
+class Worker(Generic[T]):
     """A worker as the process that starts it sees it.
 
-    It starts, finds its scenario, waits for its turn, computes, waits, ... and leaves once its answer is
-    there. `state` tells which; an ended one has left in whatever way.
+    It starts, begins, waits for its turn, computes, waits, ... and leaves once its answer is there. `state`
+    tells which; an ended one has left in whatever way.
     """
 
-    def __init__(self, interpreter: Interpreter, task: Task, ceiling_s: float) -> None:
+    def __init__(self, interpreter: Interpreter, task: Task[T], ceiling_s: float) -> None:
         self.interpreter = interpreter
         self.task = task
-        self.state: Literal["starting", "finding", "waiting", "computing", "leaving", "ended"] = "starting"
+        self.state: Literal["starting", "beginning", "waiting", "computing", "leaving", "ended"] = "starting"
         self.label = ""
         self.share = 0.0
         self.group: ProcessGroup | None = None
-        self._answer: Answer | None = None
+        self._answer: T | None = None
         self._complaint = ""
         self._ceiling_s = ceiling_s
         self._left_s = ceiling_s + GRACE_S
@@ -157,8 +147,7 @@ class Worker:
         """Take in what an ended process has left in its pipes; others may go on filling them."""
         for read in (self._read_messages, self._read_output):
             for _ in range(_PIPE_READS):
-                if not read(once=True):
-                    break
+                read()
 
     def end(self) -> None:
         """End the process and all that it has started."""
@@ -166,20 +155,20 @@ class Worker:
         if self.group is not None:
             self.group.end()
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Outcome[T]:
         """Return what came of it."""
         output = self._output.decode("utf-8", "replace")
         return Outcome(self.interpreter, self._answer, self._complaint, output)
 
-    def _read_output(self, *, once: bool = False) -> bool:
-        """Keep the end of what it prints; return whether there may be more, `once`: whether there was any."""
+    def _read_output(self) -> bool:
+        """Keep the end of what it prints; return whether there may be more."""
         data = self._started.take("stderr")
         self._output += data or b""
         del self._output[:-_KEPT_OUTPUT]
-        return bool(data) if once else data != b""
+        return data != b""
 
-    def _read_messages(self, *, once: bool = False) -> bool:
-        """Take note of what it tells; returns as :meth:`_read_output`."""
+    def _read_messages(self) -> bool:
+        """Take note of what it tells; return whether there may be more."""
         data = self._started.take("stdout")
         self._line += data or b""
         whole = b"\n" in (data or b"")  # a long line is not searched again for each piece of it
@@ -190,7 +179,7 @@ class Worker:
             self._line.clear()
         elif len(self._line) > protocol.LONGEST_LINE:
             self._cut(self._called(f"failed: a message of more than {protocol.LONGEST_LINE >> 20} MiB"))
-        return bool(data) if once else data != b""
+        return data != b""
 
     def _understand(self, line: bytes) -> None:
         try:
@@ -205,8 +194,9 @@ class Worker:
 
     def _take(self, message: Message) -> None:
         if self.state == "starting" and isinstance(message, Hello):
-            self._begin(message)
-        elif self.state not in ("finding", "computing"):
+            self.state = "beginning"
+            self._latest = time.monotonic() + BEGIN_S
+        elif self.state not in ("beginning", "computing"):
             raise FormatError(f"a worker that is {self.state} sent {type(message).__name__}")
         elif isinstance(message, Progressed):
             if self.state == "computing":
@@ -216,37 +206,23 @@ class Worker:
         elif isinstance(message, Failed):
             self._fail(self._failure(message))
             self._leave(None)
-        elif self._is_wanted(message):
-            self._leave(message)
+        elif isinstance(message, Done):
+            self._leave(self.task.read(message.answer))
         else:
             raise FormatError(f"a worker sent {type(message).__name__}, which it was not asked for")
 
-    def _is_wanted(self, message: Message) -> TypeGuard[Answer]:
-        if isinstance(message, ScenarioResult):
-            return message.id == self.task.scenario
-        if isinstance(message, AuditResult):
-            return self.task.audit is not None
-        return isinstance(message, Offer) and not self.task.scenario and self.task.audit is None
-
-    def _begin(self, hello: Hello) -> None:
-        if self.task.name:
-            self.state = "finding"
-            self._latest = time.monotonic() + FIND_S
-        else:
-            self._leave(hello)
-
-    def _leave(self, answer: Answer | None) -> None:
+    def _leave(self, answer: T | None) -> None:
         self._answer = answer
         self.share = 1.0
         self.state = "leaving"
         self._latest = time.monotonic() + FAREWELL_S
 
     def _called(self, what: str) -> str:
-        return f"{self.task.scenario or self.task.name} {what}"
+        return f"{self.task.called or self.interpreter.named} {what}"
 
     def _failure(self, failed: Failed) -> str:
         message = failed.message[: protocol.LONGEST_TEXT]
-        if not self.task.scenario or failed.kind == "TimeLimitError":
+        if self.task.errors_are_whole or failed.kind == "TimeLimitError":
             return message  # that says what it is about
         return self._called(f"failed: {message}")
 
@@ -263,7 +239,7 @@ class Worker:
         """Return what a start that failed means, where the interpreter's own words tell it."""
         if "No module named 'gilprobe'" in words:
             return f"has no gilprobe; install it there with `{self.interpreter.path} -m pip install gilprobe`"
-        if "gilprobe.scenarios" in words:
+        if "gilprobe.workers" in words:
             return f"has an older gilprobe than this one, {__version__}"
         if b"nknown option: -P" in self._output:
             return "is older than Python 3.11, which gilprobe needs"
@@ -272,8 +248,8 @@ class Worker:
     def _overdue(self) -> str:
         if self.state == "starting":
             return f"{self.interpreter.named}: did not say hello within {START_S:g} s"
-        if self.state == "finding":
-            return f"{self.task.name} was cut: it must tell its scenarios within {FIND_S:g} s"
+        if self.state == "beginning":
+            return self._called(f"was cut: it must {self.task.first} within {BEGIN_S:g} s")
         during = f" ({self.label})" if self.label else ""
         return self._called(
             f"was cut: it may take {self._ceiling_s:g} s, and {int(100 * self.share)}% of it was done{during}"
@@ -287,7 +263,7 @@ class Worker:
         dismiss([self])
 
 
-def dismiss(workers: Sequence[Worker]) -> None:
+def dismiss(workers: Sequence[Worker[T]]) -> None:
     """End what is left: first with a word, for it to put away its things, then by force."""
     living = [worker.group for worker in workers if worker.state not in ("leaving", "ended")]
     try:
