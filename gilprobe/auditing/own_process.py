@@ -34,13 +34,7 @@ class AuditOrder:
 def audit_apart(
     order: AuditOrder, limit_s: float, progress: Progress = lambda _label, _share: None
 ) -> Outcome[AuditResult]:
-    """Audit a statement by a worker, which is cut after `limit_s` seconds.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        On Ctrl-C, when the worker has been ended.
-    """
+    """Audit a statement by a worker, which is cut after `limit_s` seconds."""
     from gilprobe.workers import turns
     from gilprobe.workers.interpreters import this_interpreter
 

@@ -36,13 +36,13 @@ class ScenarioOrder:
     name : str
         An identifier, or the path of a file.
     scenario : str
-        Which of the scenarios of `name` to run; ``""``: tell which there are.
+        Which of the scenarios of `name`.
     threads, repeat, quick
         As for :func:`gilprobe.run`; None where it decides itself.
     """
 
     name: str
-    scenario: str = ""
+    scenario: str
     threads: tuple[int, ...] | None = None
     repeat: int | None = None
     quick: bool = False
@@ -102,7 +102,7 @@ def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
     from gilprobe.workers import turns
 
     read = partial(codec.decode, Offer, where="offer")
-    task = Task(f"{__name__}:offer", ScenarioOrder(path), read, path, "tell its scenarios", True)
+    task = Task(f"{__name__}:offer", path, read, path, "tell its scenarios", True)
     (outcome,) = turns.run_side_by_side(task, [interpreter])
     if outcome.answer is None:
         raise ScenarioError(outcome.complaint)
@@ -125,11 +125,10 @@ def run_side_by_side(
     return turns.run_side_by_side(task, interpreters, ceiling_s, told)
 
 
-def offer(order: object, _turns: Turns) -> Offer:
+def offer(name: object, _turns: Turns) -> Offer:
     """Return what can be run; the work of :func:`look_into`."""
-    wanted = codec.decode(ScenarioOrder, order, "order")
     environment = machine.read_environment()
-    return Offer(tuple(listed(scenario, environment) for scenario in find(wanted.name)))
+    return Offer(tuple(listed(scenario, environment) for scenario in find(str(name))))
 
 
 def result(order: object, turns: Turns) -> ScenarioResult:

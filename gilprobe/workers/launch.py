@@ -39,6 +39,8 @@ FAREWELL_S = 2.0
 INTERRUPT_S = 0.4
 """What a worker gets to put away its things on Ctrl-C, and when it is cut, before it is killed."""
 
+_POLL_S = 0.1  # where the kernel can't tell when a process has ended: others may hold its pipes open
+_LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
 _KEPT_OUTPUT = 1 << 14
 _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
 _BOOT = "from gilprobe.workers.worker import main; main()"
@@ -99,11 +101,6 @@ class Worker(Generic[T]):
         self.group.say(protocol.write_task(self.task))
 
     @property
-    def must_be_polled(self) -> bool:
-        """Whether the kernel can't tell when the process has ended; its pipes may be held open by others."""
-        return self.state != "ended" and self._started.death_watch is None
-
-    @property
     def _started(self) -> ProcessGroup:
         assert self.group is not None  # noqa: S101
         return self.group
@@ -122,11 +119,16 @@ class Worker(Generic[T]):
         self._latest = time.monotonic() + self._left_s
         self._started.say(protocol.GO_ON)
 
-    def wait_s(self) -> float | None:
-        """Return how long it may go on as it does; None: as long as it likes."""
-        if self.state in ("waiting", "ended"):
-            return None
-        return max(0.0, self._latest - time.monotonic())
+    def wait_s(self) -> float:
+        """Return how long it need not be looked at."""
+        if self.state == "ended":
+            return _LONGEST_S
+        longest_s = _POLL_S if self._started.death_watch is None else _LONGEST_S
+        return (
+            longest_s
+            if self.state == "waiting"
+            else min(longest_s, max(0.0, self._latest - time.monotonic()))
+        )
 
     def look(self) -> None:
         """Notice that the process has ended, or that its time is over."""
@@ -145,9 +147,9 @@ class Worker(Generic[T]):
 
     def _drain(self) -> None:
         """Take in what an ended process has left in its pipes; others may go on filling them."""
-        for read in (self._read_messages, self._read_output):
-            for _ in range(_PIPE_READS):
-                read()
+        for _ in range(_PIPE_READS):
+            self._read_messages()
+            self._read_output()
 
     def end(self) -> None:
         """End the process and all that it has started."""
@@ -265,9 +267,9 @@ class Worker(Generic[T]):
 
 def dismiss(workers: Sequence[Worker[T]]) -> None:
     """End what is left: first with a word, for it to put away its things, then by force."""
-    living = [worker.group for worker in workers if worker.state not in ("leaving", "ended")]
+    living = [worker.group for worker in workers if worker.group and worker.state not in ("leaving", "ended")]
     try:
-        see_off([group for group in living if group is not None], ProcessGroup.interrupt, INTERRUPT_S)
+        see_off(living, ProcessGroup.interrupt, INTERRUPT_S)
     finally:
         for worker in workers:
             worker.end()

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_POLL_S = 0.1  # where the kernel can't tell when a process has ended
-_LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
-
 
 def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
     """Start each interpreter once and let it say hello.
@@ -96,9 +93,7 @@ def run_side_by_side(
 
 def _listen(selector: selectors.BaseSelector, workers: list[Worker[T]]) -> None:
     """Take in what comes until something has happened, or the time of a worker is over."""
-    waits = [_POLL_S if any(worker.must_be_polled for worker in workers) else _LONGEST_S]
-    waits += [wait for worker in workers if (wait := worker.wait_s()) is not None]
-    for key, _ in selector.select(min(waits)):
+    for key, _ in selector.select(min(worker.wait_s() for worker in workers)):
         read: Callable[[], bool] = key.data[1]
         if not read():
             selector.unregister(key.fd)
