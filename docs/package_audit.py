@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe import machine
 from gilprobe.audited import AuditResult, AuditSet, Unaudited
-from gilprobe.auditing.modules import in_own_process
+from gilprobe.auditing.own_process import AuditOrder, audit_apart
 from gilprobe.auditing.statements import Statement
 
 if TYPE_CHECKING:
@@ -230,14 +230,13 @@ def measure(target: str, part: str) -> int:
         version = installed(package)
         for call in package.calls if version else ():
             name = f"{package.name} {version}: {call}"
-            found = in_own_process(
-                Statement(call, package.setup, name), (1, 2), repeat=5, quick=True, limit_s=120.0
-            )
-            sys.stderr.write(f"{name}: {found if isinstance(found, str) else found.verdict}\n")
-            if isinstance(found, AuditResult):
-                audits.append(found)
+            order = AuditOrder(Statement(call, package.setup, name), (1, 2), repeat=5, quick=True)
+            found = audit_apart(order, 120.0)
+            sys.stderr.write(f"{name}: {found.answer.verdict if found.answer else found.complaint}\n")
+            if found.answer is not None:
+                audits.append(found.answer)
             else:
-                unaudited.append(Unaudited(name, found))
+                unaudited.append(Unaudited(name, found.complaint))
     AuditSet(machine.read_environment(), tuple(audits), tuple(unaudited)).save(target)
     return 0
 

@@ -70,6 +70,7 @@ FLOORS: dict[str, frozenset[str]] = {
             "teams",
             "thread_names",
             "tracer",
+            "workers",
         }
     ),
     "experiments": frozenset({"auditing", "leaks", "scenarios"}),
@@ -295,6 +296,34 @@ def test_units_do_not_load_each_other_in_circles() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_workers_know_neither_what_they_do_nor_for_whom() -> None:
+    allowed = {None, "workers", "machine", *PLAIN_DATA}
+    faults = [
+        str(found)
+        for found in IMPORTS
+        if unit_of(found.path) == "workers"
+        and unit_named(found.target) not in allowed
+        and not is_version(found)
+    ]
+    assert not faults, listed(faults)
+
+
+STARTS = re.compile(
+    r"\b(subprocess\.(Popen|run|call|check_\w+|getoutput)|os\.(fork\w*|posix_spawn\w*|system|popen))\b"
+)
+
+
+def test_processes_are_started_in_one_room() -> None:
+    faults = [
+        f"{path.relative_to(CHECKOUT)}: {found[0]}: start it by gilprobe.workers, which ends it, too"
+        for path in sources("*.py")
+        if unit_of(path) != "workers"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and (found := STARTS.match(ast.unparse(node.func)))
+    ]
+    assert not faults, listed(faults)
 
 
 def test_third_party_modules_load_when_they_are_used() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gilprobe import machine
 from gilprobe.audited import AuditResult, AuditSet, Unaudited
 from gilprobe.auditing.generated import functions
+from gilprobe.auditing.own_process import AuditOrder, audit_apart
 from gilprobe.auditing.statements import Statement
 
 if TYPE_CHECKING:
@@ -31,13 +32,12 @@ def audit_functions(
         for number, name in enumerate(names):
             called = f"{module_name}.{name}"
             progress(called, number / len(names))
-            found = in_own_process(
-                _statement(module_name, name, folder), threads, repeat=repeat, quick=quick, limit_s=limit_s
-            )
-            if isinstance(found, AuditResult):
-                audits.append(found)
+            order = AuditOrder(_statement(module_name, name, folder), threads, repeat, quick)
+            found = audit_apart(order, limit_s)
+            if found.answer is not None:
+                audits.append(found.answer)
             else:
-                unaudited.append(Unaudited(called, found))
+                unaudited.append(Unaudited(called, found.complaint))
     progress("done", 1.0)
     environment = audits[0].environment if audits else machine.read_environment()
     return AuditSet(environment, tuple(audits), tuple(unaudited))
@@ -50,16 +50,3 @@ def _statement(module_name: str, name: str, folder: str) -> Statement:
         f"call = ready({module_name!r}, {name!r})"
     )
     return Statement("call()", setup, f"{module_name}.{name}")
-
-
-def in_own_process(
-    statement: Statement, threads: tuple[int, ...], *, repeat: int | None, quick: bool, limit_s: float
-) -> AuditResult | str:
-    """Audit a statement in a process of its own; return what was found, or why nothing was."""
-    from gilprobe.scenarios import turns
-    from gilprobe.scenarios.interpreters import this_interpreter
-    from gilprobe.scenarios.protocol import audit_task
-
-    task = audit_task(statement, threads, repeat, quick)
-    (outcome,) = turns.run_side_by_side(task, [this_interpreter()], limit_s, lambda *_: None)
-    return outcome.answer if isinstance(outcome.answer, AuditResult) else outcome.complaint

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gilprobe.audited import AuditResult
     from gilprobe.auditing import Statement
     from gilprobe.cli.output import Output
-    from gilprobe.scenarios.interpreters import Interpreter
 
 _MISSED = 1
 _UNSUPPORTED = 3
@@ -93,8 +92,6 @@ class _Run:
     def __init__(
         self, arguments: argparse.Namespace, output: Output, threads: tuple[int, ...], limit_s: float
     ) -> None:
-        from gilprobe.scenarios.interpreters import this_interpreter
-
         self._audits: list[AuditResult] = []
         self._failed = False
         self._unsupported = False
@@ -102,7 +99,6 @@ class _Run:
         self._output = output
         self._threads = threads
         self._limit_s = limit_s
-        self._interpreter: Interpreter = this_interpreter()
 
     def audit(self, wanted: Sequence[Statement]) -> None:
         """Audit the statements; what was found about each is shown as soon as it is there."""
@@ -116,18 +112,14 @@ class _Run:
                     return  # nobody reads on
 
     def _one(self, statement: Statement, bar: Any) -> None:
-        from gilprobe.audited import AuditResult
+        from gilprobe.auditing.own_process import AuditOrder, audit_apart
         from gilprobe.render.audit_text import render_audit
-        from gilprobe.scenarios import turns
-        from gilprobe.scenarios.protocol import audit_task
 
-        task = audit_task(statement, self._threads, self._arguments.repeat, self._arguments.quick)
-        (outcome,) = turns.run_side_by_side(
-            task, [self._interpreter], self._limit_s, lambda _who, label, share: bar.update(label, share)
-        )
+        order = AuditOrder(statement, self._threads, self._arguments.repeat, self._arguments.quick)
+        outcome = audit_apart(order, self._limit_s, bar.update)
         bar.hide()
         self._tell_printed(statement, outcome.output, bool(outcome.complaint))
-        if isinstance(outcome.answer, AuditResult):
+        if outcome.answer is not None:
             self._audits.append(outcome.answer)
             if self._arguments.json != STDOUT:
                 self._output.write(render_audit(outcome.answer, self._output.look))

@@ -26,7 +26,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Show the catalogue; why another package's scenario is not in it goes to standard error."""
     from gilprobe import codec, machine, scenarios
     from gilprobe.render import terminal
-    from gilprobe.scenarios.protocol import listed
+    from gilprobe.scenarios.own_process import listed
 
     catalogue = scenarios.catalogue()
     environment = machine.read_environment()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gilprobe.cli.output import Output
     from gilprobe.cli.progress import ProgressBar
     from gilprobe.results import ScenarioResult
-    from gilprobe.scenarios.interpreters import Interpreter
-    from gilprobe.scenarios.launch import Outcome
+    from gilprobe.workers.interpreters import Interpreter
+    from gilprobe.workers.launch import Outcome
 
 _FAILED = 1
 _NOTHING_SHOWN = 3
@@ -90,13 +90,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 def _jobs(arguments: argparse.Namespace) -> list[_Job]:
     """Return what is to be run; a file is run once by a worker, to see what is in it."""
     from gilprobe import scenarios
-    from gilprobe.scenarios import registry, turns
-    from gilprobe.scenarios.interpreters import this_interpreter
+    from gilprobe.scenarios import own_process, registry
+    from gilprobe.workers.interpreters import this_interpreter
 
     jobs = []
     for name in dict.fromkeys(arguments.ids):
         if registry.is_file(name):
-            offered = turns.look_into(name, this_interpreter())
+            offered = own_process.look_into(name, this_interpreter())
             jobs += [_Job(name, one.id, one.ceiling_s, True) for one in offered]
         else:
             jobs += [_Job(name, one.id, one.ceiling_s, False) for one in scenarios.find(name)]
@@ -111,8 +111,8 @@ def _jobs(arguments: argparse.Namespace) -> list[_Job]:
 
 def _interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], bool]:
     """Return the interpreters to measure, and whether they are all that were asked for."""
-    from gilprobe.scenarios import turns
-    from gilprobe.scenarios.interpreters import find_interpreters, this_interpreter
+    from gilprobe.workers import turns
+    from gilprobe.workers.interpreters import find_interpreters, this_interpreter
 
     if not names:
         return (this_interpreter(),), True
@@ -162,7 +162,7 @@ class _Run:
                 outcomes = self._outcomes(job, bar)
                 bar.hide()
                 self._tell(job, outcomes)
-                results = [outcome.result for outcome in outcomes]
+                results = [outcome.answer for outcome in outcomes]
                 self.results += [result for result in results if result is not None]
                 for (_, found), result in zip(self._sides, results, strict=True):
                     found += [result] if result is not None else []
@@ -171,19 +171,19 @@ class _Run:
                 if self._output.closed and self._arguments.json is None:
                     return  # nobody reads on
 
-    def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[Outcome, ...]:
-        from gilprobe.scenarios import turns
-        from gilprobe.scenarios.protocol import Task
+    def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[Outcome[ScenarioResult], ...]:
+        from gilprobe.scenarios import own_process
 
         def told(interpreter: Interpreter, label: str, share: float) -> None:
             several = len(self._interpreters) > 1
             name = self._names[self._interpreters.index(interpreter)]
             bar.update(visible(f"{name}: {label}" if several else label), share)
 
-        task = Task(job.name, job.scenario, self._threads, self._arguments.repeat, self._arguments.quick)
-        return turns.run_side_by_side(task, self._interpreters, job.ceiling_s, told)
+        asked = self._arguments
+        order = own_process.ScenarioOrder(job.name, job.scenario, self._threads, asked.repeat, asked.quick)
+        return own_process.run_side_by_side(order, self._interpreters, job.ceiling_s, told)
 
-    def _tell(self, job: _Job, outcomes: Iterable[Outcome]) -> None:
+    def _tell(self, job: _Job, outcomes: Iterable[Outcome[ScenarioResult]]) -> None:
         """Say on standard error what went wrong, and what a scenario of the user's has printed."""
         for name, outcome in zip(self._names, outcomes, strict=True):
             if job.foreign:

@@ -5,7 +5,6 @@ The bytes on them are the same for threads, interpreters and processes.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import select
@@ -16,11 +15,10 @@ from typing import TYPE_CHECKING
 
 from gilprobe.engines import worker
 from gilprobe.errors import UnsupportedError
+from gilprobe.workers.group import above_the_standard_streams
 
 if TYPE_CHECKING:
     from gilprobe.engines.worker import Ends
-
-_STANDARD_STREAMS = 2  # the last of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class Channels:
         self._heard.register(self._reports, select.POLLIN)
 
     def _pipe(self) -> tuple[int, int]:
-        read, write = (_above_the_standard_streams(end) for end in os.pipe())
+        read, write = (above_the_standard_streams(end) for end in os.pipe())
         self._open += (read, write)
         return read, write
 
@@ -114,15 +112,6 @@ class Channels:
             os.close(self._open.pop())
 
 
-def _above_the_standard_streams(end: int) -> int:
-    """Give another number to an end that stands where a closed stdin was: a child has its own there."""
-    if end > _STANDARD_STREAMS:
-        return end
-    moved = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _STANDARD_STREAMS + 1)
-    os.close(end)
-    return moved
-
-
 def _shared_byte() -> int:
     if hasattr(os, "memfd_create"):
         flag = os.memfd_create("gilprobe-team")
@@ -130,4 +119,4 @@ def _shared_byte() -> int:
         with tempfile.TemporaryFile() as file:
             flag = os.dup(file.fileno())
     os.truncate(flag, 1)
-    return _above_the_standard_streams(flag)
+    return above_the_standard_streams(flag)

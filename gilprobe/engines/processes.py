@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe.engines.memory import proportional_bytes
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.errors import UnsupportedError
+from gilprobe.workers.group import ProcessGroup, see_off
+from gilprobe.workers.interpreters import this_interpreter
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from gilprobe.engines.channels import Channels
     from gilprobe.engines.team import Team, Work
     from gilprobe.engines.worker import Spec
-
-_LOOK_S = 0.005
 
 _SCRIPT = """\
 import sys
@@ -62,14 +59,11 @@ class Processes:
 
 
 class ProcessCrew:
-    """Processes that a nursery starts and looks after, all in a process group of their own.
-
-    Ctrl-C at the terminal reaches the owner alone, which then closes the nursery's input.
-    """
+    """Processes that a nursery starts and looks after, until its input is closed."""
 
     def __init__(self, method: str) -> None:
         self._method = method
-        self._nursery: subprocess.Popen[bytes] | None = None
+        self._nursery: ProcessGroup | None = None
         self._messages: IO[bytes] | None = None
 
     def hire(self, workers: int, work: Spec, channels: Channels) -> None:
@@ -78,25 +72,21 @@ class ProcessCrew:
         script = _SCRIPT.format(
             path=path, method=self._method, workers=workers, work=work, ends=channels.worker_ends
         )
-        # As multiprocessing itself starts interpreters; -P, or a file of the working directory could stand
-        # for a module of the standard library.
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        interpreter = this_interpreter()
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - until end()
         try:
-            self._nursery = subprocess.Popen(  # noqa: S603
-                [sys.executable, *flags, "-P", "-c", script],
-                stdin=subprocess.PIPE,
+            self._nursery = ProcessGroup(
+                [interpreter.path, *interpreter.flags, "-c", script],
                 stdout=subprocess.DEVNULL,
                 stderr=self._messages,
                 pass_fds=channels.worker_ends,
-                process_group=0,
             )
         except OSError as error:
             raise UnsupportedError(f"processes can't be started here: {error}") from None
 
     def fault(self) -> str:
         """Return how the nursery ended; empty as long as it lives."""
-        if self._nursery is None or not _has_ended(self._nursery.pid):
+        if self._nursery is None or not self._nursery.how_ended():
             return ""
         return f"the process that starts the workers ended: {self._last_message() or 'it said nothing'}"
 
@@ -107,16 +97,8 @@ class ProcessCrew:
 
     def end(self, grace_s: float) -> bool:
         """Have the nursery end them, and kill what is left of all in the end."""
-        nursery = self._nursery
-        if nursery is not None and nursery.stdin is not None:
-            try:
-                nursery.stdin.close()
-                deadline = time.monotonic() + grace_s
-                while not _has_ended(nursery.pid) and time.monotonic() < deadline:
-                    time.sleep(_LOOK_S)
-            finally:  # also after a second Ctrl-C
-                _kill_group(nursery.pid)
-                nursery.wait()
+        if self._nursery is not None:
+            see_off([self._nursery], ProcessGroup.close_input, grace_s)
         if self._messages is not None:
             self._messages.close()
         return True
@@ -127,17 +109,3 @@ class ProcessCrew:
         self._messages.seek(0)
         lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else ""
-
-
-def _has_ended(pid: int) -> bool:
-    """Look without reaping: until then the number of the child, and of its group, can't be another's."""
-    try:
-        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # the program ignores SIGCHLD, or waits for any child
-        return True
-
-
-def _kill_group(pid: int) -> None:
-    with suppress(ChildProcessError, ProcessLookupError):
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # raises if it is no child any more
-        os.killpg(pid, signal.SIGKILL)

@@ -8,8 +8,6 @@ output arrives and when it is gone. Times are from the start of the child.
 from __future__ import annotations
 
 import os
-import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from gilprobe import machine
 from gilprobe.errors import FormatError, ScenarioError
 from gilprobe.measure import Trial, measure_trials
 from gilprobe.results import TracedArm
+from gilprobe.workers.group import ProcessGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,8 +35,6 @@ TIMEOUT_S = 15.0
 
 SHORTEST_S = 1e-5
 """Messages that were read at once count as so far apart: less than a process takes to be woken up."""
-
-_CHUNK = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,54 +271,27 @@ def _run(cell: Cell, folder: str, launcher: list[str], timeout_s: float) -> Cell
     # Unbuffered, since what is printed into a pipe would otherwise arrive at the end, all at once.
     command = [sys.executable, "-u", *launcher, str(script)]
     start_s = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 (this interpreter, and a program of ours)
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=folder,
-        env=_environment(),
-        start_new_session=True,  # a group of its own, to be killed as a whole
+    group = ProcessGroup(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=folder, env=_environment()
     )
     try:
-        return _watch(process, start_s, timeout_s)
+        return _watch(group, start_s, timeout_s)
     finally:
-        _end(process)
+        group.end()
 
 
-def _watch(process: subprocess.Popen[bytes], start_s: float, timeout_s: float) -> CellRun:
-    assert process.stdout is not None  # it was asked for  # noqa: S101
-    descriptor = process.stdout.fileno()
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
+def _watch(group: ProcessGroup, start_s: float, timeout_s: float) -> CellRun:
+    """Note what comes until all have closed their output and the program is gone, or its time is up."""
+
+    def since_start_s() -> float:
+        return time.perf_counter() - start_s
+
     pieces: list[tuple[float, str]] = []
-    cut = False
-    while True:
-        left_s = start_s + timeout_s - time.perf_counter()
-        if left_s <= 0 or not poll.poll(left_s * 1000):
-            cut = True
-            break
-        data = os.read(descriptor, _CHUNK)
-        if not data:
-            break
-        pieces.append((time.perf_counter() - start_s, data.decode("utf-8", "backslashreplace")))
-    if not cut:
-        try:
-            process.wait(max(0.0, start_s + timeout_s - time.perf_counter()))
-        except subprocess.TimeoutExpired:  # it has closed its output, and goes on
-            cut = True
-    if cut:
-        _end(process)
-    return CellRun(tuple(pieces), time.perf_counter() - start_s, process.returncode, cut)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the whole group of a process that has not been waited for: so its number is still its own."""
-    if process.returncode is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    while data := group.take_next("stdout", timeout_s - since_start_s()):
+        pieces.append((since_start_s(), data.decode("utf-8", "backslashreplace")))
+    cut = data is None or not group.wait(timeout_s - since_start_s())
+    exit_s = since_start_s()
+    return CellRun(tuple(pieces), exit_s, group.end(), cut)
 
 
 def _environment() -> dict[str, str]:

@@ -7,7 +7,6 @@ time limit in the kernel, and both are closed on the way out, whatever happened.
 from __future__ import annotations
 
 import json
-import select
 import socket
 import struct
 import subprocess
@@ -16,12 +15,10 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gilprobe.errors import TimeLimitError, UnsupportedError
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from gilprobe.workers.group import ProcessGroup
 
 PATIENCE_S = 20.0
 """How long anything here may block: far longer than a request, shorter than a scenario's ceiling."""
@@ -96,25 +93,15 @@ class EchoClient:
 
     def __init__(self) -> None:
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # this interpreter, a file of this package
-                [sys.executable, "-I", "-S", str(_CLIENT)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
+            self._group = ProcessGroup([sys.executable, "-I", "-S", str(_CLIENT)], stderr=subprocess.DEVNULL)
         except OSError as error:
             raise UnsupportedError(f"a client process can't be started here: {error}") from None
 
     def __enter__(self) -> EchoClient:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        with suppress(BrokenPipeError), self._process:  # closes the pipes, with what is unsent, and waits
-            pass
-        self._process.wait()
+    def __exit__(self, *_error: object) -> None:
+        self._group.end()
 
     def connect(self, server: EchoServer) -> None:
         """Connect to the server."""
@@ -141,17 +128,11 @@ class EchoClient:
         return Asked(answer["requests"], *times_s)
 
     def _order(self, order: str, duration_s: float = 0.0) -> dict[str, Any]:
-        if self._process.stdin is None or self._process.stdout is None:
-            raise UnsupportedError("the client must have pipes, has none")
-        try:
-            self._process.stdin.write(order.encode("ascii") + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise UnsupportedError(f"the client process is gone: {error}") from None
-        ready, _, _ = select.select([self._process.stdout], [], [], duration_s + PATIENCE_S)
-        if not ready:
-            raise TimeLimitError(f"the client must answer within {duration_s + PATIENCE_S:g} s, did not")
-        line = self._process.stdout.readline()
+        limit_s = duration_s + PATIENCE_S
+        self._group.say(order.encode("ascii") + b"\n")
+        line = self._group.take_next("stdout", limit_s)  # short enough to come as one
+        if line is None:
+            raise TimeLimitError(f"the client must answer within {limit_s:g} s, did not")
         if not line:
             raise UnsupportedError("the client process is gone: it ended before its answer")
         answer: dict[str, Any] = json.loads(line)

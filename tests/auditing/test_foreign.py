@@ -9,7 +9,7 @@ import pytest
 
 import gilprobe
 from gilprobe.auditing import Statement, audit_statement
-from gilprobe.auditing.modules import in_own_process
+from gilprobe.auditing.own_process import AuditOrder, audit_apart
 from gilprobe.measure import Frame
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
@@ -31,7 +31,8 @@ def audit(tmp_path_factory):
         setup = f"import sys; sys.path.insert(0, {str(modules)!r}); import {module} as m; sys.path.pop(0)"
         statement = Statement(source, setup)
         if FREE_THREADED:
-            return in_own_process(statement, threads, repeat=3, quick=True, limit_s=60.0)
+            outcome = audit_apart(AuditOrder(statement, threads, repeat=3, quick=True), 60.0)
+            return outcome.answer or outcome.complaint
         return audit_statement(statement, threads=threads, frame=SHORT, progress=lambda *_: None)
 
     return audit

@@ -14,7 +14,8 @@ import pytest
 
 from gilprobe.cli import main
 from gilprobe.results import ResultSet
-from gilprobe.scenarios import launch, turns
+from gilprobe.scenarios import own_process
+from gilprobe.workers import launch
 
 pytestmark = pytest.mark.plain_python
 
@@ -48,10 +49,10 @@ def run(result, monkeypatch, capsys):
     """
 
     def call(*arguments, found=result):
-        def measured(task, interpreters, ceiling_s, told):
+        def measured(order, interpreters, ceiling_s, told):
             return (launch.Outcome(interpreters[0], found, "", ""),)
 
-        monkeypatch.setattr(turns, "run_side_by_side", measured)
+        monkeypatch.setattr(own_process, "run_side_by_side", measured)
         status = main(["run", "held-vs-released", *arguments])
         shown = capsys.readouterr()
         return status, shown.out, shown.err

@@ -17,7 +17,7 @@ from processes import alive, children_of
 import gilprobe
 from gilprobe.cli import main
 from gilprobe.results import ResultSet
-from gilprobe.scenarios import launch
+from gilprobe.workers import launch
 
 pytestmark = pytest.mark.plain_python
 
@@ -123,15 +123,15 @@ def test_unusable_arguments_are_one_line_and_status_two(capsys, arguments, messa
 
 def test_without_an_id_the_headline_scenarios_are_run_and_with_all_every_one(monkeypatch):
     from gilprobe import scenarios
-    from gilprobe.scenarios import turns
+    from gilprobe.scenarios import own_process
 
     asked = []
 
-    def noted(task, interpreters, ceiling_s, told):
-        asked.append((task.scenario, task.quick))
+    def noted(order, interpreters, ceiling_s, told):
+        asked.append((order.scenario, order.quick))
         return (launch.Outcome(interpreters[0], None, "not today", ""),)
 
-    monkeypatch.setattr(turns, "run_side_by_side", noted)
+    monkeypatch.setattr(own_process, "run_side_by_side", noted)
     found = scenarios.catalogue().scenarios
     for arguments, wanted in (
         (["--quick"], [one.id for one in found if one.headline]),

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from made_up_runs import cell_run
+from processes import alive, children_of
 
 import gilprobe
 from gilprobe import scenarios
@@ -56,6 +59,27 @@ def ended(pid):
             return True
         time.sleep(0.02)
     return False
+
+
+WATCHER = """
+from gilprobe.scenarios.cells import Cell, run_cell
+run_cell(Cell("import time\\nopen({name!r}, 'w').close()\\ntime.sleep(600)\\n"), timeout_s=600.0)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+def test_a_cell_ends_with_the_process_that_watches_it(tmp_path):
+    ready = tmp_path / "ready"
+    command = [sys.executable, "-P", "-c", WATCHER.format(name=str(ready))]
+    latest = time.monotonic() + 60
+    with subprocess.Popen(command) as watcher:
+        while not ready.exists() and time.monotonic() < latest:
+            time.sleep(0.02)
+        (cell,) = children_of(watcher.pid)
+        watcher.kill()
+    while alive(cell) and time.monotonic() < latest:
+        time.sleep(0.02)
+    assert not alive(cell)
 
 
 def test_a_cell_that_closes_its_output_and_goes_on_is_cut():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import stat
+import time
 from pathlib import Path
 
 
@@ -33,3 +35,19 @@ def running(pattern):
             if pattern.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
+
+
+def gone(pattern, within=60.0):
+    """Return whether no process with such a command line lives any more, which may take some seconds."""
+    latest = time.monotonic() + within
+    while running(pattern) and time.monotonic() < latest:
+        time.sleep(0.02)
+    return not running(pattern)
+
+
+def shell_program(folder, name, script):
+    """Write a program, and return its path."""
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)

@@ -1,27 +1,27 @@
-"""Run scenarios in processes of their own: one for each interpreter, of which one computes at a time."""
+"""Run a task in processes of their own: one for each interpreter, of which one computes at a time."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import selectors
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from gilprobe.errors import ScenarioError
-from gilprobe.scenarios import launch
-from gilprobe.scenarios.launch import Worker, dismiss
-from gilprobe.scenarios.protocol import Hello, Offer, Task
+from gilprobe import codec
+from gilprobe.environment import Environment
+from gilprobe.workers.launch import Worker, dismiss
+from gilprobe.workers.protocol import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilprobe.scenarios.interpreters import Interpreter
-    from gilprobe.scenarios.launch import Outcome
-    from gilprobe.scenarios.protocol import Listed
+    from gilprobe.workers.interpreters import Interpreter
+    from gilprobe.workers.launch import Outcome
 
     Told = Callable[[Interpreter, str, float], None]
 
-_POLL_S = 0.1  # where the kernel can't tell when a process has ended
-_LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
+T = TypeVar("T")
 
 
 def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
@@ -34,39 +34,30 @@ def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], 
     complaints : tuple of str
         One line for each that was left out.
     """
+    read = partial(codec.decode, Environment, where="environment")
+    task = Task("gilprobe.workers.worker:environment", None, read)
     met, complaints = [], []
-    for outcome in _run([Worker(one, Task(""), launch.START_S) for one in interpreters], _nobody):
-        if isinstance(outcome.answer, Hello):
-            one = outcome.interpreter
-            met.append(dataclasses.replace(one, environment=outcome.answer.environment))
+    for outcome in run_side_by_side(task, interpreters):
+        if outcome.answer is not None:
+            met.append(dataclasses.replace(outcome.interpreter, environment=outcome.answer))
         else:
             complaints.append(f"{outcome.complaint}; left out")
     return tuple(met), tuple(complaints)
 
 
-def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
-    """Return the scenarios that a file defines; it is run by a worker, never in this process.
-
-    Raises
-    ------
-    ScenarioError
-        If it has none, fails, or does not end.
-    """
-    (outcome,) = _run([Worker(interpreter, Task(path), launch.FIND_S)], _nobody)
-    if not isinstance(outcome.answer, Offer):
-        raise ScenarioError(outcome.complaint)
-    return outcome.answer.scenarios
+def _nobody(_interpreter: Interpreter, _label: str, _share: float) -> None:
+    pass
 
 
 def run_side_by_side(
-    task: Task, interpreters: Sequence[Interpreter], ceiling_s: float, told: Told
-) -> tuple[Outcome, ...]:
-    """Run one scenario on several interpreters, which take turns run by run.
+    task: Task[T], interpreters: Sequence[Interpreter], ceiling_s: float = math.inf, told: Told = _nobody
+) -> tuple[Outcome[T], ...]:
+    """Do one task on several interpreters, which take turns run by run.
 
     Parameters
     ----------
     task : Task
-        The scenario.
+        What to do.
     interpreters : sequence of Interpreter
         At least one.
     ceiling_s : float
@@ -84,15 +75,7 @@ def run_side_by_side(
     KeyboardInterrupt
         On Ctrl-C, when all workers have been ended.
     """
-    return _run([Worker(one, task, ceiling_s) for one in interpreters], told)
-
-
-def _nobody(_interpreter: Interpreter, _label: str, _share: float) -> None:
-    pass
-
-
-def _run(workers: list[Worker], told: Told) -> tuple[Outcome, ...]:
-    """Let the workers take turns until the last has ended, one way or another."""
+    workers = [Worker(one, task, ceiling_s) for one in interpreters]
     with selectors.DefaultSelector() as selector:
         try:
             for worker in workers:
@@ -108,11 +91,9 @@ def _run(workers: list[Worker], told: Told) -> tuple[Outcome, ...]:
     return tuple(worker.outcome() for worker in workers)
 
 
-def _listen(selector: selectors.BaseSelector, workers: list[Worker]) -> None:
+def _listen(selector: selectors.BaseSelector, workers: list[Worker[T]]) -> None:
     """Take in what comes until something has happened, or the time of a worker is over."""
-    waits = [_POLL_S if any(worker.must_be_polled for worker in workers) else _LONGEST_S]
-    waits += [wait for worker in workers if (wait := worker.wait_s()) is not None]
-    for key, _ in selector.select(min(waits)):
+    for key, _ in selector.select(min(worker.wait_s() for worker in workers)):
         read: Callable[[], bool] = key.data[1]
         if not read():
             selector.unregister(key.fd)
@@ -123,7 +104,7 @@ def _listen(selector: selectors.BaseSelector, workers: list[Worker]) -> None:
             selector.unregister(key.fd)
 
 
-def _grant(workers: list[Worker], turn: int, told: Told) -> int:
+def _grant(workers: list[Worker[T]], turn: int, told: Told) -> int:
     """Give the turn to the next that waits, if no one else is busy; return whose turn comes after that."""
     if any(worker.state not in ("waiting", "ended") for worker in workers):
         return turn

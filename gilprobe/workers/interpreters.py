@@ -1,4 +1,4 @@
-"""The Pythons that scenarios are run with: the running one, and those that a user names."""
+"""The Pythons that workers are run with: the running one, and those that a user names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A Python that scenarios are run with.
+    """A Python that workers are run with.
 
     Attributes
     ----------
@@ -85,17 +85,13 @@ def find_interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], tu
         path = shutil.which(name)
         if path is None:
             complaints.append(f"{name or ascii(name)}: there is no such program; left out")
-        elif _same(path, this.path):
-            found.append(this)
-        else:
-            found.append(Interpreter(str(Path(path).absolute()), name))
+            continue
+        one = this if _same(path, this.path) else Interpreter(str(Path(path).absolute()), name)
+        if not any(_same(one.path, other.path) for other in found):
+            found.append(one)
     if this not in found:
         found.insert(0, this)
-    single: list[Interpreter] = []
-    for one in found:
-        if not any(_same(one.path, other.path) for other in single):
-            single.append(one)
-    return tuple(single), tuple(complaints)
+    return tuple(found), tuple(complaints)
 
 
 def _same(path: str, other: str) -> bool:

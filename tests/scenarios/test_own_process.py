@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import stat
 import subprocess
 import sys
 import textwrap
@@ -13,14 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import alive, children_of, running
+from processes import alive, children_of, gone, running, shell_program
 
 import gilprobe
-from gilprobe.errors import FormatError, ScenarioError
+from gilprobe.errors import ScenarioError
 from gilprobe.results import Fact
-from gilprobe.scenarios import launch, protocol, turns
-from gilprobe.scenarios.interpreters import Interpreter, find_interpreters, this_interpreter
-from gilprobe.scenarios.protocol import Failed, Progressed, Task
+from gilprobe.scenarios import own_process
+from gilprobe.scenarios.own_process import ScenarioOrder
+from gilprobe.workers import launch, protocol
+from gilprobe.workers.interpreters import Interpreter, this_interpreter
 
 pytestmark = pytest.mark.plain_python
 
@@ -42,11 +42,11 @@ SCENARIO = Scenario(id="mine", title="Mine", group="lessons", measure=measure, c
 def run(tmp_path):
     """Return a function that runs a scenario whose body is given, on one interpreter unless told."""
 
-    def run(body, *, ceiling=30.0, interpreters=None, told=lambda *_: None, **task):
+    def run(body, *, ceiling=30.0, interpreters=None, told=lambda *_: None, **order):
         path = tmp_path / "mine.py"
         path.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    ") + TAIL.format(ceiling=ceiling))
-        whole = Task(str(path), "mine", **task)
-        return turns.run_side_by_side(whole, interpreters or [this_interpreter()], ceiling, told)
+        whole = ScenarioOrder(str(path), "mine", **order)
+        return own_process.run_side_by_side(whole, interpreters or [this_interpreter()], ceiling, told)
 
     return run
 
@@ -54,13 +54,6 @@ def run(tmp_path):
 def workers():
     """Return the workers that this process has started and that are still there."""
     return set(children_of(os.getpid())) & set(running("worker import main"))
-
-
-def gone(pattern, within=5.0):
-    latest = time.monotonic() + within
-    while running(pattern) and time.monotonic() < latest:
-        time.sleep(0.05)
-    return not running(pattern)
 
 
 def test_a_result_comes_back_whole_and_what_was_printed_apart(run):
@@ -76,8 +69,8 @@ def test_a_result_comes_back_whole_and_what_was_printed_apart(run):
         told=lambda _interpreter, label, share: told.append((label, share)),
     )
     assert outcome.complaint == ""
-    assert outcome.result.facts == (Fact("one", 1.0, ""),)
-    assert outcome.result.environment.python == gilprobe.capabilities().python
+    assert outcome.answer.facts == (Fact("one", 1.0, ""),)
+    assert outcome.answer.environment.python == gilprobe.capabilities().python
     assert sorted(outcome.output.splitlines()) == ["from a child", "raw", "to stderr", "to stdout"]
     assert told == [("starts", 0.0), ("begins", 0.25), ("done", 1.0)]
 
@@ -138,7 +131,7 @@ def test_what_hangs_is_cut_at_its_ceiling(run, body, monkeypatch):
 
 def test_a_ceiling_may_be_longer_than_any_clock_counts(run):
     (outcome,) = run("", ceiling=1e300)
-    assert outcome.result is not None
+    assert outcome.answer is not None
 
 
 def test_between_its_runs_a_scenario_is_cut_by_itself(run):
@@ -155,7 +148,7 @@ def test_what_a_scenario_has_started_is_ended_with_it(run):
             time.sleep(600)
         """
     )
-    assert outcome.result is not None
+    assert outcome.answer is not None
     assert gone("611.75")
     (outcome,) = run("subprocess.Popen(['sleep', '612.75']); os._exit(9)")
     assert outcome.complaint == "mine failed: its process ended with status 9"
@@ -168,19 +161,19 @@ def test_what_a_scenario_has_started_is_ended_with_it(run):
 def test_a_fork_that_falls_out_of_a_scenario_tells_nothing(run):
     (outcome,) = run("if os.fork() == 0: request.progress('the child', 0.9)\nos.wait()")
     assert outcome.complaint == ""
-    assert outcome.result is not None
+    assert outcome.answer is not None
 
 
 def test_threads_that_are_left_do_not_keep_the_worker(run, monkeypatch):
     monkeypatch.setattr(launch, "FAREWELL_S", 0.2)
     (outcome,) = run("threading.Thread(target=time.sleep, args=(600,)).start()")
-    assert outcome.result is not None
+    assert outcome.answer is not None
     assert not workers()
 
 
 def test_a_scenario_that_prints_without_end_neither_blocks_nor_fills_the_memory(run):
     (outcome,) = run("for n in range(300_000): print(n)")
-    assert outcome.result is not None
+    assert outcome.answer is not None
     assert outcome.output.endswith("299999\n")
     assert len(outcome.output) < 20_000
 
@@ -234,7 +227,7 @@ def test_one_that_dies_costs_the_others_nothing(run):
     other = Interpreter(this_interpreter().path, "other", (*this_interpreter().flags, "-Xdying=1"))
     outcomes = run("if 'dying' in sys._xoptions: os._exit(5)", interpreters=[other, this_interpreter()])
     assert outcomes[0].complaint == "mine failed: its process ended with status 5"
-    assert outcomes[1].result is not None
+    assert outcomes[1].answer is not None
 
 
 # What the file of a user may be
@@ -253,73 +246,32 @@ def test_a_bad_file_is_told_in_one_line_and_not_run_here(tmp_path, text, message
     path = tmp_path / "bad.py"
     path.write_text(text)
     with pytest.raises(ScenarioError) as caught:
-        turns.look_into(str(path), this_interpreter())
+        own_process.look_into(str(path), this_interpreter())
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_hangs_is_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "FIND_S", 0.5)
+    monkeypatch.setattr(launch, "BEGIN_S", 0.5)
     path = tmp_path / "bad.py"
     path.write_text("import time; time.sleep(600)")
     with pytest.raises(ScenarioError, match=r"bad\.py was cut: it must tell its scenarios within 0\.5 s"):
-        turns.look_into(str(path), this_interpreter())
+        own_process.look_into(str(path), this_interpreter())
 
 
-# Interpreters
-
-
-def made(tmp_path, name, script):
-    path = tmp_path / name
-    path.write_text("#!/bin/sh\n" + script)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("script", "complaint"),
-    [
-        ("exit 3", "ended with status 3, before it said hello; left out"),
-        ("echo oops >&2; exit 1", "ended with status 1: oops, before it said hello; left out"),
-        ("echo hello world", "is no Python with gilprobe, it wrote b'hello world'; left out"),
-        ("echo '{\"progress\": {}}'; sleep 600", "is no Python with gilprobe, it wrote "),
-        (
-            'echo \'{"hello": {"gilprobe": "9.9"}}\'; sleep 600',
-            f"has gilprobe 9.9, this is {gilprobe.__version__}; left out",
-        ),
-        (
-            "echo \"ModuleNotFoundError: No module named 'gilprobe'\" >&2; exit 1",
-            "has no gilprobe; install it there with `",
-        ),
-        (
-            "echo \"ModuleNotFoundError: No module named 'gilprobe.scenarios.worker'\" >&2; exit 1",
-            f"has an older gilprobe than this one, {gilprobe.__version__}; left out",
-        ),
-        (
-            "echo 'Unknown option: -P' >&2; exit 2",
-            "is older than Python 3.11, which gilprobe needs; left out",
-        ),
-    ],
-)
-def test_what_is_no_interpreter_with_this_gilprobe_is_left_out_with_a_line(tmp_path, script, complaint):
-    path = made(tmp_path, "python9", script)
-    met, complaints = turns.meet([Interpreter(path, "python9"), this_interpreter()])
-    assert [one.path for one in met] == [sys.executable]
-    (line,) = complaints
-    assert line.startswith(f"python9: {complaint}")
-    assert "\n" not in line
-
+# Workers that break the rules
 
 HOSTILE = """#!{python}
 import sys, time
 from gilprobe import __version__, machine
 from gilprobe.results import ScenarioResult
-from gilprobe.scenarios import protocol as p
+from gilprobe.scenarios.own_process import Offer
+from gilprobe.workers import protocol as p
 environment = machine.read_environment()
 def say(line):
     sys.stdout.buffer.write(line if isinstance(line, bytes) else p.write(line))
     sys.stdout.flush()
-hello = p.Hello(__version__, environment)
+hello = p.Hello(__version__)
 result = ScenarioResult("other", "", (), (), (), "", (), environment, ())
 progress = p.Progressed("x", 0.5)
 say(hello)
@@ -336,65 +288,20 @@ time.sleep(600)
         ("say(b'\\xff\\n')", "a message must be JSON: 'utf-8' codec"),
         ('say(b\'{"result": {"id": 3}}\\n\')', "result lacks the key 'title'"),
         ("say(hello)", "a worker sent Hello, which it was not asked for"),
-        ("say(result)", "a worker sent ScenarioResult, which it was not asked for"),
-        ("say(p.Offer(()))", "a worker sent Offer, which it was not asked for"),
+        ("say(p.Done(result))", "a worker sent the result of 'other', which it was not asked for"),
+        ("say(p.Done(Offer(())))", "result lacks the key 'id'"),
         ("say(p.write(progress) * 2)", "a worker that is waiting sent Progressed"),
         ("say(b'x' * (3 << 20))", "a message of more than 1 MiB"),
     ],
 )
 def test_a_worker_that_breaks_the_rules_is_ended_with_a_line(tmp_path, monkeypatch, lines, complaint):
     monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 20)
-    path = made(tmp_path, "python9", "")
+    path = shell_program(tmp_path, "python9", "")
     Path(path).write_text(HOSTILE.format(python=sys.executable, lines=lines))
-    task = Task("mine", "mine")
-    (outcome,) = turns.run_side_by_side(task, [Interpreter(path, path)], 30.0, lambda *_: None)
+    order = ScenarioOrder("mine", "mine")
+    (outcome,) = own_process.run_side_by_side(order, [Interpreter(path, path)], 30.0, lambda *_: None)
     assert outcome.answer is None
     assert outcome.complaint.startswith(f"mine failed: {complaint}")
-
-
-def test_an_interpreter_that_hangs_at_its_start_is_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "START_S", 0.3)
-    path = made(tmp_path, "python9", "trap '' INT; sleep 613.75")
-    met, complaints = turns.meet([Interpreter(path, "python9")])
-    assert met == ()
-    assert complaints == ("python9: did not say hello within 0.3 s; left out",)
-    assert gone("613.75")
-
-
-def test_a_program_that_can_not_be_started_is_left_out(tmp_path):
-    path = made(tmp_path, "python9", "")
-    Path(path).write_bytes(b"\x7fELF")
-    met, complaints = turns.meet([Interpreter(path, "python9")])
-    assert met == ()
-    assert complaints == ("python9: can't be started: Exec format error; left out",)
-
-
-def test_interpreters_are_found_as_a_shell_finds_them(tmp_path, monkeypatch):
-    path = made(tmp_path, "python9", "")
-    link = tmp_path / "python10"
-    link.symlink_to(path)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    found, missing = find_interpreters(["python9", "python77", path, str(link)])
-    assert [one.path for one in found] == [sys.executable, path]
-    assert missing == ("python77: there is no such program; left out",)
-    assert find_interpreters([""])[1] == ("'': there is no such program; left out",)
-    found, _ = find_interpreters(["python9", sys.executable])
-    assert [one.path for one in found] == [path, sys.executable]
-    assert found[1].flags == this_interpreter().flags
-
-
-def test_a_worker_is_started_as_this_interpreter_was(tmp_path):
-    script = "import sys; from gilprobe.scenarios.interpreters import this_interpreter as t;print(*t().flags)"
-    command = [sys.executable, "-W", "error::UserWarning", "-X", "dev", "-X", "mine=3", "-c", script]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    ran = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment, timeout=60
-    )
-    flags = ran.stdout.split()
-    assert "-Werror::UserWarning" in flags
-    assert "-X dev" in ran.stdout
-    assert "-X mine=3" in ran.stdout
-    assert flags.count("-P") == 1
 
 
 def test_a_module_in_the_current_folder_does_not_shadow_what_is_measured(run, tmp_path, monkeypatch):
@@ -405,50 +312,15 @@ def test_a_module_in_the_current_folder_does_not_shadow_what_is_measured(run, tm
     assert outcome.complaint == ""
 
 
-# Messages
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"null",
-        b"[]",
-        b"{}",
-        b'{"hello": {}, "error": {}}',
-        b'{"fly": {}}',
-        b'{"progress": {"label": "x", "share": NaN}}',
-        b'{"progress": {"label": "x"}}',
-        b'{"progress": {"label": "x", "share": 1, "more": 2}}',
-        b'{"error": {"kind": 3, "message": "x"}}',
-        b"\xff\xfe",
-        b"[" * 100_000,
-    ],
-)
-def test_what_is_no_message_is_refused(line):
-    with pytest.raises(FormatError):
-        protocol.read(line)
-
-
-def test_messages_come_back_as_they_were_sent(result):
-    for message in (Progressed("a\n\x1b", 0.5), Failed("KeyError", "x"), result):
-        line = protocol.write(message)
-        assert line.count(b"\n") == 1
-        assert line.isascii()
-        assert protocol.read(line) == message
-    task = Task("x", "y", (1, 2), None, True)
-    assert protocol.read_task(protocol.write_task(task)) == task
-
-
 # The end of those that started it
 
 PARENT = """
 import sys
-from gilprobe.scenarios import turns
-from gilprobe.scenarios.interpreters import this_interpreter
-from gilprobe.scenarios.protocol import Task
-task = Task(sys.argv[1], "mine")
-turns.run_side_by_side(task, [this_interpreter()] * 2, 100.0, lambda *told: print("told", flush=True))
+from gilprobe.scenarios import own_process
+from gilprobe.workers.interpreters import this_interpreter
+order = own_process.ScenarioOrder(sys.argv[1], "mine")
+interpreters = [this_interpreter()] * 2
+own_process.run_side_by_side(order, interpreters, 100.0, lambda *told: print("told", flush=True))
 """
 
 
@@ -474,35 +346,3 @@ def test_when_the_parent_is_killed_the_workers_end_with_all_they_have_started(tm
         time.sleep(0.05)
     assert not [worker for worker in workers if alive(worker)]
     assert gone("614.75")
-
-
-ARMED = """
-import os, sys
-from gilprobe.scenarios.worker import Line, _lifeline
-line = Line.take_over(_lifeline())
-print(line.read(), sys.argv, file=sys.stderr, flush=True)
-print(line.read(), file=sys.stderr, flush=True)
-while True: pass
-"""
-
-
-def test_a_message_does_not_end_a_worker_that_is_armed_and_the_end_of_its_lifeline_does():
-    """The kernel may signal a message when it has been read already: then it comes to an armed worker."""
-    watched, lifeline = os.pipe()
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-P", "-c", ARMED, str(watched)]
-    with subprocess.Popen(
-        command, stdin=pipe, stderr=pipe, stdout=pipe, pass_fds=(watched,), start_new_session=True
-    ) as worker:
-        os.close(watched)
-        for number in range(2):
-            worker.stdin.write(b"go on\n")
-            worker.stdin.flush()
-            said = worker.stderr.readline().decode()
-            assert said == ("b'go on\\n' ['-c']\n", "b'go on\\n'\n")[number]
-        worker.stdin.write(b"too much\n")
-        worker.stdin.flush()
-        time.sleep(0.1)
-        assert worker.poll() is None
-        os.close(lifeline)
-        assert worker.wait(20) == -signal.SIGKILL

@@ -1,0 +1,60 @@
+"""A statement audited in a process of its own: what a worker is asked for, and what it does."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilprobe import codec
+from gilprobe.audited import AuditResult
+from gilprobe.auditing import audit_statement, frame_for
+from gilprobe.auditing.statements import Statement
+from gilprobe.workers.protocol import Task
+
+if TYPE_CHECKING:
+    from gilprobe.measure import Progress
+    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.worker import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOrder:
+    """What to audit, and how: as for :func:`gilprobe.audit`."""
+
+    statement: Statement
+    threads: tuple[int, ...]
+    repeat: int | None
+    quick: bool
+
+
+def audit_apart(
+    order: AuditOrder, limit_s: float, progress: Progress = lambda _label, _share: None
+) -> Outcome[AuditResult]:
+    """Audit a statement by a worker, which is cut after `limit_s` seconds."""
+    from gilprobe.workers import turns
+    from gilprobe.workers.interpreters import this_interpreter
+
+    read = partial(codec.decode, AuditResult, where="result")
+    task = Task(f"{__name__}:audited", order, read, "the statement", errors_are_whole=True)
+    (outcome,) = turns.run_side_by_side(
+        task, [this_interpreter()], limit_s, lambda _who, label, share: progress(label, share)
+    )
+    return outcome
+
+
+def audited(order: object, turns: Turns) -> AuditResult:
+    """Audit a statement; the work of :func:`audit_apart`."""
+    wanted = codec.decode(AuditOrder, order, "order")
+    frame = frame_for(wanted.quick, wanted.repeat, None)
+    turns.wait("runs the set-up", 0.0)
+    sys.path.append(str(Path.cwd()))  # last: nothing in the user's folder takes the place of what is measured
+    return audit_statement(
+        wanted.statement,
+        threads=wanted.threads,
+        frame=dataclasses.replace(frame, cpu_times=turns.cpu_times),
+        progress=turns.wait,
+    )

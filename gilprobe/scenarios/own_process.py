@@ -1,0 +1,149 @@
+"""Scenarios in processes of their own: what a worker is asked for, and what it does."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gilprobe import codec, machine
+from gilprobe.environment import Environment
+from gilprobe.errors import FormatError, ScenarioError
+from gilprobe.measure import Frame
+from gilprobe.results import ScenarioResult
+from gilprobe.scenarios import measured
+from gilprobe.scenarios.registry import find
+from gilprobe.scenarios.scenario import Group, Scenario
+from gilprobe.workers import protocol
+from gilprobe.workers.protocol import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gilprobe.workers.interpreters import Interpreter
+    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.turns import Told
+    from gilprobe.workers.worker import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioOrder:
+    """Which scenario a worker is to run, and how.
+
+    Attributes
+    ----------
+    name : str
+        An identifier, or the path of a file.
+    scenario : str
+        Which of the scenarios of `name`.
+    threads, repeat, quick
+        As for :func:`gilprobe.run`; None where it decides itself.
+    """
+
+    name: str
+    scenario: str
+    threads: tuple[int, ...] | None = None
+    repeat: int | None = None
+    quick: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the catalogue tells of a scenario.
+
+    Attributes
+    ----------
+    id, title, group, headline, ceiling_s
+        As in :class:`~gilprobe.scenarios.Scenario`.
+    missing : str
+        Why this interpreter and machine can't show it; ``""`` if they can.
+    """
+
+    id: str
+    title: str
+    group: Group
+    headline: bool
+    ceiling_s: float
+    missing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The scenarios that were found under a name."""
+
+    scenarios: tuple[Listed, ...]
+
+
+def listed(scenario: Scenario, environment: Environment) -> Listed:
+    """Return what the catalogue tells of a scenario on that interpreter and machine."""
+    try:
+        missing = scenario.missing(environment)
+    except Exception as error:  # other people's code, too, is listed
+        missing = f"it fails: {type(error).__name__}: {error}"[: protocol.LONGEST_TEXT]
+    return Listed(
+        id=scenario.id,
+        title=scenario.title,
+        group=scenario.group,
+        headline=scenario.headline,
+        ceiling_s=float(scenario.ceiling_s),
+        missing=missing,
+    )
+
+
+def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
+    """Return the scenarios that a file defines; it is run by a worker, never in this process.
+
+    Raises
+    ------
+    ScenarioError
+        If it has none, fails, or does not end.
+    """
+    from gilprobe.workers import turns
+
+    read = partial(codec.decode, Offer, where="offer")
+    task = Task(f"{__name__}:offer", path, read, path, "tell its scenarios", True)
+    (outcome,) = turns.run_side_by_side(task, [interpreter])
+    if outcome.answer is None:
+        raise ScenarioError(outcome.complaint)
+    return outcome.answer.scenarios
+
+
+def run_side_by_side(
+    order: ScenarioOrder, interpreters: Sequence[Interpreter], ceiling_s: float, told: Told
+) -> tuple[Outcome[ScenarioResult], ...]:
+    """Run one scenario on several interpreters; see :func:`gilprobe.workers.turns.run_side_by_side`."""
+    from gilprobe.workers import turns
+
+    def read(document: object) -> ScenarioResult:
+        found = codec.decode(ScenarioResult, document, "result")
+        if found.id != order.scenario:
+            raise FormatError(f"a worker sent the result of {found.id[:60]!a}, which it was not asked for")
+        return found
+
+    task = Task(f"{__name__}:result", order, read, order.scenario, "tell its scenarios")
+    return turns.run_side_by_side(task, interpreters, ceiling_s, told)
+
+
+def offer(name: object, _turns: Turns) -> Offer:
+    """Return what can be run; the work of :func:`look_into`."""
+    environment = machine.read_environment()
+    return Offer(tuple(listed(scenario, environment) for scenario in find(str(name))))
+
+
+def result(order: object, turns: Turns) -> ScenarioResult:
+    """Run a scenario; the work of :func:`run_side_by_side`."""
+    wanted = codec.decode(ScenarioOrder, order, "order")
+    scenario = next((one for one in find(wanted.name) if one.id == wanted.scenario), None)
+    if scenario is None:
+        raise ScenarioError(f"{wanted.name!a} must still have the scenario {wanted.scenario!a}")
+    frame = Frame.quick() if wanted.quick else Frame()
+    turns.wait("starts", 0.0)
+    return measured(
+        scenario,
+        threads=wanted.threads,
+        repeat=wanted.repeat,
+        quick=wanted.quick,
+        progress=turns.wait,
+        frame=dataclasses.replace(frame, cpu_times=turns.cpu_times),
+    )

@@ -1,0 +1,132 @@
+"""The process that does one task: it is started, its messages are read, it is cut if need be by its owner.
+
+The work may print, hang, start processes or crash. So what the worker has to tell goes through descriptors
+that are its own, and whatever is printed goes to standard error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pkgutil
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from operator import add, sub
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from gilprobe import __version__, machine
+from gilprobe.errors import FormatError, GilProbeError
+from gilprobe.workers import protocol
+from gilprobe.workers.protocol import Done, Failed, Hello, Progressed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilprobe.environment import CpuTimes, Environment
+    from gilprobe.workers.protocol import Message
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Say hello, do the task that is read, and tell what came of it."""
+    try:
+        _serve(Line())
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+
+
+def _serve(line: Line) -> None:
+    line.send(Hello(__version__))
+    work, order = protocol.read_task(line.read())
+    try:
+        line.send(Done(pkgutil.resolve_name(work)(order, Turns(line))))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() and worse: whatever ends the work is told
+        line.send(Failed(type(error).__name__, _told(error)))
+
+
+def environment(_order: object, _turns: Turns) -> Environment:
+    """Return what there is to know of this interpreter; the work of :func:`gilprobe.workers.turns.meet`."""
+    return machine.read_environment()
+
+
+def _told(error: BaseException) -> str:
+    """Return an error in one line; of one that gilprobe did not raise on purpose, with the place."""
+    text = " ".join(str(error).split())[: protocol.LONGEST_TEXT]
+    if isinstance(error, GilProbeError):
+        return text
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}, in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}{': ' + text if text else ''}{place}"
+
+
+class Turns:
+    """The worker computes only while it has its turn; what goes on meanwhile is not its surroundings."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._away: CpuTimes | None = None
+
+    def wait(self, label: str, share: float) -> None:
+        """Tell how far the work is, and wait until it may go on."""
+        before = machine.cpu_times()
+        self._line.send(Progressed(str(label)[:200], min(max(float(share), 0.0), 1.0)))
+        if self._line.read() != protocol.GO_ON:
+            raise FormatError("a worker must be told to go on")
+        after = machine.cpu_times()
+        if before is not None and after is not None:
+            spent = _each(sub, after, before)
+            self._away = spent if self._away is None else _each(add, self._away, spent)
+
+    def cpu_times(self) -> CpuTimes | None:
+        """Return :func:`gilprobe.machine.cpu_times` without the time in which others had their turn."""
+        times = machine.cpu_times()
+        return times if times is None or self._away is None else _each(sub, times, self._away)
+
+
+def _each(operation: Callable[[float, float], float], one: CpuTimes, other: CpuTimes) -> CpuTimes:
+    names = [field.name for field in dataclasses.fields(one)]
+    return type(one)(*(operation(getattr(one, name), getattr(other, name)) for name in names))
+
+
+class Line:
+    """Both ends of the line to the process that started this one: what were standard input and output.
+
+    From now on the program's are elsewhere.
+    """
+
+    def __init__(self) -> None:
+        # Neither is inherited by a program that is started.
+        self._incoming = open(os.dup(0), "rb", closefd=False)  # noqa: SIM115
+        self._outgoing = open(os.dup(1), "wb", closefd=False)  # noqa: SIM115
+        self._owner = os.getpid()
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nowhere, 0)
+        os.close(nowhere)
+        os.dup2(2, 1)
+        with suppress(AttributeError):
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+    def send(self, message: Message) -> None:
+        """Send a message; a process that the work has forked off ends instead."""
+        if os.getpid() != self._owner:
+            os._exit(1)
+        try:
+            self._outgoing.write(protocol.write(message))
+            self._outgoing.flush()
+        except BrokenPipeError:
+            self._hung_up()
+
+    def read(self) -> bytes:
+        """Return the next line that was sent; ends the process if none can come any more."""
+        return self._incoming.readline() or self._hung_up()
+
+    def _hung_up(self) -> NoReturn:
+        if os.getpgrp() == self._owner:
+            os.killpg(self._owner, signal.SIGKILL)
+        os._exit(1)
