@@ -20,43 +20,16 @@ SCHEMA = 1
 """Version of the data in a page; its scripts come with it, so that only tools of others need to know."""
 
 _HERE = "gilprobe.render.html"
-_EVERY = ("processes", "results")
+_SCRIPTS: Mapping[str, Sequence[str]] = {
+    "processes": ("processes.js",),
+    "results": ("vendored/echarts.min.js", "results.js"),
+}
+"""Scripts of each kind of page, in the order in which they run; ``npm run build`` makes them of ``scripts/``."""
 
-_SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
-    ("base.js", _EVERY),
-    ("table.js", _EVERY),
-    ("processes.js", ("processes",)),
-    ("timeline_data.js", ("processes",)),
-    ("timeline_raster.js", ("processes",)),
-    ("timeline_view.js", ("processes",)),
-    ("timeline_selected.js", ("processes",)),
-    ("timeline_words.js", ("processes",)),
-    ("timeline_input.js", ("processes",)),
-    ("timeline.js", ("processes",)),
-    ("overview.js", ("processes",)),
-    ("threads.js", ("processes",)),
-    ("blame.js", ("processes",)),
-    ("sites.js", ("processes",)),
-    ("flame.js", ("processes",)),
-    ("distributions.js", ("processes",)),
-    ("stalls.js", ("processes",)),
-    ("about.js", ("processes",)),
-    ("vendored/echarts.min.js", ("results",)),
-    ("scenarios_plot.js", ("results",)),
-    ("scenarios_lines.js", ("results",)),
-    ("scenarios_rows.js", ("results",)),
-    ("scenarios_figure.js", ("results",)),
-    ("scenarios.js", ("results",)),
-)
-"""Scripts in the order in which they run, and the kinds of pages that they are put into."""
-
-_STYLES: Sequence[tuple[str, Sequence[str]]] = (
-    ("page.css", _EVERY),
-    ("process.css", ("processes",)),
-    ("timeline.css", ("processes",)),
-    ("pictures.css", ("processes",)),
-    ("scenarios.css", ("results",)),
-)
+_STYLES: Mapping[str, Sequence[str]] = {
+    "processes": ("page.css", "process.css", "timeline.css", "pictures.css"),
+    "results": ("page.css", "scenarios.css"),
+}
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -78,8 +51,7 @@ def pieces(data: Mapping[str, object], *, title: str) -> Iterator[str]:
         Pieces of an HTML document.
     """
     kind = str(data["kind"])
-    scripts = [_asset(name) for name, kinds in _SCRIPTS if kind in kinds]
-    styles = [_asset(name) for name, kinds in _STYLES if kind in kinds]
+    scripts, styles = ([*map(_asset, names[kind])] for names in (_SCRIPTS, _STYLES))
     template = Environment(
         loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     ).get_template("page.html.j2")
