@@ -11,9 +11,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.render.lanes import SLICES, lanes_of
-from gilprobe.render.words import clipped, duration, plural, share, visible
+from gilprobe.render.words import clipped, plural, share, visible
 from gilprobe.timeline import HOLD, WAIT
 
 if TYPE_CHECKING:

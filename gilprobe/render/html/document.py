@@ -24,7 +24,7 @@ _SCRIPTS: Mapping[str, Sequence[str]] = {
     "processes": ("processes.js",),
     "results": ("vendored/echarts.min.js", "results.js"),
 }
-"""Scripts of each kind of page, in the order in which they run; ``npm run build`` makes them of ``scripts/``."""
+"""Scripts of each kind of page, as they run; ``npm run build`` makes them of those in ``scripts/``."""
 
 _STYLES: Mapping[str, Sequence[str]] = {
     "processes": ("page.css", "process.css", "timeline.css", "pictures.css"),

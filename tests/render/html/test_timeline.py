@@ -418,13 +418,9 @@ def test_it_fits_and_is_drawn(show, width, scheme):
 
 def test_the_scheme_may_change_while_it_is_shown(page):
     page.prefer("dark")
-    eventually(
-        page, "return gilprobe.timeline.view.colors.background", lambda color: color != "#ffffff"
-    )
+    eventually(page, "return gilprobe.timeline.view.colors.background", lambda color: color != "#ffffff")
     page.prefer("light")
-    eventually(
-        page, "return gilprobe.timeline.view.colors.background", lambda color: color == "#ffffff"
-    )
+    eventually(page, "return gilprobe.timeline.view.colors.background", lambda color: color == "#ffffff")
 
 
 def test_paper_shows_the_whole_time_and_all_rows(show):

@@ -4,20 +4,15 @@ const UNITS = [
   [1e9, "s"],
   [1e6, "ms"],
   [1e3, "\u00b5s"],
+  [1, "ns"],
 ];
 
-/** Nanoseconds with three digits and a fitting unit. */
+/** Nanoseconds with three digits and a fitting unit, as gilprobe/durations.py writes them. */
 export const duration = (ns) => {
   const size = Math.abs(ns);
-  if (size >= 1e12) return `${Math.round(ns / 1e9)} s`;
-  for (const [factor, unit] of UNITS) {
-    if (size >= factor * 0.9995) {
-      const value = ns / factor;
-      const digits = Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2;
-      return `${value.toFixed(digits).replace(/\.0+$|(\.\d*[1-9])0+$/, "$1")} ${unit}`;
-    }
-  }
-  return `${Math.round(ns)} ns`;
+  if (size >= 999.5e9) return `${Math.round(ns / 1e9)} s`;
+  const [factor, unit] = UNITS.find(([least]) => size >= 0.9995 * least) || UNITS.at(-1);
+  return `${Number(Number((ns / factor).toFixed(2)).toPrecision(3))} ${unit}`;
 };
 
 /** A share in per cent; "< 1 %" tells it from nothing. */
