@@ -45,4 +45,4 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     # What would be written as 1000 of a unit is 1 of the next.
     factor, unit = next((pair for pair in _SHOWN if size >= 0.9995 * pair[0]), _SHOWN[-1])
-    return f"{round(seconds / factor, 2):.3g} {unit}"
+    return f"{seconds / factor:.3g} {unit}"

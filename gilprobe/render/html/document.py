@@ -8,10 +8,10 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from gilprobe import __version__
+from gilprobe.render.templates import template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,10 +52,7 @@ def pieces(data: Mapping[str, object], *, title: str) -> Iterator[str]:
     """
     kind = str(data["kind"])
     scripts, styles = ([*map(_asset, names[kind])] for names in (_SCRIPTS, _STYLES))
-    template = Environment(
-        loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    ).get_template("page.html.j2")
-    yield from template.generate(
+    yield from template("page.html.j2").generate(
         title=title,
         version=__version__,
         policy=_policy(scripts, styles),
@@ -85,7 +82,3 @@ def _hashes(texts: Sequence[str]) -> str:
 
 def _asset(name: str) -> str:
     return files(_HERE).joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
-
-
-def _template(name: str) -> str:
-    return files(_HERE).joinpath("templates", name).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ export const duration = (ns) => {
   const size = Math.abs(ns);
   if (size >= 999.5e9) return `${Math.round(ns / 1e9)} s`;
   const [factor, unit] = UNITS.find(([least]) => size >= 0.9995 * least) || UNITS.at(-1);
-  return `${Number(Number((ns / factor).toFixed(2)).toPrecision(3))} ${unit}`;
+  return `${Number((ns / factor).toPrecision(3))} ${unit}`;
 };
 
 /** A share in per cent; "< 1 %" tells it from nothing. */
