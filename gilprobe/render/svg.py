@@ -67,7 +67,7 @@ def render_timeline(process: TracedProcess, *, rows: int = 24) -> str:
     if process.timeline is None:
         raise InvalidValueError("a timeline can be drawn of a trace that was made with timeline=True only")
     lanes, left_out = lanes_of(process.report, process.timeline, rows=rows)
-    return template("timeline.svg.j2").render(picture=_Picture(process, lanes, left_out))
+    return template("timeline.svg.j2").render(picture=_Picture(process, lanes, left_out), off=_OFF)
 
 
 class _Picture:

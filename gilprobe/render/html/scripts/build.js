@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const packages = JSON.parse(await readFile(here("../../../../package.json"))).devDependencies;
+const packages = JSON.parse(await readFile("package.json")).dependencies;
 
 const ECHARTS_NOTICE =
   `/*! Apache ECharts ${packages.echarts}, a trimmed build. Copyright 2017-2026 The Apache Software Foundation. ` +

@@ -1,5 +1,5 @@
 // Blame: who waited for whom, as a table whose cells are the darker the more was waited.
-import { element, name } from "../shared/element.js";
+import { element, muted, name, scrolled } from "../shared/element.js";
 import { page } from "../shared/page.js";
 import { duration, share } from "../shared/words.js";
 
@@ -99,18 +99,9 @@ export const blameSection = {
   build(container, data) {
     if (!data.blame.length) return false;
     const { table, made } = matrix(data);
-    const box = element(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Waits by waiter and holder" },
-      table,
-    );
     container.append(
-      element(
-        "p",
-        { class: "muted" },
-        "A row waited while a column held the GIL. A cell chosen filters the sites and the longest waits below.",
-      ),
-      box,
+      muted("A row waited while a column held the GIL. A cell chosen filters the sites and the longest waits below."),
+      scrolled("Waits by waiter and holder", table),
     );
     const mark = ({ thread, holder }) =>
       made.forEach(([button, waiter, held]) =>
@@ -120,13 +111,7 @@ export const blameSection = {
     mark(page.selection);
     if (data.nobody_ns > 0) {
       const part = share(data.nobody_ns, data.waited_ns);
-      container.append(
-        element(
-          "p",
-          { class: "muted" },
-          `nobody: ${part} of all waiting passed from a release until the waiter ran.`,
-        ),
-      );
+      container.append(muted(`nobody: ${part} of all waiting passed from a release until the waiter ran.`));
     }
   },
 };

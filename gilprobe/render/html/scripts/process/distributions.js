@@ -1,7 +1,7 @@
 // How long single waits and holds were: a curve for one thread or all, and a strip for each thread, on log axes.
-import { element, name, svg } from "../shared/element.js";
+import { element, muted, name, svg } from "../shared/element.js";
 import { page } from "../shared/page.js";
-import { sortableTable } from "../shared/table.js";
+import { numbers, sortableTable } from "../shared/table.js";
 import { count, duration } from "../shared/words.js";
 
 const HEIGHT = 250;
@@ -190,18 +190,8 @@ const columnsOf = (kind, axis) => {
     quantile("Median", 0),
     quantile("90 %", 1),
     quantile("99 %", 2),
-    {
-      title: "Longest",
-      number: true,
-      value: (thread) => thread[kind].max_ns,
-      show: (thread) => duration(thread[kind].max_ns),
-    },
-    {
-      title: "Number",
-      number: true,
-      value: (thread) => thread[kind].count,
-      show: (thread) => count(thread[kind].count),
-    },
+    numbers("Longest", (thread) => thread[kind].max_ns, duration),
+    numbers("Number", (thread) => thread[kind].count, count),
   ];
 };
 
@@ -238,11 +228,7 @@ export const distributionsSection = {
         element("div", { class: "group", role: "group", "aria-label": "What the table shows" }, buttons),
       ),
       place,
-      element(
-        "p",
-        { class: "muted" },
-        "Heights and widths are logarithmic. Lines mark the median (thick), the 99th percentile and, half as high, the longest. Dots on the curves mark 50, 90, 99 and 99.9 %.",
-      ),
+      muted("Heights and widths are logarithmic. Lines mark the median (thick), the 99th percentile and, half as high, the longest. Dots on the curves mark 50, 90, 99 and 99.9 %."),
     );
     show("wait");
     page.onSelect(() => {

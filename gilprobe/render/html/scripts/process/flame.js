@@ -1,8 +1,8 @@
 // Flame graphs: stacks from the outermost function down, as wide as what was held, waited or caused below them.
 import { placeNode, placeText } from "./places.js";
-import { element, name } from "../shared/element.js";
+import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
-import { sortableTable } from "../shared/table.js";
+import { numbers, sortableTable, timeOf } from "../shared/table.js";
 import { count, duration, share } from "../shared/words.js";
 
 const SMALL = 0.004; // share of the width below which a frame is not drawn
@@ -263,12 +263,7 @@ class Flame {
   tabulate() {
     const { data, weight } = this;
     const whole = data.flame[weight][0];
-    const time = (title, key) => ({
-      title,
-      number: true,
-      value: (row) => row[key],
-      show: (row) => [duration(row[key]), " ", element("span", { class: "share" }, share(row[key], whole))],
-    });
+    const time = (title, key) => numbers(title, (row) => row[key], (ns) => timeOf(ns, whole));
     const columns = [
       {
         title: "Line",
@@ -298,6 +293,6 @@ export const flameSection = {
       notes.push(
         `${count(flame.folded)} frames with less than ${(100 * flame.smallest).toPrecision(2)} % of the whole are folded.`,
       );
-    notes.forEach((note) => container.append(element("p", { class: "muted" }, note)));
+    notes.forEach((note) => container.append(muted(note)));
   },
 };

@@ -1,7 +1,7 @@
 // Several processes: which of them the page is about now, and all in a table.
-import { element, name } from "../shared/element.js";
+import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
-import { sortableTable } from "../shared/table.js";
+import { numbers, sortableTable } from "../shared/table.js";
 import { duration, plural, share } from "../shared/words.js";
 
 const several = () => page.data.processes.length + (page.data.others ? page.data.others.count : 0) > 1;
@@ -32,12 +32,7 @@ export const processesSection = {
       value: (process) => process[key] / (process.elapsed_ns || 1),
       show: (process) => share(process[key], process.elapsed_ns),
     });
-    const time = (title, key) => ({
-      title,
-      number: true,
-      value: (process) => process[key],
-      show: (process) => duration(process[key]),
-    });
+    const time = (title, key) => numbers(title, (process) => process[key], duration);
     const columns = [
       { title: "Process", value: (process) => process.title, show: (process) => name(process.title) },
       time("Traced", "elapsed_ns"),
@@ -57,19 +52,8 @@ export const processesSection = {
     if (!others) return;
     const sums = `${duration(others.elapsed_ns)} traced, ${share(others.held_ns, others.elapsed_ns)} held, ${duration(others.waited_ns)} waited`;
     const hint = "For one of them: gilprobe report FILE --html F";
-    container.append(
-      element(
-        "p",
-        { class: "muted" },
-        `${plural(others.count, "process", "es")} in which threads waited least are not in this file: ${sums}. ${hint}`,
-      ),
-    );
-    container.append(
-      element(
-        "ul",
-        { class: "muted" },
-        others.doubts.map((doubt) => element("li", null, name(doubt))),
-      ),
-    );
+    container.append(muted(`${plural(others.count, "process", "es")} in which threads waited least are not in this file: ${sums}. ${hint}`));
+    const doubts = others.doubts.map((doubt) => element("li", null, name(doubt)));
+    container.append(element("ul", { class: "muted" }, doubts));
   },
 };

@@ -1,19 +1,12 @@
 // Sites: where the GIL was held, what that cost others, and the lines of source if the page's maker gave them.
 import { placeNode, placeText } from "./places.js";
-import { element, name } from "../shared/element.js";
+import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
-import { sortableTable } from "../shared/table.js";
-import { count, duration, share } from "../shared/words.js";
+import { numbers, sortableTable, timeOf } from "../shared/table.js";
+import { count, duration } from "../shared/words.js";
 
-const time = (title, key, whole) => ({
-  title,
-  number: true,
-  value: (site) => site[key],
-  show: (site) =>
-    site[key]
-      ? [duration(site[key]), whole ? [" ", element("span", { class: "share" }, share(site[key], whole))] : null]
-      : "\u2013",
-});
+const time = (title, key, whole) =>
+  numbers(title, (site) => site[key], (ns) => (!ns ? "\u2013" : whole ? timeOf(ns, whole) : duration(ns)));
 
 const lines = (place) => {
   const { first, lines: text } = place.source;
@@ -65,7 +58,7 @@ const columnsOf = (data) => {
     time("Waits caused", "caused_ns", data.waited_ns),
     time("Hold", "hold_ns", held),
     time("Own waits", "wait_ns", null),
-    { title: "Releases", number: true, value: (site) => site.releases, show: (site) => count(site.releases) },
+    numbers("Releases", (site) => site.releases, count),
   ];
   if (data.sites.some((site) => site.hold_cpu_ns !== null)) {
     const idle = (site) => site.hold_ns - (site.hold_cpu_ns || 0);
@@ -73,11 +66,7 @@ const columnsOf = (data) => {
       title: "Held without CPU",
       number: true,
       value: idle,
-      show: (site) => [
-        duration(idle(site)),
-        " ",
-        element("span", { class: "share" }, share(idle(site), site.hold_ns)),
-      ],
+      show: (site) => timeOf(idle(site), site.hold_ns),
     });
   }
   return columns;
@@ -127,21 +116,11 @@ export const sitesSection = {
     container.append(
       element("div", { class: "tools" }, element("label", { for: search.id }, "Search"), search, found),
       table.node,
-      element(
-        "p",
-        { class: "muted" },
-        "A hold counts for the line where it ended; what its thread ran since it took the GIL, elsewhere too, is part of it.",
-      ),
+      muted("A hold counts for the line where it ended; what its thread ran since it took the GIL, elsewhere too, is part of it."),
     );
     const rest = data.other_sites;
     if (rest) {
-      container.append(
-        element(
-          "p",
-          { class: "muted" },
-          `${count(rest.count)} smaller sites are not listed: ${duration(rest.hold_ns)} held, ${duration(rest.caused_ns)} of waits caused.`,
-        ),
-      );
+      container.append(muted(`${count(rest.count)} smaller sites are not listed: ${duration(rest.hold_ns)} held, ${duration(rest.caused_ns)} of waits caused.`));
     }
   },
 };

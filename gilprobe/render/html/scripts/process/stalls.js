@@ -1,9 +1,9 @@
 // The longest waits, with both sides; one that is chosen is brought into view in the timeline.
 import { placeNode } from "./places.js";
-import { element, name } from "../shared/element.js";
+import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
-import { sortableTable } from "../shared/table.js";
-import { duration, share } from "../shared/words.js";
+import { numbers, sortableTable, timeOf } from "../shared/table.js";
+import { duration } from "../shared/words.js";
 
 const who = (data, called, place) => [name(called), place >= 0 ? [" in ", placeNode(data, place)] : null];
 
@@ -11,12 +11,6 @@ const because = (data, stall) =>
   stall.holder
     ? who(data, stall.holder, stall.holder_place)
     : element("span", { class: "muted" }, "nobody held the GIL");
-
-const part = (stall) => [
-  duration(stall.holder_ns),
-  " ",
-  element("span", { class: "share" }, share(stall.holder_ns, stall.wait_ns)),
-];
 
 const choose = (data, stall) => {
   if (stall.waiter_thread >= 0)
@@ -39,18 +33,18 @@ export const stallsSection = {
   build(container, data) {
     if (!data.stalls.length) return false;
     const columns = [
-      { title: "Waited", number: true, value: (stall) => stall.wait_ns, show: (stall) => duration(stall.wait_ns) },
-      {
-        title: "At",
-        number: true,
-        value: (stall) => stall.start_ns,
-        show: (stall) => `${(stall.start_ns / 1e9).toFixed(3)} s`,
-      },
+      numbers("Waited", (stall) => stall.wait_ns, duration),
+      numbers("At", (stall) => stall.start_ns, (ns) => `${(ns / 1e9).toFixed(3)} s`),
       { title: "Who", value: (stall) => stall.waiter, show: (stall) => who(data, stall.waiter, stall.waiter_place) },
       { title: "Longest hold meanwhile", value: (stall) => stall.holder, show: (stall) => because(data, stall) },
-      { title: "Its part", number: true, value: (stall) => stall.holder_ns, show: part },
+      {
+        title: "Its part",
+        number: true,
+        value: (stall) => stall.holder_ns,
+        show: (stall) => timeOf(stall.holder_ns, stall.wait_ns),
+      },
     ];
-    const note = element("p", { class: "muted" });
+    const note = muted();
     const table = sortableTable(columns, data.stalls, {
       caption: "The longest waits",
       sort: 0,

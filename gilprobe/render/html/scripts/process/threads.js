@@ -1,19 +1,15 @@
 // Threads: a row each with what its life went on.
 import { lifeBar } from "./overview.js";
-import { element, name } from "../shared/element.js";
+import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
-import { sortableTable } from "../shared/table.js";
-import { count, duration, share } from "../shared/words.js";
+import { numbers, sortableTable, timeOf } from "../shared/table.js";
+import { count, duration } from "../shared/words.js";
 
 const time = (title, key) => ({
   title,
   number: true,
   value: (thread) => thread[key],
-  show: (thread) => [
-    duration(thread[key]),
-    " ",
-    element("span", { class: "share" }, share(thread[key], thread.lifetime_ns)),
-  ],
+  show: (thread) => timeOf(thread[key], thread.lifetime_ns),
 });
 
 const columns = [
@@ -22,24 +18,9 @@ const columns = [
   time("Hold", "hold_ns"),
   time("Wait", "wait_ns"),
   time("Off", "off_ns"),
-  {
-    title: "Longest wait",
-    number: true,
-    value: (thread) => thread.wait.max_ns,
-    show: (thread) => duration(thread.wait.max_ns),
-  },
-  {
-    title: "Acquired",
-    number: true,
-    value: (thread) => thread.acquisitions,
-    show: (thread) => count(thread.acquisitions),
-  },
-  {
-    title: "Forced releases",
-    number: true,
-    value: (thread) => thread.forced_releases,
-    show: (thread) => count(thread.forced_releases),
-  },
+  numbers("Longest wait", (thread) => thread.wait.max_ns, duration),
+  numbers("Acquired", (thread) => thread.acquisitions, count),
+  numbers("Forced releases", (thread) => thread.forced_releases, count),
 ];
 
 const key = () =>
@@ -72,7 +53,7 @@ export const threadsSection = {
     container.append(key(), table.node);
     if (data.folded_threads) {
       const note = `The ${count(data.folded_threads)} threads that did least are one row; so are ended threads whose names differ only in numbers.`;
-      container.append(element("p", { class: "muted" }, note));
+      container.append(muted(note));
     }
     page.onSelect(table.mark);
   },

@@ -5,7 +5,7 @@ import { lookOf, seriesSwatch } from "./plot.js";
 import { rangeMarks, rowChart } from "./rows.js";
 import { details, plainTable } from "./table.js";
 import { color } from "../shared/colors.js";
-import { element, name, svg } from "../shared/element.js";
+import { element, muted, name, svg } from "../shared/element.js";
 import { page } from "../shared/page.js";
 
 const MOST_ROWS = 24;
@@ -99,7 +99,7 @@ export const pictureFigure = (picture) => {
   return element(
     "figure",
     { class: `picture ${picture.form}${picture.panels.length > 1 ? " wide" : ""}` },
-    element("figcaption", null, element("h4", null, name(picture.title)), picture.note ? element("p", { class: "muted" }, picture.note) : null),
+    element("figcaption", null, element("h4", null, name(picture.title)), picture.note ? muted(picture.note) : null),
     legend(picture),
     body,
     more,

@@ -1,7 +1,7 @@
 // Results of scenarios: what held, at the top, then each scenario with its pictures, laws, tables and doubts.
 import { pictureFigure } from "./figure.js";
-import { details, plainTable } from "./table.js";
-import { element, name, svg } from "../shared/element.js";
+import { boxed, details, plainTable } from "./table.js";
+import { element, muted, name, svg } from "../shared/element.js";
 import { count, plural } from "../shared/words.js";
 
 const SIGNS = { holds: "\u2713", "does not hold": "\u2717", "not testable here": "?" };
@@ -32,11 +32,7 @@ export const lead = (main, results) => {
       { class: "lead" },
       element("h1", null, name(first)),
       others.length ? element("p", null, name(others.join(" "))) : null,
-      element(
-        "p",
-        { class: "muted" },
-        results.sides.flatMap((side, index) => [index ? element("br") : null, name(side.interpreter)]),
-      ),
+      muted(results.sides.flatMap((side, index) => [index ? element("br") : null, name(side.interpreter)])),
     ),
   );
 };
@@ -44,7 +40,7 @@ export const lead = (main, results) => {
 const summary = (container, results) => {
   if (results.sides.length > 1) {
     const names = results.sides.map((side) => side.name).join(" / ");
-    container.append(element("p", { class: "muted" }, "Numbers in a row are those of ", name(names), "."));
+    container.append(muted("Numbers in a row are those of ", name(names), "."));
   }
   container.append(
     element(
@@ -97,22 +93,12 @@ const laws = (scenario) => {
       ),
     )),
   );
-  const caption = `Laws of ${scenario.id}`;
-  return element(
-    "div",
-    { class: "scroll laws", tabindex: "0", role: "region", "aria-label": caption },
-    element(
-      "table",
-      null,
-      element("caption", { class: "hidden" }, caption),
-      element("thead", null, element("tr", null, heads.map((head) =>
-        head === PICTURE
-          ? element("th", { scope: "col", class: "small" }, element("span", { class: "hidden" }, head))
-          : element("th", { scope: "col" }, head),
-      ))),
-      groups,
-    ),
+  const titles = heads.map((head) =>
+    head === PICTURE
+      ? element("th", { scope: "col", class: "small" }, element("span", { class: "hidden" }, head))
+      : element("th", { scope: "col" }, head),
   );
+  return boxed(`Laws of ${scenario.id}`, titles, groups, "scroll laws");
 };
 
 const arms = (scenario) => {

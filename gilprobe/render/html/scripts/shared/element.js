@@ -29,3 +29,10 @@ export const svg = (tag, attributes, ...children) => fill(document.createElement
 
 /** A foreign name: text that keeps its direction to itself. */
 export const name = (text, attributes) => element("bdi", { class: "name", dir: "auto", ...attributes }, text);
+
+/** A remark beside what matters. */
+export const muted = (...children) => element("p", { class: "muted" }, ...children);
+
+/** What may be wider than the page, in a box of its own that keys can scroll. */
+export const scrolled = (label, child, kind = "scroll") =>
+  element("div", { class: kind, tabindex: "0", role: "region", "aria-label": label }, child);

@@ -1,9 +1,15 @@
 // A table: sorted by a click on a head, folded where it is long, scrolled inside its own box where it is wide.
-import { element } from "./element.js";
-import { count } from "./words.js";
+import { element, scrolled } from "./element.js";
+import { count, duration, share } from "./words.js";
 
 export const compare = (a, b) =>
   typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+
+/** A column of numbers: how a row's is found, and how it is shown. */
+export const numbers = (title, value, show) => ({ title, number: true, value, show: (row) => show(value(row)) });
+
+/** A time, and beside it its share of a whole. */
+export const timeOf = (ns, whole) => [duration(ns), " ", element("span", { class: "share" }, share(ns, whole))];
 
 /**
  * Create a table.
@@ -97,13 +103,8 @@ export const sortableTable = (columns, rows, options) => {
     body,
   );
   draw();
-  const box = element(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": options.caption },
-    table,
-  );
   return {
-    node: element("div", { class: "table" }, box, more),
+    node: element("div", { class: "table" }, scrolled(options.caption, table), more),
     update: (changed) => ((rows = changed), draw()),
     mark,
   };

@@ -2,7 +2,7 @@
 // tells it in words.
 import { GIL_AREA, HOLD_AREA, WAIT_AREA } from "./sizes.js";
 import { moment, placeText, summary } from "./words.js";
-import { element, name } from "../../shared/element.js";
+import { element, muted, name } from "../../shared/element.js";
 import { duration, plural, share } from "../../shared/words.js";
 
 const MOST_LINKS = 3;
@@ -85,7 +85,7 @@ const holderLine = (view, holder, whole) => {
 export const describe = (view, panel) => {
   const { selected, model } = view;
   if (!selected) {
-    panel.replaceChildren(element("p", { class: "muted" }, HINT));
+    panel.replaceChildren(muted(HINT));
     return;
   }
   const whole = selected.end - selected.start;
@@ -118,7 +118,7 @@ export const describe = (view, panel) => {
       ),
     );
     if (holdersShown.length > shown.length)
-      parts.push(element("p", { class: "muted" }, `and ${plural(holdersShown.length - shown.length, "place")} more`));
+      parts.push(muted(`and ${plural(holdersShown.length - shown.length, "place")} more`));
   }
   panel.replaceChildren(...parts);
 };
