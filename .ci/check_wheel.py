@@ -17,8 +17,13 @@ from pathlib import Path, PurePosixPath
 SOURCE_SUFFIXES = {".c", ".h", ".cpp", ".pyx", ".pxd", ".pxi", ".in"}
 NEVER_IN_WHEEL = {"tests", "csrc", "benchmarks", "docs", ".ci"}
 FOLLOWS = "gilprobe/_follow/sitecustomize.py"
-PAGE = "gilprobe/render/html"
-PARTS_OF_PAGE = ("templates/page.html.j2", "assets/base.js", "assets/page.css")
+PAGE = "gilprobe/render"
+PARTS_OF_PAGE = (
+    "templates/page.html.j2",
+    "html/assets/processes.js",
+    "html/assets/results.js",
+    "html/assets/page.css",
+)
 NEEDED_IN_SDIST = {"CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "csrc", "gilprobe", "tests"}
 
 

@@ -13,6 +13,7 @@ from gilprobe import thread_names
 from gilprobe._native import recording
 from gilprobe._native.gil import LABEL_ENDED
 from gilprobe.distribution import EMPTY, Distribution
+from gilprobe.durations import duration
 from gilprobe.environment import Environment
 from gilprobe.places import UNSEEN, Naming, Stacks, frame_of, importing
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
@@ -338,7 +339,7 @@ class _Ledger:
             doubts.append("forced and voluntary releases can't be told apart here: all count as voluntary")
         if totals["sites_lost_ns"]:
             doubts.append(
-                f"{totals['sites_lost_ns'] / 1e9:.6f} s have no site or blame: the tables were full"
+                f"{duration(totals['sites_lost_ns'] / 1e9)} have no site or blame: the tables were full"
             )
         unbalanced = [account["native_id"] for account in self.accounts if account["imbalance_ticks"]]
         if unbalanced and totals["final"]:

@@ -1,4 +1,4 @@
-"""How people write durations."""
+"""How people read and write durations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from gilprobe.errors import InvalidValueError
 
 _UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_SHOWN = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _LONGEST_S = 1e9  # some thirty years; what clocks and locks can count
 
 
@@ -35,3 +36,13 @@ def parse_duration(text: str, option: str) -> float:
             f"{option} must be a time above 0 such as 100ms, 0.5s or 2, got {ascii(text)[:60]}"
         )
     return seconds
+
+
+def duration(seconds: float) -> str:
+    """Return seconds with three digits and a fitting unit: ``"12.3 ms"``; scripts of pages do the same."""
+    size = abs(seconds)
+    if size >= 999.5:
+        return f"{seconds:.0f} s"
+    # What would be written as 1000 of a unit is 1 of the next.
+    factor, unit = next((pair for pair in _SHOWN if size >= 0.9995 * pair[0]), _SHOWN[-1])
+    return f"{seconds / factor:.3g} {unit}"

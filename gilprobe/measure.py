@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe import machine
+from gilprobe.durations import duration
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError
 from gilprobe.intervals import bootstrap_interval
 from gilprobe.results import Arm
@@ -306,7 +307,8 @@ def _short_doubts(arms: Sequence[Arm], runs: Sequence[Sequence[TeamRun]]) -> Ite
     for arm, ran in zip(arms, runs, strict=True):
         shortest_ns = min(run.elapsed_ns for run in ran)
         if shortest_ns < MIN_ARM_NS:
-            yield f"short: a run of {_called(arm)} took {shortest_ns / 1e6:.1f} ms (50 ms or more is trusted)"
+            shortest = duration(shortest_ns / 1e9)
+            yield f"short: a run of {_called(arm)} took {shortest} (50 ms or more is trusted)"
 
 
 def _core_doubts(plans: Sequence[ArmPlan], frame: Frame) -> Iterator[str]:

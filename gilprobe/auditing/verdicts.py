@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -154,7 +156,7 @@ def doubts(
     if high - low > UNSTABLE:
         yield f"unstable: the 95% interval of the released share reaches from {low:.1%} to {high:.1%}"
     if call_ns < SHORT_CALL_NS:
-        yield f"short: a call of {max(0.0, call_ns):.0f} ns is little more than the loop around it"
+        yield f"short: a call of {duration(max(0.0, call_ns) / 1e9)} is little more than the loop around it"
     if slowdown > SLOWED and numbers.releases:
         yield (
             f"slowed down: it took {slowdown:.1f} times as long under the trace, so the share may be wrong"
@@ -162,8 +164,8 @@ def doubts(
     if numbers.releases >= 0.5 and numbers.released_ns / numbers.releases < SHORTEST_NS:
         each = numbers.released_ns / numbers.releases
         yield (
-            f"moments: it releases for {each:,.0f} ns at a time; another thread needs some"
-            f" {SHORTEST_NS / 1000:.0f} us to wake up and take the GIL, and gains little"
+            f"moments: it releases for {duration(each / 1e9)} at a time; another thread needs some"
+            f" {duration(SHORTEST_NS / 1e9)} to wake up and take the GIL, and gains little"
         )
     if forced_per_call > FORCED_SHARE:
         yield (

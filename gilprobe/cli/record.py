@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.durations import parse_duration
+from gilprobe.durations import duration, parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
-from gilprobe.render.words import duration, visible
+from gilprobe.render.words import visible
 
 if TYPE_CHECKING:
     import argparse

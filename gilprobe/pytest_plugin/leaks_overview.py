@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gilprobe.render.words import clipped, duration, plural, visible
+from gilprobe.durations import duration
+from gilprobe.render.words import clipped, plural, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.durations import parse_duration
+from gilprobe.durations import duration, parse_duration
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.pytest_plugin.asking import ASKER
-from gilprobe.render.words import duration, place, visible
+from gilprobe.render.words import place, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

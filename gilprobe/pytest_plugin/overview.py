@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from gilprobe.durations import duration
 from gilprobe.machine import capabilities
-from gilprobe.render.words import duration, place, plural, share, short_paths, visible
+from gilprobe.render.words import place, plural, share, short_paths, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

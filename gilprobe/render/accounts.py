@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from gilprobe.render.words import clipped, duration, share
+from gilprobe.durations import duration
+from gilprobe.render.words import clipped, share
 
 _NUMBER = re.compile(r"\d+")
 

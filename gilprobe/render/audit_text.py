@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.render import words
 from gilprobe.render.page import PLAIN, Look, Page
-from gilprobe.render.words import clipped, duration
+from gilprobe.render.words import clipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.render.page import PLAIN, Look, Page
 from gilprobe.render.terminal import interpreter
-from gilprobe.render.words import clipped, duration, plural
+from gilprobe.render.words import clipped, plural
 
 if TYPE_CHECKING:
     from gilprobe.leak_report import LeakFinding, LeakReport

@@ -8,12 +8,14 @@ dark page as on a light one. The colours are two that Okabe and Ito chose to be 
 
 from __future__ import annotations
 
-from html import escape
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.render.lanes import SLICES, lanes_of
-from gilprobe.render.words import clipped, duration, plural, share, visible
+from gilprobe.render.templates import template
+from gilprobe.render.words import clipped, plural, share, visible
 from gilprobe.timeline import HOLD, WAIT
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 COLORS = {HOLD: "#0072b2", WAIT: "#d55e00"}
 """Colour of a hold and of a wait."""
 
-_OFF, _INK, _RULE, _PAPER = "#dfe3e8", "#24292f", "#c4c9d0", "#ffffff"
+_OFF = "#dfe3e8"
 _NAMES, _TOP, _ROW, _BAR, _WAIT_BAR, _MARGIN = 170, 34, 24, 16, 10, 12
 _WIDTH = _NAMES + SLICES + 3 * _MARGIN
 _NAME_LENGTH = 24
@@ -65,7 +67,7 @@ def render_timeline(process: TracedProcess, *, rows: int = 24) -> str:
     if process.timeline is None:
         raise InvalidValueError("a timeline can be drawn of a trace that was made with timeline=True only")
     lanes, left_out = lanes_of(process.report, process.timeline, rows=rows)
-    return _document(_Picture(process, lanes, left_out))
+    return template("timeline.svg.j2").render(picture=_Picture(process, lanes, left_out), off=_OFF)
 
 
 class _Picture:
@@ -78,52 +80,60 @@ class _Picture:
         notes = [f"{plural(left_out, 'thread')} with shorter holds and waits not shown"] if left_out else []
         if not self.exact:
             notes.append("too many holds and waits to draw each: a pixel shows the shares of its time")
-        self.notes = [*notes, *process.doubts]
+        self.notes = [clipped(note, 150) for note in (*notes, *process.doubts)]
+        self.width, self.top = _WIDTH, _TOP
         self.bottom = _TOP + _ROW * len(lanes)
         self.height = self.bottom + 26 + 15 * len(self.notes) + (_MARGIN if self.notes else 4)
+        self.title = f"Timeline of {plural(len(lanes), 'thread')} over {duration(self.elapsed_ns / 1e9)}"
+        self.said = "; ".join(_summary(lane, self.elapsed_ns) for lane in lanes)
 
     def x(self, time_ns: float) -> float:
+        """Return where a moment is."""
         return _NAMES + _MARGIN + SLICES * time_ns / self.elapsed_ns
 
+    def legend(self) -> Iterator[tuple[int, str, str, int]]:
+        """Yield where, word, colour and height of each kind."""
+        for number, entry in enumerate(_LEGEND):
+            yield (_NAMES + _MARGIN + 80 * number, *entry)
 
-def _document(picture: _Picture) -> str:
-    title = f"Timeline of {plural(len(picture.lanes), 'thread')} over {duration(picture.elapsed_ns / 1e9)}"
-    said = "; ".join(_summary(lane, picture.elapsed_ns) for lane in picture.lanes)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{_WIDTH}" height="{picture.height}" ',
-        f'viewBox="0 0 {_WIDTH} {picture.height}" font-family="sans-serif" font-size="12" fill="{_INK}">',
-        f"<title>{_text(title)}</title><desc>{_text(said)}</desc>",
-        f'<rect width="{_WIDTH}" height="{picture.height}" rx="4" fill="{_PAPER}" stroke="{_RULE}"/>',
-        *_legend(),
-        *_axis(picture),
-    ]
-    for number, lane in enumerate(picture.lanes):
-        parts += _row(picture, lane, _TOP + _ROW * number)
-    for number, note in enumerate(picture.notes):
-        parts.append(_label(_MARGIN, picture.bottom + 38 + 15 * number, clipped(note, 150), 'font-size="11"'))
-    return "".join([*parts, "</svg>"])
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        """Yield where the axis has a mark, and what it says."""
+        step = _step(self.elapsed_ns)
+        for time_ns in range(0, self.elapsed_ns + 1, step):
+            yield self.x(time_ns), duration(time_ns / 1e9) if time_ns else "0"
+
+    def rows(self) -> Iterator[_Row]:
+        """Yield the lanes as they are drawn."""
+        for number, lane in enumerate(self.lanes):
+            name = visible(clipped(lane.name, _NAME_LENGTH)) or "?"
+            top = _TOP + _ROW * number
+            outlines = _exact(self, lane, top + 3) if self.exact else _shares(lane, top + 3)
+            yield _Row(
+                name=clipped(name, 2 * _NAME_LENGTH),
+                fit=_fit(name),
+                summary=_summary(lane, self.elapsed_ns),
+                top=top,
+                ends=(self.x(lane.first_ns), self.x(lane.last_ns)),
+                outlines=[*zip((COLORS[HOLD], COLORS[WAIT]), outlines, strict=True)],
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A lane: `fit` is the width that its name is pressed into, or 0; each outline has its colour."""
+
+    name: str
+    fit: int
+    summary: str
+    top: int
+    ends: tuple[float, float]
+    outlines: Sequence[tuple[str, str]]
 
 
 def _summary(lane: Lane, elapsed_ns: int) -> str:
     hold, wait = duration(lane.hold_ns / 1e9), duration(lane.wait_ns / 1e9)
     shares = share(lane.hold_ns, elapsed_ns), share(lane.wait_ns, elapsed_ns)
     return f"{clipped(lane.name, 80) or '?'}: hold {hold} ({shares[0]}), wait {wait} ({shares[1]})"
-
-
-def _legend() -> Iterator[str]:
-    for number, (word, color, height) in enumerate(_LEGEND):
-        x = _NAMES + _MARGIN + 80 * number
-        yield f'<rect x="{x}" y="{24 - height}" width="16" height="{height}" fill="{color}"/>'
-        yield _label(x + 22, 20, word)
-
-
-def _axis(picture: _Picture) -> Iterator[str]:
-    step = _step(picture.elapsed_ns)
-    for number in range(picture.elapsed_ns // step + 1):
-        x = f"{picture.x(number * step):.1f}"
-        yield f'<path d="M{x} {_TOP}V{picture.bottom + 4}" stroke="{_RULE}"/>'
-        label = duration(number * step / 1e9) if number else "0"
-        yield f'<text x="{x}" y="{picture.bottom + 18}" text-anchor="middle">{label}</text>'
 
 
 def _step(elapsed_ns: int) -> int:
@@ -134,24 +144,6 @@ def _step(elapsed_ns: int) -> int:
             if elapsed_ns <= _TICKS * factor * power:
                 return factor * power
         power *= 10
-
-
-def _row(picture: _Picture, lane: Lane, top: int) -> Iterator[str]:
-    name = visible(clipped(lane.name, _NAME_LENGTH)) or "?"
-    left, right = picture.x(lane.first_ns), picture.x(lane.last_ns)
-    yield f"<g><title>{_text(_summary(lane, picture.elapsed_ns))}</title>"
-    yield _label(
-        _MARGIN,
-        top + 15,
-        clipped(name, 2 * _NAME_LENGTH),
-        f'textLength="{_fit(name)}" lengthAdjust="spacingAndGlyphs"' if _fit(name) else "",
-    )
-    yield f'<rect x="{left:.1f}" y="{top + 3}" width="{right - left:.2f}" height="{_BAR}" fill="{_OFF}"/>'
-    outlines = _exact(picture, lane, top + 3) if picture.exact else _shares(lane, top + 3)
-    for kind, outline in zip((HOLD, WAIT), outlines, strict=True):
-        if outline:
-            yield f'<path d="{outline}" fill="{COLORS[kind]}"/>'
-    yield "</g>"
 
 
 def _fit(name: str) -> int:
@@ -181,13 +173,3 @@ def _shares(lane: Lane, top: int) -> tuple[str, str]:
                 )
                 bottom -= height
     return "".join(outlines[HOLD]), "".join(outlines[WAIT])
-
-
-def _label(x: float, y: float, text: str, attributes: str = "") -> str:
-    # Names in scripts that run from right to left must not turn what stands beside them.
-    more = f" {attributes}" if attributes else ""
-    return f'<text x="{x}" y="{y}" direction="ltr" unicode-bidi="isolate"{more}>{_text(text)}</text>'
-
-
-def _text(text: str) -> str:
-    return escape(visible(text))

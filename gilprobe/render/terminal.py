@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.render.accounts import thread_rows, thread_table
 from gilprobe.render.page import PLAIN, Look, Page
-from gilprobe.render.words import duration, plural, scaled
+from gilprobe.render.words import plural, scaled
 from gilprobe.results import fact_name
 
 if TYPE_CHECKING:

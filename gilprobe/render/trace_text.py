@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.render import words
 from gilprobe.render.accounts import crowds, thread_rows, thread_table
 from gilprobe.render.findings import (
@@ -19,7 +20,7 @@ from gilprobe.render.findings import (
     without_cpu,
 )
 from gilprobe.render.page import PLAIN, Look, Page
-from gilprobe.render.words import clipped, duration, plural, share
+from gilprobe.render.words import clipped, plural, share
 from gilprobe.traced import TracedProcess
 
 if TYPE_CHECKING:

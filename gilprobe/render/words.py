@@ -65,14 +65,6 @@ def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f}%" if whole else "-"
 
 
-def duration(seconds: float) -> str:
-    """Return a duration with three digits and a fitting unit."""
-    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if seconds >= factor:
-            return f"{seconds / factor:.3g} {unit}" if seconds < 1000 else f"{seconds:.0f} s"
-    return f"{seconds / 1e-9:.0f} ns"
-
-
 def plural(number: int, noun: str, ending: str = "s") -> str:
     """Return ``"1 thread"``, ``"2 threads"``."""
     return f"{number} {noun}{'' if number == 1 else ending}"

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.intervals import ratio_interval
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
@@ -31,7 +32,7 @@ from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.loopback import PATIENCE_S, Asked, EchoClient, EchoServer
 from gilprobe.scenarios.python_loop import countdown
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
-from gilprobe.scenarios.switching import ORDINARY_S, called, key, switch_interval
+from gilprobe.scenarios.switching import ORDINARY_S, key, switch_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ class Plan:
         if not self.spinners:
             return "alone"
         plural = "s" if self.spinners > 1 else ""
-        return f"{self.spinners} spinner{plural}, {called(self.interval_s)}"
+        return f"{self.spinners} spinner{plural}, {duration(self.interval_s)}"
 
     @property
     def key(self) -> str:

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe import engines
+from gilprobe.durations import duration
 from gilprobe.engines.memory import proportional_bytes
 from gilprobe.engines.team import Work
 from gilprobe.intervals import ratio_interval
@@ -44,7 +45,6 @@ from gilprobe.scenarios.laws import (
     claim,
     parallel_law,
     scaling_facts,
-    seconds,
     speedup_law,
     times,
     untestable,
@@ -345,11 +345,11 @@ def _start_laws(starts: Sequence[Arm]) -> Iterator[Law]:
 
 def _pep_laws(starts: Sequence[Arm]) -> Iterator[Law]:
     for name, figure_s in PEP_703_S.items():
-        text = f"start-up: {name} about PEP 703's {seconds(figure_s)}, by order of magnitude"
+        text = f"start-up: {name} about PEP 703's {duration(figure_s)}, by order of magnitude"
         arm = _startup(starts, name)
         low, high = figure_s / ORDER_OF_MAGNITUDE, figure_s * ORDER_OF_MAGNITUDE
         if arm is None:
-            yield untestable(text, f"{seconds(low)} to {seconds(high)}", engines.named(name).unavailable())
+            yield untestable(text, f"{duration(low)} to {duration(high)}", engines.named(name).unavailable())
         else:
             yield value_law(text, arm, low, high, SECONDS)
 
@@ -365,7 +365,7 @@ def _printed(here: Sequence[Side], crossovers: Mapping[str, float | None], worke
         line = f"{side.name} ({engines.named(side.engine).module})"
         value = crossovers[side.name]
         if value is not None:
-            line += f": {workers} workers pay off for tasks of {seconds(value)} or more in one thread"
+            line += f": {workers} workers pay off for tasks of {duration(value)} or more in one thread"
         elif workers > 1:
             line += f": {workers} workers never pay off here, they are not reliably faster than one thread"
         lines.append(line)

@@ -22,6 +22,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from gilprobe import kernels
+from gilprobe.durations import duration
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.budget import shortened
 from gilprobe.scenarios.costs import handoff_s, iteration_ns
@@ -35,7 +36,7 @@ from gilprobe.scenarios.laws import (
     verdict,
 )
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
-from gilprobe.scenarios.switching import called, key
+from gilprobe.scenarios.switching import key
 from gilprobe.teams import ArmPlan, throughput
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def measure(request: Request) -> Findings:
 
 
 def _name(grain_s: float) -> str:
-    return f"every {called(grain_s)}"
+    return f"every {duration(grain_s)}"
 
 
 def _work(every: int) -> Work:

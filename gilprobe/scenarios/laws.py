@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.intervals import bootstrap_interval, ratio_interval
 from gilprobe.results import Claim, Fact, Law, Verdict, fact_name
 
@@ -204,13 +205,5 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f}x"
 
 
-def seconds(value: float) -> str:
-    """Write a time: ``12.3 ms``."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if abs(value) * factor >= 1:
-            return f"{value * factor:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns"
-
-
 TIMES = Scale("x", times)
-SECONDS = Scale("s", seconds)
+SECONDS = Scale("s", duration)

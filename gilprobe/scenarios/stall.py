@@ -17,11 +17,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gilprobe import kernels
+from gilprobe.durations import duration
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import claim, spread, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
-from gilprobe.scenarios.switching import ORDINARY_S, called, key, switch_interval
+from gilprobe.scenarios.switching import ORDINARY_S, key, switch_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ class Plan:
     def name(self) -> str:
         """How the arm is called."""
         how = "held" if self.held else "released"
-        return f"{how} {called(self.length_ns / 1e9)}, interval {called(self.interval_s)}"
+        return f"{how} {duration(self.length_ns / 1e9)}, interval {duration(self.interval_s)}"
 
     @property
     def key(self) -> str:
@@ -154,8 +155,8 @@ def _stall_law(request: Request, plan: Plan, arms: dict[Plan, Arm]) -> Law:
         low_s, high_s = 0.0, 0.5 * length_s + anyhow_s
     return Law(
         text=text,
-        expected=f"{low_s * 1e3:.1f} to {high_s * 1e3:.1f} ms",
-        measured=f"{arm.median * 1e3:.1f} ms ({arm.low * 1e3:.1f} to {arm.high * 1e3:.1f})",
+        expected=f"{duration(low_s)} to {duration(high_s)}",
+        measured=f"{duration(arm.median)} ({duration(arm.low)} to {duration(arm.high)})",
         verdict=verdict(arm.low <= high_s and arm.high >= low_s),
         claim=claim(spread(arm), low_s, high_s, "s", value_of=arm),
     )
@@ -178,7 +179,7 @@ def _blame_law(plan: Plan, traced: TracedArm) -> Law:
     measured = "the victim never waited"
     if worst is not None:
         who = f"{worst.holder}, {worst.holder_function}:{worst.holder_line}" if worst.holder else "nobody"
-        measured = f"{who}, {worst.holder_ns / 1e6:.1f} of {worst.wait_ns / 1e6:.1f} ms"
+        measured = f"{who}, {duration(worst.holder_s)} of {duration(worst.wait_s)}"
     return Law(
         text=f"the trace names the culprit: {plan.name}",
         expected=f"{_CULPRIT}, {_BLAMED}",

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gilprobe.durations import duration
 from gilprobe.measure import Trial, calibrate
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.costs import handoff_s, lateness_s
 from gilprobe.scenarios.laws import claim, speedup_law, untestable, verdict
 from gilprobe.scenarios.python_loop import CHUNK, countdown
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
-from gilprobe.scenarios.switching import ORDINARY_S, called, key, switch_interval
+from gilprobe.scenarios.switching import ORDINARY_S, key, switch_interval
 from gilprobe.teams import ArmPlan, run_team
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def measure(request: Request) -> Findings:
         longer = max(1.0, TURNS * interval_s * 1e9 / arms_ns)
         runners.append(_Spinning(request, threads, interval_s, int(operations * longer)))
     before = [_cost(request, runner.interval_s) for runner in runners]
-    trials = [Trial(called(runner.interval_s), threads, {"": "steps/s"}, runner.run) for runner in runners]
+    trials = [Trial(duration(runner.interval_s), threads, {"": "steps/s"}, runner.run) for runner in runners]
     seen = observe_trials(request, trials, warm_up=False)
     after = [_cost(request, runner.interval_s) for runner in runners]
     costs = {runner.interval_s: Costs(*pair) for runner, *pair in zip(runners, before, after, strict=True)}
@@ -182,26 +183,26 @@ def _rate_law(runner: _Spinning, traced: TracedArm, costs: Costs) -> Law:
     busy = runner.latest.cpu_ns / runner.latest.elapsed_ns if runner.latest is not None else 1.0
     told = f", with {busy:.0%} of a core only: other load" if busy < _UNCHANGED else ""
     return Law(
-        text=f"about 1/(interval + cost of a switch): {called(interval_s)}",
+        text=f"about 1/(interval + cost of a switch): {duration(interval_s)}",
         expected=f"{max(low, 0.0):.0f} to {high:.0f} switches/s",
         measured=f"{rate:.0f}{told}",
         verdict=verdict(low <= rate <= high),
-        claim=claim(rate, max(low, 0.0), high, "switches/s", about=called(interval_s)),
+        claim=claim(rate, max(low, 0.0), high, "switches/s", about=duration(interval_s)),
     )
 
 
 def _throughput_laws(request: Request, arms: dict[float, Arm], costs: dict[float, Costs]) -> Iterator[Law]:
     ordinary = arms[ORDINARY_S]
-    against = f"that at {called(ORDINARY_S)}"
+    against = f"that at {duration(ORDINARY_S)}"
     for interval_s, arm in arms.items():
         if request.gil_enabled and interval_s < COLLAPSE_S:
             # Nobody computes during a handoff. At least half of what that costs is to be seen.
             cost = costs[interval_s].least
             loss = cost.handoff_s / (interval_s + cost.total_s)
-            text = f"throughput falls below {against}: {called(interval_s)}"
+            text = f"throughput falls below {against}: {duration(interval_s)}"
             yield speedup_law(text, arm, ordinary, 0.0, 1 - loss / 2)
         elif interval_s > ORDINARY_S or (not request.gil_enabled and interval_s < ORDINARY_S):
-            text = f"throughput is {against}: {called(interval_s)}"
+            text = f"throughput is {against}: {duration(interval_s)}"
             yield speedup_law(text, arm, ordinary, _UNCHANGED, 2 - _UNCHANGED)
 
 

@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,13 +26,6 @@ def switch_interval(interval_s: float) -> Iterator[None]:
         sys.setswitchinterval(before_s)
 
 
-def called(interval_s: float) -> str:
-    """Return the interval as people write it: ``"5 ms"``, ``"10 us"``."""
-    if interval_s < 0.9995e-3:
-        return f"{interval_s * 1e6:g} us"
-    return f"{interval_s * 1e3:g} ms"
-
-
 def key(interval_s: float) -> str:
     """Return the interval as a part of a fact's name: ``"5ms"``, ``"10us"``."""
-    return called(interval_s).replace(" ", "")
+    return duration(interval_s).replace(" ", "")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios import cells
 from gilprobe.scenarios.cells import Cell, CellPlan, observe_cells, sections
@@ -23,7 +24,6 @@ from gilprobe.scenarios.laws import (
     claim,
     every_law,
     sampled,
-    seconds,
     untestable,
     verdict,
     within_law,
@@ -123,7 +123,7 @@ def _laws(runs: dict[str, tuple[CellRun, ...]], sleep_s: float) -> tuple[Law, ..
 
 def _cut_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
     """Return the law that the thread's account ends within its sleep."""
-    text, expected = "traced, the daemon lives less than it wanted to sleep", f"< {seconds(sleep_s)}"
+    text, expected = "traced, the daemon lives less than it wanted to sleep", f"< {duration(sleep_s)}"
     lives = [
         account.lifetime_s
         for traced in traces
@@ -134,7 +134,7 @@ def _cut_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
     if len(traces) < len(NAMES):
         return untestable(text, expected, reason or "a trace is missing")
     # A program that ends at once may do so before the thread has asked for the GIL even once.
-    measured = seconds(max(lives)) if lives else "it never had the GIL"
+    measured = duration(max(lives)) if lives else "it never had the GIL"
     longest = max(lives, default=0.0)
     numbers = claim(longest, None, sleep_s, "s") if lives else None
     return Law(text, expected, measured, verdict(longest < sleep_s), numbers)

@@ -16,10 +16,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
 from gilprobe.measure import Trial
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.cells import Cell, run_cell
-from gilprobe.scenarios.laws import SECONDS, claim, once_law, seconds, value_law, verdict
+from gilprobe.scenarios.laws import SECONDS, claim, once_law, value_law, verdict
 from gilprobe.scenarios.python_loop import countdown
 from gilprobe.scenarios.roles import PATIENCE_S, act, named, patient
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
@@ -159,8 +160,8 @@ def _time_laws(alarms: Mapping[str, Alarms]) -> Iterator[Law]:
     late = [late_s for alarm in alarms.values() for late_s in alarm.late]
     yield Law(
         f"a timer is never early, {len(late)} timers",
-        f">= {seconds(0)} late",
-        f"{seconds(min(late))} (the least)",
+        f">= {duration(0)} late",
+        f"{duration(min(late))} (the least)",
         verdict(min(late) >= 0),
         claim(min(late), 0.0, math.inf, "s"),
     )

@@ -10,11 +10,12 @@ import pytest
 from made_up_arms import arm
 
 import gilprobe
+from gilprobe.durations import duration
 from gilprobe.measure import MIN_ARM_NS, Frame
 from gilprobe.scenarios.budget import shortened
 from gilprobe.scenarios.costs import handoff_s, iteration_ns, lateness_s
 from gilprobe.scenarios.laws import speedup_law
-from gilprobe.scenarios.switching import called, key, switch_interval
+from gilprobe.scenarios.switching import key, switch_interval
 
 
 @pytest.mark.skipif(not gilprobe.capabilities().gil_enabled, reason="no GIL")
@@ -66,7 +67,7 @@ def test_the_switch_interval_is_put_back():
     ("seconds", "text"), [(1e-6, "1 us"), (1e-4, "100 us"), (1e-3, "1 ms"), (5e-3, "5 ms"), (0.1, "100 ms")]
 )
 def test_intervals_are_called_by_their_usual_names(seconds, text):
-    assert called(seconds) == text
+    assert duration(seconds) == text
     assert key(seconds) == text.replace(" ", "")
 
 

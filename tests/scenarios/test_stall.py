@@ -48,10 +48,10 @@ def long_wait(waiter, holder, function):
 @pytest.mark.parametrize(
     ("stalls", "verdict", "measured"),
     [
-        ((long_wait("victim", "culprit", "sleep"),), "holds", "culprit, sleep:209, 49.0 of 50.0 ms"),
+        ((long_wait("victim", "culprit", "sleep"),), "holds", "culprit, sleep:209, 49 ms of 50 ms"),
         ((long_wait("MainThread", "culprit", "sleep"),), "does not hold", "the victim never waited"),
-        ((long_wait("victim", "MainThread", "f"),), "does not hold", "MainThread, f:209, 49.0 of 50.0 ms"),
-        ((long_wait("victim", "", ""),), "does not hold", "nobody, 49.0 of 50.0 ms"),
+        ((long_wait("victim", "MainThread", "f"),), "does not hold", "MainThread, f:209, 49 ms of 50 ms"),
+        ((long_wait("victim", "", ""),), "does not hold", "nobody, 49 ms of 50 ms"),
     ],
 )
 def test_the_trace_has_to_name_the_culprit(report, stalls, verdict, measured):

@@ -8,10 +8,10 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from gilprobe import __version__
+from gilprobe.render.templates import template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,43 +20,16 @@ SCHEMA = 1
 """Version of the data in a page; its scripts come with it, so that only tools of others need to know."""
 
 _HERE = "gilprobe.render.html"
-_EVERY = ("processes", "results")
+_SCRIPTS: Mapping[str, Sequence[str]] = {
+    "processes": ("processes.js",),
+    "results": ("vendored/echarts.min.js", "results.js"),
+}
+"""Scripts of each kind of page, as they run; ``npm run build`` makes them of those in ``scripts/``."""
 
-_SCRIPTS: Sequence[tuple[str, Sequence[str]]] = (
-    ("base.js", _EVERY),
-    ("table.js", _EVERY),
-    ("processes.js", ("processes",)),
-    ("timeline_data.js", ("processes",)),
-    ("timeline_raster.js", ("processes",)),
-    ("timeline_view.js", ("processes",)),
-    ("timeline_selected.js", ("processes",)),
-    ("timeline_words.js", ("processes",)),
-    ("timeline_input.js", ("processes",)),
-    ("timeline.js", ("processes",)),
-    ("overview.js", ("processes",)),
-    ("threads.js", ("processes",)),
-    ("blame.js", ("processes",)),
-    ("sites.js", ("processes",)),
-    ("flame.js", ("processes",)),
-    ("distributions.js", ("processes",)),
-    ("stalls.js", ("processes",)),
-    ("about.js", ("processes",)),
-    ("vendored/echarts.min.js", ("results",)),
-    ("scenarios_plot.js", ("results",)),
-    ("scenarios_lines.js", ("results",)),
-    ("scenarios_rows.js", ("results",)),
-    ("scenarios_figure.js", ("results",)),
-    ("scenarios.js", ("results",)),
-)
-"""Scripts in the order in which they run, and the kinds of pages that they are put into."""
-
-_STYLES: Sequence[tuple[str, Sequence[str]]] = (
-    ("page.css", _EVERY),
-    ("process.css", ("processes",)),
-    ("timeline.css", ("processes",)),
-    ("pictures.css", ("processes",)),
-    ("scenarios.css", ("results",)),
-)
+_STYLES: Mapping[str, Sequence[str]] = {
+    "processes": ("page.css", "process.css", "timeline.css", "pictures.css"),
+    "results": ("page.css", "scenarios.css"),
+}
 
 # JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -78,12 +51,8 @@ def pieces(data: Mapping[str, object], *, title: str) -> Iterator[str]:
         Pieces of an HTML document.
     """
     kind = str(data["kind"])
-    scripts = [_asset(name) for name, kinds in _SCRIPTS if kind in kinds]
-    styles = [_asset(name) for name, kinds in _STYLES if kind in kinds]
-    template = Environment(
-        loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    ).get_template("page.html.j2")
-    yield from template.generate(
+    scripts, styles = ([*map(_asset, names[kind])] for names in (_SCRIPTS, _STYLES))
+    yield from template("page.html.j2").generate(
         title=title,
         version=__version__,
         policy=_policy(scripts, styles),
@@ -113,7 +82,3 @@ def _hashes(texts: Sequence[str]) -> str:
 
 def _asset(name: str) -> str:
     return files(_HERE).joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
-
-
-def _template(name: str) -> str:
-    return files(_HERE).joinpath("templates", name).read_text(encoding="utf-8")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gilprobe.render.words import duration, scaled
+from gilprobe.durations import duration
+from gilprobe.render.words import scaled
 
 Kind = Literal["ratio", "rate", "seconds", "share", "bytes", "number"]
 """What a number is: its axis and its words follow from it."""
@@ -64,7 +65,7 @@ def figure(value: float, kind: Kind, unit: str = "") -> str:
         case "share":
             return f"{100 * value:.3g}%"
         case "seconds":
-            return _duration(value)
+            return duration_shown(value) if value else "0 s"
         case "bytes":
             return _bytes(value)
         case "number" if value == 0 or _PLAIN[0] <= abs(value) < _PLAIN[1]:
@@ -74,11 +75,9 @@ def figure(value: float, kind: Kind, unit: str = "") -> str:
             return f"{text} {unit}".strip()
 
 
-def _duration(value: float) -> str:
-    if value == 0:
-        return "0 s"
-    text = duration(abs(value)).replace(" us", " \u00b5s")  # as the page's scripts write it
-    return f"-{text}" if value < 0 else text
+def duration_shown(seconds: float) -> str:
+    """Return a duration as the scripts of pages write it."""
+    return duration(seconds).replace(" us", " \u00b5s")
 
 
 def _bytes(value: float) -> str:

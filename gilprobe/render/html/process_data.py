@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from gilprobe.durations import duration
 from gilprobe.render import words
 from gilprobe.render.findings import doubts_of_many, findings, telling_stalls, waited_ns
 from gilprobe.render.html import timeline_data
@@ -184,7 +185,7 @@ def environment(measured_on: Environment) -> dict[str, str]:
     build = f"{measured_on.build} build, GIL {'on' if measured_on.gil_enabled else 'off'}"
     shown = {
         "interpreter": f"{measured_on.implementation} {measured_on.python} ({build})",
-        "switch interval": words.duration(measured_on.switch_interval_s),
+        "switch interval": duration(measured_on.switch_interval_s),
         "compiler": measured_on.compiler,
         "processor": measured_on.cpu,
         "cores": f"{measured_on.cores} usable of {measured_on.cores_online}",

@@ -1,8 +1,8 @@
 """A timeline as the page's picture needs it: every event while they are few, else a pyramid of cells.
 
-What is made here is read by assets/timeline_data.js. Numbers stand in base64 as unsigned LEB128 varints; the
-rows are described in csrc/gp_exact.h and csrc/gp_pyramid.h. The timeline is read twice, in bounded memory:
-once to find the threads and places that matter, once for what they did.
+What is made here is read by scripts/process/timeline/model.js. Numbers stand in base64 as unsigned LEB128
+varints; the rows are described in csrc/gp_exact.h and csrc/gp_pyramid.h. The timeline is read twice, in
+bounded memory: once to find the threads and places that matter, once for what they did.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.distribution import EMPTY, Distribution
+from gilprobe.durations import duration
 from gilprobe.render.accounts import thread_name
 from gilprobe.render.html.picture import Panel, Picture, Point, Series
 from gilprobe.render.terminal import idle_main, in_order
-from gilprobe.render.words import duration, share
+from gilprobe.render.words import share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

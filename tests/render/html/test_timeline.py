@@ -70,14 +70,14 @@ def as_pyramid(monkeypatch):
 
 def window(page):
     """Return the begin and the end of what is shown, nanoseconds."""
-    return page.run("const { view } = gilprobe.timeline.shown; return [view.from, view.to];")
+    return page.run("const { view } = gilprobe.timeline; return [view.from, view.to];")
 
 
 def point(page, row, ns, *, waits):
     """Return where on the screen a thread's hold or wait is at a time."""
     return page.run(
         """
-        const { view, model } = gilprobe.timeline.shown;
+        const { view, model } = gilprobe.timeline;
         document.querySelector(".timeline-field").scrollIntoView({ block: "center" });
         const number = model.rows.findIndex((one) => one.name === arguments[0]);
         const box = view.rows.getBoundingClientRect();
@@ -141,16 +141,16 @@ def test_holds_and_waits_are_told_apart_without_colour(page, show, monkeypatch, 
         monkeypatch.setattr(timeline_data, "MOST_EXACT", 0)
         page = show(MadeUpTimeline(THREADS, PLACES, EVENTS))
     shares = """
-        const { view, model } = gilprobe.timeline.shown;
+        const { view, model } = gilprobe.timeline;
         const row = model.rows.find((one) => one.name === "worker");
-        const columns = new gilprobe.timeline.Columns(1000);
+        const columns = new view.columns.constructor(1000);
         columns.sample(model, row, 0, model.extent);
         const round = (share) => Math.round(share * 100) / 100;
         return [50, 300, 650, 900].map((x) => [round(columns.held[x]), round(columns.waited[x])]);
     """
     assert page.run(shares) == [[0, 0], [0, 1], [1, 0], [0, 0]]
     colors = """
-        const { view, model } = gilprobe.timeline.shown;
+        const { view, model } = gilprobe.timeline;
         view.draw();
         const number = model.rows.findIndex((one) => one.name === "worker");
         const context = view.rows.getContext("2d");
@@ -205,7 +205,7 @@ def test_the_wheel_zooms_about_the_pointer_and_leaves_scrolling_to_the_page(page
     assert window(page) == [0, ELAPSED]  # without Ctrl and without the focus the wheel is the page's
     at = point(page, "worker", 400 * MS, waits=True)
     mouse(page, "mouseWheel", at, deltaX=0, deltaY=-200, modifiers=2)
-    state = "const { view } = gilprobe.timeline.shown; return [view.from, view.to];"
+    state = "const { view } = gilprobe.timeline; return [view.from, view.to];"
     eventually(page, state, lambda found: found[1] - found[0] < 0.8 * ELAPSED)
     start, end = window(page)
     assert (400 * MS - start) / (end - start) == pytest.approx(0.4, abs=0.01)
@@ -220,7 +220,7 @@ def test_dragging_moves_the_window_and_keeps_its_length(page):
     start = point(page, "worker", sum(before) / 2, waits=True)
     drag(page, start, [start[0] - 100, start[1]])
     after = window(page)
-    width = page.run("return gilprobe.timeline.shown.view.width")
+    width = page.run("return gilprobe.timeline.view.width")
     assert after[0] - before[0] == pytest.approx(100 / width * (before[1] - before[0]), rel=0.02)
     assert after[1] - after[0] == pytest.approx(before[1] - before[0])
     assert page.all(".timeline-holders") == []  # a drag is no click
@@ -231,7 +231,7 @@ def test_shift_and_wheel_move_the_window(page):
     start, end = window(page)
     at = point(page, "worker", (start + end) / 2, waits=True)
     mouse(page, "mouseWheel", at, deltaX=0, deltaY=100, modifiers=8)
-    eventually(page, "return gilprobe.timeline.shown.view.from", lambda found: found > start)
+    eventually(page, "return gilprobe.timeline.view.from", lambda found: found > start)
     assert window(page)[1] - window(page)[0] == pytest.approx(end - start)
 
 
@@ -253,7 +253,7 @@ def test_two_fingers_zoom_and_one_moves(page):
     touch("touchMove", 40)
     touch("touchMove", 80)
     touch("touchEnd")
-    width = page.run("return gilprobe.timeline.shown.view.width")
+    width = page.run("return gilprobe.timeline.view.width")
     assert start - window(page)[0] == pytest.approx(80 / width * (end - start), rel=0.25)
     assert page.all(".timeline-holders") == []
 
@@ -353,7 +353,7 @@ def test_many_threads_scroll(show):
     press(page, *["\ue013"])  # up from nowhere: the last row
     top = page.run("return document.querySelector('.timeline-scroller').scrollTop")
     assert top > 1000
-    assert page.run("return gilprobe.timeline.shown.view.rows.height") < 2000
+    assert page.run("return gilprobe.timeline.view.rows.height") < 2000
     assert page.console() == []
 
 
@@ -375,7 +375,7 @@ def test_foreign_names_stay_text(show, monkeypatch, kind):
         MadeUpTimeline(threads, places, tuple(sorted(events + waits, key=lambda one: one[3] + one[4])))
     )
     press(page, "n" * len(names))
-    page.run("gilprobe.timeline.shown.more.open = true")
+    page.run("gilprobe.timeline.more.open = true")
     assert page.run("return document.querySelectorAll('#timeline script, #timeline img').length") == 0
     assert page.console() == []
 
@@ -388,7 +388,7 @@ def test_axe_finds_no_serious_barrier(show, scheme):
     page = show(MadeUpTimeline(THREADS, PLACES, EVENTS))
     page.prefer(scheme)
     press(page, "n")
-    page.run("gilprobe.timeline.shown.more.open = true; gilprobe.timeline.shown.fillTables()")
+    page.run("gilprobe.timeline.more.open = true; gilprobe.timeline.fillTables()")
     page.run(AXE.read_text(encoding="utf-8"))
     found = page.driver.execute_async_script("axe.run('#timeline').then(arguments[0])")
     serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
@@ -405,26 +405,22 @@ def test_it_fits_and_is_drawn(show, width, scheme):
     assert page.run("return document.documentElement.scrollWidth") <= width
     background = page.run(
         """
-        const { view } = gilprobe.timeline.shown;
+        const { view } = gilprobe.timeline;
         view.draw();
         const [r, g, b] = view.rows.getContext("2d").getImageData(view.rows.width - 3, 3, 1, 1).data;
         return [r, g, b];
         """
     )
     assert (sum(background) > 600) == (scheme == "light")
-    page.run("gilprobe.timeline.shown.stepWait(1); document.getElementById('timeline').scrollIntoView()")
+    page.run("gilprobe.timeline.stepWait(1); document.getElementById('timeline').scrollIntoView()")
     page.screenshot(f"timeline-{scheme}-{width}", full=False)
 
 
 def test_the_scheme_may_change_while_it_is_shown(page):
     page.prefer("dark")
-    eventually(
-        page, "return gilprobe.timeline.shown.view.colors.background", lambda color: color != "#ffffff"
-    )
+    eventually(page, "return gilprobe.timeline.view.colors.background", lambda color: color != "#ffffff")
     page.prefer("light")
-    eventually(
-        page, "return gilprobe.timeline.shown.view.colors.background", lambda color: color == "#ffffff"
-    )
+    eventually(page, "return gilprobe.timeline.view.colors.background", lambda color: color == "#ffffff")
 
 
 def test_paper_shows_the_whole_time_and_all_rows(show):
@@ -433,7 +429,7 @@ def test_paper_shows_the_whole_time_and_all_rows(show):
     before = window(page)
     page.run("dispatchEvent(new Event('beforeprint'))")
     whole = page.run(
-        "const { view, model } = gilprobe.timeline.shown;"
+        "const { view, model } = gilprobe.timeline;"
         "return [view.from === 0, view.to === model.extent, view.height >= view.total];"
     )
     assert whole == [True, True, True]

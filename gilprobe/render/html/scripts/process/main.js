@@ -1,0 +1,30 @@
+// A page about processes: the sections in their order.
+import { aboutSection, chosenBar } from "./about.js";
+import { blameSection } from "./blame.js";
+import { distributionsSection } from "./distributions.js";
+import { flameSection } from "./flame.js";
+import { lead } from "./overview.js";
+import { processesSection } from "./processes.js";
+import { sitesSection } from "./sites.js";
+import { stallsSection } from "./stalls.js";
+import { threadsSection } from "./threads.js";
+import { timelineSection } from "./timeline/section.js";
+import { page } from "../shared/page.js";
+
+page.open({
+  lead,
+  sections: [
+    processesSection,
+    timelineSection,
+    threadsSection,
+    blameSection,
+    sitesSection,
+    flameSection,
+    distributionsSection,
+    stallsSection,
+    aboutSection,
+  ],
+  tail: chosenBar,
+  // Of several processes that whose threads waited most: it is the one that there is something to see in.
+  first: ({ processes }) => processes.reduce((worst, one) => (one.waited_ns > worst.waited_ns ? one : worst)),
+});

@@ -1,0 +1,117 @@
+// What is seen first: the headline, the doubts, and where the time of the GIL and all waiting went.
+import { placeText } from "./places.js";
+import { chooser } from "./processes.js";
+import { element, name, svg } from "../shared/element.js";
+import { duration, plural, share } from "../shared/words.js";
+
+const SMALL = 0.03; // share of a bar below which a part joins the others
+
+/** A dotted name that is broken behind a dot rather than anywhere. */
+const breakable = (text) => {
+  const whole = name("");
+  text.split(/(?<=\.)/).forEach((part, index) => whole.append(index ? element("wbr") : "", part));
+  return whole;
+};
+
+const run = ([text, kind]) => {
+  if (!kind) return text;
+  if (kind === "culprit") return element("strong", { class: "culprit" }, breakable(text));
+  if (kind === "place" || kind === "thread") return name(text, { class: `name ${kind}` });
+  return element("strong", { class: `figure ${kind}` }, text);
+};
+
+const sentence = (runs) => element("span", { class: "sentence" }, runs.map(run), " ");
+
+/** A bar of parts [{label, ns, kind, hint}] that add up to `whole`, each named under it. */
+const bar = (title, whole, parts) => {
+  const shown = parts.filter((part) => part.ns > 0);
+  const rects = element("div", { class: "bar", "aria-hidden": "true" });
+  const legend = element("ul", { class: "legend" });
+  for (const part of shown) {
+    const width = `${(100 * part.ns) / whole}%`;
+    rects.append(element("div", { class: `part ${part.kind}`, style: { width } }));
+    const swatch = element("span", { class: `swatch ${part.kind}`, "aria-hidden": "true" });
+    const size = element("span", { class: "size" }, `${share(part.ns, whole)}, ${duration(part.ns)}`);
+    legend.append(element("li", null, swatch, part.name ? name(part.name) : part.label, " ", size));
+  }
+  const caption = element("figcaption", null, title, " ", element("span", { class: "size" }, duration(whole)));
+  return element("figure", { class: "shares" }, caption, rects, legend);
+};
+
+const gil = (data) =>
+  bar("The GIL", data.elapsed_ns, [
+    { label: "held while others waited", ns: data.contended_ns, kind: "wait" },
+    { label: "held, nobody waited", ns: data.held_ns - data.contended_ns, kind: "hold" },
+    { label: "free", ns: data.elapsed_ns - data.held_ns, kind: "off" },
+  ]);
+
+const waiting = (data) => {
+  const causes = data.sites.filter((site) => site.caused_ns > 0).sort((a, b) => b.caused_ns - a.caused_ns);
+  const named = causes.filter((site, index) => index < 4 && site.caused_ns > SMALL * data.waited_ns);
+  const parts = named.map((site, index) => ({
+    name: placeText(data, site.place),
+    ns: site.caused_ns,
+    kind: `cause-${index}`,
+  }));
+  const known = named.reduce((sum, site) => sum + site.caused_ns, 0);
+  parts.push({ label: "nobody held it", ns: data.nobody_ns, kind: "off" });
+  const rest = data.waited_ns - known - data.nobody_ns;
+  if (rest > 0.001 * data.waited_ns) parts.push({ label: "other sites", ns: rest, kind: "rest" });
+  return bar("All waiting, by what held the GIL meanwhile", data.waited_ns, parts);
+};
+
+const doubts = (data) => {
+  if (!data.doubts.length) return null;
+  const title = element("h2", null, data.doubts.length === 1 ? "A doubt" : `${data.doubts.length} doubts`);
+  const list = element(
+    "ul",
+    null,
+    data.doubts.map((doubt) => element("li", null, name(doubt))),
+  );
+  return element("aside", { class: "doubts", "aria-label": "Doubts" }, title, list);
+};
+
+const facts = (data) =>
+  element(
+    "p",
+    { class: "facts" },
+    [
+      data.environment.interpreter,
+      `${duration(data.elapsed_ns)} traced`,
+      plural(
+        data.threads.reduce((sum, thread) => sum + thread.merged, 0),
+        "thread",
+      ),
+      plural(data.handoffs, "handoff"),
+      `${data.environment.cores} cores`,
+    ].join(" \u00b7 "),
+  );
+
+export const lead = (main, data) => {
+  const causesKnown = data.sites.length > 0 && data.waited_ns > 0;
+  main.append(
+    element(
+      "div",
+      { class: "lead" },
+      chooser(data),
+      element("h1", null, data.headline.map(sentence)),
+      data.more.length ? element("p", { class: "more-words" }, data.more.map(sentence)) : null,
+      doubts(data),
+      element("div", { class: "pictures" }, gil(data), causesKnown ? waiting(data) : null),
+      facts(data),
+    ),
+  );
+};
+
+/** A stacked bar of a thread's life; the figures stand beside it in its table. */
+export const lifeBar = (thread) => {
+  let x = 0;
+  const part = (kind) => {
+    const width = thread.lifetime_ns ? (100 * thread[`${kind}_ns`]) / thread.lifetime_ns : 0;
+    const made = svg("rect", { x, y: 0, width, height: 12, class: `fill-${kind}` });
+    x += width;
+    return made;
+  };
+  const options = { class: "life", viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" };
+  return svg("svg", options, ["hold", "wait", "off"].map(part));
+};

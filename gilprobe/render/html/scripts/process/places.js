@@ -1,0 +1,19 @@
+// Places in source, by their numbers in a process's data.
+import { element, name } from "../shared/element.js";
+
+const where = (place) => (place.short ? `${place.short}${place.line ? `:${place.line}` : ""}` : "");
+
+/** "function (file:line)" of a place. */
+export const placeText = (data, number) => {
+  const place = data.places[number];
+  if (!place) return "";
+  return place.short ? `${place.function} (${where(place)})` : place.function;
+};
+
+/** The same as elements: the function, and under or beside it where it is. */
+export const placeNode = (data, number) => {
+  const place = data.places[number];
+  if (!place) return null;
+  const file = place.short ? name(where(place), { class: "name where", title: place.file }) : null;
+  return element("span", { class: "place" }, name(place.function), file ? " " : null, file);
+};

@@ -1,0 +1,102 @@
+// What stands around the timeline's picture: labels of rows, the legend, what a reader must know, tables.
+import { moment, placeText } from "./words.js";
+import { element, name } from "../../shared/element.js";
+import { page } from "../../shared/page.js";
+import { count, duration, plural, share } from "../../shared/words.js";
+
+const TABLE_ROWS = 10;
+
+/** What stands left of a row; a thread's can be chosen. */
+export const label = (view, row, extent) => {
+  const called = name(row.name, { class: "name timeline-name", title: row.name });
+  const figures = [
+    element(
+      "span",
+      { class: row.isGil || (row.row === 0 && row.hold_ns > extent / 5) ? "figure much" : "figure" },
+      `held ${share(row.hold_ns, extent)}`,
+    ),
+  ];
+  if (row.isGil) return element("div", { class: "timeline-label gil" }, called, element("span", { class: "figures" }, figures));
+  const waits = element("span", { class: row.wait_ns > row.hold_ns ? "figure waits" : "figure" }, `waits ${share(row.wait_ns, extent)}`);
+  figures.push(waits);
+  figures[row.wait_ns > row.hold_ns ? 0 : 1].classList.add("lesser");
+  const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
+  swatch.style.background = view.threadColor(row.row);
+  return element(
+    "button",
+    { class: "timeline-label", type: "button", "aria-pressed": "false", onclick: () => pick(view, row) },
+    swatch,
+    called,
+    element("span", { class: "figures" }, figures),
+  );
+};
+
+/** Choose a thread for the whole page, or let it go. */
+const pick = (view, row) => {
+  const chosen = view.thread === row.row;
+  if (row.thread >= 0) page.select({ thread: chosen ? null : row.thread });
+  else view.pickThread(chosen ? null : row.row);
+};
+
+const key = (kind, text) => {
+  const canvas = element("span", { class: `timeline-mark ${kind}`, "aria-hidden": "true" });
+  return element("span", { class: "timeline-key" }, canvas, text);
+};
+
+export const legend = () =>
+  element(
+    "div",
+    { class: "timeline-legend muted" },
+    key("hold", "holds the GIL, in the thread's colour"),
+    key("wait", "waits for it"),
+    key("off", "neither"),
+  );
+
+export const button = (text, title, act) => element("button", { type: "button", title, "aria-label": title, onclick: act }, text);
+
+/** What a reader must know: what is summed up, missing or left out. */
+export const notes = (data) => {
+  const told = [];
+  if (!data.exact)
+    told.push(
+      `${count(data.events)} events are summed up in steps of ${duration(data.cell_ns)} or more: a bar is as high as the share of its time. ` +
+        "The longest holds and waits are exact.",
+    );
+  if (data.dropped) told.push(`Missing: ${plural(data.dropped, "event")}, for which there was no time to be written.`);
+  const { gils, threads, hold_ns: held, wait_ns: waited } = data.folded;
+  if (threads)
+    told.push(
+      `${plural(threads, "more thread")} without a row held the GIL for ${duration(held)} and waited ${duration(waited)} in all.`,
+    );
+  if (gils) told.push(`Without a row for its GIL: ${plural(gils, "more interpreter")}.`);
+  return element(
+    "div",
+    { class: "muted timeline-notes" },
+    told.map((note) => element("p", {}, note)),
+  );
+};
+
+/** The longest waits or holds of the window; each leads to itself: `go`. */
+export const longestTable = (view, kind, title, go) => {
+  const { model } = view;
+  const heads = ["Thread", "Time", "At", kind === "waits" ? "Who held the GIL most" : "Where"];
+  const held = (one) => {
+    const [holder] = model.holdersOf(one);
+    return holder ? `${model.threadName(holder.row)}: ${share(holder.ns, one.end - one.start)}` : "not known";
+  };
+  const cells = (one) => [
+    button(one.row.name, `Show this ${kind.slice(0, -1)} of ${one.row.name}`, () => go(one)),
+    duration(one.end - one.start),
+    moment(one.start, Math.max(1, (one.end - one.start) / 10), model.extent),
+    name(kind === "waits" ? held(one) : placeText(model.place(one.place))),
+  ];
+  const row = (tag, attributes, list) => {
+    const made = list.map((cell) => element(tag, attributes, cell));
+    return element("tr", {}, made);
+  };
+  const list = model.longestIn(kind, view.from, view.to, TABLE_ROWS);
+  const rows = list.map((one) => row("td", {}, cells(one)));
+  const table = element("table", {}, element("caption", {}, title));
+  table.append(element("thead", {}, row("th", { scope: "col" }, heads)), element("tbody", {}, rows));
+  return element("div", { class: "scroll" }, table);
+};
