@@ -232,11 +232,12 @@ def docs(session: nox.Session) -> None:
     install(session, source, "docs")
     # from the folder docs, so that the installed gilprobe is read, not the checkout's, which has no core
     session.chdir(source / "docs")
-    site = scratch(session, "site")
+    site, examples = scratch(session, "site"), scratch(session, "examples")
+    build = ["sphinx-build", "-q", "-W", "--keep-going", "-d", str(scratch(session, "doctrees"))]
     run_all(
         session,
-        ["sphinx-build", "-q", "-W", "--keep-going", "-b", "html", ".", str(site)],
-        ["sphinx-build", "-q", "-b", "doctest", ".", str(scratch(session, "examples"))],
+        [*build, "-b", "html", ".", str(site)],
+        [*build, "-b", "doctest", ".", str(examples)],
     )
     session.log(f"{len(list(site.rglob('*.html')))} pages")
 
