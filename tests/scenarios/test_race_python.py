@@ -51,7 +51,6 @@ def test_one_thread_loses_nothing():
         assert race_python.race(way, 1, 300) == race_python.Race(300, 300)
 
 
-@pytest.mark.timing
 def test_a_short_race_has_the_promised_shape_and_leaves_the_switch_interval_alone():
     before_s = sys.getswitchinterval()
     frame = Frame(arm_ns=5_000_000, member_ns=0)
