@@ -12,7 +12,7 @@ project = "gilprobe"
 author = copyright = "The gilprobe developers"  # noqa: A001  # Sphinx's name for it
 version = release = gilprobe.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "numpydoc"]
 exclude_patterns = ["course/source", "notebook/source", "examples", "**.ipynb", "**.py"]
 source_suffix = {".md": "markdown"}
 html_theme = "furo"
@@ -26,3 +26,6 @@ autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False  # autodoc lists them
 numpydoc_class_members_toctree = False
+
+# `sphinx-build -b doctest` runs the examples of the docstrings.
+doctest_global_setup = "import hashlib, time; import gilprobe"

@@ -85,8 +85,8 @@ def watch_stalls(limit_s: float, stream_fd: int = 2) -> StallWatch:
 
     Examples
     --------
-    >>> with gilprobe.trace(), watch_stalls(0.1):
-    ...     work()
+    >>> with gilprobe.trace(), gilprobe.watch_stalls(0.1):
+    ...     time.sleep(0.01)
     """
     return StallWatch(limit_s, stream_fd)
 

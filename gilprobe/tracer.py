@@ -315,9 +315,10 @@ def trace(
     Examples
     --------
     >>> with gilprobe.trace() as t:
-    ...     work()
-    >>> for thread in t.report().threads:
-    ...     print(thread.name, thread.hold_s, thread.wait_s, thread.off_s)
+    ...     total = sum(range(1_000_000))
+    >>> thread = t.report().threads[0]
+    >>> thread.hold_ns + thread.wait_ns + thread.off_ns == thread.lifetime_ns
+    True
     """
     return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, path=path)
 

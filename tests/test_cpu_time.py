@@ -51,6 +51,7 @@ def test_without_being_asked_for_it_is_not_there():
     assert "CPU" not in render_report(report)
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_a_hold_that_is_blocked_uses_no_cpu_time_and_one_that_computes_does():
     with gilprobe.trace(cpu_time=True) as t:
@@ -76,6 +77,7 @@ def test_what_is_under_way_counts_in_a_snapshot_and_at_the_end():
     assert main_of(t.report()).hold_cpu_s >= 0.06
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_what_a_thread_used_before_the_trace_does_not_count():
     compute(0.1)

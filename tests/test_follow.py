@@ -182,6 +182,7 @@ def test_interpreters_that_are_started_are_followed(folder):
     assert "gilprobe report all.gilprobe" in errors  # which finds them itself
 
 
+@pytest.mark.spawns_nothing
 def test_a_sitecustomize_that_was_there_still_runs(folder):
     write_files(
         folder,
@@ -364,6 +365,7 @@ def test_what_follows_forks_does_not_add_up_over_generations(folder):
     assert few == many
 
 
+@pytest.mark.spawns_nothing
 def test_a_followed_interpreter_loads_little(folder):
     """What would cost each of a thousand short processes more than the rest of its start."""
     code = "import sys; print(*sorted(sys.modules))"
@@ -434,6 +436,7 @@ def test_no_descriptor_of_ours_is_open_in_the_program_or_its_children(folder):
     assert sorted(out.splitlines()) == sorted(plain.splitlines())
 
 
+@pytest.mark.spawns_nothing
 def test_a_file_that_was_moved_is_still_written_after_forks(folder):
     """Its descriptor goes from the recorder's thread to the process and back: the name leads nowhere."""
     script = """

@@ -63,6 +63,7 @@ def loaded_by(code: str, *, after: str = "import threading") -> set[str]:
     return set(in_new_process("\n".join(lines)))
 
 
+@pytest.mark.spawns_nothing
 @pytest.mark.skipif(not TRACED, reason="the GIL can't be traced here")
 def test_a_trace_loads_nothing_that_few_ask_for() -> None:
     code = "import gilprobe; trace = gilprobe.trace().start(); trace.stop()"

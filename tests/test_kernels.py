@@ -159,6 +159,7 @@ TENTH_SECOND: dict[str, Callable[[bool], object]] = {
 }
 
 
+@pytest.mark.timing
 @pytest.mark.plain_python
 @needs_gil
 @pytest.mark.parametrize("name", TENTH_SECOND)
@@ -175,6 +176,7 @@ def test_another_thread_runs_while_a_kernel_is_released_and_not_while_it_is_held
     assert max(progress[True]) > 4 * min(progress[False])
 
 
+@pytest.mark.timing
 @needs_gil
 def test_alternate_measures_what_another_thread_makes_it_wait() -> None:
     def reacquire_ns() -> int:

@@ -90,6 +90,7 @@ def place_of_culprit(deed):
     return (function.__qualname__, kernels.__file__, None)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("stacks", [False, True])
 @pytest.mark.parametrize("deed", [hold_in_ctypes, hold_by_sleeping, hold_by_alternating])
 def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
@@ -142,6 +143,7 @@ def test_nobody_is_blamed_in_a_program_of_one_thread():
     assert site_of(report, "doze").releases == 3
 
 
+@pytest.mark.timing
 def test_a_wait_belongs_to_where_its_thread_had_let_go():
     sys.setswitchinterval(30)  # nobody is made to release
     gate, at_gate = threading.Lock(), []
@@ -188,6 +190,7 @@ def test_snapshots_add_up_at_any_moment(stacks):
         assert caused[0] <= caused[1] * 1.001 + 1000  # the clock's rate becomes more exact with time
 
 
+@pytest.mark.timing
 def test_a_snapshot_shows_what_is_under_way():
     """The hold of who asks, and the waits behind it, though neither has ended."""
     sys.setswitchinterval(30)  # nobody is made to release
@@ -343,6 +346,7 @@ def test_a_threshold_is_a_number(report, threshold):
         report.stalls(threshold)
 
 
+@pytest.mark.timing
 def test_more_waits_than_are_remembered_leave_the_longest():
     """And still every wait is in the sums, which `check` compares."""
     sys.setswitchinterval(1e-5)

@@ -278,6 +278,7 @@ def _frames():
 # ---- what is recorded
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_two_spinners_hold_or_wait_all_their_life():
     with gilprobe.trace() as trace:
@@ -294,6 +295,7 @@ def test_two_spinners_hold_or_wait_all_their_life():
     assert 0 < report.contended_ns <= report.held_ns
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_a_sleeper_lets_go_of_its_own_accord_and_is_off():
     sys.setswitchinterval(30)  # nobody is made to release, however long the machine suspends a holder
@@ -306,6 +308,7 @@ def test_a_sleeper_lets_go_of_its_own_accord_and_is_off():
     assert account_of(trace.report(), MAIN).forced_releases == 0
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_waiting_for_a_lock_is_a_voluntary_release_and_off():
     sys.setswitchinterval(30)
@@ -343,6 +346,7 @@ def test_a_held_c_call_is_one_hold_and_a_released_one_none():
     assert main.off_s >= 0.099
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_a_thread_that_waits_for_a_held_c_call_waits_as_long():
     with gilprobe.trace() as trace:

@@ -197,8 +197,10 @@ def timeline(
 
     Examples
     --------
+    >>> cache = {}
     >>> with gilprobe.refs.timeline(cache, hz=100_000) as sampling:
-    ...     serve()
+    ...     kept = [cache] * 11
+    ...     time.sleep(0.05)
     >>> sampling.timeline.max
     12
     """

@@ -136,7 +136,7 @@ def watch(obj: object, *, hold: bool = True) -> Watch | WeakWatch:
     Examples
     --------
     >>> things = ["a list"]
-    >>> w = watch(things)
+    >>> w = gilprobe.refs.watch(things)
     >>> w.count
     1
     >>> also = things

@@ -51,6 +51,7 @@ def test_half_a_call_is_half_released():
     assert found.verdict.endswith("but returns for the GIL 40 times a call")
 
 
+@pytest.mark.timing
 def test_speedups_are_measured_beside_what_is_possible():
     told = []
     found = gilprobe.audit(

@@ -116,6 +116,7 @@ def test_what_other_threads_force_is_not_released():
     assert taken.others_hold_ns == 0, "other people's threads are not the call's"
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_held_and_released_work_is_told_apart():
     baseline = Baseline(NOTHING)

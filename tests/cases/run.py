@@ -5,14 +5,13 @@
 
 FOLDER holds a program `run`. It takes the python of a virtual environment with gilprobe and pytest, and words
 that choose cases, and prints a line for each case: "ok" or "FAULT", and the case's name. The interpreters are
-those that ../shared/interpreters/prepare provides (GILPROBE_PREPARE names another program); without it, the
-one that runs this. Exit status 0: no case shows its fault; 1: some do; 2: FOLDER can't be used.
+those that .ci/interpreters provides; without it, the one that runs this. Exit status 0: no case shows its
+fault; 1: some do; 2: FOLDER can't be used.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import shutil
 import subprocess
@@ -21,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PREPARE = Path(os.environ.get("GILPROBE_PREPARE", CHECKOUT.parent / "shared" / "interpreters" / "prepare"))
+PREPARE = CHECKOUT / ".ci" / "interpreters"
 NAMES = ("3.11", "3.12", "3.13", "3.14", "3.15")
 # What some cases need beside gilprobe: where it can't be installed, those cases say so.
 WANTED = ("gevent", "eventlet")

@@ -239,6 +239,7 @@ def test_what_unittest_and_pytest_set_up_for_a_test_is_not_judged(run):
     ])  # fmt: skip
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_the_overview_has_tests_of_unittest_without_their_setup(run):
     ended = run(UNITTEST, "--gil", "-v", "-k", "test_finds_itself")

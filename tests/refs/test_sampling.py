@@ -45,6 +45,7 @@ def test_a_count_that_nobody_changes_is_one_number(hz):
     assert seen.hz == hz
 
 
+@pytest.mark.timing
 def test_the_block_is_seen_from_its_first_line_to_its_last():
     thing = object()
     with refs.timeline(thing, hz=1000) as sampling:

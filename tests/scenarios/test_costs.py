@@ -18,11 +18,13 @@ from gilprobe.scenarios.laws import speedup_law
 from gilprobe.scenarios.switching import key, switch_interval
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(not gilprobe.capabilities().gil_enabled, reason="no GIL")
 def test_a_handoff_takes_more_than_nothing_and_less_than_a_switch_interval_or_two():
     assert 0 < handoff_s(handoffs=9) < 0.05
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(gilprobe.capabilities().gil_enabled, reason="has a GIL")
 def test_without_a_gil_nothing_is_handed_over():
     # where other programs have the cores, the taker wakes up late: not every time

@@ -16,7 +16,7 @@ from gilprobe.traced import TracedProcess
 @pytest.fixture(scope="session")
 def chromium():
     """Return a driver of a headless Chromium that all tests share."""
-    pytest.importorskip("selenium", reason="browser tests need selenium: pip install 'gilprobe[dev]'")
+    pytest.importorskip("selenium", reason="browser tests need selenium: pip install selenium")
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"browser tests need {' and '.join(missing)}: apt-get install chromium chromium-driver")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("selenium", reason="browser tests need selenium: pip install 'gilprobe[dev]'")
+pytest.importorskip("selenium", reason="browser tests need selenium: pip install selenium")
 
 from hostile_names import HOSTILE
 from made_up_arms import arm
