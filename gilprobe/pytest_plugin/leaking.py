@@ -140,7 +140,11 @@ def judge(item: pytest.Item, options: dict[str, Any]) -> Verdict:
             return Verdict(found.findings, (), _doubts(found), unjudged, found.calls, found.elapsed_s)
         if not found.leaking:
             return Verdict((), (), _doubts(found), "", found.calls, found.elapsed_s)
-        return _compared(found, _of_fixtures(again, shared, options))
+        fixtures = _of_fixtures(again, shared, options)
+        verdict = _compared(found, fixtures)
+        if verdict.findings and fixtures is not None:  # the test was hunted twice, too
+            verdict = _compared(found, _both(fixtures, _of_fixtures(again, shared, options)))
+        return verdict
 
 
 def _doubts(report: LeakReport) -> tuple[str, ...]:
@@ -189,6 +193,22 @@ def _of_fixtures(again: Again, shared: dict[str, object], options: dict[str, Any
         with suppress(Exception):  # of tearing down without the test
             again()
     return None if found.raised else found
+
+
+def _both(first: LeakReport, second: LeakReport | None) -> LeakReport:
+    """Add two hunts without the test: what either has shown is the fixtures', the larger of two amounts."""
+    if second is None:
+        return first
+    most: dict[str, LeakFinding] = {}
+    for one in (*first.findings, *second.findings):
+        if one.what not in most or abs(one.per_call) > abs(most[one.what].per_call):
+            most[one.what] = one
+    return dataclasses.replace(
+        first,
+        findings=tuple(most.values()),
+        calls=first.calls + second.calls,
+        elapsed_s=first.elapsed_s + second.elapsed_s,
+    )
 
 
 def _compared(found: LeakReport, fixtures: LeakReport | None) -> Verdict:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
 
-from gilprobe.leak_report import LeakFinding
+from gilprobe.leak_report import LeakFinding, LeakReport
 from gilprobe.pytest_plugin import leaking
 
 pytestmark = [
@@ -323,3 +324,18 @@ def finding(kind, per_call, low, high):
 def test_what_fixtures_leave_by_themselves_is_taken_out(whole, fixtures, own):
     found = leaking._own_part(finding(*whole), finding(*fixtures))
     assert (found and found.per_call) == own
+
+
+def test_what_one_of_two_hunts_without_the_test_shows_is_the_fixtures(environment):
+    """The other may have taken it for noise, and have been as unsure about how much it is."""
+
+    def hunt(*findings):
+        return LeakReport("f", True, findings, 10, 10, 1, 0, "", 0.5, environment, ())
+
+    first = hunt(finding("objects", 1, 1, 1))
+    second = hunt(finding("objects", 2, 2, 2), dataclasses.replace(finding("heap", 8, 7, 9), what="heap"))
+    both = leaking._both(first, second)
+    assert {one.what: one.per_call for one in both.findings} == {"what": 2, "heap": 8}
+    assert (both.calls, both.elapsed_s) == (20, 1.0)
+    assert leaking._both(first, None) == first
+    assert leaking._compared(second, both).findings == ()
