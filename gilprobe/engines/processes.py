@@ -86,9 +86,11 @@ class ProcessCrew:
 
     def fault(self) -> str:
         """Return how the nursery ended; empty as long as it lives."""
-        if self._nursery is None or not self._nursery.how_ended():
+        if self._nursery is None or self._messages is None or not self._nursery.how_ended():
             return ""
-        return f"the process that starts the workers ended: {self._last_message() or 'it said nothing'}"
+        self._messages.seek(0)
+        lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
+        return f"the process that starts the workers ended: {lines[-1] if lines else 'it said nothing'}"
 
     def memory_per_worker(self, pids: tuple[int, ...]) -> float | None:
         """Return the mean of the processes' proportional set sizes, bytes."""
@@ -102,10 +104,3 @@ class ProcessCrew:
         if self._messages is not None:
             self._messages.close()
         return True
-
-    def _last_message(self) -> str:
-        if self._messages is None:
-            return ""
-        self._messages.seek(0)
-        lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else ""

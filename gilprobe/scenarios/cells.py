@@ -282,15 +282,12 @@ def _run(cell: Cell, folder: str, launcher: list[str], timeout_s: float) -> Cell
 
 def _watch(group: ProcessGroup, start_s: float, timeout_s: float) -> CellRun:
     """Note what comes until all have closed their output and the program is gone, or its time is up."""
-
-    def since_start_s() -> float:
-        return time.perf_counter() - start_s
-
+    latest_s = start_s + timeout_s
     pieces: list[tuple[float, str]] = []
-    while data := group.take_next("stdout", timeout_s - since_start_s()):
-        pieces.append((since_start_s(), data.decode("utf-8", "backslashreplace")))
-    cut = data is None or not group.wait(timeout_s - since_start_s())
-    exit_s = since_start_s()
+    while data := group.take_next("stdout", latest_s - time.perf_counter()):
+        pieces.append((time.perf_counter() - start_s, data.decode("utf-8", "backslashreplace")))
+    cut = data is None or not group.wait(latest_s - time.perf_counter())
+    exit_s = time.perf_counter() - start_s
     return CellRun(tuple(pieces), exit_s, group.end(), cut)
 
 

@@ -45,12 +45,11 @@ def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], 
     return tuple(met), tuple(complaints)
 
 
-def _nobody(_interpreter: Interpreter, _label: str, _share: float) -> None:
-    pass
-
-
 def run_side_by_side(
-    task: Task[T], interpreters: Sequence[Interpreter], ceiling_s: float = math.inf, told: Told = _nobody
+    task: Task[T],
+    interpreters: Sequence[Interpreter],
+    ceiling_s: float = math.inf,
+    told: Told = lambda *_: None,
 ) -> tuple[Outcome[T], ...]:
     """Do one task on several interpreters, which take turns run by run.
 

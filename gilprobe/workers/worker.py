@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     from gilprobe.environment import CpuTimes, Environment
     from gilprobe.workers.protocol import Message
 
-_INTERRUPTED = 130
-
 
 def main() -> None:
     """Say hello, do the task that is read, and tell what came of it."""
     try:
         _serve(Line())
     except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(130) from None
 
 
 def _serve(line: Line) -> None:
