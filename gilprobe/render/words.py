@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gilprobe.durations import duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -63,6 +65,11 @@ def scaled(*values: float) -> tuple[str, ...]:
 def share(part: float, whole: float) -> str:
     """Return a share in per cent."""
     return f"{100 * part / whole:.0f}%" if whole else "-"
+
+
+def duration_on_page(seconds: float) -> str:
+    """Return a duration as the scripts of pages write it: with the sign for micro."""
+    return duration(seconds).replace(" us", " \u00b5s")
 
 
 def plural(number: int, noun: str, ending: str = "s") -> str:

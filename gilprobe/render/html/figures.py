@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gilprobe.durations import duration
-from gilprobe.render.words import scaled
+from gilprobe.render.words import duration_on_page, scaled
 
 Kind = Literal["ratio", "rate", "seconds", "share", "bytes", "number"]
 """What a number is: its axis and its words follow from it."""
@@ -65,7 +64,7 @@ def figure(value: float, kind: Kind, unit: str = "") -> str:
         case "share":
             return f"{100 * value:.3g}%"
         case "seconds":
-            return duration_shown(value) if value else "0 s"
+            return duration_on_page(value) if value else "0 s"
         case "bytes":
             return _bytes(value)
         case "number" if value == 0 or _PLAIN[0] <= abs(value) < _PLAIN[1]:
@@ -73,11 +72,6 @@ def figure(value: float, kind: Kind, unit: str = "") -> str:
         case _:
             (text,) = scaled(value)
             return f"{text} {unit}".strip()
-
-
-def duration_shown(seconds: float) -> str:
-    """Return a duration as the scripts of pages write it."""
-    return duration(seconds).replace(" us", " \u00b5s")
 
 
 def _bytes(value: float) -> str:

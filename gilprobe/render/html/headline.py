@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render import words
 from gilprobe.render.findings import findings, without_cpu
-from gilprobe.render.html.figures import duration_shown
 from gilprobe.render.html.places import name
 
 if TYPE_CHECKING:
@@ -147,4 +146,4 @@ def _share(part: int, whole: int) -> str:
 
 
 def _duration(ns: int) -> str:
-    return duration_shown(ns / 1e9).replace(" ", "\u00a0")
+    return words.duration_on_page(ns / 1e9).replace(" ", "\u00a0")
