@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli.functions import FORM, error_line, find_function, told
@@ -15,9 +16,10 @@ from gilprobe.errors import GilProbeError, InvalidValueError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gilprobe.cli.output import Output
+    from gilprobe.leak_report import LeakReport
 
 _LEAKS = 1
 
@@ -46,21 +48,44 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Find the function, hunt, and show or write what was found."""
-    from gilprobe.refs import find_leaks
-    from gilprobe.render.leaks import render_leaks
-
     check_outputs({"--json": arguments.json}, (arguments.function.partition("::")[0],))
-    args = parse_args(arguments.args)
+    parse_args(arguments.args)
+    from gilprobe.refs.leak_child import is_possible
+
+    if not (arguments.own_process and is_possible()):
+        return show(arguments, output, hunt(arguments))
+    from gilprobe.cli.leaks_child import Hunt
+
+    return Hunt(arguments, partial(hunt, arguments), partial(show, arguments, output)).status()
+
+
+def hunt(
+    arguments: argparse.Namespace,
+    *,
+    tell: Callable[[str, int], None] = lambda _phase, _calls: None,
+    keep_all: bool = False,
+) -> LeakReport:
+    """Find the function and hunt."""
+    from gilprobe.refs.leak_hunt import hunted
+
     with _function_prints_to_stderr(arguments.json == STDOUT):
         function = find_function(arguments.function)
+        tell("hunting", 0)
         with _ending_in_one_line(arguments.function):
-            report = find_leaks(
+            return hunted(
                 function,
-                args=args,
+                args=parse_args(arguments.args),
                 warmup=arguments.warmup,
                 repeats=arguments.repeats,
                 calls=arguments.calls,
+                keep_all=keep_all,
             )
+
+
+def show(arguments: argparse.Namespace, output: Output, report: LeakReport) -> int:
+    """Show or write what was found; return the exit status."""
+    from gilprobe.render.leaks import render_leaks
+
     if arguments.json == STDOUT:
         output.write(json.dumps(report.to_dict(), indent=1) + "\n")
     else:

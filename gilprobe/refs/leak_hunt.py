@@ -29,6 +29,7 @@ MOST_REPEATS = 30
 """Repetitions that are read one by one; of more, neighbours are put together."""
 
 _STAGES = (1, 3, 9)  # how long repetitions are: a leak grows with them, a cache only until it is full
+_KEEP_ALL_S = 30.0  # for all objects, however many
 _MOST_WARMUP = 8
 # The collector of 3.12 freezes immortal objects by itself (gcmodule.c, update_refs); a program freezes more.
 _IMMORTAL = 1000
@@ -96,11 +97,27 @@ def find_leaks(
     bytes of C's heap a call, is taken for noise. A hunt ends early, with a warning, when the process has
     grown by 256 MiB or has 200 more descriptors and threads.
     """
+    return hunted(function, args, kwargs, warmup, repeats, calls)
+
+
+def hunted(
+    function: Callable[..., object],
+    args: Sequence[object] = (),
+    kwargs: Mapping[str, object] | None = None,
+    warmup: int | None = None,
+    repeats: int = 10,
+    calls: int | None = None,
+    *,
+    keep_all: bool = False,
+) -> LeakReport:
+    """Do as `find_leaks`; with `keep_all` no object is freed that exists when the hunt begins."""
     _check(function, warmup, repeats, calls)
     begun = time.perf_counter()
+    kept = iter(population(_KEEP_ALL_S)[0] if keep_all else ())
     with _frozen() as frozen, running(function) as called:
         caller = Caller(called, tuple(args), dict(kwargs or {}))
         with lending(caller) as lender:
+            lender.lend(kept)
             hunt = _Hunt(caller, function, lender, frozen=frozen)
             hunt.warm_up(warmup, repeats, calls)
             found = hunt.found()
