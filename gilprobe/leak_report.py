@@ -77,6 +77,8 @@ class LeakReport(Shown):
         What it ran on.
     warnings : tuple of str
         Everything that makes the verdict doubtful.
+    uncertain : str or None
+        Why the verdict is not certain, and what helps: too few calls were made. None if it is certain.
     """
 
     function: str
@@ -90,6 +92,7 @@ class LeakReport(Shown):
     elapsed_s: float
     environment: Environment
     warnings: tuple[str, ...]
+    uncertain: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists and scalars, ready for :mod:`json`."""

@@ -41,6 +41,13 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         "--calls", type=int, metavar="N", help="calls a repetition (default: what takes 2 ms, at most 500)"
     )
     parser.add_argument(
+        "--limit",
+        type=float,
+        metavar="SECONDS",
+        default=30.0,
+        help="how long the hunt may take (default: 30); what is not certain by then is told so",
+    )
+    parser.add_argument(
         "--json", metavar="FILE", help="write the report to FILE; - for standard output, alone"
     )
     parser.set_defaults(execute=execute)
@@ -62,22 +69,25 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 def hunt(
     arguments: argparse.Namespace,
     *,
-    tell: Callable[[str, int], None] = lambda _phase, _calls: None,
+    progress: Callable[[str], None] = lambda _: None,
+    count: Callable[[int], None] = lambda _: None,
     keep_all: bool = False,
 ) -> LeakReport:
-    """Find the function and hunt."""
-    from gilprobe.refs.leak_hunt import hunted
+    """Find the function and hunt: see :func:`gilprobe.refs.leak_hunt.hunt`."""
+    from gilprobe.refs import leak_hunt
 
     with _function_prints_to_stderr(arguments.json == STDOUT):
         function = find_function(arguments.function)
-        tell("hunting", 0)
         with _ending_in_one_line(arguments.function):
-            return hunted(
+            return leak_hunt.hunt(
                 function,
                 args=parse_args(arguments.args),
                 warmup=arguments.warmup,
                 repeats=arguments.repeats,
                 calls=arguments.calls,
+                limit_s=arguments.limit,
+                progress=progress,
+                count=count,
                 keep_all=keep_all,
             )
 

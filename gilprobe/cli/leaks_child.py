@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from gilprobe.cli.functions import told
 from gilprobe.cli.output import STDOUT, complain
+from gilprobe.cli.progress import StatusLine
 from gilprobe.errors import InvalidValueError
-from gilprobe.refs.leak_child import CRASHES, Outcome, Progress, hunt_in_child
+from gilprobe.refs.leak_child import CRASHES, Outcome, Progress, Teller, hunt_in_child
+from gilprobe.render.words import duration, plural
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 
     from gilprobe.leak_report import LeakReport
 
-_LOADING = "loading"
 _UNUSABLE = 2
 
 
@@ -32,7 +34,7 @@ class Hunt:
     arguments : argparse.Namespace
         Those of the command.
     hunt : callable
-        Hunts; told with ``keep_all`` to keep all objects alive.
+        Hunts; takes ``progress``, ``count`` and ``keep_all`` as :func:`gilprobe.refs.leak_hunt.hunt` does.
     show : callable
         Shows a report, and returns the exit status.
     """
@@ -48,6 +50,8 @@ class Hunt:
         self._hunt = hunt
         self._show = show
         self._status = 0
+        self._begun = time.monotonic()
+        self._line = StatusLine()
 
     def status(self) -> int:
         """Hunt, tell what came of it, and return the exit status.
@@ -62,7 +66,7 @@ class Hunt:
             return self._after_report(first)
         if first.told:
             return _own(first)
-        if -first.status not in CRASHES or first.progress.phase in ("", _LOADING):
+        if -first.status not in CRASHES or not first.progress.phase:
             raise self._unjudged(_how(first))
         second = self._try(keep_all=True, done=lambda _: None)
         if second.told:
@@ -77,16 +81,30 @@ class Hunt:
         return self._show(dataclasses.replace(second.report, warnings=(warning, *second.report.warnings)))
 
     def _try(self, *, keep_all: bool = False, done: Callable[[LeakReport], None]) -> Outcome:
-        return hunt_in_child(partial(self._in_child, keep_all), done)
+        try:
+            outcome = hunt_in_child(partial(self._in_child, keep_all), done, self._watch)
+        except SystemExit:  # the end of the child: the line is the parent's
+            raise
+        except BaseException:  # in the child, too, which tells it
+            self._line.erase()
+            raise
+        self._line.erase()
+        return outcome
 
-    def _in_child(self, keep_all: bool, tell: Callable[[str, int], None]) -> LeakReport:
+    def _watch(self, progress: Progress) -> None:
+        seconds = time.monotonic() - self._begun
+        self._line.show(
+            f"{progress.phase or 'loading'}, {plural(progress.calls, 'call')}, {duration(seconds)}"
+        )
+
+    def _in_child(self, keep_all: bool, teller: Teller) -> LeakReport:
         if self._alone:  # standard output is the report's, also from what the program prints as it ends
             with suppress(OSError):
                 os.dup2(2, 1)
-        tell(_LOADING, 0)
-        return self._hunt(tell=tell, keep_all=keep_all)
+        return self._hunt(progress=teller.phase, count=teller.count, keep_all=keep_all)
 
     def _shown(self, report: LeakReport) -> None:
+        self._line.erase()
         self._status = self._show(report)
 
     def _after_report(self, outcome: Outcome) -> int:
@@ -120,8 +138,8 @@ def _by(status: int) -> str:
 
 
 def _when(progress: Progress) -> str:
-    if progress.phase in ("", _LOADING):
+    if not progress.phase:
         return "when its module was loaded"
     if progress.calls == 0:
-        return "in one of the first calls"
-    return f"after about {progress.calls} calls ({progress.phase})"
+        return "in its first call"
+    return f"after about {plural(progress.calls, 'call')} ({progress.phase})"

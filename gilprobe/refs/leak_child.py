@@ -17,7 +17,7 @@ import time
 import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gilprobe import codec
 from gilprobe.errors import FormatError, InvalidValueError
@@ -35,6 +35,7 @@ CRASHES = frozenset(
 
 _SIZE = 16 << 20  # of which only the pages that are written to exist
 _PROGRESS_SIZE = 4096
+_CALLS = struct.Struct("=Q")
 _HEAD = struct.Struct("<II")  # length and checksum of a text: what is half written is none
 _LOOK_S = 0.01
 _GRACE_S = 1.0  # a function in C may not notice Ctrl-C
@@ -86,7 +87,7 @@ def is_possible() -> bool:
 
 
 def hunt_in_child(
-    hunt: Callable[[Callable[[str, int], None]], LeakReport],
+    hunt: Callable[[Teller], LeakReport],
     done: Callable[[LeakReport], None],
     watch: Callable[[Progress], None] = lambda _: None,
 ) -> Outcome:
@@ -98,7 +99,7 @@ def hunt_in_child(
     Parameters
     ----------
     hunt : callable
-        Hunts in the child, and tells phase and calls to what it is given.
+        Hunts in the child, and tells what it is given how far it is.
     done : callable
         Gets the report as soon as it is there, in the parent: the child may take its time to end.
     watch : callable
@@ -118,7 +119,7 @@ def hunt_in_child(
     if pid == 0:
         with line.telling():
             _end_with(parent)
-            line.give(hunt(line.progress))
+            line.give(hunt(line))
         raise SystemExit(0)
     return _Parent(pid, line).follow(done, watch)
 
@@ -148,12 +149,22 @@ class _Slot:
         return data if zlib.crc32(data) == checksum else b""
 
 
+class Teller(Protocol):
+    """Is told how far a hunt is."""
+
+    def phase(self, name: str) -> None:
+        """Something else begins."""
+
+    def count(self, calls: int) -> None:
+        """So many calls were made."""
+
+
 class _Line:
     """What the child says to the parent."""
 
     def __init__(self) -> None:
-        memory = mmap.mmap(-1, _SIZE)
-        self._progress = _Slot(memory, 0, _PROGRESS_SIZE)
+        self._memory = memory = mmap.mmap(-1, _SIZE)
+        self._phase = _Slot(memory, _CALLS.size, _PROGRESS_SIZE - _CALLS.size)
         self._outcome = _Slot(memory, _PROGRESS_SIZE, _SIZE - _PROGRESS_SIZE)
         self._parent = os.getpid()
         self._child = 0
@@ -168,9 +179,14 @@ class _Line:
             self._say(self._outcome, _TOLD)
             raise
 
-    def progress(self, phase: str, calls: int) -> None:
-        """In the child: say how far the hunt is."""
-        self._say(self._progress, json.dumps([phase, calls]).encode())
+    def phase(self, name: str) -> None:
+        """In the child: say what the hunt does now."""
+        self._say(self._phase, name.encode())
+
+    def count(self, calls: int) -> None:
+        """In the child: say how many calls there were. It leaves nothing that the hunt would count."""
+        if os.getpid() == self._child:
+            _CALLS.pack_into(self._memory, 0, calls)
 
     def give(self, report: LeakReport) -> None:
         """In the child: hand the report over, when all is written that the function has printed."""
@@ -184,8 +200,8 @@ class _Line:
 
     def how_far(self) -> Progress:
         """In the parent: return how far the hunt was when last seen."""
-        data = self._progress.read()
-        return Progress(*json.loads(data)) if data else Progress("", 0)
+        (calls,) = _CALLS.unpack_from(self._memory)
+        return Progress(self._phase.read().decode(), calls)
 
     def outcome(self) -> LeakReport | bool:
         """In the parent: return the report; True if the child tells an error, False before either."""

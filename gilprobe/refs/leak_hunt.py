@@ -50,6 +50,7 @@ def find_leaks(
     warmup: int | None = None,
     repeats: int = 10,
     calls: int | None = None,
+    limit_s: float = 30.0,
 ) -> LeakReport:
     """Call a function over and over, and say whether it leaks.
 
@@ -75,11 +76,14 @@ def find_leaks(
         Repetitions that count, at least 3. More than 30 are read in 30 groups.
     calls : int, optional
         Calls a repetition; by default as many as take 2 ms, at most 500.
+    limit_s : float
+        How long the hunt may take, in seconds. What needs more calls than fit is `uncertain`. A call that has
+        begun is not interrupted.
 
     Returns
     -------
     LeakReport
-        Its `leaking`, and the `findings` that say so.
+        Its `leaking`, the `findings` that say so, and why that is `uncertain`, if it is.
 
     Raises
     ------
@@ -97,49 +101,72 @@ def find_leaks(
     bytes of C's heap a call, is taken for noise. A hunt ends early, with a warning, when the process has
     grown by 256 MiB or has 200 more descriptors and threads.
     """
-    return hunted(function, args, kwargs, warmup, repeats, calls)
+    return hunt(
+        function,
+        args=args,
+        kwargs=kwargs,
+        warmup=warmup,
+        repeats=repeats,
+        calls=calls,
+        limit_s=limit_s,
+    )
 
 
-def hunted(
+def hunt(
     function: Callable[..., object],
+    *,
     args: Sequence[object] = (),
     kwargs: Mapping[str, object] | None = None,
     warmup: int | None = None,
     repeats: int = 10,
     calls: int | None = None,
-    *,
+    limit_s: float = 30.0,
+    progress: Callable[[str], None] = lambda _: None,
+    count: Callable[[int], None] = lambda _: None,
     keep_all: bool = False,
 ) -> LeakReport:
-    """Do as `find_leaks`; with `keep_all` no object is freed that exists when the hunt begins."""
-    _check(function, warmup, repeats, calls)
+    """Do as :func:`find_leaks`.
+
+    Parameters
+    ----------
+    progress : callable
+        Is called with a short line at the beginning of each phase.
+    count : callable
+        Is called with the number of calls so far, before one or some more are made.
+    keep_all : bool
+        Free no object that exists when the hunt begins.
+    """
+    _check(function, warmup, repeats, calls, limit_s)
     begun = time.perf_counter()
     kept = iter(population(_KEEP_ALL_S)[0] if keep_all else ())
     with _frozen() as frozen, running(function) as called:
-        caller = Caller(called, tuple(args), dict(kwargs or {}))
+        caller = Caller(called, tuple(args), dict(kwargs or {}), count)
         with lending(caller) as lender:
             lender.lend(kept)
-            hunt = _Hunt(caller, function, lender, frozen=frozen)
-            hunt.warm_up(warmup, repeats, calls)
-            found = hunt.found()
-    findings = tuple(one.finding() for one in found)  # now all that may hold what was left is in sight
+            progress("first calls")
+            one = _Hunt(caller, function, lender, limit_s, progress, frozen=frozen)
+            one.warm_up(warmup, repeats, calls)
+            found = one.found()
+    findings = tuple(leak.finding() for leak in found)  # now all that may hold what was left is in sight
     if caller.raised == caller.calls:
-        hunt.warnings.append("every call raised: what the function does when it succeeds was not tried")
+        one.warnings.append("every call raised: what the function does when it succeeds was not tried")
     return LeakReport(
         function=function_name(function),
         leaking=bool(findings),
         findings=findings,
         calls=caller.calls,
-        repeats=hunt.repeats,
-        warmup=hunt.warmup,
+        repeats=one.repeats,
+        warmup=one.warmup,
         raised=caller.raised,
         exception=caller.exception,
         elapsed_s=time.perf_counter() - begun,
         environment=machine.read_environment(),
-        warnings=tuple(hunt.warnings),
+        warnings=tuple(one.warnings),
+        uncertain=one.uncertain,
     )
 
 
-def _check(function: object, warmup: object, repeats: object, calls: object) -> None:
+def _check(function: object, warmup: object, repeats: object, calls: object, limit_s: object) -> None:
     if not callable(function):
         raise InvalidTypeError(f"function must be callable, got {type(function).__name__}")
     for name, value, least in (("warmup", warmup, 0), ("repeats", repeats, 3), ("calls", calls, 1)):
@@ -149,6 +176,10 @@ def _check(function: object, warmup: object, repeats: object, calls: object) -> 
             raise InvalidTypeError(f"{name} must be an integer, got {ascii(value)[:60]}")
         if not least <= value <= 10**9:
             raise InvalidValueError(f"{name} must be between {least} and 1000000000, got {value}")
+    if not isinstance(limit_s, int | float) or isinstance(limit_s, bool):
+        raise InvalidTypeError(f"limit_s must be a number, got {ascii(limit_s)[:60]}")
+    if not 0 < limit_s <= 10**9:
+        raise InvalidValueError(f"limit_s must be above 0 and at most 1000000000, got {ascii(limit_s)[:60]}")
 
 
 @contextmanager
@@ -169,13 +200,22 @@ class _Hunt:
     """One hunt: sees to the lengths of the repetitions, and puts what they show together."""
 
     def __init__(
-        self, caller: Caller, function: Callable[..., object], lender: Lender, *, frozen: bool
+        self,
+        caller: Caller,
+        function: Callable[..., object],
+        lender: Lender,
+        limit_s: float,
+        progress: Callable[[str], None],
+        *,
+        frozen: bool,
     ) -> None:
         self.caller = caller
+        self.uncertain: str | None = None
+        self._progress = progress
         self.repeats = 0
         self.warmup = 0
         gauges, self.warnings = process_gauges()
-        self._means = Means(gauges)
+        self._means = Means(gauges, limit_s)
         self._resources = self._means.resources
         self._threads = next(gauge.read for gauge in gauges if gauge.kind == "threads")
         self._calls = 1
@@ -193,6 +233,7 @@ class _Hunt:
 
     def warm_up(self, warmup: int | None, repeats: int, calls: int | None) -> None:
         """Choose how long a repetition is, and go on until nothing grows, or as told."""
+        self._progress("warm-up")
         fitting = self._means.calls_a_repetition(self.caller) if calls is None else calls
         self.repeats = min(repeats, MOST_REPEATS)
         self._calls = math.ceil(repeats / MOST_REPEATS) * fitting if calls else max(fitting, repeats // 30)
@@ -219,6 +260,7 @@ class _Hunt:
 
     def _counted_all(self) -> list[Suspect]:
         """Take the census: of what was frozen for the hunt, too."""
+        self._progress("census of all references")
         with self._thawed():
             held, whole = population()
         if not whole:
@@ -242,8 +284,9 @@ class _Hunt:
     def _found(self) -> list[_Found]:
         """Judge longer and longer repetitions as long as something grows; return what never stops."""
         stages: list[tuple[int, Trends]] = []
-        for factor in _STAGES:
+        for number, factor in enumerate(_STAGES, 1):
             calls = factor * self._calls
+            self._progress(f"stage {number}: {self.repeats} repetitions of {calls} calls")
             series = self._windows.series(self.repeats, calls, idle=factor > 1 and self._threads() > 1)
             trends = _judged(series)
             stages.append((calls, trends))

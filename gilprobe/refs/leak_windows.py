@@ -42,6 +42,11 @@ class Column(NamedTuple):
 class Caller:
     """Calls the function, and remembers what it raised.
 
+    Parameters
+    ----------
+    count : callable
+        Is told the number of calls so far, before one or some more are made.
+
     Attributes
     ----------
     args, kwargs : tuple, dict
@@ -53,9 +58,14 @@ class Caller:
     """
 
     def __init__(
-        self, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+        self,
+        function: Callable[..., object],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        count: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._function = function
+        self._count = count
         self.args = args
         self.kwargs = kwargs
         self.calls = 0
@@ -64,6 +74,7 @@ class Caller:
 
     def once(self) -> object:
         """Call once; return the result or the exception, without its traceback."""
+        self._count(self.calls)
         self.calls += 1
         try:
             return self._function(*self.args, **self.kwargs)
@@ -75,6 +86,7 @@ class Caller:
 
     def times(self, number: int) -> None:
         """Call that often; results are dropped at once."""
+        self._count(self.calls)
         function, args, kwargs, raised = self._function, self.args, self.kwargs, 0
         for _ in repeat(None, number):
             try:
@@ -96,13 +108,19 @@ def _told(error: BaseException) -> str:
 
 
 class Means:
-    """What the process can spare: stops a hunt before a leak harms it."""
+    """What the process and its user can spare: stops a hunt before a leak harms it, or when time is up."""
 
-    def __init__(self, gauges: Sequence[Gauge]) -> None:
+    def __init__(self, gauges: Sequence[Gauge], limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._end = time.perf_counter() + limit_s
         self._counted = [one.read for one in gauges if one.kind in ("descriptors", "threads")]
         self._room = min(MOST_RESOURCES, _free_descriptors() // 2)
         self._memory = memory_in_use()
         self._resources = self.resources()
+
+    def left_s(self) -> float:
+        """Return how many seconds the hunt may still take."""
+        return self._end - time.perf_counter()
 
     def resources(self) -> int:
         """Return how many file descriptors and threads there are."""

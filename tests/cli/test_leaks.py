@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -411,6 +412,17 @@ def reads():
         print(kept[0], end="")
 
 
+def lasts(begun=time.monotonic()):
+    if time.monotonic() < begun + 2:
+        time.sleep(0.2)
+
+
+def lasts_and_ends(begun=time.monotonic()):
+    if time.monotonic() > begun + 2:
+        raise BaseException("as always")
+    time.sleep(0.2)
+
+
 def waits():
     path = os.environ["WAITS"]
     with open(path + ".new", "w") as file:
@@ -545,3 +557,77 @@ def test_the_hunt_ends_with_the_command_however_that_is_killed(waiting):
     process.kill()
     process.communicate(timeout=60)
     wait_for_end(child)
+
+
+@on_linux
+def test_how_far_the_hunt_was_is_told_when_its_process_ends(harmful):
+    _, _, err = ended(harmful("exits"))
+    assert err.endswith("status 0 in its first call\n")
+    _, _, err = ended(harmful("exits_later"))
+    calls, phase = re.search(r"after about (\d+) calls \((.+)\)\n$", err).groups()
+    assert 0 < int(calls) <= 50
+    assert phase
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "inf"])
+def test_a_limit_of_time_that_is_none_is_one_line_and_status_two(app, capsys, limit):
+    assert main(["leaks", "leaky_app:clean", "--limit", limit]) == 2
+    message = (
+        rf"gilprobe: error: limit_s must be above 0 and at most 1000000000, got {re.escape(limit)}[^\n]*\n"
+    )
+    assert re.fullmatch(message, capsys.readouterr().err)
+
+
+@on_linux
+def test_a_terminal_shows_how_far_the_hunt_is_and_nothing_of_that_in_the_end(harmful):
+    written, seen = read_terminal(
+        lambda terminal: harmful("lasts", "--calls", "1", stderr=terminal, env={"TERM": "xterm"})
+    )
+    assert re.search(r"\r\S.*, \d+ calls?, \d[\d.]* s\x1b\[K\r", written)
+    assert seen == ""
+
+
+@on_linux
+def test_an_error_on_a_terminal_stands_alone_on_its_line(harmful):
+    _, seen = read_terminal(
+        lambda terminal: harmful("lasts_and_ends", stderr=terminal, env={"TERM": "xterm"})
+    )
+    assert re.fullmatch(r"gilprobe: error: FUNCTION must let the hunt go on[^\n]*\n", seen)
+
+
+@on_linux
+def test_a_terminal_that_can_not_erase_shows_no_line(harmful):
+    written, _ = read_terminal(lambda terminal: harmful("lasts", stderr=terminal, env={"TERM": "dumb"}))
+    assert written == ""
+
+
+def read_terminal(begin):
+    """Return what a command writes to a terminal, and what can be seen there in the end."""
+    ours, theirs = os.openpty()
+    process = begin(theirs)
+    os.close(theirs)
+    pieces = []
+    with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+        while piece := os.read(ours, 4096):
+            pieces.append(piece)
+    os.close(ours)
+    ended(process)
+    written = b"".join(pieces).decode().replace("\r\n", "\n")
+    return written, seen_of(written)
+
+
+def seen_of(written):
+    """Return what a terminal shows in the end that knows line ends and how to erase to the end of a line."""
+    line, column, lines = "", 0, []
+    for token in re.findall(r"\x1b\[K|\r|\n|[^\x1b\r\n]+", written):
+        if token == "\x1b[K":
+            line = line[:column]
+        elif token in "\r\n":
+            column = 0
+            if token == "\n":
+                lines.append(line + "\n")
+                line = ""
+        else:
+            line = line[:column] + token + line[column + len(token) :]
+            column += len(token)
+    return "".join(lines) + line
