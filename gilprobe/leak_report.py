@@ -50,6 +50,22 @@ class LeakFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Garbage:
+    """What each call leaves in reference cycles: no leak, but only the garbage collector frees it.
+
+    Attributes
+    ----------
+    per_call : float
+        How many objects.
+    types : tuple of str
+        Their types, the most frequent first; at most five.
+    """
+
+    per_call: float
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LeakReport(Shown):
     """What calling a function over and over has shown.
 
@@ -79,6 +95,9 @@ class LeakReport(Shown):
         Everything that makes the verdict doubtful.
     uncertain : str or None
         Why the verdict is not certain, and what helps: too few calls were made. None if it is certain.
+    garbage : Garbage or None
+        What each call leaves in reference cycles. None if that is nothing, or was not measured: if other
+        threads ran, or the hunt ended early.
     """
 
     function: str
@@ -93,6 +112,7 @@ class LeakReport(Shown):
     environment: Environment
     warnings: tuple[str, ...]
     uncertain: str | None = None
+    garbage: Garbage | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists and scalars, ready for :mod:`json`."""

@@ -14,6 +14,7 @@ from gilprobe.leak_report import LeakFinding, LeakReport
 from gilprobe.refs.leak_callable import check_ran, function_name, running
 from gilprobe.refs.leak_census import grown, named, population
 from gilprobe.refs.leak_evidence import evidence
+from gilprobe.refs.leak_garbage import garbage_of
 from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge
 from gilprobe.refs.leak_lending import Lender, lending
 from gilprobe.refs.leak_probes import examples, process_gauges
@@ -23,6 +24,7 @@ from gilprobe.refs.leak_windows import Caller, Column, Means, Windows, settle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from gilprobe.leak_report import Garbage
     from gilprobe.refs.leak_suspects import Suspect
 
 MOST_REPEATS = 30
@@ -147,6 +149,7 @@ def hunt(
             one = _Hunt(caller, function, lender, limit_s, progress, frozen=frozen)
             one.warm_up(warmup, repeats, calls)
             found = one.found()
+            garbage = one.garbage()
     findings = tuple(leak.finding() for leak in found)  # now all that may hold what was left is in sight
     if caller.raised == caller.calls:
         one.warnings.append("every call raised: what the function does when it succeeds was not tried")
@@ -163,6 +166,7 @@ def hunt(
         environment=machine.read_environment(),
         warnings=tuple(one.warnings),
         uncertain=one.uncertain,
+        garbage=garbage,
     )
 
 
@@ -257,6 +261,13 @@ class _Hunt:
         self._windows = Windows(self.caller, self._gauges, candidates, self._means)
         del candidates
         return self._found()
+
+    def garbage(self) -> Garbage | None:
+        """Return what calls leave in reference cycles, if it is sure that they do."""
+        if self._windows.stopped or self._threads() > 1 or self._means.left_s() <= 0:
+            return None
+        self._progress("reference cycles")
+        return garbage_of(self.caller.times, self._calls)
 
     def _counted_all(self) -> list[Suspect]:
         """Take the census: of what was frozen for the hunt, too."""
