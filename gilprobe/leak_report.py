@@ -38,6 +38,8 @@ class LeakFinding:
         Whether each repetition left at least one: the rule of CPython's ``regrtest -R``.
     evidence : tuple of str
         How that is known, and who holds what is left, a sentence each.
+    root : str or None
+        `what` of the finding whose objects bring these with them. None if there is no such finding.
     """
 
     kind: Kind
@@ -47,6 +49,7 @@ class LeakFinding:
     high: float
     every_repetition: bool
     evidence: tuple[str, ...]
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from gilprobe.refs.leak_garbage import garbage_of
 from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge
 from gilprobe.refs.leak_lending import Lender, lending
 from gilprobe.refs.leak_probes import examples, process_gauges
+from gilprobe.refs.leak_roots import find_roots, grouped
 from gilprobe.refs.leak_suspects import find_suspects
 from gilprobe.refs.leak_windows import Caller, Column, Means, Windows, settle
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gilprobe.leak_report import Garbage
+    from gilprobe.refs.leak_roots import Root
     from gilprobe.refs.leak_suspects import Suspect
 
 MOST_REPEATS = 30
@@ -150,7 +152,9 @@ def hunt(
             one.warm_up(warmup, repeats, calls)
             found = one.found()
             garbage = one.garbage()
-    findings = tuple(leak.finding() for leak in found)  # now all that may hold what was left is in sight
+            roots = one.roots(found)
+    # now all that may hold what was left is in sight
+    findings = grouped([leak.finding() for leak in found], roots)
     if caller.raised == caller.calls:
         one.warnings.append("every call raised: what the function does when it succeeds was not tried")
     return LeakReport(
@@ -268,6 +272,17 @@ class _Hunt:
             return None
         self._progress("reference cycles")
         return garbage_of(self.caller.times, self._calls)
+
+    def roots(self, found: Sequence[_Found]) -> dict[str, Root]:
+        """Return which leaked objects bring others with them."""
+        if self._windows.stopped or self._means.left_s() <= 0:
+            return {}
+        rates = {
+            one.column.what.removesuffix(" objects"): one.trend.per_call
+            for one in found
+            if one.column.kind == "objects"
+        }
+        return find_roots(self.caller.times, self._calls, rates)
 
     def _counted_all(self) -> list[Suspect]:
         """Take the census: of what was frozen for the hunt, too."""

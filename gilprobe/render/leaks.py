@@ -47,11 +47,15 @@ def write_leaks(page: Page, report: LeakReport) -> None:
         page.line(_garbage(report.garbage))
     page.line()
     table = page.table("what changes with every call", ">a call", ">99% interval", "every repetition")
+    whats = {one.what for one in report.findings}
     for one in report.findings:
         every = "yes" if one.every_repetition else "no"
-        page.row(table, clipped(one.what), f"{one.per_call:+.4g}", _interval(one), every)
+        indent = "  " if one.root in whats else ""
+        page.row(table, f"{indent}{clipped(one.what)}", f"{one.per_call:+.4g}", _interval(one), every)
     page.show(table)
     for one in report.findings:
+        if one.root in whats:
+            continue  # who has the root has these
         page.line(clipped(one.what), style="bold")
         for text in one.evidence:
             page.line(f"- {clipped(text, 300)}")
