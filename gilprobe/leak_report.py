@@ -14,7 +14,9 @@ from gilprobe.shown import Shown
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
 
-Kind = Literal["reference", "objects", "descriptors", "threads", "total", "interned", "blocks", "heap"]
+Kind = Literal[
+    "reference", "objects", "descriptors", "threads", "total", "interned", "blocks", "heap", "memory"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class LeakFinding:
     kind : str
         What was counted: references to one object (``"reference"``), objects of one type (``"objects"``),
         file ``"descriptors"``, ``"threads"``, the references to all objects (``"total"``, debug builds),
-        ``"interned"`` strings, the interpreter's memory ``"blocks"``, bytes of C's ``"heap"``.
+        ``"interned"`` strings, the interpreter's memory ``"blocks"``, bytes of C's ``"heap"``, and those of
+        the process's ``"memory"`` where nothing else says what ended the hunt early.
     what : str
         The same by name: ``"references to argument 1 (dict)"``, ``"list objects"``.
     per_call : float

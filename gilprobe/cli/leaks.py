@@ -125,14 +125,18 @@ def parse_args(text: str) -> tuple[object, ...]:
 @contextmanager
 def _ending_in_one_line(name: str) -> Iterator[None]:
     """Tell what ends the hunt, such as pytest's skip or CancelledError: status 1 is for leaks alone."""
+    from gilprobe.refs.leak_child import BrokenHuntError
+
+    rule = f"FUNCTION must let the hunt go on, {told(name)} ended it by"
     try:
         yield
     except (GilProbeError, KeyboardInterrupt):
         raise
+    except Exception as error:  # not the function's: those are counted
+        reason = error_line(error)
+        raise BrokenHuntError(f"{rule} {reason}", reason) from None
     except BaseException as error:
-        raise InvalidValueError(
-            f"FUNCTION must let the hunt go on, {told(name)} ended it by {error_line(error)}"
-        ) from None
+        raise InvalidValueError(f"{rule} {error_line(error)}") from None
 
 
 @contextmanager

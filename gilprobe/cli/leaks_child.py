@@ -27,7 +27,7 @@ _UNUSABLE = 2
 
 
 class Hunt:
-    """A hunt that is tried once more, with all objects kept alive, if the function crashes the first one.
+    """A hunt that is tried once more, with all objects kept alive, if the first one crashes.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Hunt:
             return self._after_report(first)
         if first.told:
             return _own(first)
-        if -first.status not in CRASHES or not first.progress.phase:
+        if not (first.broken or -first.status in CRASHES) or not first.progress.phase:
             raise self._unjudged(_how(first))
         second = self._try(keep_all=True, done=lambda _: None)
         if second.told:
@@ -123,7 +123,8 @@ def _own(outcome: Outcome) -> int:
 
 
 def _how(outcome: Outcome) -> str:
-    return f"{_by(outcome.status)} {_when(outcome.progress)}"
+    by = f"was ended by {outcome.broken}" if outcome.broken else _by(outcome.status)
+    return f"{by} {_when(outcome.progress)}"
 
 
 def _by(status: int) -> str:

@@ -40,7 +40,22 @@ _HEAD = struct.Struct("<II")  # length and checksum of a text: what is half writ
 _LOOK_S = 0.01
 _GRACE_S = 1.0  # a function in C may not notice Ctrl-C
 _TOLD = b"told"
+_BROKEN = b"broken: "
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class BrokenHuntError(InvalidValueError):
+    """An error that is not the function's has ended a hunt: an object has gone while it was in use.
+
+    Parameters
+    ----------
+    message, reason : str
+        What is told where the hunt is not in a child; and the error alone.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +83,9 @@ class Outcome:
     report : LeakReport or None
         What it has found; None if it came to no end.
     told : bool
-        Whether the child has come to an error of its own, and told it.
+        Whether the child has come to an error, and told it.
+    broken : str
+        The error of a :class:`BrokenHuntError`, which the child has not told; else ``""``.
     status : int
         The child's exit status; below zero the signal that ended it.
     progress : Progress
@@ -77,6 +94,7 @@ class Outcome:
 
     report: LeakReport | None
     told: bool
+    broken: str
     status: int
     progress: Progress
 
@@ -175,6 +193,9 @@ class _Line:
         self._child = os.getpid()
         try:
             yield
+        except BrokenHuntError as error:
+            self._say(self._outcome, _BROKEN + error.reason.encode())
+            raise SystemExit(1) from None
         except BaseException:
             self._say(self._outcome, _TOLD)
             raise
@@ -203,15 +224,15 @@ class _Line:
         (calls,) = _CALLS.unpack_from(self._memory)
         return Progress(self._phase.read().decode(), calls)
 
-    def outcome(self) -> LeakReport | bool:
-        """In the parent: return the report; True if the child tells an error, False before either."""
+    def outcome(self) -> LeakReport | bytes:
+        """In the parent: return the report, or `_TOLD`, or `_BROKEN` and why; nothing before that."""
         data = self._outcome.read()
-        if data in (b"", _TOLD):
-            return data == _TOLD
+        if not data.startswith(b"{"):
+            return data
         try:
             return LeakReport.from_dict(codec.parse_json(data, "a report must be JSON"))
         except FormatError:  # the function has written into our memory
-            return False
+            return b""
 
 
 class _Parent:
@@ -233,20 +254,21 @@ class _Parent:
         except KeyboardInterrupt:
             self._stop()
             outcome = self._line.outcome()
-            if outcome is not True:
+            if outcome != _TOLD:
                 raise
         except BaseException:
             self._kill()
             raise
-        report = outcome if isinstance(outcome, LeakReport) else None
-        return Outcome(report, outcome is True, self._status or 0, self._line.how_far())
+        report, said = (outcome, b"") if isinstance(outcome, LeakReport) else (None, outcome)
+        broken = said.removeprefix(_BROKEN).decode() if said.startswith(_BROKEN) else ""
+        return Outcome(report, said == _TOLD, broken, self._status or 0, self._line.how_far())
 
-    def _wait(self, watch: Callable[[Progress], None]) -> LeakReport | bool:
+    def _wait(self, watch: Callable[[Progress], None]) -> LeakReport | bytes:
         """Return the report when it is there, or what there is when the child has ended."""
         while True:
             ended = self._has_ended()  # before the look at what it said, or its last word were missed
             outcome = self._line.outcome()
-            if ended or outcome is not False:
+            if ended or outcome:
                 return outcome
             watch(self._line.how_far())
             time.sleep(_LOOK_S)

@@ -341,6 +341,7 @@ def test_a_file_whose_name_means_another_file_is_one_line(package, tmp_path, cap
 HARMFUL = """
 import atexit
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -359,9 +360,14 @@ class Holder:
     pass
 
 
+class InUse:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGABRT)
+
+
 holder = Holder()
 holder.inner = Holder()
-holder.inner.thing = ["not the function's"]
+holder.inner.thing = InUse()
 
 
 def inner():
@@ -370,6 +376,14 @@ def inner():
 
 def steals():
     give_back(inner().thing)
+
+
+def breaks_the_hunt():
+    gc.collect = no_collect
+
+
+def no_collect(*args):
+    raise ValueError("as always")
 
 
 def exits():
@@ -481,8 +495,18 @@ def test_a_function_that_ends_its_process_is_told_in_one_line_with_status_two(ha
 def test_a_reference_that_is_stolen_unwatched_is_found_in_a_second_try(harmful):
     status, out, _ = ended(harmful("steals"))
     assert status == 1
-    assert re.search(r"references to a list \(attribute `thing` of a Holder object\) +-1 ", out)
-    assert re.search(r"- a first try was ended by SIG[A-Z]+ .*: this one has kept all objects alive", out)
+    assert re.search(r"references to a harmful.InUse \(attribute `thing` of a Holder object\) +-1 ", out)
+    assert re.search(r"- a first try was ended by SIGABRT .*: this one has kept all objects alive", out)
+
+
+@on_linux
+def test_an_error_that_is_not_the_functions_is_tried_again_and_told_in_one_line(harmful):
+    status, out, err = ended(harmful("breaks_the_hunt"))
+    assert (status, out) == (2, "")
+    error = "ended by ValueError: as always"
+    assert re.fullmatch(
+        rf"gilprobe: error: FUNCTION must[^\n]* {error}[^\n]*second try[^\n]* {error}.*\n", err
+    )
 
 
 @on_linux
