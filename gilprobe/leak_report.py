@@ -41,6 +41,8 @@ class LeakFinding:
         Whether each repetition left at least one: the rule of CPython's ``regrtest -R``.
     evidence : tuple of str
         How that is known, and who holds what is left, a sentence each.
+    root : str or None
+        `what` of the finding whose objects bring these with them. None if there is no such finding.
     """
 
     kind: Kind
@@ -50,6 +52,23 @@ class LeakFinding:
     high: float
     every_repetition: bool
     evidence: tuple[str, ...]
+    root: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What each call leaves in reference cycles: no leak, but only the garbage collector frees it.
+
+    Attributes
+    ----------
+    per_call : float
+        How many objects.
+    types : tuple of str
+        Their types, the most frequent first; at most five.
+    """
+
+    per_call: float
+    types: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +101,9 @@ class LeakReport(Shown):
         Everything that makes the verdict doubtful.
     uncertain : str or None
         Why the verdict is not certain, and what helps: too few calls were made. None if it is certain.
+    garbage : Garbage or None
+        What each call leaves in reference cycles. None if that is nothing, or was not measured: if other
+        threads ran, or the hunt ended early.
     """
 
     function: str
@@ -96,6 +118,7 @@ class LeakReport(Shown):
     environment: Environment
     warnings: tuple[str, ...]
     uncertain: str | None = None
+    garbage: Garbage | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists and scalars, ready for :mod:`json`."""

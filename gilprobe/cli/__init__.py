@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(own)
         arguments.program = program
+        arguments.own_process = argv is None
         status: int | Callable[[], int] = arguments.execute(arguments, output)
         output.flush()
     except SystemExit as leaving:  # argparse: --help, --version, an error that it has told

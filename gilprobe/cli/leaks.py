@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli.functions import FORM, error_line, find_function, told
@@ -15,9 +16,10 @@ from gilprobe.errors import GilProbeError, InvalidValueError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gilprobe.cli.output import Output
+    from gilprobe.leak_report import LeakReport
 
 _LEAKS = 1
 
@@ -39,6 +41,13 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         "--calls", type=int, metavar="N", help="calls a repetition (default: what takes 2 ms, at most 500)"
     )
     parser.add_argument(
+        "--limit",
+        type=float,
+        metavar="SECONDS",
+        default=30.0,
+        help="how long the hunt may take (default: 30); what is not certain by then is told so",
+    )
+    parser.add_argument(
         "--json", metavar="FILE", help="write the report to FILE; - for standard output, alone"
     )
     parser.set_defaults(execute=execute)
@@ -46,21 +55,47 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Find the function, hunt, and show or write what was found."""
-    from gilprobe.refs import find_leaks
-    from gilprobe.render.leaks import render_leaks
-
     check_outputs({"--json": arguments.json}, (arguments.function.partition("::")[0],))
-    args = parse_args(arguments.args)
+    parse_args(arguments.args)
+    from gilprobe.refs.leak_child import is_possible
+
+    if not (arguments.own_process and is_possible()):
+        return show(arguments, output, hunt(arguments))
+    from gilprobe.cli.leaks_child import Hunt
+
+    return Hunt(arguments, partial(hunt, arguments), partial(show, arguments, output)).status()
+
+
+def hunt(
+    arguments: argparse.Namespace,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    count: Callable[[int], None] = lambda _: None,
+    keep_all: bool = False,
+) -> LeakReport:
+    """Find the function and hunt: see :func:`gilprobe.refs.leak_hunt.hunt`."""
+    from gilprobe.refs import leak_hunt
+
     with _function_prints_to_stderr(arguments.json == STDOUT):
         function = find_function(arguments.function)
         with _ending_in_one_line(arguments.function):
-            report = find_leaks(
+            return leak_hunt.hunt(
                 function,
-                args=args,
+                args=parse_args(arguments.args),
                 warmup=arguments.warmup,
                 repeats=arguments.repeats,
                 calls=arguments.calls,
+                limit_s=arguments.limit,
+                progress=progress,
+                count=count,
+                keep_all=keep_all,
             )
+
+
+def show(arguments: argparse.Namespace, output: Output, report: LeakReport) -> int:
+    """Show or write what was found; return the exit status."""
+    from gilprobe.render.leaks import render_leaks
+
     if arguments.json == STDOUT:
         output.write(json.dumps(report.to_dict(), indent=1) + "\n")
     else:
@@ -90,14 +125,18 @@ def parse_args(text: str) -> tuple[object, ...]:
 @contextmanager
 def _ending_in_one_line(name: str) -> Iterator[None]:
     """Tell what ends the hunt, such as pytest's skip or CancelledError: status 1 is for leaks alone."""
+    from gilprobe.refs.leak_child import BrokenHuntError
+
+    rule = f"FUNCTION must let the hunt go on, {told(name)} ended it by"
     try:
         yield
     except (GilProbeError, KeyboardInterrupt):
         raise
+    except Exception as error:  # not the function's: those are counted
+        reason = error_line(error)
+        raise BrokenHuntError(f"{rule} {reason}", reason) from None
     except BaseException as error:
-        raise InvalidValueError(
-            f"FUNCTION must let the hunt go on, {told(name)} ended it by {error_line(error)}"
-        ) from None
+        raise InvalidValueError(f"{rule} {error_line(error)}") from None
 
 
 @contextmanager

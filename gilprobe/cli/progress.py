@@ -1,11 +1,14 @@
-"""A progress bar on standard error, for what takes longer than two seconds."""
+"""How far something is, on standard error while it lasts: a bar, or a line where nobody knows the end."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from gilprobe.render.words import visible
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 2.0
 """What takes less gets no bar."""
+
+_REDRAW_S = 0.2
+_COLUMNS = 80  # of a terminal that doesn't tell
+_ERASE = "\x1b[K"
 
 
 class ProgressBar:
@@ -33,9 +40,7 @@ class ProgressBar:
         self._part = 0
         self._name = ""
         self._begun = time.monotonic()
-        self._wanted = (
-            sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        )
+        self._wanted = _is_terminal()
         self._bar: Progress | None = None
 
     def __enter__(self) -> ProgressBar:
@@ -68,6 +73,46 @@ class ProgressBar:
         """Leave the line as it was before the bar; the next update shows the bar again."""
         if self._bar is not None:
             self._bar.stop()
+
+
+class StatusLine:
+    """A line that is rewritten in place, and erased in the end; nothing when standard error is no terminal.
+
+    The cursor stays at its beginning, so that what a program writes meanwhile is not behind it.
+
+    Parameters
+    ----------
+    patience_s : float
+        What takes less seconds gets no line.
+    """
+
+    def __init__(self, patience_s: float = 1.0) -> None:
+        self._wanted = _is_terminal()
+        self._first = self._next = time.monotonic() + patience_s
+
+    def show(self, text: str) -> None:
+        """Show a text; some times a second, however often it is told."""
+        if not self._wanted or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _REDRAW_S
+        with suppress(OSError):
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+            _write(f"\r{visible(text)[: columns - 1]}{_ERASE}\r")
+
+    def erase(self) -> None:
+        """Leave the line empty, also if another process with the same terminal has written it."""
+        if self._wanted and time.monotonic() >= self._first:
+            with suppress(OSError):
+                _write(f"\r{_ERASE}")
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _new_bar() -> Progress:

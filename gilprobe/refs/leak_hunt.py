@@ -25,15 +25,19 @@ from gilprobe.refs.leak_findings import (
     judged,
     lasting,
 )
+from gilprobe.refs.leak_garbage import garbage_of
 from gilprobe.refs.leak_lending import Lender, lending
 from gilprobe.refs.leak_probes import process_gauges
+from gilprobe.refs.leak_roots import find_roots, grouped
 from gilprobe.refs.leak_suspects import find_suspects
 from gilprobe.refs.leak_windows import Caller, Column, Means, Windows, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from gilprobe.leak_report import Garbage
     from gilprobe.refs.leak_judgement import Series
+    from gilprobe.refs.leak_roots import Root
     from gilprobe.refs.leak_suspects import Suspect
 
 MOST_REPEATS = 30
@@ -51,6 +55,7 @@ _LONG_REPETITIONS = 5
 _LEAST_LONG = 100
 _WARMING = 0.25  # of the time that is left
 _HELP = "more time (limit_s, --limit) or more calls a repetition (--calls) tell"
+_KEEP_ALL_S = 30.0  # for all objects, however many
 _MOST_WARMUP = 8
 _STILL = 2
 
@@ -135,18 +140,36 @@ def hunt(
     calls: int | None = None,
     limit_s: float = 30.0,
     progress: Callable[[str], None] = lambda _: None,
+    count: Callable[[int], None] = lambda _: None,
+    keep_all: bool = False,
 ) -> LeakReport:
-    """Do as :func:`find_leaks`, and call `progress` with a short line at the beginning of each phase."""
+    """Do as :func:`find_leaks`.
+
+    Parameters
+    ----------
+    progress : callable
+        Is called with a short line at the beginning of each phase.
+    count : callable
+        Is called with the number of calls so far, before one or some more are made.
+    keep_all : bool
+        Free no object that exists when the hunt begins.
+    """
     _check(function, warmup, repeats, calls, limit_s)
+    kept = iter(population(_KEEP_ALL_S)[0] if keep_all else ())
     begun = time.perf_counter()
     with _frozen() as frozen, running(function) as called:
-        caller = Caller(called, tuple(args), dict(kwargs or {}))
+        caller = Caller(called, tuple(args), dict(kwargs or {}), count)
         with lending(caller) as lender:
+            lender.lend(kept)
+            progress("first calls")
             one = _Hunt(caller, function, lender, begun + limit_s, progress, frozen=frozen)
             one.warm_up(warmup, repeats, calls)
             found = one.found(long_look=calls is None)
+            garbage = one.garbage()
+            roots = one.roots(found)
             one.forget()
-    findings = tuple(leak.finding() for leak in found)  # now all that may hold what was left is in sight
+    # now all that may hold what was left is in sight
+    findings = grouped([leak.finding() for leak in found], roots)
     if caller.raised == caller.calls:
         one.warnings.append("every call raised: what the function does when it succeeds was not tried")
     return LeakReport(
@@ -162,6 +185,7 @@ def hunt(
         environment=machine.read_environment(),
         warnings=tuple(one.warnings),
         uncertain=one.uncertain,
+        garbage=garbage,
     )
 
 
@@ -285,6 +309,24 @@ class _Hunt:
         self._windows = Windows(self.caller, self._gauges, candidates, self._means)
         del candidates
         return self._found()
+
+    def garbage(self) -> Garbage | None:
+        """Return what calls leave in reference cycles, if it is sure that they do."""
+        if self._windows.stopped or self._threads() > 1 or self._means.left_s() <= 0:
+            return None
+        self._progress("reference cycles")
+        return garbage_of(self.caller.times, self._calls)
+
+    def roots(self, found: Sequence[Found]) -> dict[str, Root]:
+        """Return which leaked objects bring others with them."""
+        if self._windows.stopped or self._means.left_s() <= 0:
+            return {}
+        rates = {
+            one.column.what.removesuffix(" objects"): one.trend.per_call
+            for one in found
+            if one.column.kind == "objects"
+        }
+        return find_roots(self.caller.times, self._calls, rates)
 
     def _counted_all(self) -> list[Suspect]:
         """Take the census: of what was frozen for the hunt, too."""

@@ -45,6 +45,11 @@ class Column(NamedTuple):
 class Caller:
     """Calls the function, and remembers what it raised.
 
+    Parameters
+    ----------
+    count : callable
+        Is told the number of calls so far, before one or some more are made.
+
     Attributes
     ----------
     args, kwargs : tuple, dict
@@ -56,9 +61,14 @@ class Caller:
     """
 
     def __init__(
-        self, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+        self,
+        function: Callable[..., object],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        count: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._function = function
+        self._count = count
         self.args = args
         self.kwargs = kwargs
         self.calls = 0
@@ -67,6 +77,7 @@ class Caller:
 
     def once(self) -> object:
         """Call once; return the result or the exception, without its traceback."""
+        self._count(self.calls)
         self.calls += 1
         try:
             return self._function(*self.args, **self.kwargs)
@@ -78,6 +89,7 @@ class Caller:
 
     def times(self, number: int) -> None:
         """Call that often; results are dropped at once."""
+        self._count(self.calls)
         function, args, kwargs, raised = self._function, self.args, self.kwargs, 0
         for _ in repeat(None, number):
             try:

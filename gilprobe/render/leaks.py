@@ -10,7 +10,7 @@ from gilprobe.render.terminal import interpreter
 from gilprobe.render.words import clipped, plural
 
 if TYPE_CHECKING:
-    from gilprobe.leak_report import LeakFinding, LeakReport
+    from gilprobe.leak_report import Garbage, LeakFinding, LeakReport
 
 
 def render_leaks(report: LeakReport, look: Look = PLAIN) -> str:
@@ -44,18 +44,30 @@ def write_leaks(page: Page, report: LeakReport) -> None:
         page.line(f"not certain: {clipped(report.uncertain, 400)}", style="yellow")
     if report.raised:
         page.line(f"raised in {plural(report.raised, 'call')}, first {clipped(report.exception)}")
+    if report.garbage is not None:
+        page.line(_garbage(report.garbage))
     page.line()
     table = page.table("what changes with every call", ">a call", ">99% interval", "every repetition")
+    whats = {one.what for one in report.findings}
     for one in report.findings:
         every = "yes" if one.every_repetition else "no"
-        page.row(table, clipped(one.what), f"{one.per_call:+.4g}", _interval(one), every)
+        indent = "  " if one.root in whats else ""
+        page.row(table, f"{indent}{clipped(one.what)}", f"{one.per_call:+.4g}", _interval(one), every)
     page.show(table)
     for one in report.findings:
+        if one.root in whats:
+            continue  # who has the root has these
         page.line(clipped(one.what), style="bold")
         for text in one.evidence:
             page.line(f"- {clipped(text, 300)}")
         page.line()
     page.doubts(report.warnings)
+
+
+def _garbage(one: Garbage) -> str:
+    types = ", ".join(clipped(name, 80) for name in one.types)
+    number = f"{one.per_call:.3g} object{'' if one.per_call == 1 else 's'}"
+    return f"each call leaves {number} in reference cycles, freed only by the garbage collector: {types}"
 
 
 def _interval(one: LeakFinding) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 
+import processes
 import pytest
 
 from gilprobe.cli import main
@@ -331,3 +336,322 @@ def test_a_file_whose_name_means_another_file_is_one_line(package, tmp_path, cap
     capsys.readouterr()
     assert main(["leaks", f"{other / 'tests' / 'test_relative.py'}::test_leaking", *SHORT]) == 2
     assert "is leaky_package.tests.test_relative, which is " in capsys.readouterr().err
+
+
+HARMFUL = """
+import atexit
+import ctypes
+import gc
+import os
+import signal
+import sys
+import time
+
+if "CRASH_AT_EXIT" in os.environ:
+    atexit.register(os.kill, os.getpid(), signal.SIGSEGV)
+
+give_back = ctypes.pythonapi.Py_DecRef
+give_back.argtypes, give_back.restype = [ctypes.py_object], None
+to_stdout = ctypes.CDLL(None).puts
+kept = []
+
+
+class Holder:
+    pass
+
+
+class InUse:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGABRT)
+
+
+holder = Holder()
+holder.inner = Holder()
+holder.inner.thing = InUse()
+
+
+def inner():
+    return holder.inner
+
+
+def steals():
+    give_back(inner().thing)
+
+
+def breaks_the_hunt():
+    gc.collect = no_collect
+
+
+def no_collect(*args):
+    raise ValueError("as always")
+
+
+def exits():
+    os._exit(0)
+
+
+def exits_later(left=iter(range(50))):
+    if next(left, None) is None:
+        os._exit(7)
+
+
+def crashes():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def is_killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leaks():
+    kept.append([])
+
+
+def clean():
+    pass
+
+
+def prints():
+    print("by Python")
+    to_stdout(b"by C")
+
+
+def closes_all_files():
+    os.closerange(3, 256)
+
+
+def reads():
+    kept.append(sys.stdin.readline())
+    if len(kept) == 1:
+        print(kept[0], end="")
+
+
+def lasts(begun=time.monotonic()):
+    if time.monotonic() < begun + 2:
+        time.sleep(0.2)
+
+
+def lasts_and_ends(begun=time.monotonic()):
+    if time.monotonic() > begun + 2:
+        raise BaseException("as always")
+    time.sleep(0.2)
+
+
+def waits():
+    path = os.environ["WAITS"]
+    with open(path + ".new", "w") as file:
+        file.write(str(os.getpid()))
+    os.replace(path + ".new", path)
+    time.sleep(600)
+
+
+def waits_in_c():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    waits()
+"""
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere the hunt is in the command's process"
+)
+
+
+@pytest.fixture
+def harmful(tmp_path):
+    """Return a function that hunts in a function which harms its process, by the command itself."""
+    (tmp_path / "harmful.py").write_text(HARMFUL)
+
+    def hunt(name, *options, **settings):
+        command = [sys.executable, "-P", "-m", "gilprobe", "leaks", f"harmful.py::{name}", *SHORT, *options]
+        env = {**os.environ, **settings.pop("env", {})}
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, env=env, **(piped | settings))
+
+    return hunt
+
+
+def ended(process, given=None):
+    """Return a process's exit status, and what it has written."""
+    out, err = process.communicate(given, timeout=120)
+    return process.returncode, out, err
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("exits", "ended its process with status 0"),
+        ("exits_later", "ended its process with status 7"),
+        ("crashes", "was ended by SIGSEGV"),
+        ("is_killed", r"was ended by SIGKILL \(for want of memory\?\)"),
+    ],
+)
+def test_a_function_that_ends_its_process_is_told_in_one_line_with_status_two(harmful, name, how):
+    status, out, err = ended(harmful(name))
+    assert (status, out) == (2, "")
+    rule = f"gilprobe: error: FUNCTION must let the hunt go on, 'harmful.py::{name}' {how}"
+    assert re.fullmatch(rf"{rule}[^\n]*\n", err)
+
+
+@on_linux
+def test_a_reference_that_is_stolen_unwatched_is_found_in_a_second_try(harmful):
+    status, out, _ = ended(harmful("steals"))
+    assert status == 1
+    assert re.search(r"references to a harmful.InUse \(attribute `thing` of a Holder object\) +-1 ", out)
+    assert re.search(r"- a first try was ended by SIGABRT .*: this one has kept all objects alive", out)
+
+
+@on_linux
+def test_an_error_that_is_not_the_functions_is_tried_again_and_told_in_one_line(harmful):
+    status, out, err = ended(harmful("breaks_the_hunt"))
+    assert (status, out) == (2, "")
+    error = "ended by ValueError: as always"
+    assert re.fullmatch(
+        rf"gilprobe: error: FUNCTION must[^\n]* {error}[^\n]*second try[^\n]* {error}.*\n", err
+    )
+
+
+@on_linux
+@pytest.mark.parametrize(("name", "status"), [("leaks", 1), ("clean", 2)])
+def test_a_crash_after_the_verdict_is_told_and_the_report_is_kept(harmful, name, status):
+    found, out, err = ended(harmful(name, env={"CRASH_AT_EXIT": "1"}))
+    assert found == status
+    assert out.startswith(f"harmful.{name}: {'leaks' if status == 1 else 'no leak found'}\n")
+    assert err == (
+        f"gilprobe: 'harmful.py::{name}' was judged, but its process was ended by SIGSEGV as it ended\n"
+    )
+
+
+@on_linux
+def test_what_a_function_prints_comes_once_and_before_the_report(harmful):
+    status, out, err = ended(harmful("prints", "--calls", "1"))
+    printed, report = out.split("harmful.prints: no leak found\n")
+    calls = int(re.match(r"(\d+) calls", report)[1])
+    assert printed.count("by Python\n") == printed.count("by C\n") == calls
+    assert (status, err) == (0, "")
+
+
+@on_linux
+def test_a_function_that_closes_all_files_is_judged(harmful):
+    status, out, err = ended(harmful("closes_all_files"))
+    assert (status, err) == (0, "")
+    assert "no leak found" in out
+
+
+@on_linux
+def test_a_function_can_read_standard_input(harmful):
+    _, out, _ = ended(harmful("reads", stdin=subprocess.PIPE), "the first line\nthe second\n")
+    assert out.startswith("the first line\n")
+
+
+@pytest.fixture
+def waiting(harmful, tmp_path):
+    """Return a function that begins a hunt whose function waits; with the number of the waiting process."""
+
+    def begin(name, **settings):
+        path = tmp_path / "waits"
+        process = harmful(name, env={"WAITS": str(path)}, **settings)
+        while not path.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        return process, int(path.read_text())
+
+    return begin
+
+
+def wait_for_end(pid):
+    """Wait until a process has ended."""
+    deadline = time.monotonic() + 60
+    while processes.alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@on_linux
+@pytest.mark.parametrize("name", ["waits", "waits_in_c"])
+@pytest.mark.parametrize("at_the_terminal", [True, False])
+def test_an_interrupt_ends_both_processes_and_is_told_once(waiting, name, at_the_terminal):
+    process, child = waiting(name, start_new_session=True)
+    (os.killpg if at_the_terminal else os.kill)(process.pid, signal.SIGINT)
+    assert ended(process) == (130, "", "gilprobe: interrupted\n")
+    wait_for_end(child)
+
+
+@on_linux
+def test_the_hunt_ends_with_the_command_however_that_is_killed(waiting):
+    process, child = waiting("waits")
+    process.kill()
+    process.communicate(timeout=60)
+    wait_for_end(child)
+
+
+@on_linux
+def test_how_far_the_hunt_was_is_told_when_its_process_ends(harmful):
+    _, _, err = ended(harmful("exits"))
+    assert err.endswith("status 0 in its first call\n")
+    _, _, err = ended(harmful("exits_later"))
+    calls, phase = re.search(r"after about (\d+) calls \((.+)\)\n$", err).groups()
+    assert 0 < int(calls) <= 50
+    assert phase
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "inf"])
+def test_a_limit_of_time_that_is_none_is_one_line_and_status_two(app, capsys, limit):
+    assert main(["leaks", "leaky_app:clean", "--limit", limit]) == 2
+    message = (
+        rf"gilprobe: error: limit_s must be above 0 and at most 1000000000, got {re.escape(limit)}[^\n]*\n"
+    )
+    assert re.fullmatch(message, capsys.readouterr().err)
+
+
+@on_linux
+def test_a_terminal_shows_how_far_the_hunt_is_and_nothing_of_that_in_the_end(harmful):
+    written, seen = read_terminal(
+        lambda terminal: harmful("lasts", "--calls", "1", stderr=terminal, env={"TERM": "xterm"})
+    )
+    assert re.search(r"\r\S.*, \d+ calls?, \d[\d.]* s\x1b\[K\r", written)
+    assert seen == ""
+
+
+@on_linux
+def test_an_error_on_a_terminal_stands_alone_on_its_line(harmful):
+    _, seen = read_terminal(
+        lambda terminal: harmful("lasts_and_ends", stderr=terminal, env={"TERM": "xterm"})
+    )
+    assert re.fullmatch(r"gilprobe: error: FUNCTION must let the hunt go on[^\n]*\n", seen)
+
+
+@on_linux
+def test_a_terminal_that_can_not_erase_shows_no_line(harmful):
+    written, _ = read_terminal(lambda terminal: harmful("lasts", stderr=terminal, env={"TERM": "dumb"}))
+    assert written == ""
+
+
+def read_terminal(begin):
+    """Return what a command writes to a terminal, and what can be seen there in the end."""
+    ours, theirs = os.openpty()
+    process = begin(theirs)
+    os.close(theirs)
+    pieces = []
+    with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+        while piece := os.read(ours, 4096):
+            pieces.append(piece)
+    os.close(ours)
+    ended(process)
+    written = b"".join(pieces).decode().replace("\r\n", "\n")
+    return written, seen_of(written)
+
+
+def seen_of(written):
+    """Return what a terminal shows in the end that knows line ends and how to erase to the end of a line."""
+    line, column, lines = "", 0, []
+    for token in re.findall(r"\x1b\[K|\r|\n|[^\x1b\r\n]+", written):
+        if token == "\x1b[K":
+            line = line[:column]
+        elif token in "\r\n":
+            column = 0
+            if token == "\n":
+                lines.append(line + "\n")
+                line = ""
+        else:
+            line = line[:column] + token + line[column + len(token) :]
+            column += len(token)
+    return "".join(lines) + line

@@ -1,0 +1,146 @@
+"""``gilprobe leaks`` in two processes: one hunts, and the other one tells how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gilprobe.cli.functions import told
+from gilprobe.cli.output import STDOUT, complain
+from gilprobe.cli.progress import StatusLine
+from gilprobe.errors import InvalidValueError
+from gilprobe.refs.leak_child import CRASHES, Outcome, Progress, Teller, hunt_in_child
+from gilprobe.render.words import duration, plural
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from gilprobe.leak_report import LeakReport
+
+_UNUSABLE = 2
+
+
+class Hunt:
+    """A hunt that is tried once more, with all objects kept alive, if the first one crashes.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Those of the command.
+    hunt : callable
+        Hunts; takes ``progress``, ``count`` and ``keep_all`` as :func:`gilprobe.refs.leak_hunt.hunt` does.
+    show : callable
+        Shows a report, and returns the exit status.
+    """
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        hunt: Callable[..., LeakReport],
+        show: Callable[[LeakReport], int],
+    ) -> None:
+        self._name = arguments.function
+        self._alone = arguments.json == STDOUT
+        self._hunt = hunt
+        self._show = show
+        self._status = 0
+        self._begun = time.monotonic()
+        self._line = StatusLine()
+
+    def status(self) -> int:
+        """Hunt, tell what came of it, and return the exit status.
+
+        Raises
+        ------
+        InvalidValueError
+            If the function ended the process before a verdict.
+        """
+        first = self._try(done=self._shown)
+        if first.report is not None:
+            return self._after_report(first)
+        if first.told:
+            return _own(first)
+        if not (first.broken or -first.status in CRASHES) or not first.progress.phase:
+            raise self._unjudged(_how(first))
+        second = self._try(keep_all=True, done=lambda _: None)
+        if second.told:
+            return _own(second)
+        if second.report is None or not second.report.leaking:
+            again = "no leak was found" if second.report else f"it {_how(second)}"
+            raise self._unjudged(
+                f"{_how(first)}, and in a second try with all objects kept alive {again}; "
+                "PYTHONFAULTHANDLER=1 shows where it happens"
+            )
+        warning = f"a first try {_how(first)}: this one has kept all objects alive"
+        return self._show(dataclasses.replace(second.report, warnings=(warning, *second.report.warnings)))
+
+    def _try(self, *, keep_all: bool = False, done: Callable[[LeakReport], None]) -> Outcome:
+        try:
+            outcome = hunt_in_child(partial(self._in_child, keep_all), done, self._watch)
+        except SystemExit:  # the end of the child: the line is the parent's
+            raise
+        except BaseException:  # in the child, too, which tells it
+            self._line.erase()
+            raise
+        self._line.erase()
+        return outcome
+
+    def _watch(self, progress: Progress) -> None:
+        seconds = time.monotonic() - self._begun
+        self._line.show(
+            f"{progress.phase or 'loading'}, {plural(progress.calls, 'call')}, {duration(seconds)}"
+        )
+
+    def _in_child(self, keep_all: bool, teller: Teller) -> LeakReport:
+        if self._alone:  # standard output is the report's, also from what the program prints as it ends
+            with suppress(OSError):
+                os.dup2(2, 1)
+        return self._hunt(progress=teller.phase, count=teller.count, keep_all=keep_all)
+
+    def _shown(self, report: LeakReport) -> None:
+        self._line.erase()
+        self._status = self._show(report)
+
+    def _after_report(self, outcome: Outcome) -> int:
+        if outcome.status >= 0:
+            return self._status
+        complain(f"{told(self._name)} was judged, but its process {_by(outcome.status)} as it ended")
+        return self._status or _UNUSABLE
+
+    def _unjudged(self, what: str) -> InvalidValueError:
+        return InvalidValueError(f"FUNCTION must let the hunt go on, {told(self._name)} {what}")
+
+
+def _own(outcome: Outcome) -> int:
+    """Return the exit status of a child that has told its error."""
+    return outcome.status if outcome.status >= 0 else _UNUSABLE
+
+
+def _how(outcome: Outcome) -> str:
+    by = f"was ended by {outcome.broken}" if outcome.broken else _by(outcome.status)
+    return f"{by} {_when(outcome.progress)}"
+
+
+def _by(status: int) -> str:
+    if status >= 0:
+        return f"ended its process with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:  # a real-time signal
+        name = f"signal {-status}"
+    doubt = " (for want of memory?)" if -status == signal.SIGKILL else ""
+    return f"was ended by {name}{doubt}"
+
+
+def _when(progress: Progress) -> str:
+    if not progress.phase:
+        return "when its module was loaded"
+    if progress.calls == 0:
+        return "in its first call"
+    return f"after about {plural(progress.calls, 'call')} ({progress.phase})"

@@ -1,0 +1,63 @@
+"""What calls leave in reference cycles: no leak, but it stays until the garbage collector runs."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gilprobe.leak_report import Garbage
+from gilprobe.refs.leak_probes import TypeCensus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MOST_CALLS = 100
+"""Calls in a row without a collection."""
+
+_WINDOWS = 2
+_LEAST = 0.02  # objects a call: what the interpreter renews now and then is less
+_MOST_TYPES = 5
+
+
+def garbage_of(work: Callable[[int], None], calls: int) -> Garbage | None:
+    """Return what calls leave that only the collector frees; None if that is nothing.
+
+    Parameters
+    ----------
+    work : callable
+        Makes as many calls as it is told.
+    calls : int
+        How many in a row.
+    """
+    census = TypeCensus()
+    with _uncollected():
+        windows = [_left(census, work, min(calls, MOST_CALLS)) for _ in range(_WINDOWS)]
+    # What one window alone has shown is no habit of the function's.
+    per_call = min(number for number, _ in windows) / min(calls, MOST_CALLS)
+    if per_call < _LEAST:
+        return None
+    kinds = [name for name in windows[-1][1] if all(name in found for _, found in windows)]
+    return Garbage(per_call, tuple(kinds[:_MOST_TYPES]))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the collector run only when it is told to, if it ran by itself before."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _left(census: TypeCensus, work: Callable[[int], None], calls: int) -> tuple[int, list[str]]:
+    """Return how many objects a collection behind some calls frees, and their types, most frequent first."""
+    gc.collect()
+    work(calls)
+    before = census.take()
+    number = gc.collect()
+    freed = {name: -change for name, change in census.changes(before, census.take()).items()}
+    return number, sorted((name for name in freed if freed[name] > 0), key=lambda name: -freed[name])
