@@ -152,10 +152,11 @@ def row(case: Case, reports: list[dict[str, Any]]) -> Row:
     told = wrong["told"]
     details = {"package": case.package, "version": case.version, "call": case.what, "known": case.known}
     details |= {"expected": case.expected, "told": told, "finding": finding(wrong)}
-    details |= {"calls": wrong.get("calls", 0), "warnings": wrong.get("warnings", [])}
+    details |= {"calls": wrong.get("calls", 0), "uncertain": wrong.get("uncertain")}
+    details |= {"warnings": wrong.get("warnings", [])}
     seconds = [report.get("elapsed_s", 0.0) for report in reports]
     verdict = common.judge([float(one) for one in right], bool)
-    note = f"{told}: {details['finding']}" if details["finding"] else told
+    note = ": ".join(filter(None, (told, details["finding"], details["uncertain"])))
     return Row(case.name, case.expected, "s", seconds, verdict, note, details)
 
 
