@@ -14,7 +14,9 @@ from gilprobe.shown import Shown
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
 
-Kind = Literal["reference", "objects", "descriptors", "threads", "total", "interned", "blocks", "heap"]
+Kind = Literal[
+    "reference", "objects", "descriptors", "threads", "total", "interned", "blocks", "heap", "memory"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class LeakFinding:
     kind : str
         What was counted: references to one object (``"reference"``), objects of one type (``"objects"``),
         file ``"descriptors"``, ``"threads"``, the references to all objects (``"total"``, debug builds),
-        ``"interned"`` strings, the interpreter's memory ``"blocks"``, bytes of C's ``"heap"``.
+        ``"interned"`` strings, the interpreter's memory ``"blocks"``, bytes of C's ``"heap"``, and those of
+        the process's ``"memory"`` where nothing else says what ended the hunt early.
     what : str
         The same by name: ``"references to argument 1 (dict)"``, ``"list objects"``.
     per_call : float
@@ -77,6 +80,8 @@ class LeakReport(Shown):
         What it ran on.
     warnings : tuple of str
         Everything that makes the verdict doubtful.
+    uncertain : str or None
+        Why the verdict is not certain, and what helps: too few calls were made. None if it is certain.
     """
 
     function: str
@@ -90,6 +95,7 @@ class LeakReport(Shown):
     elapsed_s: float
     environment: Environment
     warnings: tuple[str, ...]
+    uncertain: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists and scalars, ready for :mod:`json`."""

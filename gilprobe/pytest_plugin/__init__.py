@@ -17,8 +17,8 @@ MARKERS = {
     "releases_gil": "releases_gil(at_least=0.9): the test must be without the GIL for this share of its time",
     "max_gil_hold": 'max_gil_hold("5ms"): no thread may keep the GIL for longer than this at a time while the'
     " test runs",
-    "no_leaks": "no_leaks(warmup=..., repeats=..., calls=...): further runs of the test may leave no"
-    " references, objects, memory, threads or files behind",
+    "no_leaks": "no_leaks(warmup=..., repeats=..., calls=..., limit_s=...): further runs of the test may"
+    " leave no references, objects, memory, threads or files behind",
 }
 
 _TOP = 10

@@ -31,6 +31,7 @@ _SPOILT = pytest.StashKey[bool]()  # what is torn down at the end was set up for
 _LEAST_BYTES = 2.0
 _LEAST = 0.02
 _MEMORY = ("blocks", "heap", "interned", "total")
+_LIMIT_S = 10.0  # a hunt; a leak takes three of them
 _STEADY = 0.7  # what a second hunt must find of the first one's amount, as in longer repetitions
 
 
@@ -127,6 +128,7 @@ def judge(item: pytest.Item, options: dict[str, Any]) -> Verdict:
     BaseException
         Whatever a further run raises, before the hunt begins.
     """
+    options = {"limit_s": _LIMIT_S, **options}
     with running_again(item) as again, _spoiling(item, again):
         shared = again.shared()
         again.warm_up()
@@ -135,10 +137,14 @@ def judge(item: pytest.Item, options: dict[str, Any]) -> Verdict:
             unjudged = (
                 f"the test passed, but {found.raised} of {found.calls} further runs raised {found.exception}"
             )
-            return Verdict(found.findings, (), found.warnings, unjudged, found.calls, found.elapsed_s)
+            return Verdict(found.findings, (), _doubts(found), unjudged, found.calls, found.elapsed_s)
         if not found.leaking:
-            return Verdict((), (), found.warnings, "", found.calls, found.elapsed_s)
+            return Verdict((), (), _doubts(found), "", found.calls, found.elapsed_s)
         return _compared(found, _of_fixtures(again, shared, options))
+
+
+def _doubts(report: LeakReport) -> tuple[str, ...]:
+    return report.warnings if report.uncertain is None else (*report.warnings, report.uncertain)
 
 
 @contextmanager
@@ -188,12 +194,12 @@ def _of_fixtures(again: Again, shared: dict[str, object], options: dict[str, Any
 def _compared(found: LeakReport, fixtures: LeakReport | None) -> Verdict:
     if fixtures is None:
         doubt = "what its fixtures leave behind is counted as well: they fail without the test"
-        return Verdict(found.findings, (), (*found.warnings, doubt), "", found.calls, found.elapsed_s)
+        return Verdict(found.findings, (), (*_doubts(found), doubt), "", found.calls, found.elapsed_s)
     theirs = {one.what: one for one in fixtures.findings}
     return Verdict(
         tuple(own for one in found.findings if (own := _own_part(one, theirs.get(one.what))) is not None),
         fixtures.findings,
-        found.warnings,
+        _doubts(found),
         "",
         found.calls + fixtures.calls,
         found.elapsed_s + fixtures.elapsed_s,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, ThreadAccount
 
 _AT_LEAST = 0.9
+_OPTIONS = ("warmup", "repeats", "calls", "limit_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ def _longest(limit: object = None, *others: object, **unknown: object) -> float:
 
 
 def _options(*others: object, **options: object) -> dict[str, object]:
-    unknown = {name: value for name, value in options.items() if name not in ("warmup", "repeats", "calls")}
-    _nothing_else("no_leaks(warmup=..., repeats=..., calls=...)", others, unknown)
+    unknown = {name: value for name, value in options.items() if name not in _OPTIONS}
+    _nothing_else("no_leaks(warmup=..., repeats=..., calls=..., limit_s=...)", others, unknown)
     return options
 
 

@@ -15,40 +15,59 @@ from gilprobe.refs.leak_suspects import Suspect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-MOST_OBJECTS = 3_000_000
-"""Objects that are counted; of a larger program only these."""
+MOST_OBJECTS = 6_000_000
+"""Objects that are counted, some of them twice; of a larger program only these."""
+
+IMMORTAL = 1000
+"""Objects that the collector of 3.12 freezes by itself (gcmodule.c, update_refs); a program freezes more."""
 
 MOST_GROWN = 20
 """Objects that are looked at further."""
 
 PATIENCE_S = 1.0
-"""How long the walk may take."""
+"""How long the walk may take, of the thread's own time."""
 
 _LEAST = 0.02  # a call
 _LENGTHS = (1, 1, 2)
 
+CENSUS_WINDOWS = sum(_LENGTHS)
+"""Repetitions that a census takes."""
+
 
 def population(patience_s: float = PATIENCE_S) -> tuple[list[object], bool]:
-    """Return all objects that can be reached, each once; and whether these are all.
+    """Return all objects that can be reached; and whether these are all.
 
-    Those that the garbage collector knows, and whatever they refer to, the types of all of them, too.
+    Those that the garbage collector knows, and whatever they refer to that it does not, the types of all of
+    them, too. Of the latter some come more than once: to tell them apart takes longer than to count them.
     """
-    end = time.monotonic() + patience_s
-    held: list[object] = []
-    seen = {id(held)}
+    end = time.thread_time() + patience_s
     fresh = gc.get_objects()
-    seen.add(id(fresh))
+    held = [*fresh]
+    others = _unlisted(fresh) if gc.get_freeze_count() > IMMORTAL else None
+    types: set[type] = set()
     while fresh:
-        found = dict(zip(map(id, fresh), fresh, strict=True))
-        new = found.keys() - seen
-        seen |= new
-        fresh = [found[one] for one in new]
-        del found
-        held += fresh
-        if len(held) > MOST_OBJECTS or time.monotonic() > end:
+        if len(held) > MOST_OBJECTS or time.thread_time() > end:
             return held, False
-        fresh = [*set(map(type, fresh)), *gc.get_referents(*fresh)]
+        types.update(map(type, fresh))
+        found = gc.get_referents(*fresh)
+        fresh = [*itertools.filterfalse(gc.is_tracked, found)]
+        if others is not None:
+            fresh += others(found)
+        held += fresh
+    held += itertools.filterfalse(gc.is_tracked, types)
     return held, True
+
+
+def _unlisted(listed: list[object]) -> Callable[[list[object]], list[object]]:
+    """Return what picks those, each once, that the collector knows and does not list: frozen by others."""
+    seen = {*map(id, listed), id(listed)}
+
+    def pick(found: list[object]) -> list[object]:
+        fresh = {id(obj): obj for obj in filter(gc.is_tracked, found) if id(obj) not in seen}
+        seen.update(fresh)
+        return list(fresh.values())
+
+    return pick
 
 
 def grown(
@@ -75,8 +94,8 @@ def grown(
         settle()
         rows.append(counts_of_items(held))
     rates = dict(_rates(rows[1:], calls, {at for at, _ in _changes(rows[0], rows[1])}))
-    most = sorted(rates, key=lambda at: -abs(rates[at]))[:MOST_GROWN]
-    return [held[at] for at in most]
+    most = sorted(rates, key=lambda at: -abs(rates[at]))
+    return [*{id(held[at]): held[at] for at in most}.values()][:MOST_GROWN]
 
 
 def _changes(before: memoryview[int], after: memoryview[int]) -> Iterator[tuple[int, int]]:

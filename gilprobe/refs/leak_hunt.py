@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gilprobe import machine
 from gilprobe.errors import InvalidTypeError, InvalidValueError
-from gilprobe.leak_report import LeakFinding, LeakReport
+from gilprobe.leak_report import LeakReport
 from gilprobe.refs.leak_callable import check_ran, function_name, running
-from gilprobe.refs.leak_census import grown, named, population
-from gilprobe.refs.leak_evidence import evidence
-from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge
+from gilprobe.refs.leak_census import CENSUS_WINDOWS, IMMORTAL, grown, named, population
+from gilprobe.refs.leak_findings import (
+    Found,
+    Stage,
+    doubts,
+    found_in,
+    found_short,
+    found_stepwise,
+    is_step,
+    judged,
+    lasting,
+)
 from gilprobe.refs.leak_lending import Lender, lending
-from gilprobe.refs.leak_probes import examples, process_gauges
+from gilprobe.refs.leak_probes import process_gauges
 from gilprobe.refs.leak_suspects import find_suspects
 from gilprobe.refs.leak_windows import Caller, Column, Means, Windows, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from gilprobe.refs.leak_judgement import Series
     from gilprobe.refs.leak_suspects import Suspect
 
 MOST_REPEATS = 30
 """Repetitions that are read one by one; of more, neighbours are put together."""
 
-_STAGES = (1, 3, 9)  # how long repetitions are: a leak grows with them, a cache only until it is full
+_STAGES = 3  # each of repetitions three times as long: a leak grows with them, a cache until it is full
+_LEAST_REPETITIONS = 3
+_ENOUGH = 2_000  # calls after which what still grows is a leak
+_ENOUGH_CHEAP = 10_000  # the same, if another stage takes less than
+_CHEAP_S = 2.0
+# A long look: its first stage.
+_LONG_CALLS = 50_000
+_LONG_S = 0.2
+_LONG_REPETITIONS = 5
+_LEAST_LONG = 100
+_WARMING = 0.25  # of the time that is left
+_HELP = "more time (limit_s, --limit) or more calls a repetition (--calls) tell"
 _MOST_WARMUP = 8
-# The collector of 3.12 freezes immortal objects by itself (gcmodule.c, update_refs); a program freezes more.
-_IMMORTAL = 1000
 _STILL = 2
-_RANKS = ("objects", "reference", "descriptors", "threads", "interned", "total", "blocks", "heap")
-# A call. What little repetitions of any length leave or lose by themselves is below: a handful.
-_LEAST = 0.02
-_LEAST_BYTES = 2.0
-
-Trends = dict[Column, Trend]
 
 
 def find_leaks(
@@ -49,6 +63,7 @@ def find_leaks(
     warmup: int | None = None,
     repeats: int = 10,
     calls: int | None = None,
+    limit_s: float = 30.0,
 ) -> LeakReport:
     """Call a function over and over, and say whether it leaks.
 
@@ -74,11 +89,14 @@ def find_leaks(
         Repetitions that count, at least 3. More than 30 are read in 30 groups.
     calls : int, optional
         Calls a repetition; by default as many as take 2 ms, at most 500.
+    limit_s : float
+        How long the hunt may take, in seconds. What needs more calls than fit is `uncertain`. A call that has
+        begun is not interrupted.
 
     Returns
     -------
     LeakReport
-        Its `leaking`, and the `findings` that say so.
+        Its `leaking`, the `findings` that say so, and why that is `uncertain`, if it is.
 
     Raises
     ------
@@ -96,33 +114,57 @@ def find_leaks(
     bytes of C's heap a call, is taken for noise. A hunt ends early, with a warning, when the process has
     grown by 256 MiB or has 200 more descriptors and threads.
     """
-    _check(function, warmup, repeats, calls)
+    return hunt(
+        function,
+        args=args,
+        kwargs=kwargs,
+        warmup=warmup,
+        repeats=repeats,
+        calls=calls,
+        limit_s=limit_s,
+    )
+
+
+def hunt(
+    function: Callable[..., object],
+    *,
+    args: Sequence[object] = (),
+    kwargs: Mapping[str, object] | None = None,
+    warmup: int | None = None,
+    repeats: int = 10,
+    calls: int | None = None,
+    limit_s: float = 30.0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> LeakReport:
+    """Do as :func:`find_leaks`, and call `progress` with a short line at the beginning of each phase."""
+    _check(function, warmup, repeats, calls, limit_s)
     begun = time.perf_counter()
     with _frozen() as frozen, running(function) as called:
         caller = Caller(called, tuple(args), dict(kwargs or {}))
         with lending(caller) as lender:
-            hunt = _Hunt(caller, function, lender, frozen=frozen)
-            hunt.warm_up(warmup, repeats, calls)
-            found = hunt.found()
-    findings = tuple(one.finding() for one in found)  # now all that may hold what was left is in sight
+            one = _Hunt(caller, function, lender, begun + limit_s, progress, frozen=frozen)
+            one.warm_up(warmup, repeats, calls)
+            found = one.found(long_look=calls is None)
+    findings = tuple(leak.finding() for leak in found)  # now all that may hold what was left is in sight
     if caller.raised == caller.calls:
-        hunt.warnings.append("every call raised: what the function does when it succeeds was not tried")
+        one.warnings.append("every call raised: what the function does when it succeeds was not tried")
     return LeakReport(
         function=function_name(function),
         leaking=bool(findings),
         findings=findings,
         calls=caller.calls,
-        repeats=hunt.repeats,
-        warmup=hunt.warmup,
+        repeats=one.repeats,
+        warmup=one.warmup,
         raised=caller.raised,
         exception=caller.exception,
         elapsed_s=time.perf_counter() - begun,
         environment=machine.read_environment(),
-        warnings=tuple(hunt.warnings),
+        warnings=tuple(one.warnings),
+        uncertain=one.uncertain,
     )
 
 
-def _check(function: object, warmup: object, repeats: object, calls: object) -> None:
+def _check(function: object, warmup: object, repeats: object, calls: object, limit_s: object) -> None:
     if not callable(function):
         raise InvalidTypeError(f"function must be callable, got {type(function).__name__}")
     for name, value, least in (("warmup", warmup, 0), ("repeats", repeats, 3), ("calls", calls, 1)):
@@ -132,13 +174,17 @@ def _check(function: object, warmup: object, repeats: object, calls: object) -> 
             raise InvalidTypeError(f"{name} must be an integer, got {ascii(value)[:60]}")
         if not least <= value <= 10**9:
             raise InvalidValueError(f"{name} must be between {least} and 1000000000, got {value}")
+    if not isinstance(limit_s, int | float) or isinstance(limit_s, bool):
+        raise InvalidTypeError(f"limit_s must be a number, got {ascii(limit_s)[:60]}")
+    if not 0 < limit_s <= 10**9:
+        raise InvalidValueError(f"limit_s must be above 0 and at most 1000000000, got {ascii(limit_s)[:60]}")
 
 
 @contextmanager
 def _frozen() -> Iterator[bool]:
     """Put what exists out of the collector's sight, unless someone else has: then it would be mixed up."""
     gc.collect()
-    if gc.get_freeze_count() > _IMMORTAL:
+    if gc.get_freeze_count() > IMMORTAL:
         yield False
         return
     gc.freeze()
@@ -152,14 +198,22 @@ class _Hunt:
     """One hunt: sees to the lengths of the repetitions, and puts what they show together."""
 
     def __init__(
-        self, caller: Caller, function: Callable[..., object], lender: Lender, *, frozen: bool
+        self,
+        caller: Caller,
+        function: Callable[..., object],
+        lender: Lender,
+        end_s: float,
+        progress: Callable[[str], None],
+        *,
+        frozen: bool,
     ) -> None:
         self.caller = caller
+        self.uncertain: str | None = None
+        self._progress = progress
+        self._larger = False  # after the last stage
         self.repeats = 0
         self.warmup = 0
         gauges, self.warnings = process_gauges()
-        self._means = Means(gauges)
-        self._resources = self._means.resources
         self._threads = next(gauge.read for gauge in gauges if gauge.kind == "threads")
         self._calls = 1
         self.lender = lender
@@ -167,6 +221,7 @@ class _Hunt:
         lender.lend(one.obj for one in find_suspects(function, caller.args, caller.kwargs, ()))
         first = caller.once()
         check_ran(function, caller.args, caller.kwargs, first)
+        self._means = Means(gauges, end_s)  # what the first call loads stays, and is no leak
         outcomes = [first, caller.once()]
         suspects = find_suspects(function, caller.args, caller.kwargs, outcomes)
         del first, outcomes
@@ -176,22 +231,48 @@ class _Hunt:
 
     def warm_up(self, warmup: int | None, repeats: int, calls: int | None) -> None:
         """Choose how long a repetition is, and go on until nothing grows, or as told."""
-        fitting = self._means.calls_a_repetition(self.caller) if calls is None else calls
+        self._progress("warm-up")
+        if calls is not None:
+            fitting = calls
+        else:
+            fitting = self._means.calls_a_repetition(self.caller) if self._means.left_s() > 0 else 1
         self.repeats = min(repeats, MOST_REPEATS)
         self._calls = math.ceil(repeats / MOST_REPEATS) * fitting if calls else max(fitting, repeats // 30)
+        left_s = self._means.left_s() * (1 - _WARMING)
         still = 0
-        while self.warmup < (_MOST_WARMUP if warmup is None else min(warmup, MOST_REPEATS)):
+        most = _MOST_WARMUP if warmup is None else min(warmup, MOST_REPEATS)
+        while self._means.left_s() > 0 and self.warmup < most:
             series = self._windows.series(1, self._calls)
             self.warmup += 1
             still = 0 if any(max(one.growth) > 0 for one in series.values()) else still + 1
-            if self._windows.stopped or (warmup is None and still == _STILL):
+            late = self._means.left_s() < left_s
+            if self._windows.stopped or late or (warmup is None and still == _STILL):
                 break
 
-    def found(self) -> list[_Found]:
-        """Return what never stops; if nothing does, look at whatever the census of all counts shows."""
+    def found(self, *, long_look: bool) -> list[Found]:
+        """Return what never stops; if nothing does, look for longer, and at all references.
+
+        Where the calls are given a long look is taken only if something was larger in the end.
+        """
         found = self._found()
-        if found or self._windows.stopped:
-            return found
+        if not found and (long_look or self._larger) and not self._is_over():
+            found = self._found_stepwise()
+        if not found and not self._is_over():
+            found = self._found_by_census()
+        if not found and self._windows.stopped is not None:
+            shortage = self._windows.stopped
+            self.uncertain = f"{shortage.told}, and the hunt had to end: a cache may be as large"
+            found = [found_short(shortage, self.caller.calls)]
+        return found
+
+    def _is_over(self) -> bool:
+        return self._windows.stopped is not None or self._means.left_s() <= 0
+
+    def _found_by_census(self) -> list[Found]:
+        if self._windows.fitting(CENSUS_WINDOWS, self._calls) < CENSUS_WINDOWS:
+            early = "time was up before the references to all objects were looked at"
+            self.uncertain = self.uncertain or f"{early}: {_HELP}"
+            return []
         candidates = self._counted_all()
         if not candidates:
             return []
@@ -202,6 +283,7 @@ class _Hunt:
 
     def _counted_all(self) -> list[Suspect]:
         """Take the census: of what was frozen for the hunt, too."""
+        self._progress("census of all references")
         with self._thawed():
             held, whole = population()
         if not whole:
@@ -222,108 +304,78 @@ class _Hunt:
             if self._frozen:
                 gc.freeze()
 
-    def _found(self) -> list[_Found]:
+    def _found(self) -> list[Found]:
         """Judge longer and longer repetitions as long as something grows; return what never stops."""
-        stages: list[tuple[int, Trends]] = []
-        for factor in _STAGES:
-            calls = factor * self._calls
-            series = self._windows.series(self.repeats, calls, idle=factor > 1 and self._threads() > 1)
-            trends = _judged(series)
-            stages.append((calls, trends))
-            if not any(trend.verdict != "flat" for trend in trends.values()):
-                return []
+        stages: list[Stage] = []
+        for number in itertools.count(1):
+            calls = 3 ** (number - 1) * self._calls
+            idle = number > 1 and self._threads() > 1
+            repetitions = self._windows.fitting(self.repeats, calls, idle=idle)
+            if repetitions < _LEAST_REPETITIONS:
+                return self._cut(stages)
+            self._progress(f"stage {number}: {repetitions} repetitions of {calls} calls")
+            series = self._windows.series(repetitions, calls, idle=idle)
+            done = self._windows.done
+            self._larger = any(is_step(*one) for one in series.items())
+            if done >= _LEAST_REPETITIONS:
+                stages.append(Stage(done, calls, judged(series)))
             if self._windows.stopped:
-                self.warnings.append(f"stopped early: {self._windows.stopped}")
+                self.warnings.append(f"stopped early: {self._windows.stopped.told}")
                 break
-        return self._compared(stages)
+            if done < _LEAST_REPETITIONS:
+                return self._cut(stages)
+            if not any(trend.verdict != "flat" for trend in stages[-1].trends.values()):
+                return []
+            if number >= _STAGES and (not lasting(stages) or self._is_enough(stages)):
+                break
+        return self._told(stages) if stages else []
 
-    def _compared(self, stages: Sequence[tuple[int, Trends]]) -> list[_Found]:
-        """Return what grows as fast in the last stage as in the one before."""
-        calls, last = stages[-1]
-        before = stages[-2][1] if len(stages) > 1 else last
-        self.warnings += _doubts(before, last)
-        sure = {
-            column: trend
-            for column, trend in last.items()
-            if column in before and confirmed(before[column], trend) and _is_enough(column, trend)
-        }
-        return [
-            _Found(column, sure[column], before[column], self.repeats, calls, _examples(column))
-            for column in sorted(sure, key=lambda one: _RANKS.index(one.kind))
-            if not _is_consequence(column, sure)
-        ]
+    def _is_enough(self, stages: Sequence[Stage]) -> bool:
+        """Tell whether most caches would be full by now; cheap calls are made for larger ones, too."""
+        calls, longer = sum(one.all_calls for one in stages), 3 * stages[-1].calls
+        further_s = self.repeats * self._windows.duration_s(longer)
+        return calls >= (_ENOUGH_CHEAP if further_s < _CHEAP_S else _ENOUGH)
 
+    def _cut(self, stages: Sequence[Stage]) -> list[Found]:
+        """Return what is found when time is up; that nothing is, is not certain."""
+        found = self._told(stages) if stages else []
+        if not found:
+            grew = "something grew, but time was up" if stages else "time was up"
+            self.uncertain = f"{grew} after {_calls(self.caller.calls)}: {_HELP}"
+        return found
 
-class _Found(NamedTuple):
-    """What is sure to leak, and some objects that were left."""
-
-    column: Column
-    trend: Trend
-    before: Trend
-    repeats: int
-    calls: int
-    left: list[object]
-
-    def finding(self) -> LeakFinding:
-        """Return it with its evidence."""
-        sign = -1 if self.column.lost else 1
-        low, high = sorted((sign * self.trend.low, sign * self.trend.high))
-        return LeakFinding(
-            kind=self.column.kind,
-            what=self.column.what,
-            per_call=sign * self.trend.per_call,
-            low=low,
-            high=high,
-            every_repetition=self.trend.every,
-            evidence=(self._numbers(), *evidence(self.column, self.left)),
-        )
-
-    def _numbers(self) -> str:
-        verb = "lost" if self.column.lost else "left"
-        rule = f"each of {self.repeats} repetitions {verb} some" if self.trend.every else "among noise"
-        return (
-            f"{self.trend.per_call:.3g} {verb} a call in repetitions of {self.calls} calls, "
-            f"{self.before.per_call:.3g} in those before; {rule}"
-        )
-
-
-def _examples(column: Column) -> list[object]:
-    return examples(column.what.removesuffix(" objects"), 1) if column.kind == "objects" else []
-
-
-def _doubts(before: Trends, last: Trends) -> Iterator[str]:
-    for column, trend in last.items():
-        both = trend.verdict == before.get(column, trend).verdict == "unclear"
-        if both and _is_enough(column, trend):
-            yield (
-                f"{column.what}: too noisy to tell, {trend.per_call:.2g} a call "
-                f"({trend.low:.2g} to {trend.high:.2g})"
+    def _told(self, stages: Sequence[Stage]) -> list[Found]:
+        self.warnings += doubts(stages)
+        found = found_in(stages)
+        calls = sum(one.all_calls for one in stages)
+        if found and calls < _ENOUGH:
+            self.uncertain = (
+                f"what grows was watched for {_calls(calls)} only, as a cache does that is not full: {_HELP}"
             )
+        return found
+
+    def _found_stepwise(self) -> list[Found]:
+        """Make many more calls at once; if anything is larger then, see if it grows with their number."""
+        calls = min(_LONG_CALLS, int(_LONG_S / max(self._windows.call_s, 1e-9)))
+        if calls < _LEAST_LONG:
+            return []
+        # what doubles does so at least once in as many calls as there were
+        calls = max(calls, self.caller.calls) // _LONG_REPETITIONS
+        stages: list[dict[Column, Series]] = []
+        for length in (calls, 3 * calls, 9 * calls):
+            idle = self._threads() > 1
+            if self._windows.fitting(_LONG_REPETITIONS, length, idle=idle) < _LONG_REPETITIONS:
+                return []
+            self._progress(f"long look: {_LONG_REPETITIONS} repetitions of {length} calls")
+            series = self._windows.series(_LONG_REPETITIONS, length, idle=idle)
+            if self._windows.stopped:
+                self.warnings.append(f"stopped early: {self._windows.stopped.told}")
+                return []
+            stages.append({column: one for column, one in series.items() if is_step(column, one)})
+            if not stages[-1]:
+                return []
+        return found_stepwise(stages)
 
 
-def _judged(series: Mapping[Column, Series]) -> Trends:
-    """Judge growth; of references to one object, loss as well."""
-    trends: Trends = {}
-    for column, one in series.items():
-        trends[column] = judge(one)
-        if column.kind == "reference" and trends[column].verdict == "flat":
-            mirrored = Series(one.calls, tuple(-x for x in one.growth), tuple(-x for x in one.idle))
-            trend = judge(mirrored)
-            if trend.verdict != "flat":
-                trends[column._replace(lost=True)] = trend
-    return trends
-
-
-def _is_enough(column: Column, trend: Trend) -> bool:
-    return trend.per_call >= (_LEAST_BYTES if column.kind == "heap" else _LEAST)
-
-
-def _is_consequence(column: Column, sure: Mapping[Column, Trend]) -> bool:
-    """Tell references that only leaked objects have: to their type, to None."""
-    if column.kind != "reference" or column.lost:
-        return False
-    lost_types = [one.what.removesuffix(" objects") for one in sure if one.kind == "objects"]
-    common = tuple(f"references to {name}" for name in ("None", "True", "False", "()"))
-    if column.what in common:
-        return bool(lost_types)
-    return any(column.what.endswith((f" {name}", f".{name}")) for name in lost_types)
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number} calls"

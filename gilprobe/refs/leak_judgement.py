@@ -19,6 +19,9 @@ _QUANTILE = statistics.NormalDist().inv_cdf(0.995)  # of the two-sided 99 % inte
 _LASTING = 0.5
 _AS_FAST = 0.7
 _CHANCE = 0.01
+# Of growth in steps. Room that doubles lies within a factor of 4 (between full and half full, at both ends).
+_APART = 5.0
+_GIVEN_BACK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,39 @@ def confirmed(shorter: Trend, longer: Trend) -> bool:
     """
     both = shorter.verdict == longer.verdict == "growing"
     return both and longer.per_call >= _AS_FAST * shorter.per_call
+
+
+def stepwise(stages: Sequence[Series]) -> Trend | None:
+    """Tell growth in steps of any size, which most repetitions see nothing of.
+
+    What is left with a call is a number of its own then, the same for every stage: so it is for a container
+    that makes room for twice as much each time it is full. It is looked at as a whole, stage by stage.
+
+    Parameters
+    ----------
+    stages : sequence of Series
+        The first ones, each of repetitions three times as long as those before.
+
+    Returns
+    -------
+    Trend or None
+        The amount a call, between the least and the most of all stages; None if it does not grow in one of
+        them, or gives back what it took, or its amounts a call are too far apart.
+    """
+    rates = []
+    for one in stages:
+        growth = [
+            step - pause for step, pause in zip(one.growth, one.idle or (0,) * len(one.growth), strict=True)
+        ]
+        if -sum(step for step in growth if step < 0) > _GIVEN_BACK * sum(step for step in growth if step > 0):
+            return None
+        rates.append(sum(growth) / (one.calls * len(growth)))
+    if min(rates) <= 0 or max(rates) > _APART * min(rates):
+        return None
+    calls = [one.calls * len(one.growth) for one in stages]
+    whole = sum(rate * number for rate, number in zip(rates, calls, strict=True)) / sum(calls)
+    every = all(min(one.growth) >= 1 for one in stages)
+    return Trend(whole, min(rates), max(rates), every, "growing")
 
 
 def _levels(growth: Sequence[float]) -> list[float]:

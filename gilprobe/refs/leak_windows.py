@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import statistics
 import sys
 import time
+from array import array
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +31,7 @@ _TARGET_S = 0.002
 _PILOT_MEMORY = 8 << 20
 _PILOT_RESOURCES = 4
 _MOST_CALLS = 500
+_SURELY = 0.9  # of the time that is left: no two repetitions take the same
 
 
 class Column(NamedTuple):
@@ -95,28 +98,51 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
 
 
-class Means:
-    """What the process can spare: stops a hunt before a leak harms it."""
+class Shortage(NamedTuple):
+    """What has run short, and by how much it grew."""
 
-    def __init__(self, gauges: Sequence[Gauge]) -> None:
+    column: Column
+    amount: int
+    told: str
+
+
+class Means:
+    """What the process and its user can spare: stops a hunt before a leak harms it, or when time is up.
+
+    Parameters
+    ----------
+    gauges : sequence of Gauge
+        Those of the process; they are read at once, so the first call should be over.
+    end_s : float
+        When the hunt must be over, of `time.perf_counter`.
+    """
+
+    def __init__(self, gauges: Sequence[Gauge], end_s: float) -> None:
+        self._end_s = end_s
         self._counted = [one.read for one in gauges if one.kind in ("descriptors", "threads")]
         self._room = min(MOST_RESOURCES, _free_descriptors() // 2)
         self._memory = memory_in_use()
         self._resources = self.resources()
 
+    def left_s(self) -> float:
+        """Return how many seconds the hunt may still take."""
+        return self._end_s - time.perf_counter()
+
     def resources(self) -> int:
         """Return how many file descriptors and threads there are."""
         return sum(read() for read in self._counted)
 
-    def exhausted(self) -> str:
-        """Return what has run short; ``""`` as long as nothing has."""
+    def exhausted(self) -> Shortage | None:
+        """Return what has run short; None as long as nothing has."""
         grown = memory_in_use() - self._memory
         if grown > MOST_MEMORY:
-            return f"the process grew by {grown >> 20} MiB"
+            column = Column("memory", "bytes of the process's memory")
+            return Shortage(column, grown, f"the process grew by {grown >> 20} MiB")
         left = self.resources() - self._resources
         if left > self._room:
-            return f"{left} file descriptors and threads were left"
-        return ""
+            column = Column("descriptors", "file descriptors and threads")
+            return Shortage(column, left, f"{left} file descriptors and threads were left")
+        return None
 
     def calls_a_repetition(self, caller: Caller) -> int:
         """Return how many calls take a while, but leave few resources; finds that out by calling."""
@@ -133,7 +159,7 @@ class Means:
                 spent = min(spent, _timed(caller, calls))
             elif calls > 1 and calls < _MOST_CALLS:
                 spent = min(spent, _timed(caller, calls), _timed(caller, calls))
-            if spent >= _TARGET_S / 2:
+            if spent >= _TARGET_S / 2 or self.left_s() <= 0:
                 break
         fitting = min(_MOST_CALLS, int(calls * _TARGET_S / max(spent, 1e-7)))
         return max(1, fitting - fitting % 10 if fitting > 10 else fitting)
@@ -183,14 +209,21 @@ class Windows:
 
     Attributes
     ----------
-    stopped : str
-        Why a series was cut; ``""`` if none was.
+    stopped : Shortage or None
+        Why the last series was cut; None if it was not, or since time was up.
+    done : int
+        Repetitions of the last series.
+    call_s : float
+        How long a call took in the last series: the median of its repetitions.
     """
 
     def __init__(
         self, caller: Caller, gauges: Sequence[Gauge], suspects: Sequence[Suspect], means: Means
     ) -> None:
-        self.stopped = ""
+        self.stopped: Shortage | None = None
+        self.call_s = 0.0
+        self.done = 0
+        self._around_s = 0.0
         self._caller = caller
         self._gauges = gauges
         self._suspects = suspects
@@ -198,6 +231,15 @@ class Windows:
         self._census = TypeCensus()
         self._columns = [Column("reference", f"references to {one.name}") for one in suspects]
         self._columns += [Column(one.kind, one.what) for one in gauges]
+
+    def duration_s(self, calls: int, *, idle: bool = False) -> float:
+        """Return how long a repetition will take, as far as can be told by the last series."""
+        return (self._around_s + calls * self.call_s) * (2 if idle else 1)
+
+    def fitting(self, repetitions: int, calls: int, *, idle: bool = False) -> int:
+        """Return how many of some repetitions fit into the time that is left."""
+        left_s = _SURELY * self._means.left_s()
+        return max(0, int(min(repetitions, left_s / max(self.duration_s(calls, idle=idle), 1e-9))))
 
     def series(self, repetitions: int, calls: int, *, idle: bool = False) -> dict[Column, Series]:
         """Take a series; what never changed is left out.
@@ -213,17 +255,20 @@ class Windows:
         pauses = Readings(self._gauges, self._suspects, repetitions)
         kinds: list[dict[str, int]] = []
         pause_kinds: list[dict[str, int]] = []
-        done = 0
+        times: list[tuple[float, float]] = []  # the calls', the whole repetition's
         for number in range(repetitions):
             begun = time.perf_counter()
-            self._window(work, number, lambda: self._caller.times(calls), kinds)
-            spent = time.perf_counter() - begun
+            spent = self._window(work, number, lambda: self._caller.times(calls), kinds)
+            whole = time.perf_counter() - begun
+            times.append((spent, whole))
             if idle:
-                self._window(pauses, number, lambda spent=spent: time.sleep(spent), pause_kinds)  # type: ignore[misc]
-            done += 1
+                self._window(pauses, number, lambda whole=whole: time.sleep(whole), pause_kinds)  # type: ignore[misc]
             self.stopped = self._means.exhausted()
-            if self.stopped:
+            if self.stopped or self._means.left_s() <= 0:
                 break
+        self.done = done = len(times)
+        self.call_s = statistics.median(spent for spent, _ in times) / calls
+        self._around_s = statistics.median(whole - spent for spent, whole in times)
         found = {}
         for at, column in enumerate(self._columns):
             growth = work.growth(at, done)
@@ -237,11 +282,16 @@ class Windows:
 
     def _window(
         self, readings: Readings, number: int, work: Callable[[], None], kinds: list[dict[str, int]]
-    ) -> None:
+    ) -> float:
+        """Read, work and read again; return how long the work took."""
+        clock = array("d", (0.0, 0.0))  # a number of Python's would be counted as one block more
         before = self._census.take()
         settle()
         readings.take(2 * number)
+        clock[0] = time.perf_counter()
         work()
+        clock[1] = time.perf_counter()
         settle()
         readings.take(2 * number + 1)
         kinds.append(self._census.changes(before, self._census.take()))
+        return clock[1] - clock[0]

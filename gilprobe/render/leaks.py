@@ -39,6 +39,8 @@ def write_leaks(page: Page, report: LeakReport) -> None:
     page.line(
         f"{plural(report.calls, 'call')} in {duration(report.elapsed_s)}, {interpreter(report.environment)}"
     )
+    if report.uncertain is not None:
+        page.line(f"not certain: {clipped(report.uncertain, 400)}", style="yellow")
     if report.raised:
         page.line(f"raised in {plural(report.raised, 'call')}, first {clipped(report.exception)}")
     page.line()

@@ -165,7 +165,7 @@ def test_a_marker_that_can_not_be_read_fails_its_test_with_the_rule(run):
         "max_gil_hold must be given a time such as \"5ms\", got None",
         "max_gil_hold must be a time above 0 such as 100ms, 0.5s or 2, got 'soon'",
         "a marker must be max_gil_hold(\"5ms\"), got also 3",
-        "a marker must be no_leaks(warmup=..., repeats=..., calls=...), got also rounds=3",
+        "a marker must be no_leaks(warmup=..., repeats=..., calls=..., limit_s=...), got also rounds=3",
     ])  # fmt: skip
 
 

@@ -267,6 +267,19 @@ def test_as_many_calls_are_made_as_repetitions_ask_for():
         (InvalidTypeError, {"repeats": True}, "repeats must be an integer, got True"),
         (InvalidValueError, {"repeats": 2}, "repeats must be between 3 and 1000000000, got 2"),
         (InvalidValueError, {"calls": 0}, "calls must be between 1 and 1000000000, got 0"),
+        (InvalidTypeError, {"limit_s": "3"}, "limit_s must be a number, got '3'"),
+        (InvalidTypeError, {"limit_s": True}, "limit_s must be a number, got True"),
+        (InvalidValueError, {"limit_s": 0}, "limit_s must be above 0 and at most 1000000000, got 0"),
+        (
+            InvalidValueError,
+            {"limit_s": float("inf")},
+            "limit_s must be above 0 and at most 1000000000, got inf",
+        ),
+        (
+            InvalidValueError,
+            {"limit_s": float("nan")},
+            "limit_s must be above 0 and at most 1000000000, got nan",
+        ),
     ],
 )
 def test_what_can_not_be_used_is_told_in_one_line(error, options, message):

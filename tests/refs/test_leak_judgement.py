@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gilprobe.errors import InvalidValueError
-from gilprobe.refs.leak_judgement import Series, confirmed, judge, robust_slope
+from gilprobe.refs.leak_judgement import Series, confirmed, judge, robust_slope, stepwise
 
 pytestmark = pytest.mark.plain_python
 
@@ -127,3 +128,69 @@ def test_what_pauses_leave_too_is_not_the_functions():
     more = judge(Series(CALLS, tuple(one + CALLS for one in work), pauses))
     assert more.verdict == "growing"
     assert more.per_call == pytest.approx(1, rel=0.1)
+
+
+def looks(level, first=0, calls=1000, repetitions=5):
+    """Return the series that three stages see of what has a level after each number of calls."""
+    stages, at = [], first
+    for length in (calls, 3 * calls, 9 * calls):
+        levels = [level(at + number * length) for number in range(repetitions + 1)]
+        at += repetitions * length
+        stages.append(Series(length, tuple(round(b - a) for a, b in itertools.pairwise(levels))))
+    return stages
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 2500), st.integers(1, 1000), st.integers(0, 10_000))
+def test_blocks_that_are_filled_one_after_another_are_a_leak(calls_a_block, piece, first):
+    size = calls_a_block * piece
+    trend = stepwise(looks(lambda calls: calls * piece // size * size, first))
+    assert trend.per_call == pytest.approx(piece, rel=0.1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 1000), st.integers(1, 5000))
+def test_room_that_doubles_when_it_is_full_is_a_leak(piece, first):
+    """As long as the look has as many calls as there were before."""
+    trend = stepwise(looks(lambda calls: 1 << (calls * piece).bit_length(), first))
+    assert 0.5 * piece <= trend.low <= trend.per_call <= trend.high <= 4 * piece
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 65_000), st.integers(1, 10**6)), max_size=3))
+def test_what_happens_up_to_three_times_grows_alike_in_no_more_than_one_case(steps):
+    """It must be once in each stage, and each time three times as much or so."""
+    trend = stepwise(looks(lambda calls: sum(size for when, size in steps if when < calls)))
+    if trend is not None:
+        stages = sorted(0 if when < 5000 else 1 if when < 20_000 else 2 for when, _ in steps)
+        assert stages == [0, 1, 2]
+        assert trend.high <= 5 * trend.low
+
+
+def test_what_goes_up_and_down_within_bounds_is_no_growth_in_steps():
+    for seed in range(1000):
+        draw = random.Random(seed)
+        assert stepwise(looks(lambda _, draw=draw: draw.uniform(0, 10**6))) is None
+
+
+def test_a_cache_that_is_filled_slower_and_slower_is_no_growth_in_steps():
+    for size in (100, 1000, 5000):
+        assert stepwise(looks(lambda calls, size=size: size * (1 - math.exp(-calls / size)))) is None
+
+
+def test_a_random_walk_hardly_ever_grows_in_steps():
+    wrong = 0
+    for seed in range(1000):
+        draw = random.Random(seed)
+        walk = [0.0]
+        walk.extend(itertools.accumulate(draw.gauss(0, 10) for _ in range(65_000 // 100)))
+        wrong += stepwise(looks(lambda calls, walk=walk: walk[calls // 100])) is not None
+    assert wrong <= 20
+
+
+def test_steps_that_pauses_have_too_are_not_the_functions():
+    def of(work, pause):
+        return [Series(calls, (work * calls,) * 5, (pause * calls,) * 5) for calls in (1000, 3000, 9000)]
+
+    assert stepwise(of(8, 8)) is None
+    assert stepwise(of(8, 4)).per_call == pytest.approx(4)

@@ -1,0 +1,180 @@
+"""What a hunt's series say: which of all that was counted is a finding, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gilprobe.leak_report import LeakFinding
+from gilprobe.refs.leak_evidence import evidence
+from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge, stepwise
+from gilprobe.refs.leak_probes import examples
+from gilprobe.refs.leak_windows import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from gilprobe.refs.leak_windows import Shortage
+
+_RANKS = ("objects", "reference", "descriptors", "threads", "interned", "total", "blocks", "heap", "memory")
+# A call. What little repetitions of any length leave or lose by themselves is below: a handful.
+_LEAST = 0.02
+_LEAST_BYTES = 2.0
+# A whole stage, if it is to tell growth in steps: it may have few calls.
+_LEAST_STEP = 16
+_LEAST_STEP_BYTES = 4096
+
+Trends = dict[Column, Trend]
+
+
+class Stage(NamedTuple):
+    """What repetitions of one length showed."""
+
+    repetitions: int
+    calls: int
+    trends: Trends
+
+    @property
+    def all_calls(self) -> int:
+        """Calls of all repetitions together."""
+        return self.repetitions * self.calls
+
+
+class Found(NamedTuple):
+    """What is sure to leak, the numbers that say so, and some objects that were left."""
+
+    column: Column
+    trend: Trend
+    numbers: str
+    left: list[object]
+
+    def finding(self) -> LeakFinding:
+        """Return it with its evidence."""
+        sign = -1 if self.column.lost else 1
+        low, high = sorted((sign * self.trend.low, sign * self.trend.high))
+        return LeakFinding(
+            kind=self.column.kind,
+            what=self.column.what,
+            per_call=sign * self.trend.per_call,
+            low=low,
+            high=high,
+            every_repetition=self.trend.every,
+            evidence=(self.numbers, *evidence(self.column, self.left)),
+        )
+
+
+def judged(series: Mapping[Column, Series]) -> Trends:
+    """Judge growth; of references to one object, loss as well."""
+    trends: Trends = {}
+    for column, one in series.items():
+        trends[column] = judge(one)
+        if column.kind == "reference" and trends[column].verdict == "flat":
+            mirrored = Series(one.calls, tuple(-x for x in one.growth), tuple(-x for x in one.idle))
+            trend = judge(mirrored)
+            if trend.verdict != "flat":
+                trends[column._replace(lost=True)] = trend
+    return trends
+
+
+def lasting(stages: Sequence[Stage]) -> Trends:
+    """Return what grows as fast in the last stage as in the one before."""
+    last = stages[-1].trends
+    before = _before(stages)
+    return {
+        column: trend
+        for column, trend in last.items()
+        if column in before and confirmed(before[column], trend) and _is_enough(column, trend)
+    }
+
+
+def found_in(stages: Sequence[Stage]) -> list[Found]:
+    """Return what never stops, without what only follows from it."""
+    before, last = _before(stages), stages[-1]
+    sure = lasting(stages)
+    return [
+        Found(column, sure[column], _numbers(column, before[column], sure[column], last), _examples(column))
+        for column in _in_order(sure)
+    ]
+
+
+def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[Found]:
+    """Return what grows in steps, as much a call in each stage."""
+    sure: Trends = {}
+    for column in stages[-1]:
+        alone = [stage[column] for stage in stages if column in stage]
+        trend = stepwise(alone) if len(alone) == len(stages) else None
+        if trend is not None and _is_enough(column, trend) and is_step(column, alone[0]):
+            sure[column] = trend
+    return [
+        Found(column, sure[column], _steps([stage[column] for stage in stages]), _examples(column))
+        for column in _in_order(sure)
+    ]
+
+
+def is_step(column: Column, series: Series) -> bool:
+    """Tell growth that is worth a longer look: by its amount as a whole."""
+    return sum(series.growth) >= (_LEAST_STEP_BYTES if column.kind == "heap" else _LEAST_STEP)
+
+
+def found_short(shortage: Shortage, calls: int) -> Found:
+    """Return what ended the hunt, and nothing else that was counted explains."""
+    amount = shortage.amount / max(1, calls)
+    trend = Trend(amount, amount, amount, every=False, verdict="growing")
+    return Found(shortage.column, trend, f"{shortage.told} in {calls} calls", [])
+
+
+def doubts(stages: Sequence[Stage]) -> Iterator[str]:
+    """Yield what was too noisy to tell."""
+    before = _before(stages)
+    for column, trend in stages[-1].trends.items():
+        both = trend.verdict == before.get(column, trend).verdict == "unclear"
+        if both and _is_enough(column, trend):
+            yield (
+                f"{column.what}: too noisy to tell, {trend.per_call:.2g} a call "
+                f"({trend.low:.2g} to {trend.high:.2g})"
+            )
+
+
+def _before(stages: Sequence[Stage]) -> Trends:
+    return stages[-2 if len(stages) > 1 else -1].trends
+
+
+def _numbers(column: Column, before: Trend, trend: Trend, last: Stage) -> str:
+    verb = "lost" if column.lost else "left"
+    rule = f"each of {last.repetitions} repetitions {verb} some" if trend.every else "among noise"
+    return (
+        f"{trend.per_call:.3g} {verb} a call in repetitions of {last.calls} calls, "
+        f"{before.per_call:.3g} in those before; {rule}"
+    )
+
+
+def _steps(series: Sequence[Series]) -> str:
+    parts = [
+        f"{sum(one.growth) / (one.calls * len(one.growth)):.3g} in {one.calls * len(one.growth)}"
+        for one in series
+    ]
+    return f"left a call: {', '.join(parts)} calls; in steps, which most calls see nothing of"
+
+
+def _examples(column: Column) -> list[object]:
+    return examples(column.what.removesuffix(" objects"), 1) if column.kind == "objects" else []
+
+
+def _is_enough(column: Column, trend: Trend) -> bool:
+    return trend.per_call >= (_LEAST_BYTES if column.kind == "heap" else _LEAST)
+
+
+def _in_order(sure: Trends) -> list[Column]:
+    """Return the most telling first, without what only follows from others."""
+    alone = [column for column in sure if not _is_consequence(column, sure)]
+    return sorted(alone, key=lambda one: _RANKS.index(one.kind))
+
+
+def _is_consequence(column: Column, sure: Mapping[Column, Trend]) -> bool:
+    """Tell references that only leaked objects have: to their type, to None."""
+    if column.kind != "reference" or column.lost:
+        return False
+    lost_types = [one.what.removesuffix(" objects") for one in sure if one.kind == "objects"]
+    common = tuple(f"references to {name}" for name in ("None", "True", "False", "()"))
+    if column.what in common:
+        return bool(lost_types)
+    return any(column.what.endswith((f" {name}", f".{name}")) for name in lost_types)
