@@ -1,7 +1,7 @@
 """Make docs/leaks-released.md: what a hunt tells of released packages, beside what is known of them.
 
 Measure:  python benchmarks/leaks_released.py --json FILE.json
-          PYTHON benchmarks/leaks_released.py --quick --json FILE.json  (CPython's own, for each other version)
+          PYTHON benchmarks/leaks_released.py --quick --json FILE.json  (CPython's own, of another version)
 Then:     python docs/leaks_released.py FILE.json ... > docs/leaks-released.md
 """
 
@@ -21,14 +21,15 @@ HEAD = """\
 Of each of these functions is known whether it leaks. Those with a link do, or did: the link is the public
 report, and most stand here twice, with a version that leaks and the one that mended it. The others are widely
 used, and no leak in them is known. Each version was installed into an environment of its own, and
-[`gilprobe leaks`](commands/leaks.md) hunted there, with its defaults. **Finding** is the first that it told, with
-the amount a call; **seconds** are those of the hunt.
+[`gilprobe leaks`](commands/leaks.md) hunted there, with its defaults. **Finding** is the first that it told,
+with the amount a call; **seconds** are those of the hunt.
 
 {right} of {all} verdicts are right.
 
 {machines}
 
-Made by these commands; the functions stand in `benchmarks/leaks_released.toml`:
+Made by these commands, the second one for each other interpreter; the functions stand in
+`benchmarks/leaks_released.toml`:
 
     python benchmarks/leaks_released.py --json released.json
     python3.13 benchmarks/leaks_released.py --quick --json python3.13.json
