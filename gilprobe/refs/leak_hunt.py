@@ -145,6 +145,7 @@ def hunt(
             one = _Hunt(caller, function, lender, begun + limit_s, progress, frozen=frozen)
             one.warm_up(warmup, repeats, calls)
             found = one.found(long_look=calls is None)
+            one.forget()
     findings = tuple(leak.finding() for leak in found)  # now all that may hold what was left is in sight
     if caller.raised == caller.calls:
         one.warnings.append("every call raised: what the function does when it succeeds was not tried")
@@ -264,6 +265,10 @@ class _Hunt:
             self.uncertain = f"{shortage.told}, and the hunt had to end: a cache may be as large"
             found = [found_short(shortage, self.caller.calls)]
         return found
+
+    def forget(self) -> None:
+        """Let go of what was watched: who holds what was left is looked for next."""
+        self._windows.forget()
 
     def _is_over(self) -> bool:
         return self._windows.stopped is not None or self._means.left_s() <= 0
