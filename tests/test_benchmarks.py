@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,13 @@ QUESTIONS = {
         "frames a second",
         "writing the page",
         "gilprobe run",
+    ],
+    "leaks_released": [
+        "property.getter(None)",
+        "a pickled state that is refused",
+        "writing an empty text",
+        "multidict 6.7.1: iterating over the keys",
+        "multidict 7.2.1: iterating over the keys",
     ],
     "overhead": [
         "added to one uncontended release + re-acquire: sites",
@@ -174,3 +182,61 @@ def test_the_spread_of_headlines_is_told(tmp_path: Path) -> None:
     (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert row["details"]["spread_percent"] == 0.0
     assert len(row["samples"]) == 2
+
+
+@pytest.fixture
+def released(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("leaks_released")
+
+
+def test_every_released_function_is_pinned_reported_and_can_be_called(released: Any) -> None:
+    cases = list(released.cases())
+    names = [case.name for case in cases]
+    assert len(names) == len(set(names))
+    for case in cases:
+        assert case.expected in {"found", "clean"}
+        assert case.known.startswith("https://") or case.expected == "clean", case.name
+        assert all("==" in one for one in case.requires if not one.startswith(("--", ":"))), case.name
+        code = compile(case.code, case.name, "exec")
+        assert "call" in code.co_names, case.name
+
+
+def test_a_released_leak_is_hunted_before_and_after_its_mend(released: Any) -> None:
+    versions: dict[str, set[str]] = {}
+    for case in released.cases():
+        versions.setdefault(f"{case.package}: {case.what}", set()).add(case.expected)
+    assert sum(expected == {"found", "clean"} for expected in versions.values()) >= 12
+    assert sum(expected == {"clean"} for expected in versions.values()) >= 15
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [("3.11.8", "found"), ("3.11.9", "clean"), ("3.12.0", "clean")]
+)
+def test_what_is_known_of_cpython_depends_on_its_version(
+    released: Any, monkeypatch: pytest.MonkeyPatch, version: str, expected: str
+) -> None:
+    monkeypatch.setattr(sys, "version_info", tuple(map(int, version.split("."))))
+    cases = {case.what: case for case in released.cases()}
+    assert cases["property.getter(None)"].expected == expected
+
+
+def test_a_row_of_cpython_is_hunted_without_a_network(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    done = run("leaks_released", "--quick", "--only", "a pickled state", "--json", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert row["verdict"] == "reached"
+    assert row["details"]["told"] == row["details"]["expected"] == row["target"]
+
+
+def test_a_hunt_that_was_wrong_is_told_as_missed(released: Any) -> None:
+    (case, *_) = (case for case in released.cases() if case.expected == "found")
+    right = {"told": "found", "elapsed_s": 0.5, "calls": 9, "findings": [{"what": "lists", "per_call": 1.0}]}
+    wrong = {"told": "clean", "elapsed_s": 0.1, "calls": 7, "findings": []}
+    assert released.row(case, [right]).verdict == "reached"
+    assert released.row(case, [right]).note == "found: lists +1"
+    missed = released.row(case, [wrong, wrong, right])
+    assert (missed.verdict, missed.note, missed.details["calls"]) == ("missed", "clean", 7)
+    broken = released.row(case, [{"told": "gilprobe: error: no such function"}])
+    assert (broken.verdict, broken.note) == ("missed", "gilprobe: error: no such function")

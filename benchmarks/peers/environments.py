@@ -87,12 +87,13 @@ class Environments:
         if key == "gilprobe":
             here = _gilprobe_here()
             return Environment(
-                sys.executable if here else self._install(key, [str(REPOSITORY)]), versions=here
+                sys.executable if here else self.install(key, [str(REPOSITORY)]), versions=here
             )
         wanted = requirements()[key]
-        return Environment(self._install(key, wanted), versions=", ".join(wanted))
+        return Environment(self.install(key, wanted), versions=", ".join(wanted))
 
-    def _install(self, name: str, wanted: list[str]) -> str:
+    def install(self, name: str, wanted: list[str]) -> str:
+        """Return the interpreter of an environment with what pip is told to install; make it if need be."""
         folder = self._folder / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
         python, done = folder / "bin" / "python", folder / "installed"
         if done.exists() and done.read_text() == "\n".join(wanted):
