@@ -14,12 +14,17 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # The tests are about the package that is installed. `python -m pytest` puts the checkout first on sys.path,
 # where gilprobe has no compiled core, and so would a child process that a test starts from there.
 _CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
 os.environ["PYTHONSAFEPATH"] = "1"
+
+# How long an example takes is the machine's affair, which may be a busy one.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 # A shell starts what it runs in the background with SIGINT ignored, which programs inherit: those that the
 # tests interrupt would go on for ever.
