@@ -145,10 +145,13 @@ class TypeCensus:
 
 
 def type_name(kind: type) -> str:
-    """Return a type's name as it is imported; without asking the type's own code."""
+    """Return a type's name as it is imported; without asking the type's own code.
+
+    Types that Cython's modules share have a descriptor for a module: they have the name alone.
+    """
     module = type.__dict__["__module__"].__get__(kind)
     name = type.__dict__["__qualname__"].__get__(kind)
-    return str(name) if module == "builtins" else f"{module}.{name}"
+    return f"{module}.{name}" if isinstance(module, str) and module != "builtins" else str(name)
 
 
 def examples(name: str, most: int) -> list[object]:

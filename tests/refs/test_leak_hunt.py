@@ -366,3 +366,15 @@ def test_who_holds_what_was_left_is_never_the_hunt():
     finding = next(one for one in report.findings if one.what == "list objects")
     assert any(f"global `KEPT` of module {__name__}" in text for text in finding.evidence), finding.evidence
     assert not any("Suspect" in text for text in finding.evidence)
+
+
+def test_a_type_whose_module_is_no_text_is_called_by_its_name_alone():
+    """Types that Cython's modules share have a descriptor there, with an address in what it prints."""
+
+    class Held:
+        pass
+
+    Held.__module__ = property(lambda self: "elsewhere")
+    kept = []
+    report = find_leaks(lambda: kept.append(Held()), calls=10)
+    assert f"{Held.__qualname__} objects" in [finding.what for finding in report.findings]
