@@ -374,7 +374,7 @@ def test_a_type_whose_module_is_no_text_is_called_by_its_name_alone():
     class Held:
         pass
 
-    Held.__module__ = property(lambda self: "elsewhere")
+    Held.__module__ = property(lambda _: "elsewhere")
     kept = []
     report = find_leaks(lambda: kept.append(Held()), calls=10)
     assert f"{Held.__qualname__} objects" in [finding.what for finding in report.findings]
