@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from gilprobe.cli.functions import told
 from gilprobe.cli.output import STDOUT, complain
 from gilprobe.cli.progress import StatusLine
+from gilprobe.durations import duration
 from gilprobe.errors import InvalidValueError
 from gilprobe.refs.leak_child import CRASHES, Outcome, Progress, Teller, hunt_in_child
-from gilprobe.render.words import duration, plural
+from gilprobe.render.words import plural
 
 if TYPE_CHECKING:
     import argparse
