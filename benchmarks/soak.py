@@ -68,7 +68,7 @@ for point in range(1, points + 1):
         thread.join()
         if number % 20 == 0:
             child()
-        if number % 100 == 0 and interpreters is not None:
+        if number % 25 == 0 and interpreters is not None:
             interpreter()
         number += 1
         time.sleep(max(0, begun + number / rate - time.monotonic()))
