@@ -167,6 +167,7 @@ def hunt(
             found = one.found(long_look=calls is None)
             garbage = one.garbage()
             roots = one.roots(found)
+            one.forget()
     # now all that may hold what was left is in sight
     findings = grouped([leak.finding() for leak in found], roots)
     if caller.raised == caller.calls:
@@ -288,6 +289,10 @@ class _Hunt:
             self.uncertain = f"{shortage.told}, and the hunt had to end: a cache may be as large"
             found = [found_short(shortage, self.caller.calls)]
         return found
+
+    def forget(self) -> None:
+        """Let go of what was watched: who holds what was left is looked for next."""
+        self._windows.forget()
 
     def _is_over(self) -> bool:
         return self._windows.stopped is not None or self._means.left_s() <= 0

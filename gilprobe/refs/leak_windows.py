@@ -238,11 +238,15 @@ class Windows:
         self._around_s = 0.0
         self._caller = caller
         self._gauges = gauges
-        self._suspects = suspects
+        self._suspects: Sequence[Suspect] = suspects
         self._means = means
         self._census = TypeCensus()
         self._columns = [Column("reference", f"references to {one.name}") for one in suspects]
         self._columns += [Column(one.kind, one.what) for one in gauges]
+
+    def forget(self) -> None:
+        """Let go of the suspects: else they are told to be held by this."""
+        self._suspects = ()
 
     def duration_s(self, calls: int, *, idle: bool = False) -> float:
         """Return how long a repetition will take, as far as can be told by the last series."""

@@ -356,3 +356,13 @@ def test_what_is_lent_for_a_hunt_is_taken_back():
     find_leaks(lambda _: None, args=(one,))
     gc.collect()
     assert sys.getrefcount(one) == before
+
+
+KEPT = []
+
+
+def test_who_holds_what_was_left_is_never_the_hunt():
+    report = find_leaks(lambda: KEPT.append([]), repeats=5, calls=10)
+    finding = next(one for one in report.findings if one.what == "list objects")
+    assert any(f"global `KEPT` of module {__name__}" in text for text in finding.evidence), finding.evidence
+    assert not any("Suspect" in text for text in finding.evidence)
