@@ -135,16 +135,21 @@ def hunt(
     calls: int | None = None,
     limit_s: float = 30.0,
     progress: Callable[[str], None] = lambda _: None,
+    thorough: bool = True,
 ) -> LeakReport:
-    """Do as :func:`find_leaks`, and call `progress` with a short line at the beginning of each phase."""
+    """Do as :func:`find_leaks`, and call `progress` with a short line at the beginning of each phase.
+
+    If not `thorough`, it ends after three stages, whatever may be a cache, and takes no long look: for who
+    hunts more than once.
+    """
     _check(function, warmup, repeats, calls, limit_s)
     begun = time.perf_counter()
     with _frozen() as frozen, running(function) as called:
         caller = Caller(called, tuple(args), dict(kwargs or {}))
         with lending(caller) as lender:
-            one = _Hunt(caller, function, lender, begun + limit_s, progress, frozen=frozen)
+            one = _Hunt(caller, function, lender, begun + limit_s, progress, frozen=frozen, thorough=thorough)
             one.warm_up(warmup, repeats, calls)
-            found = one.found(long_look=calls is None)
+            found = one.found(long_look=thorough and calls is None)
             one.forget()
     findings = tuple(leak.finding() for leak in found)  # now all that may hold what was left is in sight
     if caller.raised == caller.calls:
@@ -207,10 +212,12 @@ class _Hunt:
         progress: Callable[[str], None],
         *,
         frozen: bool,
+        thorough: bool,
     ) -> None:
         self.caller = caller
         self.uncertain: str | None = None
         self._progress = progress
+        self._thorough = thorough
         self._larger = False  # after the last stage
         self.repeats = 0
         self.warmup = 0
@@ -256,7 +263,7 @@ class _Hunt:
         Where the calls are given a long look is taken only if something was larger in the end.
         """
         found = self._found()
-        if not found and (long_look or self._larger) and not self._is_over():
+        if not found and (long_look or (self._thorough and self._larger)) and not self._is_over():
             found = self._found_stepwise()
         if not found and not self._is_over():
             found = self._found_by_census()
@@ -331,7 +338,7 @@ class _Hunt:
                 return self._cut(stages)
             if not any(trend.verdict != "flat" for trend in stages[-1].trends.values()):
                 return []
-            if number >= _STAGES and (not lasting(stages) or self._is_enough(stages)):
+            if number >= _STAGES and (not self._thorough or not lasting(stages) or self._is_enough(stages)):
                 break
         return self._told(stages) if stages else []
 
@@ -353,7 +360,7 @@ class _Hunt:
         self.warnings += doubts(stages)
         found = found_in(stages)
         calls = sum(one.all_calls for one in stages)
-        if found and calls < _ENOUGH:
+        if found and calls < _ENOUGH and self._thorough:
             self.uncertain = (
                 f"what grows was watched for {_calls(calls)} only, as a cache does that is not full: {_HELP}"
             )
