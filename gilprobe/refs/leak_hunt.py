@@ -111,8 +111,8 @@ def find_leaks(
     -----
     Objects that exist already are kept from the garbage collector until the hunt is over (``gc.freeze``),
     which makes its many collections short. What is lost in less than one of 50 calls, or is less than two
-    bytes of C's heap a call, is taken for noise. A hunt ends early when the process has grown by 256 MiB or has
-    200 more descriptors and threads, which is a finding of its own where nothing else is found.
+    bytes of C's heap a call, is taken for noise. A hunt ends early when the process has grown by 256 MiB or
+    has 200 more descriptors and threads, which is a finding of its own where nothing else is found.
     """
     return hunt(
         function,
