@@ -74,9 +74,9 @@ def find_leaks(
     Before and after each repetition are counted: the references to its arguments, to a result that is always
     the same, and to what it can reach (globals, closure, constants, its module); objects by type; the
     interpreter's memory blocks and C's heap; file descriptors and threads; the references to all objects,
-    with a debug build. What grew is looked at twice more, with repetitions three and nine times as long: a
-    leak grows on with the calls, a cache that fills up does not. If other threads run, pauses tell their
-    share.
+    with a debug build. What grew is looked at twice more, with repetitions three and nine times as long, and
+    further until it grew for 2,000 calls: a leak grows on with the calls, a cache that fills up does not. If
+    nothing grew, many more calls tell growth in steps. If other threads run, pauses tell their share.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def find_leaks(
     -----
     Objects that exist already are kept from the garbage collector until the hunt is over (``gc.freeze``),
     which makes its many collections short. What is lost in less than one of 50 calls, or is less than two
-    bytes of C's heap a call, is taken for noise. A hunt ends early, with a warning, when the process has
-    grown by 256 MiB or has 200 more descriptors and threads.
+    bytes of C's heap a call, is taken for noise. A hunt ends early when the process has grown by 256 MiB or
+    has 200 more descriptors and threads, which is a finding of its own where nothing else is found.
     """
     return hunt(
         function,
