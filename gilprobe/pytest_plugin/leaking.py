@@ -12,7 +12,7 @@ import pytest
 from gilprobe.errors import GilProbeError
 from gilprobe.pytest_plugin.again import AGAIN, running_again
 from gilprobe.pytest_plugin.limits import read_limits
-from gilprobe.refs import find_leaks
+from gilprobe.refs.leak_hunt import hunt
 from gilprobe.render.words import visible
 
 if TYPE_CHECKING:
@@ -161,10 +161,10 @@ def _spoiling(item: pytest.Item, again: Again) -> Iterator[None]:
 
 def _hunt_twice(again: Again, shared: dict[str, object], options: dict[str, Any]) -> LeakReport:
     """Hunt, and if something grows once more: what the interpreter keeps of new ways comes to an end."""
-    first = find_leaks(again, kwargs=shared, **options)
+    first = hunt(again, kwargs=shared, thorough=False, **options)
     if not first.leaking:
         return first
-    second = find_leaks(again, kwargs=shared, **options)
+    second = hunt(again, kwargs=shared, thorough=False, **options)
     rates = {one.what: one.per_call for one in first.findings}
     findings = tuple(
         one for one in second.findings if one.per_call / rates.get(one.what, math.inf) >= _STEADY
@@ -185,7 +185,7 @@ def _of_fixtures(again: Again, shared: dict[str, object], options: dict[str, Any
     again.empty = True
     try:
         again()
-        found = find_leaks(again, kwargs=shared, **options)
+        found = hunt(again, kwargs=shared, thorough=False, **options)
     except Exception:  # a fixture that looks at what the test has done
         return None
     finally:

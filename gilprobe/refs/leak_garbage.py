@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 MOST_CALLS = 100
 """Calls in a row without a collection."""
 
-_WINDOWS = 2
+WINDOWS = 2
+"""How often so many calls are made."""
+
 _LEAST = 0.02  # objects a call: what the interpreter renews now and then is less
 _MOST_TYPES = 5
 
@@ -28,13 +30,13 @@ def garbage_of(work: Callable[[int], None], calls: int) -> Garbage | None:
     work : callable
         Makes as many calls as it is told.
     calls : int
-        How many in a row.
+        How many in a row; no more than `MOST_CALLS`, or much garbage may come together.
     """
     census = TypeCensus()
     with _uncollected():
-        windows = [_left(census, work, min(calls, MOST_CALLS)) for _ in range(_WINDOWS)]
+        windows = [_left(census, work, calls) for _ in range(WINDOWS)]
     # What one window alone has shown is no habit of the function's.
-    per_call = min(number for number, _ in windows) / min(calls, MOST_CALLS)
+    per_call = min(number for number, _ in windows) / calls
     if per_call < _LEAST:
         return None
     kinds = [name for name in windows[-1][1] if all(name in found for _, found in windows)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gilprobe import machine
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.leak_report import LeakReport
+from gilprobe.refs import leak_garbage, leak_roots
 from gilprobe.refs.leak_callable import check_ran, function_name, running
 from gilprobe.refs.leak_census import CENSUS_WINDOWS, IMMORTAL, grown, named, population
 from gilprobe.refs.leak_findings import (
@@ -25,10 +26,8 @@ from gilprobe.refs.leak_findings import (
     judged,
     lasting,
 )
-from gilprobe.refs.leak_garbage import garbage_of
 from gilprobe.refs.leak_lending import Lender, lending
 from gilprobe.refs.leak_probes import process_gauges
-from gilprobe.refs.leak_roots import find_roots, grouped
 from gilprobe.refs.leak_suspects import find_suspects
 from gilprobe.refs.leak_windows import Caller, Column, Means, Windows, settle
 
@@ -75,9 +74,9 @@ def find_leaks(
     Before and after each repetition are counted: the references to its arguments, to a result that is always
     the same, and to what it can reach (globals, closure, constants, its module); objects by type; the
     interpreter's memory blocks and C's heap; file descriptors and threads; the references to all objects,
-    with a debug build. What grew is looked at twice more, with repetitions three and nine times as long: a
-    leak grows on with the calls, a cache that fills up does not. If other threads run, pauses tell their
-    share.
+    with a debug build. What grew is looked at twice more, with repetitions three and nine times as long, and
+    further until it grew for 2,000 calls: a leak grows on with the calls, a cache that fills up does not. If
+    nothing grew, many more calls tell growth in steps. If other threads run, pauses tell their share.
 
     Parameters
     ----------
@@ -116,8 +115,8 @@ def find_leaks(
     -----
     Objects that exist already are kept from the garbage collector until the hunt is over (``gc.freeze``),
     which makes its many collections short. What is lost in less than one of 50 calls, or is less than two
-    bytes of C's heap a call, is taken for noise. A hunt ends early, with a warning, when the process has
-    grown by 256 MiB or has 200 more descriptors and threads.
+    bytes of C's heap a call, is taken for noise. A hunt ends early when the process has grown by 256 MiB or
+    has 200 more descriptors and threads, which is a finding of its own where nothing else is found.
     """
     return hunt(
         function,
@@ -142,6 +141,7 @@ def hunt(
     progress: Callable[[str], None] = lambda _: None,
     count: Callable[[int], None] = lambda _: None,
     keep_all: bool = False,
+    thorough: bool = True,
 ) -> LeakReport:
     """Do as :func:`find_leaks`.
 
@@ -153,6 +153,9 @@ def hunt(
         Is called with the number of calls so far, before one or some more are made.
     keep_all : bool
         Free no object that exists when the hunt begins.
+    thorough : bool
+        If not, it ends after three stages, whatever may be a cache, and takes no long look: for who hunts
+        more than once.
     """
     _check(function, warmup, repeats, calls, limit_s)
     kept = iter(population(_KEEP_ALL_S)[0] if keep_all else ())
@@ -162,14 +165,14 @@ def hunt(
         with lending(caller) as lender:
             lender.lend(kept)
             progress("first calls")
-            one = _Hunt(caller, function, lender, begun + limit_s, progress, frozen=frozen)
+            one = _Hunt(caller, function, lender, begun + limit_s, progress, frozen=frozen, thorough=thorough)
             one.warm_up(warmup, repeats, calls)
-            found = one.found(long_look=calls is None)
+            found = one.found(long_look=thorough and calls is None)
             garbage = one.garbage()
             roots = one.roots(found)
             one.forget()
     # now all that may hold what was left is in sight
-    findings = grouped([leak.finding() for leak in found], roots)
+    findings = leak_roots.grouped([leak.finding() for leak in found], roots)
     if caller.raised == caller.calls:
         one.warnings.append("every call raised: what the function does when it succeeds was not tried")
     return LeakReport(
@@ -231,10 +234,12 @@ class _Hunt:
         progress: Callable[[str], None],
         *,
         frozen: bool,
+        thorough: bool,
     ) -> None:
         self.caller = caller
         self.uncertain: str | None = None
         self._progress = progress
+        self._thorough = thorough
         self._larger = False  # after the last stage
         self.repeats = 0
         self.warmup = 0
@@ -280,7 +285,7 @@ class _Hunt:
         Where the calls are given a long look is taken only if something was larger in the end.
         """
         found = self._found()
-        if not found and (long_look or self._larger) and not self._is_over():
+        if not found and (long_look or (self._thorough and self._larger)) and not self._is_over():
             found = self._found_stepwise()
         if not found and not self._is_over():
             found = self._found_by_census()
@@ -312,21 +317,27 @@ class _Hunt:
 
     def garbage(self) -> Garbage | None:
         """Return what calls leave in reference cycles, if it is sure that they do."""
-        if self._windows.stopped or self._threads() > 1 or self._means.left_s() <= 0:
+        calls = min(self._calls, leak_garbage.MOST_CALLS)
+        if self._threads() > 1 or not self._has_time(leak_garbage.WINDOWS, calls):
             return None
         self._progress("reference cycles")
-        return garbage_of(self.caller.times, self._calls)
+        return leak_garbage.garbage_of(self.caller.times, calls)
+
+    def _has_time(self, repetitions: int, calls: int) -> bool:
+        """Tell whether some more repetitions may be made."""
+        return not self._is_over() and self._windows.fitting(repetitions, calls) >= repetitions
 
     def roots(self, found: Sequence[Found]) -> dict[str, Root]:
         """Return which leaked objects bring others with them."""
-        if self._windows.stopped or self._means.left_s() <= 0:
+        calls = min(self._calls, leak_roots.MOST_CALLS)
+        if not self._has_time(1, calls):
             return {}
         rates = {
             one.column.what.removesuffix(" objects"): one.trend.per_call
             for one in found
             if one.column.kind == "objects"
         }
-        return find_roots(self.caller.times, self._calls, rates)
+        return leak_roots.find_roots(self.caller.times, calls, rates)
 
     def _counted_all(self) -> list[Suspect]:
         """Take the census: of what was frozen for the hunt, too."""
@@ -373,7 +384,7 @@ class _Hunt:
                 return self._cut(stages)
             if not any(trend.verdict != "flat" for trend in stages[-1].trends.values()):
                 return []
-            if number >= _STAGES and (not lasting(stages) or self._is_enough(stages)):
+            if number >= _STAGES and (not self._thorough or not lasting(stages) or self._is_enough(stages)):
                 break
         return self._told(stages) if stages else []
 
@@ -395,7 +406,7 @@ class _Hunt:
         self.warnings += doubts(stages)
         found = found_in(stages)
         calls = sum(one.all_calls for one in stages)
-        if found and calls < _ENOUGH:
+        if found and calls < _ENOUGH and self._thorough:
             self.uncertain = (
                 f"what grows was watched for {_calls(calls)} only, as a cache does that is not full: {_HELP}"
             )

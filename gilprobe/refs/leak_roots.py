@@ -51,11 +51,11 @@ def find_roots(work: Callable[[int], None], calls: int, rates: Mapping[str, floa
     work : callable
         Makes as many calls as it is told.
     calls : int
-        How many are made; at most `MOST_CALLS`.
+        How many are made; `MOST_CALLS` are enough.
     rates : mapping
         The names of the leaked types, and how many objects a call.
     """
-    left = _left(work, min(calls, MOST_CALLS)) if len(rates) > 1 else []
+    left = _left(work, calls) if len(rates) > 1 else []
     by_id = dict(zip(map(id, left), left, strict=True))
     candidates = [one for name in rates if (one := _candidate(name, left, by_id, rates)) is not None]
     roots: dict[str, Root] = {}

@@ -226,4 +226,13 @@ def test_doubt_is_shown_and_reports_without_it_are_read():
 def test_each_phase_is_told_as_it_begins():
     told = []
     leak_hunt.hunt(int, repeats=3, calls=7, progress=told.append)
-    assert told == ["warm-up", "stage 1: 3 repetitions of 7 calls", "census of all references"]
+    stages = ["warm-up", "stage 1: 3 repetitions of 7 calls", "census of all references"]
+    assert told == ["first calls", *stages, "reference cycles"]
+
+
+def test_who_hunts_more_than_once_makes_no_more_calls_than_three_stages_have(clock):
+    kept = []
+    report = leak_hunt.hunt(clock.taking(0.003, lambda: kept.append([])), thorough=False)
+    assert report.leaking
+    assert report.calls < 200
+    assert report.uncertain is None
