@@ -315,11 +315,15 @@ STARTS = re.compile(
 )
 
 
+# No program is started there: what was asked for goes on in a child, so that its end can be told.
+SPLITS_ITSELF = PACKAGE / "refs" / "leak_child.py"
+
+
 def test_processes_are_started_in_one_room() -> None:
     faults = [
         f"{path.relative_to(CHECKOUT)}: {found[0]}: start it by gilprobe.workers, which ends it, too"
         for path in sources("*.py")
-        if unit_of(path) != "workers"
+        if unit_of(path) != "workers" and path != SPLITS_ITSELF
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and (found := STARTS.match(ast.unparse(node.func)))
     ]
