@@ -284,6 +284,17 @@ def browser(session: nox.Session) -> bool:
 
 
 @nox.session
+def javascript(session: nox.Session) -> None:
+    """Check the scripts of pages: eslint, node's tests, and that the bundles are what is built from them."""
+    session.install(*group("npm"))
+    session.chdir(copy(session))
+    if not works(["env", f"PATH={session.bin}:{os.environ['PATH']}", "npm", "view", "eslint", "version"]):
+        session.skip("no registry of npm packages can be reached")
+    session.run("npm", "ci", "--no-audit", "--no-fund", silent=True)
+    session.run("npm", "run", "check")
+
+
+@nox.session
 def native(session: nox.Session) -> None:
     """Run the C units, plain, under ASan with UBSan, and under TSan."""
     session.install(*group("native"))
