@@ -11,6 +11,7 @@ from array import array
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
+from gilprobe import machine
 from gilprobe.refs.leak_judgement import Series
 from gilprobe.refs.leak_probes import Readings, TypeCensus
 
@@ -180,10 +181,15 @@ class Means:
 def settle() -> None:
     """Free what is garbage, and empty the cache of attributes.
 
-    Each of its 4096 slots refers to None until it is used (3.11, typeobject.c, type_cache_clear): a function
+    A free-threaded build frees some of it (the tables of dicts, say) only when nobody can read it any more,
+    and tries that at the next collection (Objects/obmalloc.c, _PyMem_FreeDelayed): there it takes two.
+
+    Each of the cache's 4096 slots refers to None until it is used (3.11, typeobject.c, type_cache_clear): a function
     that makes classes takes these away for thousands of calls. Since 3.12 None isn't counted.
     """
     gc.collect()
+    if machine.build() == "free-threaded":
+        gc.collect()
     if sys.version_info < (3, 12):
         sys._clear_type_cache()
 

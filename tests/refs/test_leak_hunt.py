@@ -378,3 +378,15 @@ def test_a_type_whose_module_is_no_text_is_called_by_its_name_alone():
     kept = []
     report = find_leaks(lambda: kept.append(Held()), calls=10)
     assert f"{Held.__qualname__} objects" in [finding.what for finding in report.findings]
+
+
+def test_reference_cycles_with_containers_are_no_leak():
+    """A free-threaded build frees the containers' tables one collection later."""
+
+    class Node:
+        def __init__(self):
+            self.items = [self]
+            self.by_name = {"self": self}
+
+    for _ in range(6):
+        assert not find_leaks(lambda: [Node() for _ in range(3)], calls=100).leaking
