@@ -184,8 +184,8 @@ def settle() -> None:
     A free-threaded build frees some of it (the tables of dicts, say) only when nobody can read it any more,
     and tries that at the next collection (Objects/obmalloc.c, _PyMem_FreeDelayed): there it takes two.
 
-    Each of the cache's 4096 slots refers to None until it is used (3.11, typeobject.c, type_cache_clear): a function
-    that makes classes takes these away for thousands of calls. Since 3.12 None isn't counted.
+    Each of the cache's 4096 slots refers to None until it is used (3.11, typeobject.c, type_cache_clear): a
+    function that makes classes takes these away for thousands of calls. Since 3.12 None isn't counted.
     """
     gc.collect()
     if machine.build() == "free-threaded":
