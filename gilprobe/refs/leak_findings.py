@@ -177,4 +177,6 @@ def _is_consequence(column: Column, sure: Mapping[Column, Trend]) -> bool:
     common = tuple(f"references to {name}" for name in ("None", "True", "False", "()"))
     if column.what in common:
         return bool(lost_types)
-    return any(column.what.endswith((f" {name}", f".{name}")) for name in lost_types)
+    return any(
+        column.what.endswith((f" {name}", f".{name}", f" '{name.rpartition('.')[2]}'")) for name in lost_types
+    )

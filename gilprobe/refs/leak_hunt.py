@@ -53,7 +53,7 @@ _LONG_S = 0.2
 _LONG_REPETITIONS = 5
 _LEAST_LONG = 100
 _WARMING = 0.25  # of the time that is left
-_HELP = "more time (limit_s, --limit) or more calls a repetition (--calls) tell"
+_HELP = "give more time (limit_s, --limit) or more calls a repetition (--calls)"
 _KEEP_ALL_S = 30.0  # for all objects, however many
 _MOST_WARMUP = 8
 _STILL = 2
@@ -407,9 +407,8 @@ class _Hunt:
         found = found_in(stages)
         calls = sum(one.all_calls for one in stages)
         if found and calls < _ENOUGH and self._thorough:
-            self.uncertain = (
-                f"what grows was watched for {_calls(calls)} only, as a cache does that is not full: {_HELP}"
-            )
+            doubt = f"growth was watched for {_calls(calls)} only, and a cache grows too, until it is full"
+            self.uncertain = f"{doubt}: {_HELP}"
         return found
 
     def _found_stepwise(self) -> list[Found]:

@@ -390,3 +390,22 @@ def test_reference_cycles_with_containers_are_no_leak():
 
     for _ in range(6):
         assert not find_leaks(lambda: [Node() for _ in range(3)], calls=100).leaking
+
+
+KEPT = []
+
+
+class Session:
+    pass
+
+
+def test_references_of_leaked_objects_to_their_class_are_no_leak_of_their_own():
+    def keep():
+        KEPT.append(Session())
+
+    try:
+        kinds = [finding.what for finding in find_leaks(keep, calls=20).findings]
+    finally:
+        KEPT.clear()
+    assert f"{__name__}.Session objects" in kinds
+    assert not [what for what in kinds if what.startswith("references to") and "Session" in what]
