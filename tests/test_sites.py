@@ -203,7 +203,7 @@ def test_a_snapshot_shows_what_is_under_way():
     for thread in threads:
         thread.join()
     mine = site_of(report, "test_a_snapshot_shows_what_is_under_way")
-    report_line = line_of(test_a_snapshot_shows_what_is_under_way, 8)
+    report_line = line_of(test_a_snapshot_shows_what_is_under_way, 9)
     assert (mine.line, mine.releases) == (report_line, 0)
     assert mine.hold_ns >= 99 * MS
     rows = [row for row in report.blame if row.holder == MAIN]

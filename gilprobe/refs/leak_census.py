@@ -16,7 +16,7 @@ from gilprobe.refs.leak_suspects import Suspect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-MOST_OBJECTS = 6_000_000
+MOST_OBJECTS = 4_000_000
 """Objects that are counted, some of them twice; of a larger program only these."""
 
 IMMORTAL = 1000
@@ -48,7 +48,7 @@ def population(patience_s: float = PATIENCE_S) -> tuple[list[object], bool]:
     types: set[type] = set()
     while fresh:
         if len(held) > MOST_OBJECTS or time.thread_time() > end:
-            return held, False
+            return held[:MOST_OBJECTS], False
         types.update(map(type, fresh))
         found = gc.get_referents(*fresh)
         # None is in half of all places, and among the suspects anyway

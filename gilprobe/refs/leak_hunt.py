@@ -342,12 +342,13 @@ class _Hunt:
     def _counted_all(self) -> list[Suspect]:
         """Take the census: of what was frozen for the hunt, too."""
         self._progress("census of all references")
-        with self._thawed():
-            held, whole = population()
-        if not whole:
-            self.warnings.append("too many objects: the references to some were not counted")
-        candidates = grown(held, self.caller.times, self._calls, settle)
-        del held  # or it would be told as who holds them
+        with self._means.own_use():  # several numbers for each object
+            with self._thawed():
+                held, whole = population()
+            if not whole:
+                self.warnings.append("too many objects: the references to some were not counted")
+            candidates = grown(held, self.caller.times, self._calls, settle)
+            del held  # or it would be told as who holds them
         with self._thawed():
             return named(candidates)
 

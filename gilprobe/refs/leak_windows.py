@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from array import array
+from contextlib import contextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ from gilprobe.refs.leak_judgement import Series
 from gilprobe.refs.leak_probes import Readings, TypeCensus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gilprobe.leak_report import Kind
     from gilprobe.refs.leak_probes import Gauge
@@ -144,6 +145,15 @@ class Means:
     def resources(self) -> int:
         """Return how many file descriptors and threads there are."""
         return sum(read() for read in self._counted)
+
+    @contextmanager
+    def own_use(self) -> Iterator[None]:
+        """Take what memory a block needs for the hunt's own."""
+        before = memory_in_use()
+        try:
+            yield
+        finally:
+            self._memory += max(0, memory_in_use() - before)
 
     def exhausted(self) -> Shortage | None:
         """Return what has run short; None as long as nothing has."""

@@ -360,9 +360,14 @@ class Holder:
     pass
 
 
+over = []
+atexit.register(over.append, True)
+
+
 class InUse:
     def __del__(self):
-        os.kill(os.getpid(), signal.SIGABRT)
+        if not over:
+            os.kill(os.getpid(), signal.SIGABRT)
 
 
 holder = Holder()
@@ -525,7 +530,8 @@ def test_what_a_function_prints_comes_once_and_before_the_report(harmful):
     status, out, err = ended(harmful("prints", "--calls", "1"))
     printed, report = out.split("harmful.prints: no leak found\n")
     calls = int(re.match(r"(\d+) calls", report)[1])
-    assert printed.count("by Python\n") == printed.count("by C\n") == calls
+    # letters, not lines: buffers that are full are written in the middle of a line
+    assert printed.count("P") == printed.count("C") == calls
     assert (status, err) == (0, "")
 
 
