@@ -461,21 +461,21 @@ def test_peek_at_a_thread_that_sleeps():
 
 def test_peek_at_a_thread_that_keeps_the_gil_in_native_code():
     """Answers the watchdog's question: who is it that does not let go."""
-    seen = []
+    began, seen = [], []
     state = frames.thread_state()
-    ready = threading.Event()
 
     def watch():
-        ready.set()
+        while not began:
+            time.sleep(0.001)
         seen.append(frames.peek(state, 100, delay_ns=100_000_000)[0])
 
     def hold():
+        began.append(True)
         while not seen:
             kernels.spin(300_000_000)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    ready.wait()
     hold()
     watcher.join()
     names = functions(seen[0])
