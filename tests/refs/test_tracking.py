@@ -328,8 +328,8 @@ def test_a_deque_that_another_thread_changes_is_looked_through_all_the_same():
 
     def change():
         while not stop.is_set():
-            box.append(1)
-            box.popleft()
+            box.rotate(1)
+            box.rotate(-1)
 
     thread = threading.Thread(target=change)
     interval = sys.getswitchinterval()
