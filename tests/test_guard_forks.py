@@ -48,7 +48,9 @@ def run_a_thread():
     \"\"\"From then on a recording has a native thread, too.\"\"\"
     thread = threading.Thread(target=spin)
     thread.start()
-    thread.join()
+    thread.join()  # before 3.13 it may return while the system still has the thread
+    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+        time.sleep(0.001)
 """
 
 
