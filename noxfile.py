@@ -490,15 +490,31 @@ def passes(run: Callable[[str], None], arguments: list[str]) -> bool:
     return True
 
 
-def add_interpreter(name: str) -> None:
-    """Add the session that runs the tests on a CPython; on the newest one, those of plain Python, too."""
-
-    def tests(session: nox.Session) -> None:
-        on_interpreter(session, name)
-
-    tests.__doc__ = f"Run the tests on CPython {name}."
-    nox.session(tests, name=name, venv_backend=BARE)
+@nox.session(name="3.12", venv_backend=BARE)
+def python_3_12(session: nox.Session) -> None:
+    """Run the tests on CPython 3.12."""
+    on_interpreter(session, "3.12")
 
 
-for added in ("3.12", "3.13", "3.13t", "3.14", "3.15"):
-    add_interpreter(added)
+@nox.session(name="3.13", venv_backend=BARE)
+def python_3_13(session: nox.Session) -> None:
+    """Run the tests on CPython 3.13."""
+    on_interpreter(session, "3.13")
+
+
+@nox.session(name="3.13t", venv_backend=BARE)
+def python_3_13t(session: nox.Session) -> None:
+    """Run the tests on the free-threaded CPython 3.13."""
+    on_interpreter(session, "3.13t")
+
+
+@nox.session(name="3.14", venv_backend=BARE)
+def python_3_14(session: nox.Session) -> None:
+    """Run the tests on CPython 3.14."""
+    on_interpreter(session, "3.14")
+
+
+@nox.session(name="3.15", venv_backend=BARE)
+def python_3_15(session: nox.Session) -> None:
+    """Run the tests on CPython 3.15, the newest: those of plain Python, too."""
+    on_interpreter(session, "3.15")
