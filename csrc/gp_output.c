@@ -220,9 +220,15 @@ static bool have_file(gp_output *output)
     return true;
 }
 
+/* Whether its beginning tells it from a file that gets its inode. */
+static bool is_known_again(const gp_output *output)
+{
+    return !output->made || output->size >= GP_OUTPUT_HEAD;
+}
+
 void gp_output_rest(gp_output *output)
 {
-    if (!output->pinned)
+    if (!output->pinned && is_known_again(output))
         gp_output_close(output);
 }
 

@@ -46,7 +46,8 @@ void gp_output_discard(gp_output *output);
 int gp_output_open_later(gp_output *output, const char *path);
 
 /* Where a thread of the program writes: close the descriptor, which is in the program's own table, until the
- * next write opens the file again by its path; not if it is pinned. */
+ * next write opens the file again by its path; not if it is pinned, nor while too little stands in it to know
+ * it again. */
 void gp_output_rest(gp_output *output);
 
 /* Have the descriptor, until the next rest: the path may then lead elsewhere, or nowhere. */

@@ -463,6 +463,24 @@ static void a_full_disk_is_an_error_that_stays(void)
     CHECK_EQUAL(output.error, ENOSPC);
 }
 
+/* Its inode could go to a file that has nothing in it either, and take what was meant for this one. */
+static void a_file_with_nothing_in_it_stays_open(void)
+{
+    uint8_t beginning[GP_OUTPUT_HEAD] = {1};
+    gp_output output;
+    CHECK_EQUAL(gp_output_open(&output, path, false), 0);
+    int fd = output.fd;
+    gp_output_rest(&output);
+    CHECK_EQUAL(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    gp_output_write(&output, beginning, sizeof beginning);
+    gp_output_rest(&output);
+    CHECK_EQUAL(fcntl(fd, F_GETFD), -1);
+    gp_output_write(&output, beginning, sizeof beginning);
+    CHECK_EQUAL(output.error, 0);
+    CHECK_EQUAL(output.size, 2 * sizeof beginning);
+    gp_output_discard(&output);
+}
+
 static void a_forked_child_writes_nothing(void)
 {
     fake session = {.accounts = 1};
@@ -794,6 +812,7 @@ int main(void)
     in_child(nobody_else_has_the_descriptor);
     a_file_that_is_made_later_is_whole_or_not_there();
     a_full_disk_is_an_error_that_stays();
+    a_file_with_nothing_in_it_stays_open();
     in_child(record_beyond_the_limit);
     a_forked_child_writes_nothing();
     a_killed_process_leaves_what_it_had_written();
