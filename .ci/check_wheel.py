@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 SOURCE_SUFFIXES = {".c", ".h", ".cpp", ".pyx", ".pxd", ".pxi", ".in"}
 NEVER_IN_WHEEL = {"tests", "csrc", "benchmarks", "docs", ".ci"}
-FOLLOWS = "gilprobe/_follow/sitecustomize.py"
+FOLLOWS = "gilprobe/programs/_follow/sitecustomize.py"
 PAGE = "gilprobe/render"
 PARTS_OF_PAGE = (
     "templates/page.html.j2",

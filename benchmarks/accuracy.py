@@ -50,8 +50,8 @@ from common import Question, Row
 
 from gilprobe import kernels
 from gilprobe._native import gil
-from gilprobe.accounting import Books
-from gilprobe.tracer import trace
+from gilprobe.tracing.accounting import Books
+from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
     import argparse

@@ -28,8 +28,8 @@ from gilprobe._native import kernels
 from gilprobe.auditing.auditor import NOTHING, Order, carry_out, take_samples
 from gilprobe.auditing.sampling import released_shares
 from gilprobe.auditing.steps import least_releasing_size
-from gilprobe.measure import Frame
-from gilprobe.scenarios.stdlib_audit import expected_steps
+from gilprobe.measuring.measure import Settings
+from gilprobe.scenarios.contention.stdlib_audit import expected_steps
 
 if TYPE_CHECKING:
     import argparse
@@ -78,7 +78,7 @@ PREDICTED: dict[str, Call] = {
 
 def order(name: str, call: Call, options: argparse.Namespace, threads: tuple[int, ...] = (1,)) -> Order:
     """Return what an audit is asked with."""
-    frame = Frame(repeat=max(2, options.repeat), arm_ns=int(options.work * 1e9))
+    frame = Settings(repeat=max(2, options.repeat), arm_ns=int(options.work * 1e9))
     return Order(name, call, NOTHING, threads, frame, lambda _label, _share: None)
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from gilprobe import codec, machine
 from gilprobe.errors import GilProbeError
-from gilprobe.intervals import bootstrap_interval
-from gilprobe.measure import interleave
+from gilprobe.measuring import host
+from gilprobe.measuring.measure import interleave
+from gilprobe.model import codec
+from gilprobe.model.confidence import bootstrap_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -159,15 +160,15 @@ class Surroundings:
     """What other processes and the hypervisor did while a benchmark ran."""
 
     def __init__(self) -> None:
-        self._load = machine.load_average()
-        self._times = machine.cpu_times()
+        self._load = host.load_average()
+        self._times = host.cpu_times()
         self._children_s = _children_s()
 
     def doubts(self) -> Iterator[str]:
         """Yield what makes the numbers doubtful, a line each."""
         if self._load is not None and self._load > 0.5:
             yield f"other load: the load average was {self._load:.2f} before the benchmark"
-        before, after = self._times, machine.cpu_times()
+        before, after = self._times, host.cpu_times()
         if before is None or after is None or after.total_s - before.total_s < 1.0:
             return
         total_s = after.total_s - before.total_s
@@ -222,8 +223,8 @@ def seconds(text: str) -> float:
 
 def main(name: str, options: argparse.Namespace, questions: Sequence[Question]) -> int:
     """Answer the questions, print the table, write the file."""
-    environment = machine.read_environment()
-    able = machine.capabilities()
+    environment = host.read_environment()
+    able = host.capabilities()
     surroundings = Surroundings()
     rows: list[Row] = []
     for question in questions:

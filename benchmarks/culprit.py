@@ -27,7 +27,7 @@ import common
 from common import Question, Row
 
 from gilprobe._native import kernels
-from gilprobe.tracer import trace
+from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
     import argparse

@@ -30,10 +30,10 @@ from common import Question, Row
 from gilprobe import kernels
 from gilprobe._native import kernels as native
 from gilprobe.errors import UnsupportedError
-from gilprobe.measure import calibrate, interleave
+from gilprobe.measuring.measure import calibrate, interleave
+from gilprobe.measuring.teams import ArmPlan, TeamRun, run_team
 from gilprobe.scenarios import run
-from gilprobe.teams import ArmPlan, TeamRun, run_team
-from gilprobe.tracer import trace
+from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
     import argparse

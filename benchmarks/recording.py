@@ -28,8 +28,8 @@ import common
 from common import Question, Row
 
 from gilprobe._native import kernels
-from gilprobe.recording import Recording
-from gilprobe.tracer import trace
+from gilprobe.tracing.recording_reader import Recording
+from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
     import argparse
@@ -216,7 +216,7 @@ def _run(command: list[str]) -> tuple[float, float]:
 
 WALK = """
 import sys
-from gilprobe.loading import load
+from gilprobe.tracing.loading import load
 
 timeline = load(sys.argv[1]).timeline
 print(sum(sum(batch.durations_ns) for batch in timeline.batches()))

@@ -14,9 +14,9 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "gp_clock.h"
-#include "gp_events.h"
-#include "gp_recorder.h"
+#include "base/gp_clock.h"
+#include "recording/gp_events.h"
+#include "recording/gp_recorder.h"
 
 enum {
     THREADS = 4,

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 import common
 from common import Question, Row
 
-from gilprobe import machine, scenarios
+from gilprobe import scenarios
+from gilprobe.measuring import host
 
 if TYPE_CHECKING:
     import argparse
@@ -113,7 +114,7 @@ HEADLINES: dict[str, Headline] = {
 
 def run_all(options: argparse.Namespace) -> dict[str, list[float]]:
     """Run every scenario in turns; return the headline numbers."""
-    threads = max(2, machine.usable_cores())
+    threads = max(2, host.usable_cores())
     wanted = [name for name in HEADLINES if options.only in name]
     numbers: dict[str, list[float]] = {name: [] for name in wanted}
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import common
 from common import Question, Row
 
-from gilprobe.tracer import trace
+from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
     import argparse

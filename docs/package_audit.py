@@ -11,10 +11,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilprobe import machine
-from gilprobe.audited import AuditResult, AuditSet, Unaudited
 from gilprobe.auditing.own_process import AuditOrder, audit_apart
 from gilprobe.auditing.statements import Statement
+from gilprobe.measuring import host
+from gilprobe.model.audit_result import AuditResult, AuditSet, Unaudited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -237,14 +237,14 @@ def measure(target: str, part: str) -> int:
                 audits.append(found.answer)
             else:
                 unaudited.append(Unaudited(name, found.complaint))
-    AuditSet(machine.read_environment(), tuple(audits), tuple(unaudited)).save(target)
+    AuditSet(host.read_environment(), tuple(audits), tuple(unaudited)).save(target)
     return 0
 
 
 def page(paths: Sequence[str]) -> Iterator[str]:
     """Yield the page, line by line."""
-    from gilprobe.render.audit_text import count, percent
-    from gilprobe.render.words import duration
+    from gilprobe.render.shared.words import duration
+    from gilprobe.render.text.audit_text import count, percent
 
     sets = [AuditSet.load(path) for path in paths]
     ran = sets[0].environment

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gilprobe import kernels, refs
-    from gilprobe.audited import AuditResult
     from gilprobe.auditing import audit, audit_module
-    from gilprobe.environment import Capabilities
     from gilprobe.errors import GilProbeError
-    from gilprobe.machine import capabilities
+    from gilprobe.measuring.host import capabilities
+    from gilprobe.model.audit_result import AuditResult
+    from gilprobe.model.environment import Capabilities
     from gilprobe.report import Report, ThreadAccount
     from gilprobe.results import ScenarioResult
     from gilprobe.scenarios import run
-    from gilprobe.stall_watch import watch_stalls
-    from gilprobe.tracer import Trace, trace
+    from gilprobe.tracing.stall_watch import watch_stalls
+    from gilprobe.tracing.tracer import Trace, trace
 
 __version__ = "0.1.0"
 
@@ -56,32 +56,32 @@ __all__ = [
 
 # public name -> module that defines it; None: the name is itself a submodule
 _HOMES: dict[str, str | None] = {
-    "AuditResult": "gilprobe.audited",
-    "Capabilities": "gilprobe.environment",
+    "AuditResult": "gilprobe.model.audit_result",
+    "Capabilities": "gilprobe.model.environment",
     "GilProbeError": "gilprobe.errors",
     "Report": "gilprobe.report",
     "ScenarioResult": "gilprobe.results",
     "ThreadAccount": "gilprobe.report",
-    "Trace": "gilprobe.tracer",
+    "Trace": "gilprobe.tracing.tracer",
     "audit": "gilprobe.auditing",
     "audit_module": "gilprobe.auditing",
-    "capabilities": "gilprobe.machine",
+    "capabilities": "gilprobe.measuring.host",
     "kernels": None,
     "load_ipython_extension": "gilprobe.ipython",  # what `%load_ext gilprobe` asks for
     "refs": None,
     "run": "gilprobe.scenarios",
-    "trace": "gilprobe.tracer",
+    "trace": "gilprobe.tracing.tracer",
     "unload_ipython_extension": "gilprobe.ipython",
-    "watch_stalls": "gilprobe.stall_watch",
+    "watch_stalls": "gilprobe.tracing.stall_watch",
 }
 
 # what needs a part of the compiled core -> which
 _COMPILED = {
     "gilprobe.auditing": "gil",
-    "gilprobe.machine": "gil",
+    "gilprobe.measuring.host": "gil",
     "gilprobe.scenarios": "gil",
-    "gilprobe.stall_watch": "gil",
-    "gilprobe.tracer": "gil",
+    "gilprobe.tracing.stall_watch": "gil",
+    "gilprobe.tracing.tracer": "gil",
     "kernels": "kernels",
     "refs": "references",
 }

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gilprobe import codec
-from gilprobe.distribution import Distribution
-from gilprobe.environment import Environment
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
-from gilprobe.shown import Shown
+from gilprobe.model import codec
+from gilprobe.model.distribution import Distribution
+from gilprobe.model.environment import Environment
+from gilprobe.model.shown import Shown
 
 SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""

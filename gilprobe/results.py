@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gilprobe import codec
-from gilprobe.environment import Environment
 from gilprobe.errors import FormatError, InvalidValueError
+from gilprobe.model import codec
+from gilprobe.model.environment import Environment
+from gilprobe.model.shown import Shown
 from gilprobe.report import Report
-from gilprobe.shown import Shown
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""

@@ -31,8 +31,8 @@ settings.load_profile("unhurried")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from gilprobe.distribution import EMPTY  # noqa: E402
-from gilprobe.environment import Environment  # noqa: E402
+from gilprobe.model.distribution import EMPTY  # noqa: E402
+from gilprobe.model.environment import Environment  # noqa: E402
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount  # noqa: E402
 from gilprobe.results import Arm, Claim, Fact, Law, ScenarioResult, TracedArm  # noqa: E402
 
@@ -258,7 +258,7 @@ def second_library(tmp_path_factory):
     if not CSRC.is_dir():
         pytest.skip("the C sources to build the second library from are not here")
     path = tmp_path_factory.mktemp("second") / "libsecond.so"
-    sources = [str(SUPPORT / "second_library.c"), str(CSRC / "gp_hooks.c")]
+    sources = [str(SUPPORT / "second_library.c"), str(CSRC / "hooks" / "gp_hooks.c")]
     command = [compiler, "-shared", "-fPIC", "-O1", "-pthread", f"-I{CSRC}", *sources, "-o", str(path)]
     subprocess.run(command, check=True)
     return path

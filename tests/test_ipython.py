@@ -108,7 +108,7 @@ answer = quiet, [sorted(one) for one in shown]
 def test_a_timeline_that_cannot_be_read_does_not_cost_the_outcome(shell):
     (value, error), text = shell(
         """
-from gilprobe.tracer import Trace
+from gilprobe.tracing.tracer import Trace
 def lost(self):
     raise OSError("the disk is full")
 Trace.timeline = lost

@@ -9,6 +9,7 @@ import ast
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,66 +25,44 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "gilprobe"
 CSRC = CHECKOUT / "csrc"
 
-# From the bottom up: what stands on one floor may use its own and those below. A unit is a module or a folder
-# directly under gilprobe/. Give a new unit its floor here; most belong on the lowest one that they can.
+# From the bottom up: what stands on one floor may use its own and those below. A room is a folder, known by
+# its path below gilprobe/ or csrc/; of gilprobe also a module at the top. Give a new room its floor here;
+# most belong on the lowest one that they can. A new module needs nothing: it is in its folder's room.
 FLOORS: dict[str, frozenset[str]] = {
     "native core": frozenset({"_native"}),
-    "plain data": frozenset(
-        {
-            "audited",
-            "codec",
-            "comparison",
-            "diagnosis",
-            "distribution",
-            "durations",
-            "environment",
-            "errors",
-            "files",
-            "intervals",
-            "leak_report",
-            "report",
-            "results",
-            "shown",
-            "places",
-            "timeline",
-            "traced",
-        }
-    ),
-    "tools": frozenset(
-        {
-            "accounting",
-            "comparing",
-            "engines",
-            "follow",
-            "kernels",
-            "loading",
-            "machine",
-            "measure",
-            "program",
-            "recorded_run",
-            "recorder",
-            "recording",
-            "refs",
-            "significance",
-            "stall_watch",
-            "surroundings",
-            "teams",
-            "thread_names",
-            "tracer",
-            "workers",
-        }
-    ),
-    "experiments": frozenset({"auditing", "leaks", "scenarios"}),
-    "renderers": frozenset({"render"}),
-    "faces": frozenset({"__main__", "_follow", "cli", "integrations", "ipython", "pytest_plugin"}),
+    "ground": frozenset({"durations", "errors", "files"}),
+    "model": frozenset({"model"}),
+    "measuring": frozenset({"kernels", "measuring"}),
+    "workers": frozenset({"workers"}),
+    "tools": frozenset({"engines", "refs", "tracing"}),
+    "programs": frozenset({"programs", "programs/_follow"}),
+    "experiments": frozenset({"auditing", "scenarios"}),
+    "what scenarios share": frozenset({"scenarios/support"}),
+    "scenarios": frozenset({"scenarios/contention", "scenarios/lessons", "scenarios/reference_counts"}),
+    "what renderers share": frozenset({"render/shared", "render/templates"}),
+    "renderers others build on": frozenset({"render"}),
+    "renderers": frozenset({"render/export", "render/html/process", "render/html/results", "render/text"}),
+    "whole documents": frozenset({"render/html", "render/notebook"}),
+    "faces": frozenset({"__main__", "cli", "ipython", "pytest_plugin"}),
     "package root": frozenset({"__init__"}),
 }
-FLOOR_OF = {unit: floor for floor, (_, units) in enumerate(FLOORS.items()) for unit in units}
-PLAIN_DATA = FLOORS["plain data"]
+FLOOR_OF = {room: floor for floor, (_, rooms) in enumerate(FLOORS.items()) for room in rooms}
+# Modules at the top that are no rooms of their own: scripts import them by these names.
+STAND_FOR = {"report": "model", "results": "model"}
+C_FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"base"}),
+    frozenset({"hooks", "kernels", "picture"}),
+    frozenset({"books", "recording"}),
+    frozenset({"trace"}),
+    frozenset({"cpython"}),
+)
+C_FLOOR_OF = {room: floor for floor, rooms in enumerate(C_FLOORS) for room in rooms}
+# What renderers know beside each other.
+PLAIN_DATA = FLOORS["ground"] | FLOORS["model"]
 # Of the native core, what renderers may use: it makes timelines small, and knows no tracer.
 NATIVE_OF_RENDERERS = "gilprobe._native.pyramid"
 # Floors whose modules are loaded only on request, so that third-party modules may be imported at their top.
-LOADED_ON_REQUEST = FLOORS["renderers"] | FLOORS["faces"]
+LOADED_ON_REQUEST = FLOORS["faces"] | {room for room in FLOOR_OF if room.partition("/")[0] == "render"}
 
 
 @dataclass(frozen=True)
@@ -179,28 +158,44 @@ def all_imports() -> list[Import]:
     ]
 
 
-def units() -> set[str]:
-    """Return the names of the modules and folders directly under gilprobe/."""
-    found = {path.stem for pattern in ("*.py", "*.pyx") for path in PACKAGE.glob(pattern)}
-    return found | {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+@cache
+def folders() -> set[str]:
+    """Return the folders below gilprobe/ that hold sources, by their paths."""
+    found = {path.parent for path in sources("*.py", "*.pyx")}
+    return {folder.relative_to(PACKAGE).as_posix() for folder in found} - {"."}
 
 
-def unit_of(path: Path) -> str:
-    """Return the unit that a source file belongs to."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(path.suffix)
+def rooms() -> set[str]:
+    """Return all rooms: the folders, and the modules at the top."""
+    top = {path.stem for path in PACKAGE.glob("*.py")}
+    return folders() | (top - STAND_FOR.keys())
 
 
-def unit_named(target: str) -> str | None:
-    """Return the unit that an import names; None for a module that is not ours.
+def room_of(path: Path) -> str:
+    """Return the room that a source file stands in."""
+    inside = path.relative_to(PACKAGE)
+    return STAND_FOR.get(path.stem, path.stem) if inside.parent == Path() else inside.parent.as_posix()
 
-    A name of the package root that is not a unit is the root itself, which stands above all.
+
+def room_named(target: str) -> str | None:
+    """Return the room that an import names; None for a module that is not ours.
+
+    A name of the package root that is no folder and no module is the root itself, which stands above all.
     """
-    parts = target.split(".")
-    if parts[0] != "gilprobe":
+    package, *parts = target.split(".")
+    if package != "gilprobe":
         return None
-    if len(parts) > 1 and parts[1] in units():
-        return parts[1]
+    known = folders()
+    for depth in range(len(parts), 0, -1):
+        if (folder := "/".join(parts[:depth])) in known:
+            return folder
+    if parts and (PACKAGE / f"{parts[0]}.py").is_file():
+        return STAND_FOR.get(parts[0], parts[0])
     return "__init__"
+
+
+def is_render(room: str | None) -> bool:
+    return room is not None and room.partition("/")[0] == "render"
 
 
 def is_version(found: Import) -> bool:
@@ -217,9 +212,17 @@ def listed(faults: list[str]) -> str:
 
 def test_the_reader_finds_imports() -> None:
     """Guards the tests below from passing because nothing was read."""
-    assert {unit_of(found.path) for found in IMPORTS} >= {"__init__", "codec", "report", "results"}
+    assert {room_of(found.path) for found in IMPORTS} >= {
+        "__init__",
+        "model",
+        "render/html/process",
+        "tracing",
+    }
     assert any(found.target == "gilprobe._native.gil" and found.loads for found in IMPORTS)
-    assert any(found.target == "gilprobe.tracer.trace" and not found.loads for found in IMPORTS)
+    assert any(found.target == "gilprobe.tracing.tracer.trace" and not found.loads for found in IMPORTS)
+    assert room_named("gilprobe.render.html.process.places.name") == "render/html/process"
+    assert room_named("gilprobe.report.Report") == "model"
+    assert room_named("gilprobe.trace") == "__init__"
 
 
 def test_the_reader_understands_cython(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,15 +251,27 @@ def test_the_reader_understands_cython(tmp_path: Path, monkeypatch: pytest.Monke
     ]
 
 
-def test_every_module_has_its_floor() -> None:
-    assert units() <= FLOOR_OF.keys(), "place the newcomer in FLOORS"
+def test_every_room_has_its_floor() -> None:
+    assert rooms() <= FLOOR_OF.keys(), "place the newcomer in FLOORS"
+
+
+def test_every_room_says_what_lives_in_it() -> None:
+    """Its ``__init__`` does, in two sentences or more: the second is for what may not."""
+    faults = []
+    for room in sorted(folders() - {"programs/_follow"}):  # that one is no package: it goes first on sys.path
+        told = (
+            ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))) or ""
+        )
+        if len(re.findall(r"[.!?](\s|$)", told)) < 2:
+            faults.append(f"gilprobe/{room}/__init__.py says {told!r}")
+    assert not faults, listed(faults)
 
 
 def test_imports_point_down() -> None:
     faults = []
     for found in IMPORTS:
-        user, used = unit_of(found.path), unit_named(found.target)
-        if used is None or is_version(found) or not {user, used} <= FLOOR_OF.keys():
+        user, used = room_of(found.path), room_named(found.target)
+        if used is None or is_version(found):
             continue
         if FLOOR_OF[used] > FLOOR_OF[user]:
             faults.append(f"{found}: {user!r} stands below {used!r}")
@@ -267,18 +282,18 @@ def test_the_native_core_imports_nothing_else_of_gilprobe() -> None:
     faults = [
         str(found)
         for found in IMPORTS
-        if unit_of(found.path) == "_native" and unit_named(found.target) not in {None, "_native"}
+        if room_of(found.path) == "_native" and room_named(found.target) not in {None, "_native"}
     ]
     assert not faults, listed(faults)
 
 
 def test_renderers_know_only_the_model() -> None:
-    allowed = {None, "render", *PLAIN_DATA}
     faults = [
         str(found)
         for found in IMPORTS
-        if unit_of(found.path) == "render"
-        and unit_named(found.target) not in allowed
+        if is_render(room_of(found.path))
+        and not is_render(used := room_named(found.target))
+        and used not in {None, *PLAIN_DATA}
         and not found.target.startswith(f"{NATIVE_OF_RENDERERS}.")
         and found.target != NATIVE_OF_RENDERERS
         and not is_version(found)
@@ -286,10 +301,10 @@ def test_renderers_know_only_the_model() -> None:
     assert not faults, listed(faults)
 
 
-def test_units_do_not_load_each_other_in_circles() -> None:
+def test_rooms_do_not_load_each_other_in_circles() -> None:
     graph: dict[str, set[str]] = {}
     for found in IMPORTS:
-        user, used = unit_of(found.path), unit_named(found.target)
+        user, used = room_of(found.path), room_named(found.target)
         if found.loads and used is not None and used != user and not is_version(found):
             graph.setdefault(user, set()).add(used)
     try:
@@ -299,12 +314,13 @@ def test_units_do_not_load_each_other_in_circles() -> None:
 
 
 def test_workers_know_neither_what_they_do_nor_for_whom() -> None:
-    allowed = {None, "workers", "machine", *PLAIN_DATA}
+    allowed = {None, "workers", *PLAIN_DATA}
     faults = [
         str(found)
         for found in IMPORTS
-        if unit_of(found.path) == "workers"
-        and unit_named(found.target) not in allowed
+        if room_of(found.path) == "workers"
+        and room_named(found.target) not in allowed
+        and found.target != "gilprobe.measuring.host"
         and not is_version(found)
     ]
     assert not faults, listed(faults)
@@ -323,7 +339,7 @@ def test_processes_are_started_in_one_room() -> None:
     faults = [
         f"{path.relative_to(CHECKOUT)}: {found[0]}: start it by gilprobe.workers, which ends it, too"
         for path in sources("*.py")
-        if unit_of(path) != "workers" and path != SPLITS_ITSELF
+        if room_of(path) != "workers" and path != SPLITS_ITSELF
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and (found := STARTS.match(ast.unparse(node.func)))
     ]
@@ -339,7 +355,7 @@ def test_third_party_modules_load_when_they_are_used() -> None:
             continue
         if top in sys.stdlib_module_names or top == "gilprobe":
             continue
-        if unit_of(found.path) not in LOADED_ON_REQUEST or top == "rich":
+        if room_of(found.path) not in LOADED_ON_REQUEST or top == "rich":
             faults.append(f"{found}: move it into the function that uses it")
     assert not faults, listed(faults)
 
@@ -350,10 +366,11 @@ def test_no_module_is_named_like_a_public_function() -> None:
     defined = [
         found.target.rpartition(".")[2]
         for found in python_imports(root)
-        if found.target.count(".") > 1 and unit_named(found.target) != "_native"
+        if found.target.count(".") > 1 and room_named(found.target) != "_native"
     ]
     assert "trace" in defined
-    assert [name for name in defined if name in units()] == []
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir()}
+    assert [name for name in defined if name in modules] == []
 
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
@@ -372,7 +389,7 @@ def includes(path: Path) -> list[str]:
 
 def own_header(user: Path, name: str) -> Path | None:
     """Return the header of ours that ``#include "name"`` in `user` means."""
-    return next((path for path in (user.parent / name, CSRC / name) if path.is_file()), None)
+    return next((path for path in (CSRC / name, user.parent / name) if path.is_file()), None)
 
 
 def headers_of_cpython(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
@@ -389,10 +406,38 @@ def headers_of_cpython(path: Path, seen: frozenset[Path] = frozenset()) -> set[s
 
 
 def test_there_is_c_to_check() -> None:
-    assert any("gp_status.h" in includes(path) for path in c_sources()) or len(c_sources()) > 2
+    assert any("base/gp_status.h" in includes(path) for path in c_sources())
     assert CPYTHON_HEADER.match("Python.h")
     assert CPYTHON_HEADER.match("internal/pycore_frame.h")
     assert not CPYTHON_HEADER.match("pthread.h")
+
+
+def test_every_file_of_c_stands_in_a_room() -> None:
+    assert {path.parent for path in c_sources()} == {CSRC / room for room in C_FLOOR_OF}
+
+
+def test_includes_point_down_and_name_their_room() -> None:
+    faults = []
+    for path in c_sources():
+        user = path.parent.name
+        for name in includes(path):
+            if own_header(path, name) is None:
+                continue
+            used, _, _ = name.partition("/")
+            if used not in C_FLOOR_OF or C_FLOOR_OF[used] > C_FLOOR_OF[user]:
+                faults.append(f"{path.relative_to(CHECKOUT)}: {user!r} stands below {name!r}")
+    assert not faults, listed(faults)
+
+
+def test_rooms_of_c_do_not_include_each_other_in_circles() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in c_sources():
+        used = {name.partition("/")[0] for name in includes(path) if own_header(path, name) is not None}
+        graph.setdefault(path.parent.name, set()).update(used - {path.parent.name})
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 def test_cpythons_headers_stay_in_their_folder() -> None:

@@ -1,6 +1,6 @@
 #include <Python.h>
 
-#include "gp_codes.h"
+#include "cpython/gp_codes.h"
 
 #include <stdbool.h>
 

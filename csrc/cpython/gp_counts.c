@@ -1,6 +1,6 @@
-#include "gp_counts.h"
+#include "cpython/gp_counts.h"
 
-#include "gp_counts_layout.h"
+#include "cpython/gp_counts_layout.h"
 
 enum {
     AHEAD = 96, /* items, in which the processor fetches an object that lies somewhere else */

@@ -1,15 +1,15 @@
 #define _GNU_SOURCE
 #include <Python.h>
 
-#include "gp_forks.h"
+#include "cpython/gp_forks.h"
 
 #if defined(__linux__)
 
 #include <unistd.h>
 
-#include "gp_clock.h"
-#include "gp_frames.h"
-#include "gp_helper.h"
+#include "base/gp_clock.h"
+#include "cpython/gp_frames.h"
+#include "base/gp_helper.h"
 
 enum {
     LEVELS = 128, /* above the fork, in which Python code may run inside of it */

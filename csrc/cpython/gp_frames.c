@@ -1,11 +1,11 @@
-#include "gp_frames_layout.h"
+#include "cpython/gp_frames_layout.h"
 
 #include <string.h>
 
-#include "gp_frames.h"
-#include "gp_frames_runtime.h"
-#include "gp_linetable.h"
-#include "gp_utf8.h"
+#include "cpython/gp_frames.h"
+#include "cpython/gp_frames_runtime.h"
+#include "cpython/gp_linetable.h"
+#include "base/gp_utf8.h"
 
 static const gp_frame *innermost(void)
 {

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gp_place.h"
+#include "base/gp_place.h"
 
 /* Look up what the check needs of the loader, whose lock may be held by who waits for the GIL. Once, without
  * the GIL, before all else here. */
@@ -64,13 +64,13 @@ typedef struct {
     int32_t line;
 } gp_frames_line;
 
-/* The calling thread's state, for gp_frames_peek; NULL if it has none. Compare and peek, never dereference:
- * the state is freed when its thread ends. */
+/* The calling thread's state, for gp_frames_read_safely; NULL if it has none. Compare and peek, never
+ * dereference: the state is freed when its thread ends. */
 const void *gp_frames_thread_state(void);
 
 /* Look at the stack of any thread while it runs, innermost first, as far as there is room. For a thread
  * without the GIL: makes some system calls for each frame, so not for hooks. Nothing is dereferenced:
  * whatever has been freed or is being changed gives a shorter or a wrong stack and nothing worse. */
-size_t gp_frames_peek(const void *thread_state, gp_frames_line *lines, size_t room);
+size_t gp_frames_read_safely(const void *thread_state, gp_frames_line *lines, size_t room);
 
 #endif

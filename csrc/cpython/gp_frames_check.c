@@ -1,10 +1,10 @@
-#include "gp_frames_layout.h"
+#include "cpython/gp_frames_layout.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "gp_frames.h"
-#include "gp_frames_runtime.h"
+#include "cpython/gp_frames.h"
+#include "cpython/gp_frames_runtime.h"
 
 #if PY_VERSION_HEX >= 0x030E0000
 #define Py_BUILD_CORE 1

@@ -1,7 +1,7 @@
-#include "gp_frames_layout.h"
+#include "cpython/gp_frames_layout.h"
 
-#include "gp_frames.h"
-#include "gp_frames_runtime.h"
+#include "cpython/gp_frames.h"
+#include "cpython/gp_frames_runtime.h"
 
 /* until 3.12 public and internal headers define it differently (gh-105268) */
 #undef _PyGC_FINALIZED

@@ -1,12 +1,12 @@
 #define _GNU_SOURCE
 #include <Python.h>
 
-#include "gp_interpreter.h"
+#include "cpython/gp_interpreter.h"
 
-#include "gp_codes.h"
-#include "gp_frames.h"
-#include "gp_memory.h"
-#include "gp_peek.h"
+#include "cpython/gp_codes.h"
+#include "cpython/gp_frames.h"
+#include "base/gp_memory.h"
+#include "base/gp_safe_read.h"
 
 #include <string.h>
 
@@ -99,8 +99,8 @@ static size_t list_living(uint32_t *identifiers, size_t room)
     const char *state = (const char *)PyInterpreterState_Head();
     int64_t id, before = INT64_MAX;
     for (size_t count = 0; count < room; before = id) {
-        if (!gp_peek_once(state + state_has.id - 1, &id, sizeof id) ||
-            !gp_peek_once(state + state_has.next - 1, &state, sizeof state) || id < 0 || id >= before)
+        if (!gp_safe_read_once(state + state_has.id - 1, &id, sizeof id) ||
+            !gp_safe_read_once(state + state_has.next - 1, &state, sizeof state) || id < 0 || id >= before)
             return 0;
         identifiers[count++] = (uint32_t)id;
         if (id == 0)
@@ -127,11 +127,11 @@ static void describe(gp_site_key key, gp_buffer *buffer)
     gp_buffer_string(buffer, file.bytes, file.size);
 }
 
-/* What runs a program as `gilprobe record` is none of its stack (gilprobe/places.py leaves it out of
+/* What runs a program as `gilprobe record` is none of its stack (gilprobe/tracing/places.py leaves it out of
  * reports). */
 static bool is_launcher(const char *file)
 {
-    static const char end[] = "gilprobe/program.py";
+    static const char end[] = "gilprobe/programs/program.py";
     size_t length = strlen(file);
     return length >= sizeof end - 1 && strcmp(file + length - (sizeof end - 1), end) == 0;
 }
@@ -139,20 +139,21 @@ static bool is_launcher(const char *file)
 static void walk(const void *thread_state, size_t room, gp_watchdog_level *level, void *context)
 {
     gp_frames_line lines[GP_WATCHDOG_DEPTH];
-    size_t depth = gp_frames_peek(thread_state, lines, room < GP_WATCHDOG_DEPTH ? room : GP_WATCHDOG_DEPTH);
+    size_t depth =
+        gp_frames_read_safely(thread_state, lines, room < GP_WATCHDOG_DEPTH ? room : GP_WATCHDOG_DEPTH);
     for (size_t i = 0; i < depth && !is_launcher(lines[i].file); i++)
         level(context, lines[i].function, lines[i].file, lines[i].line);
 }
 
 const gp_watchdog_eyes *gp_interpreter_eyes(void)
 {
-    static const gp_watchdog_eyes eyes = {.look = gp_gil_look, .follow = gp_gil_follow, .walk = walk};
+    static const gp_watchdog_eyes eyes = {.look = gp_tracer_look, .follow = gp_tracer_follow, .walk = walk};
     return &eyes;
 }
 
-const gp_gil_host *gp_interpreter_host(void)
+const gp_tracer_host *gp_interpreter_host(void)
 {
-    static gp_gil_host host;
+    static gp_tracer_host host;
     if (host.cycle_gil == NULL) {
         find_in_state();
         host.interpreter = (const void *)PyEval_SaveThread;
@@ -176,5 +177,5 @@ void gp_interpreter_prepare(void)
     look_up(voluntary_names, sizeof voluntary_names / sizeof *voluntary_names, voluntary);
     look_up(forced_names, sizeof forced_names / sizeof *forced_names, forced);
     gp_frames_prepare();
-    gp_gil_prepare(gp_interpreter_host());
+    gp_tracer_prepare(gp_interpreter_host());
 }

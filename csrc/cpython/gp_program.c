@@ -1,4 +1,4 @@
-#include "gp_program.h"
+#include "cpython/gp_program.h"
 
 PyObject *gp_program_run(FILE *file, const char *filename, PyObject *names)
 {

@@ -1,10 +1,10 @@
 #include <Python.h>
 
-#include "gp_refer.h"
+#include "cpython/gp_refer.h"
 
 #include <stdatomic.h>
 
-#include "gp_kernel.h"
+#include "kernels/gp_kernel.h"
 
 enum {
     /* Looking for Ctrl-C after each costs nothing, and it takes few milliseconds when all fight. */

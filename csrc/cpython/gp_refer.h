@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "gp_work.h"
+#include "kernels/gp_work.h"
 
 /* Takes a reference to an object and drops it again, over and over, by the interpreter's own Py_INCREF and
  * Py_DECREF (Include/refcount.h): what counting costs for an object of this thread's own, one that is shared,

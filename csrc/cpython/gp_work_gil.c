@@ -1,6 +1,6 @@
 #include <Python.h>
 
-#include "gp_work_gil.h"
+#include "cpython/gp_work_gil.h"
 
 static void *release(void)
 {

@@ -1,7 +1,7 @@
 #ifndef GP_WORK_GIL_H
 #define GP_WORK_GIL_H
 
-#include "gp_work.h"
+#include "kernels/gp_work.h"
 
 /* The GIL as the lock of gp_alternate, gp_cycle and gp_grain: PyEval_SaveThread and PyEval_RestoreThread. On
  * a free-threaded build they detach and attach the thread state. */

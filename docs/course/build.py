@@ -6,7 +6,7 @@
 A text is Markdown. Its fenced blocks become cells of code:
 
 - ``python``: as it stands;
-- ``cell MODULE.NAME``: the program of that name in ``gilprobe.scenarios.MODULE``, to the letter;
+- ``cell MODULE.NAME``: the program of that name in ``gilprobe.scenarios.lessons.MODULE``, to the letter;
 - ``scenario ID``: runs that scenario and shows what it found.
 
 ``volatile`` behind the first two says that what is printed differs from run to run; a scenario's always does.
@@ -82,7 +82,7 @@ def _code(kind: str, what: str, body: str, volatile: bool) -> CourseCell:
         return CourseCell("code", _SCENARIO.format(id=what), volatile=True)
     if kind == "cell":
         module, _, name = what.partition(".")
-        body = getattr(importlib.import_module(f"gilprobe.scenarios.{module}"), name).rstrip("\n")
+        body = getattr(importlib.import_module(f"gilprobe.scenarios.lessons.{module}"), name).rstrip("\n")
     return CourseCell("code", body, volatile)
 
 

@@ -1,4 +1,7 @@
-"""The compiled core: declares, converts, raises; decides nothing."""
+"""The compiled core: declares, converts, raises; decides nothing.
+
+One binding a concern, with its stub beside it. Nothing here imports anything else of gilprobe.
+"""
 
 import sys
 

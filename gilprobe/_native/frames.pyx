@@ -17,7 +17,7 @@ cdef extern from "<stdbool.h>" nogil:
     ctypedef bint c_bool "bool"  # bint is an int: a pointer to it is another
 
 
-cdef extern from "gp_clock.h" nogil:
+cdef extern from "base/gp_clock.h" nogil:
     uint64_t gp_clock_monotonic_ns() noexcept
 
 
@@ -49,7 +49,7 @@ cdef extern from "cpython/gp_frames.h" nogil:
         gp_site_key key, gp_frames_text *function, gp_frames_text *file, int32_t *line
     ) noexcept
     const void *gp_frames_thread_state() noexcept
-    size_t gp_frames_peek(const void *thread_state, gp_frames_line *lines, size_t room) noexcept
+    size_t gp_frames_read_safely(const void *thread_state, gp_frames_line *lines, size_t room) noexcept
 
 
 with nogil:
@@ -148,7 +148,7 @@ def peek(
     with nogil:
         nanosleep(&delay, NULL)
         for n in range(rounds):
-            depth = gp_frames_peek(<const void *>state, lines, limit)
+            depth = gp_frames_read_safely(<const void *>state, lines, limit)
             seen += depth
     return [(bytes(lines[n].function), bytes(lines[n].file), lines[n].line) for n in range(depth)], seen
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True, binding=True
-"""Binding of the tracer (csrc/gp_gil.h). All of the tracer's native state lives in this extension module."""
+"""Binding of the tracer (csrc/trace/gp_tracer.h). All of the tracer's native state lives in this module."""
 
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -17,7 +17,7 @@ cdef extern from "<pthread.h>" nogil:
     pthread_t pthread_self()
 
 
-cdef extern from "gp_status.h" nogil:
+cdef extern from "base/gp_status.h" nogil:
     ctypedef enum gp_status:
         GP_OK
         GP_EINVAL
@@ -27,7 +27,7 @@ cdef extern from "gp_status.h" nogil:
         GP_ETHREAD
 
 
-cdef extern from "gp_clock.h" nogil:
+cdef extern from "base/gp_clock.h" nogil:
     void gp_clock_init()
     const char *gp_clock_name()
     uint64_t gp_clock_ticks()
@@ -38,7 +38,7 @@ cdef extern from "<stdbool.h>" nogil:
     ctypedef bint c_bool "bool"  # a pointer to bint would be one to int
 
 
-cdef extern from "gp_buffer.h" nogil:
+cdef extern from "base/gp_buffer.h" nogil:
     ctypedef struct gp_buffer:
         uint8_t *bytes
         size_t size
@@ -47,11 +47,11 @@ cdef extern from "gp_buffer.h" nogil:
     void gp_buffer_free(gp_buffer *buffer)
 
 
-cdef extern from "gp_account.h" nogil:
+cdef extern from "books/gp_account.h" nogil:
     const uint32_t GP_LABEL_ENDED
 
 
-cdef extern from "gp_attribution.h" nogil:
+cdef extern from "books/gp_attribution.h" nogil:
     enum:
         GP_STACK_MAX
     ctypedef struct gp_site_key:
@@ -60,13 +60,13 @@ cdef extern from "gp_attribution.h" nogil:
         bint running
         bint wants_sites
         bint wants_stacks
-    ctypedef struct gp_trail:
+    ctypedef struct gp_call_stack:
         const gp_site_key *keys
         size_t depth
         c_bool truncated
 
 
-cdef extern from "gp_recorder.h" nogil:
+cdef extern from "recording/gp_recorder.h" nogil:
     ctypedef struct gp_recorder:
         pass
     enum:
@@ -86,18 +86,18 @@ cdef extern from "gp_recorder.h" nogil:
     void gp_recorder_free(gp_recorder *recorder)
 
 
-cdef extern from "gp_guard.h" nogil:
+cdef extern from "recording/gp_guard.h" nogil:
     void gp_guard_watch_calls(const void *interpreter)
     void gp_guard_prepare()
     c_bool gp_guard_begin(gp_recorder *recorder)
     void gp_guard_end(const gp_recorder *recorder)
 
 
-cdef extern from "gp_labels.h":
+cdef extern from "books/gp_labels.h":
     void gp_labels_set(uint32_t label, const char *name, size_t size)
 
 
-cdef extern from "gp_watchdog.h" nogil:
+cdef extern from "trace/gp_watchdog.h" nogil:
     ctypedef struct gp_watchdog_eyes:
         pass
     ctypedef struct gp_watchdog_name:
@@ -112,28 +112,28 @@ cdef extern from "gp_watchdog.h" nogil:
     void gp_watchdog_stop(gp_watchdog *watchdog)
 
 
-cdef extern from "gp_gil.h":
-    ctypedef struct gp_gil_host:
+cdef extern from "trace/gp_tracer.h":
+    ctypedef struct gp_tracer_host:
         const void *interpreter
-    ctypedef struct gp_gil_wishes:
+    ctypedef struct gp_tracer_wishes:
         bint sites
         bint stacks
         bint timeline
         bint cpu
         gp_recorder *recorder
-    gp_status gp_gil_learn(const gp_gil_host *host, const char **reason)
-    gp_status gp_gil_start(const gp_gil_host *host, const gp_gil_wishes *wishes, gp_session **session,
+    gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
+    gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wishes, gp_session **session,
                            const char **reason)
-    void gp_gil_stop(gp_session *session, const gp_trail *here)
-    void gp_gil_forget(gp_session *session)
-    size_t gp_gil_parts(const gp_session *session)
-    gp_status gp_gil_read(gp_session *session, size_t part, const gp_trail *here, gp_buffer *places,
+    void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
+    void gp_tracer_forget(gp_session *session)
+    size_t gp_tracer_parts(const gp_session *session)
+    gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                           gp_buffer *snapshot)
-    void gp_gil_label(uint32_t label)
-    void gp_gil_hide()
-    size_t gp_gil_sessions()
-    uint32_t gp_gil_watch_begin()
-    void gp_gil_watch_end(uint32_t begun)
+    void gp_tracer_label(uint32_t label)
+    void gp_tracer_hide()
+    size_t gp_tracer_sessions()
+    uint32_t gp_tracer_watch_begin()
+    void gp_tracer_watch_end(uint32_t begun)
 
 
 cdef extern from "cpython/gp_frames.h":
@@ -143,7 +143,7 @@ cdef extern from "cpython/gp_frames.h":
 
 cdef extern from "cpython/gp_interpreter.h":
     void gp_interpreter_prepare() nogil
-    const gp_gil_host *gp_interpreter_host()
+    const gp_tracer_host *gp_interpreter_host()
     const gp_watchdog_eyes *gp_interpreter_eyes()
 
 
@@ -172,7 +172,7 @@ def support() -> tuple[bool, str]:
     cdef const char *reason = b""
     if not gil_enabled():
         return False, NO_GIL
-    if gp_gil_learn(gp_interpreter_host(), &reason) == GP_OK:
+    if gp_tracer_learn(gp_interpreter_host(), &reason) == GP_OK:
         return True, ""
     return False, reason.decode()
 
@@ -212,7 +212,7 @@ def clock_cost_ns(int readings=20000) -> float:
 
 def sessions() -> int:
     """Return the number of sessions that run."""
-    return gp_gil_sessions()
+    return gp_tracer_sessions()
 
 
 include "gil_labels.pxi"
@@ -235,7 +235,7 @@ cdef class Session:
                   bint cpu_time=False):
         cdef const char *reason = b""
         cdef gp_status status
-        cdef gp_gil_wishes wishes
+        cdef gp_tracer_wishes wishes
         if not gil_enabled():
             raise NotImplementedError(NO_GIL)
         if timeline and recorder is None:
@@ -248,7 +248,7 @@ cdef class Session:
         wishes.cpu = cpu_time
         wishes.recorder = NULL if recorder is None else recorder.handle
         self.recorder = recorder
-        status = gp_gil_start(gp_interpreter_host(), &wishes, &self.handle, &reason)
+        status = gp_tracer_start(gp_interpreter_host(), &wishes, &self.handle, &reason)
         if status == GP_EUNSUPPORTED:
             raise NotImplementedError(reason.decode())
         if status == GP_ESYSTEM:
@@ -257,20 +257,20 @@ cdef class Session:
             raise MemoryError("no memory for a trace")
 
     def __dealloc__(self):
-        cdef gp_trail nowhere
+        cdef gp_call_stack nowhere
         cdef gp_recorder *recorder
         if self.handle == NULL:
             return
         nowhere.keys = NULL
         nowhere.depth = 0
         nowhere.truncated = False
-        gp_gil_stop(self.handle, &nowhere)
+        gp_tracer_stop(self.handle, &nowhere)
         if self.recorder is not None:
             recorder = self.recorder.handle
             with nogil:
                 gp_guard_end(recorder)
                 gp_recorder_finish(recorder)
-        gp_gil_forget(self.handle)
+        gp_tracer_forget(self.handle)
 
     @property
     def running(self) -> bool:
@@ -280,9 +280,9 @@ cdef class Session:
     def stop(self, frame=None) -> None:
         """End the session; nothing if it has ended."""
         cdef gp_site_key keys[GP_STACK_MAX]
-        cdef gp_trail here
+        cdef gp_call_stack here
         find(frame, self.handle, keys, &here)
-        gp_gil_stop(self.handle, &here)
+        gp_tracer_stop(self.handle, &here)
 
     def read(self, frame=None) -> list[tuple[bytes, bytes]]:
         """Return the places and a snapshot, up to now if the session runs, for each GIL, the main one's first.
@@ -290,19 +290,19 @@ cdef class Session:
         `_native.recording` decodes them.
         """
         cdef gp_site_key keys[GP_STACK_MAX]
-        cdef gp_trail here
+        cdef gp_call_stack here
         cdef size_t part
         find(frame, self.handle, keys, &here)
         # the main one's last, since its length is that of the trace
-        parts = [read_part(self.handle, part, &here) for part in reversed(range(gp_gil_parts(self.handle)))]
+        parts = [read_part(self.handle, part, &here) for part in reversed(range(gp_tracer_parts(self.handle)))]
         return parts[::-1]
 
 
-cdef tuple read_part(gp_session *session, size_t part, const gp_trail *here):
+cdef tuple read_part(gp_session *session, size_t part, const gp_call_stack *here):
     cdef gp_buffer places = gp_buffer(NULL, 0, 0, False)
     cdef gp_buffer snapshot = gp_buffer(NULL, 0, 0, False)
     try:
-        if gp_gil_read(session, part, here, &places, &snapshot) != GP_OK:
+        if gp_tracer_read(session, part, here, &places, &snapshot) != GP_OK:
             raise MemoryError("no memory to read a trace")
         return places.bytes[:places.size], snapshot.bytes[:snapshot.size]
     finally:
@@ -310,7 +310,7 @@ cdef tuple read_part(gp_session *session, size_t part, const gp_trail *here):
         gp_buffer_free(&snapshot)
 
 
-cdef void find(frame, const gp_session *session, gp_site_key *keys, gp_trail *here):
+cdef void find(frame, const gp_session *session, gp_site_key *keys, gp_call_stack *here):
     here.keys = keys
     here.truncated = False
     here.depth = 0

@@ -2,12 +2,12 @@
 
 def label_thread(uint32_t label) -> None:
     """Attach a number to the calling thread, 0 for none; an account has it as ``label``."""
-    gp_gil_label(label)
+    gp_tracer_label(label)
 
 
 def hide_thread() -> None:
     """Leave the calling thread out of every trace from now on, before the first that it takes part in."""
-    gp_gil_hide()
+    gp_tracer_hide()
 
 
 def before_call(method, note):
@@ -64,12 +64,12 @@ cdef class ThreadLabels:
     def begin(self, thread) -> None:
         """Attach the name of a `threading.Thread` to the calling thread, if it was started as that one."""
         if runs_in_own_thread(thread):
-            gp_gil_label(self.number(thread))
+            gp_tracer_label(self.number(thread))
 
     def end(self, thread) -> None:
         """The same once more, for good: it may have been renamed."""
         if runs_in_own_thread(thread):
-            gp_gil_label(self.number(thread) | GP_LABEL_ENDED)
+            gp_tracer_label(self.number(thread) | GP_LABEL_ENDED)
 
     cdef uint32_t number(self, thread) except? 0:
         name = thread._name

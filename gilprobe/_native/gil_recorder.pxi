@@ -33,7 +33,7 @@ def watch_calls() -> None:
 
 @cython.final
 cdef class Recorder:
-    """A recording file that is being written (csrc/gp_recorder.h). `path` has no zero byte.
+    """A recording file that is being written (csrc/recording/gp_recorder.h). `path` has no zero byte.
 
     By a native thread, if there is a `timeline`, as long as the process has several. A file of that name is replaced
     by `commit`.

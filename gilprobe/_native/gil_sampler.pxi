@@ -5,7 +5,7 @@ cdef extern from "cpython/gp_counts.h":
     int64_t gp_counts_of(const void *object) noexcept nogil
 
 
-cdef extern from "gp_hist.h" nogil:
+cdef extern from "base/gp_hist.h" nogil:
     enum:
         GP_HIST_BUCKETS
     ctypedef struct gp_hist:
@@ -13,7 +13,7 @@ cdef extern from "gp_hist.h" nogil:
     void gp_hist_bounds(size_t index, uint64_t *low, uint64_t *high)
 
 
-cdef extern from "gp_sampler.h" nogil:
+cdef extern from "base/gp_sampler.h" nogil:
     ctypedef int64_t (*gp_sampler_read)(const void *object) noexcept
     ctypedef struct gp_sampler:
         pass

@@ -2,7 +2,8 @@
 
 @cython.final
 cdef class Watchdog:
-    """Writes a line to a descriptor while a hold makes others wait for longer than a limit (csrc/gp_watchdog.h).
+    """Writes a line to a descriptor while a hold makes others wait for longer than a limit
+    (csrc/trace/gp_watchdog.h).
 
     `names` are those of threads by native identifier, for the ones that have no label. Sees something while a session
     runs.
@@ -40,7 +41,7 @@ cdef class Watchdog:
             raise NotImplementedError("the GIL is watched on Linux only")
         if status != GP_OK:
             raise MemoryError("no memory for a watchdog")
-        self.begun = gp_gil_watch_begin()
+        self.begun = gp_tracer_watch_begin()
 
     def __dealloc__(self):
         self.end()
@@ -51,7 +52,7 @@ cdef class Watchdog:
             return
         self.count = gp_watchdog_reported(handle)
         self.handle = NULL  # before the GIL goes: nobody else must free it
-        gp_gil_watch_end(self.begun)
+        gp_tracer_watch_end(self.begun)
         with nogil:
             gp_watchdog_stop(handle)
 

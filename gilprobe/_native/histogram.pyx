@@ -1,11 +1,11 @@
 # cython: language_level=3, freethreading_compatible=True, binding=True
-"""Binding of the log-linear histogram (csrc/gp_hist.h)."""
+"""Binding of the log-linear histogram (csrc/base/gp_hist.h)."""
 
 cimport cython
 from libc.stdint cimport uint64_t
 
 
-cdef extern from "gp_hist.h" nogil:
+cdef extern from "base/gp_hist.h" nogil:
     enum:
         GP_HIST_BUCKETS
         GP_HIST_SUB_BITS

@@ -19,7 +19,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, uint64_t
 
 
-cdef extern from "gp_interrupt.h" nogil:
+cdef extern from "kernels/gp_interrupt.h" nogil:
     const bint GP_INTERRUPT_SIGNALS
 
     ctypedef struct gp_interrupt_watch:
@@ -32,7 +32,7 @@ cdef extern from "gp_interrupt.h" nogil:
     void gp_interrupt_renew(gp_interrupt_watch *watch) noexcept
 
 
-cdef extern from "gp_work.h" nogil:
+cdef extern from "kernels/gp_work.h" nogil:
     ctypedef struct gp_work:
         uint64_t nominal_ns
 
@@ -87,13 +87,13 @@ cdef extern from "gp_work.h" nogil:
     void gp_grain_init(gp_grain *grain, const gp_work_lock *lock, uint64_t iterations, uint64_t every) noexcept
 
 
-cdef extern from "gp_status.h" nogil:
+cdef extern from "base/gp_status.h" nogil:
     ctypedef enum gp_status:
         GP_OK
         GP_ENOMEM
 
 
-cdef extern from "gp_race.h" nogil:
+cdef extern from "kernels/gp_race.h" nogil:
     ctypedef struct gp_race:
         pass
     gp_status gp_race_new(size_t slots, gp_race **race) noexcept

@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
-"""The interpreter's own way to run a file of source code, for :mod:`gilprobe.program`."""
+"""The interpreter's own way to run a file of source code, for :mod:`gilprobe.programs.program`."""
 
 from libc.stdio cimport FILE
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True, binding=True
-"""Binding of what makes a timeline small (csrc/gp_intervals.h, gp_exact.h, gp_pyramid.h, gp_longest.h).
+"""Binding of what makes a timeline small (csrc/picture).
 
 Batches in, bytes and plain tuples out. What a file made up raises ValueError.
 """
@@ -9,14 +9,14 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
-cdef extern from "gp_status.h" nogil:
+cdef extern from "base/gp_status.h" nogil:
     ctypedef enum gp_status:
         GP_OK
         GP_EINVAL
         GP_ENOMEM
 
 
-cdef extern from "gp_buffer.h" nogil:
+cdef extern from "base/gp_buffer.h" nogil:
     ctypedef struct gp_buffer:
         uint8_t *bytes
         size_t size
@@ -24,8 +24,8 @@ cdef extern from "gp_buffer.h" nogil:
     void gp_buffer_free(gp_buffer *buffer)
 
 
-cdef extern from "gp_intervals.h" nogil:
-    ctypedef struct gp_intervals:
+cdef extern from "picture/gp_picture_intervals.h" nogil:
+    ctypedef struct gp_picture_intervals:
         const uint8_t *kinds
         const uint32_t *threads
         const uint32_t *places
@@ -41,34 +41,34 @@ cdef extern from "gp_intervals.h" nogil:
         uint64_t extent_ns
     ctypedef struct gp_interval_sum:
         uint64_t hold_ns, wait_ns, count, first_ns, last_ns
-    gp_status gp_intervals_survey(const gp_intervals *intervals, uint64_t extent_ns, gp_interval_sum *threads,
+    gp_status gp_picture_intervals_survey(const gp_picture_intervals *intervals, uint64_t extent_ns, gp_interval_sum *threads,
                                   size_t thread_count, uint64_t *place_holds_ns, size_t place_count)
 
 
-cdef extern from "gp_exact.h" nogil:
-    ctypedef struct gp_exact:
+cdef extern from "picture/gp_picture_exact.h" nogil:
+    ctypedef struct gp_picture_exact:
         pass
-    gp_status gp_exact_new(const gp_rows *rows, gp_exact **exact)
-    gp_status gp_exact_add(gp_exact *exact, const gp_intervals *intervals)
-    const gp_buffer *gp_exact_row(const gp_exact *exact, size_t row)
-    void gp_exact_free(gp_exact *exact)
+    gp_status gp_picture_exact_new(const gp_rows *rows, gp_picture_exact **exact)
+    gp_status gp_picture_exact_add(gp_picture_exact *exact, const gp_picture_intervals *intervals)
+    const gp_buffer *gp_picture_exact_row(const gp_picture_exact *exact, size_t row)
+    void gp_picture_exact_free(gp_picture_exact *exact)
 
 
-cdef extern from "gp_pyramid.h" nogil:
+cdef extern from "picture/gp_picture_pyramid.h" nogil:
     enum:
-        GP_PYRAMID_SHARES
-    ctypedef struct gp_pyramid:
+        GP_PICTURE_PYRAMID_SHARES
+    ctypedef struct gp_picture_pyramid:
         pass
-    gp_status gp_pyramid_new(const gp_rows *rows, uint32_t cells, gp_pyramid **pyramid)
-    gp_status gp_pyramid_add(gp_pyramid *pyramid, const gp_intervals *intervals)
-    uint64_t gp_pyramid_cell_ns(const gp_pyramid *pyramid)
-    void gp_pyramid_pack(const gp_pyramid *pyramid, size_t row, unsigned level, gp_buffer *buffer)
-    void gp_pyramid_free(gp_pyramid *pyramid)
+    gp_status gp_picture_pyramid_new(const gp_rows *rows, uint32_t cells, gp_picture_pyramid **pyramid)
+    gp_status gp_picture_pyramid_add(gp_picture_pyramid *pyramid, const gp_picture_intervals *intervals)
+    uint64_t gp_picture_pyramid_cell_ns(const gp_picture_pyramid *pyramid)
+    void gp_picture_pyramid_pack(const gp_picture_pyramid *pyramid, size_t row, unsigned level, gp_buffer *buffer)
+    void gp_picture_pyramid_free(gp_picture_pyramid *pyramid)
 
 
-cdef extern from "gp_longest.h" nogil:
+cdef extern from "picture/gp_picture_longest.h" nogil:
     enum:
-        GP_LONGEST_HOLDERS
+        GP_PICTURE_LONGEST_HOLDERS
     ctypedef struct gp_holder:
         uint32_t row, place
         uint64_t ns
@@ -77,17 +77,17 @@ cdef extern from "gp_longest.h" nogil:
         uint32_t row, place, holder_count
         gp_holder holders[1]
         uint64_t others_ns
-    ctypedef struct gp_longest:
+    ctypedef struct gp_picture_longest:
         pass
-    gp_status gp_longest_new(const gp_rows *rows, size_t keep, uint64_t looks, gp_longest **longest)
-    gp_status gp_longest_add(gp_longest *longest, const gp_intervals *intervals)
-    const gp_long *gp_longest_holds(const gp_longest *longest, size_t *count)
-    const gp_long *gp_longest_waits(const gp_longest *longest, size_t *count)
-    void gp_longest_free(gp_longest *longest)
+    gp_status gp_picture_longest_new(const gp_rows *rows, size_t keep, uint64_t looks, gp_picture_longest **longest)
+    gp_status gp_picture_longest_add(gp_picture_longest *longest, const gp_picture_intervals *intervals)
+    const gp_long *gp_picture_longest_holds(const gp_picture_longest *longest, size_t *count)
+    const gp_long *gp_picture_longest_waits(const gp_picture_longest *longest, size_t *count)
+    void gp_picture_longest_free(gp_picture_longest *longest)
 
 
-SHARES = GP_PYRAMID_SHARES
-HOLDERS = GP_LONGEST_HOLDERS
+SHARES = GP_PICTURE_PYRAMID_SHARES
+HOLDERS = GP_PICTURE_LONGEST_HOLDERS
 SUMS = sizeof(gp_interval_sum) // sizeof(uint64_t)
 
 
@@ -106,7 +106,7 @@ cdef class Intervals:
     cdef const uint8_t[::1] kinds
     cdef const uint32_t[::1] threads, places
     cdef const int64_t[::1] starts_ns, durations_ns
-    cdef gp_intervals raw
+    cdef gp_picture_intervals raw
 
     def __cinit__(self, batch not None):
         self.kinds, self.threads, self.places, self.starts_ns, self.durations_ns = batch
@@ -170,7 +170,7 @@ def survey(batch, uint64_t extent_ns, uint64_t[::1] threads, uint64_t[::1] place
     cdef size_t thread_count = threads.shape[0] // <Py_ssize_t>(sizeof(gp_interval_sum) // sizeof(uint64_t))
     cdef gp_status status
     with nogil:
-        status = gp_intervals_survey(&intervals.raw, extent_ns, sums, thread_count, holds, places.shape[0])
+        status = gp_picture_intervals_survey(&intervals.raw, extent_ns, sums, thread_count, holds, places.shape[0])
     check(status)
 
 
@@ -178,28 +178,28 @@ def survey(batch, uint64_t extent_ns, uint64_t[::1] threads, uint64_t[::1] place
 cdef class Exact:
     """Every interval, packed row by row."""
 
-    cdef gp_exact *raw
+    cdef gp_picture_exact *raw
     cdef Rows rows
 
     def __cinit__(self, Rows rows not None):
         self.rows = rows
-        check(gp_exact_new(&rows.raw, &self.raw))
+        check(gp_picture_exact_new(&rows.raw, &self.raw))
 
     def __dealloc__(self):
-        gp_exact_free(self.raw)
+        gp_picture_exact_free(self.raw)
 
     def add(self, batch) -> None:
         """Take a batch in."""
         cdef Intervals intervals = Intervals(batch)
         cdef gp_status status
         with nogil:
-            status = gp_exact_add(self.raw, &intervals.raw)
+            status = gp_picture_exact_add(self.raw, &intervals.raw)
         check(status)
 
     def row(self, size_t number) -> bytes:
         """Return a row's bytes: threads' rows first, then the GILs'."""
         self.rows.check_row(number)
-        cdef const gp_buffer *buffer = gp_exact_row(self.raw, number)
+        cdef const gp_buffer *buffer = gp_picture_exact_row(self.raw, number)
         return buffer.bytes[:buffer.size] if buffer.size != 0 else b""
 
 
@@ -207,29 +207,29 @@ cdef class Exact:
 cdef class Pyramid:
     """Rows of equal cells: what share was held and waited, and who leads."""
 
-    cdef gp_pyramid *raw
+    cdef gp_picture_pyramid *raw
     cdef Rows rows
 
     def __cinit__(self, Rows rows not None, uint32_t cells):
         self.rows = rows
         if cells == 0:
             raise ValueError("cells must be > 0, got 0")
-        check(gp_pyramid_new(&rows.raw, cells, &self.raw))
+        check(gp_picture_pyramid_new(&rows.raw, cells, &self.raw))
 
     def __dealloc__(self):
-        gp_pyramid_free(self.raw)
+        gp_picture_pyramid_free(self.raw)
 
     @property
     def cell_ns(self) -> int:
         """Length of a cell at the finest level, nanoseconds."""
-        return gp_pyramid_cell_ns(self.raw)
+        return gp_picture_pyramid_cell_ns(self.raw)
 
     def add(self, batch) -> None:
         """Take a batch in."""
         cdef Intervals intervals = Intervals(batch)
         cdef gp_status status
         with nogil:
-            status = gp_pyramid_add(self.raw, &intervals.raw)
+            status = gp_picture_pyramid_add(self.raw, &intervals.raw)
         check(status)
 
     def row(self, size_t number, unsigned level) -> bytes:
@@ -240,7 +240,7 @@ cdef class Pyramid:
             raise ValueError(f"level must be below 32, got {level}")
         buffer = gp_buffer(NULL, 0, False)
         with nogil:
-            gp_pyramid_pack(self.raw, number, level, &buffer)
+            gp_picture_pyramid_pack(self.raw, number, level, &buffer)
         try:
             if buffer.failed:
                 raise MemoryError
@@ -268,32 +268,32 @@ cdef class Longest:
     `looks` holds were looked at, waits have none.
     """
 
-    cdef gp_longest *raw
+    cdef gp_picture_longest *raw
     cdef Rows rows
 
     def __cinit__(self, Rows rows not None, uint32_t keep, uint64_t looks):
         self.rows = rows
-        check(gp_longest_new(&rows.raw, keep, looks, &self.raw))
+        check(gp_picture_longest_new(&rows.raw, keep, looks, &self.raw))
 
     def __dealloc__(self):
-        gp_longest_free(self.raw)
+        gp_picture_longest_free(self.raw)
 
     def add(self, batch) -> None:
         """Take a batch in."""
         cdef Intervals intervals = Intervals(batch)
         cdef gp_status status
         with nogil:
-            status = gp_longest_add(self.raw, &intervals.raw)
+            status = gp_picture_longest_add(self.raw, &intervals.raw)
         check(status)
 
     def holds(self) -> list:
         """Return the longest holds, in no order."""
         cdef size_t count = 0
-        cdef const gp_long *entries = gp_longest_holds(self.raw, &count)
+        cdef const gp_long *entries = gp_picture_longest_holds(self.raw, &count)
         return as_tuples(entries, count)
 
     def waits(self) -> list:
         """Return the longest waits, in no order."""
         cdef size_t count = 0
-        cdef const gp_long *entries = gp_longest_waits(self.raw, &count)
+        cdef const gp_long *entries = gp_picture_longest_waits(self.raw, &count)
         return as_tuples(entries, count)

@@ -1,8 +1,10 @@
 # cython: language_level=3, freethreading_compatible=True, binding=True
-"""Binding of the reader of recordings (csrc/gp_reader.h): payloads in, plain tuples and dicts out. Keeps nothing.
+"""Binding of the reader of recordings (csrc/recording/gp_reader.h): payloads in, plain tuples and dicts out.
+Keeps nothing.
 
-A payload that breaks a rule raises ValueError with the rule; :mod:`gilprobe.recording` adds where it stands.
-A trace that runs is read through `decode_snapshot` and `decode_places` too, from a buffer in memory.
+A payload that breaks a rule raises ValueError with the rule; :mod:`gilprobe.tracing.recording_reader` adds
+where it stands. A trace that runs is read through `decode_snapshot` and `decode_places` too, from a buffer in
+memory.
 """
 
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -10,18 +12,18 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
-cdef extern from "gp_status.h" nogil:
+cdef extern from "base/gp_status.h" nogil:
     ctypedef enum gp_status:
         GP_OK
         GP_EUNSUPPORTED
 
 
-cdef extern from "gp_clock.h" nogil:
+cdef extern from "base/gp_clock.h" nogil:
     ctypedef struct gp_clock_rate:
         uint64_t factor
 
 
-cdef extern from "gp_chunk.h" nogil:
+cdef extern from "recording/gp_chunk.h" nogil:
     enum:
         GP_RECORDING_VERSION
         GP_RECORDING_HEADER
@@ -31,7 +33,7 @@ cdef extern from "gp_chunk.h" nogil:
     uint32_t gp_chunk_checksum(const uint8_t *header, const void *payload, size_t size)
 
 
-cdef extern from "gp_format.h" nogil:
+cdef extern from "recording/gp_format.h" nogil:
     ctypedef enum gp_place_kind:
         pass
     enum:
@@ -45,7 +47,7 @@ cdef extern from "gp_format.h" nogil:
         GP_SNAPSHOT_OTHERS_MISSED
 
 
-cdef extern from "gp_reader.h" nogil:
+cdef extern from "recording/gp_reader.h" nogil:
     enum:
         GP_ROW_ACCOUNT
         GP_ROW_BUCKET

@@ -1,4 +1,8 @@
-"""Does a call release the GIL: how much of it others can run, how long it holds, and what threads gain."""
+"""Does a call release the GIL: how much of it others can run, how long it holds, and what threads gain.
+
+Calls are made, traced and judged here. What is found is data (:mod:`gilprobe.model.audit_result`); how it is
+written is not decided here.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from gilprobe.auditing.auditor import NOTHING, Order, carry_out
 from gilprobe.auditing.statements import Statement, Traces, first_call, prepare, switches_of_the_gil
 from gilprobe.errors import InvalidTypeError
-from gilprobe.measure import Frame
-from gilprobe.teams import check_threads
+from gilprobe.measuring.measure import Settings
+from gilprobe.measuring.teams import check_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
-    from gilprobe.audited import AuditResult, AuditSet
-    from gilprobe.measure import Progress
+    from gilprobe.measuring.measure import Progress
+    from gilprobe.model.audit_result import AuditResult, AuditSet
 
 THREADS = (1, 2)
 """Sizes of team, unless told."""
@@ -36,7 +40,7 @@ def audit(
     quick: bool = False,
     name: str | None = None,
     progress: Progress = lambda _label, _share: None,
-    frame: Frame | None = None,
+    frame: Settings | None = None,
 ) -> AuditResult:
     """Find out whether a call releases the GIL, how long it holds it, and what threads gain.
 
@@ -59,7 +63,7 @@ def audit(
         What the result calls it; without, the function's own name.
     progress : callable
         Called between the runs with what runs next and the share (0 to 1) that is done.
-    frame : Frame, optional
+    frame : Settings, optional
         Replaces how it is measured; `repeat` is then put into it.
 
     Returns
@@ -98,7 +102,7 @@ def audit(
 
 
 def audit_statement(
-    statement: Statement, *, threads: Iterable[int], frame: Frame, progress: Progress
+    statement: Statement, *, threads: Iterable[int], frame: Settings, progress: Progress
 ) -> AuditResult:
     """Audit a statement, which is foreign code: in a process of its own.
 
@@ -166,9 +170,9 @@ def audit_module(
     return audit_functions(name, sizes, repeat=repeat, quick=quick, limit_s=limit_s, progress=progress)
 
 
-def frame_for(quick: bool, repeat: int | None, frame: Frame | None) -> Frame:
+def frame_for(quick: bool, repeat: int | None, frame: Settings | None) -> Settings:
     """Return how to measure."""
-    frame = frame or (Frame.quick() if quick else Frame())
+    frame = frame or (Settings.quick() if quick else Settings())
     return frame if repeat is None else dataclasses.replace(frame, repeat=repeat)
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gilprobe import machine
-from gilprobe.audited import AuditResult, Holds
 from gilprobe.auditing import verdicts
 from gilprobe.auditing.inspection import MOST_EVENTS, inspect
 from gilprobe.auditing.sampling import (
@@ -24,14 +22,16 @@ from gilprobe.auditing.sampling import (
 from gilprobe.auditing.speedups import measured
 from gilprobe.auditing.verdicts import Numbers
 from gilprobe.errors import UnsupportedError
-from gilprobe.intervals import bootstrap_interval
-from gilprobe.measure import interleave
-from gilprobe.surroundings import Surroundings
+from gilprobe.measuring import host
+from gilprobe.measuring.measure import interleave
+from gilprobe.measuring.surroundings import Surroundings
+from gilprobe.model.audit_result import AuditResult, Holds
+from gilprobe.model.confidence import bootstrap_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilprobe.measure import Frame, Progress
+    from gilprobe.measuring.measure import Progress, Settings
 
 RUN_SHARE = 10
 """A traced run of short calls lasts this part of an arm of the speedups."""
@@ -60,7 +60,7 @@ class Order:
         An empty call of the same kind.
     threads : tuple of int
         Sizes of team, the first of them 1.
-    frame : Frame
+    frame : Settings
         How to measure.
     progress : callable
         Told between the runs what is next and how far this is.
@@ -70,7 +70,7 @@ class Order:
     call: Callable[[], object]
     nothing: Callable[[], object]
     threads: tuple[int, ...]
-    frame: Frame
+    frame: Settings
     progress: Progress
 
 
@@ -158,7 +158,7 @@ def carry_out(order: Order) -> AuditResult:
     BaseException
         Whatever the call raises.
     """
-    able = machine.capabilities()
+    able = host.capabilities()
     if able.gil_enabled and able.tracer == "none":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
     surroundings = Surroundings(order.frame)
@@ -221,7 +221,7 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
         speedups=speedups,
         gil_switched_on_by="",
         warnings=_once(*surroundings.doubts(), *doubts, *hold_doubts, *speedup_doubts),
-        environment=machine.read_environment(),
+        environment=host.read_environment(),
     )
 
 
@@ -247,7 +247,7 @@ def _without_gil(order: Order, surroundings: Surroundings) -> AuditResult:
         speedups=speedups,
         gil_switched_on_by="",
         warnings=_once(*surroundings.doubts(), *doubts),
-        environment=machine.read_environment(),
+        environment=host.read_environment(),
     )
 
 

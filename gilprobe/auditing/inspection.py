@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from gilprobe._native import kernels
 from gilprobe._native.histogram import Histogram
-from gilprobe.audited import Holds, LongestHold
 from gilprobe.auditing.sampling import python_threads
-from gilprobe.distribution import Distribution
+from gilprobe.model.audit_result import Holds, LongestHold
+from gilprobe.model.distribution import Distribution
+from gilprobe.model.timeline import HOLD, NOWHERE
 from gilprobe.report import Frame
-from gilprobe.timeline import HOLD, NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gilprobe.timeline import Timeline
+    from gilprobe.model.timeline import Timeline
 
 _CPU_RUNS = 5
 
@@ -87,7 +87,7 @@ def inspect(call: Callable[[], object], calls: int) -> tuple[Holds | None, tuple
 
     None if no call was seen from beginning to end.
     """
-    from gilprobe.tracer import trace
+    from gilprobe.tracing.tracer import trace
 
     foreign = python_threads()
     with trace(timeline=True) as traced:
@@ -140,7 +140,7 @@ def _switches() -> int | None:
 
 
 def _cpu_fraction(call: Callable[[], object], calls: int) -> float:
-    from gilprobe.tracer import trace
+    from gilprobe.tracing.tracer import trace
 
     me = threading.get_native_id()
     with trace(sites=False, cpu_time=True) as traced:

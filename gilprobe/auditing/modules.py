@@ -5,14 +5,14 @@ from __future__ import annotations
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from gilprobe import machine
-from gilprobe.audited import AuditResult, AuditSet, Unaudited
 from gilprobe.auditing.generated import functions
 from gilprobe.auditing.own_process import AuditOrder, audit_apart
 from gilprobe.auditing.statements import Statement
+from gilprobe.measuring import host
+from gilprobe.model.audit_result import AuditResult, AuditSet, Unaudited
 
 if TYPE_CHECKING:
-    from gilprobe.measure import Progress
+    from gilprobe.measuring.measure import Progress
 
 
 def audit_functions(
@@ -39,7 +39,7 @@ def audit_functions(
             else:
                 unaudited.append(Unaudited(called, found.complaint))
     progress("done", 1.0)
-    environment = audits[0].environment if audits else machine.read_environment()
+    environment = audits[0].environment if audits else host.read_environment()
     return AuditSet(environment, tuple(audits), tuple(unaudited))
 
 

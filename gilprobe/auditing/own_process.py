@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gilprobe import codec
-from gilprobe.audited import AuditResult
 from gilprobe.auditing import audit_statement, frame_for
 from gilprobe.auditing.statements import Statement
+from gilprobe.model import codec
+from gilprobe.model.audit_result import AuditResult
 from gilprobe.workers.protocol import Task
 
 if TYPE_CHECKING:
-    from gilprobe.measure import Progress
+    from gilprobe.measuring.measure import Progress
     from gilprobe.workers.launch import Outcome
     from gilprobe.workers.worker import Turns
 

@@ -103,7 +103,7 @@ def python_threads() -> set[int]:
 
 def sample(call: Callable[[], object], calls: int) -> Sample:
     """Make the call so often, first as it is, then under a trace."""
-    from gilprobe.tracer import trace
+    from gilprobe.tracing.tracer import trace
 
     foreign = python_threads()
     start_ns, start_cpu_ns = time.perf_counter_ns(), time.process_time_ns()

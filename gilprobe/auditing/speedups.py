@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gilprobe.audited import Speedup
 from gilprobe.auditing.sampling import make_calls
-from gilprobe.intervals import ratio_interval
-from gilprobe.measure import measure
-from gilprobe.teams import ArmPlan
+from gilprobe.measuring.measure import measure
+from gilprobe.measuring.teams import ArmPlan
+from gilprobe.model.audit_result import Speedup
+from gilprobe.model.confidence import ratio_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilprobe.measure import Frame, Progress
+    from gilprobe.measuring.measure import Progress, Settings
 
 
 def allowed(threads: int, held_share: float, cpu_share: float, cores: int) -> float:
@@ -42,7 +42,7 @@ def allowed(threads: int, held_share: float, cpu_share: float, cores: int) -> fl
 def measured(
     call: Callable[[], object],
     threads: Sequence[int],
-    frame: Frame,
+    frame: Settings,
     progress: Progress,
     shares: tuple[float, float] | None,
 ) -> tuple[tuple[Speedup, ...], tuple[str, ...]]:
@@ -54,7 +54,7 @@ def measured(
         Made by all members of a team.
     threads : sequence of int
         Sizes of team, the first of them 1.
-    frame : Frame
+    frame : Settings
         How to measure.
     progress : callable
         Told between the runs how far this is.

@@ -11,7 +11,7 @@ from gilprobe.durations import duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.audited import Speedup
+    from gilprobe.model.audit_result import Speedup
 
 RELEASES = 0.9
 """Released share from which on a call is said to release the GIL."""
@@ -62,11 +62,11 @@ class Numbers:
     released_fraction : float
         Share of the call in which others could run.
     hold_ns, released_ns, others_hold_ns : float
-        As in :class:`~gilprobe.audited.AuditResult`.
+        As in :class:`~gilprobe.model.audit_result.AuditResult`.
     releases : float
         How often it lets go by itself.
     first_fraction, last_fraction, cpu_fraction : float
-        As in :class:`~gilprobe.audited.Holds`.
+        As in :class:`~gilprobe.model.audit_result.Holds`.
     blocks : float or None
         How often it blocked in the kernel; None where that is not known. A preempted thread does not run
         either, but has not blocked.

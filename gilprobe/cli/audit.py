@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from gilprobe.audited import AuditResult
     from gilprobe.auditing import Statement
     from gilprobe.cli.output import Output
+    from gilprobe.model.audit_result import AuditResult
 
 _MISSED = 1
 _UNSUPPORTED = 3
@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Check every argument, then audit one statement after the other."""
     from gilprobe import auditing
     from gilprobe.auditing import statements
-    from gilprobe.teams import check_threads
+    from gilprobe.measuring.teams import check_threads
 
     wanted = _statements(arguments)
     for statement in wanted:
@@ -113,7 +113,7 @@ class _Run:
 
     def _one(self, statement: Statement, bar: Any) -> None:
         from gilprobe.auditing.own_process import AuditOrder, audit_apart
-        from gilprobe.render.audit_text import render_audit
+        from gilprobe.render.text.audit_text import render_audit
 
         order = AuditOrder(statement, self._threads, self._arguments.repeat, self._arguments.quick)
         outcome = audit_apart(order, self._limit_s, bar.update)
@@ -139,8 +139,8 @@ class _Run:
 
     def deliver(self) -> None:
         """Show a table of several audits, and write them as JSON if asked to."""
-        from gilprobe.audited import AuditSet
-        from gilprobe.render.audit_text import render_audits
+        from gilprobe.model.audit_result import AuditSet
+        from gilprobe.render.text.audit_text import render_audits
 
         target = self._arguments.json
         if len(self._audits) > 1 and target != STDOUT:

@@ -26,8 +26,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Read both, compare, and show or write what was found."""
-    from gilprobe import codec, comparing
-    from gilprobe.render import side_by_side
+    from gilprobe.measuring import comparing
+    from gilprobe.model import codec
+    from gilprobe.render.text import side_by_side
     from gilprobe.results import ResultSet
 
     check_outputs({"--json": arguments.json}, (arguments.before, arguments.after))

@@ -20,10 +20,10 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Look, and show what was found."""
-    from gilprobe import machine
+    from gilprobe.measuring import host
     from gilprobe.render import terminal
 
-    diagnosis = machine.diagnose()
+    diagnosis = host.diagnose()
     if arguments.json:
         output.write(json.dumps(diagnosis.to_dict(), indent=1) + "\n")
     else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gilprobe.cli.output import Output
-    from gilprobe.leak_report import LeakReport
+    from gilprobe.model.leak_report import LeakReport
 
 _LEAKS = 1
 
@@ -94,7 +94,7 @@ def hunt(
 
 def show(arguments: argparse.Namespace, output: Output, report: LeakReport) -> int:
     """Show or write what was found; return the exit status."""
-    from gilprobe.render.leaks import render_leaks
+    from gilprobe.render.text.leaks import render_leaks
 
     if arguments.json == STDOUT:
         output.write(json.dumps(report.to_dict(), indent=1) + "\n")

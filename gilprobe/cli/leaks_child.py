@@ -16,13 +16,13 @@ from gilprobe.cli.progress import StatusLine
 from gilprobe.durations import duration
 from gilprobe.errors import InvalidValueError
 from gilprobe.refs.leak_child import CRASHES, Outcome, Progress, Teller, hunt_in_child
-from gilprobe.render.words import plural
+from gilprobe.render.shared.words import plural
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from gilprobe.leak_report import LeakReport
+    from gilprobe.model.leak_report import LeakReport
 
 _UNUSABLE = 2
 

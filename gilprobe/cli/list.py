@@ -24,12 +24,14 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Show the catalogue; why another package's scenario is not in it goes to standard error."""
-    from gilprobe import codec, machine, scenarios
+    from gilprobe import scenarios
+    from gilprobe.measuring import host
+    from gilprobe.model import codec
     from gilprobe.render import terminal
     from gilprobe.scenarios.own_process import listed
 
     catalogue = scenarios.catalogue()
-    environment = machine.read_environment()
+    environment = host.read_environment()
     found = [listed(scenario, environment) for scenario in catalogue.scenarios]
     if arguments.json:
         document = {

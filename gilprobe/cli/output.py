@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from gilprobe.errors import InvalidValueError
 from gilprobe.files import check_target, identity, is_direct
-from gilprobe.render.page import Look
+from gilprobe.render.shared.page import Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ def look_of(stream: TextIO | None) -> Look:
 
 def complain(text: str, about: str = "gilprobe") -> None:
     """Write one line on standard error, escaped: names in it may be foreign."""
-    from gilprobe.render.words import visible
+    from gilprobe.render.shared.words import visible
 
     if sys.stderr is not None:
         sys.stderr.write(visible(f"{about}: {text}") + "\n")

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gilprobe.render.words import visible
+from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
     from types import TracebackType

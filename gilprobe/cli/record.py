@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe.durations import duration, parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
-from gilprobe.render.words import visible
+from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
     from gilprobe.cli.output import Output
-    from gilprobe.follow import Follower
-    from gilprobe.program import Program
-    from gilprobe.recorded_run import Options, RecordedRun
+    from gilprobe.model.traced import TracedProcess
+    from gilprobe.programs.follow import Follower
+    from gilprobe.programs.program import Program
+    from gilprobe.programs.program_recording import Options, RecordedRun
     from gilprobe.report import Report
-    from gilprobe.traced import TracedProcess
 
 _MISSING = 2  # python's own status for a script that it can't open
 _READING_S = 3.0  # at the end of a program nobody wants to wait for long
@@ -90,14 +90,15 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[], int]:
     """Check everything and begin to record; return what runs the program."""
-    from gilprobe import machine, recorded_run
-    from gilprobe.program import prepare
+    from gilprobe.measuring import host
+    from gilprobe.programs import program_recording
+    from gilprobe.programs.program import prepare
 
     program = parse_program(arguments.program)
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
-    options = recorded_run.Options(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
-    able = machine.capabilities()
+    options = program_recording.Options(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
+    able = host.capabilities()
     if able.tracer != "exact":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
     try:
@@ -133,7 +134,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
 
 def parse_program(words: Sequence[str]) -> Program:
     """Return the program that the second part of the command line names; see :func:`split`."""
-    from gilprobe.program import Program
+    from gilprobe.programs.program import Program
 
     if len(words) < 2:
         needed = {"-m": "-m needs a MODULE", "-c": "-c needs CODE"}
@@ -151,7 +152,7 @@ def _seconds(text: str | None, option: str) -> float | None:
 
 def _stall_limit(text: str | None) -> float | None:
     """Check here what the watch refuses later, when an earlier recording would be lost already."""
-    from gilprobe.stall_watch import LONGEST_LIMIT_S
+    from gilprobe.tracing.stall_watch import LONGEST_LIMIT_S
 
     seconds = _seconds(text, "--stall")
     if seconds is not None and seconds > LONGEST_LIMIT_S:
@@ -219,7 +220,7 @@ def begin(target: Path, options: Options) -> RecordedRun:
     GilProbeError
         If something else fails.
     """
-    from gilprobe.recorded_run import RecordedRun
+    from gilprobe.programs.program_recording import RecordedRun
 
     try:
         return RecordedRun(target, options)
@@ -238,9 +239,9 @@ def _unwritable(target: Path, error: OSError) -> InvalidValueError:
 
 def follow(target: Path, options: Options) -> Follower:
     """Have the children of this process recorded, too."""
-    from gilprobe import loading  # noqa: F401  # so that the end need not find it
-    from gilprobe.follow import Follower
-    from gilprobe.recorded_run import begin as begin_child
+    from gilprobe.programs.follow import Follower
+    from gilprobe.programs.program_recording import begin as begin_child
+    from gilprobe.tracing import loading  # noqa: F401  # so that the end need not find it
 
     follower = Follower(str(target), options.to_text(), begin_child)
     follower.announce()
@@ -285,7 +286,7 @@ class _Recording:
     def __init__(
         self, target: Path, run: RecordedRun, follower: Follower | None, *, quiet: bool, began_unix_ns: int
     ) -> None:
-        from gilprobe import program
+        from gilprobe.programs import program
 
         self._program = program  # it may be gone from sys.modules at the end
         self._command = visible(f"gilprobe report {_quoted(target)}")  # finds those of the children itself
@@ -358,7 +359,7 @@ class _Recording:
             sys.path[:] = found
 
     def _rendered(self, report: Report) -> str:
-        from gilprobe.render.trace_text import render_report
+        from gilprobe.render.text.trace_text import render_report
 
         return render_report(report, self._stderr.look, children=self._children())
 
@@ -366,8 +367,8 @@ class _Recording:
         """Return the processes that were followed, as far as there is time to read what they have left."""
         if self._follower is None:
             return []
-        from gilprobe.loading import load_children
-        from gilprobe.traced import TracedProcess
+        from gilprobe.model.traced import TracedProcess
+        from gilprobe.tracing.loading import load_children
 
         children, until = [], time.monotonic() + _READING_S
         with suppress(Exception):  # the report of this process is told all the same

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from gilprobe.cli import results_page
 from gilprobe.cli.output import STDOUT, check_outputs, complain
 from gilprobe.errors import FormatError, InvalidValueError
-from gilprobe.render.words import visible
+from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.cli.output import Output
+    from gilprobe.model.traced import TracedProcess
     from gilprobe.results import ScenarioResult
-    from gilprobe.traced import TracedProcess
 
 _OPTIONS = {
     "html": "as a page that a browser opens from disk: pictures, tables, search; it loads nothing",
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Read the files, then show or convert them."""
     targets = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
     _check(targets, arguments.files)
-    from gilprobe.render.findings import doubts_of_many
+    from gilprobe.render.shared.findings import doubts_of_many
 
     source = _checked_source(arguments.source, targets)
     results = results_page.saved_results(arguments.files)
@@ -85,7 +85,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 def _report_results(results: Sequence[ScenarioResult], targets: dict[str, str], output: Output) -> int:
     """Show or write what ``run --json`` has saved."""
     from gilprobe.render import terminal
-    from gilprobe.render.sides import sides_of
+    from gilprobe.render.shared.sides import sides_of
 
     for name in targets:
         if name != "html":
@@ -115,7 +115,7 @@ def _check(targets: dict[str, str], files: Sequence[str]) -> None:
 
 
 def _children_of(name: str) -> list[str]:
-    from gilprobe.loading import children_of
+    from gilprobe.tracing.loading import children_of
 
     with suppress(OSError):  # told when the file itself is read
         return [str(path) for path in children_of(name)]
@@ -134,7 +134,7 @@ def _checked_source(source: str | None, targets: dict[str, str]) -> Path | None:
 
 def _read(files: Sequence[str]) -> list[TracedProcess]:
     """Return the processes of the files and of their children; a file that is met twice counts once."""
-    from gilprobe import loading
+    from gilprobe.tracing import loading
 
     processes: list[TracedProcess] = []
     seen: set[Path] = set()
@@ -155,7 +155,8 @@ def _read(files: Sequence[str]) -> list[TracedProcess]:
 
 
 def _show(processes: Sequence[TracedProcess], output: Output) -> None:
-    from gilprobe.render import terminal, trace_text
+    from gilprobe.render import terminal
+    from gilprobe.render.text import trace_text
 
     output.write(terminal.render_environment(processes[0].report.environment, output.look) + "\n")
     output.write(trace_text.render_processes(processes, output.look))
@@ -164,7 +165,7 @@ def _show(processes: Sequence[TracedProcess], output: Output) -> None:
 def _exported(
     name: str, processes: Sequence[TracedProcess], weight: Any, source: Path | None
 ) -> Iterator[str]:
-    from gilprobe.render import folded, perfetto, speedscope, tables
+    from gilprobe.render.export import folded, perfetto, speedscope, tables
 
     match name:
         case "html":

@@ -122,9 +122,9 @@ def saved_results(files: Iterable[str]) -> list[ScenarioResult] | None:
 
 def _results(path: Path) -> ResultSet | None:
     """Return the results in a file; None if its beginning or its keys are those of something else."""
-    from gilprobe import codec
-    from gilprobe.recording import beginning_of
+    from gilprobe.model import codec
     from gilprobe.results import ResultSet
+    from gilprobe.tracing.recording_reader import beginning_of
 
     beginning = beginning_of(path).lstrip()
     if not beginning.startswith(b"{") or b'"kind"' in beginning:

@@ -10,7 +10,7 @@ from gilprobe.cli import results_page
 from gilprobe.cli.arguments import parse_threads
 from gilprobe.cli.output import STDOUT, check_outputs, complain
 from gilprobe.errors import InvalidValueError
-from gilprobe.render.words import visible
+from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -66,13 +66,13 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Check every argument, then measure: nothing is to fail after minutes of work."""
     from gilprobe import scenarios
-    from gilprobe.measure import Frame
+    from gilprobe.measuring.measure import Settings
 
     if arguments.all and arguments.ids:
         raise InvalidValueError(f"--all takes no ID, got {ascii(arguments.ids[0])[:60]}")
     threads = None if arguments.threads is None else scenarios.check_threads(parse_threads(arguments.threads))
     if arguments.repeat is not None:
-        Frame(repeat=arguments.repeat)
+        Settings(repeat=arguments.repeat)
     check_outputs({"--html": results_page.named(arguments), "--json": arguments.json}, arguments.ids)
     jobs = _jobs(arguments)
     interpreters, whole = _interpreters(arguments.python)
@@ -195,7 +195,8 @@ class _Run:
                 complain(f"{name}: {outcome.complaint}" if several else outcome.complaint)
 
     def _show(self, results: Sequence[ScenarioResult | None]) -> None:
-        from gilprobe.render import side_by_side, terminal
+        from gilprobe.render import terminal
+        from gilprobe.render.text import side_by_side
 
         found = [pair for pair in zip(self._names, results, strict=True) if pair[1] is not None]
         if self._arguments.json == STDOUT or not found:
@@ -213,7 +214,7 @@ class _Run:
         self._output.write(heading + text)
 
     def _legend(self) -> str:
-        from gilprobe.render import side_by_side
+        from gilprobe.render.text import side_by_side
 
         named = zip(self._names, self._interpreters, strict=True)
         sides = [(name, one.path, one.environment) for name, one in named if one.environment is not None]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SCRIPT = """\
 import sys
 sys.path[:] = {path!r}
-from gilprobe.engines.nursery import main
+from gilprobe.engines.spawner import main
 main({method!r}, {workers!r}, {work!r}, {ends!r})
 """
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from gilprobe.engines import worker
 from gilprobe.engines.channels import Channels
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError, WorkerError
-from gilprobe.teams import Turn
+from gilprobe.measuring.teams import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilprobe.machine import capabilities
-from gilprobe.tracer import trace
+from gilprobe.measuring.host import capabilities
+from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
-    from gilprobe.tracer import Trace
+    from gilprobe.tracing.tracer import Trace
 
 
 class Gil:

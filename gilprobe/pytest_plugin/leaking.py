@@ -13,12 +13,12 @@ from gilprobe.errors import GilProbeError
 from gilprobe.pytest_plugin.again import AGAIN, running_again
 from gilprobe.pytest_plugin.limits import read_limits
 from gilprobe.refs.leak_hunt import hunt
-from gilprobe.render.words import visible
+from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from gilprobe.leak_report import LeakFinding, LeakReport
+    from gilprobe.model.leak_report import LeakFinding, LeakReport
     from gilprobe.pytest_plugin.again import Again
 
 NAME = "gilprobe-leaking"

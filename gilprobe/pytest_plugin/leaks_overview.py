@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilprobe.durations import duration
-from gilprobe.render.words import clipped, plural, visible
+from gilprobe.render.shared.words import clipped, plural, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

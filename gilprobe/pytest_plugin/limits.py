@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gilprobe.durations import duration, parse_duration
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.pytest_plugin.asking import ASKER
-from gilprobe.render.words import place, visible
+from gilprobe.render.shared.words import place, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from gilprobe.durations import duration
-from gilprobe.machine import capabilities
-from gilprobe.render.words import place, plural, share, short_paths, visible
+from gilprobe.measuring.host import capabilities
+from gilprobe.render.shared.words import place, plural, share, short_paths, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

@@ -13,18 +13,18 @@ import pytest
 from _pytest.unittest import TestCaseFunction
 
 from gilprobe.errors import GilProbeError
-from gilprobe.machine import capabilities
+from gilprobe.measuring.host import capabilities
 from gilprobe.pytest_plugin.again import AGAIN
 from gilprobe.pytest_plugin.asking import ASKER, asking
 from gilprobe.pytest_plugin.limits import Limits, broken, read_limits
-from gilprobe.tracer import trace
+from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
     from gilprobe.report import Report
-    from gilprobe.tracer import Trace
+    from gilprobe.tracing.tracer import Trace
 
 NAME = "gilprobe-watching"
 """As which the plugin is registered."""

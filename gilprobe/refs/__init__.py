@@ -13,7 +13,7 @@ TYPE_CHECKING = False  # as in the package's root
 if TYPE_CHECKING:
     from typing import Any
 
-    from gilprobe.leak_report import LeakFinding, LeakReport
+    from gilprobe.model.leak_report import LeakFinding, LeakReport
     from gilprobe.refs.bulk import counts
     from gilprobe.refs.leak_hunt import find_leaks
     from gilprobe.refs.sampling import Change, Sampling, Timeline, timeline
@@ -39,8 +39,8 @@ __all__ = [
 # public name -> module that defines it
 _HOMES = {
     "Change": "gilprobe.refs.sampling",
-    "LeakFinding": "gilprobe.leak_report",
-    "LeakReport": "gilprobe.leak_report",
+    "LeakFinding": "gilprobe.model.leak_report",
+    "LeakReport": "gilprobe.model.leak_report",
     "Sampling": "gilprobe.refs.sampling",
     "Timeline": "gilprobe.refs.sampling",
     "Tracking": "gilprobe.refs.tracking",

@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gilprobe import codec
 from gilprobe.errors import FormatError, InvalidValueError
-from gilprobe.leak_report import LeakReport
+from gilprobe.model import codec
+from gilprobe.model.leak_report import LeakReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

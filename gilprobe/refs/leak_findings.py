@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gilprobe.leak_report import LeakFinding
+from gilprobe.model.leak_report import LeakFinding
 from gilprobe.refs.leak_evidence import evidence
 from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge, stepwise
 from gilprobe.refs.leak_probes import examples

@@ -6,7 +6,7 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gilprobe.leak_report import Garbage
+from gilprobe.model.leak_report import Garbage
 from gilprobe.refs.leak_probes import TypeCensus
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gilprobe import machine
 from gilprobe.errors import InvalidTypeError, InvalidValueError
-from gilprobe.leak_report import LeakReport
+from gilprobe.measuring import host
+from gilprobe.model.leak_report import LeakReport
 from gilprobe.refs import leak_garbage, leak_roots
 from gilprobe.refs.leak_callable import check_ran, function_name, running
 from gilprobe.refs.leak_census import CENSUS_WINDOWS, IMMORTAL, grown, named, population
@@ -34,7 +34,7 @@ from gilprobe.refs.leak_windows import Caller, Column, Means, Windows, settle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from gilprobe.leak_report import Garbage
+    from gilprobe.model.leak_report import Garbage
     from gilprobe.refs.leak_judgement import Series
     from gilprobe.refs.leak_roots import Root
     from gilprobe.refs.leak_suspects import Suspect
@@ -185,7 +185,7 @@ def hunt(
         raised=caller.raised,
         exception=caller.exception,
         elapsed_s=time.perf_counter() - begun,
-        environment=machine.read_environment(),
+        environment=host.read_environment(),
         warnings=tuple(one.warnings),
         uncertain=one.uncertain,
         garbage=garbage,

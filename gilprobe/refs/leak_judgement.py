@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gilprobe.errors import InvalidValueError
-from gilprobe.significance import rank_sum_test
+from gilprobe.measuring.significance import rank_sum_test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

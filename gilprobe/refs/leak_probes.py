@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilprobe.leak_report import Kind
+    from gilprobe.model.leak_report import Kind
     from gilprobe.refs.leak_suspects import Suspect
 
 _FDS = "/proc/self/fd"

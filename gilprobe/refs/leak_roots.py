@@ -14,7 +14,7 @@ from gilprobe.refs.leak_windows import settle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from gilprobe.leak_report import LeakFinding
+    from gilprobe.model.leak_report import LeakFinding
 
 MOST_CALLS = 30
 """Calls whose leftovers are looked at."""

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
-from gilprobe import machine
+from gilprobe.measuring import host
 from gilprobe.refs.leak_judgement import Series
 from gilprobe.refs.leak_probes import Readings, TypeCensus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gilprobe.leak_report import Kind
+    from gilprobe.model.leak_report import Kind
     from gilprobe.refs.leak_probes import Gauge
     from gilprobe.refs.leak_suspects import Suspect
 
@@ -198,7 +198,7 @@ def settle() -> None:
     function that makes classes takes these away for thousands of calls. Since 3.12 None isn't counted.
     """
     gc.collect()
-    if machine.build() == "free-threaded":
+    if host.build() == "free-threaded":
         gc.collect()
     if sys.version_info < (3, 12):
         sys._clear_type_cache()

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from gilprobe.durations import duration
 from gilprobe.errors import InvalidTypeError, InvalidValueError
-from gilprobe.render.lanes import SLICES, lanes_of
+from gilprobe.model.timeline import HOLD, WAIT
+from gilprobe.render.shared.lanes import SLICES, lanes_of
+from gilprobe.render.shared.words import clipped, plural, share, visible
 from gilprobe.render.templates import template
-from gilprobe.render.words import clipped, plural, share, visible
-from gilprobe.timeline import HOLD, WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.render.lanes import Lane
-    from gilprobe.traced import TracedProcess
+    from gilprobe.model.traced import TracedProcess
+    from gilprobe.render.shared.lanes import Lane
 
 COLORS = {HOLD: "#0072b2", WAIT: "#d55e00"}
 """Colour of a hold and of a wait."""

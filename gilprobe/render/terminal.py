@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilprobe.durations import duration
-from gilprobe.render.accounts import thread_rows, thread_table
-from gilprobe.render.page import PLAIN, Look, Page
-from gilprobe.render.words import plural, scaled
+from gilprobe.render.shared.accounts import thread_rows, thread_table
+from gilprobe.render.shared.page import PLAIN, Look, Page
+from gilprobe.render.shared.words import plural, scaled
 from gilprobe.results import fact_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gilprobe.diagnosis import Diagnosis
-    from gilprobe.environment import Environment
+    from gilprobe.model.diagnosis import Diagnosis
+    from gilprobe.model.environment import Environment
     from gilprobe.report import ThreadAccount
     from gilprobe.results import Arm, Fact, Law, ScenarioResult
 

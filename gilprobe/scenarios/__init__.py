@@ -1,4 +1,8 @@
-"""The catalogue of experiments: each sets two or more arms side by side and says which law they obey."""
+"""The catalogue of experiments: each sets two or more arms side by side and says which law they obey.
+
+Here is what a scenario is, where scenarios are found, the laws that they share, and how one is run; the
+experiments themselves are in the rooms below. Nothing here prints or draws.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,22 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gilprobe import machine
 from gilprobe.errors import InvalidValueError, TimeLimitError
-from gilprobe.measure import Frame, Progress, Trial
+from gilprobe.measuring import host
+from gilprobe.measuring.measure import Progress, Settings, Trial
+from gilprobe.measuring.teams import ArmPlan, check_threads
 from gilprobe.results import Arm, Fact, Law, ScenarioResult, TracedArm
 from gilprobe.scenarios.laws import untestable, verdict
 from gilprobe.scenarios.registry import Catalogue, catalogue, find
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe, observe_trials
-from gilprobe.teams import ArmPlan, check_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gilprobe.environment import Environment
+    from gilprobe.model.environment import Environment
+
+Frame = Settings
+"""The name by which scripts know :class:`Settings`."""
 
 _DEFAULT_SIZES = 6
 _DEFAULT_MOST = 128
@@ -35,6 +42,7 @@ __all__ = [
     "Law",
     "Request",
     "Scenario",
+    "Settings",
     "TracedArm",
     "Trial",
     "catalogue",
@@ -72,7 +80,7 @@ def run(
     repeat: int | None = None,
     quick: bool = False,
     progress: Progress = lambda _label, _share: None,
-    frame: Frame | None = None,
+    frame: Settings | None = None,
 ) -> ScenarioResult:
     """Run one scenario of the catalogue, or of a file.
 
@@ -90,7 +98,7 @@ def run(
         Whether a first look is enough: shorter runs, fewer arms and repeats.
     progress : callable
         Called between the runs with what runs next and the share (0 to 1) of the scenario that is done.
-    frame : Frame, optional
+    frame : Settings, optional
         Replaces how it is measured; `repeat` is then put into it.
 
     Returns
@@ -125,17 +133,17 @@ def measured(
     repeat: int | None = None,
     quick: bool = False,
     progress: Progress = lambda _label, _share: None,
-    frame: Frame | None = None,
+    frame: Settings | None = None,
 ) -> ScenarioResult:
     """Run a scenario that is at hand; otherwise as :func:`run`."""
-    frame = frame or (Frame.quick() if quick else Frame())
+    frame = frame or (Settings.quick() if quick else Settings())
     if repeat is not None:
         frame = dataclasses.replace(frame, repeat=repeat)
     if threads is not None:
         sizes = check_threads(threads)
     else:
-        sizes = default_threads(machine.usable_cores(), quick=quick)
-    request = _request(sizes, frame, machine.read_environment(), limited(scenario, progress), quick)
+        sizes = default_threads(host.usable_cores(), quick=quick)
+    request = _request(sizes, frame, host.read_environment(), limited(scenario, progress), quick)
     reason = scenario.missing(request.environment)
     if reason:
         found = Findings((), (), (untestable(scenario.title, "", reason),))
@@ -174,12 +182,12 @@ def limited(scenario: Scenario, progress: Progress, clock: Callable[[], float] =
 
 
 def _request(
-    sizes: tuple[int, ...], frame: Frame, environment: Environment, progress: Progress, quick: bool
+    sizes: tuple[int, ...], frame: Settings, environment: Environment, progress: Progress, quick: bool
 ) -> Request:
-    able = machine.capabilities()
+    able = host.capabilities()
     if able.tracer == "none":
         return Request(sizes, frame, environment, None, able.tracer_reason, progress, quick)
-    from gilprobe.tracer import trace
+    from gilprobe.tracing.tracer import trace
 
     return Request(sizes, frame, environment, trace, "", progress, quick, partial(trace, timeline=True))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe.durations import duration
-from gilprobe.intervals import bootstrap_interval, ratio_interval
+from gilprobe.model.confidence import bootstrap_interval, ratio_interval
 from gilprobe.results import Claim, Fact, Law, Verdict, fact_name
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gilprobe import codec, machine
-from gilprobe.environment import Environment
 from gilprobe.errors import FormatError, ScenarioError
-from gilprobe.measure import Frame
+from gilprobe.measuring import host
+from gilprobe.measuring.measure import Settings
+from gilprobe.model import codec
+from gilprobe.model.environment import Environment
 from gilprobe.results import ScenarioResult
 from gilprobe.scenarios import measured
 from gilprobe.scenarios.registry import find
@@ -127,7 +128,7 @@ def run_side_by_side(
 
 def offer(name: object, _turns: Turns) -> Offer:
     """Return what can be run; the work of :func:`look_into`."""
-    environment = machine.read_environment()
+    environment = host.read_environment()
     return Offer(tuple(listed(scenario, environment) for scenario in find(str(name))))
 
 
@@ -137,7 +138,7 @@ def result(order: object, turns: Turns) -> ScenarioResult:
     scenario = next((one for one in find(wanted.name) if one.id == wanted.scenario), None)
     if scenario is None:
         raise ScenarioError(f"{wanted.name!a} must still have the scenario {wanted.scenario!a}")
-    frame = Frame.quick() if wanted.quick else Frame()
+    frame = Settings.quick() if wanted.quick else Settings()
     turns.wait("starts", 0.0)
     return measured(
         scenario,

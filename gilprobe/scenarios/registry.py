@@ -23,33 +23,33 @@ ENTRY_POINTS = "gilprobe.scenarios"
 """The group of entry points in which a package names a scenario, or a module that has them."""
 
 _MODULES = (
-    "thread_start",
-    "thread_daemon",
-    "thread_join",
-    "thread_pool",
-    "gil_mutex",
-    "refcount_lifecycle",
-    "refcount_race",
-    "race_python",
-    "lock_deadlock",
-    "producer_consumer",
-    "semaphore",
-    "timer",
-    "barrier",
-    "held_vs_released",
-    "python_loop",
-    "amdahl",
-    "grain",
-    "switch_interval",
-    "convoy",
-    "stall",
-    "fairness",
-    "io_overlap",
-    "memory",
-    "refcount_scaling",
-    "shared_objects",
-    "stdlib_audit",
-    "engines",
+    "lessons.thread_start",
+    "lessons.thread_daemon",
+    "lessons.thread_join",
+    "lessons.thread_pool",
+    "contention.gil_mutex",
+    "reference_counts.refcount_lifecycle",
+    "reference_counts.refcount_race",
+    "contention.race_python",
+    "lessons.lock_deadlock",
+    "lessons.producer_consumer",
+    "lessons.semaphore",
+    "lessons.timer",
+    "lessons.barrier",
+    "contention.held_vs_released",
+    "contention.python_loop",
+    "contention.amdahl",
+    "contention.grain",
+    "contention.switch_interval",
+    "contention.convoy",
+    "contention.stall",
+    "contention.fairness",
+    "contention.io_overlap",
+    "contention.memory",
+    "reference_counts.refcount_scaling",
+    "reference_counts.shared_objects",
+    "contention.stdlib_audit",
+    "contention.engines",
 )
 
 
@@ -181,8 +181,9 @@ def find(name: str) -> tuple[Scenario, ...]:
     """
     if isinstance(name, str) and is_file(name):
         return load_file(name)
-    module = str(name).replace("-", "_")
-    if module in _MODULES:  # then no other code has to be loaded into a process that measures
+    end = "." + str(name).replace("-", "_")
+    for module in [module for module in _MODULES if module.endswith(end)]:
+        # then no other code has to be loaded into a process that measures
         named = tuple(scenario for scenario in _own(module) if scenario.id == name)
         if named:
             return named

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from gilprobe.errors import ScenarioError
-from gilprobe.measure import Frame, Progress, measure, measure_trials
+from gilprobe.measuring.measure import Progress, Settings, measure, measure_trials
+from gilprobe.measuring.teams import run_team
 from gilprobe.results import TracedArm
-from gilprobe.teams import run_team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
-    from gilprobe.environment import Environment
-    from gilprobe.measure import Measurement, Trial
+    from gilprobe.measuring.measure import Measurement, Trial
+    from gilprobe.measuring.teams import ArmPlan, TeamRun
+    from gilprobe.model.environment import Environment
+    from gilprobe.model.timeline import Timeline
     from gilprobe.report import Report
     from gilprobe.results import Arm, Fact, Law
-    from gilprobe.teams import ArmPlan, TeamRun
-    from gilprobe.timeline import Timeline
 
 Group = Literal["lessons", "contention", "reference counts", "engines"]
 """Where the catalogue lists a scenario; in the order in which it does."""
@@ -48,7 +48,7 @@ class Request:
     ----------
     threads : tuple of int
         Rising, starts with 1: the single thread is what all others are compared with.
-    frame : Frame
+    frame : Settings
         How to measure.
     environment : Environment
         The interpreter and the machine.
@@ -65,7 +65,7 @@ class Request:
     """
 
     threads: tuple[int, ...]
-    frame: Frame
+    frame: Settings
     environment: Environment
     trace: Callable[[], AbstractContextManager[Tracing]] | None
     trace_reason: str

@@ -14,7 +14,7 @@ from gilprobe.errors import UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.environment import Environment
+    from gilprobe.model.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gilprobe import __version__, codec
+from gilprobe import __version__
 from gilprobe.errors import FormatError
+from gilprobe.model import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

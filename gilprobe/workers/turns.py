@@ -8,8 +8,8 @@ import selectors
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from gilprobe import codec
-from gilprobe.environment import Environment
+from gilprobe.model import codec
+from gilprobe.model.environment import Environment
 from gilprobe.workers.launch import Worker, dismiss
 from gilprobe.workers.protocol import Task
 

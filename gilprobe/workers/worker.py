@@ -17,15 +17,16 @@ from operator import add, sub
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from gilprobe import __version__, machine
+from gilprobe import __version__
 from gilprobe.errors import FormatError, GilProbeError
+from gilprobe.measuring import host
 from gilprobe.workers import protocol
 from gilprobe.workers.protocol import Done, Failed, Hello, Progressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilprobe.environment import CpuTimes, Environment
+    from gilprobe.model.environment import CpuTimes, Environment
     from gilprobe.workers.protocol import Message
 
 
@@ -50,7 +51,7 @@ def _serve(line: Line) -> None:
 
 def environment(_order: object, _turns: Turns) -> Environment:
     """Return what there is to know of this interpreter; the work of :func:`gilprobe.workers.turns.meet`."""
-    return machine.read_environment()
+    return host.read_environment()
 
 
 def _told(error: BaseException) -> str:
@@ -72,18 +73,18 @@ class Turns:
 
     def wait(self, label: str, share: float) -> None:
         """Tell how far the work is, and wait until it may go on."""
-        before = machine.cpu_times()
+        before = host.cpu_times()
         self._line.send(Progressed(str(label)[:200], min(max(float(share), 0.0), 1.0)))
         if self._line.read() != protocol.GO_ON:
             raise FormatError("a worker must be told to go on")
-        after = machine.cpu_times()
+        after = host.cpu_times()
         if before is not None and after is not None:
             spent = _each(sub, after, before)
             self._away = spent if self._away is None else _each(add, self._away, spent)
 
     def cpu_times(self) -> CpuTimes | None:
-        """Return :func:`gilprobe.machine.cpu_times` without the time in which others had their turn."""
-        times = machine.cpu_times()
+        """Return the CPU times of the host, without those in which others had their turn."""
+        times = host.cpu_times()
         return times if times is None or self._away is None else _each(sub, times, self._away)
 
 

@@ -11,9 +11,9 @@ import pytest
 import gilprobe
 from gilprobe import kernels
 from gilprobe.errors import InvalidTypeError, InvalidValueError
-from gilprobe.measure import Frame
+from gilprobe.measuring.measure import Settings
 
-SHORT = Frame(repeat=2, arm_ns=20_000_000, member_ns=0)
+SHORT = Settings(repeat=2, arm_ns=20_000_000, member_ns=0)
 TRACED = gilprobe.capabilities().tracer == "exact"
 
 needs_tracer = pytest.mark.skipif(not TRACED, reason="no tracer here")

@@ -10,10 +10,10 @@ import pytest
 import gilprobe
 from gilprobe.auditing import Statement, audit_statement
 from gilprobe.auditing.own_process import AuditOrder, audit_apart
-from gilprobe.measure import Frame
+from gilprobe.measuring.measure import Settings
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-SHORT = Frame(repeat=3, arm_ns=50_000_000, member_ns=0)
+SHORT = Settings(repeat=3, arm_ns=50_000_000, member_ns=0)
 CAPABLE = gilprobe.capabilities()
 
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 import gilprobe
-from gilprobe.audited import AuditSet
 from gilprobe.auditing.generated import functions, ready
 from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.model.audit_result import AuditSet
 
 
 @pytest.mark.parametrize("name", ["os", "subprocess", "shutil", "os.path", "sys", "builtins"])

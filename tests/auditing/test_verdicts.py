@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gilprobe.audited import Speedup
 from gilprobe.auditing import verdicts
 from gilprobe.auditing.verdicts import Numbers
+from gilprobe.model.audit_result import Speedup
 
 pytestmark = pytest.mark.plain_python
 

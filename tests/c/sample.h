@@ -5,10 +5,10 @@
 
 #include <stdlib.h>
 
-#include "gp_chunk.h"
-#include "gp_events.h"
-#include "gp_hist.h"
-#include "gp_reader.h"
+#include "recording/gp_chunk.h"
+#include "recording/gp_events.h"
+#include "base/gp_hist.h"
+#include "recording/gp_reader.h"
 
 enum {
     SAMPLE_THREADS = 3,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gp_reader.h"
+#include "recording/gp_reader.h"
 
 enum {
     WALK_INTERPRETERS = 8,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import gilprobe
-from gilprobe.audited import AuditSet
 from gilprobe.cli import main
+from gilprobe.model.audit_result import AuditSet
 
 pytestmark = pytest.mark.plain_python
 

@@ -313,12 +313,12 @@ def test_main_returns_the_status_and_leaves_the_process_alone(capsys):
 
 
 def test_unsupported_is_status_three(monkeypatch, capsys):
-    from gilprobe import machine
     from gilprobe.errors import UnsupportedError
+    from gilprobe.measuring import host
 
     def refuse():
         raise UnsupportedError("not on this moon")
 
-    monkeypatch.setattr(machine, "diagnose", refuse)
+    monkeypatch.setattr(host, "diagnose", refuse)
     assert main(["doctor"]) == 3
     assert capsys.readouterr().err == "gilprobe: error: not on this moon\n"

@@ -1,6 +1,6 @@
 """``gilprobe record`` itself: its options, its file, what it writes beside the program, its exit status.
 
-That the program runs as under plain ``python`` is what tests/test_program.py is about.
+That the program runs as under plain ``python`` is what tests/programs/test_program.py is about.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from side_by_side import FREE_THREADED, environment, outcome, record_command, st
 from gilprobe.cli.record import parse_program, split
 from gilprobe.durations import parse_duration
 from gilprobe.errors import GilProbeError
-from gilprobe.loading import load
-from gilprobe.machine import capabilities
+from gilprobe.measuring.host import capabilities
+from gilprobe.tracing.loading import load
 
 needs_tracer = pytest.mark.skipif(
     "import slots" in capabilities().tracer_reason, reason="no tracer here, with a GIL or without"
@@ -227,11 +227,11 @@ def test_without_a_gil_there_is_nothing_to_record(tmp_path):
 def test_an_unknown_interpreter_is_refused(monkeypatch, capsys):
     from dataclasses import replace
 
-    from gilprobe import machine
     from gilprobe.cli import main
+    from gilprobe.measuring import host
 
-    able = replace(machine.capabilities(), tracer="none", tracer_reason="not on this moon")
-    monkeypatch.setattr(machine, "capabilities", lambda: able)
+    able = replace(host.capabilities(), tracer="none", tracer_reason="not on this moon")
+    monkeypatch.setattr(host, "capabilities", lambda: able)
     assert main(["record", "-c", "print(1)"]) == 3
     assert capsys.readouterr() == ("", "gilprobe: error: the GIL can't be traced: not on this moon\n")
 

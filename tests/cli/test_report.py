@@ -18,10 +18,10 @@ import trace_event_format
 from hostile_names import HOSTILE
 from made_up_timeline import simulated
 
-from gilprobe import loading
 from gilprobe.cli import main
+from gilprobe.model.traced import TracedProcess
 from gilprobe.report import Report, Site
-from gilprobe.traced import TracedProcess
+from gilprobe.tracing import loading
 
 pytestmark = pytest.mark.plain_python
 

@@ -16,15 +16,18 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-with atheris.instrument_imports(include=["gilprobe.recording", "gilprobe.accounting", "gilprobe.places"]):
-    from gilprobe.loading import load
-    from gilprobe.recording import Recording
+with atheris.instrument_imports(
+    include=["gilprobe.tracing.recording_reader", "gilprobe.tracing.accounting", "gilprobe.tracing.places"]
+):
+    from gilprobe.tracing.loading import load
+    from gilprobe.tracing.recording_reader import Recording
 import recording_twin as twin
 
-from gilprobe import codec
 from gilprobe.errors import FormatError
-from gilprobe.machine import read_environment
-from gilprobe.render import folded, speedscope, trace_text
+from gilprobe.measuring.host import read_environment
+from gilprobe.model import codec
+from gilprobe.render.export import folded, speedscope
+from gilprobe.render.text import trace_text
 
 MOST = 2000  # characters that are rendered for a byte of a file, and some for every file
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gilprobe._native import histogram
-from gilprobe.distribution import BUCKETS, SUB_BUCKET_BITS, Distribution, bucket_bounds_ns
+from gilprobe.model.distribution import BUCKETS, SUB_BUCKET_BITS, Distribution, bucket_bounds_ns
 
 LIMIT_NS = 2**47
 

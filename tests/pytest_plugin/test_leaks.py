@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gilprobe.leak_report import LeakFinding, LeakReport
+from gilprobe.model.leak_report import LeakFinding, LeakReport
 from gilprobe.pytest_plugin import leaking
 
 pytestmark = [

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gilprobe import pytest_plugin
-from gilprobe.machine import capabilities
+from gilprobe.measuring.host import capabilities
 
 pytestmark = pytest.mark.plain_python
 

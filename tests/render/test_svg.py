@@ -11,10 +11,10 @@ from hostile_names import HOSTILE
 from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe.errors import GilProbeError
-from gilprobe.render.lanes import MOST_EXACT
+from gilprobe.model.timeline import HOLD, WAIT, TimelineThread
+from gilprobe.model.traced import TracedProcess
+from gilprobe.render.shared.lanes import MOST_EXACT
 from gilprobe.render.svg import COLORS, render_timeline
-from gilprobe.timeline import HOLD, WAIT, TimelineThread
-from gilprobe.traced import TracedProcess
 
 pytestmark = pytest.mark.plain_python
 

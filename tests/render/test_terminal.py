@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 
-from gilprobe.diagnosis import Diagnosis
 from gilprobe.durations import duration
-from gilprobe.environment import Capabilities
-from gilprobe.render.page import PLAIN, Look
+from gilprobe.model.diagnosis import Diagnosis
+from gilprobe.model.environment import Capabilities
+from gilprobe.render.shared.page import PLAIN, Look
+from gilprobe.render.shared.words import plural, scaled, share, visible
 from gilprobe.render.terminal import render_catalogue, render_diagnosis, render_environment, render_result
-from gilprobe.render.words import plural, scaled, share, visible
 
 pytestmark = pytest.mark.plain_python
 

@@ -7,10 +7,10 @@ import dataclasses
 
 import pytest
 
-from gilprobe.measure import Frame, Measurement
+from gilprobe.measuring.measure import Measurement, Settings
+from gilprobe.measuring.teams import TeamRun, Turn
 from gilprobe.results import Arm, TracedArm
 from gilprobe.scenarios.scenario import Observation, Request
-from gilprobe.teams import TeamRun, Turn
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def ask(environment):
     def make(threads=(1, 2, 4), *, traced=True, **changes):
         return Request(
             threads=threads,
-            frame=Frame(),
+            frame=Settings(),
             environment=dataclasses.replace(environment, **changes),
             trace=contextlib.nullcontext if traced else None,
             trace_reason="" if traced else "no tracer today",

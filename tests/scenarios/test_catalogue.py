@@ -21,7 +21,7 @@ from gilprobe.errors import (
     TimeLimitError,
     UnknownScenarioError,
 )
-from gilprobe.measure import Frame
+from gilprobe.measuring.measure import Settings
 from gilprobe.results import ResultSet
 from gilprobe.scenarios import Scenario, registry
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.plain_python
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "published-experiments.md"
 LIST = Path(__file__).parents[2] / "docs" / "commands" / "list.md"
-QUICK = Frame(arm_ns=2_000_000, member_ns=0)
+QUICK = Settings(arm_ns=2_000_000, member_ns=0)
 
 
 def test_identifiers_are_unique_and_every_scenario_has_a_title_and_a_group():
@@ -161,7 +161,7 @@ def test_the_catalogue_does_not_load_what_only_rendering_needs():
 def test_to_find_one_of_ours_no_other_is_loaded():
     code = (
         "import sys; from gilprobe.scenarios import find; (one,) = find('python-loop');"
-        "loaded = 'gilprobe.scenarios.held_vs_released' in sys.modules;"
+        "loaded = 'gilprobe.scenarios.contention.held_vs_released' in sys.modules;"
         "raise SystemExit(loaded or one.id != 'python-loop')"
     )
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -263,7 +263,7 @@ def test_a_file_that_hangs_is_cut(tmp_path, monkeypatch):
 
 HOSTILE = """#!{python}
 import sys, time
-from gilprobe import __version__, machine
+from gilprobe import __version__; from gilprobe.measuring import host as machine
 from gilprobe.results import ScenarioResult
 from gilprobe.scenarios.own_process import Offer
 from gilprobe.workers import protocol as p

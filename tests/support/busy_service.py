@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import recording_twin as twin
 
 from gilprobe._native.histogram import index_of
-from gilprobe.machine import read_environment
-from gilprobe.timeline import HOLD, WAIT
+from gilprobe.measuring.host import read_environment
+from gilprobe.model.timeline import HOLD, WAIT
 
 if TYPE_CHECKING:
     from pathlib import Path

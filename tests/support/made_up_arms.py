@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 
 from gilprobe import scenarios
-from gilprobe.measure import Frame
+from gilprobe.measuring.measure import Settings
 from gilprobe.results import Arm, ResultSet
 
-BRIEF = Frame(arm_ns=5_000_000, member_ns=0)
+BRIEF = Settings(arm_ns=5_000_000, member_ns=0)
 
 
 def arm(*samples, name="a", threads=2, unit="1/s"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gilprobe.measure import Measurement
+from gilprobe.measuring.measure import Measurement
 from gilprobe.results import Arm, TracedArm
-from gilprobe.scenarios.cells import CellObservation, CellRun
 from gilprobe.scenarios.scenario import Observation
+from gilprobe.scenarios.support.cells import CellObservation, CellRun
 
 REPEAT = 3
 

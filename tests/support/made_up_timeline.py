@@ -6,13 +6,13 @@ import random
 from array import array
 from dataclasses import dataclass, replace
 
+from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, Batch, TimelineThread
 from gilprobe.report import Frame
-from gilprobe.timeline import HOLD, NOWHERE, WAIT, Batch, TimelineThread
 
 
 @dataclass(frozen=True)
 class MadeUpTimeline:
-    """A :class:`gilprobe.timeline.Timeline` of events (kind, thread, place, start_ns, duration_ns)."""
+    """A :class:`gilprobe.model.timeline.Timeline` of events (kind, thread, place, start_ns, duration_ns)."""
 
     threads: tuple[TimelineThread, ...]
     places: tuple[tuple[Frame, ...], ...]

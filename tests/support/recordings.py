@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gilprobe.loading import load
+from gilprobe.tracing.loading import load
 
 
 def read(path):

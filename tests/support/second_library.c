@@ -1,5 +1,5 @@
 /* Another library that swaps the interpreter's import slots, as sanitizers, profilers and gilprobe itself do.
- * Linked with csrc/gp_hooks.c, but with state of its own. */
+ * Linked with csrc/hooks/gp_hooks.c, but with state of its own. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "gp_hooks.h"
+#include "hooks/gp_hooks.h"
 
 enum { LOCK, TIMEDWAIT, SIGNAL, WAIT, COUNT };
 

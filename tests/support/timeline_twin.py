@@ -1,4 +1,4 @@
-"""A slow reader of what a page has of a timeline (gilprobe/render/html/timeline_data.py)."""
+"""A slow reader of what a page has of a timeline (gilprobe/render/html/process/timeline_data.py)."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gilprobe import codec
 from gilprobe.errors import FormatError
+from gilprobe.model import codec
 from gilprobe.workers import protocol
 from gilprobe.workers.protocol import Done, Failed, Progressed, Task
 

@@ -1,19 +1,25 @@
-"""The report as one HTML file: it opens from disk, asks no network, and shows at first sight who paid."""
+"""The report as one HTML file: it opens from disk, asks no network, and shows at first sight who paid.
+
+Python makes the page's data, one room for a traced process and one for results; the page's scripts draw it.
+Names of others are data here, never markup.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.render.findings import by_waits
-from gilprobe.render.html import document, process_data, scenario_data, timeline_data
-from gilprobe.render.html.sources import Sources
+from gilprobe.render.html import document
+from gilprobe.render.html.process import process_data, timeline_data
+from gilprobe.render.html.process.sources import Sources
+from gilprobe.render.html.results import scenario_data
+from gilprobe.render.shared.findings import by_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from gilprobe.model.traced import TracedProcess
     from gilprobe.results import ScenarioResult
-    from gilprobe.traced import TracedProcess
 
 MOST_PROCESSES = 24
 """How many processes are in a page: the first, and those whose threads waited most. Others are summed up."""
@@ -58,7 +64,7 @@ def export_results(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> Ite
     ----------
     sides : sequence of (str, sequence of ScenarioResult)
         Names of interpreters, and what was measured on each; at least one result. What several have measured
-        stands side by side. :func:`gilprobe.render.sides.sides_of` makes them of saved results.
+        stands side by side. :func:`gilprobe.render.shared.sides.sides_of` makes them of saved results.
 
     Returns
     -------

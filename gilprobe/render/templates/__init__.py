@@ -1,4 +1,7 @@
-"""What is written as HTML or SVG: templates, in which all that is foreign is escaped."""
+"""What is written as HTML or SVG: templates, in which all that is foreign is escaped.
+
+Only markup stands here; what goes into it is made by the renderers.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from gilprobe.render.words import visible
+from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
     from jinja2 import Template

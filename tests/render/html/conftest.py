@@ -8,9 +8,9 @@ import shutil
 
 import pytest
 
-from gilprobe.distribution import Distribution
+from gilprobe.model.distribution import Distribution
+from gilprobe.model.traced import TracedProcess
 from gilprobe.report import Blame, Frame, Site, Stack, Stall
-from gilprobe.traced import TracedProcess
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from hostile_names import HOSTILE
 
+from gilprobe.model.traced import TracedProcess
 from gilprobe.render.html import export_processes
 from gilprobe.render.html.document import embedded
-from gilprobe.traced import TracedProcess
 
 pytestmark = pytest.mark.plain_python
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hostile_names import HOSTILE
 
+from gilprobe.model.traced import TracedProcess
 from gilprobe.render.html import export_processes
-from gilprobe.render.words import clipped, visible
+from gilprobe.render.shared.words import clipped, visible
 from gilprobe.report import Frame
-from gilprobe.traced import TracedProcess
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,7 @@ const packed = (numbers) => {
   return btoa(String.fromCharCode(...bytes));
 };
 
-/** A row of events [kind, start, end, place], as csrc/gp_exact.h describes it. */
+/** A row of events [kind, start, end, place], as csrc/picture/gp_picture_exact.h describes it. */
 const exactRow = (events) => {
   let before = 0;
   return packed(

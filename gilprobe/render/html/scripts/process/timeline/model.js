@@ -1,5 +1,6 @@
-// The timeline's numbers, unpacked (gilprobe/render/html/timeline_data.py, csrc/gp_exact.h, csrc/gp_pyramid.h):
-// rows of holds and waits in order, and where there were too many of them rows of cells, at many levels of detail.
+// The timeline's numbers, unpacked (gilprobe/render/html/process/timeline_data.py,
+// csrc/picture/gp_picture_exact.h, csrc/picture/gp_picture_pyramid.h): rows of holds and waits in order, and
+// where there were too many of them rows of cells, at many levels of detail.
 
 const SHARES = 63;
 
@@ -94,7 +95,7 @@ class Intervals {
   }
 }
 
-/** A row of csrc/gp_exact.h: the holds and the waits of one thread. */
+/** A row of csrc/picture/gp_picture_exact.h: the holds and the waits of one thread. */
 const exactRow = (base64, row) => {
   const numbers = new Numbers(base64);
   const room = Math.ceil(numbers.bytes.length / 3); // three numbers each
@@ -110,7 +111,7 @@ const exactRow = (base64, row) => {
   return { holds: holds.done(), waits: waits.done() };
 };
 
-/** A row of csrc/gp_pyramid.h, and above it rows of half as many cells each, up to a few. */
+/** A row of csrc/picture/gp_picture_pyramid.h, and above it rows of half as many cells each, up to a few. */
 const levelsOf = (base64, cellNs, count) => {
   const level = { cellNs, count, held: new Float32Array(count), waited: new Float32Array(count), leader: new Uint32Array(count) };
   const numbers = new Numbers(base64);

@@ -1,0 +1,146 @@
+#define _GNU_SOURCE
+#include "base/gp_clock.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if !defined(_WIN32)
+#include <fcntl.h>
+#include <unistd.h>
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
+gp_clock_kind gp_clock_selected = GP_CLOCK_MONOTONIC;
+
+static bool initialised;
+static gp_clock_rate estimate = {(uint64_t)1 << 32};
+
+enum {
+    ANCHOR_TRIES = 8,
+    CALIBRATION_NS = 2000000,
+    SHORTEST_INTERVAL_NS = 1000000,
+};
+
+/* Linux marks a counter that drifts between cores or stops in sleep states by choosing another clock source.
+ */
+static bool kernel_trusts_counter(void)
+{
+#if defined(_WIN32)
+    return true;
+#else
+    char name[64] = "";
+    /* no stream: whoever flushes all of them may hold the lock of their list, and wait for one of them */
+    int file = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return true; /* no sysfs: the processor's own word has to do */
+    if (read(file, name, sizeof name - 1) < 0)
+        name[0] = '\0';
+    close(file);
+    return strncmp(name, "tsc", 3) == 0 || strncmp(name, "kvm-clock", 9) == 0 ||
+           strncmp(name, "hyperv_clocksource_tsc_page", 27) == 0 ||
+           strncmp(name, "arch_sys_counter", 16) == 0;
+#endif
+}
+
+static bool counter_is_invariant(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    unsigned eax, ebx, ecx, edx;
+    /* Intel SDM vol. 3 "Invariant TSC", AMD APM vol. 3 appendix E.4.7: CPUID 8000_0007h, EDX bit 8 */
+    if (!__get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx))
+        return false;
+    return (edx & (1u << 8)) != 0;
+#elif defined(__aarch64__)
+    return true; /* Arm ARM D12: the generic timer runs at a fixed frequency on all cores */
+#else
+    return false;
+#endif
+}
+
+uint64_t gp_clock_slow_ticks(void)
+{
+    return gp_clock_monotonic_ns();
+}
+
+gp_clock_anchor gp_clock_anchor_now(void)
+{
+    /* Keep the pair that was read closest together: a preemption in between would be taken for drift. */
+    gp_clock_anchor best = {0, 0};
+    uint64_t narrowest = UINT64_MAX;
+    for (int i = 0; i < ANCHOR_TRIES; i++) {
+        uint64_t before = gp_clock_ticks();
+        uint64_t ns = gp_clock_monotonic_ns();
+        uint64_t after = gp_clock_ticks();
+        if (after - before < narrowest) {
+            narrowest = after - before;
+            best.ticks = before + (after - before) / 2;
+            best.monotonic_ns = ns;
+        }
+    }
+    return best;
+}
+
+static gp_clock_rate rate_of(gp_clock_anchor first, gp_clock_anchor last)
+{
+    gp_clock_rate rate = estimate;
+    uint64_t ticks = last.ticks - first.ticks;
+    if (ticks != 0)
+        rate.factor = (uint64_t)(((unsigned __int128)(last.monotonic_ns - first.monotonic_ns) << 32) / ticks);
+    return rate;
+}
+
+static void calibrate(void)
+{
+    if (gp_clock_selected == GP_CLOCK_MONOTONIC) {
+        estimate.factor = (uint64_t)1 << 32;
+        return;
+    }
+    gp_clock_anchor first = gp_clock_anchor_now();
+    while (gp_clock_monotonic_ns() - first.monotonic_ns < CALIBRATION_NS)
+        ;
+    estimate = rate_of(first, gp_clock_anchor_now());
+}
+
+void gp_clock_init(void)
+{
+    if (initialised)
+        return;
+    if (counter_is_invariant() && kernel_trusts_counter())
+        gp_clock_selected = GP_CLOCK_COUNTER;
+    calibrate();
+    initialised = true;
+}
+
+void gp_clock_force(gp_clock_kind kind)
+{
+    gp_clock_selected = kind;
+    calibrate();
+    initialised = true;
+}
+
+const char *gp_clock_name(void)
+{
+    if (gp_clock_selected == GP_CLOCK_MONOTONIC)
+        return "monotonic";
+#if defined(__aarch64__)
+    return "cntvct";
+#else
+    return "tsc";
+#endif
+}
+
+gp_clock_rate gp_clock_rate_estimate(void)
+{
+    return estimate;
+}
+
+gp_clock_rate gp_clock_rate_between(gp_clock_anchor first, gp_clock_anchor last)
+{
+    if (gp_clock_selected == GP_CLOCK_MONOTONIC ||
+        last.monotonic_ns - first.monotonic_ns < SHORTEST_INTERVAL_NS)
+        return estimate;
+    return rate_of(first, last);
+}

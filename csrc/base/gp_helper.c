@@ -1,0 +1,266 @@
+#define _GNU_SOURCE
+
+#if defined(__linux__)
+
+#include "base/gp_helper.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/gp_futex.h"
+
+enum {
+    STACK_SIZE = 256 << 10, /* bytes */
+    YIELDS = 64,            /* of the processor, then naps, until a thread that has ended is not counted */
+    NAPS = 200,
+    NAP_NS = 100000,
+};
+
+/* Whose table of descriptors the thread uses. */
+enum {
+    UNDECIDED,
+    SHARED,
+    OWN,
+};
+
+#define SECOND_NS UINT64_C(1000000000)
+
+/* Under the lock; in a forked child there is one thread, and it is made anew. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static gp_helper *helpers;
+static atomic_bool paused; /* read without it */
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static pid_t thread_number(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
+static void forked_in_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    for (gp_helper *helper = helpers; helper != NULL; helper = helper->next) {
+        atomic_store(&helper->alive, false);
+        if (helper->started && helper->table == OWN)
+            *helper->fd = -1; /* here the number is the program's, if anybody's */
+        helper->started = false;
+        helper->forked(helper->context);
+    }
+    helpers = NULL;
+    paused = false;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forked_in_child);
+}
+
+static void choose_table(gp_helper *helper)
+{
+    bool own = helper->fd != NULL && gp_descriptors_separate(*helper->fd);
+    atomic_store(&helper->table, own ? OWN : SHARED);
+    gp_futex_wake(&helper->table);
+}
+
+static void *begin(void *argument)
+{
+    gp_helper *helper = argument;
+    pthread_setname_np(pthread_self(), "gilprobe");
+    atomic_store(&helper->id, thread_number());
+    choose_table(helper);
+    helper->run(helper->context);
+    if (helper->box.fd >= 0 && *helper->fd >= 0)
+        gp_descriptors_send(&helper->box, *helper->fd);
+    atomic_store(&helper->alive, false);
+    return NULL;
+}
+
+static uint32_t await_table(gp_helper *helper)
+{
+    while (atomic_load(&helper->table) == UNDECIDED)
+        gp_futex_wait(&helper->table, UNDECIDED, SECOND_NS);
+    return atomic_load(&helper->table);
+}
+
+static int start_thread(gp_helper *helper)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
+    atomic_store(&helper->alive, true);
+    atomic_store(&helper->table, UNDECIDED);
+    helper->box.fd = -1;
+    int ours = helper->fd != NULL ? *helper->fd : -1;
+    /* No handler of the program may run here, and SIGXFSZ must not end it: a new thread inherits the mask. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    error = pthread_create(&helper->thread, &attributes, begin, helper);
+    if (error == EINVAL) /* thread-local storage that is larger than this stack */
+        error = pthread_create(&helper->thread, NULL, begin, helper);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    helper->started = error == 0;
+    if (error != 0)
+        atomic_store(&helper->alive, false);
+    else if (ours >= 0 && await_table(helper) == OWN)
+        syscall(SYS_close, ours); /* in this table only: ThreadSanitizer, which sees close(), knows of one */
+    return error;
+}
+
+static void end_thread(gp_helper *helper)
+{
+    if (!helper->started)
+        return;
+    helper->halt(helper->context);
+    pthread_join(helper->thread, NULL);
+    helper->started = false;
+}
+
+/* The same, but keep its descriptor. */
+static void pause_thread(gp_helper *helper)
+{
+    bool own = helper->started && helper->table == OWN;
+    if (own)
+        gp_descriptors_open(&helper->box);
+    end_thread(helper);
+    if (!own)
+        return;
+    int fd = gp_descriptors_receive(&helper->box);
+    *helper->fd = fd < 0 ? -1 : gp_descriptors_raise(fd);
+}
+
+/* A thread can be joined some time before the system ceases to count it. */
+static void await_disappearance(pid_t id)
+{
+    static const struct timespec nap = {0, NAP_NS};
+    for (int i = 0; i < YIELDS + NAPS && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++)
+        if (i < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL);
+}
+
+int gp_helper_start(gp_helper *helper)
+{
+    pthread_once(&fork_once, watch_forks);
+    pthread_mutex_lock(&lock);
+    int error = start_thread(helper);
+    if (error == 0) {
+        helper->next = helpers;
+        helpers = helper;
+    }
+    pthread_mutex_unlock(&lock);
+    return error;
+}
+
+static void do_nothing(void *context)
+{
+    (void)context;
+}
+
+int gp_helper_try(void)
+{
+    gp_helper helper = {.run = do_nothing, .halt = do_nothing};
+    int error = start_thread(&helper);
+    if (error == 0) {
+        end_thread(&helper);
+        await_disappearance(atomic_load(&helper.id));
+    }
+    return error;
+}
+
+void gp_helper_stop(gp_helper *helper)
+{
+    pthread_mutex_lock(&lock);
+    for (gp_helper **at = &helpers; *at != NULL; at = &(*at)->next)
+        if (*at == helper) {
+            *at = helper->next;
+            if (helper->started) {
+                end_thread(helper);
+                if (helper->table == OWN)
+                    *helper->fd = -1; /* gone with the table */
+                /* else a fork right after would find the process not alone */
+                await_disappearance(atomic_load(&helper->id));
+            }
+            break;
+        }
+    pthread_mutex_unlock(&lock);
+}
+
+bool gp_helper_runs(const gp_helper *helper)
+{
+    return atomic_load(&helper->alive);
+}
+
+bool gp_helper_is_here(const gp_helper *helper)
+{
+    return atomic_load(&helper->alive) && atomic_load(&helper->id) == thread_number();
+}
+
+/* Whether the process has no other thread than the calling one and ours. The links of this folder are its two
+ * own and one for each thread (fs/proc/base.c, proc_task_getattr); where they are not, say no. */
+static bool is_alone(void)
+{
+    struct stat folder;
+    nlink_t expected = 3;
+    for (const gp_helper *helper = helpers; helper != NULL; helper = helper->next)
+        expected += helper->started;
+    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == expected;
+}
+
+bool gp_helpers_alone(void)
+{
+    pthread_mutex_lock(&lock);
+    bool alone = is_alone();
+    pthread_mutex_unlock(&lock);
+    return alone;
+}
+
+bool gp_helpers_pause(void)
+{
+    int saved = errno;
+    /* whoever has the lock is another thread, so this one is not alone; and may wait for who knows what */
+    if (pthread_mutex_trylock(&lock) != 0)
+        return false;
+    if (!paused && helpers != NULL && is_alone()) {
+        for (gp_helper *helper = helpers; helper != NULL; helper = helper->next)
+            pause_thread(helper);
+        for (gp_helper *helper = helpers; helper != NULL; helper = helper->next)
+            await_disappearance(atomic_load(&helper->id));
+        paused = true;
+    }
+    bool are_paused = paused;
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+    return are_paused;
+}
+
+void gp_helpers_resume(void)
+{
+    int saved = errno;
+    pthread_mutex_lock(&lock);
+    /* One that can't be started is not needed before its owner stops it, and may have better luck next time.
+     */
+    for (gp_helper *helper = paused ? helpers : NULL; helper != NULL; helper = helper->next)
+        if (!helper->started)
+            start_thread(helper);
+    paused = false;
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}
+
+bool gp_helpers_are_paused(void)
+{
+    return atomic_load(&paused);
+}
+
+#endif

@@ -1,0 +1,86 @@
+#include "base/gp_ring.h"
+
+#include <string.h>
+
+#include "base/gp_memory.h"
+
+enum {
+    WIDEST = 3, /* slots of an event with all that may come before it */
+};
+
+gp_status gp_ring_new(size_t capacity, gp_ring **ring)
+{
+    if (capacity <= WIDEST || (capacity & (capacity - 1)) != 0 || capacity > SIZE_MAX / sizeof(gp_event))
+        return GP_EINVAL;
+    gp_ring *made = gp_memory_map(sizeof *made);
+    if (made == NULL)
+        return GP_ENOMEM;
+    made->capacity = capacity;
+    made->slots = gp_memory_map(capacity * sizeof(gp_event));
+    if (made->slots == NULL) {
+        gp_memory_unmap(made, sizeof *made);
+        return GP_ENOMEM;
+    }
+    *ring = made;
+    return GP_OK;
+}
+
+void gp_ring_free(gp_ring *ring)
+{
+    if (ring == NULL)
+        return;
+    gp_memory_unmap(ring->slots, ring->capacity * sizeof(gp_event));
+    gp_memory_unmap(ring, sizeof *ring);
+}
+
+bool gp_ring_record_wide(gp_ring *ring, gp_event_kind kind, uint32_t account, uint32_t place, uint64_t start,
+                         uint64_t end)
+{
+    if (end < start)
+        end = start; /* stamps of two processors may disagree by some ticks */
+    if (account >= GP_RING_ACCOUNTS || !gp_ring_has_room(ring, WIDEST)) {
+        gp_ring_drop(ring);
+        return false;
+    }
+    const uint64_t within = ((uint64_t)1 << GP_EVENT_TIME_BITS) - 1;
+    uint64_t duration = end - start;
+    if (end - ring->base > within) {
+        gp_event base = {{GP_EVENT_BASE, end}};
+        ring->base = end;
+        gp_ring_push(ring, &base);
+    }
+    if (duration > within) {
+        gp_event high = {{GP_EVENT_LONG, duration >> GP_EVENT_TIME_BITS}};
+        gp_ring_push(ring, &high);
+    }
+    gp_event event = gp_event_pack(kind, account, place, end - ring->base, duration & within);
+    return gp_ring_push(ring, &event);
+}
+
+size_t gp_ring_pop_many(gp_ring *ring, gp_event *out, size_t max)
+{
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* ours */
+    /* acquire: the events below the head are whole */
+    uint64_t pending = atomic_load_explicit(&ring->head, memory_order_acquire) - tail;
+    size_t count = pending < max ? (size_t)pending : max;
+    size_t first = (size_t)(tail & (ring->capacity - 1));
+    size_t before_end = (size_t)ring->capacity - first;
+    size_t straight = count < before_end ? count : before_end;
+    memcpy(out, ring->slots + first, straight * sizeof *out);
+    memcpy(out + straight, ring->slots, (count - straight) * sizeof *out);
+    /* release: the producer may fill these slots again once it sees this */
+    atomic_store_explicit(&ring->tail, tail + count, memory_order_release);
+    return count;
+}
+
+uint64_t gp_ring_pending(const gp_ring *ring)
+{
+    /* relaxed: a moment ago is good enough. The tail first, so that the difference is never negative. */
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    return atomic_load_explicit(&ring->head, memory_order_relaxed) - tail;
+}
+
+uint64_t gp_ring_dropped(const gp_ring *ring)
+{
+    return atomic_load_explicit(&ring->dropped, memory_order_relaxed);
+}

@@ -1,0 +1,421 @@
+#ifndef GP_ACCOUNT_H
+#define GP_ACCOUNT_H
+
+/* Accounts: what a session (one trace) has booked for each thread.
+ *
+ * The state machine (gp_gil_state.h) turns events into intervals [from, to) of ticks and books each with
+ * every running session, which keeps the part after its own start. Everything here is guarded by the mutex of
+ * the GIL that is traced ("under M"), but that the holder of the GIL books its own account without it;
+ * nothing blocks, and memory comes from mmap, since malloc's locks may be held by the very thread that runs
+ * the hook.
+ *
+ * Whoever opens an account holds M; whoever folds one (gp_folding.h) holds M and the GIL, so that nobody
+ * books without M meanwhile. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/gp_buffer.h"
+#include "base/gp_clock.h"
+#include "base/gp_hist.h"
+#include "books/gp_known.h"
+#include "base/gp_ring.h"
+#include "books/gp_sites.h"
+#include "base/gp_status.h"
+
+typedef enum {
+    GP_OFF,  /* runs native code or is blocked, without the GIL */
+    GP_WAIT, /* wants the GIL */
+    GP_HOLD, /* has it */
+} gp_state;
+
+typedef struct gp_thread gp_thread;
+typedef struct gp_session gp_session;
+typedef struct gp_account gp_account;
+
+enum {
+    GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
+    GP_ASKED_AT_ONCE = 1, /* got the mutex without blocking: not worth a stamp */
+};
+
+#define GP_LABEL_ENDED                                                                                       \
+    ((uint32_t)1 << 31) /* in a label: the thread has come to the end of its Python code                     \
+                         */
+
+/* Who a thread is. */
+typedef struct {
+    int64_t native_id;
+    char os_name[16];
+    uint32_t label; /* what the caller of gp_tracer_label gave; 0: none */
+    bool exited;
+} gp_identity;
+
+/* The stack of a thread's last release, with the place of each level. From the outermost. */
+typedef struct {
+    uint32_t depth;
+    bool truncated;
+    gp_site_key keys[GP_STACK_MAX];
+    uint32_t places[GP_STACK_MAX];
+} gp_path;
+
+/* A place that the thread has been at, to find it again in its own memory. */
+typedef struct {
+    gp_site_key key;
+    uint32_t place;
+} gp_recent_place;
+
+enum {
+    GP_RECENT_PLACES = 8, /* a power of 2 */
+};
+
+/* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
+struct gp_account {
+    /* what each release and each acquisition touches: one cache line */
+    _Alignas(GP_RING_LINE) uint64_t hold;
+    uint64_t off;
+    uint64_t longest_hold;
+    uint64_t acquisitions;
+    gp_site_key last_key; /* innermost level of the last release, to recognise it without a look-up */
+    uint32_t last_place;  /* of the last release; GP_ROW_NONE: not seen */
+    uint32_t number;      /* in order of opening, for one thread only */
+    uint64_t forced_releases;
+
+    /* what those do that have to wait */
+    uint64_t wait;
+    uint64_t longest_wait;
+    uint64_t contended_acquisitions;
+    uint64_t hold_cpu;               /* nanoseconds of CPU time while it held; 0 unless wanted */
+    uint64_t timed_acquisitions;     /* in `waits`; the others count there as 0 once the account is closed */
+    uint64_t blamed;                 /* ticks of wait that are charged to somebody */
+    uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
+    uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
+    uint32_t blame_row;              /* charged last, to recognise it without a look-up */
+
+    gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread. NULL: of
+                             ended threads */
+    uint64_t merged;      /* threads in it: one, or all that were folded into it; 0: the slot is free */
+    gp_identity identity; /* set when the account is closed */
+    uint64_t first;       /* the thread's first moment in the session */
+    uint64_t last;        /* its last; set when the account is closed */
+    uint64_t releases;    /* set when the account is closed: until then each booked hold is one */
+    uint32_t introduced_label; /* as `introduced` has it */
+    bool kept;                 /* among `largest` of the session */
+    uint64_t last_visit;       /* the session's id when it was last looked up */
+    gp_account *next_spare;    /* of a free slot */
+
+    gp_recent_place recent[GP_RECENT_PLACES]; /* for sessions without stacks (gp_attribution_site) */
+
+    gp_hist holds, waits;
+    gp_path path; /* last: memory that is not touched costs nothing */
+};
+
+/* One long wait. */
+typedef struct {
+    uint32_t waiter, waiter_place; /* number of an account, of a place; GP_ROW_NONE: none */
+    uint32_t holder,
+        holder_place; /* who held the GIL longest meanwhile without a break; GP_ROW_NONE: nobody */
+    uint64_t start, ticks, holder_ticks;
+} gp_stall;
+
+/* Holds of one thread that ended at one place, for those who waited all through them (gp_gil_state.c). */
+typedef struct {
+    uint64_t ticks, longest;
+    uint32_t holder, place; /* number of an account, of a place */
+    uint32_t nth; /* when the longest came: it was the nth hold since the charges were last shared out */
+} gp_charge;
+
+enum {
+    GP_CHARGES_MAX = 8,
+};
+
+/* One operating system thread that has touched the GIL while it was traced. Lives as long as the process: a
+ * thread's local storage is reached again after its destructors have run. */
+struct gp_thread {
+    /* the interval that is under way; owner thread, under the GIL's mutex */
+    _Alignas(GP_RING_LINE) gp_state state;
+    uint32_t generation; /* of the machine: when the fields here were valid */
+    uint64_t since;      /* when the state began; 0: before anything was watched */
+    uint64_t asked_at;   /* when it last asked for the GIL's mutex; or one of the two above */
+    bool blocked;        /* it had to wait for that */
+    bool leisurely;      /* its last absence was long: stamp when it asks. The owner's alone */
+    bool booking;        /* it books without M just now, at the end of gp_gil_state_take */
+
+    /* the account used last, so that the common case of one session needs no look-up */
+    uint64_t account_session;
+    gp_account *account;
+
+    const struct gp_callers_path *release_path; /* by which it came to release the GIL; the owner's alone */
+
+    uint64_t cpu_since; /* its CPU time, nanoseconds, when its hold began; 0: not known. The owner's alone */
+
+    gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
+    const void *machine;                      /* of the GIL that these books are about */
+
+    /* the GIL's row, and the same thread's books at another one; the owner's alone */
+    const void *gil;
+    gp_thread *next_elsewhere;
+    gp_thread *sibling; /* registered before by the same thread; for the end of the thread */
+
+    /* identity; written at registration */
+    uint32_t index;
+    uint64_t born; /* 0: was alive before anything was watched */
+    int64_t native_id;
+
+    const void *thread_state; /* the interpreter's, when it last took the GIL while somebody watched */
+
+    /* written by the thread itself without a lock */
+    _Atomic uint64_t os_name[2]; /* its characters; see gp_thread_read_name */
+    _Atomic uint32_t label;      /* what the caller of gp_tracer_label gave; 0: none */
+    _Atomic bool exited;
+    _Atomic uint64_t ended_at; /* valid if exited */
+};
+
+/* The operating system's name, at most 15 characters. A name that changes meanwhile may come out mixed. */
+static inline void gp_thread_read_name(const gp_thread *thread, char name[16])
+{
+    for (int i = 0; i < 2; i++) {
+        /* relaxed: it orders nothing */
+        uint64_t part = atomic_load_explicit(&thread->os_name[i], memory_order_relaxed);
+        memcpy(name + 8 * i, &part, sizeof part);
+    }
+}
+
+static inline void gp_thread_write_name(gp_thread *thread, const char name[16])
+{
+    for (int i = 0; i < 2; i++) {
+        uint64_t part;
+        memcpy(&part, name + 8 * i, sizeof part);
+        atomic_store_explicit(&thread->os_name[i], part, memory_order_relaxed); /* as above */
+    }
+}
+
+enum {
+    GP_THREADS_MAX = 1 << 18,            /* threads at a time */
+    GP_NUMBERS_MAX = GP_RING_ACCOUNTS,   /* accounts that one session can tell apart */
+    GP_ACCOUNTS_KEPT = 2048,             /* from this number on, those of ended threads are folded ... */
+    GP_LARGEST_KEPT = 128,               /* ... but for those with most hold and wait */
+    GP_FOLDED_SIZE = GP_NUMBERS_MAX / 8, /* bytes: a bit for each */
+    GP_STALLS_MAX = 1024,                /* the longest waits, which a session remembers one by one */
+};
+
+/* An ended thread's account that is not folded, and its hold and wait together. */
+typedef struct {
+    gp_account *account;
+    uint64_t weight;
+} gp_largest;
+
+/* One trace. `next` links the running sessions of a machine. */
+struct gp_session {
+    /* what each release touches: one cache line, and the place's */
+    gp_session *next;
+    uint64_t id;        /* never reused, never 0; another when a code object that is known has gone */
+    uint64_t start;     /* what comes before is not booked */
+    gp_clock_rate rate; /* for the histograms, known in advance */
+    gp_ring *ring;      /* every hold and wait one by one, if that is wanted */
+    bool wants_sites, wants_stacks; /* where, if that is wanted */
+    bool wants_cpu;                 /* CPU time of holds */
+    uint32_t folding_due;           /* steps (gp_folding.h) */
+    gp_place_table places;
+    uint64_t stall_floor; /* a wait must be longer to be among the longest */
+
+    /* what each touches while others wait */
+    _Alignas(GP_RING_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
+    uint64_t handoffs;
+    uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
+    uint32_t charge_count;
+    uint32_t charged_holds;            /* in `charges` */
+    gp_charge charges[GP_CHARGES_MAX]; /* due from each of the machine's waiters */
+
+    uint64_t
+        origin; /* what is written counts from here: the trace's start, before that of a GIL found later */
+    uint64_t stop;
+    gp_clock_anchor start_anchor, stop_anchor;
+    uint32_t interpreter; /* whose GIL this is about */
+    void *gil;            /* its row; NULL when the interpreter has ended */
+    gp_session *others;   /* the same trace at the other GILs, linked */
+    size_t other_count;
+    bool others_missed, others_unrecorded; /* more of them could not be traced, or not be recorded */
+    uint64_t lost_before;                  /* gp_threads_lost when it began */
+    void *recorder;                        /* gp_recorder; NULL: none */
+    bool running;
+    const void *machine; /* while it runs: that of its GIL */
+    bool hooks_lost;     /* a wrapper was not in its slot any more: what it would have told is missing */
+    uint64_t lost;       /* intervals that found no memory for an account */
+
+    /* CPU time, if that is wanted */
+    const gp_thread *starter; /* in the hold in which the session began; NULL once that is over */
+    uint64_t starter_cpu;     /* its CPU time then, nanoseconds */
+    uint64_t cpu_now;         /* of the thread that holds, while what is under way is booked; 0: not known */
+
+    /* folding (gp_folding.h) */
+    bool folding_waits;        /* somebody is reading account by account */
+    size_t keep, keep_largest; /* GP_ACCOUNTS_KEPT, GP_LARGEST_KEPT; less in tests, but not 0 largest */
+    size_t cursor;             /* where the last step looked */
+    gp_account *ended;         /* into which others are folded; NULL: none yet */
+    uint64_t *folded;          /* a bit for each number that has gone into it */
+    uint32_t folded_since;     /* how many since the blame table was compacted */
+
+    /* where */
+    gp_blame_table blame;
+    gp_known_table known;   /* while the session runs */
+    gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
+    uint32_t native_places; /* of single threads */
+    uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
+    size_t stall_count;
+    gp_stall stalls[GP_STALLS_MAX];
+
+    size_t largest_count;
+    uint64_t largest_floor; /* the least of their weights */
+    gp_largest largest[GP_LARGEST_KEPT];
+
+    gp_buffer introduced;     /* for the recorder: accounts it has not got (docs/recording-format.md, THRD) */
+    size_t described_written; /* the recorder's: how much of the places it has */
+
+    size_t account_count; /* slots, some of them free */
+    size_t spare_count;   /* free ones */
+    gp_account *spares;   /* they, linked */
+    uint32_t next_number;
+    gp_account **chunks;     /* the slots, GP_ACCOUNT_CHUNK each */
+    gp_account ***by_thread; /* two levels, by gp_thread.index; `ended` where the account was folded */
+};
+
+enum {
+    GP_ACCOUNT_CHUNK = 16,
+    GP_THREAD_PAGE = 256,
+};
+
+/* A session without accounts that starts at `start`, or NULL without memory. Not linked to a machine yet. */
+gp_session *gp_session_new(uint64_t id, uint64_t start);
+
+/* A code object goes, and `id` becomes the session's if it was known: then each thread's account is looked up
+ * again, which forgets what places it remembers by address. So the common case needs no further look. Under
+ * M, with the GIL. */
+void gp_session_forget_code(gp_session *session, const void *code, uint64_t id);
+
+/* Unlinked sessions only; NULL is fine. */
+void gp_session_free(gp_session *session);
+
+/* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is
+ * counted. Under M. */
+gp_account *gp_account_open(gp_session *session, gp_thread *thread);
+
+/* The thread's account, if it has one: slow path of gp_account_known. NULL is counted as lost. */
+gp_account *gp_account_find(gp_session *session, gp_thread *thread);
+
+/* Forget whose account it was, or that it was folded into `instead`. */
+void gp_account_disown(gp_session *session, gp_thread *thread, gp_account *instead);
+
+/* Make the slot of an account whose histograms are empty free for another. */
+void gp_account_recycle(gp_session *session, gp_account *account);
+
+/* Append the account to `introduced`: once when it is opened, and when its thread's label has changed. */
+void gp_account_introduce(gp_session *session, gp_account *account);
+
+/* Book what is under way up to `until`, which is the end, and note who the thread is. */
+void gp_account_close(const gp_session *session, gp_account *account, const gp_thread *thread,
+                      uint64_t until);
+
+/* Add a closed account, whose histograms are emptied, to that of several threads. */
+void gp_account_merge(const gp_session *session, gp_account *into, gp_account *from);
+
+/* How many threads have exited: tells whether one of those that wait may have. */
+extern _Atomic uint64_t gp_thread_exits;
+
+/* The thread exits, which has its last moment `now`. Any thread. */
+void gp_thread_exit(gp_thread *thread, uint64_t now);
+
+/* When the thread's part in a session that is read at `now` ends: it may have exited. */
+uint64_t gp_thread_end_of(const gp_thread *thread, uint64_t now);
+
+/* What stands in by_thread: NULL, the thread's account, or `ended`. Under M. */
+gp_account *gp_account_entry(const gp_session *session, const gp_thread *thread);
+
+/* Whether the account is of a thread that came when there were no numbers left: it has that of `ended`, and
+ * counts as part of it. */
+static inline bool gp_account_is_nameless(const gp_session *session, const gp_account *account)
+{
+    return session->ended != NULL && account != session->ended && account->number == session->ended->number;
+}
+
+/* Slot `n` (< account_count). In order of opening until the first account is folded. */
+static inline gp_account *gp_account_nth(const gp_session *session, size_t n)
+{
+    return &session->chunks[n / GP_ACCOUNT_CHUNK][n % GP_ACCOUNT_CHUNK];
+}
+
+/* Under M. */
+static inline gp_account *gp_account_of(gp_session *session, gp_thread *thread)
+{
+    if (__builtin_expect(thread->account_session == session->id, 1))
+        return thread->account;
+    return gp_account_open(session, thread);
+}
+
+/* The same where M is not held, by the holder of the GIL, whose accounts are open. */
+static inline gp_account *gp_account_known(gp_session *session, gp_thread *thread)
+{
+    if (__builtin_expect(thread->account_session == session->id, 1))
+        return thread->account;
+    return gp_account_find(session, thread);
+}
+
+/* Length of the part of [from, to) that lies after `start`. Stamps of two cores may disagree by some
+ * nanoseconds: an interval that would be negative is empty. */
+static inline uint64_t gp_ticks_after(uint64_t start, uint64_t from, uint64_t to)
+{
+    if (__builtin_expect(from < start, 0))
+        from = start;
+    return to > from ? to - from : 0;
+}
+
+static inline void gp_account_book_hold(const gp_session *session, gp_account *account, uint64_t from,
+                                        uint64_t to)
+{
+    uint64_t ticks = gp_ticks_after(session->start, from, to);
+    account->hold += ticks;
+    if (ticks > account->longest_hold)
+        account->longest_hold = ticks;
+    gp_hist_record(&account->holds, gp_clock_to_ns(session->rate, ticks));
+}
+
+/* CPU time that the thread, which holds, has used in this hold inside the session. `now` is its CPU time; 0:
+ * not known. */
+static inline uint64_t gp_account_hold_cpu(const gp_session *session, const gp_thread *thread, uint64_t now)
+{
+    uint64_t from = thread->cpu_since;
+    if (thread == session->starter && from < session->starter_cpu)
+        from = session->starter_cpu;
+    return from != 0 && now > from ? now - from : 0;
+}
+
+static inline void gp_account_book_wait(const gp_session *session, gp_account *account, uint64_t from,
+                                        uint64_t to)
+{
+    uint64_t ticks = gp_ticks_after(session->start, from, to);
+    account->wait += ticks;
+    if (ticks > account->longest_wait)
+        account->longest_wait = ticks;
+    gp_hist_record(&account->waits, gp_clock_to_ns(session->rate, ticks));
+}
+
+/* Hand an interval to the timeline. With the GIL. */
+static inline void gp_account_record(const gp_session *session, gp_event_kind kind, const gp_account *account,
+                                     uint64_t from, uint64_t to)
+{
+    uint64_t start = from > session->start ? from : session->start;
+    if (__builtin_expect(session->ring == NULL || to <= start, 1))
+        return;
+    gp_ring_record(session->ring, kind, account->number, account->last_place, start - session->origin,
+                   to - session->origin);
+}
+
+static inline void gp_account_book_off(const gp_session *session, gp_account *account, uint64_t from,
+                                       uint64_t to)
+{
+    account->off += gp_ticks_after(session->start, from, to);
+}
+
+#endif

@@ -1,0 +1,44 @@
+#ifndef GP_KNOWN_H
+#define GP_KNOWN_H
+
+/* Places by the address of their code object. A place is described by value (gp_sites.h), which takes a
+ * while; where a thread has been before is found here. An address means a code object only as long as that
+ * lives, and nothing here makes it live longer: whoever is told that it goes must call gp_known_forget.
+ *
+ * One hash table in an array, which grows; guarded like the tables of gp_sites.h. Memory comes from mmap
+ * (gp_memory.h), and what is forgotten is used again. */
+
+#include "books/gp_sites.h"
+
+enum {
+    GP_KNOWN_MAX = 1 << 20, /* rows in one session: 36 MiB */
+};
+
+typedef struct {
+    gp_site_key key;
+    uint32_t parent, place; /* numbers of rows of a gp_place_table */
+    uint32_t next;          /* row with the same hash, or that is free as well; + 1, 0: none */
+    uint32_t sibling;       /* row of the same code object, likewise */
+} gp_known;
+
+/* Zeroed memory is an empty table. */
+typedef struct {
+    gp_known *rows;
+    uint32_t *heads; /* in the memory behind the rows: the first row of each hash, + 1; 0: none */
+    size_t count, room;
+    uint32_t spares; /* free rows below `count`, linked */
+} gp_known_table;
+
+/* The place that stands for the key under that parent; GP_ROW_NONE if it is not known. */
+uint32_t gp_known_find(const gp_known_table *table, uint32_t parent, gp_site_key key);
+
+/* Remember one that is not known. False without memory. */
+bool gp_known_add(gp_known_table *table, uint32_t parent, gp_site_key key, uint32_t place);
+
+/* Forget all places of a code object. Whether there were any. */
+bool gp_known_forget(gp_known_table *table, const void *code);
+
+/* Give up the table's memory. */
+void gp_known_clear(gp_known_table *table);
+
+#endif

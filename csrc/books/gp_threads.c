@@ -1,0 +1,260 @@
+#define _GNU_SOURCE
+#include "books/gp_threads.h"
+
+#if defined(__linux__)
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/gp_memory.h"
+#include "base/gp_utf8.h"
+
+enum {
+    PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
+    SPARES = 256, /* found at one time; more are found at the next */
+    RETIRED = 2,  /* generations back: by then nobody looks at a thread's state */
+};
+
+/* Threads of several GILs may register at the same time. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static gp_thread *pages[PAGES];
+static size_t count; /* registered so far; what is below may be read without the lock */
+static uint64_t lost;
+
+static gp_thread *spares[SPARES];
+static size_t spare_count;
+
+typedef struct {
+    pid_t id;
+    bool claimed; /* by the thread that had the number */
+} listed;
+
+static listed *alive; /* sorted */
+static size_t alive_count;
+
+static pthread_key_t exit_key;
+static bool prepared;
+
+static void read_own_name(gp_thread *thread)
+{
+    char name[16] = "";
+    prctl(PR_GET_NAME, name); /* any bytes, cut anywhere */
+    gp_utf8_repair(name);
+    gp_thread_write_name(thread, name);
+}
+
+/* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its books stay open
+ * to it. */
+static void thread_exits(void *value)
+{
+    uint64_t now = gp_clock_ticks();
+    for (gp_thread *thread = value; thread != NULL; thread = thread->sibling) {
+        read_own_name(thread); /* whoever made the thread may have named it only while it ran */
+        gp_thread_exit(thread, now);
+    }
+}
+
+gp_status gp_threads_prepare(void)
+{
+    if (!prepared && pthread_key_create(&exit_key, thread_exits) != 0)
+        return GP_ENOMEM;
+    prepared = true;
+    return GP_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    pid_t x = ((const listed *)a)->id, y = ((const listed *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static bool add_alive(pid_t id, size_t *room)
+{
+    if (alive_count == *room) {
+        size_t larger = *room != 0 ? 2 * *room : 64;
+        listed *moved = realloc(alive, larger * sizeof *moved);
+        if (moved == NULL)
+            return false;
+        alive = moved;
+        *room = larger;
+    }
+    alive[alive_count++] = (listed){.id = id};
+    return true;
+}
+
+void gp_threads_list_alive(void)
+{
+    alive_count = 0;
+    DIR *folder = opendir("/proc/self/task");
+    if (folder == NULL)
+        return;
+    size_t room = 0;
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        pid_t id = (pid_t)atol(entry->d_name);
+        if (id > 0 && !add_alive(id, &room))
+            break;
+    }
+    closedir(folder);
+    qsort(alive, alive_count, sizeof *alive, compare_ids);
+}
+
+bool gp_threads_claim_alive(const gp_thread *thread)
+{
+    const listed wanted = {.id = (pid_t)thread->native_id};
+    listed *found =
+        alive_count != 0 ? bsearch(&wanted, alive, alive_count, sizeof wanted, compare_ids) : NULL;
+    bool first = found != NULL && !found->claimed;
+    if (first)
+        found->claimed = true;
+    return first;
+}
+
+/* As gp_threads_list_alive, by name: /proc/self/task/ID/comm ends with a line feed. */
+static void read_name(gp_thread *thread)
+{
+    char path[48], name[17];
+    snprintf(path, sizeof path, "/proc/self/task/%lld/comm", (long long)thread->native_id);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return;
+    ssize_t length = read(file, name, sizeof name - 1);
+    close(file);
+    if (length <= 0)
+        return;
+    length -= name[length - 1] == '\n';
+    memset(name + length, 0, sizeof name - (size_t)length);
+    gp_utf8_repair(name);
+    gp_thread_write_name(thread, name);
+}
+
+void gp_threads_name_alive(void)
+{
+    for (size_t i = 0; i < gp_threads_count(); i++) {
+        gp_thread *thread = gp_threads_at(i);
+        bool named = atomic_load_explicit(&thread->label, memory_order_relaxed) != 0;
+        if (!named && !atomic_load_explicit(&thread->exited, memory_order_acquire))
+            read_name(thread);
+    }
+}
+
+size_t gp_threads_count(void)
+{
+    return __atomic_load_n(&count, __ATOMIC_ACQUIRE); /* acquire: and what has been registered */
+}
+
+gp_thread *gp_threads_at(size_t index)
+{
+    return &pages[index / GP_THREAD_PAGE][index % GP_THREAD_PAGE];
+}
+
+uint64_t gp_threads_lost(void)
+{
+    return lost;
+}
+
+void gp_threads_collect_spares(uint32_t generation)
+{
+    spare_count = 0;
+    for (size_t i = 0; i < count && spare_count < SPARES; i++) {
+        gp_thread *thread = gp_threads_at(i);
+        if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
+            generation - thread->generation >= RETIRED)
+            spares[spare_count++] = thread;
+    }
+}
+
+/* By the kernel, since a thread may run code after the destructors of its thread-local keys. One whose number
+ * has gone to another thread of this process counts as not gone, until that one is. */
+bool gp_threads_gone(const gp_thread *thread)
+{
+    int saved = errno;
+    bool gone = syscall(SYS_tgkill, getpid(), (pid_t)thread->native_id, 0) != 0 && errno == ESRCH;
+    errno = saved;
+    return gone;
+}
+
+void gp_threads_retire(gp_thread *thread)
+{
+    pthread_mutex_lock(&lock);
+    thread->machine = NULL;
+    thread->generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
+    if (spare_count < SPARES)
+        spares[spare_count++] = thread;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Never freed: a thread's local storage is reached again after its destructors have run. */
+static gp_thread *books(void)
+{
+    if (spare_count > 0)
+        return spares[--spare_count];
+    if (count == GP_THREADS_MAX)
+        return NULL;
+    gp_thread **page = &pages[count / GP_THREAD_PAGE];
+    if (*page == NULL)
+        *page = gp_memory_map(GP_THREAD_PAGE * sizeof(gp_thread));
+    if (*page == NULL)
+        return NULL;
+    gp_thread *thread = gp_threads_at(count);
+    thread->index = (uint32_t)count;
+    __atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
+    return thread;
+}
+
+gp_thread *gp_threads_register(void)
+{
+    int saved = errno;
+    pthread_mutex_lock(&lock);
+    gp_thread *thread = books();
+    lost += thread == NULL;
+    pthread_mutex_unlock(&lock);
+    if (thread != NULL) {
+        thread->native_id = (int64_t)syscall(SYS_gettid);
+        read_own_name(thread);
+        atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
+        atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
+        thread->account_session = 0;
+        thread->sibling = pthread_getspecific(exit_key);
+        pthread_setspecific(exit_key, thread);
+    }
+    errno = saved;
+    return thread;
+}
+
+void gp_threads_forked(gp_thread *self)
+{
+    pid_t id = (pid_t)syscall(SYS_gettid);
+    pthread_mutex_init(&lock, NULL);
+    if (self != NULL)
+        self->native_id = (int64_t)id;
+    if (alive_count != 0) { /* this one is left, and the others' numbers may come again */
+        alive[0] = (listed){.id = id};
+        alive_count = 1;
+    }
+}
+
+gp_thread **gp_threads_all(size_t *all_count)
+{
+    size_t known = gp_threads_count();
+    gp_thread **all = gp_memory_map((known + 1) * sizeof *all);
+    *all_count = all != NULL ? known : 0;
+    for (size_t i = 0; i < *all_count; i++)
+        all[i] = gp_threads_at(i);
+    return all;
+}
+
+void gp_threads_free_all(gp_thread **threads, size_t all_count)
+{
+    gp_memory_unmap(threads, (all_count + 1) * sizeof *threads);
+}
+
+#endif

@@ -1,0 +1,101 @@
+#include "kernels/gp_race.h"
+
+#include <stdatomic.h>
+
+#include "kernels/gp_kernel.h"
+#include "base/gp_memory.h"
+
+enum {
+    /* Looking for Ctrl-C after each costs nothing, and it takes few milliseconds when all fight. */
+    BUMP_PIECE = 1 << 17,
+    BUMP_NS = 20, /* between the cost alone and the cost when all fight */
+};
+
+typedef struct {
+    _Atomic uint64_t value;
+    char padding[GP_RACE_STRIDE - sizeof(_Atomic uint64_t)];
+} counter;
+
+_Static_assert(sizeof(counter) == GP_RACE_STRIDE, "counters are a stride apart");
+
+struct gp_race {
+    size_t slots;
+    char padding[GP_RACE_STRIDE - sizeof(size_t)]; /* the memory begins with a page: counters are aligned */
+    counter counters[];
+};
+
+static size_t size_of(size_t slots)
+{
+    return sizeof(gp_race) + slots * sizeof(counter);
+}
+
+gp_status gp_race_new(size_t slots, gp_race **race)
+{
+    if (slots == 0 || slots > (SIZE_MAX - sizeof(gp_race)) / sizeof(counter))
+        return GP_EINVAL;
+    gp_race *made = gp_memory_map(size_of(slots));
+    if (made == NULL)
+        return GP_ENOMEM;
+    made->slots = slots;
+    *race = made;
+    return GP_OK;
+}
+
+void gp_race_free(gp_race *race)
+{
+    if (race != NULL)
+        gp_memory_unmap(race, size_of(race->slots));
+}
+
+size_t gp_race_slots(const gp_race *race)
+{
+    return race->slots;
+}
+
+uint64_t gp_race_value(const gp_race *race, size_t slot)
+{
+    /* relaxed: a number by itself; who wants the last one has joined the threads */
+    return atomic_load_explicit(&race->counters[slot].value, memory_order_relaxed);
+}
+
+/* Atomic accesses, since racing on plain ones has no defined result in C; relaxed ones, since those are the
+ * plain instructions of every processor. The fence emits nothing: it keeps the compiler from making one
+ * instruction of the three, or one addition of the loop. */
+static GP_OPAQUE void bump_plainly(_Atomic uint64_t *value, uint64_t times)
+{
+    while (times-- > 0) {
+        uint64_t read = atomic_load_explicit(value, memory_order_relaxed);
+        atomic_signal_fence(memory_order_seq_cst);
+        atomic_store_explicit(value, read + 1, memory_order_relaxed);
+    }
+}
+
+/* relaxed: only the sum counts, it orders nothing else */
+static GP_OPAQUE void bump_atomically(_Atomic uint64_t *value, uint64_t times)
+{
+    while (times-- > 0)
+        atomic_fetch_add_explicit(value, 1, memory_order_relaxed);
+}
+
+static bool bump_step(gp_work *work, const gp_interrupt_watch *watch)
+{
+    gp_bump *bump = (gp_bump *)work;
+    while (bump->left > 0) {
+        if (gp_interrupt_changed(watch))
+            return false;
+        uint64_t times = gp_kernel_least(bump->left, BUMP_PIECE);
+        (bump->atomic ? bump_atomically : bump_plainly)(bump->cell, times);
+        bump->left -= times;
+    }
+    return true;
+}
+
+void gp_bump_init(gp_bump *bump, gp_race *race, size_t slot, uint64_t times, bool atomic)
+{
+    *bump = (gp_bump){
+        .work = {bump_step, gp_kernel_product(times, BUMP_NS)},
+        .cell = &race->counters[slot].value,
+        .left = times,
+        .atomic = atomic,
+    };
+}

@@ -1,0 +1,314 @@
+#define _GNU_SOURCE
+#include "recording/gp_guard.h"
+
+#if defined(__linux__)
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/gp_clock.h"
+#include "hooks/gp_hooks.h"
+
+static const int signals[] = {SIGTERM, SIGHUP};
+
+enum {
+    SIGNALS = sizeof signals / sizeof *signals,
+    NAP_NS = 1000000,
+    STUCK_NAPS = 50, /* that one question of the recorder may take before we step aside */
+};
+
+static const uint64_t patience_ns = UINT64_C(2000000000);
+
+static _Atomic(gp_recorder *) guarded;
+static _Atomic pid_t process;
+static atomic_uint handlers;      /* that are running */
+static _Atomic uint64_t asked_ns; /* when a signal came first that could not be answered at once; 0: none */
+static atomic_bool deferred;      /* a signal has been taken that is answered after a fork */
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+/* By that signal, now: as if there had been no handler. On any thread. */
+static void die(int number)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, number);
+    sigaction(number, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &only, NULL);
+    raise(number);
+}
+
+static void nap(void)
+{
+    static const struct timespec duration = {0, NAP_NS};
+    nanosleep(&duration, NULL);
+}
+
+typedef struct {
+    const gp_recorder *recorder;
+    uint64_t until;
+    uint32_t seen;
+    int naps; /* in one question */
+} patience;
+
+static patience patience_with(const gp_recorder *recorder)
+{
+    return (patience){recorder, gp_clock_monotonic_ns() + patience_ns, gp_recorder_questions(recorder), 0};
+}
+
+static bool is_late(const patience *left)
+{
+    return gp_clock_monotonic_ns() >= left->until;
+}
+
+/* Wait a moment. False where one question lasts: this thread may have the GIL's mutex, which the recorder
+ * wants. */
+static bool gets_on(patience *left)
+{
+    nap();
+    uint32_t questions = gp_recorder_questions(left->recorder);
+    bool stands = questions == left->seen && (questions & 1) != 0;
+    left->seen = questions;
+    left->naps = stands ? left->naps + 1 : 0;
+    return left->naps < STUCK_NAPS;
+}
+
+/* Wait for the recorder's thread to end the process. Returns where we must go on for it to do so: it may be
+ * stuck because of us, or paused while this thread forks. */
+static void wait_for_recorder(const gp_recorder *recorder, int number)
+{
+    patience left = patience_with(recorder);
+    do {
+        if (!gp_recorder_runs(recorder) && !atomic_exchange(&deferred, true))
+            return;
+        if (!gp_recorder_runs(recorder) || is_late(&left))
+            die(number); /* who asks again while it is paused means now */
+    } while (gets_on(&left));
+}
+
+/* Have the same signal once more, in a moment: what it has interrupted has to go on first. */
+static void come_again(int number)
+{
+    uint64_t none = 0, now = gp_clock_monotonic_ns();
+    if (!atomic_compare_exchange_strong(&asked_ns, &none, now) && now - none >= patience_ns)
+        die(number);
+    static int timer;
+    static bool made; /* signals of ours do not interrupt each other */
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
+    const struct itimerspec soon = {.it_value = {0, NAP_NS}};
+    if (made)
+        syscall(SYS_timer_delete, timer);
+    made = syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0;
+    if (!made || syscall(SYS_timer_settime, timer, 0, &soon, NULL) != 0)
+        die(number);
+}
+
+static void answer(gp_recorder *recorder, int number)
+{
+    if (recorder == NULL) {
+        die(number);
+    } else if (gp_recorder_has_no_thread(recorder)) {
+        gp_recorder_end_here_by_signal(recorder, number, die);
+        come_again(number);
+    } else {
+        gp_recorder_end_by_signal(recorder, number, die);
+        wait_for_recorder(recorder, number);
+    }
+}
+
+static void on_signal(int number)
+{
+    int saved = errno;
+    if (getpid() != atomic_load(&process)) {
+        die(number); /* a child that shares nothing with us but this handler */
+        return;
+    }
+    atomic_fetch_add(&handlers, 1);
+    answer(atomic_load(&guarded), number);
+    atomic_fetch_sub(&handlers, 1);
+    errno = saved;
+}
+
+/* ---- the end by _exit ---- */
+
+static void leave(int status)
+{
+    _exit(status);
+}
+
+/* In the interpreter's import slot. Also a child of vfork comes by, in our memory: it must not write. */
+static void on_exit_call(int status)
+{
+    gp_recorder *recorder = atomic_load(&guarded);
+    if (recorder != NULL && getpid() == atomic_load(&process)) {
+        atomic_fetch_add(&handlers, 1); /* so that it stays */
+        if (gp_recorder_has_no_thread(recorder))
+            gp_recorder_end_here_by_exit(recorder, status, leave);
+        gp_recorder_end_by_exit(recorder, status, leave);
+        patience left = patience_with(recorder);
+        while (gp_recorder_runs(recorder) && !is_late(&left) && gets_on(&left))
+            ;
+    }
+    leave(status);
+}
+
+/* After these a path may not lead to the file any more, or not for us. */
+
+static int on_chroot(const char *path)
+{
+    gp_recorder_pin_files();
+    return chroot(path);
+}
+
+static int on_setuid(uid_t user)
+{
+    gp_recorder_pin_files();
+    return setuid(user);
+}
+
+static int on_seteuid(uid_t effective)
+{
+    gp_recorder_pin_files();
+    return seteuid(effective);
+}
+
+static int on_setreuid(uid_t real, uid_t effective)
+{
+    gp_recorder_pin_files();
+    return setreuid(real, effective);
+}
+
+static int on_setresuid(uid_t real, uid_t effective, uid_t saved)
+{
+    gp_recorder_pin_files();
+    return setresuid(real, effective, saved);
+}
+
+static gp_hook calls[] = {
+    {.name = "_exit", .wrapper = (void *)on_exit_call, .library = (void *)leave},
+    {.name = "chroot", .wrapper = (void *)on_chroot, .library = (void *)chroot},
+    {.name = "setuid", .wrapper = (void *)on_setuid, .library = (void *)setuid},
+    {.name = "seteuid", .wrapper = (void *)on_seteuid, .library = (void *)seteuid},
+    {.name = "setreuid", .wrapper = (void *)on_setreuid, .library = (void *)setreuid},
+    {.name = "setresuid", .wrapper = (void *)on_setresuid, .library = (void *)setresuid},
+};
+static pthread_once_t calls_once = PTHREAD_ONCE_INIT;
+static const void *caller;
+
+/* Where it can't be done a process that ends so leaves what was written before, as one that is killed. */
+static void watch_calls(void)
+{
+    enum { CALLS = sizeof calls / sizeof *calls };
+    if (gp_hooks_find(caller, calls, CALLS) == GP_OK)
+        (void)gp_hooks_install(calls, CALLS, false);
+}
+
+void gp_guard_watch_calls(const void *interpreter)
+{
+    caller = interpreter;
+    pthread_once(&calls_once, watch_calls);
+}
+
+/* ---- the end by a signal ---- */
+
+static bool stands(int number, void (*handler)(int))
+{
+    struct sigaction current;
+    return sigaction(number, NULL, &current) == 0 && (current.sa_flags & SA_SIGINFO) == 0 &&
+           current.sa_handler == handler;
+}
+
+static void install(void)
+{
+    struct sigaction ours = {.sa_handler = on_signal};
+    /* ONSTACK as CPython's own; RESTART since where we step aside no call should seem to have failed */
+    ours.sa_flags = SA_ONSTACK | SA_RESTART;
+    for (int i = 0; i < SIGNALS; i++)
+        sigaddset(&ours.sa_mask, signals[i]);
+    for (int i = 0; i < SIGNALS; i++)
+        if (stands(signals[i], SIG_DFL))
+            sigaction(signals[i], &ours, NULL);
+}
+
+static void uninstall(void)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    for (int i = 0; i < SIGNALS; i++)
+        if (stands(signals[i], on_signal))
+            sigaction(signals[i], &action, NULL);
+}
+
+static void forked_in_child(void)
+{
+    if (atomic_load(&process) == 0)
+        return;
+    uninstall();
+    atomic_store(&guarded, NULL);
+    atomic_store(&handlers, 0);
+    atomic_store(&process, 0);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forked_in_child);
+}
+
+void gp_guard_prepare(void)
+{
+    pthread_once(&fork_once, watch_forks);
+}
+
+bool gp_guard_begin(gp_recorder *recorder)
+{
+    gp_recorder *none = NULL;
+    if (getpid() == 1)
+        return false;
+    atomic_store(&process, getpid()); /* first: a forked child must know that it has something to give up */
+    if (!atomic_compare_exchange_strong(&guarded, &none, recorder))
+        return false;
+    atomic_store(&deferred, false);
+    atomic_store(&asked_ns, 0);
+    install();
+    return true;
+}
+
+void gp_guard_end(const gp_recorder *recorder)
+{
+    if (recorder == NULL || atomic_load(&guarded) != recorder || getpid() != atomic_load(&process))
+        return;
+    uninstall();
+    atomic_store(&guarded, NULL);
+    while (atomic_load(&handlers) != 0)
+        nap();
+}
+
+#else
+
+void gp_guard_watch_calls(const void *interpreter)
+{
+    (void)interpreter;
+}
+
+void gp_guard_prepare(void)
+{
+}
+
+bool gp_guard_begin(gp_recorder *recorder)
+{
+    (void)recorder;
+    return false;
+}
+
+void gp_guard_end(const gp_recorder *recorder)
+{
+    (void)recorder;
+}
+
+#endif

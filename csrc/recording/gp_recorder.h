@@ -1,0 +1,146 @@
+#ifndef GP_RECORDER_H
+#define GP_RECORDER_H
+
+/* The writer of a recording (docs/recording-format.md): a native thread that never takes the GIL and never
+ * calls Python. It drains the sessions' rings into the file some twenty times a second, and adds a snapshot
+ * of each session about once a second, so that a process that is killed leaves nearly all.
+ *
+ * Some calls of the system are for processes of one thread only (unshare(2), setns(2)). So there may be no
+ * such thread as long as the process has one: then that one does the same, as often, when it has let the GIL
+ * go (gp_recorder_attend), and nobody is there whom it could keep waiting.
+ *
+ * The thread blocks all signals. Whatever goes wrong with the file, the program goes on: the first error is
+ * kept, and from then on events are thrown away. 64-bit Linux; elsewhere gp_recorder_open answers
+ * GP_EUNSUPPORTED.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/gp_buffer.h"
+#include "base/gp_ring.h"
+#include "base/gp_status.h"
+
+enum {
+    GP_RECORDER_SOURCES = 256, /* at one time */
+};
+
+/* How a recording is made: a sum. */
+enum {
+    GP_RECORDER_REPLACE = 1,   /* a regular file of that name */
+    GP_RECORDER_PENDING = 2,   /* ... not before gp_recorder_commit */
+    GP_RECORDER_ALONE = 4,     /* no thread as long as the process has one */
+    GP_RECORDER_NO_THREAD = 8, /* never a thread: for sources without a ring, which can't get full */
+    GP_RECORDER_LATER = 16,    /* the file, which must not be there, is made some 50 ms later, or when the
+                                * recording ends or is flushed: a process that is nothing more by then
+                                * leaves none */
+};
+
+/* One session of one GIL. Its functions are called on the recorder's thread, never at the same time, without
+ * any lock held; they must not wait for the GIL, since gp_recorder_finish may be called with it. All stays
+ * valid until gp_recorder_finish has returned. */
+typedef struct {
+    void *context;
+    gp_ring *ring; /* NULL: no timeline */
+    uint32_t interpreter;
+    /* Append what is new since the last call: the entries of THRD and PLAC, without the interpreter's number.
+     * All must be there that is referred to by an event that came into the ring before the call, and by a
+     * snapshot that was taken before it. */
+    void (*describe)(void *context, gp_buffer *threads, gp_buffer *places);
+    /* Whether the calling thread, or another one, has none of the locks that those below take: for a signal's
+     * handler, which must not wait for what it has interrupted. NULL: they take none. Async-signal-safe. */
+    bool (*is_free)(void *context);
+    /* Append the payload of a SNAP. `final`: the session has ended, and this is the last call. */
+    void (*snapshot)(void *context, bool final, gp_buffer *out);
+    /* Whether the session has ended: its last snapshot is taken then, and its place is free for another.
+     * NULL: it lasts until gp_recorder_finish. */
+    bool (*ended)(void *context);
+} gp_source;
+
+typedef struct gp_recorder gp_recorder;
+
+/* Create the file, readable by its owner only, and start the thread; `how` is of GP_RECORDER_. A symbolic
+ * link is never replaced. GP_ENOMEM; GP_EUNSUPPORTED; GP_ESYSTEM with an errno in *error, EEXIST if something
+ * is in the way; GP_ETHREAD with an errno in *error, also if the thread that may be needed later can't be
+ * made. Then everything is as before. */
+gp_status gp_recorder_open(const char *path, unsigned how, gp_recorder **recorder, int *error);
+
+/* Replace what GP_RECORDER_PENDING has left in its place. Returns 0 or an errno. */
+int gp_recorder_commit(gp_recorder *recorder);
+
+/* Instead of gp_recorder_finish: no recording, and the file is removed. */
+void gp_recorder_discard(gp_recorder *recorder);
+
+/* How many recorders have no thread now; to be read without a lock. */
+extern _Atomic uint32_t gp_recorders_without_thread;
+
+/* Do what their threads would, if it is due; called when there are any, after the GIL was let go, which was
+ * at `now` (ticks). Without the GIL and without any lock that a source takes. Leaves errno alone. */
+void gp_recorder_attend(uint64_t now);
+
+/* The process has another thread: start theirs. On that one, otherwise as above. */
+void gp_recorder_bring_threads(void);
+
+/* Whether this one has no thread now. Async-signal-safe. */
+bool gp_recorder_has_no_thread(const gp_recorder *recorder);
+
+/* gp_recorder_end_by_signal and gp_recorder_end_by_exit for one that has no thread, on the calling one.
+ * Return only if that is not possible in this moment, and nothing was done. The first is for the signal's
+ * handler. */
+void gp_recorder_end_here_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
+void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status));
+
+/* The process is about to lose the way to its files, or the right to them: have those that nobody keeps open
+ * between two writes open from now on (gp_output_pin). Any thread. */
+void gp_recorder_pin_files(void);
+
+/* Have one more session recorded, from a moment later on. Any thread; never allocates or blocks, so that it
+ * may be called in a hook. GP_ENOMEM if there are GP_RECORDER_SOURCES already. */
+gp_status gp_recorder_add(gp_recorder *recorder, const gp_source *source);
+
+/* Queue a chunk: META, LABL or NAME. Any thread, not in a hook. GP_EINVAL if the payload is too long,
+ * GP_ENOMEM. */
+gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void *payload, size_t size);
+
+/* Write what the rings hold and a snapshot of each session to the disk, and wait up to `timeout_ns` for that.
+ * Whether it was done in time. Any thread; async-signal-safe. False at once in a forked child and on the
+ * recorder's own thread; not for a signal's handler while that does not run (gp_recorder_attend); and soon
+ * where that is paused around a fork (gp_helper.h). */
+bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns);
+
+/* Have the same written, and that `signal` ended the recording (DONE), and then call `last_act(signal)` on
+ * the recorder's thread, or the one that finishes the recording. Returns at once. The first of several
+ * signals counts. Any thread; async-signal-safe, for the signal's handler. */
+void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
+
+/* The same where the process ends by _exit(status). A recording that has not begun its file then, and has
+ * seen nobody let the GIL go, is not begun any more. */
+void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status));
+
+/* Whether the thread runs: not while it is paused around a fork. Async-signal-safe. */
+bool gp_recorder_runs(const gp_recorder *recorder);
+
+/* How many questions to sources have begun and ended: an odd number that stays the same is one that goes on,
+ * perhaps because it wants the GIL's mutex, which the asking thread may have. Async-signal-safe. */
+uint32_t gp_recorder_questions(const gp_recorder *recorder);
+
+/* Stop the thread after it has written everything, with a final snapshot of each session and DONE, and close
+ * the file. Call it when the sessions have ended. Nothing the second time, and in a forked child. */
+void gp_recorder_finish(gp_recorder *recorder);
+
+/* errno of the first failure, 0 if there was none; how much has gone to the file. Any thread. */
+int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written);
+
+/* Device and inode of the file. False if it has not been made. Any thread. */
+bool gp_recorder_identity(const gp_recorder *recorder, uint64_t *device, uint64_t *inode);
+
+/* Finish if need be, and free. In a forked child the same as gp_recorder_abandon. NULL is fine. */
+void gp_recorder_free(gp_recorder *recorder);
+
+/* In a forked child, which has no such thread: close the descriptor, write nothing, and give back what can be
+ * given back. NULL is fine. */
+void gp_recorder_abandon(gp_recorder *recorder);
+
+#endif

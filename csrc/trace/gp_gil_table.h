@@ -1,0 +1,69 @@
+#ifndef GP_GIL_TABLE_H
+#define GP_GIL_TABLE_H
+
+/* The GILs of the process: the main one, which all interpreters share but those that have one of their own
+ * (PEP 684, from CPython 3.12). Those are found while traces run, when a thread takes one of them.
+ *
+ * Nobody is told when an interpreter ends: its state is freed, with the GIL in it, whose mutex is not even
+ * destroyed (Python/pylifecycle.c, finalize_interp_delete). So the mutex of another GIL than the main one is
+ * never locked from outside. Each row has a lock of ours for its books, which the hooks take too; whoever has
+ * found a row asks again under that lock whose it is.
+ *
+ * Locks are taken in this order: a GIL's mutex, the table's lock, a row's lock. */
+
+#include <pthread.h>
+
+#include "hooks/gp_callers.h"
+#include "hooks/gp_handshake.h"
+#include "books/gp_gil_state.h"
+
+enum {
+    GP_GIL_TABLE_MAX = 128, /* at one time; interpreters beyond are not traced, which is told */
+};
+
+typedef struct gp_gil {
+    gp_gil_state machine;
+    gp_gil_locks locks; /* what the hooks look for; all NULL: nothing, a free row */
+    /* Why it is released. First list: functions that give the GIL up because another thread asked; second:
+     * because the code let go. Nothing but the callers tells, since a voluntary release may find a request
+     * pending, and a forced one may find that the other thread has the GIL already and withdrew its request.
+     */
+    gp_callers releases;
+    uint32_t interpreter;  /* identifier of the interpreter that it belongs to; the main one's is 0 */
+    pthread_mutex_t books; /* for all but the main one, whose books its own mutex guards */
+    bool has_books; /* it is made, once: some thread may still come with the GIL that was here before */
+} gp_gil;
+
+/* The first is the main interpreter's. The others are written under the table's lock; their locks are
+ * compared without. */
+extern gp_gil gp_gil_table[GP_GIL_TABLE_MAX];
+
+/* How many rows may be in use; 1: there is none but the main one. */
+extern uint32_t gp_gil_table_count;
+
+/* Which of the other GILs has this mutex, this condition, this forced-switching condition. NULL: none. */
+gp_gil *gp_gil_table_with_mutex(const void *mutex);
+gp_gil *gp_gil_table_with_cond(const void *cond);
+gp_gil *gp_gil_table_with_switch_cond(const void *cond);
+
+/* All GILs are laid out alike: the locks of the one with this forced-switching condition. Pure. */
+gp_gil_locks gp_gil_table_laid_out(const gp_gil_locks *known, const void *switch_cond);
+
+/* Whether the forced-switching condition that is signalled, and the two mutexes
+ * that were locked before, are those of a thread that takes a GIL. Pure. */
+bool gp_gil_table_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled);
+
+/* A row for one more GIL, NULL if there is none left. Under the table's lock. */
+gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter);
+
+/* Forget a GIL. Under the table's lock. */
+void gp_gil_table_remove(gp_gil *gil);
+
+void gp_gil_table_lock(void);
+bool gp_gil_table_try_lock(void);
+void gp_gil_table_unlock(void);
+
+/* In a forked child, where other threads may have had the locks. */
+void gp_gil_table_forked(void);
+
+#endif

@@ -1,0 +1,450 @@
+#include "trace/gp_tracer.h"
+
+#ifdef GP_GIL_TRACER
+
+#include <errno.h>
+#include <time.h>
+
+#include "trace/gp_trace_parts.h"
+#include "books/gp_threads.h"
+
+static gp_gil *const main_gil = &gp_gil_table[0];
+static gp_gil_state *const machine = &gp_gil_table[0].machine;
+static uint64_t last_session_id;
+
+uint32_t gp_trace_parts_generation;
+
+enum {
+    LIVING_MAX = 1024, /* interpreters; if there are more nobody knows which have ended */
+    UNHURRIED = 64,    /* part of the time in which an interpreter that is found may be asked for */
+};
+
+static uint64_t new_id(void)
+{
+    return __atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED);
+}
+
+/* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
+ * slots: the hooks do not see them. */
+void gp_trace_parts_freeze(void)
+{
+    pthread_mutex_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+}
+
+void gp_trace_parts_thaw(void)
+{
+    pthread_mutex_unlock((pthread_mutex_t *)gp_wrappers_known.mutex);
+}
+
+gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
+{
+    gp_clock_anchor last = session->running ? gp_clock_anchor_now() : session->stop_anchor;
+    session->hooks_lost |= session->running && !gp_wrappers_in_place();
+    return (gp_snapshot_facts){
+        .interpreter = session->interpreter,
+        .rate = gp_clock_rate_between(session->start_anchor, last),
+        .lost = session->interpreter == 0 ? gp_threads_lost() - session->lost_before : 0,
+        .others_missed = session->others_missed,
+        .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
+        .hooks_lost = session->hooks_lost,
+        .releases_told_apart = gp_wrappers_tell_releases_apart(),
+        .timeline = session->ring != NULL,
+    };
+}
+
+gp_gil_state *gp_trace_parts_machine(const gp_session *session)
+{
+    return &((gp_gil *)session->gil)->machine;
+}
+
+/* Keep a session's books from changing. Its interpreter may end meanwhile, and its row be given to another.
+ */
+void gp_trace_parts_enter(const gp_session *session)
+{
+    if (session->gil == main_gil) {
+        gp_trace_parts_freeze();
+        return;
+    }
+    gp_gil_table_lock();
+    if (session->gil != NULL)
+        pthread_mutex_lock(&((gp_gil *)session->gil)->books);
+}
+
+void gp_trace_parts_leave(const gp_session *session)
+{
+    if (session->gil == main_gil) {
+        gp_trace_parts_thaw();
+        return;
+    }
+    if (session->gil != NULL)
+        pthread_mutex_unlock(&((gp_gil *)session->gil)->books);
+    gp_gil_table_unlock();
+}
+
+static void enter_context(void *context)
+{
+    gp_trace_parts_enter(context);
+}
+
+static void leave_context(void *context)
+{
+    gp_trace_parts_leave(context);
+}
+
+/* A thread books for some 100 ns, unless another has its processor. */
+static void rest(void *context)
+{
+    (void)context;
+    int saved = errno;
+    nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    errno = saved;
+}
+
+static void record_snapshot(void *context, bool final, gp_buffer *out)
+{
+    gp_session *session = context;
+    const gp_snapshot_lock lock = {enter_context, leave_context, rest, session};
+    gp_snapshot_facts facts = gp_trace_parts_facts(session);
+    facts.others_missed |= session->others_unrecorded;
+    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
+}
+
+/* Introduce again the threads that have another label now. */
+static void introduce_labels(gp_session *session)
+{
+    for (size_t n = 0; n < session->account_count; n++) {
+        gp_account *account = gp_account_nth(session, n);
+        if (account->merged != 0 && account != session->ended &&
+            atomic_load_explicit(&account->thread->label, memory_order_relaxed) != account->introduced_label)
+            gp_account_introduce(session, account);
+    }
+}
+
+static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
+{
+    if (from->size > *copied)
+        gp_buffer_raw(to, from->bytes + *copied, from->size - *copied);
+    to->failed |= from->failed;
+    *copied = from->size;
+}
+
+static void record_description(void *context, gp_buffer *threads, gp_buffer *places)
+{
+    gp_session *session = context;
+    gp_trace_parts_enter(session);
+    if (session->running)
+        introduce_labels(session);
+    copy_new(&session->introduced, &(size_t){0}, threads);
+    gp_buffer_clear(&session->introduced);
+    copy_new(&session->described, &session->described_written, places);
+    gp_trace_parts_leave(session);
+}
+
+static bool can_lock(pthread_mutex_t *mutex)
+{
+    return pthread_mutex_trylock(mutex) == 0 && pthread_mutex_unlock(mutex) == 0;
+}
+
+static bool is_free(void *context)
+{
+    const gp_session *session = context;
+    if (session->gil == main_gil)
+        return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+    if (!gp_gil_table_try_lock())
+        return false;
+    bool is = session->gil == NULL || can_lock(&((gp_gil *)session->gil)->books);
+    gp_gil_table_unlock();
+    return is;
+}
+
+/* Of another GIL than the main one: the recorder has done with the interpreter when it has ended. */
+static bool has_ended(void *context)
+{
+    const gp_session *session = context;
+    gp_trace_parts_enter(session);
+    bool ended = !session->running;
+    gp_trace_parts_leave(session);
+    return ended;
+}
+
+gp_status gp_trace_parts_record(gp_session *session)
+{
+    if (session->recorder == NULL)
+        return GP_OK;
+    gp_source source = {
+        .context = session,
+        .ring = session->ring,
+        .interpreter = session->interpreter,
+        .describe = record_description,
+        .is_free = is_free,
+        .snapshot = record_snapshot,
+        .ended = session->gil != main_gil ? has_ended : NULL,
+    };
+    return gp_recorder_add(session->recorder, &source);
+}
+
+/* ---- sessions, one for each GIL ---- */
+
+gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder)
+{
+    gp_session *session = gp_session_new(new_id(), 0);
+    if (session == NULL)
+        return NULL;
+    session->gil = gil;
+    session->interpreter = gil->interpreter;
+    session->wants_sites = sites;
+    session->wants_stacks = stacks;
+    session->recorder = recorder;
+    session->stall_floor =
+        gp_wrappers_blocked_ticks(); /* taking a free GIL is no stall: it must not fill the list */
+    if (timeline && gp_ring_new(GP_RING_CAPACITY, &session->ring) != GP_OK) {
+        gp_session_free(session);
+        return NULL;
+    }
+    return session;
+}
+
+static gp_session *new_other(const gp_session *session, gp_gil *gil)
+{
+    if (session->other_count == GP_TRACE_PARTS_MAX)
+        return NULL;
+    return gp_trace_parts_new(gil, session->wants_sites, session->wants_stacks, session->ring != NULL,
+                              session->recorder);
+}
+
+/* Begin the books of a GIL for a trace: what came before was not seen. */
+static void begin_other(gp_session *other, gp_gil *gil)
+{
+    pthread_mutex_lock(&gil->books);
+    other->start = gp_clock_ticks();
+    if (!gp_gil_state_running(&gil->machine)) /* relaxed: as for the main one */
+        __atomic_store_n(&gil->machine.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
+    gp_gil_state_start(&gil->machine, other, NULL);
+    pthread_mutex_unlock(&gil->books);
+}
+
+/* Let a trace take in one more GIL. With the lock of the table. */
+static void extend(gp_session *session, gp_gil *gil)
+{
+    for (const gp_session *known_part = session->others; known_part != NULL; known_part = known_part->others)
+        if (known_part->gil == gil)
+            return; /* found while the trace began */
+    gp_session *other = new_other(session, gil);
+    if (other == NULL) {
+        session->others_missed = true;
+        return;
+    }
+    other->wants_cpu = session->wants_cpu;
+    other->origin = session->origin;
+    other->start_anchor = session->start_anchor;
+    other->rate = session->rate;
+    begin_other(other, gil);
+    other->others = session->others;
+    __atomic_store_n(&session->others, other, __ATOMIC_RELEASE);
+    session->other_count++;
+    if (gp_trace_parts_record(other) != GP_OK)
+        session->others_unrecorded = true;
+}
+
+/* Nobody could look where the holder of another GIL is. */
+static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
+const gp_call_stack gp_trace_parts_unseen = {.keys = unseen_keys, .depth = 1};
+
+/* When something last happened at a GIL. */
+static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
+{
+    uint64_t last = session->start;
+    for (size_t i = 0; i < count; i++)
+        if (gp_gil_state_concerns(gp_trace_parts_machine(session), session, threads[i]) &&
+            threads[i]->since > last)
+            last = threads[i]->since;
+    return last;
+}
+
+static void end_part(gp_session *session, const gp_call_stack *here, bool at_last_event)
+{
+    size_t count;
+    gp_thread **threads = gp_threads_all(&count);
+    session->lost += threads == NULL;
+    uint64_t now = at_last_event ? last_event(session, threads, count) : gp_clock_ticks();
+    gp_gil_state_stop(gp_trace_parts_machine(session), session, threads, count, here, now);
+    if (session->recorder != NULL)
+        introduce_labels(session); /* the recorder may not have come round since threads began or ended */
+    gp_threads_free_all(threads, count);
+    gp_known_clear(&session->known); /* nobody tells any more what goes */
+    session->stop_anchor = gp_clock_anchor_now();
+}
+
+void gp_trace_parts_end(gp_session *session, const gp_call_stack *here)
+{
+    end_part(session, here, false);
+}
+
+/* An interpreter has ended, after its last event, or the process has been forked, just now. With the lock of
+ * the table. */
+static void close_books(gp_gil *gil, bool at_last_event)
+{
+    pthread_mutex_lock(&gil->books);
+    while (gil->machine.sessions != NULL) {
+        gp_session *session = gil->machine.sessions;
+        end_part(session, &gp_trace_parts_unseen, at_last_event);
+        session->gil = NULL;
+    }
+    pthread_mutex_unlock(&gil->books);
+    gp_gil_table_remove(gil);
+}
+
+static bool is_among(uint32_t identifier, const uint32_t *identifiers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (identifiers[i] == identifier)
+            return true;
+    return false;
+}
+
+/* With the lock of the table. */
+static void close_ended(void)
+{
+    uint32_t living[LIVING_MAX], rows = gp_gil_table_count;
+    size_t count = rows > 1 ? gp_wrappers_host->living(living, LIVING_MAX) : 0;
+    for (uint32_t i = 1; i < rows && count != 0; i++)
+        if (gp_gil_table[i].locks.mutex != NULL && !is_among(gp_gil_table[i].interpreter, living, count))
+            close_books(&gp_gil_table[i], true);
+}
+
+/* The same for a thread that must not be kept from its work: an interpreter for which there is no room is
+ * found at each acquisition. */
+static void close_ended_unhurried(void)
+{
+    static uint64_t again_at;
+    uint64_t begin = gp_clock_ticks();
+    if (begin < again_at)
+        return;
+    close_ended();
+    uint64_t end = gp_clock_ticks();
+    again_at = end + UNHURRIED * (end - begin);
+}
+
+void gp_trace_parts_close_ended(void)
+{
+    gp_gil_table_lock();
+    close_ended();
+    gp_gil_table_unlock();
+}
+
+/* Trace a GIL from now on. Under its mutex, with the lock of the table. */
+static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
+{
+    close_ended_unhurried();
+    gp_gil *gil = gp_gil_state_running(machine) ? gp_gil_table_add(found, id) : NULL;
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next) {
+        session->others_missed |= gil == NULL;
+        if (gil != NULL)
+            extend(session, gil);
+    }
+    return gil;
+}
+
+/* Whether a thread that signals this condition takes a GIL; if it was not known it is now. An interpreter
+ * that has ended may have left its place in memory to this one. Under that GIL's mutex. */
+bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
+{
+    const gp_gil *known = gp_gil_table_with_switch_cond(cond);
+    if (known == NULL && !gp_gil_table_recognise(&gp_wrappers_known, locked, cond))
+        return false;
+    gp_gil_locks found = gp_gil_table_laid_out(&gp_wrappers_known, cond);
+    uint32_t id = gp_wrappers_host->identify(found.mutex, gp_wrappers_known.mutex);
+    if (known != NULL && known->interpreter == id)
+        return true;
+    gp_gil_table_lock();
+    gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed its books meanwhile */
+    if (gil != NULL)
+        close_books(gil, true);
+    gil = discover(&found, id);
+    gp_gil_table_unlock();
+    return gil != NULL;
+}
+
+/* End the parts of a trace at the other GILs. With the main GIL. */
+void gp_trace_parts_stop_others(gp_session *session)
+{
+    gp_gil_table_lock();
+    close_ended();
+    for (gp_session *other = session->others; other != NULL; other = other->others) {
+        gp_gil *gil = other->gil;
+        if (gil == NULL || !other->running)
+            continue;
+        pthread_mutex_lock(&gil->books);
+        gp_trace_parts_end(other, &gp_trace_parts_unseen);
+        pthread_mutex_unlock(&gil->books);
+    }
+    gp_gil_table_unlock();
+}
+
+/* Without a trace nobody notices the end of an interpreter. */
+void gp_trace_parts_forget_others(void)
+{
+    gp_gil_table_lock();
+    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
+        if (gp_gil_table[i].locks.mutex != NULL)
+            gp_gil_table_remove(&gp_gil_table[i]);
+    gp_gil_table_unlock();
+}
+
+/* ---- code objects that go ---- */
+
+static void forget_code(gp_gil_state *at, const void *code)
+{
+    for (gp_session *session = at->sessions; session != NULL; session = session->next)
+        gp_session_forget_code(session, code, new_id());
+}
+
+/* Nobody asks which GIL it is: the thread has books at each that it has taken. */
+void gp_trace_parts_forget_code(const void *code)
+{
+    if (gp_gil_state_running(machine)) {
+        gp_trace_parts_freeze();
+        forget_code(machine, code);
+        gp_trace_parts_thaw();
+    }
+    if (gp_wrappers_elsewhere() == NULL)
+        return;
+    gp_gil_table_lock();
+    for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere) {
+        gp_gil *gil = (gp_gil *)thread->gil;
+        pthread_mutex_lock(&gil->books);
+        forget_code(&gil->machine, code);
+        pthread_mutex_unlock(&gil->books);
+    }
+    gp_gil_table_unlock();
+}
+
+/* The other GILs that earlier traces have found. */
+void gp_trace_parts_extend(gp_session *session)
+{
+    gp_gil_table_lock();
+    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
+        if (gp_gil_table[i].locks.mutex != NULL)
+            extend(session, &gp_gil_table[i]);
+    gp_gil_table_unlock();
+}
+
+/* Nobody empties the rings any more. */
+void gp_trace_parts_detach_rings(void)
+{
+    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+        for (gp_session *part = session; part != NULL; part = part->others) {
+            gp_ring_free(part->ring);
+            part->ring = NULL;
+        }
+}
+
+void gp_trace_parts_forked(void)
+{
+    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
+        if (gp_gil_table[i].locks.mutex != NULL)
+            close_books(&gp_gil_table[i], false);
+}
+
+#endif

@@ -1,0 +1,109 @@
+#ifndef GP_TRACER_H
+#define GP_TRACER_H
+
+/* The exact GIL tracer: hooks the import slots through which the interpreter reaches its locks, learns by a
+ * handshake which of them are the GIL's, and feeds the state machine (gp_gil_state.h). Knows no Python: what
+ * it needs of the interpreter comes in a gp_tracer_host.
+ *
+ * All functions must be called with the GIL held, which makes them exclude each other, unless they say
+ * otherwise. All state is in this unit: link it into one extension module only. */
+
+#include "books/gp_attribution.h"
+#include "recording/gp_recorder.h"
+#include "trace/gp_stall_look.h"
+#include "base/gp_status.h"
+
+#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) &&              \
+    !defined(GP_NO_TRACER)
+#define GP_GIL_TRACER 1
+#endif
+
+/* What the tracer must be told of the interpreter. Everything is static. */
+typedef struct {
+    const void *interpreter; /* an address inside the object that contains the interpreter */
+    void (*cycle_gil)(void); /* release the GIL and take it again */
+    /* Functions that give the GIL up because the code asked for it, and functions that run Python code and
+     * give it up because another thread asked. Starts of functions, ended by NULL. */
+    const void *const *voluntary;
+    const void *const *forced;
+
+    /* The identifier of the interpreter whose GIL has this mutex; the main one's GIL has the other. Reads
+     * only. */
+    uint32_t (*identify)(const void *mutex, const void *main_mutex);
+    /* The identifiers, none of which comes twice in a process, of all interpreters there are. Returns how
+     * many; 0: that can't be told just now, or there are more than `room`. Takes no lock; any thread. */
+    size_t (*living)(uint32_t *identifiers, size_t room);
+    /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
+     * of its Python stack, or up to `room` levels from there. */
+    gp_site_key (*here)(void);
+    size_t (*stack)(gp_site_key *keys, size_t room, bool *truncated);
+    bool (*stands_for_caller)(gp_site_key *key); /* see gp_naming */
+    const void *(*thread_state)(void);           /* the calling thread's, as it takes the GIL */
+    /* Append line, function and file of a place with code, as a recording has them (PLAC). */
+    void (*describe)(gp_site_key key, gp_buffer *buffer);
+    /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the
+     * GIL that guards it; NULL: no more. */
+    void (*watch_code)(void (*gone)(const void *code));
+} gp_tracer_host;
+
+/* Do once what takes locks of the C library under which other threads run code of theirs, which may want the
+ * GIL: so without the GIL, before all else here. */
+void gp_tracer_prepare(const gp_tracer_host *host);
+
+/* Whether the GIL of this interpreter can be traced. Learns it at the first call, and again after a "no",
+ * since a free-threaded build may switch its GIL on. On GP_EUNSUPPORTED *reason says why in one line, and
+ * nothing is changed. */
+gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason);
+
+/* What a session is to record. */
+typedef struct {
+    bool sites;
+    bool stacks;   /* whole stacks; needs sites */
+    bool timeline; /* every hold and wait one by one; needs a recorder */
+    bool cpu;      /* CPU time of holds: two system calls each */
+    gp_recorder
+        *recorder; /* where to; NULL: nowhere. To be finished after the stop, before gp_tracer_forget */
+} gp_tracer_wishes;
+
+/* Begin a session, with hooks installed if it is the first. GP_EUNSUPPORTED, GP_ENOMEM, GP_ESYSTEM. */
+gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wishes, gp_session **session,
+                          const char **reason);
+
+/* End it; hooks are removed with the last. What it has booked stays readable until gp_tracer_forget. `here`
+ * is where the calling thread is, in whose hold that happens. Nothing if it has ended. */
+void gp_tracer_stop(gp_session *session, const gp_call_stack *here);
+
+/* End it if need be, and free it. NULL is fine. */
+void gp_tracer_forget(gp_session *session);
+
+/* How many parts a session has: one for each GIL that it met, the main one's first. Their number may grow
+ * while the session runs. */
+size_t gp_tracer_parts(const gp_session *session);
+
+/* What a part (< gp_tracer_parts) has booked, up to now if the session runs: all places that were met, as in
+ * PLAC without the leading number, and a snapshot (SNAP, docs/recording-format.md). GP_ENOMEM. */
+gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
+                         gp_buffer *snapshot);
+
+/* Attach a number to the calling thread, for the caller to find its name by later. Nothing if it is not known
+ * (yet). */
+void gp_tracer_label(uint32_t label);
+
+/* Leave the calling thread out of all sessions that begin from now on: one of ours, that must take the GIL.
+ */
+void gp_tracer_hide(void);
+
+/* Number of sessions that run. */
+size_t gp_tracer_sessions(void);
+
+/* While somebody watches, threads leave their thread state for gp_tracer_look when they take the GIL. Returns
+ * what gp_tracer_watch_end must be told: in a forked child, where nobody watches, that then does nothing. */
+uint32_t gp_tracer_watch_begin(void);
+void gp_tracer_watch_end(uint32_t begun);
+
+/* gp_stall_look_take and gp_stall_look_follow for the GIL that is traced; nothing to see, and long over, if
+ * none is. Any thread, without the GIL; takes the GIL's mutex, so not in a hook or a signal's handler. */
+bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight, uint64_t *now);
+gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at);
+
+#endif

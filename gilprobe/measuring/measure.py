@@ -1,0 +1,323 @@
+"""The experiment frame: the same work done by teams of threads, repeatedly, interleaved, with its own doubts.
+
+A team starts behind a gate, and its time runs from the first member's start to the last member's end. The
+amount of work is calibrated for each arm, so that every run lasts about as long; the arms take turns, so that
+a drift of the machine (heat, other load) hits all alike; a median and its bootstrap interval sum the repeats
+up.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gilprobe.durations import duration
+from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError
+from gilprobe.measuring import host
+from gilprobe.measuring.surroundings import Surroundings
+from gilprobe.measuring.teams import run_team
+from gilprobe.model.confidence import bootstrap_interval
+from gilprobe.results import Arm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilprobe.measuring.teams import ArmPlan, Clock, TeamRun
+    from gilprobe.model.environment import CpuTimes
+
+Progress = Callable[[str, float], None]
+"""Told what runs now, and the share (0 to 1) of the whole that is done. Only called between runs."""
+
+MIN_ARM_NS = 50_000_000
+"""The shortest run that the frame calls a measurement: start-up skew is then well below 1 %."""
+
+REPEATS = range(2, 1001)
+"""How often a measurement can be repeated: one sample has no spread."""
+
+_INTERVAL_LIMIT = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to measure; everything that a test may want to replace.
+
+    Attributes
+    ----------
+    repeat : int
+        Samples of each arm.
+    arm_ns, member_ns : int
+        How long a run must last at least when the work is calibrated, nanoseconds; and how long for each of
+        its threads, since many threads that do next to nothing only show what starting them costs.
+    clock, wall : callable
+        The clock that times, and the time of day that it is compared with.
+    cpu_times, load_average, cores, physical_cores : callable
+        As in :mod:`gilprobe.measuring.host`.
+    """
+
+    repeat: int = 5
+    arm_ns: int = 200_000_000
+    member_ns: int = 4_000_000
+    clock: Clock = time.perf_counter_ns
+    wall: Clock = time.time_ns
+    cpu_times: Callable[[], CpuTimes | None] = host.cpu_times
+    load_average: Callable[[], float | None] = host.load_average
+    cores: Callable[[], int] = host.usable_cores
+    physical_cores: Callable[[], int | None] = host.physical_cores
+
+    @classmethod
+    def quick(cls) -> Settings:
+        """Return the frame of a first look: fewer repeats of runs that are as short as can be trusted."""
+        return cls(repeat=3, arm_ns=MIN_ARM_NS, member_ns=2_000_000)
+
+    def __post_init__(self) -> None:
+        if type(self.repeat) is not int:
+            raise InvalidTypeError(f"repeat must be an integer, got {self.repeat!r}")
+        if self.repeat not in REPEATS:
+            raise InvalidValueError(
+                f"repeat must be between {REPEATS.start} and {REPEATS.stop - 1}, got {self.repeat}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What :func:`measure` found.
+
+    Attributes
+    ----------
+    arms : tuple of Arm
+        In the order of the plans.
+    operations : tuple of int
+        Calibrated operations of each member, in the same order.
+    warnings : tuple of str
+        What makes the numbers doubtful.
+    """
+
+    arms: tuple[Arm, ...]
+    operations: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+
+def calibrate(plan: ArmPlan, *, arm_ns: int, clock: Clock = time.perf_counter_ns) -> int:
+    """Find how many operations a member must do for a run to last at least `arm_ns`; warms up on the way.
+
+    Raises
+    ------
+    UnsupportedError
+        If the clock stands still.
+    """
+    operations = 1
+    standstills = 0
+    foreseen_ns = 0.0
+    while True:
+        elapsed_ns = run_team(plan, operations, clock=clock).elapsed_ns
+        if elapsed_ns > 2 * foreseen_ns:
+            # Much longer than the run before led to expect: on a busy machine that is mostly time in which
+            # others had the cores, and far too little work. The work decides, the second time.
+            elapsed_ns = min(elapsed_ns, run_team(plan, operations, clock=clock).elapsed_ns)
+        if elapsed_ns >= arm_ns:
+            return operations
+        standstills = standstills + 1 if elapsed_ns == 0 else 0
+        if standstills == 6:
+            raise UnsupportedError(f"the clock must advance, stood still during {operations} operations")
+        # A tenth above the aim; never more than a hundredfold, since a first short run is mostly start-up.
+        growth = 1.1 * arm_ns / elapsed_ns if elapsed_ns else 10.0
+        growth = min(max(growth, 1.2), 100.0)
+        foreseen_ns = growth * elapsed_ns
+        operations = math.ceil(operations * growth)
+
+
+def interleave(arms: int, repeat: int) -> Iterator[tuple[int, ...]]:
+    """Yield the order of the arms in each repeat: there and back, then the same begun at the next arm.
+
+    A drift then hits all alike, and no arm always runs in the wake of the same other.
+    """
+    for number in range(repeat):
+        shift = number // 2 % arms
+        order = (*range(shift, arms), *range(shift))
+        yield order[::-1] if number % 2 else order
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One or more arms whose numbers a run yields by itself: a server's requests a second and its latencies.
+
+    Attributes
+    ----------
+    name : str
+        For example ``"2 spinning threads"``.
+    threads : int
+        How many threads, or other workers, take part.
+    units : mapping of str to str
+        What a run measures, with the unit. ``""`` is the arm called `name`; another metric makes an arm of
+        its own, called ``"name, metric"``.
+    run : callable
+        Does it once and returns a number for each of `units`; NaN or infinity is refused.
+    """
+
+    name: str
+    threads: int
+    units: Mapping[str, str]
+    run: Callable[[], Mapping[str, float]]
+
+    def arm_name(self, metric: str) -> str:
+        """Return the name of the arm that has this metric."""
+        return f"{self.name}, {metric}" if metric else self.name
+
+
+def measure(
+    plans: Sequence[ArmPlan], frame: Settings, progress: Progress = lambda _label, _share: None
+) -> Measurement:
+    """Measure several arms against each other.
+
+    Parameters
+    ----------
+    plans : sequence of ArmPlan
+        The arms.
+    frame : Settings
+        How to measure.
+    progress : callable
+        Told between the runs how far this is.
+
+    Returns
+    -------
+    Measurement
+        The arms with median, interval and samples; the doubts.
+
+    Raises
+    ------
+    UnsupportedError
+        If the threads or a working clock are not to be had.
+    """
+    steps = len(plans) * (frame.repeat + 2)
+    surroundings = Surroundings(frame)
+    operations = []
+    for number, plan in enumerate(plans):
+        progress(f"calibrates {_called(plan)}", 2 * number / steps)
+        arm_ns = max(frame.arm_ns, plan.threads * frame.member_ns)
+        operations.append(calibrate(plan, arm_ns=arm_ns, clock=frame.clock))
+    done = 2 * len(plans)
+    runs: list[list[TeamRun]] = [[] for _ in plans]
+    for order in interleave(len(plans), frame.repeat):
+        for index in order:
+            progress(_called(plans[index]), done / steps)
+            runs[index].append(run_team(plans[index], operations[index], clock=frame.clock))
+            done += 1
+    arms = tuple(_summarise(plan, ran) for plan, ran in zip(plans, runs, strict=True))
+    doubts = [
+        *surroundings.doubts(),
+        *_core_doubts(plans, frame),
+        *_spread_doubts(arms),
+        *_short_doubts(arms, runs),
+    ]
+    return Measurement(arms=arms, operations=tuple(operations), warnings=tuple(doubts))
+
+
+def measure_trials(
+    trials: Sequence[Trial],
+    frame: Settings,
+    progress: Progress = lambda _label, _share: None,
+    *,
+    warm_up: bool = True,
+) -> Measurement:
+    """Measure several trials against each other: each runs `frame.repeat` times, and they take turns.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        What is run.
+    frame : Settings
+        How to measure. Its `arm_ns` is the business of the trials.
+    progress : callable
+        Told between the runs how far this is.
+    warm_up : bool
+        Whether to run each once before, uncounted.
+
+    Returns
+    -------
+    Measurement
+        The arms of each trial, in its order of metrics; no `operations`.
+
+    Raises
+    ------
+    InvalidValueError
+        If a run does not yield a finite number for each metric that was announced.
+    """
+    steps = len(trials) * (frame.repeat + warm_up)
+    surroundings = Surroundings(frame)
+    done = 0
+    for trial in trials if warm_up else ():
+        progress(f"warms up {trial.name}", done / steps)
+        trial.run()
+        done += 1
+    samples: list[dict[str, list[float]]] = [{metric: [] for metric in trial.units} for trial in trials]
+    for order in interleave(len(trials), frame.repeat):
+        for index in order:
+            progress(_called(trials[index]), done / steps)
+            _keep(trials[index], samples[index])
+            done += 1
+    arms = tuple(
+        _arm(trial.arm_name(metric), trial.threads, unit, tuple(taken[metric]))
+        for trial, taken in zip(trials, samples, strict=True)
+        for metric, unit in trial.units.items()
+    )
+    return Measurement(arms=arms, operations=(), warnings=(*surroundings.doubts(), *_spread_doubts(arms)))
+
+
+def _keep(trial: Trial, samples: dict[str, list[float]]) -> None:
+    numbers = trial.run()
+    if numbers.keys() != samples.keys():
+        raise InvalidValueError(
+            f"a run of {trial.name!r} must yield {', '.join(map(repr, samples))},"
+            f" got {', '.join(map(repr, numbers)) or 'nothing'}"
+        )
+    for metric, number in numbers.items():
+        if not math.isfinite(number):
+            raise InvalidValueError(f"{trial.arm_name(metric)!r} must be a finite number, got {number!r}")
+        samples[metric].append(float(number))
+
+
+def _arm(name: str, threads: int, unit: str, samples: tuple[float, ...]) -> Arm:
+    low, high = bootstrap_interval(samples)
+    return Arm(name, threads, unit, statistics.median(samples), low, high, samples)
+
+
+def _called(plan: ArmPlan | Trial | Arm) -> str:
+    return f"{plan.name}, {plan.threads} thread{'s' if plan.threads > 1 else ''}"
+
+
+def _summarise(plan: ArmPlan, runs: list[TeamRun]) -> Arm:
+    if any(run.elapsed_ns == 0 for run in runs):
+        raise UnsupportedError(f"the clock must advance, stood still during {runs[0].operations} operations")
+    return _arm(plan.name, plan.threads, plan.unit, tuple(plan.score(run) for run in runs))
+
+
+def _spread_doubts(arms: Sequence[Arm]) -> Iterator[str]:
+    for arm in arms:
+        if not arm.low == arm.median == arm.high:  # a count that is always 0 is not unstable
+            spread = (arm.high - arm.low) / abs(arm.median) if arm.median else math.inf
+            if spread > _INTERVAL_LIMIT:
+                yield f"unstable: the 95% interval of {_called(arm)} spans {spread:.0%} of its median"
+
+
+def _short_doubts(arms: Sequence[Arm], runs: Sequence[Sequence[TeamRun]]) -> Iterator[str]:
+    for arm, ran in zip(arms, runs, strict=True):
+        shortest_ns = min(run.elapsed_ns for run in ran)
+        if shortest_ns < MIN_ARM_NS:
+            shortest = duration(shortest_ns / 1e9)
+            yield f"short: a run of {_called(arm)} took {shortest} (50 ms or more is trusted)"
+
+
+def _core_doubts(plans: Sequence[ArmPlan], frame: Settings) -> Iterator[str]:
+    cores = frame.cores()
+    crowded = sorted({plan.threads for plan in plans if plan.threads > cores})
+    if crowded:
+        counts = ", ".join(map(str, crowded))
+        plural = "s" if cores > 1 else ""
+        yield f"fewer cores than threads: {counts} threads share {cores} usable core{plural}"
+    physical = frame.physical_cores()
+    if physical is not None and physical < cores and max(plan.threads for plan in plans) > physical:
+        yield f"shared cores: the {cores} usable cores are hardware threads of {physical} physical ones"

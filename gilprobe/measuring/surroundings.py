@@ -1,0 +1,76 @@
+"""What else goes on while something is measured: other processes, the hypervisor, a clock that is set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gilprobe.model.environment import CpuTimes
+
+_OTHER_LOAD_LIMIT = 0.05
+_STEAL_LIMIT = 0.01
+
+
+class Instruments(Protocol):
+    """What the machine is read with; :class:`gilprobe.measuring.measure.Settings` has them."""
+
+    @property
+    def clock(self) -> Callable[[], int]:
+        """Nanoseconds of the clock that times."""
+
+    @property
+    def wall(self) -> Callable[[], int]:
+        """Nanoseconds of the time of day."""
+
+    @property
+    def cpu_times(self) -> Callable[[], CpuTimes | None]:
+        """As :func:`gilprobe.measuring.host.cpu_times`."""
+
+    @property
+    def load_average(self) -> Callable[[], float | None]:
+        """As :func:`gilprobe.measuring.host.load_average`."""
+
+
+class Surroundings:
+    """The machine at the beginning of a measurement, to be compared with what it is at the end."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._load = instruments.load_average()
+        self._times = instruments.cpu_times()
+        self._clock_ns = instruments.clock()
+        self._wall_ns = instruments.wall()
+
+    def doubts(self) -> Iterator[str]:
+        """Yield what has happened since, as far as it makes a measurement doubtful."""
+        elapsed_ns = self._instruments.clock() - self._clock_ns
+        wall_ns = self._instruments.wall() - self._wall_ns
+        if abs(elapsed_ns - wall_ns) > 0.01 * elapsed_ns + 20e6:
+            yield (
+                f"clock: {elapsed_ns / 1e9:.2f} s by the clock were {wall_ns / 1e9:.2f} s by the time of day "
+                "(clock set, or machine suspended)"
+            )
+        times = self._instruments.cpu_times()
+        if self._times is None or times is None or times.total_s <= self._times.total_s:
+            yield from self._load_doubt()
+        else:
+            yield from _time_doubts(self._times, times)
+
+    def _load_doubt(self) -> Iterator[str]:
+        if self._load is not None and self._load > 0.5:
+            yield f"other load: the load average was {self._load:.2f} before the measurement"
+
+
+def _time_doubts(before: CpuTimes, after: CpuTimes) -> Iterator[str]:
+    total_s = after.total_s - before.total_s
+    own_s = after.own_s - before.own_s
+    other = (after.busy_s - before.busy_s - own_s) / total_s
+    steal = (after.steal_s - before.steal_s) / total_s
+    if total_s < 1.0:  # /proc/stat counts in hundredths of a second
+        return
+    if other > _OTHER_LOAD_LIMIT:
+        yield f"other load: other processes used {other:.0%} of the usable cores' time (limit 5%)"
+    if steal > _STEAL_LIMIT:
+        yield f"steal: the hypervisor took {steal:.0%} of the usable cores' time (limit 1%)"

@@ -1,0 +1,107 @@
+"""What a measurement ran on: plain data, read by :mod:`gilprobe.measuring.host`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Build = Literal["gil", "free-threaded"]
+TracerKind = Literal["exact", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this interpreter and machine support.
+
+    Attributes
+    ----------
+    python : str
+        Version of the interpreter, for example ``"3.13.0"``.
+    build : {"gil", "free-threaded"}
+        How the interpreter was built.
+    gil_enabled : bool
+        Whether the GIL is on now; on a ``"gil"`` build always true.
+    tracer : {"exact", "none"}
+        Whether :func:`gilprobe.trace` can record the GIL here.
+    tracer_reason : str
+        Why not, in one line; empty when it can.
+    clock : str
+        The clock that the tracer reads: ``"tsc"``, ``"cntvct"`` or ``"monotonic"``.
+    cores : int
+        Cores that this process may use, by affinity and cgroup limit.
+    """
+
+    python: str
+    build: Build
+    gil_enabled: bool
+    tracer: TracerKind
+    tracer_reason: str
+    clock: str
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTimes:
+    """Time that the cores of the affinity mask have spent since boot, all together.
+
+    Attributes
+    ----------
+    total_s, busy_s, steal_s : float
+        All states; running any process; taken by the hypervisor. Seconds.
+    own_s : float
+        CPU time of this process.
+    """
+
+    total_s: float
+    busy_s: float
+    steal_s: float
+    own_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The interpreter and the machine that a result was measured on.
+
+    Attributes
+    ----------
+    gilprobe, python : str
+        Versions.
+    implementation : str
+        For example ``"CPython"``.
+    build : {"gil", "free-threaded"}
+        How the interpreter was built.
+    gil_enabled : bool
+        Whether the GIL was on.
+    compiler : str
+        What the interpreter was compiled with.
+    platform, machine, cpu : str
+        Operating system and C library, architecture, processor model.
+    cores : int
+        Cores that the process could use, by affinity and cgroup limit.
+    cores_online : int
+        Cores that the machine has.
+    switch_interval_s : float
+        :func:`sys.getswitchinterval`, seconds.
+    load_average : float or None
+        Load average over one minute when the measurement began; None where the platform has none.
+    clock : str
+        The clock of the native core.
+    started : str
+        When the measurement began, ISO 8601 in UTC.
+    """
+
+    gilprobe: str
+    python: str
+    implementation: str
+    build: Build
+    gil_enabled: bool
+    compiler: str
+    platform: str
+    machine: str
+    cpu: str
+    cores: int
+    cores_online: int
+    switch_interval_s: float
+    load_average: float | None
+    clock: str
+    started: str

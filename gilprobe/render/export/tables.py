@@ -1,0 +1,99 @@
+"""Tables for spreadsheets and data frames, as CSV."""
+
+from __future__ import annotations
+
+import csv
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from gilprobe.model.timeline import NOWHERE
+from gilprobe.render.shared.words import clipped, visible
+from gilprobe.report import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gilprobe.model.traced import TracedProcess
+
+EVENT_COLUMNS = (
+    "pid",
+    "kind",
+    "interpreter",
+    "native_id",
+    "thread",
+    "start_ns",
+    "duration_ns",
+    "function",
+    "filename",
+    "line",
+)
+"""Columns of the table of events."""
+
+SITE_COLUMNS = ("pid", "function", "filename", "line", "releases", "hold_ns", "wait_ns", "caused_ns")
+"""Columns of the table of sites."""
+
+_ROWS_A_PIECE = 1024
+_KINDS = ("hold", "wait")
+_NO_PLACE = Frame("", "", 0)
+# A spreadsheet takes a cell that begins so for a formula; the latter four in some languages' settings.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
+    """Write every hold and wait, one a row; if a process has no timeline, the sites instead.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it; control characters are
+    written as Python's escapes.
+
+    Yields
+    ------
+    str
+        Pieces of the table; the first line names the columns.
+    """
+    if all(process.timeline is not None for process in processes):
+        yield from _table(EVENT_COLUMNS, _events(processes))
+    else:
+        yield from _table(SITE_COLUMNS, _sites(processes))
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for number, row in enumerate(rows, 1):
+        writer.writerow(row)
+        if number % _ROWS_A_PIECE == 0:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()
+
+
+def _sites(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:
+    for process in processes:
+        for site in process.report.sites:
+            place = _place(Frame(site.function, site.filename, site.line))
+            yield process.pid or "", *place, site.releases, site.hold_ns, site.wait_ns, site.caused_ns
+
+
+def _events(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:
+    for process in processes:
+        timeline = process.timeline
+        assert timeline is not None  # the caller has looked  # noqa: S101
+        pid = process.pid or ""
+        threads = [(one.interpreter, one.native_id, _text(one.name)) for one in timeline.threads]
+        places = [_place(frames[-1] if frames else _NO_PLACE) for frames in timeline.places]
+        nowhere = ("", "", "")
+        for batch in timeline.batches():
+            for kind, thread, place, start, duration in zip(*batch, strict=True):
+                where = nowhere if place == NOWHERE else places[place]
+                yield pid, _KINDS[kind], *threads[thread], start, duration, *where
+
+
+def _place(frame: Frame) -> tuple[str, str, int | str]:
+    return _text(frame.function), _text(frame.filename), frame.line if frame.line > 0 else ""
+
+
+def _text(text: str) -> str:
+    safe = visible(clipped(text, 4096))
+    return f"'{safe}" if safe.lstrip().startswith(_FORMULA) else safe

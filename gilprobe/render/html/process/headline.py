@@ -1,0 +1,149 @@
+"""The headline of a page: sentences in runs, of which some are emphasized."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilprobe.render.html.process.places import name
+from gilprobe.render.shared import words
+from gilprobe.render.shared.findings import findings, without_cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gilprobe.render.shared.findings import Findings
+    from gilprobe.report import Report, Site
+
+Sentence = list[tuple[str, str]]
+"""Runs of text, each with what it is: "" (nothing special), hold, wait, culprit, place or thread."""
+
+_NAMED = 3
+_SOME = 0.05
+"""Share of the waits behind the culprit from which on a thread that held there is named."""
+
+
+def headline(report: Report) -> list[Sentence]:
+    """Return what whoever looks for five seconds must read."""
+    found = findings(report)
+    held = _share(report.held_ns, report.elapsed_ns)
+    sentences: list[Sentence] = []
+    if found.little:
+        sentences.append([("The GIL hardly slows this program down.", "")])
+    sentences.append(
+        [("It was held " if found.little else "The GIL was held ", ""), (held, "hold"), (" of the time.", "")]
+    )
+    sentences.append(_waiting(found, known=bool(report.sites)))
+    return sentences
+
+
+def _waiting(found: Findings, *, known: bool) -> Sentence:
+    """Return who waited how long, and behind what."""
+    if not found.waited_ns:
+        return [("No thread waited for it.", "")]
+    sentence = [
+        (f"{words.plural(found.threads, 'thread')} waited ", ""),
+        (_duration(found.waited_ns), "wait"),
+        (" for it", ""),
+    ]
+    site = found.culprit
+    if site is None:
+        return [*sentence, (", none while another one held it." if known else ".", "")]
+    if found.nobody_is_worse:
+        free = _share(found.nobody_ns, found.waited_ns)
+        return [*sentence, (", ", ""), (free, "wait"), (" of that while nobody held it.", "")]
+    behind = _share(site.caused_ns, found.waited_ns)
+    return [
+        *sentence,
+        (", ", ""),
+        (behind, "wait"),
+        (" of that behind ", ""),
+        *_site(site, "culprit"),
+        (".", ""),
+    ]
+
+
+def _site(site: Site, kind: str) -> Sentence:
+    if not site.filename:
+        return [(name(site.function), kind)]
+    short = words.short_paths([site.filename])[site.filename]
+    line = f":{site.line}" if site.line > 0 else ""
+    return [(name(site.function), kind), (f" ({name(short)}{line})", "place")]
+
+
+def more(report: Report) -> list[Sentence]:
+    """Return what is told below the headline: who held there, who paid most, what figures are about."""
+    found = findings(report)
+    sentences = [*_free(found), _holders(found, report), [] if found.little else _payer(report)]
+    if found.little and found.culprit is not None:
+        sentences.append(
+            [("One thread held it while another waited for less than 1\u202f% of the time.", "")]
+        )
+    idle_ns, hold_ns = without_cpu(report)
+    if hold_ns:
+        idle = f"{_share(idle_ns, hold_ns)} of all holding ({_duration(idle_ns)}) used no CPU time"
+        sentences.append([(f"{idle}: blocked in the kernel, or waiting for a core.", "")])
+    if any(thread.interpreter for thread in report.threads):
+        sentences.append(
+            [("Held and contended are about the main interpreter's GIL, all else is about all.", "")]
+        )
+    return [sentence for sentence in sentences if sentence]
+
+
+def _free(found: Findings) -> list[Sentence]:
+    """Return why threads waited for what was free, and the culprit, which the headline then does not name."""
+    if found.culprit is None or not found.nobody_is_worse:
+        return []
+    behind = _share(found.culprit.caused_ns, found.waited_ns)
+    return [
+        [("It was free then, but the next thread did not run yet.", "")],
+        [(f"{behind} of all waiting was behind ", ""), *_site(found.culprit, "thread"), (".", "")],
+    ]
+
+
+def _holders(found: Findings, report: Report) -> Sentence:
+    """Return which threads held at the culprit, if they are few."""
+    holders = found.holders(report)
+    whole = sum(caused for _, caused in holders)
+    named = [(holder, caused) for holder, caused in holders if caused >= _SOME * whole]
+    if not named:
+        return []
+    if len(named) > _NAMED:
+        return [(f"It was held there by {words.plural(len(holders), 'thread')}.", "")]
+    shown = [(name(holder), _share(caused, whole)) for holder, caused in named]
+    if len(holders) == 1:
+        return [("It was held there by ", ""), (shown[0][0], "thread"), (".", "")]
+    return [("It was held there by ", ""), *_listed(shown), (".", "")]
+
+
+def _listed(shown: Sequence[tuple[str, str]]) -> Sentence:
+    sentence: Sentence = []
+    for number, (who, part) in enumerate(shown):
+        if number:
+            sentence.append((" and " if number == len(shown) - 1 else ", ", ""))
+        sentence += [(who, "thread"), (f" ({part})", "")]
+    return sentence
+
+
+def _payer(report: Report) -> Sentence:
+    """Return which thread waited longest; nothing if there is none to compare it with."""
+    single = [
+        thread for thread in report.threads if thread.merged == 1 and thread.wait_ns and thread.lifetime_ns
+    ]
+    if len(single) < 2:
+        return []
+    worst = max(single, key=lambda thread: thread.wait_ns)
+    part = _share(worst.wait_ns, worst.lifetime_ns)
+    return [
+        (name(worst.name) or "?", "thread"),
+        (" paid most: it waited ", ""),
+        (f"{_duration(worst.wait_ns)}, {part}", "wait"),
+        (" of its life.", ""),
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    return words.share(part, whole).replace("%", "\u202f%")
+
+
+def _duration(ns: int) -> str:
+    return words.duration_on_page(ns / 1e9).replace(" ", "\u00a0")

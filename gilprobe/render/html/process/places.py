@@ -1,0 +1,53 @@
+"""Places of a page, each once: everything else refers to them by number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.render.shared.words import clipped, short_paths, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilprobe.render.html.process.sources import Sources
+
+NOWHERE = -1
+"""Instead of a number: nobody, or not known."""
+
+
+def name(text: str, length: int = 160) -> str:
+    """Return a foreign name as a page shows it: of bounded length, and without what would not be shown."""
+    return visible(clipped(text, length))
+
+
+class Places:
+    """The functions and lines that a page names."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str, int], int] = {}
+
+    def number(self, function: str, filename: str, line: int) -> int:
+        """Return the number of a place; `NOWHERE` for that without a name."""
+        if not function:
+            return NOWHERE
+        return self._numbers.setdefault((function, filename, line), len(self._numbers))
+
+    def described(self, sources: Sources | None = None) -> list[dict[str, Any]]:
+        """Return all places by number: paths also cut to what tells them apart, and lines of source."""
+        short = short_paths({filename for _, filename, _ in self._numbers if filename})
+        return [self._described(place, short, sources) for place in self._numbers]
+
+    def _described(
+        self, place: tuple[str, str, int], short: dict[str, str], sources: Sources | None
+    ) -> dict[str, Any]:
+        function, filename, line = place
+        described: dict[str, Any] = {"function": name(function), "line": max(line, 0)}
+        if filename:
+            described["file"], described["short"] = name(filename, 400), name(short[filename])
+            lines = sources.around(filename, line) if sources is not None else None
+            if lines is not None:
+                described["source"] = lines
+        return described
+
+    def __iter__(self) -> Iterator[tuple[str, str, int]]:
+        return iter(self._numbers)

@@ -1,0 +1,198 @@
+"""What a page shows of one process: plain data for :mod:`json`, every name made visible and clipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.durations import duration
+from gilprobe.render.html.process import timeline_data
+from gilprobe.render.html.process.flames import flame
+from gilprobe.render.html.process.headline import headline, more
+from gilprobe.render.html.process.places import NOWHERE, Places, name
+from gilprobe.render.html.process.threads import Threads, distribution
+from gilprobe.render.shared import words
+from gilprobe.render.shared.findings import doubts_of_many, findings, telling_stalls, waited_ns
+from gilprobe.render.shared.weights import stacks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gilprobe.model.environment import Environment
+    from gilprobe.model.traced import TracedProcess
+    from gilprobe.render.html.process.sources import Sources
+    from gilprobe.report import Report, Site, Stall
+
+MOST_SITES = 2000
+MOST_BLAMES = 3000
+MOST_STALLS = 200
+
+OTHERS = -2
+"""Instead of a thread's number: threads that are not told apart."""
+
+_Place = tuple[str, str, int]
+
+_SUMMED = ("releases", "hold_ns", "wait_ns", "caused_ns")
+
+
+def described(
+    process: TracedProcess, sources: Sources | None = None, *, timeline_bytes: int = timeline_data.MOST_BYTES
+) -> dict[str, Any]:
+    """Return what the page's scripts show of a process.
+
+    Parameters
+    ----------
+    process : TracedProcess
+        What was recorded.
+    sources : Sources or None
+        Where lines of source are read from, if they may be shown.
+    timeline_bytes : int
+        Room for the timeline.
+
+    Returns
+    -------
+    dict
+        For :func:`json.dumps`. Threads and places are lists, to which all else refers by number.
+    """
+    report = process.report
+    threads, places = Threads(report.threads), Places()
+    sites = _sites(report.sites, places)
+    parts = {
+        "sites": sites,
+        "other_sites": _rest(report.sites),
+        "blame": _blame(report, threads, places),
+        "flame": {**flame(stacks_of(report), places), "recorded": bool(report.stacks)},
+        "stalls": _stalls(report, threads, places),
+    }
+    return {
+        "title": name(process.title, 400),
+        "source": name(process.source, 400),
+        "pid": process.pid,
+        "headline": headline(report),
+        "more": more(report),
+        "elapsed_ns": report.elapsed_ns,
+        "held_ns": report.held_ns,
+        "contended_ns": report.contended_ns,
+        "waited_ns": waited_ns(process),
+        "nobody_ns": findings(report).nobody_ns,
+        "handoffs": report.handoffs,
+        "threads": threads.described(),
+        "folded_threads": threads.folded,
+        "all_threads": {
+            "hold": distribution(thread.hold for thread in report.threads),
+            "wait": distribution(thread.wait for thread in report.threads),
+        },
+        "places": places.described(sources),
+        **parts,
+        "environment": environment(report.environment),
+        "doubts": [words.visible(doubt) for doubt in process.doubts],
+        "timeline": _timeline(process, threads, timeline_bytes),
+    }
+
+
+def _timeline(process: TracedProcess, threads: Threads, most_bytes: int) -> dict[str, Any] | None:
+    if process.timeline is None:
+        return None
+    return timeline_data.described(process.report, process.timeline, threads, most_bytes=most_bytes)
+
+
+def summed(processes: Sequence[TracedProcess]) -> dict[str, Any] | None:
+    """Return what a page says of processes that are not in it; None if all are."""
+    if not processes:
+        return None
+    reports = [process.report for process in processes]
+    return {
+        "count": len(processes),
+        "elapsed_ns": sum(report.elapsed_ns for report in reports),
+        "held_ns": sum(report.held_ns for report in reports),
+        "waited_ns": sum(map(waited_ns, processes)),
+        "doubts": [words.visible(doubt) for doubt in doubts_of_many(processes)],
+    }
+
+
+def _ranked(sites: Sequence[Site]) -> list[Site]:
+    return sorted(sites, key=lambda site: site.hold_ns + site.wait_ns + site.caused_ns, reverse=True)
+
+
+def _sites(sites: Sequence[Site], places: Places) -> list[dict[str, Any]]:
+    """Return the sites that a page lists, those first that matter most."""
+    return [
+        {
+            "place": places.number(site.function or "?", site.filename, site.line),
+            **{key: getattr(site, key) for key in (*_SUMMED, "hold_cpu_ns")},
+        }
+        for site in _ranked(sites)[:MOST_SITES]
+    ]
+
+
+def _rest(sites: Sequence[Site]) -> dict[str, int] | None:
+    """Return the sum of the sites that a page does not list; None if it lists all."""
+    rest = _ranked(sites)[MOST_SITES:]
+    if not rest:
+        return None
+    return {"count": len(rest), **{key: sum(getattr(site, key) for site in rest) for key in _SUMMED}}
+
+
+def _blame(report: Report, threads: Threads, places: Places) -> list[tuple[int, int, int, int]]:
+    """Return rows (waiter, holder, place, ns), longest first.
+
+    Nobody as a holder is `NOWHERE`. Of very many rows the least are summed up for each waiter.
+    """
+    total: Counter[tuple[int, int, _Place | None]] = Counter()
+    for row in report.blame:
+        waiter = _known(threads.number(row.waiter, row.waiter_id))
+        if row.holder:
+            holder = _known(threads.number(row.holder, row.holder_id))
+            total[waiter, holder, (row.function or "?", row.filename, row.line)] += row.wait_ns
+        else:
+            total[waiter, NOWHERE, None] += row.wait_ns
+    ranked = total.most_common()
+    several: Counter[int] = Counter()
+    for (waiter, _, _), wait_ns in ranked[MOST_BLAMES:]:
+        several[waiter] += wait_ns
+    kept = [
+        (waiter, holder, NOWHERE if place is None else places.number(*place), wait_ns)
+        for (waiter, holder, place), wait_ns in ranked[:MOST_BLAMES]
+    ]
+    return kept + [(waiter, OTHERS, NOWHERE, wait_ns) for waiter, wait_ns in several.items()]
+
+
+def _known(thread: int) -> int:
+    return OTHERS if thread == NOWHERE else thread
+
+
+def _stalls(report: Report, threads: Threads, places: Places) -> list[dict[str, Any]]:
+    return [_stall(stall, threads, places) for stall in telling_stalls(report)[:MOST_STALLS]]
+
+
+def _stall(stall: Stall, threads: Threads, places: Places) -> dict[str, Any]:
+    return {
+        "waiter": name(stall.waiter) or "?",
+        "waiter_thread": threads.number(stall.waiter),
+        "waiter_place": places.number(stall.waiter_function, stall.waiter_filename, stall.waiter_line),
+        "holder": name(stall.holder),
+        "holder_thread": threads.number(stall.holder) if stall.holder else NOWHERE,
+        "holder_place": places.number(stall.holder_function, stall.holder_filename, stall.holder_line),
+        "start_ns": stall.start_ns,
+        "wait_ns": stall.wait_ns,
+        "holder_ns": stall.holder_ns,
+    }
+
+
+def environment(measured_on: Environment) -> dict[str, str]:
+    """Return what something was measured on, in the words of a page."""
+    load = measured_on.load_average
+    build = f"{measured_on.build} build, GIL {'on' if measured_on.gil_enabled else 'off'}"
+    shown = {
+        "interpreter": f"{measured_on.implementation} {measured_on.python} ({build})",
+        "switch interval": duration(measured_on.switch_interval_s),
+        "compiler": measured_on.compiler,
+        "processor": measured_on.cpu,
+        "cores": f"{measured_on.cores} usable of {measured_on.cores_online}",
+        "platform": f"{measured_on.platform} ({measured_on.machine})",
+        "load average": "not known" if load is None else f"{load:.2f}",
+        "clock": measured_on.clock,
+        "started": measured_on.started,
+        "gilprobe": measured_on.gilprobe,
+    }
+    return {label: name(value, 400) for label, value in shown.items()}

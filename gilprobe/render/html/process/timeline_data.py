@@ -1,0 +1,306 @@
+"""A timeline as the page's picture needs it: every event while they are few, else a pyramid of cells.
+
+What is made here is read by scripts/process/timeline/model.js. Numbers stand in base64 as unsigned LEB128
+varints; the rows are described in csrc/picture/gp_picture_exact.h and csrc/picture/gp_picture_pyramid.h. The
+timeline is read twice, in bounded memory: once to find the threads and places that matter, once for what they
+did.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gilprobe._native import pyramid as native
+from gilprobe.render.html.process.places import name
+from gilprobe.render.shared.lanes import lived, lives_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gilprobe.model.timeline import Timeline
+    from gilprobe.render.html.process.threads import Threads
+    from gilprobe.report import Frame, Report
+
+MOST_EXACT = 120_000
+"""Events up to which each is in the page."""
+
+MOST_BYTES = 720_000
+"""Bytes of all rows together, a third more in base64; rows are made coarser until they fit."""
+
+MOST_ROWS = 200
+"""Threads that have a row of their own."""
+
+MOST_GILS = 16
+"""Interpreters whose GIL has a row of its own."""
+
+MOST_LONG = 2_500
+"""Longest holds that stay exact beside a pyramid, and as many waits."""
+
+MOST_CELLS = 32_768
+"""Cells of a row at the finest level."""
+
+_ALL_CELLS = 1 << 20
+_LEAST_CELLS = 512
+_LEAST_LONG = 100
+_MOST_LOOKS = 1 << 30  # at holds, for those during the longest waits: some seconds at most
+_COARSEST = 10  # level: no row has fewer than 1/1024 of its cells, whatever the room
+_MOST_NAMES = 200_000  # characters of all places together
+_LARGEST_NS = (1 << 53) - 1  # integers that JavaScript has exactly
+
+
+def described(
+    report: Report, timeline: Timeline, threads: Threads, *, most_bytes: int = MOST_BYTES
+) -> dict[str, Any]:
+    """Return what the picture of a timeline shows, for :mod:`json`.
+
+    Parameters
+    ----------
+    report : Report
+        The accounts of the same trace.
+    timeline : Timeline
+        Its holds and waits.
+    threads : Threads
+        The page's threads, which rows refer to.
+    most_bytes : int
+        Bytes of all rows together; less where several processes share a page.
+    """
+    survey = _survey(report, timeline)
+    cast = _Cast(survey, timeline)
+    rows = native.Rows(
+        cast.rows,
+        cast.gils,
+        cast.names,
+        row_count=len(cast.shown),
+        gil_count=len(cast.interpreters),
+        extent_ns=survey.extent_ns,
+    )
+    packed = _exact(rows, cast, timeline, most_bytes) if survey.events <= MOST_EXACT else None
+    return {
+        "extent_ns": survey.extent_ns,
+        "events": survey.events,
+        "dropped": timeline.dropped,
+        "threads": _described_threads(report, timeline, threads, survey, cast.shown),
+        "gils": cast.interpreters,
+        "gil_of": [cast.gils[number] for number in cast.shown],
+        "places": cast.places,
+        "folded": cast.folded(survey),
+        **(packed or _pyramid(rows, cast, timeline, most_bytes)),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What the first reading has found."""
+
+    extent_ns: int
+    events: int
+    threads: array[int]  # native.SUMS numbers of each
+    places: array[int]  # nanoseconds that each was held at
+
+    def sums(self, number: int) -> array[int]:
+        """Return a thread's hold_ns, wait_ns, events, begin and end."""
+        return self.threads[number * native.SUMS : (number + 1) * native.SUMS]
+
+
+def _survey(report: Report, timeline: Timeline) -> _Survey:
+    threads = array("Q", bytes(8 * native.SUMS * len(timeline.threads)))
+    places = array("Q", bytes(8 * len(timeline.places)))
+    for batch in timeline.batches():
+        native.survey(batch, _LARGEST_NS, threads, places)
+    last_ns = max(threads[4 :: native.SUMS], default=0)
+    return _Survey(
+        extent_ns=min(max(report.elapsed_ns, last_ns, 1), _LARGEST_NS),
+        events=sum(threads[2 :: native.SUMS]),
+        threads=threads,
+        places=places,
+    )
+
+
+class _Cast:
+    """Which threads have rows, and what the places are called.
+
+    Those have rows that held and waited longest; above stands who held longest, and so do names of places.
+
+    Attributes
+    ----------
+    shown : list of int
+        Numbers of the threads that have a row, in the order of the rows.
+    interpreters : list of int
+        Interpreters whose GIL has a row.
+    all_interpreters : int
+        How many there are.
+    rows, gils, names : array of uint32
+        For each thread its row and its GIL's, for each place its name, as the native core wants it.
+    places : list of (str, str, int)
+        Function, file and line of each name, of which the first is 1; 0 is for what is not known.
+    """
+
+    def __init__(self, survey: _Survey, timeline: Timeline) -> None:
+        busy = [number for number in range(len(timeline.threads)) if survey.sums(number)[2]]
+        self.busy = busy
+        busiest = heapq.nlargest(MOST_ROWS, busy, key=lambda number: sum(survey.sums(number)[:2]))
+        self.shown = sorted(busiest, key=lambda number: survey.sums(number)[0], reverse=True)
+        self.interpreters = self._largest(survey, timeline)
+        gil_of = {interpreter: number for number, interpreter in enumerate(self.interpreters)}
+        self.rows = array("I", [len(self.shown)]) * len(timeline.threads)
+        for row, number in enumerate(self.shown):
+            self.rows[number] = row
+        self.gils = array(
+            "I", (gil_of.get(thread.interpreter, len(self.interpreters)) for thread in timeline.threads)
+        )
+        self.places, self.names = _named(timeline.places, survey.places)
+
+    def _largest(self, survey: _Survey, timeline: Timeline) -> list[int]:
+        held: dict[int, int] = {}
+        for number in self.busy:
+            interpreter = timeline.threads[number].interpreter
+            held[interpreter] = held.get(interpreter, 0) + survey.sums(number)[0]
+        self.all_interpreters = len(held)
+        return sorted(heapq.nlargest(MOST_GILS, held, key=lambda interpreter: held[interpreter]))
+
+    def folded(self, survey: _Survey) -> dict[str, int]:
+        """Return how many GILs have no row, and what the threads without one did."""
+        shown = set(self.shown)
+        left = [survey.sums(number) for number in self.busy if number not in shown]
+        return {
+            "gils": self.all_interpreters - len(self.interpreters),
+            "threads": len(left),
+            "hold_ns": sum(sums[0] for sums in left),
+            "wait_ns": sum(sums[1] for sums in left),
+        }
+
+
+def _named(
+    places: Sequence[Sequence[Frame]], held_ns: Sequence[int]
+) -> tuple[list[tuple[str, str, int]], array[int]]:
+    """Return the names of places by their innermost frames, and each place's; 0 where there is no room."""
+    leaves: dict[tuple[str, str, int], int] = {}
+    for frames, ns in zip(places, held_ns, strict=True):
+        if frames:
+            leaf = _leaf(frames)
+            leaves[leaf] = leaves.get(leaf, 0) + ns
+    names: list[tuple[str, str, int]] = []
+    numbers: dict[tuple[str, str, int], int] = {}
+    room = _MOST_NAMES
+    for leaf in sorted(leaves, key=lambda leaf: leaves[leaf], reverse=True):
+        function, file = name(leaf[0]), name(leaf[1], 400)
+        room -= len(function) + len(file)
+        if room < 0:
+            break
+        names.append((function, file, max(leaf[2], 0)))
+        numbers[leaf] = len(names)
+    return names, array("I", (numbers.get(_leaf(frames), 0) if frames else 0 for frames in places))
+
+
+def _leaf(frames: Sequence[Frame]) -> tuple[str, str, int]:
+    frame = frames[-1]
+    return frame.function, frame.filename, frame.line
+
+
+def _described_threads(
+    report: Report, timeline: Timeline, threads: Threads, survey: _Survey, shown: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return what rows tell of their threads; `thread` is the number in the page, `NOWHERE` if not known."""
+    lives = lives_of(report)
+    described = []
+    for number in shown:
+        thread = timeline.threads[number]
+        key = thread.native_id, thread.interpreter
+        hold_ns, wait_ns, events, first_ns, last_ns = survey.sums(number)
+        first_ns, last_ns = lived(first_ns, last_ns, lives.get(key), survey.extent_ns)
+        described.append(
+            {
+                "name": name(thread.name) or "?",
+                "interpreter": thread.interpreter,
+                "thread": threads.number(thread.name, thread.native_id),
+                "hold_ns": hold_ns,
+                "wait_ns": wait_ns,
+                "events": events,
+                "from_ns": first_ns,
+                "to_ns": last_ns,
+            }
+        )
+    return described
+
+
+def _exact(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) -> dict[str, Any] | None:
+    """Return all events; None if they take too much room."""
+    exact = native.Exact(rows)
+    for batch in timeline.batches():
+        exact.add(batch)
+    packed = [exact.row(number) for number in range(len(cast.shown) + len(cast.interpreters))]
+    if sum(map(len, packed)) > most_bytes:
+        return None
+    return {"exact": True, "rows": [_base64(row) for row in packed]}
+
+
+def _pyramid(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) -> dict[str, Any]:
+    count = len(cast.shown) + len(cast.interpreters)
+    pyramid = native.Pyramid(rows, _cells(count))
+    keep = max(_LEAST_LONG, min(MOST_LONG, MOST_LONG * most_bytes // MOST_BYTES))
+    longest = native.Longest(rows, keep, _MOST_LOOKS)
+    for batch in timeline.batches():
+        pyramid.add(batch)
+        longest.add(batch)
+    packed = _fitting(pyramid, count, most_bytes)
+    return {
+        "exact": False,
+        "cell_ns": pyramid.cell_ns,
+        "levels": [level for level, _ in packed],
+        "rows": [_base64(row) for _, row in packed],
+        "holds": _base64(_varints(_flat(longest.holds()))),
+        "waits": _base64(_varints(_flat(longest.waits()))),
+    }
+
+
+def _cells(rows: int) -> int:
+    """Return how many cells a row begins with: a power of two, fewer where there are many rows."""
+    cells = MOST_CELLS
+    while cells > _LEAST_CELLS and cells * rows > _ALL_CELLS:
+        cells //= 2
+    return cells
+
+
+def _fitting(pyramid: native.Pyramid, count: int, most_bytes: int) -> list[tuple[int, bytes]]:
+    """Return the level and the bytes of each row; the largest rows are made coarser until all fit."""
+    packed = [(0, pyramid.row(number, 0)) for number in range(count)]
+    sizes = [(-len(row), number) for number, (_, row) in enumerate(packed)]
+    heapq.heapify(sizes)
+    excess = -sum(size for size, _ in sizes) - most_bytes
+    while excess > 0 and packed[sizes[0][1]][0] < _COARSEST:
+        size, number = sizes[0]
+        level = packed[number][0] + 1
+        packed[number] = level, pyramid.row(number, level)
+        heapq.heapreplace(sizes, (-len(packed[number][1]), number))
+        excess += size + len(packed[number][1])
+    return packed
+
+
+def _flat(longest: Iterable[tuple[int, int, int, int, list[tuple[int, int, int]], int]]) -> Iterable[int]:
+    """Yield the numbers of the longest, by their begins, each of which is told by its distance."""
+    before = 0
+    for begin, end, row, place, holders, others_ns in sorted(longest):
+        yield from (begin - before, end - begin, row, place, len(holders))
+        for holder in holders:
+            yield from holder
+        yield others_ns
+        before = begin
+
+
+def _varints(numbers: Iterable[int]) -> bytes:
+    out = bytearray()
+    for number in numbers:
+        left = number
+        while left >= 0x80:
+            out.append(left & 0x7F | 0x80)
+            left >>= 7
+        out.append(left)
+    return bytes(out)
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")

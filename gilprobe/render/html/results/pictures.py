@@ -1,0 +1,258 @@
+"""Which picture shows a scenario's arms: chosen from what they are, by rules that hold for any scenario.
+
+Arms with one unit make a picture; a metric that stands behind a comma in all their names
+(``fork, start-up per worker``) makes one for itself. Rates become speedups where every arm has a single
+thread. The first of these that fits is drawn:
+
+1. names that end in percentiles (``alone, p99``): **ranges**, a row for each arm, a mark for each percentile;
+2. names that differ in one quantity (``every 10 us``): **lines** against this quantity;
+3. three sizes of team or more: **lines** against threads;
+4. anything else: **rows**, each with its interval.
+
+Colours tell the interpreters apart where there are several; then a panel shows what else a line is for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gilprobe.render.html.results.figures import kind_of
+from gilprobe.render.html.results.measures import PERCENTILE, Group, Measure, groups_of
+from gilprobe.render.html.results.picture import Band, Panel, Picture, Point, Series
+from gilprobe.render.html.results.quantities import common_part, scale_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gilprobe.render.html.results.measures import Side
+    from gilprobe.results import Law
+
+_SPREAD = 40.0  # largest over smallest number from which an axis is logarithmic
+_MOST_LINES = 6
+_TEAMS = 3
+
+
+def pictures(sides: Sequence[Side]) -> list[Picture]:
+    """Return the pictures of a scenario's arms, then those of laws that were asked along a scale.
+
+    Parameters
+    ----------
+    sides : sequence of (str, ScenarioResult)
+        Results of one scenario, on one interpreter each.
+    """
+    drawn = [_drawn(group) for group in groups_of(sides)] + _law_pictures(sides)
+    return [_without_zero(picture) if picture.logarithmic else picture for picture in drawn]
+
+
+def _without_zero(picture: Picture) -> Picture:
+    """Return a picture on a logarithmic axis whose bands are open where they would begin at zero or below."""
+    panels = tuple(
+        replace(panel, series=tuple(replace(one, bands=_positive(one.bands)) for one in panel.series))
+        for panel in picture.panels
+    )
+    return replace(picture, panels=panels)
+
+
+def _positive(bands: Iterable[Band]) -> tuple[Band, ...]:
+    opened = (replace(band, low=None) if band.low is not None and band.low <= 0 else band for band in bands)
+    return tuple(band for band in opened if band.high is None or band.high > 0)
+
+
+def _drawn(group: Group) -> Picture:
+    if any(PERCENTILE.match(name) for name in group.names):
+        return _ranges(group)
+    order = scale_of(group.names)
+    if order is not None:
+        return _against_scale(group, order)
+    sizes: dict[str, set[int]] = {}
+    for one in group.measures:
+        sizes.setdefault(one.name, set()).add(one.threads)
+    return _against_threads(group) if max(map(len, sizes.values())) >= _TEAMS else _rows(group)
+
+
+def _logarithmic(values: Iterable[float]) -> bool:
+    """Tell whether an axis is; of the intervals' lower ends, since a logarithm has no zero."""
+    values = list(values)
+    return bool(values) and min(values) > 0 and max(values) / min(values) > _SPREAD
+
+
+def _lines(
+    group: Group,
+    places: Sequence[str],
+    place: Callable[[Measure], int],
+    rest: Callable[[Measure], str],
+    axis: str,
+) -> Picture:
+    """Return lines: `place` is where a number stands, `rest` tells a line from others of its interpreter."""
+    lines: dict[tuple[str, int], list[Measure]] = {}
+    for one in group.measures:
+        lines.setdefault((rest(one), one.side), []).append(one)
+    words = list(dict.fromkeys(word for word, _ in lines))
+    several = len({side for _, side in lines}) > 1
+    panels = [
+        Panel(
+            word if len(words) > 1 else "",
+            tuple(
+                _series(group.sides[side], side, found, place)
+                for (one, side), found in lines.items()
+                if one == word
+            ),
+        )
+        for word in words
+    ]
+    if not several and len(words) <= _MOST_LINES:
+        drawn = [_series(word, look, lines[word, _only(lines)], place) for look, word in enumerate(words)]
+        panels = [Panel("", tuple(drawn))]
+    return Picture(
+        form="lines",
+        title=group.title,
+        note="",
+        kind=group.kind,
+        unit=group.unit,
+        logarithmic=group.kind != "ratio" and _logarithmic(one.low for one in group.measures),
+        axis=axis,
+        labels=tuple(places),
+        panels=tuple(panels),
+    )
+
+
+def _only(lines: Iterable[tuple[str, int]]) -> int:
+    return next(side for _, side in lines)
+
+
+def _series(name: str, look: int, found: Iterable[Measure], place: Callable[[Measure], int]) -> Series:
+    ordered = sorted(found, key=place)
+    return Series(
+        name,
+        look,
+        tuple(Point(place(one), one.value, one.low, one.high) for one in ordered),
+        tuple(Band(place(one), *one.band) for one in ordered if one.band is not None),
+    )
+
+
+def _against_threads(group: Group) -> Picture:
+    teams = group.teams
+    return _lines(
+        group, [*map(str, teams)], lambda one: teams.index(one.threads), lambda one: one.name, "threads"
+    )
+
+
+def _against_scale(group: Group, order: Sequence[str]) -> Picture:
+    if group.kind == "ratio":  # a single thread's is 1 everywhere
+        group = replace(group, measures=tuple(one for one in group.measures if one.threads > 1))
+    axis, labels = common_part(order)
+    return _lines(group, labels, lambda one: order.index(one.name), lambda one: _threads(one.threads), axis)
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'' if number == 1 else 's'}"
+
+
+def _rows(group: Group) -> Picture:
+    measures = [one for one in group.measures if group.kind != "ratio" or one.threads > 1]
+    order = {name: at for at, name in enumerate(group.names)}
+    keys = sorted({(one.name, one.threads) for one in measures}, key=lambda key: (order[key[0]], key[1]))
+    row = {key: at for at, key in enumerate(keys)}
+    teams = {threads for _, threads in keys}
+    labels = [name if len(teams) == 1 else f"{name} x {threads}" for name, threads in keys]
+    title = group.title
+    if group.kind == "ratio" and len(teams) == 1:
+        title = f"Speedup of {_threads(*teams)} against one"
+    return Picture(
+        form="rows",
+        title=title,
+        note="",
+        kind=group.kind,
+        unit=group.unit,
+        logarithmic=_logarithmic(one.low for one in measures),
+        axis="",
+        labels=tuple(labels),
+        panels=(Panel("", _by_side(group, measures, lambda one: row[one.name, one.threads])),),
+    )
+
+
+def _by_side(
+    group: Group, measures: Sequence[Measure], place: Callable[[Measure], int]
+) -> tuple[Series, ...]:
+    return tuple(
+        _series(name, side, [one for one in measures if one.side == side], place)
+        for side, name in enumerate(group.sides)
+        if any(one.side == side for one in measures)
+    )
+
+
+def _ranges(group: Group) -> Picture:
+    """Return rows with a mark for each percentile; an arm's own number without one is its median."""
+    found: dict[tuple[str, int, int], dict[str, Measure]] = {}
+    for one in group.measures:
+        parts = PERCENTILE.match(one.name)
+        name, mark = (parts[1], parts[2]) if parts else (one.name, "p50")
+        found.setdefault((name, one.threads, one.side), {})[mark] = one
+    marks = sorted({mark for row in found.values() for mark in row}, key=lambda mark: float(mark[1:]))
+    rows = list(dict.fromkeys((name, threads) for name, threads, _ in found))
+    series = []
+    for side, name in enumerate(group.sides):
+        points = [
+            Point(rows.index(key[:2]), row[marks[-1]].value, row[marks[-1]].low, row[marks[-1]].high, values)
+            for key, row in found.items()
+            if key[2] == side
+            and len(values := tuple(row[mark].value for mark in marks if mark in row)) == len(marks)
+        ]
+        if points:
+            series.append(Series(name, side, tuple(points)))
+    return Picture(
+        form="ranges",
+        title=group.title,
+        note="The bar through the last mark is its interval.",
+        kind=group.kind,
+        unit=group.unit,
+        logarithmic=_logarithmic(
+            value for one in series for point in one.points for value in (*point.marks, point.low)
+        ),
+        axis="",
+        labels=tuple(name for name, _ in rows),
+        panels=(Panel("", tuple(series)),),
+        marks=tuple(marks),
+    )
+
+
+def _law_pictures(sides: Sequence[Side]) -> list[Picture]:
+    """Return a picture for laws in the same words about arms along a scale: measured, expected as a band.
+
+    Only of numbers that the arms do not tell: the others are in the arms' own pictures.
+    """
+    heads = dict.fromkeys(head for _, result in sides for law in result.laws if (head := _head(law)))
+    return [made for head in heads if (made := _law_picture(head, sides)) is not None]
+
+
+def _head(law: Law) -> str:
+    """Return the words of a law before the arm that it names at its end; none where it names none."""
+    claim = law.claim
+    if claim is None or claim.arm is None or claim.quantity != "other":
+        return ""
+    head = law.text.removesuffix(f": {claim.arm}")
+    return head if head != law.text else ""
+
+
+def _law_picture(head: str, sides: Sequence[Side]) -> Picture | None:
+    measures, unit = [], ""
+    for number, (_, result) in enumerate(sides):
+        for law in result.laws:
+            claim = law.claim
+            if claim is not None and claim.arm is not None and _head(law) == head:
+                interval = claim.value, claim.value_low, claim.value_high
+                measures.append(Measure(number, claim.arm, 0, *interval, (claim.low, claim.high)))
+                unit = claim.unit
+    order = scale_of(list(dict.fromkeys(one.name for one in measures)))
+    if order is None:
+        return None
+    group = Group(
+        f"{head}: {unit}" if unit else head,
+        unit,
+        kind_of(unit),
+        tuple(measures),
+        tuple(name for name, _ in sides),
+    )
+    axis, labels = common_part(order)
+    return _lines(group, labels, lambda one: order.index(one.name), lambda _one: "measured", axis)

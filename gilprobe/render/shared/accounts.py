@@ -1,0 +1,123 @@
+"""Rows of a table for threads' accounts, which scenarios and traces share."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from gilprobe.durations import duration
+from gilprobe.render.shared.words import clipped, share
+
+_NUMBER = re.compile(r"\d+")
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
+
+    from gilprobe.render.shared.page import Page
+    from gilprobe.report import ThreadAccount
+
+
+def thread_table(
+    page: Page, first: str = "thread", *, longest: bool = False, handoffs: bool = False
+) -> Table:
+    """Return an empty table for :func:`thread_rows`; if told, with columns for longest wait and handoffs."""
+    extra = (">longest\nwait",) if longest else ()
+    last = (">hand-\noffs",) if handoffs else ()
+    releases = (">forced\nrelease", ">voluntary\nrelease")
+    return page.table(first, ">hold", ">wait", ">off", *extra, ">acquired", *releases, *last)
+
+
+def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:
+    """Return one name for all ended threads whose names differ in numbers at most, if more than `rows`.
+
+    A server with a thread for each request has thousands: which of them it was tells nothing, all together
+    do. Those that are alive stay who they are.
+
+    Returns
+    -------
+    dict of str to str
+        The names that are replaced, and by what.
+    """
+    if len(accounts) <= rows:
+        return {}
+    ended = Counter(account.name for account in accounts if account.ended and account.merged == 1)
+    kinds = defaultdict(list)
+    for name in ended:
+        kinds[_NUMBER.sub("N", name)].append(name)
+    crowd_of: dict[str, str] = {}
+    for kind, names in kinds.items():
+        size = sum(ended[name] for name in names)
+        if size > 1:
+            shown = kind if len(names) > 1 else names[0]
+            crowd_of |= dict.fromkeys(names, f"{shown} x {size}")
+    return crowd_of
+
+
+def thread_rows(
+    page: Page,
+    table: Table,
+    accounts: Sequence[ThreadAccount],
+    *,
+    rows: int,
+    indent: str = "",
+    longest: bool = False,
+    crowd_of: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Add a row for each thread or crowd; of more than `rows`, the busiest, and one row with the others."""
+    shown = gathered(accounts, crowd_of)
+    rest: list[ThreadAccount] = []
+    if len(shown) > rows:
+        shown.sort(key=lambda row: sum(account.hold_ns + account.wait_ns for account in row[1]), reverse=True)
+        rest = [account for _, members in shown[rows:] for account in members]
+    for name, members in shown[:rows]:
+        page.row(table, indent + name, *_cells(members, longest))
+    if rest:
+        number = sum(account.merged for account in rest)
+        page.row(table, f"{indent}{number} more, summed", *_cells(rest, longest))
+
+
+def gathered(
+    accounts: Sequence[ThreadAccount], crowd_of: Mapping[str, str]
+) -> list[tuple[str, list[ThreadAccount]]]:
+    """Return the rows of a table: each with its name and the threads that it is about.
+
+    `crowd_of` is what :func:`crowds` returned. A row's name is made by :func:`thread_name`.
+    """
+    rows: list[tuple[str, list[ThreadAccount]]] = []
+    members: dict[tuple[str, int], list[ThreadAccount]] = {}
+    for account in accounts:
+        crowd = crowd_of.get(account.name) if account.ended and account.merged == 1 else None
+        if crowd is None:
+            rows.append((thread_name(account), [account]))
+            continue
+        key = crowd, account.interpreter
+        if key not in members:
+            members[key] = []
+            rows.append((thread_name(account, crowd), members[key]))
+        members[key].append(account)
+    return rows
+
+
+def thread_name(account: ThreadAccount, crowd: str = "") -> str:
+    """Return how a table names a thread or its crowd; on another interpreter's GIL with that interpreter."""
+    name = clipped(crowd or account.name) or "?"
+    where = f"(interpreter {account.interpreter})"
+    # a report's own names have it already, so that blame has it, too
+    return f"{name} {where}" if account.interpreter and not name.endswith(where) else name
+
+
+def _cells(accounts: Sequence[ThreadAccount], longest: bool) -> list[str]:
+    lifetime = sum(account.lifetime_ns for account in accounts)
+    cells = []
+    for name in ("hold_ns", "wait_ns", "off_ns"):
+        part = sum(getattr(account, name) for account in accounts)
+        cells.append(f"{part / 1e9:.3f} {share(part, lifetime):>4}")
+    if longest:
+        cells.append(duration(max(account.wait.max_s for account in accounts)))
+    for name in ("acquisitions", "forced_releases", "voluntary_releases"):
+        cells.append(str(sum(getattr(account, name) for account in accounts)))
+    return cells

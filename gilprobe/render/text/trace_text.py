@@ -1,0 +1,339 @@
+"""What a trace found, for a terminal or a pipe: the whole, threads, sites, blame, stalls, doubts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from gilprobe.durations import duration
+from gilprobe.model.traced import TracedProcess
+from gilprobe.render.shared import words
+from gilprobe.render.shared.accounts import crowds, thread_rows, thread_table
+from gilprobe.render.shared.findings import (
+    MOST,
+    NEARLY_ALL,
+    by_waits,
+    contended,
+    doubts_of_many,
+    findings,
+    telling_stalls,
+    waited_ns,
+    without_cpu,
+)
+from gilprobe.render.shared.page import PLAIN, Look, Page
+from gilprobe.render.shared.words import clipped, plural, share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gilprobe.report import Report, Site, Stall
+
+_IN_FULL = 4
+"""How many processes are shown in full."""
+
+
+def render_report(
+    report: Report, look: Look = PLAIN, *, rows: int = 12, children: Sequence[TracedProcess] = ()
+) -> str:
+    """Render a trace: who held the GIL, who waited, where, and because of whom.
+
+    Parameters
+    ----------
+    report : Report
+        What was recorded.
+    look : Look
+        What the reader can show.
+    rows : int
+        Most rows of each table; what is left out is summed up.
+    children : sequence of TracedProcess
+        Processes that it has started: the verdict is of all, and the one that suffered most is named.
+
+    Returns
+    -------
+    str
+        Lines of text.
+    """
+    process = TracedProcess(source="", report=report)
+    return _told_of_all(process, children, look) + render_process(process, look, rows=rows, beside=children)
+
+
+def _told_of_all(process: TracedProcess, children: Sequence[TracedProcess], look: Look) -> str:
+    """Tell how the children fared, and of the one that suffered most if it did so more than the first."""
+    page = Page(look)
+    if children:
+        suffering = [child for child in children if contended(child)]
+        number = plural(len(children), "more process", "es")
+        page.line(f"{number}, {len(suffering) or 'none'} of them contended", style="bold")
+        worst = max(children, key=waited_ns)
+        if worst in suffering and waited_ns(worst) > waited_ns(process):
+            page.line(f"Threads waited most in {clipped(worst.title, 100)}:")
+            _Pages(page, worst.report, 0).headline()
+        page.line()
+    return page.finished()
+
+
+def render_process(
+    process: TracedProcess,
+    look: Look = PLAIN,
+    *,
+    rows: int = 12,
+    heading: bool = False,
+    beside: Sequence[TracedProcess] = (),
+) -> str:
+    """Render the trace of a process as :func:`render_report` does; with a heading if it is one of several.
+
+    It gives no all-clear for a program whose processes `beside` it were contended.
+    """
+    page = Page(look)
+    if heading:
+        page.line(clipped(process.title, 400), style="bold underline")
+        page.line()
+    write_process(page, process, rows=rows, all_clear=not any(map(contended, beside)))
+    return page.finished()
+
+
+def write_process(page: Page, process: TracedProcess, *, rows: int = 12, all_clear: bool = True) -> None:
+    """Write what :func:`render_process` renders onto a page of any kind."""
+    _Pages(page, process.report, rows, all_clear=all_clear).write()
+    page.doubts(process.doubts)
+
+
+def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> str:
+    """Render the traces of processes; of more than four all in a table, and four of them in full."""
+    if len(processes) <= _IN_FULL:
+        several = len(processes) > 1
+        return "".join(
+            render_process(process, look, heading=several, beside=processes) for process in processes
+        )
+    ranked = by_waits(processes)
+    shown, others = ranked[:_IN_FULL], ranked[_IN_FULL:]
+    page = Page(look)
+    _process_table(page, ranked)
+    page.doubts(doubts_of_many(others))
+    page.line(
+        f"{len(shown)} of them follow in full: the first, and those with the longest waits. For another:"
+    )
+    page.line(f"gilprobe report {others[0].source}")
+    page.line()
+    return page.finished() + "".join(
+        render_process(process, look, heading=True, beside=processes) for process in shown
+    )
+
+
+def _process_table(page: Page, processes: Sequence[TracedProcess], rows: int = 24) -> None:
+    page.line(plural(len(processes), "process", "es"), style="bold")
+    table = page.table(">traced", ">held", ">contended", ">waited", "process")
+    for process in processes[:rows]:
+        page.row(table, *_process_cells([process]), clipped(process.title, 100))
+    if processes[rows:]:
+        page.row(table, *_process_cells(processes[rows:]), f"{len(processes[rows:])} more, summed")
+    page.show(table)
+
+
+def _process_cells(processes: Sequence[TracedProcess]) -> list[str]:
+    elapsed_ns = sum(process.report.elapsed_ns for process in processes)
+    return [
+        duration(elapsed_ns / 1e9),
+        share(sum(process.report.held_ns for process in processes), elapsed_ns),
+        share(sum(process.report.contended_ns for process in processes), elapsed_ns),
+        duration(sum(map(waited_ns, processes)) / 1e9),
+    ]
+
+
+class _Pages:
+    """The parts of a report, with the paths in it shortened alike."""
+
+    def __init__(self, page: Page, report: Report, rows: int, *, all_clear: bool = True) -> None:
+        self._page, self._report, self._rows = page, report, rows
+        self._whole = "program" if all_clear else "process"
+        self._found = findings(report)
+        self._wait_ns = self._found.waited_ns
+        self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
+        self._crowd_of = crowds(report.threads, rows)
+        alive = {account.name for account in report.threads if not account.ended}
+        told_apart = {name: crowd for name, crowd in self._crowd_of.items() if name not in alive}
+        self._blame = _blame_by_site(report, told_apart)
+        self._stalls = telling_stalls(report)[: max(1, rows // 2)]
+        self._short = words.short_paths(self._shown_paths())
+
+    def write(self) -> None:
+        self.headline()
+        self._page.line()
+        table = thread_table(self._page, longest=True)
+        threads = self._report.threads
+        thread_rows(self._page, table, threads, rows=self._rows, longest=True, crowd_of=self._crowd_of)
+        self._page.show(table)
+        self._without_cpu()
+        self._causing_sites()
+        self._holding_sites()
+        self._what_a_hold_is()
+        self._blame_table()
+        self._stall_sentences()
+
+    def _shown_paths(self) -> set[str]:
+        sites = [*self._found.causes[: max(1, self._rows)], *self._holds[: self._rows]]
+        paths = {site.filename for site in sites}
+        paths |= {filename for (_, _, _, filename, _), _ in self._blame[: self._rows]}
+        for stall in self._stalls:
+            paths |= {stall.waiter_filename, stall.holder_filename}
+        return paths
+
+    def _place(self, function: str, filename: str, line: int) -> str:
+        return words.place(function, self._short[filename], line)
+
+    def headline(self) -> None:
+        """Write how much was held and waited, and the culprit."""
+        report, page = self._report, self._page
+        held = share(report.held_ns, report.elapsed_ns)
+        contended = share(report.contended_ns, report.elapsed_ns)
+        page.line(
+            f"Traced {duration(report.elapsed_s)}: GIL held {held}, contended {contended}, "
+            f"{plural(report.handoffs, 'handoff')}",
+            style="bold",
+        )
+        page.line(f"{plural(self._found.threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
+        self._culprit()
+
+    def _culprit(self) -> None:
+        found, worst = self._found, self._found.culprit
+        if worst is not None:
+            self._page.line(
+                f"{share(worst.caused_ns, self._wait_ns)} of all waiting was behind "
+                f"{self._place(worst.function, worst.filename, worst.line)}",
+                style="" if found.little else "bold red",
+            )
+            if found.nobody_is_worse:
+                self._page.line(
+                    f"{share(found.nobody_ns, self._wait_ns)} of all waiting passed while nobody held the "
+                    "GIL: it was free, but the next thread did not run yet"
+                )
+        elif self._report.sites:
+            of_this = "" if self._whole == "program" else " of this process"
+            self._page.line(f"No thread{of_this} waited while another one held the GIL")
+        if found.little and worst is not None:
+            self._page.line(
+                f"Contended less than 1% of the time: the GIL hardly slows this {self._whole} down"
+            )
+
+    def _causing_sites(self) -> None:
+        self._site_table(
+            "Where the GIL was held while others waited",
+            (">waits caused", ">of all waiting", ">hold"),
+            self._found.causes,
+            lambda sites: [
+                duration(sum(site.caused_ns for site in sites) / 1e9),
+                share(sum(site.caused_ns for site in sites), self._wait_ns),
+                duration(sum(site.hold_ns for site in sites) / 1e9),
+            ],
+        )
+
+    def _without_cpu(self) -> None:
+        """Say how much of all holds their threads did not run, if the trace knows."""
+        idle_ns, hold_ns = without_cpu(self._report)
+        if hold_ns:
+            self._page.line(
+                f"{share(idle_ns, hold_ns)} of all holding ({duration(idle_ns / 1e9)}) used no CPU time: "
+                "blocked in the kernel, or waiting for a core"
+            )
+            self._page.line()
+
+    def _holding_sites(self) -> None:
+        knows_cpu = any(site.hold_cpu_ns is not None for site in self._holds)
+        self._site_table(
+            "Where the GIL was held longest",
+            (">hold", ">of all holds", *((">without CPU",) if knows_cpu else ()), ">releases"),
+            self._holds,
+            lambda sites: [
+                duration(sum(site.hold_ns for site in sites) / 1e9),
+                share(sum(site.hold_ns for site in sites), self._report.held_ns),
+                *([_without_cpu(sites)] if knows_cpu else []),
+                str(sum(site.releases for site in sites)),
+            ],
+        )
+
+    def _what_a_hold_is(self) -> None:
+        if self._report.sites:
+            self._page.line(
+                "A hold counts for the line where it ended. What its thread ran since it took the GIL, "
+                "elsewhere too, is part of it."
+            )
+            self._page.line()
+
+    def _site_table(
+        self,
+        title: str,
+        columns: tuple[str, ...],
+        sites: Sequence[Site],
+        cells: Callable[[Sequence[Site]], list[str]],
+    ) -> None:
+        if not sites:
+            return
+        self._page.line(title, style="bold")
+        table = self._page.table(*columns, "site")
+        for site in sites[: self._rows]:
+            self._page.row(table, *cells([site]), self._place(site.function, site.filename, site.line))
+        rest = sites[self._rows :]
+        if rest:
+            self._page.row(table, *cells(rest), f"{len(rest)} more, summed")
+        self._page.show(table)
+
+    def _blame_table(self) -> None:
+        if not self._blame:
+            return
+        self._page.line("Who waited for whom", style="bold")
+        table = self._page.table(">wait", ">of all waiting", "waiter", "holder", "holder's site")
+        for (waiter, holder, function, filename, line), wait_ns in self._blame[: self._rows]:
+            site = self._place(function, filename, line)
+            who = clipped(holder) or "nobody"
+            self._page.row(table, *self._waited(wait_ns), clipped(waiter) or "?", who, site)
+        rest = self._blame[self._rows :]
+        if rest:
+            total = self._waited(sum(wait_ns for _, wait_ns in rest))
+            self._page.row(table, *total, f"{len(rest)} more, summed", "", "")
+        self._page.show(table)
+
+    def _waited(self, wait_ns: int) -> tuple[str, str]:
+        return duration(wait_ns / 1e9), share(wait_ns, self._wait_ns)
+
+    def _stall_sentences(self) -> None:
+        if not self._stalls:
+            return
+        self._page.line("The longest waits", style="bold")
+        for stall in self._stalls:
+            self._page.line(f"- at {stall.start_s:.3f} s: {self._sentence(stall)}")
+        self._page.line()
+
+    def _sentence(self, stall: Stall) -> str:
+        waiter = f"{clipped(stall.waiter) or '?'} waited {duration(stall.wait_s)}"
+        if stall.waiter_function:
+            where = self._place(stall.waiter_function, stall.waiter_filename, stall.waiter_line)
+            waiter += f" in {where}"
+        if not stall.holder:
+            return f"{waiter} while nobody held the GIL"
+        holder = clipped(stall.holder)
+        where = ""
+        if stall.holder_function:
+            where = f" in {self._place(stall.holder_function, stall.holder_filename, stall.holder_line)}"
+        if stall.holder_ns < MOST * stall.wait_ns:
+            return f"{waiter}; the longest hold meanwhile: {holder}, {duration(stall.holder_s)}{where}"
+        part = (
+            f" for {duration(stall.holder_s)} of it" if stall.holder_ns < NEARLY_ALL * stall.wait_ns else ""
+        )
+        return f"{waiter} while {holder} held the GIL{where}{part}"
+
+
+def _without_cpu(sites: Sequence[Site]) -> str:
+    idle_ns = sum(site.hold_ns - (site.hold_cpu_ns or 0) for site in sites)
+    return f"{duration(idle_ns / 1e9)} {share(idle_ns, sum(site.hold_ns for site in sites))}"
+
+
+_BlameKey = tuple[str, str, str, str, int]
+
+
+def _blame_by_site(report: Report, crowd_of: Mapping[str, str]) -> list[tuple[_BlameKey, int]]:
+    """Return the rows of blame without their stacks, crowds of threads as one, longest first."""
+    total: Counter[_BlameKey] = Counter()
+    for row in report.blame:
+        waiter, holder = (crowd_of.get(name, name) for name in (row.waiter, row.holder))
+        total[waiter, holder, row.function, row.filename, row.line] += row.wait_ns
+    return total.most_common()

@@ -1,0 +1,131 @@
+"""A thread that is started and not joined: "all done" is printed first, and the program ends later than that.
+
+The main thread has reached the end of the program while the other one still sleeps. The interpreter does not
+leave it behind: before it shuts down it joins every thread that is not a daemon (``threading._shutdown``).
+So the process lives on for as long as the thread still had to run, which is measured here from outside:
+from the moment at which "all done" arrives to the moment at which the process is gone. What an exit costs by
+itself is known from the same program with no thread, whose main thread does the sleeping at its end.
+
+The trace adds that waiting at the exit costs the others nothing: the main thread is off, without the GIL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilprobe.results import Fact, Law
+from gilprobe.scenarios.laws import TIMES, claim, every_law, sampled, untestable, verdict, within_law
+from gilprobe.scenarios.scenario import Findings, Request, Scenario
+from gilprobe.scenarios.support import cells
+from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gilprobe.results import TracedArm
+    from gilprobe.scenarios.support.cells import CellRun
+
+CELL = """\
+import threading
+import time
+
+def thread_function(name):
+    print("Thread " + str(name) + ": starting.")
+    time.sleep(SLEEP_S)
+    print("Thread " + str(name) + ": finishing.")
+
+if __name__ == "__main__":
+    print("Main    : before creating thread.")
+    x = threading.Thread(target=thread_function, args=(1,))
+    print("Main    : before running thread.")
+    x.start()
+    print("Main    : wait for the thread to finish.")
+    print("Main    : all done.")
+"""
+
+NO_THREAD = CELL.replace("    x.start()\n", "") + "    time.sleep(SLEEP_S)\n"
+
+STARTING = "Thread 1: starting."
+FINISHING = "Thread 1: finishing."
+ALL_DONE = "Main    : all done."
+
+TOLERANCE = 0.10
+"""Share of the exit's delay that the start of the sleep and the arrival of lines may cost."""
+
+OFF_SHARE = 0.95
+"""Share of the sleep in which the waiting main thread is expected to be off; it also imports and prints."""
+
+
+def exit_delay_s(run: CellRun) -> float:
+    """Return how long the process lived on after its main thread was done."""
+    return run.exit_s - run.at(ALL_DONE)
+
+
+def measure(request: Request) -> Findings:
+    """Measure how long the process outlives its last line, with the thread and without."""
+    sleep_s = request.frame.arm_ns / 1e9
+    parameters = {"SLEEP_S": sleep_s}
+
+    def remaining(run: CellRun) -> Mapping[str, float]:
+        left_s = run.at(STARTING) + sleep_s - run.at(ALL_DONE)
+        return {"": exit_delay_s(run), "sleep left": left_s}
+
+    plans = (
+        CellPlan("started", 1, Cell(CELL, parameters), {"": "s", "sleep left": "s"}, remaining),
+        CellPlan("no thread", 1, Cell(NO_THREAD, parameters), {"": "s"}, lambda run: {"": exit_delay_s(run)}),
+    )
+    seen = observe_cells(request, plans)
+    delay, left, bare = seen.measurement.arms
+    facts = (
+        Fact("exit_delay", delay.median, "s"),
+        Fact("sleep_left", left.median, "s"),
+        Fact("exit_alone", bare.median - sleep_s, "s"),
+    )
+    runs = seen.runs["started", 1]
+    ratios = [
+        waited_s / (left_s + bare_s - sleep_s)
+        for waited_s, left_s, bare_s in zip(delay.samples, left.samples, bare.samples, strict=True)
+    ]
+    laws = (
+        every_law(
+            '"all done" is printed before the thread finishes',
+            sum(run.in_order(ALL_DONE, FINISHING) for run in runs),
+            len(runs),
+        ),
+        within_law(
+            "exit waits: its delay against the sleep that was left and an exit's own time",
+            sampled(ratios),
+            1 - TOLERANCE,
+            1 + TOLERANCE,
+            TIMES,
+        ),
+        off_law(seen.traces, sleep_s, request.trace_reason),
+    )
+    return Findings(seen.measurement.arms, facts, laws, seen.traces, seen.warnings, printed=runs[-1].text)
+
+
+def off_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
+    """Return the law that the main thread does without the GIL while it waits for the other."""
+    text, expected = "waiting at exit, the main thread is off", f">= {OFF_SHARE:.0%} of the thread's sleep"
+    accounts = [
+        account
+        for traced in traces
+        if traced.name == "started"
+        for account in traced.report.threads
+        if account.name == "MainThread"
+    ]
+    if not accounts:
+        return untestable(text, expected, reason or "no trace")
+    share = accounts[0].off_s / sleep_s
+    numbers = claim(share, OFF_SHARE, None, "share", about="started")
+    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE), numbers)
+
+
+SCENARIO = Scenario(
+    id="thread-start",
+    title="A thread that is not joined: all is done, and exit still waits for it",
+    group="lessons",
+    measure=measure,
+    missing=cells.missing,
+    ceiling_s=60.0,
+)

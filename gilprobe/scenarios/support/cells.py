@@ -1,0 +1,298 @@
+"""Cells: short programs to be shown, which run in a process of their own and are watched from outside.
+
+What a program does at its end, what becomes of its daemon threads, and whether it ends at all can't be seen
+from inside. So a cell runs in a child of the same interpreter, and its parent notes when each piece of its
+output arrives and when it is gone. Times are from the start of the child.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilprobe.errors import FormatError, ScenarioError
+from gilprobe.measuring import host
+from gilprobe.measuring.measure import Trial, measure_trials
+from gilprobe.results import TracedArm
+from gilprobe.workers.group import ProcessGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gilprobe.measuring.measure import Measurement
+    from gilprobe.model.environment import Environment
+    from gilprobe.model.traced import TracedProcess
+    from gilprobe.scenarios.scenario import Request
+
+TIMEOUT_S = 15.0
+"""A cell takes a fraction of a second. One that is not done by then is killed, with all that it started."""
+
+SHORTEST_S = 1e-5
+"""Messages that were read at once count as so far apart: less than a process takes to be woken up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A program to be shown.
+
+    Attributes
+    ----------
+    source : str
+        As it stands in a notebook.
+    parameters : mapping of str to object
+        Names that it finds set, for example how long it sleeps. Their values can be written as literals.
+    """
+
+    source: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def program(self) -> str:
+        """The source of the whole: the parameters, then the cell."""
+        settings = "".join(f"{name} = {value!r}\n" for name, value in self.parameters.items())
+        return settings + self.source
+
+
+@dataclass(frozen=True, slots=True)
+class CellRun:
+    """What a cell printed, and when. Times are seconds since its process was started.
+
+    Attributes
+    ----------
+    pieces : tuple of (float, str)
+        When a piece of output arrived, and its text. Output on standard error is part of it.
+    exit_s : float
+        When the process was gone.
+    status : int
+        Its exit status; below 0 the signal that ended it.
+    cut : bool
+        Whether it was killed since its time was up. `exit_s` is then when that was.
+    """
+
+    pieces: tuple[tuple[float, str], ...]
+    exit_s: float
+    status: int
+    cut: bool = False
+
+    @property
+    def text(self) -> str:
+        """All that was printed."""
+        return "".join(text for _, text in self.pieces)
+
+    def at(self, message: str) -> float:
+        """Return when the first `message` had arrived; if it never did, when the process was gone.
+
+        A message is looked for anywhere, not in lines: ``print`` writes the text and the end of the line one
+        after the other, and another thread's text may come between.
+        """
+        end = self.text.find(message) + len(message)
+        if end < len(message):
+            return self.exit_s
+        length = 0
+        for arrival_s, text in self.pieces:
+            length += len(text)
+            if length >= end:
+                return arrival_s
+        return self.exit_s
+
+    def between(self, first: str, last: str) -> float:
+        """Return the time from one message to another.
+
+        Never 0, so that it can be divided by: on a busy machine the reader may come so late that it finds
+        both at once.
+        """
+        return max(SHORTEST_S, self.at(last) - self.at(first))
+
+    def in_order(self, *messages: str) -> bool:
+        """Return whether each message was printed, and each before the next."""
+        places = [self.text.find(message) for message in messages]
+        return min(places) >= 0 and places == sorted(places)
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan:
+    """A cell as an arm, or several; as a :class:`~gilprobe.measuring.measure.Trial` otherwise.
+
+    Attributes
+    ----------
+    name, threads, units
+        As in :class:`~gilprobe.measuring.measure.Trial`.
+    cell : Cell
+        What is run.
+    score : callable
+        Returns a number for each of `units`.
+    traced : bool
+        Whether its trace tells something.
+    """
+
+    name: str
+    threads: int
+    cell: Cell
+    units: Mapping[str, str]
+    score: Callable[[CellRun], Mapping[str, float]]
+    traced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CellObservation:
+    """Cells that were timed, and one extra run of each under a trace.
+
+    Attributes
+    ----------
+    measurement : Measurement
+        The arms.
+    runs : mapping of (str, int) to tuple of CellRun
+        The timed runs of each plan, by its name and threads, in the order of the samples.
+    traces : tuple of TracedArm
+        In the order of the plans; empty where the tracer does not work.
+    warnings : tuple of str
+        The measurement's doubts, those of the traces, and which runs were cut.
+    """
+
+    measurement: Measurement
+    runs: Mapping[tuple[str, int], tuple[CellRun, ...]]
+    traces: tuple[TracedArm, ...]
+    warnings: tuple[str, ...]
+
+
+def missing(_environment: Environment) -> str:
+    """Return why cells can't be run here, if so: an embedded interpreter has no program to start."""
+    return "" if sys.executable else "this interpreter does not know its own program, so it has no children"
+
+
+def run_cell(cell: Cell, *, timeout_s: float = TIMEOUT_S) -> CellRun:
+    """Run a cell in a child of this interpreter, with a GIL or without as it is here.
+
+    Parameters
+    ----------
+    cell : Cell
+        What to run.
+    timeout_s : float
+        When it and all that it started are killed.
+
+    Returns
+    -------
+    CellRun
+        What it printed, and when.
+    """
+    with tempfile.TemporaryDirectory(prefix="gilprobe-") as folder:
+        return _run(cell, folder, [], timeout_s)
+
+
+def trace_cell(cell: Cell, *, timeout_s: float = TIMEOUT_S) -> tuple[CellRun, TracedProcess | None]:
+    """Run a cell as :func:`run_cell` does, under ``gilprobe record``.
+
+    Returns
+    -------
+    CellRun, TracedProcess or None
+        None if nothing can be read of the recording. That of a cell that was cut is not complete, if there
+        is one.
+    """
+    from gilprobe.tracing.loading import load
+
+    with tempfile.TemporaryDirectory(prefix="gilprobe-") as folder:
+        recording = Path(folder, "cell.gilprobe")
+        record = ["-m", "gilprobe", "record", "--quiet", "--no-timeline", "-o", str(recording)]
+        run = _run(cell, folder, record, timeout_s)
+        try:
+            return run, load(recording)
+        except (FormatError, OSError):
+            return run, None
+
+
+def observe_cells(request: Request, plans: Sequence[CellPlan]) -> CellObservation:
+    """Sample the cells in turns, then trace each of them once more.
+
+    Raises
+    ------
+    ScenarioError
+        If a cell ends with another status than 0.
+    """
+    to_trace = [plan for plan in plans if plan.traced] if request.trace else []
+    parts = len(plans) * request.frame.repeat + len(to_trace)
+    timed_share = 1 - len(to_trace) / parts
+    runs: dict[tuple[str, int], list[CellRun]] = {(plan.name, plan.threads): [] for plan in plans}
+    measurement = measure_trials(
+        [_trial(plan, runs[plan.name, plan.threads]) for plan in plans],
+        request.frame,
+        lambda label, share: request.progress(label, share * timed_share),
+        warm_up=False,  # this very interpreter runs: its files are in memory
+    )
+    traces, doubts = [], []
+    for number, plan in enumerate(to_trace):
+        request.progress(f"traces {plan.name}", timed_share + number / parts)
+        _, traced = trace_cell(plan.cell)
+        found = ("nothing was recorded",) if traced is None else traced.doubts
+        doubts += [f"trace of {plan.name}, {plan.threads}: {text}" for text in found]
+        if traced is not None:
+            traces.append(TracedArm(plan.name, plan.threads, traced.report))
+    kept = {key: tuple(taken) for key, taken in runs.items()}
+    return CellObservation(
+        measurement, kept, tuple(traces), (*measurement.warnings, *_cuts(kept), *dict.fromkeys(doubts))
+    )
+
+
+def sections(shown: Mapping[str, CellRun]) -> str:
+    """Return what several cells printed, each below its title as a comment."""
+    return "\n".join(f"# {title}\n{run.text.rstrip()}\n" for title, run in shown.items())
+
+
+def _trial(plan: CellPlan, taken: list[CellRun]) -> Trial:
+    def run() -> Mapping[str, float]:
+        ran = run_cell(plan.cell)
+        if ran.status and not ran.cut:
+            raise ScenarioError(
+                f"the cell of {plan.name!a} must end with status 0,"
+                f" got {ran.status}: {ascii(ran.text)[-200:]}"
+            )
+        taken.append(ran)
+        return plan.score(ran)
+
+    return Trial(plan.name, plan.threads, plan.units, run)
+
+
+def _cuts(runs: Mapping[tuple[str, int], tuple[CellRun, ...]]) -> list[str]:
+    return [
+        f"cut: {cut} of {len(taken)} runs of {name} were killed after {TIMEOUT_S:g} s; they would take longer"
+        for (name, _), taken in runs.items()
+        if (cut := sum(run.cut for run in taken))
+    ]
+
+
+def _run(cell: Cell, folder: str, launcher: list[str], timeout_s: float) -> CellRun:
+    script = Path(folder, "cell.py")
+    script.write_text(cell.program, encoding="utf-8")
+    # Unbuffered, since what is printed into a pipe would otherwise arrive at the end, all at once.
+    command = [sys.executable, "-u", *launcher, str(script)]
+    start_s = time.perf_counter()
+    group = ProcessGroup(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=folder, env=_environment()
+    )
+    try:
+        return _watch(group, start_s, timeout_s)
+    finally:
+        group.end()
+
+
+def _watch(group: ProcessGroup, start_s: float, timeout_s: float) -> CellRun:
+    """Note what comes until all have closed their output and the program is gone, or its time is up."""
+    latest_s = start_s + timeout_s
+    pieces: list[tuple[float, str]] = []
+    while data := group.take_next("stdout", latest_s - time.perf_counter()):
+        pieces.append((time.perf_counter() - start_s, data.decode("utf-8", "backslashreplace")))
+    cut = data is None or not group.wait(latest_s - time.perf_counter())
+    exit_s = time.perf_counter() - start_s
+    return CellRun(tuple(pieces), exit_s, group.end(), cut)
+
+
+def _environment() -> dict[str, str]:
+    chosen = dict(os.environ)
+    if host.build() == "free-threaded":
+        chosen["PYTHON_GIL"] = str(int(host.gil_enabled()))  # -X gil=1 would not be passed on
+    return chosen

@@ -1,0 +1,147 @@
+"""Read back what was saved of traced processes: reports, and the files that lie beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilprobe.errors import FormatError
+from gilprobe.model import codec
+from gilprobe.model.environment import Environment
+from gilprobe.model.traced import TracedProcess
+from gilprobe.report import Report
+from gilprobe.tracing.accounting import Books, assemble
+from gilprobe.tracing.recording_reader import MAGIC, Recording, beginning_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def load(path: str | os.PathLike[str]) -> TracedProcess:
+    """Read one file. It is treated as hostile input.
+
+    Parameters
+    ----------
+    path : path-like
+        A recording, or a report that :meth:`~gilprobe.report.Report.save` wrote.
+
+    Raises
+    ------
+    FormatError
+        If the file is not a whole one of a kind that is known here.
+    OSError
+        If it can't be read.
+    """
+    if not _is_recording(path):
+        return TracedProcess(source=Path(path).name, report=Report.load(path))
+    recording = Recording.open(path)
+    return TracedProcess(
+        source=Path(path).name,
+        report=report_of(recording),
+        timeline=recording.timeline() if recording.meta["options"].get("timeline") else None,
+        pid=recording.meta["pid"],
+        argv=tuple(map(str, recording.meta["argv"])),
+        started_unix_ns=recording.meta["started_unix_ns"],
+        complete=recording.complete,
+    )
+
+
+def _is_recording(path: str | os.PathLike[str]) -> bool:
+    """Tell a recording from a saved report by their first bytes: another file may be huge."""
+    beginning = beginning_of(path)
+    if beginning.startswith(MAGIC):
+        return True
+    if not beginning.lstrip().startswith(b"{"):
+        found = f"it begins with {beginning[:16]!r}" if beginning else "it is empty"
+        raise FormatError(f"{os.fspath(path)!r} must be a recording or a saved report, {found}")
+    return False
+
+
+def report_of(recording: Recording) -> Report:
+    """Return what a recording adds up to: exactly, or up to the last snapshot if it was not ended.
+
+    Raises
+    ------
+    FormatError
+        If the process was killed before it had written what is needed, or what it adds up to is impossible.
+    """
+    if not recording.meta or 0 not in recording.interpreters:
+        raise FormatError(f"{recording.path!r} ends before it says what was recorded")
+    parts = sorted(recording.interpreters.values(), key=lambda part: part.number)
+    doubts = [f"the file is cut off behind byte {recording.size}"] if recording.truncated else []
+    if recording.done is not None and recording.done["reason"] == "signal":
+        number = recording.done.get("signal", 0)
+        doubts.append(f"signal {number} ended the process: what threads did at that moment may be missing")
+    books = [Books(part.places, part.snapshot) for part in parts if part.snapshot is not None]
+    if not books or parts[0].snapshot is None:
+        raise FormatError(f"{recording.path!r} ends before its first snapshot")
+    try:
+        return assemble(
+            books,
+            lambda account: recording.who(account["native_id"], account["label"], account["os_name"]),
+            codec.decode(Environment, recording.meta["environment"], "the environment"),
+            bystanders=recording.names,
+            warnings=doubts,
+            trusted=False,
+        )
+    except ValueError as error:  # the model's own checks
+        raise FormatError(f"{recording.path!r}: {error}") from None
+
+
+def children_of(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the recordings of child processes that lie beside the recording `path`, by name.
+
+    Those of ``STEM.gilprobe`` are named ``STEM.<pid>.gilprobe``, and ``STEM.<pid>-2.gilprobe`` and so on for
+    a process that has replaced its program. They are found by listing the folder, never by what stands in a
+    file.
+    """
+    whole = Path(path)
+    number = r"\.[0-9]{1,10}(-[0-9]{1,10})?"
+    named = re.compile(rf"{re.escape(whole.stem)}({number})+{re.escape(whole.suffix)}")
+    yield from sorted(beside for beside in whole.parent.iterdir() if named.fullmatch(beside.name))
+
+
+def load_family(path: str | os.PathLike[str]) -> tuple[list[TracedProcess], list[str]]:
+    """Read one file and the recordings of its child processes.
+
+    A child's file that began before its parent's is left from an earlier recording of the same name, and is
+    passed over.
+
+    Returns
+    -------
+    processes : list of TracedProcess
+        The file's own first.
+    left_out : list of str
+        Why a child's file could not be read, one line each: a child may have been killed before it wrote any.
+
+    Raises
+    ------
+    FormatError
+        If `path` itself is not a whole file of a kind that is known here.
+    OSError
+        If it can't be read.
+    """
+    first = load(path)
+    processes, left_out = [first], []
+    for child in load_children(path, first.started_unix_ns) if first.pid else ():  # else a saved report
+        if isinstance(child, TracedProcess):
+            processes.append(child)
+        else:
+            left_out.append(f"a child's recording is left out: {child}")
+    return processes, left_out
+
+
+def load_children(
+    path: str | os.PathLike[str], since_unix_ns: int
+) -> Iterator[TracedProcess | FormatError | OSError]:
+    """Yield the processes that left files beside `path` and began since then, or why a file can't be read."""
+    for child in children_of(path):
+        try:
+            process = load(child)
+        except (FormatError, OSError) as error:
+            yield error
+        else:
+            if process.started_unix_ns >= since_unix_ns:
+                yield process

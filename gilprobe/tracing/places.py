@@ -1,0 +1,158 @@
+"""Places by name: what the tracer knows by numbers, a stack's frames are for people."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from gilprobe.report import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+MOST_FRAMES = 1 << 24
+"""Most frames of all stacks of a file together: it can say in a few bytes that there are many more."""
+
+MOST_CHARACTERS = 1 << 31
+"""Most characters in the names of these frames together."""
+
+MOST_DEEP = 4096
+"""Most frames of one stack of a file; the tracer follows 128."""
+
+UNSEEN = "(not seen)"
+"""Named instead of a function where nobody could look: before a trace, at its end."""
+
+DEEPER = "(deeper frames were not recorded)"
+"""Named instead of the outermost function of a stack that is cut."""
+
+EDGE = "(start or end of a thread)"
+"""Named instead of a function where CPython starts or ends a thread of :mod:`threading`."""
+
+_PYTHON, _NATIVE, _DEEPER, _UNSEEN = range(4)  # docs/recording-format.md, PLAC
+
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap"  # and ..._external (Lib/importlib)
+
+_UNSEEN_FRAME, _DEEPER_FRAME = Frame(UNSEEN, "", 0), Frame(DEEPER, "", 0)
+
+
+_LAUNCHER = os.path.join("gilprobe", "programs", "program.py")  # noqa: PTH118
+
+
+def importing(places: Sequence[tuple[int | None, int, int, str, str]], number: int) -> int:
+    """Return the place that imports, for one within the import system; else, or if it is not known, the same.
+
+    Parameters
+    ----------
+    places : sequence of tuple
+        Rows of ``_native.recording.decode_places``; a parent stands before its children.
+    number : int
+        Of the place.
+    """
+    place: int | None = number
+    while place is not None and places[place][4].startswith(_IMPORT_SYSTEM):
+        place = places[place][0]
+    return number if place is None else place
+
+
+class Naming(NamedTuple):
+    """Who a thread is, of which the tracer knows only numbers.
+
+    Attributes
+    ----------
+    name : str
+        Of the thread.
+    started : bool
+        :mod:`threading` started it: without a Python frame, such a thread starts or ends.
+    """
+
+    name: str
+    started: bool
+
+
+def frame_of(place: tuple[int | None, int, int, str, str], who: Callable[[int], Naming]) -> Frame:
+    """Return the innermost frame of a place.
+
+    Parameters
+    ----------
+    place : tuple
+        Parent or None, kind, line or account, function, file: a row of ``_native.recording.decode_places``.
+    who : callable
+        Names the thread of an account by the account's number.
+    """
+    _, kind, number, function, filename = place
+    if kind == _PYTHON:
+        return Frame(function, filename, number)
+    if kind == _NATIVE:
+        name, started = who(number)
+        # All starts and ends are one site: a server with a thread for each request would have thousands.
+        return Frame(EDGE if started else f"(native code of thread {name})", "", 0)
+    return _UNSEEN_FRAME if kind == _UNSEEN else _DEEPER_FRAME
+
+
+class Stacks:
+    """Stacks as a tree, in which each is known by a number: what they share is kept once.
+
+    Attributes
+    ----------
+    rows : dict of int to list of int
+        Releases, hold, wait and caused wait of each stack that was asked for, by its number.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self._frames: list[Frame] = []
+        self._outer: list[int | None] = []
+        self._sizes: list[tuple[int, int]] = []  # frames, and characters in their names
+        self._numbers: dict[tuple[int | None, Frame], int] = {}
+
+    def called_from(self, outer: int | None, frame: Frame) -> int:
+        """Return the number of the stack of a frame, and of the stack `outer` that it was called from.
+
+        Without those frames that run it as `gilprobe record`, and without those of the import system, as in
+        tracebacks: an import is the line that imports.
+        """
+        if outer is not None and self._imports(frame) and not self._imports(self._frames[outer]):
+            return outer
+        if outer is not None and self._frames[outer].filename.endswith(_LAUNCHER):
+            outer = None
+        number = self._numbers.setdefault((outer, frame), len(self._frames))
+        if number == len(self._frames):
+            self._frames.append(frame)
+            self._outer.append(outer)
+            frames, characters = (0, 0) if outer is None else self._sizes[outer]
+            self._sizes.append((frames + 1, characters + len(frame.function) + len(frame.filename)))
+        return number
+
+    @staticmethod
+    def _imports(frame: Frame) -> bool:
+        return frame.filename.startswith(_IMPORT_SYSTEM)
+
+    def frames(self, number: int) -> tuple[Frame, ...]:
+        """Return the frames of a stack, outermost first."""
+        found, at = [self._frames[number]], self._outer[number]
+        while at is not None:
+            found.append(self._frames[at])
+            at = self._outer[at]
+        return tuple(reversed(found))
+
+    def check(self, numbers: Iterable[int]) -> None:
+        """Raise ValueError if these stacks are larger than any that is recorded."""
+        frames = characters = deepest = 0
+        for deep, long in map(self._sizes.__getitem__, numbers):
+            frames += deep
+            characters += long
+            deepest = max(deepest, deep)
+        if frames > MOST_FRAMES:
+            raise ValueError(f"all stacks must have at most {MOST_FRAMES} frames together, got {frames}")
+        if characters > MOST_CHARACTERS:
+            raise ValueError(
+                f"the names in all stacks must have at most {MOST_CHARACTERS} characters together, "
+                f"got {characters}"
+            )
+        if deepest > MOST_DEEP:
+            raise ValueError(f"a stack must have at most {MOST_DEEP} frames, got {deepest}")
+
+    def ranked(self) -> list[tuple[int, list[int]]]:
+        """Return the numbers and rows of the stacks that were asked for, longest hold first."""
+        return sorted(self.rows.items(), key=lambda row: (-row[1][1], -row[1][3]))

@@ -1,0 +1,575 @@
+"""Read recordings (docs/recording-format.md).
+
+A file is hostile input: what is wrong in it is a :class:`~gilprobe.errors.FormatError` that names the
+offset. Events are read batch by batch, so that memory goes with a file's threads, places and last snapshots,
+not with its length.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from array import array
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from gilprobe._native import recording as native
+from gilprobe.errors import FormatError
+from gilprobe.files import open_regular
+from gilprobe.model import codec
+from gilprobe.model.environment import Environment
+from gilprobe.model.timeline import Batch, TimelineThread
+from gilprobe.tracing.places import Naming, Stacks, frame_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilprobe._native.recording import _Place, _Snapshot
+    from gilprobe.report import Frame
+
+MAGIC = b"GILPROBE"
+_INTERPRETERS = 4096  # no recorder writes more than 1,025
+_NUMBERS = 1 << 22  # accounts' numbers, of all interpreters together
+_NAMED = 1 << 20  # threads that were alive at the beginning or the end
+_PIECE = 1 << 20  # bytes
+_ZEROS = 1 << 26  # bytes that are looked at where nothing but zeros may follow
+_LABEL = (1 << 31) - 1  # the bits of a label that stand for a name
+
+_META: dict[str, type] = {
+    "pid": int,
+    "parent": int,
+    "argv": list,
+    "started_unix_ns": int,
+    "options": dict,
+    "environment": dict,
+}
+
+
+class ThreadDescription(NamedTuple):
+    """A thread as a recording describes it.
+
+    Attributes
+    ----------
+    number : int
+        Of its account, within its interpreter.
+    native_id : int
+        The operating system's thread identifier.
+    label : int
+        Stands for its name; 0 for none. 2**31 is added once it has come to the end of its Python code.
+    os_name : str
+        The operating system's name.
+    first_tick : int
+        When it first had to do with the GIL, in ticks since the start.
+    """
+
+    number: int
+    native_id: int
+    label: int
+    os_name: str
+    first_tick: int
+
+
+class EventSums(NamedTuple):
+    """What the events of one thread add up to, in ticks and in events."""
+
+    hold_ticks: int
+    wait_ticks: int
+    holds: int
+    waits: int
+
+
+class Interpreter:
+    """What a recording holds of one interpreter's GIL.
+
+    Attributes
+    ----------
+    number : int
+        0 for the main one.
+    threads : dict of int to ThreadDescription
+        By the numbers of their accounts.
+    places : list of tuple
+        By number: parent or None, kind, line or account, function, file. Kind 0 is Python code with its
+        line, 1 native code with the thread's account; 2 stands for deeper frames that are missing, 3 for what
+        nobody could see.
+    snapshot : dict or None
+        The last one, as ``_native.recording.decode_snapshot`` returns it.
+    events, dropped : int
+        Number of events, and of those that are missing because they came faster than they were written.
+    thread_numbers, place_numbers : array of uint32
+        What accounts and places are in the whole file, by their numbers here; 2**32 - 1 for an account that
+        was not described.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.threads: dict[int, ThreadDescription] = {}
+        self.places: list[_Place] = []
+        self.snapshot: _Snapshot | None = None
+        self.events = 0
+        self.dropped = 0
+        self.thread_numbers = array("I")
+        self.place_numbers = array("I")
+
+    @property
+    def complete(self) -> bool:
+        """Whether its last snapshot was taken when the recording ended."""
+        return self.snapshot is not None and self.snapshot["totals"]["final"]
+
+
+class Recording:
+    """A recording without its single events: they are summed up here, and read from the file on request.
+
+    Attributes
+    ----------
+    path : str
+        Where it was read from.
+    identity : (int, int) or None
+        Device and inode of the file.
+    beginning : bytes
+        Its first bytes, with the checksum of the first chunk: another file may get the inode.
+    meta : dict
+        `pid`, `parent`, `argv`, `started_unix_ns`, `options`, `environment`; empty if the process was killed
+        before it had written that.
+    labels, names : dict of int to str
+        Names of threads by label, and by native identifier.
+    interpreters : dict of int to Interpreter
+        By number, in the order in which the file mentions them.
+    threads, places : list of tuple of (Interpreter, int)
+        All of the file by their numbers in it: to whom they belong, and their numbers there.
+    done : dict or None
+        What was written at the end: `reason` is "stopped", "signal" with the number of the one that ended the
+        process in `signal`, or "exit" with its `status`. None if the process was killed otherwise.
+    truncated : bool
+        Whether the end of the file cuts a chunk.
+    size : int
+        Bytes up to the end of the last whole chunk.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.identity: tuple[int, int] | None = None
+        self.beginning = b""
+        self.meta: dict[str, Any] = {}
+        self.done: dict[str, Any] | None = None
+        self.labels: dict[int, str] = {}
+        self.names: dict[int, str] = {}
+        self.interpreters: dict[int, Interpreter] = {}
+        self.threads: list[tuple[Interpreter, int]] = []
+        self.places: list[tuple[Interpreter, int]] = []
+        self.truncated = False
+        self.size = 0
+        self._account_numbers = 0
+        self._sums = array("Q")  # four for each thread
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        identity: tuple[int, int] | None = None,
+        started_unix_ns: int | None = None,
+    ) -> Recording:
+        """Read a recording: everything is checked, and the events are summed up.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        identity : (int, int), optional
+            Device and inode that it must have.
+        started_unix_ns : int, optional
+            When it must have been begun: an inode is used again once its file was replaced.
+
+        Raises
+        ------
+        FormatError
+            If it is not a recording, another one, of another version, or broken. One that was cut off is not:
+            see `truncated`.
+        OSError
+            If it can't be read.
+        """
+        opened = cls(os.fspath(path))
+        with _open_file(opened.path, identity) as file:
+            opened.identity, opened.beginning = _identity(file), _beginning(file)
+            chunks = _Chunks(opened.path, file)
+            loader = _Loader(opened)
+            for offset, kind, payload in chunks:
+                with _naming(opened.path, offset):
+                    loader.take(offset, kind, payload)
+            loader.decode_snapshots()
+        if opened.meta and started_unix_ns not in (None, opened.meta["started_unix_ns"]):
+            raise _replaced(opened.path)
+        opened.truncated, opened.size = chunks.cut, chunks.offset
+        return opened
+
+    @property
+    def complete(self) -> bool:
+        """Whether the recording was ended, if only by a signal that was caught."""
+        finals = bool(self.interpreters) and all(one.complete for one in self.interpreters.values())
+        return finals or self.done is not None
+
+    @property
+    def event_count(self) -> int:
+        """Number of events."""
+        return sum(one.events for one in self.interpreters.values())
+
+    @property
+    def dropped(self) -> int:
+        """Number of events that are missing because they came faster than they were written."""
+        return sum(one.dropped for one in self.interpreters.values())
+
+    def who(self, native_id: int, label: int = 0, os_name: str = "") -> Naming:
+        """Name a thread as a trace does: by its latest name, which an ended one has in its label.
+
+        Else as the operating system does.
+        """
+        name = self.labels.get(label & _LABEL, "")
+        if label <= _LABEL:  # it lives, and may have been renamed
+            name = self.names.get(native_id, name)
+        return Naming(name or os_name or f"thread {native_id}", bool(name))
+
+    def event_sums(self) -> dict[tuple[int, int], EventSums]:
+        """Return what each thread's events add up to, by the numbers of its interpreter and its account."""
+        return {
+            (interpreter.number, account): EventSums(*self._sums[4 * n : 4 * n + 4])
+            for n, (interpreter, account) in enumerate(self.threads)
+        }
+
+    def timeline(self) -> RecordedTimeline:
+        """Return the events, to be read batch by batch (a :class:`gilprobe.model.timeline.Timeline`)."""
+        return RecordedTimeline(self)
+
+    # What a loader has found.
+
+    def interpreter(self, number: int) -> Interpreter:
+        """Return an interpreter, which is new or known; ValueError if there are too many."""
+        known = self.interpreters.get(number)
+        if known is None:
+            if len(self.interpreters) == _INTERPRETERS:
+                raise ValueError(f"there must be at most {_INTERPRETERS} interpreters")
+            known = self.interpreters[number] = Interpreter(number)
+        return known
+
+    def describe_thread(self, interpreter: Interpreter, thread: ThreadDescription) -> None:
+        """Add a thread, or what is new about one; ValueError if the numbers are too large."""
+        known = thread.number in interpreter.threads
+        interpreter.threads[thread.number] = thread
+        if known:
+            return
+        table = interpreter.thread_numbers
+        missing = max(0, thread.number + 1 - len(table))
+        self._account_numbers += missing
+        if self._account_numbers > _NUMBERS:
+            raise ValueError(f"the accounts' numbers must be below {_NUMBERS}, all together")
+        table.frombytes(b"\xff" * (table.itemsize * missing))
+        table[thread.number] = len(self.threads)
+        self.threads.append((interpreter, thread.number))
+        self._sums.frombytes(bytes(4 * self._sums.itemsize))
+
+    def describe_places(self, interpreter: Interpreter, places: list[_Place]) -> None:
+        """Add the places that follow those known so far."""
+        for number, place in enumerate(places, len(interpreter.places)):
+            interpreter.places.append(place)
+            interpreter.place_numbers.append(len(self.places))
+            self.places.append((interpreter, number))
+
+    def add_events(self, interpreter: Interpreter, payload: bytes) -> None:
+        """Add the events of a chunk to the sums; ValueError if they refer to what was not described."""
+        _, count, dropped = native.events_head(payload)
+        native.add_events(payload, interpreter.thread_numbers, interpreter.place_numbers, self._sums)
+        interpreter.events += count
+        interpreter.dropped = max(interpreter.dropped, dropped)
+
+
+class RecordedTimeline:
+    """The events of a recording (a :class:`gilprobe.model.timeline.Timeline`), read anew each time."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    @cached_property
+    def threads(self) -> tuple[TimelineThread, ...]:
+        """All threads; events refer to them by number."""
+        return tuple(
+            TimelineThread(
+                interpreter.threads[account].native_id,
+                self._who(interpreter, account).name,
+                interpreter.number,
+            )
+            for interpreter, account in self._recording.threads
+        )
+
+    @cached_property
+    def places(self) -> tuple[tuple[Frame, ...], ...]:
+        """All places, by number: stacks, outermost frame first.
+
+        Raises
+        ------
+        FormatError
+            If the stacks of the file have more than 16 million frames together.
+        """
+        stacks = Stacks()
+        numbers: list[int] = []
+        for interpreter, place in self._recording.places:
+            parent = interpreter.places[place][0]
+            outer = None if parent is None else numbers[interpreter.place_numbers[parent]]
+            numbers.append(stacks.called_from(outer, self._frame(interpreter, place)))
+        with _naming(self._recording.path, 0):
+            stacks.check(numbers)
+        return tuple(map(stacks.frames, numbers))
+
+    @property
+    def dropped(self) -> int:
+        """Events that are missing because they came faster than they were written."""
+        return self._recording.dropped
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all events, from the beginning.
+
+        Raises
+        ------
+        FormatError
+            If the file is not the same as when it was opened.
+        OSError
+            If it can't be read.
+        """
+        recording = self._recording
+        with _open_file(recording.path, recording.identity, recording.beginning) as file:
+            for offset, kind, payload in _Chunks(recording.path, file, recording.size):
+                if kind == b"EVNT":
+                    with _naming(recording.path, offset):
+                        batch = self._batch(payload)
+                    yield batch
+
+    def _batch(self, payload: bytes) -> Batch:
+        number, _, _ = native.events_head(payload)
+        interpreter = self._recording.interpreters.get(number)
+        if interpreter is None or interpreter.snapshot is None:
+            raise ValueError("a file must not change while it is read")
+        factor = interpreter.snapshot["totals"]["factor"]
+        return Batch(
+            *native.read_events(payload, interpreter.thread_numbers, interpreter.place_numbers, factor)
+        )
+
+    def _who(self, interpreter: Interpreter, account: int) -> Naming:
+        thread = interpreter.threads.get(account)
+        if thread is None:
+            return Naming(f"of account {account}", False)
+        return self._recording.who(thread.native_id, thread.label, thread.os_name)
+
+    def _frame(self, interpreter: Interpreter, place: int) -> Frame:
+        return frame_of(interpreter.places[place], lambda account: self._who(interpreter, account))
+
+
+class _Loader:
+    """Takes the chunks of a file one after the other; ValueError with the rule that one breaks."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.snapshots: dict[int, tuple[int, bytes]] = {}  # the last of each interpreter, and its offset
+
+    def take(self, offset: int, kind: bytes, payload: bytes) -> None:
+        recording = self.recording
+        if kind == b"EVNT":
+            self._take_events(payload)
+        elif kind == b"SNAP":
+            self._take_snapshot(offset, payload)
+        elif kind == b"THRD":
+            number, entries = native.split_interpreter(payload)
+            interpreter = recording.interpreter(number)
+            for thread in native.decode_threads(entries):
+                recording.describe_thread(interpreter, ThreadDescription(*thread))
+        elif kind == b"PLAC":
+            number, entries = native.split_interpreter(payload)
+            interpreter = recording.interpreter(number)
+            recording.describe_places(interpreter, native.decode_places(entries, len(interpreter.places)))
+        elif kind == b"LABL":
+            recording.labels.update(native.decode_labels(payload))
+        elif kind == b"NAME":
+            recording.names.update(native.decode_names(payload))
+            if len(recording.names) > _NAMED:
+                raise ValueError(f"at most {_NAMED} threads must have names by their identifiers")
+        elif kind == b"META":
+            recording.meta = _checked_meta(payload)
+        elif kind == b"DONE":
+            recording.done = _checked_done(payload)
+
+    def _take_events(self, payload: bytes) -> None:
+        number, _, _ = native.events_head(payload)
+        if number not in self.snapshots:
+            raise ValueError("a snapshot must come before the first events")
+        self.recording.add_events(self.recording.interpreter(number), payload)
+
+    def _take_snapshot(self, offset: int, payload: bytes) -> None:
+        _, behind_flags = native.split_interpreter(payload)
+        number, _ = native.split_interpreter(behind_flags)
+        self.recording.interpreter(number)
+        self.snapshots[number] = offset, payload
+
+    def decode_snapshots(self) -> None:
+        """Look into the last snapshot of each interpreter: no other counts."""
+        for number, (offset, payload) in self.snapshots.items():
+            interpreter = self.recording.interpreters[number]
+            with _naming(self.recording.path, offset):
+                snapshot = native.decode_snapshot(payload)
+                _check_references(snapshot, interpreter)
+            interpreter.snapshot = snapshot
+            interpreter.dropped = max(interpreter.dropped, snapshot["totals"]["dropped_events"])
+
+
+def _check_references(snapshot: _Snapshot, interpreter: Interpreter) -> None:
+    """Raise ValueError unless all places and threads in the rows of a snapshot are known."""
+    accounts = {account["number"] for account in snapshot["accounts"]}
+    if len(accounts) != len(snapshot["accounts"]):
+        raise ValueError("an account must stand in a snapshot only once")
+    accounts |= interpreter.threads.keys()
+    places: set[int | None] = {site[0] for site in snapshot["sites"]}
+    threads: set[int | None] = set()
+    for waiter, holder, place, _ in snapshot["blame"]:
+        threads |= {waiter, holder}
+        places.add(place)
+    for stall in snapshot["stalls"]:
+        threads |= {stall[0], stall[2]}
+        places |= {stall[1], stall[3]}
+    unknown = threads - accounts - {None}
+    if unknown:
+        raise ValueError(f"a snapshot must refer to described threads, got {unknown.pop()}")
+    beyond = [place for place in places if place is not None and place >= len(interpreter.places)]
+    if beyond:
+        raise ValueError(
+            f"a snapshot must refer to described places, got {beyond[0]} of {len(interpreter.places)}"
+        )
+
+
+def _object(payload: bytes, kind: str) -> dict[str, Any]:
+    try:
+        document = json.loads(payload.decode("utf-8", "surrogatepass"))
+    except RecursionError:
+        raise ValueError(f"{kind} must not nest so deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{kind} must be JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{kind} must be an object")
+    return document
+
+
+def _checked_meta(payload: bytes) -> dict[str, Any]:
+    meta = _object(payload, "META")
+    for key, kind in _META.items():
+        if type(meta.get(key)) is not kind:
+            raise ValueError(f"{key!r} in META must be of type {kind.__name__}")
+    if not all(isinstance(argument, str) for argument in meta["argv"]):
+        raise ValueError("'argv' in META must be strings")
+    codec.decode(Environment, meta["environment"], "environment in META")
+    return meta
+
+
+def _checked_done(payload: bytes) -> dict[str, Any]:
+    done = _object(payload, "DONE")
+    if type(done.get("reason")) is not str or type(done.get("signal", 0)) is not int:
+        raise ValueError("DONE must have a 'reason', and a number as 'signal' if any")
+    return done
+
+
+class _Chunks:
+    """The chunks of a file, as (offset, type, payload), up to `end` or to where the file ends.
+
+    Attributes
+    ----------
+    offset : int
+        End of the last whole chunk so far.
+    cut : bool
+        Whether the end of the file cuts a chunk. Zeros up to the end count as that: a machine that lost its
+        power leaves them where the file had grown already.
+    """
+
+    def __init__(self, path: str, file: BinaryIO, end: int | None = None) -> None:
+        self._path = path
+        self._file = file
+        self._end = os.fstat(file.fileno()).st_size if end is None else end
+        self.offset = native.HEADER_SIZE
+        self.cut = False
+
+    def __iter__(self) -> Iterator[tuple[int, bytes, bytes]]:
+        with _naming(self._path, 0):
+            native.check_header(self._file.read(native.HEADER_SIZE))
+        while self.offset < self._end:
+            with _naming(self._path, self.offset):
+                found = self._next()
+            if found is None:
+                self.cut = True
+                return
+            header, payload = found
+            yield self.offset, header[:4], payload
+            self.offset += len(header) + len(payload)
+
+    def _next(self) -> tuple[bytes, bytes] | None:
+        header = self._file.read(native.CHUNK_HEADER_SIZE)
+        if not any(header) and self._only_zeros_follow():
+            return None
+        size = native.chunk_size(header, self._end - self.offset)
+        if size is None:
+            return None
+        payload = self._file.read(size)
+        if len(payload) < size:
+            return None
+        if not native.is_intact(header, payload):
+            raise ValueError("the checksum of the chunk is wrong")
+        return header, payload
+
+    def _only_zeros_follow(self) -> bool:
+        while piece := self._file.read(_PIECE):
+            if piece.count(0) != len(piece):
+                return False
+            if self._file.tell() - self.offset > _ZEROS:  # a hole of a sparse file has any size
+                return True
+        return True
+
+
+def beginning_of(path: str | os.PathLike[str]) -> bytes:
+    """Return the first 64 bytes of a regular file: a recording starts with :data:`MAGIC`.
+
+    Raises
+    ------
+    FormatError
+        If it is not a regular file.
+    OSError
+        If it can't be read.
+    """
+    with open_regular(path, "a recording") as file:
+        return file.read(64)
+
+
+def _open_file(path: str, expected: tuple[int, int] | None = None, beginning: bytes = b"") -> BinaryIO:
+    """Open a recording, which must be the file `expected`, by device and inode, and begin so, if told."""
+    file = open_regular(path, "a recording")
+    if expected not in (None, _identity(file)) or not _beginning(file).startswith(beginning):
+        file.close()
+        raise _replaced(path)
+    return file
+
+
+def _replaced(path: str) -> FormatError:
+    return FormatError(f"{path!r} must be the file that was recorded, it was replaced by another")
+
+
+def _beginning(file: BinaryIO) -> bytes:
+    found = file.read(native.HEADER_SIZE + native.CHUNK_HEADER_SIZE)
+    file.seek(0)
+    return found
+
+
+def _identity(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def _naming(path: str, offset: int) -> Iterator[None]:
+    """Turn the ValueError of a rule into a FormatError with where it was broken."""
+    try:
+        yield
+    except ValueError as error:
+        if offset == 0:
+            raise FormatError(f"{path!r}: {error}") from None
+        raise FormatError(f"{path!r}, the chunk at byte {offset}: {error}") from None

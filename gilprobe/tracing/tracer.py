@@ -1,0 +1,339 @@
+"""The exact GIL tracer: every hold and wait of every thread of the process, without privileges."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from gilprobe._native import gil
+from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
+from gilprobe.measuring.host import environment_facts
+from gilprobe.tracing import thread_names
+from gilprobe.tracing.recording_writer import RecordingWriter, TemporaryPlace
+
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+    from typing import Any
+
+    from gilprobe.model.timeline import Timeline
+    from gilprobe.report import Report
+
+
+_RUNNING = "a trace must be stopped before it is started again"
+
+
+class Trace:
+    """A recording of who holds the GIL and who waits for it, over all threads of the process.
+
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`, from any thread. Traces may overlap
+    and nest; each has its own accounts. Once ended it can be started again, which begins a new recording.
+
+    Holds are wall-clock time: a thread that the operating system suspends while it has the GIL still holds
+    it.
+    """
+
+    def __init__(
+        self,
+        *,
+        sites: bool = True,
+        stacks: bool = False,
+        timeline: bool = False,
+        cpu_time: bool = False,
+        path: str | os.PathLike[str] | None = None,
+        _later: bool = False,
+    ) -> None:
+        options = {
+            "sites": sites or stacks,
+            "stacks": stacks,
+            "timeline": timeline,
+            "cpu_time": cpu_time,
+        }
+        for name, option in (options | {"sites": sites}).items():
+            if not isinstance(option, bool):
+                raise InvalidTypeError(f"{name} must be True or False, got {option!r}")
+        if not isinstance(path, str | bytes | os.PathLike | None):
+            raise InvalidTypeError(f"path must be a path or None, got {path!r}")
+        self._options = options
+        self._path = path
+        self._later = _later  # of a process that may be over at once: see RecordingWriter
+        # Loaded now: neither the start nor the end is to look for it. Not if only the file is wanted.
+        self._assemble = None if _later else _loaded()
+        self._place: TemporaryPlace | None = None
+        self._writer: RecordingWriter | None = None
+        self._session: gil.Session | None = None
+        self._starting = False
+        self._doubts: tuple[str, ...] = ()
+        self._bystanders: dict[int, str] = {}
+        self._environment: dict[str, Any] = {}
+        self._report: Report | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the trace has been started and not stopped."""
+        return self._session is not None
+
+    def start(self) -> Trace:
+        """Begin to record.
+
+        Returns
+        -------
+        Trace
+            This trace.
+
+        Raises
+        ------
+        UnsupportedError
+            If the GIL can't be traced here; the message says why.
+        TracerStateError
+            If the trace is running.
+        InvalidValueError
+            If the path has a zero byte.
+        OSError
+            If the file can't be made, or a thread that it may need. An earlier file is then as it was.
+        """
+        if self._session is not None or self._starting:
+            raise TracerStateError(_RUNNING)
+        self._starting = True  # no call since that question, so no other thread had the GIL
+        try:
+            self._start()
+        finally:
+            self._starting = False
+        return self
+
+    def _start(self) -> None:
+        supported, reason = gil.support()  # before an earlier recording is replaced
+        if not supported:
+            raise UnsupportedError(f"the GIL can't be traced: {reason}")
+        environment = environment_facts()  # costs a millisecond: before the first stamp, not after
+        options, doubts = _possible(self._options)
+        writer = self._open()
+        session: gil.Session | None = None
+        try:
+            thread_names.watch()
+            bystanders = thread_names.alive()
+            if writer is not None:
+                writer.begin(environment, options)
+            session = gil.Session(recorder=None if writer is None else writer.recorder, **options)
+            thread_names.review()  # the end of another trace may have come between
+            if writer is not None:
+                writer.commit()
+        except BaseException as error:
+            if session is not None:
+                session.stop()
+            if writer is not None:
+                writer.discard()
+            thread_names.review()
+            if isinstance(error, NotImplementedError):
+                raise UnsupportedError(f"the GIL can't be traced: {error}") from None
+            raise
+        self._session, self._writer = session, writer
+        self._environment, self._bystanders = environment, bystanders
+        self._doubts, self._report = doubts, None
+
+    def _open(self) -> RecordingWriter | None:
+        """Make the recording, if one is wanted."""
+        if self._path is not None:
+            return RecordingWriter(self._path, timeline=self._options["timeline"], later=self._later)
+        if not self._options["timeline"]:
+            return None
+        self._place = TemporaryPlace()
+        return RecordingWriter(self._place.path, timeline=True)
+
+    def stop(self) -> Report:
+        """End the recording. Stopping a trace that has ended changes nothing.
+
+        Returns
+        -------
+        Report
+            What was recorded.
+
+        Raises
+        ------
+        TracerStateError
+            If the trace was never started.
+        """
+        session, writer = self._session, self._writer
+        if session is not None:
+            session.stop(_caller())
+            _finish(writer)
+            self._report = self._read(session, writer)
+            self._forget(session)
+        return self.report()
+
+    def close(self) -> None:
+        """Stop a trace of which only the file is wanted: nothing is loaded to read it."""
+        session = self._session
+        if session is not None:
+            session.stop(_caller())
+            _finish(self._writer)
+            self._forget(session)
+
+    def _forget(self, session: gil.Session) -> None:
+        if self._session is session:  # another thread may have stopped it meanwhile, and started it again
+            self._session = None
+        thread_names.review()
+
+    def report(self) -> Report:
+        """Return what has been recorded: all of it after the end, a snapshot while the trace is running.
+
+        Raises
+        ------
+        TracerStateError
+            If the trace was never started.
+        """
+        session, writer = self._session, self._writer
+        if session is not None:
+            return self._read(session, writer)
+        if self._report is None:
+            raise TracerStateError("a trace must be started before it can report")
+        return self._report
+
+    def _read(self, session: gil.Session, writer: RecordingWriter | None) -> Report:
+        assemble = self._assemble or _loaded()
+        return assemble(
+            session.read(_caller()),
+            self._environment,
+            self._bystanders,
+            (*self._doubts, *(writer.doubts() if writer is not None else ())),
+        )
+
+    def guard_signals(self) -> bool:
+        """See to it that SIGTERM, SIGHUP and :func:`os._exit` end the process with a whole recording.
+
+        The signals where their disposition is the default: it still is for Python, and the process is still
+        killed by the signal, but the recording is finished before. Until the end of the trace.
+
+        Returns
+        -------
+        bool
+            Whether that is done now; False if another recording is guarded already, or nothing is recorded.
+
+        Raises
+        ------
+        TracerStateError
+            If the trace is not running.
+        """
+        if self._session is None:
+            raise TracerStateError("a trace must be running to be guarded")
+        return self._writer is not None and self._writer.recorder.guard_signals()
+
+    def timeline(self) -> Timeline:
+        """Return every hold and every wait, one by one, after the end of the trace.
+
+        It is read from a file: the one that was named, else a temporary one that lives as long as the trace.
+
+        Raises
+        ------
+        TracerStateError
+            If the trace is running, was never started, or records no timeline.
+        FormatError
+            If the file is not whole, or was replaced by another since.
+        OSError
+            If it can't be read.
+        """
+        if not self._options["timeline"]:
+            raise TracerStateError("a trace must be made with timeline=True to have one")
+        if self._session is not None or self._writer is None:
+            raise TracerStateError("a timeline can be read when the trace has ended")
+        from gilprobe.tracing.recording_reader import Recording
+
+        writer = self._writer
+        return Recording.open(writer.path, writer.identity, writer.started_unix_ns).timeline()
+
+    def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        # The session would end with its last reference; the method that keeps names must be put back too. Not
+        # at the interpreter's end, which takes the globals of modules away: hence also the default argument.
+        session = getattr(self, "_session", None)
+        if session is not None and not at_exit():
+            session.stop()
+            _finish(self._writer)
+            thread_names.review()
+
+    def __enter__(self) -> Trace:
+        return self.start()
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Return the options without what can't be recorded by this interpreter, and why it can't."""
+    differs = gil.frames_differ() if options["sites"] else None
+    if differs is None:
+        return options, ()
+    return options | {"sites": False, "stacks": False}, (f"sites and stacks are off: {differs}",)
+
+
+def _finish(writer: RecordingWriter | None) -> None:
+    if writer is not None:
+        writer.finish()
+
+
+def trace(
+    *,
+    sites: bool = True,
+    stacks: bool = False,
+    timeline: bool = False,
+    cpu_time: bool = False,
+    path: str | os.PathLike[str] | None = None,
+) -> Trace:
+    """Record who holds the GIL, who waits for it and how long, in all threads of the process.
+
+    Parameters
+    ----------
+    sites : bool
+        Record also where: the function and line at which the GIL was let go, who waited behind whom at which
+        of them, and the longest waits.
+    stacks : bool
+        Record the whole Python stack there, up to 128 frames. Implies `sites`.
+    timeline : bool
+        Record every hold and every wait one by one: see :meth:`Trace.timeline`.
+    cpu_time : bool
+        Record also the CPU time that threads use while they hold: a hold without CPU time is one that was
+        blocked in the kernel, or waited for a core. Costs two system calls a hold.
+    path : path-like, optional
+        Write a recording to this file, which `gilprobe report` reads. A file of that name is replaced, also
+        one that another trace is writing, whose report then says so.
+
+    Returns
+    -------
+    Trace
+        Not started: use it in a ``with`` statement, or call its ``start`` and ``stop``.
+
+    Raises
+    ------
+    InvalidTypeError
+        If an option is not a bool, or `path` is no path.
+
+    Examples
+    --------
+    >>> with gilprobe.trace() as t:
+    ...     total = sum(range(1_000_000))
+    >>> thread = t.report().threads[0]
+    >>> thread.hold_ns + thread.wait_ns + thread.off_ns == thread.lifetime_ns
+    True
+    """
+    return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, path=path)
+
+
+def _caller() -> FrameType | None:
+    """Return the innermost frame that is not of this module: whose hold it is that a stop cuts."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame
+
+
+def _loaded() -> Callable[..., Report]:
+    import tempfile  # noqa: F401  # for a timeline's file
+
+    from gilprobe.tracing.accounting import assemble_living
+
+    return assemble_living

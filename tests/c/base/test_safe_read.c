@@ -1,0 +1,106 @@
+#include "base/gp_safe_read.h"
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "gp_test.h"
+
+static size_t page;
+static char *pages; /* one that can be read, one that can't, one that is not there */
+
+static void prepare(void)
+{
+    page = (size_t)sysconf(_SC_PAGESIZE);
+    pages = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(pages, 7, page);
+    mprotect(pages + page, page, PROT_NONE);
+    munmap(pages + 2 * page, page);
+}
+
+static void memory_is_copied(gp_safe_reader *peek)
+{
+    enum { SIZE = 100000 }; /* more than a pipe holds */
+    unsigned char *from = malloc(SIZE), *to = calloc(1, SIZE);
+    for (size_t i = 0; i < SIZE; i++)
+        from[i] = (unsigned char)(i * i >> 3);
+    CHECK(gp_safe_read(peek, from, to, SIZE));
+    CHECK(memcmp(from, to, SIZE) == 0);
+    free(from);
+    free(to);
+}
+
+static void what_cannot_be_read_is_refused(gp_safe_reader *peek)
+{
+    static char to[1 << 16];
+    CHECK(gp_safe_read(peek, pages, to, page));
+    CHECK(!gp_safe_read(peek, pages + page, to, 1));
+    CHECK(!gp_safe_read(peek, pages + 2 * page, to, 1));
+    CHECK(!gp_safe_read(peek, pages + page - 8, to, 16)); /* half of it */
+    CHECK(!gp_safe_read(peek, pages, to, 2 * page));
+    CHECK(!gp_safe_read(peek, NULL, to, 8));
+    CHECK(!gp_safe_read(peek, (const void *)(uintptr_t)16, to, 8));
+    CHECK(!gp_safe_read(peek, (const void *)UINTPTR_MAX, to, 8));
+    CHECK(!gp_safe_read(peek, (const void *)(UINTPTR_MAX / 2), to, sizeof to));
+    CHECK(!gp_safe_read(peek, (const void *)(uintptr_t)0xDEADBEEFDEADBEEF, to, 8));
+}
+
+static void a_refusal_leaves_no_rest_behind(gp_safe_reader *peek)
+{
+    char to[16] = {0};
+    for (int round = 0; round < 100; round++) {
+        CHECK(!gp_safe_read(peek, pages + page - 8, to, 16));
+        CHECK(gp_safe_read(peek, "abcdefgh", to, 9));
+        CHECK(strcmp(to, "abcdefgh") == 0);
+    }
+}
+
+static void nothing_is_always_there(gp_safe_reader *peek)
+{
+    CHECK(gp_safe_read(peek, NULL, NULL, 0));
+}
+
+static int descriptors(void)
+{
+    int count = 0;
+    for (int descriptor = 0; descriptor < 256; descriptor++)
+        count += fcntl(descriptor, F_GETFD) != -1;
+    return count;
+}
+
+static void each_way(gp_safe_reader_way way)
+{
+    gp_safe_reader peek;
+    int before = descriptors();
+    gp_safe_reader_open(&peek);
+    peek.way = way;
+    memory_is_copied(&peek);
+    what_cannot_be_read_is_refused(&peek);
+    a_refusal_leaves_no_rest_behind(&peek);
+    nothing_is_always_there(&peek);
+    CHECK(peek.way == way || way == GP_SAFE_READER_SYSTEM_CALL);
+    gp_safe_reader_close(&peek);
+    CHECK_EQUAL(descriptors(), before);
+}
+
+static void without_a_way_nothing_is_read(void)
+{
+    gp_safe_reader peek;
+    char to;
+    gp_safe_reader_open(&peek);
+    peek.way = GP_SAFE_READER_NONE;
+    CHECK(!gp_safe_read(&peek, pages, &to, 1));
+    gp_safe_reader_close(&peek);
+}
+
+int main(void)
+{
+    prepare();
+    each_way(GP_SAFE_READER_SYSTEM_CALL);
+    each_way(GP_SAFE_READER_PIPE);
+    without_a_way_nothing_is_read();
+    return gp_test_status();
+}

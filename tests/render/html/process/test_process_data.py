@@ -1,0 +1,155 @@
+"""What a page is told of a process: words, sums and numbers that fit together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+
+import pytest
+
+from gilprobe.model.traced import TracedProcess
+from gilprobe.render.html.process import process_data
+from gilprobe.render.html.process.headline import headline, more
+from gilprobe.render.html.process.places import NOWHERE
+from gilprobe.report import Blame, Site
+
+pytestmark = pytest.mark.plain_python
+
+
+def described(report, **changes):
+    return process_data.described(TracedProcess("x.gilprobe", report, **changes))
+
+
+def text(sentences):
+    return [
+        "".join(run for run, _ in sentence).replace("\u202f", " ").replace("\u00a0", " ")
+        for sentence in sentences
+    ]
+
+
+def test_the_headline_names_the_culprit_and_what_it_cost(report):
+    assert text(headline(report)) == [
+        "The GIL was held 90 % of the time.",
+        "3 threads waited 900 ms for it, 66 % of that behind JSONEncoder.iterencode (lib/encoder.py:250).",
+    ]
+    assert ("JSONEncoder.iterencode", "culprit") in headline(report)[1]
+    assert text(more(report)) == [
+        "It was held there by worker 1.",
+        "worker 2 paid most: it waited 600 ms, 60 % of its life.",
+    ]
+
+
+def test_the_headline_says_if_the_gil_is_not_what_makes_a_program_slow(report):
+    calm = dataclasses.replace(report, contended_ns=1_000_000)
+    assert text(headline(calm))[:2] == [
+        "The GIL hardly slows this program down.",
+        "It was held 90 % of the time.",
+    ]
+    assert text(more(calm)) == [
+        "It was held there by worker 1.",
+        "One thread held it while another waited for less than 1 % of the time.",
+    ]
+
+
+def test_the_headline_says_if_most_waiting_was_behind_nobody(report):
+    handoff = dataclasses.replace(report.blame[1], wait_ns=700_000_000)
+    free = dataclasses.replace(report, blame=(report.blame[0], handoff))
+    assert text(headline(free))[1] == "3 threads waited 900 ms for it, 78 % of that while nobody held it."
+    assert text(more(free))[:2] == [
+        "It was free then, but the next thread did not run yet.",
+        "66 % of all waiting was behind JSONEncoder.iterencode (lib/encoder.py:250).",
+    ]
+
+
+def test_the_headline_does_without_sites_and_without_waits(report, account):
+    bare = dataclasses.replace(report, sites=(), stacks=(), blame=(), longest_waits=())
+    assert text(headline(bare))[1] == "3 threads waited 900 ms for it."
+    alone = dataclasses.replace(report, threads=(account(wait_ms=0),), blame=(), contended_ns=0)
+    assert text(headline(alone))[-1] == "No thread waited for it."
+    assert text(more(dataclasses.replace(alone, sites=()))) == []
+
+
+def test_below_the_headline_stands_what_holding_used_no_cpu_and_which_gil_is_meant(report, account):
+    threads = (account(hold_cpu_ns=450_000_000), account("other", interpreter=2))
+    assert text(more(dataclasses.replace(report, threads=threads)))[-2:] == [
+        "25 % of all holding (150 ms) used no CPU time: blocked in the kernel, or waiting for a core.",
+        "Held and contended are about the main interpreter's GIL, all else is about all.",
+    ]
+
+
+def test_everything_is_plain_data_and_refers_to_what_is_there(report):
+    page = json.loads(json.dumps(described(report)))
+    assert [place["function"] for place in page["places"]] == [
+        "JSONEncoder.iterencode",
+        "(start or end of a thread)",
+        "main",
+        "recv",
+    ]
+    assert page["places"][0] == {
+        "function": "JSONEncoder.iterencode",
+        "file": "/lib/encoder.py",
+        "short": "lib/encoder.py",
+        "line": 250,
+    }
+    assert page["blame"] == [[2, 1, 0, 590_000_000], [2, NOWHERE, NOWHERE, 10_000_000]]
+    (stall,) = page["stalls"]
+    assert (stall["waiter_thread"], stall["holder_thread"]) == (2, 1)
+    assert (stall["waiter_place"], stall["holder_place"]) == (3, 0)
+    assert page["doubts"] == ["a doubt about the trace"]
+    assert page["environment"]["interpreter"] == "CPython 3.13.0 (gil build, GIL on)"
+    assert page["flame"]["recorded"] is True
+
+
+def test_what_was_cut_short_or_dropped_is_a_doubt(report):
+    doubts = described(dataclasses.replace(report, dropped_events=7), complete=False)["doubts"]
+    assert any("7 events are missing" in doubt for doubt in doubts)
+    assert any("was not ended" in doubt for doubt in doubts)
+
+
+def test_sites_beyond_those_that_are_listed_are_summed(report):
+    sites = tuple(Site(f"f{n}", "a.py", n, 1, n, 2 * n, 3 * n) for n in range(1, 2501))
+    page = described(dataclasses.replace(report, sites=sites, stacks=()))
+    assert len(page["sites"]) == 2000
+    assert page["other_sites"]["count"] == 500
+    for key in ("hold_ns", "wait_ns", "caused_ns", "releases"):
+        assert sum(site[key] for site in page["sites"]) + page["other_sites"][key] == sum(
+            getattr(site, key) for site in sites
+        )
+    assert described(report)["other_sites"] is None
+
+
+def test_rows_of_blame_beyond_those_that_are_kept_still_count_for_their_waiter(report, account):
+    random_ = random.Random(3)
+    threads = tuple(account(f"t{n}", native_id=n + 1, ended=False) for n in range(60))
+    rows = tuple(
+        Blame(
+            f"t{w}",
+            w + 1,
+            f"t{h}" if h else "",
+            h + 1 if h else 0,
+            "f",
+            "a.py",
+            line,
+            None,
+            random_.randint(1, 999),
+        )
+        for w in range(60)
+        for h in range(60)
+        for line in (1, 2)
+    )
+    page = described(dataclasses.replace(report, threads=threads, blame=rows))
+    assert len(page["blame"]) <= 3000 + 60
+    for waiter in (0, 59):
+        shown = sum(ns for who, _, _, ns in page["blame"] if who == waiter)
+        assert shown == sum(row.wait_ns for row in rows if row.waiter == f"t{waiter}")
+    assert {holder for _, holder, _, _ in page["blame"]} >= {NOWHERE, process_data.OTHERS}
+
+
+def test_a_page_of_thousands_of_threads_and_sites_is_small(report, account):
+    threads = tuple(account(f"t{chr(97 + n % 26)}{n}", ended=False, native_id=n + 1) for n in range(10_000))
+    sites = tuple(
+        Site(f"module.function_{n}", f"/srv/app/m{n % 99}.py", n, 1, n, n, n) for n in range(20_000)
+    )
+    whole = described(dataclasses.replace(report, threads=threads, sites=sites, stacks=()))
+    assert len(json.dumps(whole)) < 1_500_000

@@ -1,0 +1,497 @@
+"""Recordings as files: what is read, what is refused, and with which words."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tracemalloc
+
+import pytest
+import recording_twin as twin
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gilprobe.cli.report import _exported
+from gilprobe.errors import FormatError
+from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineThread
+from gilprobe.render.text.trace_text import render_process
+from gilprobe.report import Frame
+from gilprobe.tracing.loading import load
+from gilprobe.tracing.recording_reader import EventSums, Recording, ThreadDescription
+
+HEADER = twin.header()
+PLACES = [
+    (None, 2, 0, "", ""),
+    (0, 0, 10, "main", "app.py"),
+    (1, 0, 20, "Worker.run", "app.py"),
+    (None, 1, 1, "", ""),
+]
+THREADS = [(0, 4711, 0, "python", 0), (1, 4712, 7 + 2**31, "python", 5), (5, 4713, 0, "gc", 9)]
+EVENTS = [(HOLD, 0, 1, 10, 100), (WAIT, 1, None, 20, 100), (HOLD, 1, 2, 100, 150), (HOLD, 5, 3, 150, 160)]
+
+
+def full_snapshot(interpreter=0, *, final=True):
+    return twin.empty_snapshot(interpreter, final=final, factor=2 << 32, dropped=3) | {
+        "accounts": [twin.sample_account(0, 4711), twin.sample_account(1, 4712)],
+        "sites": [(1, 1, 90, 0), (2, 1, 50, 80)],
+        "blame": [(1, 0, 1, 80)],
+        "stalls": [(1, None, 0, 1, 20, 80, 80)],
+    }
+
+
+@pytest.fixture
+def chunks(environment):
+    """Return all chunks of a small recording of two interpreters, each as bytes."""
+    zero, two = twin.number(0), twin.number(2)
+    return [
+        twin.chunk("META", twin.meta(dataclasses.asdict(environment))),
+        twin.chunk("LABL", twin.labels([(7, "worker \ud800"), (8, "")])),
+        twin.chunk("NAME", twin.names([(4711, "MainThread"), (4712, "not its name any more")])),
+        twin.chunk("THRD", zero + twin.threads(THREADS[:2])),
+        twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot())),
+        twin.chunk("PLAC", zero + twin.places(PLACES[:2])),
+        twin.chunk("THRD", two + twin.threads([(0, 4711, 0, "python", 0)])),
+        twin.chunk("PLAC", two + twin.places([(None, 0, 1, "other", "sub.py")])),
+        twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot(2))),
+        twin.chunk("PLAC", zero + twin.places(PLACES[2:], 2)),
+        twin.chunk("THRD", zero + twin.threads(THREADS[2:])),
+        twin.chunk("EVNT", twin.events(0, EVENTS[:3], dropped=1)),
+        twin.chunk("EVNT", twin.events(2, [(HOLD, 0, 0, 1, 4)], tick=7)),
+        twin.chunk("ZZZZ", b"of a later version"),
+        twin.chunk("EVNT", twin.events(0, EVENTS[3:], dropped=2, tick=150)),
+        twin.chunk("SNAP", twin.snapshot(full_snapshot())),
+        twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot(2, final=True))),
+        twin.chunk("DONE", twin.done("stopped")),
+    ]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a file and gives its path."""
+
+    def write(*parts, header=HEADER):
+        path = tmp_path / "recording.gilprobe"
+        path.write_bytes(header + b"".join(parts))
+        return path
+
+    return write
+
+
+def refused(path, match):
+    with pytest.raises(FormatError, match=match) as caught:
+        Recording.open(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_everything_in_a_recording_is_found(chunks, write, environment):
+    path = write(*chunks)
+    recording = Recording.open(path)
+    assert recording.complete
+    assert recording.done == {"reason": "stopped"}
+    assert not recording.truncated
+    assert recording.size == path.stat().st_size
+    assert recording.meta["argv"] == ["app.py", "--own"]
+    assert recording.meta["environment"] == dataclasses.asdict(environment)
+    assert list(recording.interpreters) == [0, 2]
+    main = recording.interpreters[0]
+    assert main.threads == {row[0]: ThreadDescription(*row) for row in THREADS}
+    assert main.places == PLACES
+    assert main.snapshot["totals"]["final"]
+    assert [row["number"] for row in main.snapshot["accounts"]] == [0, 1]
+    assert main.snapshot["blame"] == [(1, 0, 1, 160)]
+    assert recording.event_count == 5
+    assert recording.dropped == 3
+    assert recording.event_sums() == {
+        (0, 0): EventSums(90, 0, 1, 0),
+        (0, 1): EventSums(50, 80, 1, 1),
+        (2, 0): EventSums(3, 0, 1, 0),
+        (0, 5): EventSums(10, 0, 1, 0),
+    }
+
+
+def test_a_timeline_is_read_batch_by_batch(chunks, write):
+    timeline = Recording.open(write(*chunks)).timeline()
+    assert timeline.threads == (
+        TimelineThread(4711, "MainThread", 0),
+        TimelineThread(4712, "worker \ud800", 0),
+        TimelineThread(4711, "MainThread", 2),
+        TimelineThread(4713, "gc", 0),
+    )
+    assert timeline.places == (
+        (Frame("(deeper frames were not recorded)", "", 0),),
+        (Frame("(deeper frames were not recorded)", "", 0), Frame("main", "app.py", 10)),
+        (Frame("other", "sub.py", 1),),
+        (
+            Frame("(deeper frames were not recorded)", "", 0),
+            Frame("main", "app.py", 10),
+            Frame("Worker.run", "app.py", 20),
+        ),
+        (Frame("(start or end of a thread)", "", 0),),
+    )
+    assert timeline.dropped == 3
+    for _ in range(2):  # each time from the beginning
+        batches = [[list(column) for column in batch] for batch in timeline.batches()]
+        assert batches == [
+            [[HOLD, WAIT, HOLD], [0, 1, 1], [1, NOWHERE, 3], [20, 40, 200], [180, 160, 100]],
+            [[HOLD], [2], [2], [1], [3]],
+            [[HOLD], [3], [4], [300], [20]],
+        ]
+
+
+def test_a_thread_is_named_as_it_was_last(chunks, write):
+    """By its number while it lives, since it may be renamed; by its label once it has ended."""
+    recording = Recording.open(write(*chunks))
+    assert recording.who(4711, 7, "python").name == "MainThread"
+    assert recording.who(1, 7, "python") == ("worker \ud800", True)
+    assert recording.who(4711, 7 + 2**31, "python").name == "worker \ud800"
+    assert recording.who(4711, 8, "python").name == "MainThread"
+    assert recording.who(4711, 99, "python") == ("MainThread", True)
+    assert recording.who(4711, 99 + 2**31, "python") == ("python", False)
+    assert recording.who(1, 0, "python") == ("python", False)
+    assert recording.who(1).name == "thread 1"
+
+
+def test_a_thread_that_comes_again_has_its_last_label(write):
+    rows = [(0, 1, 0, "python", 0), (0, 1, 7, "python", 0)]
+    recording = Recording.open(write(twin.chunk("THRD", twin.number(0) + twin.threads(rows))))
+    assert recording.interpreters[0].threads[0].label == 7
+    assert len(recording.timeline().threads) == 1
+    assert not recording.complete
+
+
+def test_a_file_cut_anywhere_is_read_up_to_its_last_whole_chunk(chunks, write):
+    whole = b"".join(chunks)
+    ends = [16]
+    for piece in chunks:
+        ends.append(ends[-1] + len(piece))
+    for size in range(len(whole) + 1):
+        path = write(whole[:size])
+        recording = Recording.open(path)
+        assert recording.size == max(end for end in ends if end <= 16 + size)
+        assert recording.truncated == (16 + size not in ends)
+        assert recording.complete == (recording.size >= ends[-2])  # all snapshots are final
+        assert (recording.done is not None) == (size == len(whole))
+        assert sum(len(batch.kinds) for batch in recording.timeline().batches()) == recording.event_count
+
+
+@pytest.mark.parametrize(
+    ("reason", "others"), [("stopped", {}), ("signal", {"signal": 15}), ("of a later version", {"more": [1]})]
+)
+def test_what_was_written_at_the_end_makes_a_recording_complete(chunks, write, reason, others):
+    """Also where a signal left no time for final snapshots."""
+    unfinished = chunks[:15]
+    assert not Recording.open(write(*unfinished)).complete
+    recording = Recording.open(write(*unfinished, twin.chunk("DONE", twin.done(reason, **others))))
+    assert recording.complete
+    assert recording.done == {"reason": reason, **others}
+    assert not any(one.complete for one in recording.interpreters.values())
+
+
+@pytest.mark.parametrize("size", range(16))
+def test_a_file_without_a_whole_header_is_refused(write, size):
+    refused(write(header=twin.header()[:size]), "not a gilprobe recording")
+
+
+def test_a_tail_of_zeros_counts_as_cut(chunks, write):
+    recording = Recording.open(write(*chunks[:3], bytes(5000)))
+    assert recording.truncated
+    assert recording.size == 16 + sum(map(len, chunks[:3]))
+    refused(write(*chunks[:3], bytes(5000), b"x"), "the chunk at byte .* four letters")
+
+
+def test_a_flipped_bit_is_noticed(chunks, write):
+    whole = twin.header() + b"".join(chunks)
+    for bit in range(0, 8 * len(whole), 13):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path = write(header=bytes(flipped))
+        try:
+            recording = Recording.open(path)
+        except FormatError:
+            continue
+        # in the length of a chunk it can't be told from a file that was cut
+        assert recording.truncated
+        assert recording.size <= bit // 8
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@given(st.data())
+def test_no_file_does_more_than_be_refused(chunks, write, data):
+    """Whole chunks with right checksums, whose insides are anything."""
+    parts = list(chunks)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(parts) - 1))
+        kind, payload = parts[place][:4].decode(), bytearray(parts[place][12:])
+        start = data.draw(st.integers(0, len(payload)))
+        payload[start : start + data.draw(st.integers(0, 4))] = data.draw(
+            st.binary(max_size=6) | st.integers(0, 2**64 - 1).map(twin.number)
+        )
+        parts[place] = twin.chunk(kind, bytes(payload))
+    path = write(*parts)
+    try:
+        recording = Recording.open(path)
+        timeline = recording.timeline()
+        assert len(timeline.threads) == len(recording.event_sums())
+        assert len(timeline.places) == sum(len(one.places) for one in recording.interpreters.values())
+        for batch in timeline.batches():
+            assert max(batch.threads, default=0) < max(1, len(timeline.threads))
+            assert all(place < len(timeline.places) or place == NOWHERE for place in batch.places)
+        assert render_process(load(path)).endswith("\n")
+    except FormatError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_another_version_is_named(write):
+    assert "version 2" in refused(write(header=twin.header(2)), "must be of version 1")
+
+
+def test_what_is_no_recording_is_refused(tmp_path, write):
+    refused(write(header=b'{"kind": "gilprobe.report"}'), "not a gilprobe recording")
+    refused(write(header=b""), "not a gilprobe recording")
+    refused(tmp_path, "regular file")
+    with pytest.raises(FileNotFoundError):
+        Recording.open(tmp_path / "nowhere")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        refused(tmp_path / "pipe", "regular file")
+
+
+def events(rows, **others):
+    return twin.chunk("EVNT", twin.events(0, rows, **others))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "words"),
+    [
+        pytest.param(b"ABC1" + bytes(8), "four letters", id="type"),
+        pytest.param(b"ABCD\0\0\0\x80" + bytes(4), "64 MiB", id="length"),
+        pytest.param(twin.chunk("META", b"{")[:-1] + b"[", "checksum", id="checksum"),
+        pytest.param(twin.chunk("META", b"{"), "META must be JSON", id="no JSON"),
+        pytest.param(twin.chunk("META", b"\xff"), "META must be JSON", id="no UTF-8"),
+        pytest.param(twin.chunk("META", b"[" * 100_000), "META must", id="deep JSON"),
+        pytest.param(twin.chunk("META", b"[]"), "must be an object", id="no object"),
+        pytest.param(twin.chunk("META", twin.meta({}, pid="1")), "'pid' in META must be", id="pid"),
+        pytest.param(twin.chunk("META", twin.meta({}, argv=[1])), "argv", id="argv"),
+        pytest.param(twin.chunk("META", twin.meta({})), "environment in META", id="environment"),
+        pytest.param(twin.chunk("DONE", b"{"), "DONE must be JSON", id="end no JSON"),
+        pytest.param(twin.chunk("DONE", b"[]"), "DONE must be an object", id="end no object"),
+        pytest.param(twin.chunk("DONE", b"{}"), "must have a 'reason'", id="end without reason"),
+        pytest.param(twin.chunk("DONE", twin.done(15)), "must have a 'reason'", id="end's reason"),
+        pytest.param(twin.chunk("DONE", twin.done("signal", signal="15")), "as 'signal'", id="end's signal"),
+        pytest.param(twin.chunk("DONE", twin.done("signal", signal=True)), "as 'signal'", id="end's boolean"),
+        pytest.param(twin.chunk("LABL", b"\1"), "ends too early", id="label"),
+        pytest.param(twin.chunk("THRD", b""), "ends too early", id="no interpreter"),
+        pytest.param(twin.chunk("PLAC", b"\0" + twin.places([(None, 2, 0, "", "")], 9)), "order", id="place"),
+        pytest.param(events([(HOLD, 3, None, 0, 1)]), "account must have been", id="event's account"),
+        pytest.param(events([(HOLD, 0, 4, 0, 1)]), "place must have been", id="event's place"),
+        pytest.param(twin.chunk("EVNT", twin.events(9, [])), "snapshot must come", id="event's snapshot"),
+        pytest.param(twin.chunk("SNAP", b"\0\0\0"), "a tick must take time", id="snapshot"),
+        pytest.param(
+            twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"sites": [(4, 0, 0, 0)]})),
+            "described places, got 4 of 4",
+            id="site's place",
+        ),
+        pytest.param(
+            twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"blame": [(0, 6, 0, 0)]})),
+            "described threads, got 6",
+            id="blame's thread",
+        ),
+        pytest.param(
+            twin.chunk(
+                "SNAP", twin.snapshot(full_snapshot() | {"accounts": [twin.sample_account(0, 1)] * 2})
+            ),
+            "only once",
+            id="account twice",
+        ),
+        pytest.param(
+            b"".join(twin.chunk("THRD", twin.number(i) + twin.threads([])) for i in range(4097)),
+            "at most 4096 interpreters",
+            id="interpreters",
+        ),
+        pytest.param(
+            b"".join(
+                twin.chunk("THRD", twin.number(i) + twin.threads([(2**20 - 1, 1, 0, "", 0)]))
+                for i in range(5)
+            ),
+            "below 4194304, all together",
+            id="accounts",
+        ),
+    ],
+)
+def test_a_chunk_that_breaks_a_rule_is_named(chunks, write, chunk, words):
+    before = b"".join(chunks[:11])
+    message = refused(write(before, chunk), words)
+    offset = int(re.search("the chunk at byte ([0-9]+): ", message)[1])
+    assert 16 + len(before) <= offset < 16 + len(before) + len(chunk)
+
+
+def test_stacks_that_would_fill_the_memory_are_refused(write):
+    chain = [(place - 1 if place else None, 2, 0, "", "") for place in range(6000)]
+    recording = Recording.open(write(twin.chunk("PLAC", twin.number(0) + twin.places(chain))))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="frames together"):
+            recording.timeline().places  # noqa: B018
+        assert tracemalloc.get_traced_memory()[1] < 400 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_changes_after_it_was_opened_is_refused(chunks, write):
+    recording = Recording.open(write(*chunks[:5]))
+    write(*chunks[:3], twin.chunk("EVNT", twin.events(9, [])), bytes(1000))
+    with pytest.raises(FormatError):
+        list(recording.timeline().batches())
+
+
+def test_a_length_is_checked_before_there_is_memory_for_it(write):
+    path = write(b"EVNT\0\0\0\x04" + bytes(4), b"short")
+    tracemalloc.start()
+    try:
+        assert Recording.open(path).truncated
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def rows_of(parents):
+    """Return places that are called from these, all alike but for their line."""
+    return [(parent, 0, number, "f", "x.py") for number, parent in enumerate(parents)]
+
+
+def recorded(write, environment, places, sites, *, snapshot=None):
+    """Write a recording with stacks that end at the places `sites`."""
+    totals = twin.empty_snapshot(final=True)
+    last = totals | {
+        "flags": totals["flags"] | 16,  # stacks
+        "accounts": [twin.sample_account(0, 4711)],
+        "sites": [(place, 1, 90, 0) for place in sites],
+    }
+    return write(
+        twin.chunk("META", twin.meta(dataclasses.asdict(environment))),
+        twin.chunk("THRD", twin.number(0) + twin.threads(THREADS[:1])),
+        twin.chunk("PLAC", twin.number(0) + twin.places(places)),
+        twin.chunk("SNAP", twin.snapshot(last | (snapshot or {}))),
+        twin.chunk("DONE", twin.done("stopped")),
+    )
+
+
+def chain(length):
+    return [place - 1 if place else None for place in range(length)]
+
+
+def comb(deep, teeth):
+    return [*chain(deep), *[deep - 1] * teeth]
+
+
+def test_a_deep_stack_is_shown_whole(write, environment):
+    """As deep as the interpreter's own recursion could not go."""
+    process = load(recorded(write, environment, rows_of(chain(2000)), [1999]))
+    assert [frame.line for frame in process.report.stacks[0].frames] == list(range(2000))
+    for name in ("json", "folded", "speedscope", "html"):
+        assert len("".join(_exported(name, [process], "hold", None))) > 2000
+
+
+@pytest.mark.parametrize(
+    ("parents", "sites", "rule"),
+    [
+        (chain(5000), [4999], "a stack must have at most 4096 frames, got 5000"),
+        (chain(50_000), [49_999], "a stack must have at most 4096 frames, got 50000"),
+        (comb(900, 20_000), range(900, 20_900), "all stacks must have at most 16777216 frames together"),
+    ],
+    ids=["deep", "very deep", "comb"],
+)
+def test_stacks_that_a_few_bytes_make_huge_are_refused_before_they_are_made(
+    write, environment, parents, sites, rule
+):
+    path = recorded(write, environment, rows_of(parents), sites)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=re.escape(f"{str(path)!r}: {rule}")):
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 1000 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+def test_long_names_do_not_multiply_either(write, environment):
+    names = [(parent, 0, 0, "f" * 60_000 + str(number), "") for number, parent in enumerate(chain(50))]
+    teeth = [(49, 0, number, "g", "") for number in range(1000)]
+    with pytest.raises(FormatError, match="must have at most 2147483648 characters together"):
+        load(recorded(write, environment, [*names, *teeth], range(50, 1050)))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_trees_of_any_shape_cost_what_they_weigh(write, environment, data):
+    """Memory goes with the frames that are told; each stack is the way up from its place."""
+    count = data.draw(st.integers(1, 400))
+    parents = [
+        None if place == 0 else data.draw(st.one_of(st.none(), st.just(place - 1), st.integers(0, place - 1)))
+        for place in range(count)
+    ]
+    sites = sorted(data.draw(st.sets(st.integers(0, count - 1), max_size=40)))
+    ways = []
+    for place in sites:
+        way, at = [], place
+        while at is not None:
+            way.append(at)
+            at = parents[at]
+        ways.append(way[::-1])
+    tracemalloc.start()
+    try:
+        report = load(recorded(write, environment, rows_of(parents), sites)).report
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sorted([frame.line for frame in stack.frames] for stack in report.stacks) == sorted(ways)
+    assert peak < (8 << 20) + 100 * sum(map(len, ways)) + 2000 * count
+
+
+def test_a_tail_of_zeros_of_any_length_is_read_for_a_moment_only(chunks, write):
+    path = write(*chunks)
+    size = path.stat().st_size
+    with path.open("ab") as file:
+        file.truncate(8 << 40)  # sparse: it takes no room
+    recording = Recording.open(path)
+    assert recording.truncated
+    assert recording.size == size
+
+
+def test_a_file_that_is_replaced_is_not_read_as_the_one_before(chunks, write, tmp_path):
+    recording = Recording.open(write(*chunks))
+    other = tmp_path / "other"
+    other.write_bytes((tmp_path / "recording.gilprobe").read_bytes())
+    other.replace(tmp_path / "recording.gilprobe")
+    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+        list(recording.timeline().batches())
+
+
+def test_another_recording_that_has_got_the_inode_is_not_read_as_the_one_before(chunks, write):
+    path = write(*chunks)
+    recording = Recording.open(path)
+    path.write_bytes(path.read_bytes() + twin.chunk("DONE", b'{"reason": "stopped"}'))
+    assert len(list(recording.timeline().batches())) > 0  # it has only grown
+    assert write(twin.chunk("LABL", b"\1\1x"), *chunks) == path
+    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+        list(recording.timeline().batches())
+
+
+def test_a_doubt_that_many_interpreters_share_is_told_once(write, environment):
+    parts = [
+        twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot(number, final=True) | {"flags": 1 | 2}))
+        for number in range(100)
+    ]
+    path = write(twin.chunk("META", twin.meta(dataclasses.asdict(environment))), *parts)
+    doubts = load(path).report.warnings
+    assert len(doubts) == len(set(doubts)) == 2
+    assert all(doubt.endswith("(so in 100 interpreters)") for doubt in doubts)
+
+
+def test_more_names_than_threads_can_live_are_refused(write, monkeypatch):
+    monkeypatch.setattr("gilprobe.tracing.recording_reader._NAMED", 10)
+    names = [(number, "n") for number in range(11)]
+    assert len(Recording.open(write(twin.chunk("NAME", twin.names(names[:10])))).names) == 10
+    refused(write(twin.chunk("NAME", twin.names(names))), "at most 10 threads must have names")
