@@ -1,0 +1,130 @@
+#ifndef GP_LANE_H
+#define GP_LANE_H
+
+/* What a thread notes of its life at one GIL: when it let the GIL go, when it asked for it and when it took
+ * it.
+ *
+ * A lane is written by its thread alone, at a cost of a few stores, and read by whoever keeps the books
+ * (gp_stream.h), at any time later. One note is one cycle: the end of a hold, and the taking that begins the
+ * next. It is published when the GIL is taken, by the thread that has it. So whoever sees a note sees all
+ * notes of earlier takings, whoever's they are: the GIL's own lock has passed from one to the next in
+ * between. The half of a cycle that is under way stands in the lane itself.
+ *
+ * Knows no hook, no clock and no Python. The owner never waits and never allocates here. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    GP_LANE_LINE = 64,   /* what two processors write must not share a cache line */
+    GP_LANE_NOTES = 256, /* a power of 2 */
+    GP_LANE_DUE = 128,   /* from so many unread notes on the books should be kept */
+};
+
+/* Instead of the time of asking. */
+enum {
+    GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
+    GP_ASKED_AT_ONCE = 1, /* it got the GIL without waiting */
+};
+
+/* With a release. */
+enum {
+    GP_RELEASE_FORCED = 1, /* another thread had asked for it */
+};
+
+#define GP_LANE_CYCLE ((uint32_t)1 << 31) /* numbers of notes that a release can tell apart */
+
+/* One cycle. Times are ticks. */
+typedef struct {
+    uint64_t released; /* the end of the hold; 0: not seen */
+    uint64_t asked;
+    uint64_t taken;
+    uint32_t place;   /* where it let go */
+    uint32_t release; /* GP_RELEASE_FORCED or 0 */
+} gp_note;
+
+/* What comes next in a lane. */
+typedef enum {
+    GP_STEP_RELEASE,
+    GP_STEP_ASK,
+    GP_STEP_TAKE,
+} gp_step_kind;
+
+typedef struct gp_lane gp_lane;
+
+struct gp_lane {
+    /* the owner's: one cache line; others read it */
+    _Alignas(GP_LANE_LINE) _Atomic uint64_t noted; /* notes ever published */
+    _Atomic uint64_t released;                     /* the end of the last hold ... */
+    _Atomic uint64_t releasing; /* ... of which note, its place, whether forced: see gp_lane_release */
+    _Atomic uint64_t asked;     /* since when it waits; 0: it does not */
+    gp_note *notes;             /* GP_LANE_NOTES of them */
+    _Atomic uint64_t read;      /* notes read; the reader's */
+
+    /* the reader's, under the lock of the stream */
+    _Alignas(GP_LANE_LINE) gp_step_kind next; /* of the note that is being read */
+    uint64_t
+        released_at; /* when it let go, once that was read from the lane itself; a later asking is valid */
+    uint64_t due;    /* when the next step comes; UINT64_MAX: not known */
+    uint32_t heap_place; /* + 1; 0: not in the heap */
+    _Atomic bool listed;
+    gp_lane *next_listed;
+};
+
+/* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. `notes` has room for
+ * GP_LANE_NOTES. The owner, while nobody reads the lane. */
+void gp_lane_begin(gp_lane *lane, gp_note *notes, bool holds);
+
+/* The thread lets the GIL go: before it asks for the GIL's mutex. Once a hold. The note's number comes with
+ * it, since the reader must know whether this belongs to the note that is not published yet. */
+static inline void gp_lane_release(gp_lane *lane, uint64_t now, uint32_t place, bool forced)
+{
+    uint64_t note = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    atomic_store_explicit(&lane->released, now, memory_order_relaxed);
+    /* release: who finds this finds the time */
+    atomic_store_explicit(&lane->releasing,
+                          (uint64_t)place << 32 | (uint64_t)forced << 31 | note % GP_LANE_CYCLE,
+                          memory_order_release);
+}
+
+/* The thread has to wait for the GIL since `now`. Before it blocks. */
+static inline void gp_lane_ask(gp_lane *lane, uint64_t now)
+{
+    atomic_store_explicit(&lane->asked, now, memory_order_release);
+}
+
+/* Whether the owner has room for one more note. */
+static inline bool gp_lane_has_room(const gp_lane *lane)
+{
+    /* acquire: the reader has done with the slot */
+    return atomic_load_explicit(&lane->noted, memory_order_relaxed) -
+               atomic_load_explicit(&lane->read, memory_order_acquire) <
+           GP_LANE_NOTES;
+}
+
+static inline uint64_t gp_lane_unread(const gp_lane *lane)
+{
+    return atomic_load_explicit(&lane->noted, memory_order_relaxed) -
+           atomic_load_explicit(&lane->read, memory_order_relaxed);
+}
+
+/* The thread has taken the GIL. With the GIL; there is room. */
+static inline void gp_lane_take(gp_lane *lane, uint64_t asked, uint64_t now)
+{
+    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    uint64_t releasing = atomic_load_explicit(&lane->releasing, memory_order_relaxed);
+    gp_note *note = &lane->notes[number & (GP_LANE_NOTES - 1)];
+    bool seen = (uint32_t)releasing % GP_LANE_CYCLE == number % GP_LANE_CYCLE;
+    note->released = seen ? atomic_load_explicit(&lane->released, memory_order_relaxed) : 0;
+    note->asked = asked;
+    note->taken = now;
+    note->place = (uint32_t)(releasing >> 32);
+    note->release = (uint32_t)(releasing >> 31) & GP_RELEASE_FORCED;
+    if (__builtin_expect(asked > GP_ASKED_AT_ONCE, 0))
+        atomic_store_explicit(&lane->asked, 0, memory_order_relaxed);
+    /* release: who finds the number finds the note */
+    atomic_store_explicit(&lane->noted, number + 1, memory_order_release);
+}
+
+#endif

@@ -1,0 +1,329 @@
+#include "stream/gp_stream.h"
+
+#include <string.h>
+
+#include "base/gp_memory.h"
+
+enum {
+    FIRST_ROOM = 256, /* lanes in the heap: a page */
+};
+
+void gp_lane_begin(gp_lane *lane, gp_note *notes, bool holds)
+{
+    memset(lane, 0, sizeof *lane);
+    lane->notes = notes;
+    atomic_store_explicit(&lane->releasing, GP_LANE_CYCLE - 1, memory_order_relaxed); /* of no note */
+    lane->next = holds ? GP_STEP_RELEASE : GP_STEP_ASK;
+}
+
+/* ---- the next step of a lane ---- */
+
+static bool step_of_note(gp_lane *lane, const gp_note *note, gp_step *step)
+{
+    if (lane->next == GP_STEP_RELEASE && note->released == 0)
+        lane->next = GP_STEP_ASK;
+    if (lane->next == GP_STEP_ASK && (note->asked <= GP_ASKED_AT_ONCE || note->release == GP_RELEASE_FORCED))
+        lane->next = GP_STEP_TAKE;
+    switch (lane->next) {
+    case GP_STEP_RELEASE:
+        *step = (gp_step){lane, GP_STEP_RELEASE, note->released, 0, note->place, note->release != 0};
+        return true;
+    case GP_STEP_ASK:
+        *step = (gp_step){lane, GP_STEP_ASK, note->asked, note->asked, 0, false};
+        return true;
+    default:
+        *step = (gp_step){lane, GP_STEP_TAKE, note->taken, note->asked, 0, false};
+        return true;
+    }
+}
+
+/* From what stands in the lane itself; it is valid if the note with that number is not published afterwards.
+ */
+static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
+{
+    uint64_t releasing = atomic_load_explicit(&lane->releasing, memory_order_acquire);
+    uint64_t asked = atomic_load_explicit(&lane->asked, memory_order_acquire);
+    switch (lane->next) {
+    case GP_STEP_RELEASE:
+        *step = (gp_step){.lane = lane,
+                          .kind = GP_STEP_RELEASE,
+                          .time = atomic_load_explicit(&lane->released, memory_order_acquire),
+                          .place = (uint32_t)(releasing >> 32),
+                          .forced = (releasing >> 31 & 1) != 0};
+        return (uint32_t)releasing % GP_LANE_CYCLE == number % GP_LANE_CYCLE;
+    case GP_STEP_ASK:
+        *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
+        return asked > lane->released_at;
+    default:
+        return false;
+    }
+}
+
+static bool next_step(gp_lane *lane, gp_step *step)
+{
+    uint64_t number = atomic_load_explicit(&lane->read, memory_order_relaxed);
+    if (atomic_load_explicit(&lane->noted, memory_order_acquire) == number) {
+        bool known = step_under_way(lane, number, step);
+        if (atomic_load_explicit(&lane->noted, memory_order_acquire) == number)
+            return known;
+    }
+    return step_of_note(lane, &lane->notes[number & (GP_LANE_NOTES - 1)], step);
+}
+
+/* The step was read. */
+static void advance(gp_lane *lane, const gp_step *step)
+{
+    switch (step->kind) {
+    case GP_STEP_RELEASE:
+        lane->released_at = step->time;
+        lane->next = step->forced ? GP_STEP_TAKE : GP_STEP_ASK;
+        return;
+    case GP_STEP_ASK:
+        lane->next = GP_STEP_TAKE;
+        return;
+    case GP_STEP_TAKE:
+        lane->next = GP_STEP_RELEASE;
+        /* release: the owner may write the slot again */
+        atomic_fetch_add_explicit(&lane->read, 1, memory_order_release);
+        return;
+    }
+}
+
+/* ---- lanes in order of their next steps ---- */
+
+static void put(gp_stream *stream, size_t at, gp_stream_entry entry)
+{
+    stream->heap[at] = entry;
+    entry.lane->heap_place = (uint32_t)at + 1;
+}
+
+static void rise(gp_stream *stream, size_t at, gp_stream_entry entry)
+{
+    for (size_t parent; at != 0 && stream->heap[parent = (at - 1) / 2].due > entry.due; at = parent)
+        put(stream, at, stream->heap[parent]);
+    put(stream, at, entry);
+}
+
+static void sink(gp_stream *stream, size_t at, gp_stream_entry entry)
+{
+    for (size_t child; (child = 2 * at + 1) < stream->heap_size; at = child) {
+        if (child + 1 < stream->heap_size && stream->heap[child + 1].due < stream->heap[child].due)
+            child++;
+        if (entry.due <= stream->heap[child].due)
+            break;
+        put(stream, at, stream->heap[child]);
+    }
+    put(stream, at, entry);
+}
+
+static void drop_first(gp_stream *stream)
+{
+    stream->heap[0].lane->heap_place = 0;
+    if (--stream->heap_size != 0)
+        sink(stream, 0, stream->heap[stream->heap_size]);
+}
+
+static bool has_room(gp_stream *stream)
+{
+    if (stream->heap_size < stream->heap_room)
+        return true;
+    size_t room = stream->heap_room != 0 ? 2 * stream->heap_room : FIRST_ROOM;
+    gp_stream_entry *larger = gp_memory_map(room * sizeof *larger);
+    if (larger == NULL)
+        return false;
+    if (stream->heap_size != 0)
+        memcpy(larger, stream->heap, stream->heap_size * sizeof *larger);
+    gp_memory_unmap(stream->heap, stream->heap_room * sizeof *stream->heap);
+    stream->heap = larger;
+    stream->heap_room = room;
+    return true;
+}
+
+/* The first lane has another next step now, or none that is known. */
+static void reorder_first(gp_stream *stream)
+{
+    gp_lane *lane = stream->heap[0].lane;
+    gp_step step;
+    if (next_step(lane, &step) && step.time <= stream->limit)
+        sink(stream, 0, (gp_stream_entry){lane, step.time});
+    else
+        drop_first(stream);
+}
+
+static bool add(gp_stream *stream, gp_lane *lane)
+{
+    gp_step step;
+    if (lane->heap_place != 0 || !next_step(lane, &step) || step.time > stream->limit)
+        return true;
+    if (!has_room(stream))
+        return false;
+    stream->heap_size++;
+    rise(stream, stream->heap_size - 1, (gp_stream_entry){lane, step.time});
+    return true;
+}
+
+/* ---- reading ---- */
+
+void gp_stream_list(gp_stream *stream, gp_lane *lane)
+{
+    /* seq_cst, here and in unlist: either we see that it was taken off the list, or the reader sees what we
+     * have noted before */
+    if (atomic_exchange(&lane->listed, true))
+        return;
+    lane->next_listed = atomic_load_explicit(&stream->listed, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&stream->listed, &lane->next_listed, lane))
+        ;
+}
+
+uint64_t gp_stream_known_until(const gp_stream *stream)
+{
+    gp_lane *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
+    if (latest == NULL)
+        return stream->limit;
+    uint64_t noted = atomic_load_explicit(&latest->noted, memory_order_acquire);
+    if (noted == atomic_load_explicit(&latest->read, memory_order_relaxed))
+        return stream->limit; /* and the owner may write its last note over */
+    return latest->notes[(noted - 1) & (GP_LANE_NOTES - 1)].taken;
+}
+
+bool gp_stream_begin(gp_stream *stream, uint64_t limit)
+{
+    stream->limit = limit;
+    bool whole = true;
+    for (gp_lane *lane = atomic_load(&stream->listed); lane != NULL; lane = lane->next_listed)
+        whole &= add(stream, lane);
+    return whole;
+}
+
+/* What the holder does next is to let the GIL go, before anybody else takes it. */
+static bool holder_lets_go(gp_stream *stream, const gp_step *taking, gp_step *step)
+{
+    gp_lane *holder = stream->holder;
+    if (holder == NULL || holder == taking->lane || holder->next != GP_STEP_RELEASE)
+        return false;
+    return next_step(holder, step) && step->kind == GP_STEP_RELEASE;
+}
+
+/* Where the first lane is known by now to come later, put it where it belongs. */
+static bool first_is_due(gp_stream *stream, gp_step *step)
+{
+    gp_stream_entry first = stream->heap[0];
+    if (next_step(first.lane, step) && step->time <= first.due)
+        return true;
+    reorder_first(stream);
+    return false;
+}
+
+bool gp_stream_next(gp_stream *stream, gp_step *step)
+{
+    do {
+        if (stream->heap_size == 0)
+            return false;
+    } while (!first_is_due(stream, step));
+    gp_step release;
+    if (step->kind == GP_STEP_TAKE && holder_lets_go(stream, step, &release)) {
+        *step = release; /* its lane is put in its place when its turn comes */
+        advance(release.lane, step);
+        stream->holder = NULL;
+        return true;
+    }
+    advance(step->lane, step);
+    if (step->kind == GP_STEP_TAKE)
+        stream->holder = step->lane;
+    else if (stream->holder == step->lane)
+        stream->holder = NULL;
+    reorder_first(stream);
+    return true;
+}
+
+/* Until when the first lane is before all others. */
+static uint64_t before_others(const gp_stream *stream)
+{
+    uint64_t until = stream->limit;
+    for (size_t child = 1; child < 3 && child < stream->heap_size; child++)
+        if (stream->heap[child].due < until)
+            until = stream->heap[child].due;
+    return until;
+}
+
+size_t gp_stream_cycles(gp_stream *stream, gp_lane **lane, const gp_note **first)
+{
+    if (stream->heap_size == 0)
+        return 0;
+    gp_lane *reader = stream->heap[0].lane;
+    if (reader->next != GP_STEP_RELEASE || stream->holder != reader)
+        return 0;
+    uint64_t number = atomic_load_explicit(&reader->read, memory_order_relaxed);
+    uint64_t noted = atomic_load_explicit(&reader->noted, memory_order_acquire);
+    uint64_t whole = (number | (GP_LANE_NOTES - 1)) + 1; /* up to the end of the ring */
+    uint64_t until = before_others(stream), end = noted < whole ? noted : whole;
+    const gp_note *note = &reader->notes[number & (GP_LANE_NOTES - 1)];
+    size_t count = 0;
+    if (number == noted || note->released > stream->heap[0].due)
+        return 0;
+    *lane = reader;
+    *first = note;
+    for (; number + count < end; count++, note++)
+        if (note->released == 0 || note->asked != GP_ASKED_AT_ONCE || note->release != 0 ||
+            note->taken > until)
+            break;
+    return count;
+}
+
+void gp_stream_skip(gp_stream *stream, size_t cycles)
+{
+    gp_lane *lane = stream->heap[0].lane;
+    atomic_fetch_add_explicit(&lane->read, cycles, memory_order_release);
+    reorder_first(stream);
+}
+
+/* A lane is idle when all is read and its thread neither has the GIL nor waits for it. */
+static bool is_idle(const gp_stream *stream, const gp_lane *lane)
+{
+    return atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
+           lane->next == GP_STEP_ASK && atomic_load(&lane->asked) <= lane->released_at &&
+           atomic_load(&stream->latest) != lane;
+}
+
+/* It may have noted something meanwhile, and believed that it was on the list. */
+static void unlist(gp_stream *stream, gp_lane *lane)
+{
+    atomic_exchange(&lane->listed, false);
+    if (!is_idle(stream, lane))
+        gp_stream_list(stream, lane);
+}
+
+void gp_stream_end(gp_stream *stream)
+{
+    while (stream->heap_size != 0) /* read before they are all */
+        drop_first(stream);
+    gp_lane *lane = atomic_exchange(&stream->listed, NULL);
+    while (lane != NULL) {
+        gp_lane *next = lane->next_listed;
+        unlist(stream, lane);
+        lane = next;
+    }
+}
+
+void gp_stream_forget(gp_stream *stream, gp_lane *lane)
+{
+    if (stream->holder == lane)
+        stream->holder = NULL;
+    gp_lane *expected = lane;
+    atomic_compare_exchange_strong(&stream->latest, &expected, NULL);
+    gp_lane *listed = atomic_exchange(&stream->listed, NULL);
+    while (listed != NULL) {
+        gp_lane *next = listed->next_listed;
+        atomic_exchange(&listed->listed, false);
+        if (listed != lane)
+            gp_stream_list(stream, listed);
+        listed = next;
+    }
+}
+
+void gp_stream_clear(gp_stream *stream)
+{
+    gp_memory_unmap(stream->heap, stream->heap_room * sizeof *stream->heap);
+    stream->heap = NULL;
+    stream->heap_size = stream->heap_room = 0;
+}

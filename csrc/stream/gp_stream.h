@@ -1,0 +1,82 @@
+#ifndef GP_STREAM_H
+#define GP_STREAM_H
+
+/* The stream of one GIL: what all its threads have noted (gp_lane.h), as steps in order of time.
+ *
+ * Steps of one thread come in its own order. Nobody takes the GIL before its holder has let it go, also where
+ * the clocks of two processors disagree. An asking may come late, if it was noted while the steps behind it
+ * were read.
+ *
+ * One reader at a time: it holds the lock. A thread that the reader interrupted by a signal must not wait for
+ * it, so hooks only try. */
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "stream/gp_lane.h"
+
+/* One thing that a thread did. */
+typedef struct {
+    gp_lane *lane;
+    gp_step_kind kind;
+    uint64_t time;
+    uint64_t asked; /* of a taking: since when it waited, or one of the two constants */
+    uint32_t place; /* of a release */
+    bool forced;    /* of a release */
+} gp_step;
+
+typedef struct {
+    gp_lane *lane;
+    uint64_t due;
+} gp_stream_entry;
+
+/* Zeroed memory, with the lock initialised, is an empty stream. */
+typedef struct {
+    pthread_mutex_t lock;
+    _Atomic(gp_lane *) latest; /* who took the GIL last */
+    _Atomic(gp_lane *) listed; /* lanes with something new, linked */
+
+    /* the reader's */
+    gp_lane *holder;       /* at the step that was read last; NULL: nobody, or not known */
+    gp_stream_entry *heap; /* lanes with a known next step, the earliest first */
+    size_t heap_size, heap_room;
+    uint64_t limit;
+} gp_stream;
+
+/* Make the lane known: before its first note, and when it asks. Any thread, without a lock. */
+void gp_stream_list(gp_stream *stream, gp_lane *lane);
+
+/* The lane's thread has taken the GIL. With the GIL, before gp_lane_take. */
+static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
+{
+    /* relaxed: whoever changes it has the GIL, too */
+    if (__builtin_expect(atomic_load_explicit(&stream->latest, memory_order_relaxed) == lane, 1))
+        return;
+    atomic_store_explicit(&stream->latest, lane, memory_order_release);
+    gp_stream_list(stream, lane);
+}
+
+/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. */
+bool gp_stream_begin(gp_stream *stream, uint64_t limit);
+
+/* How far a reader without the GIL may read: all takings before are noted. With the lock. */
+uint64_t gp_stream_known_until(const gp_stream *stream);
+
+/* The next step. False: that was all. */
+bool gp_stream_next(gp_stream *stream, gp_step *step);
+
+/* How many whole cycles come next, all of one lane that has the GIL, none of them forced and none with a
+ * wait: from *first on, without a break. They count as read with gp_stream_skip. */
+size_t gp_stream_cycles(gp_stream *stream, gp_lane **lane, const gp_note **first);
+void gp_stream_skip(gp_stream *stream, size_t cycles);
+
+/* End the reading: forget the lanes whose threads are idle. */
+void gp_stream_end(gp_stream *stream);
+
+/* The lane's thread is no more, or begins anew. Between two readings. */
+void gp_stream_forget(gp_stream *stream, gp_lane *lane);
+
+/* Give up the memory. */
+void gp_stream_clear(gp_stream *stream);
+
+#endif
