@@ -44,6 +44,11 @@ typedef struct {
     uint32_t release; /* GP_RELEASE_FORCED or 0 */
 } gp_note;
 
+/* CPU time of a thread at the begin and at the end of a hold, nanoseconds; 0: not known. */
+typedef struct {
+    uint64_t since, until;
+} gp_cpu_span;
+
 /* What comes next in a lane. */
 typedef enum {
     GP_STEP_RELEASE,
@@ -72,15 +77,30 @@ struct gp_lane {
     gp_lane *next_listed;
 };
 
-/* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. `notes` has room for
- * GP_LANE_NOTES. The owner, while nobody reads the lane. */
-void gp_lane_begin(gp_lane *lane, gp_note *notes, bool holds);
+/* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. There is room for
+ * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, while nobody reads the lane. */
+void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds);
+
+/* A number of a note that is not this one. */
+static inline uint64_t gp_lane_no_note(uint64_t number)
+{
+    return (number + GP_LANE_CYCLE / 2) % GP_LANE_CYCLE;
+}
+
+/* The thread is about to take its first GIL, from this place: its release was not seen. */
+static inline void gp_lane_place(gp_lane *lane, uint32_t place)
+{
+    uint64_t note = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    atomic_store_explicit(&lane->releasing, (uint64_t)place << 32 | gp_lane_no_note(note),
+                          memory_order_relaxed);
+}
 
 /* The thread lets the GIL go: before it asks for the GIL's mutex. Once a hold. The note's number comes with
  * it, since the reader must know whether this belongs to the note that is not published yet. */
 static inline void gp_lane_release(gp_lane *lane, uint64_t now, uint32_t place, bool forced)
 {
     uint64_t note = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    lane->holds = false;
     atomic_store_explicit(&lane->released, now, memory_order_relaxed);
     /* release: who finds this finds the time */
     atomic_store_explicit(&lane->releasing,
@@ -91,6 +111,7 @@ static inline void gp_lane_release(gp_lane *lane, uint64_t now, uint32_t place, 
 /* The thread has to wait for the GIL since `now`. Before it blocks. */
 static inline void gp_lane_ask(gp_lane *lane, uint64_t now)
 {
+    lane->asking = now;
     atomic_store_explicit(&lane->asked, now, memory_order_release);
 }
 
@@ -109,20 +130,21 @@ static inline uint64_t gp_lane_unread(const gp_lane *lane)
            atomic_load_explicit(&lane->read, memory_order_relaxed);
 }
 
-/* The thread has taken the GIL. With the GIL; there is room. */
-static inline void gp_lane_take(gp_lane *lane, uint64_t asked, uint64_t now)
+/* The thread has taken the GIL, as `asking` has it. With the GIL; there is room. */
+static inline void gp_lane_take(gp_lane *lane, uint64_t now)
 {
     uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed);
     uint64_t releasing = atomic_load_explicit(&lane->releasing, memory_order_relaxed);
     gp_note *note = &lane->notes[number & (GP_LANE_NOTES - 1)];
     bool seen = (uint32_t)releasing % GP_LANE_CYCLE == number % GP_LANE_CYCLE;
     note->released = seen ? atomic_load_explicit(&lane->released, memory_order_relaxed) : 0;
-    note->asked = asked;
+    note->asked = lane->asking;
     note->taken = now;
     note->place = (uint32_t)(releasing >> 32);
     note->release = (uint32_t)(releasing >> 31) & GP_RELEASE_FORCED;
-    if (__builtin_expect(asked > GP_ASKED_AT_ONCE, 0))
+    if (__builtin_expect(lane->asking > GP_ASKED_AT_ONCE, 0))
         atomic_store_explicit(&lane->asked, 0, memory_order_relaxed);
+    lane->holds = true;
     /* release: who finds the number finds the note */
     atomic_store_explicit(&lane->noted, number + 1, memory_order_release);
 }

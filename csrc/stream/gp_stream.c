@@ -8,33 +8,45 @@ enum {
     FIRST_ROOM = 256, /* lanes in the heap: a page */
 };
 
-void gp_lane_begin(gp_lane *lane, gp_note *notes, bool holds)
+void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds)
 {
     memset(lane, 0, sizeof *lane);
     lane->notes = notes;
-    atomic_store_explicit(&lane->releasing, GP_LANE_CYCLE - 1, memory_order_relaxed); /* of no note */
+    lane->cpu_spans = cpu_spans;
+    lane->generation = generation;
+    lane->holds = holds;
+    lane->fresh = !holds;
+    atomic_store_explicit(&lane->releasing, gp_lane_no_note(0), memory_order_relaxed);
     lane->next = holds ? GP_STEP_RELEASE : GP_STEP_ASK;
 }
 
 /* ---- the next step of a lane ---- */
 
+static const gp_cpu_span no_cpu;
+
 static bool step_of_note(gp_lane *lane, const gp_note *note, gp_step *step)
 {
+    const gp_cpu_span *cpu = lane->cpu_spans != NULL ? &lane->cpu_spans[note - lane->notes] : &no_cpu;
     if (lane->next == GP_STEP_RELEASE && note->released == 0)
         lane->next = GP_STEP_ASK;
     if (lane->next == GP_STEP_ASK && (note->asked <= GP_ASKED_AT_ONCE || note->release == GP_RELEASE_FORCED))
         lane->next = GP_STEP_TAKE;
+    *step = (gp_step){.lane = lane, .kind = lane->next, .asked = note->asked, .place = note->place};
     switch (lane->next) {
     case GP_STEP_RELEASE:
-        *step = (gp_step){lane, GP_STEP_RELEASE, note->released, 0, note->place, note->release != 0};
-        return true;
+        step->time = note->released;
+        step->forced = note->release == GP_RELEASE_FORCED;
+        step->cpu = *cpu;
+        break;
     case GP_STEP_ASK:
-        *step = (gp_step){lane, GP_STEP_ASK, note->asked, note->asked, 0, false};
-        return true;
-    default:
-        *step = (gp_step){lane, GP_STEP_TAKE, note->taken, note->asked, 0, false};
-        return true;
+        step->time = note->asked;
+        break;
+    case GP_STEP_TAKE:
+        step->time = note->taken;
+        step->unseen_before = note->released == 0;
+        break;
     }
+    return true;
 }
 
 /* From what stands in the lane itself; it is valid if the note with that number is not published afterwards.
@@ -49,7 +61,9 @@ static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
                           .kind = GP_STEP_RELEASE,
                           .time = atomic_load_explicit(&lane->released, memory_order_acquire),
                           .place = (uint32_t)(releasing >> 32),
-                          .forced = (releasing >> 31 & 1) != 0};
+                          .forced = (releasing >> 31 & 1) != 0,
+                          .cpu = {atomic_load_explicit(&lane->cpu_since, memory_order_acquire),
+                                  atomic_load_explicit(&lane->cpu_until, memory_order_acquire)}};
         return (uint32_t)releasing % GP_LANE_CYCLE == number % GP_LANE_CYCLE;
     case GP_STEP_ASK:
         *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
@@ -84,7 +98,8 @@ static void advance(gp_lane *lane, const gp_step *step)
     case GP_STEP_TAKE:
         lane->next = GP_STEP_RELEASE;
         /* release: the owner may write the slot again */
-        atomic_fetch_add_explicit(&lane->read, 1, memory_order_release);
+        atomic_store_explicit(&lane->read, atomic_load_explicit(&lane->read, memory_order_relaxed) + 1,
+                              memory_order_release);
         return;
     }
 }
@@ -186,6 +201,13 @@ uint64_t gp_stream_known_until(const gp_stream *stream)
     return latest->notes[(noted - 1) & (GP_LANE_NOTES - 1)].taken;
 }
 
+uint64_t gp_stream_now(const gp_stream *stream, uint64_t now)
+{
+    gp_lane *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
+    gp_step step;
+    return latest != NULL && next_step(latest, &step) ? stream->last : now;
+}
+
 bool gp_stream_begin(gp_stream *stream, uint64_t limit)
 {
     stream->limit = limit;
@@ -225,9 +247,11 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
         *step = release; /* its lane is put in its place when its turn comes */
         advance(release.lane, step);
         stream->holder = NULL;
+        stream->last = step->time;
         return true;
     }
     advance(step->lane, step);
+    stream->last = step->time;
     if (step->kind == GP_STEP_TAKE)
         stream->holder = step->lane;
     else if (stream->holder == step->lane)
@@ -273,7 +297,9 @@ size_t gp_stream_cycles(gp_stream *stream, gp_lane **lane, const gp_note **first
 void gp_stream_skip(gp_stream *stream, size_t cycles)
 {
     gp_lane *lane = stream->heap[0].lane;
-    atomic_fetch_add_explicit(&lane->read, cycles, memory_order_release);
+    uint64_t last = atomic_load_explicit(&lane->read, memory_order_relaxed) + cycles - 1;
+    stream->last = lane->notes[last & (GP_LANE_NOTES - 1)].taken;
+    atomic_store_explicit(&lane->read, last + 1, memory_order_release);
     reorder_first(stream);
 }
 
@@ -305,20 +331,16 @@ void gp_stream_end(gp_stream *stream)
     }
 }
 
-void gp_stream_forget(gp_stream *stream, gp_lane *lane)
+void gp_stream_restart(gp_stream *stream, gp_lane *holder)
 {
-    if (stream->holder == lane)
-        stream->holder = NULL;
-    gp_lane *expected = lane;
-    atomic_compare_exchange_strong(&stream->latest, &expected, NULL);
-    gp_lane *listed = atomic_exchange(&stream->listed, NULL);
-    while (listed != NULL) {
-        gp_lane *next = listed->next_listed;
-        atomic_exchange(&listed->listed, false);
-        if (listed != lane)
-            gp_stream_list(stream, listed);
-        listed = next;
-    }
+    atomic_store(&stream->listed, NULL);
+    if (holder != NULL)
+        atomic_store(&holder->listed, false);
+    atomic_store(&stream->latest, holder);
+    stream->holder = holder;
+    stream->limit = stream->last = 0;
+    if (holder != NULL)
+        gp_stream_list(stream, holder);
 }
 
 void gp_stream_clear(gp_stream *stream)

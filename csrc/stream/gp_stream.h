@@ -20,9 +20,11 @@ typedef struct {
     gp_lane *lane;
     gp_step_kind kind;
     uint64_t time;
-    uint64_t asked; /* of a taking: since when it waited, or one of the two constants */
-    uint32_t place; /* of a release */
-    bool forced;    /* of a release */
+    uint64_t asked;     /* of a taking: since when it waited, or one of the two constants */
+    uint32_t place;     /* of a release; of a taking whose release was not seen: where it is */
+    bool forced;        /* of a release */
+    bool unseen_before; /* of a taking: the release before it was not seen */
+    gp_cpu_span cpu;    /* of a release */
 } gp_step;
 
 typedef struct {
@@ -32,15 +34,15 @@ typedef struct {
 
 /* Zeroed memory, with the lock initialised, is an empty stream. */
 typedef struct {
-    pthread_mutex_t lock;
-    _Atomic(gp_lane *) latest; /* who took the GIL last */
-    _Atomic(gp_lane *) listed; /* lanes with something new, linked */
+    _Alignas(GP_LANE_LINE) _Atomic(gp_lane *) latest; /* who took the GIL last */
+    _Atomic(gp_lane *) listed;                        /* lanes with something new, linked */
 
     /* the reader's */
+    _Alignas(GP_LANE_LINE) pthread_mutex_t lock;
     gp_lane *holder;       /* at the step that was read last; NULL: nobody, or not known */
     gp_stream_entry *heap; /* lanes with a known next step, the earliest first */
     size_t heap_size, heap_room;
-    uint64_t limit;
+    uint64_t limit, last; /* of this reading; when the last step was */
 } gp_stream;
 
 /* Make the lane known: before its first note, and when it asks. Any thread, without a lock. */
@@ -59,6 +61,9 @@ static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
 /* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. */
 bool gp_stream_begin(gp_stream *stream, uint64_t limit);
 
+/* A moment, as late as can be, up to which nothing but askings is missing after a reading. With the lock. */
+uint64_t gp_stream_now(const gp_stream *stream, uint64_t now);
+
 /* How far a reader without the GIL may read: all takings before are noted. With the lock. */
 uint64_t gp_stream_known_until(const gp_stream *stream);
 
@@ -73,8 +78,8 @@ void gp_stream_skip(gp_stream *stream, size_t cycles);
 /* End the reading: forget the lanes whose threads are idle. */
 void gp_stream_end(gp_stream *stream);
 
-/* The lane's thread is no more, or begins anew. Between two readings. */
-void gp_stream_forget(gp_stream *stream, gp_lane *lane);
+/* Forget all lanes but that of the thread that has the GIL, or NULL. With the GIL and the lock. */
+void gp_stream_restart(gp_stream *stream, gp_lane *holder);
 
 /* Give up the memory. */
 void gp_stream_clear(gp_stream *stream);

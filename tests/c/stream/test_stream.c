@@ -22,13 +22,14 @@ static void begin_anew(void)
     memset(&stream, 0, sizeof stream);
     pthread_mutex_init(&stream.lock, NULL);
     for (int i = 0; i < THREADS; i++)
-        gp_lane_begin(&lanes[i], rooms[i], false);
+        gp_lane_begin(&lanes[i], rooms[i], NULL, 1, false);
 }
 
 static void take(int lane, uint64_t asked, uint64_t now)
 {
+    lanes[lane].asking = asked;
     gp_stream_take(&stream, &lanes[lane]);
-    gp_lane_take(&lanes[lane], asked, now);
+    gp_lane_take(&lanes[lane], now);
 }
 
 static void expect(int lane, gp_step_kind kind, uint64_t when)
@@ -245,8 +246,9 @@ static void *cycle(void *argument)
         while (!gp_lane_has_room(lane)) { /* the reader needs no GIL */
         }
         did(self, GP_STEP_TAKE, taken);
+        lane->asking = asked;
         gp_stream_take(&stream, lane);
-        gp_lane_take(lane, asked, taken);
+        gp_lane_take(lane, taken);
         for (int k = rand_r(&seed) % 64; k > 0; k--)
             (void)now();
         uint64_t released = now();
