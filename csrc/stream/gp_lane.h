@@ -59,20 +59,26 @@ typedef enum {
 typedef struct gp_lane gp_lane;
 
 struct gp_lane {
-    /* the owner's: one cache line; others read it */
+    /* the owner's: one cache line; others read the atomic ones */
     _Alignas(GP_LANE_LINE) _Atomic uint64_t noted; /* notes ever published */
     _Atomic uint64_t released;                     /* the end of the last hold ... */
     _Atomic uint64_t releasing; /* ... of which note, its place, whether forced: see gp_lane_release */
     _Atomic uint64_t asked;     /* since when it waits; 0: it does not */
-    gp_note *notes;             /* GP_LANE_NOTES of them */
     _Atomic uint64_t read;      /* notes read; the reader's */
+    gp_note *notes;             /* GP_LANE_NOTES of them */
+    uint64_t asking;            /* of the taking that is under way; as in a note */
+    uint32_t generation;        /* of the stream's watching, in which all this is valid */
+    bool holds;                 /* it has the GIL */
+    bool fresh;                 /* it has not taken it yet */
+
+    /* only where CPU time is wanted */
+    gp_cpu_span *cpu_spans; /* of the holds that end with each note */
+    _Atomic uint64_t cpu_since, cpu_until;
 
     /* the reader's, under the lock of the stream */
     _Alignas(GP_LANE_LINE) gp_step_kind next; /* of the note that is being read */
-    uint64_t
-        released_at; /* when it let go, once that was read from the lane itself; a later asking is valid */
-    uint64_t due;    /* when the next step comes; UINT64_MAX: not known */
-    uint32_t heap_place; /* + 1; 0: not in the heap */
+    uint64_t released_at; /* when it let go, once that was read; only a later asking is one of this cycle */
+    uint32_t heap_place;  /* + 1; 0: not in the heap */
     _Atomic bool listed;
     gp_lane *next_listed;
 };
