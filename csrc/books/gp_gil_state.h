@@ -31,7 +31,7 @@ enum {
     GP_EVER = 1, /* a time before any other */
 };
 
-typedef struct {
+struct gp_gil_state {
     /* what each release and each acquisition touches: one cache line, which goes from thread to thread */
     _Alignas(GP_RING_LINE) gp_thread *holder; /* who has the GIL; NULL: nobody, or not known */
     uint64_t last_release;                    /* when it was last given up */
@@ -51,7 +51,7 @@ typedef struct {
     void (*locate)(gp_call_stack *stack, gp_site_key *keys,
                    bool whole); /* where the calling thread is; room for GP_STACK_MAX */
     gp_folding_host folding;
-} gp_gil_state;
+};
 
 static inline bool gp_gil_state_running(const gp_gil_state *gil)
 {

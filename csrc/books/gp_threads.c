@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/gp_clock.h"
 #include "base/gp_memory.h"
 #include "base/gp_utf8.h"
 

@@ -8,8 +8,8 @@
  * lock but one of its own, and nothing that runs under the mutex allocates but by mmap, since malloc's locks
  * may be held by the very thread that runs a hook. */
 
-#include "books/gp_account.h"
 #include "base/gp_status.h"
+#include "books/gp_thread.h"
 
 /* Prepare the process, once: to be told when threads exit. GP_ENOMEM. */
 gp_status gp_threads_prepare(void);

@@ -53,7 +53,7 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
 
 gp_gil_state *gp_trace_parts_gil_state(const gp_session *session)
 {
-    return &((gp_gil *)session->gil)->state;
+    return &session->gil->state;
 }
 
 /* The session's interpreter may end meanwhile, and its row be given to another. */
@@ -65,7 +65,7 @@ void gp_trace_parts_lock(const gp_session *session)
     }
     gp_gil_table_lock();
     if (session->gil != NULL)
-        pthread_mutex_lock(&((gp_gil *)session->gil)->lock);
+        pthread_mutex_lock(&session->gil->lock);
 }
 
 void gp_trace_parts_unlock(const gp_session *session)
@@ -75,7 +75,7 @@ void gp_trace_parts_unlock(const gp_session *session)
         return;
     }
     if (session->gil != NULL)
-        pthread_mutex_unlock(&((gp_gil *)session->gil)->lock);
+        pthread_mutex_unlock(&session->gil->lock);
     gp_gil_table_unlock();
 }
 
@@ -151,7 +151,7 @@ static bool is_free(void *context)
         return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
     if (!gp_gil_table_try_lock())
         return false;
-    bool is = session->gil == NULL || can_lock(&((gp_gil *)session->gil)->lock);
+    bool is = session->gil == NULL || can_lock(&session->gil->lock);
     gp_gil_table_unlock();
     return is;
 }
@@ -184,7 +184,7 @@ gp_status gp_trace_parts_record(gp_session *session)
 
 /* ---- sessions, one for each GIL ---- */
 
-gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder)
+gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, gp_recorder *recorder)
 {
     gp_session *session = gp_session_new(new_id(), 0);
     if (session == NULL)
@@ -410,7 +410,7 @@ void gp_trace_parts_forget_code(const void *code)
         return;
     gp_gil_table_lock();
     for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere) {
-        gp_gil *gil = (gp_gil *)thread->gil;
+        gp_gil *gil = thread->gil;
         pthread_mutex_lock(&gil->lock);
         forget_code(&gil->state, code);
         pthread_mutex_unlock(&gil->lock);

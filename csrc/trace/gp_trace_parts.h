@@ -22,7 +22,7 @@ extern uint32_t gp_trace_parts_generation;
 extern const gp_call_stack gp_trace_parts_unseen;
 
 /* A session for a GIL, not started yet; NULL without memory. Any thread. */
-gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder);
+gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, gp_recorder *recorder);
 
 /* Let a trace take in the GILs that earlier traces have found. */
 void gp_trace_parts_extend(gp_session *session);
