@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/gp_clock.h"
 #include "base/gp_memory.h"
 #include "base/gp_utf8.h"
 
@@ -52,8 +53,8 @@ static void read_own_name(gp_thread *thread)
     gp_thread_write_name(thread, name);
 }
 
-/* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its books stay open
- * to it. */
+/* Destructor of the thread-local key. The thread may take and drop the GIL even later, so its record stays
+ * valid. */
 static void thread_exits(void *value)
 {
     uint64_t now = gp_clock_ticks();
@@ -185,7 +186,7 @@ bool gp_threads_gone(const gp_thread *thread)
 void gp_threads_retire(gp_thread *thread)
 {
     pthread_mutex_lock(&lock);
-    thread->machine = NULL;
+    thread->gil_state = NULL;
     thread->generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
     if (spare_count < SPARES)
         spares[spare_count++] = thread;
@@ -193,7 +194,7 @@ void gp_threads_retire(gp_thread *thread)
 }
 
 /* Never freed: a thread's local storage is reached again after its destructors have run. */
-static gp_thread *books(void)
+static gp_thread *free_record(void)
 {
     if (spare_count > 0)
         return spares[--spare_count];
@@ -214,7 +215,7 @@ gp_thread *gp_threads_register(void)
 {
     int saved = errno;
     pthread_mutex_lock(&lock);
-    gp_thread *thread = books();
+    gp_thread *thread = free_record();
     lost += thread == NULL;
     pthread_mutex_unlock(&lock);
     if (thread != NULL) {

@@ -28,7 +28,7 @@ void gp_gil_table_forked(void)
 {
     pthread_mutex_init(&table_lock, NULL);
     for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        pthread_mutex_init(&gp_gil_table[i].books, NULL);
+        pthread_mutex_init(&gp_gil_table[i].lock, NULL);
 }
 
 /* acquire: whoever sees a row's locks sees the rest of it */
@@ -105,12 +105,12 @@ static uint32_t free_row(void)
     return 0;
 }
 
-static void begin_machine(gp_gil *gil)
+static void begin_state(gp_gil *gil)
 {
-    memset(&gil->machine, 0, sizeof gil->machine);
-    gil->machine.naming = gp_gil_table[0].machine.naming;
-    gil->machine.locate = gp_gil_table[0].machine.locate;
-    gil->machine.folding = gp_gil_table[0].machine.folding;
+    memset(&gil->state, 0, sizeof gil->state);
+    gil->state.naming = gp_gil_table[0].state.naming;
+    gil->state.locate = gp_gil_table[0].state.locate;
+    gil->state.folding = gp_gil_table[0].state.folding;
     gil->releases =
         (gp_callers){.first = gp_gil_table[0].releases.first, .second = gp_gil_table[0].releases.second};
 }
@@ -121,13 +121,13 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
     if (row == 0)
         return NULL;
     gp_gil *gil = &gp_gil_table[row];
-    if (!gil->has_books)
-        gil->has_books = pthread_mutex_init(&gil->books, NULL) == 0;
-    pthread_mutex_lock(&gil->books);
-    begin_machine(gil);
+    if (!gil->has_lock)
+        gil->has_lock = pthread_mutex_init(&gil->lock, NULL) == 0;
+    pthread_mutex_lock(&gil->lock);
+    begin_state(gil);
     gil->interpreter = interpreter;
     publish(gil, locks);
-    pthread_mutex_unlock(&gil->books);
+    pthread_mutex_unlock(&gil->lock);
     if (row >= gp_gil_table_count)
         __atomic_store_n(&gp_gil_table_count, row + 1, __ATOMIC_RELEASE);
     return gil;
@@ -135,9 +135,9 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
 
 void gp_gil_table_remove(gp_gil *gil)
 {
-    pthread_mutex_lock(&gil->books);
+    pthread_mutex_lock(&gil->lock);
     publish(gil, &(gp_gil_locks){0});
-    pthread_mutex_unlock(&gil->books);
+    pthread_mutex_unlock(&gil->lock);
     uint32_t count = gp_gil_table_count;
     while (count > 1 && gp_gil_table[count - 1].locks.mutex == NULL)
         count--;

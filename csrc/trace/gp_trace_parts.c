@@ -9,7 +9,6 @@
 #include "books/gp_threads.h"
 
 static gp_gil *const main_gil = &gp_gil_table[0];
-static gp_gil_state *const machine = &gp_gil_table[0].machine;
 static uint64_t last_session_id;
 
 uint32_t gp_trace_parts_generation;
@@ -26,12 +25,12 @@ static uint64_t new_id(void)
 
 /* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
  * slots: the hooks do not see them. */
-void gp_trace_parts_freeze(void)
+void gp_trace_parts_lock_main(void)
 {
     pthread_mutex_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
 }
 
-void gp_trace_parts_thaw(void)
+void gp_trace_parts_unlock_main(void)
 {
     pthread_mutex_unlock((pthread_mutex_t *)gp_wrappers_known.mutex);
 }
@@ -52,43 +51,42 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
     };
 }
 
-gp_gil_state *gp_trace_parts_machine(const gp_session *session)
+gp_gil_state *gp_trace_parts_gil_state(const gp_session *session)
 {
-    return &((gp_gil *)session->gil)->machine;
+    return &session->gil->state;
 }
 
-/* Keep a session's books from changing. Its interpreter may end meanwhile, and its row be given to another.
- */
-void gp_trace_parts_enter(const gp_session *session)
+/* The session's interpreter may end meanwhile, and its row be given to another. */
+void gp_trace_parts_lock(const gp_session *session)
 {
     if (session->gil == main_gil) {
-        gp_trace_parts_freeze();
+        gp_trace_parts_lock_main();
         return;
     }
     gp_gil_table_lock();
     if (session->gil != NULL)
-        pthread_mutex_lock(&((gp_gil *)session->gil)->books);
+        pthread_mutex_lock(&session->gil->lock);
 }
 
-void gp_trace_parts_leave(const gp_session *session)
+void gp_trace_parts_unlock(const gp_session *session)
 {
     if (session->gil == main_gil) {
-        gp_trace_parts_thaw();
+        gp_trace_parts_unlock_main();
         return;
     }
     if (session->gil != NULL)
-        pthread_mutex_unlock(&((gp_gil *)session->gil)->books);
+        pthread_mutex_unlock(&session->gil->lock);
     gp_gil_table_unlock();
 }
 
-static void enter_context(void *context)
+static void lock_context(void *context)
 {
-    gp_trace_parts_enter(context);
+    gp_trace_parts_lock(context);
 }
 
-static void leave_context(void *context)
+static void unlock_context(void *context)
 {
-    gp_trace_parts_leave(context);
+    gp_trace_parts_unlock(context);
 }
 
 /* A thread books for some 100 ns, unless another has its processor. */
@@ -103,7 +101,7 @@ static void rest(void *context)
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
-    const gp_snapshot_lock lock = {enter_context, leave_context, rest, session};
+    const gp_snapshot_lock lock = {lock_context, unlock_context, rest, session};
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
     facts.others_missed |= session->others_unrecorded;
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
@@ -132,13 +130,13 @@ static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
 static void record_description(void *context, gp_buffer *threads, gp_buffer *places)
 {
     gp_session *session = context;
-    gp_trace_parts_enter(session);
+    gp_trace_parts_lock(session);
     if (session->running)
         introduce_labels(session);
     copy_new(&session->introduced, &(size_t){0}, threads);
     gp_buffer_clear(&session->introduced);
     copy_new(&session->described, &session->described_written, places);
-    gp_trace_parts_leave(session);
+    gp_trace_parts_unlock(session);
 }
 
 static bool can_lock(pthread_mutex_t *mutex)
@@ -153,7 +151,7 @@ static bool is_free(void *context)
         return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
     if (!gp_gil_table_try_lock())
         return false;
-    bool is = session->gil == NULL || can_lock(&((gp_gil *)session->gil)->books);
+    bool is = session->gil == NULL || can_lock(&session->gil->lock);
     gp_gil_table_unlock();
     return is;
 }
@@ -162,9 +160,9 @@ static bool is_free(void *context)
 static bool has_ended(void *context)
 {
     const gp_session *session = context;
-    gp_trace_parts_enter(session);
+    gp_trace_parts_lock(session);
     bool ended = !session->running;
-    gp_trace_parts_leave(session);
+    gp_trace_parts_unlock(session);
     return ended;
 }
 
@@ -186,7 +184,7 @@ gp_status gp_trace_parts_record(gp_session *session)
 
 /* ---- sessions, one for each GIL ---- */
 
-gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder)
+gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, gp_recorder *recorder)
 {
     gp_session *session = gp_session_new(new_id(), 0);
     if (session == NULL)
@@ -213,15 +211,15 @@ static gp_session *new_other(const gp_session *session, gp_gil *gil)
                               session->recorder);
 }
 
-/* Begin the books of a GIL for a trace: what came before was not seen. */
+/* Begin a session at a GIL: what came before was not seen. */
 static void begin_other(gp_session *other, gp_gil *gil)
 {
-    pthread_mutex_lock(&gil->books);
+    pthread_mutex_lock(&gil->lock);
     other->start = gp_clock_ticks();
-    if (!gp_gil_state_running(&gil->machine)) /* relaxed: as for the main one */
-        __atomic_store_n(&gil->machine.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
-    gp_gil_state_start(&gil->machine, other, NULL);
-    pthread_mutex_unlock(&gil->books);
+    if (!gp_gil_state_running(&gil->state)) /* relaxed: as for the main one */
+        __atomic_store_n(&gil->state.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
+    gp_gil_state_start(&gil->state, other, NULL);
+    pthread_mutex_unlock(&gil->lock);
 }
 
 /* Let a trace take in one more GIL. With the lock of the table. */
@@ -256,7 +254,7 @@ static uint64_t last_event(const gp_session *session, gp_thread *const *threads,
 {
     uint64_t last = session->start;
     for (size_t i = 0; i < count; i++)
-        if (gp_gil_state_concerns(gp_trace_parts_machine(session), session, threads[i]) &&
+        if (gp_gil_state_concerns(gp_trace_parts_gil_state(session), session, threads[i]) &&
             threads[i]->since > last)
             last = threads[i]->since;
     return last;
@@ -268,7 +266,7 @@ static void end_part(gp_session *session, const gp_call_stack *here, bool at_las
     gp_thread **threads = gp_threads_all(&count);
     session->lost += threads == NULL;
     uint64_t now = at_last_event ? last_event(session, threads, count) : gp_clock_ticks();
-    gp_gil_state_stop(gp_trace_parts_machine(session), session, threads, count, here, now);
+    gp_gil_state_stop(gp_trace_parts_gil_state(session), session, threads, count, here, now);
     if (session->recorder != NULL)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
@@ -283,15 +281,15 @@ void gp_trace_parts_end(gp_session *session, const gp_call_stack *here)
 
 /* An interpreter has ended, after its last event, or the process has been forked, just now. With the lock of
  * the table. */
-static void close_books(gp_gil *gil, bool at_last_event)
+static void close_gil(gp_gil *gil, bool at_last_event)
 {
-    pthread_mutex_lock(&gil->books);
-    while (gil->machine.sessions != NULL) {
-        gp_session *session = gil->machine.sessions;
+    pthread_mutex_lock(&gil->lock);
+    while (gil->state.sessions != NULL) {
+        gp_session *session = gil->state.sessions;
         end_part(session, &gp_trace_parts_unseen, at_last_event);
         session->gil = NULL;
     }
-    pthread_mutex_unlock(&gil->books);
+    pthread_mutex_unlock(&gil->lock);
     gp_gil_table_remove(gil);
 }
 
@@ -310,7 +308,7 @@ static void close_ended(void)
     size_t count = rows > 1 ? gp_wrappers_host->living(living, LIVING_MAX) : 0;
     for (uint32_t i = 1; i < rows && count != 0; i++)
         if (gp_gil_table[i].locks.mutex != NULL && !is_among(gp_gil_table[i].interpreter, living, count))
-            close_books(&gp_gil_table[i], true);
+            close_gil(&gp_gil_table[i], true);
 }
 
 /* The same for a thread that must not be kept from its work: an interpreter for which there is no room is
@@ -337,8 +335,8 @@ void gp_trace_parts_close_ended(void)
 static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
 {
     close_ended_unhurried();
-    gp_gil *gil = gp_gil_state_running(machine) ? gp_gil_table_add(found, id) : NULL;
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next) {
+    gp_gil *gil = gp_gil_state_running(&main_gil->state) ? gp_gil_table_add(found, id) : NULL;
+    for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next) {
         session->others_missed |= gil == NULL;
         if (gil != NULL)
             extend(session, gil);
@@ -358,9 +356,9 @@ bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
     if (known != NULL && known->interpreter == id)
         return true;
     gp_gil_table_lock();
-    gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed its books meanwhile */
+    gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed it meanwhile */
     if (gil != NULL)
-        close_books(gil, true);
+        close_gil(gil, true);
     gil = discover(&found, id);
     gp_gil_table_unlock();
     return gil != NULL;
@@ -375,9 +373,9 @@ void gp_trace_parts_stop_others(gp_session *session)
         gp_gil *gil = other->gil;
         if (gil == NULL || !other->running)
             continue;
-        pthread_mutex_lock(&gil->books);
+        pthread_mutex_lock(&gil->lock);
         gp_trace_parts_end(other, &gp_trace_parts_unseen);
-        pthread_mutex_unlock(&gil->books);
+        pthread_mutex_unlock(&gil->lock);
     }
     gp_gil_table_unlock();
 }
@@ -400,22 +398,22 @@ static void forget_code(gp_gil_state *at, const void *code)
         gp_session_forget_code(session, code, new_id());
 }
 
-/* Nobody asks which GIL it is: the thread has books at each that it has taken. */
+/* Nobody asks which GIL it is: the thread has a record at each that it has taken. */
 void gp_trace_parts_forget_code(const void *code)
 {
-    if (gp_gil_state_running(machine)) {
-        gp_trace_parts_freeze();
-        forget_code(machine, code);
-        gp_trace_parts_thaw();
+    if (gp_gil_state_running(&main_gil->state)) {
+        gp_trace_parts_lock_main();
+        forget_code(&main_gil->state, code);
+        gp_trace_parts_unlock_main();
     }
     if (gp_wrappers_elsewhere() == NULL)
         return;
     gp_gil_table_lock();
     for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere) {
-        gp_gil *gil = (gp_gil *)thread->gil;
-        pthread_mutex_lock(&gil->books);
-        forget_code(&gil->machine, code);
-        pthread_mutex_unlock(&gil->books);
+        gp_gil *gil = thread->gil;
+        pthread_mutex_lock(&gil->lock);
+        forget_code(&gil->state, code);
+        pthread_mutex_unlock(&gil->lock);
     }
     gp_gil_table_unlock();
 }
@@ -433,7 +431,7 @@ void gp_trace_parts_extend(gp_session *session)
 /* Nobody empties the rings any more. */
 void gp_trace_parts_detach_rings(void)
 {
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+    for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next)
         for (gp_session *part = session; part != NULL; part = part->others) {
             gp_ring_free(part->ring);
             part->ring = NULL;
@@ -444,7 +442,7 @@ void gp_trace_parts_forked(void)
 {
     for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
         if (gp_gil_table[i].locks.mutex != NULL)
-            close_books(&gp_gil_table[i], false);
+            close_gil(&gp_gil_table[i], false);
 }
 
 #endif

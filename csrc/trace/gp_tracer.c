@@ -9,7 +9,6 @@
 #include "books/gp_threads.h"
 
 static gp_gil *const main_gil = &gp_gil_table[0];
-static gp_gil_state *const machine = &gp_gil_table[0].machine;
 static gp_status prepared = GP_EUNSUPPORTED;
 static const char *unprepared = "the tracer has not been prepared"; /* why */
 static bool learnt;
@@ -77,9 +76,9 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
     }
     gp_clock_init();
     gp_wrappers_prepare(host, &found, gp_trace_parts_recognise);
-    machine->naming = (gp_naming){met_place, host->stands_for_caller};
-    machine->locate = gp_wrappers_locate;
-    machine->folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
+    main_gil->state.naming = (gp_naming){met_place, host->stands_for_caller};
+    main_gil->state.locate = gp_wrappers_locate;
+    main_gil->state.folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
     learnt = true;
     return GP_OK;
 }
@@ -105,7 +104,7 @@ static void forked_in_child(void)
     gp_threads_forked(gp_wrappers_current());
     for (size_t i = 0; i < gp_threads_count(); i++) {
         gp_thread *thread = gp_threads_at(i);
-        gp_gil_state_forked(machine, gp_wrappers_current(), &thread, 1, now);
+        gp_gil_state_forked(&main_gil->state, gp_wrappers_current(), &thread, 1, now);
     }
     gp_trace_parts_forked();
 }
@@ -127,7 +126,7 @@ void gp_tracer_prepare(const gp_tracer_host *host)
 static gp_status begin_watching(const gp_tracer_host *host, bool *first, const char **reason)
 {
     begin_handshake(host);
-    *first = !gp_gil_state_running(machine);
+    *first = !gp_gil_state_running(&main_gil->state);
     gp_status status = *first ? gp_wrappers_install(host) : GP_OK;
     end_handshake();
     if (status != GP_OK) {
@@ -143,7 +142,7 @@ static void begin_generation(void)
 {
     gp_threads_collect_spares(gp_trace_parts_generation);
     /* relaxed: read without a lock only to be compared with a thread's own copy */
-    __atomic_store_n(&machine->generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
+    __atomic_store_n(&main_gil->state.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
 }
 
 static void end_watching(void)
@@ -155,7 +154,7 @@ static void end_watching(void)
 static gp_status begin_session(gp_session *session, bool first)
 {
     session->start_anchor = gp_clock_anchor_now();
-    gp_trace_parts_freeze();
+    gp_trace_parts_lock_main();
     if (first)
         begin_generation();
     gp_thread *self = gp_wrappers_follow();
@@ -163,9 +162,9 @@ static gp_status begin_session(gp_session *session, bool first)
         session->start = session->origin = gp_clock_ticks();
         session->starter = self;
         session->starter_cpu = session->wants_cpu ? gp_clock_thread_cpu_ns() : 0;
-        gp_gil_state_start(machine, session, self);
+        gp_gil_state_start(&main_gil->state, session, self);
     }
-    gp_trace_parts_thaw();
+    gp_trace_parts_unlock_main();
     if (self == NULL && first)
         end_watching();
     return self != NULL ? GP_OK : GP_ENOMEM;
@@ -210,12 +209,12 @@ void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
     gp_threads_name_alive();
     session->hooks_lost |= !gp_wrappers_in_place();
     gp_trace_parts_stop_others(session); /* first, so that none of them lasts longer than the trace */
-    gp_trace_parts_freeze();
+    gp_trace_parts_lock_main();
     session->cpu_now = holders_cpu(session);
     gp_trace_parts_end(session, here);
-    gp_trace_parts_thaw();
+    gp_trace_parts_unlock_main();
     gp_trace_parts_stop_others(session); /* found in between */
-    if (!gp_gil_state_running(machine)) {
+    if (!gp_gil_state_running(&main_gil->state)) {
         end_watching();
         gp_trace_parts_forget_others();
     }
@@ -245,7 +244,7 @@ size_t gp_tracer_parts(const gp_session *session)
 static void open_accounts(gp_session *session)
 {
     for (size_t i = 0; i < gp_threads_count(); i++)
-        if (gp_gil_state_concerns(gp_trace_parts_machine(session), session, gp_threads_at(i)))
+        if (gp_gil_state_concerns(gp_trace_parts_gil_state(session), session, gp_threads_at(i)))
             (void)gp_account_of(session, gp_threads_at(i));
 }
 
@@ -260,19 +259,19 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     if (part != 0 && session->running)
         gp_trace_parts_close_ended();
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    gp_trace_parts_enter(session);
+    gp_trace_parts_lock(session);
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
     uint32_t place = GP_ROW_NONE;
     if (session->running) {
         open_accounts(session);
-        place = gp_gil_state_charge_under_way(gp_trace_parts_machine(session), session,
+        place = gp_gil_state_charge_under_way(gp_trace_parts_gil_state(session), session,
                                               part == 0 ? here : &gp_trace_parts_unseen, now);
     }
     gp_buffer_raw(places, session->described.bytes, session->described.size);
     session->cpu_now = holders_cpu(session);
     gp_snapshot_write(session, &facts, NULL, place, now, snapshot);
     session->cpu_now = 0;
-    gp_trace_parts_leave(session);
+    gp_trace_parts_unlock(session);
     return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;
 }
 
@@ -289,7 +288,7 @@ void gp_tracer_hide(void)
 size_t gp_tracer_sessions(void)
 {
     size_t count = 0;
-    for (const gp_session *session = machine->sessions; session != NULL; session = session->next)
+    for (const gp_session *session = main_gil->state.sessions; session != NULL; session = session->next)
         count++;
     return count;
 }
@@ -307,25 +306,26 @@ void gp_tracer_watch_end(uint32_t begun)
     gp_wrappers_watchers -= begun == forks;
 }
 
-bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight, uint64_t *now)
+bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now)
 {
-    if (!gp_gil_state_running(machine))
+    if (!gp_gil_state_running(&main_gil->state))
         return false;
-    gp_trace_parts_freeze();
+    gp_trace_parts_lock_main();
     *now = gp_clock_ticks();
-    bool seen = gp_gil_state_running(machine) && gp_stall_look_take(machine, but, limit, *now, sight);
-    gp_trace_parts_thaw();
+    bool seen = gp_gil_state_running(&main_gil->state) &&
+                gp_stall_look_take(&main_gil->state, but, limit, *now, stall);
+    gp_trace_parts_unlock_main();
     return seen;
 }
 
 gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at)
 {
     *ended_at = gp_clock_ticks();
-    if (!gp_gil_state_running(machine))
+    if (!gp_gil_state_running(&main_gil->state))
         return GP_STALL_LOOK_LONG_OVER;
-    gp_trace_parts_freeze();
-    gp_stall_look_end end = gp_stall_look_follow(machine, hold, *ended_at, ended_at);
-    gp_trace_parts_thaw();
+    gp_trace_parts_lock_main();
+    gp_stall_look_end end = gp_stall_look_follow(&main_gil->state, hold, *ended_at, ended_at);
+    gp_trace_parts_unlock_main();
     return end;
 }
 

@@ -2,7 +2,7 @@
 #define GP_TRACER_H
 
 /* The exact GIL tracer: hooks the import slots through which the interpreter reaches its locks, learns by a
- * handshake which of them are the GIL's, and feeds the state machine (gp_gil_state.h). Knows no Python: what
+ * handshake which of them are the GIL's, and feeds the GIL's state (gp_gil_state.h). Knows no Python: what
  * it needs of the interpreter comes in a gp_tracer_host.
  *
  * All functions must be called with the GIL held, which makes them exclude each other, unless they say
@@ -103,7 +103,7 @@ void gp_tracer_watch_end(uint32_t begun);
 
 /* gp_stall_look_take and gp_stall_look_follow for the GIL that is traced; nothing to see, and long over, if
  * none is. Any thread, without the GIL; takes the GIL's mutex, so not in a hook or a signal's handler. */
-bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight, uint64_t *now);
+bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now);
 gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at);
 
 #endif

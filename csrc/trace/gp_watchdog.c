@@ -40,7 +40,7 @@ struct gp_watchdog {
     size_t name_count;
 
     /* the thread's */
-    gp_stall_look sight; /* the hold reported last; its end is still to be told if it has a thread */
+    gp_stall_look stall; /* the hold reported last; its end is still to be told if it has a thread */
     gp_stall_look_hold last;
     char text[GP_WATCHDOG_TEXT];
     size_t size;
@@ -147,19 +147,19 @@ static void put(gp_watchdog *watchdog)
 
 static void report(gp_watchdog *watchdog, uint64_t now)
 {
-    const gp_stall_look *sight = &watchdog->sight;
-    uint32_t count = sight->waiter_count;
-    add(watchdog, "gilprobe: GIL held for %" PRIu64 " ms by ", to_ms(watchdog, now - sight->hold.since));
-    add_thread(watchdog, &sight->holder);
-    add(watchdog, " (thread %" PRId64 ") while %" PRIu32 " thread%s wait%s (", sight->holder.native_id, count,
+    const gp_stall_look *stall = &watchdog->stall;
+    uint32_t count = stall->waiter_count;
+    add(watchdog, "gilprobe: GIL held for %" PRIu64 " ms by ", to_ms(watchdog, now - stall->hold.since));
+    add_thread(watchdog, &stall->holder);
+    add(watchdog, " (thread %" PRId64 ") while %" PRIu32 " thread%s wait%s (", stall->holder.native_id, count,
         count == 1 ? "" : "s", count == 1 ? "s" : "");
     for (uint32_t i = 0; i < count && i < GP_STALL_LOOK_WAITERS; i++) {
         add(watchdog, i == 0 ? "" : ", ");
-        add_thread(watchdog, &sight->waiters[i]);
+        add_thread(watchdog, &stall->waiters[i]);
     }
     add(watchdog, count > GP_STALL_LOOK_WAITERS ? ", ...), in:\n" : "), in:\n");
     size_t before = watchdog->size;
-    watchdog->eyes.walk(sight->thread_state, GP_WATCHDOG_DEPTH, add_level, watchdog);
+    watchdog->eyes.walk(stall->thread_state, GP_WATCHDOG_DEPTH, add_level, watchdog);
     if (watchdog->size == before)
         add(watchdog, "  (no Python code)\n");
     atomic_fetch_add(&watchdog->reported, 1); /* first: who reads the message finds it counted */
@@ -169,18 +169,18 @@ static void report(gp_watchdog *watchdog, uint64_t now)
 static void report_end(gp_watchdog *watchdog)
 {
     uint64_t ended_at;
-    gp_stall_look *sight = &watchdog->sight;
-    if (sight->hold.thread == NULL)
+    gp_stall_look *stall = &watchdog->stall;
+    if (stall->hold.thread == NULL)
         return;
-    gp_stall_look_end end = watchdog->eyes.follow(&sight->hold, &ended_at);
+    gp_stall_look_end end = watchdog->eyes.follow(&stall->hold, &ended_at);
     if (end == GP_STALL_LOOK_GOES_ON)
         return;
     add(watchdog, "gilprobe: GIL let go by ");
-    add_thread(watchdog, &sight->holder);
-    add(watchdog, " (thread %" PRId64 ") after %s%" PRIu64 " ms\n", sight->holder.native_id,
-        end == GP_STALL_LOOK_ENDED ? "" : "at most ", to_ms(watchdog, ended_at - sight->hold.since));
+    add_thread(watchdog, &stall->holder);
+    add(watchdog, " (thread %" PRId64 ") after %s%" PRIu64 " ms\n", stall->holder.native_id,
+        end == GP_STALL_LOOK_ENDED ? "" : "at most ", to_ms(watchdog, ended_at - stall->hold.since));
     put(watchdog);
-    sight->hold.thread = NULL;
+    stall->hold.thread = NULL;
 }
 
 static void run(void *context)
@@ -189,8 +189,8 @@ static void run(void *context)
     while (atomic_load(&watchdog->halted) == 0) {
         uint64_t now;
         report_end(watchdog);
-        if (watchdog->eyes.look(&watchdog->last, watchdog->limit, &watchdog->sight, &now)) {
-            watchdog->last = watchdog->sight.hold;
+        if (watchdog->eyes.look(&watchdog->last, watchdog->limit, &watchdog->stall, &now)) {
+            watchdog->last = watchdog->stall.hold;
             report(watchdog, now);
         }
         gp_futex_wait(&watchdog->halted, 0, watchdog->period_ns);

@@ -27,7 +27,6 @@ enum {
 /* In the main GIL's row the hooks find what they look for; nothing until learnt, and in a handshake. */
 gp_gil_locks gp_wrappers_known;
 static gp_gil *const main_gil = &gp_gil_table[0];
-static gp_gil_state *const machine = &gp_gil_table[0].machine;
 const gp_tracer_host *gp_wrappers_host;
 unsigned gp_wrappers_watchers;
 static uint64_t blocked_ticks, leisurely_ticks, patience_ticks; /* of the above */
@@ -36,13 +35,12 @@ static bool hooks_are_direct; /* nobody stands between us and the library's pthr
 static gp_wrappers_recognise *recognise; /* set with the host */
 static bool releases_told_apart;         /* whether that works here */
 
-GP_THREAD_LOCAL gp_thread *current;   /* the calling thread's books at the main GIL */
-GP_THREAD_LOCAL gp_thread *elsewhere; /* and at the others, linked */
-GP_THREAD_LOCAL const void
-    *locked[2]; /* mutexes that are no GIL's as far as is gp_wrappers_known, the last two */
+GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's record at the main GIL */
+GP_THREAD_LOCAL gp_thread *elsewhere;     /* and its records at the others, linked */
+GP_THREAD_LOCAL const void *locked[2];    /* the last two mutexes that are not known to be a GIL's */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
-GP_THREAD_LOCAL bool hidden;              /* it has no books, and is not to get any */
-GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(SC) to unlock(M) */
+GP_THREAD_LOCAL bool hidden;              /* it has no record, and gets none */
+GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(switch_cond) to unlock(mutex) */
 
 static int hooked_lock(pthread_mutex_t *mutex);
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
@@ -102,8 +100,8 @@ static int call_unlock(pthread_mutex_t *mutex)
 
 /* ---- threads ---- */
 
-/* Where the calling thread's books at this GIL are linked. */
-static gp_thread **books_at(const gp_gil *gil)
+/* The link to the calling thread's record at this GIL. */
+static gp_thread **record_at(const gp_gil *gil)
 {
     gp_thread **at = &elsewhere;
     if (gil == main_gil)
@@ -118,7 +116,7 @@ static gp_thread **books_at(const gp_gil *gil)
 static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked_at, uint64_t now)
 {
     bool before = gil == main_gil ? gp_threads_claim_alive(thread) : asked_at == GP_ASKED_UNSEEN;
-    gp_gil_state_adopt(&gil->machine, thread, before ? 0 : now);
+    gp_gil_state_adopt(&gil->state, thread, before ? 0 : now);
     thread->asked_at = asked_at;
 }
 
@@ -127,29 +125,29 @@ __attribute__((noinline, cold)) static gp_thread *begin_to_follow(gp_gil *gil, u
 {
     if (hidden)
         return NULL;
-    gp_thread **books = books_at(gil);
+    gp_thread **record = record_at(gil);
     uint64_t now = asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks();
-    if (*books == NULL) {
-        *books = gp_threads_register();
-        if (*books == NULL)
+    if (*record == NULL) {
+        *record = gp_threads_register();
+        if (*record == NULL)
             return NULL;
-        (*books)->gil = gil;
-        (*books)->next_elsewhere = NULL;
-        if (current != NULL && current != *books)
-            atomic_store_explicit(&(*books)->label, current->label, memory_order_relaxed);
+        (*record)->gil = gil;
+        (*record)->next_elsewhere = NULL;
+        if (current != NULL && current != *record)
+            atomic_store_explicit(&(*record)->label, current->label, memory_order_relaxed);
     }
-    if ((*books)->generation != gil->machine.generation)
-        adopt(gil, *books, asked_at, now);
-    return *books;
+    if ((*record)->generation != gil->state.generation)
+        adopt(gil, *record, asked_at, now);
+    return *record;
 }
 
-/* The calling thread's books, valid for this generation; NULL without memory. Under the GIL's mutex. */
+/* The calling thread's record, valid for this generation; NULL without memory. Under the GIL's mutex. */
 static inline gp_thread *follow(gp_gil *gil, uint64_t asked_at)
 {
     if (__builtin_expect(gil != main_gil, 0))
         return begin_to_follow(gil, asked_at);
     gp_thread *thread = current;
-    if (__builtin_expect(thread == NULL || thread->generation != machine->generation, 0))
+    if (__builtin_expect(thread == NULL || thread->generation != main_gil->state.generation, 0))
         return begin_to_follow(gil, asked_at);
     return thread;
 }
@@ -228,7 +226,7 @@ static inline int lock_at_once(pthread_mutex_t *mutex)
 
 static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
 {
-    gp_thread *thread = gp_gil_state_running(&gil->machine) ? follow(gil, asked_at) : NULL;
+    gp_thread *thread = gp_gil_state_running(&gil->state) ? follow(gil, asked_at) : NULL;
     if (__builtin_expect(thread != NULL, 1))
         gp_gil_state_lock(thread, asked_at, blocked);
 }
@@ -240,25 +238,25 @@ static inline bool nobody_writes(void)
     return atomic_load_explicit(&gp_recorders_without_thread, memory_order_relaxed) != 0;
 }
 
-/* Lock the books of another GIL than the main one: they may be closed from outside at any time, and the row
- * be given to another. Returns whether it is still that of a GIL with this lock, and traced. */
-static bool open_books(gp_gil *gil, const void *const *lock, const void *is)
+/* Lock the row of another GIL than the main one: its sessions may end at any time, and the row be given to
+ * another GIL. Returns whether it still belongs to the GIL with this lock, and is traced. */
+static bool lock_row(gp_gil *gil, const void *const *lock, const void *is)
 {
-    pthread_mutex_lock(&gil->books);
-    return *lock == is && gp_gil_state_running(&gil->machine);
+    pthread_mutex_lock(&gil->lock);
+    return *lock == is && gp_gil_state_running(&gil->state);
 }
 
-static void shut_books(gp_gil *gil)
+static void unlock_row(gp_gil *gil)
 {
-    pthread_mutex_unlock(&gil->books);
+    pthread_mutex_unlock(&gil->lock);
 }
 
 __attribute__((noinline, cold)) static void note_lock_elsewhere(gp_gil *gil, const void *mutex,
                                                                 uint64_t asked_at, bool blocked)
 {
-    if (open_books(gil, &gil->locks.mutex, mutex))
+    if (lock_row(gil, &gil->locks.mutex, mutex))
         note_lock(gil, asked_at, blocked);
-    shut_books(gil);
+    unlock_row(gil);
 }
 
 __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
@@ -315,19 +313,19 @@ static int hooked_lock(pthread_mutex_t *mutex)
 
 __attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const void *cond)
 {
-    gp_thread *thread = open_books(gil, &gil->locks.cond, cond) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
+    gp_thread *thread = lock_row(gil, &gil->locks.cond, cond) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
     if (thread != NULL)
-        gp_gil_state_wait(&gil->machine, thread, gp_clock_ticks());
-    shut_books(gil);
+        gp_gil_state_wait(&gil->state, thread, gp_clock_ticks());
+    unlock_row(gil);
 }
 
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
     if (cond == main_gil->locks.cond) {
-        gp_thread *thread = gp_gil_state_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
+        gp_thread *thread = gp_gil_state_running(&main_gil->state) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
-            gp_gil_state_wait(machine, thread, gp_clock_ticks());
+            gp_gil_state_wait(&main_gil->state, thread, gp_clock_ticks());
     } else if (others() && (other = gp_gil_table_with_cond(cond)) != NULL) {
         wait_elsewhere(other, cond);
     } else if (__builtin_expect(notes != NULL, 0)) {
@@ -337,13 +335,13 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
 }
 
 /* Where the calling thread is, for the sessions that want to know. `keys` has room for GP_STACK_MAX. */
-static inline void locate(gp_call_stack *trail, gp_site_key *keys, bool whole)
+static inline void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
 {
     if (whole) {
-        trail->depth = gp_wrappers_host->stack(keys, GP_STACK_MAX, &trail->truncated);
+        stack->depth = gp_wrappers_host->stack(keys, GP_STACK_MAX, &stack->truncated);
     } else {
         keys[0] = gp_wrappers_host->here();
-        trail->depth = keys[0].code != NULL;
+        stack->depth = keys[0].code != NULL;
     }
 }
 
@@ -355,33 +353,33 @@ __attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
         return;
     uint64_t now = gp_clock_ticks();
     /* at once: what is done below is no part of the hold */
-    uint64_t cpu = __builtin_expect(gil->machine.wanting_cpu != 0, 0) ? gp_clock_thread_cpu_ns() : 0;
+    uint64_t cpu = __builtin_expect(gil->state.wanting_cpu != 0, 0) ? gp_clock_thread_cpu_ns() : 0;
     bool forced = releases_told_apart &&
                   gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
     gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack trail = {.keys = keys};
-    if (gil->machine.wanting_sites != 0)
-        locate(&trail, keys, gil->machine.wanting_stacks != 0);
-    gp_gil_state_drop(&gil->machine, thread, forced, &trail, now);
+    gp_call_stack stack = {.keys = keys};
+    if (gil->state.wanting_sites != 0)
+        locate(&stack, keys, gil->state.wanting_stacks != 0);
+    gp_gil_state_drop(&gil->state, thread, forced, &stack, now);
     if (__builtin_expect(cpu != 0, 0))
-        gp_gil_state_book_cpu(&gil->machine, thread, cpu);
+        gp_gil_state_book_cpu(&gil->state, thread, cpu);
 }
 
 /* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
 __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
 {
     taking = false;
-    gp_thread *thread = gp_gil_state_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
+    gp_thread *thread = gp_gil_state_running(&main_gil->state) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
     if (__builtin_expect(thread == NULL, 0))
         return call_unlock(mutex);
     if (__builtin_expect(gp_wrappers_watchers != 0, 0))
         thread->thread_state = gp_wrappers_host->thread_state();
-    gp_gil_state_acquire(machine, thread);
+    gp_gil_state_acquire(&main_gil->state, thread);
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_ticks();
     thread->leisurely = now - thread->since > leisurely_ticks;
-    gp_gil_state_take(machine, thread, now);
-    if (__builtin_expect(machine->wanting_cpu != 0, 0))
+    gp_gil_state_take(&main_gil->state, thread, now);
+    if (__builtin_expect(main_gil->state.wanting_cpu != 0, 0))
         thread->cpu_since = gp_clock_thread_cpu_ns();
     return status;
 }
@@ -391,14 +389,14 @@ __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
 __attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, pthread_mutex_t *mutex)
 {
     taking = false;
-    gp_thread *thread = open_books(gil, &gil->locks.mutex, mutex) ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
+    gp_thread *thread = lock_row(gil, &gil->locks.mutex, mutex) ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
     if (thread != NULL) {
-        gp_gil_state_acquire(&gil->machine, thread);
-        gp_gil_state_take(&gil->machine, thread, gp_clock_ticks());
-        if (gil->machine.wanting_cpu != 0)
+        gp_gil_state_acquire(&gil->state, thread);
+        gp_gil_state_take(&gil->state, thread, gp_clock_ticks());
+        if (gil->state.wanting_cpu != 0)
             thread->cpu_since = gp_clock_thread_cpu_ns();
     }
-    shut_books(gil);
+    unlock_row(gil);
     return call_unlock(mutex);
 }
 
@@ -414,9 +412,9 @@ __attribute__((noinline, cold)) static void note_signal(const void *cond, const 
 __attribute__((noinline, cold)) static void drop_elsewhere(gp_gil *gil, const void *cond, const char *frame)
 {
     taking = false;
-    if (open_books(gil, &gil->locks.cond, cond))
+    if (lock_row(gil, &gil->locks.cond, cond))
         dropped(gil, frame);
-    shut_books(gil);
+    unlock_row(gil);
 }
 
 /* Conditions of other GILs, some of which may be seen for the first time. */
@@ -432,8 +430,8 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
 static int hooked_signal(pthread_cond_t *cond)
 {
     if (cond == main_gil->locks.cond) {
-        taking = false; /* of an acquisition whose unlock(M) was not seen */
-        if (__builtin_expect(gp_gil_state_running(machine), 1))
+        taking = false; /* of an acquisition whose unlock(mutex) was not seen */
+        if (__builtin_expect(gp_gil_state_running(&main_gil->state), 1))
             dropped(main_gil, __builtin_frame_address(0));
         return call_signal(cond);
     }
@@ -443,7 +441,7 @@ static int hooked_signal(pthread_cond_t *cond)
     }
     if (__builtin_expect(notes != NULL, 0))
         note_signal(cond, __builtin_frame_address(0));
-    else if (gp_gil_state_running(machine))
+    else if (gp_gil_state_running(&main_gil->state))
         signal_elsewhere(cond, __builtin_frame_address(0));
     return call_signal(cond);
 }
@@ -458,7 +456,7 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 /* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
 __attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mutex)
 {
-    uint64_t now = machine->last_release;
+    uint64_t now = main_gil->state.last_release;
     int status = call_unlock(mutex);
     gp_recorder_attend(now);
     return status;
@@ -591,9 +589,9 @@ void gp_wrappers_label(uint32_t label)
         atomic_store_explicit(&thread->label, label, memory_order_relaxed);
 }
 
-void gp_wrappers_locate(gp_call_stack *trail, gp_site_key *keys, bool whole)
+void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
 {
-    locate(trail, keys, whole);
+    locate(stack, keys, whole);
 }
 
 #endif

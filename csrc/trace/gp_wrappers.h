@@ -2,9 +2,9 @@
 #define GP_WRAPPERS_H
 
 /* The wrappers that stand in the interpreter's import slots while traces run: they see what threads do with
- * the locks of GILs, and feed the state machines (gp_gil_state.h). They run in every thread, in the middle of
- * the interpreter's own calls: nothing there allocates with malloc, blocks on what a thread with the GIL may
- * hold, or changes errno.
+ * the locks of GILs, and feed the states of the GILs (gp_gil_state.h). They run in every thread, in the
+ * middle of the interpreter's own calls: nothing there allocates with malloc, blocks on what a thread with
+ * the GIL may hold, or changes errno.
  *
  * Part of the tracer (gp_tracer.h). All functions must be called with the main GIL, unless they say
  * otherwise.
@@ -53,21 +53,21 @@ bool gp_wrappers_tell_releases_apart(void);
 /* Ticks from which on a lock has waited for another thread. */
 uint64_t gp_wrappers_blocked_ticks(void);
 
-/* The calling thread's books at the main GIL: NULL if it has none; made now if need be, under M, NULL without
- * memory. */
+/* The calling thread's record at the main GIL. `current`: NULL if it has none. `follow`: made now if it has
+ * none, NULL without memory; under the GIL's mutex. */
 gp_thread *gp_wrappers_current(void);
 gp_thread *gp_wrappers_follow(void);
 
-/* Give the calling thread no books. */
+/* Give the calling thread no record. */
 void gp_wrappers_hide(void);
 
-/* And its books at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
+/* The calling thread's records at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
 const gp_thread *gp_wrappers_elsewhere(void);
 
 /* Attach a number to the calling thread, at all GILs. */
 void gp_wrappers_label(uint32_t label);
 
-/* Where the calling thread is; `keys` has room for GP_STACK_MAX, and the trail refers to them. */
-void gp_wrappers_locate(gp_call_stack *trail, gp_site_key *keys, bool whole);
+/* Where the calling thread is; `keys` has room for GP_STACK_MAX, to which the stack refers. */
+void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole);
 
 #endif

@@ -21,12 +21,12 @@ static gp_stall_look shown;
 static atomic_bool show, over;
 static size_t levels;
 
-static bool look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight, uint64_t *now)
+static bool look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now)
 {
     CHECK(limit > 0);
     if (!atomic_load(&show) || but->since == shown.hold.since)
         return false;
-    *sight = shown;
+    *stall = shown;
     *now = shown.hold.since + gp_clock_from_ns(gp_clock_rate_estimate(), 103000000);
     return true;
 }
