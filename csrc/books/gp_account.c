@@ -46,9 +46,9 @@ void gp_session_free(gp_session *session)
         gp_memory_unmap(session->chunks[i], chunk_size);
     for (size_t i = 0; session->by_thread != NULL && i < PAGES; i++)
         gp_memory_unmap(session->by_thread[i], page_size);
-    gp_places_clear(&session->places);
+    gp_memory_unmap(session->places, session->place_room * sizeof *session->places);
+    gp_memory_unmap(session->place_of, session->place_of_room * sizeof *session->place_of);
     gp_blame_clear(&session->blame);
-    gp_known_clear(&session->known);
     gp_buffer_free(&session->described);
     gp_buffer_free(&session->introduced);
     gp_ring_free(session->ring);
@@ -56,12 +56,6 @@ void gp_session_free(gp_session *session)
     gp_memory_unmap(session->chunks, chunks_size);
     gp_memory_unmap(session->by_thread, by_thread_size);
     gp_memory_unmap(session, sizeof *session);
-}
-
-void gp_session_forget_code(gp_session *session, const void *code, uint64_t id)
-{
-    if (gp_known_forget(&session->known, code))
-        session->id = id;
 }
 
 /* Where the pointer to the thread's account stands, or NULL without memory. */
@@ -129,28 +123,11 @@ static gp_account *open_account(gp_session *session, gp_thread *thread)
     account->merged = 1;
     account->number = numbered ? session->next_number++ : session->ended->number;
     account->last_place = GP_ROW_NONE;
+    account->native_place = GP_ROW_NONE;
     account->blame_row = GP_ROW_NONE;
     account->first = thread->born > session->start ? thread->born : session->start;
     session->folding_due += session->account_count - session->spare_count > session->keep;
     gp_account_introduce(session, account);
-    return account;
-}
-
-/* Another code object may be at one of the addresses by now. Where the thread was stays known. */
-static void forget_addresses(gp_account *account)
-{
-    account->last_key = (gp_site_key){NULL, 0};
-    account->path.depth = 0;
-    memset(account->recent, 0, sizeof account->recent);
-}
-
-static gp_account *remember(const gp_session *session, gp_thread *thread, gp_account *account)
-{
-    if (account->last_visit != session->id)
-        forget_addresses(account);
-    account->last_visit = session->id;
-    thread->account_session = session->id;
-    thread->account = account;
     return account;
 }
 
@@ -163,17 +140,9 @@ gp_account *gp_account_open(gp_session *session, gp_thread *thread)
         session->lost++;
         return NULL;
     }
-    return remember(session, thread, *slot);
-}
-
-gp_account *gp_account_find(gp_session *session, gp_thread *thread)
-{
-    gp_account *account = gp_account_entry(session, thread);
-    if (account == NULL) {
-        session->lost++;
-        return NULL;
-    }
-    return remember(session, thread, account);
+    thread->account_session = session->id;
+    thread->account = *slot;
+    return *slot;
 }
 
 void gp_account_disown(gp_session *session, gp_thread *thread, gp_account *instead)
@@ -188,8 +157,6 @@ void gp_account_disown(gp_session *session, gp_thread *thread, gp_account *inste
 void gp_account_recycle(gp_session *session, gp_account *account)
 {
     memset(account, 0, offsetof(gp_account, holds));
-    account->path.depth = 0;
-    account->path.truncated = false;
     account->next_spare = session->spares;
     session->spares = account;
     session->spare_count++;
@@ -211,7 +178,8 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
     switch (thread->state) {
     case GP_HOLD:
         gp_account_book_hold(session, account, thread->since, until);
-        account->hold_cpu += gp_account_hold_cpu(session, thread, session->cpu_now);
+        account->hold_cpu +=
+            gp_account_hold_cpu(session, thread, gp_lane_cpu_since(&thread->lane), session->cpu_now);
         break;
     case GP_WAIT:
         gp_account_book_wait(session, account, thread->since, until);

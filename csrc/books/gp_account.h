@@ -4,13 +4,9 @@
 /* Accounts: what a session (one trace) has booked for each thread.
  *
  * The state of a GIL (gp_gil_state.h) turns events into intervals [from, to) of ticks and books each with
- * every running session, which keeps the part after its own start. Everything here is guarded by the mutex of
- * the GIL that is traced ("under the mutex"). One exception: the holder of the GIL books its own account
- * without it. Nothing blocks, and memory comes from mmap, since the thread that runs the hook may hold
- * malloc's locks.
- *
- * Accounts are opened under the mutex. They are folded (gp_folding.h) under the mutex and with the GIL, so
- * that nobody books without the mutex meanwhile. */
+ * every running session, which keeps the part after its own start. Everything here is guarded by the lock of
+ * the stream of the GIL that is traced ("under the lock"). Memory comes from mmap, since the thread that
+ * keeps the books may hold malloc's locks. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,9 +15,8 @@
 #include "base/gp_buffer.h"
 #include "base/gp_clock.h"
 #include "base/gp_hist.h"
-#include "books/gp_known.h"
 #include "base/gp_ring.h"
-#include "books/gp_sites.h"
+#include "books/gp_blame.h"
 #include "books/gp_thread.h"
 #include "base/gp_status.h"
 
@@ -36,24 +31,6 @@ typedef struct {
     bool exited;
 } gp_identity;
 
-/* The stack of a thread's last release, with the place of each level. From the outermost. */
-typedef struct {
-    uint32_t depth;
-    bool truncated;
-    gp_site_key keys[GP_STACK_MAX];
-    uint32_t places[GP_STACK_MAX];
-} gp_path;
-
-/* A place that the thread has been at, to find it again in its own memory. */
-typedef struct {
-    gp_site_key key;
-    uint32_t place;
-} gp_recent_place;
-
-enum {
-    GP_RECENT_PLACES = 8, /* a power of 2 */
-};
-
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
 struct gp_account {
     /* what each release and each acquisition touches: one cache line */
@@ -61,9 +38,8 @@ struct gp_account {
     uint64_t off;
     uint64_t longest_hold;
     uint64_t acquisitions;
-    gp_site_key last_key; /* innermost level of the last release, to recognise it without a look-up */
-    uint32_t last_place;  /* of the last release; GP_ROW_NONE: not seen */
-    uint32_t number;      /* in order of opening, for one thread only */
+    uint32_t last_place; /* of the last release; GP_ROW_NONE: not seen */
+    uint32_t number;     /* in order of opening, for one thread only */
     uint64_t forced_releases;
 
     /* what those do that have to wait */
@@ -86,14 +62,19 @@ struct gp_account {
     uint64_t releases;    /* set when the account is closed: until then each booked hold is one */
     uint32_t introduced_label; /* as `introduced` has it */
     bool kept;                 /* among `largest` of the session */
-    uint64_t last_visit;       /* the session's id when it was last looked up */
+    uint32_t native_place;     /* where it has no Python frame; GP_ROW_NONE: not met */
     gp_account *next_spare;    /* of a free slot */
 
-    gp_recent_place recent[GP_RECENT_PLACES]; /* for sessions without stacks (gp_attribution_site) */
-
     gp_hist holds, waits;
-    gp_path path; /* last: memory that is not touched costs nothing */
 };
+
+/* What a session has booked for a place: half a cache line. */
+typedef struct {
+    uint64_t releases;
+    uint64_t hold;     /* ticks of holds that ended here */
+    uint64_t wait;     /* ticks of waits that followed a release here */
+    uint64_t hold_cpu; /* nanoseconds of CPU time in the holds; 0 unless the session wants it */
+} gp_place;
 
 /* One long wait. */
 typedef struct {
@@ -132,15 +113,15 @@ typedef struct {
 struct gp_session {
     /* what each release touches: one cache line, and the place's */
     gp_session *next;
-    uint64_t id;        /* never reused, never 0; another when a code object that is known has gone */
-    uint64_t start;     /* what comes before is not booked */
-    gp_clock_rate rate; /* for the histograms, known in advance */
-    gp_ring *ring;      /* every hold and wait one by one, if that is wanted */
+    uint64_t id;                    /* never reused, never 0 */
+    uint64_t start;                 /* what comes before is not booked */
+    gp_clock_rate rate;             /* for the histograms, known in advance */
+    gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
     bool wants_sites, wants_stacks; /* where, if that is wanted */
     bool wants_cpu;                 /* CPU time of holds */
     uint32_t folding_due;           /* steps (gp_folding.h) */
-    gp_place_table places;
-    uint64_t stall_floor; /* a wait must be longer to be among the longest */
+    gp_place *places;               /* each with a number of its own */
+    uint64_t stall_floor;           /* a wait must be longer to be among the longest */
 
     /* what each touches while others wait */
     _Alignas(GP_RING_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
@@ -181,7 +162,10 @@ struct gp_session {
 
     /* where */
     gp_blame_table blame;
-    gp_known_table known;   /* while the session runs */
+    size_t place_count, place_room;
+    uint32_t *place_of; /* by number of gp_places.h: its number here + 1; 0: not met */
+    size_t place_of_room;
+    uint32_t unseen_place;  /* where nobody could look, + 1; 0: not met */
     gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
     uint32_t native_places; /* of single threads */
     uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
@@ -210,20 +194,12 @@ enum {
 /* A session without accounts that starts at `start`, or NULL without memory. Not linked to a GIL yet. */
 gp_session *gp_session_new(uint64_t id, uint64_t start);
 
-/* A code object goes, and `id` becomes the session's if it was known: then each thread's account is looked up
- * again, which forgets what places it remembers by address. So the common case needs no further look. Under
- * the mutex, with the GIL. */
-void gp_session_forget_code(gp_session *session, const void *code, uint64_t id);
-
 /* Unlinked sessions only; NULL is fine. */
 void gp_session_free(gp_session *session);
 
 /* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is
- * counted. Under the mutex. */
+ * counted. Under the lock. */
 gp_account *gp_account_open(gp_session *session, gp_thread *thread);
-
-/* The thread's account, if it has one: slow path of gp_account_known. NULL is counted as lost. */
-gp_account *gp_account_find(gp_session *session, gp_thread *thread);
 
 /* Forget whose account it was, or that it was folded into `instead`. */
 void gp_account_disown(gp_session *session, gp_thread *thread, gp_account *instead);
@@ -241,7 +217,7 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
 /* Add a closed account, whose histograms are emptied, to that of several threads. */
 void gp_account_merge(const gp_session *session, gp_account *into, gp_account *from);
 
-/* What stands in by_thread: NULL, the thread's account, or `ended`. Under the mutex. */
+/* What stands in by_thread: NULL, the thread's account, or `ended`. Under the lock. */
 gp_account *gp_account_entry(const gp_session *session, const gp_thread *thread);
 
 /* Whether the account is of a thread that came when there were no numbers left: it has that of `ended`, and
@@ -257,20 +233,12 @@ static inline gp_account *gp_account_nth(const gp_session *session, size_t n)
     return &session->chunks[n / GP_ACCOUNT_CHUNK][n % GP_ACCOUNT_CHUNK];
 }
 
-/* Under the mutex. */
+/* Under the lock. */
 static inline gp_account *gp_account_of(gp_session *session, gp_thread *thread)
 {
     if (__builtin_expect(thread->account_session == session->id, 1))
         return thread->account;
     return gp_account_open(session, thread);
-}
-
-/* The same without the mutex, for the holder of the GIL, whose accounts are open. */
-static inline gp_account *gp_account_known(gp_session *session, gp_thread *thread)
-{
-    if (__builtin_expect(thread->account_session == session->id, 1))
-        return thread->account;
-    return gp_account_find(session, thread);
 }
 
 /* Length of the part of [from, to) that lies after `start`. Stamps of two cores may disagree by some
@@ -292,11 +260,10 @@ static inline void gp_account_book_hold(const gp_session *session, gp_account *a
     gp_hist_record(&account->holds, gp_clock_to_ns(session->rate, ticks));
 }
 
-/* CPU time that the thread, which holds, has used in this hold inside the session. `now` is its CPU time; 0:
- * not known. */
-static inline uint64_t gp_account_hold_cpu(const gp_session *session, const gp_thread *thread, uint64_t now)
+/* CPU time that the thread has used in a hold inside the session, from `from` to `now`; 0: not known. */
+static inline uint64_t gp_account_hold_cpu(const gp_session *session, const gp_thread *thread, uint64_t from,
+                                           uint64_t now)
 {
-    uint64_t from = thread->cpu_since;
     if (thread == session->starter && from < session->starter_cpu)
         from = session->starter_cpu;
     return from != 0 && now > from ? now - from : 0;
@@ -312,7 +279,7 @@ static inline void gp_account_book_wait(const gp_session *session, gp_account *a
     gp_hist_record(&account->waits, gp_clock_to_ns(session->rate, ticks));
 }
 
-/* Hand an interval to the timeline. With the GIL. */
+/* Hand an interval to the timeline. */
 static inline void gp_account_record(const gp_session *session, gp_event_kind kind, const gp_account *account,
                                      uint64_t from, uint64_t to)
 {

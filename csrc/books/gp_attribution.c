@@ -1,12 +1,62 @@
 #include "books/gp_attribution.h"
 
+#include <string.h>
+
+#include "base/gp_memory.h"
 #include "books/gp_folding.h"
+#include "recording/gp_format.h"
 
 enum {
     NATIVE_PLACES_MAX = 4096, /* of single threads, once accounts are folded */
+    FIRST_ROOM = 128,
 };
 
 /* ---- places ---- */
+
+/* Room for one more in an array of which `count` are in use: twice as much. */
+static void *enlarged(void *array, size_t size, size_t count, size_t *room, size_t wanted)
+{
+    size_t larger = *room != 0 ? *room : FIRST_ROOM;
+    while (larger < wanted)
+        larger *= 2;
+    if (larger == *room)
+        return array;
+    void *memory = gp_memory_map(larger * size);
+    if (memory == NULL)
+        return NULL;
+    if (count != 0)
+        memcpy(memory, array, count * size);
+    gp_memory_unmap(array, *room * size);
+    *room = larger;
+    return memory;
+}
+
+static bool make_room(gp_session *session)
+{
+    gp_place *places = enlarged(session->places, sizeof *places, session->place_count, &session->place_room,
+                                session->place_count + 1);
+    if (places != NULL)
+        session->places = places;
+    return places != NULL;
+}
+
+/* Give a place the next number, with its description. */
+static uint32_t add_place(gp_session *session, uint32_t parent, const uint8_t *text, size_t size)
+{
+    gp_buffer *described = &session->described;
+    size_t before = described->size;
+    if (!make_room(session))
+        return GP_ROW_NONE;
+    gp_buffer_number(described, session->place_count);
+    gp_buffer_number(described, (uint32_t)(parent + 1));
+    gp_buffer_raw(described, text, size);
+    if (described->failed) {
+        described->size = before;
+        described->failed = false;
+        return GP_ROW_NONE;
+    }
+    return (uint32_t)session->place_count++;
+}
 
 static bool has_come_to_its_end(const gp_thread *thread)
 {
@@ -15,117 +65,80 @@ static bool has_come_to_its_end(const gp_thread *thread)
 
 /* Once accounts are folded, the ended threads' place serves threads at their end as well; and all, if there
  * have been very many. */
-gp_site_key gp_attribution_native_key(const gp_session *session, const gp_account *account)
+static gp_account *whose_native_place(const gp_session *session, gp_account *account)
 {
     bool shared = session->ended != NULL &&
                   (session->native_places >= NATIVE_PLACES_MAX || has_come_to_its_end(account->thread));
-    uint32_t number = shared ? session->ended->number : account->number;
-    return (gp_site_key){NULL, GP_KEY_NATIVE - (int32_t)number};
+    return shared ? session->ended : account;
 }
 
-/* By its description, which stays if it is new. */
-static uint32_t describe_place(gp_session *session, uint32_t parent, gp_site_key key, gp_met *met)
+static uint32_t meet_native(gp_session *session, gp_account *account)
 {
-    gp_buffer *texts = &session->described;
-    size_t before = texts->size;
-    uint32_t next = (uint32_t)session->places.count, place = GP_ROW_NONE;
-    gp_buffer_number(texts, next);
-    gp_buffer_number(texts, (uint32_t)(parent + 1));
-    size_t from = texts->size;
-    met(key, texts);
-    if (!texts->failed && texts->size <= GP_DESCRIBED_MAX)
-        place = gp_places_number(&session->places, parent, texts, from);
-    if (place == next) {
-        session->native_places += key.code == NULL;
-    } else {
-        texts->size = before;
-        texts->failed = false;
-    }
+    gp_account *whose = whose_native_place(session, account);
+    gp_buffer description = {.bytes = NULL};
+    if (whose->native_place != GP_ROW_NONE)
+        return whose->native_place;
+    gp_buffer_number(&description, GP_PLACE_NATIVE);
+    gp_buffer_number(&description, whose->number);
+    if (!description.failed)
+        whose->native_place = add_place(session, GP_ROW_NONE, description.bytes, description.size);
+    session->native_places += whose->native_place != GP_ROW_NONE;
+    gp_buffer_free(&description);
+    return whose->native_place;
+}
+
+static uint32_t meet_unseen(gp_session *session)
+{
+    const uint8_t kind = GP_PLACE_UNSEEN;
+    if (session->unseen_place == 0)
+        session->unseen_place = add_place(session, GP_ROW_NONE, &kind, sizeof kind) + 1;
+    return session->unseen_place - 1;
+}
+
+static uint32_t *room_for(gp_session *session, uint32_t number)
+{
+    uint32_t *place_of = enlarged(session->place_of, sizeof *place_of, session->place_of_room,
+                                  &session->place_of_room, (size_t)number + 1);
+    if (place_of == NULL)
+        return NULL;
+    session->place_of = place_of;
+    return &place_of[number];
+}
+
+static uint32_t meet(gp_session *session, const gp_places *places, uint32_t number);
+
+/* A session without stacks knows the sites alone. */
+static uint32_t meet_new(gp_session *session, const gp_places *places, uint32_t number)
+{
+    const gp_place_name *name = gp_places_at(places, number);
+    uint32_t parent = GP_ROW_NONE;
+    if (!session->wants_stacks && name->site != number)
+        return name->site != GP_ROW_NONE ? meet(session, places, name->site) : GP_ROW_NONE;
+    if (name->parent != GP_ROW_NONE && (parent = meet(session, places, name->parent)) == GP_ROW_NONE)
+        return GP_ROW_NONE;
+    return add_place(session, parent, name->text, name->size);
+}
+
+static uint32_t meet(gp_session *session, const gp_places *places, uint32_t number)
+{
+    uint32_t *slot = room_for(session, number);
+    if (slot == NULL)
+        return GP_ROW_NONE;
+    if (*slot != 0)
+        return *slot - 1;
+    uint32_t place = meet_new(session, places, number);
+    session->place_of[number] = place + 1; /* it may have moved */
     return place;
 }
 
-/* One with code must be known by it, to be forgotten with it: the accounts remember it by address, too. */
-static uint32_t find_place(gp_session *session, uint32_t parent, gp_site_key key, gp_met *met)
+uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_places *places,
+                             uint32_t number)
 {
-    if (key.code == NULL)
-        return describe_place(session, parent, key, met);
-    uint32_t place = gp_known_find(&session->known, parent, key);
-    if (place != GP_ROW_NONE)
-        return place;
-    place = describe_place(session, parent, key, met);
-    bool known = place != GP_ROW_NONE && gp_known_add(&session->known, parent, key, place);
-    return known ? place : GP_ROW_NONE;
-}
-
-/* A thread's places are often instructions of one function. */
-static size_t recent_index(gp_site_key key)
-{
-    return (((uintptr_t)key.code >> 5) + ((uintptr_t)key.instruction >> 1)) % GP_RECENT_PLACES;
-}
-
-/* Not remembered by its key. */
-static uint32_t callers_site(gp_session *session, gp_account *account, gp_site_key caller, gp_met *met)
-{
-    account->last_key = (gp_site_key){NULL, 0};
-    account->last_place = find_place(session, GP_ROW_NONE, caller, met);
-    return account->last_place;
-}
-
-uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key,
-                             const gp_naming *naming)
-{
-    gp_recent_place *recent = &account->recent[recent_index(key)];
-    /* native places may come to be shared, and one without memory for it is asked for again */
-    if (key.code == NULL || !gp_site_same(recent->key, key) || recent->place == GP_ROW_NONE) {
-        gp_site_key caller = key;
-        if (key.code != NULL && naming->stands_for_caller != NULL && naming->stands_for_caller(&caller))
-            return callers_site(session, account, caller, naming->met);
-        *recent = (gp_recent_place){key, find_place(session, GP_ROW_NONE, key, naming->met)};
-    }
-    account->last_key = key;
-    account->last_place = recent->place;
-    return recent->place;
-}
-
-/* How many levels, from the outermost, are as they were at the thread's last release. */
-static size_t unchanged_levels(const gp_path *path, const gp_call_stack *stack)
-{
-    if (path->truncated != stack->truncated)
-        return 0;
-    size_t most = path->depth < stack->depth ? path->depth : stack->depth;
-    for (size_t level = 0; level < most; level++)
-        if (!gp_site_same(path->keys[level], stack->keys[stack->depth - 1 - level]))
-            return level;
-    return most;
-}
-
-uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_call_stack *stack,
-                              const gp_naming *naming)
-{
-    gp_path *path = &account->path;
-    if (stack->depth == 0) {
-        path->depth = 0;
-        return gp_attribution_site(session, account, gp_attribution_key(session, account, stack), naming);
-    }
-    size_t level = unchanged_levels(path, stack);
-    uint32_t place = GP_ROW_NONE;
-    if (level != 0)
-        place = path->places[level - 1];
-    else if (stack->truncated)
-        place = find_place(session, GP_ROW_NONE, (gp_site_key){NULL, GP_KEY_TRUNCATED}, naming->met);
-    path->depth = (uint32_t)level;
-    path->truncated = stack->truncated;
-    for (; level < stack->depth; level++) {
-        gp_site_key key = stack->keys[stack->depth - 1 - level];
-        place = find_place(session, place, key, naming->met);
-        if (place == GP_ROW_NONE)
-            break; /* the levels so far stay known; the next release tries again */
-        path->keys[level] = key;
-        path->places[level] = place;
-        path->depth = (uint32_t)level + 1;
-    }
-    account->last_place = place;
-    return place;
+    if (number == GP_NO_FRAME)
+        return meet_native(session, account);
+    if (number == GP_UNSEEN)
+        return meet_unseen(session);
+    return number != GP_ROW_NONE ? meet(session, places, number) : GP_ROW_NONE;
 }
 
 /* ---- waits ---- */
@@ -180,7 +193,7 @@ void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t
 {
     uint64_t ticks = gp_ticks_after(session->start, from, to);
     if (account->last_place != GP_ROW_NONE)
-        session->places.rows[account->last_place].wait += ticks;
+        session->places[account->last_place].wait += ticks;
     if (ticks > session->stall_floor)
         note_stall(session, account, from > session->start ? from : session->start, ticks);
     account->culprit_ticks = 0;

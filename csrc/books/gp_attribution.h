@@ -7,57 +7,25 @@
  * had let it go before. A thread that has no Python frame there runs native code, or CPython's own start or
  * end of a thread: it has a place of its own.
  *
- * For sessions that want sites. Only the holder of the GIL calls this: under the GIL's mutex ("under the
- * mutex") where a place may be met for the first time, since others read the tables under the mutex alone. To
- * charge waiters the mutex is enough. */
+ * For sessions that want sites. Places come as numbers of the GIL's (gp_places.h); a session gives those that
+ * it meets numbers of its own, and has their descriptions. Under the lock of the stream. */
 
 #include "books/gp_account.h"
 
-/* The levels of a thread's Python stack, from the innermost; only that one where no session wants stacks. */
-typedef struct {
-    const gp_site_key *keys;
-    size_t depth;   /* 0: no Python frame */
-    bool truncated; /* there are more levels */
-} gp_call_stack;
+/* Slow path of gp_attribution_place. */
+uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_places *places,
+                             uint32_t number);
 
-/* Called with a place that may be new in a session, under the mutex: appends its description, kind and all
- * that comes after it in PLAC (docs/recording-format.md). Its code object lives: the calling thread runs it.
- */
-typedef void gp_met(gp_site_key key, gp_buffer *description);
-
-typedef struct {
-    gp_met *met;
-    /* Whether a place of the calling thread stands for the one that called it, which *key becomes, if there
-     * is one: that may be another the next time. Asked under the mutex of a site that the thread was not at
-     * of late. NULL: none does. */
-    bool (*stands_for_caller)(gp_site_key *key);
-} gp_naming;
-
-/* Slow paths of gp_attribution_place. */
-gp_site_key gp_attribution_native_key(const gp_session *session, const gp_account *account);
-uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_key key,
-                             const gp_naming *naming);
-uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_call_stack *stack,
-                              const gp_naming *naming);
-
-static inline gp_site_key gp_attribution_key(const gp_session *session, const gp_account *account,
-                                             const gp_call_stack *stack)
+/* The place of the account's thread, which becomes its last, by its number in `places`. GP_ROW_NONE without
+ * memory. */
+static inline uint32_t gp_attribution_place(gp_session *session, gp_account *account, const gp_places *places,
+                                            uint32_t number)
 {
-    if (__builtin_expect(stack->depth != 0, 1))
-        return stack->keys[0];
-    return gp_attribution_native_key(session, account);
-}
-
-/* The place of the account's thread, which becomes its last. GP_ROW_NONE without memory. Under the mutex. */
-static inline uint32_t gp_attribution_place(gp_session *session, gp_account *account,
-                                            const gp_call_stack *stack, const gp_naming *naming)
-{
-    if (session->wants_stacks)
-        return gp_attribution_stack(session, account, stack, naming);
-    gp_site_key key = gp_attribution_key(session, account, stack);
-    if (__builtin_expect(account->last_place != GP_ROW_NONE && gp_site_same(account->last_key, key), 1))
-        return account->last_place;
-    return gp_attribution_site(session, account, key, naming);
+    uint32_t place = number < session->place_of_room ? session->place_of[number] : 0;
+    if (__builtin_expect(place == 0, 0))
+        place = gp_attribution_meet(session, account, places, number) + 1;
+    account->last_place = place - 1;
+    return place - 1;
 }
 
 /* A hold of `ticks` ended at `place`. */
@@ -67,18 +35,18 @@ static inline void gp_attribution_book_hold(gp_session *session, uint32_t place,
         session->sites_lost += ticks;
         return;
     }
-    session->places.rows[place].hold += ticks;
-    session->places.rows[place].releases++;
+    session->places[place].hold += ticks;
+    session->places[place].releases++;
 }
 
 /* The account's thread has waited from `from` to `to`: book it for its last place, and remember it if it is
  * one of the longest. */
 void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to);
 
-/* The waiter has waited for these holds. Under the mutex. */
+/* The waiter has waited for these holds. */
 void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_charge *charge);
 
-/* The longest of them may be the longest of its whole wait. Under the mutex. */
+/* The longest of them may be the longest of its whole wait. */
 static inline void gp_attribution_suspect(gp_account *waiter, const gp_charge *charge)
 {
     if (charge->longest <= waiter->culprit_ticks)

@@ -79,7 +79,7 @@ static bool is_known(const gp_session *session, const gp_thread *thread)
 
 static void retire_if_unknown(gp_thread *thread, gp_session *running, const gp_folding_host *host)
 {
-    if (host->retire == NULL)
+    if (host->retire == NULL || atomic_load(&thread->lane.listed))
         return;
     for (const gp_session *session = running; session != NULL; session = session->next)
         if (is_known(session, thread))

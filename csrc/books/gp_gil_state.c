@@ -1,8 +1,15 @@
 #include "books/gp_gil_state.h"
 
+#include <string.h>
+
 #include "books/gp_folding.h"
 
-void gp_gil_state_settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
+/* Opens those that the thread has not got. */
+#define GP_EACH_ACCOUNT(gil, thread, session, account)                                                       \
+    for (gp_session *session = (gil)->sessions; session != NULL; session = session->next)                    \
+        for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)
+
+static void settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 {
     GP_EACH_ACCOUNT (gil, thread, session, account)
         gp_account_book_off(session, account, thread->since, asked);
@@ -14,7 +21,7 @@ static uint64_t contended_from(const gp_gil_state *gil, const gp_thread *holder)
     return gil->contended_since > holder->since ? gil->contended_since : holder->since;
 }
 
-void gp_gil_state_book_contended(gp_gil_state *gil, const gp_thread *holder, uint64_t to)
+static void book_contended(gp_gil_state *gil, const gp_thread *holder, uint64_t to)
 {
     uint64_t from = contended_from(gil, holder);
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
@@ -40,7 +47,6 @@ static const gp_charge *longest_charge(const gp_session *session)
     return longest;
 }
 
-/* Under the mutex, with or without the GIL: what it touches belongs to those who wait. */
 static void share_out(const gp_gil_state *gil, gp_session *session)
 {
     if (session->charge_count == 0)
@@ -64,7 +70,7 @@ static void share_out_all(const gp_gil_state *gil)
         share_out(gil, session);
 }
 
-void gp_gil_state_join_waiters(gp_gil_state *gil, gp_thread *thread)
+static void join_waiters(gp_gil_state *gil, gp_thread *thread)
 {
     share_out_all(gil);
     if (thread->since > gil->latest_wait)
@@ -76,7 +82,7 @@ void gp_gil_state_join_waiters(gp_gil_state *gil, gp_thread *thread)
     gil->waiters = thread;
 }
 
-void gp_gil_state_leave_waiters(gp_gil_state *gil, gp_thread *thread)
+static void leave_waiters(gp_gil_state *gil, gp_thread *thread)
 {
     share_out_all(gil);
     if (thread->next_waiter != NULL)
@@ -134,8 +140,8 @@ static gp_charge *find_charge(gp_session *session, uint32_t holder, uint32_t pla
     return charge;
 }
 
-void gp_gil_state_charge(gp_gil_state *gil, gp_session *session, uint32_t holder, uint32_t place,
-                         uint64_t from, uint64_t to)
+static void charge_hold(gp_gil_state *gil, gp_session *session, uint32_t holder, uint32_t place,
+                        uint64_t from, uint64_t to)
 {
     uint64_t begin = from > session->charged_until ? from : session->charged_until;
     bool gone = is_one_of_them_gone(gil);
@@ -160,8 +166,7 @@ void gp_gil_state_charge(gp_gil_state *gil, gp_session *session, uint32_t holder
     }
 }
 
-uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, const gp_call_stack *here,
-                                       uint64_t now)
+uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, uint32_t here, uint64_t now)
 {
     gp_thread *holder = gil->holder;
     share_out(gil, session);
@@ -170,72 +175,224 @@ uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, c
     gp_account *account = gp_account_of(session, holder);
     if (account == NULL)
         return GP_ROW_NONE;
-    uint32_t place = gp_attribution_place(session, account, here, &gil->naming);
-    gp_gil_state_charge(gil, session, account->number, place, holder->since, now);
+    uint32_t place = gp_attribution_place(session, account, &gil->places, here);
+    charge_hold(gil, session, account->number, place, holder->since, now);
     share_out(gil, session);
     session->charged_until = now;
     return place;
 }
 
-/* Where a thread's last release was not seen: it came before the session, from the same place, where the
- * thread still is; or the thread begins. */
-void gp_gil_state_locate_waiter(gp_gil_state *gil, gp_session *session, gp_account *account)
+static void book_cpu(gp_session *session, gp_thread *thread, gp_account *account, gp_cpu_span cpu)
 {
-    gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack stack = {.keys = keys};
-    if (gil->locate == NULL)
-        return;
-    gil->locate(&stack, keys, session->wants_stacks);
-    gp_attribution_place(session, account, &stack, &gil->naming);
+    uint64_t spent = gp_account_hold_cpu(session, thread, cpu.since, cpu.until);
+    account->hold_cpu += spent;
+    if (session->wants_sites && account->last_place != GP_ROW_NONE)
+        session->places[account->last_place].hold_cpu += spent;
+    if (session->starter == thread)
+        session->starter = NULL;
 }
 
-void gp_gil_state_book_cpu(gp_gil_state *gil, gp_thread *thread, uint64_t now)
-{
-    GP_EACH_ACCOUNT (gil, thread, session, account) {
-        if (!session->wants_cpu)
-            continue;
-        uint64_t spent = gp_account_hold_cpu(session, thread, now);
-        account->hold_cpu += spent;
-        if (session->wants_sites && account->last_place != GP_ROW_NONE)
-            session->places.rows[account->last_place].hold_cpu += spent;
-        if (session->starter == thread)
-            session->starter = NULL;
-    }
-    thread->cpu_since = 0;
-}
-
-void gp_gil_state_fold(gp_gil_state *gil, gp_session *session)
+static void fold(gp_gil_state *gil, gp_session *session)
 {
     share_out(gil, session); /* while those that hold still have their own numbers */
     gp_folding_step(session, gil->sessions, &gil->folding);
 }
 
-/* ---- holds and waits ---- */
+/* ---- the steps ---- */
 
-/* The thread has got the GIL after a wait, or its asking was stamped. */
-void gp_gil_state_take_late(gp_gil_state *gil, gp_thread *thread, uint64_t now)
+/* Book the end of a hold for its place, and charge it to those who waited for it. */
+static inline void attribute(gp_gil_state *gil, gp_session *session, gp_account *account, uint32_t number,
+                             uint64_t from, uint64_t to)
 {
-    bool waited = true;
-    if (thread->state != GP_WAIT) {
-        waited = thread->blocked || thread->asked_at == GP_ASKED_UNSEEN;
-        uint64_t asked = gp_gil_state_asked(thread, now);
-        GP_EACH_OPEN_ACCOUNT(gil, thread, session, account)
-        gp_account_book_off(session, account, thread->since, asked);
-        thread->since = asked;
+    uint32_t place = gp_attribution_place(session, account, &gil->places, number);
+    gp_attribution_book_hold(session, place, gp_ticks_after(session->start, from, to));
+    if (__builtin_expect(gil->waiters != NULL, 0))
+        charge_hold(gil, session, account->number, place, from, to);
+}
+
+static inline void book_hold(gp_gil_state *gil, gp_session *session, gp_account *account, uint32_t place,
+                             uint64_t from, uint64_t to)
+{
+    gp_account_book_hold(session, account, from, to);
+    if (session->wants_sites)
+        attribute(gil, session, account, place, from, to);
+    gp_account_record(session, GP_EVENT_HOLD, account, from, to);
+}
+
+/* The thread's taking was not seen: it can't have come before the last release. */
+static void hold_since_last_release(gp_gil_state *gil, gp_thread *thread)
+{
+    uint64_t from = gil->last_release > thread->since ? gil->last_release : thread->since;
+    if (thread->state == GP_WAIT)
+        leave_waiters(gil, thread);
+    settle(gil, thread, from);
+    thread->since = from;
+}
+
+void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, bool forced, gp_cpu_span cpu,
+                          uint64_t now)
+{
+    if (__builtin_expect(thread->state != GP_HOLD, 0))
+        hold_since_last_release(gil, thread);
+    GP_EACH_ACCOUNT (gil, thread, session, account) {
+        book_hold(gil, session, account, place, thread->since, now);
+        account->forced_releases += forced;
+        if (__builtin_expect(session->wants_cpu, 0))
+            book_cpu(session, thread, account, cpu);
     }
-    bool handed = waited && gil->last_release > thread->since;
-    GP_EACH_OPEN_ACCOUNT(gil, thread, session, account)
-    {
+    if (gil->contended_since != 0) {
+        book_contended(gil, thread, now);
+        gil->contended_since = 0;
+    }
+    gil->holder = NULL;
+    gil->last_release = now;
+    thread->last_place = place;
+    thread->state = forced ? GP_WAIT : GP_OFF;
+    thread->since = now;
+    if (forced)
+        join_waiters(gil, thread);
+}
+
+void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
+{
+    if (thread->state == GP_WAIT)
+        return;
+    settle(gil, thread, asked);
+    thread->state = GP_WAIT;
+    thread->since = asked;
+    join_waiters(gil, thread);
+    if (gil->holder == NULL)
+        return;
+    /* steps may come late, and who is told of later may have asked earlier */
+    if (gil->contended_since == 0 || asked < gil->contended_since)
+        gil->contended_since = asked > GP_EVER ? asked : GP_EVER;
+}
+
+/* Open the accounts of the thread that takes the GIL, and fold some of others. */
+static void open_accounts(gp_gil_state *gil, gp_thread *thread)
+{
+    GP_EACH_ACCOUNT (gil, thread, session, account) {
+        if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
+            gp_attribution_place(session, account, &gil->places, thread->last_place);
+        if (__builtin_expect(session->folding_due != 0, 0))
+            fold(gil, session);
+    }
+}
+
+static void join_holder(gp_gil_state *gil, gp_thread *thread)
+{
+    gil->holder = thread;
+    if (gil->waiters == NULL)
+        return;
+    if (thread->state == GP_WAIT)
+        leave_waiters(gil, thread);
+    if (gil->waiters != NULL)
+        gil->contended_since = GP_EVER;
+}
+
+/* It waited since thread->since. */
+static void book_wait(gp_gil_state *gil, gp_thread *thread, uint64_t now)
+{
+    bool handed = gil->last_release > thread->since;
+    GP_EACH_ACCOUNT (gil, thread, session, account) {
         gp_account_book_wait(session, account, thread->since, now);
         account->acquisitions++;
         if (session->wants_sites)
             gp_attribution_book_wait(session, account, thread->since, now);
         gp_account_record(session, GP_EVENT_WAIT, account, thread->since, now);
         account->timed_acquisitions++;
-        account->contended_acquisitions += waited;
+        account->contended_acquisitions++;
         session->handoffs += handed;
     }
 }
+
+static void book_off(gp_gil_state *gil, gp_thread *thread, uint64_t now)
+{
+    GP_EACH_ACCOUNT (gil, thread, session, account) {
+        gp_account_book_off(session, account, thread->since, now);
+        account->acquisitions++;
+    }
+}
+
+void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint64_t asked, uint64_t now)
+{
+    open_accounts(gil, thread);
+    join_holder(gil, thread);
+    if (thread->state == GP_OFF && asked == GP_ASKED_AT_ONCE)
+        book_off(gil, thread, now);
+    else if (thread->state == GP_HOLD)
+        now = thread->since; /* in a forked child, which takes the new GIL over the old one */
+    else
+        book_wait(gil, thread, now);
+    thread->since = now;
+    thread->state = GP_HOLD;
+}
+
+/* Cycles of a thread that has the GIL, while nobody waits: as the steps do it, with less to ask. */
+static void book_cycles(gp_gil_state *gil, gp_thread *thread, const gp_note *notes, size_t count)
+{
+    GP_EACH_ACCOUNT (gil, thread, session, account) {
+        uint64_t since = thread->since;
+        for (size_t i = 0; i < count; i++) {
+            book_hold(gil, session, account, notes[i].place, since, notes[i].released);
+            gp_account_book_off(session, account, notes[i].released, notes[i].taken);
+            since = notes[i].taken;
+        }
+        account->acquisitions += count;
+    }
+    thread->last_place = notes[count - 1].place;
+    thread->since = notes[count - 1].taken;
+    gil->last_release = notes[count - 1].released;
+}
+
+static bool read_cycles(gp_gil_state *gil)
+{
+    gp_lane *lane;
+    const gp_note *first;
+    if (gil->waiters != NULL || gil->contended_since != 0 || gil->wanting_cpu != 0)
+        return false;
+    size_t count = gp_stream_cycles(&gil->stream, &lane, &first);
+    if (count == 0 || gp_thread_of(lane)->state != GP_HOLD)
+        return false;
+    book_cycles(gil, gp_thread_of(lane), first, count);
+    gp_stream_skip(&gil->stream, count);
+    return true;
+}
+
+static void apply(gp_gil_state *gil, const gp_step *step)
+{
+    gp_thread *thread = gp_thread_of(step->lane);
+    switch (step->kind) {
+    case GP_STEP_RELEASE:
+        gp_gil_state_release(gil, thread, step->place, step->forced, step->cpu, step->time);
+        return;
+    case GP_STEP_ASK:
+        gp_gil_state_ask(gil, thread, step->asked);
+        return;
+    case GP_STEP_TAKE:
+        if (step->unseen_before)
+            thread->last_place = step->place;
+        gp_gil_state_take(gil, thread, step->asked, step->time);
+        return;
+    }
+}
+
+void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
+{
+    gp_step step;
+    /* without memory some lanes wait for the next reading */
+    (void)gp_stream_begin(&gil->stream, limit);
+    for (;;) {
+        if (read_cycles(gil))
+            continue;
+        if (!gp_stream_next(&gil->stream, &step))
+            break;
+        apply(gil, &step);
+    }
+    gp_stream_end(&gil->stream);
+}
+
+/* ---- sessions ---- */
 
 uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 {
@@ -245,22 +402,33 @@ uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
     return session->contended + gp_ticks_after(session->start, contended_from(gil, gil->holder), now);
 }
 
-void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now)
+void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now, bool holds)
 {
+    gp_lane_begin(&thread->lane, thread->notes, thread->cpu_spans, gil->generation, holds);
+    thread->path.depth = 0;
+    memset(thread->recent, 0, sizeof thread->recent);
+    thread->codes = gil->codes;
     thread->gil_state = gil;
-    thread->generation = gil->generation;
     thread->state = GP_OFF;
+    thread->last_place = GP_ROW_NONE;
     thread->born = now;
     thread->since = now;
-    thread->asked_at = GP_ASKED_UNSEEN;
-    thread->blocked = false;
-    thread->leisurely = false;
-    thread->cpu_since = 0;
+}
+
+void gp_gil_state_reset(gp_gil_state *gil)
+{
+    gp_stream_restart(&gil->stream, NULL);
+    gp_places_clear(&gil->places);
+    gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = 0;
+    gil->holder = NULL;
+    gil->last_release = gil->contended_since = 0;
+    forget_waiters(gil);
 }
 
 void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holder)
 {
     if (gil->sessions == NULL) {
+        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL);
         forget_waiters(gil);
         gil->wanting_sites = 0;
         gil->wanting_stacks = 0;
@@ -285,7 +453,7 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread)
 {
     /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
-    return thread->gil_state == gil && thread->generation == gil->generation &&
+    return thread->gil_state == gil && thread->lane.generation == gil->generation &&
            gp_thread_end_of(thread, UINT64_MAX) >= session->start;
 }
 
@@ -302,13 +470,14 @@ static void close_places(gp_session *session, const gp_thread *thread, gp_accoun
     if (thread->state == GP_WAIT)
         gp_attribution_book_wait(session, account, thread->since, until);
     else if (place != GP_ROW_NONE) {
-        session->places.rows[place].hold += gp_ticks_after(session->start, thread->since, until);
-        session->places.rows[place].hold_cpu += gp_account_hold_cpu(session, thread, session->cpu_now);
+        session->places[place].hold += gp_ticks_after(session->start, thread->since, until);
+        session->places[place].hold_cpu +=
+            gp_account_hold_cpu(session, thread, gp_lane_cpu_since(&thread->lane), session->cpu_now);
     }
 }
 
 void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const *threads, size_t count,
-                       const gp_call_stack *here, uint64_t now)
+                       uint32_t here, uint64_t now)
 {
     uint32_t place = gp_gil_state_charge_under_way(gil, session, here, now);
     session->stop = now;
@@ -345,62 +514,41 @@ void gp_gil_state_copy_account(const gp_session *session, const gp_account *acco
         gp_account_close(session, copy, account->thread, gp_thread_end_of(account->thread, now));
 }
 
-bool gp_gil_state_read_begin(const gp_session *session, gp_gil_state_reading *reading)
-{
-    const gp_gil_state *gil = session->gil_state;
-    *reading = (gp_gil_state_reading){.holder = session->running ? gil->holder : NULL};
-    if (reading->holder == NULL)
-        return true;
-    bool booking = __atomic_load_n(&reading->holder->booking, __ATOMIC_ACQUIRE);
-    reading->state = __atomic_load_n(&reading->holder->state, __ATOMIC_ACQUIRE);
-    return !booking;
-}
-
-/* Under the mutex the holder stays the same, and its state changes at most once. */
-bool gp_gil_state_read_end(const gp_gil_state_reading *reading)
-{
-    gp_gil_state_fence();
-    return reading->holder == NULL ||
-           (!__atomic_load_n(&reading->holder->booking, __ATOMIC_RELAXED) &&
-            __atomic_load_n(&reading->holder->state, __ATOMIC_RELAXED) == reading->state);
-}
-
 /* The parent's threads wait for the forking one no longer. */
-static void charge_at_fork(gp_gil_state *gil, const gp_thread *self, uint64_t now)
+static void charge_at_fork(gp_gil_state *gil, const gp_thread *self, uint32_t here, uint64_t now)
 {
-    gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack here = {.keys = keys};
-    if (gil->waiters == NULL || gil->wanting_sites == 0 || gil->holder != self || gil->locate == NULL)
+    if (gil->waiters == NULL || gil->wanting_sites == 0 || gil->holder != self)
         return;
-    gil->locate(&here, keys, gil->wanting_stacks != 0);
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
-        gp_gil_state_charge_under_way(gil, session, &here, now);
+        gp_gil_state_charge_under_way(gil, session, here, now);
 }
 
 void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *threads, size_t count,
-                         uint64_t now)
+                         uint32_t here, uint64_t now)
 {
     share_out_all(gil);
-    charge_at_fork(gil, self, now);
+    charge_at_fork(gil, self, here, now);
     for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
         session->folding_waits = false; /* its reader stayed in the parent */
         session->starter = NULL;
     }
     if (self != NULL && self->state == GP_HOLD)
-        self->cpu_since = 1; /* the child's CPU time begins anew */
+        atomic_store_explicit(&self->lane.cpu_since, 1,
+                              memory_order_relaxed); /* the child's CPU time begins anew */
     for (size_t i = 0; i < count; i++) {
-        if (threads[i] == self || threads[i]->gil_state != gil || threads[i]->generation != gil->generation ||
+        if (threads[i] == self || threads[i]->gil_state != gil ||
+            threads[i]->lane.generation != gil->generation ||
             atomic_load_explicit(&threads[i]->exited, memory_order_relaxed))
             continue;
         atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);
         atomic_store_explicit(&threads[i]->exited, true, memory_order_release);
     }
     if (gil->contended_since != 0 && gil->holder != NULL)
-        gp_gil_state_book_contended(gil, gil->holder, now);
+        book_contended(gil, gil->holder, now);
     gil->contended_since = 0;
     forget_waiters(gil);
     if (self != NULL && self->state == GP_WAIT) /* forked by a signal handler, perhaps */
-        gp_gil_state_join_waiters(gil, self);
+        join_waiters(gil, self);
     if (gil->holder != self)
         gil->holder = NULL;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/gp_hash.h"
 #include "base/gp_memory.h"
 
 enum {

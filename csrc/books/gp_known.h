@@ -1,22 +1,24 @@
 #ifndef GP_KNOWN_H
 #define GP_KNOWN_H
 
-/* Places by the address of their code object. A place is described by value (gp_sites.h), which takes a
+/* Places by the address of their code object. A place is described by value (gp_places.h), which takes a
  * while; where a thread has been before is found here. An address means a code object only as long as that
  * lives, and nothing here makes it live longer: whoever is told that it goes must call gp_known_forget.
  *
- * One hash table in an array, which grows; guarded like the tables of gp_sites.h. Memory comes from mmap
+ * One hash table in an array, which grows; guarded like gp_places.h. Memory comes from mmap
  * (gp_memory.h), and what is forgotten is used again. */
 
-#include "books/gp_sites.h"
+#include <stddef.h>
+
+#include "base/gp_place.h"
 
 enum {
-    GP_KNOWN_MAX = 1 << 20, /* rows in one session: 36 MiB */
+    GP_KNOWN_MAX = 1 << 20, /* rows for one GIL: 36 MiB */
 };
 
 typedef struct {
     gp_site_key key;
-    uint32_t parent, place; /* numbers of rows of a gp_place_table */
+    uint32_t parent, place; /* numbers of gp_places.h */
     uint32_t next;          /* row with the same hash, or that is free as well; + 1, 0: none */
     uint32_t sibling;       /* row of the same code object, likewise */
 } gp_known;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/gp_hash.h"
 #include "base/gp_memory.h"
 
 enum {
@@ -82,8 +83,8 @@ static uint8_t *keep_text(gp_places *places, const uint8_t *text, size_t size)
 {
     const size_t link = sizeof places->texts;
     if (places->texts == NULL || BLOCK - places->texts_used < size) {
-        uint8_t *block = size <= BLOCK - link && places->texts_size < GP_DESCRIBED_MAX ? gp_memory_map(BLOCK)
-                                                                                       : NULL;
+        uint8_t *block =
+            size <= BLOCK - link && places->texts_size < GP_DESCRIBED_MAX ? gp_memory_map(BLOCK) : NULL;
         if (block == NULL)
             return NULL;
         memcpy(block, &places->texts, link);
@@ -112,8 +113,7 @@ static uint32_t number_of(gp_places *places, uint32_t parent, const gp_buffer *d
 {
     if (places->count * (size_t)2 >= places->slot_count && !grow_slots(places))
         return GP_ROW_NONE;
-    gp_place_name name = {
-        .text = description->bytes, .size = (uint32_t)description->size, .parent = parent};
+    gp_place_name name = {.text = description->bytes, .size = (uint32_t)description->size, .parent = parent};
     name.hash = hash_of(parent, name.text, name.size);
     uint32_t *slot = slot_of(places, &name);
     if (*slot != 0)
@@ -152,7 +152,7 @@ uint32_t gp_places_site(gp_places *places, gp_site_key key, bool *lasting)
     return find(places, GP_ROW_NONE, key);
 }
 
-uint32_t gp_places_level(gp_places *places, uint32_t parent, gp_site_key key)
+static uint32_t level_below(gp_places *places, uint32_t parent, gp_site_key key)
 {
     uint32_t number = find(places, parent, key);
     if (number == GP_ROW_NONE || gp_places_at(places, number)->site != GP_ROW_NONE)
@@ -162,6 +162,42 @@ uint32_t gp_places_level(gp_places *places, uint32_t parent, gp_site_key key)
     /* nobody has this number yet */
     places->chunks[number / CHUNK][number % CHUNK].site = site;
     return site != GP_ROW_NONE ? number : GP_ROW_NONE;
+}
+
+/* How many levels, from the outermost, are as they were last time. */
+static size_t unchanged_levels(const gp_path *path, const gp_call_stack *stack)
+{
+    if (path->truncated != stack->truncated)
+        return 0;
+    size_t most = path->depth < stack->depth ? path->depth : stack->depth;
+    for (size_t level = 0; level < most; level++)
+        if (!gp_site_same(path->keys[level], stack->keys[stack->depth - 1 - level]))
+            return level;
+    return most;
+}
+
+uint32_t gp_places_stack(gp_places *places, gp_path *path, const gp_call_stack *stack)
+{
+    size_t level = unchanged_levels(path, stack);
+    uint32_t place = GP_ROW_NONE;
+    if (stack->depth == 0)
+        return GP_NO_FRAME;
+    if (level != 0)
+        place = path->places[level - 1];
+    else if (stack->truncated)
+        place = find(places, GP_ROW_NONE, (gp_site_key){NULL, GP_KEY_TRUNCATED});
+    path->depth = (uint32_t)level;
+    path->truncated = stack->truncated;
+    for (; level < stack->depth; level++) {
+        gp_site_key key = stack->keys[stack->depth - 1 - level];
+        place = level_below(places, place, key);
+        if (place == GP_ROW_NONE)
+            break; /* the levels so far stay known; the next release tries again */
+        path->keys[level] = key;
+        path->places[level] = place;
+        path->depth = (uint32_t)level + 1;
+    }
+    return place;
 }
 
 bool gp_places_forget(gp_places *places, const void *code)

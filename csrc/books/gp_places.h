@@ -8,8 +8,8 @@
  * place is what its description says, however many code objects there have been for it: a program that makes
  * code as it goes makes the same places again and again. By what object it was met, gp_known.h knows.
  *
- * Places are found and forgotten with the GIL, which all that changes here is guarded by; they stay where they
- * are, so that whoever has a number may read what it stands for, at any time. Memory comes from mmap
+ * Places are found and forgotten with the GIL, which all that changes here is guarded by; they stay where
+ * they are, so that whoever has a number may read what it stands for, at any time. Memory comes from mmap
  * (gp_memory.h). */
 
 #include "base/gp_buffer.h"
@@ -22,12 +22,12 @@ enum {
 };
 
 /* Instead of a place's number, in a note. */
-#define GP_PLACE_NATIVE (UINT32_MAX - 1) /* there is no Python frame: native code of the thread */
+#define GP_NO_FRAME (UINT32_MAX - 1) /* native code of the thread */
+#define GP_UNSEEN (UINT32_MAX - 2)   /* nobody could look */
 
-/* Instead of an instruction where there is no code: what such a place means. */
+/* Instead of an instruction where there is no code: deeper levels of the stack are missing. */
 enum {
-    GP_KEY_TRUNCATED = -1, /* deeper levels of the stack are missing */
-    GP_KEY_UNSEEN = -2,    /* nobody could look */
+    GP_KEY_TRUNCATED = -1,
 };
 
 /* Called with a place that may be new: appends its description, kind and all that comes after it in PLAC
@@ -61,10 +61,26 @@ typedef struct {
     gp_naming naming;
 } gp_places;
 
-/* The number of a site, and of a level of a stack below its callers; GP_ROW_NONE without memory. With the GIL,
+/* The levels of a thread's call stack, from the innermost; only that one where no session wants stacks. */
+typedef struct {
+    const gp_site_key *keys;
+    size_t depth;   /* 0: no Python frame */
+    bool truncated; /* there are more levels */
+} gp_call_stack;
+
+/* The call stack that was looked up last, with the place of each level. From the outermost. Valid as long as
+ * no code object goes. */
+typedef struct {
+    uint32_t depth;
+    bool truncated;
+    gp_site_key keys[GP_STACK_MAX];
+    uint32_t places[GP_STACK_MAX];
+} gp_path;
+
+/* The number of a site, and of a stack; GP_ROW_NONE without memory. With the GIL,
  * by the thread that is there. *lasting: the key stands for it as long as its code object lives. */
 uint32_t gp_places_site(gp_places *places, gp_site_key key, bool *lasting);
-uint32_t gp_places_level(gp_places *places, uint32_t parent, gp_site_key key);
+uint32_t gp_places_stack(gp_places *places, gp_path *path, const gp_call_stack *stack);
 
 /* What a number stands for. Any thread that has got the number. */
 const gp_place_name *gp_places_at(const gp_places *places, uint32_t number);

@@ -5,17 +5,18 @@
  * gp_threads.h makes records, and never frees one: a thread's local storage is reached again after its
  * destructors have run.
  *
- * Written under the mutex of that GIL, by the thread itself, or by another one while this one waits. Only
- * gp_gil_state_take writes without the mutex: the thread has the GIL then. So others read under the mutex and
- * with the GIL, or between gp_gil_state_read_begin and _end. "Owner": only the thread itself reads and
- * writes. */
+ * "Owner": only the thread itself reads and writes. What the books know of the thread is guarded by the lock
+ * of the GIL's stream (gp_stream.h). */
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/gp_ring.h"
+#include "books/gp_places.h"
+#include "stream/gp_lane.h"
 
 typedef enum {
     GP_OFF,  /* runs native code or is blocked, without the GIL */
@@ -28,43 +29,44 @@ enum {
     GP_THREAD_PAGE = 256,     /* tables by gp_thread.index grow by as many */
 };
 
-/* Instead of a time in gp_thread.asked_at. */
-enum {
-    GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
-    GP_ASKED_AT_ONCE = 1, /* got the mutex without blocking: not worth a stamp */
-};
-
 /* In a label: the thread has come to the end of its Python code. */
 #define GP_LABEL_ENDED ((uint32_t)1 << 31)
 
 typedef struct gp_thread gp_thread;
 typedef struct gp_gil_state gp_gil_state;
 
+/* A place where the thread has let its GIL go, to find it again in its own memory. */
+typedef struct {
+    gp_site_key key;
+    uint32_t place;
+} gp_recent_place;
+
+enum {
+    GP_RECENT_PLACES = 8, /* a power of 2 */
+};
+
 struct gp_thread {
-    /* the interval that is under way */
+    gp_lane lane; /* what it notes */
+
+    /* owner */
+    uint32_t codes; /* of the GIL: while it is the same, the places below are valid */
+    const struct gp_callers_path *release_path; /* by which it came to release the GIL */
+    struct gp_gil *gil;                         /* which this record is about ... */
+    gp_thread *next_elsewhere;                  /* ... and the thread's record at another one */
+    gp_thread *sibling; /* registered before by the same thread; for the end of the thread */
+    gp_recent_place recent[GP_RECENT_PLACES];
+
+    /* the books': the interval that is under way */
     _Alignas(GP_RING_LINE) gp_state state;
-    uint32_t generation; /* of the GIL's watching: when the fields here were valid */
+    uint32_t last_place; /* a number of gp_places.h: where it last let go */
     uint64_t since;      /* when the state began; 0: before anything was watched */
-    uint64_t asked_at;   /* when it last asked for the GIL's mutex, or GP_ASKED_ */
-    bool blocked;        /* it had to wait for that */
-    bool leisurely;      /* owner: its last absence was long, so it stamps when it asks */
-    bool booking;        /* it is booking without the mutex, in gp_gil_state_take */
 
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;
     struct gp_account *account;
 
-    const struct gp_callers_path *release_path; /* owner: by which it came to release the GIL */
-
-    uint64_t cpu_since; /* owner: its CPU time, nanoseconds, when its hold began; 0: not known */
-
     gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
     const gp_gil_state *gil_state;            /* of the GIL that this record is about */
-
-    /* owner: that GIL, and the thread's record at another one */
-    struct gp_gil *gil;
-    gp_thread *next_elsewhere;
-    gp_thread *sibling; /* registered before by the same thread; for the end of the thread */
 
     /* identity; written at registration */
     uint32_t index;
@@ -78,7 +80,18 @@ struct gp_thread {
     _Atomic uint32_t label;      /* what the caller of gp_tracer_label gave; 0: none */
     _Atomic bool exited;
     _Atomic uint64_t ended_at; /* valid if exited */
+
+    /* memory that is not touched costs nothing */
+    gp_path path; /* owner: where stacks are wanted */
+    gp_note notes[GP_LANE_NOTES];
+    gp_cpu_span cpu_spans[GP_LANE_NOTES];
 };
+
+/* The thread whose lane it is. */
+static inline gp_thread *gp_thread_of(gp_lane *lane)
+{
+    return (gp_thread *)((char *)lane - offsetof(gp_thread, lane));
+}
 
 /* The operating system's name, at most 15 characters. A name that changes meanwhile may come out mixed. */
 static inline void gp_thread_read_name(const gp_thread *thread, char name[16])

@@ -168,7 +168,7 @@ void gp_threads_collect_spares(uint32_t generation)
     for (size_t i = 0; i < count && spare_count < SPARES; i++) {
         gp_thread *thread = gp_threads_at(i);
         if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
-            generation - thread->generation >= RETIRED)
+            generation - thread->lane.generation >= RETIRED)
             spares[spare_count++] = thread;
     }
 }
@@ -187,7 +187,7 @@ void gp_threads_retire(gp_thread *thread)
 {
     pthread_mutex_lock(&lock);
     thread->gil_state = NULL;
-    thread->generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
+    thread->lane.generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
     if (spare_count < SPARES)
         spares[spare_count++] = thread;
     pthread_mutex_unlock(&lock);

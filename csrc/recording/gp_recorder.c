@@ -271,6 +271,15 @@ static void free_slot(slot *at)
     atomic_store_explicit(&at->state, SLOT_FREE, memory_order_release);
 }
 
+static void catch_up(gp_recorder *recorder, const gp_source *source)
+{
+    if (source->catch_up == NULL)
+        return;
+    atomic_fetch_add(&recorder->questions, 1);
+    source->catch_up(source->context);
+    atomic_fetch_add(&recorder->questions, 1);
+}
+
 /* Returns whether the ring was crowded. */
 static bool drain(gp_recorder *recorder, slot *at, snapshot_kind wanted)
 {
@@ -286,6 +295,7 @@ static bool drain(gp_recorder *recorder, slot *at, snapshot_kind wanted)
         at->begun = true;
         kind = wanted;
     }
+    catch_up(recorder, &at->source);
     /* What is there now, and no more: a producer that is faster than the disk must not keep us here. */
     uint64_t pending = ring != NULL ? gp_ring_pending(ring) : 0;
     for (uint64_t left = pending; left != 0 && !has_failed(recorder);) {

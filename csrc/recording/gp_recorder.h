@@ -45,6 +45,8 @@ typedef struct {
     void *context;
     gp_ring *ring; /* NULL: no timeline */
     uint32_t interpreter;
+    /* Have the ring hold all events so far. NULL: it does. */
+    void (*catch_up)(void *context);
     /* Append what is new since the last call: the entries of THRD and PLAC, without the interpreter's number.
      * All must be there that is referred to by an event that came into the ring before the call, and by a
      * snapshot that was taken before it. */

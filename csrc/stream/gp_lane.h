@@ -49,6 +49,14 @@ typedef struct {
     uint64_t since, until;
 } gp_cpu_span;
 
+/* What a thread does with the GIL, as far as it has noted. */
+typedef enum {
+    GP_LANE_OFF,      /* nothing */
+    GP_LANE_TAKES,    /* it asks for the mutex, to take the GIL */
+    GP_LANE_HOLDS,    /* it has the GIL */
+    GP_LANE_RELEASES, /* it asks for the mutex, to let the GIL go */
+} gp_doing;
+
 /* What comes next in a lane. */
 typedef enum {
     GP_STEP_RELEASE,
@@ -68,8 +76,8 @@ struct gp_lane {
     gp_note *notes;             /* GP_LANE_NOTES of them */
     uint64_t asking;            /* of the taking that is under way; as in a note */
     uint32_t generation;        /* of the stream's watching, in which all this is valid */
-    bool holds;                 /* it has the GIL */
-    bool fresh;                 /* it has not taken it yet */
+    gp_doing doing;
+    bool fresh; /* it has not taken the GIL yet */
 
     /* only where CPU time is wanted */
     gp_cpu_span *cpu_spans; /* of the holds that end with each note */
@@ -78,6 +86,7 @@ struct gp_lane {
     /* the reader's, under the lock of the stream */
     _Alignas(GP_LANE_LINE) gp_step_kind next; /* of the note that is being read */
     uint64_t released_at; /* when it let go, once that was read; only a later asking is one of this cycle */
+    bool begins_off;      /* nothing of it was read; if it had the GIL before that was not noted */
     uint32_t heap_place;  /* + 1; 0: not in the heap */
     _Atomic bool listed;
     gp_lane *next_listed;
@@ -106,7 +115,7 @@ static inline void gp_lane_place(gp_lane *lane, uint32_t place)
 static inline void gp_lane_release(gp_lane *lane, uint64_t now, uint32_t place, bool forced)
 {
     uint64_t note = atomic_load_explicit(&lane->noted, memory_order_relaxed);
-    lane->holds = false;
+    lane->doing = GP_LANE_RELEASES;
     atomic_store_explicit(&lane->released, now, memory_order_relaxed);
     /* release: who finds this finds the time */
     atomic_store_explicit(&lane->releasing,
@@ -119,6 +128,12 @@ static inline void gp_lane_ask(gp_lane *lane, uint64_t now)
 {
     lane->asking = now;
     atomic_store_explicit(&lane->asked, now, memory_order_release);
+}
+
+/* CPU time at the begin of the hold that is under way. */
+static inline uint64_t gp_lane_cpu_since(const gp_lane *lane)
+{
+    return atomic_load_explicit(&lane->cpu_since, memory_order_relaxed);
 }
 
 /* Whether the owner has room for one more note. */
@@ -150,9 +165,23 @@ static inline void gp_lane_take(gp_lane *lane, uint64_t now)
     note->release = (uint32_t)(releasing >> 31) & GP_RELEASE_FORCED;
     if (__builtin_expect(lane->asking > GP_ASKED_AT_ONCE, 0))
         atomic_store_explicit(&lane->asked, 0, memory_order_relaxed);
-    lane->holds = true;
+    lane->doing = GP_LANE_HOLDS;
     /* release: who finds the number finds the note */
     atomic_store_explicit(&lane->noted, number + 1, memory_order_release);
+}
+
+/* Where CPU time is wanted: keep that of the hold that has ended, before gp_lane_take; and begin with that of
+ * the next one, after it. */
+static inline void gp_lane_keep_cpu(gp_lane *lane)
+{
+    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    lane->cpu_spans[number & (GP_LANE_NOTES - 1)] =
+        (gp_cpu_span){gp_lane_cpu_since(lane), atomic_load_explicit(&lane->cpu_until, memory_order_relaxed)};
+}
+
+static inline void gp_lane_begin_cpu(gp_lane *lane, uint64_t now)
+{
+    atomic_store_explicit(&lane->cpu_since, now, memory_order_relaxed);
 }
 
 #endif

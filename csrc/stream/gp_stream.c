@@ -14,10 +14,10 @@ void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32
     lane->notes = notes;
     lane->cpu_spans = cpu_spans;
     lane->generation = generation;
-    lane->holds = holds;
-    lane->fresh = !holds;
+    lane->doing = holds ? GP_LANE_HOLDS : GP_LANE_OFF;
+    lane->fresh = lane->begins_off = !holds;
     atomic_store_explicit(&lane->releasing, gp_lane_no_note(0), memory_order_relaxed);
-    lane->next = holds ? GP_STEP_RELEASE : GP_STEP_ASK;
+    lane->next = GP_STEP_RELEASE;
 }
 
 /* ---- the next step of a lane ---- */
@@ -55,6 +55,9 @@ static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
 {
     uint64_t releasing = atomic_load_explicit(&lane->releasing, memory_order_acquire);
     uint64_t asked = atomic_load_explicit(&lane->asked, memory_order_acquire);
+    bool released = (uint32_t)releasing % GP_LANE_CYCLE == number % GP_LANE_CYCLE;
+    if (lane->begins_off && !released && asked != 0)
+        lane->next = GP_STEP_ASK;
     switch (lane->next) {
     case GP_STEP_RELEASE:
         *step = (gp_step){.lane = lane,
@@ -64,7 +67,7 @@ static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
                           .forced = (releasing >> 31 & 1) != 0,
                           .cpu = {atomic_load_explicit(&lane->cpu_since, memory_order_acquire),
                                   atomic_load_explicit(&lane->cpu_until, memory_order_acquire)}};
-        return (uint32_t)releasing % GP_LANE_CYCLE == number % GP_LANE_CYCLE;
+        return released;
     case GP_STEP_ASK:
         *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
         return asked > lane->released_at;
@@ -87,6 +90,7 @@ static bool next_step(gp_lane *lane, gp_step *step)
 /* The step was read. */
 static void advance(gp_lane *lane, const gp_step *step)
 {
+    lane->begins_off = false;
     switch (step->kind) {
     case GP_STEP_RELEASE:
         lane->released_at = step->time;

@@ -24,11 +24,25 @@ void gp_gil_table_unlock(void)
     pthread_mutex_unlock(&table_lock);
 }
 
+void gp_gil_table_lock_all(void)
+{
+    gp_gil_table_lock();
+    for (uint32_t i = 0; i < gp_gil_table_count; i++)
+        pthread_mutex_lock(&gp_gil_table[i].state.stream.lock);
+}
+
+void gp_gil_table_unlock_all(void)
+{
+    for (uint32_t i = gp_gil_table_count; i-- > 0;)
+        pthread_mutex_unlock(&gp_gil_table[i].state.stream.lock);
+    gp_gil_table_unlock();
+}
+
 void gp_gil_table_forked(void)
 {
     pthread_mutex_init(&table_lock, NULL);
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        pthread_mutex_init(&gp_gil_table[i].lock, NULL);
+    for (uint32_t i = 0; i < gp_gil_table_count; i++)
+        pthread_mutex_init(&gp_gil_table[i].state.stream.lock, NULL);
 }
 
 /* acquire: whoever sees a row's locks sees the rest of it */
@@ -107,9 +121,8 @@ static uint32_t free_row(void)
 
 static void begin_state(gp_gil *gil)
 {
-    memset(&gil->state, 0, sizeof gil->state);
-    gil->state.naming = gp_gil_table[0].state.naming;
-    gil->state.locate = gp_gil_table[0].state.locate;
+    gp_gil_state_reset(&gil->state);
+    gil->state.places.naming = gp_gil_table[0].state.places.naming;
     gil->state.folding = gp_gil_table[0].state.folding;
     gil->releases =
         (gp_callers){.first = gp_gil_table[0].releases.first, .second = gp_gil_table[0].releases.second};
@@ -121,13 +134,11 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
     if (row == 0)
         return NULL;
     gp_gil *gil = &gp_gil_table[row];
-    if (!gil->has_lock)
-        gil->has_lock = pthread_mutex_init(&gil->lock, NULL) == 0;
-    pthread_mutex_lock(&gil->lock);
+    pthread_mutex_lock(&gil->state.stream.lock);
     begin_state(gil);
     gil->interpreter = interpreter;
     publish(gil, locks);
-    pthread_mutex_unlock(&gil->lock);
+    pthread_mutex_unlock(&gil->state.stream.lock);
     if (row >= gp_gil_table_count)
         __atomic_store_n(&gp_gil_table_count, row + 1, __ATOMIC_RELEASE);
     return gil;
@@ -135,9 +146,9 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
 
 void gp_gil_table_remove(gp_gil *gil)
 {
-    pthread_mutex_lock(&gil->lock);
+    pthread_mutex_lock(&gil->state.stream.lock);
     publish(gil, &(gp_gil_locks){0});
-    pthread_mutex_unlock(&gil->lock);
+    pthread_mutex_unlock(&gil->state.stream.lock);
     uint32_t count = gp_gil_table_count;
     while (count > 1 && gp_gil_table[count - 1].locks.mutex == NULL)
         count--;

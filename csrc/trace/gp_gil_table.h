@@ -30,8 +30,6 @@ typedef struct gp_gil {
      */
     gp_callers releases;
     uint32_t interpreter; /* identifier of the interpreter that it belongs to; the main one's is 0 */
-    pthread_mutex_t lock; /* guards the state, but not the main GIL's: that one's own mutex does */
-    bool has_lock;        /* made once for all: a thread may still come with the GIL that was here before */
 } gp_gil;
 
 /* The first is the main interpreter's. The others are written under the table's lock; their locks are
@@ -63,7 +61,9 @@ void gp_gil_table_lock(void);
 bool gp_gil_table_try_lock(void);
 void gp_gil_table_unlock(void);
 
-/* In a forked child, where other threads may have had the locks. */
+/* Around a fork take all locks, so that the child finds nothing half done; there they are made anew. */
+void gp_gil_table_lock_all(void);
+void gp_gil_table_unlock_all(void);
 void gp_gil_table_forked(void);
 
 #endif

@@ -5,11 +5,7 @@
 #include "recording/gp_format.h"
 #include "base/gp_memory.h"
 
-enum {
-    PATIENCE = 4000, /* looks at the books of a thread that seems to book for good: some 200 ms */
-};
-
-/* Copies of the session's tables, so that the GIL's mutex is not held while they are written. */
+/* Copies of the session's tables, so that the lock is not held while they are written. */
 typedef struct {
     gp_place *places;
     gp_blame *blame;
@@ -32,46 +28,15 @@ typedef struct {
     tables copy;
 } beginning;
 
-/* ---- reading ---- */
-
-/* A reading under the GIL's mutex, made again if somebody booked meanwhile without it. */
-typedef struct {
-    gp_gil_state_reading last;
-    unsigned tries;
-    bool whole; /* nobody did */
-} reading;
-
-static void lock_books(const gp_snapshot_lock *lock)
+static uint64_t lock_books(const gp_snapshot_lock *lock, uint64_t now)
 {
-    if (lock != NULL)
-        lock->lock(lock->context);
+    return lock != NULL ? lock->lock(lock->context) : now;
 }
 
 static void unlock_books(const gp_snapshot_lock *lock)
 {
     if (lock != NULL)
         lock->unlock(lock->context);
-}
-
-/* Lock the GIL's mutex at a moment when nobody books. */
-static void begin_reading(const gp_session *session, const gp_snapshot_lock *lock, reading *seen)
-{
-    for (lock_books(lock); !gp_gil_state_read_begin(session, &seen->last) && seen->tries < PATIENCE;
-         lock_books(lock)) {
-        seen->tries++;
-        unlock_books(lock);
-        if (lock != NULL)
-            lock->rest(lock->context);
-    }
-}
-
-/* Unlock it. Returns whether no further reading is needed, or allowed. */
-static bool end_reading(const gp_snapshot_lock *lock, reading *seen)
-{
-    seen->whole = gp_gil_state_read_end(&seen->last);
-    seen->tries++;
-    unlock_books(lock);
-    return seen->whole || seen->tries >= PATIENCE;
 }
 
 /* ---- totals and accounts ---- */
@@ -152,7 +117,7 @@ static bool has_row(const gp_session *session, const gp_account *account, uint32
 /* From here to end_census nothing is folded: no account is missed, none counts twice. */
 static census begin_census(gp_session *session, const gp_snapshot_lock *lock)
 {
-    lock_books(lock);
+    (void)lock_books(lock, 0);
     census counted = {session->next_number, session->account_count, session->ended != NULL};
     for (size_t n = 0; n < counted.slots; n++)
         counted.rows += has_row(session, gp_account_nth(session, n), counted.end);
@@ -163,17 +128,9 @@ static census begin_census(gp_session *session, const gp_snapshot_lock *lock)
 
 static void end_census(gp_session *session, const gp_snapshot_lock *lock)
 {
-    lock_books(lock);
+    (void)lock_books(lock, 0);
     session->folding_waits = false;
     unlock_books(lock);
-}
-
-/* What is booked just now can't be told: it counts as off. */
-static void settle(gp_account *copy)
-{
-    uint64_t life = gp_ticks_after(0, copy->first, copy->last), busy = copy->hold + copy->wait;
-    copy->off = life > busy ? life - busy : 0;
-    copy->last += busy > life ? busy - life : 0;
 }
 
 /* Copy the account of slot `n` as it is now. False if it is of no interest. */
@@ -181,17 +138,12 @@ static bool read_account(const gp_session *session, size_t n, const census *coun
                          const gp_snapshot_lock *lock, uint64_t now, gp_account *copy)
 {
     const gp_account *account = gp_account_nth(session, n);
-    reading seen = {.tries = 0};
-    bool is;
-    do {
-        begin_reading(session, lock, &seen);
-        is = has_row(session, account, counted->end) ||
-             (account->merged != 0 && gp_account_is_nameless(session, account));
-        if (is)
-            gp_gil_state_copy_account(session, account, lock == NULL ? now : gp_clock_ticks(), copy);
-    } while (!end_reading(lock, &seen));
-    if (is && !seen.whole && account->thread == seen.last.holder)
-        settle(copy);
+    now = lock_books(lock, now);
+    bool is = has_row(session, account, counted->end) ||
+              (account->merged != 0 && gp_account_is_nameless(session, account));
+    if (is)
+        gp_gil_state_copy_account(session, account, now, copy);
+    unlock_books(lock);
     return is;
 }
 
@@ -248,14 +200,14 @@ static void *copy_of(const void *rows, size_t size, bool *failed)
 static tables copy_tables(const gp_session *session)
 {
     tables copy = {
-        .place_count = session->places.count,
+        .place_count = session->place_count,
         .blame_count = session->blame.count,
         .stall_count = session->stall_count,
     };
     copy.places_size = copy.place_count * sizeof *copy.places;
     copy.blame_size = copy.blame_count * sizeof *copy.blame;
     copy.stalls_size = GP_STALLS_MAX * sizeof *copy.stalls;
-    copy.places = copy_of(session->places.rows, copy.places_size, &copy.failed);
+    copy.places = copy_of(session->places, copy.places_size, &copy.failed);
     copy.blame = copy_of(session->blame.rows, copy.blame_size, &copy.failed);
     copy.stalls = copy_of(session->stalls, copy.stalls_size, &copy.failed);
     return copy;
@@ -297,7 +249,8 @@ static void add_under_way(tables *copy, const gp_session *session, uint32_t plac
         uint64_t ticks = gp_ticks_after(session->start, thread->since, gp_thread_end_of(thread, now));
         if (thread->state == GP_HOLD && place != GP_ROW_NONE) {
             copy->places[place].hold += ticks;
-            copy->places[place].hold_cpu += gp_account_hold_cpu(session, thread, session->cpu_now);
+            copy->places[place].hold_cpu +=
+                gp_account_hold_cpu(session, thread, gp_lane_cpu_since(&thread->lane), session->cpu_now);
         } else if (thread->state == GP_WAIT) {
             if (account->last_place != GP_ROW_NONE)
                 copy->places[account->last_place].wait += ticks;
@@ -363,19 +316,17 @@ static void write_stalls(const tables *copy, const gp_session *session, gp_buffe
 static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint32_t place, uint64_t now,
                   beginning *begun)
 {
-    reading seen = {.tries = 0};
-    *begun = (beginning){.contended = 0};
-    do {
-        free_tables(&begun->copy);
-        begin_reading(session, lock, &seen);
-        begun->contended = gp_gil_state_contended(session, now);
-        begun->handoffs = session->handoffs;
-        begun->lost = session->lost;
-        begun->sites_lost = session->sites_lost;
-        begun->copy = copy_tables(session);
-        if (!begun->copy.failed && lock == NULL && session->running)
-            add_under_way(&begun->copy, session, place, now);
-    } while (!end_reading(lock, &seen));
+    now = lock_books(lock, now);
+    *begun = (beginning){
+        .contended = gp_gil_state_contended(session, now),
+        .handoffs = session->handoffs,
+        .lost = session->lost,
+        .sites_lost = session->sites_lost,
+        .copy = copy_tables(session),
+    };
+    if (!begun->copy.failed && lock == NULL && session->running)
+        add_under_way(&begun->copy, session, place, now);
+    unlock_books(lock);
 }
 
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,

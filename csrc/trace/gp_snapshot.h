@@ -17,20 +17,19 @@ typedef struct {
     bool others_missed; /* interpreters with a GIL of their own */
 } gp_snapshot_facts;
 
-/* How to lock and unlock the GIL's mutex, and to let others run, for a caller that has neither it nor the
- * GIL. Each account is read at a moment of its own, after the tables and the totals, and the session's length
- * is that up to the last of them. So each account is whole, none lasts longer than the session, and no total
- * is more than the sum of the accounts. */
+/* How to lock and unlock the stream, for a caller that has neither that lock nor the GIL; `lock` catches up,
+ * and returns up to when. Each account is read at a moment of its own, after the tables and the totals, and
+ * the session's length is that up to the last of them. So each account is whole, none lasts longer than the
+ * session, and no total is more than the sum of the accounts. */
 typedef struct {
-    void (*lock)(void *context);
+    uint64_t (*lock)(void *context);
     void (*unlock)(void *context);
-    void (*rest)(void *context);
     void *context;
 } gp_snapshot_lock;
 
 /* Append a snapshot at `now`. A session that runs has what is under way booked; `place` is where the holder
- * is (gp_gil_state_charge_under_way). `lock` is NULL under the GIL's mutex with the GIL, or after the end:
- * the snapshot is exact then. buffer->failed without memory. */
+ * is (gp_gil_state_charge_under_way). `lock` is NULL under the lock with the GIL, or after the end: the
+ * snapshot is exact then. buffer->failed without memory. */
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,
                        uint32_t place, uint64_t now, gp_buffer *buffer);
 

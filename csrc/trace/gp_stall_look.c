@@ -6,13 +6,10 @@ enum {
     COUNTED = 10000, /* waiters at most: everybody wants the GIL's mutex */
 };
 
-/* The holder writes these two without the GIL's mutex, at the end of take_gil. The state last: acquire, and a
- * `since` of the state before is not taken for the hold's. */
 static bool holds(const gp_thread *thread, uint64_t *since)
 {
-    gp_state state = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
-    *since = __atomic_load_n(&thread->since, __ATOMIC_RELAXED);
-    return state == GP_HOLD;
+    *since = thread->since;
+    return thread->state == GP_HOLD;
 }
 
 static void note_thread(gp_stall_look_thread *noted, const gp_thread *thread)

@@ -23,16 +23,21 @@ static uint64_t new_id(void)
     return __atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED);
 }
 
-/* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
- * slots: the hooks do not see them. */
 void gp_trace_parts_lock_main(void)
 {
-    pthread_mutex_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+    pthread_mutex_lock(&main_gil->state.stream.lock);
 }
 
 void gp_trace_parts_unlock_main(void)
 {
-    pthread_mutex_unlock((pthread_mutex_t *)gp_wrappers_known.mutex);
+    pthread_mutex_unlock(&main_gil->state.stream.lock);
+}
+
+uint64_t gp_trace_parts_catch_up(gp_gil *gil)
+{
+    gp_stream *stream = &gil->state.stream;
+    gp_gil_state_read(&gil->state, gp_stream_known_until(stream));
+    return gp_stream_now(stream, gp_clock_ticks());
 }
 
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
@@ -57,15 +62,17 @@ gp_gil_state *gp_trace_parts_gil_state(const gp_session *session)
 }
 
 /* The session's interpreter may end meanwhile, and its row be given to another. */
-void gp_trace_parts_lock(const gp_session *session)
+uint64_t gp_trace_parts_lock(const gp_session *session)
 {
     if (session->gil == main_gil) {
         gp_trace_parts_lock_main();
-        return;
+        return gp_trace_parts_catch_up(main_gil);
     }
     gp_gil_table_lock();
-    if (session->gil != NULL)
-        pthread_mutex_lock(&session->gil->lock);
+    if (session->gil == NULL)
+        return session->stop;
+    pthread_mutex_lock(&session->gil->state.stream.lock);
+    return gp_trace_parts_catch_up(session->gil);
 }
 
 void gp_trace_parts_unlock(const gp_session *session)
@@ -75,13 +82,13 @@ void gp_trace_parts_unlock(const gp_session *session)
         return;
     }
     if (session->gil != NULL)
-        pthread_mutex_unlock(&session->gil->lock);
+        pthread_mutex_unlock(&session->gil->state.stream.lock);
     gp_gil_table_unlock();
 }
 
-static void lock_context(void *context)
+static uint64_t lock_context(void *context)
 {
-    gp_trace_parts_lock(context);
+    return gp_trace_parts_lock(context);
 }
 
 static void unlock_context(void *context)
@@ -89,23 +96,19 @@ static void unlock_context(void *context)
     gp_trace_parts_unlock(context);
 }
 
-/* A thread books for some 100 ns, unless another has its processor. */
-static void rest(void *context)
+static void catch_up_context(void *context)
 {
-    (void)context;
-    int saved = errno;
-    nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-    errno = saved;
+    gp_trace_parts_lock(context);
+    gp_trace_parts_unlock(context);
 }
 
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
-    const gp_snapshot_lock lock = {lock_context, unlock_context, rest, session};
+    const gp_snapshot_lock lock = {lock_context, unlock_context, session};
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
     facts.others_missed |= session->others_unrecorded;
-    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
-    gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
+    gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, session->stop, out);
 }
 
 /* Introduce again the threads that have another label now. */
@@ -148,10 +151,10 @@ static bool is_free(void *context)
 {
     const gp_session *session = context;
     if (session->gil == main_gil)
-        return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+        return !gp_wrappers_is_reading() && can_lock(&main_gil->state.stream.lock);
     if (!gp_gil_table_try_lock())
         return false;
-    bool is = session->gil == NULL || can_lock(&session->gil->lock);
+    bool is = session->gil == NULL || can_lock(&session->gil->state.stream.lock);
     gp_gil_table_unlock();
     return is;
 }
@@ -174,6 +177,7 @@ gp_status gp_trace_parts_record(gp_session *session)
         .context = session,
         .ring = session->ring,
         .interpreter = session->interpreter,
+        .catch_up = catch_up_context,
         .describe = record_description,
         .is_free = is_free,
         .snapshot = record_snapshot,
@@ -214,12 +218,12 @@ static gp_session *new_other(const gp_session *session, gp_gil *gil)
 /* Begin a session at a GIL: what came before was not seen. */
 static void begin_other(gp_session *other, gp_gil *gil)
 {
-    pthread_mutex_lock(&gil->lock);
-    other->start = gp_clock_ticks();
+    pthread_mutex_lock(&gil->state.stream.lock);
+    other->start = gp_trace_parts_catch_up(gil);
     if (!gp_gil_state_running(&gil->state)) /* relaxed: as for the main one */
         __atomic_store_n(&gil->state.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
     gp_gil_state_start(&gil->state, other, NULL);
-    pthread_mutex_unlock(&gil->lock);
+    pthread_mutex_unlock(&gil->state.stream.lock);
 }
 
 /* Let a trace take in one more GIL. With the lock of the table. */
@@ -245,10 +249,6 @@ static void extend(gp_session *session, gp_gil *gil)
         session->others_unrecorded = true;
 }
 
-/* Nobody could look where the holder of another GIL is. */
-static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
-const gp_call_stack gp_trace_parts_unseen = {.keys = unseen_keys, .depth = 1};
-
 /* When something last happened at a GIL. */
 static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
 {
@@ -260,36 +260,40 @@ static uint64_t last_event(const gp_session *session, gp_thread *const *threads,
     return last;
 }
 
-static void end_part(gp_session *session, const gp_call_stack *here, bool at_last_event)
+/* After a reading up to `now`, but of a GIL whose interpreter has ended (0): then it ends with the last
+ * event.
+ */
+static void end_part(gp_session *session, uint32_t here, uint64_t now)
 {
     size_t count;
     gp_thread **threads = gp_threads_all(&count);
     session->lost += threads == NULL;
-    uint64_t now = at_last_event ? last_event(session, threads, count) : gp_clock_ticks();
+    if (now == 0)
+        now = last_event(session, threads, count);
     gp_gil_state_stop(gp_trace_parts_gil_state(session), session, threads, count, here, now);
     if (session->recorder != NULL)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
-    gp_known_clear(&session->known); /* nobody tells any more what goes */
     session->stop_anchor = gp_clock_anchor_now();
 }
 
-void gp_trace_parts_end(gp_session *session, const gp_call_stack *here)
+void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now)
 {
-    end_part(session, here, false);
+    end_part(session, here, now);
 }
 
 /* An interpreter has ended, after its last event, or the process has been forked, just now. With the lock of
  * the table. */
 static void close_gil(gp_gil *gil, bool at_last_event)
 {
-    pthread_mutex_lock(&gil->lock);
+    pthread_mutex_lock(&gil->state.stream.lock);
+    uint64_t now = gp_trace_parts_catch_up(gil);
     while (gil->state.sessions != NULL) {
         gp_session *session = gil->state.sessions;
-        end_part(session, &gp_trace_parts_unseen, at_last_event);
+        end_part(session, GP_UNSEEN, at_last_event ? 0 : now);
         session->gil = NULL;
     }
-    pthread_mutex_unlock(&gil->lock);
+    pthread_mutex_unlock(&gil->state.stream.lock);
     gp_gil_table_remove(gil);
 }
 
@@ -373,9 +377,9 @@ void gp_trace_parts_stop_others(gp_session *session)
         gp_gil *gil = other->gil;
         if (gil == NULL || !other->running)
             continue;
-        pthread_mutex_lock(&gil->lock);
-        gp_trace_parts_end(other, &gp_trace_parts_unseen);
-        pthread_mutex_unlock(&gil->lock);
+        pthread_mutex_lock(&gil->state.stream.lock);
+        gp_trace_parts_end(other, GP_UNSEEN, gp_trace_parts_catch_up(gil));
+        pthread_mutex_unlock(&gil->state.stream.lock);
     }
     gp_gil_table_unlock();
 }
@@ -392,30 +396,20 @@ void gp_trace_parts_forget_others(void)
 
 /* ---- code objects that go ---- */
 
-static void forget_code(gp_gil_state *at, const void *code)
+/* The GIL that the calling thread has: the main one, but if it is known to have another. */
+static gp_gil *own_gil(void)
 {
-    for (gp_session *session = at->sessions; session != NULL; session = session->next)
-        gp_session_forget_code(session, code, new_id());
+    for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere)
+        if (thread->lane.doing == GP_LANE_HOLDS && thread->gil_state == &thread->gil->state &&
+            thread->lane.generation == thread->gil->state.generation)
+            return thread->gil;
+    return main_gil;
 }
 
-/* Nobody asks which GIL it is: the thread has a record at each that it has taken. */
 void gp_trace_parts_forget_code(const void *code)
 {
-    if (gp_gil_state_running(&main_gil->state)) {
-        gp_trace_parts_lock_main();
-        forget_code(&main_gil->state, code);
-        gp_trace_parts_unlock_main();
-    }
-    if (gp_wrappers_elsewhere() == NULL)
-        return;
-    gp_gil_table_lock();
-    for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere) {
-        gp_gil *gil = thread->gil;
-        pthread_mutex_lock(&gil->lock);
-        forget_code(&gil->state, code);
-        pthread_mutex_unlock(&gil->lock);
-    }
-    gp_gil_table_unlock();
+    gp_gil_state *gil = &own_gil()->state;
+    gil->codes += gp_places_forget(&gil->places, code);
 }
 
 /* The other GILs that earlier traces have found. */

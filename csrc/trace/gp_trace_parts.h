@@ -18,9 +18,6 @@ enum {
 /* Changes whenever the watching of a GIL begins; never reused. */
 extern uint32_t gp_trace_parts_generation;
 
-/* Where the holder of another GIL is: nobody could look. */
-extern const gp_call_stack gp_trace_parts_unseen;
-
 /* A session for a GIL, not started yet; NULL without memory. Any thread. */
 gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, gp_recorder *recorder);
 
@@ -30,8 +27,8 @@ void gp_trace_parts_extend(gp_session *session);
 /* See gp_wrappers_recognise. */
 bool gp_trace_parts_recognise(const void *const locked[2], const void *cond);
 
-/* End a locked part. `here` is where the holder is. */
-void gp_trace_parts_end(gp_session *session, const gp_call_stack *here);
+/* End a part, under its lock, after a reading up to `now`. `here` is where the holder is. */
+void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now);
 
 /* End the parts of interpreters that have ended. Any thread. */
 void gp_trace_parts_close_ended(void);
@@ -49,13 +46,16 @@ void gp_trace_parts_forget_others(void);
 void gp_trace_parts_detach_rings(void);
 void gp_trace_parts_forked(void);
 
-/* Keep a part from changing: lock the main GIL's mutex, or the row of another GIL. Any thread. */
-void gp_trace_parts_lock(const gp_session *session);
-void gp_trace_parts_unlock(const gp_session *session);
-
-/* The same for the main GIL, whether a trace runs or not. */
+/* Lock the stream of the main GIL. */
 void gp_trace_parts_lock_main(void);
 void gp_trace_parts_unlock_main(void);
+
+/* Book what is known without the GIL. Returns up to when. Under the lock of the stream. */
+uint64_t gp_trace_parts_catch_up(gp_gil *gil);
+
+/* Lock a part, and catch up. Returns up to when. Any thread. */
+uint64_t gp_trace_parts_lock(const gp_session *session);
+void gp_trace_parts_unlock(const gp_session *session);
 
 gp_gil_state *gp_trace_parts_gil_state(const gp_session *session);
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session);

@@ -21,14 +21,22 @@ static void met_place(gp_site_key key, gp_buffer *description)
     if (key.code != NULL) {
         gp_buffer_number(description, GP_PLACE_PYTHON);
         gp_wrappers_host->describe(key, description);
-    } else if (key.instruction == GP_KEY_TRUNCATED) {
-        gp_buffer_number(description, GP_PLACE_DEEPER);
-    } else if (key.instruction == GP_KEY_UNSEEN) {
-        gp_buffer_number(description, GP_PLACE_UNSEEN);
     } else {
-        gp_buffer_number(description, GP_PLACE_NATIVE);
-        gp_buffer_number(description, (uint32_t)(GP_KEY_NATIVE - key.instruction));
+        gp_buffer_number(description, GP_PLACE_DEEPER);
     }
+}
+
+/* The number of a place of the calling thread, which has the main GIL. */
+static uint32_t place_here(const gp_session *session, const gp_call_stack *here)
+{
+    gp_places *places = &main_gil->state.places;
+    gp_path path = {.depth = 0};
+    bool lasting;
+    if (!session->wants_sites)
+        return GP_ROW_NONE;
+    if (session->wants_stacks)
+        return gp_places_stack(places, &path, here);
+    return here->depth != 0 ? gp_places_site(places, here->keys[0], &lasting) : GP_NO_FRAME;
 }
 
 /* ---- learning ---- */
@@ -76,8 +84,7 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
     }
     gp_clock_init();
     gp_wrappers_prepare(host, &found, gp_trace_parts_recognise);
-    main_gil->state.naming = (gp_naming){met_place, host->stands_for_caller};
-    main_gil->state.locate = gp_wrappers_locate;
+    main_gil->state.places.naming = (gp_naming){met_place, host->stands_for_caller};
     main_gil->state.folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
     learnt = true;
     return GP_OK;
@@ -93,19 +100,46 @@ gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
 
 /* ---- sessions ---- */
 
+/* The child finds no lock taken and nothing half done, but for what this very thread was doing when a
+ * signal's handler forked. */
+static bool locked_for_fork;
+
+static void about_to_fork(void)
+{
+    locked_for_fork = !gp_wrappers_is_reading();
+    if (locked_for_fork)
+        gp_gil_table_lock_all();
+}
+
+static void forked_in_parent(void)
+{
+    if (locked_for_fork)
+        gp_gil_table_unlock_all();
+}
+
 /* Whether a trace runs or not: a later one may meet the threads that have been seen. */
 static void forked_in_child(void)
 {
+    gp_gil_state *gil = &main_gil->state;
+    gp_thread *self = gp_wrappers_current();
+    bool holds = self != NULL && self->lane.generation == gil->generation &&
+                 self->lane.doing == GP_LANE_HOLDS && gp_gil_state_running(gil);
     gp_trace_parts_detach_rings();
     gp_wrappers_watchers = 0;
     forks++;
     uint64_t now = gp_clock_ticks();
     gp_gil_table_forked();
-    gp_threads_forked(gp_wrappers_current());
+    gp_threads_forked(self);
+    if (locked_for_fork)
+        gp_gil_state_read(gil, now);
+    uint32_t here = holds ? gp_wrappers_where(main_gil) : GP_NO_FRAME;
     for (size_t i = 0; i < gp_threads_count(); i++) {
         gp_thread *thread = gp_threads_at(i);
-        gp_gil_state_forked(&main_gil->state, gp_wrappers_current(), &thread, 1, now);
+        gp_gil_state_forked(gil, self, &thread, 1, here, now);
     }
+    gp_stream_restart(&gil->stream, holds ? &self->lane : NULL);
+    if (holds)
+        self->lane.doing = GP_LANE_OFF; /* it takes the new GIL over the old one */
     gp_trace_parts_forked();
 }
 
@@ -116,7 +150,8 @@ void gp_tracer_prepare(const gp_tracer_host *host)
     prepared = gp_wrappers_find(host, &unprepared);
     if (prepared != GP_OK)
         return;
-    if (gp_threads_prepare() != GP_OK || pthread_atfork(NULL, NULL, forked_in_child) != 0) {
+    if (gp_threads_prepare() != GP_OK ||
+        pthread_atfork(about_to_fork, forked_in_parent, forked_in_child) != 0) {
         prepared = GP_EUNSUPPORTED;
         unprepared = "the process has no room for one more thread-local value, or one more action at a fork";
     }
@@ -157,6 +192,8 @@ static gp_status begin_session(gp_session *session, bool first)
     gp_trace_parts_lock_main();
     if (first)
         begin_generation();
+    else
+        gp_gil_state_read(&main_gil->state, gp_clock_ticks());
     gp_thread *self = gp_wrappers_follow();
     if (self != NULL) {
         session->start = session->origin = gp_clock_ticks();
@@ -211,11 +248,14 @@ void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
     gp_trace_parts_stop_others(session); /* first, so that none of them lasts longer than the trace */
     gp_trace_parts_lock_main();
     session->cpu_now = holders_cpu(session);
-    gp_trace_parts_end(session, here);
+    uint64_t now = gp_clock_ticks();
+    gp_gil_state_read(&main_gil->state, now);
+    gp_trace_parts_end(session, place_here(session, here), now);
     gp_trace_parts_unlock_main();
     gp_trace_parts_stop_others(session); /* found in between */
     if (!gp_gil_state_running(&main_gil->state)) {
         end_watching();
+        gp_places_clear(&main_gil->state.places);
         gp_trace_parts_forget_others();
     }
 }
@@ -259,14 +299,19 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     if (part != 0 && session->running)
         gp_trace_parts_close_ended();
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    gp_trace_parts_lock(session);
-    uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    uint64_t now = gp_trace_parts_lock(session);
     uint32_t place = GP_ROW_NONE;
+    if (session->running && part == 0) {
+        now = gp_clock_ticks();
+        gp_gil_state_read(&main_gil->state, now);
+    }
     if (session->running) {
         open_accounts(session);
         place = gp_gil_state_charge_under_way(gp_trace_parts_gil_state(session), session,
-                                              part == 0 ? here : &gp_trace_parts_unseen, now);
+                                              part == 0 ? place_here(session, here) : GP_UNSEEN, now);
     }
+    if (!session->running)
+        now = session->stop;
     gp_buffer_raw(places, session->described.bytes, session->described.size);
     session->cpu_now = holders_cpu(session);
     gp_snapshot_write(session, &facts, NULL, place, now, snapshot);
@@ -311,7 +356,7 @@ bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look
     if (!gp_gil_state_running(&main_gil->state))
         return false;
     gp_trace_parts_lock_main();
-    *now = gp_clock_ticks();
+    *now = gp_trace_parts_catch_up(main_gil);
     bool seen = gp_gil_state_running(&main_gil->state) &&
                 gp_stall_look_take(&main_gil->state, but, limit, *now, stall);
     gp_trace_parts_unlock_main();
@@ -324,6 +369,7 @@ gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *end
     if (!gp_gil_state_running(&main_gil->state))
         return GP_STALL_LOOK_LONG_OVER;
     gp_trace_parts_lock_main();
+    *ended_at = gp_trace_parts_catch_up(main_gil);
     gp_stall_look_end end = gp_stall_look_follow(&main_gil->state, hold, *ended_at, ended_at);
     gp_trace_parts_unlock_main();
     return end;

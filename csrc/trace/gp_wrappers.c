@@ -4,6 +4,7 @@
 #ifdef GP_GIL_TRACER
 
 #include <errno.h>
+#include <string.h>
 
 #include "hooks/gp_hooks.h"
 #include "books/gp_threads.h"
@@ -20,8 +21,7 @@ enum {
     PAUSES = 4, /* between two looks at a mutex that is taken */
     BLOCKED_NS =
         1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
-    LEISURELY_NS = 2000, /* time off after which an acquisition is stamped at both ends */
-    PATIENCE_NS = 300,   /* what our bookings can add to the time for which a GIL's mutex is held */
+    PATIENCE_NS = 300, /* for a GIL's mutex, before sleeping */
 };
 
 /* In the main GIL's row the hooks find what they look for; nothing until learnt, and in a handshake. */
@@ -29,7 +29,7 @@ gp_gil_locks gp_wrappers_known;
 static gp_gil *const main_gil = &gp_gil_table[0];
 const gp_tracer_host *gp_wrappers_host;
 unsigned gp_wrappers_watchers;
-static uint64_t blocked_ticks, leisurely_ticks, patience_ticks; /* of the above */
+static uint64_t blocked_ticks, patience_ticks; /* of the above */
 static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
 
 static gp_wrappers_recognise *recognise; /* set with the host */
@@ -40,6 +40,7 @@ GP_THREAD_LOCAL gp_thread *elsewhere;     /* and its records at the others, link
 GP_THREAD_LOCAL const void *locked[2];    /* the last two mutexes that are not known to be a GIL's */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool hidden;              /* it has no record, and gets none */
+GP_THREAD_LOCAL bool reading;             /* it keeps the books just now */
 GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(switch_cond) to unlock(mutex) */
 
 static int hooked_lock(pthread_mutex_t *mutex);
@@ -111,45 +112,154 @@ static gp_thread **record_at(const gp_gil *gil)
     return at;
 }
 
-/* A thread that is alive counts at the main GIL; at another from its first call on, which may be older than
- * our watching. */
-static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked_at, uint64_t now)
+static gp_thread *new_record(gp_gil *gil)
 {
-    bool before = gil == main_gil ? gp_threads_claim_alive(thread) : asked_at == GP_ASKED_UNSEEN;
-    gp_gil_state_adopt(&gil->state, thread, before ? 0 : now);
-    thread->asked_at = asked_at;
+    gp_thread *made = gp_threads_register();
+    if (made == NULL)
+        return NULL;
+    made->gil = gil;
+    made->next_elsewhere = NULL;
+    if (current != NULL)
+        atomic_store_explicit(&made->label, current->label, memory_order_relaxed);
+    return made;
 }
 
-/* Slow path of follow. */
-__attribute__((noinline, cold)) static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked_at)
+/* A thread that is alive counts at the main GIL; at another from its first call on, which may be older than
+ * our watching. */
+static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked, bool holds)
 {
-    if (hidden)
-        return NULL;
+    uint64_t now = asked > GP_ASKED_AT_ONCE ? asked : gp_clock_ticks();
+    bool before = gil == main_gil ? gp_threads_claim_alive(thread) : asked == GP_ASKED_UNSEEN;
+    gp_gil_state_adopt(&gil->state, thread, before ? 0 : now, holds);
+    thread->lane.asking = asked;
+}
+
+/* Under the lock of the stream. */
+static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked, bool holds)
+{
     gp_thread **record = record_at(gil);
-    uint64_t now = asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks();
-    if (*record == NULL) {
-        *record = gp_threads_register();
-        if (*record == NULL)
-            return NULL;
-        (*record)->gil = gil;
-        (*record)->next_elsewhere = NULL;
-        if (current != NULL && current != *record)
-            atomic_store_explicit(&(*record)->label, current->label, memory_order_relaxed);
-    }
-    if ((*record)->generation != gil->state.generation)
-        adopt(gil, *record, asked_at, now);
+    if (*record == NULL)
+        *record = new_record(gil);
+    if (*record != NULL && (*record)->lane.generation != gil->state.generation)
+        adopt(gil, *record, asked, holds);
     return *record;
 }
 
-/* The calling thread's record, valid for this generation; NULL without memory. Under the GIL's mutex. */
-static inline gp_thread *follow(gp_gil *gil, uint64_t asked_at)
+/* Slow path of follow. */
+__attribute__((noinline, cold)) static gp_thread *follow_first(gp_gil *gil, uint64_t asked)
 {
-    if (__builtin_expect(gil != main_gil, 0))
-        return begin_to_follow(gil, asked_at);
-    gp_thread *thread = current;
-    if (__builtin_expect(thread == NULL || thread->generation != main_gil->state.generation, 0))
-        return begin_to_follow(gil, asked_at);
+    if (hidden || reading)
+        return NULL;
+    pthread_mutex_lock(&gil->state.stream.lock);
+    gp_thread *thread = gp_gil_state_running(&gil->state) ? begin_to_follow(gil, asked, false) : NULL;
+    pthread_mutex_unlock(&gil->state.stream.lock);
     return thread;
+}
+
+static inline bool is_followed(const gp_gil *gil, const gp_thread *thread)
+{
+    return thread != NULL && thread->lane.generation == gil->state.generation;
+}
+
+/* The calling thread's record, valid for this generation; NULL if it has none: without a trace, without
+ * memory.
+ */
+static inline gp_thread *follow(gp_gil *gil, uint64_t asked)
+{
+    if (!gp_gil_state_running(&gil->state))
+        return NULL;
+    gp_thread *thread = __builtin_expect(gil == main_gil, 1) ? current : *record_at(gil);
+    return __builtin_expect(is_followed(gil, thread), 1) ? thread : follow_first(gil, asked);
+}
+
+/* ---- where the calling thread is ---- */
+
+static void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
+{
+    stack->keys = keys;
+    stack->truncated = false;
+    if (whole) {
+        stack->depth = gp_wrappers_host->stack(keys, GP_STACK_MAX, &stack->truncated);
+    } else {
+        keys[0] = gp_wrappers_host->here();
+        stack->depth = keys[0].code != NULL;
+    }
+}
+
+/* The places that it remembers are of code objects some of which may have gone. */
+__attribute__((noinline, cold)) static void forget_places(const gp_gil *gil, gp_thread *thread)
+{
+    thread->codes = gil->state.codes;
+    thread->path.depth = 0;
+    memset(thread->recent, 0, sizeof thread->recent);
+}
+
+__attribute__((noinline)) static uint32_t where_in_stack(gp_gil *gil, gp_thread *thread)
+{
+    gp_site_key keys[GP_STACK_MAX];
+    gp_call_stack stack;
+    locate(&stack, keys, true);
+    return gp_places_stack(&gil->state.places, &thread->path, &stack);
+}
+
+/* A thread's places are often instructions of one function. */
+static inline gp_recent_place *recent_at(gp_thread *thread, gp_site_key key)
+{
+    size_t at = ((uintptr_t)key.code >> 5) + ((uintptr_t)key.instruction >> 1);
+    return &thread->recent[at % GP_RECENT_PLACES];
+}
+
+__attribute__((noinline, cold)) static uint32_t find_site(gp_gil *gil, gp_thread *thread, gp_site_key key)
+{
+    bool lasting;
+    if (key.code == NULL)
+        return GP_NO_FRAME;
+    uint32_t place = gp_places_site(&gil->state.places, key, &lasting);
+    if (lasting && place != GP_ROW_NONE)
+        *recent_at(thread, key) = (gp_recent_place){key, place};
+    return place;
+}
+
+/* A number of the GIL's places. With the GIL. */
+static inline uint32_t where(gp_gil *gil, gp_thread *thread)
+{
+    if (gil->state.wanting_sites == 0)
+        return GP_ROW_NONE;
+    if (__builtin_expect(thread->codes != gil->state.codes, 0))
+        forget_places(gil, thread);
+    if (gil->state.wanting_stacks != 0)
+        return where_in_stack(gil, thread);
+    gp_site_key key = gp_wrappers_host->here();
+    const gp_recent_place *recent = recent_at(thread, key);
+    if (__builtin_expect(key.code != NULL && gp_site_same(recent->key, key), 1))
+        return recent->place;
+    return find_site(gil, thread, key);
+}
+
+/* ---- the books, kept by threads that pass by ---- */
+
+static void keep_books_until(gp_gil *gil, uint64_t limit)
+{
+    reading = true;
+    gp_gil_state_read(&gil->state, limit);
+    reading = false;
+    pthread_mutex_unlock(&gil->state.stream.lock);
+}
+
+/* Without the GIL, which nobody has to wait for meanwhile. */
+__attribute__((noinline)) static void keep_books(gp_gil *gil)
+{
+    if (!reading && gp_gil_state_running(&gil->state) && pthread_mutex_trylock(&gil->state.stream.lock) == 0)
+        keep_books_until(gil, gp_stream_known_until(&gil->state.stream));
+}
+
+/* With the GIL: the lane has no room for a note. Returns whether it has now. */
+__attribute__((noinline, cold)) static bool make_room(gp_gil *gil, const gp_lane *lane)
+{
+    if (reading || pthread_mutex_lock(&gil->state.stream.lock) != 0)
+        return false;
+    keep_books_until(gil, gp_clock_ticks());
+    return gp_lane_has_room(lane);
 }
 
 /* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls ---- */
@@ -190,7 +300,8 @@ static inline void pause_briefly(void)
 #endif
 }
 
-/* The GIL's mutex is held for longer than without us, and to sleep for that costs more than the time. */
+/* Threads come back to the GIL later than without us, so that more of them meet at its mutex; and to sleep
+ * for it costs more than the time for which it is held. */
 static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
 {
     int status = EBUSY;
@@ -202,19 +313,10 @@ static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
     return status;
 }
 
-/* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
- * only the time tells whether the call blocked. */
-__attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at,
-                                                       bool *blocked)
+static int lock_patiently(pthread_mutex_t *mutex, uint64_t since)
 {
-    uint64_t before = *asked_at != GP_ASKED_AT_ONCE ? *asked_at : gp_clock_ticks();
-    int status = hooks_are_direct ? lock_soon(mutex, before) : EBUSY;
-    if (status == EBUSY)
-        status = call_lock(mutex);
-    *blocked = hooks_are_direct || gp_clock_ticks() - before >= blocked_ticks;
-    if (*blocked)
-        *asked_at = before;
-    return status;
+    int status = lock_soon(mutex, since);
+    return status == EBUSY ? call_lock(mutex) : status;
 }
 
 /* Without an atomic operation in a process of one thread: glibc's pthread_mutex_lock does without it there,
@@ -224,13 +326,6 @@ static inline int lock_at_once(pthread_mutex_t *mutex)
     return alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
 }
 
-static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
-{
-    gp_thread *thread = gp_gil_state_running(&gil->state) ? follow(gil, asked_at) : NULL;
-    if (__builtin_expect(thread != NULL, 1))
-        gp_gil_state_lock(thread, asked_at, blocked);
-}
-
 /* Whether there are recordings that the threads of the program have to write. Relaxed: the first of them
  * knows as it was there when the recording began, and to the others it does not matter from when on. */
 static inline bool nobody_writes(void)
@@ -238,57 +333,80 @@ static inline bool nobody_writes(void)
     return atomic_load_explicit(&gp_recorders_without_thread, memory_order_relaxed) != 0;
 }
 
-/* Lock the row of another GIL than the main one: its sessions may end at any time, and the row be given to
- * another GIL. Returns whether it still belongs to the GIL with this lock, and is traced. */
-static bool lock_row(gp_gil *gil, const void *const *lock, const void *is)
+/* The thread waits, for the GIL or for its mutex. */
+static void ask(gp_gil *gil, gp_thread *thread, uint64_t now)
 {
-    pthread_mutex_lock(&gil->lock);
-    return *lock == is && gp_gil_state_running(&gil->state);
+    gp_lane_ask(&thread->lane, now);
+    gp_stream_list(&gil->state.stream, &thread->lane);
 }
 
-static void unlock_row(gp_gil *gil)
+/* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
+ * only the time tells whether the call blocked. */
+__attribute__((noinline, cold)) static int lock_to_take_slowly(gp_gil *gil, gp_thread *thread,
+                                                               pthread_mutex_t *mutex)
 {
-    pthread_mutex_unlock(&gil->lock);
-}
-
-__attribute__((noinline, cold)) static void note_lock_elsewhere(gp_gil *gil, const void *mutex,
-                                                                uint64_t asked_at, bool blocked)
-{
-    if (lock_row(gil, &gil->locks.mutex, mutex))
-        note_lock(gil, asked_at, blocked);
-    unlock_row(gil);
-}
-
-__attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
-{
-    if (__builtin_expect(current == NULL && !hidden && nobody_writes(), 0))
-        gp_recorder_bring_threads(); /* the process has a second thread */
-    /* Reading the clock costs more than the lock, so it is read only if the lock blocks, or if the thread is
-     * in no hurry: after a longer time off, getting even a free GIL takes its time, as its memory has left
-     * the caches. */
-    uint64_t asked_at = current != NULL && current->leisurely ? gp_clock_ticks() : GP_ASKED_AT_ONCE;
-    bool blocked = false;
-    int status = lock_at_once(mutex);
-    if (__builtin_expect(status != 0, 0))
-        status = lock_slowly(mutex, &asked_at, &blocked);
-    if (__builtin_expect(status != 0, 0))
-        return status;
-    if (gil == main_gil)
-        note_lock(gil, asked_at, blocked);
-    else
-        note_lock_elsewhere(gil, mutex, asked_at, blocked);
+    uint64_t before = gp_clock_ticks();
+    if (hooks_are_direct) {
+        ask(gil, thread, before);
+        return lock_patiently(mutex, before);
+    }
+    int status = call_lock(mutex);
+    if (gp_clock_ticks() - before >= blocked_ticks)
+        ask(gil, thread, before);
     return status;
 }
 
-/* The same for a thread in a hurry, with less to write to memory: the atomic operations wait for all of it.
- */
-__attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex)
+/* take_gil begins. */
+static inline int lock_to_take(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
 {
-    const gp_thread *thread = current;
-    if (__builtin_expect(thread == NULL || thread->leisurely || lock_at_once(mutex) != 0, 0))
-        return lock_gil_mutex(main_gil, mutex);
-    note_lock(main_gil, GP_ASKED_AT_ONCE, false);
-    return 0;
+    thread->lane.doing = GP_LANE_TAKES;
+    thread->lane.asking = GP_ASKED_AT_ONCE;
+    int status = lock_at_once(mutex);
+    return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(gil, thread, mutex) : status;
+}
+
+/* The hold ends here. `frame` is the wrapper's. */
+static inline void note_release(gp_gil *gil, gp_thread *thread, const char *frame)
+{
+    uint64_t now = gp_clock_ticks();
+    if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
+        atomic_store_explicit(&thread->lane.cpu_until, gp_clock_thread_cpu_ns(), memory_order_relaxed);
+    bool forced = releases_told_apart &&
+                  gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
+    gp_lane_release(&thread->lane, now, where(gil, thread), forced);
+}
+
+/* drop_gil begins. */
+static inline int lock_to_release(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
+{
+    note_release(gil, thread, frame);
+    int status = lock_at_once(mutex);
+    if (__builtin_expect(status != EBUSY, 1))
+        return status;
+    return hooks_are_direct ? lock_patiently(mutex, gp_clock_ticks()) : call_lock(mutex);
+}
+
+static inline int lock_of_gil(gp_gil *gil, pthread_mutex_t *mutex, const char *frame)
+{
+    gp_thread *thread = follow(gil, GP_ASKED_AT_ONCE);
+    if (__builtin_expect(thread == NULL, 0))
+        return call_lock(mutex);
+    if (thread->lane.doing == GP_LANE_HOLDS)
+        return lock_to_release(gil, thread, mutex, frame);
+    return lock_to_take(gil, thread, mutex);
+}
+
+__attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex, const char *frame)
+{
+    if (__builtin_expect(current == NULL && !hidden && nobody_writes(), 0))
+        gp_recorder_bring_threads(); /* the process has a second thread */
+    return lock_of_gil(main_gil, mutex, frame);
+}
+
+__attribute__((noinline, cold)) static int lock_elsewhere(gp_gil *gil, pthread_mutex_t *mutex,
+                                                          const char *frame)
+{
+    return lock_of_gil(gil, mutex, frame);
 }
 
 /* Rows beyond the main GIL's are looked at only if there are any. */
@@ -297,124 +415,101 @@ static inline bool others(void)
     return __builtin_expect(__atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED) > 1, 0);
 }
 
+/* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
+__attribute__((noinline, cold)) static void note_lock(const void *mutex, const char *frame)
+{
+    const gp_callers_path *path = NULL;
+    if (notes->count == 0)
+        releases_told_apart = gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
+    note(GP_CALL_LOCK, mutex);
+}
+
 static int hooked_lock(pthread_mutex_t *mutex)
 {
     if (mutex == main_gil->locks.mutex)
-        return lock_main_mutex(mutex);
+        return lock_main_mutex(mutex, __builtin_frame_address(0));
     gp_gil *other = others() ? gp_gil_table_with_mutex(mutex) : NULL;
     if (other != NULL)
-        return lock_gil_mutex(other, mutex);
+        return lock_elsewhere(other, mutex, __builtin_frame_address(0));
     if (__builtin_expect(notes != NULL, 0))
-        note(GP_CALL_LOCK, mutex);
+        note_lock(mutex, __builtin_frame_address(0));
     locked[0] = locked[1];
     locked[1] = mutex;
     return call_lock(mutex);
 }
 
-__attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const void *cond)
+/* The thread finds the GIL taken. Called again each time round the interpreter's loop. */
+static void wait_for(gp_gil *gil)
 {
-    gp_thread *thread = lock_row(gil, &gil->locks.cond, cond) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
-    if (thread != NULL)
-        gp_gil_state_wait(&gil->state, thread, gp_clock_ticks());
-    unlock_row(gil);
+    gp_thread *thread = follow(gil, GP_ASKED_UNSEEN);
+    if (thread != NULL && thread->lane.asking == GP_ASKED_AT_ONCE)
+        ask(gil, thread, gp_clock_ticks());
 }
 
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
-    if (cond == main_gil->locks.cond) {
-        gp_thread *thread = gp_gil_state_running(&main_gil->state) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
-        if (thread != NULL)
-            gp_gil_state_wait(&main_gil->state, thread, gp_clock_ticks());
-    } else if (others() && (other = gp_gil_table_with_cond(cond)) != NULL) {
-        wait_elsewhere(other, cond);
-    } else if (__builtin_expect(notes != NULL, 0)) {
+    if (cond == main_gil->locks.cond)
+        wait_for(main_gil);
+    else if (others() && (other = gp_gil_table_with_cond(cond)) != NULL)
+        wait_for(other);
+    else if (__builtin_expect(notes != NULL, 0))
         note(GP_CALL_TIMEDWAIT, cond);
-    }
     return call_timedwait(cond, mutex, until);
 }
 
-/* Where the calling thread is, for the sessions that want to know. `keys` has room for GP_STACK_MAX. */
-static inline void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
+/* The thread has got the GIL, and note it. */
+static inline void note_taking(gp_gil *gil, gp_thread *thread)
 {
-    if (whole) {
-        stack->depth = gp_wrappers_host->stack(keys, GP_STACK_MAX, &stack->truncated);
-    } else {
-        keys[0] = gp_wrappers_host->here();
-        stack->depth = keys[0].code != NULL;
-    }
-}
-
-/* The last act of drop_gil under the GIL's mutex. `frame` is the wrapper's. */
-__attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
-{
-    gp_thread *thread = follow(gil, GP_ASKED_UNSEEN);
-    if (__builtin_expect(thread == NULL, 0))
-        return;
     uint64_t now = gp_clock_ticks();
-    /* at once: what is done below is no part of the hold */
-    uint64_t cpu = __builtin_expect(gil->state.wanting_cpu != 0, 0) ? gp_clock_thread_cpu_ns() : 0;
-    bool forced = releases_told_apart &&
-                  gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
-    gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack stack = {.keys = keys};
-    if (gil->state.wanting_sites != 0)
-        locate(&stack, keys, gil->state.wanting_stacks != 0);
-    gp_gil_state_drop(&gil->state, thread, forced, &stack, now);
-    if (__builtin_expect(cpu != 0, 0))
-        gp_gil_state_book_cpu(&gil->state, thread, cpu);
+    gp_lane *lane = &thread->lane;
+    if (__builtin_expect(!gp_lane_has_room(lane) && !make_room(gil, lane), 0)) {
+        lane->doing = GP_LANE_HOLDS; /* its hold counts as off */
+        return;
+    }
+    if (__builtin_expect(lane->fresh, 0)) {
+        gp_lane_place(lane, where(gil, thread));
+        lane->fresh = false;
+    }
+    gp_stream_take(&gil->state.stream, lane);
+    if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
+        gp_lane_keep_cpu(lane);
+    gp_lane_take(lane, now);
+    if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
+        gp_lane_begin_cpu(lane, gp_clock_thread_cpu_ns());
 }
 
 /* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
-__attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
+static inline int unlock_taken(gp_gil *gil, pthread_mutex_t *mutex)
 {
     taking = false;
-    gp_thread *thread = gp_gil_state_running(&main_gil->state) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
+    gp_thread *thread = follow(gil, gil == main_gil ? GP_ASKED_UNSEEN : GP_ASKED_AT_ONCE);
+    int status = call_unlock(mutex);
     if (__builtin_expect(thread == NULL, 0))
-        return call_unlock(mutex);
+        return status;
     if (__builtin_expect(gp_wrappers_watchers != 0, 0))
         thread->thread_state = gp_wrappers_host->thread_state();
-    gp_gil_state_acquire(&main_gil->state, thread);
-    int status = call_unlock(mutex);
-    uint64_t now = gp_clock_ticks();
-    thread->leisurely = now - thread->since > leisurely_ticks;
-    gp_gil_state_take(&main_gil->state, thread, now);
-    if (__builtin_expect(main_gil->state.wanting_cpu != 0, 0))
-        thread->cpu_since = gp_clock_thread_cpu_ns();
+    note_taking(gil, thread);
     return status;
 }
 
-/* The same for another GIL. A thread that is seen for the first time has got it at once, as far as is known.
- */
+__attribute__((noinline)) static int unlock_main_taken(pthread_mutex_t *mutex)
+{
+    return unlock_taken(main_gil, mutex);
+}
+
 __attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, pthread_mutex_t *mutex)
 {
-    taking = false;
-    gp_thread *thread = lock_row(gil, &gil->locks.mutex, mutex) ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
-    if (thread != NULL) {
-        gp_gil_state_acquire(&gil->state, thread);
-        gp_gil_state_take(&gil->state, thread, gp_clock_ticks());
-        if (gil->state.wanting_cpu != 0)
-            thread->cpu_since = gp_clock_thread_cpu_ns();
-    }
-    unlock_row(gil);
-    return call_unlock(mutex);
+    return unlock_taken(gil, mutex);
 }
 
-/* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
-__attribute__((noinline, cold)) static void note_signal(const void *cond, const char *frame)
+/* drop_gil signals: the thread had the GIL, whether we saw it take it or not. */
+static inline void dropped(gp_gil *gil, const char *frame)
 {
-    const gp_callers_path *path = NULL;
-    if (notes->count == 1)
-        releases_told_apart = gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
-    note(GP_CALL_SIGNAL, cond);
-}
-
-__attribute__((noinline, cold)) static void drop_elsewhere(gp_gil *gil, const void *cond, const char *frame)
-{
-    taking = false;
-    if (lock_row(gil, &gil->locks.cond, cond))
-        dropped(gil, frame);
-    unlock_row(gil);
+    taking = false; /* of an acquisition whose unlock(mutex) was not seen */
+    gp_thread *thread = *record_at(gil);
+    if (__builtin_expect(is_followed(gil, thread) && thread->lane.doing == GP_LANE_TAKES, 0))
+        note_release(gil, thread, frame);
 }
 
 /* Conditions of other GILs, some of which may be seen for the first time. */
@@ -422,25 +517,19 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
 {
     gp_gil *gil = gp_gil_table_with_cond(cond);
     if (gil != NULL)
-        drop_elsewhere(gil, cond, frame);
+        dropped(gil, frame);
     else
         taking = recognise(locked, cond);
 }
 
 static int hooked_signal(pthread_cond_t *cond)
 {
-    if (cond == main_gil->locks.cond) {
-        taking = false; /* of an acquisition whose unlock(mutex) was not seen */
-        if (__builtin_expect(gp_gil_state_running(&main_gil->state), 1))
-            dropped(main_gil, __builtin_frame_address(0));
-        return call_signal(cond);
-    }
-    if (cond == main_gil->locks.switch_cond) {
+    if (cond == main_gil->locks.switch_cond)
         taking = true;
-        return call_signal(cond);
-    }
-    if (__builtin_expect(notes != NULL, 0))
-        note_signal(cond, __builtin_frame_address(0));
+    else if (cond == main_gil->locks.cond)
+        dropped(main_gil, __builtin_frame_address(0));
+    else if (__builtin_expect(notes != NULL, 0))
+        note(GP_CALL_SIGNAL, cond);
     else if (gp_gil_state_running(&main_gil->state))
         signal_elsewhere(cond, __builtin_frame_address(0));
     return call_signal(cond);
@@ -454,28 +543,42 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 }
 
 /* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
-__attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mutex)
+static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
 {
-    uint64_t now = main_gil->state.last_release;
     int status = call_unlock(mutex);
-    gp_recorder_attend(now);
+    if (__builtin_expect(gp_lane_unread(&thread->lane) >= GP_LANE_DUE, 0))
+        keep_books(gil);
     return status;
+}
+
+__attribute__((noinline)) static int unlock_main_released(pthread_mutex_t *mutex)
+{
+    gp_thread *thread = current;
+    if (thread == NULL)
+        return call_unlock(mutex);
+    int status = unlock_released(main_gil, thread, mutex);
+    if (__builtin_expect(nobody_writes(), 0))
+        gp_recorder_attend(atomic_load_explicit(&thread->lane.released, memory_order_relaxed));
+    return status;
+}
+
+__attribute__((noinline, cold)) static int unlock_elsewhere(pthread_mutex_t *mutex)
+{
+    gp_gil *gil = gp_gil_table_with_mutex(mutex);
+    if (gil != NULL && taking)
+        return unlock_taken_elsewhere(gil, mutex);
+    gp_thread *thread = gil != NULL ? *record_at(gil) : NULL;
+    return thread != NULL ? unlock_released(gil, thread, mutex) : call_unlock(mutex);
 }
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
-    if (mutex == main_gil->locks.mutex) {
-        if (taking)
-            return unlock_taken(mutex);
-        if (__builtin_expect(nobody_writes(), 0))
-            return unlock_and_attend(mutex);
-    } else if (__builtin_expect(notes != NULL, 0)) {
+    if (mutex == main_gil->locks.mutex)
+        return taking ? unlock_main_taken(mutex) : unlock_main_released(mutex);
+    if (__builtin_expect(notes != NULL, 0))
         note(GP_CALL_UNLOCK, mutex);
-    } else if (taking && others()) {
-        gp_gil *other = gp_gil_table_with_mutex(mutex);
-        if (other != NULL)
-            return unlock_taken_elsewhere(other, mutex);
-    }
+    else if (others())
+        return unlock_elsewhere(mutex);
     return call_unlock(mutex);
 }
 
@@ -516,7 +619,6 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks, 
     gp_wrappers_known = *locks;
     main_gil->locks = *locks;
     blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
-    leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
     patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
 }
 
@@ -568,7 +670,18 @@ gp_thread *gp_wrappers_current(void)
 
 gp_thread *gp_wrappers_follow(void)
 {
-    return follow(main_gil, GP_ASKED_UNSEEN);
+    return hidden ? NULL : begin_to_follow(main_gil, GP_ASKED_AT_ONCE, true);
+}
+
+uint32_t gp_wrappers_where(gp_gil *gil)
+{
+    gp_thread *thread = *record_at(gil);
+    return is_followed(gil, thread) ? where(gil, thread) : GP_ROW_NONE;
+}
+
+bool gp_wrappers_is_reading(void)
+{
+    return reading;
 }
 
 void gp_wrappers_hide(void)
@@ -587,11 +700,6 @@ void gp_wrappers_label(uint32_t label)
         atomic_store_explicit(&current->label, label, memory_order_relaxed);
     for (gp_thread *thread = elsewhere; thread != NULL; thread = thread->next_elsewhere)
         atomic_store_explicit(&thread->label, label, memory_order_relaxed);
-}
-
-void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
-{
-    locate(stack, keys, whole);
 }
 
 #endif

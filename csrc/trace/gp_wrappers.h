@@ -54,9 +54,15 @@ bool gp_wrappers_tell_releases_apart(void);
 uint64_t gp_wrappers_blocked_ticks(void);
 
 /* The calling thread's record at the main GIL. `current`: NULL if it has none. `follow`: made now if it has
- * none, NULL without memory; under the GIL's mutex. */
+ * none, as of a thread that has the GIL; NULL without memory; under the lock of the stream. */
 gp_thread *gp_wrappers_current(void);
 gp_thread *gp_wrappers_follow(void);
+
+/* Where the calling thread, which has the GIL, is: a number of its places; GP_ROW_NONE if nobody wants it. */
+uint32_t gp_wrappers_where(gp_gil *gil);
+
+/* Whether the calling thread, interrupted by a signal, is keeping books. */
+bool gp_wrappers_is_reading(void);
 
 /* Give the calling thread no record. */
 void gp_wrappers_hide(void);
@@ -66,8 +72,5 @@ const gp_thread *gp_wrappers_elsewhere(void);
 
 /* Attach a number to the calling thread, at all GILs. */
 void gp_wrappers_label(uint32_t label);
-
-/* Where the calling thread is; `keys` has room for GP_STACK_MAX, to which the stack refers. */
-void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole);
 
 #endif
