@@ -37,7 +37,9 @@ uint64_t gp_trace_parts_catch_up(gp_gil *gil)
 {
     gp_stream *stream = &gil->state.stream;
     gp_gil_state_read(&gil->state, gp_stream_known_until(stream));
-    return gp_stream_now(stream, gp_clock_ticks());
+    uint64_t now = gp_stream_now(stream, gp_clock_ticks());
+    gp_gil_state_read(&gil->state, now); /* who has asked since the last taking */
+    return now;
 }
 
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
