@@ -20,6 +20,8 @@ enum {
     GP_EVER = 1, /* a time before any other */
 };
 
+#define GP_NOT_WATCHED UINT32_MAX /* instead of a generation: no session runs */
+
 struct gp_gil_state {
     /* what hooks read, and what changes seldom */
     _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under the lock with the GIL */

@@ -37,7 +37,7 @@ typedef struct gp_gil_state gp_gil_state;
 
 /* A place where the thread has let its GIL go, to find it again in its own memory. */
 typedef struct {
-    gp_site_key key;
+    gp_raw_site at;
     uint32_t place;
 } gp_recent_place;
 

@@ -43,6 +43,15 @@ static bool locate(const gp_frame *frame, gp_site_key *key)
     return true;
 }
 
+gp_raw_site gp_frames_raw(void)
+{
+    const gp_frame *frame = innermost();
+    while (frame != NULL && frame->owner >= GP_FRAMES_NOT_PYTHON)
+        frame = frame->previous;
+    return frame != NULL ? (gp_raw_site){gp_frame_executable(frame), frame->GP_FRAMES_INSTRUCTION}
+                         : (gp_raw_site){NULL, NULL};
+}
+
 gp_site_key gp_frames_here(void)
 {
     gp_site_key key = {NULL, 0};

@@ -33,6 +33,9 @@ typedef struct {
 
 gp_frames_shortcuts gp_frames_shortcuts_found(void);
 
+/* The innermost frame of the calling thread that is one of Python's: not for more than to recognise it. */
+gp_raw_site gp_frames_raw(void);
+
 /* The innermost Python frame of the calling thread; code NULL if it has none. */
 gp_site_key gp_frames_here(void);
 

@@ -161,6 +161,7 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.forced = forced;
         host.identify = identify;
         host.living = living;
+        host.raw = gp_frames_raw;
         host.here = gp_frames_here;
         host.stands_for_caller = gp_frames_importer;
         host.stack = gp_frames_stack;

@@ -13,8 +13,8 @@
 typedef enum {
     GP_CALL_LOCK,
     GP_CALL_TIMEDWAIT,
-    GP_CALL_SIGNAL,
     GP_CALL_UNLOCK,
+    GP_CALL_SIGNAL,
     GP_CALL_WAIT,
     GP_CALLS, /* their number */
 } gp_call;

@@ -52,7 +52,8 @@ typedef struct {
 /* What a thread does with the GIL, as far as it has noted. */
 typedef enum {
     GP_LANE_OFF,      /* nothing */
-    GP_LANE_TAKES,    /* it asks for the mutex, to take the GIL */
+    GP_LANE_TAKES,    /* it asks for the mutex, to take the GIL, or waits */
+    GP_LANE_TAKEN,    /* it has the GIL, and the mutex still */
     GP_LANE_HOLDS,    /* it has the GIL */
     GP_LANE_RELEASES, /* it asks for the mutex, to let the GIL go */
 } gp_doing;

@@ -72,10 +72,10 @@ gp_gil *gp_gil_table_with_cond(const void *cond)
     return NULL;
 }
 
-gp_gil *gp_gil_table_with_switch_cond(const void *cond)
+gp_gil *gp_gil_table_with_switch_mutex(const void *mutex)
 {
     for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.switch_cond) == cond)
+        if (seen(&gp_gil_table[i].locks.switch_mutex) == mutex)
             return &gp_gil_table[i];
     return NULL;
 }
@@ -85,21 +85,15 @@ static const char *moved(const void *lock, ptrdiff_t distance)
     return (const char *)lock + distance;
 }
 
-gp_gil_locks gp_gil_table_laid_out(const gp_gil_locks *known, const void *switch_cond)
+gp_gil_locks gp_gil_table_laid_out(const gp_gil_locks *known, const void *switch_mutex)
 {
-    ptrdiff_t distance = (const char *)switch_cond - (const char *)known->switch_cond;
+    ptrdiff_t distance = (const char *)switch_mutex - (const char *)known->switch_mutex;
     return (gp_gil_locks){
         .mutex = moved(known->mutex, distance),
         .cond = moved(known->cond, distance),
-        .switch_mutex = moved(known->switch_mutex, distance),
-        .switch_cond = switch_cond,
+        .switch_mutex = switch_mutex,
+        .switch_cond = moved(known->switch_cond, distance),
     };
-}
-
-bool gp_gil_table_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled)
-{
-    gp_gil_locks expected = gp_gil_table_laid_out(known, signalled);
-    return locked[0] == expected.mutex && locked[1] == expected.switch_mutex;
 }
 
 static void publish(gp_gil *gil, const gp_gil_locks *locks)

@@ -39,17 +39,21 @@ extern gp_gil gp_gil_table[GP_GIL_TABLE_MAX];
 /* How many rows may be in use; 1: there is none but the main one. */
 extern uint32_t gp_gil_table_count;
 
-/* Which of the other GILs has this mutex, this condition, this forced-switching condition. NULL: none. */
+/* Which of the other GILs has this mutex, this condition, this forced-switching mutex. NULL: none. */
 gp_gil *gp_gil_table_with_mutex(const void *mutex);
 gp_gil *gp_gil_table_with_cond(const void *cond);
-gp_gil *gp_gil_table_with_switch_cond(const void *cond);
+gp_gil *gp_gil_table_with_switch_mutex(const void *mutex);
 
-/* All GILs are laid out alike: the locks of the one with this forced-switching condition. Pure. */
-gp_gil_locks gp_gil_table_laid_out(const gp_gil_locks *known, const void *switch_cond);
+/* All GILs are laid out alike: the locks of the one with this forced-switching mutex. Pure. */
+gp_gil_locks gp_gil_table_laid_out(const gp_gil_locks *known, const void *switch_mutex);
 
-/* Whether the forced-switching condition that is signalled, and the two mutexes
- * that were locked before, are those of a thread that takes a GIL. Pure. */
-bool gp_gil_table_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled);
+/* Whether the two mutexes, the second of which is locked while the thread has the first, are those of a
+ * thread that takes a GIL. Pure. */
+static inline bool gp_gil_table_recognise(const gp_gil_locks *known, const void *first, const void *second)
+{
+    return (const char *)second - (const char *)first ==
+           (const char *)known->switch_mutex - (const char *)known->mutex;
+}
 
 /* A row for one more GIL, NULL if there is none left. Under the table's lock. */
 gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter);

@@ -350,24 +350,23 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
     return gil;
 }
 
-/* Whether a thread that signals this condition takes a GIL; if it was not known it is now. An interpreter
- * that has ended may have left its place in memory to this one. Under that GIL's mutex. */
-bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
+/* The GIL of the thread that has locked these two, one while it has the other, and so takes it; if it was not
+ * known it is now. An interpreter that has ended may have left its place in memory to this one. Under that
+ * GIL's mutex. */
+gp_gil *gp_trace_parts_recognise(const void *mutex, const void *switch_mutex)
 {
-    const gp_gil *known = gp_gil_table_with_switch_cond(cond);
-    if (known == NULL && !gp_gil_table_recognise(&gp_wrappers_known, locked, cond))
-        return false;
-    gp_gil_locks found = gp_gil_table_laid_out(&gp_wrappers_known, cond);
-    uint32_t id = gp_wrappers_host->identify(found.mutex, gp_wrappers_known.mutex);
+    gp_gil *known = gp_gil_table_with_switch_mutex(switch_mutex);
+    gp_gil_locks found = gp_gil_table_laid_out(&gp_wrappers_known, switch_mutex);
+    uint32_t id = gp_wrappers_host->identify(mutex, gp_wrappers_known.mutex);
     if (known != NULL && known->interpreter == id)
-        return true;
+        return known;
     gp_gil_table_lock();
-    gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed it meanwhile */
+    gp_gil *gil = gp_gil_table_with_switch_mutex(switch_mutex); /* others may have closed it meanwhile */
     if (gil != NULL)
         close_gil(gil, true);
     gil = discover(&found, id);
     gp_gil_table_unlock();
-    return gil != NULL;
+    return gil;
 }
 
 /* End the parts of a trace at the other GILs. With the main GIL. */

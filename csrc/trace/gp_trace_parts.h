@@ -25,7 +25,7 @@ gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeli
 void gp_trace_parts_extend(gp_session *session);
 
 /* See gp_wrappers_recognise. */
-bool gp_trace_parts_recognise(const void *const locked[2], const void *cond);
+gp_gil *gp_trace_parts_recognise(const void *mutex, const void *switch_mutex);
 
 /* End a part, under its lock, after a reading up to `now`. `here` is where the holder is. */
 void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now);

@@ -35,6 +35,7 @@ typedef struct {
     size_t (*living)(uint32_t *identifiers, size_t room);
     /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
      * of its Python stack, or up to `room` levels from there. */
+    gp_raw_site (*raw)(void);
     gp_site_key (*here)(void);
     size_t (*stack)(gp_site_key *keys, size_t room, bool *truncated);
     bool (*stands_for_caller)(gp_site_key *key); /* see gp_naming */

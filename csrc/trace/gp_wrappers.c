@@ -35,13 +35,12 @@ static bool hooks_are_direct; /* nobody stands between us and the library's pthr
 static gp_wrappers_recognise *recognise; /* set with the host */
 static bool releases_told_apart;         /* whether that works here */
 
-GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's record at the main GIL */
-GP_THREAD_LOCAL gp_thread *elsewhere;     /* and its records at the others, linked */
-GP_THREAD_LOCAL const void *locked[2];    /* the last two mutexes that are not known to be a GIL's */
+GP_THREAD_LOCAL gp_thread *current;   /* the calling thread's record at the main GIL */
+GP_THREAD_LOCAL gp_thread *elsewhere; /* and its records at the others, linked */
+GP_THREAD_LOCAL const void *locked;   /* the last mutex that is not the main GIL's, until it is unlocked */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool hidden;              /* it has no record, and gets none */
 GP_THREAD_LOCAL bool reading;             /* it keeps the books just now */
-GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(switch_cond) to unlock(mutex) */
 
 static int hooked_lock(pthread_mutex_t *mutex);
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
@@ -54,17 +53,17 @@ static gp_hook hooks[GP_CALLS] = {
     [GP_CALL_TIMEDWAIT] = {.name = "pthread_cond_timedwait",
                            .wrapper = hooked_timedwait,
                            .library = pthread_cond_timedwait},
+    [GP_CALL_UNLOCK] = {.name = "pthread_mutex_unlock",
+                        .wrapper = hooked_unlock,
+                        .library = pthread_mutex_unlock},
     [GP_CALL_SIGNAL] = {.name = "pthread_cond_signal",
                         .wrapper = hooked_signal,
                         .library = pthread_cond_signal},
     [GP_CALL_WAIT] = {.name = "pthread_cond_wait", .wrapper = hooked_wait, .library = pthread_cond_wait},
-    [GP_CALL_UNLOCK] = {.name = "pthread_mutex_unlock",
-                        .wrapper = hooked_unlock,
-                        .library = pthread_mutex_unlock},
 };
 
 enum {
-    LASTING_HOOKS = GP_CALL_WAIT, /* all but the last, which only the handshake needs */
+    LASTING_HOOKS = GP_CALL_SIGNAL, /* the others are for the handshake */
 };
 
 /* Relaxed: an installation may change it meanwhile, to a function that is as good. */
@@ -148,7 +147,7 @@ static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked, bool holds)
 /* Slow path of follow. */
 __attribute__((noinline, cold)) static gp_thread *follow_first(gp_gil *gil, uint64_t asked)
 {
-    if (hidden || reading)
+    if (hidden || reading || !gp_gil_state_running(&gil->state))
         return NULL;
     pthread_mutex_lock(&gil->state.stream.lock);
     gp_thread *thread = gp_gil_state_running(&gil->state) ? begin_to_follow(gil, asked, false) : NULL;
@@ -166,8 +165,6 @@ static inline bool is_followed(const gp_gil *gil, const gp_thread *thread)
  */
 static inline gp_thread *follow(gp_gil *gil, uint64_t asked)
 {
-    if (!gp_gil_state_running(&gil->state))
-        return NULL;
     gp_thread *thread = __builtin_expect(gil == main_gil, 1) ? current : *record_at(gil);
     return __builtin_expect(is_followed(gil, thread), 1) ? thread : follow_first(gil, asked);
 }
@@ -203,20 +200,21 @@ __attribute__((noinline)) static uint32_t where_in_stack(gp_gil *gil, gp_thread 
 }
 
 /* A thread's places are often instructions of one function. */
-static inline gp_recent_place *recent_at(gp_thread *thread, gp_site_key key)
+static inline gp_recent_place *recent_at(gp_thread *thread, gp_raw_site at)
 {
-    size_t at = ((uintptr_t)key.code >> 5) + ((uintptr_t)key.instruction >> 1);
-    return &thread->recent[at % GP_RECENT_PLACES];
+    size_t mixed = ((uintptr_t)at.code >> 5) + ((uintptr_t)at.instruction >> 1);
+    return &thread->recent[mixed % GP_RECENT_PLACES];
 }
 
-__attribute__((noinline, cold)) static uint32_t find_site(gp_gil *gil, gp_thread *thread, gp_site_key key)
+__attribute__((noinline, cold)) static uint32_t find_site(gp_gil *gil, gp_thread *thread, gp_raw_site at)
 {
+    gp_site_key key = gp_wrappers_host->here();
     bool lasting;
     if (key.code == NULL)
         return GP_NO_FRAME;
     uint32_t place = gp_places_site(&gil->state.places, key, &lasting);
-    if (lasting && place != GP_ROW_NONE)
-        *recent_at(thread, key) = (gp_recent_place){key, place};
+    if (lasting && place != GP_ROW_NONE && key.code == at.code) /* else the frame is not complete yet */
+        *recent_at(thread, at) = (gp_recent_place){at, place};
     return place;
 }
 
@@ -229,11 +227,10 @@ static inline uint32_t where(gp_gil *gil, gp_thread *thread)
         forget_places(gil, thread);
     if (gil->state.wanting_stacks != 0)
         return where_in_stack(gil, thread);
-    gp_site_key key = gp_wrappers_host->here();
-    const gp_recent_place *recent = recent_at(thread, key);
-    if (__builtin_expect(key.code != NULL && gp_site_same(recent->key, key), 1))
-        return recent->place;
-    return find_site(gil, thread, key);
+    gp_raw_site at = gp_wrappers_host->raw();
+    const gp_recent_place *recent = recent_at(thread, at);
+    bool same = recent->at.code == at.code && recent->at.instruction == at.instruction && at.code != NULL;
+    return __builtin_expect(same, 1) ? recent->place : find_site(gil, thread, at);
 }
 
 /* ---- the books, kept by threads that pass by ---- */
@@ -376,43 +373,65 @@ static inline void note_release(gp_gil *gil, gp_thread *thread, const char *fram
     gp_lane_release(&thread->lane, now, where(gil, thread), forced);
 }
 
-/* drop_gil begins. */
-static inline int lock_to_release(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
+__attribute__((noinline, cold)) static int lock_to_release_slowly(pthread_mutex_t *mutex)
 {
-    note_release(gil, thread, frame);
-    int status = lock_at_once(mutex);
-    if (__builtin_expect(status != EBUSY, 1))
-        return status;
     return hooks_are_direct ? lock_patiently(mutex, gp_clock_ticks()) : call_lock(mutex);
 }
 
-static inline int lock_of_gil(gp_gil *gil, pthread_mutex_t *mutex, const char *frame)
+/* drop_gil begins. */
+__attribute__((noinline)) static int lock_to_release(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex,
+                                                     const char *frame)
 {
-    gp_thread *thread = follow(gil, GP_ASKED_AT_ONCE);
-    if (__builtin_expect(thread == NULL, 0))
-        return call_lock(mutex);
+    note_release(gil, thread, frame);
+    int status = lock_at_once(mutex);
+    return __builtin_expect(status == EBUSY, 0) ? lock_to_release_slowly(mutex) : status;
+}
+
+__attribute__((noinline, cold)) static int lock_first(gp_gil *gil, pthread_mutex_t *mutex)
+{
+    if (gil == main_gil && current == NULL && !hidden && nobody_writes())
+        gp_recorder_bring_threads(); /* the process has a second thread */
+    gp_thread *thread = follow_first(gil, GP_ASKED_AT_ONCE);
+    return thread != NULL ? lock_to_take(gil, thread, mutex) : call_lock(mutex);
+}
+
+static inline int lock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
+{
+    if (__builtin_expect(!is_followed(gil, thread), 0))
+        return lock_first(gil, mutex);
     if (thread->lane.doing == GP_LANE_HOLDS)
         return lock_to_release(gil, thread, mutex, frame);
     return lock_to_take(gil, thread, mutex);
-}
-
-__attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex, const char *frame)
-{
-    if (__builtin_expect(current == NULL && !hidden && nobody_writes(), 0))
-        gp_recorder_bring_threads(); /* the process has a second thread */
-    return lock_of_gil(main_gil, mutex, frame);
-}
-
-__attribute__((noinline, cold)) static int lock_elsewhere(gp_gil *gil, pthread_mutex_t *mutex,
-                                                          const char *frame)
-{
-    return lock_of_gil(gil, mutex, frame);
 }
 
 /* Rows beyond the main GIL's are looked at only if there are any. */
 static inline bool others(void)
 {
     return __builtin_expect(__atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED) > 1, 0);
+}
+
+/* The thread locks the forced-switching mutex: if it takes the GIL it has it now. Else it waits for another
+ * to take it. A thread whose release we have not seen may be in both. */
+static inline void note_taken(gp_thread *thread)
+{
+    gp_lane *lane = &thread->lane;
+    if (lane->doing == GP_LANE_TAKES || (lane->doing == GP_LANE_OFF && lane->fresh))
+        lane->doing = GP_LANE_TAKEN;
+}
+
+__attribute__((noinline, cold)) static void note_first_taken(gp_gil *gil)
+{
+    gp_thread *thread = follow_first(gil, GP_ASKED_UNSEEN);
+    if (thread != NULL)
+        note_taken(thread);
+}
+
+static inline void note_main_taken(void)
+{
+    if (__builtin_expect(is_followed(main_gil, current), 1))
+        note_taken(current);
+    else
+        note_first_taken(main_gil);
 }
 
 /* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
@@ -424,17 +443,34 @@ __attribute__((noinline, cold)) static void note_lock(const void *mutex, const c
     note(GP_CALL_LOCK, mutex);
 }
 
+/* Mutexes among which those of other GILs are, seen for the first time maybe. */
+__attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex, const char *frame)
+{
+    const void *before = locked;
+    gp_gil *gil = others() ? gp_gil_table_with_mutex(mutex) : NULL;
+    locked = mutex;
+    if (gil != NULL)
+        return lock_of_gil(gil, *record_at(gil), mutex, frame);
+    if (notes != NULL)
+        note_lock(mutex, frame);
+    int status = call_lock(mutex);
+    if (status != 0 || before == NULL || !gp_gil_state_running(&main_gil->state) ||
+        !gp_gil_table_recognise(&gp_wrappers_known, before, mutex))
+        return status;
+    gil = recognise(before, mutex);
+    gp_thread *thread = gil != NULL ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
+    if (thread != NULL)
+        note_taken(thread);
+    return status;
+}
+
 static int hooked_lock(pthread_mutex_t *mutex)
 {
     if (mutex == main_gil->locks.mutex)
-        return lock_main_mutex(mutex, __builtin_frame_address(0));
-    gp_gil *other = others() ? gp_gil_table_with_mutex(mutex) : NULL;
-    if (other != NULL)
-        return lock_elsewhere(other, mutex, __builtin_frame_address(0));
-    if (__builtin_expect(notes != NULL, 0))
-        note_lock(mutex, __builtin_frame_address(0));
-    locked[0] = locked[1];
-    locked[1] = mutex;
+        return lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+    if (mutex != main_gil->locks.switch_mutex)
+        return lock_other(mutex, __builtin_frame_address(0));
+    note_main_taken();
     return call_lock(mutex);
 }
 
@@ -458,19 +494,30 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
     return call_timedwait(cond, mutex, until);
 }
 
-/* The thread has got the GIL, and note it. */
+/* The thread has had no room for its note: its hold counts as off. */
+__attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_lane *lane)
+{
+    if (make_room(gil, lane))
+        return false;
+    lane->doing = GP_LANE_HOLDS;
+    return true;
+}
+
+__attribute__((noinline, cold)) static void note_first_place(gp_gil *gil, gp_thread *thread)
+{
+    gp_lane_place(&thread->lane, where(gil, thread));
+    thread->lane.fresh = false;
+}
+
+/* The thread has got the GIL. */
 static inline void note_taking(gp_gil *gil, gp_thread *thread)
 {
     uint64_t now = gp_clock_ticks();
     gp_lane *lane = &thread->lane;
-    if (__builtin_expect(!gp_lane_has_room(lane) && !make_room(gil, lane), 0)) {
-        lane->doing = GP_LANE_HOLDS; /* its hold counts as off */
+    if (__builtin_expect(!gp_lane_has_room(lane) && has_no_room(gil, lane), 0))
         return;
-    }
-    if (__builtin_expect(lane->fresh, 0)) {
-        gp_lane_place(lane, where(gil, thread));
-        lane->fresh = false;
-    }
+    if (__builtin_expect(lane->fresh, 0))
+        note_first_place(gil, thread);
     gp_stream_take(&gil->state.stream, lane);
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
         gp_lane_keep_cpu(lane);
@@ -480,58 +527,72 @@ static inline void note_taking(gp_gil *gil, gp_thread *thread)
 }
 
 /* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
-static inline int unlock_taken(gp_gil *gil, pthread_mutex_t *mutex)
+static inline int unlock_taken(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
 {
-    taking = false;
-    gp_thread *thread = follow(gil, gil == main_gil ? GP_ASKED_UNSEEN : GP_ASKED_AT_ONCE);
     int status = call_unlock(mutex);
-    if (__builtin_expect(thread == NULL, 0))
-        return status;
     if (__builtin_expect(gp_wrappers_watchers != 0, 0))
         thread->thread_state = gp_wrappers_host->thread_state();
     note_taking(gil, thread);
     return status;
 }
 
-__attribute__((noinline)) static int unlock_main_taken(pthread_mutex_t *mutex)
+/* Without the forced-switching mutex, and without a wait, a thread has let go a GIL that it had before we saw
+ * it. One that waited must exit. */
+__attribute__((noinline, cold)) static void note_first_release(gp_gil *gil, gp_thread *thread,
+                                                               const char *frame)
 {
-    return unlock_taken(main_gil, mutex);
+    if (thread->lane.asking != GP_ASKED_AT_ONCE)
+        return;
+    note_release(gil, thread, frame);
+    thread->lane.fresh = false;
 }
 
-__attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, pthread_mutex_t *mutex)
+/* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
+static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
 {
-    return unlock_taken(gil, mutex);
+    if (__builtin_expect(thread->lane.doing == GP_LANE_TAKES && thread->lane.fresh, 0))
+        note_first_release(gil, thread, frame);
+    thread->lane.doing = GP_LANE_OFF;
+    int status = call_unlock(mutex);
+    if (__builtin_expect(gp_lane_unread(&thread->lane) >= GP_LANE_DUE, 0))
+        keep_books(gil);
+    if (__builtin_expect(gil == main_gil && nobody_writes(), 0))
+        gp_recorder_attend(atomic_load_explicit(&thread->lane.released, memory_order_relaxed));
+    return status;
 }
 
-/* drop_gil signals: the thread had the GIL, whether we saw it take it or not. */
-static inline void dropped(gp_gil *gil, const char *frame)
+static inline int unlock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
 {
-    taking = false; /* of an acquisition whose unlock(mutex) was not seen */
-    gp_thread *thread = *record_at(gil);
-    if (__builtin_expect(is_followed(gil, thread) && thread->lane.doing == GP_LANE_TAKES, 0))
-        note_release(gil, thread, frame);
+    if (__builtin_expect(!is_followed(gil, thread), 0))
+        return call_unlock(mutex);
+    if (thread->lane.doing == GP_LANE_TAKEN)
+        return unlock_taken(gil, thread, mutex);
+    return unlock_released(gil, thread, mutex, frame);
 }
 
-/* Conditions of other GILs, some of which may be seen for the first time. */
-__attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, const char *frame)
+__attribute__((noinline, cold)) static int unlock_other(pthread_mutex_t *mutex, const char *frame)
 {
-    gp_gil *gil = gp_gil_table_with_cond(cond);
-    if (gil != NULL)
-        dropped(gil, frame);
-    else
-        taking = recognise(locked, cond);
+    gp_gil *gil = others() ? gp_gil_table_with_mutex(mutex) : NULL;
+    if (mutex == locked)
+        locked = NULL;
+    if (notes != NULL)
+        note(GP_CALL_UNLOCK, mutex);
+    return gil != NULL ? unlock_of_gil(gil, *record_at(gil), mutex, frame) : call_unlock(mutex);
+}
+
+static int hooked_unlock(pthread_mutex_t *mutex)
+{
+    if (mutex == main_gil->locks.mutex)
+        return unlock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+    if (mutex == main_gil->locks.switch_mutex)
+        return call_unlock(mutex);
+    return unlock_other(mutex, __builtin_frame_address(0));
 }
 
 static int hooked_signal(pthread_cond_t *cond)
 {
-    if (cond == main_gil->locks.switch_cond)
-        taking = true;
-    else if (cond == main_gil->locks.cond)
-        dropped(main_gil, __builtin_frame_address(0));
-    else if (__builtin_expect(notes != NULL, 0))
+    if (notes != NULL)
         note(GP_CALL_SIGNAL, cond);
-    else if (gp_gil_state_running(&main_gil->state))
-        signal_elsewhere(cond, __builtin_frame_address(0));
     return call_signal(cond);
 }
 
@@ -540,46 +601,6 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     if (notes != NULL)
         note(GP_CALL_WAIT, cond);
     return call_wait(cond, mutex);
-}
-
-/* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
-static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
-{
-    int status = call_unlock(mutex);
-    if (__builtin_expect(gp_lane_unread(&thread->lane) >= GP_LANE_DUE, 0))
-        keep_books(gil);
-    return status;
-}
-
-__attribute__((noinline)) static int unlock_main_released(pthread_mutex_t *mutex)
-{
-    gp_thread *thread = current;
-    if (thread == NULL)
-        return call_unlock(mutex);
-    int status = unlock_released(main_gil, thread, mutex);
-    if (__builtin_expect(nobody_writes(), 0))
-        gp_recorder_attend(atomic_load_explicit(&thread->lane.released, memory_order_relaxed));
-    return status;
-}
-
-__attribute__((noinline, cold)) static int unlock_elsewhere(pthread_mutex_t *mutex)
-{
-    gp_gil *gil = gp_gil_table_with_mutex(mutex);
-    if (gil != NULL && taking)
-        return unlock_taken_elsewhere(gil, mutex);
-    gp_thread *thread = gil != NULL ? *record_at(gil) : NULL;
-    return thread != NULL ? unlock_released(gil, thread, mutex) : call_unlock(mutex);
-}
-
-static int hooked_unlock(pthread_mutex_t *mutex)
-{
-    if (mutex == main_gil->locks.mutex)
-        return taking ? unlock_main_taken(mutex) : unlock_main_released(mutex);
-    if (__builtin_expect(notes != NULL, 0))
-        note(GP_CALL_UNLOCK, mutex);
-    else if (others())
-        return unlock_elsewhere(mutex);
-    return call_unlock(mutex);
 }
 
 /* ---- what stands in the slots, and when ---- */

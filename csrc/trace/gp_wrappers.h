@@ -32,9 +32,9 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason);
 /* Note what one release and re-acquisition of the GIL calls. GP_ESYSTEM. */
 gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *taken);
 
-/* Whether a thread that signals this condition, after it has locked those mutexes, takes a GIL of another
- * interpreter; if it was not known it is traced from now on. Under that GIL's mutex. */
-typedef bool gp_wrappers_recognise(const void *const locked[2], const void *cond);
+/* Of which other GIL these are the mutex and the forced-switching mutex, which the calling thread has locked
+ * in this order, and so takes it; if it was not known it is traced from now on. NULL: of none. Under them. */
+typedef gp_gil *gp_wrappers_recognise(const void *mutex, const void *switch_mutex);
 
 /* Tell the wrappers what to look for, and whom to ask about what they do not know. */
 void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
