@@ -208,7 +208,9 @@ def test_two_signals_inside_a_fork_do_not_wait(ends_well):
                 assert own._writer.recorder.guard_signals()
                 thread = threading.Thread(target=int)
                 thread.start()  # else there is no recorder that could be paused
-                thread.join()
+                thread.join()  # before 3.13 it may return while the system still has the thread
+                while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+                    time.sleep(0.001)
                 after.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
                 after.append(lambda: os.kill(os.getpid(), signal.SIGHUP))
                 if os.fork() == 0:
