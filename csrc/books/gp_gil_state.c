@@ -221,7 +221,7 @@ void gp_gil_state_take_late(gp_gil_state *machine, gp_thread *thread, uint64_t n
         uint64_t asked = gp_gil_state_asked(thread, now);
         GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)
         gp_account_book_off(session, account, thread->since, asked);
-        thread->since = asked;
+        __atomic_store_n(&thread->since, asked, __ATOMIC_RELAXED); /* somebody may look from outside */
     }
     bool handed = waited && machine->last_release > thread->since;
     GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)
@@ -279,7 +279,8 @@ void gp_gil_state_start(gp_gil_state *machine, gp_session *session, gp_thread *h
     machine->wanting_stacks += session->wants_stacks;
     machine->wanting_cpu += session->wants_cpu;
     session->next = machine->sessions;
-    __atomic_store_n(&machine->sessions, session, __ATOMIC_RELAXED);
+    /* release: who sees that it runs, without M, sees all that was learnt before */
+    __atomic_store_n(&machine->sessions, session, __ATOMIC_RELEASE);
 }
 
 bool gp_gil_state_concerns(const gp_gil_state *machine, const gp_session *session, const gp_thread *thread)

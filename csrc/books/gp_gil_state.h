@@ -249,7 +249,7 @@ static inline void gp_gil_state_take(gp_gil_state *machine, gp_thread *thread, u
     } else {
         gp_gil_state_take_late(machine, thread, now);
     }
-    thread->since = now;
+    __atomic_store_n(&thread->since, now, __ATOMIC_RELAXED);
     /* release: who looks from outside (gp_stall_look.h) and sees the hold sees when it began */
     __atomic_store_n(&thread->state, GP_HOLD, __ATOMIC_RELEASE);
     __atomic_store_n(&thread->booking, false, __ATOMIC_RELEASE); /* and who sees this sees what was booked */

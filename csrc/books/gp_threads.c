@@ -193,10 +193,12 @@ void gp_threads_retire(gp_thread *thread)
 }
 
 /* Never freed: a thread's local storage is reached again after its destructors have run. */
-static gp_thread *books(void)
+static gp_thread *books(int64_t native_id)
 {
-    if (spare_count > 0)
-        return spares[--spare_count];
+    if (spare_count > 0) {
+        spares[--spare_count]->native_id = native_id;
+        return spares[spare_count];
+    }
     if (count == GP_THREADS_MAX)
         return NULL;
     gp_thread **page = &pages[count / GP_THREAD_PAGE];
@@ -206,6 +208,7 @@ static gp_thread *books(void)
         return NULL;
     gp_thread *thread = gp_threads_at(count);
     thread->index = (uint32_t)count;
+    thread->native_id = native_id; /* others may look from now on */
     __atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
     return thread;
 }
@@ -214,14 +217,13 @@ gp_thread *gp_threads_register(void)
 {
     int saved = errno;
     pthread_mutex_lock(&lock);
-    gp_thread *thread = books();
+    gp_thread *thread = books((int64_t)syscall(SYS_gettid));
     lost += thread == NULL;
     pthread_mutex_unlock(&lock);
     if (thread != NULL) {
-        thread->native_id = (int64_t)syscall(SYS_gettid);
         read_own_name(thread);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
-        atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
+        atomic_store_explicit(&thread->exited, false, memory_order_release);
         thread->account_session = 0;
         thread->sibling = pthread_getspecific(exit_key);
         pthread_setspecific(exit_key, thread);

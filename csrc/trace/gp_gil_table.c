@@ -88,7 +88,7 @@ bool gp_gil_table_recognise(const gp_gil_locks *known, const void *const locked[
     return locked[0] == expected.mutex && locked[1] == expected.switch_mutex;
 }
 
-static void publish(gp_gil *gil, const gp_gil_locks *locks)
+void gp_gil_table_publish(gp_gil *gil, const gp_gil_locks *locks)
 {
     __atomic_store_n(&gil->locks.switch_mutex, locks->switch_mutex, __ATOMIC_RELEASE);
     __atomic_store_n(&gil->locks.switch_cond, locks->switch_cond, __ATOMIC_RELEASE);
@@ -126,7 +126,7 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
     pthread_mutex_lock(&gil->books);
     begin_machine(gil);
     gil->interpreter = interpreter;
-    publish(gil, locks);
+    gp_gil_table_publish(gil, locks);
     pthread_mutex_unlock(&gil->books);
     if (row >= gp_gil_table_count)
         __atomic_store_n(&gp_gil_table_count, row + 1, __ATOMIC_RELEASE);
@@ -136,7 +136,7 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
 void gp_gil_table_remove(gp_gil *gil)
 {
     pthread_mutex_lock(&gil->books);
-    publish(gil, &(gp_gil_locks){0});
+    gp_gil_table_publish(gil, &(gp_gil_locks){0});
     pthread_mutex_unlock(&gil->books);
     uint32_t count = gp_gil_table_count;
     while (count > 1 && gp_gil_table[count - 1].locks.mutex == NULL)

@@ -53,6 +53,9 @@ gp_gil_locks gp_gil_table_laid_out(const gp_gil_locks *known, const void *switch
  * that were locked before, are those of a thread that takes a GIL. Pure. */
 bool gp_gil_table_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled);
 
+/* Have the hooks look for these locks, at any time. */
+void gp_gil_table_publish(gp_gil *gil, const gp_gil_locks *locks);
+
 /* A row for one more GIL, NULL if there is none left. Under the table's lock. */
 gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter);
 
