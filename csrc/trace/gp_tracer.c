@@ -54,8 +54,6 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
 {
     if (learnt)
         return GP_OK;
-    main_gil->releases.first = host->forced;
-    main_gil->releases.second = host->voluntary;
     if (prepared != GP_OK) {
         *reason = unprepared;
         return prepared;

@@ -512,6 +512,8 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 
 gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *taken)
 {
+    main_gil->releases.first = host->forced;
+    main_gil->releases.second = host->voluntary;
     gp_status status = gp_hooks_install(hooks, GP_CALLS, false);
     if (status != GP_OK)
         return status;

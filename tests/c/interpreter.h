@@ -71,12 +71,12 @@ static bool gil_is_off;
 static atomic_bool nobody_knows_who_lives;
 static void (*code_gone)(const void *code);
 
-static interpreter *main_interpreter(void)
+static inline interpreter *main_interpreter(void)
 {
     return interpreter_at(0);
 }
 
-static void cycle_gil(void)
+static inline void cycle_gil(void)
 {
     if (gil_is_off)
         return;
@@ -84,13 +84,13 @@ static void cycle_gil(void)
     interpreter_take_gil(main_interpreter());
 }
 
-static uint32_t identify(const void *mutex, const void *main_mutex)
+static inline uint32_t identify(const void *mutex, const void *main_mutex)
 {
     ptrdiff_t distance = (const char *)mutex - (const char *)main_mutex;
     return ((interpreter *)((char *)main_interpreter() + distance))->id;
 }
 
-static size_t living(uint32_t *identifiers, size_t room)
+static inline size_t living(uint32_t *identifiers, size_t room)
 {
     size_t count = 0;
     for (size_t place = 0; place < INTERPRETERS && !nobody_knows_who_lives; place++) {
@@ -103,12 +103,12 @@ static size_t living(uint32_t *identifiers, size_t room)
     return count;
 }
 
-static gp_site_key here(void)
+static inline gp_site_key here(void)
 {
     return depth_here != 0 ? keys_here[0] : (gp_site_key){NULL, 0};
 }
 
-static size_t stack(gp_site_key *keys, size_t room, bool *truncated)
+static inline size_t stack(gp_site_key *keys, size_t room, bool *truncated)
 {
     *truncated = room < depth_here;
     size_t depth = *truncated ? room : depth_here;
@@ -116,12 +116,12 @@ static size_t stack(gp_site_key *keys, size_t room, bool *truncated)
     return depth;
 }
 
-static const void *thread_state(void)
+static inline const void *thread_state(void)
 {
     return &state_here;
 }
 
-static void describe(gp_site_key key, gp_buffer *buffer)
+static inline void describe(gp_site_key key, gp_buffer *buffer)
 {
     const char *name = ((const code_object *)key.code)->name;
     gp_buffer_number(buffer, (uint64_t)key.instruction);
@@ -129,7 +129,7 @@ static void describe(gp_site_key key, gp_buffer *buffer)
     gp_buffer_string(buffer, "app.py", 6);
 }
 
-static void watch_code(void (*gone)(const void *code))
+static inline void watch_code(void (*gone)(const void *code))
 {
     code_gone = gone;
 }
@@ -146,7 +146,7 @@ static gp_tracer_host host = {
 };
 
 /* Begin the main interpreter: the calling thread is one that has not got its GIL yet. */
-static void begin_interpreter(void)
+static inline void begin_interpreter(void)
 {
     interpreter_begin(0, 0);
     host.voluntary = interpreter_voluntary();
@@ -155,14 +155,14 @@ static void begin_interpreter(void)
 }
 
 /* And prepare the tracer; then the thread has the GIL. */
-static void begin_prepared(void)
+static inline void begin_prepared(void)
 {
     begin_interpreter();
     gp_tracer_prepare(&host);
     interpreter_take_gil(main_interpreter());
 }
 
-static gp_session *start(gp_tracer_wishes wishes)
+static inline gp_session *start(gp_tracer_wishes wishes)
 {
     gp_session *session = NULL;
     const char *reason = "";
@@ -176,12 +176,12 @@ static gp_session *start(gp_tracer_wishes wishes)
 
 static const gp_call_stack no_stack;
 
-static void stop(gp_session *session)
+static inline void stop(gp_session *session)
 {
     gp_tracer_stop(session, &no_stack);
 }
 
-static void be_at(size_t code, int32_t line)
+static inline void be_at(size_t code, int32_t line)
 {
     keys_here[0] = (gp_site_key){&codes[code], line};
     depth_here = 1;
@@ -197,12 +197,12 @@ typedef struct {
     uint64_t acquisitions, forced; /* what there was to see */
 } worker;
 
-static int64_t own_number(void)
+static inline int64_t own_number(void)
 {
     return (int64_t)syscall(SYS_gettid);
 }
 
-static void cycle(worker *self)
+static inline void cycle(worker *self)
 {
     errno = 4711;
     in_wrappers = true;
@@ -218,7 +218,7 @@ static void cycle(worker *self)
     CHECK_EQUAL(errno, 4711);
 }
 
-static void *work(void *context)
+static inline void *work(void *context)
 {
     worker *self = context;
     self->native_id = own_number();
@@ -227,20 +227,20 @@ static void *work(void *context)
     return NULL;
 }
 
-static void begin_work(worker *self, interpreter *of, unsigned cycles)
+static inline void begin_work(worker *self, interpreter *of, unsigned cycles)
 {
     *self = (worker){.of = of, .cycles = cycles};
     CHECK_EQUAL(pthread_create(&self->thread, NULL, work, self), 0);
 }
 
 /* Without the GIL. */
-static void end_work(worker *self)
+static inline void end_work(worker *self)
 {
     CHECK_EQUAL(pthread_join(self->thread, NULL), 0);
 }
 
 /* One thread takes a GIL so often, and is gone. The calling one may have the main GIL. */
-static worker use(interpreter *of, unsigned cycles)
+static inline worker use(interpreter *of, unsigned cycles)
 {
     worker one;
     begin_work(&one, of, cycles);
@@ -261,7 +261,7 @@ typedef struct {
     char names[READING_ROWS][16];       /* of places, as far as they are of Python */
 } reading;
 
-static void read_rows(reading *read, gp_cursor *cursor)
+static inline void read_rows(reading *read, gp_cursor *cursor)
 {
     gp_read_totals(cursor, &read->totals);
     read->count = (size_t)gp_cursor_rows(cursor, GP_ROW_ACCOUNT);
@@ -285,7 +285,7 @@ static void read_rows(reading *read, gp_cursor *cursor)
     CHECK(cursor->wrong == NULL);
 }
 
-static void read_places(reading *read, const gp_buffer *places)
+static inline void read_places(reading *read, const gp_buffer *places)
 {
     gp_cursor cursor = gp_cursor_over(places->bytes, places->size);
     for (; !gp_cursor_at_end(&cursor); read->place_count++) {
@@ -297,7 +297,7 @@ static void read_places(reading *read, const gp_buffer *places)
     CHECK(cursor.wrong == NULL);
 }
 
-static reading read_part(gp_session *session, size_t part)
+static inline reading read_part(gp_session *session, size_t part)
 {
     reading read = {.count = 0};
     gp_buffer places = {0}, snapshot = {0};
@@ -312,7 +312,7 @@ static reading read_part(gp_session *session, size_t part)
 }
 
 /* What must hold of any reading: times add up, and nothing lasts longer than the session. */
-static void check_possible(const reading *read)
+static inline void check_possible(const reading *read)
 {
     CHECK(read->held_ns <= read->totals.elapsed_ns);
     CHECK(read->totals.contended_ns <= read->held_ns + read->count); /* each is rounded down */
@@ -324,7 +324,7 @@ static void check_possible(const reading *read)
 }
 
 /* The thread's row; one of zeros if it has none. */
-static gp_account_row row_of(const reading *read, int64_t native_id)
+static inline gp_account_row row_of(const reading *read, int64_t native_id)
 {
     for (size_t i = 0; i < read->count && i < READING_ROWS; i++)
         if (read->rows[i].native_id == native_id)
@@ -332,7 +332,7 @@ static gp_account_row row_of(const reading *read, int64_t native_id)
     return (gp_account_row){.native_id = -1};
 }
 
-static void check_counted(const reading *read, const worker *one)
+static inline void check_counted(const reading *read, const worker *one)
 {
     gp_account_row row = row_of(read, one->native_id);
     CHECK_EQUAL(row.acquisitions, one->acquisitions);
@@ -340,7 +340,7 @@ static void check_counted(const reading *read, const worker *one)
     CHECK_EQUAL(row.forced_releases, one->forced);
 }
 
-static uint64_t releases_of(const reading *read, const char *name)
+static inline uint64_t releases_of(const reading *read, const char *name)
 {
     uint64_t releases = 0;
     for (size_t i = 0; i < read->place_count && i < READING_ROWS; i++)
@@ -351,14 +351,14 @@ static uint64_t releases_of(const reading *read, const char *name)
 
 /* ---- processes ---- */
 
-static void check_exit(pid_t child)
+static inline void check_exit(pid_t child)
 {
     int status = -1;
     CHECK_EQUAL(waitpid(child, &status, 0), child);
     CHECK_EQUAL(status, 0);
 }
 
-static void in_child(const char *name, void (*test)(void))
+static inline void in_child(const char *name, void (*test)(void))
 {
     int before = atomic_load(&gp_test_failures);
     pid_t child = fork();

@@ -1,7 +1,6 @@
 #include "interpreter_object.h"
 
 #include <errno.h>
-#include <time.h>
 
 #define EXPORT __attribute__((visibility("default")))
 #define NOINLINE __attribute__((noinline, noclone))
@@ -122,6 +121,26 @@ EXPORT NOINLINE bool interpreter_give_way(interpreter *of)
     NOT_THE_LAST(give_way);
     take_gil(&of->gil);
     return true;
+}
+
+EXPORT int interpreter_lock(pthread_mutex_t *mutex)
+{
+    return pthread_mutex_lock(mutex);
+}
+
+EXPORT int interpreter_unlock(pthread_mutex_t *mutex)
+{
+    return pthread_mutex_unlock(mutex);
+}
+
+EXPORT int interpreter_signal(pthread_cond_t *cond)
+{
+    return pthread_cond_signal(cond);
+}
+
+EXPORT int interpreter_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    return pthread_cond_timedwait(cond, mutex, until);
 }
 
 EXPORT void interpreter_after_fork(void)

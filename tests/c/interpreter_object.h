@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 enum {
     INTERPRETERS = 200, /* places for them */
@@ -44,6 +45,12 @@ bool interpreter_give_way(interpreter *of);
 
 /* Give the GIL up by a function that is in no list. */
 void interpreter_let_go_unlisted(interpreter *of);
+
+/* Calls with a lock that is no GIL's; what the C library answers. */
+int interpreter_lock(pthread_mutex_t *mutex);
+int interpreter_unlock(pthread_mutex_t *mutex);
+int interpreter_signal(pthread_cond_t *cond);
+int interpreter_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
 
 /* In a forked child: the main GIL is made anew, and is the calling thread's. */
 void interpreter_after_fork(void);
