@@ -247,7 +247,7 @@ uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 
 void gp_gil_state_adopt(const gp_gil_state *machine, gp_thread *thread, uint64_t now)
 {
-    thread->machine = machine;
+    __atomic_store_n(&thread->machine, machine, __ATOMIC_RELAXED); /* those at other GILs compare it */
     thread->generation = machine->generation;
     thread->state = GP_OFF;
     thread->born = now;
@@ -286,7 +286,8 @@ void gp_gil_state_start(gp_gil_state *machine, gp_session *session, gp_thread *h
 bool gp_gil_state_concerns(const gp_gil_state *machine, const gp_session *session, const gp_thread *thread)
 {
     /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
-    return thread->machine == machine && thread->generation == machine->generation &&
+    return __atomic_load_n(&thread->machine, __ATOMIC_RELAXED) == machine &&
+           thread->generation == machine->generation &&
            gp_thread_end_of(thread, UINT64_MAX) >= session->start;
 }
 

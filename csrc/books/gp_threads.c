@@ -158,7 +158,7 @@ gp_thread *gp_threads_at(size_t index)
 
 uint64_t gp_threads_lost(void)
 {
-    return lost;
+    return __atomic_load_n(&lost, __ATOMIC_RELAXED);
 }
 
 void gp_threads_collect_spares(uint32_t generation)
@@ -185,7 +185,7 @@ bool gp_threads_gone(const gp_thread *thread)
 void gp_threads_retire(gp_thread *thread)
 {
     pthread_mutex_lock(&lock);
-    thread->machine = NULL;
+    __atomic_store_n(&thread->machine, NULL, __ATOMIC_RELAXED);
     thread->generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
     if (spare_count < SPARES)
         spares[spare_count++] = thread;
@@ -218,9 +218,10 @@ gp_thread *gp_threads_register(void)
     int saved = errno;
     pthread_mutex_lock(&lock);
     gp_thread *thread = books((int64_t)syscall(SYS_gettid));
-    lost += thread == NULL;
     pthread_mutex_unlock(&lock);
-    if (thread != NULL) {
+    if (thread == NULL) {
+        __atomic_add_fetch(&lost, 1, __ATOMIC_RELAXED);
+    } else {
         read_own_name(thread);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->exited, false, memory_order_release);

@@ -125,7 +125,7 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
         gil->has_books = pthread_mutex_init(&gil->books, NULL) == 0;
     pthread_mutex_lock(&gil->books);
     begin_machine(gil);
-    gil->interpreter = interpreter;
+    __atomic_store_n(&gil->interpreter, interpreter, __ATOMIC_RELAXED); /* also read without a lock */
     gp_gil_table_publish(gil, locks);
     pthread_mutex_unlock(&gil->books);
     if (row >= gp_gil_table_count)

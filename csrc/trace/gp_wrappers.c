@@ -304,10 +304,10 @@ static inline bool others(void)
     return __builtin_expect(__atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED) > 1, 0);
 }
 
-/* Relaxed: whoever learns, or installs, changes it while other threads are in here. */
+/* Others may learn, or install, meanwhile. Acquire: who sees a lock sees what was prepared before. */
 static inline bool is(const void *object, const void *const *lock)
 {
-    return object == __atomic_load_n(lock, __ATOMIC_RELAXED);
+    return object == __atomic_load_n(lock, __ATOMIC_ACQUIRE);
 }
 
 static int hooked_lock(pthread_mutex_t *mutex)
@@ -529,10 +529,10 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks, 
     recognise = asked;
     gp_wrappers_host = host;
     gp_wrappers_known = *locks;
-    gp_gil_table_publish(main_gil, locks);
     blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
     patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
+    gp_gil_table_publish(main_gil, locks);
 }
 
 /* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
@@ -589,7 +589,7 @@ void gp_wrappers_hide(void)
     hidden = current == NULL;
 }
 
-const gp_thread *gp_wrappers_elsewhere(void)
+gp_thread *gp_wrappers_elsewhere(void)
 {
     return elsewhere;
 }
