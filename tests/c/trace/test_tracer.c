@@ -43,6 +43,23 @@ static void an_object_that_can_not_be_hooked_is_refused(void)
     CHECK(session == NULL);
 }
 
+static void a_process_without_room_for_a_thread_local_value_says_so(void)
+{
+    static pthread_key_t keys[4096];
+    const char *reason = "";
+    size_t count = 0;
+    begin_interpreter();
+    while (count < 4096 && pthread_key_create(&keys[count], NULL) == 0)
+        count++;
+    gp_tracer_prepare(&host);
+    interpreter_take_gil(main_interpreter());
+    CHECK_EQUAL(gp_tracer_learn(&host, &reason), GP_EUNSUPPORTED);
+    CHECK(reason_has(reason, "no room for one more thread-local value"));
+    CHECK_EQUAL(pthread_key_delete(keys[0]), 0);
+    gp_tracer_prepare(&host);
+    CHECK_EQUAL(gp_tracer_learn(&host, &reason), GP_OK);
+}
+
 /* A free-threaded build may switch its GIL on at any time. */
 static void a_gil_that_is_off_is_asked_for_again(void)
 {
@@ -522,6 +539,40 @@ static void a_forked_child_goes_on_with_the_thread_that_is_left(void)
     gp_tracer_forget(session);
 }
 
+/* Some of them have a lock, or are in the middle of a booking. */
+static void a_fork_beside_threads_that_are_inside_leaves_one_that_goes_on(void)
+{
+    enum { WORKERS = 3 };
+    worker workers[WORKERS];
+    begin_prepared();
+    gp_session *session = start((gp_tracer_wishes){.cpu = true});
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i] = (worker){.of = main_interpreter()};
+        CHECK_EQUAL(pthread_create(&workers[i].thread, NULL, keep_working, &workers[i]), 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        cycle_gil();
+        pid_t child = fork();
+        if (child == 0) {
+            interpreter_after_fork();
+            cycle_gil();
+            reading read = read_part(session, 0);
+            check_possible(&read);
+            CHECK_EQUAL(row_of(&read, own_number()).acquisitions, (uint64_t)i + 2);
+            gp_tracer_forget(session);
+            CHECK_EQUAL(gp_tracer_sessions(), 0);
+            _exit(gp_test_status());
+        }
+        check_exit(child);
+    }
+    atomic_store(&over, true);
+    interpreter_let_go(main_interpreter());
+    for (int i = 0; i < WORKERS; i++)
+        end_work(&workers[i]);
+    interpreter_take_gil(main_interpreter());
+    gp_tracer_forget(session);
+}
+
 /* ---- recordings ---- */
 
 static walk_result *read_back(const char *path)
@@ -573,6 +624,7 @@ int main(void)
 {
     IN_CHILD(a_tracer_that_was_not_prepared_says_so);
     IN_CHILD(an_object_that_can_not_be_hooked_is_refused);
+    IN_CHILD(a_process_without_room_for_a_thread_local_value_says_so);
     IN_CHILD(a_gil_that_is_off_is_asked_for_again);
     IN_CHILD(an_interpreter_that_uses_its_locks_in_another_way_is_refused);
     IN_CHILD(pages_that_stay_read_only_are_an_error_and_no_more);
@@ -592,6 +644,7 @@ int main(void)
     IN_CHILD(traces_may_begin_and_end_while_threads_are_inside);
     IN_CHILD(several_threads_may_begin_traces);
     IN_CHILD(a_forked_child_goes_on_with_the_thread_that_is_left);
+    IN_CHILD(a_fork_beside_threads_that_are_inside_leaves_one_that_goes_on);
     IN_CHILD(a_timeline_holds_each_hold_and_wait);
     return gp_test_status();
 }

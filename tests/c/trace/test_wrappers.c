@@ -5,8 +5,11 @@
 
 #ifdef GP_GIL_TRACER
 
+#include <sys/stat.h>
+
 #include "hooks/gp_hooks.h"
 #include "interpreter.h"
+#include "recording/gp_recorder.h"
 #include "trace/gp_trace_parts.h"
 
 static bool reason_has(const char *reason, const char *words)
@@ -378,6 +381,51 @@ static void a_tool_that_was_there_first_still_sees_each_call(void)
     gp_tracer_forget(session);
 }
 
+/* ---- a process of one thread ---- */
+
+static off_t size_of(const char *path)
+{
+    struct stat file;
+    return stat(path, &file) == 0 ? file.st_size : -1;
+}
+
+static bool has_one_thread(void)
+{
+    struct stat folder;
+    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
+}
+
+static void a_process_of_one_thread_writes_when_it_has_let_the_gil_go(void)
+{
+    char directory[] = "/tmp/gp_wrappers_XXXXXX", path[64];
+    gp_recorder *recorder = NULL;
+    int error = 0;
+    if (!has_one_thread())
+        return; /* ThreadSanitizer brings one of its own */
+    begin_prepared();
+    CHECK(mkdtemp(directory) != NULL);
+    snprintf(path, sizeof path, "%s/recording", directory);
+    CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_ALONE, &recorder, &error), GP_OK);
+    gp_session *session = start((gp_tracer_wishes){.recorder = recorder});
+    CHECK_EQUAL(size_of(path), 0);
+    errno = 4711;
+    cycle_gil();
+    CHECK_EQUAL(errno, 4711);
+    CHECK(size_of(path) > 0);
+    CHECK(gp_recorder_has_no_thread(recorder));
+    use(main_interpreter(), 0); /* a thread that has nothing to do with the GIL */
+    CHECK(gp_recorder_has_no_thread(recorder));
+    interpreter_let_go(main_interpreter());
+    use(main_interpreter(), 1);
+    CHECK(!gp_recorder_has_no_thread(recorder)); /* from the second thread on */
+    interpreter_take_gil(main_interpreter());
+    stop(session);
+    gp_recorder_free(recorder);
+    gp_tracer_forget(session);
+    CHECK_EQUAL(unlink(path), 0);
+    CHECK_EQUAL(rmdir(directory), 0);
+}
+
 int main(void)
 {
     IN_CHILD(an_object_without_those_calls_is_refused);
@@ -397,6 +445,7 @@ int main(void)
     IN_CHILD(the_innermost_level_is_enough_unless_the_whole_stack_is_asked_for);
     IN_CHILD(a_wrapper_below_anothers_sees_each_call_once);
     IN_CHILD(a_tool_that_was_there_first_still_sees_each_call);
+    IN_CHILD(a_process_of_one_thread_writes_when_it_has_let_the_gil_go);
     return gp_test_status();
 }
 
