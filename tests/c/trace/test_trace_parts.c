@@ -168,7 +168,10 @@ static void the_part_of_an_interpreter_that_has_ended_ends_at_its_last_event(voi
 {
     gp_session *session = begin_trace();
     interpreter *other = begin_other(1, 7);
+    worker mine = {.of = other};
+    cycle(&mine);
     worker one = use(other, 5);
+    cycle(&mine);
     end_other(other);
     usleep(2000);
     reading all = read_part(session, 0), ended = read_part(session, 1);

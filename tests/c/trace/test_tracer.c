@@ -5,9 +5,9 @@
 
 #ifdef GP_GIL_TRACER
 
-#include "hooks/gp_handshake.h"
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
+#include "trace/gp_wrappers.h"
 #include "walk.h"
 
 static bool reason_has(const char *reason, const char *words)
@@ -393,8 +393,9 @@ static void a_hold_that_makes_others_wait_is_seen_and_its_end(void)
     uint64_t now, ended_at;
     begin_prepared();
     CHECK(!gp_tracer_look(&nobodys, 0, &seen, &now));
-    gp_session *session = start((gp_tracer_wishes){0});
     uint32_t begun = gp_tracer_watch_begin();
+    gp_session *session = start((gp_tracer_wishes){0});
+    cycle_gil();
     CHECK(!gp_tracer_look(&nobodys, 0, &seen, &now)); /* nobody waits */
     begin_work(&other, main_interpreter(), 1);
     while (!gp_tracer_look(&nobodys, 1, &seen, &now))
@@ -474,11 +475,19 @@ static void traces_may_begin_and_end_while_threads_are_inside(void)
     CHECK_EQUAL(atomic_load(&mallocs_in_wrappers), 0);
 }
 
+/* Long enough for another thread to get the GIL, and to come as far as here. */
+static void cycle_slowly(void)
+{
+    interpreter_let_go(main_interpreter());
+    usleep(2000);
+    interpreter_take_gil(main_interpreter());
+}
+
 static void *start_and_stop(void *context)
 {
     (void)context;
     interpreter_take_gil(main_interpreter());
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 8; i++) {
         gp_session *session = start((gp_tracer_wishes){0});
         cycle_gil();
         reading read = read_part(session, 0);
@@ -496,6 +505,7 @@ static void several_threads_may_begin_traces(void)
 {
     pthread_t threads[3];
     begin_prepared();
+    host.cycle_gil = cycle_slowly;
     for (int i = 0; i < 3; i++)
         CHECK_EQUAL(pthread_create(&threads[i], NULL, start_and_stop, NULL), 0);
     interpreter_let_go(main_interpreter());
@@ -505,6 +515,19 @@ static void several_threads_may_begin_traces(void)
 }
 
 /* ---- forks ---- */
+
+static void check_states_are_left_for_a_watcher(void)
+{
+    gp_thread *books = gp_wrappers_current();
+    books->thread_state = NULL;
+    cycle_gil();
+    CHECK(books->thread_state == NULL);
+    uint32_t begun = gp_tracer_watch_begin();
+    books->thread_state = NULL;
+    cycle_gil();
+    CHECK(books->thread_state == thread_state());
+    gp_tracer_watch_end(begun);
+}
 
 static void a_forked_child_goes_on_with_the_thread_that_is_left(void)
 {
@@ -522,9 +545,10 @@ static void a_forked_child_goes_on_with_the_thread_that_is_left(void)
         interpreter_after_fork();
         cycle_gil();
         gp_tracer_watch_end(begun); /* nobody watches here */
+        check_states_are_left_for_a_watcher();
         reading read = read_part(session, 0);
         check_possible(&read);
-        CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 3);
+        CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 5);
         check_counted(&read, &other);
         stop(session);
         gp_tracer_forget(session);

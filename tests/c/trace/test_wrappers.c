@@ -247,6 +247,9 @@ static void a_hidden_thread_gets_none_and_one_that_has_them_keeps_them(void)
     pthread_join(other, NULL);
     interpreter_take_gil(main_interpreter());
     gp_tracer_forget(session);
+    session = start((gp_tracer_wishes){0});
+    CHECK(gp_wrappers_follow() != NULL);
+    gp_tracer_forget(session);
 }
 
 static void a_thread_has_books_at_each_gil_and_one_label(void)
