@@ -241,6 +241,7 @@ static void interpreters_may_come_and_go_while_traces_begin_and_end(void)
     pthread_t threads[THREADS];
     size_t places[THREADS];
     gp_session *session = begin_trace();
+    use(begin_other(THREADS + 1, 7), 2);
     for (size_t i = 0; i < THREADS; i++) {
         places[i] = i + 1;
         CHECK_EQUAL(pthread_create(&threads[i], NULL, come_and_go, &places[i]), 0);
@@ -251,14 +252,17 @@ static void interpreters_may_come_and_go_while_traces_begin_and_end(void)
         reading later = read_part(second, gp_tracer_parts(second) - 1);
         check_possible(&first);
         check_possible(&later);
+        first = read_part(session, 1);
+        CHECK_EQUAL(first.totals.interpreter, 7);
         gp_tracer_forget(second);
     }
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+    end_other(interpreter_at(THREADS + 1));
     gp_trace_parts_close_ended();
     CHECK_EQUAL(gp_gil_table_count, 1);
-    CHECK_EQUAL(gp_tracer_parts(session), 1 + 40 * THREADS);
-    for (size_t part = 1; part < gp_tracer_parts(session); part++) {
+    CHECK_EQUAL(gp_tracer_parts(session), 2 + 40 * THREADS);
+    for (size_t part = 2; part < gp_tracer_parts(session); part++) {
         reading read = read_part(session, part);
         check_possible(&read);
         CHECK_EQUAL(read.count, 1);

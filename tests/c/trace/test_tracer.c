@@ -139,7 +139,9 @@ static void each_acquisition_and_each_release_is_counted(void)
     check_possible(&read);
     CHECK_EQUAL(read.count, WORKERS + 1);
     CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 1);
+    CHECK(read.totals.flags & GP_SNAPSHOT_CPU);
     for (int i = 0; i < WORKERS; i++) {
+        CHECK(row_of(&read, workers[i].native_id).hold_cpu_ns > 0);
         check_counted(&read, &workers[i]);
         CHECK(row_of(&read, workers[i].native_id).ended);
     }
@@ -583,6 +585,8 @@ static void a_fork_beside_threads_that_are_inside_leaves_one_that_goes_on(void)
             reading read = read_part(session, 0);
             check_possible(&read);
             CHECK_EQUAL(row_of(&read, own_number()).acquisitions, (uint64_t)i + 2);
+            for (size_t row = 0; row < read.count; row++)
+                CHECK(read.rows[row].ended == (read.rows[row].native_id != own_number()));
             gp_tracer_forget(session);
             CHECK_EQUAL(gp_tracer_sessions(), 0);
             _exit(gp_test_status());

@@ -188,9 +188,12 @@ static void verdicts_are_not_trusted_if_that_one_is_not_found_out(void)
 
 static void calls_with_other_locks_pass_through(void)
 {
-    static interpreter_gil other = {.mutex = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP,
-                                    .cond = PTHREAD_COND_INITIALIZER};
     const struct timespec past = {.tv_sec = 1};
+    interpreter_gil other = {.cond = PTHREAD_COND_INITIALIZER};
+    pthread_mutexattr_t checked;
+    CHECK_EQUAL(pthread_mutexattr_init(&checked), 0);
+    CHECK_EQUAL(pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK), 0);
+    CHECK_EQUAL(pthread_mutex_init(&other.mutex, &checked), 0);
     begin_prepared();
     gp_session *session = start((gp_tracer_wishes){0});
     errno = 4711;
