@@ -279,8 +279,7 @@ void gp_gil_state_start(gp_gil_state *machine, gp_session *session, gp_thread *h
     machine->wanting_stacks += session->wants_stacks;
     machine->wanting_cpu += session->wants_cpu;
     session->next = machine->sessions;
-    /* release: who sees that it runs, without M, sees all that was learnt before */
-    __atomic_store_n(&machine->sessions, session, __ATOMIC_RELEASE);
+    __atomic_store_n(&machine->sessions, session, __ATOMIC_RELEASE); /* see gp_gil_state_running */
 }
 
 bool gp_gil_state_concerns(const gp_gil_state *machine, const gp_session *session, const gp_thread *thread)

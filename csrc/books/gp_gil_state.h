@@ -52,9 +52,10 @@ typedef struct {
     gp_folding_host folding;
 } gp_gil_state;
 
+/* Acquire: who sees that it runs, without M, sees what was learnt before. */
 static inline bool gp_gil_state_running(const gp_gil_state *machine)
 {
-    return __atomic_load_n(&machine->sessions, __ATOMIC_RELAXED) != NULL;
+    return __atomic_load_n(&machine->sessions, __ATOMIC_ACQUIRE) != NULL;
 }
 
 /* Start a session: under M, with the GIL. `holder`, the calling thread, has the GIL; NULL where that is not

@@ -31,12 +31,6 @@ void gp_gil_table_forked(void)
         pthread_mutex_init(&gp_gil_table[i].books, NULL);
 }
 
-/* acquire: whoever sees a row's locks sees the rest of it */
-static const void *seen(const void *const *lock)
-{
-    return __atomic_load_n(lock, __ATOMIC_ACQUIRE);
-}
-
 static uint32_t rows(void)
 {
     return __atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED);
@@ -45,7 +39,7 @@ static uint32_t rows(void)
 gp_gil *gp_gil_table_with_mutex(const void *mutex)
 {
     for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.mutex) == mutex)
+        if (gp_gil_table_is(&gp_gil_table[i].locks.mutex, mutex))
             return &gp_gil_table[i];
     return NULL;
 }
@@ -53,7 +47,7 @@ gp_gil *gp_gil_table_with_mutex(const void *mutex)
 gp_gil *gp_gil_table_with_cond(const void *cond)
 {
     for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.cond) == cond)
+        if (gp_gil_table_is(&gp_gil_table[i].locks.cond, cond))
             return &gp_gil_table[i];
     return NULL;
 }
@@ -61,7 +55,7 @@ gp_gil *gp_gil_table_with_cond(const void *cond)
 gp_gil *gp_gil_table_with_switch_cond(const void *cond)
 {
     for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.switch_cond) == cond)
+        if (gp_gil_table_is(&gp_gil_table[i].locks.switch_cond, cond))
             return &gp_gil_table[i];
     return NULL;
 }

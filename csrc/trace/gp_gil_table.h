@@ -41,6 +41,12 @@ extern gp_gil gp_gil_table[GP_GIL_TABLE_MAX];
 /* How many rows may be in use; 1: there is none but the main one. */
 extern uint32_t gp_gil_table_count;
 
+/* Whether it is this lock of a row. Acquire: whoever sees a row's locks sees the rest of it. */
+static inline bool gp_gil_table_is(const void *const *lock, const void *object)
+{
+    return __atomic_load_n(lock, __ATOMIC_ACQUIRE) == object;
+}
+
 /* Which of the other GILs has this mutex, this condition, this forced-switching condition. NULL: none. */
 gp_gil *gp_gil_table_with_mutex(const void *mutex);
 gp_gil *gp_gil_table_with_cond(const void *cond);

@@ -226,12 +226,6 @@ static void begin_other(gp_session *other, gp_gil *gil)
     pthread_mutex_unlock(&gil->books);
 }
 
-/* Relaxed: who reads it has no lock of ours. */
-static void tell(bool *what)
-{
-    __atomic_store_n(what, true, __ATOMIC_RELAXED);
-}
-
 /* Let a trace take in one more GIL. With the lock of the table. */
 static void extend(gp_session *session, gp_gil *gil)
 {
@@ -240,7 +234,7 @@ static void extend(gp_session *session, gp_gil *gil)
             return; /* found while the trace began */
     gp_session *other = new_other(session, gil);
     if (other == NULL) {
-        tell(&session->others_missed);
+        __atomic_store_n(&session->others_missed, true, __ATOMIC_RELAXED);
         return;
     }
     other->wants_cpu = session->wants_cpu;
@@ -252,7 +246,7 @@ static void extend(gp_session *session, gp_gil *gil)
     __atomic_store_n(&session->others, other, __ATOMIC_RELEASE);
     session->other_count++;
     if (gp_trace_parts_record(other) != GP_OK)
-        tell(&session->others_unrecorded);
+        __atomic_store_n(&session->others_unrecorded, true, __ATOMIC_RELAXED);
 }
 
 /* Nobody could look where the holder of another GIL is. */
@@ -350,7 +344,7 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
         if (gil != NULL)
             extend(session, gil);
         else
-            tell(&session->others_missed);
+            __atomic_store_n(&session->others_missed, true, __ATOMIC_RELAXED);
     }
     return gil;
 }

@@ -318,15 +318,9 @@ void gp_tracer_watch_end(uint32_t begun)
     gp_wrappers_watchers -= begun == forks;
 }
 
-/* For a thread that may know nothing of us yet: acquire, see gp_gil_state_start. */
-static bool seen_running(void)
-{
-    return __atomic_load_n(&machine->sessions, __ATOMIC_ACQUIRE) != NULL;
-}
-
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight, uint64_t *now)
 {
-    if (!seen_running())
+    if (!gp_gil_state_running(machine))
         return false;
     gp_trace_parts_freeze();
     *now = gp_clock_ticks();
@@ -338,7 +332,7 @@ bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look
 gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at)
 {
     *ended_at = gp_clock_ticks();
-    if (!seen_running())
+    if (!gp_gil_state_running(machine))
         return GP_STALL_LOOK_LONG_OVER;
     gp_trace_parts_freeze();
     gp_stall_look_end end = gp_stall_look_follow(machine, hold, *ended_at, ended_at);

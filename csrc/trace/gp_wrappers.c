@@ -304,15 +304,9 @@ static inline bool others(void)
     return __builtin_expect(__atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED) > 1, 0);
 }
 
-/* Others may learn, or install, meanwhile. Acquire: who sees a lock sees what was prepared before. */
-static inline bool is(const void *object, const void *const *lock)
-{
-    return object == __atomic_load_n(lock, __ATOMIC_ACQUIRE);
-}
-
 static int hooked_lock(pthread_mutex_t *mutex)
 {
-    if (is(mutex, &main_gil->locks.mutex))
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
         return lock_main_mutex(mutex);
     gp_gil *other = others() ? gp_gil_table_with_mutex(mutex) : NULL;
     if (other != NULL)
@@ -335,7 +329,7 @@ __attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const vo
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
-    if (is(cond, &main_gil->locks.cond)) {
+    if (gp_gil_table_is(&main_gil->locks.cond, cond)) {
         gp_thread *thread = gp_gil_state_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
             gp_gil_state_wait(machine, thread, gp_clock_ticks());
@@ -442,13 +436,13 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
 
 static int hooked_signal(pthread_cond_t *cond)
 {
-    if (is(cond, &main_gil->locks.cond)) {
+    if (gp_gil_table_is(&main_gil->locks.cond, cond)) {
         taking = false; /* of an acquisition whose unlock(M) was not seen */
         if (__builtin_expect(gp_gil_state_running(machine), 1))
             dropped(main_gil, __builtin_frame_address(0));
         return call_signal(cond);
     }
-    if (is(cond, &main_gil->locks.switch_cond)) {
+    if (gp_gil_table_is(&main_gil->locks.switch_cond, cond)) {
         taking = true;
         return call_signal(cond);
     }
@@ -477,7 +471,7 @@ __attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mu
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
-    if (is(mutex, &main_gil->locks.mutex)) {
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex)) {
         if (taking)
             return unlock_taken(mutex);
         if (__builtin_expect(nobody_writes(), 0))
