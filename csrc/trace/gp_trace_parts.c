@@ -253,14 +253,19 @@ static void extend(gp_session *session, gp_gil *gil)
 static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
 const gp_call_stack gp_trace_parts_unseen = {.keys = unseen_keys, .depth = 1};
 
-/* When something last happened at a GIL. */
+/* When something last happened at a GIL. A thread that has only asked for its mutex has no part in it: that
+ * is the mutex of another interpreter by now. */
 static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
 {
     uint64_t last = session->start;
-    for (size_t i = 0; i < count; i++)
-        if (gp_gil_state_concerns(gp_trace_parts_machine(session), session, threads[i]) &&
-            threads[i]->since > last)
+    for (size_t i = 0; i < count; i++) {
+        if (!gp_gil_state_concerns(gp_trace_parts_machine(session), session, threads[i]))
+            continue;
+        if (threads[i]->state == GP_OFF && threads[i]->since == threads[i]->born)
+            threads[i]->generation--;
+        else if (threads[i]->since > last)
             last = threads[i]->since;
+    }
     return last;
 }
 
@@ -349,15 +354,6 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
     return gil;
 }
 
-/* The calling thread has asked for the GIL of an interpreter that is gone, and had nothing to do with it
- * before: what it asks for is another's. With the lock of the table. */
-static void withdraw(const gp_gil *gil)
-{
-    for (gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere)
-        if (thread->gil == gil && thread->since == thread->born)
-            thread->generation--;
-}
-
 /* Whether a thread that signals this condition takes a GIL; if it was not known it is now. An interpreter
  * that has ended may have left its place in memory to this one. Under that GIL's mutex. */
 bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
@@ -371,10 +367,8 @@ bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
         return true;
     gp_gil_table_lock();
     gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed its books meanwhile */
-    if (gil != NULL) {
-        withdraw(gil);
+    if (gil != NULL)
         close_books(gil, true);
-    }
     gil = discover(&found, id);
     gp_gil_table_unlock();
     return gil != NULL;

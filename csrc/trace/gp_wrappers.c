@@ -35,10 +35,9 @@ static uint64_t blocked_ticks, leisurely_ticks, patience_ticks; /* of the above 
 static gp_wrappers_recognise *recognise; /* set with the host */
 static bool releases_told_apart;         /* whether that works here */
 
-GP_THREAD_LOCAL gp_thread *current;   /* the calling thread's books at the main GIL */
-GP_THREAD_LOCAL gp_thread *elsewhere; /* and at the others, linked */
-GP_THREAD_LOCAL const void
-    *locked[2]; /* mutexes that are no GIL's as far as is gp_wrappers_known, the last two */
+GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's books at the main GIL */
+GP_THREAD_LOCAL gp_thread *elsewhere;     /* and at the others, linked */
+GP_THREAD_LOCAL const void *locked[2];    /* the last two mutexes, but for the main GIL's */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool hidden;              /* it has no books, and is not to get any */
 GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(SC) to unlock(M) */
@@ -309,13 +308,11 @@ static int hooked_lock(pthread_mutex_t *mutex)
     if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
         return lock_main_mutex(mutex);
     gp_gil *other = others() ? gp_gil_table_with_mutex(mutex) : NULL;
-    if (other != NULL)
-        return lock_gil_mutex(other, mutex);
     if (__builtin_expect(notes != NULL, 0))
         note(GP_CALL_LOCK, mutex);
     locked[0] = locked[1];
-    locked[1] = mutex;
-    return call_lock(mutex);
+    locked[1] = mutex; /* also one of a row, which may be gone before the signal */
+    return other != NULL ? lock_gil_mutex(other, mutex) : call_lock(mutex);
 }
 
 __attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const void *cond)
@@ -583,7 +580,7 @@ void gp_wrappers_hide(void)
     hidden = current == NULL;
 }
 
-gp_thread *gp_wrappers_elsewhere(void)
+const gp_thread *gp_wrappers_elsewhere(void)
 {
     return elsewhere;
 }

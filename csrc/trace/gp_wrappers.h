@@ -62,7 +62,7 @@ gp_thread *gp_wrappers_follow(void);
 void gp_wrappers_hide(void);
 
 /* And its books at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
-gp_thread *gp_wrappers_elsewhere(void);
+const gp_thread *gp_wrappers_elsewhere(void);
 
 /* Attach a number to the calling thread, at all GILs. */
 void gp_wrappers_label(uint32_t label);
