@@ -8,7 +8,6 @@
 #include "trace/gp_trace_parts.h"
 #include "books/gp_threads.h"
 
-static gp_gil *const main_gil = &gp_gil_table[0];
 static gp_gil_state *const machine = &gp_gil_table[0].machine;
 static uint64_t last_session_id;
 
@@ -61,7 +60,7 @@ gp_gil_state *gp_trace_parts_machine(const gp_session *session)
  */
 void gp_trace_parts_enter(const gp_session *session)
 {
-    if (session->gil == main_gil) {
+    if (session->interpreter == 0) {
         gp_trace_parts_freeze();
         return;
     }
@@ -72,7 +71,7 @@ void gp_trace_parts_enter(const gp_session *session)
 
 void gp_trace_parts_leave(const gp_session *session)
 {
-    if (session->gil == main_gil) {
+    if (session->interpreter == 0) {
         gp_trace_parts_thaw();
         return;
     }
@@ -151,7 +150,7 @@ static bool can_lock(pthread_mutex_t *mutex)
 static bool is_free(void *context)
 {
     const gp_session *session = context;
-    if (session->gil == main_gil)
+    if (session->interpreter == 0)
         return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
     if (!gp_gil_table_try_lock())
         return false;
@@ -181,7 +180,7 @@ gp_status gp_trace_parts_record(gp_session *session)
         .describe = record_description,
         .is_free = is_free,
         .snapshot = record_snapshot,
-        .ended = session->gil != main_gil ? has_ended : NULL,
+        .ended = session->interpreter != 0 ? has_ended : NULL,
     };
     return gp_recorder_add(session->recorder, &source);
 }
