@@ -52,9 +52,10 @@ typedef struct {
     gp_folding_host folding;
 } gp_gil_state;
 
+/* Acquire: who sees that it runs, without M, sees what was learnt before. */
 static inline bool gp_gil_state_running(const gp_gil_state *machine)
 {
-    return __atomic_load_n(&machine->sessions, __ATOMIC_RELAXED) != NULL;
+    return __atomic_load_n(&machine->sessions, __ATOMIC_ACQUIRE) != NULL;
 }
 
 /* Start a session: under M, with the GIL. `holder`, the calling thread, has the GIL; NULL where that is not
@@ -249,7 +250,7 @@ static inline void gp_gil_state_take(gp_gil_state *machine, gp_thread *thread, u
     } else {
         gp_gil_state_take_late(machine, thread, now);
     }
-    thread->since = now;
+    __atomic_store_n(&thread->since, now, __ATOMIC_RELAXED);
     /* release: who looks from outside (gp_stall_look.h) and sees the hold sees when it began */
     __atomic_store_n(&thread->state, GP_HOLD, __ATOMIC_RELEASE);
     __atomic_store_n(&thread->booking, false, __ATOMIC_RELEASE); /* and who sees this sees what was booked */

@@ -158,7 +158,7 @@ gp_thread *gp_threads_at(size_t index)
 
 uint64_t gp_threads_lost(void)
 {
-    return lost;
+    return __atomic_load_n(&lost, __ATOMIC_RELAXED);
 }
 
 void gp_threads_collect_spares(uint32_t generation)
@@ -185,7 +185,7 @@ bool gp_threads_gone(const gp_thread *thread)
 void gp_threads_retire(gp_thread *thread)
 {
     pthread_mutex_lock(&lock);
-    thread->machine = NULL;
+    __atomic_store_n(&thread->machine, NULL, __ATOMIC_RELAXED);
     thread->generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
     if (spare_count < SPARES)
         spares[spare_count++] = thread;
@@ -193,10 +193,12 @@ void gp_threads_retire(gp_thread *thread)
 }
 
 /* Never freed: a thread's local storage is reached again after its destructors have run. */
-static gp_thread *books(void)
+static gp_thread *books(int64_t native_id)
 {
-    if (spare_count > 0)
-        return spares[--spare_count];
+    if (spare_count > 0) {
+        spares[--spare_count]->native_id = native_id;
+        return spares[spare_count];
+    }
     if (count == GP_THREADS_MAX)
         return NULL;
     gp_thread **page = &pages[count / GP_THREAD_PAGE];
@@ -206,6 +208,7 @@ static gp_thread *books(void)
         return NULL;
     gp_thread *thread = gp_threads_at(count);
     thread->index = (uint32_t)count;
+    thread->native_id = native_id; /* others may look from now on */
     __atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
     return thread;
 }
@@ -214,14 +217,14 @@ gp_thread *gp_threads_register(void)
 {
     int saved = errno;
     pthread_mutex_lock(&lock);
-    gp_thread *thread = books();
-    lost += thread == NULL;
+    gp_thread *thread = books((int64_t)syscall(SYS_gettid));
     pthread_mutex_unlock(&lock);
-    if (thread != NULL) {
-        thread->native_id = (int64_t)syscall(SYS_gettid);
+    if (thread == NULL) {
+        __atomic_add_fetch(&lost, 1, __ATOMIC_RELAXED);
+    } else {
         read_own_name(thread);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
-        atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
+        atomic_store_explicit(&thread->exited, false, memory_order_release);
         thread->account_session = 0;
         thread->sibling = pthread_getspecific(exit_key);
         pthread_setspecific(exit_key, thread);

@@ -31,12 +31,6 @@ void gp_gil_table_forked(void)
         pthread_mutex_init(&gp_gil_table[i].books, NULL);
 }
 
-/* acquire: whoever sees a row's locks sees the rest of it */
-static const void *seen(const void *const *lock)
-{
-    return __atomic_load_n(lock, __ATOMIC_ACQUIRE);
-}
-
 static uint32_t rows(void)
 {
     return __atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED);
@@ -45,7 +39,7 @@ static uint32_t rows(void)
 gp_gil *gp_gil_table_with_mutex(const void *mutex)
 {
     for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.mutex) == mutex)
+        if (gp_gil_table_is(&gp_gil_table[i].locks.mutex, mutex))
             return &gp_gil_table[i];
     return NULL;
 }
@@ -53,7 +47,7 @@ gp_gil *gp_gil_table_with_mutex(const void *mutex)
 gp_gil *gp_gil_table_with_cond(const void *cond)
 {
     for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.cond) == cond)
+        if (gp_gil_table_is(&gp_gil_table[i].locks.cond, cond))
             return &gp_gil_table[i];
     return NULL;
 }
@@ -61,7 +55,7 @@ gp_gil *gp_gil_table_with_cond(const void *cond)
 gp_gil *gp_gil_table_with_switch_cond(const void *cond)
 {
     for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.switch_cond) == cond)
+        if (gp_gil_table_is(&gp_gil_table[i].locks.switch_cond, cond))
             return &gp_gil_table[i];
     return NULL;
 }
@@ -88,7 +82,7 @@ bool gp_gil_table_recognise(const gp_gil_locks *known, const void *const locked[
     return locked[0] == expected.mutex && locked[1] == expected.switch_mutex;
 }
 
-static void publish(gp_gil *gil, const gp_gil_locks *locks)
+void gp_gil_table_publish(gp_gil *gil, const gp_gil_locks *locks)
 {
     __atomic_store_n(&gil->locks.switch_mutex, locks->switch_mutex, __ATOMIC_RELEASE);
     __atomic_store_n(&gil->locks.switch_cond, locks->switch_cond, __ATOMIC_RELEASE);
@@ -125,8 +119,8 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
         gil->has_books = pthread_mutex_init(&gil->books, NULL) == 0;
     pthread_mutex_lock(&gil->books);
     begin_machine(gil);
-    gil->interpreter = interpreter;
-    publish(gil, locks);
+    __atomic_store_n(&gil->interpreter, interpreter, __ATOMIC_RELAXED); /* also read without a lock */
+    gp_gil_table_publish(gil, locks);
     pthread_mutex_unlock(&gil->books);
     if (row >= gp_gil_table_count)
         __atomic_store_n(&gp_gil_table_count, row + 1, __ATOMIC_RELEASE);
@@ -136,7 +130,7 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
 void gp_gil_table_remove(gp_gil *gil)
 {
     pthread_mutex_lock(&gil->books);
-    publish(gil, &(gp_gil_locks){0});
+    gp_gil_table_publish(gil, &(gp_gil_locks){0});
     pthread_mutex_unlock(&gil->books);
     uint32_t count = gp_gil_table_count;
     while (count > 1 && gp_gil_table[count - 1].locks.mutex == NULL)

@@ -8,7 +8,6 @@
 #include "trace/gp_trace_parts.h"
 #include "books/gp_threads.h"
 
-static gp_gil *const main_gil = &gp_gil_table[0];
 static gp_gil_state *const machine = &gp_gil_table[0].machine;
 static uint64_t last_session_id;
 
@@ -44,7 +43,7 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
         .interpreter = session->interpreter,
         .rate = gp_clock_rate_between(session->start_anchor, last),
         .lost = session->interpreter == 0 ? gp_threads_lost() - session->lost_before : 0,
-        .others_missed = session->others_missed,
+        .others_missed = __atomic_load_n(&session->others_missed, __ATOMIC_RELAXED),
         .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
         .hooks_lost = session->hooks_lost,
         .releases_told_apart = gp_wrappers_tell_releases_apart(),
@@ -61,7 +60,7 @@ gp_gil_state *gp_trace_parts_machine(const gp_session *session)
  */
 void gp_trace_parts_enter(const gp_session *session)
 {
-    if (session->gil == main_gil) {
+    if (session->interpreter == 0) {
         gp_trace_parts_freeze();
         return;
     }
@@ -72,7 +71,7 @@ void gp_trace_parts_enter(const gp_session *session)
 
 void gp_trace_parts_leave(const gp_session *session)
 {
-    if (session->gil == main_gil) {
+    if (session->interpreter == 0) {
         gp_trace_parts_thaw();
         return;
     }
@@ -104,9 +103,11 @@ static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
     const gp_snapshot_lock lock = {enter_context, leave_context, rest, session};
+    gp_trace_parts_enter(session);
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    facts.others_missed |= session->others_unrecorded;
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    gp_trace_parts_leave(session);
+    facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
     gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
 }
 
@@ -149,7 +150,7 @@ static bool can_lock(pthread_mutex_t *mutex)
 static bool is_free(void *context)
 {
     const gp_session *session = context;
-    if (session->gil == main_gil)
+    if (session->interpreter == 0)
         return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
     if (!gp_gil_table_try_lock())
         return false;
@@ -179,7 +180,7 @@ gp_status gp_trace_parts_record(gp_session *session)
         .describe = record_description,
         .is_free = is_free,
         .snapshot = record_snapshot,
-        .ended = session->gil != main_gil ? has_ended : NULL,
+        .ended = session->interpreter != 0 ? has_ended : NULL,
     };
     return gp_recorder_add(session->recorder, &source);
 }
@@ -232,7 +233,7 @@ static void extend(gp_session *session, gp_gil *gil)
             return; /* found while the trace began */
     gp_session *other = new_other(session, gil);
     if (other == NULL) {
-        session->others_missed = true;
+        __atomic_store_n(&session->others_missed, true, __ATOMIC_RELAXED);
         return;
     }
     other->wants_cpu = session->wants_cpu;
@@ -244,21 +245,26 @@ static void extend(gp_session *session, gp_gil *gil)
     __atomic_store_n(&session->others, other, __ATOMIC_RELEASE);
     session->other_count++;
     if (gp_trace_parts_record(other) != GP_OK)
-        session->others_unrecorded = true;
+        __atomic_store_n(&session->others_unrecorded, true, __ATOMIC_RELAXED);
 }
 
 /* Nobody could look where the holder of another GIL is. */
 static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
 const gp_call_stack gp_trace_parts_unseen = {.keys = unseen_keys, .depth = 1};
 
-/* When something last happened at a GIL. */
+/* When something last happened at a GIL. A thread that has only asked for its mutex has no part in it: that
+ * is the mutex of another interpreter by now. */
 static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
 {
     uint64_t last = session->start;
-    for (size_t i = 0; i < count; i++)
-        if (gp_gil_state_concerns(gp_trace_parts_machine(session), session, threads[i]) &&
-            threads[i]->since > last)
+    for (size_t i = 0; i < count; i++) {
+        if (!gp_gil_state_concerns(gp_trace_parts_machine(session), session, threads[i]))
+            continue;
+        if (threads[i]->state == GP_OFF && threads[i]->since == threads[i]->born)
+            threads[i]->generation--;
+        else if (threads[i]->since > last)
             last = threads[i]->since;
+    }
     return last;
 }
 
@@ -339,9 +345,10 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
     close_ended_unhurried();
     gp_gil *gil = gp_gil_state_running(machine) ? gp_gil_table_add(found, id) : NULL;
     for (gp_session *session = machine->sessions; session != NULL; session = session->next) {
-        session->others_missed |= gil == NULL;
         if (gil != NULL)
             extend(session, gil);
+        else
+            __atomic_store_n(&session->others_missed, true, __ATOMIC_RELAXED);
     }
     return gil;
 }
@@ -355,7 +362,7 @@ bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
         return false;
     gp_gil_locks found = gp_gil_table_laid_out(&gp_wrappers_known, cond);
     uint32_t id = gp_wrappers_host->identify(found.mutex, gp_wrappers_known.mutex);
-    if (known != NULL && known->interpreter == id)
+    if (known != NULL && __atomic_load_n(&known->interpreter, __ATOMIC_RELAXED) == id)
         return true;
     gp_gil_table_lock();
     gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed its books meanwhile */

@@ -57,6 +57,7 @@ void gp_trace_parts_leave(const gp_session *session);
 void gp_trace_parts_freeze(void);
 void gp_trace_parts_thaw(void);
 
+/* Both between gp_trace_parts_enter and leave. */
 gp_gil_state *gp_trace_parts_machine(const gp_session *session);
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session);
 

@@ -31,15 +31,13 @@ static gp_gil_state *const machine = &gp_gil_table[0].machine;
 const gp_tracer_host *gp_wrappers_host;
 unsigned gp_wrappers_watchers;
 static uint64_t blocked_ticks, leisurely_ticks, patience_ticks; /* of the above */
-static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
 
 static gp_wrappers_recognise *recognise; /* set with the host */
 static bool releases_told_apart;         /* whether that works here */
 
-GP_THREAD_LOCAL gp_thread *current;   /* the calling thread's books at the main GIL */
-GP_THREAD_LOCAL gp_thread *elsewhere; /* and at the others, linked */
-GP_THREAD_LOCAL const void
-    *locked[2]; /* mutexes that are no GIL's as far as is gp_wrappers_known, the last two */
+GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's books at the main GIL */
+GP_THREAD_LOCAL gp_thread *elsewhere;     /* and at the others, linked */
+GP_THREAD_LOCAL const void *locked[2];    /* the last two mutexes, but for the main GIL's */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool hidden;              /* it has no books, and is not to get any */
 GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(SC) to unlock(M) */
@@ -72,6 +70,12 @@ enum {
 static inline void *next_of(gp_call call)
 {
     return __atomic_load_n(&hooks[call].next, __ATOMIC_RELAXED);
+}
+
+/* Whether nobody stands between us and the library's pthread_mutex_lock. */
+static inline bool hooks_are_direct(void)
+{
+    return next_of(GP_CALL_LOCK) == (void *)pthread_mutex_lock;
 }
 
 static int call_lock(pthread_mutex_t *mutex)
@@ -210,10 +214,10 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
                                                        bool *blocked)
 {
     uint64_t before = *asked_at != GP_ASKED_AT_ONCE ? *asked_at : gp_clock_ticks();
-    int status = hooks_are_direct ? lock_soon(mutex, before) : EBUSY;
+    int status = hooks_are_direct() ? lock_soon(mutex, before) : EBUSY;
     if (status == EBUSY)
         status = call_lock(mutex);
-    *blocked = hooks_are_direct || gp_clock_ticks() - before >= blocked_ticks;
+    *blocked = hooks_are_direct() || gp_clock_ticks() - before >= blocked_ticks;
     if (*blocked)
         *asked_at = before;
     return status;
@@ -223,7 +227,7 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
  * unlike pthread_mutex_trylock, and it can't block. EBUSY if it might. */
 static inline int lock_at_once(pthread_mutex_t *mutex)
 {
-    return alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+    return alone() ? call_lock(mutex) : hooks_are_direct() ? pthread_mutex_trylock(mutex) : EBUSY;
 }
 
 static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
@@ -301,16 +305,14 @@ static inline bool others(void)
 
 static int hooked_lock(pthread_mutex_t *mutex)
 {
-    if (mutex == main_gil->locks.mutex)
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
         return lock_main_mutex(mutex);
     gp_gil *other = others() ? gp_gil_table_with_mutex(mutex) : NULL;
-    if (other != NULL)
-        return lock_gil_mutex(other, mutex);
     if (__builtin_expect(notes != NULL, 0))
         note(GP_CALL_LOCK, mutex);
     locked[0] = locked[1];
-    locked[1] = mutex;
-    return call_lock(mutex);
+    locked[1] = mutex; /* also one of a row, which may be gone before the signal */
+    return other != NULL ? lock_gil_mutex(other, mutex) : call_lock(mutex);
 }
 
 __attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const void *cond)
@@ -324,7 +326,7 @@ __attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const vo
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
-    if (cond == main_gil->locks.cond) {
+    if (gp_gil_table_is(&main_gil->locks.cond, cond)) {
         gp_thread *thread = gp_gil_state_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
             gp_gil_state_wait(machine, thread, gp_clock_ticks());
@@ -431,13 +433,13 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
 
 static int hooked_signal(pthread_cond_t *cond)
 {
-    if (cond == main_gil->locks.cond) {
+    if (gp_gil_table_is(&main_gil->locks.cond, cond)) {
         taking = false; /* of an acquisition whose unlock(M) was not seen */
         if (__builtin_expect(gp_gil_state_running(machine), 1))
             dropped(main_gil, __builtin_frame_address(0));
         return call_signal(cond);
     }
-    if (cond == main_gil->locks.switch_cond) {
+    if (gp_gil_table_is(&main_gil->locks.switch_cond, cond)) {
         taking = true;
         return call_signal(cond);
     }
@@ -466,7 +468,7 @@ __attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mu
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
-    if (mutex == main_gil->locks.mutex) {
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex)) {
         if (taking)
             return unlock_taken(mutex);
         if (__builtin_expect(nobody_writes(), 0))
@@ -501,6 +503,8 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 
 gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *taken)
 {
+    main_gil->releases.first = host->forced;
+    main_gil->releases.second = host->voluntary;
     gp_status status = gp_hooks_install(hooks, GP_CALLS, false);
     if (status != GP_OK)
         return status;
@@ -516,10 +520,10 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks, 
     recognise = asked;
     gp_wrappers_host = host;
     gp_wrappers_known = *locks;
-    main_gil->locks = *locks;
     blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
     patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
+    gp_gil_table_publish(main_gil, locks);
 }
 
 /* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
@@ -529,16 +533,14 @@ gp_status gp_wrappers_install(const gp_tracer_host *host)
     bool still_called = false;
     if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
         gp_wrappers_notes taken = {.count = 0};
-        main_gil->locks = (gp_gil_locks){0};
+        gp_gil_table_publish(main_gil, &(gp_gil_locks){0});
         notes = &taken;
         host->cycle_gil();
         notes = NULL;
-        main_gil->locks = gp_wrappers_known;
+        gp_gil_table_publish(main_gil, &gp_wrappers_known);
         still_called = taken.count > 0;
     }
-    gp_status status = gp_hooks_install(hooks, LASTING_HOOKS, still_called);
-    hooks_are_direct = hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock;
-    return status;
+    return gp_hooks_install(hooks, LASTING_HOOKS, still_called);
 }
 
 void gp_wrappers_remove(void)
