@@ -95,14 +95,14 @@ def audit(
         call=partial(function, *args),
         nothing=NOTHING,
         threads=check_threads((threads,) if isinstance(threads, int) else threads),
-        frame=frame_for(quick, repeat, frame),
+        settings=settings_for(quick, repeat, frame),
         progress=progress,
     )
     return carry_out(order)
 
 
 def audit_statement(
-    statement: Statement, *, threads: Iterable[int], frame: Settings, progress: Progress
+    statement: Statement, *, threads: Iterable[int], settings: Settings, progress: Progress
 ) -> AuditResult:
     """Audit a statement, which is foreign code: in a process of its own.
 
@@ -116,7 +116,7 @@ def audit_statement(
         traces = Traces()
         first_call(compiled.call)  # an import in the statement itself may switch it, too
     found = carry_out(
-        Order(statement.shown, compiled.call, compiled.nothing, check_threads(threads), frame, progress)
+        Order(statement.shown, compiled.call, compiled.nothing, check_threads(threads), settings, progress)
     )
     switched = culprits[0] if culprits else ""
     doubts = [f"importing {switched} switched the GIL on"] if switched else []
@@ -163,17 +163,17 @@ def audit_module(
     name = module if isinstance(module, str) else getattr(module, "__name__", None)
     if not isinstance(name, str):
         raise InvalidTypeError(f"module must be a module or its name, got {ascii(module)[:60]}")
-    frame_for(quick, repeat, None)
+    settings_for(quick, repeat, None)
     sizes = check_threads((threads,) if isinstance(threads, int) else threads)
     from gilprobe.auditing.modules import audit_functions
 
     return audit_functions(name, sizes, repeat=repeat, quick=quick, limit_s=limit_s, progress=progress)
 
 
-def frame_for(quick: bool, repeat: int | None, frame: Settings | None) -> Settings:
+def settings_for(quick: bool, repeat: int | None, settings: Settings | None) -> Settings:
     """Return how to measure."""
-    frame = frame or (Settings.quick() if quick else Settings())
-    return frame if repeat is None else dataclasses.replace(frame, repeat=repeat)
+    settings = settings or (Settings.quick() if quick else Settings())
+    return settings if repeat is None else dataclasses.replace(settings, repeat=repeat)
 
 
 def name_of(function: Callable[..., Any]) -> str:

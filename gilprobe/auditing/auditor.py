@@ -60,7 +60,7 @@ class Order:
         An empty call of the same kind.
     threads : tuple of int
         Sizes of team, the first of them 1.
-    frame : Settings
+    settings : Settings
         How to measure.
     progress : callable
         Told between the runs what is next and how far this is.
@@ -70,7 +70,7 @@ class Order:
     call: Callable[[], object]
     nothing: Callable[[], object]
     threads: tuple[int, ...]
-    frame: Settings
+    settings: Settings
     progress: Progress
 
 
@@ -161,7 +161,7 @@ def carry_out(order: Order) -> AuditResult:
     able = host.capabilities()
     if able.gil_enabled and able.tracer == "none":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
-    surroundings = Surroundings(order.frame)
+    surroundings = Surroundings(order.settings)
     return _audit(order, surroundings) if able.gil_enabled else _without_gil(order, surroundings)
 
 
@@ -171,8 +171,8 @@ def take_samples(order: Order) -> Shares:
     calls = _calls_of_a_run(order)
     baseline = Baseline(order.nothing)
     samples = []
-    for number, turn in enumerate(interleave(2, order.frame.repeat)):
-        order.progress("samples", 0.3 * number / order.frame.repeat)
+    for number, turn in enumerate(interleave(2, order.settings.repeat)):
+        order.progress("samples", 0.3 * number / order.settings.repeat)
         for index in turn:
             if index:
                 baseline.take(calls)
@@ -182,11 +182,11 @@ def take_samples(order: Order) -> Shares:
 
 
 def _calls_of_a_run(order: Order) -> int:
-    run_ns = order.frame.arm_ns // RUN_SHARE
+    run_ns = order.settings.arm_ns // RUN_SHARE
     calls = calls_within(order.call, run_ns)
     if calls * _LONG_NS > run_ns:
         return calls
-    return max(calls, calls_within(order.call, order.frame.arm_ns))
+    return max(calls, calls_within(order.call, order.settings.arm_ns))
 
 
 def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
@@ -194,7 +194,7 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
     order.progress("looks at its holds", 0.3)
     holds, hold_doubts = inspect(order.call, shares.calls_to_inspect())
     speedups, speedup_doubts = measured(
-        order.call, order.threads, order.frame, _later(order.progress, 0.4), shares.of_a_loop
+        order.call, order.threads, order.settings, _later(order.progress, 0.4), shares.of_a_loop
     )
     numbers = shares.numbers(holds)
     share, low, high = shares.released
@@ -228,14 +228,14 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
 def _without_gil(order: Order, surroundings: Surroundings) -> AuditResult:
     """Audit a call where no thread has to wait for a GIL: what is left is whether it scales."""
     order.progress("calibrates", 0.0)
-    calls = calls_within(order.call, order.frame.arm_ns // RUN_SHARE)
-    call_ns = statistics.median(_plain_ns(order.call, calls) for _ in range(order.frame.repeat))
-    speedups, doubts = measured(order.call, order.threads, order.frame, _later(order.progress, 0.1), None)
+    calls = calls_within(order.call, order.settings.arm_ns // RUN_SHARE)
+    call_ns = statistics.median(_plain_ns(order.call, calls) for _ in range(order.settings.repeat))
+    speedups, doubts = measured(order.call, order.threads, order.settings, _later(order.progress, 0.1), None)
     return AuditResult(
         name=order.name,
-        verdict=verdicts.verdict_without_gil(speedups, order.frame.cores()),
+        verdict=verdicts.verdict_without_gil(speedups, order.settings.cores()),
         call_ns=round(call_ns),
-        calls=calls * order.frame.repeat,
+        calls=calls * order.settings.repeat,
         released_fraction=None,
         released_low=None,
         released_high=None,

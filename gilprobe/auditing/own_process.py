@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gilprobe.auditing import audit_statement, frame_for
+from gilprobe.auditing import audit_statement, settings_for
 from gilprobe.auditing.statements import Statement
 from gilprobe.model import codec
 from gilprobe.model.audit_result import AuditResult
@@ -49,12 +49,12 @@ def audit_apart(
 def audited(order: object, turns: Turns) -> AuditResult:
     """Audit a statement; the work of :func:`audit_apart`."""
     wanted = codec.decode(AuditOrder, order, "order")
-    frame = frame_for(wanted.quick, wanted.repeat, None)
+    settings = settings_for(wanted.quick, wanted.repeat, None)
     turns.wait("runs the set-up", 0.0)
     sys.path.append(str(Path.cwd()))  # last: nothing in the user's folder takes the place of what is measured
     return audit_statement(
         wanted.statement,
         threads=wanted.threads,
-        frame=dataclasses.replace(frame, cpu_times=turns.cpu_times),
+        settings=dataclasses.replace(settings, cpu_times=turns.cpu_times),
         progress=turns.wait,
     )

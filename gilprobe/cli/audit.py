@@ -58,7 +58,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     for statement in wanted:
         statements.check(statement)
     threads = auditing.THREADS if arguments.threads is None else parse_threads(arguments.threads)
-    auditing.frame_for(arguments.quick, arguments.repeat, None)
+    auditing.settings_for(arguments.quick, arguments.repeat, None)
     limit_s = auditing.LIMIT_S if arguments.limit is None else parse_duration(arguments.limit, "--limit")
     least = arguments.fail_under
     if least is not None and not 0 <= least <= 1:

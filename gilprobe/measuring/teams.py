@@ -47,7 +47,7 @@ def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One member's part in a team's run: when it computed, by the frame's clock, and its CPU time."""
+    """One member's part in a team's run: when it computed, by the settings' clock, and its CPU time."""
 
     native_id: int
     start_ns: int

@@ -138,7 +138,7 @@ def result(order: object, turns: Turns) -> ScenarioResult:
     scenario = next((one for one in find(wanted.name) if one.id == wanted.scenario), None)
     if scenario is None:
         raise ScenarioError(f"{wanted.name!a} must still have the scenario {wanted.scenario!a}")
-    frame = Settings.quick() if wanted.quick else Settings()
+    settings = Settings.quick() if wanted.quick else Settings()
     turns.wait("starts", 0.0)
     return measured(
         scenario,
@@ -146,5 +146,5 @@ def result(order: object, turns: Turns) -> ScenarioResult:
         repeat=wanted.repeat,
         quick=wanted.quick,
         progress=turns.wait,
-        frame=dataclasses.replace(frame, cpu_times=turns.cpu_times),
+        frame=dataclasses.replace(settings, cpu_times=turns.cpu_times),
     )

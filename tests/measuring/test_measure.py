@@ -1,4 +1,4 @@
-"""The experiment frame, on a clock that the work itself moves."""
+"""Measuring, on a clock that the work itself moves."""
 
 from __future__ import annotations
 
