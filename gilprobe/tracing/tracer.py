@@ -334,6 +334,6 @@ def _caller() -> FrameType | None:
 def _loaded() -> Callable[..., Report]:
     import tempfile  # noqa: F401  # for a timeline's file
 
-    from gilprobe.tracing.accounting import assemble_living
+    from gilprobe.tracing.assembling import assemble_living
 
     return assemble_living
