@@ -94,7 +94,7 @@ def hunt(
 
 def show(arguments: argparse.Namespace, output: Output, report: LeakReport) -> int:
     """Show or write what was found; return the exit status."""
-    from gilprobe.render.text.leaks import render_leaks
+    from gilprobe.render.text.leaks_text import render_leaks
 
     if arguments.json == STDOUT:
         output.write(json.dumps(report.to_dict(), indent=1) + "\n")

@@ -11,7 +11,7 @@ from gilprobe.render.notebook.html_page import HtmlPage
 from gilprobe.render.shared.page import PLAIN, Page
 from gilprobe.render.terminal import write_result
 from gilprobe.render.text.audit_text import write_audit, write_audits
-from gilprobe.render.text.leaks import write_leaks
+from gilprobe.render.text.leaks_text import write_leaks
 from gilprobe.render.text.trace_text import write_process
 from gilprobe.report import Report
 from gilprobe.results import ResultSet, ScenarioResult

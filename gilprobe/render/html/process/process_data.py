@@ -12,7 +12,7 @@ from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE, Places, name
 from gilprobe.render.html.process.threads import Threads, distribution
 from gilprobe.render.shared import words
-from gilprobe.render.shared.findings import doubts_of_many, findings, telling_stalls, waited_ns
+from gilprobe.render.shared.wait_summary import doubts_of_many, summarise_waits, telling_stalls, waited_ns
 from gilprobe.render.shared.weights import stacks_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def described(
         "held_ns": report.held_ns,
         "contended_ns": report.contended_ns,
         "waited_ns": waited_ns(process),
-        "nobody_ns": findings(report).nobody_ns,
+        "nobody_ns": summarise_waits(report).nobody_ns,
         "handoffs": report.handoffs,
         "threads": threads.described(),
         "folded_threads": threads.folded,
