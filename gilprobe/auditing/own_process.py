@@ -17,8 +17,8 @@ from gilprobe.workers.protocol import Task
 
 if TYPE_CHECKING:
     from gilprobe.measuring.measure import Progress
-    from gilprobe.workers.launch import Outcome
-    from gilprobe.workers.worker import Turns
+    from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.task_worker import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AuditOrder:
 
 def audit_apart(
     order: AuditOrder, limit_s: float, progress: Progress = lambda _label, _share: None
-) -> Outcome[AuditResult]:
+) -> TaskOutcome[AuditResult]:
     """Audit a statement by a worker, which is cut after `limit_s` seconds."""
     from gilprobe.workers import turns
     from gilprobe.workers.interpreters import this_interpreter

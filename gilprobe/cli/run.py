@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gilprobe.cli.progress import ProgressBar
     from gilprobe.results import ScenarioResult
     from gilprobe.workers.interpreters import Interpreter
-    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.launch import TaskOutcome
 
 _FAILED = 1
 _NOTHING_SHOWN = 3
@@ -171,7 +171,7 @@ class _Run:
                 if self._output.closed and self._arguments.json is None:
                     return  # nobody reads on
 
-    def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[Outcome[ScenarioResult], ...]:
+    def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[TaskOutcome[ScenarioResult], ...]:
         from gilprobe.scenarios import own_process
 
         def told(interpreter: Interpreter, label: str, share: float) -> None:
@@ -183,7 +183,7 @@ class _Run:
         order = own_process.ScenarioOrder(job.name, job.scenario, self._threads, asked.repeat, asked.quick)
         return own_process.run_side_by_side(order, self._interpreters, job.ceiling_s, told)
 
-    def _tell(self, job: _Job, outcomes: Iterable[Outcome[ScenarioResult]]) -> None:
+    def _tell(self, job: _Job, outcomes: Iterable[TaskOutcome[ScenarioResult]]) -> None:
         """Say on standard error what went wrong, and what a scenario of the user's has printed."""
         for name, outcome in zip(self._names, outcomes, strict=True):
             if job.foreign:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.engines.threads import Life, ThreadCrew
 from gilprobe.errors import InvalidValueError, UnsupportedError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gilprobe.engines.channels import Channels
     from gilprobe.engines.team import Team, Work
-    from gilprobe.engines.worker import Spec
+    from gilprobe.engines.team_worker import Spec
 
 _MODULE = (
     ""
@@ -105,7 +105,7 @@ def _life(work: Spec, channels: Channels) -> Life:
     def live(index: int, begun_ns: int) -> None:
         script = _SCRIPT.format(
             path=path,
-            name=worker.__name__,
+            name=team_worker.__name__,
             code=code,
             index=index,
             begun_ns=begun_ns,
@@ -123,14 +123,14 @@ def _life(work: Spec, channels: Channels) -> Life:
             if failure is not None:  # how 3.13 returns what the script raised
                 raise UnsupportedError(getattr(failure, "formatted", str(failure)))
         except BaseException as error:  # whatever it is, the owner raises it
-            worker.report_failure(ends[2], index, error)
+            team_worker.report_failure(ends[2], index, error)
 
     return live
 
 
 def _worker_code() -> bytes:
     """Return the worker's code: importing it there would need all of gilprobe, and count as start-up."""
-    loader: Any = worker.__loader__
+    loader: Any = team_worker.__loader__
     if not hasattr(loader, "get_code"):  # pytest's, which rewrites assertions, can't tell
-        loader = SourceFileLoader(worker.__name__, worker.__file__)
-    return marshal.dumps(loader.get_code(worker.__name__))
+        loader = SourceFileLoader(team_worker.__name__, team_worker.__file__)
+    return marshal.dumps(loader.get_code(team_worker.__name__))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 from gilprobe.engines.memory import proportional_bytes
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.errors import UnsupportedError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gilprobe.engines.channels import Channels
     from gilprobe.engines.team import Team, Work
-    from gilprobe.engines.worker import Spec
+    from gilprobe.engines.team_worker import Spec
 
 Life = Callable[[int, int], None]
 """What the thread of a worker does, told the worker's index and when its start began."""
@@ -90,4 +90,4 @@ class ThreadCrew:
 
 def _life(work: Spec, channels: Channels) -> Life:
     ends = channels.worker_ends
-    return lambda index, begun_ns: worker.serve(index, begun_ns, work, ends)
+    return lambda index, begun_ns: team_worker.serve(index, begun_ns, work, ends)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.workers.interpreters import Interpreter
-    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.task_worker import Turns
     from gilprobe.workers.turns import Told
-    from gilprobe.workers.worker import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
 
 def run_side_by_side(
     order: ScenarioOrder, interpreters: Sequence[Interpreter], ceiling_s: float, told: Told
-) -> tuple[Outcome[ScenarioResult], ...]:
+) -> tuple[TaskOutcome[ScenarioResult], ...]:
     """Run one scenario on several interpreters; see :func:`gilprobe.workers.turns.run_side_by_side`."""
     from gilprobe.workers import turns
 

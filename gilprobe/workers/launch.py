@@ -43,11 +43,11 @@ _POLL_S = 0.1  # where the kernel can't tell when a process has ended: others ma
 _LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
 _KEPT_OUTPUT = 1 << 14
 _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
-_BOOT = "from gilprobe.workers.worker import main; main()"
+_BOOT = "from gilprobe.workers.task_worker import main; main()"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
+class TaskOutcome(Generic[T]):
     """What came of one worker.
 
     Attributes
@@ -68,7 +68,7 @@ class Outcome(Generic[T]):
     output: str
 
 
-class Worker(Generic[T]):
+class TaskWorker(Generic[T]):
     """A worker as the process that starts it sees it.
 
     It starts, begins, waits for its turn, computes, waits, ... and leaves once its answer is there. `state`
@@ -157,10 +157,10 @@ class Worker(Generic[T]):
         if self.group is not None:
             self.group.end()
 
-    def outcome(self) -> Outcome[T]:
+    def outcome(self) -> TaskOutcome[T]:
         """Return what came of it."""
         output = self._output.decode("utf-8", "replace")
-        return Outcome(self.interpreter, self._answer, self._complaint, output)
+        return TaskOutcome(self.interpreter, self._answer, self._complaint, output)
 
     def _read_output(self) -> bool:
         """Keep the end of what it prints; return whether there may be more."""
@@ -265,7 +265,7 @@ class Worker(Generic[T]):
         dismiss([self])
 
 
-def dismiss(workers: Sequence[Worker[T]]) -> None:
+def dismiss(workers: Sequence[TaskWorker[T]]) -> None:
     """End what is left: first with a word, for it to put away its things, then by force."""
     living = [worker.group for worker in workers if worker.group and worker.state not in ("leaving", "ended")]
     try:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.workers.launch import Worker, dismiss
+from gilprobe.workers.launch import TaskWorker, dismiss
 from gilprobe.workers.protocol import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gilprobe.workers.interpreters import Interpreter
-    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.launch import TaskOutcome
 
     Told = Callable[[Interpreter, str, float], None]
 
@@ -35,7 +35,7 @@ def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], 
         One line for each that was left out.
     """
     read = partial(codec.decode, Environment, where="environment")
-    task = Task("gilprobe.workers.worker:environment", None, read)
+    task = Task("gilprobe.workers.task_worker:environment", None, read)
     met, complaints = [], []
     for outcome in run_side_by_side(task, interpreters):
         if outcome.answer is not None:
@@ -50,7 +50,7 @@ def run_side_by_side(
     interpreters: Sequence[Interpreter],
     ceiling_s: float = math.inf,
     told: Told = lambda *_: None,
-) -> tuple[Outcome[T], ...]:
+) -> tuple[TaskOutcome[T], ...]:
     """Do one task on several interpreters, which take turns run by run.
 
     Parameters
@@ -66,7 +66,7 @@ def run_side_by_side(
 
     Returns
     -------
-    tuple of Outcome
+    tuple of TaskOutcome
         In the order of the interpreters.
 
     Raises
@@ -74,7 +74,7 @@ def run_side_by_side(
     KeyboardInterrupt
         On Ctrl-C, when all workers have been ended.
     """
-    workers = [Worker(one, task, ceiling_s) for one in interpreters]
+    workers = [TaskWorker(one, task, ceiling_s) for one in interpreters]
     with selectors.DefaultSelector() as selector:
         try:
             for worker in workers:
@@ -90,7 +90,7 @@ def run_side_by_side(
     return tuple(worker.outcome() for worker in workers)
 
 
-def _listen(selector: selectors.BaseSelector, workers: list[Worker[T]]) -> None:
+def _listen(selector: selectors.BaseSelector, workers: list[TaskWorker[T]]) -> None:
     """Take in what comes until something has happened, or the time of a worker is over."""
     for key, _ in selector.select(min(worker.wait_s() for worker in workers)):
         read: Callable[[], bool] = key.data[1]
@@ -103,7 +103,7 @@ def _listen(selector: selectors.BaseSelector, workers: list[Worker[T]]) -> None:
             selector.unregister(key.fd)
 
 
-def _grant(workers: list[Worker[T]], turn: int, told: Told) -> int:
+def _grant(workers: list[TaskWorker[T]], turn: int, told: Told) -> int:
     """Give the turn to the next that waits, if no one else is busy; return whose turn comes after that."""
     if any(worker.state not in ("waiting", "ended") for worker in workers):
         return turn

@@ -149,9 +149,9 @@ def test_a_process_that_dies_is_an_error_at_once(process_engine):
 
 
 @pytest.mark.plain_python
-def test_a_nursery_that_dies_takes_all_with_it():
+def test_a_spawner_that_dies_takes_all_with_it():
     with named("spawn").start(2, NAPS) as team:
-        os.kill(team._crew._nursery.pid, signal.SIGKILL)
+        os.kill(team._crew._spawner.pid, signal.SIGKILL)
         with pytest.raises(WorkerError, match="the process that starts the workers ended"):
             team.run(60_000)
         pids = team._pids
