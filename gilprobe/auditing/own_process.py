@@ -36,12 +36,12 @@ def audit_apart(
 ) -> TaskOutcome[AuditResult]:
     """Audit a statement by a worker, which is cut after `limit_s` seconds."""
     from gilprobe.workers import turns
-    from gilprobe.workers.interpreters import this_interpreter
+    from gilprobe.workers.pythons import this_python
 
     read = partial(codec.decode, AuditResult, where="result")
     task = Task(f"{__name__}:audited", order, read, "the statement", errors_are_whole=True)
     (outcome,) = turns.run_side_by_side(
-        task, [this_interpreter()], limit_s, lambda _who, label, share: progress(label, share)
+        task, [this_python()], limit_s, lambda _who, label, share: progress(label, share)
     )
     return outcome
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilprobe.engines import team_worker
 from gilprobe.engines.team import START_S, assembled
-from gilprobe.engines.threads import Life, ThreadCrew
+from gilprobe.engines.threads import ThreadCrew, WorkerLife
 from gilprobe.errors import InvalidValueError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ names["serve"]({index!r}, {begun_ns!r}, {work!r}, {ends!r})
 
 
 @dataclass(frozen=True, slots=True)
-class Interpreters:
+class InterpreterEngine:
     """Sub-interpreters, each with its own GIL and its own modules."""
 
     name: str = "interpreters"
@@ -77,7 +77,7 @@ class Interpreters:
         return assembled(self, ThreadCrew(_life), workers, work, limit_s)
 
 
-class _Means(NamedTuple):
+class _InterpreterCalls(NamedTuple):
     """How this Python version makes, runs and ends interpreters."""
 
     create: Callable[[], Any]
@@ -85,18 +85,18 @@ class _Means(NamedTuple):
     destroy: Callable[[Any], object]
 
 
-def _means() -> _Means:
+def _means() -> _InterpreterCalls:
     module: Any = importlib.import_module(_MODULE)
     if sys.version_info >= (3, 14):
-        return _Means(
+        return _InterpreterCalls(
             module.create, lambda created, code: created.exec(code), lambda created: created.close()
         )
     if sys.version_info >= (3, 13):
-        return _Means(lambda: module.create("isolated"), module.run_string, module.destroy)
-    return _Means(lambda: module.create(isolated=True), module.run_string, module.destroy)
+        return _InterpreterCalls(lambda: module.create("isolated"), module.run_string, module.destroy)
+    return _InterpreterCalls(lambda: module.create(isolated=True), module.run_string, module.destroy)
 
 
-def _life(work: Spec, channels: Channels) -> Life:
+def _life(work: Spec, channels: Channels) -> WorkerLife:
     means = _means()
     code = _worker_code()
     path = [entry for entry in sys.path if isinstance(entry, str)]

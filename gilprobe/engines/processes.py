@@ -10,11 +10,11 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.errors import UnsupportedError
 from gilprobe.workers.group import ProcessGroup, see_off
-from gilprobe.workers.interpreters import this_interpreter
+from gilprobe.workers.pythons import this_python
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -33,7 +33,7 @@ main({method!r}, {workers!r}, {work!r}, {ends!r})
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
+class ProcessEngine:
     """Processes by one of multiprocessing's methods.
 
     Attributes
@@ -72,11 +72,11 @@ class ProcessCrew:
         script = _SCRIPT.format(
             path=path, method=self._method, workers=workers, work=work, ends=channels.worker_ends
         )
-        interpreter = this_interpreter()
+        python = this_python()
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - until end()
         try:
             self._spawner = ProcessGroup(
-                [interpreter.path, *interpreter.flags, "-c", script],
+                [python.path, *python.flags, "-c", script],
                 stdout=subprocess.DEVNULL,
                 stderr=self._messages,
                 pass_fds=channels.worker_ends,

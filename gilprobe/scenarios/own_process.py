@@ -22,8 +22,8 @@ from gilprobe.workers.protocol import Task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.workers.interpreters import Interpreter
     from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.pythons import Python
     from gilprobe.workers.task_worker import Turns
     from gilprobe.workers.turns import Told
 
@@ -92,7 +92,7 @@ def listed(scenario: Scenario, environment: Environment) -> Listed:
     )
 
 
-def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
+def look_into(path: str, python: Python) -> tuple[Listed, ...]:
     """Return the scenarios that a file defines; it is run by a worker, never in this process.
 
     Raises
@@ -104,16 +104,16 @@ def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
 
     read = partial(codec.decode, Offer, where="offer")
     task = Task(f"{__name__}:offer", path, read, path, "tell its scenarios", True)
-    (outcome,) = turns.run_side_by_side(task, [interpreter])
+    (outcome,) = turns.run_side_by_side(task, [python])
     if outcome.answer is None:
         raise ScenarioError(outcome.complaint)
     return outcome.answer.scenarios
 
 
 def run_side_by_side(
-    order: ScenarioOrder, interpreters: Sequence[Interpreter], ceiling_s: float, told: Told
+    order: ScenarioOrder, pythons: Sequence[Python], ceiling_s: float, told: Told
 ) -> tuple[TaskOutcome[ScenarioResult], ...]:
-    """Run one scenario on several interpreters; see :func:`gilprobe.workers.turns.run_side_by_side`."""
+    """Run one scenario on several Pythons; see :func:`gilprobe.workers.turns.run_side_by_side`."""
     from gilprobe.workers import turns
 
     def read(document: object) -> ScenarioResult:
@@ -123,7 +123,7 @@ def run_side_by_side(
         return found
 
     task = Task(f"{__name__}:result", order, read, order.scenario, "tell its scenarios")
-    return turns.run_side_by_side(task, interpreters, ceiling_s, told)
+    return turns.run_side_by_side(task, pythons, ceiling_s, told)
 
 
 def offer(name: object, _turns: Turns) -> Offer:

@@ -1,4 +1,4 @@
-"""Run a task in processes of their own: one for each interpreter, of which one computes at a time."""
+"""Run a task in processes of their own: one for each Python, of which one computes at a time."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from gilprobe.workers.protocol import Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilprobe.workers.interpreters import Interpreter
     from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.pythons import Python
 
-    Told = Callable[[Interpreter, str, float], None]
+    Told = Callable[[Python, str, float], None]
 
 T = TypeVar("T")
 
 
-def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
-    """Start each interpreter once and let it say hello.
+def meet(pythons: Sequence[Python]) -> tuple[tuple[Python, ...], tuple[str, ...]]:
+    """Start each Python once and let it say hello.
 
     Returns
     -------
-    interpreters : tuple of Interpreter
+    pythons : tuple of Python
         Those that have this version of gilprobe, with their environments.
     complaints : tuple of str
         One line for each that was left out.
@@ -37,9 +37,9 @@ def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], 
     read = partial(codec.decode, Environment, where="environment")
     task = Task("gilprobe.workers.task_worker:environment", None, read)
     met, complaints = [], []
-    for outcome in run_side_by_side(task, interpreters):
+    for outcome in run_side_by_side(task, pythons):
         if outcome.answer is not None:
-            met.append(dataclasses.replace(outcome.interpreter, environment=outcome.answer))
+            met.append(dataclasses.replace(outcome.python, environment=outcome.answer))
         else:
             complaints.append(f"{outcome.complaint}; left out")
     return tuple(met), tuple(complaints)
@@ -47,17 +47,17 @@ def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], 
 
 def run_side_by_side(
     task: Task[T],
-    interpreters: Sequence[Interpreter],
+    pythons: Sequence[Python],
     ceiling_s: float = math.inf,
     told: Told = lambda *_: None,
 ) -> tuple[TaskOutcome[T], ...]:
-    """Do one task on several interpreters, which take turns run by run.
+    """Do one task on several Pythons, which take turns run by run.
 
     Parameters
     ----------
     task : Task
         What to do.
-    interpreters : sequence of Interpreter
+    pythons : sequence of Python
         At least one.
     ceiling_s : float
         How long each may take, without the turns of the others.
@@ -67,14 +67,14 @@ def run_side_by_side(
     Returns
     -------
     tuple of TaskOutcome
-        In the order of the interpreters.
+        In the order of the Pythons.
 
     Raises
     ------
     KeyboardInterrupt
         On Ctrl-C, when all workers have been ended.
     """
-    workers = [TaskWorker(one, task, ceiling_s) for one in interpreters]
+    workers = [TaskWorker(one, task, ceiling_s) for one in pythons]
     with selectors.DefaultSelector() as selector:
         try:
             for worker in workers:
@@ -111,7 +111,7 @@ def _grant(workers: list[TaskWorker[T]], turn: int, told: Told) -> int:
         worker = workers[index]
         if worker.state == "waiting":
             share = sum(1.0 if one.state == "ended" else one.share for one in workers) / len(workers)
-            told(worker.interpreter, worker.label, share)
+            told(worker.python, worker.label, share)
             worker.go_on()
             turn = (index + 1) % len(workers)
             break

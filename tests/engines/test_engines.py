@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gilprobe.engines import NAMES, named
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import Work
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError, WorkerError
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe import engines
 from gilprobe.durations import duration
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import Work
 from gilprobe.measuring.measure import Trial, measure_trials
 from gilprobe.model.confidence import ratio_interval
