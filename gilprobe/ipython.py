@@ -13,7 +13,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import display
 
 from gilprobe.errors import GilProbeError
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.words import visible
 from gilprobe.render.svg import render_timeline
 from gilprobe.tracing.tracer import Trace, trace

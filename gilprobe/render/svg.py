@@ -21,7 +21,7 @@ from gilprobe.render.templates import template
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.lanes import Lane
 
 COLORS = {HOLD: "#0072b2", WAIT: "#d55e00"}

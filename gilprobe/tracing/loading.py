@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.report import Report
 from gilprobe.tracing.assembling import TracePart, assemble
 from gilprobe.tracing.recording_reader import MAGIC, Recording, beginning_of

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Frame
 
 _LINES_A_PIECE = 4096

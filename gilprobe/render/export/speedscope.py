@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.weights import Weight
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"

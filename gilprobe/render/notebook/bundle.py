@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from gilprobe.model.audit_result import AuditResult, AuditSet
 from gilprobe.model.leak_report import LeakReport
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.notebook.html_page import HtmlPage
 from gilprobe.render.shared.page import PLAIN, Page
 from gilprobe.render.terminal import write_result

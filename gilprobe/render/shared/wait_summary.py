@@ -11,7 +11,7 @@ from gilprobe.render.shared.words import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Report, Site, Stall
 
 _LITTLE = 0.01

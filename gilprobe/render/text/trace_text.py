@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gilprobe.durations import duration
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared import words
 from gilprobe.render.shared.accounts import crowds, thread_rows, thread_table
 from gilprobe.render.shared.page import PLAIN, Look, Page

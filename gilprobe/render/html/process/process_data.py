@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.environment import Environment
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.html.process.sources import Sources
     from gilprobe.report import Report, Site, Stall
 
