@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gilprobe.auditing.sampling import make_calls
+from gilprobe.auditing.traced_calls import make_calls
 from gilprobe.measuring.measure import measure
 from gilprobe.measuring.teams import ArmPlan
 from gilprobe.model.audit_result import Speedup

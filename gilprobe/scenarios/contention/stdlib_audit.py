@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gilprobe.auditing.auditor import NOTHING
-from gilprobe.auditing.sampling import (
+from gilprobe.auditing.release_size import least_releasing_size
+from gilprobe.auditing.traced_calls import (
     MOST_CALLS,
     Baseline,
     Overhead,
@@ -26,7 +27,6 @@ from gilprobe.auditing.sampling import (
     released_shares,
     sample,
 )
-from gilprobe.auditing.steps import least_releasing_size
 from gilprobe.auditing.verdicts import SLOWED, UNSTABLE
 from gilprobe.measuring.measure import interleave
 from gilprobe.measuring.surroundings import Surroundings

@@ -8,8 +8,8 @@ import pytest
 
 import gilprobe
 from gilprobe import scenarios
-from gilprobe.auditing import steps
-from gilprobe.auditing.sampling import Sample
+from gilprobe.auditing import release_size
+from gilprobe.auditing.traced_calls import Sample
 from gilprobe.measuring.measure import Settings
 from gilprobe.results import Arm, ResultSet
 from gilprobe.scenarios.contention import stdlib_audit
@@ -43,7 +43,7 @@ def test_a_call_that_the_trace_slows_down_is_told():
 @pytest.mark.parametrize("least", [65, 2048, 2049, 4095, 4096])
 def test_the_size_at_which_a_call_begins_to_release_is_found_to_the_byte(monkeypatch, least):
     call = Call("made up", (64, 4096), "bytes", lambda size, _stack: lambda: size)
-    monkeypatch.setattr(steps, "sample", lambda make, _calls: RELEASED if make() >= least else HELD)
+    monkeypatch.setattr(release_size, "sample", lambda make, _calls: RELEASED if make() >= least else HELD)
     assert stdlib_audit.least_size(call, 64, 4096) == least
 
 
