@@ -50,7 +50,7 @@ class ScenarioOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CatalogueEntry:
     """What the catalogue tells of a scenario.
 
     Attributes
@@ -73,16 +73,16 @@ class Listed:
 class Offer:
     """The scenarios that were found under a name."""
 
-    scenarios: tuple[Listed, ...]
+    scenarios: tuple[CatalogueEntry, ...]
 
 
-def listed(scenario: Scenario, environment: Environment) -> Listed:
+def listed(scenario: Scenario, environment: Environment) -> CatalogueEntry:
     """Return what the catalogue tells of a scenario on that interpreter and machine."""
     try:
         missing = scenario.missing(environment)
     except Exception as error:  # other people's code, too, is listed
         missing = f"it fails: {type(error).__name__}: {error}"[: protocol.LONGEST_TEXT]
-    return Listed(
+    return CatalogueEntry(
         id=scenario.id,
         title=scenario.title,
         group=scenario.group,
@@ -92,7 +92,7 @@ def listed(scenario: Scenario, environment: Environment) -> Listed:
     )
 
 
-def look_into(path: str, python: Python) -> tuple[Listed, ...]:
+def look_into(path: str, python: Python) -> tuple[CatalogueEntry, ...]:
     """Return the scenarios that a file defines; it is run by a worker, never in this process.
 
     Raises
