@@ -61,9 +61,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
     if not (arguments.own_process and is_possible()):
         return show(arguments, output, hunt(arguments))
-    from gilprobe.cli.leaks_child import Hunt
+    from gilprobe.cli.leaks_child import RetriedHunt
 
-    return Hunt(arguments, partial(hunt, arguments), partial(show, arguments, output)).status()
+    return RetriedHunt(arguments, partial(hunt, arguments), partial(show, arguments, output)).status()
 
 
 def hunt(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _UNUSABLE = 2
 
 
-class Hunt:
+class RetriedHunt:
     """A hunt that is tried once more, with all objects kept alive, if the first one crashes.
 
     Parameters

@@ -91,15 +91,13 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[], int]:
     """Check everything and begin to record; return what runs the program."""
     from gilprobe.measuring import host
-    from gilprobe.programs import program_recording
     from gilprobe.programs.program import prepare
+    from gilprobe.programs.program_recording import RecordOptions
 
     program = parse_program(arguments.program)
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
-    options = program_recording.RecordOptions(
-        stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s
-    )
+    options = RecordOptions(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
     able = host.capabilities()
     if able.tracer != "exact":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
@@ -112,12 +110,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     target = Path(arguments.output or _default_name(program)).absolute()
     check_replaceable(target)
     check_not_read(target, program)
-    began_unix_ns = time.time_ns()
+    began_ns = time.time_ns()
     deadline = None if duration_s is None else _Deadline(duration_s)
     follower = follow(target, options) if arguments.follow else None
     try:
         recording = _CommandRecording(
-            target, begin(target, options), follower, quiet=arguments.quiet, began_unix_ns=began_unix_ns
+            target, begin(target, options), follower, quiet=arguments.quiet, began_ns=began_ns
         )
     except BaseException:
         if follower is not None:
@@ -286,20 +284,14 @@ class _CommandRecording:
     """The recording of this process: ends at the process's exit, or earlier, and is then told of."""
 
     def __init__(
-        self,
-        target: Path,
-        run: ProgramRecording,
-        follower: Follower | None,
-        *,
-        quiet: bool,
-        began_unix_ns: int,
+        self, target: Path, run: ProgramRecording, follower: Follower | None, *, quiet: bool, began_ns: int
     ) -> None:
         from gilprobe.programs import program
 
         self._program = program  # it may be gone from sys.modules at the end
         self._command = visible(f"gilprobe report {_quoted(target)}")  # finds those of the children itself
         self._target = target
-        self._began_unix_ns = began_unix_ns
+        self._began_ns = began_ns
         self._run = run
         self._follower = follower
         self._quiet = quiet
@@ -380,7 +372,7 @@ class _CommandRecording:
 
         children, until = [], time.monotonic() + _READING_S
         with suppress(Exception):  # the report of this process is told all the same
-            for child in load_children(self._target, self._began_unix_ns):
+            for child in load_children(self._target, self._began_ns):
                 if isinstance(child, TracedProcess):
                     children.append(child)
                 if time.monotonic() >= until:

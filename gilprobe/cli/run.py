@@ -77,7 +77,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     jobs = _jobs(arguments)
     pythons, whole = _pythons(arguments.python)
     page = results_page.target_of(arguments)
-    run = _Run(arguments, output, jobs, pythons, threads, page)
+    run = _ScenarioRun(arguments, output, jobs, pythons, threads, page)
     try:
         run.measure()
     finally:  # what was measured before Ctrl-C or a failure is kept
@@ -127,7 +127,7 @@ def _pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], bool]:
     return met, not (missing or refused)
 
 
-class _Run:
+class _ScenarioRun:
     """One call of the command: the jobs, and what has come of them so far."""
 
     def __init__(

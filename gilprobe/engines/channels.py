@@ -90,9 +90,8 @@ class Channels:
         if not self._heard.poll(max(0.0, timeout_s) * 1000):
             return None
         # Each report was one write of less than PIPE_BUF bytes: it is there as a whole.
-        kind, index, *numbers, size = team_worker.REPORT.unpack(
-            os.read(self._reports, team_worker.REPORT.size)
-        )
+        head = os.read(self._reports, team_worker.REPORT.size)
+        kind, index, *numbers, size = team_worker.REPORT.unpack(head)
         text = os.read(self._reports, size).decode("utf-8", "replace") if size else ""
         return WorkerReport(kind, index, tuple(numbers), text)
 

@@ -115,7 +115,7 @@ class ArmPlan:
     chunk: int | None = None
 
 
-class _Team:
+class _ThreadTeam:
     """Threads that start together, do the same work once, and can be called off at any moment."""
 
     def __init__(self, plan: ArmPlan, operations: int, clock: Clock) -> None:
@@ -233,7 +233,7 @@ def run_team(plan: ArmPlan, operations: int, *, clock: Clock = time.perf_counter
     BaseException
         The first that a member raised; the others are called off.
     """
-    run = _Team(plan, operations, clock).run()
+    run = _ThreadTeam(plan, operations, clock).run()
     if run.elapsed_ns < 0:
         raise UnsupportedError(f"the clock must not go backwards, did by {-run.elapsed_ns} ns")
     return run

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
@@ -72,7 +72,7 @@ class Garbage:
 
 
 @dataclass(frozen=True, slots=True)
-class LeakReport(Shown):
+class LeakReport(NotebookRepr):
     """What calling a function over and over has shown.
 
     Attributes

@@ -130,7 +130,7 @@ def hunt_in_child(
     KeyboardInterrupt
         In the parent, when the child has ended without telling of it.
     """
-    line = _Line()
+    line = _ChildLine()
     _flush()
     parent = os.getpid()
     pid = os.fork()
@@ -177,7 +177,7 @@ class Teller(Protocol):
         """So many calls were made."""
 
 
-class _Line:
+class _ChildLine:
     """What the child says to the parent."""
 
     def __init__(self) -> None:
@@ -238,7 +238,7 @@ class _Line:
 class _Parent:
     """Follows the child to its end."""
 
-    def __init__(self, pid: int, line: _Line) -> None:
+    def __init__(self, pid: int, line: _ChildLine) -> None:
         self._pid = pid
         self._line = line
         self._status: int | None = None

@@ -31,7 +31,7 @@ from gilprobe.scenarios.contention.python_loop import countdown
 from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.scenarios.support.costs import handoff_s, lateness_s
-from gilprobe.scenarios.support.loopback import PATIENCE_S, ClientFigures, EchoClient, EchoServer
+from gilprobe.scenarios.support.loopback import PATIENCE_S, Answers, EchoClient, EchoServer
 from gilprobe.scenarios.support.switching import ORDINARY_S, key, switch_interval
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ UNITS = {"": "requests/s", "p50": "s", "p99": "s"}
 def measure(request: Request) -> Findings:
     """Ask a server that has spinning threads beside it, under several switch intervals."""
     plans = QUICK_PLANS if request.quick else PLANS
-    latest: dict[ConvoyPlan, ClientFigures] = {}
+    latest: dict[ConvoyPlan, Answers] = {}
     with EchoClient() as client:
         trials = [
             Trial(
@@ -147,7 +147,7 @@ def _spinning(threads: int) -> Iterator[None]:
 
 
 def _ask(
-    plan: ConvoyPlan, client: EchoClient, duration_ns: int, latest: dict[ConvoyPlan, ClientFigures]
+    plan: ConvoyPlan, client: EchoClient, duration_ns: int, latest: dict[ConvoyPlan, Answers]
 ) -> dict[str, float]:
     with EchoServer() as server:
         client.connect(server)
@@ -158,7 +158,7 @@ def _ask(
     return {"": asked.rate, "p50": asked.p50_s, "p99": asked.p99_s}
 
 
-def _counted(traced: TracedArm, asked: ClientFigures) -> TracedServer:
+def _counted(traced: TracedArm, asked: Answers) -> TracedServer:
     account = _server(traced)
     if account is None:
         return TracedServer(asked.rate, 0.0, 0.0)

@@ -64,7 +64,7 @@ def test_the_servers_account_is_counted_for_each_request(report, account):
             "threads": (account("spinner 1"), account("echo server", voluntary_releases=20)),
         }
     )
-    asked = loopback.ClientFigures(10, 2.0, 0.1, 0.2)
+    asked = loopback.Answers(10, 2.0, 0.1, 0.2)
     assert convoy._counted(TracedArm("x", 2, whole), asked) == TracedServer(5.0, 0.5, 2.0)
 
 

@@ -30,7 +30,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class PlotSeries:
     """What has one colour and one shape."""
 
     name: str
@@ -44,7 +44,7 @@ class Panel:
     """One pair of axes."""
 
     title: str
-    series: tuple[Series, ...]
+    series: tuple[PlotSeries, ...]
 
 
 @dataclass(frozen=True, slots=True)

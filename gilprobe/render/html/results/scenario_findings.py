@@ -10,7 +10,7 @@ from gilprobe.render.shared.words import clipped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.render.html.results.picture import Picture, Point, Series
+    from gilprobe.render.html.results.picture import Picture, PlotSeries, Point
 
 _MOST_TOLD = 3
 _NAME = 40
@@ -41,7 +41,7 @@ def _of_ends(picture: Picture, points: Sequence[Point]) -> str:
     return f"{_place(picture, first.at)}: {figure(first.value, picture.kind)}, {told}"
 
 
-def _of_lines(picture: Picture, lines: Sequence[tuple[str, Series]], sides: Sequence[str]) -> str:
+def _of_lines(picture: Picture, lines: Sequence[tuple[str, PlotSeries]], sides: Sequence[str]) -> str:
     """Tell the last number of each line."""
     end = max((point.at for _, series in lines for point in series.points), default=0)
     told: dict[str, dict[str, str]] = {}
