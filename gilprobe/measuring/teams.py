@@ -13,7 +13,7 @@ from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedErro
 Clock = Callable[[], int]
 """Nanoseconds since some moment; must not go backwards."""
 
-Work = Callable[[int], object]
+MemberWork = Callable[[int], object]
 """Do that many operations. Called by all members of a team at once."""
 
 THREADS = range(1, 1025)
@@ -109,7 +109,7 @@ class ArmPlan:
 
     name: str
     threads: int
-    work: Work
+    work: MemberWork
     unit: str = "operations/s"
     score: Callable[[TeamRun], float] = throughput
     chunk: int | None = None

@@ -14,7 +14,7 @@ from gilprobe.model.notebook_repr import NotebookRepr
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
 
-Kind = Literal[
+LeakKind = Literal[
     "reference", "objects", "descriptors", "threads", "total", "interned", "blocks", "heap", "memory"
 ]
 
@@ -45,7 +45,7 @@ class LeakFinding:
         `what` of the finding whose objects bring these with them. None if there is no such finding.
     """
 
-    kind: Kind
+    kind: LeakKind
     what: str
     per_call: float
     low: float

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from gilprobe.model.environment import Environment
     from gilprobe.results import ScenarioResult
 
+Side = tuple[str, "ScenarioResult"]
+"""The name of an interpreter and what was measured on it."""
+
 
 def sides_of(results: Iterable[ScenarioResult]) -> list[tuple[str, list[ScenarioResult]]]:
     """Return results as saved, one after the other, by interpreter, each under its name.

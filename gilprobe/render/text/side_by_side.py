@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
     from gilprobe.model.comparison import ArmPair, Comparison, ScenarioPair
     from gilprobe.model.environment import Environment
-    from gilprobe.results import Arm, ScenarioResult
-
-Side = tuple[str, "ScenarioResult"]
-"""The name of an interpreter and what was measured on it."""
+    from gilprobe.render.shared.sides import Side
+    from gilprobe.results import Arm
 
 _NONE = "-"
 

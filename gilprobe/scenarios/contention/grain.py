@@ -42,7 +42,7 @@ from gilprobe.scenarios.support.switching import key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilprobe.measuring.teams import TeamRun, Work
+    from gilprobe.measuring.teams import MemberWork, TeamRun
     from gilprobe.results import Arm, TracedArm
     from gilprobe.scenarios.scenario import Observation
 
@@ -95,7 +95,7 @@ def _name(grain_s: float) -> str:
     return f"every {duration(grain_s)}"
 
 
-def _work(every: int) -> Work:
+def _work(every: int) -> MemberWork:
     def work(iterations: int) -> None:
         kernels.grain(iterations, every)
 

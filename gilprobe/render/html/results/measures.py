@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe.model.confidence import ratio_interval
-from gilprobe.render.html.results.figures import Kind, heading_of, kind_of
+from gilprobe.render.html.results.figures import NumberKind, heading_of, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from gilprobe.render.shared.sides import Side
     from gilprobe.results import Arm, ScenarioResult
 
 _Told = dict[tuple[str, str | None, int | None], tuple[float | None, float | None]]
 """The range that is expected of a quantity of an arm."""
-
-Side = tuple[str, "ScenarioResult"]
-"""The name of an interpreter and what was measured on it."""
 
 PERCENTILE = re.compile(r"^(.+), (p\d{1,2}(?:\.\d+)?)$")
 """The name of an arm that is a percentile of another's numbers."""
@@ -47,7 +45,7 @@ class PicturedGroup:
 
     title: str
     unit: str
-    kind: Kind
+    kind: NumberKind
     measures: tuple[DrawnArm, ...]
     sides: tuple[str, ...]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from gilprobe.render.html.results.figures import Kind
+    from gilprobe.render.html.results.figures import NumberKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Picture:
     form: Literal["lines", "rows", "ranges", "shares"]
     title: str
     note: str
-    kind: Kind
+    kind: NumberKind
     unit: str
     logarithmic: bool
     axis: str

@@ -25,7 +25,7 @@ from gilprobe.render.html.results.quantities import common_part, scale_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.results import Law
 
 _SPREAD = 40.0  # largest over smallest number from which an axis is logarithmic

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.environment import Environment
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.results import Arm, ScenarioResult
 
 VERDICTS = ("holds", "does not hold", "not testable here")

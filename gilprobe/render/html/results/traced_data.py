@@ -14,7 +14,7 @@ from gilprobe.render.terminal import idle_main, in_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.report import ThreadAccount
     from gilprobe.results import TracedArm
 
