@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from gilprobe.engines import team_worker
 from gilprobe.engines.channels import Channels
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError, WorkerError
-from gilprobe.measuring.teams import Turn
+from gilprobe.measuring.teams import MemberRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,23 +92,23 @@ class EngineRun:
         Done by all workers together.
     opened_ns : int
         When the gate was opened, by ``time.perf_counter_ns``.
-    turns : tuple of Turn
+    members : tuple of MemberRun
         One a worker, in the order of the workers, by the same clock.
     """
 
     operations: int
     opened_ns: int
-    turns: tuple[Turn, ...]
+    members: tuple[MemberRun, ...]
 
     @property
     def elapsed_ns(self) -> int:
         """From the opening of the gate to the last worker's end, nanoseconds."""
-        return max(turn.end_ns for turn in self.turns) - self.opened_ns
+        return max(member.end_ns for member in self.members) - self.opened_ns
 
     @property
     def cpu_ns(self) -> int:
         """CPU time of all workers together, nanoseconds."""
-        return sum(turn.cpu_ns for turn in self.turns)
+        return sum(member.cpu_ns for member in self.members)
 
 
 class Crew(Protocol):
@@ -235,11 +235,11 @@ class Team:
             self._lost = str(error)
             raise
         self._lost = ""
-        turns = tuple(
-            Turn(native_id, start_ns, end_ns, cpu_ns)
+        members = tuple(
+            MemberRun(native_id, start_ns, end_ns, cpu_ns)
             for start_ns, end_ns, cpu_ns, native_id in (report.numbers for report in done)
         )
-        return EngineRun(operations * self.workers, opened_ns, turns)
+        return EngineRun(operations * self.workers, opened_ns, members)
 
     def memory_per_worker(self) -> float | None:
         """Return what a worker takes in memory, bytes.

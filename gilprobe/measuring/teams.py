@@ -46,7 +46,7 @@ def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class MemberRun:
     """One member's part in a team's run: when it computed, by the settings' clock, and its CPU time."""
 
     native_id: int
@@ -63,22 +63,22 @@ class TeamRun:
     ----------
     operations : int
         Done by all members together.
-    turns : tuple of Turn
+    members : tuple of MemberRun
         One a member.
     """
 
     operations: int
-    turns: tuple[Turn, ...]
+    members: tuple[MemberRun, ...]
 
     @property
     def elapsed_ns(self) -> int:
         """From the first member's start to the last member's end, nanoseconds."""
-        return max(turn.end_ns for turn in self.turns) - min(turn.start_ns for turn in self.turns)
+        return max(member.end_ns for member in self.members) - min(member.start_ns for member in self.members)
 
     @property
     def cpu_ns(self) -> int:
         """CPU time of all members together, nanoseconds."""
-        return sum(turn.cpu_ns for turn in self.turns)
+        return sum(member.cpu_ns for member in self.members)
 
 
 def throughput(run: TeamRun) -> float:
@@ -133,7 +133,7 @@ class _ThreadTeam:
         self._gates = [threading.Lock() for _ in range(plan.threads)]
         for gate in self._gates:
             gate.acquire()
-        self._turns: list[Turn] = []
+        self._members: list[MemberRun] = []
         self._error: BaseException | None = None
         self._off = False
 
@@ -156,7 +156,7 @@ class _ThreadTeam:
             self._dismiss(members, whole=whole)
         if self._error is not None:
             raise self._error
-        return TeamRun(operations=self._operations * self._plan.threads, turns=tuple(self._turns))
+        return TeamRun(operations=self._operations * self._plan.threads, members=tuple(self._members))
 
     def _open_gates(self) -> None:
         while self._gates:
@@ -186,9 +186,9 @@ class _ThreadTeam:
                 self._error = self._error or error
             self._off = True
         end_ns = self._clock()
-        turn = Turn(native_id, start_ns, end_ns, time.thread_time_ns() - cpu_ns)
+        member = MemberRun(native_id, start_ns, end_ns, time.thread_time_ns() - cpu_ns)
         with self._lock:
-            self._turns.append(turn)
+            self._members.append(member)
             self._ended += 1
             if self._ended == self._plan.threads:
                 self._finished.put(None)
