@@ -37,7 +37,7 @@ RESERVED = {
     "frame": ("refs", "render", "report", "tracing"),
     "gauge": ("refs",),
     "hunt": ("cli", "pytest_plugin", "refs"),
-    "interpreter": ("engines", "programs", "render", "tracing"),
+    "interpreter": ("engines", "tracing"),
     "lane": ("render",),
     "law": ("model", "render", "results", "scenarios"),
     "recording": ("cli", "programs", "tracing"),

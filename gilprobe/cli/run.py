@@ -218,7 +218,7 @@ class _ScenarioRun:
 
         named = zip(self._names, self._pythons, strict=True)
         sides = [(name, one.path, one.environment) for name, one in named if one.environment is not None]
-        return side_by_side.render_interpreters(sides, self._output.look) + "\n"
+        return side_by_side.render_pythons(sides, self._output.look) + "\n"
 
     def deliver(self) -> None:
         """Write what was found to the files: as JSON if asked to, and as a page."""

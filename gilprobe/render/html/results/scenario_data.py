@@ -12,7 +12,7 @@ from gilprobe.render.html.results.pictures import pictures
 from gilprobe.render.html.results.scenario_findings import finding
 from gilprobe.render.html.results.traced_data import accounts_table, traced_pictures
 from gilprobe.render.shared.words import clipped, plural, visible
-from gilprobe.render.terminal import in_order, interpreter
+from gilprobe.render.terminal import in_order, python_text
 from gilprobe.results import fact_name
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _side(name: str, environment: Environment) -> dict[str, Any]:
     load = environment.load_average
     return {
         "name": name,
-        "interpreter": interpreter(environment),
+        "interpreter": python_text(environment),
         "compiler": environment.compiler,
         "cpu": environment.cpu,
         "cores": f"{environment.cores} of {environment.cores_online}",
