@@ -153,7 +153,7 @@ def _fit(name: str) -> int:
 
 def _exact(picture: _Canvas, lane: Lane, top: int) -> tuple[str, str]:
     outlines: tuple[list[str], list[str]] = ([], [])
-    for kind, start, end in lane.intervals:
+    for kind, start, end in lane.events:
         left = picture.x(start)
         width = picture.x(end) - left
         height = _BAR if kind == HOLD else _WAIT_BAR
