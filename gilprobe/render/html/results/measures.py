@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe.model.confidence import ratio_interval
-from gilprobe.render.html.results.figures import NumberKind, heading_of, kind_of
+from gilprobe.render.html.results.number_text import NumberKind, heading_of, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

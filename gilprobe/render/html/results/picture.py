@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from gilprobe.render.html.results.figures import NumberKind
+    from gilprobe.render.html.results.number_text import NumberKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gilprobe.render.html.results.figures import kind_of
 from gilprobe.render.html.results.measures import PERCENTILE, DrawnArm, PicturedGroup, groups_of
+from gilprobe.render.html.results.number_text import kind_of
 from gilprobe.render.html.results.picture import Band, Panel, Picture, PlotSeries, Point
 from gilprobe.render.html.results.quantities import common_part, scale_of
 

@@ -56,7 +56,7 @@ def unit_beside(unit: str) -> str:
             return unit
 
 
-def figure(value: float, kind: NumberKind, unit: str = "") -> str:
+def number_text(value: float, kind: NumberKind, unit: str = "") -> str:
     """Return a number in words; `unit` is said where the kind does not imply it."""
     match kind:
         case "ratio":
