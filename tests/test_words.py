@@ -25,6 +25,9 @@ RETIRED = {
     "trail": "call stack",
 }
 
+# The same in C and Cython. The books are there, and a machine would be a state machine or the computer.
+RETIRED_IN_C = {old: new for old, new in RETIRED.items() if old != "book"} | {"machine": "GIL state"}
+
 # A word of the glossary -> the modules and folders where something may be named by it.
 RESERVED = {
     "account": ("render", "report", "tracing"),
@@ -163,5 +166,22 @@ def test_retired_words_are_gone() -> None:
         for path in sorted((CHECKOUT / folder).rglob("*.py"))
         for name in names_in(path)
         for word in words_of(name) & RETIRED.keys()
+    ]
+    assert not faults, listed(faults)
+
+
+NO_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)  # comments and strings of C
+NO_CYTHON = re.compile(r'""".*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*', re.DOTALL)
+
+
+def test_retired_words_are_gone_from_c_and_cython() -> None:
+    kinds = {".c": NO_CODE, ".h": NO_CODE, ".pyx": NO_CYTHON, ".pxd": NO_CYTHON, ".pyi": NO_CYTHON}
+    faults = [
+        f"{path.relative_to(CHECKOUT)}: {name}: {RETIRED_IN_C[word]} is the word now"
+        for folder in ("csrc", "gilprobe/_native", "tests/c")
+        for path in sorted((CHECKOUT / folder).rglob("*"))
+        if path.suffix in kinds
+        for name in sorted(set(re.findall(r"\w+", kinds[path.suffix].sub(" ", path.read_text("utf-8")))))
+        for word in words_of(name) & RETIRED_IN_C.keys()
     ]
     assert not faults, listed(faults)
