@@ -43,7 +43,7 @@ class Task(Generic[T]):
     read : callable
         Returns the answer, of what JSON has of what the work returned; FormatError if it is none.
     called : str
-        What complaints call it; ``""``: as the interpreter.
+        What complaints call it; ``""``: as the Python.
     first : str
         What it must do soon: before it waits for its first turn.
     errors_are_whole : bool

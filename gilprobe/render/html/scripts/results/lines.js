@@ -1,5 +1,5 @@
 // Lines against threads or a quantity, each point with its interval, and what a law expects as a band behind them.
-import { extent, figure, plain, runs, told } from "./numbers.js";
+import { extent, numberText, plain, runs, told } from "./numbers.js";
 import { axisLook, lookOf, plot, plotBase } from "./plot.js";
 import { color } from "../shared/colors.js";
 
@@ -135,7 +135,7 @@ const option = (picture, panel, width) => {
         ...labels.axisLabel,
         showMinLabel: picture.logarithmic ? false : null,
         showMaxLabel: false,
-        formatter: (value) => figure(value, picture, true),
+        formatter: (value) => numberText(value, picture, true),
       },
     },
     series: drawn,

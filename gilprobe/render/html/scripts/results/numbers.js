@@ -25,7 +25,7 @@ const bytes = (value) => {
 };
 
 /** A number of a picture in words; on an axis without its unit. */
-export const figure = (value, picture, onAxis = false) => {
+export const numberText = (value, picture, onAxis = false) => {
   const unit = onAxis || !picture.unit ? "" : ` ${picture.unit}`;
   switch (picture.kind) {
     case "ratio":
@@ -74,7 +74,7 @@ export const runs = (bands) => {
 
 /** What a point says: number, interval, and what the law expects there. */
 export const told = (picture, series, point) => {
-  const say = (value) => figure(value, picture);
+  const say = (value) => numberText(value, picture);
   const lines = [`${say(point.value)}`];
   if (point.low !== point.high) lines.push(`95 % interval ${say(point.low)} to ${say(point.high)}`);
   const band = series.bands.find((one) => one.at === point.at);

@@ -1,5 +1,5 @@
 // Pictures in rows: numbers with intervals, ranges of percentiles, shares of time.
-import { extent, figure, plain, told } from "./numbers.js";
+import { extent, numberText, plain, told } from "./numbers.js";
 import { axisLook, lookOf, plot, plotBase } from "./plot.js";
 import { color } from "../shared/colors.js";
 
@@ -74,7 +74,7 @@ const numberItem = (picture, series, index, count) => {
     if (point.low !== point.high) children.push(...whisker(x(point.low), x(point.high), y, look.color));
     children.push(shape(look.symbol, x(point.value), y, look.color));
     if (count === 1) {
-      const style = { text: figure(point.value, { ...picture, unit: "" }), fill: color("text"), font: `12px ${getComputedStyle(document.body).fontFamily}`, verticalAlign: "middle" };
+      const style = { text: numberText(point.value, { ...picture, unit: "" }), fill: color("text"), font: `12px ${getComputedStyle(document.body).fontFamily}`, verticalAlign: "middle" };
       const ends = [point.value, point.high, picture.logarithmic ? point.value : 0, band?.high ?? point.value];
       const beyond = x(Math.max(...ends));
       children.push({ type: "text", x: beyond + 9, y, style });
@@ -111,7 +111,7 @@ const values = (picture) =>
 
 const say = (picture, series, point) =>
   picture.marks.length
-    ? picture.marks.map((mark, index) => `${mark} ${figure(point.marks[index], picture)}`)
+    ? picture.marks.map((mark, index) => `${mark} ${numberText(point.marks[index], picture)}`)
     : told(picture, series, point);
 
 const axes = (picture, width, [least, most]) => {
@@ -130,7 +130,7 @@ const axes = (picture, width, [least, most]) => {
         ...labels.axisLabel,
         showMinLabel: picture.logarithmic ? false : null,
         showMaxLabel: picture.form === "shares",
-        formatter: (value) => figure(value, picture, true),
+        formatter: (value) => numberText(value, picture, true),
       },
     },
     yAxis: {

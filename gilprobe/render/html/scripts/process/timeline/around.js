@@ -1,5 +1,5 @@
 // What stands around the timeline's picture: labels of rows, the legend, what a reader must know, tables.
-import { moment, placeText } from "./words.js";
+import { moment, describePlace } from "./words.js";
 import { element, name } from "../../shared/element.js";
 import { page } from "../../shared/page.js";
 import { count, duration, plural, share } from "../../shared/words.js";
@@ -88,7 +88,7 @@ export const longestTable = (view, kind, title, go) => {
     button(one.row.name, `Show this ${kind.slice(0, -1)} of ${one.row.name}`, () => go(one)),
     duration(one.end - one.start),
     moment(one.start, Math.max(1, (one.end - one.start) / 10), model.extent),
-    name(kind === "waits" ? held(one) : placeText(model.place(one.place))),
+    name(kind === "waits" ? held(one) : describePlace(model.place(one.place))),
   ];
   const row = (tag, attributes, list) => {
     const made = list.map((cell) => element(tag, attributes, cell));

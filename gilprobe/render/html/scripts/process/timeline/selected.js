@@ -1,7 +1,7 @@
 // What was chosen in the timeline: marks it on the canvas, with lines to those who held the GIL meanwhile, and
 // tells it in words.
 import { GIL_AREA, HOLD_AREA, WAIT_AREA } from "./sizes.js";
-import { moment, placeText, summary } from "./words.js";
+import { moment, describePlace, summary } from "./words.js";
 import { element, muted, name } from "../../shared/element.js";
 import { duration, plural, share } from "../../shared/words.js";
 
@@ -76,7 +76,7 @@ const holderLine = (view, holder, whole) => {
     element("strong", {}, share(Math.min(holder.ns, whole), whole)),
     " ",
     name(model.threadName(holder.row)),
-    place ? [" in ", name(placeText(place))] : null,
+    place ? [" in ", name(describePlace(place))] : null,
     element("span", { class: "muted" }, ` ${duration(holder.ns)}`),
   );
 };

@@ -14,7 +14,7 @@ export const moment = (ns, step, extent) => {
 };
 
 /** A place as text: function, the end of the file's path, line. */
-export const placeText = (place) => {
+export const describePlace = (place) => {
   if (!place) return "a place that is not known";
   const [name, file, line] = place;
   const short = file.split("/").slice(-2).join("/");
@@ -28,10 +28,10 @@ export const summary = (model, found) => {
   if (found.share !== undefined) {
     const part = share(found.share, 1);
     const led =
-      found.kind === "holds" ? (found.row.isGil ? `, mostly ${who}` : `, mostly in ${placeText(model.place(found.place))}`) : "";
+      found.kind === "holds" ? (found.row.isGil ? `, mostly ${who}` : `, mostly in ${describePlace(model.place(found.place))}`) : "";
     const what = found.row.isGil ? `The GIL is held ${part}` : `${who} ${verb} ${part}`;
     return `${what} of these ${duration(found.end - found.start)}${led}`;
   }
-  const where = found.kind === "waits" ? `, after ${placeText(model.place(found.place))}` : ` in ${placeText(model.place(found.place))}`;
+  const where = found.kind === "waits" ? `, after ${describePlace(model.place(found.place))}` : ` in ${describePlace(model.place(found.place))}`;
   return `${who} ${verb} for ${duration(found.end - found.start)}${where}`;
 };
