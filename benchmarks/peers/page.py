@@ -31,12 +31,12 @@ ADDRESS = re.compile(r"\b(?:https?|file)://\S+|(?<=host=)'[^']*'")
 
 
 def private(text: str) -> str:
-    """Return a text without the machine's paths and without addresses."""
+    """Return a text without paths and addresses of the machine."""
     return PATH.sub("PATH", ADDRESS.sub("ADDRESS", text))
 
 
 def page(document: dict[str, Any], *later: dict[str, Any]) -> str:
-    """Return the page. The tables that a later run has measured again are shown as it found them."""
+    """Return the page. A table that a later run has measured again has the later numbers."""
     cells = [cell_of(values) for values in document["cells"]]
     again = []
     for other in later:
@@ -85,7 +85,10 @@ def _beaten(cells: Sequence[Cell]) -> Iterator[str]:
     if not lost:
         yield "In no cell."
     else:
-        yield "In brackets the lowest and highest figure; last, in how many pairs the peer is better: half is chance."
+        yield (
+            "In brackets the lowest and highest figure; last, in how many pairs the peer is better: half"
+            " is chance."
+        )
         yield ""
         yield "| table | workload | measure | gilprobe | best peer | pairs |"
         yield "|---|---|---|---|---|---|"

@@ -1,4 +1,4 @@
-"""The result as tables: a row a question, a column a tool, and notes for what does not fit into a cell."""
+"""The result as tables: a row for each question, a column for each tool, and notes below."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXPLANATIONS = {
 
 @dataclass(frozen=True)
 class Shown:
-    """One cell as it is shown: its text, and whether it beats gilprobe's."""
+    """A displayed cell: its text, and whether it beats gilprobe's."""
 
     text: str
     wins: bool = False
@@ -57,7 +57,7 @@ class Grid:
     rows : list of (str, str, list of Shown)
         Workload, measure with its unit, and a cell for each tool.
     notes : list of str
-        What the numbers in brackets stand for, from 1.
+        The notes for the numbers in brackets, from 1.
     """
 
     name: str

@@ -44,8 +44,8 @@ WHY = {
         " threads as well.",
     },
     "audit": {
-        AUDITED: "ptime times a few calls on one thread and on two. gilprobe does so, too, by turns and several"
-        " times, and traces the calls first.",
+        AUDITED: "ptime times a few calls on one thread and on two. gilprobe does so, too, by turns and"
+        " several times, and traces the calls first.",
     },
 }
 """By table and measure."""
