@@ -6,7 +6,7 @@ from .cost import ADDED, CPU, FEWER, MEMORY, P99, SLOWER, STARTED, TURNS
 from .counting import AUDITED, TOOK
 
 BOOKS = (
-    "At each release gilprobe reads the clock and books it; a sampler does nothing. The difference shows if a"
+    "A sampler does nothing at a release; gilprobe reads the clock and books it. The difference shows if a"
     " program does little but release."
 )
 ECHO = (
