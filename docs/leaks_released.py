@@ -35,7 +35,7 @@ Made by these commands, the second one for each other interpreter; the functions
     python3.13 benchmarks/leaks_released.py --quick --json python3.13.json
     python docs/leaks_released.py released.json python3.13.json > docs/leaks-released.md
 
-| package | version | function | expected | told | finding | calls | seconds |
+| package | version | function | expected | verdict | finding | calls | seconds |
 |---|---|---|---|---|---|--:|--:|
 """
 
