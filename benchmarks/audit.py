@@ -1,7 +1,7 @@
-"""Measures whether an audit is right: on calls whose released share is known, and by what threads then gain.
+"""Measures whether an audit is right: about calls whose released share is known, and the gain of threads.
 
-The known shares are those of `kernels.alternate`, which holds and releases by turns and measures both by a
-clock of its own. The calls of the standard library are ones whose sources say whether they let the GIL go.
+The known shares are those of `kernels.alternate`, which holds and releases by turns and measures both with
+its own clock. The other calls are of the standard library; their sources show whether they release the GIL.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def released(name: str, call: Call, options: argparse.Namespace) -> tuple[float,
 
 
 def true_share(call: Callable[[], tuple[int, int, int, int]], calls: int) -> float:
-    """Return the released share by the kernel's own clock: of what it did, not of what letting go costs."""
+    """Return the released share by the kernel's own clock: of its work, without the cost of the releases."""
     spent = [call() for _ in range(calls)]
     held, free = sum(one[0] for one in spent), sum(one[2] for one in spent)
     return free / (held + free)
@@ -116,7 +116,7 @@ def known(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def at_least(options: argparse.Namespace) -> Iterator[Row]:
-    """Audit calls that let the GIL go."""
+    """Audit calls that release the GIL."""
     for name, call in RELEASING.items():
         found = released(name, call, options)
         verdict = common.judge(found, lambda share: share >= 0.99)
@@ -124,7 +124,7 @@ def at_least(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def at_most(options: argparse.Namespace) -> Iterator[Row]:
-    """Audit calls that never do."""
+    """Audit calls that never release it."""
     for name, call in HOLDING.items():
         found = released(name, call, options)
         verdict = common.judge(found, lambda share: share <= 0.01)
@@ -132,7 +132,7 @@ def at_most(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def step(options: argparse.Namespace) -> Iterator[Row]:
-    """Look for the size from which on a hash lets the GIL go."""
+    """Search for the least size at which a hash releases the GIL."""
     expected = expected_steps(sys.version.split()[0])["hashlib.sha256"]
 
     def prepared(size: int) -> nullcontext[Call]:
