@@ -406,14 +406,18 @@ def test_a_wrong_type_gets_the_rule_and_the_value(call: Callable[[], object], me
         lambda: native.cycle(-1),
         lambda: native.grain(1, 0),
         lambda: native.refer(None, -1),
-        lambda: native.Counter(0),
-        lambda: native.Counter(2**64 - 1),
         lambda: native.Counter(2).bump(1, False, 2),
     ],
 )
 def test_the_native_layer_refuses_what_it_can_not_do(call: Callable[[], object]) -> None:
     with pytest.raises((OverflowError, BufferError, IndexError)):
         call()
+
+
+@pytest.mark.parametrize("slots", [0, 2**64 - 1])
+def test_the_native_layer_says_how_many_slots_a_counter_has(slots: int) -> None:
+    with pytest.raises(ValueError, match=rf"^slots must be > 0, .* got {slots} slots$"):
+        native.Counter(slots)
 
 
 def test_a_counter_that_has_no_room_is_a_memory_error() -> None:
