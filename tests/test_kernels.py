@@ -416,7 +416,7 @@ def test_the_native_layer_refuses_what_it_can_not_do(call: Callable[[], object])
 
 @pytest.mark.parametrize("slots", [0, 2**64 - 1])
 def test_the_native_layer_says_how_many_slots_a_counter_has(slots: int) -> None:
-    with pytest.raises(ValueError, match=rf"^slots must be > 0, .* got {slots} slots$"):
+    with pytest.raises(ValueError, match=r"^slots must be > 0, and their bytes < 2\*\*64$"):
         native.Counter(slots)
 
 
@@ -831,7 +831,7 @@ def test_the_tracer_says_that_it_is_not_for_such_an_interpreter(ends_well: Calla
             except ImportError as error:
                 answer(str(error))
             ''')
-        assert talk.heard() == "module gilprobe._native.gil does not support loading in subinterpreters"
+        assert talk.heard() == "module gilprobe._native.tracer does not support loading in subinterpreters"
         talk.end()
         import gilprobe
         assert callable(gilprobe.trace)

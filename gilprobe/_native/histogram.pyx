@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, binding=True
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
 """Binding of the log-linear histogram (csrc/base/gp_hist.h)."""
 
 cimport cython

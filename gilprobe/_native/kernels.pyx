@@ -167,8 +167,7 @@ cdef class Counter:
     cdef gp_race *race
 
     def __cinit__(self, size_t slots):
-        rule = f"slots must be > 0, and their bytes < 2**64, got {slots} slots"
-        check_status(gp_race_new(slots, &self.race), "a counter", rule)
+        check_status(gp_race_new(slots, &self.race), "a counter", "slots must be > 0, and their bytes < 2**64")
 
     def __dealloc__(self):
         gp_race_free(self.race)

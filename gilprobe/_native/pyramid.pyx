@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, binding=True
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
 """Binding of what makes a timeline small (csrc/picture).
 
 Batches in, bytes and plain tuples out. What a file made up raises ValueError.

@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, binding=True
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
 """Binding of the reader of recordings (csrc/recording/gp_reader.h): payloads in, plain tuples and dicts out.
 Keeps nothing.
 

@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, binding=True
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
 """Binding of reference counts (csrc/cpython/gp_counts.h). Raises built-in exceptions only."""
 
 from sys import intern

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.tracing.tracer import Trace, trace
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
@@ -86,7 +86,7 @@ class RecordedRun:
     """
 
     def __init__(self, path: str | os.PathLike[str], options: Options, *, told: bool = True) -> None:
-        gil.watch_calls()
+        tracer.watch_calls()
         wanted = {"stacks": options.stacks, "timeline": options.timeline}
         self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
         self._trace.start()

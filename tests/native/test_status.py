@@ -53,38 +53,38 @@ def test_the_header_is_read() -> None:
 
 
 def test_ok_raises_nothing(statuses: Any) -> None:
-    assert statuses.check(STATUSES.index("GP_OK"), "a lamp", "rule", errno.EAGAIN, "file", "reason") == 0
+    assert statuses.check(STATUSES.index("GP_OK"), b"a lamp", "rule", errno.EAGAIN, "file", b"reason") == 0
 
 
 @pytest.mark.parametrize("name", [name for name in STATUSES if name != "GP_OK"])
 def test_every_other_status_has_its_exception_and_its_words(statuses: Any, name: str) -> None:
     kind, message = RAISED[name]
     with pytest.raises(kind) as raised:
-        statuses.check(STATUSES.index(name), "a lamp", error=errno.EAGAIN)
+        statuses.check(STATUSES.index(name), b"a lamp", error=errno.EAGAIN)
     assert type(raised.value) in {kind, BlockingIOError}  # the subclass of OSError that EAGAIN has
     assert str(raised.value) == message
 
 
 def test_a_status_that_nobody_knows_says_where_to_add_it(statuses: Any) -> None:
     with pytest.raises(SystemError, match=rf"status {len(STATUSES)} of a lamp .*_native/status\.pxd"):
-        statuses.check(len(STATUSES), "a lamp")
+        statuses.check(len(STATUSES), b"a lamp")
 
 
 def test_a_broken_rule_is_told(statuses: Any) -> None:
     with pytest.raises(ValueError, match=r"^watts must be > 0, got 0$"):
-        statuses.check(STATUSES.index("GP_EINVAL"), "a lamp", "watts must be > 0, got 0")
+        statuses.check(STATUSES.index("GP_EINVAL"), b"a lamp", "watts must be > 0, got 0")
 
 
 def test_the_systems_refusal_has_the_file(statuses: Any) -> None:
     with pytest.raises(FileNotFoundError) as raised:
-        statuses.check(STATUSES.index("GP_ESYSTEM"), "a lamp", error=errno.ENOENT, path="there")
+        statuses.check(STATUSES.index("GP_ESYSTEM"), b"a lamp", error=errno.ENOENT, path="there")
     assert (raised.value.errno, raised.value.filename) == (errno.ENOENT, "there")
     assert raised.value.args == (errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def test_what_the_core_says_is_told(statuses: Any) -> None:
     with pytest.raises(NotImplementedError, match=r"^it is dark$"):
-        statuses.check(STATUSES.index("GP_EUNSUPPORTED"), "a lamp", reason="it is dark")
+        statuses.check(STATUSES.index("GP_EUNSUPPORTED"), b"a lamp", reason=b"it is dark")
     with pytest.raises(PermissionError) as raised:
-        statuses.check(STATUSES.index("GP_ESYSTEM"), "a lamp", error=errno.EPERM, reason="it is dark")
+        statuses.check(STATUSES.index("GP_ESYSTEM"), b"a lamp", error=errno.EPERM, reason=b"it is dark")
     assert raised.value.args == (errno.EPERM, f"it is dark: {os.strerror(errno.EPERM)}")

@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, binding=True
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
 """Binding of the tracer (csrc/trace/gp_tracer.h) and of what its threads and its recording need.
 
 All of the tracer's native state lives in this module: what shares it must be compiled into it.
@@ -371,7 +371,7 @@ cdef class Session:
         self.recorder = recorder
         status = gp_tracer_start(gp_interpreter_host(), &wishes, &self.handle, &reason)
         error = errno  # before anything else sets it
-        check_status(status, "a trace", None, error, None, reason.decode())
+        check_status(status, "a trace", None, error, None, reason)
 
     def __dealloc__(self):
         cdef gp_call_stack nowhere
