@@ -7,10 +7,8 @@ from .c_base cimport gp_status
 
 cdef extern from "kernels/gp_interrupt.h" nogil:
     const bint GP_INTERRUPT_SIGNALS
-
     ctypedef struct gp_interrupt_watch:
         bint watching
-
     void gp_interrupt_prepare()
     void gp_interrupt_begin(gp_interrupt_watch *watch, uint64_t nominal_ns, bint released)
     void gp_interrupt_end(gp_interrupt_watch *watch)
@@ -21,7 +19,6 @@ cdef extern from "kernels/gp_interrupt.h" nogil:
 cdef extern from "kernels/gp_work.h" nogil:
     ctypedef struct gp_work:
         uint64_t nominal_ns
-
     # Of these steps only those that have a gp_work_lock touch Python, through gp_work_gil: run them held.
     bint gp_work_step(gp_work *work, const gp_interrupt_watch *watch)
 
@@ -52,7 +49,6 @@ cdef extern from "kernels/gp_work.h" nogil:
 
     ctypedef struct gp_work_lock:
         pass
-
     ctypedef struct gp_alternate:
         gp_work work
         uint64_t held_ns

@@ -289,11 +289,8 @@ cdef class Recorder:
         """Add a chunk; its type is four letters."""
         if len(kind) != 4:
             raise ValueError(f"the type of a chunk must be four letters, got {kind!r}")
-        check_status(
-            gp_recorder_put(self.handle, kind, <const char *>payload, len(payload)),
-            "a chunk of a recording",
-            f"a chunk must have at most {GP_CHUNK_PAYLOAD_MAX} bytes, got {len(payload)}",
-        )
+        rule = f"a chunk must have at most {GP_CHUNK_PAYLOAD_MAX} bytes, got {len(payload)}"
+        check_status(gp_recorder_put(self.handle, kind, <const char *>payload, len(payload)), "a chunk", rule)
 
     def put_label(self, uint32_t number, str name) -> None:
         """Add the name behind a label: a listener of `ThreadLabels`, compiled for the same reason as `before_call`."""
