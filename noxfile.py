@@ -422,7 +422,7 @@ def editable(session: nox.Session) -> None:
 
 def built_ns(session: nox.Session) -> int:
     """Import the package; return when its core was compiled."""
-    code = "import os, gilprobe._native.gil as core; print(os.stat(core.__file__).st_mtime_ns)"
+    code = "import os, gilprobe._native.tracer as core; print(os.stat(core.__file__).st_mtime_ns)"
     return int(session.run("python", "-P", "-c", code, silent=True) or 0)
 
 

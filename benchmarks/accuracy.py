@@ -97,7 +97,7 @@ def share_held(snapshot: _Snapshot) -> float:
     return held_ns / snapshot["totals"]["elapsed_ns"]
 
 
-def own_account(session: gil.Session) -> Account:
+def own_account(session: tracer.Session) -> Account:
     """Return the calling thread's account up to now.
 
     Read from the native session: Trace.report asks threading for names, which takes a lock.
@@ -330,7 +330,7 @@ class Part:
 def alternate(threads: int, cycles: int, held_ns: int, released_ns: int) -> tuple[list[Part], float]:
     """Run the kernel in some threads at once; return their parts, and all holds as a share of the wall."""
     parts: list[Part] = []
-    session = gil.Session()
+    session = tracer.Session()
 
     def member() -> None:
         preempted = preemptions()
@@ -482,7 +482,7 @@ class Spun:
 def spin(threads: int, duration_s: float) -> tuple[list[Spun], float]:
     """Let threads spin in pure Python; return them, and all holds as a share of the wall."""
     spun: list[Spun] = []
-    session = gil.Session()
+    session = tracer.Session()
 
     def member() -> None:
         preempted = preemptions()

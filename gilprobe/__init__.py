@@ -11,7 +11,7 @@ from __future__ import annotations
 import _imp
 import os
 
-_CORE = f"{__path__[0]}/_native/gil"
+_CORE = f"{__path__[0]}/_native/tracer"
 if not any(os.path.exists(_CORE + suffix) for suffix in _imp.extension_suffixes()):  # noqa: PTH110  # costs less
     raise ImportError(
         f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and "
@@ -77,11 +77,11 @@ _HOMES: dict[str, str | None] = {
 
 # what needs a part of the compiled core -> which
 _COMPILED = {
-    "gilprobe.auditing": "gil",
-    "gilprobe.measuring.host": "gil",
-    "gilprobe.scenarios": "gil",
-    "gilprobe.tracing.stall_watch": "gil",
-    "gilprobe.tracing.tracer": "gil",
+    "gilprobe.auditing": "tracer",
+    "gilprobe.measuring.host": "tracer",
+    "gilprobe.scenarios": "tracer",
+    "gilprobe.tracing.stall_watch": "tracer",
+    "gilprobe.tracing.tracer": "tracer",
     "kernels": "kernels",
     "refs": "references",
 }

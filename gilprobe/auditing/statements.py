@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def switches_of_the_gil() -> Iterator[list[str]]:
     from importlib.machinery import ExtensionFileLoader as Loader
 
     culprits: list[str] = []
-    if gil.gil_enabled() or not hasattr(sys, "_is_gil_enabled"):
+    if tracer.gil_enabled() or not hasattr(sys, "_is_gil_enabled"):
         yield culprits
         return
     create, execute = Loader.create_module, Loader.exec_module
@@ -187,11 +187,11 @@ def switches_of_the_gil() -> Iterator[list[str]]:
 
 
 def _watched(culprits: list[str], name: str, load: Callable[[], Any]) -> Any:
-    off = not gil.gil_enabled()
+    off = not tracer.gil_enabled()
     try:
         return load()
     finally:
-        if off and gil.gil_enabled():
+        if off and tracer.gil_enabled():
             culprits.append(name)
 
 

@@ -256,7 +256,7 @@ class _Deadline:
     """
 
     def __init__(self, seconds: float) -> None:
-        from gilprobe._native.gil import hide_thread
+        from gilprobe._native.tracer import hide_thread
 
         self._hide = hide_thread
         self._seconds = seconds

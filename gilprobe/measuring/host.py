@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
 if TYPE_CHECKING:
@@ -209,14 +209,14 @@ def capabilities() -> Capabilities:
     """
     from gilprobe.model.environment import Capabilities
 
-    works, reason = gil.support()
+    works, reason = tracer.support()
     return Capabilities(
         python=sys.version.split()[0],
         build=build(),
         gil_enabled=gil_enabled(),
         tracer="exact" if works else "none",
         tracer_reason="" if works else reason,
-        clock=gil.clock_name(),
+        clock=tracer.clock_name(),
         cores=usable_cores(),
     )
 
@@ -246,7 +246,7 @@ def environment_facts() -> dict[str, Any]:
         "cores_online": os.cpu_count() or 1,
         "switch_interval_s": sys.getswitchinterval(),
         "load_average": load_average(),
-        "clock": gil.clock_name(),
+        "clock": tracer.clock_name(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -289,7 +289,7 @@ def diagnose() -> Diagnosis:
     return Diagnosis(
         capabilities=capabilities(),
         environment=read_environment(),
-        clock_cost_ns=gil.clock_cost_ns(),
+        clock_cost_ns=tracer.clock_cost_ns(),
         cores_affinity=len(affinity()),
         cores_quota=cgroup_quota(),
         cores_physical=physical_cores(),

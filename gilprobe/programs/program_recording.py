@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.tracing.tracer import Trace, trace
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing

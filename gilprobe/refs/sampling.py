@@ -11,7 +11,7 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Sampling:
 
     def __init__(self, obj: object, *, hz: float, keep: int) -> None:
         self._hz = hz
-        self._sampler = gil.Sampler(obj, round(1e9 / hz), keep)
+        self._sampler = tracer.Sampler(obj, round(1e9 / hz), keep)
         self._begun = False
         self._seen: Timeline | None = None
 
@@ -214,7 +214,7 @@ def timeline(
     return sampling.timeline
 
 
-def _read(sampler: gil.Sampler, hz: float) -> Timeline:
+def _read(sampler: tracer.Sampler, hz: float) -> Timeline:
     elapsed_ns, samples, missed, immortal, *counts, change_count = sampler.sums()
     first, last, least, most = map(_known, counts)
     changes = tuple(Change(at_ns, _known(count)) for at_ns, count in sampler.changes())

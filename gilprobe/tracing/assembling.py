@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe._native import recording
-from gilprobe._native.gil import LABEL_ENDED
+from gilprobe._native.tracer import LABEL_ENDED
 from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.environment import Environment
@@ -144,7 +144,7 @@ def assemble_living(
     Parameters
     ----------
     parts : iterable of (bytes, bytes)
-        What ``_native.gil.Session.read`` returned.
+        What ``_native.tracer.Session.read`` returned.
     environment : mapping
         The fields of :class:`~gilprobe.model.environment.Environment`.
     bystanders : iterable of int

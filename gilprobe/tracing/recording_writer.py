@@ -13,8 +13,8 @@ import sys
 import time
 import weakref
 
-from gilprobe._native import gil
-from gilprobe._native.gil import encoded_number, encoded_string
+from gilprobe._native import tracer
+from gilprobe._native.tracer import encoded_number, encoded_string
 from gilprobe.errors import InvalidValueError
 from gilprobe.tracing import thread_names
 
@@ -75,7 +75,7 @@ class RecordingWriter:
 
     Attributes
     ----------
-    recorder : gilprobe._native.gil.Recorder
+    recorder : gilprobe._native.tracer.Recorder
         For the session that is to be recorded.
     started_unix_ns : int
         When it was begun, which is in the file; 0 before.
@@ -95,7 +95,7 @@ class RecordingWriter:
         self.path = os.path.abspath(name)  # noqa: PTH100  # the program may change its directory
         self.started_unix_ns = 0
         self._process = os.getpid()
-        self.recorder = gil.Recorder(os.fsencode(self.path), timeline, later)
+        self.recorder = tracer.Recorder(os.fsencode(self.path), timeline, later)
         self._root = _root()
         self._looked_s = 0.0  # when it was looked whether the file is still there
         self._found = ""

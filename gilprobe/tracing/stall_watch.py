@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError, UnsupportedError
 from gilprobe.tracing import thread_names
 
@@ -53,10 +53,10 @@ class StallWatch:
 
     def __init__(self, limit_s: float, stream_fd: int = 2) -> None:
         limit_ns = _nanoseconds(limit_s)
-        if gil.sessions() == 0:
+        if tracer.sessions() == 0:
             raise TracerStateError("a trace must be running to watch for stalls")
         try:
-            self._watchdog = gil.Watchdog(limit_ns, stream_fd, thread_names.alive())
+            self._watchdog = tracer.Watchdog(limit_ns, stream_fd, thread_names.alive())
         except NotImplementedError as error:
             raise UnsupportedError(str(error)) from None
 

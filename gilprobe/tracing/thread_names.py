@@ -12,14 +12,14 @@ from __future__ import annotations
 import os
 import threading
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_labels = gil.ThreadLabels()
+_labels = tracer.ThreadLabels()
 _NOTES = {"_set_native_id": _labels.begin, "_delete": _labels.end}
 _wrappers: dict[Callable[..., Any], Callable[..., Any]] = {}  # of each method that was found there, ours
 _originals: dict[Callable[..., Any], Callable[..., Any]] = {}  # the other way round
@@ -34,7 +34,7 @@ def watch() -> None:
         current = threading.Thread.__dict__.get(method)
         if current is None or current in _originals:
             continue
-        wrapper = _wrappers.setdefault(current, gil.before_call(current, note))
+        wrapper = _wrappers.setdefault(current, tracer.before_call(current, note))
         _originals[wrapper] = current
         setattr(threading.Thread, method, wrapper)
 
@@ -46,12 +46,12 @@ def review() -> None:
     asked again at the end: another thread may have started or stopped one meanwhile.
     """
     while True:
-        running = gil.sessions() > 0
+        running = tracer.sessions() > 0
         if running:
             watch()
         else:
             _put_back()
-        if (gil.sessions() > 0) == running:
+        if (tracer.sessions() > 0) == running:
             return
 
 

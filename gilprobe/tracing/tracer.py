@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.measuring.host import environment_facts
 from gilprobe.tracing import thread_names
@@ -62,7 +62,7 @@ class Trace:
         self._assemble = None if _later else _loaded()
         self._folder: TemporaryFolder | None = None
         self._writer: RecordingWriter | None = None
-        self._session: gil.Session | None = None
+        self._session: tracer.Session | None = None
         self._starting = False
         self._doubts: tuple[str, ...] = ()
         self._bystanders: dict[int, str] = {}
@@ -103,19 +103,19 @@ class Trace:
         return self
 
     def _start(self) -> None:
-        supported, reason = gil.support()  # before an earlier recording is replaced
+        supported, reason = tracer.support()  # before an earlier recording is replaced
         if not supported:
             raise UnsupportedError(f"the GIL can't be traced: {reason}")
         environment = environment_facts()  # costs a millisecond: before the first stamp, not after
         options, doubts = _possible(self._options)
         writer = self._open()
-        session: gil.Session | None = None
+        session: tracer.Session | None = None
         try:
             thread_names.watch()
             bystanders = thread_names.alive()
             if writer is not None:
                 writer.begin(environment, options)
-            session = gil.Session(recorder=None if writer is None else writer.recorder, **options)
+            session = tracer.Session(recorder=None if writer is None else writer.recorder, **options)
             thread_names.review()  # the end of another trace may have come between
             if writer is not None:
                 writer.commit()
@@ -170,7 +170,7 @@ class Trace:
             _finish(self._writer)
             self._forget(session)
 
-    def _forget(self, session: gil.Session) -> None:
+    def _forget(self, session: tracer.Session) -> None:
         if self._session is session:  # another thread may have stopped it meanwhile, and started it again
             self._session = None
         thread_names.review()
@@ -190,7 +190,7 @@ class Trace:
             raise TracerStateError("a trace must be started before it can report")
         return self._report
 
-    def _read(self, session: gil.Session, writer: RecordingWriter | None) -> Report:
+    def _read(self, session: tracer.Session, writer: RecordingWriter | None) -> Report:
         assemble = self._assemble or _loaded()
         return assemble(
             session.read(_caller()),
@@ -265,7 +265,7 @@ class Trace:
 
 def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...]]:
     """Return the options without what can't be recorded by this interpreter, and why it can't."""
-    differs = gil.frames_differ() if options["sites"] else None
+    differs = tracer.frames_differ() if options["sites"] else None
     if differs is None:
         return options, ()
     return options | {"sites": False, "stacks": False}, (f"sites and stacks are off: {differs}",)

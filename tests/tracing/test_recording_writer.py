@@ -20,13 +20,13 @@ import recording_chunks
 from tracer_checks import MAIN, await_no_recorder, busy, check, doze, recorders, run_threads, spin
 
 import gilprobe
-from gilprobe._native import gil, recording
-from gilprobe._native.gil import LABEL_ENDED, STRING_MAX, encoded_number, encoded_string
+from gilprobe._native import recording, tracer
+from gilprobe._native.tracer import LABEL_ENDED, STRING_MAX, encoded_number, encoded_string
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError, TracerStateError
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.recording_reader import Recording
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 
 needs_tracer = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced here: {REASON}")
 
@@ -35,7 +35,7 @@ METHODS = {name: threading.Thread.__dict__[name] for name in ("_set_native_id", 
 
 def assert_nothing_is_left():
     gc.collect()
-    assert gil.sessions() == 0
+    assert tracer.sessions() == 0
     assert {name: threading.Thread.__dict__[name] for name in METHODS} == METHODS
     assert thread_names.listeners == []
     await_no_recorder()
@@ -193,7 +193,7 @@ def test_an_earlier_recording_stays_if_the_new_one_cannot_begin(tmp_path, monkey
     def fail(*arguments, **options):
         raise MemoryError("full")
 
-    module = gil if what == "Session" else gilprobe.tracing.recording_writer
+    module = tracer if what == "Session" else gilprobe.tracing.recording_writer
     monkeypatch.setattr(module, what, fail)
     with pytest.raises(MemoryError, match="full"):
         gilprobe.trace(path=path, timeline=True).start()
@@ -379,8 +379,8 @@ def test_a_recording_ends_with_the_last_reference_to_its_trace(tmp_path):
 def test_a_session_that_is_garbage_is_recorded_to_its_end(tmp_path):
     """The collector may take it apart in any order, as it does at the interpreter's end."""
     for n in range(8):
-        recorder = gil.Recorder(os.fsencode(tmp_path / f"{n}.rec"))
-        garbage = [gil.Session(sites=True, timeline=True, recorder=recorder)]
+        recorder = tracer.Recorder(os.fsencode(tmp_path / f"{n}.rec"))
+        garbage = [tracer.Session(sites=True, timeline=True, recorder=recorder)]
         garbage.append(garbage)
         doze(1)
         del garbage
@@ -523,7 +523,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_program(child):
     ended = child("""
         import os, resource, sys
         import gilprobe, recording_chunks
-        from gilprobe._native import gil
+        from gilprobe._native import tracer
         from tracer_checks import check, doze, run_threads
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
@@ -537,7 +537,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_program(child):
         assert os.stat("x.rec").st_size <= 20_000
         assert recording_chunks.chunks("x.rec")
         assert sum(thread.acquisitions for thread in report.threads) >= 300
-        assert gil.sessions() == 0
+        assert tracer.sessions() == 0
         print("done")
     """)
     assert (ended.stderr, ended.stdout, ended.status) == ("", "done\n", 0)
