@@ -50,7 +50,7 @@ import common
 from common import Question, Row
 
 from gilprobe import kernels
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.tracing.assembling import TracePart
 from gilprobe.tracing.tracer import trace
 

@@ -86,7 +86,7 @@ class ProgramRecording:
     """
 
     def __init__(self, path: str | os.PathLike[str], options: RecordOptions, *, told: bool = True) -> None:
-        gil.watch_calls()
+        tracer.watch_calls()
         wanted = {"stacks": options.stacks, "timeline": options.timeline}
         self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
         self._trace.start()
