@@ -18,7 +18,7 @@
 #include "books/gp_gil_state.h"
 
 enum {
-    GP_GIL_TABLE_MAX = 128, /* at one time; interpreters beyond are not traced, which reports say */
+    GP_OTHER_GILS_MAX = 127, /* at one time; interpreters beyond are not traced, which reports say */
 };
 
 typedef struct gp_gil {
@@ -33,13 +33,6 @@ typedef struct gp_gil {
     pthread_mutex_t lock; /* guards the state, but not the main GIL's: that one's own mutex does */
     bool has_lock;        /* made once for all: a thread may still come with the GIL that was here before */
 } gp_gil;
-
-/* The first is the main interpreter's. The others are written under the table's lock; their locks are
- * compared without. */
-extern gp_gil gp_gil_table[GP_GIL_TABLE_MAX];
-
-/* How many rows may be in use; 1: there is none but the main one. */
-extern uint32_t gp_gil_table_count;
 
 /* Which of the other GILs has this mutex, this condition, this forced-switching condition. NULL: none. */
 gp_gil *gp_gil_table_with_mutex(const void *mutex);

@@ -6,12 +6,9 @@
 #include <time.h>
 
 #include "trace/gp_trace_parts.h"
-#include "books/gp_threads.h"
+#include "trace/gp_tracer_object.h"
 
-static gp_gil *const main_gil = &gp_gil_table[0];
-static uint64_t last_session_id;
-
-uint32_t gp_trace_parts_generation;
+static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 enum {
     LIVING_MAX = 1024, /* interpreters; if there are more nobody knows which have ended */
@@ -20,19 +17,19 @@ enum {
 
 static uint64_t new_id(void)
 {
-    return __atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED);
+    return __atomic_add_fetch(&gp_tracer.last_session_id, 1, __ATOMIC_RELAXED);
 }
 
 /* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
  * slots: the hooks do not see them. */
 void gp_trace_parts_lock_main(void)
 {
-    pthread_mutex_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+    pthread_mutex_lock((pthread_mutex_t *)gp_tracer.known.mutex);
 }
 
 void gp_trace_parts_unlock_main(void)
 {
-    pthread_mutex_unlock((pthread_mutex_t *)gp_wrappers_known.mutex);
+    pthread_mutex_unlock((pthread_mutex_t *)gp_tracer.known.mutex);
 }
 
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
@@ -42,11 +39,11 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
     return (gp_snapshot_facts){
         .interpreter = session->interpreter,
         .rate = gp_clock_rate_between(session->start_anchor, last),
-        .lost = session->interpreter == 0 ? gp_threads_lost() - session->lost_before : 0,
+        .lost = session->interpreter == 0 ? gp_threads_lost(&gp_tracer.threads) - session->lost_before : 0,
         .others_missed = session->others_missed,
         .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
         .hooks_lost = session->hooks_lost,
-        .releases_told_apart = gp_wrappers_tell_releases_apart(),
+        .releases_told_apart = gp_tracer.releases_told_apart,
         .timeline = session->ring != NULL,
     };
 }
@@ -148,7 +145,7 @@ static bool is_free(void *context)
 {
     const gp_session *session = context;
     if (session->gil == main_gil)
-        return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+        return can_lock((pthread_mutex_t *)gp_tracer.known.mutex);
     if (!gp_gil_table_try_lock())
         return false;
     bool is = session->gil == NULL || can_lock(&session->gil->lock);
@@ -195,7 +192,7 @@ gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeli
     session->wants_stacks = stacks;
     session->recorder = recorder;
     session->stall_floor =
-        gp_wrappers_blocked_ticks(); /* taking a free GIL is no stall: it must not fill the list */
+        gp_tracer.blocked_ticks; /* taking a free GIL is no stall: it must not fill the list */
     if (timeline && gp_ring_new(GP_RING_CAPACITY, &session->ring) != GP_OK) {
         gp_session_free(session);
         return NULL;
@@ -217,7 +214,7 @@ static void begin_other(gp_session *other, gp_gil *gil)
     pthread_mutex_lock(&gil->lock);
     other->start = gp_clock_ticks();
     if (!gp_gil_state_running(&gil->state)) /* relaxed: as for the main one */
-        __atomic_store_n(&gil->state.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
+        __atomic_store_n(&gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
     gp_gil_state_start(&gil->state, other, NULL);
     pthread_mutex_unlock(&gil->lock);
 }
@@ -263,7 +260,7 @@ static uint64_t last_event(const gp_session *session, gp_thread *const *threads,
 static void end_part(gp_session *session, const gp_call_stack *here, bool at_last_event)
 {
     size_t count;
-    gp_thread **threads = gp_threads_all(&count);
+    gp_thread **threads = gp_threads_all(&gp_tracer.threads, &count);
     session->lost += threads == NULL;
     uint64_t now = at_last_event ? last_event(session, threads, count) : gp_clock_ticks();
     gp_gil_state_stop(gp_trace_parts_gil_state(session), session, threads, count, here, now);
@@ -304,24 +301,24 @@ static bool is_among(uint32_t identifier, const uint32_t *identifiers, size_t co
 /* With the lock of the table. */
 static void close_ended(void)
 {
-    uint32_t living[LIVING_MAX], rows = gp_gil_table_count;
-    size_t count = rows > 1 ? gp_wrappers_host->living(living, LIVING_MAX) : 0;
-    for (uint32_t i = 1; i < rows && count != 0; i++)
-        if (gp_gil_table[i].locks.mutex != NULL && !is_among(gp_gil_table[i].interpreter, living, count))
-            close_gil(&gp_gil_table[i], true);
+    uint32_t living[LIVING_MAX], rows = gp_tracer.other_count;
+    size_t count = rows != 0 ? gp_tracer.host->living(living, LIVING_MAX) : 0;
+    for (uint32_t i = 0; i < rows && count != 0; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL &&
+            !is_among(gp_tracer.other_gils[i].interpreter, living, count))
+            close_gil(&gp_tracer.other_gils[i], true);
 }
 
 /* The same for a thread that must not be kept from its work: an interpreter for which there is no room is
  * found at each acquisition. */
 static void close_ended_unhurried(void)
 {
-    static uint64_t again_at;
     uint64_t begin = gp_clock_ticks();
-    if (begin < again_at)
+    if (begin < gp_tracer.close_ended_at)
         return;
     close_ended();
     uint64_t end = gp_clock_ticks();
-    again_at = end + UNHURRIED * (end - begin);
+    gp_tracer.close_ended_at = end + UNHURRIED * (end - begin);
 }
 
 void gp_trace_parts_close_ended(void)
@@ -349,10 +346,10 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
 bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
 {
     const gp_gil *known = gp_gil_table_with_switch_cond(cond);
-    if (known == NULL && !gp_gil_table_recognise(&gp_wrappers_known, locked, cond))
+    if (known == NULL && !gp_gil_table_recognise(&gp_tracer.known, locked, cond))
         return false;
-    gp_gil_locks found = gp_gil_table_laid_out(&gp_wrappers_known, cond);
-    uint32_t id = gp_wrappers_host->identify(found.mutex, gp_wrappers_known.mutex);
+    gp_gil_locks found = gp_gil_table_laid_out(&gp_tracer.known, cond);
+    uint32_t id = gp_tracer.host->identify(found.mutex, gp_tracer.known.mutex);
     if (known != NULL && known->interpreter == id)
         return true;
     gp_gil_table_lock();
@@ -384,9 +381,9 @@ void gp_trace_parts_stop_others(gp_session *session)
 void gp_trace_parts_forget_others(void)
 {
     gp_gil_table_lock();
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            gp_gil_table_remove(&gp_gil_table[i]);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            gp_gil_table_remove(&gp_tracer.other_gils[i]);
     gp_gil_table_unlock();
 }
 
@@ -422,9 +419,9 @@ void gp_trace_parts_forget_code(const void *code)
 void gp_trace_parts_extend(gp_session *session)
 {
     gp_gil_table_lock();
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            extend(session, &gp_gil_table[i]);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            extend(session, &gp_tracer.other_gils[i]);
     gp_gil_table_unlock();
 }
 
@@ -440,9 +437,9 @@ void gp_trace_parts_detach_rings(void)
 
 void gp_trace_parts_forked(void)
 {
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            close_gil(&gp_gil_table[i], false);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            close_gil(&gp_tracer.other_gils[i], false);
 }
 
 #endif

@@ -15,9 +15,6 @@ enum {
     GP_TRACE_PARTS_MAX = 1024, /* other GILs that one trace takes in: their sessions stay to its end */
 };
 
-/* Changes whenever the watching of a GIL begins; never reused. */
-extern uint32_t gp_trace_parts_generation;
-
 /* Where the holder of another GIL is: nobody could look. */
 extern const gp_call_stack gp_trace_parts_unseen;
 

@@ -6,13 +6,14 @@
 
 #include "recording/gp_format.h"
 #include "trace/gp_trace_parts.h"
-#include "books/gp_threads.h"
+#include "trace/gp_tracer_object.h"
 
-static gp_gil *const main_gil = &gp_gil_table[0];
-static gp_status prepared = GP_EUNSUPPORTED;
-static const char *unprepared = "the tracer has not been prepared"; /* why */
-static bool learnt;
-static uint32_t forks; /* that this process is away from where we were loaded */
+struct gp_tracer gp_tracer = {
+    .table_lock = PTHREAD_MUTEX_INITIALIZER,
+    .threads.lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 /* ---- places ---- */
 
@@ -20,7 +21,7 @@ static void met_place(gp_site_key key, gp_buffer *description)
 {
     if (key.code != NULL) {
         gp_buffer_number(description, GP_PLACE_PYTHON);
-        gp_wrappers_host->describe(key, description);
+        gp_tracer.host->describe(key, description);
     } else if (key.instruction == GP_KEY_TRUNCATED) {
         gp_buffer_number(description, GP_PLACE_DEEPER);
     } else if (key.instruction == GP_KEY_UNSEEN) {
@@ -33,31 +34,33 @@ static void met_place(gp_site_key key, gp_buffer *description)
 
 /* ---- learning ---- */
 
-/* A handshake gives up the GIL, so that another thread may come to want one before it is over: one at a time.
- * Guarded by the GIL. A process, since a fork in the middle leaves nobody to end it in the child. */
-static pid_t handshaking;
-
+/* A handshake gives up the GIL, so another thread may come to want one before it is over: one at a time. */
 static void begin_handshake(const gp_tracer_host *host)
 {
-    while (handshaking == getpid())
+    while (gp_tracer.handshaking == getpid())
         host->cycle_gil();
-    handshaking = getpid();
+    gp_tracer.handshaking = getpid();
 }
 
 static void end_handshake(void)
 {
-    handshaking = 0;
+    gp_tracer.handshaking = 0;
+}
+
+static void retire_thread(gp_thread *thread)
+{
+    gp_threads_retire(&gp_tracer.threads, thread);
 }
 
 static gp_status learn(const gp_tracer_host *host, const char **reason)
 {
-    if (learnt)
+    if (gp_tracer.learnt)
         return GP_OK;
     main_gil->releases.first = host->forced;
     main_gil->releases.second = host->voluntary;
-    if (prepared != GP_OK) {
-        *reason = unprepared;
-        return prepared;
+    if (!gp_tracer.prepared) {
+        *reason = gp_tracer.unprepared != NULL ? gp_tracer.unprepared : "the tracer has not been prepared";
+        return GP_EUNSUPPORTED;
     }
     gp_wrappers_notes taken = {.count = 0};
     gp_gil_locks found;
@@ -78,8 +81,8 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
     gp_wrappers_prepare(host, &found, gp_trace_parts_recognise);
     main_gil->state.naming = (gp_naming){met_place, host->stands_for_caller};
     main_gil->state.locate = gp_wrappers_locate;
-    main_gil->state.folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
-    learnt = true;
+    main_gil->state.folding = (gp_folding_host){gp_threads_gone, retire_thread};
+    gp_tracer.learnt = true;
     return GP_OK;
 }
 
@@ -97,13 +100,13 @@ gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
 static void forked_in_child(void)
 {
     gp_trace_parts_detach_rings();
-    gp_wrappers_watchers = 0;
-    forks++;
+    gp_tracer.watchers = 0;
+    gp_tracer.forks++;
     uint64_t now = gp_clock_ticks();
     gp_gil_table_forked();
-    gp_threads_forked(gp_wrappers_current());
-    for (size_t i = 0; i < gp_threads_count(); i++) {
-        gp_thread *thread = gp_threads_at(i);
+    gp_threads_forked(&gp_tracer.threads, gp_wrappers_current());
+    for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++) {
+        gp_thread *thread = gp_threads_at(&gp_tracer.threads, i);
         gp_gil_state_forked(&main_gil->state, gp_wrappers_current(), &thread, 1, now);
     }
     gp_trace_parts_forked();
@@ -111,15 +114,13 @@ static void forked_in_child(void)
 
 void gp_tracer_prepare(const gp_tracer_host *host)
 {
-    if (prepared == GP_OK)
+    if (gp_tracer.prepared || gp_wrappers_find(host, &gp_tracer.unprepared) != GP_OK)
         return;
-    prepared = gp_wrappers_find(host, &unprepared);
-    if (prepared != GP_OK)
-        return;
-    if (gp_threads_prepare() != GP_OK || pthread_atfork(NULL, NULL, forked_in_child) != 0) {
-        prepared = GP_EUNSUPPORTED;
-        unprepared = "the process has no room for one more thread-local value, or one more action at a fork";
-    }
+    gp_tracer.prepared =
+        gp_threads_prepare(&gp_tracer.threads) == GP_OK && pthread_atfork(NULL, NULL, forked_in_child) == 0;
+    if (!gp_tracer.prepared)
+        gp_tracer.unprepared =
+            "the process has no room for one more thread-local value, or one more action at a fork";
 }
 
 /* Install the hooks if nobody has yet. */
@@ -132,7 +133,7 @@ static gp_status begin_watching(const gp_tracer_host *host, bool *first, const c
     if (status != GP_OK) {
         *reason = "the interpreter's import slots can't be made writable";
     } else if (*first) {
-        gp_threads_list_alive();
+        gp_threads_list_alive(&gp_tracer.threads);
         host->watch_code(gp_trace_parts_forget_code);
     }
     return status;
@@ -140,14 +141,14 @@ static gp_status begin_watching(const gp_tracer_host *host, bool *first, const c
 
 static void begin_generation(void)
 {
-    gp_threads_collect_spares(gp_trace_parts_generation);
+    gp_threads_collect_spares(&gp_tracer.threads, gp_tracer.generation);
     /* relaxed: read without a lock only to be compared with a thread's own copy */
-    __atomic_store_n(&main_gil->state.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
+    __atomic_store_n(&main_gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
 }
 
 static void end_watching(void)
 {
-    gp_wrappers_host->watch_code(NULL);
+    gp_tracer.host->watch_code(NULL);
     gp_wrappers_remove();
 }
 
@@ -183,7 +184,7 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
     if (started == NULL)
         return GP_ENOMEM;
     started->wants_cpu = wishes->cpu;
-    started->lost_before = gp_threads_lost();
+    started->lost_before = gp_threads_lost(&gp_tracer.threads);
     status = begin_watching(host, &first, reason);
     if (status == GP_OK)
         status = begin_session(started, first);
@@ -206,7 +207,7 @@ void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
 {
     if (!session->running)
         return;
-    gp_threads_name_alive();
+    gp_threads_name_alive(&gp_tracer.threads);
     session->hooks_lost |= !gp_wrappers_in_place();
     gp_trace_parts_stop_others(session); /* first, so that none of them lasts longer than the trace */
     gp_trace_parts_lock_main();
@@ -243,9 +244,10 @@ size_t gp_tracer_parts(const gp_session *session)
 /* Threads that did nothing since the session began have a row too. */
 static void open_accounts(gp_session *session)
 {
-    for (size_t i = 0; i < gp_threads_count(); i++)
-        if (gp_gil_state_concerns(gp_trace_parts_gil_state(session), session, gp_threads_at(i)))
-            (void)gp_account_of(session, gp_threads_at(i));
+    for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++)
+        if (gp_gil_state_concerns(gp_trace_parts_gil_state(session), session,
+                                  gp_threads_at(&gp_tracer.threads, i)))
+            (void)gp_account_of(session, gp_threads_at(&gp_tracer.threads, i));
 }
 
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
@@ -255,7 +257,7 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     for (size_t left = gp_tracer_parts(session); part != 0 && left > part; left--)
         session = session->others;
     if (part == 0 && session->running)
-        gp_threads_name_alive();
+        gp_threads_name_alive(&gp_tracer.threads);
     if (part != 0 && session->running)
         gp_trace_parts_close_ended();
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
@@ -295,15 +297,15 @@ size_t gp_tracer_sessions(void)
 
 uint32_t gp_tracer_watch_begin(void)
 {
-    gp_wrappers_watchers++;
-    if (gp_wrappers_current() != NULL && gp_wrappers_host != NULL)
-        gp_wrappers_current()->thread_state = gp_wrappers_host->thread_state();
-    return forks;
+    gp_tracer.watchers++;
+    if (gp_wrappers_current() != NULL && gp_tracer.host != NULL)
+        gp_wrappers_current()->thread_state = gp_tracer.host->thread_state();
+    return gp_tracer.forks;
 }
 
 void gp_tracer_watch_end(uint32_t begun)
 {
-    gp_wrappers_watchers -= begun == forks;
+    gp_tracer.watchers -= begun == gp_tracer.forks;
 }
 
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now)

@@ -4,10 +4,9 @@
 #ifdef GP_GIL_TRACER
 
 #include <errno.h>
+#include <string.h>
 
-#include "hooks/gp_hooks.h"
-#include "books/gp_threads.h"
-#include "trace/gp_wrappers.h"
+#include "trace/gp_tracer_object.h"
 
 #if defined(__GLIBC__)
 /* glibc reserves room for this in every thread; one load instead of a call on the hot path */
@@ -24,16 +23,7 @@ enum {
     PATIENCE_NS = 300,   /* what our bookings can add to the time for which a GIL's mutex is held */
 };
 
-/* In the main GIL's row the hooks find what they look for; nothing until learnt, and in a handshake. */
-gp_gil_locks gp_wrappers_known;
-static gp_gil *const main_gil = &gp_gil_table[0];
-const gp_tracer_host *gp_wrappers_host;
-unsigned gp_wrappers_watchers;
-static uint64_t blocked_ticks, leisurely_ticks, patience_ticks; /* of the above */
-static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
-
-static gp_wrappers_recognise *recognise; /* set with the host */
-static bool releases_told_apart;         /* whether that works here */
+static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's record at the main GIL */
 GP_THREAD_LOCAL gp_thread *elsewhere;     /* and its records at the others, linked */
@@ -48,7 +38,7 @@ static int hooked_signal(pthread_cond_t *cond);
 static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 static int hooked_unlock(pthread_mutex_t *mutex);
 
-static gp_hook hooks[GP_CALLS] = {
+static const gp_hook wrappers[GP_CALLS] = {
     [GP_CALL_LOCK] = {.name = "pthread_mutex_lock", .wrapper = hooked_lock, .library = pthread_mutex_lock},
     [GP_CALL_TIMEDWAIT] = {.name = "pthread_cond_timedwait",
                            .wrapper = hooked_timedwait,
@@ -69,7 +59,7 @@ enum {
 /* Relaxed: an installation may change it meanwhile, to a function that is as good. */
 static inline void *next_of(gp_call call)
 {
-    return __atomic_load_n(&hooks[call].next, __ATOMIC_RELAXED);
+    return __atomic_load_n(&gp_tracer.hooks[call].next, __ATOMIC_RELAXED);
 }
 
 static int call_lock(pthread_mutex_t *mutex)
@@ -115,7 +105,8 @@ static gp_thread **record_at(const gp_gil *gil)
  * our watching. */
 static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked_at, uint64_t now)
 {
-    bool before = gil == main_gil ? gp_threads_claim_alive(thread) : asked_at == GP_ASKED_UNSEEN;
+    bool before =
+        gil == main_gil ? gp_threads_claim_alive(&gp_tracer.threads, thread) : asked_at == GP_ASKED_UNSEEN;
     gp_gil_state_adopt(&gil->state, thread, before ? 0 : now);
     thread->asked_at = asked_at;
 }
@@ -128,7 +119,7 @@ __attribute__((noinline, cold)) static gp_thread *begin_to_follow(gp_gil *gil, u
     gp_thread **record = record_at(gil);
     uint64_t now = asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks();
     if (*record == NULL) {
-        *record = gp_threads_register();
+        *record = gp_threads_register(&gp_tracer.threads);
         if (*record == NULL)
             return NULL;
         (*record)->gil = gil;
@@ -194,7 +185,7 @@ static inline void pause_briefly(void)
 static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
 {
     int status = EBUSY;
-    while (status == EBUSY && gp_clock_ticks() - since < patience_ticks) {
+    while (status == EBUSY && gp_clock_ticks() - since < gp_tracer.patience_ticks) {
         for (int i = 0; i < PAUSES; i++)
             pause_briefly();
         status = pthread_mutex_trylock(mutex);
@@ -208,10 +199,10 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
                                                        bool *blocked)
 {
     uint64_t before = *asked_at != GP_ASKED_AT_ONCE ? *asked_at : gp_clock_ticks();
-    int status = hooks_are_direct ? lock_soon(mutex, before) : EBUSY;
+    int status = gp_tracer.hooks_are_direct ? lock_soon(mutex, before) : EBUSY;
     if (status == EBUSY)
         status = call_lock(mutex);
-    *blocked = hooks_are_direct || gp_clock_ticks() - before >= blocked_ticks;
+    *blocked = gp_tracer.hooks_are_direct || gp_clock_ticks() - before >= gp_tracer.blocked_ticks;
     if (*blocked)
         *asked_at = before;
     return status;
@@ -221,7 +212,7 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
  * unlike pthread_mutex_trylock, and it can't block. EBUSY if it might. */
 static inline int lock_at_once(pthread_mutex_t *mutex)
 {
-    return alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+    return alone() ? call_lock(mutex) : gp_tracer.hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
 }
 
 static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
@@ -294,7 +285,7 @@ __attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex)
 /* Rows beyond the main GIL's are looked at only if there are any. */
 static inline bool others(void)
 {
-    return __builtin_expect(__atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED) > 1, 0);
+    return __builtin_expect(__atomic_load_n(&gp_tracer.other_count, __ATOMIC_RELAXED) != 0, 0);
 }
 
 static int hooked_lock(pthread_mutex_t *mutex)
@@ -338,9 +329,9 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
 static inline void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
 {
     if (whole) {
-        stack->depth = gp_wrappers_host->stack(keys, GP_STACK_MAX, &stack->truncated);
+        stack->depth = gp_tracer.host->stack(keys, GP_STACK_MAX, &stack->truncated);
     } else {
-        keys[0] = gp_wrappers_host->here();
+        keys[0] = gp_tracer.host->here();
         stack->depth = keys[0].code != NULL;
     }
 }
@@ -354,7 +345,7 @@ __attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
     uint64_t now = gp_clock_ticks();
     /* at once: what is done below is no part of the hold */
     uint64_t cpu = __builtin_expect(gil->state.wanting_cpu != 0, 0) ? gp_clock_thread_cpu_ns() : 0;
-    bool forced = releases_told_apart &&
+    bool forced = gp_tracer.releases_told_apart &&
                   gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
     gp_site_key keys[GP_STACK_MAX];
     gp_call_stack stack = {.keys = keys};
@@ -372,12 +363,12 @@ __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
     gp_thread *thread = gp_gil_state_running(&main_gil->state) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
     if (__builtin_expect(thread == NULL, 0))
         return call_unlock(mutex);
-    if (__builtin_expect(gp_wrappers_watchers != 0, 0))
-        thread->thread_state = gp_wrappers_host->thread_state();
+    if (__builtin_expect(gp_tracer.watchers != 0, 0))
+        thread->thread_state = gp_tracer.host->thread_state();
     gp_gil_state_acquire(&main_gil->state, thread);
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_ticks();
-    thread->leisurely = now - thread->since > leisurely_ticks;
+    thread->leisurely = now - thread->since > gp_tracer.leisurely_ticks;
     gp_gil_state_take(&main_gil->state, thread, now);
     if (__builtin_expect(main_gil->state.wanting_cpu != 0, 0))
         thread->cpu_since = gp_clock_thread_cpu_ns();
@@ -405,7 +396,8 @@ __attribute__((noinline, cold)) static void note_signal(const void *cond, const 
 {
     const gp_callers_path *path = NULL;
     if (notes->count == 1)
-        releases_told_apart = gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
+        gp_tracer.releases_told_apart =
+            gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
     note(GP_CALL_SIGNAL, cond);
 }
 
@@ -424,7 +416,7 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
     if (gil != NULL)
         drop_elsewhere(gil, cond, frame);
     else
-        taking = recognise(locked, cond);
+        taking = gp_tracer.recognise(locked, cond);
 }
 
 static int hooked_signal(pthread_cond_t *cond)
@@ -484,13 +476,14 @@ static int hooked_unlock(pthread_mutex_t *mutex)
 gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 {
     gp_callers_prepare(host->interpreter);
-    gp_status status = gp_hooks_find(host->interpreter, hooks, GP_CALLS);
+    memcpy(gp_tracer.hooks, wrappers, sizeof wrappers);
+    gp_status status = gp_hooks_find(host->interpreter, gp_tracer.hooks, GP_CALLS);
     if (status != GP_OK) {
         *reason = "the object that contains the interpreter has no readable dynamic section";
         return status;
     }
     for (size_t i = 0; i < GP_CALLS; i++)
-        if (hooks[i].slot_count == 0) {
+        if (gp_tracer.hooks[i].slot_count == 0) {
             *reason = "the interpreter does not import the POSIX threads functions that its GIL is made of";
             return GP_EUNSUPPORTED;
         }
@@ -499,25 +492,26 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 
 gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *taken)
 {
-    gp_status status = gp_hooks_install(hooks, GP_CALLS, false);
+    gp_status status = gp_hooks_install(gp_tracer.hooks, GP_CALLS, false);
     if (status != GP_OK)
         return status;
     notes = taken;
     host->cycle_gil();
     notes = NULL;
-    gp_hooks_remove(hooks, GP_CALLS);
+    gp_hooks_remove(gp_tracer.hooks, GP_CALLS);
     return GP_OK;
 }
 
-void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks, gp_wrappers_recognise *asked)
+void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
+                         gp_wrappers_recognise *recognise)
 {
-    recognise = asked;
-    gp_wrappers_host = host;
-    gp_wrappers_known = *locks;
+    gp_tracer.recognise = recognise;
+    gp_tracer.host = host;
+    gp_tracer.known = *locks;
     main_gil->locks = *locks;
-    blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
-    leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
-    patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
+    gp_tracer.blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
+    gp_tracer.leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
+    gp_tracer.patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
 }
 
 /* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
@@ -525,38 +519,28 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks, 
 gp_status gp_wrappers_install(const gp_tracer_host *host)
 {
     bool still_called = false;
-    if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
+    if (gp_hooks_buried(gp_tracer.hooks, LASTING_HOOKS)) {
         gp_wrappers_notes taken = {.count = 0};
         main_gil->locks = (gp_gil_locks){0};
         notes = &taken;
         host->cycle_gil();
         notes = NULL;
-        main_gil->locks = gp_wrappers_known;
+        main_gil->locks = gp_tracer.known;
         still_called = taken.count > 0;
     }
-    gp_status status = gp_hooks_install(hooks, LASTING_HOOKS, still_called);
-    hooks_are_direct = hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock;
+    gp_status status = gp_hooks_install(gp_tracer.hooks, LASTING_HOOKS, still_called);
+    gp_tracer.hooks_are_direct = gp_tracer.hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock;
     return status;
 }
 
 void gp_wrappers_remove(void)
 {
-    gp_hooks_remove(hooks, LASTING_HOOKS);
+    gp_hooks_remove(gp_tracer.hooks, LASTING_HOOKS);
 }
 
 bool gp_wrappers_in_place(void)
 {
-    return gp_hooks_in_place(hooks, LASTING_HOOKS);
-}
-
-bool gp_wrappers_tell_releases_apart(void)
-{
-    return releases_told_apart;
-}
-
-uint64_t gp_wrappers_blocked_ticks(void)
-{
-    return blocked_ticks;
+    return gp_hooks_in_place(gp_tracer.hooks, LASTING_HOOKS);
 }
 
 /* ---- the calling thread ---- */

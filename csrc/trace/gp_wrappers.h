@@ -19,13 +19,6 @@ typedef struct {
     size_t count; /* may exceed GP_HANDSHAKE_MAX: then it is not a handshake */
 } gp_wrappers_notes;
 
-/* Set once by gp_wrappers_prepare: the locks of the main GIL, and the interpreter. */
-extern gp_gil_locks gp_wrappers_known;
-extern const gp_tracer_host *gp_wrappers_host;
-
-/* How many want to know each holder's thread state (gp_tracer_watch_begin). */
-extern unsigned gp_wrappers_watchers;
-
 /* Find the slots, once. On GP_EUNSUPPORTED *reason says why not. Not with the GIL: see gp_hooks_find. */
 gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason);
 
@@ -46,12 +39,6 @@ void gp_wrappers_remove(void);
 
 /* Whether all of them still stand in their slots. Any thread. */
 bool gp_wrappers_in_place(void);
-
-/* Whether forced and voluntary releases can be told apart here, as the handshake has shown. */
-bool gp_wrappers_tell_releases_apart(void);
-
-/* Ticks from which on a lock has waited for another thread. */
-uint64_t gp_wrappers_blocked_ticks(void);
 
 /* The calling thread's record at the main GIL. `current`: NULL if it has none. `follow`: made now if it has
  * none, NULL without memory; under the GIL's mutex. */
