@@ -63,10 +63,10 @@ struct gp_account {
     uint64_t acquisitions;
     gp_site_key last_key; /* innermost level of the last release, to recognise it without a look-up */
     uint32_t last_place;  /* of the last release; GP_ROW_NONE: not seen */
-    uint32_t number;      /* in order of opening, for one thread only */
+    uint32_t number;      /* in order of opening; no other thread gets it */
     uint64_t forced_releases;
 
-    /* what those do that have to wait */
+    /* what waiting touches */
     uint64_t wait;
     uint64_t longest_wait;
     uint64_t contended_acquisitions;
@@ -163,8 +163,8 @@ struct gp_session {
     struct gp_recorder *recorder;          /* NULL: none */
     bool running;
     const gp_gil_state *gil_state; /* of its GIL, while it runs */
-    bool hooks_lost; /* a wrapper was not in its slot any more: what it would have told is missing */
-    uint64_t lost;   /* intervals that found no memory for an account */
+    bool hooks_lost;               /* a wrapper was no longer in its slot: its events are missing */
+    uint64_t lost;                 /* intervals that found no memory for an account */
 
     /* CPU time, if that is wanted */
     const gp_thread *starter; /* in the hold in which the session began; NULL once that is over */
@@ -197,7 +197,7 @@ struct gp_session {
 
     size_t account_count; /* slots, some of them free */
     size_t spare_count;   /* free ones */
-    gp_account *spares;   /* they, linked */
+    gp_account *spares;   /* linked by next_spare */
     uint32_t next_number;
     gp_account **chunks;     /* the slots, GP_ACCOUNT_CHUNK each */
     gp_account ***by_thread; /* two levels, by gp_thread.index; `ended` where the account was folded */

@@ -13,7 +13,7 @@
 
 #include "books/gp_account.h"
 
-/* The levels of a thread's Python stack, from the innermost; only that one where no session wants stacks. */
+/* A thread's Python stack, from the innermost level; only that level where no session wants stacks. */
 typedef struct {
     const gp_site_key *keys;
     size_t depth;   /* 0: no Python frame */
@@ -27,9 +27,9 @@ typedef void gp_met(gp_site_key key, gp_buffer *description);
 
 typedef struct {
     gp_met *met;
-    /* Whether a place of the calling thread stands for the one that called it, which *key becomes, if there
-     * is one: that may be another the next time. Asked under the mutex of a site that the thread was not at
-     * of late. NULL: none does. */
+    /* Whether a place of the calling thread stands for its caller, which *key becomes if there is one; it may
+     * be another the next time. Asked under the mutex, about a site where the thread has not been of late.
+     * NULL: no place does. */
     bool (*stands_for_caller)(gp_site_key *key);
 } gp_naming;
 

@@ -28,7 +28,7 @@
 #include "books/gp_folding.h"
 
 enum {
-    GP_EVER = 1, /* a time before any other */
+    GP_EVER = 1, /* a time before all others */
 };
 
 struct gp_gil_state {
@@ -39,7 +39,7 @@ struct gp_gil_state {
     uint64_t latest_wait;                     /* none of their waits began later */
     uint64_t contended_since; /* the GIL is wanted since; GP_EVER: all through the hold; 0: it is not */
     uint64_t exits_seen;      /* of gp_thread_exits */
-    bool waiter_exited;       /* one of the waiters, maybe */
+    bool waiter_exited;       /* one of the waiters may have */
 
     /* what they only read */
     _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under the mutex with the GIL */
@@ -118,7 +118,7 @@ void gp_gil_state_locate_waiter(gp_gil_state *gil, gp_session *session, gp_accou
 void gp_gil_state_join_waiters(gp_gil_state *gil, gp_thread *thread);
 void gp_gil_state_leave_waiters(gp_gil_state *gil, gp_thread *thread);
 
-/* Opens those that the thread has not got. Under the mutex. */
+/* Opens accounts that the thread does not have yet. Under the mutex. */
 #define GP_EACH_ACCOUNT(gil, thread, session, account)                                                       \
     for (gp_session *session = (gil)->sessions; session != NULL; session = session->next)                    \
         for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)

@@ -1,8 +1,7 @@
 #ifndef GP_THREADS_H
 #define GP_THREADS_H
 
-/* The register of the operating system's threads that the tracer has met. Linux only; the tracer needs no
- * other.
+/* The register of the operating system's threads that the tracer has met. Linux only, as the tracer.
  *
  * "Under the mutex": with the mutex of the GIL that is traced; "with the GIL": that too. Nothing here takes a
  * lock but one of its own, and nothing that runs under the mutex allocates but by mmap, since malloc's locks
@@ -44,8 +43,7 @@ void gp_threads_list_alive(gp_threads *threads);
  * no hook any more. Under the mutex. */
 void gp_threads_collect_spares(gp_threads *threads, uint32_t generation);
 
-/* Whether a thread that has exited is gone, its local storage with it: none of its code runs any more. Leaves
- * errno alone. */
+/* Whether a thread that has exited runs no code any more, its local storage gone. Leaves errno alone. */
 bool gp_threads_gone(const gp_thread *thread);
 
 /* Take back the record of a thread that is gone, which no session knows any more: the next thread may get it.

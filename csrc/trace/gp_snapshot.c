@@ -6,7 +6,7 @@
 #include "base/gp_memory.h"
 
 enum {
-    PATIENCE = 4000, /* looks at the books of a thread that seems to book for good: some 200 ms */
+    PATIENCE = 4000, /* readings while a thread seems to book for good: some 200 ms */
 };
 
 /* Copies of the session's tables, so that the GIL's mutex is not held while they are written. */
@@ -19,14 +19,14 @@ typedef struct {
     bool failed;
 } tables;
 
-/* Accounts that are there at the beginning have a row each, but those without a number of their own: they are
- * part of the last row, that of `ended`. */
+/* Each account that is there at the beginning has a row. Those without a number of their own are part of the
+ * last row, that of `ended`. */
 typedef struct {
     uint32_t end; /* of the numbers */
     size_t slots, rows;
 } census;
 
-/* What the rows of accounts, which are read later one by one, only add to: none of it is more than theirs. */
+/* Read before the accounts, which only grow: none of these is more than the sum of theirs. */
 typedef struct {
     uint64_t contended, handoffs, lost, sites_lost;
     tables copy;
@@ -41,36 +41,37 @@ typedef struct {
     bool whole; /* nobody did */
 } reading;
 
-static void lock_books(const gp_snapshot_lock *lock)
+static void lock_books(const gp_session *session, const gp_snapshot_lock *lock)
 {
     if (lock != NULL)
-        lock->lock(lock->context);
+        lock->lock(session);
 }
 
-static void unlock_books(const gp_snapshot_lock *lock)
+static void unlock_books(const gp_session *session, const gp_snapshot_lock *lock)
 {
     if (lock != NULL)
-        lock->unlock(lock->context);
+        lock->unlock(session);
 }
 
 /* Lock the GIL's mutex at a moment when nobody books. */
 static void begin_reading(const gp_session *session, const gp_snapshot_lock *lock, reading *seen)
 {
-    for (lock_books(lock); !gp_gil_state_read_begin(session, &seen->last) && seen->tries < PATIENCE;
-         lock_books(lock)) {
+    lock_books(session, lock);
+    while (!gp_gil_state_read_begin(session, &seen->last) && seen->tries < PATIENCE) {
         seen->tries++;
-        unlock_books(lock);
+        unlock_books(session, lock);
         if (lock != NULL)
-            lock->rest(lock->context);
+            lock->rest();
+        lock_books(session, lock);
     }
 }
 
 /* Unlock it. Returns whether no further reading is needed, or allowed. */
-static bool end_reading(const gp_snapshot_lock *lock, reading *seen)
+static bool end_reading(const gp_session *session, const gp_snapshot_lock *lock, reading *seen)
 {
     seen->whole = gp_gil_state_read_end(&seen->last);
     seen->tries++;
-    unlock_books(lock);
+    unlock_books(session, lock);
     return seen->whole || seen->tries >= PATIENCE;
 }
 
@@ -152,23 +153,23 @@ static bool has_row(const gp_session *session, const gp_account *account, uint32
 /* From here to end_census nothing is folded: no account is missed, none counts twice. */
 static census begin_census(gp_session *session, const gp_snapshot_lock *lock)
 {
-    lock_books(lock);
+    lock_books(session, lock);
     census counted = {session->next_number, session->account_count, session->ended != NULL};
     for (size_t n = 0; n < counted.slots; n++)
         counted.rows += has_row(session, gp_account_nth(session, n), counted.end);
     session->folding_waits = lock != NULL;
-    unlock_books(lock);
+    unlock_books(session, lock);
     return counted;
 }
 
 static void end_census(gp_session *session, const gp_snapshot_lock *lock)
 {
-    lock_books(lock);
+    lock_books(session, lock);
     session->folding_waits = false;
-    unlock_books(lock);
+    unlock_books(session, lock);
 }
 
-/* What is booked just now can't be told: it counts as off. */
+/* The thread may be booking just now: what its sums lack counts as off. */
 static void settle(gp_account *copy)
 {
     uint64_t life = gp_ticks_after(0, copy->first, copy->last), busy = copy->hold + copy->wait;
@@ -189,7 +190,7 @@ static bool read_account(const gp_session *session, size_t n, const census *coun
              (account->merged != 0 && gp_account_is_nameless(session, account));
         if (is)
             gp_gil_state_copy_account(session, account, lock == NULL ? now : gp_clock_ticks(), copy);
-    } while (!end_reading(lock, &seen));
+    } while (!end_reading(session, lock, &seen));
     if (is && !seen.whole && account->thread == seen.last.holder)
         settle(copy);
     return is;
@@ -375,7 +376,7 @@ static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint3
         begun->copy = copy_tables(session);
         if (!begun->copy.failed && lock == NULL && session->running)
             add_under_way(&begun->copy, session, place, now);
-    } while (!end_reading(lock, &seen));
+    } while (!end_reading(session, lock, &seen));
 }
 
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,

@@ -6,7 +6,7 @@
 
 #include "books/gp_gil_state.h"
 
-/* What the session itself does not know. */
+/* What is not in the session. */
 typedef struct {
     uint32_t interpreter;
     gp_clock_rate rate;
@@ -22,10 +22,9 @@ typedef struct {
  * is that up to the last of them. So each account is whole, none lasts longer than the session, and no total
  * is more than the sum of the accounts. */
 typedef struct {
-    void (*lock)(void *context);
-    void (*unlock)(void *context);
-    void (*rest)(void *context);
-    void *context;
+    void (*lock)(const gp_session *session);
+    void (*unlock)(const gp_session *session);
+    void (*rest)(void);
 } gp_snapshot_lock;
 
 /* Append a snapshot at `now`. A session that runs has what is under way booked; `place` is where the holder

@@ -11,8 +11,8 @@
 static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 enum {
-    LIVING_MAX = 1024, /* interpreters; if there are more nobody knows which have ended */
-    UNHURRIED = 64,    /* part of the time in which an interpreter that is found may be asked for */
+    LIVING_MAX = 1024, /* interpreters; with more it is not known which have ended */
+    UNHURRIED = 64,    /* asking who lives takes a 64th of a thread's time at most */
 };
 
 static uint64_t new_id(void)
@@ -20,8 +20,7 @@ static uint64_t new_id(void)
     return __atomic_add_fetch(&gp_tracer.last_session_id, 1, __ATOMIC_RELAXED);
 }
 
-/* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
- * slots: the hooks do not see them. */
+/* Calls of the library, not through the interpreter's slots: the hooks do not see them. */
 void gp_trace_parts_lock_main(void)
 {
     pthread_mutex_lock((pthread_mutex_t *)gp_tracer.known.mutex);
@@ -48,11 +47,6 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
     };
 }
 
-gp_gil_state *gp_trace_parts_gil_state(const gp_session *session)
-{
-    return &session->gil->state;
-}
-
 /* The session's interpreter may end meanwhile, and its row be given to another. */
 void gp_trace_parts_lock(const gp_session *session)
 {
@@ -76,20 +70,9 @@ void gp_trace_parts_unlock(const gp_session *session)
     gp_gil_table_unlock();
 }
 
-static void lock_context(void *context)
-{
-    gp_trace_parts_lock(context);
-}
-
-static void unlock_context(void *context)
-{
-    gp_trace_parts_unlock(context);
-}
-
 /* A thread books for some 100 ns, unless another has its processor. */
-static void rest(void *context)
+static void rest(void)
 {
-    (void)context;
     int saved = errno;
     nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     errno = saved;
@@ -98,7 +81,7 @@ static void rest(void *context)
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
-    const gp_snapshot_lock lock = {lock_context, unlock_context, rest, session};
+    const gp_snapshot_lock lock = {gp_trace_parts_lock, gp_trace_parts_unlock, rest};
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
     facts.others_missed |= session->others_unrecorded;
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
@@ -153,7 +136,7 @@ static bool is_free(void *context)
     return is;
 }
 
-/* Of another GIL than the main one: the recorder has done with the interpreter when it has ended. */
+/* Another interpreter may end before the recording does. */
 static bool has_ended(void *context)
 {
     const gp_session *session = context;
@@ -242,17 +225,15 @@ static void extend(gp_session *session, gp_gil *gil)
         session->others_unrecorded = true;
 }
 
-/* Nobody could look where the holder of another GIL is. */
 static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
 const gp_call_stack gp_trace_parts_unseen = {.keys = unseen_keys, .depth = 1};
 
-/* When something last happened at a GIL. */
+/* When something last happened at the session's GIL. */
 static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
 {
     uint64_t last = session->start;
     for (size_t i = 0; i < count; i++)
-        if (gp_gil_state_concerns(gp_trace_parts_gil_state(session), session, threads[i]) &&
-            threads[i]->since > last)
+        if (gp_gil_state_concerns(&session->gil->state, session, threads[i]) && threads[i]->since > last)
             last = threads[i]->since;
     return last;
 }
@@ -263,7 +244,7 @@ static void end_part(gp_session *session, const gp_call_stack *here, bool at_las
     gp_thread **threads = gp_threads_all(&gp_tracer.threads, &count);
     session->lost += threads == NULL;
     uint64_t now = at_last_event ? last_event(session, threads, count) : gp_clock_ticks();
-    gp_gil_state_stop(gp_trace_parts_gil_state(session), session, threads, count, here, now);
+    gp_gil_state_stop(&session->gil->state, session, threads, count, here, now);
     if (session->recorder != NULL)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
@@ -276,8 +257,8 @@ void gp_trace_parts_end(gp_session *session, const gp_call_stack *here)
     end_part(session, here, false);
 }
 
-/* An interpreter has ended, after its last event, or the process has been forked, just now. With the lock of
- * the table. */
+/* End the sessions of an interpreter that is gone: since its last event, or, after a fork, since now. With
+ * the lock of the table. */
 static void close_gil(gp_gil *gil, bool at_last_event)
 {
     pthread_mutex_lock(&gil->lock);
@@ -309,8 +290,7 @@ static void close_ended(void)
             close_gil(&gp_tracer.other_gils[i], true);
 }
 
-/* The same for a thread that must not be kept from its work: an interpreter for which there is no room is
- * found at each acquisition. */
+/* The same, but seldom: an interpreter for which there is no room is found at each acquisition. */
 static void close_ended_unhurried(void)
 {
     uint64_t begin = gp_clock_ticks();
@@ -341,8 +321,7 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
     return gil;
 }
 
-/* Whether a thread that signals this condition takes a GIL; if it was not known it is now. An interpreter
- * that has ended may have left its place in memory to this one. Under that GIL's mutex. */
+/* A known GIL may be another by now: an interpreter that has ended leaves its place in memory to the next. */
 bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
 {
     const gp_gil *known = gp_gil_table_with_switch_cond(cond);
@@ -361,7 +340,6 @@ bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
     return gil != NULL;
 }
 
-/* End the parts of a trace at the other GILs. With the main GIL. */
 void gp_trace_parts_stop_others(gp_session *session)
 {
     gp_gil_table_lock();
@@ -377,7 +355,6 @@ void gp_trace_parts_stop_others(gp_session *session)
     gp_gil_table_unlock();
 }
 
-/* Without a trace nobody notices the end of an interpreter. */
 void gp_trace_parts_forget_others(void)
 {
     gp_gil_table_lock();
@@ -415,7 +392,6 @@ void gp_trace_parts_forget_code(const void *code)
     gp_gil_table_unlock();
 }
 
-/* The other GILs that earlier traces have found. */
 void gp_trace_parts_extend(gp_session *session)
 {
     gp_gil_table_lock();
@@ -425,7 +401,6 @@ void gp_trace_parts_extend(gp_session *session)
     gp_gil_table_unlock();
 }
 
-/* Nobody empties the rings any more. */
 void gp_trace_parts_detach_rings(void)
 {
     for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next)

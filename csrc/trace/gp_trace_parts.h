@@ -12,22 +12,22 @@
 #include "trace/gp_wrappers.h"
 
 enum {
-    GP_TRACE_PARTS_MAX = 1024, /* other GILs that one trace takes in: their sessions stay to its end */
+    GP_TRACE_PARTS_MAX = 1024, /* other GILs that one trace has met: their sessions stay to its end */
 };
 
-/* Where the holder of another GIL is: nobody could look. */
+/* Where the holder of another GIL is: not known. */
 extern const gp_call_stack gp_trace_parts_unseen;
 
 /* A session for a GIL, not started yet; NULL without memory. Any thread. */
 gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, gp_recorder *recorder);
 
-/* Let a trace take in the GILs that earlier traces have found. */
+/* Add a part for each other GIL that earlier traces have found. */
 void gp_trace_parts_extend(gp_session *session);
 
 /* See gp_wrappers_recognise. */
 bool gp_trace_parts_recognise(const void *const locked[2], const void *cond);
 
-/* End a locked part. `here` is where the holder is. */
+/* End a part that is locked. `here` is where the GIL's holder is. */
 void gp_trace_parts_end(gp_session *session, const gp_call_stack *here);
 
 /* End the parts of interpreters that have ended. Any thread. */
@@ -50,11 +50,10 @@ void gp_trace_parts_forked(void);
 void gp_trace_parts_lock(const gp_session *session);
 void gp_trace_parts_unlock(const gp_session *session);
 
-/* The same for the main GIL, whether a trace runs or not. */
+/* The same for the main GIL, whether a trace runs or not: no thread's state changes meanwhile. */
 void gp_trace_parts_lock_main(void);
 void gp_trace_parts_unlock_main(void);
 
-gp_gil_state *gp_trace_parts_gil_state(const gp_session *session);
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session);
 
 /* Have a part recorded, if its trace is. GP_ENOMEM. */

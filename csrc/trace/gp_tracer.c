@@ -96,7 +96,7 @@ gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
 
 /* ---- sessions ---- */
 
-/* Whether a trace runs or not: a later one may meet the threads that have been seen. */
+/* Without a trace, too: a later one may meet the threads that have been seen. */
 static void forked_in_child(void)
 {
     gp_trace_parts_detach_rings();
@@ -245,15 +245,14 @@ size_t gp_tracer_parts(const gp_session *session)
 static void open_accounts(gp_session *session)
 {
     for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++)
-        if (gp_gil_state_concerns(gp_trace_parts_gil_state(session), session,
-                                  gp_threads_at(&gp_tracer.threads, i)))
+        if (gp_gil_state_concerns(&session->gil->state, session, gp_threads_at(&gp_tracer.threads, i)))
             (void)gp_account_of(session, gp_threads_at(&gp_tracer.threads, i));
 }
 
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                          gp_buffer *snapshot)
 {
-    /* the list grows at its second place: the parts are counted from its end */
+    /* new parts come second in the list, so the others keep their places from its end */
     for (size_t left = gp_tracer_parts(session); part != 0 && left > part; left--)
         session = session->others;
     if (part == 0 && session->running)
@@ -266,7 +265,7 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     uint32_t place = GP_ROW_NONE;
     if (session->running) {
         open_accounts(session);
-        place = gp_gil_state_charge_under_way(gp_trace_parts_gil_state(session), session,
+        place = gp_gil_state_charge_under_way(&session->gil->state, session,
                                               part == 0 ? here : &gp_trace_parts_unseen, now);
     }
     gp_buffer_raw(places, session->described.bytes, session->described.size);
@@ -275,16 +274,6 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     session->cpu_now = 0;
     gp_trace_parts_unlock(session);
     return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;
-}
-
-void gp_tracer_label(uint32_t label)
-{
-    gp_wrappers_label(label);
-}
-
-void gp_tracer_hide(void)
-{
-    gp_wrappers_hide();
 }
 
 size_t gp_tracer_sessions(void)

@@ -40,7 +40,7 @@ struct gp_watchdog {
     size_t name_count;
 
     /* the thread's */
-    gp_stall_look stall; /* the hold reported last; its end is still to be told if it has a thread */
+    gp_stall_look stall; /* the hold reported last; its end is yet to be reported if it has a thread */
     gp_stall_look_hold last;
     char text[GP_WATCHDOG_TEXT];
     size_t size;
@@ -99,7 +99,7 @@ static void add_level(void *context, const char *function, const char *file, int
     gp_watchdog *watchdog = context;
     if (sizeof watchdog->text - watchdog->size <
         strlen(function) + strlen(file) + sizeof "  (:-2147483648)\n")
-        return; /* no half lines, as far as that can be told; escapes may make one */
+        return; /* no half lines; only escapes may still make one */
     add(watchdog, "  ");
     add_name(watchdog, function);
     add(watchdog, " (");
@@ -129,8 +129,8 @@ static void close_ours(gp_watchdog *watchdog)
     watchdog->fd = -1;
 }
 
-/* With one call, so that lines do not mix. A message that nobody reads is dropped: neither this thread nor
- * who waits for its end must be kept. */
+/* With one call, so that lines do not mix. A message that nobody reads is dropped: this thread must not
+ * block, since others wait for its end. */
 static void put(gp_watchdog *watchdog)
 {
     struct pollfd writable = {.fd = watchdog->fd, .events = POLLOUT};
@@ -208,7 +208,7 @@ static void halt(void *context)
 
 static void forked(void *context)
 {
-    close_ours(context); /* else who reads a pipe to its end would wait for the child */
+    close_ours(context); /* else whoever reads a pipe to its end would wait for the child */
 }
 
 /* ---- its beginning and end ---- */

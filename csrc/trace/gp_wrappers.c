@@ -16,11 +16,10 @@
 #endif
 
 enum {
-    PAUSES = 4, /* between two looks at a mutex that is taken */
-    BLOCKED_NS =
-        1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
-    LEISURELY_NS = 2000, /* time off after which an acquisition is stamped at both ends */
-    PATIENCE_NS = 300,   /* what our bookings can add to the time for which a GIL's mutex is held */
+    PAUSES = 4,        /* between two looks at a mutex that is taken */
+    BLOCKED_NS = 1000, /* a free lock takes 10 to 100 */
+    LEISURELY_NS = 2000,
+    PATIENCE_NS = 300, /* what our bookings can add to the time for which a GIL's mutex is held */
 };
 
 static gp_gil *const main_gil = &gp_tracer.main_gil;
@@ -101,8 +100,8 @@ static gp_thread **record_at(const gp_gil *gil)
     return at;
 }
 
-/* A thread that is alive counts at the main GIL; at another from its first call on, which may be older than
- * our watching. */
+/* Whoever was alive when the trace began counts from there at the main GIL. At another GIL a thread counts
+ * from its first call, which may be older than our watching. */
 static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked_at, uint64_t now)
 {
     bool before =
@@ -193,8 +192,8 @@ static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
     return status;
 }
 
-/* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
- * only the time tells whether the call blocked. */
+/* Another thread has the GIL's mutex, or an interposer must see the call itself. Behind an interposer only
+ * the time shows whether the call blocked. */
 __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at,
                                                        bool *blocked)
 {
@@ -222,8 +221,8 @@ static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
         gp_gil_state_lock(thread, asked_at, blocked);
 }
 
-/* Whether there are recordings that the threads of the program have to write. Relaxed: the first of them
- * knows as it was there when the recording began, and to the others it does not matter from when on. */
+/* Whether there are recordings that the threads of the program have to write. Relaxed: the thread that began
+ * the recording knows, and for the others the moment does not matter. */
 static inline bool nobody_writes(void)
 {
     return atomic_load_explicit(&gp_recorders_without_thread, memory_order_relaxed) != 0;
@@ -271,8 +270,7 @@ __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t
     return status;
 }
 
-/* The same for a thread in a hurry, with less to write to memory: the atomic operations wait for all of it.
- */
+/* The same with fewer stores, for a thread in a hurry: the lock's atomic operation waits for all of them. */
 __attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex)
 {
     const gp_thread *thread = current;
@@ -282,7 +280,7 @@ __attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex)
     return 0;
 }
 
-/* Rows beyond the main GIL's are looked at only if there are any. */
+/* Whether GILs other than the main one may be known. */
 static inline bool others(void)
 {
     return __builtin_expect(__atomic_load_n(&gp_tracer.other_count, __ATOMIC_RELAXED) != 0, 0);
@@ -325,8 +323,7 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
     return call_timedwait(cond, mutex, until);
 }
 
-/* Where the calling thread is, for the sessions that want to know. `keys` has room for GP_STACK_MAX. */
-static inline void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
+void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
 {
     if (whole) {
         stack->depth = gp_tracer.host->stack(keys, GP_STACK_MAX, &stack->truncated);
@@ -350,13 +347,13 @@ __attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
     gp_site_key keys[GP_STACK_MAX];
     gp_call_stack stack = {.keys = keys};
     if (gil->state.wanting_sites != 0)
-        locate(&stack, keys, gil->state.wanting_stacks != 0);
+        gp_wrappers_locate(&stack, keys, gil->state.wanting_stacks != 0);
     gp_gil_state_drop(&gil->state, thread, forced, &stack, now);
     if (__builtin_expect(cpu != 0, 0))
         gp_gil_state_book_cpu(&gil->state, thread, cpu);
 }
 
-/* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
+/* The end of take_gil: the calling thread has the GIL. */
 __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
 {
     taking = false;
@@ -375,8 +372,7 @@ __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
     return status;
 }
 
-/* The same for another GIL. A thread that is seen for the first time has got it at once, as far as is known.
- */
+/* The same for another GIL. A thread that is seen for the first time counts as one that got it at once. */
 __attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, pthread_mutex_t *mutex)
 {
     taking = false;
@@ -391,7 +387,7 @@ __attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, p
     return call_unlock(mutex);
 }
 
-/* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
+/* The release in the handshake is voluntary. If its callers do not show that, no verdict can be trusted. */
 __attribute__((noinline, cold)) static void note_signal(const void *cond, const char *frame)
 {
     const gp_callers_path *path = NULL;
@@ -445,7 +441,7 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     return call_wait(cond, mutex);
 }
 
-/* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
+/* The end of drop_gil: after it the thread has neither the GIL nor its mutex. */
 __attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mutex)
 {
     uint64_t now = main_gil->state.last_release;
@@ -514,8 +510,8 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
     gp_tracer.patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
 }
 
-/* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
- * on top, may still be called through that library: a cycle of the GIL tells. */
+/* A hook that an earlier trace left behind, because another library had put its own on top, may still be
+ * called through that library: a release and re-acquisition of the GIL shows it. */
 gp_status gp_wrappers_install(const gp_tracer_host *host)
 {
     bool still_called = false;
@@ -555,7 +551,7 @@ gp_thread *gp_wrappers_follow(void)
     return follow(main_gil, GP_ASKED_UNSEEN);
 }
 
-void gp_wrappers_hide(void)
+void gp_tracer_hide(void)
 {
     hidden = current == NULL;
 }
@@ -565,17 +561,12 @@ const gp_thread *gp_wrappers_elsewhere(void)
     return elsewhere;
 }
 
-void gp_wrappers_label(uint32_t label)
+void gp_tracer_label(uint32_t label)
 {
     if (current != NULL)
         atomic_store_explicit(&current->label, label, memory_order_relaxed);
     for (gp_thread *thread = elsewhere; thread != NULL; thread = thread->next_elsewhere)
         atomic_store_explicit(&thread->label, label, memory_order_relaxed);
-}
-
-void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
-{
-    locate(stack, keys, whole);
 }
 
 #endif

@@ -16,7 +16,7 @@
 /* What a release and re-acquisition of the GIL called. */
 typedef struct {
     gp_handshake_step steps[GP_HANDSHAKE_MAX];
-    size_t count; /* may exceed GP_HANDSHAKE_MAX: then it is not a handshake */
+    size_t count; /* more than GP_HANDSHAKE_MAX: it is no handshake */
 } gp_wrappers_notes;
 
 /* Find the slots, once. On GP_EUNSUPPORTED *reason says why not. Not with the GIL: see gp_hooks_find. */
@@ -25,15 +25,15 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason);
 /* Note what one release and re-acquisition of the GIL calls. GP_ESYSTEM. */
 gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *taken);
 
-/* Whether a thread that signals this condition, after it has locked those mutexes, takes a GIL of another
- * interpreter; if it was not known it is traced from now on. Under that GIL's mutex. */
+/* Whether a thread that signals this condition, after it has locked those mutexes, takes the GIL of another
+ * interpreter. If so, that GIL is traced from now on. Under its mutex. */
 typedef bool gp_wrappers_recognise(const void *const locked[2], const void *cond);
 
-/* Tell the wrappers what to look for, and whom to ask about what they do not know. */
+/* Tell the wrappers the main GIL's locks, and whom to ask about unknown ones. */
 void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
                          gp_wrappers_recognise *recognise);
 
-/* Put those wrappers in place that last as long as traces run; take them out. */
+/* Put the wrappers in place that stay while traces run; take them out. */
 gp_status gp_wrappers_install(const gp_tracer_host *host);
 void gp_wrappers_remove(void);
 
@@ -45,14 +45,8 @@ bool gp_wrappers_in_place(void);
 gp_thread *gp_wrappers_current(void);
 gp_thread *gp_wrappers_follow(void);
 
-/* Give the calling thread no record. */
-void gp_wrappers_hide(void);
-
 /* The calling thread's records at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
 const gp_thread *gp_wrappers_elsewhere(void);
-
-/* Attach a number to the calling thread, at all GILs. */
-void gp_wrappers_label(uint32_t label);
 
 /* Where the calling thread is; `keys` has room for GP_STACK_MAX, to which the stack refers. */
 void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole);
