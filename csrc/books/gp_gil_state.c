@@ -221,7 +221,7 @@ void gp_gil_state_take_late(gp_gil_state *gil, gp_thread *thread, uint64_t now)
         uint64_t asked = gp_gil_state_asked(thread, now);
         GP_EACH_OPEN_ACCOUNT(gil, thread, session, account)
         gp_account_book_off(session, account, thread->since, asked);
-        thread->since = asked;
+        __atomic_store_n(&thread->since, asked, __ATOMIC_RELAXED); /* somebody may look from outside */
     }
     bool handed = waited && gil->last_release > thread->since;
     GP_EACH_OPEN_ACCOUNT(gil, thread, session, account)
@@ -247,7 +247,7 @@ uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 
 void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
-    thread->gil_state = gil;
+    __atomic_store_n(&thread->gil_state, gil, __ATOMIC_RELAXED); /* those at other GILs compare it */
     thread->generation = gil->generation;
     thread->state = GP_OFF;
     thread->born = now;
@@ -279,14 +279,14 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
     gil->wanting_stacks += session->wants_stacks;
     gil->wanting_cpu += session->wants_cpu;
     session->next = gil->sessions;
-    __atomic_store_n(&gil->sessions, session, __ATOMIC_RELAXED);
+    __atomic_store_n(&gil->sessions, session, __ATOMIC_RELEASE); /* see gp_gil_state_running */
 }
 
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread)
 {
     /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
-    return thread->gil_state == gil && thread->generation == gil->generation &&
-           gp_thread_end_of(thread, UINT64_MAX) >= session->start;
+    return __atomic_load_n(&thread->gil_state, __ATOMIC_RELAXED) == gil &&
+           thread->generation == gil->generation && gp_thread_end_of(thread, UINT64_MAX) >= session->start;
 }
 
 /* What is under way, for the places and the timeline. `place` is the holder's. */

@@ -53,9 +53,10 @@ struct gp_gil_state {
     gp_folding_host folding;
 };
 
+/* Acquire: who sees that it runs, without the mutex, sees what was learnt before. */
 static inline bool gp_gil_state_running(const gp_gil_state *gil)
 {
-    return __atomic_load_n(&gil->sessions, __ATOMIC_RELAXED) != NULL;
+    return __atomic_load_n(&gil->sessions, __ATOMIC_ACQUIRE) != NULL;
 }
 
 /* Start a session: under the mutex, with the GIL. `holder`, the calling thread, has the GIL; NULL where that
@@ -253,7 +254,7 @@ static inline void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint6
     } else {
         gp_gil_state_take_late(gil, thread, now);
     }
-    thread->since = now;
+    __atomic_store_n(&thread->since, now, __ATOMIC_RELAXED);
     /* release: who looks from outside (gp_stall_look.h) and sees the hold sees when it began */
     __atomic_store_n(&thread->state, GP_HOLD, __ATOMIC_RELEASE);
     __atomic_store_n(&thread->booking, false, __ATOMIC_RELEASE); /* and who sees this sees what was booked */

@@ -142,7 +142,7 @@ gp_thread *gp_threads_at(const gp_threads *threads, size_t index)
 
 uint64_t gp_threads_lost(const gp_threads *threads)
 {
-    return threads->lost;
+    return __atomic_load_n(&threads->lost, __ATOMIC_RELAXED);
 }
 
 void gp_threads_collect_spares(gp_threads *threads, uint32_t generation)
@@ -169,7 +169,7 @@ bool gp_threads_gone(const gp_thread *thread)
 void gp_threads_retire(gp_threads *threads, gp_thread *thread)
 {
     pthread_mutex_lock(&threads->lock);
-    thread->gil_state = NULL;
+    __atomic_store_n(&thread->gil_state, NULL, __ATOMIC_RELAXED);
     thread->generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
     if (threads->spare_count < GP_THREADS_SPARES)
         threads->spares[threads->spare_count++] = thread;
@@ -177,10 +177,12 @@ void gp_threads_retire(gp_threads *threads, gp_thread *thread)
 }
 
 /* Never freed: a thread's local storage is reached again after its destructors have run. */
-static gp_thread *free_record(gp_threads *threads)
+static gp_thread *free_record(gp_threads *threads, int64_t native_id)
 {
-    if (threads->spare_count > 0)
-        return threads->spares[--threads->spare_count];
+    if (threads->spare_count > 0) {
+        threads->spares[--threads->spare_count]->native_id = native_id;
+        return threads->spares[threads->spare_count];
+    }
     if (threads->count == GP_THREADS_MAX)
         return NULL;
     gp_thread **page = &threads->pages[threads->count / GP_THREAD_PAGE];
@@ -190,6 +192,7 @@ static gp_thread *free_record(gp_threads *threads)
         return NULL;
     gp_thread *thread = gp_threads_at(threads, threads->count);
     thread->index = (uint32_t)threads->count;
+    thread->native_id = native_id; /* others may look from now on */
     __atomic_store_n(&threads->count, threads->count + 1, __ATOMIC_RELEASE);
     return thread;
 }
@@ -198,14 +201,14 @@ gp_thread *gp_threads_register(gp_threads *threads)
 {
     int saved = errno;
     pthread_mutex_lock(&threads->lock);
-    gp_thread *thread = free_record(threads);
-    threads->lost += thread == NULL;
+    gp_thread *thread = free_record(threads, (int64_t)syscall(SYS_gettid));
     pthread_mutex_unlock(&threads->lock);
-    if (thread != NULL) {
-        thread->native_id = (int64_t)syscall(SYS_gettid);
+    if (thread == NULL) {
+        __atomic_add_fetch(&threads->lost, 1, __ATOMIC_RELAXED);
+    } else {
         read_own_name(thread);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
-        atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
+        atomic_store_explicit(&thread->exited, false, memory_order_release);
         thread->account_session = 0;
         thread->sibling = pthread_getspecific(threads->exit_key);
         pthread_setspecific(threads->exit_key, thread);

@@ -26,12 +26,6 @@ void gp_gil_table_forked(void)
         pthread_mutex_init(&gp_tracer.other_gils[i].lock, NULL);
 }
 
-/* acquire: whoever sees a row's locks sees the rest of it */
-static const void *seen(const void *const *lock)
-{
-    return __atomic_load_n(lock, __ATOMIC_ACQUIRE);
-}
-
 static uint32_t rows(void)
 {
     return __atomic_load_n(&gp_tracer.other_count, __ATOMIC_RELAXED);
@@ -40,7 +34,7 @@ static uint32_t rows(void)
 gp_gil *gp_gil_table_with_mutex(const void *mutex)
 {
     for (uint32_t i = 0; i < rows(); i++)
-        if (seen(&gp_tracer.other_gils[i].locks.mutex) == mutex)
+        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.mutex, mutex))
             return &gp_tracer.other_gils[i];
     return NULL;
 }
@@ -48,7 +42,7 @@ gp_gil *gp_gil_table_with_mutex(const void *mutex)
 gp_gil *gp_gil_table_with_cond(const void *cond)
 {
     for (uint32_t i = 0; i < rows(); i++)
-        if (seen(&gp_tracer.other_gils[i].locks.cond) == cond)
+        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.cond, cond))
             return &gp_tracer.other_gils[i];
     return NULL;
 }
@@ -56,7 +50,7 @@ gp_gil *gp_gil_table_with_cond(const void *cond)
 gp_gil *gp_gil_table_with_switch_cond(const void *cond)
 {
     for (uint32_t i = 0; i < rows(); i++)
-        if (seen(&gp_tracer.other_gils[i].locks.switch_cond) == cond)
+        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.switch_cond, cond))
             return &gp_tracer.other_gils[i];
     return NULL;
 }
@@ -83,7 +77,7 @@ bool gp_gil_table_recognise(const gp_gil_locks *known, const void *const locked[
     return locked[0] == expected.mutex && locked[1] == expected.switch_mutex;
 }
 
-static void publish(gp_gil *gil, const gp_gil_locks *locks)
+void gp_gil_table_publish(gp_gil *gil, const gp_gil_locks *locks)
 {
     __atomic_store_n(&gil->locks.switch_mutex, locks->switch_mutex, __ATOMIC_RELEASE);
     __atomic_store_n(&gil->locks.switch_cond, locks->switch_cond, __ATOMIC_RELEASE);
@@ -120,8 +114,8 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
         gil->has_lock = pthread_mutex_init(&gil->lock, NULL) == 0;
     pthread_mutex_lock(&gil->lock);
     begin_state(gil);
-    gil->interpreter = interpreter;
-    publish(gil, locks);
+    __atomic_store_n(&gil->interpreter, interpreter, __ATOMIC_RELAXED); /* also read without a lock */
+    gp_gil_table_publish(gil, locks);
     pthread_mutex_unlock(&gil->lock);
     if (row >= gp_tracer.other_count)
         __atomic_store_n(&gp_tracer.other_count, row + 1, __ATOMIC_RELEASE);
@@ -131,7 +125,7 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
 void gp_gil_table_remove(gp_gil *gil)
 {
     pthread_mutex_lock(&gil->lock);
-    publish(gil, &(gp_gil_locks){0});
+    gp_gil_table_publish(gil, &(gp_gil_locks){0});
     pthread_mutex_unlock(&gil->lock);
     uint32_t count = gp_tracer.other_count;
     while (count > 0 && gp_tracer.other_gils[count - 1].locks.mutex == NULL)

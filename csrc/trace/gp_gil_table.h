@@ -34,6 +34,12 @@ typedef struct gp_gil {
     bool has_lock;        /* made once for all: a thread may still come with the GIL that was here before */
 } gp_gil;
 
+/* Whether it is this lock of a row. Acquire: whoever sees a row's locks sees the rest of it. */
+static inline bool gp_gil_table_is(const void *const *lock, const void *object)
+{
+    return __atomic_load_n(lock, __ATOMIC_ACQUIRE) == object;
+}
+
 /* Which of the other GILs has this mutex, this condition, this forced-switching condition. NULL: none. */
 gp_gil *gp_gil_table_with_mutex(const void *mutex);
 gp_gil *gp_gil_table_with_cond(const void *cond);
@@ -45,6 +51,9 @@ gp_gil_locks gp_gil_table_laid_out(const gp_gil_locks *known, const void *switch
 /* Whether the forced-switching condition that is signalled, and the two mutexes
  * that were locked before, are those of a thread that takes a GIL. Pure. */
 bool gp_gil_table_recognise(const gp_gil_locks *known, const void *const locked[2], const void *signalled);
+
+/* Have the hooks look for these locks, at any time. */
+void gp_gil_table_publish(gp_gil *gil, const gp_gil_locks *locks);
 
 /* A row for one more GIL, NULL if there is none left. Under the table's lock. */
 gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter);

@@ -39,7 +39,7 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
         .interpreter = session->interpreter,
         .rate = gp_clock_rate_between(session->start_anchor, last),
         .lost = session->interpreter == 0 ? gp_threads_lost(&gp_tracer.threads) - session->lost_before : 0,
-        .others_missed = session->others_missed,
+        .others_missed = __atomic_load_n(&session->others_missed, __ATOMIC_RELAXED),
         .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
         .hooks_lost = session->hooks_lost,
         .releases_told_apart = gp_tracer.releases_told_apart,
@@ -82,9 +82,11 @@ static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
     const gp_snapshot_lock lock = {gp_trace_parts_lock, gp_trace_parts_unlock, rest};
+    gp_trace_parts_lock(session);
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    facts.others_missed |= session->others_unrecorded;
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
+    gp_trace_parts_unlock(session);
+    facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
     gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
 }
 
@@ -210,7 +212,7 @@ static void extend(gp_session *session, gp_gil *gil)
             return; /* found while the trace began */
     gp_session *other = new_other(session, gil);
     if (other == NULL) {
-        session->others_missed = true;
+        __atomic_store_n(&session->others_missed, true, __ATOMIC_RELAXED);
         return;
     }
     other->wants_cpu = session->wants_cpu;
@@ -222,7 +224,7 @@ static void extend(gp_session *session, gp_gil *gil)
     __atomic_store_n(&session->others, other, __ATOMIC_RELEASE);
     session->other_count++;
     if (gp_trace_parts_record(other) != GP_OK)
-        session->others_unrecorded = true;
+        __atomic_store_n(&session->others_unrecorded, true, __ATOMIC_RELAXED);
 }
 
 static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
@@ -314,11 +316,21 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
     close_ended_unhurried();
     gp_gil *gil = gp_gil_state_running(&main_gil->state) ? gp_gil_table_add(found, id) : NULL;
     for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next) {
-        session->others_missed |= gil == NULL;
         if (gil != NULL)
             extend(session, gil);
+        else
+            __atomic_store_n(&session->others_missed, true, __ATOMIC_RELAXED);
     }
     return gil;
+}
+
+/* The calling thread has asked for the GIL of an interpreter that is gone, and had nothing to do with it
+ * before: what it asks for is another's. With the lock of the table. */
+static void withdraw(const gp_gil *gil)
+{
+    for (gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere)
+        if (thread->gil == gil && thread->since == thread->born)
+            thread->generation--;
 }
 
 /* A known GIL may be another by now: an interpreter that has ended leaves its place in memory to the next. */
@@ -329,12 +341,14 @@ bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
         return false;
     gp_gil_locks found = gp_gil_table_laid_out(&gp_tracer.known, cond);
     uint32_t id = gp_tracer.host->identify(found.mutex, gp_tracer.known.mutex);
-    if (known != NULL && known->interpreter == id)
+    if (known != NULL && __atomic_load_n(&known->interpreter, __ATOMIC_RELAXED) == id)
         return true;
     gp_gil_table_lock();
     gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed it meanwhile */
-    if (gil != NULL)
+    if (gil != NULL) {
+        withdraw(gil);
         close_gil(gil, true);
+    }
     gil = discover(&found, id);
     gp_gil_table_unlock();
     return gil != NULL;

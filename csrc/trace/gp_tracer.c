@@ -56,8 +56,6 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
 {
     if (gp_tracer.learnt)
         return GP_OK;
-    main_gil->releases.first = host->forced;
-    main_gil->releases.second = host->voluntary;
     if (!gp_tracer.prepared) {
         *reason = gp_tracer.unprepared != NULL ? gp_tracer.unprepared : "the tracer has not been prepared";
         return GP_EUNSUPPORTED;
@@ -163,7 +161,9 @@ static gp_status begin_session(gp_session *session, bool first)
         session->start = session->origin = gp_clock_ticks();
         session->starter = self;
         session->starter_cpu = session->wants_cpu ? gp_clock_thread_cpu_ns() : 0;
+        gp_gil_table_lock(); /* a thread that discovers a GIL goes through the sessions */
         gp_gil_state_start(&main_gil->state, session, self);
+        gp_gil_table_unlock();
     }
     gp_trace_parts_unlock_main();
     if (self == NULL && first)
@@ -212,7 +212,9 @@ void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
     gp_trace_parts_stop_others(session); /* first, so that none of them lasts longer than the trace */
     gp_trace_parts_lock_main();
     session->cpu_now = holders_cpu(session);
+    gp_gil_table_lock(); /* as at the start */
     gp_trace_parts_end(session, here);
+    gp_gil_table_unlock();
     gp_trace_parts_unlock_main();
     gp_trace_parts_stop_others(session); /* found in between */
     if (!gp_gil_state_running(&main_gil->state)) {
@@ -249,18 +251,27 @@ static void open_accounts(gp_session *session)
             (void)gp_account_of(session, gp_threads_at(&gp_tracer.threads, i));
 }
 
+/* New parts come second in the list, so the others keep their places from its end. */
+static gp_session *find_part(gp_session *session, size_t part)
+{
+    if (part == 0)
+        return session;
+    session = __atomic_load_n(&session->others, __ATOMIC_ACQUIRE);
+    for (size_t left = gp_tracer_parts(session); left > part; left--)
+        session = session->others;
+    return session;
+}
+
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                          gp_buffer *snapshot)
 {
-    /* new parts come second in the list, so the others keep their places from its end */
-    for (size_t left = gp_tracer_parts(session); part != 0 && left > part; left--)
-        session = session->others;
-    if (part == 0 && session->running)
-        gp_threads_name_alive(&gp_tracer.threads);
-    if (part != 0 && session->running)
+    session = find_part(session, part);
+    if (part != 0)
         gp_trace_parts_close_ended();
-    gp_snapshot_facts facts = gp_trace_parts_facts(session);
+    else if (session->running)
+        gp_threads_name_alive(&gp_tracer.threads);
     gp_trace_parts_lock(session);
+    gp_snapshot_facts facts = gp_trace_parts_facts(session);
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
     uint32_t place = GP_ROW_NONE;
     if (session->running) {

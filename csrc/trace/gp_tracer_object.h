@@ -23,7 +23,6 @@ extern __attribute__((visibility("hidden"))) struct gp_tracer {
     uint64_t leisurely_ticks; /* time off after which an acquisition is stamped at both ends */
     uint64_t patience_ticks;  /* how long to spin for a GIL's mutex */
     uint32_t other_count;     /* rows of other_gils that may be in use; written under table_lock */
-    bool hooks_are_direct;    /* nobody stands between us and the library's pthread_mutex_lock */
     bool releases_told_apart; /* whether forced and voluntary ones can be, as the handshake has shown */
 
     unsigned watchers; /* who want to know each holder's thread state (gp_tracer_watch_begin); with the GIL */

@@ -61,6 +61,12 @@ static inline void *next_of(gp_call call)
     return __atomic_load_n(&gp_tracer.hooks[call].next, __ATOMIC_RELAXED);
 }
 
+/* Whether nobody stands between us and the library's pthread_mutex_lock. */
+static inline bool hooks_are_direct(void)
+{
+    return next_of(GP_CALL_LOCK) == (void *)pthread_mutex_lock;
+}
+
 static int call_lock(pthread_mutex_t *mutex)
 {
     return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_LOCK))(mutex);
@@ -198,10 +204,10 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
                                                        bool *blocked)
 {
     uint64_t before = *asked_at != GP_ASKED_AT_ONCE ? *asked_at : gp_clock_ticks();
-    int status = gp_tracer.hooks_are_direct ? lock_soon(mutex, before) : EBUSY;
+    int status = hooks_are_direct() ? lock_soon(mutex, before) : EBUSY;
     if (status == EBUSY)
         status = call_lock(mutex);
-    *blocked = gp_tracer.hooks_are_direct || gp_clock_ticks() - before >= gp_tracer.blocked_ticks;
+    *blocked = hooks_are_direct() || gp_clock_ticks() - before >= gp_tracer.blocked_ticks;
     if (*blocked)
         *asked_at = before;
     return status;
@@ -211,7 +217,7 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
  * unlike pthread_mutex_trylock, and it can't block. EBUSY if it might. */
 static inline int lock_at_once(pthread_mutex_t *mutex)
 {
-    return alone() ? call_lock(mutex) : gp_tracer.hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+    return alone() ? call_lock(mutex) : hooks_are_direct() ? pthread_mutex_trylock(mutex) : EBUSY;
 }
 
 static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
@@ -288,7 +294,7 @@ static inline bool others(void)
 
 static int hooked_lock(pthread_mutex_t *mutex)
 {
-    if (mutex == main_gil->locks.mutex)
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
         return lock_main_mutex(mutex);
     gp_gil *other = others() ? gp_gil_table_with_mutex(mutex) : NULL;
     if (other != NULL)
@@ -311,7 +317,7 @@ __attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const vo
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
-    if (cond == main_gil->locks.cond) {
+    if (gp_gil_table_is(&main_gil->locks.cond, cond)) {
         gp_thread *thread = gp_gil_state_running(&main_gil->state) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
             gp_gil_state_wait(&main_gil->state, thread, gp_clock_ticks());
@@ -417,13 +423,13 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
 
 static int hooked_signal(pthread_cond_t *cond)
 {
-    if (cond == main_gil->locks.cond) {
+    if (gp_gil_table_is(&main_gil->locks.cond, cond)) {
         taking = false; /* of an acquisition whose unlock(mutex) was not seen */
         if (__builtin_expect(gp_gil_state_running(&main_gil->state), 1))
             dropped(main_gil, __builtin_frame_address(0));
         return call_signal(cond);
     }
-    if (cond == main_gil->locks.switch_cond) {
+    if (gp_gil_table_is(&main_gil->locks.switch_cond, cond)) {
         taking = true;
         return call_signal(cond);
     }
@@ -452,7 +458,7 @@ __attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mu
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
-    if (mutex == main_gil->locks.mutex) {
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex)) {
         if (taking)
             return unlock_taken(mutex);
         if (__builtin_expect(nobody_writes(), 0))
@@ -488,6 +494,8 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 
 gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *taken)
 {
+    main_gil->releases.first = host->forced;
+    main_gil->releases.second = host->voluntary;
     gp_status status = gp_hooks_install(gp_tracer.hooks, GP_CALLS, false);
     if (status != GP_OK)
         return status;
@@ -504,10 +512,10 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
     gp_tracer.recognise = recognise;
     gp_tracer.host = host;
     gp_tracer.known = *locks;
-    main_gil->locks = *locks;
     gp_tracer.blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     gp_tracer.leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
     gp_tracer.patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
+    gp_gil_table_publish(main_gil, locks);
 }
 
 /* A hook that an earlier trace left behind, because another library had put its own on top, may still be
@@ -517,16 +525,14 @@ gp_status gp_wrappers_install(const gp_tracer_host *host)
     bool still_called = false;
     if (gp_hooks_buried(gp_tracer.hooks, LASTING_HOOKS)) {
         gp_wrappers_notes taken = {.count = 0};
-        main_gil->locks = (gp_gil_locks){0};
+        gp_gil_table_publish(main_gil, &(gp_gil_locks){0});
         notes = &taken;
         host->cycle_gil();
         notes = NULL;
-        main_gil->locks = gp_tracer.known;
+        gp_gil_table_publish(main_gil, &gp_tracer.known);
         still_called = taken.count > 0;
     }
-    gp_status status = gp_hooks_install(gp_tracer.hooks, LASTING_HOOKS, still_called);
-    gp_tracer.hooks_are_direct = gp_tracer.hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock;
-    return status;
+    return gp_hooks_install(gp_tracer.hooks, LASTING_HOOKS, still_called);
 }
 
 void gp_wrappers_remove(void)
@@ -556,7 +562,7 @@ void gp_tracer_hide(void)
     hidden = current == NULL;
 }
 
-const gp_thread *gp_wrappers_elsewhere(void)
+gp_thread *gp_wrappers_elsewhere(void)
 {
     return elsewhere;
 }
