@@ -1,7 +1,4 @@
 #define _GNU_SOURCE
-
-#if defined(__linux__)
-
 #include "base/gp_descriptors.h"
 
 #include <fcntl.h>
@@ -100,5 +97,3 @@ int gp_descriptors_receive(gp_descriptors_box *box)
     box->fd = -1;
     return fd;
 }
-
-#endif

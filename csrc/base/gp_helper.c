@@ -1,7 +1,4 @@
 #define _GNU_SOURCE
-
-#if defined(__linux__)
-
 #include "base/gp_helper.h"
 
 #include <errno.h>
@@ -262,5 +259,3 @@ bool gp_helpers_are_paused(void)
 {
     return atomic_load(&paused);
 }
-
-#endif

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "base/gp_sampler.h"
 
-#if defined(__linux__)
-
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -227,30 +225,3 @@ void gp_sampler_free(gp_sampler *sampler)
     free(sampler->kept);
     free(sampler);
 }
-
-#else
-
-gp_status gp_sampler_start(const void *object, gp_sampler_read read, int64_t own, uint64_t period_ns,
-                           size_t keep, gp_sampler **sampler, int *error)
-{
-    (void)object, (void)read, (void)own, (void)period_ns, (void)keep, (void)sampler, (void)error;
-    return GP_EUNSUPPORTED;
-}
-
-void gp_sampler_stop(gp_sampler *sampler)
-{
-    (void)sampler;
-}
-
-gp_sampler_seen gp_sampler_result(const gp_sampler *sampler)
-{
-    (void)sampler;
-    return (gp_sampler_seen){0};
-}
-
-void gp_sampler_free(gp_sampler *sampler)
-{
-    (void)sampler;
-}
-
-#endif

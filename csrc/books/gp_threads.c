@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "books/gp_threads.h"
 
-#if defined(__linux__)
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -256,5 +254,3 @@ void gp_threads_free_all(gp_thread **threads, size_t all_count)
 {
     gp_memory_unmap(threads, (all_count + 1) * sizeof *threads);
 }
-
-#endif

@@ -3,8 +3,6 @@
 
 #include "cpython/gp_forks.h"
 
-#if defined(__linux__)
-
 #include <unistd.h>
 
 #include "base/gp_clock.h"
@@ -71,15 +69,3 @@ void gp_forks_after_in_parent(void)
     else
         resume_helpers();
 }
-
-#else
-
-void gp_forks_before(void)
-{
-}
-
-void gp_forks_after_in_parent(void)
-{
-}
-
-#endif

@@ -2,22 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-#if defined(_WIN32)
-
-void gp_callers_prepare(const void *code)
-{
-    (void)code;
-}
-
-gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, const gp_callers_path **last)
-{
-    (void)callers, (void)frame, (void)last;
-    return GP_CALLERS_NEITHER;
-}
-
-#else
-
 #include <unwind.h>
 
 #include "hooks/gp_unwind.h"
@@ -154,5 +138,3 @@ gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, con
     }
     return unwind(callers, frame);
 }
-
-#endif

@@ -7,7 +7,9 @@
  * A function of the first list counts only if everything between it and here was called directly, by an
  * instruction that names its target. The evaluation loop is such a function: it gives the GIL up by functions
  * of its own, but it also calls every built-in function, through a pointer, and a compiler that optimises at
- * link time puts the release itself into some of these. */
+ * link time puts the release itself into some of these.
+ *
+ * 64-bit Linux on x86-64 and aarch64 only. */
 
 #include <stdbool.h>
 #include <stddef.h>

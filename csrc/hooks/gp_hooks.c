@@ -1,17 +1,10 @@
 #define _GNU_SOURCE
 #include "hooks/gp_hooks.h"
 
-#include <stdint.h>
-#include <string.h>
-
-#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
-#define GP_HOOKS_ELF 1
-#endif
-
-#ifdef GP_HOOKS_ELF
-
 #include <elf.h>
 #include <link.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -271,36 +264,3 @@ bool gp_hooks_in_place(const gp_hook *hooks, size_t count)
                 return false;
     return true;
 }
-
-#else /* no ELF import slots here */
-
-gp_status gp_hooks_find(const void *address, gp_hook *hooks, size_t count)
-{
-    (void)address, (void)hooks, (void)count;
-    return GP_EUNSUPPORTED;
-}
-
-gp_status gp_hooks_install(gp_hook *hooks, size_t count, bool still_called)
-{
-    (void)hooks, (void)count, (void)still_called;
-    return GP_EUNSUPPORTED;
-}
-
-void gp_hooks_remove(gp_hook *hooks, size_t count)
-{
-    (void)hooks, (void)count;
-}
-
-bool gp_hooks_buried(const gp_hook *hooks, size_t count)
-{
-    (void)hooks, (void)count;
-    return false;
-}
-
-bool gp_hooks_in_place(const gp_hook *hooks, size_t count)
-{
-    (void)hooks, (void)count;
-    return false;
-}
-
-#endif

@@ -7,7 +7,7 @@
  * Only gp_hooks_find takes a lock, the loader's. Between a removal and the next installation nothing here
  * points into a library that may be unloaded meanwhile.
  *
- * ELF on x86-64 and aarch64. Elsewhere gp_hooks_find answers GP_EUNSUPPORTED. */
+ * 64-bit Linux on x86-64 and aarch64 only. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,8 +40,8 @@ typedef struct {
 
 /* Find the slots through which the object that contains `address` imports each hook's symbol.
  *
- * Fills slots, slot_count and the extent; changes nothing in the object. GP_EUNSUPPORTED on another platform
- * or when no loaded object contains `address`; a symbol without a slot is not an error: its slot_count is 0.
+ * Fills slots, slot_count and the extent; changes nothing in the object. GP_EUNSUPPORTED when no loaded
+ * object contains `address`; a symbol without a slot is not an error: its slot_count is 0.
  *
  * Takes the loader's lock, under which other threads run code of theirs (dl_iterate_phdr): not with a lock
  * held that such code may want, as the GIL is. */

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "hooks/gp_unwind.h"
 
-#if defined(__linux__) && defined(__LP64__) && defined(__x86_64__)
-
 #include <link.h>
 #include <string.h>
 
@@ -436,25 +434,3 @@ bool gp_unwind_step(const gp_unwind_tables *tables, gp_unwind_frame *frame)
     enter(tables, frame);
     return true;
 }
-
-#else
-
-gp_status gp_unwind_find(const void *code, gp_unwind_tables *tables)
-{
-    (void)code, (void)tables;
-    return GP_EUNSUPPORTED;
-}
-
-gp_unwind_frame gp_unwind_begin(const gp_unwind_tables *tables, const char *frame)
-{
-    (void)tables, (void)frame;
-    return (gp_unwind_frame){0};
-}
-
-bool gp_unwind_step(const gp_unwind_tables *tables, gp_unwind_frame *frame)
-{
-    (void)tables, (void)frame;
-    return false;
-}
-
-#endif

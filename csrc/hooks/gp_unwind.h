@@ -5,7 +5,7 @@
  * tables are found beforehand: an unwinder of the C library may ask the loader for them, whose lock can be
  * held by who waits for what we hold. Knows what compilers make of C code; where it does not, it stops.
  *
- * ELF on x86-64. Elsewhere gp_unwind_find answers GP_EUNSUPPORTED. */
+ * 64-bit Linux on x86-64. Elsewhere gp_unwind_find answers GP_EUNSUPPORTED. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "recording/gp_guard.h"
 
-#if defined(__linux__)
-
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -288,27 +286,3 @@ void gp_guard_end(const gp_recorder *recorder)
     while (atomic_load(&handlers) != 0)
         nap();
 }
-
-#else
-
-void gp_guard_watch_calls(const void *interpreter)
-{
-    (void)interpreter;
-}
-
-void gp_guard_prepare(void)
-{
-}
-
-bool gp_guard_begin(gp_recorder *recorder)
-{
-    (void)recorder;
-    return false;
-}
-
-void gp_guard_end(const gp_recorder *recorder)
-{
-    (void)recorder;
-}
-
-#endif

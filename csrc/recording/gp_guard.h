@@ -8,7 +8,7 @@
  * In a forked child the default action is back; exec brings it back by itself.
  *
  * And when the interpreter ends the process by _exit, which no other code of the process sees: its import
- * slot leads to us (gp_hooks.h), for good. Linux, elsewhere nothing. */
+ * slot leads to us (gp_hooks.h), for good. Where there is no tracer all of this does nothing. */
 
 #include <stdbool.h>
 

@@ -1,7 +1,5 @@
 #define _GNU_SOURCE
 
-#if defined(__linux__)
-
 #include "recording/gp_output.h"
 
 #include <errno.h>
@@ -313,5 +311,3 @@ void gp_output_close(gp_output *output)
         output->error = errno;
     output->fd = -1;
 }
-
-#endif

@@ -10,7 +10,7 @@
  * go (gp_recorder_attend), and nobody is there whom it could keep waiting.
  *
  * The thread blocks all signals. Whatever goes wrong with the file, the program goes on: the first error is
- * kept, and from then on events are thrown away. 64-bit Linux; elsewhere gp_recorder_open answers
+ * kept, and from then on events are thrown away. Where there is no tracer gp_recorder_open answers
  * GP_EUNSUPPORTED.
  */
 

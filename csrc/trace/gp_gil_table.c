@@ -1,7 +1,5 @@
 #include "trace/gp_gil_table.h"
 
-#if defined(__linux__)
-
 #include <string.h>
 
 gp_gil gp_gil_table[GP_GIL_TABLE_MAX];
@@ -143,5 +141,3 @@ void gp_gil_table_remove(gp_gil *gil)
         count--;
     __atomic_store_n(&gp_gil_table_count, count, __ATOMIC_RELAXED);
 }
-
-#endif

@@ -1,7 +1,5 @@
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <errno.h>
 #include <time.h>
 
@@ -446,5 +444,3 @@ void gp_trace_parts_forked(void)
         if (gp_gil_table[i].locks.mutex != NULL)
             close_books(&gp_gil_table[i], false);
 }
-
-#endif

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <errno.h>
 
 #include "hooks/gp_hooks.h"
@@ -595,5 +593,3 @@ void gp_wrappers_locate(gp_call_stack *trail, gp_site_key *keys, bool whole)
 {
     locate(trail, keys, whole);
 }
-
-#endif
