@@ -60,7 +60,7 @@ static inline uint64_t gp_clock_ticks(void)
  * Call it before the first stamp, from one thread at a time. */
 void gp_clock_init(void);
 
-/* Choose `kind` instead; for tests, and for a machine whose counter lies. Not while stamps are being
+/* Choose `kind` instead; for tests, and for a computer whose counter is wrong. Not while stamps are being
  * compared. */
 void gp_clock_force(gp_clock_kind kind);
 

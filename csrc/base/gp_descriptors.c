@@ -53,13 +53,13 @@ void gp_descriptors_open(gp_descriptors_box *box)
 typedef union {
     struct cmsghdr head;
     char room[CMSG_SPACE(sizeof(int))];
-} passenger;
+} control_message;
 
 void gp_descriptors_send(const gp_descriptors_box *box, int fd)
 {
     char letter = 0;
     struct iovec text = {.iov_base = &letter, .iov_len = 1};
-    passenger control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    control_message control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
     struct msghdr message = {.msg_name = (void *)&box->address,
                              .msg_namelen = box->size,
                              .msg_iov = &text,
@@ -80,7 +80,7 @@ int gp_descriptors_receive(gp_descriptors_box *box)
     int fd = -1;
     char letter;
     struct iovec text = {.iov_base = &letter, .iov_len = 1};
-    passenger control;
+    control_message control;
     struct msghdr message = {.msg_iov = &text,
                              .msg_iovlen = 1,
                              .msg_control = control.room,

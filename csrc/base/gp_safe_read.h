@@ -19,11 +19,11 @@ typedef struct {
     int pipe[2]; /* -1 while there is none */
 } gp_safe_reader;
 
-void gp_safe_reader_open(gp_safe_reader *peek);
-void gp_safe_reader_close(gp_safe_reader *peek);
+void gp_safe_reader_open(gp_safe_reader *reader);
+void gp_safe_reader_close(gp_safe_reader *reader);
 
 /* Copy `size` bytes. Returns false if not all of them can be read; `to` is then undefined. */
-bool gp_safe_read(gp_safe_reader *peek, const void *from, void *to, size_t size);
+bool gp_safe_read(gp_safe_reader *reader, const void *from, void *to, size_t size);
 
 /* The same by the system call alone, for hooks: false too where that is forbidden. Leaves errno alone. */
 bool gp_safe_read_once(const void *from, void *to, size_t size);

@@ -26,7 +26,7 @@ struct gp_sampler {
     uint64_t begun_ns;
     bool sleeps;
     bool stopped;
-    _Atomic int nice; /* of the thread before it was humble */
+    _Atomic int nice; /* of the thread before it lowered its priority */
 
     /* the thread's; before its start and after its end the owner's */
     gp_sampler_seen seen;
@@ -104,7 +104,7 @@ static uint64_t await_next(gp_sampler *sampler)
 
 /* A processor that others need is theirs; the sleeps that are left need no company's (timer slack). A thread
  * that a real-time one starts would inherit its priority. */
-static void be_humble(gp_sampler *sampler)
+static void lower_priority(gp_sampler *sampler)
 {
     static const struct sched_param none = {0};
     atomic_store(&sampler->nice, getpriority(PRIO_PROCESS, 0));
@@ -116,7 +116,7 @@ static void be_humble(gp_sampler *sampler)
 static void run(void *context)
 {
     gp_sampler *sampler = context;
-    be_humble(sampler);
+    lower_priority(sampler);
     for (;;) {
         uint64_t now = await_next(sampler);
         if (is_halted(sampler))

@@ -64,8 +64,8 @@ typedef struct {
     int32_t line;
 } gp_frames_line;
 
-/* The calling thread's state, for gp_frames_read_safely; NULL if it has none. Compare and peek, never
- * dereference: the state is freed when its thread ends. */
+/* The calling thread's state, for gp_frames_read_safely; NULL if it has none. Compare it or read it
+ * safely, never dereference it: the state is freed when its thread ends. */
 const void *gp_frames_thread_state(void);
 
 /* Look at the stack of any thread while it runs, innermost first, as far as there is room. For a thread

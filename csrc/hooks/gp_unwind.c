@@ -46,7 +46,7 @@ typedef struct {
     row_state state, initial, remembered[REMEMBERED];
     size_t depth;
     const common_entry *common;
-} machine;
+} interpretation;
 
 /* ---- reading ---- */
 
@@ -246,7 +246,7 @@ static void lose(row_state *state, uint64_t number, cursor *from)
     from->failed |= number == RETURN_ADDRESS;
 }
 
-static void restore(machine *run, uint64_t number)
+static void restore(interpretation *run, uint64_t number)
 {
     if (number == RBP) {
         run->state.base_saved = run->initial.base_saved;
@@ -260,7 +260,7 @@ static void set_cfa_register(row_state *state, uint64_t number)
     state->cfa_register = number == RBP || number == RSP ? (int)number : UNKNOWN;
 }
 
-static void remember(machine *run, cursor *from)
+static void remember(interpretation *run, cursor *from)
 {
     if (run->depth < REMEMBERED)
         run->remembered[run->depth++] = run->state;
@@ -268,7 +268,7 @@ static void remember(machine *run, cursor *from)
         from->failed = true;
 }
 
-static void recall(machine *run, cursor *from)
+static void recall(interpretation *run, cursor *from)
 {
     if (run->depth > 0)
         run->state = run->remembered[--run->depth];
@@ -277,7 +277,7 @@ static void recall(machine *run, cursor *from)
 }
 
 /* Instructions that say how the frame is found. */
-static void execute_cfa(machine *run, uint8_t code, cursor *from)
+static void execute_cfa(interpretation *run, uint8_t code, cursor *from)
 {
     int64_t factor = run->common->data_factor;
     switch (code) {
@@ -308,7 +308,7 @@ static void execute_cfa(machine *run, uint8_t code, cursor *from)
 }
 
 /* Instructions that say where a register was saved. */
-static void execute_rule(machine *run, uint8_t code, cursor *from)
+static void execute_rule(interpretation *run, uint8_t code, cursor *from)
 {
     uint64_t number = read_unsigned(from);
     int64_t factor = run->common->data_factor;
@@ -344,12 +344,12 @@ static void execute_rule(machine *run, uint8_t code, cursor *from)
     }
 }
 
-static void advance(machine *run, uint64_t distance)
+static void advance(interpretation *run, uint64_t distance)
 {
     run->location += distance * run->common->code_factor;
 }
 
-static void execute(machine *run, cursor *from)
+static void execute(interpretation *run, cursor *from)
 {
     uint8_t code = (uint8_t)read_bytes(from, 1), operand = code & 0x3F;
     if (code >> 6 == 1) /* advance_loc */
@@ -373,7 +373,7 @@ static void execute(machine *run, cursor *from)
 }
 
 /* Run what describes the function up to the wanted instruction. */
-static bool run_until(machine *run, cursor from)
+static bool run_until(interpretation *run, cursor from)
 {
     while (from.at < from.end && !from.failed && run->location <= run->wanted)
         execute(run, &from);
@@ -389,7 +389,7 @@ static bool read_state(const uint8_t *record, uintptr_t start, uintptr_t address
         return false;
     skip(&from, 8); /* start and size */
     skip(&from, read_unsigned(&from));
-    machine run = {.wanted = address - start, .common = &common, .state.cfa_register = UNKNOWN};
+    interpretation run = {.wanted = address - start, .common = &common, .state.cfa_register = UNKNOWN};
     if (from.failed || !run_until(&run, common.first))
         return false;
     run.initial = run.state;

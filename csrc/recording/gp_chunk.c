@@ -42,7 +42,7 @@ uint32_t gp_crc32(uint32_t crc, const void *bytes, size_t size)
     return ~crc;
 }
 
-/* ---- frame ---- */
+/* ---- header and chunks ---- */
 
 uint32_t gp_chunk_get32(const uint8_t *bytes)
 {

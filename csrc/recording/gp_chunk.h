@@ -1,8 +1,8 @@
 #ifndef GP_CHUNK_H
 #define GP_CHUNK_H
 
-/* The frame of a recording (docs/recording-format.md), for the writer and the reader: a header, then chunks
- * with a checksum each. */
+/* The outer form of a recording (docs/recording-format.md), for the writer and the reader: a header, then
+ * chunks with a checksum each. */
 
 #include <stddef.h>
 #include <stdint.h>

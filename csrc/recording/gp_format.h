@@ -2,7 +2,7 @@
 #define GP_FORMAT_H
 
 /* Numbers in a recording (docs/recording-format.md) that stand for something, for the writer and the reader.
- * The frame around them is gp_chunk.h. */
+ * The chunks around them are in gp_chunk.h. */
 
 /* What a place of a PLAC is. */
 typedef enum {

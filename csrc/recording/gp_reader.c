@@ -9,7 +9,7 @@ static const char place_too_large[] = "a place's number is too large";
 static const char too_large[] = "a number is too large";
 static const char too_late[] = "a time is too large";
 
-/* ---- frame ---- */
+/* ---- header and chunks ---- */
 
 gp_status gp_recording_check(const uint8_t header[GP_RECORDING_HEADER])
 {

@@ -23,7 +23,7 @@ enum {
     GP_READER_ACCOUNTS = GP_RING_ACCOUNTS,
 };
 
-/* ---- frame ---- */
+/* ---- header and chunks ---- */
 
 /* Whether these bytes are a recording's header: GP_OK; GP_EINVAL: it is something else; GP_EUNSUPPORTED: a
  * recording of another version. */
