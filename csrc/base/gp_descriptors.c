@@ -28,7 +28,7 @@ int gp_descriptors_raise(int fd)
 
 bool gp_descriptors_separate(int kept)
 {
-    /* what lies behind is not even copied, nor is a lock of the program's let go: those are the other table's
+    /* descriptors above are not even copied. The program keeps its file locks: they belong to the other table
      */
     if (syscall(SYS_close_range, (unsigned)(kept + 1), UINT_MAX, UNSHARE) != 0)
         return false;
@@ -42,7 +42,7 @@ void gp_descriptors_open(gp_descriptors_box *box)
     box->address = (struct sockaddr_un){.sun_family = AF_UNIX};
     box->size = sizeof box->address;
     box->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    /* an address that is only a family: choose one */
+    /* with a family only, bind() lets the system choose an address */
     if (box->fd >= 0 && (bind(box->fd, (struct sockaddr *)&box->address, sizeof(sa_family_t)) != 0 ||
                          getsockname(box->fd, (struct sockaddr *)&box->address, &box->size) != 0)) {
         close(box->fd);

@@ -102,7 +102,7 @@ static bool read_by_pipe(gp_safe_reader *reader, const char *from, char *to, siz
     while (size != 0) {
         size_t piece = size < PIECE ? size : PIECE;
         ssize_t written = write_piece(reader->pipe[1], from, piece);
-        /* what was written before a bad address must come out of the pipe again */
+        /* take out again what was written before a bad address */
         if (written > 0 && !read_piece(reader->pipe[0], to, (size_t)written))
             reader->way = GP_SAFE_READER_NONE;
         if (written != (ssize_t)piece || reader->way == GP_SAFE_READER_NONE)

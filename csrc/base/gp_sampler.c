@@ -28,7 +28,7 @@ struct gp_sampler {
     bool stopped;
     _Atomic int nice; /* of the thread before it lowered its priority */
 
-    /* the thread's; before its start and after its end the owner's */
+    /* used by the thread; before its start and after its end by the owner */
     gp_sampler_seen seen;
     size_t keep;
     gp_sampler_change *kept;
@@ -84,13 +84,13 @@ static void relax(void)
 #endif
 }
 
-/* relaxed: nothing else is read because of it; the thread is joined for what it has written */
+/* relaxed: no other data depends on it; the join makes the thread's results visible */
 static bool is_halted(gp_sampler *sampler)
 {
     return atomic_load_explicit(&sampler->halted, memory_order_relaxed) != 0;
 }
 
-/* Returns the time when it is there; or earlier, when the sampler is halted. */
+/* Returns the time, once the next sample is due or the sampler is halted. */
 static uint64_t await_next(gp_sampler *sampler)
 {
     uint64_t now;
@@ -102,8 +102,8 @@ static uint64_t await_next(gp_sampler *sampler)
     return now;
 }
 
-/* A processor that others need is theirs; the sleeps that are left need no company's (timer slack). A thread
- * that a real-time one starts would inherit its priority. */
+/* Leave the processor to others; sleep as exactly as the system can (timer slack). A thread that a real-time
+ * one starts would inherit its priority. */
 static void lower_priority(gp_sampler *sampler)
 {
     static const struct sched_param none = {0};
@@ -134,8 +134,8 @@ static void halt(void *context)
     gp_sampler *sampler = context;
     atomic_store(&sampler->halted, 1);
     gp_futex_wake(&sampler->halted);
-    /* Who waits for the thread's end must not wait for all others to have no use for a processor; not every
-     * process may raise a priority. */
+    /* Else who waits for the thread's end would wait until no other thread wants a processor. Where the
+     * process may not raise a priority, it stays low. */
     setpriority(PRIO_PROCESS, (id_t)atomic_load(&sampler->helper.id), atomic_load(&sampler->nice));
 }
 

@@ -10,15 +10,15 @@
 enum {
     PIECE = 1024,         /* bytes of a location table read at once */
     TABLE_MAX = 1 << 20,  /* bytes of it looked at */
-    OTHERS_MAX = 64,      /* frames that are none of Python's, more than there are of these */
-    NAME_UNITS_MAX = 256, /* units of a name read, enough for either name */
+    OTHERS_MAX = 64,      /* other frames that are read, beyond `room` */
+    NAME_UNITS_MAX = 256, /* units of a name that are read: enough for both names */
 };
 
 _Static_assert(NAME_UNITS_MAX >= sizeof((gp_frames_line *)0)->file, "a name may fill its place");
 _Static_assert(NAME_UNITS_MAX >= sizeof((gp_frames_line *)0)->function, "a name may fill its place");
 _Static_assert((int)PIECE >= (int)GP_LINETABLE_PIECE, "see gp_linetable_feed");
 
-/* All that is read of a code object: what is before its instructions. */
+/* What is read of a code object: all before its instructions. */
 typedef union {
     PyCodeObject code;
     char bytes[offsetof(PyCodeObject, co_code_adaptive)];
@@ -56,7 +56,7 @@ static bool first_instruction(gp_safe_reader *reader, const gp_frame *frame, con
 #endif
 }
 
-/* Tell whether the frame is one of Python's, and if so where it is. */
+/* Tell whether this is a Python frame, and if so where it is. */
 static bool locate(gp_safe_reader *reader, const gp_frame *frame, code_copy *copy, int32_t *instruction)
 {
     const char *code = gp_frame_executable(frame), *first;
@@ -72,7 +72,7 @@ static bool locate(gp_safe_reader *reader, const gp_frame *frame, code_copy *cop
 
 typedef size_t encoder(gp_utf8_source source, char *bytes, size_t room);
 
-/* Find the units of a string, as far as its own words can be believed. */
+/* Find the units of a string. False if the object does not look like one. */
 static bool find_units(gp_safe_reader *reader, const char *string, gp_utf8_source *source)
 {
     PyUnicodeObject copy;
@@ -91,8 +91,8 @@ static bool find_units(gp_safe_reader *reader, const char *string, gp_utf8_sourc
     return source->width == 1 || source->width == 2 || source->width == 4;
 }
 
-/* Copy a name out, terminated; "?" if it can't be read. Of a long one those units are read that may be shown:
- * the first ones for gp_utf8_head, the last ones for gp_utf8_tail, at least one byte each. */
+/* Copy a name, terminated; "?" if it can't be read. Of a long name only the units that may be shown are read:
+ * the first ones for gp_utf8_head, the last ones for gp_utf8_tail; each is one byte or more. */
 static void copy_name(gp_safe_reader *reader, const void *string, encoder *encode, char *name, size_t room)
 {
     uint32_t units[NAME_UNITS_MAX];
@@ -153,7 +153,7 @@ size_t gp_frames_read_safely(const void *thread_state, gp_frames_line *lines, si
     size_t depth = 0;
     gp_safe_reader_open(&reader);
     const void *next = thread_state == NULL ? NULL : thread_frame(&reader, thread_state);
-    /* frames that another thread changes meanwhile may form a circle: count the others, too */
+    /* frames that another thread changes meanwhile may form a circle: limit the other frames, too */
     for (size_t others = 0; next != NULL && depth < room && others < OTHERS_MAX + room;) {
         if (!gp_safe_read(&reader, next, &frame, offsetof(gp_frame, localsplus)))
             break;

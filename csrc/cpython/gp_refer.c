@@ -7,12 +7,13 @@
 #include "kernels/gp_kernel.h"
 
 enum {
-    /* Looking for Ctrl-C after each costs nothing, and it takes few milliseconds when all fight. */
+    /* A check for Ctrl-C after each costs nothing; a piece takes a few milliseconds when all threads contend.
+     */
     REFER_PIECE = 1 << 16,
-    REFER_NS = 20, /* between the cost alone and the cost when all fight */
+    REFER_NS = 20, /* between the cost on one thread and the cost when all contend */
 };
 
-/* The fences emit nothing: without them a compiler may cancel what is taken against what is dropped. */
+/* The fences emit no instruction: without them a compiler may cancel the two operations out. */
 static GP_OPAQUE void refer_some(PyObject *object, uint64_t times)
 {
     while (times-- > 0) {

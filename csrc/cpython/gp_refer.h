@@ -5,9 +5,9 @@
 
 #include "kernels/gp_work.h"
 
-/* Takes a reference to an object and drops it again, over and over, by the interpreter's own Py_INCREF and
- * Py_DECREF (Include/refcount.h): what counting costs for an object of this thread's own, one that is shared,
- * an immortal one. */
+/* Takes a reference to an object and drops it, again and again, by the interpreter's own Py_INCREF and
+ * Py_DECREF (Include/refcount.h). Measures what counting costs: for an object of this thread's own, for a
+ * shared one, for an immortal one. */
 typedef struct {
     gp_work work;
     void *object;

@@ -181,8 +181,8 @@ static void *callable_behind(const gp_hook *hook, void *saved)
     return is_unresolved(hook, saved) ? hook->library : saved;
 }
 
-/* Relaxed: threads left inside a wrapper by an earlier removal may call either. The first is in place before
- * the wrapper is (swap_slot). */
+/* Relaxed: a thread that is still inside a wrapper since an earlier removal may call either. The first value
+ * is stored before the wrapper is in a slot (swap_slot). */
 static void set_next(gp_hook *hook, void *next)
 {
     if (next != hook->next)
@@ -234,7 +234,7 @@ static void remove_slot(const gp_hook *hook, gp_slot *slot)
         slot->buried = found != hook->wrapper && found != slot->saved;
     slot->installed = false;
     if (!is_unresolved(hook, slot->saved))
-        slot->saved = hook->library; /* should ours be put back: the interposer may be gone by then */
+        slot->saved = hook->library; /* if another library puts ours back later, the interposer may be gone */
 }
 
 void gp_hooks_remove(gp_hook *hooks, size_t count)

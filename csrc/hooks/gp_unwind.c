@@ -10,7 +10,7 @@ enum {
     RBP = 6,
     RSP = 7,
     RETURN_ADDRESS = 16,
-    UNKNOWN = -1, /* a register or rule that is not followed */
+    UNKNOWN = -1, /* a register or rule that is not supported */
 
     RELATIVE_INT = 0x1B, /* pointer encodings: relative to their own place, and to the header, 32 bits */
     HEADER_RELATIVE_INT = 0x3B,
@@ -31,14 +31,14 @@ typedef struct {
 
 typedef struct {
     const uint8_t *at, *end;
-    bool failed; /* past the end, or something that is not known here */
+    bool failed; /* past the end, or something that is not supported */
 } cursor;
 
 typedef struct {
     uint64_t code_factor;
     int64_t data_factor;
     bool augmented;
-    cursor first; /* the instructions that all its functions begin with */
+    cursor first; /* instructions that the descriptions of all its functions begin with */
 } common_entry;
 
 typedef struct {
@@ -103,7 +103,7 @@ static int64_t read_signed(cursor *from)
     return (int64_t)value;
 }
 
-/* What a record holds behind its length, which stands in its first four bytes. */
+/* The content of a record, whose first four bytes are its length. */
 static cursor open_record(const uint8_t *record)
 {
     uint32_t length;
@@ -190,7 +190,7 @@ static void skip_pointer(cursor *from, uint8_t encoding)
     skip(from, is_int ? 4 : 8);
 }
 
-/* What follows a "z": how pointers are written, and who handles exceptions. */
+/* What follows a "z": encodings of pointers, and the handler of exceptions. */
 static void read_augmentation(cursor *from, const char *letters)
 {
     uint64_t size = read_unsigned(from);
@@ -239,7 +239,7 @@ static void set_base(row_state *state, uint64_t number, int64_t offset)
     }
 }
 
-/* A rule that is not followed. It does no harm to a register that is not asked for. */
+/* A rule that is not supported matters only for rbp and the return address. */
 static void lose(row_state *state, uint64_t number, cursor *from)
 {
     state->base_lost |= number == RBP;
@@ -372,7 +372,7 @@ static void execute(interpretation *run, cursor *from)
         execute_rule(run, code, from);
 }
 
-/* Run what describes the function up to the wanted instruction. */
+/* Execute the function's description up to the wanted instruction. */
 static bool run_until(interpretation *run, cursor from)
 {
     while (from.at < from.end && !from.failed && run->location <= run->wanted)
@@ -401,7 +401,8 @@ static bool read_state(const uint8_t *record, uintptr_t start, uintptr_t address
 
 /* ---- the frames ---- */
 
-/* The function that goes on at `address`: the call before it belongs to it, also if it is the last of it. */
+/* Find the function that goes on at `address`, by the call before it: that may be the function's last
+ * instruction. */
 static void enter(const gp_unwind_tables *tables, gp_unwind_frame *frame)
 {
     memcpy(&frame->address, (const void *)(frame->cfa - sizeof(uintptr_t)), sizeof(uintptr_t));
