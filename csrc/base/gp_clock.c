@@ -24,8 +24,7 @@ enum {
     SHORTEST_INTERVAL_NS = 1000000,
 };
 
-/* Linux marks a counter that drifts between cores or stops in sleep states by choosing another clock source.
- */
+/* If the counter drifts between cores or stops in sleep states, Linux chooses another clock source. */
 static bool kernel_trusts_counter(void)
 {
 #if defined(_WIN32)

@@ -28,8 +28,7 @@ int gp_descriptors_raise(int fd)
 
 bool gp_descriptors_separate(int kept)
 {
-    /* descriptors above are not even copied. The program keeps its file locks: they belong to the other table
-     */
+    /* descriptors above are never copied; the program's file locks stay, they belong to its table */
     if (syscall(SYS_close_range, (unsigned)(kept + 1), UINT_MAX, UNSHARE) != 0)
         return false;
     if (kept > 0)

@@ -20,8 +20,7 @@
 
 typedef struct gp_helper gp_helper;
 
-/* The owner fills in the upper part, zeroes the lower part, and keeps both until gp_helper_stop has returned.
- */
+/* The owner fills in the upper part, zeroes the lower one, and keeps both until gp_helper_stop returns. */
 struct gp_helper {
     void *context;
     void (*run)(void *context);    /* the thread; called again after a pause. Returns soon after `halt` */
@@ -50,8 +49,7 @@ int gp_helper_start(gp_helper *helper);
 /* Try whether a thread can be made now: make one and end it. Returns 0 or an errno. */
 int gp_helper_try(void);
 
-/* Halt it and wait for its end; it will not be resumed. Does nothing in a forked child, and the second time.
- */
+/* Halt it for good and wait for its end. Does nothing in a forked child, and the second time. */
 void gp_helper_stop(gp_helper *helper);
 
 /* Whether the thread runs now: not before its start, around a fork, in a forked child. Async-signal-safe. */

@@ -17,11 +17,10 @@ typedef struct {
     unsigned width; /* of a unit in bytes: 1 (Latin-1), 2 or 4 */
 } gp_utf8_source;
 
-/* Write the text; if `room` bytes are too few, its beginning and "...". Returns the number of bytes written.
- */
+/* Write the text; if `room` bytes are too few, its beginning and "...". Returns the bytes written. */
 size_t gp_utf8_head(gp_utf8_source source, char *bytes, size_t room);
 
-/* Write the text; if `room` bytes are too few, "..." and its end. Returns the number of bytes written. */
+/* Write the text; if `room` bytes are too few, "..." and its end. Returns the bytes written. */
 size_t gp_utf8_tail(gp_utf8_source source, char *bytes, size_t room);
 
 /* Replace each byte of a terminated string that is not part of UTF-8 by a question mark. */

@@ -7,8 +7,7 @@
  * Other ways fall short. Code watchers (PyCode_AddWatcher) are missing in 3.11, few, and for one interpreter
  * only. The free function of co_extra is for one interpreter too, and must be attached to each code object by
  * a thread that may allocate, which none may at a release of the GIL. Weak references are seen by the
- * program. The destructor of the type is called for every code object of all interpreters, from 3.11 to 3.15.
- */
+ * program. The type's destructor is called for every code object of all interpreters, from 3.11 to 3.15. */
 
 typedef void gp_codes_gone(const void *code);
 

@@ -38,8 +38,7 @@ static inline bool gp_frames_is_finalizing(void)
     return __atomic_load_n(gp_frames_found.finalizing, __ATOMIC_RELAXED) != NULL;
 }
 
-/* NULL if the thread has none. Not while the interpreter finalizes; afterwards the key may belong to others.
- */
+/* NULL if the thread has none. Not while the interpreter finalizes: later the key may be another's. */
 static inline const PyThreadState *gp_frames_own_state(void)
 {
 #if !defined(_WIN32)

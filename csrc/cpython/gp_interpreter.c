@@ -23,8 +23,7 @@ static const void *forced[FUNCTIONS_MAX];
 
 /* Functions that give the GIL up because the code asked for it. PyEval_ReleaseThread and PyThreadState_Swap
  * may end by a tail call and so be missing on the stack: their callers in Python/parking_lot.c (locks, 3.13+)
- * and Python/pystate.c (3.12) are listed too, and the functions that begin, end and enter other interpreters.
- */
+ * and Python/pystate.c (3.12) are listed too, and what begins, ends and enters other interpreters. */
 static const char *const voluntary_names[] = {
     "PyEval_SaveThread",   "PyEval_ReleaseThread",        "PyThreadState_Swap",
     "_PyThreadState_Swap", "PyGILState_Release",          "_PySemaphore_Wait",
@@ -69,8 +68,7 @@ static uint32_t identify(const void *mutex, const void *main_mutex)
 }
 
 /* Offsets + 1 of the identifier and of the next interpreter in an interpreter's state; 0: not known. The
- * interpreter's own functions tell them: they read a made-up state, each word of which holds its own offset.
- */
+ * interpreter's own functions tell them: they read a made-up state, whose words hold their own offsets. */
 static struct {
     size_t id, next;
 } state_has;

@@ -7,8 +7,7 @@
 #include "kernels/gp_kernel.h"
 
 enum {
-    /* A check for Ctrl-C after each costs nothing; a piece takes a few milliseconds when all threads contend.
-     */
+    /* Pieces of a few milliseconds when all threads contend: a check for Ctrl-C after each costs nothing. */
     REFER_PIECE = 1 << 16,
     REFER_NS = 20, /* between the cost on one thread and the cost when all contend */
 };

@@ -79,8 +79,7 @@ static int remember(const struct sigaction *action)
     for (int i = 0; i < earlier_count; i++)
         if (same_handler(&earlier_actions[i], action))
             return i;
-    /* A handler installed after ours may call ours: if ours called it, they would call each other for ever.
-     */
+    /* A handler installed after ours may call ours. If ours called it, that would never end. */
     if (displaced || earlier_count == EARLIER_MAX)
         return -1;
     earlier_actions[earlier_count] = *action;

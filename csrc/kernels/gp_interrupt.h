@@ -5,8 +5,7 @@
  *
  * Python's own SIGINT handler only sets a flag, which code outside CPython may not read. Without the GIL a
  * kernel would have to take the GIL now and then to ask, in the middle of what gilprobe measures. Instead,
- * while at least one long piece of work runs, our handler is installed: it calls the earlier one and counts.
- */
+ * while any long piece of work runs, our handler is installed: it calls the earlier one and counts. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,8 +6,7 @@
 #include "base/gp_memory.h"
 
 enum {
-    /* A check for Ctrl-C after each costs nothing; a piece takes a few milliseconds when all threads contend.
-     */
+    /* Pieces of a few milliseconds when all threads contend: a check for Ctrl-C after each costs nothing. */
     BUMP_PIECE = 1 << 17,
     BUMP_NS = 20, /* between the cost on one thread and the cost when all contend */
 };

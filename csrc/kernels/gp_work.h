@@ -123,8 +123,7 @@ typedef struct {
 void gp_alternate_init(gp_alternate *alternate, const gp_work_lock *lock, uint64_t cycles, uint64_t held_ns,
                        uint64_t released_ns);
 
-/* Releases the lock and takes it back, again and again, with no clock in between: what one such cycle costs.
- */
+/* Releases the lock and takes it back, again and again, with no clock in between: the cost of a cycle. */
 typedef struct {
     gp_work work;
     const gp_work_lock *lock;
