@@ -1,5 +1,3 @@
-#include <Python.h>
-
 #include "cpython/gp_refer.h"
 
 #include <stdatomic.h>
@@ -36,7 +34,7 @@ static bool refer_step(gp_work *work, const gp_interrupt_watch *watch)
     return true;
 }
 
-void gp_refer_init(gp_refer *refer, void *object, uint64_t times)
+void gp_refer_init(gp_refer *refer, PyObject *object, uint64_t times)
 {
     *refer = (gp_refer){
         .work = {refer_step, gp_kernel_product(times, REFER_NS)},

@@ -1,6 +1,8 @@
 #ifndef GP_REFER_H
 #define GP_REFER_H
 
+#include <Python.h>
+
 #include <stdint.h>
 
 #include "kernels/gp_work.h"
@@ -10,12 +12,12 @@
  * shared one, for an immortal one. */
 typedef struct {
     gp_work work;
-    void *object;
+    PyObject *object;
     uint64_t left;
 } gp_refer;
 
-/* `object` is a Python object; the caller holds a reference until the work is over. Run it with the GIL; on a
- * free-threaded build, with the thread attached. */
-void gp_refer_init(gp_refer *refer, void *object, uint64_t times);
+/* The caller holds a reference to `object` until the work is over. Run it with the GIL; on a free-threaded
+ * build with the thread attached. */
+void gp_refer_init(gp_refer *refer, PyObject *object, uint64_t times);
 
 #endif

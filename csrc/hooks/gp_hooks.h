@@ -28,11 +28,10 @@ typedef struct {
 } gp_slot;
 
 typedef struct {
-    const char *name; /* the imported symbol */
-    void *wrapper;    /* what to call instead */
-    void *library;    /* the function itself, as our own object resolves it */
-    void *
-        next; /* what the wrapper must call: `library`, or while installed an earlier interposer's function */
+    const char *name;    /* the imported symbol */
+    void *wrapper;       /* what to call instead */
+    void *library;       /* the function itself, as our own object resolves it */
+    void *next;          /* what the wrapper calls: `library`, or while installed an earlier interposer's */
     uintptr_t low, high; /* extent of the object that has the slots */
     size_t slot_count;
     gp_slot slots[GP_HOOK_SLOTS];

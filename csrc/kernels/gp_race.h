@@ -33,7 +33,7 @@ uint64_t gp_race_value(const gp_race *race, size_t slot);
 /* Increments of one counter. One thread at a time for each gp_bump, any number of them for each counter. */
 typedef struct {
     gp_work work;
-    void *cell;
+    _Atomic uint64_t *cell;
     uint64_t left;
     bool atomic;
 } gp_bump;
