@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "books/gp_threads.h"
 
-#if defined(__linux__)
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -243,5 +241,3 @@ void gp_threads_free_all(gp_thread **all, size_t count)
 {
     gp_memory_unmap(all, (count + 1) * sizeof *all);
 }
-
-#endif

@@ -1,7 +1,5 @@
 #include "trace/gp_tracer_object.h"
 
-#if defined(__linux__)
-
 #include <string.h>
 
 void gp_gil_table_lock(void)
@@ -132,5 +130,3 @@ void gp_gil_table_remove(gp_gil *gil)
         count--;
     __atomic_store_n(&gp_tracer.other_count, count, __ATOMIC_RELAXED);
 }
-
-#endif

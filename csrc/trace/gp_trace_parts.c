@@ -1,7 +1,5 @@
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <errno.h>
 #include <time.h>
 
@@ -430,5 +428,3 @@ void gp_trace_parts_forked(void)
         if (gp_tracer.other_gils[i].locks.mutex != NULL)
             close_gil(&gp_tracer.other_gils[i], false);
 }
-
-#endif

@@ -1,7 +1,5 @@
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <unistd.h>
 
 #include "recording/gp_format.h"
@@ -330,90 +328,3 @@ gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *end
     gp_trace_parts_unlock_main();
     return end;
 }
-
-#else /* the package builds here, but its tracer does not work */
-
-void gp_tracer_prepare(const gp_tracer_host *host)
-{
-    (void)host;
-}
-
-gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
-{
-    (void)host;
-#ifdef GP_NO_TRACER
-    *reason = "this build of gilprobe was configured without its tracer";
-#else
-    *reason = "the tracer hooks ELF import slots on Linux for x86-64 and aarch64; this is another platform";
-#endif
-    return GP_EUNSUPPORTED;
-}
-
-gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wishes, gp_session **session,
-                          const char **reason)
-{
-    (void)wishes;
-    *session = NULL;
-    return gp_tracer_learn(host, reason);
-}
-
-void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
-{
-    (void)session, (void)here;
-}
-
-void gp_tracer_forget(gp_session *session)
-{
-    (void)session;
-}
-
-size_t gp_tracer_parts(const gp_session *session)
-{
-    (void)session;
-    return 0;
-}
-
-gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
-                         gp_buffer *snapshot)
-{
-    (void)session, (void)part, (void)here, (void)places, (void)snapshot;
-    return GP_EUNSUPPORTED;
-}
-
-void gp_tracer_label(uint32_t label)
-{
-    (void)label;
-}
-
-void gp_tracer_hide(void)
-{
-}
-
-size_t gp_tracer_sessions(void)
-{
-    return 0;
-}
-
-uint32_t gp_tracer_watch_begin(void)
-{
-    return 0;
-}
-
-void gp_tracer_watch_end(uint32_t begun)
-{
-    (void)begun;
-}
-
-bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight, uint64_t *now)
-{
-    (void)but, (void)limit, (void)sight, (void)now;
-    return false;
-}
-
-gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at)
-{
-    (void)hold, (void)ended_at;
-    return GP_STALL_LOOK_LONG_OVER;
-}
-
-#endif

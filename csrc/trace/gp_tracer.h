@@ -13,11 +13,6 @@
 #include "trace/gp_stall_look.h"
 #include "base/gp_status.h"
 
-#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) &&              \
-    !defined(GP_NO_TRACER)
-#define GP_GIL_TRACER 1
-#endif
-
 /* What the tracer must be told of the interpreter. All stays valid. */
 typedef struct {
     const void *interpreter; /* an address inside the object that contains the interpreter */

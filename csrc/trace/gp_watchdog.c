@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "trace/gp_watchdog.h"
 
-#if defined(__linux__)
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -298,26 +296,3 @@ void gp_watchdog_stop(gp_watchdog *watchdog)
     gp_helper_stop(&watchdog->helper);
     release(watchdog);
 }
-
-#else
-
-gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes,
-                            const gp_watchdog_name *names, size_t name_count, gp_watchdog **watchdog,
-                            int *error)
-{
-    (void)limit_ns, (void)fd, (void)eyes, (void)names, (void)name_count, (void)watchdog, (void)error;
-    return GP_EUNSUPPORTED;
-}
-
-uint64_t gp_watchdog_reported(const gp_watchdog *watchdog)
-{
-    (void)watchdog;
-    return 0;
-}
-
-void gp_watchdog_stop(gp_watchdog *watchdog)
-{
-    (void)watchdog;
-}
-
-#endif

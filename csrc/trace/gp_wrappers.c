@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <errno.h>
 #include <string.h>
 
@@ -574,5 +572,3 @@ void gp_tracer_label(uint32_t label)
     for (gp_thread *thread = elsewhere; thread != NULL; thread = thread->next_elsewhere)
         atomic_store_explicit(&thread->label, label, memory_order_relaxed);
 }
-
-#endif

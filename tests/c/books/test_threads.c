@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__)
-
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -74,12 +72,3 @@ int main(void)
     a_forked_child_lists_the_one_thread_that_is_left();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return gp_test_status();
-}
-
-#endif

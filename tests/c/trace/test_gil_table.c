@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__)
-
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,12 +274,3 @@ int main(void)
     who_finds_a_row_sees_all_of_it();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return gp_test_status();
-}
-
-#endif

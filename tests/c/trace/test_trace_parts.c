@@ -4,8 +4,6 @@
 
 #include "gp_test.h"
 
-#ifdef GP_GIL_TRACER
-
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
 
@@ -479,12 +477,3 @@ int main(void)
     IN_CHILD(a_recording_without_room_for_a_part_is_told);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return gp_test_status();
-}
-
-#endif

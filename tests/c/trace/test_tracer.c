@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#ifdef GP_GIL_TRACER
-
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
 #include "trace/gp_tracer_object.h"
@@ -676,16 +674,3 @@ int main(void)
     IN_CHILD(a_timeline_holds_each_hold_and_wait);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    const char *reason = NULL;
-    gp_session *session = (gp_session *)&reason;
-    CHECK_EQUAL(gp_tracer_start(NULL, NULL, &session, &reason), GP_EUNSUPPORTED);
-    CHECK(session == NULL && reason != NULL);
-    return gp_test_status();
-}
-
-#endif

@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__)
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -218,15 +216,3 @@ int main(void)
     bad_arguments_are_refused();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    gp_watchdog *watchdog = NULL;
-    int error = 0;
-    CHECK_EQUAL(gp_watchdog_start(1, 2, NULL, NULL, 0, &watchdog, &error), GP_EUNSUPPORTED);
-    return gp_test_status();
-}
-
-#endif

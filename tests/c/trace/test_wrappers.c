@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <sys/stat.h>
 
 #include "hooks/gp_hooks.h"
@@ -454,12 +452,3 @@ int main(void)
     IN_CHILD(a_process_of_one_thread_writes_when_it_has_let_the_gil_go);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return gp_test_status();
-}
-
-#endif
