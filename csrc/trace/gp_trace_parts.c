@@ -48,7 +48,7 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
 /* The session's interpreter may end meanwhile, and its row be given to another. */
 void gp_trace_parts_lock(const gp_session *session)
 {
-    if (session->gil == main_gil) {
+    if (session->interpreter == 0) {
         gp_trace_parts_lock_main();
         return;
     }
@@ -59,7 +59,7 @@ void gp_trace_parts_lock(const gp_session *session)
 
 void gp_trace_parts_unlock(const gp_session *session)
 {
-    if (session->gil == main_gil) {
+    if (session->interpreter == 0) {
         gp_trace_parts_unlock_main();
         return;
     }
@@ -127,7 +127,7 @@ static bool can_lock(pthread_mutex_t *mutex)
 static bool is_free(void *context)
 {
     const gp_session *session = context;
-    if (session->gil == main_gil)
+    if (session->interpreter == 0)
         return can_lock((pthread_mutex_t *)gp_tracer.known.mutex);
     if (!gp_gil_table_try_lock())
         return false;
@@ -157,7 +157,7 @@ gp_status gp_trace_parts_record(gp_session *session)
         .describe = record_description,
         .is_free = is_free,
         .snapshot = record_snapshot,
-        .ended = session->gil != main_gil ? has_ended : NULL,
+        .ended = session->interpreter != 0 ? has_ended : NULL,
     };
     return gp_recorder_add(session->recorder, &source);
 }
@@ -228,13 +228,19 @@ static void extend(gp_session *session, gp_gil *gil)
 static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
 const gp_call_stack gp_trace_parts_unseen = {.keys = unseen_keys, .depth = 1};
 
-/* When something last happened at the session's GIL. */
+/* When something last happened at the session's GIL. A thread that has only asked for its mutex has no part
+ * in it: that is the mutex of another interpreter by now. */
 static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
 {
     uint64_t last = session->start;
-    for (size_t i = 0; i < count; i++)
-        if (gp_gil_state_concerns(&session->gil->state, session, threads[i]) && threads[i]->since > last)
+    for (size_t i = 0; i < count; i++) {
+        if (!gp_gil_state_concerns(&session->gil->state, session, threads[i]))
+            continue;
+        if (threads[i]->state == GP_OFF && threads[i]->since == threads[i]->born)
+            threads[i]->generation--;
+        else if (threads[i]->since > last)
             last = threads[i]->since;
+    }
     return last;
 }
 
@@ -322,15 +328,6 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
     return gil;
 }
 
-/* The calling thread has asked for the GIL of an interpreter that is gone, and had nothing to do with it
- * before: what it asks for is another's. With the lock of the table. */
-static void withdraw(const gp_gil *gil)
-{
-    for (gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere)
-        if (thread->gil == gil && thread->since == thread->born)
-            thread->generation--;
-}
-
 /* A known GIL may be another by now: an interpreter that has ended leaves its place in memory to the next. */
 bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
 {
@@ -343,10 +340,8 @@ bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
         return true;
     gp_gil_table_lock();
     gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed it meanwhile */
-    if (gil != NULL) {
-        withdraw(gil);
+    if (gil != NULL)
         close_gil(gil, true);
-    }
     gil = discover(&found, id);
     gp_gil_table_unlock();
     return gil != NULL;

@@ -198,7 +198,7 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
 /* CPU time of the calling thread, which holds the main GIL. */
 static uint64_t holders_cpu(const gp_session *session)
 {
-    return session->wants_cpu && session->gil == main_gil ? gp_clock_thread_cpu_ns() : 0;
+    return session->wants_cpu && session->interpreter == 0 ? gp_clock_thread_cpu_ns() : 0;
 }
 
 void gp_tracer_stop(gp_session *session, const gp_call_stack *here)

@@ -24,7 +24,7 @@ static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's record at the main GIL */
 GP_THREAD_LOCAL gp_thread *elsewhere;     /* and its records at the others, linked */
-GP_THREAD_LOCAL const void *locked[2];    /* the last two mutexes that are not known to be a GIL's */
+GP_THREAD_LOCAL const void *locked[2];    /* the last two mutexes, but for the main GIL's */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool hidden;              /* it has no record, and gets none */
 GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(switch_cond) to unlock(mutex) */
@@ -295,13 +295,11 @@ static int hooked_lock(pthread_mutex_t *mutex)
     if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
         return lock_main_mutex(mutex);
     gp_gil *other = others() ? gp_gil_table_with_mutex(mutex) : NULL;
-    if (other != NULL)
-        return lock_gil_mutex(other, mutex);
     if (__builtin_expect(notes != NULL, 0))
         note(GP_CALL_LOCK, mutex);
     locked[0] = locked[1];
-    locked[1] = mutex;
-    return call_lock(mutex);
+    locked[1] = mutex; /* also one of a row, which may be gone before the signal */
+    return other != NULL ? lock_gil_mutex(other, mutex) : call_lock(mutex);
 }
 
 __attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const void *cond)
@@ -560,7 +558,7 @@ void gp_tracer_hide(void)
     hidden = current == NULL;
 }
 
-gp_thread *gp_wrappers_elsewhere(void)
+const gp_thread *gp_wrappers_elsewhere(void)
 {
     return elsewhere;
 }

@@ -46,7 +46,7 @@ gp_thread *gp_wrappers_current(void);
 gp_thread *gp_wrappers_follow(void);
 
 /* The calling thread's records at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
-gp_thread *gp_wrappers_elsewhere(void);
+const gp_thread *gp_wrappers_elsewhere(void);
 
 /* Where the calling thread is; `keys` has room for GP_STACK_MAX, to which the stack refers. */
 void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole);

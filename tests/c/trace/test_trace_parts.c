@@ -221,6 +221,29 @@ static void an_interpreter_in_the_place_of_another_is_a_part_of_its_own(void)
     gp_tracer_forget(session);
 }
 
+/* The end of the one before is noticed when a thread has locked the first mutex of the new one. */
+static void an_interpreter_is_found_while_the_one_before_it_is_closed(void)
+{
+    gp_session *session = begin_trace();
+    worker one = use(begin_other(1, 7), 5);
+    end_other(interpreter_at(1));
+    usleep(2000);
+    interpreter_gil *gil = &begin_other(1, 8)->gil;
+    interpreter_lock(&gil->mutex);
+    gp_trace_parts_close_ended();
+    interpreter_lock(&gil->switch_mutex);
+    interpreter_signal(&gil->switch_cond);
+    interpreter_unlock(&gil->switch_mutex);
+    interpreter_unlock(&gil->mutex);
+    CHECK_EQUAL(gp_tracer_parts(session), 3);
+    check_part(session, 1, 7, &one);
+    reading all = read_part(session, 0), first = read_part(session, 1), second = read_part(session, 2);
+    CHECK_EQUAL(first.count, 1);
+    CHECK(first.totals.elapsed_ns + 2000000 <= all.totals.elapsed_ns);
+    CHECK_EQUAL(row_of(&second, own_number()).acquisitions, 1);
+    gp_tracer_forget(session);
+}
+
 static void *come_and_go(void *context)
 {
     static _Atomic uint32_t last_id = 100;
@@ -467,6 +490,7 @@ int main(void)
     IN_CHILD(the_part_of_an_interpreter_that_has_ended_ends_at_its_last_event);
     IN_CHILD(as_long_as_nobody_knows_who_lives_all_do);
     IN_CHILD(an_interpreter_in_the_place_of_another_is_a_part_of_its_own);
+    IN_CHILD(an_interpreter_is_found_while_the_one_before_it_is_closed);
     IN_CHILD(interpreters_may_come_and_go_while_traces_begin_and_end);
     IN_CHILD(gils_that_find_no_row_are_missed_until_others_have_ended);
     IN_CHILD(a_trace_takes_in_no_more_than_its_share);
