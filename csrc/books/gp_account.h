@@ -3,20 +3,18 @@
 
 /* Accounts: what a session (one trace) has booked for each thread.
  *
- * The state machine (gp_gil_state.h) turns events into intervals [from, to) of ticks and books each with
+ * The state of a GIL (gp_gil_state.h) turns events into intervals [from, to) of ticks and books each with
  * every running session, which keeps the part after its own start. Everything here is guarded by the mutex of
- * the GIL that is traced ("under M"), but that the holder of the GIL books its own account without it;
- * nothing blocks, and memory comes from mmap, since malloc's locks may be held by the very thread that runs
- * the hook.
+ * the GIL that is traced ("under the mutex"). One exception: the holder of the GIL books its own account
+ * without it. Nothing blocks, and memory comes from mmap, since the thread that runs the hook may hold
+ * malloc's locks.
  *
- * Whoever opens an account holds M; whoever folds one (gp_folding.h) holds M and the GIL, so that nobody
- * books without M meanwhile. */
+ * Accounts are opened under the mutex. They are folded (gp_folding.h) under the mutex and with the GIL, so
+ * that nobody books without the mutex meanwhile. */
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "base/gp_buffer.h"
 #include "base/gp_clock.h"
@@ -24,26 +22,11 @@
 #include "books/gp_known.h"
 #include "base/gp_ring.h"
 #include "books/gp_sites.h"
+#include "books/gp_thread.h"
 #include "base/gp_status.h"
 
-typedef enum {
-    GP_OFF,  /* runs native code or is blocked, without the GIL */
-    GP_WAIT, /* wants the GIL */
-    GP_HOLD, /* has it */
-} gp_state;
-
-typedef struct gp_thread gp_thread;
 typedef struct gp_session gp_session;
 typedef struct gp_account gp_account;
-
-enum {
-    GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
-    GP_ASKED_AT_ONCE = 1, /* got the mutex without blocking: not worth a stamp */
-};
-
-#define GP_LABEL_ENDED                                                                                       \
-    ((uint32_t)1 << 31) /* in a label: the thread has come to the end of its Python code                     \
-                         */
 
 /* Who a thread is. */
 typedef struct {
@@ -80,10 +63,10 @@ struct gp_account {
     uint64_t acquisitions;
     gp_site_key last_key; /* innermost level of the last release, to recognise it without a look-up */
     uint32_t last_place;  /* of the last release; GP_ROW_NONE: not seen */
-    uint32_t number;      /* in order of opening, for one thread only */
+    uint32_t number;      /* in order of opening; no other thread gets it */
     uint64_t forced_releases;
 
-    /* what those do that have to wait */
+    /* what waiting touches */
     uint64_t wait;
     uint64_t longest_wait;
     uint64_t contended_acquisitions;
@@ -131,69 +114,7 @@ enum {
     GP_CHARGES_MAX = 8,
 };
 
-/* One operating system thread that has touched the GIL while it was traced. Lives as long as the process: a
- * thread's local storage is reached again after its destructors have run. */
-struct gp_thread {
-    /* the interval that is under way; owner thread, under the GIL's mutex */
-    _Alignas(GP_RING_LINE) gp_state state;
-    uint32_t generation; /* of the machine: when the fields here were valid */
-    uint64_t since;      /* when the state began; 0: before anything was watched */
-    uint64_t asked_at;   /* when it last asked for the GIL's mutex; or one of the two above */
-    bool blocked;        /* it had to wait for that */
-    bool leisurely;      /* its last absence was long: stamp when it asks. The owner's alone */
-    bool booking;        /* it books without M just now, at the end of gp_gil_state_take */
-
-    /* the account used last, so that the common case of one session needs no look-up */
-    uint64_t account_session;
-    gp_account *account;
-
-    const struct gp_callers_path *release_path; /* by which it came to release the GIL; the owner's alone */
-
-    uint64_t cpu_since; /* its CPU time, nanoseconds, when its hold began; 0: not known. The owner's alone */
-
-    gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
-    const void *machine;                      /* of the GIL that these books are about */
-
-    /* the GIL's row, and the same thread's books at another one; the owner's alone */
-    const void *gil;
-    gp_thread *next_elsewhere;
-    gp_thread *sibling; /* registered before by the same thread; for the end of the thread */
-
-    /* identity; written at registration */
-    uint32_t index;
-    uint64_t born; /* 0: was alive before anything was watched */
-    int64_t native_id;
-
-    const void *thread_state; /* the interpreter's, when it last took the GIL while somebody watched */
-
-    /* written by the thread itself without a lock */
-    _Atomic uint64_t os_name[2]; /* its characters; see gp_thread_read_name */
-    _Atomic uint32_t label;      /* what the caller of gp_tracer_label gave; 0: none */
-    _Atomic bool exited;
-    _Atomic uint64_t ended_at; /* valid if exited */
-};
-
-/* The operating system's name, at most 15 characters. A name that changes meanwhile may come out mixed. */
-static inline void gp_thread_read_name(const gp_thread *thread, char name[16])
-{
-    for (int i = 0; i < 2; i++) {
-        /* relaxed: it orders nothing */
-        uint64_t part = atomic_load_explicit(&thread->os_name[i], memory_order_relaxed);
-        memcpy(name + 8 * i, &part, sizeof part);
-    }
-}
-
-static inline void gp_thread_write_name(gp_thread *thread, const char name[16])
-{
-    for (int i = 0; i < 2; i++) {
-        uint64_t part;
-        memcpy(&part, name + 8 * i, sizeof part);
-        atomic_store_explicit(&thread->os_name[i], part, memory_order_relaxed); /* as above */
-    }
-}
-
 enum {
-    GP_THREADS_MAX = 1 << 18,            /* threads at a time */
     GP_NUMBERS_MAX = GP_RING_ACCOUNTS,   /* accounts that one session can tell apart */
     GP_ACCOUNTS_KEPT = 2048,             /* from this number on, those of ended threads are folded ... */
     GP_LARGEST_KEPT = 128,               /* ... but for those with most hold and wait */
@@ -207,7 +128,7 @@ typedef struct {
     uint64_t weight;
 } gp_largest;
 
-/* One trace. `next` links the running sessions of a machine. */
+/* One trace. `next` links the running sessions of a GIL. */
 struct gp_session {
     /* what each release touches: one cache line, and the place's */
     gp_session *next;
@@ -227,23 +148,23 @@ struct gp_session {
     uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
     uint32_t charge_count;
     uint32_t charged_holds;            /* in `charges` */
-    gp_charge charges[GP_CHARGES_MAX]; /* due from each of the machine's waiters */
+    gp_charge charges[GP_CHARGES_MAX]; /* due from each of the GIL's waiters */
 
     uint64_t
         origin; /* what is written counts from here: the trace's start, before that of a GIL found later */
     uint64_t stop;
     gp_clock_anchor start_anchor, stop_anchor;
     uint32_t interpreter; /* whose GIL this is about */
-    void *gil;            /* its row; NULL when the interpreter has ended */
+    struct gp_gil *gil;   /* its row; NULL when the interpreter has ended */
     gp_session *others;   /* the same trace at the other GILs, linked */
     size_t other_count;
     bool others_missed, others_unrecorded; /* more of them could not be traced, or not be recorded */
     uint64_t lost_before;                  /* gp_threads_lost when it began */
-    void *recorder;                        /* gp_recorder; NULL: none */
+    struct gp_recorder *recorder;          /* NULL: none */
     bool running;
-    const void *machine; /* while it runs: that of its GIL */
-    bool hooks_lost;     /* a wrapper was not in its slot any more: what it would have told is missing */
-    uint64_t lost;       /* intervals that found no memory for an account */
+    const gp_gil_state *gil_state; /* of its GIL, while it runs */
+    bool hooks_lost;               /* a wrapper was no longer in its slot: its events are missing */
+    uint64_t lost;                 /* intervals that found no memory for an account */
 
     /* CPU time, if that is wanted */
     const gp_thread *starter; /* in the hold in which the session began; NULL once that is over */
@@ -276,7 +197,7 @@ struct gp_session {
 
     size_t account_count; /* slots, some of them free */
     size_t spare_count;   /* free ones */
-    gp_account *spares;   /* they, linked */
+    gp_account *spares;   /* linked by next_spare */
     uint32_t next_number;
     gp_account **chunks;     /* the slots, GP_ACCOUNT_CHUNK each */
     gp_account ***by_thread; /* two levels, by gp_thread.index; `ended` where the account was folded */
@@ -284,22 +205,21 @@ struct gp_session {
 
 enum {
     GP_ACCOUNT_CHUNK = 16,
-    GP_THREAD_PAGE = 256,
 };
 
-/* A session without accounts that starts at `start`, or NULL without memory. Not linked to a machine yet. */
+/* A session without accounts that starts at `start`, or NULL without memory. Not linked to a GIL yet. */
 gp_session *gp_session_new(uint64_t id, uint64_t start);
 
 /* A code object goes, and `id` becomes the session's if it was known: then each thread's account is looked up
  * again, which forgets what places it remembers by address. So the common case needs no further look. Under
- * M, with the GIL. */
+ * the mutex, with the GIL. */
 void gp_session_forget_code(gp_session *session, const void *code, uint64_t id);
 
 /* Unlinked sessions only; NULL is fine. */
 void gp_session_free(gp_session *session);
 
 /* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is
- * counted. Under M. */
+ * counted. Under the mutex. */
 gp_account *gp_account_open(gp_session *session, gp_thread *thread);
 
 /* The thread's account, if it has one: slow path of gp_account_known. NULL is counted as lost. */
@@ -321,16 +241,7 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
 /* Add a closed account, whose histograms are emptied, to that of several threads. */
 void gp_account_merge(const gp_session *session, gp_account *into, gp_account *from);
 
-/* How many threads have exited: tells whether one of those that wait may have. */
-extern _Atomic uint64_t gp_thread_exits;
-
-/* The thread exits, which has its last moment `now`. Any thread. */
-void gp_thread_exit(gp_thread *thread, uint64_t now);
-
-/* When the thread's part in a session that is read at `now` ends: it may have exited. */
-uint64_t gp_thread_end_of(const gp_thread *thread, uint64_t now);
-
-/* What stands in by_thread: NULL, the thread's account, or `ended`. Under M. */
+/* What stands in by_thread: NULL, the thread's account, or `ended`. Under the mutex. */
 gp_account *gp_account_entry(const gp_session *session, const gp_thread *thread);
 
 /* Whether the account is of a thread that came when there were no numbers left: it has that of `ended`, and
@@ -346,7 +257,7 @@ static inline gp_account *gp_account_nth(const gp_session *session, size_t n)
     return &session->chunks[n / GP_ACCOUNT_CHUNK][n % GP_ACCOUNT_CHUNK];
 }
 
-/* Under M. */
+/* Under the mutex. */
 static inline gp_account *gp_account_of(gp_session *session, gp_thread *thread)
 {
     if (__builtin_expect(thread->account_session == session->id, 1))
@@ -354,7 +265,7 @@ static inline gp_account *gp_account_of(gp_session *session, gp_thread *thread)
     return gp_account_open(session, thread);
 }
 
-/* The same where M is not held, by the holder of the GIL, whose accounts are open. */
+/* The same without the mutex, for the holder of the GIL, whose accounts are open. */
 static inline gp_account *gp_account_known(gp_session *session, gp_thread *thread)
 {
     if (__builtin_expect(thread->account_session == session->id, 1))

@@ -88,35 +88,35 @@ uint32_t gp_attribution_site(gp_session *session, gp_account *account, gp_site_k
 }
 
 /* How many levels, from the outermost, are as they were at the thread's last release. */
-static size_t unchanged_levels(const gp_path *path, const gp_call_stack *trail)
+static size_t unchanged_levels(const gp_path *path, const gp_call_stack *stack)
 {
-    if (path->truncated != trail->truncated)
+    if (path->truncated != stack->truncated)
         return 0;
-    size_t most = path->depth < trail->depth ? path->depth : trail->depth;
+    size_t most = path->depth < stack->depth ? path->depth : stack->depth;
     for (size_t level = 0; level < most; level++)
-        if (!gp_site_same(path->keys[level], trail->keys[trail->depth - 1 - level]))
+        if (!gp_site_same(path->keys[level], stack->keys[stack->depth - 1 - level]))
             return level;
     return most;
 }
 
-uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_call_stack *trail,
+uint32_t gp_attribution_stack(gp_session *session, gp_account *account, const gp_call_stack *stack,
                               const gp_naming *naming)
 {
     gp_path *path = &account->path;
-    if (trail->depth == 0) {
+    if (stack->depth == 0) {
         path->depth = 0;
-        return gp_attribution_site(session, account, gp_attribution_key(session, account, trail), naming);
+        return gp_attribution_site(session, account, gp_attribution_key(session, account, stack), naming);
     }
-    size_t level = unchanged_levels(path, trail);
+    size_t level = unchanged_levels(path, stack);
     uint32_t place = GP_ROW_NONE;
     if (level != 0)
         place = path->places[level - 1];
-    else if (trail->truncated)
+    else if (stack->truncated)
         place = find_place(session, GP_ROW_NONE, (gp_site_key){NULL, GP_KEY_TRUNCATED}, naming->met);
     path->depth = (uint32_t)level;
-    path->truncated = trail->truncated;
-    for (; level < trail->depth; level++) {
-        gp_site_key key = trail->keys[trail->depth - 1 - level];
+    path->truncated = stack->truncated;
+    for (; level < stack->depth; level++) {
+        gp_site_key key = stack->keys[stack->depth - 1 - level];
         place = find_place(session, place, key, naming->met);
         if (place == GP_ROW_NONE)
             break; /* the levels so far stay known; the next release tries again */

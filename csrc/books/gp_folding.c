@@ -3,7 +3,7 @@
 #include "base/gp_memory.h"
 
 enum {
-    STEP_SLOTS = 64, /* looked at in a step: a few microseconds, as M is held */
+    STEP_SLOTS = 64, /* looked at in a step: a few microseconds, since the GIL's mutex is held */
     STEP_FOLDS = 4,  /* folded in a step: about 5 microseconds each. One would do to keep up with openings */
 };
 

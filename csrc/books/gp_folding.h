@@ -19,12 +19,12 @@ typedef struct {
     void (*retire)(gp_thread *thread);     /* no running session knows it any more; may be NULL */
 } gp_folding_host;
 
-/* One step for `session`, which has one due. `running` are all sessions. Under M, with the GIL, outside of
- * any booking: between an unlock of M and gp_gil_state_take, a thread books without M. */
+/* One step for `session`, which has one due. `running` are all sessions. Under the GIL's mutex, with the
+ * GIL, and not while the calling thread books without the mutex (gp_gil_state_take). */
 void gp_folding_step(gp_session *session, gp_session *running, const gp_folding_host *host);
 
 /* Let the blame table refer to `ended` instead of what was folded, if that is worth it: before it grows.
- * Under M, with the GIL. */
+ * Under the GIL's mutex, with the GIL. */
 void gp_folding_compact_blame(gp_session *session);
 
 #endif

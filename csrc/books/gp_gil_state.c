@@ -2,22 +2,22 @@
 
 #include "books/gp_folding.h"
 
-void gp_gil_state_settle(gp_gil_state *machine, gp_thread *thread, uint64_t asked)
+void gp_gil_state_settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 {
-    GP_EACH_ACCOUNT (machine, thread, session, account)
+    GP_EACH_ACCOUNT (gil, thread, session, account)
         gp_account_book_off(session, account, thread->since, asked);
 }
 
 /* Since when the hold that is under way has been contended. */
-static uint64_t contended_from(const gp_gil_state *machine, const gp_thread *holder)
+static uint64_t contended_from(const gp_gil_state *gil, const gp_thread *holder)
 {
-    return machine->contended_since > holder->since ? machine->contended_since : holder->since;
+    return gil->contended_since > holder->since ? gil->contended_since : holder->since;
 }
 
-void gp_gil_state_book_contended(gp_gil_state *machine, const gp_thread *holder, uint64_t to)
+void gp_gil_state_book_contended(gp_gil_state *gil, const gp_thread *holder, uint64_t to)
 {
-    uint64_t from = contended_from(machine, holder);
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+    uint64_t from = contended_from(gil, holder);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next)
         session->contended += gp_ticks_after(session->start, from, to);
 }
 
@@ -40,13 +40,13 @@ static const gp_charge *longest_charge(const gp_session *session)
     return longest;
 }
 
-/* Under M, with or without the GIL: what it touches belongs to those who wait. */
-static void share_out(const gp_gil_state *machine, gp_session *session)
+/* Under the mutex, with or without the GIL: what it touches belongs to those who wait. */
+static void share_out(const gp_gil_state *gil, gp_session *session)
 {
     if (session->charge_count == 0)
         return;
     const gp_charge *longest = longest_charge(session);
-    for (gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter) {
+    for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
         gp_account *account = gp_account_of(session, waiter);
         if (account == NULL)
             continue;
@@ -58,59 +58,59 @@ static void share_out(const gp_gil_state *machine, gp_session *session)
     session->charged_holds = 0;
 }
 
-static void share_out_all(const gp_gil_state *machine)
+static void share_out_all(const gp_gil_state *gil)
 {
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
-        share_out(machine, session);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next)
+        share_out(gil, session);
 }
 
-void gp_gil_state_join_waiters(gp_gil_state *machine, gp_thread *thread)
+void gp_gil_state_join_waiters(gp_gil_state *gil, gp_thread *thread)
 {
-    share_out_all(machine);
-    if (thread->since > machine->latest_wait)
-        machine->latest_wait = thread->since;
+    share_out_all(gil);
+    if (thread->since > gil->latest_wait)
+        gil->latest_wait = thread->since;
     thread->previous_waiter = NULL;
-    thread->next_waiter = machine->waiters;
-    if (machine->waiters != NULL)
-        machine->waiters->previous_waiter = thread;
-    machine->waiters = thread;
+    thread->next_waiter = gil->waiters;
+    if (gil->waiters != NULL)
+        gil->waiters->previous_waiter = thread;
+    gil->waiters = thread;
 }
 
-void gp_gil_state_leave_waiters(gp_gil_state *machine, gp_thread *thread)
+void gp_gil_state_leave_waiters(gp_gil_state *gil, gp_thread *thread)
 {
-    share_out_all(machine);
+    share_out_all(gil);
     if (thread->next_waiter != NULL)
         thread->next_waiter->previous_waiter = thread->previous_waiter;
     if (thread->previous_waiter != NULL)
         thread->previous_waiter->next_waiter = thread->next_waiter;
     else
-        machine->waiters = thread->next_waiter;
+        gil->waiters = thread->next_waiter;
 }
 
-static void forget_waiters(gp_gil_state *machine)
+static void forget_waiters(gp_gil_state *gil)
 {
-    machine->waiters = NULL;
-    machine->latest_wait = 0;
-    machine->waiter_exited = false;
+    gil->waiters = NULL;
+    gil->latest_wait = 0;
+    gil->waiter_exited = false;
 }
 
 /* A thread that exits while it waits, as daemons do at the interpreter's end, stays among the waiters. */
-static bool is_one_of_them_gone(gp_gil_state *machine)
+static bool is_one_of_them_gone(gp_gil_state *gil)
 {
     uint64_t exits = atomic_load_explicit(&gp_thread_exits, memory_order_acquire);
-    if (__builtin_expect(exits == machine->exits_seen, 1))
-        return machine->waiter_exited;
-    machine->exits_seen = exits;
-    for (const gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter)
-        machine->waiter_exited |= atomic_load_explicit(&waiter->exited, memory_order_relaxed);
-    return machine->waiter_exited;
+    if (__builtin_expect(exits == gil->exits_seen, 1))
+        return gil->waiter_exited;
+    gil->exits_seen = exits;
+    for (const gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter)
+        gil->waiter_exited |= atomic_load_explicit(&waiter->exited, memory_order_relaxed);
+    return gil->waiter_exited;
 }
 
 /* Charge a hold to each waiter from when it began to wait. */
-static void charge_each(const gp_gil_state *machine, gp_session *session, gp_charge *charge, uint64_t from,
+static void charge_each(const gp_gil_state *gil, gp_session *session, gp_charge *charge, uint64_t from,
                         uint64_t to)
 {
-    for (gp_thread *waiter = machine->waiters; waiter != NULL; waiter = waiter->next_waiter) {
+    for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
         uint64_t asked = waiter->since > from ? waiter->since : from;
         uint64_t ticks = gp_ticks_after(session->start, asked, gp_thread_end_of(waiter, to));
         gp_account *account = ticks != 0 ? gp_account_of(session, waiter) : NULL;
@@ -134,14 +134,14 @@ static gp_charge *find_charge(gp_session *session, uint32_t holder, uint32_t pla
     return charge;
 }
 
-void gp_gil_state_charge(gp_gil_state *machine, gp_session *session, uint32_t holder, uint32_t place,
+void gp_gil_state_charge(gp_gil_state *gil, gp_session *session, uint32_t holder, uint32_t place,
                          uint64_t from, uint64_t to)
 {
     uint64_t begin = from > session->charged_until ? from : session->charged_until;
-    bool gone = is_one_of_them_gone(machine);
-    if (__builtin_expect(gone || begin < machine->latest_wait, 0)) {
-        share_out(machine, session);
-        charge_each(machine, session, &(gp_charge){.holder = holder, .place = place}, begin, to);
+    bool gone = is_one_of_them_gone(gil);
+    if (__builtin_expect(gone || begin < gil->latest_wait, 0)) {
+        share_out(gil, session);
+        charge_each(gil, session, &(gp_charge){.holder = holder, .place = place}, begin, to);
         return;
     }
     uint64_t ticks = gp_ticks_after(session->start, begin, to);
@@ -149,7 +149,7 @@ void gp_gil_state_charge(gp_gil_state *machine, gp_session *session, uint32_t ho
         return;
     gp_charge *charge = find_charge(session, holder, place);
     if (__builtin_expect(charge == NULL || session->charged_holds == UINT32_MAX, 0)) {
-        share_out(machine, session);
+        share_out(gil, session);
         charge = find_charge(session, holder, place);
     }
     charge->ticks += ticks;
@@ -160,38 +160,38 @@ void gp_gil_state_charge(gp_gil_state *machine, gp_session *session, uint32_t ho
     }
 }
 
-uint32_t gp_gil_state_charge_under_way(gp_gil_state *machine, gp_session *session, const gp_call_stack *here,
+uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, const gp_call_stack *here,
                                        uint64_t now)
 {
-    gp_thread *holder = machine->holder;
-    share_out(machine, session);
+    gp_thread *holder = gil->holder;
+    share_out(gil, session);
     if (!session->wants_sites || holder == NULL || holder->state != GP_HOLD)
         return GP_ROW_NONE;
     gp_account *account = gp_account_of(session, holder);
     if (account == NULL)
         return GP_ROW_NONE;
-    uint32_t place = gp_attribution_place(session, account, here, &machine->naming);
-    gp_gil_state_charge(machine, session, account->number, place, holder->since, now);
-    share_out(machine, session);
+    uint32_t place = gp_attribution_place(session, account, here, &gil->naming);
+    gp_gil_state_charge(gil, session, account->number, place, holder->since, now);
+    share_out(gil, session);
     session->charged_until = now;
     return place;
 }
 
 /* Where a thread's last release was not seen: it came before the session, from the same place, where the
  * thread still is; or the thread begins. */
-void gp_gil_state_locate_waiter(gp_gil_state *machine, gp_session *session, gp_account *account)
+void gp_gil_state_locate_waiter(gp_gil_state *gil, gp_session *session, gp_account *account)
 {
     gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack trail = {.keys = keys};
-    if (machine->locate == NULL)
+    gp_call_stack stack = {.keys = keys};
+    if (gil->locate == NULL)
         return;
-    machine->locate(&trail, keys, session->wants_stacks);
-    gp_attribution_place(session, account, &trail, &machine->naming);
+    gil->locate(&stack, keys, session->wants_stacks);
+    gp_attribution_place(session, account, &stack, &gil->naming);
 }
 
-void gp_gil_state_book_cpu(gp_gil_state *machine, gp_thread *thread, uint64_t now)
+void gp_gil_state_book_cpu(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
-    GP_EACH_ACCOUNT (machine, thread, session, account) {
+    GP_EACH_ACCOUNT (gil, thread, session, account) {
         if (!session->wants_cpu)
             continue;
         uint64_t spent = gp_account_hold_cpu(session, thread, now);
@@ -204,27 +204,27 @@ void gp_gil_state_book_cpu(gp_gil_state *machine, gp_thread *thread, uint64_t no
     thread->cpu_since = 0;
 }
 
-void gp_gil_state_fold(gp_gil_state *machine, gp_session *session)
+void gp_gil_state_fold(gp_gil_state *gil, gp_session *session)
 {
-    share_out(machine, session); /* while those that hold still have their own numbers */
-    gp_folding_step(session, machine->sessions, &machine->folding);
+    share_out(gil, session); /* while those that hold still have their own numbers */
+    gp_folding_step(session, gil->sessions, &gil->folding);
 }
 
-/* ---- the state machine ---- */
+/* ---- holds and waits ---- */
 
 /* The thread has got the GIL after a wait, or its asking was stamped. */
-void gp_gil_state_take_late(gp_gil_state *machine, gp_thread *thread, uint64_t now)
+void gp_gil_state_take_late(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
     bool waited = true;
     if (thread->state != GP_WAIT) {
         waited = thread->blocked || thread->asked_at == GP_ASKED_UNSEEN;
         uint64_t asked = gp_gil_state_asked(thread, now);
-        GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)
+        GP_EACH_OPEN_ACCOUNT(gil, thread, session, account)
         gp_account_book_off(session, account, thread->since, asked);
         __atomic_store_n(&thread->since, asked, __ATOMIC_RELAXED); /* somebody may look from outside */
     }
-    bool handed = waited && machine->last_release > thread->since;
-    GP_EACH_OPEN_ACCOUNT(machine, thread, session, account)
+    bool handed = waited && gil->last_release > thread->since;
+    GP_EACH_OPEN_ACCOUNT(gil, thread, session, account)
     {
         gp_account_book_wait(session, account, thread->since, now);
         account->acquisitions++;
@@ -239,16 +239,16 @@ void gp_gil_state_take_late(gp_gil_state *machine, gp_thread *thread, uint64_t n
 
 uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 {
-    const gp_gil_state *machine = session->machine;
-    if (!session->running || machine->contended_since == 0 || machine->holder == NULL)
+    const gp_gil_state *gil = session->gil_state;
+    if (!session->running || gil->contended_since == 0 || gil->holder == NULL)
         return session->contended;
-    return session->contended + gp_ticks_after(session->start, contended_from(machine, machine->holder), now);
+    return session->contended + gp_ticks_after(session->start, contended_from(gil, gil->holder), now);
 }
 
-void gp_gil_state_adopt(const gp_gil_state *machine, gp_thread *thread, uint64_t now)
+void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
-    __atomic_store_n(&thread->machine, machine, __ATOMIC_RELAXED); /* those at other GILs compare it */
-    thread->generation = machine->generation;
+    __atomic_store_n(&thread->gil_state, gil, __ATOMIC_RELAXED); /* those at other GILs compare it */
+    thread->generation = gil->generation;
     thread->state = GP_OFF;
     thread->born = now;
     thread->since = now;
@@ -258,36 +258,35 @@ void gp_gil_state_adopt(const gp_gil_state *machine, gp_thread *thread, uint64_t
     thread->cpu_since = 0;
 }
 
-void gp_gil_state_start(gp_gil_state *machine, gp_session *session, gp_thread *holder)
+void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holder)
 {
-    if (machine->sessions == NULL) {
-        forget_waiters(machine);
-        machine->wanting_sites = 0;
-        machine->wanting_stacks = 0;
-        machine->wanting_cpu = 0;
-        machine->contended_since = 0;
-        machine->last_release = session->start; /* at the earliest */
-        machine->holder = holder;
+    if (gil->sessions == NULL) {
+        forget_waiters(gil);
+        gil->wanting_sites = 0;
+        gil->wanting_stacks = 0;
+        gil->wanting_cpu = 0;
+        gil->contended_since = 0;
+        gil->last_release = session->start; /* at the earliest */
+        gil->holder = holder;
         if (holder != NULL) {
             holder->state = GP_HOLD;
             holder->since = session->start;
         }
     }
     session->running = true;
-    session->machine = machine;
-    machine->wanting_sites += session->wants_sites;
-    machine->wanting_stacks += session->wants_stacks;
-    machine->wanting_cpu += session->wants_cpu;
-    session->next = machine->sessions;
-    __atomic_store_n(&machine->sessions, session, __ATOMIC_RELEASE); /* see gp_gil_state_running */
+    session->gil_state = gil;
+    gil->wanting_sites += session->wants_sites;
+    gil->wanting_stacks += session->wants_stacks;
+    gil->wanting_cpu += session->wants_cpu;
+    session->next = gil->sessions;
+    __atomic_store_n(&gil->sessions, session, __ATOMIC_RELEASE); /* see gp_gil_state_running */
 }
 
-bool gp_gil_state_concerns(const gp_gil_state *machine, const gp_session *session, const gp_thread *thread)
+bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread)
 {
     /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
-    return __atomic_load_n(&thread->machine, __ATOMIC_RELAXED) == machine &&
-           thread->generation == machine->generation &&
-           gp_thread_end_of(thread, UINT64_MAX) >= session->start;
+    return __atomic_load_n(&thread->gil_state, __ATOMIC_RELAXED) == gil &&
+           thread->generation == gil->generation && gp_thread_end_of(thread, UINT64_MAX) >= session->start;
 }
 
 /* What is under way, for the places and the timeline. `place` is the holder's. */
@@ -308,16 +307,16 @@ static void close_places(gp_session *session, const gp_thread *thread, gp_accoun
     }
 }
 
-void gp_gil_state_stop(gp_gil_state *machine, gp_session *session, gp_thread *const *threads, size_t count,
+void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const *threads, size_t count,
                        const gp_call_stack *here, uint64_t now)
 {
-    uint32_t place = gp_gil_state_charge_under_way(machine, session, here, now);
+    uint32_t place = gp_gil_state_charge_under_way(gil, session, here, now);
     session->stop = now;
-    machine->wanting_sites -= session->wants_sites;
-    machine->wanting_stacks -= session->wants_stacks;
-    machine->wanting_cpu -= session->wants_cpu;
+    gil->wanting_sites -= session->wants_sites;
+    gil->wanting_stacks -= session->wants_stacks;
+    gil->wanting_cpu -= session->wants_cpu;
     for (size_t i = 0; i < count; i++) {
-        if (!gp_gil_state_concerns(machine, session, threads[i]))
+        if (!gp_gil_state_concerns(gil, session, threads[i]))
             continue;
         gp_account *account = gp_account_of(session, threads[i]);
         if (account == NULL || account == session->ended)
@@ -329,79 +328,79 @@ void gp_gil_state_stop(gp_gil_state *machine, gp_session *session, gp_thread *co
     }
     session->contended = gp_gil_state_contended(session, now);
     session->running = false;
-    if (machine->sessions == session) {
-        __atomic_store_n(&machine->sessions, session->next, __ATOMIC_RELAXED);
+    if (gil->sessions == session) {
+        __atomic_store_n(&gil->sessions, session->next, __ATOMIC_RELAXED);
         return;
     }
-    for (gp_session *other = machine->sessions; other != NULL; other = other->next)
+    for (gp_session *other = gil->sessions; other != NULL; other = other->next)
         if (other->next == session)
             other->next = session->next;
 }
 
-void gp_gil_state_peek(const gp_session *session, const gp_account *account, uint64_t now, gp_account *copy)
+void gp_gil_state_copy_account(const gp_session *session, const gp_account *account, uint64_t now,
+                               gp_account *copy)
 {
     *copy = *account;
     if (session->running && account != session->ended)
         gp_account_close(session, copy, account->thread, gp_thread_end_of(account->thread, now));
 }
 
-bool gp_gil_state_look_begin(const gp_session *session, gp_look *look)
+bool gp_gil_state_read_begin(const gp_session *session, gp_gil_state_reading *reading)
 {
-    const gp_gil_state *machine = session->machine;
-    *look = (gp_look){.holder = session->running ? machine->holder : NULL};
-    if (look->holder == NULL)
+    const gp_gil_state *gil = session->gil_state;
+    *reading = (gp_gil_state_reading){.holder = session->running ? gil->holder : NULL};
+    if (reading->holder == NULL)
         return true;
-    bool booking = __atomic_load_n(&look->holder->booking, __ATOMIC_ACQUIRE);
-    look->state = __atomic_load_n(&look->holder->state, __ATOMIC_ACQUIRE);
+    bool booking = __atomic_load_n(&reading->holder->booking, __ATOMIC_ACQUIRE);
+    reading->state = __atomic_load_n(&reading->holder->state, __ATOMIC_ACQUIRE);
     return !booking;
 }
 
-/* While M is held the holder stays the same, and its state changes at most once. */
-bool gp_gil_state_look_end(const gp_look *look)
+/* Under the mutex the holder stays the same, and its state changes at most once. */
+bool gp_gil_state_read_end(const gp_gil_state_reading *reading)
 {
     gp_gil_state_fence();
-    return look->holder == NULL || (!__atomic_load_n(&look->holder->booking, __ATOMIC_RELAXED) &&
-                                    __atomic_load_n(&look->holder->state, __ATOMIC_RELAXED) == look->state);
+    return reading->holder == NULL ||
+           (!__atomic_load_n(&reading->holder->booking, __ATOMIC_RELAXED) &&
+            __atomic_load_n(&reading->holder->state, __ATOMIC_RELAXED) == reading->state);
 }
 
 /* The parent's threads wait for the forking one no longer. */
-static void charge_at_fork(gp_gil_state *machine, const gp_thread *self, uint64_t now)
+static void charge_at_fork(gp_gil_state *gil, const gp_thread *self, uint64_t now)
 {
     gp_site_key keys[GP_STACK_MAX];
     gp_call_stack here = {.keys = keys};
-    if (machine->waiters == NULL || machine->wanting_sites == 0 || machine->holder != self ||
-        machine->locate == NULL)
+    if (gil->waiters == NULL || gil->wanting_sites == 0 || gil->holder != self || gil->locate == NULL)
         return;
-    machine->locate(&here, keys, machine->wanting_stacks != 0);
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
-        gp_gil_state_charge_under_way(machine, session, &here, now);
+    gil->locate(&here, keys, gil->wanting_stacks != 0);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next)
+        gp_gil_state_charge_under_way(gil, session, &here, now);
 }
 
-void gp_gil_state_forked(gp_gil_state *machine, gp_thread *self, gp_thread *const *threads, size_t count,
+void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *threads, size_t count,
                          uint64_t now)
 {
-    share_out_all(machine);
-    charge_at_fork(machine, self, now);
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next) {
+    share_out_all(gil);
+    charge_at_fork(gil, self, now);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
         session->folding_waits = false; /* its reader stayed in the parent */
         session->starter = NULL;
     }
     if (self != NULL && self->state == GP_HOLD)
         self->cpu_since = 1; /* the child's CPU time begins anew */
     for (size_t i = 0; i < count; i++) {
-        if (threads[i] == self || threads[i]->machine != machine ||
-            threads[i]->generation != machine->generation ||
+        if (threads[i] == self || threads[i]->gil_state != gil || threads[i]->generation != gil->generation ||
             atomic_load_explicit(&threads[i]->exited, memory_order_relaxed))
             continue;
         atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);
         atomic_store_explicit(&threads[i]->exited, true, memory_order_release);
     }
-    if (machine->contended_since != 0 && machine->holder != NULL)
-        gp_gil_state_book_contended(machine, machine->holder, now);
-    machine->contended_since = 0;
-    forget_waiters(machine);
+    if (gil->contended_since != 0 && gil->holder != NULL)
+        gp_gil_state_book_contended(gil, gil->holder, now);
+    gil->contended_since = 0;
+    forget_waiters(gil);
     if (self != NULL && self->state == GP_WAIT) /* forked by a signal handler, perhaps */
-        gp_gil_state_join_waiters(machine, self);
-    if (machine->holder != self)
-        machine->holder = NULL;
+        gp_gil_state_join_waiters(gil, self);
+    if (gil->holder != self)
+        gil->holder = NULL;
 }

@@ -6,8 +6,8 @@
  *
  * Nobody is told when an interpreter ends: its state is freed, with the GIL in it, whose mutex is not even
  * destroyed (Python/pylifecycle.c, finalize_interp_delete). So the mutex of another GIL than the main one is
- * never locked from outside. Each row has a lock of ours for its books, which the hooks take too; whoever has
- * found a row asks again under that lock whose it is.
+ * locked in that interpreter's own calls only. Instead, each row has a lock of ours, which the hooks take
+ * too; whoever has found a row asks again under that lock whose it is.
  *
  * Locks are taken in this order: a GIL's mutex, the table's lock, a row's lock. */
 
@@ -18,28 +18,21 @@
 #include "books/gp_gil_state.h"
 
 enum {
-    GP_GIL_TABLE_MAX = 128, /* at one time; interpreters beyond are not traced, which is told */
+    GP_OTHER_GILS_MAX = 127, /* at one time; interpreters beyond are not traced, which reports say */
 };
 
 typedef struct gp_gil {
-    gp_gil_state machine;
+    gp_gil_state state;
     gp_gil_locks locks; /* what the hooks look for; all NULL: nothing, a free row */
     /* Why it is released. First list: functions that give the GIL up because another thread asked; second:
      * because the code let go. Nothing but the callers tells, since a voluntary release may find a request
      * pending, and a forced one may find that the other thread has the GIL already and withdrew its request.
      */
     gp_callers releases;
-    uint32_t interpreter;  /* identifier of the interpreter that it belongs to; the main one's is 0 */
-    pthread_mutex_t books; /* for all but the main one, whose books its own mutex guards */
-    bool has_books; /* it is made, once: some thread may still come with the GIL that was here before */
+    uint32_t interpreter; /* identifier of the interpreter that it belongs to; the main one's is 0 */
+    pthread_mutex_t lock; /* guards the state, but not the main GIL's: that one's own mutex does */
+    bool has_lock;        /* made once for all: a thread may still come with the GIL that was here before */
 } gp_gil;
-
-/* The first is the main interpreter's. The others are written under the table's lock; their locks are
- * compared without. */
-extern gp_gil gp_gil_table[GP_GIL_TABLE_MAX];
-
-/* How many rows may be in use; 1: there is none but the main one. */
-extern uint32_t gp_gil_table_count;
 
 /* Whether it is this lock of a row. Acquire: whoever sees a row's locks sees the rest of it. */
 static inline bool gp_gil_table_is(const void *const *lock, const void *object)

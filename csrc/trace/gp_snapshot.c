@@ -6,10 +6,10 @@
 #include "base/gp_memory.h"
 
 enum {
-    PATIENCE = 4000, /* looks at the books of a thread that seems to book for good: some 200 ms */
+    PATIENCE = 4000, /* readings while a thread seems to book for good: some 200 ms */
 };
 
-/* Copies of the session's tables, so that M is not held while they are written. */
+/* Copies of the session's tables, so that the GIL's mutex is not held while they are written. */
 typedef struct {
     gp_place *places;
     gp_blame *blame;
@@ -19,57 +19,59 @@ typedef struct {
     bool failed;
 } tables;
 
-/* Accounts that are there at the beginning have a row each, but those without a number of their own: they are
- * part of the last row, that of `ended`. */
+/* Each account that is there at the beginning has a row. Those without a number of their own are part of the
+ * last row, that of `ended`. */
 typedef struct {
     uint32_t end; /* of the numbers */
     size_t slots, rows;
 } census;
 
-/* What the rows of accounts, which are read later one by one, only add to: none of it is more than theirs. */
+/* Read before the accounts, which only grow: none of these is more than the sum of theirs. */
 typedef struct {
     uint64_t contended, handoffs, lost, sites_lost;
     tables copy;
 } beginning;
 
-/* ---- looking ---- */
+/* ---- reading ---- */
 
-/* A look under M, again if somebody booked meanwhile without M. */
+/* A reading under the GIL's mutex, made again if somebody booked meanwhile without it. */
 typedef struct {
-    gp_look look;
+    gp_gil_state_reading last;
     unsigned tries;
     bool whole; /* nobody did */
-} sight;
+} reading;
 
-static void take(const gp_snapshot_lock *lock)
+static void lock_books(const gp_session *session, const gp_snapshot_lock *lock)
 {
     if (lock != NULL)
-        lock->take(lock->context);
+        lock->lock(session);
 }
 
-static void give(const gp_snapshot_lock *lock)
+static void unlock_books(const gp_session *session, const gp_snapshot_lock *lock)
 {
     if (lock != NULL)
-        lock->give(lock->context);
+        lock->unlock(session);
 }
 
-/* Take M, when nobody books. */
-static void begin_look(const gp_session *session, const gp_snapshot_lock *lock, sight *seen)
+/* Lock the GIL's mutex at a moment when nobody books. */
+static void begin_reading(const gp_session *session, const gp_snapshot_lock *lock, reading *seen)
 {
-    for (take(lock); !gp_gil_state_look_begin(session, &seen->look) && seen->tries < PATIENCE; take(lock)) {
+    lock_books(session, lock);
+    while (!gp_gil_state_read_begin(session, &seen->last) && seen->tries < PATIENCE) {
         seen->tries++;
-        give(lock);
+        unlock_books(session, lock);
         if (lock != NULL)
-            lock->rest(lock->context);
+            lock->rest();
+        lock_books(session, lock);
     }
 }
 
-/* Give M back. Returns whether that was it. */
-static bool end_look(const gp_snapshot_lock *lock, sight *seen)
+/* Unlock it. Returns whether no further reading is needed, or allowed. */
+static bool end_reading(const gp_session *session, const gp_snapshot_lock *lock, reading *seen)
 {
-    seen->whole = gp_gil_state_look_end(&seen->look);
+    seen->whole = gp_gil_state_read_end(&seen->last);
     seen->tries++;
-    give(lock);
+    unlock_books(session, lock);
     return seen->whole || seen->tries >= PATIENCE;
 }
 
@@ -151,23 +153,23 @@ static bool has_row(const gp_session *session, const gp_account *account, uint32
 /* From here to end_census nothing is folded: no account is missed, none counts twice. */
 static census begin_census(gp_session *session, const gp_snapshot_lock *lock)
 {
-    take(lock);
+    lock_books(session, lock);
     census counted = {session->next_number, session->account_count, session->ended != NULL};
     for (size_t n = 0; n < counted.slots; n++)
         counted.rows += has_row(session, gp_account_nth(session, n), counted.end);
     session->folding_waits = lock != NULL;
-    give(lock);
+    unlock_books(session, lock);
     return counted;
 }
 
 static void end_census(gp_session *session, const gp_snapshot_lock *lock)
 {
-    take(lock);
+    lock_books(session, lock);
     session->folding_waits = false;
-    give(lock);
+    unlock_books(session, lock);
 }
 
-/* What is booked just now can't be told: it counts as off. */
+/* The thread may be booking just now: what its sums lack counts as off. */
 static void settle(gp_account *copy)
 {
     uint64_t life = gp_ticks_after(0, copy->first, copy->last), busy = copy->hold + copy->wait;
@@ -175,21 +177,21 @@ static void settle(gp_account *copy)
     copy->last += busy > life ? busy - life : 0;
 }
 
-/* The account of slot `n` as it is now, if it is of interest. */
-static bool look(const gp_session *session, size_t n, const census *counted, const gp_snapshot_lock *lock,
-                 uint64_t now, gp_account *copy)
+/* Copy the account of slot `n` as it is now. False if it is of no interest. */
+static bool read_account(const gp_session *session, size_t n, const census *counted,
+                         const gp_snapshot_lock *lock, uint64_t now, gp_account *copy)
 {
     const gp_account *account = gp_account_nth(session, n);
-    sight seen = {.tries = 0};
+    reading seen = {.tries = 0};
     bool is;
     do {
-        begin_look(session, lock, &seen);
+        begin_reading(session, lock, &seen);
         is = has_row(session, account, counted->end) ||
              (account->merged != 0 && gp_account_is_nameless(session, account));
         if (is)
-            gp_gil_state_peek(session, account, lock == NULL ? now : gp_clock_ticks(), copy);
-    } while (!end_look(lock, &seen));
-    if (is && !seen.whole && account->thread == seen.look.holder)
+            gp_gil_state_copy_account(session, account, lock == NULL ? now : gp_clock_ticks(), copy);
+    } while (!end_reading(session, lock, &seen));
+    if (is && !seen.whole && account->thread == seen.last.holder)
         settle(copy);
     return is;
 }
@@ -204,7 +206,7 @@ static uint64_t write_rows(gp_session *session, const census *counted, const gp_
         *ended = *session->ended; /* nobody books there */
     gp_buffer_number(buffer, counted->rows);
     for (size_t n = 0; n < counted->slots; n++) {
-        if (!look(session, n, counted, lock, now, copy))
+        if (!read_account(session, n, counted, lock, now, copy))
             continue;
         end = copy->last > end ? copy->last : end;
         if (ended != NULL && copy->number == ended->number)
@@ -362,11 +364,11 @@ static void write_stalls(const tables *copy, const gp_session *session, gp_buffe
 static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint32_t place, uint64_t now,
                   beginning *begun)
 {
-    sight seen = {.tries = 0};
+    reading seen = {.tries = 0};
     *begun = (beginning){.contended = 0};
     do {
         free_tables(&begun->copy);
-        begin_look(session, lock, &seen);
+        begin_reading(session, lock, &seen);
         begun->contended = gp_gil_state_contended(session, now);
         begun->handoffs = session->handoffs;
         begun->lost = session->lost;
@@ -374,7 +376,7 @@ static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint3
         begun->copy = copy_tables(session);
         if (!begun->copy.failed && lock == NULL && session->running)
             add_under_way(&begun->copy, session, place, now);
-    } while (!end_look(lock, &seen));
+    } while (!end_reading(session, lock, &seen));
 }
 
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,

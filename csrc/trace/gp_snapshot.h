@@ -6,7 +6,7 @@
 
 #include "books/gp_gil_state.h"
 
-/* What the session itself does not know. */
+/* What is not in the session. */
 typedef struct {
     uint32_t interpreter;
     gp_clock_rate rate;
@@ -17,20 +17,19 @@ typedef struct {
     bool others_missed; /* interpreters with a GIL of their own */
 } gp_snapshot_facts;
 
-/* How to get and to give back M, for a caller that has neither M nor the GIL, and to let others run. Each
- * account is read at a moment of its own, after the tables and the totals, and the length of the session is
- * that up to the last: so each is whole, none lasts longer than the session, and what is told of several is
- * not more than theirs. */
+/* How to lock and unlock the GIL's mutex, and to let others run, for a caller that has neither it nor the
+ * GIL. Each account is read at a moment of its own, after the tables and the totals, and the session's length
+ * is that up to the last of them. So each account is whole, none lasts longer than the session, and no total
+ * is more than the sum of the accounts. */
 typedef struct {
-    void (*take)(void *context);
-    void (*give)(void *context);
-    void (*rest)(void *context);
-    void *context;
+    void (*lock)(const gp_session *session);
+    void (*unlock)(const gp_session *session);
+    void (*rest)(void);
 } gp_snapshot_lock;
 
 /* Append a snapshot at `now`. A session that runs has what is under way booked; `place` is where the holder
- * is (gp_gil_state_charge_under_way). `lock` is NULL under M with the GIL, or after the end: the snapshot is
- * exact then. buffer->failed without memory. */
+ * is (gp_gil_state_charge_under_way). `lock` is NULL under the GIL's mutex with the GIL, or after the end:
+ * the snapshot is exact then. buffer->failed without memory. */
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,
                        uint32_t place, uint64_t now, gp_buffer *buffer);
 

@@ -3,11 +3,11 @@
 #include <string.h>
 
 enum {
-    COUNTED = 10000, /* waiters at most: M is wanted by everybody */
+    COUNTED = 10000, /* waiters at most: everybody wants the GIL's mutex */
 };
 
-/* The holder writes these two without M, at the end of take_gil. The state last: acquire, and a `since` of
- * the state before is not taken for the hold's. */
+/* The holder writes these two without the GIL's mutex, at the end of take_gil. The state last: acquire, and a
+ * `since` of the state before is not taken for the hold's. */
 static bool holds(const gp_thread *thread, uint64_t *since)
 {
     gp_state state = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
@@ -22,38 +22,38 @@ static void note_thread(gp_stall_look_thread *noted, const gp_thread *thread)
     gp_thread_read_name(thread, noted->os_name);
 }
 
-bool gp_stall_look_take(const gp_gil_state *machine, const gp_stall_look_hold *but, uint64_t limit,
-                        uint64_t now, gp_stall_look *sight)
+bool gp_stall_look_take(const gp_gil_state *gil, const gp_stall_look_hold *but, uint64_t limit, uint64_t now,
+                        gp_stall_look *stall)
 {
-    const gp_thread *holder = machine->holder;
+    const gp_thread *holder = gil->holder;
     uint64_t since;
-    if (holder == NULL || machine->waiters == NULL || machine->contended_since == 0 || !holds(holder, &since))
+    if (holder == NULL || gil->waiters == NULL || gil->contended_since == 0 || !holds(holder, &since))
         return false;
-    uint64_t wanted = machine->contended_since > since ? machine->contended_since : since;
+    uint64_t wanted = gil->contended_since > since ? gil->contended_since : since;
     if (now <= wanted || now - wanted < limit || (holder == but->thread && since == but->since))
         return false;
-    sight->hold = (gp_stall_look_hold){holder, since};
-    sight->thread_state = holder->thread_state;
-    note_thread(&sight->holder, holder);
-    sight->waiter_count = 0;
-    for (const gp_thread *waiter = machine->waiters; waiter != NULL && sight->waiter_count < COUNTED;
+    stall->hold = (gp_stall_look_hold){holder, since};
+    stall->thread_state = holder->thread_state;
+    note_thread(&stall->holder, holder);
+    stall->waiter_count = 0;
+    for (const gp_thread *waiter = gil->waiters; waiter != NULL && stall->waiter_count < COUNTED;
          waiter = waiter->next_waiter) {
-        if (sight->waiter_count < GP_STALL_LOOK_WAITERS)
-            note_thread(&sight->waiters[sight->waiter_count], waiter);
-        sight->waiter_count++;
+        if (stall->waiter_count < GP_STALL_LOOK_WAITERS)
+            note_thread(&stall->waiters[stall->waiter_count], waiter);
+        stall->waiter_count++;
     }
     return true;
 }
 
-gp_stall_look_end gp_stall_look_follow(const gp_gil_state *machine, const gp_stall_look_hold *hold,
-                                       uint64_t now, uint64_t *ended_at)
+gp_stall_look_end gp_stall_look_follow(const gp_gil_state *gil, const gp_stall_look_hold *hold, uint64_t now,
+                                       uint64_t *ended_at)
 {
     uint64_t since;
     bool holding = holds(hold->thread, &since);
     *ended_at = now;
-    if (machine->holder == hold->thread && holding && since == hold->since)
+    if (gil->holder == hold->thread && holding && since == hold->since)
         return GP_STALL_LOOK_GOES_ON;
-    if (holding || machine->holder == hold->thread || since < hold->since)
+    if (holding || gil->holder == hold->thread || since < hold->since)
         return GP_STALL_LOOK_LONG_OVER;
     *ended_at = since;
     return GP_STALL_LOOK_ENDED;

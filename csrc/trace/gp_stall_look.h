@@ -19,7 +19,7 @@ typedef struct {
 
 /* A hold, to be recognised. */
 typedef struct {
-    const gp_thread *thread; /* compare, never dereference outside of M. NULL: none */
+    const gp_thread *thread; /* compare, never dereference without the GIL's mutex. NULL: none */
     uint64_t since;
 } gp_stall_look_hold;
 
@@ -39,12 +39,12 @@ typedef enum {
 } gp_stall_look_end;
 
 /* Look: whether there is a hold, other than `but`, for whose end somebody has waited for `limit` ticks at
- * `now`. Under M, without the GIL. */
-bool gp_stall_look_take(const gp_gil_state *machine, const gp_stall_look_hold *but, uint64_t limit,
-                        uint64_t now, gp_stall_look *sight);
+ * `now`. Under the GIL's mutex, without the GIL. */
+bool gp_stall_look_take(const gp_gil_state *gil, const gp_stall_look_hold *but, uint64_t limit, uint64_t now,
+                        gp_stall_look *stall);
 
-/* What became of a hold that was seen. Under M. */
-gp_stall_look_end gp_stall_look_follow(const gp_gil_state *machine, const gp_stall_look_hold *hold,
-                                       uint64_t now, uint64_t *ended_at);
+/* What became of a hold that was seen. Under the GIL's mutex. */
+gp_stall_look_end gp_stall_look_follow(const gp_gil_state *gil, const gp_stall_look_hold *hold, uint64_t now,
+                                       uint64_t *ended_at);
 
 #endif

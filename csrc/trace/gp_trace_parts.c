@@ -1,38 +1,32 @@
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <errno.h>
 #include <time.h>
 
 #include "trace/gp_trace_parts.h"
-#include "books/gp_threads.h"
+#include "trace/gp_tracer_object.h"
 
-static gp_gil_state *const machine = &gp_gil_table[0].machine;
-static uint64_t last_session_id;
-
-uint32_t gp_trace_parts_generation;
+static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 enum {
-    LIVING_MAX = 1024, /* interpreters; if there are more nobody knows which have ended */
-    UNHURRIED = 64,    /* part of the time in which an interpreter that is found may be asked for */
+    LIVING_MAX = 1024, /* interpreters; with more it is not known which have ended */
+    UNHURRIED = 64,    /* asking who lives takes a 64th of a thread's time at most */
 };
 
 static uint64_t new_id(void)
 {
-    return __atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED);
+    return __atomic_add_fetch(&gp_tracer.last_session_id, 1, __ATOMIC_RELAXED);
 }
 
-/* While the GIL's mutex is held no state of any thread changes. Library calls, not through the interpreter's
- * slots: the hooks do not see them. */
-void gp_trace_parts_freeze(void)
+/* Calls of the library, not through the interpreter's slots: the hooks do not see them. */
+void gp_trace_parts_lock_main(void)
 {
-    pthread_mutex_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+    pthread_mutex_lock((pthread_mutex_t *)gp_tracer.known.mutex);
 }
 
-void gp_trace_parts_thaw(void)
+void gp_trace_parts_unlock_main(void)
 {
-    pthread_mutex_unlock((pthread_mutex_t *)gp_wrappers_known.mutex);
+    pthread_mutex_unlock((pthread_mutex_t *)gp_tracer.known.mutex);
 }
 
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
@@ -42,58 +36,41 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
     return (gp_snapshot_facts){
         .interpreter = session->interpreter,
         .rate = gp_clock_rate_between(session->start_anchor, last),
-        .lost = session->interpreter == 0 ? gp_threads_lost() - session->lost_before : 0,
+        .lost = session->interpreter == 0 ? gp_threads_lost(&gp_tracer.threads) - session->lost_before : 0,
         .others_missed = __atomic_load_n(&session->others_missed, __ATOMIC_RELAXED),
         .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
         .hooks_lost = session->hooks_lost,
-        .releases_told_apart = gp_wrappers_tell_releases_apart(),
+        .releases_told_apart = gp_tracer.releases_told_apart,
         .timeline = session->ring != NULL,
     };
 }
 
-gp_gil_state *gp_trace_parts_machine(const gp_session *session)
-{
-    return &((gp_gil *)session->gil)->machine;
-}
-
-/* Keep a session's books from changing. Its interpreter may end meanwhile, and its row be given to another.
- */
-void gp_trace_parts_enter(const gp_session *session)
+/* The session's interpreter may end meanwhile, and its row be given to another. */
+void gp_trace_parts_lock(const gp_session *session)
 {
     if (session->interpreter == 0) {
-        gp_trace_parts_freeze();
+        gp_trace_parts_lock_main();
         return;
     }
     gp_gil_table_lock();
     if (session->gil != NULL)
-        pthread_mutex_lock(&((gp_gil *)session->gil)->books);
+        pthread_mutex_lock(&session->gil->lock);
 }
 
-void gp_trace_parts_leave(const gp_session *session)
+void gp_trace_parts_unlock(const gp_session *session)
 {
     if (session->interpreter == 0) {
-        gp_trace_parts_thaw();
+        gp_trace_parts_unlock_main();
         return;
     }
     if (session->gil != NULL)
-        pthread_mutex_unlock(&((gp_gil *)session->gil)->books);
+        pthread_mutex_unlock(&session->gil->lock);
     gp_gil_table_unlock();
 }
 
-static void enter_context(void *context)
-{
-    gp_trace_parts_enter(context);
-}
-
-static void leave_context(void *context)
-{
-    gp_trace_parts_leave(context);
-}
-
 /* A thread books for some 100 ns, unless another has its processor. */
-static void rest(void *context)
+static void rest(void)
 {
-    (void)context;
     int saved = errno;
     nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     errno = saved;
@@ -102,11 +79,11 @@ static void rest(void *context)
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
-    const gp_snapshot_lock lock = {enter_context, leave_context, rest, session};
-    gp_trace_parts_enter(session);
+    const gp_snapshot_lock lock = {gp_trace_parts_lock, gp_trace_parts_unlock, rest};
+    gp_trace_parts_lock(session);
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
     uint64_t now = session->running ? gp_clock_ticks() : session->stop;
-    gp_trace_parts_leave(session);
+    gp_trace_parts_unlock(session);
     facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
     gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, now, out);
 }
@@ -133,13 +110,13 @@ static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
 static void record_description(void *context, gp_buffer *threads, gp_buffer *places)
 {
     gp_session *session = context;
-    gp_trace_parts_enter(session);
+    gp_trace_parts_lock(session);
     if (session->running)
         introduce_labels(session);
     copy_new(&session->introduced, &(size_t){0}, threads);
     gp_buffer_clear(&session->introduced);
     copy_new(&session->described, &session->described_written, places);
-    gp_trace_parts_leave(session);
+    gp_trace_parts_unlock(session);
 }
 
 static bool can_lock(pthread_mutex_t *mutex)
@@ -151,21 +128,21 @@ static bool is_free(void *context)
 {
     const gp_session *session = context;
     if (session->interpreter == 0)
-        return can_lock((pthread_mutex_t *)gp_wrappers_known.mutex);
+        return can_lock((pthread_mutex_t *)gp_tracer.known.mutex);
     if (!gp_gil_table_try_lock())
         return false;
-    bool is = session->gil == NULL || can_lock(&((gp_gil *)session->gil)->books);
+    bool is = session->gil == NULL || can_lock(&session->gil->lock);
     gp_gil_table_unlock();
     return is;
 }
 
-/* Of another GIL than the main one: the recorder has done with the interpreter when it has ended. */
+/* Another interpreter may end before the recording does. */
 static bool has_ended(void *context)
 {
     const gp_session *session = context;
-    gp_trace_parts_enter(session);
+    gp_trace_parts_lock(session);
     bool ended = !session->running;
-    gp_trace_parts_leave(session);
+    gp_trace_parts_unlock(session);
     return ended;
 }
 
@@ -187,7 +164,7 @@ gp_status gp_trace_parts_record(gp_session *session)
 
 /* ---- sessions, one for each GIL ---- */
 
-gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder)
+gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, gp_recorder *recorder)
 {
     gp_session *session = gp_session_new(new_id(), 0);
     if (session == NULL)
@@ -198,7 +175,7 @@ gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeli
     session->wants_stacks = stacks;
     session->recorder = recorder;
     session->stall_floor =
-        gp_wrappers_blocked_ticks(); /* taking a free GIL is no stall: it must not fill the list */
+        gp_tracer.blocked_ticks; /* taking a free GIL is no stall: it must not fill the list */
     if (timeline && gp_ring_new(GP_RING_CAPACITY, &session->ring) != GP_OK) {
         gp_session_free(session);
         return NULL;
@@ -214,15 +191,15 @@ static gp_session *new_other(const gp_session *session, gp_gil *gil)
                               session->recorder);
 }
 
-/* Begin the books of a GIL for a trace: what came before was not seen. */
+/* Begin a session at a GIL: what came before was not seen. */
 static void begin_other(gp_session *other, gp_gil *gil)
 {
-    pthread_mutex_lock(&gil->books);
+    pthread_mutex_lock(&gil->lock);
     other->start = gp_clock_ticks();
-    if (!gp_gil_state_running(&gil->machine)) /* relaxed: as for the main one */
-        __atomic_store_n(&gil->machine.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
-    gp_gil_state_start(&gil->machine, other, NULL);
-    pthread_mutex_unlock(&gil->books);
+    if (!gp_gil_state_running(&gil->state)) /* relaxed: as for the main one */
+        __atomic_store_n(&gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
+    gp_gil_state_start(&gil->state, other, NULL);
+    pthread_mutex_unlock(&gil->lock);
 }
 
 /* Let a trace take in one more GIL. With the lock of the table. */
@@ -248,17 +225,16 @@ static void extend(gp_session *session, gp_gil *gil)
         __atomic_store_n(&session->others_unrecorded, true, __ATOMIC_RELAXED);
 }
 
-/* Nobody could look where the holder of another GIL is. */
 static const gp_site_key unseen_keys[] = {{NULL, GP_KEY_UNSEEN}};
 const gp_call_stack gp_trace_parts_unseen = {.keys = unseen_keys, .depth = 1};
 
-/* When something last happened at a GIL. A thread that has only asked for its mutex has no part in it: that
- * is the mutex of another interpreter by now. */
+/* When something last happened at the session's GIL. A thread that has only asked for its mutex has no part
+ * in it: that is the mutex of another interpreter by now. */
 static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
 {
     uint64_t last = session->start;
     for (size_t i = 0; i < count; i++) {
-        if (!gp_gil_state_concerns(gp_trace_parts_machine(session), session, threads[i]))
+        if (!gp_gil_state_concerns(&session->gil->state, session, threads[i]))
             continue;
         if (threads[i]->state == GP_OFF && threads[i]->since == threads[i]->born)
             threads[i]->generation--;
@@ -271,10 +247,10 @@ static uint64_t last_event(const gp_session *session, gp_thread *const *threads,
 static void end_part(gp_session *session, const gp_call_stack *here, bool at_last_event)
 {
     size_t count;
-    gp_thread **threads = gp_threads_all(&count);
+    gp_thread **threads = gp_threads_all(&gp_tracer.threads, &count);
     session->lost += threads == NULL;
     uint64_t now = at_last_event ? last_event(session, threads, count) : gp_clock_ticks();
-    gp_gil_state_stop(gp_trace_parts_machine(session), session, threads, count, here, now);
+    gp_gil_state_stop(&session->gil->state, session, threads, count, here, now);
     if (session->recorder != NULL)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
@@ -287,17 +263,17 @@ void gp_trace_parts_end(gp_session *session, const gp_call_stack *here)
     end_part(session, here, false);
 }
 
-/* An interpreter has ended, after its last event, or the process has been forked, just now. With the lock of
- * the table. */
-static void close_books(gp_gil *gil, bool at_last_event)
+/* End the sessions of an interpreter that is gone: since its last event, or, after a fork, since now. With
+ * the lock of the table. */
+static void close_gil(gp_gil *gil, bool at_last_event)
 {
-    pthread_mutex_lock(&gil->books);
-    while (gil->machine.sessions != NULL) {
-        gp_session *session = gil->machine.sessions;
+    pthread_mutex_lock(&gil->lock);
+    while (gil->state.sessions != NULL) {
+        gp_session *session = gil->state.sessions;
         end_part(session, &gp_trace_parts_unseen, at_last_event);
         session->gil = NULL;
     }
-    pthread_mutex_unlock(&gil->books);
+    pthread_mutex_unlock(&gil->lock);
     gp_gil_table_remove(gil);
 }
 
@@ -312,24 +288,23 @@ static bool is_among(uint32_t identifier, const uint32_t *identifiers, size_t co
 /* With the lock of the table. */
 static void close_ended(void)
 {
-    uint32_t living[LIVING_MAX], rows = gp_gil_table_count;
-    size_t count = rows > 1 ? gp_wrappers_host->living(living, LIVING_MAX) : 0;
-    for (uint32_t i = 1; i < rows && count != 0; i++)
-        if (gp_gil_table[i].locks.mutex != NULL && !is_among(gp_gil_table[i].interpreter, living, count))
-            close_books(&gp_gil_table[i], true);
+    uint32_t living[LIVING_MAX], rows = gp_tracer.other_count;
+    size_t count = rows != 0 ? gp_tracer.host->living(living, LIVING_MAX) : 0;
+    for (uint32_t i = 0; i < rows && count != 0; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL &&
+            !is_among(gp_tracer.other_gils[i].interpreter, living, count))
+            close_gil(&gp_tracer.other_gils[i], true);
 }
 
-/* The same for a thread that must not be kept from its work: an interpreter for which there is no room is
- * found at each acquisition. */
+/* The same, but seldom: an interpreter for which there is no room is found at each acquisition. */
 static void close_ended_unhurried(void)
 {
-    static uint64_t again_at;
     uint64_t begin = gp_clock_ticks();
-    if (begin < again_at)
+    if (begin < gp_tracer.close_ended_at)
         return;
     close_ended();
     uint64_t end = gp_clock_ticks();
-    again_at = end + UNHURRIED * (end - begin);
+    gp_tracer.close_ended_at = end + UNHURRIED * (end - begin);
 }
 
 void gp_trace_parts_close_ended(void)
@@ -343,8 +318,8 @@ void gp_trace_parts_close_ended(void)
 static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
 {
     close_ended_unhurried();
-    gp_gil *gil = gp_gil_state_running(machine) ? gp_gil_table_add(found, id) : NULL;
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next) {
+    gp_gil *gil = gp_gil_state_running(&main_gil->state) ? gp_gil_table_add(found, id) : NULL;
+    for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next) {
         if (gil != NULL)
             extend(session, gil);
         else
@@ -353,27 +328,25 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
     return gil;
 }
 
-/* Whether a thread that signals this condition takes a GIL; if it was not known it is now. An interpreter
- * that has ended may have left its place in memory to this one. Under that GIL's mutex. */
+/* A known GIL may be another by now: an interpreter that has ended leaves its place in memory to the next. */
 bool gp_trace_parts_recognise(const void *const locked[2], const void *cond)
 {
     const gp_gil *known = gp_gil_table_with_switch_cond(cond);
-    if (known == NULL && !gp_gil_table_recognise(&gp_wrappers_known, locked, cond))
+    if (known == NULL && !gp_gil_table_recognise(&gp_tracer.known, locked, cond))
         return false;
-    gp_gil_locks found = gp_gil_table_laid_out(&gp_wrappers_known, cond);
-    uint32_t id = gp_wrappers_host->identify(found.mutex, gp_wrappers_known.mutex);
+    gp_gil_locks found = gp_gil_table_laid_out(&gp_tracer.known, cond);
+    uint32_t id = gp_tracer.host->identify(found.mutex, gp_tracer.known.mutex);
     if (known != NULL && __atomic_load_n(&known->interpreter, __ATOMIC_RELAXED) == id)
         return true;
     gp_gil_table_lock();
-    gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed its books meanwhile */
+    gp_gil *gil = gp_gil_table_with_switch_cond(cond); /* others may have closed it meanwhile */
     if (gil != NULL)
-        close_books(gil, true);
+        close_gil(gil, true);
     gil = discover(&found, id);
     gp_gil_table_unlock();
     return gil != NULL;
 }
 
-/* End the parts of a trace at the other GILs. With the main GIL. */
 void gp_trace_parts_stop_others(gp_session *session)
 {
     gp_gil_table_lock();
@@ -382,20 +355,19 @@ void gp_trace_parts_stop_others(gp_session *session)
         gp_gil *gil = other->gil;
         if (gil == NULL || !other->running)
             continue;
-        pthread_mutex_lock(&gil->books);
+        pthread_mutex_lock(&gil->lock);
         gp_trace_parts_end(other, &gp_trace_parts_unseen);
-        pthread_mutex_unlock(&gil->books);
+        pthread_mutex_unlock(&gil->lock);
     }
     gp_gil_table_unlock();
 }
 
-/* Without a trace nobody notices the end of an interpreter. */
 void gp_trace_parts_forget_others(void)
 {
     gp_gil_table_lock();
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            gp_gil_table_remove(&gp_gil_table[i]);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            gp_gil_table_remove(&gp_tracer.other_gils[i]);
     gp_gil_table_unlock();
 }
 
@@ -407,40 +379,38 @@ static void forget_code(gp_gil_state *at, const void *code)
         gp_session_forget_code(session, code, new_id());
 }
 
-/* Nobody asks which GIL it is: the thread has books at each that it has taken. */
+/* Nobody asks which GIL it is: the thread has a record at each that it has taken. */
 void gp_trace_parts_forget_code(const void *code)
 {
-    if (gp_gil_state_running(machine)) {
-        gp_trace_parts_freeze();
-        forget_code(machine, code);
-        gp_trace_parts_thaw();
+    if (gp_gil_state_running(&main_gil->state)) {
+        gp_trace_parts_lock_main();
+        forget_code(&main_gil->state, code);
+        gp_trace_parts_unlock_main();
     }
     if (gp_wrappers_elsewhere() == NULL)
         return;
     gp_gil_table_lock();
     for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere) {
-        gp_gil *gil = (gp_gil *)thread->gil;
-        pthread_mutex_lock(&gil->books);
-        forget_code(&gil->machine, code);
-        pthread_mutex_unlock(&gil->books);
+        gp_gil *gil = thread->gil;
+        pthread_mutex_lock(&gil->lock);
+        forget_code(&gil->state, code);
+        pthread_mutex_unlock(&gil->lock);
     }
     gp_gil_table_unlock();
 }
 
-/* The other GILs that earlier traces have found. */
 void gp_trace_parts_extend(gp_session *session)
 {
     gp_gil_table_lock();
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            extend(session, &gp_gil_table[i]);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            extend(session, &gp_tracer.other_gils[i]);
     gp_gil_table_unlock();
 }
 
-/* Nobody empties the rings any more. */
 void gp_trace_parts_detach_rings(void)
 {
-    for (gp_session *session = machine->sessions; session != NULL; session = session->next)
+    for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next)
         for (gp_session *part = session; part != NULL; part = part->others) {
             gp_ring_free(part->ring);
             part->ring = NULL;
@@ -449,9 +419,7 @@ void gp_trace_parts_detach_rings(void)
 
 void gp_trace_parts_forked(void)
 {
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            close_books(&gp_gil_table[i], false);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            close_gil(&gp_tracer.other_gils[i], false);
 }
-
-#endif

@@ -12,25 +12,22 @@
 #include "trace/gp_wrappers.h"
 
 enum {
-    GP_TRACE_PARTS_MAX = 1024, /* other GILs that one trace takes in: their books stay to its end */
+    GP_TRACE_PARTS_MAX = 1024, /* other GILs that one trace has met: their sessions stay to its end */
 };
 
-/* Changes whenever the watching of a GIL begins; never reused. */
-extern uint32_t gp_trace_parts_generation;
-
-/* Where the holder of another GIL is: nobody could look. */
+/* Where the holder of another GIL is: not known. */
 extern const gp_call_stack gp_trace_parts_unseen;
 
 /* A session for a GIL, not started yet; NULL without memory. Any thread. */
-gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, void *recorder);
+gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, gp_recorder *recorder);
 
-/* Let a trace take in the GILs that earlier traces have found. */
+/* Add a part for each other GIL that earlier traces have found. */
 void gp_trace_parts_extend(gp_session *session);
 
 /* See gp_wrappers_recognise. */
 bool gp_trace_parts_recognise(const void *const locked[2], const void *cond);
 
-/* End a part whose books nobody can change meanwhile. `here` is where the holder is. */
+/* End a part that is locked. `here` is where the GIL's holder is. */
 void gp_trace_parts_end(gp_session *session, const gp_call_stack *here);
 
 /* End the parts of interpreters that have ended. Any thread. */
@@ -49,16 +46,15 @@ void gp_trace_parts_forget_others(void);
 void gp_trace_parts_detach_rings(void);
 void gp_trace_parts_forked(void);
 
-/* Keep a part's books from changing: with the main one, its GIL's mutex. Any thread. */
-void gp_trace_parts_enter(const gp_session *session);
-void gp_trace_parts_leave(const gp_session *session);
+/* Keep a part from changing: lock the main GIL's mutex, or the row of another GIL. Any thread. */
+void gp_trace_parts_lock(const gp_session *session);
+void gp_trace_parts_unlock(const gp_session *session);
 
-/* The same for the main GIL, whether a trace runs or not. */
-void gp_trace_parts_freeze(void);
-void gp_trace_parts_thaw(void);
+/* The same for the main GIL, whether a trace runs or not: no thread's state changes meanwhile. */
+void gp_trace_parts_lock_main(void);
+void gp_trace_parts_unlock_main(void);
 
-/* Both between gp_trace_parts_enter and leave. */
-gp_gil_state *gp_trace_parts_machine(const gp_session *session);
+/* Of a part that is locked. */
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session);
 
 /* Have a part recorded, if its trace is. GP_ENOMEM. */

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "trace/gp_watchdog.h"
 
-#if defined(__linux__)
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -40,7 +38,7 @@ struct gp_watchdog {
     size_t name_count;
 
     /* the thread's */
-    gp_stall_look sight; /* the hold reported last; its end is still to be told if it has a thread */
+    gp_stall_look stall; /* the hold reported last; its end is yet to be reported if it has a thread */
     gp_stall_look_hold last;
     char text[GP_WATCHDOG_TEXT];
     size_t size;
@@ -99,7 +97,7 @@ static void add_level(void *context, const char *function, const char *file, int
     gp_watchdog *watchdog = context;
     if (sizeof watchdog->text - watchdog->size <
         strlen(function) + strlen(file) + sizeof "  (:-2147483648)\n")
-        return; /* no half lines, as far as that can be told; escapes may make one */
+        return; /* no half lines; only escapes may still make one */
     add(watchdog, "  ");
     add_name(watchdog, function);
     add(watchdog, " (");
@@ -129,8 +127,8 @@ static void close_ours(gp_watchdog *watchdog)
     watchdog->fd = -1;
 }
 
-/* With one call, so that lines do not mix. A message that nobody reads is dropped: neither this thread nor
- * who waits for its end must be kept. */
+/* With one call, so that lines do not mix. A message that nobody reads is dropped: this thread must not
+ * block, since others wait for its end. */
 static void put(gp_watchdog *watchdog)
 {
     struct pollfd writable = {.fd = watchdog->fd, .events = POLLOUT};
@@ -147,19 +145,19 @@ static void put(gp_watchdog *watchdog)
 
 static void report(gp_watchdog *watchdog, uint64_t now)
 {
-    const gp_stall_look *sight = &watchdog->sight;
-    uint32_t count = sight->waiter_count;
-    add(watchdog, "gilprobe: GIL held for %" PRIu64 " ms by ", to_ms(watchdog, now - sight->hold.since));
-    add_thread(watchdog, &sight->holder);
-    add(watchdog, " (thread %" PRId64 ") while %" PRIu32 " thread%s wait%s (", sight->holder.native_id, count,
+    const gp_stall_look *stall = &watchdog->stall;
+    uint32_t count = stall->waiter_count;
+    add(watchdog, "gilprobe: GIL held for %" PRIu64 " ms by ", to_ms(watchdog, now - stall->hold.since));
+    add_thread(watchdog, &stall->holder);
+    add(watchdog, " (thread %" PRId64 ") while %" PRIu32 " thread%s wait%s (", stall->holder.native_id, count,
         count == 1 ? "" : "s", count == 1 ? "s" : "");
     for (uint32_t i = 0; i < count && i < GP_STALL_LOOK_WAITERS; i++) {
         add(watchdog, i == 0 ? "" : ", ");
-        add_thread(watchdog, &sight->waiters[i]);
+        add_thread(watchdog, &stall->waiters[i]);
     }
     add(watchdog, count > GP_STALL_LOOK_WAITERS ? ", ...), in:\n" : "), in:\n");
     size_t before = watchdog->size;
-    watchdog->eyes.walk(sight->thread_state, GP_WATCHDOG_DEPTH, add_level, watchdog);
+    watchdog->eyes.walk(stall->thread_state, GP_WATCHDOG_DEPTH, add_level, watchdog);
     if (watchdog->size == before)
         add(watchdog, "  (no Python code)\n");
     atomic_fetch_add(&watchdog->reported, 1); /* first: who reads the message finds it counted */
@@ -169,18 +167,18 @@ static void report(gp_watchdog *watchdog, uint64_t now)
 static void report_end(gp_watchdog *watchdog)
 {
     uint64_t ended_at;
-    gp_stall_look *sight = &watchdog->sight;
-    if (sight->hold.thread == NULL)
+    gp_stall_look *stall = &watchdog->stall;
+    if (stall->hold.thread == NULL)
         return;
-    gp_stall_look_end end = watchdog->eyes.follow(&sight->hold, &ended_at);
+    gp_stall_look_end end = watchdog->eyes.follow(&stall->hold, &ended_at);
     if (end == GP_STALL_LOOK_GOES_ON)
         return;
     add(watchdog, "gilprobe: GIL let go by ");
-    add_thread(watchdog, &sight->holder);
-    add(watchdog, " (thread %" PRId64 ") after %s%" PRIu64 " ms\n", sight->holder.native_id,
-        end == GP_STALL_LOOK_ENDED ? "" : "at most ", to_ms(watchdog, ended_at - sight->hold.since));
+    add_thread(watchdog, &stall->holder);
+    add(watchdog, " (thread %" PRId64 ") after %s%" PRIu64 " ms\n", stall->holder.native_id,
+        end == GP_STALL_LOOK_ENDED ? "" : "at most ", to_ms(watchdog, ended_at - stall->hold.since));
     put(watchdog);
-    sight->hold.thread = NULL;
+    stall->hold.thread = NULL;
 }
 
 static void run(void *context)
@@ -189,8 +187,8 @@ static void run(void *context)
     while (atomic_load(&watchdog->halted) == 0) {
         uint64_t now;
         report_end(watchdog);
-        if (watchdog->eyes.look(&watchdog->last, watchdog->limit, &watchdog->sight, &now)) {
-            watchdog->last = watchdog->sight.hold;
+        if (watchdog->eyes.look(&watchdog->last, watchdog->limit, &watchdog->stall, &now)) {
+            watchdog->last = watchdog->stall.hold;
             report(watchdog, now);
         }
         gp_futex_wait(&watchdog->halted, 0, watchdog->period_ns);
@@ -208,7 +206,7 @@ static void halt(void *context)
 
 static void forked(void *context)
 {
-    close_ours(context); /* else who reads a pipe to its end would wait for the child */
+    close_ours(context); /* else whoever reads a pipe to its end would wait for the child */
 }
 
 /* ---- its beginning and end ---- */
@@ -298,26 +296,3 @@ void gp_watchdog_stop(gp_watchdog *watchdog)
     gp_helper_stop(&watchdog->helper);
     release(watchdog);
 }
-
-#else
-
-gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes,
-                            const gp_watchdog_name *names, size_t name_count, gp_watchdog **watchdog,
-                            int *error)
-{
-    (void)limit_ns, (void)fd, (void)eyes, (void)names, (void)name_count, (void)watchdog, (void)error;
-    return GP_EUNSUPPORTED;
-}
-
-uint64_t gp_watchdog_reported(const gp_watchdog *watchdog)
-{
-    (void)watchdog;
-    return 0;
-}
-
-void gp_watchdog_stop(gp_watchdog *watchdog)
-{
-    (void)watchdog;
-}
-
-#endif

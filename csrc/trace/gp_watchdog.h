@@ -2,8 +2,8 @@
 #define GP_WATCHDOG_H
 
 /* Says, while it lasts, that a thread keeps the GIL for long and makes others wait, and where that thread is:
- * a native thread that never takes the GIL looks every now and then, and writes to a descriptor. Linux;
- * elsewhere gp_watchdog_start answers GP_EUNSUPPORTED. */
+ * a native thread that never takes the GIL looks every now and then, and writes to a descriptor. Where there
+ * is no tracer gp_watchdog_start answers GP_EUNSUPPORTED. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ typedef void gp_watchdog_level(void *context, const char *function, const char *
 
 /* What the watchdog sees with. Called on its thread, without the GIL. */
 typedef struct {
-    bool (*look)(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight,
+    bool (*look)(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall,
                  uint64_t *now); /* gp_tracer_look */
     gp_stall_look_end (*follow)(const gp_stall_look_hold *hold, uint64_t *ended_at);
     /* The stack of a thread that runs and may be gone, innermost first, at most `room` levels. */

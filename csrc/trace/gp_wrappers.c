@@ -1,13 +1,10 @@
 #define _GNU_SOURCE
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <errno.h>
+#include <string.h>
 
-#include "hooks/gp_hooks.h"
-#include "books/gp_threads.h"
-#include "trace/gp_wrappers.h"
+#include "trace/gp_tracer_object.h"
 
 #if defined(__GLIBC__)
 /* glibc reserves room for this in every thread; one load instead of a call on the hot path */
@@ -17,30 +14,20 @@
 #endif
 
 enum {
-    PAUSES = 4, /* between two looks at a mutex that is taken */
-    BLOCKED_NS =
-        1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
-    LEISURELY_NS = 2000, /* time off after which an acquisition is stamped at both ends */
-    PATIENCE_NS = 300,   /* what our bookings can add to the time for which a GIL's mutex is held */
+    PAUSES = 4,        /* between two looks at a mutex that is taken */
+    BLOCKED_NS = 1000, /* a free lock takes 10 to 100 */
+    LEISURELY_NS = 2000,
+    PATIENCE_NS = 300, /* what our bookings can add to the time for which a GIL's mutex is held */
 };
 
-/* In the main GIL's row the hooks find what they look for; nothing until learnt, and in a handshake. */
-gp_gil_locks gp_wrappers_known;
-static gp_gil *const main_gil = &gp_gil_table[0];
-static gp_gil_state *const machine = &gp_gil_table[0].machine;
-const gp_tracer_host *gp_wrappers_host;
-unsigned gp_wrappers_watchers;
-static uint64_t blocked_ticks, leisurely_ticks, patience_ticks; /* of the above */
+static gp_gil *const main_gil = &gp_tracer.main_gil;
 
-static gp_wrappers_recognise *recognise; /* set with the host */
-static bool releases_told_apart;         /* whether that works here */
-
-GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's books at the main GIL */
-GP_THREAD_LOCAL gp_thread *elsewhere;     /* and at the others, linked */
+GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's record at the main GIL */
+GP_THREAD_LOCAL gp_thread *elsewhere;     /* and its records at the others, linked */
 GP_THREAD_LOCAL const void *locked[2];    /* the last two mutexes, but for the main GIL's */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
-GP_THREAD_LOCAL bool hidden;              /* it has no books, and is not to get any */
-GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(SC) to unlock(M) */
+GP_THREAD_LOCAL bool hidden;              /* it has no record, and gets none */
+GP_THREAD_LOCAL bool taking;              /* in take_gil, from signal(switch_cond) to unlock(mutex) */
 
 static int hooked_lock(pthread_mutex_t *mutex);
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
@@ -48,7 +35,7 @@ static int hooked_signal(pthread_cond_t *cond);
 static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 static int hooked_unlock(pthread_mutex_t *mutex);
 
-static gp_hook hooks[GP_CALLS] = {
+static const gp_hook wrappers[GP_CALLS] = {
     [GP_CALL_LOCK] = {.name = "pthread_mutex_lock", .wrapper = hooked_lock, .library = pthread_mutex_lock},
     [GP_CALL_TIMEDWAIT] = {.name = "pthread_cond_timedwait",
                            .wrapper = hooked_timedwait,
@@ -69,7 +56,7 @@ enum {
 /* Relaxed: an installation may change it meanwhile, to a function that is as good. */
 static inline void *next_of(gp_call call)
 {
-    return __atomic_load_n(&hooks[call].next, __ATOMIC_RELAXED);
+    return __atomic_load_n(&gp_tracer.hooks[call].next, __ATOMIC_RELAXED);
 }
 
 /* Whether nobody stands between us and the library's pthread_mutex_lock. */
@@ -106,8 +93,8 @@ static int call_unlock(pthread_mutex_t *mutex)
 
 /* ---- threads ---- */
 
-/* Where the calling thread's books at this GIL are linked. */
-static gp_thread **books_at(const gp_gil *gil)
+/* The link to the calling thread's record at this GIL. */
+static gp_thread **record_at(const gp_gil *gil)
 {
     gp_thread **at = &elsewhere;
     if (gil == main_gil)
@@ -117,12 +104,13 @@ static gp_thread **books_at(const gp_gil *gil)
     return at;
 }
 
-/* A thread that is alive counts at the main GIL; at another from its first call on, which may be older than
- * our watching. */
+/* Whoever was alive when the trace began counts from there at the main GIL. At another GIL a thread counts
+ * from its first call, which may be older than our watching. */
 static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked_at, uint64_t now)
 {
-    bool before = gil == main_gil ? gp_threads_claim_alive(thread) : asked_at == GP_ASKED_UNSEEN;
-    gp_gil_state_adopt(&gil->machine, thread, before ? 0 : now);
+    bool before =
+        gil == main_gil ? gp_threads_claim_alive(&gp_tracer.threads, thread) : asked_at == GP_ASKED_UNSEEN;
+    gp_gil_state_adopt(&gil->state, thread, before ? 0 : now);
     thread->asked_at = asked_at;
 }
 
@@ -131,29 +119,29 @@ __attribute__((noinline, cold)) static gp_thread *begin_to_follow(gp_gil *gil, u
 {
     if (hidden)
         return NULL;
-    gp_thread **books = books_at(gil);
+    gp_thread **record = record_at(gil);
     uint64_t now = asked_at > GP_ASKED_AT_ONCE ? asked_at : gp_clock_ticks();
-    if (*books == NULL) {
-        *books = gp_threads_register();
-        if (*books == NULL)
+    if (*record == NULL) {
+        *record = gp_threads_register(&gp_tracer.threads);
+        if (*record == NULL)
             return NULL;
-        (*books)->gil = gil;
-        (*books)->next_elsewhere = NULL;
-        if (current != NULL && current != *books)
-            atomic_store_explicit(&(*books)->label, current->label, memory_order_relaxed);
+        (*record)->gil = gil;
+        (*record)->next_elsewhere = NULL;
+        if (current != NULL && current != *record)
+            atomic_store_explicit(&(*record)->label, current->label, memory_order_relaxed);
     }
-    if ((*books)->generation != gil->machine.generation)
-        adopt(gil, *books, asked_at, now);
-    return *books;
+    if ((*record)->generation != gil->state.generation)
+        adopt(gil, *record, asked_at, now);
+    return *record;
 }
 
-/* The calling thread's books, valid for this generation; NULL without memory. Under the GIL's mutex. */
+/* The calling thread's record, valid for this generation; NULL without memory. Under the GIL's mutex. */
 static inline gp_thread *follow(gp_gil *gil, uint64_t asked_at)
 {
     if (__builtin_expect(gil != main_gil, 0))
         return begin_to_follow(gil, asked_at);
     gp_thread *thread = current;
-    if (__builtin_expect(thread == NULL || thread->generation != machine->generation, 0))
+    if (__builtin_expect(thread == NULL || thread->generation != main_gil->state.generation, 0))
         return begin_to_follow(gil, asked_at);
     return thread;
 }
@@ -200,7 +188,7 @@ static inline void pause_briefly(void)
 static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
 {
     int status = EBUSY;
-    while (status == EBUSY && gp_clock_ticks() - since < patience_ticks) {
+    while (status == EBUSY && gp_clock_ticks() - since < gp_tracer.patience_ticks) {
         for (int i = 0; i < PAUSES; i++)
             pause_briefly();
         status = pthread_mutex_trylock(mutex);
@@ -208,8 +196,8 @@ static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
     return status;
 }
 
-/* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
- * only the time tells whether the call blocked. */
+/* Another thread has the GIL's mutex, or an interposer must see the call itself. Behind an interposer only
+ * the time shows whether the call blocked. */
 __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, uint64_t *asked_at,
                                                        bool *blocked)
 {
@@ -217,7 +205,7 @@ __attribute__((noinline, cold)) static int lock_slowly(pthread_mutex_t *mutex, u
     int status = hooks_are_direct() ? lock_soon(mutex, before) : EBUSY;
     if (status == EBUSY)
         status = call_lock(mutex);
-    *blocked = hooks_are_direct() || gp_clock_ticks() - before >= blocked_ticks;
+    *blocked = hooks_are_direct() || gp_clock_ticks() - before >= gp_tracer.blocked_ticks;
     if (*blocked)
         *asked_at = before;
     return status;
@@ -232,37 +220,37 @@ static inline int lock_at_once(pthread_mutex_t *mutex)
 
 static inline void note_lock(gp_gil *gil, uint64_t asked_at, bool blocked)
 {
-    gp_thread *thread = gp_gil_state_running(&gil->machine) ? follow(gil, asked_at) : NULL;
+    gp_thread *thread = gp_gil_state_running(&gil->state) ? follow(gil, asked_at) : NULL;
     if (__builtin_expect(thread != NULL, 1))
         gp_gil_state_lock(thread, asked_at, blocked);
 }
 
-/* Whether there are recordings that the threads of the program have to write. Relaxed: the first of them
- * knows as it was there when the recording began, and to the others it does not matter from when on. */
+/* Whether there are recordings that the threads of the program have to write. Relaxed: the thread that began
+ * the recording knows, and for the others the moment does not matter. */
 static inline bool nobody_writes(void)
 {
     return atomic_load_explicit(&gp_recorders_without_thread, memory_order_relaxed) != 0;
 }
 
-/* Lock the books of another GIL than the main one: they may be closed from outside at any time, and the row
- * be given to another. Returns whether it is still that of a GIL with this lock, and traced. */
-static bool open_books(gp_gil *gil, const void *const *lock, const void *is)
+/* Lock the row of another GIL than the main one: its sessions may end at any time, and the row be given to
+ * another GIL. Returns whether it still belongs to the GIL with this lock, and is traced. */
+static bool lock_row(gp_gil *gil, const void *const *lock, const void *is)
 {
-    pthread_mutex_lock(&gil->books);
-    return *lock == is && gp_gil_state_running(&gil->machine);
+    pthread_mutex_lock(&gil->lock);
+    return *lock == is && gp_gil_state_running(&gil->state);
 }
 
-static void shut_books(gp_gil *gil)
+static void unlock_row(gp_gil *gil)
 {
-    pthread_mutex_unlock(&gil->books);
+    pthread_mutex_unlock(&gil->lock);
 }
 
 __attribute__((noinline, cold)) static void note_lock_elsewhere(gp_gil *gil, const void *mutex,
                                                                 uint64_t asked_at, bool blocked)
 {
-    if (open_books(gil, &gil->locks.mutex, mutex))
+    if (lock_row(gil, &gil->locks.mutex, mutex))
         note_lock(gil, asked_at, blocked);
-    shut_books(gil);
+    unlock_row(gil);
 }
 
 __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t *mutex)
@@ -286,8 +274,7 @@ __attribute__((noinline)) static int lock_gil_mutex(gp_gil *gil, pthread_mutex_t
     return status;
 }
 
-/* The same for a thread in a hurry, with less to write to memory: the atomic operations wait for all of it.
- */
+/* The same with fewer stores, for a thread in a hurry: the lock's atomic operation waits for all of them. */
 __attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex)
 {
     const gp_thread *thread = current;
@@ -297,10 +284,10 @@ __attribute__((noinline)) static int lock_main_mutex(pthread_mutex_t *mutex)
     return 0;
 }
 
-/* Rows beyond the main GIL's are looked at only if there are any. */
+/* Whether GILs other than the main one may be known. */
 static inline bool others(void)
 {
-    return __builtin_expect(__atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED) > 1, 0);
+    return __builtin_expect(__atomic_load_n(&gp_tracer.other_count, __ATOMIC_RELAXED) != 0, 0);
 }
 
 static int hooked_lock(pthread_mutex_t *mutex)
@@ -317,19 +304,19 @@ static int hooked_lock(pthread_mutex_t *mutex)
 
 __attribute__((noinline, cold)) static void wait_elsewhere(gp_gil *gil, const void *cond)
 {
-    gp_thread *thread = open_books(gil, &gil->locks.cond, cond) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
+    gp_thread *thread = lock_row(gil, &gil->locks.cond, cond) ? follow(gil, GP_ASKED_UNSEEN) : NULL;
     if (thread != NULL)
-        gp_gil_state_wait(&gil->machine, thread, gp_clock_ticks());
-    shut_books(gil);
+        gp_gil_state_wait(&gil->state, thread, gp_clock_ticks());
+    unlock_row(gil);
 }
 
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
     if (gp_gil_table_is(&main_gil->locks.cond, cond)) {
-        gp_thread *thread = gp_gil_state_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
+        gp_thread *thread = gp_gil_state_running(&main_gil->state) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
         if (thread != NULL)
-            gp_gil_state_wait(machine, thread, gp_clock_ticks());
+            gp_gil_state_wait(&main_gil->state, thread, gp_clock_ticks());
     } else if (others() && (other = gp_gil_table_with_cond(cond)) != NULL) {
         wait_elsewhere(other, cond);
     } else if (__builtin_expect(notes != NULL, 0)) {
@@ -338,14 +325,13 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
     return call_timedwait(cond, mutex, until);
 }
 
-/* Where the calling thread is, for the sessions that want to know. `keys` has room for GP_STACK_MAX. */
-static inline void locate(gp_call_stack *trail, gp_site_key *keys, bool whole)
+void gp_wrappers_locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
 {
     if (whole) {
-        trail->depth = gp_wrappers_host->stack(keys, GP_STACK_MAX, &trail->truncated);
+        stack->depth = gp_tracer.host->stack(keys, GP_STACK_MAX, &stack->truncated);
     } else {
-        keys[0] = gp_wrappers_host->here();
-        trail->depth = keys[0].code != NULL;
+        keys[0] = gp_tracer.host->here();
+        stack->depth = keys[0].code != NULL;
     }
 }
 
@@ -357,68 +343,68 @@ __attribute__((noinline)) static void dropped(gp_gil *gil, const char *frame)
         return;
     uint64_t now = gp_clock_ticks();
     /* at once: what is done below is no part of the hold */
-    uint64_t cpu = __builtin_expect(gil->machine.wanting_cpu != 0, 0) ? gp_clock_thread_cpu_ns() : 0;
-    bool forced = releases_told_apart &&
+    uint64_t cpu = __builtin_expect(gil->state.wanting_cpu != 0, 0) ? gp_clock_thread_cpu_ns() : 0;
+    bool forced = gp_tracer.releases_told_apart &&
                   gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
     gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack trail = {.keys = keys};
-    if (gil->machine.wanting_sites != 0)
-        locate(&trail, keys, gil->machine.wanting_stacks != 0);
-    gp_gil_state_drop(&gil->machine, thread, forced, &trail, now);
+    gp_call_stack stack = {.keys = keys};
+    if (gil->state.wanting_sites != 0)
+        gp_wrappers_locate(&stack, keys, gil->state.wanting_stacks != 0);
+    gp_gil_state_drop(&gil->state, thread, forced, &stack, now);
     if (__builtin_expect(cpu != 0, 0))
-        gp_gil_state_book_cpu(&gil->machine, thread, cpu);
+        gp_gil_state_book_cpu(&gil->state, thread, cpu);
 }
 
-/* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
+/* The end of take_gil: the calling thread has the GIL. */
 __attribute__((noinline)) static int unlock_taken(pthread_mutex_t *mutex)
 {
     taking = false;
-    gp_thread *thread = gp_gil_state_running(machine) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
+    gp_thread *thread = gp_gil_state_running(&main_gil->state) ? follow(main_gil, GP_ASKED_UNSEEN) : NULL;
     if (__builtin_expect(thread == NULL, 0))
         return call_unlock(mutex);
-    if (__builtin_expect(gp_wrappers_watchers != 0, 0))
-        thread->thread_state = gp_wrappers_host->thread_state();
-    gp_gil_state_acquire(machine, thread);
+    if (__builtin_expect(gp_tracer.watchers != 0, 0))
+        thread->thread_state = gp_tracer.host->thread_state();
+    gp_gil_state_acquire(&main_gil->state, thread);
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_ticks();
-    thread->leisurely = now - thread->since > leisurely_ticks;
-    gp_gil_state_take(machine, thread, now);
-    if (__builtin_expect(machine->wanting_cpu != 0, 0))
+    thread->leisurely = now - thread->since > gp_tracer.leisurely_ticks;
+    gp_gil_state_take(&main_gil->state, thread, now);
+    if (__builtin_expect(main_gil->state.wanting_cpu != 0, 0))
         thread->cpu_since = gp_clock_thread_cpu_ns();
     return status;
 }
 
-/* The same for another GIL. A thread that is seen for the first time has got it at once, as far as is known.
- */
+/* The same for another GIL. A thread that is seen for the first time counts as one that got it at once. */
 __attribute__((noinline, cold)) static int unlock_taken_elsewhere(gp_gil *gil, pthread_mutex_t *mutex)
 {
     taking = false;
-    gp_thread *thread = open_books(gil, &gil->locks.mutex, mutex) ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
+    gp_thread *thread = lock_row(gil, &gil->locks.mutex, mutex) ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
     if (thread != NULL) {
-        gp_gil_state_acquire(&gil->machine, thread);
-        gp_gil_state_take(&gil->machine, thread, gp_clock_ticks());
-        if (gil->machine.wanting_cpu != 0)
+        gp_gil_state_acquire(&gil->state, thread);
+        gp_gil_state_take(&gil->state, thread, gp_clock_ticks());
+        if (gil->state.wanting_cpu != 0)
             thread->cpu_since = gp_clock_thread_cpu_ns();
     }
-    shut_books(gil);
+    unlock_row(gil);
     return call_unlock(mutex);
 }
 
-/* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
+/* The release in the handshake is voluntary. If its callers do not show that, no verdict can be trusted. */
 __attribute__((noinline, cold)) static void note_signal(const void *cond, const char *frame)
 {
     const gp_callers_path *path = NULL;
     if (notes->count == 1)
-        releases_told_apart = gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
+        gp_tracer.releases_told_apart =
+            gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
     note(GP_CALL_SIGNAL, cond);
 }
 
 __attribute__((noinline, cold)) static void drop_elsewhere(gp_gil *gil, const void *cond, const char *frame)
 {
     taking = false;
-    if (open_books(gil, &gil->locks.cond, cond))
+    if (lock_row(gil, &gil->locks.cond, cond))
         dropped(gil, frame);
-    shut_books(gil);
+    unlock_row(gil);
 }
 
 /* Conditions of other GILs, some of which may be seen for the first time. */
@@ -428,14 +414,14 @@ __attribute__((noinline, cold)) static void signal_elsewhere(const void *cond, c
     if (gil != NULL)
         drop_elsewhere(gil, cond, frame);
     else
-        taking = recognise(locked, cond);
+        taking = gp_tracer.recognise(locked, cond);
 }
 
 static int hooked_signal(pthread_cond_t *cond)
 {
     if (gp_gil_table_is(&main_gil->locks.cond, cond)) {
-        taking = false; /* of an acquisition whose unlock(M) was not seen */
-        if (__builtin_expect(gp_gil_state_running(machine), 1))
+        taking = false; /* of an acquisition whose unlock(mutex) was not seen */
+        if (__builtin_expect(gp_gil_state_running(&main_gil->state), 1))
             dropped(main_gil, __builtin_frame_address(0));
         return call_signal(cond);
     }
@@ -445,7 +431,7 @@ static int hooked_signal(pthread_cond_t *cond)
     }
     if (__builtin_expect(notes != NULL, 0))
         note_signal(cond, __builtin_frame_address(0));
-    else if (gp_gil_state_running(machine))
+    else if (gp_gil_state_running(&main_gil->state))
         signal_elsewhere(cond, __builtin_frame_address(0));
     return call_signal(cond);
 }
@@ -457,10 +443,10 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     return call_wait(cond, mutex);
 }
 
-/* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
+/* The end of drop_gil: after it the thread has neither the GIL nor its mutex. */
 __attribute__((noinline, cold)) static int unlock_and_attend(pthread_mutex_t *mutex)
 {
-    uint64_t now = machine->last_release;
+    uint64_t now = main_gil->state.last_release;
     int status = call_unlock(mutex);
     gp_recorder_attend(now);
     return status;
@@ -488,13 +474,14 @@ static int hooked_unlock(pthread_mutex_t *mutex)
 gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 {
     gp_callers_prepare(host->interpreter);
-    gp_status status = gp_hooks_find(host->interpreter, hooks, GP_CALLS);
+    memcpy(gp_tracer.hooks, wrappers, sizeof wrappers);
+    gp_status status = gp_hooks_find(host->interpreter, gp_tracer.hooks, GP_CALLS);
     if (status != GP_OK) {
         *reason = "the object that contains the interpreter has no readable dynamic section";
         return status;
     }
     for (size_t i = 0; i < GP_CALLS; i++)
-        if (hooks[i].slot_count == 0) {
+        if (gp_tracer.hooks[i].slot_count == 0) {
             *reason = "the interpreter does not import the POSIX threads functions that its GIL is made of";
             return GP_EUNSUPPORTED;
         }
@@ -505,62 +492,53 @@ gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *t
 {
     main_gil->releases.first = host->forced;
     main_gil->releases.second = host->voluntary;
-    gp_status status = gp_hooks_install(hooks, GP_CALLS, false);
+    gp_status status = gp_hooks_install(gp_tracer.hooks, GP_CALLS, false);
     if (status != GP_OK)
         return status;
     notes = taken;
     host->cycle_gil();
     notes = NULL;
-    gp_hooks_remove(hooks, GP_CALLS);
+    gp_hooks_remove(gp_tracer.hooks, GP_CALLS);
     return GP_OK;
 }
 
-void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks, gp_wrappers_recognise *asked)
+void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
+                         gp_wrappers_recognise *recognise)
 {
-    recognise = asked;
-    gp_wrappers_host = host;
-    gp_wrappers_known = *locks;
-    blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
-    leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
-    patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
+    gp_tracer.recognise = recognise;
+    gp_tracer.host = host;
+    gp_tracer.known = *locks;
+    gp_tracer.blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
+    gp_tracer.leisurely_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), LEISURELY_NS);
+    gp_tracer.patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
     gp_gil_table_publish(main_gil, locks);
 }
 
-/* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
- * on top, may still be called through that library: a cycle of the GIL tells. */
+/* A hook that an earlier trace left behind, because another library had put its own on top, may still be
+ * called through that library: a release and re-acquisition of the GIL shows it. */
 gp_status gp_wrappers_install(const gp_tracer_host *host)
 {
     bool still_called = false;
-    if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
+    if (gp_hooks_buried(gp_tracer.hooks, LASTING_HOOKS)) {
         gp_wrappers_notes taken = {.count = 0};
         gp_gil_table_publish(main_gil, &(gp_gil_locks){0});
         notes = &taken;
         host->cycle_gil();
         notes = NULL;
-        gp_gil_table_publish(main_gil, &gp_wrappers_known);
+        gp_gil_table_publish(main_gil, &gp_tracer.known);
         still_called = taken.count > 0;
     }
-    return gp_hooks_install(hooks, LASTING_HOOKS, still_called);
+    return gp_hooks_install(gp_tracer.hooks, LASTING_HOOKS, still_called);
 }
 
 void gp_wrappers_remove(void)
 {
-    gp_hooks_remove(hooks, LASTING_HOOKS);
+    gp_hooks_remove(gp_tracer.hooks, LASTING_HOOKS);
 }
 
 bool gp_wrappers_in_place(void)
 {
-    return gp_hooks_in_place(hooks, LASTING_HOOKS);
-}
-
-bool gp_wrappers_tell_releases_apart(void)
-{
-    return releases_told_apart;
-}
-
-uint64_t gp_wrappers_blocked_ticks(void)
-{
-    return blocked_ticks;
+    return gp_hooks_in_place(gp_tracer.hooks, LASTING_HOOKS);
 }
 
 /* ---- the calling thread ---- */
@@ -575,7 +553,7 @@ gp_thread *gp_wrappers_follow(void)
     return follow(main_gil, GP_ASKED_UNSEEN);
 }
 
-void gp_wrappers_hide(void)
+void gp_tracer_hide(void)
 {
     hidden = current == NULL;
 }
@@ -585,17 +563,10 @@ const gp_thread *gp_wrappers_elsewhere(void)
     return elsewhere;
 }
 
-void gp_wrappers_label(uint32_t label)
+void gp_tracer_label(uint32_t label)
 {
     if (current != NULL)
         atomic_store_explicit(&current->label, label, memory_order_relaxed);
     for (gp_thread *thread = elsewhere; thread != NULL; thread = thread->next_elsewhere)
         atomic_store_explicit(&thread->label, label, memory_order_relaxed);
 }
-
-void gp_wrappers_locate(gp_call_stack *trail, gp_site_key *keys, bool whole)
-{
-    locate(trail, keys, whole);
-}
-
-#endif

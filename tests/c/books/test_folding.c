@@ -1,4 +1,5 @@
-/* Folding: many short threads, of whose accounts a few remain; test_machine_twin.c has the random schedules.
+/* Folding: many short threads, of whose accounts a few remain; test_gil_state_twin.c has the random
+ * schedules.
  */
 
 #include "books/gp_folding.h"
@@ -12,7 +13,7 @@
 
 enum { THREADS = 600, KEEP = 8, LARGEST = 3, LIVES = 100 };
 
-static gp_gil_state machine;
+static gp_gil_state gil;
 static gp_thread threads[THREADS];
 static uint64_t now, last_id;
 static bool still_there; /* threads that exited have not gone yet */
@@ -42,7 +43,7 @@ static gp_session *start(void)
     session->keep = KEEP;
     session->keep_largest = LARGEST;
     session->wants_sites = true;
-    gp_gil_state_start(&machine, session, &threads[0]);
+    gp_gil_state_start(&gil, session, &threads[0]);
     return session;
 }
 
@@ -52,27 +53,27 @@ static gp_session *begin(void)
     now = 1000;
     retired = 0;
     still_there = false;
-    memset(&machine, 0, sizeof machine);
+    memset(&gil, 0, sizeof gil);
     memset(threads, 0, sizeof threads);
-    machine.generation = 1;
-    machine.folding = (gp_folding_host){gone, retire};
-    machine.naming.met = met;
+    gil.generation = 1;
+    gil.folding = (gp_folding_host){gone, retire};
+    gil.naming.met = met;
     for (uint32_t i = 0; i < THREADS; i++)
         threads[i].index = i;
-    gp_gil_state_adopt(&machine, &threads[0], 0);
+    gp_gil_state_adopt(&gil, &threads[0], 0);
     return start();
 }
 
 static void drop(gp_thread *thread)
 {
     gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_drop(&machine, thread, false, &nowhere, now);
+    gp_gil_state_drop(&gil, thread, false, &nowhere, now);
 }
 
 static void take(gp_thread *thread)
 {
-    gp_gil_state_acquire(&machine, thread);
-    gp_gil_state_take(&machine, thread, now);
+    gp_gil_state_acquire(&gil, thread);
+    gp_gil_state_take(&gil, thread, now);
 }
 
 static void end(gp_thread *thread)
@@ -83,10 +84,10 @@ static void end(gp_thread *thread)
 /* A thread is born 7 ticks before it gets the GIL, for which it waits 5, and keeps it for `hold`. */
 static void live(gp_thread *thread, uint64_t hold)
 {
-    gp_gil_state_adopt(&machine, thread, now);
+    gp_gil_state_adopt(&gil, thread, now);
     now += 2;
     gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_wait(&machine, thread, now);
+    gp_gil_state_wait(&gil, thread, now);
     now += 5;
     drop(&threads[0]);
     take(thread);
@@ -107,7 +108,7 @@ static void stop(gp_session *session)
     static gp_thread *all[THREADS];
     for (size_t i = 0; i < THREADS; i++)
         all[i] = &threads[i];
-    gp_gil_state_stop(&machine, session, all, THREADS, &nowhere, now);
+    gp_gil_state_stop(&gil, session, all, THREADS, &nowhere, now);
 }
 
 static size_t open_accounts(const gp_session *session)
@@ -198,9 +199,9 @@ static void the_largest_keep_their_accounts(void)
 static void a_thread_that_ended_while_it_waited_is_never_folded(void)
 {
     gp_session *session = begin();
-    gp_gil_state_adopt(&machine, &threads[1], now);
+    gp_gil_state_adopt(&gil, &threads[1], now);
     gp_gil_state_lock(&threads[1], GP_ASKED_AT_ONCE, false);
-    gp_gil_state_wait(&machine, &threads[1], now);
+    gp_gil_state_wait(&gil, &threads[1], now);
     end(&threads[1]);
     for (size_t i = 2; i <= LIVES; i++)
         live_and_end(&threads[i], 11);
@@ -242,7 +243,7 @@ static void nothing_is_folded_while_somebody_reads(void)
     gp_session_free(session);
 }
 
-/* Its books may serve another thread, which must not find what it left. */
+/* Its record may serve another thread, which must not find what it left. */
 static void a_folded_thread_is_handed_back_once_no_session_knows_it(void)
 {
     gp_session *session = begin(), *second = start();
@@ -378,7 +379,7 @@ static void blame_and_native_places_stay_few(void)
 {
     gp_session *session = begin();
     for (uint32_t i = 1; i < THREADS; i++) {
-        gp_gil_state_adopt(&machine, &threads[i], now);
+        gp_gil_state_adopt(&gil, &threads[i], now);
         atomic_store(&threads[i].label, GP_LABEL_ENDED);
         live_and_end(&threads[i], 11);
     }

@@ -1,4 +1,4 @@
-/* The state machine, case by case; test_machine_twin.c has the random schedules. */
+/* The state of a GIL, case by case; test_gil_state_twin.c has the random schedules. */
 
 #include "books/gp_gil_state.h"
 
@@ -8,7 +8,7 @@
 
 enum { THREADS = 4 };
 
-static gp_gil_state machine;
+static gp_gil_state gil;
 static gp_thread threads[THREADS];
 static gp_thread *const table[THREADS] = {&threads[0], &threads[1], &threads[2], &threads[3]};
 static gp_thread *const main_thread = &threads[0], *const other = &threads[1], *const third = &threads[2];
@@ -18,24 +18,24 @@ static const gp_call_stack nowhere = {NULL, 0, false};
 static gp_session *start(uint64_t now)
 {
     gp_session *session = gp_session_new(++last_id, now);
-    gp_gil_state_start(&machine, session, main_thread);
+    gp_gil_state_start(&gil, session, main_thread);
     return session;
 }
 
 static void stop(gp_session *session, uint64_t now)
 {
-    gp_gil_state_stop(&machine, session, table, THREADS, &nowhere, now);
+    gp_gil_state_stop(&gil, session, table, THREADS, &nowhere, now);
 }
 
-/* A machine that watches from 1000 on, its threads known: the main thread has the GIL. */
+/* A GIL that is watched from 1000 on, its threads known: the main thread has the GIL. */
 static gp_session *begin(void)
 {
-    memset(&machine, 0, sizeof machine);
+    memset(&gil, 0, sizeof gil);
     memset(threads, 0, sizeof threads);
-    machine.generation = 1;
+    gil.generation = 1;
     for (uint32_t i = 0; i < THREADS; i++) {
         threads[i].index = i;
-        gp_gil_state_adopt(&machine, &threads[i], 0);
+        gp_gil_state_adopt(&gil, &threads[i], 0);
     }
     return start(1000);
 }
@@ -43,14 +43,14 @@ static gp_session *begin(void)
 static void drop(gp_thread *thread, bool forced, uint64_t now)
 {
     gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_drop(&machine, thread, forced, &nowhere, now);
+    gp_gil_state_drop(&gil, thread, forced, &nowhere, now);
 }
 
 /* Both halves of getting the GIL, at one time. */
 static void get(gp_thread *thread, uint64_t now)
 {
-    gp_gil_state_acquire(&machine, thread);
-    gp_gil_state_take(&machine, thread, now);
+    gp_gil_state_acquire(&gil, thread);
+    gp_gil_state_take(&gil, thread, now);
 }
 
 static void take(gp_thread *thread, uint64_t now)
@@ -62,7 +62,7 @@ static void take(gp_thread *thread, uint64_t now)
 static void wait_for(gp_thread *thread, uint64_t now)
 {
     gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_wait(&machine, thread, now);
+    gp_gil_state_wait(&gil, thread, now);
 }
 
 /* Get the GIL after gp_gil_state_wait. */
@@ -115,7 +115,7 @@ static void a_contended_thread_waits_from_its_request_on(void)
 {
     gp_session *session = begin();
     wait_for(other, 1050);
-    gp_gil_state_wait(&machine, other, 1055); /* once round the interpreter's loop */
+    gp_gil_state_wait(&gil, other, 1055); /* once round the interpreter's loop */
     drop(main_thread, false, 1100);
     take_waited(other, 1110);
     stop(session, 1200);
@@ -170,11 +170,11 @@ static void getting_a_free_gil_is_a_wait_of_its_own_length_if_stamped_and_of_non
 static void a_thread_first_seen_inside_a_wait_has_waited_all_along(void)
 {
     gp_session *session = begin();
-    gp_gil_state_wait(&machine, other, 1050); /* its lock(M) came before the first hook */
+    gp_gil_state_wait(&gil, other, 1050); /* its lock(mutex) came before the first hook */
     drop(main_thread, false, 1100);
     take_waited(other, 1110);
     gp_gil_state_lock(other, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_drop(&machine, other, false, &nowhere, 1120);
+    gp_gil_state_drop(&gil, other, false, &nowhere, 1120);
     take_waited(third, 1130); /* and this one's wait ended before it came round */
     stop(session, 1200);
     check_times(session, other, 10, 110, 80);
@@ -188,7 +188,7 @@ static void a_thread_first_seen_inside_a_wait_has_waited_all_along(void)
 static void a_thread_born_meanwhile_counts_from_its_birth(void)
 {
     gp_session *session = begin();
-    gp_gil_state_adopt(&machine, other, 1040);
+    gp_gil_state_adopt(&gil, other, 1040);
     wait_for(other, 1050);
     stop(session, 1100);
     CHECK_EQUAL(account(session, other)->first, 1040);
@@ -199,11 +199,11 @@ static void a_thread_born_meanwhile_counts_from_its_birth(void)
 static void a_thread_born_inside_a_wait_has_waited_since_its_birth(void)
 {
     gp_session *session = begin();
-    gp_gil_state_adopt(&machine, other, 1040);
-    gp_gil_state_wait(&machine, other, 1050);
+    gp_gil_state_adopt(&gil, other, 1040);
+    gp_gil_state_wait(&gil, other, 1050);
     drop(main_thread, false, 1100);
     take_waited(other, 1110);
-    gp_gil_state_adopt(&machine, third, 1120);
+    gp_gil_state_adopt(&gil, third, 1120);
     stop(session, 1200);
     check_times(session, other, 90, 70, 0);
     check_times(session, third, 0, 0, 80);
@@ -218,7 +218,7 @@ static void blocking_on_the_mutex_is_part_of_the_wait(void)
     gp_gil_state_lock(other, 1090, true);
     take_waited(other, 1120); /* free by the time it had the mutex */
     gp_gil_state_lock(main_thread, 1130, true);
-    gp_gil_state_wait(&machine, main_thread, 1145);
+    gp_gil_state_wait(&gil, main_thread, 1145);
     stop(session, 1200);
     check_times(session, other, 80, 30, 90);
     check_times(session, main_thread, 100, 70, 30);
@@ -233,7 +233,7 @@ static void blocking_on_the_mutex_is_no_part_of_the_hold(void)
     gp_session *session = begin();
     wait_for(other, 1050);
     gp_gil_state_lock(main_thread, 1080, true);
-    gp_gil_state_drop(&machine, main_thread, false, &nowhere, 1100);
+    gp_gil_state_drop(&gil, main_thread, false, &nowhere, 1100);
     take_waited(other, 1110);
     stop(session, 1200);
     check_times(session, main_thread, 80, 0, 120);
@@ -246,9 +246,9 @@ static void contention_counts_from_whoever_asked_first(void)
 {
     gp_session *session = begin();
     gp_gil_state_lock(third, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_wait(&machine, third, 1050);
+    gp_gil_state_wait(&gil, third, 1050);
     gp_gil_state_lock(other, 1030, true); /* asked earlier, got the mutex later */
-    gp_gil_state_wait(&machine, other, 1060);
+    gp_gil_state_wait(&gil, other, 1060);
     drop(main_thread, false, 1100);
     CHECK_EQUAL(session->contended, 70);
     CHECK_EQUAL(gp_gil_state_contended(session, 1150), 70);
@@ -299,7 +299,7 @@ static void every_session_keeps_what_comes_after_its_own_start(void)
     CHECK_EQUAL(late->contended, 60);
     CHECK_EQUAL(outer->handoffs, 0);
     CHECK_EQUAL(inner->handoffs, 1);
-    CHECK(!gp_gil_state_running(&machine));
+    CHECK(!gp_gil_state_running(&gil));
     gp_session_free(outer);
     gp_session_free(inner);
     gp_session_free(late);
@@ -310,7 +310,7 @@ static void check_peek(gp_session *session, gp_thread *thread, uint64_t now)
     static gp_account before, seen, after;
     gp_account *is = gp_account_of(session, thread);
     before = *is;
-    gp_gil_state_peek(session, is, now, &seen);
+    gp_gil_state_copy_account(session, is, now, &seen);
     after = *is;
     CHECK(memcmp(&before, &after, sizeof before) == 0);
     CHECK_EQUAL(seen.last, now);
@@ -333,7 +333,7 @@ static void a_look_in_any_state_is_whole_and_changes_nothing(void)
     check_peek(session, other, 1135); /* forced out */
     stop(session, 1140);
     gp_account copy;
-    gp_gil_state_peek(session, account(session, other), 9999, &copy);
+    gp_gil_state_copy_account(session, account(session, other), 9999, &copy);
     CHECK(memcmp(&copy, account(session, other), sizeof copy) == 0);
     gp_session_free(session);
 }
@@ -380,7 +380,7 @@ static void a_forked_child_keeps_only_the_thread_that_forked(void)
 {
     gp_session *session = begin();
     wait_for(other, 1040);
-    gp_gil_state_forked(&machine, main_thread, table, THREADS, 1100);
+    gp_gil_state_forked(&gil, main_thread, table, THREADS, 1100);
     CHECK_EQUAL(session->contended, 60);
     get(main_thread, 1110); /* the new GIL, over the old one */
     drop(main_thread, false, 1150);
@@ -397,8 +397,8 @@ static void a_child_forked_by_a_thread_without_the_gil_has_no_holder(void)
 {
     gp_session *session = begin();
     take(main_thread, 1010);
-    gp_gil_state_forked(&machine, other, table, THREADS, 1100);
-    CHECK(machine.holder == NULL);
+    gp_gil_state_forked(&gil, other, table, THREADS, 1100);
+    CHECK(gil.holder == NULL);
     wait_for(other, 1110); /* what the holder left behind is taken: for ever, as in any such child */
     stop(session, 1200);
     CHECK_EQUAL(session->contended, 0);
@@ -413,8 +413,8 @@ static void a_first_session_forgets_what_came_before(void)
     wait_for(other, 1050);
     stop(session, 1100);
     gp_session_free(session);
-    machine.generation++;
-    gp_gil_state_adopt(&machine, main_thread, 0);
+    gil.generation++;
+    gp_gil_state_adopt(&gil, main_thread, 0);
     session = start(2000);
     drop(main_thread, false, 2100);
     take(main_thread, 2110);
@@ -434,22 +434,22 @@ static void the_cpu_time_of_holds_is_booked_for_sessions_that_want_it(void)
     session->wants_cpu = true;
     session->starter = main_thread;
     session->starter_cpu = 500;
-    gp_gil_state_start(&machine, session, main_thread);
-    CHECK_EQUAL(machine.wanting_cpu, 1);
+    gp_gil_state_start(&gil, session, main_thread);
+    CHECK_EQUAL(gil.wanting_cpu, 1);
     main_thread->cpu_since = 400; /* before the session */
     drop(main_thread, false, 1100);
-    gp_gil_state_book_cpu(&machine, main_thread, 560);
+    gp_gil_state_book_cpu(&gil, main_thread, 560);
     CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60);
     take(main_thread, 1200);
     main_thread->cpu_since = 570;
     session->cpu_now = 600;
-    gp_gil_state_peek(session, account(session, main_thread), 1300, &copy);
+    gp_gil_state_copy_account(session, account(session, main_thread), 1300, &copy);
     CHECK_EQUAL(copy.hold_cpu, 60 + 30);
     CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60);
     session->cpu_now = 650;
     stop(session, 1300);
     CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60 + 80);
-    CHECK_EQUAL(machine.wanting_cpu, 0);
+    CHECK_EQUAL(gil.wanting_cpu, 0);
     stop(plain, 1300);
     CHECK_EQUAL(account(plain, main_thread)->hold_cpu, 0);
     gp_session_free(session);
@@ -461,9 +461,9 @@ static void a_hold_whose_beginning_was_not_seen_has_no_cpu_time(void)
 {
     gp_session *session = begin();
     session->wants_cpu = true;
-    machine.wanting_cpu = 1;
+    gil.wanting_cpu = 1;
     drop(main_thread, false, 1100);
-    gp_gil_state_book_cpu(&machine, main_thread, 560);
+    gp_gil_state_book_cpu(&gil, main_thread, 560);
     CHECK_EQUAL(account(session, main_thread)->hold_cpu, 0);
     gp_session_free(session);
 }

@@ -1,5 +1,5 @@
-/* The state machine against a slow twin: random threads take and give up a GIL as CPython does
- * (gp_gil_state.h), sessions begin and end among them, and what the machine has booked must be what the twin
+/* The state of a GIL against a slow twin: random threads take and give up a GIL as CPython does
+ * (gp_gil_state.h), sessions begin and end among them, and what it has booked must be what the twin
  * finds by writing every interval down and adding them up at the end: thread by thread, and all that were
  * folded (gp_folding.h) together. */
 
@@ -10,7 +10,7 @@
 
 #include "gp_test.h"
 
-enum { ACTORS = 12, SESSIONS = 3, LOG = 2048, STEPS = 800, BIRTHS = 6, TRAILS = 6 };
+enum { ACTORS = 12, SESSIONS = 3, LOG = 2048, STEPS = 800, BIRTHS = 6, STACKS = 6 };
 
 /* All on one thread, of which TSan has nothing to say, but takes ten times as long. */
 #ifdef __SANITIZE_THREAD__
@@ -23,7 +23,7 @@ enum { SCHEDULES = 3000 };
 static const char code_a, code_b;
 static const gp_site_key levels_a[] = {{&code_a, 2}, {&code_b, 4}, {&code_a, 8}};
 static const gp_site_key levels_b[] = {{&code_b, 4}, {&code_b, 4}, {&code_a, 8}};
-static const gp_call_stack trails[TRAILS] = {
+static const gp_call_stack stacks[STACKS] = {
     {NULL, 0, false},     {levels_a, 1, false}, {levels_a, 3, false},
     {levels_b, 1, false}, {levels_b, 3, false}, {levels_b, 2, true},
 };
@@ -35,7 +35,7 @@ typedef enum { AWAY, WAITING, HOLDING } span_kind;
 typedef struct {
     span_kind kind;
     uint64_t from, to; /* to: not yet valid in the last one */
-    unsigned trail;    /* where a hold ended, or the last one before a wait */
+    unsigned stack;    /* where a hold ended, or the last one before a wait */
 } twin_span;
 
 typedef struct {
@@ -47,7 +47,7 @@ typedef struct {
 typedef struct {
     uint64_t from, to;
     unsigned begun, ended;
-    unsigned actor, trail;
+    unsigned actor, stack;
 } stretch;
 
 typedef enum {
@@ -72,7 +72,7 @@ typedef struct {
     uint64_t asked; /* what the twin knows of it */
     uint64_t birth, ended;
     unsigned retired; /* the event; 0: not yet */
-    unsigned trail;   /* of its last release */
+    unsigned stack;   /* of its last release */
     size_t wait;      /* the open entry in `wants` */
     twin_span spans[LOG];
     twin_turn turns[LOG];
@@ -87,7 +87,7 @@ typedef struct {
 static struct {
     uint64_t now, random;
     unsigned event;
-    gp_gil_state machine;
+    gp_gil_state gil;
     twin_actor actors[ACTORS];
     gp_thread *threads[ACTORS];
     size_t thread_count;
@@ -121,12 +121,12 @@ static uint64_t tick(void)
     return world.now;
 }
 
-/* As the machine sees it: the same code at the addresses of now. Valid until the next call. */
-static gp_call_stack *addressed(unsigned trail)
+/* As the GIL's state has it: the same code at the addresses of now. Valid until the next call. */
+static gp_call_stack *addressed(unsigned stack)
 {
     static gp_site_key keys[3];
     static gp_call_stack is;
-    is = trails[trail];
+    is = stacks[stack];
     for (size_t i = 0; i < is.depth; i++) {
         keys[i] = is.keys[i];
         if (world.swapped)
@@ -157,7 +157,7 @@ static void swap_codes(void)
 
 static bool hooked(void)
 {
-    return gp_gil_state_running(&world.machine);
+    return gp_gil_state_running(&world.gil);
 }
 
 static unsigned number_of(const twin_actor *actor)
@@ -169,7 +169,7 @@ static void turn_to(twin_actor *actor, span_kind kind, uint64_t from)
 {
     if (actor->span_count != 0)
         actor->spans[actor->span_count - 1].to = from;
-    actor->spans[actor->span_count++] = (twin_span){kind, from, 0, actor->trail};
+    actor->spans[actor->span_count++] = (twin_span){kind, from, 0, actor->stack};
 }
 
 static twin_span *open_span(twin_actor *actor)
@@ -199,7 +199,7 @@ static void see(twin_actor *actor, uint64_t now)
         actor->thread.index = (uint32_t)world.thread_count;
         world.threads[world.thread_count++] = &actor->thread;
     }
-    gp_gil_state_adopt(&world.machine, &actor->thread, actor->birth);
+    gp_gil_state_adopt(&world.gil, &actor->thread, actor->birth);
 }
 
 static void enter_mutex(twin_actor *actor)
@@ -230,7 +230,7 @@ static void wait_for_gil(twin_actor *actor)
         turn_to(actor, WAITING, wanted_since(actor));
         want(actor, open_span(actor)->from);
     }
-    gp_gil_state_wait(&world.machine, &actor->thread, now);
+    gp_gil_state_wait(&world.gil, &actor->thread, now);
 }
 
 static void note_handoff(uint64_t since)
@@ -276,8 +276,8 @@ static void take_gil(twin_actor *actor)
     world.holds[world.hold_count++] = (stretch){now, 0, world.event, 0, number_of(actor), 0};
     world.locating = actor;
     make_folding_due();
-    gp_gil_state_acquire(&world.machine, &actor->thread);
-    gp_gil_state_take(&world.machine, &actor->thread, now);
+    gp_gil_state_acquire(&world.gil, &actor->thread);
+    gp_gil_state_take(&world.gil, &actor->thread, now);
 }
 
 static bool somebody_waits(void)
@@ -296,11 +296,11 @@ static void drop_gil(twin_actor *actor)
     actor->forced = forced;
     actor->place = pending && draw(2) == 0 ? TO_SWITCH : forced ? MUST_TAKE : OUT;
     world.holder = NULL;
-    actor->trail = (unsigned)draw(TRAILS);
+    actor->stack = (unsigned)draw(STACKS);
     if (!hooked())
         return;
     world.event++;
-    open_span(actor)->trail = actor->trail;
+    open_span(actor)->stack = actor->stack;
     uint64_t end = actor->ask > GP_ASKED_AT_ONCE ? actor->ask : now;
     turn_to(actor, forced ? WAITING : AWAY, end);
     if (forced)
@@ -308,9 +308,9 @@ static void drop_gil(twin_actor *actor)
     actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .forced = forced};
     world.holds[world.hold_count - 1].to = end;
     world.holds[world.hold_count - 1].ended = world.event;
-    world.holds[world.hold_count - 1].trail = actor->trail;
+    world.holds[world.hold_count - 1].stack = actor->stack;
     world.drops[world.drop_count++] = end;
-    gp_gil_state_drop(&world.machine, &actor->thread, forced, addressed(actor->trail), now);
+    gp_gil_state_drop(&world.gil, &actor->thread, forced, addressed(actor->stack), now);
 }
 
 static void ask(twin_actor *actor, place blocked)
@@ -507,14 +507,14 @@ static void compare_ended(const gp_session *session, uint64_t now, const gp_acco
     CHECK_EQUAL(session->ended != NULL, should->merged != 0);
     if (session->ended == NULL)
         return;
-    gp_gil_state_peek(session, session->ended, now, &is);
+    gp_gil_state_copy_account(session, session->ended, now, &is);
     CHECK_EQUAL(is.merged, should->merged);
     is.last -= is.first;
     is.first = 0;
     compare_accounts(&is, should);
 }
 
-/* The machine's books on a session, running or just stopped at `now`, against the diary. */
+/* What is booked on a session, running or just stopped at `now`, against the diary. */
 static void compare(const twin_watch *watch, uint64_t now)
 {
     static gp_account is, should, ended;
@@ -535,7 +535,7 @@ static void compare(const twin_watch *watch, uint64_t now)
             add_account(&ended, &should);
         if (account == NULL)
             continue;
-        gp_gil_state_peek(session, account, now, &is);
+        gp_gil_state_copy_account(session, account, now, &is);
         compare_accounts(&is, &should);
     }
     compare_ended(session, now, &ended);
@@ -543,24 +543,24 @@ static void compare(const twin_watch *watch, uint64_t now)
 
 /* ---- places and blame ---- */
 
-enum { HERE = 2 }; /* the trail of who ends a session */
+enum { HERE = 2 }; /* the stack of who ends a session */
 
-static void locate(gp_call_stack *trail, gp_site_key *keys, bool whole)
+static void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
 {
     (void)keys, (void)whole;
-    *trail = *addressed(world.locating->trail);
+    *stack = *addressed(world.locating->stack);
 }
 
-/* Which trail a place stands for, in the eyes of a session: its innermost level may be all that counts. */
-static unsigned seen_as(const gp_session *session, unsigned trail)
+/* Which stack a place stands for, in the eyes of a session: its innermost level may be all that counts. */
+static unsigned seen_as(const gp_session *session, unsigned stack)
 {
-    const gp_call_stack *is = &trails[trail];
+    const gp_call_stack *is = &stacks[stack];
     if (session->wants_stacks || is->depth == 0)
-        return trail;
-    for (unsigned i = 1; i < trail; i++)
-        if (gp_site_same(trails[i].keys[0], is->keys[0]))
+        return stack;
+    for (unsigned i = 1; i < stack; i++)
+        if (gp_site_same(stacks[i].keys[0], is->keys[0]))
             return i;
-    return trail;
+    return stack;
 }
 
 static gp_site_key key_of(const gp_session *session, uint32_t row)
@@ -572,25 +572,25 @@ static gp_site_key key_of(const gp_session *session, uint32_t row)
     return key;
 }
 
-static unsigned trail_of(const gp_session *session, uint32_t row)
+static unsigned stack_of(const gp_session *session, uint32_t row)
 {
     const gp_place *rows = session->places.rows;
     if (key_of(session, row).code == NULL)
-        return key_of(session, row).instruction == GP_KEY_TRUNCATED ? TRAILS : 0;
-    for (unsigned i = 1; i < TRAILS; i++) {
-        size_t depth = session->wants_stacks ? trails[i].depth : 1, level = 0;
+        return key_of(session, row).instruction == GP_KEY_TRUNCATED ? STACKS : 0;
+    for (unsigned i = 1; i < STACKS; i++) {
+        size_t depth = session->wants_stacks ? stacks[i].depth : 1, level = 0;
         uint32_t at = row;
         while (level < depth && at != GP_ROW_NONE &&
-               gp_site_same(key_of(session, at), trails[i].keys[level])) {
+               gp_site_same(key_of(session, at), stacks[i].keys[level])) {
             at = rows[at].parent;
             level++;
         }
         bool cut = at != GP_ROW_NONE && key_of(session, at).instruction == GP_KEY_TRUNCATED;
-        if (level == depth && (cut ? trails[i].truncated
-                                   : at == GP_ROW_NONE && !(session->wants_stacks && trails[i].truncated)))
+        if (level == depth && (cut ? stacks[i].truncated
+                                   : at == GP_ROW_NONE && !(session->wants_stacks && stacks[i].truncated)))
             return i;
     }
-    return TRAILS; /* the inner level of a stack: nobody let go there */
+    return STACKS; /* the inner level of a stack: nobody let go there */
 }
 
 static uint64_t overlap(const gp_session *session, uint64_t from, uint64_t to)
@@ -602,7 +602,7 @@ static uint64_t overlap(const gp_session *session, uint64_t from, uint64_t to)
 static void compare_places(const twin_watch *watch, uint64_t now)
 {
     const gp_session *session = watch->session;
-    uint64_t hold[TRAILS + 1] = {0}, wait[TRAILS + 1] = {0};
+    uint64_t hold[STACKS + 1] = {0}, wait[STACKS + 1] = {0};
     for (int i = 0; i < ACTORS; i++) {
         const twin_actor *actor = &world.actors[i];
         const gp_account *account = account_of(session, &actor->thread);
@@ -614,17 +614,17 @@ static void compare_places(const twin_watch *watch, uint64_t now)
             bool open = n + 1 == actor->span_count;
             uint64_t length = overlap(session, span->from, open ? now : span->to);
             if (span->kind == HOLDING)
-                hold[seen_as(session, open ? HERE : span->trail)] += length;
+                hold[seen_as(session, open ? HERE : span->stack)] += length;
             else if (span->kind == WAITING && (folded || account->last_place != GP_ROW_NONE))
-                wait[seen_as(session, span->trail)] += length;
+                wait[seen_as(session, span->stack)] += length;
         }
     }
     for (size_t i = 0; i < session->places.count; i++) {
-        unsigned trail = trail_of(session, (uint32_t)i);
-        hold[trail] -= session->places.rows[i].hold;
-        wait[trail] -= session->places.rows[i].wait;
+        unsigned stack = stack_of(session, (uint32_t)i);
+        hold[stack] -= session->places.rows[i].hold;
+        wait[stack] -= session->places.rows[i].wait;
     }
-    for (unsigned i = 0; i <= TRAILS; i++) {
+    for (unsigned i = 0; i <= STACKS; i++) {
         CHECK_EQUAL(hold[i], 0);
         CHECK_EQUAL(wait[i], 0);
     }
@@ -647,7 +647,7 @@ static unsigned side_of(const gp_session *session, uint32_t number)
 
 static void compare_blame(const twin_watch *watch, uint64_t now)
 {
-    static uint64_t blame[SIDES][SIDES][TRAILS];
+    static uint64_t blame[SIDES][SIDES][STACKS];
     const gp_session *session = watch->session;
     unsigned side[ACTORS];
     memset(blame, 0, sizeof blame);
@@ -660,18 +660,18 @@ static void compare_blame(const twin_watch *watch, uint64_t now)
             bool meanwhile =
                 (open || want->begun < held->ended) && (want->ended == 0 || want->ended > held->begun);
             uint64_t from = held->from > want->from ? held->from : want->from;
-            unsigned trail = seen_as(session, open ? HERE : held->trail);
+            unsigned stack = seen_as(session, open ? HERE : held->stack);
             if (meanwhile)
-                blame[side[want->actor]][side[held->actor]][trail] +=
+                blame[side[want->actor]][side[held->actor]][stack] +=
                     overlap(session, from, open ? now : held->to);
         }
     for (size_t i = 0; i < session->blame.count; i++) {
         const gp_blame *row = &session->blame.rows[i];
-        unsigned trail = trail_of(session, row->place);
-        CHECK(trail < TRAILS);
-        blame[side_of(session, row->waiter)][side_of(session, row->holder)][trail % TRAILS] -= row->wait;
+        unsigned stack = stack_of(session, row->place);
+        CHECK(stack < STACKS);
+        blame[side_of(session, row->waiter)][side_of(session, row->holder)][stack % STACKS] -= row->wait;
     }
-    for (unsigned i = 0; i < SIDES * SIDES * TRAILS; i++)
+    for (unsigned i = 0; i < SIDES * SIDES * STACKS; i++)
         CHECK_EQUAL((&blame[0][0][0])[i], 0);
 }
 
@@ -691,7 +691,7 @@ static void retire(gp_thread *thread)
 
 static void begin_generation(twin_actor *self)
 {
-    world.machine.generation++;
+    world.gil.generation++;
     world.hold_count = world.want_count = world.drop_count = world.handed_count = 0;
     for (int i = 0; i < ACTORS; i++) {
         world.actors[i].seen = false;
@@ -717,14 +717,13 @@ static void begin_session(twin_actor *self, twin_watch *watch)
         turn_to(self, HOLDING, world.now);
         world.holds[world.hold_count++] = (stretch){world.now, 0, world.event, 0, number_of(self), 0};
     }
-    gp_gil_state_start(&world.machine, watch->session, &self->thread);
+    gp_gil_state_start(&world.gil, watch->session, &self->thread);
 }
 
 static void end_session(twin_watch *watch)
 {
     uint64_t now = tick();
-    gp_gil_state_stop(&world.machine, watch->session, world.threads, world.thread_count, addressed(HERE),
-                      now);
+    gp_gil_state_stop(&world.gil, watch->session, world.threads, world.thread_count, addressed(HERE), now);
     compare(watch, now);
     folded_rows += watch->session->ended != NULL && watch->session->ended->merged > 1;
     if (watch->session->wants_sites) {
@@ -802,10 +801,10 @@ static void play(uint64_t seed)
 {
     memset(&world, 0, sizeof world);
     world.now = 1000;
-    world.machine.locate = locate;
-    world.machine.naming.met = met;
+    world.gil.locate = locate;
+    world.gil.naming.met = met;
     world.random = seed * 0x9e3779b97f4a7c15u;
-    world.machine.folding = (gp_folding_host){gone, draw(2) == 0 ? retire : NULL};
+    world.gil.folding = (gp_folding_host){gone, draw(2) == 0 ? retire : NULL};
     world.mortality = draw(2) == 0 ? 60 : 12;
     world.restlessness = draw(2) == 0 ? 6 : 30;
     unsigned before = (unsigned)atomic_load(&gp_test_failures);

@@ -1,21 +1,19 @@
 #define _GNU_SOURCE
-#include "trace/gp_gil_table.h"
+#include "trace/gp_tracer_object.h"
 
 #include "gp_test.h"
-
-#if defined(__linux__)
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OTHERS = GP_GIL_TABLE_MAX - 1 };
+enum { OTHERS = GP_OTHER_GILS_MAX };
 
 /* Memory where a GIL may be: its locks have distances that are the same for all. */
 typedef struct {
     char mutex[40], cond[48], switch_mutex[40], switch_cond[48];
 } gil_memory;
 
-static gil_memory memory[GP_GIL_TABLE_MAX + 1];
+static gil_memory memory[GP_OTHER_GILS_MAX + 2];
 
 static gp_gil_locks locks_of(size_t n)
 {
@@ -80,7 +78,7 @@ static void only_both_mutexes_in_their_order_are_a_gils(void)
 static void a_gil_is_found_by_each_lock_that_is_asked_for_until_it_is_removed(void)
 {
     gp_gil *one = add(1, 11), *two = add(2, 12);
-    CHECK(one != NULL && two != NULL && one != two && one != &gp_gil_table[0]);
+    CHECK(one != NULL && two != NULL && one != two && one != &gp_tracer.main_gil);
     CHECK_EQUAL(one->interpreter, 11);
     CHECK_EQUAL(two->interpreter, 12);
     check_found(1, one);
@@ -96,24 +94,24 @@ static void a_gil_is_found_by_each_lock_that_is_asked_for_until_it_is_removed(vo
 
 static void the_main_gil_is_not_among_the_others(void)
 {
-    gp_gil_table[0].locks = locks_of(0);
+    gp_tracer.main_gil.locks = locks_of(0);
     gp_gil *other = add(1, 1);
     check_found(0, NULL);
     forget(other);
-    gp_gil_table[0].locks = (gp_gil_locks){0};
+    gp_tracer.main_gil.locks = (gp_gil_locks){0};
 }
 
 static void the_count_says_how_many_rows_may_be_in_use(void)
 {
-    CHECK_EQUAL(gp_gil_table_count, 1);
+    CHECK_EQUAL(gp_tracer.other_count, 0);
     gp_gil *rows[] = {add(1, 1), add(2, 2), add(3, 3)};
-    CHECK_EQUAL(gp_gil_table_count, 4);
+    CHECK_EQUAL(gp_tracer.other_count, 3);
     forget(rows[1]); /* one behind it is in use */
-    CHECK_EQUAL(gp_gil_table_count, 4);
+    CHECK_EQUAL(gp_tracer.other_count, 3);
     forget(rows[2]);
-    CHECK_EQUAL(gp_gil_table_count, 2);
+    CHECK_EQUAL(gp_tracer.other_count, 1);
     forget(rows[0]);
-    CHECK_EQUAL(gp_gil_table_count, 1);
+    CHECK_EQUAL(gp_tracer.other_count, 0);
 }
 
 static void a_table_that_is_full_takes_another_once_there_is_room(void)
@@ -133,27 +131,27 @@ static void a_table_that_is_full_takes_another_once_there_is_room(void)
     check_found(51, NULL);
     for (size_t n = 0; n < OTHERS; n++)
         forget(rows[n]);
-    CHECK_EQUAL(gp_gil_table_count, 1);
+    CHECK_EQUAL(gp_tracer.other_count, 0);
 }
 
 /* An interpreter may have memory in which another one has ended. */
 static void a_row_that_is_used_again_knows_nothing_of_the_gil_before(void)
 {
     static const void *const forced[] = {NULL}, *const voluntary[] = {NULL};
-    gp_gil_table[0].releases = (gp_callers){.first = forced, .second = voluntary};
+    gp_tracer.main_gil.releases = (gp_callers){.first = forced, .second = voluntary};
     gp_gil *gil = add(1, 1);
     gil->releases.count = gil->releases.unwound = 5;
-    gil->machine.generation = 7;
+    gil->state.generation = 7;
     forget(gil);
     CHECK(add(1, 2) == gil);
     CHECK_EQUAL(gil->interpreter, 2);
-    CHECK_EQUAL(gil->machine.generation, 0);
+    CHECK_EQUAL(gil->state.generation, 0);
     CHECK_EQUAL(gil->releases.count, 0);
     CHECK_EQUAL(gil->releases.unwound, 0);
     CHECK(gil->releases.first == forced && gil->releases.second == voluntary);
     check_found(1, gil);
     forget(gil);
-    gp_gil_table[0].releases = (gp_callers){0};
+    gp_tracer.main_gil.releases = (gp_callers){0};
 }
 
 /* ---- locks ---- */
@@ -192,7 +190,7 @@ static void in_a_forked_child_all_locks_are_free(void)
     int status = -1;
     gp_gil *used = add(1, 1);
     gp_gil_table_lock();
-    pthread_mutex_lock(&used->books);
+    pthread_mutex_lock(&used->lock);
     pid_t child = fork();
     if (child == 0) {
         gp_gil_table_forked();
@@ -202,7 +200,7 @@ static void in_a_forked_child_all_locks_are_free(void)
         CHECK(add(2, 2) == used);
         _exit(gp_test_status());
     }
-    pthread_mutex_unlock(&used->books);
+    pthread_mutex_unlock(&used->lock);
     gp_gil_table_unlock();
     CHECK_EQUAL(waitpid(child, &status, 0), child);
     CHECK_EQUAL(status, 0);
@@ -222,14 +220,14 @@ static void look_at(size_t n)
     gp_gil *gil = gp_gil_table_with_mutex(memory[n].mutex);
     if (gil == NULL)
         return;
-    pthread_mutex_lock(&gil->books);
+    pthread_mutex_lock(&gil->lock);
     if (gil->locks.mutex == memory[n].mutex) {
         atomic_fetch_add(&found, 1);
         CHECK_EQUAL(gil->interpreter % PLACES, n);
         CHECK(gil->locks.cond == memory[n].cond && gil->locks.switch_cond == memory[n].switch_cond);
         CHECK(gil->locks.switch_mutex == memory[n].switch_mutex);
     }
-    pthread_mutex_unlock(&gil->books);
+    pthread_mutex_unlock(&gil->lock);
 }
 
 static void *keep_looking(void *context)
@@ -259,7 +257,7 @@ static void who_finds_a_row_sees_all_of_it(void)
     for (int n = 0; n < PLACES; n++)
         if (rows[n] != NULL)
             forget(rows[n]);
-    CHECK_EQUAL(gp_gil_table_count, 1);
+    CHECK_EQUAL(gp_tracer.other_count, 0);
 }
 
 int main(void)
@@ -276,12 +274,3 @@ int main(void)
     who_finds_a_row_sees_all_of_it();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return gp_test_status();
-}
-
-#endif

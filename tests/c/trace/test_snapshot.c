@@ -11,7 +11,7 @@
 
 enum { THREADS = 3, ROWS_MAX = 8 };
 
-static gp_gil_state machine;
+static gp_gil_state gil;
 static gp_thread threads[THREADS];
 static gp_thread *const taker = &threads[1];
 static gp_session *session;
@@ -20,45 +20,44 @@ static const gp_call_stack nowhere = {NULL, 0, false};
 static size_t taken, rests, busy_rests;
 static bool held;
 
-static void take(void *context)
+static void take(const gp_session *locked)
 {
-    (void)context;
+    CHECK(locked == session);
     CHECK(!held);
     held = true;
     taken++;
 }
 
-static void give(void *context)
+static void give(const gp_session *locked)
 {
-    (void)context;
+    CHECK(locked == session);
     CHECK(held);
     held = false;
 }
 
 /* The thread that books gets on with it at the `busy_rests`th. */
-static void rest(void *context)
+static void rest(void)
 {
-    (void)context;
     CHECK(!held);
     if (++rests != busy_rests)
         return;
     taker->state = GP_OFF; /* as it is until the end */
     session->chunks[0][1].off = 0;
-    gp_gil_state_take(&machine, taker, gp_clock_ticks());
+    gp_gil_state_take(&gil, taker, gp_clock_ticks());
 }
 
 static void begin(void)
 {
-    memset(&machine, 0, sizeof machine);
+    memset(&gil, 0, sizeof gil);
     memset(threads, 0, sizeof threads);
     taken = rests = busy_rests = 0;
-    machine.generation = 1;
+    gil.generation = 1;
     for (uint32_t i = 0; i < THREADS; i++) {
         threads[i].index = i;
-        gp_gil_state_adopt(&machine, &threads[i], 0);
+        gp_gil_state_adopt(&gil, &threads[i], 0);
     }
     session = gp_session_new(1, gp_clock_ticks());
-    gp_gil_state_start(&machine, session, &threads[0]);
+    gp_gil_state_start(&gil, session, &threads[0]);
     for (int i = 0; i < THREADS; i++)
         gp_account_of(session, &threads[i]);
 }
@@ -66,14 +65,14 @@ static void begin(void)
 static void drop(gp_thread *thread)
 {
     gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_drop(&machine, thread, false, &nowhere, gp_clock_ticks());
+    gp_gil_state_drop(&gil, thread, false, &nowhere, gp_clock_ticks());
 }
 
 /* It has the GIL, and has booked the time before, but no more. */
 static void get_halfway(gp_thread *thread)
 {
     gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_acquire(&machine, thread);
+    gp_gil_state_acquire(&gil, thread);
     gp_account_book_off(session, gp_account_of(session, thread), thread->since, gp_clock_ticks());
     thread->booking = true;
 }
@@ -87,7 +86,7 @@ typedef struct {
 
 static reading read_while_running(void)
 {
-    const gp_snapshot_lock lock = {take, give, rest, NULL};
+    const gp_snapshot_lock lock = {take, give, rest};
     const gp_snapshot_facts facts = {.rate = {(uint64_t)1 << 32}};
     gp_buffer buffer = {0};
     reading read = {.count = 0};

@@ -1,12 +1,13 @@
 #define _GNU_SOURCE
 #include "trace/gp_trace_parts.h"
+#include "trace/gp_tracer_object.h"
 
 #include "gp_test.h"
 
-#ifdef GP_GIL_TRACER
-
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
+
+enum { GILS_MAX = GP_OTHER_GILS_MAX + 1 };
 
 /* An interpreter with a GIL of its own. */
 static interpreter *begin_other(size_t place, uint32_t id)
@@ -133,9 +134,9 @@ static void a_gil_that_was_found_is_forgotten_with_the_last_trace(void)
     gp_session *session = begin_trace();
     interpreter *other = begin_other(1, 7);
     use(other, 5);
-    CHECK(gp_gil_table_count > 1);
+    CHECK(gp_tracer.other_count > 0);
     stop(session);
-    CHECK_EQUAL(gp_gil_table_count, 1);
+    CHECK_EQUAL(gp_tracer.other_count, 0);
     use(other, 5);
     gp_session *again = start((gp_tracer_wishes){0});
     CHECK_EQUAL(gp_tracer_parts(again), 1);
@@ -283,7 +284,7 @@ static void interpreters_may_come_and_go_while_traces_begin_and_end(void)
         pthread_join(threads[i], NULL);
     end_other(interpreter_at(THREADS + 1));
     gp_trace_parts_close_ended();
-    CHECK_EQUAL(gp_gil_table_count, 1);
+    CHECK_EQUAL(gp_tracer.other_count, 0);
     CHECK_EQUAL(gp_tracer_parts(session), 2 + 40 * THREADS);
     for (size_t part = 2; part < gp_tracer_parts(session); part++) {
         reading read = read_part(session, part);
@@ -299,20 +300,20 @@ static void interpreters_may_come_and_go_while_traces_begin_and_end(void)
 static void gils_that_find_no_row_are_missed_until_others_have_ended(void)
 {
     gp_session *session = begin_trace();
-    for (uint32_t n = 1; n < GP_GIL_TABLE_MAX; n++)
+    for (uint32_t n = 1; n < GILS_MAX; n++)
         use(begin_other(n, n), 1);
-    CHECK_EQUAL(gp_tracer_parts(session), GP_GIL_TABLE_MAX);
+    CHECK_EQUAL(gp_tracer_parts(session), GILS_MAX);
     CHECK(!missed_others(session));
-    interpreter *late = begin_other(GP_GIL_TABLE_MAX, GP_GIL_TABLE_MAX);
+    interpreter *late = begin_other(GILS_MAX, GILS_MAX);
     worker missed = use(late, 3);
     CHECK_EQUAL(missed.acquisitions, 3 + missed.forced);
-    CHECK_EQUAL(gp_tracer_parts(session), GP_GIL_TABLE_MAX);
+    CHECK_EQUAL(gp_tracer_parts(session), GILS_MAX);
     CHECK(missed_others(session));
     end_other(interpreter_at(5));
     gp_trace_parts_close_ended();
     worker found = use(late, 3);
-    CHECK_EQUAL(gp_tracer_parts(session), GP_GIL_TABLE_MAX + 1);
-    check_part(session, GP_GIL_TABLE_MAX, GP_GIL_TABLE_MAX, &found);
+    CHECK_EQUAL(gp_tracer_parts(session), GILS_MAX + 1);
+    check_part(session, GILS_MAX, GILS_MAX, &found);
     gp_tracer_forget(session);
 }
 
@@ -347,9 +348,9 @@ static void a_part_without_memory_is_missed(void)
         end_other(other);
     }
     CHECK(enough > 1 && enough < 1000);
-    CHECK(gp_trace_parts_new(&gp_gil_table[0], false, false, false, NULL) != NULL);
+    CHECK(gp_trace_parts_new(&gp_tracer.main_gil, false, false, false, NULL) != NULL);
     atomic_store(&maps_left, 0);
-    CHECK(gp_trace_parts_new(&gp_gil_table[0], false, false, false, NULL) == NULL);
+    CHECK(gp_trace_parts_new(&gp_tracer.main_gil, false, false, false, NULL) == NULL);
     atomic_store(&maps_left, LONG_MAX);
     gp_tracer_forget(session);
 }
@@ -366,7 +367,7 @@ static void *take_once(void *context)
     return NULL;
 }
 
-/* Whether a thread can take that GIL while the part's books are held. */
+/* Whether a thread can take that GIL while the part is locked. */
 static void check_held(gp_session *session, size_t part, interpreter *of)
 {
     pthread_t thread;
@@ -375,11 +376,11 @@ static void check_held(gp_session *session, size_t part, interpreter *of)
         which = which->others;
     reading before = read_part(session, part), after;
     atomic_store(&done, false);
-    gp_trace_parts_enter(which);
+    gp_trace_parts_lock(which);
     CHECK_EQUAL(pthread_create(&thread, NULL, take_once, of), 0);
     usleep(2000);
     CHECK(!atomic_load(&done));
-    gp_trace_parts_leave(which);
+    gp_trace_parts_unlock(which);
     pthread_join(thread, NULL);
     after = read_part(session, part);
     CHECK_EQUAL(after.count, before.count + 1);
@@ -435,7 +436,7 @@ static void in_a_forked_child_the_other_interpreters_are_gone(void)
     pid_t child = fork();
     if (child == 0) {
         interpreter_after_fork();
-        CHECK_EQUAL(gp_gil_table_count, 1);
+        CHECK_EQUAL(gp_tracer.other_count, 0);
         CHECK(session->ring == NULL && session->others->ring == NULL);
         reading read = read_part(session, 1);
         CHECK(read.totals.flags & GP_SNAPSHOT_FINAL);
@@ -500,12 +501,3 @@ int main(void)
     IN_CHILD(a_recording_without_room_for_a_part_is_told);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return gp_test_status();
-}
-
-#endif

@@ -3,11 +3,9 @@
 
 #include "gp_test.h"
 
-#ifdef GP_GIL_TRACER
-
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
-#include "trace/gp_wrappers.h"
+#include "trace/gp_tracer_object.h"
 #include "walk.h"
 
 static bool reason_has(const char *reason, const char *words)
@@ -520,14 +518,14 @@ static void several_threads_may_begin_traces(void)
 
 static void check_states_are_left_for_a_watcher(void)
 {
-    gp_thread *books = gp_wrappers_current();
-    books->thread_state = NULL;
+    gp_thread *record = gp_wrappers_current();
+    record->thread_state = NULL;
     cycle_gil();
-    CHECK(books->thread_state == NULL);
+    CHECK(record->thread_state == NULL);
     uint32_t begun = gp_tracer_watch_begin();
-    books->thread_state = NULL;
+    record->thread_state = NULL;
     cycle_gil();
-    CHECK(books->thread_state == thread_state());
+    CHECK(record->thread_state == thread_state());
     gp_tracer_watch_end(begun);
 }
 
@@ -676,16 +674,3 @@ int main(void)
     IN_CHILD(a_timeline_holds_each_hold_and_wait);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    const char *reason = NULL;
-    gp_session *session = (gp_session *)&reason;
-    CHECK_EQUAL(gp_tracer_start(NULL, NULL, &session, &reason), GP_EUNSUPPORTED);
-    CHECK(session == NULL && reason != NULL);
-    return gp_test_status();
-}
-
-#endif

@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__)
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,12 +19,12 @@ static gp_stall_look shown;
 static atomic_bool show, over;
 static size_t levels;
 
-static bool look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight, uint64_t *now)
+static bool look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now)
 {
     CHECK(limit > 0);
     if (!atomic_load(&show) || but->since == shown.hold.since)
         return false;
-    *sight = shown;
+    *stall = shown;
     *now = shown.hold.since + gp_clock_from_ns(gp_clock_rate_estimate(), 103000000);
     return true;
 }
@@ -218,15 +216,3 @@ int main(void)
     bad_arguments_are_refused();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    gp_watchdog *watchdog = NULL;
-    int error = 0;
-    CHECK_EQUAL(gp_watchdog_start(1, 2, NULL, NULL, 0, &watchdog, &error), GP_EUNSUPPORTED);
-    return gp_test_status();
-}
-
-#endif

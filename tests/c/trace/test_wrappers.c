@@ -1,9 +1,7 @@
 #define _GNU_SOURCE
-#include "trace/gp_wrappers.h"
+#include "trace/gp_tracer_object.h"
 
 #include "gp_test.h"
-
-#ifdef GP_GIL_TRACER
 
 #include <sys/stat.h>
 
@@ -169,9 +167,9 @@ static void a_handshake_notes_only_its_own_thread(void)
 static void the_release_in_the_handshake_is_known_to_be_voluntary(void)
 {
     begin_found();
-    CHECK(!gp_wrappers_tell_releases_apart());
+    CHECK(!gp_tracer.releases_told_apart);
     CHECK_EQUAL(gp_wrappers_handshake(&host, &(gp_wrappers_notes){.count = 0}), GP_OK);
-    CHECK(gp_wrappers_tell_releases_apart());
+    CHECK(gp_tracer.releases_told_apart);
 }
 
 /* As where the functions have other names. */
@@ -181,7 +179,7 @@ static void verdicts_are_not_trusted_if_that_one_is_not_found_out(void)
     begin_found();
     host.voluntary = nothing;
     CHECK_EQUAL(gp_wrappers_handshake(&host, &(gp_wrappers_notes){.count = 0}), GP_OK);
-    CHECK(!gp_wrappers_tell_releases_apart());
+    CHECK(!gp_tracer.releases_told_apart);
 }
 
 /* ---- locks that are no GIL's ---- */
@@ -209,28 +207,28 @@ static void calls_with_other_locks_pass_through(void)
     gp_tracer_forget(session);
 }
 
-/* ---- the calling thread's books ---- */
+/* ---- the calling thread's record ---- */
 
 static void a_thread_has_books_from_its_first_event_on(void)
 {
     begin_prepared();
     CHECK(gp_wrappers_current() == NULL && gp_wrappers_elsewhere() == NULL);
     gp_session *session = start((gp_tracer_wishes){0});
-    gp_thread *books = gp_wrappers_current();
-    CHECK(books != NULL && books->native_id == own_number());
+    gp_thread *record = gp_wrappers_current();
+    CHECK(record != NULL && record->native_id == own_number());
     cycle_gil();
-    CHECK(gp_wrappers_current() == books);
-    CHECK(gp_wrappers_follow() == books);
+    CHECK(gp_wrappers_current() == record);
+    CHECK(gp_wrappers_follow() == record);
     gp_tracer_forget(session);
     session = start((gp_tracer_wishes){0});
-    CHECK(gp_wrappers_current() == books);
+    CHECK(gp_wrappers_current() == record);
     gp_tracer_forget(session);
 }
 
 static void *hide_and_follow(void *context)
 {
     (void)context;
-    gp_wrappers_hide();
+    gp_tracer_hide();
     interpreter_take_gil(main_interpreter());
     CHECK(gp_wrappers_current() == NULL);
     CHECK(gp_wrappers_follow() == NULL);
@@ -243,7 +241,7 @@ static void a_hidden_thread_gets_none_and_one_that_has_them_keeps_them(void)
     pthread_t other;
     begin_prepared();
     gp_session *session = start((gp_tracer_wishes){0});
-    gp_wrappers_hide();
+    gp_tracer_hide();
     CHECK(gp_wrappers_follow() != NULL);
     interpreter_let_go(main_interpreter());
     CHECK_EQUAL(pthread_create(&other, NULL, hide_and_follow, NULL), 0);
@@ -261,7 +259,7 @@ static void a_thread_has_books_at_each_gil_and_one_label(void)
     interpreter_begin(1, 7);
     interpreter_begin(2, 8);
     gp_session *session = start((gp_tracer_wishes){0});
-    gp_wrappers_label(41);
+    gp_tracer_label(41);
     interpreter_let_go(main_interpreter());
     for (size_t place = 1; place <= 2; place++) {
         interpreter_take_gil(interpreter_at(place));
@@ -274,7 +272,7 @@ static void a_thread_has_books_at_each_gil_and_one_label(void)
         reading read = read_part(session, part);
         CHECK_EQUAL(row_of(&read, own_number()).label, 41);
     }
-    gp_wrappers_label(42);
+    gp_tracer_label(42);
     for (size_t part = 0; part <= 2; part++) {
         reading read = read_part(session, part);
         CHECK_EQUAL(row_of(&read, own_number()).label, 42);
@@ -288,7 +286,7 @@ static void without_memory_a_thread_has_no_books_and_works(void)
     begin_prepared();
     gp_session *session = start((gp_tracer_wishes){0});
     interpreter_let_go(main_interpreter());
-    for (int i = 1; i < PAGE; i++) /* the books of so many come at one time */
+    for (int i = 1; i < PAGE; i++) /* the records of so many come at one time */
         use(main_interpreter(), 1);
     atomic_store(&maps_left, 0);
     worker lost = use(main_interpreter(), 3);
@@ -454,12 +452,3 @@ int main(void)
     IN_CHILD(a_process_of_one_thread_writes_when_it_has_let_the_gil_go);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return gp_test_status();
-}
-
-#endif
