@@ -37,7 +37,7 @@ class Sources:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise InvalidValueError(f"--source must name a folder, got {str(folder)!r}")
+            raise InvalidValueError(f"--source must be a folder, got {str(folder)!r}")
         self._folder = Path(os.path.abspath(folder))  # noqa: PTH100 - its links not followed
         self._resolved = folder.resolve()
         self._lines: dict[str, Sequence[str] | None] = {}
