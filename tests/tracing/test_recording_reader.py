@@ -465,7 +465,7 @@ def test_a_file_that_is_replaced_is_not_read_as_the_one_before(chunks, write, tm
     other = tmp_path / "other"
     other.write_bytes((tmp_path / "recording.gilprobe").read_bytes())
     other.replace(tmp_path / "recording.gilprobe")
-    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+    with pytest.raises(FormatError, match="was replaced by another file"):
         list(recording.timeline().batches())
 
 
@@ -475,7 +475,7 @@ def test_another_recording_that_has_got_the_inode_is_not_read_as_the_one_before(
     path.write_bytes(path.read_bytes() + twin.chunk("DONE", b'{"reason": "stopped"}'))
     assert len(list(recording.timeline().batches())) > 0  # it has only grown
     assert write(twin.chunk("LABL", b"\1\1x"), *chunks) == path
-    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+    with pytest.raises(FormatError, match="was replaced by another file"):
         list(recording.timeline().batches())
 
 
