@@ -1,4 +1,4 @@
-"""What ``--gil`` shows: a column beside each test with ``-v``, and a summary at the end."""
+"""The output of ``--gil``: a column beside each test with ``-v``, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
 _LEAST_WAIT_NS = 1_000_000
-"""Waits in one test that are worth a line: starting and joining a thread takes some as well."""
+"""Shorter waits in a test are not shown: starting and joining a thread causes some as well."""
 
 
 class Seen(NamedTuple):
-    """One test, and what its trace showed."""
+    """One test and its trace's numbers."""
 
     test: str
     gil: Mapping[str, Any]
 
 
 class Overview:
-    """Collects what the tests showed, in this process or in those of pytest-xdist."""
+    """Collects the tests' numbers, from this process or those of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._seen: list[Seen] = []
 
     def pytest_report_header(self) -> str:
-        """Say what is traced, or why nothing is."""
+        """Say that tests are traced, or why not."""
         here = capabilities()
         if here.tracer == "exact":
-            return "gilprobe: traces the GIL of every test"
+            return "gilprobe: traces the GIL in every test"
         return f"gilprobe: no test is traced: {here.tracer_reason}"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what came along with the report of a test."""
+        """Take the data that came with a test's report."""
         gil = getattr(report, "gilprobe", None)
         if gil is not None:
             self._seen.append(Seen(report.nodeid, gil))
@@ -58,7 +58,7 @@ class Overview:
         return category, letter, word + column if isinstance(word, str) else (word[0] + column, word[1])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show which tests held the GIL longest and made others wait."""
+        """Show which tests held the GIL longest, and which made threads wait."""
         if not self._seen:
             return
         terminalreporter.section("GIL")
@@ -101,7 +101,7 @@ class Overview:
             yield f"{times}  {visible(seen.test)}{visible(self._place(seen))}"
 
     def _place(self, seen: Seen) -> str:
-        """Return where the GIL was held, with as much of the path as tells it from the others."""
+        """Return where the GIL was held, with as much of the path as makes it unique."""
         if seen.gil["site"] is None:
             return ""
         function, filename, line = seen.gil["site"]

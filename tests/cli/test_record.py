@@ -177,7 +177,7 @@ def test_a_target_that_cannot_be_written_is_told_before_the_program_runs(tmp_pat
     for target, rule in (
         ("missing/x", "be a writable file, got .*missing/x': No such file"),
         (".", f"be a file, got the directory '{re.escape(str(tmp_path))}'"),
-        ("precious.txt", "must be a new file or a recording"),
+        ("precious.txt", "be a new file or a recording"),
         ("/proc/x", "be a writable file"),
     ):
         status, out, errors = record(tmp_path, "-c", "print(1)", target=target)

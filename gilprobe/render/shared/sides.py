@@ -1,4 +1,4 @@
-"""Saved results by the interpreters that they were measured on."""
+"""Group saved results by interpreter."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 
 def sides_of(results: Iterable[ScenarioResult]) -> list[tuple[str, list[ScenarioResult]]]:
-    """Return results as saved, one after the other, by interpreter, each under its name.
+    """Return results grouped by interpreter, under its name, in saved order.
 
-    Two interpreters that are alike, which ``--python`` can name too, are told apart by the order in which
-    each scenario has them.
+    Two equal interpreters, which ``--python`` allows, are distinguished by their order in each scenario.
     """
     found: dict[tuple[str, int], list[ScenarioResult]] = {}
     met: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,4 @@
-"""What of the arms of a scenario makes one picture: numbers of one unit or metric, with what laws expect."""
+"""Group a scenario's arms into pictures: numbers of one unit or metric, with the laws' ranges."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, ScenarioResult
 
 _Told = dict[tuple[str, str | None, int | None], tuple[float | None, float | None]]
-"""The range that is expected of a quantity of an arm."""
+"""The expected range of a quantity of an arm."""
 
 Side = tuple[str, "ScenarioResult"]
-"""The name of an interpreter and what was measured on it."""
+"""The name of an interpreter and its result."""
 
 PERCENTILE = re.compile(r"^(.+), (p\d{1,2}(?:\.\d+)?)$")
-"""The name of an arm that is a percentile of another's numbers."""
+"""Name of an arm that is a percentile of another one."""
 
 _METRIC = re.compile(r"^(.+), ([^,\d]+)$")
-_MOST_SAMPLES = 1000  # of an arm; a file may claim any number
+_MOST_SAMPLES = 1000  # threads of an arm; a file may claim any number
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """An arm of one side, as it is drawn."""
+    """An arm of one side, as drawn."""
 
     side: int
     name: str
@@ -43,7 +43,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What becomes one picture."""
+    """The numbers of one picture."""
 
     title: str
     unit: str
@@ -53,17 +53,17 @@ class Group:
 
     @property
     def names(self) -> list[str]:
-        """The arms' names, in their order."""
+        """Names of the arms, in order."""
         return list(dict.fromkeys(one.name for one in self.measures))
 
     @property
     def teams(self) -> list[int]:
-        """The numbers of threads, rising."""
+        """Numbers of threads, rising."""
         return sorted({one.threads for one in self.measures})
 
 
 def groups_of(sides: Sequence[Side]) -> list[Group]:
-    """Return what becomes a picture each, in the order of the arms."""
+    """Return the numbers of each picture, in the order of the arms."""
     groups = [group for unit in _units(sides) for group in _groups(unit, sides)]
     return [group for group in groups if group.measures]
 
@@ -93,7 +93,7 @@ def _with_unit(heading: str, unit: str) -> str:
 
 
 def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], str | None]) -> Group:
-    """Return the arms with this unit to which `short` gives a name, as speedups where they can be that."""
+    """Return the arms with this unit that have a name in `short`, as speedups if possible."""
     arms = [
         (number, name, arm)
         for number, (_, result) in enumerate(sides)
@@ -112,7 +112,7 @@ def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], 
 
 
 def _ranges(result: ScenarioResult) -> _Told:
-    """Return what the laws expect of the arms; the first that says something of a number counts."""
+    """Return the laws' ranges for the arms; the first law about a number counts."""
     claims = [law.claim for law in reversed(result.laws) if law.claim is not None]
     return {(one.quantity, one.arm, one.threads): (one.low, one.high) for one in claims}
 
@@ -123,7 +123,7 @@ def _measure(side: int, name: str, arm: Arm, told: _Told) -> Measure:
 
 
 def _speedups(arms: Sequence[tuple[int, str, Arm]], told: Sequence[_Told]) -> list[Measure] | None:
-    """Return the arms against their single threads; None where one has none, or no ratio says anything."""
+    """Return the arms over their single threads; None if one has none, or a ratio is meaningless."""
     single = {(side, name): arm for side, name, arm in arms if arm.threads == 1}
     if (
         all(arm.threads == 1 for _, _, arm in arms)
