@@ -1,4 +1,4 @@
-"""Processes, started by one of :mod:`multiprocessing`'s methods in a nursery of their own."""
+"""Processes, started by one of :mod:`multiprocessing`'s methods through a spawner process."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Processes:
     module: str = "multiprocessing"
 
     def unavailable(self) -> str:
-        """Return why processes can't be started in this way here; empty if they can."""
+        """Return why this method is not available here; empty if it is."""
         if self.name not in multiprocessing.get_all_start_methods():
             return f"multiprocessing has no method {self.name!r} on {sys.platform}"
         if not sys.executable:
-            return "it is not known where the interpreter's executable is"
+            return "the interpreter's executable is unknown"
         return ""
 
     def start(self, workers: int, work: Work, *, limit_s: float = START_S) -> AbstractContextManager[Team]:
@@ -59,7 +59,7 @@ class Processes:
 
 
 class ProcessCrew:
-    """Processes that a nursery starts and looks after, until its input is closed."""
+    """Processes that a spawner starts and watches, until its input is closed."""
 
     def __init__(self, method: str) -> None:
         self._method = method
@@ -67,7 +67,7 @@ class ProcessCrew:
         self._messages: IO[bytes] | None = None
 
     def hire(self, workers: int, work: Spec, channels: Channels) -> None:
-        """Start the nursery."""
+        """Start the spawner."""
         path = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]  # noqa: PTH100
         script = _SCRIPT.format(
             path=path, method=self._method, workers=workers, work=work, ends=channels.worker_ends
@@ -85,7 +85,7 @@ class ProcessCrew:
             raise UnsupportedError(f"processes can't be started here: {error}") from None
 
     def fault(self) -> str:
-        """Return how the nursery ended; empty as long as it lives."""
+        """Return how the spawner ended; empty while it lives."""
         if self._nursery is None or self._messages is None or not self._nursery.how_ended():
             return ""
         self._messages.seek(0)
@@ -98,7 +98,7 @@ class ProcessCrew:
         return sum(sizes) / len(sizes) if len(sizes) == len(pids) else None
 
     def end(self, grace_s: float) -> bool:
-        """Have the nursery end them, and kill what is left of all in the end."""
+        """Have the spawner end them, and kill what is left."""
         if self._nursery is not None:
             see_off([self._nursery], ProcessGroup.close_input, grace_s)
         if self._messages is not None:

@@ -1,4 +1,4 @@
-"""The Pythons that workers are run with: the running one, and those that a user names."""
+"""The interpreters that run workers: the running one, and those that a user names."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A Python that workers are run with.
+    """An interpreter that runs workers.
 
     Attributes
     ----------
     path : str
-        Its program.
+        Its executable.
     named : str
-        As the user has named it.
+        The user's name for it.
     flags : tuple of str
-        Options that it is started with.
+        Options to start it with.
     environment : Environment or None
-        What it has said of itself; None before it was asked.
+        Its own description; None before it was asked.
     """
 
     path: str
@@ -40,22 +40,20 @@ class Interpreter:
 
 
 def this_interpreter() -> Interpreter:
-    """Return the running interpreter, with the options that it was started with.
+    """Return the running interpreter, with its options.
 
-    ``-P`` is added: a module of the user's current folder is not to take the place of one that is measured.
+    ``-P`` is added: modules in the user's current folder must not hide measured ones.
 
     Raises
     ------
     UnsupportedError
-        If it does not know its own program: it is embedded into another.
+        If its executable is unknown: it is embedded.
     """
     if not sys.executable:
-        raise UnsupportedError(
-            "scenarios run in processes of their own, which needs sys.executable; got none"
-        )
+        raise UnsupportedError("workers need sys.executable, this interpreter has none")
     flags = list(subprocess._args_from_interpreter_flags())  # type: ignore[attr-defined]
     given = {flag.partition("=")[0] for flag in flags}
-    for name, value in sys._xoptions.items():  # that list lags behind: -X gil is not in it
+    for name, value in sys._xoptions.items():  # that list is incomplete: -X gil is not in it
         if name not in given:
             flags += ["-X", name if value is True else f"{name}={value}"]
     if not sys.flags.safe_path:
@@ -64,19 +62,19 @@ def this_interpreter() -> Interpreter:
 
 
 def find_interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
-    """Find interpreters as a shell does, the running one first unless it is named, each once.
+    """Find interpreters as a shell does, the running one first unless named, each once.
 
     Parameters
     ----------
     names : sequence of str
-        Programs: paths, or names that are looked up in PATH.
+        Executables: paths, or names to look up in PATH.
 
     Returns
     -------
     interpreters : tuple of Interpreter
         In the order of their names.
     complaints : tuple of str
-        One line for each that is not there.
+        One line for each that does not exist.
     """
     this = this_interpreter()
     found: list[Interpreter] = []
@@ -84,7 +82,7 @@ def find_interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], tu
     for name in names:
         path = shutil.which(name)
         if path is None:
-            complaints.append(f"{name or ascii(name)}: there is no such program; left out")
+            complaints.append(f"{name or ascii(name)}: no such program; left out")
             continue
         one = this if _same(path, this.path) else Interpreter(str(Path(path).absolute()), name)
         if not any(_same(one.path, other.path) for other in found):
@@ -95,6 +93,6 @@ def find_interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], tu
 
 
 def _same(path: str, other: str) -> bool:
-    """Return whether both are one interpreter: a program in one folder; environments link it."""
+    """Return whether both are one interpreter: same folder and executable; environments link it."""
     one, two = Path(path).absolute(), Path(other).absolute()
     return one == two or (one.parent.resolve() == two.parent.resolve() and one.resolve() == two.resolve())

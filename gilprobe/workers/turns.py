@@ -1,4 +1,4 @@
-"""Run a task in processes of their own: one for each interpreter, of which one computes at a time."""
+"""Run a task in one process per interpreter, of which one computes at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], 
     Returns
     -------
     interpreters : tuple of Interpreter
-        Those that have this version of gilprobe, with their environments.
+        Those with this version of gilprobe, with their environments.
     complaints : tuple of str
         One line for each that was left out.
     """
@@ -60,9 +60,9 @@ def run_side_by_side(
     interpreters : sequence of Interpreter
         At least one.
     ceiling_s : float
-        How long each may take, without the turns of the others.
+        Time limit of each, without the turns of the others.
     told : callable
-        Told between the runs whose turn it is, what runs next, and how far all are together.
+        Called between the runs with the interpreter, the next step, and the common progress.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def run_side_by_side(
     Raises
     ------
     KeyboardInterrupt
-        On Ctrl-C, when all workers have been ended.
+        On Ctrl-C, after all workers have been ended.
     """
     workers = [Worker(one, task, ceiling_s) for one in interpreters]
     with selectors.DefaultSelector() as selector:
@@ -91,7 +91,7 @@ def run_side_by_side(
 
 
 def _listen(selector: selectors.BaseSelector, workers: list[Worker[T]]) -> None:
-    """Take in what comes until something has happened, or the time of a worker is over."""
+    """Read messages until something has happened, or a worker's time is over."""
     for key, _ in selector.select(min(worker.wait_s() for worker in workers)):
         read: Callable[[], bool] = key.data[1]
         if not read():
@@ -99,12 +99,12 @@ def _listen(selector: selectors.BaseSelector, workers: list[Worker[T]]) -> None:
     for worker in workers:
         worker.look()
     for key in [*selector.get_map().values()]:
-        if key.data[0].state == "ended":  # its descriptors are closed, and their numbers free for others
+        if key.data[0].state == "ended":  # its descriptors are closed, and may be reused
             selector.unregister(key.fd)
 
 
 def _grant(workers: list[Worker[T]], turn: int, told: Told) -> int:
-    """Give the turn to the next that waits, if no one else is busy; return whose turn comes after that."""
+    """Give the turn to the next waiting worker, if none is busy; return whose turn comes after that."""
     if any(worker.state not in ("waiting", "ended") for worker in workers):
         return turn
     for index in (*range(turn, len(workers)), *range(turn)):

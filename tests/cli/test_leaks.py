@@ -216,8 +216,8 @@ def test_a_file_that_can_not_be_loaded_is_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("needs_argument", "function must take its arguments, leaky_app.needs_argument was not run: "),
-        ("Holder.unbound", "function must take its arguments, leaky_app.Holder.unbound was not run: "),
+        ("needs_argument", "function must accept its arguments, leaky_app.needs_argument does not: "),
+        ("Holder.unbound", "function must accept its arguments, leaky_app.Holder.unbound does not: "),
         ("ends", r"FUNCTION must let the hunt go on, 'leaky_app:ends' ended it with BaseException: at\nonce"),
         ("cancelled", "'leaky_app:cancelled' ended it with CancelledError: "),
         ("skips", "not today"),
@@ -276,7 +276,7 @@ def test_a_method_is_called_as_a_test_is_named(classes, capsys, name, status):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("TestPlain::test_with_fixture", "TestPlain.test_with_fixture was not run: "),
+        ("TestPlain::test_with_fixture", "TestPlain.test_with_fixture does not: "),
         ("TestPlain::missing", "has no 'TestPlain::missing'"),
         ("Missing::test_it", "has no 'Missing::test_it'"),
         ("TestWithSetup::test_it", "'TestWithSetup' has a setup_method; use pytest --leaks"),

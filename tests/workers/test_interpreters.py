@@ -22,8 +22,8 @@ pytestmark = pytest.mark.plain_python
     [
         ("exit 3", "ended with status 3, before it said hello; left out"),
         ("echo oops >&2; exit 1", "ended with status 1: oops, before it said hello; left out"),
-        ("echo hello world", "is no Python with gilprobe, it wrote b'hello world'; left out"),
-        ("echo '{\"progress\": {}}'; sleep 600", "is no Python with gilprobe, it wrote "),
+        ("echo hello world", "is not a Python with gilprobe, it wrote b'hello world'; left out"),
+        ("echo '{\"progress\": {}}'; sleep 600", "is not a Python with gilprobe, it wrote "),
         (
             'echo \'{"hello": {"gilprobe": "9.9"}}\'; sleep 600',
             f"has gilprobe 9.9, this is {gilprobe.__version__}; left out",
@@ -75,8 +75,8 @@ def test_interpreters_are_found_as_a_shell_finds_them(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     found, missing = find_interpreters(["python9", "python77", path, str(link)])
     assert [one.path for one in found] == [sys.executable, path]
-    assert missing == ("python77: there is no such program; left out",)
-    assert find_interpreters([""])[1] == ("'': there is no such program; left out",)
+    assert missing == ("python77: no such program; left out",)
+    assert find_interpreters([""])[1] == ("'': no such program; left out",)
     found, _ = find_interpreters(["python9", sys.executable])
     assert [one.path for one in found] == [path, sys.executable]
     assert found[1].flags == this_interpreter().flags
