@@ -167,12 +167,12 @@ def carry_out(order: Order) -> AuditResult:
 
 def take_samples(order: Order) -> Shares:
     """Sample the call in turns with an empty one."""
-    order.progress("calibrates", 0.0)
+    order.progress("calibrating", 0.0)
     calls = _calls_of_a_run(order)
     baseline = Baseline(order.nothing)
     samples = []
     for number, turn in enumerate(interleave(2, order.frame.repeat)):
-        order.progress("samples", 0.3 * number / order.frame.repeat)
+        order.progress("sampling", 0.3 * number / order.frame.repeat)
         for index in turn:
             if index:
                 baseline.take(calls)
@@ -227,7 +227,7 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
 
 def _without_gil(order: Order, surroundings: Surroundings) -> AuditResult:
     """Audit a call without a GIL: measure only whether it scales."""
-    order.progress("calibrates", 0.0)
+    order.progress("calibrating", 0.0)
     calls = calls_within(order.call, order.frame.arm_ns // RUN_SHARE)
     call_ns = statistics.median(_plain_ns(order.call, calls) for _ in range(order.frame.repeat))
     speedups, doubts = measured(order.call, order.threads, order.frame, _later(order.progress, 0.1), None)

@@ -255,7 +255,7 @@ def test_a_file_that_hangs_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "BEGIN_S", 0.5)
     path = tmp_path / "bad.py"
     path.write_text("import time; time.sleep(600)")
-    with pytest.raises(ScenarioError, match=r"bad\.py was stopped: it must tell its scenarios within 0\.5 s"):
+    with pytest.raises(ScenarioError, match=r"bad\.py was stopped: it must list its scenarios within 0\.5 s"):
         own_process.look_into(str(path), this_interpreter())
 
 
@@ -288,7 +288,7 @@ time.sleep(600)
         ("say(b'\\xff\\n')", "a message must be JSON: 'utf-8' codec"),
         ('say(b\'{"result": {"id": 3}}\\n\')', "result lacks the key 'title'"),
         ("say(hello)", "a worker sent an unexpected Hello"),
-        ("say(p.Done(result))", "a worker sent the result of 'other', which it was not asked for"),
+        ("say(p.Done(result))", "a worker sent an unexpected result of 'other'"),
         ("say(p.Done(Offer(())))", "result lacks the key 'id'"),
         ("say(p.write(progress) * 2)", "a worker that is waiting sent Progressed"),
         ("say(b'x' * (3 << 20))", "a message of more than 1 MiB"),

@@ -2,12 +2,12 @@
 
 ``counter.value += 1`` is three steps: read, add, write. A thread that reads, is suspended, and writes later
 overwrites what the others have written meanwhile: their updates are lost. The GIL does not prevent that, it
-only says when a thread can be suspended. CPython lets go of the GIL where it is asked to look whether another
-thread wants it: at the start of a Python function, at the end of a call of a C function, at the jump back of
-a loop (``CHECK_EVAL_BREAKER`` in Python/ceval.c and Python/bytecodes.c, 3.10 to 3.15), and wherever C code
-releases it by itself. So the bare statement loses nothing on an interpreter with a GIL: none of these lies
-between its read and its write. That is luck and no promise. With any call between the two, updates are lost;
-with a lock around all three steps, none.
+only restricts when a thread can be suspended. CPython releases the GIL on request at certain points: at the
+start of a Python function, after a call of a C function, at the jump back of a loop (``CHECK_EVAL_BREAKER``
+in Python/ceval.c and Python/bytecodes.c, 3.10 to 3.15), and wherever C code releases it by itself. So the
+bare statement loses nothing on an interpreter with a GIL: none of these points lies between its read and its
+write. That is luck, not a guarantee. With any call between the two, updates are lost; with a lock around all
+three steps, none.
 
 Without a GIL the threads run at the same time, and the bare statement loses updates too.
 """
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, Claim, Verdict
 
 SWITCH_INTERVAL_S = 1e-6
-"""How long a thread lets others ask for the GIL before it must let go: the shorter, the more often."""
+"""The switch interval: the shorter, the more often threads are interrupted."""
 
 CHUNK = 20_000
-"""Updates between two looks at whether the team was called off."""
+"""Updates between two checks whether the team was cancelled."""
 
 SLEEPY_CHUNK = 200
-"""The same where each update sleeps: some 60 us, the least that Linux wakes up after."""
+"""The same if each update sleeps: some 60 us, Linux's shortest sleep."""
 
 
 class Counter:
-    """What the threads share."""
+    """The shared variable."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -52,7 +52,7 @@ class Counter:
 
 
 def look(value: int) -> int:
-    """Return what it was given: a call is all that is needed."""
+    """Return the argument: only the call matters."""
     return value
 
 
@@ -71,7 +71,7 @@ def add_after_call(counter: Counter, times: int) -> None:
 
 
 def add_after_sleep(counter: Counter, times: int) -> None:
-    """Read, release the GIL for certain, write."""
+    """Read, certainly release the GIL, write."""
     for _ in repeat(None, times):
         value = counter.value
         time.sleep(0)
@@ -79,7 +79,7 @@ def add_after_sleep(counter: Counter, times: int) -> None:
 
 
 def add_with_lock(counter: Counter, times: int) -> None:
-    """Read, call a Python function, write; nobody else does so meanwhile."""
+    """Read, call a Python function, write, all with a lock."""
     for _ in repeat(None, times):
         with counter.lock:
             value = counter.value
@@ -89,7 +89,7 @@ def add_with_lock(counter: Counter, times: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way to update, and what becomes of the updates."""
+    """One way to update."""
 
     name: str
     add: Callable[[Counter, int], None]
@@ -113,14 +113,14 @@ WAYS = (PLAIN, CALL, SLEEP, LOCK)
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """How one run ended.
+    """The result of one run.
 
     Attributes
     ----------
     updates : int
-        Made by all threads together.
+        Updates of all threads together.
     value : int
-        What the counter showed at the end, from 0.
+        Final value of the counter, from 0.
     """
 
     updates: int
@@ -128,13 +128,13 @@ class Race:
 
     @property
     def lost(self) -> int:
-        """Updates that another thread has overwritten."""
+        """Number of updates that another thread overwrote."""
         return self.updates - self.value
 
 
 @contextmanager
 def eager_switches() -> Iterator[None]:
-    """Let threads take turns as often as the interpreter can."""
+    """Let threads take turns as often as possible."""
     before_s = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
@@ -156,17 +156,17 @@ def _plan(way: _Way, threads: int, counter: Counter) -> ArmPlan:
 
 
 def measure(request: Request) -> Findings:
-    """Race in each way, with the least and the largest team."""
+    """Race in each way, with the smallest and the largest team."""
     teams = sorted({min(request.threads[1:], default=1), request.threads[-1]})
     if request.quick:
         teams = teams[:1]
-    # Half of a run's time: what is counted here is losses, not time.
+    # Half of a run's time: losses are counted, not time.
     arm_ns = request.frame.arm_ns // 2
     races: dict[tuple[str, int], list[Race]] = {}
     trials = []
     for threads in teams:
         for way in WAYS:
-            request.progress(f"calibrates {way.name}", 0.0)
+            request.progress(f"calibrating {way.name}", 0.0)
             with eager_switches():
                 times = calibrate(_plan(way, threads, Counter()), arm_ns=arm_ns, clock=request.frame.clock)
             trials.append(_trial(way, threads, times, races.setdefault((way.name, threads), [])))
@@ -195,7 +195,7 @@ def _facts(key: tuple[str, int], races: list[Race]) -> Iterator[Fact]:
 
 
 def _laws(request: Request, arm: Arm) -> Iterator[Law]:
-    """Yield what the arm must lose: nothing in any run, or something in most."""
+    """Yield the law of the arm's losses: nothing in any run, or something in most."""
     if arm.name == LOCK.name:
         yield _none("locked: nobody else is between read and write", arm)
     elif arm.threads == 1:
@@ -222,7 +222,7 @@ def _none(text: str, arm: Arm) -> Law:
 
 
 def _some(text: str, arm: Arm) -> Law:
-    # Not in every run: where another process has the cores, one thread may be done before the next begins.
+    # Not in every run: if another process has the cores, one thread may finish before the next begins.
     losing = sum(lost > 0 for lost in arm.samples)
     measured = f"{arm.median:.3%} lost; some in {losing} of {len(arm.samples)} runs"
     return _law(text, arm, "> 0 lost in most runs", measured, verdict(arm.median > 0), None)
@@ -234,7 +234,7 @@ def _law(text: str, arm: Arm, expected: str, measured: str, holds: Verdict, numb
 
 
 def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out that losses spread: how many a run loses is chance, whether it loses any is not."""
+    """Drop the doubts about spread: the number of losses is random, only their existence counts."""
     return tuple(text for text in warnings if not text.startswith("unstable:"))
 
 
