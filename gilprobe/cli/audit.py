@@ -42,9 +42,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="SHARE",
         help="exit with status 1 if a statement releases the GIL for less than this share (0 to 1)",
     )
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the audits to FILE; - for standard output, alone"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write the audits to FILE; - for standard output")
     parser.set_defaults(execute=execute)
 
 

@@ -18,9 +18,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser("compare", help="compare two saved results")
     parser.add_argument("before", metavar="A.json", help="results saved by `gilprobe run --json`")
     parser.add_argument("after", metavar="B.json", help="results to compare with A")
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the comparison to FILE; - for standard output, alone"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write the comparison to FILE; - for standard output")
     parser.set_defaults(execute=execute)
 
 

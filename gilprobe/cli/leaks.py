@@ -47,9 +47,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         default=30.0,
         help="time limit (default: 30); a verdict that is still uncertain then says so",
     )
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the report to FILE; - for standard output, alone"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write the report to FILE; - for standard output")
     parser.set_defaults(execute=execute)
 
 
