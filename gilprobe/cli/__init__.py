@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         status = _failed(f"error: {_file_error(error)}", _UNUSABLE)
     except MemoryError:
-        status = _failed("error: out of memory: give it less data, or fewer options", _UNUSABLE)
+        status = _failed("error: out of memory: choose a smaller input", _UNUSABLE)
     # Outside the clauses above: a program may end with any error of its own.
     return status() if callable(status) else status
 

@@ -28,7 +28,7 @@ def garbage_of(work: Callable[[int], None], calls: int) -> Garbage | None:
     Parameters
     ----------
     work : callable
-        Makes as many calls as it is told.
+        Makes the given number of calls.
     calls : int
         Calls in a row, at most `MOST_CALLS`, to limit the garbage.
     """

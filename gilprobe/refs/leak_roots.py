@@ -49,7 +49,7 @@ def find_roots(work: Callable[[int], None], calls: int, rates: Mapping[str, floa
     Parameters
     ----------
     work : callable
-        Makes as many calls as it is told.
+        Makes the given number of calls.
     calls : int
         Number of calls; `MOST_CALLS` are enough.
     rates : mapping

@@ -202,9 +202,9 @@ def _laws(request: Request, arm: Arm) -> Iterator[Law]:
         yield _none(f"{arm.name}: there is nobody to lose to", arm)
     elif request.gil_enabled:
         if arm.name == PLAIN.name:
-            yield _none("plain: the GIL is not let go of between read and write", arm)
+            yield _none("plain: the GIL is not released between read and write", arm)
         else:
-            yield _some(f"{arm.name}: the GIL is let go of between read and write", arm)
+            yield _some(f"{arm.name}: the GIL is released between read and write", arm)
     elif request.environment.cores == 1:
         yield untestable(
             f"{arm.name}: without a GIL others write between read and write, {arm.threads} threads",

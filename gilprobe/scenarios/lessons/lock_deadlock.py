@@ -149,7 +149,7 @@ def off_law(traces: tuple[TracedArm, ...], timeout_s: float, reason: str) -> Law
 
 SCENARIO = Scenario(
     id="lock-deadlock",
-    title="A lock acquired twice, and two locks in opposite order: deadlocks, told by time-outs",
+    title="A lock acquired twice, and two locks in opposite order: deadlocks, ended by time-outs",
     group="lessons",
     measure=measure,
     missing=cells.missing,
