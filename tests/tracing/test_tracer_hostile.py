@@ -1122,11 +1122,16 @@ def test_too_little_address_space_for_accounts_is_reported(ends_well):
         for lock in go:
             threads.append(threading.Thread(target=work, args=(lock,)))
             threads[-1].start()
-        t = gilprobe.trace().start() resource.setrlimit(resource.RLIMIT_AS, (size() // 2, hard))  # what is
-        given back is of no use either for lock in go: lock.release() for thread in threads: thread.join()
-        resource.setrlimit(resource.RLIMIT_AS, (hard, hard)) report = t.stop() assert any("intervals were not
-        counted" in warning for warning in report.warnings), report.warnings with gilprobe.trace() as t:
-        run_threads(2, spin, 0.02) check(t.report()) print("done")
+        t = gilprobe.trace().start()
+        resource.setrlimit(resource.RLIMIT_AS, (size() // 2, hard))  # what is given back is of no use either
+        for lock in go: lock.release()
+        for thread in threads: thread.join()
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        report = t.stop()
+        assert any("intervals were not counted" in warning for warning in report.warnings), report.warnings
+        with gilprobe.trace() as t: run_threads(2, spin, 0.02)
+        check(t.report())
+        print("done")
     """)
 
 
