@@ -133,7 +133,7 @@ def _assigned(body: list[ast.stmt]) -> set[str]:
     return names
 
 
-class Traces:
+class Leftovers:
     """What a statement leaves behind, compared with the process before."""
 
     def __init__(self) -> None:

@@ -54,7 +54,7 @@ UNSTABLE = 0.10
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class VerdictInput:
     """The numbers for a verdict; times are per call, nanoseconds.
 
     Attributes
@@ -89,7 +89,7 @@ class Numbers:
         return max(0.0, (self.hold_ns - self.others_hold_ns) * (1 - self.cpu_fraction))
 
 
-def verdict(numbers: Numbers) -> str:
+def verdict(numbers: VerdictInput) -> str:
     """Return the verdict on a call's use of the GIL."""
     call_ns = numbers.hold_ns + numbers.released_ns
     if call_ns <= 0:  # it takes no time, so there is nothing to release
@@ -129,7 +129,7 @@ def verdict_without_gil(speedups: Sequence[Speedup], cores: int) -> str:
 
 
 def doubts(
-    numbers: Numbers,
+    numbers: VerdictInput,
     *,
     call_ns: float,
     interval: tuple[float, float],
@@ -140,7 +140,7 @@ def doubts(
 
     Parameters
     ----------
-    numbers : Numbers
+    numbers : VerdictInput
         As for :func:`verdict`.
     call_ns : float
         Duration of the call, untraced.

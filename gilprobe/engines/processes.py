@@ -10,11 +10,11 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.errors import UnsupportedError
 from gilprobe.workers.group import ProcessGroup, see_off
-from gilprobe.workers.interpreters import this_interpreter
+from gilprobe.workers.pythons import this_python
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gilprobe.engines.channels import Channels
     from gilprobe.engines.team import Team, Work
-    from gilprobe.engines.worker import Spec
+    from gilprobe.engines.team_worker import Spec
 
 _SCRIPT = """\
 import sys
@@ -33,7 +33,7 @@ main({method!r}, {workers!r}, {work!r}, {ends!r})
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
+class ProcessEngine:
     """Processes by one of multiprocessing's methods.
 
     Attributes
@@ -63,7 +63,7 @@ class ProcessCrew:
 
     def __init__(self, method: str) -> None:
         self._method = method
-        self._nursery: ProcessGroup | None = None
+        self._spawner: ProcessGroup | None = None
         self._messages: IO[bytes] | None = None
 
     def hire(self, workers: int, work: Spec, channels: Channels) -> None:
@@ -72,11 +72,11 @@ class ProcessCrew:
         script = _SCRIPT.format(
             path=path, method=self._method, workers=workers, work=work, ends=channels.worker_ends
         )
-        interpreter = this_interpreter()
+        python = this_python()
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - until end()
         try:
-            self._nursery = ProcessGroup(
-                [interpreter.path, *interpreter.flags, "-c", script],
+            self._spawner = ProcessGroup(
+                [python.path, *python.flags, "-c", script],
                 stdout=subprocess.DEVNULL,
                 stderr=self._messages,
                 pass_fds=channels.worker_ends,
@@ -86,7 +86,7 @@ class ProcessCrew:
 
     def fault(self) -> str:
         """Return how the spawner ended; empty while it lives."""
-        if self._nursery is None or self._messages is None or not self._nursery.how_ended():
+        if self._spawner is None or self._messages is None or not self._spawner.how_ended():
             return ""
         self._messages.seek(0)
         lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
@@ -99,8 +99,8 @@ class ProcessCrew:
 
     def end(self, grace_s: float) -> bool:
         """Have the spawner end them, and kill what is left."""
-        if self._nursery is not None:
-            see_off([self._nursery], ProcessGroup.close_input, grace_s)
+        if self._spawner is not None:
+            see_off([self._spawner], ProcessGroup.close_input, grace_s)
         if self._messages is not None:
             self._messages.close()
         return True

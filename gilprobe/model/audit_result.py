@@ -10,7 +10,7 @@ from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
@@ -97,7 +97,7 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditResult(Shown):
+class AuditResult(NotebookRepr):
     """The audit of one call.
 
     Numbers are per call: the median of several runs of many calls, less the cost of the loop around the call.
@@ -181,7 +181,7 @@ class Unaudited:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditSet(Shown):
+class AuditSet(NotebookRepr):
     """The result of one ``gilprobe audit``, or of the audit of a module.
 
     Attributes

@@ -261,7 +261,7 @@ def _enter(program: Program, folder: str | None) -> dict[str, Any]:
 
 def _command_line(program: Program) -> list[str]:
     """Return the command line for ``python``, with which programs may restart themselves."""
-    words = _interpreter_words(sys.orig_argv, sys.argv)
+    words = _python_words(sys.orig_argv, sys.argv)
     option = {"code": "-c", "module": "-m"}.get(program.kind, "")
     as_one_word = sys.argv[len(sys.argv) - len(program.arguments) - 1 :][:1] == [option + program.target]
     if option:
@@ -272,7 +272,7 @@ def _command_line(program: Program) -> list[str]:
     return [*words, *program.arguments]
 
 
-def _interpreter_words(orig_argv: list[str], argv: list[str]) -> list[str]:
+def _python_words(orig_argv: list[str], argv: list[str]) -> list[str]:
     """Return the interpreter and its own options, without those that run gilprobe.
 
     These are our command's file, ``-m gilprobe``, or ``-mgilprobe``, perhaps behind other letters: ``-Im``.

@@ -59,7 +59,7 @@ class BrokenHuntError(InvalidValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class HuntProgress:
     """The progress of a hunt.
 
     Attributes
@@ -75,7 +75,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class HuntOutcome:
     """The outcome of a hunt.
 
     Attributes
@@ -88,7 +88,7 @@ class Outcome:
         The error of a :class:`BrokenHuntError`, which the child did not report; else ``""``.
     status : int
         The child's exit status; negative: the signal that ended it.
-    progress : Progress
+    progress : HuntProgress
         Its last progress.
     """
 
@@ -96,7 +96,7 @@ class Outcome:
     told: bool
     broken: str
     status: int
-    progress: Progress
+    progress: HuntProgress
 
 
 def is_possible() -> bool:
@@ -107,8 +107,8 @@ def is_possible() -> bool:
 def hunt_in_child(
     hunt: Callable[[Teller], LeakReport],
     done: Callable[[LeakReport], None],
-    watch: Callable[[Progress], None] = lambda _: None,
-) -> Outcome:
+    watch: Callable[[HuntProgress], None] = lambda _: None,
+) -> HuntOutcome:
     """Fork, and hunt in the child; return only in the parent.
 
     In the child an error of the hunt goes on to the caller, and `SystemExit` is raised after the report, so
@@ -130,7 +130,7 @@ def hunt_in_child(
     KeyboardInterrupt
         In the parent, if the child ended without reporting it.
     """
-    line = _Line()
+    line = _ChildLine()
     _flush()
     parent = os.getpid()
     pid = os.fork()
@@ -177,7 +177,7 @@ class Teller(Protocol):
         """Set the number of calls so far."""
 
 
-class _Line:
+class _ChildLine:
     """The child's messages to the parent."""
 
     def __init__(self) -> None:
@@ -219,10 +219,10 @@ class _Line:
         """Write, except in a process that the function forked and that returned."""
         return os.getpid() != self._child or slot.write(data)
 
-    def how_far(self) -> Progress:
+    def how_far(self) -> HuntProgress:
         """In the parent: return the last progress."""
         (calls,) = _CALLS.unpack_from(self._memory)
-        return Progress(self._phase.read().decode(), calls)
+        return HuntProgress(self._phase.read().decode(), calls)
 
     def outcome(self) -> LeakReport | bytes:
         """In the parent: return the report, or `_TOLD`, or `_BROKEN` and why; empty before that."""
@@ -238,12 +238,14 @@ class _Line:
 class _Parent:
     """Follows the child to its end."""
 
-    def __init__(self, pid: int, line: _Line) -> None:
+    def __init__(self, pid: int, line: _ChildLine) -> None:
         self._pid = pid
         self._line = line
         self._status: int | None = None
 
-    def follow(self, done: Callable[[LeakReport], None], watch: Callable[[Progress], None]) -> Outcome:
+    def follow(
+        self, done: Callable[[LeakReport], None], watch: Callable[[HuntProgress], None]
+    ) -> HuntOutcome:
         """Wait until the child has ended; show the report once it arrives."""
         try:
             outcome = self._wait(watch)
@@ -261,9 +263,9 @@ class _Parent:
             raise
         report, said = (outcome, b"") if isinstance(outcome, LeakReport) else (None, outcome)
         broken = said.removeprefix(_BROKEN).decode() if said.startswith(_BROKEN) else ""
-        return Outcome(report, said == _TOLD, broken, self._status or 0, self._line.how_far())
+        return HuntOutcome(report, said == _TOLD, broken, self._status or 0, self._line.how_far())
 
-    def _wait(self, watch: Callable[[Progress], None]) -> LeakReport | bytes:
+    def _wait(self, watch: Callable[[HuntProgress], None]) -> LeakReport | bytes:
         """Return the report once it arrives, or what there is when the child has ended."""
         while True:
             ended = self._has_ended()  # before reading its messages, or the last one could be missed

@@ -39,7 +39,7 @@ class Stage(NamedTuple):
         return self.repetitions * self.calls
 
 
-class Found(NamedTuple):
+class SureLeak(NamedTuple):
     """A certain leak, its numbers, and some of the leaked objects."""
 
     column: Column
@@ -86,17 +86,19 @@ def lasting(stages: Sequence[Stage]) -> Trends:
     }
 
 
-def found_in(stages: Sequence[Stage]) -> list[Found]:
+def found_in(stages: Sequence[Stage]) -> list[SureLeak]:
     """Return what never stops growing, without its consequences."""
     before, last = _before(stages), stages[-1]
     sure = lasting(stages)
     return [
-        Found(column, sure[column], _numbers(column, before[column], sure[column], last), _examples(column))
+        SureLeak(
+            column, sure[column], _numbers(column, before[column], sure[column], last), _examples(column)
+        )
         for column in _in_order(sure)
     ]
 
 
-def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[Found]:
+def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[SureLeak]:
     """Return what grows in steps, by as much per call in each stage."""
     sure: Trends = {}
     for column in stages[-1]:
@@ -105,7 +107,7 @@ def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[Found]:
         if trend is not None and _is_enough(column, trend) and is_step(column, alone[0]):
             sure[column] = trend
     return [
-        Found(column, sure[column], _steps([stage[column] for stage in stages]), _examples(column))
+        SureLeak(column, sure[column], _steps([stage[column] for stage in stages]), _examples(column))
         for column in _in_order(sure)
     ]
 
@@ -115,11 +117,11 @@ def is_step(column: Column, series: Series) -> bool:
     return sum(series.growth) >= (_LEAST_STEP_BYTES if column.kind == "heap" else _LEAST_STEP)
 
 
-def found_short(shortage: Shortage, calls: int) -> Found:
+def found_short(shortage: Shortage, calls: int) -> SureLeak:
     """Return the shortage that ended the hunt, if no other finding explains it."""
     amount = shortage.amount / max(1, calls)
     trend = Trend(amount, amount, amount, every=False, verdict="growing")
-    return Found(shortage.column, trend, f"{shortage.told} in {calls} calls", [])
+    return SureLeak(shortage.column, trend, f"{shortage.told} in {calls} calls", [])
 
 
 def doubts(stages: Sequence[Stage]) -> Iterator[str]:

@@ -22,10 +22,10 @@ from gilprobe.workers.protocol import Task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.workers.interpreters import Interpreter
-    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.pythons import Python
+    from gilprobe.workers.task_worker import Turns
     from gilprobe.workers.turns import Told
-    from gilprobe.workers.worker import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ScenarioOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CatalogueEntry:
     """A scenario's entry in the catalogue.
 
     Attributes
@@ -73,16 +73,16 @@ class Listed:
 class Offer:
     """The scenarios found under a name."""
 
-    scenarios: tuple[Listed, ...]
+    scenarios: tuple[CatalogueEntry, ...]
 
 
-def listed(scenario: Scenario, environment: Environment) -> Listed:
+def listed(scenario: Scenario, environment: Environment) -> CatalogueEntry:
     """Return a scenario's entry in the catalogue, for an interpreter and machine."""
     try:
         missing = scenario.missing(environment)
     except Exception as error:  # foreign scenarios are listed too
         missing = f"it fails: {type(error).__name__}: {error}"[: protocol.LONGEST_TEXT]
-    return Listed(
+    return CatalogueEntry(
         id=scenario.id,
         title=scenario.title,
         group=scenario.group,
@@ -92,7 +92,7 @@ def listed(scenario: Scenario, environment: Environment) -> Listed:
     )
 
 
-def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
+def look_into(path: str, python: Python) -> tuple[CatalogueEntry, ...]:
     """Return the scenarios in a file; a worker imports it, never this process.
 
     Raises
@@ -104,15 +104,15 @@ def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
 
     read = partial(codec.decode, Offer, where="offer")
     task = Task(f"{__name__}:offer", path, read, path, "list its scenarios", True)
-    (outcome,) = turns.run_side_by_side(task, [interpreter])
+    (outcome,) = turns.run_side_by_side(task, [python])
     if outcome.answer is None:
         raise ScenarioError(outcome.complaint)
     return outcome.answer.scenarios
 
 
 def run_side_by_side(
-    order: ScenarioOrder, interpreters: Sequence[Interpreter], ceiling_s: float, told: Told
-) -> tuple[Outcome[ScenarioResult], ...]:
+    order: ScenarioOrder, pythons: Sequence[Python], ceiling_s: float, told: Told
+) -> tuple[TaskOutcome[ScenarioResult], ...]:
     """Run one scenario on several interpreters; see :func:`gilprobe.workers.turns.run_side_by_side`."""
     from gilprobe.workers import turns
 
@@ -123,7 +123,7 @@ def run_side_by_side(
         return found
 
     task = Task(f"{__name__}:result", order, read, order.scenario, "list its scenarios")
-    return turns.run_side_by_side(task, interpreters, ceiling_s, told)
+    return turns.run_side_by_side(task, pythons, ceiling_s, told)
 
 
 def offer(name: object, _turns: Turns) -> Offer:
@@ -138,7 +138,7 @@ def result(order: object, turns: Turns) -> ScenarioResult:
     scenario = next((one for one in find(wanted.name) if one.id == wanted.scenario), None)
     if scenario is None:
         raise ScenarioError(f"{wanted.name!a} must still have the scenario {wanted.scenario!a}")
-    frame = Settings.quick() if wanted.quick else Settings()
+    settings = Settings.quick() if wanted.quick else Settings()
     turns.wait("starts", 0.0)
     return measured(
         scenario,
@@ -146,5 +146,5 @@ def result(order: object, turns: Turns) -> ScenarioResult:
         repeat=wanted.repeat,
         quick=wanted.quick,
         progress=turns.wait,
-        frame=dataclasses.replace(frame, cpu_times=turns.cpu_times),
+        frame=dataclasses.replace(settings, cpu_times=turns.cpu_times),
     )

@@ -31,7 +31,7 @@ _LOOK_S = 0.5  # between two checks of a running recording's file
 _CHUNK_NAMES = 4096
 
 
-class TemporaryPlace:
+class TemporaryFolder:
     """A temporary folder for one file; both are removed with the last reference, or at exit.
 
     Unlike :class:`tempfile.TemporaryDirectory`, it gives no warning, needs no free file descriptor, and a

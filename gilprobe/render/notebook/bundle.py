@@ -6,12 +6,12 @@ from functools import singledispatch
 
 from gilprobe.model.audit_result import AuditResult, AuditSet
 from gilprobe.model.leak_report import LeakReport
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.notebook.html_page import HtmlPage
 from gilprobe.render.shared.page import PLAIN, Page
 from gilprobe.render.terminal import write_result
 from gilprobe.render.text.audit_text import write_audit, write_audits
-from gilprobe.render.text.leaks import write_leaks
+from gilprobe.render.text.leaks_text import write_leaks
 from gilprobe.render.text.trace_text import write_process
 from gilprobe.report import Report
 from gilprobe.results import ResultSet, ScenarioResult

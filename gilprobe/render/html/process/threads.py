@@ -32,7 +32,7 @@ _QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _Row = tuple[str, "Sequence[ThreadAccount]"]
 
 
-class Threads:
+class ThreadRows:
     """The rows of a page's threads.
 
     Where there are too many, ended threads whose names differ only in numbers are one row, as in the

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.render.html.process.threads import Threads
+    from gilprobe.render.html.process.threads import ThreadRows
     from gilprobe.report import Frame, Report
 
 MOST_EXACT = 120_000
@@ -52,7 +52,7 @@ _LARGEST_NS = (1 << 53) - 1  # integers that JavaScript represents exactly
 
 
 def described(
-    report: Report, timeline: Timeline, threads: Threads, *, most_bytes: int = MOST_BYTES
+    report: Report, timeline: Timeline, threads: ThreadRows, *, most_bytes: int = MOST_BYTES
 ) -> dict[str, Any]:
     """Return the data of a timeline's picture, for :mod:`json`.
 
@@ -62,7 +62,7 @@ def described(
         The accounts of the same trace.
     timeline : Timeline
         Its holds and waits.
-    threads : Threads
+    threads : ThreadRows
         The page's threads, to which rows refer.
     most_bytes : int
         Size limit of all rows in bytes; less if several processes share a page.
@@ -201,7 +201,7 @@ def _leaf(frames: Sequence[Frame]) -> tuple[str, str, int]:
 
 
 def _described_threads(
-    report: Report, timeline: Timeline, threads: Threads, survey: _Survey, shown: Sequence[int]
+    report: Report, timeline: Timeline, threads: ThreadRows, survey: _Survey, shown: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Return the rows' threads; `thread` is the number in the page, `NOWHERE` if unknown."""
     lives = lives_of(report)

@@ -13,7 +13,7 @@ _RENDERER = "gilprobe.render.notebook.bundle"
 import from the layers above."""
 
 
-class Shown:
+class NotebookRepr:
     """Base of classes that a notebook shows as tables. Adds two methods and no fields."""
 
     __slots__ = ()
