@@ -1,7 +1,7 @@
-"""Does a call release the GIL: how much of it others can run, how long it holds, and what threads gain.
+"""Audit calls: how far they release the GIL, how long they hold it, and how they scale with threads.
 
-Calls are made, traced and judged here. What is found is data (:mod:`gilprobe.model.audit_result`); how it is
-written is not decided here.
+Calls are made, traced and judged here. The results are data (:mod:`gilprobe.model.audit_result`); renderers
+are elsewhere.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from gilprobe.model.audit_result import AuditResult, AuditSet
 
 THREADS = (1, 2)
-"""Sizes of team, unless told."""
+"""Default numbers of threads."""
 
 LIMIT_S = 120.0
-"""How long the audit of one statement may take in a process of its own, set-up included, unless told."""
+"""Default time limit of one statement's audit in its own process, including set-up."""
 
 __all__ = ["LIMIT_S", "THREADS", "Statement", "audit", "audit_module", "audit_statement", "prepare"]
 
@@ -42,39 +42,39 @@ def audit(
     progress: Progress = lambda _label, _share: None,
     frame: Settings | None = None,
 ) -> AuditResult:
-    """Find out whether a call releases the GIL, how long it holds it, and what threads gain.
+    """Find out whether a call releases the GIL, how long it holds it, and how it scales with threads.
 
-    The function is called in this process, over and over: some thousand times if it is short. Where the
-    statement is not trusted, ``gilprobe audit`` does the same in a process of its own.
+    The function is called in this process, some thousand times if it is short. For untrusted code use
+    ``gilprobe audit``, which does the same in another process.
 
     Parameters
     ----------
     function : callable
-        What to call.
+        The function.
     *args : object
         Its arguments, the same in each call and each thread; for keywords take a :func:`functools.partial`.
     threads : int or iterable of int
-        Sizes of team that make the call at once; 1 is always added. With 1 alone no speedup is measured.
+        Numbers of threads that make the call at once; 1 is always added. With only 1 no speedup is measured.
     repeat : int, optional
-        Samples, 2 to 1000. Without: 5, and 3 for a quick look.
+        Samples, 2 to 1000. Default: 5, with `quick` 3.
     quick : bool
-        Whether a first look is enough: shorter runs.
+        Whether to make fewer and shorter runs.
     name : str, optional
-        What the result calls it; without, the function's own name.
+        Name in the result; default: the function's own.
     progress : callable
-        Called between the runs with what runs next and the share (0 to 1) that is done.
+        Called between the runs with the next step and the completed share (0 to 1).
     frame : Settings, optional
-        Replaces how it is measured; `repeat` is then put into it.
+        How to measure; `repeat` replaces its own.
 
     Returns
     -------
     AuditResult
-        Numbers of one call, and a verdict in words. On an interpreter without a GIL whether it scales.
+        Numbers per call, and a verdict in words. Without a GIL the verdict says whether it scales.
 
     Raises
     ------
     InvalidTypeError, InvalidValueError
-        If an argument is unusable.
+        If an argument is invalid.
     UnsupportedError
         If there is a GIL which can't be traced here.
     BaseException
@@ -104,7 +104,7 @@ def audit(
 def audit_statement(
     statement: Statement, *, threads: Iterable[int], settings: Settings, progress: Progress
 ) -> AuditResult:
-    """Audit a statement, which is foreign code: in a process of its own.
+    """Audit a statement, which is foreign code: call this in another process.
 
     Raises
     ------
@@ -135,32 +135,32 @@ def audit_module(
     limit_s: float = LIMIT_S,
     progress: Progress = lambda _label, _share: None,
 ) -> AuditSet:
-    """Audit the functions of a module that can be called with made-up arguments.
+    """Audit a module's functions with generated arguments.
 
-    Each is called in a process of its own, in a temporary folder: what hangs, exits or crashes spoils
-    nothing. Functions that act on the system are not called by guess, nor modules that are about that; those
-    of other people's modules may do so all the same.
+    Each runs in its own process, in a temporary folder: one that hangs, exits or crashes affects no other.
+    Functions and modules known to act on the system are skipped; other people's functions may act all the
+    same.
 
     Parameters
     ----------
     module : str or module
-        For example ``"zlib"``. It is imported here, for the names in it.
+        For example ``"zlib"``. It is imported here, for its names.
     threads, repeat, quick
-        As for :func:`audit`; a first look, without speedups, unless told.
+        As for :func:`audit`; default: a quick look without speedups.
     limit_s : float
-        How long the audit of one function may take before it is cut.
+        Time limit of one function's audit, seconds.
     progress : callable
-        Called with what is audited next and the share (0 to 1) that is done.
+        Called with the next function and the completed share (0 to 1).
 
     Returns
     -------
     AuditSet
-        What was found, and why which functions could not be audited.
+        The audits, and why some functions could not be audited.
 
     Raises
     ------
     InvalidTypeError, InvalidValueError
-        If an argument is unusable, or the module is not one to be called by guess.
+        If an argument is invalid, or the module acts on the system.
     """
     name = module if isinstance(module, str) else getattr(module, "__name__", None)
     if not isinstance(name, str):
@@ -179,7 +179,7 @@ def settings_for(quick: bool, repeat: int | None, settings: Settings | None) -> 
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return a callable's name with its module; of one that has none, what it looks like."""
+    """Return a callable's name with its module; without a name its repr."""
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
     if not isinstance(name, str):
         return name_of(function.func) if isinstance(function, partial) else ascii(function)[:60]

@@ -1,4 +1,4 @@
-"""The audit of one call: sampled in turns with an empty one, then looked at hold by hold, then in teams."""
+"""Audit one call: sample it in turns with an empty one, then inspect single holds, then run teams."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from gilprobe.measuring.measure import Progress, Settings
 
 RUN_SHARE = 10
-"""A traced run of short calls lasts this part of an arm of the speedups."""
+"""Duration of a traced run of short calls, as a share of an arm of the speedups."""
 
 _LONG_NS = 1_000_000
-"""Calls from here on are run for a whole arm. After one that computes or sleeps for long a trace ends on cold
-caches, which takes 0.15 ms more than after the empty call that stands for it: little of the run, so."""
+"""Longer calls are run for a whole arm. After a long call a trace ends on cold caches, which takes 0.15 ms
+more than after the empty call: little of a whole arm."""
 
 _FEW, _SLOW_NS = 5, 200_000_000
 
 NOTHING = partial(len, ())
-"""Does next to nothing."""
+"""Do nearly nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class AuditRequest:
     Attributes
     ----------
     name : str
-        What the result calls it.
+        Name in the result.
     call : callable
         The call, without arguments.
     nothing : callable
@@ -63,7 +63,7 @@ class AuditRequest:
     settings : Settings
         How to measure.
     progress : callable
-        Told between the runs what is next and how far this is.
+        Called between the runs with the next step and the progress.
     """
 
     name: str
@@ -76,7 +76,7 @@ class AuditRequest:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What the samples of a call say, about one call."""
+    """Results of the samples, per call."""
 
     samples: tuple[Sample, ...]
     overhead: Overhead
@@ -87,33 +87,33 @@ class Shares:
 
     @property
     def released(self) -> tuple[float, float, float]:
-        """Median of the released share, and its interval; a release in thousands of calls is none."""
+        """Median of the released share, and its interval; a rare single release doesn't count."""
         shares = released_shares(self.samples, self.overhead)
         return statistics.median(shares), *bootstrap_interval(shares)
 
     @property
     def call_ns(self) -> float:
-        """How long a call takes untraced, without the loop."""
+        """Duration of a call, untraced, without the loop."""
         return max(0.0, self._median(lambda taken: taken.plain_ns) - self.plain_loop_ns)
 
     @property
     def forced(self) -> float:
-        """Forced releases in one call."""
+        """Forced releases per call."""
         return self._median(lambda taken: taken.forced)
 
     @property
     def slowdown(self) -> float:
-        """How much longer the call took under the trace."""
+        """Duration under the trace over the duration without."""
         return statistics.median(taken.slowdown for taken in self.samples)
 
     @property
     def of_a_loop(self) -> tuple[float, float]:
-        """The held share and the CPU share of calls in a loop, which is what teams are made of."""
+        """The held share and the CPU share of calls in a loop, as teams make them."""
         held = statistics.median(1 - taken.released_ns / _traced_ns(taken) for taken in self.samples)
         return held, self._median(lambda taken: taken.plain_cpu_ns * taken.calls / max(1, taken.plain_ns))
 
     def calls_to_inspect(self) -> int:
-        """Return how many calls to look at hold by hold: several, unless they are slow or release often."""
+        """Return how many calls to inspect: several, unless they are slow or release often."""
         calls = max(self.samples[0].calls, _FEW if self.call_ns < _SLOW_NS else 1)
         return max(1, min(calls, int(MOST_EVENTS / (self._median(lambda taken: taken.releases) + 1))))
 
@@ -149,7 +149,7 @@ def carry_out(request: AuditRequest) -> AuditResult:
     Returns
     -------
     AuditResult
-        What was found.
+        The result.
 
     Raises
     ------
@@ -264,7 +264,7 @@ def _later(progress: Progress, begun: float) -> Progress:
 
 
 def _once(*doubts: str) -> tuple[str, ...]:
-    """Return the doubts, of several about the same surroundings the first, which is about the whole."""
+    """Return the doubts; of several about the surroundings only the first, which covers the whole audit."""
     kept: dict[str, str] = {}
     for doubt in doubts:
         kind = doubt.partition(":")[0]

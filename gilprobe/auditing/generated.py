@@ -1,4 +1,4 @@
-"""The functions of a module, and arguments that are made up for them."""
+"""Find a module's functions, and generate arguments for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SIZE = 64 * 1024
-"""Bytes of the largest made-up argument: far above the sizes from which on functions release the GIL."""
+"""Bytes of the largest generated argument: far above the sizes at which functions release the GIL."""
 
 ACTING = frozenset(
     {
@@ -72,10 +72,10 @@ ACTING = frozenset(
         "xmlrpc",
     }
 )
-"""Modules whose functions act on the system, the files or the interpreter: they are not called by guess."""
+"""Modules whose functions act on the system, files or the interpreter: these are not called."""
 
 ACTIONS = ("abort", "exec", "exit", "fork", "kill", "remove", "rmtree", "run", "spawn", "system", "unlink")
-"""What the name of such a function begins with elsewhere."""
+"""Beginnings of such functions' names elsewhere."""
 
 INVERSES = {
     "decompress": "compress",
@@ -87,27 +87,23 @@ INVERSES = {
     "a2b_base64": "b2a_base64",
     "a2b_hex": "b2a_hex",
 }
-"""Functions that take what another one of their module returns."""
+"""Functions whose argument is another function's result."""
 
 
 def functions(module_name: str) -> tuple[str, ...]:
-    """Return the names of a module's public functions, classes left out.
+    """Return the names of a module's public functions, without classes.
 
     Raises
     ------
     InvalidValueError
-        If there is no such module, it can't be imported, or it is one of those that act on the system.
+        If there is no such module, it can't be imported, or it acts on the system.
     """
     if module_name.partition(".")[0] in ACTING:
-        raise InvalidValueError(
-            f"the audited module must be one that computes, got {module_name!a}: it acts on the system"
-        )
+        raise InvalidValueError(f"module must only compute, got {module_name!a}, which acts on the system")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a module of other people's raises
-        raise InvalidValueError(
-            f"the audited module must be one that can be imported, got {module_name!a}: {error}"
-        ) from None
+    except Exception as error:  # a foreign module may raise anything
+        raise InvalidValueError(f"module must be importable, got {module_name!a}: {error}") from None
     names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
     return tuple(name for name in sorted(names) if _is_function(getattr(module, name, None)))
 
@@ -117,34 +113,34 @@ def _is_function(value: object) -> bool:
 
 
 def ready(module_name: str, name: str) -> Callable[[], object]:
-    """Return the call of a function with the first made-up arguments that it takes.
+    """Return a call of a function with the first generated arguments that it accepts.
 
     Raises
     ------
     InvalidValueError
-        If it takes none of them, or its name says that it acts.
+        If it accepts none of them, or its name suggests that it acts on the system.
     """
     if name.startswith(ACTIONS):
-        raise InvalidValueError(f"{name} is not called by guess: its name says that it acts")
+        raise InvalidValueError(f"{name} was not called: by its name it acts on the system")
     module = importlib.import_module(module_name)
     function = getattr(module, name)
-    complaint = "it takes none of the made-up arguments"
+    complaint = "it accepts none of the generated arguments"
     for arguments in made_up(module, name):
         if not _fit(function, arguments):
             continue
         call = partial(function, *arguments)
         try:
             call()
-            call()  # with what the first has left
+            call()  # after the first, with its leftovers
         except Exception as error:
             complaint = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         else:
             return call
-    raise InvalidValueError(f"it takes none of the made-up arguments ({complaint})")
+    raise InvalidValueError(f"it accepts none of the generated arguments ({complaint})")
 
 
 def made_up(module: object, name: str) -> Iterator[tuple[Any, ...]]:
-    """Yield arguments to try, those that most functions are about first."""
+    """Yield arguments to try, the most common kinds first."""
     pick = random.Random(SIZE)
     text = " ".join(pick.randbytes(3).hex() for _ in range(SIZE // 7))
     data = text.encode()
@@ -154,7 +150,7 @@ def made_up(module: object, name: str) -> Iterator[tuple[Any, ...]]:
         for argument in (data, text, numbers):
             try:
                 yield (inverse(argument),)
-            except Exception:  # noqa: S112  # it does not take that
+            except Exception:  # noqa: S112  # it does not accept these
                 continue
     yield (data,)
     yield (text,)
@@ -168,7 +164,7 @@ def made_up(module: object, name: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _fit(function: Callable[..., object], arguments: tuple[object, ...]) -> bool:
-    """Whether a function takes so many arguments, as far as its signature is known."""
+    """Return whether a function accepts so many arguments, by its signature if known."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:

@@ -1,4 +1,4 @@
-"""The functions of a module, each audited in a process of its own."""
+"""Audit the functions of a module, each in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A statement audited in a process of its own: what a worker is asked for, and what it does."""
+"""Audit a statement in its own process: the order to a worker, and its work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From which size of argument on a call releases the GIL, to the byte."""
+"""Find the size of argument at which a call begins to release the GIL, to the byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 STEP_CALLS = 3
-"""Made for each size that the bisection tries: whether a call releases the GIL is no matter of chance."""
+"""Calls per size in the bisection: few, since releasing the GIL is not random."""
 
 
 def least_releasing_size(
@@ -22,14 +22,14 @@ def least_releasing_size(
     Parameters
     ----------
     prepare : callable
-        Takes a size and returns a context manager that yields the call.
+        Takes a size, and returns a context manager that yields the call.
     below, above : int
-        Sizes for which it doesn't and does.
+        Sizes at which it does not and does release.
     """
     while above - below > 1:
         middle = (below + above) // 2
         with prepare(middle) as call:
-            call()  # what is done once only, such as an import, is not the call's
+            call()  # one-time work, such as an import, does not count
             does = sample(call, STEP_CALLS).does_release
         below, above = (below, middle) if does else (middle, above)
     return above

@@ -1,4 +1,4 @@
-"""What several threads make of a call, and the most that its holds and the cores allow."""
+"""Measure a call's speedup with threads, and its limit by holds and cores."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def allowed(threads: int, held_share: float, cpu_share: float, cores: int) -> float:
-    """Return the largest speedup that is possible.
+    """Return the largest possible speedup.
 
     Parameters
     ----------
     threads : int
-        How many make the call at once.
+        Number of threads.
     held_share : float
-        Share of the call in which it holds the GIL, which only one thread can: Amdahl's law.
+        Share of the call with the GIL, which only one thread can hold: Amdahl's law.
     cpu_share : float
-        Cores that one thread's calls keep busy, threads of their own included.
+        Cores that one thread's calls keep busy, including helper threads.
     cores : int
-        How many there are.
+        Number of cores.
     """
     limits = [float(threads)]
     if held_share > 0:
@@ -46,25 +46,25 @@ def measured(
     progress: Progress,
     shares: tuple[float, float] | None,
 ) -> tuple[tuple[Speedup, ...], tuple[str, ...]]:
-    """Let teams make the call, in turns with a single thread.
+    """Measure the call in teams, in turns with a single thread.
 
     Parameters
     ----------
     call : callable
-        Made by all members of a team.
+        The call that all members make.
     threads : sequence of int
         Sizes of team, the first of them 1.
     settings : Settings
         How to measure.
     progress : callable
-        Told between the runs how far this is.
+        Called between the runs with the progress.
     shares : (float, float) or None
-        The held share and the CPU share, for :func:`allowed`; None where the first is not known.
+        The held share and the CPU share, for :func:`allowed`; None if the first is unknown.
 
     Returns
     -------
     tuple of Speedup, tuple of str
-        One for each size but 1; what makes them doubtful.
+        One for each size except 1; their doubts.
     """
     if len(threads) < 2:
         return (), ()

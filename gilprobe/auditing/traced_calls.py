@@ -1,8 +1,7 @@
-"""How much of a call's time its thread is without the GIL: the call made over and over under the tracer.
+"""Measure how much of a call's time its thread is without the GIL, by repeated calls under the tracer.
 
-What is not the call's is measured along with it, an empty call in the same loop, and left out. Only what the
-code lets go by itself counts as released: where another thread has asked for the GIL, the interpreter gives
-it up, and the call has nothing to do with that.
+The overhead is measured with an empty call in the same loop, and subtracted. Only voluntary releases count:
+forced ones, after another thread's request, are the interpreter's doing.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MOST_CALLS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """Holds that are not the call's: a trace's, around its loop, and the loop's, for each call."""
+    """Holds that are not the call's: the trace's around the loop, and the loop's per call."""
 
     trace_ns: float
     call_ns: float
@@ -38,17 +37,17 @@ class Sample:
     Attributes
     ----------
     calls : int
-        How often it was made.
+        Number of calls.
     plain_ns : int
-        What so many calls took without a trace, just before.
+        Duration of as many calls without a trace, just before.
     hold_ns, off_ns : int
         The thread's time with the GIL and without it, by the trace.
     releases : int
-        How often the call itself let go of the GIL.
+        Number of voluntary releases.
     others_hold_ns : int
-        Holds of threads that the call has started, or that run native code for it.
+        Holds of threads that the call started, or that run native code for it.
     forced : int
-        How often another thread made it give up the GIL.
+        Number of forced releases.
     plain_cpu_ns : int
         CPU time of the whole process in `plain_ns`.
     """
@@ -64,12 +63,12 @@ class Sample:
 
     @property
     def does_release(self) -> bool:
-        """Whether the call releases the GIL; a single release in many calls is something else's."""
+        """Return whether the call releases the GIL; a single release in many calls has another cause."""
         return self.releases * 2 >= self.calls
 
     @property
     def released_ns(self) -> int:
-        """Time in which other threads could run: off, and no thread of the call's own held."""
+        """Return the time in which other threads could run: off, without holds of the call's helpers."""
         return max(0, self.off_ns - self.others_hold_ns)
 
     def held_ns(self, overhead: Overhead) -> float:
@@ -78,38 +77,38 @@ class Sample:
         return own + self.others_hold_ns
 
     def share(self, overhead: Overhead) -> float:
-        """Return the released share of the call's time, with the overhead left out of the hold."""
+        """Return the released share of the call's time, without the overhead."""
         if not self.releases or not self.released_ns:
             return 0.0
         return self.released_ns / (self.released_ns + self.held_ns(overhead))
 
     @property
     def slowdown(self) -> float:
-        """How much longer the calls took under the trace."""
+        """Return the duration under the trace over the duration without."""
         return (self.hold_ns + self.off_ns) / max(1, self.plain_ns)
 
 
 def make_calls(call: Callable[[], object], calls: int) -> None:
-    """Make the call so often."""
+    """Make the calls."""
     for _ in repeat(None, calls):
         call()
 
 
 def python_threads() -> set[int]:
-    """Return the native identifiers of the threads that are other people's business: all but this one."""
+    """Return the native identifiers of all threads except this one: they are not the call's."""
     alive = {thread.native_id or 0 for thread in threading.enumerate()}
     return alive - {threading.get_native_id()}
 
 
 def sample(call: Callable[[], object], calls: int) -> Sample:
-    """Make the call so often, first as it is, then under a trace."""
+    """Make the calls, first untraced, then under a trace."""
     from gilprobe.tracing.tracer import trace
 
     foreign = python_threads()
     start_ns, start_cpu_ns = time.perf_counter_ns(), time.process_time_ns()
     make_calls(call, calls)
     plain_ns, plain_cpu_ns = time.perf_counter_ns() - start_ns, time.process_time_ns() - start_cpu_ns
-    with trace(sites=False) as traced:  # to find the place of each release would cost more than a short call
+    with trace(sites=False) as traced:  # finding each release's place costs more than a short call
         make_calls(call, calls)
     own, others = _parted(traced.report().threads, foreign)
     return Sample(
@@ -127,7 +126,7 @@ def sample(call: Callable[[], object], calls: int) -> Sample:
 def _parted(
     accounts: Collection[ThreadAccount], foreign: set[int]
 ) -> tuple[list[ThreadAccount], list[ThreadAccount]]:
-    """Return the calling thread's accounts, and those of the threads that work for it."""
+    """Return the accounts of the calling thread, and of its helpers."""
     me = threading.get_native_id()
     own = [account for account in accounts if account.native_id == me]
     others = [account for account in accounts if account.native_id not in foreign | {me}]
@@ -135,7 +134,7 @@ def _parted(
 
 
 def calls_within(call: Callable[[], object], budget_ns: int) -> int:
-    """Return how often a call can be made in that time, at least once; the first goes to warm it up."""
+    """Return how many calls fit into that time, at least one; a first call warms up."""
     took_ns = []
     for _ in range(3):
         start_ns = time.perf_counter_ns()
@@ -147,26 +146,26 @@ def calls_within(call: Callable[[], object], budget_ns: int) -> int:
 
 
 def released_shares(samples: Sequence[Sample], overhead: Overhead) -> tuple[float, ...]:
-    """Return the released share of each sample; 0 where a release in many calls is not the call's.
+    """Return the released share of each sample; 0 if the releases are not the call's.
 
-    A release in thousands of calls is the doing of something else, such as another thread's request.
+    A single release in thousands of calls has another cause, such as another thread's request.
     """
     does = does_release(samples)
     return tuple(taken.share(overhead) if does and taken.does_release else 0.0 for taken in samples)
 
 
 def does_release(samples: Sequence[Sample]) -> bool:
-    """Whether most samples found that the call releases the GIL."""
+    """Return whether the call releases the GIL in most samples."""
     return sum(taken.does_release for taken in samples) * 2 > len(samples)
 
 
 class Baseline:
-    """An empty call, sampled in turns with those that are measured.
+    """An empty call, sampled in turns with the measured ones.
 
     Parameters
     ----------
     nothing : callable
-        Does nothing, called as the others are.
+        Does nothing; called like the others.
     """
 
     def __init__(self, nothing: Callable[[], object]) -> None:
@@ -175,16 +174,16 @@ class Baseline:
         self._calls: list[tuple[int, Sample]] = []
 
     def take(self, calls: int) -> None:
-        """Sample a trace of nothing, and one of so many empty calls."""
+        """Sample an empty trace, and one with empty calls."""
         self._traces.append(sample(self._nothing, 0).hold_ns)
         self._calls.append((calls, sample(self._nothing, calls)))
 
     def overhead(self) -> Overhead:
-        """Return the medians of what was sampled."""
+        """Return the medians of the samples."""
         trace_ns = statistics.median(self._traces)
         calls_ns = [(taken.hold_ns - trace_ns) / calls for calls, taken in self._calls]
         return Overhead(trace_ns, max(0.0, statistics.median(calls_ns)))
 
     def plain_call_ns(self) -> float:
-        """Return what an empty call takes untraced."""
+        """Return the duration of an empty call, untraced."""
         return statistics.median(taken.plain_ns / calls for calls, taken in self._calls)

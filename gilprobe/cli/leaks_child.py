@@ -1,4 +1,4 @@
-"""``gilprobe leaks`` in two processes: one hunts, and the other one tells how it ended."""
+"""``gilprobe leaks`` in two processes: one hunts, the other reports how it ended."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RetriedHunt:
         self._line = StatusLine()
 
     def status(self) -> int:
-        """Hunt, tell what came of it, and return the exit status.
+        """Hunt, report the outcome, and return the exit status.
 
         Raises
         ------
@@ -76,17 +76,17 @@ class RetriedHunt:
             again = "no leak was found" if second.report else f"it {_how(second)}"
             raise self._unjudged(
                 f"{_how(first)}, and in a second try with all objects kept alive {again}; "
-                "PYTHONFAULTHANDLER=1 shows where it happens"
+                f"PYTHONFAULTHANDLER=1 shows where"
             )
-        warning = f"a first try {_how(first)}: this one has kept all objects alive"
+        warning = f"a first try {_how(first)}: this one kept all objects alive"
         return self._show(dataclasses.replace(second.report, warnings=(warning, *second.report.warnings)))
 
     def _try(self, *, keep_all: bool = False, done: Callable[[LeakReport], None]) -> HuntOutcome:
         try:
             outcome = hunt_in_child(partial(self._in_child, keep_all), done, self._watch)
-        except SystemExit:  # the end of the child: the line is the parent's
+        except SystemExit:  # the child ends here; the parent reports it
             raise
-        except BaseException:  # in the child, too, which tells it
+        except BaseException:  # also in the child, which reports it
             self._line.erase()
             raise
         self._line.erase()
@@ -99,7 +99,7 @@ class RetriedHunt:
         )
 
     def _in_child(self, keep_all: bool, teller: Teller) -> LeakReport:
-        if self._alone:  # standard output is the report's, also from what the program prints as it ends
+        if self._alone:  # standard output is for the report only, also when the program prints at its end
             with suppress(OSError):
                 os.dup2(2, 1)
         return self._hunt(progress=teller.phase, count=teller.count, keep_all=keep_all)
@@ -135,13 +135,13 @@ def _by(status: int) -> str:
         name = signal.Signals(-status).name
     except ValueError:  # a real-time signal
         name = f"signal {-status}"
-    doubt = " (for want of memory?)" if -status == signal.SIGKILL else ""
+    doubt = " (out of memory?)" if -status == signal.SIGKILL else ""
     return f"was ended by {name}{doubt}"
 
 
 def _when(progress: HuntProgress) -> str:
     if not progress.phase:
-        return "when its module was loaded"
+        return "while its module was loaded"
     if progress.calls == 0:
         return "in its first call"
     return f"after about {plural(progress.calls, 'call')} ({progress.phase})"

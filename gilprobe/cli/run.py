@@ -1,4 +1,4 @@
-"""``gilprobe run``: measure scenarios, each in a process of its own, and show what they found."""
+"""``gilprobe run``: measure scenarios, each in a process of its own, and show the results."""
 
 from __future__ import annotations
 
@@ -34,37 +34,35 @@ class _Job:
     name: str
     scenario: str
     ceiling_s: float
-    foreign: bool  # from a file of the user's: what it prints is for them to see
+    foreign: bool  # from a user's file: its output is shown
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("run", help="measure scenarios; the headline ones unless told which")
+    parser = commands.add_parser("run", help="measure scenarios (default: the headline ones)")
     parser.add_argument(
-        "ids", nargs="*", metavar="ID", help="scenarios, as in `gilprobe list`, or files: ./my_scenario.py"
+        "ids", nargs="*", metavar="ID", help="scenarios from `gilprobe list`, or files: ./my_scenario.py"
     )
-    parser.add_argument("--all", action="store_true", help="all scenarios of the catalogue")
-    parser.add_argument("--quick", action="store_true", help="a first look: shorter runs, fewer of them")
+    parser.add_argument("--all", action="store_true", help="measure all scenarios")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument(
-        "--threads", metavar="1,2,4", help="sizes of team (default: 1, 2, 4, ... twice the cores)"
+        "--threads", metavar="1,2,4", help="numbers of threads (default: 1, 2, 4, ... twice the cores)"
     )
     parser.add_argument("--repeat", type=int, metavar="N", help="samples of each arm (default: 5; quick: 3)")
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the results to FILE; - for standard output, alone"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write the results to FILE; - for standard output")
     results_page.add_options(parser)
     parser.add_argument(
         "--python",
         action="append",
         default=[],
         metavar="PATH",
-        help="measure this interpreter, too, which must have gilprobe; can be given several times",
+        help="measure with this interpreter, which must have gilprobe; can be repeated",
     )
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
-    """Check every argument, then measure: nothing is to fail after minutes of work."""
+    """Check all arguments, then measure: nothing should fail after minutes of work."""
     from gilprobe import scenarios
     from gilprobe.measuring.measure import Settings
 
@@ -80,7 +78,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     run = _ScenarioRun(arguments, output, jobs, pythons, threads, page)
     try:
         run.measure()
-    finally:  # what was measured before Ctrl-C or a failure is kept
+    finally:  # keep the results from before Ctrl-C or a failure
         run.deliver()
     if not run.results:
         return _NOTHING_SHOWN
@@ -88,7 +86,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _jobs(arguments: argparse.Namespace) -> list[_Job]:
-    """Return what is to be run; a file is run once by a worker, to see what is in it."""
+    """Return the jobs; a worker imports a user's file once, to see what is in it."""
     from gilprobe import scenarios
     from gilprobe.scenarios import own_process, registry
     from gilprobe.workers.pythons import this_python
@@ -122,7 +120,7 @@ def _pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], bool]:
         complain(complaint)
     if not met:
         raise InvalidValueError(
-            f"--python must name an interpreter that has gilprobe, got {len(names)} others"
+            f"--python must be an interpreter that has gilprobe, none of the {len(names)} given is usable"
         )
     return met, not (missing or refused)
 
@@ -153,7 +151,7 @@ class _ScenarioRun:
         self._shown = False
 
     def measure(self) -> None:
-        """Run the jobs one by one; what each found is shown as soon as it is there."""
+        """Run the jobs one by one, and show each result at once."""
         from gilprobe.cli.progress import ProgressBar
 
         with ProgressBar(len(self._jobs)) as bar:
@@ -169,7 +167,7 @@ class _ScenarioRun:
                 self._done += 1
                 self._show(results)
                 if self._output.closed and self._arguments.json is None:
-                    return  # nobody reads on
+                    return  # the reader has left
 
     def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[TaskOutcome[ScenarioResult], ...]:
         from gilprobe.scenarios import own_process
@@ -221,7 +219,7 @@ class _ScenarioRun:
         return side_by_side.render_pythons(sides, self._output.look) + "\n"
 
     def deliver(self) -> None:
-        """Write what was found to the files: as JSON if asked to, and as a page."""
+        """Write the results as JSON if asked to, and as a page."""
         self._save()
         if self._page is None or not self.results:
             return
@@ -233,7 +231,7 @@ class _ScenarioRun:
             self._output.write(f"The report: {visible(str(self._page))}\n")
 
     def _save(self) -> None:
-        """Write the results as JSON if asked to; to standard output only those of a whole run."""
+        """Write the results as JSON if asked to; to standard output only those of a complete run."""
         from gilprobe.results import ResultSet
 
         target, ended = self._arguments.json, self._done == len(self._jobs)

@@ -1,6 +1,6 @@
-"""The owner's side of what a team shares: orders and a gate to the workers, their reports, a flag.
+"""The owner's side of a team's channels: orders and a gate to the workers, their reports, a flag.
 
-The bytes on them are the same for threads, interpreters and processes.
+The protocol is the same for threads, interpreters and processes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker, or who looks after it, told.
+    """A report of a worker, or of its supervisor.
 
     Attributes
     ----------
     kind : int
         One of the constants of :mod:`gilprobe.engines.team_worker`.
     index : int
-        The worker; negative if it is about all of them.
+        The worker; negative: all of them.
     numbers : tuple of int
         Their meaning depends on the kind.
     text : str
-        What went wrong.
+        The error.
     """
 
     kind: int
@@ -46,14 +46,14 @@ class WorkerReport:
 class Channels:
     """Three pipes and a byte of shared memory.
 
-    Workers take their orders from one pipe: none can take a second before all have theirs, since it waits at
-    the gate until the owner has heard of every one. At the gate all of them wait in the same read, which
-    needs no GIL, and one write by the owner opens it to all.
+    Workers take their orders from one pipe: none can take a second one, since it waits at the gate until the
+    owner has heard from all. At the gate all wait in the same read, which needs no GIL, and one write by the
+    owner opens it for all.
 
     Raises
     ------
     UnsupportedError
-        If the system does not give the file descriptors.
+        If there are not enough file descriptors.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Channels:
         os.write(self._gate, team_worker.OPEN * workers)
 
     def next_report(self, timeout_s: float) -> WorkerReport | None:
-        """Return what was told next; None if nothing was in time."""
+        """Return the next report; None if there is none in time."""
         if not self._heard.poll(max(0.0, timeout_s) * 1000):
             return None
         # Each report was one write of less than PIPE_BUF bytes: it is there as a whole.
@@ -96,15 +96,15 @@ class Channels:
         return WorkerReport(kind, index, tuple(numbers), text)
 
     def call_off(self, workers: int) -> None:
-        """Send every worker home: from the middle of chunked work, from the gate, from waiting for orders."""
+        """End every worker: within chunked work, at the gate, or waiting for orders."""
         self._off[0] = 1
-        # A closed pipe alone is not enough: a fork elsewhere in this process may keep a copy of it open.
+        # Closing the pipe is not enough: another fork of this process may keep a copy open.
         with suppress(OSError):
             self.order(team_worker.LEAVE, workers)
             os.write(self._gate, team_worker.SHUT * workers)
 
     def close(self) -> None:
-        """Close all. No worker in this process may still use its ends: their numbers will be others' soon."""
+        """Close all. No worker in this process may still use its ends: their numbers will be reused."""
         self._off.close()
         self._close_all()
 

@@ -1,6 +1,6 @@
-"""Interpreters with a GIL of their own (PEP 684), each run by one thread of this process.
+"""Interpreters with their own GIL (PEP 684), each run by one thread of this process.
 
-The standard library's way to them has changed twice; which one was used is said in ``module``.
+The standard library's module for them has changed twice; ``module`` names the one used.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class InterpreterEngine:
     module: str = _MODULE
 
     def unavailable(self) -> str:
-        """Return why interpreters with a GIL of their own can't be had here; empty if they can."""
+        """Return why interpreters with their own GIL are not available here; empty if they are."""
         if sys.implementation.name != "cpython":
-            return f"only CPython has interpreters with a GIL of their own, this is {sys.implementation.name}"
+            return f"only CPython has interpreters with their own GIL, this is {sys.implementation.name}"
         if not self.module:
             return f"interpreters share one GIL before CPython 3.12, this is {sys.version.split()[0]}"
         try:
@@ -69,8 +69,8 @@ class InterpreterEngine:
         Raises
         ------
         InvalidValueError
-            If `work` has no chunk: nothing ends what runs in an interpreter from outside, and 3.12 aborts a
-            process that ends before its interpreters do.
+            If `work` has no chunk: code in an interpreter can't be ended from outside, and 3.12 aborts a
+            process that ends before its interpreters.
         """
         if work.chunk is None:
             raise InvalidValueError("chunk must be a number for work in interpreters, got None")
@@ -113,14 +113,14 @@ def _life(work: Spec, channels: Channels) -> WorkerLife:
             ends=ends,
         )
         try:
-            # In the thread that will run it: several then begin at the same time, and 3.12 ends only those
-            # that this thread began.
+            # In the thread that will run it: several can then start in parallel, and 3.12 ends only those
+            # that the same thread began.
             interpreter = means.create()
             try:
                 failure = means.run(interpreter, script)
             finally:
                 means.destroy(interpreter)
-            if failure is not None:  # how 3.13 returns what the script raised
+            if failure is not None:  # 3.13 returns the script's exception
                 raise UnsupportedError(getattr(failure, "formatted", str(failure)))
         except BaseException as error:  # whatever it is, the owner raises it
             team_worker.report_failure(ends[2], index, error)

@@ -1,4 +1,4 @@
-"""What workers take in memory, by the proportional set size: a page that several share counts in parts."""
+"""Measure workers' memory by the proportional set size, which divides shared pages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def proportional_bytes(pid: int | None = None, root: Path = _ROOT) -> int | None
     Parameters
     ----------
     pid : int or None
-        The process; this one unless told.
+        The process; default: this one.
     root : pathlib.Path
-        Where ``proc`` is found.
+        Folder of ``proc``.
 
     Returns
     -------
     int or None
-        Bytes; None where the platform does not tell, or not of this process.
+        Bytes; None if unknown.
     """
     try:
         text = (root / "proc" / str(pid or "self") / "smaps_rollup").read_text(encoding="ascii")

@@ -46,11 +46,11 @@ class ProcessEngine:
     module: str = "multiprocessing"
 
     def unavailable(self) -> str:
-        """Return why processes can't be started in this way here; empty if they can."""
+        """Return why this method is not available here; empty if it is."""
         if self.name not in multiprocessing.get_all_start_methods():
             return f"multiprocessing has no method {self.name!r} on {sys.platform}"
         if not sys.executable:
-            return "it is not known where the interpreter's executable is"
+            return "the interpreter's executable is unknown"
         return ""
 
     def start(self, workers: int, work: Work, *, limit_s: float = START_S) -> AbstractContextManager[Team]:

@@ -1,8 +1,8 @@
-"""What every worker does, in whatever it lives: load the work, report, and do it each time the gate opens.
+"""The worker, in any engine: load the work, report, and do it each time the gate opens.
 
-Owner and workers share three pipes and a byte of memory, by file descriptors alone. This module must not load
-anything else of gilprobe: a sub-interpreter is handed its code and nothing more, and what is loaded here
-counts as the start-up of every worker.
+Owner and workers share three pipes and a byte of memory, by file descriptors. This module must not load
+anything else of gilprobe: a sub-interpreter gets only its code, and imports here count as every worker's
+start-up.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     """A worker's file descriptors: orders and gate (to read), reports (to write), the flag (to map)."""
 
 REPORT = struct.Struct("<Bi4qH")
-"""Kind, index of the worker, four numbers, bytes of the text that follows."""
+"""Kind, index of the worker, four numbers, length of the following text."""
 
 READY, ARMED, DONE, FAILED, DIED, ONCE = range(1, 7)
 
 ORDER = struct.Struct("<q")
 LEAVE = -1
-"""The order to leave; any other is a number of operations."""
+"""The order to leave; others are numbers of operations."""
 
 OPEN, SHUT = b"\1", b"\0"
-"""What a worker finds at the gate: the start, or the end of the team."""
+"""Messages at the gate: start, or end of the team."""
 
 _TEXT_BYTES = 1000  # a report must fit into PIPE_BUF, so that reports of several workers never mix
 
 
 def serve(index: int, begun_ns: int, work: Spec, ends: Ends) -> None:
-    """Be a worker until the order to leave; whatever goes wrong is reported, never raised.
+    """Be a worker until the order to leave; errors are reported, never raised.
 
     Parameters
     ----------
     index : int
-        Which worker this is.
+        The worker's index.
     begun_ns : int
-        When the owner began to start it, by ``time.perf_counter_ns``, which all processes of a machine share.
+        When the owner began to start it, by ``time.perf_counter_ns``, a clock common to all processes.
     work : tuple
-        What to do.
+        The work.
     ends : tuple of int
-        Where to talk to the owner.
+        The channels to the owner.
     """
     orders, gate, reports, flag = ends
     try:
@@ -67,22 +67,22 @@ def serve(index: int, begun_ns: int, work: Spec, ends: Ends) -> None:
             end_ns = time.perf_counter_ns()
             cpu_ns = time.thread_time_ns() - cpu_ns
             report(reports, DONE, index, start_ns, end_ns, cpu_ns, get_native_id())
-    except BaseException as error:  # whatever it is, the owner raises it
+    except BaseException as error:  # the owner raises it
         report_failure(reports, index, error)
 
 
 def report(reports: int, kind: int, index: int, *numbers: int, text: str = "") -> None:
-    """Tell the owner; what it no longer hears is lost."""
+    """Report to the owner, if it still listens."""
     encoded = text.encode("utf-8", "backslashreplace")[:_TEXT_BYTES]
     padded = (*numbers, 0, 0, 0, 0)[:4]
-    try:  # noqa: SIM105 - contextlib is not worth its import
+    try:  # noqa: SIM105 - importing contextlib costs too much
         os.write(reports, REPORT.pack(kind, index, *padded, len(encoded)) + encoded)
     except OSError:
         pass
 
 
 def report_failure(reports: int, index: int, error: BaseException) -> None:
-    """Tell the owner what a worker raised, and where."""
+    """Report a worker's error, and where it was raised."""
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception:
@@ -113,7 +113,7 @@ def _loaded(work: Spec, flag: int) -> Callable[[int], object]:
         return lambda operations: function(operations, **arguments)
     import mmap
 
-    # Memory, not a pipe: looking at it releases no GIL.
+    # Memory, not a pipe: reading it does not release the GIL.
     off = mmap.mmap(flag, 1, prot=mmap.PROT_READ)
     step = chunk
 

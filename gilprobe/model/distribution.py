@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gilprobe.errors import InvalidValueError
 
 SUB_BUCKET_BITS = 6
-"""Each power of two is cut into 2**6 buckets (csrc/base/gp_hist.h: GP_HIST_SUB_BITS)."""
+"""Each power of two has 2**6 buckets (csrc/base/gp_hist.h: GP_HIST_SUB_BITS)."""
 
 BUCKETS = 2688
 """Number of buckets: 1 ns to 2**47 ns, 39 hours (csrc/base/gp_hist.h: GP_HIST_BUCKETS)."""
@@ -27,7 +27,7 @@ def bucket_bounds_ns(index: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How long the holds or the waits of a thread were.
+    """Distribution of the lengths of a thread's holds or waits.
 
     The buckets are those of HdrHistogram's log-linear scheme: a quantile is off by at most 1 % of its value
     (half a bucket, 1/128), while count, total and maximum are exact. Merging is exact.

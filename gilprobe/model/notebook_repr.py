@@ -1,4 +1,4 @@
-"""How the model shows itself in a notebook: it names who draws it, and knows nothing about drawing."""
+"""How the model is shown in a notebook: it names its renderer, and draws nothing itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _RENDERER = "gilprobe.render.notebook.bundle"
-"""Loaded when a notebook asks. A name, not an import: plain data must work where no renderer can be loaded,
-and what stands above it can't be among what it needs."""
+"""Loaded when a notebook asks. A name, not an import: plain data must work without renderers, and may not
+import from the layers above."""
 
 
 class NotebookRepr:

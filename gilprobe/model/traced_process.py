@@ -1,4 +1,4 @@
-"""What the trace of one process left: what a saved file gives back and an export shows. Plain data."""
+"""The recorded data of one process, as loaded from a file and exported. Plain data."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TracedProcess:
-    """One process and what was recorded of it.
+    """One process and its recorded data.
 
     Attributes
     ----------
     source : str
-        Name of the file that it was read from, without its folder.
+        Name of its file, without the folder.
     report : Report
         The accounts.
     timeline : Timeline or None
         Every hold and wait; None if they were not recorded.
     pid : int
-        The process; 0 where the file does not tell.
+        The process; 0 if unknown.
     argv : tuple of str
-        Its command line; empty where the file does not tell.
+        Its command line; empty if unknown.
     started_unix_ns : int
-        When the recording began, nanoseconds since 1970; 0 where the file does not tell.
+        When the recording began, nanoseconds since 1970; 0 if unknown.
     complete : bool
         Whether the recording was ended; False if the process was killed or still runs.
     """
@@ -42,21 +42,21 @@ class TracedProcess:
 
     @property
     def title(self) -> str:
-        """The process as a heading names it. Names in it are foreign: a renderer escapes them."""
+        """The process's name in headings. It contains foreign names: renderers escape them."""
         if not self.pid:
             return self.source
         return f"process {self.pid}: {' '.join(self.argv)}" if self.argv else f"process {self.pid}"
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Everything that makes a number here doubtful; every rendering shows it."""
+        """All doubts about these numbers; every renderer shows them."""
         doubts = list(self.report.warnings)
         if not self.complete:
             doubts.append("the recording was not ended: the process was killed, or it still runs")
         dropped = max(self.report.dropped_events, self.timeline.dropped if self.timeline is not None else 0)
         if dropped:
             doubts.append(
-                f"{dropped} events are missing in the timeline: they came faster than they were written "
-                "(what is summed up is exact all the same)"
+                f"{dropped} events are missing in the timeline: they came faster "
+                "than they were written (all sums are exact)"
             )
         return tuple(doubts)

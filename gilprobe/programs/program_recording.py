@@ -1,11 +1,11 @@
-"""How ``gilprobe record`` begins a recording, in the first process and in those that it follows."""
+"""Begin a recording for ``gilprobe record``, in the first process and in followed ones."""
 
 from __future__ import annotations
 
 from gilprobe._native import tracer
 from gilprobe.tracing.tracer import Trace, trace
 
-TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
@@ -23,7 +23,7 @@ class RecordOptions:
     stacks, timeline : bool
         As for :func:`gilprobe.trace`.
     stall_s : float or None
-        Tell of a hold as soon as it has made another thread wait for this long; None: do not.
+        Report a hold at once if it makes another thread wait this long; None: don't.
     """
 
     __slots__ = ("stacks", "stall_s", "timeline")
@@ -36,14 +36,14 @@ class RecordOptions:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RecordOptions) and self.to_dict() == other.to_dict()
 
-    __hash__ = None  # type: ignore[assignment]  # it can be changed
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as scalars, for :mod:`json`."""
         return {name: getattr(self, name) for name in ("stacks", "timeline", "stall_s")}
 
     def to_text(self) -> str:
-        """Return the options as a followed process finds them in its environment: no colon, no space."""
+        """Return the options for a followed process's environment: no colon, no space."""
         return ",".join(f"{name}={value}" for name, value in self.to_dict().items())
 
     @classmethod
@@ -75,7 +75,7 @@ class ProgramRecording:
     options : RecordOptions
         What is recorded.
     told : bool
-        Whether a report is wanted at the end. What makes it is then loaded now.
+        Whether a report is shown at the end; the modules for it are then loaded now.
 
     Raises
     ------
@@ -100,13 +100,13 @@ class ProgramRecording:
             raise
 
     def stop(self) -> Report:
-        """End the recording. Once is enough; further calls only return the report."""
+        """End the recording; further calls only return the report."""
         if self._watch is not None:
             self._watch.stop()
         return self._trace.stop()
 
     def close(self) -> None:
-        """End the recording of a process that does not tell of it."""
+        """End the recording of a process that shows no report."""
         if self._watch is not None:
             self._watch.stop()
         self._trace.close()
@@ -117,7 +117,7 @@ def _watch(limit_s: float) -> StallWatch | None:
 
     try:
         return watch_stalls(limit_s)
-    except OSError:  # standard error is closed: nobody would read it
+    except OSError:  # standard error is closed
         return None
 
 

@@ -1,4 +1,4 @@
-"""What ``--leaks`` shows at the end: the tests that leak, and those of which it is not known."""
+"""The summary of ``--leaks``: the tests that leak, and those that could not be judged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pytest
 
 _MOST_FINDINGS = 3
-"""Of one test; the rest is counted."""
+"""Findings shown per test; the rest is counted."""
 
 
 class LeaksRow(NamedTuple):
@@ -24,18 +24,18 @@ class LeaksRow(NamedTuple):
 
 
 class LeaksOverview:
-    """Collects what the hunts found, in this process or in those of pytest-xdist."""
+    """Collects the verdicts, from this process or those of pytest-xdist."""
 
     def __init__(self) -> None:
         self._rows: list[LeaksRow] = []
         self._others: set[str] = set()
 
     def pytest_report_header(self) -> str:
-        """Say that it takes its time."""
-        return "gilprobe: runs every test that passes over and over, and looks for leaks"
+        """Say that the run takes longer."""
+        return "gilprobe: runs every passed test repeatedly, to find leaks"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what came along with the report of a test."""
+        """Take the data that came with a test's report."""
         leaks = getattr(report, "gilprobe_leaks", None)
         if leaks is not None:
             self._rows.append(LeaksRow(report.nodeid, leaks))
@@ -43,7 +43,7 @@ class LeaksOverview:
             self._others.add(report.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show which tests leak, and of which nothing is certain."""
+        """Show the tests that leak, and the uncertain ones."""
         terminalreporter.section("leaks")
         for line in self._lines():
             terminalreporter.write_line(visible(line))
@@ -86,7 +86,7 @@ class LeaksOverview:
 
 
 def _reasons(title: str, told: list[tuple[str, str]]) -> Iterator[str]:
-    """Yield each reason once, and below it the tests that it is one for."""
+    """Yield each reason once, with its tests below it."""
     if told:
         yield ""
         yield title

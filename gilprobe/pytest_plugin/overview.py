@@ -1,4 +1,4 @@
-"""What ``--gil`` shows: a column beside each test with ``-v``, and a summary at the end."""
+"""The output of ``--gil``: a column beside each test with ``-v``, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
 _LEAST_WAIT_NS = 1_000_000
-"""Waits in one test that are worth a line: starting and joining a thread takes some as well."""
+"""Shorter waits in a test are not shown: starting and joining a thread causes some as well."""
 
 
 class OverviewRow(NamedTuple):
@@ -25,21 +25,21 @@ class OverviewRow(NamedTuple):
 
 
 class Overview:
-    """Collects what the tests showed, in this process or in those of pytest-xdist."""
+    """Collects the tests' numbers, from this process or those of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._rows: list[OverviewRow] = []
 
     def pytest_report_header(self) -> str:
-        """Say what is traced, or why nothing is."""
+        """Say that tests are traced, or why not."""
         here = capabilities()
         if here.tracer == "exact":
-            return "gilprobe: traces the GIL of every test"
+            return "gilprobe: traces the GIL in every test"
         return f"gilprobe: no test is traced: {here.tracer_reason}"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what came along with the report of a test."""
+        """Take the data that came with a test's report."""
         gil = getattr(report, "gilprobe", None)
         if gil is not None:
             self._rows.append(OverviewRow(report.nodeid, gil))

@@ -1,4 +1,4 @@
-"""Traces the calls of tests, and fails those that break the limits of their markers."""
+"""Trace the calls of tests, and fail those that exceed the limits of their markers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gilprobe.tracing.tracer import Trace
 
 NAME = "gilprobe-watching"
-"""As which the plugin is registered."""
+"""The plugin's registered name."""
 
 _SEEN = pytest.StashKey[dict[str, Any]]()
 
@@ -39,12 +39,12 @@ class TracedTests:
         self._all = all_tests
         here = capabilities()
         self._traceable = here.tracer == "exact"
-        # Without a GIL all is released and nothing held: the limits hold, and there is nothing to warn of.
+        # Without a GIL nothing is held: the limits are kept, and there is nothing to warn about.
         self._doubt = "" if self._traceable or not here.gil_enabled else here.tracer_reason
 
     @pytest.hookimpl(
         wrapper=True, trylast=True
-    )  # the innermost: what pytest does around a test is not the test's
+    )  # the innermost: pytest's own work around a test does not count
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         """Run the test under a trace, then judge it."""
         if AGAIN in item.stash:
@@ -66,15 +66,15 @@ class TracedTests:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Hand what was seen on with the report of the test, which pytest-xdist carries to its controller."""
+        """Attach the numbers to the test's report, which pytest-xdist sends to its controller."""
         report = yield
         if call.when == "call" and _SEEN in item.stash:
-            report.gilprobe = item.stash[_SEEN]  # type: ignore[attr-defined]  # other attributes travel along
+            report.gilprobe = item.stash[_SEEN]  # type: ignore[attr-defined]  # reports carry other attributes along
         return report
 
 
 def _limits(item: pytest.Item) -> Limits | str:
-    """Return what the markers ask for, or what is wrong with one of them."""
+    """Return the markers' limits, or what is wrong with a marker."""
     try:
         return read_limits(item)
     except GilProbeError as error:
@@ -91,7 +91,7 @@ class _TracedTest:
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """Trace what the block calls of the test, and keep what the overview shows, however it ends."""
+        """Trace the test in the block, and keep the overview's numbers, however it ends."""
         item = self._item
         try:
             with _within_method(item, self._once) if isinstance(item, TestCaseFunction) else self._once():
@@ -102,7 +102,7 @@ class _TracedTest:
 
     @contextmanager
     def _once(self) -> Iterator[None]:
-        if self._trace is not None:  # called again by who repeats what fails
+        if self._trace is not None:  # called again by plugins that rerun failures
             yield
             return
         self._trace = trace()
@@ -110,20 +110,20 @@ class _TracedTest:
             yield
 
     def faults(self) -> Iterator[str]:
-        """Yield a line for each limit that the test has broken."""
+        """Yield a line for each limit that the test exceeded."""
         if self._trace is not None:
             yield from broken(self._limits, _of_test(self._trace.report(), self._item))
         elif self._limits.traced and not getattr(self._item, "_excinfo", None):
-            yield "GIL limits can't be checked: the test's class does not call its method by its name"
+            yield "GIL limits can't be checked: the test's class does not call its method by name"
 
 
 @contextmanager
 def _within_method(
     item: TestCaseFunction, context: Callable[[], AbstractContextManager[None]]
 ) -> Iterator[None]:
-    """Within the block the method of a test of unittest runs in the context, but not ``setUp`` and the like.
+    """Within the block a unittest method runs in the context, without ``setUp`` and the like.
 
-    The class calls them together with the method, and finds that in the instance by its name.
+    The class calls these together with the method, which it looks up in the instance by name.
     """
     method: Any = item.obj
     instance: Any = item.instance
@@ -134,7 +134,7 @@ def _within_method(
             with ExitStack() as stack:
                 stack.enter_context(context())
                 result = method(*args, **options)
-                if result is not None:  # Twisted's Deferred: the test goes on
+                if result is not None:  # Twisted's Deferred: the test continues
                     end.push(stack.pop_all())
             return result
 
@@ -153,9 +153,9 @@ def _within_method(
 
 
 def _of_test(report: Report, item: pytest.Item) -> Report:
-    """Return the report with the holds that lasted until the end of the trace named after the test.
+    """Return the report, with holds up to the end of the trace named after the test.
 
-    A hold counts for the place at which it ended, and a test whose GIL nobody asks for keeps it to its end.
+    A hold counts for the place where it ended; without requests a test holds the GIL to its end.
     """
     path, line, name = item.reportinfo()
     number = (line or 0) + 1
@@ -169,7 +169,7 @@ def _of_test(report: Report, item: pytest.Item) -> Report:
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """Return what the overview shows of a test, in types that any serializer knows; nanoseconds."""
+    """Return a test's numbers for the overview, nanoseconds, in plain types."""
     threads = [account for account in report.threads if account.name != ASKER]
     worst = max(report.sites, key=lambda site: (site.caused_ns, site.hold_ns), default=None)
     return {

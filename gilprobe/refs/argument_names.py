@@ -1,4 +1,4 @@
-"""What the arguments of a call are called in the code that makes it."""
+"""Name the arguments of a call by the calling code's source."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LONGEST = 60
 
 
 def names(frame: FrameType, objects: Sequence[object]) -> list[str]:
-    """Name the positional arguments of the call that `frame` is making, each by its own name.
+    """Return unique names of the positional arguments of the call that `frame` is making.
 
     Parameters
     ----------
     frame : frame
-        Whose call runs now.
+        The calling frame.
     objects : sequence
         The arguments.
 
     Returns
     -------
     list of str
-        The arguments as they stand in the source; where that can't be told, type and position.
+        The arguments as in the source; if unknown, type and position.
     """
     found = _texts(frame)
     if len(found) != len(objects):
@@ -36,7 +36,7 @@ def names(frame: FrameType, objects: Sequence[object]) -> list[str]:
 
 
 def distinct(texts: Sequence[str]) -> list[str]:
-    """Return the texts with a number after each one that was there before."""
+    """Return the texts, with numbers after repeated ones."""
     seen: set[str] = set()
     made = []
     for text in texts:
@@ -48,7 +48,7 @@ def distinct(texts: Sequence[str]) -> list[str]:
 
 
 def _texts(frame: FrameType) -> list[str]:
-    """Return the source of each positional argument; none if they can't be told one by one."""
+    """Return the source of each positional argument; empty if they can't be separated."""
     try:
         call = ast.parse(f"({_source(frame)}\n)", mode="eval").body
     except (SyntaxError, ValueError):
@@ -63,7 +63,7 @@ def _shortened(text: str) -> str:
 
 
 def _source(frame: FrameType) -> str:
-    """Return the text of the call: the interpreter keeps where each instruction's source begins and ends."""
+    """Return the source of the call, from the instruction's positions."""
     code = frame.f_code
     instruction = frame.f_lasti // 2
     position = next(itertools.islice(code.co_positions(), instruction, None), (None,) * 4)
@@ -74,7 +74,7 @@ def _source(frame: FrameType) -> str:
     lines = linecache.getlines(code.co_filename, frame.f_globals)[first - 1 : last]
     if len(lines) != last - first + 1:
         return ""
-    whole = [line.encode() for line in lines]  # columns are bytes
+    whole = [line.encode() for line in lines]  # columns count bytes
     whole[-1] = whole[-1][:end]
     whole[0] = whole[0][begin:]
     return b"".join(whole).decode(errors="replace")

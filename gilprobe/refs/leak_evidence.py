@@ -1,4 +1,4 @@
-"""Why something is called a leak, in sentences."""
+"""Give the evidence for a leak in sentences."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MOST_HOLDERS = 3
 
 
 def evidence(column: Column, left: list[object]) -> Iterator[str]:
-    """Yield what can be told about one of those that were left, which `left` holds; it is taken out."""
+    """Yield facts about one of the objects in `left`, which is taken out."""
     if column.lost:
-        yield "a reference is given back, or stolen, that was never taken: the object is freed while in use"
+        yield "a reference is dropped or stolen that was never taken: the object is freed while in use"
     elif column.kind == "objects" and left:
         yield from _holders(left)
     elif column.kind == "descriptors":
@@ -34,7 +34,7 @@ def _holders(left: list[object]) -> Iterator[str]:
 
     holders = referrers.describe(left.pop(), sys._getframe())
     if not holders:
-        yield "nothing that the garbage collector knows refers to the last one: native code keeps a reference"
+        yield "no object that the garbage collector knows refers to the last one: native code holds it"
     for holder in holders[:_MOST_HOLDERS]:
         yield f"the last one is held by {holder}"
 

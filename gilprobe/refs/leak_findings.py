@@ -1,4 +1,4 @@
-"""What a hunt's series say: which of all that was counted is a finding, and how sure that is."""
+"""Decide from a hunt's series which counts are findings, and how certain they are."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from gilprobe.refs.leak_windows import Shortage
 
 _RANKS = ("objects", "reference", "descriptors", "threads", "interned", "total", "blocks", "heap", "memory")
-# A call. What little repetitions of any length leave or lose by themselves is below: a handful.
+# Per call. Repetitions of any length leave or lose a handful by themselves, which is less.
 _LEAST = 0.02
 _LEAST_BYTES = 2.0
-# A whole stage, if it is to tell growth in steps: it may have few calls.
+# Per stage, for growth in steps: a stage may have few calls.
 _LEAST_STEP = 16
 _LEAST_STEP_BYTES = 4096
 
@@ -27,7 +27,7 @@ Trends = dict[Column, Trend]
 
 
 class Stage(NamedTuple):
-    """What repetitions of one length showed."""
+    """The results of repetitions of one length."""
 
     repetitions: int
     calls: int
@@ -48,7 +48,7 @@ class SureLeak(NamedTuple):
     left: list[object]
 
     def finding(self) -> LeakFinding:
-        """Return it with its evidence."""
+        """Return the finding with its evidence."""
         sign = -1 if self.column.lost else 1
         low, high = sorted((sign * self.trend.low, sign * self.trend.high))
         return LeakFinding(
@@ -63,7 +63,7 @@ class SureLeak(NamedTuple):
 
 
 def judged(series: Mapping[Column, Series]) -> Trends:
-    """Judge growth; of references to one object, loss as well."""
+    """Judge growth, and for references to one object also loss."""
     trends: Trends = {}
     for column, one in series.items():
         trends[column] = judge(one)
@@ -76,7 +76,7 @@ def judged(series: Mapping[Column, Series]) -> Trends:
 
 
 def lasting(stages: Sequence[Stage]) -> Trends:
-    """Return what grows as fast in the last stage as in the one before."""
+    """Return what grows as fast in the last stage as in the previous one."""
     last = stages[-1].trends
     before = _before(stages)
     return {
@@ -113,7 +113,7 @@ def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[SureLeak]:
 
 
 def is_step(column: Column, series: Series) -> bool:
-    """Tell growth that is worth a longer look: by its amount as a whole."""
+    """Return whether growth deserves a longer look, by its total amount."""
     return sum(series.growth) >= (_LEAST_STEP_BYTES if column.kind == "heap" else _LEAST_STEP)
 
 
@@ -125,14 +125,14 @@ def found_short(shortage: Shortage, calls: int) -> SureLeak:
 
 
 def doubts(stages: Sequence[Stage]) -> Iterator[str]:
-    """Yield what was too noisy to tell."""
+    """Yield what was too noisy to judge."""
     before = _before(stages)
     for column, trend in stages[-1].trends.items():
         both = trend.verdict == before.get(column, trend).verdict == "unclear"
         if both and _is_enough(column, trend):
             yield (
-                f"{column.what}: too noisy to tell, {trend.per_call:.2g} a call "
-                f"({trend.low:.2g} to {trend.high:.2g})"
+                f"{column.what}: too noisy to judge, "
+                f"{trend.per_call:.2g} a call ({trend.low:.2g} to {trend.high:.2g})"
             )
 
 
@@ -154,7 +154,7 @@ def _steps(series: Sequence[Series]) -> str:
         f"{sum(one.growth) / (one.calls * len(one.growth)):.3g} in {one.calls * len(one.growth)}"
         for one in series
     ]
-    return f"left a call: {', '.join(parts)} calls; in steps, which most calls see nothing of"
+    return f"left a call: {', '.join(parts)} calls; in steps, most calls leave nothing"
 
 
 def _examples(column: Column) -> list[object]:
@@ -166,13 +166,13 @@ def _is_enough(column: Column, trend: Trend) -> bool:
 
 
 def _in_order(sure: Trends) -> list[Column]:
-    """Return the most telling first, without what only follows from others."""
+    """Return the most important first, without consequences of others."""
     alone = [column for column in sure if not _is_consequence(column, sure)]
     return sorted(alone, key=lambda one: _RANKS.index(one.kind))
 
 
 def _is_consequence(column: Column, sure: Mapping[Column, Trend]) -> bool:
-    """Tell references that only leaked objects have: to their type, to None."""
+    """Return whether these are references of leaked objects: to their type, to None."""
     if column.kind != "reference" or column.lost:
         return False
     lost_types = [one.what.removesuffix(" objects") for one in sure if one.kind == "objects"]

@@ -1,4 +1,4 @@
-"""Scenarios in processes of their own: what a worker is asked for, and what it does."""
+"""Run scenarios in other processes: the order to a worker, and its work."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class ScenarioOrder:
     name : str
         An identifier, or the path of a file.
     scenario : str
-        Which of the scenarios of `name`.
+        One of the scenarios of `name`.
     threads, repeat, quick
-        As for :func:`gilprobe.run`; None where it decides itself.
+        As for :func:`gilprobe.run`; None: its default.
     """
 
     name: str
@@ -58,7 +58,7 @@ class CatalogueEntry:
     id, title, group, headline, ceiling_s
         As in :class:`~gilprobe.scenarios.Scenario`.
     missing : str
-        Why this interpreter and machine can't show it; ``""`` if they can.
+        Why this interpreter and machine can't run it; ``""`` if they can.
     """
 
     id: str
@@ -71,7 +71,7 @@ class CatalogueEntry:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The scenarios that were found under a name."""
+    """The scenarios found under a name."""
 
     scenarios: tuple[CatalogueEntry, ...]
 
@@ -80,7 +80,7 @@ def listed(scenario: Scenario, environment: Environment) -> CatalogueEntry:
     """Return what the catalogue tells of a scenario on that interpreter and machine."""
     try:
         missing = scenario.missing(environment)
-    except Exception as error:  # other people's code, too, is listed
+    except Exception as error:  # foreign scenarios are listed too
         missing = f"it fails: {type(error).__name__}: {error}"[: protocol.LONGEST_TEXT]
     return CatalogueEntry(
         id=scenario.id,
@@ -119,7 +119,7 @@ def run_side_by_side(
     def read(document: object) -> ScenarioResult:
         found = codec.decode(ScenarioResult, document, "result")
         if found.id != order.scenario:
-            raise FormatError(f"a worker sent the result of {found.id[:60]!a}, which it was not asked for")
+            raise FormatError(f"a worker sent an unexpected result of {found.id[:60]!a}")
         return found
 
     task = Task(f"{__name__}:result", order, read, order.scenario, "tell its scenarios")
@@ -127,7 +127,7 @@ def run_side_by_side(
 
 
 def offer(name: object, _turns: Turns) -> Offer:
-    """Return what can be run; the work of :func:`look_into`."""
+    """Return the available scenarios; the work of :func:`look_into`."""
     environment = host.read_environment()
     return Offer(tuple(listed(scenario, environment) for scenario in find(str(name))))
 

@@ -1,6 +1,6 @@
 """From what the tracer booked, which is numbers, to the model: threads, sites, blame and stalls by name.
 
-The same for a trace that runs, for one that has ended, and for a recording.
+Works the same for a running trace, an ended one, and a recording.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from gilprobe._native.recording import _Account, _Place, _Snapshot
 
 HANDOFF = "(handoff)"
-"""Named instead of a function where nobody held the GIL while a thread waited for it."""
+"""Stands for a function where nobody held the GIL during a wait."""
 
 NO_ROOM = "(no memory for more sites)"
-"""Named instead of a function where the tables were full."""
+"""Stands for a function where the tables were full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ def assemble(
     parts : sequence of TracePart
         That of the main GIL first, then of the interpreters that have one of their own.
     who : callable
-        Names the thread of an account.
+        Returns the thread of an account.
     environment : Environment
         What it was measured on.
     bystanders : mapping of int to str
-        Native identifiers and names of threads that were alive all along; those that never touched the GIL
-        get a row too.
+        Native identifiers and names of threads that lived throughout; those that never used the GIL get a row
+        too.
     warnings : sequence of str
         Doubts to add to those that the parts hold.
     trusted : bool
@@ -82,7 +82,7 @@ def assemble(
     Returns
     -------
     Report
-        Rows of the same name are one row.
+        Rows of the same name are merged.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def assemble_living(
     bystanders : iterable of int
         Native identifiers of the threads that were alive when the trace began.
     warnings : sequence of str
-        Doubts to add to those that the parts hold.
+        Doubts to add to those in the parts.
     """
     alive = thread_names.alive()
     return assemble(
@@ -163,7 +163,7 @@ def assemble_living(
 
 
 def _living(account: _Account, alive: Mapping[int, str]) -> Naming:
-    """Name a thread as :mod:`threading` did last, else as the operating system does."""
+    """Return a thread's last name in :mod:`threading`, else the operating system's."""
     name = thread_names.labelled(account["label"])
     if account["label"] < LABEL_ENDED and not account["ended"]:
         name = alive.get(account["native_id"], name)
@@ -189,7 +189,7 @@ class _NamedPart:
         self.started = {
             account["number"]: naming.started for account, naming in zip(self.accounts, named, strict=True)
         }
-        # those that ended are merged into one row, which takes over what the others refer to
+        # ended threads are merged into one row, which others' references then mean
         self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
         self._stack_of: list[int] = []  # by place
 
@@ -224,21 +224,21 @@ class _NamedPart:
         return frame_of(self.places[place], self._who)
 
     def site(self, place: int | None) -> Frame:
-        """Return the innermost frame of a place; of an import, if stacks are known, the line that imports."""
+        """Return the innermost frame of a place; with stacks, the importing line of an import."""
         return Frame(NO_ROOM, "", 0) if place is None else self._frame(importing(self.places, place))
 
     def threads(self) -> list[ThreadAccount]:
-        """Return a row for each account."""
+        """Return one row per account."""
         return [
             _thread_account(account, self.names[account["number"]], self.totals["interpreter"])
             for account in self.accounts
         ]
 
     def end_ns(self) -> int:
-        """Return the last moment that is booked.
+        """Return the latest booked time.
 
-        The GILs of a process that was killed were last read one after the other, and older recorders read
-        accounts later than the clock.
+        A killed process's GILs were last read one after the other, and older recorders read accounts after
+        the clock.
         """
         alone = (account for account in self.accounts if account["merged"] == 1)
         lasts = (account["first_ns"] + account["lifetime_ns"] for account in alone)
@@ -264,10 +264,10 @@ class _NamedPart:
             row[2] += wait_ns
 
     def blame(self, sites: dict[Frame, list[int]], stacks: Stacks) -> list[Blame]:
-        """Return who waited behind whom, and add it to what the sites and stacks caused.
+        """Return who waited behind whom, and add the waits to what the sites and stacks caused.
 
-        What is left of a thread's wait is the time in which nobody held the GIL. It is taken from the rounded
-        rows, so that all of them add up to the wait, to the nanosecond.
+        The rest of a thread's wait is the time in which nobody held the GIL. It is computed from the rounded
+        rows, so that all add up to the wait exactly.
         """
         left = {account["number"]: account["wait_ns"] for account in self.accounts}
         rows = []
@@ -295,7 +295,7 @@ class _NamedPart:
         return rows
 
     def stalls(self) -> list[Stall]:
-        """Return the longest waits, both sides named."""
+        """Return the longest waits, with waiter and holder."""
         return [self._stall(*row) for row in self.stall_rows]
 
     def _stall(
@@ -329,14 +329,14 @@ class _NamedPart:
         totals, doubts = self.totals, []
         if totals["lost"]:
             doubts.append(
-                f"{totals['lost']} intervals were not booked: no memory for their threads' accounts"
+                f"{totals['lost']} intervals were not counted: no memory for their threads' accounts"
             )
         if totals["others_missed"]:
             doubts.append("some interpreters with a GIL of their own are missing: there were too many")
         if totals["hooks_lost"]:
-            doubts.append("another library replaced the tracer's hooks: what came after that is missing")
+            doubts.append("another library replaced the tracer's hooks: everything after that is missing")
         if not totals["releases_told_apart"]:
-            doubts.append("forced and voluntary releases can't be told apart here: all count as voluntary")
+            doubts.append("forced and voluntary releases look the same here: all count as voluntary")
         if totals["sites_lost_ns"]:
             doubts.append(
                 f"{duration(totals['sites_lost_ns'] / 1e9)} have no site or blame: the tables were full"
@@ -358,14 +358,14 @@ def _thread_account(account: _Account, name: str, interpreter: int) -> ThreadAcc
     return ThreadAccount(
         native_id=account["native_id"],
         name=name,
-        # threading lets a thread be joined while the operating system's thread still has a few steps to go
+        # a joined thread of threading may still run for a moment as a native thread
         ended=account["ended"] or account["label"] >= LABEL_ENDED,
         interpreter=interpreter,
         merged=account["merged"],
         lifetime_ns=lifetime_ns,
         hold_ns=hold_ns,
         wait_ns=wait_ns,
-        # The three add up in ticks (imbalance_ticks); each was rounded down to a nanosecond on its own.
+        # The three add up in ticks (imbalance_ticks); each was rounded down on its own.
         off_ns=account["off_ns"] if account["imbalance_ticks"] else lifetime_ns - hold_ns - wait_ns,
         acquisitions=account["acquisitions"],
         contended_acquisitions=account["contended_acquisitions"],
@@ -378,7 +378,7 @@ def _thread_account(account: _Account, name: str, interpreter: int) -> ThreadAcc
 
 
 def _within(cpu_ns: int | None, hold_ns: int) -> int | None:
-    """Return a CPU time that does not exceed its hold: both clocks are read one after the other."""
+    """Return a CPU time no longer than its hold: the two clocks are not read at the same time."""
     return None if cpu_ns is None else min(cpu_ns, hold_ns)
 
 
@@ -392,7 +392,7 @@ def _distribution(buckets: list[tuple[int, int]], total_ns: int, max_ns: int) ->
 
 
 def _bystander(native_id: int, name: str, elapsed_ns: int, cpu_time: bool) -> ThreadAccount:
-    """Return the account of a thread that was alive all along and never touched the GIL."""
+    """Return the account of a thread that lived throughout and never used the GIL."""
     return ThreadAccount(
         native_id=native_id,
         name=name,

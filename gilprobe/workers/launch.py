@@ -1,4 +1,4 @@
-"""One process for one task, as the process that starts it sees it.
+"""One process for one task, from the side of the process that starts it.
 
 So a ceiling can be enforced by killing, no task spoils the next, and other Pythons are measured as
 this one is. What a worker writes is treated as hostile: it runs other people's code.
@@ -28,19 +28,19 @@ START_S = 30.0
 """How long a Python may take to start and to say hello."""
 
 BEGIN_S = 30.0
-"""How long it may take to begin: to run the file that defines a scenario of the user's own, for example."""
+"""Time limit to begin: to import a user's scenario, for example."""
 
 GRACE_S = 1.0
-"""The work may notice itself, between its runs, that its time is over; this much later it is killed."""
+"""The work may notice between its runs that its time is over; so much later it is killed."""
 
 FAREWELL_S = 2.0
-"""How long a worker may take to end after its last message: threads that it left would disturb the next."""
+"""Time limit to end after the last message: leftover threads would disturb the next worker."""
 
 INTERRUPT_S = 0.4
-"""What a worker gets to put away its things on Ctrl-C, and when it is cut, before it is killed."""
+"""Time for a worker to clean up on Ctrl-C, or at its time limit, before it is killed."""
 
-_POLL_S = 0.1  # where the kernel can't tell when a process has ended: others may hold its pipes open
-_LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
+_POLL_S = 0.1  # where the kernel can't notify when a process ends: others may hold its pipes open
+_LONGEST_S = 3600.0  # a time limit may be beyond what select accepts
 _KEPT_OUTPUT = 1 << 14
 _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
 _BOOT = "from gilprobe.workers.task_worker import main; main()"
@@ -55,9 +55,9 @@ class TaskOutcome(Generic[T]):
     python : Python
         Whose worker it was.
     answer : object or None
-        What was asked for; None if it did not come.
+        The answer; None if there is none.
     complaint : str
-        Why not, in one line.
+        Why there is none, in one line.
     output : str
         The end of what it printed.
     """
@@ -71,8 +71,8 @@ class TaskOutcome(Generic[T]):
 class TaskWorker(Generic[T]):
     """A worker as the process that starts it sees it.
 
-    It starts, begins, waits for its turn, computes, waits, ... and leaves once its answer is there. `state`
-    tells which; an ended one has left in whatever way.
+    It starts, begins, waits for its turn, computes, waits, ... and leaves after its answer. `state` says
+    which; it is ended however it left.
     """
 
     def __init__(self, python: Python, task: Task[T], ceiling_s: float) -> None:
@@ -106,7 +106,7 @@ class TaskWorker(Generic[T]):
         return self.group
 
     def sources(self) -> Iterator[tuple[int, Callable[[], bool]]]:
-        """Yield descriptors, and for each what to call when it can be read; it returns whether to go on."""
+        """Yield descriptors, each with a function to call when readable; it returns whether to go on."""
         if self.group is not None:
             yield self.group.fileno("stdout"), self._read_messages
             yield self.group.fileno("stderr"), self._read_output
@@ -120,7 +120,7 @@ class TaskWorker(Generic[T]):
         self._started.say(protocol.GO_ON)
 
     def wait_s(self) -> float:
-        """Return how long it need not be looked at."""
+        """Return the time until the next check."""
         if self.state == "ended":
             return _LONGEST_S
         longest_s = _POLL_S if self._started.death_watch is None else _LONGEST_S
@@ -131,7 +131,7 @@ class TaskWorker(Generic[T]):
         )
 
     def look(self) -> None:
-        """Notice that the process has ended, or that its time is over."""
+        """Check whether the process has ended, or its time is over."""
         if self.state == "ended":
             return
         if self._started.how_ended():
@@ -146,13 +146,13 @@ class TaskWorker(Generic[T]):
                 self._cut(self._overdue())
 
     def _drain(self) -> None:
-        """Take in what an ended process has left in its pipes; others may go on filling them."""
+        """Read what an ended process left in its pipes; others may still fill them."""
         for _ in range(_PIPE_READS):
             self._read_messages()
             self._read_output()
 
     def end(self) -> None:
-        """End the process and all that it has started."""
+        """End the process and all its children."""
         self.state = "ended"
         if self.group is not None:
             self.group.end()
@@ -163,21 +163,21 @@ class TaskWorker(Generic[T]):
         return TaskOutcome(self.python, self._answer, self._complaint, output)
 
     def _read_output(self) -> bool:
-        """Keep the end of what it prints; return whether there may be more."""
+        """Keep the end of its output; return whether there may be more."""
         data = self._started.take("stderr")
         self._output += data or b""
         del self._output[:-_KEPT_OUTPUT]
         return data != b""
 
     def _read_messages(self) -> bool:
-        """Take note of what it tells; return whether there may be more."""
+        """Take its messages; return whether there may be more."""
         data = self._started.take("stdout")
         self._line += data or b""
-        whole = b"\n" in (data or b"")  # a long line is not searched again for each piece of it
+        whole = b"\n" in (data or b"")  # don't search a long line again for each piece
         while whole and self.state not in ("leaving", "ended") and b"\n" in self._line:
             line, _, self._line = self._line.partition(b"\n")
             self._understand(bytes(line))
-        if self.state in ("leaving", "ended"):  # it has told all
+        if self.state in ("leaving", "ended"):  # it has sent everything
             self._line.clear()
         elif len(self._line) > protocol.LONGEST_LINE:
             self._cut(self._called(f"failed: a message of more than {protocol.LONGEST_LINE >> 20} MiB"))
@@ -211,7 +211,7 @@ class TaskWorker(Generic[T]):
         elif isinstance(message, Done):
             self._leave(self.task.read(message.answer))
         else:
-            raise FormatError(f"a worker sent {type(message).__name__}, which it was not asked for")
+            raise FormatError(f"a worker sent an unexpected {type(message).__name__}")
 
     def _leave(self, answer: T | None) -> None:
         self._answer = answer
@@ -225,11 +225,11 @@ class TaskWorker(Generic[T]):
     def _failure(self, failed: Failed) -> str:
         message = failed.message[: protocol.LONGEST_TEXT]
         if self.task.errors_are_whole or failed.kind == "TimeLimitError":
-            return message  # that says what it is about
+            return message  # the message names its subject
         return self._called(f"failed: {message}")
 
     def _death(self) -> str:
-        """Return how the process ended, with its last words."""
+        """Return how the process ended, with its last output."""
         lines = self._output.decode("utf-8", "replace").split("\n")
         words = next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
         said = f"{self._started.how_ended()}{words and ': ' + words}"
@@ -251,10 +251,10 @@ class TaskWorker(Generic[T]):
         if self.state == "starting":
             return f"{self.python.named}: did not say hello within {START_S:g} s"
         if self.state == "beginning":
-            return self._called(f"was cut: it must {self.task.first} within {BEGIN_S:g} s")
+            return self._called(f"was stopped: it must {self.task.first} within {BEGIN_S:g} s")
         during = f" ({self.label})" if self.label else ""
         return self._called(
-            f"was cut: it may take {self._ceiling_s:g} s, and {int(100 * self.share)}% of it was done{during}"
+            f"was stopped after its limit of {self._ceiling_s:g} s, {int(100 * self.share)}% done{during}"
         )
 
     def _fail(self, complaint: str) -> None:

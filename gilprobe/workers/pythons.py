@@ -1,4 +1,4 @@
-"""The Pythons that workers are run with: the running one, and those that a user names."""
+"""The interpreters that run workers: the running one, and those that a user names."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Python:
     Attributes
     ----------
     path : str
-        Its program.
+        Its executable.
     named : str
-        As the user has named it.
+        The user's name for it.
     flags : tuple of str
-        Options that it is started with.
+        Options to start it with.
     environment : Environment or None
-        What it has said of itself; None before it was asked.
+        Its own description; None before it was asked.
     """
 
     path: str
@@ -42,20 +42,18 @@ class Python:
 def this_python() -> Python:
     """Return the running Python, with the options that it was started with.
 
-    ``-P`` is added: a module of the user's current folder is not to take the place of one that is measured.
+    ``-P`` is added: modules in the user's current folder must not hide measured ones.
 
     Raises
     ------
     UnsupportedError
-        If it does not know its own program: it is embedded into another.
+        If its executable is unknown: it is embedded.
     """
     if not sys.executable:
-        raise UnsupportedError(
-            "scenarios run in processes of their own, which needs sys.executable; got none"
-        )
+        raise UnsupportedError("workers need sys.executable, this interpreter has none")
     flags = list(subprocess._args_from_interpreter_flags())  # type: ignore[attr-defined]
     given = {flag.partition("=")[0] for flag in flags}
-    for name, value in sys._xoptions.items():  # that list lags behind: -X gil is not in it
+    for name, value in sys._xoptions.items():  # that list is incomplete: -X gil is not in it
         if name not in given:
             flags += ["-X", name if value is True else f"{name}={value}"]
     if not sys.flags.safe_path:
@@ -69,14 +67,14 @@ def find_pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], tuple[str, .
     Parameters
     ----------
     names : sequence of str
-        Programs: paths, or names that are looked up in PATH.
+        Executables: paths, or names to look up in PATH.
 
     Returns
     -------
     pythons : tuple of Python
         In the order of their names.
     complaints : tuple of str
-        One line for each that is not there.
+        One line for each that does not exist.
     """
     this = this_python()
     found: list[Python] = []
@@ -84,7 +82,7 @@ def find_pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], tuple[str, .
     for name in names:
         path = shutil.which(name)
         if path is None:
-            complaints.append(f"{name or ascii(name)}: there is no such program; left out")
+            complaints.append(f"{name or ascii(name)}: no such program; left out")
             continue
         one = this if _same(path, this.path) else Python(str(Path(path).absolute()), name)
         if not any(_same(one.path, other.path) for other in found):

@@ -1,7 +1,7 @@
-"""The process that does one task: it is started, its messages are read, it is cut if need be by its owner.
+"""The process that does one task; its owner starts it, reads its messages, and stops it if necessary.
 
-The work may print, hang, start processes or crash. So what the worker has to tell goes through descriptors
-that are its own, and whatever is printed goes to standard error.
+The work may print, hang, start processes or crash. So messages use separate descriptors, and all printed
+output goes to standard error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Say hello, do the task that is read, and tell what came of it."""
+    """Say hello, read a task, do it, and send the outcome."""
     try:
         _serve(OwnerLine())
     except KeyboardInterrupt:
@@ -45,17 +45,17 @@ def _serve(line: OwnerLine) -> None:
         line.send(Done(pkgutil.resolve_name(work)(order, Turns(line))))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # sys.exit() and worse: whatever ends the work is told
+    except BaseException as error:  # sys.exit() and worse: anything that ends the work is reported
         line.send(Failed(type(error).__name__, _told(error)))
 
 
 def environment(_order: object, _turns: Turns) -> Environment:
-    """Return what there is to know of this interpreter; the work of :func:`gilprobe.workers.turns.meet`."""
+    """Return this interpreter's environment; the work of :func:`gilprobe.workers.turns.meet`."""
     return host.read_environment()
 
 
 def _told(error: BaseException) -> str:
-    """Return an error in one line; of one that gilprobe did not raise on purpose, with the place."""
+    """Return an error in one line; with the place, unless gilprobe raised it on purpose."""
     text = " ".join(str(error).split())[: protocol.LONGEST_TEXT]
     if isinstance(error, GilProbeError):
         return text
@@ -65,14 +65,14 @@ def _told(error: BaseException) -> str:
 
 
 class Turns:
-    """The worker computes only while it has its turn; what goes on meanwhile is not its surroundings."""
+    """Lets the worker compute only in its turn; other turns don't count as its surroundings."""
 
     def __init__(self, line: OwnerLine) -> None:
         self._line = line
         self._away: CpuTimes | None = None
 
     def wait(self, label: str, share: float) -> None:
-        """Tell how far the work is, and wait until it may go on."""
+        """Report the progress, and wait for the next turn."""
         before = host.cpu_times()
         self._line.send(Progressed(str(label)[:200], min(max(float(share), 0.0), 1.0)))
         if self._line.read() != protocol.GO_ON:
@@ -83,7 +83,7 @@ class Turns:
             self._away = spent if self._away is None else _each(add, self._away, spent)
 
     def cpu_times(self) -> CpuTimes | None:
-        """Return the CPU times of the host, without those in which others had their turn."""
+        """Return the CPU times of the host, without other workers' turns."""
         times = host.cpu_times()
         return times if times is None or self._away is None else _each(sub, times, self._away)
 
@@ -96,11 +96,11 @@ def _each(operation: Callable[[float, float], float], one: CpuTimes, other: CpuT
 class OwnerLine:
     """Both ends of the line to the process that started this one: what were standard input and output.
 
-    From now on the program's are elsewhere.
+    The program gets other ones.
     """
 
     def __init__(self) -> None:
-        # Neither is inherited by a program that is started.
+        # Child programs inherit neither.
         self._incoming = open(os.dup(0), "rb", closefd=False)  # noqa: SIM115
         self._outgoing = open(os.dup(1), "wb", closefd=False)  # noqa: SIM115
         self._owner = os.getpid()
@@ -112,7 +112,7 @@ class OwnerLine:
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
     def send(self, message: Message) -> None:
-        """Send a message; a process that the work has forked off ends instead."""
+        """Send a message; a process forked by the work ends instead."""
         if os.getpid() != self._owner:
             os._exit(1)
         try:
@@ -122,7 +122,7 @@ class OwnerLine:
             self._hung_up()
 
     def read(self) -> bytes:
-        """Return the next line that was sent; ends the process if none can come any more."""
+        """Return the next line; end the process if none can come any more."""
         return self._incoming.readline() or self._hung_up()
 
     def _hung_up(self) -> NoReturn:

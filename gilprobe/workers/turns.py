@@ -60,9 +60,9 @@ def run_side_by_side(
     pythons : sequence of Python
         At least one.
     ceiling_s : float
-        How long each may take, without the turns of the others.
+        Time limit of each, without the turns of the others.
     told : callable
-        Told between the runs whose turn it is, what runs next, and how far all are together.
+        Called between the runs with the interpreter, the next step, and the common progress.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def run_side_by_side(
     Raises
     ------
     KeyboardInterrupt
-        On Ctrl-C, when all workers have been ended.
+        On Ctrl-C, after all workers have been ended.
     """
     workers = [TaskWorker(one, task, ceiling_s) for one in pythons]
     with selectors.DefaultSelector() as selector:
@@ -99,7 +99,7 @@ def _listen(selector: selectors.BaseSelector, workers: list[TaskWorker[T]]) -> N
     for worker in workers:
         worker.look()
     for key in [*selector.get_map().values()]:
-        if key.data[0].state == "ended":  # its descriptors are closed, and their numbers free for others
+        if key.data[0].state == "ended":  # its descriptors are closed, and may be reused
             selector.unregister(key.fd)
 
 

@@ -33,7 +33,7 @@ def test_what_is_no_statement_is_refused_in_one_line(source, setup):
 
 
 def test_a_star_import_is_refused():
-    with pytest.raises(InvalidValueError, match="must be able to stand in a function"):
+    with pytest.raises(InvalidValueError, match="must be valid in a function"):
         prepare(Statement("from math import *"))
 
 

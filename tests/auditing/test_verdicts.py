@@ -79,7 +79,7 @@ def speedup(threads, measured):
         ([speedup(2, 1.1)], 2, "no GIL here, but does not scale (1.10 times with 2 threads)"),
         ([speedup(2, 1.9), speedup(8, 1.9)], 2, "no GIL here: scales (1.90 times with 2 threads)"),
         ([speedup(2, 1.0)], 1, "no GIL here, and too few cores to see whether it scales"),
-        ([], 4, "no GIL here: only more than one thread can tell whether it scales"),
+        ([], 4, "no GIL here: measuring whether it scales needs more than one thread"),
     ],
 )
 def test_without_a_gil_it_is_said_whether_threads_help(speedups, cores, said):

@@ -76,7 +76,7 @@ def test_what_fails_or_is_cut_leaves_the_others_alone(written, tmp_path, capsys,
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [
         "gilprobe: bad failed: KeyError: 'x' (mine.py:12, in bad)",
-        "gilprobe: slow was cut: it may take 0.2 s, and 0% of it was done (starts)",
+        "gilprobe: slow was stopped after its limit of 0.2 s, 0% done (starts)",
         "good printed: hello \\x1b[2J",
     ]
     assert "good: Mine" in shown.out

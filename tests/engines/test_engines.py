@@ -283,7 +283,7 @@ def test_interpreters_begin_and_end_over_and_over(child):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Work("__main__", "f"), InvalidValueError, "other processes can import"),
+        (lambda: Work("__main__", "f"), InvalidValueError, "importable by other processes"),
         (lambda: Work("a b", "f"), InvalidValueError, "module must be a dotted name, got 'a b'"),
         (lambda: Work("m", "<lambda>"), InvalidValueError, "function must be a dotted name"),
         (lambda: Work("m", "f", {"x": []}), InvalidTypeError, "argument x must be a plain value, got list"),

@@ -153,7 +153,7 @@ run_team(ArmPlan("a", 4, work, chunk=10_000), 10**12)
 
 def test_a_clock_that_goes_backwards_is_refused():
     stamps = iter([100, 90])
-    with pytest.raises(UnsupportedError, match="backwards, did by 10 ns"):
+    with pytest.raises(UnsupportedError, match="backwards, it did by 10 ns"):
         run_team(ArmPlan("a", 1, lambda _n: None), 1, clock=lambda: next(stamps))
 
 
@@ -399,7 +399,7 @@ def test_a_trial_must_yield_numbers(frame_of_nothing, number):
 
 def test_a_trial_must_yield_what_it_announced(frame_of_nothing):
     trial = Trial("a", 1, {"": "s"}, lambda: {"p99": 1.0})
-    with pytest.raises(InvalidValueError, match="'a' must yield '', got 'p99'"):
+    with pytest.raises(InvalidValueError, match="'a' must return '', got 'p99'"):
         measure_trials([trial], frame_of_nothing)
 
 

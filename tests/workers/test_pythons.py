@@ -22,8 +22,8 @@ pytestmark = pytest.mark.plain_python
     [
         ("exit 3", "ended with status 3, before it said hello; left out"),
         ("echo oops >&2; exit 1", "ended with status 1: oops, before it said hello; left out"),
-        ("echo hello world", "is no Python with gilprobe, it wrote b'hello world'; left out"),
-        ("echo '{\"progress\": {}}'; sleep 600", "is no Python with gilprobe, it wrote "),
+        ("echo hello world", "is not a Python with gilprobe, it wrote b'hello world'; left out"),
+        ("echo '{\"progress\": {}}'; sleep 600", "is not a Python with gilprobe, it wrote "),
         (
             'echo \'{"hello": {"gilprobe": "9.9"}}\'; sleep 600',
             f"has gilprobe 9.9, this is {gilprobe.__version__}; left out",

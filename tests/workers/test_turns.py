@@ -68,4 +68,4 @@ def test_work_that_is_not_there_is_one_line(do):
 def test_what_does_not_begin_is_cut_with_what_it_had_to_do(do, monkeypatch):
     monkeypatch.setattr(launch, "BEGIN_S", 0.3)
     outcome = do("hangs", None, called="it", first="wake up")
-    assert outcome.complaint == "it was cut: it must wake up within 0.3 s"
+    assert outcome.complaint == "it was stopped: it must wake up within 0.3 s"

@@ -1,4 +1,4 @@
-"""What a notebook shows of the model: HTML, and the terminal's text where HTML can't be shown."""
+"""Render the model for a notebook: HTML, and the terminal's text where HTML can't be shown."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def bundle(shown: object) -> dict[str, str]:
     Parameters
     ----------
     shown : Report, ScenarioResult, ResultSet, AuditResult, AuditSet, LeakReport
-        What is shown.
+        The object.
 
     Returns
     -------
     dict of str to str
-        MIME type -> text: ``text/html`` and ``text/plain``. Everything foreign in them is escaped.
+        MIME type -> text: ``text/html`` and ``text/plain``. Foreign text is escaped.
     """
     page, text = HtmlPage(), Page(PLAIN)
     write(shown, page)
@@ -37,8 +37,8 @@ def bundle(shown: object) -> dict[str, str]:
 
 
 @singledispatch
-def write(shown: object, page: Page) -> None:  # noqa: ARG001 - what is registered needs it
-    """Write an object onto a page; another type of the model registers its own function."""
+def write(shown: object, page: Page) -> None:  # noqa: ARG001 - registered functions need it
+    """Write an object onto a page; each type registers its own function."""
     raise TypeError(f"a notebook can show reports, results, audits and leaks, got {type(shown).__name__}")
 
 

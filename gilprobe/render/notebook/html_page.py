@@ -1,4 +1,4 @@
-"""A page of HTML for a notebook: the lines and tables of a terminal's page, as elements."""
+"""A terminal's page, lines and tables, as HTML elements for a notebook."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """A line or a cell; bold is what of its style has a meaning without colour."""
+    """A line or a cell; of its style only bold has a meaning without colour."""
 
     text: str
     bold: bool = False
@@ -32,14 +32,14 @@ class _Table:
 
 
 class HtmlPage(Page):
-    """Collects what is rendered, as HTML."""
+    """Collects lines and tables as HTML."""
 
     def __init__(self) -> None:
         super().__init__(PLAIN)
         self._parts: list[_Words | _Table] = []
 
     def line(self, text: str = "", style: str = "") -> None:
-        """Add a line of text; an empty one is a gap, which elements have anyway."""
+        """Add a line of text; an empty one is skipped: elements have gaps anyway."""
         if text:
             self._parts.append(_Words(visible(text), "bold" in style))
 
@@ -65,7 +65,7 @@ class HtmlPage(Page):
 
 
 def _cell(text: Text | str, right: bool, style: str) -> _Words:
-    if isinstance(text, str):  # rich fills up a row that has fewer cells than the table
+    if isinstance(text, str):  # as rich does, fill up a row with fewer cells than the table
         return _Words(text, right=right)
     # A row's style, or that of its last cell.
     own = " ".join(str(span.style) for span in text.spans)

@@ -1,4 +1,4 @@
-"""A timeline as lanes, one a thread: every hold and wait while they are few, else shares of equal slices."""
+"""A timeline as lanes, one per thread: all holds and waits if few, else shares of equal slices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report
 
 SLICES = 720
-"""Slices of the whole time, a pixel each."""
+"""Slices of the whole time, one per pixel."""
 
 MOST_EXACT = 1500
 """Events up to which each is kept."""
@@ -22,14 +22,14 @@ MOST_EXACT = 1500
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What one thread did.
+    """The activity of one thread.
 
     Attributes
     ----------
     name : str
         The thread's name: foreign, to be escaped.
     first_ns, last_ns : int
-        The part of the time in which the thread lived.
+        When the thread lived.
     hold_ns, wait_ns : int
         Sums of its holds and of its waits.
     events : tuple of (int, int, int)
@@ -85,7 +85,7 @@ def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lan
     timeline : Timeline
         Its holds and waits.
     rows : int
-        Most lanes: of more threads those that held and waited longest are kept, in the timeline's order.
+        Limit of lanes: the threads that held and waited longest are kept, in the timeline's order.
 
     Returns
     -------
@@ -122,9 +122,9 @@ def _key(timeline: Timeline, number: int) -> tuple[int, int]:
 
 
 def lives_of(report: Report) -> dict[tuple[int, int], int]:
-    """Return how long each thread lived, by its native identifier and interpreter.
+    """Return each thread's lifetime, by native identifier and interpreter.
 
-    The system gives an identifier twice, and then nobody knows.
+    An identifier that the system reused is left out.
     """
     lives: dict[tuple[int, int], int] = {}
     twice: set[tuple[int, int]] = set()
@@ -137,7 +137,7 @@ def lives_of(report: Report) -> dict[tuple[int, int], int]:
 
 
 def lived(first_ns: int, last_ns: int, life_ns: int | None, elapsed_ns: int) -> tuple[int, int]:
-    """Return from when to when a thread lived: its first and last event are within, and it was that long."""
+    """Return when a thread lived, from its first and last event and its lifetime."""
     if life_ns is None:
         return first_ns, last_ns
     first_ns = max(0, min(first_ns, elapsed_ns - life_ns))

@@ -1,4 +1,4 @@
-"""What a reader must know of a trace first: how much was waited, and for what."""
+"""The most important findings of a trace: how long threads waited, and behind what."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, Site, Stall
 
 _LITTLE = 0.01
-"""Share of the time; where the GIL is contended for less, it is not what makes a program slow."""
+"""Share of the time; contention below it does not slow a program down noticeably."""
 
 _NOTHING_NS = 100_000
-"""A shorter wait in which nobody held the GIL is what taking it costs."""
+"""A shorter wait while nobody held the GIL is just the cost of an acquisition."""
 
 NEARLY_ALL = 0.9
-"""Share of a wait from which on a stall's sentence does not say how long its holder held."""
+"""From this share of a wait on, a stall's sentence leaves out the holder's time."""
 
 MOST = 0.5
-"""Share of a wait below which its longest holder was one of many."""
+"""Below this share of a wait, its longest holder was one of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,15 @@ class WaitSummary:
     Attributes
     ----------
     threads : int
-        How many there were.
+        Number of waiting threads.
     waited_ns : int
-        All waiting of all threads, nanoseconds.
+        Waits of all threads, nanoseconds.
     causes : tuple of Site
-        Sites at which the GIL was held while others waited, by the waits that they caused; the first is the
-        culprit.
+        Sites at which the GIL was held while others waited, by caused waits; the first is the culprit.
     nobody_ns : int
-        Waiting while nobody held the GIL, nanoseconds.
+        Waits while nobody held the GIL, nanoseconds.
     little : bool
-        Whether the GIL was contended so little that it does not slow the program down.
+        Whether there is too little contention to slow the program down.
     """
 
     threads: int
@@ -54,16 +53,16 @@ class WaitSummary:
 
     @property
     def culprit(self) -> Site | None:
-        """The site that most waiting was behind; None if none was behind any."""
+        """The site with the most caused waits; None if there is none."""
         return self.causes[0] if self.causes else None
 
     @property
     def nobody_is_worse(self) -> bool:
-        """Whether more waiting passed while nobody held the GIL than behind the culprit."""
+        """Whether threads waited longer for a free GIL than behind the culprit."""
         return self.culprit is not None and self.nobody_ns > self.culprit.caused_ns
 
     def holders(self, report: Report) -> list[tuple[str, int]]:
-        """Return the threads that held at the culprit, and the waits that each caused there; most first."""
+        """Return the threads that held at the culprit, with their caused waits, most first."""
         total: Counter[str] = Counter()
         site = self.culprit
         for row in report.blame if site is not None else ():
@@ -95,29 +94,29 @@ def contended(process: TracedProcess) -> bool:
 
 
 def telling_stalls(report: Report) -> Sequence[Stall]:
-    """Return the longest waits without those that only show what taking the GIL costs."""
+    """Return the longest waits, without those that are just the cost of an acquisition."""
     return [stall for stall in report.longest_waits if stall.holder or stall.wait_ns >= _NOTHING_NS]
 
 
 def without_cpu(report: Report) -> tuple[int, int]:
-    """Return how much of all holding used no CPU, and all holding, nanoseconds; 0, 0 if it is not known."""
+    """Return the part of all holds without CPU time, and all holds, nanoseconds; 0, 0 if unknown."""
     threads = [thread for thread in report.threads if thread.hold_cpu_ns is not None]
     hold_ns = sum(thread.hold_ns for thread in threads)
     return hold_ns - sum(thread.hold_cpu_ns or 0 for thread in threads), hold_ns
 
 
 def by_waits(processes: Sequence[TracedProcess]) -> list[TracedProcess]:
-    """Return the processes as several are shown: the first stays it, then those whose threads waited most."""
+    """Return several processes in order: the first one, then those whose threads waited most."""
     return [*processes[:1], *sorted(processes[1:], key=waited_ns, reverse=True)]
 
 
 def waited_ns(process: TracedProcess) -> int:
-    """Return what all threads of a process waited, nanoseconds."""
+    """Return the waits of all threads of a process, nanoseconds."""
     return sum(thread.wait_ns for thread in process.report.threads)
 
 
 def doubts_of_many(processes: Sequence[TracedProcess]) -> list[str]:
-    """Return each doubt once, with how many processes have it; with one's file if it is the only one."""
+    """Return each doubt once, with the number of its processes, or the file of a single one."""
     by_doubt: dict[str, list[str]] = {}
     for process in processes:
         for doubt in dict.fromkeys(process.doubts):

@@ -19,7 +19,7 @@ def render_leaks(report: LeakReport, look: Look = PLAIN) -> str:
     Parameters
     ----------
     report : LeakReport
-        What was found.
+        The report.
     look : Look
         What the reader can show.
 
@@ -34,7 +34,7 @@ def render_leaks(report: LeakReport, look: Look = PLAIN) -> str:
 
 
 def write_leaks(page: Page, report: LeakReport) -> None:
-    """Write what a hunt for leaks found onto a page."""
+    """Write the result of a hunt for leaks onto a page."""
     verdict = "leaks" if report.leaking else "no leak found"
     page.line(f"{clipped(report.function)}: {verdict}", style="bold red" if report.leaking else "bold green")
     page.line(
@@ -56,7 +56,7 @@ def write_leaks(page: Page, report: LeakReport) -> None:
     page.show(table)
     for one in report.findings:
         if one.root in whats:
-            continue  # who has the root has these
+            continue  # the root's evidence covers these
         page.line(clipped(one.what), style="bold")
         for text in one.evidence:
             page.line(f"- {clipped(text, 300)}")

@@ -65,12 +65,12 @@ def render_results(sides: Sequence[Side], look: Look = PLAIN) -> str:
 
 
 def render_comparison(comparison: Comparison, look: Look = PLAIN) -> str:
-    """Render two saved results beside each other.
+    """Render two saved results side by side.
 
     Parameters
     ----------
     comparison : Comparison
-        A is what was before, B what was after.
+        A is before, B is after.
     look : Look
         What the reader can show.
 
@@ -105,7 +105,7 @@ def _pair(page: Page, pair: ScenarioPair, *, several: bool) -> None:
     page.line()
     table = page.table("arm", ">threads", "unit", ">A", ">B", ">B : A", ">95% interval", ">p", "B is")
     arms = pair.arms
-    if len(arms) > MOST_ROWS:  # what differs must not be among those that are left out
+    if len(arms) > MOST_ROWS:  # first, so that no difference is left out
         arms = tuple(sorted(arms, key=lambda arm: arm.difference == "no difference shown"))
     for arm in arms:
         style = "" if arm.difference == "no difference shown" else "bold"
@@ -144,7 +144,7 @@ def _method(page: Page, comparison: Comparison) -> None:
 
 
 def _all_printed(page: Page, sides: Sequence[Side]) -> None:
-    """Add what was printed; once, if it is everywhere the same."""
+    """Add the output; once, if it is the same everywhere."""
     if len({result.printed for _, result in sides}) == 1:
         printed(page, sides[0][1].printed)
         return
@@ -158,19 +158,19 @@ def _ratio_headings(sides: Sequence[Side]) -> list[str]:
 
 
 def _heading(name: str) -> str:
-    """Return a name that a worker has told, for the head of a column."""
+    """Return a name from a worker, for the head of a column."""
     return visible(clipped(name, 60))
 
 
 def ratio(value: float, first: float) -> str:
-    """Return how many times as much `value` is; ``"-"`` where that says nothing."""
+    """Return the ratio of `value` to `first`; ``"-"`` if meaningless."""
     if first == 0 or value == 0 or (value < 0) != (first < 0) or not math.isfinite(value / first):
         return _NONE
     return f"{value / first:.2f}x"
 
 
 def with_spread(page: Page, arm: Arm) -> str:
-    """Return an arm's median and half its interval as a share of it."""
+    """Return an arm's median, and half its interval as a share of it."""
     (median,) = scaled(arm.median)
     half = (arm.high - arm.low) / 2
     sign = "±" if page.look.unicode else "+-"
@@ -199,7 +199,7 @@ def _by_name(orders: Sequence[Callable[[str], int]]) -> Callable[[tuple[str, int
 
 
 def _traces(page: Page, sides: Sequence[Side]) -> None:
-    """Add where the time went: of each arm, not of each of its threads, which would fill pages."""
+    """Add where the time went, per arm: all threads would fill pages."""
     table = page.table(
         "traced run, all threads",
         "on",
@@ -231,7 +231,7 @@ def _facts(page: Page, sides: Sequence[Side]) -> None:
     found = [{(fact.name, fact.unit): fact.value for fact in result.facts} for _, result in sides]
     table = page.table("fact", "unit", *[f">{_heading(name)}" for name, _ in sides], *_ratio_headings(sides))
     for key in dict.fromkeys(key for facts in found for key in facts):
-        if key[0].startswith("efficiency_"):  # the speedup beside it says the same
+        if key[0].startswith("efficiency_"):  # the speedup beside it shows the same
             continue
         values = [facts.get(key) for facts in found]
         cells = [_NONE if value is None else f"{value:.4g}" for value in values]

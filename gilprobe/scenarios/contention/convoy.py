@@ -1,18 +1,18 @@
 """The convoy effect: one spinning thread makes a server of the same process a hundred times slower.
 
-A server thread needs the GIL for a few microseconds per request only. But each of its blocking calls lets
-go of the GIL, and a spinning thread takes it at once and keeps it for a whole switch interval. So the
-server waits for that interval after every call that it makes, though it asks for next to nothing, while the
-spinner is hardly slowed down (D. Beazley, "Understanding the Python GIL", PyCon 2010).
+A server thread needs the GIL for only a few microseconds per request. But each of its blocking calls releases
+the GIL, and a spinning thread takes it at once and keeps it for a whole switch interval. So the server waits
+for that interval after each call, while the spinner is hardly slowed down (D. Beazley, "Understanding the
+Python GIL", PyCon 2010).
 
-A request that takes `base` alone, and after whose calls the server has to wait w times, takes
-base + w * (interval + what a switch costs). Base and cost are measured, and w is counted by the trace: often,
-not always, it is the number of releases, since a call that is over before the spinner has woken up costs
-nothing. With k spinners the server may have to wait for all of them each time, or just for one.
+A request that takes `base` alone, and has to wait w times, takes base + w * (interval + cost of a switch).
+Base and cost are measured, and the trace counts w: often it is the number of releases, but a call that is
+over before the spinner has woken up costs nothing. With k spinners the server may have to wait for all of
+them each time, or just for one.
 
-The client is a process of its own. The same experiment on another machine: V. Skvortsov (r4victor), "Python
-behind the scenes #13": 30,000 requests a second alone, 100 beside one spinner at 5 ms, 11,000 at 10 us.
-Without a GIL the server is as fast as before, if there is a core for it.
+The client is another process. The same experiment on another machine: V. Skvortsov (r4victor), "Python behind
+the scenes #13": 30,000 requests a second alone, 100 beside one spinner at 5 ms, 11,000 at 10 us. Without a
+GIL the server is as fast as before, if there is a core for it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ConvoyPlan:
 
     @property
     def name(self) -> str:
-        """How the arm is called."""
+        """The arm's name."""
         if not self.spinners:
             return "alone"
         plural = "s" if self.spinners > 1 else ""
@@ -94,7 +94,7 @@ UNITS = {"": "requests/s", "p50": "s", "p99": "s"}
 
 
 def measure(request: Request) -> Findings:
-    """Ask a server that has spinning threads beside it, under several switch intervals."""
+    """Measure a server beside spinning threads, under several switch intervals."""
     plans = QUICK_PLANS if request.quick else PLANS
     latest: dict[ConvoyPlan, Answers] = {}
     with EchoClient() as client:
@@ -126,7 +126,7 @@ def measure(request: Request) -> Findings:
 
 @contextmanager
 def _spinning(threads: int) -> Iterator[None]:
-    """Within the block, so many threads spin; they look every few thousand steps whether it is over."""
+    """Within the block, threads spin; they check every few thousand steps whether it is over."""
     over = threading.Event()
 
     def spin() -> None:
@@ -196,9 +196,9 @@ def _text(plan: ConvoyPlan) -> str:
 def _convoy_law(plan: ConvoyPlan, counted: TracedServer, alone: Arm, switch_s: float) -> Law:
     """Return the law that a request takes its base and as many switches as the trace saw waits.
 
-    The base is what it takes alone, with its interval. Each wait ends after one spinner's turn at best, after
-    the turns of all of them at worst. Rate and waits are those of the same run: where the system puts the
-    threads decides on both, and it differs from run to run.
+    The base is its time alone, with its interval. Each wait ends after one spinner's turn at best, after the
+    turns of all at worst. Rate and waits are from the same run: both depend on where the system puts the
+    threads, which differs from run to run.
     """
     waits_s = counted.waits * switch_s
     high = _ABOUT / (1 / alone.high + waits_s)

@@ -1,8 +1,8 @@
-"""The same compiled loop with the GIL held and released: what an extension gains by letting go of the GIL.
+"""The same compiled loop with the GIL held and released: what an extension gains by releasing it.
 
-Both arms run the same machine code. Held, the threads take turns, so that T threads do as much as one.
-Released, they compute at once, up to the number of usable cores. Without a GIL (free-threaded builds) there
-is nothing to hold, and both arms scale.
+Both arms run the same machine code. Held, the threads take turns, so T threads do as much as one. Released,
+they compute in parallel, up to the number of usable cores. Without a GIL (free-threaded builds) both arms
+scale.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm
 
 HELD_RANGE = (0.90, 1.05)
-"""Speedup that counts as none: handing the GIL over costs a little, and a measurement spreads."""
+"""Speedup that counts as none: handoffs cost a little, and measurements vary."""
 
 _OFF_SHARE = 0.95
 
@@ -69,7 +69,7 @@ def _speedup_laws(request: Request, arms: tuple[Arm, ...]) -> Iterator[Law]:
 
 
 def _trace_laws(request: Request, seen: Observation) -> Iterator[Law]:
-    """Yield why the numbers are what they are: held, the workers hold or wait; released, they are off."""
+    """Yield laws that explain the numbers: held, the workers hold or wait; released, they are off."""
     texts = {
         "held": ("held: threads hold or wait, never compute without the GIL", "hold + wait"),
         "released": ("released: threads compute without the GIL", "off"),

@@ -2,12 +2,12 @@
 
 ``counter.value += 1`` is three steps: read, add, write. A thread that reads, is suspended, and writes later
 overwrites what the others have written meanwhile: their updates are lost. The GIL does not prevent that, it
-only says when a thread can be suspended. CPython lets go of the GIL where it is asked to look whether another
-thread wants it: at the start of a Python function, at the end of a call of a C function, at the jump back of
-a loop (``CHECK_EVAL_BREAKER`` in Python/ceval.c and Python/bytecodes.c, 3.10 to 3.15), and wherever C code
-releases it by itself. So the bare statement loses nothing on an interpreter with a GIL: none of these lies
-between its read and its write. That is luck and no promise. With any call between the two, updates are lost;
-with a lock around all three steps, none.
+only restricts when a thread can be suspended. CPython releases the GIL on request at certain points: at the
+start of a Python function, after a call of a C function, at the jump back of a loop (``CHECK_EVAL_BREAKER``
+in Python/ceval.c and Python/bytecodes.c, 3.10 to 3.15), and wherever C code releases it by itself. So the
+bare statement loses nothing on an interpreter with a GIL: none of these points lies between its read and its
+write. That is luck, not a guarantee. With any call between the two, updates are lost; with a lock around all
+three steps, none.
 
 Without a GIL the threads run at the same time, and the bare statement loses updates too.
 """
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, Claim, Verdict
 
 SWITCH_INTERVAL_S = 1e-6
-"""How long a thread lets others ask for the GIL before it must let go: the shorter, the more often."""
+"""The switch interval: the shorter, the more often threads are interrupted."""
 
 CHUNK = 20_000
-"""Updates between two looks at whether the team was called off."""
+"""Updates between two checks whether the team was cancelled."""
 
 SLEEPY_CHUNK = 200
-"""The same where each update sleeps: some 60 us, the least that Linux wakes up after."""
+"""The same if each update sleeps: some 60 us, Linux's shortest sleep."""
 
 
 class Shared:
@@ -52,7 +52,7 @@ class Shared:
 
 
 def look(value: int) -> int:
-    """Return what it was given: a call is all that is needed."""
+    """Return the argument: only the call matters."""
     return value
 
 
@@ -124,11 +124,11 @@ def _plan(way: _UpdateWay, threads: int, counter: Shared) -> ArmPlan:
 
 
 def measure(request: Request) -> Findings:
-    """Race in each way, with the least and the largest team."""
+    """Race in each way, with the smallest and the largest team."""
     teams = sorted({min(request.threads[1:], default=1), request.threads[-1]})
     if request.quick:
         teams = teams[:1]
-    # Half of a run's time: what is counted here is losses, not time.
+    # Half of a run's time: losses are counted, not time.
     arm_ns = request.frame.arm_ns // 2
     races: dict[tuple[str, int], list[RaceEnd]] = {}
     trials = []
@@ -163,16 +163,16 @@ def _facts(key: tuple[str, int], races: list[RaceEnd]) -> Iterator[Fact]:
 
 
 def _laws(request: Request, arm: Arm) -> Iterator[Law]:
-    """Yield what the arm must lose: nothing in any run, or something in most."""
+    """Yield the law of the arm's losses: nothing in any run, or something in most."""
     if arm.name == LOCK.name:
         yield _none("locked: nobody else is between read and write", arm)
     elif arm.threads == 1:
         yield _none(f"{arm.name}: there is nobody to lose to", arm)
     elif request.gil_enabled:
         if arm.name == PLAIN.name:
-            yield _none("plain: the GIL is not let go of between read and write", arm)
+            yield _none("plain: the GIL is not released between read and write", arm)
         else:
-            yield _some(f"{arm.name}: the GIL is let go of between read and write", arm)
+            yield _some(f"{arm.name}: the GIL is released between read and write", arm)
     elif request.environment.cores == 1:
         yield untestable(
             f"{arm.name}: without a GIL others write between read and write, {arm.threads} threads",
@@ -190,7 +190,7 @@ def _none(text: str, arm: Arm) -> Law:
 
 
 def _some(text: str, arm: Arm) -> Law:
-    # Not in every run: where another process has the cores, one thread may be done before the next begins.
+    # Not in every run: if another process has the cores, one thread may finish before the next begins.
     losing = sum(lost > 0 for lost in arm.samples)
     measured = f"{arm.median:.3%} lost; some in {losing} of {len(arm.samples)} runs"
     return _law(text, arm, "> 0 lost in most runs", measured, verdict(arm.median > 0), None)
@@ -202,7 +202,7 @@ def _law(text: str, arm: Arm, expected: str, measured: str, holds: Verdict, numb
 
 
 def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out that losses spread: how many a run loses is chance, whether it loses any is not."""
+    """Drop the doubts about spread: the number of losses is random, only their existence counts."""
     return tuple(text for text in warnings if not text.startswith("unstable:"))
 
 

@@ -1,12 +1,12 @@
 """One C call that keeps the GIL stalls every other thread for as long as it lasts.
 
-The switch interval does not help: a waiting thread asks the holder to let go, but only the interpreter looks
-at such requests, and it does not run while C code computes. A victim that wants to answer every other moment
-(here: it sleeps shortly, over and over, and looks how late it is) stands still until the call returns. The
-same call with the GIL released does it no harm.
+The switch interval does not help: a waiting thread asks the holder to release the GIL, but only the
+interpreter checks such requests, and it does not run while C code computes. A victim that should react
+quickly (here: it sleeps shortly, again and again, and measures how late it is) hangs until the call returns.
+The same call with the GIL released does it no harm.
 
-The trace names the culprit: the longest wait of the victim, who held the GIL meanwhile, and in which line.
-Without a GIL no call stalls anybody.
+The trace names the culprit: the victim's longest wait, the holder, and its line. Without a GIL no call stalls
+others.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ SHORT_S = 1e-4
 """The other switch interval: fifty times shorter, and no help."""
 
 PINGS = 100
-"""The victim sleeps for this part of the call's length: so little may it miss of a stall."""
+"""The victim's sleep as a share of the call: it may miss so much of a stall."""
 
 _TOLERANCE = 0.05
 _PATIENCE_S = 20.0
 _CULPRIT = "culprit"
 _VICTIM = "victim"
 _BLAMED = kernels.sleep.__qualname__
-"""The innermost Python function around the C call: where the trace sees it from."""
+"""The innermost Python function around the C call, which the trace names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class StallPlan:
 
     @property
     def name(self) -> str:
-        """How the arm is called."""
+        """The arm's name."""
         how = "held" if self.held else "released"
         return f"{how} {duration(self.length_ns / 1e9)}, interval {duration(self.interval_s)}"
 
@@ -93,7 +93,7 @@ def measure(request: Request) -> Findings:
 
 
 class _Victim:
-    """A thread that sleeps shortly, over and over, and keeps the worst lateness."""
+    """A thread that sleeps shortly, again and again, and keeps the worst lateness."""
 
     def __init__(self, ping_ns: int, clock: Clock) -> None:
         self._ping_ns = ping_ns
@@ -124,10 +124,10 @@ def _worst_stall(plan: StallPlan, clock: Clock) -> dict[str, float]:
         try:
             victim.thread.start()
             victim.pinging.wait(_PATIENCE_S)
-            victim.worst_ns = 0  # what its start was late does not count
+            victim.worst_ns = 0  # lateness of its start does not count
             culprit.start()
             culprit.join(_PATIENCE_S)
-            # Once more: the call may have ended while the victim still waits for its answer.
+            # Once more: the call may have ended while the victim still waits.
             victim.pinging.clear()
             victim.pinging.wait(_PATIENCE_S)
         finally:
@@ -144,7 +144,7 @@ def _facts(arms: dict[StallPlan, Arm]) -> Iterator[Fact]:
 def _stall_law(request: Request, plan: StallPlan, arms: dict[StallPlan, Arm]) -> Law:
     arm = arms[plan]
     length_s = plan.length_ns / 1e9
-    # How late the victim is when nobody keeps the GIL: that much of a stall is the machine's.
+    # The victim's lateness without a culprit: so much of a stall is the machine's.
     anyhow_s = next(other.high for other_plan, other in arms.items() if not other_plan.held)
     if request.gil_enabled:
         text = f"a stall lasts as long as the call: {plan.name}"

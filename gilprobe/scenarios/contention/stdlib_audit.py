@@ -1,10 +1,10 @@
-"""Which calls of the standard library let other threads run, and from which size of argument on.
+"""Which calls of the standard library let other threads run, and from which argument size on.
 
-C code may release the GIL while it computes or waits, and must decide to: for a small argument the release
-costs more than it gives. The documentation names a few of these calls, and CPython's sources the sizes. Here
-each call is made over and over under the exact tracer, by one thread alone: the time that the thread was off,
-as a share of its time in the call, is what others could have used. Where a call releases the GIL for one size
-and not for another, the size at which that changes is found by bisection, to the byte.
+C code may release the GIL while it computes or waits; for a small argument the release costs more than it
+gains. The documentation names a few of these calls, and CPython's sources the sizes. Here one thread makes
+each call repeatedly under the exact tracer: the share of the call in which the thread was off is what others
+could have used. If a call releases the GIL for one size and not for another, bisection finds the size at
+which that changes, to the byte.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 
 
 RUN_SHARE = 40
-"""A run of a call lasts this part of an arm: there are many, and one trace sees thousands of releases."""
+"""Duration of a run as a share of an arm: there are many, and one trace sees thousands of releases."""
 
 BLOCKING_SHARE = 0.95
-"""Of a call that only waits; Python's part of a sleep of a millisecond is a hundredth of it."""
+"""Least share of a call that only waits; Python's part of a millisecond's sleep is a hundredth."""
 
 HASHES = ("hashlib.md5", "hashlib.sha256", "hashlib.blake2b")
 CHECKSUMS = ("zlib.crc32", "zlib.adler32")
 CHECKSUM_STEP = 5 * 1024 + 1
-"""The least size for which a checksum releases the GIL: Modules/zlibmodule.c."""
+"""Smallest size at which a checksum releases the GIL: Modules/zlibmodule.c."""
 
 
 @dataclass(slots=True)
@@ -64,12 +64,12 @@ class SizedCall:
 
     @property
     def does_release(self) -> bool:
-        """Whether the call releases the GIL."""
+        """Return whether the call releases the GIL."""
         return does_release(self.samples)
 
 
 def measure(request: Request) -> Findings:
-    """Sample every call with every size in turns, then look for the sizes at which it begins to release."""
+    """Sample every call with every size in turns, then find the sizes at which it begins to release."""
     if request.trace is None:
         law = untestable("calls of the standard library release the GIL", "a share", request.trace_reason)
         return Findings((), (), (law,))
@@ -101,7 +101,7 @@ def _prepare(request: Request, stack: ExitStack) -> tuple[list[SizedCall], list[
     for call in CALLS:
         if request.quick and not call.quick:
             continue
-        request.progress(f"prepares {call.name}", 0.0)
+        request.progress(f"preparing {call.name}", 0.0)
         try:
             for size in call.sizes[:3] if request.quick else call.sizes:
                 make = call.prepare(size, stack)
@@ -133,12 +133,12 @@ def _steps(request: Request, all_sized: Sequence[SizedCall]) -> Iterator[tuple[s
     """Yield the least size from which each call releases the GIL, if it does so for some sizes only."""
     for below, above in pairwise(all_sized):
         if below.call is above.call and above.does_release and not below.does_release:
-            request.progress(f"bisects {above.call.name}", 0.95)
+            request.progress(f"bisecting {above.call.name}", 0.95)
             yield above.call.name, least_size(above.call, below.size, above.size)
 
 
 def least_size(call: Call, below: int, above: int) -> int:
-    """Return the least size for which a call releases the GIL; it does for `above`, and not for `below`."""
+    """Return the smallest size at which a call releases the GIL; it does for `above`, and not for `below`."""
 
     @contextmanager
     def prepared(size: int) -> Iterator[Callable[[], object]]:
@@ -166,7 +166,7 @@ def never_laws(all_sized: Sequence[SizedCall], arms: Sequence[Arm]) -> Iterator[
 
 
 def expected_steps(python: str) -> dict[str, int]:
-    """Return the least sizes for which a version of Python is expected to release the GIL, bytes.
+    """Return the smallest sizes at which a version of Python should release the GIL, bytes.
 
     Hashes: ``HASHLIB_GIL_MINSIZE`` of Modules/hashlib.h, 2048; from 3.15 on the size must be above it.
     """
@@ -193,7 +193,7 @@ def step_laws(
 
 
 def blocking_laws(arms: Sequence[Arm]) -> Iterator[Law]:
-    """Yield that a call which only waits keeps nobody else waiting."""
+    """Yield the laws that calls which only wait let other threads run."""
     for arm in arms:
         if arm.name.startswith("time.sleep"):
             yield Law(

@@ -1,14 +1,13 @@
-"""Threads that are started in order and joined in order: their sleeps overlap, and they finish in any order.
+"""Threads started and joined in order: their sleeps overlap, and they finish in any order.
 
-Joining one thread after another does not make them run one after another. They sleep at the same time, so
-that T sleeps take as long as one; a thread that has already finished is joined at once. ``join`` returns in
-the order in which it is called, but the threads finish in an order of their own: what wakes them is the
-operating system, and each then needs the GIL before it can print. The notebook's cell shows it by chance; a
-second program repeats the same with short sleeps, many times, and counts how often they finished in another
-order than they were started in.
+Joining one thread after another does not make them run one after another. They sleep at the same time, so T
+sleeps take as long as one; joining a finished thread returns at once. The joins return in the order of the
+calls, but the threads finish in any order: the operating system wakes them, and each then needs the GIL
+before it can print. The notebook's cell shows it by chance; a second program repeats it many times with short
+sleeps, and counts how often the finish order differs from the start order.
 
-In the notebook two messages share a line now and then. ``print`` writes its text and the end of the line one
-after the other and lets go of the GIL at each, so that another thread's text can come between.
+In the notebook two messages sometimes share a line. ``print`` writes its text and the end of the line one
+after the other and releases the GIL at each, so another thread's text can come between.
 """
 
 from __future__ import annotations
@@ -76,10 +75,10 @@ NOTEBOOKS = 3
 """The notebook's cell starts so many threads."""
 
 SLEEP_S = 0.001
-"""Of the threads whose order is counted: longer than starting them takes, short enough for many rounds."""
+"""Sleep of the threads whose order is counted: longer than their start, short enough for many rounds."""
 
 RANGE = (0.9, 1.15)
-"""Time of T sleeps against one, and what starting T threads costs."""
+"""Time of T sleeps over one, including the start of T threads."""
 
 
 def measure(request: Request) -> Findings:
@@ -117,7 +116,7 @@ def _share(run: CellRun) -> Mapping[str, float]:
 
 
 def counted(run: CellRun) -> tuple[int, int]:
-    """Return how many rounds finished in another order than they started in, and how many there were."""
+    """Return how many rounds finished in another order than they started, and how many there were."""
     words = run.text.split()
     return (int(words[0]), int(words[2])) if len(words) == 3 else (0, 1)
 

@@ -1,12 +1,11 @@
-"""A thread that is started and not joined: "all done" is printed first, and the program ends later than that.
+"""A thread that is started and not joined: "all done" comes first, and the program ends later.
 
-The main thread has reached the end of the program while the other one still sleeps. The interpreter does not
-leave it behind: before it shuts down it joins every thread that is not a daemon (``threading._shutdown``).
-So the process lives on for as long as the thread still had to run, which is measured here from outside:
-from the moment at which "all done" arrives to the moment at which the process is gone. What an exit costs by
-itself is known from the same program with no thread, whose main thread does the sleeping at its end.
+The main thread reaches the end of the program while the other one still sleeps. Before the interpreter shuts
+down it joins every thread that is not a daemon (``threading._shutdown``). So the process lives as long as the
+thread, which is measured from outside: from the arrival of "all done" to the end of the process. The cost of
+the exit itself is known from the same program without a thread, whose main thread sleeps at its end.
 
-The trace adds that waiting at the exit costs the others nothing: the main thread is off, without the GIL.
+The trace adds that the wait at exit costs others nothing: the main thread is off, without the GIL.
 """
 
 from __future__ import annotations
@@ -53,11 +52,11 @@ TOLERANCE = 0.10
 """Share of the exit's delay that the start of the sleep and the arrival of lines may cost."""
 
 OFF_SHARE = 0.95
-"""Share of the sleep in which the waiting main thread is expected to be off; it also imports and prints."""
+"""Least share of the sleep in which the waiting main thread is off; it also imports and prints."""
 
 
 def exit_delay_s(run: CellRun) -> float:
-    """Return how long the process lived on after its main thread was done."""
+    """Return how long the process lived after its main thread was done."""
     return run.exit_s - run.at(ALL_DONE)
 
 
@@ -105,7 +104,7 @@ def measure(request: Request) -> Findings:
 
 
 def off_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
-    """Return the law that the main thread does without the GIL while it waits for the other."""
+    """Return the law that the main thread is without the GIL while it waits for the other."""
     text, expected = "waiting at exit, the main thread is off", f">= {OFF_SHARE:.0%} of the thread's sleep"
     accounts = [
         account

@@ -118,7 +118,7 @@ def test_the_headline_tells_when_the_gil_is_not_what_is_slow(report):
 
 
 def test_what_a_hold_counts_for_is_said(report):
-    assert "\nA hold counts for the line where it ended. " in render_report(report)
+    assert "\nA hold counts for the line where it ended, " in render_report(report)
 
 
 def test_ended_threads_of_one_kind_are_one_row_where_there_are_many(report, account):

@@ -1,4 +1,4 @@
-"""The headline of a page: sentences in runs, of which some are emphasized."""
+"""The headline of a page: sentences in runs of text, some emphasized."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, Site
 
 Sentence = list[tuple[str, str]]
-"""Runs of text, each with what it is: "" (nothing special), hold, wait, culprit, place or thread."""
+"""Runs of text, each with its kind: "" (plain), hold, wait, culprit, place or thread."""
 
 _NAMED = 3
 _SOME = 0.05
-"""Share of the waits behind the culprit from which on a thread that held there is named."""
+"""Least share of the waits behind the culprit for which a holder is named."""
 
 
 def headline(report: Report) -> list[Sentence]:
@@ -84,7 +84,12 @@ def more(report: Report) -> list[Sentence]:
         sentences.append([(f"{idle}: blocked in the kernel, or waiting for a core.", "")])
     if any(thread.interpreter for thread in report.threads):
         sentences.append(
-            [("Held and contended are about the main interpreter's GIL, all else is about all.", "")]
+            [
+                (
+                    "Held and contended are about the main interpreter's GIL, all else is about all GILs.",
+                    "",
+                )
+            ]
         )
     return [sentence for sentence in sentences if sentence]
 
@@ -125,7 +130,7 @@ def _listed(shown: Sequence[tuple[str, str]]) -> Sentence:
 
 
 def _payer(report: Report) -> Sentence:
-    """Return which thread waited longest; nothing if there is none to compare it with."""
+    """Return the thread that waited longest; nothing if only one waited."""
     single = [
         thread for thread in report.threads if thread.merged == 1 and thread.wait_ns and thread.lifetime_ns
     ]

@@ -1,4 +1,4 @@
-"""What of the arms of a scenario makes one picture: numbers of one unit or metric, with what laws expect."""
+"""Group a scenario's arms into pictures: numbers of one unit or metric, with the laws' ranges."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _Told = dict[tuple[str, str | None, int | None], tuple[float | None, float | Non
 """The range that is expected of a quantity of an arm."""
 
 PERCENTILE = re.compile(r"^(.+), (p\d{1,2}(?:\.\d+)?)$")
-"""The name of an arm that is a percentile of another's numbers."""
+"""Name of an arm that is a percentile of another one."""
 
 _METRIC = re.compile(r"^(.+), ([^,\d]+)$")
-_MOST_SAMPLES = 1000  # of an arm; a file may claim any number
+_MOST_SAMPLES = 1000  # threads of an arm; a file may claim any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ class PicturedGroup:
 
     @property
     def names(self) -> list[str]:
-        """The arms' names, in their order."""
+        """Names of the arms, in order."""
         return list(dict.fromkeys(one.name for one in self.measures))
 
     @property
     def teams(self) -> list[int]:
-        """The numbers of threads, rising."""
+        """Numbers of threads, rising."""
         return sorted({one.threads for one in self.measures})
 
 
@@ -110,7 +110,7 @@ def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], 
 
 
 def _ranges(result: ScenarioResult) -> _Told:
-    """Return what the laws expect of the arms; the first that says something of a number counts."""
+    """Return the laws' ranges for the arms; the first law about a number counts."""
     claims = [law.claim for law in reversed(result.laws) if law.claim is not None]
     return {(one.quantity, one.arm, one.threads): (one.low, one.high) for one in claims}
 

@@ -1,4 +1,4 @@
-"""How a page of results writes numbers: by what they are, in words that a reader needs no key for."""
+"""How a page of results writes numbers, by their kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NumberKind = Literal["ratio", "rate", "seconds", "share", "bytes", "number"]
 """What a number is: its axis and its words follow from it."""
 
 _SHARES = {"lost/update": "Share of updates lost"}
-_PLAIN = (1e-3, 1e5)  # what is written without a prefix, where it is a count or an index rather than a rate
+_PLAIN = (1e-3, 1e5)  # counts and indices in this range have no prefix
 _BYTE_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -26,7 +26,7 @@ def kind_of(unit: str) -> NumberKind:
 
 
 def heading_of(unit: str) -> str:
-    """Return what a picture of numbers with this unit is called."""
+    """Return the title of a picture of numbers with this unit."""
     if unit in _SHARES:
         return _SHARES[unit]
     what, _, per = unit.rpartition("/")
@@ -46,7 +46,7 @@ def heading_of(unit: str) -> str:
 
 
 def unit_beside(unit: str) -> str:
-    """Return what must stand beside a number in words: nothing where they say the unit already."""
+    """Return the unit to write beside a number in words, which may contain it already."""
     match kind_of(unit):
         case "seconds":
             return unit[1:].strip()

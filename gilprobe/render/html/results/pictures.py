@@ -1,15 +1,14 @@
-"""Which picture shows a scenario's arms: chosen from what they are, by rules that hold for any scenario.
+"""Choose pictures for a scenario's arms, by rules that fit any scenario.
 
-Arms with one unit make a picture; a metric that stands behind a comma in all their names
-(``fork, start-up per worker``) makes one for itself. Rates become speedups where every arm has a single
-thread. The first of these that fits is drawn:
+Arms with one unit make a picture; a metric after a comma in their names (``fork, start-up per worker``) makes
+its own. Rates become speedups if every arm has a single thread. The first of these that fits is drawn:
 
 1. names that end in percentiles (``alone, p99``): **ranges**, a row for each arm, a mark for each percentile;
 2. names that differ in one quantity (``every 10 us``): **lines** against this quantity;
 3. three sizes of team or more: **lines** against threads;
 4. anything else: **rows**, each with its interval.
 
-Colours tell the interpreters apart where there are several; then a panel shows what else a line is for.
+With several interpreters, colours stand for them; panels show the other differences.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
     from gilprobe.render.shared.sides import Side
     from gilprobe.results import Law
 
-_SPREAD = 40.0  # largest over smallest number from which an axis is logarithmic
+_SPREAD = 40.0  # ratio of largest to smallest number that makes an axis logarithmic
 _MOST_LINES = 6
 _TEAMS = 3
 
 
 def pictures(sides: Sequence[Side]) -> list[Picture]:
-    """Return the pictures of a scenario's arms, then those of laws that were asked along a scale.
+    """Return the pictures of a scenario's arms, then those of laws along a scale.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ def pictures(sides: Sequence[Side]) -> list[Picture]:
 
 
 def _without_zero(picture: Picture) -> Picture:
-    """Return a picture on a logarithmic axis whose bands are open where they would begin at zero or below."""
+    """Return a picture with a logarithmic axis; bands that begin at zero or below are open."""
     panels = tuple(
         replace(panel, series=tuple(replace(one, bands=_positive(one.bands)) for one in panel.series))
         for panel in picture.panels
@@ -72,7 +71,7 @@ def _drawn(group: PicturedGroup) -> Picture:
 
 
 def _logarithmic(values: Iterable[float]) -> bool:
-    """Tell whether an axis is; of the intervals' lower ends, since a logarithm has no zero."""
+    """Return whether an axis is logarithmic; lower ends count, since a logarithm has no zero."""
     values = list(values)
     return bool(values) and min(values) > 0 and max(values) / min(values) > _SPREAD
 
@@ -218,16 +217,16 @@ def _ranges(group: PicturedGroup) -> Picture:
 
 
 def _law_pictures(sides: Sequence[Side]) -> list[Picture]:
-    """Return a picture for laws in the same words about arms along a scale: measured, expected as a band.
+    """Return a picture for laws with the same words about arms along a scale: values, and ranges as a band.
 
-    Only of numbers that the arms do not tell: the others are in the arms' own pictures.
+    Only for numbers that are not the arms' own: those are in the arms' pictures.
     """
     heads = dict.fromkeys(head for _, result in sides for law in result.laws if (head := _head(law)))
     return [made for head in heads if (made := _law_picture(head, sides)) is not None]
 
 
 def _head(law: Law) -> str:
-    """Return the words of a law before the arm that it names at its end; none where it names none."""
+    """Return the words of a law without the arm at its end; empty if it ends with no arm."""
     claim = law.claim
     if claim is None or claim.arm is None or claim.quantity != "other":
         return ""

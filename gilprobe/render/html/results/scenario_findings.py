@@ -1,4 +1,4 @@
-"""What a scenario found, in a line: the ends of its first picture."""
+"""A scenario's finding in one line, from its first picture."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NAME = 40
 
 
 def finding(pictures: Sequence[Picture], sides: Sequence[str]) -> str:
-    """Return what the first picture shows, in words; empty without pictures.
+    """Return the first picture in words; empty without pictures.
 
-    Numbers of several `sides`, the names of interpreters, stand beside each other in that order.
+    With several `sides` (names of interpreters), their numbers come in that order.
     """
     if not pictures:
         return ""
@@ -33,7 +33,7 @@ def finding(pictures: Sequence[Picture], sides: Sequence[str]) -> str:
 
 
 def _of_ends(picture: Picture, points: Sequence[Point]) -> str:
-    """Tell the first and the last number of a single line."""
+    """Return the first and the last number of a single line."""
     first, last = points[0], points[-1]
     told = f"{_place(picture, last.at)}: {_number(picture, last.value)}"
     if first.at == last.at:
@@ -71,7 +71,7 @@ def _place(picture: Picture, at: int) -> str:
 
 
 def _of_rows(picture: Picture) -> str:
-    """Tell all rows if they are few, else the least and the greatest."""
+    """Return all rows if they are few, else the smallest and the largest."""
     points = [
         (clipped(picture.labels[point.at], _NAME), series.name, point.value)
         for panel in picture.panels

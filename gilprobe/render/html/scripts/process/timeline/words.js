@@ -3,7 +3,7 @@ import { duration, share } from "../../shared/words.js";
 
 const TEN_MINUTES = 6e11; // nanoseconds
 
-/** A moment, as exactly as lines so far apart need it. */
+/** A moment, with the digits that lines at this distance need. */
 export const moment = (ns, step, extent) => {
   const [unit, name] = extent >= 1e9 ? [1e9, "s"] : extent >= 1e6 ? [1e6, "ms"] : [1e3, "\u00b5s"];
   const digits = Math.min(9, Math.max(0, Math.ceil(-Math.log10(step / unit) - 1e-9)));
@@ -21,7 +21,7 @@ export const describePlace = (place) => {
   return file ? `${name} (${short}${line > 0 ? `:${line}` : ""})` : name;
 };
 
-/** What was found, in a line: for the tip beside the pointer. */
+/** What is under the pointer, in one line, for its tip. */
 export const summary = (model, found) => {
   const verb = found.kind === "waits" ? "waits" : "holds the GIL";
   const who = found.row.isGil ? model.threadName(found.who) : found.row.name;
