@@ -34,7 +34,7 @@ nox.options.sessions = ["lint", "types", "docs"]
 TOP = Path(__file__).resolve().parent
 PROJECT = nox.project.load_toml(TOP / "pyproject.toml")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-OLDEST, NEWEST = "3.11", "3.15"
+INTERPRETERS = ("3.12", "3.13", "3.13t", "3.14", "3.15")
 # Where nothing is installed by nox: the readme's commands and the chroots make environments of their own.
 BARE = "none"
 
@@ -445,12 +445,12 @@ def interpreter(session: nox.Session, name: str) -> tuple[str, list[str], str]:
     return f"python{name}", [where], "cd /src && "
 
 
-def on_interpreter(session: nox.Session, name: str) -> None:
-    """Build the wheel with an interpreter and run the tests on that wheel.
+def on_interpreter(session: nox.Session) -> None:
+    """Build the wheel with the interpreter that the session is named after, and run the tests on that wheel.
 
     The slow tests run once, in the session readme; those of plain Python there and on the newest interpreter.
     """
-    python, runner, into = interpreter(session, name)
+    python, runner, into = interpreter(session, session.name)
     source = copy(session)
     session.chdir(source)
 
@@ -461,7 +461,8 @@ def on_interpreter(session: nox.Session, name: str) -> None:
     built = next(Path("dist").glob("*.whl")).name
     session.log(f"wheel: {built}")
     run(f".venv/bin/pip install {shlex.quote(f'dist/{built}[test]')}")
-    failed = [arguments for arguments in test_arguments(name, session.posargs) if not passes(run, arguments)]
+    runs = test_arguments(session.name, session.posargs)
+    failed = [arguments for arguments in runs if not passes(run, arguments)]
     if failed:
         session.error(f"{len(failed)} runs of pytest failed")
 
@@ -471,7 +472,7 @@ def test_arguments(name: str, given: list[str]) -> list[list[str]]:
     if given:
         return [given]
     # Hostile programs are tried with sites and with everything; on the oldest and the newest with both.
-    newest = name == NEWEST
+    newest = name == INTERPRETERS[-1]
     wanted = "not slow" if newest else "not slow and not plain_python"
     usual = ["-m", wanted, *([] if newest else ["-k", "not (hostile and sites)"])]
     if not name.endswith("t"):
@@ -490,31 +491,5 @@ def passes(run: Callable[[str], None], arguments: list[str]) -> bool:
     return True
 
 
-@nox.session(name="3.12", venv_backend=BARE)
-def python_3_12(session: nox.Session) -> None:
-    """Run the tests on CPython 3.12."""
-    on_interpreter(session, "3.12")
-
-
-@nox.session(name="3.13", venv_backend=BARE)
-def python_3_13(session: nox.Session) -> None:
-    """Run the tests on CPython 3.13."""
-    on_interpreter(session, "3.13")
-
-
-@nox.session(name="3.13t", venv_backend=BARE)
-def python_3_13t(session: nox.Session) -> None:
-    """Run the tests on the free-threaded CPython 3.13."""
-    on_interpreter(session, "3.13t")
-
-
-@nox.session(name="3.14", venv_backend=BARE)
-def python_3_14(session: nox.Session) -> None:
-    """Run the tests on CPython 3.14."""
-    on_interpreter(session, "3.14")
-
-
-@nox.session(name="3.15", venv_backend=BARE)
-def python_3_15(session: nox.Session) -> None:
-    """Run the tests on CPython 3.15, the newest: those of plain Python, too."""
-    on_interpreter(session, "3.15")
+for python in INTERPRETERS:
+    nox.session(name=python, venv_backend=BARE)(on_interpreter)
