@@ -39,16 +39,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     What is no regular file is written to directly, as a shell would: a device, a pipe, and an open descriptor
     (``/dev/stdout``, ``/dev/fd/3``), whatever stands behind it. A link to such a thing stays.
 
-    Parameters
-    ----------
-    path : path-like
-        The target.
-
-    Yields
-    ------
-    file
-        Open for writing bytes.
-
     Raises
     ------
     OSError

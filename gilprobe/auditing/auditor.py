@@ -48,27 +48,11 @@ NOTHING = partial(len, ())
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be audited, and how.
-
-    Attributes
-    ----------
-    name : str
-        What the result calls it.
-    call : callable
-        The call, without arguments.
-    nothing : callable
-        An empty call of the same kind.
-    threads : tuple of int
-        Sizes of team, the first of them 1.
-    frame : Settings
-        How to measure.
-    progress : callable
-        Told between the runs what is next and how far this is.
-    """
+    """What is to be audited, and how."""
 
     name: str
     call: Callable[[], object]
-    nothing: Callable[[], object]
+    nothing: Callable[[], object]  # an empty call of the same kind
     threads: tuple[int, ...]
     frame: Settings
     progress: Progress
@@ -145,11 +129,6 @@ def _traced_ns(taken: Sample) -> int:
 
 def carry_out(order: Order) -> AuditResult:
     """Audit a call.
-
-    Returns
-    -------
-    AuditResult
-        What was found.
 
     Raises
     ------

@@ -161,13 +161,7 @@ def does_release(samples: Sequence[Sample]) -> bool:
 
 
 class Baseline:
-    """An empty call, sampled in turns with those that are measured.
-
-    Parameters
-    ----------
-    nothing : callable
-        Does nothing, called as the others are.
-    """
+    """An empty call, sampled in turns with those that are measured."""
 
     def __init__(self, nothing: Callable[[], object]) -> None:
         self._nothing = nothing

@@ -60,11 +60,6 @@ def measured(
         Told between the runs how far this is.
     shares : (float, float) or None
         The held share and the CPU share, for :func:`allowed`; None where the first is not known.
-
-    Returns
-    -------
-    tuple of Speedup, tuple of str
-        One for each size but 1; what makes them doubtful.
     """
     if len(threads) < 2:
         return (), ()

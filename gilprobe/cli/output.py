@@ -87,13 +87,6 @@ class Output:
 def check_outputs(targets: Mapping[str, str | None], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
     """Make sure that results can be written, without touching a file that is there, or that is read.
 
-    Parameters
-    ----------
-    targets : mapping of str to str or None
-        What the options name as outputs; None: nothing.
-    inputs : iterable of path-like
-        What is read; those that are not there are passed over.
-
     Raises
     ------
     InvalidValueError

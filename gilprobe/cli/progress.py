@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.progress import Progress
 
 PATIENCE_S = 2.0
@@ -28,11 +26,6 @@ class ProgressBar:
 
     It draws only when told, between measurements: a bar with its own thread would want the GIL
     meanwhile.
-
-    Parameters
-    ----------
-    parts : int
-        How many parts the job has.
     """
 
     def __init__(self, parts: int) -> None:
@@ -46,9 +39,7 @@ class ProgressBar:
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.hide()
 
     def begin(self, name: str) -> None:

@@ -8,20 +8,7 @@ _ROOT = Path("/")
 
 
 def proportional_bytes(pid: int | None = None, root: Path = _ROOT) -> int | None:
-    """Read a process's proportional set size (PSS, proc_pid_smaps(5)).
-
-    Parameters
-    ----------
-    pid : int or None
-        The process; this one unless told.
-    root : pathlib.Path
-        Where ``proc`` is found.
-
-    Returns
-    -------
-    int or None
-        Bytes; None where the platform does not tell, or not of this process.
-    """
+    """Return the proportional set size of a process (PSS, proc_pid_smaps(5)), bytes; None if unknown."""
     try:
         text = (root / "proc" / str(pid or "self") / "smaps_rollup").read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):

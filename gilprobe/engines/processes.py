@@ -34,13 +34,7 @@ main({method!r}, {workers!r}, {work!r}, {ends!r})
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Processes by one of multiprocessing's methods.
-
-    Attributes
-    ----------
-    name : {"fork", "forkserver", "spawn"}
-        The method.
-    """
+    """Processes by one of multiprocessing's methods."""
 
     name: str
     module: str = "multiprocessing"

@@ -41,13 +41,7 @@ class Threads:
 
 
 class ThreadCrew:
-    """Threads of this process, each of which lives one worker's life.
-
-    Parameters
-    ----------
-    prepare : callable
-        Makes that life of the work and the channels.
-    """
+    """Threads of this process, each of which lives one worker's life."""
 
     def __init__(self, prepare: Callable[[Spec, Channels], Life]) -> None:
         self._prepare = prepare

@@ -49,18 +49,6 @@ def compare(before: ResultSet, after: ResultSet, names: tuple[str, str] = ("befo
     interpreters, the first with the first, the second with the second. Arms belong together by name, threads
     and unit.
 
-    Parameters
-    ----------
-    before, after : ResultSet
-        The results.
-    names : (str, str)
-        What they are called; in doubts they are A and B.
-
-    Returns
-    -------
-    Comparison
-        Pairs of what both have, and what only one has.
-
     Raises
     ------
     FormatError

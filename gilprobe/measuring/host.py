@@ -44,18 +44,7 @@ def affinity() -> tuple[int, ...]:
 
 
 def cgroup_quota(root: Path | str = _ROOT) -> float | None:
-    """Return how many cores' worth of time the control group allows, the tightest limit up to the root.
-
-    Parameters
-    ----------
-    root : path-like
-        Where ``proc`` and ``sys`` are found.
-
-    Returns
-    -------
-    float or None
-        Quota divided by period; None without a limit, or where there are no control groups.
-    """
+    """Return the cores' worth of time that the control groups allow, by the tightest limit; None without."""
     limits = [limit for group in _cgroups(root, "cpu") if (limit := _cgroup_limit(group)) is not None]
     return min(limits, default=None)
 
@@ -99,13 +88,7 @@ def usable_cores(root: Path | str = _ROOT) -> int:
 
 
 def physical_cores(root: Path | str = _ROOT) -> int | None:
-    """Return the number of physical cores behind the affinity mask: two hardware threads of one count once.
-
-    Returns
-    -------
-    int or None
-        None where the platform does not tell.
-    """
+    """Return the number of physical cores, not hardware threads, of the affinity mask; None if unknown."""
     siblings = {
         _read(f"{root}/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list")
         for number in affinity()
@@ -114,13 +97,7 @@ def physical_cores(root: Path | str = _ROOT) -> int | None:
 
 
 def last_level_cache(root: Path | str = _ROOT) -> int | None:
-    """Return the size in bytes of the largest cache of one core, the last before the memory.
-
-    Returns
-    -------
-    int or None
-        None where the platform does not tell.
-    """
+    """Return the size in bytes of a core's largest cache, the last before the memory; None if unknown."""
     from pathlib import Path
 
     folder = Path(f"{root}/sys/devices/system/cpu/cpu{affinity()[0]}/cache")
@@ -136,13 +113,7 @@ def _bytes(text: str) -> int:
 
 
 def available_memory(root: Path | str = _ROOT) -> int | None:
-    """Return how many bytes a program can take without harm: free memory, and what its control groups leave.
-
-    Returns
-    -------
-    int or None
-        None where the platform does not tell.
-    """
+    """Return how many bytes are free, and left by the control groups of this process; None if unknown."""
     left = []
     for line in _read(f"{root}/proc/meminfo").splitlines():
         words = line.split()

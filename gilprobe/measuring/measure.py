@@ -173,20 +173,6 @@ def measure(
 ) -> Measurement:
     """Measure several arms against each other.
 
-    Parameters
-    ----------
-    plans : sequence of ArmPlan
-        The arms.
-    frame : Settings
-        How to measure.
-    progress : callable
-        Told between the runs how far this is.
-
-    Returns
-    -------
-    Measurement
-        The arms with median, interval and samples; the doubts.
-
     Raises
     ------
     UnsupportedError
@@ -235,11 +221,6 @@ def measure_trials(
         Told between the runs how far this is.
     warm_up : bool
         Whether to run each once before, uncounted.
-
-    Returns
-    -------
-    Measurement
-        The arms of each trial, in its order of metrics; no `operations`.
 
     Raises
     ------

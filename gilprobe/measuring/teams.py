@@ -212,20 +212,6 @@ def _start(member: threading.Thread, threads: int) -> None:
 def run_team(plan: ArmPlan, operations: int, *, clock: Clock = time.perf_counter_ns) -> TeamRun:
     """Let a team do its work once.
 
-    Parameters
-    ----------
-    plan : ArmPlan
-        The team's size and work.
-    operations : int
-        For each member.
-    clock : callable
-        Stamps every member's start and end.
-
-    Returns
-    -------
-    TeamRun
-        What it took.
-
     Raises
     ------
     UnsupportedError

@@ -60,15 +60,7 @@ class BrokenHuntError(InvalidValueError):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a hunt is.
-
-    Attributes
-    ----------
-    phase : str
-        What it does.
-    calls : int
-        Calls so far.
-    """
+    """How far a hunt is."""
 
     phase: str
     calls: int

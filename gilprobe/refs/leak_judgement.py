@@ -65,22 +65,12 @@ class Trend:
 
 
 def robust_slope(levels: Sequence[float]) -> tuple[float, float, float]:
-    """Return the slope of equally spaced points, and its 99 % interval.
+    """Return the slope of equally spaced points, two at least, and the ends of its 99 % interval.
 
     Theil, "A rank-invariant method of linear and polynomial regression analysis" (1950): the median of the
     slopes of all pairs, which three points in ten that lie anywhere don't move. The interval is that of Sen,
     "Estimates of the Regression Coefficient Based on Kendall's Tau", Journal of the American Statistical
     Association 63 (1968), section 4; with fewer than six points it is the range of all slopes.
-
-    Parameters
-    ----------
-    levels : sequence of float
-        At least two.
-
-    Returns
-    -------
-    (float, float, float)
-        Slope a step, low and high end.
 
     Raises
     ------
@@ -129,13 +119,7 @@ def judge(series: Series) -> Trend:
 
 
 def confirmed(shorter: Trend, longer: Trend) -> bool:
-    """Tell a leak, which grows with the calls, from what fills up or only takes time.
-
-    Parameters
-    ----------
-    shorter, longer : Trend
-        Of two series; the second of longer repetitions.
-    """
+    """Tell a leak, which grows with the calls, from what fills up or only takes time."""
     both = shorter.verdict == longer.verdict == "growing"
     return both and longer.per_call >= _AS_FAST * shorter.per_call
 

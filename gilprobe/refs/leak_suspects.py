@@ -41,15 +41,6 @@ def find_suspects(
 ) -> list[Suspect]:
     """Return what the function can have references to without making an object.
 
-    Parameters
-    ----------
-    function : callable
-        What is called.
-    args, kwargs : sequence, mapping
-        Its arguments.
-    outcomes : sequence
-        Results of two calls, or the exceptions that they raised.
-
     Returns
     -------
     list of Suspect

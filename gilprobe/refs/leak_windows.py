@@ -45,22 +45,7 @@ class Column(NamedTuple):
 
 
 class Caller:
-    """Calls the function, and remembers what it raised.
-
-    Parameters
-    ----------
-    count : callable
-        Is told the number of calls so far, before one or some more are made.
-
-    Attributes
-    ----------
-    args, kwargs : tuple, dict
-        What it is called with.
-    calls, raised : int
-        How often it was called, and raised.
-    exception : str
-        The first exception.
-    """
+    """Calls the function, and remembers what it raised."""
 
     def __init__(
         self,

@@ -48,11 +48,6 @@ def render_timeline(process: TracedProcess, *, rows: int = 24) -> str:
     rows : int
         Most threads that are shown: those that held and waited longest.
 
-    Returns
-    -------
-    str
-        An SVG document. Everything foreign in it is escaped.
-
     Raises
     ------
     InvalidTypeError

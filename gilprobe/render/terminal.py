@@ -24,20 +24,7 @@ VERDICT_STYLES = {"holds": "green", "does not hold": "bold red", "not testable h
 
 
 def render_result(result: ScenarioResult, look: Look = PLAIN) -> str:
-    """Render a scenario's result: what it printed, arms, where the time went, facts, laws, doubts.
-
-    Parameters
-    ----------
-    result : ScenarioResult
-        What was measured.
-    look : Look
-        What the reader can show.
-
-    Returns
-    -------
-    str
-        Lines of text.
-    """
+    """Render a scenario's result: what it printed, arms, where the time went, facts, laws, doubts."""
     page = Page(look)
     write_result(page, result)
     return page.finished()
@@ -64,20 +51,7 @@ def render_environment(environment: Environment, look: Look = PLAIN) -> str:
 
 
 def render_catalogue(rows: Iterable[tuple[str, str, str, str]], look: Look = PLAIN) -> str:
-    """Render the catalogue of scenarios.
-
-    Parameters
-    ----------
-    rows : iterable of (str, str, str, str)
-        Group, id, title, and why it can't be shown here; those of a group are together.
-    look : Look
-        What the reader can show.
-
-    Returns
-    -------
-    str
-        Lines of text.
-    """
+    """Render rows of group, id, title, and why it can't be shown here; those of a group are together."""
     page = Page(look)
     table = page.table("id", "what it shows", "here")
     shown = None

@@ -51,22 +51,14 @@ class ScenarioOrder:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the catalogue tells of a scenario.
-
-    Attributes
-    ----------
-    id, title, group, headline, ceiling_s
-        As in :class:`~gilprobe.scenarios.Scenario`.
-    missing : str
-        Why this interpreter and machine can't show it; ``""`` if they can.
-    """
+    """What the catalogue tells of a scenario."""
 
     id: str
     title: str
     group: Group
     headline: bool
     ceiling_s: float
-    missing: str
+    missing: str  # why this interpreter and machine can't show it; "" if they can
 
 
 @dataclass(frozen=True, slots=True)

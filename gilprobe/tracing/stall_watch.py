@@ -8,14 +8,10 @@ held.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from gilprobe._native import gil
 from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError, UnsupportedError
 from gilprobe.tracing import thread_names
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 LONGEST_LIMIT_S = 3600.0
 
@@ -72,12 +68,7 @@ class StallWatch:
     def __enter__(self) -> StallWatch:
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
 
 

@@ -66,11 +66,6 @@ def this_interpreter() -> Interpreter:
 def find_interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
     """Find interpreters as a shell does, the running one first unless it is named, each once.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Programs: paths, or names that are looked up in PATH.
-
     Returns
     -------
     interpreters : tuple of Interpreter

@@ -64,11 +64,6 @@ def run_side_by_side(
     told : callable
         Told between the runs whose turn it is, what runs next, and how far all are together.
 
-    Returns
-    -------
-    tuple of Outcome
-        In the order of the interpreters.
-
     Raises
     ------
     KeyboardInterrupt

@@ -33,11 +33,6 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
     weight : {"hold", "wait", "caused"}
         What the nanoseconds are: holds that ended there, waits that followed a release there, or waits of
         other threads during the holds that ended there.
-
-    Yields
-    ------
-    str
-        Lines.
     """
     for process in processes:
         prefix = f"{_escaped(process.title)};" if len(processes) > 1 else ""

@@ -63,11 +63,6 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
     processes : sequence of TracedProcess
         Their recordings' beginnings are put in order if all tell when that was.
 
-    Yields
-    ------
-    str
-        Pieces of a JSON document, all ASCII.
-
     Raises
     ------
     InvalidValueError

@@ -32,18 +32,6 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
     """Write profiles of the processes: one for each weight, and with a timeline two for each busy thread.
 
     Samples are stacks, weighted in nanoseconds and heaviest first: they tell how much, not when.
-
-    Parameters
-    ----------
-    processes : sequence of TracedProcess
-        What to write.
-    weight : {"hold", "wait", "caused"}
-        Which profile of the first process is shown first.
-
-    Yields
-    ------
-    str
-        Pieces of a JSON document, all ASCII.
     """
     frames = _Frames()
     separator = f'{{"$schema":"{_SCHEMA}","profiles":[\n'

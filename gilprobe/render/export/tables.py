@@ -44,11 +44,6 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it; control characters are
     written as Python's escapes.
-
-    Yields
-    ------
-    str
-        Pieces of the table; the first line names the columns.
     """
     if all(process.timeline is not None for process in processes):
         yield from _table(EVENT_COLUMNS, _events(processes))

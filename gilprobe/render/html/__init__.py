@@ -35,11 +35,6 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     source : pathlib.Path or None
         Folder below which source files may be read, to show the lines of sites; None: no file is read.
 
-    Returns
-    -------
-    iterator of str
-        Pieces of an HTML document.
-
     Raises
     ------
     InvalidValueError
@@ -65,11 +60,6 @@ def export_results(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> Ite
     sides : sequence of (str, sequence of ScenarioResult)
         Names of interpreters, and what was measured on each; at least one result. What several have measured
         stands side by side. :func:`gilprobe.render.shared.sides.sides_of` makes them of saved results.
-
-    Returns
-    -------
-    iterator of str
-        Pieces of an HTML document.
     """
     results = scenario_data.described(sides)
     return document.pieces({"kind": "results", "results": results}, title=results["title"])

@@ -36,20 +36,7 @@ _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u202
 
 
 def pieces(data: Mapping[str, object], *, title: str) -> Iterator[str]:
-    """Write a page.
-
-    Parameters
-    ----------
-    data : mapping
-        What its scripts show, for :mod:`json`: ``kind`` and what belongs to that kind.
-    title : str
-        Of the document; escaped here.
-
-    Yields
-    ------
-    str
-        Pieces of an HTML document.
-    """
+    """Yield the pieces of a page. Its scripts show `data`, which has a ``kind`` and what belongs to that."""
     kind = str(data["kind"])
     scripts, styles = ([*map(_asset, names[kind])] for names in (_SCRIPTS, _STYLES))
     yield from template("page.html.j2").generate(

@@ -76,7 +76,7 @@ def _parts(start: int, end: int, elapsed_ns: int) -> Iterator[tuple[int, float]]
 
 
 def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lane], int]:
-    """Read a timeline once, in bounded memory.
+    """Read a timeline once, in bounded memory; return the lanes, and how many threads were left out.
 
     Parameters
     ----------
@@ -86,11 +86,6 @@ def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lan
         Its holds and waits.
     rows : int
         Most lanes: of more threads those that held and waited longest are kept, in the timeline's order.
-
-    Returns
-    -------
-    list of Lane, int
-        The lanes, and how many threads were left out.
     """
     elapsed_ns = max(report.elapsed_ns, 1)
     collected: dict[int, _Collected] = {}

@@ -51,13 +51,7 @@ PLAIN = Look()
 
 
 class Page:
-    """Collects what is rendered; hides rich from those who use it. Foreign names in cells are escaped here.
-
-    Attributes
-    ----------
-    look : Look
-        What the reader can show.
-    """
+    """Collects what is rendered; hides rich from those who use it. Foreign names in cells are escaped."""
 
     def __init__(self, look: Look) -> None:
         from rich.console import Console

@@ -20,13 +20,7 @@ _RUNS = 0.9
 
 
 def render_audit(audit: AuditResult, look: Look = PLAIN) -> str:
-    """Render the audit of one call: the verdict, and the numbers that it comes from.
-
-    Returns
-    -------
-    str
-        Lines of text.
-    """
+    """Render the audit of one call: the verdict, and the numbers that it comes from."""
     page = Page(look)
     write_audit(page, audit)
     return page.finished()

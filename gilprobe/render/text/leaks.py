@@ -14,20 +14,7 @@ if TYPE_CHECKING:
 
 
 def render_leaks(report: LeakReport, look: Look = PLAIN) -> str:
-    """Render the verdict, a row for each finding, and the evidence.
-
-    Parameters
-    ----------
-    report : LeakReport
-        What was found.
-    look : Look
-        What the reader can show.
-
-    Returns
-    -------
-    str
-        Lines of text.
-    """
+    """Render the verdict, a row for each finding, and the evidence."""
     page = Page(look)
     write_leaks(page, report)
     return page.finished()

@@ -39,20 +39,7 @@ def render_interpreters(sides: Iterable[tuple[str, str, Environment]], look: Loo
 
 
 def render_results(sides: Sequence[Side], look: Look = PLAIN) -> str:
-    """Render one scenario's results on several interpreters.
-
-    Parameters
-    ----------
-    sides : sequence of (str, ScenarioResult)
-        At least one; ratios are to the first.
-    look : Look
-        What the reader can show.
-
-    Returns
-    -------
-    str
-        Lines of text.
-    """
+    """Render one scenario's results on several interpreters; ratios are to the first."""
     page = Page(look)
     _, first = sides[0]
     page.line(f"{first.id}: {first.title}", style="bold")
@@ -67,20 +54,7 @@ def render_results(sides: Sequence[Side], look: Look = PLAIN) -> str:
 
 
 def render_comparison(comparison: Comparison, look: Look = PLAIN) -> str:
-    """Render two saved results beside each other.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        A is what was before, B what was after.
-    look : Look
-        What the reader can show.
-
-    Returns
-    -------
-    str
-        Lines of text.
-    """
+    """Render two saved results beside each other."""
     page = Page(look)
     page.line(f"A  {comparison.before}")
     page.line(f"B  {comparison.after}")

@@ -47,11 +47,6 @@ def render_report(
         Most rows of each table; what is left out is summed up.
     children : sequence of TracedProcess
         Processes that it has started: the verdict is of all, and the one that suffered most is named.
-
-    Returns
-    -------
-    str
-        Lines of text.
     """
     process = TracedProcess(source="", report=report)
     return _told_of_all(process, children, look) + render_process(process, look, rows=rows, beside=children)

@@ -95,17 +95,7 @@ _SPEED_SHARE = 0.6  # of the scenario's time
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One way to do the work.
-
-    Attributes
-    ----------
-    name : str
-        The arm's.
-    engine : str
-        One of :data:`gilprobe.engines.NAMES`.
-    release_gil : bool
-        Whether the loop runs without the GIL.
-    """
+    """One way to do the work."""
 
     name: str
     engine: str

@@ -14,10 +14,8 @@ Without a GIL the threads run at the same time, and the bare statement loses upd
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -27,6 +25,7 @@ from gilprobe.measuring.teams import ArmPlan, run_team
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
+from gilprobe.scenarios.support.switching import switch_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -132,21 +131,10 @@ class Race:
         return self.updates - self.value
 
 
-@contextmanager
-def eager_switches() -> Iterator[None]:
-    """Let threads take turns as often as the interpreter can."""
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before_s)
-
-
 def race(way: _Way, threads: int, times: int) -> Race:
     """Let `threads` threads update one counter `times` times each."""
     counter = Counter()
-    with eager_switches():
+    with switch_interval(SWITCH_INTERVAL_S):
         run = run_team(_plan(way, threads, counter), times)
     return Race(run.operations, counter.value)
 
@@ -167,7 +155,7 @@ def measure(request: Request) -> Findings:
     for threads in teams:
         for way in WAYS:
             request.progress(f"calibrates {way.name}", 0.0)
-            with eager_switches():
+            with switch_interval(SWITCH_INTERVAL_S):
                 times = calibrate(_plan(way, threads, Counter()), arm_ns=arm_ns, clock=request.frame.clock)
             trials.append(_trial(way, threads, times, races.setdefault((way.name, threads), [])))
     seen = observe_trials(request, trials, warm_up=False)

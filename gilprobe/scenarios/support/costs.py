@@ -72,18 +72,6 @@ def handoff_s(clock: Clock = time.perf_counter_ns, *, handoffs: int = HANDOFFS) 
     """Return how long the GIL is free between the release and the thread that was waiting for it.
 
     Most of it is the kernel's: it wakes the waiter up.
-
-    Parameters
-    ----------
-    clock : callable
-        Times both sides.
-    handoffs : int
-        How many to time.
-
-    Returns
-    -------
-    float
-        The median, seconds; 0.0 without a GIL.
     """
     relay = _Relay(clock)
     run_team(ArmPlan("handoffs", 2, relay.play), handoffs, clock=clock)
@@ -97,18 +85,6 @@ def lateness_s(wait_s: float, clock: Clock = time.perf_counter_ns) -> float:
     A thread that waits for the GIL looks again after each switch interval, and is as late: the kernel
     rounds short waits up (its timer slack is 50 us) and takes its time to wake a thread up, the more so
     where other processes leave it no core.
-
-    Parameters
-    ----------
-    wait_s : float
-        The time limit, seconds.
-    clock : callable
-        Times the waits.
-
-    Returns
-    -------
-    float
-        The median, seconds.
     """
     lock = threading.Lock()
     lock.acquire()
@@ -140,13 +116,7 @@ def _computing() -> Iterator[None]:
 
 
 def iteration_ns(clock: Clock = time.perf_counter_ns) -> float:
-    """Return what an iteration of :func:`gilprobe.kernels.spin` takes, nanoseconds: the best of a few tries.
-
-    Parameters
-    ----------
-    clock : callable
-        Times them.
-    """
+    """Return what an iteration of :func:`gilprobe.kernels.spin` takes, nanoseconds: the best of some."""
     best_ns = math.inf
     for _ in range(_TRIES):
         start_ns = clock()

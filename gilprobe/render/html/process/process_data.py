@@ -48,11 +48,6 @@ def described(
         Where lines of source are read from, if they may be shown.
     timeline_bytes : int
         Room for the timeline.
-
-    Returns
-    -------
-    dict
-        For :func:`json.dumps`. Threads and places are lists, to which all else refers by number.
     """
     report = process.report
     threads, places = Threads(report.threads), Places()

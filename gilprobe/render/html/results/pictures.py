@@ -34,13 +34,7 @@ _TEAMS = 3
 
 
 def pictures(sides: Sequence[Side]) -> list[Picture]:
-    """Return the pictures of a scenario's arms, then those of laws that were asked along a scale.
-
-    Parameters
-    ----------
-    sides : sequence of (str, ScenarioResult)
-        Results of one scenario, on one interpreter each.
-    """
+    """Return the pictures of a scenario's arms, then those of laws that were asked along a scale."""
     drawn = [_drawn(group) for group in groups_of(sides)] + _law_pictures(sides)
     return [_without_zero(picture) if picture.logarithmic else picture for picture in drawn]
 

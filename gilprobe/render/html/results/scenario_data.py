@@ -27,18 +27,7 @@ _LONGEST = 2000  # of a text on the page
 
 
 def described(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> dict[str, Any]:
-    """Return the data of a page about results.
-
-    Parameters
-    ----------
-    sides : sequence of (str, sequence of ScenarioResult)
-        Names of interpreters, and what was measured on each.
-
-    Returns
-    -------
-    dict
-        For :mod:`json`; all control and direction characters in its texts are written as escapes.
-    """
+    """Return the data of a page about results; in its texts, control and direction characters are escaped."""
     sides = [(name, results) for name, results in sides if results]
     scenarios = [_scenario(found) for found in _together(sides)]
     whole: dict[str, Any] = _shown(
