@@ -100,7 +100,8 @@ def arguments_of(parser: argparse.ArgumentParser) -> dict:
             "nargs": action.nargs,
             "choices": None if action.choices is None else list(action.choices),
             "default": action.default,
-            "required": action.required,
+            # of what has no option, nargs says it; interpreters differ in what they have of "*"
+            "required": bool(action.option_strings) and action.required,
         }
         for action in parser._actions
     }
