@@ -50,7 +50,7 @@ from common import Question, Row
 
 from gilprobe import kernels
 from gilprobe._native import gil
-from gilprobe.tracing.accounting import Books
+from gilprobe.tracing.assembling import TracePart
 from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def own_account(session: gil.Session) -> Account:
     Read from the native session: Trace.report asks threading for names, which takes a lock.
     """
     native_id = threading.get_native_id()
-    accounts = Books.decode(*session.read()[0]).snapshot["accounts"]
+    accounts = TracePart.decode(*session.read()[0]).snapshot["accounts"]
     for account in reversed(accounts):
         if account["native_id"] == native_id:
             return Account(
@@ -340,7 +340,7 @@ def alternate(threads: int, cycles: int, held_ns: int, released_ns: int) -> tupl
 
     run_threads(member, threads)
     session.stop()
-    snapshot = Books.decode(*session.read()[0]).snapshot
+    snapshot = TracePart.decode(*session.read()[0]).snapshot
     return parts, share_held(snapshot)
 
 
@@ -494,7 +494,7 @@ def spin(threads: int, duration_s: float) -> tuple[list[Spun], float]:
 
     run_threads(member, threads)
     session.stop()
-    snapshot = Books.decode(*session.read()[0]).snapshot
+    snapshot = TracePart.decode(*session.read()[0]).snapshot
     return spun, share_held(snapshot)
 
 

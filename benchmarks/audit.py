@@ -25,9 +25,9 @@ import common
 from common import Question, Row
 
 from gilprobe._native import kernels
-from gilprobe.auditing.auditor import NOTHING, Order, carry_out, take_samples
-from gilprobe.auditing.sampling import released_shares
-from gilprobe.auditing.steps import least_releasing_size
+from gilprobe.auditing.auditor import NOTHING, AuditRequest, carry_out, take_samples
+from gilprobe.auditing.release_size import least_releasing_size
+from gilprobe.auditing.traced_calls import released_shares
 from gilprobe.measuring.measure import Settings
 from gilprobe.scenarios.contention.stdlib_audit import expected_steps
 
@@ -76,15 +76,17 @@ PREDICTED: dict[str, Call] = {
 }
 
 
-def order(name: str, call: Call, options: argparse.Namespace, threads: tuple[int, ...] = (1,)) -> Order:
+def request(
+    name: str, call: Call, options: argparse.Namespace, threads: tuple[int, ...] = (1,)
+) -> AuditRequest:
     """Return what an audit is asked with."""
     frame = Settings(repeat=max(2, options.repeat), arm_ns=int(options.work * 1e9))
-    return Order(name, call, NOTHING, threads, frame, lambda _label, _share: None)
+    return AuditRequest(name, call, NOTHING, threads, frame, lambda _label, _share: None)
 
 
 def released(name: str, call: Call, options: argparse.Namespace) -> tuple[float, ...]:
     """Return the released share of each sample."""
-    shares = take_samples(order(name, call, options))
+    shares = take_samples(request(name, call, options))
     return released_shares(shares.samples, shares.overhead)
 
 
@@ -144,7 +146,7 @@ def step(options: argparse.Namespace) -> Iterator[Row]:
 def predicted(options: argparse.Namespace) -> Iterator[Row]:
     """Compare the speedup of two threads with what the holds of the call allow."""
     for name, call in PREDICTED.items():
-        audits = [carry_out(order(name, call, options, (1, 2))) for _ in range(options.rounds)]
+        audits = [carry_out(request(name, call, options, (1, 2))) for _ in range(options.rounds)]
         pairs = [(audit.speedups[0].measured, audit.speedups[0].allowed or 0.0) for audit in audits]
         errors = [100 * abs(measured / allowed - 1) for measured, allowed in pairs]
         yield Row(

@@ -13,7 +13,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import display
 
 from gilprobe.errors import GilProbeError
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.words import visible
 from gilprobe.render.svg import render_timeline
 from gilprobe.tracing.tracer import Trace, trace
@@ -40,7 +40,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("gil", None)
 
 
-class _Options:
+class _MagicOptions:
     """What stands between the magic's name and the statement."""
 
     def __init__(self, given: dict[str, Any]) -> None:
@@ -83,11 +83,11 @@ class GilMagics(Magics):
         given, statement = self.parse_options(
             line, "snqt:r:o:", *_LONG, posix=False, strict=False, preserve_non_opts=True
         )
-        options = _Options(given)
+        options = _MagicOptions(given)
         source = statement if cell is None else f"{statement}\n{cell}" if statement.strip() else cell
         if not source.strip():
             raise UsageError(f"there is nothing to run: {_USAGE}")
-        work = _Work(self.shell, source)
+        work = _CompiledCell(self.shell, source)
         tracing = trace(stacks=options.stacks, timeline=options.timeline)
         try:
             tracing.start()
@@ -99,7 +99,7 @@ class GilMagics(Magics):
             work.stop(tracing)
             self._tell(tracing, options)
 
-    def _tell(self, tracing: Trace, options: _Options) -> None:
+    def _tell(self, tracing: Trace, options: _MagicOptions) -> None:
         report = tracing.report()
         if options.output:
             self.shell.user_ns[options.output] = report
@@ -120,7 +120,7 @@ def show_timeline(process: TracedProcess, *, rows: int = 24) -> None:
     display({"image/svg+xml": picture, "text/plain": text}, raw=True)
 
 
-class _Work:
+class _CompiledCell:
     """A cell, compiled as IPython would, so that sites name its lines."""
 
     def __init__(self, shell: InteractiveShell, source: str) -> None:

@@ -12,7 +12,7 @@ from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 from gilprobe.model import codec
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 
 SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""
@@ -283,7 +283,7 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
-class Report(Shown):
+class Report(NotebookRepr):
     """What a trace recorded.
 
     Attributes

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from gilprobe.errors import FormatError, InvalidValueError
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 from gilprobe.report import Report
 
 SCHEMA = 1
@@ -135,7 +135,7 @@ class TracedArm:
 
 
 @dataclass(frozen=True, slots=True)
-class ScenarioResult(Shown):
+class ScenarioResult(NotebookRepr):
     """What one scenario yielded.
 
     Attributes
@@ -184,7 +184,7 @@ class ScenarioResult(Shown):
 
 
 @dataclass(frozen=True, slots=True)
-class ResultSet(Shown):
+class ResultSet(NotebookRepr):
     """What one ``gilprobe run`` yielded: the scenarios' results and the machine they share."""
 
     environment: Environment

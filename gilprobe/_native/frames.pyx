@@ -127,11 +127,11 @@ def describe(code: CodeType, int32_t instruction) -> tuple[bytes, bytes, int]:
 
 
 def thread_state() -> int:
-    """Return the address of the calling thread's state, for `peek`."""
+    """Return the address of the calling thread's state, for `read_safely`."""
     return <uintptr_t>gp_frames_thread_state()
 
 
-def peek(
+def read_safely(
     uintptr_t state, size_t limit, *, int64_t delay_ns=0, size_t rounds=1
 ) -> tuple[list[tuple[bytes, bytes, int]], int]:
     """Wait, then look at a thread's stack `rounds` times, all without the GIL.

@@ -10,8 +10,8 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.auditing.auditor import NOTHING, Order, carry_out
-from gilprobe.auditing.statements import Statement, Traces, first_call, prepare, switches_of_the_gil
+from gilprobe.auditing.auditor import NOTHING, AuditRequest, carry_out
+from gilprobe.auditing.statements import Leftovers, Statement, first_call, prepare, switches_of_the_gil
 from gilprobe.errors import InvalidTypeError
 from gilprobe.measuring.measure import Settings
 from gilprobe.measuring.teams import check_threads
@@ -90,19 +90,19 @@ def audit(
         raise InvalidTypeError(f"function must be callable, got {ascii(function)[:60]}")
     if name is not None and not isinstance(name, str):
         raise InvalidTypeError(f"name must be a string, got {ascii(name)[:60]}")
-    order = Order(
+    request = AuditRequest(
         name=name or name_of(function),
         call=partial(function, *args),
         nothing=NOTHING,
         threads=check_threads((threads,) if isinstance(threads, int) else threads),
-        frame=frame_for(quick, repeat, frame),
+        settings=settings_for(quick, repeat, frame),
         progress=progress,
     )
-    return carry_out(order)
+    return carry_out(request)
 
 
 def audit_statement(
-    statement: Statement, *, threads: Iterable[int], frame: Settings, progress: Progress
+    statement: Statement, *, threads: Iterable[int], settings: Settings, progress: Progress
 ) -> AuditResult:
     """Audit a statement, which is foreign code: in a process of its own.
 
@@ -113,14 +113,16 @@ def audit_statement(
     """
     with switches_of_the_gil() as culprits:
         compiled = prepare(statement)
-        traces = Traces()
+        leftovers = Leftovers()
         first_call(compiled.call)  # an import in the statement itself may switch it, too
     found = carry_out(
-        Order(statement.shown, compiled.call, compiled.nothing, check_threads(threads), frame, progress)
+        AuditRequest(
+            statement.shown, compiled.call, compiled.nothing, check_threads(threads), settings, progress
+        )
     )
     switched = culprits[0] if culprits else ""
     doubts = [f"importing {switched} switched the GIL on"] if switched else []
-    warnings = tuple(dict.fromkeys((*doubts, *traces.doubts(), *found.warnings)))
+    warnings = tuple(dict.fromkeys((*doubts, *leftovers.doubts(), *found.warnings)))
     return dataclasses.replace(found, gil_switched_on_by=switched, warnings=warnings)
 
 
@@ -163,17 +165,17 @@ def audit_module(
     name = module if isinstance(module, str) else getattr(module, "__name__", None)
     if not isinstance(name, str):
         raise InvalidTypeError(f"module must be a module or its name, got {ascii(module)[:60]}")
-    frame_for(quick, repeat, None)
+    settings_for(quick, repeat, None)
     sizes = check_threads((threads,) if isinstance(threads, int) else threads)
     from gilprobe.auditing.generated import audit_functions
 
     return audit_functions(name, sizes, repeat=repeat, quick=quick, limit_s=limit_s, progress=progress)
 
 
-def frame_for(quick: bool, repeat: int | None, frame: Settings | None) -> Settings:
+def settings_for(quick: bool, repeat: int | None, settings: Settings | None) -> Settings:
     """Return how to measure."""
-    frame = frame or (Settings.quick() if quick else Settings())
-    return frame if repeat is None else dataclasses.replace(frame, repeat=repeat)
+    settings = settings or (Settings.quick() if quick else Settings())
+    return settings if repeat is None else dataclasses.replace(settings, repeat=repeat)
 
 
 def name_of(function: Callable[..., Any]) -> str:

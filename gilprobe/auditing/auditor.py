@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gilprobe.auditing import verdicts
 from gilprobe.auditing.inspection import MOST_EVENTS, inspect
-from gilprobe.auditing.sampling import (
+from gilprobe.auditing.speedups import measured
+from gilprobe.auditing.traced_calls import (
     Baseline,
     Overhead,
     Sample,
@@ -19,8 +20,7 @@ from gilprobe.auditing.sampling import (
     released_shares,
     sample,
 )
-from gilprobe.auditing.speedups import measured
-from gilprobe.auditing.verdicts import Numbers
+from gilprobe.auditing.verdicts import VerdictInput
 from gilprobe.errors import UnsupportedError
 from gilprobe.measuring import host
 from gilprobe.measuring.measure import interleave
@@ -47,14 +47,14 @@ NOTHING = partial(len, ())
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class AuditRequest:
     """What is to be audited, and how."""
 
     name: str
     call: Callable[[], object]
     nothing: Callable[[], object]  # an empty call of the same kind
     threads: tuple[int, ...]
-    frame: Settings
+    settings: Settings
     progress: Progress
 
 
@@ -101,7 +101,7 @@ class Shares:
         calls = max(self.samples[0].calls, _FEW if self.call_ns < _SLOW_NS else 1)
         return max(1, min(calls, int(MOST_EVENTS / (self._median(lambda taken: taken.releases) + 1))))
 
-    def numbers(self, holds: Holds | None) -> Numbers:
+    def numbers(self, holds: Holds | None) -> VerdictInput:
         """Return what a verdict is made from."""
         share, _, _ = self.released
         hold_ns = self._median(lambda taken: taken.held_ns(self.overhead))
@@ -109,8 +109,8 @@ class Shares:
         releases = self._median(lambda taken: taken.releases)
         others_ns = self._median(lambda taken: taken.others_hold_ns)
         if holds is None:
-            return Numbers(share, hold_ns, released_ns, releases, others_ns)
-        return Numbers(
+            return VerdictInput(share, hold_ns, released_ns, releases, others_ns)
+        return VerdictInput(
             share,
             hold_ns,
             released_ns,
@@ -127,7 +127,7 @@ def _traced_ns(taken: Sample) -> int:
     return max(1, taken.hold_ns + taken.off_ns)
 
 
-def carry_out(order: Order) -> AuditResult:
+def carry_out(request: AuditRequest) -> AuditResult:
     """Audit a call.
 
     Raises
@@ -140,40 +140,40 @@ def carry_out(order: Order) -> AuditResult:
     able = host.capabilities()
     if able.gil_enabled and able.tracer == "none":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
-    surroundings = Surroundings(order.frame)
-    return _audit(order, surroundings) if able.gil_enabled else _without_gil(order, surroundings)
+    surroundings = Surroundings(request.settings)
+    return _audit(request, surroundings) if able.gil_enabled else _without_gil(request, surroundings)
 
 
-def take_samples(order: Order) -> Shares:
+def take_samples(request: AuditRequest) -> Shares:
     """Sample the call in turns with an empty one."""
-    order.progress("calibrates", 0.0)
-    calls = _calls_of_a_run(order)
-    baseline = Baseline(order.nothing)
+    request.progress("calibrates", 0.0)
+    calls = _calls_of_a_run(request)
+    baseline = Baseline(request.nothing)
     samples = []
-    for number, turn in enumerate(interleave(2, order.frame.repeat)):
-        order.progress("samples", 0.3 * number / order.frame.repeat)
+    for number, turn in enumerate(interleave(2, request.settings.repeat)):
+        request.progress("samples", 0.3 * number / request.settings.repeat)
         for index in turn:
             if index:
                 baseline.take(calls)
             else:
-                samples.append(sample(order.call, calls))
+                samples.append(sample(request.call, calls))
     return Shares(tuple(samples), baseline.overhead(), baseline.plain_call_ns())
 
 
-def _calls_of_a_run(order: Order) -> int:
-    run_ns = order.frame.arm_ns // RUN_SHARE
-    calls = calls_within(order.call, run_ns)
+def _calls_of_a_run(request: AuditRequest) -> int:
+    run_ns = request.settings.arm_ns // RUN_SHARE
+    calls = calls_within(request.call, run_ns)
     if calls * _LONG_NS > run_ns:
         return calls
-    return max(calls, calls_within(order.call, order.frame.arm_ns))
+    return max(calls, calls_within(request.call, request.settings.arm_ns))
 
 
-def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
-    shares = take_samples(order)
-    order.progress("looks at its holds", 0.3)
-    holds, hold_doubts = inspect(order.call, shares.calls_to_inspect())
+def _audit(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
+    shares = take_samples(request)
+    request.progress("looks at its holds", 0.3)
+    holds, hold_doubts = inspect(request.call, shares.calls_to_inspect())
     speedups, speedup_doubts = measured(
-        order.call, order.threads, order.frame, _later(order.progress, 0.4), shares.of_a_loop
+        request.call, request.threads, request.settings, _later(request.progress, 0.4), shares.of_a_loop
     )
     numbers = shares.numbers(holds)
     share, low, high = shares.released
@@ -185,7 +185,7 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
         slowdown=shares.slowdown,
     )
     return AuditResult(
-        name=order.name,
+        name=request.name,
         verdict=verdicts.verdict(numbers),
         call_ns=round(shares.call_ns),
         calls=sum(taken.calls for taken in shares.samples) + (0 if holds is None else holds.calls),
@@ -204,17 +204,19 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
     )
 
 
-def _without_gil(order: Order, surroundings: Surroundings) -> AuditResult:
+def _without_gil(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
     """Audit a call where no thread has to wait for a GIL: what is left is whether it scales."""
-    order.progress("calibrates", 0.0)
-    calls = calls_within(order.call, order.frame.arm_ns // RUN_SHARE)
-    call_ns = statistics.median(_plain_ns(order.call, calls) for _ in range(order.frame.repeat))
-    speedups, doubts = measured(order.call, order.threads, order.frame, _later(order.progress, 0.1), None)
+    request.progress("calibrates", 0.0)
+    calls = calls_within(request.call, request.settings.arm_ns // RUN_SHARE)
+    call_ns = statistics.median(_plain_ns(request.call, calls) for _ in range(request.settings.repeat))
+    speedups, doubts = measured(
+        request.call, request.threads, request.settings, _later(request.progress, 0.1), None
+    )
     return AuditResult(
-        name=order.name,
-        verdict=verdicts.verdict_without_gil(speedups, order.frame.cores()),
+        name=request.name,
+        verdict=verdicts.verdict_without_gil(speedups, request.settings.cores()),
         call_ns=round(call_ns),
-        calls=calls * order.frame.repeat,
+        calls=calls * request.settings.repeat,
         released_fraction=None,
         released_low=None,
         released_high=None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe._native import kernels
 from gilprobe._native.histogram import Histogram
-from gilprobe.auditing.sampling import python_threads
+from gilprobe.auditing.traced_calls import python_threads
 from gilprobe.model.audit_result import Holds, LongestHold
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.timeline import HOLD, NOWHERE

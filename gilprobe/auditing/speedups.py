@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gilprobe.auditing.sampling import make_calls
+from gilprobe.auditing.traced_calls import make_calls
 from gilprobe.measuring.measure import measure
 from gilprobe.measuring.teams import ArmPlan
 from gilprobe.model.audit_result import Speedup
@@ -42,7 +42,7 @@ def allowed(threads: int, held_share: float, cpu_share: float, cores: int) -> fl
 def measured(
     call: Callable[[], object],
     threads: Sequence[int],
-    frame: Settings,
+    settings: Settings,
     progress: Progress,
     shares: tuple[float, float] | None,
 ) -> tuple[tuple[Speedup, ...], tuple[str, ...]]:
@@ -54,7 +54,7 @@ def measured(
         Made by all members of a team.
     threads : sequence of int
         Sizes of team, the first of them 1.
-    frame : Settings
+    settings : Settings
         How to measure.
     progress : callable
         Told between the runs how far this is.
@@ -64,9 +64,9 @@ def measured(
     if len(threads) < 2:
         return (), ()
     plans = [ArmPlan("calls", size, partial(make_calls, call), unit="calls/s") for size in threads]
-    found = measure(plans, frame, progress)
+    found = measure(plans, settings, progress)
     single, *teams = found.arms
-    cores = frame.cores()
+    cores = settings.cores()
     speedups = []
     for arm in teams:
         ratio, low, high = ratio_interval(arm, single)

@@ -133,7 +133,7 @@ def _assigned(body: list[ast.stmt]) -> set[str]:
     return names
 
 
-class Traces:
+class Leftovers:
     """What a statement leaves behind: told from what the process was before."""
 
     def __init__(self) -> None:

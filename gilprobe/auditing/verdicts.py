@@ -54,7 +54,7 @@ UNSTABLE = 0.10
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class VerdictInput:
     """What a verdict is made from; times are those of one call, nanoseconds.
 
     Attributes
@@ -90,7 +90,7 @@ class Numbers:
         return max(0.0, (self.hold_ns - self.others_hold_ns) * (1 - self.cpu_fraction))
 
 
-def verdict(numbers: Numbers) -> str:
+def verdict(numbers: VerdictInput) -> str:
     """Return in words what a call does with the GIL."""
     call_ns = numbers.hold_ns + numbers.released_ns
     if call_ns <= 0:  # it takes nothing, so there is nothing to release it for
@@ -130,7 +130,7 @@ def verdict_without_gil(speedups: Sequence[Speedup], cores: int) -> str:
 
 
 def doubts(
-    numbers: Numbers,
+    numbers: VerdictInput,
     *,
     call_ns: float,
     interval: tuple[float, float],
@@ -141,7 +141,7 @@ def doubts(
 
     Parameters
     ----------
-    numbers : Numbers
+    numbers : VerdictInput
         As for :func:`verdict`.
     call_ns : float
         How long the call takes untraced.

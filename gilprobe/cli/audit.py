@@ -58,13 +58,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     for statement in wanted:
         statements.check(statement)
     threads = auditing.THREADS if arguments.threads is None else parse_threads(arguments.threads)
-    auditing.frame_for(arguments.quick, arguments.repeat, None)
+    auditing.settings_for(arguments.quick, arguments.repeat, None)
     limit_s = auditing.LIMIT_S if arguments.limit is None else parse_duration(arguments.limit, "--limit")
     least = arguments.fail_under
     if least is not None and not 0 <= least <= 1:
         raise InvalidValueError(f"--fail-under must be between 0 and 1, got {least}")
     check_outputs({"--json": arguments.json}, () if arguments.file is None else (arguments.file,))
-    run = _Run(arguments, output, check_threads(threads), limit_s)
+    run = _AuditRun(arguments, output, check_threads(threads), limit_s)
     try:
         run.audit(wanted)
     finally:  # what was found before Ctrl-C is kept
@@ -86,7 +86,7 @@ def _statements(arguments: argparse.Namespace) -> list[Statement]:
     return [Statement(source, arguments.setup) for source in sources]
 
 
-class _Run:
+class _AuditRun:
     """One call of the command, and what has come of it so far."""
 
     def __init__(

@@ -61,9 +61,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
     if not (arguments.own_process and is_possible()):
         return show(arguments, output, hunt(arguments))
-    from gilprobe.cli.leaks_child import Hunt
+    from gilprobe.cli.leaks_child import RetriedHunt
 
-    return Hunt(arguments, partial(hunt, arguments), partial(show, arguments, output)).status()
+    return RetriedHunt(arguments, partial(hunt, arguments), partial(show, arguments, output)).status()
 
 
 def hunt(
@@ -94,7 +94,7 @@ def hunt(
 
 def show(arguments: argparse.Namespace, output: Output, report: LeakReport) -> int:
     """Show or write what was found; return the exit status."""
-    from gilprobe.render.text.leaks import render_leaks
+    from gilprobe.render.text.leaks_text import render_leaks
 
     if arguments.json == STDOUT:
         output.write(json.dumps(report.to_dict(), indent=1) + "\n")

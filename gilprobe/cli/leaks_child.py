@@ -15,7 +15,7 @@ from gilprobe.cli.output import STDOUT, complain
 from gilprobe.cli.progress import StatusLine
 from gilprobe.durations import duration
 from gilprobe.errors import InvalidValueError
-from gilprobe.refs.leak_child import CRASHES, Outcome, Progress, Teller, hunt_in_child
+from gilprobe.refs.leak_child import CRASHES, HuntOutcome, HuntProgress, Teller, hunt_in_child
 from gilprobe.render.shared.words import plural
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _UNUSABLE = 2
 
 
-class Hunt:
+class RetriedHunt:
     """A hunt that is tried once more, with all objects kept alive, if the first one crashes.
 
     Parameters
@@ -81,7 +81,7 @@ class Hunt:
         warning = f"a first try {_how(first)}: this one has kept all objects alive"
         return self._show(dataclasses.replace(second.report, warnings=(warning, *second.report.warnings)))
 
-    def _try(self, *, keep_all: bool = False, done: Callable[[LeakReport], None]) -> Outcome:
+    def _try(self, *, keep_all: bool = False, done: Callable[[LeakReport], None]) -> HuntOutcome:
         try:
             outcome = hunt_in_child(partial(self._in_child, keep_all), done, self._watch)
         except SystemExit:  # the end of the child: the line is the parent's
@@ -92,7 +92,7 @@ class Hunt:
         self._line.erase()
         return outcome
 
-    def _watch(self, progress: Progress) -> None:
+    def _watch(self, progress: HuntProgress) -> None:
         seconds = time.monotonic() - self._begun
         self._line.show(
             f"{progress.phase or 'loading'}, {plural(progress.calls, 'call')}, {duration(seconds)}"
@@ -108,7 +108,7 @@ class Hunt:
         self._line.erase()
         self._status = self._show(report)
 
-    def _after_report(self, outcome: Outcome) -> int:
+    def _after_report(self, outcome: HuntOutcome) -> int:
         if outcome.status >= 0:
             return self._status
         complain(f"{told(self._name)} was judged, but its process {_by(outcome.status)} as it ended")
@@ -118,12 +118,12 @@ class Hunt:
         return InvalidValueError(f"FUNCTION must let the hunt go on, {told(self._name)} {what}")
 
 
-def _own(outcome: Outcome) -> int:
+def _own(outcome: HuntOutcome) -> int:
     """Return the exit status of a child that has told its error."""
     return outcome.status if outcome.status >= 0 else _UNUSABLE
 
 
-def _how(outcome: Outcome) -> str:
+def _how(outcome: HuntOutcome) -> str:
     by = f"was ended by {outcome.broken}" if outcome.broken else _by(outcome.status)
     return f"{by} {_when(outcome.progress)}"
 
@@ -139,7 +139,7 @@ def _by(status: int) -> str:
     return f"was ended by {name}{doubt}"
 
 
-def _when(progress: Progress) -> str:
+def _when(progress: HuntProgress) -> str:
     if not progress.phase:
         return "when its module was loaded"
     if progress.calls == 0:

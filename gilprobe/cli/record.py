@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gilprobe.cli.output import Output
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.programs.follow import Follower
     from gilprobe.programs.program import Program
-    from gilprobe.programs.program_recording import Options, RecordedRun
+    from gilprobe.programs.program_recording import ProgramRecording, RecordOptions
     from gilprobe.report import Report
 
 _MISSING = 2  # python's own status for a script that it can't open
@@ -91,13 +91,13 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[], int]:
     """Check everything and begin to record; return what runs the program."""
     from gilprobe.measuring import host
-    from gilprobe.programs import program_recording
     from gilprobe.programs.program import prepare
+    from gilprobe.programs.program_recording import RecordOptions
 
     program = parse_program(arguments.program)
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
-    options = program_recording.Options(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
+    options = RecordOptions(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
     able = host.capabilities()
     if able.tracer != "exact":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
@@ -110,12 +110,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     target = Path(arguments.output or _default_name(program)).absolute()
     check_replaceable(target)
     check_not_read(target, program)
-    began_unix_ns = time.time_ns()
+    began_ns = time.time_ns()
     deadline = None if duration_s is None else _Deadline(duration_s)
     follower = follow(target, options) if arguments.follow else None
     try:
-        recording = _Recording(
-            target, begin(target, options), follower, quiet=arguments.quiet, began_unix_ns=began_unix_ns
+        recording = _CommandRecording(
+            target, begin(target, options), follower, quiet=arguments.quiet, began_ns=began_ns
         )
     except BaseException:
         if follower is not None:
@@ -210,7 +210,7 @@ def check_not_read(target: Path, program: Program) -> None:
         raise InvalidValueError(f"-o must name another file than the program, got {str(target)!r}")
 
 
-def begin(target: Path, options: Options) -> RecordedRun:
+def begin(target: Path, options: RecordOptions) -> ProgramRecording:
     """Begin to record into `target`.
 
     Raises
@@ -220,10 +220,10 @@ def begin(target: Path, options: Options) -> RecordedRun:
     GilProbeError
         If something else fails.
     """
-    from gilprobe.programs.program_recording import RecordedRun
+    from gilprobe.programs.program_recording import ProgramRecording
 
     try:
-        return RecordedRun(target, options)
+        return ProgramRecording(target, options)
     except GilProbeError:
         raise
     except OSError as error:
@@ -237,7 +237,7 @@ def _unwritable(target: Path, error: OSError) -> InvalidValueError:
     return InvalidValueError(f"-o must name a file that can be written, got {str(target)!r}: {reason}")
 
 
-def follow(target: Path, options: Options) -> Follower:
+def follow(target: Path, options: RecordOptions) -> Follower:
     """Have the children of this process recorded, too."""
     from gilprobe.programs.follow import Follower
     from gilprobe.programs.program_recording import begin as begin_child
@@ -280,18 +280,18 @@ class _Deadline:
         self._action()
 
 
-class _Recording:
+class _CommandRecording:
     """The recording of this process: ends at the process's exit, or earlier, and is then told of."""
 
     def __init__(
-        self, target: Path, run: RecordedRun, follower: Follower | None, *, quiet: bool, began_unix_ns: int
+        self, target: Path, run: ProgramRecording, follower: Follower | None, *, quiet: bool, began_ns: int
     ) -> None:
         from gilprobe.programs import program
 
         self._program = program  # it may be gone from sys.modules at the end
         self._command = visible(f"gilprobe report {_quoted(target)}")  # finds those of the children itself
         self._target = target
-        self._began_unix_ns = began_unix_ns
+        self._began_ns = began_ns
         self._run = run
         self._follower = follower
         self._quiet = quiet
@@ -367,12 +367,12 @@ class _Recording:
         """Return the processes that were followed, as far as there is time to read what they have left."""
         if self._follower is None:
             return []
-        from gilprobe.model.traced import TracedProcess
+        from gilprobe.model.traced_process import TracedProcess
         from gilprobe.tracing.loading import load_children
 
         children, until = [], time.monotonic() + _READING_S
         with suppress(Exception):  # the report of this process is told all the same
-            for child in load_children(self._target, self._began_unix_ns):
+            for child in load_children(self._target, self._began_ns):
                 if isinstance(child, TracedProcess):
                     children.append(child)
                 if time.monotonic() >= until:

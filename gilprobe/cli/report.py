@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.cli.output import Output
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.results import ScenarioResult
 
 _OPTIONS = {
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Read the files, then show or convert them."""
     targets = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
     _check(targets, arguments.files)
-    from gilprobe.render.shared.findings import doubts_of_many
+    from gilprobe.render.shared.wait_summary import doubts_of_many
 
     source = _checked_source(arguments.source, targets)
     results = results_page.saved_results(arguments.files)

@@ -28,15 +28,15 @@ def named(name: str) -> Engine:
         If there is no such engine.
     """
     if name == "threads":
-        from gilprobe.engines.threads import Threads
+        from gilprobe.engines.threads import ThreadEngine
 
-        return Threads()
+        return ThreadEngine()
     if name == "interpreters":
-        from gilprobe.engines.interpreters import Interpreters
+        from gilprobe.engines.interpreters import InterpreterEngine
 
-        return Interpreters()
+        return InterpreterEngine()
     if name in NAMES:
-        from gilprobe.engines.processes import Processes
+        from gilprobe.engines.processes import ProcessEngine
 
-        return Processes(name)
+        return ProcessEngine(name)
     raise InvalidValueError(f"engine must be one of {', '.join(NAMES)}, got {name!r}")

@@ -13,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 from gilprobe.errors import UnsupportedError
 from gilprobe.workers.group import above_the_standard_streams
 
 if TYPE_CHECKING:
-    from gilprobe.engines.worker import Ends
+    from gilprobe.engines.team_worker import Ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class WorkerReport:
     Attributes
     ----------
     kind : int
-        One of the constants of :mod:`gilprobe.engines.worker`.
+        One of the constants of :mod:`gilprobe.engines.team_worker`.
     index : int
         The worker; negative if it is about all of them.
     numbers : tuple of int
@@ -79,18 +79,19 @@ class Channels:
 
     def order(self, operations: int, workers: int) -> None:
         """Tell each worker how many operations come next; it reports back and goes to the gate."""
-        os.write(self._orders, worker.ORDER.pack(operations) * workers)
+        os.write(self._orders, team_worker.ORDER.pack(operations) * workers)
 
     def open_gate(self, workers: int) -> None:
         """Let all start."""
-        os.write(self._gate, worker.OPEN * workers)
+        os.write(self._gate, team_worker.OPEN * workers)
 
     def next_report(self, timeout_s: float) -> WorkerReport | None:
         """Return what was told next; None if nothing was in time."""
         if not self._heard.poll(max(0.0, timeout_s) * 1000):
             return None
         # Each report was one write of less than PIPE_BUF bytes: it is there as a whole.
-        kind, index, *numbers, size = worker.REPORT.unpack(os.read(self._reports, worker.REPORT.size))
+        head = os.read(self._reports, team_worker.REPORT.size)
+        kind, index, *numbers, size = team_worker.REPORT.unpack(head)
         text = os.read(self._reports, size).decode("utf-8", "replace") if size else ""
         return WorkerReport(kind, index, tuple(numbers), text)
 
@@ -99,8 +100,8 @@ class Channels:
         self._off[0] = 1
         # A closed pipe alone is not enough: a fork elsewhere in this process may keep a copy of it open.
         with suppress(OSError):
-            self.order(worker.LEAVE, workers)
-            os.write(self._gate, worker.SHUT * workers)
+            self.order(team_worker.LEAVE, workers)
+            os.write(self._gate, team_worker.SHUT * workers)
 
     def close(self) -> None:
         """Close all. No worker in this process may still use its ends: their numbers will be others' soon."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 from gilprobe.engines.team import START_S, assembled
-from gilprobe.engines.threads import Life, ThreadCrew
+from gilprobe.engines.threads import ThreadCrew, WorkerLife
 from gilprobe.errors import InvalidValueError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gilprobe.engines.channels import Channels
     from gilprobe.engines.team import Team, Work
-    from gilprobe.engines.worker import Spec
+    from gilprobe.engines.team_worker import Spec
 
 _MODULE = (
     ""
@@ -45,7 +45,7 @@ names["serve"]({index!r}, {begun_ns!r}, {work!r}, {ends!r})
 
 
 @dataclass(frozen=True, slots=True)
-class Interpreters:
+class InterpreterEngine:
     """Sub-interpreters, each with its own GIL and its own modules."""
 
     name: str = "interpreters"
@@ -77,7 +77,7 @@ class Interpreters:
         return assembled(self, ThreadCrew(_life), workers, work, limit_s)
 
 
-class _Means(NamedTuple):
+class _InterpreterCalls(NamedTuple):
     """How this Python version makes, runs and ends interpreters."""
 
     create: Callable[[], Any]
@@ -85,18 +85,18 @@ class _Means(NamedTuple):
     destroy: Callable[[Any], object]
 
 
-def _means() -> _Means:
+def _means() -> _InterpreterCalls:
     module: Any = importlib.import_module(_MODULE)
     if sys.version_info >= (3, 14):
-        return _Means(
+        return _InterpreterCalls(
             module.create, lambda created, code: created.exec(code), lambda created: created.close()
         )
     if sys.version_info >= (3, 13):
-        return _Means(lambda: module.create("isolated"), module.run_string, module.destroy)
-    return _Means(lambda: module.create(isolated=True), module.run_string, module.destroy)
+        return _InterpreterCalls(lambda: module.create("isolated"), module.run_string, module.destroy)
+    return _InterpreterCalls(lambda: module.create(isolated=True), module.run_string, module.destroy)
 
 
-def _life(work: Spec, channels: Channels) -> Life:
+def _life(work: Spec, channels: Channels) -> WorkerLife:
     means = _means()
     code = _worker_code()
     path = [entry for entry in sys.path if isinstance(entry, str)]
@@ -105,7 +105,7 @@ def _life(work: Spec, channels: Channels) -> Life:
     def live(index: int, begun_ns: int) -> None:
         script = _SCRIPT.format(
             path=path,
-            name=worker.__name__,
+            name=team_worker.__name__,
             code=code,
             index=index,
             begun_ns=begun_ns,
@@ -123,14 +123,14 @@ def _life(work: Spec, channels: Channels) -> Life:
             if failure is not None:  # how 3.13 returns what the script raised
                 raise UnsupportedError(getattr(failure, "formatted", str(failure)))
         except BaseException as error:  # whatever it is, the owner raises it
-            worker.report_failure(ends[2], index, error)
+            team_worker.report_failure(ends[2], index, error)
 
     return live
 
 
 def _worker_code() -> bytes:
     """Return the worker's code: importing it there would need all of gilprobe, and count as start-up."""
-    loader: Any = worker.__loader__
+    loader: Any = team_worker.__loader__
     if not hasattr(loader, "get_code"):  # pytest's, which rewrites assertions, can't tell
-        loader = SourceFileLoader(worker.__name__, worker.__file__)
-    return marshal.dumps(loader.get_code(worker.__name__))
+        loader = SourceFileLoader(team_worker.__name__, team_worker.__file__)
+    return marshal.dumps(loader.get_code(team_worker.__name__))

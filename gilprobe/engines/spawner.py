@@ -17,13 +17,13 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, cast
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkContext, ForkServerContext, SpawnContext
     from multiprocessing.process import BaseProcess
 
-    from gilprobe.engines.worker import Ends, Spec
+    from gilprobe.engines.team_worker import Ends, Spec
 
     Context = ForkContext | ForkServerContext | SpawnContext
 
@@ -44,7 +44,7 @@ def main(method: str, workers: int, work: Spec, ends: Ends) -> None:
             children[index] = child
         _look_after(children, reports)
     except Exception as error:
-        worker.report_failure(reports, -1, error)
+        team_worker.report_failure(reports, -1, error)
     finally:
         _see_off(list(children.values()))
 
@@ -60,7 +60,7 @@ def _prepare(context: Context, method: str, work: Spec, reports: int) -> None:
     first = context.Process(target=_nothing)
     first.start()
     first.join()
-    worker.report(reports, worker.ONCE, -1, time.perf_counter_ns() - begun_ns)
+    team_worker.report(reports, team_worker.ONCE, -1, time.perf_counter_ns() - begun_ns)
 
 
 def _nothing() -> None:
@@ -76,7 +76,7 @@ def _connections(ends: Ends) -> list[Connection]:
 def _work(index: int, begun_ns: int, work: Spec, connections: list[Connection]) -> None:
     """Be a worker, in a process of its own."""
     orders, gate, reports, flag = (connection.fileno() for connection in connections)
-    worker.serve(index, begun_ns, work, (orders, gate, reports, flag))
+    team_worker.serve(index, begun_ns, work, (orders, gate, reports, flag))
 
 
 def _look_after(children: dict[int, BaseProcess], reports: int) -> None:
@@ -89,7 +89,7 @@ def _look_after(children: dict[int, BaseProcess], reports: int) -> None:
                 return
             index = sentinels.pop(cast("int", ended))
             children[index].join()
-            worker.report(reports, worker.DIED, index, text=_end_of(children[index].exitcode))
+            team_worker.report(reports, team_worker.DIED, index, text=_end_of(children[index].exitcode))
 
 
 def _end_of(status: int | None) -> str:

@@ -15,17 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 from gilprobe.engines.channels import Channels
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError, WorkerError
-from gilprobe.measuring.teams import Turn
+from gilprobe.measuring.teams import MemberRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from gilprobe.engines.channels import WorkerReport
-    from gilprobe.engines.worker import Spec
+    from gilprobe.engines.team_worker import Spec
 
 Plain = None | bool | int | float | str | bytes
 """What an argument of a work can be: anything that is the same in every interpreter and process."""
@@ -92,23 +92,23 @@ class EngineRun:
         Done by all workers together.
     opened_ns : int
         When the gate was opened, by ``time.perf_counter_ns``.
-    turns : tuple of Turn
+    members : tuple of MemberRun
         One a worker, in the order of the workers, by the same clock.
     """
 
     operations: int
     opened_ns: int
-    turns: tuple[Turn, ...]
+    members: tuple[MemberRun, ...]
 
     @property
     def elapsed_ns(self) -> int:
         """From the opening of the gate to the last worker's end, nanoseconds."""
-        return max(turn.end_ns for turn in self.turns) - self.opened_ns
+        return max(member.end_ns for member in self.members) - self.opened_ns
 
     @property
     def cpu_ns(self) -> int:
         """CPU time of all workers together, nanoseconds."""
-        return sum(turn.cpu_ns for turn in self.turns)
+        return sum(member.cpu_ns for member in self.members)
 
 
 class Crew(Protocol):
@@ -195,7 +195,7 @@ class Team:
         self._channels = channels
         self._crew = crew
         self._lost = ""
-        ready = self._collect(worker.READY, limit_s, "become ready")
+        ready = self._collect(team_worker.READY, limit_s, "become ready")
         begun_ns = [report.numbers[0] for report in ready]
         ready_ns = [report.numbers[1] for report in ready]
         self._pids = tuple(report.numbers[2] for report in ready)
@@ -227,19 +227,19 @@ class Team:
         self._lost = f"{self.engine}: the team was interrupted in a run before"
         try:
             self._channels.order(operations, self.workers)
-            self._collect(worker.ARMED, limit_s, "come to the gate")
+            self._collect(team_worker.ARMED, limit_s, "come to the gate")
             opened_ns = time.perf_counter_ns()
             self._channels.open_gate(self.workers)
-            done = self._collect(worker.DONE, limit_s, "finish")
+            done = self._collect(team_worker.DONE, limit_s, "finish")
         except WorkerError as error:
             self._lost = str(error)
             raise
         self._lost = ""
-        turns = tuple(
-            Turn(native_id, start_ns, end_ns, cpu_ns)
+        members = tuple(
+            MemberRun(native_id, start_ns, end_ns, cpu_ns)
             for start_ns, end_ns, cpu_ns, native_id in (report.numbers for report in done)
         )
-        return EngineRun(operations * self.workers, opened_ns, turns)
+        return EngineRun(operations * self.workers, opened_ns, members)
 
     def memory_per_worker(self) -> float | None:
         """Return what a worker takes in memory, bytes.
@@ -276,14 +276,14 @@ class Team:
         return [found[index] for index in range(self.workers)]
 
     def _heed(self, report: WorkerReport) -> None:
-        if report.kind == worker.ONCE:
+        if report.kind == team_worker.ONCE:
             self.once_ns = report.numbers[0]
-        if report.kind not in (worker.FAILED, worker.DIED):
+        if report.kind not in (team_worker.FAILED, team_worker.DIED):
             return
         if report.text.startswith("KeyboardInterrupt"):  # Ctrl-C may reach a thread's kernel before us
             raise KeyboardInterrupt
         who = f"worker {report.index + 1}" if report.index >= 0 else "the process that starts the workers"
-        verb = "failed: " if report.kind == worker.FAILED else ""
+        verb = "failed: " if report.kind == team_worker.FAILED else ""
         raise WorkerError(f"{self.engine}: {who} {verb}{report.text}")
 
 

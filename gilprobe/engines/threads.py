@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilprobe.engines import worker
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines import team_worker
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.errors import UnsupportedError
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from gilprobe.engines.channels import Channels
     from gilprobe.engines.team import Team, Work
-    from gilprobe.engines.worker import Spec
+    from gilprobe.engines.team_worker import Spec
 
-Life = Callable[[int, int], None]
+WorkerLife = Callable[[int, int], None]
 """What the thread of a worker does, told the worker's index and when its start began."""
 
 
 @dataclass(frozen=True, slots=True)
-class Threads:
+class ThreadEngine:
     """Python threads in this process."""
 
     name: str = "threads"
@@ -43,7 +43,7 @@ class Threads:
 class ThreadCrew:
     """Threads of this process, each of which lives one worker's life."""
 
-    def __init__(self, prepare: Callable[[Spec, Channels], Life]) -> None:
+    def __init__(self, prepare: Callable[[Spec, Channels], WorkerLife]) -> None:
         self._prepare = prepare
         self._before: int | None = None
         self._threads: list[threading.Thread] = []
@@ -82,6 +82,6 @@ class ThreadCrew:
         return not any(thread.is_alive() for thread in self._threads)
 
 
-def _life(work: Spec, channels: Channels) -> Life:
+def _life(work: Spec, channels: Channels) -> WorkerLife:
     ends = channels.worker_ends
-    return lambda index, begun_ns: worker.serve(index, begun_ns, work, ends)
+    return lambda index, begun_ns: team_worker.serve(index, begun_ns, work, ends)

@@ -169,7 +169,7 @@ class Trial:
 
 
 def measure(
-    plans: Sequence[ArmPlan], frame: Settings, progress: Progress = lambda _label, _share: None
+    plans: Sequence[ArmPlan], settings: Settings, progress: Progress = lambda _label, _share: None
 ) -> Measurement:
     """Measure several arms against each other.
 
@@ -178,24 +178,24 @@ def measure(
     UnsupportedError
         If the threads or a working clock are not to be had.
     """
-    steps = len(plans) * (frame.repeat + 2)
-    surroundings = Surroundings(frame)
+    steps = len(plans) * (settings.repeat + 2)
+    surroundings = Surroundings(settings)
     operations = []
     for number, plan in enumerate(plans):
         progress(f"calibrates {_called(plan)}", 2 * number / steps)
-        arm_ns = max(frame.arm_ns, plan.threads * frame.member_ns)
-        operations.append(calibrate(plan, arm_ns=arm_ns, clock=frame.clock))
+        arm_ns = max(settings.arm_ns, plan.threads * settings.member_ns)
+        operations.append(calibrate(plan, arm_ns=arm_ns, clock=settings.clock))
     done = 2 * len(plans)
     runs: list[list[TeamRun]] = [[] for _ in plans]
-    for order in interleave(len(plans), frame.repeat):
+    for order in interleave(len(plans), settings.repeat):
         for index in order:
             progress(_called(plans[index]), done / steps)
-            runs[index].append(run_team(plans[index], operations[index], clock=frame.clock))
+            runs[index].append(run_team(plans[index], operations[index], clock=settings.clock))
             done += 1
     arms = tuple(_summarise(plan, ran) for plan, ran in zip(plans, runs, strict=True))
     doubts = [
         *surroundings.doubts(),
-        *_core_doubts(plans, frame),
+        *_core_doubts(plans, settings),
         *_spread_doubts(arms),
         *_short_doubts(arms, runs),
     ]
@@ -204,7 +204,7 @@ def measure(
 
 def measure_trials(
     trials: Sequence[Trial],
-    frame: Settings,
+    settings: Settings,
     progress: Progress = lambda _label, _share: None,
     *,
     warm_up: bool = True,
@@ -215,7 +215,7 @@ def measure_trials(
     ----------
     trials : sequence of Trial
         What is run.
-    frame : Settings
+    settings : Settings
         How to measure. Its `arm_ns` is the business of the trials.
     progress : callable
         Told between the runs how far this is.
@@ -227,15 +227,15 @@ def measure_trials(
     InvalidValueError
         If a run does not yield a finite number for each metric that was announced.
     """
-    steps = len(trials) * (frame.repeat + warm_up)
-    surroundings = Surroundings(frame)
+    steps = len(trials) * (settings.repeat + warm_up)
+    surroundings = Surroundings(settings)
     done = 0
     for trial in trials if warm_up else ():
         progress(f"warms up {trial.name}", done / steps)
         trial.run()
         done += 1
     samples: list[dict[str, list[float]]] = [{metric: [] for metric in trial.units} for trial in trials]
-    for order in interleave(len(trials), frame.repeat):
+    for order in interleave(len(trials), settings.repeat):
         for index in order:
             progress(_called(trials[index]), done / steps)
             _keep(trials[index], samples[index])
@@ -292,13 +292,13 @@ def _short_doubts(arms: Sequence[Arm], runs: Sequence[Sequence[TeamRun]]) -> Ite
             yield f"short: a run of {_called(arm)} took {shortest} (50 ms or more is trusted)"
 
 
-def _core_doubts(plans: Sequence[ArmPlan], frame: Settings) -> Iterator[str]:
-    cores = frame.cores()
+def _core_doubts(plans: Sequence[ArmPlan], settings: Settings) -> Iterator[str]:
+    cores = settings.cores()
     crowded = sorted({plan.threads for plan in plans if plan.threads > cores})
     if crowded:
         counts = ", ".join(map(str, crowded))
         plural = "s" if cores > 1 else ""
         yield f"fewer cores than threads: {counts} threads share {cores} usable core{plural}"
-    physical = frame.physical_cores()
+    physical = settings.physical_cores()
     if physical is not None and physical < cores and max(plan.threads for plan in plans) > physical:
         yield f"shared cores: the {cores} usable cores are hardware threads of {physical} physical ones"

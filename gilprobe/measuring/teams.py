@@ -13,7 +13,7 @@ from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedErro
 Clock = Callable[[], int]
 """Nanoseconds since some moment; must not go backwards."""
 
-Work = Callable[[int], object]
+MemberWork = Callable[[int], object]
 """Do that many operations. Called by all members of a team at once."""
 
 THREADS = range(1, 1025)
@@ -46,7 +46,7 @@ def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class MemberRun:
     """One member's part in a team's run: when it computed, by the frame's clock, and its CPU time."""
 
     native_id: int
@@ -63,22 +63,22 @@ class TeamRun:
     ----------
     operations : int
         Done by all members together.
-    turns : tuple of Turn
+    members : tuple of MemberRun
         One a member.
     """
 
     operations: int
-    turns: tuple[Turn, ...]
+    members: tuple[MemberRun, ...]
 
     @property
     def elapsed_ns(self) -> int:
         """From the first member's start to the last member's end, nanoseconds."""
-        return max(turn.end_ns for turn in self.turns) - min(turn.start_ns for turn in self.turns)
+        return max(member.end_ns for member in self.members) - min(member.start_ns for member in self.members)
 
     @property
     def cpu_ns(self) -> int:
         """CPU time of all members together, nanoseconds."""
-        return sum(turn.cpu_ns for turn in self.turns)
+        return sum(member.cpu_ns for member in self.members)
 
 
 def throughput(run: TeamRun) -> float:
@@ -109,13 +109,13 @@ class ArmPlan:
 
     name: str
     threads: int
-    work: Work
+    work: MemberWork
     unit: str = "operations/s"
     score: Callable[[TeamRun], float] = throughput
     chunk: int | None = None
 
 
-class _Team:
+class _ThreadTeam:
     """Threads that start together, do the same work once, and can be called off at any moment."""
 
     def __init__(self, plan: ArmPlan, operations: int, clock: Clock) -> None:
@@ -133,7 +133,7 @@ class _Team:
         self._gates = [threading.Lock() for _ in range(plan.threads)]
         for gate in self._gates:
             gate.acquire()
-        self._turns: list[Turn] = []
+        self._members: list[MemberRun] = []
         self._error: BaseException | None = None
         self._off = False
 
@@ -156,7 +156,7 @@ class _Team:
             self._dismiss(members, whole=whole)
         if self._error is not None:
             raise self._error
-        return TeamRun(operations=self._operations * self._plan.threads, turns=tuple(self._turns))
+        return TeamRun(operations=self._operations * self._plan.threads, members=tuple(self._members))
 
     def _open_gates(self) -> None:
         while self._gates:
@@ -186,9 +186,9 @@ class _Team:
                 self._error = self._error or error
             self._off = True
         end_ns = self._clock()
-        turn = Turn(native_id, start_ns, end_ns, time.thread_time_ns() - cpu_ns)
+        member = MemberRun(native_id, start_ns, end_ns, time.thread_time_ns() - cpu_ns)
         with self._lock:
-            self._turns.append(turn)
+            self._members.append(member)
             self._ended += 1
             if self._ended == self._plan.threads:
                 self._finished.put(None)
@@ -219,7 +219,7 @@ def run_team(plan: ArmPlan, operations: int, *, clock: Clock = time.perf_counter
     BaseException
         The first that a member raised; the others are called off.
     """
-    run = _Team(plan, operations, clock).run()
+    run = _ThreadTeam(plan, operations, clock).run()
     if run.elapsed_ns < 0:
         raise UnsupportedError(f"the clock must not go backwards, did by {-run.elapsed_ns} ns")
     return run

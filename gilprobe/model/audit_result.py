@@ -10,7 +10,7 @@ from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
@@ -98,7 +98,7 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditResult(Shown):
+class AuditResult(NotebookRepr):
     """What was found out about one call.
 
     Numbers are those of one call: of the median of several runs of many calls, less what the loop around the
@@ -182,7 +182,7 @@ class Unaudited:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditSet(Shown):
+class AuditSet(NotebookRepr):
     """What one ``gilprobe audit``, or the audit of a module, yielded.
 
     Attributes

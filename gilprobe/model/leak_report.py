@@ -9,12 +9,12 @@ from typing import Any, Literal
 from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
 
-Kind = Literal[
+LeakKind = Literal[
     "reference", "objects", "descriptors", "threads", "total", "interned", "blocks", "heap", "memory"
 ]
 
@@ -45,7 +45,7 @@ class LeakFinding:
         `what` of the finding whose objects bring these with them. None if there is no such finding.
     """
 
-    kind: Kind
+    kind: LeakKind
     what: str
     per_call: float
     low: float
@@ -72,7 +72,7 @@ class Garbage:
 
 
 @dataclass(frozen=True, slots=True)
-class LeakReport(Shown):
+class LeakReport(NotebookRepr):
     """What calling a function over and over has shown.
 
     Attributes

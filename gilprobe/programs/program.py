@@ -262,7 +262,7 @@ def _enter(program: Program, folder: str | None) -> dict[str, Any]:
 
 def _command_line(program: Program) -> list[str]:
     """Return what ``python`` would have been started with: programs restart themselves by it."""
-    words = _interpreter_words(sys.orig_argv, sys.argv)
+    words = _python_words(sys.orig_argv, sys.argv)
     option = {"code": "-c", "module": "-m"}.get(program.kind, "")
     as_one_word = sys.argv[len(sys.argv) - len(program.arguments) - 1 :][:1] == [option + program.target]
     if option:
@@ -273,7 +273,7 @@ def _command_line(program: Program) -> list[str]:
     return [*words, *program.arguments]
 
 
-def _interpreter_words(orig_argv: list[str], argv: list[str]) -> list[str]:
+def _python_words(orig_argv: list[str], argv: list[str]) -> list[str]:
     """Return the interpreter and its own options, without what made it run us.
 
     That is our command's file, ``-m gilprobe``, or ``-mgilprobe``, perhaps behind other letters: ``-Im``. Of

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gilprobe.tracing.stall_watch import StallWatch
 
 
-class Options:
+class RecordOptions:
     """What is recorded. No dataclass: what makes those costs each followed process some milliseconds.
 
     Attributes
@@ -34,7 +34,7 @@ class Options:
         self.stall_s = stall_s
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Options) and self.to_dict() == other.to_dict()
+        return isinstance(other, RecordOptions) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]  # it can be changed
 
@@ -47,7 +47,7 @@ class Options:
         return ",".join(f"{name}={value}" for name, value in self.to_dict().items())
 
     @classmethod
-    def from_text(cls, text: str) -> Options:
+    def from_text(cls, text: str) -> RecordOptions:
         """Return what :meth:`to_text` wrote down.
 
         Raises
@@ -65,14 +65,14 @@ class Options:
         )
 
 
-class RecordedRun:
+class ProgramRecording:
     """A running recording of this process.
 
     Parameters
     ----------
     path : path-like
         Its file, which has mode 0600, and is there from the start on if it is `told` of.
-    options : Options
+    options : RecordOptions
         What is recorded.
     told : bool
         Whether a report is wanted at the end. What makes it is then loaded now.
@@ -85,7 +85,7 @@ class RecordedRun:
         If the GIL can't be traced here.
     """
 
-    def __init__(self, path: str | os.PathLike[str], options: Options, *, told: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], options: RecordOptions, *, told: bool = True) -> None:
         gil.watch_calls()
         wanted = {"stacks": options.stacks, "timeline": options.timeline}
         self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
@@ -122,5 +122,5 @@ def _watch(limit_s: float) -> StallWatch | None:
 
 
 def begin(path: str, options: str) -> Callable[[], object]:
-    """Begin the recording of a process that is followed, by :meth:`Options.to_text`; return what ends it."""
-    return RecordedRun(path, Options.from_text(options), told=False).close
+    """Begin to record a process that is followed, by :meth:`RecordOptions.to_text`; return what ends it."""
+    return ProgramRecording(path, RecordOptions.from_text(options), told=False).close

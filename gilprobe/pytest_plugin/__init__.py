@@ -61,14 +61,14 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS.values():
         config.addinivalue_line("markers", line)
     if config.getoption("--gil"):
-        from gilprobe.pytest_plugin import overview, watching
+        from gilprobe.pytest_plugin import overview, traced_tests
 
-        config.pluginmanager.register(watching.Watching(all_tests=True), watching.NAME)
+        config.pluginmanager.register(traced_tests.TracedTests(all_tests=True), traced_tests.NAME)
         config.pluginmanager.register(overview.Overview(config), "gilprobe-overview")
     if config.getoption("--leaks"):
         from gilprobe.pytest_plugin import leaking, leaks_overview
 
-        config.pluginmanager.register(leaking.Hunting(all_tests=True), leaking.NAME)
+        config.pluginmanager.register(leaking.HuntedTests(all_tests=True), leaking.NAME)
         config.pluginmanager.register(leaks_overview.LeaksOverview(), "gilprobe-leaks-overview")
 
 
@@ -76,15 +76,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Load what the markers need if a test has one."""
     used = {name for name in MARKERS if any(name in item.keywords for item in items)}
     if used:  # it reads all markers
-        from gilprobe.pytest_plugin import watching
+        from gilprobe.pytest_plugin import traced_tests
 
-        if not config.pluginmanager.has_plugin(watching.NAME):
-            config.pluginmanager.register(watching.Watching(all_tests=False), watching.NAME)
+        if not config.pluginmanager.has_plugin(traced_tests.NAME):
+            config.pluginmanager.register(traced_tests.TracedTests(all_tests=False), traced_tests.NAME)
     if "no_leaks" in used:
         from gilprobe.pytest_plugin import leaking
 
         if not config.pluginmanager.has_plugin(leaking.NAME):
-            config.pluginmanager.register(leaking.Hunting(all_tests=False), leaking.NAME)
+            config.pluginmanager.register(leaking.HuntedTests(all_tests=False), leaking.NAME)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ _STEADY = 0.7  # what a second hunt must find of the first one's amount, as in l
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
+class LeakVerdict:
     """What further runs of a test have shown.
 
     Attributes
@@ -63,7 +63,7 @@ class Verdict:
     elapsed_s: float = 0.0
 
 
-class Hunting:
+class HuntedTests:
     """Judges every test that passes, or only those whose marker asks for it."""
 
     def __init__(self, *, all_tests: bool) -> None:
@@ -107,18 +107,18 @@ class Hunting:
         return True if AGAIN in pyfuncitem.stash and pyfuncitem.stash[AGAIN].empty else None
 
 
-def _verdict(item: pytest.Item) -> Verdict:
+def _verdict(item: pytest.Item) -> LeakVerdict:
     try:
         return judge(item, read_limits(item).leaks or {})
     except (pytest.exit.Exception, KeyboardInterrupt):
         raise
     except GilProbeError as error:
-        return Verdict(unjudged=str(error))
+        return LeakVerdict(unjudged=str(error))
     except BaseException as error:  # skipped, failed by a timeout: whatever ends a test
-        return Verdict(unjudged=f"the test passed, but a further run raised {_error(error)}")
+        return LeakVerdict(unjudged=f"the test passed, but a further run raised {_error(error)}")
 
 
-def judge(item: pytest.Item, options: dict[str, Any]) -> Verdict:
+def judge(item: pytest.Item, options: dict[str, Any]) -> LeakVerdict:
     """Hunt for what a test leaves behind that its fixtures do not leave without it.
 
     Raises
@@ -137,9 +137,9 @@ def judge(item: pytest.Item, options: dict[str, Any]) -> Verdict:
             unjudged = (
                 f"the test passed, but {found.raised} of {found.calls} further runs raised {found.exception}"
             )
-            return Verdict(found.findings, (), _doubts(found), unjudged, found.calls, found.elapsed_s)
+            return LeakVerdict(found.findings, (), _doubts(found), unjudged, found.calls, found.elapsed_s)
         if not found.leaking:
-            return Verdict((), (), _doubts(found), "", found.calls, found.elapsed_s)
+            return LeakVerdict((), (), _doubts(found), "", found.calls, found.elapsed_s)
         fixtures = _of_fixtures(again, shared, options)
         verdict = _compared(found, fixtures)
         if verdict.findings and fixtures is not None:  # the test was hunted twice, too
@@ -211,12 +211,12 @@ def _both(first: LeakReport, second: LeakReport | None) -> LeakReport:
     )
 
 
-def _compared(found: LeakReport, fixtures: LeakReport | None) -> Verdict:
+def _compared(found: LeakReport, fixtures: LeakReport | None) -> LeakVerdict:
     if fixtures is None:
         doubt = "what its fixtures leave behind is counted as well: they fail without the test"
-        return Verdict(found.findings, (), (*_doubts(found), doubt), "", found.calls, found.elapsed_s)
+        return LeakVerdict(found.findings, (), (*_doubts(found), doubt), "", found.calls, found.elapsed_s)
     theirs = {one.what: one for one in fixtures.findings}
-    return Verdict(
+    return LeakVerdict(
         tuple(own for one in found.findings if (own := _own_part(one, theirs.get(one.what))) is not None),
         fixtures.findings,
         _doubts(found),
@@ -245,7 +245,7 @@ def _own_part(whole: LeakFinding, fixtures: LeakFinding | None) -> LeakFinding |
     )
 
 
-def leaked(verdict: Verdict) -> Iterator[str]:
+def leaked(verdict: LeakVerdict) -> Iterator[str]:
     """Yield a line for each thing that a marked test must not leave, and one if it can't be judged."""
     if verdict.unjudged:
         yield visible(f"no_leaks: {verdict.unjudged}")
@@ -254,7 +254,7 @@ def leaked(verdict: Verdict) -> Iterator[str]:
         yield visible(f"no_leaks: {finding.what}: {finding.per_call:+.3g} a run{why}")
 
 
-def told(verdict: Verdict) -> dict[str, Any]:
+def told(verdict: LeakVerdict) -> dict[str, Any]:
     """Return a verdict in types that any serializer knows: pytest-xdist carries it to its controller."""
     return {
         "findings": [[one.what, one.per_call, _holder(one)] for one in verdict.findings],

@@ -59,7 +59,7 @@ class BrokenHuntError(InvalidValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class HuntProgress:
     """How far a hunt is."""
 
     phase: str
@@ -67,7 +67,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class HuntOutcome:
     """What has become of a hunt.
 
     Attributes
@@ -80,7 +80,7 @@ class Outcome:
         The error of a :class:`BrokenHuntError`, which the child has not told; else ``""``.
     status : int
         The child's exit status; below zero the signal that ended it.
-    progress : Progress
+    progress : HuntProgress
         How far it was.
     """
 
@@ -88,7 +88,7 @@ class Outcome:
     told: bool
     broken: str
     status: int
-    progress: Progress
+    progress: HuntProgress
 
 
 def is_possible() -> bool:
@@ -99,8 +99,8 @@ def is_possible() -> bool:
 def hunt_in_child(
     hunt: Callable[[Teller], LeakReport],
     done: Callable[[LeakReport], None],
-    watch: Callable[[Progress], None] = lambda _: None,
-) -> Outcome:
+    watch: Callable[[HuntProgress], None] = lambda _: None,
+) -> HuntOutcome:
     """Fork, and hunt in the child; returns in the parent alone.
 
     In the child an error of the hunt goes on to the caller, and `SystemExit` is raised when the report is
@@ -122,7 +122,7 @@ def hunt_in_child(
     KeyboardInterrupt
         In the parent, when the child has ended without telling of it.
     """
-    line = _Line()
+    line = _ChildLine()
     _flush()
     parent = os.getpid()
     pid = os.fork()
@@ -169,7 +169,7 @@ class Teller(Protocol):
         """So many calls were made."""
 
 
-class _Line:
+class _ChildLine:
     """What the child says to the parent."""
 
     def __init__(self) -> None:
@@ -211,10 +211,10 @@ class _Line:
         """Write; not from a process that the function has forked, and that has come back."""
         return os.getpid() != self._child or slot.write(data)
 
-    def how_far(self) -> Progress:
+    def how_far(self) -> HuntProgress:
         """In the parent: return how far the hunt was when last seen."""
         (calls,) = _CALLS.unpack_from(self._memory)
-        return Progress(self._phase.read().decode(), calls)
+        return HuntProgress(self._phase.read().decode(), calls)
 
     def outcome(self) -> LeakReport | bytes:
         """In the parent: return the report, or `_TOLD`, or `_BROKEN` and why; nothing before that."""
@@ -230,12 +230,14 @@ class _Line:
 class _Parent:
     """Follows the child to its end."""
 
-    def __init__(self, pid: int, line: _Line) -> None:
+    def __init__(self, pid: int, line: _ChildLine) -> None:
         self._pid = pid
         self._line = line
         self._status: int | None = None
 
-    def follow(self, done: Callable[[LeakReport], None], watch: Callable[[Progress], None]) -> Outcome:
+    def follow(
+        self, done: Callable[[LeakReport], None], watch: Callable[[HuntProgress], None]
+    ) -> HuntOutcome:
         """Wait until the child has ended; show the report when it is there."""
         try:
             outcome = self._wait(watch)
@@ -253,9 +255,9 @@ class _Parent:
             raise
         report, said = (outcome, b"") if isinstance(outcome, LeakReport) else (None, outcome)
         broken = said.removeprefix(_BROKEN).decode() if said.startswith(_BROKEN) else ""
-        return Outcome(report, said == _TOLD, broken, self._status or 0, self._line.how_far())
+        return HuntOutcome(report, said == _TOLD, broken, self._status or 0, self._line.how_far())
 
-    def _wait(self, watch: Callable[[Progress], None]) -> LeakReport | bytes:
+    def _wait(self, watch: Callable[[HuntProgress], None]) -> LeakReport | bytes:
         """Return the report when it is there, or what there is when the child has ended."""
         while True:
             ended = self._has_ended()  # before the look at what it said, or its last word were missed

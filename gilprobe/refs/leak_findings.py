@@ -75,7 +75,7 @@ class Stage(NamedTuple):
         return self.repetitions * self.calls
 
 
-class Found(NamedTuple):
+class SureLeak(NamedTuple):
     """What is sure to leak, the numbers that say so, and some objects that were left."""
 
     column: Column
@@ -122,17 +122,19 @@ def lasting(stages: Sequence[Stage]) -> Trends:
     }
 
 
-def found_in(stages: Sequence[Stage]) -> list[Found]:
+def found_in(stages: Sequence[Stage]) -> list[SureLeak]:
     """Return what never stops, without what only follows from it."""
     before, last = _before(stages), stages[-1]
     sure = lasting(stages)
     return [
-        Found(column, sure[column], _numbers(column, before[column], sure[column], last), _examples(column))
+        SureLeak(
+            column, sure[column], _numbers(column, before[column], sure[column], last), _examples(column)
+        )
         for column in _in_order(sure)
     ]
 
 
-def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[Found]:
+def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[SureLeak]:
     """Return what grows in steps, as much a call in each stage."""
     sure: Trends = {}
     for column in stages[-1]:
@@ -141,7 +143,7 @@ def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[Found]:
         if trend is not None and _is_enough(column, trend) and is_step(column, alone[0]):
             sure[column] = trend
     return [
-        Found(column, sure[column], _steps([stage[column] for stage in stages]), _examples(column))
+        SureLeak(column, sure[column], _steps([stage[column] for stage in stages]), _examples(column))
         for column in _in_order(sure)
     ]
 
@@ -151,11 +153,11 @@ def is_step(column: Column, series: Series) -> bool:
     return sum(series.growth) >= (_LEAST_STEP_BYTES if column.kind == "heap" else _LEAST_STEP)
 
 
-def found_short(shortage: Shortage, calls: int) -> Found:
+def found_short(shortage: Shortage, calls: int) -> SureLeak:
     """Return what ended the hunt, and nothing else that was counted explains."""
     amount = shortage.amount / max(1, calls)
     trend = Trend(amount, amount, amount, every=False, verdict="growing")
-    return Found(shortage.column, trend, f"{shortage.told} in {calls} calls", [])
+    return SureLeak(shortage.column, trend, f"{shortage.told} in {calls} calls", [])
 
 
 def doubts(stages: Sequence[Stage]) -> Iterator[str]:

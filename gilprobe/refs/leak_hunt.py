@@ -16,8 +16,8 @@ from gilprobe.refs import leak_garbage, leak_roots
 from gilprobe.refs.leak_callable import check_ran, function_name, running
 from gilprobe.refs.leak_census import CENSUS_WINDOWS, IMMORTAL, grown, named, population
 from gilprobe.refs.leak_findings import (
-    Found,
     Stage,
+    SureLeak,
     doubts,
     found_in,
     found_short,
@@ -279,7 +279,7 @@ class _Hunt:
             if self._windows.stopped or late or (warmup is None and still == _STILL):
                 break
 
-    def found(self, *, long_look: bool) -> list[Found]:
+    def found(self, *, long_look: bool) -> list[SureLeak]:
         """Return what never stops; if nothing does, look for longer, and at all references.
 
         Where the calls are given a long look is taken only if something was larger in the end.
@@ -302,7 +302,7 @@ class _Hunt:
     def _is_over(self) -> bool:
         return self._windows.stopped is not None or self._means.left_s() <= 0
 
-    def _found_by_census(self) -> list[Found]:
+    def _found_by_census(self) -> list[SureLeak]:
         if self._windows.fitting(CENSUS_WINDOWS, self._calls) < CENSUS_WINDOWS:
             early = "time was up before the references to all objects were looked at"
             self.uncertain = self.uncertain or f"{early}: {_HELP}"
@@ -327,7 +327,7 @@ class _Hunt:
         """Tell whether some more repetitions may be made."""
         return not self._is_over() and self._windows.fitting(repetitions, calls) >= repetitions
 
-    def roots(self, found: Sequence[Found]) -> dict[str, Root]:
+    def roots(self, found: Sequence[SureLeak]) -> dict[str, Root]:
         """Return which leaked objects bring others with them."""
         calls = min(self._calls, leak_roots.MOST_CALLS)
         if not self._has_time(1, calls):
@@ -363,7 +363,7 @@ class _Hunt:
             if self._frozen:
                 gc.freeze()
 
-    def _found(self) -> list[Found]:
+    def _found(self) -> list[SureLeak]:
         """Judge longer and longer repetitions as long as something grows; return what never stops."""
         stages: list[Stage] = []
         for number in itertools.count(1):
@@ -395,7 +395,7 @@ class _Hunt:
         further_s = self.repeats * self._windows.duration_s(longer)
         return calls >= (_ENOUGH_CHEAP if further_s < _CHEAP_S else _ENOUGH)
 
-    def _cut(self, stages: Sequence[Stage]) -> list[Found]:
+    def _cut(self, stages: Sequence[Stage]) -> list[SureLeak]:
         """Return what is found when time is up; that nothing is, is not certain."""
         found = self._told(stages) if stages else []
         if not found:
@@ -403,7 +403,7 @@ class _Hunt:
             self.uncertain = f"{grew} after {_calls(self.caller.calls)}: {_HELP}"
         return found
 
-    def _told(self, stages: Sequence[Stage]) -> list[Found]:
+    def _told(self, stages: Sequence[Stage]) -> list[SureLeak]:
         self.warnings += doubts(stages)
         found = found_in(stages)
         calls = sum(one.all_calls for one in stages)
@@ -412,7 +412,7 @@ class _Hunt:
             self.uncertain = f"{doubt}: {_HELP}"
         return found
 
-    def _found_stepwise(self) -> list[Found]:
+    def _found_stepwise(self) -> list[SureLeak]:
         """Make many more calls at once; if anything is larger then, see if it grows with their number."""
         calls = min(_LONG_CALLS, int(_LONG_S / max(self._windows.call_s, 1e-9)))
         if calls < _LEAST_LONG:

@@ -13,7 +13,7 @@ from gilprobe.measuring.significance import rank_sum_test
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Verdict = Literal["flat", "growing", "ending", "unclear"]
+TrendVerdict = Literal["flat", "growing", "ending", "unclear"]
 
 _QUANTILE = statistics.NormalDist().inv_cdf(0.995)  # of the two-sided 99 % interval
 _LASTING = 0.5
@@ -61,7 +61,7 @@ class Trend:
     low: float
     high: float
     every: bool
-    verdict: Verdict
+    verdict: TrendVerdict
 
 
 def robust_slope(levels: Sequence[float]) -> tuple[float, float, float]:
@@ -104,7 +104,7 @@ def judge(series: Series) -> Trend:
         growth = [step - usual for step in growth]
     slope, low, high = (value / series.calls for value in robust_slope(_levels(growth)))
     every = min(growth) >= 1
-    verdict: Verdict
+    verdict: TrendVerdict
     if sum(growth) < 1 or high <= 0 or not any(growth):
         verdict = "flat"
     elif not (every or low > 0):

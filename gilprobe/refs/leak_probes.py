@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilprobe.model.leak_report import Kind
+    from gilprobe.model.leak_report import LeakKind
     from gilprobe.refs.leak_suspects import Suspect
 
 _FDS = "/proc/self/fd"
@@ -28,7 +28,7 @@ _MALLINFO = (
 class Gauge(NamedTuple):
     """One number about the process, and what it counts."""
 
-    kind: Kind
+    kind: LeakKind
     what: str
     read: Callable[[], int]
 

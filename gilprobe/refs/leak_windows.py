@@ -19,7 +19,7 @@ from gilprobe.refs.leak_probes import Readings, TypeCensus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gilprobe.model.leak_report import Kind
+    from gilprobe.model.leak_report import LeakKind
     from gilprobe.refs.leak_probes import Gauge
     from gilprobe.refs.leak_suspects import Suspect
 
@@ -39,7 +39,7 @@ _SURELY = 0.9  # of the time that is left: no two repetitions take the same
 class Column(NamedTuple):
     """One thing that is counted; `lost` if it is how many fewer there are."""
 
-    kind: Kind
+    kind: LeakKind
     what: str
     lost: bool = False
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe._native.references import Watch
 from gilprobe.errors import InvalidTypeError, InvalidValueError, ReferenceCountError, TracerStateError
-from gilprobe.refs import arguments
+from gilprobe.refs import argument_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -125,8 +125,8 @@ def track(*objects: object, expect: int | None = None, **named: object) -> Track
         raise InvalidTypeError(f"expect must be an int, got {expect!r}")
     if not objects and not named:
         raise InvalidValueError("track must be given at least 1 object, got 0")
-    names = arguments.names(sys._getframe(1), objects)
-    names = arguments.distinct([*names, *named])
+    names = argument_names.names(sys._getframe(1), objects)
+    names = argument_names.distinct([*names, *named])
     return Tracking(dict(zip(names, [*objects, *named.values()], strict=True)), expect=expect)
 
 

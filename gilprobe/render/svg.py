@@ -21,7 +21,7 @@ from gilprobe.render.templates import template
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.lanes import Lane
 
 COLORS = {HOLD: "#0072b2", WAIT: "#d55e00"}
@@ -62,10 +62,10 @@ def render_timeline(process: TracedProcess, *, rows: int = 24) -> str:
     if process.timeline is None:
         raise InvalidValueError("a timeline can be drawn of a trace that was made with timeline=True only")
     lanes, left_out = lanes_of(process.report, process.timeline, rows=rows)
-    return template("timeline.svg.j2").render(picture=_Picture(process, lanes, left_out), off=_OFF)
+    return template("timeline.svg.j2").render(picture=_Canvas(process, lanes, left_out), off=_OFF)
 
 
-class _Picture:
+class _Canvas:
     """What is drawn, and where."""
 
     def __init__(self, process: TracedProcess, lanes: Sequence[Lane], left_out: int) -> None:
@@ -146,9 +146,9 @@ def _fit(name: str) -> int:
     return _NAMES - _MARGIN if 12 * len(name) > 2 * (_NAMES - _MARGIN) else 0
 
 
-def _exact(picture: _Picture, lane: Lane, top: int) -> tuple[str, str]:
+def _exact(picture: _Canvas, lane: Lane, top: int) -> tuple[str, str]:
     outlines: tuple[list[str], list[str]] = ([], [])
-    for kind, start, end in lane.intervals:
+    for kind, start, end in lane.events:
         left = picture.x(start)
         width = picture.x(end) - left
         height = _BAR if kind == HOLD else _WAIT_BAR

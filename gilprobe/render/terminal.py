@@ -45,7 +45,7 @@ def write_result(page: Page, result: ScenarioResult) -> None:
 def render_environment(environment: Environment, look: Look = PLAIN) -> str:
     """Render what a result was measured on, in two lines."""
     page = Page(look)
-    page.line(f"{interpreter(environment)}, gilprobe {environment.gilprobe}")
+    page.line(f"{python_text(environment)}, gilprobe {environment.gilprobe}")
     page.line(f"{environment.cpu}, {plural(environment.cores, 'usable core')}, {environment.platform}")
     return page.finished()
 
@@ -92,7 +92,7 @@ def render_diagnosis(diagnosis: Diagnosis, look: Look = PLAIN) -> str:
     return page.finished()
 
 
-def interpreter(environment: Environment) -> str:
+def python_text(environment: Environment) -> str:
     """Return an interpreter with what decides how its threads behave."""
     gil = "GIL on" if environment.gil_enabled else "GIL off"
     interval = duration(environment.switch_interval_s)

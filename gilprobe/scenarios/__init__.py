@@ -136,14 +136,14 @@ def measured(
     frame: Settings | None = None,
 ) -> ScenarioResult:
     """Run a scenario that is at hand; otherwise as :func:`run`."""
-    frame = frame or (Settings.quick() if quick else Settings())
+    settings = frame or (Settings.quick() if quick else Settings())
     if repeat is not None:
-        frame = dataclasses.replace(frame, repeat=repeat)
+        settings = dataclasses.replace(settings, repeat=repeat)
     if threads is not None:
         sizes = check_threads(threads)
     else:
         sizes = default_threads(host.usable_cores(), quick=quick)
-    request = _request(sizes, frame, host.read_environment(), limited(scenario, progress), quick)
+    request = _request(sizes, settings, host.read_environment(), limited(scenario, progress), quick)
     reason = scenario.missing(request.environment)
     if reason:
         found = Findings((), (), (untestable(scenario.title, "", reason),))
@@ -182,14 +182,14 @@ def limited(scenario: Scenario, progress: Progress, clock: Callable[[], float] =
 
 
 def _request(
-    sizes: tuple[int, ...], frame: Settings, environment: Environment, progress: Progress, quick: bool
+    sizes: tuple[int, ...], settings: Settings, environment: Environment, progress: Progress, quick: bool
 ) -> Request:
     able = host.capabilities()
     if able.tracer == "none":
-        return Request(sizes, frame, environment, None, able.tracer_reason, progress, quick)
+        return Request(sizes, settings, environment, None, able.tracer_reason, progress, quick)
     from gilprobe.tracing.tracer import trace
 
-    return Request(sizes, frame, environment, trace, "", progress, quick, partial(trace, timeline=True))
+    return Request(sizes, settings, environment, trace, "", progress, quick, partial(trace, timeline=True))
 
 
 def _build_warnings(environment: Environment) -> tuple[str, ...]:

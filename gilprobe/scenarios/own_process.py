@@ -22,10 +22,10 @@ from gilprobe.workers.protocol import Task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.workers.interpreters import Interpreter
-    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.pythons import Python
+    from gilprobe.workers.task_worker import Turns
     from gilprobe.workers.turns import Told
-    from gilprobe.workers.worker import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ScenarioOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CatalogueEntry:
     """What the catalogue tells of a scenario."""
 
     id: str
@@ -65,16 +65,16 @@ class Listed:
 class Offer:
     """The scenarios that were found under a name."""
 
-    scenarios: tuple[Listed, ...]
+    scenarios: tuple[CatalogueEntry, ...]
 
 
-def listed(scenario: Scenario, environment: Environment) -> Listed:
+def listed(scenario: Scenario, environment: Environment) -> CatalogueEntry:
     """Return what the catalogue tells of a scenario on that interpreter and machine."""
     try:
         missing = scenario.missing(environment)
     except Exception as error:  # other people's code, too, is listed
         missing = f"it fails: {type(error).__name__}: {error}"[: protocol.LONGEST_TEXT]
-    return Listed(
+    return CatalogueEntry(
         id=scenario.id,
         title=scenario.title,
         group=scenario.group,
@@ -84,7 +84,7 @@ def listed(scenario: Scenario, environment: Environment) -> Listed:
     )
 
 
-def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
+def look_into(path: str, python: Python) -> tuple[CatalogueEntry, ...]:
     """Return the scenarios that a file defines; it is run by a worker, never in this process.
 
     Raises
@@ -96,15 +96,15 @@ def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
 
     read = partial(codec.decode, Offer, where="offer")
     task = Task(f"{__name__}:offer", path, read, path, "tell its scenarios", True)
-    (outcome,) = turns.run_side_by_side(task, [interpreter])
+    (outcome,) = turns.run_side_by_side(task, [python])
     if outcome.answer is None:
         raise ScenarioError(outcome.complaint)
     return outcome.answer.scenarios
 
 
 def run_side_by_side(
-    order: ScenarioOrder, interpreters: Sequence[Interpreter], ceiling_s: float, told: Told
-) -> tuple[Outcome[ScenarioResult], ...]:
+    order: ScenarioOrder, pythons: Sequence[Python], ceiling_s: float, told: Told
+) -> tuple[TaskOutcome[ScenarioResult], ...]:
     """Run one scenario on several interpreters; see :func:`gilprobe.workers.turns.run_side_by_side`."""
     from gilprobe.workers import turns
 
@@ -115,7 +115,7 @@ def run_side_by_side(
         return found
 
     task = Task(f"{__name__}:result", order, read, order.scenario, "tell its scenarios")
-    return turns.run_side_by_side(task, interpreters, ceiling_s, told)
+    return turns.run_side_by_side(task, pythons, ceiling_s, told)
 
 
 def offer(name: object, _turns: Turns) -> Offer:
@@ -130,7 +130,7 @@ def result(order: object, turns: Turns) -> ScenarioResult:
     scenario = next((one for one in find(wanted.name) if one.id == wanted.scenario), None)
     if scenario is None:
         raise ScenarioError(f"{wanted.name!a} must still have the scenario {wanted.scenario!a}")
-    frame = Settings.quick() if wanted.quick else Settings()
+    settings = Settings.quick() if wanted.quick else Settings()
     turns.wait("starts", 0.0)
     return measured(
         scenario,
@@ -138,5 +138,5 @@ def result(order: object, turns: Turns) -> ScenarioResult:
         repeat=wanted.repeat,
         quick=wanted.quick,
         progress=turns.wait,
-        frame=dataclasses.replace(frame, cpu_times=turns.cpu_times),
+        frame=dataclasses.replace(settings, cpu_times=turns.cpu_times),
     )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.report import Report
-from gilprobe.tracing.accounting import Books, assemble
+from gilprobe.tracing.assembling import TracePart, assemble
 from gilprobe.tracing.recording_reader import MAGIC, Recording, beginning_of
 
 if TYPE_CHECKING:
@@ -69,17 +69,17 @@ def report_of(recording: Recording) -> Report:
     """
     if not recording.meta or 0 not in recording.interpreters:
         raise FormatError(f"{recording.path!r} ends before it says what was recorded")
-    parts = sorted(recording.interpreters.values(), key=lambda part: part.number)
+    recorded = sorted(recording.interpreters.values(), key=lambda one: one.number)
     doubts = [f"the file is cut off behind byte {recording.size}"] if recording.truncated else []
     if recording.done is not None and recording.done["reason"] == "signal":
         number = recording.done.get("signal", 0)
         doubts.append(f"signal {number} ended the process: what threads did at that moment may be missing")
-    books = [Books(part.places, part.snapshot) for part in parts if part.snapshot is not None]
-    if not books or parts[0].snapshot is None:
+    parts = [TracePart(one.places, one.snapshot) for one in recorded if one.snapshot is not None]
+    if not parts or recorded[0].snapshot is None:
         raise FormatError(f"{recording.path!r} ends before its first snapshot")
     try:
         return assemble(
-            books,
+            parts,
             lambda account: recording.who(account["native_id"], account["label"], account["os_name"]),
             codec.decode(Environment, recording.meta["environment"], "the environment"),
             bystanders=recording.names,

@@ -79,7 +79,7 @@ class EventSums(NamedTuple):
     waits: int
 
 
-class Interpreter:
+class RecordedInterpreter:
     """What a recording holds of one interpreter's GIL.
 
     Attributes
@@ -133,7 +133,7 @@ class Recording:
         before it had written that.
     labels, names : dict of int to str
         Names of threads by label, and by native identifier.
-    interpreters : dict of int to Interpreter
+    interpreters : dict of int to RecordedInterpreter
         By number, in the order in which the file mentions them.
     threads, places : list of tuple of (Interpreter, int)
         All of the file by their numbers in it: to whom they belong, and their numbers there.
@@ -154,9 +154,9 @@ class Recording:
         self.done: dict[str, Any] | None = None
         self.labels: dict[int, str] = {}
         self.names: dict[int, str] = {}
-        self.interpreters: dict[int, Interpreter] = {}
-        self.threads: list[tuple[Interpreter, int]] = []
-        self.places: list[tuple[Interpreter, int]] = []
+        self.interpreters: dict[int, RecordedInterpreter] = {}
+        self.threads: list[tuple[RecordedInterpreter, int]] = []
+        self.places: list[tuple[RecordedInterpreter, int]] = []
         self.truncated = False
         self.size = 0
         self._account_numbers = 0
@@ -241,16 +241,16 @@ class Recording:
 
     # What a loader has found.
 
-    def interpreter(self, number: int) -> Interpreter:
+    def interpreter(self, number: int) -> RecordedInterpreter:
         """Return an interpreter, which is new or known; ValueError if there are too many."""
         known = self.interpreters.get(number)
         if known is None:
             if len(self.interpreters) == _INTERPRETERS:
                 raise ValueError(f"there must be at most {_INTERPRETERS} interpreters")
-            known = self.interpreters[number] = Interpreter(number)
+            known = self.interpreters[number] = RecordedInterpreter(number)
         return known
 
-    def describe_thread(self, interpreter: Interpreter, thread: ThreadDescription) -> None:
+    def describe_thread(self, interpreter: RecordedInterpreter, thread: ThreadDescription) -> None:
         """Add a thread, or what is new about one; ValueError if the numbers are too large."""
         known = thread.number in interpreter.threads
         interpreter.threads[thread.number] = thread
@@ -266,14 +266,14 @@ class Recording:
         self.threads.append((interpreter, thread.number))
         self._sums.frombytes(bytes(4 * self._sums.itemsize))
 
-    def describe_places(self, interpreter: Interpreter, places: list[_Place]) -> None:
+    def describe_places(self, interpreter: RecordedInterpreter, places: list[_Place]) -> None:
         """Add the places that follow those known so far."""
         for number, place in enumerate(places, len(interpreter.places)):
             interpreter.places.append(place)
             interpreter.place_numbers.append(len(self.places))
             self.places.append((interpreter, number))
 
-    def add_events(self, interpreter: Interpreter, payload: bytes) -> None:
+    def add_events(self, interpreter: RecordedInterpreter, payload: bytes) -> None:
         """Add the events of a chunk to the sums; ValueError if they refer to what was not described."""
         _, count, dropped = native.events_head(payload)
         native.add_events(payload, interpreter.thread_numbers, interpreter.place_numbers, self._sums)
@@ -351,13 +351,13 @@ class RecordedTimeline:
             *native.read_events(payload, interpreter.thread_numbers, interpreter.place_numbers, factor)
         )
 
-    def _who(self, interpreter: Interpreter, account: int) -> Naming:
+    def _who(self, interpreter: RecordedInterpreter, account: int) -> Naming:
         thread = interpreter.threads.get(account)
         if thread is None:
             return Naming(f"of account {account}", False)
         return self._recording.who(thread.native_id, thread.label, thread.os_name)
 
-    def _frame(self, interpreter: Interpreter, place: int) -> Frame:
+    def _frame(self, interpreter: RecordedInterpreter, place: int) -> Frame:
         return frame_of(interpreter.places[place], lambda account: self._who(interpreter, account))
 
 
@@ -417,7 +417,7 @@ class _Loader:
             interpreter.dropped = max(interpreter.dropped, snapshot["totals"]["dropped_events"])
 
 
-def _check_references(snapshot: _Snapshot, interpreter: Interpreter) -> None:
+def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> None:
     """Raise ValueError unless all places and threads in the rows of a snapshot are known."""
     accounts = {account["number"] for account in snapshot["accounts"]}
     if len(accounts) != len(snapshot["accounts"]):

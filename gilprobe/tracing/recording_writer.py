@@ -32,7 +32,7 @@ _LOOK_S = 0.5  # between two looks at the file of a recording that goes on
 _CHUNK_NAMES = 4096
 
 
-class TemporaryPlace:
+class TemporaryFolder:
     """A folder of its own for one file; both go with the last reference, at the latest with the process.
 
     Unlike :class:`tempfile.TemporaryDirectory` they go without a warning and without a free file descriptor,

@@ -9,7 +9,7 @@ from gilprobe._native import gil
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.measuring.host import environment_facts
 from gilprobe.tracing import thread_names
-from gilprobe.tracing.recording_writer import RecordingWriter, TemporaryPlace
+from gilprobe.tracing.recording_writer import RecordingWriter, TemporaryFolder
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Trace:
         self._later = _later  # of a process that may be over at once: see RecordingWriter
         # Loaded now: neither the start nor the end is to look for it. Not if only the file is wanted.
         self._assemble = None if _later else _loaded()
-        self._place: TemporaryPlace | None = None
+        self._folder: TemporaryFolder | None = None
         self._writer: RecordingWriter | None = None
         self._session: gil.Session | None = None
         self._starting = False
@@ -138,8 +138,8 @@ class Trace:
             return RecordingWriter(self._path, timeline=self._options["timeline"], later=self._later)
         if not self._options["timeline"]:
             return None
-        self._place = TemporaryPlace()
-        return RecordingWriter(self._place.path, timeline=True)
+        self._folder = TemporaryFolder()
+        return RecordingWriter(self._folder.path, timeline=True)
 
     def stop(self) -> Report:
         """End the recording. Stopping a trace that has ended changes nothing.
@@ -329,6 +329,6 @@ def _caller() -> FrameType | None:
 def _loaded() -> Callable[..., Report]:
     import tempfile  # noqa: F401  # for a timeline's file
 
-    from gilprobe.tracing.accounting import assemble_living
+    from gilprobe.tracing.assembling import assemble_living
 
     return assemble_living

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    Output = Literal["stdout", "stderr"]
+    Pipe = Literal["stdout", "stderr"]
 
 _READ = 1 << 16
 _LOOK_S = 0.005  # where the kernel can't tell when a process has ended
@@ -79,7 +79,7 @@ class ProcessGroup:
         with suppress(AttributeError, OSError):  # Linux 5.3
             self.death_watch = os.pidfd_open(self.pid)
 
-    def fileno(self, output: Output) -> int:
+    def fileno(self, output: Pipe) -> int:
         """Return the descriptor of a pipe that was asked for."""
         return self._outputs[output].fileno()
 
@@ -89,7 +89,7 @@ class ProcessGroup:
             with suppress(BrokenPipeError):
                 self._process.stdin.write(data)
 
-    def take(self, output: Output) -> bytes | None:
+    def take(self, output: Pipe) -> bytes | None:
         """Return what a pipe holds; ``b""`` if nothing can come any more, None if it may."""
         pipe = self._outputs[output]
         if pipe.closed:
@@ -98,7 +98,7 @@ class ProcessGroup:
             return os.read(pipe.fileno(), _READ)
         return None
 
-    def take_next(self, output: Output, within_s: float) -> bytes | None:
+    def take_next(self, output: Pipe, within_s: float) -> bytes | None:
         """Return what comes next from a pipe, as :meth:`take`; None if nothing does in time."""
         return self.take(output) if _readable(self.fileno(output), within_s) else None
 

@@ -19,8 +19,8 @@ from gilprobe.workers.protocol import Done, Failed, Hello, Progressed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gilprobe.workers.interpreters import Interpreter
     from gilprobe.workers.protocol import Message, Task
+    from gilprobe.workers.pythons import Python
 
 T = TypeVar("T")
 
@@ -43,16 +43,16 @@ _POLL_S = 0.1  # where the kernel can't tell when a process has ended: others ma
 _LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
 _KEPT_OUTPUT = 1 << 14
 _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
-_BOOT = "from gilprobe.workers.worker import main; main()"
+_BOOT = "from gilprobe.workers.task_worker import main; main()"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
+class TaskOutcome(Generic[T]):
     """What came of one worker.
 
     Attributes
     ----------
-    interpreter : Interpreter
+    python : Python
         Whose worker it was.
     answer : object or None
         What was asked for; None if it did not come.
@@ -62,21 +62,21 @@ class Outcome(Generic[T]):
         The end of what it printed.
     """
 
-    interpreter: Interpreter
+    python: Python
     answer: T | None
     complaint: str
     output: str
 
 
-class Worker(Generic[T]):
+class TaskWorker(Generic[T]):
     """A worker as the process that starts it sees it.
 
     It starts, begins, waits for its turn, computes, waits, ... and leaves once its answer is there. `state`
     tells which; an ended one has left in whatever way.
     """
 
-    def __init__(self, interpreter: Interpreter, task: Task[T], ceiling_s: float) -> None:
-        self.interpreter = interpreter
+    def __init__(self, python: Python, task: Task[T], ceiling_s: float) -> None:
+        self.python = python
         self.task = task
         self.state: Literal["starting", "beginning", "waiting", "computing", "leaving", "ended"] = "starting"
         self.label = ""
@@ -93,9 +93,9 @@ class Worker(Generic[T]):
     def start(self) -> None:
         """Start the process."""
         try:
-            self.group = ProcessGroup([self.interpreter.path, *self.interpreter.flags, "-c", _BOOT])
+            self.group = ProcessGroup([self.python.path, *self.python.flags, "-c", _BOOT])
         except OSError as error:
-            self._fail(f"{self.interpreter.named}: can't be started: {error.strerror or error}")
+            self._fail(f"{self.python.named}: can't be started: {error.strerror or error}")
             self.end()
             return
         self.group.say(protocol.write_task(self.task))
@@ -157,10 +157,10 @@ class Worker(Generic[T]):
         if self.group is not None:
             self.group.end()
 
-    def outcome(self) -> Outcome[T]:
+    def outcome(self) -> TaskOutcome[T]:
         """Return what came of it."""
         output = self._output.decode("utf-8", "replace")
-        return Outcome(self.interpreter, self._answer, self._complaint, output)
+        return TaskOutcome(self.python, self._answer, self._complaint, output)
 
     def _read_output(self) -> bool:
         """Keep the end of what it prints; return whether there may be more."""
@@ -187,10 +187,10 @@ class Worker(Generic[T]):
         try:
             self._take(protocol.read(line))
         except protocol.OtherVersionError as error:
-            self._cut(f"{self.interpreter.named}: has gilprobe {error}, this is {__version__}")
+            self._cut(f"{self.python.named}: has gilprobe {error}, this is {__version__}")
         except FormatError as error:
             if self.state == "starting":
-                self._cut(f"{self.interpreter.named}: is no Python with gilprobe, it wrote {line[:40]!a}")
+                self._cut(f"{self.python.named}: is no Python with gilprobe, it wrote {line[:40]!a}")
             else:
                 self._cut(self._called(f"failed: {error}"))
 
@@ -220,7 +220,7 @@ class Worker(Generic[T]):
         self._latest = time.monotonic() + FAREWELL_S
 
     def _called(self, what: str) -> str:
-        return f"{self.task.called or self.interpreter.named} {what}"
+        return f"{self.task.called or self.python.named} {what}"
 
     def _failure(self, failed: Failed) -> str:
         message = failed.message[: protocol.LONGEST_TEXT]
@@ -235,12 +235,12 @@ class Worker(Generic[T]):
         said = f"{self._started.how_ended()}{words and ': ' + words}"
         if self.state != "starting":
             return self._called(f"failed: its process {said}")
-        return f"{self.interpreter.named}: {self._start_failure(words) or f'{said}, before it said hello'}"
+        return f"{self.python.named}: {self._start_failure(words) or f'{said}, before it said hello'}"
 
     def _start_failure(self, words: str) -> str:
         """Return what a start that failed means, where the interpreter's own words tell it."""
         if "No module named 'gilprobe'" in words:
-            return f"has no gilprobe; install it there with `{self.interpreter.path} -m pip install gilprobe`"
+            return f"has no gilprobe; install it there with `{self.python.path} -m pip install gilprobe`"
         if "gilprobe.workers" in words:
             return f"has an older gilprobe than this one, {__version__}"
         if b"nknown option: -P" in self._output:
@@ -249,7 +249,7 @@ class Worker(Generic[T]):
 
     def _overdue(self) -> str:
         if self.state == "starting":
-            return f"{self.interpreter.named}: did not say hello within {START_S:g} s"
+            return f"{self.python.named}: did not say hello within {START_S:g} s"
         if self.state == "beginning":
             return self._called(f"was cut: it must {self.task.first} within {BEGIN_S:g} s")
         during = f" ({self.label})" if self.label else ""
@@ -265,7 +265,7 @@ class Worker(Generic[T]):
         dismiss([self])
 
 
-def dismiss(workers: Sequence[Worker[T]]) -> None:
+def dismiss(workers: Sequence[TaskWorker[T]]) -> None:
     """End what is left: first with a word, for it to put away its things, then by force."""
     living = [worker.group for worker in workers if worker.group and worker.state not in ("leaving", "ended")]
     try:

@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.workers.launch import Worker, dismiss
+from gilprobe.workers.launch import TaskWorker, dismiss
 from gilprobe.workers.protocol import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilprobe.workers.interpreters import Interpreter
-    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.pythons import Python
 
-    Told = Callable[[Interpreter, str, float], None]
+    Told = Callable[[Python, str, float], None]
 
 T = TypeVar("T")
 
 
-def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
+def meet(pythons: Sequence[Python]) -> tuple[tuple[Python, ...], tuple[str, ...]]:
     """Start each interpreter once and let it say hello.
 
     Returns
     -------
-    interpreters : tuple of Interpreter
+    pythons : tuple of Python
         Those that have this version of gilprobe, with their environments.
     complaints : tuple of str
         One line for each that was left out.
     """
     read = partial(codec.decode, Environment, where="environment")
-    task = Task("gilprobe.workers.worker:environment", None, read)
+    task = Task("gilprobe.workers.task_worker:environment", None, read)
     met, complaints = [], []
-    for outcome in run_side_by_side(task, interpreters):
+    for outcome in run_side_by_side(task, pythons):
         if outcome.answer is not None:
-            met.append(dataclasses.replace(outcome.interpreter, environment=outcome.answer))
+            met.append(dataclasses.replace(outcome.python, environment=outcome.answer))
         else:
             complaints.append(f"{outcome.complaint}; left out")
     return tuple(met), tuple(complaints)
@@ -47,17 +47,17 @@ def meet(interpreters: Sequence[Interpreter]) -> tuple[tuple[Interpreter, ...], 
 
 def run_side_by_side(
     task: Task[T],
-    interpreters: Sequence[Interpreter],
+    pythons: Sequence[Python],
     ceiling_s: float = math.inf,
     told: Told = lambda *_: None,
-) -> tuple[Outcome[T], ...]:
+) -> tuple[TaskOutcome[T], ...]:
     """Do one task on several interpreters, which take turns run by run.
 
     Parameters
     ----------
     task : Task
         What to do.
-    interpreters : sequence of Interpreter
+    pythons : sequence of Python
         At least one.
     ceiling_s : float
         How long each may take, without the turns of the others.
@@ -69,7 +69,7 @@ def run_side_by_side(
     KeyboardInterrupt
         On Ctrl-C, when all workers have been ended.
     """
-    workers = [Worker(one, task, ceiling_s) for one in interpreters]
+    workers = [TaskWorker(one, task, ceiling_s) for one in pythons]
     with selectors.DefaultSelector() as selector:
         try:
             for worker in workers:
@@ -85,7 +85,7 @@ def run_side_by_side(
     return tuple(worker.outcome() for worker in workers)
 
 
-def _listen(selector: selectors.BaseSelector, workers: list[Worker[T]]) -> None:
+def _listen(selector: selectors.BaseSelector, workers: list[TaskWorker[T]]) -> None:
     """Take in what comes until something has happened, or the time of a worker is over."""
     for key, _ in selector.select(min(worker.wait_s() for worker in workers)):
         read: Callable[[], bool] = key.data[1]
@@ -98,7 +98,7 @@ def _listen(selector: selectors.BaseSelector, workers: list[Worker[T]]) -> None:
             selector.unregister(key.fd)
 
 
-def _grant(workers: list[Worker[T]], turn: int, told: Told) -> int:
+def _grant(workers: list[TaskWorker[T]], turn: int, told: Told) -> int:
     """Give the turn to the next that waits, if no one else is busy; return whose turn comes after that."""
     if any(worker.state not in ("waiting", "ended") for worker in workers):
         return turn
@@ -106,7 +106,7 @@ def _grant(workers: list[Worker[T]], turn: int, told: Told) -> int:
         worker = workers[index]
         if worker.state == "waiting":
             share = sum(1.0 if one.state == "ended" else one.share for one in workers) / len(workers)
-            told(worker.interpreter, worker.label, share)
+            told(worker.python, worker.label, share)
             worker.go_on()
             turn = (index + 1) % len(workers)
             break

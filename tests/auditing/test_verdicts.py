@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gilprobe.auditing import verdicts
-from gilprobe.auditing.verdicts import Numbers
+from gilprobe.auditing.verdicts import VerdictInput
 from gilprobe.model.audit_result import Speedup
 
 pytestmark = pytest.mark.plain_python
@@ -15,7 +15,9 @@ MS = 1_000_000
 
 def numbers(held_ms, released_ms, releases=1.0, **others):
     whole = held_ms + released_ms
-    return Numbers(released_ms / whole if whole else 0.0, held_ms * MS, released_ms * MS, releases, **others)
+    return VerdictInput(
+        released_ms / whole if whole else 0.0, held_ms * MS, released_ms * MS, releases, **others
+    )
 
 
 @pytest.mark.parametrize(

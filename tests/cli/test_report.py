@@ -19,7 +19,7 @@ from hostile_names import HOSTILE
 from made_up_timeline import simulated
 
 from gilprobe.cli import main
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.report import Report, Site
 from gilprobe.tracing import loading
 

@@ -49,8 +49,8 @@ def run(result, monkeypatch, capsys):
     """
 
     def call(*arguments, found=result):
-        def measured(order, interpreters, ceiling_s, told):
-            return (launch.Outcome(interpreters[0], found, "", ""),)
+        def measured(order, pythons, ceiling_s, told):
+            return (launch.TaskOutcome(pythons[0], found, "", ""),)
 
         monkeypatch.setattr(own_process, "run_side_by_side", measured)
         status = main(["run", "held-vs-released", *arguments])

@@ -127,9 +127,9 @@ def test_without_an_id_the_headline_scenarios_are_run_and_with_all_every_one(mon
 
     asked = []
 
-    def noted(order, interpreters, ceiling_s, told):
+    def noted(order, pythons, ceiling_s, told):
         asked.append((order.scenario, order.quick))
-        return (launch.Outcome(interpreters[0], None, "not today", ""),)
+        return (launch.TaskOutcome(pythons[0], None, "not today", ""),)
 
     monkeypatch.setattr(own_process, "run_side_by_side", noted)
     found = scenarios.catalogue().scenarios

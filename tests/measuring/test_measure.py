@@ -69,9 +69,9 @@ def test_every_member_does_the_work_once_and_all_are_counted():
     run = run_team(ArmPlan("a", 5, seen.append), 7)
     assert seen == [7] * 5
     assert run.operations == 35
-    assert len(run.turns) == 5
-    assert len({turn.native_id for turn in run.turns}) == 5
-    assert run.elapsed_ns >= max(turn.end_ns - turn.start_ns for turn in run.turns)
+    assert len(run.members) == 5
+    assert len({member.native_id for member in run.members}) == 5
+    assert run.elapsed_ns >= max(member.end_ns - member.start_ns for member in run.members)
 
 
 def test_no_member_starts_before_all_are_there():

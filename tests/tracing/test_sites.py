@@ -19,7 +19,7 @@ import gilprobe
 from gilprobe import kernels
 from gilprobe._native import gil
 from gilprobe.errors import InvalidTypeError, InvalidValueError
-from gilprobe.tracing.accounting import HANDOFF, UNSEEN
+from gilprobe.tracing.assembling import HANDOFF, UNSEEN
 
 SUPPORTED, REASON = gil.support()
 
@@ -699,7 +699,7 @@ def test_a_report_with_sites_and_stacks_is_saved_and_loaded_as_it_was(tmp_path):
 
 OTHER_LAYOUT = """
     import ctypes, mmap, os, sys, threading
-    import gilprobe, gilprobe.tracing.accounting, gilprobe.tracing.tracer
+    import gilprobe, gilprobe.tracing.assembling, gilprobe.tracing.tracer
     from gilprobe._native import frames, gil
     from tracer_checks import busy, check, doze
 

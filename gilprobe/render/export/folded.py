@@ -12,7 +12,7 @@ from gilprobe.render.shared.words import clipped, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.weights import Weight
     from gilprobe.report import Frame
 

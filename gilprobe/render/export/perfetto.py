@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Frame
 
 _LINES_A_PIECE = 4096
@@ -77,7 +77,7 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
 def _body(processes: Sequence[TracedProcess]) -> Iterator[str]:
     began = [process.started_unix_ns for process in processes]
     first = min(began)
-    numbers = _Numbers()
+    numbers = _SystemNumbers()
     lines: list[str] = []
     separator = '"traceEvents":[\n'
     for index, process in enumerate(processes):
@@ -116,7 +116,7 @@ def _us(ns: int) -> str:
     return f"{ns // 1000}.{ns % 1000:03d}"
 
 
-class _Numbers:
+class _SystemNumbers:
     """Hands out numbers of processes and threads: the system's own, where they are not taken yet."""
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class _Numbers:
         return self._next
 
 
-class _Gil:
+class _Track:
     """What has to be remembered of an interpreter's GIL: its track, and the last hold."""
 
     __slots__ = ("busy_until", "end", "holder", "ids", "start", "waiters")
@@ -164,12 +164,12 @@ class _Gil:
 class _ProcessTrace:
     """The events of one process, line by line."""
 
-    def __init__(self, process: TracedProcess, index: int, offset_ns: int, numbers: _Numbers) -> None:
+    def __init__(self, process: TracedProcess, index: int, offset_ns: int, numbers: _SystemNumbers) -> None:
         assert process.timeline is not None  # the caller has looked  # noqa: S101
         self._process, self._index, self._offset_ns, self._numbers = process, index, offset_ns, numbers
         self._timeline: Timeline = process.timeline
         self._pid = numbers.process(process.pid)
-        self._places = _Places(self._timeline.places)
+        self._places = _PlaceParts(self._timeline.places)
         threads = self._timeline.threads
         self._tids = [numbers.thread(thread.native_id) for thread in threads]
         self._ids = [f'"pid":{self._pid},"tid":{tid}' for tid in self._tids]
@@ -181,7 +181,8 @@ class _ProcessTrace:
         self._gil_tids = {interpreter: numbers.thread() for interpreter in interpreters}
         self._any_tid = self._gil_tids[interpreters[0]]  # for what is about the process
         self._gils = {
-            interpreter: _Gil(f'"pid":{self._pid},"tid":{tid}') for interpreter, tid in self._gil_tids.items()
+            interpreter: _Track(f'"pid":{self._pid},"tid":{tid}')
+            for interpreter, tid in self._gil_tids.items()
         }
         self._gil_of = [self._gils[thread.interpreter] for thread in threads]
 
@@ -272,7 +273,7 @@ class _ProcessTrace:
                     if counts:
                         yield from self._counter(self._timeline.threads[thread].interpreter, counts)
 
-    def _on_gil(self, gil: _Gil, thread: int, number: int, start: int, end: int) -> str:
+    def _on_gil(self, gil: _Track, thread: int, number: int, start: int, end: int) -> str:
         """Return a hold's event on the GIL's track."""
         begin = max(start, gil.busy_until)
         finish = gil.busy_until = max(end, begin)
@@ -281,7 +282,7 @@ class _ProcessTrace:
             f'"cat":"GIL",{self._holders[thread]},{self._places.args(number)}}}'
         )
 
-    def _arrow(self, gil: _Gil, thread: int, start: int, end: int, waited: tuple[int, int]) -> str:
+    def _arrow(self, gil: _Track, thread: int, start: int, end: int, waited: tuple[int, int]) -> str:
         """Return the arrow's events from the GIL's last hold to this one, if this one's thread waited for it.
 
         An end of an arrow is bound to the slice that is there at that time. At the very end or beginning of a
@@ -305,7 +306,7 @@ class _ProcessTrace:
             yield f'{{"ph":"C","ts":{_us(max(at, 0) + self._offset_ns)},{tail}{count}}}}}'
 
 
-class _Places:
+class _PlaceParts:
     """The part of an event that tells its place, made once for each place."""
 
     def __init__(self, places: tuple[tuple[Frame, ...], ...]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe import __version__
 from gilprobe.model.timeline import HOLD, NOWHERE
-from gilprobe.render.shared.findings import doubts_of_many
+from gilprobe.render.shared.wait_summary import doubts_of_many
 from gilprobe.render.shared.weights import WEIGHTS, stacks_of, weight_ns
 from gilprobe.render.shared.words import clipped, visible
 from gilprobe.report import Frame
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.weights import Weight
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"

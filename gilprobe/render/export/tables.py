@@ -13,7 +13,7 @@ from gilprobe.report import Frame
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
 
 EVENT_COLUMNS = (
     "pid",

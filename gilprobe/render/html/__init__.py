@@ -12,13 +12,13 @@ from gilprobe.render.html import document
 from gilprobe.render.html.process import process_data, timeline_data
 from gilprobe.render.html.process.sources import Sources
 from gilprobe.render.html.results import scenario_data
-from gilprobe.render.shared.findings import by_waits
+from gilprobe.render.shared.wait_summary import by_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.results import ScenarioResult
 
 MOST_PROCESSES = 24

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from gilprobe.model.audit_result import AuditResult, AuditSet
 from gilprobe.model.leak_report import LeakReport
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.page import PLAIN, Page, plain_text
 from gilprobe.render.shared.words import visible
 from gilprobe.render.templates import template
 from gilprobe.render.terminal import write_result
 from gilprobe.render.text.audit_text import write_audit, write_audits
-from gilprobe.render.text.leaks import write_leaks
+from gilprobe.render.text.leaks_text import write_leaks
 from gilprobe.render.text.trace_text import write_process
 from gilprobe.report import Report
 from gilprobe.results import ResultSet, ScenarioResult

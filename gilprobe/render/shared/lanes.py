@@ -32,10 +32,10 @@ class Lane:
         The part of the time in which the thread lived.
     hold_ns, wait_ns : int
         Sums of its holds and of its waits.
-    intervals : tuple of (int, int, int)
+    events : tuple of (int, int, int)
         Kind, start and end of each hold and wait, nanoseconds; empty if there are too many in all.
     shares : tuple of (float, float)
-        For each slice the share of it that was hold, and wait; empty where `intervals` are kept.
+        For each slice the share of it that was hold, and wait; empty where `events` are kept.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Lane:
     last_ns: int
     hold_ns: int
     wait_ns: int
-    intervals: tuple[tuple[int, int, int], ...]
+    events: tuple[tuple[int, int, int], ...]
     shares: tuple[tuple[float, float], ...]
 
 
@@ -54,7 +54,7 @@ class _Collected:
         self.elapsed_ns = elapsed_ns
         self.sums = [0, 0]
         self.slices = ([0.0] * SLICES, [0.0] * SLICES)
-        self.intervals: list[tuple[int, int, int]] = []
+        self.events: list[tuple[int, int, int]] = []
         self.first_ns, self.last_ns = elapsed_ns, 0
 
     def add(self, kind: int, start: int, end: int) -> None:
@@ -100,7 +100,7 @@ def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lan
             one = collected.setdefault(thread, _Collected(elapsed_ns))
             one.add(kind, begin, end)
             if left > 0:
-                one.intervals.append((kind, begin, end))
+                one.events.append((kind, begin, end))
             left -= 1
     shown = sorted(collected, key=lambda number: sum(collected[number].sums), reverse=True)[:rows]
     lives = lives_of(report)
@@ -147,6 +147,6 @@ def _lane(name: str, one: _Collected, life_ns: int | None, exact: bool) -> Lane:
         last_ns=last,
         hold_ns=one.sums[HOLD],
         wait_ns=one.sums[WAIT],
-        intervals=tuple(one.intervals) if exact else (),
+        events=tuple(one.events) if exact else (),
         shares=() if exact else tuple(zip(*one.slices, strict=True)),
     )

@@ -8,28 +8,26 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.shared.page import MOST_ROWS, PLAIN, Look, Page
 from gilprobe.render.shared.words import clipped, plural, scaled, visible
-from gilprobe.render.terminal import VERDICT_STYLES, in_order, interpreter, printed
+from gilprobe.render.terminal import VERDICT_STYLES, in_order, printed, python_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gilprobe.model.comparison import ArmPair, Comparison, ScenarioPair
     from gilprobe.model.environment import Environment
-    from gilprobe.results import Arm, ScenarioResult
-
-Side = tuple[str, "ScenarioResult"]
-"""The name of an interpreter and what was measured on it."""
+    from gilprobe.render.shared.sides import Side
+    from gilprobe.results import Arm
 
 _NONE = "-"
 
 
-def render_interpreters(sides: Iterable[tuple[str, str, Environment]], look: Look = PLAIN) -> str:
+def render_pythons(sides: Iterable[tuple[str, str, Environment]], look: Look = PLAIN) -> str:
     """Render which interpreters are measured (name, path, environment), and the machine that they share."""
     page = Page(look)
     machine: Environment | None = None
     table = page.table("name", "interpreter", "program")
     for name, path, environment in sides:
-        page.row(table, name, interpreter(environment), path)
+        page.row(table, name, python_text(environment), path)
         machine = machine or environment
     page.show(table)
     if machine is not None:
@@ -73,7 +71,7 @@ def render_comparison(comparison: Comparison, look: Look = PLAIN) -> str:
 def _pair(page: Page, pair: ScenarioPair, *, several: bool) -> None:
     """Add a scenario; with `several` it was measured on several interpreters, and this is one of them."""
     page.line(f"{pair.id}: {pair.title}", style="bold")
-    before, after = interpreter(pair.before), interpreter(pair.after)
+    before, after = python_text(pair.before), python_text(pair.after)
     if before != after:
         page.line(f"A on {before}, B on {after}")
     elif several:

@@ -6,21 +6,21 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gilprobe.durations import duration
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared import words
 from gilprobe.render.shared.accounts import crowds, thread_rows, thread_table
-from gilprobe.render.shared.findings import (
+from gilprobe.render.shared.page import PLAIN, Look, Page
+from gilprobe.render.shared.wait_summary import (
     MOST,
     NEARLY_ALL,
     by_waits,
     contended,
     doubts_of_many,
-    findings,
+    summarise_waits,
     telling_stalls,
     waited_ns,
     without_cpu,
 )
-from gilprobe.render.shared.page import PLAIN, Look, Page
 from gilprobe.render.shared.words import clipped, plural, share
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class _Pages:
     def __init__(self, page: Page, report: Report, rows: int, *, all_clear: bool = True) -> None:
         self._page, self._report, self._rows = page, report, rows
         self._whole = "program" if all_clear else "process"
-        self._found = findings(report)
+        self._found = summarise_waits(report)
         self._wait_ns = self._found.waited_ns
         self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
         self._crowd_of = crowds(report.threads, rows)

@@ -29,7 +29,7 @@ from gilprobe.scenarios.support.costs import handoff_s, iteration_ns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilprobe.measuring.teams import Work
+    from gilprobe.measuring.teams import MemberWork
     from gilprobe.results import Arm, Law
 
 SHARES = (0, 50, 75, 90, 100)
@@ -70,7 +70,7 @@ def _name(share: int) -> str:
     return f"{share}% released"
 
 
-def _work(iterations: int, share: int) -> Work:
+def _work(iterations: int, share: int) -> MemberWork:
     released = iterations * share // 100
     held = iterations - released
 

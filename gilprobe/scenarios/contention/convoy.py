@@ -31,7 +31,7 @@ from gilprobe.scenarios.contention.python_loop import countdown
 from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.scenarios.support.costs import handoff_s, lateness_s
-from gilprobe.scenarios.support.loopback import PATIENCE_S, Asked, EchoClient, EchoServer
+from gilprobe.scenarios.support.loopback import PATIENCE_S, Answers, EchoClient, EchoServer
 from gilprobe.scenarios.support.switching import ORDINARY_S, key, switch_interval
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _UNHURT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ConvoyPlan:
     """One arm: so many spinning threads beside the server, under that switch interval."""
 
     spinners: int
@@ -71,7 +71,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class TracedServer:
     """A traced run: requests a second, and for each how often the server waited for and released the GIL."""
 
     rate: float
@@ -80,15 +80,15 @@ class Counted:
 
 
 PLANS = (
-    Plan(0, ORDINARY_S),
-    Plan(1, ORDINARY_S),
-    Plan(2, ORDINARY_S),
-    Plan(1, 1e-3),
-    Plan(1, 1e-4),
-    Plan(1, 1e-5),
+    ConvoyPlan(0, ORDINARY_S),
+    ConvoyPlan(1, ORDINARY_S),
+    ConvoyPlan(2, ORDINARY_S),
+    ConvoyPlan(1, 1e-3),
+    ConvoyPlan(1, 1e-4),
+    ConvoyPlan(1, 1e-5),
 )
 
-QUICK_PLANS = (Plan(0, ORDINARY_S), Plan(1, ORDINARY_S), Plan(1, 1e-4))
+QUICK_PLANS = (ConvoyPlan(0, ORDINARY_S), ConvoyPlan(1, ORDINARY_S), ConvoyPlan(1, 1e-4))
 
 UNITS = {"": "requests/s", "p50": "s", "p99": "s"}
 
@@ -96,7 +96,7 @@ UNITS = {"": "requests/s", "p50": "s", "p99": "s"}
 def measure(request: Request) -> Findings:
     """Ask a server that has spinning threads beside it, under several switch intervals."""
     plans = QUICK_PLANS if request.quick else PLANS
-    latest: dict[Plan, Asked] = {}
+    latest: dict[ConvoyPlan, Answers] = {}
     with EchoClient() as client:
         trials = [
             Trial(
@@ -115,7 +115,7 @@ def measure(request: Request) -> Findings:
         for plan, arm in arms.items()
         if plan.spinners
     ]
-    counted: dict[Plan, Counted] = {}
+    counted: dict[ConvoyPlan, TracedServer] = {}
     for plan, traced in zip(plans, seen.traces, strict=False):  # the latest runs are the traced ones
         counted[plan] = _counted(traced, latest[plan])
         facts.append(Fact(f"releases_per_request_{plan.key}", counted[plan].releases, ""))
@@ -146,7 +146,9 @@ def _spinning(threads: int) -> Iterator[None]:
             spinner.join(PATIENCE_S)
 
 
-def _ask(plan: Plan, client: EchoClient, duration_ns: int, latest: dict[Plan, Asked]) -> dict[str, float]:
+def _ask(
+    plan: ConvoyPlan, client: EchoClient, duration_ns: int, latest: dict[ConvoyPlan, Answers]
+) -> dict[str, float]:
     with EchoServer() as server:
         client.connect(server)
         with switch_interval(plan.interval_s), _spinning(plan.spinners):
@@ -156,12 +158,12 @@ def _ask(plan: Plan, client: EchoClient, duration_ns: int, latest: dict[Plan, As
     return {"": asked.rate, "p50": asked.p50_s, "p99": asked.p99_s}
 
 
-def _counted(traced: TracedArm, asked: Asked) -> Counted:
+def _counted(traced: TracedArm, asked: Answers) -> TracedServer:
     account = _server(traced)
     if account is None:
-        return Counted(asked.rate, 0.0, 0.0)
+        return TracedServer(asked.rate, 0.0, 0.0)
     requests = asked.requests
-    return Counted(
+    return TracedServer(
         asked.rate, account.contended_acquisitions / requests, account.voluntary_releases / requests
     )
 
@@ -170,7 +172,9 @@ def _server(traced: TracedArm) -> ThreadAccount | None:
     return next((a for a in traced.report.threads if a.name == EchoServer.NAME), None)
 
 
-def _laws(request: Request, arms: dict[Plan, Arm], counted: dict[Plan, Counted]) -> Iterator[Law]:
+def _laws(
+    request: Request, arms: dict[ConvoyPlan, Arm], counted: dict[ConvoyPlan, TracedServer]
+) -> Iterator[Law]:
     alone = next(arm for plan, arm in arms.items() if not plan.spinners)
     handoff = handoff_s(request.frame.clock) if request.gil_enabled else 0.0
     for plan, arm in arms.items():
@@ -185,11 +189,11 @@ def _laws(request: Request, arms: dict[Plan, Arm], counted: dict[Plan, Counted])
             yield _convoy_law(plan, counted[plan], alone, plan.interval_s + late + handoff)
 
 
-def _text(plan: Plan) -> str:
+def _text(plan: ConvoyPlan) -> str:
     return f"1/(base + waits * (interval + switch)): {plan.name}"
 
 
-def _convoy_law(plan: Plan, counted: Counted, alone: Arm, switch_s: float) -> Law:
+def _convoy_law(plan: ConvoyPlan, counted: TracedServer, alone: Arm, switch_s: float) -> Law:
     """Return the law that a request takes its base and as many switches as the trace saw waits.
 
     The base is what it takes alone, with its interval. Each wait ends after one spinner's turn at best, after
@@ -208,7 +212,7 @@ def _convoy_law(plan: Plan, counted: Counted, alone: Arm, switch_s: float) -> La
     )
 
 
-def _unhurt_law(request: Request, plan: Plan, arm: Arm, alone: Arm) -> Law:
+def _unhurt_law(request: Request, plan: ConvoyPlan, arm: Arm, alone: Arm) -> Law:
     """Return the law that without a GIL the server keeps its pace: client, server and spinner have a core."""
     text = f"no GIL: about as fast as alone: {plan.name}"
     busy = plan.spinners + 2

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe import engines
 from gilprobe.durations import duration
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import Work
 from gilprobe.measuring.measure import Trial, measure_trials
 from gilprobe.model.confidence import ratio_interval
@@ -94,7 +94,7 @@ _SPEED_SHARE = 0.6  # of the scenario's time
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class EngineWay:
     """One way to do the work."""
 
     name: str
@@ -111,11 +111,11 @@ class Side:
         return engines.named(self.engine).start(workers, self.work, limit_s=_LIMIT_S)
 
 
-def sides(request: Request) -> tuple[Side, ...]:
+def ways(request: Request) -> tuple[EngineWay, ...]:
     """Return the ways to compare, also those that this interpreter lacks."""
-    held = Side("held", "threads")
-    all_sides = (held, Side("released", "threads", release_gil=True), *map(Side, OTHERS, OTHERS))
-    chosen = [side for side in all_sides if side.name in QUICK or not request.quick]
+    held = EngineWay("held", "threads")
+    all_ways = (held, EngineWay("released", "threads", release_gil=True), *map(EngineWay, OTHERS, OTHERS))
+    chosen = [way for way in all_ways if way.name in QUICK or not request.quick]
     if not request.gil_enabled:  # there is nothing to hold
         chosen[0] = dataclasses.replace(held, name="free-threaded")
     return tuple(chosen)
@@ -143,13 +143,13 @@ def crossover_s(startup_s: float, speedup: float) -> float | None:
 def measure(request: Request) -> Findings:
     """Measure speed, start-up and memory of every engine that is here; derive what pays off, and laws."""
     sizes = team_sizes(request)
-    here = tuple(side for side in sides(request) if not engines.named(side.engine).unavailable())
+    here = tuple(way for way in ways(request) if not engines.named(way.engine).unavailable())
     request = shortened(request, len(here) * len(sizes))
     operations = max(1, round(request.frame.arm_ns / iteration_ns(request.frame.clock)))
     rates, once, doubts = _speeds(request, here, sizes, operations)
     starts, more_doubts = _starts(request, here, sizes[-1:] if request.quick else sizes, once)
     traces, trace_doubts = _traces(request, here, sizes[-1], operations)
-    crossovers = {side.name: _crossover(side, rates, starts, here[0].name) for side in here}
+    crossovers = {way.name: _crossover(way, rates, starts, here[0].name) for way in here}
     facts = (*scaling_facts(rates), *_start_facts(starts), *_crossover_facts(crossovers))
     return Findings(
         arms=(*rates, *starts),
@@ -167,19 +167,19 @@ def measure(request: Request) -> Findings:
 
 
 def _speeds(
-    request: Request, here: Sequence[Side], sizes: Sequence[int], operations: int
+    request: Request, here: Sequence[EngineWay], sizes: Sequence[int], operations: int
 ) -> tuple[tuple[Arm, ...], frozenset[str], tuple[str, ...]]:
     """Measure throughput; return also which engines have something to pay once, and the doubts."""
     trials: list[Trial] = []
     once = set()
     with ExitStack() as teams:
         for size in sizes:
-            for side in here:
-                request.progress(f"starts {side.name}", 0.0)
-                team = teams.enter_context(side.start(size))
-                trials.append(Trial(side.name, size, {"": "operations/s"}, _runner(team, operations)))
+            for way in here:
+                request.progress(f"starts {way.name}", 0.0)
+                team = teams.enter_context(way.start(size))
+                trials.append(Trial(way.name, size, {"": "operations/s"}, _runner(team, operations)))
                 if team.once_ns:
-                    once.add(side.engine)
+                    once.add(way.engine)
         progress = _part(request, 0.0, _SPEED_SHARE)
         measured = measure_trials(trials, request.frame, progress, warm_up=not request.quick)
     return measured.arms, frozenset(once), measured.warnings
@@ -194,23 +194,23 @@ def _runner(team: Team, operations: int) -> Callable[[], Mapping[str, float]]:
 
 
 def _starts(
-    request: Request, here: Sequence[Side], sizes: Sequence[int], once: frozenset[str]
+    request: Request, here: Sequence[EngineWay], sizes: Sequence[int], once: frozenset[str]
 ) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
     """Measure what starting a fresh team takes, for each engine."""
-    by_engine = {side.engine: side for side in here}
+    by_engine = {way.engine: way for way in here}
     trials = []
     for size in sizes:
-        for name, side in by_engine.items():
+        for name, way in by_engine.items():
             units = {STARTUP: "s", ONCE: "s"} if name in once else {STARTUP: "s"}
             if proportional_bytes() is not None:
                 units[MEMORY] = "bytes"
-            trials.append(Trial(name, size, units, _starter(request, side, size, tuple(units))))
+            trials.append(Trial(name, size, units, _starter(request, way, size, tuple(units))))
     measured = measure_trials(trials, request.frame, _part(request, _SPEED_SHARE, 0.95), warm_up=False)
     return measured.arms, measured.warnings
 
 
 def _starter(
-    request: Request, side: Side, workers: int, metrics: tuple[str, ...]
+    request: Request, way: EngineWay, workers: int, metrics: tuple[str, ...]
 ) -> Callable[[], Mapping[str, float]]:
     clock = request.frame.clock
 
@@ -218,7 +218,7 @@ def _starter(
         seen: dict[str, list[float]] = {metric: [] for metric in metrics}
         end_ns = clock() + request.frame.arm_ns // _STARTS_SHARE
         while not seen[STARTUP] or clock() < end_ns:
-            with side.start(workers) as team:
+            with way.start(workers) as team:
                 memory = team.memory_per_worker() if MEMORY in metrics else None
             taken = {STARTUP: team.startup_ns / 1e9 / workers, ONCE: team.once_ns / 1e9}
             taken[MEMORY] = 0.0 if memory is None else memory
@@ -230,21 +230,21 @@ def _starter(
 
 
 def _traces(
-    request: Request, here: Sequence[Side], workers: int, operations: int
+    request: Request, here: Sequence[EngineWay], workers: int, operations: int
 ) -> tuple[tuple[TracedArm, ...], tuple[str, ...]]:
     """Trace the engines of this process, each with a team that does nothing else but start and run once."""
 
-    def runner(side: Side) -> Callable[[], Mapping[str, float]]:
+    def runner(way: EngineWay) -> Callable[[], Mapping[str, float]]:
         def run() -> Mapping[str, float]:
-            with side.start(workers) as team:
+            with way.start(workers) as team:
                 return _runner(team, operations)()
 
         return run
 
     trials = [
-        Trial(side.name, workers, {"": "operations/s"}, runner(side))
-        for side in here
-        if side.engine in ("threads", "interpreters")
+        Trial(way.name, workers, {"": "operations/s"}, runner(way))
+        for way in here
+        if way.engine in ("threads", "interpreters")
     ]
     return trace_trials(request, trials, _part(request, 0.95, 1.0))
 
@@ -254,13 +254,13 @@ def _part(request: Request, begin: float, end: float) -> Callable[[str, float], 
     return lambda label, share: request.progress(label, begin + (end - begin) * share)
 
 
-def _crossover(side: Side, rates: Sequence[Arm], starts: Sequence[Arm], one: str) -> float | None:
+def _crossover(way: EngineWay, rates: Sequence[Arm], starts: Sequence[Arm], one: str) -> float | None:
     """Return from how many seconds of work on the largest team pays; None if it is no faster than a thread.
 
     Faster is what is so with the whole of its interval: else a speedup of 1.003 pays off after a minute.
     """
     single, _ = by_name(rates, one)
-    _, teams = by_name(rates, side.name)
+    _, teams = by_name(rates, way.name)
     if not teams:
         return None
     speedup, least, _ = ratio_interval(teams[-1], single)
@@ -268,7 +268,7 @@ def _crossover(side: Side, rates: Sequence[Arm], starts: Sequence[Arm], one: str
         return None
     workers = teams[-1].threads
     found = {arm.name: arm.median for arm in starts if arm.threads == workers}
-    startup_s = found[f"{side.engine}, {STARTUP}"] * workers + found.get(f"{side.engine}, {ONCE}", 0.0)
+    startup_s = found[f"{way.engine}, {STARTUP}"] * workers + found.get(f"{way.engine}, {ONCE}", 0.0)
     return crossover_s(startup_s, speedup)
 
 
@@ -288,14 +288,14 @@ def _start_facts(starts: Sequence[Arm]) -> Iterator[Fact]:
 
 
 def _speedup_laws(request: Request, rates: Sequence[Arm]) -> Iterator[Law]:
-    for side in sides(request):
-        text = f"{side.name}: min(T, N)"
-        if reason := engines.named(side.engine).unavailable():
+    for way in ways(request):
+        text = f"{way.name}: min(T, N)"
+        if reason := engines.named(way.engine).unavailable():
             yield untestable(text, "min(T, N)", reason)
             continue
-        single, teams = by_name(rates, side.name)
+        single, teams = by_name(rates, way.name)
         for arm in teams:
-            if side.name == "held":
+            if way.name == "held":
                 yield speedup_law("held: as fast as one", arm, single, *HELD_RANGE)
             else:
                 yield parallel_law(text, arm, single, request.environment.cores)
@@ -348,12 +348,12 @@ def _startup(starts: Sequence[Arm], engine: str) -> Arm | None:
     return next((arm for arm in starts if arm.name == f"{engine}, {STARTUP}"), None)
 
 
-def _printed(here: Sequence[Side], crossovers: Mapping[str, float | None], workers: int) -> str:
+def _printed(here: Sequence[EngineWay], crossovers: Mapping[str, float | None], workers: int) -> str:
     """Return a line for each side: the module that provides it, and when it pays off."""
     lines = []
-    for side in here:
-        line = f"{side.name} ({engines.named(side.engine).module})"
-        value = crossovers[side.name]
+    for way in here:
+        line = f"{way.name} ({engines.named(way.engine).module})"
+        value = crossovers[way.name]
         if value is not None:
             line += f": {workers} workers pay off for tasks of {duration(value)} or more in one thread"
         elif workers > 1:

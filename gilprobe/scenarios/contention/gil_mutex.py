@@ -154,11 +154,11 @@ def _running_law(traced: TracedArm, run: TeamRun) -> Law:
     limit = 0.995 if traced.threads <= 2 else 0.99
     accounts = {account.native_id: account for account in traced.report.threads}
     shares = [
-        (account.hold_ns + account.wait_ns) / (turn.end_ns - turn.start_ns)
-        for turn in run.turns
-        if (account := accounts.get(turn.native_id)) is not None
+        (account.hold_ns + account.wait_ns) / (member.end_ns - member.start_ns)
+        for member in run.members
+        if (account := accounts.get(member.native_id)) is not None
     ]
-    least = min(shares) if len(shares) == len(run.turns) else 0.0
+    least = min(shares) if len(shares) == len(run.members) else 0.0
     return Law(
         text=f"a spinning thread holds or waits, {_threads(traced)}",
         expected=f">= {limit:.1%} of its running time",

@@ -42,7 +42,7 @@ from gilprobe.scenarios.support.switching import key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilprobe.measuring.teams import TeamRun, Work
+    from gilprobe.measuring.teams import MemberWork, TeamRun
     from gilprobe.results import Arm, TracedArm
     from gilprobe.scenarios.scenario import Observation
 
@@ -95,7 +95,7 @@ def _name(grain_s: float) -> str:
     return f"every {duration(grain_s)}"
 
 
-def _work(every: int) -> Work:
+def _work(every: int) -> MemberWork:
     def work(iterations: int) -> None:
         kernels.grain(iterations, every)
 
@@ -152,9 +152,9 @@ def _met_law(grain_s: float, traced: TracedArm, speedup: float, handoff: float) 
 
 def lost_share(traced: TracedArm, run: TeamRun) -> float:
     """Return the share of the threads' time in which they neither ran nor waited for the GIL."""
-    members = {turn.native_id for turn in run.turns}
+    members = {member.native_id for member in run.members}
     wait_ns = sum(account.wait_ns for account in traced.report.threads if account.native_id in members)
-    return 1 - (run.cpu_ns + wait_ns) / sum(turn.end_ns - turn.start_ns for turn in run.turns)
+    return 1 - (run.cpu_ns + wait_ns) / sum(member.end_ns - member.start_ns for member in run.members)
 
 
 def _met(traced: TracedArm) -> float:

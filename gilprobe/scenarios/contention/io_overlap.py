@@ -22,7 +22,7 @@ from gilprobe.scenarios.laws import by_name, scaling_facts, speedup_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
 
 if TYPE_CHECKING:
-    from gilprobe.measuring.teams import Work
+    from gilprobe.measuring.teams import MemberWork
     from gilprobe.results import Law
 
 RANGE = (0.90, 1.05)
@@ -76,7 +76,7 @@ class _Silence:
             self._ends[0].recv(1)
 
 
-def _sleeping(block_ns: int) -> Work:
+def _sleeping(block_ns: int) -> MemberWork:
     def work(operations: int) -> None:
         for _ in range(operations):
             time.sleep(block_ns / 1e9)
@@ -84,7 +84,7 @@ def _sleeping(block_ns: int) -> Work:
     return work
 
 
-def _reading(pool: list[_Silence]) -> Work:
+def _reading(pool: list[_Silence]) -> MemberWork:
     def work(operations: int) -> None:
         silence = pool.pop()  # one's own: two readers of one socket would queue up inside of the kernel
         try:

@@ -25,6 +25,7 @@ from gilprobe.measuring.teams import ArmPlan, run_team
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
+from gilprobe.scenarios.support.races import RaceEnd
 from gilprobe.scenarios.support.switching import switch_interval
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ SLEEPY_CHUNK = 200
 """The same where each update sleeps: some 60 us, the least that Linux wakes up after."""
 
 
-class Counter:
+class Shared:
     """What the threads share."""
 
     def __init__(self) -> None:
@@ -55,13 +56,13 @@ def look(value: int) -> int:
     return value
 
 
-def add_plainly(counter: Counter, times: int) -> None:
+def add_plainly(counter: Shared, times: int) -> None:
     """Update in one statement."""
     for _ in repeat(None, times):
         counter.value += 1
 
 
-def add_after_call(counter: Counter, times: int) -> None:
+def add_after_call(counter: Shared, times: int) -> None:
     """Read, call a Python function, write."""
     for _ in repeat(None, times):
         value = counter.value
@@ -69,7 +70,7 @@ def add_after_call(counter: Counter, times: int) -> None:
         counter.value = value + 1
 
 
-def add_after_sleep(counter: Counter, times: int) -> None:
+def add_after_sleep(counter: Shared, times: int) -> None:
     """Read, release the GIL for certain, write."""
     for _ in repeat(None, times):
         value = counter.value
@@ -77,7 +78,7 @@ def add_after_sleep(counter: Counter, times: int) -> None:
         counter.value = value + 1
 
 
-def add_with_lock(counter: Counter, times: int) -> None:
+def add_with_lock(counter: Shared, times: int) -> None:
     """Read, call a Python function, write; nobody else does so meanwhile."""
     for _ in repeat(None, times):
         with counter.lock:
@@ -87,59 +88,38 @@ def add_with_lock(counter: Counter, times: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _UpdateWay:
     """One way to update, and what becomes of the updates."""
 
     name: str
-    add: Callable[[Counter, int], None]
+    add: Callable[[Shared, int], None]
     chunk: int
     shown: str
 
 
-PLAIN = _Way("plain", add_plainly, CHUNK, "counter.value += 1")
-CALL = _Way(
+PLAIN = _UpdateWay("plain", add_plainly, CHUNK, "counter.value += 1")
+CALL = _UpdateWay(
     "call", add_after_call, CHUNK, "value = counter.value; value = look(value); counter.value = value + 1"
 )
-SLEEP = _Way(
+SLEEP = _UpdateWay(
     "sleep",
     add_after_sleep,
     SLEEPY_CHUNK,
     "value = counter.value; time.sleep(0); counter.value = value + 1",
 )
-LOCK = _Way("locked", add_with_lock, CHUNK, "with counter.lock: value = counter.value; ...")
+LOCK = _UpdateWay("locked", add_with_lock, CHUNK, "with counter.lock: value = counter.value; ...")
 WAYS = (PLAIN, CALL, SLEEP, LOCK)
 
 
-@dataclass(frozen=True, slots=True)
-class Race:
-    """How one run ended.
-
-    Attributes
-    ----------
-    updates : int
-        Made by all threads together.
-    value : int
-        What the counter showed at the end, from 0.
-    """
-
-    updates: int
-    value: int
-
-    @property
-    def lost(self) -> int:
-        """Updates that another thread has overwritten."""
-        return self.updates - self.value
-
-
-def race(way: _Way, threads: int, times: int) -> Race:
+def race(way: _UpdateWay, threads: int, times: int) -> RaceEnd:
     """Let `threads` threads update one counter `times` times each."""
-    counter = Counter()
+    counter = Shared()
     with switch_interval(SWITCH_INTERVAL_S):
         run = run_team(_plan(way, threads, counter), times)
-    return Race(run.operations, counter.value)
+    return RaceEnd(run.operations, counter.value)
 
 
-def _plan(way: _Way, threads: int, counter: Counter) -> ArmPlan:
+def _plan(way: _UpdateWay, threads: int, counter: Shared) -> ArmPlan:
     return ArmPlan(way.name, threads, lambda times: way.add(counter, times), chunk=way.chunk)
 
 
@@ -150,13 +130,13 @@ def measure(request: Request) -> Findings:
         teams = teams[:1]
     # Half of a run's time: what is counted here is losses, not time.
     arm_ns = request.frame.arm_ns // 2
-    races: dict[tuple[str, int], list[Race]] = {}
+    races: dict[tuple[str, int], list[RaceEnd]] = {}
     trials = []
     for threads in teams:
         for way in WAYS:
             request.progress(f"calibrates {way.name}", 0.0)
             with switch_interval(SWITCH_INTERVAL_S):
-                times = calibrate(_plan(way, threads, Counter()), arm_ns=arm_ns, clock=request.frame.clock)
+                times = calibrate(_plan(way, threads, Shared()), arm_ns=arm_ns, clock=request.frame.clock)
             trials.append(_trial(way, threads, times, races.setdefault((way.name, threads), [])))
     seen = observe_trials(request, trials, warm_up=False)
     arms = seen.measurement.arms
@@ -167,7 +147,7 @@ def measure(request: Request) -> Findings:
     )
 
 
-def _trial(way: _Way, threads: int, times: int, races: list[Race]) -> Trial:
+def _trial(way: _UpdateWay, threads: int, times: int, races: list[RaceEnd]) -> Trial:
     def run() -> Mapping[str, float]:
         ended = race(way, threads, times)
         races.append(ended)
@@ -176,7 +156,7 @@ def _trial(way: _Way, threads: int, times: int, races: list[Race]) -> Trial:
     return Trial(way.name, threads, {"": "lost/update"}, run)
 
 
-def _facts(key: tuple[str, int], races: list[Race]) -> Iterator[Fact]:
+def _facts(key: tuple[str, int], races: list[RaceEnd]) -> Iterator[Fact]:
     name, threads = key
     yield Fact(f"lost_{name}_{threads}", sum(race.lost for race in races), "updates")
     yield Fact(f"updates_{name}_{threads}", sum(race.updates for race in races), "updates")
@@ -226,7 +206,7 @@ def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(text for text in warnings if not text.startswith("unstable:"))
 
 
-def _printed(threads: int, races: Mapping[tuple[str, int], list[Race]]) -> str:
+def _printed(threads: int, races: Mapping[tuple[str, int], list[RaceEnd]]) -> str:
     lines = [f"{threads} thread{'s' if threads > 1 else ''} update one counter:"]
     for way in WAYS:
         shown = races[way.name, threads][0]

@@ -46,7 +46,7 @@ _BLAMED = kernels.sleep.__qualname__
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StallPlan:
     """One arm: a call of that length, held or released, under that switch interval."""
 
     held: bool
@@ -69,12 +69,12 @@ def measure(request: Request) -> Findings:
     """Measure the victim's worst stall beside a call that holds the GIL, and beside one that releases it."""
     length_ns = max(2_000_000, request.frame.arm_ns // 4)
     plans = [
-        Plan(False, length_ns, ORDINARY_S),
-        Plan(True, length_ns, ORDINARY_S),
-        Plan(True, length_ns, SHORT_S),
+        StallPlan(False, length_ns, ORDINARY_S),
+        StallPlan(True, length_ns, ORDINARY_S),
+        StallPlan(True, length_ns, SHORT_S),
     ]
     if not request.quick:
-        plans.append(Plan(True, 2 * length_ns, ORDINARY_S))
+        plans.append(StallPlan(True, 2 * length_ns, ORDINARY_S))
     trials = [
         Trial(plan.name, 2, {"": "s"}, partial(_worst_stall, plan, request.frame.clock)) for plan in plans
     ]
@@ -114,7 +114,7 @@ class _Victim:
             self.pinging.set()
 
 
-def _worst_stall(plan: Plan, clock: Clock) -> dict[str, float]:
+def _worst_stall(plan: StallPlan, clock: Clock) -> dict[str, float]:
     """Let the culprit make its call beside the victim; return by how much this was late at worst, seconds."""
     victim = _Victim(plan.length_ns // PINGS, clock)
     culprit = threading.Thread(
@@ -136,12 +136,12 @@ def _worst_stall(plan: Plan, clock: Clock) -> dict[str, float]:
     return {"": victim.worst_ns / 1e9}
 
 
-def _facts(arms: dict[Plan, Arm]) -> Iterator[Fact]:
+def _facts(arms: dict[StallPlan, Arm]) -> Iterator[Fact]:
     for plan, arm in arms.items():
         yield Fact(f"stall_over_call_{plan.key}", arm.median / (plan.length_ns / 1e9), "")
 
 
-def _stall_law(request: Request, plan: Plan, arms: dict[Plan, Arm]) -> Law:
+def _stall_law(request: Request, plan: StallPlan, arms: dict[StallPlan, Arm]) -> Law:
     arm = arms[plan]
     length_s = plan.length_ns / 1e9
     # How late the victim is when nobody keeps the GIL: that much of a stall is the machine's.
@@ -162,7 +162,7 @@ def _stall_law(request: Request, plan: Plan, arms: dict[Plan, Arm]) -> Law:
     )
 
 
-def _blame_facts(plan: Plan, traced: TracedArm) -> Iterator[Fact]:
+def _blame_facts(plan: StallPlan, traced: TracedArm) -> Iterator[Fact]:
     worst = _worst(traced)
     if worst is not None:
         yield Fact(f"traced_wait_{plan.key}", worst.wait_s, "s")
@@ -173,7 +173,7 @@ def _worst(traced: TracedArm) -> Stall | None:
     return next((stall for stall in stalls if stall.waiter == _VICTIM), None)
 
 
-def _blame_law(plan: Plan, traced: TracedArm) -> Law:
+def _blame_law(plan: StallPlan, traced: TracedArm) -> Law:
     worst = _worst(traced)
     right = worst is not None and (worst.holder, worst.holder_function) == (_CULPRIT, _BLAMED)
     measured = "the victim never waited"

@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gilprobe.auditing.auditor import NOTHING
-from gilprobe.auditing.sampling import (
+from gilprobe.auditing.release_size import least_releasing_size
+from gilprobe.auditing.traced_calls import (
     MOST_CALLS,
     Baseline,
     Overhead,
@@ -26,7 +27,6 @@ from gilprobe.auditing.sampling import (
     released_shares,
     sample,
 )
-from gilprobe.auditing.steps import least_releasing_size
 from gilprobe.auditing.verdicts import SLOWED, UNSTABLE
 from gilprobe.measuring.measure import interleave
 from gilprobe.measuring.surroundings import Surroundings
@@ -53,7 +53,7 @@ CHECKSUM_STEP = 5 * 1024 + 1
 
 
 @dataclass(slots=True)
-class Cell:
+class SizedCall:
     """One call with one size of argument, and its samples."""
 
     call: Call
@@ -75,29 +75,29 @@ def measure(request: Request) -> Findings:
         return Findings((), (), (law,))
     surroundings = Surroundings(request.frame)
     with ExitStack() as stack:
-        cells, lacking = _prepare(request, stack)
-        overhead = _sample_all(request, cells)
-        steps = dict(_steps(request, cells))
-    arms = tuple(_arm(cell, overhead) for cell in cells)
+        all_sized, lacking = _prepare(request, stack)
+        overhead = _sample_all(request, all_sized)
+        steps = dict(_steps(request, all_sized))
+    arms = tuple(_arm(sized, overhead) for sized in all_sized)
     facts = [
         Fact("trace_overhead", overhead.trace_ns, "ns"),
         Fact("loop_overhead", overhead.call_ns, "ns"),
         *(Fact(fact_name("step", name), float(size), "bytes") for name, size in steps.items()),
-        *(Fact(fact_name("slowdown", name), times, "") for name, times in slowed(cells)),
+        *(Fact(fact_name("slowdown", name), times, "") for name, times in slowed(all_sized)),
     ]
     laws = [
-        *never_laws(cells, arms),
-        *step_laws(cells, steps, expected_steps(request.environment.python)),
+        *never_laws(all_sized, arms),
+        *step_laws(all_sized, steps, expected_steps(request.environment.python)),
         *blocking_laws(arms),
     ]
-    doubts = (*surroundings.doubts(), *_spread_doubts(arms), *_slow_doubts(cells), *lacking)
+    doubts = (*surroundings.doubts(), *_spread_doubts(arms), *_slow_doubts(all_sized), *lacking)
     return Findings(arms, tuple(facts), tuple(laws), warnings=doubts)
 
 
-def _prepare(request: Request, stack: ExitStack) -> tuple[list[Cell], list[str]]:
+def _prepare(request: Request, stack: ExitStack) -> tuple[list[SizedCall], list[str]]:
     """Return the calls that can be made here, and what is lacking for the others."""
     budget_ns = request.frame.arm_ns // RUN_SHARE
-    cells, lacking = [], []
+    all_sized, lacking = [], []
     for call in CALLS:
         if request.quick and not call.quick:
             continue
@@ -105,33 +105,33 @@ def _prepare(request: Request, stack: ExitStack) -> tuple[list[Cell], list[str]]
         try:
             for size in call.sizes[:3] if request.quick else call.sizes:
                 make = call.prepare(size, stack)
-                cells.append(Cell(call, size, make, calls_within(make, budget_ns), []))
+                all_sized.append(SizedCall(call, size, make, calls_within(make, budget_ns), []))
         except ImportError as error:
             lacking.append(f"not in this interpreter: {call.name} ({error})")
         except OSError as error:
             lacking.append(f"not possible here: {call.name} ({error})")
-    return cells, lacking
+    return all_sized, lacking
 
 
-def _sample_all(request: Request, cells: Sequence[Cell]) -> Overhead:
+def _sample_all(request: Request, all_sized: Sequence[SizedCall]) -> Overhead:
     """Sample the cells, and an empty call, in turns; return what the samples hold that is not the calls'."""
     baseline = Baseline(NOTHING)
     calls = min(MOST_CALLS, request.frame.arm_ns // 1000)
-    total = len(cells) * request.frame.repeat
+    total = len(all_sized) * request.frame.repeat
     done = 0
-    for order in interleave(len(cells), request.frame.repeat):
+    for order in interleave(len(all_sized), request.frame.repeat):
         baseline.take(calls)
         for index in order:
-            cell = cells[index]
-            request.progress(cell.call.label(cell.size), 0.9 * done / total)
-            cell.samples.append(sample(cell.make, cell.calls))
+            sized = all_sized[index]
+            request.progress(sized.call.label(sized.size), 0.9 * done / total)
+            sized.samples.append(sample(sized.make, sized.calls))
             done += 1
     return baseline.overhead()
 
 
-def _steps(request: Request, cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
+def _steps(request: Request, all_sized: Sequence[SizedCall]) -> Iterator[tuple[str, int]]:
     """Yield the least size from which each call releases the GIL, if it does so for some sizes only."""
-    for below, above in pairwise(cells):
+    for below, above in pairwise(all_sized):
         if below.call is above.call and above.does_release and not below.does_release:
             request.progress(f"bisects {above.call.name}", 0.95)
             yield above.call.name, least_size(above.call, below.size, above.size)
@@ -148,18 +148,18 @@ def least_size(call: Call, below: int, above: int) -> int:
     return least_releasing_size(prepared, below, above)
 
 
-def _arm(cell: Cell, overhead: Overhead) -> Arm:
-    shares = released_shares(cell.samples, overhead)
+def _arm(sized: SizedCall, overhead: Overhead) -> Arm:
+    shares = released_shares(sized.samples, overhead)
     low, high = bootstrap_interval(shares)
-    return Arm(cell.call.label(cell.size), 1, "", statistics.median(shares), low, high, shares)
+    return Arm(sized.call.label(sized.size), 1, "", statistics.median(shares), low, high, shares)
 
 
-def never_laws(cells: Sequence[Cell], arms: Sequence[Arm]) -> Iterator[Law]:
+def never_laws(all_sized: Sequence[SizedCall], arms: Sequence[Arm]) -> Iterator[Law]:
     """Yield which modules never let other threads run."""
     worst: dict[str, float] = {}
-    for cell, arm in zip(cells, arms, strict=True):
-        if cell.call.never:
-            worst[cell.call.never] = max(worst.get(cell.call.never, 0.0), *arm.samples)
+    for sized, arm in zip(all_sized, arms, strict=True):
+        if sized.call.never:
+            worst[sized.call.never] = max(worst.get(sized.call.never, 0.0), *arm.samples)
     for module, share in worst.items():
         text, numbers = f"{module} never releases the GIL", claim(share, 0.0, 0.0, "share")
         yield Law(text, "0%", f"{share:.1%} at most", verdict(share == 0), numbers)
@@ -175,10 +175,12 @@ def expected_steps(python: str) -> dict[str, int]:
     return dict.fromkeys(HASHES, hash_step) | dict.fromkeys(CHECKSUMS, CHECKSUM_STEP)
 
 
-def step_laws(cells: Sequence[Cell], steps: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[Law]:
+def step_laws(
+    all_sized: Sequence[SizedCall], steps: Mapping[str, int], expected: Mapping[str, int]
+) -> Iterator[Law]:
     """Yield from which size on hashes and checksums let other threads run."""
     for name, size in expected.items():
-        does = [cell.does_release for cell in cells if cell.call.name == name]
+        does = [sized.does_release for sized in all_sized if sized.call.name == name]
         if not does:
             continue
         found = f"{steps[name]:,} bytes" if name in steps else "every size" if all(does) else "none"
@@ -209,16 +211,16 @@ def _spread_doubts(arms: Sequence[Arm]) -> Iterator[str]:
         yield f"unstable: the 95% interval of {len(wide)} shares is wider than {UNSTABLE}: {'; '.join(wide)}"
 
 
-def slowed(cells: Sequence[Cell]) -> Iterator[tuple[str, float]]:
+def slowed(all_sized: Sequence[SizedCall]) -> Iterator[tuple[str, float]]:
     """Yield what the trace slows down, and how many times: its share is that of the slower call."""
-    for cell in cells:
-        times = statistics.median(taken.slowdown for taken in cell.samples)
-        if cell.does_release and times > SLOWED:
-            yield cell.call.label(cell.size), times
+    for sized in all_sized:
+        times = statistics.median(taken.slowdown for taken in sized.samples)
+        if sized.does_release and times > SLOWED:
+            yield sized.call.label(sized.size), times
 
 
-def _slow_doubts(cells: Sequence[Cell]) -> Iterator[str]:
-    found = [f"{name}, {times:.1f} times" for name, times in slowed(cells)]
+def _slow_doubts(all_sized: Sequence[SizedCall]) -> Iterator[str]:
+    found = [f"{name}, {times:.1f} times" for name, times in slowed(all_sized)]
     if found:
         yield f"slowed down by the trace, so that the share may be wrong: {'; '.join(found)}"
 

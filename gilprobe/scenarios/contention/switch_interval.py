@@ -156,7 +156,7 @@ def _trace_facts(runner: _Spinning, traced: TracedArm) -> Iterator[Fact]:
 
 
 def _members(runner: _Spinning) -> set[int]:
-    return {turn.native_id for turn in runner.latest.turns} if runner.latest is not None else set()
+    return {member.native_id for member in runner.latest.members} if runner.latest is not None else set()
 
 
 def _rate(runner: _Spinning, traced: TracedArm) -> float:
@@ -169,8 +169,8 @@ def _rate(runner: _Spinning, traced: TracedArm) -> float:
 
 def _common_ns(run: TeamRun) -> int:
     """Return how long all but one were still at work: the last one spins alone, and nobody asks."""
-    ends = sorted(turn.end_ns for turn in run.turns)
-    return max(1, ends[-2] - min(turn.start_ns for turn in run.turns))
+    ends = sorted(member.end_ns for member in run.members)
+    return max(1, ends[-2] - min(member.start_ns for member in run.members))
 
 
 def _rate_law(runner: _Spinning, traced: TracedArm, costs: Costs) -> Law:

@@ -22,6 +22,7 @@ from gilprobe.measuring.teams import ArmPlan, run_team
 from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
+from gilprobe.scenarios.support.races import RaceEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +37,7 @@ TIME = "CPU time"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class CountWay:
     """One way to count."""
 
     name: str
@@ -46,17 +47,17 @@ class Way:
 
 
 WAYS = (
-    Way("held", "plain", release_gil=False),
-    Way("released", "plain", release_gil=True),
-    Way("atomic", "atomic", release_gil=True),
-    Way("per thread", "plain", release_gil=True, per_thread=True),
+    CountWay("held", "plain", release_gil=False),
+    CountWay("released", "plain", release_gil=True),
+    CountWay("atomic", "atomic", release_gil=True),
+    CountWay("per thread", "plain", release_gil=True, per_thread=True),
 )
 
 
 class Race:
     """One counter, and threads that bump it in one way."""
 
-    def __init__(self, way: Way, threads: int) -> None:
+    def __init__(self, way: CountWay, threads: int) -> None:
         self._way = way
         self._counter = kernels.Counter(slots=threads if way.per_thread else 1)
         self._threads = threads
@@ -85,20 +86,7 @@ class Race:
         return self._counter.value
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How one race ended: updates made, and updates that the counter shows."""
-
-    updates: int
-    value: int
-
-    @property
-    def lost(self) -> int:
-        """Updates that another thread has overwritten."""
-        return self.updates - self.value
-
-
-def _plan(way: Way, threads: int, race: Race) -> ArmPlan:
+def _plan(way: CountWay, threads: int, race: Race) -> ArmPlan:
     return ArmPlan(way.name, threads, race.bump, chunk=CHUNK)
 
 
@@ -108,7 +96,7 @@ def measure(request: Request) -> Findings:
     if request.quick:
         sizes = sizes[:2][-1:]
     arm_ns = request.frame.arm_ns // len(sizes)
-    ended: dict[tuple[str, int], list[Ended]] = {}
+    ended: dict[tuple[str, int], list[RaceEnd]] = {}
     trials = []
     for threads in sizes:
         for way in WAYS:
@@ -127,17 +115,17 @@ def measure(request: Request) -> Findings:
     )
 
 
-def _trial(request: Request, way: Way, threads: int, times: int, ended: list[Ended]) -> Trial:
+def _trial(request: Request, way: CountWay, threads: int, times: int, ended: list[RaceEnd]) -> Trial:
     def run() -> Mapping[str, float]:
         race = Race(way, threads)
         ran = run_team(_plan(way, threads, race), times, clock=request.frame.clock)
-        ended.append(Ended(ran.operations, race.value))
+        ended.append(RaceEnd(ran.operations, race.value))
         return {"": ended[-1].lost / ran.operations, TIME: ran.cpu_ns / ran.operations}
 
     return Trial(way.name, threads, {"": "lost/update", TIME: "ns/update"}, run)
 
 
-def _facts(key: tuple[str, int], ended: list[Ended]) -> Iterator[Fact]:
+def _facts(key: tuple[str, int], ended: list[RaceEnd]) -> Iterator[Fact]:
     name, threads = key
     yield Fact(fact_name("lost", name, threads), sum(race.lost for race in ended), "updates")
     yield Fact(fact_name("updates", name, threads), sum(race.updates for race in ended), "updates")
@@ -175,7 +163,7 @@ def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(text for text in warnings if not (text.startswith("unstable:") and TIME not in text))
 
 
-def _printed(sizes: list[int], ended: Mapping[tuple[str, int], list[Ended]]) -> str:
+def _printed(sizes: list[int], ended: Mapping[tuple[str, int], list[RaceEnd]]) -> str:
     threads = sizes[:2][-1]
     lines = [f"{threads} thread{'s' if threads > 1 else ''} bump one count:"]
     for way in WAYS:

@@ -74,7 +74,7 @@ def use_attribute(box: Box, times: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ObjectKind:
     """One kind of object, and what is done with it. What is stored is None: immortal from 3.12 on."""
 
     name: str
@@ -83,14 +83,14 @@ class Kind:
 
 
 KINDS = (
-    Kind("lock", threading.Lock, use_lock),
-    Kind("list", list, use_list),
-    Kind("dict", dict, use_dict),
-    Kind("attribute", Box, use_attribute),
+    ObjectKind("lock", threading.Lock, use_lock),
+    ObjectKind("list", list, use_list),
+    ObjectKind("dict", dict, use_dict),
+    ObjectKind("attribute", Box, use_attribute),
 )
 
 
-def plans(kind: Kind, threads: int) -> Iterator[ArmPlan]:
+def plans(kind: ObjectKind, threads: int) -> Iterator[ArmPlan]:
     """Yield one thread alone, `threads` threads with an object each, and with one for all."""
     for size in (1, threads) if threads > 1 else (1,):
         yield ArmPlan(f"{kind.name} private", size, lambda times: kind.use(kind.make(), times), chunk=CHUNK)
@@ -131,7 +131,7 @@ def _facts(arm: Arm, single: Arm) -> Iterator[Fact]:
     yield Fact(fact_name("efficiency", arm.name, arm.threads), speedup / arm.threads, "")
 
 
-def _law(request: Request, kind: Kind, way: str, arm: Arm, single: Arm) -> Law:
+def _law(request: Request, kind: ObjectKind, way: str, arm: Arm, single: Arm) -> Law:
     cores = request.environment.cores
     if not request.gil_enabled:
         if way == "private":

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gilprobe.measuring.measure import Measurement
     from gilprobe.model.environment import Environment
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.scenarios.scenario import Request
 
 TIMEOUT_S = 15.0

@@ -27,7 +27,7 @@ _CLIENT = Path(__file__).with_name("echo_client.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Answers:
     """What the client saw."""
 
     requests: int
@@ -111,7 +111,7 @@ class EchoClient:
         """Close the connection."""
         self._order("close")
 
-    def ask(self, duration_ns: int) -> Asked:
+    def ask(self, duration_ns: int) -> Answers:
         """Ask the server for so long, one request after the other.
 
         Raises
@@ -125,7 +125,7 @@ class EchoClient:
         if not answer.get("requests"):
             raise UnsupportedError("the server must answer on the loopback interface, did not")
         times_s = (answer[name] / 1e9 for name in ("elapsed_ns", "p50_ns", "p99_ns"))
-        return Asked(answer["requests"], *times_s)
+        return Answers(answer["requests"], *times_s)
 
     def _order(self, order: str, duration_s: float = 0.0) -> dict[str, Any]:
         limit_s = duration_s + PATIENCE_S

@@ -8,7 +8,7 @@ import pytest
 from hostile_names import HOSTILE
 
 from gilprobe.model.distribution import Distribution
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.page import PLAIN, Look
 from gilprobe.render.shared.words import clipped, place, short_paths
 from gilprobe.render.text.trace_text import render_process, render_processes, render_report

@@ -48,7 +48,7 @@ def test_without_a_gil_the_bare_statement_is_expected_to_lose_as_well(laws_of):
 
 def test_one_thread_loses_nothing():
     for way in race_python.WAYS:
-        assert race_python.race(way, 1, 300) == race_python.Race(300, 300)
+        assert race_python.race(way, 1, 300) == race_python.RaceEnd(300, 300)
 
 
 def test_two_threads_that_let_go_between_read_and_write_lose_updates():

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.html.process.places import name
 from gilprobe.render.shared import words
-from gilprobe.render.shared.findings import findings, without_cpu
+from gilprobe.render.shared.wait_summary import summarise_waits, without_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.render.shared.findings import Findings
+    from gilprobe.render.shared.wait_summary import WaitSummary
     from gilprobe.report import Report, Site
 
 Sentence = list[tuple[str, str]]
@@ -24,7 +24,7 @@ _SOME = 0.05
 
 def headline(report: Report) -> list[Sentence]:
     """Return what whoever looks for five seconds must read."""
-    found = findings(report)
+    found = summarise_waits(report)
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
     if found.little:
@@ -36,7 +36,7 @@ def headline(report: Report) -> list[Sentence]:
     return sentences
 
 
-def _waiting(found: Findings, *, known: bool) -> Sentence:
+def _waiting(found: WaitSummary, *, known: bool) -> Sentence:
     """Return who waited how long, and behind what."""
     if not found.waited_ns:
         return [("No thread waited for it.", "")]
@@ -72,7 +72,7 @@ def _site(site: Site, kind: str) -> Sentence:
 
 def more(report: Report) -> list[Sentence]:
     """Return what is told below the headline: who held there, who paid most, what figures are about."""
-    found = findings(report)
+    found = summarise_waits(report)
     sentences = [*_free(found), _holders(found, report), [] if found.little else _payer(report)]
     if found.little and found.culprit is not None:
         sentences.append(
@@ -89,7 +89,7 @@ def more(report: Report) -> list[Sentence]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _free(found: Findings) -> list[Sentence]:
+def _free(found: WaitSummary) -> list[Sentence]:
     """Return why threads waited for what was free, and the culprit, which the headline then does not name."""
     if found.culprit is None or not found.nobody_is_worse:
         return []
@@ -100,7 +100,7 @@ def _free(found: Findings) -> list[Sentence]:
     ]
 
 
-def _holders(found: Findings, report: Report) -> Sentence:
+def _holders(found: WaitSummary, report: Report) -> Sentence:
     """Return which threads held at the culprit, if they are few."""
     holders = found.holders(report)
     whole = sum(caused for _, caused in holders)

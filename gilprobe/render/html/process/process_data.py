@@ -10,16 +10,16 @@ from gilprobe.render.html.process import timeline_data
 from gilprobe.render.html.process.flames import flame
 from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE, Places, name
-from gilprobe.render.html.process.threads import Threads, distribution
+from gilprobe.render.html.process.threads import ThreadRows, distribution
 from gilprobe.render.shared import words
-from gilprobe.render.shared.findings import doubts_of_many, findings, telling_stalls, waited_ns
+from gilprobe.render.shared.wait_summary import doubts_of_many, summarise_waits, telling_stalls, waited_ns
 from gilprobe.render.shared.weights import stacks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.environment import Environment
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.html.process.sources import Sources
     from gilprobe.report import Report, Site, Stall
 
@@ -50,7 +50,7 @@ def described(
         Room for the timeline.
     """
     report = process.report
-    threads, places = Threads(report.threads), Places()
+    threads, places = ThreadRows(report.threads), Places()
     sites = _sites(report.sites, places)
     parts = {
         "sites": sites,
@@ -69,7 +69,7 @@ def described(
         "held_ns": report.held_ns,
         "contended_ns": report.contended_ns,
         "waited_ns": waited_ns(process),
-        "nobody_ns": findings(report).nobody_ns,
+        "nobody_ns": summarise_waits(report).nobody_ns,
         "handoffs": report.handoffs,
         "threads": threads.described(),
         "folded_threads": threads.folded,
@@ -85,7 +85,7 @@ def described(
     }
 
 
-def _timeline(process: TracedProcess, threads: Threads, most_bytes: int) -> dict[str, Any] | None:
+def _timeline(process: TracedProcess, threads: ThreadRows, most_bytes: int) -> dict[str, Any] | None:
     if process.timeline is None:
         return None
     return timeline_data.described(process.report, process.timeline, threads, most_bytes=most_bytes)
@@ -128,7 +128,7 @@ def _rest(sites: Sequence[Site]) -> dict[str, int] | None:
     return {"count": len(rest), **{key: sum(getattr(site, key) for site in rest) for key in _SUMMED}}
 
 
-def _blame(report: Report, threads: Threads, places: Places) -> list[tuple[int, int, int, int]]:
+def _blame(report: Report, threads: ThreadRows, places: Places) -> list[tuple[int, int, int, int]]:
     """Return rows (waiter, holder, place, ns), longest first.
 
     Nobody as a holder is `NOWHERE`. Of very many rows the least are summed up for each waiter.
@@ -156,11 +156,11 @@ def _known(thread: int) -> int:
     return OTHERS if thread == NOWHERE else thread
 
 
-def _stalls(report: Report, threads: Threads, places: Places) -> list[dict[str, Any]]:
+def _stalls(report: Report, threads: ThreadRows, places: Places) -> list[dict[str, Any]]:
     return [_stall(stall, threads, places) for stall in telling_stalls(report)[:MOST_STALLS]]
 
 
-def _stall(stall: Stall, threads: Threads, places: Places) -> dict[str, Any]:
+def _stall(stall: Stall, threads: ThreadRows, places: Places) -> dict[str, Any]:
     return {
         "waiter": name(stall.waiter) or "?",
         "waiter_thread": threads.number(stall.waiter),

@@ -32,7 +32,7 @@ _QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _Row = tuple[str, "Sequence[ThreadAccount]"]
 
 
-class Threads:
+class ThreadRows:
     """The rows of a page's threads.
 
     Ended threads whose names differ in nothing but numbers are one row where there are too many, as the

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.render.html.process.threads import Threads
+    from gilprobe.render.html.process.threads import ThreadRows
     from gilprobe.report import Frame, Report
 
 MOST_EXACT = 120_000
@@ -53,7 +53,7 @@ _LARGEST_NS = (1 << 53) - 1  # integers that JavaScript has exactly
 
 
 def described(
-    report: Report, timeline: Timeline, threads: Threads, *, most_bytes: int = MOST_BYTES
+    report: Report, timeline: Timeline, threads: ThreadRows, *, most_bytes: int = MOST_BYTES
 ) -> dict[str, Any]:
     """Return what the picture of a timeline shows, for :mod:`json`.
 
@@ -63,7 +63,7 @@ def described(
         The accounts of the same trace.
     timeline : Timeline
         Its holds and waits.
-    threads : Threads
+    threads : ThreadRows
         The page's threads, which rows refer to.
     most_bytes : int
         Bytes of all rows together; less where several processes share a page.
@@ -202,7 +202,7 @@ def _leaf(frames: Sequence[Frame]) -> tuple[str, str, int]:
 
 
 def _described_threads(
-    report: Report, timeline: Timeline, threads: Threads, survey: _Survey, shown: Sequence[int]
+    report: Report, timeline: Timeline, threads: ThreadRows, survey: _Survey, shown: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Return what rows tell of their threads; `thread` is the number in the page, `NOWHERE` if not known."""
     lives = lives_of(report)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from gilprobe.render.html.results.figures import Kind
+    from gilprobe.render.html.results.number_text import NumberKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class PlotSeries:
     """What has one colour and one shape."""
 
     name: str
@@ -44,7 +44,7 @@ class Panel:
     """One pair of axes."""
 
     title: str
-    series: tuple[Series, ...]
+    series: tuple[PlotSeries, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Picture:
     form: Literal["lines", "rows", "ranges", "shares"]
     title: str
     note: str
-    kind: Kind
+    kind: NumberKind
     unit: str
     logarithmic: bool
     axis: str

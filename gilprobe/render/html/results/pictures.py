@@ -17,15 +17,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gilprobe.render.html.results.figures import kind_of
-from gilprobe.render.html.results.measures import PERCENTILE, Group, Measure, groups_of
-from gilprobe.render.html.results.picture import Band, Panel, Picture, Point, Series
+from gilprobe.render.html.results.measures import PERCENTILE, DrawnArm, PicturedGroup, groups_of
+from gilprobe.render.html.results.number_text import kind_of
+from gilprobe.render.html.results.picture import Band, Panel, Picture, PlotSeries, Point
 from gilprobe.render.html.results.quantities import common_part, scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.results import Law
 
 _SPREAD = 40.0  # largest over smallest number from which an axis is logarithmic
@@ -53,7 +53,7 @@ def _positive(bands: Iterable[Band]) -> tuple[Band, ...]:
     return tuple(band for band in opened if band.high is None or band.high > 0)
 
 
-def _drawn(group: Group) -> Picture:
+def _drawn(group: PicturedGroup) -> Picture:
     if any(PERCENTILE.match(name) for name in group.names):
         return _ranges(group)
     order = scale_of(group.names)
@@ -72,14 +72,14 @@ def _logarithmic(values: Iterable[float]) -> bool:
 
 
 def _lines(
-    group: Group,
+    group: PicturedGroup,
     places: Sequence[str],
-    place: Callable[[Measure], int],
-    rest: Callable[[Measure], str],
+    place: Callable[[DrawnArm], int],
+    rest: Callable[[DrawnArm], str],
     axis: str,
 ) -> Picture:
     """Return lines: `place` is where a number stands, `rest` tells a line from others of its interpreter."""
-    lines: dict[tuple[str, int], list[Measure]] = {}
+    lines: dict[tuple[str, int], list[DrawnArm]] = {}
     for one in group.measures:
         lines.setdefault((rest(one), one.side), []).append(one)
     words = list(dict.fromkeys(word for word, _ in lines))
@@ -115,9 +115,9 @@ def _only(lines: Iterable[tuple[str, int]]) -> int:
     return next(side for _, side in lines)
 
 
-def _series(name: str, look: int, found: Iterable[Measure], place: Callable[[Measure], int]) -> Series:
+def _series(name: str, look: int, found: Iterable[DrawnArm], place: Callable[[DrawnArm], int]) -> PlotSeries:
     ordered = sorted(found, key=place)
-    return Series(
+    return PlotSeries(
         name,
         look,
         tuple(Point(place(one), one.value, one.low, one.high) for one in ordered),
@@ -125,14 +125,14 @@ def _series(name: str, look: int, found: Iterable[Measure], place: Callable[[Mea
     )
 
 
-def _against_threads(group: Group) -> Picture:
+def _against_threads(group: PicturedGroup) -> Picture:
     teams = group.teams
     return _lines(
         group, [*map(str, teams)], lambda one: teams.index(one.threads), lambda one: one.name, "threads"
     )
 
 
-def _against_scale(group: Group, order: Sequence[str]) -> Picture:
+def _against_scale(group: PicturedGroup, order: Sequence[str]) -> Picture:
     if group.kind == "ratio":  # a single thread's is 1 everywhere
         group = replace(group, measures=tuple(one for one in group.measures if one.threads > 1))
     axis, labels = common_part(order)
@@ -143,7 +143,7 @@ def _threads(number: int) -> str:
     return f"{number} thread{'' if number == 1 else 's'}"
 
 
-def _rows(group: Group) -> Picture:
+def _rows(group: PicturedGroup) -> Picture:
     measures = [one for one in group.measures if group.kind != "ratio" or one.threads > 1]
     order = {name: at for at, name in enumerate(group.names)}
     keys = sorted({(one.name, one.threads) for one in measures}, key=lambda key: (order[key[0]], key[1]))
@@ -167,8 +167,8 @@ def _rows(group: Group) -> Picture:
 
 
 def _by_side(
-    group: Group, measures: Sequence[Measure], place: Callable[[Measure], int]
-) -> tuple[Series, ...]:
+    group: PicturedGroup, measures: Sequence[DrawnArm], place: Callable[[DrawnArm], int]
+) -> tuple[PlotSeries, ...]:
     return tuple(
         _series(name, side, [one for one in measures if one.side == side], place)
         for side, name in enumerate(group.sides)
@@ -176,9 +176,9 @@ def _by_side(
     )
 
 
-def _ranges(group: Group) -> Picture:
+def _ranges(group: PicturedGroup) -> Picture:
     """Return rows with a mark for each percentile; an arm's own number without one is its median."""
-    found: dict[tuple[str, int, int], dict[str, Measure]] = {}
+    found: dict[tuple[str, int, int], dict[str, DrawnArm]] = {}
     for one in group.measures:
         parts = PERCENTILE.match(one.name)
         name, mark = (parts[1], parts[2]) if parts else (one.name, "p50")
@@ -194,7 +194,7 @@ def _ranges(group: Group) -> Picture:
             and len(values := tuple(row[mark].value for mark in marks if mark in row)) == len(marks)
         ]
         if points:
-            series.append(Series(name, side, tuple(points)))
+            series.append(PlotSeries(name, side, tuple(points)))
     return Picture(
         form="ranges",
         title=group.title,
@@ -236,12 +236,12 @@ def _law_picture(head: str, sides: Sequence[Side]) -> Picture | None:
             claim = law.claim
             if claim is not None and claim.arm is not None and _head(law) == head:
                 interval = claim.value, claim.value_low, claim.value_high
-                measures.append(Measure(number, claim.arm, 0, *interval, (claim.low, claim.high)))
+                measures.append(DrawnArm(number, claim.arm, 0, *interval, (claim.low, claim.high)))
                 unit = claim.unit
     order = scale_of(list(dict.fromkeys(one.name for one in measures)))
     if order is None:
         return None
-    group = Group(
+    group = PicturedGroup(
         f"{head}: {unit}" if unit else head,
         unit,
         kind_of(unit),

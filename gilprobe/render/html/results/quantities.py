@@ -62,8 +62,8 @@ def common_part(names: Sequence[str]) -> tuple[str, list[str]]:
     before = _same(words, shortest - 1)
     after = _same([list(reversed(one)) for one in words], shortest - 1 - before)
     left = [" ".join(one[before : len(one) - after]) for one in words]
-    lead, trail = words[0][:before], words[0][len(words[0]) - after :]
-    return " ".join([*lead, "...", *trail]) if before or after else "", left
+    lead, tail = words[0][:before], words[0][len(words[0]) - after :]
+    return " ".join([*lead, "...", *tail]) if before or after else "", left
 
 
 def _same(words: Sequence[Sequence[str]], most: int) -> int:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe.model import codec
 from gilprobe.render.html.results.bullets import bullet
-from gilprobe.render.html.results.figures import figure, kind_of, unit_beside
+from gilprobe.render.html.results.number_text import kind_of, number_text, unit_beside
 from gilprobe.render.html.results.pictures import pictures
 from gilprobe.render.html.results.scenario_findings import finding
 from gilprobe.render.html.results.traced_data import accounts_table, traced_pictures
 from gilprobe.render.shared.words import clipped, plural, visible
-from gilprobe.render.terminal import in_order, interpreter
+from gilprobe.render.terminal import in_order, python_text
 from gilprobe.results import fact_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.environment import Environment
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.results import Arm, ScenarioResult
 
 VERDICTS = ("holds", "does not hold", "not testable here")
@@ -89,7 +89,7 @@ def _side(name: str, environment: Environment) -> dict[str, Any]:
     load = environment.load_average
     return {
         "name": name,
-        "interpreter": interpreter(environment),
+        "interpreter": python_text(environment),
         "compiler": environment.compiler,
         "cpu": environment.cpu,
         "cores": f"{environment.cores} of {environment.cores_online}",
@@ -141,12 +141,12 @@ def _arm_row(side: str, result: ScenarioResult, arm: Arm) -> dict[str, Any]:
         "side": side,
         "name": arm.name,
         "threads": arm.threads,
-        "median": figure(arm.median, kind),
-        "low": figure(arm.low, kind),
-        "high": figure(arm.high, kind),
+        "median": number_text(arm.median, kind),
+        "low": number_text(arm.low, kind),
+        "high": number_text(arm.high, kind),
         "unit": unit_beside(arm.unit),
         "samples": len(arm.samples),
-        "speedup": "" if speedup is None else figure(speedup, "ratio"),
+        "speedup": "" if speedup is None else number_text(speedup, "ratio"),
     }
 
 

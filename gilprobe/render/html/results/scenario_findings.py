@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.render.html.results.figures import figure
+from gilprobe.render.html.results.number_text import number_text
 from gilprobe.render.shared.words import clipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.render.html.results.picture import Picture, Point, Series
+    from gilprobe.render.html.results.picture import Picture, PlotSeries, Point
 
 _MOST_TOLD = 3
 _NAME = 40
@@ -38,10 +38,10 @@ def _of_ends(picture: Picture, points: Sequence[Point]) -> str:
     told = f"{_place(picture, last.at)}: {_number(picture, last.value)}"
     if first.at == last.at:
         return told
-    return f"{_place(picture, first.at)}: {figure(first.value, picture.kind)}, {told}"
+    return f"{_place(picture, first.at)}: {number_text(first.value, picture.kind)}, {told}"
 
 
-def _of_lines(picture: Picture, lines: Sequence[tuple[str, Series]], sides: Sequence[str]) -> str:
+def _of_lines(picture: Picture, lines: Sequence[tuple[str, PlotSeries]], sides: Sequence[str]) -> str:
     """Tell the last number of each line."""
     end = max((point.at for _, series in lines for point in series.points), default=0)
     told: dict[str, dict[str, str]] = {}
@@ -49,7 +49,7 @@ def _of_lines(picture: Picture, lines: Sequence[tuple[str, Series]], sides: Sequ
         of = title if len(sides) > 1 else series.name
         for point in series.points:
             if point.at == end:
-                told.setdefault(of, {})[series.name] = figure(point.value, picture.kind)
+                told.setdefault(of, {})[series.name] = number_text(point.value, picture.kind)
     if not told:
         return ""
     names = sides if len(sides) > 1 else None
@@ -90,7 +90,7 @@ def _of_rows(picture: Picture) -> str:
 
 
 def _number(picture: Picture, value: float) -> str:
-    return figure(value, picture.kind, "" if picture.unit == "" else picture.unit)
+    return number_text(value, picture.kind, "" if picture.unit == "" else picture.unit)
 
 
 def _some(told: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
-from gilprobe.render.html.results.picture import Panel, Picture, Point, Series
+from gilprobe.render.html.results.picture import Panel, Picture, PlotSeries, Point
 from gilprobe.render.shared.accounts import thread_name
 from gilprobe.render.shared.words import share
 from gilprobe.render.terminal import idle_main, in_order
@@ -14,7 +14,7 @@ from gilprobe.render.terminal import idle_main, in_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.report import ThreadAccount
     from gilprobe.results import TracedArm
 
@@ -74,7 +74,7 @@ def _share_picture(sides: Sequence[Side], traced: Sequence[tuple[int, TracedArm]
         logarithmic=False,
         axis="",
         labels=tuple(_label(sides, side, arm) for side, arm in traced),
-        panels=(Panel("", (Series("", 0, tuple(points)),)),),
+        panels=(Panel("", (PlotSeries("", 0, tuple(points)),)),),
         marks=("hold", "wait", "off"),
     )
 
@@ -97,7 +97,7 @@ def _wait_picture(sides: Sequence[Side], waits: Sequence[tuple[int, TracedArm, D
         marks = (found.quantile(0.5), found.quantile(0.99), found.max_s)
         at = rows.index(f"{arm.name} x {arm.threads}")
         points.setdefault(side, []).append(Point(at, marks[1], marks[1], marks[1], marks))
-    series = tuple(Series(sides[side][0], side, tuple(points[side])) for side in sorted(points))
+    series = tuple(PlotSeries(sides[side][0], side, tuple(points[side])) for side in sorted(points))
     return Picture(
         form="ranges",
         title="How long a thread waited for the GIL, where it had to",

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html.process import process_data
 from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE

@@ -12,7 +12,7 @@ from processes import gone, shell_program
 
 import gilprobe
 from gilprobe.workers import launch, turns
-from gilprobe.workers.interpreters import Interpreter, find_interpreters, this_interpreter
+from gilprobe.workers.pythons import Python, find_pythons, this_python
 
 pytestmark = pytest.mark.plain_python
 
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.plain_python
 )
 def test_what_is_no_interpreter_with_this_gilprobe_is_left_out_with_a_line(tmp_path, script, complaint):
     path = shell_program(tmp_path, "python9", script)
-    met, complaints = turns.meet([Interpreter(path, "python9"), this_interpreter()])
+    met, complaints = turns.meet([Python(path, "python9"), this_python()])
     assert [one.path for one in met] == [sys.executable]
     (line,) = complaints
     assert line.startswith(f"python9: {complaint}")
@@ -54,7 +54,7 @@ def test_what_is_no_interpreter_with_this_gilprobe_is_left_out_with_a_line(tmp_p
 def test_an_interpreter_that_hangs_at_its_start_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "START_S", 0.3)
     path = shell_program(tmp_path, "python9", "trap '' INT; sleep 613.75")
-    met, complaints = turns.meet([Interpreter(path, "python9")])
+    met, complaints = turns.meet([Python(path, "python9")])
     assert met == ()
     assert complaints == ("python9: did not say hello within 0.3 s; left out",)
     assert gone("613.75")
@@ -63,7 +63,7 @@ def test_an_interpreter_that_hangs_at_its_start_is_left_out(tmp_path, monkeypatc
 def test_a_program_that_can_not_be_started_is_left_out(tmp_path):
     path = shell_program(tmp_path, "python9", "")
     Path(path).write_bytes(b"\x7fELF")
-    met, complaints = turns.meet([Interpreter(path, "python9")])
+    met, complaints = turns.meet([Python(path, "python9")])
     assert met == ()
     assert complaints == ("python9: can't be started: Exec format error; left out",)
 
@@ -73,17 +73,17 @@ def test_interpreters_are_found_as_a_shell_finds_them(tmp_path, monkeypatch):
     link = tmp_path / "python10"
     link.symlink_to(path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found, missing = find_interpreters(["python9", "python77", path, str(link)])
+    found, missing = find_pythons(["python9", "python77", path, str(link)])
     assert [one.path for one in found] == [sys.executable, path]
     assert missing == ("python77: there is no such program; left out",)
-    assert find_interpreters([""])[1] == ("'': there is no such program; left out",)
-    found, _ = find_interpreters(["python9", sys.executable])
+    assert find_pythons([""])[1] == ("'': there is no such program; left out",)
+    found, _ = find_pythons(["python9", sys.executable])
     assert [one.path for one in found] == [path, sys.executable]
-    assert found[1].flags == this_interpreter().flags
+    assert found[1].flags == this_python().flags
 
 
 def test_a_worker_is_started_as_this_interpreter_was(tmp_path):
-    script = "import sys; from gilprobe.workers.interpreters import this_interpreter as t;print(*t().flags)"
+    script = "import sys; from gilprobe.workers.pythons import this_python as t;print(*t().flags)"
     command = [sys.executable, "-W", "error::UserWarning", "-X", "dev", "-X", "mine=3", "-c", script]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     ran = subprocess.run(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gilprobe.durations import duration
 from gilprobe.render.shared.page import PLAIN, Look, Page
 from gilprobe.render.shared.words import clipped, plural
-from gilprobe.render.terminal import interpreter
+from gilprobe.render.terminal import python_text
 
 if TYPE_CHECKING:
     from gilprobe.model.leak_report import Garbage, LeakFinding, LeakReport
@@ -25,7 +25,7 @@ def write_leaks(page: Page, report: LeakReport) -> None:
     verdict = "leaks" if report.leaking else "no leak found"
     page.line(f"{clipped(report.function)}: {verdict}", style="bold red" if report.leaking else "bold green")
     page.line(
-        f"{plural(report.calls, 'call')} in {duration(report.elapsed_s)}, {interpreter(report.environment)}"
+        f"{plural(report.calls, 'call')} in {duration(report.elapsed_s)}, {python_text(report.environment)}"
     )
     if report.uncertain is not None:
         page.line(f"not certain: {clipped(report.uncertain, 400)}", style="yellow")

@@ -32,7 +32,7 @@ NAME = "gilprobe-watching"
 _SEEN = pytest.StashKey[dict[str, Any]]()
 
 
-class Watching:
+class TracedTests:
     """Traces every test, or only those whose markers ask for it."""
 
     def __init__(self, *, all_tests: bool) -> None:
@@ -56,7 +56,7 @@ class Watching:
             warnings.warn(pytest.PytestWarning(f"GIL limits can't be checked: {self._doubt}"), stacklevel=1)
         if not self._traceable or not (self._all or limits.traced):
             return (yield)
-        traced = _Traced(item, limits)
+        traced = _TracedTest(item, limits)
         with traced.around():
             yield
         if faults := list(traced.faults()):
@@ -81,7 +81,7 @@ def _limits(item: pytest.Item) -> Limits | str:
         return str(error)
 
 
-class _Traced:
+class _TracedTest:
     """One test, and the trace of it."""
 
     def __init__(self, item: pytest.Item, limits: Limits) -> None:

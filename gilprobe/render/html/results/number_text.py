@@ -6,7 +6,7 @@ from typing import Literal
 
 from gilprobe.render.shared.words import duration_on_page, scaled
 
-Kind = Literal["ratio", "rate", "seconds", "share", "bytes", "number"]
+NumberKind = Literal["ratio", "rate", "seconds", "share", "bytes", "number"]
 """What a number is: its axis and its words follow from it."""
 
 _SHARES = {"lost/update": "Share of updates lost"}
@@ -14,7 +14,7 @@ _PLAIN = (1e-3, 1e5)  # what is written without a prefix, where it is a count or
 _BYTE_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
-def kind_of(unit: str) -> Kind:
+def kind_of(unit: str) -> NumberKind:
     """Return what numbers with a unit of the model are."""
     if unit == "s" or unit.startswith("s "):
         return "seconds"
@@ -56,7 +56,7 @@ def unit_beside(unit: str) -> str:
             return unit
 
 
-def figure(value: float, kind: Kind, unit: str = "") -> str:
+def number_text(value: float, kind: NumberKind, unit: str = "") -> str:
     """Return a number in words; `unit` is said where the kind does not imply it."""
     match kind:
         case "ratio":

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 def main() -> None:
     """Say hello, do the task that is read, and tell what came of it."""
     try:
-        _serve(Line())
+        _serve(OwnerLine())
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def _serve(line: Line) -> None:
+def _serve(line: OwnerLine) -> None:
     line.send(Hello(__version__))
     work, order = protocol.read_task(line.read())
     try:
@@ -67,7 +67,7 @@ def _told(error: BaseException) -> str:
 class Turns:
     """The worker computes only while it has its turn; what goes on meanwhile is not its surroundings."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: OwnerLine) -> None:
         self._line = line
         self._away: CpuTimes | None = None
 
@@ -93,7 +93,7 @@ def _each(operation: Callable[[float, float], float], one: CpuTimes, other: CpuT
     return type(one)(*(operation(getattr(one, name), getattr(other, name)) for name in names))
 
 
-class Line:
+class OwnerLine:
     """Both ends of the line to the process that started this one: what were standard input and output.
 
     From now on the program's are elsewhere.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Interpreter:
+class Python:
     """A Python that workers are run with.
 
     Attributes
@@ -39,7 +39,7 @@ class Interpreter:
     environment: Environment | None = None
 
 
-def this_interpreter() -> Interpreter:
+def this_python() -> Python:
     """Return the running interpreter, with the options that it was started with.
 
     ``-P`` is added: a module of the user's current folder is not to take the place of one that is measured.
@@ -60,28 +60,28 @@ def this_interpreter() -> Interpreter:
             flags += ["-X", name if value is True else f"{name}={value}"]
     if not sys.flags.safe_path:
         flags.append("-P")
-    return Interpreter(sys.executable, sys.executable, tuple(flags))
+    return Python(sys.executable, sys.executable, tuple(flags))
 
 
-def find_interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], tuple[str, ...]]:
+def find_pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], tuple[str, ...]]:
     """Find interpreters as a shell does, the running one first unless it is named, each once.
 
     Returns
     -------
-    interpreters : tuple of Interpreter
+    pythons : tuple of Python
         In the order of their names.
     complaints : tuple of str
         One line for each that is not there.
     """
-    this = this_interpreter()
-    found: list[Interpreter] = []
+    this = this_python()
+    found: list[Python] = []
     complaints = []
     for name in names:
         path = shutil.which(name)
         if path is None:
             complaints.append(f"{name or ascii(name)}: there is no such program; left out")
             continue
-        one = this if _same(path, this.path) else Interpreter(str(Path(path).absolute()), name)
+        one = this if _same(path, this.path) else Python(str(Path(path).absolute()), name)
         if not any(_same(one.path, other.path) for other in found):
             found.append(one)
     if this not in found:

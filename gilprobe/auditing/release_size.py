@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.auditing.sampling import sample
+from gilprobe.auditing.traced_calls import sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

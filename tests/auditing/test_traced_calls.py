@@ -9,9 +9,10 @@ from functools import partial
 import pytest
 
 import gilprobe
-from gilprobe.auditing import steps
+from gilprobe.auditing import release_size
 from gilprobe.auditing.auditor import NOTHING
-from gilprobe.auditing.sampling import (
+from gilprobe.auditing.speedups import allowed
+from gilprobe.auditing.traced_calls import (
     Baseline,
     Overhead,
     Sample,
@@ -20,7 +21,6 @@ from gilprobe.auditing.sampling import (
     released_shares,
     sample,
 )
-from gilprobe.auditing.speedups import allowed
 from gilprobe.kernels import sleep, spin
 
 pytestmark = pytest.mark.plain_python
@@ -83,8 +83,8 @@ def test_the_size_at_which_a_call_begins_to_release_is_found_to_the_byte(monkeyp
         def __exit__(self, *_):
             pass
 
-    monkeypatch.setattr(steps, "sample", lambda call, _calls: RELEASED if call() >= least else HELD)
-    assert steps.least_releasing_size(Made, 64, 4096) == least
+    monkeypatch.setattr(release_size, "sample", lambda call, _calls: RELEASED if call() >= least else HELD)
+    assert release_size.least_releasing_size(Made, 64, 4096) == least
 
 
 def test_a_slow_call_is_made_once_and_a_fast_one_not_without_end():

@@ -11,7 +11,7 @@ from gilprobe.render.shared.words import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Report, Site, Stall
 
 _LITTLE = 0.01
@@ -28,7 +28,7 @@ MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class WaitSummary:
     """What a trace's headline is made of.
 
     Attributes
@@ -76,10 +76,10 @@ def _key(site: Site | None) -> tuple[str, str, int] | None:
     return None if site is None else (site.function, site.filename, site.line)
 
 
-def findings(report: Report) -> Findings:
+def summarise_waits(report: Report) -> WaitSummary:
     """Return what the headline of a report is made of."""
     causes = [site for site in report.sites if site.caused_ns > 0]
-    return Findings(
+    return WaitSummary(
         threads=sum(thread.merged for thread in report.threads),
         waited_ns=sum(thread.wait_ns for thread in report.threads),
         causes=tuple(sorted(causes, key=lambda site: site.caused_ns, reverse=True)),
@@ -90,7 +90,7 @@ def findings(report: Report) -> Findings:
 
 def contended(process: TracedProcess) -> bool:
     """Whether threads of a process waited for one another so much that it says something."""
-    found = findings(process.report)
+    found = summarise_waits(process.report)
     return found.culprit is not None and not found.little
 
 

@@ -13,7 +13,7 @@ _RENDERER = "gilprobe.render.notebook.bundle"
 and what stands above it can't be among what it needs."""
 
 
-class Shown:
+class NotebookRepr:
     """Base of what a notebook shows as tables. Without fields: to a dataclass it adds two methods only."""
 
     __slots__ = ()

@@ -32,7 +32,7 @@ NO_ROOM = "(no memory for more sites)"
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class TracePart:
     """What a trace has booked for one GIL.
 
     Attributes
@@ -47,13 +47,13 @@ class Books:
     snapshot: _Snapshot
 
     @classmethod
-    def decode(cls, places: bytes, snapshot: bytes) -> Books:
+    def decode(cls, places: bytes, snapshot: bytes) -> TracePart:
         """Read both payloads (docs/recording-format.md, PLAC and SNAP)."""
         return cls(recording.decode_places(places), recording.decode_snapshot(snapshot))
 
 
 def assemble(
-    all_books: Sequence[Books],
+    parts: Sequence[TracePart],
     who: Callable[[_Account], Naming],
     environment: Environment,
     *,
@@ -65,7 +65,7 @@ def assemble(
 
     Parameters
     ----------
-    all_books : sequence of Books
+    parts : sequence of TracePart
         Of the main GIL first, then of the interpreters that have one of their own.
     who : callable
         Names the thread of an account.
@@ -89,10 +89,10 @@ def assemble(
     ValueError
         If the books come from elsewhere and the stacks have more than 16 million frames together.
     """
-    ledgers = [_Ledger(books, who) for books in all_books]
-    main = all_books[0].snapshot["totals"]
-    elapsed_ns = max(ledger.end_ns() for ledger in ledgers)
-    threads = [thread for ledger in ledgers for thread in ledger.threads()]
+    named = [_NamedPart(part, who) for part in parts]
+    main = parts[0].snapshot["totals"]
+    elapsed_ns = max(part.end_ns() for part in named)
+    threads = [thread for part in named for thread in part.threads()]
     seen = {thread.native_id for thread in threads}
     threads += [
         _bystander(native_id, name, elapsed_ns, main["cpu_time"])
@@ -102,10 +102,10 @@ def assemble(
     stacks = Stacks()
     sites: dict[Frame, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     blame: list[Blame] = []
-    for ledger in ledgers:
-        ledger.add_sites(sites)
-        ledger.add_stacks(stacks)
-        blame += ledger.blame(sites, stacks)
+    for part in named:
+        part.add_sites(sites)
+        part.add_stacks(stacks)
+        blame += part.blame(sites, stacks)
     if not trusted:
         stacks.check(stacks.rows)
     ranked = stacks.ranked()
@@ -123,12 +123,12 @@ def assemble(
         blame=_merged_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
         longest_waits=tuple(
             sorted(
-                (stall for ledger in ledgers for stall in ledger.stalls()),
+                (stall for part in named for stall in part.stalls()),
                 key=lambda stall: (-stall.wait_ns, stall.start_ns),
             )
         ),
-        dropped_events=sum(books.snapshot["totals"]["dropped_events"] for books in all_books),
-        warnings=(*_counted([doubt for ledger in ledgers for doubt in ledger.doubts()]), *warnings),
+        dropped_events=sum(part.snapshot["totals"]["dropped_events"] for part in parts),
+        warnings=(*_counted([doubt for part in named for doubt in part.doubts()]), *warnings),
         environment=environment,
     )
 
@@ -154,7 +154,7 @@ def assemble_living(
     """
     alive = thread_names.alive()
     return assemble(
-        [Books.decode(*part) for part in parts],
+        [TracePart.decode(*read) for read in parts],
         lambda account: _living(account, alive),
         Environment(**environment),
         bystanders={native_id: alive[native_id] for native_id in bystanders if native_id in alive},
@@ -170,16 +170,16 @@ def _living(account: _Account, alive: Mapping[int, str]) -> Naming:
     return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))
 
 
-class _Ledger:
+class _NamedPart:
     """One GIL's books with the names of its threads and places."""
 
-    def __init__(self, books: Books, who: Callable[[_Account], Naming]) -> None:
-        self.totals = books.snapshot["totals"]
-        self.accounts = books.snapshot["accounts"]
-        self.site_rows = books.snapshot["sites"]
-        self.blame_rows = books.snapshot["blame"]
-        self.stall_rows = books.snapshot["stalls"]
-        self.places = books.places
+    def __init__(self, part: TracePart, who: Callable[[_Account], Naming]) -> None:
+        self.totals = part.snapshot["totals"]
+        self.accounts = part.snapshot["accounts"]
+        self.site_rows = part.snapshot["sites"]
+        self.blame_rows = part.snapshot["blame"]
+        self.stall_rows = part.snapshot["stalls"]
+        self.places = part.places
         named = [who(account) for account in self.accounts]
         self.names = {
             account["number"]: self._name(account, naming.name)
