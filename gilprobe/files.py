@@ -39,16 +39,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Devices, pipes and open descriptors (``/dev/stdout``, ``/dev/fd/3``) are written to directly, as a shell
     does, also through a symbolic link.
 
-    Parameters
-    ----------
-    path : path-like
-        The target.
-
-    Yields
-    ------
-    file
-        Open for writing bytes.
-
     Raises
     ------
     OSError

@@ -167,7 +167,7 @@ def audit_module(
         raise InvalidTypeError(f"module must be a module or its name, got {ascii(module)[:60]}")
     settings_for(quick, repeat, None)
     sizes = check_threads((threads,) if isinstance(threads, int) else threads)
-    from gilprobe.auditing.modules import audit_functions
+    from gilprobe.auditing.generated import audit_functions
 
     return audit_functions(name, sizes, repeat=repeat, quick=quick, limit_s=limit_s, progress=progress)
 

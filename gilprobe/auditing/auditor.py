@@ -68,7 +68,7 @@ class AuditRequest:
 
     name: str
     call: Callable[[], object]
-    nothing: Callable[[], object]
+    nothing: Callable[[], object]  # an empty call of the same kind
     threads: tuple[int, ...]
     settings: Settings
     progress: Progress

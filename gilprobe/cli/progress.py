@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.progress import Progress
 
 PATIENCE_S = 2.0
@@ -45,9 +43,7 @@ class ProgressBar:
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.hide()
 
     def begin(self, name: str) -> None:

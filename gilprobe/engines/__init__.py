@@ -21,11 +21,6 @@ NAMES = ("threads", "interpreters", "fork", "forkserver", "spawn")
 def named(name: str) -> Engine:
     """Return the engine of this name.
 
-    Parameters
-    ----------
-    name : str
-        One of :data:`NAMES`.
-
     Raises
     ------
     InvalidValueError

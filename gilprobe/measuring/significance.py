@@ -27,11 +27,6 @@ def rank_sum_test(one: Sequence[float], other: Sequence[float]) -> float:
     all choices are counted; beyond, the normal approximation with the correction for ties and continuity is
     used (Lehmann, *Nonparametrics* (1975), section 1.4).
 
-    Parameters
-    ----------
-    one, other : sequence of float
-        At least one sample each.
-
     Returns
     -------
     float

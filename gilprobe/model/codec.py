@@ -32,16 +32,6 @@ def encode(value: Any) -> Any:
     """Turn dataclasses, tuples and scalars into plain data for :mod:`json`.
 
     A field whose default is None is left out while it is None.
-
-    Parameters
-    ----------
-    value : object
-        A dataclass instance, a tuple or list of such, or a scalar.
-
-    Returns
-    -------
-    object
-        Dicts, lists and scalars only.
     """
     kind = type(value)
     if kind in _SCALARS:
@@ -64,20 +54,6 @@ def decode(kind: type[T], data: object, where: str = "document") -> T:
     """Build a dataclass from parsed JSON, and refuse everything undeclared.
 
     Only a field whose default is None may be missing.
-
-    Parameters
-    ----------
-    kind : type
-        The dataclass to build.
-    data : object
-        What :func:`json.loads` returned.
-    where : str
-        Name of the place, for the error message.
-
-    Returns
-    -------
-    object
-        An instance of `kind`.
 
     Raises
     ------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilprobe.model.leak_report import LeakFinding
-from gilprobe.refs.leak_evidence import evidence
 from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge, stepwise
 from gilprobe.refs.leak_probes import examples
 from gilprobe.refs.leak_windows import Column
@@ -14,6 +17,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gilprobe.refs.leak_windows import Shortage
+
+
+_MOST_HOLDERS = 3
+
+
+def evidence(column: Column, left: list[object]) -> Iterator[str]:
+    """Yield what can be told about one of those that were left, which `left` holds; it is taken out."""
+    if column.lost:
+        yield "a reference is dropped or stolen that was never taken: the object is freed while in use"
+    elif column.kind == "objects" and left:
+        yield from _holders(left)
+    elif column.kind == "descriptors":
+        yield from _last_descriptors()
+    elif column.kind == "threads":
+        names = [thread.name for thread in threading.enumerate()[-_MOST_HOLDERS:]]
+        yield f"the last threads are {', '.join(map(ascii, names))}"
+
+
+def _holders(left: list[object]) -> Iterator[str]:
+    from gilprobe.refs import referrers
+
+    holders = referrers.describe(left.pop(), sys._getframe())
+    if not holders:
+        yield "no object that the garbage collector knows refers to the last one: native code holds it"
+    for holder in holders[:_MOST_HOLDERS]:
+        yield f"the last one is held by {holder}"
+
+
+def _last_descriptors() -> Iterator[str]:
+    for number in sorted(map(int, os.listdir("/proc/self/fd")))[-_MOST_HOLDERS:]:  # noqa: PTH208
+        with suppress(OSError):
+            yield f"descriptor {number} is {os.readlink(f'/proc/self/fd/{number}')!r}"  # noqa: PTH115
+
 
 _RANKS = ("objects", "reference", "descriptors", "threads", "interned", "total", "blocks", "heap", "memory")
 # Per call. Repetitions of any length leave or lose a handful by themselves, which is less.

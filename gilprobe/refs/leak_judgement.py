@@ -65,7 +65,7 @@ class Trend:
 
 
 def robust_slope(levels: Sequence[float]) -> tuple[float, float, float]:
-    """Return the slope of equally spaced points, and its 99 % interval.
+    """Return the slope of equally spaced points, two at least, and the ends of its 99 % interval.
 
     Theil, "A rank-invariant method of linear and polynomial regression analysis" (1950): the median of the
     slopes of all pairs, which tolerates three arbitrary points in ten. The interval is that of Sen,

@@ -9,13 +9,10 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError, UnsupportedError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 HIGHEST_HZ = 1e6
 LOWEST_HZ = 0.1
@@ -116,12 +113,7 @@ class Sampling:
             _RUNNING.add(self)
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from gilprobe.refs import argument_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import FrameType, TracebackType
+    from types import FrameType
 
 MOST_REFERRERS = 10
 """Limit of referrers per object in a message."""
@@ -48,12 +48,7 @@ class Tracking:
         self._start = self._read()
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, exception_type: type[BaseException] | None, *_exception: object) -> None:
         self._deltas = self._changes()
         if exception_type is None and self._expect is not None:
             self._check(self._deltas, self._expect, sys._getframe(1))

@@ -66,7 +66,7 @@ class CatalogueEntry:
     group: Group
     headline: bool
     ceiling_s: float
-    missing: str
+    missing: str  # why this interpreter and machine can't show it; "" if they can
 
 
 @dataclass(frozen=True, slots=True)

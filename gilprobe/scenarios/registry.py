@@ -167,11 +167,6 @@ def load_file(path: str) -> tuple[Scenario, ...]:
 def find(name: str) -> tuple[Scenario, ...]:
     """Return the scenario with that identifier, or the scenarios of that file.
 
-    Parameters
-    ----------
-    name : str
-        For example ``"held-vs-released"`` or ``"./my_scenario.py"``.
-
     Raises
     ------
     UnknownScenarioError

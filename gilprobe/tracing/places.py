@@ -35,8 +35,8 @@ _IMPORT_SYSTEM = "<frozen importlib._bootstrap"  # and ..._external (Lib/importl
 
 _UNSEEN_FRAME, _DEEPER_FRAME = Frame(UNSEEN, "", 0), Frame(DEEPER, "", 0)
 
-
-_LAUNCHER = os.path.join("gilprobe", "programs", "program.py")  # noqa: PTH118
+# What runs a recorded program; the second is where it stood when older recordings were made.
+_LAUNCHERS = (os.path.join("gilprobe", "programs", "program.py"), os.path.join("gilprobe", "program.py"))  # noqa: PTH118
 
 
 def importing(places: Sequence[tuple[int | None, int, int, str, str]], number: int) -> int:
@@ -113,7 +113,7 @@ class Stacks:
         """
         if outer is not None and self._imports(frame) and not self._imports(self._frames[outer]):
             return outer
-        if outer is not None and self._frames[outer].filename.endswith(_LAUNCHER):
+        if outer is not None and self._frames[outer].filename.endswith(_LAUNCHERS):
             outer = None
         number = self._numbers.setdefault((outer, frame), len(self._frames))
         if number == len(self._frames):

@@ -7,14 +7,10 @@ the GIL (csrc/trace/gp_watchdog.h) writes the lines, while the GIL is still held
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError, UnsupportedError
 from gilprobe.tracing import thread_names
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 LONGEST_LIMIT_S = 3600.0
 
@@ -70,12 +66,7 @@ class StallWatch:
     def __enter__(self) -> StallWatch:
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
 
 

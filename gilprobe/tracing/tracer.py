@@ -14,7 +14,7 @@ from gilprobe.tracing.recording_writer import RecordingWriter, TemporaryFolder
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType, TracebackType
+    from types import FrameType
     from typing import Any
 
     from gilprobe.model.timeline import Timeline
@@ -255,12 +255,7 @@ class Trace:
     def __enter__(self) -> Trace:
         return self.start()
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
 
 

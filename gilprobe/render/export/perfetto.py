@@ -60,11 +60,6 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
     processes : sequence of TracedProcess
         Aligned by the recordings' start times if all are known.
 
-    Yields
-    ------
-    str
-        Pieces of a JSON document, all ASCII.
-
     Raises
     ------
     InvalidValueError

@@ -35,11 +35,6 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     source : pathlib.Path or None
         Folder of source files that may be read, to show the lines of sites; None: no file is read.
 
-    Returns
-    -------
-    iterator of str
-        Pieces of an HTML document.
-
     Raises
     ------
     InvalidValueError

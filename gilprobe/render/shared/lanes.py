@@ -76,7 +76,7 @@ def _parts(start: int, end: int, elapsed_ns: int) -> Iterator[tuple[int, float]]
 
 
 def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lane], int]:
-    """Read a timeline once, in bounded memory.
+    """Read a timeline once, in bounded memory; return the lanes, and how many threads were left out.
 
     Parameters
     ----------

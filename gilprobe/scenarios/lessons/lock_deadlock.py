@@ -13,15 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilprobe.results import Fact, Law, fact_name
-from gilprobe.scenarios.laws import SECONDS, claim, every_law, untestable, value_law, verdict
+from gilprobe.scenarios.laws import SECONDS, every_law, value_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
-from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells, sections
+from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells, off_law, sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gilprobe.results import TracedArm
     from gilprobe.scenarios.support.cells import CellObservation, CellRun
 
 LOCK = """\
@@ -72,9 +71,6 @@ if __name__ == "__main__":
 GIVEN_UP = (0.95, 1.25)
 """An acquire that fails takes its time-out; lines arrive a little later than they are printed."""
 
-OFF_SHARE = 0.95
-"""Least share of the time-out in which a thread that waits for a lock is off."""
-
 
 def measure(request: Request) -> Findings:
     """Run programs that would deadlock, and some that would not."""
@@ -93,7 +89,9 @@ def measure(request: Request) -> Findings:
             seen.measurement.arms, ("second_acquire",) * 2 + ("both_threads",) * 2, strict=False
         )
     )
-    laws = (*_laws(seen, timeout_s), off_law(seen.traces, timeout_s, request.trace_reason))
+    text, reason = "who waits for a lock is off, without the GIL", request.trace_reason
+    off = off_law(text, "time-out", timeout_s, seen, "Lock", reason, main=False)
+    laws = (*_laws(seen, timeout_s), off)
     printed = sections({plan.name: seen.runs[plan.name, plan.threads][-1] for plan in plans})
     return Findings(seen.measurement.arms, facts, laws, seen.traces, seen.warnings, printed)
 
@@ -128,23 +126,6 @@ def _laws(seen: CellObservation, timeout_s: float) -> Iterator[Law]:
 def _all(seen: CellObservation, text: str, name: str, threads: int, messages: tuple[str, ...]) -> Law:
     runs = seen.runs[name, threads]
     return every_law(text, sum(all(message in run.text for message in messages) for run in runs), len(runs))
-
-
-def off_law(traces: tuple[TracedArm, ...], timeout_s: float, reason: str) -> Law:
-    """Return the law that a thread is off while it waits for its own lock."""
-    text, expected = "who waits for a lock is off, without the GIL", f">= {OFF_SHARE:.0%} of the time-out"
-    offs = [
-        account.off_s
-        for traced in traces
-        if traced.name == "Lock"
-        for account in traced.report.threads
-        if account.name != "MainThread"
-    ]
-    if not offs:
-        return untestable(text, expected, reason or "no trace")
-    share = max(offs) / timeout_s
-    numbers = claim(share, OFF_SHARE, None, "share", about="Lock")
-    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE), numbers)
 
 
 SCENARIO = Scenario(

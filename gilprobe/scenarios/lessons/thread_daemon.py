@@ -26,6 +26,7 @@ from gilprobe.scenarios.laws import (
     verdict,
     within_law,
 )
+from gilprobe.scenarios.lessons import thread_start
 from gilprobe.scenarios.lessons.thread_start import ALL_DONE, FINISHING, STARTING, exit_delay_s
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
@@ -37,24 +38,9 @@ if TYPE_CHECKING:
     from gilprobe.results import TracedArm
     from gilprobe.scenarios.support.cells import CellRun
 
-CELL = """\
-import threading
-import time
-
-def thread_function(name):
-    print("Thread " + str(name) + ": starting.")
-    time.sleep(SLEEP_S)
-    print("Thread " + str(name) + ": finishing.")
-
-if __name__ == "__main__":
-    print("Main    : before creating thread.")
-    x = threading.Thread(target=thread_function, args=(1,), daemon=True)
-    print("Main    : before running thread.")
-    x.start()
-    print("Main    : wait for the thread to finish.")
-    x.join
-    print("Main    : all done.")
-"""
+CELL = thread_start.CELL.replace("args=(1,)", "args=(1,), daemon=True").replace(
+    '    print("Main    : all', '    x.join\n    print("Main    : all'
+)
 
 JOINED = CELL.replace("x.join\n", "x.join()\n")
 

@@ -18,23 +18,17 @@ from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import TIMES, every_law, sampled, verdict, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
-from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells
+from gilprobe.scenarios.support.cells import THREAD_FUNCTION, Cell, CellPlan, observe_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gilprobe.scenarios.support.cells import CellObservation, CellRun
 
-CELL = """\
+CELL = f"""\
 import threading
 import time
-
-def thread_function(name):
-    print("Thread " + str(name) + ": starting.")
-    time.sleep(SLEEP_S)
-    print("Thread " + str(name) + ": finishing.")
-
-if __name__ == "__main__":
+{THREAD_FUNCTION}\
 
     threads = list()
     for index in range(THREADS):

@@ -17,23 +17,24 @@ from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import TIMES, every_law, once_law, sampled, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
-from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells, run_cell, sections
+from gilprobe.scenarios.support.cells import (
+    THREAD_FUNCTION,
+    Cell,
+    CellPlan,
+    observe_cells,
+    run_cell,
+    sections,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gilprobe.scenarios.support.cells import CellObservation, CellRun
 
-CELL = """\
+CELL = f"""\
 import concurrent.futures
 import time
-
-def thread_function(name):
-    print("Thread " + str(name) + ": starting.")
-    time.sleep(SLEEP_S)
-    print("Thread " + str(name) + ": finishing.")
-
-if __name__ == "__main__":
+{THREAD_FUNCTION}\
     with concurrent.futures.ThreadPoolExecutor(max_workers=WORKERS) as executor:
         executor.map(thread_function, range(TASKS))
 """

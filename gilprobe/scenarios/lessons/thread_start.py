@@ -12,28 +12,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.results import Fact, Law
-from gilprobe.scenarios.laws import TIMES, claim, every_law, sampled, untestable, verdict, within_law
+from gilprobe.results import Fact
+from gilprobe.scenarios.laws import TIMES, every_law, sampled, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
-from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells
+from gilprobe.scenarios.support.cells import THREAD_FUNCTION, Cell, CellPlan, observe_cells, off_law
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gilprobe.results import TracedArm
     from gilprobe.scenarios.support.cells import CellRun
 
-CELL = """\
+CELL = f"""\
 import threading
 import time
-
-def thread_function(name):
-    print("Thread " + str(name) + ": starting.")
-    time.sleep(SLEEP_S)
-    print("Thread " + str(name) + ": finishing.")
-
-if __name__ == "__main__":
+{THREAD_FUNCTION}\
     print("Main    : before creating thread.")
     x = threading.Thread(target=thread_function, args=(1,))
     print("Main    : before running thread.")
@@ -50,9 +43,6 @@ ALL_DONE = "Main    : all done."
 
 TOLERANCE = 0.10
 """Share of the exit's delay that the start of the sleep and the arrival of lines may cost."""
-
-OFF_SHARE = 0.95
-"""Least share of the sleep in which the waiting main thread is off; it also imports and prints."""
 
 
 def exit_delay_s(run: CellRun) -> float:
@@ -98,26 +88,17 @@ def measure(request: Request) -> Findings:
             1 + TOLERANCE,
             TIMES,
         ),
-        off_law(seen.traces, sleep_s, request.trace_reason),
+        off_law(
+            "waiting at exit, the main thread is off",
+            "thread's sleep",
+            sleep_s,
+            seen,
+            "started",
+            request.trace_reason,
+            main=True,
+        ),
     )
     return Findings(seen.measurement.arms, facts, laws, seen.traces, seen.warnings, printed=runs[-1].text)
-
-
-def off_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
-    """Return the law that the main thread is without the GIL while it waits for the other."""
-    text, expected = "waiting at exit, the main thread is off", f">= {OFF_SHARE:.0%} of the thread's sleep"
-    accounts = [
-        account
-        for traced in traces
-        if traced.name == "started"
-        for account in traced.report.threads
-        if account.name == "MainThread"
-    ]
-    if not accounts:
-        return untestable(text, expected, reason or "no trace")
-    share = accounts[0].off_s / sleep_s
-    numbers = claim(share, OFF_SHARE, None, "share", about="started")
-    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE), numbers)
 
 
 SCENARIO = Scenario(

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from gilprobe.errors import FormatError, ScenarioError
 from gilprobe.measuring import host
 from gilprobe.measuring.measure import Trial, measure_trials
-from gilprobe.results import TracedArm
+from gilprobe.results import Law, TracedArm
+from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.workers.group import ProcessGroup
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 15.0
 """A cell takes a fraction of a second. After this time it is killed, with all its children."""
+
+THREAD_FUNCTION = """
+def thread_function(name):
+    print("Thread " + str(name) + ": starting.")
+    time.sleep(SLEEP_S)
+    print("Thread " + str(name) + ": finishing.")
+
+if __name__ == "__main__":
+"""
+"""What several cells have in common: the function of their threads, and where their main part begins."""
+
+OFF_SHARE = 0.95
+"""Share of the time for which a thread has to wait in which it is expected to be off; it also prints."""
 
 SHORTEST_S = 1e-5
 """Distance of messages that were read at once: less than a process's wake-up."""
@@ -239,6 +253,25 @@ def observe_cells(request: Request, plans: Sequence[CellPlan]) -> CellObservatio
 def sections(shown: Mapping[str, CellRun]) -> str:
     """Return the output of several cells, each below its title as a comment."""
     return "\n".join(f"# {title}\n{run.text.rstrip()}\n" for title, run in shown.items())
+
+
+def off_law(
+    text: str, of_what: str, waited_s: float, seen: CellObservation, arm: str, reason: str, *, main: bool
+) -> Law:
+    """Return the law that the main thread of an arm, or its other one, is off while it waits."""
+    expected = f">= {OFF_SHARE:.0%} of the {of_what}"
+    offs = [
+        account.off_s
+        for traced in seen.traces
+        if traced.name == arm
+        for account in traced.report.threads
+        if (account.name == "MainThread") == main
+    ]
+    if not offs:
+        return untestable(text, expected, reason or "no trace")
+    share = max(offs) / waited_s
+    numbers = claim(share, OFF_SHARE, None, "share", about=arm)
+    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE), numbers)
 
 
 def _trial(plan: CellPlan, taken: list[CellRun]) -> Trial:
