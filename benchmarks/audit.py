@@ -80,8 +80,8 @@ def request(
     name: str, call: Call, options: argparse.Namespace, threads: tuple[int, ...] = (1,)
 ) -> AuditRequest:
     """Return what an audit is asked with."""
-    settings = Settings(repeat=max(2, options.repeat), arm_ns=int(options.work * 1e9))
-    return AuditRequest(name, call, NOTHING, threads, settings, lambda _label, _share: None)
+    frame = Settings(repeat=max(2, options.repeat), arm_ns=int(options.work * 1e9))
+    return AuditRequest(name, call, NOTHING, threads, frame, lambda _label, _share: None)
 
 
 def released(name: str, call: Call, options: argparse.Namespace) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ import _imp
 import os
 
 _CORE = f"{__path__[0]}/_native/tracer"
-if not any(os.path.exists(_CORE + suffix) for suffix in _imp.extension_suffixes()):  # noqa: PTH110  # costs less
+if not any(os.path.exists(_CORE + suffix) for suffix in _imp.extension_suffixes()):  # noqa: PTH110  # cheaper
     raise ImportError(
         f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and "
         "import it from outside the checkout"

@@ -41,7 +41,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 
 class _MagicOptions:
-    """What stands between the magic's name and the statement."""
+    """The options between the magic's name and the statement."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.stacks = "s" in given or "stacks" in given
@@ -83,7 +83,7 @@ class GilMagics(Magics):
         options = _MagicOptions(given)
         source = statement if cell is None else f"{statement}\n{cell}" if statement.strip() else cell
         if not source.strip():
-            raise UsageError(f"there is nothing to run: {_USAGE}")
+            raise UsageError(f"nothing to run; usage: {_USAGE}")
         work = _CompiledCell(self.shell, source)
         tracing = trace(stacks=options.stacks, timeline=options.timeline)
         try:
@@ -118,7 +118,7 @@ def show_timeline(process: TracedProcess, *, rows: int = 24) -> None:
 
 
 class _CompiledCell:
-    """A cell, compiled as IPython would, so that sites name its lines."""
+    """A cell, compiled as in IPython, so that sites name its lines."""
 
     def __init__(self, shell: InteractiveShell, source: str) -> None:
         self._namespace = shell.user_ns

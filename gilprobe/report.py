@@ -284,7 +284,7 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Report(NotebookRepr):
-    """What a trace recorded.
+    """The report of a trace.
 
     Attributes
     ----------

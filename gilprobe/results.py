@@ -136,7 +136,7 @@ class TracedArm:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult(NotebookRepr):
-    """What one scenario yielded.
+    """The result of one scenario.
 
     Attributes
     ----------
@@ -185,7 +185,7 @@ class ScenarioResult(NotebookRepr):
 
 @dataclass(frozen=True, slots=True)
 class ResultSet(NotebookRepr):
-    """What one ``gilprobe run`` yielded: the scenarios' results and the machine they share."""
+    """The result of one ``gilprobe run``: the scenarios' results and their common machine."""
 
     environment: Environment
     scenarios: tuple[ScenarioResult, ...]

@@ -114,7 +114,7 @@ def audit_statement(
     with switches_of_the_gil() as culprits:
         compiled = prepare(statement)
         leftovers = Leftovers()
-        first_call(compiled.call)  # an import in the statement itself may switch it, too
+        first_call(compiled.call)  # the statement's own imports may switch it too
     found = carry_out(
         AuditRequest(
             statement.shown, compiled.call, compiled.nothing, check_threads(threads), settings, progress

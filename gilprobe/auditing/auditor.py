@@ -48,7 +48,7 @@ NOTHING = partial(len, ())
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
-    """What is to be audited, and how.
+    """What to audit, and how.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class AuditRequest:
     nothing : callable
         An empty call of the same kind.
     threads : tuple of int
-        Sizes of team, the first of them 1.
+        Sizes of teams, 1 first.
     settings : Settings
         How to measure.
     progress : callable
@@ -118,7 +118,7 @@ class Shares:
         return max(1, min(calls, int(MOST_EVENTS / (self._median(lambda taken: taken.releases) + 1))))
 
     def numbers(self, holds: Holds | None) -> VerdictInput:
-        """Return what a verdict is made from."""
+        """Return the numbers for a verdict."""
         share, _, _ = self.released
         hold_ns = self._median(lambda taken: taken.held_ns(self.overhead))
         released_ns = self._median(lambda taken: taken.released_ns) if share else 0.0
@@ -167,12 +167,12 @@ def carry_out(request: AuditRequest) -> AuditResult:
 
 def take_samples(request: AuditRequest) -> Shares:
     """Sample the call in turns with an empty one."""
-    request.progress("calibrates", 0.0)
+    request.progress("calibrating", 0.0)
     calls = _calls_of_a_run(request)
     baseline = Baseline(request.nothing)
     samples = []
     for number, turn in enumerate(interleave(2, request.settings.repeat)):
-        request.progress("samples", 0.3 * number / request.settings.repeat)
+        request.progress("sampling", 0.3 * number / request.settings.repeat)
         for index in turn:
             if index:
                 baseline.take(calls)
@@ -191,7 +191,7 @@ def _calls_of_a_run(request: AuditRequest) -> int:
 
 def _audit(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
     shares = take_samples(request)
-    request.progress("looks at its holds", 0.3)
+    request.progress("inspecting its holds", 0.3)
     holds, hold_doubts = inspect(request.call, shares.calls_to_inspect())
     speedups, speedup_doubts = measured(
         request.call, request.threads, request.settings, _later(request.progress, 0.4), shares.of_a_loop
@@ -226,8 +226,8 @@ def _audit(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
 
 
 def _without_gil(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
-    """Audit a call where no thread has to wait for a GIL: what is left is whether it scales."""
-    request.progress("calibrates", 0.0)
+    """Audit a call without a GIL: measure only whether it scales."""
+    request.progress("calibrating", 0.0)
     calls = calls_within(request.call, request.settings.arm_ns // RUN_SHARE)
     call_ns = statistics.median(_plain_ns(request.call, calls) for _ in range(request.settings.repeat))
     speedups, doubts = measured(

@@ -34,7 +34,7 @@ class AuditOrder:
 def audit_apart(
     order: AuditOrder, limit_s: float, progress: Progress = lambda _label, _share: None
 ) -> TaskOutcome[AuditResult]:
-    """Audit a statement by a worker, which is cut after `limit_s` seconds."""
+    """Audit a statement in a worker, which is stopped after `limit_s` seconds."""
     from gilprobe.workers import turns
     from gilprobe.workers.pythons import this_python
 
@@ -50,8 +50,8 @@ def audited(order: object, turns: Turns) -> AuditResult:
     """Audit a statement; the work of :func:`audit_apart`."""
     wanted = codec.decode(AuditOrder, order, "order")
     settings = settings_for(wanted.quick, wanted.repeat, None)
-    turns.wait("runs the set-up", 0.0)
-    sys.path.append(str(Path.cwd()))  # last: nothing in the user's folder takes the place of what is measured
+    turns.wait("running the set-up", 0.0)
+    sys.path.append(str(Path.cwd()))  # last, so that the user's folder hides no installed module
     return audit_statement(
         wanted.statement,
         threads=wanted.threads,

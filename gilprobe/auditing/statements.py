@@ -134,7 +134,7 @@ def _assigned(body: list[ast.stmt]) -> set[str]:
 
 
 class Leftovers:
-    """What a statement leaves behind: told from what the process was before."""
+    """What a statement leaves behind, compared with the process before."""
 
     def __init__(self) -> None:
         self._folder = _folder()

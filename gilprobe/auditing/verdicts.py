@@ -55,7 +55,7 @@ UNSTABLE = 0.10
 
 @dataclass(frozen=True, slots=True)
 class VerdictInput:
-    """What a verdict is made from; times are those of one call, nanoseconds.
+    """The numbers for a verdict; times are per call, nanoseconds.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class VerdictInput:
 
 
 def verdict(numbers: VerdictInput) -> str:
-    """Return in words what a call does with the GIL."""
+    """Return the verdict on a call's use of the GIL."""
     call_ns = numbers.hold_ns + numbers.released_ns
     if call_ns <= 0:  # it takes no time, so there is nothing to release
         return "holds"

@@ -85,7 +85,7 @@ def _statements(arguments: argparse.Namespace) -> list[Statement]:
 
 
 class _AuditRun:
-    """One call of the command, and what has come of it so far."""
+    """One call of the command, with its results so far."""
 
     def __init__(
         self, arguments: argparse.Namespace, output: Output, threads: tuple[int, ...], limit_s: float

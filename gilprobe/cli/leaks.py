@@ -91,7 +91,7 @@ def hunt(
 
 
 def show(arguments: argparse.Namespace, output: Output, report: LeakReport) -> int:
-    """Show or write what was found; return the exit status."""
+    """Show or write the report; return the exit status."""
     from gilprobe.render.text.leaks_text import render_leaks
 
     if arguments.json == STDOUT:

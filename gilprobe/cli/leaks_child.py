@@ -28,7 +28,7 @@ _UNUSABLE = 2
 
 
 class RetriedHunt:
-    """A hunt that is tried once more, with all objects kept alive, if the first one crashes.
+    """A hunt that runs once more, with all objects kept alive, if the first one crashes.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class RetriedHunt:
 
 
 def _own(outcome: HuntOutcome) -> int:
-    """Return the exit status of a child that has told its error."""
+    """Return the exit status of a child that reported its error."""
     return outcome.status if outcome.status >= 0 else _UNUSABLE
 
 

@@ -235,7 +235,7 @@ def _unwritable(target: Path, error: OSError) -> InvalidValueError:
 
 
 def follow(target: Path, options: RecordOptions) -> Follower:
-    """Have the children of this process recorded, too."""
+    """Also record the children of this process."""
     from gilprobe.programs.follow import Follower
     from gilprobe.programs.program_recording import begin as begin_child
     from gilprobe.tracing import loading  # noqa: F401  # loaded now: it may not be found at the end
@@ -278,7 +278,7 @@ class _Deadline:
 
 
 class _CommandRecording:
-    """The recording of this process: ends at the process's exit, or earlier, and is then told of."""
+    """The recording of this process: ends at exit or earlier, and then shows its report."""
 
     def __init__(
         self, target: Path, run: ProgramRecording, follower: Follower | None, *, quiet: bool, began_ns: int
@@ -368,7 +368,7 @@ class _CommandRecording:
         from gilprobe.tracing.loading import load_children
 
         children, until = [], time.monotonic() + _READING_S
-        with suppress(Exception):  # the report of this process is told all the same
+        with suppress(Exception):  # this process's report is shown all the same
             for child in load_children(self._target, self._began_ns):
                 if isinstance(child, TracedProcess):
                     children.append(child)

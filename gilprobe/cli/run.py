@@ -108,7 +108,7 @@ def _jobs(arguments: argparse.Namespace) -> list[_Job]:
 
 
 def _pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], bool]:
-    """Return the Pythons to measure, and whether they are all that were asked for."""
+    """Return the usable interpreters, and whether these are all that were asked for."""
     from gilprobe.workers import turns
     from gilprobe.workers.pythons import find_pythons, this_python
 
@@ -126,7 +126,7 @@ def _pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], bool]:
 
 
 class _ScenarioRun:
-    """One call of the command: the jobs, and what has come of them so far."""
+    """One call of the command: the jobs and their results so far."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class _ScenarioRun:
         return own_process.run_side_by_side(order, self._pythons, job.ceiling_s, told)
 
     def _tell(self, job: _Job, outcomes: Iterable[TaskOutcome[ScenarioResult]]) -> None:
-        """Say on standard error what went wrong, and what a scenario of the user's has printed."""
+        """Write to standard error what went wrong, and what a user's scenario printed."""
         for name, outcome in zip(self._names, outcomes, strict=True):
             if job.foreign:
                 for line in outcome.output.splitlines():

@@ -78,18 +78,18 @@ class Channels:
         return read, write
 
     def order(self, operations: int, workers: int) -> None:
-        """Tell each worker how many operations come next; it reports back and goes to the gate."""
+        """Send each worker its number of operations; it reports back and goes to the gate."""
         os.write(self._orders, team_worker.ORDER.pack(operations) * workers)
 
     def open_gate(self, workers: int) -> None:
-        """Let all start."""
+        """Open the gate."""
         os.write(self._gate, team_worker.OPEN * workers)
 
     def next_report(self, timeout_s: float) -> WorkerReport | None:
         """Return the next report; None if there is none in time."""
         if not self._heard.poll(max(0.0, timeout_s) * 1000):
             return None
-        # Each report was one write of less than PIPE_BUF bytes: it is there as a whole.
+        # Each report was one write of less than PIPE_BUF bytes, so it arrives complete.
         head = os.read(self._reports, team_worker.REPORT.size)
         kind, index, *numbers, size = team_worker.REPORT.unpack(head)
         text = os.read(self._reports, size).decode("utf-8", "replace") if size else ""

@@ -78,7 +78,7 @@ class InterpreterEngine:
 
 
 class _InterpreterCalls(NamedTuple):
-    """How this Python version makes, runs and ends interpreters."""
+    """Creates, runs and ends interpreters in this Python version."""
 
     create: Callable[[], Any]
     run: Callable[[Any, str], object]
@@ -122,15 +122,15 @@ def _life(work: Spec, channels: Channels) -> WorkerLife:
                 means.destroy(interpreter)
             if failure is not None:  # 3.13 returns the script's exception
                 raise UnsupportedError(getattr(failure, "formatted", str(failure)))
-        except BaseException as error:  # whatever it is, the owner raises it
+        except BaseException as error:  # the owner raises it
             team_worker.report_failure(ends[2], index, error)
 
     return live
 
 
 def _worker_code() -> bytes:
-    """Return the worker's code: importing it there would need all of gilprobe, and count as start-up."""
+    """Return the worker's code: importing it there would load all of gilprobe, and count as start-up."""
     loader: Any = team_worker.__loader__
-    if not hasattr(loader, "get_code"):  # pytest's, which rewrites assertions, can't tell
+    if not hasattr(loader, "get_code"):  # pytest's loader, which rewrites assertions, has none
         loader = SourceFileLoader(team_worker.__name__, team_worker.__file__)
     return marshal.dumps(loader.get_code(team_worker.__name__))

@@ -1,4 +1,4 @@
-"""Processes, started by one of :mod:`multiprocessing`'s methods in a process of its own: the spawner."""
+"""Processes, started by one of :mod:`multiprocessing`'s methods through a spawner process."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ProcessEngine:
 
 
 class ProcessCrew:
-    """Processes that a spawner starts and looks after, until its input is closed."""
+    """Processes that a spawner starts and watches, until its input is closed."""
 
     def __init__(self, method: str) -> None:
         self._method = method
@@ -85,7 +85,7 @@ class ProcessCrew:
             raise UnsupportedError(f"processes can't be started here: {error}") from None
 
     def fault(self) -> str:
-        """Return how the spawner ended; empty as long as it lives."""
+        """Return how the spawner ended; empty while it lives."""
         if self._spawner is None or self._messages is None or not self._spawner.how_ended():
             return ""
         self._messages.seek(0)
@@ -98,7 +98,7 @@ class ProcessCrew:
         return sum(sizes) / len(sizes) if len(sizes) == len(pids) else None
 
     def end(self, grace_s: float) -> bool:
-        """Have the spawner end them, and kill what is left of all in the end."""
+        """Have the spawner end them, and kill what is left."""
         if self._spawner is not None:
             see_off([self._spawner], ProcessGroup.close_input, grace_s)
         if self._messages is not None:

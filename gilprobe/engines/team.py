@@ -91,9 +91,9 @@ class EngineRun:
     operations : int
         Operations of all workers together.
     opened_ns : int
-        When the gate was opened, by ``time.perf_counter_ns``.
+        Opening of the gate, by ``time.perf_counter_ns``.
     members : tuple of MemberRun
-        One a worker, in the order of the workers, by the same clock.
+        One per worker, in order, by the same clock.
     """
 
     operations: int
@@ -102,12 +102,12 @@ class EngineRun:
 
     @property
     def elapsed_ns(self) -> int:
-        """From the opening of the gate to the last worker's end, nanoseconds."""
+        """Return the time from the opening of the gate to the last worker's end, nanoseconds."""
         return max(member.end_ns for member in self.members) - self.opened_ns
 
     @property
     def cpu_ns(self) -> int:
-        """CPU time of all workers together, nanoseconds."""
+        """Return the CPU time of all workers together, nanoseconds."""
         return sum(member.cpu_ns for member in self.members)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gilprobe.engines.team_worker import Spec
 
 WorkerLife = Callable[[int, int], None]
-"""What the thread of a worker does, told the worker's index and when its start began."""
+"""The body of a worker's thread, given the worker's index and the time of its start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How arms are measured: the same work by teams of threads, repeatedly, interleaved, with its own doubts.
+"""Measure the same work done by teams of threads, in repeated, interleaved runs.
 
 A team starts behind a gate; its time runs from the first member's start to the last member's end. The amount
 of work is calibrated for each arm, so that every run takes about as long. The arms take turns, so that a
@@ -33,7 +33,7 @@ Progress = Callable[[str, float], None]
 """Called between runs with the current step and the completed share (0 to 1)."""
 
 MIN_ARM_NS = 50_000_000
-"""The shortest run that counts as a measurement: start-up skew is then well below 1 %."""
+"""The shortest run that is trusted: start-up skew is then well below 1 %."""
 
 REPEATS = range(2, 1001)
 """Allowed numbers of repeats: one sample has no spread."""
@@ -70,7 +70,7 @@ class Settings:
 
     @classmethod
     def quick(cls) -> Settings:
-        """Return the settings for a first look: fewer repeats of runs that are as short as can be trusted."""
+        """Return settings for a quick look: fewer repeats of the shortest trusted runs."""
         return cls(repeat=3, arm_ns=MIN_ARM_NS, member_ns=2_000_000)
 
     def __post_init__(self) -> None:
@@ -195,7 +195,7 @@ def measure(
     surroundings = Surroundings(settings)
     operations = []
     for number, plan in enumerate(plans):
-        progress(f"calibrates {_called(plan)}", 2 * number / steps)
+        progress(f"calibrating {_called(plan)}", 2 * number / steps)
         arm_ns = max(settings.arm_ns, plan.threads * settings.member_ns)
         operations.append(calibrate(plan, arm_ns=arm_ns, clock=settings.clock))
     done = 2 * len(plans)
@@ -222,14 +222,14 @@ def measure_trials(
     *,
     warm_up: bool = True,
 ) -> Measurement:
-    """Measure several trials against each other: each runs `settings.repeat` times, and they take turns.
+    """Measure several trials against each other: each runs `settings.repeat` times, in turns.
 
     Parameters
     ----------
     trials : sequence of Trial
-        What is run.
+        The trials.
     settings : Settings
-        How to measure. Its `arm_ns` is the business of the trials.
+        How to measure. Its `arm_ns` is ignored.
     progress : callable
         Called between the runs with the progress.
     warm_up : bool

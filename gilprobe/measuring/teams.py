@@ -14,7 +14,7 @@ Clock = Callable[[], int]
 """Nanoseconds since some moment; must not go backwards."""
 
 MemberWork = Callable[[int], object]
-"""Do that many operations. Called by all members of a team at once."""
+"""Does so many operations. All members of a team call it at once."""
 
 THREADS = range(1, 1025)
 """Allowed sizes of a team."""
@@ -47,7 +47,7 @@ def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class MemberRun:
-    """One member's part in a team's run: when it computed, by the settings' clock, and its CPU time."""
+    """One member's part in a run: start and end by the settings' clock, and CPU time."""
 
     native_id: int
     start_ns: int
@@ -62,9 +62,9 @@ class TeamRun:
     Attributes
     ----------
     operations : int
-        Done by all members together.
+        Operations of all members together.
     members : tuple of MemberRun
-        One a member.
+        One per member.
     """
 
     operations: int
@@ -72,12 +72,12 @@ class TeamRun:
 
     @property
     def elapsed_ns(self) -> int:
-        """From the first member's start to the last member's end, nanoseconds."""
+        """Return the time from the first member's start to the last member's end, nanoseconds."""
         return max(member.end_ns for member in self.members) - min(member.start_ns for member in self.members)
 
     @property
     def cpu_ns(self) -> int:
-        """CPU time of all members together, nanoseconds."""
+        """Return the CPU time of all members together, nanoseconds."""
         return sum(member.cpu_ns for member in self.members)
 
 
@@ -116,7 +116,7 @@ class ArmPlan:
 
 
 class _ThreadTeam:
-    """Threads that start together, do the same work once, and can be called off at any moment."""
+    """Threads that start together, do the same work once, and can be cancelled at any moment."""
 
     def __init__(self, plan: ArmPlan, operations: int, clock: Clock) -> None:
         self._plan = plan

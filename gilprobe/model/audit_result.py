@@ -98,7 +98,7 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult(NotebookRepr):
-    """What was found out about one call.
+    """The audit of one call.
 
     Numbers are per call: the median of several runs of many calls, less the cost of the loop around the call.
     Those about holds are None where nothing could be traced.
@@ -182,7 +182,7 @@ class Unaudited:
 
 @dataclass(frozen=True, slots=True)
 class AuditSet(NotebookRepr):
-    """What one ``gilprobe audit``, or the audit of a module, yielded.
+    """The result of one ``gilprobe audit``, or of the audit of a module.
 
     Attributes
     ----------

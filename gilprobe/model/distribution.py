@@ -76,7 +76,7 @@ class Distribution:
         return self.total_s / self.count if self.count else 0.0
 
     def quantile(self, q: float) -> float:
-        """Return the duration that a share `q` of them does not exceed.
+        """Return the `q`-quantile of the intervals.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Distribution:
         return self.max_s
 
     def merge(self, other: Distribution) -> Distribution:
-        """Return the distribution of both sets of durations together. Exact."""
+        """Return the exact distribution of both sets of intervals together."""
         counts = dict(self.buckets)
         for index, number in other.buckets:
             counts[index] = counts.get(index, 0) + number
@@ -123,4 +123,4 @@ class Distribution:
 
 
 EMPTY = Distribution(count=0, total_ns=0, max_ns=0, buckets=())
-"""No duration at all; the neutral element of :meth:`Distribution.merge`."""
+"""No intervals; the neutral element of :meth:`Distribution.merge`."""

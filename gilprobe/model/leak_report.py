@@ -73,7 +73,7 @@ class Garbage:
 
 @dataclass(frozen=True, slots=True)
 class LeakReport(NotebookRepr):
-    """What calling a function over and over has shown.
+    """The result of a hunt for leaks in one function.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ import from the layers above."""
 
 
 class NotebookRepr:
-    """Base of what a notebook shows as tables. Without fields: to a dataclass it adds two methods only."""
+    """Base of classes that a notebook shows as tables. Adds two methods and no fields."""
 
     __slots__ = ()
 

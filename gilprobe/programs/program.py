@@ -260,7 +260,7 @@ def _enter(program: Program, folder: str | None) -> dict[str, Any]:
 
 
 def _command_line(program: Program) -> list[str]:
-    """Return what ``python`` would have been started with: programs restart themselves by it."""
+    """Return the command line for ``python``, with which programs may restart themselves."""
     words = _python_words(sys.orig_argv, sys.argv)
     option = {"code": "-c", "module": "-m"}.get(program.kind, "")
     as_one_word = sys.argv[len(sys.argv) - len(program.arguments) - 1 :][:1] == [option + program.target]
@@ -273,7 +273,7 @@ def _command_line(program: Program) -> list[str]:
 
 
 def _python_words(orig_argv: list[str], argv: list[str]) -> list[str]:
-    """Return the interpreter and its own options, without what made it run us.
+    """Return the interpreter and its own options, without those that run gilprobe.
 
     These are our command's file, ``-m gilprobe``, or ``-mgilprobe``, perhaps behind other letters: ``-Im``.
     If gilprobe was run in another way, only the interpreter is returned.

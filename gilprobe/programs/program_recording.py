@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RecordOptions:
-    """What is recorded. No dataclass: what makes those costs each followed process some milliseconds.
+    """What to record. Not a dataclass: importing that costs each followed process some milliseconds.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class RecordOptions:
 
     @classmethod
     def from_text(cls, text: str) -> RecordOptions:
-        """Return what :meth:`to_text` wrote down.
+        """Return the options that :meth:`to_text` wrote.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class ProgramRecording:
     Parameters
     ----------
     path : path-like
-        Its file, which has mode 0600, and is there from the start on if it is `told` of.
+        Its file, mode 0600; with `told` it exists from the start.
     options : RecordOptions
         What is recorded.
     told : bool
@@ -122,5 +122,5 @@ def _watch(limit_s: float) -> StallWatch | None:
 
 
 def begin(path: str, options: str) -> Callable[[], object]:
-    """Begin to record a process that is followed, by :meth:`RecordOptions.to_text`; return what ends it."""
+    """Begin to record a followed process, by :meth:`RecordOptions.to_text`; return what ends it."""
     return ProgramRecording(path, RecordOptions.from_text(options), told=False).close

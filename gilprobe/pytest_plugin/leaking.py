@@ -37,7 +37,7 @@ _STEADY = 0.7  # share of the first hunt's amount that a second one must find, a
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LeakVerdict:
-    """What further runs of a test have shown.
+    """The result of repeated runs of a test.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class LeakVerdict:
 
 
 class HuntedTests:
-    """Judges every test that passes, or only those whose marker asks for it."""
+    """Judges every passed test, or only those with the marker."""
 
     def __init__(self, *, all_tests: bool) -> None:
         self._all = all_tests
@@ -114,12 +114,12 @@ def _verdict(item: pytest.Item) -> LeakVerdict:
         raise
     except GilProbeError as error:
         return LeakVerdict(unjudged=str(error))
-    except BaseException as error:  # skipped, failed by a timeout: whatever ends a test
-        return LeakVerdict(unjudged=f"the test passed, but a further run raised {_error(error)}")
+    except BaseException as error:  # anything that ends a test: skip, timeout
+        return LeakVerdict(unjudged=f"the test passed, but a repeated run raised {_error(error)}")
 
 
 def judge(item: pytest.Item, options: dict[str, Any]) -> LeakVerdict:
-    """Hunt for what a test leaves behind that its fixtures do not leave without it.
+    """Hunt for leaks of a test that are not those of its fixtures.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def _both(first: LeakReport, second: LeakReport | None) -> LeakReport:
 
 def _compared(found: LeakReport, fixtures: LeakReport | None) -> LeakVerdict:
     if fixtures is None:
-        doubt = "what its fixtures leave behind is counted as well: they fail without the test"
+        doubt = "leaks of its fixtures are included: they can't run without the test"
         return LeakVerdict(found.findings, (), (*_doubts(found), doubt), "", found.calls, found.elapsed_s)
     theirs = {one.what: one for one in fixtures.findings}
     return LeakVerdict(
@@ -246,7 +246,7 @@ def _own_part(whole: LeakFinding, fixtures: LeakFinding | None) -> LeakFinding |
 
 
 def leaked(verdict: LeakVerdict) -> Iterator[str]:
-    """Yield a line for each thing that a marked test must not leave, and one if it can't be judged."""
+    """Yield a line for each leak of a marked test, and one if it can't be judged."""
     if verdict.unjudged:
         yield visible(f"no_leaks: {verdict.unjudged}")
     for finding in verdict.findings:
@@ -255,7 +255,7 @@ def leaked(verdict: LeakVerdict) -> Iterator[str]:
 
 
 def told(verdict: LeakVerdict) -> dict[str, Any]:
-    """Return a verdict in types that any serializer knows: pytest-xdist carries it to its controller."""
+    """Return a verdict in plain types: pytest-xdist sends it to its controller."""
     return {
         "findings": [[one.what, one.per_call, _holder(one)] for one in verdict.findings],
         "by_fixtures": [[one.what, one.per_call, _holder(one)] for one in verdict.by_fixtures],

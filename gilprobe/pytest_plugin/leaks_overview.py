@@ -17,7 +17,7 @@ _MOST_FINDINGS = 3
 
 
 class LeaksRow(NamedTuple):
-    """One test, and what was found: see :func:`gilprobe.pytest_plugin.leaking.told`."""
+    """One test and its verdict: see :func:`gilprobe.pytest_plugin.leaking.told`."""
 
     test: str
     leaks: Mapping[str, Any]
@@ -67,7 +67,9 @@ class LeaksOverview:
         ]
         unjudged = len(self._rows) - len(judged)
         parts += [f"{unjudged} not judged"] if unjudged else []
-        others = len(self._others.difference(one.test for one in self._rows))  # a subtest of one may fail
+        others = len(
+            self._others.difference(one.test for one in self._rows)
+        )  # a subtest of a judged test may fail
         parts += [f"{others} did not pass"] if others else []
         return f"{parts[0]}: {', '.join(parts[1:])}"
 

@@ -18,7 +18,7 @@ _LEAST_WAIT_NS = 1_000_000
 
 
 class OverviewRow(NamedTuple):
-    """One test, and what its trace showed."""
+    """One test and its trace's numbers."""
 
     test: str
     gil: Mapping[str, Any]
@@ -58,7 +58,7 @@ class Overview:
         return category, letter, word + column if isinstance(word, str) else (word[0] + column, word[1])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show which tests held the GIL longest and made others wait."""
+        """Show which tests held the GIL longest, and which made threads wait."""
         if not self._rows:
             return
         terminalreporter.section("GIL")
@@ -101,7 +101,7 @@ class Overview:
             yield f"{times}  {visible(seen.test)}{visible(self._place(seen))}"
 
     def _place(self, seen: OverviewRow) -> str:
-        """Return where the GIL was held, with as much of the path as tells it from the others."""
+        """Return where the GIL was held, with as much of the path as makes it unique."""
         if seen.gil["site"] is None:
             return ""
         function, filename, line = seen.gil["site"]

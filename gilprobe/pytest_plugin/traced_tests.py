@@ -33,7 +33,7 @@ _SEEN = pytest.StashKey[dict[str, Any]]()
 
 
 class TracedTests:
-    """Traces every test, or only those whose markers ask for it."""
+    """Traces every test, or only those with markers."""
 
     def __init__(self, *, all_tests: bool) -> None:
         self._all = all_tests
@@ -82,7 +82,7 @@ def _limits(item: pytest.Item) -> Limits | str:
 
 
 class _TracedTest:
-    """One test, and the trace of it."""
+    """One test and its trace."""
 
     def __init__(self, item: pytest.Item, limits: Limits) -> None:
         self._item = item

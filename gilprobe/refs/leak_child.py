@@ -60,7 +60,7 @@ class BrokenHuntError(InvalidValueError):
 
 @dataclass(frozen=True, slots=True)
 class HuntProgress:
-    """How far a hunt is.
+    """The progress of a hunt.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class HuntProgress:
 
 @dataclass(frozen=True, slots=True)
 class HuntOutcome:
-    """What has become of a hunt.
+    """The outcome of a hunt.
 
     Attributes
     ----------
@@ -87,9 +87,9 @@ class HuntOutcome:
     broken : str
         The error of a :class:`BrokenHuntError`, which the child did not report; else ``""``.
     status : int
-        The child's exit status; below zero the signal that ended it.
+        The child's exit status; negative: the signal that ended it.
     progress : HuntProgress
-        How far it was.
+        Its last progress.
     """
 
     report: LeakReport | None
@@ -109,7 +109,7 @@ def hunt_in_child(
     done: Callable[[LeakReport], None],
     watch: Callable[[HuntProgress], None] = lambda _: None,
 ) -> HuntOutcome:
-    """Fork, and hunt in the child; returns in the parent alone.
+    """Fork, and hunt in the child; return only in the parent.
 
     In the child an error of the hunt goes on to the caller, and `SystemExit` is raised after the report, so
     that the child ends as any program does and flushes its buffers.
@@ -178,7 +178,7 @@ class Teller(Protocol):
 
 
 class _ChildLine:
-    """What the child says to the parent."""
+    """The child's messages to the parent."""
 
     def __init__(self) -> None:
         self._memory = memory = mmap.mmap(-1, _SIZE)
@@ -220,7 +220,7 @@ class _ChildLine:
         return os.getpid() != self._child or slot.write(data)
 
     def how_far(self) -> HuntProgress:
-        """In the parent: return how far the hunt was when last seen."""
+        """In the parent: return the last progress."""
         (calls,) = _CALLS.unpack_from(self._memory)
         return HuntProgress(self._phase.read().decode(), calls)
 
@@ -246,7 +246,7 @@ class _Parent:
     def follow(
         self, done: Callable[[LeakReport], None], watch: Callable[[HuntProgress], None]
     ) -> HuntOutcome:
-        """Wait until the child has ended; show the report when it is there."""
+        """Wait until the child has ended; show the report once it arrives."""
         try:
             outcome = self._wait(watch)
             if isinstance(outcome, LeakReport):
@@ -266,7 +266,7 @@ class _Parent:
         return HuntOutcome(report, said == _TOLD, broken, self._status or 0, self._line.how_far())
 
     def _wait(self, watch: Callable[[HuntProgress], None]) -> LeakReport | bytes:
-        """Return the report when it is there, or what there is when the child has ended."""
+        """Return the report once it arrives, or what there is when the child has ended."""
         while True:
             ended = self._has_ended()  # before reading its messages, or the last one could be missed
             outcome = self._line.outcome()

@@ -76,7 +76,7 @@ class Stage(NamedTuple):
 
 
 class SureLeak(NamedTuple):
-    """What is sure to leak, the numbers that say so, and some objects that were left."""
+    """A certain leak, its numbers, and some of the leaked objects."""
 
     column: Column
     trend: Trend
@@ -123,7 +123,7 @@ def lasting(stages: Sequence[Stage]) -> Trends:
 
 
 def found_in(stages: Sequence[Stage]) -> list[SureLeak]:
-    """Return what never stops, without what only follows from it."""
+    """Return what never stops growing, without its consequences."""
     before, last = _before(stages), stages[-1]
     sure = lasting(stages)
     return [
@@ -135,7 +135,7 @@ def found_in(stages: Sequence[Stage]) -> list[SureLeak]:
 
 
 def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[SureLeak]:
-    """Return what grows in steps, as much a call in each stage."""
+    """Return what grows in steps, by as much per call in each stage."""
     sure: Trends = {}
     for column in stages[-1]:
         alone = [stage[column] for stage in stages if column in stage]
@@ -154,7 +154,7 @@ def is_step(column: Column, series: Series) -> bool:
 
 
 def found_short(shortage: Shortage, calls: int) -> SureLeak:
-    """Return what ended the hunt, and nothing else that was counted explains."""
+    """Return the shortage that ended the hunt, if no other finding explains it."""
     amount = shortage.amount / max(1, calls)
     trend = Trend(amount, amount, amount, every=False, verdict="growing")
     return SureLeak(shortage.column, trend, f"{shortage.told} in {calls} calls", [])

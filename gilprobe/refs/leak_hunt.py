@@ -278,7 +278,7 @@ class _Hunt:
                 break
 
     def found(self, *, long_look: bool) -> list[SureLeak]:
-        """Return what never stops; if nothing does, look for longer, and at all references.
+        """Return what never stops growing; if nothing does, look longer, and at all references.
 
         With given `calls` a long look is taken only if something was larger at the end.
         """
@@ -326,7 +326,7 @@ class _Hunt:
         return not self._is_over() and self._windows.fitting(repetitions, calls) >= repetitions
 
     def roots(self, found: Sequence[SureLeak]) -> dict[str, Root]:
-        """Return which leaked objects bring others with them."""
+        """Return which leaked objects refer to others."""
         calls = min(self._calls, leak_roots.MOST_CALLS)
         if not self._has_time(1, calls):
             return {}
@@ -362,7 +362,7 @@ class _Hunt:
                 gc.freeze()
 
     def _found(self) -> list[SureLeak]:
-        """Judge longer and longer repetitions as long as something grows; return what never stops."""
+        """Judge longer and longer repetitions while something grows; return what never stops."""
         stages: list[Stage] = []
         for number in itertools.count(1):
             calls = 3 ** (number - 1) * self._calls
@@ -394,7 +394,7 @@ class _Hunt:
         return calls >= (_ENOUGH_CHEAP if further_s < _CHEAP_S else _ENOUGH)
 
     def _cut(self, stages: Sequence[Stage]) -> list[SureLeak]:
-        """Return what is found when time is up; that nothing is, is not certain."""
+        """Return the findings when time is up; if there are none, that is uncertain."""
         found = self._told(stages) if stages else []
         if not found:
             grew = "something grew, but time was up" if stages else "time was up"
@@ -411,7 +411,7 @@ class _Hunt:
         return found
 
     def _found_stepwise(self) -> list[SureLeak]:
-        """Make many more calls at once; if anything is larger then, see if it grows with their number."""
+        """Make many more calls at once; if anything is larger then, check if it grows with their number."""
         calls = min(_LONG_CALLS, int(_LONG_S / max(self._windows.call_s, 1e-9)))
         if calls < _LEAST_LONG:
             return []

@@ -71,7 +71,7 @@ def render_timeline(process: TracedProcess, *, rows: int = 24) -> str:
 
 
 class _Canvas:
-    """What is drawn, and where."""
+    """The shapes and their positions."""
 
     def __init__(self, process: TracedProcess, lanes: Sequence[Lane], left_out: int) -> None:
         self.elapsed_ns = max(process.report.elapsed_ns, 1)

@@ -119,7 +119,7 @@ def render_diagnosis(diagnosis: Diagnosis, look: Look = PLAIN) -> str:
 
 
 def python_text(environment: Environment) -> str:
-    """Return a Python with what decides how its threads behave."""
+    """Return an interpreter with the facts that affect its threads."""
     gil = "GIL on" if environment.gil_enabled else "GIL off"
     interval = duration(environment.switch_interval_s)
     kind = f"{environment.build} build, {gil}" if environment.build == "free-threaded" else gil

@@ -134,7 +134,7 @@ def measured(
     progress: Progress = lambda _label, _share: None,
     frame: Settings | None = None,
 ) -> ScenarioResult:
-    """Run a scenario that is at hand; otherwise as :func:`run`."""
+    """Run a given scenario; otherwise as :func:`run`."""
     settings = frame or (Settings.quick() if quick else Settings())
     if repeat is not None:
         settings = dataclasses.replace(settings, repeat=repeat)

@@ -51,7 +51,7 @@ class ScenarioOrder:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """What the catalogue tells of a scenario.
+    """A scenario's entry in the catalogue.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Offer:
 
 
 def listed(scenario: Scenario, environment: Environment) -> CatalogueEntry:
-    """Return what the catalogue tells of a scenario on that interpreter and machine."""
+    """Return a scenario's entry in the catalogue, for an interpreter and machine."""
     try:
         missing = scenario.missing(environment)
     except Exception as error:  # foreign scenarios are listed too
@@ -93,7 +93,7 @@ def listed(scenario: Scenario, environment: Environment) -> CatalogueEntry:
 
 
 def look_into(path: str, python: Python) -> tuple[CatalogueEntry, ...]:
-    """Return the scenarios that a file defines; it is run by a worker, never in this process.
+    """Return the scenarios in a file; a worker imports it, never this process.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def look_into(path: str, python: Python) -> tuple[CatalogueEntry, ...]:
     from gilprobe.workers import turns
 
     read = partial(codec.decode, Offer, where="offer")
-    task = Task(f"{__name__}:offer", path, read, path, "tell its scenarios", True)
+    task = Task(f"{__name__}:offer", path, read, path, "list its scenarios", True)
     (outcome,) = turns.run_side_by_side(task, [python])
     if outcome.answer is None:
         raise ScenarioError(outcome.complaint)
@@ -113,7 +113,7 @@ def look_into(path: str, python: Python) -> tuple[CatalogueEntry, ...]:
 def run_side_by_side(
     order: ScenarioOrder, pythons: Sequence[Python], ceiling_s: float, told: Told
 ) -> tuple[TaskOutcome[ScenarioResult], ...]:
-    """Run one scenario on several Pythons; see :func:`gilprobe.workers.turns.run_side_by_side`."""
+    """Run one scenario on several interpreters; see :func:`gilprobe.workers.turns.run_side_by_side`."""
     from gilprobe.workers import turns
 
     def read(document: object) -> ScenarioResult:
@@ -122,7 +122,7 @@ def run_side_by_side(
             raise FormatError(f"a worker sent an unexpected result of {found.id[:60]!a}")
         return found
 
-    task = Task(f"{__name__}:result", order, read, order.scenario, "tell its scenarios")
+    task = Task(f"{__name__}:result", order, read, order.scenario, "list its scenarios")
     return turns.run_side_by_side(task, pythons, ceiling_s, told)
 
 

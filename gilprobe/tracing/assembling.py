@@ -1,4 +1,4 @@
-"""From what the tracer booked, which is numbers, to the model: threads, sites, blame and stalls by name.
+"""Turn the tracer's numbers into the model: threads, sites, blame and stalls by name.
 
 Works the same for a running trace, an ended one, and a recording.
 """
@@ -33,7 +33,7 @@ NO_ROOM = "(no memory for more sites)"
 
 @dataclass(frozen=True, slots=True)
 class TracePart:
-    """What a trace has booked for one GIL, decoded.
+    """What a trace has booked for one GIL.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ def assemble(
     Parameters
     ----------
     parts : sequence of TracePart
-        That of the main GIL first, then of the interpreters that have one of their own.
+        The main GIL first, then the interpreters that have their own.
     who : callable
         Returns the thread of an account.
     environment : Environment
@@ -75,7 +75,7 @@ def assemble(
         Native identifiers and names of threads that lived throughout; those that never used the GIL get a row
         too.
     warnings : sequence of str
-        Doubts to add to those that the parts hold.
+        Doubts to add to those in the books.
     trusted : bool
         Whether the parts come from this process.
 
@@ -87,7 +87,7 @@ def assemble(
     Raises
     ------
     ValueError
-        If the parts come from elsewhere and the stacks have more than 16 million frames together.
+        If the books are not trusted and all stacks together have more than 16 million frames.
     """
     named = [_NamedPart(part, who) for part in parts]
     main = parts[0].snapshot["totals"]
@@ -171,7 +171,7 @@ def _living(account: _Account, alive: Mapping[int, str]) -> Naming:
 
 
 class _NamedPart:
-    """The part of one GIL, with the names of its threads and places."""
+    """One GIL's books, with names for threads and places."""
 
     def __init__(self, part: TracePart, who: Callable[[_Account], Naming]) -> None:
         self.totals = part.snapshot["totals"]
@@ -325,7 +325,7 @@ class _NamedPart:
         return frame.function, frame.filename, frame.line
 
     def doubts(self) -> list[str]:
-        """Return everything that makes a number in the part doubtful."""
+        """Return all doubts about the books' numbers."""
         totals, doubts = self.totals, []
         if totals["lost"]:
             doubts.append(

@@ -79,7 +79,7 @@ class EventSums(NamedTuple):
 
 
 class RecordedInterpreter:
-    """What a recording holds of one interpreter's GIL.
+    """A recording's data about one interpreter's GIL.
 
     Attributes
     ----------
@@ -133,8 +133,8 @@ class Recording:
         Names of threads by label, and by native identifier.
     interpreters : dict of int to RecordedInterpreter
         By number, in the order in which the file mentions them.
-    threads, places : list of tuple of (RecordedInterpreter, int)
-        All of the file by their numbers in it: to whom they belong, and their numbers there.
+    threads, places : list of tuple of (Interpreter, int)
+        All of the file, by number: their interpreters, and their numbers there.
     done : dict or None
         Written at the end: `reason` is "stopped", "signal" (with its number in `signal`) or "exit" (with
         `status`). None if the process was killed otherwise.
@@ -240,7 +240,7 @@ class Recording:
     # Called while loading.
 
     def interpreter(self, number: int) -> RecordedInterpreter:
-        """Return an interpreter, which is new or known; ValueError if there are too many."""
+        """Return an interpreter, new or known; ValueError if there are too many."""
         known = self.interpreters.get(number)
         if known is None:
             if len(self.interpreters) == _INTERPRETERS:
@@ -249,7 +249,7 @@ class Recording:
         return known
 
     def describe_thread(self, interpreter: RecordedInterpreter, thread: ThreadDescription) -> None:
-        """Add a thread, or what is new about one; ValueError if the numbers are too large."""
+        """Add or update a thread; ValueError if the numbers are too large."""
         known = thread.number in interpreter.threads
         interpreter.threads[thread.number] = thread
         if known:
@@ -265,14 +265,14 @@ class Recording:
         self._sums.frombytes(bytes(4 * self._sums.itemsize))
 
     def describe_places(self, interpreter: RecordedInterpreter, places: list[_Place]) -> None:
-        """Add the places that follow those known so far."""
+        """Append places."""
         for number, place in enumerate(places, len(interpreter.places)):
             interpreter.places.append(place)
             interpreter.place_numbers.append(len(self.places))
             self.places.append((interpreter, number))
 
     def add_events(self, interpreter: RecordedInterpreter, payload: bytes) -> None:
-        """Add the events of a chunk to the sums; ValueError if they refer to what was not described."""
+        """Add the events of a chunk to the sums; ValueError if they refer to unknown threads or places."""
         _, count, dropped = native.events_head(payload)
         native.add_events(payload, interpreter.thread_numbers, interpreter.place_numbers, self._sums)
         interpreter.events += count
@@ -416,7 +416,7 @@ class _Loader:
 
 
 def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> None:
-    """Raise ValueError unless all places and threads in the rows of a snapshot are known."""
+    """Raise ValueError unless all places and threads in a snapshot's rows are known."""
     accounts = {account["number"] for account in snapshot["accounts"]}
     if len(accounts) != len(snapshot["accounts"]):
         raise ValueError("an account must be in a snapshot only once")

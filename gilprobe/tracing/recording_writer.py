@@ -32,7 +32,7 @@ _CHUNK_NAMES = 4096
 
 
 class TemporaryFolder:
-    """A folder of its own for one file; both go with the last reference, at the latest with the process.
+    """A temporary folder for one file; both are removed with the last reference, or at exit.
 
     Unlike :class:`tempfile.TemporaryDirectory`, it gives no warning, needs no free file descriptor, and a
     forked child leaves it alone.
@@ -73,8 +73,8 @@ class RecordingWriter:
 
     Attributes
     ----------
-    recorder : gilprobe._native.tracer.Recorder
-        For the session that is to be recorded.
+    recorder : gilprobe._native.gil.Recorder
+        For the recorded session.
     started_unix_ns : int
         When it began, as the file says; 0 before.
 

@@ -116,7 +116,7 @@ class Trace:
             if writer is not None:
                 writer.begin(environment, options)
             session = tracer.Session(recorder=None if writer is None else writer.recorder, **options)
-            thread_names.review()  # the end of another trace may have come between
+            thread_names.review()  # another trace may have ended meanwhile
             if writer is not None:
                 writer.commit()
         except BaseException as error:
@@ -171,7 +171,7 @@ class Trace:
             self._forget(session)
 
     def _forget(self, session: tracer.Session) -> None:
-        if self._session is session:  # another thread may have stopped it meanwhile, and started it again
+        if self._session is session:  # another thread may have restarted it meanwhile
             self._session = None
         thread_names.review()
 
@@ -260,7 +260,7 @@ class Trace:
 
 
 def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...]]:
-    """Return the options without what can't be recorded by this interpreter, and why it can't."""
+    """Return the options that this interpreter can record, and doubts about the others."""
     differs = tracer.frames_differ() if options["sites"] else None
     if differs is None:
         return options, ()

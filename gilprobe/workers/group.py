@@ -80,7 +80,7 @@ class ProcessGroup:
             self.death_watch = os.pidfd_open(self.pid)
 
     def fileno(self, output: Pipe) -> int:
-        """Return the descriptor of a pipe that was asked for."""
+        """Return the descriptor of a requested pipe."""
         return self._outputs[output].fileno()
 
     def say(self, data: bytes) -> None:
@@ -90,7 +90,7 @@ class ProcessGroup:
                 self._process.stdin.write(data)
 
     def take(self, output: Pipe) -> bytes | None:
-        """Return what a pipe holds; ``b""`` if nothing can come any more, None if it may."""
+        """Return what is in a pipe; ``b""`` at its end, None if more may come."""
         pipe = self._outputs[output]
         if pipe.closed:
             return b""
@@ -99,7 +99,7 @@ class ProcessGroup:
         return None
 
     def take_next(self, output: Pipe, within_s: float) -> bytes | None:
-        """Return what comes next from a pipe, as :meth:`take`; None if nothing does in time."""
+        """Return what comes next from a pipe, as :meth:`take`; None if nothing in time."""
         return self.take(output) if _readable(self.fileno(output), within_s) else None
 
     def how_ended(self) -> str:

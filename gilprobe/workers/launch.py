@@ -1,7 +1,7 @@
 """One process for one task, from the side of the process that starts it.
 
-So a ceiling can be enforced by killing, no task spoils the next, and other Pythons are measured as
-this one is. What a worker writes is treated as hostile: it runs other people's code.
+So a time limit can be enforced by killing, no task affects the next, and other interpreters are measured like
+this one. A worker's messages are not trusted: it runs foreign code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 START_S = 30.0
-"""How long a Python may take to start and to say hello."""
+"""Time limit for an interpreter to start and to say hello."""
 
 BEGIN_S = 30.0
 """Time limit to begin: to import a user's scenario, for example."""
@@ -48,12 +48,12 @@ _BOOT = "from gilprobe.workers.task_worker import main; main()"
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome(Generic[T]):
-    """What came of one worker.
+    """The outcome of one worker.
 
     Attributes
     ----------
     python : Python
-        Whose worker it was.
+        The worker's interpreter.
     answer : object or None
         The answer; None if there is none.
     complaint : str
@@ -69,7 +69,7 @@ class TaskOutcome(Generic[T]):
 
 
 class TaskWorker(Generic[T]):
-    """A worker as the process that starts it sees it.
+    """A worker, from the side of the process that starts it.
 
     It starts, begins, waits for its turn, computes, waits, ... and leaves after its answer. `state` says
     which; it is ended however it left.
@@ -158,7 +158,7 @@ class TaskWorker(Generic[T]):
             self.group.end()
 
     def outcome(self) -> TaskOutcome[T]:
-        """Return what came of it."""
+        """Return its outcome."""
         output = self._output.decode("utf-8", "replace")
         return TaskOutcome(self.python, self._answer, self._complaint, output)
 
@@ -190,7 +190,7 @@ class TaskWorker(Generic[T]):
             self._cut(f"{self.python.named}: has gilprobe {error}, this is {__version__}")
         except FormatError as error:
             if self.state == "starting":
-                self._cut(f"{self.python.named}: is no Python with gilprobe, it wrote {line[:40]!a}")
+                self._cut(f"{self.python.named}: is not a Python with gilprobe, it wrote {line[:40]!a}")
             else:
                 self._cut(self._called(f"failed: {error}"))
 
@@ -238,7 +238,7 @@ class TaskWorker(Generic[T]):
         return f"{self.python.named}: {self._start_failure(words) or f'{said}, before it said hello'}"
 
     def _start_failure(self, words: str) -> str:
-        """Return what a start that failed means, where the Python's own words tell it."""
+        """Return the reason of a failed start, if the interpreter's own words show it."""
         if "No module named 'gilprobe'" in words:
             return f"has no gilprobe; install it there with `{self.python.path} -m pip install gilprobe`"
         if "gilprobe.workers" in words:
@@ -266,7 +266,7 @@ class TaskWorker(Generic[T]):
 
 
 def dismiss(workers: Sequence[TaskWorker[T]]) -> None:
-    """End what is left: first with a word, for it to put away its things, then by force."""
+    """End what is left: first ask it to clean up, then by force."""
     living = [worker.group for worker in workers if worker.group and worker.state not in ("leaving", "ended")]
     try:
         see_off(living, ProcessGroup.interrupt, INTERRUPT_S)

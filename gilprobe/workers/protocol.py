@@ -43,7 +43,7 @@ class Task(Generic[T]):
     read : callable
         Makes the answer from the JSON of the work's result; FormatError if it is invalid.
     called : str
-        What complaints call it; ``""``: as the Python.
+        Its name in complaints; ``""``: the interpreter's.
     first : str
         What it must do soon, before it waits for its first turn.
     errors_are_whole : bool

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """A Python that workers are run with.
+    """An interpreter that runs workers.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Python:
 
 
 def this_python() -> Python:
-    """Return the running Python, with the options that it was started with.
+    """Return the running interpreter, with its options.
 
     ``-P`` is added: modules in the user's current folder must not hide measured ones.
 
@@ -62,7 +62,7 @@ def this_python() -> Python:
 
 
 def find_pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], tuple[str, ...]]:
-    """Find Pythons as a shell does, the running one first unless it is named, each once.
+    """Find interpreters as a shell does, the running one first unless named, each once.
 
     Parameters
     ----------
@@ -93,6 +93,6 @@ def find_pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], tuple[str, .
 
 
 def _same(path: str, other: str) -> bool:
-    """Return whether both are one Python: a program in one folder; environments link it."""
+    """Return whether both are one interpreter: same folder and executable; environments link it."""
     one, two = Path(path).absolute(), Path(other).absolute()
     return one == two or (one.parent.resolve() == two.parent.resolve() and one.resolve() == two.resolve())

@@ -94,7 +94,7 @@ def _each(operation: Callable[[float, float], float], one: CpuTimes, other: CpuT
 
 
 class OwnerLine:
-    """Both ends of the line to the process that started this one: what were standard input and output.
+    """The connection to the process that started this one: the original standard input and output.
 
     The program gets other ones.
     """

@@ -1,4 +1,4 @@
-"""Run a task in processes of their own: one for each Python, of which one computes at a time."""
+"""Run a task in one process per interpreter, of which one computes at a time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 
 def meet(pythons: Sequence[Python]) -> tuple[tuple[Python, ...], tuple[str, ...]]:
-    """Start each Python once and let it say hello.
+    """Start each interpreter once and let it say hello.
 
     Returns
     -------
     pythons : tuple of Python
-        Those that have this version of gilprobe, with their environments.
+        Those with this version of gilprobe, with their environments.
     complaints : tuple of str
         One line for each that was left out.
     """
@@ -51,7 +51,7 @@ def run_side_by_side(
     ceiling_s: float = math.inf,
     told: Told = lambda *_: None,
 ) -> tuple[TaskOutcome[T], ...]:
-    """Do one task on several Pythons, which take turns run by run.
+    """Do one task on several interpreters, which take turns run by run.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def run_side_by_side(
 
 
 def _listen(selector: selectors.BaseSelector, workers: list[TaskWorker[T]]) -> None:
-    """Take in what comes until something has happened, or the time of a worker is over."""
+    """Read messages until something has happened, or a worker's time is over."""
     for key, _ in selector.select(min(worker.wait_s() for worker in workers)):
         read: Callable[[], bool] = key.data[1]
         if not read():
@@ -104,7 +104,7 @@ def _listen(selector: selectors.BaseSelector, workers: list[TaskWorker[T]]) -> N
 
 
 def _grant(workers: list[TaskWorker[T]], turn: int, told: Told) -> int:
-    """Give the turn to the next that waits, if no one else is busy; return whose turn comes after that."""
+    """Give the turn to the next waiting worker, if none is busy; return whose turn comes after that."""
     if any(worker.state not in ("waiting", "ended") for worker in workers):
         return turn
     for index in (*range(turn, len(workers)), *range(turn)):

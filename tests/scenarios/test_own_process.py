@@ -255,7 +255,7 @@ def test_a_file_that_hangs_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "BEGIN_S", 0.5)
     path = tmp_path / "bad.py"
     path.write_text("import time; time.sleep(600)")
-    with pytest.raises(ScenarioError, match=r"bad\.py was cut: it must tell its scenarios within 0\.5 s"):
+    with pytest.raises(ScenarioError, match=r"bad\.py was stopped: it must list its scenarios within 0\.5 s"):
         own_process.look_into(str(path), this_python())
 
 
@@ -319,8 +319,8 @@ import sys
 from gilprobe.scenarios import own_process
 from gilprobe.workers.pythons import this_python
 order = own_process.ScenarioOrder(sys.argv[1], "mine")
-pythons = [this_python()] * 2
-own_process.run_side_by_side(order, pythons, 100.0, lambda *told: print("told", flush=True))
+interpreters = [this_python()] * 2
+own_process.run_side_by_side(order, interpreters, 100.0, lambda *told: print("told", flush=True))
 """
 
 

@@ -75,8 +75,8 @@ def test_interpreters_are_found_as_a_shell_finds_them(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     found, missing = find_pythons(["python9", "python77", path, str(link)])
     assert [one.path for one in found] == [sys.executable, path]
-    assert missing == ("python77: there is no such program; left out",)
-    assert find_pythons([""])[1] == ("'': there is no such program; left out",)
+    assert missing == ("python77: no such program; left out",)
+    assert find_pythons([""])[1] == ("'': no such program; left out",)
     found, _ = find_pythons(["python9", sys.executable])
     assert [one.path for one in found] == [path, sys.executable]
     assert found[1].flags == this_python().flags

@@ -114,7 +114,7 @@ def _us(ns: int) -> str:
 
 
 class _SystemNumbers:
-    """Hands out numbers of processes and threads: the system's own, where they are not taken yet."""
+    """Gives numbers to processes and threads: the system's own, if still free."""
 
     def __init__(self) -> None:
         self._used: set[int] = {0}
@@ -147,7 +147,7 @@ class _SystemNumbers:
 
 
 class _Track:
-    """What has to be remembered of an interpreter's GIL: its track, and the last hold."""
+    """State of an interpreter's GIL: its track, and the last hold."""
 
     __slots__ = ("busy_until", "end", "holder", "ids", "start", "waiters")
 
@@ -162,7 +162,7 @@ class _ProcessTrace:
     """The events of one process, line by line."""
 
     def __init__(self, process: TracedProcess, index: int, offset_ns: int, numbers: _SystemNumbers) -> None:
-        assert process.timeline is not None  # the caller has looked  # noqa: S101
+        assert process.timeline is not None  # the caller has checked  # noqa: S101
         self._process, self._index, self._offset_ns, self._numbers = process, index, offset_ns, numbers
         self._timeline: Timeline = process.timeline
         self._pid = numbers.process(process.pid)
@@ -304,7 +304,7 @@ class _ProcessTrace:
 
 
 class _PlaceParts:
-    """The part of an event that tells its place, made once for each place."""
+    """The part of an event with its place, made once per place."""
 
     def __init__(self, places: tuple[tuple[Frame, ...], ...]) -> None:
         self._places = places

@@ -17,7 +17,7 @@ SLICES = 720
 """Slices of the whole time, one per pixel."""
 
 MOST_EXACT = 1500
-"""Events up to which each is kept."""
+"""Up to so many intervals, all are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Lane:
     hold_ns, wait_ns : int
         Sums of its holds and of its waits.
     events : tuple of (int, int, int)
-        Kind, start and end of each hold and wait, nanoseconds; empty if there are too many in all.
+        Kind, start and end of each hold and wait, nanoseconds; empty if there are too many.
     shares : tuple of (float, float)
-        For each slice the share of it that was hold, and wait; empty where `events` are kept.
+        Each slice's shares of hold and wait; empty if `events` are kept.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Lane:
 
 
 class _Collected:
-    """What is known about a thread while the events are read: slices always, events while they are few."""
+    """A thread while the events are read: slices always, intervals while few."""
 
     def __init__(self, elapsed_ns: int) -> None:
         self.elapsed_ns = elapsed_ns

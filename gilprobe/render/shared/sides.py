@@ -1,4 +1,4 @@
-"""Saved results by the Pythons that they were measured on."""
+"""Group saved results by interpreter."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ Side = tuple[str, "ScenarioResult"]
 
 
 def sides_of(results: Iterable[ScenarioResult]) -> list[tuple[str, list[ScenarioResult]]]:
-    """Return results as saved, one after the other, by Python, each under its name.
+    """Return results grouped by interpreter, under its name, in saved order.
 
-    Two Pythons that are alike, which ``--python`` can name too, are told apart by the order in which
-    each scenario has them.
+    Two equal interpreters, which ``--python`` allows, are distinguished by their order in each scenario.
     """
     found: dict[tuple[str, int], list[ScenarioResult]] = {}
     met: Counter[tuple[str, str]] = Counter()

@@ -29,7 +29,7 @@ MOST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class WaitSummary:
-    """What a trace's headline is made of.
+    """The facts of a trace's headline.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ def _key(site: Site | None) -> tuple[str, str, int] | None:
 
 
 def summarise_waits(report: Report) -> WaitSummary:
-    """Return what the headline of a report is made of."""
+    """Return the facts of a report's headline."""
     causes = [site for site in report.sites if site.caused_ns > 0]
     return WaitSummary(
         threads=sum(thread.merged for thread in report.threads),
@@ -88,7 +88,7 @@ def summarise_waits(report: Report) -> WaitSummary:
 
 
 def contended(process: TracedProcess) -> bool:
-    """Whether threads of a process waited for one another so much that it says something."""
+    """Return whether threads of a process waited for one another noticeably."""
     found = summarise_waits(process.report)
     return found.culprit is not None and not found.little
 

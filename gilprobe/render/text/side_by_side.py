@@ -1,4 +1,4 @@
-"""One scenario on several Pythons in one table, and two saved results beside each other."""
+"""One scenario on several interpreters in one table, and two saved results side by side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NONE = "-"
 
 
 def render_pythons(sides: Iterable[tuple[str, str, Environment]], look: Look = PLAIN) -> str:
-    """Render which Pythons are measured (name, path, environment), and the machine that they share."""
+    """Render the measured interpreters (name, path, environment), and their machine."""
     page = Page(look)
     machine: Environment | None = None
     table = page.table("name", "interpreter", "program")
@@ -95,7 +95,7 @@ def render_comparison(comparison: Comparison, look: Look = PLAIN) -> str:
 
 
 def _pair(page: Page, pair: ScenarioPair, *, several: bool) -> None:
-    """Add a scenario; with `several` it was measured on several Pythons, and this is one of them."""
+    """Add a scenario; `several`: it was measured on several interpreters, and this is one of them."""
     page.line(f"{pair.id}: {pair.title}", style="bold")
     before, after = python_text(pair.before), python_text(pair.after)
     if before != after:
@@ -242,7 +242,7 @@ def _facts(page: Page, sides: Sequence[Side]) -> None:
 
 
 def _laws(page: Page, sides: Sequence[Side]) -> None:
-    """Add each law once, with a row for each Python: what it expects may depend on it."""
+    """Add each law once, with a row per interpreter: expectations may differ."""
     table = page.table("law", "on", "expected", "measured", "verdict")
     for text in dict.fromkeys(law.text for _, result in sides for law in result.laws):
         shown = text

@@ -49,7 +49,7 @@ _UNHURT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ConvoyPlan:
-    """One arm: so many spinning threads beside the server, under that switch interval."""
+    """One arm: a number of spinning threads beside the server, and a switch interval."""
 
     spinners: int
     interval_s: float
@@ -72,7 +72,7 @@ class ConvoyPlan:
 
 @dataclass(frozen=True, slots=True)
 class TracedServer:
-    """A traced run: requests a second, and for each how often the server waited for and released the GIL."""
+    """A traced run: requests a second, and the server's waits and releases per request."""
 
     rate: float
     waits: float
@@ -194,7 +194,7 @@ def _text(plan: ConvoyPlan) -> str:
 
 
 def _convoy_law(plan: ConvoyPlan, counted: TracedServer, alone: Arm, switch_s: float) -> Law:
-    """Return the law that a request takes its base and as many switches as the trace saw waits.
+    """Return the law that a request takes its base plus a switch for each traced wait.
 
     The base is its time alone, with its interval. Each wait ends after one spinner's turn at best, after the
     turns of all at worst. Rate and waits are from the same run: both depend on where the system puts the
@@ -213,7 +213,7 @@ def _convoy_law(plan: ConvoyPlan, counted: TracedServer, alone: Arm, switch_s: f
 
 
 def _unhurt_law(request: Request, plan: ConvoyPlan, arm: Arm, alone: Arm) -> Law:
-    """Return the law that without a GIL the server keeps its pace: client, server and spinner have a core."""
+    """Return the law that without a GIL the server keeps its pace, if all have a core."""
     text = f"no GIL: about as fast as alone: {plan.name}"
     busy = plan.spinners + 2
     if request.environment.cores < busy:

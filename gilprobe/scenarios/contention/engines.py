@@ -121,7 +121,7 @@ class EngineWay:
 
 
 def ways(request: Request) -> tuple[EngineWay, ...]:
-    """Return the ways to compare, also those that this interpreter lacks."""
+    """Return the ways to compare, including unavailable ones."""
     held = EngineWay("held", "threads")
     all_ways = (held, EngineWay("released", "threads", release_gil=True), *map(EngineWay, OTHERS, OTHERS))
     chosen = [way for way in all_ways if way.name in QUICK or not request.quick]
@@ -184,7 +184,7 @@ def _speeds(
     with ExitStack() as teams:
         for size in sizes:
             for way in here:
-                request.progress(f"starts {way.name}", 0.0)
+                request.progress(f"starting {way.name}", 0.0)
                 team = teams.enter_context(way.start(size))
                 trials.append(Trial(way.name, size, {"": "operations/s"}, _runner(team, operations)))
                 if team.once_ns:
@@ -205,7 +205,7 @@ def _runner(team: Team, operations: int) -> Callable[[], Mapping[str, float]]:
 def _starts(
     request: Request, here: Sequence[EngineWay], sizes: Sequence[int], once: frozenset[str]
 ) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
-    """Measure what starting a fresh team takes, for each engine."""
+    """Measure the start of a new team, for each engine."""
     by_engine = {way.engine: way for way in here}
     trials = []
     for size in sizes:
@@ -264,7 +264,7 @@ def _part(request: Request, begin: float, end: float) -> Callable[[str, float], 
 
 
 def _crossover(way: EngineWay, rates: Sequence[Arm], starts: Sequence[Arm], one: str) -> float | None:
-    """Return from how many seconds of work on the largest team pays; None if it is no faster than a thread.
+    """Return the seconds of work from which the largest team pays off; None if not faster than a thread.
 
     The whole interval must be faster, or a speedup of 1.003 would pay off after a minute.
     """
@@ -358,7 +358,7 @@ def _startup(starts: Sequence[Arm], engine: str) -> Arm | None:
 
 
 def _printed(here: Sequence[EngineWay], crossovers: Mapping[str, float | None], workers: int) -> str:
-    """Return a line for each way: the module that provides it, and when it pays off."""
+    """Return a line per side: the module that provides it, and when it pays off."""
     lines = []
     for way in here:
         line = f"{way.name} ({engines.named(way.engine).module})"

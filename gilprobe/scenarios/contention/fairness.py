@@ -98,7 +98,7 @@ def measure(request: Request) -> Findings:
 
 
 def _holds(traced: TracedArm, contest: Contest) -> tuple[list[float], list[int]]:
-    """Return the hold time of each member, and how many turns it had."""
+    """Return each member's hold time and number of turns."""
     members = {member.native_id for member in contest.latest.members} if contest.latest is not None else set()
     accounts = [account for account in traced.report.threads if account.native_id in members]
     return [account.hold_s for account in accounts], [account.forced_releases for account in accounts]

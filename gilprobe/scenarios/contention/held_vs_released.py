@@ -87,13 +87,13 @@ def _trace_laws(request: Request, seen: Observation) -> Iterator[Law]:
 
 
 def _share(seen: Observation, name: str, threads: int, quantity: str) -> float:
-    """Return the members' mean share of `quantity` in the time from the common start to each one's end."""
+    """Return the workers' mean share of `quantity`, from the common start to each one's end."""
     pairs = zip(seen.traces, seen.traced_runs, strict=True)
     traced, run = next(pair for pair in pairs if (pair[0].name, pair[0].threads) == (name, threads))
     start_ns = min(member.start_ns for member in run.members)
     ran_ns = sum(member.end_ns - start_ns for member in run.members)
-    members = {member.native_id for member in run.members}
-    busy_ns = sum(a.hold_ns + a.wait_ns for a in traced.report.threads if a.native_id in members)
+    workers = {member.native_id for member in run.members}
+    busy_ns = sum(a.hold_ns + a.wait_ns for a in traced.report.threads if a.native_id in workers)
     share = busy_ns / ran_ns
     return min(share, 1.0) if quantity == "hold + wait" else max(0.0, 1.0 - share)
 

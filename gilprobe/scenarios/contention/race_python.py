@@ -44,7 +44,7 @@ SLEEPY_CHUNK = 200
 
 
 class Shared:
-    """What the threads share."""
+    """The shared variable."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -71,7 +71,7 @@ def add_after_call(counter: Shared, times: int) -> None:
 
 
 def add_after_sleep(counter: Shared, times: int) -> None:
-    """Read, release the GIL for certain, write."""
+    """Read, certainly release the GIL, write."""
     for _ in repeat(None, times):
         value = counter.value
         time.sleep(0)
@@ -79,7 +79,7 @@ def add_after_sleep(counter: Shared, times: int) -> None:
 
 
 def add_with_lock(counter: Shared, times: int) -> None:
-    """Read, call a Python function, write; nobody else does so meanwhile."""
+    """Read, call a Python function, write, all with a lock."""
     for _ in repeat(None, times):
         with counter.lock:
             value = counter.value
@@ -89,7 +89,7 @@ def add_with_lock(counter: Shared, times: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _UpdateWay:
-    """One way to update, and what becomes of the updates."""
+    """One way to update."""
 
     name: str
     add: Callable[[Shared, int], None]
@@ -134,7 +134,7 @@ def measure(request: Request) -> Findings:
     trials = []
     for threads in teams:
         for way in WAYS:
-            request.progress(f"calibrates {way.name}", 0.0)
+            request.progress(f"calibrating {way.name}", 0.0)
             with switch_interval(SWITCH_INTERVAL_S):
                 times = calibrate(_plan(way, threads, Shared()), arm_ns=arm_ns, clock=request.frame.clock)
             trials.append(_trial(way, threads, times, races.setdefault((way.name, threads), [])))

@@ -47,7 +47,7 @@ _BLAMED = kernels.sleep.__qualname__
 
 @dataclass(frozen=True, slots=True)
 class StallPlan:
-    """One arm: a call of that length, held or released, under that switch interval."""
+    """One arm: a call of some length, held or released, and a switch interval."""
 
     held: bool
     length_ns: int
@@ -115,7 +115,7 @@ class _Victim:
 
 
 def _worst_stall(plan: StallPlan, clock: Clock) -> dict[str, float]:
-    """Let the culprit make its call beside the victim; return by how much this was late at worst, seconds."""
+    """Let the culprit make its call beside the victim; return the victim's worst lateness, seconds."""
     victim = _Victim(plan.length_ns // PINGS, clock)
     culprit = threading.Thread(
         target=kernels.sleep, args=(plan.length_ns, not plan.held), name=_CULPRIT, daemon=True

@@ -54,7 +54,7 @@ CHECKSUM_STEP = 5 * 1024 + 1
 
 @dataclass(slots=True)
 class SizedCall:
-    """One call with one size of argument, and its samples."""
+    """One call with one argument size, and its samples."""
 
     call: Call
     size: int
@@ -95,7 +95,7 @@ def measure(request: Request) -> Findings:
 
 
 def _prepare(request: Request, stack: ExitStack) -> tuple[list[SizedCall], list[str]]:
-    """Return the calls that can be made here, and what is lacking for the others."""
+    """Return the calls that work here, and what the others lack."""
     budget_ns = request.frame.arm_ns // RUN_SHARE
     all_sized, lacking = [], []
     for call in CALLS:
@@ -114,7 +114,7 @@ def _prepare(request: Request, stack: ExitStack) -> tuple[list[SizedCall], list[
 
 
 def _sample_all(request: Request, all_sized: Sequence[SizedCall]) -> Overhead:
-    """Sample the calls, and an empty call, in turns; return what the samples hold that is not the calls'."""
+    """Sample the cells and an empty call in turns; return the overhead in the samples."""
     baseline = Baseline(NOTHING)
     calls = min(MOST_CALLS, request.frame.arm_ns // 1000)
     total = len(all_sized) * request.frame.repeat
@@ -130,7 +130,7 @@ def _sample_all(request: Request, all_sized: Sequence[SizedCall]) -> Overhead:
 
 
 def _steps(request: Request, all_sized: Sequence[SizedCall]) -> Iterator[tuple[str, int]]:
-    """Yield the least size from which each call releases the GIL, if it does so for some sizes only."""
+    """Yield the smallest size at which each call releases the GIL, if it does so for some sizes only."""
     for below, above in pairwise(all_sized):
         if below.call is above.call and above.does_release and not below.does_release:
             request.progress(f"bisecting {above.call.name}", 0.95)
@@ -155,7 +155,7 @@ def _arm(sized: SizedCall, overhead: Overhead) -> Arm:
 
 
 def never_laws(all_sized: Sequence[SizedCall], arms: Sequence[Arm]) -> Iterator[Law]:
-    """Yield which modules never let other threads run."""
+    """Yield the laws about modules that never let other threads run."""
     worst: dict[str, float] = {}
     for sized, arm in zip(all_sized, arms, strict=True):
         if sized.call.never:
@@ -178,7 +178,7 @@ def expected_steps(python: str) -> dict[str, int]:
 def step_laws(
     all_sized: Sequence[SizedCall], steps: Mapping[str, int], expected: Mapping[str, int]
 ) -> Iterator[Law]:
-    """Yield from which size on hashes and checksums let other threads run."""
+    """Yield the laws about sizes from which hashes and checksums let other threads run."""
     for name, size in expected.items():
         does = [sized.does_release for sized in all_sized if sized.call.name == name]
         if not does:
@@ -212,7 +212,7 @@ def _spread_doubts(arms: Sequence[Arm]) -> Iterator[str]:
 
 
 def slowed(all_sized: Sequence[SizedCall]) -> Iterator[tuple[str, float]]:
-    """Yield what the trace slows down, and how many times: its share is that of the slower call."""
+    """Yield the calls that the trace slows down, and how much: the share is that of the slower call."""
     for sized in all_sized:
         times = statistics.median(taken.slowdown for taken in sized.samples)
         if sized.does_release and times > SLOWED:

@@ -167,7 +167,7 @@ def _rate(runner: _Spinning, traced: TracedArm) -> float:
 
 
 def _common_ns(run: TeamRun) -> int:
-    """Return how long all but one were still at work: the last one spins alone, and nobody asks."""
+    """Return how long at least two were at work: the last one spins alone, without requests."""
     ends = sorted(member.end_ns for member in run.members)
     return max(1, ends[-2] - min(member.start_ns for member in run.members))
 

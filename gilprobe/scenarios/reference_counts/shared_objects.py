@@ -75,7 +75,7 @@ def use_attribute(box: Box, times: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ObjectKind:
-    """One kind of object, and what is done with it. What is stored is None: immortal from 3.12 on."""
+    """One kind of object, and its use. The stored value is None: immortal from 3.12 on."""
 
     name: str
     make: Callable[[], Any]
@@ -91,7 +91,7 @@ KINDS = (
 
 
 def plans(kind: ObjectKind, threads: int) -> Iterator[ArmPlan]:
-    """Yield one thread alone, `threads` threads with an object each, and with one for all."""
+    """Yield plans of one thread, of `threads` threads with an object each, and with one for all."""
     for size in (1, threads) if threads > 1 else (1,):
         yield ArmPlan(f"{kind.name} private", size, lambda times: kind.use(kind.make(), times), chunk=CHUNK)
     if threads > 1:

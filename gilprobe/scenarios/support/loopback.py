@@ -28,7 +28,7 @@ _CLIENT = Path(__file__).with_name("echo_client.py")
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the client saw."""
+    """The client's numbers."""
 
     requests: int
     elapsed_s: float
@@ -112,7 +112,7 @@ class EchoClient:
         self._order("close")
 
     def ask(self, duration_ns: int) -> Answers:
-        """Ask the server for so long, one request after the other.
+        """Send requests to the server for a while, one after the other.
 
         Raises
         ------

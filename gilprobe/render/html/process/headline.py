@@ -23,7 +23,7 @@ _SOME = 0.05
 
 
 def headline(report: Report) -> list[Sentence]:
-    """Return what whoever looks for five seconds must read."""
+    """Return the headline, which a hasty reader sees."""
     found = summarise_waits(report)
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
@@ -37,7 +37,7 @@ def headline(report: Report) -> list[Sentence]:
 
 
 def _waiting(found: WaitSummary, *, known: bool) -> Sentence:
-    """Return who waited how long, and behind what."""
+    """Return who waited, for how long, and behind what."""
     if not found.waited_ns:
         return [("No thread waited for it.", "")]
     sentence = [
@@ -71,7 +71,7 @@ def _site(site: Site, kind: str) -> Sentence:
 
 
 def more(report: Report) -> list[Sentence]:
-    """Return what is told below the headline: who held there, who paid most, what figures are about."""
+    """Return the text below the headline: who held there, who waited most, what the figures mean."""
     found = summarise_waits(report)
     sentences = [*_free(found), _holders(found, report), [] if found.little else _payer(report)]
     if found.little and found.culprit is not None:
@@ -95,7 +95,7 @@ def more(report: Report) -> list[Sentence]:
 
 
 def _free(found: WaitSummary) -> list[Sentence]:
-    """Return why threads waited for what was free, and the culprit, which the headline then does not name."""
+    """Return why threads waited for a free GIL, and the culprit, which the headline then does not name."""
     if found.culprit is None or not found.nobody_is_worse:
         return []
     behind = _share(found.culprit.caused_ns, found.waited_ns)
@@ -106,7 +106,7 @@ def _free(found: WaitSummary) -> list[Sentence]:
 
 
 def _holders(found: WaitSummary, report: Report) -> Sentence:
-    """Return which threads held at the culprit, if they are few."""
+    """Return the threads that held at the culprit, if few."""
     holders = found.holders(report)
     whole = sum(caused for _, caused in holders)
     named = [(holder, caused) for holder, caused in holders if caused >= _SOME * whole]

@@ -63,7 +63,7 @@ def described(
     timeline : Timeline
         Its holds and waits.
     threads : ThreadRows
-        The page's threads, which rows refer to.
+        The page's threads, to which rows refer.
     most_bytes : int
         Size limit of all rows in bytes; less if several processes share a page.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, ScenarioResult
 
 _Told = dict[tuple[str, str | None, int | None], tuple[float | None, float | None]]
-"""The range that is expected of a quantity of an arm."""
+"""The expected range of a quantity of an arm."""
 
 PERCENTILE = re.compile(r"^(.+), (p\d{1,2}(?:\.\d+)?)$")
 """Name of an arm that is a percentile of another one."""
@@ -28,7 +28,7 @@ _MOST_SAMPLES = 1000  # threads of an arm; a file may claim any number
 
 @dataclass(frozen=True, slots=True)
 class DrawnArm:
-    """An arm of one side, as it is drawn."""
+    """An arm of one side, as drawn."""
 
     side: int
     name: str
@@ -41,7 +41,7 @@ class DrawnArm:
 
 @dataclass(frozen=True, slots=True)
 class PicturedGroup:
-    """What becomes one picture."""
+    """The numbers of one picture."""
 
     title: str
     unit: str
@@ -61,7 +61,7 @@ class PicturedGroup:
 
 
 def groups_of(sides: Sequence[Side]) -> list[PicturedGroup]:
-    """Return what becomes a picture each, in the order of the arms."""
+    """Return the numbers of each picture, in the order of the arms."""
     groups = [group for unit in _units(sides) for group in _groups(unit, sides)]
     return [group for group in groups if group.measures]
 
@@ -91,7 +91,7 @@ def _with_unit(heading: str, unit: str) -> str:
 
 
 def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], str | None]) -> PicturedGroup:
-    """Return the arms with this unit to which `short` gives a name, as speedups where they can be that."""
+    """Return the arms with this unit that have a name in `short`, as speedups if possible."""
     arms = [
         (number, name, arm)
         for number, (_, result) in enumerate(sides)
@@ -121,7 +121,7 @@ def _measure(side: int, name: str, arm: Arm, told: _Told) -> DrawnArm:
 
 
 def _speedups(arms: Sequence[tuple[int, str, Arm]], told: Sequence[_Told]) -> list[DrawnArm] | None:
-    """Return the arms against their single threads; None where one has none, or no ratio says anything."""
+    """Return the arms over their single threads; None if one has none, or a ratio is meaningless."""
     single = {(side, name): arm for side, name, arm in arms if arm.threads == 1}
     if (
         all(arm.threads == 1 for _, _, arm in arms)

@@ -7,7 +7,7 @@ from typing import Literal
 from gilprobe.render.shared.words import duration_on_page, scaled
 
 NumberKind = Literal["ratio", "rate", "seconds", "share", "bytes", "number"]
-"""What a number is: its axis and its words follow from it."""
+"""Kind of a number; it decides axis and words."""
 
 _SHARES = {"lost/update": "Share of updates lost"}
 _PLAIN = (1e-3, 1e5)  # counts and indices in this range have no prefix
@@ -15,7 +15,7 @@ _BYTE_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
 def kind_of(unit: str) -> NumberKind:
-    """Return what numbers with a unit of the model are."""
+    """Return the kind of numbers with a unit of the model."""
     if unit == "s" or unit.startswith("s "):
         return "seconds"
     if unit in _SHARES or unit.startswith("of "):
@@ -57,7 +57,7 @@ def unit_beside(unit: str) -> str:
 
 
 def number_text(value: float, kind: NumberKind, unit: str = "") -> str:
-    """Return a number in words; `unit` is said where the kind does not imply it."""
+    """Return a number in words, with `unit` unless the kind implies it."""
     match kind:
         case "ratio":
             return f"{value:.2f}x"

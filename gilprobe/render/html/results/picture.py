@@ -31,7 +31,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class PlotSeries:
-    """What has one colour and one shape."""
+    """Points with one colour and one shape."""
 
     name: str
     look: int

@@ -83,7 +83,7 @@ def _lines(
     rest: Callable[[DrawnArm], str],
     axis: str,
 ) -> Picture:
-    """Return lines: `place` is where a number stands, `rest` tells a line from others of its interpreter."""
+    """Return lines: `place` is a number's position, `rest` distinguishes lines of one interpreter."""
     lines: dict[tuple[str, int], list[DrawnArm]] = {}
     for one in group.measures:
         lines.setdefault((rest(one), one.side), []).append(one)
@@ -138,7 +138,7 @@ def _against_threads(group: PicturedGroup) -> Picture:
 
 
 def _against_scale(group: PicturedGroup, order: Sequence[str]) -> Picture:
-    if group.kind == "ratio":  # a single thread's is 1 everywhere
+    if group.kind == "ratio":  # a single thread's speedup is always 1
         group = replace(group, measures=tuple(one for one in group.measures if one.threads > 1))
     axis, labels = common_part(order)
     return _lines(group, labels, lambda one: order.index(one.name), lambda one: _threads(one.threads), axis)

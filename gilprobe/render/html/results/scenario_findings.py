@@ -42,7 +42,7 @@ def _of_ends(picture: Picture, points: Sequence[Point]) -> str:
 
 
 def _of_lines(picture: Picture, lines: Sequence[tuple[str, PlotSeries]], sides: Sequence[str]) -> str:
-    """Tell the last number of each line."""
+    """Return the last number of each line."""
     end = max((point.at for _, series in lines for point in series.points), default=0)
     told: dict[str, dict[str, str]] = {}
     for title, series in lines:

@@ -1,5 +1,5 @@
-// Lines against threads or a quantity, each point with its interval, and what a law expects as a band behind them.
-import { extent, numberText, plain, runs, told } from "./numbers.js";
+// Lines over threads or a quantity, each point with its interval, and a law's range as a band behind them.
+import { extent, figure, plain, runs, told } from "./numbers.js";
 import { axisLook, lookOf, plot, plotBase } from "./plot.js";
 import { color } from "../shared/colors.js";
 

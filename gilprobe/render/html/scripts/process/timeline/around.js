@@ -1,5 +1,5 @@
-// What stands around the timeline's picture: labels of rows, the legend, what a reader must know, tables.
-import { moment, describePlace } from "./words.js";
+// The parts around the timeline's picture: labels of rows, legend, notes, tables.
+import { moment, placeText } from "./words.js";
 import { element, name } from "../../shared/element.js";
 import { page } from "../../shared/page.js";
 import { count, duration, plural, share } from "../../shared/words.js";

@@ -14,8 +14,8 @@ export const moment = (ns, step, extent) => {
 };
 
 /** A place as text: function, the end of the file's path, line. */
-export const describePlace = (place) => {
-  if (!place) return "a place that is not known";
+export const placeText = (place) => {
+  if (!place) return "an unknown place";
   const [name, file, line] = place;
   const short = file.split("/").slice(-2).join("/");
   return file ? `${name} (${short}${line > 0 ? `:${line}` : ""})` : name;
