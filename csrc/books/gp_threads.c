@@ -178,8 +178,9 @@ void gp_threads_retire(gp_threads *threads, gp_thread *thread)
 static gp_thread *free_record(gp_threads *threads, int64_t native_id)
 {
     if (threads->spare_count > 0) {
-        threads->spares[--threads->spare_count]->native_id = native_id;
-        return threads->spares[threads->spare_count];
+        gp_thread *spare = threads->spares[--threads->spare_count];
+        spare->native_id = native_id;
+        return spare;
     }
     if (threads->count == GP_THREADS_MAX)
         return NULL;

@@ -21,8 +21,8 @@ enum {
 typedef struct {
     pthread_mutex_t lock; /* for what is below: threads of several GILs may register at the same time */
     gp_thread *pages[GP_THREADS_MAX / GP_THREAD_PAGE];
-    size_t count; /* registered so far; read without the lock (gp_threads_count) */
-    uint64_t lost;
+    size_t count;  /* registered so far; read without the lock (gp_threads_count) */
+    uint64_t lost; /* atomic */
     gp_thread *spares[GP_THREADS_SPARES];
     size_t spare_count;
 

@@ -54,7 +54,7 @@ void gp_trace_parts_unlock(const gp_session *session);
 void gp_trace_parts_lock_main(void);
 void gp_trace_parts_unlock_main(void);
 
-/* Of a part that is locked. */
+/* Between gp_trace_parts_lock and unlock. */
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session);
 
 /* Have a part recorded, if its trace is. GP_ENOMEM. */

@@ -73,7 +73,7 @@ class RecordingWriter:
 
     Attributes
     ----------
-    recorder : gilprobe._native.gil.Recorder
+    recorder : gilprobe._native.tracer.Recorder
         For the recorded session.
     started_unix_ns : int
         When it began, as the file says; 0 before.

@@ -700,7 +700,7 @@ def test_a_report_with_sites_and_stacks_is_saved_and_loaded_as_it_was(tmp_path):
 OTHER_LAYOUT = """
     import ctypes, mmap, os, sys, threading
     import gilprobe, gilprobe.tracing.assembling, gilprobe.tracing.tracer
-    from gilprobe._native import frames, gil
+    from gilprobe._native import frames, tracer
     from tracer_checks import busy, check, doze
 
     version = ctypes.c_ulong.in_dll(ctypes.pythonapi, "Py_Version")  # of the running interpreter, a constant

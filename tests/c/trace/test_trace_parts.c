@@ -1,13 +1,10 @@
 #define _GNU_SOURCE
 #include "trace/gp_trace_parts.h"
-#include "trace/gp_tracer_object.h"
 
 #include "gp_test.h"
-
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
-
-enum { GILS_MAX = GP_OTHER_GILS_MAX + 1 };
+#include "trace/gp_tracer_object.h"
 
 /* An interpreter with a GIL of its own. */
 static interpreter *begin_other(size_t place, uint32_t id)
@@ -300,20 +297,20 @@ static void interpreters_may_come_and_go_while_traces_begin_and_end(void)
 static void gils_that_find_no_row_are_missed_until_others_have_ended(void)
 {
     gp_session *session = begin_trace();
-    for (uint32_t n = 1; n < GILS_MAX; n++)
+    for (uint32_t n = 1; n <= GP_OTHER_GILS_MAX; n++)
         use(begin_other(n, n), 1);
-    CHECK_EQUAL(gp_tracer_parts(session), GILS_MAX);
+    CHECK_EQUAL(gp_tracer_parts(session), GP_OTHER_GILS_MAX + 1);
     CHECK(!missed_others(session));
-    interpreter *late = begin_other(GILS_MAX, GILS_MAX);
+    interpreter *late = begin_other(GP_OTHER_GILS_MAX + 1, GP_OTHER_GILS_MAX + 1);
     worker missed = use(late, 3);
     CHECK_EQUAL(missed.acquisitions, 3 + missed.forced);
-    CHECK_EQUAL(gp_tracer_parts(session), GILS_MAX);
+    CHECK_EQUAL(gp_tracer_parts(session), GP_OTHER_GILS_MAX + 1);
     CHECK(missed_others(session));
     end_other(interpreter_at(5));
     gp_trace_parts_close_ended();
     worker found = use(late, 3);
-    CHECK_EQUAL(gp_tracer_parts(session), GILS_MAX + 1);
-    check_part(session, GILS_MAX, GILS_MAX, &found);
+    CHECK_EQUAL(gp_tracer_parts(session), GP_OTHER_GILS_MAX + 2);
+    check_part(session, GP_OTHER_GILS_MAX + 1, GP_OTHER_GILS_MAX + 1, &found);
     gp_tracer_forget(session);
 }
 
@@ -386,7 +383,7 @@ static void check_held(gp_session *session, size_t part, interpreter *of)
     CHECK_EQUAL(after.count, before.count + 1);
 }
 
-static void who_has_entered_a_part_keeps_its_books_from_changing(void)
+static void who_has_locked_a_part_keeps_it_from_changing(void)
 {
     gp_session *session = begin_trace();
     interpreter *other = begin_other(1, 7);
@@ -495,7 +492,7 @@ int main(void)
     IN_CHILD(gils_that_find_no_row_are_missed_until_others_have_ended);
     IN_CHILD(a_trace_takes_in_no_more_than_its_share);
     IN_CHILD(a_part_without_memory_is_missed);
-    IN_CHILD(who_has_entered_a_part_keeps_its_books_from_changing);
+    IN_CHILD(who_has_locked_a_part_keeps_it_from_changing);
     IN_CHILD(code_in_the_place_of_another_is_another_place);
     IN_CHILD(in_a_forked_child_the_other_interpreters_are_gone);
     IN_CHILD(a_recording_without_room_for_a_part_is_told);

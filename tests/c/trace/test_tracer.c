@@ -2,10 +2,9 @@
 #include "trace/gp_tracer.h"
 
 #include "gp_test.h"
-
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
-#include "trace/gp_tracer_object.h"
+#include "trace/gp_wrappers.h"
 #include "walk.h"
 
 static bool reason_has(const char *reason, const char *words)
@@ -190,7 +189,7 @@ static void releases_that_are_not_told_apart_are_none_forced(void)
     gp_tracer_forget(session);
 }
 
-static void a_second_session_has_books_of_its_own(void)
+static void a_second_session_has_accounts_of_its_own(void)
 {
     begin_prepared();
     gp_session *first = start((gp_tracer_wishes){0});
@@ -344,7 +343,7 @@ static void a_stack_is_a_place_below_another(void)
 
 /* ---- who a thread is ---- */
 
-static void a_label_is_the_threads_from_its_first_books_on(void)
+static void a_label_is_the_threads_from_its_first_record_on(void)
 {
     begin_prepared();
     gp_tracer_label(5); /* not known yet */
@@ -657,14 +656,14 @@ int main(void)
     IN_CHILD(each_acquisition_and_each_release_is_counted);
     IN_CHILD(a_release_that_another_thread_asked_for_is_forced);
     IN_CHILD(releases_that_are_not_told_apart_are_none_forced);
-    IN_CHILD(a_second_session_has_books_of_its_own);
+    IN_CHILD(a_second_session_has_accounts_of_its_own);
     IN_CHILD(the_last_stop_takes_the_hooks_out_and_a_later_start_finds_them);
     IN_CHILD(a_session_that_is_forgotten_ends);
     IN_CHILD(without_memory_nothing_begins);
     IN_CHILD(a_reading_without_memory_says_so_and_the_next_is_whole);
     IN_CHILD(a_hold_belongs_to_the_place_where_it_ends);
     IN_CHILD(a_stack_is_a_place_below_another);
-    IN_CHILD(a_label_is_the_threads_from_its_first_books_on);
+    IN_CHILD(a_label_is_the_threads_from_its_first_record_on);
     IN_CHILD(a_hidden_thread_is_in_no_session);
     IN_CHILD(a_hold_that_makes_others_wait_is_seen_and_its_end);
     IN_CHILD(traces_may_begin_and_end_while_threads_are_inside);

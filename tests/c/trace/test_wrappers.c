@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "trace/gp_tracer_object.h"
+#include "trace/gp_wrappers.h"
 
 #include "gp_test.h"
 
@@ -9,6 +9,7 @@
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
 #include "trace/gp_trace_parts.h"
+#include "trace/gp_tracer_object.h"
 
 static bool reason_has(const char *reason, const char *words)
 {
@@ -131,7 +132,7 @@ static void a_handshake_notes_what_one_cycle_calls(void)
 static void *hold_for_long(void *context)
 {
     interpreter_take_gil(context);
-    usleep(20000); /* some hundred rounds of the other's waiting, or fewer on a busy machine */
+    usleep(20000); /* some hundred rounds of the other's waiting, or fewer while other programs run */
     interpreter_let_go(context);
     return NULL;
 }
@@ -207,9 +208,9 @@ static void calls_with_other_locks_pass_through(void)
     gp_tracer_forget(session);
 }
 
-/* ---- the calling thread's record ---- */
+/* ---- the calling thread's records ---- */
 
-static void a_thread_has_books_from_its_first_event_on(void)
+static void a_thread_has_a_record_from_its_first_event_on(void)
 {
     begin_prepared();
     CHECK(gp_wrappers_current() == NULL && gp_wrappers_elsewhere() == NULL);
@@ -236,7 +237,7 @@ static void *hide_and_follow(void *context)
     return NULL;
 }
 
-static void a_hidden_thread_gets_none_and_one_that_has_them_keeps_them(void)
+static void a_hidden_thread_gets_no_record_and_one_that_has_one_keeps_it(void)
 {
     pthread_t other;
     begin_prepared();
@@ -253,7 +254,7 @@ static void a_hidden_thread_gets_none_and_one_that_has_them_keeps_them(void)
     gp_tracer_forget(session);
 }
 
-static void a_thread_has_books_at_each_gil_and_one_label(void)
+static void a_thread_has_a_record_at_each_gil_and_one_label(void)
 {
     begin_prepared();
     interpreter_begin(1, 7);
@@ -280,7 +281,7 @@ static void a_thread_has_books_at_each_gil_and_one_label(void)
     gp_tracer_forget(session);
 }
 
-static void without_memory_a_thread_has_no_books_and_works(void)
+static void without_memory_a_thread_has_no_record_and_works(void)
 {
     enum { PAGE = GP_THREAD_PAGE };
     begin_prepared();
@@ -442,10 +443,10 @@ int main(void)
     IN_CHILD(the_release_in_the_handshake_is_known_to_be_voluntary);
     IN_CHILD(verdicts_are_not_trusted_if_that_one_is_not_found_out);
     IN_CHILD(calls_with_other_locks_pass_through);
-    IN_CHILD(a_thread_has_books_from_its_first_event_on);
-    IN_CHILD(a_hidden_thread_gets_none_and_one_that_has_them_keeps_them);
-    IN_CHILD(a_thread_has_books_at_each_gil_and_one_label);
-    IN_CHILD(without_memory_a_thread_has_no_books_and_works);
+    IN_CHILD(a_thread_has_a_record_from_its_first_event_on);
+    IN_CHILD(a_hidden_thread_gets_no_record_and_one_that_has_one_keeps_it);
+    IN_CHILD(a_thread_has_a_record_at_each_gil_and_one_label);
+    IN_CHILD(without_memory_a_thread_has_no_record_and_works);
     IN_CHILD(the_innermost_level_is_enough_unless_the_whole_stack_is_asked_for);
     IN_CHILD(a_wrapper_below_anothers_sees_each_call_once);
     IN_CHILD(a_tool_that_was_there_first_still_sees_each_call);
