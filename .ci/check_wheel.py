@@ -59,8 +59,8 @@ def wheel_faults(path: Path, version: str) -> list[str]:
         if FOLLOWS not in names:
             faults.append(f"lacks {FOLLOWS}, without which record --follow follows forks only")
         compiled = {file.name.partition(".")[0] for file in files if file.suffix == ".so"}
-        if "gil" not in compiled:
-            faults.append("lacks the compiled module gilprobe._native.gil")
+        if "tracer" not in compiled:
+            faults.append("lacks the compiled module gilprobe._native.tracer")
         faults += [
             f"lacks gilprobe/_native/{module}.pyi, the stub of a compiled module"
             for module in sorted(compiled)

@@ -1,30 +1,31 @@
 """Measures how exact the holds and waits of the tracer are.
 
-Everything is compared with CLOCK_MONOTONIC, read by the measured threads themselves and never by the tracer.
+The reference is CLOCK_MONOTONIC, read by the measured threads themselves, never by the tracer.
 
-**Lifetimes.** A thread reads the clock first and last of all that it does; its creator reads it before the
-thread is started and after the operating system has none of that name left. The lifetime in the report must
-lie between the two spans, and hold + wait + off must be the lifetime.
+**Lifetimes.** A thread's first and last actions read the clock. Its creator reads it before it starts the
+thread, and after the operating system no longer has it. The lifetime in the report must lie between the two
+spans, and hold + wait + off must equal it.
 
-**Holds and waits.** `kernels.alternate` stamps its own holds, releases and acquisitions. What surrounds it in
-its thread (start-up, barrier) holds the GIL too, so each thread reads its own account right before the kernel
-and right after: the difference is the kernel and its *surroundings*, some 10 us of Python and of the reading
-itself, which are a hold from end to end. Their length is the difference of the lifetimes less the sum of the
-kernel's four intervals. That they were held throughout is checked by counts: the kernel makes one acquisition
-a cycle and no forced release, so a run in which the difference has others was cut, and is done again. The row
-"control" is the same with one empty cycle: what is left there is the error of the method.
+**Holds and waits.** `kernels.alternate` measures its own holds, releases and acquisitions. The code around it
+in its thread (start-up, barrier) holds the GIL too, so each thread reads its own account right before and
+right after the kernel. The difference is the kernel and its *surroundings*: some 10 us of Python and of the
+reading itself, all of it a hold. Their length is the difference of the lifetimes minus the sum of the
+kernel's four intervals. Counts check that they were held throughout: the kernel makes one acquisition a cycle
+and no forced release. A run with other counts was interrupted, and is repeated. The row "control" is the same
+with one empty cycle: its result is the error of the method.
 
-The kernel stamps outside of the interpreter's functions, the tracer inside. Of one uncontended cycle, some 20
-ns before the release and after the acquisition are a hold to the tracer and none to the kernel.
+The kernel reads the clock outside of the interpreter's functions, the tracer inside. So in one uncontended
+cycle, some 20 ns before the release and after the acquisition are a hold for the tracer but not for the
+kernel.
 
-A release that finds a request pending is held up until the other thread has the GIL: to the tracer this is
-off, to the kernel it is inside `release_ns`. Hence two grids: with the switch interval out of reach there is
-no request; with the interval that is set, the wait must be `reacquire_ns` all the same.
+If a request is pending, a release takes until the other thread has the GIL. For the tracer this is off, for
+the kernel it is part of `release_ns`. Hence two grids: one with the switch interval out of reach, so that
+there is no request; one with the usual interval, where the wait must still be `reacquire_ns`.
 
-**Spinners.** Pure Python never lets go by itself: off time should not exist.
+**Spinners.** Pure Python never releases the GIL by itself: there should be no off time.
 
-An error that comes from a loaded machine stays in: see the doubts below the table, and how often the threads
-were preempted (in the notes).
+Errors that come from a loaded machine are not removed: see the doubts below the table, and the number of
+preemptions in the notes.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ import common
 from common import Question, Row
 
 from gilprobe import kernels
-from gilprobe._native import gil
-from gilprobe.tracing.accounting import Books
+from gilprobe._native import tracer
+from gilprobe.tracing.assembling import TracePart
 from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
@@ -91,18 +92,18 @@ class Account:
 
 
 def share_held(snapshot: _Snapshot) -> float:
-    """Return all holds as a share of the wall."""
+    """Return all holds as a share of the wall-clock time."""
     held_ns = sum(account["hold_ns"] for account in snapshot["accounts"])
     return held_ns / snapshot["totals"]["elapsed_ns"]
 
 
-def own_account(session: gil.Session) -> Account:
+def own_account(session: tracer.Session) -> Account:
     """Return the calling thread's account up to now.
 
     Read from the native session: Trace.report asks threading for names, which takes a lock.
     """
     native_id = threading.get_native_id()
-    accounts = Books.decode(*session.read()[0]).snapshot["accounts"]
+    accounts = TracePart.decode(*session.read()[0]).snapshot["accounts"]
     for account in reversed(accounts):
         if account["native_id"] == native_id:
             return Account(
@@ -284,7 +285,7 @@ def lifetimes(options: argparse.Namespace) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Part:
-    """What one thread's kernel and its account say of the same time. Nanoseconds a cycle."""
+    """The same time by one thread's kernel and by its account. Nanoseconds a cycle."""
 
     cycles: int
     booked: Account
@@ -304,17 +305,17 @@ class Part:
 
     @property
     def cut(self) -> bool:
-        """Whether the surroundings were not one hold."""
+        """Whether the surroundings were more than one hold."""
         return self.booked.forced != 0 or self.booked.acquisitions != self.cycles
 
     @property
     def hold_error(self) -> float:
-        """Booked hold less true hold, a cycle."""
+        """Booked hold minus true hold, a cycle."""
         return (self.booked.hold - self.spent.held_ns - self.surroundings) / self.cycles
 
     @property
     def wait_error(self) -> float:
-        """Booked wait less `reacquire_ns`, a cycle."""
+        """Booked wait minus `reacquire_ns`, a cycle."""
         return (self.booked.wait - self.spent.reacquire_ns) / self.cycles
 
     def hold_allowed(self) -> float:
@@ -329,7 +330,7 @@ class Part:
 def alternate(threads: int, cycles: int, held_ns: int, released_ns: int) -> tuple[list[Part], float]:
     """Run the kernel in some threads at once; return their parts, and all holds as a share of the wall."""
     parts: list[Part] = []
-    session = gil.Session()
+    session = tracer.Session()
 
     def member() -> None:
         preempted = preemptions()
@@ -340,7 +341,7 @@ def alternate(threads: int, cycles: int, held_ns: int, released_ns: int) -> tupl
 
     run_threads(member, threads)
     session.stop()
-    snapshot = Books.decode(*session.read()[0]).snapshot
+    snapshot = TracePart.decode(*session.read()[0]).snapshot
     return parts, share_held(snapshot)
 
 
@@ -399,7 +400,7 @@ def _compare(
 ) -> Iterator[Row]:
     for cell in cells:
         runs = GRID.runs[cell]
-        # of each run the thread that fares worst
+        # the worst thread of each run
         worst = [max(parts, key=lambda part: abs(error(part)) / allowed(part)) for parts in runs]
         shares = [abs(error(part)) / allowed(part) for part in worst]
         cycles = worst[0].cycles
@@ -427,7 +428,7 @@ def _compare(
 
 
 def _shown(median: dict[str, float]) -> str:
-    """Return what a cycle of the worst thread was made of, in the middle of the repeats."""
+    """Return the parts of a cycle of the worst thread, medians of the repeats."""
     parts = ", ".join(f"{name} {median[name + '_ns'] / US:.2f}" for name in ("hold", "release", "reacquire"))
     return f"a cycle: {parts} us; {median['preemptions']:.0f} preemptions"
 
@@ -465,7 +466,7 @@ def control(options: argparse.Namespace) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Spun:
-    """One spinner's own time, and what it was booked as. Nanoseconds."""
+    """One spinner's own time, and how it was booked. Nanoseconds."""
 
     running: int
     booked: Account
@@ -473,7 +474,7 @@ class Spun:
 
     @property
     def share(self) -> float:
-        """Hold + wait, less the surroundings, which are held, as a share of the running time."""
+        """Hold + wait without the surroundings, as a share of the running time."""
         surroundings = self.booked.lifetime - self.running
         return (self.booked.hold + self.booked.wait - surroundings) / self.running
 
@@ -481,7 +482,7 @@ class Spun:
 def spin(threads: int, duration_s: float) -> tuple[list[Spun], float]:
     """Let threads spin in pure Python; return them, and all holds as a share of the wall."""
     spun: list[Spun] = []
-    session = gil.Session()
+    session = tracer.Session()
 
     def member() -> None:
         preempted = preemptions()
@@ -494,12 +495,12 @@ def spin(threads: int, duration_s: float) -> tuple[list[Spun], float]:
 
     run_threads(member, threads)
     session.stop()
-    snapshot = Books.decode(*session.read()[0]).snapshot
+    snapshot = TracePart.decode(*session.read()[0]).snapshot
     return spun, share_held(snapshot)
 
 
 def spinners(options: argparse.Namespace) -> Iterator[Row]:
-    """See whether pure Python is ever off."""
+    """Check whether pure Python is ever off."""
     for threads, least in ((1, 0.995), (2, 0.995), (4, 0.99)):
         shares, preempted = [], 0
         for _ in range(options.repeat):

@@ -1,7 +1,7 @@
-"""Measures whether an audit is right: on calls whose released share is known, and by what threads then gain.
+"""Measures whether an audit is right: about calls whose released share is known, and the gain of threads.
 
-The known shares are those of `kernels.alternate`, which holds and releases by turns and measures both by a
-clock of its own. The calls of the standard library are ones whose sources say whether they let the GIL go.
+The known shares are those of `kernels.alternate`, which holds and releases by turns and measures both with
+its own clock. The other calls are of the standard library; their sources show whether they release the GIL.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import common
 from common import Question, Row
 
 from gilprobe._native import kernels
-from gilprobe.auditing.auditor import NOTHING, Order, carry_out, take_samples
-from gilprobe.auditing.sampling import released_shares
-from gilprobe.auditing.steps import least_releasing_size
+from gilprobe.auditing.auditor import NOTHING, AuditRequest, carry_out, take_samples
+from gilprobe.auditing.release_size import least_releasing_size
+from gilprobe.auditing.traced_calls import released_shares
 from gilprobe.measuring.measure import Settings
 from gilprobe.scenarios.contention.stdlib_audit import expected_steps
 
@@ -76,20 +76,22 @@ PREDICTED: dict[str, Call] = {
 }
 
 
-def order(name: str, call: Call, options: argparse.Namespace, threads: tuple[int, ...] = (1,)) -> Order:
+def request(
+    name: str, call: Call, options: argparse.Namespace, threads: tuple[int, ...] = (1,)
+) -> AuditRequest:
     """Return what an audit is asked with."""
     frame = Settings(repeat=max(2, options.repeat), arm_ns=int(options.work * 1e9))
-    return Order(name, call, NOTHING, threads, frame, lambda _label, _share: None)
+    return AuditRequest(name, call, NOTHING, threads, frame, lambda _label, _share: None)
 
 
 def released(name: str, call: Call, options: argparse.Namespace) -> tuple[float, ...]:
     """Return the released share of each sample."""
-    shares = take_samples(order(name, call, options))
+    shares = take_samples(request(name, call, options))
     return released_shares(shares.samples, shares.overhead)
 
 
 def true_share(call: Callable[[], tuple[int, int, int, int]], calls: int) -> float:
-    """Return the released share by the kernel's own clock: of what it did, not of what letting go costs."""
+    """Return the released share by the kernel's own clock: of its work, without the cost of the releases."""
     spent = [call() for _ in range(calls)]
     held, free = sum(one[0] for one in spent), sum(one[2] for one in spent)
     return free / (held + free)
@@ -114,7 +116,7 @@ def known(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def at_least(options: argparse.Namespace) -> Iterator[Row]:
-    """Audit calls that let the GIL go."""
+    """Audit calls that release the GIL."""
     for name, call in RELEASING.items():
         found = released(name, call, options)
         verdict = common.judge(found, lambda share: share >= 0.99)
@@ -122,7 +124,7 @@ def at_least(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def at_most(options: argparse.Namespace) -> Iterator[Row]:
-    """Audit calls that never do."""
+    """Audit calls that never release it."""
     for name, call in HOLDING.items():
         found = released(name, call, options)
         verdict = common.judge(found, lambda share: share <= 0.01)
@@ -130,7 +132,7 @@ def at_most(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def step(options: argparse.Namespace) -> Iterator[Row]:
-    """Look for the size from which on a hash lets the GIL go."""
+    """Search for the least size at which a hash releases the GIL."""
     expected = expected_steps(sys.version.split()[0])["hashlib.sha256"]
 
     def prepared(size: int) -> nullcontext[Call]:
@@ -144,7 +146,7 @@ def step(options: argparse.Namespace) -> Iterator[Row]:
 def predicted(options: argparse.Namespace) -> Iterator[Row]:
     """Compare the speedup of two threads with what the holds of the call allow."""
     for name, call in PREDICTED.items():
-        audits = [carry_out(order(name, call, options, (1, 2))) for _ in range(options.rounds)]
+        audits = [carry_out(request(name, call, options, (1, 2))) for _ in range(options.rounds)]
         pairs = [(audit.speedups[0].measured, audit.speedups[0].allowed or 0.0) for audit in audits]
         errors = [100 * abs(measured / allowed - 1) for measured, allowed in pairs]
         yield Row(

@@ -1,4 +1,4 @@
-"""What the benchmarks share: rows, the table, the JSON file, and what makes their numbers doubtful."""
+"""What the benchmarks share: rows, the table, the JSON file, and the doubts about the numbers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Row:
     Attributes
     ----------
     what, target : str
-        What was measured, and what it must reach; ``""`` if there is nothing to reach.
+        What was measured, and its target; ``""`` if there is none.
     unit : str
         Of the samples.
     samples : sequence of float
@@ -49,11 +49,11 @@ class Row:
         ``"reached"`` by every sample, by the ``"median only"``, or ``"missed"``; ``"-"`` without a target;
         ``"not testable here"``.
     note : str
-        What else a reader must know, in one line.
+        A remark for the reader, in one line.
     details : dict
         The same as numbers, for the JSON file only.
     value : float or None
-        The figure, where it is not the samples' median: then a ratio of two medians.
+        The figure, if it is not the samples' median but a ratio of two medians.
     """
 
     what: str
@@ -110,7 +110,7 @@ def judge_figure(figure: float, reaches: Callable[[float], bool]) -> str:
 
 
 def in_turns(sample: Callable[[int], T], arms: int, repeat: int) -> list[list[T]]:
-    """Take samples of arms 0, 1, ... in turns, there and back, after one of each that does not count."""
+    """Take samples of arms 0, 1, ... by turns, forward and back, after an uncounted one of each."""
     for arm in range(arms):
         sample(arm)
     taken: list[list[T]] = [[] for _ in range(arms)]
@@ -132,7 +132,7 @@ def ranges(off: Sequence[float], on: Sequence[float]) -> str:
 def difference(
     what: str, target: str, unit: str, off: Sequence[float], on: Sequence[float], limit: float | None
 ) -> Row:
-    """Return what neighbouring samples differ by."""
+    """Return the differences of neighbouring samples."""
     added = [with_it - without for without, with_it in zip(off, on, strict=True)]
     verdict = NO_TARGET if limit is None else judge(added, lambda one: one <= limit)
     return Row(what, target, unit, added, verdict, ranges(off, on), {"off": list(off), "on": list(on)})
@@ -165,7 +165,7 @@ class Surroundings:
         self._children_s = _children_s()
 
     def doubts(self) -> Iterator[str]:
-        """Yield what makes the numbers doubtful, a line each."""
+        """Yield the doubts about the numbers, a line each."""
         if self._load is not None and self._load > 0.5:
             yield f"other load: the load average was {self._load:.2f} before the benchmark"
         before, after = self._times, host.cpu_times()
@@ -190,18 +190,18 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and leave."""
+        """Print the error and exit."""
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 def parser(description: str, *, repeat: int) -> argparse.ArgumentParser:
     """Return a parser with the options that all benchmarks have."""
     made = Parser(description=description)
-    made.add_argument("--json", metavar="FILE", help="write the rows there, too, with the environment")
-    made.add_argument("--quick", action="store_true", help="just see that it works: too short to mean much")
+    made.add_argument("--json", metavar="FILE", help="also write the rows and the environment to this file")
+    made.add_argument("--quick", action="store_true", help="a short trial: its numbers mean little")
     made.add_argument("--repeat", type=positive, default=repeat, help="samples a row (%(default)s)")
     made.add_argument("--seed", type=int, default=1, help="chooses the order of the runs (%(default)s)")
-    made.add_argument("--only", metavar="TEXT", default="", help="just the questions with this in their name")
+    made.add_argument("--only", metavar="TEXT", default="", help="only the questions with this in their name")
     return made
 
 
@@ -241,7 +241,7 @@ def main(name: str, options: argparse.Namespace, questions: Sequence[Question]) 
     progress("")
     doubts = list(surroundings.doubts())
     if options.quick:
-        doubts.append("quick: the runs were too short to mean much")
+        doubts.append("quick: the runs were short, the numbers mean little")
     print(
         f"{name}: CPython {environment.python} ({environment.build}), {environment.cpu}, "
         f"{environment.cores} cores, clock {environment.clock}, {environment.started}"
@@ -263,7 +263,7 @@ def main(name: str, options: argparse.Namespace, questions: Sequence[Question]) 
 
 
 def progress(text: str) -> None:
-    """Say on a terminal what is being measured."""
+    """Show on a terminal the current step."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -292,11 +292,11 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def shown(number: float) -> str:
-    """Return a number with four digits, and none that mean nothing."""
+    """Return a number with four significant digits."""
     return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def check_file(options: argparse.Namespace, made: argparse.ArgumentParser) -> None:
-    """Refuse a file that can't be written before minutes are spent on measuring."""
+    """Refuse a file that can't be written before minutes of measuring."""
     if options.json and not Path(options.json).absolute().parent.is_dir():
         made.error(f"argument --json: there is no folder {str(Path(options.json).parent)!r}")

@@ -1,13 +1,12 @@
-"""Measures whether the right one is blamed, and for the right amount.
+"""Measures whether the right thread is blamed, and for the right amount.
 
-A culprit is planted: a C call that keeps the GIL for a known time, over and over, and measures by its own
-clock how long it had it (`kernels.alternate`). Its victims are threads of pure Python, which want the GIL at
-every moment and so wait through each of the culprit's holds from end to end: what each of them waits because
-of the culprit is what the culprit has held. The kernel is called from a function of this file, whose name and
-line the blame must have.
+A culprit is planted: a C call that repeatedly keeps the GIL for a known time, and measures with its own clock
+how long it had it (`kernels.alternate`). Its victims are threads of pure Python. They always want the GIL, so
+each waits through every hold of the culprit: its wait because of the culprit must equal the culprit's holds.
+The kernel is called from a function of this file; the blame must have its name and line.
 
-The sum of blame is compared with the sum of waits in the same runs, and in one of threads that get in each
-other's way by locks, by sleep, and by beginning and ending.
+The sum of blame is compared with the sum of waits in the same runs, and in a run of threads that obstruct
+each other by locks, by sleep, and by starting and ending.
 """
 
 from __future__ import annotations
@@ -38,15 +37,15 @@ if TYPE_CHECKING:
 MS = 1000_000
 RELEASED_NS = MS
 INTERVAL_S = 0.001
-"""Switch interval: how long a culprit waits for its turn, not how long it holds."""
+"""Switch interval: it sets how long a culprit waits for its turn, not how long it holds."""
 
 SUMS: list[float] = []
-"""How far the sum of blame is from that of waits, relative, in all runs."""
+"""Relative difference of the sums of blame and of waits, in all runs."""
 
 
 @dataclass
 class Culprit:
-    """A thread that holds the GIL for long: its name, where, and for how long altogether."""
+    """A thread that holds the GIL for long: its name, its place, and the sum of its holds."""
 
     name: str
     held_ns: int
@@ -61,7 +60,7 @@ class Culprit:
         self.truth_ns = spent[0]
 
     def is_named_by(self, row: Blame) -> bool:
-        """Whether thread, function and line are its own."""
+        """Whether the blame has its thread, function and line."""
         where = (Culprit.plant.__qualname__, os.path.realpath(__file__), self.line)
         return row.holder == self.name and (row.function, os.path.realpath(row.filename), row.line) == where
 
@@ -82,7 +81,7 @@ def _suffer(end: threading.Event) -> None:
 
 
 def crime(culprits: list[Culprit], victims: int) -> Report:
-    """Let the culprits loose on the victims, under a trace that begins and ends with all of them at work."""
+    """Run culprits and victims, under a trace that begins and ends while all of them work."""
     end = threading.Event()
     suffering = [threading.Thread(target=_suffer, args=(end,), name=f"victim-{n}") for n in range(victims)]
     planted = [threading.Thread(target=one.plant, name=one.name) for one in culprits]
@@ -106,9 +105,9 @@ def crime(culprits: list[Culprit], victims: int) -> Report:
 
 
 def judge(report: Report, culprits: list[Culprit]) -> Iterator[Verdict]:
-    """Yield what each victim says about each culprit. A lone one must be whom it has waited for most.
+    """Yield what each victim says about each culprit. A single one must be whom the victim waited for most.
 
-    Where it waited for nobody is no suspect: on a loaded machine that may be most of all.
+    Time in which nobody held the GIL does not count: on a loaded machine it may be the largest part.
     """
     for victim in (thread.name for thread in report.threads if thread.name.startswith("victim")):
         rows = sorted((row for row in report.blame if row.waiter == victim), key=lambda row: -row.wait_ns)
@@ -172,7 +171,7 @@ def _jostle(lock: threading.Lock, end_s: float) -> None:
 
 
 def jostling(duration_s: float) -> Report:
-    """Let threads get in each other's way in all ways that there are."""
+    """Let threads obstruct each other in all ways."""
     lock = threading.Lock()
     with trace() as recording:
         end_s = time.monotonic() + duration_s
@@ -207,7 +206,7 @@ QUESTIONS = (
 
 def main() -> int:
     """Run the benchmark."""
-    made = common.parser("Is the right one blamed, and for the right amount?", repeat=5)
+    made = common.parser("Is the right thread blamed, and for the right amount?", repeat=5)
     made.add_argument("--work", type=common.seconds, default=0.5, help="seconds of holds a run (%(default)s)")
     options = made.parse_args()
     common.check_file(options, made)

@@ -1,11 +1,11 @@
-"""Measures the page that shows a recording: how large it is, how soon it shows, how smoothly it moves.
+"""Measures the page of a recording: its size, the time until it shows, how smoothly it moves.
 
 The recordings are made up (tests/support/busy_service.py): a service in which one thread makes all others
-wait, with the texture of a real one at every scale. The browser is a headless Chromium without a GPU, which
-opens the page from disk. Its frames are counted by what the page itself draws, while a script zooms or moves
-the timeline a little in each frame: a browser shows about 60 a second, not more.
+wait, with realistic detail at every scale. A headless Chromium without a GPU opens the page from disk. While
+a script zooms or moves the timeline a little in each frame, the page counts the frames that it draws; a
+browser shows about 60 a second, not more.
 
-Writing a page is timed in a process of its own, from its start to its end.
+The writing of a page is timed in its own process, from start to end.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LEAST_FRAMES = 30
 RUN_LIMIT_S = 2.0
 SCENARIO = "held-vs-released"
 
-# When the first paint was, or all parts of the page were built, whichever is later.
+# The time of the first paint, or when all parts of the page were built, whichever is later.
 FIRST_PAINT = """
 const [done] = arguments;
 const tell = () => {
@@ -54,7 +54,7 @@ const tell = () => {
 tell();
 """
 
-# Acts once in each frame for so many milliseconds; returns the frames that were drawn meanwhile, a second.
+# Acts once in each frame for the given milliseconds; returns the frames drawn, a second.
 FRAMES = """
 const [way, ms, done] = arguments;
 const shown = gilprobe.timeline.shown;
@@ -82,7 +82,7 @@ _made: dict[int, Path] = {}
 
 @contextmanager
 def _chromium() -> Iterator[Chrome]:
-    """Start a browser; say so if there is none."""
+    """Start a browser; raise an error if there is none."""
     try:
         from browsing import start_chromium
     except ImportError as error:
@@ -134,7 +134,7 @@ def _run(arguments: list[str]) -> tuple[float, float]:
 
 
 def size(options: argparse.Namespace) -> Iterator[Row]:
-    """Tell how large pages are; it is always the same."""
+    """Measure the size of pages; it is always the same."""
     for events, target in ((SMALL, "<= 2 MB"), (options.events, "")):
         megabytes = [_page(options, events).stat().st_size / MB]
         verdict = common.judge(megabytes, lambda one: one <= 2) if target else common.NO_TARGET
@@ -142,7 +142,7 @@ def size(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def first_paint(options: argparse.Namespace) -> Iterator[Row]:
-    """Open pages from disk, by turns, in a browser that runs already."""
+    """Open pages from disk, by turns, in a running browser."""
     cases = ((SMALL, "<= 1 s"), (options.events, ""))
     pages = [_page(options, events).as_uri() for events, _ in cases]
     with _chromium() as driver:
@@ -223,7 +223,7 @@ QUESTIONS = (
 
 def main() -> int:
     """Run the benchmark."""
-    made = common.parser("How large, how soon, how smooth is a recording's page?", repeat=10)
+    made = common.parser("How large, fast and smooth is a recording's page?", repeat=10)
     made.add_argument("--work", type=common.seconds, default=2.0, help="seconds of moving (%(default)s)")
     made.add_argument(
         "--events",

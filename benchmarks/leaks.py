@@ -1,7 +1,7 @@
-"""Measures how long a hunt for leaks takes, and how often its verdict is wrong.
+"""Measures how long a search for leaks takes, and how often its verdict is wrong.
 
-``questions()`` is what other benchmarks include. The functions of the standard library do not leak: each
-verdict against them is a false alarm.
+Other benchmarks include ``questions()``. The functions of the standard library do not leak: each verdict
+against them is a false alarm.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def work() -> int:
 
 
 def duration(options: argparse.Namespace) -> Iterator[Row]:
-    """Time hunts of 10,000 counted calls."""
+    """Time searches of 10,000 counted calls."""
     samples = []
     for _ in range(options.repeat):
         begun = time.perf_counter()
@@ -69,7 +69,7 @@ def among_noise(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def false_alarms(options: argparse.Namespace) -> Iterator[Row]:
-    """Hunt in leak-free functions of the standard library."""
+    """Search leak-free functions of the standard library."""
     runs = 20 if options.quick else RUNS
     names = list(LEAK_FREE)
     wrong = []

@@ -1,8 +1,8 @@
-"""Is a hunt for leaks right about released packages? ``python benchmarks/leaks_released.py``.
+"""Is `gilprobe leaks` right about released packages? ``python benchmarks/leaks_released.py``.
 
-leaks_released.toml has functions on packages, and says which versions leak in them, and which do not.
-Each version is installed into an environment of its own, from wheels, and ``gilprobe leaks`` hunts there.
-The rows about CPython itself need nothing installed: they are all that ``--quick`` asks.
+leaks_released.toml has functions that use packages, and says in which versions they leak. Each version is
+installed from wheels into its own environment, and ``gilprobe leaks`` runs there. The rows about CPython
+itself need no installation: ``--quick`` asks only these.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FILE = "released.py"
 
 @dataclass(frozen=True)
 class Case:
-    """One version of one package: what is called, and what is known of it.
+    """One version of one package: what is called, and what is known about it.
 
     Attributes
     ----------
@@ -102,14 +102,14 @@ def _case(function: dict[str, Any], version: str, expected: str, requires: tuple
 
 
 class Hunter:
-    """Hunts in environments, which it keeps in a folder."""
+    """Runs `gilprobe leaks` in environments, which it keeps in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._environments = Environments(folder)
         self._folder = folder
 
     def report(self, case: Case) -> dict[str, Any]:
-        """Return the report of one hunt.
+        """Return the report of one search.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class Hunter:
             done = subprocess.run(
                 command, cwd=name, capture_output=True, text=True, timeout=LIMIT_S, check=False
             )
-        if not done.stdout.startswith("{"):  # a hunt that broke off is as wrong as one that misses
+        if not done.stdout.startswith("{"):  # a search that broke off is as wrong as one that misses
             return {"told": (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]}
         report: dict[str, Any] = json.loads(done.stdout)
         return {**report, "told": FOUND if report["leaking"] else CLEAN}
@@ -139,14 +139,14 @@ class Hunter:
 
 
 def _lend_gilprobe(environment: Path) -> None:
-    """Let an environment find the running gilprobe and what it needs, behind all that is installed there."""
+    """Let an environment find the running gilprobe and its requirements, after what is installed there."""
     (site,) = environment.glob("lib/python*/site-packages")
     here = Path(gilprobe.__file__).parent.parent
     (site / "gilprobe.pth").write_text(f"{here}\n", encoding="utf-8")
 
 
 def row(case: Case, reports: list[dict[str, Any]]) -> Row:
-    """Return what came of the hunts in one function."""
+    """Return the results of the searches in one function."""
     right = [report["told"] == case.expected for report in reports]
     wrong = reports[right.index(False)] if False in right else reports[0]
     told = wrong["told"]
@@ -170,7 +170,7 @@ def finding(report: dict[str, Any]) -> str:
 
 
 def hunt(case: Case, hunter: Hunter, options: argparse.Namespace) -> Iterator[Row]:
-    """Hunt as often as asked."""
+    """Search as often as asked."""
     if options.quick and case.requires:
         raise UnsupportedError("quick: nothing is installed")
     yield row(case, [hunter.report(case) for _ in range(options.repeat)])
@@ -185,7 +185,7 @@ def questions(folder: Path) -> tuple[Question, ...]:
 
 
 if __name__ == "__main__":
-    made = common.parser("Is a hunt for leaks right about released packages?", repeat=1)
+    made = common.parser("Is `gilprobe leaks` right about released packages?", repeat=1)
     made.add_argument(
         "--environments", metavar="DIR", help="keep the environments there (a temporary folder)"
     )

@@ -1,9 +1,8 @@
 """Measures what tracing costs.
 
-Every comparison is between runs without and with a trace (or a bare interpreter and one that imports
-gilprobe) in turns, there and back, so that a drift of the machine hits both alike. Differences and slowdowns
-are those of neighbouring runs. On a loaded machine a slowdown's CPU time says more than its time by the
-clock.
+Every comparison has runs with and without a trace (or a bare interpreter and one that imports gilprobe) by
+turns, forward and back, so that a drift of the machine affects both equally. Differences and slowdowns are
+those of neighbouring runs. On a loaded machine a slowdown's CPU time says more than its wall-clock time.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ SAMPLE_NS = 150_000_000
 clock = time.perf_counter_ns
 
 
-# What is recorded, and what it may add to a release and re-acquisition. The first arm is no trace at all.
+# What is recorded, and what it may add to a release and re-acquisition. The first arm has no trace.
 ARMS: tuple[Callable[[], AbstractContextManager[object]], ...] = (
     nullcontext,
     lambda: trace(sites=False),
@@ -66,12 +65,12 @@ DEPTH = 20
 
 
 def _burst(levels: int) -> float:
-    """Return what a cycle costs, that many calls further down the stack."""
+    """Return the cost of a cycle, this many calls deeper in the stack."""
     return native.cycle(BURST) / BURST if levels == 0 else _burst(levels - 1)
 
 
 def _cycle(count: int) -> float:
-    """Return what a cycle costs at a depth of 20: the median of bursts of 1 ms, most of them whole."""
+    """Return the cost of a cycle at a depth of 20: the median of bursts of 1 ms, most of them whole."""
     levels = DEPTH - 2
     frame: FrameType | None = sys._getframe()
     while frame is not None and levels > 0:
@@ -97,7 +96,7 @@ def _read(count: int) -> float:
 
 @contextmanager
 def _company() -> Iterator[None]:
-    """Have an idle thread: glibc's locks are cheaper in a process of one, and the recorder is a second."""
+    """Have an idle thread: with one thread glibc's locks are cheaper, and the recorder is a second one."""
     end = threading.Event()
     idle = threading.Thread(target=end.wait)
     idle.start()
@@ -201,7 +200,7 @@ def imports(options: argparse.Namespace) -> Iterator[Row]:
     yield common.difference(
         "import gilprobe over bare start-up", "<= 15 ms", "ms", starts[0], starts[1], 15.0
     )
-    bare = _modules("")  # site may have loaded others: they are not ours
+    bare = _modules("")  # site may have loaded others, which don't count
     foreign = sorted(_modules("import gilprobe") - bare - sys.stdlib_module_names - {"gilprobe"})
     yield Row(
         "import gilprobe: third-party modules in sys.modules",
@@ -354,7 +353,7 @@ json.dump([grown, spent / count * 1e6, missing], sys.stdout)
 
 
 def short_lived(options: argparse.Namespace) -> Iterator[Row]:
-    """Compare how processes grow that start and end very many threads, ten at a time."""
+    """Compare the growth of processes that start and end very many threads, ten at a time."""
     if not Path("/proc/self/status").exists():
         raise UnsupportedError("the platform does not tell how much memory a process uses")
     taken: tuple[list[list[float]], list[list[float]]] = ([], [])
@@ -384,7 +383,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def operations(options: argparse.Namespace) -> Iterator[Row]:
-    """Time what a user of a trace calls."""
+    """Time the calls of a trace's user."""
     end = threading.Event()
     alive = [threading.Thread(target=end.wait) for _ in range(9)]
     times: dict[str, list[float]] = {"start": [], "report while running, 10 threads": [], "stop": []}

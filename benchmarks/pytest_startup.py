@@ -1,8 +1,8 @@
 """Measure what the installed pytest plugin costs a run that does not use it.
 
-Whole runs of pytest on one empty test, with the plugin and with ``-p no:gilprobe``, which keeps pytest from
-importing it, by turns. What neighbouring runs differ by counts: the machine's drift hits both alike. The same
-for a run with ``--gil``, which pays for the tracer and for one trace.
+Whole runs of pytest on one empty test take turns, with the plugin and with ``-p no:gilprobe``, which keeps
+pytest from importing it. The result is the difference of neighbouring runs: the machine's drift affects both
+equally. The same is measured for ``--gil``, which pays for the tracer and for one trace.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HOW = {UNUSED: "unused", USED: "with --gil"}
 def run_ms(folder: Path, arguments: tuple[str, ...]) -> float:
     """Return how long one run of pytest takes."""
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    # pytest compiles what it loads as a plugin anew in each run where it may not keep what it has compiled
+    # if pytest can't keep compiled plugins, it compiles them anew in each run
     left_out = ("PYTEST_", "PYTHONDONTWRITEBYTECODE")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     began = time.perf_counter()

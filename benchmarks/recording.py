@@ -1,11 +1,11 @@
-"""Measures what the timeline takes: how many events a second, how much room, how long to read it back.
+"""Measures what a timeline costs: events a second, size on disk, time to read it back.
 
-The events are real: threads release the GIL and take it back under a trace. Two of them hand it to each other
-in turns, which is as fast as the hardware hands anything over; let go to fight for it, they make many more
-events, of which few are handoffs, and more than are asked for: so they are held back to 3 million a second,
-too. A run is long enough to fill the ring several times over, were it not drained.
+The events are real: threads release the GIL and take it back under a trace. Two threads hand it to each other
+by turns, as fast as the hardware can. Without turns they fight for it and make many more events, few of them
+handoffs, and more than the target; so there is also an arm limited to 3 million events a second. A run is
+long enough to fill the ring several times over if nothing drained it.
 
-A recording is read in a process of its own, whose time is that by the clock from its start to its end.
+A recording is read in its own process, timed by the clock from start to end.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ clock = time.perf_counter
 
 @dataclass(frozen=True)
 class Load:
-    """What threads did in a run, and what of it a recording has; nothing, without a trace."""
+    """What threads did in a run, and how much of it a recording has (without a trace nothing)."""
 
     elapsed_s: float
     cycles: int
@@ -86,7 +86,7 @@ def _wrestle(end_s: float, done: list[int], _: int) -> None:
 
 
 def _paced(end_s: float, done: list[int], _: int) -> None:
-    """Make half of the events a second that two threads are to make."""
+    """Make half of the events a second that two threads should make."""
     cycles, begin_s = 0, clock()
     while (now_s := clock()) < end_s:
         if cycles > (now_s - begin_s) * PACE / 2:
@@ -98,7 +98,7 @@ def _paced(end_s: float, done: list[int], _: int) -> None:
 
 
 class _Turns:
-    """Two threads that let each other go on, in turns."""
+    """Two threads that wake each other, by turns."""
 
     def __init__(self) -> None:
         self._locks = (threading.Lock(), threading.Lock())
@@ -110,7 +110,7 @@ class _Turns:
         while goes_on and mine.acquire(timeout=10.0):
             goes_on = clock() < end_s
             cycles += goes_on
-            other.release()  # the last time, too: who waits for a turn is to see the end by itself
+            other.release()  # the last time, too: a thread that waits for its turn must see the end by itself
         done.append(cycles)
 
 
@@ -137,7 +137,7 @@ def _recorded(name: str, threads: int, work: Work, duration_s: float) -> Load:
         )
 
 
-# What is made, the target, the least rate, by how many threads, and how.
+# Events made, target, least rate, number of threads, and method.
 MAKERS: tuple[tuple[str, str, float, int, Maker], ...] = (
     ("two threads in turns, by locks", "no drop, whatever the rate", 0.0, 2, _Turns),
     ("two threads, held back", ">= 2 million without a drop", LEAST_RATE, 2, lambda: _paced),
@@ -224,7 +224,7 @@ print(sum(sum(batch.durations_ns) for batch in timeline.batches()))
 
 
 def loading(options: argparse.Namespace) -> Iterator[Row]:
-    """Let another process read a long recording: what it adds up to, and then each event, too."""
+    """Let another process read a long recording: first its totals, then each event, too."""
     with tempfile.TemporaryDirectory(prefix="gilprobe-") as folder:
         path = Path(folder, "long.gilprobe")
         events = _make(path, options.events)
@@ -258,7 +258,7 @@ QUESTIONS = (
 
 def main() -> int:
     """Run the benchmark."""
-    made = common.parser("What does the timeline take?", repeat=5)
+    made = common.parser("What does a timeline cost?", repeat=5)
     made.add_argument("--work", type=common.seconds, default=1.0, help="seconds a run (%(default)s)")
     made.add_argument(
         "--events",

@@ -1,9 +1,9 @@
-"""Measures what reading reference counts costs: one count, a million of them, and a count that is sampled.
+"""Measures what reading reference counts costs: one count, a million of them, and a sampled count.
 
-The arms of each comparison take turns. A count is read in a loop whose own time is not taken off, from both
-arms alike. The watched program is a loop of pure Python that takes and drops references to the watched object
-all the time, so that the sampling thread and the program want the same cache line: the worst case. A second
-row has a program that works on other objects.
+The arms of each comparison take turns. A count is read in a loop, whose own time is included in both arms.
+The watched program is a loop of pure Python that always takes and drops references to the watched object, so
+that the sampling thread and the program want the same cache line: the worst case. A second row has a program
+that works on other objects.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 HZ = 1e6
 
 SHORT = 4
-"""Times as many runs, and short ones, where the machine's neighbours do more than what is measured."""
+"""This many times more, shorter runs if the machine's neighbours disturb more than the measured effect."""
 
 
 def ratio(
     what: str, target: str, base: Sequence[float], other: Sequence[float], reaches: Callable[[float], bool]
 ) -> Row:
-    """Return how many times its neighbour each of `other` is."""
+    """Return the ratio of each of `other` to its neighbour."""
     times = [one / without for without, one in zip(base, other, strict=True)]
     details = {"base": list(base), "other": list(other)}
     return Row(what, target, "x", times, common.judge(times, reaches), common.ranges(base, other), details)
@@ -91,7 +91,7 @@ def _listed_s(items: list[object]) -> float:
 
 
 def many(options: argparse.Namespace) -> Iterator[Row]:
-    """Compare the two ways to read many counts, of objects that lie in a row in memory and all over it."""
+    """Compare the two ways to read many counts, of objects in a row in memory and scattered over it."""
     size = 10_000 if options.quick else 1_000_000
     items = [object() for _ in range(size)]
     shuffled = random.Random(options.seed).sample(items, size)

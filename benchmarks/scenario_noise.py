@@ -1,8 +1,9 @@
 """Measures how much a scenario's headline number differs from one run of the scenario to the next.
 
-Each scenario of the catalogue runs ten times in turns with all others, so that a drift of the machine hits
-all alike. Its headline number is a ratio of arms where it has one: what the machine does to both arms then
-cancels out. The spread is the largest number less the smallest, as a share of the median: nothing is trimmed.
+Each scenario of the catalogue runs ten times by turns with all others, so that a drift of the machine affects
+all of them equally. Its headline number is a ratio of arms if it has one: an effect of the machine on both
+arms then cancels out. The spread is the largest number minus the smallest, as a share of the median; no run
+is left out.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from gilprobe.results import ScenarioResult
 
 LIMIT = 5.0
-"""Per cent that the headline number of a CPU-bound scenario may spread on an idle machine."""
+"""Largest spread of the headline number of a CPU-bound scenario on an idle machine, per cent."""
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The number that a scenario is about.
+    """A scenario's most important number.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class Headline:
     read : callable
         Takes it from a result and the number of threads.
     cpu_bound : bool
-        Whether its spread has a limit: what waits for timers, disks and processes depends on them.
+        Whether its spread has a limit: numbers that depend on timers, disks and processes have none.
     """
 
     what: str
@@ -54,7 +55,7 @@ class Headline:
 
 
 def fact(name: str, *, cpu_bound: bool = False) -> Headline:
-    """Return the headline that is the first fact whose name begins so; ``{T}`` is the number of threads."""
+    """Return the headline: the first fact whose name begins so; ``{T}`` is the number of threads."""
 
     def read(result: ScenarioResult, threads: int) -> float:
         beginning = name.format(T=threads)
@@ -67,12 +68,12 @@ def fact(name: str, *, cpu_bound: bool = False) -> Headline:
 
 
 def arm(name: str) -> Headline:
-    """Return the headline that is the number of an arm of T threads."""
+    """Return the headline: the number of an arm of T threads."""
     return Headline(name, lambda result, threads: result.arm(name, threads).median)
 
 
 def ratio(above: str, below: str, *, cpu_bound: bool = False, single: bool = False) -> Headline:
-    """Return the headline that is the ratio of two arms of T threads, or of T and of one."""
+    """Return the headline: the ratio of two arms of T threads, or of T and of one."""
     what = f"{above} / {below}{' of one thread' if single else ''}"
 
     def read(result: ScenarioResult, threads: int) -> float:
@@ -131,7 +132,7 @@ def run_all(options: argparse.Namespace) -> dict[str, list[float]]:
 
 
 def spread(numbers: dict[str, list[float]], name: str, _options: argparse.Namespace) -> Iterable[Row]:
-    """Tell how far the headline numbers of a scenario lie apart."""
+    """Measure the spread of a scenario's headline numbers."""
     headline, taken = HEADLINES[name], numbers[name]
     target = f"<= {LIMIT:g} %" if headline.cpu_bound else ""
     if not taken:

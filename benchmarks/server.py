@@ -1,10 +1,10 @@
 """Measures what tracing costs a server: a threaded echo server on the loopback under load.
 
-This process serves, a thread a connection; another one asks, on all connections at once and as fast as it is
-answered. Where there are two cores each process has one of them to itself. Short runs without and with a
-trace take turns on the same connections, and each is compared with its neighbour. The server is what limits
-the rate, so its CPU time a request tells the same as the requests a second, and says more on a loaded
-machine: both must reach the target.
+This process serves, with a thread for each connection. Another process sends requests on all connections, as
+fast as they are answered. With two cores each process has its own. Short runs with and without a trace take
+turns on the same connections, and each is compared with its neighbour. The server limits the rate, so its CPU
+time a request shows the same as the requests a second, and is more reliable on a loaded machine: both must
+reach the target.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 US = 1e6
 
-# Asks for as long as each line of its input says, in seconds, and says how often it was answered.
+# Sends requests for as long as each line of its input says, in seconds; prints the number of answers.
 CLIENT = """
 import selectors, socket, sys, time
 
@@ -83,7 +83,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @dataclass(frozen=True)
 class Run:
-    """What the client was answered in one run, and what the server spent."""
+    """The answers in one run, and what the server spent."""
 
     requests: int
     elapsed_s: float
@@ -101,7 +101,7 @@ class Run:
 
 
 def _cores() -> list[set[int]]:
-    """Return the cores of the server and of the client; none where they can't be chosen."""
+    """Return the cores of the server and of the client; none if they can't be chosen."""
     if not hasattr(os, "sched_setaffinity"):
         return []
     usable = sorted(os.sched_getaffinity(0))
@@ -175,7 +175,7 @@ def _slowed(what: str, target: str, off: list[Run], on: list[Run]) -> Row:
 
 
 def echoes(options: argparse.Namespace) -> Iterator[Row]:
-    """Serve without a trace, with sites, and with sites and timeline, in turns."""
+    """Serve without a trace, with sites, and with sites and timeline, by turns."""
     cores = _cores()
     with _alone_on(cores[0]) if cores else nullcontext():
         load = Load(options.connections, options.size, cores[1] if cores else None)

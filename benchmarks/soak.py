@@ -1,10 +1,10 @@
 """Does a traced service need more and more memory? ``python benchmarks/soak.py --minutes 60``.
 
-Two copies of one made-up service run side by side, one of them under ``gilprobe record``. It makes new code
-objects with large constants, threads with new names, children and, from CPython 3.12 on, interpreters with
-their own GIL. Both are compared after the same number of requests, for some versions of CPython lose memory
-with each interpreter themselves. What the traced one has more is printed: after the first quarter, in which
-tables fill, it must stay within a constant.
+Two copies of one made-up service run side by side, one of them under ``gilprobe record``. The service makes
+new code objects with large constants, threads with new names, children and, from CPython 3.12 on,
+interpreters with their own GIL. Both are compared after the same number of requests, since some versions of
+CPython lose memory with each interpreter. In the first quarter tables fill; afterwards the memory that the
+traced copy needs beyond the other must stay below a constant.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LIMIT_MIB = 32
 POINTS = 20
-RATE = 40  # requests a second; a busy machine takes longer for as many
+RATE = 40  # requests a second; on a busy machine the same number takes longer
 QUICK_S = 8.0
 WHAT = "memory of a traced service beyond an untraced one, after a quarter of the time"
 
@@ -86,7 +86,7 @@ def start(seconds: float, folder: Path, *before: str) -> subprocess.Popen[str]:
 
 
 def points(copy: subprocess.Popen[str]) -> Iterator[tuple[float, int]]:
-    """Yield what a copy says, as it says it."""
+    """Yield the lines of a copy as they come."""
     for line in copy.stdout or ():
         mib, requests = line.split()
         yield float(mib), int(requests)

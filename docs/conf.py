@@ -1,7 +1,7 @@
 """The docs as a site: ``sphinx-build -W docs build/site``, with gilprobe installed.
 
-Sphinx with MyST: the pages are Markdown and read as well in the repository; signatures and docstrings come
-from the installed package. (Material for MkDocs reaches its end of life in May 2027.)
+Sphinx with MyST: the pages are Markdown, readable in the repository, too. Signatures and docstrings come from
+the installed package. (Material for MkDocs reaches its end of life in May 2027.)
 """
 
 from __future__ import annotations

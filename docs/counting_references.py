@@ -21,9 +21,9 @@ HEAD = """\
 # Counting references in 2026
 
 How many references does an object have? Since 2023 the answer of `sys.getrefcount` depends on the version,
-the build, the way in which the object got to the call, and whether a thread has ever been started. This
-page shows what each interpreter answers and why, and what `gilprobe.refs` answers instead. All numbers are
-live output of these interpreters:
+the build, the way the object is passed, and whether a thread has ever started. This page shows what each
+interpreter answers and why, and what `gilprobe.refs` answers instead. All numbers are output of these
+interpreters:
 
 | name here | interpreter |
 |---|---|
@@ -39,10 +39,10 @@ PARTS = (
     (
         "Borrowed: a call that gets the object may count it, or not",
         """\
-To call `sys.getrefcount(thing)` the interpreter used to push a new reference to `thing`, so that one name
-made 2. From 3.14 on the compiler sees that the local variable outlives the call and lends it
-(LOAD_FAST_BORROW): nothing is counted, and the same line answers one less. A global or an attribute is not
-lent. A watch got its reference earlier and reads without the object being passed.""",
+To call `sys.getrefcount(thing)` the interpreter used to push a new reference to `thing`, so one name gave 2.
+From 3.14 on the compiler sees that the local variable outlives the call and lends it (LOAD_FAST_BORROW):
+nothing is counted, and the same line answers one less. A global or an attribute is not lent. A watch already
+has its reference, and reads the count without a call that passes the object.""",
         (
             "sys.getrefcount(local)",
             "sys.getrefcount(module_global)",
@@ -51,11 +51,11 @@ lent. A watch got its reference earlier and reads without the object being passe
         ),
     ),
     (
-        "Immortal: nobody counts",
+        "Immortal: not counted",
         """\
-From 3.12 on (PEP 683) None, small integers, static types and others are never freed, and their count is a
-mark that does not change: as a number it is enormous and means nothing, and it is not the same one
-everywhere. In 3.11 it is a count like any other. A watch says `immortal`, and has None for a count.""",
+From 3.12 on (PEP 683) None, small integers, static types and others are never freed. Their count is a fixed
+mark: a huge number without meaning that differs between versions. In 3.11 it is a count like any other. A
+watch says `immortal`, and its count is None.""",
         (
             "sys.getrefcount(None)",
             "watch(None).count",
@@ -66,10 +66,10 @@ everywhere. In 3.11 it is a count like any other. A watch says `immortal`, and h
     (
         "Deferred: the stacks of threads do not count",
         """\
-A free-threaded build does not count references from stacks to functions, modules, classes and code, which
-all threads use all the time; the cycle collector frees them. Their stored count is raised so that it never
-gets to zero. 3.13 goes further: as soon as the first thread is started, such objects become immortal. A
-watch takes off what was only added, and tells which it is.""",
+All threads use functions, modules, classes and code all the time. A free-threaded build does not count
+references from stacks to them; the cycle collector frees them. Their stored count is raised so that it never
+reaches zero. 3.13 goes further: when the first thread starts, such objects become immortal. A watch subtracts
+what was added, and says whether the object is deferred or immortal.""",
         (
             "sys.getrefcount(function)",
             "watch(function).count",
@@ -83,11 +83,11 @@ watch takes off what was only added, and tells which it is.""",
         "Biased: two counts in one object",
         """\
 Without a GIL an atomic operation for each reference would be too slow. So each object belongs to the thread
-that made it (PEP 703): that one counts in a field of its own without atomic operations, `local`; all others
-count in `shared`, which may become negative. The count is the sum. When the owner has dropped its last
-reference, or ends, both are merged and nobody owns the object. Here another thread takes five references to
-an object that the main thread has made; a watch on it reads from the main thread, and its own reference is
-in `local`.""",
+that made it (PEP 703). The owner counts in a field of its own, `local`, without atomic operations; all other
+threads count in `shared`, which may become negative. The count is the sum. When the owner drops its last
+reference, or ends, both are merged and nobody owns the object. Here the main thread makes an object and
+another thread takes five references to it. The watch is read from the main thread; its reference is in
+`local`.""",
         (
             "made here: (local, shared)",
             "five more from another thread: (local, shared)",
@@ -212,7 +212,7 @@ TAIL = """\
 | the same before and after some code | `with gilprobe.refs.track(x, expect=0): ...` |
 | `[sys.getrefcount(x) for x in items]` | `gilprobe.refs.counts(items)` |
 
-All of it: [Reference counts](refs.md)."""
+Details: [Reference counts](refs.md)."""
 
 
 def main(arguments: Sequence[str]) -> int:

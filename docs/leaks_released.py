@@ -1,4 +1,4 @@
-"""Make docs/leaks-released.md: what a hunt tells of released packages, beside what is known of them.
+"""Make docs/leaks-released.md: what `gilprobe leaks` finds in released packages.
 
 Measure:  python benchmarks/leaks_released.py --json FILE.json
           PYTHON benchmarks/leaks_released.py --quick --json FILE.json  (CPython's own, of another version)
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 HEAD = """\
-# What a hunt finds in released packages
+# What `gilprobe leaks` finds in released packages
 
-Of each of these functions is known whether it leaks. Those with a link do, or did: the link is the public
-report, and most stand here twice, with a version that leaks and the one that mended it. The others are widely
-used, and no leak in them is known. Each version was installed into an environment of its own, and
-[`gilprobe leaks`](commands/leaks.md) hunted there, with its defaults. **Finding** is the first that it told,
-with the amount a call; **seconds** are those of the hunt.
+This page checks [`gilprobe leaks`](commands/leaks.md) on functions of which it is known whether they leak.
+Those with a link do, or did: the link is the public report. Most are here twice, with a version that leaks
+and the one that fixed it. The others are widely used, and no leak in them is known. Each version was
+installed in its own environment and searched with the defaults. **Finding** is the first finding, with the
+amount a call; **seconds** is the time of the search.
 
 {right} of {all} verdicts are right.
 
 {machines}
 
-Made by these commands, the second one for each other interpreter; the functions stand in
+Made by these commands, the second one for each other interpreter; the functions are in
 `benchmarks/leaks_released.toml`:
 
     python benchmarks/leaks_released.py --json released.json
     python3.13 benchmarks/leaks_released.py --quick --json python3.13.json
     python docs/leaks_released.py released.json python3.13.json > docs/leaks-released.md
 
-| package | version | function | expected | told | finding | calls | seconds |
+| package | version | function | expected | verdict | finding | calls | seconds |
 |---|---|---|---|---|---|--:|--:|
 """
 
@@ -68,7 +68,7 @@ def page(paths: Sequence[str]) -> Iterator[str]:
     yield HEAD.format(right=right, all=len(hunted), machines="\n".join(map(machine, documents))).rstrip()
     yield from map(line, hunted)
     missing = [row for row in rows if not row["samples"] and not row["note"].startswith("quick")]
-    yield from ("", *(f"- not hunted: {row['what']}: {row['note']}" for row in missing))
+    yield from ("", *(f"- not searched: {row['what']}: {row['note']}" for row in missing))
 
 
 def main(arguments: Sequence[str]) -> int:

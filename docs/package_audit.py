@@ -194,18 +194,18 @@ DOUBTS = ("slowed down", "unstable", "moments")
 HEAD = """\
 # Which calls of popular packages release the GIL
 
-What `gilprobe audit` finds: **released** is the share of a call's time in which other threads could run,
-**holds** how many times it has the GIL in one call, **longest** the longest of these, **2 threads** the
-speedup that was measured, and in parentheses the most that its holds and the cores allow (a package that
-computes with threads of its own leaves no cores for more). The words of the verdict: [gilprobe
-audit](commands/audit.md).
+This table has the results of `gilprobe audit` for calls that programs often make in threads. **released** is
+the share of a call's time in which other threads could run, **holds** how many times it has the GIL in one
+call, **longest** the longest of these. **2 threads** is the measured speedup, and in parentheses the most
+that its holds and the cores allow (a package that computes in its own threads leaves no cores for more).
+[gilprobe audit](commands/audit.md) explains the verdicts.
 
-Measured, not read off the sources: for these versions and these arguments. A call may do otherwise for
-others, such as small ones. Times depend on the machine; whether a call lets go does not.
+The numbers are measured, not derived from the sources, for these versions and arguments. With others, such as
+small ones, a call may behave differently. Times depend on the machine; whether a call releases does not.
 
 {machine}
 
-Made by these commands, and what each call is made with stands in `docs/package_audit.py`:
+Made by these commands; the arguments of each call are in `docs/package_audit.py`:
 
     pip install gilprobe {packages}
     python docs/package_audit.py measure packages.json
@@ -278,7 +278,7 @@ def page(paths: Sequence[str]) -> Iterator[str]:
         code = call.replace("|", "\\|")
         numbers = " | ".join((duration(audit.call_s), *cells))
         yield f"| {label} | `{code}` | {numbers} | {audit.verdict}{mark} |"
-    yield "\n\\*: in doubt; the most frequent reasons are an unstable machine, and releases of moments.\n"
+    yield "\n\\*: in doubt, most often since the machine was unstable, or releases were very short.\n"
     for found in sets:
         yield from (f"- not audited: {one.name}: {one.reason}" for one in found.unaudited)
 

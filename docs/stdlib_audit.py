@@ -22,14 +22,14 @@ MISSING = "not in this interpreter: "
 HEAD = """\
 # Which calls of the standard library release the GIL
 
-The share of each call's time in which its thread was without the GIL, so that other threads could run:
-measured, not read off the sources. A thread makes the call over and over, alone, under the exact tracer; the
-share is its time off over its time off and holding, less what the loop costs. **never**: no call released the
-GIL at this size. **from**: the least argument for which a call releases the GIL, found by bisection; a call
-without such a row releases at every size that was tried, or at none. **-**: not in this version.
-**\\***: the trace itself made the call half as long again or more, so that the share is too high.
+This table shows for each call the share of its time without the GIL, in which other threads could run. The
+shares are measured, not derived from the sources. A single thread repeats the call under the exact tracer.
+The share is its time off divided by its time off and holding, without the cost of the loop. **never**: no
+call released the GIL at this size. **from**: the smallest argument for which a call releases the GIL, found
+by bisection; a call without such a row releases at every size tried, or at none. **-**: not in this version.
+**\\***: the trace made the call at least half as long again, so the share is too high.
 
-Shares are medians; they depend on the processor, the C library and the file system, the sizes after **from**
+Shares are medians. They depend on the processor, the C library and the file system; the sizes after **from**
 do not.
 
 | | version | measured |

@@ -1,9 +1,9 @@
-"""Who holds the GIL, who waits for it, how long; and what the same work does without it.
+"""Measure who holds the GIL, who waits for it and for how long, and how the same work runs without it.
 
-``import gilprobe`` loads nothing beyond the standard library: the names below, and the native core that most
-of them need, are imported when they are first used, since gilprobe lives in other people's processes.
+``import gilprobe`` loads only the standard library. The names below, and the native core, are imported at
+first use, since gilprobe runs in other people's processes.
 
-For pytest, which would warn that a plugin's package is imported before it: PYTEST_DONT_REWRITE
+Keeps pytest from warning that the plugin's package was imported before: PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import _imp
 import os
 
-_CORE = f"{__path__[0]}/_native/gil"
-if not any(os.path.exists(_CORE + suffix) for suffix in _imp.extension_suffixes()):  # noqa: PTH110  # costs less
+_CORE = f"{__path__[0]}/_native/tracer"
+if not any(os.path.exists(_CORE + suffix) for suffix in _imp.extension_suffixes()):  # noqa: PTH110  # cheaper
     raise ImportError(
         f"gilprobe's compiled core is missing in {__path__[0]!r}: install it with `pip install .`, and "
-        "import it from outside of the checkout"
+        "import it from outside the checkout"
     )
 
-TYPE_CHECKING = False  # type checkers know the name; importing typing costs more than all the rest
+TYPE_CHECKING = False  # type checkers know the name; importing typing costs more than everything else here
 if TYPE_CHECKING:
     from typing import Any
 
@@ -67,7 +67,7 @@ _HOMES: dict[str, str | None] = {
     "audit_module": "gilprobe.auditing",
     "capabilities": "gilprobe.measuring.host",
     "kernels": None,
-    "load_ipython_extension": "gilprobe.ipython",  # what `%load_ext gilprobe` asks for
+    "load_ipython_extension": "gilprobe.ipython",  # used by `%load_ext gilprobe`
     "refs": None,
     "run": "gilprobe.scenarios",
     "trace": "gilprobe.tracing.tracer",
@@ -75,13 +75,13 @@ _HOMES: dict[str, str | None] = {
     "watch_stalls": "gilprobe.tracing.stall_watch",
 }
 
-# what needs a part of the compiled core -> which
+# public name -> the part of the compiled core that it needs
 _COMPILED = {
-    "gilprobe.auditing": "gil",
-    "gilprobe.measuring.host": "gil",
-    "gilprobe.scenarios": "gil",
-    "gilprobe.tracing.stall_watch": "gil",
-    "gilprobe.tracing.tracer": "gil",
+    "gilprobe.auditing": "tracer",
+    "gilprobe.measuring.host": "tracer",
+    "gilprobe.scenarios": "tracer",
+    "gilprobe.tracing.stall_watch": "tracer",
+    "gilprobe.tracing.tracer": "tracer",
     "kernels": "kernels",
     "refs": "references",
 }

@@ -9,7 +9,7 @@ from gilprobe.errors import InvalidValueError
 
 _UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _SHOWN = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
-_LONGEST_S = 1e9  # some thirty years; what clocks and locks can count
+_LONGEST_S = 1e9  # about thirty years: clocks and locks can count it
 
 
 def parse_duration(text: str, option: str) -> float:
@@ -20,12 +20,12 @@ def parse_duration(text: str, option: str) -> float:
     text : str
         A decimal number and a unit: ``s`` (also without any), ``ms``, ``us``, ``ns``.
     option : str
-        What it was given for, for the error message.
+        The option's name, for the error message.
 
     Raises
     ------
     InvalidValueError
-        If it is no such thing, not above 0, or more than 1e9 seconds.
+        If it is not a duration, not above 0, or more than 1e9 seconds.
     """
     found = re.fullmatch(
         r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*(s|ms|us|ns|)", text.strip(), re.ASCII
@@ -39,10 +39,10 @@ def parse_duration(text: str, option: str) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds with three digits and a fitting unit: ``"12.3 ms"``; scripts of pages do the same."""
+    """Return seconds with three digits and a fitting unit: ``"12.3 ms"``; the pages' scripts do the same."""
     size = abs(seconds)
     if size >= 999.5:
         return f"{seconds:.0f} s"
-    # What would be written as 1000 of a unit is 1 of the next.
+    # What would round to 1000 of a unit is shown as 1 of the next.
     factor, unit = next((pair for pair in _SHOWN if size >= 0.9995 * pair[0]), _SHOWN[-1])
     return f"{seconds / factor:.3g} {unit}"

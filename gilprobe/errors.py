@@ -1,7 +1,7 @@
 """The errors that gilprobe raises.
 
-Each is a :class:`GilProbeError` and the nearest built-in exception, so that code which knows only the
-built-in catches it too. The message states the rule and the value that broke it.
+Each is a :class:`GilProbeError` and also the nearest built-in exception. The message states the rule and the
+value that broke it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class InvalidTypeError(GilProbeError, TypeError):
 
 
 class FormatError(GilProbeError, ValueError):
-    """A file is not what gilprobe writes, or is of a version that this gilprobe does not know."""
+    """A file was not written by gilprobe, is damaged, or has an unknown version."""
 
 
 class UnknownScenarioError(GilProbeError, LookupError):
@@ -28,11 +28,11 @@ class UnknownScenarioError(GilProbeError, LookupError):
 
 
 class ScenarioError(GilProbeError, ValueError):
-    """A file or a package does not hold a scenario that can be run; the message says why."""
+    """A file or package contains no scenario that can run; the message says why."""
 
 
 class TimeLimitError(GilProbeError, TimeoutError):
-    """Something took longer than it may, and was cut."""
+    """Something exceeded its time limit and was stopped."""
 
 
 class TracerStateError(GilProbeError, RuntimeError):
@@ -40,15 +40,15 @@ class TracerStateError(GilProbeError, RuntimeError):
 
 
 class DeadObjectError(GilProbeError, ReferenceError):
-    """An object is asked for that has been freed."""
+    """The object was freed before it was used."""
 
 
 class ReferenceCountError(GilProbeError, AssertionError):
-    """An object's references changed by another number than was expected; the message says who refers."""
+    """The reference count changed by an unexpected number; the message names the referrers."""
 
 
 class UnsupportedError(GilProbeError, RuntimeError):
-    """What was asked can't be done by this interpreter, build or platform; the message says why."""
+    """The interpreter, build or platform can't do it; the message says why."""
 
 
 class WorkerError(GilProbeError, RuntimeError):
@@ -56,4 +56,4 @@ class WorkerError(GilProbeError, RuntimeError):
 
 
 class ProgramError(GilProbeError, OSError):
-    """A program that was to be run can't be read; the message is the interpreter's own."""
+    """The program can't be read; the message is the interpreter's own."""

@@ -1,4 +1,4 @@
-"""Files that gilprobe writes: private, and whole or not at all. Files that it is given to read: of a size."""
+"""Write private files, completely or not at all; read regular files up to a size limit."""
 
 from __future__ import annotations
 
@@ -20,39 +20,29 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 MOST_BYTES = 1 << 30
-"""Longest file that is read as a whole."""
+"""Size limit of a file that is read at once."""
 
-_SHOWN_OF_NAME = 40  # a long name and what mkstemp adds would be longer than a file's name may be
-_MOST_LINKS = 40  # as the kernel
+_SHOWN_OF_NAME = 40  # leaves room for what mkstemp adds: names have a length limit
+_MOST_LINKS = 40  # the kernel's limit
 _NAME_TRIES = 100
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file for writing that takes the name `path` once all of it is written.
+    """Open a file for writing; it gets the name `path` when it is complete.
 
-    What gilprobe records holds other people's names and paths, hence mode 0600. The bytes go to a temporary
-    file beside the target, which then takes the target's name: a full disk, an error within the ``with``
-    block or a kill leaves an earlier file as it was, and other names of that file (hard links) keep it. A
-    link to a file is replaced, what it points to is left alone.
+    The mode is 0600, since recordings contain names and paths. The bytes go to a temporary file beside the
+    target, which is then renamed: a full disk, an error within the ``with`` block or a kill leaves an earlier
+    file unchanged. Hard links keep the earlier content. A symbolic link is replaced, its target is left
+    alone.
 
-    What is no regular file is written to directly, as a shell would: a device, a pipe, and an open descriptor
-    (``/dev/stdout``, ``/dev/fd/3``), whatever stands behind it. A link to such a thing stays.
-
-    Parameters
-    ----------
-    path : path-like
-        The target.
-
-    Yields
-    ------
-    file
-        Open for writing bytes.
+    Devices, pipes and open descriptors (``/dev/stdout``, ``/dev/fd/3``) are written to directly, as a shell
+    does, also through a symbolic link.
 
     Raises
     ------
     OSError
-        If the file can't be written. It has the file's name, also if the disk is full.
+        If the file can't be written; it always has the file's name.
     """
     check_target(path)
     name = os.fspath(path)
@@ -85,21 +75,21 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise _error(errno.EISDIR, path)
     if stat.S_ISSOCK(mode):
         raise _error(errno.ENXIO, path)
-    if not os.path.islink(path) and not os.access(path, os.W_OK):  # noqa: PTH114  # a link is what is replaced
+    if not os.path.islink(path) and not os.access(path, os.W_OK):  # noqa: PTH114  # the link itself is replaced
         raise _error(errno.EACCES, path)
 
 
 def is_direct(path: str | os.PathLike[str]) -> bool:
-    """Whether what is written to `path` goes there directly: it is a device, a pipe or a descriptor."""
+    """Return whether `path` is written to directly: a device, a pipe or a descriptor."""
     with contextlib.suppress(OSError):
         return _descriptor_link(os.fspath(path)) is not None or not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
     return False
 
 
 def identity(path: str | os.PathLike[str] | int) -> tuple[object, ...]:
-    """Return what tells a file from another, by whatever name: device and inode.
+    """Return what identifies a file under any name: device and inode.
 
-    Of a name that is still free its folder's and the name.
+    For a name without a file, return the folder and the name.
     """
     try:
         status = os.stat(path)  # noqa: PTH116
@@ -112,7 +102,7 @@ def identity(path: str | os.PathLike[str] | int) -> tuple[object, ...]:
 
 
 def _direct(path: str) -> int | None:
-    """Return a new descriptor for what is written to directly; None for a regular file or a free name."""
+    """Return a new descriptor if `path` is written to directly, else None."""
     link = _descriptor_link(path)
     if link is None:
         with contextlib.suppress(FileNotFoundError):
@@ -122,16 +112,16 @@ def _direct(path: str) -> int | None:
     folder, number = os.path.split(link)
     if number.isdecimal() and os.path.realpath(folder) == os.path.realpath("/proc/self/fd"):
         try:
-            return os.dup(int(number))  # its position, and whether it appends, are those of who opened it
+            return os.dup(int(number))  # keeps the opener's position and append mode
         except (OSError, OverflowError):
             raise _error(errno.EBADF, path) from None
     return os.open(link, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def _descriptor_link(path: str) -> str | None:
-    """Return the link of an open descriptor in /proc that `path` leads to, None if it does not.
+    """Return the link of an open descriptor in /proc that `path` leads to, if any.
 
-    Such a link is no name of a file: what it shows need not be there, or be another file by now.
+    Such a link is not a file's name: its text may name no file, or another one.
     """
     proc = _device("/proc")
     for _ in range(_MOST_LINKS):
@@ -156,7 +146,7 @@ def _device(path: str) -> int | None:
 
 
 def _make_beside(target: Path) -> tuple[int, str | None]:
-    """Open a new file in the folder of `target`, if possible without a name: a kill then leaves nothing."""
+    """Open a new file in the folder of `target`, unnamed if possible: a kill then leaves nothing."""
     if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):  # noqa: PTH112
         with contextlib.suppress(OSError):
             return os.open(target.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600), None
@@ -167,11 +157,11 @@ def _make_beside(target: Path) -> tuple[int, str | None]:
 
 
 def _link_beside(handle: int, target: Path) -> str:
-    """Give a file without a name one beside `target`."""
+    """Give an unnamed file a name beside `target`."""
     for number in range(_NAME_TRIES):
         temporary = f"{target.parent / _hidden(target)}{os.getpid()}-{number}.tmp"
         try:
-            # with a folder, or os.link would not follow; the source is absolute, so that any number will do
+            # os.link follows links only with a folder descriptor; for an absolute source any will do
             os.link(f"/proc/self/fd/{handle}", temporary, src_dir_fd=handle, follow_symlinks=True)
         except FileExistsError:
             continue
@@ -189,7 +179,7 @@ def _error(number: int | None, path: str | os.PathLike[str]) -> OSError:
 
 
 class _Named(io.FileIO):
-    """A file whose errors have its name: it is open by a descriptor, which has none."""
+    """A file opened by descriptor whose errors still have its name."""
 
     def __init__(self, descriptor: int, name: str) -> None:
         super().__init__(descriptor, "wb")
@@ -215,14 +205,14 @@ def _named(descriptor: int, name: str) -> IO[bytes]:
 
 
 def open_regular(path: str | os.PathLike[str], what: str) -> BinaryIO:
-    """Open a regular file to read: another, such as a pipe without a writer, might block or never end.
+    """Open a regular file for reading; others, such as a pipe, might block or never end.
 
     Parameters
     ----------
     path : path-like
         The file.
     what : str
-        How the error message calls it: ``"a recording"``.
+        Its name in the error message: ``"a recording"``.
 
     Raises
     ------
@@ -234,7 +224,7 @@ def open_regular(path: str | os.PathLike[str], what: str) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FormatError(f"{what} must be a regular file, {os.fspath(path)!r} is not")
+            raise FormatError(f"{what} must be a regular file, got {os.fspath(path)!r}")
         return os.fdopen(descriptor, "rb", buffering=1 << 20)
     except BaseException:
         os.close(descriptor)
@@ -254,8 +244,8 @@ def read_whole(path: str | os.PathLike[str], what: str, most: int = MOST_BYTES) 
     with open_regular(path, what) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            raise FormatError(f"{what} must have at most {most} bytes, {os.fspath(path)!r} has {size}")
+            raise FormatError(f"{what} must have at most {most} bytes, got {os.fspath(path)!r} with {size}")
         data = file.read(size + 1)
     if len(data) > size:
-        raise FormatError(f"{what} must not change while it is read, {os.fspath(path)!r} does")
+        raise FormatError(f"{what} must not change while it is read, got {os.fspath(path)!r}")
     return data

@@ -1,4 +1,4 @@
-"""``%load_ext gilprobe``: the magics ``%gil`` and ``%%gil``. Needs IPython, which loads this."""
+"""The magics ``%gil`` and ``%%gil`` for IPython: ``%load_ext gilprobe``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import display
 
 from gilprobe.errors import GilProbeError
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.words import visible
 from gilprobe.render.svg import render_timeline
 from gilprobe.tracing.tracer import Trace, trace
@@ -30,18 +30,18 @@ _LONG = ("stacks", "no-timeline", "quiet", "threads=", "rows=", "output=")
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Make ``%gil`` and ``%%gil`` available; IPython calls this."""
+    """Add ``%gil`` and ``%%gil``; IPython calls this."""
     shell.register_magics(GilMagics)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take them away again; IPython calls this."""
+    """Remove them again; IPython calls this."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("gil", None)
 
 
-class _Options:
-    """What stands between the magic's name and the statement."""
+class _MagicOptions:
+    """The options between the magic's name and the statement."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.stacks = "s" in given or "stacks" in given
@@ -51,7 +51,7 @@ class _Options:
         self.rows = _number("rows", given.get("r", given.get("rows", "24")), 1000)
         self.output = given.get("o", given.get("output", ""))
         if self.output and not self.output.isidentifier():
-            raise UsageError(f"output must be the name of a variable, got {self.output!r}")
+            raise UsageError(f"output must be a variable's name, got {self.output!r}")
 
 
 def _number(name: str, text: str, most: int) -> int:
@@ -71,23 +71,20 @@ class GilMagics(Magics):
 
         ``%gil [options] statement``, or ``%%gil [options]`` above a cell::
 
-            -s, --stacks        record whole Python stacks
-            -n, --no-timeline   record no timeline, show no picture
-            -t N, --threads N   run it in N threads at once
-            -r N, --rows N      most threads in the picture (24)
-            -o X, --output X    keep the Report as variable X
-            -q, --quiet         show nothing
+            -s, --stacks        record whole call stacks -n, --no-timeline   record no timeline, show no
+            picture -t N, --threads N   run it in N threads at once -r N, --rows N      most threads in the
+            picture (24) -o X, --output X    keep the Report as variable X -q, --quiet         show nothing
 
-        The value of a last expression is returned, but of several threads'.
+        The value of a last expression is returned, except with several threads.
         """
         given, statement = self.parse_options(
             line, "snqt:r:o:", *_LONG, posix=False, strict=False, preserve_non_opts=True
         )
-        options = _Options(given)
+        options = _MagicOptions(given)
         source = statement if cell is None else f"{statement}\n{cell}" if statement.strip() else cell
         if not source.strip():
-            raise UsageError(f"there is nothing to run: {_USAGE}")
-        work = _Work(self.shell, source)
+            raise UsageError(f"nothing to run; usage: {_USAGE}")
+        work = _CompiledCell(self.shell, source)
         tracing = trace(stacks=options.stacks, timeline=options.timeline)
         try:
             tracing.start()
@@ -99,7 +96,7 @@ class GilMagics(Magics):
             work.stop(tracing)
             self._tell(tracing, options)
 
-    def _tell(self, tracing: Trace, options: _Options) -> None:
+    def _tell(self, tracing: Trace, options: _MagicOptions) -> None:
         report = tracing.report()
         if options.output:
             self.shell.user_ns[options.output] = report
@@ -109,19 +106,19 @@ class GilMagics(Magics):
         if options.timeline:
             try:
                 show_timeline(TracedProcess("", report, tracing.timeline()), rows=options.rows)
-            except (GilProbeError, OSError) as error:  # a full disk must not cost the cell its outcome
+            except (GilProbeError, OSError) as error:  # a full disk must not cost the cell its result
                 display({"text/plain": f"no picture of the timeline: {visible(str(error))}"}, raw=True)
 
 
 def show_timeline(process: TracedProcess, *, rows: int = 24) -> None:
-    """Display the picture of a timeline; where pictures can't be shown, one line that says so."""
+    """Display the picture of a timeline, or a line that says it can't be shown."""
     picture = render_timeline(process, rows=rows)
-    text = "(the timeline is a picture: a notebook shows it)"
+    text = "(only a notebook can show the timeline's picture)"
     display({"image/svg+xml": picture, "text/plain": text}, raw=True)
 
 
-class _Work:
-    """A cell, compiled as IPython would, so that sites name its lines."""
+class _CompiledCell:
+    """A cell, compiled as in IPython, so that sites name its lines."""
 
     def __init__(self, shell: InteractiveShell, source: str) -> None:
         self._namespace = shell.user_ns
@@ -129,7 +126,7 @@ class _Work:
         # Registers the source too, for tracebacks.
         name = shell.compile.cache(code, shell.execution_count, raw_code=source)
         tree = shell.compile.ast_parse(code, filename=name)
-        # A hold that the trace's end cuts counts for the line that ends it: the cell's last, not one here.
+        # The hold at the trace's end counts for the line that ends the trace: the cell's last, not one here.
         self._stop = compile("\n" * code.rstrip().count("\n") + "stop()", name, "exec")
         self._value: CodeType | None = None
         self._run_coroutine = shell.loop_runner
@@ -141,7 +138,7 @@ class _Work:
             self._code = shell.compile(tree, name, "exec")
 
     def run(self, threads: int) -> Any:
-        """Run it here, or in as many threads at once; the first error is raised when all have ended."""
+        """Run it here, or in several threads at once; the first error is raised when all have ended."""
         if threads == 1:
             return self._once()
         _in_threads(self._once, threads)
@@ -158,7 +155,7 @@ class _Work:
         return [eval(code, self._namespace) for code in codes][-1]  # noqa: S307 - what the user typed
 
     def _awaited(self, codes: list[CodeType]) -> Any:
-        """Run what awaits at its top level, in the shell's event loop; in another where that runs already."""
+        """Run a cell with top-level await in the shell's event loop, or in another if that runs already."""
 
         async def work() -> Any:
             value = None

@@ -1,15 +1,14 @@
-"""Work of a known kind and amount, to be run with the GIL held and with it released.
+"""Work of a known kind and amount, run with the GIL held or released.
 
-Both run the same machine code: around the released one stands a release of the GIL and its reacquisition,
-nothing else. On a free-threaded interpreter they detach and attach the thread instead.
+Both run the same machine code; the released one is only enclosed by a release and a reacquisition of the GIL.
+On a free-threaded interpreter the thread is detached and attached instead.
 
-Ctrl-C ends a long kernel in any thread, held or released, as :exc:`KeyboardInterrupt`; where the program has
-a SIGINT handler of its own that does not raise, the kernel goes on. A kernel that should take less than 20 ms
-is not watched, and finishes first.
+Ctrl-C ends a long kernel in any thread, held or released, with :exc:`KeyboardInterrupt`; if the program's own
+SIGINT handler does not raise, the kernel continues. A kernel of less than 20 ms finishes first.
 
-This module works in every interpreter of a process, also in those with a GIL of their own (3.12 and later).
-Signal handlers are the main interpreter's: in another one a kernel can't tell what they do, and any SIGINT
-that the program handles ends it as :exc:`KeyboardInterrupt`.
+This module works in every interpreter of a process, also in those with their own GIL (3.12 and later). Signal
+handlers belong to the main interpreter: in another one, any SIGINT that the program handles ends a kernel
+with :exc:`KeyboardInterrupt`.
 """
 
 from __future__ import annotations
@@ -49,21 +48,21 @@ _INTEGER_CODES = frozenset("QqLlNnP")
 
 @dataclass(frozen=True, slots=True)
 class Alternation:
-    """Where the time of one :func:`alternate` went, by its own clock.
+    """How one :func:`alternate` spent its time, by its own clock.
 
-    Every interval ends where the next begins: the four add up to the time from the first stamp to the last.
+    Every interval ends where the next begins: the four add up to the whole time.
 
     Attributes
     ----------
     held_ns : int
-        With the GIL, up to just before letting it go.
+        With the GIL, until just before its release.
     release_ns : int
-        Inside the release. It blocks when another thread had asked for the GIL: CPython then waits until that
+        Inside the release. It blocks if another thread had asked for the GIL: CPython then waits until that
         thread has it.
     released_ns : int
-        Without the GIL, up to just before asking for it.
+        Without the GIL, until just before the request.
     reacquire_ns : int
-        From asking for the GIL to having it.
+        From the request to the acquisition.
     """
 
     held_ns: int
@@ -73,19 +72,19 @@ class Alternation:
 
 
 def spin(iterations: SupportsIndex, release_gil: bool = False) -> int:
-    """Do integer arithmetic in registers, each iteration needing the one before.
+    """Do integer arithmetic in registers; each iteration needs the one before.
 
     Parameters
     ----------
     iterations : int
-        How often; one takes some 2 ns.
+        Number of iterations; one takes some 2 ns.
     release_gil : bool
         Whether to run without the GIL.
 
     Returns
     -------
     int
-        A checksum that depends on `iterations` alone. The arithmetic is the generator of [1]_.
+        A checksum that depends only on `iterations`. The arithmetic is the generator of [1]_.
 
     Raises
     ------
@@ -100,13 +99,13 @@ def spin(iterations: SupportsIndex, release_gil: bool = False) -> int:
 
 
 def stream(buffer: ReadableBuffer, passes: SupportsIndex = 1, release_gil: bool = False) -> int:
-    """Read a buffer from the first byte to the last: memory bandwidth, when it is larger than the caches.
+    """Read a whole buffer: measures memory bandwidth if it is larger than the caches.
 
     Parameters
     ----------
     buffer : bytes-like
-        Contiguous, not empty, of any item type. It is only read; what other threads write meanwhile may or
-        may not be in the sum.
+        Contiguous, not empty, of any item type. It is only read; writes of other threads meanwhile may or may
+        not be in the sum.
     passes : int
         How often to read all of it.
     release_gil : bool
@@ -132,7 +131,7 @@ def stream(buffer: ReadableBuffer, passes: SupportsIndex = 1, release_gil: bool 
 
 
 def chain(nodes: SupportsIndex, seed: SupportsIndex = 1) -> array[int]:
-    """Prepare a chain for :func:`chase`: one random cycle through all its nodes.
+    """Make a chain for :func:`chase`: one random cycle through all its nodes.
 
     The cycle is Sattolo's [1]_, so a chase meets each node once in `nodes` steps, in an order that no
     prefetcher guesses. The GIL is released meanwhile.
@@ -171,7 +170,7 @@ def chain(nodes: SupportsIndex, seed: SupportsIndex = 1) -> array[int]:
 
 
 def chase(chain: ReadableBuffer, steps: SupportsIndex, release_gil: bool = False) -> int:
-    """Follow a chain of indices from index 0, each load waiting for the one before: memory latency.
+    """Follow a chain of indices from index 0: measures memory latency, since each load needs the one before.
 
     Parameters
     ----------
@@ -208,7 +207,7 @@ def chase(chain: ReadableBuffer, steps: SupportsIndex, release_gil: bool = False
 
 
 def sleep(duration_ns: SupportsIndex, release_gil: bool = False) -> None:
-    """Block, without using the processor.
+    """Block without using the processor.
 
     Parameters
     ----------
@@ -232,7 +231,7 @@ def alternate(
     released_ns: SupportsIndex,
     release_gil: bool = True,
 ) -> Alternation:
-    """Keep the processor busy, in turns with the GIL and without: ground truth for a tracer.
+    """Keep the processor busy, alternately with the GIL and without: ground truth for a tracer.
 
     Its clock is CLOCK_MONOTONIC, read through clock_gettime and never shared with the tracer.
 
@@ -241,7 +240,7 @@ def alternate(
     cycles : int
         How many turns.
     held_ns, released_ns : int
-        How long each phase takes, nanoseconds; with 0 there is just a release and a reacquisition.
+        Duration of each phase, nanoseconds; with 0 there is only a release and a reacquisition.
     release_gil : bool
         If false, the GIL is never released: the second phase runs held too and counts as held, the other sums
         are 0.
@@ -249,7 +248,7 @@ def alternate(
     Returns
     -------
     Alternation
-        What was spent, summed over the cycles. What a SIGINT handler took in between counts as held.
+        The times, summed over the cycles. Time in a SIGINT handler counts as held.
 
     Raises
     ------
@@ -266,7 +265,7 @@ def alternate(
 
 
 def cycle(count: SupportsIndex) -> int:
-    """Release the GIL and take it back, over and over, with nothing in between: what one such cycle costs.
+    """Release and reacquire the GIL repeatedly, with nothing in between, to measure the cost.
 
     Parameters
     ----------
@@ -276,8 +275,8 @@ def cycle(count: SupportsIndex) -> int:
     Returns
     -------
     int
-        Nanoseconds from before the first release to after the last acquisition, by CLOCK_MONOTONIC: read once
-        at each end, not between. What a SIGINT handler took in between is part of it.
+        Nanoseconds from before the first release to after the last acquisition, by CLOCK_MONOTONIC, including
+        SIGINT handlers. The clock is read only at both ends.
 
     Raises
     ------
@@ -288,16 +287,16 @@ def cycle(count: SupportsIndex) -> int:
 
 
 def grain(iterations: SupportsIndex, every: SupportsIndex, release_gil: bool = True) -> int:
-    """Do the arithmetic of :func:`spin` without the GIL, but come back for it again and again.
+    """Do the arithmetic of :func:`spin` without the GIL, but reacquire it regularly.
 
     Parameters
     ----------
     iterations : int
-        How often; one takes some 2 ns.
+        Number of iterations; one takes some 2 ns.
     every : int
-        After how many to take the GIL; it is released again at once. The last grain is the rest.
+        Iterations between two acquisitions of the GIL, which is released again at once.
     release_gil : bool
-        If false, the GIL is held throughout, and grains make no difference.
+        If false, the GIL is held throughout, and `every` makes no difference.
 
     Returns
     -------
@@ -315,15 +314,15 @@ def grain(iterations: SupportsIndex, every: SupportsIndex, release_gil: bool = T
 
 
 def refer(obj: object, times: SupportsIndex) -> None:
-    """Take a reference to an object and drop it again, over and over: what counting costs.
+    """Take and drop a reference to an object repeatedly, to measure the cost of counting.
 
-    It is the interpreter's own counting, compiled. The GIL is held, since counts are its to protect; on a
-    free-threaded interpreter the threads run at the same time, and those that count one object meet.
+    It is the interpreter's own counting, compiled. The GIL is held, since it protects the counts; on a
+    free-threaded interpreter the threads run in parallel, and contend for an object's count.
 
     Parameters
     ----------
     obj : object
-        Any; its count is afterwards as before.
+        Any object; its count is unchanged afterwards.
     times : int
         How often.
 
@@ -336,13 +335,12 @@ def refer(obj: object, times: SupportsIndex) -> None:
 
 
 class Counter:
-    """A counter for threads to race on: private memory, so that a lost update harms nothing.
+    """A counter on which threads race: private memory, so a lost update does no harm.
 
     Parameters
     ----------
     slots : int
-        How many cells it has. Each lies on a cache line of its own, so that threads which bump different
-        slots don't meet.
+        Number of slots. Each has its own cache line, so threads on different slots don't contend.
 
     Raises
     ------
@@ -374,13 +372,12 @@ class Counter:
         times : int
             How often.
         how : str
-            ``"plain"``: load, add, store, three instructions as a reference count without protection; what
-            another thread stores in between is lost. ``"atomic"``: one instruction that loses nothing.
+            ``"plain"``: load, add, store, as an unprotected reference count; what another thread stores in
+            between is lost. ``"atomic"``: one instruction, nothing is lost.
         slot : int
-            Which.
+            Index of the slot.
         release_gil : bool
-            Whether to run without the GIL. With it, on an interpreter that has one, nothing is lost either
-            way.
+            Whether to run without the GIL. With it nothing is lost either way.
 
         Raises
         ------
@@ -400,17 +397,17 @@ class Counter:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """What each slot shows now; exact once the threads that bump it have ended."""
+        """Current values of the slots; exact once the counting threads have ended."""
         return self._cells.values()
 
     @property
     def value(self) -> int:
-        """The sum of all slots."""
+        """Sum of all slots."""
         return sum(self.values)
 
 
 def _integer(name: str, value: SupportsIndex, least: int = 0) -> int:
-    # bool has __index__, but a truth value as an amount is a mistake
+    # bool has __index__, but as an amount it is a mistake
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
         raise InvalidTypeError(f"{name} must be an integer, got {_shown(value)}")
     number = operator.index(value)
@@ -456,6 +453,6 @@ def _check_items(name: str, view: memoryview) -> None:
 
 def _shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 256:
-        # digits of any number may be refused (sys.set_int_max_str_digits)
+        # printing long integers may be refused (sys.set_int_max_str_digits)
         return f"an integer of {value.bit_length()} bits"
     return ascii(value)[:80]

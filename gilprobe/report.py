@@ -1,4 +1,4 @@
-"""The model of a trace: what every renderer, saved file and test sees. Plain data, no clock."""
+"""The model of a trace, for all renderers and saved files. Plain data, no clock."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 from gilprobe.model import codec
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 
 SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""
 
 OTHERS = "(others)"
-"""Named instead of a holder and its function for rows of blame that are summed up."""
+"""Holder and function of rows of blame that are summed up."""
 
 _KIND = "gilprobe.report"
 _HEAD = {"kind": _KIND, "schema": SCHEMA}
@@ -30,38 +30,38 @@ def _seconds(ns: int | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ThreadAccount:
-    """Where one thread's life inside a trace went.
+    """How one thread spent its lifetime inside a trace.
 
     At any moment a thread holds the GIL, waits for it, or is off (runs native code or is blocked without it),
-    so ``hold_ns + wait_ns + off_ns == lifetime_ns``. An interval that the trace's start or end cut counts
-    with the part inside.
+    so ``hold_ns + wait_ns + off_ns == lifetime_ns``. An interval cut by the trace's start or end counts with
+    the part inside.
 
     Attributes
     ----------
     native_id : int
         The operating system's thread identifier.
     name : str
-        As :mod:`threading` knows it, else the operating system's name.
+        Its name in :mod:`threading`, else the operating system's.
     ended : bool
         Whether the thread ended within the trace.
     interpreter : int
         The interpreter whose GIL this is about: 0 for the main one's, which other interpreters may share. A
-        thread that uses the GILs of several has a row for each.
+        thread that uses several GILs has a row for each.
     merged : int
-        How many threads this row is about: 1, but for the row of many that ended.
+        Number of threads in this row: 1, except in the row of merged ended threads.
     lifetime_ns, hold_ns, wait_ns, off_ns : int
         Nanoseconds of wall-clock time.
     acquisitions : int
         Number of times the thread took the GIL.
     contended_acquisitions : int
-        How many of them had to wait.
+        How many of those had to wait.
     forced_releases, voluntary_releases : int
-        Released because another thread asked after the switch interval; because the code let go.
+        Releases because another thread asked after the switch interval; releases by the code itself.
     hold, wait : Distribution
-        The single holds; how long each acquisition took, 0 if it found the GIL free after a short time off.
+        Lengths of the holds; durations of the acquisitions, 0 if the GIL was free after a short time off.
     hold_cpu_ns : int or None
-        CPU time that the thread used while it held, nanoseconds; None if the trace was not told to record it.
-        What is missing to `hold_ns` the thread was blocked in the kernel or waited for a core.
+        CPU time during the holds, nanoseconds; None if not recorded. For the rest of `hold_ns` the thread was
+        blocked in the kernel or waited for a core.
     """
 
     native_id: int
@@ -103,13 +103,13 @@ class ThreadAccount:
 
     @property
     def hold_cpu_s(self) -> float | None:
-        """CPU time used with the GIL, seconds; None if it was not recorded."""
+        """CPU time with the GIL, seconds; None if not recorded."""
         return _seconds(self.hold_cpu_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place in the code where threads let go of the GIL.
+    """A place in the code where threads released the GIL.
 
     A hold counts for the site where it ended, a wait for the site where its thread had released before.
     Native code without a Python frame, and CPython's own start and end of a thread, are sites named in
@@ -122,15 +122,15 @@ class Site:
     line : int
         Line number; 0 where there is none.
     releases : int
-        How often the GIL was released here.
+        Number of releases here.
     hold_ns : int
         Holds that ended here, nanoseconds.
     wait_ns : int
-        Waits of the threads that had released here, until they had the GIL again, nanoseconds.
+        Waits of threads that had released here, until they got the GIL again, nanoseconds.
     caused_ns : int
         Waits of other threads during the holds that ended here, all waiters together, nanoseconds.
     hold_cpu_ns : int or None
-        CPU time in the holds that ended here, nanoseconds; None if it was not recorded.
+        CPU time in the holds that ended here, nanoseconds; None if not recorded.
     """
 
     function: str
@@ -159,18 +159,18 @@ class Site:
 
     @property
     def hold_cpu_s(self) -> float | None:
-        """CPU time in the holds that ended here, seconds; None if it was not recorded."""
+        """CPU time in the holds that ended here, seconds; None if not recorded."""
         return _seconds(self.hold_cpu_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One level of a Python stack: a function and the line at which it was.
+    """One level of a call stack: a function and its current line.
 
     Attributes
     ----------
     function, filename : str
-        Qualified name and file; named in parentheses and without a file where it is not Python code.
+        Qualified name and file; if not Python code, a name in parentheses and no file.
     line : int
         Line number; 0 where there is none.
     """
@@ -182,12 +182,12 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A whole Python stack at which threads let go of the GIL; its numbers mean what those of a `Site` mean.
+    """A call stack at which threads released the GIL, with the numbers of a `Site`.
 
     Attributes
     ----------
     frames : tuple of Frame
-        Outermost first. A stack that was deeper than the tracer follows begins with a frame that says so.
+        Outermost first. A stack too deep for the tracer begins with a frame that says so.
     releases, hold_ns, wait_ns, caused_ns : int
         As in :class:`Site`.
     """
@@ -201,21 +201,21 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """How long one thread waited while another held the GIL, and where that one let it go.
+    """How long one thread waited while another held the GIL, and where that one released it.
 
-    Time in which nobody held the GIL (it was free, but the waiter had not got it yet) is a row without a
+    Time in which nobody held the GIL (it was free, but the waiter did not have it yet) is a row without a
     holder. All rows of a thread add up to its wait.
 
     Attributes
     ----------
     waiter, holder : str
-        Names of threads; `holder` is empty for the handoff.
+        Thread names; `holder` is empty for the handoff.
     waiter_id, holder_id : int
-        Their native identifiers; 0 for the handoff, and for many ended threads in one row.
+        Their native identifiers; 0 for the handoff, and for merged ended threads.
     function, filename, line : str, str, int
         The holder's site.
     stack : int or None
-        Which of the report's stacks it was; None without stacks.
+        Index of the stack in the report; None without stacks.
     wait_ns : int
         Nanoseconds.
     """
@@ -232,7 +232,7 @@ class Blame:
 
     @property
     def wait_s(self) -> float:
-        """How long, seconds."""
+        """Length of the wait, seconds."""
         return self.wait_ns / 1e9
 
 
@@ -243,15 +243,15 @@ class Stall:
     Attributes
     ----------
     waiter, waiter_function, waiter_filename, waiter_line : str, str, str, int
-        Who waited, and where it had released the GIL before.
+        The waiting thread, and where it had released the GIL before.
     holder, holder_function, holder_filename, holder_line : str, str, str, int
-        Who held the GIL longest without a break meanwhile, and where it let go; empty if nobody did.
+        The thread with the longest hold meanwhile, and where it released the GIL; empty if nobody held it.
     start_ns : int
         From the start of the trace to that of the wait, nanoseconds.
     wait_ns : int
         Length of the wait, nanoseconds.
     holder_ns : int
-        How much of it the holder had the GIL without a break, nanoseconds.
+        The part of the wait covered by that hold, nanoseconds.
     """
 
     waiter: str
@@ -278,40 +278,40 @@ class Stall:
 
     @property
     def holder_s(self) -> float:
-        """How much of it the holder had the GIL without a break, seconds."""
+        """The part of the wait covered by the longest hold, seconds."""
         return self.holder_ns / 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Report(Shown):
-    """What a trace recorded.
+class Report(NotebookRepr):
+    """The report of a trace.
 
     Attributes
     ----------
     elapsed_ns : int
-        From the trace's start to its end (or to the snapshot), nanoseconds.
+        From the trace's start to its end, or to the snapshot, nanoseconds.
     held_ns : int
         Time in which some thread held the GIL: the sum of all holds. This and the next two are about the main
-        interpreter's GIL; the rows of threads and sites are about all.
+        interpreter's GIL; the rows of threads and sites are about all GILs.
     contended_ns : int
         Time in which one thread held the GIL while at least one other waited for it.
     handoffs : int
         Acquisitions by a thread that was already waiting when the GIL was released.
     threads : tuple of ThreadAccount
-        In the order in which the trace met them.
+        In the order of their first events.
     sites : tuple of Site
-        Longest hold first; empty if the trace was told not to record them.
+        Longest hold first; empty if not recorded.
     stacks : tuple of Stack
-        Longest hold first; empty unless the trace was told to record them.
+        Longest hold first; empty if not recorded.
     blame : tuple of Blame
         Longest first; empty without sites.
     longest_waits : tuple of Stall
         At most the 1024 longest of each interpreter, longest first; empty without sites. See :meth:`stalls`.
     dropped_events : int
-        Events that the timeline lacks since they came faster than they were written. The other numbers are
-        exact all the same.
+        Events missing in the timeline because they came faster than they were written. All other numbers are
+        exact.
     warnings : tuple of str
-        Everything that makes a number here doubtful.
+        All doubts about these numbers.
     environment : Environment
         What it was measured on.
     """
@@ -352,8 +352,7 @@ class Report(Shown):
     def stalls(self, threshold_s: float = 0.0) -> tuple[Stall, ...]:
         """Return the waits of at least `threshold_s` seconds, longest first.
 
-        The 1024 longest waits of a trace, of those above 1 us, are remembered one by one, so that a low
-        threshold may not show all.
+        A trace keeps only its 1024 longest waits above 1 us, so a low threshold may not show all.
 
         Raises
         ------
@@ -369,9 +368,9 @@ class Report(Shown):
         return tuple(stall for stall in self.longest_waits if stall.wait_s >= threshold_s)
 
     def abridged(self, rows: int) -> Report:
-        """Return the report without its longest tails: `rows` rows of blame that name a holder, and of waits.
+        """Return a shorter report: at most `rows` rows of blame with a holder, and `rows` longest waits.
 
-        The other rows of each waiter are one, of the holder "(others)", so that all still add up to its wait.
+        The other rows of each waiter become one with the holder "(others)", so all still add up to its wait.
         """
         named = [row for row in self.blame if row.holder]
         if len(named) <= rows and len(self.longest_waits) <= rows:
@@ -400,7 +399,7 @@ class Report(Shown):
         Raises
         ------
         FormatError
-            If `document` is of another kind or schema, or does not have exactly the declared keys and types.
+            If `document` has another kind or schema, or not exactly the declared keys and types.
         """
         if not isinstance(document, dict) or document.get("kind") != _KIND:
             raise FormatError(f"a report must be an object of kind {_KIND!r}")
@@ -417,18 +416,18 @@ class Report(Shown):
         Raises
         ------
         OSError
-            If the file can't be written; an earlier file of this name is then still whole.
+            If the file can't be written; an earlier file is then unchanged.
         """
         codec.write_text(path, self.pieces())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
-        """Read a report that :meth:`save` wrote. The file is treated as hostile input.
+        """Read a report that :meth:`save` wrote, as hostile input.
 
         Raises
         ------
         FormatError
-            If the file is not a whole report of this schema.
+            If the file is not a complete report of this schema.
         OSError
             If the file can't be read.
         """

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from gilprobe.errors import FormatError, InvalidValueError
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 from gilprobe.report import Report
 
 SCHEMA = 1
@@ -33,7 +33,7 @@ class Arm:
     median, low, high : float
         Median of the samples and its bootstrap 95 % interval.
     samples : tuple of float
-        One number a repeat, in the order of measurement.
+        One number per repeat, in the order of measurement.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A number derived from the arms or from a trace, with its unit (``""`` for a ratio or a count)."""
+    """A number derived from the arms or a trace, with its unit (``""`` for a ratio or a count)."""
 
     name: str
     value: float
@@ -61,24 +61,24 @@ def fact_name(*parts: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a law says, in numbers: where a number is expected, and what it was.
+    """A law in numbers: the expected range, and the measured value.
 
     Attributes
     ----------
     quantity : {"value", "speedup", "other"}
-        Which number it is: the arm's own; the arm's against its single thread; or one that the arms do not
-        tell, of a traced run, say.
+        The arm's own number; the arm's number over its single thread's; or one from elsewhere, such as a
+        traced run.
     unit : str
         ``"x"`` for a ratio, ``"share"`` for a part of 1, ``"s"``, ``"requests/s"``; ``""`` for a count or an
         index.
     judged : {"interval", "value"}
-        Whether the law holds if the interval reaches into the range, or if the value lies in it.
+        Whether the law holds if the interval overlaps the range, or if the value lies in it.
     value, value_low, value_high : float
-        What was measured, and both ends of its interval; of a number without one, the number.
+        The measured value and both ends of its interval; without one, the value itself.
     arm, threads : str, int or None
-        The arm that the law is about, and its number of threads; None: no single one.
+        The law's arm and its number of threads; None: no single one.
     low, high : float or None
-        Ends of the range, which belong to it; None: open.
+        Ends of the range, inclusive; None: open.
     """
 
     quantity: Literal["value", "speedup", "other"]
@@ -93,7 +93,7 @@ class Claim:
     high: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse ranges and intervals that are none: a claim may come from a file."""
+        """Refuse invalid ranges and intervals: a claim may come from a file."""
         if self.low is not None and self.high is not None and self.low > self.high:
             raise InvalidValueError(f"low must be <= high, got {self.low} and {self.high}")
         if not self.value_low <= self.value <= self.value_high:
@@ -103,19 +103,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """What theory expects, beside what was measured.
+    """What theory expects, and what was measured.
 
     Attributes
     ----------
     text : str
         The law in words.
     expected, measured : str
-        Both sides with their units, as shown.
+        Both sides as shown, with units.
     verdict : {"holds", "does not hold", "not testable here"}
-        Whether this machine and interpreter obeyed it.
+        Whether it holds on this machine and interpreter.
     claim : Claim or None
-        Both sides as numbers; None where they are words, where nothing was measured, and in results that
-        older versions saved.
+        Both sides as numbers; None where they are words or nothing was measured, and in results of older
+        versions.
     """
 
     text: str
@@ -127,7 +127,7 @@ class Law:
 
 @dataclass(frozen=True, slots=True)
 class TracedArm:
-    """The trace of one extra, untimed run of an arm: why its number is what it is."""
+    """The trace of one extra, untimed run of an arm, to explain its number."""
 
     name: str
     threads: int
@@ -135,8 +135,8 @@ class TracedArm:
 
 
 @dataclass(frozen=True, slots=True)
-class ScenarioResult(Shown):
-    """What one scenario yielded.
+class ScenarioResult(NotebookRepr):
+    """The result of one scenario.
 
     Attributes
     ----------
@@ -147,15 +147,15 @@ class ScenarioResult(Shown):
     facts : tuple of Fact
         Derived numbers.
     laws : tuple of Law
-        Expectations and whether they held.
+        Expectations and verdicts.
     printed : str
-        What the shown code printed; empty for a scenario that only measures.
+        Output of the shown code; empty for a scenario that only measures.
     traces : tuple of TracedArm
-        The traced reason, where the tracer works.
+        Traces of the arms, where the tracer works.
     environment : Environment
         What it was measured on.
     warnings : tuple of str
-        Everything that makes a number here doubtful.
+        All doubts about these numbers.
     """
 
     id: str
@@ -184,8 +184,8 @@ class ScenarioResult(Shown):
 
 
 @dataclass(frozen=True, slots=True)
-class ResultSet(Shown):
-    """What one ``gilprobe run`` yielded: the scenarios' results and the machine they share."""
+class ResultSet(NotebookRepr):
+    """The result of one ``gilprobe run``: the scenarios' results and their common machine."""
 
     environment: Environment
     scenarios: tuple[ScenarioResult, ...]
@@ -193,7 +193,7 @@ class ResultSet(Shown):
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"schema": 1, "environment": ..., "scenarios": [...]}``, ready for :mod:`json`."""
         body: dict[str, Any] = codec.encode(self)
-        for scenario in body["scenarios"]:  # beside the laws, whose keys scripts rely on
+        for scenario in body["scenarios"]:  # beside the laws: scripts rely on the laws' keys
             claims = [law.pop("claim", None) for law in scenario["laws"]]
             if any(claims):
                 scenario["claims"] = claims
@@ -227,7 +227,7 @@ class ResultSet(Shown):
 
 
 def _with_claims(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with the laws' claims in the laws, where it has claims and the shape for it."""
+    """Return the document with its claims moved into the laws, if it has claims."""
     scenarios = body.get("scenarios")
     if not isinstance(scenarios, list):
         return body

@@ -168,7 +168,7 @@ def test_only_a_regular_file_of_bounded_size_is_read(tmp_path):
     with (tmp_path / "f").open("wb") as file:
         file.truncate(8 << 40)
     with pytest.raises(
-        FormatError, match=r"a list must have at most 1073741824 bytes, .*/f' has 8796093022208"
+        FormatError, match=r"a list must have at most 1073741824 bytes, got .*/f' with 8796093022208"
     ):
         read_whole(tmp_path / "f", "a list")
     with (tmp_path / "f").open("wb") as file:

@@ -120,10 +120,10 @@ answer = tried("%gil 6 * 7"), shown[-1]["text/plain"]
 
 
 REFUSED = {
-    "%gil": "there is nothing to run",
+    "%gil": "nothing to run",
     "%gil -t 0 ran.append(1)": "threads must be a whole number from 1 to 256, got '0'",
     "%gil --rows=x ran.append(1)": "rows must be a whole number from 1 to 1000, got 'x'",
-    "%gil -o 1x ran.append(1)": "output must be the name of a variable, got '1x'",
+    "%gil -o 1x ran.append(1)": "output must be a variable's name, got '1x'",
     "%gil -z ran.append(1)": "option -z not recognized",
 }
 

@@ -218,7 +218,7 @@ def test_the_reader_finds_imports() -> None:
         "render/html/process",
         "tracing",
     }
-    assert any(found.target == "gilprobe._native.gil" and found.loads for found in IMPORTS)
+    assert any(found.target == "gilprobe._native.tracer" and found.loads for found in IMPORTS)
     assert any(found.target == "gilprobe.tracing.tracer.trace" and not found.loads for found in IMPORTS)
     assert room_named("gilprobe.render.html.process.places.name") == "render/html/process"
     assert room_named("gilprobe.report.Report") == "model"

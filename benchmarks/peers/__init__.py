@@ -1,1 +1,1 @@
-"""gilprobe beside the tools that a user would otherwise pick: the same workloads, one run."""
+"""gilprobe and the tools that a user could use instead, under the same workloads in one run."""

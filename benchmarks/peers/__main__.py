@@ -34,7 +34,7 @@ OTHERS = ("sys.getrefcount", "objgraph", "psleak", "pytest-leaks", "ptime")
 
 
 def progress(text: str) -> None:
-    """Say on a terminal what is being measured."""
+    """Show on a terminal the current step."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -73,7 +73,7 @@ class Comparison:
         self.described.append({**named, "versions": versions, "reason": reason})
 
     def _describe_counters(self) -> None:
-        """Say what reads counts, hunts leaks and audits: these are asked in a part of their own."""
+        """Print the results of tools that count references, search leaks and audit."""
         for tool in (*counting.COUNTERS, *counting.HUNTERS, *counting.AUDITORS):
             if not self._only or tool.name in self._only:
                 versions, reason = "", ""
@@ -84,7 +84,7 @@ class Comparison:
                 self._describe(tool, versions if tool.name != "sys.getrefcount" else "", reason)
 
     def clean(self) -> None:
-        """Undo what tools have prepared."""
+        """Undo the tools' preparations."""
         for tool in self.tools:
             tool.clean()
 
@@ -129,12 +129,12 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     environments = Environments(Path(options.environments or folder / "environments"), options.python315)
     comparison = Comparison(options, Runner(folder, environments), environments)
     cells: list[Cell] = []
-    doubts = ["quick: the runs were too short to mean much"] if options.quick else []
+    doubts = ["quick: the runs were short, the numbers mean little"] if options.quick else []
     try:
         for cell in comparison.cells():
-            cells.append(cell)  # one by one: what was measured before an interrupt is kept
+            cells.append(cell)  # one by one, to keep what was measured before an interrupt
     except KeyboardInterrupt:
-        doubts.append("interrupted: what is missing was not measured")
+        doubts.append("interrupted: the missing cells were not measured")
     finally:
         comparison.clean()
     progress("")
@@ -187,7 +187,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and leave."""
+        """Print the error and exit."""
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
@@ -202,9 +202,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--page",
         metavar="FILE",
-        help="write the page there; docs/comparison.md with --json and nothing left out",
+        help="write the page to this file; by default docs/comparison.md, with --json and nothing left out",
     )
-    made.add_argument("--quick", action="store_true", help="just see that it works: too short to mean much")
+    made.add_argument("--quick", action="store_true", help="a short trial: its numbers mean little")
     made.add_argument(
         "--long",
         action="store_true",
@@ -212,16 +212,16 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--only", metavar="TOOL,...", default="", help="just these tools")
     made.add_argument(
-        "--parts", metavar="PART,...", default=",".join(PARTS), help="just these of %(default)s"
+        "--parts", metavar="PART,...", default=",".join(PARTS), help="only these of %(default)s"
     )
     made.add_argument(
         "--seed",
         type=int,
-        help="draws grains, sizes and the order of runs; by default drawn itself, and printed",
+        help="draws grains, sizes and the order of runs; by default random, and printed",
     )
     made.add_argument("--repeat", type=positive, help="pairs for each cost (7)")
     made.add_argument(
-        "--minutes", type=positive, help="begin no further round of costs after so long (30; 60 with --long)"
+        "--minutes", type=positive, help="start no round of costs after this time (30; 60 with --long)"
     )
     made.add_argument(
         "--environments", metavar="DIR", help="keep the tools' environments there (a temporary folder)"
@@ -230,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
         "--python315",
         metavar="COMMAND",
         default="",
-        help="a CPython 3.15, or what runs a shell command line where one is",
+        help="a CPython 3.15, or a command that runs a shell command line where one is",
     )
     return made
 
@@ -263,12 +263,12 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _can_be_a_folder(path: Path) -> bool:
-    """Whether there is such a folder, or one can be made beside others."""
+    """Whether the folder exists, or its parent does."""
     return path.is_dir() or (not path.exists() and path.absolute().parent.is_dir())
 
 
 def print_page(files: Sequence[str]) -> int:
-    """Print the page of what one run has written, or several, of which later ones measured parts again."""
+    """Print the page of the file of a run, or of several; later ones replace the parts that they measured."""
     try:
         print(page(*(json.loads(Path(file).read_text(encoding="utf-8")) for file in files)), end="")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""How exact each tool is: its readings of workloads whose truth is known."""
+"""How exact each tool is: its readings for workloads whose truth is known."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure(
 
 
 def _run(runner: Runner, tool: Tool, workload: Workload) -> Outcome:
-    """Run once; with a tool that attaches while the work goes on, for so much longer."""
+    """Run once; longer with a tool that attaches while the work goes on."""
     parameters = dict(workload.parameters)
     if tool.attaches:
         parameters["seconds"] += ATTACH_S
@@ -47,7 +47,7 @@ def _run(runner: Runner, tool: Tool, workload: Workload) -> Outcome:
 
 
 def _truths(workload: Workload, cells: list[Cell]) -> Iterator[Cell]:
-    """Yield how well the truth is known: that of the first tool's runs stands for all."""
+    """Yield how exactly the truth is known, from the first tool's runs."""
     for asked in (HELD, WAIT, WORST):
         cell = next((cell for cell in cells if cell.measure == asked and cell.samples), None)
         if cell is not None:

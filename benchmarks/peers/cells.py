@@ -14,7 +14,7 @@ KNOWN = "the truth"
 NOT_MEASURED = "n/a"
 SIGNED = ("points", "%", "ms", "ns")
 COMPARED = ("turns", "cost", "scale")
-"""Tables of what a tool adds to the same work without it."""
+"""Tables of what a tool adds to the same work."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,19 @@ class Cell:
     Attributes
     ----------
     table : str
-        Which table it stands in: "accuracy", "cost", "scale", "counts", "leaks" or "audit".
+        Its table: "accuracy", "cost", "scale", "counts", "leaks" or "audit".
     workload, measure, tool : str
-        The question, and who answers it.
+        The question, and the tool that answers it.
     unit : str
         Of the samples.
     samples : sequence of float
-        One a run. The smaller their median, without its sign, the better.
+        One a run. The smaller the absolute value of their median, the better.
     text : str
         What is shown in place of the median.
     reason : str
-        Why there are no samples: `"n/a"` where the tool does not measure it. Beside samples: what
-        else happened.
+        Why there are no samples: `"n/a"` if the tool does not measure it. With samples: a remark.
     details : dict
-        What the samples were made of.
+        The parts of the samples.
     """
 
     table: str
@@ -52,7 +51,7 @@ class Cell:
 
     @property
     def question(self) -> tuple[str, str, str]:
-        """What several tools answer."""
+        """The answers of several tools."""
         return self.table, self.workload, self.measure
 
     @property
@@ -90,7 +89,7 @@ def cell_of(values: dict[str, Any]) -> Cell:
 
 
 def number(value: float, *, signed: bool = False) -> str:
-    """Return a number with three digits, none of which means less than a hundredth."""
+    """Return a number with three digits, at most two of them decimals."""
     size, sign = abs(value), "+" if signed else ""
     if size >= 100:
         return f"{value:{sign},.0f}"
@@ -99,7 +98,7 @@ def number(value: float, *, signed: bool = False) -> str:
 
 
 def better(one: Cell, than: Cell) -> bool:
-    """Whether a cell's figure is the smaller one, as far as it is shown; less than no cost is chance."""
+    """Whether a cell's figure, as shown, is the smaller one; a cost below zero is chance."""
     if one.figure is None or than.figure is None or KNOWN in (one.tool, than.tool):
         return False
     mine, theirs = (_rounded(cell) for cell in (one, than))
@@ -113,7 +112,7 @@ def _rounded(cell: Cell) -> float:
 
 
 def pairs_lost(ours: Cell, rival: Cell) -> str:
-    """Return in how many of the runs that were made side by side the rival's figure was smaller."""
+    """Return in how many of the paired runs the rival's figure was smaller."""
     if len(ours.samples) < 2 or len(ours.samples) != len(rival.samples):
         return "one run" if len(ours.samples) < 2 else "runs failed"
     signless = abs if ours.table == "accuracy" else float
@@ -122,7 +121,7 @@ def pairs_lost(ours: Cell, rival: Cell) -> str:
 
 
 def losses(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
-    """Return gilprobe's cells that a peer's is better than, with the best of these."""
+    """Return the cells in which a peer is better than gilprobe, with the best peer."""
     found = []
     for ours in cells:
         if ours.tool != OURS:

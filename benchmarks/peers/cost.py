@@ -1,4 +1,4 @@
-"""What each tool costs: the same work without and with it, in turns, in fresh processes."""
+"""What each tool costs: the same work with and without it, by turns, in fresh processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ADDED = "added to each release"
 TURNS = "turns"
 
 LEAST = 2
-"""Rounds that are taken in any case."""
+"""Rounds that always run."""
 
 
 def measure(
@@ -60,7 +60,7 @@ def measure(
             for tool, interpreter in order.sample(turns, len(turns)):
                 outcomes = taken[workload.name, tool.name, interpreter]
                 if len(outcomes) >= LEAST and not any(one.document for one in outcomes):
-                    continue  # it never works here: once more would only take time
+                    continue  # it never works here: another try would only take time
                 progress(f"{table}: round {number + 1}: {workload.name}: {tool.name or 'without a tool'}")
                 asked = (workload.program, workload.parameters, workload.seconds, interpreter)
                 outcomes.append(runner.run(tool, Work("costs", *asked)))
@@ -74,7 +74,7 @@ def measure(
 def measure_in_turns(
     runner: Runner, tools: list[Tool], workloads: list[Workload], progress: Callable[[str], None]
 ) -> Iterator[Cell]:
-    """Run every workload once under each tool that can be begun and ended within one process."""
+    """Run every workload once under each tool that can start and stop within one process."""
     for workload in workloads:
         for tool in tools:
             if not tool.restarts or tool.missing():
@@ -91,7 +91,7 @@ def measure_in_turns(
 
 
 def _name(workload: Workload, off: list[Outcome]) -> str:
-    """Return the workload's name; with how many releases a second it has, where that is what grows."""
+    """Return the workload's name; with its releases a second if these grow."""
     elapsed_s = [one.elapsed_s for one in off if one.document]
     if workload.program != "rate" or not elapsed_s:
         return workload.name
@@ -117,7 +117,7 @@ def _cells(
 def _columns(
     table: str, workload: Workload, tool: Tool
 ) -> Iterator[tuple[str, str, Callable[[Outcome], float], bool]]:
-    """Yield what is asked about a workload: name, unit, what it is of a run, and whether it is relative."""
+    """Yield the questions about a workload: name, unit, the value of a run, and whether it is relative."""
     if workload.program == "echo":
         yield FEWER, "%", lambda one: 1 / _figure(one, "requests_per_s"), True
         yield P99, "%", lambda one: _figure(one, "p99_ms"), True

@@ -1,4 +1,4 @@
-"""Reference counts, leaks and audits: gilprobe's beside what is used today."""
+"""Reference counts, leaks and audits: gilprobe and the tools used today."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ RELEASED, AUDITED = "released share", "time of the audit"
 
 
 class Counter(Tool):
-    """A tool of this kind: named, installed, with variables of its own."""
+    """A tool of this kind: its name, what it installs, its environment variables."""
 
     def __init__(self, name: str, key: str, settings: str, environment: str = "", **variables: str) -> None:
         self.name, self.key, self.settings, self.environment = name, key, settings, environment
         self._variables = variables
 
     def variables(self, place: Place) -> dict[str, str]:
-        """Return what its documentation asks for."""
+        """Return the environment variables that its documentation asks for."""
         del place
         return self._variables
 
@@ -63,7 +63,7 @@ LEAKS = {
 """Whether there is a leak in the functions of `programs.counts`."""
 
 CALLS = {"hashlib.sha256(1 MiB)": 1.0, "json.dumps": 0.0, "a call that releases half of its time": 0.5}
-"""The share of each call that is without the GIL, nearly."""
+"""Roughly the share of each call without the GIL."""
 
 DEBUG_BUILD = "pytest-leaks 0.3.1 needs a debug build of CPython (sys.gettotalrefcount)"
 BY_TYPE = "counts objects by type, not references"
@@ -72,7 +72,7 @@ BY_TYPE = "counts objects by type, not references"
 def measure(
     runner: Runner, only: set[str], *, quick: bool, repeat: int, seed: int, progress: Callable[[str], None]
 ) -> Iterator[Cell]:
-    """Ask every question of every tool that is wanted."""
+    """Ask every chosen tool every question."""
     pick = random.Random(seed)
 
     def ask(tool: Counter, program: str, parameters: dict[str, Any]) -> Outcome:
@@ -148,7 +148,7 @@ def _audits(ask: Callable[..., Outcome], tools: list[Counter], *, quick: bool) -
 
 
 def _audited(call: str, tool: Tool, figures: dict[str, Any]) -> Cell:
-    """Return the error of the released share; the speedup, which is all that ptime tells, is a note."""
+    """Return the error of the released share; ptime gives only a speedup, which becomes a note."""
     if figures["released"] is None:
         told = f"{NOT_MEASURED}: tells a speedup, {figures['speedup']:.2f}x"
         return Cell("audit", call, RELEASED, tool.name, reason=told, details=figures)

@@ -1,4 +1,4 @@
-"""An environment for each tool: a venv of the running interpreter with what versions.toml says."""
+"""An environment for each tool: a venv of the running interpreter with the packages of versions.toml."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """An interpreter with what a tool needs.
+    """An interpreter with a tool's packages.
 
     Attributes
     ----------
     python : str
-        As the commands that run in it name it.
+        The path for commands that run in it.
     wrapper : str
         A command that runs a shell command line in another root, with the current folder at /src; "" if none.
     versions : str
@@ -42,13 +42,13 @@ class Environment:
     versions: str = ""
 
     def command(self, arguments: list[str]) -> list[str]:
-        """Return what runs a command in it, from the current folder."""
+        """Return the command that runs a command in it, from the current folder."""
         if not self.wrapper:
             return arguments
         return [self.wrapper, f"cd /src && exec {shlex.join(arguments)}"]
 
     def beside(self, pid: int, arguments: list[str]) -> list[str]:
-        """Return what runs a command where a process of it runs: in its root, with its view of the files."""
+        """Return the command that runs a command in its root, with its view of the files."""
         if not self.wrapper:
             return arguments
         return ["nsenter", "--target", str(pid), "--mount", "--root", "--wd", *arguments]
@@ -93,7 +93,7 @@ class Environments:
         return Environment(self.install(key, wanted), versions=", ".join(wanted))
 
     def install(self, name: str, wanted: list[str]) -> str:
-        """Return the interpreter of an environment with what pip is told to install; make it if need be."""
+        """Return the interpreter of an environment with these packages; create it if it is missing."""
         folder = self._folder / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
         python, done = folder / "bin" / "python", folder / "installed"
         if done.exists() and done.read_text() == "\n".join(wanted):
@@ -146,7 +146,7 @@ def _python315(given: str) -> Environment:
 
 
 def stage(folder: Path) -> None:
-    """Copy what runs inside the environments, and compile the library that holds and releases."""
+    """Copy the programs that run in the environments, and compile the library that holds and releases."""
     for name in STAGED:
         source = HERE / name
         if source.is_dir():

@@ -2,8 +2,8 @@
 
     inside.py TOOL KIND PROGRAM PARAMETERS RESULT [wait]
 
-The folder of this file is copied to where the tools' environments are used: it imports nothing else of the
-benchmark's. With `wait` it says when it is ready and waits for a line, so that another process can attach.
+The folder of this file is copied to the tools' environments, so it imports nothing else of the benchmark.
+With `wait` it says when it is ready and waits for a line, so that another process can attach.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tools.base import Reading
 
 
 def peak_kib() -> int:
-    """Return the most memory that this program had; getrusage would count the one that started it, too."""
+    """Return this program's peak memory; getrusage would also count the program that started it."""
     with Path("/proc/self/status").open(encoding="utf-8") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
@@ -33,13 +33,13 @@ def nothing() -> AbstractContextManager[Reading]:
 
 
 def main(tool: str, kind: str, program: str, parameters: str, result: str, wait: str = "") -> None:
-    """Run it, and write what is true, what the tool says, and what it took."""
+    """Run it, and write the truth, the tool's answer and the cost."""
     work = importlib.import_module(f"programs.{kind}").WORK[program]
     if wait:
         print("ready", os.getpid(), flush=True)
         sys.stdin.readline()
     inside = BY_NAME[tool].inside if tool in BY_NAME else nothing
-    in_turns = kind == "turns"  # it begins and ends the tool itself
+    in_turns = kind == "turns"  # it starts and stops the tool itself
     with nothing() if in_turns else inside() as reading:
         begin = time.monotonic_ns()
         answer = work(*((inside,) if in_turns else ()), **json.loads(parameters))

@@ -1,4 +1,4 @@
-"""What the page says about the machine, read without gilprobe: the benchmark itself runs from a checkout."""
+"""The page's lines about the machine, read without gilprobe, since the benchmark runs from a checkout."""
 
 from __future__ import annotations
 

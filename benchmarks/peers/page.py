@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 INTRODUCTION = """# gilprobe beside the other tools
 
-The same workloads under gilprobe and under every tool that one would take in its stead. The truth comes
-from the workloads: they hold and release the GIL in a small C library that reads the clock before and
-after ([holds.c](../benchmarks/peers/programs/holds.c)), or note when the clock jumped, and none of it is
-gilprobe's. Where a moment is known only to lie between two looks at the clock, the truth is an interval, and
-the error is the distance to it.
+This page compares gilprobe with every tool that you could use instead, under the same workloads. The truth
+comes from the workloads, not from gilprobe: they hold and release the GIL in a small C library that reads the
+clock before and after ([holds.c](../benchmarks/peers/programs/holds.c)), or note when the clock jumped. If a
+moment is known only to lie between two readings of the clock, the truth is an interval, and the error is the
+distance to it.
 
-**Bold**: a peer's figure is better than gilprobe's, as far as it is shown. `n/a`: the tool does not measure
-this. A number in brackets refers to the notes below the table.
+**Bold**: the figure, as shown, is better than gilprobe's. `n/a`: the tool does not measure this. A number in
+brackets refers to the notes below the table.
 """
 
 PATH = re.compile(r"(?<![\w./])(?:/[\w.+-]+){2,}/?")
@@ -31,12 +31,12 @@ ADDRESS = re.compile(r"\b(?:https?|file)://\S+|(?<=host=)'[^']*'")
 
 
 def private(text: str) -> str:
-    """Return a text without the machine's paths and without addresses."""
+    """Return a text without paths and addresses of the machine."""
     return PATH.sub("PATH", ADDRESS.sub("ADDRESS", text))
 
 
 def page(document: dict[str, Any], *later: dict[str, Any]) -> str:
-    """Return the page. The tables that a later run has measured again are shown as it found them."""
+    """Return the page. A table that a later run has measured again has the later numbers."""
     cells = [cell_of(values) for values in document["cells"]]
     again = []
     for other in later:
@@ -85,7 +85,10 @@ def _beaten(cells: Sequence[Cell]) -> Iterator[str]:
     if not lost:
         yield "In no cell."
     else:
-        yield "Lowest and highest in brackets; last, in how many of the pairs: half of them is chance."
+        yield (
+            "In brackets the lowest and highest figure; last, in how many pairs the peer is better: half"
+            " is chance."
+        )
         yield ""
         yield "| table | workload | measure | gilprobe | best peer | pairs |"
         yield "|---|---|---|---|---|---|"

@@ -1,4 +1,4 @@
-"""Processes that are bounded in time: run to their end or killed with all that they started."""
+"""Processes with a time limit: they run to their end or are killed with all that they started."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Ended:
     Attributes
     ----------
     status : int
-        Of its exit; negative: the signal.
+        Its exit status; negative: the signal.
     hung : bool
-        It was killed because its time was over.
+        Whether it was killed at its time limit.
     wall_s, cpu_s : float
-        Of it and of all children that it waited for.
+        Its own, with all children that it waited for.
     """
 
     status: int
@@ -38,7 +38,7 @@ TELLING = ("error", "panic", "fatal", "abort", "assert")
 
 
 def surroundings() -> dict[str, str]:
-    """Return the environment's variables without the one that hides what lies beside a program."""
+    """Return the environment's variables without the one that hides modules in a program's folder."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
 
 
@@ -73,11 +73,11 @@ class Process:
 
     @property
     def log(self) -> str:
-        """What it has written up to now."""
+        """Its output so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def give_up(self) -> None:
-        """End it as one that hangs."""
+        """Kill it as hanging."""
         self._hung = True
         self.signal(signal.SIGKILL)
 
@@ -98,7 +98,7 @@ class Process:
             return
 
     def says(self, text: str, limit_s: float) -> bool:
-        """Wait until it has written a text, for so long at most."""
+        """Wait until it has written a text, up to a time limit."""
         end = time.perf_counter() + limit_s
         while text not in self.log or not self.log:
             if time.perf_counter() > end or self.has_ended():
@@ -107,11 +107,11 @@ class Process:
         return True
 
     def has_ended(self) -> bool:
-        """Whether it has; it can still be waited for."""
+        """Whether it has ended; it can still be waited for."""
         return self.ends_within(0)
 
     def peak_kib(self) -> int:
-        """Return the most memory that it had up to now; 0 where it has ended."""
+        """Return its peak memory so far; 0 if it has ended."""
         try:
             lines = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines()
         except OSError:
@@ -119,13 +119,13 @@ class Process:
         return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
     def ends_within(self, limit_s: float) -> bool:
-        """Wait for its end for so long at most."""
+        """Wait for its end, up to a time limit."""
         watching = select.poll()
         watching.register(self._ending, select.POLLIN)
         return bool(watching.poll(1000 * limit_s))
 
     def wait(self) -> Ended:
-        """Wait for its end, kill what it left, and sum up."""
+        """Wait for its end, kill what it left, and return the result."""
         _, status, usage = os.wait4(self.pid, 0)
         self._timer.cancel()
         os.close(self._ending)
@@ -140,7 +140,7 @@ class Process:
 
 
 def why(ended: Ended, log: str) -> str:
-    """Return in one line why a process did not do what it should; "" if it did."""
+    """Return in one line why a process failed; "" if it did not."""
     if ended.hung:
         return f"hung: killed after {ended.wall_s:.1f} s"
     if ended.status == 0:

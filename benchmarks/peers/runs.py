@@ -1,4 +1,4 @@
-"""One run of a workload under a tool: the program, the tool beside it, and what came of both."""
+"""One run of a workload under a tool: the program, the tool, and the results of both."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ATTACH_S = 0.8
-"""How long a tool may take until it says something: those that say nothing are given this long."""
+"""Time limit for a tool's first output; a tool without output gets all of it."""
 
 FINISH_S = 5.0
-"""How long a tool may take after the program's end."""
+"""Time limit for a tool after the program's end."""
 
 POLL_S = 0.1
-"""How often is looked how much memory a tool has."""
+"""How often a tool's memory is read."""
 
 NONE = Tool()
 """No tool at all."""
@@ -40,9 +40,9 @@ class Work:
     parameters : dict
         The function's arguments.
     seconds : float
-        How long it takes, nearly.
+        Its approximate duration.
     interpreter : str
-        Where it is not the tool's own: "3.15", or "" for the running one.
+        If it is not the tool's own: "3.15", or "" for the running one.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Work:
 
     @property
     def limit_s(self) -> float:
-        """How long it may take before it counts as hung."""
+        """After this time it counts as hung."""
         return 2 * self.seconds + 6
 
     def arguments(self, tool: Tool) -> list[str]:
@@ -64,22 +64,22 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one run.
+    """The result of one run.
 
     Attributes
     ----------
     document : dict or None
-        What the program wrote.
+        The program's output.
     reading : Reading or None
-        What the tool says.
+        The tool's answer.
     reason : str
         Why there is none, in one line.
     elapsed_s : float
-        What the work itself took, in the program.
+        Duration of the work itself, in the program.
     wall_s, cpu_s : float
-        Of the program as a whole, and of the CPU time of the tool's own processes with it.
+        Those of the whole program; the CPU time includes the tool's own processes.
     peak_kib : int
-        The most memory of the program and of the tool's own process, added.
+        Peak memory of the program plus that of the tool's own process.
     """
 
     document: dict[str, Any] | None = None
@@ -92,7 +92,7 @@ class Outcome:
 
 
 def _finished(beside: Process) -> Ended:
-    """Wait for the end of an observer whose program has ended; ask it to end where it does not by itself."""
+    """Wait for the end of an observer whose program has ended; tell it to end if it does not by itself."""
     if not beside.ends_within(FINISH_S):
         beside.signal(signal.SIGINT)
         if not beside.ends_within(2):
@@ -113,7 +113,7 @@ class Runner:
         return Place(made.python, self._folder, seconds)
 
     def run(self, tool: Tool, work: Work) -> Outcome:
-        """Run once; whatever goes wrong is the outcome's reason."""
+        """Run once; an error becomes the outcome's reason."""
         for name in ("result.json", "tool-output", "tool-log", "program-log"):
             (self._folder / name).unlink(missing_ok=True)
         try:
@@ -158,10 +158,10 @@ class Runner:
         return Outcome(document, reading, "", document["elapsed_s"], ended.wall_s, cpu_s, peak_kib)
 
     def _attached(self, process: Process, command: list[str], work: Work) -> tuple[Process, int]:
-        """Start an observer, let the program begin, and return the observer and its memory at first.
+        """Start an observer, start the program's work, and return the observer and its first memory.
 
-        Costs are measured with the observer at work from the begin on; what it reads must be of nothing but
-        work, so there the program begins first.
+        To measure costs, the observer must work from the start on. To read only the work, the program's work
+        must start first.
         """
         begun = work.kind == "threads"
         if begun:

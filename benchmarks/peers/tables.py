@@ -1,4 +1,4 @@
-"""The result as tables: a row a question, a column a tool, and notes for what does not fit into a cell."""
+"""The result as tables: a row for each question, a column for each tool, and notes below."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 TITLES = {
     "accuracy": "Accuracy: how far each tool is from the truth",
-    "turns": "Cost while it works: in one process, without and with the tool in turns",
-    "cost": "Cost from begin to end: fresh processes without and with the tool",
+    "turns": "Cost while it works: in one process, with and without the tool by turns",
+    "cost": "Cost from begin to end: fresh processes with and without the tool",
     "scale": "Scale: cost with more threads, and with more handoffs",
     "counts": "Reference counts",
     "leaks": "Leaks",
@@ -21,24 +21,24 @@ TITLES = {
 }
 EXPLANATIONS = {
     "accuracy": "Shares: error in percentage points; worst wait: error in ms; threads: how many too many."
-    " The truth is known as exactly as its column says; within that, no error is counted.",
+    " The column of the truth says how exactly it is known; within that, there is no error.",
     "turns": "Medians of the pairs, and half of the distance between their quartiles. A turn takes some"
-    " hundredths of a second: what disturbs the machine disturbs both of a pair. It begins when the tool has"
-    " been on or off for a moment. Only tools that can be begun and ended at any time.",
-    "cost": "Medians of the pairs, and half of the distance between their quartiles: what is added, in per"
-    " cent of the same work without the tool, or in the unit that is named. CPU and memory are those of all"
-    " processes, the tool's own included.",
-    "scale": "Medians of the pairs, and half of the distance between their quartiles: nanoseconds that each"
-    " release and re-acquisition costs more, or %.",
+    " hundredths of a second: a disturbance of the machine affects both turns of a pair. It begins a moment"
+    " after the tool was switched. Only tools that can be switched on and off at any time.",
+    "cost": "Medians of the pairs, and half of the distance between their quartiles: what the tool adds, in"
+    " per cent of the same work without it, or in the named unit. CPU and memory are those of all processes,"
+    " the tool's own included.",
+    "scale": "Medians of the pairs, and half of the distance between their quartiles: added nanoseconds for"
+    " each release and re-acquisition, or %.",
     "counts": "Error: references too many. Times are medians.",
-    "leaks": "What each tool says of a function, and how long it took to say it.",
-    "audit": "Released share: error in percentage points, and what was said. The times are of one audit.",
+    "leaks": "What each tool says of a function, and how long it took.",
+    "audit": "Released share: error in percentage points, and the verdict. The times are of one audit.",
 }
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One cell as it is shown: its text, and whether it beats gilprobe's."""
+    """A displayed cell: its text, and whether it beats gilprobe's."""
 
     text: str
     wins: bool = False
@@ -57,7 +57,7 @@ class Grid:
     rows : list of (str, str, list of Shown)
         Workload, measure with its unit, and a cell for each tool.
     notes : list of str
-        What the numbers in brackets stand for, from 1.
+        The notes for the numbers in brackets, from 1.
     """
 
     name: str

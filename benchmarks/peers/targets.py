@@ -1,4 +1,4 @@
-"""What gilprobe has to reach beside its peers, and whether it did."""
+"""gilprobe's targets in the comparison, and whether it reached them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IN_PROCESS = [tool.name for tool in PEERS if tool.in_process]
 
 @dataclass(frozen=True)
 class Target:
-    """One target, the worst of what was found, and the verdict."""
+    """One target, the worst result, and the verdict."""
 
     what: str
     wanted: str
@@ -112,7 +112,7 @@ def _comparisons(cells: Sequence[Cell], measure: str, rivals: Sequence[str]) -> 
 
 
 def _flat(cells: Sequence[Cell]) -> Target:
-    """Compare what a release costs under gilprobe, all together, from 2 threads on with that on 2 threads."""
+    """Compare the whole cost of a release under gilprobe with more threads to that with 2 threads."""
     what, wanted = "a release under gilprobe, 2 to 512 threads", "within 20 %"
     ours = [cell for cell in _ours(cells, ADDED) if not cell.workload.endswith(" 1 thread")]
     ratios = [

@@ -1,4 +1,4 @@
-"""What is true of a run, from what its threads know, and how far a tool's reading is from it."""
+"""The truth of a run, from its threads' own clocks, and the error of a tool's reading."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """One answer of a tool, beside the truth.
+    """One answer of a tool and the truth.
 
     Attributes
     ----------
     truth, said : float or None
         In per cent, milliseconds or threads; of several threads those of the one with the largest error.
     error : float
-        Their distance, where the truth is known to within an interval the distance to it; of names 0 or 1.
+        Their distance; if the truth is an interval, the distance to it; for names 0 or 1.
     text : str
-        What the tool named, where that was asked.
+        The name that the tool gave, if asked for one.
     within : float
-        To within how much of the middle the truth is known.
+        Half the width of the truth's interval.
     """
 
     truth: float | None
@@ -38,7 +38,7 @@ UNITS = {HELD: "points", WAIT: "points", WORST: "ms", FUNCTION: "", LINE: "", TH
 
 
 def distance(said: float, low: float, high: float) -> float:
-    """Return how far a number is from an interval; negative below it."""
+    """Return the distance of a number from an interval; negative below it."""
     if said < low:
         return said - low
     return max(0.0, said - high)
@@ -66,7 +66,7 @@ def held(document: dict[str, Any], reading: Reading) -> Judged | None:
 
 
 def wait(document: dict[str, Any], reading: Reading) -> Judged | None:
-    """Compare the shares in which threads waited; one that the tool does not know has not waited to it."""
+    """Compare the shares in which threads waited; a thread that the tool does not know counts as no wait."""
     if not reading.waits:
         return None
     judged = []
@@ -80,7 +80,7 @@ def wait(document: dict[str, Any], reading: Reading) -> Judged | None:
 
 
 def worst(document: dict[str, Any], reading: Reading) -> Judged | None:
-    """Compare the longest wait of those threads that know theirs."""
+    """Compare the longest wait of the threads that know their own."""
     if not reading.worst_s:
         return None
     known = [one for one in document["threads"] if one["worst_ns"] is not None]
@@ -109,7 +109,7 @@ def threads(document: dict[str, Any], reading: Reading) -> Judged | None:
 
 
 def judge(measure: str, document: dict[str, Any], reading: Reading) -> Judged | None:
-    """Compare what a tool says with what is true; None where it says nothing."""
+    """Compare a tool's answer with the truth; None if it has no answer."""
     if measure in (FUNCTION, LINE):
         return _named(document, reading, line=measure == LINE)
     return {HELD: held, WAIT: wait, WORST: worst, THREADS: threads}[measure](document, reading)

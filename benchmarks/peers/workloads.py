@@ -1,4 +1,4 @@
-"""The workloads of the comparison: what runs, for how long, and what can be asked about it."""
+"""The workloads of the comparison: the program, its duration, and the questions about it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Workload:
     Attributes
     ----------
     name : str
-        As the tables have it.
+        Its name in the tables.
     program : str
         The function of `programs.threads` or `programs.costs`.
     parameters : dict
         Its arguments.
     seconds : float
-        How long it takes, nearly.
+        Its approximate duration.
     asked : tuple of str
-        What is asked about it.
+        The questions about it.
     """
 
     name: str
@@ -133,7 +133,7 @@ def costs(*, quick: bool) -> list[Workload]:
 def turns(*, quick: bool) -> list[Workload]:
     """Return the workloads whose cost is measured within one process."""
     pairs, turn_s = (4, 0.01) if quick else (100, 0.03)
-    echo_pairs = 3 * pairs  # the kernel's network and scheduler are in it: it varies most
+    echo_pairs = 3 * pairs  # includes the kernel's network and scheduler: it varies most
     steps, reads = (20_000, 2_000) if quick else (700_000, 40_000)
     pair_s = 2.5 * (turn_s + SETTLED_S)
     seconds = pairs * pair_s
@@ -160,7 +160,7 @@ def turns(*, quick: bool) -> list[Workload]:
 
 
 def scale(*, quick: bool) -> list[Workload]:
-    """Return the workloads that grow."""
+    """Return the workloads with growing numbers of threads or releases."""
     count, steps = (4_096, 200_000) if quick else (204_800, 4_000_000)
     numbers = (1, 8) if quick else (1, 2, 8, 64, 512)
     rates = (0, 2_000) if quick else (0, 1_000, 10_000, 100_000)

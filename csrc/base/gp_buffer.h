@@ -17,10 +17,10 @@ enum {
 typedef struct {
     uint8_t *bytes;
     size_t size, room;
-    bool failed; /* there was no memory for something: what the buffer holds is of no use. Until cleared */
+    bool failed; /* there was no memory: the content is useless until gp_buffer_clear */
 } gp_buffer;
 
-/* Make room for `more` bytes behind `size`. False, and failed, without memory. */
+/* Make room for `more` bytes behind `size`. False, and `failed` is set, when there is no memory. */
 bool gp_buffer_reserve(gp_buffer *buffer, size_t more);
 
 /* Write an unsigned LEB128 varint to `at`, which has room for GP_NUMBER_MAX bytes; returns its end. */
@@ -40,8 +40,8 @@ static inline uint64_t gp_number_zigzag(int64_t value)
     return ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0);
 }
 
-/* Append a number, a signed number, a string (its length, then its bytes, of which those behind the first
- * GP_STRING_MAX are left out), bytes as they are. */
+/* Append a number, a signed number, a string (its length, then its first GP_STRING_MAX bytes), bytes as they
+ * are. Without memory they set `failed`. */
 void gp_buffer_number(gp_buffer *buffer, uint64_t value);
 void gp_buffer_signed(gp_buffer *buffer, int64_t value);
 void gp_buffer_string(gp_buffer *buffer, const char *string, size_t size);

@@ -24,18 +24,18 @@ enum {
     SHORTEST_INTERVAL_NS = 1000000,
 };
 
-/* Linux marks a counter that drifts between cores or stops in sleep states by choosing another clock source.
- */
+/* If the counter drifts between cores or stops in sleep states, Linux chooses another clock source. */
 static bool kernel_trusts_counter(void)
 {
 #if defined(_WIN32)
     return true;
 #else
     char name[64] = "";
-    /* no stream: whoever flushes all of them may hold the lock of their list, and wait for one of them */
+    /* open(), not fopen(): a thread that flushes all streams holds the lock of their list and may wait for
+     * one of them */
     int file = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return true; /* no sysfs: the processor's own word has to do */
+        return true; /* no sysfs: believe the processor */
     if (read(file, name, sizeof name - 1) < 0)
         name[0] = '\0';
     close(file);

@@ -60,7 +60,7 @@ static inline uint64_t gp_clock_ticks(void)
  * Call it before the first stamp, from one thread at a time. */
 void gp_clock_init(void);
 
-/* Choose `kind` instead; for tests, and for a machine whose counter lies. Not while stamps are being
+/* Choose `kind` instead; for tests, and for a computer whose counter is wrong. Not while stamps are being
  * compared. */
 void gp_clock_force(gp_clock_kind kind);
 
@@ -83,8 +83,7 @@ typedef struct {
 
 gp_clock_anchor gp_clock_anchor_now(void);
 
-/* The rate over the interval between two anchors; the estimate when they are less than a millisecond apart.
- */
+/* The rate over the interval between two anchors; the estimate if they are less than 1 ms apart. */
 gp_clock_rate gp_clock_rate_between(gp_clock_anchor first, gp_clock_anchor last);
 
 static inline uint64_t gp_clock_from_ns(gp_clock_rate rate, uint64_t ns)

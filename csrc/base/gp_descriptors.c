@@ -1,7 +1,4 @@
 #define _GNU_SOURCE
-
-#if defined(__linux__)
-
 #include "base/gp_descriptors.h"
 
 #include <fcntl.h>
@@ -31,8 +28,7 @@ int gp_descriptors_raise(int fd)
 
 bool gp_descriptors_separate(int kept)
 {
-    /* what lies behind is not even copied, nor is a lock of the program's let go: those are the other table's
-     */
+    /* descriptors above are never copied; the program's file locks stay, they belong to its table */
     if (syscall(SYS_close_range, (unsigned)(kept + 1), UINT_MAX, UNSHARE) != 0)
         return false;
     if (kept > 0)
@@ -45,7 +41,7 @@ void gp_descriptors_open(gp_descriptors_box *box)
     box->address = (struct sockaddr_un){.sun_family = AF_UNIX};
     box->size = sizeof box->address;
     box->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    /* an address that is only a family: choose one */
+    /* with a family only, bind() lets the system choose an address */
     if (box->fd >= 0 && (bind(box->fd, (struct sockaddr *)&box->address, sizeof(sa_family_t)) != 0 ||
                          getsockname(box->fd, (struct sockaddr *)&box->address, &box->size) != 0)) {
         close(box->fd);
@@ -56,13 +52,13 @@ void gp_descriptors_open(gp_descriptors_box *box)
 typedef union {
     struct cmsghdr head;
     char room[CMSG_SPACE(sizeof(int))];
-} passenger;
+} control_message;
 
 void gp_descriptors_send(const gp_descriptors_box *box, int fd)
 {
     char letter = 0;
     struct iovec text = {.iov_base = &letter, .iov_len = 1};
-    passenger control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    control_message control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
     struct msghdr message = {.msg_name = (void *)&box->address,
                              .msg_namelen = box->size,
                              .msg_iov = &text,
@@ -83,7 +79,7 @@ int gp_descriptors_receive(gp_descriptors_box *box)
     int fd = -1;
     char letter;
     struct iovec text = {.iov_base = &letter, .iov_len = 1};
-    passenger control;
+    control_message control;
     struct msghdr message = {.msg_iov = &text,
                              .msg_iovlen = 1,
                              .msg_control = control.room,
@@ -100,5 +96,3 @@ int gp_descriptors_receive(gp_descriptors_box *box)
     box->fd = -1;
     return fd;
 }
-
-#endif

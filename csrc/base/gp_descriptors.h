@@ -1,9 +1,9 @@
 #ifndef GP_DESCRIPTORS_H
 #define GP_DESCRIPTORS_H
 
-/* Descriptors of ours in a process that knows nothing of them. Programs close all that they find, hand all on
- * to their children, and count them; so one that a native thread of ours works with is best where nobody else
- * looks: in a table of descriptors that is the thread's own (unshare(2), CLONE_FILES). Linux. */
+/* Our descriptors in a process that knows nothing of them. Programs close all that they find, pass all on to
+ * their children, and count them. So a native thread of ours keeps its descriptor where nobody else looks: in
+ * a table of its own (unshare(2), CLONE_FILES). Linux. */
 
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -17,21 +17,21 @@ int gp_descriptors_raise(int fd);
  * nothing done, where the system can't (before Linux 5.9, or forbidden). */
 bool gp_descriptors_separate(int kept);
 
-/* A socket that a thread with a table of its own sends a descriptor to: by an abstract address that the
- * system chooses, so that no file is made. */
+/* A socket to which a thread with a table of its own sends a descriptor. The system chooses its address, an
+ * abstract one: no file is made. */
 typedef struct {
-    int fd; /* of who receives; -1: there is none */
+    int fd; /* the receiver's; -1: none */
     struct sockaddr_un address;
     socklen_t size;
 } gp_descriptors_box;
 
 void gp_descriptors_open(gp_descriptors_box *box);
 
-/* Send a descriptor there, from another table. Whoever may be told the address can send, too: look at what
+/* Send a descriptor to the box, from another table. Others that learn the address can send, too: check what
  * comes. */
 void gp_descriptors_send(const gp_descriptors_box *box, int fd);
 
-/* Close the box; returns what has been sent, -1 for nothing. Never blocks. */
+/* Close the box. Returns the descriptor that was sent, -1 if there is none. Never blocks. */
 int gp_descriptors_receive(gp_descriptors_box *box);
 
 #endif

@@ -1,8 +1,8 @@
 #ifndef GP_FUTEX_H
 #define GP_FUTEX_H
 
-/* Sleeping and waking by futexes, since a descriptor can be closed by the program, and a condition is not
- * async-signal-safe. Linux. Both leave errno alone. */
+/* Sleep and wake by futexes: a descriptor can be closed by the program, and a condition is not
+ * async-signal-safe. Linux. Both functions leave errno alone. */
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* From <linux/futex.h>, part of the kernel's interface, so that its headers are not needed: musl has none. */
+/* Copied from <linux/futex.h>, which musl does not bring. They are part of the kernel's interface. */
 enum {
     GP_FUTEX_PRIVATE = 128,
     GP_FUTEX_WAIT = 0 | GP_FUTEX_PRIVATE,

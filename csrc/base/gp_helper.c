@@ -1,7 +1,4 @@
 #define _GNU_SOURCE
-
-#if defined(__linux__)
-
 #include "base/gp_helper.h"
 
 #include <errno.h>
@@ -16,7 +13,7 @@
 
 enum {
     STACK_SIZE = 256 << 10, /* bytes */
-    YIELDS = 64,            /* of the processor, then naps, until a thread that has ended is not counted */
+    YIELDS = 64, /* first yields, then naps, until the system no longer counts a thread that has ended */
     NAPS = 200,
     NAP_NS = 100000,
 };
@@ -30,10 +27,10 @@ enum {
 
 #define SECOND_NS UINT64_C(1000000000)
 
-/* Under the lock; in a forked child there is one thread, and it is made anew. */
+/* Guarded by the lock. A forked child has one thread, and makes the lock anew. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static gp_helper *helpers;
-static atomic_bool paused; /* read without it */
+static atomic_bool paused; /* read without the lock */
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -48,7 +45,7 @@ static void forked_in_child(void)
     for (gp_helper *helper = helpers; helper != NULL; helper = helper->next) {
         atomic_store(&helper->alive, false);
         if (helper->started && helper->table == OWN)
-            *helper->fd = -1; /* here the number is the program's, if anybody's */
+            *helper->fd = -1; /* in this table it was closed: the number may be the program's */
         helper->started = false;
         helper->forked(helper->context);
     }
@@ -99,12 +96,13 @@ static int start_thread(gp_helper *helper)
     atomic_store(&helper->table, UNDECIDED);
     helper->box.fd = -1;
     int ours = helper->fd != NULL ? *helper->fd : -1;
-    /* No handler of the program may run here, and SIGXFSZ must not end it: a new thread inherits the mask. */
+    /* A new thread inherits the mask: no handler of the program may run there, and SIGXFSZ must not end the
+     * process. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
     error = pthread_create(&helper->thread, &attributes, begin, helper);
-    if (error == EINVAL) /* thread-local storage that is larger than this stack */
+    if (error == EINVAL) /* the thread-local storage is larger than this stack */
         error = pthread_create(&helper->thread, NULL, begin, helper);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -112,7 +110,7 @@ static int start_thread(gp_helper *helper)
     if (error != 0)
         atomic_store(&helper->alive, false);
     else if (ours >= 0 && await_table(helper) == OWN)
-        syscall(SYS_close, ours); /* in this table only: ThreadSanitizer, which sees close(), knows of one */
+        syscall(SYS_close, ours); /* in this table only: ThreadSanitizer takes close() for the process's */
     return error;
 }
 
@@ -125,7 +123,7 @@ static void end_thread(gp_helper *helper)
     helper->started = false;
 }
 
-/* The same, but keep its descriptor. */
+/* End the thread, but keep its descriptor. */
 static void pause_thread(gp_helper *helper)
 {
     bool own = helper->started && helper->table == OWN;
@@ -138,7 +136,7 @@ static void pause_thread(gp_helper *helper)
     *helper->fd = fd < 0 ? -1 : gp_descriptors_raise(fd);
 }
 
-/* A thread can be joined some time before the system ceases to count it. */
+/* A thread can be joined some time before the system stops counting it. */
 static void await_disappearance(pid_t id)
 {
     static const struct timespec nap = {0, NAP_NS};
@@ -187,8 +185,8 @@ void gp_helper_stop(gp_helper *helper)
             if (helper->started) {
                 end_thread(helper);
                 if (helper->table == OWN)
-                    *helper->fd = -1; /* gone with the table */
-                /* else a fork right after would find the process not alone */
+                    *helper->fd = -1; /* closed with the thread's table */
+                /* else a fork right after this would count it */
                 await_disappearance(atomic_load(&helper->id));
             }
             break;
@@ -206,8 +204,8 @@ bool gp_helper_is_here(const gp_helper *helper)
     return atomic_load(&helper->alive) && atomic_load(&helper->id) == thread_number();
 }
 
-/* Whether the process has no other thread than the calling one and ours. The links of this folder are its two
- * own and one for each thread (fs/proc/base.c, proc_task_getattr); where they are not, say no. */
+/* Whether the process has no other threads than the calling one and ours. This folder has two links of its
+ * own and one for each thread (fs/proc/base.c, proc_task_getattr). Without such a folder the answer is no. */
 static bool is_alone(void)
 {
     struct stat folder;
@@ -228,7 +226,8 @@ bool gp_helpers_alone(void)
 bool gp_helpers_pause(void)
 {
     int saved = errno;
-    /* whoever has the lock is another thread, so this one is not alone; and may wait for who knows what */
+    /* another thread has the lock, so this one is not alone; do not wait, since that one may wait for
+     * anything */
     if (pthread_mutex_trylock(&lock) != 0)
         return false;
     if (!paused && helpers != NULL && is_alone()) {
@@ -248,8 +247,8 @@ void gp_helpers_resume(void)
 {
     int saved = errno;
     pthread_mutex_lock(&lock);
-    /* One that can't be started is not needed before its owner stops it, and may have better luck next time.
-     */
+    /* One that can't be started now is tried again after the next fork; its owner can end its work without
+     * it. */
     for (gp_helper *helper = paused ? helpers : NULL; helper != NULL; helper = helper->next)
         if (!helper->started)
             start_thread(helper);
@@ -262,5 +261,3 @@ bool gp_helpers_are_paused(void)
 {
     return atomic_load(&paused);
 }
-
-#endif

@@ -34,16 +34,13 @@ static inline void gp_hist_record(gp_hist *hist, uint64_t ns)
     hist->counts[gp_hist_index(ns)]++;
 }
 
-/* The half-open range [*low, *high) of durations that bucket `index` (< GP_HIST_BUCKETS) counts, nanoseconds.
- */
+/* The range [*low, *high) of durations in ns that bucket `index` (< GP_HIST_BUCKETS) counts. */
 void gp_hist_bounds(size_t index, uint64_t *low, uint64_t *high);
 
 /* Add the counts of `from` to `into`. Exact. */
 void gp_hist_merge(gp_hist *into, const gp_hist *from);
 
-/* The same, and empty `from`, which has nothing above bucket `last`. Pages of it that were never written stay
- * so.
- */
+/* The same, and empty `from`, which has nothing above bucket `last`. Writes to no page of it that is zero. */
 void gp_hist_move(gp_hist *into, gp_hist *from, size_t last);
 
 /* Number of durations counted. */

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* No tracer here (csrc/trace/gp_tracer.c), so no hook that malloc could deadlock with. */
+/* There is no tracer here, so no hook that could deadlock with malloc. */
 void *gp_memory_map(size_t size)
 {
     return calloc(1, size);

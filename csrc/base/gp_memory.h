@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Zeroed memory, of which only the pages that are touched count; NULL if there is none. */
+/* Zeroed memory; only pages that are touched use up any. NULL if there is none. */
 void *gp_memory_map(size_t size);
 
 /* `size` as given to gp_memory_map. NULL is fine. */

@@ -5,7 +5,7 @@
 #include "base/gp_memory.h"
 
 enum {
-    WIDEST = 3, /* slots of an event with all that may come before it */
+    WIDEST = 3, /* slots of an event, with a BASE and a LONG before it */
 };
 
 gp_status gp_ring_new(size_t capacity, gp_ring **ring)

@@ -17,19 +17,19 @@
 #include "base/gp_status.h"
 
 enum {
-    GP_RING_CAPACITY = 1 << 19, /* by default: 8 MiB, of which the pages count that were reached */
+    GP_RING_CAPACITY = 1 << 19, /* by default: 8 MiB, of which only the pages that were reached take memory */
     GP_RING_ACCOUNTS = 1 << 20, /* accounts that an event can tell apart */
     GP_RING_LINE = 64,          /* what two processors write must not share a cache line */
 };
 
 #define GP_NOWHERE UINT32_MAX /* instead of a place: not known */
 
-/* What a slot is about. */
+/* What a slot holds. */
 typedef enum {
     GP_EVENT_HOLD,
     GP_EVENT_WAIT,
-    GP_EVENT_BASE, /* word 1 is what the ends behind it count from, in ticks since the session's start */
-    GP_EVENT_LONG, /* word 1 is what the next event's duration lacks, in units of 2**42 ticks */
+    GP_EVENT_BASE, /* word 1: what later ends are counted from, in ticks since the session's start */
+    GP_EVENT_LONG, /* word 1: what to add to the next event's duration, in units of 2**42 ticks */
 } gp_event_kind;
 
 enum {
@@ -97,14 +97,14 @@ static inline bool gp_ring_push(gp_ring *ring, const gp_event *event)
     return true;
 }
 
-/* The slow path of gp_ring_record: an event with what must come before it, all or nothing. */
+/* The slow path of gp_ring_record: an event and the slots that must come before it, all or none. */
 bool gp_ring_record_wide(gp_ring *ring, gp_event_kind kind, uint32_t account, uint32_t place, uint64_t start,
                          uint64_t end);
 
 static inline gp_event gp_event_pack(gp_event_kind kind, uint32_t account, uint32_t place, uint64_t end,
                                      uint64_t duration)
 {
-    /* A place with a number that is too large for its bits is not known: the event still counts. */
+    /* A place whose number is too large for its bits becomes "not known": the event still counts. */
     uint64_t link = place < (1u << GP_EVENT_PLACE_BITS) - 1 ? (uint64_t)place + 1 : 0;
     return (gp_event){{
         end << (GP_EVENT_ACCOUNT_BITS + GP_EVENT_KIND_BITS) | (uint64_t)account << GP_EVENT_KIND_BITS | kind,
@@ -130,7 +130,7 @@ static inline bool gp_ring_record(gp_ring *ring, gp_event_kind kind, uint32_t ac
 /* Take out up to `max` events, oldest first; returns how many. Consumer only; never blocks. */
 size_t gp_ring_pop_many(gp_ring *ring, gp_event *out, size_t max);
 
-/* Slots that wait to be taken out, as of a moment ago. Any thread. */
+/* Slots that are filled and not taken out yet, as of a moment ago. Any thread. */
 uint64_t gp_ring_pending(const gp_ring *ring);
 
 /* Intervals dropped so far. Any thread. */
@@ -144,12 +144,12 @@ typedef struct {
     uint64_t start, end;
 } gp_interval;
 
-/* What the events taken out so far say about those that follow. Zeroed at the start. */
+/* What BASE and LONG slots have said about the events that follow. Zeroed at the start. */
 typedef struct {
     uint64_t base, high;
 } gp_ring_decoder;
 
-/* The next event that was taken out, in plain numbers; false if it was about those that follow. */
+/* Decode the next slot that was taken out. False if it holds no interval, but a BASE or LONG. */
 static inline bool gp_ring_decode(gp_ring_decoder *decoder, const gp_event *event, gp_interval *interval)
 {
     uint64_t first = event->words[0], second = event->words[1];

@@ -10,28 +10,28 @@
 #include <sys/uio.h>
 #endif
 
-void gp_safe_reader_open(gp_safe_reader *peek)
+void gp_safe_reader_open(gp_safe_reader *reader)
 {
 #if defined(__linux__)
-    peek->way = GP_SAFE_READER_SYSTEM_CALL;
+    reader->way = GP_SAFE_READER_SYSTEM_CALL;
 #elif !defined(_WIN32)
-    peek->way = GP_SAFE_READER_PIPE;
+    reader->way = GP_SAFE_READER_PIPE;
 #else
-    peek->way = GP_SAFE_READER_NONE;
+    reader->way = GP_SAFE_READER_NONE;
 #endif
-    peek->pipe[0] = peek->pipe[1] = -1;
+    reader->pipe[0] = reader->pipe[1] = -1;
 }
 
 #if defined(_WIN32)
 
-void gp_safe_reader_close(gp_safe_reader *peek)
+void gp_safe_reader_close(gp_safe_reader *reader)
 {
-    (void)peek;
+    (void)reader;
 }
 
-bool gp_safe_read(gp_safe_reader *peek, const void *from, void *to, size_t size)
+bool gp_safe_read(gp_safe_reader *reader, const void *from, void *to, size_t size)
 {
-    (void)peek, (void)from, (void)to;
+    (void)reader, (void)from, (void)to;
     return size == 0;
 }
 
@@ -47,17 +47,17 @@ enum {
     PIECE = 4096, /* a pipe takes as much without blocking (PIPE_BUF) */
 };
 
-void gp_safe_reader_close(gp_safe_reader *peek)
+void gp_safe_reader_close(gp_safe_reader *reader)
 {
     for (int end = 0; end < 2; end++)
-        if (peek->pipe[end] >= 0)
-            close(peek->pipe[end]);
-    peek->pipe[0] = peek->pipe[1] = -1;
+        if (reader->pipe[end] >= 0)
+            close(reader->pipe[end]);
+    reader->pipe[0] = reader->pipe[1] = -1;
 }
 
-static bool make_pipe(gp_safe_reader *peek)
+static bool make_pipe(gp_safe_reader *reader)
 {
-    if (peek->pipe[0] >= 0)
+    if (reader->pipe[0] >= 0)
         return true;
     int ends[2];
     if (pipe(ends) != 0)
@@ -65,7 +65,7 @@ static bool make_pipe(gp_safe_reader *peek)
     for (int end = 0; end < 2; end++) {
         fcntl(ends[end], F_SETFD, FD_CLOEXEC);
         fcntl(ends[end], F_SETFL, O_NONBLOCK);
-        peek->pipe[end] = ends[end];
+        reader->pipe[end] = ends[end];
     }
     return true;
 }
@@ -93,19 +93,19 @@ static bool read_piece(int end, char *to, size_t size)
     return true;
 }
 
-static bool read_by_pipe(gp_safe_reader *peek, const char *from, char *to, size_t size)
+static bool read_by_pipe(gp_safe_reader *reader, const char *from, char *to, size_t size)
 {
-    if (!make_pipe(peek)) {
-        peek->way = GP_SAFE_READER_NONE;
+    if (!make_pipe(reader)) {
+        reader->way = GP_SAFE_READER_NONE;
         return false;
     }
     while (size != 0) {
         size_t piece = size < PIECE ? size : PIECE;
-        ssize_t written = write_piece(peek->pipe[1], from, piece);
-        /* what was written before a bad address must come out of the pipe again */
-        if (written > 0 && !read_piece(peek->pipe[0], to, (size_t)written))
-            peek->way = GP_SAFE_READER_NONE;
-        if (written != (ssize_t)piece || peek->way == GP_SAFE_READER_NONE)
+        ssize_t written = write_piece(reader->pipe[1], from, piece);
+        /* take out again what was written before a bad address */
+        if (written > 0 && !read_piece(reader->pipe[0], to, (size_t)written))
+            reader->way = GP_SAFE_READER_NONE;
+        if (written != (ssize_t)piece || reader->way == GP_SAFE_READER_NONE)
             return false;
         from += piece;
         to += piece;
@@ -115,12 +115,12 @@ static bool read_by_pipe(gp_safe_reader *peek, const char *from, char *to, size_
 }
 
 #if defined(__linux__)
-static bool read_by_system_call(gp_safe_reader *peek, const void *from, void *to, size_t size)
+static bool read_by_system_call(gp_safe_reader *reader, const void *from, void *to, size_t size)
 {
     struct iovec here = {to, size}, there = {(void *)from, size};
     ssize_t got = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
     if (got < 0 && errno != EFAULT)
-        peek->way = GP_SAFE_READER_PIPE;
+        reader->way = GP_SAFE_READER_PIPE;
     return got == (ssize_t)size;
 }
 #endif
@@ -139,15 +139,15 @@ bool gp_safe_read_once(const void *from, void *to, size_t size)
 #endif
 }
 
-bool gp_safe_read(gp_safe_reader *peek, const void *from, void *to, size_t size)
+bool gp_safe_read(gp_safe_reader *reader, const void *from, void *to, size_t size)
 {
     if (size == 0)
         return true;
 #if defined(__linux__)
-    if (peek->way == GP_SAFE_READER_SYSTEM_CALL && read_by_system_call(peek, from, to, size))
+    if (reader->way == GP_SAFE_READER_SYSTEM_CALL && read_by_system_call(reader, from, to, size))
         return true;
 #endif
-    return peek->way == GP_SAFE_READER_PIPE && read_by_pipe(peek, from, to, size);
+    return reader->way == GP_SAFE_READER_PIPE && read_by_pipe(reader, from, to, size);
 }
 
 #endif

@@ -2,7 +2,7 @@
 #define GP_SAFE_READ_H
 
 /* Read memory of this process that may be unmapped, freed or changing, without a fault: the kernel does the
- * reading. What comes back may be torn or garbage; the caller must not believe a word of it. */
+ * reading. What comes back may be torn or garbage; the caller must check all of it. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,19 +13,19 @@ typedef enum {
     GP_SAFE_READER_NONE,        /* neither works: nothing is readable */
 } gp_safe_reader_way;
 
-/* For one thread. The pipe is made when it is needed. */
+/* For one thread at a time. The pipe is made when it is needed. */
 typedef struct {
     gp_safe_reader_way way;
     int pipe[2]; /* -1 while there is none */
 } gp_safe_reader;
 
-void gp_safe_reader_open(gp_safe_reader *peek);
-void gp_safe_reader_close(gp_safe_reader *peek);
+void gp_safe_reader_open(gp_safe_reader *reader);
+void gp_safe_reader_close(gp_safe_reader *reader);
 
 /* Copy `size` bytes. Returns false if not all of them can be read; `to` is then undefined. */
-bool gp_safe_read(gp_safe_reader *peek, const void *from, void *to, size_t size);
+bool gp_safe_read(gp_safe_reader *reader, const void *from, void *to, size_t size);
 
-/* The same by the system call alone, for hooks: false too where that is forbidden. Leaves errno alone. */
+/* The same by the system call alone, for hooks: false also where it is forbidden. Leaves errno alone. */
 bool gp_safe_read_once(const void *from, void *to, size_t size);
 
 #endif

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "base/gp_sampler.h"
 
-#if defined(__linux__)
-
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,9 +26,9 @@ struct gp_sampler {
     uint64_t begun_ns;
     bool sleeps;
     bool stopped;
-    _Atomic int nice; /* of the thread before it was humble */
+    _Atomic int nice; /* of the thread before it lowered its priority */
 
-    /* the thread's; before its start and after its end the owner's */
+    /* used by the thread; before its start and after its end by the owner */
     gp_sampler_seen seen;
     size_t keep;
     gp_sampler_change *kept;
@@ -86,13 +84,13 @@ static void relax(void)
 #endif
 }
 
-/* relaxed: nothing else is read because of it; the thread is joined for what it has written */
+/* relaxed: no other data depends on it; the join makes the thread's results visible */
 static bool is_halted(gp_sampler *sampler)
 {
     return atomic_load_explicit(&sampler->halted, memory_order_relaxed) != 0;
 }
 
-/* Returns the time when it is there; or earlier, when the sampler is halted. */
+/* Returns the time, once the next sample is due or the sampler is halted. */
 static uint64_t await_next(gp_sampler *sampler)
 {
     uint64_t now;
@@ -104,9 +102,9 @@ static uint64_t await_next(gp_sampler *sampler)
     return now;
 }
 
-/* A processor that others need is theirs; the sleeps that are left need no company's (timer slack). A thread
- * that a real-time one starts would inherit its priority. */
-static void be_humble(gp_sampler *sampler)
+/* Leave the processor to others; sleep as exactly as the system can (timer slack). A thread that a real-time
+ * one starts would inherit its priority. */
+static void lower_priority(gp_sampler *sampler)
 {
     static const struct sched_param none = {0};
     atomic_store(&sampler->nice, getpriority(PRIO_PROCESS, 0));
@@ -118,7 +116,7 @@ static void be_humble(gp_sampler *sampler)
 static void run(void *context)
 {
     gp_sampler *sampler = context;
-    be_humble(sampler);
+    lower_priority(sampler);
     for (;;) {
         uint64_t now = await_next(sampler);
         if (is_halted(sampler))
@@ -136,8 +134,8 @@ static void halt(void *context)
     gp_sampler *sampler = context;
     atomic_store(&sampler->halted, 1);
     gp_futex_wake(&sampler->halted);
-    /* Who waits for the thread's end must not wait for all others to have no use for a processor; not every
-     * process may raise a priority. */
+    /* Else who waits for the thread's end would wait until no other thread wants a processor. Where the
+     * process may not raise a priority, it stays low. */
     setpriority(PRIO_PROCESS, (id_t)atomic_load(&sampler->helper.id), atomic_load(&sampler->nice));
 }
 
@@ -227,30 +225,3 @@ void gp_sampler_free(gp_sampler *sampler)
     free(sampler->kept);
     free(sampler);
 }
-
-#else
-
-gp_status gp_sampler_start(const void *object, gp_sampler_read read, int64_t own, uint64_t period_ns,
-                           size_t keep, gp_sampler **sampler, int *error)
-{
-    (void)object, (void)read, (void)own, (void)period_ns, (void)keep, (void)sampler, (void)error;
-    return GP_EUNSUPPORTED;
-}
-
-void gp_sampler_stop(gp_sampler *sampler)
-{
-    (void)sampler;
-}
-
-gp_sampler_seen gp_sampler_result(const gp_sampler *sampler)
-{
-    (void)sampler;
-    return (gp_sampler_seen){0};
-}
-
-void gp_sampler_free(gp_sampler *sampler)
-{
-    (void)sampler;
-}
-
-#endif

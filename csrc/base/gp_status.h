@@ -6,9 +6,9 @@ typedef enum {
     GP_OK = 0,
     GP_EINVAL,  /* an argument is outside its contract */
     GP_ENOMEM,  /* no memory */
-    GP_ESYSTEM, /* the operating system refused; errno says why */
+    GP_ESYSTEM, /* the operating system refused; errno, or an out-parameter, says why */
     GP_EUNSUPPORTED,
-    GP_ETHREAD, /* a thread can't be made; errno says why */
+    GP_ETHREAD, /* a thread can't be made; errno, or an out-parameter, says why */
 } gp_status;
 
 #endif

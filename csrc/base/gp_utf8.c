@@ -43,7 +43,7 @@ static size_t mark_size(size_t room)
 
 size_t gp_utf8_head(gp_utf8_source source, char *bytes, size_t room)
 {
-    size_t mark = mark_size(room), used = 0, kept = 0; /* kept: what leaves room for the mark */
+    size_t mark = mark_size(room), used = 0, kept = 0; /* kept: bytes that leave room for the mark */
     for (size_t i = 0; i < source.length; i++) {
         uint32_t point = code_point(&source, i);
         if (encoded_size(point) > room - used) {
@@ -60,7 +60,7 @@ size_t gp_utf8_head(gp_utf8_source source, char *bytes, size_t room)
 size_t gp_utf8_tail(gp_utf8_source source, char *bytes, size_t room)
 {
     size_t mark = mark_size(room), used = 0;
-    size_t first = source.length, kept = first; /* kept: the first of those that leave room for the mark */
+    size_t first = source.length, kept = first; /* kept: the first unit that leaves room for the mark */
     while (first > 0) {
         size_t size = encoded_size(code_point(&source, first - 1));
         if (size > room - used)
@@ -81,7 +81,7 @@ size_t gp_utf8_tail(gp_utf8_source source, char *bytes, size_t room)
     return written;
 }
 
-/* Bytes of the character that begins here; 0 if none does. Reads no further than a terminating zero. */
+/* Bytes of the character that begins here; 0 if there is none. Stops at a terminating zero. */
 static size_t character_size(const char *at)
 {
     uint8_t first = (uint8_t)at[0];
@@ -94,7 +94,7 @@ static size_t character_size(const char *at)
             return 0;
         point = point << 6 | ((uint8_t)at[i] & 0x3F);
     }
-    /* not longer than it needs to be, and a code point: a first byte above 0xF7 is none of these either */
+    /* the shortest form only, and a code point; a first byte above 0xF7 begins none */
     return first < 0xF8 && encoded_size(point) == size && point <= 0x10FFFF ? size : 0;
 }
 

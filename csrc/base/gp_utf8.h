@@ -2,8 +2,8 @@
 #define GP_UTF8_H
 
 /* Text in units of a fixed width, as the interpreter keeps it (PEP 393), to UTF-8 in a buffer of a fixed
- * size. Lone surrogates become three bytes each, as with Python's error handler "surrogatepass"; what is no
- * code point becomes U+FFFD. Never allocates; the output is not terminated. */
+ * size. Lone surrogates become three bytes each, as with Python's error handler "surrogatepass"; a value that
+ * is no code point becomes U+FFFD. Never allocates; the output is not terminated. */
 
 #include <stddef.h>
 
@@ -17,11 +17,10 @@ typedef struct {
     unsigned width; /* of a unit in bytes: 1 (Latin-1), 2 or 4 */
 } gp_utf8_source;
 
-/* Write the text, or if it does not fit into `room` bytes its beginning and "...". Returns the bytes written.
- */
+/* Write the text; if `room` bytes are too few, its beginning and "...". Returns the bytes written. */
 size_t gp_utf8_head(gp_utf8_source source, char *bytes, size_t room);
 
-/* Write the text, or if it does not fit into `room` bytes "..." and its end. Returns the bytes written. */
+/* Write the text; if `room` bytes are too few, "..." and its end. Returns the bytes written. */
 size_t gp_utf8_tail(gp_utf8_source source, char *bytes, size_t room);
 
 /* Replace each byte of a terminated string that is not part of UTF-8 by a question mark. */

@@ -2,7 +2,7 @@
 #define GP_LABELS_H
 
 /* What the labels of threads stand for (gp_tracer_label), for native threads that can't ask Python. A service
- * names its threads for ever: of many names the oldest are forgotten. */
+ * never stops naming threads, so of many names the oldest are forgotten. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@ enum {
     GP_LABEL_NAME_MAX = 128,  /* bytes of a name that are kept */
 };
 
-/* Name a label, once: a second name is none. Labels come in order. One thread at a time. */
+/* Name a label; its first name stays. Labels come in order. One thread at a time. */
 void gp_labels_set(uint32_t label, const char *name, size_t size);
 
 /* Copy the name of a label, terminated. False if it has none, or not any more. Any thread; wait-free. */

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "books/gp_threads.h"
 
-#if defined(__linux__)
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,31 +17,13 @@
 #include "base/gp_utf8.h"
 
 enum {
-    PAGES = GP_THREADS_MAX / GP_THREAD_PAGE,
-    SPARES = 256, /* found at one time; more are found at the next */
-    RETIRED = 2,  /* generations back: by then nobody looks at a thread's state */
+    RETIRED = 2, /* generations back: by then nobody looks at a thread's state */
 };
 
-/* Threads of several GILs may register at the same time. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-static gp_thread *pages[PAGES];
-static size_t count; /* registered so far; what is below may be read without the lock */
-static uint64_t lost;
-
-static gp_thread *spares[SPARES];
-static size_t spare_count;
-
-typedef struct {
+typedef struct gp_threads_alive {
     pid_t id;
     bool claimed; /* by the thread that had the number */
 } listed;
-
-static listed *alive; /* sorted */
-static size_t alive_count;
-
-static pthread_key_t exit_key;
-static bool prepared;
 
 static void read_own_name(gp_thread *thread)
 {
@@ -64,11 +44,11 @@ static void thread_exits(void *value)
     }
 }
 
-gp_status gp_threads_prepare(void)
+gp_status gp_threads_prepare(gp_threads *threads)
 {
-    if (!prepared && pthread_key_create(&exit_key, thread_exits) != 0)
+    if (!threads->prepared && pthread_key_create(&threads->exit_key, thread_exits) != 0)
         return GP_ENOMEM;
-    prepared = true;
+    threads->prepared = true;
     return GP_OK;
 }
 
@@ -78,41 +58,42 @@ static int compare_ids(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool add_alive(pid_t id, size_t *room)
+static bool add_alive(gp_threads *threads, pid_t id, size_t *room)
 {
-    if (alive_count == *room) {
+    if (threads->alive_count == *room) {
         size_t larger = *room != 0 ? 2 * *room : 64;
-        listed *moved = realloc(alive, larger * sizeof *moved);
+        listed *moved = realloc(threads->alive, larger * sizeof *moved);
         if (moved == NULL)
             return false;
-        alive = moved;
+        threads->alive = moved;
         *room = larger;
     }
-    alive[alive_count++] = (listed){.id = id};
+    threads->alive[threads->alive_count++] = (listed){.id = id};
     return true;
 }
 
-void gp_threads_list_alive(void)
+void gp_threads_list_alive(gp_threads *threads)
 {
-    alive_count = 0;
+    threads->alive_count = 0;
     DIR *folder = opendir("/proc/self/task");
     if (folder == NULL)
         return;
     size_t room = 0;
     for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
         pid_t id = (pid_t)atol(entry->d_name);
-        if (id > 0 && !add_alive(id, &room))
+        if (id > 0 && !add_alive(threads, id, &room))
             break;
     }
     closedir(folder);
-    qsort(alive, alive_count, sizeof *alive, compare_ids);
+    qsort(threads->alive, threads->alive_count, sizeof *threads->alive, compare_ids);
 }
 
-bool gp_threads_claim_alive(const gp_thread *thread)
+bool gp_threads_claim_alive(gp_threads *threads, const gp_thread *thread)
 {
     const listed wanted = {.id = (pid_t)thread->native_id};
-    listed *found =
-        alive_count != 0 ? bsearch(&wanted, alive, alive_count, sizeof wanted, compare_ids) : NULL;
+    listed *found = threads->alive_count != 0
+                        ? bsearch(&wanted, threads->alive, threads->alive_count, sizeof wanted, compare_ids)
+                        : NULL;
     bool first = found != NULL && !found->claimed;
     if (first)
         found->claimed = true;
@@ -137,39 +118,39 @@ static void read_name(gp_thread *thread)
     gp_thread_write_name(thread, name);
 }
 
-void gp_threads_name_alive(void)
+void gp_threads_name_alive(const gp_threads *threads)
 {
-    for (size_t i = 0; i < gp_threads_count(); i++) {
-        gp_thread *thread = gp_threads_at(i);
+    for (size_t i = 0; i < gp_threads_count(threads); i++) {
+        gp_thread *thread = gp_threads_at(threads, i);
         bool named = atomic_load_explicit(&thread->label, memory_order_relaxed) != 0;
         if (!named && !atomic_load_explicit(&thread->exited, memory_order_acquire))
             read_name(thread);
     }
 }
 
-size_t gp_threads_count(void)
+size_t gp_threads_count(const gp_threads *threads)
 {
-    return __atomic_load_n(&count, __ATOMIC_ACQUIRE); /* acquire: and what has been registered */
+    return __atomic_load_n(&threads->count, __ATOMIC_ACQUIRE); /* acquire: and what has been registered */
 }
 
-gp_thread *gp_threads_at(size_t index)
+gp_thread *gp_threads_at(const gp_threads *threads, size_t index)
 {
-    return &pages[index / GP_THREAD_PAGE][index % GP_THREAD_PAGE];
+    return &threads->pages[index / GP_THREAD_PAGE][index % GP_THREAD_PAGE];
 }
 
-uint64_t gp_threads_lost(void)
+uint64_t gp_threads_lost(const gp_threads *threads)
 {
-    return lost;
+    return __atomic_load_n(&threads->lost, __ATOMIC_RELAXED);
 }
 
-void gp_threads_collect_spares(uint32_t generation)
+void gp_threads_collect_spares(gp_threads *threads, uint32_t generation)
 {
-    spare_count = 0;
-    for (size_t i = 0; i < count && spare_count < SPARES; i++) {
-        gp_thread *thread = gp_threads_at(i);
+    threads->spare_count = 0;
+    for (size_t i = 0; i < threads->count && threads->spare_count < GP_THREADS_SPARES; i++) {
+        gp_thread *thread = gp_threads_at(threads, i);
         if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
             generation - thread->lane.generation >= RETIRED)
-            spares[spare_count++] = thread;
+            threads->spares[threads->spare_count++] = thread;
     }
 }
 
@@ -183,79 +164,81 @@ bool gp_threads_gone(const gp_thread *thread)
     return gone;
 }
 
-void gp_threads_retire(gp_thread *thread)
+void gp_threads_retire(gp_threads *threads, gp_thread *thread)
 {
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&threads->lock);
     thread->gil_state = NULL;
     thread->lane.generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
-    if (spare_count < SPARES)
-        spares[spare_count++] = thread;
-    pthread_mutex_unlock(&lock);
+    if (threads->spare_count < GP_THREADS_SPARES)
+        threads->spares[threads->spare_count++] = thread;
+    pthread_mutex_unlock(&threads->lock);
 }
 
 /* Never freed: a thread's local storage is reached again after its destructors have run. */
-static gp_thread *free_record(void)
+static gp_thread *free_record(gp_threads *threads, int64_t native_id)
 {
-    if (spare_count > 0)
-        return spares[--spare_count];
-    if (count == GP_THREADS_MAX)
+    if (threads->spare_count > 0) {
+        gp_thread *spare = threads->spares[--threads->spare_count];
+        spare->native_id = native_id;
+        return spare;
+    }
+    if (threads->count == GP_THREADS_MAX)
         return NULL;
-    gp_thread **page = &pages[count / GP_THREAD_PAGE];
+    gp_thread **page = &threads->pages[threads->count / GP_THREAD_PAGE];
     if (*page == NULL)
         *page = gp_memory_map(GP_THREAD_PAGE * sizeof(gp_thread));
     if (*page == NULL)
         return NULL;
-    gp_thread *thread = gp_threads_at(count);
-    thread->index = (uint32_t)count;
-    __atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
+    gp_thread *thread = gp_threads_at(threads, threads->count);
+    thread->index = (uint32_t)threads->count;
+    thread->native_id = native_id; /* others may look from now on */
+    __atomic_store_n(&threads->count, threads->count + 1, __ATOMIC_RELEASE);
     return thread;
 }
 
-gp_thread *gp_threads_register(void)
+gp_thread *gp_threads_register(gp_threads *threads)
 {
     int saved = errno;
-    pthread_mutex_lock(&lock);
-    gp_thread *thread = free_record();
-    lost += thread == NULL;
-    pthread_mutex_unlock(&lock);
-    if (thread != NULL) {
-        thread->native_id = (int64_t)syscall(SYS_gettid);
+    pthread_mutex_lock(&threads->lock);
+    gp_thread *thread = free_record(threads, (int64_t)syscall(SYS_gettid));
+    pthread_mutex_unlock(&threads->lock);
+    if (thread == NULL) {
+        __atomic_add_fetch(&threads->lost, 1, __ATOMIC_RELAXED);
+    } else {
         read_own_name(thread);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
-        atomic_store_explicit(&thread->exited, false, memory_order_relaxed);
+        atomic_store_explicit(&thread->exited, false, memory_order_release);
         thread->account_session = 0;
-        thread->sibling = pthread_getspecific(exit_key);
-        pthread_setspecific(exit_key, thread);
+        thread->sibling = pthread_getspecific(threads->exit_key);
+        pthread_setspecific(threads->exit_key, thread);
     }
     errno = saved;
     return thread;
 }
 
-void gp_threads_forked(gp_thread *self)
+void gp_threads_forked(gp_threads *threads, gp_thread *self)
 {
     pid_t id = (pid_t)syscall(SYS_gettid);
-    pthread_mutex_init(&lock, NULL);
+    pthread_mutex_init(&threads->lock, NULL);
     if (self != NULL)
         self->native_id = (int64_t)id;
-    if (alive_count != 0) { /* this one is left, and the others' numbers may come again */
-        alive[0] = (listed){.id = id};
-        alive_count = 1;
+    if (threads->alive_count != 0) { /* this one is left, and the others' numbers may come again */
+        threads->alive[0] = (listed){.id = id};
+        threads->alive_count = 1;
     }
 }
 
-gp_thread **gp_threads_all(size_t *all_count)
+gp_thread **gp_threads_all(const gp_threads *threads, size_t *count)
 {
-    size_t known = gp_threads_count();
+    size_t known = gp_threads_count(threads);
     gp_thread **all = gp_memory_map((known + 1) * sizeof *all);
-    *all_count = all != NULL ? known : 0;
-    for (size_t i = 0; i < *all_count; i++)
-        all[i] = gp_threads_at(i);
+    *count = all != NULL ? known : 0;
+    for (size_t i = 0; i < *count; i++)
+        all[i] = gp_threads_at(threads, i);
     return all;
 }
 
-void gp_threads_free_all(gp_thread **threads, size_t all_count)
+void gp_threads_free_all(gp_thread **all, size_t count)
 {
-    gp_memory_unmap(threads, (all_count + 1) * sizeof *threads);
+    gp_memory_unmap(all, (count + 1) * sizeof *all);
 }
-
-#endif

@@ -4,20 +4,20 @@
 
 #include <stdbool.h>
 
-static destructor destroy; /* what stood in the type before */
-static bool in_place;      /* or under the function of another library, which calls ours */
+static destructor destroy; /* the type's own destructor */
+static bool in_place;      /* also if another library has put its function before ours, and calls ours */
 static gp_codes_gone *told;
 
 static void destroyed(PyObject *code)
 {
-    /* relaxed: it orders nothing. Threads with another GIL may call it once more, in vain */
+    /* relaxed: it orders nothing. A thread with another GIL may call it once more, which does no harm */
     gp_codes_gone *tell = __atomic_load_n(&told, __ATOMIC_RELAXED);
     if (tell != NULL)
         tell(code);
     destroy(code);
 }
 
-/* release: whoever calls ours finds what is to be called next */
+/* release: a thread that calls ours sees `destroy` */
 static void put(destructor function)
 {
     __atomic_store_n(&PyCode_Type.tp_dealloc, function, __ATOMIC_RELEASE);

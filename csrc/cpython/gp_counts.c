@@ -3,7 +3,7 @@
 #include "cpython/gp_counts_layout.h"
 
 enum {
-    AHEAD = 96, /* items, in which the processor fetches an object that lies somewhere else */
+    AHEAD = 96, /* items: how far ahead of the reading objects are prefetched */
 };
 
 int64_t gp_counts_of(const void *object)
@@ -47,7 +47,7 @@ bool gp_counts_split(const void *object, gp_counts_parts *parts)
 #endif
 }
 
-/* What is found by gc.get_objects may still be in the making, and have slots without an item. */
+/* gc.get_objects also finds containers that are not filled yet: a slot may be NULL. */
 static inline int32_t read_item(const PyObject *item)
 {
     return item == NULL ? 0 : gp_count_read_narrow(item);

@@ -18,8 +18,8 @@
 #endif
 #undef Py_BUILD_CORE
 
-/* What a deferred object's count is raised by: since 3.14 so much that it never gets to zero
- * (pycore_object.h), before by one (Objects/object.c, _PyObject_SetDeferredRefcount). */
+/* What is added to a deferred object's count: since 3.14 so much that it never gets to zero
+ * (pycore_object.h), before 3.14 one (Objects/object.c, _PyObject_SetDeferredRefcount). */
 #if PY_VERSION_HEX >= 0x030E0000
 #define GP_COUNTS_DEFERRED ((int64_t)_Py_REF_DEFERRED)
 #else
@@ -28,11 +28,11 @@
 
 static inline uint32_t gp_count_local(const PyObject *object)
 {
-    /* acquire: who finds the local count already moved into the shared one, finds that one changed */
+    /* acquire: a thread that sees the local count merged into the shared one sees the shared one changed */
     return __atomic_load_n(&object->ob_ref_local, __ATOMIC_ACQUIRE);
 }
 
-/* With two flags in its low bits. */
+/* The two low bits are flags. */
 static inline int64_t gp_count_shared(const PyObject *object)
 {
     return __atomic_load_n(&object->ob_ref_shared, __ATOMIC_RELAXED); /* relaxed: nothing is read after it */
@@ -40,7 +40,7 @@ static inline int64_t gp_count_shared(const PyObject *object)
 
 static inline bool gp_count_deferred(const PyObject *object)
 {
-    /* relaxed: set while nobody else knows the object, or by who can't tell us when */
+    /* relaxed: it is set before other threads know the object, or at a time that we can't know */
     return (__atomic_load_n(&object->ob_gc_bits, __ATOMIC_RELAXED) & _PyGC_BITS_DEFERRED) != 0;
 }
 
@@ -58,10 +58,10 @@ static inline int64_t gp_count_read(const PyObject *object)
     int64_t count = local + (shared >> _Py_REF_SHARED_SHIFT);
     if (gp_count_deferred(object))
         count -= GP_COUNTS_DEFERRED;
-    return count < 0 ? 0 : count; /* one thread took what another gave away between the two loads */
+    return count < 0 ? 0 : count; /* a reference moved between the two loads */
 }
 
-/* As a thread does that does not own the object (Include/refcount.h, Py_INCREF). */
+/* As a thread that does not own the object counts (Include/refcount.h, Py_INCREF). */
 static inline void gp_count_add(PyObject *object, int32_t references)
 {
     __atomic_fetch_add(&object->ob_ref_shared, (Py_ssize_t)references * (1 << _Py_REF_SHARED_SHIFT),
@@ -70,8 +70,8 @@ static inline void gp_count_add(PyObject *object, int32_t references)
 
 #else
 
-/* A signed word in 3.11 to 3.13, where other code may look at its lower half only; since 3.14 32 bits
- * (Include/object.h). The interpreter's own writes are plain ones: on every processor that we know a load of
+/* A signed word in 3.11 to 3.13, of which other code may read the lower half only; since 3.14 32 bits
+ * (Include/object.h). The interpreter writes it by plain stores: on every processor that we know a load of
  * this size sees one of them whole. */
 static inline int64_t gp_count_read(const PyObject *object)
 {
@@ -101,7 +101,7 @@ static inline void gp_count_add(PyObject *object, int32_t references)
 static inline int32_t gp_count_read_narrow(const PyObject *object)
 {
 #if !defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030C0000 && SIZEOF_VOID_P > 4
-    /* bit 31 is what makes an object immortal: there is nothing else to look at */
+    /* bit 31 alone says whether an object is immortal */
     int32_t count = (int32_t)__atomic_load_n(&object->ob_refcnt, __ATOMIC_RELAXED);
     return count < 0 ? GP_COUNTS_IMMORTAL : count;
 #else

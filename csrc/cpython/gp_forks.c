@@ -3,8 +3,6 @@
 
 #include "cpython/gp_forks.h"
 
-#if defined(__linux__)
-
 #include <unistd.h>
 
 #include "base/gp_clock.h"
@@ -12,16 +10,16 @@
 #include "base/gp_helper.h"
 
 enum {
-    LEVELS = 128, /* above the fork, in which Python code may run inside of it */
+    LEVELS = 128, /* of the stack that are searched for the fork */
 };
 
 static const uint64_t longest_ns = UINT64_C(1000000000);
 
 static gp_site_key forking; /* where the fork is called */
 static uint64_t forked_ns;
-static pid_t requester; /* the process whose pending call is on its way; 0: none */
+static pid_t requester; /* the process whose pending call has not come yet; 0: none */
 
-/* Threads are started without the GIL: the C library's locks may be held by who wants it. */
+/* Threads are started without the GIL: a thread that wants it may hold locks of the C library. */
 static void resume_helpers(void)
 {
     if (!gp_helpers_are_paused())
@@ -30,7 +28,8 @@ static void resume_helpers(void)
     Py_END_ALLOW_THREADS
 }
 
-/* Whether this is not the code that forked, but some that it runs: then it still stands where it forked. */
+/* Whether this runs inside the fork, in a hook: then the code that forked is on the stack, at the same
+ * instruction. */
 static bool is_inside_fork(void)
 {
     gp_site_key keys[LEVELS];
@@ -71,15 +70,3 @@ void gp_forks_after_in_parent(void)
     else
         resume_helpers();
 }
-
-#else
-
-void gp_forks_before(void)
-{
-}
-
-void gp_forks_after_in_parent(void)
-{
-}
-
-#endif

@@ -9,11 +9,11 @@
 
 static const gp_frame *innermost(void)
 {
-    /* The states of all threads but the finalizing one are freed then, while those threads still take and
-     * drop the GIL on their way out (take_gil in Python/ceval_gil.c, bpo-36475). */
+    /* Then the states of all threads but the finalizing one are freed, while those threads still take and
+     * drop the GIL as they end (take_gil in Python/ceval_gil.c, bpo-36475). */
     if (gp_frames_is_finalizing())
         return NULL;
-    /* thread-local, and still set after the thread state was detached (Python/pystate.c) */
+    /* thread-local, and still set when the thread state is detached (Python/pystate.c) */
     const PyThreadState *state = gp_frames_own_state();
     return state == NULL ? NULL : GP_FRAMES_INNERMOST(state);
 }
@@ -28,7 +28,7 @@ static const char *first_instruction(const gp_frame *frame, const PyCodeObject *
 #endif
 }
 
-/* Tell where a frame is; false if it is none of Python's. */
+/* Tell where a frame is. False if it is not a Python frame. */
 static bool locate(const gp_frame *frame, gp_site_key *key)
 {
     if (frame->owner >= GP_FRAMES_NOT_PYTHON)
@@ -63,7 +63,7 @@ gp_site_key gp_frames_here(void)
 static gp_utf8_source text_of(PyObject *string)
 {
 #if PY_VERSION_HEX < 0x030C0000
-    /* one made by the old API and never looked at has no units yet (PEP 623) */
+    /* a string of the old API that nobody has used has no units yet (PEP 623) */
     if (!PyUnicode_IS_READY(string))
         return (gp_utf8_source){"?", 1, 1};
 #endif
@@ -74,7 +74,7 @@ static gp_utf8_source text_of(PyObject *string)
     };
 }
 
-/* As places.py tells it of stacks. Both modules of the import system are frozen ones (Lib/importlib). */
+/* The same rule as in places.py. Both modules of the import system are frozen (Lib/importlib). */
 static bool imports(const PyCodeObject *code)
 {
     static const char name[] = "<frozen importlib._bootstrap"; /* and ..._external */

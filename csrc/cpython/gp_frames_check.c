@@ -17,7 +17,7 @@
 #endif
 
 enum {
-    LEVELS_MAX = 64, /* frames compared by the live walk */
+    LEVELS_MAX = 64, /* frames of the calling thread's stack that are compared */
 };
 
 static char difference[160];
@@ -106,11 +106,11 @@ static const char *offsets_differ(void)
 static bool is_at(PyFrameObject *frame, gp_site_key key)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    Py_DECREF(code); /* the frame has it */
+    Py_DECREF(code); /* the frame keeps it alive */
     return code == key.code && PyFrame_GetLasti(frame) == key.instruction;
 }
 
-/* Compare frame after frame, by the public functions; *deeper tells whether the interpreter knows more. */
+/* Compare frame by frame with the public functions. *deeper: the interpreter has more frames. */
 static size_t compare(PyFrameObject *innermost, const gp_site_key *keys, size_t depth, bool *deeper)
 {
     size_t level = 0;
@@ -124,7 +124,7 @@ static size_t compare(PyFrameObject *innermost, const gp_site_key *keys, size_t 
     }
     *deeper = frame != NULL;
     Py_XDECREF(frame);
-    PyErr_Clear(); /* no memory for a frame object */
+    PyErr_Clear(); /* PyFrame_GetBack may have had no memory */
     return level;
 }
 
@@ -133,7 +133,7 @@ static const char *walk_differs(void)
     static const char differs[] = "a walk over the frames gives another stack than the interpreter's";
     gp_site_key keys[LEVELS_MAX], above[LEVELS_MAX];
     bool truncated, truncated_above, deeper;
-    PyFrameObject *innermost = PyEval_GetFrame(); /* may have made the object: walk after it */
+    PyFrameObject *innermost = PyEval_GetFrame(); /* first, since it may make the frame object */
     size_t depth = gp_frames_stack(keys, LEVELS_MAX, &truncated);
     if (compare(innermost, keys, depth, &deeper) != depth || deeper != truncated)
         return differs;

@@ -19,7 +19,7 @@
 
 typedef struct _PyInterpreterFrame gp_frame;
 
-/* Since 3.13 the thread state itself has the frame, before that a structure on the C stack (_PyCFrame,
+/* Since 3.13 the frame is in the thread state itself, before that in a structure on the C stack (_PyCFrame,
  * Include/cpython/pystate.h). */
 #if PY_VERSION_HEX >= 0x030D0000
 #define GP_FRAMES_INNERMOST(state) ((state)->current_frame)
@@ -40,8 +40,8 @@ typedef struct _PyInterpreterFrame gp_frame;
 #define GP_FRAMES_EXECUTABLE f_code
 #endif
 
-/* From this owner on a frame stands between C and Python and runs no function: FRAME_OWNED_BY_CSTACK in 3.12
- * and 3.13, FRAME_OWNED_BY_INTERPRETER since. 3.11 has no such frames. */
+/* From this owner on a frame links C and Python, and runs no function: FRAME_OWNED_BY_CSTACK in 3.12 and
+ * 3.13, FRAME_OWNED_BY_INTERPRETER since. 3.11 has no such frames. */
 enum {
     GP_FRAMES_NOT_PYTHON = 3,
 };
@@ -53,7 +53,7 @@ _Static_assert((int)FRAME_OWNED_BY_CSTACK == (int)GP_FRAMES_NOT_PYTHON, "pycore_
 _Static_assert((int)FRAME_OWNED_BY_FRAME_OBJECT < (int)GP_FRAMES_NOT_PYTHON, "pycore_frame.h");
 #endif
 
-/* What the frame runs: a code object, or something else where an extension pushed it. NULL or None where it
+/* What the frame runs: a code object, or another object if an extension pushed the frame. NULL or None if it
  * runs nothing. */
 static inline const void *gp_frame_executable(const gp_frame *frame)
 {
@@ -71,7 +71,7 @@ static inline const void *gp_frame_executable(const gp_frame *frame)
 #define GP_FRAMES_COPIED_CODE 1
 #endif
 
-/* Does the frame still create its cells or its generator? Such a frame is invisible to Python, too
+/* Does the frame still create its cells or its generator? Python does not show such a frame either
  * (_PyFrame_IsIncomplete, Include/internal/pycore_frame.h; since 3.14 pycore_interpframe.h). `distance`: in
  * bytes, from the first instruction to where the frame is. */
 static inline bool gp_frame_incomplete(const gp_frame *frame, ptrdiff_t distance, const PyCodeObject *code)

@@ -10,36 +10,36 @@
 enum {
     PIECE = 1024,         /* bytes of a location table read at once */
     TABLE_MAX = 1 << 20,  /* bytes of it looked at */
-    OTHERS_MAX = 64,      /* frames that are none of Python's, more than there are of these */
-    NAME_UNITS_MAX = 256, /* units of a name read, enough for either name */
+    OTHERS_MAX = 64,      /* other frames that are read, beyond `room` */
+    NAME_UNITS_MAX = 256, /* units of a name that are read: enough for both names */
 };
 
 _Static_assert(NAME_UNITS_MAX >= sizeof((gp_frames_line *)0)->file, "a name may fill its place");
 _Static_assert(NAME_UNITS_MAX >= sizeof((gp_frames_line *)0)->function, "a name may fill its place");
 _Static_assert((int)PIECE >= (int)GP_LINETABLE_PIECE, "see gp_linetable_feed");
 
-/* All that is read of a code object: what is before its instructions. */
+/* What is read of a code object: all before its instructions. */
 typedef union {
     PyCodeObject code;
     char bytes[offsetof(PyCodeObject, co_code_adaptive)];
 } code_copy;
 
-static const void *thread_frame(gp_safe_reader *peek, const void *thread_state)
+static const void *thread_frame(gp_safe_reader *reader, const void *thread_state)
 {
     const void *frame = NULL;
 #if PY_VERSION_HEX >= 0x030D0000
     const char *place = (const char *)thread_state + offsetof(PyThreadState, current_frame);
 #else
     const char *place = (const char *)thread_state + offsetof(PyThreadState, cframe);
-    if (!gp_safe_read(peek, place, &place, sizeof place))
+    if (!gp_safe_read(reader, place, &place, sizeof place))
         return NULL;
     place += offsetof(_PyCFrame, current_frame);
 #endif
-    return gp_safe_read(peek, place, &frame, sizeof frame) ? frame : NULL;
+    return gp_safe_read(reader, place, &frame, sizeof frame) ? frame : NULL;
 }
 
 /* Where the frame's copy of the instructions begins. */
-static bool first_instruction(gp_safe_reader *peek, const gp_frame *frame, const char *code,
+static bool first_instruction(gp_safe_reader *reader, const gp_frame *frame, const char *code,
                               const code_copy *copy, const char **first)
 {
 #if defined(GP_FRAMES_COPIED_CODE)
@@ -47,22 +47,22 @@ static bool first_instruction(gp_safe_reader *peek, const gp_frame *frame, const
     if (frame->tlbc_index < 0)
         return false;
     const char *copies = (const char *)copy->code.co_tlbc;
-    return gp_safe_read(peek, copies + offsetof(_PyCodeArray, entries) + frame->tlbc_index * sizeof *first,
+    return gp_safe_read(reader, copies + offsetof(_PyCodeArray, entries) + frame->tlbc_index * sizeof *first,
                         first, sizeof *first);
 #else
-    (void)peek, (void)frame, (void)copy;
+    (void)reader, (void)frame, (void)copy;
     *first = code + offsetof(PyCodeObject, co_code_adaptive);
     return true;
 #endif
 }
 
-/* Tell whether the frame is one of Python's, and if so where it is. */
-static bool locate(gp_safe_reader *peek, const gp_frame *frame, code_copy *copy, int32_t *instruction)
+/* Tell whether this is a Python frame, and if so where it is. */
+static bool locate(gp_safe_reader *reader, const gp_frame *frame, code_copy *copy, int32_t *instruction)
 {
     const char *code = gp_frame_executable(frame), *first;
     if ((unsigned char)frame->owner >= GP_FRAMES_NOT_PYTHON ||
-        !gp_safe_read(peek, code, copy, sizeof copy->bytes) || Py_TYPE(&copy->code) != &PyCode_Type ||
-        !first_instruction(peek, frame, code, copy, &first))
+        !gp_safe_read(reader, code, copy, sizeof copy->bytes) || Py_TYPE(&copy->code) != &PyCode_Type ||
+        !first_instruction(reader, frame, code, copy, &first))
         return false;
     uintptr_t distance = (uintptr_t)frame->GP_FRAMES_INSTRUCTION - (uintptr_t)first;
     *instruction = (int32_t)distance;
@@ -72,12 +72,12 @@ static bool locate(gp_safe_reader *peek, const gp_frame *frame, code_copy *copy,
 
 typedef size_t encoder(gp_utf8_source source, char *bytes, size_t room);
 
-/* Find the units of a string, as far as its own words can be believed. */
-static bool find_units(gp_safe_reader *peek, const char *string, gp_utf8_source *source)
+/* Find the units of a string. False if the object does not look like one. */
+static bool find_units(gp_safe_reader *reader, const char *string, gp_utf8_source *source)
 {
     PyUnicodeObject copy;
     memset(&copy, 0, sizeof copy);
-    if (!gp_safe_read(peek, string, &copy, sizeof(PyASCIIObject)))
+    if (!gp_safe_read(reader, string, &copy, sizeof(PyASCIIObject)))
         return false;
     const PyASCIIObject *ascii = &copy._base._base;
     if (Py_TYPE(ascii) != &PyUnicode_Type || ascii->length < 0)
@@ -86,23 +86,23 @@ static bool find_units(gp_safe_reader *peek, const char *string, gp_utf8_source 
     source->width = ascii->state.kind;
     source->units = string + (ascii->state.ascii ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject));
     if (!ascii->state.compact &&
-        !gp_safe_read(peek, string + offsetof(PyUnicodeObject, data), &source->units, sizeof source->units))
+        !gp_safe_read(reader, string + offsetof(PyUnicodeObject, data), &source->units, sizeof source->units))
         return false;
     return source->width == 1 || source->width == 2 || source->width == 4;
 }
 
-/* Copy a name out, terminated; "?" if it can't be read. Of a long one those units are read that may be shown:
- * the first ones for gp_utf8_head, the last ones for gp_utf8_tail, at least one byte each. */
-static void copy_name(gp_safe_reader *peek, const void *string, encoder *encode, char *name, size_t room)
+/* Copy a name, terminated; "?" if it can't be read. Of a long name only the units that may be shown are read:
+ * the first ones for gp_utf8_head, the last ones for gp_utf8_tail; each is one byte or more. */
+static void copy_name(gp_safe_reader *reader, const void *string, encoder *encode, char *name, size_t room)
 {
     uint32_t units[NAME_UNITS_MAX];
     gp_utf8_source source;
     memcpy(name, "?", 2);
-    if (!find_units(peek, string, &source))
+    if (!find_units(reader, string, &source))
         return;
     size_t taken = source.length < room ? source.length : room;
     size_t left_out = encode == gp_utf8_tail ? source.length - taken : 0;
-    if (!gp_safe_read(peek, (const char *)source.units + left_out * source.width, units,
+    if (!gp_safe_read(reader, (const char *)source.units + left_out * source.width, units,
                       taken * source.width))
         return;
     source.units = units;
@@ -110,12 +110,12 @@ static void copy_name(gp_safe_reader *peek, const void *string, encoder *encode,
     name[encode(source, name, room - 1)] = '\0';
 }
 
-static int32_t find_line(gp_safe_reader *peek, const PyCodeObject *code, int32_t instruction)
+static int32_t find_line(gp_safe_reader *reader, const PyCodeObject *code, int32_t instruction)
 {
     uint8_t piece[PIECE];
     PyVarObject head;
     const char *table = (const char *)code->co_linetable;
-    if (!gp_safe_read(peek, table, &head, sizeof head) || Py_TYPE(&head) != &PyBytes_Type ||
+    if (!gp_safe_read(reader, table, &head, sizeof head) || Py_TYPE(&head) != &PyBytes_Type ||
         Py_SIZE(&head) < 0)
         return 0;
     table += offsetof(PyBytesObject, ob_sval);
@@ -124,19 +124,19 @@ static int32_t find_line(gp_safe_reader *peek, const PyCodeObject *code, int32_t
     gp_linetable_begin(&search, code->co_firstlineno, instruction);
     for (; size != 0 && used != 0 && !search.found; table += used, size -= used) {
         size_t next = size < PIECE ? size : PIECE;
-        if (!gp_safe_read(peek, table, piece, next))
+        if (!gp_safe_read(reader, table, piece, next))
             return 0;
         used = gp_linetable_feed(&search, piece, next, next == size);
     }
     return search.found ? search.answer : 0;
 }
 
-static void describe(gp_safe_reader *peek, const PyCodeObject *code, int32_t instruction,
+static void describe(gp_safe_reader *reader, const PyCodeObject *code, int32_t instruction,
                      gp_frames_line *line)
 {
-    copy_name(peek, code->co_qualname, gp_utf8_head, line->function, sizeof line->function);
-    copy_name(peek, code->co_filename, gp_utf8_tail, line->file, sizeof line->file);
-    line->line = find_line(peek, code, instruction);
+    copy_name(reader, code->co_qualname, gp_utf8_head, line->function, sizeof line->function);
+    copy_name(reader, code->co_filename, gp_utf8_tail, line->file, sizeof line->file);
+    line->line = find_line(reader, code, instruction);
 }
 
 const void *gp_frames_thread_state(void)
@@ -146,23 +146,23 @@ const void *gp_frames_thread_state(void)
 
 size_t gp_frames_read_safely(const void *thread_state, gp_frames_line *lines, size_t room)
 {
-    gp_safe_reader peek;
+    gp_safe_reader reader;
     gp_frame frame;
     code_copy code;
     int32_t instruction;
     size_t depth = 0;
-    gp_safe_reader_open(&peek);
-    const void *next = thread_state == NULL ? NULL : thread_frame(&peek, thread_state);
-    /* frames that another thread changes meanwhile may form a circle: count the others, too */
+    gp_safe_reader_open(&reader);
+    const void *next = thread_state == NULL ? NULL : thread_frame(&reader, thread_state);
+    /* frames that another thread changes meanwhile may form a circle: limit the other frames, too */
     for (size_t others = 0; next != NULL && depth < room && others < OTHERS_MAX + room;) {
-        if (!gp_safe_read(&peek, next, &frame, offsetof(gp_frame, localsplus)))
+        if (!gp_safe_read(&reader, next, &frame, offsetof(gp_frame, localsplus)))
             break;
-        if (locate(&peek, &frame, &code, &instruction))
-            describe(&peek, &code.code, instruction, &lines[depth++]);
+        if (locate(&reader, &frame, &code, &instruction))
+            describe(&reader, &code.code, instruction, &lines[depth++]);
         else
             others++;
         next = frame.previous;
     }
-    gp_safe_reader_close(&peek);
+    gp_safe_reader_close(&reader);
     return depth;
 }

@@ -30,7 +30,7 @@ gp_frames_shortcuts gp_frames_shortcuts_found(void)
 
 #if !defined(_WIN32)
 
-/* Until 3.11 a member of its own kept what belongs to the threads' states; since 3.15 there is no key. */
+/* Until 3.11 the key is in a member `gilstate`; since 3.15 there is no key. */
 #if PY_VERSION_HEX < 0x030C0000
 #define KEY gilstate.autoTSSkey
 #elif PY_VERSION_HEX < 0x030F0000
@@ -50,7 +50,8 @@ static const Py_tss_t *find_key(const _PyRuntimeState *runtime)
     return NULL;
 }
 
-/* The member is NULL as long as all is well, which says nothing: the interpreters stand behind it. */
+/* The member is NULL until the interpreter finalizes, so its value proves nothing: check its neighbour
+ * `interpreters`. */
 static const void *const *find_finalizing(const _PyRuntimeState *runtime)
 {
     const void *const *member = (const void *const *)(const void *)&runtime->_finalizing;

@@ -1,9 +1,9 @@
 #ifndef GP_FRAMES_RUNTIME_H
 #define GP_FRAMES_RUNTIME_H
 
-/* The calling thread's state, as each release of the GIL asks for it. After a system call the processor has
- * forgotten where calls into other libraries lead, and each costs some tens of nanoseconds while other
- * threads wait: where the interpreter keeps what its functions return is looked up once, and read there. For
+/* The calling thread's state, which is needed at each release of the GIL. After a system call the processor
+ * mispredicts calls into other libraries: each costs some tens of nanoseconds, while other threads wait. So
+ * the place where the interpreter keeps what its functions return is looked up once, and read directly. For
  * gp_frames*.c only; include gp_frames_layout.h first. */
 
 #if !defined(_WIN32)
@@ -16,18 +16,19 @@
 #define GP_FRAMES_FINALIZING() _Py_IsFinalizing()
 #endif
 
-/* Members of _PyRuntime (Include/internal/pycore_runtime.h). NULL: not found, its functions must do. */
+/* Members of _PyRuntime (Include/internal/pycore_runtime.h). NULL: not found, the interpreter's functions are
+ * called. */
 typedef struct {
     const void *const *finalizing; /* the thread that finalizes the interpreter, if one does */
-    const Py_tss_t *key;           /* of every thread's own state; NULL since 3.15, which has no key */
+    const Py_tss_t *key;           /* of the thread-local state; NULL since 3.15, which has no key */
 } gp_frames_runtime;
 
 extern gp_frames_runtime gp_frames_found;
 
-/* _PyRuntime, looked up by name (gp_frames_prepare), since a build need not export it; NULL then. */
+/* _PyRuntime, looked up by name (gp_frames_prepare). NULL if the build does not export it. */
 extern const void *gp_frames_runtime_state;
 
-/* Look for them, and believe only what agrees with the public functions. With the GIL. */
+/* Find the members; keep only those that agree with the public functions. Needs the GIL. */
 void gp_frames_find_runtime(void);
 
 static inline bool gp_frames_is_finalizing(void)
@@ -37,7 +38,7 @@ static inline bool gp_frames_is_finalizing(void)
     return __atomic_load_n(gp_frames_found.finalizing, __ATOMIC_RELAXED) != NULL;
 }
 
-/* NULL if the thread has none. Not while the interpreter is finalized; afterwards the key is another's. */
+/* NULL if the thread has none. Not while the interpreter finalizes: later the key may be another's. */
 static inline const PyThreadState *gp_frames_own_state(void)
 {
 #if !defined(_WIN32)

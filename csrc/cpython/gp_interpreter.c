@@ -21,9 +21,9 @@ enum {
 static const void *voluntary[FUNCTIONS_MAX];
 static const void *forced[FUNCTIONS_MAX];
 
-/* Functions that are reached by a call that gives the GIL up. PyEval_ReleaseThread and PyThreadState_Swap may
- * be left by a tail call, so their callers in Python/parking_lot.c (locks, 3.13+) and Python/pystate.c (3.12)
- * are listed too, and what begins, ends and enters other interpreters. */
+/* Functions that give the GIL up because the code asked for it. PyEval_ReleaseThread and PyThreadState_Swap
+ * may end by a tail call and so be missing on the stack: their callers in Python/parking_lot.c (locks, 3.13+)
+ * and Python/pystate.c (3.12) are listed too, and what begins, ends and enters other interpreters. */
 static const char *const voluntary_names[] = {
     "PyEval_SaveThread",   "PyEval_ReleaseThread",        "PyThreadState_Swap",
     "_PyThreadState_Swap", "PyGILState_Release",          "_PySemaphore_Wait",
@@ -32,8 +32,8 @@ static const char *const voluntary_names[] = {
     "_PyXI_Exit",
 };
 
-/* Where the interpreter gives the GIL up for another thread: _Py_HandlePending in Python/ceval_gil.c
- * (exported since 3.13), else somewhere inside the evaluation loop. */
+/* Functions that give the GIL up because another thread asked: _Py_HandlePending in Python/ceval_gil.c
+ * (exported since 3.13), else the evaluation loop. */
 static const char *const forced_names[] = {"_Py_HandlePending", "_PyEval_EvalFrameDefault"};
 
 static void cycle_gil(void)
@@ -41,7 +41,7 @@ static void cycle_gil(void)
     Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS
 }
 
-/* Looked up by name, since not every version exports every one of them. */
+/* By name, since not every version exports all of them. */
 static void look_up(const char *const *names, size_t count, const void **functions)
 {
     size_t found = 0;
@@ -58,7 +58,7 @@ static void look_up(const char *const *names, size_t count, const void **functio
 }
 
 /* From 3.12 a GIL is part of its interpreter's state (Include/internal/pycore_interp.h), always at the same
- * place; before, there is but one. */
+ * offset; before that there is only one GIL. */
 static uint32_t identify(const void *mutex, const void *main_mutex)
 {
     const char *state = (const char *)PyInterpreterState_Main();
@@ -67,16 +67,16 @@ static uint32_t identify(const void *mutex, const void *main_mutex)
     return (uint32_t)id;
 }
 
-/* Where an interpreter's state has its identifier and the next interpreter, + 1; 0: not known. Asked of the
- * interpreter itself, by states that hold nothing but the place of each word. */
+/* Offsets + 1 of the identifier and of the next interpreter in an interpreter's state; 0: not known. The
+ * interpreter's own functions tell them: they read a made-up state, whose words hold their own offsets. */
 static struct {
     size_t id, next;
 } state_has;
 
 enum {
     STATE_MAX = 4 << 20,  /* no state is as long */
-    STATE_HEAD = 1 << 17, /* bytes of it in which both are looked for */
-    LOOKS = 3,            /* at the interpreters, if they change meanwhile */
+    STATE_HEAD = 1 << 17, /* bytes of it that are filled for the search */
+    LOOKS = 3,            /* how often the interpreters are listed if they change meanwhile */
 };
 
 static void find_in_state(void)
@@ -91,9 +91,8 @@ static void find_in_state(void)
     gp_memory_unmap(state, STATE_MAX);
 }
 
-/* A new interpreter is put in front of the others, with the next identifier (Python/pystate.c), and the main
- * one is the last. One that has ended while we stand at it has memory of anything: it leads out of that
- * order. */
+/* A new interpreter is put before the others and gets the next identifier (Python/pystate.c); the main one is
+ * the last. The memory of one that ends meanwhile may hold anything: then the identifiers do not descend. */
 static size_t list_living(uint32_t *identifiers, size_t room)
 {
     const char *state = (const char *)PyInterpreterState_Head();
@@ -127,7 +126,7 @@ static void describe(gp_site_key key, gp_buffer *buffer)
     gp_buffer_string(buffer, file.bytes, file.size);
 }
 
-/* What runs a program as `gilprobe record` is none of its stack (gilprobe/tracing/places.py leaves it out of
+/* The code of `gilprobe record` that runs a program is not shown (gilprobe/tracing/places.py leaves it out of
  * reports). */
 static bool is_launcher(const char *file)
 {

@@ -4,13 +4,13 @@
 #include "trace/gp_tracer.h"
 #include "trace/gp_watchdog.h"
 
-/* gp_tracer_prepare, and what else needs the loader. Once, without the GIL, before all else here. */
+/* Call gp_tracer_prepare, and all else that needs the loader. Once, without the GIL, before all else here. */
 void gp_interpreter_prepare(void);
 
-/* What the tracer must know of the interpreter that this is compiled for. */
+/* What the tracer must know of this interpreter. Any thread, after gp_interpreter_prepare; valid for ever. */
 const gp_tracer_host *gp_interpreter_host(void);
 
-/* What a watchdog sees it with. */
+/* How a watchdog looks at its threads. Any thread; valid for ever. */
 const gp_watchdog_eyes *gp_interpreter_eyes(void);
 
 #endif

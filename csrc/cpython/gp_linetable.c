@@ -1,10 +1,10 @@
 #include "cpython/gp_linetable.h"
 
-/* An entry's first byte is the only one with the top bit set. Below it are the kind, 4 bits, and how many
- * code units the entry is about less one, 3 bits. */
+/* Only the first byte of an entry has the top bit set. Below it are the kind (4 bits) and the number of code
+ * units that the entry covers, less one (3 bits). */
 enum {
     ENTRY = 0x80,
-    KIND_ONE_LINE = 10, /* and two more: the kind holds the distance in lines */
+    KIND_ONE_LINE = 10, /* and the next two kinds: the kind says the distance in lines */
     KIND_NO_COLUMNS = 13,
     KIND_LONG = 14,
     KIND_NOWHERE = 15,
@@ -60,7 +60,7 @@ size_t gp_linetable_feed(gp_linetable_search *search, const uint8_t *piece, size
 {
     const uint8_t *entry = piece, *end = piece + size;
     if (size != 0 && (*entry & ENTRY) == 0)
-        return 0; /* no table */
+        return 0; /* this is no table */
     while (entry < end && !search->found) {
         const uint8_t *next = entry + 1;
         while (next < end && (*next & ENTRY) == 0)

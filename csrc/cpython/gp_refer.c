@@ -1,5 +1,3 @@
-#include <Python.h>
-
 #include "cpython/gp_refer.h"
 
 #include <stdatomic.h>
@@ -7,12 +5,12 @@
 #include "kernels/gp_kernel.h"
 
 enum {
-    /* Looking for Ctrl-C after each costs nothing, and it takes few milliseconds when all fight. */
+    /* Pieces of a few milliseconds when all threads contend: a check for Ctrl-C after each costs nothing. */
     REFER_PIECE = 1 << 16,
-    REFER_NS = 20, /* between the cost alone and the cost when all fight */
+    REFER_NS = 20, /* between the cost on one thread and the cost when all contend */
 };
 
-/* The fences emit nothing: without them a compiler may cancel what is taken against what is dropped. */
+/* The fences emit no instruction: without them a compiler may cancel the two operations out. */
 static GP_OPAQUE void refer_some(PyObject *object, uint64_t times)
 {
     while (times-- > 0) {
@@ -36,7 +34,7 @@ static bool refer_step(gp_work *work, const gp_interrupt_watch *watch)
     return true;
 }
 
-void gp_refer_init(gp_refer *refer, void *object, uint64_t times)
+void gp_refer_init(gp_refer *refer, PyObject *object, uint64_t times)
 {
     *refer = (gp_refer){
         .work = {refer_step, gp_kernel_product(times, REFER_NS)},

@@ -1,21 +1,23 @@
 #ifndef GP_REFER_H
 #define GP_REFER_H
 
+#include <Python.h>
+
 #include <stdint.h>
 
 #include "kernels/gp_work.h"
 
-/* Takes a reference to an object and drops it again, over and over, by the interpreter's own Py_INCREF and
- * Py_DECREF (Include/refcount.h): what counting costs for an object of this thread's own, one that is shared,
- * an immortal one. */
+/* Takes a reference to an object and drops it, again and again, by the interpreter's own Py_INCREF and
+ * Py_DECREF (Include/refcount.h). Measures what counting costs: for an object of this thread's own, for a
+ * shared one, for an immortal one. */
 typedef struct {
     gp_work work;
-    void *object;
+    PyObject *object;
     uint64_t left;
 } gp_refer;
 
-/* `object` is a Python object; the caller holds a reference until the work is over. Run it with the GIL; on a
- * free-threaded build, with the thread attached. */
-void gp_refer_init(gp_refer *refer, void *object, uint64_t times);
+/* The caller holds a reference to `object` until the work is over. Run it with the GIL; on a free-threaded
+ * build with the thread attached. */
+void gp_refer_init(gp_refer *refer, PyObject *object, uint64_t times);
 
 #endif

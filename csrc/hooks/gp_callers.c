@@ -2,22 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-#if defined(_WIN32)
-
-void gp_callers_prepare(const void *code)
-{
-    (void)code;
-}
-
-gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, const gp_callers_path **last)
-{
-    (void)callers, (void)frame, (void)last;
-    return GP_CALLERS_NEITHER;
-}
-
-#else
-
 #include <unwind.h>
 
 #include "hooks/gp_unwind.h"
@@ -43,8 +27,8 @@ static bool listed(const void *const *functions, uintptr_t start)
     return false;
 }
 
-/* Whether the call that returns to `address` names its target. The bytes before an indirect call can look so,
- * too, but then name a place that is too far away. */
+/* Whether the call that returns to `address` names its target. The bytes of an indirect call can look like
+ * that, but the target would be too far away. */
 static bool called_directly(uintptr_t address)
 {
 #if defined(__x86_64__)
@@ -83,7 +67,7 @@ static void remember(unwinding *state, uintptr_t address, uintptr_t cfa)
 /* Whether the path ends at the function that begins at `start` and goes on at `address`. */
 static bool judge(unwinding *state, uintptr_t address, uintptr_t cfa, uintptr_t start)
 {
-    if (state->frames != 0) /* the first one calls the function asked about, which may be reached anyhow */
+    if (state->frames != 0) /* the first call reaches the function asked about: it may be of any kind */
         state->direct = state->direct && called_directly(address);
     remember(state, address, cfa);
     if (listed(state->callers->second, start))
@@ -109,13 +93,12 @@ static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *da
     unwinding *state = data;
     uintptr_t cfa = _Unwind_GetCFA(context);
     if (cfa - sizeof(uintptr_t) < (uintptr_t)state->frame)
-        return _URC_NO_REASON; /* the unwinding's own */
+        return _URC_NO_REASON; /* frames of the unwinder */
     bool ends = judge(state, _Unwind_GetIP(context), cfa, _Unwind_GetRegionStart(context));
     return ends ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
-/* Another library's function stands between: it is not known where that one's tables are, and the C library
- * has to be asked. */
+/* A function of another library stands between. Its tables are not known here: ask the C library. */
 static void walk_by_library(unwinding *state)
 {
     int saved = errno;
@@ -154,5 +137,3 @@ gp_callers_verdict gp_callers_search(gp_callers *callers, const char *frame, con
     }
     return unwind(callers, frame);
 }
-
-#endif

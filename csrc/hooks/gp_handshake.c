@@ -24,7 +24,7 @@ gp_status gp_handshake_recognise(const gp_handshake_step *steps, size_t count, g
     bool known = accept(steps, count, &at, GP_CALL_LOCK, &is.mutex) &&
                  accept(steps, count, &at, GP_CALL_SIGNAL, &is.cond) &&
                  accept(steps, count, &at, GP_CALL_UNLOCK, &is.mutex);
-    /* ... another thread had asked for the GIL */
+    /* if another thread had asked for the GIL */
     if (known && at < count && steps[at].call == GP_CALL_LOCK && steps[at].object != is.mutex) {
         known = accept(steps, count, &at, GP_CALL_LOCK, &is.switch_mutex);
         if (known && at < count && steps[at].call == GP_CALL_WAIT)

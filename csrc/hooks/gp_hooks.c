@@ -1,17 +1,10 @@
 #define _GNU_SOURCE
 #include "hooks/gp_hooks.h"
 
-#include <stdint.h>
-#include <string.h>
-
-#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
-#define GP_HOOKS_ELF 1
-#endif
-
-#ifdef GP_HOOKS_ELF
-
 #include <elf.h>
 #include <link.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -188,8 +181,8 @@ static void *callable_behind(const gp_hook *hook, void *saved)
     return is_unresolved(hook, saved) ? hook->library : saved;
 }
 
-/* Relaxed: threads left inside a wrapper by an earlier removal may call either. The first is in place before
- * the wrapper is (swap_slot). */
+/* Relaxed: a thread that is still inside a wrapper since an earlier removal may call either. The first value
+ * is stored before the wrapper is in a slot (swap_slot). */
 static void set_next(gp_hook *hook, void *next)
 {
     if (next != hook->next)
@@ -241,7 +234,7 @@ static void remove_slot(const gp_hook *hook, gp_slot *slot)
         slot->buried = found != hook->wrapper && found != slot->saved;
     slot->installed = false;
     if (!is_unresolved(hook, slot->saved))
-        slot->saved = hook->library; /* should ours be put back: the interposer may be gone by then */
+        slot->saved = hook->library; /* if another library puts ours back later, the interposer may be gone */
 }
 
 void gp_hooks_remove(gp_hook *hooks, size_t count)
@@ -271,36 +264,3 @@ bool gp_hooks_in_place(const gp_hook *hooks, size_t count)
                 return false;
     return true;
 }
-
-#else /* no ELF import slots here */
-
-gp_status gp_hooks_find(const void *address, gp_hook *hooks, size_t count)
-{
-    (void)address, (void)hooks, (void)count;
-    return GP_EUNSUPPORTED;
-}
-
-gp_status gp_hooks_install(gp_hook *hooks, size_t count, bool still_called)
-{
-    (void)hooks, (void)count, (void)still_called;
-    return GP_EUNSUPPORTED;
-}
-
-void gp_hooks_remove(gp_hook *hooks, size_t count)
-{
-    (void)hooks, (void)count;
-}
-
-bool gp_hooks_buried(const gp_hook *hooks, size_t count)
-{
-    (void)hooks, (void)count;
-    return false;
-}
-
-bool gp_hooks_in_place(const gp_hook *hooks, size_t count)
-{
-    (void)hooks, (void)count;
-    return false;
-}
-
-#endif

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "hooks/gp_unwind.h"
 
-#if defined(__linux__) && defined(__LP64__) && defined(__x86_64__)
-
 #include <link.h>
 #include <string.h>
 
@@ -12,7 +10,7 @@ enum {
     RBP = 6,
     RSP = 7,
     RETURN_ADDRESS = 16,
-    UNKNOWN = -1, /* a register or rule that is not followed */
+    UNKNOWN = -1, /* a register or rule that is not supported */
 
     RELATIVE_INT = 0x1B, /* pointer encodings: relative to their own place, and to the header, 32 bits */
     HEADER_RELATIVE_INT = 0x3B,
@@ -33,14 +31,14 @@ typedef struct {
 
 typedef struct {
     const uint8_t *at, *end;
-    bool failed; /* past the end, or something that is not known here */
+    bool failed; /* past the end, or something that is not supported */
 } cursor;
 
 typedef struct {
     uint64_t code_factor;
     int64_t data_factor;
     bool augmented;
-    cursor first; /* the instructions that all its functions begin with */
+    cursor first; /* instructions that the descriptions of all its functions begin with */
 } common_entry;
 
 typedef struct {
@@ -48,7 +46,7 @@ typedef struct {
     row_state state, initial, remembered[REMEMBERED];
     size_t depth;
     const common_entry *common;
-} machine;
+} interpretation;
 
 /* ---- reading ---- */
 
@@ -105,7 +103,7 @@ static int64_t read_signed(cursor *from)
     return (int64_t)value;
 }
 
-/* What a record holds behind its length, which stands in its first four bytes. */
+/* The content of a record, whose first four bytes are its length. */
 static cursor open_record(const uint8_t *record)
 {
     uint32_t length;
@@ -192,7 +190,7 @@ static void skip_pointer(cursor *from, uint8_t encoding)
     skip(from, is_int ? 4 : 8);
 }
 
-/* What follows a "z": how pointers are written, and who handles exceptions. */
+/* What follows a "z": encodings of pointers, and the handler of exceptions. */
 static void read_augmentation(cursor *from, const char *letters)
 {
     uint64_t size = read_unsigned(from);
@@ -241,14 +239,14 @@ static void set_base(row_state *state, uint64_t number, int64_t offset)
     }
 }
 
-/* A rule that is not followed. It does no harm to a register that is not asked for. */
+/* A rule that is not supported matters only for rbp and the return address. */
 static void lose(row_state *state, uint64_t number, cursor *from)
 {
     state->base_lost |= number == RBP;
     from->failed |= number == RETURN_ADDRESS;
 }
 
-static void restore(machine *run, uint64_t number)
+static void restore(interpretation *run, uint64_t number)
 {
     if (number == RBP) {
         run->state.base_saved = run->initial.base_saved;
@@ -262,7 +260,7 @@ static void set_cfa_register(row_state *state, uint64_t number)
     state->cfa_register = number == RBP || number == RSP ? (int)number : UNKNOWN;
 }
 
-static void remember(machine *run, cursor *from)
+static void remember(interpretation *run, cursor *from)
 {
     if (run->depth < REMEMBERED)
         run->remembered[run->depth++] = run->state;
@@ -270,7 +268,7 @@ static void remember(machine *run, cursor *from)
         from->failed = true;
 }
 
-static void recall(machine *run, cursor *from)
+static void recall(interpretation *run, cursor *from)
 {
     if (run->depth > 0)
         run->state = run->remembered[--run->depth];
@@ -279,7 +277,7 @@ static void recall(machine *run, cursor *from)
 }
 
 /* Instructions that say how the frame is found. */
-static void execute_cfa(machine *run, uint8_t code, cursor *from)
+static void execute_cfa(interpretation *run, uint8_t code, cursor *from)
 {
     int64_t factor = run->common->data_factor;
     switch (code) {
@@ -310,7 +308,7 @@ static void execute_cfa(machine *run, uint8_t code, cursor *from)
 }
 
 /* Instructions that say where a register was saved. */
-static void execute_rule(machine *run, uint8_t code, cursor *from)
+static void execute_rule(interpretation *run, uint8_t code, cursor *from)
 {
     uint64_t number = read_unsigned(from);
     int64_t factor = run->common->data_factor;
@@ -346,12 +344,12 @@ static void execute_rule(machine *run, uint8_t code, cursor *from)
     }
 }
 
-static void advance(machine *run, uint64_t distance)
+static void advance(interpretation *run, uint64_t distance)
 {
     run->location += distance * run->common->code_factor;
 }
 
-static void execute(machine *run, cursor *from)
+static void execute(interpretation *run, cursor *from)
 {
     uint8_t code = (uint8_t)read_bytes(from, 1), operand = code & 0x3F;
     if (code >> 6 == 1) /* advance_loc */
@@ -374,8 +372,8 @@ static void execute(machine *run, cursor *from)
         execute_rule(run, code, from);
 }
 
-/* Run what describes the function up to the wanted instruction. */
-static bool run_until(machine *run, cursor from)
+/* Execute the function's description up to the wanted instruction. */
+static bool run_until(interpretation *run, cursor from)
 {
     while (from.at < from.end && !from.failed && run->location <= run->wanted)
         execute(run, &from);
@@ -391,7 +389,7 @@ static bool read_state(const uint8_t *record, uintptr_t start, uintptr_t address
         return false;
     skip(&from, 8); /* start and size */
     skip(&from, read_unsigned(&from));
-    machine run = {.wanted = address - start, .common = &common, .state.cfa_register = UNKNOWN};
+    interpretation run = {.wanted = address - start, .common = &common, .state.cfa_register = UNKNOWN};
     if (from.failed || !run_until(&run, common.first))
         return false;
     run.initial = run.state;
@@ -403,7 +401,8 @@ static bool read_state(const uint8_t *record, uintptr_t start, uintptr_t address
 
 /* ---- the frames ---- */
 
-/* The function that goes on at `address`: the call before it belongs to it, also if it is the last of it. */
+/* Find the function that goes on at `address`, by the call before it: that may be the function's last
+ * instruction. */
 static void enter(const gp_unwind_tables *tables, gp_unwind_frame *frame)
 {
     memcpy(&frame->address, (const void *)(frame->cfa - sizeof(uintptr_t)), sizeof(uintptr_t));
@@ -436,25 +435,3 @@ bool gp_unwind_step(const gp_unwind_tables *tables, gp_unwind_frame *frame)
     enter(tables, frame);
     return true;
 }
-
-#else
-
-gp_status gp_unwind_find(const void *code, gp_unwind_tables *tables)
-{
-    (void)code, (void)tables;
-    return GP_EUNSUPPORTED;
-}
-
-gp_unwind_frame gp_unwind_begin(const gp_unwind_tables *tables, const char *frame)
-{
-    (void)tables, (void)frame;
-    return (gp_unwind_frame){0};
-}
-
-bool gp_unwind_step(const gp_unwind_tables *tables, gp_unwind_frame *frame)
-{
-    (void)tables, (void)frame;
-    return false;
-}
-
-#endif

@@ -12,21 +12,21 @@ enum { EARLIER_MAX = 8 };
 
 static atomic_uint interrupts;
 
-/* The handlers that ours has ever stood before. Entries are written once, before `earlier` names them, and
- * never change: a handler may still be running on another thread when the action has long been restored. */
+/* All earlier handlers that ours has called. An entry is written once, before `earlier` names it, and never
+ * changes: a handler may still run on another thread long after the action was restored. */
 static struct sigaction earlier_actions[EARLIER_MAX];
 static atomic_int earlier;
 
-/* All below: under the mutex. */
+/* All below is guarded by the mutex. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static unsigned watches;
 static int earlier_count;
 static bool installed;
-static bool displaced; /* someone replaced ours, and may call it from theirs or put it back at any time */
+static bool displaced; /* somebody replaced our handler, and may call it or put it back at any time */
 static struct sigaction replaced;
 
-/* This thread's share of `watches`: all that is left of it in a forked child. glibc has room for it in every
- * thread; elsewhere it might ask the loader for some. */
+/* This thread's share of `watches`: a forked child keeps only this. With initial-exec glibc has room for it
+ * in every thread; otherwise an access might ask the loader for memory. */
 #if defined(__GLIBC__)
 __attribute__((tls_model("initial-exec")))
 #endif
@@ -43,7 +43,7 @@ static void on_sigint(int number, siginfo_t *info, void *context)
         action->sa_sigaction(number, info, context);
     else
         action->sa_handler(number);
-    /* Count after the earlier handler has run, and release: who sees the count goes to ask Python, and must
+    /* Count after the earlier handler has run. Release: a thread that sees the count asks Python, and must
      * find Python's flag set. */
     atomic_fetch_add_explicit(&interrupts, 1, memory_order_release);
     errno = saved_errno;
@@ -63,8 +63,8 @@ static bool same_handler(const struct sigaction *a, const struct sigaction *b)
     return a->sa_handler == b->sa_handler;
 }
 
-/* Nothing runs on SIG_DFL and SIG_IGN, and a handler in their place would change what Ctrl-C does.
- * SA_RESETHAND promises a single call, which a handler in between can't keep. */
+/* In place of SIG_DFL or SIG_IGN a handler would change what Ctrl-C does. SA_RESETHAND promises a single
+ * call: a handler in between can't keep that. */
 static bool can_chain(const struct sigaction *action)
 {
     if (action->sa_flags & SA_RESETHAND)
@@ -73,13 +73,13 @@ static bool can_chain(const struct sigaction *action)
            (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
 }
 
-/* The entry of `earlier_actions` for this action, or -1 if ours must not stand before it. */
+/* The entry of `earlier_actions` for this action, or -1 if ours must not be installed over it. */
 static int remember(const struct sigaction *action)
 {
     for (int i = 0; i < earlier_count; i++)
         if (same_handler(&earlier_actions[i], action))
             return i;
-    /* A handler that came after ours may call ours: standing before it would close a circle. */
+    /* A handler installed after ours may call ours. If ours called it, that would never end. */
     if (displaced || earlier_count == EARLIER_MAX)
         return -1;
     earlier_actions[earlier_count] = *action;
@@ -124,8 +124,8 @@ static void uninstall(void)
     installed = false;
 }
 
-/* The other threads, and their watches, do not exist here. One may have been in the middle of it: the mutex
- * is not taken before the fork, as it would be kept while actions of others run. */
+/* The other threads, and their watches, do not exist here. One may have held the mutex: it is made anew. It
+ * is not taken before the fork, since it would be held while other libraries' actions run. */
 static void after_fork_in_child(void)
 {
     struct sigaction current;

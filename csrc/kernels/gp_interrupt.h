@@ -3,16 +3,15 @@
 
 /* Lets long native work notice Ctrl-C, without the GIL and without disturbing other threads.
  *
- * Python's own SIGINT handler only sets a flag that nobody outside CPython may read, so a released kernel
- * would have to take the GIL now and then to ask: a periodic acquisition in the middle of what gilprobe
- * measures. Instead, while at least one long piece of work runs, a handler of ours stands before the earlier
- * one, calls it and counts. */
+ * Python's own SIGINT handler only sets a flag, which code outside CPython may not read. Without the GIL a
+ * kernel would have to take the GIL now and then to ask, in the middle of what gilprobe measures. Instead,
+ * while any long piece of work runs, our handler is installed: it calls the earlier one and counts. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* 0: no sigaction here (Windows); a held piece of work is interrupted every 50 ms to ask Python, a released
- * one is not interrupted. */
+/* 0: there is no sigaction (Windows). Work with the GIL stops every 50 ms to ask Python; work without it is
+ * not interrupted. */
 #ifndef GP_INTERRUPT_SIGNALS
 #if defined(_WIN32)
 #define GP_INTERRUPT_SIGNALS 0
@@ -33,30 +32,29 @@ typedef struct {
     bool watching;
 } gp_interrupt_watch;
 
-/* Be told of forks: without it watches of other threads go on in a child. As often as you like; not with a
- * lock held that who forks may want, as the GIL is. */
+/* Prepare for forks: else watches of other threads go on in a child. May be called again. Hold no lock that a
+ * thread that forks may want, such as the GIL (pthread_atfork). */
 void gp_interrupt_prepare(void);
 
-/* Start to watch for SIGINT on behalf of work that should take `nominal_ns`. Never fails: where SIGINT is
- * ignored, has its default action or can't be observed, the watch stays silent. Any thread; needs no GIL;
- * takes a leaf mutex. Between begin and end the action of SIGINT is ours when the work is long; whoever
- * replaces it meanwhile wins, and running watches stay silent from then on. `released` says that the work
- * runs without the GIL. */
+/* Start to watch for SIGINT for work that should take `nominal_ns`. Never fails: where SIGINT is ignored, has
+ * its default action or can't be observed, the watch reports nothing. Any thread; needs no GIL; takes a leaf
+ * mutex. Between begin and end the action of SIGINT is ours when the work is long. If somebody replaces it
+ * meanwhile, theirs stays, and running watches report nothing from then on. `released`: the work runs without
+ * the GIL. */
 void gp_interrupt_begin(gp_interrupt_watch *watch, uint64_t nominal_ns, bool released);
 
-/* End the watch, on the thread that began it. The last one puts the earlier action back if ours still stands.
- */
+/* End the watch, on the thread that began it. The last one puts the earlier action back if ours is still
+ * installed. */
 void gp_interrupt_end(gp_interrupt_watch *watch);
 
 /* Whether a SIGINT arrived since the watch began or was rearmed. Any thread; wait-free. */
 bool gp_interrupt_changed(const gp_interrupt_watch *watch);
 
-/* Forget what has arrived so far. Call it before acting on it, so that the next SIGINT is not lost. */
+/* Forget the signals so far. Call it before you act on them, so that the next SIGINT is not lost. */
 void gp_interrupt_rearm(gp_interrupt_watch *watch);
 
-/* Stand before the earlier handler again, if one that ran meanwhile has replaced the action, as a handler
- * does that makes the next Ctrl-C fatal. What arrived since the replacement is not counted. As
- * gp_interrupt_begin otherwise. */
+/* Install our handler again if a handler that ran meanwhile has replaced the action, as one does that makes
+ * the next Ctrl-C fatal. Signals since then are not counted. Otherwise as gp_interrupt_begin. */
 void gp_interrupt_renew(gp_interrupt_watch *watch);
 
 #endif

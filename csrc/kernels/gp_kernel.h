@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* The loops that do the work: one copy each, not specialised for a caller and not moved out of the loop over
- * its pieces. */
+/* For the loops that do the work: the compiler makes one copy of each, for all callers, and keeps its call in
+ * the loop over pieces. */
 #if defined(__clang__)
 #define GP_OPAQUE __attribute__((noinline))
 #elif defined(__GNUC__)
@@ -20,7 +20,7 @@ static inline uint64_t gp_kernel_least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* For guesses of how long something takes: too large is as good as the largest. */
+/* For estimates of durations: on overflow the largest value. */
 static inline uint64_t gp_kernel_product(uint64_t a, uint64_t b)
 {
     unsigned __int128 product = (unsigned __int128)a * b;

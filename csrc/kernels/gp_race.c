@@ -6,9 +6,9 @@
 #include "base/gp_memory.h"
 
 enum {
-    /* Looking for Ctrl-C after each costs nothing, and it takes few milliseconds when all fight. */
+    /* Pieces of a few milliseconds when all threads contend: a check for Ctrl-C after each costs nothing. */
     BUMP_PIECE = 1 << 17,
-    BUMP_NS = 20, /* between the cost alone and the cost when all fight */
+    BUMP_NS = 20, /* between the cost on one thread and the cost when all contend */
 };
 
 typedef struct {
@@ -20,7 +20,7 @@ _Static_assert(sizeof(counter) == GP_RACE_STRIDE, "counters are a stride apart")
 
 struct gp_race {
     size_t slots;
-    char padding[GP_RACE_STRIDE - sizeof(size_t)]; /* the memory begins with a page: counters are aligned */
+    char padding[GP_RACE_STRIDE - sizeof(size_t)]; /* the memory begins at a page: counters are aligned */
     counter counters[];
 };
 
@@ -54,13 +54,13 @@ size_t gp_race_slots(const gp_race *race)
 
 uint64_t gp_race_value(const gp_race *race, size_t slot)
 {
-    /* relaxed: a number by itself; who wants the last one has joined the threads */
+    /* relaxed: the number orders nothing; for the final value the caller joins the threads */
     return atomic_load_explicit(&race->counters[slot].value, memory_order_relaxed);
 }
 
-/* Atomic accesses, since racing on plain ones has no defined result in C; relaxed ones, since those are the
- * plain instructions of every processor. The fence emits nothing: it keeps the compiler from making one
- * instruction of the three, or one addition of the loop. */
+/* Atomic accesses, since a race on plain ones is undefined in C; relaxed, since those are plain instructions
+ * on every processor. The fence emits no instruction: it keeps the compiler from merging the three steps, or
+ * the whole loop. */
 static GP_OPAQUE void bump_plainly(_Atomic uint64_t *value, uint64_t times)
 {
     while (times-- > 0) {
@@ -70,7 +70,7 @@ static GP_OPAQUE void bump_plainly(_Atomic uint64_t *value, uint64_t times)
     }
 }
 
-/* relaxed: only the sum counts, it orders nothing else */
+/* relaxed: only the sum matters, it orders nothing */
 static GP_OPAQUE void bump_atomically(_Atomic uint64_t *value, uint64_t times)
 {
     while (times-- > 0)

@@ -8,12 +8,12 @@
 
 enum {
     WORD = sizeof(uint64_t),
-    /* Pieces of about a millisecond: looking for Ctrl-C after each costs nothing. */
+    /* Pieces of about a millisecond: a check for Ctrl-C after each costs nothing. */
     SPIN_PIECE = 1 << 19,         /* iterations */
     STREAM_PIECE = 1 << 22,       /* bytes; a multiple of WORD */
     CHASE_PIECE = 1 << 14,        /* steps */
     CHECK_PIECE = 1 << 19,        /* nodes */
-    CYCLE_PIECE = 1 << 3,         /* each may wait for threads that compute: a few switch intervals, then */
+    CYCLE_PIECE = 1 << 3,         /* each may wait a few switch intervals for threads that compute */
     NODE_STEP_NS = 100,           /* a load that misses every cache */
     SWITCH_INTERVAL_NS = 5000000, /* what getting the GIL back costs against one thread that computes */
 };
@@ -30,7 +30,7 @@ static void store_word(unsigned char *words, uint64_t index, uint64_t word)
     memcpy(words + index * WORD, &word, WORD);
 }
 
-/* Marsaglia, "Xorshift RNGs" (2003): never 0, and no closed form that a compiler would find. */
+/* Marsaglia, "Xorshift RNGs" (2003): never 0, and a compiler finds no closed form. */
 static inline uint64_t xorshift(uint64_t x)
 {
     x ^= x << 13;
@@ -117,7 +117,7 @@ static GP_OPAQUE uint64_t chase_some(const unsigned char *chain, uint64_t nodes,
                                      uint64_t steps)
 {
     uint64_t at = *index, next = at;
-    /* The comparison is predicted and does not lengthen the chain of loads. */
+    /* The branch is predicted: it does not delay the loads. */
     while (steps-- > 0 && (next = load_word(chain, at)) < nodes)
         at = next;
     *index = at;
@@ -185,7 +185,7 @@ static void identity_some(gp_chain *chain, uint64_t nodes)
         store_word(chain->chain, chain->filled, chain->filled);
 }
 
-/* Sattolo: as a Fisher-Yates shuffle, but no element may stay, which leaves a single cycle. */
+/* Sattolo's algorithm: a Fisher-Yates shuffle in which no element may stay, which gives a single cycle. */
 static void shuffle_some(gp_chain *chain, uint64_t nodes)
 {
     for (uint64_t end = chain->left - nodes; chain->left > end; chain->left--) {
@@ -214,8 +214,8 @@ static bool chain_step(gp_work *work, const gp_interrupt_watch *watch)
     return true;
 }
 
-/* Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014): neighbouring seeds, unrelated
- * starts. */
+/* Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014): from neighbouring seeds
+ * unrelated starts. */
 static uint64_t scrambled(uint64_t seed)
 {
     uint64_t z = seed + 0x9e3779b97f4a7c15u;
@@ -241,7 +241,7 @@ void gp_chain_init(gp_chain *chain, void *room, uint64_t nodes, uint64_t seed)
 static void nap(uint64_t ns)
 {
     struct timespec length = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-    nanosleep(&length, NULL); /* a signal may cut it short: the caller looks at the clock */
+    nanosleep(&length, NULL); /* a signal may end it early: the caller checks the clock */
 }
 
 static bool sleep_step(gp_work *work, const gp_interrupt_watch *watch)
@@ -274,8 +274,8 @@ static void stamp(gp_alternate *alternate, uint64_t *sum_ns)
     alternate->stamp_ns = now;
 }
 
-/* Stay busy for the rest of a phase. The last reading of the clock ends the interval: nothing but arithmetic
- * stands between it and the caller's next move. Returns whether the phase is whole. */
+/* Stay busy for the rest of a phase. The last reading of the clock ends the interval: only arithmetic follows
+ * it before the caller goes on. Returns whether the phase is complete. */
 static bool spend(gp_alternate *alternate, uint64_t goal_ns, uint64_t *sum_ns,
                   const gp_interrupt_watch *watch)
 {
@@ -309,7 +309,7 @@ static bool alternate_step(gp_work *work, const gp_interrupt_watch *watch)
     if (alternate->stamp_ns == 0)
         alternate->stamp_ns = gp_clock_monotonic_ns();
     else
-        stamp(alternate, &alternate->held_ns); /* what the caller did about the interruption */
+        stamp(alternate, &alternate->held_ns); /* the time in which the caller handled the interruption */
     while (alternate->cycles_left > 0) {
         if (gp_interrupt_changed(watch))
             return false;
@@ -376,7 +376,7 @@ void gp_cycle_init(gp_cycle *cycle, const gp_work_lock *lock, uint64_t count)
 
 /* grain */
 
-/* Whether the current grain is whole; an interruption cuts it. */
+/* Run the rest of the current grain. Returns whether it is complete: an interruption ends it early. */
 static bool grind(gp_grain *grain, const gp_interrupt_watch *watch)
 {
     while (grain->grain_left > 0 && !gp_interrupt_changed(watch)) {

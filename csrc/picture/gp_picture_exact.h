@@ -3,19 +3,19 @@
 
 /* Every interval of a timeline, packed row by row, for the report's picture.
  *
- * There is a row for each thread that has one, and behind them one for each GIL, of the holds of all threads
- * that have none. An interval is three numbers (gp_buffer.h): the distance from the end of the row's interval
- * before it to its begin, signed, times two, plus 1 if it is a wait; its length; its place's name. */
+ * The rows of threads come first; then one row for each GIL, with the holds of all threads that have no row.
+ * An interval is three numbers (gp_buffer.h): the signed distance from the end of the row's last interval to
+ * its begin, times two, plus 1 if it is a wait; its length; its place's name. */
 
 #include "base/gp_buffer.h"
 #include "picture/gp_picture_intervals.h"
 
 typedef struct gp_picture_exact gp_picture_exact;
 
-/* `rows` must stay as long as what was made of it. GP_ENOMEM. */
+/* `rows` must outlive the result. GP_ENOMEM. */
 gp_status gp_picture_exact_new(const gp_rows *rows, gp_picture_exact **exact);
 
-/* Take intervals in. GP_EINVAL if one refers to what is not there, GP_ENOMEM. */
+/* Add intervals. GP_EINVAL if one refers to an unknown thread or place; GP_ENOMEM. */
 gp_status gp_picture_exact_add(gp_picture_exact *exact, const gp_picture_intervals *intervals);
 
 /* A row's bytes, below row_count + gil_count; valid until more is added. */

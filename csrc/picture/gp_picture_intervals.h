@@ -1,9 +1,9 @@
 #ifndef GP_PICTURE_INTERVALS_H
 #define GP_PICTURE_INTERVALS_H
 
-/* Holds and waits of a timeline as the report's picture takes them in: columns, which threads have a row of
- * their own, and what a place is called there. The columns come from a file that somebody else may have made
- * up: numbers are checked before they index anything, times are cut to the picture's extent. */
+/* The input of the report's picture: holds and waits of a timeline in columns, which threads have a row of
+ * their own, and the names of places. The columns come from a file that somebody may have made up: numbers
+ * are checked before they index anything, times are cut to the picture's extent. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,8 +21,8 @@ typedef struct {
     size_t count;
 } gp_picture_intervals;
 
-/* Where threads and places go. Threads without a row share the number `row_count`; a thread whose
- * interpreter's GIL has no row has the gil GP_NOWHERE. What no place is known for is called 0. */
+/* The rows of threads and the names of places. Threads without a row share the number `row_count`. A thread
+ * whose GIL has no row has the gil GP_NOWHERE. The name 0 stands for no known place. */
 typedef struct {
     const uint32_t *rows, *gils; /* of each thread */
     const uint32_t *names;       /* of each place, from 1 on */
@@ -55,7 +55,7 @@ static inline void gp_span_cut(int64_t start, int64_t duration, uint64_t extent,
         *end = extent;
 }
 
-/* Look up interval `i`. False if it refers to a thread or a place that is not there. */
+/* Look up interval `i`. False if it refers to an unknown thread or place. */
 static inline bool gp_span_get(const gp_picture_intervals *intervals, size_t i, const gp_rows *rows,
                                gp_span *found)
 {
@@ -71,14 +71,14 @@ static inline bool gp_span_get(const gp_picture_intervals *intervals, size_t i, 
     return true;
 }
 
-/* What a thread's intervals add up to. */
+/* The sums of a thread's intervals. */
 typedef struct {
     uint64_t hold_ns, wait_ns, count;
-    uint64_t first_ns, last_ns; /* begin of the first, end of the last; count > 0 */
+    uint64_t first_ns, last_ns; /* begin of the first, end of the last; valid if count > 0 */
 } gp_interval_sum;
 
 /* Add intervals to the sums of their threads, and holds to those of their places. GP_EINVAL if one refers to
- * a thread or a place that is not there; what came before it was added. */
+ * an unknown thread or place; those before it have been added. */
 gp_status gp_picture_intervals_survey(const gp_picture_intervals *intervals, uint64_t extent_ns,
                                       gp_interval_sum *threads, size_t thread_count, uint64_t *place_holds_ns,
                                       size_t place_count);

@@ -6,9 +6,8 @@
 #include "base/gp_memory.h"
 
 enum {
-    PAST_HOLDS = 1
-        << 18,    /* of each GIL; the holders of a wait during which there were more are told in part */
-    PARTIES = 32, /* holders told apart while a wait is looked into */
+    PAST_HOLDS = 1 << 18, /* of each GIL; of a wait with more holds some holders are missing */
+    PARTIES = 32,         /* holders counted one by one during one wait */
 };
 
 typedef struct {
@@ -19,7 +18,7 @@ typedef struct {
 /* The last holds of one GIL. */
 typedef struct {
     past_hold *holds;
-    uint64_t count; /* so far; the youngest is the last but none */
+    uint64_t count; /* so far; the youngest one is holds[(count - 1) % PAST_HOLDS] */
 } past;
 
 /* The longest so far: a heap whose root is the shortest of them. */
@@ -33,7 +32,7 @@ struct gp_picture_longest {
     size_t keep;
     uint64_t looks; /* left */
     heap holds, waits;
-    uint32_t gil_count; /* its own: when it is freed, the rows may be gone */
+    uint32_t gil_count; /* a copy: when this is freed, the rows may be gone */
     past pasts[];
 };
 
@@ -120,7 +119,7 @@ static bool remember(past *holds, const gp_span *one)
     return true;
 }
 
-/* Add to a party, or a new one; false if there are too many. */
+/* Add a hold to the sum of its holder and place. False if there are too many of these. */
 static bool add_to_party(gp_holder *parties, size_t *count, const past_hold *hold, uint64_t ns)
 {
     size_t i = 0;
@@ -153,7 +152,7 @@ static void find_holders(gp_picture_longest *longest, const past *holds, gp_long
         if (hold->end <= wait->begin)
             break;
         if (longest->looks == 0) {
-            wait->others_ns = 0; /* rather nobody than some of them */
+            wait->others_ns = 0; /* better none than some of them */
             return;
         }
         longest->looks--;

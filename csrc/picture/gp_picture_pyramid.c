@@ -99,7 +99,7 @@ uint64_t gp_picture_pyramid_cell_ns(const gp_picture_pyramid *pyramid)
     return pyramid->cell_ns;
 }
 
-/* The sum of a cell of a coarser level, and how much of the extent it covers. */
+/* The sum of a cell of a coarser level; *covered: how much of the extent it covers. */
 static cell merged(const gp_picture_pyramid *pyramid, size_t row, uint64_t first, uint64_t step,
                    uint64_t *covered)
 {
@@ -108,7 +108,7 @@ static cell merged(const gp_picture_pyramid *pyramid, size_t row, uint64_t first
     uint64_t begin = first * pyramid->cell_ns, end = last * pyramid->cell_ns;
     cell sum = cells[first];
     for (uint64_t i = first + 1; i < last; i++) {
-        if (sum.held == 0) { /* nobody leads yet; who leads here may be ahead by nothing */
+        if (sum.held == 0) { /* no leader yet; the leader of this cell may be ahead by 0 */
             sum.leader = cells[i].leader;
             sum.lead = cells[i].lead;
         } else if (cells[i].held != 0) {

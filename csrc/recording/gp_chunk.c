@@ -9,9 +9,9 @@ enum {
 
 static const uint32_t polynomial = 0xEDB88320; /* that of IEEE 802.3, lowest power first */
 
-static uint32_t tables[SLICES][256]; /* [n][byte]: what a byte does to the remainder n bytes behind it */
+static uint32_t tables[SLICES][256]; /* [n][byte]: the effect of a byte on the remainder n bytes later */
 
-/* While the library is loaded: any thread may need it first, also where no lock may be taken. */
+/* When the library is loaded: later any thread may need it first, also where it may take no lock. */
 __attribute__((constructor)) static void fill_tables(void)
 {
     for (uint32_t byte = 0; byte < 256; byte++) {
@@ -42,7 +42,7 @@ uint32_t gp_crc32(uint32_t crc, const void *bytes, size_t size)
     return ~crc;
 }
 
-/* ---- frame ---- */
+/* ---- header and chunks ---- */
 
 uint32_t gp_chunk_get32(const uint8_t *bytes)
 {

@@ -1,8 +1,8 @@
 #ifndef GP_CHUNK_H
 #define GP_CHUNK_H
 
-/* The frame of a recording (docs/recording-format.md), for the writer and the reader: a header, then chunks
- * with a checksum each. */
+/* The outer form of a recording (docs/recording-format.md), for the writer and the reader: a header, then
+ * chunks with a checksum each. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,10 +25,10 @@ uint32_t gp_chunk_get32(const uint8_t *bytes);
 /* Append the recording's header. */
 void gp_chunk_put_header(gp_buffer *out);
 
-/* Begin a chunk: returns where, for gp_chunk_end. What is appended in between is its payload. */
+/* Begin a chunk. Returns its position, for gp_chunk_end. What is appended in between is its payload. */
 size_t gp_chunk_begin(gp_buffer *out, const char type[4]);
 
-/* Complete the chunk with its length and checksum. A payload that is too long fails the buffer. */
+/* Complete the chunk with its length and checksum. If the payload is too long, out->failed is set. */
 void gp_chunk_end(gp_buffer *out, size_t begin);
 
 /* The checksum that a chunk must carry: of its type, its length and its payload. */

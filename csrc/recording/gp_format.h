@@ -1,15 +1,15 @@
 #ifndef GP_FORMAT_H
 #define GP_FORMAT_H
 
-/* Numbers in a recording (docs/recording-format.md) that stand for something, for the writer and the reader.
- * The frame around them is gp_chunk.h. */
+/* Codes and flags in a recording (docs/recording-format.md), for the writer and the reader. The chunks around
+ * them are in gp_chunk.h. */
 
 /* What a place of a PLAC is. */
 typedef enum {
     GP_PLACE_PYTHON,
     GP_PLACE_NATIVE,
     GP_PLACE_DEEPER, /* deeper frames are missing */
-    GP_PLACE_UNSEEN, /* nobody could look */
+    GP_PLACE_UNSEEN, /* it could not be read */
 } gp_place_kind;
 
 /* Flags of a SNAP. */

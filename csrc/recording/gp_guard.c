@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "recording/gp_guard.h"
 
-#if defined(__linux__)
-
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,20 +18,20 @@ static const int signals[] = {SIGTERM, SIGHUP};
 enum {
     SIGNALS = sizeof signals / sizeof *signals,
     NAP_NS = 1000000,
-    STUCK_NAPS = 50, /* that one question of the recorder may take before we step aside */
+    STUCK_NAPS = 50, /* that one question of the recorder to a source may last before we stop waiting */
 };
 
 static const uint64_t patience_ns = UINT64_C(2000000000);
 
 static _Atomic(gp_recorder *) guarded;
 static _Atomic pid_t process;
-static atomic_uint handlers;      /* that are running */
-static _Atomic uint64_t asked_ns; /* when a signal came first that could not be answered at once; 0: none */
-static atomic_bool deferred;      /* a signal has been taken that is answered after a fork */
+static atomic_uint handlers;      /* handlers that run now */
+static _Atomic uint64_t asked_ns; /* when the first signal came that could not be handled at once; 0: none */
+static atomic_bool deferred;      /* a signal has come that is handled after a fork */
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
-/* By that signal, now: as if there had been no handler. On any thread. */
+/* End the process by that signal now, as if there were no handler. Any thread. */
 static void die(int number)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
@@ -68,8 +66,8 @@ static bool is_late(const patience *left)
     return gp_clock_monotonic_ns() >= left->until;
 }
 
-/* Wait a moment. False where one question lasts: this thread may have the GIL's mutex, which the recorder
- * wants. */
+/* Wait a moment. False if one question lasts too long: this thread may have the GIL's mutex, which the
+ * recorder wants. */
 static bool gets_on(patience *left)
 {
     nap();
@@ -80,8 +78,8 @@ static bool gets_on(patience *left)
     return left->naps < STUCK_NAPS;
 }
 
-/* Wait for the recorder's thread to end the process. Returns where we must go on for it to do so: it may be
- * stuck because of us, or paused while this thread forks. */
+/* Wait until the recorder's thread ends the process. Returns if this thread must go on first: the recorder
+ * may wait for it, or be paused while this thread forks. */
 static void wait_for_recorder(const gp_recorder *recorder, int number)
 {
     patience left = patience_with(recorder);
@@ -89,18 +87,18 @@ static void wait_for_recorder(const gp_recorder *recorder, int number)
         if (!gp_recorder_runs(recorder) && !atomic_exchange(&deferred, true))
             return;
         if (!gp_recorder_runs(recorder) || is_late(&left))
-            die(number); /* who asks again while it is paused means now */
+            die(number); /* a second signal while it is paused: end now */
     } while (gets_on(&left));
 }
 
-/* Have the same signal once more, in a moment: what it has interrupted has to go on first. */
+/* Send the same signal again in a moment: what it has interrupted must go on first. */
 static void come_again(int number)
 {
     uint64_t none = 0, now = gp_clock_monotonic_ns();
     if (!atomic_compare_exchange_strong(&asked_ns, &none, now) && now - none >= patience_ns)
         die(number);
     static int timer;
-    static bool made; /* signals of ours do not interrupt each other */
+    static bool made; /* guarded: our signals block each other */
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
     const struct itimerspec soon = {.it_value = {0, NAP_NS}};
     if (made)
@@ -127,7 +125,7 @@ static void on_signal(int number)
 {
     int saved = errno;
     if (getpid() != atomic_load(&process)) {
-        die(number); /* a child that shares nothing with us but this handler */
+        die(number); /* a child that has only this handler from us */
         return;
     }
     atomic_fetch_add(&handlers, 1);
@@ -143,12 +141,12 @@ static void leave(int status)
     _exit(status);
 }
 
-/* In the interpreter's import slot. Also a child of vfork comes by, in our memory: it must not write. */
+/* In the interpreter's import slot. A child of vfork calls it too, in our memory: it must not write. */
 static void on_exit_call(int status)
 {
     gp_recorder *recorder = atomic_load(&guarded);
     if (recorder != NULL && getpid() == atomic_load(&process)) {
-        atomic_fetch_add(&handlers, 1); /* so that it stays */
+        atomic_fetch_add(&handlers, 1); /* so that the recorder stays */
         if (gp_recorder_has_no_thread(recorder))
             gp_recorder_end_here_by_exit(recorder, status, leave);
         gp_recorder_end_by_exit(recorder, status, leave);
@@ -159,7 +157,7 @@ static void on_exit_call(int status)
     leave(status);
 }
 
-/* After these a path may not lead to the file any more, or not for us. */
+/* After these calls the path may no longer lead to the file, or we may no longer open it. */
 
 static int on_chroot(const char *path)
 {
@@ -202,7 +200,7 @@ static gp_hook calls[] = {
 static pthread_once_t calls_once = PTHREAD_ONCE_INIT;
 static const void *caller;
 
-/* Where it can't be done a process that ends so leaves what was written before, as one that is killed. */
+/* Without hooks a process that ends by _exit leaves what was written before, like one that is killed. */
 static void watch_calls(void)
 {
     enum { CALLS = sizeof calls / sizeof *calls };
@@ -228,7 +226,7 @@ static bool stands(int number, void (*handler)(int))
 static void install(void)
 {
     struct sigaction ours = {.sa_handler = on_signal};
-    /* ONSTACK as CPython's own; RESTART since where we step aside no call should seem to have failed */
+    /* ONSTACK as CPython's own handlers; RESTART so that no call fails with EINTR because of us */
     ours.sa_flags = SA_ONSTACK | SA_RESTART;
     for (int i = 0; i < SIGNALS; i++)
         sigaddset(&ours.sa_mask, signals[i]);
@@ -270,7 +268,7 @@ bool gp_guard_begin(gp_recorder *recorder)
     gp_recorder *none = NULL;
     if (getpid() == 1)
         return false;
-    atomic_store(&process, getpid()); /* first: a forked child must know that it has something to give up */
+    atomic_store(&process, getpid()); /* first: a forked child must know that it has something to undo */
     if (!atomic_compare_exchange_strong(&guarded, &none, recorder))
         return false;
     atomic_store(&deferred, false);
@@ -288,27 +286,3 @@ void gp_guard_end(const gp_recorder *recorder)
     while (atomic_load(&handlers) != 0)
         nap();
 }
-
-#else
-
-void gp_guard_watch_calls(const void *interpreter)
-{
-    (void)interpreter;
-}
-
-void gp_guard_prepare(void)
-{
-}
-
-bool gp_guard_begin(gp_recorder *recorder)
-{
-    (void)recorder;
-    return false;
-}
-
-void gp_guard_end(const gp_recorder *recorder)
-{
-    (void)recorder;
-}
-
-#endif

@@ -1,7 +1,5 @@
 #define _GNU_SOURCE
 
-#if defined(__linux__)
-
 #include "recording/gp_output.h"
 
 #include <errno.h>
@@ -48,8 +46,8 @@ static int create(const char *path)
     return create_in(AT_FDCWD, path);
 }
 
-/* Create the file beside the one in the way, which is put in its place at once: that one is never half gone.
- */
+/* Create the file beside the one in the way, to be renamed over it: at each moment one of them is there,
+ * whole. */
 static int create_beside(gp_output *output)
 {
     struct stat old;
@@ -73,7 +71,7 @@ static int create_beside(gp_output *output)
     return fd;
 }
 
-/* Keep what was opened, and know it again. Returns 0 or an errno; it is closed then. */
+/* Keep an open descriptor, and remember its file. Returns 0 or an errno: then it is closed. */
 static int keep(gp_output *output, int fd)
 {
     struct stat found;
@@ -91,7 +89,7 @@ static int keep(gp_output *output, int fd)
 
 static int keep_file(gp_output *output, int fd)
 {
-    /* whatever the umask is: it may have to be opened again */
+    /* whatever the umask is, since it may have to be opened again */
     if (fchmod(fd, 0600) != 0) {
         int error = errno;
         close(fd);
@@ -131,7 +129,7 @@ int gp_output_open(gp_output *output, const char *path, bool replace)
     return error;
 }
 
-/* The last part of a path; what stands before it ends with a slash. */
+/* The last part of an absolute path, after the last slash. */
 static char *name_in(char *path)
 {
     return strrchr(path, '/') + 1;
@@ -176,7 +174,7 @@ static bool is_ours(const gp_output *output, int fd)
            found.st_ino == output->inode;
 }
 
-/* The folder's descriptor still leads there when the process has another root. */
+/* The folder's descriptor still leads there after a chroot. */
 static bool make_file(gp_output *output)
 {
     int folder = output->fd;
@@ -190,8 +188,7 @@ static bool make_file(gp_output *output)
     return output->error == 0;
 }
 
-/* While nobody has a file open its inode may go to another, at the same path too: to one of its successors.
- */
+/* While a file is not open its inode may go to another file, even at the same path. */
 static bool begins_as_ours(const gp_output *output, int fd)
 {
     uint8_t head[GP_OUTPUT_HEAD];
@@ -200,8 +197,8 @@ static bool begins_as_ours(const gp_output *output, int fd)
     return found == (ssize_t)size && memcmp(head, output->head, size) == 0;
 }
 
-/* The number may have been closed, and given to another file since: that one is the program's, so leave it
- * alone and open ours again. */
+/* The program may have closed the descriptor, and its number may be another file now: leave that one alone
+ * and open ours again. */
 static bool have_file(gp_output *output)
 {
     if (!output->made)
@@ -220,7 +217,7 @@ static bool have_file(gp_output *output)
     return true;
 }
 
-/* Whether its beginning tells it from a file that gets its inode. */
+/* Whether its beginning is long enough to tell it from another file with its inode. */
 static bool is_known_again(const gp_output *output)
 {
     return !output->made || output->size >= GP_OUTPUT_HEAD;
@@ -239,7 +236,7 @@ void gp_output_hold(gp_output *output)
     if (output->made)
         have_file(output);
     else
-        (void)keep_folder(output); /* else the path has to do */
+        (void)keep_folder(output); /* if that fails the path is used */
 }
 
 void gp_output_pin(gp_output *output)
@@ -277,7 +274,7 @@ void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size)
         return;
     struct stat now;
     if (fstat(output->fd, &now) != 0 || (uint64_t)now.st_size < output->size) {
-        output->error = ESTALE; /* somebody has shortened it: what we would append had a hole before it */
+        output->error = ESTALE; /* somebody has shortened it: what we append would come after a hole */
         return;
     }
     size_t written = 0;
@@ -293,7 +290,7 @@ void gp_output_write(gp_output *output, const uint8_t *bytes, size_t size)
     }
     if (output->error != 0) {
         written = whole_chunks(bytes, written, output->size == 0);
-        /* a reader copes with the rest too */
+        /* if it fails, a reader copes with the rest */
         int ignored = ftruncate(output->fd, (off_t)(output->size + written));
         (void)ignored;
     }
@@ -313,5 +310,3 @@ void gp_output_close(gp_output *output)
         output->error = errno;
     output->fd = -1;
 }
-
-#endif

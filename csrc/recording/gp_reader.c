@@ -9,7 +9,7 @@ static const char place_too_large[] = "a place's number is too large";
 static const char too_large[] = "a number is too large";
 static const char too_late[] = "a time is too large";
 
-/* ---- frame ---- */
+/* ---- header and chunks ---- */
 
 gp_status gp_recording_check(const uint8_t header[GP_RECORDING_HEADER])
 {
@@ -110,7 +110,8 @@ static uint32_t read_link(gp_cursor *cursor, uint32_t limit, const char *wrong)
     return (uint32_t)gp_cursor_below(cursor, (uint64_t)limit + 1, wrong) - 1;
 }
 
-/* A number by its distance from the one before, GP_NOWHERE at the first, which counts from 0. */
+/* A number, stored as the distance from the last one. `before` is GP_NOWHERE for the first, which counts from
+ * 0. */
 static uint32_t read_ascending(gp_cursor *cursor, uint32_t before, uint32_t limit, const char *wrong)
 {
     uint64_t distance = gp_cursor_below(cursor, limit, wrong);
@@ -187,7 +188,7 @@ gp_events gp_events_over(const void *payload, size_t size)
     return events;
 }
 
-/* The interval with the numbers of the whole file; false, and the cursor says why, if there is none. */
+/* The next interval, with the numbers of the whole file. False if there is none; the cursor says why. */
 static inline bool next_described(gp_events *events, const gp_described *described, gp_interval *interval)
 {
     gp_events_next(events, interval);
@@ -232,7 +233,7 @@ const char *gp_events_columns(gp_events *events, const gp_described *described, 
             gp_cursor_fail(&events->cursor, too_late);
             break;
         }
-        /* the difference of two ends that are rounded: what abuts in ticks does so in nanoseconds */
+        /* round the ends, not the duration: intervals that abut in ticks abut in nanoseconds */
         uint64_t start_ns = gp_clock_to_ns(rate, interval.start);
         columns->kinds[i] = (uint8_t)interval.kind;
         columns->threads[i] = interval.account;
@@ -277,7 +278,7 @@ static uint64_t read_ns(gp_cursor *cursor, const gp_totals_row *totals)
     return gp_clock_to_ns(totals->rate, read_ticks(cursor, totals));
 }
 
-/* A number that is there only where the flag says so, and in nanoseconds as it is. */
+/* A number that is there only with the flag. It is in nanoseconds, not in ticks. */
 static uint64_t read_cpu_ns(gp_cursor *cursor, const gp_totals_row *totals)
 {
     if ((totals->flags & GP_SNAPSHOT_CPU) == 0)

@@ -1,11 +1,11 @@
 #ifndef GP_READER_H
 #define GP_READER_H
 
-/* The reader of a recording (docs/recording-format.md), over memory that somebody else may have made up:
- * nothing is used as an index, a length or a count before it has been checked. Pure: no allocation, no state.
+/* The reader of a recording (docs/recording-format.md), over memory that somebody may have made up: nothing
+ * is used as an index, a length or a count before it has been checked. Pure: no allocation, no state.
  *
- * A cursor that has met something wrong gives zeros from then on, so that it need be looked at only before
- * what was read is used. */
+ * A cursor that has met an error gives zeros from then on: check cursor->wrong once, before you use what was
+ * read. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,10 +23,10 @@ enum {
     GP_READER_ACCOUNTS = GP_RING_ACCOUNTS,
 };
 
-/* ---- frame ---- */
+/* ---- header and chunks ---- */
 
-/* Whether these bytes are a recording's header: GP_OK; GP_EINVAL: it is something else; GP_EUNSUPPORTED: a
- * recording of another version. */
+/* Whether these bytes are a recording's header: GP_OK; GP_EINVAL if not; GP_EUNSUPPORTED if of another
+ * version. */
 gp_status gp_recording_check(const uint8_t header[GP_RECORDING_HEADER]);
 
 typedef enum {
@@ -35,8 +35,8 @@ typedef enum {
     GP_CHUNK_WRONG, /* it breaks the rules */
 } gp_chunk_state;
 
-/* Look at the header of a chunk, of which `left` bytes are in the file, before its payload is read. Gives the
- * payload's length if it is whole. On GP_CHUNK_WRONG *wrong is the rule that was broken. */
+/* Check the header of a chunk before its payload is read; `left` bytes are left in the file. Gives the
+ * payload's length if the chunk is whole. On GP_CHUNK_WRONG *wrong is the rule that was broken. */
 gp_chunk_state gp_chunk_look(const uint8_t header[GP_CHUNK_HEADER], uint64_t left, size_t *payload_size,
                              const char **wrong);
 
@@ -53,7 +53,7 @@ static inline gp_cursor gp_cursor_over(const void *bytes, size_t size)
     return (gp_cursor){at, at + size, NULL};
 }
 
-/* Stop here: `wrong` says which rule was broken, if none was before. */
+/* Stop here: `wrong` is the rule that was broken; the first one is kept. */
 static inline void gp_cursor_fail(gp_cursor *cursor, const char *wrong)
 {
     if (cursor->wrong == NULL)
@@ -87,7 +87,8 @@ static inline uint64_t gp_cursor_below(gp_cursor *cursor, uint64_t limit, const 
 
 int64_t gp_cursor_signed(gp_cursor *cursor);
 
-/* How many rows follow, of at least `row` bytes each: no more than there is room for. */
+/* Read the number of rows that follow, of at least `row` bytes each; an error if the payload is too short for
+ * them. */
 uint64_t gp_cursor_rows(gp_cursor *cursor, size_t row);
 
 typedef struct {
@@ -95,7 +96,7 @@ typedef struct {
     size_t size;
 } gp_text;
 
-/* A string, inside the payload and not ended by a zero byte. */
+/* A string: it points into the payload and has no zero byte at its end. */
 gp_text gp_cursor_string(gp_cursor *cursor);
 
 /* LABL (number) and NAME (signed number). */
@@ -107,7 +108,7 @@ typedef struct {
 void gp_read_label(gp_cursor *cursor, gp_name_row *row);
 void gp_read_name(gp_cursor *cursor, gp_name_row *row);
 
-/* The number of the interpreter, with which THRD, PLAC and EVNT begin. */
+/* The number of the interpreter: THRD, PLAC and EVNT begin with it. */
 uint32_t gp_read_interpreter(gp_cursor *cursor);
 
 typedef struct {
@@ -124,7 +125,7 @@ typedef struct {
     uint32_t number;
     uint32_t parent; /* or GP_NOWHERE */
     gp_place_kind kind;
-    uint32_t line_or_thread; /* of Python; of native code: an account */
+    uint32_t line_or_thread; /* a line of Python; for native code the number of an account */
     gp_text function, file;
 } gp_place_row;
 
@@ -137,10 +138,10 @@ typedef struct {
     gp_cursor cursor;
     uint32_t interpreter;
     uint64_t count, dropped;
-    uint64_t end; /* tick of the end before */
+    uint64_t end; /* tick: end of the last interval */
 } gp_events;
 
-/* The head of a payload; events->cursor.wrong if it is broken. */
+/* Read the head of a payload; check events->cursor.wrong. */
 gp_events gp_events_over(const void *payload, size_t size);
 
 /* The next of `count` intervals. */
@@ -164,30 +165,30 @@ static inline void gp_events_next(gp_events *events, gp_interval *interval)
     interval->end = events->end;
 }
 
-/* What the numbers of one interpreter stand for in the whole file, as far as they have been described. */
+/* The numbers in the whole file for the numbers of one interpreter, as described so far. */
 typedef struct {
-    const uint32_t *threads, *places; /* or GP_NOWHERE: not described */
+    const uint32_t *threads, *places; /* GP_NOWHERE: not described */
     size_t thread_count, place_count;
 } gp_described;
 
 /* Where to put `count` events, each array as long. */
 typedef struct {
     uint8_t *kinds;
-    uint32_t *threads, *places; /* of the file; GP_NOWHERE if the place is not known */
+    uint32_t *threads, *places; /* numbers of the whole file; GP_NOWHERE if the place is not known */
     int64_t *starts_ns, *durations_ns;
 } gp_columns;
 
-/* Read all intervals. NULL, or the rule that was broken; then the columns hold nothing of use. */
+/* Read all intervals. Returns NULL, or the rule that was broken: then the columns are useless. */
 const char *gp_events_columns(gp_events *events, const gp_described *described, gp_clock_rate rate,
                               gp_columns *columns);
 
-/* What the intervals of one thread of the file add up to, ticks. */
+/* The sums of one thread's intervals; times in ticks. */
 typedef struct {
     uint64_t hold, wait, holds, waits;
 } gp_events_sum;
 
-/* Add all intervals to `sums`, an entry for each thread of the file (`sum_count`). NULL, or the rule that was
- * broken. */
+/* Add all intervals to `sums`, which has an entry for each thread of the file (`sum_count`). Returns NULL, or
+ * the rule that was broken. */
 const char *gp_events_add(gp_events *events, const gp_described *described, gp_events_sum *sums,
                           size_t sum_count);
 
@@ -197,7 +198,7 @@ const char *gp_events_add(gp_events *events, const gp_described *described, gp_e
 typedef struct {
     uint32_t flags, interpreter;
     gp_clock_rate rate;
-    uint64_t most; /* ticks: what fits a signed number of nanoseconds */
+    uint64_t most; /* ticks: the largest number whose nanoseconds fit 63 bits */
     uint64_t elapsed_ns, contended_ns, handoffs, lost, sites_lost_ns, dropped;
 } gp_totals_row;
 
@@ -230,7 +231,7 @@ typedef struct {
     uint64_t hold_cpu_ns; /* 0 without GP_SNAPSHOT_CPU */
 } gp_site_row;
 
-/* `row` is the one before; its place starts as GP_NOWHERE. */
+/* `row` holds the last one; its place starts as GP_NOWHERE. */
 void gp_read_site(gp_cursor *cursor, const gp_totals_row *totals, gp_site_row *row);
 
 typedef struct {
@@ -242,8 +243,8 @@ typedef struct {
 void gp_read_blame(gp_cursor *cursor, const gp_totals_row *totals, gp_blame_row *row);
 
 typedef struct {
-    uint32_t waiter, waiter_place; /* a place may be GP_NOWHERE */
-    uint32_t holder, holder_place; /* a holder too: nobody */
+    uint32_t waiter, waiter_place; /* places may be GP_NOWHERE */
+    uint32_t holder, holder_place; /* so may the holder: nobody */
     uint64_t start_ns, wait_ns, holder_ns;
 } gp_stall_row;
 

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "recording/gp_recorder.h"
 
-#if defined(__linux__) && defined(__LP64__) /* the futex call's timespec is that of the C library */
-
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,19 +17,20 @@
 #include "recording/gp_output.h"
 
 enum {
-    BATCH = 1 << 16,      /* slots in one go, and events in one chunk */
-    WRITE_SIZE = 4 << 20, /* bytes that are not kept back any longer */
+    BATCH = 1 << 16,      /* slots taken out at once, and events in one chunk */
+    WRITE_SIZE = 4 << 20, /* bytes: so many are written without waiting for more */
     CROWDED = 8,          /* a ring is crowded from 1/8 on */
-    SNAPSHOT_SHARE = 64,  /* of the time so far that may pass between two snapshots */
+    SNAPSHOT_SHARE = 64,  /* a 64th of the time so far may pass between two snapshots */
 };
 
 #define MS_NS UINT64_C(1000000)
 static const uint64_t drain_ns = 50 * MS_NS;
 static const uint64_t crowded_ns = 5 * MS_NS;
 static const uint64_t snapshot_ns = 1000 * MS_NS;
-static const uint64_t flush_look_ns = 20 * MS_NS; /* whether who is to flush is still there */
+static const uint64_t flush_look_ns =
+    20 * MS_NS; /* how often to check that the recorder's thread still runs */
 
-/* What the thread is woken for. */
+/* Why the thread is woken. */
 enum {
     WAKE = 1,
     STOP = 2, /* write the end */
@@ -41,13 +40,13 @@ enum {
 enum {
     SLOT_FREE,
     SLOT_CLAIMED,
-    SLOT_PUBLISHED, /* the source may be read */
+    SLOT_PUBLISHED, /* the source is complete */
 };
 
 typedef struct {
     gp_source source;
     _Atomic uint32_t state;
-    /* the thread's, zero while the slot is free */
+    /* used by the thread; zero while the slot is free */
     gp_events_encoder encoder;
     bool begun;
     uint64_t snapshot_at; /* when the next is due */
@@ -64,15 +63,15 @@ struct gp_recorder {
     _Atomic uint32_t flushes_wanted, flushes_done;
     void (*_Atomic signal_act)(int signal), (*_Atomic exit_act)(int status); /* set before `ending` */
     _Atomic int ending;         /* what ends the process: a signal, or by_exit(status); 0: nothing */
-    _Atomic uint32_t questions; /* begun and ended ones to sources */
+    _Atomic uint32_t questions; /* to sources: begun and ended ones */
     slot slots[GP_RECORDER_SOURCES];
     _Atomic int error;
     _Atomic uint64_t bytes_written, events_written;
 
     pthread_mutex_t queue_lock;
-    gp_buffer queue; /* whole chunks; under the lock */
+    gp_buffer queue; /* whole chunks; guarded by the lock */
 
-    /* the thread's; while there is none, its starter's */
+    /* used by the thread; while there is none, by its starter */
     gp_output output;
     uint64_t started_ns;
     gp_event *batch;
@@ -83,7 +82,7 @@ struct gp_recorder {
 
 _Atomic uint32_t gp_recorders_without_thread;
 
-/* Whoever has this lock has all signals blocked: a handler never waits for what it has interrupted. */
+/* A thread that has this lock blocks all signals: no handler waits for what it has interrupted. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static gp_recorder *without_thread;
 static _Atomic pid_t list_pid;         /* the process whose recorders these are */
@@ -112,7 +111,7 @@ static void wish(gp_recorder *recorder, uint32_t what)
     gp_futex_wake(&recorder->wishes);
 }
 
-/* As an ending. The system keeps 8 bits of a status. */
+/* The value of `ending`. The system keeps 8 bits of a status. */
 static int by_exit(int status)
 {
     return -1 - (status & 0xFF);
@@ -203,8 +202,8 @@ static void put_snapshot(gp_recorder *recorder, snapshot_kind kind)
     gp_buffer_clear(snapshot);
 }
 
-/* Write `count` events and what they and the snapshot refer to. Both have been taken before that is
- * described, and stand behind it in the file. */
+/* Write `count` events and what they and the snapshot refer to. Events and snapshot are taken before the
+ * descriptions, and come after them in the file. */
 static void put_round(gp_recorder *recorder, slot *at, size_t count, snapshot_kind kind)
 {
     const gp_source *source = &at->source;
@@ -229,8 +228,8 @@ static void throw_away(gp_recorder *recorder, const gp_source *source)
         ;
 }
 
-/* A snapshot now; the next about a second later, or later still: the size of all snapshots together should
- * grow with the logarithm of the recording's length. */
+/* Whether a snapshot is due. The next one is about a second later, or later still: the size of all snapshots
+ * together should grow with the logarithm of the recording's length. */
 static snapshot_kind next_snapshot(const gp_recorder *recorder, slot *at, snapshot_kind wanted)
 {
     uint64_t now = gp_clock_monotonic_ns();
@@ -248,7 +247,7 @@ static bool is_crowded(const gp_ring *ring, uint64_t pending)
 
 static bool is_published(const slot *at)
 {
-    /* acquire: who sees a source published sees the source */
+    /* acquire: pairs with the release in gp_recorder_add, the source is complete */
     return atomic_load_explicit(&at->state, memory_order_acquire) == SLOT_PUBLISHED;
 }
 
@@ -267,7 +266,7 @@ static void free_slot(slot *at)
     at->encoder = (gp_events_encoder){0};
     at->begun = false;
     at->snapshot_at = 0;
-    /* release: who claims the slot finds it as it was at first */
+    /* release: the next one to claim the slot finds it zeroed */
     atomic_store_explicit(&at->state, SLOT_FREE, memory_order_release);
 }
 
@@ -290,13 +289,13 @@ static bool drain(gp_recorder *recorder, slot *at, snapshot_kind wanted)
     }
     snapshot_kind kind = next_snapshot(recorder, at, wanted);
     if (!at->begun) {
-        /* the first snapshot stands before the first event: it has the clock's rate */
+        /* the first snapshot comes before the first event: it has the clock's rate */
         put_round(recorder, at, 0, SNAPSHOT);
         at->begun = true;
         kind = wanted;
     }
     catch_up(recorder, &at->source);
-    /* What is there now, and no more: a producer that is faster than the disk must not keep us here. */
+    /* Only what is there now: a producer that is faster than the disk must not keep us here. */
     uint64_t pending = ring != NULL ? gp_ring_pending(ring) : 0;
     for (uint64_t left = pending; left != 0 && !has_failed(recorder);) {
         size_t count = gp_ring_pop_many(ring, recorder->batch, left < BATCH ? (size_t)left : BATCH);
@@ -337,7 +336,7 @@ static int describe_ending(char *text, size_t room, int ending)
     return snprintf(text, room, "{\"reason\": \"stopped\"}");
 }
 
-/* Why the recording ends here: without this chunk the process was killed, or died. */
+/* Why the recording ends. Without this chunk the process was killed or crashed. */
 static void put_done(gp_recorder *recorder, int ending)
 {
     char reason[64];
@@ -357,7 +356,7 @@ static void end_process(gp_recorder *recorder, int ending)
         atomic_load (&recorder->exit_act)(status_of(ending));
 }
 
-/* Whether no source has any event yet, and the file none either. */
+/* Whether no source has an event: then the file has none either. */
 static bool saw_nothing(gp_recorder *recorder)
 {
     for (int i = 0; i < GP_RECORDER_SOURCES; i++) {
@@ -368,7 +367,7 @@ static bool saw_nothing(gp_recorder *recorder)
     return true;
 }
 
-/* Write what there is. Returns after how long to look again. */
+/* Write what there is. Returns after how many nanoseconds to come again. */
 static uint64_t serve(gp_recorder *recorder, bool stop)
 {
     int ending = atomic_load(&recorder->ending);
@@ -412,8 +411,8 @@ static bool is_early(gp_recorder *recorder)
            gp_clock_monotonic_ns() - recorder->started_ns < drain_ns;
 }
 
-/* Around a fork little is done: not before it unless the ring might be full before the next one is over, and
- * not at once after it, since it may be one of many. */
+/* Little is done around a fork, since it may be one of many: nothing before it, unless a ring might get full
+ * before the next fork is over, and nothing at once after it. */
 static void run(void *context)
 {
     gp_recorder *recorder = context;
@@ -432,7 +431,7 @@ static void run(void *context)
         }
         uint64_t pause = serve(recorder, (wishes & STOP) != 0);
         if (recorder->ended) {
-            gp_output_close(&recorder->output); /* nobody else may have it */
+            gp_output_close(&recorder->output); /* only this thread's table may have the descriptor */
             return;
         }
         gp_futex_wait(&recorder->wishes, 0, pause);
@@ -463,7 +462,7 @@ static void put_in_list(gp_recorder *recorder)
     unlock_list(&before);
 }
 
-/* With the lock. */
+/* Under the list's lock. */
 static void take_out_of_list(gp_recorder *recorder)
 {
     for (gp_recorder **at = &without_thread; *at != NULL; at = &(*at)->next)
@@ -475,7 +474,7 @@ static void take_out_of_list(gp_recorder *recorder)
         }
 }
 
-/* The lock may have been another thread's. */
+/* Another thread may have had the lock: it is made anew. */
 static void forked_in_child(void)
 {
     pthread_mutex_init(&list_lock, NULL);
@@ -492,7 +491,7 @@ static void watch_forks(void)
     pthread_atfork(NULL, NULL, forked_in_child);
 }
 
-/* What the thread does in a round, on one of the program's. */
+/* What the thread does in one round, done on a thread of the program. */
 static void serve_here(gp_recorder *recorder)
 {
     if (is_early(recorder))
@@ -501,8 +500,8 @@ static void serve_here(gp_recorder *recorder)
     gp_output_rest(&recorder->output);
 }
 
-/* Give the thread its file open: a program that has a second thread may rename FILE, however late ours gets a
- * processor for the first time. Returns whether there is a thread. */
+/* Start the thread with its file open: the program may rename FILE before our thread runs for the first time.
+ * Returns whether there is a thread. */
 static bool hand_over(gp_recorder *recorder)
 {
     if (recorder->never_has_thread)
@@ -514,8 +513,8 @@ static bool hand_over(gp_recorder *recorder)
     return false;
 }
 
-/* At each release of the GIL, so without a clock or an atomic addition. Relaxed: where several threads come
- * by, one may miss another's count. A ring has room for many times as much as comes in between. */
+/* Called at each release of the GIL, so it reads no clock and makes no atomic addition. Relaxed: of several
+ * threads one may miss another's count. A ring has room for much more than comes in between. */
 static bool attention_is_due(uint64_t now)
 {
     enum { OFTEN = 1 << 14 };
@@ -596,7 +595,7 @@ void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last
 
 void gp_recorder_pin_files(void)
 {
-    /* a child of vfork comes by, too, in our memory: its parent's lock may be taken for good */
+    /* a child of vfork calls this too, in our memory: its parent's lock may be held for good */
     if (atomic_load(&gp_recorders_without_thread) == 0 || getpid() != atomic_load(&list_pid))
         return;
     sigset_t before = lock_list();
@@ -613,8 +612,8 @@ static void release(gp_recorder *recorder)
     gp_memory_unmap(recorder, sizeof *recorder);
 }
 
-/* Have the thread, or what stands for it. A thread that may be needed later is tried now: it is better not to
- * begin than to leave the writing to the program's threads. Returns 0 or an errno. */
+/* Start the thread, or put the recorder in the list of those without. Then try now whether a thread could be
+ * made: better not begin than leave all writing to the program's threads. Returns 0 or an errno. */
 static int begin_to_write(gp_recorder *recorder, unsigned how)
 {
     bool alone = (how & GP_RECORDER_ALONE) != 0 && gp_helpers_alone();
@@ -707,7 +706,7 @@ gp_status gp_recorder_add(gp_recorder *recorder, const gp_source *source)
     if (at == NULL)
         return GP_ENOMEM;
     at->source = *source;
-    /* release: who sees the source published sees the source */
+    /* release: a thread that sees the slot published sees the source */
     atomic_store_explicit(&at->state, SLOT_PUBLISHED, memory_order_release);
     wish(recorder, WAKE);
     return GP_OK;
@@ -718,7 +717,7 @@ gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void 
     if (size > GP_CHUNK_PAYLOAD_MAX)
         return GP_EINVAL;
     if (in_child(recorder) || atomic_load(&recorder->error) != 0)
-        return GP_OK; /* as for everything else then: there is no file any more */
+        return GP_OK; /* like everything else then: there is no file any more */
     pthread_mutex_lock(&recorder->queue_lock);
     gp_buffer *queue = &recorder->queue;
     size_t begin = gp_chunk_begin(queue, type);
@@ -733,7 +732,7 @@ gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void 
     return failed ? GP_ENOMEM : GP_OK;
 }
 
-/* Whether there was no thread to do it. */
+/* Flush on this thread if the recorder has none. Returns whether it did. */
 static bool flush_here(gp_recorder *recorder)
 {
     if (!gp_recorder_has_no_thread(recorder))
@@ -798,7 +797,7 @@ uint32_t gp_recorder_questions(const gp_recorder *recorder)
     return atomic_load(&recorder->questions);
 }
 
-/* The thread is paused around a fork, or could not be started again after one. */
+/* Write the end on this thread: ours is paused around a fork, or could not be started again after one. */
 static void end_here(gp_recorder *recorder)
 {
     sigset_t all, before;
@@ -823,7 +822,7 @@ void gp_recorder_finish(gp_recorder *recorder)
 bool gp_recorder_identity(const gp_recorder *recorder, uint64_t *device, uint64_t *inode)
 {
     const gp_output *output = &recorder->output;
-    /* acquire: who sees that it is made sees which file it is */
+    /* acquire: pairs with the release in keep_file, device and inode are set */
     bool made = atomic_load_explicit(&output->made, memory_order_acquire);
     *device = (uint64_t)output->device;
     *inode = (uint64_t)output->inode;
@@ -860,129 +859,7 @@ void gp_recorder_abandon(gp_recorder *recorder)
 {
     if (recorder == NULL)
         return;
-    /* The buffers are left as they are: the fork may have caught the thread while it replaced their memory.
-     */
+    /* The buffers are left as they are: at the fork the thread may have been replacing their memory. */
     gp_output_close(&recorder->output);
     release(recorder);
 }
-
-#else
-
-_Atomic uint32_t gp_recorders_without_thread;
-
-gp_status gp_recorder_open(const char *path, unsigned how, gp_recorder **recorder, int *error)
-{
-    (void)path, (void)how, (void)recorder, (void)error;
-    return GP_EUNSUPPORTED;
-}
-
-void gp_recorder_attend(uint64_t now)
-{
-    (void)now;
-}
-
-void gp_recorder_bring_threads(void)
-{
-}
-
-int gp_recorder_commit(gp_recorder *recorder)
-{
-    (void)recorder;
-    return 0;
-}
-
-void gp_recorder_discard(gp_recorder *recorder)
-{
-    (void)recorder;
-}
-
-bool gp_recorder_has_no_thread(const gp_recorder *recorder)
-{
-    (void)recorder;
-    return false;
-}
-
-void gp_recorder_end_here_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
-{
-    (void)recorder, (void)signal, (void)last_act;
-}
-
-void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
-{
-    (void)recorder, (void)status, (void)last_act;
-}
-
-void gp_recorder_pin_files(void)
-{
-}
-
-/* Nobody has a recorder to call these with. */
-
-gp_status gp_recorder_add(gp_recorder *recorder, const gp_source *source)
-{
-    (void)recorder, (void)source;
-    return GP_EUNSUPPORTED;
-}
-
-gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void *payload, size_t size)
-{
-    (void)recorder, (void)type, (void)payload, (void)size;
-    return GP_EUNSUPPORTED;
-}
-
-bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
-{
-    (void)recorder, (void)timeout_ns;
-    return false;
-}
-
-void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
-{
-    (void)recorder, (void)signal, (void)last_act;
-}
-
-void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
-{
-    (void)recorder, (void)status, (void)last_act;
-}
-
-bool gp_recorder_runs(const gp_recorder *recorder)
-{
-    (void)recorder;
-    return false;
-}
-
-uint32_t gp_recorder_questions(const gp_recorder *recorder)
-{
-    (void)recorder;
-    return 0;
-}
-
-void gp_recorder_finish(gp_recorder *recorder)
-{
-    (void)recorder;
-}
-
-bool gp_recorder_identity(const gp_recorder *recorder, uint64_t *device, uint64_t *inode)
-{
-    (void)recorder, (void)device, (void)inode;
-    return false;
-}
-
-int gp_recorder_error(const gp_recorder *recorder, uint64_t *bytes_written, uint64_t *events_written)
-{
-    (void)recorder, (void)bytes_written, (void)events_written;
-    return 0;
-}
-
-void gp_recorder_free(gp_recorder *recorder)
-{
-    (void)recorder;
-}
-
-void gp_recorder_abandon(gp_recorder *recorder)
-{
-    (void)recorder;
-}
-
-#endif

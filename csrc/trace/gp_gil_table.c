@@ -1,82 +1,77 @@
-#include "trace/gp_gil_table.h"
-
-#if defined(__linux__)
+#include "trace/gp_tracer_object.h"
 
 #include <string.h>
 
-gp_gil gp_gil_table[GP_GIL_TABLE_MAX];
-uint32_t gp_gil_table_count = 1;
-
-static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
-
 void gp_gil_table_lock(void)
 {
-    pthread_mutex_lock(&table_lock);
+    pthread_mutex_lock(&gp_tracer.table_lock);
 }
 
 bool gp_gil_table_try_lock(void)
 {
-    return pthread_mutex_trylock(&table_lock) == 0;
+    return pthread_mutex_trylock(&gp_tracer.table_lock) == 0;
 }
 
 void gp_gil_table_unlock(void)
 {
-    pthread_mutex_unlock(&table_lock);
+    pthread_mutex_unlock(&gp_tracer.table_lock);
+}
+
+static pthread_mutex_t *lock_of(gp_gil *gil)
+{
+    return &gil->state.stream.lock;
 }
 
 void gp_gil_table_lock_all(void)
 {
     gp_gil_table_lock();
-    for (uint32_t i = 0; i < gp_gil_table_count; i++)
-        pthread_mutex_lock(&gp_gil_table[i].state.stream.lock);
+    pthread_mutex_lock(lock_of(&gp_tracer.main_gil));
+    for (uint32_t i = 0; i < gp_tracer.other_count; i++)
+        pthread_mutex_lock(lock_of(&gp_tracer.other_gils[i]));
 }
 
 void gp_gil_table_unlock_all(void)
 {
-    for (uint32_t i = gp_gil_table_count; i-- > 0;)
-        pthread_mutex_unlock(&gp_gil_table[i].state.stream.lock);
+    for (uint32_t i = gp_tracer.other_count; i-- > 0;)
+        pthread_mutex_unlock(lock_of(&gp_tracer.other_gils[i]));
+    pthread_mutex_unlock(lock_of(&gp_tracer.main_gil));
     gp_gil_table_unlock();
 }
 
 void gp_gil_table_forked(void)
 {
-    pthread_mutex_init(&table_lock, NULL);
-    for (uint32_t i = 0; i < gp_gil_table_count; i++)
-        pthread_mutex_init(&gp_gil_table[i].state.stream.lock, NULL);
-}
-
-/* acquire: whoever sees a row's locks sees the rest of it */
-static const void *seen(const void *const *lock)
-{
-    return __atomic_load_n(lock, __ATOMIC_ACQUIRE);
+    pthread_mutex_init(&gp_tracer.table_lock, NULL);
+    pthread_mutex_init(lock_of(&gp_tracer.main_gil), NULL);
+    for (uint32_t i = 0; i < gp_tracer.other_count; i++)
+        pthread_mutex_init(lock_of(&gp_tracer.other_gils[i]), NULL);
 }
 
 static uint32_t rows(void)
 {
-    return __atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED);
+    return __atomic_load_n(&gp_tracer.other_count, __ATOMIC_RELAXED);
 }
 
 gp_gil *gp_gil_table_with_mutex(const void *mutex)
 {
-    for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.mutex) == mutex)
-            return &gp_gil_table[i];
+    for (uint32_t i = 0; i < rows(); i++)
+        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.mutex, mutex))
+            return &gp_tracer.other_gils[i];
     return NULL;
 }
 
 gp_gil *gp_gil_table_with_cond(const void *cond)
 {
-    for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.cond) == cond)
-            return &gp_gil_table[i];
+    for (uint32_t i = 0; i < rows(); i++)
+        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.cond, cond))
+            return &gp_tracer.other_gils[i];
     return NULL;
 }
 
 gp_gil *gp_gil_table_with_switch_mutex(const void *mutex)
 {
-    for (uint32_t i = 1; i < rows(); i++)
-        if (seen(&gp_gil_table[i].locks.switch_mutex) == mutex)
-            return &gp_gil_table[i];
+    for (uint32_t i = 0; i < rows(); i++)
+        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.switch_mutex, mutex))
+            return &gp_tracer.other_gils[i];
     return NULL;
 }
 
@@ -96,7 +91,7 @@ gp_gil_locks gp_gil_table_laid_out(const gp_gil_locks *known, const void *switch
     };
 }
 
-static void publish(gp_gil *gil, const gp_gil_locks *locks)
+void gp_gil_table_publish(gp_gil *gil, const gp_gil_locks *locks)
 {
     __atomic_store_n(&gil->locks.switch_mutex, locks->switch_mutex, __ATOMIC_RELEASE);
     __atomic_store_n(&gil->locks.switch_cond, locks->switch_cond, __ATOMIC_RELEASE);
@@ -104,49 +99,47 @@ static void publish(gp_gil *gil, const gp_gil_locks *locks)
     __atomic_store_n(&gil->locks.mutex, locks->mutex, __ATOMIC_RELEASE);
 }
 
-/* A free row, 0 if there is none. */
+/* GP_OTHER_GILS_MAX: none is free. */
 static uint32_t free_row(void)
 {
-    for (uint32_t row = 1; row < GP_GIL_TABLE_MAX; row++)
-        if (gp_gil_table[row].locks.mutex == NULL)
-            return row;
-    return 0;
+    uint32_t row = 0;
+    while (row < GP_OTHER_GILS_MAX && gp_tracer.other_gils[row].locks.mutex != NULL)
+        row++;
+    return row;
 }
 
 static void begin_state(gp_gil *gil)
 {
     gp_gil_state_reset(&gil->state);
-    gil->state.places.naming = gp_gil_table[0].state.places.naming;
-    gil->state.folding = gp_gil_table[0].state.folding;
-    gil->releases =
-        (gp_callers){.first = gp_gil_table[0].releases.first, .second = gp_gil_table[0].releases.second};
+    gil->state.places.naming = gp_tracer.main_gil.state.places.naming;
+    gil->state.folding = gp_tracer.main_gil.state.folding;
+    gil->releases = (gp_callers){.first = gp_tracer.main_gil.releases.first,
+                                 .second = gp_tracer.main_gil.releases.second};
 }
 
 gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
 {
     uint32_t row = free_row();
-    if (row == 0)
+    if (row == GP_OTHER_GILS_MAX)
         return NULL;
-    gp_gil *gil = &gp_gil_table[row];
-    pthread_mutex_lock(&gil->state.stream.lock);
+    gp_gil *gil = &gp_tracer.other_gils[row];
+    pthread_mutex_lock(lock_of(gil));
     begin_state(gil);
-    gil->interpreter = interpreter;
-    publish(gil, locks);
-    pthread_mutex_unlock(&gil->state.stream.lock);
-    if (row >= gp_gil_table_count)
-        __atomic_store_n(&gp_gil_table_count, row + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&gil->interpreter, interpreter, __ATOMIC_RELAXED); /* also read without a lock */
+    gp_gil_table_publish(gil, locks);
+    pthread_mutex_unlock(lock_of(gil));
+    if (row >= gp_tracer.other_count)
+        __atomic_store_n(&gp_tracer.other_count, row + 1, __ATOMIC_RELEASE);
     return gil;
 }
 
 void gp_gil_table_remove(gp_gil *gil)
 {
-    pthread_mutex_lock(&gil->state.stream.lock);
-    publish(gil, &(gp_gil_locks){0});
-    pthread_mutex_unlock(&gil->state.stream.lock);
-    uint32_t count = gp_gil_table_count;
-    while (count > 1 && gp_gil_table[count - 1].locks.mutex == NULL)
+    pthread_mutex_lock(lock_of(gil));
+    gp_gil_table_publish(gil, &(gp_gil_locks){0});
+    pthread_mutex_unlock(lock_of(gil));
+    uint32_t count = gp_tracer.other_count;
+    while (count > 0 && gp_tracer.other_gils[count - 1].locks.mutex == NULL)
         count--;
-    __atomic_store_n(&gp_gil_table_count, count, __ATOMIC_RELAXED);
+    __atomic_store_n(&gp_tracer.other_count, count, __ATOMIC_RELAXED);
 }
-
-#endif

@@ -18,7 +18,7 @@
 #include "books/gp_gil_state.h"
 
 enum {
-    GP_GIL_TABLE_MAX = 128, /* at one time; interpreters beyond are not traced, which reports say */
+    GP_OTHER_GILS_MAX = 127, /* at one time; interpreters beyond are not traced, which reports say */
 };
 
 typedef struct gp_gil {
@@ -32,12 +32,11 @@ typedef struct gp_gil {
     uint32_t interpreter; /* identifier of the interpreter that it belongs to; the main one's is 0 */
 } gp_gil;
 
-/* The first is the main interpreter's. The others are written under the table's lock; their locks are
- * compared without. */
-extern gp_gil gp_gil_table[GP_GIL_TABLE_MAX];
-
-/* How many rows may be in use; 1: there is none but the main one. */
-extern uint32_t gp_gil_table_count;
+/* Whether it is this lock of a row. Acquire: whoever sees a row's locks sees the rest of it. */
+static inline bool gp_gil_table_is(const void *const *lock, const void *object)
+{
+    return __atomic_load_n(lock, __ATOMIC_ACQUIRE) == object;
+}
 
 /* Which of the other GILs has this mutex, this condition, this forced-switching mutex. NULL: none. */
 gp_gil *gp_gil_table_with_mutex(const void *mutex);
@@ -54,6 +53,9 @@ static inline bool gp_gil_table_recognise(const gp_gil_locks *known, const void 
     return (const char *)second - (const char *)first ==
            (const char *)known->switch_mutex - (const char *)known->mutex;
 }
+
+/* Have the hooks look for these locks, at any time. */
+void gp_gil_table_publish(gp_gil *gil, const gp_gil_locks *locks);
 
 /* A row for one more GIL, NULL if there is none left. Under the table's lock. */
 gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter);

@@ -28,15 +28,15 @@ typedef struct {
     tables copy;
 } beginning;
 
-static uint64_t lock_books(const gp_snapshot_lock *lock, uint64_t now)
+static uint64_t lock_books(const gp_session *session, const gp_snapshot_lock *lock, uint64_t now)
 {
-    return lock != NULL ? lock->lock(lock->context) : now;
+    return lock != NULL ? lock->lock(session) : now;
 }
 
-static void unlock_books(const gp_snapshot_lock *lock)
+static void unlock_books(const gp_session *session, const gp_snapshot_lock *lock)
 {
     if (lock != NULL)
-        lock->unlock(lock->context);
+        lock->unlock(session);
 }
 
 /* ---- totals and accounts ---- */
@@ -117,20 +117,20 @@ static bool has_row(const gp_session *session, const gp_account *account, uint32
 /* From here to end_census nothing is folded: no account is missed, none counts twice. */
 static census begin_census(gp_session *session, const gp_snapshot_lock *lock)
 {
-    (void)lock_books(lock, 0);
+    (void)lock_books(session, lock, 0);
     census counted = {session->next_number, session->account_count, session->ended != NULL};
     for (size_t n = 0; n < counted.slots; n++)
         counted.rows += has_row(session, gp_account_nth(session, n), counted.end);
     session->folding_waits = lock != NULL;
-    unlock_books(lock);
+    unlock_books(session, lock);
     return counted;
 }
 
 static void end_census(gp_session *session, const gp_snapshot_lock *lock)
 {
-    (void)lock_books(lock, 0);
+    (void)lock_books(session, lock, 0);
     session->folding_waits = false;
-    unlock_books(lock);
+    unlock_books(session, lock);
 }
 
 /* Copy the account of slot `n` as it is now. False if it is of no interest. */
@@ -138,12 +138,12 @@ static bool read_account(const gp_session *session, size_t n, const census *coun
                          const gp_snapshot_lock *lock, uint64_t now, gp_account *copy)
 {
     const gp_account *account = gp_account_nth(session, n);
-    now = lock_books(lock, now);
+    now = lock_books(session, lock, now);
     bool is = has_row(session, account, counted->end) ||
               (account->merged != 0 && gp_account_is_nameless(session, account));
     if (is)
         gp_gil_state_copy_account(session, account, now, copy);
-    unlock_books(lock);
+    unlock_books(session, lock);
     return is;
 }
 
@@ -316,7 +316,7 @@ static void write_stalls(const tables *copy, const gp_session *session, gp_buffe
 static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint32_t place, uint64_t now,
                   beginning *begun)
 {
-    now = lock_books(lock, now);
+    now = lock_books(session, lock, now);
     *begun = (beginning){
         .contended = gp_gil_state_contended(session, now),
         .handoffs = session->handoffs,
@@ -326,7 +326,7 @@ static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint3
     };
     if (!begun->copy.failed && lock == NULL && session->running)
         add_under_way(&begun->copy, session, place, now);
-    unlock_books(lock);
+    unlock_books(session, lock);
 }
 
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,

@@ -22,9 +22,8 @@ typedef struct {
  * the session's length is that up to the last of them. So each account is whole, none lasts longer than the
  * session, and no total is more than the sum of the accounts. */
 typedef struct {
-    uint64_t (*lock)(void *context);
-    void (*unlock)(void *context);
-    void *context;
+    uint64_t (*lock)(const gp_session *session);
+    void (*unlock)(const gp_session *session);
 } gp_snapshot_lock;
 
 /* Append a snapshot at `now`. A session that runs has what is under way booked; `place` is where the holder

@@ -1,26 +1,21 @@
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <errno.h>
 #include <time.h>
 
 #include "trace/gp_trace_parts.h"
-#include "books/gp_threads.h"
+#include "trace/gp_tracer_object.h"
 
-static gp_gil *const main_gil = &gp_gil_table[0];
-static uint64_t last_session_id;
-
-uint32_t gp_trace_parts_generation;
+static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 enum {
-    LIVING_MAX = 1024, /* interpreters; if there are more nobody knows which have ended */
-    UNHURRIED = 64,    /* part of the time in which an interpreter that is found may be asked for */
+    LIVING_MAX = 1024, /* interpreters; with more it is not known which have ended */
+    UNHURRIED = 64,    /* asking who lives takes a 64th of a thread's time at most */
 };
 
 static uint64_t new_id(void)
 {
-    return __atomic_add_fetch(&last_session_id, 1, __ATOMIC_RELAXED);
+    return __atomic_add_fetch(&gp_tracer.last_session_id, 1, __ATOMIC_RELAXED);
 }
 
 void gp_trace_parts_lock_main(void)
@@ -49,24 +44,19 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
     return (gp_snapshot_facts){
         .interpreter = session->interpreter,
         .rate = gp_clock_rate_between(session->start_anchor, last),
-        .lost = session->interpreter == 0 ? gp_threads_lost() - session->lost_before : 0,
-        .others_missed = session->others_missed,
+        .lost = session->interpreter == 0 ? gp_threads_lost(&gp_tracer.threads) - session->lost_before : 0,
+        .others_missed = __atomic_load_n(&session->others_missed, __ATOMIC_RELAXED),
         .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
         .hooks_lost = session->hooks_lost,
-        .releases_told_apart = gp_wrappers_tell_releases_apart(),
+        .releases_told_apart = gp_tracer.releases_told_apart,
         .timeline = session->ring != NULL,
     };
-}
-
-gp_gil_state *gp_trace_parts_gil_state(const gp_session *session)
-{
-    return &session->gil->state;
 }
 
 /* The session's interpreter may end meanwhile, and its row be given to another. */
 uint64_t gp_trace_parts_lock(const gp_session *session)
 {
-    if (session->gil == main_gil) {
+    if (session->interpreter == 0) {
         gp_trace_parts_lock_main();
         return gp_trace_parts_catch_up(main_gil);
     }
@@ -79,23 +69,13 @@ uint64_t gp_trace_parts_lock(const gp_session *session)
 
 void gp_trace_parts_unlock(const gp_session *session)
 {
-    if (session->gil == main_gil) {
+    if (session->interpreter == 0) {
         gp_trace_parts_unlock_main();
         return;
     }
     if (session->gil != NULL)
         pthread_mutex_unlock(&session->gil->state.stream.lock);
     gp_gil_table_unlock();
-}
-
-static uint64_t lock_context(void *context)
-{
-    return gp_trace_parts_lock(context);
-}
-
-static void unlock_context(void *context)
-{
-    gp_trace_parts_unlock(context);
 }
 
 static void catch_up_context(void *context)
@@ -107,9 +87,11 @@ static void catch_up_context(void *context)
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
-    const gp_snapshot_lock lock = {lock_context, unlock_context, session};
+    const gp_snapshot_lock lock = {gp_trace_parts_lock, gp_trace_parts_unlock};
+    gp_trace_parts_lock(session);
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    facts.others_missed |= session->others_unrecorded;
+    gp_trace_parts_unlock(session);
+    facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
     gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, session->stop, out);
 }
 
@@ -152,7 +134,7 @@ static bool can_lock(pthread_mutex_t *mutex)
 static bool is_free(void *context)
 {
     const gp_session *session = context;
-    if (session->gil == main_gil)
+    if (session->interpreter == 0)
         return !gp_wrappers_is_reading() && can_lock(&main_gil->state.stream.lock);
     if (!gp_gil_table_try_lock())
         return false;
@@ -161,7 +143,7 @@ static bool is_free(void *context)
     return is;
 }
 
-/* Of another GIL than the main one: the recorder has done with the interpreter when it has ended. */
+/* Another interpreter may end before the recording does. */
 static bool has_ended(void *context)
 {
     const gp_session *session = context;
@@ -183,7 +165,7 @@ gp_status gp_trace_parts_record(gp_session *session)
         .describe = record_description,
         .is_free = is_free,
         .snapshot = record_snapshot,
-        .ended = session->gil != main_gil ? has_ended : NULL,
+        .ended = session->interpreter != 0 ? has_ended : NULL,
     };
     return gp_recorder_add(session->recorder, &source);
 }
@@ -201,7 +183,7 @@ gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeli
     session->wants_stacks = stacks;
     session->recorder = recorder;
     session->stall_floor =
-        gp_wrappers_blocked_ticks(); /* taking a free GIL is no stall: it must not fill the list */
+        gp_tracer.blocked_ticks; /* taking a free GIL is no stall: it must not fill the list */
     if (timeline && gp_ring_new(GP_RING_CAPACITY, &session->ring) != GP_OK) {
         gp_session_free(session);
         return NULL;
@@ -223,7 +205,7 @@ static void begin_other(gp_session *other, gp_gil *gil)
     pthread_mutex_lock(&gil->state.stream.lock);
     other->start = gp_trace_parts_catch_up(gil);
     if (!gp_gil_state_running(&gil->state)) /* relaxed: as for the main one */
-        __atomic_store_n(&gil->state.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
+        __atomic_store_n(&gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
     gp_gil_state_start(&gil->state, other, NULL);
     pthread_mutex_unlock(&gil->state.stream.lock);
 }
@@ -236,7 +218,7 @@ static void extend(gp_session *session, gp_gil *gil)
             return; /* found while the trace began */
     gp_session *other = new_other(session, gil);
     if (other == NULL) {
-        session->others_missed = true;
+        __atomic_store_n(&session->others_missed, true, __ATOMIC_RELAXED);
         return;
     }
     other->wants_cpu = session->wants_cpu;
@@ -248,31 +230,34 @@ static void extend(gp_session *session, gp_gil *gil)
     __atomic_store_n(&session->others, other, __ATOMIC_RELEASE);
     session->other_count++;
     if (gp_trace_parts_record(other) != GP_OK)
-        session->others_unrecorded = true;
+        __atomic_store_n(&session->others_unrecorded, true, __ATOMIC_RELAXED);
 }
 
-/* When something last happened at a GIL. */
+/* When something last happened at the session's GIL. A thread that has only asked for its mutex has no part
+ * in it: that is the mutex of another interpreter by now. */
 static uint64_t last_event(const gp_session *session, gp_thread *const *threads, size_t count)
 {
     uint64_t last = session->start;
-    for (size_t i = 0; i < count; i++)
-        if (gp_gil_state_concerns(gp_trace_parts_gil_state(session), session, threads[i]) &&
-            threads[i]->since > last)
+    for (size_t i = 0; i < count; i++) {
+        if (!gp_gil_state_concerns(&session->gil->state, session, threads[i]))
+            continue;
+        if (threads[i]->state == GP_OFF && threads[i]->since == threads[i]->born)
+            threads[i]->lane.generation--;
+        else if (threads[i]->since > last)
             last = threads[i]->since;
+    }
     return last;
 }
 
-/* After a reading up to `now`, but of a GIL whose interpreter has ended (0): then it ends with the last
- * event.
- */
+/* After a reading up to `now`; 0: its interpreter has ended, with the last event. */
 static void end_part(gp_session *session, uint32_t here, uint64_t now)
 {
     size_t count;
-    gp_thread **threads = gp_threads_all(&count);
+    gp_thread **threads = gp_threads_all(&gp_tracer.threads, &count);
     session->lost += threads == NULL;
     if (now == 0)
         now = last_event(session, threads, count);
-    gp_gil_state_stop(gp_trace_parts_gil_state(session), session, threads, count, here, now);
+    gp_gil_state_stop(&session->gil->state, session, threads, count, here, now);
     if (session->recorder != NULL)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
@@ -284,8 +269,8 @@ void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now)
     end_part(session, here, now);
 }
 
-/* An interpreter has ended, after its last event, or the process has been forked, just now. With the lock of
- * the table. */
+/* End the sessions of an interpreter that is gone: since its last event, or, after a fork, since now. With
+ * the lock of the table. */
 static void close_gil(gp_gil *gil, bool at_last_event)
 {
     pthread_mutex_lock(&gil->state.stream.lock);
@@ -310,24 +295,23 @@ static bool is_among(uint32_t identifier, const uint32_t *identifiers, size_t co
 /* With the lock of the table. */
 static void close_ended(void)
 {
-    uint32_t living[LIVING_MAX], rows = gp_gil_table_count;
-    size_t count = rows > 1 ? gp_wrappers_host->living(living, LIVING_MAX) : 0;
-    for (uint32_t i = 1; i < rows && count != 0; i++)
-        if (gp_gil_table[i].locks.mutex != NULL && !is_among(gp_gil_table[i].interpreter, living, count))
-            close_gil(&gp_gil_table[i], true);
+    uint32_t living[LIVING_MAX], rows = gp_tracer.other_count;
+    size_t count = rows != 0 ? gp_tracer.host->living(living, LIVING_MAX) : 0;
+    for (uint32_t i = 0; i < rows && count != 0; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL &&
+            !is_among(gp_tracer.other_gils[i].interpreter, living, count))
+            close_gil(&gp_tracer.other_gils[i], true);
 }
 
-/* The same for a thread that must not be kept from its work: an interpreter for which there is no room is
- * found at each acquisition. */
+/* The same, but seldom: an interpreter for which there is no room is found at each acquisition. */
 static void close_ended_unhurried(void)
 {
-    static uint64_t again_at;
     uint64_t begin = gp_clock_ticks();
-    if (begin < again_at)
+    if (begin < gp_tracer.close_ended_at)
         return;
     close_ended();
     uint64_t end = gp_clock_ticks();
-    again_at = end + UNHURRIED * (end - begin);
+    gp_tracer.close_ended_at = end + UNHURRIED * (end - begin);
 }
 
 void gp_trace_parts_close_ended(void)
@@ -343,22 +327,21 @@ static gp_gil *discover(const gp_gil_locks *found, uint32_t id)
     close_ended_unhurried();
     gp_gil *gil = gp_gil_state_running(&main_gil->state) ? gp_gil_table_add(found, id) : NULL;
     for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next) {
-        session->others_missed |= gil == NULL;
         if (gil != NULL)
             extend(session, gil);
+        else
+            __atomic_store_n(&session->others_missed, true, __ATOMIC_RELAXED);
     }
     return gil;
 }
 
-/* The GIL of the thread that has locked these two, one while it has the other, and so takes it; if it was not
- * known it is now. An interpreter that has ended may have left its place in memory to this one. Under that
- * GIL's mutex. */
+/* A known GIL may be another by now: an interpreter that has ended leaves its place in memory to the next. */
 gp_gil *gp_trace_parts_recognise(const void *mutex, const void *switch_mutex)
 {
     gp_gil *known = gp_gil_table_with_switch_mutex(switch_mutex);
-    gp_gil_locks found = gp_gil_table_laid_out(&gp_wrappers_known, switch_mutex);
-    uint32_t id = gp_wrappers_host->identify(mutex, gp_wrappers_known.mutex);
-    if (known != NULL && known->interpreter == id)
+    gp_gil_locks found = gp_gil_table_laid_out(&gp_tracer.known, switch_mutex);
+    uint32_t id = gp_tracer.host->identify(mutex, gp_tracer.known.mutex);
+    if (known != NULL && __atomic_load_n(&known->interpreter, __ATOMIC_RELAXED) == id)
         return known;
     gp_gil_table_lock();
     gp_gil *gil = gp_gil_table_with_switch_mutex(switch_mutex); /* others may have closed it meanwhile */
@@ -369,7 +352,6 @@ gp_gil *gp_trace_parts_recognise(const void *mutex, const void *switch_mutex)
     return gil;
 }
 
-/* End the parts of a trace at the other GILs. With the main GIL. */
 void gp_trace_parts_stop_others(gp_session *session)
 {
     gp_gil_table_lock();
@@ -385,13 +367,12 @@ void gp_trace_parts_stop_others(gp_session *session)
     gp_gil_table_unlock();
 }
 
-/* Without a trace nobody notices the end of an interpreter. */
 void gp_trace_parts_forget_others(void)
 {
     gp_gil_table_lock();
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            gp_gil_table_remove(&gp_gil_table[i]);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            gp_gil_table_remove(&gp_tracer.other_gils[i]);
     gp_gil_table_unlock();
 }
 
@@ -413,17 +394,15 @@ void gp_trace_parts_forget_code(const void *code)
     gil->codes += gp_places_forget(&gil->places, code);
 }
 
-/* The other GILs that earlier traces have found. */
 void gp_trace_parts_extend(gp_session *session)
 {
     gp_gil_table_lock();
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            extend(session, &gp_gil_table[i]);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            extend(session, &gp_tracer.other_gils[i]);
     gp_gil_table_unlock();
 }
 
-/* Nobody empties the rings any more. */
 void gp_trace_parts_detach_rings(void)
 {
     for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next)
@@ -435,9 +414,7 @@ void gp_trace_parts_detach_rings(void)
 
 void gp_trace_parts_forked(void)
 {
-    for (uint32_t i = 1; i < GP_GIL_TABLE_MAX; i++)
-        if (gp_gil_table[i].locks.mutex != NULL)
-            close_gil(&gp_gil_table[i], false);
+    for (uint32_t i = 0; i < GP_OTHER_GILS_MAX; i++)
+        if (gp_tracer.other_gils[i].locks.mutex != NULL)
+            close_gil(&gp_tracer.other_gils[i], false);
 }
-
-#endif

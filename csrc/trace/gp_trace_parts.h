@@ -12,22 +12,19 @@
 #include "trace/gp_wrappers.h"
 
 enum {
-    GP_TRACE_PARTS_MAX = 1024, /* other GILs that one trace takes in: their sessions stay to its end */
+    GP_TRACE_PARTS_MAX = 1024, /* other GILs that one trace has met: their sessions stay to its end */
 };
-
-/* Changes whenever the watching of a GIL begins; never reused. */
-extern uint32_t gp_trace_parts_generation;
 
 /* A session for a GIL, not started yet; NULL without memory. Any thread. */
 gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeline, gp_recorder *recorder);
 
-/* Let a trace take in the GILs that earlier traces have found. */
+/* Add a part for each other GIL that earlier traces have found. */
 void gp_trace_parts_extend(gp_session *session);
 
 /* See gp_wrappers_recognise. */
 gp_gil *gp_trace_parts_recognise(const void *mutex, const void *switch_mutex);
 
-/* End a part, under its lock, after a reading up to `now`. `here` is where the holder is. */
+/* End a part that is locked, after a reading up to `now`. `here` is where the GIL's holder is. */
 void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now);
 
 /* End the parts of interpreters that have ended. Any thread. */
@@ -46,18 +43,18 @@ void gp_trace_parts_forget_others(void);
 void gp_trace_parts_detach_rings(void);
 void gp_trace_parts_forked(void);
 
-/* Lock the stream of the main GIL. */
+/* Lock the stream of a part's GIL, and catch up. Returns up to when. Any thread. */
+uint64_t gp_trace_parts_lock(const gp_session *session);
+void gp_trace_parts_unlock(const gp_session *session);
+
+/* Lock that of the main GIL, whether a trace runs or not. */
 void gp_trace_parts_lock_main(void);
 void gp_trace_parts_unlock_main(void);
 
 /* Book what is known without the GIL. Returns up to when. Under the lock of the stream. */
 uint64_t gp_trace_parts_catch_up(gp_gil *gil);
 
-/* Lock a part, and catch up. Returns up to when. Any thread. */
-uint64_t gp_trace_parts_lock(const gp_session *session);
-void gp_trace_parts_unlock(const gp_session *session);
-
-gp_gil_state *gp_trace_parts_gil_state(const gp_session *session);
+/* Between gp_trace_parts_lock and unlock. */
 gp_snapshot_facts gp_trace_parts_facts(gp_session *session);
 
 /* Have a part recorded, if its trace is. GP_ENOMEM. */

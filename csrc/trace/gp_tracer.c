@@ -1,18 +1,17 @@
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <unistd.h>
 
 #include "recording/gp_format.h"
 #include "trace/gp_trace_parts.h"
-#include "books/gp_threads.h"
+#include "trace/gp_tracer_object.h"
 
-static gp_gil *const main_gil = &gp_gil_table[0];
-static gp_status prepared = GP_EUNSUPPORTED;
-static const char *unprepared = "the tracer has not been prepared"; /* why */
-static bool learnt;
-static uint32_t forks; /* that this process is away from where we were loaded */
+struct gp_tracer gp_tracer = {
+    .table_lock = PTHREAD_MUTEX_INITIALIZER,
+    .threads.lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 /* ---- places ---- */
 
@@ -20,7 +19,7 @@ static void met_place(gp_site_key key, gp_buffer *description)
 {
     if (key.code != NULL) {
         gp_buffer_number(description, GP_PLACE_PYTHON);
-        gp_wrappers_host->describe(key, description);
+        gp_tracer.host->describe(key, description);
     } else {
         gp_buffer_number(description, GP_PLACE_DEEPER);
     }
@@ -41,31 +40,31 @@ static uint32_t place_here(const gp_session *session, const gp_call_stack *here)
 
 /* ---- learning ---- */
 
-/* A handshake gives up the GIL, so that another thread may come to want one before it is over: one at a time.
- * Guarded by the GIL. A process, since a fork in the middle leaves nobody to end it in the child. */
-static pid_t handshaking;
-
+/* A handshake gives up the GIL, so another thread may come to want one before it is over: one at a time. */
 static void begin_handshake(const gp_tracer_host *host)
 {
-    while (handshaking == getpid())
+    while (gp_tracer.handshaking == getpid())
         host->cycle_gil();
-    handshaking = getpid();
+    gp_tracer.handshaking = getpid();
 }
 
 static void end_handshake(void)
 {
-    handshaking = 0;
+    gp_tracer.handshaking = 0;
+}
+
+static void retire_thread(gp_thread *thread)
+{
+    gp_threads_retire(&gp_tracer.threads, thread);
 }
 
 static gp_status learn(const gp_tracer_host *host, const char **reason)
 {
-    if (learnt)
+    if (gp_tracer.learnt)
         return GP_OK;
-    main_gil->releases.first = host->forced;
-    main_gil->releases.second = host->voluntary;
-    if (prepared != GP_OK) {
-        *reason = unprepared;
-        return prepared;
+    if (!gp_tracer.prepared) {
+        *reason = gp_tracer.unprepared != NULL ? gp_tracer.unprepared : "the tracer has not been prepared";
+        return GP_EUNSUPPORTED;
     }
     gp_wrappers_notes taken = {.count = 0};
     gp_gil_locks found;
@@ -85,8 +84,8 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
     gp_clock_init();
     gp_wrappers_prepare(host, &found, gp_trace_parts_recognise);
     main_gil->state.places.naming = (gp_naming){met_place, host->stands_for_caller};
-    main_gil->state.folding = (gp_folding_host){gp_threads_gone, gp_threads_retire};
-    learnt = true;
+    main_gil->state.folding = (gp_folding_host){gp_threads_gone, retire_thread};
+    gp_tracer.learnt = true;
     return GP_OK;
 }
 
@@ -102,22 +101,20 @@ gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
 
 /* The child finds no lock taken and nothing half done, but for what this very thread was doing when a
  * signal's handler forked. */
-static bool locked_for_fork;
-
 static void about_to_fork(void)
 {
-    locked_for_fork = !gp_wrappers_is_reading();
-    if (locked_for_fork)
+    gp_tracer.locked_for_fork = !gp_wrappers_is_reading();
+    if (gp_tracer.locked_for_fork)
         gp_gil_table_lock_all();
 }
 
 static void forked_in_parent(void)
 {
-    if (locked_for_fork)
+    if (gp_tracer.locked_for_fork)
         gp_gil_table_unlock_all();
 }
 
-/* Whether a trace runs or not: a later one may meet the threads that have been seen. */
+/* Without a trace, too: a later one may meet the threads that have been seen. */
 static void forked_in_child(void)
 {
     gp_gil_state *gil = &main_gil->state;
@@ -125,16 +122,16 @@ static void forked_in_child(void)
     bool holds = self != NULL && self->lane.generation == gil->generation &&
                  self->lane.doing == GP_LANE_HOLDS && gp_gil_state_running(gil);
     gp_trace_parts_detach_rings();
-    gp_wrappers_watchers = 0;
-    forks++;
+    gp_tracer.watchers = 0;
+    gp_tracer.forks++;
     uint64_t now = gp_clock_ticks();
     gp_gil_table_forked();
-    gp_threads_forked(self);
-    if (locked_for_fork)
+    gp_threads_forked(&gp_tracer.threads, self);
+    if (gp_tracer.locked_for_fork)
         gp_gil_state_read(gil, now);
     uint32_t here = holds ? gp_wrappers_where(main_gil) : GP_NO_FRAME;
-    for (size_t i = 0; i < gp_threads_count(); i++) {
-        gp_thread *thread = gp_threads_at(i);
+    for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++) {
+        gp_thread *thread = gp_threads_at(&gp_tracer.threads, i);
         gp_gil_state_forked(gil, self, &thread, 1, here, now);
     }
     gp_stream_restart(&gil->stream, holds ? &self->lane : NULL);
@@ -147,16 +144,13 @@ static void forked_in_child(void)
 
 void gp_tracer_prepare(const gp_tracer_host *host)
 {
-    if (prepared == GP_OK)
+    if (gp_tracer.prepared || gp_wrappers_find(host, &gp_tracer.unprepared) != GP_OK)
         return;
-    prepared = gp_wrappers_find(host, &unprepared);
-    if (prepared != GP_OK)
-        return;
-    if (gp_threads_prepare() != GP_OK ||
-        pthread_atfork(about_to_fork, forked_in_parent, forked_in_child) != 0) {
-        prepared = GP_EUNSUPPORTED;
-        unprepared = "the process has no room for one more thread-local value, or one more action at a fork";
-    }
+    gp_tracer.prepared = gp_threads_prepare(&gp_tracer.threads) == GP_OK &&
+                         pthread_atfork(about_to_fork, forked_in_parent, forked_in_child) == 0;
+    if (!gp_tracer.prepared)
+        gp_tracer.unprepared =
+            "the process has no room for one more thread-local value, or one more action at a fork";
 }
 
 /* Install the hooks if nobody has yet. */
@@ -169,7 +163,7 @@ static gp_status begin_watching(const gp_tracer_host *host, bool *first, const c
     if (status != GP_OK) {
         *reason = "the interpreter's import slots can't be made writable";
     } else if (*first) {
-        gp_threads_list_alive();
+        gp_threads_list_alive(&gp_tracer.threads);
         host->watch_code(gp_trace_parts_forget_code);
     }
     return status;
@@ -177,20 +171,21 @@ static gp_status begin_watching(const gp_tracer_host *host, bool *first, const c
 
 static void begin_generation(void)
 {
-    gp_threads_collect_spares(gp_trace_parts_generation);
+    gp_threads_collect_spares(&gp_tracer.threads, gp_tracer.generation);
     /* relaxed: read without a lock only to be compared with a thread's own copy */
-    __atomic_store_n(&main_gil->state.generation, ++gp_trace_parts_generation, __ATOMIC_RELAXED);
+    __atomic_store_n(&main_gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
 }
 
 static void end_watching(void)
 {
-    gp_wrappers_host->watch_code(NULL);
+    gp_tracer.host->watch_code(NULL);
     gp_wrappers_remove();
 }
 
 static gp_status begin_session(gp_session *session, bool first)
 {
     session->start_anchor = gp_clock_anchor_now();
+    gp_gil_table_lock(); /* a thread that discovers a GIL goes through the sessions */
     gp_trace_parts_lock_main();
     if (first)
         begin_generation();
@@ -204,6 +199,7 @@ static gp_status begin_session(gp_session *session, bool first)
         gp_gil_state_start(&main_gil->state, session, self);
     }
     gp_trace_parts_unlock_main();
+    gp_gil_table_unlock();
     if (self == NULL && first)
         end_watching();
     return self != NULL ? GP_OK : GP_ENOMEM;
@@ -222,7 +218,7 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
     if (started == NULL)
         return GP_ENOMEM;
     started->wants_cpu = wishes->cpu;
-    started->lost_before = gp_threads_lost();
+    started->lost_before = gp_threads_lost(&gp_tracer.threads);
     status = begin_watching(host, &first, reason);
     if (status == GP_OK)
         status = begin_session(started, first);
@@ -238,22 +234,24 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
 /* CPU time of the calling thread, which holds the main GIL. */
 static uint64_t holders_cpu(const gp_session *session)
 {
-    return session->wants_cpu && session->gil == main_gil ? gp_clock_thread_cpu_ns() : 0;
+    return session->wants_cpu && session->interpreter == 0 ? gp_clock_thread_cpu_ns() : 0;
 }
 
 void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
 {
     if (!session->running)
         return;
-    gp_threads_name_alive();
+    gp_threads_name_alive(&gp_tracer.threads);
     session->hooks_lost |= !gp_wrappers_in_place();
     gp_trace_parts_stop_others(session); /* first, so that none of them lasts longer than the trace */
+    gp_gil_table_lock();                 /* as at the start */
     gp_trace_parts_lock_main();
     session->cpu_now = holders_cpu(session);
     uint64_t now = gp_clock_ticks();
     gp_gil_state_read(&main_gil->state, now);
     gp_trace_parts_end(session, place_here(session, here), now);
     gp_trace_parts_unlock_main();
+    gp_gil_table_unlock();
     gp_trace_parts_stop_others(session); /* found in between */
     if (!gp_gil_state_running(&main_gil->state)) {
         end_watching();
@@ -285,23 +283,32 @@ size_t gp_tracer_parts(const gp_session *session)
 /* Threads that did nothing since the session began have a row too. */
 static void open_accounts(gp_session *session)
 {
-    for (size_t i = 0; i < gp_threads_count(); i++)
-        if (gp_gil_state_concerns(gp_trace_parts_gil_state(session), session, gp_threads_at(i)))
-            (void)gp_account_of(session, gp_threads_at(i));
+    for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++)
+        if (gp_gil_state_concerns(&session->gil->state, session, gp_threads_at(&gp_tracer.threads, i)))
+            (void)gp_account_of(session, gp_threads_at(&gp_tracer.threads, i));
+}
+
+/* New parts come second in the list, so the others keep their places from its end. */
+static gp_session *find_part(gp_session *session, size_t part)
+{
+    if (part == 0)
+        return session;
+    session = __atomic_load_n(&session->others, __ATOMIC_ACQUIRE);
+    for (size_t left = gp_tracer_parts(session); left > part; left--)
+        session = session->others;
+    return session;
 }
 
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                          gp_buffer *snapshot)
 {
-    /* the list grows at its second place: the parts are counted from its end */
-    for (size_t left = gp_tracer_parts(session); part != 0 && left > part; left--)
-        session = session->others;
-    if (part == 0 && session->running)
-        gp_threads_name_alive();
-    if (part != 0 && session->running)
+    session = find_part(session, part);
+    if (part != 0)
         gp_trace_parts_close_ended();
-    gp_snapshot_facts facts = gp_trace_parts_facts(session);
+    else if (session->running)
+        gp_threads_name_alive(&gp_tracer.threads);
     uint64_t now = gp_trace_parts_lock(session);
+    gp_snapshot_facts facts = gp_trace_parts_facts(session);
     uint32_t place = GP_ROW_NONE;
     if (session->running && part == 0) {
         now = gp_clock_ticks();
@@ -309,27 +316,17 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     }
     if (session->running) {
         open_accounts(session);
-        place = gp_gil_state_charge_under_way(gp_trace_parts_gil_state(session), session,
+        place = gp_gil_state_charge_under_way(&session->gil->state, session,
                                               part == 0 ? place_here(session, here) : GP_UNSEEN, now);
-    }
-    if (!session->running)
+    } else {
         now = session->stop;
+    }
     gp_buffer_raw(places, session->described.bytes, session->described.size);
     session->cpu_now = holders_cpu(session);
     gp_snapshot_write(session, &facts, NULL, place, now, snapshot);
     session->cpu_now = 0;
     gp_trace_parts_unlock(session);
     return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;
-}
-
-void gp_tracer_label(uint32_t label)
-{
-    gp_wrappers_label(label);
-}
-
-void gp_tracer_hide(void)
-{
-    gp_wrappers_hide();
 }
 
 size_t gp_tracer_sessions(void)
@@ -342,15 +339,15 @@ size_t gp_tracer_sessions(void)
 
 uint32_t gp_tracer_watch_begin(void)
 {
-    gp_wrappers_watchers++;
-    if (gp_wrappers_current() != NULL && gp_wrappers_host != NULL)
-        gp_wrappers_current()->thread_state = gp_wrappers_host->thread_state();
-    return forks;
+    gp_tracer.watchers++;
+    if (gp_wrappers_current() != NULL && gp_tracer.host != NULL)
+        gp_wrappers_current()->thread_state = gp_tracer.host->thread_state();
+    return gp_tracer.forks;
 }
 
 void gp_tracer_watch_end(uint32_t begun)
 {
-    gp_wrappers_watchers -= begun == forks;
+    gp_tracer.watchers -= begun == gp_tracer.forks;
 }
 
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now)
@@ -376,90 +373,3 @@ gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *end
     gp_trace_parts_unlock_main();
     return end;
 }
-
-#else /* the package builds here, but its tracer does not work */
-
-void gp_tracer_prepare(const gp_tracer_host *host)
-{
-    (void)host;
-}
-
-gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
-{
-    (void)host;
-#ifdef GP_NO_TRACER
-    *reason = "this build of gilprobe was configured without its tracer";
-#else
-    *reason = "the tracer hooks ELF import slots on Linux for x86-64 and aarch64; this is another platform";
-#endif
-    return GP_EUNSUPPORTED;
-}
-
-gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wishes, gp_session **session,
-                          const char **reason)
-{
-    (void)wishes;
-    *session = NULL;
-    return gp_tracer_learn(host, reason);
-}
-
-void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
-{
-    (void)session, (void)here;
-}
-
-void gp_tracer_forget(gp_session *session)
-{
-    (void)session;
-}
-
-size_t gp_tracer_parts(const gp_session *session)
-{
-    (void)session;
-    return 0;
-}
-
-gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
-                         gp_buffer *snapshot)
-{
-    (void)session, (void)part, (void)here, (void)places, (void)snapshot;
-    return GP_EUNSUPPORTED;
-}
-
-void gp_tracer_label(uint32_t label)
-{
-    (void)label;
-}
-
-void gp_tracer_hide(void)
-{
-}
-
-size_t gp_tracer_sessions(void)
-{
-    return 0;
-}
-
-uint32_t gp_tracer_watch_begin(void)
-{
-    return 0;
-}
-
-void gp_tracer_watch_end(uint32_t begun)
-{
-    (void)begun;
-}
-
-bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *sight, uint64_t *now)
-{
-    (void)but, (void)limit, (void)sight, (void)now;
-    return false;
-}
-
-gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at)
-{
-    (void)hold, (void)ended_at;
-    return GP_STALL_LOOK_LONG_OVER;
-}
-
-#endif

@@ -6,19 +6,14 @@
  * it needs of the interpreter comes in a gp_tracer_host.
  *
  * All functions must be called with the GIL held, which makes them exclude each other, unless they say
- * otherwise. All state is in this unit: link it into one extension module only. */
+ * otherwise. All state is in one object (gp_tracer_object.h): link it into one extension module only. */
 
 #include "books/gp_attribution.h"
 #include "recording/gp_recorder.h"
 #include "trace/gp_stall_look.h"
 #include "base/gp_status.h"
 
-#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) &&              \
-    !defined(GP_NO_TRACER)
-#define GP_GIL_TRACER 1
-#endif
-
-/* What the tracer must be told of the interpreter. Everything is static. */
+/* What the tracer must be told of the interpreter. All stays valid. */
 typedef struct {
     const void *interpreter; /* an address inside the object that contains the interpreter */
     void (*cycle_gil)(void); /* release the GIL and take it again */
@@ -27,11 +22,11 @@ typedef struct {
     const void *const *voluntary;
     const void *const *forced;
 
-    /* The identifier of the interpreter whose GIL has this mutex; the main one's GIL has the other. Reads
-     * only. */
+    /* The identifier of the interpreter whose GIL has `mutex`; the main one's has `main_mutex`. Reads only.
+     */
     uint32_t (*identify)(const void *mutex, const void *main_mutex);
-    /* The identifiers, none of which comes twice in a process, of all interpreters there are. Returns how
-     * many; 0: that can't be told just now, or there are more than `room`. Takes no lock; any thread. */
+    /* The identifiers of all interpreters; a process uses none twice. Returns how many; 0: not known just
+     * now, or more than `room`. Takes no lock; any thread. */
     size_t (*living)(uint32_t *identifiers, size_t room);
     /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
      * of its Python stack, or up to `room` levels from there. */
@@ -47,8 +42,8 @@ typedef struct {
     void (*watch_code)(void (*gone)(const void *code));
 } gp_tracer_host;
 
-/* Do once what takes locks of the C library under which other threads run code of theirs, which may want the
- * GIL: so without the GIL, before all else here. */
+/* Once, before all else here. Without the GIL: this takes locks of the C library, whose holder may want the
+ * GIL. */
 void gp_tracer_prepare(const gp_tracer_host *host);
 
 /* Whether the GIL of this interpreter can be traced. Learns it at the first call, and again after a "no",
@@ -86,11 +81,11 @@ size_t gp_tracer_parts(const gp_session *session);
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                          gp_buffer *snapshot);
 
-/* Attach a number to the calling thread, for the caller to find its name by later. Nothing if it is not known
- * (yet). */
+/* Attach a number to the calling thread, for the caller to find its name by later. Nothing if the tracer has
+ * not met the thread. */
 void gp_tracer_label(uint32_t label);
 
-/* Leave the calling thread out of all sessions that begin from now on: one of ours, that must take the GIL.
+/* Leave the calling thread, one of ours that must take the GIL, out of all sessions that begin from now on.
  */
 void gp_tracer_hide(void);
 
@@ -102,8 +97,9 @@ size_t gp_tracer_sessions(void);
 uint32_t gp_tracer_watch_begin(void);
 void gp_tracer_watch_end(uint32_t begun);
 
-/* gp_stall_look_take and gp_stall_look_follow for the GIL that is traced; nothing to see, and long over, if
- * none is. Any thread, without the GIL; takes the GIL's mutex, so not in a hook or a signal's handler. */
+/* gp_stall_look_take and gp_stall_look_follow for the main GIL. Without a trace: false,
+ * GP_STALL_LOOK_LONG_OVER. Any thread, without the GIL; takes the GIL's mutex, so not in a hook or a signal
+ * handler. */
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now);
 gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at);
 

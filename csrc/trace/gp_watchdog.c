@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "trace/gp_watchdog.h"
 
-#if defined(__linux__)
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -40,7 +38,7 @@ struct gp_watchdog {
     size_t name_count;
 
     /* the thread's */
-    gp_stall_look stall; /* the hold reported last; its end is still to be told if it has a thread */
+    gp_stall_look stall; /* the hold reported last; its end is yet to be reported if it has a thread */
     gp_stall_look_hold last;
     char text[GP_WATCHDOG_TEXT];
     size_t size;
@@ -99,7 +97,7 @@ static void add_level(void *context, const char *function, const char *file, int
     gp_watchdog *watchdog = context;
     if (sizeof watchdog->text - watchdog->size <
         strlen(function) + strlen(file) + sizeof "  (:-2147483648)\n")
-        return; /* no half lines, as far as that can be told; escapes may make one */
+        return; /* no half lines; only escapes may still make one */
     add(watchdog, "  ");
     add_name(watchdog, function);
     add(watchdog, " (");
@@ -129,8 +127,8 @@ static void close_ours(gp_watchdog *watchdog)
     watchdog->fd = -1;
 }
 
-/* With one call, so that lines do not mix. A message that nobody reads is dropped: neither this thread nor
- * who waits for its end must be kept. */
+/* With one call, so that lines do not mix. A message that nobody reads is dropped: this thread must not
+ * block, since others wait for its end. */
 static void put(gp_watchdog *watchdog)
 {
     struct pollfd writable = {.fd = watchdog->fd, .events = POLLOUT};
@@ -208,7 +206,7 @@ static void halt(void *context)
 
 static void forked(void *context)
 {
-    close_ours(context); /* else who reads a pipe to its end would wait for the child */
+    close_ours(context); /* else whoever reads a pipe to its end would wait for the child */
 }
 
 /* ---- its beginning and end ---- */
@@ -298,26 +296,3 @@ void gp_watchdog_stop(gp_watchdog *watchdog)
     gp_helper_stop(&watchdog->helper);
     release(watchdog);
 }
-
-#else
-
-gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes,
-                            const gp_watchdog_name *names, size_t name_count, gp_watchdog **watchdog,
-                            int *error)
-{
-    (void)limit_ns, (void)fd, (void)eyes, (void)names, (void)name_count, (void)watchdog, (void)error;
-    return GP_EUNSUPPORTED;
-}
-
-uint64_t gp_watchdog_reported(const gp_watchdog *watchdog)
-{
-    (void)watchdog;
-    return 0;
-}
-
-void gp_watchdog_stop(gp_watchdog *watchdog)
-{
-    (void)watchdog;
-}
-
-#endif

@@ -2,8 +2,8 @@
 #define GP_WATCHDOG_H
 
 /* Says, while it lasts, that a thread keeps the GIL for long and makes others wait, and where that thread is:
- * a native thread that never takes the GIL looks every now and then, and writes to a descriptor. Linux;
- * elsewhere gp_watchdog_start answers GP_EUNSUPPORTED. */
+ * a native thread that never takes the GIL looks every now and then, and writes to a descriptor. Where there
+ * is no tracer gp_watchdog_start answers GP_EUNSUPPORTED. */
 
 #include <stdbool.h>
 #include <stddef.h>

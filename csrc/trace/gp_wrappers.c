@@ -1,14 +1,10 @@
 #define _GNU_SOURCE
 #include "trace/gp_tracer.h"
 
-#ifdef GP_GIL_TRACER
-
 #include <errno.h>
 #include <string.h>
 
-#include "hooks/gp_hooks.h"
-#include "books/gp_threads.h"
-#include "trace/gp_wrappers.h"
+#include "trace/gp_tracer_object.h"
 
 #if defined(__GLIBC__)
 /* glibc reserves room for this in every thread; one load instead of a call on the hot path */
@@ -24,16 +20,7 @@ enum {
     PATIENCE_NS = 300, /* for a GIL's mutex, before sleeping */
 };
 
-/* In the main GIL's row the hooks find what they look for; nothing until learnt, and in a handshake. */
-gp_gil_locks gp_wrappers_known;
-static gp_gil *const main_gil = &gp_gil_table[0];
-const gp_tracer_host *gp_wrappers_host;
-unsigned gp_wrappers_watchers;
-static uint64_t blocked_ticks, patience_ticks; /* of the above */
-static bool hooks_are_direct; /* nobody stands between us and the library's pthread_mutex_lock */
-
-static gp_wrappers_recognise *recognise; /* set with the host */
-static bool releases_told_apart;         /* whether that works here */
+static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 GP_THREAD_LOCAL gp_thread *current;   /* the calling thread's record at the main GIL */
 GP_THREAD_LOCAL gp_thread *elsewhere; /* and its records at the others, linked */
@@ -48,7 +35,7 @@ static int hooked_signal(pthread_cond_t *cond);
 static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 static int hooked_unlock(pthread_mutex_t *mutex);
 
-static gp_hook hooks[GP_CALLS] = {
+static const gp_hook wrappers[GP_CALLS] = {
     [GP_CALL_LOCK] = {.name = "pthread_mutex_lock", .wrapper = hooked_lock, .library = pthread_mutex_lock},
     [GP_CALL_TIMEDWAIT] = {.name = "pthread_cond_timedwait",
                            .wrapper = hooked_timedwait,
@@ -69,7 +56,13 @@ enum {
 /* Relaxed: an installation may change it meanwhile, to a function that is as good. */
 static inline void *next_of(gp_call call)
 {
-    return __atomic_load_n(&hooks[call].next, __ATOMIC_RELAXED);
+    return __atomic_load_n(&gp_tracer.hooks[call].next, __ATOMIC_RELAXED);
+}
+
+/* Whether nobody stands between us and the library's pthread_mutex_lock. */
+static inline bool hooks_are_direct(void)
+{
+    return next_of(GP_CALL_LOCK) == (void *)pthread_mutex_lock;
 }
 
 static int call_lock(pthread_mutex_t *mutex)
@@ -113,7 +106,7 @@ static gp_thread **record_at(const gp_gil *gil)
 
 static gp_thread *new_record(gp_gil *gil)
 {
-    gp_thread *made = gp_threads_register();
+    gp_thread *made = gp_threads_register(&gp_tracer.threads);
     if (made == NULL)
         return NULL;
     made->gil = gil;
@@ -128,7 +121,8 @@ static gp_thread *new_record(gp_gil *gil)
 static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked, bool holds)
 {
     uint64_t now = asked > GP_ASKED_AT_ONCE ? asked : gp_clock_ticks();
-    bool before = gil == main_gil ? gp_threads_claim_alive(thread) : asked == GP_ASKED_UNSEEN;
+    bool before =
+        gil == main_gil ? gp_threads_claim_alive(&gp_tracer.threads, thread) : asked == GP_ASKED_UNSEEN;
     gp_gil_state_adopt(&gil->state, thread, before ? 0 : now, holds);
     thread->lane.asking = asked;
 }
@@ -176,9 +170,9 @@ static void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
     stack->keys = keys;
     stack->truncated = false;
     if (whole) {
-        stack->depth = gp_wrappers_host->stack(keys, GP_STACK_MAX, &stack->truncated);
+        stack->depth = gp_tracer.host->stack(keys, GP_STACK_MAX, &stack->truncated);
     } else {
-        keys[0] = gp_wrappers_host->here();
+        keys[0] = gp_tracer.host->here();
         stack->depth = keys[0].code != NULL;
     }
 }
@@ -208,7 +202,7 @@ static inline gp_recent_place *recent_at(gp_thread *thread, gp_raw_site at)
 
 __attribute__((noinline, cold)) static uint32_t find_site(gp_gil *gil, gp_thread *thread, gp_raw_site at)
 {
-    gp_site_key key = gp_wrappers_host->here();
+    gp_site_key key = gp_tracer.host->here();
     bool lasting;
     if (key.code == NULL)
         return GP_NO_FRAME;
@@ -227,7 +221,7 @@ static inline uint32_t where(gp_gil *gil, gp_thread *thread)
         forget_places(gil, thread);
     if (gil->state.wanting_stacks != 0)
         return where_in_stack(gil, thread);
-    gp_raw_site at = gp_wrappers_host->raw();
+    gp_raw_site at = gp_tracer.host->raw();
     const gp_recent_place *recent = recent_at(thread, at);
     bool same = recent->at.code == at.code && recent->at.instruction == at.instruction && at.code != NULL;
     return __builtin_expect(same, 1) ? recent->place : find_site(gil, thread, at);
@@ -302,7 +296,7 @@ static inline void pause_briefly(void)
 static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
 {
     int status = EBUSY;
-    while (status == EBUSY && gp_clock_ticks() - since < patience_ticks) {
+    while (status == EBUSY && gp_clock_ticks() - since < gp_tracer.patience_ticks) {
         for (int i = 0; i < PAUSES; i++)
             pause_briefly();
         status = pthread_mutex_trylock(mutex);
@@ -320,7 +314,7 @@ static int lock_patiently(pthread_mutex_t *mutex, uint64_t since)
  * unlike pthread_mutex_trylock, and it can't block. EBUSY if it might. */
 static inline int lock_at_once(pthread_mutex_t *mutex)
 {
-    return alone() ? call_lock(mutex) : hooks_are_direct ? pthread_mutex_trylock(mutex) : EBUSY;
+    return alone() ? call_lock(mutex) : hooks_are_direct() ? pthread_mutex_trylock(mutex) : EBUSY;
 }
 
 /* Whether there are recordings that the threads of the program have to write. Relaxed: the first of them
@@ -343,12 +337,12 @@ __attribute__((noinline, cold)) static int lock_to_take_slowly(gp_gil *gil, gp_t
                                                                pthread_mutex_t *mutex)
 {
     uint64_t before = gp_clock_ticks();
-    if (hooks_are_direct) {
+    if (hooks_are_direct()) {
         ask(gil, thread, before);
         return lock_patiently(mutex, before);
     }
     int status = call_lock(mutex);
-    if (gp_clock_ticks() - before >= blocked_ticks)
+    if (gp_clock_ticks() - before >= gp_tracer.blocked_ticks)
         ask(gil, thread, before);
     return status;
 }
@@ -368,14 +362,14 @@ static inline void note_release(gp_gil *gil, gp_thread *thread, const char *fram
     uint64_t now = gp_clock_ticks();
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
         atomic_store_explicit(&thread->lane.cpu_until, gp_clock_thread_cpu_ns(), memory_order_relaxed);
-    bool forced = releases_told_apart &&
+    bool forced = gp_tracer.releases_told_apart &&
                   gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
     gp_lane_release(&thread->lane, now, where(gil, thread), forced);
 }
 
 __attribute__((noinline, cold)) static int lock_to_release_slowly(pthread_mutex_t *mutex)
 {
-    return hooks_are_direct ? lock_patiently(mutex, gp_clock_ticks()) : call_lock(mutex);
+    return hooks_are_direct() ? lock_patiently(mutex, gp_clock_ticks()) : call_lock(mutex);
 }
 
 /* drop_gil begins. */
@@ -407,7 +401,7 @@ static inline int lock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t *m
 /* Rows beyond the main GIL's are looked at only if there are any. */
 static inline bool others(void)
 {
-    return __builtin_expect(__atomic_load_n(&gp_gil_table_count, __ATOMIC_RELAXED) > 1, 0);
+    return __builtin_expect(__atomic_load_n(&gp_tracer.other_count, __ATOMIC_RELAXED) != 0, 0);
 }
 
 /* The thread locks the forced-switching mutex: if it takes the GIL it has it now. Else it waits for another
@@ -439,7 +433,8 @@ __attribute__((noinline, cold)) static void note_lock(const void *mutex, const c
 {
     const gp_callers_path *path = NULL;
     if (notes->count == 0)
-        releases_told_apart = gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
+        gp_tracer.releases_told_apart =
+            gp_callers_judge(&main_gil->releases, frame, &path) == GP_CALLERS_SECOND;
     note(GP_CALL_LOCK, mutex);
 }
 
@@ -455,9 +450,9 @@ __attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex, co
         note_lock(mutex, frame);
     int status = call_lock(mutex);
     if (status != 0 || before == NULL || !gp_gil_state_running(&main_gil->state) ||
-        !gp_gil_table_recognise(&gp_wrappers_known, before, mutex))
+        !gp_gil_table_recognise(&gp_tracer.known, before, mutex))
         return status;
-    gil = recognise(before, mutex);
+    gil = gp_tracer.recognise(before, mutex);
     gp_thread *thread = gil != NULL ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
     if (thread != NULL)
         note_taken(thread);
@@ -466,9 +461,9 @@ __attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex, co
 
 static int hooked_lock(pthread_mutex_t *mutex)
 {
-    if (mutex == main_gil->locks.mutex)
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
         return lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
-    if (mutex != main_gil->locks.switch_mutex)
+    if (!gp_gil_table_is(&main_gil->locks.switch_mutex, mutex))
         return lock_other(mutex, __builtin_frame_address(0));
     note_main_taken();
     return call_lock(mutex);
@@ -485,7 +480,7 @@ static void wait_for(gp_gil *gil)
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
-    if (cond == main_gil->locks.cond)
+    if (gp_gil_table_is(&main_gil->locks.cond, cond))
         wait_for(main_gil);
     else if (others() && (other = gp_gil_table_with_cond(cond)) != NULL)
         wait_for(other);
@@ -530,8 +525,8 @@ static inline void note_taking(gp_gil *gil, gp_thread *thread)
 static inline int unlock_taken(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
 {
     int status = call_unlock(mutex);
-    if (__builtin_expect(gp_wrappers_watchers != 0, 0))
-        thread->thread_state = gp_wrappers_host->thread_state();
+    if (__builtin_expect(gp_tracer.watchers != 0, 0))
+        thread->thread_state = gp_tracer.host->thread_state();
     note_taking(gil, thread);
     return status;
 }
@@ -582,9 +577,9 @@ __attribute__((noinline, cold)) static int unlock_other(pthread_mutex_t *mutex, 
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
-    if (mutex == main_gil->locks.mutex)
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
         return unlock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
-    if (mutex == main_gil->locks.switch_mutex)
+    if (gp_gil_table_is(&main_gil->locks.switch_mutex, mutex))
         return call_unlock(mutex);
     return unlock_other(mutex, __builtin_frame_address(0));
 }
@@ -608,13 +603,14 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 {
     gp_callers_prepare(host->interpreter);
-    gp_status status = gp_hooks_find(host->interpreter, hooks, GP_CALLS);
+    memcpy(gp_tracer.hooks, wrappers, sizeof wrappers);
+    gp_status status = gp_hooks_find(host->interpreter, gp_tracer.hooks, GP_CALLS);
     if (status != GP_OK) {
         *reason = "the object that contains the interpreter has no readable dynamic section";
         return status;
     }
     for (size_t i = 0; i < GP_CALLS; i++)
-        if (hooks[i].slot_count == 0) {
+        if (gp_tracer.hooks[i].slot_count == 0) {
             *reason = "the interpreter does not import the POSIX threads functions that its GIL is made of";
             return GP_EUNSUPPORTED;
         }
@@ -623,63 +619,54 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 
 gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *taken)
 {
-    gp_status status = gp_hooks_install(hooks, GP_CALLS, false);
+    main_gil->releases.first = host->forced;
+    main_gil->releases.second = host->voluntary;
+    gp_status status = gp_hooks_install(gp_tracer.hooks, GP_CALLS, false);
     if (status != GP_OK)
         return status;
     notes = taken;
     host->cycle_gil();
     notes = NULL;
-    gp_hooks_remove(hooks, GP_CALLS);
+    gp_hooks_remove(gp_tracer.hooks, GP_CALLS);
     return GP_OK;
 }
 
-void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks, gp_wrappers_recognise *asked)
+void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
+                         gp_wrappers_recognise *recognise)
 {
-    recognise = asked;
-    gp_wrappers_host = host;
-    gp_wrappers_known = *locks;
-    main_gil->locks = *locks;
-    blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
-    patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
+    gp_tracer.recognise = recognise;
+    gp_tracer.host = host;
+    gp_tracer.known = *locks;
+    gp_tracer.blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
+    gp_tracer.patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
+    gp_gil_table_publish(main_gil, locks);
 }
 
-/* Install the hooks that last. One that an earlier trace left behind, because another library had put its own
- * on top, may still be called through that library: a cycle of the GIL tells. */
+/* A hook that an earlier trace left behind, because another library had put its own on top, may still be
+ * called through that library: a release and re-acquisition of the GIL shows it. */
 gp_status gp_wrappers_install(const gp_tracer_host *host)
 {
     bool still_called = false;
-    if (gp_hooks_buried(hooks, LASTING_HOOKS)) {
+    if (gp_hooks_buried(gp_tracer.hooks, LASTING_HOOKS)) {
         gp_wrappers_notes taken = {.count = 0};
-        main_gil->locks = (gp_gil_locks){0};
+        gp_gil_table_publish(main_gil, &(gp_gil_locks){0});
         notes = &taken;
         host->cycle_gil();
         notes = NULL;
-        main_gil->locks = gp_wrappers_known;
+        gp_gil_table_publish(main_gil, &gp_tracer.known);
         still_called = taken.count > 0;
     }
-    gp_status status = gp_hooks_install(hooks, LASTING_HOOKS, still_called);
-    hooks_are_direct = hooks[GP_CALL_LOCK].next == (void *)pthread_mutex_lock;
-    return status;
+    return gp_hooks_install(gp_tracer.hooks, LASTING_HOOKS, still_called);
 }
 
 void gp_wrappers_remove(void)
 {
-    gp_hooks_remove(hooks, LASTING_HOOKS);
+    gp_hooks_remove(gp_tracer.hooks, LASTING_HOOKS);
 }
 
 bool gp_wrappers_in_place(void)
 {
-    return gp_hooks_in_place(hooks, LASTING_HOOKS);
-}
-
-bool gp_wrappers_tell_releases_apart(void)
-{
-    return releases_told_apart;
-}
-
-uint64_t gp_wrappers_blocked_ticks(void)
-{
-    return blocked_ticks;
+    return gp_hooks_in_place(gp_tracer.hooks, LASTING_HOOKS);
 }
 
 /* ---- the calling thread ---- */
@@ -705,7 +692,7 @@ bool gp_wrappers_is_reading(void)
     return reading;
 }
 
-void gp_wrappers_hide(void)
+void gp_tracer_hide(void)
 {
     hidden = current == NULL;
 }
@@ -715,12 +702,10 @@ const gp_thread *gp_wrappers_elsewhere(void)
     return elsewhere;
 }
 
-void gp_wrappers_label(uint32_t label)
+void gp_tracer_label(uint32_t label)
 {
     if (current != NULL)
         atomic_store_explicit(&current->label, label, memory_order_relaxed);
     for (gp_thread *thread = elsewhere; thread != NULL; thread = thread->next_elsewhere)
         atomic_store_explicit(&thread->label, label, memory_order_relaxed);
 }
-
-#endif

@@ -16,15 +16,8 @@
 /* What a release and re-acquisition of the GIL called. */
 typedef struct {
     gp_handshake_step steps[GP_HANDSHAKE_MAX];
-    size_t count; /* may exceed GP_HANDSHAKE_MAX: then it is not a handshake */
+    size_t count; /* more than GP_HANDSHAKE_MAX: it is no handshake */
 } gp_wrappers_notes;
-
-/* Set once by gp_wrappers_prepare: the locks of the main GIL, and the interpreter. */
-extern gp_gil_locks gp_wrappers_known;
-extern const gp_tracer_host *gp_wrappers_host;
-
-/* How many want to know each holder's thread state (gp_tracer_watch_begin). */
-extern unsigned gp_wrappers_watchers;
 
 /* Find the slots, once. On GP_EUNSUPPORTED *reason says why not. Not with the GIL: see gp_hooks_find. */
 gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason);
@@ -33,44 +26,32 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason);
 gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *taken);
 
 /* Of which other GIL these are the mutex and the forced-switching mutex, which the calling thread has locked
- * in this order, and so takes it; if it was not known it is traced from now on. NULL: of none. Under them. */
-typedef gp_gil *gp_wrappers_recognise(const void *mutex, const void *switch_mutex);
+ * in this order, and so takes it. It is traced from now on. NULL: of none. Under them. */
+typedef struct gp_gil *gp_wrappers_recognise(const void *mutex, const void *switch_mutex);
 
-/* Tell the wrappers what to look for, and whom to ask about what they do not know. */
+/* Tell the wrappers the main GIL's locks, and whom to ask about unknown ones. */
 void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
                          gp_wrappers_recognise *recognise);
 
-/* Put those wrappers in place that last as long as traces run; take them out. */
+/* Put the wrappers in place that stay while traces run; take them out. */
 gp_status gp_wrappers_install(const gp_tracer_host *host);
 void gp_wrappers_remove(void);
 
 /* Whether all of them still stand in their slots. Any thread. */
 bool gp_wrappers_in_place(void);
 
-/* Whether forced and voluntary releases can be told apart here, as the handshake has shown. */
-bool gp_wrappers_tell_releases_apart(void);
-
-/* Ticks from which on a lock has waited for another thread. */
-uint64_t gp_wrappers_blocked_ticks(void);
-
 /* The calling thread's record at the main GIL. `current`: NULL if it has none. `follow`: made now if it has
  * none, as of a thread that has the GIL; NULL without memory; under the lock of the stream. */
 gp_thread *gp_wrappers_current(void);
 gp_thread *gp_wrappers_follow(void);
+
+/* The calling thread's records at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
+const gp_thread *gp_wrappers_elsewhere(void);
 
 /* Where the calling thread, which has the GIL, is: a number of its places; GP_ROW_NONE if nobody wants it. */
 uint32_t gp_wrappers_where(gp_gil *gil);
 
 /* Whether the calling thread, interrupted by a signal, is keeping books. */
 bool gp_wrappers_is_reading(void);
-
-/* Give the calling thread no record. */
-void gp_wrappers_hide(void);
-
-/* The calling thread's records at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
-const gp_thread *gp_wrappers_elsewhere(void);
-
-/* Attach a number to the calling thread, at all GILs. */
-void gp_wrappers_label(uint32_t label);
 
 #endif

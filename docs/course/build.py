@@ -5,11 +5,11 @@
 
 A text is Markdown. Its fenced blocks become cells of code:
 
-- ``python``: as it stands;
-- ``cell MODULE.NAME``: the program of that name in ``gilprobe.scenarios.lessons.MODULE``, to the letter;
+- ``python``: the code itself;
+- ``cell MODULE.NAME``: the source of that program in ``gilprobe.scenarios.lessons.MODULE``;
 - ``scenario ID``: runs that scenario and shows what it found.
 
-``volatile`` behind the first two says that what is printed differs from run to run; a scenario's always does.
+``volatile`` after the first two says that the output differs from run to run, as a scenario's always does.
 
 Needs the packages of the extra ``course``.
 """

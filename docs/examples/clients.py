@@ -1,4 +1,4 @@
-"""Six clients of server.py ask for 600 pages, one in ten a search, and tell how late the quick ones came."""
+"""Six clients request 600 pages of server.py, one in ten a search, and print the times of the quick pages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def server_is_there(session: ClientSession) -> None:
 
 
 async def client(session: ClientSession, number: int) -> list[float]:
-    """Ask for 100 pages one after the other; return how long those took that only say hello."""
+    """Ask for 100 pages one after the other; return the times of those that only say hello."""
     hellos = []
     for i in range(100):
         name = "search" if (i + number) % 10 == 0 else "digest" if i % 3 == 0 else ""
@@ -44,7 +44,7 @@ async def client(session: ClientSession, number: int) -> list[float]:
 
 
 async def main() -> None:
-    """Ask for all, then stop the server."""
+    """Request all pages, then stop the server."""
     async with ClientSession() as session:
         await server_is_there(session)
         clients = await asyncio.gather(*(client(session, number) for number in range(6)))

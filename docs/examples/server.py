@@ -1,7 +1,7 @@
-"""A server that does its heavy work in threads, so that its event loop stays free; or does not.
+"""A server that does its heavy work in threads, to keep its event loop free; re.findall defeats this.
 
 Run it:      gilprobe record --stacks -o server.gilprobe server.py
-Beside it:   python clients.py
+Meanwhile:   python clients.py
 Look:        gilprobe report server.gilprobe --html server.html
 """
 
@@ -29,13 +29,13 @@ async def hello(_: web.Request) -> web.Response:
 
 @routes.get("/digest")
 async def digest(_: web.Request) -> web.Response:
-    """Compute in a thread what releases the GIL."""
+    """Compute in a thread, by a call that releases the GIL."""
     return web.Response(text=(await asyncio.to_thread(hashlib.sha256, BYTES)).hexdigest())
 
 
 @routes.get("/search")
 async def search(_: web.Request) -> web.Response:
-    """Compute in a thread what holds the GIL from end to end."""
+    """Compute in a thread, by a call that holds the GIL from start to end."""
     return web.Response(text=str(len(await asyncio.to_thread(re.findall, PATTERN, TEXT))))
 
 

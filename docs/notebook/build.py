@@ -2,7 +2,7 @@
 
     python docs/notebook/build.py
 
-The text is written as those of the course, whose builder makes it. Needs the extra ``course``.
+The text has the form of the course's texts, and their builder makes the notebook. Needs the extra ``course``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _spec.loader.exec_module(course)
 
 
 def document() -> dict[str, Any]:
-    """Return the notebook that the text says, not run."""
+    """Return the notebook of the text, not run."""
     made: dict[str, Any] = course.document(list(course.cells_of(TEXT.read_text(encoding="utf-8"))))
     return made
 

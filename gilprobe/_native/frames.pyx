@@ -12,44 +12,8 @@ from posix.time cimport nanosleep, timespec
 
 from types import CodeType
 
-
-cdef extern from "<stdbool.h>" nogil:
-    ctypedef bint c_bool "bool"  # bint is an int: a pointer to it is another
-
-
-cdef extern from "base/gp_clock.h" nogil:
-    uint64_t gp_clock_monotonic_ns() noexcept
-
-
-cdef extern from "cpython/gp_frames.h" nogil:
-    ctypedef struct gp_site_key:
-        const void *code
-        int32_t instruction
-
-    ctypedef struct gp_frames_text:
-        size_t size
-        char bytes[1024]
-
-    ctypedef struct gp_frames_line:
-        char function[128]
-        char file[256]
-        int32_t line
-
-    ctypedef struct gp_frames_shortcuts:
-        c_bool finalizing
-        c_bool state
-
-    void gp_frames_prepare() noexcept
-    const char *gp_frames_check() noexcept
-    gp_frames_shortcuts gp_frames_shortcuts_found() noexcept
-    gp_site_key gp_frames_here() noexcept
-    size_t gp_frames_stack(gp_site_key *keys, size_t room, c_bool *truncated) noexcept
-    size_t gp_frames_stack_above(const void *frame, gp_site_key *keys, size_t room, c_bool *truncated) noexcept
-    void gp_frames_describe(
-        gp_site_key key, gp_frames_text *function, gp_frames_text *file, int32_t *line
-    ) noexcept
-    const void *gp_frames_thread_state() noexcept
-    size_t gp_frames_read_safely(const void *thread_state, gp_frames_line *lines, size_t room) noexcept
+from .c_base cimport *
+from .c_cpython cimport *
 
 
 with nogil:
@@ -127,11 +91,11 @@ def describe(code: CodeType, int32_t instruction) -> tuple[bytes, bytes, int]:
 
 
 def thread_state() -> int:
-    """Return the address of the calling thread's state, for `peek`."""
+    """Return the address of the calling thread's state, for `read_safely`."""
     return <uintptr_t>gp_frames_thread_state()
 
 
-def peek(
+def read_safely(
     uintptr_t state, size_t limit, *, int64_t delay_ns=0, size_t rounds=1
 ) -> tuple[list[tuple[bytes, bytes, int]], int]:
     """Wait, then look at a thread's stack `rounds` times, all without the GIL.

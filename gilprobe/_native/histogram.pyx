@@ -1,29 +1,10 @@
-# cython: language_level=3, freethreading_compatible=True, binding=True
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
 """Binding of the log-linear histogram (csrc/base/gp_hist.h)."""
 
 cimport cython
 from libc.stdint cimport uint64_t
 
-
-cdef extern from "base/gp_hist.h" nogil:
-    enum:
-        GP_HIST_BUCKETS
-        GP_HIST_SUB_BITS
-    ctypedef struct gp_hist:
-        uint64_t counts[1]
-    size_t gp_hist_index(uint64_t ns)
-    void gp_hist_bounds(size_t index, uint64_t *low, uint64_t *high)
-    void gp_hist_record(gp_hist *hist, uint64_t ns)
-    void gp_hist_merge(gp_hist *into, const gp_hist *other)
-    uint64_t gp_hist_count(const gp_hist *hist)
-
-
-cdef extern from *:
-    """
-    typedef struct { gp_hist hist; } histogram_storage;
-    """
-    ctypedef struct histogram_storage:
-        gp_hist hist
+from .c_base cimport *
 
 
 BUCKETS = GP_HIST_BUCKETS
@@ -48,21 +29,21 @@ def bounds_of(size_t index) -> tuple[int, int]:
 cdef class Histogram:
     """Counts durations as the tracer does."""
 
-    cdef histogram_storage storage
+    cdef gp_hist counts
 
     def record(self, uint64_t ns) -> None:
         """Count one duration, in nanoseconds."""
-        gp_hist_record(&self.storage.hist, ns)
+        gp_hist_record(&self.counts, ns)
 
     def merge(self, Histogram other not None) -> None:
         """Add another histogram's counts to this one's."""
-        gp_hist_merge(&self.storage.hist, &other.storage.hist)
+        gp_hist_merge(&self.counts, &other.counts)
 
     def __len__(self) -> int:
-        return gp_hist_count(&self.storage.hist)
+        return gp_hist_count(&self.counts)
 
     def buckets(self) -> tuple[tuple[int, int], ...]:
         """Return pairs (bucket index, count) without empty ones."""
         cdef size_t i
-        cdef const uint64_t *counts = self.storage.hist.counts
+        cdef const uint64_t *counts = self.counts.counts
         return tuple([(i, counts[i]) for i in range(GP_HIST_BUCKETS) if counts[i] != 0])

@@ -18,104 +18,10 @@ from libc.signal cimport SIGINT
 from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, uint64_t
 
-
-cdef extern from "kernels/gp_interrupt.h" nogil:
-    const bint GP_INTERRUPT_SIGNALS
-
-    ctypedef struct gp_interrupt_watch:
-        bint watching
-
-    void gp_interrupt_prepare() noexcept
-    void gp_interrupt_begin(gp_interrupt_watch *watch, uint64_t nominal_ns, bint released) noexcept
-    void gp_interrupt_end(gp_interrupt_watch *watch) noexcept
-    void gp_interrupt_rearm(gp_interrupt_watch *watch) noexcept
-    void gp_interrupt_renew(gp_interrupt_watch *watch) noexcept
-
-
-cdef extern from "kernels/gp_work.h" nogil:
-    ctypedef struct gp_work:
-        uint64_t nominal_ns
-
-    # Of these steps only those that have a gp_work_lock touch Python, through gp_work_gil: run them held.
-    bint gp_work_step(gp_work *work, const gp_interrupt_watch *watch) noexcept
-
-    ctypedef struct gp_spin:
-        gp_work work
-        uint64_t checksum
-    void gp_spin_init(gp_spin *spin, uint64_t iterations) noexcept
-
-    ctypedef struct gp_stream:
-        gp_work work
-        uint64_t checksum
-    void gp_stream_init(gp_stream *stream, const void *bytes, size_t size, uint64_t passes) noexcept
-
-    ctypedef struct gp_chase:
-        gp_work work
-        uint64_t nodes
-        uint64_t index
-        uint64_t broken
-    void gp_chase_init(gp_chase *chase, const void *chain, uint64_t nodes, uint64_t steps) noexcept
-
-    ctypedef struct gp_chain:
-        gp_work work
-    void gp_chain_init(gp_chain *chain, void *room, uint64_t nodes, uint64_t seed) noexcept
-
-    ctypedef struct gp_sleep:
-        gp_work work
-    void gp_sleep_init(gp_sleep *sleep, uint64_t duration_ns) noexcept
-
-    ctypedef struct gp_work_lock:
-        pass
-
-    ctypedef struct gp_alternate:
-        gp_work work
-        uint64_t held_ns
-        uint64_t release_ns
-        uint64_t released_ns
-        uint64_t reacquire_ns
-    void gp_alternate_init(gp_alternate *alternate, const gp_work_lock *lock, uint64_t cycles, uint64_t held_ns,
-                           uint64_t released_ns) noexcept
-
-    ctypedef struct gp_cycle:
-        gp_work work
-        uint64_t elapsed_ns
-    void gp_cycle_init(gp_cycle *cycle, const gp_work_lock *lock, uint64_t count) noexcept
-
-    ctypedef struct gp_grain:
-        gp_work work
-        uint64_t checksum
-    void gp_grain_init(gp_grain *grain, const gp_work_lock *lock, uint64_t iterations, uint64_t every) noexcept
-
-
-cdef extern from "base/gp_status.h" nogil:
-    ctypedef enum gp_status:
-        GP_OK
-        GP_ENOMEM
-
-
-cdef extern from "kernels/gp_race.h" nogil:
-    ctypedef struct gp_race:
-        pass
-    gp_status gp_race_new(size_t slots, gp_race **race) noexcept
-    void gp_race_free(gp_race *race) noexcept
-    size_t gp_race_slots(const gp_race *race) noexcept
-    uint64_t gp_race_value(const gp_race *race, size_t slot) noexcept
-
-    ctypedef struct gp_bump:
-        gp_work work
-    void gp_bump_init(gp_bump *bump, gp_race *race, size_t slot, uint64_t times, bint atomic) noexcept
-
-
-cdef extern from "cpython/gp_refer.h":
-    # Its step counts references: run it held.
-    ctypedef struct gp_refer:
-        gp_work work
-    void gp_refer_init(gp_refer *refer, void *object, uint64_t times) noexcept
-
-
-cdef extern from "cpython/gp_work_gil.h":
-    const gp_work_lock gp_work_gil
-    bint gp_work_in_main() noexcept
+from .c_base cimport *
+from .c_cpython cimport *
+from .c_kernels cimport *
+from .status cimport check_status
 
 
 with nogil:  # docs/locks.md
@@ -261,11 +167,7 @@ cdef class Counter:
     cdef gp_race *race
 
     def __cinit__(self, size_t slots):
-        cdef gp_status status = gp_race_new(slots, &self.race)
-        if status == GP_ENOMEM:
-            raise MemoryError
-        if status != GP_OK:
-            raise OverflowError("slots must be > 0, and their bytes < 2**64")
+        check_status(gp_race_new(slots, &self.race), "a counter", "slots must be > 0, and their bytes < 2**64")
 
     def __dealloc__(self):
         gp_race_free(self.race)

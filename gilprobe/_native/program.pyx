@@ -2,14 +2,9 @@
 """The interpreter's own way to run a file of source code, for :mod:`gilprobe.programs.program`."""
 
 from libc.stdio cimport FILE
+from posix.stdio cimport fdopen
 
-
-cdef extern from "<stdio.h>" nogil:
-    FILE *fdopen(int descriptor, const char *mode)
-
-
-cdef extern from "cpython/gp_program.h":
-    object gp_program_run(FILE *file, const char *filename, object names)
+from .c_cpython cimport *
 
 
 def run_file(int descriptor, bytes filename not None, dict names not None):

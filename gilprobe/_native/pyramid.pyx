@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, binding=True
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
 """Binding of what makes a timeline small (csrc/picture).
 
 Batches in, bytes and plain tuples out. What a file made up raises ValueError.
@@ -8,82 +8,9 @@ cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-
-cdef extern from "base/gp_status.h" nogil:
-    ctypedef enum gp_status:
-        GP_OK
-        GP_EINVAL
-        GP_ENOMEM
-
-
-cdef extern from "base/gp_buffer.h" nogil:
-    ctypedef struct gp_buffer:
-        uint8_t *bytes
-        size_t size
-        bint failed
-    void gp_buffer_free(gp_buffer *buffer)
-
-
-cdef extern from "picture/gp_picture_intervals.h" nogil:
-    ctypedef struct gp_picture_intervals:
-        const uint8_t *kinds
-        const uint32_t *threads
-        const uint32_t *places
-        const int64_t *starts_ns
-        const int64_t *durations_ns
-        size_t count
-    ctypedef struct gp_rows:
-        const uint32_t *rows
-        const uint32_t *gils
-        const uint32_t *names
-        size_t thread_count, place_count
-        uint32_t row_count, gil_count
-        uint64_t extent_ns
-    ctypedef struct gp_interval_sum:
-        uint64_t hold_ns, wait_ns, count, first_ns, last_ns
-    gp_status gp_picture_intervals_survey(const gp_picture_intervals *intervals, uint64_t extent_ns, gp_interval_sum *threads,
-                                  size_t thread_count, uint64_t *place_holds_ns, size_t place_count)
-
-
-cdef extern from "picture/gp_picture_exact.h" nogil:
-    ctypedef struct gp_picture_exact:
-        pass
-    gp_status gp_picture_exact_new(const gp_rows *rows, gp_picture_exact **exact)
-    gp_status gp_picture_exact_add(gp_picture_exact *exact, const gp_picture_intervals *intervals)
-    const gp_buffer *gp_picture_exact_row(const gp_picture_exact *exact, size_t row)
-    void gp_picture_exact_free(gp_picture_exact *exact)
-
-
-cdef extern from "picture/gp_picture_pyramid.h" nogil:
-    enum:
-        GP_PICTURE_PYRAMID_SHARES
-    ctypedef struct gp_picture_pyramid:
-        pass
-    gp_status gp_picture_pyramid_new(const gp_rows *rows, uint32_t cells, gp_picture_pyramid **pyramid)
-    gp_status gp_picture_pyramid_add(gp_picture_pyramid *pyramid, const gp_picture_intervals *intervals)
-    uint64_t gp_picture_pyramid_cell_ns(const gp_picture_pyramid *pyramid)
-    void gp_picture_pyramid_pack(const gp_picture_pyramid *pyramid, size_t row, unsigned level, gp_buffer *buffer)
-    void gp_picture_pyramid_free(gp_picture_pyramid *pyramid)
-
-
-cdef extern from "picture/gp_picture_longest.h" nogil:
-    enum:
-        GP_PICTURE_LONGEST_HOLDERS
-    ctypedef struct gp_holder:
-        uint32_t row, place
-        uint64_t ns
-    ctypedef struct gp_long:
-        uint64_t begin, end
-        uint32_t row, place, holder_count
-        gp_holder holders[1]
-        uint64_t others_ns
-    ctypedef struct gp_picture_longest:
-        pass
-    gp_status gp_picture_longest_new(const gp_rows *rows, size_t keep, uint64_t looks, gp_picture_longest **longest)
-    gp_status gp_picture_longest_add(gp_picture_longest *longest, const gp_picture_intervals *intervals)
-    const gp_long *gp_picture_longest_holds(const gp_picture_longest *longest, size_t *count)
-    const gp_long *gp_picture_longest_waits(const gp_picture_longest *longest, size_t *count)
-    void gp_picture_longest_free(gp_picture_longest *longest)
+from .c_base cimport *
+from .c_picture cimport *
+from .status cimport check_status
 
 
 SHARES = GP_PICTURE_PYRAMID_SHARES
@@ -91,12 +18,8 @@ HOLDERS = GP_PICTURE_LONGEST_HOLDERS
 SUMS = sizeof(gp_interval_sum) // sizeof(uint64_t)
 
 
-cdef int check(gp_status status) except -1:
-    if status == GP_EINVAL:
-        raise ValueError("an event must refer to a thread and a place of its timeline")
-    if status != GP_OK:
-        raise MemoryError
-    return 0
+cdef int check_events(gp_status status) except -1:
+    return check_status(status, "a timeline", "an event must refer to a thread and a place of its timeline")
 
 
 @cython.final
@@ -171,7 +94,7 @@ def survey(batch, uint64_t extent_ns, uint64_t[::1] threads, uint64_t[::1] place
     cdef gp_status status
     with nogil:
         status = gp_picture_intervals_survey(&intervals.raw, extent_ns, sums, thread_count, holds, places.shape[0])
-    check(status)
+    check_events(status)
 
 
 @cython.final
@@ -183,7 +106,7 @@ cdef class Exact:
 
     def __cinit__(self, Rows rows not None):
         self.rows = rows
-        check(gp_picture_exact_new(&rows.raw, &self.raw))
+        check_events(gp_picture_exact_new(&rows.raw, &self.raw))
 
     def __dealloc__(self):
         gp_picture_exact_free(self.raw)
@@ -194,7 +117,7 @@ cdef class Exact:
         cdef gp_status status
         with nogil:
             status = gp_picture_exact_add(self.raw, &intervals.raw)
-        check(status)
+        check_events(status)
 
     def row(self, size_t number) -> bytes:
         """Return a row's bytes: threads' rows first, then the GILs'."""
@@ -214,7 +137,7 @@ cdef class Pyramid:
         self.rows = rows
         if cells == 0:
             raise ValueError("cells must be > 0, got 0")
-        check(gp_picture_pyramid_new(&rows.raw, cells, &self.raw))
+        check_events(gp_picture_pyramid_new(&rows.raw, cells, &self.raw))
 
     def __dealloc__(self):
         gp_picture_pyramid_free(self.raw)
@@ -230,7 +153,7 @@ cdef class Pyramid:
         cdef gp_status status
         with nogil:
             status = gp_picture_pyramid_add(self.raw, &intervals.raw)
-        check(status)
+        check_events(status)
 
     def row(self, size_t number, unsigned level) -> bytes:
         """Return a row's bytes with 2**level cells in one: threads' rows first, then the GILs'."""
@@ -238,12 +161,11 @@ cdef class Pyramid:
         self.rows.check_row(number)
         if level > 31:
             raise ValueError(f"level must be below 32, got {level}")
-        buffer = gp_buffer(NULL, 0, False)
+        buffer = gp_buffer(NULL, 0, 0, False)
         with nogil:
             gp_picture_pyramid_pack(self.raw, number, level, &buffer)
         try:
-            if buffer.failed:
-                raise MemoryError
+            check_status(GP_ENOMEM if buffer.failed else GP_OK, "a row of a timeline", None)
             return buffer.bytes[:buffer.size] if buffer.size != 0 else b""
         finally:
             gp_buffer_free(&buffer)
@@ -273,7 +195,7 @@ cdef class Longest:
 
     def __cinit__(self, Rows rows not None, uint32_t keep, uint64_t looks):
         self.rows = rows
-        check(gp_picture_longest_new(&rows.raw, keep, looks, &self.raw))
+        check_events(gp_picture_longest_new(&rows.raw, keep, looks, &self.raw))
 
     def __dealloc__(self):
         gp_picture_longest_free(self.raw)
@@ -284,7 +206,7 @@ cdef class Longest:
         cdef gp_status status
         with nogil:
             status = gp_picture_longest_add(self.raw, &intervals.raw)
-        check(status)
+        check_events(status)
 
     def holds(self) -> list:
         """Return the longest holds, in no order."""

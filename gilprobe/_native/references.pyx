@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, binding=True
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
 """Binding of reference counts (csrc/cpython/gp_counts.h). Raises built-in exceptions only."""
 
 from sys import intern
@@ -13,20 +13,7 @@ from cpython.tuple cimport PyTuple_CheckExact
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 
-
-cdef extern from "cpython/gp_counts.h":
-    const int64_t GP_COUNTS_IMMORTAL
-    ctypedef struct gp_counts_parts:
-        uintptr_t owner
-        int64_t local
-        int64_t shared
-    int64_t gp_counts_of(const void *object) noexcept nogil
-    bint gp_counts_is_immortal(const void *object) noexcept
-    bint gp_counts_is_deferred(const void *object) noexcept
-    bint gp_counts_split(const void *object, gp_counts_parts *parts) noexcept
-    int32_t gp_counts_narrow(const void *object, int32_t own) noexcept
-    void gp_counts_lend(void *object, int32_t references) noexcept
-    size_t gp_counts_of_items(object sequence, int32_t *counts, size_t room) noexcept
+from .c_cpython cimport *
 
 
 IMMORTAL = GP_COUNTS_IMMORTAL

@@ -1,7 +1,7 @@
-"""Does a call release the GIL: how much of it others can run, how long it holds, and what threads gain.
+"""Audit calls: how far they release the GIL, how long they hold it, and how they scale with threads.
 
-Calls are made, traced and judged here. What is found is data (:mod:`gilprobe.model.audit_result`); how it is
-written is not decided here.
+Calls are made, traced and judged here. The results are data (:mod:`gilprobe.model.audit_result`); renderers
+are elsewhere.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.auditing.auditor import NOTHING, Order, carry_out
-from gilprobe.auditing.statements import Statement, Traces, first_call, prepare, switches_of_the_gil
+from gilprobe.auditing.auditor import NOTHING, AuditRequest, carry_out
+from gilprobe.auditing.statements import Leftovers, Statement, first_call, prepare, switches_of_the_gil
 from gilprobe.errors import InvalidTypeError
 from gilprobe.measuring.measure import Settings
 from gilprobe.measuring.teams import check_threads
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from gilprobe.model.audit_result import AuditResult, AuditSet
 
 THREADS = (1, 2)
-"""Sizes of team, unless told."""
+"""Default numbers of threads."""
 
 LIMIT_S = 120.0
-"""How long the audit of one statement may take in a process of its own, set-up included, unless told."""
+"""Default time limit of one statement's audit in its own process, including set-up."""
 
 __all__ = ["LIMIT_S", "THREADS", "Statement", "audit", "audit_module", "audit_statement", "prepare"]
 
@@ -42,39 +42,39 @@ def audit(
     progress: Progress = lambda _label, _share: None,
     frame: Settings | None = None,
 ) -> AuditResult:
-    """Find out whether a call releases the GIL, how long it holds it, and what threads gain.
+    """Find out whether a call releases the GIL, how long it holds it, and how it scales with threads.
 
-    The function is called in this process, over and over: some thousand times if it is short. Where the
-    statement is not trusted, ``gilprobe audit`` does the same in a process of its own.
+    The function is called in this process, some thousand times if it is short. For untrusted code use
+    ``gilprobe audit``, which does the same in another process.
 
     Parameters
     ----------
     function : callable
-        What to call.
+        The function.
     *args : object
         Its arguments, the same in each call and each thread; for keywords take a :func:`functools.partial`.
     threads : int or iterable of int
-        Sizes of team that make the call at once; 1 is always added. With 1 alone no speedup is measured.
+        Numbers of threads that make the call at once; 1 is always added. With only 1 no speedup is measured.
     repeat : int, optional
-        Samples, 2 to 1000. Without: 5, and 3 for a quick look.
+        Samples, 2 to 1000. Default: 5, with `quick` 3.
     quick : bool
-        Whether a first look is enough: shorter runs.
+        Whether to make fewer and shorter runs.
     name : str, optional
-        What the result calls it; without, the function's own name.
+        Name in the result; default: the function's own.
     progress : callable
-        Called between the runs with what runs next and the share (0 to 1) that is done.
+        Called between the runs with the next step and the completed share (0 to 1).
     frame : Settings, optional
-        Replaces how it is measured; `repeat` is then put into it.
+        How to measure; `repeat` replaces its own.
 
     Returns
     -------
     AuditResult
-        Numbers of one call, and a verdict in words. On an interpreter without a GIL whether it scales.
+        Numbers per call, and a verdict in words. Without a GIL the verdict says whether it scales.
 
     Raises
     ------
     InvalidTypeError, InvalidValueError
-        If an argument is unusable.
+        If an argument is invalid.
     UnsupportedError
         If there is a GIL which can't be traced here.
     BaseException
@@ -90,21 +90,21 @@ def audit(
         raise InvalidTypeError(f"function must be callable, got {ascii(function)[:60]}")
     if name is not None and not isinstance(name, str):
         raise InvalidTypeError(f"name must be a string, got {ascii(name)[:60]}")
-    order = Order(
+    request = AuditRequest(
         name=name or name_of(function),
         call=partial(function, *args),
         nothing=NOTHING,
         threads=check_threads((threads,) if isinstance(threads, int) else threads),
-        frame=frame_for(quick, repeat, frame),
+        settings=settings_for(quick, repeat, frame),
         progress=progress,
     )
-    return carry_out(order)
+    return carry_out(request)
 
 
 def audit_statement(
-    statement: Statement, *, threads: Iterable[int], frame: Settings, progress: Progress
+    statement: Statement, *, threads: Iterable[int], settings: Settings, progress: Progress
 ) -> AuditResult:
-    """Audit a statement, which is foreign code: in a process of its own.
+    """Audit a statement, which is foreign code: call this in another process.
 
     Raises
     ------
@@ -113,14 +113,16 @@ def audit_statement(
     """
     with switches_of_the_gil() as culprits:
         compiled = prepare(statement)
-        traces = Traces()
-        first_call(compiled.call)  # an import in the statement itself may switch it, too
+        leftovers = Leftovers()
+        first_call(compiled.call)  # the statement's own imports may switch it too
     found = carry_out(
-        Order(statement.shown, compiled.call, compiled.nothing, check_threads(threads), frame, progress)
+        AuditRequest(
+            statement.shown, compiled.call, compiled.nothing, check_threads(threads), settings, progress
+        )
     )
     switched = culprits[0] if culprits else ""
     doubts = [f"importing {switched} switched the GIL on"] if switched else []
-    warnings = tuple(dict.fromkeys((*doubts, *traces.doubts(), *found.warnings)))
+    warnings = tuple(dict.fromkeys((*doubts, *leftovers.doubts(), *found.warnings)))
     return dataclasses.replace(found, gil_switched_on_by=switched, warnings=warnings)
 
 
@@ -133,51 +135,51 @@ def audit_module(
     limit_s: float = LIMIT_S,
     progress: Progress = lambda _label, _share: None,
 ) -> AuditSet:
-    """Audit the functions of a module that can be called with made-up arguments.
+    """Audit a module's functions with generated arguments.
 
-    Each is called in a process of its own, in a temporary folder: what hangs, exits or crashes spoils
-    nothing. Functions that act on the system are not called by guess, nor modules that are about that; those
-    of other people's modules may do so all the same.
+    Each runs in its own process, in a temporary folder: one that hangs, exits or crashes affects no other.
+    Functions and modules known to act on the system are skipped; other people's functions may act all the
+    same.
 
     Parameters
     ----------
     module : str or module
-        For example ``"zlib"``. It is imported here, for the names in it.
+        For example ``"zlib"``. It is imported here, for its names.
     threads, repeat, quick
-        As for :func:`audit`; a first look, without speedups, unless told.
+        As for :func:`audit`; default: a quick look without speedups.
     limit_s : float
-        How long the audit of one function may take before it is cut.
+        Time limit of one function's audit, seconds.
     progress : callable
-        Called with what is audited next and the share (0 to 1) that is done.
+        Called with the next function and the completed share (0 to 1).
 
     Returns
     -------
     AuditSet
-        What was found, and why which functions could not be audited.
+        The audits, and why some functions could not be audited.
 
     Raises
     ------
     InvalidTypeError, InvalidValueError
-        If an argument is unusable, or the module is not one to be called by guess.
+        If an argument is invalid, or the module acts on the system.
     """
     name = module if isinstance(module, str) else getattr(module, "__name__", None)
     if not isinstance(name, str):
         raise InvalidTypeError(f"module must be a module or its name, got {ascii(module)[:60]}")
-    frame_for(quick, repeat, None)
+    settings_for(quick, repeat, None)
     sizes = check_threads((threads,) if isinstance(threads, int) else threads)
-    from gilprobe.auditing.modules import audit_functions
+    from gilprobe.auditing.generated import audit_functions
 
     return audit_functions(name, sizes, repeat=repeat, quick=quick, limit_s=limit_s, progress=progress)
 
 
-def frame_for(quick: bool, repeat: int | None, frame: Settings | None) -> Settings:
+def settings_for(quick: bool, repeat: int | None, settings: Settings | None) -> Settings:
     """Return how to measure."""
-    frame = frame or (Settings.quick() if quick else Settings())
-    return frame if repeat is None else dataclasses.replace(frame, repeat=repeat)
+    settings = settings or (Settings.quick() if quick else Settings())
+    return settings if repeat is None else dataclasses.replace(settings, repeat=repeat)
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return a callable's name with its module; of one that has none, what it looks like."""
+    """Return a callable's name with its module; without a name its repr."""
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
     if not isinstance(name, str):
         return name_of(function.func) if isinstance(function, partial) else ascii(function)[:60]

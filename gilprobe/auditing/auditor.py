@@ -1,4 +1,4 @@
-"""The audit of one call: sampled in turns with an empty one, then looked at hold by hold, then in teams."""
+"""Audit one call: sample it in turns with an empty one, then inspect single holds, then run teams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gilprobe.auditing import verdicts
 from gilprobe.auditing.inspection import MOST_EVENTS, inspect
-from gilprobe.auditing.sampling import (
+from gilprobe.auditing.speedups import measured
+from gilprobe.auditing.traced_calls import (
     Baseline,
     Overhead,
     Sample,
@@ -19,8 +20,7 @@ from gilprobe.auditing.sampling import (
     released_shares,
     sample,
 )
-from gilprobe.auditing.speedups import measured
-from gilprobe.auditing.verdicts import Numbers
+from gilprobe.auditing.verdicts import VerdictInput
 from gilprobe.errors import UnsupportedError
 from gilprobe.measuring import host
 from gilprobe.measuring.measure import interleave
@@ -34,49 +34,49 @@ if TYPE_CHECKING:
     from gilprobe.measuring.measure import Progress, Settings
 
 RUN_SHARE = 10
-"""A traced run of short calls lasts this part of an arm of the speedups."""
+"""Duration of a traced run of short calls, as a share of an arm of the speedups."""
 
 _LONG_NS = 1_000_000
-"""Calls from here on are run for a whole arm. After one that computes or sleeps for long a trace ends on cold
-caches, which takes 0.15 ms more than after the empty call that stands for it: little of the run, so."""
+"""Longer calls are run for a whole arm. After a long call a trace ends on cold caches, which takes 0.15 ms
+more than after the empty call: little of a whole arm."""
 
 _FEW, _SLOW_NS = 5, 200_000_000
 
 NOTHING = partial(len, ())
-"""Does next to nothing."""
+"""Do nearly nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be audited, and how.
+class AuditRequest:
+    """What to audit, and how.
 
     Attributes
     ----------
     name : str
-        What the result calls it.
+        Name in the result.
     call : callable
         The call, without arguments.
     nothing : callable
         An empty call of the same kind.
     threads : tuple of int
-        Sizes of team, the first of them 1.
-    frame : Settings
+        Sizes of teams, 1 first.
+    settings : Settings
         How to measure.
     progress : callable
-        Told between the runs what is next and how far this is.
+        Called between the runs with the next step and the progress.
     """
 
     name: str
     call: Callable[[], object]
-    nothing: Callable[[], object]
+    nothing: Callable[[], object]  # an empty call of the same kind
     threads: tuple[int, ...]
-    frame: Settings
+    settings: Settings
     progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What the samples of a call say, about one call."""
+    """Results of the samples, per call."""
 
     samples: tuple[Sample, ...]
     overhead: Overhead
@@ -87,46 +87,46 @@ class Shares:
 
     @property
     def released(self) -> tuple[float, float, float]:
-        """Median of the released share, and its interval; a release in thousands of calls is none."""
+        """Median of the released share, and its interval; a rare single release doesn't count."""
         shares = released_shares(self.samples, self.overhead)
         return statistics.median(shares), *bootstrap_interval(shares)
 
     @property
     def call_ns(self) -> float:
-        """How long a call takes untraced, without the loop."""
+        """Duration of a call, untraced, without the loop."""
         return max(0.0, self._median(lambda taken: taken.plain_ns) - self.plain_loop_ns)
 
     @property
     def forced(self) -> float:
-        """Forced releases in one call."""
+        """Forced releases per call."""
         return self._median(lambda taken: taken.forced)
 
     @property
     def slowdown(self) -> float:
-        """How much longer the call took under the trace."""
+        """Duration under the trace over the duration without."""
         return statistics.median(taken.slowdown for taken in self.samples)
 
     @property
     def of_a_loop(self) -> tuple[float, float]:
-        """The held share and the CPU share of calls in a loop, which is what teams are made of."""
+        """The held share and the CPU share of calls in a loop, as teams make them."""
         held = statistics.median(1 - taken.released_ns / _traced_ns(taken) for taken in self.samples)
         return held, self._median(lambda taken: taken.plain_cpu_ns * taken.calls / max(1, taken.plain_ns))
 
     def calls_to_inspect(self) -> int:
-        """Return how many calls to look at hold by hold: several, unless they are slow or release often."""
+        """Return how many calls to inspect: several, unless they are slow or release often."""
         calls = max(self.samples[0].calls, _FEW if self.call_ns < _SLOW_NS else 1)
         return max(1, min(calls, int(MOST_EVENTS / (self._median(lambda taken: taken.releases) + 1))))
 
-    def numbers(self, holds: Holds | None) -> Numbers:
-        """Return what a verdict is made from."""
+    def numbers(self, holds: Holds | None) -> VerdictInput:
+        """Return the numbers for a verdict."""
         share, _, _ = self.released
         hold_ns = self._median(lambda taken: taken.held_ns(self.overhead))
         released_ns = self._median(lambda taken: taken.released_ns) if share else 0.0
         releases = self._median(lambda taken: taken.releases)
         others_ns = self._median(lambda taken: taken.others_hold_ns)
         if holds is None:
-            return Numbers(share, hold_ns, released_ns, releases, others_ns)
-        return Numbers(
+            return VerdictInput(share, hold_ns, released_ns, releases, others_ns)
+        return VerdictInput(
             share,
             hold_ns,
             released_ns,
@@ -143,13 +143,13 @@ def _traced_ns(taken: Sample) -> int:
     return max(1, taken.hold_ns + taken.off_ns)
 
 
-def carry_out(order: Order) -> AuditResult:
+def carry_out(request: AuditRequest) -> AuditResult:
     """Audit a call.
 
     Returns
     -------
     AuditResult
-        What was found.
+        The result.
 
     Raises
     ------
@@ -161,40 +161,40 @@ def carry_out(order: Order) -> AuditResult:
     able = host.capabilities()
     if able.gil_enabled and able.tracer == "none":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
-    surroundings = Surroundings(order.frame)
-    return _audit(order, surroundings) if able.gil_enabled else _without_gil(order, surroundings)
+    surroundings = Surroundings(request.settings)
+    return _audit(request, surroundings) if able.gil_enabled else _without_gil(request, surroundings)
 
 
-def take_samples(order: Order) -> Shares:
+def take_samples(request: AuditRequest) -> Shares:
     """Sample the call in turns with an empty one."""
-    order.progress("calibrates", 0.0)
-    calls = _calls_of_a_run(order)
-    baseline = Baseline(order.nothing)
+    request.progress("calibrating", 0.0)
+    calls = _calls_of_a_run(request)
+    baseline = Baseline(request.nothing)
     samples = []
-    for number, turn in enumerate(interleave(2, order.frame.repeat)):
-        order.progress("samples", 0.3 * number / order.frame.repeat)
+    for number, turn in enumerate(interleave(2, request.settings.repeat)):
+        request.progress("sampling", 0.3 * number / request.settings.repeat)
         for index in turn:
             if index:
                 baseline.take(calls)
             else:
-                samples.append(sample(order.call, calls))
+                samples.append(sample(request.call, calls))
     return Shares(tuple(samples), baseline.overhead(), baseline.plain_call_ns())
 
 
-def _calls_of_a_run(order: Order) -> int:
-    run_ns = order.frame.arm_ns // RUN_SHARE
-    calls = calls_within(order.call, run_ns)
+def _calls_of_a_run(request: AuditRequest) -> int:
+    run_ns = request.settings.arm_ns // RUN_SHARE
+    calls = calls_within(request.call, run_ns)
     if calls * _LONG_NS > run_ns:
         return calls
-    return max(calls, calls_within(order.call, order.frame.arm_ns))
+    return max(calls, calls_within(request.call, request.settings.arm_ns))
 
 
-def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
-    shares = take_samples(order)
-    order.progress("looks at its holds", 0.3)
-    holds, hold_doubts = inspect(order.call, shares.calls_to_inspect())
+def _audit(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
+    shares = take_samples(request)
+    request.progress("inspecting its holds", 0.3)
+    holds, hold_doubts = inspect(request.call, shares.calls_to_inspect())
     speedups, speedup_doubts = measured(
-        order.call, order.threads, order.frame, _later(order.progress, 0.4), shares.of_a_loop
+        request.call, request.threads, request.settings, _later(request.progress, 0.4), shares.of_a_loop
     )
     numbers = shares.numbers(holds)
     share, low, high = shares.released
@@ -206,7 +206,7 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
         slowdown=shares.slowdown,
     )
     return AuditResult(
-        name=order.name,
+        name=request.name,
         verdict=verdicts.verdict(numbers),
         call_ns=round(shares.call_ns),
         calls=sum(taken.calls for taken in shares.samples) + (0 if holds is None else holds.calls),
@@ -225,17 +225,19 @@ def _audit(order: Order, surroundings: Surroundings) -> AuditResult:
     )
 
 
-def _without_gil(order: Order, surroundings: Surroundings) -> AuditResult:
-    """Audit a call where no thread has to wait for a GIL: what is left is whether it scales."""
-    order.progress("calibrates", 0.0)
-    calls = calls_within(order.call, order.frame.arm_ns // RUN_SHARE)
-    call_ns = statistics.median(_plain_ns(order.call, calls) for _ in range(order.frame.repeat))
-    speedups, doubts = measured(order.call, order.threads, order.frame, _later(order.progress, 0.1), None)
+def _without_gil(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
+    """Audit a call without a GIL: measure only whether it scales."""
+    request.progress("calibrating", 0.0)
+    calls = calls_within(request.call, request.settings.arm_ns // RUN_SHARE)
+    call_ns = statistics.median(_plain_ns(request.call, calls) for _ in range(request.settings.repeat))
+    speedups, doubts = measured(
+        request.call, request.threads, request.settings, _later(request.progress, 0.1), None
+    )
     return AuditResult(
-        name=order.name,
-        verdict=verdicts.verdict_without_gil(speedups, order.frame.cores()),
+        name=request.name,
+        verdict=verdicts.verdict_without_gil(speedups, request.settings.cores()),
         call_ns=round(call_ns),
-        calls=calls * order.frame.repeat,
+        calls=calls * request.settings.repeat,
         released_fraction=None,
         released_low=None,
         released_high=None,
@@ -262,7 +264,7 @@ def _later(progress: Progress, begun: float) -> Progress:
 
 
 def _once(*doubts: str) -> tuple[str, ...]:
-    """Return the doubts, of several about the same surroundings the first, which is about the whole."""
+    """Return the doubts; of several about the surroundings only the first, which covers the whole audit."""
     kept: dict[str, str] = {}
     for doubt in doubts:
         kind = doubt.partition(":")[0]

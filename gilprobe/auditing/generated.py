@@ -1,4 +1,4 @@
-"""The functions of a module, and arguments that are made up for them."""
+"""Find a module's functions, and generate arguments for them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import importlib
 import inspect
 import random
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from gilprobe.auditing.own_process import AuditOrder, audit_apart
+from gilprobe.auditing.statements import Statement
 from gilprobe.errors import InvalidValueError
+from gilprobe.measuring import host
+from gilprobe.model.audit_result import AuditResult, AuditSet, Unaudited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gilprobe.measuring.measure import Progress
+
+
 SIZE = 64 * 1024
-"""Bytes of the largest made-up argument: far above the sizes from which on functions release the GIL."""
+"""Bytes of the largest generated argument: far above the sizes at which functions release the GIL."""
 
 ACTING = frozenset(
     {
@@ -72,10 +80,10 @@ ACTING = frozenset(
         "xmlrpc",
     }
 )
-"""Modules whose functions act on the system, the files or the interpreter: they are not called by guess."""
+"""Modules whose functions act on the system, files or the interpreter: these are not called."""
 
 ACTIONS = ("abort", "exec", "exit", "fork", "kill", "remove", "rmtree", "run", "spawn", "system", "unlink")
-"""What the name of such a function begins with elsewhere."""
+"""Beginnings of such functions' names elsewhere."""
 
 INVERSES = {
     "decompress": "compress",
@@ -87,27 +95,23 @@ INVERSES = {
     "a2b_base64": "b2a_base64",
     "a2b_hex": "b2a_hex",
 }
-"""Functions that take what another one of their module returns."""
+"""Functions whose argument is another function's result."""
 
 
 def functions(module_name: str) -> tuple[str, ...]:
-    """Return the names of a module's public functions, classes left out.
+    """Return the names of a module's public functions, without classes.
 
     Raises
     ------
     InvalidValueError
-        If there is no such module, it can't be imported, or it is one of those that act on the system.
+        If there is no such module, it can't be imported, or it acts on the system.
     """
     if module_name.partition(".")[0] in ACTING:
-        raise InvalidValueError(
-            f"the audited module must be one that computes, got {module_name!a}: it acts on the system"
-        )
+        raise InvalidValueError(f"module must only compute, got {module_name!a}, which acts on the system")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a module of other people's raises
-        raise InvalidValueError(
-            f"the audited module must be one that can be imported, got {module_name!a}: {error}"
-        ) from None
+    except Exception as error:  # a foreign module may raise anything
+        raise InvalidValueError(f"module must be importable, got {module_name!a}: {error}") from None
     names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
     return tuple(name for name in sorted(names) if _is_function(getattr(module, name, None)))
 
@@ -117,34 +121,34 @@ def _is_function(value: object) -> bool:
 
 
 def ready(module_name: str, name: str) -> Callable[[], object]:
-    """Return the call of a function with the first made-up arguments that it takes.
+    """Return a call of a function with the first generated arguments that it accepts.
 
     Raises
     ------
     InvalidValueError
-        If it takes none of them, or its name says that it acts.
+        If it accepts none of them, or its name suggests that it acts on the system.
     """
     if name.startswith(ACTIONS):
-        raise InvalidValueError(f"{name} is not called by guess: its name says that it acts")
+        raise InvalidValueError(f"{name} was not called: by its name it acts on the system")
     module = importlib.import_module(module_name)
     function = getattr(module, name)
-    complaint = "it takes none of the made-up arguments"
+    complaint = "it accepts none of the generated arguments"
     for arguments in made_up(module, name):
         if not _fit(function, arguments):
             continue
         call = partial(function, *arguments)
         try:
             call()
-            call()  # with what the first has left
+            call()  # after the first, with its leftovers
         except Exception as error:
             complaint = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         else:
             return call
-    raise InvalidValueError(f"it takes none of the made-up arguments ({complaint})")
+    raise InvalidValueError(f"it accepts none of the generated arguments ({complaint})")
 
 
 def made_up(module: object, name: str) -> Iterator[tuple[Any, ...]]:
-    """Yield arguments to try, those that most functions are about first."""
+    """Yield arguments to try, the most common kinds first."""
     pick = random.Random(SIZE)
     text = " ".join(pick.randbytes(3).hex() for _ in range(SIZE // 7))
     data = text.encode()
@@ -154,7 +158,7 @@ def made_up(module: object, name: str) -> Iterator[tuple[Any, ...]]:
         for argument in (data, text, numbers):
             try:
                 yield (inverse(argument),)
-            except Exception:  # noqa: S112  # it does not take that
+            except Exception:  # noqa: S112  # it does not accept these
                 continue
     yield (data,)
     yield (text,)
@@ -168,7 +172,7 @@ def made_up(module: object, name: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _fit(function: Callable[..., object], arguments: tuple[object, ...]) -> bool:
-    """Whether a function takes so many arguments, as far as its signature is known."""
+    """Return whether a function accepts so many arguments, by its signature if known."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:
@@ -176,3 +180,40 @@ def _fit(function: Callable[..., object], arguments: tuple[object, ...]) -> bool
     except ValueError:
         return True
     return True
+
+
+def audit_functions(
+    module_name: str,
+    threads: tuple[int, ...],
+    *,
+    repeat: int | None,
+    quick: bool,
+    limit_s: float,
+    progress: Progress,
+) -> AuditSet:
+    """Audit a module; see :func:`gilprobe.audit_module`."""
+    names = functions(module_name)
+    audits: list[AuditResult] = []
+    unaudited: list[Unaudited] = []
+    with TemporaryDirectory(prefix="gilprobe-") as folder:
+        for number, name in enumerate(names):
+            called = f"{module_name}.{name}"
+            progress(called, number / len(names))
+            order = AuditOrder(_statement(module_name, name, folder), threads, repeat, quick)
+            found = audit_apart(order, limit_s)
+            if found.answer is not None:
+                audits.append(found.answer)
+            else:
+                unaudited.append(Unaudited(called, found.complaint))
+    progress("done", 1.0)
+    environment = audits[0].environment if audits else host.read_environment()
+    return AuditSet(environment, tuple(audits), tuple(unaudited))
+
+
+def _statement(module_name: str, name: str, folder: str) -> Statement:
+    setup = (
+        f"import os; os.chdir({folder!r})\n"
+        "from gilprobe.auditing.generated import ready\n"
+        f"call = ready({module_name!r}, {name!r})"
+    )
+    return Statement("call()", setup, f"{module_name}.{name}")

@@ -1,6 +1,6 @@
-"""The holds of a call, one by one: how many, how long, which is the longest and where it ends.
+"""Inspect the single holds of a call: how many, how long, and where the longest ends.
 
-Each call is followed by a release of our own, so that no hold reaches from one call into the next.
+After each call we release the GIL, so that no hold spans two calls.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe._native import kernels
 from gilprobe._native.histogram import Histogram
-from gilprobe.auditing.sampling import python_threads
+from gilprobe.auditing.traced_calls import python_threads
 from gilprobe.model.audit_result import Holds, LongestHold
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.timeline import HOLD, NOWHERE
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _CPU_RUNS = 5
 
 MOST_EVENTS = 100_000
-"""Holds of one inspection, unless a single call has more."""
+"""Limit of holds in one inspection, unless a single call has more."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenHold:
-    """One hold: its length, where it ended, and whether that was our own release between two calls."""
+    """One hold: its length, where it ended, and whether by our own release between two calls."""
 
     ns: int
     place: Frame | None
@@ -42,14 +42,14 @@ class SeenHold:
 
 @dataclass(slots=True)
 class Tally:
-    """What the holds of some calls add up to.
+    """Sums of the holds of some calls.
 
     Attributes
     ----------
     calls : int
         Calls seen from beginning to end.
     firsts, lasts : list of float
-        The calling thread's first and last hold of each, as a share of all that this thread held.
+        The calling thread's first and last hold per call, as a share of its holds.
     """
 
     calls: int = 0
@@ -83,7 +83,7 @@ class Tally:
 
 
 def inspect(call: Callable[[], object], calls: int) -> tuple[Holds | None, tuple[str, ...]]:
-    """Make the call so often under the tracer, and return its holds and what makes them doubtful.
+    """Make some calls under the tracer, and return their holds and doubts.
 
     None if no call was seen from beginning to end.
     """
@@ -100,7 +100,7 @@ def inspect(call: Callable[[], object], calls: int) -> tuple[Holds | None, tuple
     if not tally.calls:
         return None, (
             *doubts,
-            "none of its calls was seen from beginning to end: its holds are not told apart",
+            "no call was seen from beginning to end: single holds are unknown",
         )
     longest = tally.longest
     site = longest.place if longest is not None and longest.place is not None else Frame("", "", 0)
@@ -119,8 +119,8 @@ def inspect(call: Callable[[], object], calls: int) -> tuple[Holds | None, tuple
 def _cpu_of_holds(call: Callable[[], object], calls: int) -> tuple[float, float | None]:
     """Return the share of its holds in which the thread ran, and how often a call blocked.
 
-    Runs of their own, since the readings cost time. The best counts: a thread that is preempted does not run
-    either, but not in each run.
+    Measured in separate runs, since the readings cost time. The best run counts: preemption does not hit
+    every run.
     """
     each = max(1, calls // _CPU_RUNS)
     before = _switches()
@@ -130,7 +130,7 @@ def _cpu_of_holds(call: Callable[[], object], calls: int) -> tuple[float, float 
 
 
 def _switches() -> int | None:
-    """Return how often the calling thread gave up its core to wait; None where the system does not tell."""
+    """Return how often the calling thread blocked in the kernel; None if unknown."""
     try:
         import resource
 
@@ -162,7 +162,7 @@ def _delimited(call: Callable[[], object], calls: int) -> None:
 
 
 def seen_holds(timeline: Timeline, foreign: set[int]) -> Iterator[SeenHold]:
-    """Yield the holds of the calling thread and of those that work for it, in the order of their ends."""
+    """Yield the holds of the calling thread and its helpers, in the order of their ends."""
     me = threading.get_native_id()
     ids = [thread.native_id for thread in timeline.threads]
     frames = [stack[-1] for stack in timeline.places]
@@ -180,7 +180,7 @@ def seen_holds(timeline: Timeline, foreign: set[int]) -> Iterator[SeenHold]:
 
 
 def tally_calls(holds: Iterator[SeenHold]) -> Tally:
-    """Add up the holds of whole calls: those after the first boundary, up to the last."""
+    """Add up the holds of whole calls: from the first boundary to the last."""
     tally = Tally()
     begun = False
     call: list[SeenHold] = []

@@ -1,4 +1,4 @@
-"""A statement audited in a process of its own: what a worker is asked for, and what it does."""
+"""Audit a statement in its own process: the order to a worker, and its work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gilprobe.auditing import audit_statement, frame_for
+from gilprobe.auditing import audit_statement, settings_for
 from gilprobe.auditing.statements import Statement
 from gilprobe.model import codec
 from gilprobe.model.audit_result import AuditResult
@@ -17,8 +17,8 @@ from gilprobe.workers.protocol import Task
 
 if TYPE_CHECKING:
     from gilprobe.measuring.measure import Progress
-    from gilprobe.workers.launch import Outcome
-    from gilprobe.workers.worker import Turns
+    from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.task_worker import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class AuditOrder:
 
 def audit_apart(
     order: AuditOrder, limit_s: float, progress: Progress = lambda _label, _share: None
-) -> Outcome[AuditResult]:
-    """Audit a statement by a worker, which is cut after `limit_s` seconds."""
+) -> TaskOutcome[AuditResult]:
+    """Audit a statement in a worker, which is stopped after `limit_s` seconds."""
     from gilprobe.workers import turns
-    from gilprobe.workers.interpreters import this_interpreter
+    from gilprobe.workers.pythons import this_python
 
     read = partial(codec.decode, AuditResult, where="result")
     task = Task(f"{__name__}:audited", order, read, "the statement", errors_are_whole=True)
     (outcome,) = turns.run_side_by_side(
-        task, [this_interpreter()], limit_s, lambda _who, label, share: progress(label, share)
+        task, [this_python()], limit_s, lambda _who, label, share: progress(label, share)
     )
     return outcome
 
@@ -49,12 +49,12 @@ def audit_apart(
 def audited(order: object, turns: Turns) -> AuditResult:
     """Audit a statement; the work of :func:`audit_apart`."""
     wanted = codec.decode(AuditOrder, order, "order")
-    frame = frame_for(wanted.quick, wanted.repeat, None)
-    turns.wait("runs the set-up", 0.0)
-    sys.path.append(str(Path.cwd()))  # last: nothing in the user's folder takes the place of what is measured
+    settings = settings_for(wanted.quick, wanted.repeat, None)
+    turns.wait("running the set-up", 0.0)
+    sys.path.append(str(Path.cwd()))  # last, so that the user's folder hides no installed module
     return audit_statement(
         wanted.statement,
         threads=wanted.threads,
-        frame=dataclasses.replace(frame, cpu_times=turns.cpu_times),
+        settings=dataclasses.replace(settings, cpu_times=turns.cpu_times),
         progress=turns.wait,
     )

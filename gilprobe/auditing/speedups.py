@@ -1,11 +1,11 @@
-"""What several threads make of a call, and the most that its holds and the cores allow."""
+"""Measure a call's speedup with threads, and its limit by holds and cores."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gilprobe.auditing.sampling import make_calls
+from gilprobe.auditing.traced_calls import make_calls
 from gilprobe.measuring.measure import measure
 from gilprobe.measuring.teams import ArmPlan
 from gilprobe.model.audit_result import Speedup
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def allowed(threads: int, held_share: float, cpu_share: float, cores: int) -> float:
-    """Return the largest speedup that is possible.
+    """Return the largest possible speedup.
 
     Parameters
     ----------
     threads : int
-        How many make the call at once.
+        Number of threads.
     held_share : float
-        Share of the call in which it holds the GIL, which only one thread can: Amdahl's law.
+        Share of the call with the GIL, which only one thread can hold: Amdahl's law.
     cpu_share : float
-        Cores that one thread's calls keep busy, threads of their own included.
+        Cores that one thread's calls keep busy, including helper threads.
     cores : int
-        How many there are.
+        Number of cores.
     """
     limits = [float(threads)]
     if held_share > 0:
@@ -42,36 +42,36 @@ def allowed(threads: int, held_share: float, cpu_share: float, cores: int) -> fl
 def measured(
     call: Callable[[], object],
     threads: Sequence[int],
-    frame: Settings,
+    settings: Settings,
     progress: Progress,
     shares: tuple[float, float] | None,
 ) -> tuple[tuple[Speedup, ...], tuple[str, ...]]:
-    """Let teams make the call, in turns with a single thread.
+    """Measure the call in teams, in turns with a single thread.
 
     Parameters
     ----------
     call : callable
-        Made by all members of a team.
+        The call that all members make.
     threads : sequence of int
         Sizes of team, the first of them 1.
-    frame : Settings
+    settings : Settings
         How to measure.
     progress : callable
-        Told between the runs how far this is.
+        Called between the runs with the progress.
     shares : (float, float) or None
-        The held share and the CPU share, for :func:`allowed`; None where the first is not known.
+        The held share and the CPU share, for :func:`allowed`; None if the first is unknown.
 
     Returns
     -------
     tuple of Speedup, tuple of str
-        One for each size but 1; what makes them doubtful.
+        One for each size except 1; their doubts.
     """
     if len(threads) < 2:
         return (), ()
     plans = [ArmPlan("calls", size, partial(make_calls, call), unit="calls/s") for size in threads]
-    found = measure(plans, frame, progress)
+    found = measure(plans, settings, progress)
     single, *teams = found.arms
-    cores = frame.cores()
+    cores = settings.cores()
     speedups = []
     for arm in teams:
         ratio, low, high = ratio_interval(arm, single)

@@ -1,4 +1,4 @@
-"""Statements as timeit takes them, compiled into functions; and what one leaves behind in its process."""
+"""Compile statements into functions, as timeit does; and report what one leaves behind in its process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 STATEMENT_FILE = "<statement>"
 SETUP_FILE = "<setup>"
-"""Names of the files that sites in a statement and its set-up have."""
+"""File names of sites in a statement and its set-up."""
 
-_CHILD_S = 0.5  # what a forked child gets to come back
+_CHILD_S = 0.5  # time for a forked child to return
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement to audit, in a process of its own.
+    """A statement to audit, in its own process.
 
     Attributes
     ----------
     source : str
-        What is made over and over.
+        The repeated code.
     setup : str
-        What is done once before.
+        Code that runs once before.
     name : str
-        What the result calls it; without, the statement itself.
+        Name in the result; default: the statement itself.
     """
 
     source: str
@@ -58,12 +58,12 @@ class Compiled:
 
 
 def check(statement: Statement) -> None:
-    """Make sure that a statement and its set-up can be compiled; nothing is run.
+    """Check that a statement and its set-up can be compiled, without running them.
 
     Raises
     ------
     InvalidValueError
-        If they can't be, or there is nothing in the statement.
+        If they can't be, or the statement is empty.
     """
     if not statement.source.strip():
         raise InvalidValueError("a statement to audit must not be empty")
@@ -79,8 +79,8 @@ def check(statement: Statement) -> None:
 def prepare(statement: Statement) -> Compiled:
     """Run the set-up, and return the statement as a function.
 
-    What the statement assigns is local to it, so that threads don't share it; but for names that the set-up
-    has made: those are shared.
+    Names that the statement assigns are local, so that threads don't share them; names from the set-up are
+    shared.
 
     Raises
     ------
@@ -101,14 +101,14 @@ def _function(body: list[ast.stmt], space: dict[str, Any]) -> Callable[[], objec
     shared = sorted(_assigned(body) & space.keys())
     if shared:
         body = [ast.Global(shared), *body]
-    # what cannot stand in a function at all has been refused before: "from x import *" has not
+    # most invalid code was refused before, but "from x import *" was not
     tree = ast.parse("def statement(): pass", STATEMENT_FILE)
     tree.body[0].body = body  # type: ignore[attr-defined]
     made: dict[str, Any] = {}
     try:
         code = compile(ast.fix_missing_locations(tree), STATEMENT_FILE, "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise InvalidValueError(f"a statement must be able to stand in a function: {error}") from None
+        raise InvalidValueError(f"a statement must be valid in a function: {error}") from None
     exec(code, space, made)  # noqa: S102
     function: Callable[[], object] = made["statement"]
     return function
@@ -133,15 +133,15 @@ def _assigned(body: list[ast.stmt]) -> set[str]:
     return names
 
 
-class Traces:
-    """What a statement leaves behind: told from what the process was before."""
+class Leftovers:
+    """What a statement leaves behind, compared with the process before."""
 
     def __init__(self) -> None:
         self._folder = _folder()
         self._threads = {thread.ident for thread in threading.enumerate()}
 
     def doubts(self) -> Iterator[str]:
-        """Yield what the statement has changed since."""
+        """Yield what the statement has changed."""
         folder = _folder()
         if folder != self._folder:
             yield f"it changes the current directory (to {folder})"
@@ -155,20 +155,20 @@ def _folder() -> str:
     try:
         return os.getcwd()  # noqa: PTH109
     except OSError:
-        return "one that is not there any more"
+        return "one that no longer exists"
 
 
 @contextmanager
 def switches_of_the_gil() -> Iterator[list[str]]:
-    """Note which modules switch the GIL of a free-threaded interpreter on as they are imported.
+    """Note modules whose import switches on the GIL of a free-threaded interpreter.
 
-    It does so for an extension module that does not say that it can do without (Python/import.c,
-    _PyImport_EnableGILPermanent), while the module is made or, for some, executed.
+    That happens for an extension module that does not declare free-threading support (Python/import.c,
+    _PyImport_EnableGILPermanent), while the module is created or, for some, executed.
     """
     from importlib.machinery import ExtensionFileLoader as Loader
 
     culprits: list[str] = []
-    if gil.gil_enabled() or not hasattr(sys, "_is_gil_enabled"):
+    if tracer.gil_enabled() or not hasattr(sys, "_is_gil_enabled"):
         yield culprits
         return
     create, execute = Loader.create_module, Loader.exec_module
@@ -187,23 +187,23 @@ def switches_of_the_gil() -> Iterator[list[str]]:
 
 
 def _watched(culprits: list[str], name: str, load: Callable[[], Any]) -> Any:
-    off = not gil.gil_enabled()
+    off = not tracer.gil_enabled()
     try:
         return load()
     finally:
-        if off and gil.gil_enabled():
+        if off and tracer.gil_enabled():
             culprits.append(name)
 
 
 def first_call(call: Callable[[], object]) -> None:
-    """Call once, and make sure that it comes back in this process alone.
+    """Call once, and check that it returns only in this process.
 
-    A statement that forks, and whose child comes back too, would double the processes with each call.
+    If a statement forks and its child also returns, the processes double with each call.
 
     Raises
     ------
     InvalidValueError
-        If a child came back; it is ended here.
+        If a child returned; it is ended here.
     BaseException
         Whatever the call raises.
     """
@@ -217,9 +217,7 @@ def first_call(call: Callable[[], object]) -> None:
             os.write(writer, b"!")
             os._exit(1)
         if forks and select.select([reader], [], [], _CHILD_S)[0]:
-            raise InvalidValueError(
-                "a statement must not come back in a child that it forks, and this one does"
-            )
+            raise InvalidValueError("a statement must not return in a child that it forks, this one does")
     finally:
         os.close(reader)
         os.close(writer)

@@ -1,4 +1,4 @@
-"""What an audit's numbers mean, in words. Numbers in, words out: nothing is measured here."""
+"""Turn an audit's numbers into words. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ if TYPE_CHECKING:
     from gilprobe.model.audit_result import Speedup
 
 RELEASES = 0.9
-"""Released share from which on a call is said to release the GIL."""
+"""From this released share on, a call "releases" the GIL."""
 
 HOLDS = 0.1
-"""Released share up to which it is said to hold it."""
+"""Up to this released share, a call "holds" the GIL."""
 
 MANY_RETURNS = 20
-"""Releases in one call from which on it keeps coming back for the GIL, for which it may have to wait."""
+"""From so many releases per call on, the verdict mentions them: each reacquisition may have to wait."""
 
 BLOCKED_SHARE = 0.1
-"""Share of a call that is held without CPU time, from which on that is what matters most about it."""
+"""From this share of holds without CPU time on, these are the verdict."""
 
 BLOCKED_NS = 100_000
-"""A shorter time without CPU is as likely a preemption, or the clock's own doing."""
+"""A shorter time without CPU may be a preemption, or the clock's error."""
 
 BLOCKS = 0.5
-"""Times that a call gives up its core by itself, from which on it is said to block."""
+"""From so many voluntary context switches per call on, a call "blocks"."""
 
 ONE_PIECE = 0.8
-"""Share of the held time from which on the hold at the beginning or the end is the one to look at."""
+"""From this share of the held time on, the verdict mentions the first or the last hold."""
 
 SCALES = 0.75
-"""Part of the ideal speedup from which on a call is said to scale."""
+"""From this share of the ideal speedup on, a call "scales"."""
 
 SHORTEST_NS = 5_000
-"""A released interval that is shorter is over before another thread has woken up and taken the GIL."""
+"""A shorter release is over before another thread has woken up and taken the GIL."""
 
 FORCED_SHARE = 0.1
-"""Forced releases, as a share of the calls, from which on they are a doubt."""
+"""From so many forced releases per call on, they are a doubt."""
 
 SLOWED = 1.5
-"""Time under the trace, against the time without, from which on a share is called doubtful."""
+"""From this ratio of traced to untraced time on, a share is doubtful."""
 
 SHORT_CALL_NS = 1_000
 """A shorter call is mostly the loop around it."""
 
 UNSTABLE = 0.10
-"""Width of a share's interval that makes it doubtful."""
+"""A share with a wider interval is doubtful."""
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """What a verdict is made from; times are those of one call, nanoseconds.
+class VerdictInput:
+    """The numbers for a verdict; times are per call, nanoseconds.
 
     Attributes
     ----------
@@ -64,12 +64,11 @@ class Numbers:
     hold_ns, released_ns, others_hold_ns : float
         As in :class:`~gilprobe.model.audit_result.AuditResult`.
     releases : float
-        How often it lets go by itself.
+        Voluntary releases.
     first_fraction, last_fraction, cpu_fraction : float
         As in :class:`~gilprobe.model.audit_result.Holds`.
     blocks : float or None
-        How often it blocked in the kernel; None where that is not known. A preempted thread does not run
-        either, but has not blocked.
+        How often it blocked in the kernel, without preemptions; None if unknown.
     """
 
     released_fraction: float
@@ -84,16 +83,16 @@ class Numbers:
 
     @property
     def blocked_ns(self) -> float:
-        """Time held without CPU time, if the call blocks at all."""
+        """Held time without CPU time, if the call blocks at all."""
         if self.blocks is not None and self.blocks < BLOCKS:
             return 0.0
         return max(0.0, (self.hold_ns - self.others_hold_ns) * (1 - self.cpu_fraction))
 
 
-def verdict(numbers: Numbers) -> str:
-    """Return in words what a call does with the GIL."""
+def verdict(numbers: VerdictInput) -> str:
+    """Return the verdict on a call's use of the GIL."""
     call_ns = numbers.hold_ns + numbers.released_ns
-    if call_ns <= 0:  # it takes nothing, so there is nothing to release it for
+    if call_ns <= 0:  # it takes no time, so there is nothing to release
         return "holds"
     if numbers.blocked_ns >= max(BLOCKED_NS, BLOCKED_SHARE * call_ns):
         return f"holds while blocked in the kernel ({_share(numbers.blocked_ns / call_ns)} of the call)"
@@ -116,9 +115,9 @@ def verdict(numbers: Numbers) -> str:
 
 
 def verdict_without_gil(speedups: Sequence[Speedup], cores: int) -> str:
-    """Return in words how a call does where there is no GIL to hold: whether it scales with threads."""
+    """Return the verdict without a GIL: whether the call scales with threads."""
     if not speedups:
-        return "no GIL here: only more than one thread can tell whether it scales"
+        return "no GIL here: measuring whether it scales needs more than one thread"
     possible = [speedup for speedup in speedups if speedup.threads <= cores]
     if not possible:
         return "no GIL here, and too few cores to see whether it scales"
@@ -130,27 +129,27 @@ def verdict_without_gil(speedups: Sequence[Speedup], cores: int) -> str:
 
 
 def doubts(
-    numbers: Numbers,
+    numbers: VerdictInput,
     *,
     call_ns: float,
     interval: tuple[float, float],
     forced_per_call: float,
     slowdown: float,
 ) -> Iterator[str]:
-    """Yield what makes the released share doubtful, or of little use to others.
+    """Yield doubts about the released share, and about its use to other threads.
 
     Parameters
     ----------
-    numbers : Numbers
+    numbers : VerdictInput
         As for :func:`verdict`.
     call_ns : float
-        How long the call takes untraced.
+        Duration of the call, untraced.
     interval : (float, float)
-        Of the released share.
+        Interval of the released share.
     forced_per_call : float
-        How often another thread made the call give up the GIL.
+        Forced releases per call.
     slowdown : float
-        How much longer it took under the trace.
+        Duration under the trace over the duration without.
     """
     low, high = interval
     if high - low > UNSTABLE:
@@ -169,8 +168,8 @@ def doubts(
         )
     if forced_per_call > FORCED_SHARE:
         yield (
-            f"other threads: they made it give up the GIL {forced_per_call:.1f} times a call; that does not"
-            " count as released, and cuts its holds"
+            f"other threads: they forced it to release the GIL {forced_per_call:.1f} times a call; "
+            "that does not count as released, and splits its holds"
         )
 
 

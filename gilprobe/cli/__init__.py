@@ -1,4 +1,4 @@
-"""The command line: parses, calls, renders; decides nothing. Only here errors become exit codes."""
+"""The command line: parse, call, render. Only here do errors become exit codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from gilprobe import __version__
-from gilprobe.cli import audit, compare, doctor, leaks, list, record, report, run  # noqa: A004  # each module is named like its command
+from gilprobe.cli import audit, compare, doctor, leaks, list, record, report, run  # noqa: A004  # each module has its command's name
 from gilprobe.cli.output import Output, complain
 from gilprobe.errors import GilProbeError, UnsupportedError
 
@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="gilprobe", description="See who holds the GIL, and what the same work does without it."
+        prog="gilprobe", description="See who holds the GIL, and how the same work runs without it."
     )
     parser.add_argument("--version", action="version", version=f"gilprobe {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        Arguments without the program's name; those of the process without it.
+        Arguments without the program's name; default: those of the process.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.own_process = argv is None
         status: int | Callable[[], int] = arguments.execute(arguments, output)
         output.flush()
-    except SystemExit as leaving:  # argparse: --help, --version, an error that it has told
+    except SystemExit as leaving:  # argparse: --help, --version, or an error it has reported
         status = leaving.code if isinstance(leaving.code, int) else 0
         output.flush()
     except KeyboardInterrupt:
@@ -75,16 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         status = _failed(f"error: {_file_error(error)}", _UNUSABLE)
     except MemoryError:
-        status = _failed("error: what was asked for must fit into memory, there is not enough", _UNUSABLE)
-    # A program ends as it likes, by an error of its own, too: out of reach of the clauses above.
+        status = _failed("error: out of memory: choose a smaller input", _UNUSABLE)
+    # Outside the clauses above: a program may end with any error of its own.
     return status() if callable(status) else status
 
 
 def _file_error(error: OSError) -> str:
-    """Return what is wrong with a file that could be named."""
+    """Return what is wrong with a file, with its name if known."""
     if error.filename is None or error.strerror is None:
         return str(error)
-    return f"a file that is named must be there and usable, {error.filename!a} is not: {error.strerror}"
+    return f"can't access {error.filename!a}: {error.strerror}"
 
 
 def _failed(message: str, status: int) -> int:

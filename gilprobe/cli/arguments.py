@@ -1,4 +1,4 @@
-"""What several commands read from their arguments."""
+"""Arguments that several commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gilprobe audit``: does a statement release the GIL, how long does it hold it, what do threads gain."""
+"""``gilprobe audit``: whether a statement releases the GIL, and how it scales with threads."""
 
 from __future__ import annotations
 
@@ -26,30 +26,28 @@ _MOST_LISTED = 1 << 24  # bytes of a file of statements
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("audit", help="does a statement release the GIL, and what do threads gain")
-    parser.add_argument("statements", nargs="*", metavar="STATEMENT", help="what to call, as timeit takes it")
-    parser.add_argument("--setup", default="", metavar="S", help="what to run once before each statement")
-    parser.add_argument("--file", metavar="F", help="read more statements from F, one a line; # for comments")
-    parser.add_argument("--threads", metavar="1,2", help="sizes of team (default: 1,2; 1: no speedups)")
+    parser = commands.add_parser("audit", help="measure how far a statement releases the GIL")
+    parser.add_argument("statements", nargs="*", metavar="STATEMENT", help="code to measure, as for timeit")
+    parser.add_argument("--setup", default="", metavar="S", help="code to run once before each statement")
+    parser.add_argument("--file", metavar="F", help="read statements from F, one a line; # for comments")
+    parser.add_argument("--threads", metavar="1,2", help="numbers of threads (default: 1,2; 1: no speedups)")
     parser.add_argument("--repeat", type=int, metavar="N", help="samples of each (default: 5; quick: 3)")
-    parser.add_argument("--quick", action="store_true", help="a first look: shorter runs, fewer of them")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument(
-        "--limit", metavar="TIME", help="cut a statement's audit after so long (default: 120s)"
+        "--limit", metavar="TIME", help="stop the audit of a statement after TIME (default: 120s)"
     )
     parser.add_argument(
         "--fail-under",
         type=float,
         metavar="SHARE",
-        help="exit with status 1 if a statement releases the GIL for less than this share, 0 to 1",
+        help="exit with status 1 if a statement releases the GIL for less than this share (0 to 1)",
     )
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the audits to FILE; - for standard output, alone"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write the audits to FILE; - for standard output")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
-    """Check every argument, then audit one statement after the other."""
+    """Check all arguments, then audit each statement."""
     from gilprobe import auditing
     from gilprobe.auditing import statements
     from gilprobe.measuring.teams import check_threads
@@ -58,16 +56,16 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     for statement in wanted:
         statements.check(statement)
     threads = auditing.THREADS if arguments.threads is None else parse_threads(arguments.threads)
-    auditing.frame_for(arguments.quick, arguments.repeat, None)
+    auditing.settings_for(arguments.quick, arguments.repeat, None)
     limit_s = auditing.LIMIT_S if arguments.limit is None else parse_duration(arguments.limit, "--limit")
     least = arguments.fail_under
     if least is not None and not 0 <= least <= 1:
         raise InvalidValueError(f"--fail-under must be between 0 and 1, got {least}")
     check_outputs({"--json": arguments.json}, () if arguments.file is None else (arguments.file,))
-    run = _Run(arguments, output, check_threads(threads), limit_s)
+    run = _AuditRun(arguments, output, check_threads(threads), limit_s)
     try:
         run.audit(wanted)
-    finally:  # what was found before Ctrl-C is kept
+    finally:  # keep the results from before Ctrl-C
         run.deliver()
     return run.status(least)
 
@@ -82,12 +80,12 @@ def _statements(arguments: argparse.Namespace) -> list[Statement]:
         lines = listed.decode("utf-8", "surrogateescape").splitlines()
         sources += [line for line in map(str.strip, lines) if line and not line.startswith("#")]
     if not sources:
-        raise InvalidValueError("audit must be told at least one statement, got none")
+        raise InvalidValueError("audit needs at least one STATEMENT, got none")
     return [Statement(source, arguments.setup) for source in sources]
 
 
-class _Run:
-    """One call of the command, and what has come of it so far."""
+class _AuditRun:
+    """One call of the command, with its results so far."""
 
     def __init__(
         self, arguments: argparse.Namespace, output: Output, threads: tuple[int, ...], limit_s: float
@@ -101,7 +99,7 @@ class _Run:
         self._limit_s = limit_s
 
     def audit(self, wanted: Sequence[Statement]) -> None:
-        """Audit the statements; what was found about each is shown as soon as it is there."""
+        """Audit the statements, and show each result at once."""
         from gilprobe.cli.progress import ProgressBar
 
         with ProgressBar(len(wanted)) as bar:
@@ -109,7 +107,7 @@ class _Run:
                 bar.begin(statement.shown[:40])
                 self._one(statement, bar)
                 if self._output.closed and self._arguments.json is None:
-                    return  # nobody reads on
+                    return  # the reader has left
 
     def _one(self, statement: Statement, bar: Any) -> None:
         from gilprobe.auditing.own_process import AuditOrder, audit_apart
@@ -129,13 +127,13 @@ class _Run:
             complain(f"{statement.shown[:60]}: {outcome.complaint}")
 
     def _tell_printed(self, statement: Statement, text: str, failed: bool) -> None:
-        """Say what the statement has printed; of a failure the complaint has the last words already."""
+        """Show what the statement printed; a failure's complaint contains its last lines already."""
         lines = [line for line in text.splitlines() if line.strip()]
         if not lines or failed:
             return
         for line in lines[-_PRINTED_LINES:]:
             complain(line[:200], f"{statement.shown[:60]} printed")
-        complain(f"{statement.shown[:60]}: it prints, which is part of what was measured")
+        complain(f"{statement.shown[:60]}: it prints; the measured time includes that")
 
     def deliver(self) -> None:
         """Show a table of several audits, and write them as JSON if asked to."""
@@ -154,12 +152,12 @@ class _Run:
             self._output.write(json.dumps(found.to_dict(), indent=1) + "\n")
 
     def status(self, least: float | None) -> int:
-        """Return the exit status: 1 if one failed or releases less than `least`, 3 if nobody can tell."""
+        """Return the exit status: 1 if one failed or releases less than `least`, 3 if nothing was traced."""
         if self._unsupported and not self._audits:
             return _UNSUPPORTED
         shares = [audit.released_fraction for audit in self._audits]
         if least is not None and None in shares:
-            complain("--fail-under needs a GIL that can be traced: there is none here")
+            complain("--fail-under needs a GIL that can be traced, this interpreter has none")
             return _UNSUPPORTED
         missed = least is not None and any(share is not None and share < least for share in shares)
         return _MISSED if missed or self._failed else 0

@@ -1,4 +1,4 @@
-"""``gilprobe compare``: two saved results side by side, with the significance of each difference."""
+"""``gilprobe compare``: show two saved results side by side, with the significance of each difference."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ if TYPE_CHECKING:
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("compare", help="show two saved results side by side, and what differs")
-    parser.add_argument("before", metavar="A.json", help="what `gilprobe run --json` has written")
-    parser.add_argument("after", metavar="B.json", help="the same, to be compared with A")
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the comparison to FILE; - for standard output, alone"
-    )
+    parser = commands.add_parser("compare", help="compare two saved results")
+    parser.add_argument("before", metavar="A.json", help="results saved by `gilprobe run --json`")
+    parser.add_argument("after", metavar="B.json", help="results to compare with A")
+    parser.add_argument("--json", metavar="FILE", help="write the comparison to FILE; - for standard output")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
-    """Read both, compare, and show or write what was found."""
+    """Read both, compare, and show or write the comparison."""
     from gilprobe.measuring import comparing
     from gilprobe.model import codec
     from gilprobe.render.text import side_by_side

@@ -1,4 +1,4 @@
-"""``gilprobe doctor``: what this interpreter and machine support, and why not."""
+"""``gilprobe doctor``: show what this interpreter and machine support."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("doctor", help="show what this interpreter and machine support, and why not")
-    parser.add_argument("--json", action="store_true", help="as JSON on standard output")
+    parser = commands.add_parser("doctor", help="show what this interpreter and machine support")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
-    """Look, and show what was found."""
+    """Examine the machine, and show what was found."""
     from gilprobe.measuring import host
     from gilprobe.render import terminal
 

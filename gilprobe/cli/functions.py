@@ -1,4 +1,4 @@
-"""Finds the function that a command is told by name: of a module, or of a file as pytest names its tests."""
+"""Find a function by name: MODULE:FUNCTION, or FILE.py::FUNCTION as pytest names its tests."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 FORM = "MODULE:FUNCTION or FILE.py::FUNCTION"
-"""How a function is named."""
+"""The forms of a function's name."""
 
 
 def find_function(name: str) -> Callable[..., object]:
-    """Return what ``MODULE:FUNCTION`` or ``FILE.py::FUNCTION`` names; attributes may follow after dots.
+    """Return the function ``MODULE:FUNCTION`` or ``FILE.py::FUNCTION``; attributes may follow after dots.
 
-    ``FILE.py::Class::method``, as pytest names its tests, is the method of a fresh instance in each call.
+    ``FILE.py::Class::method`` calls the method of a new instance each time.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def find_function(name: str) -> Callable[..., object]:
 
 
 def _attribute(module: ModuleType, file: str, path: str) -> object:
-    """Follow the names in ``a.b`` and ``Class::method``; the latter asks for an instance."""
+    """Follow the names in ``a.b`` and ``Class::method``; the latter needs an instance."""
     outer, as_test, method = path.rpartition("::")
     found: object = module
     try:
@@ -64,13 +64,13 @@ def _attribute(module: ModuleType, file: str, path: str) -> object:
         plain = isinstance(inspect.getattr_static(found, method), types.FunctionType)
         return _on_instances(found, method) if plain and isinstance(found, type) else getattr(found, method)
     except AttributeError:
-        raise InvalidValueError(f"FUNCTION must exist, but {told(file)} has no {told(path)}") from None
+        raise InvalidValueError(f"FUNCTION must exist, {told(file)} has no {told(path)}") from None
 
 
 def _on_instances(owner: type, name: str) -> Callable[..., object]:
-    """Return a function that calls a method of a fresh instance, as unittest and pytest do.
+    """Return a function that calls a method of a new instance, as unittest and pytest do.
 
-    Of unittest's classes ``setUp`` and ``tearDown`` are called, too. pytest's ways of setting up need pytest.
+    It also calls ``setUp`` and ``tearDown`` of unittest's classes. pytest's fixtures need pytest.
     """
     method = getattr(owner, name)
     if hasattr(owner, "debug") and hasattr(owner, "setUp"):
@@ -81,8 +81,7 @@ def _on_instances(owner: type, name: str) -> Callable[..., object]:
         return functools.update_wrapper(call, method)
     if hasattr(owner, "setup_method"):
         raise InvalidValueError(
-            f"FUNCTION must need nothing set up, {told(owner.__name__)} has a setup_method: "
-            "pytest --leaks judges its tests"
+            f"FUNCTION must need no setup, {told(owner.__name__)} has a setup_method; use pytest --leaks"
         )
 
     def call_method(*args: object) -> Any:
@@ -96,7 +95,7 @@ def _on_instances(owner: type, name: str) -> Callable[..., object]:
 
 
 def _import(name: str) -> ModuleType:
-    """Import a module as ``python -m`` finds it: the current folder counts."""
+    """Import a module as ``python -m`` does, from the current folder too."""
     if not all(part.isidentifier() for part in name.split(".")):
         raise InvalidValueError(f"FUNCTION must be {FORM}, got the module {told(name)}")
     if not sys.flags.safe_path:
@@ -106,9 +105,9 @@ def _import(name: str) -> ModuleType:
 
 
 def _load(path: Path) -> ModuleType:
-    """Run a file as a module; its folder counts, as it does for a script, or that of the package it is in."""
+    """Import a file as a module. Its folder, or its package's, is put on the path, as for a script."""
     if not path.is_file():
-        raise InvalidValueError(f"FUNCTION must be in a file that exists, got {told(str(path))}")
+        raise InvalidValueError(f"FUNCTION must be in an existing file, got {told(str(path))}")
     folder, name = _place(Path(os.path.abspath(path)))  # noqa: PTH100 - without ".."
     sys.path.insert(0, str(folder))
     if name == path.stem:
@@ -118,16 +117,15 @@ def _load(path: Path) -> ModuleType:
     loaded = module.__file__
     if loaded is None or not path.samefile(loaded):
         raise InvalidValueError(
-            f"FUNCTION must be in a file that can be imported; {told(str(path))} is {name}, which is "
-            f"{told(str(loaded))}"
+            f"FUNCTION must be in an importable file, {told(str(path))} has the name of {told(str(loaded))}"
         )
     return module
 
 
 def _place(path: Path) -> tuple[Path, str]:
-    """Return from where a file is imported, and as what: pytest's rule, rootdir/conftest apart.
+    """Return a file's import folder and module name, by pytest's rule (without rootdir/conftest).
 
-    The folder is the first one upward that is no package.
+    The folder is the first one upward that is not a package.
     """
     parts = [] if path.name == "__init__.py" else [path.stem]
     folder = path.parent
@@ -155,22 +153,22 @@ def _failing_in_one_line(what: str) -> Iterator[None]:
         yield
     except (GilProbeError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # whatever code of the user's does when it is loaded
+    except BaseException as error:  # the user's code may raise anything
         raise InvalidValueError(
-            f"FUNCTION must be in a module that can be loaded; {told(what)} raised {error_line(error)}"
+            f"FUNCTION must be in an importable module, {told(what)} raised {error_line(error)}"
         ) from None
 
 
 def error_line(error: BaseException) -> str:
-    """Return an error's type and message on one line, whatever the error's own code does."""
+    """Return an error's type and message on one line, even if its own code fails."""
     try:
         reason = ascii(str(error))[1:-1][:200]
-    except Exception:  # the error's own code
+    except Exception:  # its __str__ may raise anything
         reason = "(its message can't be shown)"
     return f"{type(error).__name__}: {reason}"
 
 
 def told(text: str) -> str:
-    """Return a user's text as it can be shown in a message."""
+    """Return a user's text, shortened for a message."""
     shown = ascii(text)
     return shown if len(shown) <= 80 else f"{shown[:77]}..."

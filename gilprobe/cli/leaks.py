@@ -1,4 +1,4 @@
-"""``gilprobe leaks``: call a function over and over, and say what every call leaves behind."""
+"""``gilprobe leaks``: call a function repeatedly, and report what each call leaves behind."""
 
 from __future__ import annotations
 
@@ -26,44 +26,42 @@ _LEAKS = 1
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("leaks", help="call a function over and over, and see whether it leaks")
-    parser.add_argument("function", metavar="FUNCTION", help=f"what to call: {FORM}")
+    parser = commands.add_parser("leaks", help="call a function repeatedly, and report whether it leaks")
+    parser.add_argument("function", metavar="FUNCTION", help=f"the function: {FORM}")
     parser.add_argument(
         "--args", metavar="TUPLE", default="()", help="its arguments, as Python writes them: '(1, \"a\")'"
     )
     parser.add_argument(
-        "--warmup", type=int, metavar="N", help="repetitions that don't count (default: until nothing grows)"
+        "--warmup", type=int, metavar="N", help="uncounted repetitions first (default: until nothing grows)"
     )
     parser.add_argument(
-        "--repeats", type=int, metavar="N", default=10, help="repetitions that count (default: 10)"
+        "--repeats", type=int, metavar="N", default=10, help="counted repetitions (default: 10)"
     )
     parser.add_argument(
-        "--calls", type=int, metavar="N", help="calls a repetition (default: what takes 2 ms, at most 500)"
+        "--calls", type=int, metavar="N", help="calls per repetition (default: 2 ms of them, at most 500)"
     )
     parser.add_argument(
         "--limit",
         type=float,
         metavar="SECONDS",
         default=30.0,
-        help="how long the hunt may take (default: 30); what is not certain by then is told so",
+        help="time limit (default: 30); a verdict that is still uncertain then says so",
     )
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the report to FILE; - for standard output, alone"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write the report to FILE; - for standard output")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
-    """Find the function, hunt, and show or write what was found."""
+    """Find the function, hunt, and show or write the report."""
     check_outputs({"--json": arguments.json}, (arguments.function.partition("::")[0],))
     parse_args(arguments.args)
     from gilprobe.refs.leak_child import is_possible
 
     if not (arguments.own_process and is_possible()):
         return show(arguments, output, hunt(arguments))
-    from gilprobe.cli.leaks_child import Hunt
+    from gilprobe.cli.leaks_child import RetriedHunt
 
-    return Hunt(arguments, partial(hunt, arguments), partial(show, arguments, output)).status()
+    return RetriedHunt(arguments, partial(hunt, arguments), partial(show, arguments, output)).status()
 
 
 def hunt(
@@ -93,8 +91,8 @@ def hunt(
 
 
 def show(arguments: argparse.Namespace, output: Output, report: LeakReport) -> int:
-    """Show or write what was found; return the exit status."""
-    from gilprobe.render.text.leaks import render_leaks
+    """Show or write the report; return the exit status."""
+    from gilprobe.render.text.leaks_text import render_leaks
 
     if arguments.json == STDOUT:
         output.write(json.dumps(report.to_dict(), indent=1) + "\n")
@@ -106,12 +104,12 @@ def show(arguments: argparse.Namespace, output: Output, report: LeakReport) -> i
 
 
 def parse_args(text: str) -> tuple[object, ...]:
-    """Return the arguments in ``"(1, 'a')"``: literals only, nothing is run.
+    """Return the arguments in ``"(1, 'a')"``: literals only, no code runs.
 
     Raises
     ------
     InvalidValueError
-        If it is no tuple or list of literals.
+        If it is not a tuple or list of literals.
     """
     try:
         found = ast.literal_eval(text.strip())
@@ -124,15 +122,15 @@ def parse_args(text: str) -> tuple[object, ...]:
 
 @contextmanager
 def _ending_in_one_line(name: str) -> Iterator[None]:
-    """Tell what ends the hunt, such as pytest's skip or CancelledError: status 1 is for leaks alone."""
+    """Report what ends the hunt, such as pytest's skip or CancelledError: status 1 is for leaks only."""
     from gilprobe.refs.leak_child import BrokenHuntError
 
-    rule = f"FUNCTION must let the hunt go on, {told(name)} ended it by"
+    rule = f"FUNCTION must let the hunt go on, {told(name)} ended it with"
     try:
         yield
     except (GilProbeError, KeyboardInterrupt):
         raise
-    except Exception as error:  # not the function's: those are counted
+    except Exception as error:  # the function's own errors are counted, not raised
         reason = error_line(error)
         raise BrokenHuntError(f"{rule} {reason}", reason) from None
     except BaseException as error:
@@ -141,7 +139,7 @@ def _ending_in_one_line(name: str) -> Iterator[None]:
 
 @contextmanager
 def _function_prints_to_stderr(wanted: bool) -> Iterator[None]:
-    """Keep standard output for the report alone, whatever the function prints, be it from C."""
+    """Keep standard output for the report only, even if the function prints from C."""
     if not wanted or sys.stdout is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""``gilprobe leaks`` in two processes: one hunts, and the other one tells how it ended."""
+"""``gilprobe leaks`` in two processes: one hunts, the other reports how it ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gilprobe.cli.output import STDOUT, complain
 from gilprobe.cli.progress import StatusLine
 from gilprobe.durations import duration
 from gilprobe.errors import InvalidValueError
-from gilprobe.refs.leak_child import CRASHES, Outcome, Progress, Teller, hunt_in_child
+from gilprobe.refs.leak_child import CRASHES, HuntOutcome, HuntProgress, Teller, hunt_in_child
 from gilprobe.render.shared.words import plural
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _UNUSABLE = 2
 
 
-class Hunt:
-    """A hunt that is tried once more, with all objects kept alive, if the first one crashes.
+class RetriedHunt:
+    """A hunt that runs once more, with all objects kept alive, if the first one crashes.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Hunt:
         self._line = StatusLine()
 
     def status(self) -> int:
-        """Hunt, tell what came of it, and return the exit status.
+        """Hunt, report the outcome, and return the exit status.
 
         Raises
         ------
@@ -76,30 +76,30 @@ class Hunt:
             again = "no leak was found" if second.report else f"it {_how(second)}"
             raise self._unjudged(
                 f"{_how(first)}, and in a second try with all objects kept alive {again}; "
-                "PYTHONFAULTHANDLER=1 shows where it happens"
+                f"PYTHONFAULTHANDLER=1 shows where"
             )
-        warning = f"a first try {_how(first)}: this one has kept all objects alive"
+        warning = f"a first try {_how(first)}: this one kept all objects alive"
         return self._show(dataclasses.replace(second.report, warnings=(warning, *second.report.warnings)))
 
-    def _try(self, *, keep_all: bool = False, done: Callable[[LeakReport], None]) -> Outcome:
+    def _try(self, *, keep_all: bool = False, done: Callable[[LeakReport], None]) -> HuntOutcome:
         try:
             outcome = hunt_in_child(partial(self._in_child, keep_all), done, self._watch)
-        except SystemExit:  # the end of the child: the line is the parent's
+        except SystemExit:  # the child ends here; the parent reports it
             raise
-        except BaseException:  # in the child, too, which tells it
+        except BaseException:  # also in the child, which reports it
             self._line.erase()
             raise
         self._line.erase()
         return outcome
 
-    def _watch(self, progress: Progress) -> None:
+    def _watch(self, progress: HuntProgress) -> None:
         seconds = time.monotonic() - self._begun
         self._line.show(
             f"{progress.phase or 'loading'}, {plural(progress.calls, 'call')}, {duration(seconds)}"
         )
 
     def _in_child(self, keep_all: bool, teller: Teller) -> LeakReport:
-        if self._alone:  # standard output is the report's, also from what the program prints as it ends
+        if self._alone:  # standard output is for the report only, also when the program prints at its end
             with suppress(OSError):
                 os.dup2(2, 1)
         return self._hunt(progress=teller.phase, count=teller.count, keep_all=keep_all)
@@ -108,7 +108,7 @@ class Hunt:
         self._line.erase()
         self._status = self._show(report)
 
-    def _after_report(self, outcome: Outcome) -> int:
+    def _after_report(self, outcome: HuntOutcome) -> int:
         if outcome.status >= 0:
             return self._status
         complain(f"{told(self._name)} was judged, but its process {_by(outcome.status)} as it ended")
@@ -118,12 +118,12 @@ class Hunt:
         return InvalidValueError(f"FUNCTION must let the hunt go on, {told(self._name)} {what}")
 
 
-def _own(outcome: Outcome) -> int:
-    """Return the exit status of a child that has told its error."""
+def _own(outcome: HuntOutcome) -> int:
+    """Return the exit status of a child that reported its error."""
     return outcome.status if outcome.status >= 0 else _UNUSABLE
 
 
-def _how(outcome: Outcome) -> str:
+def _how(outcome: HuntOutcome) -> str:
     by = f"was ended by {outcome.broken}" if outcome.broken else _by(outcome.status)
     return f"{by} {_when(outcome.progress)}"
 
@@ -135,13 +135,13 @@ def _by(status: int) -> str:
         name = signal.Signals(-status).name
     except ValueError:  # a real-time signal
         name = f"signal {-status}"
-    doubt = " (for want of memory?)" if -status == signal.SIGKILL else ""
+    doubt = " (out of memory?)" if -status == signal.SIGKILL else ""
     return f"was ended by {name}{doubt}"
 
 
-def _when(progress: Progress) -> str:
+def _when(progress: HuntProgress) -> str:
     if not progress.phase:
-        return "when its module was loaded"
+        return "while its module was loaded"
     if progress.calls == 0:
         return "in its first call"
     return f"after about {plural(progress.calls, 'call')} ({progress.phase})"

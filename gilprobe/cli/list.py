@@ -1,4 +1,4 @@
-"""``gilprobe list``: the catalogue of scenarios, and what this interpreter and machine can show of it."""
+"""``gilprobe list``: show the catalogue of scenarios, and which of them work here."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SCHEMA = 1
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("list", help="show the catalogue of scenarios")
-    parser.add_argument("--json", action="store_true", help="as JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
-    """Show the catalogue; why another package's scenario is not in it goes to standard error."""
+    """Show the catalogue; problems with other packages' scenarios go to standard error."""
     from gilprobe import scenarios
     from gilprobe.measuring import host
     from gilprobe.model import codec

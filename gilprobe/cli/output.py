@@ -1,4 +1,4 @@
-"""Where output goes: to files, and to a standard output whose reader may leave."""
+"""Write to files, and to a standard output whose reader may leave."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 STDOUT = "-"
-"""Instead of a file's name: standard output, alone."""
+"""Stands for standard output instead of a file's name."""
 
 
 def look_of(stream: TextIO | None) -> Look:
-    """Return what the reader of `stream` can show; NO_COLOR (no-color.org) and TERM=dumb are respected."""
+    """Return what the reader of `stream` can show; respects NO_COLOR (no-color.org) and TERM=dumb."""
     unicode = "utf" in (getattr(stream, "encoding", None) or "").lower()
     if stream is None or not stream.isatty():
         return Look(unicode=unicode)
@@ -30,7 +30,7 @@ def look_of(stream: TextIO | None) -> Look:
 
 
 def complain(text: str, about: str = "gilprobe") -> None:
-    """Write one line on standard error, escaped: names in it may be foreign."""
+    """Write one line on standard error, escaped: it may contain foreign names."""
     from gilprobe.render.shared.words import visible
 
     if sys.stderr is not None:
@@ -45,7 +45,7 @@ class Output:
     look : Look
         What the reader can show.
     closed : bool
-        The reader has left, or there never was one: what is written is dropped.
+        There is no reader (any more): output is dropped.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Output:
         self.closed = sys.stdout is None
 
     def write(self, text: str) -> None:
-        """Write `text` and flush; a character that the stream's encoding lacks is written escaped."""
+        """Write `text` and flush; escape what the stream's encoding lacks."""
         if self.closed:
             return
         encoding = sys.stdout.encoding or "utf-8"
@@ -64,7 +64,7 @@ class Output:
         self.flush()
 
     def flush(self) -> None:
-        """Hand over what is buffered."""
+        """Write what is buffered."""
         try:
             if not self.closed:
                 sys.stdout.flush()
@@ -72,9 +72,9 @@ class Output:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Send the rest nowhere: the interpreter's own flush at exit would complain once more.
+        """Drop the rest, or the interpreter's own flush at exit would complain again.
 
-        A reader that has left is no error; all else, a full disk say, is raised again.
+        A reader that has left is not an error; anything else, such as a full disk, is raised again.
         """
         self.closed = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -85,24 +85,24 @@ class Output:
 
 
 def check_outputs(targets: Mapping[str, str | None], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
-    """Make sure that results can be written, without touching a file that is there, or that is read.
+    """Check that results can be written, without touching existing files or inputs.
 
     Parameters
     ----------
     targets : mapping of str to str or None
-        What the options name as outputs; None: nothing.
+        Output file of each option; None: none.
     inputs : iterable of path-like
-        What is read; those that are not there are passed over.
+        Files that are read; missing ones are ignored.
 
     Raises
     ------
     InvalidValueError
-        If one can't be written, two are one file, or one is a file that is read, by whatever name: that would
-        be lost. Also if standard output goes to a file that is read.
+        If one can't be written, two are the same file, or one (or standard output) is a file that is read and
+        would be lost. Other names of a file count as the same file.
     """
     read = {identity(one): os.fspath(one) for one in inputs if os.path.exists(one)}  # noqa: PTH110
     if identity(1) in read:
-        raise InvalidValueError(f"standard output must not go to a file that is read, {read[identity(1)]!r}")
+        raise InvalidValueError(f"standard output must not be a file that is read, got {read[identity(1)]!r}")
     written: dict[object, str] = {}
     for option, target in targets.items():
         if target in (None, STDOUT):
@@ -112,18 +112,17 @@ def check_outputs(targets: Mapping[str, str | None], inputs: Iterable[str | os.P
         found = identity(target)
         if found in read:
             raise InvalidValueError(
-                f"{option} must name another file than those that are read, got {target!r}: "
-                f"that is {read[found]!r}"
+                f"{option} must not be a file that is read, got {target!r}, the same file as {read[found]!r}"
             )
         if found in written:
             raise InvalidValueError(
-                f"{written[found]} and {option} must name two files, got {target!r} twice"
+                f"{written[found]} and {option} must be different files, got {target!r} twice"
             )
         written[found] = option
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Make sure that results can be written to `path`, without touching a file that is there.
+    """Check that results can be written to `path`, without touching an existing file.
 
     Raises
     ------
@@ -131,7 +130,7 @@ def check_writable(path: Path, option: str) -> None:
         If they can't; the message names `option`.
     """
     if path.is_dir():
-        raise InvalidValueError(f"{option} must name a file, got the directory {str(path)!r}")
+        raise InvalidValueError(f"{option} must be a file, got the directory {str(path)!r}")
     try:
         check_target(path)
         if is_direct(path):
@@ -140,6 +139,4 @@ def check_writable(path: Path, option: str) -> None:
             pass
     except OSError as error:
         reason = error.strerror or error
-        raise InvalidValueError(
-            f"{option} must name a file that can be written, got {str(path)!r}: {reason}"
-        ) from None
+        raise InvalidValueError(f"{option} must be a writable file, got {str(path)!r}: {reason}") from None

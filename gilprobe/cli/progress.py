@@ -1,4 +1,4 @@
-"""How far something is, on standard error while it lasts: a bar, or a line where nobody knows the end."""
+"""Progress on standard error: a bar, or a line where the end is unknown."""
 
 from __future__ import annotations
 
@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING
 from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.progress import Progress
 
 PATIENCE_S = 2.0
-"""What takes less gets no bar."""
+"""Anything shorter gets no bar."""
 
 _REDRAW_S = 0.2
-_COLUMNS = 80  # of a terminal that doesn't tell
+_COLUMNS = 80  # if the terminal doesn't tell
 _ERASE = "\x1b[K"
 
 
 class ProgressBar:
-    """Shows how far several parts of one job are; nothing when standard error is not a terminal.
+    """Shows the progress of a job in several parts; nothing if standard error is not a terminal.
 
-    It draws only when told, between measurements: a bar with its own thread would want the GIL
-    meanwhile.
+    It draws only when told, between measurements: a bar's own thread would want the GIL.
 
     Parameters
     ----------
@@ -46,9 +43,7 @@ class ProgressBar:
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.hide()
 
     def begin(self, name: str) -> None:
@@ -57,7 +52,7 @@ class ProgressBar:
         self._part += 1
 
     def update(self, label: str, share: float) -> None:
-        """Show what is being done and the share (0 to 1) of this part that is done."""
+        """Show the current step and the completed share (0 to 1) of this part."""
         if not self._wanted or time.monotonic() - self._begun < PATIENCE_S:
             return
         if self._bar is None:
@@ -70,20 +65,20 @@ class ProgressBar:
         self._bar.refresh()
 
     def hide(self) -> None:
-        """Leave the line as it was before the bar; the next update shows the bar again."""
+        """Erase the bar until the next update."""
         if self._bar is not None:
             self._bar.stop()
 
 
 class StatusLine:
-    """A line that is rewritten in place, and erased in the end; nothing when standard error is no terminal.
+    """A line that is rewritten in place, and erased at the end; nothing if standard error is not a terminal.
 
-    The cursor stays at its beginning, so that what a program writes meanwhile is not behind it.
+    The cursor stays at its beginning, so that a program's own output overwrites it.
 
     Parameters
     ----------
     patience_s : float
-        What takes less seconds gets no line.
+        Anything shorter gets no line, seconds.
     """
 
     def __init__(self, patience_s: float = 1.0) -> None:
@@ -91,7 +86,7 @@ class StatusLine:
         self._first = self._next = time.monotonic() + patience_s
 
     def show(self, text: str) -> None:
-        """Show a text; some times a second, however often it is told."""
+        """Show a text, at most a few times a second."""
         if not self._wanted or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _REDRAW_S
@@ -100,7 +95,7 @@ class StatusLine:
             _write(f"\r{visible(text)[: columns - 1]}{_ERASE}\r")
 
     def erase(self) -> None:
-        """Leave the line empty, also if another process with the same terminal has written it."""
+        """Empty the line, also if another process with the same terminal wrote it."""
         if self._wanted and time.monotonic() >= self._first:
             with suppress(OSError):
                 _write(f"\r{_ERASE}")

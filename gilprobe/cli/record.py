@@ -1,4 +1,4 @@
-"""``gilprobe record``: run a program as ``python`` would, and show who held the GIL meanwhile."""
+"""``gilprobe record``: run a program as ``python`` would, and show who held the GIL."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gilprobe.cli.output import Output
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.programs.follow import Follower
     from gilprobe.programs.program import Program
-    from gilprobe.programs.program_recording import Options, RecordedRun
+    from gilprobe.programs.program_recording import ProgramRecording, RecordOptions
     from gilprobe.report import Report
 
 _MISSING = 2  # python's own status for a script that it can't open
-_READING_S = 3.0  # at the end of a program nobody wants to wait for long
-_MAGIC = b"GILPROBE"  # how recordings begin
-_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+", re.ASCII)  # as :mod:`shlex`, which is one module more to load
+_READING_S = 3.0  # don't keep the user waiting at the program's end
+_MAGIC = b"GILPROBE"  # the first bytes of a recording
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+", re.ASCII)  # as in :mod:`shlex`, without loading it
 _WITH_VALUE = ("-o", "--output", "--duration", "--stall")
 
 
@@ -39,38 +39,37 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "record",
-        help="run a program as python would, and show who held the GIL",
+        help="run a program as python would, and show who holds the GIL",
         usage="gilprobe record [OPTION ...] SCRIPT [ARG ...] | -m MODULE [ARG ...] | -c CODE [ARG ...]",
-        epilog="What follows SCRIPT, MODULE or CODE belongs to the program. A SCRIPT that begins with - comes"
-        " after --; - is standard input. Options of python itself: python -X dev -m gilprobe record ...",
+        epilog="Arguments after SCRIPT, MODULE or CODE go to the program. Put -- before a SCRIPT that begins "
+        "with -. SCRIPT - is standard input. For options of python: python -X dev -m gilprobe record ...",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="the recording (default: gilprobe-NAME-PID.gilprobe)"
+        "-o", "--output", metavar="FILE", help="the recording's file (default: gilprobe-NAME-PID.gilprobe)"
     )
-    parser.add_argument("--stacks", action="store_true", help="record whole Python stacks")
+    parser.add_argument("--stacks", action="store_true", help="record whole call stacks")
     parser.add_argument(
-        "--no-timeline", action="store_false", dest="timeline", help="totals only, not when each hold was"
+        "--no-timeline", action="store_false", dest="timeline", help="record totals only, not each hold"
     )
-    parser.add_argument("--follow", action="store_true", help="record child processes, too, one file each")
-    parser.add_argument("--duration", metavar="TIME", help="stop recording after TIME; the program goes on")
+    parser.add_argument("--follow", action="store_true", help="also record child processes, one file each")
+    parser.add_argument("--duration", metavar="TIME", help="stop recording after TIME; the program continues")
     parser.add_argument(
-        "--stall", metavar="TIME", help="tell of holds that make others wait for TIME while they last"
+        "--stall", metavar="TIME", help="report at once a hold that makes another thread wait for TIME"
     )
     parser.add_argument("--quiet", action="store_true", help="show no report at the end")
     parser.set_defaults(execute=execute)
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Divide the command line of this command into gilprobe's part and the program's.
+    """Split this command's arguments into gilprobe's part and the program's.
 
-    argparse alone would look for gilprobe's options behind the program's name, too.
+    argparse alone would also look for gilprobe's options after the program's name.
 
     Returns
     -------
     own, program : list of str
-        The second begins with ``-m``, ``-c`` or ``--``; it is empty if no program is named, and for other
-        commands.
+        The second begins with ``-m``, ``-c`` or ``--``; empty without a program, and for other commands.
     """
     if not argv or argv[0] != "record":
         return list(argv), []
@@ -89,15 +88,15 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[], int]:
-    """Check everything and begin to record; return what runs the program."""
+    """Check everything and begin to record; return the function that runs the program."""
     from gilprobe.measuring import host
-    from gilprobe.programs import program_recording
     from gilprobe.programs.program import prepare
+    from gilprobe.programs.program_recording import RecordOptions
 
     program = parse_program(arguments.program)
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
-    options = program_recording.Options(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
+    options = RecordOptions(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
     able = host.capabilities()
     if able.tracer != "exact":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
@@ -110,12 +109,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     target = Path(arguments.output or _default_name(program)).absolute()
     check_replaceable(target)
     check_not_read(target, program)
-    began_unix_ns = time.time_ns()
+    began_ns = time.time_ns()
     deadline = None if duration_s is None else _Deadline(duration_s)
     follower = follow(target, options) if arguments.follow else None
     try:
-        recording = _Recording(
-            target, begin(target, options), follower, quiet=arguments.quiet, began_unix_ns=began_unix_ns
+        recording = _CommandRecording(
+            target, begin(target, options), follower, quiet=arguments.quiet, began_ns=began_ns
         )
     except BaseException:
         if follower is not None:
@@ -123,7 +122,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         raise
     if deadline is not None:
         deadline.begin(recording.stop_early)
-    output.closed = True  # standard output is the program's
+    output.closed = True  # standard output belongs to the program
 
     def launch() -> int:
         run()
@@ -133,7 +132,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
 
 
 def parse_program(words: Sequence[str]) -> Program:
-    """Return the program that the second part of the command line names; see :func:`split`."""
+    """Return the program in the second part of the command line; see :func:`split`."""
     from gilprobe.programs.program import Program
 
     if len(words) < 2:
@@ -151,7 +150,7 @@ def _seconds(text: str | None, option: str) -> float | None:
 
 
 def _stall_limit(text: str | None) -> float | None:
-    """Check here what the watch refuses later, when an earlier recording would be lost already."""
+    """Check what the watch would refuse too late, when an earlier recording is already lost."""
     from gilprobe.tracing.stall_watch import LONGEST_LIMIT_S
 
     seconds = _seconds(text, "--stall")
@@ -171,7 +170,7 @@ def _default_name(program: Program) -> str:
 
 
 def check_replaceable(target: Path) -> None:
-    """Make sure that no file but a recording is lost.
+    """Check that no file except a recording would be lost.
 
     Raises
     ------
@@ -180,7 +179,7 @@ def check_replaceable(target: Path) -> None:
     """
     try:
         if target.is_dir():
-            raise InvalidValueError(f"-o must name a file, got the directory {str(target)!r}")
+            raise InvalidValueError(f"-o must be a file, got the directory {str(target)!r}")
         if not target.is_file():
             return
         with target.open("rb") as file:
@@ -188,18 +187,16 @@ def check_replaceable(target: Path) -> None:
     except OSError as error:
         raise _unwritable(target, error) from None
     if magic not in (b"", _MAGIC):
-        raise InvalidValueError(
-            f"-o must not name a file that is no recording, got {str(target)!r}: remove it first"
-        )
+        raise InvalidValueError(f"-o must be a new file or a recording, got {str(target)!r}: remove it first")
 
 
 def check_not_read(target: Path, program: Program) -> None:
-    """Make sure that the program is not lost: an empty file would pass for a recording to be.
+    """Check that the program is not lost: an empty program would count as an empty recording.
 
     Raises
     ------
     InvalidValueError
-        If `target` is the program, by whatever name.
+        If `target` is the program, under any name.
     """
     from gilprobe.files import identity
 
@@ -207,10 +204,10 @@ def check_not_read(target: Path, program: Program) -> None:
         return
     read = 0 if program.target == "-" else program.target
     if identity(target) in (identity(read), identity(Path(program.target, "__main__.py"))):
-        raise InvalidValueError(f"-o must name another file than the program, got {str(target)!r}")
+        raise InvalidValueError(f"-o must not be the program, got {str(target)!r}")
 
 
-def begin(target: Path, options: Options) -> RecordedRun:
+def begin(target: Path, options: RecordOptions) -> ProgramRecording:
     """Begin to record into `target`.
 
     Raises
@@ -220,28 +217,28 @@ def begin(target: Path, options: Options) -> RecordedRun:
     GilProbeError
         If something else fails.
     """
-    from gilprobe.programs.program_recording import RecordedRun
+    from gilprobe.programs.program_recording import ProgramRecording
 
     try:
-        return RecordedRun(target, options)
+        return ProgramRecording(target, options)
     except GilProbeError:
         raise
     except OSError as error:
-        if error.filename is None:  # it is not about the file
+        if error.filename is None:  # the error isn't about the file
             raise GilProbeError(error.strerror or str(error)) from None
         raise _unwritable(target, error) from None
 
 
 def _unwritable(target: Path, error: OSError) -> InvalidValueError:
     reason = error.strerror or error
-    return InvalidValueError(f"-o must name a file that can be written, got {str(target)!r}: {reason}")
+    return InvalidValueError(f"-o must be a writable file, got {str(target)!r}: {reason}")
 
 
-def follow(target: Path, options: Options) -> Follower:
-    """Have the children of this process recorded, too."""
+def follow(target: Path, options: RecordOptions) -> Follower:
+    """Also record the children of this process."""
     from gilprobe.programs.follow import Follower
     from gilprobe.programs.program_recording import begin as begin_child
-    from gilprobe.tracing import loading  # noqa: F401  # so that the end need not find it
+    from gilprobe.tracing import loading  # noqa: F401  # loaded now: it may not be found at the end
 
     follower = Follower(str(target), options.to_text(), begin_child)
     follower.announce()
@@ -249,14 +246,14 @@ def follow(target: Path, options: Options) -> Follower:
 
 
 class _Deadline:
-    """Calls something after a time, on a thread that no recording sees.
+    """Calls a function after a time, on a thread that no recording sees.
 
-    Make it before the recording begins. :mod:`threading` doesn't know the thread, and exit doesn't wait for
+    Create it before the recording begins. :mod:`threading` doesn't know its thread, and exit doesn't wait for
     it.
     """
 
     def __init__(self, seconds: float) -> None:
-        from gilprobe._native.gil import hide_thread
+        from gilprobe._native.tracer import hide_thread
 
         self._hide = hide_thread
         self._seconds = seconds
@@ -268,7 +265,7 @@ class _Deadline:
         self._hidden.acquire()
 
     def begin(self, action: Callable[[], object]) -> None:
-        """Let the time run from now on."""
+        """Start the timer."""
         self._action = action
         self._begun.release()
 
@@ -280,18 +277,18 @@ class _Deadline:
         self._action()
 
 
-class _Recording:
-    """The recording of this process: ends at the process's exit, or earlier, and is then told of."""
+class _CommandRecording:
+    """The recording of this process: ends at exit or earlier, and then shows its report."""
 
     def __init__(
-        self, target: Path, run: RecordedRun, follower: Follower | None, *, quiet: bool, began_unix_ns: int
+        self, target: Path, run: ProgramRecording, follower: Follower | None, *, quiet: bool, began_ns: int
     ) -> None:
         from gilprobe.programs import program
 
-        self._program = program  # it may be gone from sys.modules at the end
-        self._command = visible(f"gilprobe report {_quoted(target)}")  # finds those of the children itself
+        self._program = program  # may be gone from sys.modules at the end
+        self._command = visible(f"gilprobe report {_quoted(target)}")  # finds the children's files itself
         self._target = target
-        self._began_unix_ns = began_unix_ns
+        self._began_ns = began_ns
         self._run = run
         self._follower = follower
         self._quiet = quiet
@@ -300,7 +297,7 @@ class _Recording:
         self._path = list(sys.path)
         self._stopping = _thread.allocate_lock()
         self._finishing = False
-        # Before the program registers its own: runs after them.
+        # Registered before the program's own, so it runs after them.
         atexit.register(self._finish)
 
     def stop_early(self) -> None:
@@ -308,25 +305,25 @@ class _Recording:
         if self._finishing or (report := self._stop()) is None:
             return
         self._close_follower()
-        self._tell(f"stopped recording after {duration(report.elapsed_s)}; the program goes on")
+        self._tell(f"stopped recording after {duration(report.elapsed_s)}; the program continues")
 
     def _close_follower(self) -> None:
         if self._follower is not None:
-            with suppress(Exception):  # whatever the program has done to its files and modules
+            with suppress(Exception):  # the program may have changed its files and modules
                 self._follower.close()
 
     def _stop(self) -> Report | None:
         try:
-            with self._stopping:  # the time may be up at the very end
+            with self._stopping:  # the timer may fire at the very end
                 return self._run.stop()
         except Exception as error:
             self._tell(f"error: {error}", even_if_quiet=True)
             return None
 
     def _finish(self) -> None:
-        if os.getpid() != self._pid:  # a fork: its parent will see to it
+        if os.getpid() != self._pid:  # a forked child: its parent does it
             return
-        # The last moments are ours: a Ctrl-C too many, or a reader that left, must not cost the recording.
+        # A second Ctrl-C, or a reader that has left, must not cost the recording.
         handlers = {
             number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGPIPE)
         }
@@ -336,7 +333,7 @@ class _Recording:
         if report is not None and not self._quiet:
             self._show(report)
         for number, handler in handlers.items():
-            if handler is not None:  # not one that C code has installed, which only C code can put back
+            if handler is not None:  # not one installed by C code: only C code can restore it
                 signal.signal(number, handler)
         self._program.renew_interrupt()
 
@@ -344,17 +341,17 @@ class _Recording:
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
-        # What this loads is to come from gilprobe's own path, not from the program's.
+        # Load from gilprobe's own path, not from the program's.
         found, sys.path[:] = list(sys.path), self._path
         sys.modules.update(self._program.forgotten)
         try:
             shown = self._rendered(report)
-        except Exception as error:  # it may have another root, or not the rights to read our modules
-            self._tell(f"the report can't be shown in this process: {error!r}")
-            self._tell(f"recorded; see it with: {self._command}")
+        except Exception as error:  # with another root, say, our modules are out of reach
+            self._tell(f"can't show the report in this process: {error!r}")
+            self._tell(f"recorded; to see it: {self._command}")
         else:
             self._stderr.write(shown)
-            self._tell(f"recorded; see it again with: {self._command}")
+            self._tell(f"recorded; to see it again: {self._command}")
         finally:
             sys.path[:] = found
 
@@ -364,19 +361,19 @@ class _Recording:
         return render_report(report, self._stderr.look, children=self._children())
 
     def _children(self) -> list[TracedProcess]:
-        """Return the processes that were followed, as far as there is time to read what they have left."""
+        """Return the followed processes, as many as can be read in time."""
         if self._follower is None:
             return []
-        from gilprobe.model.traced import TracedProcess
+        from gilprobe.model.traced_process import TracedProcess
         from gilprobe.tracing.loading import load_children
 
         children, until = [], time.monotonic() + _READING_S
-        with suppress(Exception):  # the report of this process is told all the same
-            for child in load_children(self._target, self._began_unix_ns):
+        with suppress(Exception):  # this process's report is shown all the same
+            for child in load_children(self._target, self._began_ns):
                 if isinstance(child, TracedProcess):
                     children.append(child)
                 if time.monotonic() >= until:
-                    self._tell("there are more processes than were read: gilprobe report reads all")
+                    self._tell("not all processes are shown: gilprobe report shows all")
                     break
         return children
 
@@ -386,7 +383,7 @@ class _Recording:
 
 
 def _quoted(path: Path) -> str:
-    """Return the path as a shell takes it that is where we are now, when the program has not yet begun."""
+    """Return the path quoted for a shell in the folder where the program starts."""
     with suppress(ValueError, OSError):
         path = path.relative_to(Path.cwd())
     word = str(path)
@@ -396,10 +393,10 @@ def _quoted(path: Path) -> str:
 
 
 class _StandardError:
-    """Standard error as it was before the program ran, whatever the program does to ``sys.stderr``.
+    """Standard error from before the program ran, whatever the program does to ``sys.stderr``.
 
-    If the program has closed it or put something else in its place, nothing is written: that may be a file
-    of the program's.
+    If the program has closed or replaced it, nothing is written: the descriptor may be a file of the
+    program's.
     """
 
     def __init__(self) -> None:
@@ -419,7 +416,7 @@ class _StandardError:
 
 
 def _identity(descriptor: int) -> tuple[int, ...] | None:
-    """Return what tells one open file from another."""
+    """Return what identifies an open file."""
     with suppress(OSError):
         status = os.fstat(descriptor)
         return (status.st_dev, status.st_ino, status.st_rdev)

@@ -1,4 +1,4 @@
-"""``gilprobe report``: show what was recorded, or convert it."""
+"""``gilprobe report``: show a recording, or convert it."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.cli.output import Output
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.results import ScenarioResult
 
 _OPTIONS = {
-    "html": "as a page that a browser opens from disk: pictures, tables, search; it loads nothing",
-    "perfetto": "as a trace for ui.perfetto.dev and chrome://tracing (.json, .json.gz); needs a timeline",
+    "html": "as an HTML page with pictures, tables and search; it loads nothing else",
+    "perfetto": "as a trace for ui.perfetto.dev or chrome://tracing (.json, .json.gz); needs a timeline",
     "speedscope": "as profiles for speedscope.app",
     "folded": "as folded stacks for flame-graph tools, in nanoseconds",
     "json": "as JSON",
-    "csv": "as CSV: the events of a timeline, else the sites",
+    "csv": "as CSV: the timeline's events, or else the sites",
 }
-_ROWS_OF_MANY = 500  # of blame and of longest waits, for each of several processes as JSON
-_GZIP_LEVEL = 4  # half the time of the usual 6, and hardly larger
+_ROWS_OF_MANY = 500  # rows of blame and longest waits, for each of several processes
+_GZIP_LEVEL = 4  # takes half the time of the usual 6, and is hardly larger
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("report", help="show what was recorded, or convert it")
+    parser = commands.add_parser("report", help="show a recording, or convert it")
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a recording, a saved report, or saved results"
+        "files", nargs="+", metavar="FILE", help="a recording, a saved report, or results of `gilprobe run`"
     )
     for name, described in _OPTIONS.items():
         parser.add_argument(
-            f"--{name}", metavar="F", help=f"write it to F {described}; - for standard output, alone"
+            f"--{name}", metavar="F", help=f"write it to F {described}; - for standard output"
         )
     parser.add_argument(
         "--weight",
         choices=("hold", "wait", "caused"),
         default="hold",
-        help="what --folded counts and --speedscope shows first: holds, waits, or waits that others had "
-        "because of them (default: hold)",
+        help="what --folded counts and --speedscope shows first: holds, waits, or waits caused to "
+        "other threads (default: hold)",
     )
     parser.add_argument(
         "--source",
         metavar="DIR",
-        help="folder of source files whose lines --html may show (default: no file is read)",
+        help="folder of source files that --html may show (default: none)",
     )
     parser.set_defaults(execute=execute)
 
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Read the files, then show or convert them."""
     targets = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
     _check(targets, arguments.files)
-    from gilprobe.render.shared.findings import doubts_of_many
+    from gilprobe.render.shared.wait_summary import doubts_of_many
 
     source = _checked_source(arguments.source, targets)
     results = results_page.saved_results(arguments.files)
@@ -76,22 +76,22 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         _write(target, _exported(name, processes, arguments.weight, source), output)
     for process in processes:
         if "perfetto" in targets and process.timeline is None:
-            complain(f"{process.source}: without a timeline, not in the trace")
+            complain(f"{process.source}: left out, it has no timeline")
     for doubt in doubts_of_many(processes):
         complain(doubt)
     return 0
 
 
 def _report_results(results: Sequence[ScenarioResult], targets: dict[str, str], output: Output) -> int:
-    """Show or write what ``run --json`` has saved."""
+    """Show or write what ``run --json`` saved."""
     from gilprobe.render import terminal
     from gilprobe.render.shared.sides import sides_of
 
     for name in targets:
         if name != "html":
-            raise InvalidValueError(f"results of `gilprobe run` are written with --html only, got --{name}")
+            raise InvalidValueError(f"results of `gilprobe run` need --html, got --{name}")
     if not results:
-        raise FormatError("results must hold at least one scenario, got none")
+        raise FormatError("results must contain at least one scenario, got none")
     if targets:
         from gilprobe.render.html import export_results
 
@@ -107,7 +107,7 @@ def _report_results(results: Sequence[ScenarioResult], targets: dict[str, str], 
 def _check(targets: dict[str, str], files: Sequence[str]) -> None:
     alone = [f"--{name}" for name, target in targets.items() if target == STDOUT]
     if len(alone) > 1:
-        raise InvalidValueError(f"only one output can be -, standard output alone, got {' and '.join(alone)}")
+        raise InvalidValueError(f"only one output can be - (standard output), got {' and '.join(alone)}")
     check_outputs(
         {f"--{name}": target for name, target in targets.items()},
         (path for name in files for path in (name, *_children_of(name))),
@@ -117,7 +117,7 @@ def _check(targets: dict[str, str], files: Sequence[str]) -> None:
 def _children_of(name: str) -> list[str]:
     from gilprobe.tracing.loading import children_of
 
-    with suppress(OSError):  # told when the file itself is read
+    with suppress(OSError):  # reported when the file itself is read
         return [str(path) for path in children_of(name)]
     return []
 
@@ -126,14 +126,14 @@ def _checked_source(source: str | None, targets: dict[str, str]) -> Path | None:
     if source is None:
         return None
     if "html" not in targets:
-        raise InvalidValueError("--source needs --html: nothing else shows lines of source")
+        raise InvalidValueError("--source needs --html: only the page shows source lines")
     if not Path(source).is_dir():
-        raise InvalidValueError(f"--source must name a folder, got {source!r}")
+        raise InvalidValueError(f"--source must be a folder, got {source!r}")
     return Path(source)
 
 
 def _read(files: Sequence[str]) -> list[TracedProcess]:
-    """Return the processes of the files and of their children; a file that is met twice counts once."""
+    """Return the processes of the files and of their children, each file once."""
     from gilprobe.tracing import loading
 
     processes: list[TracedProcess] = []
@@ -169,7 +169,7 @@ def _exported(
 
     match name:
         case "html":
-            from gilprobe.render.html import export_processes  # brings jinja2, which nothing else needs
+            from gilprobe.render.html import export_processes  # loads jinja2, which nothing else needs
 
             return export_processes(processes, source=source)
         case "perfetto":
@@ -185,7 +185,7 @@ def _exported(
 
 
 def _json(processes: Sequence[TracedProcess]) -> Iterator[str]:
-    """Yield a single report as :meth:`Report.save` writes it, several in an object with their processes."""
+    """Yield one report as :meth:`Report.save` writes it, several in an object with their processes."""
     if len(processes) == 1:
         yield from processes[0].report.pieces()
         return
@@ -196,7 +196,7 @@ def _json(processes: Sequence[TracedProcess]) -> Iterator[str]:
 
 
 def _described(process: TracedProcess) -> str:
-    """Return a process in one line: the indentation of many would be larger than what it says."""
+    """Return a process in one line: indented, many would be far larger."""
     described = {
         "source": process.source,
         "pid": process.pid,

@@ -1,4 +1,4 @@
-"""The page that ``gilprobe run`` leaves, and the same of saved results."""
+"""Write the HTML page of ``gilprobe run``, also from saved results."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ if TYPE_CHECKING:
     from gilprobe.results import ResultSet, ScenarioResult
 
 DEFAULT = "gilprobe-run.html"
-"""The page's name where none is told, in the current folder."""
+"""The page's default name, in the current folder."""
 
 _OURS = b'<meta name="generator" content="gilprobe '
-_BEGINNING = 4096  # bytes of a page in which it says whose it is
+_BEGINNING = 4096  # bytes at a page's beginning that name its author
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what decides whether a page is written, and where."""
+    """Add the options of the page."""
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
         "--html",
         metavar="FILE",
-        help=f"write the report, a page that a browser opens from disk, to FILE (default: {DEFAULT}; "
-        "none with --json -)",
+        help=f"write the report as an HTML page to FILE (default: {DEFAULT}; none with --json -)",
     )
-    choice.add_argument("--no-html", action="store_true", help="write no report")
+    choice.add_argument("--no-html", action="store_true", help="write no HTML page")
 
 
 def named(arguments: argparse.Namespace) -> str | None:
-    """Return the name that the user chose for the page, which is to be checked; None if there is none.
+    """Return the page's name that the user chose, None if none; it is still to be checked.
 
     Raises
     ------
@@ -42,15 +41,15 @@ def named(arguments: argparse.Namespace) -> str | None:
         If it is standard output.
     """
     if arguments.html == STDOUT:
-        raise InvalidValueError("--html must name a file: standard output has the results as text")
+        raise InvalidValueError("--html must be a file: standard output has the results as text")
     name: str | None = arguments.html
     return name
 
 
 def target_of(arguments: argparse.Namespace) -> Path | None:
-    """Return where the page goes, None for nowhere; nothing is to fail after minutes of work.
+    """Return the page's path, None for no page, before minutes of work.
 
-    A name that was not chosen never stands in the way: what is wrong with it is told in a line.
+    A problem with the default name is only reported: it doesn't stop the run.
     """
     if arguments.html is not None:
         return Path(arguments.html)
@@ -61,10 +60,10 @@ def target_of(arguments: argparse.Namespace) -> Path | None:
 
 
 def _free(path: Path) -> bool:
-    """Tell whether the page may take the default name; if not, say why."""
+    """Return whether the page may take the default name; if not, say why."""
     try:
         if path.exists() and not _is_ours(path):
-            raise InvalidValueError(f"{path} is there, and not by gilprobe; --html FILE names another")
+            raise InvalidValueError(f"{path} was not written by gilprobe; name another with --html FILE")
         check_writable(path, "the report")
     except (OSError, InvalidValueError) as error:
         complain(f"no report is written: {error}")
@@ -80,9 +79,9 @@ def _is_ours(path: Path) -> bool:
 
 
 def write(path: Path, sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> None:
-    """Write the page, with mode 0600; an earlier one stays as it was if anything fails."""
+    """Write the page, with mode 0600; if anything fails, an earlier one stays."""
     from gilprobe.files import replacing
-    from gilprobe.render.html import export_results  # brings jinja2, which nothing else needs
+    from gilprobe.render.html import export_results  # loads jinja2, which nothing else needs
 
     pieces = export_results(sides)
     with replacing(path) as file:
@@ -90,8 +89,8 @@ def write(path: Path, sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> 
 
 
 def write_default(path: Path, sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> bool:
-    """Write the page to the default name, if that can still be done; tell whether it was."""
-    if not _free(path):  # minutes have passed
+    """Write the page to the default name if still possible; return whether it was."""
+    if not _free(path):  # minutes later, it may have changed
         return False
     try:
         write(path, sides)
@@ -102,12 +101,12 @@ def write_default(path: Path, sides: Sequence[tuple[str, Sequence[ScenarioResult
 
 
 def saved_results(files: Iterable[str]) -> list[ScenarioResult] | None:
-    """Return what is in files that ``run --json`` has written; None if these are recordings or reports.
+    """Return the results in files that ``run --json`` wrote; None if all are recordings or reports.
 
     Raises
     ------
     FormatError
-        If they are some of both, or not whole.
+        If they are a mixture, or damaged.
     OSError
         If one can't be read.
     """
@@ -116,12 +115,12 @@ def saved_results(files: Iterable[str]) -> list[ScenarioResult] | None:
     if len(others) == len(found):
         return None
     if others:
-        raise FormatError(f"results of `gilprobe run` are reported among themselves, got {others[0]!r} too")
+        raise FormatError(f"results of `gilprobe run` can't be mixed with other files, got {others[0]!r}")
     return [one for _, results in found if results is not None for one in results.scenarios]
 
 
 def _results(path: Path) -> ResultSet | None:
-    """Return the results in a file; None if its beginning or its keys are those of something else."""
+    """Return the results in a file; None if it contains something else."""
     from gilprobe.model import codec
     from gilprobe.results import ResultSet
     from gilprobe.tracing.recording_reader import beginning_of

@@ -1,4 +1,4 @@
-"""``gilprobe run``: measure scenarios, each in a process of its own, and show what they found."""
+"""``gilprobe run``: measure scenarios, each in a process of its own, and show the results."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gilprobe.cli.output import Output
     from gilprobe.cli.progress import ProgressBar
     from gilprobe.results import ScenarioResult
-    from gilprobe.workers.interpreters import Interpreter
-    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.pythons import Python
 
 _FAILED = 1
 _NOTHING_SHOWN = 3
@@ -34,37 +34,35 @@ class _Job:
     name: str
     scenario: str
     ceiling_s: float
-    foreign: bool  # from a file of the user's: what it prints is for them to see
+    foreign: bool  # from a user's file: its output is shown
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("run", help="measure scenarios; the headline ones unless told which")
+    parser = commands.add_parser("run", help="measure scenarios (default: the headline ones)")
     parser.add_argument(
-        "ids", nargs="*", metavar="ID", help="scenarios, as in `gilprobe list`, or files: ./my_scenario.py"
+        "ids", nargs="*", metavar="ID", help="scenarios from `gilprobe list`, or files: ./my_scenario.py"
     )
-    parser.add_argument("--all", action="store_true", help="all scenarios of the catalogue")
-    parser.add_argument("--quick", action="store_true", help="a first look: shorter runs, fewer of them")
+    parser.add_argument("--all", action="store_true", help="measure all scenarios")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument(
-        "--threads", metavar="1,2,4", help="sizes of team (default: 1, 2, 4, ... twice the cores)"
+        "--threads", metavar="1,2,4", help="numbers of threads (default: 1, 2, 4, ... twice the cores)"
     )
     parser.add_argument("--repeat", type=int, metavar="N", help="samples of each arm (default: 5; quick: 3)")
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the results to FILE; - for standard output, alone"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write the results to FILE; - for standard output")
     results_page.add_options(parser)
     parser.add_argument(
         "--python",
         action="append",
         default=[],
         metavar="PATH",
-        help="measure this interpreter, too, which must have gilprobe; can be given several times",
+        help="measure with this interpreter, which must have gilprobe; can be repeated",
     )
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
-    """Check every argument, then measure: nothing is to fail after minutes of work."""
+    """Check all arguments, then measure: nothing should fail after minutes of work."""
     from gilprobe import scenarios
     from gilprobe.measuring.measure import Settings
 
@@ -75,12 +73,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         Settings(repeat=arguments.repeat)
     check_outputs({"--html": results_page.named(arguments), "--json": arguments.json}, arguments.ids)
     jobs = _jobs(arguments)
-    interpreters, whole = _interpreters(arguments.python)
+    pythons, whole = _pythons(arguments.python)
     page = results_page.target_of(arguments)
-    run = _Run(arguments, output, jobs, interpreters, threads, page)
+    run = _ScenarioRun(arguments, output, jobs, pythons, threads, page)
     try:
         run.measure()
-    finally:  # what was measured before Ctrl-C or a failure is kept
+    finally:  # keep the results from before Ctrl-C or a failure
         run.deliver()
     if not run.results:
         return _NOTHING_SHOWN
@@ -88,15 +86,15 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _jobs(arguments: argparse.Namespace) -> list[_Job]:
-    """Return what is to be run; a file is run once by a worker, to see what is in it."""
+    """Return the jobs; a worker imports a user's file once, to see what is in it."""
     from gilprobe import scenarios
     from gilprobe.scenarios import own_process, registry
-    from gilprobe.workers.interpreters import this_interpreter
+    from gilprobe.workers.pythons import this_python
 
     jobs = []
     for name in dict.fromkeys(arguments.ids):
         if registry.is_file(name):
-            offered = own_process.look_into(name, this_interpreter())
+            offered = own_process.look_into(name, this_python())
             jobs += [_Job(name, one.id, one.ceiling_s, True) for one in offered]
         else:
             jobs += [_Job(name, one.id, one.ceiling_s, False) for one in scenarios.find(name)]
@@ -109,33 +107,33 @@ def _jobs(arguments: argparse.Namespace) -> list[_Job]:
     return jobs
 
 
-def _interpreters(names: Sequence[str]) -> tuple[tuple[Interpreter, ...], bool]:
-    """Return the interpreters to measure, and whether they are all that were asked for."""
+def _pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], bool]:
+    """Return the usable interpreters, and whether these are all that were asked for."""
     from gilprobe.workers import turns
-    from gilprobe.workers.interpreters import find_interpreters, this_interpreter
+    from gilprobe.workers.pythons import find_pythons, this_python
 
     if not names:
-        return (this_interpreter(),), True
-    found, missing = find_interpreters(names)
+        return (this_python(),), True
+    found, missing = find_pythons(names)
     met, refused = turns.meet(found)
     for complaint in (*missing, *refused):
         complain(complaint)
     if not met:
         raise InvalidValueError(
-            f"--python must name an interpreter that has gilprobe, got {len(names)} others"
+            f"--python must be an interpreter that has gilprobe, none of the {len(names)} given is usable"
         )
     return met, not (missing or refused)
 
 
-class _Run:
-    """One call of the command: the jobs, and what has come of them so far."""
+class _ScenarioRun:
+    """One call of the command: the jobs and their results so far."""
 
     def __init__(
         self,
         arguments: argparse.Namespace,
         output: Output,
         jobs: Sequence[_Job],
-        interpreters: tuple[Interpreter, ...],
+        pythons: tuple[Python, ...],
         threads: tuple[int, ...] | None,
         page: Path | None,
     ) -> None:
@@ -144,8 +142,8 @@ class _Run:
         self._arguments = arguments
         self._output = output
         self._jobs = jobs
-        self._interpreters = interpreters
-        self._names = interpreter_names(interpreters)
+        self._pythons = pythons
+        self._names = python_names(pythons)
         self._sides: list[tuple[str, list[ScenarioResult]]] = [(name, []) for name in self._names]
         self._page = page
         self._threads = threads
@@ -153,7 +151,7 @@ class _Run:
         self._shown = False
 
     def measure(self) -> None:
-        """Run the jobs one by one; what each found is shown as soon as it is there."""
+        """Run the jobs one by one, and show each result at once."""
         from gilprobe.cli.progress import ProgressBar
 
         with ProgressBar(len(self._jobs)) as bar:
@@ -169,29 +167,29 @@ class _Run:
                 self._done += 1
                 self._show(results)
                 if self._output.closed and self._arguments.json is None:
-                    return  # nobody reads on
+                    return  # the reader has left
 
-    def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[Outcome[ScenarioResult], ...]:
+    def _outcomes(self, job: _Job, bar: ProgressBar) -> tuple[TaskOutcome[ScenarioResult], ...]:
         from gilprobe.scenarios import own_process
 
-        def told(interpreter: Interpreter, label: str, share: float) -> None:
-            several = len(self._interpreters) > 1
-            name = self._names[self._interpreters.index(interpreter)]
+        def told(python: Python, label: str, share: float) -> None:
+            several = len(self._pythons) > 1
+            name = self._names[self._pythons.index(python)]
             bar.update(visible(f"{name}: {label}" if several else label), share)
 
         asked = self._arguments
         order = own_process.ScenarioOrder(job.name, job.scenario, self._threads, asked.repeat, asked.quick)
-        return own_process.run_side_by_side(order, self._interpreters, job.ceiling_s, told)
+        return own_process.run_side_by_side(order, self._pythons, job.ceiling_s, told)
 
-    def _tell(self, job: _Job, outcomes: Iterable[Outcome[ScenarioResult]]) -> None:
-        """Say on standard error what went wrong, and what a scenario of the user's has printed."""
+    def _tell(self, job: _Job, outcomes: Iterable[TaskOutcome[ScenarioResult]]) -> None:
+        """Write to standard error what went wrong, and what a user's scenario printed."""
         for name, outcome in zip(self._names, outcomes, strict=True):
             if job.foreign:
                 for line in outcome.output.splitlines():
                     complain(line, f"{job.scenario} printed")
             if outcome.complaint:
                 self.failed = True
-                several = len(self._interpreters) > 1
+                several = len(self._pythons) > 1
                 complain(f"{name}: {outcome.complaint}" if several else outcome.complaint)
 
     def _show(self, results: Sequence[ScenarioResult | None]) -> None:
@@ -202,7 +200,7 @@ class _Run:
         if self._arguments.json == STDOUT or not found:
             return
         look = self._output.look
-        if len(self._interpreters) > 1:
+        if len(self._pythons) > 1:
             sides = [(name, result) for name, result in found if result is not None]
             heading = "" if self._shown else self._legend()
             text = side_by_side.render_results(sides, look)
@@ -216,12 +214,12 @@ class _Run:
     def _legend(self) -> str:
         from gilprobe.render.text import side_by_side
 
-        named = zip(self._names, self._interpreters, strict=True)
+        named = zip(self._names, self._pythons, strict=True)
         sides = [(name, one.path, one.environment) for name, one in named if one.environment is not None]
-        return side_by_side.render_interpreters(sides, self._output.look) + "\n"
+        return side_by_side.render_pythons(sides, self._output.look) + "\n"
 
     def deliver(self) -> None:
-        """Write what was found to the files: as JSON if asked to, and as a page."""
+        """Write the results as JSON if asked to, and as a page."""
         self._save()
         if self._page is None or not self.results:
             return
@@ -233,7 +231,7 @@ class _Run:
             self._output.write(f"The report: {visible(str(self._page))}\n")
 
     def _save(self) -> None:
-        """Write the results as JSON if asked to; to standard output only those of a whole run."""
+        """Write the results as JSON if asked to; to standard output only those of a complete run."""
         from gilprobe.results import ResultSet
 
         target, ended = self._arguments.json, self._done == len(self._jobs)
@@ -248,10 +246,10 @@ class _Run:
             self._output.write(json.dumps(results.to_dict(), indent=1) + "\n")
 
 
-def interpreter_names(interpreters: Sequence[Interpreter]) -> tuple[str, ...]:
+def python_names(pythons: Sequence[Python]) -> tuple[str, ...]:
     """Return a short name for each: version, ``t`` if it is free-threaded, and path if two are alike."""
     names = []
-    for one in interpreters:
+    for one in pythons:
         environment = one.environment
         name = environment.python if environment is not None else one.named
         if environment is not None and environment.build == "free-threaded":
@@ -259,5 +257,5 @@ def interpreter_names(interpreters: Sequence[Interpreter]) -> tuple[str, ...]:
         names.append(name)
     return tuple(
         f"{name} {one.named}" if names.count(name) > 1 else name
-        for name, one in zip(names, interpreters, strict=True)
+        for name, one in zip(names, pythons, strict=True)
     )

@@ -1,31 +1,25 @@
-"""Engines: what a program can run the same work on at the same time.
+"""Engines: ways to run the same work several times in parallel.
 
-Threads of this process, interpreters with a GIL of their own, processes by each of multiprocessing's methods:
-all behind one face (:mod:`gilprobe.engines.team`), timed by one clock.
+Threads of this process, interpreters with their own GIL, and processes by multiprocessing's methods have one
+interface (:mod:`gilprobe.engines.team`) and are timed by one clock.
 
-A process that multiprocessing starts imports this package: it brings nothing that would be taken for the
-process's own start-up.
+A process that multiprocessing starts imports this package: it loads nothing that would count as start-up.
 """
 
 from __future__ import annotations
 
 from gilprobe.errors import InvalidValueError
 
-TYPE_CHECKING = False  # importing typing is start-up too
+TYPE_CHECKING = False  # importing typing would count as start-up
 if TYPE_CHECKING:
     from gilprobe.engines.team import Engine
 
 NAMES = ("threads", "interpreters", "fork", "forkserver", "spawn")
-"""The engines, in the order in which they are shown."""
+"""The engines, in display order."""
 
 
 def named(name: str) -> Engine:
     """Return the engine of this name.
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`NAMES`.
 
     Raises
     ------
@@ -33,15 +27,15 @@ def named(name: str) -> Engine:
         If there is no such engine.
     """
     if name == "threads":
-        from gilprobe.engines.threads import Threads
+        from gilprobe.engines.threads import ThreadEngine
 
-        return Threads()
+        return ThreadEngine()
     if name == "interpreters":
-        from gilprobe.engines.interpreters import Interpreters
+        from gilprobe.engines.interpreters import InterpreterEngine
 
-        return Interpreters()
+        return InterpreterEngine()
     if name in NAMES:
-        from gilprobe.engines.processes import Processes
+        from gilprobe.engines.processes import ProcessEngine
 
-        return Processes(name)
+        return ProcessEngine(name)
     raise InvalidValueError(f"engine must be one of {', '.join(NAMES)}, got {name!r}")

@@ -1,6 +1,6 @@
-"""The owner's side of what a team shares: orders and a gate to the workers, their reports, a flag.
+"""The owner's side of a team's channels: orders and a gate to the workers, their reports, a flag.
 
-The bytes on them are the same for threads, interpreters and processes.
+The protocol is the same for threads, interpreters and processes.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 from gilprobe.errors import UnsupportedError
 from gilprobe.workers.group import above_the_standard_streams
 
 if TYPE_CHECKING:
-    from gilprobe.engines.worker import Ends
+    from gilprobe.engines.team_worker import Ends
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker, or who looks after it, told.
+    """A report of a worker, or of its supervisor.
 
     Attributes
     ----------
     kind : int
-        One of the constants of :mod:`gilprobe.engines.worker`.
+        One of the constants of :mod:`gilprobe.engines.team_worker`.
     index : int
-        The worker; negative if it is about all of them.
+        The worker; negative: all of them.
     numbers : tuple of int
         Their meaning depends on the kind.
     text : str
-        What went wrong.
+        The error.
     """
 
     kind: int
@@ -46,14 +46,14 @@ class WorkerReport:
 class Channels:
     """Three pipes and a byte of shared memory.
 
-    Workers take their orders from one pipe: none can take a second before all have theirs, since it waits at
-    the gate until the owner has heard of every one. At the gate all of them wait in the same read, which
-    needs no GIL, and one write by the owner opens it to all.
+    Workers take their orders from one pipe: none can take a second one, since it waits at the gate until the
+    owner has heard from all. At the gate all wait in the same read, which needs no GIL, and one write by the
+    owner opens it for all.
 
     Raises
     ------
     UnsupportedError
-        If the system does not give the file descriptors.
+        If there are not enough file descriptors.
     """
 
     def __init__(self) -> None:
@@ -78,32 +78,33 @@ class Channels:
         return read, write
 
     def order(self, operations: int, workers: int) -> None:
-        """Tell each worker how many operations come next; it reports back and goes to the gate."""
-        os.write(self._orders, worker.ORDER.pack(operations) * workers)
+        """Send each worker its number of operations; it reports back and goes to the gate."""
+        os.write(self._orders, team_worker.ORDER.pack(operations) * workers)
 
     def open_gate(self, workers: int) -> None:
-        """Let all start."""
-        os.write(self._gate, worker.OPEN * workers)
+        """Open the gate."""
+        os.write(self._gate, team_worker.OPEN * workers)
 
     def next_report(self, timeout_s: float) -> WorkerReport | None:
-        """Return what was told next; None if nothing was in time."""
+        """Return the next report; None if there is none in time."""
         if not self._heard.poll(max(0.0, timeout_s) * 1000):
             return None
-        # Each report was one write of less than PIPE_BUF bytes: it is there as a whole.
-        kind, index, *numbers, size = worker.REPORT.unpack(os.read(self._reports, worker.REPORT.size))
+        # Each report was one write of less than PIPE_BUF bytes, so it arrives complete.
+        head = os.read(self._reports, team_worker.REPORT.size)
+        kind, index, *numbers, size = team_worker.REPORT.unpack(head)
         text = os.read(self._reports, size).decode("utf-8", "replace") if size else ""
         return WorkerReport(kind, index, tuple(numbers), text)
 
     def call_off(self, workers: int) -> None:
-        """Send every worker home: from the middle of chunked work, from the gate, from waiting for orders."""
+        """End every worker: within chunked work, at the gate, or waiting for orders."""
         self._off[0] = 1
-        # A closed pipe alone is not enough: a fork elsewhere in this process may keep a copy of it open.
+        # Closing the pipe is not enough: another fork of this process may keep a copy open.
         with suppress(OSError):
-            self.order(worker.LEAVE, workers)
-            os.write(self._gate, worker.SHUT * workers)
+            self.order(team_worker.LEAVE, workers)
+            os.write(self._gate, team_worker.SHUT * workers)
 
     def close(self) -> None:
-        """Close all. No worker in this process may still use its ends: their numbers will be others' soon."""
+        """Close all. No worker in this process may still use its ends: their numbers will be reused."""
         self._off.close()
         self._close_all()
 

@@ -1,4 +1,4 @@
-"""Processes, started by one of :mod:`multiprocessing`'s methods in a nursery of their own."""
+"""Processes, started by one of :mod:`multiprocessing`'s methods through a spawner process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import START_S, assembled
 from gilprobe.errors import UnsupportedError
 from gilprobe.workers.group import ProcessGroup, see_off
-from gilprobe.workers.interpreters import this_interpreter
+from gilprobe.workers.pythons import this_python
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gilprobe.engines.channels import Channels
     from gilprobe.engines.team import Team, Work
-    from gilprobe.engines.worker import Spec
+    from gilprobe.engines.team_worker import Spec
 
 _SCRIPT = """\
 import sys
@@ -33,7 +33,7 @@ main({method!r}, {workers!r}, {work!r}, {ends!r})
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
+class ProcessEngine:
     """Processes by one of multiprocessing's methods.
 
     Attributes
@@ -46,11 +46,11 @@ class Processes:
     module: str = "multiprocessing"
 
     def unavailable(self) -> str:
-        """Return why processes can't be started in this way here; empty if they can."""
+        """Return why this method is not available here; empty if it is."""
         if self.name not in multiprocessing.get_all_start_methods():
             return f"multiprocessing has no method {self.name!r} on {sys.platform}"
         if not sys.executable:
-            return "it is not known where the interpreter's executable is"
+            return "the interpreter's executable is unknown"
         return ""
 
     def start(self, workers: int, work: Work, *, limit_s: float = START_S) -> AbstractContextManager[Team]:
@@ -59,24 +59,24 @@ class Processes:
 
 
 class ProcessCrew:
-    """Processes that a nursery starts and looks after, until its input is closed."""
+    """Processes that a spawner starts and watches, until its input is closed."""
 
     def __init__(self, method: str) -> None:
         self._method = method
-        self._nursery: ProcessGroup | None = None
+        self._spawner: ProcessGroup | None = None
         self._messages: IO[bytes] | None = None
 
     def hire(self, workers: int, work: Spec, channels: Channels) -> None:
-        """Start the nursery."""
+        """Start the spawner."""
         path = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]  # noqa: PTH100
         script = _SCRIPT.format(
             path=path, method=self._method, workers=workers, work=work, ends=channels.worker_ends
         )
-        interpreter = this_interpreter()
+        python = this_python()
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - until end()
         try:
-            self._nursery = ProcessGroup(
-                [interpreter.path, *interpreter.flags, "-c", script],
+            self._spawner = ProcessGroup(
+                [python.path, *python.flags, "-c", script],
                 stdout=subprocess.DEVNULL,
                 stderr=self._messages,
                 pass_fds=channels.worker_ends,
@@ -85,8 +85,8 @@ class ProcessCrew:
             raise UnsupportedError(f"processes can't be started here: {error}") from None
 
     def fault(self) -> str:
-        """Return how the nursery ended; empty as long as it lives."""
-        if self._nursery is None or self._messages is None or not self._nursery.how_ended():
+        """Return how the spawner ended; empty while it lives."""
+        if self._spawner is None or self._messages is None or not self._spawner.how_ended():
             return ""
         self._messages.seek(0)
         lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
@@ -98,9 +98,9 @@ class ProcessCrew:
         return sum(sizes) / len(sizes) if len(sizes) == len(pids) else None
 
     def end(self, grace_s: float) -> bool:
-        """Have the nursery end them, and kill what is left of all in the end."""
-        if self._nursery is not None:
-            see_off([self._nursery], ProcessGroup.close_input, grace_s)
+        """Have the spawner end them, and kill what is left."""
+        if self._spawner is not None:
+            see_off([self._spawner], ProcessGroup.close_input, grace_s)
         if self._messages is not None:
             self._messages.close()
         return True

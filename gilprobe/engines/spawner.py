@@ -1,10 +1,10 @@
-"""The process that starts a team's processes with :mod:`multiprocessing`, and looks after them.
+"""The process that starts a team's processes with :mod:`multiprocessing`, and watches them.
 
-They are not children of the measured program, since there multiprocessing would do what a measurement has no
-right to: fork among the program's threads, import its ``__main__`` once more, leave a fork server behind.
-This process has one thread, a ``__main__`` of one line, and the work loaded, as a small program would.
+They are not children of the measured program, since there multiprocessing would fork among the program's
+threads, import its ``__main__`` again, and leave a fork server behind. This process has one thread, a
+``__main__`` of one line, and the work loaded, like a small program.
 
-It ends all it has started when its standard input is closed: its owner is done, or gone.
+It ends all its processes when its standard input is closed, by the owner or by its end.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, cast
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkContext, ForkServerContext, SpawnContext
     from multiprocessing.process import BaseProcess
 
-    from gilprobe.engines.worker import Ends, Spec
+    from gilprobe.engines.team_worker import Ends, Spec
 
     Context = ForkContext | ForkServerContext | SpawnContext
 
@@ -31,7 +31,7 @@ _GOODBYE_S = 1.0
 
 
 def main(method: str, workers: int, work: Spec, ends: Ends) -> None:
-    """Start the workers; return when the owner wants them to end, and they have."""
+    """Start the workers; return when the owner has ended them."""
     reports = ends[2]
     children: dict[int, BaseProcess] = {}
     try:
@@ -44,15 +44,15 @@ def main(method: str, workers: int, work: Spec, ends: Ends) -> None:
             children[index] = child
         _look_after(children, reports)
     except Exception as error:
-        worker.report_failure(reports, -1, error)
+        team_worker.report_failure(reports, -1, error)
     finally:
         _see_off(list(children.values()))
 
 
 def _prepare(context: Context, method: str, work: Spec, reports: int) -> None:
-    """Load the work where processes are forked, and have what is started once started, fork server say."""
+    """Load the work for forks, and start what is started once, such as the fork server."""
     if method == "fork":
-        with suppress(Exception):  # the workers will say
+        with suppress(Exception):  # the workers will report it
             __import__(work[0])
         return
     context.set_forkserver_preload([__name__, work[0]])
@@ -60,23 +60,23 @@ def _prepare(context: Context, method: str, work: Spec, reports: int) -> None:
     first = context.Process(target=_nothing)
     first.start()
     first.join()
-    worker.report(reports, worker.ONCE, -1, time.perf_counter_ns() - begun_ns)
+    team_worker.report(reports, team_worker.ONCE, -1, time.perf_counter_ns() - begun_ns)
 
 
 def _nothing() -> None:
-    """Do nothing, in the first process of all."""
+    """Do nothing, in the very first process."""
 
 
 def _connections(ends: Ends) -> list[Connection]:
-    """Wrap the ends in what multiprocessing carries into any child."""
+    """Wrap the descriptors so that multiprocessing passes them to any child."""
     orders, gate, reports, flag = ends
     return [Connection(orders), Connection(gate), Connection(reports), Connection(flag)]
 
 
 def _work(index: int, begun_ns: int, work: Spec, connections: list[Connection]) -> None:
-    """Be a worker, in a process of its own."""
+    """Be a worker in its own process."""
     orders, gate, reports, flag = (connection.fileno() for connection in connections)
-    worker.serve(index, begun_ns, work, (orders, gate, reports, flag))
+    team_worker.serve(index, begun_ns, work, (orders, gate, reports, flag))
 
 
 def _look_after(children: dict[int, BaseProcess], reports: int) -> None:
@@ -89,7 +89,7 @@ def _look_after(children: dict[int, BaseProcess], reports: int) -> None:
                 return
             index = sentinels.pop(cast("int", ended))
             children[index].join()
-            worker.report(reports, worker.DIED, index, text=_end_of(children[index].exitcode))
+            team_worker.report(reports, team_worker.DIED, index, text=_end_of(children[index].exitcode))
 
 
 def _end_of(status: int | None) -> str:

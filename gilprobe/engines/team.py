@@ -1,4 +1,4 @@
-"""The one face of all engines: a team of workers that does the same named work, over and over.
+"""The interface of all engines: a team of workers that repeats the same named work.
 
 ::
 
@@ -15,47 +15,47 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from gilprobe.engines import worker
+from gilprobe.engines import team_worker
 from gilprobe.engines.channels import Channels
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError, WorkerError
-from gilprobe.measuring.teams import Turn
+from gilprobe.measuring.teams import MemberRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from gilprobe.engines.channels import WorkerReport
-    from gilprobe.engines.worker import Spec
+    from gilprobe.engines.team_worker import Spec
 
 Plain = None | bool | int | float | str | bytes
-"""What an argument of a work can be: anything that is the same in every interpreter and process."""
+"""Types of arguments of work: the same in every interpreter and process."""
 
 WORKERS = range(1, 1001)
-"""How many workers a team can have: their orders must fit into a pipe."""
+"""Allowed numbers of workers: their orders must fit into a pipe."""
 
 START_S = 60.0
 RUN_S = 120.0
 _LEAVE_S = 30.0
 _GOODBYE_S = 3.0
-_LOOK_S = 1.0  # how long to trust silence before looking whether the workers are still there
+_LOOK_S = 1.0  # time without reports before checking that the workers are alive
 _LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What workers do: a function that can be imported anywhere, named.
+    """The work of a team: an importable function, by name.
 
     Attributes
     ----------
     module : str
-        Where the function is defined. It is imported by every worker, so importing it must not do harm.
+        The function's module. Every worker imports it, so importing must be harmless.
     function : str
         Its qualified name. It is called with a number of operations.
     arguments : mapping of str to plain values
         Further arguments, by keyword.
     chunk : int or None
-        At most so many operations in one call, so that a team can be called off between calls. Threads can't
-        be ended otherwise: None only for a function that ends soon by itself, and never for interpreters.
+        Limit of operations in one call, so that a team can be cancelled between calls. None only for a
+        function that ends soon by itself, since threads can't be ended otherwise; never for interpreters.
     """
 
     module: str
@@ -70,7 +70,7 @@ class Work:
             if not all(part.isidentifier() for part in name.split(".")):
                 raise InvalidValueError(f"{what} must be a dotted name, got {name!r}")
         if self.module == "__main__":
-            raise InvalidValueError("module must be one that other processes can import, got '__main__'")
+            raise InvalidValueError("module must be importable by other processes, got '__main__'")
         for name, value in self.arguments.items():
             _check_plain(name, value)
         if self.chunk is not None:
@@ -78,7 +78,7 @@ class Work:
 
     @property
     def spec(self) -> Spec:
-        """The same as plain values, whose ``repr`` is Python."""
+        """Return it as plain values, whose ``repr`` is Python code."""
         return self.module, self.function, dict(self.arguments), self.chunk
 
 
@@ -89,52 +89,52 @@ class EngineRun:
     Attributes
     ----------
     operations : int
-        Done by all workers together.
+        Operations of all workers together.
     opened_ns : int
-        When the gate was opened, by ``time.perf_counter_ns``.
-    turns : tuple of Turn
-        One a worker, in the order of the workers, by the same clock.
+        Opening of the gate, by ``time.perf_counter_ns``.
+    members : tuple of MemberRun
+        One per worker, in order, by the same clock.
     """
 
     operations: int
     opened_ns: int
-    turns: tuple[Turn, ...]
+    members: tuple[MemberRun, ...]
 
     @property
     def elapsed_ns(self) -> int:
-        """From the opening of the gate to the last worker's end, nanoseconds."""
-        return max(turn.end_ns for turn in self.turns) - self.opened_ns
+        """Return the time from the opening of the gate to the last worker's end, nanoseconds."""
+        return max(member.end_ns for member in self.members) - self.opened_ns
 
     @property
     def cpu_ns(self) -> int:
-        """CPU time of all workers together, nanoseconds."""
-        return sum(turn.cpu_ns for turn in self.turns)
+        """Return the CPU time of all workers together, nanoseconds."""
+        return sum(member.cpu_ns for member in self.members)
 
 
 class Crew(Protocol):
-    """The workers of a team, as the engine that starts them knows them."""
+    """The workers of a team, as their engine knows them."""
 
     def hire(self, workers: int, work: Spec, channels: Channels) -> None:
-        """Start the workers; return at once, without waiting until they are ready.
+        """Start the workers; return without waiting until they are ready.
 
         Raises
         ------
         UnsupportedError
-            If the system does not give what they need; :meth:`end` then ends those that were started.
+            If the system lacks resources; :meth:`end` then ends those that were started.
         """
 
     def fault(self) -> str:
-        """Return why no more reports can come; empty as long as they can."""
+        """Return why no more reports can come; empty while they can."""
 
     def memory_per_worker(self, pids: tuple[int, ...]) -> float | None:
-        """Return bytes for each worker, given the processes that they live in."""
+        """Return bytes per worker, given their processes."""
 
     def end(self, grace_s: float) -> bool:
-        """Wait until all have left, and end them otherwise if that can be; return whether all are gone."""
+        """Wait until all have left, else end them if possible; return whether all are gone."""
 
 
 class Engine(Protocol):
-    """A way to run work at the same time."""
+    """A way to run work in parallel."""
 
     @property
     def name(self) -> str:
@@ -142,10 +142,10 @@ class Engine(Protocol):
 
     @property
     def module(self) -> str:
-        """The module of the standard library that provides it; empty where there is none."""
+        """The module of the standard library that provides it; empty if none."""
 
     def unavailable(self) -> str:
-        """Return why the engine can't be used here; empty if it can."""
+        """Return why the engine is not available here; empty if it is."""
 
     def start(self, workers: int, work: Work, *, limit_s: float = START_S) -> AbstractContextManager[Team]:
         """Start a team; it ends with the ``with`` block.
@@ -155,16 +155,16 @@ class Engine(Protocol):
         workers : int
             How many.
         work : Work
-            What they do.
+            Their work.
         limit_s : float
-            How long they may take to become ready, seconds.
+            Time limit to become ready, seconds.
 
         Raises
         ------
         InvalidTypeError, InvalidValueError
             If `workers` is not an integer in :data:`WORKERS`.
         UnsupportedError
-            If the engine is not available, or the system does not give what it needs.
+            If the engine is not available, or the system lacks resources.
         WorkerError
             If a worker can't load the work, dies, or is not ready in time.
         """
@@ -180,12 +180,11 @@ class Team:
     workers : int
         How many.
     startup_ns : int
-        From the beginning of the first worker's start until the last was ready: it is there, and the function
-        is imported.
+        From the beginning of the first worker's start until the last was ready, with the function imported.
     startup_each_ns : tuple of int
-        The same for each by itself.
+        The same for each worker.
     once_ns : int
-        What was paid before, once for any number of workers: the fork server, the resource tracker.
+        One-time cost before that: the fork server, the resource tracker.
     """
 
     def __init__(self, engine: str, workers: int, channels: Channels, crew: Crew, limit_s: float) -> None:
@@ -195,7 +194,7 @@ class Team:
         self._channels = channels
         self._crew = crew
         self._lost = ""
-        ready = self._collect(worker.READY, limit_s, "become ready")
+        ready = self._collect(team_worker.READY, limit_s, "become ready")
         begun_ns = [report.numbers[0] for report in ready]
         ready_ns = [report.numbers[1] for report in ready]
         self._pids = tuple(report.numbers[2] for report in ready)
@@ -203,59 +202,58 @@ class Team:
         self.startup_each_ns = tuple(end - begin for begin, end in zip(begun_ns, ready_ns, strict=True))
 
     def run(self, operations: int, *, limit_s: float = RUN_S) -> EngineRun:
-        """Have every worker do the work once, all at the same time.
+        """Have all workers do the work once, at the same time.
 
         Parameters
         ----------
         operations : int
-            For each worker.
+            Operations per worker.
         limit_s : float
-            How long it may take, seconds.
+            Time limit, seconds.
 
         Raises
         ------
         InvalidTypeError, InvalidValueError
             If `operations` is not an integer from 1 to 2**63 - 1.
         WorkerError
-            If a worker raises, dies, or has not finished in time; the team is then of no more use.
+            If a worker raises, dies, or has not finished in time; the team can then not be used again.
         KeyboardInterrupt
-            Also if it ended the work of a worker.
+            Also if it ended a worker's work.
         """
         _check_count("operations", operations)
         if self._lost:
             raise WorkerError(self._lost)
-        self._lost = f"{self.engine}: the team was interrupted in a run before"
+        self._lost = f"{self.engine}: the team was interrupted in an earlier run"
         try:
             self._channels.order(operations, self.workers)
-            self._collect(worker.ARMED, limit_s, "come to the gate")
+            self._collect(team_worker.ARMED, limit_s, "come to the gate")
             opened_ns = time.perf_counter_ns()
             self._channels.open_gate(self.workers)
-            done = self._collect(worker.DONE, limit_s, "finish")
+            done = self._collect(team_worker.DONE, limit_s, "finish")
         except WorkerError as error:
             self._lost = str(error)
             raise
         self._lost = ""
-        turns = tuple(
-            Turn(native_id, start_ns, end_ns, cpu_ns)
+        members = tuple(
+            MemberRun(native_id, start_ns, end_ns, cpu_ns)
             for start_ns, end_ns, cpu_ns, native_id in (report.numbers for report in done)
         )
-        return EngineRun(operations * self.workers, opened_ns, turns)
+        return EngineRun(operations * self.workers, opened_ns, members)
 
     def memory_per_worker(self) -> float | None:
-        """Return what a worker takes in memory, bytes.
+        """Return a worker's memory, bytes.
 
         Returns
         -------
         float or None
-            For processes the mean of the workers' proportional set sizes (PSS), in which pages shared with
-            each other and with the process that forked them count in parts. For others the growth of this
-            process's since before the team's start, divided by the workers: negative if this process gave
-            memory back meanwhile. None where the platform does not tell.
+            For processes the mean of the workers' proportional set sizes (PSS), which divide pages shared
+            with each other and with the forking process. For others the growth of this process's PSS since
+            before the team's start, per worker: negative if it returned memory meanwhile. None if unknown.
         """
         return self._crew.memory_per_worker(self._pids)
 
     def _collect(self, kind: int, limit_s: float, task: str) -> list[WorkerReport]:
-        """Return a report of that kind from each worker."""
+        """Return a report of the given kind from each worker."""
         found: dict[int, WorkerReport] = {}
         deadline = time.monotonic() + limit_s
         while len(found) < self.workers:
@@ -276,20 +274,20 @@ class Team:
         return [found[index] for index in range(self.workers)]
 
     def _heed(self, report: WorkerReport) -> None:
-        if report.kind == worker.ONCE:
+        if report.kind == team_worker.ONCE:
             self.once_ns = report.numbers[0]
-        if report.kind not in (worker.FAILED, worker.DIED):
+        if report.kind not in (team_worker.FAILED, team_worker.DIED):
             return
-        if report.text.startswith("KeyboardInterrupt"):  # Ctrl-C may reach a thread's kernel before us
+        if report.text.startswith("KeyboardInterrupt"):  # Ctrl-C may end a thread's kernel first
             raise KeyboardInterrupt
         who = f"worker {report.index + 1}" if report.index >= 0 else "the process that starts the workers"
-        verb = "failed: " if report.kind == worker.FAILED else ""
+        verb = "failed: " if report.kind == team_worker.FAILED else ""
         raise WorkerError(f"{self.engine}: {who} {verb}{report.text}")
 
 
 @contextmanager
 def assembled(engine: Engine, crew: Crew, workers: int, work: Work, limit_s: float) -> Iterator[Team]:
-    """Hire a team, yield it when it is ready, and see all of it off; what every engine's ``start`` is."""
+    """Start a team, yield it when ready, and end it; the common part of the engines' ``start``."""
     _check_count("workers", workers)
     if workers not in WORKERS:
         raise InvalidValueError(f"workers must be between 1 and {WORKERS.stop - 1}, got {workers}")
@@ -303,7 +301,7 @@ def assembled(engine: Engine, crew: Crew, workers: int, work: Work, limit_s: flo
         whole = True
     finally:
         channels.call_off(workers)
-        # Ends that a worker left behind still reads from stay open, or it would read from another file.
+        # Descriptors that a remaining worker still reads stay open, or it would read another file.
         gone = crew.end(_LEAVE_S if whole else _GOODBYE_S)
         if gone:
             channels.close()

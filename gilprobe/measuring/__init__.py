@@ -1,5 +1,4 @@
-"""Measuring: teams of threads, repeated and interleaved runs, the machine they ran on, what chance could do.
+"""Measure teams of threads in repeated, interleaved runs; describe the machine; test for significance.
 
-It knows work as functions to be called. What they show, and whether a GIL is traced meanwhile, is decided
-above.
+Work is just functions to call. What they show, and whether a GIL is traced, is decided above.
 """

@@ -1,4 +1,4 @@
-"""Set two saved results side by side: which numbers differ, and by more than chance."""
+"""Compare two saved results: which numbers differ by more than chance."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SIGNIFICANT = 0.05
-"""The adjusted p at which a difference is shown."""
+"""Largest adjusted p at which a difference is shown."""
 
 MOST_ARMS = 1 << 15
-"""Arms of a result, of all its scenarios together, that can be compared."""
+"""Limit of arms in one result, all scenarios together."""
 
 _MACHINE = {
     "cpu": "processor",
@@ -45,16 +45,15 @@ _MACHINE = {
 def compare(before: ResultSet, after: ResultSet, names: tuple[str, str] = ("before", "after")) -> Comparison:
     """Compare two results.
 
-    Scenarios belong together by identifier; if a result has one several times, measured on several
-    interpreters, the first with the first, the second with the second. Arms belong together by name, threads
-    and unit.
+    Scenarios are matched by identifier; if a result has one several times, for several interpreters, the
+    first with the first, the second with the second. Arms are matched by name, threads and unit.
 
     Parameters
     ----------
     before, after : ResultSet
         The results.
     names : (str, str)
-        What they are called; in doubts they are A and B.
+        Their names; doubts call them A and B.
 
     Returns
     -------
@@ -64,8 +63,7 @@ def compare(before: ResultSet, after: ResultSet, names: tuple[str, str] = ("befo
     Raises
     ------
     FormatError
-        If an arm has no samples, or more than any measurement takes, or there are more arms than in any
-        catalogue.
+        If an arm has no samples, or there are too many samples or arms.
     """
     for name, found in zip(names, (before, after), strict=True):
         _check_arms(name, [arm for one in found.scenarios for arm in one.arms])
@@ -86,7 +84,7 @@ def compare(before: ResultSet, after: ResultSet, names: tuple[str, str] = ("befo
 
 def _check_arms(name: str, arms: Sequence[Arm]) -> None:
     if len(arms) > MOST_ARMS:
-        raise FormatError(f"{name!r}: at most {MOST_ARMS} arms can be compared, got {len(arms)}")
+        raise FormatError(f"{name!r}: there must be at most {MOST_ARMS} arms, got {len(arms)}")
     for arm in arms:
         if not 1 <= len(arm.samples) < REPEATS.stop:
             raise FormatError(
@@ -98,7 +96,7 @@ def _check_arms(name: str, arms: Sequence[Arm]) -> None:
 def _paired(
     before: Iterable[T], after: Iterable[T], key: Callable[[T], Hashable]
 ) -> tuple[list[tuple[T, T]], list[T], list[T]]:
-    """Return what has the same key, the first with the first, and what is left of both sides."""
+    """Pair items with the same key, the first with the first; return also what is left of both sides."""
     waiting: dict[Hashable, deque[T]] = {}
     for other in after:
         waiting.setdefault(key(other), deque()).append(other)
@@ -113,7 +111,7 @@ def _paired(
 
 
 def _unequal(before: Environment, after: Environment) -> Iterator[str]:
-    """Yield one line with all that differs between the machines and interpreters, if anything does."""
+    """Yield one line with all differences between the machines and interpreters, if any."""
     parts = [
         f"{word} {_shown(getattr(before, name))} and {_shown(getattr(after, name))}"
         for name, word in _MACHINE.items()
@@ -178,7 +176,7 @@ def _arm(before: Arm, after: Arm, p: float, adjusted: float) -> ArmPair:
 
 
 def _direction(before: Arm, after: Arm) -> Difference:
-    """Return on which side most pairs of samples lie: what the test has seen."""
+    """Return the direction in which most pairs of samples differ, as the test sees it."""
     ordered = sorted(before.samples)
     ahead = sum(
         bisect_left(ordered, over) + bisect_right(ordered, over) - len(ordered) for over in after.samples
@@ -187,7 +185,7 @@ def _direction(before: Arm, after: Arm) -> Difference:
 
 
 def _sample_doubts(pairs: Sequence[tuple[Arm, Arm]]) -> Iterator[str]:
-    """Yield that there are too few samples for any difference to be shown, and how many it would take."""
+    """Yield a doubt if no difference could be shown with so few samples, and how many it takes."""
     if not pairs:
         return
     counts = [(len(before.samples), len(after.samples)) for before, after in pairs]
@@ -195,8 +193,8 @@ def _sample_doubts(pairs: Sequence[tuple[Arm, Arm]]) -> Iterator[str]:
     if best * len(pairs) > SIGNIFICANT:
         enough = next(n for n in range(2, REPEATS.stop) if smallest_p(n, n) * len(pairs) <= SIGNIFICANT)
         yield (
-            f"few samples: even a single difference would not be shown among {len(pairs)} arms"
-            f" (p {best:.2g} at best); --repeat {enough} would do"
+            f"few samples: with {len(pairs)} arms no difference can be shown "
+            f"(p {best:.2g} at best); use --repeat {enough}"
         )
 
 

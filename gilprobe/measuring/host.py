@@ -1,7 +1,6 @@
-"""What this interpreter and machine are: read, never guessed; absent where the platform does not tell.
+"""Describe this interpreter and machine: facts are read, never guessed, and None where the platform has none.
 
-Every trace asks here when it starts, in other people's processes: nothing is loaded that few ask for, and no
-process is started.
+Every trace calls this when it starts, in other people's processes: load little, and start no process.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ import os
 import sys
 import time
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
-TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
     from gilprobe.model.environment import Build, Capabilities, CpuTimes, Environment
 
 _ROOT = ""
-_IMPLEMENTATIONS = {"cpython": "CPython"}  # as :mod:`platform` has it
+_IMPLEMENTATIONS = {"cpython": "CPython"}  # as in :mod:`platform`
 
 
 def build() -> Build:
     """Return how the interpreter was built: ``"gil"`` or ``"free-threaded"``."""
-    # sysconfig has Py_GIL_DISABLED, but costs an import of tens of milliseconds on some builds.
+    # sysconfig has Py_GIL_DISABLED, but its import takes tens of milliseconds on some builds.
     return "free-threaded" if "free-threading" in sys.version else "gil"
 
 
@@ -37,19 +36,19 @@ def gil_enabled() -> bool:
 
 
 def affinity() -> tuple[int, ...]:
-    """Return the numbers of the cores that the affinity mask allows; all of them where there is no mask."""
+    """Return the numbers of the cores in the affinity mask; all cores where there is no mask."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
 
 
 def cgroup_quota(root: Path | str = _ROOT) -> float | None:
-    """Return how many cores' worth of time the control group allows, the tightest limit up to the root.
+    """Return how many cores' worth of time the control groups allow, by the tightest limit.
 
     Parameters
     ----------
     root : path-like
-        Where ``proc`` and ``sys`` are found.
+        Folder of ``proc`` and ``sys``.
 
     Returns
     -------
@@ -71,10 +70,10 @@ def _cgroups(root: Path | str, controller: str) -> Iterator[str]:
         controllers, _, path = rest.partition(":")
         if controllers and controller not in controllers.split(","):
             continue
-        # Version 2 has one tree with no controller names; version 1 has one tree for each set of controllers.
+        # Version 2 has one tree without controller names; version 1 has one tree per set of controllers.
         names = [f"/{controllers}", f"/{controller}"] if controllers else ["", "/unified"]
-        # Seen from inside a namespace the path may not exist below the mount, or lead out of it with "..";
-        # its parents, down to the mount itself, do exist.
+        # Inside a namespace the path may not exist below the mount, or leave it with ".."; its parents do
+        # exist, down to the mount.
         below = [part for part in path.split("/") if part not in ("", "..")]
         for name in dict.fromkeys(names):
             yield from ("/".join([mount + name, *below[:depth]]) for depth in range(len(below), -1, -1))
@@ -92,14 +91,14 @@ def _cgroup_limit(group: str) -> float | None:
 
 
 def usable_cores(root: Path | str = _ROOT) -> int:
-    """Return how many cores this process can keep busy: affinity and control group respected, at least 1."""
+    """Return how many cores this process can keep busy, by affinity and control group; at least 1."""
     quota = cgroup_quota(root)
     allowed = len(affinity())
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
 def physical_cores(root: Path | str = _ROOT) -> int | None:
-    """Return the number of physical cores behind the affinity mask: two hardware threads of one count once.
+    """Return the number of physical cores in the affinity mask: two hardware threads of one count once.
 
     Returns
     -------
@@ -114,7 +113,7 @@ def physical_cores(root: Path | str = _ROOT) -> int | None:
 
 
 def last_level_cache(root: Path | str = _ROOT) -> int | None:
-    """Return the size in bytes of the largest cache of one core, the last before the memory.
+    """Return the size in bytes of the first core's largest cache.
 
     Returns
     -------
@@ -136,7 +135,7 @@ def _bytes(text: str) -> int:
 
 
 def available_memory(root: Path | str = _ROOT) -> int | None:
-    """Return how many bytes a program can take without harm: free memory, and what its control groups leave.
+    """Return how many bytes a program can safely use, by free memory and control groups.
 
     Returns
     -------
@@ -187,7 +186,7 @@ def cpu_times(root: Path | str = _ROOT) -> CpuTimes | None:
 def cpu_model(root: Path | str = _ROOT) -> str:
     """Return the processor's model as the system names it, or the architecture."""
     try:
-        # Line by line: the first core's are among the first, and on a large machine all take milliseconds.
+        # Line by line: the first core's lines come first; on a large machine all take milliseconds.
         with open(f"{root}/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             for line in file:
                 key, _, value = line.partition(":")
@@ -204,32 +203,31 @@ def capabilities() -> Capabilities:
     Returns
     -------
     Capabilities
-        Version and build of the interpreter, whether the tracer works and why not, the clock, the usable
-        cores.
+        Version and build of the interpreter, whether the tracer works, the clock, the usable cores.
     """
     from gilprobe.model.environment import Capabilities
 
-    works, reason = gil.support()
+    works, reason = tracer.support()
     return Capabilities(
         python=sys.version.split()[0],
         build=build(),
         gil_enabled=gil_enabled(),
         tracer="exact" if works else "none",
         tracer_reason="" if works else reason,
-        clock=gil.clock_name(),
+        clock=tracer.clock_name(),
         cores=usable_cores(),
     )
 
 
 def read_environment() -> Environment:
-    """Return the interpreter and the machine that a measurement which starts now runs on."""
+    """Return the interpreter and the machine, as they are now, for a measurement."""
     from gilprobe.model.environment import Environment
 
     return Environment(**environment_facts())
 
 
 def environment_facts() -> dict[str, Any]:
-    """Return the fields of :func:`read_environment`, which a recording writes without loading the model."""
+    """Return the fields of :func:`read_environment`, without loading the model."""
     from gilprobe import __version__
 
     return {
@@ -246,7 +244,7 @@ def environment_facts() -> dict[str, Any]:
         "cores_online": os.cpu_count() or 1,
         "switch_interval_s": sys.getswitchinterval(),
         "load_average": load_average(),
-        "clock": gil.clock_name(),
+        "clock": tracer.clock_name(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -255,15 +253,15 @@ def architecture() -> str:
     """Return the machine's architecture, as :func:`platform.machine` names it."""
     if hasattr(os, "uname"):
         return os.uname().machine
-    import platform  # with what it loads it costs a program that is measured 10 ms
+    import platform  # its imports would cost a measured program 10 ms
 
     return platform.machine()
 
 
 def platform_name() -> str:
-    """Return operating system and C library, on Linux with glibc as :func:`platform.platform` names them.
+    """Return operating system and C library, on Linux with glibc as from :func:`platform.platform`.
 
-    That function may start a process, ``uname -p``, which is no business of a program that is measured.
+    That function may start a process, ``uname -p``, which a measured program should not do.
     """
     if not hasattr(os, "uname"):
         return sys.platform
@@ -274,22 +272,22 @@ def platform_name() -> str:
 
 
 def _c_library() -> str:
-    """Return the C library's name, with its version if it is glibc; empty if it does not tell."""
+    """Return the C library's name, with its version if it is glibc; empty if unknown."""
     try:
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").replace(" ", "")
     except (AttributeError, ValueError, OSError):
-        # the triplet that the interpreter was built for: x86_64-linux-musl
+        # the triplet of the interpreter's build: x86_64-linux-musl
         return "musl" if getattr(sys.implementation, "_multiarch", "").endswith("musl") else ""
 
 
 def diagnose() -> Diagnosis:
-    """Return all that ``gilprobe doctor`` tells about this interpreter and machine."""
+    """Return what ``gilprobe doctor`` shows about this interpreter and machine."""
     from gilprobe.model.diagnosis import Diagnosis
 
     return Diagnosis(
         capabilities=capabilities(),
         environment=read_environment(),
-        clock_cost_ns=gil.clock_cost_ns(),
+        clock_cost_ns=tracer.clock_cost_ns(),
         cores_affinity=len(affinity()),
         cores_quota=cgroup_quota(),
         cores_physical=physical_cores(),

@@ -1,9 +1,9 @@
-"""The experiment frame: the same work done by teams of threads, repeatedly, interleaved, with its own doubts.
+"""Measure the same work done by teams of threads, in repeated, interleaved runs.
 
-A team starts behind a gate, and its time runs from the first member's start to the last member's end. The
-amount of work is calibrated for each arm, so that every run lasts about as long; the arms take turns, so that
-a drift of the machine (heat, other load) hits all alike; a median and its bootstrap interval sum the repeats
-up.
+A team starts behind a gate; its time runs from the first member's start to the last member's end. The amount
+of work is calibrated for each arm, so that every run takes about as long. The arms take turns, so that a
+drift of the machine (heat, other load) affects all alike. The repeats are summed up by a median and its
+bootstrap interval.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
     from gilprobe.model.environment import CpuTimes
 
 Progress = Callable[[str, float], None]
-"""Told what runs now, and the share (0 to 1) of the whole that is done. Only called between runs."""
+"""Called between runs with the current step and the completed share (0 to 1)."""
 
 MIN_ARM_NS = 50_000_000
-"""The shortest run that the frame calls a measurement: start-up skew is then well below 1 %."""
+"""The shortest run that is trusted: start-up skew is then well below 1 %."""
 
 REPEATS = range(2, 1001)
-"""How often a measurement can be repeated: one sample has no spread."""
+"""Allowed numbers of repeats: one sample has no spread."""
 
 _INTERVAL_LIMIT = 0.10
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to measure; everything that a test may want to replace.
+    """How to measure; tests can replace all of it.
 
     Attributes
     ----------
     repeat : int
         Samples of each arm.
     arm_ns, member_ns : int
-        How long a run must last at least when the work is calibrated, nanoseconds; and how long for each of
-        its threads, since many threads that do next to nothing only show what starting them costs.
+        The least duration of a run when the work is calibrated, nanoseconds; and the least duration for each
+        of its threads, since many threads with little work only show what starting them costs.
     clock, wall : callable
-        The clock that times, and the time of day that it is compared with.
+        The clock that times, and the time of day to check it against.
     cpu_times, load_average, cores, physical_cores : callable
         As in :mod:`gilprobe.measuring.host`.
     """
@@ -70,7 +70,7 @@ class Settings:
 
     @classmethod
     def quick(cls) -> Settings:
-        """Return the frame of a first look: fewer repeats of runs that are as short as can be trusted."""
+        """Return settings for a quick look: fewer repeats of the shortest trusted runs."""
         return cls(repeat=3, arm_ns=MIN_ARM_NS, member_ns=2_000_000)
 
     def __post_init__(self) -> None:
@@ -84,16 +84,16 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What :func:`measure` found.
+    """The result of :func:`measure`.
 
     Attributes
     ----------
     arms : tuple of Arm
         In the order of the plans.
     operations : tuple of int
-        Calibrated operations of each member, in the same order.
+        Calibrated operations per member, in the same order.
     warnings : tuple of str
-        What makes the numbers doubtful.
+        Doubts about the numbers.
     """
 
     arms: tuple[Arm, ...]
@@ -102,12 +102,12 @@ class Measurement:
 
 
 def calibrate(plan: ArmPlan, *, arm_ns: int, clock: Clock = time.perf_counter_ns) -> int:
-    """Find how many operations a member must do for a run to last at least `arm_ns`; warms up on the way.
+    """Find how many operations per member make a run last `arm_ns`; this also warms up.
 
     Raises
     ------
     UnsupportedError
-        If the clock stands still.
+        If the clock does not advance.
     """
     operations = 1
     standstills = 0
@@ -115,15 +115,15 @@ def calibrate(plan: ArmPlan, *, arm_ns: int, clock: Clock = time.perf_counter_ns
     while True:
         elapsed_ns = run_team(plan, operations, clock=clock).elapsed_ns
         if elapsed_ns > 2 * foreseen_ns:
-            # Much longer than the run before led to expect: on a busy machine that is mostly time in which
-            # others had the cores, and far too little work. The work decides, the second time.
+            # Far longer than the run before suggests: on a busy machine mostly time in which others had the
+            # cores, with too little work done. Repeat once.
             elapsed_ns = min(elapsed_ns, run_team(plan, operations, clock=clock).elapsed_ns)
         if elapsed_ns >= arm_ns:
             return operations
         standstills = standstills + 1 if elapsed_ns == 0 else 0
         if standstills == 6:
-            raise UnsupportedError(f"the clock must advance, stood still during {operations} operations")
-        # A tenth above the aim; never more than a hundredfold, since a first short run is mostly start-up.
+            raise UnsupportedError(f"the clock must advance, it stood still during {operations} operations")
+        # Aim a tenth higher; grow at most a hundredfold, since a first short run is mostly start-up.
         growth = 1.1 * arm_ns / elapsed_ns if elapsed_ns else 10.0
         growth = min(max(growth, 1.2), 100.0)
         foreseen_ns = growth * elapsed_ns
@@ -131,9 +131,9 @@ def calibrate(plan: ArmPlan, *, arm_ns: int, clock: Clock = time.perf_counter_ns
 
 
 def interleave(arms: int, repeat: int) -> Iterator[tuple[int, ...]]:
-    """Yield the order of the arms in each repeat: there and back, then the same begun at the next arm.
+    """Yield the order of the arms in each repeat: forth and back, then the same from the next arm on.
 
-    A drift then hits all alike, and no arm always runs in the wake of the same other.
+    A drift then affects all alike, and no arm always follows the same other one.
     """
     for number in range(repeat):
         shift = number // 2 % arms
@@ -143,19 +143,18 @@ def interleave(arms: int, repeat: int) -> Iterator[tuple[int, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One or more arms whose numbers a run yields by itself: a server's requests a second and its latencies.
+    """One or more arms whose run returns their numbers, such as a server's rate and latencies.
 
     Attributes
     ----------
     name : str
         For example ``"2 spinning threads"``.
     threads : int
-        How many threads, or other workers, take part.
+        Number of threads or other workers.
     units : mapping of str to str
-        What a run measures, with the unit. ``""`` is the arm called `name`; another metric makes an arm of
-        its own, called ``"name, metric"``.
+        Metrics of a run and their units. ``""`` is the arm `name`; any other is an arm ``"name, metric"``.
     run : callable
-        Does it once and returns a number for each of `units`; NaN or infinity is refused.
+        Runs once and returns a finite number for each of `units`.
     """
 
     name: str
@@ -164,12 +163,12 @@ class Trial:
     run: Callable[[], Mapping[str, float]]
 
     def arm_name(self, metric: str) -> str:
-        """Return the name of the arm that has this metric."""
+        """Return the name of this metric's arm."""
         return f"{self.name}, {metric}" if metric else self.name
 
 
 def measure(
-    plans: Sequence[ArmPlan], frame: Settings, progress: Progress = lambda _label, _share: None
+    plans: Sequence[ArmPlan], settings: Settings, progress: Progress = lambda _label, _share: None
 ) -> Measurement:
     """Measure several arms against each other.
 
@@ -177,10 +176,10 @@ def measure(
     ----------
     plans : sequence of ArmPlan
         The arms.
-    frame : Settings
+    settings : Settings
         How to measure.
     progress : callable
-        Told between the runs how far this is.
+        Called between the runs with the progress.
 
     Returns
     -------
@@ -190,26 +189,26 @@ def measure(
     Raises
     ------
     UnsupportedError
-        If the threads or a working clock are not to be had.
+        If the threads can't be started or the clock does not work.
     """
-    steps = len(plans) * (frame.repeat + 2)
-    surroundings = Surroundings(frame)
+    steps = len(plans) * (settings.repeat + 2)
+    surroundings = Surroundings(settings)
     operations = []
     for number, plan in enumerate(plans):
-        progress(f"calibrates {_called(plan)}", 2 * number / steps)
-        arm_ns = max(frame.arm_ns, plan.threads * frame.member_ns)
-        operations.append(calibrate(plan, arm_ns=arm_ns, clock=frame.clock))
+        progress(f"calibrating {_called(plan)}", 2 * number / steps)
+        arm_ns = max(settings.arm_ns, plan.threads * settings.member_ns)
+        operations.append(calibrate(plan, arm_ns=arm_ns, clock=settings.clock))
     done = 2 * len(plans)
     runs: list[list[TeamRun]] = [[] for _ in plans]
-    for order in interleave(len(plans), frame.repeat):
+    for order in interleave(len(plans), settings.repeat):
         for index in order:
             progress(_called(plans[index]), done / steps)
-            runs[index].append(run_team(plans[index], operations[index], clock=frame.clock))
+            runs[index].append(run_team(plans[index], operations[index], clock=settings.clock))
             done += 1
     arms = tuple(_summarise(plan, ran) for plan, ran in zip(plans, runs, strict=True))
     doubts = [
         *surroundings.doubts(),
-        *_core_doubts(plans, frame),
+        *_core_doubts(plans, settings),
         *_spread_doubts(arms),
         *_short_doubts(arms, runs),
     ]
@@ -218,43 +217,43 @@ def measure(
 
 def measure_trials(
     trials: Sequence[Trial],
-    frame: Settings,
+    settings: Settings,
     progress: Progress = lambda _label, _share: None,
     *,
     warm_up: bool = True,
 ) -> Measurement:
-    """Measure several trials against each other: each runs `frame.repeat` times, and they take turns.
+    """Measure several trials against each other: each runs `settings.repeat` times, in turns.
 
     Parameters
     ----------
     trials : sequence of Trial
-        What is run.
-    frame : Settings
-        How to measure. Its `arm_ns` is the business of the trials.
+        The trials.
+    settings : Settings
+        How to measure. Its `arm_ns` is ignored.
     progress : callable
-        Told between the runs how far this is.
+        Called between the runs with the progress.
     warm_up : bool
-        Whether to run each once before, uncounted.
+        Whether to run each once before, without counting.
 
     Returns
     -------
     Measurement
-        The arms of each trial, in its order of metrics; no `operations`.
+        The arms of each trial, in its order of metrics; without `operations`.
 
     Raises
     ------
     InvalidValueError
-        If a run does not yield a finite number for each metric that was announced.
+        If a run does not return a finite number for each metric.
     """
-    steps = len(trials) * (frame.repeat + warm_up)
-    surroundings = Surroundings(frame)
+    steps = len(trials) * (settings.repeat + warm_up)
+    surroundings = Surroundings(settings)
     done = 0
     for trial in trials if warm_up else ():
-        progress(f"warms up {trial.name}", done / steps)
+        progress(f"warming up {trial.name}", done / steps)
         trial.run()
         done += 1
     samples: list[dict[str, list[float]]] = [{metric: [] for metric in trial.units} for trial in trials]
-    for order in interleave(len(trials), frame.repeat):
+    for order in interleave(len(trials), settings.repeat):
         for index in order:
             progress(_called(trials[index]), done / steps)
             _keep(trials[index], samples[index])
@@ -271,7 +270,7 @@ def _keep(trial: Trial, samples: dict[str, list[float]]) -> None:
     numbers = trial.run()
     if numbers.keys() != samples.keys():
         raise InvalidValueError(
-            f"a run of {trial.name!r} must yield {', '.join(map(repr, samples))},"
+            f"a run of {trial.name!r} must return {', '.join(map(repr, samples))},"
             f" got {', '.join(map(repr, numbers)) or 'nothing'}"
         )
     for metric, number in numbers.items():
@@ -291,13 +290,15 @@ def _called(plan: ArmPlan | Trial | Arm) -> str:
 
 def _summarise(plan: ArmPlan, runs: list[TeamRun]) -> Arm:
     if any(run.elapsed_ns == 0 for run in runs):
-        raise UnsupportedError(f"the clock must advance, stood still during {runs[0].operations} operations")
+        raise UnsupportedError(
+            f"the clock must advance, it stood still during {runs[0].operations} operations"
+        )
     return _arm(plan.name, plan.threads, plan.unit, tuple(plan.score(run) for run in runs))
 
 
 def _spread_doubts(arms: Sequence[Arm]) -> Iterator[str]:
     for arm in arms:
-        if not arm.low == arm.median == arm.high:  # a count that is always 0 is not unstable
+        if not arm.low == arm.median == arm.high:  # a count that is always 0 is stable
             spread = (arm.high - arm.low) / abs(arm.median) if arm.median else math.inf
             if spread > _INTERVAL_LIMIT:
                 yield f"unstable: the 95% interval of {_called(arm)} spans {spread:.0%} of its median"
@@ -311,13 +312,13 @@ def _short_doubts(arms: Sequence[Arm], runs: Sequence[Sequence[TeamRun]]) -> Ite
             yield f"short: a run of {_called(arm)} took {shortest} (50 ms or more is trusted)"
 
 
-def _core_doubts(plans: Sequence[ArmPlan], frame: Settings) -> Iterator[str]:
-    cores = frame.cores()
+def _core_doubts(plans: Sequence[ArmPlan], settings: Settings) -> Iterator[str]:
+    cores = settings.cores()
     crowded = sorted({plan.threads for plan in plans if plan.threads > cores})
     if crowded:
         counts = ", ".join(map(str, crowded))
         plural = "s" if cores > 1 else ""
         yield f"fewer cores than threads: {counts} threads share {cores} usable core{plural}"
-    physical = frame.physical_cores()
+    physical = settings.physical_cores()
     if physical is not None and physical < cores and max(plan.threads for plan in plans) > physical:
         yield f"shared cores: the {cores} usable cores are hardware threads of {physical} physical ones"

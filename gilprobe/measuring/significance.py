@@ -1,4 +1,4 @@
-"""Whether two samples differ by more than chance: an exact rank test, and its correction for many tests."""
+"""Test whether two samples differ by more than chance: an exact rank test, corrected for many tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXACT_UP_TO = 40
-"""Samples of both sides together that are enumerated; beyond, the normal distribution is as good."""
+"""Limit of samples, both sides together, for the exact test; beyond, the normal distribution is as good."""
 
 
 def rank_sum_test(one: Sequence[float], other: Sequence[float]) -> float:
@@ -27,11 +27,6 @@ def rank_sum_test(one: Sequence[float], other: Sequence[float]) -> float:
     all choices are counted; beyond, the normal approximation with the correction for ties and continuity is
     used (Lehmann, *Nonparametrics* (1975), section 1.4).
 
-    Parameters
-    ----------
-    one, other : sequence of float
-        At least one sample each.
-
     Returns
     -------
     float
@@ -43,7 +38,7 @@ def rank_sum_test(one: Sequence[float], other: Sequence[float]) -> float:
         If a side has no samples.
     """
     if not (one and other):
-        raise InvalidValueError("samples must hold at least one number each, got none")
+        raise InvalidValueError("samples must contain at least one number each, got none")
     ranks = _doubled_ranks([*one, *other])
     seen = sum(ranks[: len(one)])
     if len(ranks) <= EXACT_UP_TO:
@@ -52,17 +47,17 @@ def rank_sum_test(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def smallest_p(one: int, other: int) -> float:
-    """Return the smallest p that the rank-sum test can yield for that many samples (without ties)."""
+    """Return the smallest p that the rank-sum test can give for so many samples (without ties)."""
     return min(1.0, 2 / math.comb(one + other, one))
 
 
 def holm(values: Sequence[float]) -> tuple[float, ...]:
-    """Return p values adjusted for there being several tests, by Holm's method.
+    """Return p values adjusted for several tests, by Holm's method.
 
     Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6
     (1979): the smallest is multiplied by the number of tests, the next by one less, and so on; none becomes
-    smaller than the one before it. To call significant what is at most 0.05 then errs, if nothing differs at
-    all, in at most one of twenty families of tests.
+    smaller than the one before it. If nothing differs, at most one in twenty families of tests then has a p
+    of 0.05 or less.
     """
     adjusted = [0.0] * len(values)
     least = 0.0
@@ -73,7 +68,7 @@ def holm(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _doubled_ranks(samples: Sequence[float]) -> list[int]:
-    """Return twice the rank of each sample, equal ones sharing their mean: integers, to be added exactly."""
+    """Return twice the rank of each sample; equal ones share their mean. Doubled ranks are integers."""
     order = sorted(range(len(samples)), key=samples.__getitem__)
     ranks = [0] * len(samples)
     begin = 0
@@ -89,9 +84,9 @@ def _doubled_ranks(samples: Sequence[float]) -> list[int]:
 
 @lru_cache(maxsize=64)
 def _sums(ranks: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """Return how many choices of `size` of the ranks have each sum, from 0 on."""
-    # Polynomials, in which a power is a sum and its coefficient how many have it: 64 bits of a long integer,
-    # more than C(40, 20) needs.
+    """Return for each sum, from 0 on, how many choices of `size` ranks have it."""
+    # Polynomials: a power is a sum, its coefficient the number of choices. Each coefficient has 64 bits of a
+    # long integer, more than C(40, 20) needs.
     counts = [1] + [0] * size
     for rank in ranks:
         for chosen in range(size, 0, -1):

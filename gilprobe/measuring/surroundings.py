@@ -1,4 +1,4 @@
-"""What else goes on while something is measured: other processes, the hypervisor, a clock that is set."""
+"""Notice disturbances of a measurement: other processes, the hypervisor, a changed clock."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _STEAL_LIMIT = 0.01
 
 
 class Instruments(Protocol):
-    """What the machine is read with; :class:`gilprobe.measuring.measure.Settings` has them."""
+    """Functions that read the machine, as in :class:`gilprobe.measuring.measure.Settings`."""
 
     @property
     def clock(self) -> Callable[[], int]:
-        """Nanoseconds of the clock that times."""
+        """Return the clock that times, nanoseconds."""
 
     @property
     def wall(self) -> Callable[[], int]:
-        """Nanoseconds of the time of day."""
+        """Return the time of day, nanoseconds."""
 
     @property
     def cpu_times(self) -> Callable[[], CpuTimes | None]:
@@ -34,7 +34,7 @@ class Instruments(Protocol):
 
 
 class Surroundings:
-    """The machine at the beginning of a measurement, to be compared with what it is at the end."""
+    """The machine at the beginning of a measurement, to be compared with its end."""
 
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
@@ -44,13 +44,13 @@ class Surroundings:
         self._wall_ns = instruments.wall()
 
     def doubts(self) -> Iterator[str]:
-        """Yield what has happened since, as far as it makes a measurement doubtful."""
+        """Yield doubts from what has happened since."""
         elapsed_ns = self._instruments.clock() - self._clock_ns
         wall_ns = self._instruments.wall() - self._wall_ns
         if abs(elapsed_ns - wall_ns) > 0.01 * elapsed_ns + 20e6:
             yield (
                 f"clock: {elapsed_ns / 1e9:.2f} s by the clock were {wall_ns / 1e9:.2f} s by the time of day "
-                "(clock set, or machine suspended)"
+                "(clock changed, or machine suspended)"
             )
         times = self._instruments.cpu_times()
         if self._times is None or times is None or times.total_s <= self._times.total_s:

@@ -1,4 +1,4 @@
-"""Teams of threads that start together, do the same work once, and are timed from first start to last end."""
+"""Run teams of threads that start together and do the same work, timed from first start to last end."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedErro
 Clock = Callable[[], int]
 """Nanoseconds since some moment; must not go backwards."""
 
-Work = Callable[[int], object]
-"""Do that many operations. Called by all members of a team at once."""
+MemberWork = Callable[[int], object]
+"""Does so many operations. All members of a team call it at once."""
 
 THREADS = range(1, 1025)
-"""Sizes of team that can be asked for."""
+"""Allowed sizes of a team."""
 
 _GOODBYE_S = 2.0
 
 
 def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
-    """Return the sizes of team in rising order, each once, with 1 among them: speedup needs it.
+    """Return the sizes of teams in rising order, each once, and 1 always: speedup needs it.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
         raise InvalidTypeError(f"threads must be a sequence of integers, got {ascii(threads)[:60]}")
     sizes = tuple(threads)
     if not sizes:
-        raise InvalidValueError("threads must hold at least one number, got none")
+        raise InvalidValueError("threads must contain at least one number, got none")
     for size in sizes:
         if type(size) is not int:
             raise InvalidTypeError(f"threads must be integers, got {ascii(size)[:60]}")
@@ -46,8 +46,8 @@ def check_threads(threads: Iterable[int]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One member's part in a team's run: when it computed, by the frame's clock, and its CPU time."""
+class MemberRun:
+    """One member's part in a run: start and end by the settings' clock, and CPU time."""
 
     native_id: int
     start_ns: int
@@ -62,23 +62,23 @@ class TeamRun:
     Attributes
     ----------
     operations : int
-        Done by all members together.
-    turns : tuple of Turn
-        One a member.
+        Operations of all members together.
+    members : tuple of MemberRun
+        One per member.
     """
 
     operations: int
-    turns: tuple[Turn, ...]
+    members: tuple[MemberRun, ...]
 
     @property
     def elapsed_ns(self) -> int:
-        """From the first member's start to the last member's end, nanoseconds."""
-        return max(turn.end_ns for turn in self.turns) - min(turn.start_ns for turn in self.turns)
+        """Return the time from the first member's start to the last member's end, nanoseconds."""
+        return max(member.end_ns for member in self.members) - min(member.start_ns for member in self.members)
 
     @property
     def cpu_ns(self) -> int:
-        """CPU time of all members together, nanoseconds."""
-        return sum(turn.cpu_ns for turn in self.turns)
+        """Return the CPU time of all members together, nanoseconds."""
+        return sum(member.cpu_ns for member in self.members)
 
 
 def throughput(run: TeamRun) -> float:
@@ -97,26 +97,26 @@ class ArmPlan:
     threads : int
         Members of the team.
     work : callable
-        Takes the number of operations and does them.
+        Does the given number of operations.
     unit : str
         Unit of the score.
     score : callable
-        Turns a run into the arm's number; operations a second unless told.
+        Turns a run into the arm's number; default: operations a second.
     chunk : int or None
-        At most so many operations in one call of `work`, so that a team can be called off; None if `work`
-        ends by itself when it is interrupted.
+        Limit of operations in one call of `work`, so that a team can be cancelled; None if `work` itself ends
+        when interrupted.
     """
 
     name: str
     threads: int
-    work: Work
+    work: MemberWork
     unit: str = "operations/s"
     score: Callable[[TeamRun], float] = throughput
     chunk: int | None = None
 
 
-class _Team:
-    """Threads that start together, do the same work once, and can be called off at any moment."""
+class _ThreadTeam:
+    """Threads that start together, do the same work once, and can be cancelled at any moment."""
 
     def __init__(self, plan: ArmPlan, operations: int, clock: Clock) -> None:
         self._plan = plan
@@ -127,13 +127,12 @@ class _Team:
         self._ended = 0
         self._ready: SimpleQueue[None] = SimpleQueue()
         self._finished: SimpleQueue[None] = SimpleQueue()
-        # A lock for each member, and not a Barrier: opening them all takes microseconds, while the members of
-        # a Barrier wake one after another, each needing the GIL that the first may already be holding for
-        # long.
+        # A lock for each member, not a Barrier: releasing all locks takes microseconds, while the members of
+        # a Barrier wake one after another, and each needs the GIL that the first may hold for long.
         self._gates = [threading.Lock() for _ in range(plan.threads)]
         for gate in self._gates:
             gate.acquire()
-        self._turns: list[Turn] = []
+        self._members: list[MemberRun] = []
         self._error: BaseException | None = None
         self._off = False
 
@@ -156,14 +155,14 @@ class _Team:
             self._dismiss(members, whole=whole)
         if self._error is not None:
             raise self._error
-        return TeamRun(operations=self._operations * self._plan.threads, turns=tuple(self._turns))
+        return TeamRun(operations=self._operations * self._plan.threads, members=tuple(self._members))
 
     def _open_gates(self) -> None:
         while self._gates:
             self._gates.pop().release()
 
     def _dismiss(self, members: list[threading.Thread], *, whole: bool) -> None:
-        """Send every member home; one that does not listen after an interruption stays behind, a daemon."""
+        """End all members; one that does not react after an interruption stays as a daemon."""
         self._off = self._off or not whole
         self._open_gates()
         deadline = time.monotonic() + _GOODBYE_S
@@ -181,14 +180,14 @@ class _Team:
         cpu_ns = time.thread_time_ns()
         try:
             self._do()
-        except BaseException as error:  # whatever it is, run() raises it again
+        except BaseException as error:  # run() raises it again
             with self._lock:
                 self._error = self._error or error
             self._off = True
         end_ns = self._clock()
-        turn = Turn(native_id, start_ns, end_ns, time.thread_time_ns() - cpu_ns)
+        member = MemberRun(native_id, start_ns, end_ns, time.thread_time_ns() - cpu_ns)
         with self._lock:
-            self._turns.append(turn)
+            self._members.append(member)
             self._ended += 1
             if self._ended == self._plan.threads:
                 self._finished.put(None)
@@ -219,21 +218,21 @@ def run_team(plan: ArmPlan, operations: int, *, clock: Clock = time.perf_counter
     operations : int
         For each member.
     clock : callable
-        Stamps every member's start and end.
+        Times every member's start and end.
 
     Returns
     -------
     TeamRun
-        What it took.
+        Its times.
 
     Raises
     ------
     UnsupportedError
-        If the system does not give that many threads, or the clock went backwards.
+        If the system can't start so many threads, or the clock went backwards.
     BaseException
-        The first that a member raised; the others are called off.
+        The first that a member raised; the others are cancelled.
     """
-    run = _Team(plan, operations, clock).run()
+    run = _ThreadTeam(plan, operations, clock).run()
     if run.elapsed_ns < 0:
-        raise UnsupportedError(f"the clock must not go backwards, did by {-run.elapsed_ns} ns")
+        raise UnsupportedError(f"the clock must not go backwards, it did by {-run.elapsed_ns} ns")
     return run

@@ -1,5 +1,5 @@
-"""The model: plain data that is measured, saved, read back and shown. Strict about files.
+"""The model: plain data that is measured, saved, loaded and shown. Files are checked strictly.
 
-No clock, no file that is not asked for, no drawing. :mod:`gilprobe.report` and :mod:`gilprobe.results` belong
-here; they stand at the top, since scripts import them by these names.
+No clocks, no drawing, files only on request. :mod:`gilprobe.report` and :mod:`gilprobe.results` belong here;
+they are at the top, since scripts import them by these names.
 """

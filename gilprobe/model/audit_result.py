@@ -1,4 +1,4 @@
-"""The model of an audit: how much of a call others could run, and what the rest of it was. Plain data."""
+"""The model of an audit: how far a call releases the GIL, and how it holds it. Plain data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
@@ -18,16 +18,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Speedup:
-    """How much faster several threads make a call than one.
+    """How much faster several threads are than one.
 
     Attributes
     ----------
     threads : int
-        How many.
+        Number of threads.
     measured, low, high : float
-        Calls a second of all together against those of one thread, and the bootstrap 95 % interval.
+        Calls a second of all threads over those of one, and the bootstrap 95 % interval.
     allowed : float or None
-        The most that the call's holds and the cores allow; None where nothing was traced.
+        The maximum by the call's holds and the cores; None where nothing was traced.
     """
 
     threads: int
@@ -39,7 +39,7 @@ class Speedup:
 
 @dataclass(frozen=True, slots=True)
 class LongestHold:
-    """The longest hold and where it ended; `function` is empty where that is the call itself.
+    """The longest hold and where it ended; `function` is empty for the call itself.
 
     Attributes
     ----------
@@ -62,25 +62,24 @@ class LongestHold:
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """The holds of a call, one by one, as a trace of a few calls saw them.
+    """The single holds of a call, from a trace of a few calls.
 
     Attributes
     ----------
     calls : int
-        How many calls that were.
+        Number of traced calls.
     lengths : Distribution
-        All their holds. What the loop around the call takes is in them: some 0.2 microseconds a call.
+        All their holds. These include the loop around the call: some 0.2 microseconds a call.
     first_fraction, last_fraction : float
-        Share of a call's holds that lies before its first release, and after its last acquisition: the median
-        of the calls. Both are 1 where it does not release.
+        Share of a call's holds before its first release, and after its last acquisition: the median of the
+        calls. Both are 1 without a release.
     longest : LongestHold
         The longest of them.
     cpu_fraction : float
-        Share of the time in which the calling thread held that it ran, in the best of some runs; the rest it
-        was blocked, or had no core.
+        Share of the calling thread's holds in which it ran, in the best of some runs; otherwise it was
+        blocked, or had no core.
     blocks : float or None
-        How often in a call its thread gave up its core to wait in the kernel, with the GIL or without; None
-        where the system does not tell.
+        How often per call its thread blocked in the kernel, with the GIL or without; None where unknown.
     """
 
     calls: int
@@ -93,16 +92,16 @@ class Holds:
 
     @property
     def per_call(self) -> float:
-        """How often a call holds."""
+        """Number of holds per call."""
         return self.lengths.count / self.calls if self.calls else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class AuditResult(Shown):
-    """What was found out about one call.
+class AuditResult(NotebookRepr):
+    """The audit of one call.
 
-    Numbers are those of one call: of the median of several runs of many calls, less what the loop around the
-    call costs. Where nothing could be traced those about holds are None.
+    Numbers are per call: the median of several runs of many calls, less the cost of the loop around the call.
+    Those about holds are None where nothing could be traced.
 
     Attributes
     ----------
@@ -111,26 +110,26 @@ class AuditResult(Shown):
     verdict : str
         In words.
     call_ns : int
-        How long it takes, untraced, nanoseconds.
+        Its duration, untraced, nanoseconds.
     calls : int
-        How many calls were traced, all runs together.
+        Number of traced calls, all runs together.
     released_fraction, released_low, released_high : float or None
         Share of the call in which other threads could run, and its bootstrap 95 % interval.
     hold_ns, released_ns : int or None
-        Time with the GIL and without it, nanoseconds. Threads that the call starts, or calls back from, count
-        with their holds.
+        Time with the GIL and without it, nanoseconds, including threads that the call starts or is called
+        back from.
     releases : float or None
-        How often it lets go by itself. What other threads forced is not its doing, and is left out.
+        Number of voluntary releases. Forced ones, which other threads caused, don't count.
     others_hold_ns : int or None
-        The part of `hold_ns` that is of such threads.
+        The part of `hold_ns` from such threads.
     holds : Holds or None
-        Its holds one by one.
+        Its single holds.
     speedups : tuple of Speedup
         By rising number of threads.
     gil_switched_on_by : str
-        The module whose import switched the GIL of a free-threaded interpreter on; empty if none did.
+        The module whose import switched on the GIL of a free-threaded interpreter; empty if none.
     warnings : tuple of str
-        Everything that makes a number here doubtful.
+        All doubts about these numbers.
     environment : Environment
         What it was measured on.
     """
@@ -169,28 +168,28 @@ class AuditResult(Shown):
 
     @property
     def speedup(self) -> float | None:
-        """How much faster the largest number of threads was than one; None if only one was asked for."""
+        """Speedup of the largest number of threads; None if only one was measured."""
         return self.speedups[-1].measured if self.speedups else None
 
 
 @dataclass(frozen=True, slots=True)
 class Unaudited:
-    """A call that could not be audited, and why, in one line."""
+    """A call that could not be audited, and the reason in one line."""
 
     name: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class AuditSet(Shown):
-    """What one ``gilprobe audit``, or the audit of a module, yielded.
+class AuditSet(NotebookRepr):
+    """The result of one ``gilprobe audit``, or of the audit of a module.
 
     Attributes
     ----------
     environment : Environment
         What it was measured on.
     audits : tuple of AuditResult
-        In the order in which they were asked for.
+        In the order of the request.
     unaudited : tuple of Unaudited
         Calls that could not be audited.
     """

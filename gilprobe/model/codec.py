@@ -1,7 +1,7 @@
 """Strict conversion between the model's dataclasses and JSON.
 
-What comes from a file is not trusted: a missing or unknown key, a wrong type, a number out of range or a
-nesting that the model does not have is a :class:`~gilprobe.errors.FormatError` that names the place.
+Files are not trusted: a missing or unknown key, a wrong type or nesting, or a number out of range is a
+:class:`~gilprobe.errors.FormatError` that names the place.
 """
 
 from __future__ import annotations
@@ -29,19 +29,9 @@ _LARGEST_INT = 2**63 - 1
 
 
 def encode(value: Any) -> Any:
-    """Turn dataclasses, tuples and scalars into what :mod:`json` can write.
+    """Turn dataclasses, tuples and scalars into plain data for :mod:`json`.
 
     A field whose default is None is left out while it is None.
-
-    Parameters
-    ----------
-    value : object
-        A dataclass instance, a tuple or list of such, or a scalar.
-
-    Returns
-    -------
-    object
-        Dicts, lists and scalars only.
     """
     kind = type(value)
     if kind in _SCALARS:
@@ -56,28 +46,14 @@ def encode(value: Any) -> Any:
 
 @functools.cache
 def _layout(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
-    """Return a dataclass's fields and whether each may be missing: asked once, a report has 100,000 rows."""
+    """Return a dataclass's fields and whether each may be missing; cached, a report has 100,000 rows."""
     return tuple((field.name, _optional(field)) for field in dataclasses.fields(kind))
 
 
 def decode(kind: type[T], data: object, where: str = "document") -> T:
-    """Build a dataclass from parsed JSON, refusing everything that it does not declare.
+    """Build a dataclass from parsed JSON, and refuse everything undeclared.
 
     Only a field whose default is None may be missing.
-
-    Parameters
-    ----------
-    kind : type
-        The dataclass to build.
-    data : object
-        What :func:`json.loads` returned.
-    where : str
-        Name of the place, for the error message.
-
-    Returns
-    -------
-    object
-        An instance of `kind`.
 
     Raises
     ------
@@ -106,7 +82,7 @@ def decode(kind: type[T], data: object, where: str = "document") -> T:
 
 @cache
 def _keys(kind: type) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return what the keys of a dataclass hold, in order, and those that may be missing."""
+    """Return the values of a dataclass's keys, in order, and the optional ones."""
     hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)
     return (
@@ -116,7 +92,7 @@ def _keys(kind: type) -> tuple[dict[str, Any], frozenset[str]]:
 
 
 def _optional(field: dataclasses.Field[Any]) -> bool:
-    """Whether a field came later and may be missing: a document without it is as older versions wrote it."""
+    """Return whether a field may be missing: older versions did not write it."""
     return field.default is None
 
 
@@ -151,7 +127,7 @@ def _decode_tuple(items: tuple[Any, ...], value: object, where: str) -> tuple[An
 
 
 def _decode_scalar(hint: Any, value: object, where: str) -> Any:
-    if type(value) is int and abs(value) > _LARGEST_INT:  # 10**400 can't even be turned into a float
+    if type(value) is int and abs(value) > _LARGEST_INT:  # 10**400 can't become a float
         raise FormatError(f"{where} must fit into 64 bits, got {_shown(value)}")
     if hint is float and type(value) in (int, float):
         number = float(typing.cast("float", value))
@@ -163,7 +139,7 @@ def _decode_scalar(hint: Any, value: object, where: str) -> Any:
 
 
 def _shown(value: object, limit: int = 60) -> str:
-    """Return `value` for an error message: escaped and short, whatever the file holds."""
+    """Return `value` for an error message: escaped and short."""
     try:
         text = ascii(value)
     except (RecursionError, ValueError):  # nested too deeply; an integer of thousands of digits
@@ -177,11 +153,11 @@ def read_json(path: str | os.PathLike[str]) -> object:
     Raises
     ------
     FormatError
-        If the file is not JSON, is truncated, nests too deeply, has more than 1 GiB, or is no regular file.
+        If the file is not JSON, is truncated, nests too deeply, is over 1 GiB, or is not a regular file.
     OSError
         If the file can't be read.
     """
-    from gilprobe import files  # not at the top: every report is made with this module, few are saved
+    from gilprobe import files  # imported here: every report needs this module, few are saved
 
     return parse_json(files.read_whole(path, "a JSON file"), f"{os.fspath(path)!r} must be a JSON file")
 
@@ -192,7 +168,7 @@ def load(path: str | os.PathLike[str], build: Callable[[object], T]) -> T:
     Raises
     ------
     FormatError
-        As :func:`read_json`, and what `build` raises, with the file's name.
+        As :func:`read_json`, and from `build`, with the file's name.
     OSError
         If the file can't be read.
     """
@@ -200,7 +176,7 @@ def load(path: str | os.PathLike[str], build: Callable[[object], T]) -> T:
 
 
 def naming(path: str | os.PathLike[str], build: Callable[[object], T], document: object) -> T:
-    """Return what `build` makes of a document from the file `path`, which its :class:`FormatError` names."""
+    """Return what `build` makes of a document; its :class:`FormatError` gets the name `path`."""
     try:
         return build(document)
     except FormatError as error:
@@ -231,7 +207,7 @@ def parse_json(data: bytes, rule: str) -> object:
 
 
 def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON: of a key that comes twice, others might see the other value."""
+    """Return a JSON object; refuse a key that comes twice, since other readers may take the other value."""
     found = dict(pairs)
     if len(found) != len(pairs):
         twice = max(seen := [key for key, _ in pairs], key=Counter(seen).__getitem__)
@@ -244,9 +220,9 @@ def _refuse_constant(name: str) -> float:
 
 
 def pieces(value: Any, head: Mapping[str, object]) -> Iterator[str]:
-    """Yield the text of a dataclass as a JSON object behind the keys of `head`, item by item.
+    """Yield the text of a dataclass as a JSON object, after the keys of `head`, item by item.
 
-    As text all of it may be many times as large as the model.
+    The whole text may be far larger than the model.
     """
     fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
     kept = {field.name: part for field, part in fields if part is not None or not _optional(field)}
@@ -268,7 +244,7 @@ def _indented(value: object, level: int) -> str:
 
 
 def write_json(path: str | os.PathLike[str], document: object) -> None:
-    """Write a JSON file that only its owner may read, all of it or nothing (see :mod:`gilprobe.files`).
+    """Write a JSON file, mode 0600, completely or not at all (see :mod:`gilprobe.files`).
 
     Raises
     ------

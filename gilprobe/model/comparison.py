@@ -1,4 +1,4 @@
-"""The model of a comparison: two saved results, arm by arm, with what chance could have made of them."""
+"""The model of a comparison of two saved results, arm by arm, with significance."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class ArmPair:
     Attributes
     ----------
     name, threads, unit
-        The arm's, in both.
+        Those of the arm, in both.
     before, after : Arm
-        What was measured.
+        The measured arms.
     ratio, low, high : float or None
-        Median of `after` over that of `before` with its bootstrap 95 % interval; None where a ratio says
-        nothing: a number is zero or below.
+        Median of `after` over that of `before` with its bootstrap 95 % interval; None if a number is zero or
+        below.
     p : float
-        How often chance alone makes so great a difference: two-sided rank-sum test, for this arm alone.
+        Probability of so large a difference by chance: two-sided rank-sum test, for this arm alone.
     p_adjusted : float
-        The same for all arms of the scenario together, by Holm's method.
+        The same, adjusted for all arms of the scenario by Holm's method.
     difference : {"higher", "lower", "no difference shown"}
-        Of `after`, if `p_adjusted` is at most 0.05. Whether higher is better the unit says.
+        Of `after`, if `p_adjusted` is at most 0.05. The unit says whether higher is better.
     """
 
     name: str
@@ -67,15 +67,15 @@ class ScenarioPair:
     id, title : str
         The scenario's.
     before, after : Environment
-        What it was measured on.
+        The machine and interpreter of each.
     arms : tuple of ArmPair
-        The arms that both have.
+        Arms in both.
     only_before, only_after : tuple of str
-        The arms that one has.
+        Arms in only one.
     laws : tuple of LawPair
-        The laws whose verdict differs.
+        Laws whose verdict differs.
     warnings : tuple of str
-        What makes the comparison doubtful: the doubts of both, and what is unequal.
+        Doubts about the comparison: those of both results, and unequal machines.
     """
 
     id: str
@@ -98,11 +98,11 @@ class Comparison:
     before, after : str
         Names of the files.
     scenarios : tuple of ScenarioPair
-        What both have.
+        Scenarios in both.
     only_before, only_after : tuple of str
-        What one has.
+        Scenarios in only one.
     warnings : tuple of str
-        What is unequal between the machines.
+        Differences between the machines.
     """
 
     before: str

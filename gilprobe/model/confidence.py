@@ -1,4 +1,4 @@
-"""The spread of a median, and of the ratio of two."""
+"""Confidence intervals of a median, and of the ratio of two."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bootstrap_interval(
 
     Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13: draw as many samples with
     replacement as there are, take their median, repeat; the interval lies between the quantiles of these
-    medians. It is the ranks of the medians that are drawn, see :func:`_drawn`.
+    medians. Only the ranks of the medians are drawn, see :func:`_drawn`.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def bootstrap_interval(
         If there are no samples.
     """
     if not samples:
-        raise InvalidValueError("samples must hold at least one number, got none")
+        raise InvalidValueError("samples must contain at least one number, got none")
     ordered = sorted(samples)
     ranks = Counter(_drawn(len(ordered), resamples, seed))
     low, high = _ends(
@@ -65,12 +65,12 @@ def bootstrap_interval(
 
 @lru_cache(maxsize=64)
 def _drawn(size: int, resamples: int, seed: int) -> tuple[tuple[int, int], ...]:
-    """Return between which two of `size` ordered samples the median of each resample lies.
+    """Return the ranks, among `size` ordered samples, around the median of each resample.
 
-    Which of the samples the k-th smallest of a resample is needs no resample: of as many numbers that are
-    uniform between 0 and 1 it has a Beta distribution, and the next above it is the smallest of the others
-    between it and 1 (David and Nagaraja, *Order Statistics* (2003), sections 2.1 and 2.4). The work does not
-    grow with the number of samples.
+    No resample is needed for the rank of its k-th smallest value: among as many uniform numbers between 0 and
+    1 the k-th smallest has a Beta distribution, and the next is the smallest of the others between it and 1
+    (David and Nagaraja, *Order Statistics* (2003), sections 2.1 and 2.4). The cost does not grow with the
+    number of samples.
     """
     draw = random.Random(seed)
     middle = (size + 1) // 2
@@ -88,7 +88,7 @@ def _drawn(size: int, resamples: int, seed: int) -> tuple[tuple[int, int], ...]:
 def _drawn_twice(
     sizes: tuple[int, int], resamples: int
 ) -> tuple[tuple[tuple[tuple[int, int], ...], int], ...]:
-    """Return the ranks of two samples that are drawn each on their own, and how often each pair comes."""
+    """Return pairs of ranks of two samples, drawn independently, and how often each pair comes."""
     drawn = (_drawn(size, resamples, _SEED + number) for number, size in enumerate(sizes))
     return tuple(Counter(zip(*drawn, strict=True)).items())
 
@@ -99,7 +99,7 @@ def _mean(ordered: Sequence[float], ranks: tuple[int, int]) -> float:
 
 
 def _ends(counted: Iterable[tuple[float, int]], confidence: float, resamples: int) -> tuple[float, float]:
-    """Return between which of the numbers, each so many times, the middle ones lie."""
+    """Return the middle ones of numbers that occur so many times each."""
     ordered = sorted(counted)
     upto = list(accumulate(number for _, number in ordered))
     tail = (1 - confidence) / 2
@@ -109,9 +109,9 @@ def _ends(counted: Iterable[tuple[float, int]], confidence: float, resamples: in
 
 
 def ratio_interval(above: Arm, below: Arm) -> tuple[float, float, float]:
-    """Return the ratio of two arms' medians with the bootstrap interval of their ratio repeat by repeat.
+    """Return the ratio of two arms' medians, with its bootstrap interval over the repeats.
 
-    The arms took turns, so the samples of one repeat saw the same machine: their ratio is steadier than
+    The arms took turns, so the samples of one repeat saw the same machine: their ratio varies less than
     either.
     """
     ratios = [over / under for over, under in zip(above.samples, below.samples, strict=True)]
@@ -123,10 +123,10 @@ def ratio_interval(above: Arm, below: Arm) -> tuple[float, float, float]:
 def independent_ratio_interval(
     above: Sequence[float], below: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000
 ) -> tuple[float, float, float] | None:
-    """Return the ratio of the medians of two samples that do not belong together, with its interval.
+    """Return the ratio of the medians of two independent samples, with its interval.
 
-    Both are drawn from anew, each on its own (Efron and Tibshirani (1993), chapter 8: two samples), and the
-    interval lies between the quantiles of the ratios of their medians.
+    Both are resampled independently (Efron and Tibshirani (1993), chapter 8: two samples); the interval lies
+    between the quantiles of the ratios of their medians.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def independent_ratio_interval(
     Returns
     -------
     (float, float, float) or None
-        Ratio, low and high end; None if a number is zero or below, or the ratio is beyond what a float holds.
+        Ratio, low and high end; None if a number is zero or below, or the ratio overflows.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def independent_ratio_interval(
         If there are no samples.
     """
     if not (above and below):
-        raise InvalidValueError("samples must hold at least one number each, got none")
+        raise InvalidValueError("samples must contain at least one number each, got none")
     if min(*above, *below) <= 0:
         return None
     ratio = statistics.median(above) / statistics.median(below)

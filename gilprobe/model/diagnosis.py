@@ -1,4 +1,4 @@
-"""What ``gilprobe doctor`` tells: plain data, read by :mod:`gilprobe.measuring.host`."""
+"""The model of ``gilprobe doctor``: plain data, read by :mod:`gilprobe.measuring.host`."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What this interpreter and machine support, and where the limits come from.
+    """What this interpreter and machine support, and their limits.
 
     Attributes
     ----------
     capabilities : Capabilities
-        What works here, and why not.
+        What works here.
     environment : Environment
         The interpreter and the machine.
     clock_cost_ns : float
-        Nanoseconds that one reading of the native core's clock takes.
+        Cost of one reading of the native core's clock, nanoseconds.
     cores_affinity : int
-        Cores that the affinity mask allows.
+        Cores in the affinity mask.
     cores_quota : float or None
-        Cores' worth of time that the control group allows; None without a limit.
+        Cores' worth of time allowed by the control group; None without a limit.
     cores_physical : int or None
-        Physical cores behind those of the affinity mask; None where the platform does not tell.
+        Physical cores in the affinity mask; None where unknown.
     """
 
     capabilities: Capabilities

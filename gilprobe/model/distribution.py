@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gilprobe.errors import InvalidValueError
 
 SUB_BUCKET_BITS = 6
-"""Each power of two is cut into 2**6 buckets (csrc/base/gp_hist.h: GP_HIST_SUB_BITS)."""
+"""Each power of two has 2**6 buckets (csrc/base/gp_hist.h: GP_HIST_SUB_BITS)."""
 
 BUCKETS = 2688
 """Number of buckets: 1 ns to 2**47 ns, 39 hours (csrc/base/gp_hist.h: GP_HIST_BUCKETS)."""
@@ -27,7 +27,7 @@ def bucket_bounds_ns(index: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How long the holds or the waits of a thread were.
+    """Distribution of the lengths of a thread's holds or waits.
 
     The buckets are those of HdrHistogram's log-linear scheme: a quantile is off by at most 1 % of its value
     (half a bucket, 1/128), while count, total and maximum are exact. Merging is exact.
@@ -35,11 +35,11 @@ class Distribution:
     Attributes
     ----------
     count : int
-        Number of intervals.
+        Number of durations.
     total_ns, max_ns : int
         Sum and longest, nanoseconds.
     buckets : tuple of (int, int)
-        Pairs (bucket index, number of intervals), by index, without empty ones.
+        Pairs (bucket index, number of durations), by index, without empty ones.
     """
 
     count: int
@@ -62,21 +62,21 @@ class Distribution:
 
     @property
     def total_s(self) -> float:
-        """Sum of the intervals, seconds."""
+        """Sum of the durations, seconds."""
         return self.total_ns / 1e9
 
     @property
     def max_s(self) -> float:
-        """Longest interval, seconds."""
+        """Longest duration, seconds."""
         return self.max_ns / 1e9
 
     @property
     def mean_s(self) -> float:
-        """Mean interval, seconds; 0.0 without intervals."""
+        """Mean duration, seconds; 0.0 without any."""
         return self.total_s / self.count if self.count else 0.0
 
     def quantile(self, q: float) -> float:
-        """Return the duration that a share `q` of the intervals does not exceed.
+        """Return the `q`-quantile of the intervals.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class Distribution:
         -------
         float
             Seconds, within 1 % of the exact order statistic of rank ``ceil(q * count)``; ``quantile(1)``
-            is the exact maximum; 0.0 without intervals.
+            is the exact maximum; 0.0 without any.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class Distribution:
         return self.max_s
 
     def merge(self, other: Distribution) -> Distribution:
-        """Return the distribution of both sets of intervals together. Exact."""
+        """Return the exact distribution of both sets of intervals together."""
         counts = dict(self.buckets)
         for index, number in other.buckets:
             counts[index] = counts.get(index, 0) + number
@@ -123,4 +123,4 @@ class Distribution:
 
 
 EMPTY = Distribution(count=0, total_ns=0, max_ns=0, buckets=())
-"""No interval at all; the neutral element of :meth:`Distribution.merge`."""
+"""No intervals; the neutral element of :meth:`Distribution.merge`."""

@@ -1,4 +1,4 @@
-"""What a measurement ran on: plain data, read by :mod:`gilprobe.measuring.host`."""
+"""The interpreter and machine of a measurement: plain data, read by :mod:`gilprobe.measuring.host`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Capabilities:
     build : {"gil", "free-threaded"}
         How the interpreter was built.
     gil_enabled : bool
-        Whether the GIL is on now; on a ``"gil"`` build always true.
+        Whether the GIL is on now; always true on a ``"gil"`` build.
     tracer : {"exact", "none"}
         Whether :func:`gilprobe.trace` can record the GIL here.
     tracer_reason : str
-        Why not, in one line; empty when it can.
+        Why it can't, in one line; else empty.
     clock : str
         The clock that the tracer reads: ``"tsc"``, ``"cntvct"`` or ``"monotonic"``.
     cores : int
@@ -42,12 +42,12 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class CpuTimes:
-    """Time that the cores of the affinity mask have spent since boot, all together.
+    """Time of the cores in the affinity mask since boot, all together.
 
     Attributes
     ----------
     total_s, busy_s, steal_s : float
-        All states; running any process; taken by the hypervisor. Seconds.
+        In all states; running processes; taken by the hypervisor. Seconds.
     own_s : float
         CPU time of this process.
     """
@@ -73,7 +73,7 @@ class Environment:
     gil_enabled : bool
         Whether the GIL was on.
     compiler : str
-        What the interpreter was compiled with.
+        The interpreter's compiler.
     platform, machine, cpu : str
         Operating system and C library, architecture, processor model.
     cores : int

@@ -1,4 +1,4 @@
-"""The model of a hunt for leaks: what goes out of balance with every call, and how that is known."""
+"""The model of a hunt for leaks: what each call leaves behind, with the evidence."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Literal
 from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.shown import Shown
+from gilprobe.model.notebook_repr import NotebookRepr
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
 
-Kind = Literal[
+LeakKind = Literal[
     "reference", "objects", "descriptors", "threads", "total", "interned", "blocks", "heap", "memory"
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class LeakFinding:
-    """One thing that every call leaves more of, or less.
+    """Something that increases or decreases with every call.
 
     Attributes
     ----------
@@ -29,23 +29,23 @@ class LeakFinding:
         What was counted: references to one object (``"reference"``), objects of one type (``"objects"``),
         file ``"descriptors"``, ``"threads"``, the references to all objects (``"total"``, debug builds),
         ``"interned"`` strings, the interpreter's memory ``"blocks"``, bytes of C's ``"heap"``, and those of
-        the process's ``"memory"`` where nothing else says what ended the hunt early.
+        the process's ``"memory"``, if it ended the hunt early and nothing else was found.
     what : str
-        The same by name: ``"references to argument 1 (dict)"``, ``"list objects"``.
+        Its name: ``"references to argument 1 (dict)"``, ``"list objects"``.
     per_call : float
-        How many more there are after a call. Below zero a reference is given back that was not taken: the
-        object will be freed while it is in use.
+        The increase per call. Below zero, references are dropped that were not taken: the object will be
+        freed while in use.
     low, high : float
         The 99 % interval of `per_call`.
     every_repetition : bool
         Whether each repetition left at least one: the rule of CPython's ``regrtest -R``.
     evidence : tuple of str
-        How that is known, and who holds what is left, a sentence each.
+        The evidence, and who holds the objects, a sentence each.
     root : str or None
-        `what` of the finding whose objects bring these with them. None if there is no such finding.
+        `what` of the finding whose objects refer to these; None if there is none.
     """
 
-    kind: Kind
+    kind: LeakKind
     what: str
     per_call: float
     low: float
@@ -57,12 +57,12 @@ class LeakFinding:
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """What each call leaves in reference cycles: no leak, but only the garbage collector frees it.
+    """Objects that each call leaves in reference cycles: no leak, the garbage collector frees them.
 
     Attributes
     ----------
     per_call : float
-        How many objects.
+        Objects per call.
     types : tuple of str
         Their types, the most frequent first; at most five.
     """
@@ -72,38 +72,38 @@ class Garbage:
 
 
 @dataclass(frozen=True, slots=True)
-class LeakReport(Shown):
-    """What calling a function over and over has shown.
+class LeakReport(NotebookRepr):
+    """The result of a hunt for leaks in one function.
 
     Attributes
     ----------
     function : str
         Its name.
     leaking : bool
-        Whether there is any finding.
+        Whether there are findings.
     findings : tuple of LeakFinding
-        The most telling first.
+        The most important first.
     calls : int
-        How often it was called, warm-up included.
+        Number of calls, including warm-up.
     repeats : int
-        Repetitions that were judged first; if they looked like a leak, as many longer ones followed.
+        Repetitions judged first; if they looked like a leak, as many longer ones followed.
     warmup : int
-        Repetitions before those.
+        Uncounted repetitions before those.
     raised : int
         Calls that raised an exception.
     exception : str
         The first one's type and message; ``""`` if no call raised.
     elapsed_s : float
-        How long all that took, in seconds.
+        Duration of the hunt, seconds.
     environment : Environment
         What it ran on.
     warnings : tuple of str
-        Everything that makes the verdict doubtful.
+        All doubts about the verdict.
     uncertain : str or None
-        Why the verdict is not certain, and what helps: too few calls were made. None if it is certain.
+        Why the verdict is uncertain (too few calls), and what helps; None if it is certain.
     garbage : Garbage or None
-        What each call leaves in reference cycles. None if that is nothing, or was not measured: if other
-        threads ran, or the hunt ended early.
+        Objects that each call leaves in reference cycles. None if there are none, or if other threads ran or
+        the hunt ended early.
     """
 
     function: str

@@ -17,7 +17,7 @@ WAIT = 1
 """Kind of an event: the thread wanted the GIL."""
 
 NOWHERE = 0xFFFF_FFFF
-"""Instead of the number of a place: it is not known."""
+"""Number of an unknown place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class TimelineThread:
     native_id : int
         The operating system's thread identifier.
     name : str
-        As :mod:`threading` knows it, else the operating system's name.
+        Its name in :mod:`threading`, else the operating system's.
     interpreter : int
         The interpreter whose GIL its events are about: 0 for the main one's.
     """
@@ -42,7 +42,7 @@ class TimelineThread:
 class Batch(NamedTuple):
     """Events one after the other, as columns of equal length.
 
-    Each column is a one-dimensional C-contiguous memoryview; NumPy sees an array without a copy.
+    Each column is a one-dimensional C-contiguous memoryview, for NumPy an array without a copy.
 
     Attributes
     ----------

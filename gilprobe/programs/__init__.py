@@ -1,5 +1,5 @@
-"""Programs: run one as ``python`` would, record it, and follow its children.
+"""Run a program as ``python`` would, record it, and follow its children.
 
-This is loaded into other people's processes, so it brings as little as it can. What a recording says is made
-in :mod:`gilprobe.tracing`; what of it is printed, by the command line.
+It is loaded into other people's processes, so it imports little. :mod:`gilprobe.tracing` writes the
+recordings; the command line prints reports.
 """

@@ -1,10 +1,9 @@
 """Run a program in this process as ``python`` would have run it.
 
-What Modules/main.c and Python/pythonrun.c of CPython do with a script, a module or a command is done again
-here: ``sys.argv``, ``sys.path[0]``, a fresh ``__main__``, and an end that the interpreter itself brings
-about. A program that fails is left to the interpreter with its own exception, so that the traceback,
-``sys.excepthook``, the exit status and a death by SIGINT are the interpreter's; only frames of gilprobe are
-taken off the traceback.
+This repeats what Modules/main.c and Python/pythonrun.c of CPython do with a script, a module or a command:
+``sys.argv``, ``sys.path[0]``, a new ``__main__``. The interpreter itself handles the program's exception, so
+the traceback, ``sys.excepthook``, the exit status and a death by SIGINT are the interpreter's; only frames of
+gilprobe are removed from the traceback.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _OWN = frozenset({__name__, native.__name__})
 _launcher: ModuleType | None = None  # the __main__ that started us: its functions are still on the stack
 _interrupted = False
 forgotten: dict[str, ModuleType] = {}
-"""Modules that gilprobe has loaded and the program has others of the same names for."""
+"""Modules loaded by gilprobe that the program replaces by its own of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,11 @@ class Program:
     Attributes
     ----------
     kind : {"script", "module", "code"}
-        Which of ``python SCRIPT``, ``python -m MODULE`` and ``python -c CODE`` is meant.
+        ``python SCRIPT``, ``python -m MODULE`` or ``python -c CODE``.
     target : str
         The script (``-`` for standard input), the module or the code.
     arguments : tuple of str
-        What follows: the program's own arguments.
+        The program's own arguments.
     """
 
     kind: Literal["script", "module", "code"]
@@ -56,18 +55,18 @@ class Program:
 
 
 def prepare(program: Program) -> Callable[[], None]:
-    """Find a program; return what runs it.
+    """Find a program; return the function that runs it.
 
     Returns
     -------
     callable
-        Runs the program, once, and returns when it has come to its end. What ends it otherwise is raised,
-        and must reach the interpreter: no frame above may catch it.
+        Runs the program once and returns at its normal end. Any exception must reach the interpreter: no
+        frame above may catch it.
 
     Raises
     ------
     ProgramError
-        If the script can't be opened, in the words in which ``python`` says so.
+        If the script can't be opened, with ``python``'s own message.
     """
     if program.kind == "code":
         return lambda: _run_code(program)
@@ -89,10 +88,10 @@ def prepare(program: Program) -> Callable[[], None]:
 
 
 def renew_interrupt() -> None:
-    """If a KeyboardInterrupt has ended the program, remind the interpreter: it is to die by SIGINT.
+    """Remind the interpreter to die by SIGINT if a KeyboardInterrupt ended the program.
 
-    It keeps that in a flag which every ``exec`` of a string clears (pythonrun.c, run_eval_code_obj): call
-    this after anything that may have run one while the program ends, the import of dataclasses say.
+    Its flag for that is cleared by every ``exec`` of a string (pythonrun.c, run_eval_code_obj): call this
+    after anything that may use one at the program's end, such as importing dataclasses.
     """
     if _interrupted:
         with suppress(KeyboardInterrupt):
@@ -123,14 +122,14 @@ def _run_code(program: Program) -> None:
 def _run_module(program: Program) -> None:
     sys.audit("cpython.run_module", program.target)
     folder: str | None = None
-    with suppress(OSError):  # a folder that was removed
+    with suppress(OSError):  # the folder was removed
         folder = os.getcwd()  # noqa: PTH109
     _enter(program, folder)
     _end(_outcome(lambda: _runpy(program.target, alter_argv=True)))
 
 
 def _run_container(program: Program, path: str) -> None:
-    """Run ``__main__.py`` of a directory or a zip file, which comes first on the path even with ``-P``."""
+    """Run ``__main__.py`` of a directory or zip file; it comes first on the path even with ``-P``."""
     sys.audit("cpython.run_module", "__main__")
     _enter(program, None)
     sys.path.insert(0, path)
@@ -141,12 +140,12 @@ def _run_container(program: Program, path: str) -> None:
 def _runpy(module: str, *, alter_argv: bool) -> None:
     import runpy
 
-    # The function that pymain_run_module calls.
+    # as pymain_run_module
     runpy._run_module_as_main(module, alter_argv)  # type: ignore[attr-defined]
 
 
 def _run_file(program: Program, descriptor: int, path: str) -> None:
-    """Do as _PyRun_SimpleFile."""
+    """Run a file as _PyRun_SimpleFile does."""
     from_stdin = program.target == _STDIN
     if from_stdin:
         sys.audit("cpython.run_stdin")
@@ -180,10 +179,10 @@ def _run_file(program: Program, descriptor: int, path: str) -> None:
 
 
 def _is_compiled(descriptor: int, path: str) -> bool:
-    """Tell a .pyc file, which has its own magic number whatever its name (pythonrun.c, maybe_pyc_file)."""
+    """Return whether this is a .pyc file, by suffix or magic number (pythonrun.c, maybe_pyc_file)."""
     if path.endswith(".pyc"):
         return True
-    with suppress(OSError):  # what has no positions, a pipe say, must be read once only
+    with suppress(OSError):  # a pipe has no positions, and can be read only once
         return os.pread(descriptor, 2, 0) == MAGIC_NUMBER[:2]
     return False
 
@@ -204,7 +203,7 @@ def _run_compiled(descriptor: int, names: dict[str, Any]) -> None:
 def _standard_input() -> int:
     try:
         return os.dup(0)
-    except OSError:  # it is closed: an empty program
+    except OSError:  # closed: run an empty program
         return os.open(os.devnull, os.O_RDONLY)
 
 
@@ -225,7 +224,7 @@ def _folder(script: str) -> str:
 
 
 def _has_importer(path: str) -> bool:
-    """Tell whether `path` is a directory or a zip file, from which can be imported (pymain_get_importer)."""
+    """Return whether `path` is an importable directory or zip file (pymain_get_importer)."""
     cache = sys.path_importer_cache
     if path not in cache:
         cache[path] = None
@@ -237,12 +236,12 @@ def _has_importer(path: str) -> bool:
 
 
 def _enter(program: Program, folder: str | None) -> dict[str, Any]:
-    """Make the process look as if `program` had been started in it; return the names of its ``__main__``."""
+    """Set the process up as if ``python`` had started `program`; return the names of its ``__main__``."""
     global _launcher
     _launcher = sys.modules["__main__"]
     main = type(sys)("__main__")
     names = main.__dict__
-    # as pylifecycle.c, add_main_module, leaves it
+    # as add_main_module (pylifecycle.c) does
     if sys.version_info < (3, 14):
         names["__annotations__"] = {}
     names["__builtins__"] = builtins
@@ -253,7 +252,7 @@ def _enter(program: Program, folder: str | None) -> dict[str, Any]:
     sys.orig_argv[:] = _command_line(program)
     sys.argv[:] = [first, *program.arguments]
     if not sys.flags.safe_path:
-        del sys.path[0]  # where gilprobe's own command was found
+        del sys.path[0]  # the folder of gilprobe's own command
         if folder is not None:
             sys.path.insert(0, folder)
             _forget_shadowed(folder)
@@ -261,8 +260,8 @@ def _enter(program: Program, folder: str | None) -> dict[str, Any]:
 
 
 def _command_line(program: Program) -> list[str]:
-    """Return what ``python`` would have been started with: programs restart themselves by it."""
-    words = _interpreter_words(sys.orig_argv, sys.argv)
+    """Return the command line for ``python``, with which programs may restart themselves."""
+    words = _python_words(sys.orig_argv, sys.argv)
     option = {"code": "-c", "module": "-m"}.get(program.kind, "")
     as_one_word = sys.argv[len(sys.argv) - len(program.arguments) - 1 :][:1] == [option + program.target]
     if option:
@@ -273,11 +272,11 @@ def _command_line(program: Program) -> list[str]:
     return [*words, *program.arguments]
 
 
-def _interpreter_words(orig_argv: list[str], argv: list[str]) -> list[str]:
-    """Return the interpreter and its own options, without what made it run us.
+def _python_words(orig_argv: list[str], argv: list[str]) -> list[str]:
+    """Return the interpreter and its own options, without those that run gilprobe.
 
-    That is our command's file, ``-m gilprobe``, or ``-mgilprobe``, perhaps behind other letters: ``-Im``. Of
-    a process that runs us in another way the options are not told apart.
+    These are our command's file, ``-m gilprobe``, or ``-mgilprobe``, perhaps behind other letters: ``-Im``.
+    If gilprobe was run in another way, only the interpreter is returned.
     """
     words = orig_argv[: len(orig_argv) - len(argv) + 1]
     if len(words) < 2 or [*words, *argv[1:]] != orig_argv:
@@ -293,9 +292,9 @@ def _interpreter_words(orig_argv: list[str], argv: list[str]) -> list[str]:
 
 
 def _take_pythons_name() -> None:
-    """Give a process that has the name of gilprobe's command (proc(5), comm) that of the interpreter.
+    """Rename a process that is named after gilprobe's command (proc(5), comm) to the interpreter's name.
 
-    Native threads inherit it: whoever reads in a report that "gilprobe" held the GIL would look for us.
+    Native threads inherit the name, and a report that blames "gilprobe" would mislead.
     """
     with suppress(OSError), open("/proc/self/comm", "r+b", buffering=0) as file:  # noqa: PTH123
         if file.read().rstrip(b"\n") == _process_name(sys.argv[0]):
@@ -307,10 +306,10 @@ def _process_name(path: str) -> bytes:
 
 
 def _forget_shadowed(folder: str) -> None:
-    """Take modules out of ``sys.modules`` that the program would not find there under plain ``python``.
+    """Remove modules from ``sys.modules`` that the program would replace by its own under plain ``python``.
 
-    A ``json.py`` beside a script comes before the standard one. Modules that the interpreter itself loads
-    when it starts stand before the first of gilprobe's; built-in and frozen ones are found first anyway.
+    A ``json.py`` beside a script hides the standard one. Modules that the interpreter loads when it starts
+    come before the first of gilprobe's and stay; built-in and frozen ones are found first anyway.
     """
     with suppress(OSError):
         folder = folder or os.getcwd()  # noqa: PTH109
@@ -322,16 +321,18 @@ def _forget_shadowed(folder: str) -> None:
         if top.startswith((*_OURS, "__main__")) or top in sys.builtin_module_names or is_frozen(top):
             continue
         spec = PathFinder.find_spec(top, [folder])
-        if spec is not None and spec.origin is not None:  # a folder alone would be looked for elsewhere first
+        if (
+            spec is not None and spec.origin is not None
+        ):  # for a mere folder, other entries of the path come first
             for name in loaded:
                 if name == top or name.startswith(f"{top}."):
                     forgotten[name] = sys.modules.pop(name)
-    if not known:  # what is there may change before the program looks
+    if not known:  # files may change before the program looks
         sys.path_importer_cache.pop(folder, None)
 
 
 def _outcome(body: Callable[[], object]) -> BaseException | None:
-    """Run `body`; return what it raised, with this module's frames taken off the traceback."""
+    """Run `body`; return its exception, without this module's frames in the traceback."""
     try:
         body()
     except BaseException as error:  # whatever ends a program
@@ -346,10 +347,10 @@ def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _end(error: BaseException | None, forget: Callable[[], None] | None = None) -> None:
-    """End a program as the interpreter does: `forget` its file, once its error has been shown if it has one.
+    """End a program as the interpreter does: show its error, if any, then `forget` its file.
 
-    An error is raised again, for the interpreter to deal with; on its way up it gathers frames, which a hook
-    for this one occasion takes off again.
+    The error is raised again for the interpreter. It gathers frames on its way up, which a temporary hook
+    removes.
     """
     global _interrupted
     if error is not None:
@@ -362,7 +363,7 @@ def _end(error: BaseException | None, forget: Callable[[], None] | None = None) 
 
 
 class _LastWord:
-    """The ``sys.excepthook`` for the error that ends the program: steps aside for the program's own."""
+    """The ``sys.excepthook`` for the error that ends the program; calls the program's own."""
 
     def __init__(self, error: BaseException, forget: Callable[[], None] | None) -> None:
         self._error = error
@@ -390,7 +391,7 @@ def _show(
     error: BaseException,
     traceback: TracebackType | None,
 ) -> None:
-    """Do as _PyErr_PrintEx. A SystemExit that a hook raises goes on to the interpreter."""
+    """Do as _PyErr_PrintEx. A hook's SystemExit goes on to the interpreter."""
     if hook is None:
         sys.stderr.write("sys.excepthook is missing\n")
         sys.__excepthook__(kind, error, traceback)

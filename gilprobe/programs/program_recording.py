@@ -1,11 +1,11 @@
-"""How ``gilprobe record`` begins a recording, in the first process and in those that it follows."""
+"""Begin a recording for ``gilprobe record``, in the first process and in followed ones."""
 
 from __future__ import annotations
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.tracing.tracer import Trace, trace
 
-TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from gilprobe.tracing.stall_watch import StallWatch
 
 
-class Options:
-    """What is recorded. No dataclass: what makes those costs each followed process some milliseconds.
+class RecordOptions:
+    """What to record. Not a dataclass: importing that costs each followed process some milliseconds.
 
     Attributes
     ----------
     stacks, timeline : bool
         As for :func:`gilprobe.trace`.
     stall_s : float or None
-        Tell of a hold as soon as it has made another thread wait for this long; None: do not.
+        Report a hold at once if it makes another thread wait this long; None: don't.
     """
 
     __slots__ = ("stacks", "stall_s", "timeline")
@@ -34,21 +34,21 @@ class Options:
         self.stall_s = stall_s
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Options) and self.to_dict() == other.to_dict()
+        return isinstance(other, RecordOptions) and self.to_dict() == other.to_dict()
 
-    __hash__ = None  # type: ignore[assignment]  # it can be changed
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as scalars, for :mod:`json`."""
         return {name: getattr(self, name) for name in ("stacks", "timeline", "stall_s")}
 
     def to_text(self) -> str:
-        """Return the options as a followed process finds them in its environment: no colon, no space."""
+        """Return the options for a followed process's environment: no colon, no space."""
         return ",".join(f"{name}={value}" for name, value in self.to_dict().items())
 
     @classmethod
-    def from_text(cls, text: str) -> Options:
-        """Return what :meth:`to_text` wrote down.
+    def from_text(cls, text: str) -> RecordOptions:
+        """Return the options that :meth:`to_text` wrote.
 
         Raises
         ------
@@ -65,17 +65,17 @@ class Options:
         )
 
 
-class RecordedRun:
+class ProgramRecording:
     """A running recording of this process.
 
     Parameters
     ----------
     path : path-like
-        Its file, which has mode 0600, and is there from the start on if it is `told` of.
-    options : Options
+        Its file, mode 0600; with `told` it exists from the start.
+    options : RecordOptions
         What is recorded.
     told : bool
-        Whether a report is wanted at the end. What makes it is then loaded now.
+        Whether a report is shown at the end; the modules for it are then loaded now.
 
     Raises
     ------
@@ -85,8 +85,8 @@ class RecordedRun:
         If the GIL can't be traced here.
     """
 
-    def __init__(self, path: str | os.PathLike[str], options: Options, *, told: bool = True) -> None:
-        gil.watch_calls()
+    def __init__(self, path: str | os.PathLike[str], options: RecordOptions, *, told: bool = True) -> None:
+        tracer.watch_calls()
         wanted = {"stacks": options.stacks, "timeline": options.timeline}
         self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
         self._trace.start()
@@ -100,13 +100,13 @@ class RecordedRun:
             raise
 
     def stop(self) -> Report:
-        """End the recording. Once is enough; further calls only return the report."""
+        """End the recording; further calls only return the report."""
         if self._watch is not None:
             self._watch.stop()
         return self._trace.stop()
 
     def close(self) -> None:
-        """End the recording of a process that does not tell of it."""
+        """End the recording of a process that shows no report."""
         if self._watch is not None:
             self._watch.stop()
         self._trace.close()
@@ -117,10 +117,10 @@ def _watch(limit_s: float) -> StallWatch | None:
 
     try:
         return watch_stalls(limit_s)
-    except OSError:  # standard error is closed: nobody would read it
+    except OSError:  # standard error is closed
         return None
 
 
 def begin(path: str, options: str) -> Callable[[], object]:
-    """Begin the recording of a process that is followed, by :meth:`Options.to_text`; return what ends it."""
-    return RecordedRun(path, Options.from_text(options), told=False).close
+    """Begin to record a followed process, by :meth:`RecordOptions.to_text`; return what ends it."""
+    return ProgramRecording(path, RecordOptions.from_text(options), told=False).close

@@ -1,4 +1,4 @@
-"""The pytest plugin: options, markers and a fixture. What they do is loaded when a run asks for it.
+"""The pytest plugin: options, markers and a fixture. The implementation is loaded only when a run uses it.
 
 pytest imports this module in every run of every project that has gilprobe installed, so it imports nothing:
 no compiled module, no tracer.
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from gilprobe.pytest_plugin.fixture import Gil
 
 MARKERS = {
-    "releases_gil": "releases_gil(at_least=0.9): the test must be without the GIL for this share of its time",
-    "max_gil_hold": 'max_gil_hold("5ms"): no thread may keep the GIL for longer than this at a time while the'
-    " test runs",
-    "no_leaks": "no_leaks(warmup=..., repeats=..., calls=..., limit_s=...): further runs of the test may"
-    " leave no references, objects, memory, threads or files behind",
+    "releases_gil": "releases_gil(at_least=0.9): the test must not hold the GIL for this share of its time",
+    "max_gil_hold": 'max_gil_hold("5ms"): no thread may hold the GIL for longer than this during the test',
+    "no_leaks": "no_leaks(warmup=..., repeats=..., calls=..., limit_s=...): repeated runs of the test "
+    "must not leave references, objects, memory, threads or files behind",
 }
 
 _TOP = 10
@@ -30,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--gil",
         action="store_true",
-        help="trace the GIL of every test: a column with -v, and the tests that held it longest at the end",
+        help="trace the GIL in every test: a column with -v, and at the end the tests that held it longest",
     )
     group.addoption(
         "--gil-top",
@@ -42,8 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--leaks",
         action="store_true",
-        help="run every test that passes over and over, and show at the end which leave objects, memory,"
-        " threads or files behind; the outcomes stay as they are",
+        help="run every passed test repeatedly, and show at the end which leave objects, "
+        "memory, threads or files behind; outcomes don't change",
     )
 
 
@@ -53,43 +52,43 @@ def _count(text: str) -> int:
     return int(text)
 
 
-_count.__name__ = "number above 0"  # what argparse calls the type in its error
+_count.__name__ = "number above 0"  # argparse shows the type's name in its error
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers; load what ``--gil`` and ``--leaks`` need if they were given."""
+    """Declare the markers; load the implementation of ``--gil`` and ``--leaks`` if given."""
     for line in MARKERS.values():
         config.addinivalue_line("markers", line)
     if config.getoption("--gil"):
-        from gilprobe.pytest_plugin import overview, watching
+        from gilprobe.pytest_plugin import overview, traced_tests
 
-        config.pluginmanager.register(watching.Watching(all_tests=True), watching.NAME)
+        config.pluginmanager.register(traced_tests.TracedTests(all_tests=True), traced_tests.NAME)
         config.pluginmanager.register(overview.Overview(config), "gilprobe-overview")
     if config.getoption("--leaks"):
         from gilprobe.pytest_plugin import leaking, leaks_overview
 
-        config.pluginmanager.register(leaking.Hunting(all_tests=True), leaking.NAME)
+        config.pluginmanager.register(leaking.HuntedTests(all_tests=True), leaking.NAME)
         config.pluginmanager.register(leaks_overview.LeaksOverview(), "gilprobe-leaks-overview")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Load what the markers need if a test has one."""
+    """Load the implementation of the markers if a test has one."""
     used = {name for name in MARKERS if any(name in item.keywords for item in items)}
     if used:  # it reads all markers
-        from gilprobe.pytest_plugin import watching
+        from gilprobe.pytest_plugin import traced_tests
 
-        if not config.pluginmanager.has_plugin(watching.NAME):
-            config.pluginmanager.register(watching.Watching(all_tests=False), watching.NAME)
+        if not config.pluginmanager.has_plugin(traced_tests.NAME):
+            config.pluginmanager.register(traced_tests.TracedTests(all_tests=False), traced_tests.NAME)
     if "no_leaks" in used:
         from gilprobe.pytest_plugin import leaking
 
         if not config.pluginmanager.has_plugin(leaking.NAME):
-            config.pluginmanager.register(leaking.Hunting(all_tests=False), leaking.NAME)
+            config.pluginmanager.register(leaking.HuntedTests(all_tests=False), leaking.NAME)
 
 
 @pytest.fixture
 def gil() -> Gil:
-    """Trace the GIL inside of a test: ``with gil.trace() as t: ...``, then ``t.report()``.
+    """Trace the GIL inside a test: ``with gil.trace() as t: ...``, then ``t.report()``.
 
     Where the GIL can't be traced, the test is skipped with the reason.
     """

@@ -1,4 +1,4 @@
-"""Runs a test again: its fixtures are torn down and set up for each run, as pytest itself does it once."""
+"""Run a test again, with its fixtures torn down and set up for each run."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AGAIN = pytest.StashKey["Again"]()
-"""In the stash of a test as long as it is run again."""
+"""In the stash of a test while it is run again."""
 
 
-_FIRST_WARM_UP = (500, 0.5)  # runs, and seconds at most
+_FIRST_WARM_UP = (500, 0.5)  # limits: runs, seconds
 _WARM_UP = (50, 0.1)
 _WARMED = pytest.StashKey[bool]()
 
 
 class Again:
-    """Runs a test that has been run, and is set up still; it is left like that.
+    """Runs a test again that has run and is still set up; it is left set up.
 
     Attributes
     ----------
     empty : bool
-        Run all but the test itself: its fixtures, and ``setUp`` and ``tearDown`` of unittest.
+        Run everything except the test itself: its fixtures, and unittest's ``setUp`` and ``tearDown``.
     failed : bool
-        Whether the last run did not get to its end: what is torn down then may miss what a test does.
+        Whether the last run failed: its teardown may then miss what the test does.
     """
 
     def __init__(self, item: pytest.Item) -> None:
         self.empty = False
         self.failed = False
-        self.__wrapped__ = getattr(item, "obj", None)  # whose globals a hunt looks at
+        self.__wrapped__ = getattr(item, "obj", None)  # a hunt examines its globals
         self._item = item
         self._folder: Path | None = _funcargs(item).get("tmp_path")
-        # What pytest collects of each phase, and what a test adds to itself.
+        # What pytest collects per phase, and what a test adds to itself.
         self._grown: list[tuple[list[Any], list[Any]]] = [
             (grown, list(grown)) for grown in (item._report_sections, item.user_properties, item.own_markers)
         ]
 
     def __call__(self, **_: object) -> None:
-        """Tear down, set up, run; raise what any of these does. The test is set up afterwards in any case."""
+        """Tear down, set up, run; raise their errors. The test is set up afterwards in any case."""
         self.failed = True
         with warnings.catch_warnings(record=True), ExitStack() as stack:
             stack.callback(self._clear)
@@ -66,7 +66,7 @@ class Again:
             grown[:] = before
 
     def shared(self) -> dict[str, object]:
-        """Run twice; return by name the values of fixtures that are the same each time, of a wider scope."""
+        """Run twice; return by name the values of fixtures that stay the same, those of a wider scope."""
         self()
         before = dict(_funcargs(self._item))
         self()
@@ -74,7 +74,7 @@ class Again:
         return {name: value for name, value in now.items() if value is before.get(name) is not None}
 
     def warm_up(self) -> None:
-        """Run until the interpreter knows the ways that pytest goes: it keeps a few blocks for each."""
+        """Run until the interpreter's caches for pytest's own code stop growing."""
         runs, seconds = _WARM_UP if _WARMED in self._item.config.stash else _FIRST_WARM_UP
         self._item.config.stash[_WARMED] = True
         end = time.monotonic() + seconds
@@ -85,7 +85,7 @@ class Again:
     def _tear_down(self) -> None:
         folder = _funcargs(self._item).get("tmp_path")
         try:
-            # The next test is one with the same parents: whatever is set up for those stays.
+            # As if the next test had the same parents: their fixtures stay set up.
             self._phase("teardown", nextitem=self._item.parent)
         finally:
             _forget(self._item)
@@ -104,7 +104,7 @@ class Again:
 
 @contextmanager
 def running_again(item: pytest.Item) -> Iterator[Again]:
-    """Within the block the test can be run again, and nobody is told of it: no reports, no live log."""
+    """Within the block the test can be run again without reports or live log."""
     hooks: Any = item.config.hook
     report, logging = hooks.pytest_runtest_logreport, item.config.pluginmanager.get_plugin("logging-plugin")
     handlers = [getattr(logging, name, None) for name in ("log_cli_handler", "log_file_handler")]
@@ -120,7 +120,7 @@ def running_again(item: pytest.Item) -> Iterator[Again]:
 
 
 def _nothing(*_: object) -> None:
-    """Stand for an empty test; of a record for a log say that it is not wanted."""
+    """Stand for an empty test, and for a filter that refuses log records."""
 
 
 def _funcargs(item: pytest.Item) -> dict[str, Any]:
@@ -128,14 +128,14 @@ def _funcargs(item: pytest.Item) -> dict[str, Any]:
 
 
 def _forget(item: pytest.Item) -> None:
-    """Drop what a test has of its last run, as plugins do that repeat tests."""
+    """Drop a test's data from its last run, as plugins do that repeat tests."""
     if not isinstance(item, pytest.Function):
         return
     for definition in getattr(item._request, "_fixture_defs", {}).values():
         kept = definition._finalizers
         kept[:] = [one for one in kept if not _is_finished(one)]
     item._initrequest()
-    # An instance of its own for each run; of what a plugin has put around the method there is only the one.
+    # A new instance per run; a plugin's wrapper around the method is kept.
     fresh = isinstance(item, TestCaseFunction) or _plain(item.obj) == _plain(item._getobj())  # type: ignore[no-untyped-call]
     if fresh:
         item._obj = None
@@ -147,7 +147,7 @@ def _plain(method: Any) -> object:
 
 
 def _is_finished(finalizer: object) -> bool:
-    """Tell what finishes a fixture that is finished: the wider ones it needs keep that to their own end."""
+    """Remove a finished fixture's finalizer from wider fixtures, which would keep it until their own end."""
     if not isinstance(finalizer, functools.partial):
         return False
     owner = getattr(finalizer.func, "__self__", None)

@@ -1,4 +1,4 @@
-"""A thread that asks for the GIL, so that only what can't let go of it is seen to hold it for long."""
+"""A thread that requests the GIL, so that only code that can't release it has long holds."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ ASKER = "gilprobe: asks for the GIL"
 """Name of the thread."""
 
 _EVERY = 0.25
-"""How long the thread sleeps between two requests, in shares of the limit."""
+"""Time between two requests, as a share of the limit."""
 
 _INTERVAL = 0.125
-"""The switch interval meanwhile, in shares of the limit: Python code lets go after both together."""
+"""The switch interval meanwhile, as a share of the limit: Python code releases the GIL after both."""
 
-_LEAST_INTERVAL_S = 1e-5  # below that threads do little else than hand the GIL over
+_LEAST_INTERVAL_S = 1e-5  # below that threads mostly hand the GIL over
 
 
 @contextmanager
 def asking(limit_s: float | None) -> Iterator[None]:
-    """Within the block a thread asks for the GIL several times within `limit_s` seconds; None: nobody asks.
+    """Within the block a thread requests the GIL several times per `limit_s` seconds; None: it does not.
 
-    Python code that nobody asks holds the GIL from one end to the other, and makes nobody wait. Asked, it
-    lets go after a switch interval. What is then still held for longer than the limit is a call that can't be
-    interrupted, and would make any other thread wait as long.
+    Python code holds the GIL all the time while no other thread requests it; that harms nobody. On request it
+    releases the GIL after a switch interval. A hold that is still longer than the limit is a call that can't
+    be interrupted, and would make any other thread wait.
     """
     if limit_s is None:
         yield

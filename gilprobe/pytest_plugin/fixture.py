@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Gil:
-    """What the fixture ``gil`` gives to a test."""
+    """The value of the fixture ``gil``."""
 
     def __init__(self) -> None:
         here = capabilities()
@@ -22,5 +22,5 @@ class Gil:
             pytest.skip(f"the GIL can't be traced here: {here.tracer_reason}")
 
     def trace(self, *, sites: bool = True, stacks: bool = False, timeline: bool = False) -> Trace:
-        """Return a trace to be used in a ``with`` statement: see :func:`gilprobe.trace`."""
+        """Return a trace for a ``with`` statement: see :func:`gilprobe.trace`."""
         return trace(sites=sites, stacks=stacks, timeline=timeline)

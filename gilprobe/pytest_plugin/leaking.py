@@ -1,4 +1,4 @@
-"""Runs tests that pass over and over, and judges what they leave behind."""
+"""Run passed tests repeatedly, and judge what they leave behind."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
     from gilprobe.pytest_plugin.again import Again
 
 NAME = "gilprobe-leaking"
-"""As which the plugin is registered."""
+"""The plugin's registered name."""
 
 _RUNNING = pytest.StashKey[bool]()
-_SPOILT = pytest.StashKey[bool]()  # what is torn down at the end was set up for a run that failed
+_SPOILT = pytest.StashKey[bool]()  # the last teardown is of a run that failed
 
-# What is less is noise, as in a hunt: of bytes of the heap, and of all else.
+# Smaller amounts are noise, as in a hunt: of bytes of the heap, and of all else.
 _LEAST_BYTES = 2.0
 _LEAST = 0.02
 _MEMORY = ("blocks", "heap", "interned", "total")
-_LIMIT_S = 10.0  # a hunt; a leak takes three of them
-_STEADY = 0.7  # what a second hunt must find of the first one's amount, as in longer repetitions
+_LIMIT_S = 10.0  # a hunt; a leak takes three of these
+_STEADY = 0.7  # share of the first hunt's amount that a second one must find, as in longer repetitions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
-    """What further runs of a test have shown.
+class LeakVerdict:
+    """The result of repeated runs of a test.
 
     Attributes
     ----------
     findings : tuple of LeakFinding
-        What the test leaves behind.
+        Leaks of the test.
     by_fixtures : tuple of LeakFinding
-        What its fixtures leave behind without it.
+        Leaks of its fixtures without the test.
     doubts : tuple of str
-        What was too noisy to tell.
+        What was too noisy to judge.
     unjudged : str
-        Why nothing can be said; else ``""``.
+        Why it can't be judged; else ``""``.
     calls : int
-        How often it was run.
+        Number of runs.
     elapsed_s : float
-        How long that took, in seconds.
+        Duration, seconds.
     """
 
     findings: tuple[LeakFinding, ...] = ()
@@ -63,15 +63,15 @@ class Verdict:
     elapsed_s: float = 0.0
 
 
-class Hunting:
-    """Judges every test that passes, or only those whose marker asks for it."""
+class HuntedTests:
+    """Judges every passed test, or only those with the marker."""
 
     def __init__(self, *, all_tests: bool) -> None:
         self._all = all_tests
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Remember that the test has not ended: its subtests have reports of their own."""
+        """Remember that the test has not ended: its subtests have their own reports."""
         item.stash[_RUNNING] = True
         try:
             return (yield)
@@ -82,12 +82,12 @@ class Hunting:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Hunt when a test has passed and is set up still; fail it if its marker forbids what was found."""
+        """Hunt when a test has passed and is still set up; fail it if its marker forbids the findings."""
         if AGAIN in item.stash or _RUNNING in item.stash:
             return (yield)
         if call.when == "teardown" and item.stash.get(_SPOILT, False):
             call.excinfo = None
-        # unittest's errors stand in the item until pytest's own hook takes them
+        # unittest's errors stay in the item until pytest's own hook takes them
         passed = call.when == "call" and call.excinfo is None and not getattr(item, "_excinfo", None)
         marked = item.get_closest_marker("no_leaks") is not None
         if not passed or not (self._all or marked):
@@ -98,35 +98,35 @@ class Hunting:
             call.excinfo = failed.excinfo
         report = yield
         if self._all:
-            report.gilprobe_leaks = told(verdict)  # type: ignore[attr-defined]  # other attributes travel along
+            report.gilprobe_leaks = told(verdict)  # type: ignore[attr-defined]  # reports carry other attributes along
         return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        """Stand for the test where only its fixtures are to run."""
+        """Replace the test where only its fixtures should run."""
         return True if AGAIN in pyfuncitem.stash and pyfuncitem.stash[AGAIN].empty else None
 
 
-def _verdict(item: pytest.Item) -> Verdict:
+def _verdict(item: pytest.Item) -> LeakVerdict:
     try:
         return judge(item, read_limits(item).leaks or {})
     except (pytest.exit.Exception, KeyboardInterrupt):
         raise
     except GilProbeError as error:
-        return Verdict(unjudged=str(error))
-    except BaseException as error:  # skipped, failed by a timeout: whatever ends a test
-        return Verdict(unjudged=f"the test passed, but a further run raised {_error(error)}")
+        return LeakVerdict(unjudged=str(error))
+    except BaseException as error:  # anything that ends a test: skip, timeout
+        return LeakVerdict(unjudged=f"the test passed, but a repeated run raised {_error(error)}")
 
 
-def judge(item: pytest.Item, options: dict[str, Any]) -> Verdict:
-    """Hunt for what a test leaves behind that its fixtures do not leave without it.
+def judge(item: pytest.Item, options: dict[str, Any]) -> LeakVerdict:
+    """Hunt for leaks of a test that are not those of its fixtures.
 
     Raises
     ------
     GilProbeError
         If the options can't be used.
     BaseException
-        Whatever a further run raises, before the hunt begins.
+        Whatever a repeated run raises, before the hunt begins.
     """
     options = {"limit_s": _LIMIT_S, **options}
     with running_again(item) as again, _spoiling(item, again):
@@ -135,14 +135,14 @@ def judge(item: pytest.Item, options: dict[str, Any]) -> Verdict:
         found = _hunt_twice(again, shared, options)
         if found.raised:
             unjudged = (
-                f"the test passed, but {found.raised} of {found.calls} further runs raised {found.exception}"
+                f"the test passed, but {found.raised} of {found.calls} repeated runs raised {found.exception}"
             )
-            return Verdict(found.findings, (), _doubts(found), unjudged, found.calls, found.elapsed_s)
+            return LeakVerdict(found.findings, (), _doubts(found), unjudged, found.calls, found.elapsed_s)
         if not found.leaking:
-            return Verdict((), (), _doubts(found), "", found.calls, found.elapsed_s)
+            return LeakVerdict((), (), _doubts(found), "", found.calls, found.elapsed_s)
         fixtures = _of_fixtures(again, shared, options)
         verdict = _compared(found, fixtures)
-        if verdict.findings and fixtures is not None:  # the test was hunted twice, too
+        if verdict.findings and fixtures is not None:  # as often as the test itself
             verdict = _compared(found, _both(fixtures, _of_fixtures(again, shared, options)))
         return verdict
 
@@ -160,7 +160,7 @@ def _spoiling(item: pytest.Item, again: Again) -> Iterator[None]:
 
 
 def _hunt_twice(again: Again, shared: dict[str, object], options: dict[str, Any]) -> LeakReport:
-    """Hunt, and if something grows once more: what the interpreter keeps of new ways comes to an end."""
+    """Hunt, and again if something grows: the interpreter's caches for new code stop growing."""
     first = hunt(again, kwargs=shared, thorough=False, **options)
     if not first.leaking:
         return first
@@ -181,22 +181,22 @@ def _hunt_twice(again: Again, shared: dict[str, object], options: dict[str, Any]
 
 
 def _of_fixtures(again: Again, shared: dict[str, object], options: dict[str, Any]) -> LeakReport | None:
-    """Hunt without the test itself; None if that can't be done, since a fixture misses what the test does."""
+    """Hunt without the test itself; None if a fixture needs what the test does."""
     again.empty = True
     try:
         again()
         found = hunt(again, kwargs=shared, thorough=False, **options)
-    except Exception:  # a fixture that looks at what the test has done
+    except Exception:  # a fixture checks what the test did
         return None
     finally:
         again.empty = False
-        with suppress(Exception):  # of tearing down without the test
+        with suppress(Exception):  # from a teardown without the test
             again()
     return None if found.raised else found
 
 
 def _both(first: LeakReport, second: LeakReport | None) -> LeakReport:
-    """Add two hunts without the test: what either has shown is the fixtures', the larger of two amounts."""
+    """Merge two hunts without the test: the larger of two amounts counts for the fixtures."""
     if second is None:
         return first
     most: dict[str, LeakFinding] = {}
@@ -211,12 +211,12 @@ def _both(first: LeakReport, second: LeakReport | None) -> LeakReport:
     )
 
 
-def _compared(found: LeakReport, fixtures: LeakReport | None) -> Verdict:
+def _compared(found: LeakReport, fixtures: LeakReport | None) -> LeakVerdict:
     if fixtures is None:
-        doubt = "what its fixtures leave behind is counted as well: they fail without the test"
-        return Verdict(found.findings, (), (*_doubts(found), doubt), "", found.calls, found.elapsed_s)
+        doubt = "leaks of its fixtures are included: they can't run without the test"
+        return LeakVerdict(found.findings, (), (*_doubts(found), doubt), "", found.calls, found.elapsed_s)
     theirs = {one.what: one for one in fixtures.findings}
-    return Verdict(
+    return LeakVerdict(
         tuple(own for one in found.findings if (own := _own_part(one, theirs.get(one.what))) is not None),
         fixtures.findings,
         _doubts(found),
@@ -227,12 +227,12 @@ def _compared(found: LeakReport, fixtures: LeakReport | None) -> Verdict:
 
 
 def _own_part(whole: LeakFinding, fixtures: LeakFinding | None) -> LeakFinding | None:
-    """Return what is left of a finding without the part that is the fixtures'; None if nothing for sure."""
+    """Return a finding without the fixtures' part; None if nothing certain is left."""
     if fixtures is None:
         return whole
     low, high = whole.low - fixtures.high, whole.high - fixtures.low
     least = _LEAST_BYTES if whole.kind == "heap" else _LEAST
-    if whole.kind in _MEMORY:  # which wavers from hunt to hunt
+    if whole.kind in _MEMORY:  # which varies from hunt to hunt
         least = max(least, (1 - _STEADY) * abs(fixtures.per_call))
     if not (low >= least if whole.per_call > 0 else high <= -least):
         return None
@@ -241,12 +241,12 @@ def _own_part(whole: LeakFinding, fixtures: LeakFinding | None) -> LeakFinding |
         per_call=whole.per_call - fixtures.per_call,
         low=low,
         high=high,
-        evidence=(*whole.evidence, f"{fixtures.per_call:+.3g} a run more are left by its fixtures"),
+        evidence=(*whole.evidence, f"its fixtures leave another {fixtures.per_call:+.3g} a run"),
     )
 
 
-def leaked(verdict: Verdict) -> Iterator[str]:
-    """Yield a line for each thing that a marked test must not leave, and one if it can't be judged."""
+def leaked(verdict: LeakVerdict) -> Iterator[str]:
+    """Yield a line for each leak of a marked test, and one if it can't be judged."""
     if verdict.unjudged:
         yield visible(f"no_leaks: {verdict.unjudged}")
     for finding in verdict.findings:
@@ -254,8 +254,8 @@ def leaked(verdict: Verdict) -> Iterator[str]:
         yield visible(f"no_leaks: {finding.what}: {finding.per_call:+.3g} a run{why}")
 
 
-def told(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict in types that any serializer knows: pytest-xdist carries it to its controller."""
+def told(verdict: LeakVerdict) -> dict[str, Any]:
+    """Return a verdict in plain types: pytest-xdist sends it to its controller."""
     return {
         "findings": [[one.what, one.per_call, _holder(one)] for one in verdict.findings],
         "by_fixtures": [[one.what, one.per_call, _holder(one)] for one in verdict.by_fixtures],
@@ -267,13 +267,13 @@ def told(verdict: Verdict) -> dict[str, Any]:
 
 
 def _holder(finding: LeakFinding) -> str:
-    """Return the sentence behind the numbers, which says who holds what is left."""
+    """Return the sentence of the evidence that says who holds the objects."""
     return finding.evidence[1] if len(finding.evidence) > 1 else ""
 
 
 def _error(error: BaseException) -> str:
     try:
         message = str(error)
-    except Exception:  # the error's own code
+    except Exception:  # its __str__ may raise anything
         message = "(its message can't be shown)"
     return f"{type(error).__name__}: {message[:200]}"

@@ -1,4 +1,4 @@
-"""What ``--leaks`` shows at the end: the tests that leak, and those of which it is not known."""
+"""The summary of ``--leaks``: the tests that leak, and those that could not be judged."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ if TYPE_CHECKING:
     import pytest
 
 _MOST_FINDINGS = 3
-"""Of one test; the rest is counted."""
+"""Findings shown per test; the rest is counted."""
 
 
-class Hunted(NamedTuple):
-    """One test, and what was found: see :func:`gilprobe.pytest_plugin.leaking.told`."""
+class LeaksRow(NamedTuple):
+    """One test and its verdict: see :func:`gilprobe.pytest_plugin.leaking.told`."""
 
     test: str
     leaks: Mapping[str, Any]
 
 
 class LeaksOverview:
-    """Collects what the hunts found, in this process or in those of pytest-xdist."""
+    """Collects the verdicts, from this process or those of pytest-xdist."""
 
     def __init__(self) -> None:
-        self._hunted: list[Hunted] = []
+        self._rows: list[LeaksRow] = []
         self._others: set[str] = set()
 
     def pytest_report_header(self) -> str:
-        """Say that it takes its time."""
-        return "gilprobe: runs every test that passes over and over, and looks for leaks"
+        """Say that the run takes longer."""
+        return "gilprobe: runs every passed test repeatedly, to find leaks"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what came along with the report of a test."""
+        """Take the data that came with a test's report."""
         leaks = getattr(report, "gilprobe_leaks", None)
         if leaks is not None:
-            self._hunted.append(Hunted(report.nodeid, leaks))
+            self._rows.append(LeaksRow(report.nodeid, leaks))
         elif report.when != "teardown" and not report.passed:
             self._others.add(report.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show which tests leak, and of which nothing is certain."""
+        """Show the tests that leak, and the uncertain ones."""
         terminalreporter.section("leaks")
         for line in self._lines():
             terminalreporter.write_line(visible(line))
@@ -51,28 +51,30 @@ class LeaksOverview:
     def _lines(self) -> Iterator[str]:
         yield self._verdict()
         yield from self._table("Leaks", "findings")
-        doubts = [(doubt, one.test) for one in self._hunted for doubt in one.leaks["doubts"]]
+        doubts = [(doubt, one.test) for one in self._rows for doubt in one.leaks["doubts"]]
         yield from _reasons("Not certain", doubts)
-        unjudged = [(one.leaks["unjudged"], one.test) for one in self._hunted if one.leaks["unjudged"]]
+        unjudged = [(one.leaks["unjudged"], one.test) for one in self._rows if one.leaks["unjudged"]]
         yield from _reasons("Not judged", unjudged)
         yield from self._table("Left by fixtures, and not counted", "by_fixtures")
 
     def _verdict(self) -> str:
-        judged = [one.leaks for one in self._hunted if not one.leaks["unjudged"]]
-        runs, spent = (sum(one.leaks[name] for one in self._hunted) for name in ("calls", "elapsed_s"))
-        leaking = sum(bool(one.leaks["findings"]) for one in self._hunted)
+        judged = [one.leaks for one in self._rows if not one.leaks["unjudged"]]
+        runs, spent = (sum(one.leaks[name] for one in self._rows) for name in ("calls", "elapsed_s"))
+        leaking = sum(bool(one.leaks["findings"]) for one in self._rows)
         parts = [
             f"{plural(len(judged), 'test')} judged by {plural(runs, 'run')} in {duration(spent)}",
             f"{leaking or 'none'} {'leak' if leaking > 1 else 'leaks'}",
         ]
-        unjudged = len(self._hunted) - len(judged)
+        unjudged = len(self._rows) - len(judged)
         parts += [f"{unjudged} not judged"] if unjudged else []
-        others = len(self._others.difference(one.test for one in self._hunted))  # a subtest of one may fail
+        others = len(
+            self._others.difference(one.test for one in self._rows)
+        )  # a subtest of a judged test may fail
         parts += [f"{others} did not pass"] if others else []
         return f"{parts[0]}: {', '.join(parts[1:])}"
 
     def _table(self, title: str, key: str) -> Iterator[str]:
-        rows = [(one.test, one.leaks[key]) for one in self._hunted if one.leaks[key]]
+        rows = [(one.test, one.leaks[key]) for one in self._rows if one.leaks[key]]
         if not rows:
             return
         yield ""
@@ -86,7 +88,7 @@ class LeaksOverview:
 
 
 def _reasons(title: str, told: list[tuple[str, str]]) -> Iterator[str]:
-    """Yield each reason once, and below it the tests that it is one for."""
+    """Yield each reason once, with its tests below it."""
     if told:
         yield ""
         yield title

@@ -1,4 +1,4 @@
-"""What a test's markers allow, and how a trace of the test is judged by it."""
+"""The limits in a test's markers, and how a trace is judged by them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _OPTIONS = ("warmup", "repeats", "calls", "limit_s")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the markers of one test ask for; None where they do not.
+    """Limits from the markers of one test; None: no limit.
 
     Attributes
     ----------
     released : float or None
-        Least share of its time that the test must be without the GIL.
+        Least share of its time in which the test must not hold the GIL.
     hold_s : float or None
-        Longest hold that is allowed, seconds.
+        Longest allowed hold, seconds.
     leaks : dict or None
         Options of :func:`gilprobe.refs.find_leaks`.
     """
@@ -41,17 +41,17 @@ class Limits:
 
     @property
     def traced(self) -> bool:
-        """Whether it takes a trace to judge the test."""
+        """Return whether judging the test needs a trace."""
         return self.released is not None or self.hold_s is not None
 
 
 def read_limits(item: pytest.Item) -> Limits:
-    """Return what the markers of a test ask for.
+    """Return the limits from the markers of a test.
 
     Raises
     ------
     GilProbeError
-        If a marker's arguments are not what it takes.
+        If a marker's arguments are invalid.
     """
     released, hold, leaks = map(item.get_closest_marker, ("releases_gil", "max_gil_hold", "no_leaks"))
     return Limits(
@@ -73,7 +73,7 @@ def _share(at_least: object = _AT_LEAST, *others: object, **unknown: object) -> 
 def _longest(limit: object = None, *others: object, **unknown: object) -> float:
     _nothing_else('max_gil_hold("5ms")', others, unknown)
     if not isinstance(limit, str):
-        raise InvalidTypeError(f'max_gil_hold must be given a time such as "5ms", got {limit!r}')
+        raise InvalidTypeError(f'max_gil_hold must have a time such as "5ms", got {limit!r}')
     return parse_duration(limit, "max_gil_hold")
 
 
@@ -90,29 +90,29 @@ def _nothing_else(form: str, others: tuple[object, ...], unknown: dict[str, obje
 
 
 def broken(limits: Limits, report: Report) -> Iterator[str]:
-    """Yield a line for each limit that the traced test has broken."""
+    """Yield a line for each limit that the traced test exceeded."""
     threads = [account for account in report.threads if account.name != ASKER and account.hold_ns]
     if limits.released is not None and threads:
         most = max(threads, key=lambda account: account.hold_ns)
         if (share := released_share(most)) < limits.released:
             yield (
-                f"releases_gil: {visible(most.name)} was without the GIL for {share:.1%} of its time, must be"
-                f" for {limits.released:.1%}: it held it for {duration(most.hold_s)}{_mostly(report)}"
+                f"releases_gil: {visible(most.name)} was without the GIL for {share:.1%} of its "
+                f"time, at least {limits.released:.1%} is required: it held it for {duration(most.hold_s)}"
+                f"{_mostly(report)}"
             )
     if limits.hold_s is not None and threads:
         longest = max(threads, key=lambda account: account.hold.max_s)
         if longest.hold.max_s > limits.hold_s:
             yield (
-                f"max_gil_hold: {visible(longest.name)} held the GIL for {duration(longest.hold.max_s)} at a"
-                f" time, may hold it for {duration(limits.hold_s)}{_where(longest, report)}"
+                f"max_gil_hold: {visible(longest.name)} held the GIL for {duration(longest.hold.max_s)} "
+                f"at a time, at most {duration(limits.hold_s)} is allowed{_where(longest, report)}"
             )
 
 
 def released_share(account: ThreadAccount) -> float:
-    """Return the share of a thread's time in which others could have the GIL; its own waiting is left out.
+    """Return the share of a thread's time in which others could have the GIL, without its own waits.
 
-    Of several threads the one that held longest is judged: the one that runs the test, or, if that only waits
-    for others, the worst of those.
+    The thread that held longest is judged: the test's own, or the worst of those that it waits for.
     """
     used_ns = account.hold_ns + account.off_ns
     return account.off_ns / used_ns if used_ns else 1.0
@@ -126,7 +126,7 @@ def _mostly(report: Report) -> str:
 
 
 def _where(longest: ThreadAccount, report: Report) -> str:
-    """Name the place of a hold by a wait for its end: that of the thread that asks, or of another one."""
+    """Name the place of a hold, from a wait for its end by the requesting or another thread."""
     for stall in report.longest_waits:
         if stall.holder == longest.name and stall.holder_s >= longest.hold.max_s / 2:
             return visible(f": {place(stall.holder_function, stall.holder_filename, stall.holder_line)}")

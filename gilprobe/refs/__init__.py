@@ -1,15 +1,15 @@
-"""Reference counts: of an object, over a block of code, of many objects, and as they change.
+"""Read reference counts: of one object, over a block of code, of many objects, and over time.
 
-What ``sys.getrefcount`` answers depends on the interpreter, since the object is passed to it. The tools here
-hold the object already when they read, and leave their own references out: they answer the same on every
-CPython, or say why there is no answer.
+The result of ``sys.getrefcount`` depends on the interpreter, since the object is passed to it. The tools here
+hold the object already when they read, and subtract their own references: the result is the same on every
+CPython.
 """
 
 from __future__ import annotations
 
 import importlib
 
-TYPE_CHECKING = False  # as in the package's root
+TYPE_CHECKING = False  # as in gilprobe/__init__.py
 if TYPE_CHECKING:
     from typing import Any
 

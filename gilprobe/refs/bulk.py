@@ -1,4 +1,4 @@
-"""The counts of many objects at once."""
+"""Read the counts of many objects at once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def counts(sequence: Iterable[object]) -> memoryview[int]:
     Parameters
     ----------
     sequence : iterable
-        A list or a tuple is read as it is; of anything else, what its iterator hands out.
+        A list or a tuple is read directly; anything else is iterated over.
 
     Returns
     -------
     memoryview
-        A signed 32-bit integer for each item, in order; ``numpy.asarray`` takes it without a copy.
-        -1 stands for an immortal object, ``2**31 - 1`` for a count that is as large or larger.
+        A signed 32-bit integer for each item, in order; ``numpy.asarray`` takes it without a copy. -1 is an
+        immortal object, ``2**31 - 1`` a count that is as large or larger.
 
     Raises
     ------
@@ -35,13 +35,13 @@ def counts(sequence: Iterable[object]) -> memoryview[int]:
 
     Notes
     -----
-    ``counts(items)[i]`` is what ``watch(items[i]).count`` answers: the reading itself takes no reference, or
-    leaves it out. The list's own reference to the item is counted. What an iterator hands out is read at that
-    moment: an object that nobody else has counts 0, and so does an empty slot of an unfinished list.
-    Subclasses of list and tuple are iterated over.
+    ``counts(items)[i]`` equals ``watch(items[i]).count``: references of the reading itself are not counted,
+    the list's own reference to the item is. Items of an iterator are read at once: an object without other
+    references counts 0, and so does an empty slot of an unfinished list. Subclasses of list and tuple are
+    iterated over.
 
-    No other thread can change a list while it is read. Any other sequence that notices a change says so
-    as when it is iterated over: ``RuntimeError: deque mutated during iteration``.
+    No other thread can change a list while it is read. Other sequences may raise as in any iteration:
+    ``RuntimeError: deque mutated during iteration``.
     """
     if type(sequence) in (list, tuple):
         return references.counts_of_items(sequence)  # type: ignore[arg-type]
@@ -50,5 +50,5 @@ def counts(sequence: Iterable[object]) -> memoryview[int]:
     except TypeError as error:
         raise InvalidTypeError(
             f"sequence must be iterable, got an object of type {type(sequence).__qualname__}"
-        ) from error  # which may be one of its own
+        ) from error  # perhaps raised by its own code
     return references.counts_of_each(iterator)

@@ -1,4 +1,4 @@
-"""What can be hunted at all: a function whose own code runs to its end in each call."""
+"""Check and prepare a function for a hunt: its own code must run to its end in each call."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _LAZY = ((Coroutine, "coroutine"), (Generator, "generator"), (AsyncGenerator, "asynchronous generator"))
-# What the interpreter says of arguments that do not fit: ceval.c (functions in Python), getargs.c and call.c
-# (in C), Cython's Utility/FunctionArguments.c.
+# Messages for arguments that don't fit: from ceval.c (Python functions), getargs.c and call.c (C), Cython's
+# Utility/FunctionArguments.c.
 _MISFIT = re.compile(
     r"missing (\d+ )?required|takes (at least |at most |exactly |from |no |\d)|required argument|"
     r"expected (at least |at most |exactly )?\d+ arguments?|unexpected keyword|multiple values for|"
@@ -28,7 +28,7 @@ _SKIPS = frozenset(
 
 
 def function_name(function: object) -> str:
-    """Return a function's qualified name with its module; of another object the name of its type."""
+    """Return a function's qualified name with its module; for another object its type's name."""
     name = getattr(function, "__qualname__", None)
     module = getattr(function, "__module__", None)
     if not isinstance(name, str):
@@ -38,16 +38,16 @@ def function_name(function: object) -> str:
 
 @contextmanager
 def running(function: Callable[..., object]) -> Iterator[Callable[..., object]]:
-    """Within the block each call of what is given runs `function` to its end; one of ``async def`` as well.
+    """Yield a callable that runs `function` to its end in each call, also one of ``async def``.
 
-    Coroutines are run in one event loop, which is there before anything is counted, and closed afterwards.
+    Coroutines run in one event loop, which exists before anything is counted, and is closed afterwards.
 
     Raises
     ------
     InvalidTypeError
-        If the function only makes a generator.
+        If the function only returns a generator.
     InvalidValueError
-        If it is a coroutine function, and the thread runs an event loop already.
+        If it is a coroutine function, and the thread already runs an event loop.
     """
     own = _own_code(function)
     if inspect.isgeneratorfunction(own) or inspect.isasyncgenfunction(own):
@@ -68,23 +68,23 @@ def running(function: Callable[..., object]) -> Iterator[Callable[..., object]]:
 def check_ran(
     function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object], outcome: object
 ) -> None:
-    """Check by what a call has returned or raised that the function's body has run in it.
+    """Check, by the result or error of a call, that the function's body has run.
 
     Raises
     ------
     InvalidTypeError
-        If the arguments don't fit, or the result is a coroutine or generator, of which nothing has run.
+        If the arguments don't fit, or the result is a coroutine or generator that has not run.
     InvalidValueError
-        If it is a test that has skipped itself.
+        If it is a test that skipped itself.
     """
     for kind, word in _LAZY:
         if isinstance(outcome, kind):
             if isinstance(outcome, Coroutine):
-                outcome.close()  # or there is a warning that it was never awaited
+                outcome.close()  # avoids a warning that it was never awaited
             raise _only_makes(function, word)
     if isinstance(outcome, TypeError) and (misfit := _misfit(function, args, kwargs, outcome)):
         raise InvalidTypeError(
-            f"function must take its arguments, {function_name(function)} was not run: {misfit}"
+            f"function must accept its arguments, {function_name(function)} does not: {misfit}"
         )
     if isinstance(outcome, BaseException) and _skips(outcome):
         reason = ascii(str(outcome))[:200]
@@ -94,17 +94,17 @@ def check_ran(
 
 
 def _own_code(function: object) -> object:
-    """Return the function that is behind partials, or behind an object with a ``__call__`` of its own."""
+    """Return the function behind partials, or behind an object with its own ``__call__``."""
     while isinstance(function, functools.partial | functools.partialmethod):
         function = function.func
     if inspect.isroutine(function) or isinstance(function, type):
         return function
-    return getattr(type(function), "__call__", function)  # noqa: B004 - it is the method that is wanted
+    return getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is wanted
 
 
 def _only_makes(function: object, what: str) -> InvalidTypeError:
     return InvalidTypeError(
-        f"function must do its work when it is called, got {function_name(function)}, which returns "
+        f"function must run when it is called, got {function_name(function)}, which returns "
         f"{'an' if what[0] == 'a' else 'a'} {what}"
     )
 
@@ -112,14 +112,15 @@ def _only_makes(function: object, what: str) -> InvalidTypeError:
 def _misfit(
     function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object], error: TypeError
 ) -> str:
-    """Return why the arguments do not fit; ``""`` if they do, and the function's body raised the error.
+    """Return why the arguments don't fit; ``""`` if the function's body raised the error.
 
-    A signature alone proves nothing: decorators add arguments, and show what they wrap (``mock.patch``).
+    A signature alone is no proof: decorators such as ``mock.patch`` add arguments but show the wrapped
+    signature.
     """
     message = str(error)
     try:
         signature = inspect.signature(function)
-    except Exception:  # a function in C without a text signature; a __signature__ that is none
+    except Exception:  # a C function without a text signature; an invalid __signature__
         return message if _MISFIT.search(message) else ""
     try:
         signature.bind(*args, **kwargs)

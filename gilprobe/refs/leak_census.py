@@ -1,4 +1,4 @@
-"""A census of all reference counts: finds objects that a function refers to without anything naming them."""
+"""Take a census of all reference counts, to find objects that a function reaches only indirectly."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 MOST_OBJECTS = 4_000_000
-"""Objects that are counted, some of them twice; of a larger program only these."""
+"""Limit of counted objects (some count twice)."""
 
 IMMORTAL = 1000
-"""Objects that the collector of 3.12 freezes by itself (gcmodule.c, update_refs); a program freezes more."""
+"""Objects that 3.12's collector freezes by itself (gcmodule.c, update_refs); programs freeze more."""
 
 MOST_GROWN = 20
-"""Objects that are looked at further."""
+"""Limit of objects that are examined further."""
 
 PATIENCE_S = 1.0
-"""How long the walk may take, of the thread's own time."""
+"""Limit of the walk, in CPU time of the thread."""
 
 _LEAST = 0.02  # a call
 _LENGTHS = (1, 1, 2)
 
 CENSUS_WINDOWS = sum(_LENGTHS)
-"""Repetitions that a census takes."""
+"""Repetitions of a census."""
 
 
 def population(patience_s: float = PATIENCE_S) -> tuple[list[object], bool]:
-    """Return all objects that can be reached; and whether these are all.
+    """Return the reachable objects, and whether these are all.
 
-    Those that the garbage collector knows, and whatever they refer to that it does not, the types of all of
-    them, too. Of the latter some come more than once: to tell them apart takes longer than to count them.
+    These are the objects that the garbage collector knows, other objects that they refer to, and the types of
+    all. The others may occur more than once: removing duplicates takes longer than counting them.
     """
     end = time.thread_time() + patience_s
     fresh = gc.get_objects()
@@ -51,7 +51,7 @@ def population(patience_s: float = PATIENCE_S) -> tuple[list[object], bool]:
             return held[:MOST_OBJECTS], False
         types.update(map(type, fresh))
         found = gc.get_referents(*fresh)
-        # None is in half of all places, and among the suspects anyway
+        # None fills half of all places, and is a suspect anyway
         fresh = [one for one in itertools.filterfalse(gc.is_tracked, found) if one is not None]
         if others is not None:
             fresh += others(found)
@@ -61,7 +61,7 @@ def population(patience_s: float = PATIENCE_S) -> tuple[list[object], bool]:
 
 
 def _unlisted(listed: list[object]) -> Callable[[list[object]], list[object]]:
-    """Return what picks those, each once, that the collector knows and does not list: frozen by others."""
+    """Return a filter for objects, each once, that the collector knows but doesn't list: frozen ones."""
     seen = {*map(id, listed), id(listed)}
 
     def pick(found: list[object]) -> list[object]:
@@ -75,21 +75,21 @@ def _unlisted(listed: list[object]) -> Callable[[list[object]], list[object]]:
 def grown(
     held: list[object], work: Callable[[int], None], calls: int, settle: Callable[[], None]
 ) -> list[object]:
-    """Return objects whose counts grow, or fall, with the calls.
+    """Return objects whose counts rise or fall with the calls.
 
     Parameters
     ----------
     held : list
-        The objects that are counted.
+        The counted objects.
     work : callable
-        Makes as many calls as it is told.
+        Makes the given number of calls.
     calls : int
-        Calls a window; the last one has twice as many.
+        Calls per window; twice as many in the last one.
     settle : callable
         Frees what is garbage.
     """
     settle()
-    # a first window of no length: what the readings do themselves
+    # an empty first window: the effect of the readings themselves
     rows = [counts_of_items(held) for _ in range(2)]
     for length in _LENGTHS:
         work(length * calls)
@@ -101,7 +101,7 @@ def grown(
 
 
 def _changes(before: memoryview[int], after: memoryview[int]) -> Iterator[tuple[int, int]]:
-    """Yield where two rows differ, and by how much; whole pieces that are equal are passed at once."""
+    """Yield where two rows differ, and by how much; skip equal pieces at once."""
     step = 1 << 10
     for start in range(0, len(before), step):
         old, new = before[start : start + step], after[start : start + step]
@@ -111,7 +111,7 @@ def _changes(before: memoryview[int], after: memoryview[int]) -> Iterator[tuple[
 
 
 def _rates(rows: Sequence[memoryview[int]], calls: int, restless: set[int]) -> Iterator[tuple[int, float]]:
-    """Yield the change a call where each window shows one, in the same direction."""
+    """Yield the change per call of objects that change in each window, in the same direction."""
     first, *others = (dict(_changes(*pair)) for pair in itertools.pairwise(rows))
     for at, change in first.items():
         steps = [change, *(other.get(at, 0) for other in others)]
@@ -122,12 +122,12 @@ def _rates(rows: Sequence[memoryview[int]], calls: int, restless: set[int]) -> I
 
 
 def named(objects: list[object]) -> list[Suspect]:
-    """Return objects with what a person calls them; the list is emptied, or it were one of the holders."""
+    """Return objects with readable names; the list is emptied, so that it is not a holder itself."""
     return [Suspect(_name(objects), objects.pop(0)) for _ in range(len(objects))]
 
 
 def _name(objects: list[object]) -> str:
-    """Name the first of some objects by where it is held."""
+    """Name the first of some objects by its holder."""
     first = objects[0]
     if isinstance(first, type):
         return f"class {type_name(first)}"

@@ -1,7 +1,7 @@
-"""A hunt in a child process: what ends the process, a stolen reference say, ends the hunt but not its report.
+"""Hunt in a child process: a crash, by a stolen reference for example, does not prevent a report.
 
-Parent and child have memory in common instead of a pipe: the function finds no descriptor that it could
-close, and what the child wrote last is there however it ends.
+Parent and child share memory instead of a pipe: there is no descriptor that the function could close, and the
+child's last words survive any end.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ CRASHES = frozenset(
     for name in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP")
     if hasattr(signal, name)
 )
-"""Signals by which a process ends because of what it has done itself."""
+"""Signals of a process that crashed by itself."""
 
-_SIZE = 16 << 20  # of which only the pages that are written to exist
+_SIZE = 16 << 20  # only pages that are written to exist
 _PROGRESS_SIZE = 4096
 _CALLS = struct.Struct("=Q")
-_HEAD = struct.Struct("<II")  # length and checksum of a text: what is half written is none
+_HEAD = struct.Struct("<II")  # length and checksum of a text, which detect a half-written one
 _LOOK_S = 0.01
-_GRACE_S = 1.0  # a function in C may not notice Ctrl-C
+_GRACE_S = 1.0  # a C function may not notice Ctrl-C
 _TOLD = b"told"
 _BROKEN = b"broken: "
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class BrokenHuntError(InvalidValueError):
-    """An error that is not the function's has ended a hunt: an object has gone while it was in use.
+    """An error from outside the function ended a hunt: an object was freed while in use.
 
     Parameters
     ----------
     message, reason : str
-        What is told where the hunt is not in a child; and the error alone.
+        The message for a hunt that is not in a child; and the error alone.
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -59,13 +59,13 @@ class BrokenHuntError(InvalidValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a hunt is.
+class HuntProgress:
+    """The progress of a hunt.
 
     Attributes
     ----------
     phase : str
-        What it does.
+        Its current step.
     calls : int
         Calls so far.
     """
@@ -75,62 +75,62 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What has become of a hunt.
+class HuntOutcome:
+    """The outcome of a hunt.
 
     Attributes
     ----------
     report : LeakReport or None
-        What it has found; None if it came to no end.
+        Its report; None if it did not finish.
     told : bool
-        Whether the child has come to an error, and told it.
+        Whether the child reported an error itself.
     broken : str
-        The error of a :class:`BrokenHuntError`, which the child has not told; else ``""``.
+        The error of a :class:`BrokenHuntError`, which the child did not report; else ``""``.
     status : int
-        The child's exit status; below zero the signal that ended it.
-    progress : Progress
-        How far it was.
+        The child's exit status; negative: the signal that ended it.
+    progress : HuntProgress
+        Its last progress.
     """
 
     report: LeakReport | None
     told: bool
     broken: str
     status: int
-    progress: Progress
+    progress: HuntProgress
 
 
 def is_possible() -> bool:
-    """Return whether this process can be forked without harm: a child would miss other threads."""
+    """Return whether this process can be forked safely: a child would lack other threads."""
     return sys.platform == "linux" and threading.active_count() == 1 and _native_threads() == 1
 
 
 def hunt_in_child(
     hunt: Callable[[Teller], LeakReport],
     done: Callable[[LeakReport], None],
-    watch: Callable[[Progress], None] = lambda _: None,
-) -> Outcome:
-    """Fork, and hunt in the child; returns in the parent alone.
+    watch: Callable[[HuntProgress], None] = lambda _: None,
+) -> HuntOutcome:
+    """Fork, and hunt in the child; return only in the parent.
 
-    In the child an error of the hunt goes on to the caller, and `SystemExit` is raised when the report is
-    given: it is to end as any program does, with the output that is still in buffers.
+    In the child an error of the hunt goes on to the caller, and `SystemExit` is raised after the report, so
+    that the child ends as any program does and flushes its buffers.
 
     Parameters
     ----------
     hunt : callable
-        Hunts in the child, and tells what it is given how far it is.
+        Hunts in the child, and reports progress to its argument.
     done : callable
-        Gets the report as soon as it is there, in the parent: the child may take its time to end.
+        Called in the parent with the report at once: the child may end much later.
     watch : callable
-        Is told how far the hunt is, in the parent, many times a second.
+        Called in the parent with the progress, many times a second.
 
     Raises
     ------
     OSError
-        If there can't be another process.
+        If no process can be started.
     KeyboardInterrupt
-        In the parent, when the child has ended without telling of it.
+        In the parent, if the child ended without reporting it.
     """
-    line = _Line()
+    line = _ChildLine()
     _flush()
     parent = os.getpid()
     pid = os.fork()
@@ -143,7 +143,7 @@ def hunt_in_child(
 
 
 class _Slot:
-    """Bytes in a piece of common memory; what is half written is not there."""
+    """Bytes in shared memory; a half-written text counts as absent."""
 
     def __init__(self, memory: mmap.mmap, start: int, size: int) -> None:
         self._memory = memory
@@ -151,7 +151,7 @@ class _Slot:
         self._room = size - _HEAD.size
 
     def write(self, data: bytes) -> bool:
-        """Write; False if there is no room for it."""
+        """Write; return False if there is no room."""
         if len(data) > self._room:
             return False
         body = self._start + _HEAD.size
@@ -160,7 +160,7 @@ class _Slot:
         return True
 
     def read(self) -> bytes:
-        """Return what was written; nothing if nothing was, or if that is under way."""
+        """Return the written bytes; empty if there are none, or while they are being written."""
         body = self._start + _HEAD.size
         length, checksum = _HEAD.unpack(self._memory[self._start : body])
         data = self._memory[body : body + min(length, self._room)]
@@ -168,17 +168,17 @@ class _Slot:
 
 
 class Teller(Protocol):
-    """Is told how far a hunt is."""
+    """Receives the progress of a hunt."""
 
     def phase(self, name: str) -> None:
-        """Something else begins."""
+        """Begin a new phase."""
 
     def count(self, calls: int) -> None:
-        """So many calls were made."""
+        """Set the number of calls so far."""
 
 
-class _Line:
-    """What the child says to the parent."""
+class _ChildLine:
+    """The child's messages to the parent."""
 
     def __init__(self) -> None:
         self._memory = memory = mmap.mmap(-1, _SIZE)
@@ -189,7 +189,7 @@ class _Line:
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """In the child: let the parent know of an error, which the child's command line tells."""
+        """In the child: tell the parent of an error that the child's command line reports."""
         self._child = os.getpid()
         try:
             yield
@@ -201,50 +201,52 @@ class _Line:
             raise
 
     def phase(self, name: str) -> None:
-        """In the child: say what the hunt does now."""
+        """In the child: report the hunt's phase."""
         self._say(self._phase, name.encode())
 
     def count(self, calls: int) -> None:
-        """In the child: say how many calls there were. It leaves nothing that the hunt would count."""
+        """In the child: report the number of calls. Leaves nothing behind that the hunt would count."""
         if os.getpid() == self._child:
             _CALLS.pack_into(self._memory, 0, calls)
 
     def give(self, report: LeakReport) -> None:
-        """In the child: hand the report over, when all is written that the function has printed."""
+        """In the child: hand the report over, after flushing what the function printed."""
         _flush()
         if not self._say(self._outcome, json.dumps(report.to_dict()).encode()):
-            raise InvalidValueError(f"the report must fit into {_SIZE >> 20} MiB, and is larger")
+            raise InvalidValueError(f"the report must fit into {_SIZE >> 20} MiB, it is larger")
 
     def _say(self, slot: _Slot, data: bytes) -> bool:
-        """Write; not from a process that the function has forked, and that has come back."""
+        """Write, except in a process that the function forked and that returned."""
         return os.getpid() != self._child or slot.write(data)
 
-    def how_far(self) -> Progress:
-        """In the parent: return how far the hunt was when last seen."""
+    def how_far(self) -> HuntProgress:
+        """In the parent: return the last progress."""
         (calls,) = _CALLS.unpack_from(self._memory)
-        return Progress(self._phase.read().decode(), calls)
+        return HuntProgress(self._phase.read().decode(), calls)
 
     def outcome(self) -> LeakReport | bytes:
-        """In the parent: return the report, or `_TOLD`, or `_BROKEN` and why; nothing before that."""
+        """In the parent: return the report, or `_TOLD`, or `_BROKEN` and why; empty before that."""
         data = self._outcome.read()
         if not data.startswith(b"{"):
             return data
         try:
             return LeakReport.from_dict(codec.parse_json(data, "a report must be JSON"))
-        except FormatError:  # the function has written into our memory
+        except FormatError:  # the function overwrote our memory
             return b""
 
 
 class _Parent:
     """Follows the child to its end."""
 
-    def __init__(self, pid: int, line: _Line) -> None:
+    def __init__(self, pid: int, line: _ChildLine) -> None:
         self._pid = pid
         self._line = line
         self._status: int | None = None
 
-    def follow(self, done: Callable[[LeakReport], None], watch: Callable[[Progress], None]) -> Outcome:
-        """Wait until the child has ended; show the report when it is there."""
+    def follow(
+        self, done: Callable[[LeakReport], None], watch: Callable[[HuntProgress], None]
+    ) -> HuntOutcome:
+        """Wait until the child has ended; show the report once it arrives."""
         try:
             outcome = self._wait(watch)
             if isinstance(outcome, LeakReport):
@@ -261,12 +263,12 @@ class _Parent:
             raise
         report, said = (outcome, b"") if isinstance(outcome, LeakReport) else (None, outcome)
         broken = said.removeprefix(_BROKEN).decode() if said.startswith(_BROKEN) else ""
-        return Outcome(report, said == _TOLD, broken, self._status or 0, self._line.how_far())
+        return HuntOutcome(report, said == _TOLD, broken, self._status or 0, self._line.how_far())
 
-    def _wait(self, watch: Callable[[Progress], None]) -> LeakReport | bytes:
-        """Return the report when it is there, or what there is when the child has ended."""
+    def _wait(self, watch: Callable[[HuntProgress], None]) -> LeakReport | bytes:
+        """Return the report once it arrives, or what there is when the child has ended."""
         while True:
-            ended = self._has_ended()  # before the look at what it said, or its last word were missed
+            ended = self._has_ended()  # before reading its messages, or the last one could be missed
             outcome = self._line.outcome()
             if ended or outcome:
                 return outcome
@@ -277,14 +279,14 @@ class _Parent:
         if self._status is None:
             try:
                 pid, status = os.waitpid(self._pid, os.WNOHANG)
-            except ChildProcessError:  # SIGCHLD is ignored: it has ended, and nobody knows how
+            except ChildProcessError:  # SIGCHLD is ignored: its exit status is unknown
                 self._status = 0
             else:
                 self._status = os.waitstatus_to_exitcode(status) if pid else None
         return self._status is not None
 
     def _stop(self) -> None:
-        """Let the child end by the Ctrl-C that it got from the terminal; or by ours, or else by force."""
+        """Let the child end by the terminal's Ctrl-C, by our SIGINT, or else by force."""
         try:
             if not self._ends_within(_GRACE_S / 2):
                 os.kill(self._pid, signal.SIGINT)
@@ -313,9 +315,9 @@ def _native_threads() -> int:
 
 
 def _flush() -> None:
-    """Write what is in the buffers of Python's streams and of C's."""
+    """Flush the buffers of Python's streams and of C's."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # closed, a full disk, whatever the function has put there
+        with suppress(Exception):  # closed, a full disk, or an object of the function
             stream.flush()
     with suppress(Exception):
         import ctypes
@@ -324,10 +326,10 @@ def _flush() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """See to it that this process ends with its parent, however that ends."""
+    """Make this process end with its parent, however that ends."""
     with suppress(Exception):
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it was too late for that
+    if os.getppid() != parent:  # the parent has ended already
         os._exit(1)

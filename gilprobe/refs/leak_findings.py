@@ -1,11 +1,14 @@
-"""What a hunt's series say: which of all that was counted is a finding, and how sure that is."""
+"""Decide from a hunt's series which counts are findings, and how certain they are."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilprobe.model.leak_report import LeakFinding
-from gilprobe.refs.leak_evidence import evidence
 from gilprobe.refs.leak_judgement import Series, Trend, confirmed, judge, stepwise
 from gilprobe.refs.leak_probes import examples
 from gilprobe.refs.leak_windows import Column
@@ -15,11 +18,44 @@ if TYPE_CHECKING:
 
     from gilprobe.refs.leak_windows import Shortage
 
+
+_MOST_HOLDERS = 3
+
+
+def evidence(column: Column, left: list[object]) -> Iterator[str]:
+    """Yield what can be told about one of those that were left, which `left` holds; it is taken out."""
+    if column.lost:
+        yield "a reference is dropped or stolen that was never taken: the object is freed while in use"
+    elif column.kind == "objects" and left:
+        yield from _holders(left)
+    elif column.kind == "descriptors":
+        yield from _last_descriptors()
+    elif column.kind == "threads":
+        names = [thread.name for thread in threading.enumerate()[-_MOST_HOLDERS:]]
+        yield f"the last threads are {', '.join(map(ascii, names))}"
+
+
+def _holders(left: list[object]) -> Iterator[str]:
+    from gilprobe.refs import referrers
+
+    holders = referrers.describe(left.pop(), sys._getframe())
+    if not holders:
+        yield "no object that the garbage collector knows refers to the last one: native code holds it"
+    for holder in holders[:_MOST_HOLDERS]:
+        yield f"the last one is held by {holder}"
+
+
+def _last_descriptors() -> Iterator[str]:
+    for number in sorted(map(int, os.listdir("/proc/self/fd")))[-_MOST_HOLDERS:]:  # noqa: PTH208
+        with suppress(OSError):
+            yield f"descriptor {number} is {os.readlink(f'/proc/self/fd/{number}')!r}"  # noqa: PTH115
+
+
 _RANKS = ("objects", "reference", "descriptors", "threads", "interned", "total", "blocks", "heap", "memory")
-# A call. What little repetitions of any length leave or lose by themselves is below: a handful.
+# Per call. Repetitions of any length leave or lose a handful by themselves, which is less.
 _LEAST = 0.02
 _LEAST_BYTES = 2.0
-# A whole stage, if it is to tell growth in steps: it may have few calls.
+# Per stage, for growth in steps: a stage may have few calls.
 _LEAST_STEP = 16
 _LEAST_STEP_BYTES = 4096
 
@@ -27,7 +63,7 @@ Trends = dict[Column, Trend]
 
 
 class Stage(NamedTuple):
-    """What repetitions of one length showed."""
+    """The results of repetitions of one length."""
 
     repetitions: int
     calls: int
@@ -39,8 +75,8 @@ class Stage(NamedTuple):
         return self.repetitions * self.calls
 
 
-class Found(NamedTuple):
-    """What is sure to leak, the numbers that say so, and some objects that were left."""
+class SureLeak(NamedTuple):
+    """A certain leak, its numbers, and some of the leaked objects."""
 
     column: Column
     trend: Trend
@@ -48,7 +84,7 @@ class Found(NamedTuple):
     left: list[object]
 
     def finding(self) -> LeakFinding:
-        """Return it with its evidence."""
+        """Return the finding with its evidence."""
         sign = -1 if self.column.lost else 1
         low, high = sorted((sign * self.trend.low, sign * self.trend.high))
         return LeakFinding(
@@ -63,7 +99,7 @@ class Found(NamedTuple):
 
 
 def judged(series: Mapping[Column, Series]) -> Trends:
-    """Judge growth; of references to one object, loss as well."""
+    """Judge growth, and for references to one object also loss."""
     trends: Trends = {}
     for column, one in series.items():
         trends[column] = judge(one)
@@ -76,7 +112,7 @@ def judged(series: Mapping[Column, Series]) -> Trends:
 
 
 def lasting(stages: Sequence[Stage]) -> Trends:
-    """Return what grows as fast in the last stage as in the one before."""
+    """Return what grows as fast in the last stage as in the previous one."""
     last = stages[-1].trends
     before = _before(stages)
     return {
@@ -86,18 +122,20 @@ def lasting(stages: Sequence[Stage]) -> Trends:
     }
 
 
-def found_in(stages: Sequence[Stage]) -> list[Found]:
-    """Return what never stops, without what only follows from it."""
+def found_in(stages: Sequence[Stage]) -> list[SureLeak]:
+    """Return what never stops growing, without its consequences."""
     before, last = _before(stages), stages[-1]
     sure = lasting(stages)
     return [
-        Found(column, sure[column], _numbers(column, before[column], sure[column], last), _examples(column))
+        SureLeak(
+            column, sure[column], _numbers(column, before[column], sure[column], last), _examples(column)
+        )
         for column in _in_order(sure)
     ]
 
 
-def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[Found]:
-    """Return what grows in steps, as much a call in each stage."""
+def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[SureLeak]:
+    """Return what grows in steps, by as much per call in each stage."""
     sure: Trends = {}
     for column in stages[-1]:
         alone = [stage[column] for stage in stages if column in stage]
@@ -105,32 +143,32 @@ def found_stepwise(stages: Sequence[Mapping[Column, Series]]) -> list[Found]:
         if trend is not None and _is_enough(column, trend) and is_step(column, alone[0]):
             sure[column] = trend
     return [
-        Found(column, sure[column], _steps([stage[column] for stage in stages]), _examples(column))
+        SureLeak(column, sure[column], _steps([stage[column] for stage in stages]), _examples(column))
         for column in _in_order(sure)
     ]
 
 
 def is_step(column: Column, series: Series) -> bool:
-    """Tell growth that is worth a longer look: by its amount as a whole."""
+    """Return whether growth deserves a longer look, by its total amount."""
     return sum(series.growth) >= (_LEAST_STEP_BYTES if column.kind == "heap" else _LEAST_STEP)
 
 
-def found_short(shortage: Shortage, calls: int) -> Found:
-    """Return what ended the hunt, and nothing else that was counted explains."""
+def found_short(shortage: Shortage, calls: int) -> SureLeak:
+    """Return the shortage that ended the hunt, if no other finding explains it."""
     amount = shortage.amount / max(1, calls)
     trend = Trend(amount, amount, amount, every=False, verdict="growing")
-    return Found(shortage.column, trend, f"{shortage.told} in {calls} calls", [])
+    return SureLeak(shortage.column, trend, f"{shortage.told} in {calls} calls", [])
 
 
 def doubts(stages: Sequence[Stage]) -> Iterator[str]:
-    """Yield what was too noisy to tell."""
+    """Yield what was too noisy to judge."""
     before = _before(stages)
     for column, trend in stages[-1].trends.items():
         both = trend.verdict == before.get(column, trend).verdict == "unclear"
         if both and _is_enough(column, trend):
             yield (
-                f"{column.what}: too noisy to tell, {trend.per_call:.2g} a call "
-                f"({trend.low:.2g} to {trend.high:.2g})"
+                f"{column.what}: too noisy to judge, "
+                f"{trend.per_call:.2g} a call ({trend.low:.2g} to {trend.high:.2g})"
             )
 
 
@@ -152,7 +190,7 @@ def _steps(series: Sequence[Series]) -> str:
         f"{sum(one.growth) / (one.calls * len(one.growth)):.3g} in {one.calls * len(one.growth)}"
         for one in series
     ]
-    return f"left a call: {', '.join(parts)} calls; in steps, which most calls see nothing of"
+    return f"left a call: {', '.join(parts)} calls; in steps, most calls leave nothing"
 
 
 def _examples(column: Column) -> list[object]:
@@ -164,13 +202,13 @@ def _is_enough(column: Column, trend: Trend) -> bool:
 
 
 def _in_order(sure: Trends) -> list[Column]:
-    """Return the most telling first, without what only follows from others."""
+    """Return the most important first, without consequences of others."""
     alone = [column for column in sure if not _is_consequence(column, sure)]
     return sorted(alone, key=lambda one: _RANKS.index(one.kind))
 
 
 def _is_consequence(column: Column, sure: Mapping[Column, Trend]) -> bool:
-    """Tell references that only leaked objects have: to their type, to None."""
+    """Return whether these are references of leaked objects: to their type, to None."""
     if column.kind != "reference" or column.lost:
         return False
     lost_types = [one.what.removesuffix(" objects") for one in sure if one.kind == "objects"]

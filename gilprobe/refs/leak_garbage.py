@@ -1,4 +1,4 @@
-"""What calls leave in reference cycles: no leak, but it stays until the garbage collector runs."""
+"""Find what calls leave in reference cycles: no leak, but it stays until the garbage collector runs."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MOST_CALLS = 100
-"""Calls in a row without a collection."""
+"""Limit of calls in a row without a collection."""
 
 WINDOWS = 2
-"""How often so many calls are made."""
+"""Number of such rows of calls."""
 
-_LEAST = 0.02  # objects a call: what the interpreter renews now and then is less
+_LEAST = 0.02  # objects per call: the interpreter's own renewals are less
 _MOST_TYPES = 5
 
 
 def garbage_of(work: Callable[[int], None], calls: int) -> Garbage | None:
-    """Return what calls leave that only the collector frees; None if that is nothing.
+    """Return what calls leave that only the collector frees; None if there is nothing.
 
     Parameters
     ----------
     work : callable
-        Makes as many calls as it is told.
+        Makes the given number of calls.
     calls : int
-        How many in a row; no more than `MOST_CALLS`, or much garbage may come together.
+        Calls in a row, at most `MOST_CALLS`, to limit the garbage.
     """
     census = TypeCensus()
     with _uncollected():
         windows = [_left(census, work, calls) for _ in range(WINDOWS)]
-    # What one window alone has shown is no habit of the function's.
+    # A result of a single window is not the function's habit.
     per_call = min(number for number, _ in windows) / calls
     if per_call < _LEAST:
         return None
@@ -45,7 +45,7 @@ def garbage_of(work: Callable[[int], None], calls: int) -> Garbage | None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Let the collector run only when it is told to, if it ran by itself before."""
+    """Let the collector run only on request, if it was enabled."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -56,7 +56,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _left(census: TypeCensus, work: Callable[[int], None], calls: int) -> tuple[int, list[str]]:
-    """Return how many objects a collection behind some calls frees, and their types, most frequent first."""
+    """Return how many objects a collection after some calls frees, and their types, most frequent first."""
     gc.collect()
     work(calls)
     before = census.take()

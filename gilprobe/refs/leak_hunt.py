@@ -1,4 +1,4 @@
-"""Whether a function leaks: called over and over, and judged by what every repetition leaves behind."""
+"""Find out whether a function leaks: call it repeatedly, and judge what each repetition leaves behind."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gilprobe.refs import leak_garbage, leak_roots
 from gilprobe.refs.leak_callable import check_ran, function_name, running
 from gilprobe.refs.leak_census import CENSUS_WINDOWS, IMMORTAL, grown, named, population
 from gilprobe.refs.leak_findings import (
-    Found,
     Stage,
+    SureLeak,
     doubts,
     found_in,
     found_short,
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
     from gilprobe.refs.leak_suspects import Suspect
 
 MOST_REPEATS = 30
-"""Repetitions that are read one by one; of more, neighbours are put together."""
+"""Limit of repetitions that are read one by one; of more, neighbours are merged."""
 
-_STAGES = 3  # each of repetitions three times as long: a leak grows with them, a cache until it is full
+_STAGES = 3  # each with repetitions three times as long: a leak grows with them, a cache until it is full
 _LEAST_REPETITIONS = 3
-_ENOUGH = 2_000  # calls after which what still grows is a leak
-_ENOUGH_CHEAP = 10_000  # the same, if another stage takes less than
+_ENOUGH = 2_000  # calls after which further growth is a leak
+_ENOUGH_CHEAP = 10_000  # the same, if another stage takes less time than this
 _CHEAP_S = 2.0
-# A long look: its first stage.
+# First stage of a long look.
 _LONG_CALLS = 50_000
 _LONG_S = 0.2
 _LONG_REPETITIONS = 5
 _LEAST_LONG = 100
-_WARMING = 0.25  # of the time that is left
-_HELP = "give more time (limit_s, --limit) or more calls a repetition (--calls)"
-_KEEP_ALL_S = 30.0  # for all objects, however many
+_WARMING = 0.25  # share of the remaining time
+_HELP = "give more time (limit_s, --limit) or more calls per repetition (--calls)"
+_KEEP_ALL_S = 30.0  # for any number of objects
 _MOST_WARMUP = 8
 _STILL = 2
 
@@ -69,54 +69,53 @@ def find_leaks(
     calls: int | None = None,
     limit_s: float = 30.0,
 ) -> LeakReport:
-    """Call a function over and over, and say whether it leaks.
+    """Call a function repeatedly, and report whether it leaks.
 
-    Before and after each repetition are counted: the references to its arguments, to a result that is always
-    the same, and to what it can reach (globals, closure, constants, its module); objects by type; the
-    interpreter's memory blocks and C's heap; file descriptors and threads; the references to all objects,
-    with a debug build. What grew is looked at twice more, with repetitions three and nine times as long, and
-    further until it grew for 2,000 calls: a leak grows on with the calls, a cache that fills up does not. If
-    nothing grew, many more calls tell growth in steps. If other threads run, pauses tell their share.
+    Before and after each repetition it counts references to the arguments, to a result that is always the
+    same, and to what the function can reach (globals, closure, constants, its module); objects by type; the
+    interpreter's memory blocks and C's heap; file descriptors and threads; and, with a debug build,
+    references to all objects. Growth is checked again with repetitions three and nine times as long, and
+    further until it lasts for 2,000 calls: a leak grows with the calls, a cache only until it is full. If
+    nothing grew, many more calls look for growth in steps. If other threads run, pauses measure their share.
 
     Parameters
     ----------
     function : callable
-        Is called some hundred to some hundred thousand times, in the calling thread; if it is one of
-        ``async def``, each call runs to its end in one event loop. An exception that it raises is counted,
-        and the leak of a call that fails is found like any other; what is no `Exception`, and no
-        `SystemExit`, ends the hunt and goes on to the caller.
+        Called some hundred to some hundred thousand times, in the calling thread; calls of ``async def``
+        functions run to their end in one event loop. Exceptions are counted, and leaks of failing calls are
+        found too; other errors than `Exception` and `SystemExit` end the hunt and go on to the caller.
     args, kwargs : sequence, mapping
-        What it is called with: the same objects each time.
+        Its arguments: the same objects each time.
     warmup : int, optional
-        Repetitions that don't count; by default as many as it takes until nothing grows, at most 8.
+        Uncounted repetitions; default: until nothing grows, at most 8.
     repeats : int
-        Repetitions that count, at least 3. More than 30 are read in 30 groups.
+        Counted repetitions, at least 3. More than 30 are read in 30 groups.
     calls : int, optional
-        Calls a repetition; by default as many as take 2 ms, at most 500.
+        Calls per repetition; default: as many as take 2 ms, at most 500.
     limit_s : float
-        How long the hunt may take, in seconds. What needs more calls than fit is `uncertain`. A call that has
-        begun is not interrupted.
+        Time limit in seconds. A verdict that needs more calls is `uncertain`. A running call is not
+        interrupted.
 
     Returns
     -------
     LeakReport
-        Its `leaking`, the `findings` that say so, and why that is `uncertain`, if it is.
+        With `leaking`, the `findings`, and the reason if `uncertain`.
 
     Raises
     ------
     InvalidTypeError
-        If `function` can't be called, does not take its arguments, or only makes a coroutine or a generator;
-        if a number is none.
+        If `function` can't be called, does not accept its arguments, or only returns a coroutine or a
+        generator; if a number has the wrong type.
     InvalidValueError
-        If a number is out of its range; if `function` is a test that skips itself, or one of ``async def``
-        and an event loop runs in this thread.
+        If a number is out of range; if `function` is a test that skips itself, or is ``async def`` while an
+        event loop runs in this thread.
 
     Notes
     -----
-    Objects that exist already are kept from the garbage collector until the hunt is over (``gc.freeze``),
-    which makes its many collections short. What is lost in less than one of 50 calls, or is less than two
-    bytes of C's heap a call, is taken for noise. A hunt ends early when the process has grown by 256 MiB or
-    has 200 more descriptors and threads, which is a finding of its own where nothing else is found.
+    Existing objects are hidden from the garbage collector until the end of the hunt (``gc.freeze``), which
+    makes its many collections short. Less than one object per 50 calls, or two bytes of C's heap per call,
+    counts as noise. A hunt ends early when the process has grown by 256 MiB or has 200 more descriptors and
+    threads, which is a finding if there is no other.
     """
     return hunt(
         function,
@@ -148,14 +147,13 @@ def hunt(
     Parameters
     ----------
     progress : callable
-        Is called with a short line at the beginning of each phase.
+        Called with a short line at the beginning of each phase.
     count : callable
-        Is called with the number of calls so far, before one or some more are made.
+        Called with the number of calls so far, before more are made.
     keep_all : bool
-        Free no object that exists when the hunt begins.
+        Keep all objects alive that exist when the hunt begins.
     thorough : bool
-        If not, it ends after three stages, whatever may be a cache, and takes no long look: for who hunts
-        more than once.
+        If false, end after three stages even if it may be a cache, and take no long look: for repeated hunts.
     """
     _check(function, warmup, repeats, calls, limit_s)
     kept = iter(population(_KEEP_ALL_S)[0] if keep_all else ())
@@ -171,10 +169,10 @@ def hunt(
             garbage = one.garbage()
             roots = one.roots(found)
             one.forget()
-    # now all that may hold what was left is in sight
+    # unfrozen: now all possible holders are visible
     findings = leak_roots.grouped([leak.finding() for leak in found], roots)
     if caller.raised == caller.calls:
-        one.warnings.append("every call raised: what the function does when it succeeds was not tried")
+        one.warnings.append("every call raised: successful calls were not judged")
     return LeakReport(
         function=function_name(function),
         leaking=bool(findings),
@@ -210,7 +208,7 @@ def _check(function: object, warmup: object, repeats: object, calls: object, lim
 
 @contextmanager
 def _frozen() -> Iterator[bool]:
-    """Put what exists out of the collector's sight, unless someone else has: then it would be mixed up."""
+    """Hide existing objects from the collector, unless others have frozen some: they would be mixed up."""
     gc.collect()
     if gc.get_freeze_count() > IMMORTAL:
         yield False
@@ -223,7 +221,7 @@ def _frozen() -> Iterator[bool]:
 
 
 class _Hunt:
-    """One hunt: sees to the lengths of the repetitions, and puts what they show together."""
+    """One hunt: chooses the lengths of the repetitions, and combines their results."""
 
     def __init__(
         self,
@@ -251,7 +249,7 @@ class _Hunt:
         lender.lend(one.obj for one in find_suspects(function, caller.args, caller.kwargs, ()))
         first = caller.once()
         check_ran(function, caller.args, caller.kwargs, first)
-        self._means = Means(gauges, end_s)  # what the first call loads stays, and is no leak
+        self._means = Means(gauges, end_s)  # what the first call loads is no leak
         outcomes = [first, caller.once()]
         suspects = find_suspects(function, caller.args, caller.kwargs, outcomes)
         del first, outcomes
@@ -260,7 +258,7 @@ class _Hunt:
         self._windows = Windows(caller, gauges, suspects, self._means)
 
     def warm_up(self, warmup: int | None, repeats: int, calls: int | None) -> None:
-        """Choose how long a repetition is, and go on until nothing grows, or as told."""
+        """Choose the length of repetitions, and warm up until nothing grows, or as told."""
         self._progress("warm-up")
         if calls is not None:
             fitting = calls
@@ -279,10 +277,10 @@ class _Hunt:
             if self._windows.stopped or late or (warmup is None and still == _STILL):
                 break
 
-    def found(self, *, long_look: bool) -> list[Found]:
-        """Return what never stops; if nothing does, look for longer, and at all references.
+    def found(self, *, long_look: bool) -> list[SureLeak]:
+        """Return what never stops growing; if nothing does, look longer, and at all references.
 
-        Where the calls are given a long look is taken only if something was larger in the end.
+        With given `calls` a long look is taken only if something was larger at the end.
         """
         found = self._found()
         if not found and (long_look or (self._thorough and self._larger)) and not self._is_over():
@@ -291,20 +289,20 @@ class _Hunt:
             found = self._found_by_census()
         if not found and self._windows.stopped is not None:
             shortage = self._windows.stopped
-            self.uncertain = f"{shortage.told}, and the hunt had to end: a cache may be as large"
+            self.uncertain = f"{shortage.told}, so the hunt ended: a cache may be as large"
             found = [found_short(shortage, self.caller.calls)]
         return found
 
     def forget(self) -> None:
-        """Let go of what was watched: who holds what was left is looked for next."""
+        """Drop the watched objects before the search for holders."""
         self._windows.forget()
 
     def _is_over(self) -> bool:
         return self._windows.stopped is not None or self._means.left_s() <= 0
 
-    def _found_by_census(self) -> list[Found]:
+    def _found_by_census(self) -> list[SureLeak]:
         if self._windows.fitting(CENSUS_WINDOWS, self._calls) < CENSUS_WINDOWS:
-            early = "time was up before the references to all objects were looked at"
+            early = "time was up before the references to all objects were counted"
             self.uncertain = self.uncertain or f"{early}: {_HELP}"
             return []
         candidates = self._counted_all()
@@ -316,7 +314,7 @@ class _Hunt:
         return self._found()
 
     def garbage(self) -> Garbage | None:
-        """Return what calls leave in reference cycles, if it is sure that they do."""
+        """Return what calls leave in reference cycles, if that is certain."""
         calls = min(self._calls, leak_garbage.MOST_CALLS)
         if self._threads() > 1 or not self._has_time(leak_garbage.WINDOWS, calls):
             return None
@@ -324,11 +322,11 @@ class _Hunt:
         return leak_garbage.garbage_of(self.caller.times, calls)
 
     def _has_time(self, repetitions: int, calls: int) -> bool:
-        """Tell whether some more repetitions may be made."""
+        """Return whether more repetitions may be made."""
         return not self._is_over() and self._windows.fitting(repetitions, calls) >= repetitions
 
-    def roots(self, found: Sequence[Found]) -> dict[str, Root]:
-        """Return which leaked objects bring others with them."""
+    def roots(self, found: Sequence[SureLeak]) -> dict[str, Root]:
+        """Return which leaked objects refer to others."""
         calls = min(self._calls, leak_roots.MOST_CALLS)
         if not self._has_time(1, calls):
             return {}
@@ -340,21 +338,21 @@ class _Hunt:
         return leak_roots.find_roots(self.caller.times, calls, rates)
 
     def _counted_all(self) -> list[Suspect]:
-        """Take the census: of what was frozen for the hunt, too."""
+        """Take the census, including the objects frozen for the hunt."""
         self._progress("census of all references")
-        with self._means.own_use():  # several numbers for each object
+        with self._means.own_use():  # several numbers per object
             with self._thawed():
                 held, whole = population()
             if not whole:
                 self.warnings.append("too many objects: the references to some were not counted")
             candidates = grown(held, self.caller.times, self._calls, settle)
-            del held  # or it would be told as who holds them
+            del held  # or it would be reported as their holder
         with self._thawed():
             return named(candidates)
 
     @contextmanager
     def _thawed(self) -> Iterator[None]:
-        """Let the collector tell of all objects; while calls are made, that would make collections slow."""
+        """Let the collector list all objects; during calls that would make collections slow."""
         if self._frozen:
             gc.unfreeze()
         try:
@@ -363,8 +361,8 @@ class _Hunt:
             if self._frozen:
                 gc.freeze()
 
-    def _found(self) -> list[Found]:
-        """Judge longer and longer repetitions as long as something grows; return what never stops."""
+    def _found(self) -> list[SureLeak]:
+        """Judge longer and longer repetitions while something grows; return what never stops."""
         stages: list[Stage] = []
         for number in itertools.count(1):
             calls = 3 ** (number - 1) * self._calls
@@ -390,34 +388,34 @@ class _Hunt:
         return self._told(stages) if stages else []
 
     def _is_enough(self, stages: Sequence[Stage]) -> bool:
-        """Tell whether most caches would be full by now; cheap calls are made for larger ones, too."""
+        """Return whether most caches would be full by now; cheap calls continue for larger ones."""
         calls, longer = sum(one.all_calls for one in stages), 3 * stages[-1].calls
         further_s = self.repeats * self._windows.duration_s(longer)
         return calls >= (_ENOUGH_CHEAP if further_s < _CHEAP_S else _ENOUGH)
 
-    def _cut(self, stages: Sequence[Stage]) -> list[Found]:
-        """Return what is found when time is up; that nothing is, is not certain."""
+    def _cut(self, stages: Sequence[Stage]) -> list[SureLeak]:
+        """Return the findings when time is up; if there are none, that is uncertain."""
         found = self._told(stages) if stages else []
         if not found:
             grew = "something grew, but time was up" if stages else "time was up"
             self.uncertain = f"{grew} after {_calls(self.caller.calls)}: {_HELP}"
         return found
 
-    def _told(self, stages: Sequence[Stage]) -> list[Found]:
+    def _told(self, stages: Sequence[Stage]) -> list[SureLeak]:
         self.warnings += doubts(stages)
         found = found_in(stages)
         calls = sum(one.all_calls for one in stages)
         if found and calls < _ENOUGH and self._thorough:
-            doubt = f"growth was watched for {_calls(calls)} only, and a cache grows too, until it is full"
+            doubt = f"growth was watched for {_calls(calls)} only, and a cache also grows until it is full"
             self.uncertain = f"{doubt}: {_HELP}"
         return found
 
-    def _found_stepwise(self) -> list[Found]:
-        """Make many more calls at once; if anything is larger then, see if it grows with their number."""
+    def _found_stepwise(self) -> list[SureLeak]:
+        """Make many more calls at once; if anything is larger then, check if it grows with their number."""
         calls = min(_LONG_CALLS, int(_LONG_S / max(self._windows.call_s, 1e-9)))
         if calls < _LEAST_LONG:
             return []
-        # what doubles does so at least once in as many calls as there were
+        # what doubles in size does so at least once in as many calls as before
         calls = max(calls, self.caller.calls) // _LONG_REPETITIONS
         stages: list[dict[Column, Series]] = []
         for length in (calls, 3 * calls, 9 * calls):

@@ -1,4 +1,4 @@
-"""Whether what was counted after each repetition grows with the calls: statistics alone."""
+"""Decide whether counts grow with the calls: statistics only."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from gilprobe.measuring.significance import rank_sum_test
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Verdict = Literal["flat", "growing", "ending", "unclear"]
+TrendVerdict = Literal["flat", "growing", "ending", "unclear"]
 
 _QUANTILE = statistics.NormalDist().inv_cdf(0.995)  # of the two-sided 99 % interval
 _LASTING = 0.5
 _AS_FAST = 0.7
 _CHANCE = 0.01
-# Of growth in steps. Room that doubles lies within a factor of 4 (between full and half full, at both ends).
+# Of growth in steps. A doubling capacity lies within a factor of 4 (full or half full at both ends).
 _APART = 5.0
 _GIVEN_BACK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What repetitions of the same length left.
+    """The growth over repetitions of the same length.
 
     Attributes
     ----------
     calls : int
-        Calls a repetition.
+        Calls per repetition.
     growth : tuple of int
-        By how much each repetition left more than it found.
+        Growth in each repetition.
     idle : tuple of int
-        The same of pauses as long, in which only other threads ran; empty if there were none.
+        Growth in pauses as long, in which only other threads ran; empty if there were none.
     """
 
     calls: int
@@ -45,7 +45,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """What a series says.
+    """The trend of a series.
 
     Attributes
     ----------
@@ -54,21 +54,21 @@ class Trend:
     every : bool
         Whether every repetition left at least one.
     verdict : {"flat", "growing", "ending", "unclear"}
-        Growth that lasts, none, one that ends or slows down, or too much noise to tell.
+        No growth, lasting growth, growth that ends or slows down, or too much noise.
     """
 
     per_call: float
     low: float
     high: float
     every: bool
-    verdict: Verdict
+    verdict: TrendVerdict
 
 
 def robust_slope(levels: Sequence[float]) -> tuple[float, float, float]:
-    """Return the slope of equally spaced points, and its 99 % interval.
+    """Return the slope of equally spaced points, two at least, and the ends of its 99 % interval.
 
     Theil, "A rank-invariant method of linear and polynomial regression analysis" (1950): the median of the
-    slopes of all pairs, which three points in ten that lie anywhere don't move. The interval is that of Sen,
+    slopes of all pairs, which tolerates three arbitrary points in ten. The interval is that of Sen,
     "Estimates of the Regression Coefficient Based on Kendall's Tau", Journal of the American Statistical
     Association 63 (1968), section 4; with fewer than six points it is the range of all slopes.
 
@@ -80,7 +80,7 @@ def robust_slope(levels: Sequence[float]) -> tuple[float, float, float]:
     Returns
     -------
     (float, float, float)
-        Slope a step, low and high end.
+        Slope per step, low and high end.
 
     Raises
     ------
@@ -102,11 +102,11 @@ def robust_slope(levels: Sequence[float]) -> tuple[float, float, float]:
 
 
 def judge(series: Series) -> Trend:
-    """Say whether a series grows, and goes on to.
+    """Judge whether a series grows, and keeps growing.
 
     It grows if every repetition left at least one (the rule of ``regrtest -R``) or the interval of its slope
-    lies above zero, and lasts if its second half grows at least half as fast as its first. Growth that pauses
-    have, too, is not the function's.
+    is above zero. Growth lasts if the second half grows at least half as fast as the first. Growth that
+    pauses also show is not the function's.
     """
     growth = [float(step) for step in series.growth]
     if series.idle:
@@ -114,7 +114,7 @@ def judge(series: Series) -> Trend:
         growth = [step - usual for step in growth]
     slope, low, high = (value / series.calls for value in robust_slope(_levels(growth)))
     every = min(growth) >= 1
-    verdict: Verdict
+    verdict: TrendVerdict
     if sum(growth) < 1 or high <= 0 or not any(growth):
         verdict = "flat"
     elif not (every or low > 0):
@@ -129,33 +129,33 @@ def judge(series: Series) -> Trend:
 
 
 def confirmed(shorter: Trend, longer: Trend) -> bool:
-    """Tell a leak, which grows with the calls, from what fills up or only takes time.
+    """Return whether it is a leak, which grows with the calls, and not a cache or growth over time.
 
     Parameters
     ----------
     shorter, longer : Trend
-        Of two series; the second of longer repetitions.
+        Trends of two series, the second with longer repetitions.
     """
     both = shorter.verdict == longer.verdict == "growing"
     return both and longer.per_call >= _AS_FAST * shorter.per_call
 
 
 def stepwise(stages: Sequence[Series]) -> Trend | None:
-    """Tell growth in steps of any size, which most repetitions see nothing of.
+    """Find growth in steps of any size, which most repetitions don't show.
 
-    What is left with a call is a number of its own then, the same for every stage: so it is for a container
-    that makes room for twice as much each time it is full. It is looked at as a whole, stage by stage.
+    The growth per call is then about the same in every stage, as for a container that doubles its capacity
+    whenever it is full. Whole stages are compared.
 
     Parameters
     ----------
     stages : sequence of Series
-        The first ones, each of repetitions three times as long as those before.
+        The first stages, each with repetitions three times as long as the one before.
 
     Returns
     -------
     Trend or None
-        The amount a call, between the least and the most of all stages; None if it does not grow in one of
-        them, or gives back what it took, or its amounts a call are too far apart.
+        The growth per call, with the least and the most of all stages; None if a stage shows no growth, or a
+        loss, or the amounts differ too much.
     """
     rates = []
     for one in stages:
@@ -191,7 +191,7 @@ def _lasts(growth: Sequence[float]) -> bool:
 
 
 def _differs(series: Series) -> bool:
-    """Tell whether repetitions grow more than pauses, by more than chance."""
+    """Return whether repetitions grow significantly more than pauses."""
     if not series.idle or not any(series.idle):
         return True
     return (

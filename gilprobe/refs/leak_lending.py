@@ -1,4 +1,4 @@
-"""References that are lent to objects, so that a function that steals them doesn't end the hunt."""
+"""Lend references to objects, so that a function that steals references doesn't end the hunt."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from gilprobe.refs.leak_windows import Caller
 
 LENT = 1 << 28
-"""References for each object: more than any hunt has calls, and half a dozen times fit into 31 bits."""
+"""References per object: more than calls in any hunt, and six times that fits into 31 bits."""
 
-_SHARE = 50  # calls; what is lost in fewer is no theft that a hunt would tell
+_SHARE = 50  # calls; a rarer loss is below what a hunt reports
 
 
 class Lender:
-    """Lends to objects, and takes back from those that had nothing stolen."""
+    """Lends references, and takes them back from objects without thefts."""
 
     def __init__(self) -> None:
         self._objects: list[object] = []
@@ -28,7 +28,7 @@ class Lender:
         self._known: set[int] = set()
 
     def lend(self, objects: Iterable[object]) -> None:
-        """Lend to each object that has not been lent to."""
+        """Lend to each object that has none lent yet."""
         fresh = [obj for obj in {id(obj): obj for obj in objects}.values() if id(obj) not in self._known]
         self._known.update(map(id, fresh))
         lend(fresh, LENT)
@@ -37,13 +37,13 @@ class Lender:
             self._objects.append(obj)
 
     def settle(self, calls: int) -> None:
-        """Take back what was lent. Objects with references stolen keep it: else they were freed while in use.
+        """Take the lent references back, except from objects with thefts: they would be freed while in use.
 
         Parameters
         ----------
         calls : int
-            How often the function was called. A reference less than there were in the beginning may be one
-            that its owner gave back; one in every fiftieth call is stolen.
+            Number of calls. A few lost references may be regular releases; one in every fiftieth call is a
+            theft.
         """
         while self._objects:
             obj = self._objects.pop()
@@ -53,7 +53,7 @@ class Lender:
 
 @contextmanager
 def lending(caller: Caller) -> Iterator[Lender]:
-    """Lend within the block, and settle after it, however it ends."""
+    """Lend within the block, and take back after it, however it ends."""
     lender = Lender()
     try:
         yield lender

@@ -1,4 +1,4 @@
-"""What is counted before and after each repetition. A reading keeps nothing that it would count itself."""
+"""Count before and after each repetition. A reading leaves nothing behind that it would count itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilprobe.model.leak_report import Kind
+    from gilprobe.model.leak_report import LeakKind
     from gilprobe.refs.leak_suspects import Suspect
 
 _FDS = "/proc/self/fd"
@@ -26,19 +26,19 @@ _MALLINFO = (
 
 
 class Gauge(NamedTuple):
-    """One number about the process, and what it counts."""
+    """A number of the process, and what it counts."""
 
-    kind: Kind
+    kind: LeakKind
     what: str
     read: Callable[[], int]
 
 
 def _entries(folder: str) -> Callable[[], int]:
-    return lambda: len(os.listdir(folder))  # noqa: PTH208  # a Path for each would be many objects
+    return lambda: len(os.listdir(folder))  # noqa: PTH208  # Paths would be many objects
 
 
 def _heap() -> Callable[[], int] | None:
-    """Return what reads the bytes in use of glibc's heaps; None with another C library, or under ASan."""
+    """Return a function for the bytes in use of glibc's heaps; None with another C library, or under ASan."""
     import ctypes
 
     class Mallinfo(ctypes.Structure):
@@ -59,14 +59,14 @@ def _heap() -> Callable[[], int] | None:
 
 
 def process_gauges() -> tuple[list[Gauge], list[str]]:
-    """Return what can be read about this process, and what can't, a sentence each."""
+    """Return the gauges of this process, and a sentence for each that is missing."""
     gauges, missing = [], []
     if sys.getallocatedblocks():
         gauges.append(Gauge("blocks", "memory blocks of the interpreter", sys.getallocatedblocks))
     else:
         missing.append(
             "the interpreter's memory blocks can't be counted (PYTHONMALLOC=malloc?): "
-            "what is leaked of strings, bytes and numbers may be missed"
+            "leaks of strings, bytes and numbers may be missed"
         )
     heap = _heap()
     if heap is not None:
@@ -87,7 +87,7 @@ def process_gauges() -> tuple[list[Gauge], list[str]]:
 
 
 class Readings:
-    """The gauges' and suspects' numbers before and after repetitions, in memory that was set aside before."""
+    """Numbers of gauges and suspects before and after repetitions, in preallocated memory."""
 
     def __init__(self, gauges: Sequence[Gauge], suspects: Sequence[Suspect], repetitions: int) -> None:
         self._read = [gauge.read for gauge in gauges]
@@ -96,7 +96,7 @@ class Readings:
         self._numbers = array("q", bytes(8 * 2 * self._width * repetitions))
 
     def take(self, moment: int) -> None:
-        """Read everything; before the repetition r as moment 2r, after it as 2r + 1."""
+        """Read everything: before repetition r as moment 2r, after it as 2r + 1."""
         numbers, at = self._numbers, moment * self._width
         for obj in self._objects:
             numbers[at] = sys.getrefcount(obj)
@@ -106,13 +106,13 @@ class Readings:
             at += 1
 
     def growth(self, column: int, repetitions: int) -> tuple[int, ...]:
-        """Return by how much each repetition has changed a number: the suspects' first, then the gauges'."""
+        """Return the change of a number in each repetition: suspects first, then gauges."""
         found = self._numbers[column :: self._width]
         return tuple(found[2 * r + 1] - found[2 * r] for r in range(repetitions))
 
 
 class TypeCensus:
-    """How many objects of each type the garbage collector knows; keeps names only, and no type alive."""
+    """Counts of the garbage collector's objects by type; keeps only names, and no type alive."""
 
     def __init__(self) -> None:
         self._columns: dict[str, int] = {}
@@ -123,7 +123,7 @@ class TypeCensus:
         Returns
         -------
         bytes
-            For `changes`; not a container, which the collector would know of and the next census count.
+            For `changes`; bytes, since the next census would count a container.
         """
         by_type = Counter(map(type, gc.get_objects()))
         row = array("q", bytes(8 * len(self._columns)))
@@ -135,7 +135,7 @@ class TypeCensus:
         return row.tobytes()
 
     def changes(self, before: bytes, after: bytes) -> dict[str, int]:
-        """Return by how much the numbers that differ do."""
+        """Return the differences of numbers that changed."""
         old, new = array("q", before), array("q", after)
         old.extend([0] * (len(new) - len(old)))
         names = list(self._columns)
@@ -145,9 +145,9 @@ class TypeCensus:
 
 
 def type_name(kind: type) -> str:
-    """Return a type's name as it is imported; without asking the type's own code.
+    """Return a type's name with its module, without running the type's own code.
 
-    Types that Cython's modules share have a descriptor for a module: they have the name alone.
+    Types shared by Cython's modules have a descriptor as module: only their name is returned.
     """
     module = type.__dict__["__module__"].__get__(kind)
     name = type.__dict__["__qualname__"].__get__(kind)
@@ -155,7 +155,7 @@ def type_name(kind: type) -> str:
 
 
 def examples(name: str, most: int) -> list[object]:
-    """Return some objects of the type called `name`, the last ones that the collector has."""
+    """Return the collector's last objects of the type `name`."""
     found: list[object] = []
     for obj in reversed(gc.get_objects()):
         if type_name(type(obj)) == name and obj is not found:

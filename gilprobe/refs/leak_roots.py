@@ -1,4 +1,4 @@
-"""Which leaked objects come with others: what they reach, among the objects that some calls have left."""
+"""Find leaked objects that refer to other leaked ones, among the leftovers of some calls."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from gilprobe.model.leak_report import LeakFinding
 
 MOST_CALLS = 30
-"""Calls whose leftovers are looked at."""
+"""Limit of calls whose leftovers are examined."""
 
-_MOST_OBJECTS = 2_000_000  # among which the leftovers are told
+_MOST_OBJECTS = 2_000_000  # limit of objects among which leftovers are searched
 _MOST_TOPS = 20
 _MOST_REACHED = 10_000
-_ENOUGH = 0.9  # of another type's objects, to be why they are there
-_SURE_OF_ATOMS = 3  # what is reached from one of so many is not what all of them share
-_OWN = 3  # references to an object that is looked at: of all, of those of its type, by identity
+_ENOUGH = 0.9  # least share of another type's objects to explain them
+_SURE_OF_ATOMS = 3  # what one of so many reaches is not shared by all
+_OWN = 3  # references to an examined object: all, from its type, by identity
 _MOST_TOLD = 6
 
 
 class Root(NamedTuple):
-    """What each object of a leaked type comes with.
+    """What each object of a leaked type refers to.
 
     Attributes
     ----------
     explains : tuple of str
-        Other leaked types, whose objects are there because of these.
+        Other leaked types whose objects are held by these.
     with_each : dict
-        How many objects of which type each one comes with, on average.
+        How many objects of each type one of these refers to, on average.
     """
 
     explains: tuple[str, ...]
@@ -44,23 +44,23 @@ class Root(NamedTuple):
 
 
 def find_roots(work: Callable[[int], None], calls: int, rates: Mapping[str, float]) -> dict[str, Root]:
-    """Return by type name the leaked types whose objects bring those of other ones with them.
+    """Return by name the leaked types whose objects hold those of others.
 
     Parameters
     ----------
     work : callable
-        Makes as many calls as it is told.
+        Makes the given number of calls.
     calls : int
-        How many are made; `MOST_CALLS` are enough.
+        Number of calls; `MOST_CALLS` are enough.
     rates : mapping
-        The names of the leaked types, and how many objects a call.
+        Names of the leaked types, and their objects per call.
     """
     left = _left(work, calls) if len(rates) > 1 else []
     by_id = dict(zip(map(id, left), left, strict=True))
     candidates = [one for name in rates if (one := _candidate(name, left, by_id, rates)) is not None]
     roots: dict[str, Root] = {}
     taken: set[str] = set()
-    # Objects that reach each other explain the same: then what is held from outside is the root.
+    # Objects that reach each other explain the same: the root is what is held from outside.
     for one in sorted(candidates, key=lambda one: (-len(one.explains), -one.held)):
         explains = tuple(name for name in one.explains if name not in taken and name not in roots)
         if one.name not in taken and explains:
@@ -70,7 +70,7 @@ def find_roots(work: Callable[[int], None], calls: int, rates: Mapping[str, floa
 
 
 def grouped(findings: Iterable[LeakFinding], roots: Mapping[str, Root]) -> tuple[LeakFinding, ...]:
-    """Return the findings, each root with what comes with it, which follows it and names it."""
+    """Return the findings, each root followed by what it holds, which names it."""
     root_of = {f"{name} objects": f"{top} objects" for top, root in roots.items() for name in root.explains}
     told = {f"{top} objects": _sentence(root) for top, root in roots.items()}
     whole = [
@@ -91,7 +91,7 @@ def _sentence(root: Root) -> str:
 
 
 def _left(work: Callable[[int], None], calls: int) -> list[object]:
-    """Return the objects that some calls leave, of those that the collector knows."""
+    """Return the objects that some calls leave, among those the collector knows."""
     settle()
     before = gc.get_objects()
     if len(before) > _MOST_OBJECTS:
@@ -108,13 +108,13 @@ class _Candidate(NamedTuple):
     name: str
     explains: tuple[str, ...]
     with_each: dict[str, float]
-    held: float  # the share that is referred to by what is not among the leftovers
+    held: float  # share of objects referred to from outside the leftovers
 
 
 def _candidate(
     name: str, left: list[object], by_id: Mapping[int, object], rates: Mapping[str, float]
 ) -> _Candidate | None:
-    """Return what the objects of a type bring with them; None if that is no other leaked type."""
+    """Return what the objects of a type hold; None if no other leaked type."""
     tops = [one for one in left if type_name(type(one)) == name]
     tops = tops[:: max(1, len(tops) // _MOST_TOPS)]
     with_each = _with_each(tops, by_id)
@@ -129,7 +129,7 @@ def _candidate(
 
 
 def _with_each(tops: Sequence[object], by_id: Mapping[int, object]) -> dict[str, float]:
-    """Return how many objects of each type are reached from one of the tops alone, on average."""
+    """Return how many objects of each type only one of the tops reaches, on average."""
     atoms = len(tops) >= _SURE_OF_ATOMS
     reached = [dict(_reached(top, by_id, atoms=atoms)) for top in tops]
     times = Counter(key for one in reached for key in one)
@@ -138,9 +138,9 @@ def _with_each(tops: Sequence[object], by_id: Mapping[int, object]) -> dict[str,
 
 
 def _reached(top: object, by_id: Mapping[int, object], *, atoms: bool) -> Iterator[tuple[int, str]]:
-    """Yield identity and type of leftovers that an object reaches, not through others of its type.
+    """Yield identity and type of leftovers that an object reaches, except through others of its type.
 
-    With `atoms` also what the collector does not track: texts and numbers.
+    With `atoms` also untracked objects: texts and numbers.
     """
     seen, todo = {id(top)}, [top]
     while todo and len(seen) < _MOST_REACHED:
@@ -154,7 +154,7 @@ def _reached(top: object, by_id: Mapping[int, object], *, atoms: bool) -> Iterat
 
 
 def _is_common(one: object) -> bool:
-    """Tell what the interpreter has once for all: small numbers and letters, None and the like."""
+    """Return whether the interpreter has it only once: small numbers, letters, None."""
     if type(one) is int:
         return -5 <= one <= 1024
     return one is None or type(one) is bool or (isinstance(one, str | bytes) and len(one) < 2)

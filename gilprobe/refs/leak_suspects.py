@@ -1,4 +1,4 @@
-"""Objects whose references are counted one by one, since a leak of references alone leaves no other trace."""
+"""Choose objects whose references are counted one by one: a leak of only references shows nowhere else."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MOST = 200
-"""Objects that are watched: a module may have thousands of names."""
+"""Limit of watched objects: a module may have thousands of names."""
 
 _IMMORTAL_FROM, _IMMORTAL_TO = 1 << 31, 1 << 33
 _MOST_ITEMS = 20
 
 
 class Suspect(NamedTuple):
-    """An object and what a person calls it."""
+    """An object and its readable name."""
 
     name: str
     obj: object
 
 
 def is_immortal(obj: object) -> bool:
-    """Tell an object that is not counted: PEP 683, from 3.12 on. Deferred counts are far greater numbers."""
+    """Return whether an object is immortal: PEP 683, from 3.12 on. Deferred counts are far larger."""
     if sys.version_info < (3, 12):
         return False
     return _IMMORTAL_FROM <= sys.getrefcount(obj) < _IMMORTAL_TO
@@ -39,12 +39,12 @@ def find_suspects(
     kwargs: Mapping[str, object],
     outcomes: Sequence[object],
 ) -> list[Suspect]:
-    """Return what the function can have references to without making an object.
+    """Return the objects that the function can refer to without making any.
 
     Parameters
     ----------
     function : callable
-        What is called.
+        The hunted function.
     args, kwargs : sequence, mapping
         Its arguments.
     outcomes : sequence
@@ -53,9 +53,9 @@ def find_suspects(
     Returns
     -------
     list of Suspect
-        Arguments and what they hold, results that are always the same object, types of results and
-        exceptions, constants, closure, globals, the module of a built-in function; and None, True, False and
-        the empty tuple where they are counted.
+        Arguments and their items, results that are always the same object, types of results and exceptions,
+        constants, closure, globals, the module of a built-in function; and None, True, False and the empty
+        tuple where they are counted.
     """
     found: list[Suspect] = []
     known: set[int] = set()
@@ -92,16 +92,16 @@ def _candidates(
 
 
 def _wrapped(function: Callable[..., object]) -> Callable[..., object]:
-    """Return what a decorator has wrapped: its globals are those that the calls work with."""
+    """Return the function inside decorators, whose globals the calls use."""
     try:
         innermost: Callable[..., object] = inspect.unwrap(function)
-    except ValueError:  # in a circle
+    except ValueError:  # a cycle
         return function
     return innermost
 
 
 def _items(name: str, obj: object) -> Iterator[tuple[str, object]]:
-    """Yield what a container of a built-in type holds, no deeper than its items."""
+    """Yield the items of a container of a built-in type, but nothing deeper."""
     if type(obj) in (list, tuple):
         for index, item in enumerate(obj[:_MOST_ITEMS]):  # type: ignore[index]
             yield f"item {index} of {name}", item
@@ -148,7 +148,7 @@ def _of_python_function(function: types.FunctionType) -> Iterator[tuple[str, obj
 
 
 def _of_module(module: types.ModuleType, names: Sequence[str]) -> Iterator[tuple[str, object]]:
-    """Yield what the function looks up in a module, and the exceptions that stand there."""
+    """Yield the names that the function looks up in a module, and the module's exceptions."""
     for name, obj in list(vars(module).items()):
         if name in names or (isinstance(obj, type) and issubclass(obj, BaseException)):
             yield f"{module.__name__}.{name}", obj

@@ -1,4 +1,4 @@
-"""Repetitions and what they leave: calls in a row, read before and after, within the process's means."""
+"""Make repetitions, read before and after each, and stop before the process runs short."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ from gilprobe.refs.leak_probes import Readings, TypeCensus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gilprobe.model.leak_report import Kind
+    from gilprobe.model.leak_report import LeakKind
     from gilprobe.refs.leak_probes import Gauge
     from gilprobe.refs.leak_suspects import Suspect
 
 MOST_MEMORY = 256 << 20
-"""Bytes by which the process may grow: what a leak loses is lost for good."""
+"""Bytes by which the process may grow: leaked memory is lost for good."""
 
 MOST_RESOURCES = 200
-"""File descriptors and threads, together, that the calls may leave."""
+"""Limit of file descriptors and threads together that the calls may leave."""
 
 _TARGET_S = 0.002
 _PILOT_MEMORY = 8 << 20
 _PILOT_RESOURCES = 4
 _MOST_CALLS = 500
-_SURELY = 0.9  # of the time that is left: no two repetitions take the same
+_SURELY = 0.9  # share of the remaining time: repetitions differ
 
 
 class Column(NamedTuple):
-    """One thing that is counted; `lost` if it is how many fewer there are."""
+    """Something that is counted; `lost`: decreases are counted."""
 
-    kind: Kind
+    kind: LeakKind
     what: str
     lost: bool = False
 
 
 class Caller:
-    """Calls the function, and remembers what it raised.
+    """Calls the function, and keeps its first exception.
 
     Parameters
     ----------
     count : callable
-        Is told the number of calls so far, before one or some more are made.
+        Called with the number of calls so far, before more are made.
 
     Attributes
     ----------
     args, kwargs : tuple, dict
-        What it is called with.
+        Its arguments.
     calls, raised : int
-        How often it was called, and raised.
+        Number of calls, and of those that raised.
     exception : str
         The first exception.
     """
@@ -90,7 +90,7 @@ class Caller:
             return error.with_traceback(None)
 
     def times(self, number: int) -> None:
-        """Call that often; results are dropped at once."""
+        """Call `calls` times; results are dropped at once."""
         self._count(self.calls)
         function, args, kwargs, raised = self._function, self.args, self.kwargs, 0
         for _ in repeat(None, number):
@@ -107,13 +107,13 @@ class Caller:
 def _told(error: BaseException) -> str:
     try:
         message = str(error)
-    except Exception:  # the error's own code
+    except Exception:  # its __str__ may raise anything
         message = "(its message can't be shown)"
     return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
 
 
 class Shortage(NamedTuple):
-    """What has run short, and by how much it grew."""
+    """The resource that ran short, and its growth."""
 
     column: Column
     amount: int
@@ -121,14 +121,14 @@ class Shortage(NamedTuple):
 
 
 class Means:
-    """What the process and its user can spare: stops a hunt before a leak harms it, or when time is up.
+    """Limits that stop a hunt before a leak harms the process, or when time is up.
 
     Parameters
     ----------
     gauges : sequence of Gauge
-        Those of the process; they are read at once, so the first call should be over.
+        Those of the process; they are read at once, so make a first call before.
     end_s : float
-        When the hunt must be over, of `time.perf_counter`.
+        End of the hunt, by `time.perf_counter`.
     """
 
     def __init__(self, gauges: Sequence[Gauge], end_s: float) -> None:
@@ -139,16 +139,16 @@ class Means:
         self._resources = self.resources()
 
     def left_s(self) -> float:
-        """Return how many seconds the hunt may still take."""
+        """Return the hunt's remaining seconds."""
         return self._end_s - time.perf_counter()
 
     def resources(self) -> int:
-        """Return how many file descriptors and threads there are."""
+        """Return the number of file descriptors and threads."""
         return sum(read() for read in self._counted)
 
     @contextmanager
     def own_use(self) -> Iterator[None]:
-        """Take what memory a block needs for the hunt's own."""
+        """Don't count the memory that a block of the hunt itself takes."""
         before = memory_in_use()
         try:
             yield
@@ -156,7 +156,7 @@ class Means:
             self._memory += max(0, memory_in_use() - before)
 
     def exhausted(self) -> Shortage | None:
-        """Return what has run short; None as long as nothing has."""
+        """Return what has run short, if anything."""
         grown = memory_in_use() - self._memory
         if grown > MOST_MEMORY:
             column = Column("memory", "bytes of the process's memory")
@@ -168,7 +168,7 @@ class Means:
         return None
 
     def calls_a_repetition(self, caller: Caller) -> int:
-        """Return how many calls take a while, but leave few resources; finds that out by calling."""
+        """Find how many calls take the wanted time without leaving many resources."""
         for calls in (1, 10, 100, _MOST_CALLS):
             memory, resources = memory_in_use(), self.resources()
             spent = _timed(caller, calls)
@@ -178,7 +178,7 @@ class Means:
                 return max(1, calls // left)
             if grown > _PILOT_MEMORY:
                 return max(1, int(calls * _PILOT_MEMORY / 8 / grown))
-            if spent < _TARGET_S / 2:  # short enough to be interrupted by chance alone: the best time counts
+            if spent < _TARGET_S / 2:  # so short that only the best time counts
                 spent = min(spent, _timed(caller, calls))
             elif calls > 1 and calls < _MOST_CALLS:
                 spent = min(spent, _timed(caller, calls), _timed(caller, calls))
@@ -189,13 +189,13 @@ class Means:
 
 
 def settle() -> None:
-    """Free what is garbage, and empty the cache of attributes.
+    """Free garbage, and clear the attribute cache.
 
-    A free-threaded build frees some of it (the tables of dicts, say) only when nobody can read it any more,
-    and tries that at the next collection (Objects/obmalloc.c, _PyMem_FreeDelayed): there it takes two.
+    A free-threaded build frees some memory, such as the tables of dicts, only when no thread can read it any
+    more, at the next collection (Objects/obmalloc.c, _PyMem_FreeDelayed): it needs two.
 
     Each of the cache's 4096 slots refers to None until it is used (3.11, typeobject.c, type_cache_clear): a
-    function that makes classes takes these away for thousands of calls. Since 3.12 None isn't counted.
+    function that makes classes uses these up over thousands of calls. Since 3.12 None isn't counted.
     """
     gc.collect()
     if host.build() == "free-threaded":
@@ -233,16 +233,16 @@ def memory_in_use() -> int:
 
 
 class Windows:
-    """Takes series: repetitions of the same length, with all counts before and after each.
+    """Takes series of repetitions of the same length, with all counts before and after each.
 
     Attributes
     ----------
     stopped : Shortage or None
-        Why the last series was cut; None if it was not, or since time was up.
+        Why the last series was cut; None if it was not, or if time was up.
     done : int
         Repetitions of the last series.
     call_s : float
-        How long a call took in the last series: the median of its repetitions.
+        Duration of a call in the last series, median of its repetitions.
     """
 
     def __init__(
@@ -261,33 +261,33 @@ class Windows:
         self._columns += [Column(one.kind, one.what) for one in gauges]
 
     def forget(self) -> None:
-        """Let go of the suspects: else they are told to be held by this."""
+        """Drop the suspects, or this would be reported as their holder."""
         self._suspects = ()
 
     def duration_s(self, calls: int, *, idle: bool = False) -> float:
-        """Return how long a repetition will take, as far as can be told by the last series."""
+        """Return the expected duration of a repetition, by the last series."""
         return (self._around_s + calls * self.call_s) * (2 if idle else 1)
 
     def fitting(self, repetitions: int, calls: int, *, idle: bool = False) -> int:
-        """Return how many of some repetitions fit into the time that is left."""
+        """Return how many repetitions fit into the remaining time."""
         left_s = _SURELY * self._means.left_s()
         return max(0, int(min(repetitions, left_s / max(self.duration_s(calls, idle=idle), 1e-9))))
 
     def series(self, repetitions: int, calls: int, *, idle: bool = False) -> dict[Column, Series]:
-        """Take a series; what never changed is left out.
+        """Take a series; leave out what never changed.
 
         Parameters
         ----------
         repetitions, calls : int
-            How many, and of how many calls each.
+            Number of repetitions, and calls of each.
         idle : bool
-            Make a pause as long behind each repetition, to see what other threads do.
+            Make a pause as long after each repetition, to measure other threads.
         """
         work = Readings(self._gauges, self._suspects, repetitions)
         pauses = Readings(self._gauges, self._suspects, repetitions)
         kinds: list[dict[str, int]] = []
         pause_kinds: list[dict[str, int]] = []
-        times: list[tuple[float, float]] = []  # the calls', the whole repetition's
+        times: list[tuple[float, float]] = []  # of the calls, of the whole repetition
         for number in range(repetitions):
             begun = time.perf_counter()
             spent = self._window(work, number, lambda: self._caller.times(calls), kinds)
@@ -315,8 +315,8 @@ class Windows:
     def _window(
         self, readings: Readings, number: int, work: Callable[[], None], kinds: list[dict[str, int]]
     ) -> float:
-        """Read, work and read again; return how long the work took."""
-        clock = array("d", (0.0, 0.0))  # a number of Python's would be counted as one block more
+        """Read, work and read again; return the duration of the work."""
+        clock = array("d", (0.0, 0.0))  # a Python number would count as one block more
         before = self._census.take()
         settle()
         readings.take(2 * number)

@@ -1,4 +1,4 @@
-"""Who refers to an object, in a person's words: running functions, and what the collector knows."""
+"""Describe who refers to an object: running functions, and objects that the collector knows."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 DEPTH = 2
-"""How far up a container's own place is told: item 0 of a list, which is a local of a function."""
+"""Levels of containers described: item 0 of a list, which is a local of a function."""
 
 LARGEST = 10_000
-"""Items of a container that the collector does not know, among which an object is looked for."""
+"""Limit of items searched in a container that the collector does not know."""
 
 SNAPSHOTS = sys.version_info < (3, 13)
-"""A frame's variables are copied into a dict that stays with it; since 3.13 (PEP 667) nothing is copied."""
+"""A frame's variables are copied into a dict that it keeps; since 3.13 (PEP 667) nothing is copied."""
 
 _ATTEMPTS = 100
 
@@ -33,31 +33,31 @@ NO_GIL = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def describe(obj: object, frame: FrameType | None = None) -> list[str]:
-    """Say who refers to an object.
+    """Describe the referrers of an object.
 
     Parameters
     ----------
     obj : object
         Any object.
     frame : frame, optional
-        Where to begin in the calling thread: the frames above it are not told. The caller's.
+        First frame searched in the calling thread; default: the caller's.
 
     Returns
     -------
     list of str
-        A line each, such as "local `cache` of function load (app.py:12)". References that only native code
-        has are not among them; without the GIL, nor are variables of functions that other threads run.
+        A line each, such as "local `cache` of function load (app.py:12)". References of native code are
+        missing, and without the GIL also variables of functions that other threads run.
 
     Notes
     -----
-    Some attributes may be looked up: without code of theirs being run.
+    Attributes may be looked up, without running code of the objects.
     """
     here = sys._getframe(1) if frame is None else frame
     return _Search(obj, here).lines()
 
 
 class _Search:
-    """One search; what it has at hand itself is not told."""
+    """One search; leaves out its own references."""
 
     def __init__(self, obj: object, frame: FrameType) -> None:
         self.obj = obj
@@ -68,7 +68,7 @@ class _Search:
     def lines(self) -> list[str]:
         try:
             return self._lines()
-        finally:  # among the holders are frames of this search: a cycle that would keep the object
+        finally:  # the holders include frames of this search: a cycle that would keep the object
             for one in self.own:
                 one.clear()
             self.own.clear()
@@ -86,7 +86,7 @@ class _Search:
 
     def _holders(self, obj: object) -> list[Any]:
         found = [holder for holder in gc.get_referrers(obj) if not self._is_own(holder)]
-        self.own.append(found)  # it refers to what is asked about next
+        self.own.append(found)  # it refers to the next object to search
         return found
 
     def _is_own(self, holder: Any) -> bool:
@@ -104,7 +104,7 @@ class _Search:
     def _of_frame(self, frame: FrameType) -> Iterator[str]:
         code = frame.f_code
         if frame.f_locals is frame.f_globals:
-            return  # a module's: its dict is among the collector's
+            return  # a module's: the collector knows its dict
         for name, value in _variables(frame).items():
             if name in code.co_freevars:
                 continue
@@ -156,7 +156,7 @@ class _Search:
             yield from self._inside(["a key"], holder, depth)
 
     def _inside(self, texts: list[str], holder: object, depth: int) -> Iterator[str]:
-        """Yield what is in a container together with where that one is."""
+        """Yield an item's text together with its container's holder."""
         where = self._place(holder, depth - 1) if texts else ""
         for text in texts:
             yield f"{text} of a {type(holder).__qualname__}{f' ({where})' if where else ''}"
@@ -172,23 +172,23 @@ class _Search:
                     return f"local `{name}` of {_site(frame)}"
         for outer in self._holders(holder):
             if _is(outer, types.CellType):
-                continue  # one of ours, or one that is told less well than where else it is
+                continue  # one of ours, or one that another line describes better
             for text in self._of_holder(outer, holder, depth):
                 return text
         return ""
 
 
 def _items(holder: Any) -> list[object]:
-    """Return what a sequence holds at one moment: other threads may change it between two steps of a loop."""
+    """Return a snapshot of a sequence: other threads may change it during a loop."""
     kind = next(kind for kind in (list, tuple, deque) if _is(holder, kind))
     for _ in range(_ATTEMPTS):
-        with suppress(RuntimeError):  # a deque that was changed meanwhile: without the GIL, or by a finalizer
+        with suppress(RuntimeError):  # a deque changed meanwhile: without the GIL, or by a finalizer
             return list(kind.__iter__(holder))
     return []
 
 
 def _is(holder: Any, kinds: Any) -> bool:
-    """Return what isinstance does without asking for ``__class__``, which may run anyone's code."""
+    """Do as isinstance, without reading ``__class__``, which may run foreign code."""
     return issubclass(type(holder), kinds)
 
 
@@ -202,9 +202,9 @@ def _frames(innermost: FrameType) -> Iterator[FrameType]:
         yield frame
         frame = frame.f_back
     if NO_GIL:
-        return  # nothing keeps another thread from leaving its frames meanwhile
+        return  # another thread may leave its frames meanwhile
     others = sys._current_frames()
-    del others[threading.get_ident()]  # this very frame: a variable that holds it would be a cycle
+    del others[threading.get_ident()]  # this frame itself: a variable that holds it would be a cycle
     for top in others.values():
         frame = top
         while frame is not None:
@@ -213,14 +213,14 @@ def _frames(innermost: FrameType) -> Iterator[FrameType]:
 
 
 def _variables(frame: FrameType) -> Mapping[str, Any]:
-    """Return a frame's variables, of which no copy stays behind."""
+    """Return a frame's variables, and leave no copy behind."""
     names = frame.f_locals
     if not SNAPSHOTS or not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
         return names
     copy = dict(names)
-    # A dict that nobody but the frame has was made just now, or will be made again by who asks for it. Left
-    # as it is, it would keep the objects alive that the variables let go. After a trace function the
-    # interpreter makes variables of the dict (Python/sysmodule.c, call_trampoline): then it must stay.
+    # A dict that only the frame has was made just now, or will be made again on demand. If kept, it would
+    # keep objects alive that the variables drop. After a trace function the interpreter copies the dict into
+    # the variables (Python/sysmodule.c, call_trampoline): then it must stay.
     if not _is_traced() and Watch(names).count == 2:  # the frame's own, and `names` here
         names.clear()
     return copy
@@ -247,7 +247,7 @@ def _site(frame: FrameType) -> str:
 
 
 def _of_untracked(value: object, obj: object) -> Iterator[str]:
-    """Say where in a container of plain values, which the collector does not follow, the object is."""
+    """Describe where the object is in a container that the collector does not track."""
     if type(value) is dict and len(value) <= LARGEST:
         yield from (
             f"the value of key {_short(key)} of a dict" for key, one in list(value.items()) if one is obj
@@ -258,7 +258,7 @@ def _of_untracked(value: object, obj: object) -> Iterator[str]:
 
 
 def _of_object(holder: Any, obj: object) -> Iterator[str]:
-    """Say what refers to the object in one that is no container."""
+    """Describe what refers to the object in one that is not a container."""
     for kind, tell in _KINDS:
         if _is(holder, kind):
             yield tell(holder, obj)
@@ -307,7 +307,7 @@ _KINDS: tuple[tuple[Any, Callable[[Any, object], str]], ...] = (
 
 
 def _attributes(holder: object, obj: object) -> Iterator[str]:
-    """Yield the attributes of an instance that are the object, without running code of its class."""
+    """Yield an instance's attributes that are the object, without running code of its class."""
     for cls in type(holder).__mro__:
         for name, descriptor in list(vars(cls).items()):
             if _is(descriptor, types.MemberDescriptorType) and _get(descriptor, holder) is obj:
@@ -345,7 +345,7 @@ def _owner(namespace: dict[Any, Any]) -> object:
 
 
 def _modules() -> dict[int, str]:
-    """Return the names of the modules by the identity of their dicts; a lazy module is not made to load."""
+    """Return the modules' names by identity of their dicts, without loading lazy modules."""
     found = [(name, module) for name, module in list(sys.modules.items()) if _is(module, types.ModuleType)]
     return {id(types.ModuleType.__getattribute__(module, "__dict__")): name for name, module in found}
 
@@ -357,7 +357,7 @@ def _thing(holder: Any) -> str:
 
 
 def _short(key: object) -> str:
-    """Return a key's words, if that runs no code of its own."""
+    """Return a key as text, if that runs no foreign code."""
     if not _is(key, str | bytes | int | float | bool | None):
         return f"of type {type(key).__qualname__}"
     text = repr(key)

@@ -1,4 +1,4 @@
-"""A count as it changes: looked at by a native thread that needs no GIL, while other threads work."""
+"""Sample a count by a native thread that needs no GIL, while other threads work."""
 
 from __future__ import annotations
 
@@ -9,31 +9,28 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError, UnsupportedError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 HIGHEST_HZ = 1e6
 LOWEST_HZ = 0.1
 LONGEST_S = 86400.0
 MOST_KEPT = 1 << 24
 
-_LOCK = threading.Lock()  # a sampler is made and stopped by one thread at a time
+_LOCK = threading.Lock()  # one thread at a time makes or stops a sampler
 _RUNNING: weakref.WeakSet[Sampling] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A sample that differs from the one before.
+    """A sample that differs from the previous one.
 
     Attributes
     ----------
     at_ns : int
-        When, in nanoseconds since the first sample.
+        Nanoseconds since the first sample.
     count : int or None
         The count from then on; None once the object is immortal.
     """
@@ -43,32 +40,32 @@ class Change:
 
     @property
     def at_s(self) -> float:
-        """When, in seconds since the first sample."""
+        """Seconds since the first sample."""
         return self.at_ns / 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What samples of a reference count have shown. The sampling's own reference is in none of the numbers.
+    """Samples of a reference count. No number includes the sampling's own reference.
 
     Attributes
     ----------
     elapsed_ns : int
-        From the first sample to the last.
+        From the first sample to the last, nanoseconds.
     hz : float
-        Samples a second that were asked for.
+        Requested samples a second.
     samples, missed : int
-        How many were taken; how many periods went by without one, since the thread had no processor.
+        Samples taken; periods without a sample, since the thread had no processor.
     immortal_samples : int
-        Samples of an object that was immortal; they are in none of `min`, `max` and `histogram`.
+        Samples of an immortal object; they are not in `min`, `max` and `histogram`.
     first, last, min, max : int or None
         Counts; None without one.
     histogram : dict of int to int
-        Samples by count. From 128 on a key stands for the counts up to 1/64 above it.
+        Samples by count. From 128 on a key includes counts up to 1/64 above it.
     changes : tuple of Change
-        Samples that differ from the one before: the first ones, as many as were to be kept.
+        The first samples that differ from the previous one, at most `keep`.
     change_count : int
-        How many there were. A count that goes up and down again between two samples is in none of this.
+        Number of changes. A count that goes up and down again between two samples is not seen.
     """
 
     elapsed_ns: int
@@ -91,23 +88,23 @@ class Timeline:
 
     @property
     def dropped_changes(self) -> int:
-        """How many changes were seen and not kept."""
+        """Number of changes that were not kept."""
         return self.change_count - len(self.changes)
 
 
 class Sampling:
-    """Looks at the count of an object while a block of code runs, made by :func:`timeline`."""
+    """Samples the count of an object while a block of code runs; made by :func:`timeline`."""
 
     def __init__(self, obj: object, *, hz: float, keep: int) -> None:
         self._hz = hz
-        self._sampler = gil.Sampler(obj, round(1e9 / hz), keep)
+        self._sampler = tracer.Sampler(obj, round(1e9 / hz), keep)
         self._begun = False
         self._seen: Timeline | None = None
 
     def __enter__(self) -> Sampling:
         with _LOCK:
             if self._begun:
-                raise TracerStateError("a sampling must be started once only: make another one")
+                raise TracerStateError("a sampling can be started only once: make another one")
             try:
                 self._sampler.start()
             except NotImplementedError as error:
@@ -116,16 +113,11 @@ class Sampling:
             _RUNNING.add(self)
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """End it, nothing the second time. It ends with the interpreter, too, and in a forked child."""
+        """End it. A second call does nothing. It also ends with the interpreter, and in a forked child."""
         with _LOCK:
             if not self._begun or self._seen is not None:
                 return
@@ -135,7 +127,7 @@ class Sampling:
 
     @property
     def timeline(self) -> Timeline:
-        """What was seen; after the end.
+        """The samples; after the end.
 
         Raises
         ------
@@ -144,7 +136,7 @@ class Sampling:
         """
         seen = self._seen
         if seen is None:
-            raise TracerStateError("a sampling must have ended before its timeline is read")
+            raise TracerStateError("a sampling must end before its timeline is read")
         return seen
 
 
@@ -157,10 +149,10 @@ def timeline(obj: object, duration_s: None = None, hz: float = ..., *, keep: int
 def timeline(
     obj: object, duration_s: float | None = None, hz: float = 10_000.0, *, keep: int = 65_536
 ) -> Timeline | Sampling:
-    """Look at the reference count of an object over and over, while other threads work.
+    """Sample the reference count of an object while other threads work.
 
-    A native thread does it, which never takes the GIL. One more reference keeps the object alive
-    meanwhile; it is not counted.
+    A native thread that never takes the GIL does it. A reference keeps the object alive meanwhile; it is not
+    counted.
 
     Parameters
     ----------
@@ -168,16 +160,16 @@ def timeline(
         Any object.
     duration_s : float, optional
         Seconds, at most a day. The call returns after that time; other threads run meanwhile, and Ctrl-C ends
-        it. Without, the result is a context manager that looks while its block runs.
+        it. Without it, the result is a context manager that samples while its block runs.
     hz : float
         Samples a second, from 0.1 to a million.
     keep : int
-        How many changes to keep one by one, 16 bytes each: the first ones. At most 2**24.
+        Limit of single changes to keep, the first ones, 16 bytes each. At most 2**24.
 
     Returns
     -------
     Timeline or Sampling
-        With a duration what was seen; without, a context manager whose ``timeline`` is that, after its end.
+        With a duration the samples; without, a context manager with its ``timeline`` after the end.
 
     Raises
     ------
@@ -188,12 +180,12 @@ def timeline(
 
     Notes
     -----
-    The thread sleeps between two samples up to 20 kHz. Above, it looks at the clock instead and keeps a
-    processor busy; it has the lowest priority, so that a program that has use for all processors is not
-    slowed down, and the samples get fewer: see ``missed``.
+    Up to 20 kHz the thread sleeps between two samples. Above, it polls the clock and keeps a processor busy.
+    It has the lowest priority: if the program needs all processors, it is not slowed down but samples are
+    missed: see ``missed``.
 
-    A count is read by one load of the memory that the interpreter counts in (two on a free-threaded build,
-    which may fall on both sides of a change).
+    A count is read by one load of the interpreter's counter (two on a free-threaded build, with a change
+    possibly in between).
 
     Examples
     --------
@@ -214,7 +206,7 @@ def timeline(
     return sampling.timeline
 
 
-def _read(sampler: gil.Sampler, hz: float) -> Timeline:
+def _read(sampler: tracer.Sampler, hz: float) -> Timeline:
     elapsed_ns, samples, missed, immortal, *counts, change_count = sampler.sums()
     first, last, least, most = map(_known, counts)
     changes = tuple(Change(at_ns, _known(count)) for at_ns, count in sampler.changes())
@@ -239,13 +231,13 @@ def _known(count: int) -> int | None:
 
 
 def _stop_all() -> None:
-    """End what still runs: its thread must not look at an interpreter that is being taken down."""
+    """End running samplings: their threads must not read a finalizing interpreter."""
     for sampling in list(_RUNNING):
         sampling.stop()
 
 
 def _begin_anew() -> None:
-    """In a forked child there is no such thread, nor the one that may have had the lock."""
+    """In a forked child there is no such thread, and none that could hold the lock."""
     global _LOCK
     _LOCK = threading.Lock()
     _RUNNING.clear()

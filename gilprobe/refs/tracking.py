@@ -1,4 +1,4 @@
-"""What a block of code does to the counts of some objects."""
+"""Track how a block of code changes the counts of some objects."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe._native.references import Watch
 from gilprobe.errors import InvalidTypeError, InvalidValueError, ReferenceCountError, TracerStateError
-from gilprobe.refs import arguments
+from gilprobe.refs import argument_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import FrameType, TracebackType
+    from types import FrameType
 
 MOST_REFERRERS = 10
-"""Of each object, in a message."""
+"""Limit of referrers per object in a message."""
 
 
 class Deltas(dict[str, int]):
-    """By how much each count has changed, by name. An object is as good as its name: ``deltas[obj]``."""
+    """The change of each count by name, or by object: ``deltas[obj]``."""
 
     def __init__(self, rows: Iterable[tuple[str, int]], watches: Sequence[Watch]) -> None:
         super().__init__(rows)
@@ -48,19 +48,14 @@ class Tracking:
         self._start = self._read()
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, exception_type: type[BaseException] | None, *_exception: object) -> None:
         self._deltas = self._changes()
         if exception_type is None and self._expect is not None:
             self._check(self._deltas, self._expect, sys._getframe(1))
 
     @property
     def deltas(self) -> Deltas:
-        """By how much the count of each object has changed: so far inside of the block, then by its end.
+        """The change of each object's count: so far inside the block, later at its end.
 
         Raises
         ------
@@ -74,9 +69,9 @@ class Tracking:
 
     def _changes(self) -> Deltas:
         if self._start is None:
-            raise TracerStateError("the block of a tracking must have begun before its deltas are read")
+            raise TracerStateError("the block of a tracking must begin before its deltas are read")
         pairs = zip(self._start, self._read(), strict=True)
-        # what is not counted, before or after, has not changed its count
+        # an immortal object, before or after, has no change
         changes = [0 if before is None or after is None else after - before for before, after in pairs]
         return Deltas(zip(self._names, changes, strict=True), self._watches)
 
@@ -99,24 +94,24 @@ def track(*objects: object, expect: int | None = None, **named: object) -> Track
     Parameters
     ----------
     *objects : object
-        Objects, named as they stand in the source of the call.
+        Objects, named as in the source of the call.
     expect : int, optional
-        By how much the count of each object must change over the block, 0 for a block that is to leave no
-        reference behind: else an error says who refers to it. An immortal object changes nothing.
+        Expected change of each object's count over the block, 0 for no new references; else an error says who
+        refers to it. Immortal objects never change.
     **named : object
         More objects, with names.
 
     Returns
     -------
     Tracking
-        A context manager whose ``deltas`` is a dict of name to int, in which an object finds its own, too.
+        A context manager whose ``deltas`` is a dict of name (or object) to int.
 
     Raises
     ------
     InvalidTypeError, InvalidValueError
         If there is no object, or `expect` is not an int.
     ReferenceCountError
-        By the end of the block, an AssertionError. An exception of the block's own comes first.
+        At the end of the block, an AssertionError. An exception from the block takes precedence.
 
     Examples
     --------
@@ -130,22 +125,22 @@ def track(*objects: object, expect: int | None = None, **named: object) -> Track
         raise InvalidTypeError(f"expect must be an int, got {expect!r}")
     if not objects and not named:
         raise InvalidValueError("track must be given at least 1 object, got 0")
-    names = arguments.names(sys._getframe(1), objects)
-    names = arguments.distinct([*names, *named])
+    names = argument_names.names(sys._getframe(1), objects)
+    names = argument_names.distinct([*names, *named])
     return Tracking(dict(zip(names, [*objects, *named.values()], strict=True)), expect=expect)
 
 
 def _report(name: str, delta: int, watch: Watch, frame: FrameType) -> Iterable[str]:
     from gilprobe.refs import referrers
 
-    count = watch.count  # before the search, which has references of its own
+    count = watch.count  # before the search, which has its own references
     found = referrers.describe(watch.obj, frame)
     yield f"  {name} changed by {delta:+d} to {count}: {_what(watch.obj)} is referred to by"
     yield from (f"    {text}" for text in found[:MOST_REFERRERS])
     if len(found) > MOST_REFERRERS:
         yield f"    and {len(found) - MOST_REFERRERS} more"
     if not found:
-        yield "    nothing that Python can find: native code, or a reference that nobody gave back"
+        yield "    nothing that Python can find: native code, or a reference that was never released"
 
 
 def _what(obj: Any) -> str:

@@ -1,4 +1,4 @@
-"""The count of one object, read through a handle that was taken before."""
+"""Read the count of one object through a handle."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Watch", "WeakWatch", "watch"]
 
 
 class WeakWatch:
-    """A watch that does not keep its object alive: it tells when the object died; see :func:`watch`.
+    """A watch that does not keep its object alive, and knows when it died; see :func:`watch`.
 
-    Has what :class:`Watch` has. But for `alive`, all of it raises :class:`DeadObjectError` once the object
+    Has the attributes of :class:`Watch`. All except `alive` raise :class:`DeadObjectError` once the object
     has been freed.
 
     Attributes
@@ -36,10 +36,10 @@ class WeakWatch:
         self._seen: int | None = None
 
     def _look(self) -> Watch:
-        """Return a watch of the moment, which has the one reference that is not counted."""
+        """Return a temporary watch, whose reference is not counted."""
         obj = self._reference()
         if obj is None:
-            raise DeadObjectError(f"the object must be alive to be looked at: the {self._what} was freed")
+            raise DeadObjectError(f"the object must be alive, the {self._what} was freed")
         return Watch(obj)
 
     @property
@@ -54,12 +54,12 @@ class WeakWatch:
 
     @property
     def count(self) -> int | None:
-        """References to the object that are counted; None if it is immortal."""
+        """Counted references to the object; None if it is immortal."""
         return self._look().count
 
     @property
     def immortal(self) -> bool:
-        """Whether the object is never freed and its references are not counted."""
+        """Whether the object is immortal: never freed, not counted."""
         return self._look().immortal
 
     @property
@@ -69,12 +69,12 @@ class WeakWatch:
 
     @property
     def owner(self) -> int | None:
-        """Identifier of the thread that counts its references apart; None if none does, or with a GIL."""
+        """Identifier of the thread that counts its references separately; None if none, or with a GIL."""
         return self._look().owner
 
     @property
     def local(self) -> int | None:
-        """The owner's part of the count, the reference of this look included; None with a GIL."""
+        """The owner's part of the count, including this call's reference; None with a GIL."""
         return self._look().local
 
     @property
@@ -83,7 +83,7 @@ class WeakWatch:
         return self._look().shared
 
     def delta(self) -> int:
-        """Return by how much the count has changed since the last call, the first time since the start."""
+        """Return the change of the count since the last call, or at first since the start."""
         before, self._seen = self._seen, self.count
         return 0 if before is None or self._seen is None else self._seen - before
 
@@ -110,16 +110,16 @@ def watch(obj: object, *, hold: bool = True) -> Watch | WeakWatch:
     obj : object
         Any object.
     hold : bool
-        Keep the object alive with one reference, which is not counted. Without it the object may be freed
-        under the watch, which then says so; it must be weakly referenceable.
+        Keep the object alive with one reference, which is not counted. Without it the object must be weakly
+        referenceable, and may be freed while it is watched.
 
     Returns
     -------
     Watch or WeakWatch
-        With ``count`` (references other than the watch's own; None for an immortal object), ``immortal``,
-        ``deferred``, ``alive``, ``delta()`` (change since the last ``delta()``, the first time since the
-        watch was made), ``obj``; and on free-threaded builds ``owner`` (identifier of a thread), ``local``
-        and ``shared``, the parts of the count as they are stored, own reference included: None elsewhere.
+        With ``count`` (references without the watch's own; None for an immortal object), ``immortal``,
+        ``deferred``, ``alive``, ``delta()`` (change since the last ``delta()``, at first since the watch was
+        made), ``obj``; and on free-threaded builds ``owner`` (a thread's identifier), ``local`` and
+        ``shared``, the stored parts of the count including the watch's own: None elsewhere.
 
     Raises
     ------
@@ -128,10 +128,10 @@ def watch(obj: object, *, hold: bool = True) -> Watch | WeakWatch:
 
     Notes
     -----
-    All references count, those of local variables and of the interpreter's stack too, which is why
-    ``watch([]).count`` is 0 and that of a list with one name is 1. A name that is only *borrowed* for a call,
-    as from CPython 3.14 on, is no reference. A call that keeps its arguments elsewhere until it returns, such
-    as ``watch(*objects)`` or ``map(watch, objects)``, has that reference in the first ``delta()``.
+    References of local variables and of the interpreter's stack count too: ``watch([]).count`` is 0, that of
+    a list with one name is 1. A name that is only *borrowed* for a call, as from CPython 3.14 on, is no
+    reference. A call that keeps its arguments elsewhere until it returns, such as ``watch(*objects)`` or
+    ``map(watch, objects)``, has that reference in the first ``delta()``.
 
     Examples
     --------
@@ -146,6 +146,6 @@ def watch(obj: object, *, hold: bool = True) -> Watch | WeakWatch:
     if not isinstance(hold, bool):
         raise InvalidTypeError(f"hold must be a bool, got {hold!r}")
     made = Watch(obj) if hold else WeakWatch(obj)
-    del obj  # so that the argument of this call, which ends with it, is not what the first delta() finds gone
+    del obj  # so that the first delta() does not include this call's own argument
     made.delta()
     return made

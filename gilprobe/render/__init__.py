@@ -1,5 +1,5 @@
-"""Pictures of the model: data in, text out. Nothing here measures, decides or prints.
+"""Render the model: data in, text out. Nothing here measures, decides or prints.
 
-A room for each kind of reader: a terminal, a page, a notebook, other tools. What several use is in `shared`.
-`terminal` and `svg` stand here, since notebooks and scripts import them by these names.
+A folder for each kind of reader: terminal, HTML page, notebook, other tools. Common parts are in `shared`.
+`terminal` and `svg` are here, since notebooks and scripts import them by these names.
 """

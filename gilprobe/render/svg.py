@@ -1,8 +1,8 @@
-"""The threads' timeline as a picture: a row a thread, what it did when, in two colours and two heights.
+"""The threads' timeline as a picture: one row per thread, in two colours and two heights.
 
-The picture is static SVG for wherever a notebook is shown: no script, no style sheet, no identifiers (several
-pictures share a page), nothing from elsewhere. It brings its own background, so that it is as readable on a
-dark page as on a light one. The colours are two that Okabe and Ito chose to be told apart by everybody
+The picture is static SVG for any viewer of notebooks: no script, no style sheet, no identifiers (several
+pictures share a page), nothing external. It has its own background, so it is readable on dark and light
+pages. The two colours are from Okabe and Ito's palette, which everybody can distinguish
 (https://jfly.uni-koeln.de/color/); a wait is also lower than a hold.
 """
 
@@ -21,7 +21,7 @@ from gilprobe.render.templates import template
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.lanes import Lane
 
 COLORS = {HOLD: "#0072b2", WAIT: "#d55e00"}
@@ -36,22 +36,22 @@ _LEGEND = (("hold", COLORS[HOLD], _BAR), ("wait", COLORS[WAIT], _WAIT_BAR), ("of
 
 
 def render_timeline(process: TracedProcess, *, rows: int = 24) -> str:
-    """Draw who held the GIL and who waited for it, when.
+    """Draw when each thread held the GIL and waited for it.
 
-    Up to 1500 holds and waits are drawn one by one. Of more, each pixel shows the shares of its time: hold
-    from below, wait above it. The number of shapes is bounded by the rows, their size by the pixels.
+    Up to 1500 holds and waits are drawn one by one. If there are more, each pixel shows the shares of its
+    time: hold from below, wait above it. The rows limit the number of shapes, the pixels their size.
 
     Parameters
     ----------
     process : TracedProcess
         A trace with a timeline.
     rows : int
-        Most threads that are shown: those that held and waited longest.
+        Limit of threads: those that held and waited longest are shown.
 
     Returns
     -------
     str
-        An SVG document. Everything foreign in it is escaped.
+        An SVG document. Foreign text is escaped.
 
     Raises
     ------
@@ -65,13 +65,13 @@ def render_timeline(process: TracedProcess, *, rows: int = 24) -> str:
     if rows < 1:
         raise InvalidValueError(f"rows must be >= 1, got {rows}")
     if process.timeline is None:
-        raise InvalidValueError("a timeline can be drawn of a trace that was made with timeline=True only")
+        raise InvalidValueError("a picture of the timeline needs a trace with timeline=True")
     lanes, left_out = lanes_of(process.report, process.timeline, rows=rows)
-    return template("timeline.svg.j2").render(picture=_Picture(process, lanes, left_out), off=_OFF)
+    return template("timeline.svg.j2").render(picture=_Canvas(process, lanes, left_out), off=_OFF)
 
 
-class _Picture:
-    """What is drawn, and where."""
+class _Canvas:
+    """The shapes and their positions."""
 
     def __init__(self, process: TracedProcess, lanes: Sequence[Lane], left_out: int) -> None:
         self.elapsed_ns = max(process.report.elapsed_ns, 1)
@@ -88,22 +88,22 @@ class _Picture:
         self.said = "; ".join(_summary(lane, self.elapsed_ns) for lane in lanes)
 
     def x(self, time_ns: float) -> float:
-        """Return where a moment is."""
+        """Return the x position of a moment."""
         return _NAMES + _MARGIN + SLICES * time_ns / self.elapsed_ns
 
     def legend(self) -> Iterator[tuple[int, str, str, int]]:
-        """Yield where, word, colour and height of each kind."""
+        """Yield position, word, colour and height of each kind."""
         for number, entry in enumerate(_LEGEND):
             yield (_NAMES + _MARGIN + 80 * number, *entry)
 
     def ticks(self) -> Iterator[tuple[float, str]]:
-        """Yield where the axis has a mark, and what it says."""
+        """Yield position and text of the axis' marks."""
         step = _step(self.elapsed_ns)
         for time_ns in range(0, self.elapsed_ns + 1, step):
             yield self.x(time_ns), duration(time_ns / 1e9) if time_ns else "0"
 
     def rows(self) -> Iterator[_Row]:
-        """Yield the lanes as they are drawn."""
+        """Yield the lanes for drawing."""
         for number, lane in enumerate(self.lanes):
             name = visible(clipped(lane.name, _NAME_LENGTH)) or "?"
             top = _TOP + _ROW * number
@@ -120,7 +120,7 @@ class _Picture:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A lane: `fit` is the width that its name is pressed into, or 0; each outline has its colour."""
+    """A lane: `fit` is the width to squeeze its name into, or 0; each outline has its colour."""
 
     name: str
     fit: int
@@ -137,7 +137,7 @@ def _summary(lane: Lane, elapsed_ns: int) -> str:
 
 
 def _step(elapsed_ns: int) -> int:
-    """Return 1, 2 or 5 times a power of ten, of which the whole has at most `_TICKS`."""
+    """Return 1, 2 or 5 times a power of ten that divides the whole into at most `_TICKS`."""
     power = 1
     while True:
         for factor in (1, 2, 5):
@@ -147,13 +147,13 @@ def _step(elapsed_ns: int) -> int:
 
 
 def _fit(name: str) -> int:
-    """Return the width that a name has to be pressed into, 0 if it has room; a glyph may be 12 wide."""
+    """Return the width to squeeze a name into, 0 if it fits; a glyph may be 12 wide."""
     return _NAMES - _MARGIN if 12 * len(name) > 2 * (_NAMES - _MARGIN) else 0
 
 
-def _exact(picture: _Picture, lane: Lane, top: int) -> tuple[str, str]:
+def _exact(picture: _Canvas, lane: Lane, top: int) -> tuple[str, str]:
     outlines: tuple[list[str], list[str]] = ([], [])
-    for kind, start, end in lane.intervals:
+    for kind, start, end in lane.events:
         left = picture.x(start)
         width = picture.x(end) - left
         height = _BAR if kind == HOLD else _WAIT_BAR

@@ -24,12 +24,12 @@ VERDICT_STYLES = {"holds": "green", "does not hold": "bold red", "not testable h
 
 
 def render_result(result: ScenarioResult, look: Look = PLAIN) -> str:
-    """Render a scenario's result: what it printed, arms, where the time went, facts, laws, doubts.
+    """Render a scenario's result: its output, arms, where the time went, facts, laws, doubts.
 
     Parameters
     ----------
     result : ScenarioResult
-        What was measured.
+        The result.
     look : Look
         What the reader can show.
 
@@ -56,9 +56,9 @@ def write_result(page: Page, result: ScenarioResult) -> None:
 
 
 def render_environment(environment: Environment, look: Look = PLAIN) -> str:
-    """Render what a result was measured on, in two lines."""
+    """Render interpreter and machine of a result, in two lines."""
     page = Page(look)
-    page.line(f"{interpreter(environment)}, gilprobe {environment.gilprobe}")
+    page.line(f"{python_text(environment)}, gilprobe {environment.gilprobe}")
     page.line(f"{environment.cpu}, {plural(environment.cores, 'usable core')}, {environment.platform}")
     return page.finished()
 
@@ -69,7 +69,7 @@ def render_catalogue(rows: Iterable[tuple[str, str, str, str]], look: Look = PLA
     Parameters
     ----------
     rows : iterable of (str, str, str, str)
-        Group, id, title, and why it can't be shown here; those of a group are together.
+        Group, id, title, and why it can't run here; those of a group are together.
     look : Look
         What the reader can show.
 
@@ -91,7 +91,7 @@ def render_catalogue(rows: Iterable[tuple[str, str, str, str]], look: Look = PLA
 
 
 def render_diagnosis(diagnosis: Diagnosis, look: Look = PLAIN) -> str:
-    """Render what this interpreter and machine support, and why not."""
+    """Render what this interpreter and machine support."""
     able, environment = diagnosis.capabilities, diagnosis.environment
     quota = diagnosis.cores_quota
     physical = diagnosis.cores_physical
@@ -118,8 +118,8 @@ def render_diagnosis(diagnosis: Diagnosis, look: Look = PLAIN) -> str:
     return page.finished()
 
 
-def interpreter(environment: Environment) -> str:
-    """Return an interpreter with what decides how its threads behave."""
+def python_text(environment: Environment) -> str:
+    """Return an interpreter with the facts that affect its threads."""
     gil = "GIL on" if environment.gil_enabled else "GIL off"
     interval = duration(environment.switch_interval_s)
     kind = f"{environment.build} build, {gil}" if environment.build == "free-threaded" else gil
@@ -127,7 +127,7 @@ def interpreter(environment: Environment) -> str:
 
 
 def printed(page: Page, text: str, heading: str = "Printed") -> None:
-    """Add what a scenario's own code has printed, line by line."""
+    """Add the output of a scenario's own code, line by line."""
     if not text:
         return
     page.line(heading, style="bold")
@@ -137,7 +137,7 @@ def printed(page: Page, text: str, heading: str = "Printed") -> None:
 
 
 def in_order(result: ScenarioResult) -> Callable[[str], int]:
-    """Return a key that sorts arms by name as the result has them first; what it has not goes last."""
+    """Return a key that sorts arms by name in the result's order, unknown ones last."""
     numbers: dict[str, int] = {}
     for arm in result.arms:
         numbers.setdefault(arm.name, len(numbers))
@@ -191,7 +191,7 @@ def _traces(page: Page, result: ScenarioResult) -> None:
 
 
 def idle_main(account: ThreadAccount) -> bool:
-    """Tell a main thread that only started and joined the others."""
+    """Return whether this is a main thread that only started and joined the others."""
     return account.name == "MainThread" and account.off_ns >= _IDLE_SHARE * account.lifetime_ns
 
 

@@ -1,7 +1,7 @@
-"""The catalogue of experiments: each sets two or more arms side by side and says which law they obey.
+"""The catalogue of experiments: each compares two or more arms and tests the laws about them.
 
-Here is what a scenario is, where scenarios are found, the laws that they share, and how one is run; the
-experiments themselves are in the rooms below. Nothing here prints or draws.
+Here are the definition of a scenario, the search for scenarios, common laws, and how to run one; the
+experiments themselves are in the folders below. Nothing here prints or draws.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gilprobe.model.environment import Environment
 
 Frame = Settings
-"""The name by which scripts know :class:`Settings`."""
+"""The public name of :class:`Settings`."""
 
 _DEFAULT_SIZES = 6
 _DEFAULT_MOST = 128
@@ -59,10 +59,10 @@ __all__ = [
 
 
 def default_threads(cores: int, *, quick: bool = False) -> tuple[int, ...]:
-    """Return the sizes of team to try on `cores` cores: 1, 2, 4, ... up to twice as many.
+    """Return the sizes of teams for `cores` cores: 1, 2, 4, ... up to twice as many.
 
-    At most six and none above 128: 1 and 2 always stay, and so do the largest. That keeps the default run
-    below a minute on the largest machine. For a quick look: 1, 2 and as many as there are cores.
+    At most six and none above 128: 1, 2 and the largest stay. That keeps the default run below a minute on
+    the largest machine. With `quick`: 1, 2 and the number of cores.
     """
     if quick:
         return tuple(sorted({1, 2, min(cores, _DEFAULT_MOST)}))
@@ -87,37 +87,36 @@ def run(
     Parameters
     ----------
     scenario_id : str
-        For example ``"held-vs-released"``; ``gilprobe list`` shows them all. Or the path of a Python file
-        that has one: ``"./my_scenario.py"``.
+        For example ``"held-vs-released"``; ``gilprobe list`` shows all. Or the path of a Python file with
+        one: ``"./my_scenario.py"``.
     threads : iterable of int, optional
-        Sizes of team; 1 is always added, since speedup is measured against it. Without: 1, 2, 4, ... up to
-        twice the usable cores.
+        Numbers of threads; 1 is always added, as the base of speedups. Default: 1, 2, 4, ... up to twice the
+        usable cores.
     repeat : int, optional
-        Samples of each arm, 2 to 1000. Without: 5, and 3 for a quick look.
+        Samples of each arm, 2 to 1000. Default: 5, with `quick` 3.
     quick : bool
-        Whether a first look is enough: shorter runs, fewer arms and repeats.
+        Whether to make shorter runs of fewer arms and repeats.
     progress : callable
-        Called between the runs with what runs next and the share (0 to 1) of the scenario that is done.
+        Called between the runs with the next step and the scenario's completed share (0 to 1).
     frame : Settings, optional
-        Replaces how it is measured; `repeat` is then put into it.
+        How to measure; `repeat` replaces its own.
 
     Returns
     -------
     ScenarioResult
-        Arms, facts, laws, traces and doubts. Of a scenario that can't be shown by this interpreter and
-        machine, only the reason.
+        Arms, facts, laws, traces and doubts. If this interpreter and machine can't run it, only the reason.
 
     Raises
     ------
     UnknownScenarioError, ScenarioError
-        If there is no such scenario, or the file has not exactly one.
+        If there is no such scenario, or the file does not have exactly one.
     InvalidTypeError, InvalidValueError
-        If `threads` or `repeat` is unusable.
+        If `threads` or `repeat` is invalid.
     TimeLimitError
-        If the scenario is not done at its ceiling. This is looked at between its runs: what hangs inside of
-        one is cut by ``gilprobe run`` only, which measures in a process of its own.
+        If the scenario exceeds its time limit. This is checked between its runs: only ``gilprobe run``, which
+        uses another process, can stop a run that hangs.
     UnsupportedError
-        If the system does not give that many threads.
+        If the system can't start so many threads.
     """
     found = find(scenario_id)
     if len(found) != 1:
@@ -135,15 +134,15 @@ def measured(
     progress: Progress = lambda _label, _share: None,
     frame: Settings | None = None,
 ) -> ScenarioResult:
-    """Run a scenario that is at hand; otherwise as :func:`run`."""
-    frame = frame or (Settings.quick() if quick else Settings())
+    """Run a given scenario; otherwise as :func:`run`."""
+    settings = frame or (Settings.quick() if quick else Settings())
     if repeat is not None:
-        frame = dataclasses.replace(frame, repeat=repeat)
+        settings = dataclasses.replace(settings, repeat=repeat)
     if threads is not None:
         sizes = check_threads(threads)
     else:
         sizes = default_threads(host.usable_cores(), quick=quick)
-    request = _request(sizes, frame, host.read_environment(), limited(scenario, progress), quick)
+    request = _request(sizes, settings, host.read_environment(), limited(scenario, progress), quick)
     reason = scenario.missing(request.environment)
     if reason:
         found = Findings((), (), (untestable(scenario.title, "", reason),))
@@ -164,7 +163,7 @@ def measured(
 
 
 def limited(scenario: Scenario, progress: Progress, clock: Callable[[], float] = time.monotonic) -> Progress:
-    """Return `progress`, which now ends a scenario that has reached its ceiling."""
+    """Wrap `progress` so that it ends a scenario at its time limit."""
     latest = clock() + scenario.ceiling_s
 
     def report(label: str, share: float) -> None:
@@ -172,27 +171,27 @@ def limited(scenario: Scenario, progress: Progress, clock: Callable[[], float] =
         asked = clock()
         if asked > latest:
             raise TimeLimitError(
-                f"{scenario.id} was cut: it may take {scenario.ceiling_s:g} s,"
-                f" and {math.floor(100 * share)}% of it was done"
+                f"{scenario.id} was stopped after its limit of {scenario.ceiling_s:g} s,"
+                f" {math.floor(100 * share)}% done"
             )
         progress(label, share)
-        latest += clock() - asked  # it may have waited for its turn, which is not the scenario's time
+        latest += clock() - asked  # waiting for its turn does not count
 
     return report
 
 
 def _request(
-    sizes: tuple[int, ...], frame: Settings, environment: Environment, progress: Progress, quick: bool
+    sizes: tuple[int, ...], settings: Settings, environment: Environment, progress: Progress, quick: bool
 ) -> Request:
     able = host.capabilities()
     if able.tracer == "none":
-        return Request(sizes, frame, environment, None, able.tracer_reason, progress, quick)
+        return Request(sizes, settings, environment, None, able.tracer_reason, progress, quick)
     from gilprobe.tracing.tracer import trace
 
-    return Request(sizes, frame, environment, trace, "", progress, quick, partial(trace, timeline=True))
+    return Request(sizes, settings, environment, trace, "", progress, quick, partial(trace, timeline=True))
 
 
 def _build_warnings(environment: Environment) -> tuple[str, ...]:
     if environment.gil_enabled:
         return ()
-    return ("no GIL: this interpreter runs without it, so that nothing is held, waited for or traced",)
+    return ("no GIL: this interpreter runs without it, so nothing is held, waited for or traced",)

@@ -1,4 +1,4 @@
-"""Facts and laws that scenarios share: computed from what was measured, never typed in."""
+"""Common facts and laws of scenarios, computed from measurements."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm
 
 PARALLEL_SHARE = 0.95
-"""Share of ``min(T, N)`` that counts as having reached it: start-up skew and stragglers cost the rest."""
+"""Share of ``min(T, N)`` that counts as reached: start-up skew and stragglers cost the rest."""
 
 
 UNSTABLE = 0.10
-"""Interval, as a share of the value, beyond which a value outside its law says nothing."""
+"""A value outside its law's range means nothing if its interval is wider than this share of it."""
 
 
 def scaling_facts(arms: Iterable[Arm]) -> tuple[Fact, ...]:
@@ -42,10 +42,10 @@ def scaling_facts(arms: Iterable[Arm]) -> tuple[Fact, ...]:
 def speedup_law(text: str, arm: Arm, single: Arm, low: float, high: float) -> Law:
     """Return the law that an arm's speedup lies between `low` and `high`; with `low` 0: is at most `high`.
 
-    It does not hold when the whole 95 % interval of the measured speedup lies outside. It can't be tested
-    when the speedup lies outside and its interval is so wide that it reaches inside all the same.
+    It does not hold if the whole 95 % interval of the measured speedup lies outside. It can't be tested if
+    the speedup lies outside but its wide interval reaches inside.
     """
-    low = low or -math.inf  # a speedup of 0 or more says nothing
+    low = low or -math.inf  # a speedup of 0 or more means nothing
     ratio = ratio_interval(arm, single)
     text = f"{text}, {arm.threads} threads"
     if arm.name == single.name and single.threads == 1:
@@ -67,12 +67,12 @@ def untestable(text: str, expected: str, reason: str) -> Law:
 
 
 def verdict(holds: bool) -> Verdict:
-    """Return the word for it."""
+    """Return the verdict."""
     return "holds" if holds else "does not hold"
 
 
 def by_name(arms: Sequence[Arm], name: str) -> tuple[Arm, tuple[Arm, ...]]:
-    """Return the single-threaded arm called `name`, and the others of that name."""
+    """Return the single-threaded arm `name`, and the others of that name."""
     named = [arm for arm in arms if arm.name == name]
     (single,) = [arm for arm in named if arm.threads == 1]
     return single, tuple(arm for arm in named if arm.threads > 1)
@@ -80,7 +80,7 @@ def by_name(arms: Sequence[Arm], name: str) -> tuple[Arm, tuple[Arm, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The unit of a law's numbers, and how they are written."""
+    """The unit and the format of a law's numbers."""
 
     unit: str
     show: Callable[[float], str]
@@ -96,7 +96,7 @@ def within_law(
     value_of: Arm | None = None,
     speedup_of: Arm | None = None,
 ) -> Law:
-    """Return the law that something lies between `low` and `high`.
+    """Return the law that a number lies between `low` and `high`.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def within_law(
     measured : (float, float, float)
         The value and both ends of its interval.
     low, high : float
-        What is expected; an end may be infinite.
+        The expected range; an end may be infinite.
     scale : Scale
         Unit of the numbers.
     value_of, speedup_of : Arm, optional
@@ -140,20 +140,20 @@ def claim(
     speedup_of: Arm | None = None,
     about: str | None = None,
 ) -> Claim:
-    """Return what a law says as numbers.
+    """Return a law's numbers.
 
     Parameters
     ----------
     measured : float or (float, float, float)
-        A number, by which alone the law is judged; or one with both ends of its interval, which is judged.
+        A number to judge; or one with both ends of its interval, which is then judged.
     low, high : float or None
-        What is expected; None or infinite: open.
+        The expected range; None or infinite: open.
     unit : str
         See :class:`~gilprobe.results.Claim`.
     value_of, speedup_of : Arm, optional
         The arm whose own number, or whose ratio to its single thread, was measured.
     about : str, optional
-        The name of an arm that the law is about, though its number is another.
+        The name of the law's arm, if the number is not the arm's own.
     """
     arm = value_of or speedup_of
     value, least, most = measured if isinstance(measured, tuple) else (measured,) * 3
@@ -176,17 +176,17 @@ def _end(of_range: float | None) -> float | None:
 
 
 def every_law(text: str, yes: int, of: int, what: str = "runs") -> Law:
-    """Return the law that something is so in each of several runs."""
+    """Return the law that something is true in each of several runs."""
     return Law(text, f"in {of} of {of} {what}", f"in {yes}", verdict(yes == of > 0))
 
 
 def once_law(text: str, yes: bool) -> Law:
-    """Return the law that something is so, which was looked at once."""
+    """Return the law that something is true, checked once."""
     return Law(text, "yes", "yes" if yes else "no", verdict(yes))
 
 
 def sampled(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median of numbers that were derived run by run, and its interval, for :func:`within_law`."""
+    """Return the median of numbers from single runs, and its interval, for :func:`within_law`."""
     return statistics.median(values), *bootstrap_interval(values)
 
 

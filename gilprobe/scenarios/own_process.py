@@ -1,4 +1,4 @@
-"""Scenarios in processes of their own: what a worker is asked for, and what it does."""
+"""Run scenarios in other processes: the order to a worker, and its work."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from gilprobe.workers.protocol import Task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.workers.interpreters import Interpreter
-    from gilprobe.workers.launch import Outcome
+    from gilprobe.workers.launch import TaskOutcome
+    from gilprobe.workers.pythons import Python
+    from gilprobe.workers.task_worker import Turns
     from gilprobe.workers.turns import Told
-    from gilprobe.workers.worker import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class ScenarioOrder:
     name : str
         An identifier, or the path of a file.
     scenario : str
-        Which of the scenarios of `name`.
+        One of the scenarios of `name`.
     threads, repeat, quick
-        As for :func:`gilprobe.run`; None where it decides itself.
+        As for :func:`gilprobe.run`; None: its default.
     """
 
     name: str
@@ -50,15 +50,15 @@ class ScenarioOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """What the catalogue tells of a scenario.
+class CatalogueEntry:
+    """A scenario's entry in the catalogue.
 
     Attributes
     ----------
     id, title, group, headline, ceiling_s
         As in :class:`~gilprobe.scenarios.Scenario`.
     missing : str
-        Why this interpreter and machine can't show it; ``""`` if they can.
+        Why this interpreter and machine can't run it; ``""`` if they can.
     """
 
     id: str
@@ -66,23 +66,23 @@ class Listed:
     group: Group
     headline: bool
     ceiling_s: float
-    missing: str
+    missing: str  # why this interpreter and machine can't show it; "" if they can
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The scenarios that were found under a name."""
+    """The scenarios found under a name."""
 
-    scenarios: tuple[Listed, ...]
+    scenarios: tuple[CatalogueEntry, ...]
 
 
-def listed(scenario: Scenario, environment: Environment) -> Listed:
-    """Return what the catalogue tells of a scenario on that interpreter and machine."""
+def listed(scenario: Scenario, environment: Environment) -> CatalogueEntry:
+    """Return a scenario's entry in the catalogue, for an interpreter and machine."""
     try:
         missing = scenario.missing(environment)
-    except Exception as error:  # other people's code, too, is listed
+    except Exception as error:  # foreign scenarios are listed too
         missing = f"it fails: {type(error).__name__}: {error}"[: protocol.LONGEST_TEXT]
-    return Listed(
+    return CatalogueEntry(
         id=scenario.id,
         title=scenario.title,
         group=scenario.group,
@@ -92,8 +92,8 @@ def listed(scenario: Scenario, environment: Environment) -> Listed:
     )
 
 
-def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
-    """Return the scenarios that a file defines; it is run by a worker, never in this process.
+def look_into(path: str, python: Python) -> tuple[CatalogueEntry, ...]:
+    """Return the scenarios in a file; a worker imports it, never this process.
 
     Raises
     ------
@@ -103,31 +103,31 @@ def look_into(path: str, interpreter: Interpreter) -> tuple[Listed, ...]:
     from gilprobe.workers import turns
 
     read = partial(codec.decode, Offer, where="offer")
-    task = Task(f"{__name__}:offer", path, read, path, "tell its scenarios", True)
-    (outcome,) = turns.run_side_by_side(task, [interpreter])
+    task = Task(f"{__name__}:offer", path, read, path, "list its scenarios", True)
+    (outcome,) = turns.run_side_by_side(task, [python])
     if outcome.answer is None:
         raise ScenarioError(outcome.complaint)
     return outcome.answer.scenarios
 
 
 def run_side_by_side(
-    order: ScenarioOrder, interpreters: Sequence[Interpreter], ceiling_s: float, told: Told
-) -> tuple[Outcome[ScenarioResult], ...]:
+    order: ScenarioOrder, pythons: Sequence[Python], ceiling_s: float, told: Told
+) -> tuple[TaskOutcome[ScenarioResult], ...]:
     """Run one scenario on several interpreters; see :func:`gilprobe.workers.turns.run_side_by_side`."""
     from gilprobe.workers import turns
 
     def read(document: object) -> ScenarioResult:
         found = codec.decode(ScenarioResult, document, "result")
         if found.id != order.scenario:
-            raise FormatError(f"a worker sent the result of {found.id[:60]!a}, which it was not asked for")
+            raise FormatError(f"a worker sent an unexpected result of {found.id[:60]!a}")
         return found
 
-    task = Task(f"{__name__}:result", order, read, order.scenario, "tell its scenarios")
-    return turns.run_side_by_side(task, interpreters, ceiling_s, told)
+    task = Task(f"{__name__}:result", order, read, order.scenario, "list its scenarios")
+    return turns.run_side_by_side(task, pythons, ceiling_s, told)
 
 
 def offer(name: object, _turns: Turns) -> Offer:
-    """Return what can be run; the work of :func:`look_into`."""
+    """Return the available scenarios; the work of :func:`look_into`."""
     environment = host.read_environment()
     return Offer(tuple(listed(scenario, environment) for scenario in find(str(name))))
 
@@ -138,7 +138,7 @@ def result(order: object, turns: Turns) -> ScenarioResult:
     scenario = next((one for one in find(wanted.name) if one.id == wanted.scenario), None)
     if scenario is None:
         raise ScenarioError(f"{wanted.name!a} must still have the scenario {wanted.scenario!a}")
-    frame = Settings.quick() if wanted.quick else Settings()
+    settings = Settings.quick() if wanted.quick else Settings()
     turns.wait("starts", 0.0)
     return measured(
         scenario,
@@ -146,5 +146,5 @@ def result(order: object, turns: Turns) -> ScenarioResult:
         repeat=wanted.repeat,
         quick=wanted.quick,
         progress=turns.wait,
-        frame=dataclasses.replace(frame, cpu_times=turns.cpu_times),
+        frame=dataclasses.replace(settings, cpu_times=turns.cpu_times),
     )

@@ -1,4 +1,4 @@
-"""Where scenarios are found: in this package, in installed ones, and in files."""
+"""Find scenarios: in this package, in installed ones, and in files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ENTRY_POINTS = "gilprobe.scenarios"
-"""The group of entry points in which a package names a scenario, or a module that has them."""
+"""The group of entry points by which packages register scenarios, or modules with scenarios."""
 
 _MODULES = (
     "lessons.thread_start",
@@ -55,14 +55,14 @@ _MODULES = (
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All scenarios that can be named.
+    """All registered scenarios.
 
     Attributes
     ----------
     scenarios : tuple of Scenario
-        By group; within a group in their order, with those of other packages behind.
+        By group; within a group in order, other packages' last.
     problems : tuple of str
-        Why an installed package's scenario is not among them.
+        Why scenarios of installed packages are missing.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -71,13 +71,13 @@ class Catalogue:
 
 @cache
 def catalogue() -> Catalogue:
-    """Return what this package has and what installed packages have registered."""
+    """Return the scenarios of this package and of installed ones."""
     own = [scenario for name in _MODULES for scenario in _own(name)]
     found, problems = list(own), []
     for entry in _entry_points():
         try:
             added = scenarios_of(entry.load(), f"entry point {entry.name!r}")
-        except Exception as error:  # other people's code: nothing of it may keep ours from being listed
+        except Exception as error:  # foreign code: its errors must not hide our scenarios
             problems.append(f"{entry.value}: {_one_line(error)}")
             continue
         for scenario in added:
@@ -101,14 +101,14 @@ def _entry_points() -> Iterator[EntryPoint]:
 
 
 def scenarios_of(found: object, where: str) -> tuple[Scenario, ...]:
-    """Return the scenarios that something is or has.
+    """Return the scenarios of an object.
 
     Parameters
     ----------
     found : Scenario or module
-        A module has them as ``SCENARIO`` or, several, as ``SCENARIOS``.
+        A module has ``SCENARIO`` or, for several, ``SCENARIOS``.
     where : str
-        What it is, for the message.
+        Its name for the message.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def scenarios_of(found: object, where: str) -> tuple[Scenario, ...]:
 
 
 def is_file(name: str) -> bool:
-    """Return whether `name` is meant as a path and not as an identifier."""
+    """Return whether `name` is a path and not an identifier."""
     return name.endswith(".py") or os.sep in name
 
 
@@ -139,7 +139,7 @@ def is_file(name: str) -> bool:
 def load_file(path: str) -> tuple[Scenario, ...]:
     """Run a file and return its scenarios.
 
-    Its folder is not put on ``sys.path``: what it imports is what any program can.
+    Its folder is not put on ``sys.path``: it can import only what any program can.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def load_file(path: str) -> tuple[Scenario, ...]:
     if spec is None or spec.loader is None:
         raise ScenarioError(f"a scenario's file must be Python, got {path!a}")
     module: ModuleType = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look a class's module up there
+    sys.modules[name] = module  # dataclasses and pickle look up a class's module there
     try:
         spec.loader.exec_module(module)
         return scenarios_of(module, ascii(path))
@@ -165,25 +165,20 @@ def load_file(path: str) -> tuple[Scenario, ...]:
 
 
 def find(name: str) -> tuple[Scenario, ...]:
-    """Return the scenario of that identifier, or the scenarios of that file.
-
-    Parameters
-    ----------
-    name : str
-        For example ``"held-vs-released"`` or ``"./my_scenario.py"``.
+    """Return the scenario with that identifier, or the scenarios of that file.
 
     Raises
     ------
     UnknownScenarioError
-        If there is none; the message names those that look like it.
+        If there is none; the message names similar ones.
     ScenarioError
-        If a file has none that can be run.
+        If a file has no scenario that can run.
     """
     if isinstance(name, str) and is_file(name):
         return load_file(name)
     end = "." + str(name).replace("-", "_")
     for module in [module for module in _MODULES if module.endswith(end)]:
-        # then no other code has to be loaded into a process that measures
+        # so that a measuring process loads no other code
         named = tuple(scenario for scenario in _own(module) if scenario.id == name)
         if named:
             return named

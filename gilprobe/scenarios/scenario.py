@@ -1,4 +1,4 @@
-"""What a scenario is: the question, what it is asked with, and what it finds."""
+"""The parts of a scenario: its request, its findings, and its measurements."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, Fact, Law
 
 Group = Literal["lessons", "contention", "reference counts", "engines"]
-"""Where the catalogue lists a scenario; in the order in which it does."""
+"""The groups of the catalogue, in order."""
 
 
 class Tracing(Protocol):
-    """What a scenario needs of a trace."""
+    """What a scenario needs from a trace."""
 
     def report(self) -> Report:
-        """Return what was recorded."""
+        """Return the recorded data."""
 
 
 class TimelineTracing(Protocol):
-    """What a scenario needs of a trace that keeps every hold, after its end."""
+    """What a scenario needs from an ended trace with a timeline."""
 
     def timeline(self) -> Timeline:
-        """Return what was recorded."""
+        """Return the recorded data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a scenario is asked with.
+    """The arguments of a scenario.
 
     Attributes
     ----------
     threads : tuple of int
-        Rising, starts with 1: the single thread is what all others are compared with.
+        Rising, from 1: the single thread is the base of all comparisons.
     frame : Settings
         How to measure.
     environment : Environment
@@ -55,13 +55,13 @@ class Request:
     trace : callable or None
         Starts a trace, as a context manager; None where the tracer does not work.
     trace_reason : str
-        Why not; empty where it works.
+        Why it does not work; else empty.
     progress : callable
-        Told how far the scenario is, between its runs. May raise, to end it, and may take its time.
+        Called between its runs with the progress. May raise, to end the scenario, and may block.
     quick : bool
-        Whether a first look is wanted: fewer arms and shorter runs, where `frame` does not say so already.
+        Whether to use fewer arms and shorter runs, unless `frame` does already.
     trace_timeline : callable or None
-        Starts a trace that has a timeline, as a context manager; None where there is no tracer.
+        Starts a trace with a timeline, as a context manager; None where the tracer does not work.
     """
 
     threads: tuple[int, ...]
@@ -75,13 +75,13 @@ class Request:
 
     @property
     def gil_enabled(self) -> bool:
-        """Whether there is a GIL to be held."""
+        """Return whether there is a GIL."""
         return self.environment.gil_enabled
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a scenario found; the parts of a :class:`~gilprobe.results.ScenarioResult` that are its own."""
+    """The findings of a scenario: its own parts of a :class:`~gilprobe.results.ScenarioResult`."""
 
     arms: tuple[Arm, ...]
     facts: tuple[Fact, ...]
@@ -102,25 +102,25 @@ class Scenario:
     Attributes
     ----------
     id : str
-        What ``gilprobe run`` is told.
+        Its name for ``gilprobe run``.
     title : str
-        What it shows, in one line.
+        Its description in one line.
     group : {"lessons", "contention", "reference counts", "engines"}
-        Where the catalogue lists it.
+        Its group in the catalogue.
     measure : callable
-        Does the experiment.
+        Runs the experiment.
     missing : callable
-        Tells of an interpreter and machine what they lack to show it; ``""``: nothing.
+        Returns what an interpreter and machine lack to run it; ``""``: nothing.
     ceiling_s : float
-        How long it may take before it is cut, seconds.
+        Its time limit, seconds.
     headline : bool
-        Whether ``gilprobe run`` runs it when it is not told what to run.
+        Whether ``gilprobe run`` without identifiers runs it.
 
     Raises
     ------
     ScenarioError
-        If the identifier is not made of lower-case letters, digits and hyphens, or the group is none of
-        these.
+        If the identifier has other characters than lower-case letters, digits and hyphens, or the group is
+        unknown.
     """
 
     id: str
@@ -155,9 +155,9 @@ class Observation:
     traces : tuple of TracedArm
         In the order of the arms; empty where the tracer does not work.
     traced_runs : tuple of TeamRun
-        The same runs as the threads' own clocks saw them; empty if there were trials only.
+        The same runs by the threads' own clocks; empty for trials.
     warnings : tuple of str
-        The measurement's doubts and those of the traces.
+        Doubts of the measurement and of the traces.
     """
 
     measurement: Measurement
@@ -169,7 +169,7 @@ class Observation:
 def observe(request: Request, plans: tuple[ArmPlan, ...]) -> Observation:
     """Measure the arms, then trace each of them once.
 
-    The traced run is an extra one: what is timed is never what is traced.
+    The traced run is an extra one: timed runs are never traced.
     """
     timed_share = 0.9 if request.trace else 1.0
     measurement = measure(
@@ -180,7 +180,7 @@ def observe(request: Request, plans: tuple[ArmPlan, ...]) -> Observation:
     for number, (plan, operations) in enumerate(zip(plans, measurement.operations, strict=True)):
         if request.trace is None:
             break
-        request.progress(f"traces {plan.name}", timed_share + (1 - timed_share) * number / len(plans))
+        request.progress(f"tracing {plan.name}", timed_share + (1 - timed_share) * number / len(plans))
         with request.trace() as trace:
             runs.append(run_team(plan, operations, clock=request.frame.clock))
         traces.append(TracedArm(plan.name, plan.threads, trace.report()))
@@ -192,7 +192,7 @@ def observe(request: Request, plans: tuple[ArmPlan, ...]) -> Observation:
 def observe_trials(request: Request, trials: Sequence[Trial], *, warm_up: bool = True) -> Observation:
     """Sample the trials, then trace each of them once more; see :func:`observe`.
 
-    The runs of trials tell nothing of their threads: `traced_runs` stays empty.
+    Runs of trials have no data about threads: `traced_runs` stays empty.
     """
     parts = len(trials) * (request.frame.repeat + warm_up + 1)
     timed_share = 1 - len(trials) / parts if request.trace else 1.0
@@ -218,7 +218,7 @@ def trace_trials(
     for number, trial in enumerate(trials):
         if request.trace is None:
             break
-        progress(f"traces {trial.name}", number / len(trials))
+        progress(f"tracing {trial.name}", number / len(trials))
         with request.trace() as trace:
             trial.run()
         traces.append(TracedArm(trial.name, trial.threads, trace.report()))

@@ -1,5 +1,5 @@
-"""Tracing: who holds the GIL and who waits, while it runs and read back from a recording.
+"""Trace who holds the GIL and who waits; write and read recordings of it.
 
-The numbers come from the native core; here they get names and become the model. Nothing here runs somebody's
-program or draws a report.
+The native core counts; here numbers get names and become the model. Nothing here runs a program or draws a
+report.
 """

@@ -1,4 +1,4 @@
-"""Read back what was saved of traced processes: reports, and the files that lie beside them."""
+"""Load recordings and saved reports, with the recordings of child processes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.report import Report
-from gilprobe.tracing.accounting import Books, assemble
+from gilprobe.tracing.assembling import TracePart, assemble
 from gilprobe.tracing.recording_reader import MAGIC, Recording, beginning_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load(path: str | os.PathLike[str]) -> TracedProcess:
-    """Read one file. It is treated as hostile input.
+    """Read one file, as hostile input.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
     Raises
     ------
     FormatError
-        If the file is not a whole one of a kind that is known here.
+        If the file is not a recording or a saved report, or is damaged.
     OSError
         If it can't be read.
     """
@@ -49,7 +49,7 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
 
 
 def _is_recording(path: str | os.PathLike[str]) -> bool:
-    """Tell a recording from a saved report by their first bytes: another file may be huge."""
+    """Return whether the file is a recording, by its first bytes: other files may be huge."""
     beginning = beginning_of(path)
     if beginning.startswith(MAGIC):
         return True
@@ -60,26 +60,26 @@ def _is_recording(path: str | os.PathLike[str]) -> bool:
 
 
 def report_of(recording: Recording) -> Report:
-    """Return what a recording adds up to: exactly, or up to the last snapshot if it was not ended.
+    """Return a recording's report: exact, or up to the last snapshot if it was not ended.
 
     Raises
     ------
     FormatError
-        If the process was killed before it had written what is needed, or what it adds up to is impossible.
+        If the process was killed too early, or the numbers contradict each other.
     """
     if not recording.meta or 0 not in recording.interpreters:
-        raise FormatError(f"{recording.path!r} ends before it says what was recorded")
-    parts = sorted(recording.interpreters.values(), key=lambda part: part.number)
-    doubts = [f"the file is cut off behind byte {recording.size}"] if recording.truncated else []
+        raise FormatError(f"{recording.path!r} is too short: it has no description of the process")
+    recorded = sorted(recording.interpreters.values(), key=lambda one: one.number)
+    doubts = [f"the file is cut off after byte {recording.size}"] if recording.truncated else []
     if recording.done is not None and recording.done["reason"] == "signal":
         number = recording.done.get("signal", 0)
         doubts.append(f"signal {number} ended the process: what threads did at that moment may be missing")
-    books = [Books(part.places, part.snapshot) for part in parts if part.snapshot is not None]
-    if not books or parts[0].snapshot is None:
-        raise FormatError(f"{recording.path!r} ends before its first snapshot")
+    parts = [TracePart(one.places, one.snapshot) for one in recorded if one.snapshot is not None]
+    if not parts or recorded[0].snapshot is None:
+        raise FormatError(f"{recording.path!r} is too short: it has no snapshot")
     try:
         return assemble(
-            books,
+            parts,
             lambda account: recording.who(account["native_id"], account["label"], account["os_name"]),
             codec.decode(Environment, recording.meta["environment"], "the environment"),
             bystanders=recording.names,
@@ -91,11 +91,10 @@ def report_of(recording: Recording) -> Report:
 
 
 def children_of(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the recordings of child processes that lie beside the recording `path`, by name.
+    """Yield the recordings of child processes beside the recording `path`, by name.
 
-    Those of ``STEM.gilprobe`` are named ``STEM.<pid>.gilprobe``, and ``STEM.<pid>-2.gilprobe`` and so on for
-    a process that has replaced its program. They are found by listing the folder, never by what stands in a
-    file.
+    Those of ``STEM.gilprobe`` are named ``STEM.<pid>.gilprobe``, or ``STEM.<pid>-2.gilprobe`` and so on after
+    ``os.execv``. They are found by listing the folder, never by a file's content.
     """
     whole = Path(path)
     number = r"\.[0-9]{1,10}(-[0-9]{1,10})?"
@@ -106,20 +105,20 @@ def children_of(path: str | os.PathLike[str]) -> Iterator[Path]:
 def load_family(path: str | os.PathLike[str]) -> tuple[list[TracedProcess], list[str]]:
     """Read one file and the recordings of its child processes.
 
-    A child's file that began before its parent's is left from an earlier recording of the same name, and is
-    passed over.
+    A child's file that began before its parent's is from an earlier recording of the same name, and is
+    ignored.
 
     Returns
     -------
     processes : list of TracedProcess
         The file's own first.
     left_out : list of str
-        Why a child's file could not be read, one line each: a child may have been killed before it wrote any.
+        Why a child's file could not be read, one line each: it may have been killed too early.
 
     Raises
     ------
     FormatError
-        If `path` itself is not a whole file of a kind that is known here.
+        If `path` itself is not a recording or a saved report, or is damaged.
     OSError
         If it can't be read.
     """
@@ -136,7 +135,7 @@ def load_family(path: str | os.PathLike[str]) -> tuple[list[TracedProcess], list
 def load_children(
     path: str | os.PathLike[str], since_unix_ns: int
 ) -> Iterator[TracedProcess | FormatError | OSError]:
-    """Yield the processes that left files beside `path` and began since then, or why a file can't be read."""
+    """Yield the processes with files beside `path` that began since then, or why a file can't be read."""
     for child in children_of(path):
         try:
             process = load(child)

@@ -1,4 +1,4 @@
-"""Places by name: what the tracer knows by numbers, a stack's frames are for people."""
+"""Places with names: turn the tracer's numbers into frames and stacks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 MOST_FRAMES = 1 << 24
-"""Most frames of all stacks of a file together: it can say in a few bytes that there are many more."""
+"""Limit of all stacks of a file together: a few bytes can describe far more frames."""
 
 MOST_CHARACTERS = 1 << 31
-"""Most characters in the names of these frames together."""
+"""Limit of characters in all names of these frames together."""
 
 MOST_DEEP = 4096
-"""Most frames of one stack of a file; the tracer follows 128."""
+"""Limit of frames in one stack of a file; the tracer records 128."""
 
 UNSEEN = "(not seen)"
-"""Named instead of a function where nobody could look: before a trace, at its end."""
+"""Stands for a function that the tracer could not see: before a trace, at its end."""
 
 DEEPER = "(deeper frames were not recorded)"
-"""Named instead of the outermost function of a stack that is cut."""
+"""Stands for the outermost frames of a stack that was cut."""
 
 EDGE = "(start or end of a thread)"
-"""Named instead of a function where CPython starts or ends a thread of :mod:`threading`."""
+"""Stands for a function where CPython starts or ends a thread of :mod:`threading`."""
 
 _PYTHON, _NATIVE, _DEEPER, _UNSEEN = range(4)  # docs/recording-format.md, PLAC
 
@@ -35,19 +35,19 @@ _IMPORT_SYSTEM = "<frozen importlib._bootstrap"  # and ..._external (Lib/importl
 
 _UNSEEN_FRAME, _DEEPER_FRAME = Frame(UNSEEN, "", 0), Frame(DEEPER, "", 0)
 
-
-_LAUNCHER = os.path.join("gilprobe", "programs", "program.py")  # noqa: PTH118
+# What runs a recorded program; the second is where it stood when older recordings were made.
+_LAUNCHERS = (os.path.join("gilprobe", "programs", "program.py"), os.path.join("gilprobe", "program.py"))  # noqa: PTH118
 
 
 def importing(places: Sequence[tuple[int | None, int, int, str, str]], number: int) -> int:
-    """Return the place that imports, for one within the import system; else, or if it is not known, the same.
+    """Return the importing place for one within the import system, if known; else the same place.
 
     Parameters
     ----------
     places : sequence of tuple
-        Rows of ``_native.recording.decode_places``; a parent stands before its children.
+        Rows of ``_native.recording.decode_places``; parents come before their children.
     number : int
-        Of the place.
+        The place's number.
     """
     place: int | None = number
     while place is not None and places[place][4].startswith(_IMPORT_SYSTEM):
@@ -56,14 +56,14 @@ def importing(places: Sequence[tuple[int | None, int, int, str, str]], number: i
 
 
 class Naming(NamedTuple):
-    """Who a thread is, of which the tracer knows only numbers.
+    """The identity of a thread that the tracer knows only by numbers.
 
     Attributes
     ----------
     name : str
-        Of the thread.
+        The thread's name.
     started : bool
-        :mod:`threading` started it: without a Python frame, such a thread starts or ends.
+        Whether :mod:`threading` started it: it then starts or ends where it has no Python frame.
     """
 
     name: str
@@ -78,25 +78,25 @@ def frame_of(place: tuple[int | None, int, int, str, str], who: Callable[[int], 
     place : tuple
         Parent or None, kind, line or account, function, file: a row of ``_native.recording.decode_places``.
     who : callable
-        Names the thread of an account by the account's number.
+        Returns the thread of an account, by the account's number.
     """
     _, kind, number, function, filename = place
     if kind == _PYTHON:
         return Frame(function, filename, number)
     if kind == _NATIVE:
         name, started = who(number)
-        # All starts and ends are one site: a server with a thread for each request would have thousands.
+        # One site for all starts and ends: a server with a thread per request would have thousands.
         return Frame(EDGE if started else f"(native code of thread {name})", "", 0)
     return _UNSEEN_FRAME if kind == _UNSEEN else _DEEPER_FRAME
 
 
 class Stacks:
-    """Stacks as a tree, in which each is known by a number: what they share is kept once.
+    """Stacks as a tree of numbered nodes: common frames are kept once.
 
     Attributes
     ----------
     rows : dict of int to list of int
-        Releases, hold, wait and caused wait of each stack that was asked for, by its number.
+        Releases, hold, wait and caused wait of each requested stack, by its number.
     """
 
     def __init__(self) -> None:
@@ -107,14 +107,13 @@ class Stacks:
         self._numbers: dict[tuple[int | None, Frame], int] = {}
 
     def called_from(self, outer: int | None, frame: Frame) -> int:
-        """Return the number of the stack of a frame, and of the stack `outer` that it was called from.
+        """Return the number of the stack with this frame, called from the stack `outer`.
 
-        Without those frames that run it as `gilprobe record`, and without those of the import system, as in
-        tracebacks: an import is the line that imports.
+        Leaves out frames of `gilprobe record`, and those of the import system, as tracebacks do.
         """
         if outer is not None and self._imports(frame) and not self._imports(self._frames[outer]):
             return outer
-        if outer is not None and self._frames[outer].filename.endswith(_LAUNCHER):
+        if outer is not None and self._frames[outer].filename.endswith(_LAUNCHERS):
             outer = None
         number = self._numbers.setdefault((outer, frame), len(self._frames))
         if number == len(self._frames):
@@ -137,7 +136,7 @@ class Stacks:
         return tuple(reversed(found))
 
     def check(self, numbers: Iterable[int]) -> None:
-        """Raise ValueError if these stacks are larger than any that is recorded."""
+        """Raise ValueError if these stacks are larger than any recorded ones."""
         frames = characters = deepest = 0
         for deep, long in map(self._sizes.__getitem__, numbers):
             frames += deep
@@ -154,5 +153,5 @@ class Stacks:
             raise ValueError(f"a stack must have at most {MOST_DEEP} frames, got {deepest}")
 
     def ranked(self) -> list[tuple[int, list[int]]]:
-        """Return the numbers and rows of the stacks that were asked for, longest hold first."""
+        """Return the numbers and rows of the requested stacks, longest hold first."""
         return sorted(self.rows.items(), key=lambda row: (-row[1][1], -row[1][3]))

@@ -1,8 +1,7 @@
 """Read recordings (docs/recording-format.md).
 
-A file is hostile input: what is wrong in it is a :class:`~gilprobe.errors.FormatError` that names the
-offset. Events are read batch by batch, so that memory goes with a file's threads, places and last snapshots,
-not with its length.
+A file is hostile input: an error in it is a :class:`~gilprobe.errors.FormatError` with the offset. Events are
+read in batches, so memory depends on a file's threads, places and last snapshots, not on its length.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
     from gilprobe.report import Frame
 
 MAGIC = b"GILPROBE"
-_INTERPRETERS = 4096  # no recorder writes more than 1,025
-_NUMBERS = 1 << 22  # accounts' numbers, of all interpreters together
-_NAMED = 1 << 20  # threads that were alive at the beginning or the end
+_INTERPRETERS = 4096  # recorders write at most 1,025
+_NUMBERS = 1 << 22  # numbers of accounts, all interpreters together
+_NAMED = 1 << 20  # threads alive at the beginning or the end
 _PIECE = 1 << 20  # bytes
-_ZEROS = 1 << 26  # bytes that are looked at where nothing but zeros may follow
+_ZEROS = 1 << 26  # bytes checked at a time where only zeros may follow
 _LABEL = (1 << 31) - 1  # the bits of a label that stand for a name
 
 _META: dict[str, type] = {
@@ -52,15 +51,15 @@ class ThreadDescription(NamedTuple):
     Attributes
     ----------
     number : int
-        Of its account, within its interpreter.
+        Its account's number within its interpreter.
     native_id : int
         The operating system's thread identifier.
     label : int
-        Stands for its name; 0 for none. 2**31 is added once it has come to the end of its Python code.
+        Stands for its name; 0 for none. 2**31 is added at the end of its Python code.
     os_name : str
         The operating system's name.
     first_tick : int
-        When it first had to do with the GIL, in ticks since the start.
+        When it first used the GIL, in ticks since the start.
     """
 
     number: int
@@ -71,7 +70,7 @@ class ThreadDescription(NamedTuple):
 
 
 class EventSums(NamedTuple):
-    """What the events of one thread add up to, in ticks and in events."""
+    """Sums of one thread's events, in ticks and in events."""
 
     hold_ticks: int
     wait_ticks: int
@@ -79,8 +78,8 @@ class EventSums(NamedTuple):
     waits: int
 
 
-class Interpreter:
-    """What a recording holds of one interpreter's GIL.
+class RecordedInterpreter:
+    """A recording's data about one interpreter's GIL.
 
     Attributes
     ----------
@@ -89,16 +88,15 @@ class Interpreter:
     threads : dict of int to ThreadDescription
         By the numbers of their accounts.
     places : list of tuple
-        By number: parent or None, kind, line or account, function, file. Kind 0 is Python code with its
-        line, 1 native code with the thread's account; 2 stands for deeper frames that are missing, 3 for what
-        nobody could see.
+        By number: parent or None, kind, line or account, function, file. Kind 0 is Python code with its line,
+        1 native code with the thread's account; 2 stands for missing deeper frames, 3 for code that could not
+        be seen.
     snapshot : dict or None
         The last one, as ``_native.recording.decode_snapshot`` returns it.
     events, dropped : int
-        Number of events, and of those that are missing because they came faster than they were written.
+        Number of events, and of those missing because they came faster than they were written.
     thread_numbers, place_numbers : array of uint32
-        What accounts and places are in the whole file, by their numbers here; 2**32 - 1 for an account that
-        was not described.
+        Numbers in the whole file, by numbers here; 2**32 - 1 for an account that was not described.
     """
 
     def __init__(self, number: int) -> None:
@@ -113,12 +111,12 @@ class Interpreter:
 
     @property
     def complete(self) -> bool:
-        """Whether its last snapshot was taken when the recording ended."""
+        """Return whether its last snapshot was taken at the end of the recording."""
         return self.snapshot is not None and self.snapshot["totals"]["final"]
 
 
 class Recording:
-    """A recording without its single events: they are summed up here, and read from the file on request.
+    """A recording with the sums of its events; the events are read from the file on request.
 
     Attributes
     ----------
@@ -127,23 +125,23 @@ class Recording:
     identity : (int, int) or None
         Device and inode of the file.
     beginning : bytes
-        Its first bytes, with the checksum of the first chunk: another file may get the inode.
+        Its first bytes, with the first chunk's checksum: another file may get the same inode.
     meta : dict
         `pid`, `parent`, `argv`, `started_unix_ns`, `options`, `environment`; empty if the process was killed
-        before it had written that.
+        before it wrote them.
     labels, names : dict of int to str
         Names of threads by label, and by native identifier.
-    interpreters : dict of int to Interpreter
+    interpreters : dict of int to RecordedInterpreter
         By number, in the order in which the file mentions them.
     threads, places : list of tuple of (Interpreter, int)
-        All of the file by their numbers in it: to whom they belong, and their numbers there.
+        All of the file, by number: their interpreters, and their numbers there.
     done : dict or None
-        What was written at the end: `reason` is "stopped", "signal" with the number of the one that ended the
-        process in `signal`, or "exit" with its `status`. None if the process was killed otherwise.
+        Written at the end: `reason` is "stopped", "signal" (with its number in `signal`) or "exit" (with
+        `status`). None if the process was killed otherwise.
     truncated : bool
-        Whether the end of the file cuts a chunk.
+        Whether the last chunk is incomplete.
     size : int
-        Bytes up to the end of the last whole chunk.
+        Bytes up to the end of the last complete chunk.
     """
 
     def __init__(self, path: str) -> None:
@@ -154,13 +152,13 @@ class Recording:
         self.done: dict[str, Any] | None = None
         self.labels: dict[int, str] = {}
         self.names: dict[int, str] = {}
-        self.interpreters: dict[int, Interpreter] = {}
-        self.threads: list[tuple[Interpreter, int]] = []
-        self.places: list[tuple[Interpreter, int]] = []
+        self.interpreters: dict[int, RecordedInterpreter] = {}
+        self.threads: list[tuple[RecordedInterpreter, int]] = []
+        self.places: list[tuple[RecordedInterpreter, int]] = []
         self.truncated = False
         self.size = 0
         self._account_numbers = 0
-        self._sums = array("Q")  # four for each thread
+        self._sums = array("Q")  # four per thread
 
     @classmethod
     def open(
@@ -169,7 +167,7 @@ class Recording:
         identity: tuple[int, int] | None = None,
         started_unix_ns: int | None = None,
     ) -> Recording:
-        """Read a recording: everything is checked, and the events are summed up.
+        """Read a recording: check everything, and sum the events up.
 
         Parameters
         ----------
@@ -178,12 +176,12 @@ class Recording:
         identity : (int, int), optional
             Device and inode that it must have.
         started_unix_ns : int, optional
-            When it must have been begun: an inode is used again once its file was replaced.
+            When it must have begun: the inode of a replaced file is used again.
 
         Raises
         ------
         FormatError
-            If it is not a recording, another one, of another version, or broken. One that was cut off is not:
+            If it is not a recording, another one, of another version, or damaged. A truncated one is allowed:
             see `truncated`.
         OSError
             If it can't be read.
@@ -204,7 +202,7 @@ class Recording:
 
     @property
     def complete(self) -> bool:
-        """Whether the recording was ended, if only by a signal that was caught."""
+        """Return whether the recording was ended, by a signal or otherwise."""
         finals = bool(self.interpreters) and all(one.complete for one in self.interpreters.values())
         return finals or self.done is not None
 
@@ -215,21 +213,21 @@ class Recording:
 
     @property
     def dropped(self) -> int:
-        """Number of events that are missing because they came faster than they were written."""
+        """Number of events missing because they came faster than they were written."""
         return sum(one.dropped for one in self.interpreters.values())
 
     def who(self, native_id: int, label: int = 0, os_name: str = "") -> Naming:
-        """Name a thread as a trace does: by its latest name, which an ended one has in its label.
+        """Return a thread's latest name, as a trace does; an ended one has it in its label.
 
-        Else as the operating system does.
+        Otherwise it is the operating system's name.
         """
         name = self.labels.get(label & _LABEL, "")
-        if label <= _LABEL:  # it lives, and may have been renamed
+        if label <= _LABEL:  # still alive, perhaps renamed
             name = self.names.get(native_id, name)
         return Naming(name or os_name or f"thread {native_id}", bool(name))
 
     def event_sums(self) -> dict[tuple[int, int], EventSums]:
-        """Return what each thread's events add up to, by the numbers of its interpreter and its account."""
+        """Return each thread's sums, by the numbers of its interpreter and its account."""
         return {
             (interpreter.number, account): EventSums(*self._sums[4 * n : 4 * n + 4])
             for n, (interpreter, account) in enumerate(self.threads)
@@ -239,19 +237,19 @@ class Recording:
         """Return the events, to be read batch by batch (a :class:`gilprobe.model.timeline.Timeline`)."""
         return RecordedTimeline(self)
 
-    # What a loader has found.
+    # Called while loading.
 
-    def interpreter(self, number: int) -> Interpreter:
-        """Return an interpreter, which is new or known; ValueError if there are too many."""
+    def interpreter(self, number: int) -> RecordedInterpreter:
+        """Return an interpreter, new or known; ValueError if there are too many."""
         known = self.interpreters.get(number)
         if known is None:
             if len(self.interpreters) == _INTERPRETERS:
                 raise ValueError(f"there must be at most {_INTERPRETERS} interpreters")
-            known = self.interpreters[number] = Interpreter(number)
+            known = self.interpreters[number] = RecordedInterpreter(number)
         return known
 
-    def describe_thread(self, interpreter: Interpreter, thread: ThreadDescription) -> None:
-        """Add a thread, or what is new about one; ValueError if the numbers are too large."""
+    def describe_thread(self, interpreter: RecordedInterpreter, thread: ThreadDescription) -> None:
+        """Add or update a thread; ValueError if the numbers are too large."""
         known = thread.number in interpreter.threads
         interpreter.threads[thread.number] = thread
         if known:
@@ -260,21 +258,21 @@ class Recording:
         missing = max(0, thread.number + 1 - len(table))
         self._account_numbers += missing
         if self._account_numbers > _NUMBERS:
-            raise ValueError(f"the accounts' numbers must be below {_NUMBERS}, all together")
+            raise ValueError(f"the numbers of all accounts together must be below {_NUMBERS}")
         table.frombytes(b"\xff" * (table.itemsize * missing))
         table[thread.number] = len(self.threads)
         self.threads.append((interpreter, thread.number))
         self._sums.frombytes(bytes(4 * self._sums.itemsize))
 
-    def describe_places(self, interpreter: Interpreter, places: list[_Place]) -> None:
-        """Add the places that follow those known so far."""
+    def describe_places(self, interpreter: RecordedInterpreter, places: list[_Place]) -> None:
+        """Append places."""
         for number, place in enumerate(places, len(interpreter.places)):
             interpreter.places.append(place)
             interpreter.place_numbers.append(len(self.places))
             self.places.append((interpreter, number))
 
-    def add_events(self, interpreter: Interpreter, payload: bytes) -> None:
-        """Add the events of a chunk to the sums; ValueError if they refer to what was not described."""
+    def add_events(self, interpreter: RecordedInterpreter, payload: bytes) -> None:
+        """Add the events of a chunk to the sums; ValueError if they refer to unknown threads or places."""
         _, count, dropped = native.events_head(payload)
         native.add_events(payload, interpreter.thread_numbers, interpreter.place_numbers, self._sums)
         interpreter.events += count
@@ -306,7 +304,7 @@ class RecordedTimeline:
         Raises
         ------
         FormatError
-            If the stacks of the file have more than 16 million frames together.
+            If all stacks of the file together have more than 16 million frames.
         """
         stacks = Stacks()
         numbers: list[int] = []
@@ -320,7 +318,7 @@ class RecordedTimeline:
 
     @property
     def dropped(self) -> int:
-        """Events that are missing because they came faster than they were written."""
+        """Number of events missing because they came faster than they were written."""
         return self._recording.dropped
 
     def batches(self) -> Iterator[Batch]:
@@ -329,7 +327,7 @@ class RecordedTimeline:
         Raises
         ------
         FormatError
-            If the file is not the same as when it was opened.
+            If the file has changed since it was opened.
         OSError
             If it can't be read.
         """
@@ -351,22 +349,22 @@ class RecordedTimeline:
             *native.read_events(payload, interpreter.thread_numbers, interpreter.place_numbers, factor)
         )
 
-    def _who(self, interpreter: Interpreter, account: int) -> Naming:
+    def _who(self, interpreter: RecordedInterpreter, account: int) -> Naming:
         thread = interpreter.threads.get(account)
         if thread is None:
             return Naming(f"of account {account}", False)
         return self._recording.who(thread.native_id, thread.label, thread.os_name)
 
-    def _frame(self, interpreter: Interpreter, place: int) -> Frame:
+    def _frame(self, interpreter: RecordedInterpreter, place: int) -> Frame:
         return frame_of(interpreter.places[place], lambda account: self._who(interpreter, account))
 
 
 class _Loader:
-    """Takes the chunks of a file one after the other; ValueError with the rule that one breaks."""
+    """Takes the chunks of a file one after the other; ValueError with the broken rule."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
-        self.snapshots: dict[int, tuple[int, bytes]] = {}  # the last of each interpreter, and its offset
+        self.snapshots: dict[int, tuple[int, bytes]] = {}  # the last one of each interpreter, and its offset
 
     def take(self, offset: int, kind: bytes, payload: bytes) -> None:
         recording = self.recording
@@ -407,7 +405,7 @@ class _Loader:
         self.snapshots[number] = offset, payload
 
     def decode_snapshots(self) -> None:
-        """Look into the last snapshot of each interpreter: no other counts."""
+        """Decode the last snapshot of each interpreter: earlier ones don't count."""
         for number, (offset, payload) in self.snapshots.items():
             interpreter = self.recording.interpreters[number]
             with _naming(self.recording.path, offset):
@@ -417,11 +415,11 @@ class _Loader:
             interpreter.dropped = max(interpreter.dropped, snapshot["totals"]["dropped_events"])
 
 
-def _check_references(snapshot: _Snapshot, interpreter: Interpreter) -> None:
-    """Raise ValueError unless all places and threads in the rows of a snapshot are known."""
+def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> None:
+    """Raise ValueError unless all places and threads in a snapshot's rows are known."""
     accounts = {account["number"] for account in snapshot["accounts"]}
     if len(accounts) != len(snapshot["accounts"]):
-        raise ValueError("an account must stand in a snapshot only once")
+        raise ValueError("an account must be in a snapshot only once")
     accounts |= interpreter.threads.keys()
     places: set[int | None] = {site[0] for site in snapshot["sites"]}
     threads: set[int | None] = set()
@@ -467,7 +465,7 @@ def _checked_meta(payload: bytes) -> dict[str, Any]:
 def _checked_done(payload: bytes) -> dict[str, Any]:
     done = _object(payload, "DONE")
     if type(done.get("reason")) is not str or type(done.get("signal", 0)) is not int:
-        raise ValueError("DONE must have a 'reason', and a number as 'signal' if any")
+        raise ValueError("DONE must have a 'reason', and 'signal' must be a number if given")
     return done
 
 
@@ -477,10 +475,9 @@ class _Chunks:
     Attributes
     ----------
     offset : int
-        End of the last whole chunk so far.
+        End of the last complete chunk so far.
     cut : bool
-        Whether the end of the file cuts a chunk. Zeros up to the end count as that: a machine that lost its
-        power leaves them where the file had grown already.
+        Whether the last chunk is incomplete. Zeros up to the end count as that: a power failure leaves them.
     """
 
     def __init__(self, path: str, file: BinaryIO, end: int | None = None) -> None:
@@ -521,13 +518,13 @@ class _Chunks:
         while piece := self._file.read(_PIECE):
             if piece.count(0) != len(piece):
                 return False
-            if self._file.tell() - self.offset > _ZEROS:  # a hole of a sparse file has any size
+            if self._file.tell() - self.offset > _ZEROS:  # a sparse file's hole may have any size
                 return True
         return True
 
 
 def beginning_of(path: str | os.PathLike[str]) -> bytes:
-    """Return the first 64 bytes of a regular file: a recording starts with :data:`MAGIC`.
+    """Return the first 64 bytes of a regular file: a recording begins with :data:`MAGIC`.
 
     Raises
     ------
@@ -541,7 +538,7 @@ def beginning_of(path: str | os.PathLike[str]) -> bytes:
 
 
 def _open_file(path: str, expected: tuple[int, int] | None = None, beginning: bytes = b"") -> BinaryIO:
-    """Open a recording, which must be the file `expected`, by device and inode, and begin so, if told."""
+    """Open a recording, which must be the file `expected` (device, inode), if given."""
     file = open_regular(path, "a recording")
     if expected not in (None, _identity(file)) or not _beginning(file).startswith(beginning):
         file.close()
@@ -550,7 +547,7 @@ def _open_file(path: str, expected: tuple[int, int] | None = None, beginning: by
 
 
 def _replaced(path: str) -> FormatError:
-    return FormatError(f"{path!r} must be the file that was recorded, it was replaced by another")
+    return FormatError(f"{path!r} was replaced by another file")
 
 
 def _beginning(file: BinaryIO) -> bytes:
@@ -566,7 +563,7 @@ def _identity(file: BinaryIO) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _naming(path: str, offset: int) -> Iterator[None]:
-    """Turn the ValueError of a rule into a FormatError with where it was broken."""
+    """Turn a rule's ValueError into a FormatError with file and offset."""
     try:
         yield
     except ValueError as error:

@@ -1,7 +1,6 @@
-"""Writing a recording: the file of a trace, and all that it says beside the tracer's numbers.
+"""Write a recording: the file of a trace, and its texts beside the tracer's numbers.
 
-The numbers are written by native code that never takes the GIL (csrc/recording/gp_recorder.h); here are the
-names.
+Native code that never takes the GIL writes the numbers (csrc/recording/gp_recorder.h); here are the names.
 """
 
 from __future__ import annotations
@@ -13,35 +12,35 @@ import sys
 import time
 import weakref
 
-from gilprobe._native import gil
-from gilprobe._native.gil import encoded_number, encoded_string
+from gilprobe._native import tracer
+from gilprobe._native.tracer import encoded_number, encoded_string
 from gilprobe.errors import InvalidValueError
 from gilprobe.tracing import thread_names
 
 try:
     from _json import encode_basestring_ascii
-except ImportError:  # an interpreter without what json only uses for speed
+except ImportError:  # an interpreter without json's accelerator
     from json.encoder import py_encode_basestring_ascii as encode_basestring_ascii
 
-TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_LOOK_S = 0.5  # between two looks at the file of a recording that goes on
+_LOOK_S = 0.5  # between two checks of a running recording's file
 _CHUNK_NAMES = 4096
 
 
-class TemporaryPlace:
-    """A folder of its own for one file; both go with the last reference, at the latest with the process.
+class TemporaryFolder:
+    """A temporary folder for one file; both are removed with the last reference, or at exit.
 
-    Unlike :class:`tempfile.TemporaryDirectory` they go without a warning and without a free file descriptor,
-    and a forked child leaves them alone.
+    Unlike :class:`tempfile.TemporaryDirectory`, it gives no warning, needs no free file descriptor, and a
+    forked child leaves it alone.
 
     Attributes
     ----------
     path : str
-        Of the file, which is to be made.
+        Path of the file, which does not exist yet.
     """
 
     def __init__(self) -> None:
@@ -61,31 +60,30 @@ def _remove_place(folder: str, path: str, process: int) -> None:
 
 
 class RecordingWriter:
-    """A recording that is being written.
+    """A recording while it is written.
 
     Parameters
     ----------
     path : path-like
-        The file; a regular file of that name is replaced by :meth:`commit`. Readable by its owner only (mode
-        0600).
+        The file, mode 0600; :meth:`commit` replaces a regular file of that name.
     timeline : bool
-        Whether events come, which a thread must write.
+        Whether there are events, which a thread must write.
     later : bool
-        Make the file, which must not be there, when there is something to write.
+        Create the file, which must not exist, only when there is something to write.
 
     Attributes
     ----------
-    recorder : gilprobe._native.gil.Recorder
-        For the session that is to be recorded.
+    recorder : gilprobe._native.tracer.Recorder
+        For the recorded session.
     started_unix_ns : int
-        When it was begun, which is in the file; 0 before.
+        When it began, as the file says; 0 before.
 
     Raises
     ------
     InvalidValueError
         If `path` has a zero byte.
     OSError
-        If the file can't be made, or the thread, which is no matter of a file: without ``filename``.
+        If the file can't be made, or (without ``filename``) the thread.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeline: bool, later: bool = False) -> None:
@@ -95,9 +93,9 @@ class RecordingWriter:
         self.path = os.path.abspath(name)  # noqa: PTH100  # the program may change its directory
         self.started_unix_ns = 0
         self._process = os.getpid()
-        self.recorder = gil.Recorder(os.fsencode(self.path), timeline, later)
+        self.recorder = tracer.Recorder(os.fsencode(self.path), timeline, later)
         self._root = _root()
-        self._looked_s = 0.0  # when it was looked whether the file is still there
+        self._looked_s = 0.0  # time of the last check that the file still exists
         self._found = ""
         self._listener = self.recorder.put_label
 
@@ -107,10 +105,12 @@ class RecordingWriter:
         return self.recorder.identity()
 
     def begin(self, environment: dict[str, Any], options: dict[str, Any]) -> None:
-        """Write what is known at the start: the process, its environment, and the threads' names so far."""
+        """Write the process, its environment, and the threads' names so far."""
         self.started_unix_ns = time.time_ns()
         self.recorder.put(b"META", _meta(environment, options, self.started_unix_ns))
-        thread_names.listeners.append(self._listener)  # first: one that is new meanwhile comes twice
+        thread_names.listeners.append(
+            self._listener
+        )  # first: a name that comes meanwhile is written twice, not lost
         self._put_labels(thread_names.labels())
         self._put_names()
 
@@ -127,52 +127,50 @@ class RecordingWriter:
         )
 
     def commit(self) -> None:
-        """Replace an earlier file: everything else is set up."""
+        """Replace an earlier file, when everything else is set up."""
         try:
             self.recorder.commit()
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from None
 
     def finish(self) -> None:
-        """Write the rest and close the file, after the end of the trace. Nothing the second time."""
+        """Write the rest and close the file, after the end of the trace. A second call does nothing."""
         if self._cease_to_listen():
             self._put_names()
         self.recorder.finish()
 
     def discard(self) -> None:
-        """Leave no file, but an earlier one as it was."""
+        """Remove the file; an earlier one stays unchanged."""
         self._cease_to_listen()
         self.recorder.discard()
 
     def _cease_to_listen(self) -> bool:
         try:
             thread_names.listeners.remove(self._listener)
-        except ValueError:  # it has never begun, or is finished, perhaps by another thread
+        except ValueError:  # never begun, or finished, perhaps by another thread
             return False
         return True
 
     def doubts(self) -> list[str]:
-        """Return what keeps the file from being whole."""
+        """Return why the file is incomplete, if it is."""
         if os.getpid() != self._process:
-            return [
-                f"process {os.getpid()} was forked: the recording goes on in process {self._process} only"
-            ]
+            return [f"process {os.getpid()} was forked: only process {self._process} is recorded"]
         error, size, events = self.recorder.state()
         if error:
             return [f"the recording {self.path!r} ends after {events} events: {os.strerror(error)}"]
-        # Each look lets the GIL go: a program that reports all the time would keep its other threads from it.
+        # Not each time: a check releases the GIL, which costs a program that reports all the time.
         if self._listener not in thread_names.listeners or time.monotonic() - self._looked_s > _LOOK_S:
             self._looked_s, self._found = time.monotonic(), self._lost(size)
         return [f"the recording {self.path!r} {self._found}"] if self._found else []
 
     def _lost(self, size: int) -> str:
-        """Return what others have done to the file, of which `size` bytes have been written."""
+        """Return what others did to the file, of which `size` bytes were written."""
         try:
             status = os.lstat(self.path)
         except FileNotFoundError:
-            # from within another root nobody can look
+            # can't be checked from another root
             gone = self.identity is not None and _root() == self._root
-            return "was removed, or renamed, while it was written" if gone else ""
+            return "was removed or renamed while it was written" if gone else ""
         except OSError:
             return ""
         if self.identity not in (None, (status.st_dev, status.st_ino)):
@@ -189,12 +187,12 @@ def _root() -> tuple[int, int] | None:
 
 
 def _words(argv: object) -> list[str]:
-    """Return the program's arguments, as far as they are text: it may have put anything there."""
+    """Return the program's arguments that are text: it may have put anything there."""
     return [word for word in argv if type(word) is str] if isinstance(argv, list) else []
 
 
 def _command() -> list[str]:
-    """Return the process's arguments, with the code or the module that ``-c`` and ``-m`` stand for there."""
+    """Return the process's arguments, with the code or module after ``-c`` and ``-m``."""
     own, whole = _words(getattr(sys, "argv", None)), _words(sys.orig_argv)
     if own[:1] in (["-c"], ["-m"]) and own[0] in whole:
         return whole[whole.index(own[0]) :]
@@ -214,7 +212,7 @@ def _meta(environment: dict[str, Any], options: dict[str, Any], started_unix_ns:
 
 
 def as_json(value: Any) -> str:
-    """Return what :func:`json.dumps` does, of dicts, lists and scalars, without loading :mod:`json`."""
+    """Return dicts, lists and scalars as :func:`json.dumps` does, without loading :mod:`json`."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{as_json(key)}: {as_json(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):

@@ -1,83 +1,72 @@
-"""Stalls while they last: who holds the GIL for long, in which code, and who waits for it.
+"""Report stalls while they last: who holds the GIL, in which code, and who waits.
 
-A report tells afterwards; of a program that stands still one wants to know at once. The lines are written by
-a native thread that never takes the GIL (csrc/trace/gp_watchdog.h), so that they come while the GIL is still
-held.
+A report comes afterwards; a program that hangs should be noticed at once. A native thread that never takes
+the GIL (csrc/trace/gp_watchdog.h) writes the lines, while the GIL is still held.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateError, UnsupportedError
 from gilprobe.tracing import thread_names
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 LONGEST_LIMIT_S = 3600.0
 
 
 class StallWatch:
-    """Writes a message as soon as a hold of the GIL has made another thread wait for longer than a limit.
+    """Writes a message as soon as a hold makes another thread wait for longer than a limit.
 
     Use it as a context manager, or call :meth:`stop`. A message is a line, followed by the holder's stack,
-    innermost function first; another line tells when the GIL was let go. Each hold is reported once.
+    innermost function first; another line tells when the GIL was released. Each hold is reported once.
 
     Parameters
     ----------
     limit_s : float
-        Seconds, at most an hour. The GIL is looked at four times within it, but not more often than each
-        millisecond, and ten times a second at least.
+        Seconds, at most an hour. The GIL is checked four times within it, but at most every millisecond and
+        at least ten times a second.
     stream_fd : int
-        Descriptor to write to. A duplicate is used, so that it may be closed or redirected meanwhile.
+        Descriptor to write to. It is duplicated, so it may be closed or redirected meanwhile.
 
     Raises
     ------
     InvalidTypeError, InvalidValueError
-        If the limit is not a number, or not in its range.
+        If the limit is not a number, or out of range.
     TracerStateError
-        If no trace is running: who holds the GIL is known only while it is traced.
+        If no trace is running: the holder is known only while the GIL is traced.
     UnsupportedError
-        If there is no watching on this platform.
+        If this platform does not support it.
     OSError
         If the descriptor is not open.
 
     Notes
     -----
-    A thread that is made to let the GIL go and takes it again, as Python code is each switch interval, begins
-    a new hold.
+    A thread that is forced to release the GIL, as at each switch interval, then begins a new hold.
     """
 
     def __init__(self, limit_s: float, stream_fd: int = 2) -> None:
         limit_ns = _nanoseconds(limit_s)
-        if gil.sessions() == 0:
+        if tracer.sessions() == 0:
             raise TracerStateError("a trace must be running to watch for stalls")
         try:
-            self._watchdog = gil.Watchdog(limit_ns, stream_fd, thread_names.alive())
+            self._watchdog = tracer.Watchdog(limit_ns, stream_fd, thread_names.alive())
         except NotImplementedError as error:
             raise UnsupportedError(str(error)) from None
 
     @property
     def reported(self) -> int:
-        """How many holds have been reported so far."""
+        """Number of holds reported so far."""
         return self._watchdog.reported
 
     def stop(self) -> None:
-        """End the watch; nothing the second time. In a forked child it has ended."""
+        """End the watch. A second call does nothing. In a forked child it has ended."""
         self._watchdog.stop()
 
     def __enter__(self) -> StallWatch:
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
 
 

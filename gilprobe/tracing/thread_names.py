@@ -1,10 +1,9 @@
 """Names of threads as :mod:`threading` knows them, also of those that have ended.
 
-A thread that is alive can be asked. One that ends during a trace must be asked before: the first and the last
-that every thread of :mod:`threading` runs, ``Thread._set_native_id`` and ``Thread._delete``
-(Lib/threading.py, ``_bootstrap_inner``), are wrapped while a trace runs. The first would not be needed, but a
-recording of a process that is killed should have names. An interpreter without them only loses the names of
-ended threads: they then have the operating system's.
+A living thread can be asked. A thread that ends during a trace must be asked before. So the first and the
+last method that every thread of :mod:`threading` runs, ``Thread._set_native_id`` and ``Thread._delete``
+(Lib/threading.py, ``_bootstrap_inner``), are wrapped during a trace. The first gives names to the recording
+of a killed process. Without these methods ended threads have the operating system's names.
 """
 
 from __future__ import annotations
@@ -12,46 +11,46 @@ from __future__ import annotations
 import os
 import threading
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
-TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_labels = gil.ThreadLabels()
+_labels = tracer.ThreadLabels()
 _NOTES = {"_set_native_id": _labels.begin, "_delete": _labels.end}
-_wrappers: dict[Callable[..., Any], Callable[..., Any]] = {}  # of each method that was found there, ours
-_originals: dict[Callable[..., Any], Callable[..., Any]] = {}  # the other way round
+_wrappers: dict[Callable[..., Any], Callable[..., Any]] = {}  # original method -> our wrapper
+_originals: dict[Callable[..., Any], Callable[..., Any]] = {}  # our wrapper -> original method
 
 listeners = _labels.listeners
-"""Called with the number and the name of each label that is new."""
+"""Called with the number and name of each new label."""
 
 
 def watch() -> None:
-    """Keep the names of threads that begin or end from now on; nothing if that is so."""
+    """Keep the names of threads that begin or end from now on."""
     for method, note in _NOTES.items():
         current = threading.Thread.__dict__.get(method)
         if current is None or current in _originals:
             continue
-        wrapper = _wrappers.setdefault(current, gil.before_call(current, note))
+        wrapper = _wrappers.setdefault(current, tracer.before_call(current, note))
         _originals[wrapper] = current
         setattr(threading.Thread, method, wrapper)
 
 
 def review() -> None:
-    """Watch if a trace runs; else put the methods back, unless another library has wrapped ours.
+    """Watch if a trace runs; else restore the methods, unless another library has wrapped ours.
 
-    Which traces run is asked, not counted: one may end anywhere, also half started, by an exception. And
-    asked again at the end: another thread may have started or stopped one meanwhile.
+    Running traces are looked up, not counted: an exception may end one anywhere, even half started. They are
+    looked up again at the end: another thread may have started or stopped one.
     """
     while True:
-        running = gil.sessions() > 0
+        running = tracer.sessions() > 0
         if running:
             watch()
         else:
             _put_back()
-        if (gil.sessions() > 0) == running:
+        if (tracer.sessions() > 0) == running:
             return
 
 
@@ -68,17 +67,16 @@ def labelled(label: int) -> str:
 
 
 def labels() -> list[tuple[int, str]]:
-    """Return all labels given so far, with the names behind them."""
+    """Return all labels so far, with their names."""
     return _labels.all()
 
 
 def alive() -> dict[int, str]:
     """Return the names of the living threads that :mod:`threading` knows, by native identifier.
 
-    Of several that share one, as green threads do (gevent, eventlet), it is that of the one that the
-    operating system's thread was started as: the main thread, or the first that is known of it. One that
-    won't tell its name has none here. Reads without the module's lock, which the calling thread may hold: a
-    trace can be stopped anywhere.
+    If several share one, as green threads do (gevent, eventlet), it is the name of the one that started: the
+    main thread, or the first known. A thread whose name can't be read is left out. Reads without the module's
+    lock, which the calling thread may hold: a trace can be stopped anywhere.
     """
     threads = list(getattr(threading, "_active", {}).values())
     names: dict[int, str] = {}
@@ -90,12 +88,12 @@ def alive() -> dict[int, str]:
 
 
 def _asked(thread: threading.Thread, what: str) -> object:
-    """Return an attribute of a thread; None if its class, which may be the program's own, raises anything."""
+    """Return an attribute of a thread; None if its class, perhaps the program's own, raises an error."""
     try:
         return getattr(thread, what)
     except KeyboardInterrupt:  # the user's
         raise
-    except BaseException:  # noqa: BLE001, RUF100 - a SystemExit, too, would end the program
+    except BaseException:  # noqa: BLE001, RUF100 - even a SystemExit, which would end the program
         return None
 
 
@@ -104,7 +102,7 @@ def _native_id(thread: threading.Thread) -> int | None:
     if _asked(thread, "ident") == threading.get_ident():
         return threading.get_native_id()
     recorded = _asked(thread, "native_id")
-    # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), numbered as the process.
+    # After a fork the survivor is the main thread (Lib/threading.py, _after_fork), with the process's number.
     if thread is threading.main_thread() and not os.path.exists(f"/proc/self/task/{recorded}"):  # noqa: PTH110
         return os.getpid()
     return recorded if type(recorded) is int else None

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.measuring.host import environment_facts
 from gilprobe.tracing import thread_names
-from gilprobe.tracing.recording_writer import RecordingWriter, TemporaryPlace
+from gilprobe.tracing.recording_writer import RecordingWriter, TemporaryFolder
 
-TYPE_CHECKING = False  # as in gilprobe/__init__.py: a process that is only recorded loads no typing
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType, TracebackType
+    from types import FrameType
     from typing import Any
 
     from gilprobe.model.timeline import Timeline
@@ -28,7 +28,7 @@ class Trace:
     """A recording of who holds the GIL and who waits for it, over all threads of the process.
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`, from any thread. Traces may overlap
-    and nest; each has its own accounts. Once ended it can be started again, which begins a new recording.
+    and nest; each has its own accounts. A stopped trace can be started again, which begins a new recording.
 
     Holds are wall-clock time: a thread that the operating system suspends while it has the GIL still holds
     it.
@@ -57,12 +57,12 @@ class Trace:
             raise InvalidTypeError(f"path must be a path or None, got {path!r}")
         self._options = options
         self._path = path
-        self._later = _later  # of a process that may be over at once: see RecordingWriter
-        # Loaded now: neither the start nor the end is to look for it. Not if only the file is wanted.
+        self._later = _later  # for a process that may end at once: see RecordingWriter
+        # Loaded now, so that neither start nor stop has to. Not needed if only the file is wanted.
         self._assemble = None if _later else _loaded()
-        self._place: TemporaryPlace | None = None
+        self._folder: TemporaryFolder | None = None
         self._writer: RecordingWriter | None = None
-        self._session: gil.Session | None = None
+        self._session: tracer.Session | None = None
         self._starting = False
         self._doubts: tuple[str, ...] = ()
         self._bystanders: dict[int, str] = {}
@@ -71,7 +71,7 @@ class Trace:
 
     @property
     def running(self) -> bool:
-        """Whether the trace has been started and not stopped."""
+        """Return whether the trace has been started and not stopped."""
         return self._session is not None
 
     def start(self) -> Trace:
@@ -91,11 +91,11 @@ class Trace:
         InvalidValueError
             If the path has a zero byte.
         OSError
-            If the file can't be made, or a thread that it may need. An earlier file is then as it was.
+            If the file can't be made, or a thread that it needs. An earlier file is then unchanged.
         """
         if self._session is not None or self._starting:
             raise TracerStateError(_RUNNING)
-        self._starting = True  # no call since that question, so no other thread had the GIL
+        self._starting = True  # no call since the check, so no other thread had the GIL
         try:
             self._start()
         finally:
@@ -103,20 +103,20 @@ class Trace:
         return self
 
     def _start(self) -> None:
-        supported, reason = gil.support()  # before an earlier recording is replaced
+        supported, reason = tracer.support()  # before an earlier recording is replaced
         if not supported:
             raise UnsupportedError(f"the GIL can't be traced: {reason}")
-        environment = environment_facts()  # costs a millisecond: before the first stamp, not after
+        environment = environment_facts()  # costs a millisecond, so before the first time stamp
         options, doubts = _possible(self._options)
         writer = self._open()
-        session: gil.Session | None = None
+        session: tracer.Session | None = None
         try:
             thread_names.watch()
             bystanders = thread_names.alive()
             if writer is not None:
                 writer.begin(environment, options)
-            session = gil.Session(recorder=None if writer is None else writer.recorder, **options)
-            thread_names.review()  # the end of another trace may have come between
+            session = tracer.Session(recorder=None if writer is None else writer.recorder, **options)
+            thread_names.review()  # another trace may have ended meanwhile
             if writer is not None:
                 writer.commit()
         except BaseException as error:
@@ -133,16 +133,16 @@ class Trace:
         self._doubts, self._report = doubts, None
 
     def _open(self) -> RecordingWriter | None:
-        """Make the recording, if one is wanted."""
+        """Create the recording, if wanted."""
         if self._path is not None:
             return RecordingWriter(self._path, timeline=self._options["timeline"], later=self._later)
         if not self._options["timeline"]:
             return None
-        self._place = TemporaryPlace()
-        return RecordingWriter(self._place.path, timeline=True)
+        self._folder = TemporaryFolder()
+        return RecordingWriter(self._folder.path, timeline=True)
 
     def stop(self) -> Report:
-        """End the recording. Stopping a trace that has ended changes nothing.
+        """End the recording. Stopping it again changes nothing.
 
         Returns
         -------
@@ -163,20 +163,20 @@ class Trace:
         return self.report()
 
     def close(self) -> None:
-        """Stop a trace of which only the file is wanted: nothing is loaded to read it."""
+        """Stop a trace if only its file is wanted, without loading what makes a report."""
         session = self._session
         if session is not None:
             session.stop(_caller())
             _finish(self._writer)
             self._forget(session)
 
-    def _forget(self, session: gil.Session) -> None:
-        if self._session is session:  # another thread may have stopped it meanwhile, and started it again
+    def _forget(self, session: tracer.Session) -> None:
+        if self._session is session:  # another thread may have restarted it meanwhile
             self._session = None
         thread_names.review()
 
     def report(self) -> Report:
-        """Return what has been recorded: all of it after the end, a snapshot while the trace is running.
+        """Return the report: a snapshot while the trace is running.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Trace:
             raise TracerStateError("a trace must be started before it can report")
         return self._report
 
-    def _read(self, session: gil.Session, writer: RecordingWriter | None) -> Report:
+    def _read(self, session: tracer.Session, writer: RecordingWriter | None) -> Report:
         assemble = self._assemble or _loaded()
         return assemble(
             session.read(_caller()),
@@ -200,15 +200,16 @@ class Trace:
         )
 
     def guard_signals(self) -> bool:
-        """See to it that SIGTERM, SIGHUP and :func:`os._exit` end the process with a whole recording.
+        """Complete the recording also if SIGTERM, SIGHUP or :func:`os._exit` end the process.
 
-        The signals where their disposition is the default: it still is for Python, and the process is still
-        killed by the signal, but the recording is finished before. Until the end of the trace.
+        Signals are handled where their disposition is the default; Python still sees the default, and the
+        signal still kills the process, but the recording is finished before. This lasts until the end of the
+        trace.
 
         Returns
         -------
         bool
-            Whether that is done now; False if another recording is guarded already, or nothing is recorded.
+            False if another recording is guarded already, or nothing is recorded.
 
         Raises
         ------
@@ -222,29 +223,29 @@ class Trace:
     def timeline(self) -> Timeline:
         """Return every hold and every wait, one by one, after the end of the trace.
 
-        It is read from a file: the one that was named, else a temporary one that lives as long as the trace.
+        It is read from the file `path`, else from a temporary one that lives as long as the trace.
 
         Raises
         ------
         TracerStateError
             If the trace is running, was never started, or records no timeline.
         FormatError
-            If the file is not whole, or was replaced by another since.
+            If the file is damaged, or was replaced by another since.
         OSError
             If it can't be read.
         """
         if not self._options["timeline"]:
-            raise TracerStateError("a trace must be made with timeline=True to have one")
+            raise TracerStateError("a timeline needs a trace with timeline=True")
         if self._session is not None or self._writer is None:
-            raise TracerStateError("a timeline can be read when the trace has ended")
+            raise TracerStateError("a trace must be stopped before its timeline is read")
         from gilprobe.tracing.recording_reader import Recording
 
         writer = self._writer
         return Recording.open(writer.path, writer.identity, writer.started_unix_ns).timeline()
 
     def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
-        # The session would end with its last reference; the method that keeps names must be put back too. Not
-        # at the interpreter's end, which takes the globals of modules away: hence also the default argument.
+        # The session would end with its last reference, but the methods that keep names must be restored too.
+        # Not at the interpreter's end, which clears modules' globals: hence also the default argument.
         session = getattr(self, "_session", None)
         if session is not None and not at_exit():
             session.stop()
@@ -254,18 +255,13 @@ class Trace:
     def __enter__(self) -> Trace:
         return self.start()
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
 
 
 def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...]]:
-    """Return the options without what can't be recorded by this interpreter, and why it can't."""
-    differs = gil.frames_differ() if options["sites"] else None
+    """Return the options that this interpreter can record, and doubts about the others."""
+    differs = tracer.frames_differ() if options["sites"] else None
     if differs is None:
         return options, ()
     return options | {"sites": False, "stacks": False}, (f"sites and stacks are off: {differs}",)
@@ -284,23 +280,23 @@ def trace(
     cpu_time: bool = False,
     path: str | os.PathLike[str] | None = None,
 ) -> Trace:
-    """Record who holds the GIL, who waits for it and how long, in all threads of the process.
+    """Trace who holds the GIL, who waits for it and for how long, in all threads of the process.
 
     Parameters
     ----------
     sites : bool
-        Record also where: the function and line at which the GIL was let go, who waited behind whom at which
-        of them, and the longest waits.
+        Also record where: the function and line at which the GIL was released, who waited behind whom there,
+        and the longest waits.
     stacks : bool
-        Record the whole Python stack there, up to 128 frames. Implies `sites`.
+        Record the whole call stack there, up to 128 frames. Implies `sites`.
     timeline : bool
         Record every hold and every wait one by one: see :meth:`Trace.timeline`.
     cpu_time : bool
-        Record also the CPU time that threads use while they hold: a hold without CPU time is one that was
-        blocked in the kernel, or waited for a core. Costs two system calls a hold.
+        Also record the CPU time that threads use while they hold: a hold without CPU time was blocked in the
+        kernel, or waited for a core. Costs two system calls a hold.
     path : path-like, optional
-        Write a recording to this file, which `gilprobe report` reads. A file of that name is replaced, also
-        one that another trace is writing, whose report then says so.
+        Write a recording to this file, which `gilprobe report` reads. An existing file is replaced, even one
+        that another trace is writing, whose report then says so.
 
     Returns
     -------
@@ -324,7 +320,7 @@ def trace(
 
 
 def _caller() -> FrameType | None:
-    """Return the innermost frame that is not of this module: whose hold it is that a stop cuts."""
+    """Return the innermost frame outside this module: its hold is the one that a stop ends."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
@@ -334,6 +330,6 @@ def _caller() -> FrameType | None:
 def _loaded() -> Callable[..., Report]:
     import tempfile  # noqa: F401  # for a timeline's file
 
-    from gilprobe.tracing.accounting import assemble_living
+    from gilprobe.tracing.assembling import assemble_living
 
     return assemble_living

@@ -1,4 +1,4 @@
-"""Work in other processes: how a process group is started, talked to, watched and ended, once for all who do.
+"""Run work in other processes: start a process group, talk to it, watch it and end it.
 
-Nothing here knows a scenario, an engine or an audit: what a worker is to do is named ``"module:function"``.
+It knows no scenarios, engines or audits: a worker's task is named ``"module:function"``.
 """

@@ -1,4 +1,4 @@
-"""A program and all that it starts, in a process group of their own: started, watched, ended as a whole."""
+"""Start, watch and end a program with all its children, as a process group."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import IO, TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    Output = Literal["stdout", "stderr"]
+    Pipe = Literal["stdout", "stderr"]
 
 _READ = 1 << 16
-_LOOK_S = 0.005  # where the kernel can't tell when a process has ended
+_LOOK_S = 0.005  # where the kernel can't notify when a process ends
 _STANDARD_STREAMS = 2  # the last of them
 
 
 class ProcessGroup:
-    """A program in a session of its own: the terminal's Ctrl-C is for its parent alone.
+    """A program in its own session: the terminal's Ctrl-C reaches only its parent.
 
-    It does not outlive the process that starts it, whatever it does: see :func:`_tie`. Its number stays its
-    own until :meth:`end`, since only that reaps it.
+    It can't outlive the process that starts it: see :func:`_tie`. Its number is not reused until :meth:`end`,
+    which reaps it.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ProcessGroup:
     ) -> None:
         watched, self._lifeline = map(above_the_standard_streams, os.pipe())
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # what to start is up to the callers
+            self._process = subprocess.Popen(  # noqa: S603  # the callers choose what to start
                 command,
                 bufsize=0,
                 stdin=stdin,
@@ -79,18 +79,18 @@ class ProcessGroup:
         with suppress(AttributeError, OSError):  # Linux 5.3
             self.death_watch = os.pidfd_open(self.pid)
 
-    def fileno(self, output: Output) -> int:
-        """Return the descriptor of a pipe that was asked for."""
+    def fileno(self, output: Pipe) -> int:
+        """Return the descriptor of a requested pipe."""
         return self._outputs[output].fileno()
 
     def say(self, data: bytes) -> None:
-        """Write to its input; of one that has ended nothing is told here."""
+        """Write to its input; ignore that it has ended."""
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.write(data)
 
-    def take(self, output: Output) -> bytes | None:
-        """Return what a pipe holds; ``b""`` if nothing can come any more, None if it may."""
+    def take(self, output: Pipe) -> bytes | None:
+        """Return what is in a pipe; ``b""`` at its end, None if more may come."""
         pipe = self._outputs[output]
         if pipe.closed:
             return b""
@@ -98,19 +98,19 @@ class ProcessGroup:
             return os.read(pipe.fileno(), _READ)
         return None
 
-    def take_next(self, output: Output, within_s: float) -> bytes | None:
-        """Return what comes next from a pipe, as :meth:`take`; None if nothing does in time."""
+    def take_next(self, output: Pipe, within_s: float) -> bytes | None:
+        """Return what comes next from a pipe, as :meth:`take`; None if nothing in time."""
         return self.take(output) if _readable(self.fileno(output), within_s) else None
 
     def how_ended(self) -> str:
-        """Return how the program has ended; empty as long as it runs."""
+        """Return how the program ended; empty while it runs."""
         if self._process.returncode is None:
-            with suppress(ChildProcessError):  # SIGCHLD is ignored, or somebody waits for any child
+            with suppress(ChildProcessError):  # SIGCHLD is ignored, or other code waits for any child
                 return _how(self.pid)
         return "has ended"
 
     def wait(self, within_s: float) -> bool:
-        """Wait until the program has ended; return whether it has in time."""
+        """Wait until the program ends; return whether it did in time."""
         latest = time.monotonic() + within_s
         while not self.how_ended():
             left_s = latest - time.monotonic()
@@ -123,21 +123,21 @@ class ProcessGroup:
         return True
 
     def interrupt(self) -> None:
-        """Ask the program to put its things away; the group must still be ended."""
+        """Ask the program to clean up; the group must still be ended."""
         if not self.how_ended():
             os.kill(self.pid, signal.SIGINT)
 
     def close_input(self) -> None:
-        """Tell the program that nothing more is wanted of it; the group must still be ended."""
+        """Close the program's input, so that it leaves; the group must still be ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 
     def end(self) -> int:
-        """End what is left of the group; return the program's status, below 0 the signal that ended it."""
+        """End what is left of the group; return the program's status, negative: the signal that ended it."""
         if self._process.returncode is None:
-            with self._process:  # which closes the pipes, and waits
+            with self._process:  # closes the pipes, and waits
                 with suppress(ChildProcessError, ProcessLookupError, PermissionError):
-                    _how(self.pid)  # raises if it is no child any more: the number may be another's
+                    _how(self.pid)  # raises if it is no longer a child: the number may be reused
                     os.killpg(self.pid, signal.SIGKILL)
                 for descriptor in (self._lifeline, self.death_watch):
                     if descriptor is not None:
@@ -146,7 +146,7 @@ class ProcessGroup:
 
 
 def see_off(groups: Sequence[ProcessGroup], ask: Callable[[ProcessGroup], None], grace_s: float) -> None:
-    """End groups: first with a word, for which all have `grace_s` seconds together, then by force."""
+    """End groups: first ask, with `grace_s` seconds for all together, then by force."""
     latest = time.monotonic() + grace_s
     try:
         for group in groups:
@@ -159,7 +159,7 @@ def see_off(groups: Sequence[ProcessGroup], ask: Callable[[ProcessGroup], None],
 
 
 def above_the_standard_streams(end: int) -> int:
-    """Give another number to an end that stands where a closed stdin was: a child has its own there."""
+    """Move an end with the number of a closed standard stream: a child has its own there."""
     if end > _STANDARD_STREAMS:
         return end
     moved = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _STANDARD_STREAMS + 1)
@@ -168,29 +168,29 @@ def above_the_standard_streams(end: int) -> int:
 
 
 def _tie(watched: int, group: int) -> None:
-    """Have the kernel kill a group when the other end of a pipe that it holds is closed.
+    """Have the kernel kill a group when the other end of its pipe is closed.
 
     fcntl(2), F_SETOWN and O_ASYNC: a pipe whose last writer has closed it signals its reader's owner
     (fs/pipe.c, pipe_release), a group to the last member. Nothing in the group has to watch the pipe, which
-    the tracer would see, and it works while one hangs in C with the GIL held. A write would be signalled as
-    well, so that the pipe is good for nothing else.
+    the tracer would see, and it works even if a process hangs in C with the GIL held. A write would be
+    signalled too, so the pipe has no other use.
     """
-    with suppress(OSError):  # it has ended already, or this kernel has no such thing
+    with suppress(OSError):  # it has ended already, or the kernel does not support it
         fcntl.fcntl(watched, fcntl.F_SETOWN, -group)
-        if hasattr(fcntl, "F_SETSIG"):  # Linux; elsewhere SIGIO, which ends a process that does not handle it
+        if hasattr(fcntl, "F_SETSIG"):  # Linux; elsewhere SIGIO, which by default ends a process
             fcntl.fcntl(watched, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(watched, fcntl.F_SETFL, fcntl.fcntl(watched, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _readable(descriptor: int, within_s: float) -> bool:
-    """Wait until a descriptor can be read, or nothing can come any more; return whether it is so in time."""
+    """Wait until a descriptor is readable or at its end; return whether it was in time."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(max(0.0, within_s) * 1000))
 
 
 def _how(pid: int) -> str:
-    """Return how a child ended, empty if it has not; it is not reaped. ChildProcessError if it was."""
+    """Return how a child ended, empty if it has not; don't reap it. ChildProcessError if it was reaped."""
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
     if found is None:
         return ""

@@ -1,7 +1,7 @@
-"""One process for one task, as the process that starts it sees it.
+"""One process for one task, from the side of the process that starts it.
 
-So a ceiling can be enforced by killing, no task spoils the next, and other interpreters are measured as
-this one is. What a worker writes is treated as hostile: it runs other people's code.
+So a time limit can be enforced by killing, no task affects the next, and other interpreters are measured like
+this one. A worker's messages are not trusted: it runs foreign code.
 """
 
 from __future__ import annotations
@@ -19,64 +19,64 @@ from gilprobe.workers.protocol import Done, Failed, Hello, Progressed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gilprobe.workers.interpreters import Interpreter
     from gilprobe.workers.protocol import Message, Task
+    from gilprobe.workers.pythons import Python
 
 T = TypeVar("T")
 
 START_S = 30.0
-"""How long an interpreter may take to start and to say hello."""
+"""Time limit for an interpreter to start and to say hello."""
 
 BEGIN_S = 30.0
-"""How long it may take to begin: to run the file that defines a scenario of the user's own, for example."""
+"""Time limit to begin: to import a user's scenario, for example."""
 
 GRACE_S = 1.0
-"""The work may notice itself, between its runs, that its time is over; this much later it is killed."""
+"""The work may notice between its runs that its time is over; so much later it is killed."""
 
 FAREWELL_S = 2.0
-"""How long a worker may take to end after its last message: threads that it left would disturb the next."""
+"""Time limit to end after the last message: leftover threads would disturb the next worker."""
 
 INTERRUPT_S = 0.4
-"""What a worker gets to put away its things on Ctrl-C, and when it is cut, before it is killed."""
+"""Time for a worker to clean up on Ctrl-C, or at its time limit, before it is killed."""
 
-_POLL_S = 0.1  # where the kernel can't tell when a process has ended: others may hold its pipes open
-_LONGEST_S = 3600.0  # a ceiling may be beyond what select can count
+_POLL_S = 0.1  # where the kernel can't notify when a process ends: others may hold its pipes open
+_LONGEST_S = 3600.0  # a time limit may be beyond what select accepts
 _KEPT_OUTPUT = 1 << 14
 _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
-_BOOT = "from gilprobe.workers.worker import main; main()"
+_BOOT = "from gilprobe.workers.task_worker import main; main()"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """What came of one worker.
+class TaskOutcome(Generic[T]):
+    """The outcome of one worker.
 
     Attributes
     ----------
-    interpreter : Interpreter
-        Whose worker it was.
+    python : Python
+        The worker's interpreter.
     answer : object or None
-        What was asked for; None if it did not come.
+        The answer; None if there is none.
     complaint : str
-        Why not, in one line.
+        Why there is none, in one line.
     output : str
         The end of what it printed.
     """
 
-    interpreter: Interpreter
+    python: Python
     answer: T | None
     complaint: str
     output: str
 
 
-class Worker(Generic[T]):
-    """A worker as the process that starts it sees it.
+class TaskWorker(Generic[T]):
+    """A worker, from the side of the process that starts it.
 
-    It starts, begins, waits for its turn, computes, waits, ... and leaves once its answer is there. `state`
-    tells which; an ended one has left in whatever way.
+    It starts, begins, waits for its turn, computes, waits, ... and leaves after its answer. `state` says
+    which; it is ended however it left.
     """
 
-    def __init__(self, interpreter: Interpreter, task: Task[T], ceiling_s: float) -> None:
-        self.interpreter = interpreter
+    def __init__(self, python: Python, task: Task[T], ceiling_s: float) -> None:
+        self.python = python
         self.task = task
         self.state: Literal["starting", "beginning", "waiting", "computing", "leaving", "ended"] = "starting"
         self.label = ""
@@ -93,9 +93,9 @@ class Worker(Generic[T]):
     def start(self) -> None:
         """Start the process."""
         try:
-            self.group = ProcessGroup([self.interpreter.path, *self.interpreter.flags, "-c", _BOOT])
+            self.group = ProcessGroup([self.python.path, *self.python.flags, "-c", _BOOT])
         except OSError as error:
-            self._fail(f"{self.interpreter.named}: can't be started: {error.strerror or error}")
+            self._fail(f"{self.python.named}: can't be started: {error.strerror or error}")
             self.end()
             return
         self.group.say(protocol.write_task(self.task))
@@ -106,7 +106,7 @@ class Worker(Generic[T]):
         return self.group
 
     def sources(self) -> Iterator[tuple[int, Callable[[], bool]]]:
-        """Yield descriptors, and for each what to call when it can be read; it returns whether to go on."""
+        """Yield descriptors, each with a function to call when readable; it returns whether to go on."""
         if self.group is not None:
             yield self.group.fileno("stdout"), self._read_messages
             yield self.group.fileno("stderr"), self._read_output
@@ -120,7 +120,7 @@ class Worker(Generic[T]):
         self._started.say(protocol.GO_ON)
 
     def wait_s(self) -> float:
-        """Return how long it need not be looked at."""
+        """Return the time until the next check."""
         if self.state == "ended":
             return _LONGEST_S
         longest_s = _POLL_S if self._started.death_watch is None else _LONGEST_S
@@ -131,7 +131,7 @@ class Worker(Generic[T]):
         )
 
     def look(self) -> None:
-        """Notice that the process has ended, or that its time is over."""
+        """Check whether the process has ended, or its time is over."""
         if self.state == "ended":
             return
         if self._started.how_ended():
@@ -146,38 +146,38 @@ class Worker(Generic[T]):
                 self._cut(self._overdue())
 
     def _drain(self) -> None:
-        """Take in what an ended process has left in its pipes; others may go on filling them."""
+        """Read what an ended process left in its pipes; others may still fill them."""
         for _ in range(_PIPE_READS):
             self._read_messages()
             self._read_output()
 
     def end(self) -> None:
-        """End the process and all that it has started."""
+        """End the process and all its children."""
         self.state = "ended"
         if self.group is not None:
             self.group.end()
 
-    def outcome(self) -> Outcome[T]:
-        """Return what came of it."""
+    def outcome(self) -> TaskOutcome[T]:
+        """Return its outcome."""
         output = self._output.decode("utf-8", "replace")
-        return Outcome(self.interpreter, self._answer, self._complaint, output)
+        return TaskOutcome(self.python, self._answer, self._complaint, output)
 
     def _read_output(self) -> bool:
-        """Keep the end of what it prints; return whether there may be more."""
+        """Keep the end of its output; return whether there may be more."""
         data = self._started.take("stderr")
         self._output += data or b""
         del self._output[:-_KEPT_OUTPUT]
         return data != b""
 
     def _read_messages(self) -> bool:
-        """Take note of what it tells; return whether there may be more."""
+        """Take its messages; return whether there may be more."""
         data = self._started.take("stdout")
         self._line += data or b""
-        whole = b"\n" in (data or b"")  # a long line is not searched again for each piece of it
+        whole = b"\n" in (data or b"")  # don't search a long line again for each piece
         while whole and self.state not in ("leaving", "ended") and b"\n" in self._line:
             line, _, self._line = self._line.partition(b"\n")
             self._understand(bytes(line))
-        if self.state in ("leaving", "ended"):  # it has told all
+        if self.state in ("leaving", "ended"):  # it has sent everything
             self._line.clear()
         elif len(self._line) > protocol.LONGEST_LINE:
             self._cut(self._called(f"failed: a message of more than {protocol.LONGEST_LINE >> 20} MiB"))
@@ -187,10 +187,10 @@ class Worker(Generic[T]):
         try:
             self._take(protocol.read(line))
         except protocol.OtherVersionError as error:
-            self._cut(f"{self.interpreter.named}: has gilprobe {error}, this is {__version__}")
+            self._cut(f"{self.python.named}: has gilprobe {error}, this is {__version__}")
         except FormatError as error:
             if self.state == "starting":
-                self._cut(f"{self.interpreter.named}: is no Python with gilprobe, it wrote {line[:40]!a}")
+                self._cut(f"{self.python.named}: is not a Python with gilprobe, it wrote {line[:40]!a}")
             else:
                 self._cut(self._called(f"failed: {error}"))
 
@@ -211,7 +211,7 @@ class Worker(Generic[T]):
         elif isinstance(message, Done):
             self._leave(self.task.read(message.answer))
         else:
-            raise FormatError(f"a worker sent {type(message).__name__}, which it was not asked for")
+            raise FormatError(f"a worker sent an unexpected {type(message).__name__}")
 
     def _leave(self, answer: T | None) -> None:
         self._answer = answer
@@ -220,27 +220,27 @@ class Worker(Generic[T]):
         self._latest = time.monotonic() + FAREWELL_S
 
     def _called(self, what: str) -> str:
-        return f"{self.task.called or self.interpreter.named} {what}"
+        return f"{self.task.called or self.python.named} {what}"
 
     def _failure(self, failed: Failed) -> str:
         message = failed.message[: protocol.LONGEST_TEXT]
         if self.task.errors_are_whole or failed.kind == "TimeLimitError":
-            return message  # that says what it is about
+            return message  # the message names its subject
         return self._called(f"failed: {message}")
 
     def _death(self) -> str:
-        """Return how the process ended, with its last words."""
+        """Return how the process ended, with its last output."""
         lines = self._output.decode("utf-8", "replace").split("\n")
         words = next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
         said = f"{self._started.how_ended()}{words and ': ' + words}"
         if self.state != "starting":
             return self._called(f"failed: its process {said}")
-        return f"{self.interpreter.named}: {self._start_failure(words) or f'{said}, before it said hello'}"
+        return f"{self.python.named}: {self._start_failure(words) or f'{said}, before it said hello'}"
 
     def _start_failure(self, words: str) -> str:
-        """Return what a start that failed means, where the interpreter's own words tell it."""
+        """Return the reason of a failed start, if the interpreter's own words show it."""
         if "No module named 'gilprobe'" in words:
-            return f"has no gilprobe; install it there with `{self.interpreter.path} -m pip install gilprobe`"
+            return f"has no gilprobe; install it there with `{self.python.path} -m pip install gilprobe`"
         if "gilprobe.workers" in words:
             return f"has an older gilprobe than this one, {__version__}"
         if b"nknown option: -P" in self._output:
@@ -249,12 +249,12 @@ class Worker(Generic[T]):
 
     def _overdue(self) -> str:
         if self.state == "starting":
-            return f"{self.interpreter.named}: did not say hello within {START_S:g} s"
+            return f"{self.python.named}: did not say hello within {START_S:g} s"
         if self.state == "beginning":
-            return self._called(f"was cut: it must {self.task.first} within {BEGIN_S:g} s")
+            return self._called(f"was stopped: it must {self.task.first} within {BEGIN_S:g} s")
         during = f" ({self.label})" if self.label else ""
         return self._called(
-            f"was cut: it may take {self._ceiling_s:g} s, and {int(100 * self.share)}% of it was done{during}"
+            f"was stopped after its limit of {self._ceiling_s:g} s, {int(100 * self.share)}% done{during}"
         )
 
     def _fail(self, complaint: str) -> None:
@@ -265,8 +265,8 @@ class Worker(Generic[T]):
         dismiss([self])
 
 
-def dismiss(workers: Sequence[Worker[T]]) -> None:
-    """End what is left: first with a word, for it to put away its things, then by force."""
+def dismiss(workers: Sequence[TaskWorker[T]]) -> None:
+    """End what is left: first ask it to clean up, then by force."""
     living = [worker.group for worker in workers if worker.group and worker.state not in ("leaving", "ended")]
     try:
         see_off(living, ProcessGroup.interrupt, INTERRUPT_S)

@@ -1,8 +1,8 @@
-"""What a worker and the process that started it tell each other: one line of JSON for each message.
+"""The messages between a worker and the process that started it: one line of JSON each.
 
-The worker says hello, gets its task, and from then on has to be told to go on: before each of its runs it
-says how far it is, and waits. So the reader of a worker never disturbs what is measured (a progress bar is
-drawn while nothing computes), and of several workers exactly one computes at a time.
+The worker says hello and gets its task. Before each of its runs it reports its progress, and waits until it
+may go on. So reading its messages never disturbs a measurement (a progress bar is drawn while nothing
+computes), and of several workers only one computes at a time.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST_LINE = 64 << 20
-"""Bytes of a message: the traces of a scenario with hundreds of threads are some megabytes."""
+"""Size limit of a message: traces of a scenario with hundreds of threads have some megabytes."""
 
 LONGEST_TEXT = 500
-"""Characters of a label or an error."""
+"""Limit of characters in a label or an error."""
 
 GO_ON = b"go\n"
-"""What a waiting worker is told."""
+"""Message to a waiting worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[T]):
-    """What a worker is to do, and what its answer is.
+    """A worker's task, and its answer.
 
     Attributes
     ----------
@@ -41,13 +41,13 @@ class Task(Generic[T]):
     order : object
         Plain data.
     read : callable
-        Returns the answer, of what JSON has of what the work returned; FormatError if it is none.
+        Makes the answer from the JSON of the work's result; FormatError if it is invalid.
     called : str
-        What complaints call it; ``""``: as the interpreter.
+        Its name in complaints; ``""``: the interpreter's.
     first : str
-        What it must do soon: before it waits for its first turn.
+        What it must do soon, before it waits for its first turn.
     errors_are_whole : bool
-        Whether the errors that it raises say what they are about.
+        Whether its errors name their subject.
     """
 
     work: str
@@ -67,7 +67,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """How far the work is, and what runs next."""
+    """The progress of the work, and the next step."""
 
     label: str
     share: float
@@ -75,7 +75,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why there is no answer: the class of the error and its message, in one line."""
+    """Why there is no answer: class and message of the error, in one line."""
 
     kind: str
     message: str
@@ -83,7 +83,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the work has returned: plain data; of a message that was read, as JSON has it."""
+    """The work's result: plain data, after reading as from JSON."""
 
     answer: object
 
@@ -95,12 +95,12 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def write(message: Message) -> bytes:
-    """Return a message as the line that is sent.
+    """Return a message as a line to send.
 
     Raises
     ------
     FormatError
-        If it holds what JSON can't: infinity, or an object that is not of the model.
+        If JSON can't represent it: infinity, or an object outside the model.
     """
     body = codec.encode(message.answer if isinstance(message, Done) else message)
     try:
@@ -125,22 +125,22 @@ def read(line: bytes) -> Message:
     if kind == "result":
         return Done(body)
     version = body.get("gilprobe") if kind == "hello" and isinstance(body, dict) else None
-    if type(version) is str and version != __version__:  # the rest of it may look different
+    if type(version) is str and version != __version__:  # the rest may differ between versions
         raise OtherVersionError(version[:40])
     return codec.decode(_KINDS[kind], body, kind)
 
 
 class OtherVersionError(FormatError):
-    """A worker belongs to another version of gilprobe; the message is that version."""
+    """A worker has another version of gilprobe; the message is that version."""
 
 
 def write_task(task: Task[T]) -> bytes:
-    """Return what a worker is told of a task, as the line that is sent."""
+    """Return a task as a line to send to a worker."""
     return json.dumps({"work": task.work, "order": codec.encode(task.order)}).encode("ascii") + b"\n"
 
 
 def read_task(line: bytes) -> tuple[str, object]:
-    """Return the work and the order in a line; FormatError if there are none."""
+    """Return the work and the order in a line; FormatError if it is invalid."""
     document = codec.parse_json(line, "a task must be JSON")
     if not (isinstance(document, dict) and document.keys() == {"work", "order"}):
         raise FormatError("a task must be an object with the keys work and order")

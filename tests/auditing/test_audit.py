@@ -90,7 +90,7 @@ def test_what_the_function_raises_is_handed_on():
         ({"name": 3}, InvalidTypeError, "name must be a string, got 3"),
         ({"threads": 0}, InvalidValueError, "threads must be between 1 and 1024, got 0"),
         ({"threads": "2"}, InvalidTypeError, "threads must be a sequence of integers"),
-        ({"threads": ()}, InvalidValueError, "threads must hold at least one number"),
+        ({"threads": ()}, InvalidValueError, "threads must contain at least one number"),
         ({"repeat": 1}, InvalidValueError, "repeat must be between 2 and 1000, got 1"),
     ],
 )

@@ -33,7 +33,7 @@ def audit(tmp_path_factory):
         if FREE_THREADED:
             outcome = audit_apart(AuditOrder(statement, threads, repeat=3, quick=True), 60.0)
             return outcome.answer or outcome.complaint
-        return audit_statement(statement, threads=threads, frame=SHORT, progress=lambda *_: None)
+        return audit_statement(statement, threads=threads, settings=SHORT, progress=lambda *_: None)
 
     return audit
 

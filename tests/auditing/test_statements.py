@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from gilprobe.auditing import statements
-from gilprobe.auditing.statements import Statement, Traces, first_call, prepare
+from gilprobe.auditing.statements import Leftovers, Statement, first_call, prepare
 from gilprobe.errors import InvalidValueError
 
 pytestmark = pytest.mark.plain_python
@@ -33,7 +33,7 @@ def test_what_is_no_statement_is_refused_in_one_line(source, setup):
 
 
 def test_a_star_import_is_refused():
-    with pytest.raises(InvalidValueError, match="must be able to stand in a function"):
+    with pytest.raises(InvalidValueError, match="must be valid in a function"):
         prepare(Statement("from math import *"))
 
 
@@ -77,15 +77,15 @@ def test_lines_of_a_statement_keep_their_places():
 
 def test_what_a_statement_leaves_behind_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    traces = Traces()
-    assert list(traces.doubts()) == []
+    leftovers = Leftovers()
+    assert list(leftovers.doubts()) == []
     (tmp_path / "elsewhere").mkdir()
     os.chdir(tmp_path / "elsewhere")
     end = threading.Event()
     left = threading.Thread(target=end.wait, name="left behind")
     left.start()
     try:
-        doubts = list(traces.doubts())
+        doubts = list(leftovers.doubts())
     finally:
         end.set()
         left.join()

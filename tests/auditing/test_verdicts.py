@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gilprobe.auditing import verdicts
-from gilprobe.auditing.verdicts import Numbers
+from gilprobe.auditing.verdicts import VerdictInput
 from gilprobe.model.audit_result import Speedup
 
 pytestmark = pytest.mark.plain_python
@@ -15,7 +15,9 @@ MS = 1_000_000
 
 def numbers(held_ms, released_ms, releases=1.0, **others):
     whole = held_ms + released_ms
-    return Numbers(released_ms / whole if whole else 0.0, held_ms * MS, released_ms * MS, releases, **others)
+    return VerdictInput(
+        released_ms / whole if whole else 0.0, held_ms * MS, released_ms * MS, releases, **others
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def speedup(threads, measured):
         ([speedup(2, 1.1)], 2, "no GIL here, but does not scale (1.10 times with 2 threads)"),
         ([speedup(2, 1.9), speedup(8, 1.9)], 2, "no GIL here: scales (1.90 times with 2 threads)"),
         ([speedup(2, 1.0)], 1, "no GIL here, and too few cores to see whether it scales"),
-        ([], 4, "no GIL here: only more than one thread can tell whether it scales"),
+        ([], 4, "no GIL here: measuring whether it scales needs more than one thread"),
     ],
 )
 def test_without_a_gil_it_is_said_whether_threads_help(speedups, cores, said):

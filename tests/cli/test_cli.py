@@ -121,7 +121,7 @@ def test_doctor_shows_what_works_as_text_and_as_json():
         (("run", "--threads", "9" * 5000), "--threads must be integers"),
         (("run", "--repeat", "1"), "repeat must be between 2 and 1000, got 1"),
         (("run", "--repeat", "many"), "invalid int value: 'many'"),
-        (("run", "--json", "/nowhere/at/all.json"), "--json must name a file that can be written"),
+        (("run", "--json", "/nowhere/at/all.json"), "--json must be a writable file"),
         (("run", "--json", "/"), "got the directory '/'"),
         (("doctor", "--loud"), "unrecognized arguments: --loud"),
     ],

@@ -82,7 +82,7 @@ def test_a_missing_file_and_an_unwritable_target_are_told(saved, tmp_path, capsy
     assert main(["compare", saved[0], str(tmp_path / "none.json")]) == 2
     assert "No such file" in capsys.readouterr().err
     assert main(["compare", *saved, "--json", os.sep]) == 2
-    assert "--json must name a file, got the directory" in capsys.readouterr().err
+    assert "--json must be a file, got the directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -107,5 +107,5 @@ def test_what_endless_or_no_files_yield_is_refused_at_once(saved, tmp_path, caps
 def test_what_is_compared_is_not_the_output(saved, capsys, which):
     before = Path(saved[which]).read_bytes()
     assert main(["compare", *saved, "--json", saved[which]]) == 2
-    assert "--json must name another file than those that are read" in capsys.readouterr().err
+    assert "--json must not be a file that is read" in capsys.readouterr().err
     assert Path(saved[which]).read_bytes() == before

@@ -140,7 +140,7 @@ def test_a_recording_tells_who_held_the_gil(tmp_path):
     status, out, errors = record(tmp_path, "busy.py")
     assert (status, out) == (0, "done\n")
     assert "worker-1" in errors
-    assert errors.endswith("see it again with: gilprobe report out.gilprobe\n")
+    assert errors.endswith("to see it again: gilprobe report out.gilprobe\n")
     assert "\x1b" not in errors
     target = tmp_path / "out.gilprobe"
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -175,10 +175,10 @@ def test_quiet_means_that_only_the_program_is_heard(tmp_path):
 def test_a_target_that_cannot_be_written_is_told_before_the_program_runs(tmp_path):
     (tmp_path / "precious.txt").write_text("precious")
     for target, rule in (
-        ("missing/x", "name a file that can be written, got .*missing/x': No such file"),
-        (".", f"name a file, got the directory '{re.escape(str(tmp_path))}'"),
-        ("precious.txt", "not name a file that is no recording"),
-        ("/proc/x", "name a file that can be written"),
+        ("missing/x", "be a writable file, got .*missing/x': No such file"),
+        (".", f"be a file, got the directory '{re.escape(str(tmp_path))}'"),
+        ("precious.txt", "be a new file or a recording"),
+        ("/proc/x", "be a writable file"),
     ):
         status, out, errors = record(tmp_path, "-c", "print(1)", target=target)
         assert (status, out) == (2, "")
@@ -197,9 +197,7 @@ def test_the_program_itself_is_no_recording_not_even_an_empty_one(tmp_path, prog
     command = ["sh", "-c", 'exec "$@" < empty.py', "sh", *record_command(program, target=target)]
     status, out, errors = outcome(start(command, tmp_path))
     assert (status, out) == (2, "")
-    assert re.fullmatch(
-        r"gilprobe: error: -o must name another file than the program, got '[^\n]*\.py'\n", errors
-    )
+    assert re.fullmatch(r"gilprobe: error: -o must not be the program, got '[^\n]*\.py'\n", errors)
     assert (tmp_path / target).read_bytes() == b""
 
 
@@ -255,7 +253,7 @@ def test_an_unknown_interpreter_is_refused(monkeypatch, capsys):
 def test_whatever_the_program_does_the_report_comes(tmp_path, code):
     _, _, errors = record(tmp_path, "-c", code)
     assert "Traced" in errors
-    assert "gilprobe: recorded; see it again" in errors
+    assert "gilprobe: recorded; to see it again" in errors
     assert read(tmp_path / "out.gilprobe").threads
 
 
@@ -265,8 +263,8 @@ def test_where_the_report_cannot_be_shown_the_recording_is_named(tmp_path):
     code = "import os, sys; os.chdir('/'); sys.meta_path.clear(); sys.modules.clear(); print('served')"
     status, out, errors = record(tmp_path, "-c", code, target="a b.gilprobe")
     assert (status, out) == (0, "served\n")
-    assert "gilprobe: the report can't be shown in this process: " in errors
-    assert errors.endswith("gilprobe: recorded; see it with: gilprobe report 'a b.gilprobe'\n")
+    assert "gilprobe: can't show the report in this process: " in errors
+    assert errors.endswith("gilprobe: recorded; to see it: gilprobe report 'a b.gilprobe'\n")
     assert read(tmp_path / "a b.gilprobe").threads
 
 
@@ -347,7 +345,7 @@ time.sleep(0.1)
         )
         assert outcome_of(process) == (0, b"['MainThread'] 0\n")
     told = (tmp_path / "err").read_text()
-    assert re.search(r"(?m)^gilprobe: stopped recording after [\d.]+ m?s; the program goes on$", told)
+    assert re.search(r"(?m)^gilprobe: stopped recording after [\d.]+ m?s; the program continues$", told)
     assert "gilprobe: recorded;" in told
     assert len(read(tmp_path / "out.gilprobe").threads) <= 2
 

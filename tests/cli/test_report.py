@@ -19,7 +19,7 @@ from hostile_names import HOSTILE
 from made_up_timeline import simulated
 
 from gilprobe.cli import main
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.report import Report, Site
 from gilprobe.tracing import loading
 
@@ -129,7 +129,7 @@ def test_a_process_without_a_timeline_is_named_where_the_trace_lacks_it(recorded
     assert main(["report", *files, "--perfetto", str(tmp_path / "t.json")]) == 0
     events = trace_event_format.check((tmp_path / "t.json").read_text())
     assert {event["pid"] for event in events} == {7}
-    assert "b.gilprobe: without a timeline, not in the trace" in capsys.readouterr().err
+    assert "b.gilprobe: left out, it has no timeline" in capsys.readouterr().err
 
 
 def test_children_are_found_and_each_counts_once(recorded, capsys):
@@ -174,9 +174,9 @@ def test_a_foreign_or_cut_file_is_one_line_and_status_two(tmp_path, capsys, cont
         ((".",), "must be a regular file"),
         (("r.json", "--weight", "heavy"), "invalid choice: 'heavy'"),
         (("r.json", "--csv", "-", "--json", "-"), "only one output can be -"),
-        (("r.json", "--csv", "x", "--json", "x"), "--json and --csv must name two files"),
-        (("r.json", "--csv", "."), "--csv must name a file, got the directory"),
-        (("r.json", "--csv", "none/x"), "--csv must name a file that can be written"),
+        (("r.json", "--csv", "x", "--json", "x"), "--json and --csv must be different files"),
+        (("r.json", "--csv", "."), "--csv must be a file, got the directory"),
+        (("r.json", "--csv", "none/x"), "--csv must be a writable file"),
         (("r.json", "--perfetto", "x"), "needs a recording with a timeline"),
     ],
 )
@@ -237,9 +237,9 @@ def test_the_page_shows_lines_of_source_only_if_told_where_they_are(report, tmp_
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        (["--source", "."], "--source needs --html: nothing else shows lines of source"),
-        (["--html", "-", "--source", "missing"], "--source must name a folder, got 'missing'"),
-        (["--html", "-", "--source", "r.json"], "--source must name a folder, got 'r.json'"),
+        (["--source", "."], "--source needs --html: only the page shows source lines"),
+        (["--html", "-", "--source", "missing"], "--source must be a folder, got 'missing'"),
+        (["--html", "-", "--source", "r.json"], "--source must be a folder, got 'r.json'"),
     ],
 )
 def test_a_wrong_source_is_refused(saved, monkeypatch, capsys, arguments, rule):
@@ -272,9 +272,7 @@ def test_what_is_read_is_never_the_output(saved, capsys, option, kind):
     target = names_of(saved, kind)
     assert main(["report", str(saved), option, str(target)]) == 2
     shown = capsys.readouterr()
-    assert shown.err.startswith(
-        f"gilprobe: error: {option} must name another file than those that are read, "
-    )
+    assert shown.err.startswith(f"gilprobe: error: {option} must not be a file that is read, ")
     assert shown.err.count("\n") == 1
     assert saved.read_bytes() == before
 
@@ -282,7 +280,7 @@ def test_what_is_read_is_never_the_output(saved, capsys, option, kind):
 def test_a_childs_recording_is_not_the_output_either(recorded, tmp_path, capsys):
     parent, child = recorded(), recorded("app.8.gilprobe", pid=8)
     assert main(["report", parent, "--json", child]) == 2
-    assert "that is" in capsys.readouterr().err
+    assert "the same file as" in capsys.readouterr().err
     assert (tmp_path / "app.8.gilprobe").read_bytes() == b""
 
 
@@ -293,7 +291,7 @@ def test_standard_output_is_not_what_is_read(saved):
             [*GILPROBE, "report", str(saved)], stdout=file, stderr=subprocess.PIPE, text=True, check=False
         )
     assert ran.returncode == 2
-    assert "standard output must not go to a file that is read" in ran.stderr
+    assert "standard output must not be a file that is read" in ran.stderr
     assert saved.read_bytes() == before
 
 
@@ -303,7 +301,7 @@ def test_two_outputs_are_two_files_by_whatever_name(saved, tmp_path, capsys):
     for two in (("a", "b"), ("new", "./new")):
         names = [f"{tmp_path}/{name}" for name in two]
         assert main(["report", str(saved), "--json", names[0], "--csv", names[1]]) == 2
-        assert "--json and --csv must name two files" in capsys.readouterr().err
+        assert "--json and --csv must be different files" in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "r.json"]  # noqa: PTH208
 
 

@@ -49,8 +49,8 @@ def run(result, monkeypatch, capsys):
     """
 
     def call(*arguments, found=result):
-        def measured(order, interpreters, ceiling_s, told):
-            return (launch.Outcome(interpreters[0], found, "", ""),)
+        def measured(order, pythons, ceiling_s, told):
+            return (launch.TaskOutcome(pythons[0], found, "", ""),)
 
         monkeypatch.setattr(own_process, "run_side_by_side", measured)
         status = main(["run", "held-vs-released", *arguments])
@@ -87,7 +87,7 @@ def test_a_file_that_is_not_a_page_of_gilprobes_is_left_alone(run):
     PAGE.write_text("<html>mine</html>")
     status, out, err = run()
     assert (status, "The report" in out) == (0, False)
-    assert err.startswith("gilprobe: no report is written: gilprobe-run.html is there, and not by gilprobe")
+    assert err.startswith("gilprobe: no report is written: gilprobe-run.html was not written by gilprobe")
     assert err.count("\n") == 1
     assert PAGE.read_text() == "<html>mine</html>"
 
@@ -126,10 +126,10 @@ def test_a_name_can_be_chosen_also_beside_json_on_standard_output(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--html", "-"], "--html must name a file"),
-        (["--html", "/nowhere/at/all.html"], "--html must name a file that can be written"),
+        (["--html", "-"], "--html must be a file"),
+        (["--html", "/nowhere/at/all.html"], "--html must be a writable file"),
         (["--html", "/"], "got the directory '/'"),
-        (["--html", "x", "--json", "x"], "--html and --json must name two files, got 'x' twice"),
+        (["--html", "x", "--json", "x"], "--html and --json must be different files, got 'x' twice"),
         (["--html", "x", "--no-html"], "not allowed with argument"),
     ],
 )
@@ -185,6 +185,6 @@ def test_what_results_can_not_be_written_as_is_told(saved, report, tmp_path, cap
     report.save(tmp_path / "report.json")
     assert main(["report", saved, str(tmp_path / "report.json"), "--html", "r.html"]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert errors[0].endswith("results of `gilprobe run` are written with --html only, got --folded")
-    assert errors[1].startswith("gilprobe: error: results of `gilprobe run` are reported among themselves")
+    assert errors[0].endswith("results of `gilprobe run` need --html, got --folded")
+    assert errors[1].startswith("gilprobe: error: results of `gilprobe run` can't be mixed with other files")
     assert list(Path().iterdir()) == []

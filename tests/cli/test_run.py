@@ -76,7 +76,7 @@ def test_what_fails_or_is_cut_leaves_the_others_alone(written, tmp_path, capsys,
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [
         "gilprobe: bad failed: KeyError: 'x' (mine.py:12, in bad)",
-        "gilprobe: slow was cut: it may take 0.2 s, and 0% of it was done (starts)",
+        "gilprobe: slow was stopped after its limit of 0.2 s, 0% done (starts)",
         "good printed: hello \\x1b[2J",
     ]
     assert "good: Mine" in shown.out
@@ -127,9 +127,9 @@ def test_without_an_id_the_headline_scenarios_are_run_and_with_all_every_one(mon
 
     asked = []
 
-    def noted(order, interpreters, ceiling_s, told):
+    def noted(order, pythons, ceiling_s, told):
         asked.append((order.scenario, order.quick))
-        return (launch.Outcome(interpreters[0], None, "not today", ""),)
+        return (launch.TaskOutcome(pythons[0], None, "not today", ""),)
 
     monkeypatch.setattr(own_process, "run_side_by_side", noted)
     found = scenarios.catalogue().scenarios

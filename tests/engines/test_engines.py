@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gilprobe.engines import NAMES, named
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import Work
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError, WorkerError
 
@@ -68,13 +68,15 @@ def test_workers_work_at_the_same_time_by_one_clock(engine):
     assert 0 < max(team.startup_each_ns) <= team.startup_ns <= ready - before
     assert len(team.startup_each_ns) == 3
     for run in runs:
-        assert len(run.turns) == 3
-        assert len({turn.native_id for turn in run.turns}) == 3
-        assert all(ready < run.opened_ns <= turn.start_ns < turn.end_ns for turn in run.turns)
-        assert run.elapsed_ns == max(turn.end_ns for turn in run.turns) - run.opened_ns
+        assert len(run.members) == 3
+        assert len({member.native_id for member in run.members}) == 3
+        assert all(ready < run.opened_ns <= member.start_ns < member.end_ns for member in run.members)
+        assert run.elapsed_ns == max(member.end_ns for member in run.members) - run.opened_ns
         assert run.cpu_ns >= 0
     assert runs[0].elapsed_ns > 20 * 10_000_000
-    assert max(turn.start_ns for turn in runs[0].turns) < min(turn.end_ns for turn in runs[0].turns)
+    assert max(member.start_ns for member in runs[0].members) < min(
+        member.end_ns for member in runs[0].members
+    )
     if proportional_bytes() is not None:
         assert memory is not None
         assert engine.name not in PROCESSES or 100_000 < memory < 1_000_000_000
@@ -149,9 +151,9 @@ def test_a_process_that_dies_is_an_error_at_once(process_engine):
 
 
 @pytest.mark.plain_python
-def test_a_nursery_that_dies_takes_all_with_it():
+def test_a_spawner_that_dies_takes_all_with_it():
     with named("spawn").start(2, NAPS) as team:
-        os.kill(team._crew._nursery.pid, signal.SIGKILL)
+        os.kill(team._crew._spawner.pid, signal.SIGKILL)
         with pytest.raises(WorkerError, match="the process that starts the workers ended"):
             team.run(60_000)
         pids = team._pids
@@ -166,7 +168,7 @@ from gilprobe.engines.team import Work
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 for name in ("fork", "forkserver", "spawn"):
     with named(name).start(2, Work("engine_work", "sleep", {"seconds": 0.01})) as team:
-        print(name, len(team.run(1, limit_s=30).turns), flush=True)
+        print(name, len(team.run(1, limit_s=30).members), flush=True)
 """
 
 
@@ -187,7 +189,7 @@ def test_a_program_without_standard_streams_has_teams_too(engine, child):
         # one of them takes a file that the other is reading for its stdin.
         work = Work("engine_work", "sleep", {{"seconds": 0.01}}, chunk=1)
         with named({engine.name!r}).start(1, work) as team:
-            turns = team.run(1, limit_s=30).turns
+            turns = team.run(1, limit_s=30).members
         os._exit(40 + len(turns))
     """)
     assert ended.status == 41
@@ -270,9 +272,9 @@ def test_interpreters_begin_and_end_over_and_over(child):
         work = Work("engine_work", "countdown", chunk=1000)
         for _ in range(8):
             with named("interpreters").start(3, work) as team:
-                assert len(team.run(20_000).turns) == 3
+                assert len(team.run(20_000).members) == 3
         with named("fork").start(2, work) as team:  # after their end
-            assert len(team.run(20_000).turns) == 2
+            assert len(team.run(20_000).members) == 2
         print("done")
     """)
     assert (ended.stderr, ended.stdout, ended.status) == ("", "done\n", 0)
@@ -281,7 +283,7 @@ def test_interpreters_begin_and_end_over_and_over(child):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Work("__main__", "f"), InvalidValueError, "other processes can import"),
+        (lambda: Work("__main__", "f"), InvalidValueError, "importable by other processes"),
         (lambda: Work("a b", "f"), InvalidValueError, "module must be a dotted name, got 'a b'"),
         (lambda: Work("m", "<lambda>"), InvalidValueError, "function must be a dotted name"),
         (lambda: Work("m", "f", {"x": []}), InvalidTypeError, "argument x must be a plain value, got list"),

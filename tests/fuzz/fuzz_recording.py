@@ -17,7 +17,7 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 with atheris.instrument_imports(
-    include=["gilprobe.tracing.recording_reader", "gilprobe.tracing.accounting", "gilprobe.tracing.places"]
+    include=["gilprobe.tracing.recording_reader", "gilprobe.tracing.assembling", "gilprobe.tracing.places"]
 ):
     from gilprobe.tracing.loading import load
     from gilprobe.tracing.recording_reader import Recording

@@ -55,8 +55,8 @@ def test_many_arms_need_more_samples_and_this_is_said(result):
     (pair,) = compare(results(of(result, *arms)), results(of(result, *others))).scenarios
     assert {one.difference for one in pair.arms} == {"no difference shown"}
     (doubt,) = pair.warnings
-    assert doubt.startswith("few samples: even a single difference would not be shown among 7 arms")
-    assert "--repeat 6 would do" in doubt
+    assert doubt.startswith("few samples: with 7 arms no difference can be shown")
+    assert "use --repeat 6" in doubt
 
 
 def test_only_what_is_alike_is_compared_and_the_rest_is_listed(result):
@@ -116,7 +116,7 @@ def test_an_arm_with_no_or_far_too_many_samples_is_refused(result, samples):
 def test_more_arms_than_any_catalogue_has_are_refused(result):
     many = of(result, *[arm("a", 1, 1.0)] * (MOST_ARMS + 1))
     with pytest.raises(
-        FormatError, match=f"'x': at most {MOST_ARMS} arms can be compared, got {MOST_ARMS + 1}"
+        FormatError, match=f"'x': there must be at most {MOST_ARMS} arms, got {MOST_ARMS + 1}"
     ):
         compare(results(many), results(result), ("x", "y"))
 

@@ -119,7 +119,7 @@ def test_capabilities_say_why_where_the_tracer_does_not_work(monkeypatch):
     able = host.capabilities()
     assert able.python == sys.version.split()[0]
     assert (able.tracer == "exact") == (able.tracer_reason == "")
-    monkeypatch.setattr(host.gil, "support", lambda: (False, "moon phase"))
+    monkeypatch.setattr(host.tracer, "support", lambda: (False, "moon phase"))
     assert host.capabilities().tracer == "none"
     assert host.capabilities().tracer_reason == "moon phase"
 

@@ -1,4 +1,4 @@
-"""The experiment frame, on a clock that the work itself moves."""
+"""Measuring, on a clock that the work itself moves."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def test_every_member_does_the_work_once_and_all_are_counted():
     run = run_team(ArmPlan("a", 5, seen.append), 7)
     assert seen == [7] * 5
     assert run.operations == 35
-    assert len(run.turns) == 5
-    assert len({turn.native_id for turn in run.turns}) == 5
-    assert run.elapsed_ns >= max(turn.end_ns - turn.start_ns for turn in run.turns)
+    assert len(run.members) == 5
+    assert len({member.native_id for member in run.members}) == 5
+    assert run.elapsed_ns >= max(member.end_ns - member.start_ns for member in run.members)
 
 
 def test_no_member_starts_before_all_are_there():
@@ -153,7 +153,7 @@ run_team(ArmPlan("a", 4, work, chunk=10_000), 10**12)
 
 def test_a_clock_that_goes_backwards_is_refused():
     stamps = iter([100, 90])
-    with pytest.raises(UnsupportedError, match="backwards, did by 10 ns"):
+    with pytest.raises(UnsupportedError, match="backwards, it did by 10 ns"):
         run_team(ArmPlan("a", 1, lambda _n: None), 1, clock=lambda: next(stamps))
 
 
@@ -399,7 +399,7 @@ def test_a_trial_must_yield_numbers(frame_of_nothing, number):
 
 def test_a_trial_must_yield_what_it_announced(frame_of_nothing):
     trial = Trial("a", 1, {"": "s"}, lambda: {"p99": 1.0})
-    with pytest.raises(InvalidValueError, match="'a' must yield '', got 'p99'"):
+    with pytest.raises(InvalidValueError, match="'a' must return '', got 'p99'"):
         measure_trials([trial], frame_of_nothing)
 
 

@@ -431,12 +431,12 @@ def functions(lines):
 def seen_from_outside(watched, wanted):
     """Peek until the thread has got as far as `wanted`."""
     while True:
-        lines, _ = frames.peek(watched.state, 100, delay_ns=1_000_000)
+        lines, _ = frames.read_safely(watched.state, 100, delay_ns=1_000_000)
         if wanted in functions(lines):
             return lines
 
 
-def test_peek_at_a_thread_that_sleeps():
+def test_safe_read_of_a_thread_that_sleeps():
     end = threading.Event()
 
     def sleeper():
@@ -445,7 +445,7 @@ def test_peek_at_a_thread_that_sleeps():
 
     with Watched(lambda: deep(3, sleeper)) as watched:
         try:
-            lines = seen_from_outside(watched, "test_peek_at_a_thread_that_sleeps.<locals>.sleeper")
+            lines = seen_from_outside(watched, "test_safe_read_of_a_thread_that_sleeps.<locals>.sleeper")
             # it stays there: the whole stack, to the bottom of the thread
             names = functions(lines)
             assert names[names.index("deep") :][:4] == ["deep"] * 4
@@ -453,13 +453,13 @@ def test_peek_at_a_thread_that_sleeps():
             _, file, line = lines[names.index("deep")]
             assert file.endswith(Path(__file__).name.encode())
             assert line == deep.__code__.co_firstlineno + 1
-            assert len(frames.peek(watched.state, 2)[0]) == 2
-            assert frames.peek(watched.state, 0)[0] == []
+            assert len(frames.read_safely(watched.state, 2)[0]) == 2
+            assert frames.read_safely(watched.state, 0)[0] == []
         finally:
             end.set()
 
 
-def test_peek_at_a_thread_that_keeps_the_gil_in_native_code():
+def test_safe_read_of_a_thread_that_keeps_the_gil_in_native_code():
     """Answers the watchdog's question: who is it that does not let go."""
     began, seen = [], []
     state = frames.thread_state()
@@ -467,7 +467,7 @@ def test_peek_at_a_thread_that_keeps_the_gil_in_native_code():
     def watch():
         while not began:
             time.sleep(0.001)
-        seen.append(frames.peek(state, 100, delay_ns=100_000_000)[0])
+        seen.append(frames.read_safely(state, 100, delay_ns=100_000_000)[0])
 
     def hold():
         began.append(True)
@@ -480,7 +480,7 @@ def test_peek_at_a_thread_that_keeps_the_gil_in_native_code():
     watcher.join()
     names = functions(seen[0])
     assert names[0].endswith("<locals>.hold")
-    assert names[1] == "test_peek_at_a_thread_that_keeps_the_gil_in_native_code"
+    assert names[1] == "test_safe_read_of_a_thread_that_keeps_the_gil_in_native_code"
 
 
 def churn(end):
@@ -495,36 +495,38 @@ def churn(end):
         room.popitem()[1]()
 
 
-def test_peek_at_a_thread_that_runs_never_fails():
+def test_safe_read_of_a_thread_that_runs_never_fails():
     end = threading.Event()
     with Watched(lambda: churn(end)) as watched:
         try:
-            seen = sum(frames.peek(watched.state, 64, rounds=2000)[1] for _ in range(4))
+            seen = sum(frames.read_safely(watched.state, 64, rounds=2000)[1] for _ in range(4))
         finally:
             end.set()
     assert seen > 0
 
 
-def test_peek_at_a_thread_that_has_ended_never_fails():
+def test_safe_read_of_a_thread_that_has_ended_never_fails():
     with Watched(int) as watched:
         pass
     for _ in range(100):
-        lines, _ = frames.peek(watched.state, 64)
+        lines, _ = frames.read_safely(watched.state, 64)
         assert len(lines) <= 64
 
 
 @pytest.mark.parametrize(
     "state", [0, 1, 8, 4095, 2**47 - 8, 2**63, 2**64 - 1, id(sys), id("text"), id(chain)]
 )
-def test_peek_at_anything_never_fails(state):
-    assert len(frames.peek(state, 10)[0]) <= 10
+def test_safe_read_of_anything_never_fails(state):
+    assert len(frames.read_safely(state, 10)[0]) <= 10
     if state < 4096:
-        assert frames.peek(state, 10)[0] == []
+        assert frames.read_safely(state, 10)[0] == []
 
 
-def test_peek_at_oneself_with_long_names():
+def test_safe_read_of_oneself_with_long_names():
     room = {"frames": frames}
-    code = compile("seen = frames.peek(frames.thread_state(), 1)[0]", "\u4e2d" * 500 + "/end.py", "exec")
+    code = compile(
+        "seen = frames.read_safely(frames.thread_state(), 1)[0]", "\u4e2d" * 500 + "/end.py", "exec"
+    )
     exec(code.replace(co_qualname="\xe9" * 500), room)
     ((function, file, line),) = room["seen"]
     assert function.decode() == "\xe9" * 62 + "..."
@@ -532,10 +534,10 @@ def test_peek_at_oneself_with_long_names():
     assert line == 1
 
 
-def test_peek_finds_lines_far_into_a_function():
+def test_safe_read_finds_lines_far_into_a_function():
     """The location table is read in pieces."""
     room = {"frames": frames}
-    source = "a = 1\n" * 5000 + "seen = frames.peek(frames.thread_state(), 1)[0]\n" + "a = 1\n" * 5000
+    source = "a = 1\n" * 5000 + "seen = frames.read_safely(frames.thread_state(), 1)[0]\n" + "a = 1\n" * 5000
     exec(compile(source, "far.py", "exec"), room)
     assert room["seen"] == [(b"<module>", b"far.py", 5001)]
 

@@ -15,7 +15,7 @@ from side_by_side import FREE_THREADED, both, environment, outcome, record_comma
 from gilprobe import __version__
 from gilprobe.measuring.host import capabilities
 from gilprobe.programs.follow import FOLDER, VARIABLE, child_path
-from gilprobe.programs.program_recording import Options
+from gilprobe.programs.program_recording import RecordOptions
 from gilprobe.tracing.loading import children_of, load
 from gilprobe.tracing.recording_reader import Recording
 
@@ -247,7 +247,7 @@ def test_what_starts_after_the_duration_is_not_followed(folder):
         "::",
         "0:stacks=1:x",
         *(f"{__version__}:{rest}" for rest in ("", ":", "stacks=1:x", "\\:/x")),
-        f"{__version__}:{Options().to_text()}:/nowhere/x",
+        f"{__version__}:{RecordOptions().to_text()}:/nowhere/x",
     ],
 )
 def test_an_environment_that_makes_no_sense_disturbs_nobody(folder, content):
@@ -258,7 +258,7 @@ def test_an_environment_that_makes_no_sense_disturbs_nobody(folder, content):
 def test_another_gilprobe_or_none_is_left_alone(folder):
     shutil.copytree(FOLDER, folder / "copy", ignore=shutil.ignore_patterns("__pycache__"))
     sitecustomize = folder / "copy" / "sitecustomize.py"
-    rest = f"{Options().to_text()}:{folder / 'b.gilprobe'}"
+    rest = f"{RecordOptions().to_text()}:{folder / 'b.gilprobe'}"
     env = {"PYTHONPATH": str(sitecustomize.parent), VARIABLE: f"{__version__}:{rest}"}
     run = [sys.executable, "-c", "import sys; print(1)"]
     assert outcome(start(run, folder, env=env)) == (0, "1\n", "")

@@ -16,7 +16,7 @@ import pytest
 from side_by_side import both, outcome, record_command, start, write_files
 
 from gilprobe.measuring.host import capabilities
-from gilprobe.programs.program import _interpreter_words
+from gilprobe.programs.program import _python_words
 
 pytestmark = pytest.mark.skipif(
     os.name != "posix" or "import slots" in capabilities().tracer_reason, reason="no tracer here"
@@ -386,7 +386,7 @@ def test_the_programs_main_is_clean(tmp_path):
     ],
 )
 def test_the_interpreters_part_of_a_command_line(started, argv, words):
-    assert _interpreter_words(started, argv) == words
+    assert _python_words(started, argv) == words
 
 
 def test_pytest_runs_the_same_way_where_warnings_are_errors(tmp_path):

@@ -100,11 +100,11 @@ def test_what_runs_leave_behind_fails_the_test_and_is_named(run):
     }
     assert len(re.findall(r"^no_leaks: dict objects: \+1 a run; ", text, re.M)) == 3
     ended.stdout.re_match_lines_random([
-        r"no_leaks: the test passed, but a further run raised AssertionError: .*",
-        r"no_leaks: the test passed, but a further run raised Skipped: not today",
-        r"no_leaks: the test passed, but \d+ of \d+ further runs raised AssertionError: .*",
+        r"no_leaks: the test passed, but a repeated run raised AssertionError: .*",
+        r"no_leaks: the test passed, but a repeated run raised Skipped: not today",
+        r"no_leaks: the test passed, but \d+ of \d+ repeated runs raised AssertionError: .*",
     ])  # fmt: skip
-    assert "no_leaks: the test passed, but a further run raised AssertionError: 2 != 1" in text
+    assert "no_leaks: the test passed, but a repeated run raised AssertionError: 2 != 1" in text
 
 
 FIXTURES = """
@@ -247,7 +247,7 @@ def check_whole_run(ended):
         r"=+ leaks =+",
         r"6 tests judged by \d+ runs in .*: 2 leak, 1 not judged, 2 did not pass",
         r"Not judged",
-        r"the test passed, but a further run raised AssertionError: .*",
+        r"the test passed, but a repeated run raised AssertionError: .*",
         r"    \S+::test_that_passes_once",
         r"Left by fixtures, and not counted, a run",
         r"\S+::test_setup_that_leaks",

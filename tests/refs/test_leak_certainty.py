@@ -12,7 +12,7 @@ import pytest
 from gilprobe.errors import FormatError
 from gilprobe.refs import LeakReport, find_leaks, leak_hunt, leak_windows
 from gilprobe.refs.leak_probes import process_gauges
-from gilprobe.render.text.leaks import render_leaks
+from gilprobe.render.text.leaks_text import render_leaks
 
 pytestmark = pytest.mark.plain_python
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from gilprobe.refs import LeakReport, find_leaks
-from gilprobe.render.text.leaks import render_leaks
+from gilprobe.render.text.leaks_text import render_leaks
 
 
 class Node:

@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from gilprobe.refs import LeakReport, find_leaks
-from gilprobe.render.text.leaks import render_leaks
+from gilprobe.render.text.leaks_text import render_leaks
 
 kept = []
 also_kept = []

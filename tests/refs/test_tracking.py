@@ -70,7 +70,7 @@ def test_names_are_there_when_a_call_has_many_lines_or_no_source():
 def test_deltas_can_be_read_in_the_block():
     thing = []
     tracking = refs.track(thing)
-    with pytest.raises(TracerStateError, match="must have begun"):
+    with pytest.raises(TracerStateError, match="must begin before"):
         tracking.deltas  # noqa: B018
     with tracking as d:
         kept = thing

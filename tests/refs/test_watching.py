@@ -97,7 +97,7 @@ def test_a_watch_that_does_not_hold_tells_of_the_death():
     del thing
     assert not watch.alive
     for look in ("count", "immortal", "deferred", "owner", "local", "shared", "obj"):
-        with pytest.raises(DeadObjectError, match="must be alive to be looked at: the Thing was freed"):
+        with pytest.raises(DeadObjectError, match="must be alive, the Thing was freed"):
             getattr(watch, look)
     with pytest.raises(ReferenceError):
         watch.delta()

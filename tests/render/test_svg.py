@@ -12,7 +12,7 @@ from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe.errors import GilProbeError
 from gilprobe.model.timeline import HOLD, WAIT, TimelineThread
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.lanes import MOST_EXACT
 from gilprobe.render.svg import COLORS, render_timeline
 

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from gilprobe.measuring.measure import Measurement, Settings
-from gilprobe.measuring.teams import TeamRun, Turn
+from gilprobe.measuring.teams import MemberRun, TeamRun
 from gilprobe.results import Arm, TracedArm
 from gilprobe.scenarios.scenario import Observation, Request
 
@@ -45,7 +45,7 @@ def observed(report, account):
                 value = float(score(plan.name, plan.threads))
                 arms.append(Arm(plan.name, plan.threads, plan.unit, value, value, value, (value,) * 3))
                 runs.append(
-                    TeamRun(1, tuple(Turn(number, 0, 10**9, 10**9) for number in range(plan.threads)))
+                    TeamRun(1, tuple(MemberRun(number, 0, 10**9, 10**9) for number in range(plan.threads)))
                 )
                 workers = [
                     account(f"worker {n}", *shares(plan.name, plan.threads), native_id=n)

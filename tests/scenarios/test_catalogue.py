@@ -265,7 +265,7 @@ def test_a_scenario_is_cut_at_its_ceiling():
     told = []
     progress = scenarios.limited(scenario, lambda label, share: told.append((label, share)), now)
     progress("a", 0.1)
-    with pytest.raises(TimeLimitError, match=r"slow was cut: it may take 3 s, and 57% of it was done"):
+    with pytest.raises(TimeLimitError, match=r"slow was stopped after its limit of 3 s, 57% done"):
         progress("b", 0.571)
     assert told == [("a", 0.1)]
 

@@ -20,7 +20,7 @@ from gilprobe.results import Fact
 from gilprobe.scenarios import own_process
 from gilprobe.scenarios.own_process import ScenarioOrder
 from gilprobe.workers import launch, protocol
-from gilprobe.workers.interpreters import Interpreter, this_interpreter
+from gilprobe.workers.pythons import Python, this_python
 
 pytestmark = pytest.mark.plain_python
 
@@ -42,11 +42,11 @@ SCENARIO = Scenario(id="mine", title="Mine", group="lessons", measure=measure, c
 def run(tmp_path):
     """Return a function that runs a scenario whose body is given, on one interpreter unless told."""
 
-    def run(body, *, ceiling=30.0, interpreters=None, told=lambda *_: None, **order):
+    def run(body, *, ceiling=30.0, pythons=None, told=lambda *_: None, **order):
         path = tmp_path / "mine.py"
         path.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    ") + TAIL.format(ceiling=ceiling))
         whole = ScenarioOrder(str(path), "mine", **order)
-        return own_process.run_side_by_side(whole, interpreters or [this_interpreter()], ceiling, told)
+        return own_process.run_side_by_side(whole, pythons or [this_python()], ceiling, told)
 
     return run
 
@@ -125,7 +125,7 @@ def test_what_fails_is_told_in_one_line(run, body, complaint):
 def test_what_hangs_is_cut_at_its_ceiling(run, body, monkeypatch):
     monkeypatch.setattr(launch, "GRACE_S", 0.1)
     (outcome,) = run(body, ceiling=0.7)
-    assert outcome.complaint == "mine was cut: it may take 0.7 s, and 25% of it was done (begins)"
+    assert outcome.complaint == "mine was stopped after its limit of 0.7 s, 25% done (begins)"
     assert not workers()
 
 
@@ -136,7 +136,7 @@ def test_a_ceiling_may_be_longer_than_any_clock_counts(run):
 
 def test_between_its_runs_a_scenario_is_cut_by_itself(run):
     (outcome,) = run("time.sleep(0.6); request.progress('next', 0.5)", ceiling=0.5)
-    assert outcome.complaint == "mine was cut: it may take 0.5 s, and 50% of it was done"
+    assert outcome.complaint == "mine was stopped after its limit of 0.5 s, 50% done"
 
 
 def test_what_a_scenario_has_started_is_ended_with_it(run):
@@ -192,7 +192,7 @@ def test_exactly_one_of_several_computes_and_they_take_turns(run, tmp_path):
     shares = []
     outcomes = run(
         body,
-        interpreters=[this_interpreter()] * 3,
+        pythons=[this_python()] * 3,
         told=lambda _interpreter, _label, share: shares.append(share),
     )
     assert [outcome.complaint for outcome in outcomes] == ["", "", ""]
@@ -215,7 +215,7 @@ def test_the_turns_of_others_do_not_count_against_the_ceiling_or_as_other_load(r
         after = request.frame.cpu_times()
         print(after and after.total_s - before.total_s)
     """
-    outcomes = run(body, ceiling=1.2, interpreters=[this_interpreter()] * 4)
+    outcomes = run(body, ceiling=1.2, pythons=[this_python()] * 4)
     assert [outcome.complaint for outcome in outcomes] == [""] * 4
     if outcomes[0].output != "None\n":
         cores = len(os.sched_getaffinity(0))
@@ -224,8 +224,8 @@ def test_the_turns_of_others_do_not_count_against_the_ceiling_or_as_other_load(r
 
 
 def test_one_that_dies_costs_the_others_nothing(run):
-    other = Interpreter(this_interpreter().path, "other", (*this_interpreter().flags, "-Xdying=1"))
-    outcomes = run("if 'dying' in sys._xoptions: os._exit(5)", interpreters=[other, this_interpreter()])
+    other = Python(this_python().path, "other", (*this_python().flags, "-Xdying=1"))
+    outcomes = run("if 'dying' in sys._xoptions: os._exit(5)", pythons=[other, this_python()])
     assert outcomes[0].complaint == "mine failed: its process ended with status 5"
     assert outcomes[1].answer is not None
 
@@ -246,7 +246,7 @@ def test_a_bad_file_is_told_in_one_line_and_not_run_here(tmp_path, text, message
     path = tmp_path / "bad.py"
     path.write_text(text)
     with pytest.raises(ScenarioError) as caught:
-        own_process.look_into(str(path), this_interpreter())
+        own_process.look_into(str(path), this_python())
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -255,8 +255,8 @@ def test_a_file_that_hangs_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "BEGIN_S", 0.5)
     path = tmp_path / "bad.py"
     path.write_text("import time; time.sleep(600)")
-    with pytest.raises(ScenarioError, match=r"bad\.py was cut: it must tell its scenarios within 0\.5 s"):
-        own_process.look_into(str(path), this_interpreter())
+    with pytest.raises(ScenarioError, match=r"bad\.py was stopped: it must list its scenarios within 0\.5 s"):
+        own_process.look_into(str(path), this_python())
 
 
 # Workers that break the rules
@@ -287,8 +287,8 @@ time.sleep(600)
         ("say(b'garbage\\n')", "a message must be JSON: Expecting value"),
         ("say(b'\\xff\\n')", "a message must be JSON: 'utf-8' codec"),
         ('say(b\'{"result": {"id": 3}}\\n\')', "result lacks the key 'title'"),
-        ("say(hello)", "a worker sent Hello, which it was not asked for"),
-        ("say(p.Done(result))", "a worker sent the result of 'other', which it was not asked for"),
+        ("say(hello)", "a worker sent an unexpected Hello"),
+        ("say(p.Done(result))", "a worker sent an unexpected result of 'other'"),
         ("say(p.Done(Offer(())))", "result lacks the key 'id'"),
         ("say(p.write(progress) * 2)", "a worker that is waiting sent Progressed"),
         ("say(b'x' * (3 << 20))", "a message of more than 1 MiB"),
@@ -299,7 +299,7 @@ def test_a_worker_that_breaks_the_rules_is_ended_with_a_line(tmp_path, monkeypat
     path = shell_program(tmp_path, "python9", "")
     Path(path).write_text(HOSTILE.format(python=sys.executable, lines=lines))
     order = ScenarioOrder("mine", "mine")
-    (outcome,) = own_process.run_side_by_side(order, [Interpreter(path, path)], 30.0, lambda *_: None)
+    (outcome,) = own_process.run_side_by_side(order, [Python(path, path)], 30.0, lambda *_: None)
     assert outcome.answer is None
     assert outcome.complaint.startswith(f"mine failed: {complaint}")
 
@@ -317,9 +317,9 @@ def test_a_module_in_the_current_folder_does_not_shadow_what_is_measured(run, tm
 PARENT = """
 import sys
 from gilprobe.scenarios import own_process
-from gilprobe.workers.interpreters import this_interpreter
+from gilprobe.workers.pythons import this_python
 order = own_process.ScenarioOrder(sys.argv[1], "mine")
-interpreters = [this_interpreter()] * 2
+interpreters = [this_python()] * 2
 own_process.run_side_by_side(order, interpreters, 100.0, lambda *told: print("told", flush=True))
 """
 

@@ -260,7 +260,7 @@ EXPORT void *dlopen(const char *path, int flags)
     if (real == NULL)
         *(void **)&real = next("dlopen");
     void *handle = real(path, flags);
-    if (handle != NULL && path != NULL && high == 0 && strstr(path, "gilprobe/_native/gil.") != NULL) {
+    if (handle != NULL && path != NULL && high == 0 && strstr(path, "gilprobe/_native/tracer.") != NULL) {
         find_gil_mutex();
         watch(handle);
     }

@@ -17,7 +17,7 @@ def check(report, *, lossless=True):
     """Assert what holds for every report, at any moment, of any program; return it."""
     if lossless:
         # What a program does to its own recordings: a fork, and a second start of the same trace.
-        told = f"process {os.getpid()} was forked: the recording goes on in process "
+        told = f"process {os.getpid()} was forked: only process "
         again = " while it was written"
         unexpected = [one for one in report.warnings if not (one.startswith(told) or one.endswith(again))]
         assert unexpected == [], report.warnings

@@ -11,13 +11,13 @@ import pytest
 from tracer_checks import MAIN, check
 
 import gilprobe
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError
 from gilprobe.render.text.trace_text import render_report
 from gilprobe.report import Report
 from gilprobe.tracing.loading import load
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 needs_tracer = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced here: {REASON}")
 
 usleep = ctypes.PyDLL(None).usleep  # keeps the GIL, unlike one of ctypes.CDLL

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import gilprobe
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 COMPILER = shutil.which("cc")
 SHARED = sysconfig.get_config_var("Py_ENABLE_SHARED") and sysconfig.get_config_var("LIBDIR")
 

@@ -7,11 +7,11 @@ import textwrap
 
 import pytest
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 pytestmark = pytest.mark.skipif(
-    not SUPPORTED and REASON != gil.NO_GIL, reason=f"the GIL can't be traced here: {REASON}"
+    not SUPPORTED and REASON != tracer.NO_GIL, reason=f"the GIL can't be traced here: {REASON}"
 )
 
 COUNTED = sys.version_info >= (3, 12)  # the interpreter counts threads
@@ -20,7 +20,7 @@ STRICT = ("-W", "error::DeprecationWarning")
 PRELUDE = """
 import ctypes, os, signal, subprocess, sys, threading, time, warnings
 import gilprobe
-from gilprobe._native import gil
+from gilprobe._native import tracer
 import whole_recordings as chunks
 
 def threads():

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from gilprobe._native import gil, recording
+from gilprobe._native import recording, tracer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 import whole_recordings as chunks
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 pytestmark = pytest.mark.skipif(
-    not SUPPORTED and REASON != gil.NO_GIL, reason=f"the GIL can't be traced here: {REASON}"
+    not SUPPORTED and REASON != tracer.NO_GIL, reason=f"the GIL can't be traced here: {REASON}"
 )
 
 PRELUDE = """
 import ctypes, os, signal, subprocess, sys, threading, time
 import gilprobe
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
 before, after = [], []  # called inside a fork, as long as the recorder is paused
 os.register_at_fork(before=lambda: [call() for call in before])
@@ -208,7 +208,9 @@ def test_two_signals_inside_a_fork_do_not_wait(ends_well):
                 assert own._writer.recorder.guard_signals()
                 thread = threading.Thread(target=int)
                 thread.start()  # else there is no recorder that could be paused
-                thread.join()
+                thread.join()  # before 3.13 it may return while the system still has the thread
+                while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+                    time.sleep(0.001)
                 after.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
                 after.append(lambda: os.kill(os.getpid(), signal.SIGHUP))
                 if os.fork() == 0:
@@ -246,7 +248,7 @@ def test_only_the_default_action_is_guarded_and_comes_back(ends_well):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         assert recorder.guard_signals()
         assert guarded() == [signal.SIGTERM]
-        other = gil.Recorder(b"other")
+        other = tracer.Recorder(b"other")
         assert not other.guard_signals()
         other.finish()
         assert guarded() == [signal.SIGTERM]

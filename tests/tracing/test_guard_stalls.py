@@ -7,11 +7,11 @@ import textwrap
 
 import pytest
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 pytestmark = pytest.mark.skipif(
-    not SUPPORTED and REASON != gil.NO_GIL, reason=f"the GIL can't be traced here: {REASON}"
+    not SUPPORTED and REASON != tracer.NO_GIL, reason=f"the GIL can't be traced here: {REASON}"
 )
 
 PRELUDE = """

@@ -7,11 +7,13 @@ import textwrap
 
 import pytest
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
 pytestmark = [
     pytest.mark.skipif(sys.version_info < (3, 12), reason="interpreters share the GIL before 3.12"),
-    pytest.mark.skipif(not gil.support()[0], reason=f"the GIL can't be traced here: {gil.support()[1]}"),
+    pytest.mark.skipif(
+        not tracer.support()[0], reason=f"the GIL can't be traced here: {tracer.support()[1]}"
+    ),
 ]
 
 PRELUDE = """

@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from gilprobe.errors import FormatError
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.tracing import loading
 
 

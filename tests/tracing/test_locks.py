@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 PAGE = Path(__file__).parents[2] / "docs" / "locks.md"
 WITNESS = Path(__file__).parent.parent / "support" / "lock_witness.c"
 STATES = ("nothing", "GIL", "mutex")
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced 
 EVERYTHING = """
 import ctypes, gc, os, signal, sys, threading, time
 import gilprobe
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from tracer_checks import run_threads, spin
 
 witness = ctypes.CDLL(os.environ["LD_PRELOAD"])
@@ -71,14 +71,14 @@ if sys.version_info >= (3, 13):  # one with a GIL of its own
 left = gilprobe.trace(timeline=True).start()
 run_threads(2, spin, 0.02)
 del left
-session = gil.Session(recorder=gil.Recorder(b"session", True))
+session = tracer.Session(recorder=tracer.Recorder(b"session", True))
 del session  # as the collector finds one that nobody stopped
 gc.collect()
 try:
     gilprobe.trace(path="/nowhere/at/all").start()
 except FileNotFoundError:
     pass
-sampler = gil.Sampler(object(), 1_000_000, 10)
+sampler = tracer.Sampler(object(), 1_000_000, 10)
 sampler.start()
 time.sleep(0.01)
 sampler.stop()

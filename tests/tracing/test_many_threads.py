@@ -12,9 +12,9 @@ import pytest
 from tracer_checks import MAIN, check, spin
 
 import gilprobe
-from gilprobe._native import gil
+from gilprobe._native import tracer
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced here: {REASON}")
 
 KEPT = 2048  # csrc/books/gp_account.h
@@ -143,8 +143,8 @@ def test_a_forked_child_goes_on_folding():
 NAMES = """
 import threading
 from types import SimpleNamespace
-from gilprobe._native import gil
-labels = gil.ThreadLabels()
+from gilprobe._native import tracer
+labels = tracer.ThreadLabels()
 own = threading.get_ident()
 for n in range(20000):
     labels.end(SimpleNamespace(_name=f"worker {n}", _ident=own))

@@ -20,13 +20,13 @@ import recording_chunks
 from tracer_checks import MAIN, await_no_recorder, busy, check, doze, recorders, run_threads, spin
 
 import gilprobe
-from gilprobe._native import gil, recording
-from gilprobe._native.gil import LABEL_ENDED, STRING_MAX, encoded_number, encoded_string
+from gilprobe._native import recording, tracer
+from gilprobe._native.tracer import LABEL_ENDED, STRING_MAX, encoded_number, encoded_string
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError, TracerStateError
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.recording_reader import Recording
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 
 needs_tracer = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced here: {REASON}")
 
@@ -35,7 +35,7 @@ METHODS = {name: threading.Thread.__dict__[name] for name in ("_set_native_id", 
 
 def assert_nothing_is_left():
     gc.collect()
-    assert gil.sessions() == 0
+    assert tracer.sessions() == 0
     assert {name: threading.Thread.__dict__[name] for name in METHODS} == METHODS
     assert thread_names.listeners == []
     await_no_recorder()
@@ -122,7 +122,7 @@ def test_of_two_traces_with_one_path_the_first_says_that_its_file_was_replaced(t
     second.stop()
     assert any("was replaced" in doubt for doubt in first.report().warnings)
     assert "only in the first" in {account.name for account in first.report().threads}
-    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+    with pytest.raises(FormatError, match="was replaced by another file"):
         first.timeline()
     assert second.report().warnings == ()
     names = {thread.name for thread in second.timeline().threads}
@@ -140,7 +140,7 @@ def test_a_trace_knows_its_file_from_another_that_has_got_the_inode(tmp_path):
         run_named("another's", doze, 1)
     assert "ours" in {thread.name for thread in trace.timeline().threads}
     path.write_bytes(other.read_bytes())
-    with pytest.raises(FormatError, match="must be the file that was recorded, it was replaced by another"):
+    with pytest.raises(FormatError, match="was replaced by another file"):
         trace.timeline()
 
 
@@ -164,8 +164,8 @@ def test_of_many_traces_with_one_path_the_last_has_the_file(tmp_path, timeline):
 @pytest.mark.parametrize(
     ("harm", "doubt"),
     [
-        (lambda path: path.unlink(), "was removed, or renamed, while it was written"),
-        (lambda path: path.rename(path.with_suffix(".old")), "was removed, or renamed, while it was written"),
+        (lambda path: path.unlink(), "was removed or renamed while it was written"),
+        (lambda path: path.rename(path.with_suffix(".old")), "was removed or renamed while it was written"),
         (lambda path: path.write_bytes(b""), os.strerror(errno.ESTALE)),
     ],
     ids=["removed", "renamed", "shortened"],
@@ -193,7 +193,7 @@ def test_an_earlier_recording_stays_if_the_new_one_cannot_begin(tmp_path, monkey
     def fail(*arguments, **options):
         raise MemoryError("full")
 
-    module = gil if what == "Session" else gilprobe.tracing.recording_writer
+    module = tracer if what == "Session" else gilprobe.tracing.recording_writer
     monkeypatch.setattr(module, what, fail)
     with pytest.raises(MemoryError, match="full"):
         gilprobe.trace(path=path, timeline=True).start()
@@ -379,8 +379,8 @@ def test_a_recording_ends_with_the_last_reference_to_its_trace(tmp_path):
 def test_a_session_that_is_garbage_is_recorded_to_its_end(tmp_path):
     """The collector may take it apart in any order, as it does at the interpreter's end."""
     for n in range(8):
-        recorder = gil.Recorder(os.fsencode(tmp_path / f"{n}.rec"))
-        garbage = [gil.Session(sites=True, timeline=True, recorder=recorder)]
+        recorder = tracer.Recorder(os.fsencode(tmp_path / f"{n}.rec"))
+        garbage = [tracer.Session(sites=True, timeline=True, recorder=recorder)]
         garbage.append(garbage)
         doze(1)
         del garbage
@@ -523,7 +523,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_program(child):
     ended = child("""
         import os, resource, sys
         import gilprobe, recording_chunks
-        from gilprobe._native import gil
+        from gilprobe._native import tracer
         from tracer_checks import check, doze, run_threads
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
@@ -537,7 +537,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_program(child):
         assert os.stat("x.rec").st_size <= 20_000
         assert recording_chunks.chunks("x.rec")
         assert sum(thread.acquisitions for thread in report.threads) >= 300
-        assert gil.sessions() == 0
+        assert tracer.sessions() == 0
         print("done")
     """)
     assert (ended.stderr, ended.stdout, ended.status) == ("", "done\n", 0)
@@ -553,7 +553,7 @@ def test_a_forked_child_leaves_the_recording_to_its_parent(child):
             doze()
             report = check(t.report(), lossless=False)
             assert report.warnings == (
-                f"process {os.getpid()} was forked: the recording goes on in process {os.getppid()} only",
+                f"process {os.getpid()} was forked: only process {os.getppid()} is recorded",
             ), report.warnings
             t.stop()
             assert t.report().warnings == report.warnings

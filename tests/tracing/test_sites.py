@@ -17,11 +17,11 @@ from tracer_checks import MAIN, busy, check, doze, place, run_threads, spin
 
 import gilprobe
 from gilprobe import kernels
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, InvalidValueError
-from gilprobe.tracing.accounting import HANDOFF, UNSEEN
+from gilprobe.tracing.assembling import HANDOFF, UNSEEN
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced here: {REASON}")
 
@@ -37,7 +37,7 @@ def interpreter_as_found():
     yield
     sys.setswitchinterval(interval)
     gc.collect()
-    assert gil.sessions() == 0
+    assert tracer.sessions() == 0
 
 
 def run_named(name, target, *args):
@@ -646,7 +646,7 @@ def test_finalizers_run_as_soon_as_code_that_was_seen_goes():
 @pytest.mark.parametrize("stacks", [False, True])
 def test_code_made_again_and_again_is_one_place(stacks):
     """A place is its description: a template compiled for each request must not cost memory each time."""
-    session = gil.Session(sites=True, stacks=stacks)
+    session = tracer.Session(sites=True, stacks=stacks)
     text = "import time\ndef filled_in():\n    data = {n:06d}\n    time.sleep(0)\nfilled_in()"
     sizes = []
     for n in range(300):
@@ -699,8 +699,8 @@ def test_a_report_with_sites_and_stacks_is_saved_and_loaded_as_it_was(tmp_path):
 
 OTHER_LAYOUT = """
     import ctypes, mmap, os, sys, threading
-    import gilprobe, gilprobe.tracing.accounting, gilprobe.tracing.tracer
-    from gilprobe._native import frames, gil
+    import gilprobe, gilprobe.tracing.assembling, gilprobe.tracing.tracer
+    from gilprobe._native import frames, tracer
     from tracer_checks import busy, check, doze
 
     version = ctypes.c_ulong.in_dll(ctypes.pythonapi, "Py_Version")  # of the running interpreter, a constant
@@ -726,7 +726,7 @@ def test_on_another_layout_sites_are_off_and_the_report_says_so(child):
         assert (report.sites, report.stacks, report.blame, report.longest_waits) == ((), (), (), ())
         assert sum(thread.wait_ns for thread in report.threads) > 0
         print(report.warnings)
-    assert gil.Session(stacks=True).running
+    assert tracer.Session(stacks=True).running
     version.value -= 1 << 16
     with gilprobe.trace() as t: doze()
     assert check(t.report()).sites

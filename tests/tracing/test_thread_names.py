@@ -11,10 +11,10 @@ import pytest
 from tracer_checks import MAIN, check, doze
 
 import gilprobe
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.tracing import thread_names
 
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 
 METHODS = {name: threading.Thread.__dict__[name] for name in ("_set_native_id", "_delete")}
 
@@ -229,17 +229,17 @@ def test_listeners_hear_of_each_name_once():
     assert [name for _, name in heard] == ["heard a", "heard c", "heard b"]
     assert set(heard) <= set(thread_names.labels())
     for number, name in heard:
-        assert thread_names.labelled(number) == thread_names.labelled(number | gil.LABEL_ENDED) == name
+        assert thread_names.labelled(number) == thread_names.labelled(number | tracer.LABEL_ENDED) == name
 
 
 def test_a_label_that_was_never_given_has_no_name():
     assert thread_names.labelled(0) == ""
-    assert thread_names.labelled(gil.LABEL_ENDED) == ""
-    assert thread_names.labelled(gil.LABEL_ENDED - 1) == ""
+    assert thread_names.labelled(tracer.LABEL_ENDED) == ""
+    assert thread_names.labelled(tracer.LABEL_ENDED - 1) == ""
 
 
 def test_labels_of_what_is_no_thread():
-    labels = gil.ThreadLabels()
+    labels = tracer.ThreadLabels()
     with pytest.raises(AttributeError):
         labels.begin(object())
     nameless = threading.Thread()

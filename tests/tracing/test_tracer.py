@@ -19,11 +19,11 @@ import pytest
 from tracer_checks import MAIN, busy, check, doze, run_threads, spin
 
 import gilprobe
-from gilprobe._native import gil
+from gilprobe._native import tracer
 from gilprobe.errors import TracerStateError, UnsupportedError
 
 DELETE = threading.Thread.__dict__["_delete"]
-SUPPORTED, REASON = gil.support()
+SUPPORTED, REASON = tracer.support()
 
 needs_tracer = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced here: {REASON}")
 
@@ -35,7 +35,7 @@ def interpreter_as_found():
     yield
     sys.setswitchinterval(interval)
     gc.collect()
-    assert gil.sessions() == 0
+    assert tracer.sessions() == 0
     assert threading.Thread.__dict__["_delete"] is DELETE
 
 
@@ -155,7 +155,7 @@ def test_a_trace_starts_only_once_when_many_threads_start_it():
 
     run_threads(8, start)
     assert len(refused) == 7
-    assert gil.sessions() == 1
+    assert tracer.sessions() == 1
     run_threads(8, trace.stop)
     check(trace.report())
 
@@ -240,7 +240,7 @@ def test_a_trace_starts_and_stops_while_others_fight_for_the_gil():
 def test_a_trace_that_nobody_stops_ends_with_its_last_reference():
     gilprobe.trace().start()
     gc.collect()
-    assert gil.sessions() == 0
+    assert tracer.sessions() == 0
     assert threading.Thread.__dict__["_delete"] is DELETE
 
 
@@ -264,7 +264,7 @@ def test_a_recursion_error_anywhere_in_a_trace_leaves_nothing_behind():
     assert failed
     assert succeeded
     gc.collect()
-    assert gil.sessions() == 0
+    assert tracer.sessions() == 0
     assert threading.Thread.__dict__["_delete"] is DELETE
 
 
@@ -541,7 +541,7 @@ def test_a_report_says_what_it_was_measured_on():
     environment = trace.report().environment
     assert environment.python == platform.python_version()
     assert environment.gil_enabled
-    assert environment.clock == gil.clock_name()
+    assert environment.clock == tracer.clock_name()
     assert environment.switch_interval_s == sys.getswitchinterval()
 
 

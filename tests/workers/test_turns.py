@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gilprobe.workers import launch, turns
-from gilprobe.workers.interpreters import this_interpreter
 from gilprobe.workers.protocol import Task
+from gilprobe.workers.pythons import this_python
 
 pytestmark = pytest.mark.plain_python
 
@@ -35,7 +35,7 @@ def do(tmp_path, monkeypatch):
 
     def do(name, order, read=lambda document: document, **options):
         task = Task(f"named_work:{name}", order, read, **options)
-        (outcome,) = turns.run_side_by_side(task, [this_interpreter()])
+        (outcome,) = turns.run_side_by_side(task, [this_python()])
         return outcome
 
     return do
@@ -51,7 +51,7 @@ def test_work_is_found_by_its_name_and_answers_what_its_reader_makes_of_it(do):
     [
         ({"called": "the shop"}, "the shop failed: LookupError: shut"),
         ({"called": "the shop", "errors_are_whole": True}, "LookupError: shut"),
-        ({}, f"{this_interpreter().named} failed: LookupError: shut"),
+        ({}, f"{this_python().named} failed: LookupError: shut"),
     ],
 )
 def test_what_fails_is_told_with_what_it_is_about(do, options, begin):
@@ -68,4 +68,4 @@ def test_work_that_is_not_there_is_one_line(do):
 def test_what_does_not_begin_is_cut_with_what_it_had_to_do(do, monkeypatch):
     monkeypatch.setattr(launch, "BEGIN_S", 0.3)
     outcome = do("hangs", None, called="it", first="wake up")
-    assert outcome.complaint == "it was cut: it must wake up within 0.3 s"
+    assert outcome.complaint == "it was stopped: it must wake up within 0.3 s"

@@ -1,1 +1,1 @@
-"""The workloads: what runs in a process of its own, and knows what is true of it."""
+"""The workloads: programs that run in their own process and know the truth about themselves."""

@@ -15,7 +15,7 @@ clock = time.perf_counter
 
 
 def together(work, threads: int, *arguments: object) -> None:
-    """Do the work in so many threads."""
+    """Do the work in this many threads."""
     made = [threading.Thread(target=work, args=arguments) for _ in range(threads)]
     for thread in made:
         thread.start()
@@ -37,7 +37,7 @@ def cpu(threads: int, steps: int) -> dict[str, float]:
 
 
 def read_bytes(file: int, count: int) -> None:
-    """Release and acquire the GIL for each."""
+    """Release and acquire the GIL once for each."""
     for _ in itertools.repeat(None, count):
         os.read(file, 1)
 
@@ -66,7 +66,7 @@ def rate(releases: int, steps: int) -> dict[str, float]:
     return {}
 
 
-# Asks on all connections, as fast as it is answered, and tells how often it was and how long answers took.
+# Sends requests on all connections, as fast as they are answered; prints their number and times.
 CLIENT = """
 import selectors, socket, sys, time
 port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
@@ -103,7 +103,7 @@ def _serve(connection: socket.socket) -> None:
 
 @contextmanager
 def asked(serve, connections: int, seconds: float):
-    """Have a client ask for so long, in a process of its own, and `serve` run in a thread a connection."""
+    """Run a client in its own process for this time, and `serve` in a thread for each connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         command = [sys.executable, "-I", "-S", "-c", CLIENT]
         command += map(str, (listening.getsockname()[1], connections, seconds))
@@ -121,7 +121,7 @@ def asked(serve, connections: int, seconds: float):
 
 
 def echo(connections: int, seconds: float) -> dict[str, float]:
-    """Serve echoes, a thread a connection; requests a second and their 99th percentile are the client's."""
+    """Serve echoes, a thread a connection; the client measures requests a second and the 99th percentile."""
     with asked(_serve, connections, seconds) as client:
         per_s, p99 = map(float, client.stdout.read().split())
     return {"requests_per_s": per_s, "p99_ms": p99 * 1e3}

@@ -1,4 +1,4 @@
-"""Counts, leaks and audits: each function asks one tool one question and returns its figures."""
+"""Counts, leaks and audits: each function asks one tool one question and returns the figures."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ clock = time.perf_counter
 
 
 def one(tool: str, references: int, times: int) -> dict[str, Any]:
-    """Read the count of an object with so many references, and time it."""
+    """Read and time the count of an object with this many references."""
     obj = object()
-    kept = [obj] * (references - 1)  # the variable is one, too
+    kept = [obj] * (references - 1)  # the variable is a reference, too
     if tool == "gilprobe":
         from gilprobe import refs
 
@@ -75,7 +75,7 @@ def clean() -> None:
 
 
 def cached() -> None:
-    """Fill a cache that has an end."""
+    """Fill a bounded cache."""
     CACHE.setdefault(len(CACHE) % 64, [])
 
 
@@ -90,12 +90,12 @@ def loses_references() -> None:
 
 
 def loses_shared_reference() -> None:
-    """Do the same with an object that lives anyway: nothing grows but its count."""
+    """Do the same with a permanent object: only its count grows."""
     increment(SHARED)
 
 
 def loses_memory() -> None:
-    """Forget a kilobyte of C's heap."""
+    """Leak a kilobyte of C's heap."""
     ctypes.memset(libc.malloc(1024), 1, 1024)
 
 
@@ -166,7 +166,7 @@ RECORDS = [{"id": number, "price": number / 7} for number in range(4_000)]
 
 
 def half() -> None:
-    """Hold for 1 ms and release for 1 ms, whatever others do."""
+    """Hold for 1 ms and release for 1 ms, whatever other threads do."""
     holds.once(1_000_000, 1_000_000, Spent())
 
 
@@ -178,7 +178,7 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def audit(tool: str, call: str) -> dict[str, Any]:
-    """Ask how much of a call is without the GIL, or what threads gain by it."""
+    """Ask how much of a call is without the GIL, or what threads gain."""
     statement, names = CALLS[call]
     start = clock()
     if tool == "gilprobe":

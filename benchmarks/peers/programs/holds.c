@@ -1,16 +1,16 @@
-/* Work whose time with and without the GIL is known by a clock of its own: the truth of benchmarks/peers.
+/* Work that measures its time with and without the GIL by its own clock: the truth of benchmarks/peers.
  *
- * A library that Python loads with ctypes.PyDLL, so that a call begins and ends with the GIL. It knows
- * nothing of gilprobe, and declares the two functions of CPython's stable interface that it calls itself, so
- * that one build of it serves every interpreter. */
+ * A library that Python loads with ctypes.PyDLL, so that a call begins and ends with the GIL. It
+ * knows nothing of gilprobe. It declares the two functions of CPython's stable interface that it calls, so one
+ * build serves every interpreter. */
 #include <stdint.h>
 #include <time.h>
 
 void *PyEval_SaveThread(void);
 void PyEval_RestoreThread(void *state);
 
-/* Nanoseconds, all but the cycles. What lies between the two looks at the clock around a release or an
- * acquisition may be held or not: `held` is without it, `perhaps_held` is what it adds up to. */
+/* Nanoseconds, all but the cycles. The time between the two readings of the clock around a release or an
+ * acquisition may be held or not: `held` leaves it out, `perhaps_held` is its sum. */
 typedef struct {
     int64_t held;
     int64_t perhaps_held;
@@ -40,7 +40,7 @@ static void note_wait(spent *all, int64_t wanted, int64_t had)
         all->worst_wait = waited;
 }
 
-/* Hold and release in turns until a time; a length of 0 leaves that half out, as far as it can be. */
+/* Hold and release by turns until a time; a length of 0 leaves that half out as far as possible. */
 void alternate(int64_t until, int64_t held, int64_t released, spent *all)
 {
     int64_t have = now();

@@ -7,13 +7,13 @@ import os
 
 
 class Spent(ctypes.Structure):
-    """What `holds.c` has measured, in nanoseconds."""
+    """The measurements of `holds.c`, in nanoseconds."""
 
     _fields_ = [(name, ctypes.c_int64) for name in ("held", "perhaps_held", "waited", "worst_wait", "cycles")]
 
 
 def load(path: str) -> ctypes.PyDLL:
-    """Load the library; PyDLL, so that a call keeps the GIL until the library itself lets it go."""
+    """Load the library; with PyDLL a call keeps the GIL until the library itself releases it."""
     library = ctypes.PyDLL(path)
     number, spent = ctypes.c_int64, ctypes.POINTER(Spent)
     library.alternate.argtypes = (number, number, number, spent)

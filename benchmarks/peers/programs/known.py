@@ -1,4 +1,4 @@
-"""What each thread of a workload knows about itself, and what follows from it about the others."""
+"""What each thread of a workload knows about itself, and what follows about the others."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ clock = time.monotonic_ns
 
 @dataclass
 class Known:
-    """What is true of one thread.
+    """The truth about one thread.
 
-    `held_ns`, `waited_ns` and `worst_ns` are the lowest and the highest that it can be; None where the thread
+    `held_ns`, `waited_ns` and `worst_ns` are the lowest and the highest possible value; None if the thread
     can't know. `lines` are those of the culprit, `runs` the spans in which a spinner ran.
     """
 
@@ -34,7 +34,7 @@ class Known:
     runs: list[tuple[int, int]] = field(default_factory=list)
 
     def enter(self) -> None:
-        """Begin the thread's life."""
+        """Start the thread's life."""
         self.native_id, self.begin_ns = threading.get_native_id(), clock()
 
     def leave(self, spent: Spent | None = None) -> None:
@@ -53,11 +53,11 @@ class Known:
 
 
 def settle(spinners: list[Known]) -> None:
-    """Tell the spinners' waits from preemptions: in a wait another one runs.
+    """Separate the spinners' waits from preemptions: in a wait another spinner runs.
 
-    The GIL changes hands between one's last look at the clock and another's first: when exactly, neither
-    knows. So a wait lasts from another's first look to another's last, at least, and from the own last to the
-    own first, at most.
+    The GIL changes hands between the last reading of the clock by one and the first by another; neither knows
+    when exactly. So a wait lasts at least from another's first reading to another's last, and at most from
+    its own last reading to its own next.
     """
     for one in spinners:
         others = sorted(run for other in spinners if other is not one for run in other.runs)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GAP_NS = 100_000
-"""Longer than a turn of a spinner's loop takes, and shorter than a thread gets the GIL for."""
+"""Longer than an iteration of a spinner's loop, and shorter than a thread's turn with the GIL."""
 
 
 def _run(work: Callable[..., None], names: list[str], *arguments: object) -> list[Known]:
@@ -36,7 +36,7 @@ def _until(seconds: float) -> int:
 
 
 def hold(known: Known, until: int, held: int, released: int) -> None:
-    """Hold and release in turns."""
+    """Hold and release by turns."""
     known.enter()
     spent = Spent()
     known.function, line = "hold", sys._getframe().f_lineno + 2
@@ -57,7 +57,7 @@ def holder(seconds: float, duty: float, grain_us: float) -> list[Known]:
 
 
 def spin(known: Known, until: int) -> None:
-    """Compute, and note when others had the GIL: then the clock jumps."""
+    """Compute, and note the jumps of the clock: then others had the GIL."""
     known.enter()
     runs = []
     known.function, line = "spin", sys._getframe().f_lineno + 2
@@ -85,10 +85,10 @@ def spinners(seconds: float, threads: int) -> list[Known]:
 
 
 def digest(known: Known, until: int, size: int) -> None:
-    """Hash: all but the begin and the end of each call is without the GIL.
+    """Hash: all but the start and the end of each call is without the GIL.
 
-    What is outside of the calls is held. In a call a thread may be held up with the GIL in its hands: where
-    it is not on a core. How long it holds to begin and end one is what it takes to hash nothing.
+    The time outside of the calls is a hold. In a call a thread may be preempted while it has the GIL. Its
+    hold to start and end a call is as long as hashing nothing.
     """
     known.enter()
     data, inside, stopped, calls = bytes(size), 0, 0, 0
@@ -118,7 +118,7 @@ def hashers(seconds: float, threads: int, size_kib: int) -> list[Known]:
 
 
 def sleep(known: Known, until: int, nap_ns: int) -> None:
-    """Sleep briefly, over and over, and note how long it takes to go on."""
+    """Sleep briefly, again and again, and note how long it takes to go on."""
     known.enter()
     spent = Spent()
     while clock() < until:
@@ -142,18 +142,18 @@ def _beside(
 
 
 def convoy(seconds: float, sleepers: int, nap_us: float) -> list[Known]:
-    """Compute, beside threads that want the GIL for a moment every so often."""
+    """Compute, next to threads that want the GIL briefly from time to time."""
     return _beside(seconds, spin, "computing", sleepers, int(nap_us * 1000))
 
 
 def stall(seconds: float, victims: int, held_ms: float, every_ms: float, nap_us: float) -> list[Known]:
-    """Hold for long every so often in C, beside threads that want the GIL for a moment."""
+    """Hold for long in C from time to time, next to threads that want the GIL briefly."""
     held, released = int(held_ms * 1e6), int((every_ms - held_ms) * 1e6)
     return _beside(seconds, hold, "culprit", victims, int(nap_us * 1000), held, released)
 
 
 def short(seconds: float, threads: int, held_us: float) -> list[Known]:
-    """Many threads that live for a moment, ten at a time. How many there were is the truth."""
+    """Many short-lived threads, ten at a time. Their number is the truth."""
     del seconds
     known: list[Known] = []
     for first in range(0, threads, 10):

@@ -1,8 +1,8 @@
-"""The same small work again and again in one process, with the tool and without it in turns.
+"""The same small work again and again in one process, with and without the tool by turns.
 
-What disturbs a machine lasts longer than a turn does, so it disturbs both: far smaller costs are seen than
-between two processes. What a tool costs when it begins and ends is not in it, nor what that leaves behind: a
-server that was stopped for a moment serves fewer requests for some milliseconds after it.
+A disturbance of the machine lasts longer than a turn and so affects both: this shows far smaller costs than
+a comparison of two processes. It leaves out what a tool costs when it starts and stops, and the
+after-effects: a server that was stopped for a moment serves fewer requests for some milliseconds.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextlib import suppress
 from .costs import asked, clock, compute, read_bytes, together
 
 SETTLED_S = 0.03
-"""Between the tool's begin or end and a turn."""
+"""Pause between the tool's start or stop and a turn."""
 
 
 def in_turns(inside, measured, pairs: int) -> dict[str, list[float]]:
-    """Return what `measured` returns without and with the tool, in pairs, each of which the other begins."""
+    """Return the results of `measured` without and with the tool, in pairs that begin with each by turns."""
     figures: dict[str, list[float]] = {"off": [], "on": []}
 
     def settled() -> float:
@@ -26,7 +26,7 @@ def in_turns(inside, measured, pairs: int) -> dict[str, list[float]]:
         return measured()
 
     with inside():
-        measured()  # once before: what is loaded and compiled at first is not measured
+        measured()  # once before, so that loading and compiling are not measured
     for number in range(2 * pairs):
         if (number + number // 2) % 2:
             with inside():
@@ -63,7 +63,7 @@ def echo(inside, connections: int, turn_s: float, pairs: int) -> dict[str, list[
     served: list[list[int]] = []
 
     def serve(connection) -> None:
-        own = [0]  # of this thread alone: nothing is lost between threads
+        own = [0]  # of this thread only: no time is lost between threads
         served.append(own)
         with connection, suppress(ConnectionError):
             while data := connection.recv(4096):

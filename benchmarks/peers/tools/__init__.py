@@ -1,4 +1,4 @@
-"""Every tool of the comparison; a module of a tool imports it only where it is used."""
+"""Every tool of the comparison; a tool's module imports the tool only at use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every tool of the comparison has, and what its answer is read into."""
+"""The common base of the tools of the comparison, and the form of their answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEASURES = (HELD, WAIT, WORST, FUNCTION, LINE, THREADS)
 
 @dataclass
 class Reading:
-    """What a tool says about one run; None where it says nothing.
+    """A tool's answer about one run; None where it has none.
 
     Attributes
     ----------
@@ -32,11 +32,11 @@ class Reading:
     worst_s : dict of str to float
         By the thread's name: its longest wait.
     culprit : tuple of (str, int or None) or None
-        Function and line that it puts first.
+        The function and line at the top of its list.
     threads : int or None
-        How many threads it knows of, the main one included.
+        Number of threads that it knows, with the main one.
     note : str
-        What else it says, in one line.
+        A remark, in one line.
     """
 
     held: float | None = None
@@ -58,7 +58,7 @@ def reading_of(values: dict[str, Any]) -> Reading:
 
 
 class UnreadableError(Exception):
-    """A tool's output is not what its parser knows."""
+    """A tool's output that its parser does not know."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Place:
     seconds: float
 
     def tool(self, name: str) -> str:
-        """Return the path of a program beside the interpreter."""
+        """Return the path of a program in the interpreter's folder."""
         return self.python.rpartition("/")[0] + "/" + name
 
     @property
@@ -85,17 +85,17 @@ class Tool:
     Attributes
     ----------
     name : str
-        As the tables have it.
+        Its name in the tables.
     environment : str
         The table of versions.toml that is installed for it; "" if none is.
     settings : str
-        How it is run, for the tables.
+        Its settings, for the tables.
     measures : set of str
-        What it measures: the rest is `n/a`.
+        What it measures; the rest is `n/a`.
     why_not : str
         Why it can't be compared at all, in one line; "" if it can.
     silence : str
-        Why it measures nothing of the GIL, where it does not.
+        Why it measures nothing of the GIL, if so.
     in_process : bool
         Whether it runs in the process that it measures, and so slows it down by itself.
     restarts : bool
@@ -120,7 +120,7 @@ class Tool:
 
     @property
     def attaches(self) -> bool:
-        """Whether it observes a process that runs already."""
+        """Whether it observes a running process."""
         return type(self).attach is not Tool.attach
 
     def missing(self) -> str:
@@ -133,11 +133,11 @@ class Tool:
         yield Reading()
 
     def version(self, installed: str) -> str:
-        """Return what the page says that was run, from what its environment has."""
+        """Return the versions for the page, from its environment."""
         return installed
 
     def prepare(self, place: Place) -> None:
-        """Do what must be done once before the runs."""
+        """Prepare once before the runs."""
 
     def clean(self) -> None:
         """Undo what `prepare` did."""
@@ -148,16 +148,16 @@ class Tool:
         return {}
 
     def prefix(self, place: Place) -> list[str]:
-        """Return the command that the program's own is appended to."""
+        """Return the command to which the program's own is appended."""
         del place
         return []
 
     def attach(self, place: Place, pid: int) -> list[str]:
-        """Return the command that observes a process from outside; none: nothing does."""
+        """Return the command that observes a process from outside; empty if none does."""
         del place, pid
         return []
 
     def read(self, place: Place, truth: dict[str, Any]) -> Reading | None:
-        """Return what the output says; None where the program has it from `inside`."""
+        """Return the reading from the output; None if `inside` gives it to the program."""
         del place, truth
         return None

@@ -13,7 +13,7 @@ RATE = 1000
 
 
 class CPythonSampling(Tool):
-    """Attached from another process of the same interpreter, which must be a 3.15."""
+    """Attaches from another process of the same interpreter, which must be a 3.15."""
 
     name = "profiling.sampling"
     environment = ""
@@ -23,7 +23,7 @@ class CPythonSampling(Tool):
     in_process = False
 
     def attach(self, place: Place, pid: int) -> list[str]:
-        """Sample for nearly as long as the program works."""
+        """Sample for nearly the whole work of the program."""
         options = [
             "--mode",
             "gil",
@@ -45,7 +45,7 @@ class CPythonSampling(Tool):
 
 
 def taken(log: str) -> int:
-    """Return how many samples it says that it took."""
+    """Return the number of samples that it reports."""
     found = re.search(r"Captured ([\d,]+) samples", log)
     if found is None:
         raise UnreadableError(

@@ -1,4 +1,4 @@
-"""gil_load: a thread without the GIL that looks, at random times, who holds it and who waits."""
+"""gil_load: a thread without the GIL that reads, at random times, who holds it and who waits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class GilLoad(Tool):
-    """It knows threads by their identity only, so their names are noted when they start."""
+    """It knows threads only by their identifiers, so their names are recorded when they start."""
 
     name = "gil_load"
     environment = "gil_load"
@@ -27,7 +27,7 @@ class GilLoad(Tool):
             Path(place.python).parent.parent.glob("lib/python*/site-packages/gil_load/preload*.so"), None
         )
         if library is None:
-            raise UnreadableError("gil_load's library to preload is not where it was installed")
+            raise UnreadableError("gil_load's library to preload is missing in its installation")
         return {"LD_PRELOAD": str(library)}
 
     @contextmanager

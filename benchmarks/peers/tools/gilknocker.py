@@ -1,4 +1,4 @@
-"""gilknocker: a thread that asks for the GIL, and tells how long it took to get it."""
+"""gilknocker: a thread that asks for the GIL and reports how long it took to get it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def _fill(reading: Reading, report: Any) -> None:
 
 
 def _culprit(report: Any) -> tuple[str, int | None] | None:
-    """Return the site that others have waited for most; where nobody waited, that which held longest."""
+    """Return the site that others have waited for most; if nobody waited, the one that held longest."""
     blamed: dict[tuple[str, int | None], float] = {}
     for row in report.blame:
         if row.holder:

@@ -1,4 +1,4 @@
-"""Profilers of time, which say nothing about the GIL: users take them for it, so their cost is compared."""
+"""Time profilers, which say nothing about the GIL. Users use them for it, so their cost is compared."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class VizTracer(Tool):
 
     @contextmanager
     def inside(self) -> Iterator[Reading]:
-        """Trace the block, and write its file, which is the work's other half."""
+        """Trace the block and write its file, the other half of the tool's work."""
         from viztracer import VizTracer as Tracer
 
         reading = Reading()

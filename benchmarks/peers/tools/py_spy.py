@@ -17,7 +17,7 @@ RATE = 1000
 
 
 class PySpyRecord(Tool):
-    """The held share is that of the samples with a holder, of all that it was asked to take."""
+    """The held share is the share of samples with a holder among all requested samples."""
 
     name = "py-spy record"
     environment = "py-spy"
@@ -51,7 +51,7 @@ class PySpyRecord(Tool):
 
 
 def sampled_s(seconds: float) -> int:
-    """Return for how long to sample a program that works for `seconds`: py-spy takes whole seconds."""
+    """Return how long to sample a program that works for `seconds`: py-spy takes whole seconds."""
     return max(1, int(seconds))
 
 
@@ -107,7 +107,7 @@ def _documents(text: str) -> Iterable[list[dict[str, Any]]]:
 
 
 def read_dumps(dumps: Iterable[list[dict[str, Any]]]) -> Reading:
-    """Read what `dump --json` prints; where only the main thread lives it is the start or the end."""
+    """Read the output of `dump --json`; if only the main thread lives, it is the start or the end."""
     leaves: Counter[tuple[str, int | None]] = Counter()
     taken = 0
     for threads in dumps:
@@ -119,7 +119,7 @@ def read_dumps(dumps: Iterable[list[dict[str, Any]]]) -> Reading:
                 leaf = thread["frames"][0]
                 leaves[leaf["name"], leaf["line"]] += 1
     if not taken:
-        raise UnreadableError("py-spy dump succeeded never while the threads ran")
+        raise UnreadableError("no py-spy dump succeeded while the threads ran")
     top = leaves.most_common(1)
     return Reading(held=leaves.total() / taken, culprit=top[0][0] if top else None, note=f"{taken} dumps")
 

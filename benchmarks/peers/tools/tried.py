@@ -1,4 +1,4 @@
-"""Tools that a user would come across and that may not run: what came of trying is their row."""
+"""Tools that a user may find but that may not run: their row has the result of a try."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .base import Place, Tool, UnreadableError
 
 
 class Tried(Tool):
-    """A tool that is installed and asked for a sign of life, and not compared further.
+    """A tool that is installed and started once, but not compared.
 
     Parameters
     ----------
     name, environment, settings : str
-        As every tool has them.
+        As in every tool.
     check : list of str
         A program of its environment, with arguments, that must succeed.
     then : str
-        Why it is not compared even then.
+        Why it is not compared even if it starts.
     """
 
     costs = False
@@ -28,7 +28,7 @@ class Tried(Tool):
         self._check, self.silence = check, then
 
     def prepare(self, place: Place) -> None:
-        """Ask for a sign of life."""
+        """Start it once."""
         program, *arguments = self._check
         command = [place.tool(program), *arguments]
         try:
@@ -44,7 +44,7 @@ class Tried(Tool):
 
 
 class ByHand(Tool):
-    """A tool that no package has."""
+    """A tool without a package."""
 
     costs = False
 

@@ -1,8 +1,8 @@
 """Kernel probes on the interpreter's own take_gil and drop_gil: exact, independent of gilprobe, and slow.
 
-`perf probe` finds the two functions in the interpreter's library by their symbols, `perf record` writes one
-event an entry or return, and what each thread held and waited follows from the order of the events. A thread
-that gives the GIL up because another one asked waits inside drop_gil until that one has it: a wait, too.
+`perf probe` finds the two functions in the interpreter's library by their symbols. `perf record` writes one
+event for each entry or return; their order shows what each thread held and waited. A thread that gives up the
+GIL because another one asked waits inside drop_gil until that one has it: a wait, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GROUP = f"gilpeers_{os.getpid()}"
 PROBES = ("want=take_gil", "have=take_gil%return", "drop=drop_gil", "gone=drop_gil%return")
 EVENTS = ("want", "have__return", "drop", "gone__return")
 AT_ONCE_NS = 100_000
-"""Sooner than a thread that let go of the GIL by itself comes back, mostly."""
+"""Usually shorter than the time until a thread that released the GIL by itself comes back."""
 
 EVENT = re.compile(r"\s*(?P<tid>\d+)\s+(?P<s>\d+)\.(?P<ns>\d{9}):\s+\w+:(?P<kind>want|have|drop|gone)\w*:")
 
@@ -41,7 +41,7 @@ class Uprobes(Tool):
     each_event = True
 
     def missing(self) -> str:
-        """Say what this machine lacks."""
+        """Return what this machine lacks."""
         if shutil.which("perf") is None:
             return "perf is not installed"
         if os.geteuid() != 0:
@@ -64,7 +64,7 @@ class Uprobes(Tool):
         return done.stdout.strip()
 
     def prepare(self, place: Place) -> None:
-        """Place the probes; raises where the symbols are not there."""
+        """Place the probes; raise an error if the symbols are missing."""
         library = interpreter_file(place.python)
         for probe in PROBES:
             command = ["perf", "probe", "-q", "-x", library, f"{GROUP}:{probe}"]
@@ -73,7 +73,7 @@ class Uprobes(Tool):
                 raise UnreadableError(f"perf probe {probe}: {(done.stderr.strip().splitlines() or ['?'])[0]}")
 
     def clean(self) -> None:
-        """Take the probes away."""
+        """Remove the probes."""
         command = ["perf", "probe", "-q", "-d", f"{GROUP}:*"]
         subprocess.run(command, capture_output=True, timeout=60, check=False)
 
@@ -96,7 +96,7 @@ class Uprobes(Tool):
         ]
 
     def read(self, place: Place, truth: dict[str, Any]) -> Reading:
-        """Read what perf recorded in the time of which the truth is known."""
+        """Read what perf recorded in the time whose truth is known."""
         command = ["perf", "script", "-F", "tid,time,event", "--ns", "-i", str(place.folder / place.output)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
@@ -124,10 +124,10 @@ def interpreter_file(python: str) -> str:
 
 @dataclass
 class _Account:
-    """What one thread's events add up to, and since when it has been waiting or holding.
+    """The sums of one thread's events, and since when it has been waiting or holding.
 
-    `handed_over` is when the thread last left drop_gil, and how long it waited there: where it asks for the
-    GIL right behind that, it goes on with the same wait.
+    `handed_over` is when the thread last left drop_gil, and how long it waited there: if it asks for the GIL
+    right after that, the same wait goes on.
     """
 
     held_ns: int = 0
@@ -148,7 +148,7 @@ class _Window:
         return max(0, min(end, self.end_ns) - max(begin, self.begin_ns))
 
     def take(self, tid: int, time: int, kind: str) -> None:
-        """Take one event into account."""
+        """Add one event."""
         one = self.accounts[tid]
         if kind in ("want", "drop"):
             if kind == "drop" and one.holding is not None:
@@ -169,7 +169,7 @@ class _Window:
             one.holding = time
 
     def close(self) -> None:
-        """Count what lasts beyond the last event."""
+        """Add the state that lasts beyond the last event."""
         for one in self.accounts.values():
             if one.holding is not None:
                 one.held_ns += self._within(one.holding, self.end_ns)
@@ -184,7 +184,7 @@ def _events(lines: Iterable[str]) -> Iterator[tuple[int, int, str]]:
 
 
 def read_script(lines: Iterable[str], truth: dict[str, Any]) -> Reading:
-    """Read what `perf script -F tid,time,event --ns` prints; lines of different cores may be out of order."""
+    """Read `perf script -F tid,time,event --ns`; lines of different cores may be out of order."""
     window = _Window(truth["begin_ns"], truth["end_ns"])
     for tid, time, kind in sorted(_events(lines), key=lambda event: event[1]):
         window.take(tid, time, kind)

@@ -1,6 +1,6 @@
-"""Records a process that `gilprobe record --follow` runs: first on the PYTHONPATH of those, and of no others.
+"""Record a process that `gilprobe record --follow` runs: only those have this folder on PYTHONPATH.
 
-Any interpreter may come by here, one that is older than those of gilprobe, too: nothing but what all know.
+Interpreters older than gilprobe supports may run this too: use only what all of them know.
 """
 
 import os
@@ -13,12 +13,12 @@ def _give_way():
     sys.path_importer_cache.pop(folder, None)
     this = sys.modules.pop("sitecustomize", None)
     try:
-        import sitecustomize  # noqa: F401  # the one that this one stands before
+        import sitecustomize  # noqa: F401  # the one behind this one on the path
     except ImportError as error:
         if getattr(error, "name", None) != "sitecustomize":
             raise
     finally:
-        if this is not None:  # the import system wants to find one
+        if this is not None:  # the import system expects one
             sys.modules.setdefault("sitecustomize", this)
 
 
@@ -31,7 +31,7 @@ def _join():
             from gilprobe.programs import follow, program_recording
 
             follow.join(program_recording.begin, options, target)
-    except Exception:  # noqa: S110  # not recorded: no reason to disturb
+    except Exception:  # noqa: S110  # a child that can't be recorded just runs
         pass
 
 

@@ -1,4 +1,4 @@
 """Files for other tools: flame graphs, trace viewers, spreadsheets.
 
-One module a format, each line made from the model when it is asked for. No text for people.
+One module per format; lines are made on demand. No text for people.
 """

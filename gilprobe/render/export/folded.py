@@ -1,4 +1,4 @@
-"""Folded stacks for flame-graph tools: one line a stack, frames joined by semicolons, then nanoseconds."""
+"""Folded stacks for flame-graph tools: one line per stack, frames joined by semicolons, then nanoseconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gilprobe.render.shared.words import clipped, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.weights import Weight
     from gilprobe.report import Frame
 
@@ -23,16 +23,16 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
     """Write the stacks of the processes, heaviest first.
 
     A line is ``outer(file:line);inner(file:line) NANOSECONDS``; with several processes the first frame names
-    the process. In names spaces become underscores, semicolons and control characters are written as
-    Python's escapes.
+    the process. In names spaces become underscores; semicolons and control characters become Python's
+    escapes.
 
     Parameters
     ----------
     processes : sequence of TracedProcess
         What to write.
     weight : {"hold", "wait", "caused"}
-        What the nanoseconds are: holds that ended there, waits that followed a release there, or waits of
-        other threads during the holds that ended there.
+        The nanoseconds of holds that ended there, of waits that followed a release there, or of other
+        threads' waits during the holds that ended there.
 
     Yields
     ------
@@ -42,7 +42,7 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
     for process in processes:
         prefix = f"{_escaped(process.title)};" if len(processes) > 1 else ""
         total: Counter[tuple[int, ...]] = Counter()
-        texts: dict[str, int] = {}  # all lines together may be much larger
+        texts: dict[str, int] = {}  # all lines together may be far larger than the model
         known: dict[Frame, int] = {}
         for stack in stacks_of(process.report):
             for frame in stack.frames:

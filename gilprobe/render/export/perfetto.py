@@ -1,8 +1,8 @@
-"""A timeline in the Trace Event format: for ui.perfetto.dev, chrome://tracing and whatever else reads it.
+"""A timeline in the Trace Event format, for ui.perfetto.dev, chrome://tracing and others.
 
-The format is that of "Trace Event Format" (Chromium's document of that name). What is done beyond it is for
-Perfetto's importer (src/trace_processor/importers/json): `ph` and `ts` come first in every event, threads
-have numbers that are unique over all processes, and no text holds a lone surrogate.
+The format is described in Chromium's document "Trace Event Format". Perfetto's importer
+(src/trace_processor/importers/json) needs more: `ph` and `ts` come first in every event, thread numbers are
+unique over all processes, and no text has a lone surrogate.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Frame
 
 _LINES_A_PIECE = 4096
-_LARGEST_NATIVE_ID = (
-    1 << 22
-)  # Linux gives no thread a larger number (PID_MAX_LIMIT in include/linux/threads.h)
+_LARGEST_NATIVE_ID = 1 << 22  # Linux's largest thread number (PID_MAX_LIMIT in include/linux/threads.h)
 _SHOWN_FRAMES = 40
 _ADJACENT_NS = 1_000
-"""An acquisition follows a wait if it comes at most so much later: else events between them are missing."""
+"""Largest gap between a wait and its acquisition: if larger, events between them are missing."""
 
-# Colours that chrome://tracing knows (Catapult: tracing/base/color_scheme.html); Perfetto has its own.
+# Colours of chrome://tracing (Catapult: tracing/base/color_scheme.html); Perfetto has its own.
 _COLORS = (
     "thread_state_running",
     "rail_animation",
@@ -53,20 +51,14 @@ _WAITING_COLOR = "terrible"
 def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
     """Write the timelines of the processes as one trace, in bounded memory.
 
-    Each thread is a track of holds and waits; each interpreter has a track "GIL" of its holders and a
-    counter of the threads that wait for it; an arrow leads from a hold to the acquisition that had waited for
-    its end.
+    Each thread is a track of holds and waits. Each interpreter has a track "GIL" of its holders, and a
+    counter of waiting threads. An arrow leads from a hold to the acquisition that waited for its end.
     Processes without a timeline are left out.
 
     Parameters
     ----------
     processes : sequence of TracedProcess
-        Their recordings' beginnings are put in order if all tell when that was.
-
-    Yields
-    ------
-    str
-        Pieces of a JSON document, all ASCII.
+        Aligned by the recordings' start times if all are known.
 
     Raises
     ------
@@ -75,14 +67,14 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
     """
     traced = [process for process in processes if process.timeline is not None]
     if not traced:
-        raise InvalidValueError("a trace for Perfetto needs a recording with a timeline; these have none")
+        raise InvalidValueError("a trace for Perfetto needs a recording with a timeline, got none")
     return chain(["{"], _body(traced))
 
 
 def _body(processes: Sequence[TracedProcess]) -> Iterator[str]:
     began = [process.started_unix_ns for process in processes]
     first = min(began)
-    numbers = _Numbers()
+    numbers = _SystemNumbers()
     lines: list[str] = []
     separator = '"traceEvents":[\n'
     for index, process in enumerate(processes):
@@ -121,8 +113,8 @@ def _us(ns: int) -> str:
     return f"{ns // 1000}.{ns % 1000:03d}"
 
 
-class _Numbers:
-    """Hands out numbers of processes and threads: the system's own, where they are not taken yet."""
+class _SystemNumbers:
+    """Gives numbers to processes and threads: the system's own, if still free."""
 
     def __init__(self) -> None:
         self._used: set[int] = {0}
@@ -138,7 +130,7 @@ class _Numbers:
         return pid
 
     def thread(self, native_id: int = 0) -> int:
-        """Return a number for a thread, or for a track that is none."""
+        """Return a number for a thread, or for another track."""
         if not 0 < native_id <= _LARGEST_NATIVE_ID or native_id in self._used:
             return self._made_up()
         self._used.add(native_id)
@@ -154,8 +146,8 @@ class _Numbers:
         return self._next
 
 
-class _Gil:
-    """What has to be remembered of an interpreter's GIL: its track, and the last hold."""
+class _Track:
+    """State of an interpreter's GIL: its track, and the last hold."""
 
     __slots__ = ("busy_until", "end", "holder", "ids", "start", "waiters")
 
@@ -169,12 +161,12 @@ class _Gil:
 class _ProcessTrace:
     """The events of one process, line by line."""
 
-    def __init__(self, process: TracedProcess, index: int, offset_ns: int, numbers: _Numbers) -> None:
-        assert process.timeline is not None  # the caller has looked  # noqa: S101
+    def __init__(self, process: TracedProcess, index: int, offset_ns: int, numbers: _SystemNumbers) -> None:
+        assert process.timeline is not None  # the caller has checked  # noqa: S101
         self._process, self._index, self._offset_ns, self._numbers = process, index, offset_ns, numbers
         self._timeline: Timeline = process.timeline
         self._pid = numbers.process(process.pid)
-        self._places = _Places(self._timeline.places)
+        self._places = _PlaceParts(self._timeline.places)
         threads = self._timeline.threads
         self._tids = [numbers.thread(thread.native_id) for thread in threads]
         self._ids = [f'"pid":{self._pid},"tid":{tid}' for tid in self._tids]
@@ -184,9 +176,10 @@ class _ProcessTrace:
         ]
         interpreters = sorted({thread.interpreter for thread in threads} or {0})
         self._gil_tids = {interpreter: numbers.thread() for interpreter in interpreters}
-        self._any_tid = self._gil_tids[interpreters[0]]  # for what is about the process
+        self._any_tid = self._gil_tids[interpreters[0]]  # for events of the process
         self._gils = {
-            interpreter: _Gil(f'"pid":{self._pid},"tid":{tid}') for interpreter, tid in self._gil_tids.items()
+            interpreter: _Track(f'"pid":{self._pid},"tid":{tid}')
+            for interpreter, tid in self._gil_tids.items()
         }
         self._gil_of = [self._gils[thread.interpreter] for thread in threads]
 
@@ -238,7 +231,7 @@ class _ProcessTrace:
             yield json.dumps(event | {"name": _clean(doubt), "cat": "doubt"}, separators=(",", ":"))
 
     def _survey(self) -> None:
-        """Have the counters see all waits once: one that is to be counted now may end much later."""
+        """Give the counters all waits once: a wait that begins now may end much later."""
         for batch in self._timeline.batches():
             for kind, thread, start, duration in zip(
                 batch.kinds, batch.threads, batch.starts_ns, batch.durations_ns, strict=True
@@ -249,8 +242,8 @@ class _ProcessTrace:
     def _events(self) -> Iterator[str]:
         """Yield holds, waits, arrows and counters, in the timeline's order.
 
-        Times are rounded to nanoseconds one by one, so that an interval may begin a nanosecond before the end
-        of the one before it; a viewer would take that for nesting. It is made to begin at that end.
+        Times are rounded to nanoseconds one by one, so an interval may begin a nanosecond before the end of
+        the previous one, which a viewer would show as nested. It is moved to begin at that end.
         """
         offset = self._offset_ns
         busy_until = [0] * len(self._tids)
@@ -277,7 +270,7 @@ class _ProcessTrace:
                     if counts:
                         yield from self._counter(self._timeline.threads[thread].interpreter, counts)
 
-    def _on_gil(self, gil: _Gil, thread: int, number: int, start: int, end: int) -> str:
+    def _on_gil(self, gil: _Track, thread: int, number: int, start: int, end: int) -> str:
         """Return a hold's event on the GIL's track."""
         begin = max(start, gil.busy_until)
         finish = gil.busy_until = max(end, begin)
@@ -286,11 +279,11 @@ class _ProcessTrace:
             f'"cat":"GIL",{self._holders[thread]},{self._places.args(number)}}}'
         )
 
-    def _arrow(self, gil: _Gil, thread: int, start: int, end: int, waited: tuple[int, int]) -> str:
+    def _arrow(self, gil: _Track, thread: int, start: int, end: int, waited: tuple[int, int]) -> str:
         """Return the arrow's events from the GIL's last hold to this one, if this one's thread waited for it.
 
-        An end of an arrow is bound to the slice that is there at that time. At the very end or beginning of a
-        slice that is its neighbour as well, so it is put 0.4 ns after a whole nanosecond inside.
+        An end of an arrow is bound to the slice at that time. Exactly at a slice's border it might be the
+        neighbour, so it is put 0.4 ns after a whole nanosecond inside.
         """
         if waited[0] >= gil.end or start - waited[1] > _ADJACENT_NS or gil.holder in (thread, -1):
             return ""
@@ -310,8 +303,8 @@ class _ProcessTrace:
             yield f'{{"ph":"C","ts":{_us(max(at, 0) + self._offset_ns)},{tail}{count}}}}}'
 
 
-class _Places:
-    """The part of an event that tells its place, made once for each place."""
+class _PlaceParts:
+    """The part of an event with its place, made once per place."""
 
     def __init__(self, places: tuple[tuple[Frame, ...], ...]) -> None:
         self._places = places
@@ -336,7 +329,7 @@ class _Places:
         return text
 
     def args(self, number: int) -> str:
-        """Return the arguments of a hold on the GIL's track: its stack stands on the thread's."""
+        """Return the arguments of a hold on the GIL's track, without the stack, which is on the thread's."""
         text = self._args.get(number)
         if text is None:
             text = self._args[number] = f'"args":{json.dumps(self._described(number, stack=False))}'

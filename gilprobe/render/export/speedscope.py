@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe import __version__
 from gilprobe.model.timeline import HOLD, NOWHERE
-from gilprobe.render.shared.findings import doubts_of_many
+from gilprobe.render.shared.wait_summary import doubts_of_many
 from gilprobe.render.shared.weights import WEIGHTS, stacks_of, weight_ns
 from gilprobe.render.shared.words import clipped, visible
 from gilprobe.report import Frame
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.weights import Weight
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
@@ -29,9 +29,9 @@ _Weighted = tuple[tuple[Frame, ...], int]
 
 
 def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Iterator[str]:
-    """Write profiles of the processes: one for each weight, and with a timeline two for each busy thread.
+    """Write profiles of the processes: one per weight, and with a timeline two per busy thread.
 
-    Samples are stacks, weighted in nanoseconds and heaviest first: they tell how much, not when.
+    Samples are stacks, weighted in nanoseconds, heaviest first: they show how much, not when.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
 
 
 def _name(processes: Sequence[TracedProcess]) -> str:
-    """Return the document's title, the only place that this format has for doubts."""
+    """Return the document's title, the format's only place for doubts."""
     titles = [process.title for process in processes]
     doubts = doubts_of_many(processes) if len(processes) > 1 else processes[0].doubts
     more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
@@ -85,7 +85,7 @@ def _profiles(process: TracedProcess, frames: _Frames, *, titled: bool) -> Itera
 
 
 def _threads(timeline: Timeline) -> Iterator[tuple[str, Counter[int]]]:
-    """Yield threads and their nanoseconds by place and kind, busiest first; of many, the rest as one."""
+    """Yield threads and their nanoseconds by place and kind, busiest first; the rest of many as one."""
     spent: list[Counter[int]] = [Counter() for _ in timeline.threads]
     for batch in timeline.batches():
         for kind, thread, place, duration in zip(
@@ -104,7 +104,7 @@ def _threads(timeline: Timeline) -> Iterator[tuple[str, Counter[int]]]:
 
 
 def _of_kind(spent: Counter[int], kind: int, places: tuple[tuple[Frame, ...], ...]) -> list[_Weighted]:
-    assert HOLD == 0  # by which _threads numbers  # noqa: S101
+    assert HOLD == 0  # _threads uses its numbers  # noqa: S101
     return [
         (_UNKNOWN if key >> 1 == NOWHERE else places[key >> 1], duration)
         for key, duration in spent.items()
@@ -130,7 +130,7 @@ def _clean(text: str) -> str:
 
 
 class _Frames:
-    """The frames that all profiles share, each once."""
+    """The frames of all profiles, each once."""
 
     def __init__(self) -> None:
         self.table: list[dict[str, object]] = []

@@ -13,7 +13,7 @@ from gilprobe.report import Frame
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
 
 EVENT_COLUMNS = (
     "pid",
@@ -35,15 +35,15 @@ SITE_COLUMNS = ("pid", "function", "filename", "line", "releases", "hold_ns", "w
 _ROWS_A_PIECE = 1024
 _KINDS = ("hold", "wait")
 _NO_PLACE = Frame("", "", 0)
-# A spreadsheet takes a cell that begins so for a formula; the latter four in some languages' settings.
+# A spreadsheet reads cells that begin so as formulas; the latter four in some languages.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
-    """Write every hold and wait, one a row; if a process has no timeline, the sites instead.
+    """Write one row per hold and wait, or the sites if a process has no timeline.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it; control characters are
-    written as Python's escapes.
+    A text that a spreadsheet would read as a formula gets an apostrophe before it; control characters become
+    Python's escapes.
 
     Yields
     ------
@@ -79,7 +79,7 @@ def _sites(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:
 def _events(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:
     for process in processes:
         timeline = process.timeline
-        assert timeline is not None  # the caller has looked  # noqa: S101
+        assert timeline is not None  # the caller has checked  # noqa: S101
         pid = process.pid or ""
         threads = [(one.interpreter, one.native_id, _text(one.name)) for one in timeline.threads]
         places = [_place(frames[-1] if frames else _NO_PLACE) for frames in timeline.places]

@@ -1,4 +1,4 @@
-"""How many threads wait at each moment, from waits that are told in the order of their ends."""
+"""Count waiting threads at each moment, from waits in the order of their ends."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _BLOCK = 1 << 15
 
 
 class WaiterCount:
-    """Counts the waits that are open, exactly and in bounded memory.
+    """Counts the open waits, exactly and in bounded memory.
 
-    A wait that opens now may be told much later, when it ends. So the waits are seen twice. The first time
-    they are cut into blocks by their number, each with the moment of its last end, its *horizon*; a wait
-    that opened before an earlier block's horizon is remembered for the block in which it opened. These are at
-    most as many as threads waited at the horizons. The second time each block is complete in itself.
+    A wait comes when it ends, long after it opened. So the waits are read twice. The first time they are cut
+    into blocks of equal number, each with the time of its last end, its *horizon*; a wait that opened before
+    an earlier block's horizon is kept for the block in which it opened. There are at most as many of these as
+    waiting threads at the horizons. The second time each block is complete.
 
     First :meth:`survey` for each wait, then :meth:`begin`, then :meth:`add` for each, then :meth:`rest`.
     """
@@ -23,11 +23,11 @@ class WaiterCount:
         self._early: dict[int, list[int]] = {}
         self._number = 0
         self._block = 0
-        self._moments: list[int] = []  # twice the time, plus 1 where a wait opens: closing comes first
+        self._moments: list[int] = []  # twice the time, plus 1 if a wait opens: closings come first
         self._open = 0
 
     def survey(self, start_ns: int, end_ns: int) -> None:
-        """See a wait for the first time."""
+        """Take a wait for the first time."""
         if self._horizons and start_ns < self._horizons[-1]:
             block = bisect_right(self._horizons, start_ns)
             self._early.setdefault(block, []).append(start_ns)
@@ -36,17 +36,17 @@ class WaiterCount:
             self._horizons.append(max(end_ns, self._horizons[-1] if self._horizons else 0))
 
     def begin(self) -> None:
-        """Begin to see the waits for the second time."""
+        """Begin to take the waits for the second time."""
         self._number = self._block = self._open = 0
         self._moments = []
 
     def add(self, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
-        """See a wait for the second time.
+        """Take a wait for the second time.
 
         Returns
         -------
         list of (int, int)
-            Moments at which the number of waiters changed and what it was from then on; empty most times.
+            Times at which the number of waiters changed, and the new number; mostly empty.
         """
         if self._block == 0 or start_ns >= self._horizons[self._block - 1]:
             self._moments.append(2 * start_ns + 1)
@@ -60,7 +60,7 @@ class WaiterCount:
         self._moments.sort()
         changes: list[tuple[int, int]] = []
         for moment in self._moments:
-            # never below 0, whatever a file tells
+            # never below 0, even with a damaged file
             self._open = self._open + 1 if moment & 1 else max(0, self._open - 1)
             at = moment >> 1
             if changes and changes[-1][0] == at:

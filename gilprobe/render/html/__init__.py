@@ -1,7 +1,7 @@
-"""The report as one HTML file: it opens from disk, asks no network, and shows at first sight who paid.
+"""The report as one HTML file, which opens from disk and needs no network.
 
-Python makes the page's data, one room for a traced process and one for results; the page's scripts draw it.
-Names of others are data here, never markup.
+Python makes the page's data, for a traced process or for results; the page's scripts draw it. Foreign names
+are data, never markup.
 """
 
 from __future__ import annotations
@@ -12,38 +12,33 @@ from gilprobe.render.html import document
 from gilprobe.render.html.process import process_data, timeline_data
 from gilprobe.render.html.process.sources import Sources
 from gilprobe.render.html.results import scenario_data
-from gilprobe.render.shared.findings import by_waits
+from gilprobe.render.shared.wait_summary import by_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.results import ScenarioResult
 
 MOST_PROCESSES = 24
-"""How many processes are in a page: the first, and those whose threads waited most. Others are summed up."""
+"""Limit of processes in a page: the first, and those whose threads waited most. Others are summed up."""
 
 
 def export_processes(processes: Sequence[TracedProcess], *, source: Path | None = None) -> Iterator[str]:
-    """Write what was recorded of processes as a page.
+    """Write the recordings of processes as a page.
 
     Parameters
     ----------
     processes : sequence of TracedProcess
-        What to show, at least one. The page begins with that whose threads waited most.
+        At least one. The page begins with the one whose threads waited most.
     source : pathlib.Path or None
-        Folder below which source files may be read, to show the lines of sites; None: no file is read.
-
-    Returns
-    -------
-    iterator of str
-        Pieces of an HTML document.
+        Folder of source files that may be read, to show the lines of sites; None: no file is read.
 
     Raises
     ------
     InvalidValueError
-        If `source` is no folder.
+        If `source` is not a folder.
     """
     sources = None if source is None else Sources(source)
     ranked = by_waits(processes)
@@ -58,13 +53,13 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
 
 
 def export_results(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> Iterator[str]:
-    """Write what was measured in scenarios as a page.
+    """Write results of scenarios as a page.
 
     Parameters
     ----------
     sides : sequence of (str, sequence of ScenarioResult)
-        Names of interpreters, and what was measured on each; at least one result. What several have measured
-        stands side by side. :func:`gilprobe.render.shared.sides.sides_of` makes them of saved results.
+        Names of interpreters and their results, at least one. Results of the same scenario are side by side.
+        :func:`gilprobe.render.shared.sides.sides_of` makes them from saved results.
 
     Returns
     -------

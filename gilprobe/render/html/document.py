@@ -1,4 +1,4 @@
-"""The shell of a page: the scripts in it are known by their hashes, and names are data, never markup."""
+"""The shell of a page: it allows only its own scripts, by hash; foreign names are data, never markup."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 SCHEMA = 1
-"""Version of the data in a page; its scripts come with it, so that only tools of others need to know."""
+"""Version of the data in a page, for other tools; the page has its own scripts."""
 
 _HERE = "gilprobe.render.html"
 _SCRIPTS: Mapping[str, Sequence[str]] = {
     "processes": ("processes.js",),
     "results": ("vendored/echarts.min.js", "results.js"),
 }
-"""Scripts of each kind of page, as they run; ``npm run build`` makes them of those in ``scripts/``."""
+"""Bundled scripts of each kind of page; ``npm run build`` makes them from ``scripts/``."""
 
 _STYLES: Mapping[str, Sequence[str]] = {
     "processes": ("page.css", "process.css", "timeline.css", "pictures.css"),
     "results": ("page.css", "scenarios.css"),
 }
 
-# JSON inside a script element ends where the text says so, whatever the JSON means: "<" must not stand in it.
+# A script element ends at its end tag, even inside a JSON string: "<" must be escaped.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
@@ -41,9 +41,9 @@ def pieces(data: Mapping[str, object], *, title: str) -> Iterator[str]:
     Parameters
     ----------
     data : mapping
-        What its scripts show, for :mod:`json`: ``kind`` and what belongs to that kind.
+        The scripts' data, for :mod:`json`: ``kind`` and the kind's own keys.
     title : str
-        Of the document; escaped here.
+        The document's title; escaped here.
 
     Yields
     ------
@@ -63,12 +63,12 @@ def pieces(data: Mapping[str, object], *, title: str) -> Iterator[str]:
 
 
 def embedded(data: object) -> str:
-    """Return `data` as JSON that cannot end the script element in which it stands."""
+    """Return `data` as JSON that can't end its script element."""
     return json.dumps(data, separators=(",", ":"), allow_nan=False).translate(_UNSAFE)
 
 
 def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """Return the Content-Security-Policy: these scripts and styles, and nothing from anywhere."""
+    """Return the Content-Security-Policy: only these scripts and styles."""
     return (
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""What a notebook shows of the model.
+"""Show the model in a notebook.
 
-The text of a terminal as HTML elements; it needs no notebook to be installed, and computes nothing.
+The terminal's text as HTML elements. It needs no installed notebook, and computes nothing.
 """

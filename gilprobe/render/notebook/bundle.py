@@ -1,35 +1,89 @@
-"""What a notebook shows of the model: HTML, and the terminal's text where HTML can't be shown."""
+"""Render the model for a notebook: HTML, and the terminal's text where HTML can't be shown."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 from gilprobe.model.audit_result import AuditResult, AuditSet
 from gilprobe.model.leak_report import LeakReport
-from gilprobe.model.traced import TracedProcess
-from gilprobe.render.notebook.html_page import HtmlPage
-from gilprobe.render.shared.page import PLAIN, Page
+from gilprobe.model.traced_process import TracedProcess
+from gilprobe.render.shared.page import PLAIN, Page, plain_text
+from gilprobe.render.shared.words import visible
+from gilprobe.render.templates import template
 from gilprobe.render.terminal import write_result
 from gilprobe.render.text.audit_text import write_audit, write_audits
-from gilprobe.render.text.leaks import write_leaks
+from gilprobe.render.text.leaks_text import write_leaks
 from gilprobe.render.text.trace_text import write_process
 from gilprobe.report import Report
 from gilprobe.results import ResultSet, ScenarioResult
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+    from rich.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A line or a cell; bold is what of its style has a meaning without colour."""
+
+    text: str
+    bold: bool = False
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    heads: Sequence[_Words]
+    rows: Sequence[Sequence[_Words]]
+
+
+class HtmlPage(Page):
+    """Collects what is rendered, as HTML."""
+
+    def __init__(self) -> None:
+        super().__init__(PLAIN)
+        self._parts: list[_Words | _Table] = []
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Add a line of text; an empty one is a gap, which elements have anyway."""
+        if text:
+            self._parts.append(_Words(visible(text), "bold" in style))
+
+    def show(self, table: Table) -> None:
+        """Add the table, if it has rows."""
+        if not table.row_count:
+            return
+        heads = [
+            _Words(plain_text(str(column.header)), right=column.justify == "right")
+            for column in table.columns
+        ]
+        cells = zip(*(column.cells for column in table.columns), strict=True)
+        rows = [
+            [_cell(text, head.right, str(made.style or "")) for text, head in zip(row, heads, strict=True)]
+            for row, made in zip(cells, table.rows, strict=True)
+        ]
+        self._parts.append(_Table(heads, rows))
+        self.tell_left_out()
+
+    def finished(self) -> str:
+        """Return the page as one element."""
+        return template("notebook.html.j2").render(parts=self._parts)
+
+
+def _cell(text: Text | str, right: bool, style: str) -> _Words:
+    if isinstance(text, str):  # rich fills up a row that has fewer cells than the table
+        return _Words(text, right=right)
+    # A row's style, or that of its last cell.
+    own = " ".join(str(span.style) for span in text.spans)
+    return _Words(plain_text(text.plain), "bold" in f"{style} {own}", right)
+
 
 def bundle(shown: object) -> dict[str, str]:
-    """Render an object of the model for a notebook.
-
-    Parameters
-    ----------
-    shown : Report, ScenarioResult, ResultSet, AuditResult, AuditSet, LeakReport
-        What is shown.
-
-    Returns
-    -------
-    dict of str to str
-        MIME type -> text: ``text/html`` and ``text/plain``. Everything foreign in them is escaped.
-    """
+    """Render an object of the model for a notebook: text of each MIME type, all that is foreign escaped."""
     page, text = HtmlPage(), Page(PLAIN)
     write(shown, page)
     write(shown, text)
@@ -37,8 +91,8 @@ def bundle(shown: object) -> dict[str, str]:
 
 
 @singledispatch
-def write(shown: object, page: Page) -> None:  # noqa: ARG001 - what is registered needs it
-    """Write an object onto a page; another type of the model registers its own function."""
+def write(shown: object, page: Page) -> None:  # noqa: ARG001 - registered functions need it
+    """Write an object onto a page; each type registers its own function."""
     raise TypeError(f"a notebook can show reports, results, audits and leaks, got {type(shown).__name__}")
 
 

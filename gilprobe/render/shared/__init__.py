@@ -1,4 +1,4 @@
-"""What every rendering is made of: words and numbers, pages of lines and tables, rows, weights, lanes.
+"""Common parts of all renderers: words and numbers, pages of lines and tables, rows, weights, lanes.
 
-Nothing here knows a terminal, a browser or a file format.
+Nothing here depends on a terminal, a browser or a file format.
 """

@@ -1,4 +1,4 @@
-"""Rows of a table for threads' accounts, which scenarios and traces share."""
+"""Table rows for threads' accounts, for scenarios and traces."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def thread_table(
     page: Page, first: str = "thread", *, longest: bool = False, handoffs: bool = False
 ) -> Table:
-    """Return an empty table for :func:`thread_rows`; if told, with columns for longest wait and handoffs."""
+    """Return an empty table for :func:`thread_rows`, optionally with longest wait and handoffs."""
     extra = (">longest\nwait",) if longest else ()
     last = (">hand-\noffs",) if handoffs else ()
     releases = (">forced\nrelease", ">voluntary\nrelease")
@@ -32,15 +32,15 @@ def thread_table(
 
 
 def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:
-    """Return one name for all ended threads whose names differ in numbers at most, if more than `rows`.
+    """Return one name for all ended threads whose names differ only in numbers, if more than `rows`.
 
-    A server with a thread for each request has thousands: which of them it was tells nothing, all together
-    do. Those that are alive stay who they are.
+    A server with a thread per request has thousands, which only together mean something. Living threads keep
+    their names.
 
     Returns
     -------
     dict of str to str
-        The names that are replaced, and by what.
+        Old name -> new name.
     """
     if len(accounts) <= rows:
         return {}
@@ -67,7 +67,7 @@ def thread_rows(
     longest: bool = False,
     crowd_of: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Add a row for each thread or crowd; of more than `rows`, the busiest, and one row with the others."""
+    """Add a row per thread or crowd; if more than `rows`, the busiest, and one row for the others."""
     shown = gathered(accounts, crowd_of)
     rest: list[ThreadAccount] = []
     if len(shown) > rows:
@@ -83,7 +83,7 @@ def thread_rows(
 def gathered(
     accounts: Sequence[ThreadAccount], crowd_of: Mapping[str, str]
 ) -> list[tuple[str, list[ThreadAccount]]]:
-    """Return the rows of a table: each with its name and the threads that it is about.
+    """Return the rows of a table, each with its name and its threads.
 
     `crowd_of` is what :func:`crowds` returned. A row's name is made by :func:`thread_name`.
     """
@@ -103,10 +103,10 @@ def gathered(
 
 
 def thread_name(account: ThreadAccount, crowd: str = "") -> str:
-    """Return how a table names a thread or its crowd; on another interpreter's GIL with that interpreter."""
+    """Return a thread's or crowd's name for a table, with the interpreter if not the main one."""
     name = clipped(crowd or account.name) or "?"
     where = f"(interpreter {account.interpreter})"
-    # a report's own names have it already, so that blame has it, too
+    # a report's own names contain it already, for blame
     return f"{name} {where}" if account.interpreter and not name.endswith(where) else name
 
 

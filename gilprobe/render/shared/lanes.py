@@ -1,4 +1,4 @@
-"""A timeline as lanes, one a thread: every hold and wait while they are few, else shares of equal slices."""
+"""A timeline as lanes, one per thread: all holds and waits if few, else shares of equal slices."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from gilprobe.report import Report
 
 SLICES = 720
-"""Slices of the whole time, a pixel each."""
+"""Slices of the whole time, one per pixel."""
 
 MOST_EXACT = 1500
-"""Intervals up to which each is kept."""
+"""Up to so many intervals, all are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What one thread did.
+    """The activity of one thread.
 
     Attributes
     ----------
     name : str
         The thread's name: foreign, to be escaped.
     first_ns, last_ns : int
-        The part of the time in which the thread lived.
+        When the thread lived.
     hold_ns, wait_ns : int
         Sums of its holds and of its waits.
-    intervals : tuple of (int, int, int)
-        Kind, start and end of each hold and wait, nanoseconds; empty if there are too many in all.
+    events : tuple of (int, int, int)
+        Kind, start and end of each hold and wait, nanoseconds; empty if there are too many.
     shares : tuple of (float, float)
-        For each slice the share of it that was hold, and wait; empty where `intervals` are kept.
+        Each slice's shares of hold and wait; empty if `events` are kept.
     """
 
     name: str
@@ -43,18 +43,18 @@ class Lane:
     last_ns: int
     hold_ns: int
     wait_ns: int
-    intervals: tuple[tuple[int, int, int], ...]
+    events: tuple[tuple[int, int, int], ...]
     shares: tuple[tuple[float, float], ...]
 
 
 class _Collected:
-    """What is known about a thread while the events are read: slices always, intervals while they are few."""
+    """A thread while the events are read: slices always, intervals while few."""
 
     def __init__(self, elapsed_ns: int) -> None:
         self.elapsed_ns = elapsed_ns
         self.sums = [0, 0]
         self.slices = ([0.0] * SLICES, [0.0] * SLICES)
-        self.intervals: list[tuple[int, int, int]] = []
+        self.events: list[tuple[int, int, int]] = []
         self.first_ns, self.last_ns = elapsed_ns, 0
 
     def add(self, kind: int, start: int, end: int) -> None:
@@ -65,7 +65,7 @@ class _Collected:
 
 
 def _parts(start: int, end: int, elapsed_ns: int) -> Iterator[tuple[int, float]]:
-    """Yield the slices that an interval touches, and its share of each."""
+    """Yield the slices that an event touches, and its share of each."""
     width = elapsed_ns / SLICES
     first = min(int(start / width), SLICES - 1)
     last = min(int(end / width), SLICES - 1)
@@ -76,7 +76,7 @@ def _parts(start: int, end: int, elapsed_ns: int) -> Iterator[tuple[int, float]]
 
 
 def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lane], int]:
-    """Read a timeline once, in bounded memory.
+    """Read a timeline once, in bounded memory; return the lanes, and how many threads were left out.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lan
     timeline : Timeline
         Its holds and waits.
     rows : int
-        Most lanes: of more threads those that held and waited longest are kept, in the timeline's order.
+        Limit of lanes: the threads that held and waited longest are kept, in the timeline's order.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def lanes_of(report: Report, timeline: Timeline, *, rows: int) -> tuple[list[Lan
             one = collected.setdefault(thread, _Collected(elapsed_ns))
             one.add(kind, begin, end)
             if left > 0:
-                one.intervals.append((kind, begin, end))
+                one.events.append((kind, begin, end))
             left -= 1
     shown = sorted(collected, key=lambda number: sum(collected[number].sums), reverse=True)[:rows]
     lives = lives_of(report)
@@ -122,9 +122,9 @@ def _key(timeline: Timeline, number: int) -> tuple[int, int]:
 
 
 def lives_of(report: Report) -> dict[tuple[int, int], int]:
-    """Return how long each thread lived, by its native identifier and interpreter.
+    """Return each thread's lifetime, by native identifier and interpreter.
 
-    The system gives an identifier twice, and then nobody knows.
+    An identifier that the system reused is left out.
     """
     lives: dict[tuple[int, int], int] = {}
     twice: set[tuple[int, int]] = set()
@@ -137,7 +137,7 @@ def lives_of(report: Report) -> dict[tuple[int, int], int]:
 
 
 def lived(first_ns: int, last_ns: int, life_ns: int | None, elapsed_ns: int) -> tuple[int, int]:
-    """Return from when to when a thread lived: its first and last event are within, and it was that long."""
+    """Return when a thread lived, from its first and last event and its lifetime."""
     if life_ns is None:
         return first_ns, last_ns
     first_ns = max(0, min(first_ns, elapsed_ns - life_ns))
@@ -152,6 +152,6 @@ def _lane(name: str, one: _Collected, life_ns: int | None, exact: bool) -> Lane:
         last_ns=last,
         hold_ns=one.sums[HOLD],
         wait_ns=one.sums[WAIT],
-        intervals=tuple(one.intervals) if exact else (),
+        events=tuple(one.events) if exact else (),
         shares=() if exact else tuple(zip(*one.slices, strict=True)),
     )

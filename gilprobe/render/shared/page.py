@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MOST_ROWS = 2000
-"""Rows of a table that are laid out, which takes a millisecond each; the others are counted."""
+"""Limit of rows in a table, since each takes a millisecond; the others are counted."""
 
 _UNBOUNDED = 100_000
-# Stands for a space inside a number, where rich must not fold; for private use, so that visible() escapes it.
+# A space inside a number, where rich must not fold; a private-use character, so visible() escapes it.
 _GLUE = "\ue000"
 
 
 def plain_text(text: str) -> str:
-    """Return the text of a table's cell without what only the terminal's layout needs."""
+    """Return a cell's text without marks for the terminal's layout."""
     return text.replace(_GLUE, " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the output's reader can show.
+    """What the reader of the output can show.
 
     Attributes
     ----------
     width : int or None
-        Columns; None for a pipe or a file, where nothing is wrapped.
+        Columns; None for a pipe or a file: no wrapping.
     color : bool
-        Whether colours and bold type may be used. Without, the text holds no escape sequence at all.
+        Whether to use colours and bold type. Without, the text has no escape sequences.
     unicode : bool
-        Whether lines can be drawn with characters beyond ASCII.
+        Whether to draw lines with characters beyond ASCII.
     """
 
     width: int | None = None
@@ -51,7 +51,7 @@ PLAIN = Look()
 
 
 class Page:
-    """Collects what is rendered; hides rich from those who use it. Foreign names in cells are escaped here.
+    """Collects lines and tables; hides rich. Foreign names in cells are escaped here.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Page:
         self.look = look
         self._text = StringIO()
         self._left_out = 0
-        # Everything that rich would look up in the environment is told instead: the caller knows its stream.
+        # Set all that rich would take from the environment: the caller knows its stream.
         self._console = Console(
             file=self._text,
             width=look.width or _UNBOUNDED,
@@ -88,7 +88,7 @@ class Page:
         self._console.print(Text(visible(text), style=style, overflow="fold"))
 
     def table(self, *columns: str) -> Table:
-        """Return an empty table. With ``>`` before its heading a column is right-aligned and never folded."""
+        """Return an empty table. Columns headed ``>...`` are right-aligned and never folded."""
         from rich import box
         from rich.table import Table
 
@@ -122,7 +122,7 @@ class Page:
         table.add_row(*texts, style=style)
 
     def show(self, table: Table) -> None:
-        """Add the table and an empty line. Too wide even when folded it stays whole, where rich would cut."""
+        """Add the table and an empty line. If too wide even when folded, it is not cut, as rich would."""
         if not table.row_count:
             return
         from rich.measure import Measurement
@@ -136,13 +136,13 @@ class Page:
         self.line()
 
     def tell_left_out(self) -> None:
-        """Add how many rows the table before this lacks, if any."""
+        """Add the number of rows left out of the last table, if any."""
         if self._left_out:
             self.line(f"{self._left_out} more rows are not shown here")
             self._left_out = 0
 
     def doubts(self, warnings: Sequence[str]) -> None:
-        """Add what makes the numbers doubtful, if anything does."""
+        """Add the doubts, if any."""
         if warnings:
             self.line("Doubts", style="bold yellow")
             for text, times in Counter(warnings).items():

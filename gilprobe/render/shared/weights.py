@@ -1,4 +1,4 @@
-"""What a profile is weighted by, and its stacks."""
+"""The weights of a profile, and its stacks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ WEIGHTS: dict[Weight, str] = {
     "wait": "waiting for the GIL",
     "caused": "waits caused in other threads",
 }
-"""What stacks can be weighted by, and what that is called."""
+"""The weights of stacks, and their names."""
 
 
 def stacks_of(report: Report) -> Sequence[Stack]:
-    """Return the stacks of a report; those of one frame, its sites, where none were recorded."""
+    """Return the stacks of a report; without stacks, its sites as stacks of one frame."""
     if report.stacks:
         return report.stacks
     return [
@@ -38,5 +38,5 @@ def stacks_of(report: Report) -> Sequence[Stack]:
 
 
 def weight_ns(stack: Stack, weight: Weight) -> int:
-    """Return the nanoseconds of a stack that `weight` means."""
+    """Return a stack's nanoseconds by `weight`."""
     return {"hold": stack.hold_ns, "wait": stack.wait_ns, "caused": stack.caused_ns}[weight]

@@ -17,16 +17,16 @@ _SMALL_PREFIXES = ((1e-6, "u"), (1e-9, "n"))
 
 
 def visible(text: str) -> str:
-    """Return `text` with every character escaped that a terminal would obey rather than show.
+    """Return `text` with all characters escaped that could control a terminal.
 
-    Thread names and paths come from elsewhere: control characters, direction marks and lone surrogates are
-    written as Python writes them in a literal.
+    Thread names and paths are foreign: control characters, direction marks and lone surrogates are written as
+    in a Python literal.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def clipped(text: str, length: int = 160) -> str:
-    """Return `text`, its middle left out if it is longer: a foreign name may have any length."""
+    """Return `text`, with its middle left out if it is too long: foreign names have any length."""
     if len(text) <= length:
         return text
     half = (length - 3) // 2
@@ -34,7 +34,7 @@ def clipped(text: str, length: int = 160) -> str:
 
 
 def short_paths(paths: Iterable[str]) -> dict[str, str]:
-    """Return for each path its last components: two, or as many as it takes to tell it from the others."""
+    """Return each path's last components: two, or as many as make it unique."""
     short: dict[str, str] = {}
     left = set(paths)
     for number in range(2, _MOST_COMPONENTS):
@@ -68,7 +68,7 @@ def share(part: float, whole: float) -> str:
 
 
 def duration_on_page(seconds: float) -> str:
-    """Return a duration as the scripts of pages write it: with the sign for micro."""
+    """Return a duration as the pages' scripts write it, with the sign for micro."""
     return duration(seconds).replace(" us", " \u00b5s")
 
 

@@ -1,6 +1,6 @@
-"""What is written as HTML or SVG: templates, in which all that is foreign is escaped.
+"""Templates of HTML and SVG, in which foreign text is escaped.
 
-Only markup stands here; what goes into it is made by the renderers.
+Only markup is here; the renderers make its content.
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    # Without line ends and indents: a picture and a cell of a notebook would show those between elements.
+    # Without line ends and indents, which a picture or a notebook's cell would show.
     lines = files(__name__).joinpath(name).read_text(encoding="utf-8").splitlines()
     return "".join(map(str.strip, lines))

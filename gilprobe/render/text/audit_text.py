@@ -1,4 +1,4 @@
-"""What audits found, for a terminal or a pipe."""
+"""Audits as text for a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 _RUNS = 0.9
-"""Share of the holds in which the thread runs from which on nothing is said of the rest."""
+"""From this share of running holds on, the rest is not mentioned."""
 
 
 def render_audit(audit: AuditResult, look: Look = PLAIN) -> str:
-    """Render the audit of one call: the verdict, and the numbers that it comes from.
+    """Render the audit of one call: the verdict, and its numbers.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def _times(speedup: Speedup) -> str:
 
 
 def render_audits(audits: Sequence[AuditResult], unaudited: Sequence[Unaudited], look: Look = PLAIN) -> str:
-    """Render several audits in one table, and what could not be audited."""
+    """Render several audits in one table, and the calls that could not be audited."""
     page = Page(look)
     write_audits(page, audits, unaudited)
     return page.finished()
@@ -113,10 +113,10 @@ def _cells(audit: AuditResult) -> list[str]:
 
 
 def percent(share: float | None) -> str:
-    """Return a share in per cent with one digit after the point; ``-`` if it is not known."""
+    """Return a share in per cent with one decimal; ``-`` if unknown."""
     return "-" if share is None else f"{100 * share:.1f}%"
 
 
 def count(number: float) -> str:
-    """Return a number of times, with a digit after the point where it is small and no integer."""
+    """Return a number of times, with one decimal if it is small and not an integer."""
     return f"{number:,.0f}" if number >= 100 or abs(number - round(number)) < 0.05 else f"{number:.1f}"

@@ -1,4 +1,4 @@
-"""One scenario on several interpreters in one table, and two saved results beside each other."""
+"""One scenario on several interpreters in one table, and two saved results side by side."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.shared.page import MOST_ROWS, PLAIN, Look, Page
 from gilprobe.render.shared.words import clipped, plural, scaled, visible
-from gilprobe.render.terminal import VERDICT_STYLES, in_order, interpreter, printed
+from gilprobe.render.terminal import VERDICT_STYLES, in_order, printed, python_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gilprobe.model.comparison import ArmPair, Comparison, ScenarioPair
     from gilprobe.model.environment import Environment
-    from gilprobe.results import Arm, ScenarioResult
-
-Side = tuple[str, "ScenarioResult"]
-"""The name of an interpreter and what was measured on it."""
+    from gilprobe.render.shared.sides import Side
+    from gilprobe.results import Arm
 
 _NONE = "-"
 
 
-def render_interpreters(sides: Iterable[tuple[str, str, Environment]], look: Look = PLAIN) -> str:
-    """Render which interpreters are measured (name, path, environment), and the machine that they share."""
+def render_pythons(sides: Iterable[tuple[str, str, Environment]], look: Look = PLAIN) -> str:
+    """Render the measured interpreters (name, path, environment), and their machine."""
     page = Page(look)
     machine: Environment | None = None
     table = page.table("name", "interpreter", "program")
     for name, path, environment in sides:
-        page.row(table, name, interpreter(environment), path)
+        page.row(table, name, python_text(environment), path)
         machine = machine or environment
     page.show(table)
     if machine is not None:
@@ -39,7 +37,7 @@ def render_interpreters(sides: Iterable[tuple[str, str, Environment]], look: Loo
 
 
 def render_results(sides: Sequence[Side], look: Look = PLAIN) -> str:
-    """Render one scenario's results on several interpreters.
+    """Render one scenario's results on several Pythons.
 
     Parameters
     ----------
@@ -67,12 +65,12 @@ def render_results(sides: Sequence[Side], look: Look = PLAIN) -> str:
 
 
 def render_comparison(comparison: Comparison, look: Look = PLAIN) -> str:
-    """Render two saved results beside each other.
+    """Render two saved results side by side.
 
     Parameters
     ----------
     comparison : Comparison
-        A is what was before, B what was after.
+        A is before, B is after.
     look : Look
         What the reader can show.
 
@@ -97,9 +95,9 @@ def render_comparison(comparison: Comparison, look: Look = PLAIN) -> str:
 
 
 def _pair(page: Page, pair: ScenarioPair, *, several: bool) -> None:
-    """Add a scenario; with `several` it was measured on several interpreters, and this is one of them."""
+    """Add a scenario; `several`: it was measured on several interpreters, and this is one of them."""
     page.line(f"{pair.id}: {pair.title}", style="bold")
-    before, after = interpreter(pair.before), interpreter(pair.after)
+    before, after = python_text(pair.before), python_text(pair.after)
     if before != after:
         page.line(f"A on {before}, B on {after}")
     elif several:
@@ -107,7 +105,7 @@ def _pair(page: Page, pair: ScenarioPair, *, several: bool) -> None:
     page.line()
     table = page.table("arm", ">threads", "unit", ">A", ">B", ">B : A", ">95% interval", ">p", "B is")
     arms = pair.arms
-    if len(arms) > MOST_ROWS:  # what differs must not be among those that are left out
+    if len(arms) > MOST_ROWS:  # first, so that no difference is left out
         arms = tuple(sorted(arms, key=lambda arm: arm.difference == "no difference shown"))
     for arm in arms:
         style = "" if arm.difference == "no difference shown" else "bold"
@@ -146,7 +144,7 @@ def _method(page: Page, comparison: Comparison) -> None:
 
 
 def _all_printed(page: Page, sides: Sequence[Side]) -> None:
-    """Add what was printed; once, if it is everywhere the same."""
+    """Add the output; once, if it is the same everywhere."""
     if len({result.printed for _, result in sides}) == 1:
         printed(page, sides[0][1].printed)
         return
@@ -160,19 +158,19 @@ def _ratio_headings(sides: Sequence[Side]) -> list[str]:
 
 
 def _heading(name: str) -> str:
-    """Return a name that a worker has told, for the head of a column."""
+    """Return a name from a worker, for the head of a column."""
     return visible(clipped(name, 60))
 
 
 def ratio(value: float, first: float) -> str:
-    """Return how many times as much `value` is; ``"-"`` where that says nothing."""
+    """Return the ratio of `value` to `first`; ``"-"`` if meaningless."""
     if first == 0 or value == 0 or (value < 0) != (first < 0) or not math.isfinite(value / first):
         return _NONE
     return f"{value / first:.2f}x"
 
 
 def with_spread(page: Page, arm: Arm) -> str:
-    """Return an arm's median and half its interval as a share of it."""
+    """Return an arm's median, and half its interval as a share of it."""
     (median,) = scaled(arm.median)
     half = (arm.high - arm.low) / 2
     sign = "±" if page.look.unicode else "+-"
@@ -201,7 +199,7 @@ def _by_name(orders: Sequence[Callable[[str], int]]) -> Callable[[tuple[str, int
 
 
 def _traces(page: Page, sides: Sequence[Side]) -> None:
-    """Add where the time went: of each arm, not of each of its threads, which would fill pages."""
+    """Add where the time went, per arm: all threads would fill pages."""
     table = page.table(
         "traced run, all threads",
         "on",
@@ -233,7 +231,7 @@ def _facts(page: Page, sides: Sequence[Side]) -> None:
     found = [{(fact.name, fact.unit): fact.value for fact in result.facts} for _, result in sides]
     table = page.table("fact", "unit", *[f">{_heading(name)}" for name, _ in sides], *_ratio_headings(sides))
     for key in dict.fromkeys(key for facts in found for key in facts):
-        if key[0].startswith("efficiency_"):  # the speedup beside it says the same
+        if key[0].startswith("efficiency_"):  # the speedup beside it shows the same
             continue
         values = [facts.get(key) for facts in found]
         cells = [_NONE if value is None else f"{value:.4g}" for value in values]
@@ -244,7 +242,7 @@ def _facts(page: Page, sides: Sequence[Side]) -> None:
 
 
 def _laws(page: Page, sides: Sequence[Side]) -> None:
-    """Add each law once, with a row for each interpreter: what it expects may depend on it."""
+    """Add each law once, with a row per interpreter: expectations may differ."""
     table = page.table("law", "on", "expected", "measured", "verdict")
     for text in dict.fromkeys(law.text for _, result in sides for law in result.laws):
         shown = text

@@ -1,4 +1,4 @@
-"""What a trace found, for a terminal or a pipe: the whole, threads, sites, blame, stalls, doubts."""
+"""A trace as text for a terminal or a pipe: summary, threads, sites, blame, stalls, doubts."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gilprobe.durations import duration
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared import words
 from gilprobe.render.shared.accounts import crowds, thread_rows, thread_table
-from gilprobe.render.shared.findings import (
+from gilprobe.render.shared.page import PLAIN, Look, Page
+from gilprobe.render.shared.wait_summary import (
     MOST,
     NEARLY_ALL,
     by_waits,
     contended,
     doubts_of_many,
-    findings,
+    summarise_waits,
     telling_stalls,
     waited_ns,
     without_cpu,
 )
-from gilprobe.render.shared.page import PLAIN, Look, Page
 from gilprobe.render.shared.words import clipped, plural, share
 
 if TYPE_CHECKING:
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, Site, Stall
 
 _IN_FULL = 4
-"""How many processes are shown in full."""
+"""Limit of processes shown in full."""
 
 
 def render_report(
     report: Report, look: Look = PLAIN, *, rows: int = 12, children: Sequence[TracedProcess] = ()
 ) -> str:
-    """Render a trace: who held the GIL, who waited, where, and because of whom.
+    """Render a trace: who held the GIL, who waited, where, and behind whom.
 
     Parameters
     ----------
     report : Report
-        What was recorded.
+        The report of the trace.
     look : Look
         What the reader can show.
     rows : int
-        Most rows of each table; what is left out is summed up.
+        Limit of rows in each table; the others are summed up.
     children : sequence of TracedProcess
-        Processes that it has started: the verdict is of all, and the one that suffered most is named.
+        Its child processes: the verdict covers all, and the one that waited most is named.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def render_report(
 
 
 def _told_of_all(process: TracedProcess, children: Sequence[TracedProcess], look: Look) -> str:
-    """Tell how the children fared, and of the one that suffered most if it did so more than the first."""
+    """Add a summary of the children, and the one that waited most, if more than the first process."""
     page = Page(look)
     if children:
         suffering = [child for child in children if contended(child)]
@@ -80,9 +80,9 @@ def render_process(
     heading: bool = False,
     beside: Sequence[TracedProcess] = (),
 ) -> str:
-    """Render the trace of a process as :func:`render_report` does; with a heading if it is one of several.
+    """Render the trace of a process as :func:`render_report` does, with a heading if it is one of several.
 
-    It gives no all-clear for a program whose processes `beside` it were contended.
+    It gives no all-clear if other processes of the program (`beside`) were contended.
     """
     page = Page(look)
     if heading:
@@ -99,7 +99,7 @@ def write_process(page: Page, process: TracedProcess, *, rows: int = 12, all_cle
 
 
 def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> str:
-    """Render the traces of processes; of more than four all in a table, and four of them in full."""
+    """Render the traces of processes; if more than four, all in a table, and four in full."""
     if len(processes) <= _IN_FULL:
         several = len(processes) > 1
         return "".join(
@@ -141,12 +141,12 @@ def _process_cells(processes: Sequence[TracedProcess]) -> list[str]:
 
 
 class _Pages:
-    """The parts of a report, with the paths in it shortened alike."""
+    """The parts of a report, with paths shortened consistently."""
 
     def __init__(self, page: Page, report: Report, rows: int, *, all_clear: bool = True) -> None:
         self._page, self._report, self._rows = page, report, rows
         self._whole = "program" if all_clear else "process"
-        self._found = findings(report)
+        self._found = summarise_waits(report)
         self._wait_ns = self._found.waited_ns
         self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
         self._crowd_of = crowds(report.threads, rows)
@@ -182,7 +182,7 @@ class _Pages:
         return words.place(function, self._short[filename], line)
 
     def headline(self) -> None:
-        """Write how much was held and waited, and the culprit."""
+        """Write the sums of holds and waits, and the culprit."""
         report, page = self._report, self._page
         held = share(report.held_ns, report.elapsed_ns)
         contended = share(report.contended_ns, report.elapsed_ns)
@@ -228,7 +228,7 @@ class _Pages:
         )
 
     def _without_cpu(self) -> None:
-        """Say how much of all holds their threads did not run, if the trace knows."""
+        """Write the part of all holds without CPU time, if recorded."""
         idle_ns, hold_ns = without_cpu(self._report)
         if hold_ns:
             self._page.line(
@@ -254,8 +254,8 @@ class _Pages:
     def _what_a_hold_is(self) -> None:
         if self._report.sites:
             self._page.line(
-                "A hold counts for the line where it ended. What its thread ran since it took the GIL, "
-                "elsewhere too, is part of it."
+                "A hold counts for the line where it ended, "
+                "with all code that its thread ran since it took the GIL."
             )
             self._page.line()
 
@@ -331,7 +331,7 @@ _BlameKey = tuple[str, str, str, str, int]
 
 
 def _blame_by_site(report: Report, crowd_of: Mapping[str, str]) -> list[tuple[_BlameKey, int]]:
-    """Return the rows of blame without their stacks, crowds of threads as one, longest first."""
+    """Return the rows of blame without stacks, with crowds of threads merged, longest first."""
     total: Counter[_BlameKey] = Counter()
     for row in report.blame:
         waiter, holder = (crowd_of.get(name, name) for name in (row.waiter, row.holder))

@@ -1,4 +1,4 @@
-"""Contention: what threads cost each other, by the GIL, by cores, by memory; and what other engines cost.
+"""Contention: what threads cost each other, through the GIL, cores and memory; and what other engines cost.
 
-A scenario is one module. What counts references is in `reference_counts`; what several need, in `support`.
+A scenario is one module. Those about reference counts are in `reference_counts`, common parts in `support`.
 """

@@ -6,9 +6,9 @@ faster than min(T, N), nor than 1/(1-p): with half of the work released two core
 third one, however many threads there are (G. M. Amdahl, "Validity of the single processor approach to
 achieving large scale computing capabilities", AFIPS 1967).
 
-How near one comes is the price of the queue: a thread that has to wait gets the GIL one handoff after it was
-let go, and meanwhile nobody has it. This is measured first, and the law counts it in. It can be near only
-where each thread has a core: with more threads than cores the one that holds the GIL may be suspended.
+The queue itself costs time: a waiting thread gets the GIL one handoff after its release, and meanwhile nobody
+has it. This is measured first, and included in the law. The bound can be reached only if each thread has a
+core: with more threads than cores the one that holds the GIL may be suspended.
 
 Without a GIL nothing queues up, and all shares scale alike.
 """
@@ -29,7 +29,7 @@ from gilprobe.scenarios.support.costs import handoff_s, iteration_ns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilprobe.measuring.teams import Work
+    from gilprobe.measuring.teams import MemberWork
     from gilprobe.results import Arm, Law
 
 SHARES = (0, 50, 75, 90, 100)
@@ -38,15 +38,14 @@ SHARES = (0, 50, 75, 90, 100)
 QUICK_SHARES = (0, 50)
 
 OPERATION_NS = 1_000_000
-"""How long an operation takes in one thread: many handoffs long, and a part of the switch interval, so that
-the GIL changes hands because it is let go and not because of time-outs."""
+"""Duration of an operation in one thread: many handoffs, below the switch interval: no forced releases."""
 
 _NEAR = 0.90
 _SLACK = 1.05
 
 
 def measure(request: Request) -> Findings:
-    """Measure how T threads speed up when a growing share of the same work is released."""
+    """Measure the speedup of T threads with growing released shares of the same work."""
     shares = QUICK_SHARES if request.quick else SHARES
     iterations = max(100, round(OPERATION_NS / iteration_ns(request.frame.clock)))
     handoff = handoff_s(request.frame.clock) if request.gil_enabled else 0.0
@@ -70,7 +69,7 @@ def _name(share: int) -> str:
     return f"{share}% released"
 
 
-def _work(iterations: int, share: int) -> Work:
+def _work(iterations: int, share: int) -> MemberWork:
     released = iterations * share // 100
     held = iterations - released
 
@@ -110,21 +109,21 @@ def bound_of(share: int, threads: int, cores: int) -> float:
 
 
 def reachable(share: int, threads: int, cores: int, handoff: float) -> float:
-    """Return the speedup that is left when each held part has to wait for a handoff.
+    """Return the speedup if each held part has to wait for a handoff.
 
     Parameters
     ----------
     share : int
         Released, percent.
     threads, cores : int
-        Of each.
+        Number of threads, and of cores.
     handoff : float
-        Its length, as a part of one operation's.
+        Its length, as a share of one operation's.
     """
     parallel = 1 / min(threads, cores)
     if share == 100:
         return 1 / parallel
-    # Nothing released: the GIL goes from hand to hand once a switch interval, not in each operation.
+    # Nothing released: a handoff per switch interval, not per operation.
     serial = (100 - share) / 100 + (handoff if share else 0.0)
     return 1 / max(parallel, serial)
 

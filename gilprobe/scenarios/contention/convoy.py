@@ -1,18 +1,18 @@
 """The convoy effect: one spinning thread makes a server of the same process a hundred times slower.
 
-A server thread needs the GIL for a few microseconds per request only. But each of its blocking calls lets
-go of the GIL, and a spinning thread takes it at once and keeps it for a whole switch interval. So the
-server waits for that interval after every call that it makes, though it asks for next to nothing, while the
-spinner is hardly slowed down (D. Beazley, "Understanding the Python GIL", PyCon 2010).
+A server thread needs the GIL for only a few microseconds per request. But each of its blocking calls releases
+the GIL, and a spinning thread takes it at once and keeps it for a whole switch interval. So the server waits
+for that interval after each call, while the spinner is hardly slowed down (D. Beazley, "Understanding the
+Python GIL", PyCon 2010).
 
-A request that takes `base` alone, and after whose calls the server has to wait w times, takes
-base + w * (interval + what a switch costs). Base and cost are measured, and w is counted by the trace: often,
-not always, it is the number of releases, since a call that is over before the spinner has woken up costs
-nothing. With k spinners the server may have to wait for all of them each time, or just for one.
+A request that takes `base` alone, and has to wait w times, takes base + w * (interval + cost of a switch).
+Base and cost are measured, and the trace counts w: often it is the number of releases, but a call that is
+over before the spinner has woken up costs nothing. With k spinners the server may have to wait for all of
+them each time, or just for one.
 
-The client is a process of its own. The same experiment on another machine: V. Skvortsov (r4victor), "Python
-behind the scenes #13": 30,000 requests a second alone, 100 beside one spinner at 5 ms, 11,000 at 10 us.
-Without a GIL the server is as fast as before, if there is a core for it.
+The client is another process. The same experiment on another machine: V. Skvortsov (r4victor), "Python behind
+the scenes #13": 30,000 requests a second alone, 100 beside one spinner at 5 ms, 11,000 at 10 us. Without a
+GIL the server is as fast as before, if there is a core for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gilprobe.scenarios.contention.python_loop import countdown
 from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
 from gilprobe.scenarios.support.costs import handoff_s, lateness_s
-from gilprobe.scenarios.support.loopback import PATIENCE_S, Asked, EchoClient, EchoServer
+from gilprobe.scenarios.support.loopback import PATIENCE_S, Answers, EchoClient, EchoServer
 from gilprobe.scenarios.support.switching import ORDINARY_S, key, switch_interval
 
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ _UNHURT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One arm: so many spinning threads beside the server, under that switch interval."""
+class ConvoyPlan:
+    """One arm: a number of spinning threads beside the server, and a switch interval."""
 
     spinners: int
     interval_s: float
 
     @property
     def name(self) -> str:
-        """How the arm is called."""
+        """The arm's name."""
         if not self.spinners:
             return "alone"
         plural = "s" if self.spinners > 1 else ""
@@ -71,8 +71,8 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A traced run: requests a second, and for each how often the server waited for and released the GIL."""
+class TracedServer:
+    """A traced run: requests a second, and the server's waits and releases per request."""
 
     rate: float
     waits: float
@@ -80,23 +80,23 @@ class Counted:
 
 
 PLANS = (
-    Plan(0, ORDINARY_S),
-    Plan(1, ORDINARY_S),
-    Plan(2, ORDINARY_S),
-    Plan(1, 1e-3),
-    Plan(1, 1e-4),
-    Plan(1, 1e-5),
+    ConvoyPlan(0, ORDINARY_S),
+    ConvoyPlan(1, ORDINARY_S),
+    ConvoyPlan(2, ORDINARY_S),
+    ConvoyPlan(1, 1e-3),
+    ConvoyPlan(1, 1e-4),
+    ConvoyPlan(1, 1e-5),
 )
 
-QUICK_PLANS = (Plan(0, ORDINARY_S), Plan(1, ORDINARY_S), Plan(1, 1e-4))
+QUICK_PLANS = (ConvoyPlan(0, ORDINARY_S), ConvoyPlan(1, ORDINARY_S), ConvoyPlan(1, 1e-4))
 
 UNITS = {"": "requests/s", "p50": "s", "p99": "s"}
 
 
 def measure(request: Request) -> Findings:
-    """Ask a server that has spinning threads beside it, under several switch intervals."""
+    """Measure a server beside spinning threads, under several switch intervals."""
     plans = QUICK_PLANS if request.quick else PLANS
-    latest: dict[Plan, Asked] = {}
+    latest: dict[ConvoyPlan, Answers] = {}
     with EchoClient() as client:
         trials = [
             Trial(
@@ -115,7 +115,7 @@ def measure(request: Request) -> Findings:
         for plan, arm in arms.items()
         if plan.spinners
     ]
-    counted: dict[Plan, Counted] = {}
+    counted: dict[ConvoyPlan, TracedServer] = {}
     for plan, traced in zip(plans, seen.traces, strict=False):  # the latest runs are the traced ones
         counted[plan] = _counted(traced, latest[plan])
         facts.append(Fact(f"releases_per_request_{plan.key}", counted[plan].releases, ""))
@@ -126,7 +126,7 @@ def measure(request: Request) -> Findings:
 
 @contextmanager
 def _spinning(threads: int) -> Iterator[None]:
-    """Within the block, so many threads spin; they look every few thousand steps whether it is over."""
+    """Within the block, threads spin; they check every few thousand steps whether it is over."""
     over = threading.Event()
 
     def spin() -> None:
@@ -146,7 +146,9 @@ def _spinning(threads: int) -> Iterator[None]:
             spinner.join(PATIENCE_S)
 
 
-def _ask(plan: Plan, client: EchoClient, duration_ns: int, latest: dict[Plan, Asked]) -> dict[str, float]:
+def _ask(
+    plan: ConvoyPlan, client: EchoClient, duration_ns: int, latest: dict[ConvoyPlan, Answers]
+) -> dict[str, float]:
     with EchoServer() as server:
         client.connect(server)
         with switch_interval(plan.interval_s), _spinning(plan.spinners):
@@ -156,12 +158,12 @@ def _ask(plan: Plan, client: EchoClient, duration_ns: int, latest: dict[Plan, As
     return {"": asked.rate, "p50": asked.p50_s, "p99": asked.p99_s}
 
 
-def _counted(traced: TracedArm, asked: Asked) -> Counted:
+def _counted(traced: TracedArm, asked: Answers) -> TracedServer:
     account = _server(traced)
     if account is None:
-        return Counted(asked.rate, 0.0, 0.0)
+        return TracedServer(asked.rate, 0.0, 0.0)
     requests = asked.requests
-    return Counted(
+    return TracedServer(
         asked.rate, account.contended_acquisitions / requests, account.voluntary_releases / requests
     )
 
@@ -170,7 +172,9 @@ def _server(traced: TracedArm) -> ThreadAccount | None:
     return next((a for a in traced.report.threads if a.name == EchoServer.NAME), None)
 
 
-def _laws(request: Request, arms: dict[Plan, Arm], counted: dict[Plan, Counted]) -> Iterator[Law]:
+def _laws(
+    request: Request, arms: dict[ConvoyPlan, Arm], counted: dict[ConvoyPlan, TracedServer]
+) -> Iterator[Law]:
     alone = next(arm for plan, arm in arms.items() if not plan.spinners)
     handoff = handoff_s(request.frame.clock) if request.gil_enabled else 0.0
     for plan, arm in arms.items():
@@ -185,16 +189,16 @@ def _laws(request: Request, arms: dict[Plan, Arm], counted: dict[Plan, Counted])
             yield _convoy_law(plan, counted[plan], alone, plan.interval_s + late + handoff)
 
 
-def _text(plan: Plan) -> str:
+def _text(plan: ConvoyPlan) -> str:
     return f"1/(base + waits * (interval + switch)): {plan.name}"
 
 
-def _convoy_law(plan: Plan, counted: Counted, alone: Arm, switch_s: float) -> Law:
-    """Return the law that a request takes its base and as many switches as the trace saw waits.
+def _convoy_law(plan: ConvoyPlan, counted: TracedServer, alone: Arm, switch_s: float) -> Law:
+    """Return the law that a request takes its base plus a switch for each traced wait.
 
-    The base is what it takes alone, with its interval. Each wait ends after one spinner's turn at best, after
-    the turns of all of them at worst. Rate and waits are those of the same run: where the system puts the
-    threads decides on both, and it differs from run to run.
+    The base is its time alone, with its interval. Each wait ends after one spinner's turn at best, after the
+    turns of all at worst. Rate and waits are from the same run: both depend on where the system puts the
+    threads, which differs from run to run.
     """
     waits_s = counted.waits * switch_s
     high = _ABOUT / (1 / alone.high + waits_s)
@@ -208,8 +212,8 @@ def _convoy_law(plan: Plan, counted: Counted, alone: Arm, switch_s: float) -> La
     )
 
 
-def _unhurt_law(request: Request, plan: Plan, arm: Arm, alone: Arm) -> Law:
-    """Return the law that without a GIL the server keeps its pace: client, server and spinner have a core."""
+def _unhurt_law(request: Request, plan: ConvoyPlan, arm: Arm, alone: Arm) -> Law:
+    """Return the law that without a GIL the server keeps its pace, if all have a core."""
     text = f"no GIL: about as fast as alone: {plan.name}"
     busy = plan.spinners + 2
     if request.environment.cores < busy:

@@ -1,23 +1,22 @@
 """Engines side by side: the same work by threads, interpreters and processes, and what each costs to start.
 
 Threads that hold the GIL take turns: T of them do as much as one. There are three ways out. A compiled loop
-can release the GIL; an interpreter of its own (PEP 684, from CPython 3.12 on) has a GIL of its own; a process
-has everything of its own. All of them reach min(T, N) on N cores, and so do plain threads where there is no
-GIL at all. What differs is the price: a thread is there at once and takes a few pages of memory, an
-interpreter imports its modules anew, a spawned process starts a whole Python.
+can release the GIL; another interpreter (PEP 684, from CPython 3.12 on) has its own GIL; a process shares
+nothing. All of them reach min(T, N) on N cores, and so do plain threads without a GIL. The price differs: a
+thread starts at once and takes a few pages of memory, an interpreter imports its modules anew, a spawned
+process starts a whole Python.
 
 So the question is how long a task must be for an engine to pay off. Doing it in one thread takes t seconds;
-with T workers that are S times as fast it takes startup + t / S. The two are equal, and more work is done
-sooner by the engine, from ::
+with T workers that are S times as fast it takes startup + t / S. The engine is faster from ::
 
     t = startup / (1 - 1 / S)
 
-seconds on. The start-up is that of the whole team, with what is paid once for any number of workers (the fork
-server, multiprocessing's resource tracker). An engine with a speedup of 1 never pays.
+seconds on. The start-up is that of the whole team, including one-time costs (the fork server,
+multiprocessing's resource tracker). An engine with a speedup of 1 never pays off.
 
-Speed is measured with teams that stay alive, start-up and memory with a fresh team each time. Memory is the
-proportional set size (PSS): a page that several processes share counts in parts. The trace adds who held the
-GIL; an interpreter's holds are of its own GIL, and so several hold at once.
+Speed is measured with teams that stay alive, start-up and memory with a new team each time. Memory is the
+proportional set size (PSS), which divides shared pages. The trace adds who held the GIL; interpreters hold
+their own GILs, so several hold at once.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe import engines
 from gilprobe.durations import duration
-from gilprobe.engines.memory import proportional_bytes
+from gilprobe.engines.memory_use import proportional_bytes
 from gilprobe.engines.team import Work
 from gilprobe.measuring.measure import Trial, measure_trials
 from gilprobe.model.confidence import ratio_interval
@@ -62,45 +61,45 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, TracedArm
 
 CEILING_S = 180.0
-_LIMIT_S = CEILING_S / 4  # for a team's start, and for its run: what hangs is told before the ceiling
+_LIMIT_S = CEILING_S / 4  # for a team's start, and for its run: shorter than the scenario's time limit
 
 CHUNK = 1_000_000
-"""Iterations in one call: 2 ms, so that threads can take turns between calls, and a team be called off."""
+"""Iterations in one call: 2 ms, so that threads can take turns, and teams be cancelled, between calls."""
 
 HELD_RANGE = (0.90, 1.05)
 """Speedup that counts as none, as in held-vs-released."""
 
 OTHERS = tuple(name for name in engines.NAMES if name != "threads")
-"""The engines other than threads, which are there twice."""
+"""The engines except threads, which come in two ways."""
 
 QUICK = ("held", "interpreters", "spawn")
-"""What a first look looks at: each engine once, processes in the way that works everywhere.
+"""Engines of a quick run: each once, processes by the portable method.
 
-Its time goes into starts; threads that release the GIL are what held-vs-released looks at."""
+Its time goes into starts; held-vs-released covers threads that release the GIL."""
 
 STARTUP, MEMORY, ONCE = "start-up per worker", "memory per worker", "paid once"
 """Names of the metrics of a start."""
 
 ORDER = ("threads", "interpreters", "spawn")
-"""From the cheapest start to the dearest, as it is expected."""
+"""Expected order of start-up costs, cheapest first."""
 
 PEP_703_S = {"threads": 100e-6, "spawn": 50e-3}
-"""What PEP 703 gives for the start of a thread and of a process, with one digit each, on some machine."""
+"""PEP 703's start-up of a thread and of a process, one digit each, on some machine."""
 
 ORDER_OF_MAGNITUDE = 10.0
 
-_STARTS_SHARE = 4  # cheap starts are repeated within a run, for this part of an arm's time
-_SPEED_SHARE = 0.6  # of the scenario's time
+_STARTS_SHARE = 4  # cheap starts are repeated within a run, for this share of an arm's time
+_SPEED_SHARE = 0.6  # share of the scenario's time
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class EngineWay:
     """One way to do the work.
 
     Attributes
     ----------
     name : str
-        The arm's.
+        The arm's name.
     engine : str
         One of :data:`gilprobe.engines.NAMES`.
     release_gil : bool
@@ -113,26 +112,26 @@ class Side:
 
     @property
     def work(self) -> Work:
-        """What each worker does."""
+        """The work of each worker."""
         return Work("gilprobe.kernels", "spin", {"release_gil": self.release_gil}, chunk=CHUNK)
 
     def start(self, workers: int) -> AbstractContextManager[Team]:
-        """Start a team that does it."""
+        """Start a team for it."""
         return engines.named(self.engine).start(workers, self.work, limit_s=_LIMIT_S)
 
 
-def sides(request: Request) -> tuple[Side, ...]:
-    """Return the ways to compare, also those that this interpreter lacks."""
-    held = Side("held", "threads")
-    all_sides = (held, Side("released", "threads", release_gil=True), *map(Side, OTHERS, OTHERS))
-    chosen = [side for side in all_sides if side.name in QUICK or not request.quick]
+def ways(request: Request) -> tuple[EngineWay, ...]:
+    """Return the ways to compare, including unavailable ones."""
+    held = EngineWay("held", "threads")
+    all_ways = (held, EngineWay("released", "threads", release_gil=True), *map(EngineWay, OTHERS, OTHERS))
+    chosen = [way for way in all_ways if way.name in QUICK or not request.quick]
     if not request.gil_enabled:  # there is nothing to hold
         chosen[0] = dataclasses.replace(held, name="free-threaded")
     return tuple(chosen)
 
 
 def team_sizes(request: Request) -> tuple[int, ...]:
-    """Return 1 and the largest size asked for that has a core for each worker; 2 where there is one core."""
+    """Return 1 and the largest requested size with a core per worker, at least 2."""
     most = max(2, request.environment.cores)
     return tuple(sorted({1, max(size for size in request.threads if size <= most)}))
 
@@ -143,23 +142,23 @@ def crossover_s(startup_s: float, speedup: float) -> float | None:
     Parameters
     ----------
     startup_s : float
-        What starting the team takes, seconds.
+        Start-up of the team, seconds.
     speedup : float
-        How many times as fast as one thread it is.
+        Its speedup over one thread.
     """
     return startup_s / (1 - 1 / speedup) if speedup > 1 else None
 
 
 def measure(request: Request) -> Findings:
-    """Measure speed, start-up and memory of every engine that is here; derive what pays off, and laws."""
+    """Measure speed, start-up and memory of each available engine; derive what pays off, and laws."""
     sizes = team_sizes(request)
-    here = tuple(side for side in sides(request) if not engines.named(side.engine).unavailable())
+    here = tuple(way for way in ways(request) if not engines.named(way.engine).unavailable())
     request = shortened(request, len(here) * len(sizes))
     operations = max(1, round(request.frame.arm_ns / iteration_ns(request.frame.clock)))
     rates, once, doubts = _speeds(request, here, sizes, operations)
     starts, more_doubts = _starts(request, here, sizes[-1:] if request.quick else sizes, once)
     traces, trace_doubts = _traces(request, here, sizes[-1], operations)
-    crossovers = {side.name: _crossover(side, rates, starts, here[0].name) for side in here}
+    crossovers = {way.name: _crossover(way, rates, starts, here[0].name) for way in here}
     facts = (*scaling_facts(rates), *_start_facts(starts), *_crossover_facts(crossovers))
     return Findings(
         arms=(*rates, *starts),
@@ -177,19 +176,19 @@ def measure(request: Request) -> Findings:
 
 
 def _speeds(
-    request: Request, here: Sequence[Side], sizes: Sequence[int], operations: int
+    request: Request, here: Sequence[EngineWay], sizes: Sequence[int], operations: int
 ) -> tuple[tuple[Arm, ...], frozenset[str], tuple[str, ...]]:
-    """Measure throughput; return also which engines have something to pay once, and the doubts."""
+    """Measure throughput; also return the engines with one-time costs, and the doubts."""
     trials: list[Trial] = []
     once = set()
     with ExitStack() as teams:
         for size in sizes:
-            for side in here:
-                request.progress(f"starts {side.name}", 0.0)
-                team = teams.enter_context(side.start(size))
-                trials.append(Trial(side.name, size, {"": "operations/s"}, _runner(team, operations)))
+            for way in here:
+                request.progress(f"starting {way.name}", 0.0)
+                team = teams.enter_context(way.start(size))
+                trials.append(Trial(way.name, size, {"": "operations/s"}, _runner(team, operations)))
                 if team.once_ns:
-                    once.add(side.engine)
+                    once.add(way.engine)
         progress = _part(request, 0.0, _SPEED_SHARE)
         measured = measure_trials(trials, request.frame, progress, warm_up=not request.quick)
     return measured.arms, frozenset(once), measured.warnings
@@ -204,23 +203,23 @@ def _runner(team: Team, operations: int) -> Callable[[], Mapping[str, float]]:
 
 
 def _starts(
-    request: Request, here: Sequence[Side], sizes: Sequence[int], once: frozenset[str]
+    request: Request, here: Sequence[EngineWay], sizes: Sequence[int], once: frozenset[str]
 ) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
-    """Measure what starting a fresh team takes, for each engine."""
-    by_engine = {side.engine: side for side in here}
+    """Measure the start of a new team, for each engine."""
+    by_engine = {way.engine: way for way in here}
     trials = []
     for size in sizes:
-        for name, side in by_engine.items():
+        for name, way in by_engine.items():
             units = {STARTUP: "s", ONCE: "s"} if name in once else {STARTUP: "s"}
             if proportional_bytes() is not None:
                 units[MEMORY] = "bytes"
-            trials.append(Trial(name, size, units, _starter(request, side, size, tuple(units))))
+            trials.append(Trial(name, size, units, _starter(request, way, size, tuple(units))))
     measured = measure_trials(trials, request.frame, _part(request, _SPEED_SHARE, 0.95), warm_up=False)
     return measured.arms, measured.warnings
 
 
 def _starter(
-    request: Request, side: Side, workers: int, metrics: tuple[str, ...]
+    request: Request, way: EngineWay, workers: int, metrics: tuple[str, ...]
 ) -> Callable[[], Mapping[str, float]]:
     clock = request.frame.clock
 
@@ -228,7 +227,7 @@ def _starter(
         seen: dict[str, list[float]] = {metric: [] for metric in metrics}
         end_ns = clock() + request.frame.arm_ns // _STARTS_SHARE
         while not seen[STARTUP] or clock() < end_ns:
-            with side.start(workers) as team:
+            with way.start(workers) as team:
                 memory = team.memory_per_worker() if MEMORY in metrics else None
             taken = {STARTUP: team.startup_ns / 1e9 / workers, ONCE: team.once_ns / 1e9}
             taken[MEMORY] = 0.0 if memory is None else memory
@@ -240,37 +239,37 @@ def _starter(
 
 
 def _traces(
-    request: Request, here: Sequence[Side], workers: int, operations: int
+    request: Request, here: Sequence[EngineWay], workers: int, operations: int
 ) -> tuple[tuple[TracedArm, ...], tuple[str, ...]]:
-    """Trace the engines of this process, each with a team that does nothing else but start and run once."""
+    """Trace the engines within this process, each with a team that starts and runs once."""
 
-    def runner(side: Side) -> Callable[[], Mapping[str, float]]:
+    def runner(way: EngineWay) -> Callable[[], Mapping[str, float]]:
         def run() -> Mapping[str, float]:
-            with side.start(workers) as team:
+            with way.start(workers) as team:
                 return _runner(team, operations)()
 
         return run
 
     trials = [
-        Trial(side.name, workers, {"": "operations/s"}, runner(side))
-        for side in here
-        if side.engine in ("threads", "interpreters")
+        Trial(way.name, workers, {"": "operations/s"}, runner(way))
+        for way in here
+        if way.engine in ("threads", "interpreters")
     ]
     return trace_trials(request, trials, _part(request, 0.95, 1.0))
 
 
 def _part(request: Request, begin: float, end: float) -> Callable[[str, float], None]:
-    """Return a progress whose 0 to 1 is a part of the scenario's."""
+    """Return a progress function for a part of the scenario's range."""
     return lambda label, share: request.progress(label, begin + (end - begin) * share)
 
 
-def _crossover(side: Side, rates: Sequence[Arm], starts: Sequence[Arm], one: str) -> float | None:
-    """Return from how many seconds of work on the largest team pays; None if it is no faster than a thread.
+def _crossover(way: EngineWay, rates: Sequence[Arm], starts: Sequence[Arm], one: str) -> float | None:
+    """Return the seconds of work from which the largest team pays off; None if not faster than a thread.
 
-    Faster is what is so with the whole of its interval: else a speedup of 1.003 pays off after a minute.
+    The whole interval must be faster, or a speedup of 1.003 would pay off after a minute.
     """
     single, _ = by_name(rates, one)
-    _, teams = by_name(rates, side.name)
+    _, teams = by_name(rates, way.name)
     if not teams:
         return None
     speedup, least, _ = ratio_interval(teams[-1], single)
@@ -278,7 +277,7 @@ def _crossover(side: Side, rates: Sequence[Arm], starts: Sequence[Arm], one: str
         return None
     workers = teams[-1].threads
     found = {arm.name: arm.median for arm in starts if arm.threads == workers}
-    startup_s = found[f"{side.engine}, {STARTUP}"] * workers + found.get(f"{side.engine}, {ONCE}", 0.0)
+    startup_s = found[f"{way.engine}, {STARTUP}"] * workers + found.get(f"{way.engine}, {ONCE}", 0.0)
     return crossover_s(startup_s, speedup)
 
 
@@ -289,7 +288,7 @@ def _crossover_facts(crossovers: Mapping[str, float | None]) -> Iterator[Fact]:
 
 
 def _start_facts(starts: Sequence[Arm]) -> Iterator[Fact]:
-    """Yield what each engine's smallest team took, a worker."""
+    """Yield the costs of each engine's smallest team, per worker."""
     called = {STARTUP: "startup", MEMORY: "memory", ONCE: "once"}
     for arm in starts:
         engine, _, metric = arm.name.partition(", ")
@@ -298,21 +297,21 @@ def _start_facts(starts: Sequence[Arm]) -> Iterator[Fact]:
 
 
 def _speedup_laws(request: Request, rates: Sequence[Arm]) -> Iterator[Law]:
-    for side in sides(request):
-        text = f"{side.name}: min(T, N)"
-        if reason := engines.named(side.engine).unavailable():
+    for way in ways(request):
+        text = f"{way.name}: min(T, N)"
+        if reason := engines.named(way.engine).unavailable():
             yield untestable(text, "min(T, N)", reason)
             continue
-        single, teams = by_name(rates, side.name)
+        single, teams = by_name(rates, way.name)
         for arm in teams:
-            if side.name == "held":
+            if way.name == "held":
                 yield speedup_law("held: as fast as one", arm, single, *HELD_RANGE)
             else:
                 yield parallel_law(text, arm, single, request.environment.cores)
 
 
 def _own_gil_law(traces: Sequence[TracedArm], workers: int, trace_reason: str) -> Law:
-    """Return the law that interpreters hold at the same time, which nobody can who shares a GIL."""
+    """Return the law that interpreters hold at the same time, which is impossible with a shared GIL."""
     text = f"interpreters: all holds together last longer than the workers live, {workers} workers"
     expected = "> 1.00x"
     reason = engines.named("interpreters").unavailable() or trace_reason
@@ -332,7 +331,7 @@ def _own_gil_law(traces: Sequence[TracedArm], workers: int, trace_reason: str) -
 
 
 def _start_laws(starts: Sequence[Arm]) -> Iterator[Law]:
-    """Yield that each engine takes longer to start than the one before, as far as they are here."""
+    """Yield the laws that each engine takes longer to start than the previous available one."""
     found = {name: arm for name in ORDER if (arm := _startup(starts, name)) is not None}
     for cheap, dear in zip(found, [*found][1:], strict=False):
         measured = ratio_interval(found[dear], found[cheap])
@@ -358,12 +357,12 @@ def _startup(starts: Sequence[Arm], engine: str) -> Arm | None:
     return next((arm for arm in starts if arm.name == f"{engine}, {STARTUP}"), None)
 
 
-def _printed(here: Sequence[Side], crossovers: Mapping[str, float | None], workers: int) -> str:
-    """Return a line for each side: the module that provides it, and when it pays off."""
+def _printed(here: Sequence[EngineWay], crossovers: Mapping[str, float | None], workers: int) -> str:
+    """Return a line per side: the module that provides it, and when it pays off."""
     lines = []
-    for side in here:
-        line = f"{side.name} ({engines.named(side.engine).module})"
-        value = crossovers[side.name]
+    for way in here:
+        line = f"{way.name} ({engines.named(way.engine).module})"
+        value = crossovers[way.name]
         if value is not None:
             line += f": {workers} workers pay off for tasks of {duration(value)} or more in one thread"
         elif workers > 1:

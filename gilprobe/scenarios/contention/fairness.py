@@ -1,14 +1,14 @@
-"""Threads that want the GIL equally get it equally: over a while, all have held it for the same time.
+"""Threads that want the GIL equally get it equally: over time, all hold it equally long.
 
-A thread that has to let go queues up behind the others, so that equal spinners take turns. How equal the
-shares are is told by Jain's index, (sum of x)^2 / (T * sum of x^2): 1 if all are alike, 1/T if one has all
-(R. Jain, D. Chiu and W. Hawe, "A quantitative measure of fairness", DEC-TR-301, 1984).
+A thread that has to release the GIL queues up behind the others, so equal spinners take turns. Jain's index
+measures the fairness, (sum of x)^2 / (T * sum of x^2): 1 if all are equal, 1/T if one has all (R. Jain, D.
+Chiu and W. Hawe, "A quantitative measure of fairness", DEC-TR-301, 1984).
 
-It nears 1 with time: after m turns each, the shares may still differ by a turn that one has had and
-another has not. So the law expects more of a long run than of a short one, by the turns that the trace saw.
-What is timed is the work done; the trace has the holds themselves.
+It approaches 1 with time: after m turns each, the shares may still differ by one turn. So the law expects
+more of a long run than of a short one, by the traced turns. The timed runs measure the work done; the trace
+has the holds themselves.
 
-Without a GIL the operating system shares out the cores, and only the work can be compared.
+Without a GIL the operating system distributes the cores, and only the work can be compared.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, TracedArm
 
 UNEQUAL_TURNS = 2.0
-"""By how many turns the shares may differ: one at either end of the run."""
+"""Turns by which the shares may differ: one at either end of the run."""
 
 EVEN = 0.95
-"""Jain's index at which the work of threads counts as equal: they differ by a fifth, one from another."""
+"""From this index on the work of threads counts as equal: they differ by a fifth."""
 
 _STEPS = 2_000
 
 
 def jain(shares: Iterable[float]) -> float:
-    """Return Jain's index of fairness; 1.0 if nobody has anything."""
+    """Return Jain's index of fairness; 1.0 if all shares are 0."""
     shares = tuple(shares)
     squares = len(shares) * sum(share * share for share in shares)
     return float(sum(shares)) ** 2 / squares if squares else 1.0
 
 
 class Contest:
-    """Threads that all count as far as they get in the same time; remembers the latest run."""
+    """Threads that all count for the same time; keeps the latest run."""
 
     def __init__(self, threads: int, window_ns: int, clock: Clock) -> None:
         self._plan = ArmPlan("spin", threads, self._count)
@@ -75,7 +75,7 @@ class Contest:
 
 
 def measure(request: Request) -> Findings:
-    """Let teams of each size count for a while, and compare what the members had."""
+    """Let teams of each size count for a while, and compare the members' shares."""
     contests = {
         threads: Contest(threads, request.frame.arm_ns, request.frame.clock) for threads in request.threads
     }
@@ -98,8 +98,8 @@ def measure(request: Request) -> Findings:
 
 
 def _holds(traced: TracedArm, contest: Contest) -> tuple[list[float], list[int]]:
-    """Return the hold time of each member, and how many turns it had."""
-    members = {turn.native_id for turn in contest.latest.turns} if contest.latest is not None else set()
+    """Return each member's hold time and number of turns."""
+    members = {member.native_id for member in contest.latest.members} if contest.latest is not None else set()
     accounts = [account for account in traced.report.threads if account.native_id in members]
     return [account.hold_s for account in accounts], [account.forced_releases for account in accounts]
 
@@ -128,7 +128,7 @@ def _holds_law(traced: TracedArm, contest: Contest) -> Law:
 
 
 def _work_law(request: Request, arm: Arm) -> Law:
-    """Return the law that the threads do equal work, as far as their turns in a run allow it."""
+    """Return the law that the threads do equal work, within what their turns in a run allow."""
     text = f"equal spinners get equally far, {arm.threads} threads"
     low = EVEN
     if request.gil_enabled:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, TracedArm
 
 HELD_LIMIT = 1.001
-"""Holds against wall time: they can't overlap; a thousandth is left to the stamps at both ends."""
+"""Limit of holds over wall time: they can't overlap; a thousandth is for the stamps at both ends."""
 
 CORES_TOLERANCE = 0.10
-"""A waiting thread wakes up once a switch interval to ask for the GIL, which costs CPU time too."""
+"""CPU time of waiting threads: they wake up once per switch interval to request the GIL."""
 
 
 def cores_busy(run: TeamRun) -> float:
@@ -68,7 +68,7 @@ def _facts(traced: TracedArm) -> Iterator[Fact]:
 
 
 def _cores_law(request: Request, arm: Arm, single: Arm) -> Law:
-    """Return the law of how many cores are busy; where others leave one thread no whole core, with less."""
+    """Return the law of the number of busy cores; it allows less if other load leaves no whole core."""
     cores = request.environment.cores
     expected = 1 if request.gil_enabled else min(arm.threads, cores)
     reason = (
@@ -109,7 +109,7 @@ def _mutex_law(traced: TracedArm) -> Law:
 
 
 def _timeline_law(request: Request, plan: ArmPlan, operations: int) -> tuple[list[Fact], Law]:
-    """Let the team spin once more under a timeline, and count who held the GIL at the same instant."""
+    """Let the team spin once more under a timeline, and count simultaneous holders."""
     assert request.trace_timeline is not None  # noqa: S101
     request.progress(f"timeline of {plan.name}", 1.0)
     text = f"at any instant at most one holder, {plan.threads} threads"
@@ -117,7 +117,7 @@ def _timeline_law(request: Request, plan: ArmPlan, operations: int) -> tuple[lis
         with request.trace_timeline() as tracing:
             run_team(plan, operations, clock=request.frame.clock)
         holds = [*_holds(tracing.timeline())]
-    except (OSError, FormatError) as error:  # it is kept in a file, which may have no room
+    except (OSError, FormatError) as error:  # its file may have no room
         return [], untestable(text, "1 in the timeline", f"no timeline: {error}")
     most = most_at_once(holds)
     law = Law(
@@ -137,7 +137,7 @@ def _holds(timeline: Timeline) -> Iterator[tuple[int, int]]:
 
 
 def most_at_once(spans: Iterable[tuple[int, int]]) -> int:
-    """Return how many spans overlap at most; one that begins where another ends does not overlap it."""
+    """Return the largest number of overlapping spans; touching ones don't overlap."""
     edges = sorted(edge for start, end in spans for edge in ((start, 1), (end, -1)) if start < end)
     most = now = 0
     for _, step in edges:
@@ -149,16 +149,16 @@ def most_at_once(spans: Iterable[tuple[int, int]]) -> int:
 def _running_law(traced: TracedArm, run: TeamRun) -> Law:
     """Compare each worker's hold and wait with the time from its own start to its end.
 
-    Not from the common start: on a busy machine the system lets one begin late, and until then it is off.
+    Not from the common start: on a busy machine one may begin late, and until then it is off.
     """
     limit = 0.995 if traced.threads <= 2 else 0.99
     accounts = {account.native_id: account for account in traced.report.threads}
     shares = [
-        (account.hold_ns + account.wait_ns) / (turn.end_ns - turn.start_ns)
-        for turn in run.turns
-        if (account := accounts.get(turn.native_id)) is not None
+        (account.hold_ns + account.wait_ns) / (member.end_ns - member.start_ns)
+        for member in run.members
+        if (account := accounts.get(member.native_id)) is not None
     ]
-    least = min(shares) if len(shares) == len(run.turns) else 0.0
+    least = min(shares) if len(shares) == len(run.members) else 0.0
     return Law(
         text=f"a spinning thread holds or waits, {_threads(traced)}",
         expected=f">= {limit:.1%} of its running time",

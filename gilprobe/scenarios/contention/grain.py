@@ -1,19 +1,18 @@
 """Releasing the GIL pays off only if it stays released for long enough: the grain.
 
-The same arithmetic without the GIL, which comes back for the GIL after every grain and lets go of it at
-once. With long grains that is as good as never needing it: T threads are min(T, N) times as fast as one. With
-short ones the threads meet at the GIL all the time, although each needs it for next to nothing. Who finds it
-taken goes to sleep in the kernel and has to be woken up, which takes a hundred times as long as the
-acquisition that was missed: work in grains shorter than such a handoff would better not have been released.
+The arithmetic runs without the GIL, but reacquires it after every grain and releases it at once. With long
+grains that costs nothing: T threads are min(T, N) times as fast as one. With short ones the threads meet at
+the GIL all the time, although each needs it only for a moment. A thread that finds it taken sleeps in the
+kernel and has to be woken up, which takes a hundred times as long as an acquisition: with grains shorter than
+such a handoff it is better not to release the GIL.
 
-So two costs are measured first: a release and reacquisition that nobody disturbs (the cycle), and a handoff.
-A thread that loses a handoff after each grain does grain/(grain + handoff) of its work; threads that never
-meet lose nothing; the speedup lies between. For grains below a handoff theory says that threads are slower
-than one. It takes for granted that they meet at each grain, and they may be luckier: the GIL is needed for a
-cycle only, so that compiled code finds it free nearly always. The trace counts how often they met, which
-gives a law that takes nothing for granted: each meeting costs a handoff, so that of the work of T threads
-grain/(grain + met * handoff) is done, met being the share of the acquisitions that found the GIL taken.
-Without a GIL there is nothing to come back for, and all grains scale alike.
+So two costs are measured first: an undisturbed release and reacquisition (the cycle), and a handoff. A thread
+that loses a handoff after each grain does grain/(grain + handoff) of its work; threads that never meet lose
+nothing; the speedup lies between. For grains below a handoff theory says that threads are slower than one. It
+assumes that they meet at each grain, but the GIL is needed for a cycle only, so compiled code finds it free
+nearly always. The trace counts how often they met, which gives a law without that assumption: each meeting
+costs a handoff, so T threads do grain/(grain + met * handoff) of their work, where met is the share of the
+acquisitions that found the GIL taken. Without a GIL all grains scale alike.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from gilprobe.scenarios.support.switching import key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilprobe.measuring.teams import TeamRun, Work
+    from gilprobe.measuring.teams import MemberWork, TeamRun
     from gilprobe.results import Arm, TracedArm
     from gilprobe.scenarios.scenario import Observation
 
@@ -53,14 +52,14 @@ QUICK_GRAINS_S = (1e-6, 1e-3)
 _CYCLES = 20_000
 
 _ABOUT = 2.0
-"""Factor within which a meeting costs "about" a handoff: both who finds the GIL taken and who has it pay."""
+"""Factor within which a meeting costs "about" a handoff: both threads pay."""
 
 _LOST = 0.10
-"""Share of the threads' time from which on it is told that other load had it."""
+"""From this share of the threads' time on, other load is mentioned."""
 
 
 def measure(request: Request) -> Findings:
-    """Measure teams that come back for the GIL after grains of several lengths."""
+    """Measure teams that reacquire the GIL after grains of several lengths."""
     grains = QUICK_GRAINS_S if request.quick else GRAINS_S
     pace_ns = iteration_ns(request.frame.clock)
     plans = tuple(
@@ -95,7 +94,7 @@ def _name(grain_s: float) -> str:
     return f"every {duration(grain_s)}"
 
 
-def _work(every: int) -> Work:
+def _work(every: int) -> MemberWork:
     def work(iterations: int) -> None:
         kernels.grain(iterations, every)
 
@@ -113,16 +112,16 @@ def _law(request: Request, grain_s: float, arm: Arm, single: Arm, handoff: float
     if cores == 1:
         return untestable(f"{_name(grain_s)}: min(T, N), {arm.threads} threads", "1.00x", "1 usable core")
     high = limit * (2 - PARALLEL_SHARE)
-    if arm.threads > cores:  # the system may suspend who has the GIL, for much longer than a handoff
+    if arm.threads > cores:  # the system may suspend the holder for far longer than a handoff
         return speedup_law(f"{_name(grain_s)}: at most min(T, N)", arm, single, 0.0, high)
     low = PARALLEL_SHARE * limit * grain_s / (grain_s + handoff)
     return speedup_law(f"{_name(grain_s)}: min(T, N), less a handoff a grain at most", arm, single, low, high)
 
 
 def _met_laws(request: Request, lengths: list[float], seen: Observation, handoff: float) -> Iterator[Law]:
-    """Yield the law of short grains that a meeting costs a handoff: rates and meetings are of the same runs.
+    """Yield the law of short grains that a meeting costs a handoff, from rates and meetings of the same runs.
 
-    With more threads than cores another thread has the core meanwhile, and nothing is known of the loss.
+    With more threads than cores another thread uses the core meanwhile, so the loss is unknown.
     """
     single = 0.0
     for grain_s, traced, run in zip(lengths, seen.traces, seen.traced_runs, strict=False):
@@ -152,9 +151,9 @@ def _met_law(grain_s: float, traced: TracedArm, speedup: float, handoff: float) 
 
 def lost_share(traced: TracedArm, run: TeamRun) -> float:
     """Return the share of the threads' time in which they neither ran nor waited for the GIL."""
-    members = {turn.native_id for turn in run.turns}
+    members = {member.native_id for member in run.members}
     wait_ns = sum(account.wait_ns for account in traced.report.threads if account.native_id in members)
-    return 1 - (run.cpu_ns + wait_ns) / sum(turn.end_ns - turn.start_ns for turn in run.turns)
+    return 1 - (run.cpu_ns + wait_ns) / sum(member.end_ns - member.start_ns for member in run.members)
 
 
 def _met(traced: TracedArm) -> float:
@@ -165,7 +164,7 @@ def _met(traced: TracedArm) -> float:
 
 
 def _explained(law: Law, met: float | None) -> Law:
-    """Say beside a law that does not hold how often the threads met at all."""
+    """Add to a law that does not hold how often the threads met."""
     if law.verdict != "does not hold" or met is None:
         return law
     return dataclasses.replace(law, measured=f"{law.measured}; the GIL was taken {met:.2%} of the times")

@@ -1,8 +1,8 @@
-"""The same compiled loop with the GIL held and released: what an extension gains by letting go of the GIL.
+"""The same compiled loop with the GIL held and released: what an extension gains by releasing it.
 
-Both arms run the same machine code. Held, the threads take turns, so that T threads do as much as one.
-Released, they compute at once, up to the number of usable cores. Without a GIL (free-threaded builds) there
-is nothing to hold, and both arms scale.
+Both arms run the same machine code. Held, the threads take turns, so T threads do as much as one. Released,
+they compute in parallel, up to the number of usable cores. Without a GIL (free-threaded builds) both arms
+scale.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm
 
 HELD_RANGE = (0.90, 1.05)
-"""Speedup that counts as none: handing the GIL over costs a little, and a measurement spreads."""
+"""Speedup that counts as none: handoffs cost a little, and measurements vary."""
 
 _OFF_SHARE = 0.95
 
@@ -69,7 +69,7 @@ def _speedup_laws(request: Request, arms: tuple[Arm, ...]) -> Iterator[Law]:
 
 
 def _trace_laws(request: Request, seen: Observation) -> Iterator[Law]:
-    """Yield why the numbers are what they are: held, the workers hold or wait; released, they are off."""
+    """Yield laws that explain the numbers: held, the workers hold or wait; released, they are off."""
     texts = {
         "held": ("held: threads hold or wait, never compute without the GIL", "hold + wait"),
         "released": ("released: threads compute without the GIL", "off"),
@@ -87,12 +87,12 @@ def _trace_laws(request: Request, seen: Observation) -> Iterator[Law]:
 
 
 def _share(seen: Observation, name: str, threads: int, quantity: str) -> float:
-    """Return the workers' mean share of `quantity` in the time from the common start to each one's end."""
+    """Return the workers' mean share of `quantity`, from the common start to each one's end."""
     pairs = zip(seen.traces, seen.traced_runs, strict=True)
     traced, run = next(pair for pair in pairs if (pair[0].name, pair[0].threads) == (name, threads))
-    start_ns = min(turn.start_ns for turn in run.turns)
-    ran_ns = sum(turn.end_ns - start_ns for turn in run.turns)
-    workers = {turn.native_id for turn in run.turns}
+    start_ns = min(member.start_ns for member in run.members)
+    ran_ns = sum(member.end_ns - start_ns for member in run.members)
+    workers = {member.native_id for member in run.members}
     busy_ns = sum(a.hold_ns + a.wait_ns for a in traced.report.threads if a.native_id in workers)
     share = busy_ns / ran_ns
     return min(share, 1.0) if quantity == "hold + wait" else max(0.0, 1.0 - share)

@@ -1,11 +1,11 @@
 """Waiting needs no GIL: T threads that sleep or read from a silent socket get T times as much done as one.
 
-A blocking call lets go of the GIL before it blocks and takes it back when it has its answer, so that the
-waits of all threads overlap, on every build and on any number of cores. This is why threads have always been
-good for I/O in Python.
+A blocking call releases the GIL before it blocks and takes it back with its answer, so the waits of all
+threads overlap, on every build and on any number of cores. This is why threads have always been good for I/O
+in Python.
 
-The reads are real ones, with data that never comes: the kernel ends each after a time limit (SO_RCVTIMEO),
-so that a read lasts as long as a sleep and nothing else has to run beside it.
+The reads are real, but no data ever comes: the kernel ends each after a time limit (SO_RCVTIMEO), so a read
+takes as long as a sleep, and no writer is needed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from gilprobe.scenarios.laws import by_name, scaling_facts, speedup_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe
 
 if TYPE_CHECKING:
-    from gilprobe.measuring.teams import Work
+    from gilprobe.measuring.teams import MemberWork
     from gilprobe.results import Law
 
 RANGE = (0.90, 1.05)
-"""Shares of T that count as T: a thread that wakes up waits a moment for a core and for the GIL."""
+"""Shares of T that count as T: a woken thread waits a moment for a core and for the GIL."""
 
 BLOCKS = 20
-"""Blocking calls in one run: each then takes far longer than waking up from it."""
+"""Blocking calls in one run: each then takes far longer than a wake-up."""
 
 
 def measure(request: Request) -> Findings:
@@ -59,7 +59,7 @@ class _Silence:
 
     def __init__(self, block_ns: int) -> None:
         self._ends = socket.socketpair()
-        # The kernel's time limit (socket(7)): with its own, Python polls first, and releases the GIL twice.
+        # The kernel's time limit (socket(7)): with Python's own it polls first, and releases the GIL twice.
         limit = struct.pack("ll", block_ns // 10**9, math.ceil(block_ns % 10**9 / 1000))
         self._ends[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
@@ -76,7 +76,7 @@ class _Silence:
             self._ends[0].recv(1)
 
 
-def _sleeping(block_ns: int) -> Work:
+def _sleeping(block_ns: int) -> MemberWork:
     def work(operations: int) -> None:
         for _ in range(operations):
             time.sleep(block_ns / 1e9)
@@ -84,9 +84,9 @@ def _sleeping(block_ns: int) -> Work:
     return work
 
 
-def _reading(pool: list[_Silence]) -> Work:
+def _reading(pool: list[_Silence]) -> MemberWork:
     def work(operations: int) -> None:
-        silence = pool.pop()  # one's own: two readers of one socket would queue up inside of the kernel
+        silence = pool.pop()  # one per thread: readers of one socket would queue up in the kernel
         try:
             for _ in range(operations):
                 silence.read()

@@ -1,14 +1,14 @@
 """Memory is shared too: threads that stream compete for bandwidth, threads that chase pointers just wait.
 
-Both kernels release the GIL, so that the GIL is not what limits them. Streaming reads a buffer from end to
-end; the processor sees ahead what is needed, and a few cores can ask for more than the memory delivers: the
-gigabytes a second stop growing long before the cores run out. Chasing follows a chain through memory in an
-order that nobody can guess, each load waiting for the one before: each thread waits for itself alone, and a
-step takes as long beside others as without them.
+Both kernels release the GIL, so it does not limit them. Streaming reads a buffer from end to end; the
+processor prefetches, and a few cores can request more than the memory delivers: the gigabytes a second stop
+growing long before the cores run out. Chasing follows a chain through memory in an unpredictable order; each
+load waits for the one before: each thread waits only for itself, and a step takes as long beside others as
+alone.
 
 So work that releases the GIL may still not scale, and an extension that streams gains less from threads than
-one that computes. The buffers are each larger than the last-level cache, or it would be the cache that is
-measured; where they can't be, the result says so.
+one that computes. Each buffer is larger than the last-level cache, which would be measured otherwise; if that
+is impossible, the result says so.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm
 
 MOST_BYTES = 256 << 20
-"""All buffers together, at most; and at most a quarter of the memory that is available."""
+"""Limit of all buffers together; also at most a quarter of the available memory."""
 
 QUICK_BYTES = 8 << 20
-"""In a quick look: a larger chain takes longer to make than the look may take."""
+"""The same in a quick run: making a larger chain takes too long."""
 
 CACHES = 2
-"""A buffer is so many times as large as the last-level cache: most of it is then not in there."""
+"""Size of a buffer over the last-level cache, so that most of it is not cached."""
 
 _SLACK = 1.05
 _FLAT = 1.25
-"""How much longer a step may take beside others: they share the memory's queues all the same."""
+"""Limit of a step's time beside others over its time alone: they share the memory's queues."""
 
 _NODE = 8
 _TRIAL_STEPS = 20_000
 
 
 def measure(request: Request) -> Findings:
-    """Measure bandwidth and latency for every number of threads that has a core each."""
+    """Measure bandwidth and latency for every number of threads up to the number of cores."""
     cache = host.last_level_cache()
     sizes = tuple(threads for threads in request.threads if threads <= request.environment.cores)
     allowed = allowed_bytes(host.available_memory(), quick=request.quick)
     sizes, buffer_bytes = fitting(sizes, cache, allowed)
-    request.progress("fills memory", 0.0)
+    request.progress("filling memory", 0.0)
     buffers = _buffers(sizes[-1], buffer_bytes)
     stream = _Streaming(buffers, request.frame.clock, request.frame.arm_ns)
     chase = _Chasing(buffers, request.frame.clock, request.frame.arm_ns)
@@ -80,9 +80,9 @@ def allowed_bytes(available: int | None, *, quick: bool) -> int:
 
 
 def fitting(sizes: tuple[int, ...], cache: int | None, allowed: int) -> tuple[tuple[int, ...], int]:
-    """Return the sizes of team whose buffers are large enough and fit, and the bytes of each buffer.
+    """Return the sizes of teams whose buffers are large enough and fit, and the bytes of each buffer.
 
-    Rather fewer threads than buffers that the cache holds; but two threads stay, or nothing is compared.
+    Fewer threads are better than buffers that fit into the cache; but at least two are needed to compare.
     """
     wanted = min(allowed, CACHES * cache) if cache is not None else allowed // max(sizes)
     kept = tuple(size for size in sizes if size <= max(2, allowed // wanted))
@@ -90,9 +90,9 @@ def fitting(sizes: tuple[int, ...], cache: int | None, allowed: int) -> tuple[tu
 
 
 def small_buffers(cache: int | None, buffer_bytes: int) -> str:
-    """Return the doubt that the cache is measured instead of the memory; empty without one."""
+    """Return the doubt that the cache is measured instead of the memory, if there is one."""
     if cache is None:
-        return "the size of the last-level cache is not known: the buffers may fit into it"
+        return "the size of the last-level cache is unknown: the buffers may fit into it"
     if buffer_bytes > cache:
         return ""
     return (
@@ -102,13 +102,13 @@ def small_buffers(cache: int | None, buffer_bytes: int) -> str:
 
 
 def _buffers(count: int, size: int) -> list[array[int]]:
-    """Return a chain for each thread: in memory of its own, or they would find each other's in the cache."""
+    """Return a chain per thread, each in its own memory, or they would find each other's in the cache."""
     first = kernels.chain(size // _NODE)
     return [first, *(first[:] for _ in range(count - 1))]
 
 
 class _Streaming:
-    """Threads that each read a buffer of their own from end to end."""
+    """Threads that each read their own buffer from end to end."""
 
     name = "stream"
     unit = "GB/s"
@@ -119,13 +119,13 @@ class _Streaming:
         self._clock = clock
         kernels.stream(
             buffers[0], 1, release_gil=True
-        )  # the first pass may meet the chain still in the caches
+        )  # in the first pass the chain may still be in the caches
         start_ns = clock()
         kernels.stream(buffers[0], 1, release_gil=True)
         self._passes = max(1, arm_ns // max(1, clock() - start_ns))
 
     def runner(self, threads: int) -> Callable[[], dict[str, float]]:
-        """Return what runs a team of so many and yields gigabytes a second of all together."""
+        """Return a function that runs such a team and returns the total gigabytes a second."""
         plan = ArmPlan(self.name, threads, self._stream)
 
         def run() -> dict[str, float]:
@@ -143,7 +143,7 @@ class _Streaming:
 
 
 class _Chasing:
-    """Threads that each follow a chain of their own."""
+    """Threads that each follow their own chain."""
 
     name = "chase"
     unit = "ns/step"
@@ -153,7 +153,7 @@ class _Chasing:
         self._clock = clock
         self._lock = threading.Lock()
         self._steps_ns: list[float] = []
-        # In rounds: so few nodes as the first one meets stay in the caches, and their steps are short.
+        # In rounds: the few nodes of the first round stay in the caches, and their steps are short.
         self._steps = _TRIAL_STEPS
         for share in (1 / 8, 1 / 4, 1):
             start_ns = clock()
@@ -162,7 +162,7 @@ class _Chasing:
             self._steps = max(_TRIAL_STEPS, int(share * arm_ns / step_ns))
 
     def runner(self, threads: int) -> Callable[[], dict[str, float]]:
-        """Return what runs a team of so many and yields the nanoseconds of a step, the mean over all."""
+        """Return a function that runs such a team and returns the mean nanoseconds of a step."""
         plan = ArmPlan(self.name, threads, self._chase)
 
         def run() -> dict[str, float]:
@@ -183,9 +183,7 @@ class _Chasing:
 
     def _timed(self, chain: array[int], steps: int) -> float:
         start_ns = self._clock()
-        kernels.chase(
-            chain, 0, release_gil=True
-        )  # a chain is checked before the first step: not a part of it
+        kernels.chase(chain, 0, release_gil=True)  # checking a chain before the first step does not count
         checked_ns = self._clock()
         kernels.chase(chain, steps, release_gil=True)
         return max(0.1, (self._clock() - checked_ns - (checked_ns - start_ns)) / steps)
@@ -206,7 +204,7 @@ def _facts(arms: tuple[Arm, ...]) -> Iterator[Fact]:
 
 
 def _laws(sizes: tuple[int, ...], arms: tuple[Arm, ...], small: str) -> Iterator[Law]:
-    """Yield the laws; those of latency can't be tested in buffers too `small`: others use the cache too."""
+    """Yield the laws; those of latency can't be tested with too `small` buffers: others use the cache too."""
     stream, streams = by_name(arms, "stream")
     chase, chases = by_name(arms, "chase")
     if len(sizes) == 1:
@@ -223,7 +221,7 @@ def _laws(sizes: tuple[int, ...], arms: tuple[Arm, ...], small: str) -> Iterator
 
 
 def _saturation_law(streaming: Arm, stream: Arm, chasing: Arm, chase: Arm) -> Law:
-    """Return the law that threads gain no more bandwidth than they gain steps: latency never saturates."""
+    """Return the law that threads gain no more bandwidth than steps: latency never saturates."""
     threads = streaming.threads
     gained, least, most = ratio_interval(streaming, stream)
     slower, slower_least, _ = ratio_interval(chasing, chase)

@@ -1,7 +1,7 @@
 """A pure-Python countdown split between threads: the experiment that everyone tries first.
 
-Interpreting bytecode needs the GIL, so that T threads together count no faster than one, and lose a little to
-handing the GIL over. A free-threaded build counts min(T, N) times as fast.
+Interpreting bytecode needs the GIL, so T threads together count no faster than one, and lose a little to
+handoffs. A free-threaded build counts min(T, N) times as fast.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SERIAL_RANGE = (0.95, 1.0)
 """Speedup under a GIL: at best none, at worst a twentieth lost to handoffs."""
 
 CHUNK = 50_000
-"""Steps between two looks at whether the team was called off: one to three milliseconds."""
+"""Steps between two checks whether the team was cancelled: one to three milliseconds."""
 
 
 def countdown(steps: int) -> None:

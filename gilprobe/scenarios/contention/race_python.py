@@ -2,22 +2,20 @@
 
 ``counter.value += 1`` is three steps: read, add, write. A thread that reads, is suspended, and writes later
 overwrites what the others have written meanwhile: their updates are lost. The GIL does not prevent that, it
-only says when a thread can be suspended. CPython lets go of the GIL where it is asked to look whether another
-thread wants it: at the start of a Python function, at the end of a call of a C function, at the jump back of
-a loop (``CHECK_EVAL_BREAKER`` in Python/ceval.c and Python/bytecodes.c, 3.10 to 3.15), and wherever C code
-releases it by itself. So the bare statement loses nothing on an interpreter with a GIL: none of these lies
-between its read and its write. That is luck and no promise. With any call between the two, updates are lost;
-with a lock around all three steps, none.
+only restricts when a thread can be suspended. CPython releases the GIL on request at certain points: at the
+start of a Python function, after a call of a C function, at the jump back of a loop (``CHECK_EVAL_BREAKER``
+in Python/ceval.c and Python/bytecodes.c, 3.10 to 3.15), and wherever C code releases it by itself. So the
+bare statement loses nothing on an interpreter with a GIL: none of these points lies between its read and its
+write. That is luck, not a guarantee. With any call between the two, updates are lost; with a lock around all
+three steps, none.
 
 Without a GIL the threads run at the same time, and the bare statement loses updates too.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -27,6 +25,8 @@ from gilprobe.measuring.teams import ArmPlan, run_team
 from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
+from gilprobe.scenarios.support.races import RaceEnd
+from gilprobe.scenarios.support.switching import switch_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm, Claim, Verdict
 
 SWITCH_INTERVAL_S = 1e-6
-"""How long a thread lets others ask for the GIL before it must let go: the shorter, the more often."""
+"""The switch interval: the shorter, the more often threads are interrupted."""
 
 CHUNK = 20_000
-"""Updates between two looks at whether the team was called off."""
+"""Updates between two checks whether the team was cancelled."""
 
 SLEEPY_CHUNK = 200
-"""The same where each update sleeps: some 60 us, the least that Linux wakes up after."""
+"""The same if each update sleeps: some 60 us, Linux's shortest sleep."""
 
 
-class Counter:
-    """What the threads share."""
+class Shared:
+    """The shared variable."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -52,17 +52,17 @@ class Counter:
 
 
 def look(value: int) -> int:
-    """Return what it was given: a call is all that is needed."""
+    """Return the argument: only the call matters."""
     return value
 
 
-def add_plainly(counter: Counter, times: int) -> None:
+def add_plainly(counter: Shared, times: int) -> None:
     """Update in one statement."""
     for _ in repeat(None, times):
         counter.value += 1
 
 
-def add_after_call(counter: Counter, times: int) -> None:
+def add_after_call(counter: Shared, times: int) -> None:
     """Read, call a Python function, write."""
     for _ in repeat(None, times):
         value = counter.value
@@ -70,16 +70,16 @@ def add_after_call(counter: Counter, times: int) -> None:
         counter.value = value + 1
 
 
-def add_after_sleep(counter: Counter, times: int) -> None:
-    """Read, release the GIL for certain, write."""
+def add_after_sleep(counter: Shared, times: int) -> None:
+    """Read, certainly release the GIL, write."""
     for _ in repeat(None, times):
         value = counter.value
         time.sleep(0)
         counter.value = value + 1
 
 
-def add_with_lock(counter: Counter, times: int) -> None:
-    """Read, call a Python function, write; nobody else does so meanwhile."""
+def add_with_lock(counter: Shared, times: int) -> None:
+    """Read, call a Python function, write, all with a lock."""
     for _ in repeat(None, times):
         with counter.lock:
             value = counter.value
@@ -88,87 +88,55 @@ def add_with_lock(counter: Counter, times: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """One way to update, and what becomes of the updates."""
+class _UpdateWay:
+    """One way to update."""
 
     name: str
-    add: Callable[[Counter, int], None]
+    add: Callable[[Shared, int], None]
     chunk: int
     shown: str
 
 
-PLAIN = _Way("plain", add_plainly, CHUNK, "counter.value += 1")
-CALL = _Way(
+PLAIN = _UpdateWay("plain", add_plainly, CHUNK, "counter.value += 1")
+CALL = _UpdateWay(
     "call", add_after_call, CHUNK, "value = counter.value; value = look(value); counter.value = value + 1"
 )
-SLEEP = _Way(
+SLEEP = _UpdateWay(
     "sleep",
     add_after_sleep,
     SLEEPY_CHUNK,
     "value = counter.value; time.sleep(0); counter.value = value + 1",
 )
-LOCK = _Way("locked", add_with_lock, CHUNK, "with counter.lock: value = counter.value; ...")
+LOCK = _UpdateWay("locked", add_with_lock, CHUNK, "with counter.lock: value = counter.value; ...")
 WAYS = (PLAIN, CALL, SLEEP, LOCK)
 
 
-@dataclass(frozen=True, slots=True)
-class Race:
-    """How one run ended.
-
-    Attributes
-    ----------
-    updates : int
-        Made by all threads together.
-    value : int
-        What the counter showed at the end, from 0.
-    """
-
-    updates: int
-    value: int
-
-    @property
-    def lost(self) -> int:
-        """Updates that another thread has overwritten."""
-        return self.updates - self.value
-
-
-@contextmanager
-def eager_switches() -> Iterator[None]:
-    """Let threads take turns as often as the interpreter can."""
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before_s)
-
-
-def race(way: _Way, threads: int, times: int) -> Race:
+def race(way: _UpdateWay, threads: int, times: int) -> RaceEnd:
     """Let `threads` threads update one counter `times` times each."""
-    counter = Counter()
-    with eager_switches():
+    counter = Shared()
+    with switch_interval(SWITCH_INTERVAL_S):
         run = run_team(_plan(way, threads, counter), times)
-    return Race(run.operations, counter.value)
+    return RaceEnd(run.operations, counter.value)
 
 
-def _plan(way: _Way, threads: int, counter: Counter) -> ArmPlan:
+def _plan(way: _UpdateWay, threads: int, counter: Shared) -> ArmPlan:
     return ArmPlan(way.name, threads, lambda times: way.add(counter, times), chunk=way.chunk)
 
 
 def measure(request: Request) -> Findings:
-    """Race in each way, with the least and the largest team."""
+    """Race in each way, with the smallest and the largest team."""
     teams = sorted({min(request.threads[1:], default=1), request.threads[-1]})
     if request.quick:
         teams = teams[:1]
-    # Half of a run's time: what is counted here is losses, not time.
+    # Half of a run's time: losses are counted, not time.
     arm_ns = request.frame.arm_ns // 2
-    races: dict[tuple[str, int], list[Race]] = {}
+    races: dict[tuple[str, int], list[RaceEnd]] = {}
     trials = []
     for threads in teams:
         for way in WAYS:
-            request.progress(f"calibrates {way.name}", 0.0)
-            with eager_switches():
-                times = calibrate(_plan(way, threads, Counter()), arm_ns=arm_ns, clock=request.frame.clock)
+            request.progress(f"calibrating {way.name}", 0.0)
+            with switch_interval(SWITCH_INTERVAL_S):
+                times = calibrate(_plan(way, threads, Shared()), arm_ns=arm_ns, clock=request.frame.clock)
             trials.append(_trial(way, threads, times, races.setdefault((way.name, threads), [])))
     seen = observe_trials(request, trials, warm_up=False)
     arms = seen.measurement.arms
@@ -179,7 +147,7 @@ def measure(request: Request) -> Findings:
     )
 
 
-def _trial(way: _Way, threads: int, times: int, races: list[Race]) -> Trial:
+def _trial(way: _UpdateWay, threads: int, times: int, races: list[RaceEnd]) -> Trial:
     def run() -> Mapping[str, float]:
         ended = race(way, threads, times)
         races.append(ended)
@@ -188,23 +156,23 @@ def _trial(way: _Way, threads: int, times: int, races: list[Race]) -> Trial:
     return Trial(way.name, threads, {"": "lost/update"}, run)
 
 
-def _facts(key: tuple[str, int], races: list[Race]) -> Iterator[Fact]:
+def _facts(key: tuple[str, int], races: list[RaceEnd]) -> Iterator[Fact]:
     name, threads = key
     yield Fact(f"lost_{name}_{threads}", sum(race.lost for race in races), "updates")
     yield Fact(f"updates_{name}_{threads}", sum(race.updates for race in races), "updates")
 
 
 def _laws(request: Request, arm: Arm) -> Iterator[Law]:
-    """Yield what the arm must lose: nothing in any run, or something in most."""
+    """Yield the law of the arm's losses: nothing in any run, or something in most."""
     if arm.name == LOCK.name:
         yield _none("locked: nobody else is between read and write", arm)
     elif arm.threads == 1:
         yield _none(f"{arm.name}: there is nobody to lose to", arm)
     elif request.gil_enabled:
         if arm.name == PLAIN.name:
-            yield _none("plain: the GIL is not let go of between read and write", arm)
+            yield _none("plain: the GIL is not released between read and write", arm)
         else:
-            yield _some(f"{arm.name}: the GIL is let go of between read and write", arm)
+            yield _some(f"{arm.name}: the GIL is released between read and write", arm)
     elif request.environment.cores == 1:
         yield untestable(
             f"{arm.name}: without a GIL others write between read and write, {arm.threads} threads",
@@ -222,7 +190,7 @@ def _none(text: str, arm: Arm) -> Law:
 
 
 def _some(text: str, arm: Arm) -> Law:
-    # Not in every run: where another process has the cores, one thread may be done before the next begins.
+    # Not in every run: if another process has the cores, one thread may finish before the next begins.
     losing = sum(lost > 0 for lost in arm.samples)
     measured = f"{arm.median:.3%} lost; some in {losing} of {len(arm.samples)} runs"
     return _law(text, arm, "> 0 lost in most runs", measured, verdict(arm.median > 0), None)
@@ -234,11 +202,11 @@ def _law(text: str, arm: Arm, expected: str, measured: str, holds: Verdict, numb
 
 
 def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out that losses spread: how many a run loses is chance, whether it loses any is not."""
+    """Drop the doubts about spread: the number of losses is random, only their existence counts."""
     return tuple(text for text in warnings if not text.startswith("unstable:"))
 
 
-def _printed(threads: int, races: Mapping[tuple[str, int], list[Race]]) -> str:
+def _printed(threads: int, races: Mapping[tuple[str, int], list[RaceEnd]]) -> str:
     lines = [f"{threads} thread{'s' if threads > 1 else ''} update one counter:"]
     for way in WAYS:
         shown = races[way.name, threads][0]

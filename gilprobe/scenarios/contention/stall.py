@@ -1,12 +1,12 @@
 """One C call that keeps the GIL stalls every other thread for as long as it lasts.
 
-The switch interval does not help: a waiting thread asks the holder to let go, but only the interpreter looks
-at such requests, and it does not run while C code computes. A victim that wants to answer every other moment
-(here: it sleeps shortly, over and over, and looks how late it is) stands still until the call returns. The
-same call with the GIL released does it no harm.
+The switch interval does not help: a waiting thread asks the holder to release the GIL, but only the
+interpreter checks such requests, and it does not run while C code computes. A victim that should react
+quickly (here: it sleeps shortly, again and again, and measures how late it is) hangs until the call returns.
+The same call with the GIL released does it no harm.
 
-The trace names the culprit: the longest wait of the victim, who held the GIL meanwhile, and in which line.
-Without a GIL no call stalls anybody.
+The trace names the culprit: the victim's longest wait, the holder, and its line. Without a GIL no call stalls
+others.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ SHORT_S = 1e-4
 """The other switch interval: fifty times shorter, and no help."""
 
 PINGS = 100
-"""The victim sleeps for this part of the call's length: so little may it miss of a stall."""
+"""The victim's sleep as a share of the call: it may miss so much of a stall."""
 
 _TOLERANCE = 0.05
 _PATIENCE_S = 20.0
 _CULPRIT = "culprit"
 _VICTIM = "victim"
 _BLAMED = kernels.sleep.__qualname__
-"""The innermost Python function around the C call: where the trace sees it from."""
+"""The innermost Python function around the C call, which the trace names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One arm: a call of that length, held or released, under that switch interval."""
+class StallPlan:
+    """One arm: a call of some length, held or released, and a switch interval."""
 
     held: bool
     length_ns: int
@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """How the arm is called."""
+        """The arm's name."""
         how = "held" if self.held else "released"
         return f"{how} {duration(self.length_ns / 1e9)}, interval {duration(self.interval_s)}"
 
@@ -69,12 +69,12 @@ def measure(request: Request) -> Findings:
     """Measure the victim's worst stall beside a call that holds the GIL, and beside one that releases it."""
     length_ns = max(2_000_000, request.frame.arm_ns // 4)
     plans = [
-        Plan(False, length_ns, ORDINARY_S),
-        Plan(True, length_ns, ORDINARY_S),
-        Plan(True, length_ns, SHORT_S),
+        StallPlan(False, length_ns, ORDINARY_S),
+        StallPlan(True, length_ns, ORDINARY_S),
+        StallPlan(True, length_ns, SHORT_S),
     ]
     if not request.quick:
-        plans.append(Plan(True, 2 * length_ns, ORDINARY_S))
+        plans.append(StallPlan(True, 2 * length_ns, ORDINARY_S))
     trials = [
         Trial(plan.name, 2, {"": "s"}, partial(_worst_stall, plan, request.frame.clock)) for plan in plans
     ]
@@ -93,7 +93,7 @@ def measure(request: Request) -> Findings:
 
 
 class _Victim:
-    """A thread that sleeps shortly, over and over, and keeps the worst lateness."""
+    """A thread that sleeps shortly, again and again, and keeps the worst lateness."""
 
     def __init__(self, ping_ns: int, clock: Clock) -> None:
         self._ping_ns = ping_ns
@@ -114,8 +114,8 @@ class _Victim:
             self.pinging.set()
 
 
-def _worst_stall(plan: Plan, clock: Clock) -> dict[str, float]:
-    """Let the culprit make its call beside the victim; return by how much this was late at worst, seconds."""
+def _worst_stall(plan: StallPlan, clock: Clock) -> dict[str, float]:
+    """Let the culprit make its call beside the victim; return the victim's worst lateness, seconds."""
     victim = _Victim(plan.length_ns // PINGS, clock)
     culprit = threading.Thread(
         target=kernels.sleep, args=(plan.length_ns, not plan.held), name=_CULPRIT, daemon=True
@@ -124,10 +124,10 @@ def _worst_stall(plan: Plan, clock: Clock) -> dict[str, float]:
         try:
             victim.thread.start()
             victim.pinging.wait(_PATIENCE_S)
-            victim.worst_ns = 0  # what its start was late does not count
+            victim.worst_ns = 0  # lateness of its start does not count
             culprit.start()
             culprit.join(_PATIENCE_S)
-            # Once more: the call may have ended while the victim still waits for its answer.
+            # Once more: the call may have ended while the victim still waits.
             victim.pinging.clear()
             victim.pinging.wait(_PATIENCE_S)
         finally:
@@ -136,15 +136,15 @@ def _worst_stall(plan: Plan, clock: Clock) -> dict[str, float]:
     return {"": victim.worst_ns / 1e9}
 
 
-def _facts(arms: dict[Plan, Arm]) -> Iterator[Fact]:
+def _facts(arms: dict[StallPlan, Arm]) -> Iterator[Fact]:
     for plan, arm in arms.items():
         yield Fact(f"stall_over_call_{plan.key}", arm.median / (plan.length_ns / 1e9), "")
 
 
-def _stall_law(request: Request, plan: Plan, arms: dict[Plan, Arm]) -> Law:
+def _stall_law(request: Request, plan: StallPlan, arms: dict[StallPlan, Arm]) -> Law:
     arm = arms[plan]
     length_s = plan.length_ns / 1e9
-    # How late the victim is when nobody keeps the GIL: that much of a stall is the machine's.
+    # The victim's lateness without a culprit: so much of a stall is the machine's.
     anyhow_s = next(other.high for other_plan, other in arms.items() if not other_plan.held)
     if request.gil_enabled:
         text = f"a stall lasts as long as the call: {plan.name}"
@@ -162,7 +162,7 @@ def _stall_law(request: Request, plan: Plan, arms: dict[Plan, Arm]) -> Law:
     )
 
 
-def _blame_facts(plan: Plan, traced: TracedArm) -> Iterator[Fact]:
+def _blame_facts(plan: StallPlan, traced: TracedArm) -> Iterator[Fact]:
     worst = _worst(traced)
     if worst is not None:
         yield Fact(f"traced_wait_{plan.key}", worst.wait_s, "s")
@@ -173,7 +173,7 @@ def _worst(traced: TracedArm) -> Stall | None:
     return next((stall for stall in stalls if stall.waiter == _VICTIM), None)
 
 
-def _blame_law(plan: Plan, traced: TracedArm) -> Law:
+def _blame_law(plan: StallPlan, traced: TracedArm) -> Law:
     worst = _worst(traced)
     right = worst is not None and (worst.holder, worst.holder_function) == (_CULPRIT, _BLAMED)
     measured = "the victim never waited"

@@ -1,10 +1,10 @@
-"""Which calls of the standard library let other threads run, and from which size of argument on.
+"""Which calls of the standard library let other threads run, and from which argument size on.
 
-C code may release the GIL while it computes or waits, and must decide to: for a small argument the release
-costs more than it gives. The documentation names a few of these calls, and CPython's sources the sizes. Here
-each call is made over and over under the exact tracer, by one thread alone: the time that the thread was off,
-as a share of its time in the call, is what others could have used. Where a call releases the GIL for one size
-and not for another, the size at which that changes is found by bisection, to the byte.
+C code may release the GIL while it computes or waits; for a small argument the release costs more than it
+gains. The documentation names a few of these calls, and CPython's sources the sizes. Here one thread makes
+each call repeatedly under the exact tracer: the share of the call in which the thread was off is what others
+could have used. If a call releases the GIL for one size and not for another, bisection finds the size at
+which that changes, to the byte.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gilprobe.auditing.auditor import NOTHING
-from gilprobe.auditing.sampling import (
+from gilprobe.auditing.release_size import least_releasing_size
+from gilprobe.auditing.traced_calls import (
     MOST_CALLS,
     Baseline,
     Overhead,
@@ -26,7 +27,6 @@ from gilprobe.auditing.sampling import (
     released_shares,
     sample,
 )
-from gilprobe.auditing.steps import least_releasing_size
 from gilprobe.auditing.verdicts import SLOWED, UNSTABLE
 from gilprobe.measuring.measure import interleave
 from gilprobe.measuring.surroundings import Surroundings
@@ -41,20 +41,20 @@ if TYPE_CHECKING:
 
 
 RUN_SHARE = 40
-"""A run of a call lasts this part of an arm: there are many, and one trace sees thousands of releases."""
+"""Duration of a run as a share of an arm: there are many, and one trace sees thousands of releases."""
 
 BLOCKING_SHARE = 0.95
-"""Of a call that only waits; Python's part of a sleep of a millisecond is a hundredth of it."""
+"""Least share of a call that only waits; Python's part of a millisecond's sleep is a hundredth."""
 
 HASHES = ("hashlib.md5", "hashlib.sha256", "hashlib.blake2b")
 CHECKSUMS = ("zlib.crc32", "zlib.adler32")
 CHECKSUM_STEP = 5 * 1024 + 1
-"""The least size for which a checksum releases the GIL: Modules/zlibmodule.c."""
+"""Smallest size at which a checksum releases the GIL: Modules/zlibmodule.c."""
 
 
 @dataclass(slots=True)
-class Cell:
-    """One call with one size of argument, and its samples."""
+class SizedCall:
+    """One call with one argument size, and its samples."""
 
     call: Call
     size: int
@@ -64,81 +64,81 @@ class Cell:
 
     @property
     def does_release(self) -> bool:
-        """Whether the call releases the GIL."""
+        """Return whether the call releases the GIL."""
         return does_release(self.samples)
 
 
 def measure(request: Request) -> Findings:
-    """Sample every call with every size in turns, then look for the sizes at which it begins to release."""
+    """Sample every call with every size in turns, then find the sizes at which it begins to release."""
     if request.trace is None:
         law = untestable("calls of the standard library release the GIL", "a share", request.trace_reason)
         return Findings((), (), (law,))
     surroundings = Surroundings(request.frame)
     with ExitStack() as stack:
-        cells, lacking = _prepare(request, stack)
-        overhead = _sample_all(request, cells)
-        steps = dict(_steps(request, cells))
-    arms = tuple(_arm(cell, overhead) for cell in cells)
+        all_sized, lacking = _prepare(request, stack)
+        overhead = _sample_all(request, all_sized)
+        steps = dict(_steps(request, all_sized))
+    arms = tuple(_arm(sized, overhead) for sized in all_sized)
     facts = [
         Fact("trace_overhead", overhead.trace_ns, "ns"),
         Fact("loop_overhead", overhead.call_ns, "ns"),
         *(Fact(fact_name("step", name), float(size), "bytes") for name, size in steps.items()),
-        *(Fact(fact_name("slowdown", name), times, "") for name, times in slowed(cells)),
+        *(Fact(fact_name("slowdown", name), times, "") for name, times in slowed(all_sized)),
     ]
     laws = [
-        *never_laws(cells, arms),
-        *step_laws(cells, steps, expected_steps(request.environment.python)),
+        *never_laws(all_sized, arms),
+        *step_laws(all_sized, steps, expected_steps(request.environment.python)),
         *blocking_laws(arms),
     ]
-    doubts = (*surroundings.doubts(), *_spread_doubts(arms), *_slow_doubts(cells), *lacking)
+    doubts = (*surroundings.doubts(), *_spread_doubts(arms), *_slow_doubts(all_sized), *lacking)
     return Findings(arms, tuple(facts), tuple(laws), warnings=doubts)
 
 
-def _prepare(request: Request, stack: ExitStack) -> tuple[list[Cell], list[str]]:
-    """Return the calls that can be made here, and what is lacking for the others."""
+def _prepare(request: Request, stack: ExitStack) -> tuple[list[SizedCall], list[str]]:
+    """Return the calls that work here, and what the others lack."""
     budget_ns = request.frame.arm_ns // RUN_SHARE
-    cells, lacking = [], []
+    all_sized, lacking = [], []
     for call in CALLS:
         if request.quick and not call.quick:
             continue
-        request.progress(f"prepares {call.name}", 0.0)
+        request.progress(f"preparing {call.name}", 0.0)
         try:
             for size in call.sizes[:3] if request.quick else call.sizes:
                 make = call.prepare(size, stack)
-                cells.append(Cell(call, size, make, calls_within(make, budget_ns), []))
+                all_sized.append(SizedCall(call, size, make, calls_within(make, budget_ns), []))
         except ImportError as error:
             lacking.append(f"not in this interpreter: {call.name} ({error})")
         except OSError as error:
             lacking.append(f"not possible here: {call.name} ({error})")
-    return cells, lacking
+    return all_sized, lacking
 
 
-def _sample_all(request: Request, cells: Sequence[Cell]) -> Overhead:
-    """Sample the cells, and an empty call, in turns; return what the samples hold that is not the calls'."""
+def _sample_all(request: Request, all_sized: Sequence[SizedCall]) -> Overhead:
+    """Sample the cells and an empty call in turns; return the overhead in the samples."""
     baseline = Baseline(NOTHING)
     calls = min(MOST_CALLS, request.frame.arm_ns // 1000)
-    total = len(cells) * request.frame.repeat
+    total = len(all_sized) * request.frame.repeat
     done = 0
-    for order in interleave(len(cells), request.frame.repeat):
+    for order in interleave(len(all_sized), request.frame.repeat):
         baseline.take(calls)
         for index in order:
-            cell = cells[index]
-            request.progress(cell.call.label(cell.size), 0.9 * done / total)
-            cell.samples.append(sample(cell.make, cell.calls))
+            sized = all_sized[index]
+            request.progress(sized.call.label(sized.size), 0.9 * done / total)
+            sized.samples.append(sample(sized.make, sized.calls))
             done += 1
     return baseline.overhead()
 
 
-def _steps(request: Request, cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
-    """Yield the least size from which each call releases the GIL, if it does so for some sizes only."""
-    for below, above in pairwise(cells):
+def _steps(request: Request, all_sized: Sequence[SizedCall]) -> Iterator[tuple[str, int]]:
+    """Yield the smallest size at which each call releases the GIL, if it does so for some sizes only."""
+    for below, above in pairwise(all_sized):
         if below.call is above.call and above.does_release and not below.does_release:
-            request.progress(f"bisects {above.call.name}", 0.95)
+            request.progress(f"bisecting {above.call.name}", 0.95)
             yield above.call.name, least_size(above.call, below.size, above.size)
 
 
 def least_size(call: Call, below: int, above: int) -> int:
-    """Return the least size for which a call releases the GIL; it does for `above`, and not for `below`."""
+    """Return the smallest size at which a call releases the GIL; it does for `above`, and not for `below`."""
 
     @contextmanager
     def prepared(size: int) -> Iterator[Callable[[], object]]:
@@ -148,25 +148,25 @@ def least_size(call: Call, below: int, above: int) -> int:
     return least_releasing_size(prepared, below, above)
 
 
-def _arm(cell: Cell, overhead: Overhead) -> Arm:
-    shares = released_shares(cell.samples, overhead)
+def _arm(sized: SizedCall, overhead: Overhead) -> Arm:
+    shares = released_shares(sized.samples, overhead)
     low, high = bootstrap_interval(shares)
-    return Arm(cell.call.label(cell.size), 1, "", statistics.median(shares), low, high, shares)
+    return Arm(sized.call.label(sized.size), 1, "", statistics.median(shares), low, high, shares)
 
 
-def never_laws(cells: Sequence[Cell], arms: Sequence[Arm]) -> Iterator[Law]:
-    """Yield which modules never let other threads run."""
+def never_laws(all_sized: Sequence[SizedCall], arms: Sequence[Arm]) -> Iterator[Law]:
+    """Yield the laws about modules that never let other threads run."""
     worst: dict[str, float] = {}
-    for cell, arm in zip(cells, arms, strict=True):
-        if cell.call.never:
-            worst[cell.call.never] = max(worst.get(cell.call.never, 0.0), *arm.samples)
+    for sized, arm in zip(all_sized, arms, strict=True):
+        if sized.call.never:
+            worst[sized.call.never] = max(worst.get(sized.call.never, 0.0), *arm.samples)
     for module, share in worst.items():
         text, numbers = f"{module} never releases the GIL", claim(share, 0.0, 0.0, "share")
         yield Law(text, "0%", f"{share:.1%} at most", verdict(share == 0), numbers)
 
 
 def expected_steps(python: str) -> dict[str, int]:
-    """Return the least sizes for which a version of Python is expected to release the GIL, bytes.
+    """Return the smallest sizes at which a version of Python should release the GIL, bytes.
 
     Hashes: ``HASHLIB_GIL_MINSIZE`` of Modules/hashlib.h, 2048; from 3.15 on the size must be above it.
     """
@@ -175,10 +175,12 @@ def expected_steps(python: str) -> dict[str, int]:
     return dict.fromkeys(HASHES, hash_step) | dict.fromkeys(CHECKSUMS, CHECKSUM_STEP)
 
 
-def step_laws(cells: Sequence[Cell], steps: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[Law]:
-    """Yield from which size on hashes and checksums let other threads run."""
+def step_laws(
+    all_sized: Sequence[SizedCall], steps: Mapping[str, int], expected: Mapping[str, int]
+) -> Iterator[Law]:
+    """Yield the laws about sizes from which hashes and checksums let other threads run."""
     for name, size in expected.items():
-        does = [cell.does_release for cell in cells if cell.call.name == name]
+        does = [sized.does_release for sized in all_sized if sized.call.name == name]
         if not does:
             continue
         found = f"{steps[name]:,} bytes" if name in steps else "every size" if all(does) else "none"
@@ -191,7 +193,7 @@ def step_laws(cells: Sequence[Cell], steps: Mapping[str, int], expected: Mapping
 
 
 def blocking_laws(arms: Sequence[Arm]) -> Iterator[Law]:
-    """Yield that a call which only waits keeps nobody else waiting."""
+    """Yield the laws that calls which only wait let other threads run."""
     for arm in arms:
         if arm.name.startswith("time.sleep"):
             yield Law(
@@ -209,16 +211,16 @@ def _spread_doubts(arms: Sequence[Arm]) -> Iterator[str]:
         yield f"unstable: the 95% interval of {len(wide)} shares is wider than {UNSTABLE}: {'; '.join(wide)}"
 
 
-def slowed(cells: Sequence[Cell]) -> Iterator[tuple[str, float]]:
-    """Yield what the trace slows down, and how many times: its share is that of the slower call."""
-    for cell in cells:
-        times = statistics.median(taken.slowdown for taken in cell.samples)
-        if cell.does_release and times > SLOWED:
-            yield cell.call.label(cell.size), times
+def slowed(all_sized: Sequence[SizedCall]) -> Iterator[tuple[str, float]]:
+    """Yield the calls that the trace slows down, and how much: the share is that of the slower call."""
+    for sized in all_sized:
+        times = statistics.median(taken.slowdown for taken in sized.samples)
+        if sized.does_release and times > SLOWED:
+            yield sized.call.label(sized.size), times
 
 
-def _slow_doubts(cells: Sequence[Cell]) -> Iterator[str]:
-    found = [f"{name}, {times:.1f} times" for name, times in slowed(cells)]
+def _slow_doubts(all_sized: Sequence[SizedCall]) -> Iterator[str]:
+    found = [f"{name}, {times:.1f} times" for name, times in slowed(all_sized)]
     if found:
         yield f"slowed down by the trace, so that the share may be wrong: {'; '.join(found)}"
 

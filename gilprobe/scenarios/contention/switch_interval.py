@@ -1,14 +1,13 @@
-"""The switch interval: how long a thread waits for the GIL before it asks the holder to let go.
+"""The switch interval: how long a thread waits for the GIL before it asks the holder to release it.
 
-A short interval makes threads answer sooner, but each switch costs a wake-up and a handoff, during which
-nobody computes. Two or more spinning Python threads show both: switches a second and the longest waits in
-the trace, the loss in the throughput.
+A short interval makes threads respond sooner, but each switch costs a wake-up and a handoff, during which
+nobody computes. Two or more spinning Python threads show both: the trace has switches a second and the
+longest waits, the throughput the loss.
 
-There are about 1/interval switches a second, as long as the interval is long beside what a switch itself
-takes. That is measured: how late a waiting thread wakes up, and how long the GIL is free from the release
-to the acquisition. An interval of one microsecond is therefore never reached. It is measured before the runs
-and once more after them, since on a shared machine a wake-up takes twice as long one second as the next; the
-law allows for what lies between.
+There are about 1/interval switches a second, if the interval is much longer than the cost of a switch: how
+late a waiting thread wakes up, and how long the GIL is free from the release to the acquisition. An interval
+of one microsecond is therefore never reached. The cost is measured before and after the runs, since on a
+shared machine wake-ups may take twice as long one second later; the law allows for both.
 
 Without a GIL the interval means nothing.
 """
@@ -38,10 +37,10 @@ INTERVALS_S = (1e-6, 1e-5, 1e-4, 1e-3, ORDINARY_S, 1e-2, 1e-1)
 QUICK_INTERVALS_S = (1e-5, 1e-3, ORDINARY_S)
 
 COLLAPSE_S = 1e-4
-"""Below this interval the throughput is expected to fall."""
+"""Below this interval the throughput should fall."""
 
 TURNS = 4
-"""A run lasts at least so many intervals, or there is nothing to count."""
+"""Least number of intervals in a run, to have something to count."""
 
 _ABOUT = 1.5
 """Factor within which a rate is "about" the expected one."""
@@ -50,7 +49,7 @@ _UNCHANGED = 0.90
 
 
 class Cost(NamedTuple):
-    """What a switch costs beside the interval itself, seconds."""
+    """Cost of a switch beside the interval itself, seconds."""
 
     late_s: float
     handoff_s: float
@@ -62,7 +61,7 @@ class Cost(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What a switch cost before and after the runs."""
+    """Cost of a switch before and after the runs."""
 
     before: Cost
     after: Cost
@@ -79,7 +78,7 @@ class Costs(NamedTuple):
 
 
 class _Spinning:
-    """Spinning threads under one switch interval; remembers its latest run."""
+    """Spinning threads under one switch interval; keeps the latest run."""
 
     def __init__(self, request: Request, threads: int, interval_s: float, operations: int) -> None:
         self.interval_s = interval_s
@@ -99,7 +98,7 @@ def measure(request: Request) -> Findings:
     """Measure the throughput under each interval, and count the switches in the trace."""
     threads = request.threads[1] if len(request.threads) > 1 else 2
     arms_ns = request.frame.arm_ns
-    request.progress("calibrates", 0.0)
+    request.progress("calibrating", 0.0)
     plan = ArmPlan("spin", threads, countdown, chunk=CHUNK)
     operations = calibrate(plan, arm_ns=arms_ns, clock=request.frame.clock)
     runners = []
@@ -127,7 +126,7 @@ def measure(request: Request) -> Findings:
 def _cost(request: Request, interval_s: float) -> Cost:
     if not request.gil_enabled:
         return Cost(0.0, 0.0)
-    # How late a wait ends does not depend on a long limit: no need to wait for that.
+    # Lateness does not depend on a long limit: a short one suffices.
     return Cost(lateness_s(min(interval_s, 1e-3), request.frame.clock), handoff_s(request.frame.clock))
 
 
@@ -156,11 +155,11 @@ def _trace_facts(runner: _Spinning, traced: TracedArm) -> Iterator[Fact]:
 
 
 def _members(runner: _Spinning) -> set[int]:
-    return {turn.native_id for turn in runner.latest.turns} if runner.latest is not None else set()
+    return {member.native_id for member in runner.latest.members} if runner.latest is not None else set()
 
 
 def _rate(runner: _Spinning, traced: TracedArm) -> float:
-    """Return how often a second a spinning thread was made to let go, while there were several."""
+    """Return the forced releases a second while there were several spinning threads."""
     if runner.latest is None:
         return 0.0
     forced = sum(a.forced_releases for a in traced.report.threads if a.native_id in _members(runner))
@@ -168,15 +167,15 @@ def _rate(runner: _Spinning, traced: TracedArm) -> float:
 
 
 def _common_ns(run: TeamRun) -> int:
-    """Return how long all but one were still at work: the last one spins alone, and nobody asks."""
-    ends = sorted(turn.end_ns for turn in run.turns)
-    return max(1, ends[-2] - min(turn.start_ns for turn in run.turns))
+    """Return how long at least two were at work: the last one spins alone, without requests."""
+    ends = sorted(member.end_ns for member in run.members)
+    return max(1, ends[-2] - min(member.start_ns for member in run.members))
 
 
 def _rate_law(runner: _Spinning, traced: TracedArm, costs: Costs) -> Law:
     interval_s = runner.interval_s
     slow, fast = (1 / (interval_s + cost.total_s) for cost in (costs.most, costs.least))
-    # One more or less: the first and the last switch of a run are cut.
+    # One more or less: the first and the last switch of a run are incomplete.
     edge = 1e9 / _common_ns(runner.latest) if runner.latest is not None else 0.0
     low, high = slow / _ABOUT - edge, min(_ABOUT * fast, 1.05 / interval_s) + edge
     rate = _rate(runner, traced)
@@ -196,7 +195,7 @@ def _throughput_laws(request: Request, arms: dict[float, Arm], costs: dict[float
     against = f"that at {duration(ORDINARY_S)}"
     for interval_s, arm in arms.items():
         if request.gil_enabled and interval_s < COLLAPSE_S:
-            # Nobody computes during a handoff. At least half of what that costs is to be seen.
+            # Nobody computes during a handoff. At least half of that cost should be visible.
             cost = costs[interval_s].least
             loss = cost.handoff_s / (interval_s + cost.total_s)
             text = f"throughput falls below {against}: {duration(interval_s)}"

@@ -1,5 +1,5 @@
-"""Lessons: how threads, locks, pools and timers behave, as short programs that the course shows.
+"""Lessons: how threads, locks, pools and timers behave, in short programs for the course.
 
-A lesson is one module with one scenario, on top of `support`. What compares numbers of the GIL's cost is in
+A lesson is one module with one scenario, on top of `support`. Comparisons of the GIL's cost are in
 `contention`.
 """

@@ -1,12 +1,12 @@
-"""A barrier lets all through or none: nobody leaves before the last has come, and one who gives up breaks it.
+"""A barrier lets all through or none: nobody leaves before the last has come; a time-out breaks it.
 
-T threads that call ``Barrier.wait`` are held until all are there. Then they leave one after another: each
-has to wake up, and to get the GIL. If those who have left go to sleep, the others follow within microseconds.
-If they begin to compute, each of the others must wait for the switch interval until it is their turn, so that
-"together" means some intervals apart. Should one give up waiting, or ``abort`` be called, the barrier is
-broken, and all get a ``BrokenBarrierError``: none passes.
+T threads that call ``Barrier.wait`` are held until all are there. Then they leave one after another: each has
+to wake up, and to get the GIL. If those who have left go to sleep, the others follow within microseconds. If
+they begin to compute, each of the others must wait for a switch interval, so "together" means some intervals
+apart. If one gives up waiting, or ``abort`` is called, the barrier is broken, and all get a
+``BrokenBarrierError``: none passes.
 
-The trace shows the skew's reason: the waits of the members, and the forced releases that end them.
+The trace shows the reason: the waits of the members, and the forced releases that end them.
 """
 
 from __future__ import annotations
@@ -60,17 +60,16 @@ if __name__ == "__main__":
 """
 
 COMES = 0.001
-"""Between the arrivals of two members, seconds."""
+"""Time between the arrivals of two members, seconds."""
 
 TURNS = 3
-"""A member that computes after the barrier does so for so many switch intervals for each member, so that none
-has ended before the last has left."""
+"""Switch intervals per member to compute after the barrier: none ends before the last has left."""
 
 SPIN = 5000
 
 
 class Meeting:
-    """Members who meet at a barrier, again and again; and what they saw.
+    """Members who meet at a barrier repeatedly, and their observations.
 
     Attributes
     ----------
@@ -102,7 +101,7 @@ class Meeting:
 
 
 def broken(members: int, patience_s: float) -> tuple[int, int]:
-    """Let all but one meet, and give up: return how many passed, and how many saw the barrier broken."""
+    """Let all except one meet, and give up: return how many passed, and how many saw the barrier broken."""
     barrier = threading.Barrier(members)
     seen: list[bool] = []
 
@@ -124,7 +123,7 @@ def _rest() -> None:
 
 
 def computing(members: int, interval_s: float) -> Callable[[], None]:
-    """Return what computes until all members can have left a barrier."""
+    """Return a function that computes until all members can have left a barrier."""
 
     def compute() -> None:
         end_s = time.monotonic() + TURNS * members * interval_s
@@ -162,13 +161,13 @@ def measure(request: Request) -> Findings:
 
 
 def _sizes(request: Request) -> tuple[int, ...]:
-    """Return how many members meet: 2, and of the sizes asked for a few larger ones."""
+    """Return numbers of members: 2, and a few of the larger requested sizes."""
     larger = [size for size in request.threads if 2 < size <= MOST]
     return (2,) if request.quick else tuple(sorted({2, *larger[-2:]}))
 
 
 MOST = 16
-"""Members at most: those who compute take their turns, three intervals each for each other."""
+"""Limit of members: computing ones take turns, three intervals for each other one."""
 
 
 def _skew_law(request: Request, arm: Arm, interval_s: float) -> Law:

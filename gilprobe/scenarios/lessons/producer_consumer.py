@@ -1,9 +1,9 @@
-"""One thread hands messages to another: through one slot with two locks, through Events, through a queue.
+"""One thread passes messages to another: through one slot with two locks, through Events, through a queue.
 
-One slot makes the threads take turns: nothing can be put before the last message was taken, so that every
-message costs a change of threads each way, with the GIL changing hands. A queue with room lets the producer
-run ahead and the consumer catch up: they change when the GIL's switch interval is over or the queue is full
-or empty, and most messages cost no change at all. ``queue.SimpleQueue`` is the same written in C.
+One slot makes the threads take turns: nothing can be put before the last message was taken, so every message
+costs two changes of threads, with handoffs of the GIL. A larger queue lets the producer run ahead and the
+consumer catch up: they change at the end of a switch interval or when the queue is full or empty, and most
+messages cost no change at all. ``queue.SimpleQueue`` is the same written in C.
 
 The trace counts the changes: how often the two took the GIL for each message.
 """
@@ -72,25 +72,24 @@ if __name__ == "__main__":
 """
 
 ROOM = 1000
-"""Slots of the queue with room: what a producer puts within some switch intervals."""
+"""Slots of the larger queue: as many as a producer fills within some switch intervals."""
 
 ONE_SLOT_SWITCHES = 1.9
-"""Each message through one slot makes either thread wait for the other, and take the GIL again after that: 2
-in all, but where a forced release came in between."""
+"""With one slot, both threads wait and take the GIL again for each message: 2, less forced releases."""
 
 
 class Channel(Protocol):
-    """What messages go through."""
+    """A channel for messages."""
 
     def put(self, message: int) -> None:
-        """Hand a message over; waits for room."""
+        """Put a message; waits for room."""
 
     def get(self) -> int:
         """Take the next message; waits for it."""
 
 
 class OneSlot:
-    """A slot with two locks: one that says it is empty, one that says it is full."""
+    """A slot with two locks: one means empty, one means full."""
 
     def __init__(self) -> None:
         self._message = 0
@@ -99,7 +98,7 @@ class OneSlot:
         self._full.acquire()
 
     def put(self, message: int) -> None:
-        """Hand a message over."""
+        """Put a message."""
         patient(self._empty.acquire(timeout=PATIENCE_S), "an empty slot")
         self._message = message
         self._full.release()
@@ -122,7 +121,7 @@ class EventSlot:
         self._empty.set()
 
     def put(self, message: int) -> None:
-        """Hand a message over."""
+        """Put a message."""
         patient(self._empty.wait(PATIENCE_S), "an empty slot")
         self._empty.clear()
         self._message = message
@@ -144,7 +143,7 @@ class Queued:
         self._messages = messages
 
     def put(self, message: int) -> None:
-        """Hand a message over."""
+        """Put a message."""
         self._messages.put(message, timeout=PATIENCE_S)
 
     def get(self) -> int:
@@ -166,7 +165,7 @@ QUICK = ("one slot, two locks", "queue.Queue, 1 slot", WITH_ROOM)
 
 
 class Exchange:
-    """Messages that were sent for a while, and what became of them; a run of the arm called `name`."""
+    """Messages sent for a while, and their arrival; a run of the arm `name`."""
 
     def __init__(self, name: str, duration_ns: int) -> None:
         self._make = CHANNELS[name]

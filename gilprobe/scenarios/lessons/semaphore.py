@@ -1,11 +1,11 @@
-"""A semaphore of k lets at most k threads in; whoever releases it too often lets in one more.
+"""A semaphore of k lets at most k threads in; an extra release lets in one more.
 
 A semaphore counts down as threads enter and up as they leave, and at zero makes them wait. M threads that
-want to stay for t each need ceil(M/k) rounds. What it counts is releases, not who is inside: one release
-without an acquire, and there is room for k + 1. ``BoundedSemaphore`` remembers what it began with, and
-refuses such a release with a ValueError.
+want to stay for t each need ceil(M/k) rounds. It counts releases, not the threads inside: one release without
+an acquire makes room for k + 1. ``BoundedSemaphore`` remembers its initial value, and refuses such a release
+with a ValueError.
 
-The trace shows the waiting threads off: those who are not let in don't want the GIL.
+The trace shows the waiting threads off: they don't want the GIL.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ for name, kind in (("Semaphore", semaphore), ("BoundedSemaphore", bounded)):
 """
 
 MEMBERS = 8
-"""Threads that want to get in: a multiple of each k, so that all rounds are full."""
+"""Threads that want to enter: a multiple of each k, so that all rounds are full."""
 
 ADMITTED = (1, 2, 4)
 
 RANGE = (0.9, 1.2)
-"""Time against the expected part of k = 1; with what waking the next threads costs."""
+"""Time over the expected share of k = 1, including the wake-ups."""
 
 
 class _Room:
-    """A room behind a semaphore, and how many were in it at most."""
+    """A room behind a semaphore, with the largest number of threads in it."""
 
     def __init__(self, semaphore: threading.Semaphore) -> None:
         self._semaphore = semaphore
@@ -76,16 +76,16 @@ class _Room:
 
 
 def visit(admitted: int, stay_s: float, *, extra: int = 0) -> Mapping[str, float]:
-    """Send all members through a semaphore; return how many were inside at most, and how long it took.
+    """Send all members through a semaphore; return the largest number inside, and the duration.
 
     Parameters
     ----------
     admitted : int
-        What the semaphore begins with.
+        The semaphore's initial value.
     stay_s : float
-        How long each stays.
+        Stay of each member, seconds.
     extra : int
-        How often it is released before, by nobody who had acquired it.
+        Number of releases before, without an acquire.
     """
     semaphore = threading.Semaphore(admitted)
     for _ in range(extra):
@@ -96,7 +96,7 @@ def visit(admitted: int, stay_s: float, *, extra: int = 0) -> Mapping[str, float
 
 
 def measure(request: Request) -> Findings:
-    """Count who is inside, for semaphores of several sizes and one that was released too often."""
+    """Count the threads inside, for semaphores of several sizes and one released too often."""
     stay_s = request.frame.arm_ns / 1e9 / MEMBERS
     sizes = ADMITTED[:2] if request.quick else ADMITTED
     units = {"": "inside", "time": "s"}

@@ -1,11 +1,11 @@
-"""A daemon thread is cut off where it stands when the program ends; joined, it is waited for.
+"""A daemon thread is cut off when the program ends; joined, it can finish.
 
-The notebook's cell makes its thread a daemon and then has ``x.join`` without parentheses: that names the
-method, does not call it, and waits for nothing. Run as a program the thread never says that it is finishing,
-since the exit does not wait for daemons. In the notebook it did say so, after "all done": a cell that has
-ended does not end the kernel, which is the process, so the thread lived on. Three programs tell these apart:
-the cell as it stands, the cell with ``x.join()``, and the cell run by a process that lives on afterwards as a
-kernel does. Their arms are how long each program took as a whole.
+The notebook's cell makes its thread a daemon and then has ``x.join`` without parentheses, which does not call
+the method and does not wait. As a program the thread never prints that it is finishing, since the exit does
+not wait for daemons. In the notebook it did, after "all done": the end of a cell does not end the kernel's
+process, so the thread lived on. Three programs show the difference: the cell as it stands, the cell with
+``x.join()``, and the cell in a process that lives on as a kernel does. Their arms are the durations of the
+whole programs.
 
 The trace of the first shows the cut: the thread's account ends within its sleep.
 """
@@ -26,6 +26,7 @@ from gilprobe.scenarios.laws import (
     verdict,
     within_law,
 )
+from gilprobe.scenarios.lessons import thread_start
 from gilprobe.scenarios.lessons.thread_start import ALL_DONE, FINISHING, STARTING, exit_delay_s
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
@@ -37,24 +38,9 @@ if TYPE_CHECKING:
     from gilprobe.results import TracedArm
     from gilprobe.scenarios.support.cells import CellRun
 
-CELL = """\
-import threading
-import time
-
-def thread_function(name):
-    print("Thread " + str(name) + ": starting.")
-    time.sleep(SLEEP_S)
-    print("Thread " + str(name) + ": finishing.")
-
-if __name__ == "__main__":
-    print("Main    : before creating thread.")
-    x = threading.Thread(target=thread_function, args=(1,), daemon=True)
-    print("Main    : before running thread.")
-    x.start()
-    print("Main    : wait for the thread to finish.")
-    x.join
-    print("Main    : all done.")
-"""
+CELL = thread_start.CELL.replace("args=(1,)", "args=(1,), daemon=True").replace(
+    '    print("Main    : all', '    x.join\n    print("Main    : all'
+)
 
 JOINED = CELL.replace("x.join\n", "x.join()\n")
 
@@ -72,7 +58,7 @@ NAMES = {
 
 
 def measure(request: Request) -> Findings:
-    """Run the three programs, and see in which of them the thread finishes."""
+    """Run the three programs, and check in which of them the thread finishes."""
     sleep_s = request.frame.arm_ns / 1e9
     programs = {
         "as it stands": Cell(CELL, {"SLEEP_S": sleep_s}),
@@ -97,7 +83,7 @@ def measure(request: Request) -> Findings:
 
 
 def finished(runs: Sequence[CellRun]) -> int:
-    """Return in how many runs the thread got to its last line."""
+    """Return in how many runs the thread reached its last line."""
     return sum(FINISHING in run.text for run in runs)
 
 
@@ -133,7 +119,7 @@ def _cut_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
     ]
     if len(traces) < len(NAMES):
         return untestable(text, expected, reason or "a trace is missing")
-    # A program that ends at once may do so before the thread has asked for the GIL even once.
+    # A program that ends at once may do so before the thread has ever requested the GIL.
     measured = duration(max(lives)) if lives else "it never had the GIL"
     longest = max(lives, default=0.0)
     numbers = claim(longest, None, sleep_s, "s") if lives else None

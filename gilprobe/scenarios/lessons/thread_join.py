@@ -1,14 +1,13 @@
-"""Threads that are started in order and joined in order: their sleeps overlap, and they finish in any order.
+"""Threads started and joined in order: their sleeps overlap, and they finish in any order.
 
-Joining one thread after another does not make them run one after another. They sleep at the same time, so
-that T sleeps take as long as one; a thread that has already finished is joined at once. ``join`` returns in
-the order in which it is called, but the threads finish in an order of their own: what wakes them is the
-operating system, and each then needs the GIL before it can print. The notebook's cell shows it by chance; a
-second program repeats the same with short sleeps, many times, and counts how often they finished in another
-order than they were started in.
+Joining one thread after another does not make them run one after another. They sleep at the same time, so T
+sleeps take as long as one; joining a finished thread returns at once. The joins return in the order of the
+calls, but the threads finish in any order: the operating system wakes them, and each then needs the GIL
+before it can print. The notebook's cell shows it by chance; a second program repeats it many times with short
+sleeps, and counts how often the finish order differs from the start order.
 
-In the notebook two messages share a line now and then. ``print`` writes its text and the end of the line one
-after the other and lets go of the GIL at each, so that another thread's text can come between.
+In the notebook two messages sometimes share a line. ``print`` writes its text and the end of the line one
+after the other and releases the GIL at each, so another thread's text can come between.
 """
 
 from __future__ import annotations
@@ -19,23 +18,17 @@ from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import TIMES, every_law, sampled, verdict, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
-from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells
+from gilprobe.scenarios.support.cells import THREAD_FUNCTION, Cell, CellPlan, observe_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gilprobe.scenarios.support.cells import CellObservation, CellRun
 
-CELL = """\
+CELL = f"""\
 import threading
 import time
-
-def thread_function(name):
-    print("Thread " + str(name) + ": starting.")
-    time.sleep(SLEEP_S)
-    print("Thread " + str(name) + ": finishing.")
-
-if __name__ == "__main__":
+{THREAD_FUNCTION}\
 
     threads = list()
     for index in range(THREADS):
@@ -76,10 +69,10 @@ NOTEBOOKS = 3
 """The notebook's cell starts so many threads."""
 
 SLEEP_S = 0.001
-"""Of the threads whose order is counted: longer than starting them takes, short enough for many rounds."""
+"""Sleep of the threads whose order is counted: longer than their start, short enough for many rounds."""
 
 RANGE = (0.9, 1.15)
-"""Time of T sleeps against one, and what starting T threads costs."""
+"""Time of T sleeps over one, including the start of T threads."""
 
 
 def measure(request: Request) -> Findings:
@@ -117,7 +110,7 @@ def _share(run: CellRun) -> Mapping[str, float]:
 
 
 def counted(run: CellRun) -> tuple[int, int]:
-    """Return how many rounds finished in another order than they started in, and how many there were."""
+    """Return how many rounds finished in another order than they started, and how many there were."""
     words = run.text.split()
     return (int(words[0]), int(words[2])) if len(words) == 3 else (0, 1)
 

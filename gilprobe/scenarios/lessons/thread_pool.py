@@ -1,12 +1,11 @@
 """A pool of W threads does K tasks in ceil(K/W) rounds; leaving its ``with`` waits for all of them.
 
-``ThreadPoolExecutor.map`` hands the tasks to at most W threads, which take the next one as soon as they are
-done. Tasks that sleep for t take t as long as there are no more than threads, and a multiple of it otherwise.
-The end of the ``with`` block joins the threads: the line behind it is printed after the last task has
-finished.
+``ThreadPoolExecutor.map`` gives the tasks to at most W threads, which take the next one when done. Tasks that
+sleep for t take t together if there are no more than threads, and a multiple of it otherwise. The end of the
+``with`` block joins the threads: the line after it is printed after the last task has finished.
 
 An exception in a task is kept in its result, and raised where that is read. The notebook's cell never reads
-the results of ``map``: a task of it that fails does so without a word. Two programs show both.
+the results of ``map``, so its tasks fail silently. Two programs show both.
 """
 
 from __future__ import annotations
@@ -18,23 +17,24 @@ from gilprobe.results import Fact, Law
 from gilprobe.scenarios.laws import TIMES, every_law, once_law, sampled, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
-from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells, run_cell, sections
+from gilprobe.scenarios.support.cells import (
+    THREAD_FUNCTION,
+    Cell,
+    CellPlan,
+    observe_cells,
+    run_cell,
+    sections,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gilprobe.scenarios.support.cells import CellObservation, CellRun
 
-CELL = """\
+CELL = f"""\
 import concurrent.futures
 import time
-
-def thread_function(name):
-    print("Thread " + str(name) + ": starting.")
-    time.sleep(SLEEP_S)
-    print("Thread " + str(name) + ": finishing.")
-
-if __name__ == "__main__":
+{THREAD_FUNCTION}\
     with concurrent.futures.ThreadPoolExecutor(max_workers=WORKERS) as executor:
         executor.map(thread_function, range(TASKS))
 """
@@ -70,11 +70,11 @@ POOLS = ((3, 3), (3, 4), (3, 7), (1, 3))
 QUICK_POOLS = POOLS[:2]
 
 RANGE = (0.9, 1.15)
-"""Time against the expected multiple of a single round, with what starting threads and handing over cost."""
+"""Time over the expected multiple of a single round, including starts and handoffs."""
 
 
 def measure(request: Request) -> Findings:
-    """Time pools of several sizes, and see where a task's exception surfaces."""
+    """Time pools of several sizes, and check where a task's exception is raised."""
     pools = QUICK_POOLS if request.quick else POOLS
     sleep_s = request.frame.arm_ns / (1e9 if request.quick else 2e9)  # a run has up to three rounds
     plans = [
@@ -111,7 +111,7 @@ def _samples(seen: CellObservation, workers: int, tasks: int) -> list[float]:
 
 
 def _ratios(seen: CellObservation, workers: int, tasks: int) -> list[float]:
-    """Return the time of a pool against that of the notebook's, which has one round, run by run."""
+    """Return the time of a pool over that of the notebook's, which has one round, run by run."""
     pairs = zip(_samples(seen, workers, tasks), _samples(seen, *POOLS[0]), strict=True)
     return [several_s / one_s for several_s, one_s in pairs]
 

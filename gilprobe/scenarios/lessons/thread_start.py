@@ -1,40 +1,32 @@
-"""A thread that is started and not joined: "all done" is printed first, and the program ends later than that.
+"""A thread that is started and not joined: "all done" comes first, and the program ends later.
 
-The main thread has reached the end of the program while the other one still sleeps. The interpreter does not
-leave it behind: before it shuts down it joins every thread that is not a daemon (``threading._shutdown``).
-So the process lives on for as long as the thread still had to run, which is measured here from outside:
-from the moment at which "all done" arrives to the moment at which the process is gone. What an exit costs by
-itself is known from the same program with no thread, whose main thread does the sleeping at its end.
+The main thread reaches the end of the program while the other one still sleeps. Before the interpreter shuts
+down it joins every thread that is not a daemon (``threading._shutdown``). So the process lives as long as the
+thread, which is measured from outside: from the arrival of "all done" to the end of the process. The cost of
+the exit itself is known from the same program without a thread, whose main thread sleeps at its end.
 
-The trace adds that waiting at the exit costs the others nothing: the main thread is off, without the GIL.
+The trace adds that the wait at exit costs others nothing: the main thread is off, without the GIL.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.results import Fact, Law
-from gilprobe.scenarios.laws import TIMES, claim, every_law, sampled, untestable, verdict, within_law
+from gilprobe.results import Fact
+from gilprobe.scenarios.laws import TIMES, every_law, sampled, within_law
 from gilprobe.scenarios.scenario import Findings, Request, Scenario
 from gilprobe.scenarios.support import cells
-from gilprobe.scenarios.support.cells import Cell, CellPlan, observe_cells
+from gilprobe.scenarios.support.cells import THREAD_FUNCTION, Cell, CellPlan, observe_cells, off_law
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gilprobe.results import TracedArm
     from gilprobe.scenarios.support.cells import CellRun
 
-CELL = """\
+CELL = f"""\
 import threading
 import time
-
-def thread_function(name):
-    print("Thread " + str(name) + ": starting.")
-    time.sleep(SLEEP_S)
-    print("Thread " + str(name) + ": finishing.")
-
-if __name__ == "__main__":
+{THREAD_FUNCTION}\
     print("Main    : before creating thread.")
     x = threading.Thread(target=thread_function, args=(1,))
     print("Main    : before running thread.")
@@ -52,12 +44,9 @@ ALL_DONE = "Main    : all done."
 TOLERANCE = 0.10
 """Share of the exit's delay that the start of the sleep and the arrival of lines may cost."""
 
-OFF_SHARE = 0.95
-"""Share of the sleep in which the waiting main thread is expected to be off; it also imports and prints."""
-
 
 def exit_delay_s(run: CellRun) -> float:
-    """Return how long the process lived on after its main thread was done."""
+    """Return how long the process lived after its main thread was done."""
     return run.exit_s - run.at(ALL_DONE)
 
 
@@ -99,26 +88,17 @@ def measure(request: Request) -> Findings:
             1 + TOLERANCE,
             TIMES,
         ),
-        off_law(seen.traces, sleep_s, request.trace_reason),
+        off_law(
+            "waiting at exit, the main thread is off",
+            "thread's sleep",
+            sleep_s,
+            seen,
+            "started",
+            request.trace_reason,
+            main=True,
+        ),
     )
     return Findings(seen.measurement.arms, facts, laws, seen.traces, seen.warnings, printed=runs[-1].text)
-
-
-def off_law(traces: tuple[TracedArm, ...], sleep_s: float, reason: str) -> Law:
-    """Return the law that the main thread does without the GIL while it waits for the other."""
-    text, expected = "waiting at exit, the main thread is off", f">= {OFF_SHARE:.0%} of the thread's sleep"
-    accounts = [
-        account
-        for traced in traces
-        if traced.name == "started"
-        for account in traced.report.threads
-        if account.name == "MainThread"
-    ]
-    if not accounts:
-        return untestable(text, expected, reason or "no trace")
-    share = accounts[0].off_s / sleep_s
-    numbers = claim(share, OFF_SHARE, None, "share", about="started")
-    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE), numbers)
 
 
 SCENARIO = Scenario(

@@ -1,12 +1,11 @@
-"""A Timer is a thread that sleeps and then calls: never too early, and late by what the GIL makes it wait.
+"""A Timer is a thread that sleeps and then calls: never too early, and late by its wait for the GIL.
 
-``threading.Timer`` waits in a thread of its own until its time has come or it is cancelled. That wait ends
-when the operating system says so, which is never before the time. Then the thread needs the GIL. Where
-nobody else computes, it is late by some microseconds. Where one other thread spins in Python, it waits for
-the switch interval until that thread is made to let go. ``cancel`` before the time means that the function is
-never called.
+``threading.Timer`` waits in its own thread until its time has come or it is cancelled. The operating system
+never ends that wait before the time. Then the thread needs the GIL. If nobody else computes, it is late by
+some microseconds. If another thread spins in Python, it waits for a switch interval until that thread has to
+release the GIL. After ``cancel`` the function is never called.
 
-The trace has both sides: the timers' waits, and the forced releases of the thread that spins.
+The trace has both sides: the timers' waits, and the forced releases of the spinning thread.
 """
 
 from __future__ import annotations
@@ -49,24 +48,24 @@ if __name__ == "__main__":
 """
 
 TIMERS = 20
-"""In a run; they are due one after another."""
+"""Timers in a run; they are due one after another."""
 
 SPIN = 20_000
-"""Steps between two looks at whether the timers are through: about a millisecond."""
+"""Steps between two checks whether the timers are done: about a millisecond."""
 
 IDLE_LIMIT = 0.5
-"""Part of the switch interval within which a timer is called where nobody else wants the GIL."""
+"""Limit of a timer's lateness without contention, as a share of the switch interval."""
 
 
 class Alarms:
-    """Timers that are due one after another, and how late each was; every run adds to them.
+    """Timers due one after another, and their lateness; every run adds to it.
 
     Attributes
     ----------
     late : list of float
-        Seconds between the time at which a timer was due and its call, of all runs.
+        Lateness of each call in all runs, seconds.
     cancelled : int
-        How many of the timers that were cancelled called all the same.
+        Number of cancelled timers that called nevertheless.
     """
 
     def __init__(self, total_s: float, *, spinning: bool) -> None:
@@ -77,7 +76,7 @@ class Alarms:
         self.cancelled = 0
 
     def run(self) -> Mapping[str, float]:
-        """Let all timers come due; return the 50th and 99th percentile of how late they were."""
+        """Let all timers come due; return the 50th and 99th percentile of their lateness."""
         self._over.clear()
         before = len(self.late)
         roles = [named("clock", self._ring)]
@@ -92,7 +91,7 @@ class Alarms:
         try:
             for number in range(TIMERS):
                 timers.append(self._timer((number + 1) / TIMERS * self._total_s))
-            cancelled = threading.Timer(PATIENCE_S, self._never)  # however slow this is, it is not due yet
+            cancelled = threading.Timer(PATIENCE_S, self._never)  # not due yet, even on a slow machine
             timers.append(cancelled)
             cancelled.start()
             cancelled.cancel()
@@ -120,12 +119,12 @@ class Alarms:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Return the least of the ordered numbers that at least `share` of them do not exceed."""
+    """Return the smallest of the ordered numbers that at least `share` of them do not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def measure(request: Request) -> Findings:
-    """Measure how late timers are beside idle threads and beside one that spins."""
+    """Measure timers' lateness alone and beside a spinning thread."""
     total_s = request.frame.arm_ns / 1e9
     alarms = {
         "alone": Alarms(total_s, spinning=False),

@@ -1,15 +1,15 @@
 """A reference count goes up and down with the references to an object; at zero the object is freed, at once.
 
 Every name, list slot, cell or argument that refers to an object counts one. A statement that makes a
-reference adds one, a statement that ends it takes one away; looking at the object changes nothing. The
-statement that ends the last reference frees the object before the next one runs: first ``__del__`` is called,
-then weak references die. Objects that refer to each other keep their counts above zero for ever; only the
-cycle collector frees them.
+reference adds one, a statement that ends it subtracts one; other uses change nothing. The statement that ends
+the last reference frees the object before the next one runs: first ``__del__`` is called, then weak
+references die. Objects that refer to each other keep their counts above zero for ever; only the cycle
+collector frees them.
 
-The absolute number that ``sys.getrefcount`` answers means little: it counts its own argument, from 3.14 on a
-local variable may be lent to a call without being counted (LOAD_FAST_BORROW), and an immortal object shows a
-constant. So the count is read by a watch (:mod:`gilprobe.refs`), to which nothing is passed; a weak one, that
-the object may die.
+The absolute number of ``sys.getrefcount`` means little: it counts its own argument, from 3.14 on a local
+variable may be lent to a call without being counted (LOAD_FAST_BORROW), and an immortal object shows a
+constant. So the count is read by a watch (:mod:`gilprobe.refs`), which needs no argument; a weak one, so that
+the object can die.
 """
 
 from __future__ import annotations
@@ -49,27 +49,27 @@ STEPS = (
     ("del held", -1),
     ("del method", -1),
 )
-"""Statements that are run one after another, and what each does to the count of `thing`."""
+"""Statements run one after another, and their effect on the count of `thing`."""
 
 LAST_REFERENCE = 'log.append("before"); del thing; log.append("after")'
 FREED_AT_ONCE = ["before", "__del__", "weak reference dies", "after"]
-"""What the log shows when `thing` is freed by the statement that ends its last reference."""
+"""The log if the statement that ends the last reference frees `thing`."""
 
 NONES = 1000
-"""References to None: so many that what else refers to it meanwhile does not matter."""
+"""References to None: so many that other changes meanwhile don't matter."""
 
 CYCLE = "thing = Thing(); thing.itself = thing; weak = weakref.ref(thing); del thing"
 
 
 class Thing:
-    """What is referred to. Tells its log when it is freed."""
+    """The object of the references. Writes to its log when it is freed."""
 
     def __init__(self, log: list[str] | None = None) -> None:
         self.log = [] if log is None else log
         self.itself: Thing | None = None
 
     def look(self) -> None:
-        """Do nothing: a method that is looked up refers to its object."""
+        """Do nothing: a bound method refers to its object."""
 
     def __del__(self) -> None:
         self.log.append("__del__")
@@ -82,18 +82,18 @@ class Life:
     Attributes
     ----------
     deltas : tuple of int
-        What each of the steps did to its count.
+        Change of its count by each step.
     in_call : int
-        How many references more there were while it was the argument of a call.
+        Additional references while it was the argument of a call.
     of_local : int
-        The same where it was passed on from a local variable.
+        The same for an argument from a local variable.
     of_none : int
-        What `NONES` more references did to the count of None.
+        Change of None's count by `NONES` more references.
     log : tuple of str
-        What happened around the end of its last reference.
+        Events around the end of its last reference.
     cycle_survives, cycle_is_collected : bool
-        Whether an object that refers to itself outlives its last name, and whether the cycle collector then
-        frees it.
+        Whether an object that refers to itself outlives its last name, and whether the cycle collector frees
+        it.
     """
 
     deltas: tuple[int, ...]
@@ -122,7 +122,7 @@ def live() -> Life:
     deltas, in_call = [], 0
     for text, _ in STEPS:
         before = count()
-        exec(text, names)  # noqa: S102 (the constants above: what is shown is what is run)
+        exec(text, names)  # noqa: S102 (the constants above: shown and run)
         deltas.append(count() - before)
         if "inside" in names:
             in_call = names.pop("inside") - before
@@ -133,7 +133,7 @@ def live() -> Life:
 
 
 def _count_of_local(count: Callable[[], int], names: Mapping[str, Any]) -> int:
-    """Return the count inside of a call that gets a local variable, less the variable's own reference."""
+    """Return the count inside a call with a local variable as argument, less the variable's own reference."""
 
     def inside(_argument: object) -> int:
         return count()
@@ -151,10 +151,10 @@ def _count_of_none() -> int:
 
 
 def _live_in_a_cycle() -> tuple[bool, bool]:
-    """Return whether a cycle outlives its name, and whether the cycle collector ends it."""
+    """Return whether a cycle outlives its name, and whether the cycle collector frees it."""
     names: dict[str, Any] = {"Thing": Thing, "weakref": weakref}
     enabled = gc.isenabled()
-    gc.disable()  # it may otherwise come just between
+    gc.disable()  # the collector might run just in between
     try:
         exec(CYCLE, names)  # noqa: S102
         survives = names["weak"]() is not None
@@ -166,7 +166,7 @@ def _live_in_a_cycle() -> tuple[bool, bool]:
 
 
 def measure(request: Request) -> Findings:
-    """Watch some lives: every one is to be the same."""
+    """Watch some lives, which should all be the same."""
     lives: list[Life] = []
 
     def run() -> Mapping[str, float]:
@@ -239,7 +239,7 @@ def _laws(request: Request, lives: Sequence[Life]) -> tuple[Law, ...]:
 
 
 def _immortal_law(request: Request, lives: Sequence[Life]) -> Law:
-    """Return the law of PEP 683, which counts None and the like no more from 3.12 on."""
+    """Return the law of PEP 683: from 3.12 on None and the like are not counted."""
     version = tuple(map(int, request.environment.python.split(".")[:2]))
     counted = [life.of_none for life in lives]
     immortal = version >= (3, 12)
@@ -250,7 +250,7 @@ def _immortal_law(request: Request, lives: Sequence[Life]) -> Law:
         else f"{NONES} references to None: counted like any other, immortal from 3.12 on",
         f"{expected:+d}" if expected else "0",
         f"{min(counted):+d} to {max(counted):+d}",
-        # elsewhere in the process references to None come and go
+        # other references to None in the process come and go
         verdict(all(abs(added - expected) < NONES / 10 for added in counted)),
     )
 

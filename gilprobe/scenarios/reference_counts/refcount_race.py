@@ -1,13 +1,13 @@
 """Why reference counts need protection: threads that bump one count at the same time lose updates.
 
-To count is to load, add and store. When two cores do so at once, both load the same number, and one of the
-two updates is lost. A lost increment leaves a count too low: the object is freed while somebody still uses
-it. A lost decrement leaves it too high: the object is never freed, a leak. There are three ways out. The GIL
-lets one thread count at a time. An atomic instruction loses nothing, but the cores hand the count's memory to
-each other at every update. And a count for each thread is neither shared nor slow: the biased counts of
-free-threaded builds (PEP 703) keep one for the thread that owns the object, and an atomic one for all others.
+Counting means load, add and store. If two cores do so at once, both load the same number, and one of the two
+updates is lost. A lost increment leaves a count too low: the object is freed while in use. A lost decrement
+leaves it too high: the object is never freed, a leak. There are three ways out. The GIL lets one thread count
+at a time. An atomic instruction loses nothing, but the count's memory moves between the cores at every
+update. And a count per thread is neither shared nor slow: the biased counts of free-threaded builds (PEP 703)
+have one for the thread that owns the object, and an atomic one for all others.
 
-What races here is private memory, never the count of an object.
+The race is on private memory, never on the count of an object.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gilprobe.measuring.teams import ArmPlan, run_team
 from gilprobe.results import Fact, Law, fact_name
 from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.scenarios.scenario import Findings, Request, Scenario, observe_trials
+from gilprobe.scenarios.support.races import RaceEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm
 
 CHUNK = 50_000
-"""Updates in one call, about 0.1 ms: with the GIL held, threads take turns between calls only."""
+"""Updates in one call, about 0.1 ms: with the GIL held, threads take turns only between calls."""
 
 TIME = "CPU time"
-"""Name of the metric: a thread that waits for its turn spends none."""
+"""Name of the metric: a waiting thread uses none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class CountWay:
     """One way to count."""
 
     name: str
@@ -46,22 +47,22 @@ class Way:
 
 
 WAYS = (
-    Way("held", "plain", release_gil=False),
-    Way("released", "plain", release_gil=True),
-    Way("atomic", "atomic", release_gil=True),
-    Way("per thread", "plain", release_gil=True, per_thread=True),
+    CountWay("held", "plain", release_gil=False),
+    CountWay("released", "plain", release_gil=True),
+    CountWay("atomic", "atomic", release_gil=True),
+    CountWay("per thread", "plain", release_gil=True, per_thread=True),
 )
 
 
 class Race:
     """One counter, and threads that bump it in one way."""
 
-    def __init__(self, way: Way, threads: int) -> None:
+    def __init__(self, way: CountWay, threads: int) -> None:
         self._way = way
         self._counter = kernels.Counter(slots=threads if way.per_thread else 1)
         self._threads = threads
         self._arrived = 0
-        self._mine = threading.local()  # not by identifier: those of ended threads are used again
+        self._mine = threading.local()  # not by identifier: those of ended threads are reused
         self._lock = threading.Lock()
 
     def bump(self, times: int) -> None:
@@ -81,38 +82,25 @@ class Race:
 
     @property
     def value(self) -> int:
-        """What has been counted."""
+        """The counted updates."""
         return self._counter.value
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How one race ended: updates made, and updates that the counter shows."""
-
-    updates: int
-    value: int
-
-    @property
-    def lost(self) -> int:
-        """Updates that another thread has overwritten."""
-        return self.updates - self.value
-
-
-def _plan(way: Way, threads: int, race: Race) -> ArmPlan:
+def _plan(way: CountWay, threads: int, race: Race) -> ArmPlan:
     return ArmPlan(way.name, threads, race.bump, chunk=CHUNK)
 
 
 def measure(request: Request) -> Findings:
-    """Count in each way, alone and with the least and the largest team."""
+    """Count in each way, alone and with the smallest and the largest team."""
     sizes = sorted({1, min(request.threads[1:], default=1), request.threads[-1]})
     if request.quick:
         sizes = sizes[:2][-1:]
     arm_ns = request.frame.arm_ns // len(sizes)
-    ended: dict[tuple[str, int], list[Ended]] = {}
+    ended: dict[tuple[str, int], list[RaceEnd]] = {}
     trials = []
     for threads in sizes:
         for way in WAYS:
-            request.progress(f"calibrates {way.name}", 0.0)
+            request.progress(f"calibrating {way.name}", 0.0)
             plan = _plan(way, threads, Race(way, threads))
             times = calibrate(plan, arm_ns=arm_ns, clock=request.frame.clock)
             taken = ended.setdefault((way.name, threads), [])
@@ -127,24 +115,24 @@ def measure(request: Request) -> Findings:
     )
 
 
-def _trial(request: Request, way: Way, threads: int, times: int, ended: list[Ended]) -> Trial:
+def _trial(request: Request, way: CountWay, threads: int, times: int, ended: list[RaceEnd]) -> Trial:
     def run() -> Mapping[str, float]:
         race = Race(way, threads)
         ran = run_team(_plan(way, threads, race), times, clock=request.frame.clock)
-        ended.append(Ended(ran.operations, race.value))
+        ended.append(RaceEnd(ran.operations, race.value))
         return {"": ended[-1].lost / ran.operations, TIME: ran.cpu_ns / ran.operations}
 
     return Trial(way.name, threads, {"": "lost/update", TIME: "ns/update"}, run)
 
 
-def _facts(key: tuple[str, int], ended: list[Ended]) -> Iterator[Fact]:
+def _facts(key: tuple[str, int], ended: list[RaceEnd]) -> Iterator[Fact]:
     name, threads = key
     yield Fact(fact_name("lost", name, threads), sum(race.lost for race in ended), "updates")
     yield Fact(fact_name("updates", name, threads), sum(race.updates for race in ended), "updates")
 
 
 def _laws(request: Request, arm: Arm) -> Iterator[Law]:
-    """Yield whether an arm may lose updates, of teams only: one thread has nobody to lose to."""
+    """Yield the laws about an arm's losses, only of teams: one thread can't lose any."""
     if arm.threads == 1:
         return
     text = {
@@ -164,18 +152,18 @@ def _laws(request: Request, arm: Arm) -> Iterator[Law]:
     elif request.environment.cores == 1:
         yield untestable(text, "> 0 lost in most runs", "1 usable core")
     else:
-        # Not in every run: where another process has a core, the threads may never run at once.
+        # Not in every run: if another process has a core, the threads may never run at once.
         losing = sum(lost > 0 for lost in arm.samples)
         measured = f"{arm.median:.3%} lost; some in {losing} of {len(arm.samples)} runs"
         yield Law(text, "> 0 lost in most runs", measured, verdict(arm.median > 0))
 
 
 def _doubts(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out that losses spread: how many a run loses is chance, whether it loses any is not."""
+    """Drop the doubts about spread: the number of losses is random, only their existence counts."""
     return tuple(text for text in warnings if not (text.startswith("unstable:") and TIME not in text))
 
 
-def _printed(sizes: list[int], ended: Mapping[tuple[str, int], list[Ended]]) -> str:
+def _printed(sizes: list[int], ended: Mapping[tuple[str, int], list[RaceEnd]]) -> str:
     threads = sizes[:2][-1]
     lines = [f"{threads} thread{'s' if threads > 1 else ''} bump one count:"]
     for way in WAYS:

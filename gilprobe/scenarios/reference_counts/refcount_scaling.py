@@ -1,14 +1,14 @@
-"""What counting references costs when T threads do it: to objects of their own, to one object, to None.
+"""The cost of counting references by T threads: to their own objects, to one shared object, to None.
 
-Every use of an object takes a reference and drops it again. With a GIL both are plain additions to memory
-that one thread at a time touches: the cost is the same for any number of threads, and T threads take turns.
+Every use of an object takes a reference and drops it again. With a GIL both are plain additions by one thread
+at a time: the cost is the same for any number of threads, and T threads take turns.
 
-Without a GIL the threads count at the same time. The thread that made an object counts plainly and alone
-(biased counts); all others use atomic instructions on one and the same count, whose memory then travels from
-core to core: the more threads, the dearer. Immortal objects, among them None from 3.12 on (PEP 683), are not
-counted at all; before 3.12, None is an object like any other.
+Without a GIL the threads count at the same time. The thread that made an object counts without atomic
+instructions (biased counts); all others use atomic instructions on a common count, whose memory moves from
+core to core: the more threads, the more expensive. Immortal objects, such as None from 3.12 on (PEP 683), are
+not counted at all; before 3.12, None is an object like any other.
 
-The cost is CPU time: a thread that waits for its turn pays nothing.
+The cost is CPU time: a waiting thread uses none.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ CHUNK = 100_000
 """Operations in one call: a tenth of a millisecond, so that threads can take turns between calls."""
 
 RATE = "rate"
-"""Name of the metric that says how many operations all threads do together."""
+"""Name of the metric of operations of all threads together."""
 
 FLAT = 1.15
-"""Cost against one thread's that still counts as the same: cores share caches, power and heat."""
+"""Cost over one thread's that still counts as the same: cores share caches, power and heat."""
 
 QUICK = ("own", "shared")
-"""What a first look looks at."""
+"""Kinds in a quick run."""
 
 SERIAL_RANGE = (0.90, 1.05)
 """Speedup that counts as none, as in held-vs-released."""
@@ -54,7 +54,7 @@ def _immortal(times: int) -> None:
 
 
 def _works() -> Mapping[str, Callable[[int], None]]:
-    one = object()  # of this thread, which does not count
+    one = object()  # owned by this thread, which does not count it
 
     def shared(times: int) -> None:
         kernels.refer(one, times)
@@ -85,7 +85,7 @@ def measure(request: Request) -> Findings:
 
 def _trial(request: Request, name: str, threads: int, work: Callable[[int], None]) -> Trial:
     plan = ArmPlan(name, threads, work, chunk=CHUNK)
-    request.progress(f"calibrates {name}", 0.0)
+    request.progress(f"calibrating {name}", 0.0)
     times = calibrate(plan, arm_ns=request.frame.arm_ns, clock=request.frame.clock)
 
     def run() -> Mapping[str, float]:

@@ -1,12 +1,12 @@
-"""One object that all threads use, against one for each: where sharing costs, and what.
+"""One object for all threads, or one for each: what sharing costs.
 
-Under a GIL one thread runs at a time, so that one dict for all is as fast as one for each. A lock is another
-matter. A thread that must let go of the GIL while it has the lock leaves the others nothing to do but wait
-for it; and each time it gives the lock back, one of them takes it and needs the GIL next.
+Under a GIL one thread runs at a time, so one dict for all is as fast as one for each. A lock is different. If
+a thread has to release the GIL while it has the lock, the others can only wait for the lock; and each time it
+releases the lock, one of them takes it and then needs the GIL.
 
-Without a GIL each thread runs on a core of its own, and private objects scale with the cores. A shared one is
-protected by a lock inside of it, and its memory travels between the cores with every write: T threads
-together are then slower than one alone.
+Without a GIL each thread runs on its own core, and private objects scale with the cores. A shared one is
+protected by an internal lock, and its memory moves between the cores with every write: T threads together are
+then slower than one alone.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from gilprobe.results import Arm
 
 CHUNK = 20_000
-"""Operations between two looks at whether the team was called off: about a millisecond."""
+"""Operations between two checks whether the team was cancelled: about a millisecond."""
 
 SERIAL_RANGE = (0.85, 1.05)
-"""Speedup under a GIL, as in held-vs-released; a thread's own objects may also cost some cache misses."""
+"""Speedup under a GIL, as in held-vs-released; private objects may also cost some cache misses."""
 
 QUICK = ("dict",)
-"""What a first look looks at."""
+"""Kinds in a quick run."""
 
 
 class Box:
@@ -46,14 +46,14 @@ class Box:
 
 
 def use_lock(lock: threading.Lock, times: int) -> None:
-    """Take and give back a lock."""
+    """Acquire and release a lock."""
     for _ in repeat(None, times):
         with lock:
             pass
 
 
 def use_list(items: list[object], times: int) -> None:
-    """Append an item and take it off."""
+    """Append an item and pop it."""
     for _ in repeat(None, times):
         items.append(None)
         items.pop()
@@ -74,8 +74,8 @@ def use_attribute(box: Box, times: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of object, and what is done with it. What is stored is None: immortal from 3.12 on."""
+class ObjectKind:
+    """One kind of object, and its use. The stored value is None: immortal from 3.12 on."""
 
     name: str
     make: Callable[[], Any]
@@ -83,15 +83,15 @@ class Kind:
 
 
 KINDS = (
-    Kind("lock", threading.Lock, use_lock),
-    Kind("list", list, use_list),
-    Kind("dict", dict, use_dict),
-    Kind("attribute", Box, use_attribute),
+    ObjectKind("lock", threading.Lock, use_lock),
+    ObjectKind("list", list, use_list),
+    ObjectKind("dict", dict, use_dict),
+    ObjectKind("attribute", Box, use_attribute),
 )
 
 
-def plans(kind: Kind, threads: int) -> Iterator[ArmPlan]:
-    """Yield one thread alone, `threads` threads with an object each, and with one for all."""
+def plans(kind: ObjectKind, threads: int) -> Iterator[ArmPlan]:
+    """Yield plans of one thread, of `threads` threads with an object each, and with one for all."""
     for size in (1, threads) if threads > 1 else (1,):
         yield ArmPlan(f"{kind.name} private", size, lambda times: kind.use(kind.make(), times), chunk=CHUNK)
     if threads > 1:
@@ -100,7 +100,7 @@ def plans(kind: Kind, threads: int) -> Iterator[ArmPlan]:
 
 
 def measure(request: Request) -> Findings:
-    """Measure each kind of object with as many threads as there are cores, or two."""
+    """Measure each kind of object with as many threads as cores, at least two."""
     threads = team(request)
     kinds = [kind for kind in KINDS if kind.name in QUICK or not request.quick]
     planned = tuple(plan for kind in kinds for plan in plans(kind, threads))
@@ -119,7 +119,7 @@ def measure(request: Request) -> Findings:
 
 
 def team(request: Request) -> int:
-    """Return the largest team that has a core for each thread; where there is none, the least of several."""
+    """Return the largest team with a core per thread; if there is none, the smallest of several threads."""
     several = [size for size in request.threads if size > 1]
     fitting = [size for size in several if size <= request.environment.cores]
     return max(fitting, default=min(several, default=1))
@@ -131,7 +131,7 @@ def _facts(arm: Arm, single: Arm) -> Iterator[Fact]:
     yield Fact(fact_name("efficiency", arm.name, arm.threads), speedup / arm.threads, "")
 
 
-def _law(request: Request, kind: Kind, way: str, arm: Arm, single: Arm) -> Law:
+def _law(request: Request, kind: ObjectKind, way: str, arm: Arm, single: Arm) -> Law:
     cores = request.environment.cores
     if not request.gil_enabled:
         if way == "private":

@@ -1,4 +1,4 @@
-"""What several scenarios are made of: cells, roles, costs, a server and its client, calls of the library.
+"""Common parts of scenarios: cells, roles, costs, a server and its client, calls of the library.
 
-No scenario stands here, and nothing here knows one.
+It contains no scenarios, and depends on none.
 """

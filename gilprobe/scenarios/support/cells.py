@@ -1,8 +1,8 @@
-"""Cells: short programs to be shown, which run in a process of their own and are watched from outside.
+"""Cells: short programs to show, which run in another process and are watched from outside.
 
-What a program does at its end, what becomes of its daemon threads, and whether it ends at all can't be seen
-from inside. So a cell runs in a child of the same interpreter, and its parent notes when each piece of its
-output arrives and when it is gone. Times are from the start of the child.
+The end of a program and of its daemon threads can't be observed from inside. So a cell runs in a child with
+the same interpreter, and its parent notes when each piece of its output arrives and when it ends. Times are
+from the start of the child.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from gilprobe.errors import FormatError, ScenarioError
 from gilprobe.measuring import host
 from gilprobe.measuring.measure import Trial, measure_trials
-from gilprobe.results import TracedArm
+from gilprobe.results import Law, TracedArm
+from gilprobe.scenarios.laws import claim, untestable, verdict
 from gilprobe.workers.group import ProcessGroup
 
 if TYPE_CHECKING:
@@ -27,26 +28,39 @@ if TYPE_CHECKING:
 
     from gilprobe.measuring.measure import Measurement
     from gilprobe.model.environment import Environment
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.scenarios.scenario import Request
 
 TIMEOUT_S = 15.0
-"""A cell takes a fraction of a second. One that is not done by then is killed, with all that it started."""
+"""A cell takes a fraction of a second. After this time it is killed, with all its children."""
+
+THREAD_FUNCTION = """
+def thread_function(name):
+    print("Thread " + str(name) + ": starting.")
+    time.sleep(SLEEP_S)
+    print("Thread " + str(name) + ": finishing.")
+
+if __name__ == "__main__":
+"""
+"""What several cells have in common: the function of their threads, and where their main part begins."""
+
+OFF_SHARE = 0.95
+"""Share of the time for which a thread has to wait in which it is expected to be off; it also prints."""
 
 SHORTEST_S = 1e-5
-"""Messages that were read at once count as so far apart: less than a process takes to be woken up."""
+"""Distance of messages that were read at once: less than a process's wake-up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A program to be shown.
+    """A program to show.
 
     Attributes
     ----------
     source : str
-        As it stands in a notebook.
+        The code as in a notebook.
     parameters : mapping of str to object
-        Names that it finds set, for example how long it sleeps. Their values can be written as literals.
+        Names set before, for example the length of a sleep. Values must be literals.
     """
 
     source: str
@@ -54,25 +68,25 @@ class Cell:
 
     @property
     def program(self) -> str:
-        """The source of the whole: the parameters, then the cell."""
+        """The whole source: the parameters, then the cell."""
         settings = "".join(f"{name} = {value!r}\n" for name, value in self.parameters.items())
         return settings + self.source
 
 
 @dataclass(frozen=True, slots=True)
 class CellRun:
-    """What a cell printed, and when. Times are seconds since its process was started.
+    """The output of a cell, with times in seconds since the start of its process.
 
     Attributes
     ----------
     pieces : tuple of (float, str)
-        When a piece of output arrived, and its text. Output on standard error is part of it.
+        Arrival and text of each piece of output, including standard error.
     exit_s : float
-        When the process was gone.
+        End of the process.
     status : int
-        Its exit status; below 0 the signal that ended it.
+        Its exit status; negative: the signal that ended it.
     cut : bool
-        Whether it was killed since its time was up. `exit_s` is then when that was.
+        Whether it was killed at its time limit, which is then `exit_s`.
     """
 
     pieces: tuple[tuple[float, str], ...]
@@ -82,13 +96,13 @@ class CellRun:
 
     @property
     def text(self) -> str:
-        """All that was printed."""
+        """The whole output."""
         return "".join(text for _, text in self.pieces)
 
     def at(self, message: str) -> float:
-        """Return when the first `message` had arrived; if it never did, when the process was gone.
+        """Return the arrival of the first `message`, or the end of the process if it never came.
 
-        A message is looked for anywhere, not in lines: ``print`` writes the text and the end of the line one
+        Messages are searched anywhere, not by lines: ``print`` writes the text and the end of the line one
         after the other, and another thread's text may come between.
         """
         end = self.text.find(message) + len(message)
@@ -104,31 +118,30 @@ class CellRun:
     def between(self, first: str, last: str) -> float:
         """Return the time from one message to another.
 
-        Never 0, so that it can be divided by: on a busy machine the reader may come so late that it finds
-        both at once.
+        Never 0, so that it can be divided by: on a busy machine the reader may find both at once.
         """
         return max(SHORTEST_S, self.at(last) - self.at(first))
 
     def in_order(self, *messages: str) -> bool:
-        """Return whether each message was printed, and each before the next."""
+        """Return whether all messages were printed, in this order."""
         places = [self.text.find(message) for message in messages]
         return min(places) >= 0 and places == sorted(places)
 
 
 @dataclass(frozen=True, slots=True)
 class CellPlan:
-    """A cell as an arm, or several; as a :class:`~gilprobe.measuring.measure.Trial` otherwise.
+    """A cell as one arm or several; otherwise as a :class:`~gilprobe.measuring.measure.Trial`.
 
     Attributes
     ----------
     name, threads, units
         As in :class:`~gilprobe.measuring.measure.Trial`.
     cell : Cell
-        What is run.
+        The cell to run.
     score : callable
         Returns a number for each of `units`.
     traced : bool
-        Whether its trace tells something.
+        Whether its trace is useful.
     """
 
     name: str
@@ -141,7 +154,7 @@ class CellPlan:
 
 @dataclass(frozen=True, slots=True)
 class CellObservation:
-    """Cells that were timed, and one extra run of each under a trace.
+    """Timed cells, and one extra run of each under a trace.
 
     Attributes
     ----------
@@ -152,7 +165,7 @@ class CellObservation:
     traces : tuple of TracedArm
         In the order of the plans; empty where the tracer does not work.
     warnings : tuple of str
-        The measurement's doubts, those of the traces, and which runs were cut.
+        Doubts of the measurement and the traces, and runs that were killed.
     """
 
     measurement: Measurement
@@ -162,24 +175,24 @@ class CellObservation:
 
 
 def missing(_environment: Environment) -> str:
-    """Return why cells can't be run here, if so: an embedded interpreter has no program to start."""
-    return "" if sys.executable else "this interpreter does not know its own program, so it has no children"
+    """Return why cells can't run here, if so: an embedded interpreter has no executable."""
+    return "" if sys.executable else "this interpreter's executable is unknown, so it can't start children"
 
 
 def run_cell(cell: Cell, *, timeout_s: float = TIMEOUT_S) -> CellRun:
-    """Run a cell in a child of this interpreter, with a GIL or without as it is here.
+    """Run a cell in a child with this interpreter, with or without a GIL as here.
 
     Parameters
     ----------
     cell : Cell
         What to run.
     timeout_s : float
-        When it and all that it started are killed.
+        Time limit after which it and its children are killed.
 
     Returns
     -------
     CellRun
-        What it printed, and when.
+        Its output, with times.
     """
     with tempfile.TemporaryDirectory(prefix="gilprobe-") as folder:
         return _run(cell, folder, [], timeout_s)
@@ -191,8 +204,7 @@ def trace_cell(cell: Cell, *, timeout_s: float = TIMEOUT_S) -> tuple[CellRun, Tr
     Returns
     -------
     CellRun, TracedProcess or None
-        None if nothing can be read of the recording. That of a cell that was cut is not complete, if there
-        is one.
+        None if the recording can't be read. That of a killed cell is incomplete.
     """
     from gilprobe.tracing.loading import load
 
@@ -222,11 +234,11 @@ def observe_cells(request: Request, plans: Sequence[CellPlan]) -> CellObservatio
         [_trial(plan, runs[plan.name, plan.threads]) for plan in plans],
         request.frame,
         lambda label, share: request.progress(label, share * timed_share),
-        warm_up=False,  # this very interpreter runs: its files are in memory
+        warm_up=False,  # this interpreter runs already: its files are in memory
     )
     traces, doubts = [], []
     for number, plan in enumerate(to_trace):
-        request.progress(f"traces {plan.name}", timed_share + number / parts)
+        request.progress(f"tracing {plan.name}", timed_share + number / parts)
         _, traced = trace_cell(plan.cell)
         found = ("nothing was recorded",) if traced is None else traced.doubts
         doubts += [f"trace of {plan.name}, {plan.threads}: {text}" for text in found]
@@ -239,8 +251,27 @@ def observe_cells(request: Request, plans: Sequence[CellPlan]) -> CellObservatio
 
 
 def sections(shown: Mapping[str, CellRun]) -> str:
-    """Return what several cells printed, each below its title as a comment."""
+    """Return the output of several cells, each below its title as a comment."""
     return "\n".join(f"# {title}\n{run.text.rstrip()}\n" for title, run in shown.items())
+
+
+def off_law(
+    text: str, of_what: str, waited_s: float, seen: CellObservation, arm: str, reason: str, *, main: bool
+) -> Law:
+    """Return the law that the main thread of an arm, or its other one, is off while it waits."""
+    expected = f">= {OFF_SHARE:.0%} of the {of_what}"
+    offs = [
+        account.off_s
+        for traced in seen.traces
+        if traced.name == arm
+        for account in traced.report.threads
+        if (account.name == "MainThread") == main
+    ]
+    if not offs:
+        return untestable(text, expected, reason or "no trace")
+    share = max(offs) / waited_s
+    numbers = claim(share, OFF_SHARE, None, "share", about=arm)
+    return Law(text, expected, f"{share:.1%}", verdict(share >= OFF_SHARE), numbers)
 
 
 def _trial(plan: CellPlan, taken: list[CellRun]) -> Trial:
@@ -268,7 +299,7 @@ def _cuts(runs: Mapping[tuple[str, int], tuple[CellRun, ...]]) -> list[str]:
 def _run(cell: Cell, folder: str, launcher: list[str], timeout_s: float) -> CellRun:
     script = Path(folder, "cell.py")
     script.write_text(cell.program, encoding="utf-8")
-    # Unbuffered, since what is printed into a pipe would otherwise arrive at the end, all at once.
+    # Unbuffered, or output into a pipe would arrive only at the end.
     command = [sys.executable, "-u", *launcher, str(script)]
     start_s = time.perf_counter()
     group = ProcessGroup(
@@ -281,7 +312,7 @@ def _run(cell: Cell, folder: str, launcher: list[str], timeout_s: float) -> Cell
 
 
 def _watch(group: ProcessGroup, start_s: float, timeout_s: float) -> CellRun:
-    """Note what comes until all have closed their output and the program is gone, or its time is up."""
+    """Read output until all have closed it and the program has ended, or its time is up."""
     latest_s = start_s + timeout_s
     pieces: list[tuple[float, str]] = []
     while data := group.take_next("stdout", latest_s - time.perf_counter()):
@@ -294,5 +325,5 @@ def _watch(group: ProcessGroup, start_s: float, timeout_s: float) -> CellRun:
 def _environment() -> dict[str, str]:
     chosen = dict(os.environ)
     if host.build() == "free-threaded":
-        chosen["PYTHON_GIL"] = str(int(host.gil_enabled()))  # -X gil=1 would not be passed on
+        chosen["PYTHON_GIL"] = str(int(host.gil_enabled()))  # -X gil=1 is not inherited
     return chosen

@@ -1,7 +1,6 @@
-"""What the laws are computed from: what handing the GIL over costs on this machine, measured on the spot.
+"""Measure the costs of handoffs on this machine, from which the laws are computed.
 
-Medians or the best of single events, so that a hiccup of the machine does not count. None of them needs the
-tracer.
+They are medians or the best of single events, so that outliers don't count. None needs the tracer.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from gilprobe.measuring.teams import Clock
 
 HANDOFFS = 25
-"""Handoffs that are timed: a median of so many is steady, and they take a thirtieth of a second."""
+"""Timed handoffs: enough for a stable median, and they take a thirtieth of a second."""
 
 _HELD_NS = 300_000
-"""How long the giver keeps the GIL: longer than a thread takes to wake up, shorter than a switch interval."""
+"""How long the giver holds the GIL: longer than a wake-up, shorter than a switch interval."""
 
 _PAUSE_NS = 500_000
 _PATIENCE_S = 10.0
@@ -36,11 +35,11 @@ _TRIES = 7
 
 
 class _Relay:
-    """Two threads: one gives the GIL away, again and again, and the other is already waiting for it."""
+    """Two threads: one releases the GIL repeatedly, and the other already waits for it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        # A queue and not a lock: on a busy machine a second handoff may begin before the first is seen.
+        # A queue, not a lock: on a busy machine a second handoff may begin before the first is seen.
         self._calls: SimpleQueue[None] = SimpleQueue()
         self._giver = threading.Lock()
         self.given_ns: list[int] = []
@@ -54,7 +53,7 @@ class _Relay:
 
     def _give(self, handoffs: int) -> None:
         for _ in range(handoffs):
-            kernels.sleep(_PAUSE_NS, release_gil=True)  # the taker goes back to its queue meanwhile
+            kernels.sleep(_PAUSE_NS, release_gil=True)  # meanwhile the taker returns to its queue
             spun_ns = self._clock() + _HELD_NS
             self._calls.put(None)
             while self._clock() < spun_ns:
@@ -69,16 +68,16 @@ class _Relay:
 
 
 def handoff_s(clock: Clock = time.perf_counter_ns, *, handoffs: int = HANDOFFS) -> float:
-    """Return how long the GIL is free between the release and the thread that was waiting for it.
+    """Return how long the GIL is free between a release and the waiting thread's acquisition.
 
-    Most of it is the kernel's: it wakes the waiter up.
+    Most of it is the kernel's wake-up.
 
     Parameters
     ----------
     clock : callable
         Times both sides.
     handoffs : int
-        How many to time.
+        Number of handoffs to time.
 
     Returns
     -------
@@ -92,11 +91,10 @@ def handoff_s(clock: Clock = time.perf_counter_ns, *, handoffs: int = HANDOFFS) 
 
 
 def lateness_s(wait_s: float, clock: Clock = time.perf_counter_ns) -> float:
-    """Return by how much a wait for a lock outlasts its time limit, beside a thread that computes.
+    """Return the lateness of a lock's time-out, beside a thread that computes.
 
-    A thread that waits for the GIL looks again after each switch interval, and is as late: the kernel
-    rounds short waits up (its timer slack is 50 us) and takes its time to wake a thread up, the more so
-    where other processes leave it no core.
+    A thread that waits for the GIL checks again after each switch interval, and is as late: the kernel rounds
+    short waits up (its timer slack is 50 us), and wakes threads up late, even later without a free core.
 
     Parameters
     ----------
@@ -140,7 +138,7 @@ def _computing() -> Iterator[None]:
 
 
 def iteration_ns(clock: Clock = time.perf_counter_ns) -> float:
-    """Return what an iteration of :func:`gilprobe.kernels.spin` takes, nanoseconds: the best of a few tries.
+    """Return the duration of an iteration of :func:`gilprobe.kernels.spin`, nanoseconds, the best of a few.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The client of the echo server, a program of its own: its work must not need the server's GIL.
+"""The client of the echo server, a separate program: it must not need the server's GIL.
 
-It is run by its path, imports the standard library alone, and takes its orders line by line:
+It is run by path, imports only the standard library, and takes its orders line by line:
 
     connect PORT
     ask NANOSECONDS     -> {"requests": ..., "elapsed_ns": ..., "p50_ns": ..., "p99_ns": ...}
@@ -21,7 +21,7 @@ _MOST = 200_000
 
 
 def ask(connection: socket.socket, duration_ns: int) -> dict[str, int]:
-    """Send a byte and read it back, again and again, and note how long each took."""
+    """Send a byte and read it back, repeatedly, and note the durations."""
     clock = time.perf_counter_ns
     latencies: list[int] = []
     start_ns = before_ns = clock()
@@ -42,7 +42,7 @@ def ask(connection: socket.socket, duration_ns: int) -> dict[str, int]:
 
 
 def quantile(ranked: list[int], percent: int) -> int:
-    """Return the number that so many percent do not exceed, by rank; 0 without numbers."""
+    """Return a percentile by rank; 0 without numbers."""
     return ranked[max(0, -(-percent * len(ranked) // 100) - 1)] if ranked else 0
 
 

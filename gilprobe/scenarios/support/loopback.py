@@ -1,7 +1,7 @@
-"""A server thread on the loopback interface, and a client process that asks it.
+"""A server thread on the loopback interface, and its client process.
 
 Everything here ends: the client is killed if it does not answer in time, the server's blocking calls have a
-time limit in the kernel, and both are closed on the way out, whatever happened.
+time limit in the kernel, and both are always closed at the end.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from gilprobe.errors import TimeLimitError, UnsupportedError
 from gilprobe.workers.group import ProcessGroup
 
 PATIENCE_S = 20.0
-"""How long anything here may block: far longer than a request, shorter than a scenario's ceiling."""
+"""Time limit of all blocking calls: far longer than a request, shorter than a scenario's limit."""
 
 _CLIENT = Path(__file__).with_name("echo_client.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the client saw."""
+class Answers:
+    """The client's numbers."""
 
     requests: int
     elapsed_s: float
@@ -42,7 +42,7 @@ class Asked:
 
 
 class EchoServer:
-    """A thread that sends back what it is sent, over one connection, with blocking calls."""
+    """A thread that echoes bytes over one connection, with blocking calls."""
 
     NAME = "echo server"
 
@@ -66,11 +66,11 @@ class EchoServer:
     def _serve(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:  # closed, or nobody came
+        except OSError:  # closed, or no client came
             return
         with connection:
             self._connection = connection
-            # Python's own time limit would poll before each call, and release the GIL twice for each.
+            # Python's own time limit would poll before each call, and release the GIL twice.
             connection.settimeout(None)
             limit = struct.pack("ll", int(PATIENCE_S), 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -84,7 +84,7 @@ class EchoServer:
 
 def _shut(end: socket.socket) -> None:
     with suppress(OSError):  # it may be gone already
-        end.shutdown(socket.SHUT_RDWR)  # wakes up a thread that blocks in it; close does not
+        end.shutdown(socket.SHUT_RDWR)  # wakes a thread blocked in it; close does not
     end.close()
 
 
@@ -111,28 +111,28 @@ class EchoClient:
         """Close the connection."""
         self._order("close")
 
-    def ask(self, duration_ns: int) -> Asked:
-        """Ask the server for so long, one request after the other.
+    def ask(self, duration_ns: int) -> Answers:
+        """Send requests to the server for a while, one after the other.
 
         Raises
         ------
         TimeLimitError
             If the client does not answer in time.
         UnsupportedError
-            If it is gone, or had no answer at all.
+            If it is gone, or got no answer at all.
         """
         answer = self._order(f"ask {duration_ns}", duration_ns / 1e9)
         if not answer.get("requests"):
-            raise UnsupportedError("the server must answer on the loopback interface, did not")
+            raise UnsupportedError("the server must answer on the loopback interface, it did not")
         times_s = (answer[name] / 1e9 for name in ("elapsed_ns", "p50_ns", "p99_ns"))
-        return Asked(answer["requests"], *times_s)
+        return Answers(answer["requests"], *times_s)
 
     def _order(self, order: str, duration_s: float = 0.0) -> dict[str, Any]:
         limit_s = duration_s + PATIENCE_S
         self._group.say(order.encode("ascii") + b"\n")
-        line = self._group.take_next("stdout", limit_s)  # short enough to come as one
+        line = self._group.take_next("stdout", limit_s)  # short enough to arrive in one piece
         if line is None:
-            raise TimeLimitError(f"the client must answer within {limit_s:g} s, did not")
+            raise TimeLimitError(f"the client must answer within {limit_s:g} s, it did not")
         if not line:
             raise UnsupportedError("the client process is gone: it ended before its answer")
         answer: dict[str, Any] = json.loads(line)

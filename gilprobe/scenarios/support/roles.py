@@ -1,4 +1,4 @@
-"""Threads with different parts to play: a producer and a consumer, those who meet at a barrier."""
+"""Run threads with different roles: a producer and a consumer, members at a barrier."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from gilprobe.measuring.teams import TeamRun
 
 PATIENCE_S = 10.0
-"""How long a part waits for another before it gives up. They need milliseconds."""
+"""Time limit of a role that waits for another. They need milliseconds."""
 
 Role = Callable[[], object]
 
 
 def act(roles: Sequence[Role]) -> TeamRun:
-    """Run each role in a thread of its own; they start together, as a team does.
+    """Run each role in its own thread; they start together, as a team does.
 
     Raises
     ------
     BaseException
-        The first that a role raised. Each role must end by itself, whatever the others do: what it waits
-        for has a time-out.
+        The first that a role raised. Each role must end by itself, whatever the others do: its waits need
+        time-outs.
     """
     left = deque(roles)
 
@@ -47,12 +47,12 @@ def named(name: str, role: Role) -> Role:
 
 
 def patient(done: bool, what: str) -> None:
-    """Go on if a wait with a time-out was successful.
+    """Check that a wait with a time-out was successful.
 
     Raises
     ------
     TimeLimitError
-        If it was given up.
+        If it timed out.
     """
     if not done:
-        raise TimeLimitError(f"{what} must come within {PATIENCE_S:g} s, and did not")
+        raise TimeLimitError(f"{what} must come within {PATIENCE_S:g} s, it did not")

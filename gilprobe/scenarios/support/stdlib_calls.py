@@ -1,4 +1,4 @@
-"""Calls of the standard library, each with arguments of several sizes, ready to be made over and over."""
+"""Calls of the standard library, with arguments of several sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 KIB = 1024
 BYTES = (64, 4 * KIB, 64 * KIB, KIB * KIB)
 SLOW_BYTES = BYTES[:3]
-"""For calls that take milliseconds for 64 KiB."""
+"""Sizes for calls that take milliseconds for 64 KiB."""
 
 _RECEIVE_TIMEOUT_S = 2
 
@@ -30,14 +30,14 @@ class Call:
     sizes : tuple of int
         Rising.
     unit : str
-        What a size counts: ``"bytes"``, or for example ``"rows"``.
+        The unit of sizes: ``"bytes"``, or for example ``"rows"``.
     prepare : callable
-        Takes a size, and a stack for what must be closed at the end; returns what makes the call. Raises
-        ImportError where this interpreter lacks the module, OSError where the machine lacks the means.
+        Takes a size, and a stack for things to close at the end; returns a function that makes the call.
+        Raises ImportError if the module is missing, OSError if the machine can't do it.
     never : str
-        The module that is expected never to release the GIL; empty without such an expectation.
+        The module that should never release the GIL; empty without this expectation.
     quick : bool
-        Whether it belongs to a first look.
+        Whether it is part of a quick run.
     """
 
     name: str
@@ -64,7 +64,7 @@ def shown_size(size: int, unit: str) -> str:
 
 @cache
 def text(size: int) -> bytes:
-    """Return `size` bytes of made-up words: they compress as prose does. Always the same."""
+    """Return `size` bytes of generated words, always the same: they compress like prose."""
     pick = random.Random(size)
     words = [pick.randbytes(pick.randrange(2, 6)).hex().encode() for _ in range(300)]
     made = b" ".join(pick.choices(words, k=size // 4 + 1))
@@ -87,7 +87,7 @@ def _of_compressed(module: str, size: int, _stack: ExitStack) -> Callable[[], ob
 
 
 def bytes_call(module: str, name: str, sizes: tuple[int, ...] = BYTES, *, quick: bool = False) -> Call:
-    """Return the call of a function that takes bytes and nothing else."""
+    """Return the call of a function that takes only bytes."""
     return Call(f"{module}.{name}", sizes, "bytes", partial(_of_bytes, module, name), quick=quick)
 
 
@@ -161,7 +161,7 @@ def _socket(size: int, stack: ExitStack) -> Callable[[], object]:
         server.settimeout(_RECEIVE_TIMEOUT_S)
         sender = stack.enter_context(socket.create_connection(server.getsockname(), _RECEIVE_TIMEOUT_S))
         receiver = stack.enter_context(server.accept()[0])
-    # The kernel's own time-outs, so that nothing hangs: Python's would add a poll to every call.
+    # The kernel's time-outs, so that nothing hangs: Python's would add a poll to every call.
     limit = struct.pack("@ll", _RECEIVE_TIMEOUT_S, 0)
     for end, option in ((sender, socket.SO_SNDTIMEO), (receiver, socket.SO_RCVTIMEO)):
         end.setblocking(True)
@@ -194,7 +194,7 @@ def _file_write(size: int, stack: ExitStack) -> Callable[[], object]:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 (it is open() that is asked about)
+    with open(path, "rb") as file:  # noqa: PTH123 (open() itself is measured)
         return file.read()
 
 

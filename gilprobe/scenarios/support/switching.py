@@ -1,4 +1,4 @@
-"""The switch interval, changed for a moment and put back whatever happens; and how it is called."""
+"""Change the switch interval for a while; and name intervals."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ORDINARY_S = 0.005
-"""CPython's switch interval unless a program changes it (Python/ceval_gil.c: DEFAULT_INTERVAL)."""
+"""CPython's default switch interval (Python/ceval_gil.c: DEFAULT_INTERVAL)."""
 
 
 @contextmanager
 def switch_interval(interval_s: float) -> Iterator[None]:
-    """Within the block, a thread that waits for the GIL asks for it after `interval_s` seconds."""
+    """Within the block, the switch interval is `interval_s` seconds."""
     before_s = sys.getswitchinterval()
     sys.setswitchinterval(interval_s)
     try:
@@ -27,5 +27,5 @@ def switch_interval(interval_s: float) -> Iterator[None]:
 
 
 def key(interval_s: float) -> str:
-    """Return the interval as a part of a fact's name: ``"5ms"``, ``"10us"``."""
+    """Return the interval for a fact's name: ``"5ms"``, ``"10us"``."""
     return duration(interval_s).replace(" ", "")

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "gp_test.h"
 
-#if defined(__linux__)
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -218,12 +216,3 @@ int main(void)
         a_descriptor_is_the_threads_alone(others);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return gp_test_status();
-}
-
-#endif

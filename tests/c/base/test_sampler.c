@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "gp_test.h"
 
-#if defined(__linux__)
-
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -189,12 +187,3 @@ int main(void)
     arguments_have_ranges();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    return 0;
-}
-
-#endif

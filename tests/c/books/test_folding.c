@@ -1,4 +1,5 @@
-/* Folding: many short threads, of whose accounts a few remain; test_gil_state_twin.c has the random schedules.
+/* Folding: many short threads, of whose accounts a few remain; test_gil_state_twin.c has the random
+ * schedules.
  */
 
 #include "books/gp_folding.h"

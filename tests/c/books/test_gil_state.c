@@ -305,7 +305,7 @@ static void every_session_keeps_what_comes_after_its_own_start(void)
     gp_session_free(late);
 }
 
-static void check_peek(gp_session *session, gp_thread *thread, uint64_t now)
+static void check_copy(gp_session *session, gp_thread *thread, uint64_t now)
 {
     static gp_account before, seen, after;
     gp_account *is = gp_account_of(session, thread);
@@ -321,16 +321,16 @@ static void a_look_in_any_state_is_whole_and_changes_nothing(void)
 {
     gp_session *session = begin();
     for (uint64_t now = 1001; now < 1010; now++)
-        check_peek(session, main_thread, now); /* holds */
+        check_copy(session, main_thread, now); /* holds */
     wait_for(other, 1050);
-    check_peek(session, other, 1060); /* waits */
-    check_peek(session, third, 1060); /* never heard of since */
+    check_copy(session, other, 1060); /* waits */
+    check_copy(session, third, 1060); /* never heard of since */
     drop(main_thread, false, 1100);
-    check_peek(session, main_thread, 1101); /* off */
+    check_copy(session, main_thread, 1101); /* off */
     take_waited(other, 1110);
-    check_peek(session, main_thread, 1120); /* off again */
+    check_copy(session, main_thread, 1120); /* off again */
     drop(other, true, 1130);
-    check_peek(session, other, 1135); /* forced out */
+    check_copy(session, other, 1135); /* forced out */
     stop(session, 1140);
     gp_account copy;
     gp_gil_state_copy_account(session, account(session, other), 9999, &copy);
@@ -368,7 +368,7 @@ static void a_thread_that_goes_on_after_its_end_is_still_whole(void)
     drop(main_thread, false, 1010);
     take(other, 1020);
     end(other, 1030);
-    check_peek(session, main_thread, 1035);
+    check_copy(session, main_thread, 1035);
     drop(other, false, 1040);
     stop(session, 1100);
     CHECK_EQUAL(account(session, other)->last, 1040);

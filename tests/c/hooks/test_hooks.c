@@ -14,8 +14,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
-
 /* ---- the object, its hooks, and others who want the same slots ---- */
 
 enum { CALLED, TAKEN, BOTH, FUNCTIONS };
@@ -480,14 +478,3 @@ int main(void)
     an_address_in_no_object_is_refused();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    gp_hook hook = {.name = "getppid"};
-    CHECK_EQUAL(gp_hooks_find(&hook, &hook, 1), GP_EUNSUPPORTED);
-    return gp_test_status();
-}
-
-#endif

@@ -5,8 +5,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__) && defined(__LP64__) && defined(__x86_64__)
-
 #include <unwind.h>
 
 #define NOINLINE __attribute__((noinline, noclone))
@@ -167,14 +165,3 @@ int main(void)
     an_address_in_no_object_is_refused();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    gp_unwind_tables tables = {0};
-    CHECK_EQUAL(gp_unwind_find(&tables, &tables), GP_EUNSUPPORTED);
-    return gp_test_status();
-}
-
-#endif

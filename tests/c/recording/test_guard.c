@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__)
-
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -177,13 +175,3 @@ int main(void)
     CHECK_EQUAL(rmdir(directory), 0);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    CHECK(!gp_guard_begin(NULL));
-    return gp_test_status();
-}
-
-#endif

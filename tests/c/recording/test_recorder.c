@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__) && defined(__LP64__)
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -832,15 +830,3 @@ int main(void)
     CHECK_EQUAL(rmdir(directory), 0);
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    gp_recorder *recorder;
-    int error;
-    CHECK_EQUAL(gp_recorder_open("recording", 0, &recorder, &error), GP_EUNSUPPORTED);
-    return gp_test_status();
-}
-
-#endif

@@ -20,25 +20,24 @@ static const gp_call_stack nowhere = {NULL, 0, false};
 static size_t taken, rests, busy_rests;
 static bool held;
 
-static void take(void *context)
+static void take(const gp_session *locked)
 {
-    (void)context;
+    CHECK(locked == session);
     CHECK(!held);
     held = true;
     taken++;
 }
 
-static void give(void *context)
+static void give(const gp_session *locked)
 {
-    (void)context;
+    CHECK(locked == session);
     CHECK(held);
     held = false;
 }
 
 /* The thread that books gets on with it at the `busy_rests`th. */
-static void rest(void *context)
+static void rest(void)
 {
-    (void)context;
     CHECK(!held);
     if (++rests != busy_rests)
         return;
@@ -87,7 +86,7 @@ typedef struct {
 
 static reading read_while_running(void)
 {
-    const gp_snapshot_lock lock = {take, give, rest, NULL};
+    const gp_snapshot_lock lock = {take, give, rest};
     const gp_snapshot_facts facts = {.rate = {(uint64_t)1 << 32}};
     gp_buffer buffer = {0};
     reading read = {.count = 0};

@@ -3,8 +3,6 @@
 
 #include "gp_test.h"
 
-#if defined(__linux__)
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -207,32 +205,6 @@ static void bad_arguments_are_refused(void)
     gp_watchdog_stop(NULL);
 }
 
-static void labels_have_names_of_whole_characters(void)
-{
-    char name[GP_LABEL_NAME_MAX + 4];
-    memset(name, 'x', sizeof name);
-    memcpy(name + GP_LABEL_NAME_MAX - 1, "\xc3\xa9", 2);
-    gp_labels_set(5000, name, sizeof name);
-    CHECK(gp_labels_get(5000, name));
-    CHECK_EQUAL(strlen(name), GP_LABEL_NAME_MAX - 1);
-    CHECK(!gp_labels_get(5001, name));
-    CHECK(!gp_labels_get(0, name));
-}
-
-static void of_very_many_names_the_last_are_kept(void)
-{
-    char name[GP_LABEL_NAME_MAX + 1], expected[16];
-    for (uint32_t label = 1; label <= 3 * GP_LABELS_KEPT; label++) {
-        snprintf(expected, sizeof expected, "thread %u", label);
-        gp_labels_set(label, expected, strlen(expected));
-    }
-    CHECK(gp_labels_get(3 * GP_LABELS_KEPT, name));
-    CHECK_EQUAL(strcmp(name, expected), 0);
-    CHECK(gp_labels_get(2 * GP_LABELS_KEPT + 1, name));
-    CHECK(!gp_labels_get(2 * GP_LABELS_KEPT, name));
-    CHECK(!gp_labels_get(5000, name));
-}
-
 int main(void)
 {
     gp_clock_init();
@@ -242,19 +214,5 @@ int main(void)
     in_child(nothing_is_written_to_the_programs_files);
     a_forked_child_closes_the_descriptor();
     bad_arguments_are_refused();
-    labels_have_names_of_whole_characters();
-    of_very_many_names_the_last_are_kept();
     return gp_test_status();
 }
-
-#else
-
-int main(void)
-{
-    gp_watchdog *watchdog = NULL;
-    int error = 0;
-    CHECK_EQUAL(gp_watchdog_start(1, 2, NULL, NULL, 0, &watchdog, &error), GP_EUNSUPPORTED);
-    return gp_test_status();
-}
-
-#endif

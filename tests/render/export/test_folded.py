@@ -8,7 +8,7 @@ import re
 import pytest
 from hostile_names import HOSTILE
 
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.export import folded
 from gilprobe.report import Frame, Stack
 

@@ -13,7 +13,7 @@ from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe.errors import InvalidValueError
 from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineThread
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.export import perfetto, waiters
 from gilprobe.report import Frame
 

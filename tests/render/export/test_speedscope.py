@@ -12,7 +12,7 @@ from hostile_names import HOSTILE
 from made_up_timeline import simulated
 
 from gilprobe.model.timeline import HOLD
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.export import speedscope
 from gilprobe.report import Frame, Site, Stack
 

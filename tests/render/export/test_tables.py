@@ -11,7 +11,7 @@ from hostile_names import HOSTILE
 from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineThread
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.export import tables
 from gilprobe.report import Frame, Site
 

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from gilprobe.model.distribution import Distribution
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.report import Blame, Frame, Site, Stack, Stall
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hostile_names import HOSTILE
 
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html import export_processes
 from gilprobe.render.html.document import embedded
 

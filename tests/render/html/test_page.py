@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hostile_names import HOSTILE
 
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html import export_processes
 from gilprobe.render.shared.words import clipped, visible
 from gilprobe.report import Frame
@@ -216,7 +216,7 @@ def test_processes_are_chosen_from_a_list_or_a_table(browser, process, report):
     browser.open(export_processes([others[0], process, *others[1:]]))
     assert browser.text("h1 .culprit") == "encode"  # that which waited most, though it is not the first
     assert browser.run("return document.getElementById('process').selectedIndex") == 1
-    assert "7 processes in which threads waited least" in browser.text("#processes")
+    assert "7 processes with the shortest waits" in browser.text("#processes")
     assert "was not ended" in browser.text("#processes ul")
     browser.all("#processes tbody button")[0].click()
     assert browser.text("h1").startswith("The GIL hardly slows this program down.")

@@ -12,7 +12,7 @@ from gilprobe.model.codec import encode
 from gilprobe.model.leak_report import LeakFinding, LeakReport
 from gilprobe.render.notebook.bundle import bundle
 from gilprobe.render.terminal import render_result
-from gilprobe.render.text.leaks import render_leaks
+from gilprobe.render.text.leaks_text import render_leaks
 from gilprobe.render.text.trace_text import render_report
 from gilprobe.results import ResultSet
 

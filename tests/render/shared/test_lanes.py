@@ -23,9 +23,9 @@ def of(report, timeline, elapsed_ns, rows=100):
 def test_few_intervals_are_kept_one_by_one(report):
     timeline = MadeUpTimeline(TWO, (), ((HOLD, 1, 0, 10, 50), (WAIT, 0, 0, 20, 40), (HOLD, 0, 0, 60, 5)))
     (first, second), left_out = of(report, timeline, 1000)
-    assert first.intervals == ((WAIT, 20, 60), (HOLD, 60, 65))
+    assert first.events == ((WAIT, 20, 60), (HOLD, 60, 65))
     assert (first.hold_ns, first.wait_ns) == (5, 40)
-    assert second.intervals == ((HOLD, 10, 60),)
+    assert second.events == ((HOLD, 10, 60),)
     assert (first.shares, left_out) == ((), 0)
 
 
@@ -36,7 +36,7 @@ def test_slices_hold_the_same_time_as_the_intervals(report, monkeypatch, seed):
     elapsed = max(start + length for _, _, _, start, length in timeline.events)
     lanes, _ = of(report, timeline, elapsed)
     for lane in lanes:
-        assert lane.intervals == ()
+        assert lane.events == ()
         assert len(lane.shares) == SLICES
         for column, expected in enumerate((lane.hold_ns, lane.wait_ns)):
             summed = sum(shares[column] for shares in lane.shares) * elapsed / SLICES
@@ -47,7 +47,7 @@ def test_slices_hold_the_same_time_as_the_intervals(report, monkeypatch, seed):
 def test_what_lies_outside_of_the_trace_is_cut(report):
     timeline = MadeUpTimeline(TWO, (), ((HOLD, 0, 0, -50, 100), (HOLD, 0, 0, 90, 100), (HOLD, 1, 0, 200, 9)))
     (lane,), _ = of(report, timeline, 100)
-    assert lane.intervals == ((HOLD, 0, 50), (HOLD, 90, 100))
+    assert lane.events == ((HOLD, 0, 50), (HOLD, 90, 100))
 
 
 def test_the_busiest_threads_are_kept_in_the_timelines_order(report):

@@ -9,7 +9,7 @@ import pytest
 from gilprobe.measuring.comparing import compare
 from gilprobe.render.shared.page import PLAIN, Look
 from gilprobe.render.terminal import render_result
-from gilprobe.render.text.side_by_side import ratio, render_comparison, render_interpreters, render_results
+from gilprobe.render.text.side_by_side import ratio, render_comparison, render_pythons, render_results
 from gilprobe.results import Arm, Fact, Law, ResultSet
 
 pytestmark = pytest.mark.plain_python
@@ -84,7 +84,7 @@ def test_a_trace_of_what_is_no_arm_is_shown_last(result):
 
 
 def test_the_interpreters_are_named_with_their_program(environment):
-    text = render_interpreters([("3.13.0", "/opt/python", environment)])
+    text = render_pythons([("3.13.0", "/opt/python", environment)])
     assert "CPython 3.13.0 (GIL on, switch interval 5 ms)  /opt/python" in text
     assert "A processor, 2 usable cores, Linux, gilprobe 0.1.0" in text
 
@@ -132,7 +132,7 @@ def test_foreign_names_are_shown_and_not_obeyed(result, look):
     several = ResultSet(result.environment, (bad,))
     for text in (
         render_results([(NASTY, bad), ("b", bad)], look),
-        render_interpreters([(NASTY, NASTY, result.environment)], look),
+        render_pythons([(NASTY, NASTY, result.environment)], look),
         render_comparison(compare(several, several, (NASTY, NASTY)), look),
     ):
         assert look.unicode or text.isascii()

@@ -8,7 +8,7 @@ import pytest
 from hostile_names import HOSTILE
 
 from gilprobe.model.distribution import Distribution
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.page import PLAIN, Look
 from gilprobe.render.shared.words import clipped, place, short_paths
 from gilprobe.render.text.trace_text import render_process, render_processes, render_report
@@ -118,7 +118,7 @@ def test_the_headline_tells_when_the_gil_is_not_what_is_slow(report):
 
 
 def test_what_a_hold_counts_for_is_said(report):
-    assert "\nA hold counts for the line where it ended. " in render_report(report)
+    assert "\nA hold counts for the line where it ended, " in render_report(report)
 
 
 def test_ended_threads_of_one_kind_are_one_row_where_there_are_many(report, account):

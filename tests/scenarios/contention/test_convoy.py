@@ -14,12 +14,12 @@ import gilprobe
 from gilprobe.errors import TimeLimitError, UnsupportedError
 from gilprobe.results import TracedArm
 from gilprobe.scenarios.contention import convoy
-from gilprobe.scenarios.contention.convoy import Counted, Plan
+from gilprobe.scenarios.contention.convoy import ConvoyPlan, TracedServer
 from gilprobe.scenarios.support import echo_client, loopback
 from gilprobe.scenarios.support.loopback import EchoClient, EchoServer
 
-ONE = Plan(1, 0.005)
-TWO = Plan(2, 0.005)
+ONE = ConvoyPlan(1, 0.005)
+TWO = ConvoyPlan(2, 0.005)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,10 @@ TWO = Plan(2, 0.005)
     ],
 )
 def test_a_request_takes_as_many_intervals_as_it_waits(plan, rate, waits, verdict):
-    assert convoy._convoy_law(plan, Counted(rate, waits, 2.0), arm(20_000, 20_000), 0.005).verdict == verdict
+    assert (
+        convoy._convoy_law(plan, TracedServer(rate, waits, 2.0), arm(20_000, 20_000), 0.005).verdict
+        == verdict
+    )
 
 
 def test_without_a_gil_the_server_keeps_its_pace(ask):
@@ -49,7 +52,7 @@ def test_without_a_gil_the_server_keeps_its_pace(ask):
 
 
 def test_without_a_tracer_waits_are_not_counted(ask):
-    arms = {Plan(0, 0.005): arm(100, 100), ONE: arm(10, 10)}
+    arms = {ConvoyPlan(0, 0.005): arm(100, 100), ONE: arm(10, 10)}
     (law,) = convoy._laws(ask(traced=False), arms, {})
     assert (law.verdict, law.measured) == ("not testable here", "no tracer today")
 
@@ -61,8 +64,8 @@ def test_the_servers_account_is_counted_for_each_request(report, account):
             "threads": (account("spinner 1"), account("echo server", voluntary_releases=20)),
         }
     )
-    asked = loopback.Asked(10, 2.0, 0.1, 0.2)
-    assert convoy._counted(TracedArm("x", 2, whole), asked) == Counted(5.0, 0.5, 2.0)
+    asked = loopback.Answers(10, 2.0, 0.1, 0.2)
+    assert convoy._counted(TracedArm("x", 2, whole), asked) == TracedServer(5.0, 0.5, 2.0)
 
 
 def test_quantiles_are_by_rank():

@@ -6,7 +6,7 @@ import pytest
 from made_up_arms import arm, briefly
 
 import gilprobe
-from gilprobe.measuring.teams import TeamRun, Turn
+from gilprobe.measuring.teams import MemberRun, TeamRun
 from gilprobe.results import TracedArm
 from gilprobe.scenarios.contention import fairness
 from gilprobe.scenarios.contention.fairness import Contest, jain
@@ -25,7 +25,7 @@ def holds_law(report, account):
 
     def make(holds_ms, turns):
         contest = Contest(2, 1, lambda: 0)
-        contest.latest = TeamRun(1, tuple(Turn(number, 0, 1, 1) for number in range(2)))
+        contest.latest = TeamRun(1, tuple(MemberRun(number, 0, 1, 1) for number in range(2)))
         members = [
             account("w", hold_ms, 0, 0, native_id=number, forced_releases=turns)
             for number, hold_ms in enumerate(holds_ms)
@@ -65,7 +65,7 @@ def test_every_member_counts_until_the_same_moment():
     now = iter(range(10**9))
     contest = Contest(3, 200, lambda: next(now))
     assert 1 / 3 <= contest.run()[""] <= 1.0
-    assert len(contest.latest.turns) == 3
+    assert len(contest.latest.members) == 3
 
 
 def test_a_short_run_compares_teams():

@@ -11,7 +11,7 @@ import gilprobe
 from gilprobe import scenarios
 from gilprobe.errors import FormatError
 from gilprobe.measuring.measure import Settings
-from gilprobe.measuring.teams import TeamRun, Turn
+from gilprobe.measuring.teams import MemberRun, TeamRun
 from gilprobe.model.timeline import HOLD, WAIT, Batch, TimelineThread
 from gilprobe.results import TracedArm
 from gilprobe.scenarios.contention import gil_mutex
@@ -63,7 +63,7 @@ def test_running_time_that_is_neither_hold_nor_wait_is_told(monkeypatch, observe
 
 
 def test_a_worker_that_began_late_is_judged_from_its_start_on(report, account):
-    run = TeamRun(1, (Turn(1, 0, 10**9, 0), Turn(2, 10**8, 10**9, 0)))
+    run = TeamRun(1, (MemberRun(1, 0, 10**9, 0), MemberRun(2, 10**8, 10**9, 0)))
     for late_ms, verdict in ((900, "holds"), (880, "does not hold")):
         accounts = (
             account("worker 1", 500, 500, 0, native_id=1),
@@ -99,7 +99,7 @@ def test_without_a_gil_the_cores_are_expected_to_be_busy(monkeypatch, observed, 
 
 
 def test_cores_busy_is_cpu_time_over_elapsed_time():
-    run = TeamRun(1, (Turn(1, 0, 1000, 500), Turn(2, 500, 2000, 1500)))
+    run = TeamRun(1, (MemberRun(1, 0, 1000, 500), MemberRun(2, 500, 2000, 1500)))
     assert gil_mutex.cores_busy(run) == 1.0
 
 

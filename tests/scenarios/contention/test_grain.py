@@ -6,7 +6,7 @@ import pytest
 from made_up_arms import arm, briefly
 
 from gilprobe.measuring.measure import Measurement
-from gilprobe.measuring.teams import TeamRun, Turn
+from gilprobe.measuring.teams import MemberRun, TeamRun
 from gilprobe.results import TracedArm
 from gilprobe.scenarios.contention import grain
 from gilprobe.scenarios.laws import parallel_law
@@ -82,7 +82,7 @@ def test_a_meeting_costs_a_handoff(report, account, met, speedup, verdict):
 def test_meetings_are_judged_where_grains_are_short_and_each_thread_has_a_core(ask, report, account):
     lengths = [1e-6] * 3 + [1e-3] * 3
     traces = [TracedArm("x", threads, report) for threads in (1, 2, 4)] * 2
-    runs = [TeamRun(threads, (Turn(1, 0, 10**9, 10**9),)) for threads in (1, 2, 4)] * 2
+    runs = [TeamRun(threads, (MemberRun(1, 0, 10**9, 10**9),)) for threads in (1, 2, 4)] * 2
     seen = Observation(Measurement((), (), ()), tuple(traces), tuple(runs), ())
     (law,) = grain._met_laws(ask(), lengths, seen, 8e-6)
     assert law.text.startswith("every 1 us: a handoff each time")
@@ -96,7 +96,7 @@ def test_time_that_other_load_took_is_told(ask, report, account):
     lengths, traces = [1e-6] * 2, [TracedArm("x", threads, waited) for threads in (1, 2)]
     told = []
     for cpu_ns in (750_000_000, 300_000_000):
-        runs = tuple(TeamRun(threads, (Turn(1, 0, 10**9, cpu_ns),)) for threads in (1, 2))
+        runs = tuple(TeamRun(threads, (MemberRun(1, 0, 10**9, cpu_ns),)) for threads in (1, 2))
         seen = Observation(Measurement((), (), ()), tuple(traces), runs, ())
         (law,) = grain._met_laws(ask(), lengths, seen, 8e-6)
         told.append(law.measured.partition("; ")[2])

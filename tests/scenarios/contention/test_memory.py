@@ -79,7 +79,7 @@ def test_buffers_are_larger_than_the_cache_if_they_can(sizes, cache, allowed, ke
 def test_buffers_that_fit_into_the_cache_are_told():
     assert small_buffers(32 * MIB, 64 * MIB) == ""
     assert "8 MiB fit into the last-level cache of 32 MiB" in small_buffers(32 * MIB, 8 * MIB)
-    assert "not known" in small_buffers(None, 64 * MIB)
+    assert "unknown" in small_buffers(None, 64 * MIB)
 
 
 def test_a_short_run_has_both_kinds(monkeypatch):

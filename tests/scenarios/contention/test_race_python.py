@@ -48,7 +48,7 @@ def test_without_a_gil_the_bare_statement_is_expected_to_lose_as_well(laws_of):
 
 def test_one_thread_loses_nothing():
     for way in race_python.WAYS:
-        assert race_python.race(way, 1, 300) == race_python.Race(300, 300)
+        assert race_python.race(way, 1, 300) == race_python.RaceEnd(300, 300)
 
 
 def test_two_threads_that_let_go_between_read_and_write_lose_updates():
@@ -59,8 +59,8 @@ def test_two_threads_that_let_go_between_read_and_write_lose_updates():
 
 def test_a_short_race_has_the_promised_shape_and_leaves_the_switch_interval_alone():
     before_s = sys.getswitchinterval()
-    frame = Settings(arm_ns=5_000_000, member_ns=0)
-    result = scenarios.run("race-python", threads=(1, 2), repeat=2, frame=frame)
+    settings = Settings(arm_ns=5_000_000, member_ns=0)
+    result = scenarios.run("race-python", threads=(1, 2), repeat=2, frame=settings)
     assert sys.getswitchinterval() == before_s
     assert [(arm.name, arm.threads) for arm in result.arms] == [(way.name, 2) for way in race_python.WAYS]
     assert result.arm("locked", 2).samples == (0.0, 0.0)

@@ -11,10 +11,10 @@ import gilprobe
 from gilprobe.report import Stall
 from gilprobe.results import TracedArm
 from gilprobe.scenarios.contention import stall
-from gilprobe.scenarios.contention.stall import ORDINARY_S, Plan
+from gilprobe.scenarios.contention.stall import ORDINARY_S, StallPlan
 
-HELD = Plan(True, 50_000_000, ORDINARY_S)
-RELEASED = Plan(False, 50_000_000, ORDINARY_S)
+HELD = StallPlan(True, 50_000_000, ORDINARY_S)
+RELEASED = StallPlan(False, 50_000_000, ORDINARY_S)
 
 
 def verdict_of(request, *held_s, released_s=0.001):

@@ -8,12 +8,12 @@ import pytest
 
 import gilprobe
 from gilprobe import scenarios
-from gilprobe.auditing import steps
-from gilprobe.auditing.sampling import Sample
+from gilprobe.auditing import release_size
+from gilprobe.auditing.traced_calls import Sample
 from gilprobe.measuring.measure import Settings
 from gilprobe.results import Arm, ResultSet
 from gilprobe.scenarios.contention import stdlib_audit
-from gilprobe.scenarios.contention.stdlib_audit import Cell
+from gilprobe.scenarios.contention.stdlib_audit import SizedCall
 from gilprobe.scenarios.support import stdlib_calls
 from gilprobe.scenarios.support.stdlib_calls import CALLS, Call
 
@@ -24,9 +24,9 @@ RELEASED = Sample(calls=10, plain_ns=1300, hold_ns=400, off_ns=900, releases=10)
 needs_tracer = pytest.mark.skipif(gilprobe.capabilities().tracer == "none", reason="no tracer here")
 
 
-def cell_of(name, *samples):
+def sized_call_of(name, *samples):
     (call,) = (call for call in CALLS if call.name == name)
-    return Cell(call, call.sizes[0], lambda: None, 10, list(samples))
+    return SizedCall(call, call.sizes[0], lambda: None, 10, list(samples))
 
 
 def arm_of(name, share):
@@ -34,24 +34,24 @@ def arm_of(name, share):
 
 
 def test_a_call_that_the_trace_slows_down_is_told():
-    usual = cell_of("os.stat", RELEASED, RELEASED)
+    usual = sized_call_of("os.stat", RELEASED, RELEASED)
     assert list(stdlib_audit.slowed([usual])) == []
-    slow = cell_of("os.stat", Sample(calls=10, plain_ns=200, hold_ns=400, off_ns=600, releases=10))
+    slow = sized_call_of("os.stat", Sample(calls=10, plain_ns=200, hold_ns=400, off_ns=600, releases=10))
     assert list(stdlib_audit.slowed([slow])) == [("os.stat, 1 folder", 5.0)]
 
 
 @pytest.mark.parametrize("least", [65, 2048, 2049, 4095, 4096])
 def test_the_size_at_which_a_call_begins_to_release_is_found_to_the_byte(monkeypatch, least):
     call = Call("made up", (64, 4096), "bytes", lambda size, _stack: lambda: size)
-    monkeypatch.setattr(steps, "sample", lambda make, _calls: RELEASED if make() >= least else HELD)
+    monkeypatch.setattr(release_size, "sample", lambda make, _calls: RELEASED if make() >= least else HELD)
     assert stdlib_audit.least_size(call, 64, 4096) == least
 
 
 def test_a_module_that_is_expected_never_to_release_and_does_is_told():
-    cells = [cell_of("json.dumps", HELD), cell_of("json.loads", HELD)]
-    laws = list(stdlib_audit.never_laws(cells, [arm_of("a", 0.0), arm_of("b", 0.0)]))
+    all_sized = [sized_call_of("json.dumps", HELD), sized_call_of("json.loads", HELD)]
+    laws = list(stdlib_audit.never_laws(all_sized, [arm_of("a", 0.0), arm_of("b", 0.0)]))
     assert [law.verdict for law in laws] == ["holds"]
-    laws = list(stdlib_audit.never_laws(cells, [arm_of("a", 0.0), arm_of("b", 0.2)]))
+    laws = list(stdlib_audit.never_laws(all_sized, [arm_of("a", 0.0), arm_of("b", 0.2)]))
     assert [law.verdict for law in laws] == ["does not hold"]
 
 
@@ -66,7 +66,7 @@ def test_a_module_that_is_expected_never_to_release_and_does_is_told():
 )
 def test_another_step_than_expected_is_told(sample, steps, found, verdict):
     expected = stdlib_audit.expected_steps("3.14.0")
-    (law,) = stdlib_audit.step_laws([cell_of("zlib.crc32", sample)], steps, expected)
+    (law,) = stdlib_audit.step_laws([sized_call_of("zlib.crc32", sample)], steps, expected)
     assert (law.measured, law.verdict) == (found, verdict)
 
 

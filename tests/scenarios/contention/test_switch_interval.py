@@ -7,7 +7,7 @@ import pytest
 from made_up_arms import arm, briefly
 
 import gilprobe
-from gilprobe.measuring.teams import TeamRun, Turn
+from gilprobe.measuring.teams import MemberRun, TeamRun
 from gilprobe.results import TracedArm
 from gilprobe.scenarios.contention import switch_interval
 from gilprobe.scenarios.contention.switch_interval import ORDINARY_S, Cost, Costs
@@ -22,7 +22,7 @@ def rate_law(report, account, ask):
 
     def make(interval_s, forced, cpu_ns=500_000_000, costs=STEADY):
         runner = switch_interval._Spinning(ask(), 2, interval_s, 1)
-        runner.latest = TeamRun(1, tuple(Turn(number, 0, 10**9, cpu_ns) for number in (1, 2)))
+        runner.latest = TeamRun(1, tuple(MemberRun(number, 0, 10**9, cpu_ns) for number in (1, 2)))
         members = [account(native_id=number, forced_releases=forced // 2) for number in (1, 2)]
         bystander = account("MainThread", native_id=9, forced_releases=10**6)
         traced = TracedArm("x", 2, dataclasses.replace(report, threads=(bystander, *members)))
@@ -63,7 +63,7 @@ def test_threads_that_had_no_core_are_told(rate_law):
 
 
 def test_the_rate_is_of_the_time_in_which_there_was_someone_to_ask():
-    run = TeamRun(1, (Turn(1, 0, 400, 0), Turn(2, 100, 1000, 0), Turn(3, 50, 900, 0)))
+    run = TeamRun(1, (MemberRun(1, 0, 400, 0), MemberRun(2, 100, 1000, 0), MemberRun(3, 50, 900, 0)))
     assert switch_interval._common_ns(run) == 900
 
 

@@ -58,8 +58,8 @@ def test_without_a_trace_the_reason_is_told(monkeypatch, ask, report, account):
 
 
 def test_a_real_daemon_finishes_in_a_process_that_lives_on():
-    frame = Settings(arm_ns=50_000_000, member_ns=0)
-    result = scenarios.run("thread-daemon", repeat=2, frame=frame)
+    settings = Settings(arm_ns=50_000_000, member_ns=0)
+    result = scenarios.run("thread-daemon", repeat=2, frame=settings)
     alone, joined, kernel = result.printed.split("# ")[1:]
     assert "finishing" not in alone
     assert joined.index("Thread 1: finishing.") < joined.index("Main    : all done.")

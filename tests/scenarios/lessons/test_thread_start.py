@@ -8,7 +8,7 @@ from gilprobe import scenarios
 from gilprobe.measuring.measure import Settings
 from gilprobe.scenarios.lessons import thread_start
 
-SLEEP_S = 0.2  # of the default frame
+SLEEP_S = 0.2  # of the default settings
 
 
 def shutdown(delay_s):

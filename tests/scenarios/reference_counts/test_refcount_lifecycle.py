@@ -55,8 +55,8 @@ def test_before_3_12_none_is_expected_to_be_counted(wrong):
 
 
 def test_a_life_goes_as_expected_on_this_interpreter(wrong):
-    frame = Settings(arm_ns=5_000_000, member_ns=0)
-    result = scenarios.run("refcount-lifecycle", threads=(1, 2), repeat=2, frame=frame)
+    settings = Settings(arm_ns=5_000_000, member_ns=0)
+    result = scenarios.run("refcount-lifecycle", threads=(1, 2), repeat=2, frame=settings)
     assert {law.verdict for law in result.laws} == {"holds"}
     for text, delta in STEPS:
         assert result.arm(f"count, {text}", 1).samples == (delta, delta)

@@ -57,8 +57,8 @@ def test_each_thread_of_each_run_has_a_count_of_its_own():
 
 
 def test_a_short_race_has_the_promised_shape():
-    frame = Settings(arm_ns=5_000_000, member_ns=0)
-    result = scenarios.run("refcount-race", threads=(1, 2), repeat=2, frame=frame)
+    settings = Settings(arm_ns=5_000_000, member_ns=0)
+    result = scenarios.run("refcount-race", threads=(1, 2), repeat=2, frame=settings)
     assert {(arm.name, arm.threads) for arm in result.arms if "time" not in arm.name} == {
         (way.name, threads) for way in WAYS for threads in (1, 2)
     }

@@ -46,8 +46,8 @@ def test_without_a_gil_what_is_shared_is_expected_to_get_dearer(verdicts):
 
 
 def test_a_short_run_has_the_promised_shape():
-    frame = Settings(arm_ns=5_000_000, member_ns=0)
-    result = scenarios.run("refcount-scaling", threads=(1, 2), repeat=2, frame=frame)
+    settings = Settings(arm_ns=5_000_000, member_ns=0)
+    result = scenarios.run("refcount-scaling", threads=(1, 2), repeat=2, frame=settings)
     names = ("own", "shared", "immortal")
     assert {(arm.name, arm.threads) for arm in result.arms if arm.unit == "ns/operation"} == {
         (name, threads) for name in names for threads in (1, 2)

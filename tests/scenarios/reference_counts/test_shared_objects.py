@@ -54,8 +54,8 @@ def test_a_team_has_a_core_for_each_thread_if_it_can(ask, threads, cores, team):
 
 
 def test_a_short_run_has_the_promised_shape():
-    frame = Settings(arm_ns=5_000_000, member_ns=0)
-    result = scenarios.run("shared-objects", threads=(1, 2), repeat=2, quick=True, frame=frame)
+    settings = Settings(arm_ns=5_000_000, member_ns=0)
+    result = scenarios.run("shared-objects", threads=(1, 2), repeat=2, quick=True, frame=settings)
     assert [(arm.name, arm.threads) for arm in result.arms] == [
         ("dict private", 1),
         ("dict private", 2),
@@ -67,7 +67,7 @@ def test_a_short_run_has_the_promised_shape():
 
 
 def test_one_thread_alone_has_nothing_to_share():
-    frame = Settings(arm_ns=2_000_000, member_ns=0)
-    result = scenarios.run("shared-objects", threads=(1,), repeat=2, quick=True, frame=frame)
+    settings = Settings(arm_ns=2_000_000, member_ns=0)
+    result = scenarios.run("shared-objects", threads=(1,), repeat=2, quick=True, frame=settings)
     assert [(arm.name, arm.threads) for arm in result.arms] == [("dict private", 1)]
     assert result.laws == ()

@@ -1,4 +1,4 @@
 """The data of a page about traced processes: headline, threads, sites, flame graph, timeline.
 
-Plain data for the page's scripts, clipped and made visible; no markup.
+Plain data for the page's scripts, with names clipped and escaped; no markup.
 """

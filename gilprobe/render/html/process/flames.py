@@ -1,4 +1,4 @@
-"""Stacks of a page as one tree, whose nodes weigh what was held, waited and caused in them and below."""
+"""Stacks of a page as one tree; nodes weigh the holds, waits and caused waits in and below them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from gilprobe.report import Frame, Stack
 
 MOST_NODES = 3000
-"""Nodes of a tree that is drawn."""
+"""Limit of nodes in a tree."""
 
 SMALLEST = 0.001
-"""Share of the whole, by each weight, below which a node is folded."""
+"""A node below this share of the whole, by all weights, is folded."""
 
 
 class _Tree:
-    """Nodes by number, the root 0; a node's number is above its parent's."""
+    """Nodes by number, the root 0; a node's number is larger than its parent's."""
 
     def __init__(self, stacks: Iterable[Stack]) -> None:
         self.frames: list[Frame | None] = [None]
@@ -33,7 +33,7 @@ class _Tree:
             node = self._node(stack.frames)
             for weight, column in self.weights.items():
                 column[node] += weight_ns(stack, weight)
-        for column in self.weights.values():  # what is below counts, too: the innermost first
+        for column in self.weights.values():  # children first: a node includes what is below it
             for node in range(len(column) - 1, 0, -1):
                 column[self.parents[node]] += column[node]
 
@@ -54,7 +54,7 @@ class _Tree:
         return node
 
     def shares(self) -> list[float]:
-        """Return for each node its largest share of the whole, by any weight."""
+        """Return each node's largest share of the whole, over the weights."""
         columns = [[part / column[0] for part in column] for column in self.weights.values() if column[0]]
         return list(map(max, *columns)) if len(columns) > 1 else columns[0] if columns else [0.0]
 
@@ -69,18 +69,18 @@ def flame(stacks: Sequence[Stack], places: Places, most: int = MOST_NODES) -> di
     Parameters
     ----------
     stacks : sequence of Stack
-        What is drawn.
+        The stacks.
     places : Places
         Numbers the frames.
     most : int
-        Most nodes that are kept.
+        Limit of nodes.
 
     Returns
     -------
     dict
-        Columns ``parent``, ``place`` (`NOWHERE` for the root, and for what is folded), ``hold_ns``,
-        ``wait_ns``, ``caused_ns``; ``folded``, the number of frames that were too small to be kept; and
-        ``smallest``, the share of the whole that a frame must have had.
+        Columns ``parent``, ``place`` (`NOWHERE` for the root and for folded nodes), ``hold_ns``, ``wait_ns``,
+        ``caused_ns``; ``folded``, the number of folded frames; and ``smallest``, the least share of a kept
+        frame.
     """
     tree = _Tree(stack for stack in stacks if any(weight_ns(stack, weight) for weight in WEIGHTS))
     shares = tree.shares()
@@ -93,17 +93,17 @@ def flame(stacks: Sequence[Stack], places: Places, most: int = MOST_NODES) -> di
 
 
 def _share_of_rank(shares: list[float], rank: int) -> float:
-    """Return what a node must exceed to be among the first `rank`."""
+    """Return the value that a node must exceed to be among the first `rank`."""
     return sorted(shares, reverse=True)[rank] if len(shares) > rank else 0.0
 
 
 def _kept(tree: _Tree, shares: list[float], smallest: float, places: Places) -> Iterator[tuple[int, ...]]:
-    """Yield a row for each node that is large enough, and behind its parent one for its small children."""
+    """Yield a row per node that is large enough, and one for the small children of each."""
     number_of: dict[int, int] = {}
     rows = 0
     for node, frame in enumerate(tree.frames):
         if node and shares[node] <= smallest:
-            continue  # and what is below it: nothing weighs more than what it is in
+            continue  # with all below it, which never weighs more
         number_of[node] = rows
         place = NOWHERE if frame is None else places.number(frame.function or "?", frame.filename, frame.line)
         yield (number_of.get(tree.parents[node], NOWHERE), place, *tree.row(node))

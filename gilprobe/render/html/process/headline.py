@@ -1,4 +1,4 @@
-"""The headline of a page: sentences in runs, of which some are emphasized."""
+"""The headline of a page: sentences in runs of text, some emphasized."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.html.process.places import name
 from gilprobe.render.shared import words
-from gilprobe.render.shared.findings import findings, without_cpu
+from gilprobe.render.shared.wait_summary import summarise_waits, without_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.render.shared.findings import Findings
+    from gilprobe.render.shared.wait_summary import WaitSummary
     from gilprobe.report import Report, Site
 
 Sentence = list[tuple[str, str]]
-"""Runs of text, each with what it is: "" (nothing special), hold, wait, culprit, place or thread."""
+"""Runs of text, each with its kind: "" (plain), hold, wait, culprit, place or thread."""
 
 _NAMED = 3
 _SOME = 0.05
-"""Share of the waits behind the culprit from which on a thread that held there is named."""
+"""Least share of the waits behind the culprit for which a holder is named."""
 
 
 def headline(report: Report) -> list[Sentence]:
-    """Return what whoever looks for five seconds must read."""
-    found = findings(report)
+    """Return the headline, which a hasty reader sees."""
+    found = summarise_waits(report)
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
     if found.little:
@@ -36,8 +36,8 @@ def headline(report: Report) -> list[Sentence]:
     return sentences
 
 
-def _waiting(found: Findings, *, known: bool) -> Sentence:
-    """Return who waited how long, and behind what."""
+def _waiting(found: WaitSummary, *, known: bool) -> Sentence:
+    """Return who waited, for how long, and behind what."""
     if not found.waited_ns:
         return [("No thread waited for it.", "")]
     sentence = [
@@ -71,8 +71,8 @@ def _site(site: Site, kind: str) -> Sentence:
 
 
 def more(report: Report) -> list[Sentence]:
-    """Return what is told below the headline: who held there, who paid most, what figures are about."""
-    found = findings(report)
+    """Return the text below the headline: who held there, who waited most, what the figures mean."""
+    found = summarise_waits(report)
     sentences = [*_free(found), _holders(found, report), [] if found.little else _payer(report)]
     if found.little and found.culprit is not None:
         sentences.append(
@@ -84,13 +84,18 @@ def more(report: Report) -> list[Sentence]:
         sentences.append([(f"{idle}: blocked in the kernel, or waiting for a core.", "")])
     if any(thread.interpreter for thread in report.threads):
         sentences.append(
-            [("Held and contended are about the main interpreter's GIL, all else is about all.", "")]
+            [
+                (
+                    "Held and contended are about the main interpreter's GIL, all else is about all GILs.",
+                    "",
+                )
+            ]
         )
     return [sentence for sentence in sentences if sentence]
 
 
-def _free(found: Findings) -> list[Sentence]:
-    """Return why threads waited for what was free, and the culprit, which the headline then does not name."""
+def _free(found: WaitSummary) -> list[Sentence]:
+    """Return why threads waited for a free GIL, and the culprit, which the headline then does not name."""
     if found.culprit is None or not found.nobody_is_worse:
         return []
     behind = _share(found.culprit.caused_ns, found.waited_ns)
@@ -100,8 +105,8 @@ def _free(found: Findings) -> list[Sentence]:
     ]
 
 
-def _holders(found: Findings, report: Report) -> Sentence:
-    """Return which threads held at the culprit, if they are few."""
+def _holders(found: WaitSummary, report: Report) -> Sentence:
+    """Return the threads that held at the culprit, if few."""
     holders = found.holders(report)
     whole = sum(caused for _, caused in holders)
     named = [(holder, caused) for holder, caused in holders if caused >= _SOME * whole]
@@ -125,7 +130,7 @@ def _listed(shown: Sequence[tuple[str, str]]) -> Sentence:
 
 
 def _payer(report: Report) -> Sentence:
-    """Return which thread waited longest; nothing if there is none to compare it with."""
+    """Return the thread that waited longest; nothing if only one waited."""
     single = [
         thread for thread in report.threads if thread.merged == 1 and thread.wait_ns and thread.lifetime_ns
     ]

@@ -1,4 +1,4 @@
-"""Places of a page, each once: everything else refers to them by number."""
+"""Places of a page, each once; everything else refers to them by number."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     from gilprobe.render.html.process.sources import Sources
 
 NOWHERE = -1
-"""Instead of a number: nobody, or not known."""
+"""Number of nobody, or of an unknown place."""
 
 
 def name(text: str, length: int = 160) -> str:
-    """Return a foreign name as a page shows it: of bounded length, and without what would not be shown."""
+    """Return a foreign name for a page: clipped and escaped."""
     return visible(clipped(text, length))
 
 
 class Places:
-    """The functions and lines that a page names."""
+    """The functions and lines in a page."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, str, int], int] = {}
 
     def number(self, function: str, filename: str, line: int) -> int:
-        """Return the number of a place; `NOWHERE` for that without a name."""
+        """Return the number of a place; `NOWHERE` for one without a name."""
         if not function:
             return NOWHERE
         return self._numbers.setdefault((function, filename, line), len(self._numbers))
 
     def described(self, sources: Sources | None = None) -> list[dict[str, Any]]:
-        """Return all places by number: paths also cut to what tells them apart, and lines of source."""
+        """Return all places by number, with shortened paths and lines of source."""
         short = short_paths({filename for _, filename, _ in self._numbers if filename})
         return [self._described(place, short, sources) for place in self._numbers]
 

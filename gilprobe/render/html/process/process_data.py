@@ -1,25 +1,24 @@
-"""What a page shows of one process: plain data for :mod:`json`, every name made visible and clipped."""
+"""A page's data about one process: plain data for :mod:`json`, with names escaped and clipped."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.durations import duration
 from gilprobe.render.html.process import timeline_data
 from gilprobe.render.html.process.flames import flame
 from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE, Places, name
-from gilprobe.render.html.process.threads import Threads, distribution
+from gilprobe.render.html.process.threads import ThreadRows, distribution
 from gilprobe.render.shared import words
-from gilprobe.render.shared.findings import doubts_of_many, findings, telling_stalls, waited_ns
+from gilprobe.render.shared.wait_summary import doubts_of_many, summarise_waits, telling_stalls, waited_ns
 from gilprobe.render.shared.weights import stacks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.environment import Environment
-    from gilprobe.model.traced import TracedProcess
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.html.process.sources import Sources
     from gilprobe.report import Report, Site, Stall
 
@@ -28,7 +27,7 @@ MOST_BLAMES = 3000
 MOST_STALLS = 200
 
 OTHERS = -2
-"""Instead of a thread's number: threads that are not told apart."""
+"""Number of several threads summed up."""
 
 _Place = tuple[str, str, int]
 
@@ -38,24 +37,24 @@ _SUMMED = ("releases", "hold_ns", "wait_ns", "caused_ns")
 def described(
     process: TracedProcess, sources: Sources | None = None, *, timeline_bytes: int = timeline_data.MOST_BYTES
 ) -> dict[str, Any]:
-    """Return what the page's scripts show of a process.
+    """Return a process's data for the page's scripts.
 
     Parameters
     ----------
     process : TracedProcess
-        What was recorded.
+        The recorded process.
     sources : Sources or None
-        Where lines of source are read from, if they may be shown.
+        Reads lines of source; None: none are shown.
     timeline_bytes : int
-        Room for the timeline.
+        Size limit of the timeline.
 
     Returns
     -------
     dict
-        For :func:`json.dumps`. Threads and places are lists, to which all else refers by number.
+        For :func:`json.dumps`. Threads and places are lists; everything else refers to them by number.
     """
     report = process.report
-    threads, places = Threads(report.threads), Places()
+    threads, places = ThreadRows(report.threads), Places()
     sites = _sites(report.sites, places)
     parts = {
         "sites": sites,
@@ -74,7 +73,7 @@ def described(
         "held_ns": report.held_ns,
         "contended_ns": report.contended_ns,
         "waited_ns": waited_ns(process),
-        "nobody_ns": findings(report).nobody_ns,
+        "nobody_ns": summarise_waits(report).nobody_ns,
         "handoffs": report.handoffs,
         "threads": threads.described(),
         "folded_threads": threads.folded,
@@ -90,14 +89,14 @@ def described(
     }
 
 
-def _timeline(process: TracedProcess, threads: Threads, most_bytes: int) -> dict[str, Any] | None:
+def _timeline(process: TracedProcess, threads: ThreadRows, most_bytes: int) -> dict[str, Any] | None:
     if process.timeline is None:
         return None
     return timeline_data.described(process.report, process.timeline, threads, most_bytes=most_bytes)
 
 
 def summed(processes: Sequence[TracedProcess]) -> dict[str, Any] | None:
-    """Return what a page says of processes that are not in it; None if all are."""
+    """Return the sums of processes that are not in the page; None if all are."""
     if not processes:
         return None
     reports = [process.report for process in processes]
@@ -115,7 +114,7 @@ def _ranked(sites: Sequence[Site]) -> list[Site]:
 
 
 def _sites(sites: Sequence[Site], places: Places) -> list[dict[str, Any]]:
-    """Return the sites that a page lists, those first that matter most."""
+    """Return the sites that a page lists, the most important first."""
     return [
         {
             "place": places.number(site.function or "?", site.filename, site.line),
@@ -126,17 +125,17 @@ def _sites(sites: Sequence[Site], places: Places) -> list[dict[str, Any]]:
 
 
 def _rest(sites: Sequence[Site]) -> dict[str, int] | None:
-    """Return the sum of the sites that a page does not list; None if it lists all."""
+    """Return the sums of sites that are not listed; None if all are."""
     rest = _ranked(sites)[MOST_SITES:]
     if not rest:
         return None
     return {"count": len(rest), **{key: sum(getattr(site, key) for site in rest) for key in _SUMMED}}
 
 
-def _blame(report: Report, threads: Threads, places: Places) -> list[tuple[int, int, int, int]]:
+def _blame(report: Report, threads: ThreadRows, places: Places) -> list[tuple[int, int, int, int]]:
     """Return rows (waiter, holder, place, ns), longest first.
 
-    Nobody as a holder is `NOWHERE`. Of very many rows the least are summed up for each waiter.
+    Nobody as a holder is `NOWHERE`. Of very many rows the smallest are summed up per waiter.
     """
     total: Counter[tuple[int, int, _Place | None]] = Counter()
     for row in report.blame:
@@ -161,11 +160,11 @@ def _known(thread: int) -> int:
     return OTHERS if thread == NOWHERE else thread
 
 
-def _stalls(report: Report, threads: Threads, places: Places) -> list[dict[str, Any]]:
+def _stalls(report: Report, threads: ThreadRows, places: Places) -> list[dict[str, Any]]:
     return [_stall(stall, threads, places) for stall in telling_stalls(report)[:MOST_STALLS]]
 
 
-def _stall(stall: Stall, threads: Threads, places: Places) -> dict[str, Any]:
+def _stall(stall: Stall, threads: ThreadRows, places: Places) -> dict[str, Any]:
     return {
         "waiter": name(stall.waiter) or "?",
         "waiter_thread": threads.number(stall.waiter),
@@ -180,12 +179,12 @@ def _stall(stall: Stall, threads: Threads, places: Places) -> dict[str, Any]:
 
 
 def environment(measured_on: Environment) -> dict[str, str]:
-    """Return what something was measured on, in the words of a page."""
+    """Return interpreter and machine, in words for a page."""
     load = measured_on.load_average
     build = f"{measured_on.build} build, GIL {'on' if measured_on.gil_enabled else 'off'}"
     shown = {
         "interpreter": f"{measured_on.implementation} {measured_on.python} ({build})",
-        "switch interval": duration(measured_on.switch_interval_s),
+        "switch interval": words.duration_on_page(measured_on.switch_interval_s),
         "compiler": measured_on.compiler,
         "processor": measured_on.cpu,
         "cores": f"{measured_on.cores} usable of {measured_on.cores_online}",

@@ -1,6 +1,6 @@
-"""Lines of source for a page, of files below one folder that its maker named.
+"""Lines of source for a page, from files below one folder that the user named.
 
-A recording is foreign: a path in it must not make a page show a file that its reader was not meant to see.
+A recording is foreign: a path in it must not put a private file into a page.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Sources:
     Parameters
     ----------
     folder : pathlib.Path
-        Where they lie. A relative name is looked for here; an absolute one counts if it is here.
+        The folder. Relative names are looked up here; absolute ones must be below it.
 
     Raises
     ------
     InvalidValueError
-        If it is no folder.
+        If it is not a folder.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise InvalidValueError(f"--source must name a folder, got {str(folder)!r}")
-        self._folder = Path(os.path.abspath(folder))  # noqa: PTH100 - its links not followed
+            raise InvalidValueError(f"--source must be a folder, got {str(folder)!r}")
+        self._folder = Path(os.path.abspath(folder))  # noqa: PTH100 - does not follow links
         self._resolved = folder.resolve()
         self._lines: dict[str, Sequence[str] | None] = {}
 
@@ -55,7 +55,7 @@ class Sources:
         return {"first": first, "lines": [visible(clipped(text, _LONGEST_LINE)) for text in shown]}
 
     def _below(self, filename: str) -> Path | None:
-        """Return the file that a name means, if it lies below the folder: by its name, and links followed."""
+        """Return the file of a name, if it is below the folder both by name and with links followed."""
         if "\0" in filename:
             return None
         named = Path(os.path.normpath(self._folder / filename))
@@ -69,7 +69,7 @@ class Sources:
 
 
 def _read(path: Path) -> Sequence[str] | None:
-    """Return the lines of a regular file that is not too large; None of any other."""
+    """Return the lines of a regular file that is not too large; else None."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:

@@ -1,4 +1,4 @@
-"""Threads of a page: as many rows as people read, and which row a name in a report means."""
+"""Threads of a page: a readable number of rows, and the row of a name in a report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gilprobe.report import ThreadAccount
 
 MOST_THREADS = 200
-"""Rows; what is beyond is one more."""
+"""Limit of rows; the others become one more."""
 
 _SUMMED = (
     "lifetime_ns",
@@ -32,16 +32,16 @@ _QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _Row = tuple[str, "Sequence[ThreadAccount]"]
 
 
-class Threads:
+class ThreadRows:
     """The rows of a page's threads.
 
-    Ended threads whose names differ in nothing but numbers are one row where there are too many, as the
-    terminal shows them; of the rows that are left, those beyond `most` that did least are one.
+    Where there are too many, ended threads whose names differ only in numbers are one row, as in the
+    terminal; of the rest, those beyond `most` with the least activity are one row.
 
     Attributes
     ----------
     folded : int
-        How many threads are in the last row, which sums up; 0 if there is none.
+        Number of threads summed up in the last row; 0 if there is no such row.
     """
 
     def __init__(self, accounts: Sequence[ThreadAccount], most: int = MOST_THREADS) -> None:
@@ -64,7 +64,7 @@ class Threads:
                     self._by_name[account.name] = NOWHERE
 
     def number(self, called: str, native_id: int = 0) -> int:
-        """Return the row of a thread; `NOWHERE` if its name alone is known and several have it."""
+        """Return the row of a thread; `NOWHERE` if only its name is known and several have it."""
         by_name = self._by_name.get(called, NOWHERE)
         return self._by_id.get((native_id, called), by_name) if native_id else by_name
 
@@ -74,10 +74,10 @@ class Threads:
 
 
 def distribution(parts: Iterable[Distribution]) -> dict[str, Any]:
-    """Return distributions together as a page draws them: four bins for each doubling, from `first` on.
+    """Return merged distributions for a page: four bins per doubling, from `first` on.
 
     Bin ``4 * e + q`` counts what is between ``2**e * (1 + q / 4)`` and the next; each bucket of a
-    :class:`Distribution` lies in one. What took no time at all is counted by itself.
+    :class:`Distribution` lies in one. Durations of 0 are counted separately.
     """
     whole = _together(parts)
     bins: dict[int, int] = {}
@@ -98,7 +98,7 @@ def distribution(parts: Iterable[Distribution]) -> dict[str, Any]:
 
 
 def _together(parts: Iterable[Distribution]) -> Distribution:
-    """Merge many at once: one after the other would build the sum anew for each."""
+    """Merge many at once: one by one would rebuild the sum each time."""
     count = total_ns = max_ns = 0
     buckets: Counter[int] = Counter()
     for part in parts:

@@ -1,9 +1,8 @@
-"""A timeline as the page's picture needs it: every event while they are few, else a pyramid of cells.
+"""A timeline for the page's picture: all events if they are few, else a pyramid of cells.
 
-What is made here is read by scripts/process/timeline/model.js. Numbers stand in base64 as unsigned LEB128
-varints; the rows are described in csrc/picture/gp_picture_exact.h and csrc/picture/gp_picture_pyramid.h. The
-timeline is read twice, in bounded memory: once to find the threads and places that matter, once for what they
-did.
+It is read by scripts/process/timeline/model.js. Numbers are unsigned LEB128 varints in base64; the rows are
+described in csrc/picture/gp_picture_exact.h and csrc/picture/gp_picture_pyramid.h. The timeline is read
+twice, in bounded memory: first to find the important threads and places, then for their events.
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gilprobe.model.timeline import Timeline
-    from gilprobe.render.html.process.threads import Threads
+    from gilprobe.render.html.process.threads import ThreadRows
     from gilprobe.report import Frame, Report
 
 MOST_EXACT = 120_000
-"""Events up to which each is in the page."""
+"""Up to so many events, all are in the page."""
 
 MOST_BYTES = 720_000
-"""Bytes of all rows together, a third more in base64; rows are made coarser until they fit."""
+"""Size limit of all rows, in bytes before base64; rows are made coarser until they fit."""
 
 MOST_ROWS = 200
-"""Threads that have a row of their own."""
+"""Limit of threads with their own row."""
 
 MOST_GILS = 16
-"""Interpreters whose GIL has a row of its own."""
+"""Limit of interpreters whose GIL has its own row."""
 
 MOST_LONG = 2_500
-"""Longest holds that stay exact beside a pyramid, and as many waits."""
+"""Number of longest holds that stay exact beside a pyramid, and of waits."""
 
 MOST_CELLS = 32_768
 """Cells of a row at the finest level."""
@@ -46,16 +45,16 @@ MOST_CELLS = 32_768
 _ALL_CELLS = 1 << 20
 _LEAST_CELLS = 512
 _LEAST_LONG = 100
-_MOST_LOOKS = 1 << 30  # at holds, for those during the longest waits: some seconds at most
-_COARSEST = 10  # level: no row has fewer than 1/1024 of its cells, whatever the room
+_MOST_LOOKS = 1 << 30  # holds examined for those during the longest waits: some seconds at most
+_COARSEST = 10  # levels: a row keeps at least 1/1024 of its cells
 _MOST_NAMES = 200_000  # characters of all places together
-_LARGEST_NS = (1 << 53) - 1  # integers that JavaScript has exactly
+_LARGEST_NS = (1 << 53) - 1  # integers that JavaScript represents exactly
 
 
 def described(
-    report: Report, timeline: Timeline, threads: Threads, *, most_bytes: int = MOST_BYTES
+    report: Report, timeline: Timeline, threads: ThreadRows, *, most_bytes: int = MOST_BYTES
 ) -> dict[str, Any]:
-    """Return what the picture of a timeline shows, for :mod:`json`.
+    """Return the data of a timeline's picture, for :mod:`json`.
 
     Parameters
     ----------
@@ -63,10 +62,10 @@ def described(
         The accounts of the same trace.
     timeline : Timeline
         Its holds and waits.
-    threads : Threads
-        The page's threads, which rows refer to.
+    threads : ThreadRows
+        The page's threads, to which rows refer.
     most_bytes : int
-        Bytes of all rows together; less where several processes share a page.
+        Size limit of all rows in bytes; less if several processes share a page.
     """
     survey = _survey(report, timeline)
     cast = _Cast(survey, timeline)
@@ -94,12 +93,12 @@ def described(
 
 @dataclass(frozen=True, slots=True)
 class _Survey:
-    """What the first reading has found."""
+    """The result of the first reading."""
 
     extent_ns: int
     events: int
-    threads: array[int]  # native.SUMS numbers of each
-    places: array[int]  # nanoseconds that each was held at
+    threads: array[int]  # native.SUMS numbers per thread
+    places: array[int]  # held nanoseconds per place
 
     def sums(self, number: int) -> array[int]:
         """Return a thread's hold_ns, wait_ns, events, begin and end."""
@@ -121,9 +120,9 @@ def _survey(report: Report, timeline: Timeline) -> _Survey:
 
 
 class _Cast:
-    """Which threads have rows, and what the places are called.
+    """Which threads have rows, and the names of places.
 
-    Those have rows that held and waited longest; above stands who held longest, and so do names of places.
+    The threads that held and waited longest have rows. Threads and places are sorted by hold, longest first.
 
     Attributes
     ----------
@@ -132,11 +131,11 @@ class _Cast:
     interpreters : list of int
         Interpreters whose GIL has a row.
     all_interpreters : int
-        How many there are.
+        Number of interpreters.
     rows, gils, names : array of uint32
-        For each thread its row and its GIL's, for each place its name, as the native core wants it.
+        For each thread its row and its GIL's, for each place its name, as the native core expects.
     places : list of (str, str, int)
-        Function, file and line of each name, of which the first is 1; 0 is for what is not known.
+        Function, file and line of each name, numbered from 1; 0 is unknown.
     """
 
     def __init__(self, survey: _Survey, timeline: Timeline) -> None:
@@ -163,7 +162,7 @@ class _Cast:
         return sorted(heapq.nlargest(MOST_GILS, held, key=lambda interpreter: held[interpreter]))
 
     def folded(self, survey: _Survey) -> dict[str, int]:
-        """Return how many GILs have no row, and what the threads without one did."""
+        """Return the number of GILs without a row, and the sums of threads without one."""
         shown = set(self.shown)
         left = [survey.sums(number) for number in self.busy if number not in shown]
         return {
@@ -177,7 +176,7 @@ class _Cast:
 def _named(
     places: Sequence[Sequence[Frame]], held_ns: Sequence[int]
 ) -> tuple[list[tuple[str, str, int]], array[int]]:
-    """Return the names of places by their innermost frames, and each place's; 0 where there is no room."""
+    """Return names of places by innermost frame, and each place's name; 0 where there is no room."""
     leaves: dict[tuple[str, str, int], int] = {}
     for frames, ns in zip(places, held_ns, strict=True):
         if frames:
@@ -202,9 +201,9 @@ def _leaf(frames: Sequence[Frame]) -> tuple[str, str, int]:
 
 
 def _described_threads(
-    report: Report, timeline: Timeline, threads: Threads, survey: _Survey, shown: Sequence[int]
+    report: Report, timeline: Timeline, threads: ThreadRows, survey: _Survey, shown: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Return what rows tell of their threads; `thread` is the number in the page, `NOWHERE` if not known."""
+    """Return the rows' threads; `thread` is the number in the page, `NOWHERE` if unknown."""
     lives = lives_of(report)
     described = []
     for number in shown:
@@ -228,7 +227,7 @@ def _described_threads(
 
 
 def _exact(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) -> dict[str, Any] | None:
-    """Return all events; None if they take too much room."""
+    """Return all events; None if they are too large."""
     exact = native.Exact(rows)
     for batch in timeline.batches():
         exact.add(batch)
@@ -258,7 +257,7 @@ def _pyramid(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int
 
 
 def _cells(rows: int) -> int:
-    """Return how many cells a row begins with: a power of two, fewer where there are many rows."""
+    """Return the first number of cells of a row: a power of two, fewer if there are many rows."""
     cells = MOST_CELLS
     while cells > _LEAST_CELLS and cells * rows > _ALL_CELLS:
         cells //= 2
@@ -281,7 +280,7 @@ def _fitting(pyramid: native.Pyramid, count: int, most_bytes: int) -> list[tuple
 
 
 def _flat(longest: Iterable[tuple[int, int, int, int, list[tuple[int, int, int]], int]]) -> Iterable[int]:
-    """Yield the numbers of the longest, by their begins, each of which is told by its distance."""
+    """Yield the numbers of the longest, by start; each start is relative to the previous one."""
     before = 0
     for begin, end, row, place, holders, others_ns in sorted(longest):
         yield from (begin - before, end - begin, row, place, len(holders))

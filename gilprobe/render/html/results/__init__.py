@@ -1,4 +1,4 @@
-"""The data of a page about results of scenarios: figures, laws, and which picture shows them best.
+"""The data of a page about results of scenarios: figures, laws, and pictures.
 
-Plain data for the page's scripts; nothing here knows a single scenario.
+Plain data for the page's scripts; nothing here is specific to a scenario.
 """

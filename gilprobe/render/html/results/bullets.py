@@ -1,4 +1,4 @@
-"""A law as a small picture: the range that is expected, the number that was measured, and its interval."""
+"""A law as a small picture: the expected range, the measured number, and its interval."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MARGIN = 0.12
 
 
 def bullet(claim: Claim) -> dict[str, float] | None:
-    """Return places from 0 to 1 for the ends of the range, the value and its interval.
+    """Return positions from 0 to 1 for the ends of the range, the value and its interval.
 
-    None where a single number is expected, or none: there is no range to show.
+    None if a single number is expected, or none.
     """
     if claim.low == claim.high:
         return None

@@ -1,4 +1,4 @@
-"""What of the arms of a scenario makes one picture: numbers of one unit or metric, with what laws expect."""
+"""Group a scenario's arms into pictures: numbers of one unit or metric, with the laws' ranges."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilprobe.model.confidence import ratio_interval
-from gilprobe.render.html.results.figures import Kind, heading_of, kind_of
+from gilprobe.render.html.results.number_text import NumberKind, heading_of, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from gilprobe.render.shared.sides import Side
     from gilprobe.results import Arm, ScenarioResult
 
 _Told = dict[tuple[str, str | None, int | None], tuple[float | None, float | None]]
-"""The range that is expected of a quantity of an arm."""
-
-Side = tuple[str, "ScenarioResult"]
-"""The name of an interpreter and what was measured on it."""
+"""The expected range of a quantity of an arm."""
 
 PERCENTILE = re.compile(r"^(.+), (p\d{1,2}(?:\.\d+)?)$")
-"""The name of an arm that is a percentile of another's numbers."""
+"""Name of an arm that is a percentile of another one."""
 
 _METRIC = re.compile(r"^(.+), ([^,\d]+)$")
-_MOST_SAMPLES = 1000  # of an arm; a file may claim any number
+_MOST_SAMPLES = 1000  # threads of an arm; a file may claim any number
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """An arm of one side, as it is drawn."""
+class DrawnArm:
+    """An arm of one side, as drawn."""
 
     side: int
     name: str
@@ -42,28 +40,28 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """What becomes one picture."""
+class PicturedGroup:
+    """The numbers of one picture."""
 
     title: str
     unit: str
-    kind: Kind
-    measures: tuple[Measure, ...]
+    kind: NumberKind
+    measures: tuple[DrawnArm, ...]
     sides: tuple[str, ...]
 
     @property
     def names(self) -> list[str]:
-        """The arms' names, in their order."""
+        """Names of the arms, in order."""
         return list(dict.fromkeys(one.name for one in self.measures))
 
     @property
     def teams(self) -> list[int]:
-        """The numbers of threads, rising."""
+        """Numbers of threads, rising."""
         return sorted({one.threads for one in self.measures})
 
 
-def groups_of(sides: Sequence[Side]) -> list[Group]:
-    """Return what becomes a picture each, in the order of the arms."""
+def groups_of(sides: Sequence[Side]) -> list[PicturedGroup]:
+    """Return the numbers of each picture, in the order of the arms."""
     groups = [group for unit in _units(sides) for group in _groups(unit, sides)]
     return [group for group in groups if group.measures]
 
@@ -72,7 +70,7 @@ def _units(sides: Sequence[Side]) -> list[str]:
     return list(dict.fromkeys(arm.unit for _, result in sides for arm in result.arms))
 
 
-def _groups(unit: str, sides: Sequence[Side]) -> Iterator[Group]:
+def _groups(unit: str, sides: Sequence[Side]) -> Iterator[PicturedGroup]:
     names = {arm.name for _, result in sides for arm in result.arms if arm.unit == unit}
     metrics = {name: found for name in names if (found := _METRIC.match(name))}
     if len(names) < 2 or len(metrics) < len(names) or any(PERCENTILE.match(name) for name in names):
@@ -92,8 +90,8 @@ def _with_unit(heading: str, unit: str) -> str:
     return f"{heading} ({unit})" if unit and kind_of(unit) == "number" else heading
 
 
-def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], str | None]) -> Group:
-    """Return the arms with this unit to which `short` gives a name, as speedups where they can be that."""
+def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], str | None]) -> PicturedGroup:
+    """Return the arms with this unit that have a name in `short`, as speedups if possible."""
     arms = [
         (number, name, arm)
         for number, (_, result) in enumerate(sides)
@@ -106,24 +104,24 @@ def _group(title: str, unit: str, sides: Sequence[Side], short: Callable[[str], 
     measures = _speedups(arms, told) if kind_of(unit) == "rate" else None
     names = tuple(name for name, _ in sides)
     if measures is not None:
-        return Group("Speedup against one thread", unit, "ratio", tuple(measures), names)
+        return PicturedGroup("Speedup against one thread", unit, "ratio", tuple(measures), names)
     values = tuple(_measure(number, name, arm, told[number]) for number, name, arm in arms)
-    return Group(title, unit, kind_of(unit), values, names)
+    return PicturedGroup(title, unit, kind_of(unit), values, names)
 
 
 def _ranges(result: ScenarioResult) -> _Told:
-    """Return what the laws expect of the arms; the first that says something of a number counts."""
+    """Return the laws' ranges for the arms; the first law about a number counts."""
     claims = [law.claim for law in reversed(result.laws) if law.claim is not None]
     return {(one.quantity, one.arm, one.threads): (one.low, one.high) for one in claims}
 
 
-def _measure(side: int, name: str, arm: Arm, told: _Told) -> Measure:
+def _measure(side: int, name: str, arm: Arm, told: _Told) -> DrawnArm:
     band = told.get(("value", arm.name, arm.threads))
-    return Measure(side, name, arm.threads, arm.median, arm.low, arm.high, band)
+    return DrawnArm(side, name, arm.threads, arm.median, arm.low, arm.high, band)
 
 
-def _speedups(arms: Sequence[tuple[int, str, Arm]], told: Sequence[_Told]) -> list[Measure] | None:
-    """Return the arms against their single threads; None where one has none, or no ratio says anything."""
+def _speedups(arms: Sequence[tuple[int, str, Arm]], told: Sequence[_Told]) -> list[DrawnArm] | None:
+    """Return the arms over their single threads; None if one has none, or a ratio is meaningless."""
     single = {(side, name): arm for side, name, arm in arms if arm.threads == 1}
     if (
         all(arm.threads == 1 for _, _, arm in arms)
@@ -140,5 +138,5 @@ def _speedups(arms: Sequence[tuple[int, str, Arm]], told: Sequence[_Told]) -> li
         if not all(map(math.isfinite, ratio)):
             return None
         band = None if arm is one else told[side].get(("speedup", arm.name, arm.threads))
-        measures.append(Measure(side, name, arm.threads, *ratio, band))
+        measures.append(DrawnArm(side, name, arm.threads, *ratio, band))
     return measures

@@ -1,4 +1,4 @@
-"""What a picture of results is: plain data that the page's scripts draw."""
+"""A picture of results: plain data that the page's scripts draw."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from gilprobe.render.html.results.figures import Kind
+    from gilprobe.render.html.results.number_text import NumberKind
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A number at a place of the scale or in a row, with its interval; `marks`: several numbers of a row."""
+    """A number at a position or in a row, with its interval; `marks`: several numbers of a row."""
 
     at: int
     value: float
@@ -22,7 +22,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """What a law expects at a place: from `low` to `high`, None where it is open."""
+    """A law's range at a position: from `low` to `high`, None if open."""
 
     at: int
     low: float | None
@@ -30,8 +30,8 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """What has one colour and one shape."""
+class PlotSeries:
+    """Points with one colour and one shape."""
 
     name: str
     look: int
@@ -44,7 +44,7 @@ class Panel:
     """One pair of axes."""
 
     title: str
-    series: tuple[Series, ...]
+    series: tuple[PlotSeries, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +54,27 @@ class Picture:
     Attributes
     ----------
     form : {"lines", "rows", "ranges", "shares"}
-        How it is drawn.
+        The kind of drawing.
     title, note : str
-        What it shows, and what a reader must know to read it.
+        The title, and a remark for the reader.
     kind, unit : str
-        What its numbers are.
+        Kind and unit of its numbers.
     logarithmic : bool
-        Whether their axis is.
+        Whether the numbers' axis is logarithmic.
     axis : str
-        What the places of the scale are; empty for rows.
+        Name of the scale; empty for rows.
     labels : tuple of str
-        The places, or the rows.
+        Labels of the positions, or of the rows.
     panels : tuple of Panel
         At least one.
     marks : tuple of str
-        For ranges and shares: what the numbers of a row are.
+        For ranges and shares: names of the numbers of a row.
     """
 
     form: Literal["lines", "rows", "ranges", "shares"]
     title: str
     note: str
-    kind: Kind
+    kind: NumberKind
     unit: str
     logarithmic: bool
     axis: str

@@ -1,15 +1,14 @@
-"""Which picture shows a scenario's arms: chosen from what they are, by rules that hold for any scenario.
+"""Choose pictures for a scenario's arms, by rules that fit any scenario.
 
-Arms with one unit make a picture; a metric that stands behind a comma in all their names
-(``fork, start-up per worker``) makes one for itself. Rates become speedups where every arm has a single
-thread. The first of these that fits is drawn:
+Arms with one unit make a picture; a metric after a comma in their names (``fork, start-up per worker``) makes
+its own. Rates become speedups if every arm has a single thread. The first of these that fits is drawn:
 
 1. names that end in percentiles (``alone, p99``): **ranges**, a row for each arm, a mark for each percentile;
 2. names that differ in one quantity (``every 10 us``): **lines** against this quantity;
 3. three sizes of team or more: **lines** against threads;
 4. anything else: **rows**, each with its interval.
 
-Colours tell the interpreters apart where there are several; then a panel shows what else a line is for.
+With several interpreters, colours stand for them; panels show the other differences.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gilprobe.render.html.results.figures import kind_of
-from gilprobe.render.html.results.measures import PERCENTILE, Group, Measure, groups_of
-from gilprobe.render.html.results.picture import Band, Panel, Picture, Point, Series
+from gilprobe.render.html.results.measures import PERCENTILE, DrawnArm, PicturedGroup, groups_of
+from gilprobe.render.html.results.number_text import kind_of
+from gilprobe.render.html.results.picture import Band, Panel, Picture, PlotSeries, Point
 from gilprobe.render.html.results.quantities import common_part, scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.results import Law
 
-_SPREAD = 40.0  # largest over smallest number from which an axis is logarithmic
+_SPREAD = 40.0  # ratio of largest to smallest number that makes an axis logarithmic
 _MOST_LINES = 6
 _TEAMS = 3
 
 
 def pictures(sides: Sequence[Side]) -> list[Picture]:
-    """Return the pictures of a scenario's arms, then those of laws that were asked along a scale.
+    """Return the pictures of a scenario's arms, then those of laws along a scale.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ def pictures(sides: Sequence[Side]) -> list[Picture]:
 
 
 def _without_zero(picture: Picture) -> Picture:
-    """Return a picture on a logarithmic axis whose bands are open where they would begin at zero or below."""
+    """Return a picture with a logarithmic axis; bands that begin at zero or below are open."""
     panels = tuple(
         replace(panel, series=tuple(replace(one, bands=_positive(one.bands)) for one in panel.series))
         for panel in picture.panels
@@ -59,7 +58,7 @@ def _positive(bands: Iterable[Band]) -> tuple[Band, ...]:
     return tuple(band for band in opened if band.high is None or band.high > 0)
 
 
-def _drawn(group: Group) -> Picture:
+def _drawn(group: PicturedGroup) -> Picture:
     if any(PERCENTILE.match(name) for name in group.names):
         return _ranges(group)
     order = scale_of(group.names)
@@ -72,20 +71,20 @@ def _drawn(group: Group) -> Picture:
 
 
 def _logarithmic(values: Iterable[float]) -> bool:
-    """Tell whether an axis is; of the intervals' lower ends, since a logarithm has no zero."""
+    """Return whether an axis is logarithmic; lower ends count, since a logarithm has no zero."""
     values = list(values)
     return bool(values) and min(values) > 0 and max(values) / min(values) > _SPREAD
 
 
 def _lines(
-    group: Group,
+    group: PicturedGroup,
     places: Sequence[str],
-    place: Callable[[Measure], int],
-    rest: Callable[[Measure], str],
+    place: Callable[[DrawnArm], int],
+    rest: Callable[[DrawnArm], str],
     axis: str,
 ) -> Picture:
-    """Return lines: `place` is where a number stands, `rest` tells a line from others of its interpreter."""
-    lines: dict[tuple[str, int], list[Measure]] = {}
+    """Return lines: `place` is a number's position, `rest` distinguishes lines of one interpreter."""
+    lines: dict[tuple[str, int], list[DrawnArm]] = {}
     for one in group.measures:
         lines.setdefault((rest(one), one.side), []).append(one)
     words = list(dict.fromkeys(word for word, _ in lines))
@@ -121,9 +120,9 @@ def _only(lines: Iterable[tuple[str, int]]) -> int:
     return next(side for _, side in lines)
 
 
-def _series(name: str, look: int, found: Iterable[Measure], place: Callable[[Measure], int]) -> Series:
+def _series(name: str, look: int, found: Iterable[DrawnArm], place: Callable[[DrawnArm], int]) -> PlotSeries:
     ordered = sorted(found, key=place)
-    return Series(
+    return PlotSeries(
         name,
         look,
         tuple(Point(place(one), one.value, one.low, one.high) for one in ordered),
@@ -131,15 +130,15 @@ def _series(name: str, look: int, found: Iterable[Measure], place: Callable[[Mea
     )
 
 
-def _against_threads(group: Group) -> Picture:
+def _against_threads(group: PicturedGroup) -> Picture:
     teams = group.teams
     return _lines(
         group, [*map(str, teams)], lambda one: teams.index(one.threads), lambda one: one.name, "threads"
     )
 
 
-def _against_scale(group: Group, order: Sequence[str]) -> Picture:
-    if group.kind == "ratio":  # a single thread's is 1 everywhere
+def _against_scale(group: PicturedGroup, order: Sequence[str]) -> Picture:
+    if group.kind == "ratio":  # a single thread's speedup is always 1
         group = replace(group, measures=tuple(one for one in group.measures if one.threads > 1))
     axis, labels = common_part(order)
     return _lines(group, labels, lambda one: order.index(one.name), lambda one: _threads(one.threads), axis)
@@ -149,7 +148,7 @@ def _threads(number: int) -> str:
     return f"{number} thread{'' if number == 1 else 's'}"
 
 
-def _rows(group: Group) -> Picture:
+def _rows(group: PicturedGroup) -> Picture:
     measures = [one for one in group.measures if group.kind != "ratio" or one.threads > 1]
     order = {name: at for at, name in enumerate(group.names)}
     keys = sorted({(one.name, one.threads) for one in measures}, key=lambda key: (order[key[0]], key[1]))
@@ -173,8 +172,8 @@ def _rows(group: Group) -> Picture:
 
 
 def _by_side(
-    group: Group, measures: Sequence[Measure], place: Callable[[Measure], int]
-) -> tuple[Series, ...]:
+    group: PicturedGroup, measures: Sequence[DrawnArm], place: Callable[[DrawnArm], int]
+) -> tuple[PlotSeries, ...]:
     return tuple(
         _series(name, side, [one for one in measures if one.side == side], place)
         for side, name in enumerate(group.sides)
@@ -182,9 +181,9 @@ def _by_side(
     )
 
 
-def _ranges(group: Group) -> Picture:
+def _ranges(group: PicturedGroup) -> Picture:
     """Return rows with a mark for each percentile; an arm's own number without one is its median."""
-    found: dict[tuple[str, int, int], dict[str, Measure]] = {}
+    found: dict[tuple[str, int, int], dict[str, DrawnArm]] = {}
     for one in group.measures:
         parts = PERCENTILE.match(one.name)
         name, mark = (parts[1], parts[2]) if parts else (one.name, "p50")
@@ -200,7 +199,7 @@ def _ranges(group: Group) -> Picture:
             and len(values := tuple(row[mark].value for mark in marks if mark in row)) == len(marks)
         ]
         if points:
-            series.append(Series(name, side, tuple(points)))
+            series.append(PlotSeries(name, side, tuple(points)))
     return Picture(
         form="ranges",
         title=group.title,
@@ -218,16 +217,16 @@ def _ranges(group: Group) -> Picture:
 
 
 def _law_pictures(sides: Sequence[Side]) -> list[Picture]:
-    """Return a picture for laws in the same words about arms along a scale: measured, expected as a band.
+    """Return a picture for laws with the same words about arms along a scale: values, and ranges as a band.
 
-    Only of numbers that the arms do not tell: the others are in the arms' own pictures.
+    Only for numbers that are not the arms' own: those are in the arms' pictures.
     """
     heads = dict.fromkeys(head for _, result in sides for law in result.laws if (head := _head(law)))
     return [made for head in heads if (made := _law_picture(head, sides)) is not None]
 
 
 def _head(law: Law) -> str:
-    """Return the words of a law before the arm that it names at its end; none where it names none."""
+    """Return the words of a law without the arm at its end; empty if it ends with no arm."""
     claim = law.claim
     if claim is None or claim.arm is None or claim.quantity != "other":
         return ""
@@ -242,12 +241,12 @@ def _law_picture(head: str, sides: Sequence[Side]) -> Picture | None:
             claim = law.claim
             if claim is not None and claim.arm is not None and _head(law) == head:
                 interval = claim.value, claim.value_low, claim.value_high
-                measures.append(Measure(number, claim.arm, 0, *interval, (claim.low, claim.high)))
+                measures.append(DrawnArm(number, claim.arm, 0, *interval, (claim.low, claim.high)))
                 unit = claim.unit
     order = scale_of(list(dict.fromkeys(one.name for one in measures)))
     if order is None:
         return None
-    group = Group(
+    group = PicturedGroup(
         f"{head}: {unit}" if unit else head,
         unit,
         kind_of(unit),

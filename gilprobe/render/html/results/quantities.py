@@ -1,4 +1,4 @@
-"""Names of arms that differ in one quantity, ``every 10 us`` and ``every 1 ms``: the scale of a picture."""
+"""Find the quantity in which names of arms differ, ``every 10 us`` and ``every 1 ms``: a picture's scale."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FEWEST = 3
 
 
 def scale_of(names: Sequence[str]) -> list[str] | None:
-    """Return the names in the order of the one quantity in which they differ.
+    """Return the names sorted by the one quantity in which they differ.
 
     Returns
     -------
     list of str or None
-        None if they are fewer than three, differ in anything else, or two have the same quantity.
+        None if there are fewer than three, they differ in anything else, or two have the same quantity.
     """
     if len(names) < _FEWEST:
         return None
@@ -42,7 +42,7 @@ def scale_of(names: Sequence[str]) -> list[str] | None:
 
 
 def _read(name: str) -> tuple[float, tuple[str, str, bool]] | None:
-    """Return a name's only quantity, and what stands around it; None if it has none or several."""
+    """Return a name's only quantity, and the text around it; None if it has none or several."""
     found = _QUANTITY.findall(name)
     if len(found) != 1:
         return None
@@ -53,7 +53,7 @@ def _read(name: str) -> tuple[float, tuple[str, str, bool]] | None:
 
 
 def common_part(names: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the words that all names have in common at both ends, and what is left of each.
+    """Return the words that all names have in common at both ends, and the rest of each.
 
     ``every 1 us``, ``every 10 ms`` -> ``every ...``, [``1 us``, ``10 ms``]
     """
@@ -62,13 +62,13 @@ def common_part(names: Sequence[str]) -> tuple[str, list[str]]:
     before = _same(words, shortest - 1)
     after = _same([list(reversed(one)) for one in words], shortest - 1 - before)
     left = [" ".join(one[before : len(one) - after]) for one in words]
-    lead, trail = words[0][:before], words[0][len(words[0]) - after :]
-    return " ".join([*lead, "...", *trail]) if before or after else "", left
+    lead, tail = words[0][:before], words[0][len(words[0]) - after :]
+    return " ".join([*lead, "...", *tail]) if before or after else "", left
 
 
 def _same(words: Sequence[Sequence[str]], most: int) -> int:
     number = 0
-    # A unit is no common word: what is left has to be a quantity still.
+    # A unit is not a common word: the rest must still be a quantity.
     while number < most and len({one[number] for one in words}) == 1 and words[0][number] not in _FACTORS:
         number += 1
     return number

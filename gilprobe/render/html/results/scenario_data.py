@@ -1,4 +1,4 @@
-"""Results of scenarios as what the page's scripts show: words, numbers and pictures."""
+"""Results of scenarios as words, numbers and pictures for the page's scripts."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe.model import codec
 from gilprobe.render.html.results.bullets import bullet
-from gilprobe.render.html.results.figures import figure, kind_of, unit_beside
+from gilprobe.render.html.results.number_text import kind_of, number_text, unit_beside
 from gilprobe.render.html.results.pictures import pictures
 from gilprobe.render.html.results.scenario_findings import finding
 from gilprobe.render.html.results.traced_data import accounts_table, traced_pictures
 from gilprobe.render.shared.words import clipped, plural, visible
-from gilprobe.render.terminal import in_order, interpreter
+from gilprobe.render.terminal import in_order, python_text
 from gilprobe.results import fact_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.environment import Environment
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.results import Arm, ScenarioResult
 
 VERDICTS = ("holds", "does not hold", "not testable here")
-_LONGEST = 2000  # of a text on the page
+_LONGEST = 2000  # characters of a text on the page
 
 
 def described(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> dict[str, Any]:
@@ -32,12 +32,12 @@ def described(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> dict[str
     Parameters
     ----------
     sides : sequence of (str, sequence of ScenarioResult)
-        Names of interpreters, and what was measured on each.
+        Names of interpreters, and their results.
 
     Returns
     -------
     dict
-        For :mod:`json`; all control and direction characters in its texts are written as escapes.
+        For :mod:`json`; control and direction characters in its texts are escaped.
     """
     sides = [(name, results) for name, results in sides if results]
     scenarios = [_scenario(found) for found in _together(sides)]
@@ -53,7 +53,7 @@ def described(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> dict[str
 
 
 def _together(sides: Sequence[tuple[str, Sequence[ScenarioResult]]]) -> list[list[Side]]:
-    """Return the results of each scenario, in the order in which the first interpreter has them."""
+    """Return the results of each scenario, in the first interpreter's order."""
     found: dict[str, list[Side]] = {}
     for name, results in sides:
         for result in results:
@@ -100,7 +100,7 @@ def _side(name: str, environment: Environment) -> dict[str, Any]:
     load = environment.load_average
     return {
         "name": name,
-        "interpreter": interpreter(environment),
+        "interpreter": python_text(environment),
         "compiler": environment.compiler,
         "cpu": environment.cpu,
         "cores": f"{environment.cores} of {environment.cores_online}",
@@ -152,17 +152,17 @@ def _arm_row(side: str, result: ScenarioResult, arm: Arm) -> dict[str, Any]:
         "side": side,
         "name": arm.name,
         "threads": arm.threads,
-        "median": figure(arm.median, kind),
-        "low": figure(arm.low, kind),
-        "high": figure(arm.high, kind),
+        "median": number_text(arm.median, kind),
+        "low": number_text(arm.low, kind),
+        "high": number_text(arm.high, kind),
         "unit": unit_beside(arm.unit),
         "samples": len(arm.samples),
-        "speedup": "" if speedup is None else figure(speedup, "ratio"),
+        "speedup": "" if speedup is None else number_text(speedup, "ratio"),
     }
 
 
 def _facts(sides: Sequence[Side]) -> list[list[str]]:
-    """Return a row for each fact that the arms do not tell: name, unit, a value for each interpreter."""
+    """Return a row per fact that the arms do not show: name, unit, a value per interpreter."""
     found = [{(fact.name, fact.unit): fact.value for fact in result.facts} for _, result in sides]
     keys = dict.fromkeys(key for facts in found for key in facts)
     return [
@@ -173,7 +173,7 @@ def _facts(sides: Sequence[Side]) -> list[list[str]]:
 
 
 def _laws(sides: Sequence[Side]) -> list[dict[str, Any]]:
-    """Return each law once, with what each interpreter made of it."""
+    """Return each law once, with each interpreter's outcome."""
     found: dict[str, list[dict[str, Any]]] = {}
     for name, result in sides:
         for law in result.laws:
@@ -190,7 +190,7 @@ def _laws(sides: Sequence[Side]) -> list[dict[str, Any]]:
 
 
 def _printed(sides: Sequence[Side]) -> list[dict[str, Any]]:
-    """Return what was printed, line by line; once, if it is everywhere the same."""
+    """Return the printed lines; once, if they are the same everywhere."""
     texts = [(name, result.printed) for name, result in sides]
     if len({text for _, text in texts}) == 1:
         texts = [("", texts[0][1])]
@@ -202,7 +202,7 @@ def _printed(sides: Sequence[Side]) -> list[dict[str, Any]]:
 
 
 def _shown(value: Any) -> Any:
-    """Return the data with every text in it escaped and of bounded length: names in it are foreign."""
+    """Return the data with every text escaped and clipped: it contains foreign names."""
     if isinstance(value, str):
         return visible(clipped(value, _LONGEST))
     if isinstance(value, dict):

@@ -1,25 +1,25 @@
-"""What a scenario found, in a line: the ends of its first picture."""
+"""A scenario's finding in one line, from its first picture."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.render.html.results.figures import figure
+from gilprobe.render.html.results.number_text import number_text
 from gilprobe.render.shared.words import clipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.render.html.results.picture import Picture, Point, Series
+    from gilprobe.render.html.results.picture import Picture, PlotSeries, Point
 
 _MOST_TOLD = 3
 _NAME = 40
 
 
 def finding(pictures: Sequence[Picture], sides: Sequence[str]) -> str:
-    """Return what the first picture shows, in words; empty without pictures.
+    """Return the first picture in words; empty without pictures.
 
-    Numbers of several `sides`, the names of interpreters, stand beside each other in that order.
+    With several `sides` (names of interpreters), their numbers come in that order.
     """
     if not pictures:
         return ""
@@ -33,23 +33,23 @@ def finding(pictures: Sequence[Picture], sides: Sequence[str]) -> str:
 
 
 def _of_ends(picture: Picture, points: Sequence[Point]) -> str:
-    """Tell the first and the last number of a single line."""
+    """Return the first and the last number of a single line."""
     first, last = points[0], points[-1]
     told = f"{_place(picture, last.at)}: {_number(picture, last.value)}"
     if first.at == last.at:
         return told
-    return f"{_place(picture, first.at)}: {figure(first.value, picture.kind)}, {told}"
+    return f"{_place(picture, first.at)}: {number_text(first.value, picture.kind)}, {told}"
 
 
-def _of_lines(picture: Picture, lines: Sequence[tuple[str, Series]], sides: Sequence[str]) -> str:
-    """Tell the last number of each line."""
+def _of_lines(picture: Picture, lines: Sequence[tuple[str, PlotSeries]], sides: Sequence[str]) -> str:
+    """Return the last number of each line."""
     end = max((point.at for _, series in lines for point in series.points), default=0)
     told: dict[str, dict[str, str]] = {}
     for title, series in lines:
         of = title if len(sides) > 1 else series.name
         for point in series.points:
             if point.at == end:
-                told.setdefault(of, {})[series.name] = figure(point.value, picture.kind)
+                told.setdefault(of, {})[series.name] = number_text(point.value, picture.kind)
     if not told:
         return ""
     names = sides if len(sides) > 1 else None
@@ -71,7 +71,7 @@ def _place(picture: Picture, at: int) -> str:
 
 
 def _of_rows(picture: Picture) -> str:
-    """Tell all rows if they are few, else the least and the greatest."""
+    """Return all rows if they are few, else the smallest and the largest."""
     points = [
         (clipped(picture.labels[point.at], _NAME), series.name, point.value)
         for panel in picture.panels
@@ -90,7 +90,7 @@ def _of_rows(picture: Picture) -> str:
 
 
 def _number(picture: Picture, value: float) -> str:
-    return figure(value, picture.kind, "" if picture.unit == "" else picture.unit)
+    return number_text(value, picture.kind, "" if picture.unit == "" else picture.unit)
 
 
 def _some(told: Sequence[str]) -> list[str]:

@@ -1,20 +1,19 @@
-"""Why a scenario's numbers are what they are: where its traced threads spent their time, how they waited."""
+"""Explain a scenario's numbers: how its traced threads spent their time, and how long they waited."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
-from gilprobe.render.html.results.picture import Panel, Picture, Point, Series
+from gilprobe.render.html.results.picture import Panel, Picture, PlotSeries, Point
 from gilprobe.render.shared.accounts import thread_name
-from gilprobe.render.shared.words import share
+from gilprobe.render.shared.words import duration_on_page, share
 from gilprobe.render.terminal import idle_main, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gilprobe.render.html.results.measures import Side
+    from gilprobe.render.shared.sides import Side
     from gilprobe.report import ThreadAccount
     from gilprobe.results import TracedArm
 
@@ -23,7 +22,7 @@ _WAITS = ("p50", "p99", "longest")
 
 
 def traced_pictures(sides: Sequence[Side]) -> list[Picture]:
-    """Return where the time of each arm's threads went, and how long they waited; nothing without traces."""
+    """Return how each arm's threads spent their time, and how long they waited; nothing without traces."""
     traced = [(side, arm) for side, arm in _traced(sides) if _lifetime(arm)]
     if not traced:
         return []
@@ -39,7 +38,7 @@ _PARTS: tuple[Callable[[ThreadAccount], int], ...] = (
 
 
 def _traced(sides: Sequence[Side]) -> list[tuple[int, TracedArm]]:
-    """Return all traced arms, those of one name together as the results have them."""
+    """Return all traced arms, those of one name together."""
     orders = [in_order(result) for _, result in sides]
     found = [(number, arm) for number, (_, result) in enumerate(sides) for arm in result.traces]
     return sorted(found, key=lambda one: (orders[one[0]](one[1].name), one[1].threads, one[0]))
@@ -74,13 +73,13 @@ def _share_picture(sides: Sequence[Side], traced: Sequence[tuple[int, TracedArm]
         logarithmic=False,
         axis="",
         labels=tuple(_label(sides, side, arm) for side, arm in traced),
-        panels=(Panel("", (Series("", 0, tuple(points)),)),),
+        panels=(Panel("", (PlotSeries("", 0, tuple(points)),)),),
         marks=("hold", "wait", "off"),
     )
 
 
 def _blocked(arm: TracedArm) -> Distribution:
-    """Return the waits of all threads together, without acquisitions that found the GIL free."""
+    """Return the waits of all threads together, without acquisitions of a free GIL."""
     whole = EMPTY
     for account in _working(arm.report.threads):
         whole = whole.merge(account.wait)
@@ -90,21 +89,21 @@ def _blocked(arm: TracedArm) -> Distribution:
 
 
 def _wait_picture(sides: Sequence[Side], waits: Sequence[tuple[int, TracedArm, Distribution]]) -> Picture:
-    """Return the waits, a row for each arm: the interpreters' stand beside each other."""
+    """Return the waits, a row per arm, with the interpreters side by side."""
     rows = list(dict.fromkeys(f"{arm.name} x {arm.threads}" for _, arm, _ in waits))
     points: dict[int, list[Point]] = {}
     for side, arm, found in waits:
         marks = (found.quantile(0.5), found.quantile(0.99), found.max_s)
         at = rows.index(f"{arm.name} x {arm.threads}")
         points.setdefault(side, []).append(Point(at, marks[1], marks[1], marks[1], marks))
-    series = tuple(Series(sides[side][0], side, tuple(points[side])) for side in sorted(points))
+    series = tuple(PlotSeries(sides[side][0], side, tuple(points[side])) for side in sorted(points))
     return Picture(
         form="ranges",
         title="How long a thread waited for the GIL, where it had to",
         note="All waits of the same traced runs.",
         kind="seconds",
         unit="s",
-        logarithmic=True,  # a wait that was one is longer than nothing
+        logarithmic=True,  # real waits are longer than 0
         axis="",
         labels=tuple(rows),
         panels=(Panel("", series),),
@@ -113,11 +112,11 @@ def _wait_picture(sides: Sequence[Side], waits: Sequence[tuple[int, TracedArm, D
 
 
 def accounts_table(sides: Sequence[Side]) -> list[dict[str, Any]]:
-    """Return the traced arms with a row for each working thread; of more than sixteen the busiest."""
+    """Return the traced arms with a row per working thread, at most the sixteen busiest."""
     return [
         {
             "title": _label(sides, side, arm),
-            "elapsed": duration(arm.report.elapsed_s),
+            "elapsed": duration_on_page(arm.report.elapsed_s),
             "held": share(arm.report.held_ns, arm.report.elapsed_ns),
             "contended": share(arm.report.contended_ns, arm.report.elapsed_ns),
             "handoffs": arm.report.handoffs,
@@ -139,8 +138,8 @@ def _row(name: str, accounts: Sequence[ThreadAccount]) -> list[str | int]:
     times = [sum(map(part, accounts)) for part in _PARTS]
     return [
         name,
-        *(f"{duration(time / 1e9)}, {share(time, lifetime)}" for time in times),
-        duration(max(account.wait.max_s for account in accounts)),
+        *(f"{duration_on_page(time / 1e9)}, {share(time, lifetime)}" for time in times),
+        duration_on_page(max(account.wait.max_s for account in accounts)),
         sum(account.acquisitions for account in accounts),
         sum(account.forced_releases for account in accounts),
         sum(account.voluntary_releases for account in accounts),

@@ -1,5 +1,5 @@
-// Makes the scripts of pages, which are kept in the repository so that nobody needs node to use gilprobe:
-// `npm run build`; with `-- --check` it writes nothing and fails if one that is kept is not what would be made.
+// Bundles the pages' scripts; the bundles are in the repository, so that gilprobe works without node.
+// `npm run build`; with `-- --check` it writes nothing, and fails if a bundle is out of date.
 import { readFile, writeFile } from "node:fs/promises";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ const ECHARTS_NOTICE =
   `/*! Apache ECharts ${packages.echarts}, a trimmed build. Copyright 2017-2026 The Apache Software Foundation. ` +
   "Licensed under the Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0. " +
   "Contains zrender, Copyright (c) 2017, Baidu Inc., BSD 3-Clause License. */";
-const NOTICE = "// Made by `npm run build` of gilprobe/render/html/scripts: change these, not this.";
+const NOTICE = "// Made by `npm run build` from gilprobe/render/html/scripts: change those, not this.";
 
 // [entry, made, options]
 const SCRIPTS = [
@@ -37,7 +37,7 @@ for (const script of SCRIPTS) {
   const wanted = await made(script);
   if (!check) await writeFile(file, wanted);
   else if (!wanted.equals(await readFile(file).catch(() => Buffer.alloc(0)))) {
-    console.error(`${relative(process.cwd(), file)} is not what its sources make: npm run build`);
+    console.error(`${relative(process.cwd(), file)} is out of date: npm run build`);
     process.exitCode = 1;
   }
 }

@@ -1,4 +1,4 @@
-// What of ECharts the report uses, and nothing else: `npm run build` makes assets/vendored/echarts.min.js of it.
+// The parts of ECharts that the report uses: `npm run build` makes assets/vendored/echarts.min.js from it.
 import { init, use } from "echarts/core";
 import { CustomChart, LineChart, BarChart, ScatterChart } from "echarts/charts";
 import { AriaComponent, GridComponent, MarkLineComponent, TooltipComponent } from "echarts/components";

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html.process import process_data
 from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE
@@ -74,7 +74,7 @@ def test_below_the_headline_stands_what_holding_used_no_cpu_and_which_gil_is_mea
     threads = (account(hold_cpu_ns=450_000_000), account("other", interpreter=2))
     assert text(more(dataclasses.replace(report, threads=threads)))[-2:] == [
         "25 % of all holding (150 ms) used no CPU time: blocked in the kernel, or waiting for a core.",
-        "Held and contended are about the main interpreter's GIL, all else is about all.",
+        "Held and contended are about the main interpreter's GIL, all else is about all GILs.",
     ]
 
 

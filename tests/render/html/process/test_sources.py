@@ -80,5 +80,5 @@ def test_what_would_not_be_shown_is_written_as_escapes(folder):
 
 
 def test_a_file_is_refused_as_a_folder(folder):
-    with pytest.raises(InvalidValueError, match="--source must name a folder, got"):
+    with pytest.raises(InvalidValueError, match="--source must be a folder, got"):
         Sources(folder / "app.py")

@@ -8,7 +8,7 @@ import pytest
 
 from gilprobe.model.distribution import BUCKETS, Distribution, bucket_bounds_ns
 from gilprobe.render.html.process.places import NOWHERE
-from gilprobe.render.html.process.threads import Threads, distribution
+from gilprobe.render.html.process.threads import ThreadRows, distribution
 
 pytestmark = pytest.mark.plain_python
 
@@ -59,7 +59,7 @@ def test_threads_beyond_those_that_are_read_are_one_row_and_no_time_is_lost(acco
         account("thread " + "".join(chr(97 + int(digit)) for digit in str(n)), n, 2 * n, 1, native_id=n + 1)
         for n in range(number)
     ]
-    threads = Threads(accounts)
+    threads = ThreadRows(accounts)
     rows = threads.described()
     assert len(rows) <= 201
     assert sum(row["merged"] for row in rows) == number
@@ -74,13 +74,13 @@ def test_threads_beyond_those_that_are_read_are_one_row_and_no_time_is_lost(acco
 
 def test_ended_threads_whose_names_differ_in_numbers_are_one_row_if_there_are_many(account):
     accounts = [account(f"Thread-{n} (handle)", native_id=n) for n in range(1, 900)]
-    threads = Threads([account("MainThread", ended=False), *accounts])
+    threads = ThreadRows([account("MainThread", ended=False), *accounts])
     assert [row["name"] for row in threads.described()] == ["MainThread", "Thread-N (handle) x 899"]
     assert threads.number("Thread-77 (handle)", 77) == 1
 
 
 def test_a_name_that_two_threads_have_means_neither_without_a_number(account):
-    threads = Threads([account("worker", native_id=1), account("worker", native_id=2), account("other")])
+    threads = ThreadRows([account("worker", native_id=1), account("worker", native_id=2), account("other")])
     assert threads.number("worker") == NOWHERE
     assert threads.number("worker", 2) == 1
     assert threads.number("other") == 2

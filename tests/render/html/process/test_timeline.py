@@ -11,7 +11,7 @@ from hostile_names import HOSTILE
 from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineThread
-from gilprobe.model.traced import TracedProcess
+from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html import export_processes
 from gilprobe.render.html.process import timeline_data
 from gilprobe.report import Frame

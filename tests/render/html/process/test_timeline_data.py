@@ -16,7 +16,7 @@ from made_up_timeline import MadeUpTimeline, simulated
 from gilprobe._native import pyramid as native
 from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineThread
 from gilprobe.render.html.process import timeline_data as module
-from gilprobe.render.html.process.threads import Threads
+from gilprobe.render.html.process.threads import ThreadRows
 from gilprobe.report import Frame
 
 pytestmark = pytest.mark.plain_python
@@ -42,7 +42,7 @@ quickly = settings(
 
 def described(report, timeline, elapsed_ns=0, **options):
     report = dataclasses.replace(report, elapsed_ns=elapsed_ns)
-    return module.described(report, timeline, Threads(report.threads), **options)
+    return module.described(report, timeline, ThreadRows(report.threads), **options)
 
 
 def in_cells(report, timeline, monkeypatch, **options):

@@ -1,9 +1,9 @@
 // What pictures of results say, and how far their axes reach.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { extent, figure, plain, runs, told } from "#scripts/results/numbers.js";
+import { extent, numberText, plain, runs, told } from "#scripts/results/numbers.js";
 
-const say = (value, kind, unit = "", onAxis = false) => figure(value, { kind, unit }, onAxis);
+const say = (value, kind, unit = "", onAxis = false) => numberText(value, { kind, unit }, onAxis);
 
 test("a number is written by what it is", () => {
   assert.equal(say(1.5, "ratio"), "1.50x");

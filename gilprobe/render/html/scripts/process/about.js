@@ -1,4 +1,4 @@
-// What it was measured on; and at the window's foot what is chosen, with a way to let go of it.
+// Interpreter and machine; and at the window's foot the selection, with a button to clear it.
 import { placeText } from "./places.js";
 import { element, name } from "../shared/element.js";
 import { page } from "../shared/page.js";

@@ -1,9 +1,9 @@
-// Blame: who waited for whom, as a table whose cells are the darker the more was waited.
+// Blame: who waited for whom, as a table; longer waits have darker cells.
 import { element, muted, name, scrolled } from "../shared/element.js";
 import { page } from "../shared/page.js";
 import { duration, share } from "../shared/words.js";
 
-const MOST = [14, 8]; // waiters and holders that get a row or column of their own
+const MOST = [14, 8]; // waiters and holders with their own row or column
 const NOBODY = -1;
 const OTHERS = -2;
 
@@ -13,7 +13,7 @@ const total = (blame, column) => {
   return sums;
 };
 
-/** The threads of a column of blame that get a row of their own, most first; the others are one. */
+/** The threads of a column of blame with their own row, most first; the others are one. */
 export const ranked = (blame, column) => {
   const sums = total(blame, column);
   const order = [...sums.keys()].filter((thread) => thread >= 0).sort((a, b) => sums.get(b) - sums.get(a));
@@ -100,7 +100,7 @@ export const blameSection = {
     if (!data.blame.length) return false;
     const { table, made } = matrix(data);
     container.append(
-      muted("A row waited while a column held the GIL. A cell chosen filters the sites and the longest waits below."),
+      muted("The row's thread waited while the column's held the GIL. A chosen cell filters the sites and the longest waits below."),
       scrolled("Waits by waiter and holder", table),
     );
     const mark = ({ thread, holder }) =>

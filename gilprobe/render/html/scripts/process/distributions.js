@@ -1,4 +1,4 @@
-// How long single waits and holds were: a curve for one thread or all, and a strip for each thread, on log axes.
+// Lengths of waits and holds: a curve for one thread or all, and a strip per thread, on log axes.
 import { element, muted, name, svg } from "../shared/element.js";
 import { page } from "../shared/page.js";
 import { numbers, sortableTable } from "../shared/table.js";
@@ -14,13 +14,13 @@ const MARKED = [
   [0.1, 1],
   [0.01, 2],
   [0.001, 3],
-]; // share that is longer, and its number among the quantiles
+]; // share that is longer, and its index among the quantiles
 
 export const lowOf = (bin) => 2 ** Math.floor(bin / 4) * (1 + (bin % 4) / 4);
 const rounded = (number) => (number < 1e3 ? number : number < 1e6 ? `${number / 1e3} k` : `${number / 1e6} M`);
 const power = (exponent) => duration(10 ** exponent);
 
-/** Powers of ten around all that is drawn. */
+/** Powers of ten around all drawn values. */
 export const axisOf = (data) => {
   const all = [data.all_threads.hold, data.all_threads.wait].filter((part) => part.counts.length);
   const low = Math.min(...all.map((part) => lowOf(part.first)), 1e9);
@@ -38,7 +38,7 @@ export const ticks = (axis, step) => {
   return made;
 };
 
-/** Points (ns, share that is at least as long) at the lower ends of bins, and the longest. */
+/** Points (ns, share at least as long) at the lower ends of bins, and the longest. */
 export const curve = (part) => {
   let longer = part.count - part.zero;
   const points = [];
@@ -73,7 +73,7 @@ class Curves {
     const [left, right, top, bottom] = [80, 12, 10, 28];
     const x = (ns) => left + this.axis.at(ns) * (width - left - right);
     const y = (part) => top + (Math.min(decades, -Math.log10(part)) / decades) * (HEIGHT - top - bottom);
-    const label = `How many waits and holds of ${who} were longer than a time; the figures stand in the table below`;
+    const label = `How many waits and holds of ${who} were longer than a time; the figures are in the table below`;
     const picture = svg("svg", {
       width,
       height: HEIGHT,

@@ -1,4 +1,4 @@
-// Flame graphs: stacks from the outermost function down, as wide as what was held, waited or caused below them.
+// Flame graphs: stacks from the outermost function down, as wide as their holds, waits or caused waits.
 import { placeNode, placeText } from "./places.js";
 import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
@@ -22,8 +22,8 @@ export const childrenOf = (flame, weight) => {
 };
 
 /**
- * Where nodes stand if `top` takes the whole width: [{node, depth, x, width}], those above it full and first; and
- * `rests`, what is too small to be drawn, together.
+ * Positions of nodes if `top` takes the whole width: [{node, depth, x, width}], first those above it, at full width;
+ * and `rests`, positions of the nodes too small to be drawn.
  */
 export const arranged = (flame, weight, children, top) => {
   const above = [];
@@ -80,7 +80,7 @@ export const matched = (flame, weight, children, hits) => {
   return sum;
 };
 
-/** Functions by what they weigh alone, and with what they called; recursion counts once. */
+/** Functions by their own weight, and with those they called; recursion counts once. */
 export const totals = (flame, weight, children) => {
   const rows = new Map();
   const open = [[0, new Set()]];

@@ -25,6 +25,6 @@ page.open({
     aboutSection,
   ],
   tail: chosenBar,
-  // Of several processes that whose threads waited most: it is the one that there is something to see in.
+  // With several processes, begin with the one whose threads waited most.
   first: ({ processes }) => processes.reduce((worst, one) => (one.waited_ns > worst.waited_ns ? one : worst)),
 });

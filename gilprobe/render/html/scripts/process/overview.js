@@ -1,12 +1,12 @@
-// What is seen first: the headline, the doubts, and where the time of the GIL and all waiting went.
+// The first section: the headline, the doubts, and where the GIL's time and all waits went.
 import { placeText } from "./places.js";
 import { chooser } from "./processes.js";
 import { element, name, svg } from "../shared/element.js";
 import { duration, plural, share } from "../shared/words.js";
 
-const SMALL = 0.03; // share of a bar below which a part joins the others
+const SMALL = 0.03; // smaller shares of a bar are merged
 
-/** A dotted name that is broken behind a dot rather than anywhere. */
+/** A dotted name that breaks only after a dot. */
 const breakable = (text) => {
   const whole = name("");
   text.split(/(?<=\.)/).forEach((part, index) => whole.append(index ? element("wbr") : "", part));
@@ -103,7 +103,7 @@ export const lead = (main, data) => {
   );
 };
 
-/** A stacked bar of a thread's life; the figures stand beside it in its table. */
+/** A stacked bar of a thread's life; the figures are beside it in its table. */
 export const lifeBar = (thread) => {
   let x = 0;
   const part = (kind) => {

@@ -10,7 +10,7 @@ export const placeText = (data, number) => {
   return place.short ? `${place.function} (${where(place)})` : place.function;
 };
 
-/** The same as elements: the function, and under or beside it where it is. */
+/** The same as elements: the function, with its location. */
 export const placeNode = (data, number) => {
   const place = data.places[number];
   if (!place) return null;

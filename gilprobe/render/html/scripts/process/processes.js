@@ -1,4 +1,4 @@
-// Several processes: which of them the page is about now, and all in a table.
+// Several processes: the one shown, and all in a table.
 import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
 import { numbers, sortableTable } from "../shared/table.js";
@@ -12,7 +12,7 @@ const present = (index) => {
   page.announce(`Now about ${page.data.processes[index].title}`);
 };
 
-/** The title of the process that is shown; of several a list to choose from. */
+/** The title of the process shown; with several, a list to choose from. */
 export const chooser = (data) => {
   if (!several()) return element("p", { class: "title" }, name(data.title));
   const options = page.data.processes.map((process) => element("option", { selected: process === data }, process.title));
@@ -41,7 +41,7 @@ export const processesSection = {
       time("Waited", "waited_ns"),
     ];
     const table = sortableTable(columns, page.data.processes, {
-      caption: "Processes that were recorded",
+      caption: "Recorded processes",
       head: 0,
       most: 8,
       choose: (process) => present(page.data.processes.indexOf(process)),
@@ -52,7 +52,7 @@ export const processesSection = {
     if (!others) return;
     const sums = `${duration(others.elapsed_ns)} traced, ${share(others.held_ns, others.elapsed_ns)} held, ${duration(others.waited_ns)} waited`;
     const hint = "For one of them: gilprobe report FILE --html F";
-    container.append(muted(`${plural(others.count, "process", "es")} in which threads waited least are not in this file: ${sums}. ${hint}`));
+    container.append(muted(`${plural(others.count, "process", "es")} with the shortest waits are not in this file: ${sums}. ${hint}`));
     const doubts = others.doubts.map((doubt) => element("li", null, name(doubt)));
     container.append(element("ul", { class: "muted" }, doubts));
   },

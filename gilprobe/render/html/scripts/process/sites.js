@@ -1,4 +1,4 @@
-// Sites: where the GIL was held, what that cost others, and the lines of source if the page's maker gave them.
+// Sites: where the GIL was held, the waits caused, and source lines if --source was given.
 import { placeNode, placeText } from "./places.js";
 import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
@@ -30,7 +30,7 @@ const lines = (place) => {
   );
 };
 
-/** The sites with what they caused between the chosen waiter and holder, if two are chosen. */
+/** The sites, with the waits caused between the chosen waiter and holder if two are chosen. */
 const between = (data, { thread, holder }) => {
   if (thread === null || holder === null) return null;
   const caused = new Map();
@@ -116,7 +116,7 @@ export const sitesSection = {
     container.append(
       element("div", { class: "tools" }, element("label", { for: search.id }, "Search"), search, found),
       table.node,
-      muted("A hold counts for the line where it ended; what its thread ran since it took the GIL, elsewhere too, is part of it."),
+      muted("A hold counts for the line where it ended, with all code that its thread ran since it took the GIL."),
     );
     const rest = data.other_sites;
     if (rest) {

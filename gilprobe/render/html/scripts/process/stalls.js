@@ -1,4 +1,4 @@
-// The longest waits, with both sides; one that is chosen is brought into view in the timeline.
+// The longest waits, with both sides; the timeline shows a chosen one.
 import { placeNode } from "./places.js";
 import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";

@@ -1,4 +1,4 @@
-// Threads: a row each with what its life went on.
+// Threads: a row each with how its life was spent.
 import { lifeBar } from "./overview.js";
 import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
@@ -52,7 +52,7 @@ export const threadsSection = {
     });
     container.append(key(), table.node);
     if (data.folded_threads) {
-      const note = `The ${count(data.folded_threads)} threads that did least are one row; so are ended threads whose names differ only in numbers.`;
+      const note = `The ${count(data.folded_threads)} least active threads are one row; so are ended threads whose names differ only in numbers.`;
       container.append(muted(note));
     }
     page.onSelect(table.mark);

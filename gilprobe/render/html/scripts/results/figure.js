@@ -1,6 +1,6 @@
 // A picture of results with its legend, and the same as a table.
 import { lineCharts } from "./lines.js";
-import { figure } from "./numbers.js";
+import { numberText } from "./numbers.js";
 import { lookOf, seriesSwatch } from "./plot.js";
 import { rangeMarks, rowChart } from "./rows.js";
 import { details, plainTable } from "./table.js";
@@ -50,7 +50,7 @@ const cellsOf = (picture) =>
     panel.series.flatMap((series) =>
       series.points.map((point) => {
         const band = (series.bands || []).find((one) => one.at === point.at);
-        const say = (value) => (value === null ? "any" : figure(value, picture));
+        const say = (value) => (value === null ? "any" : numberText(value, picture));
         const names = [panel.title, series.name].filter(Boolean).join(", ");
         const shown = picture.marks.length
           ? point.marks.map(say)

@@ -1,4 +1,4 @@
-// Lines against threads or a quantity, each point with its interval, and what a law expects as a band behind them.
+// Lines over threads or a quantity, each point with its interval, and a law's range as a band behind them.
 import { extent, figure, plain, runs, told } from "./numbers.js";
 import { axisLook, lookOf, plot, plotBase } from "./plot.js";
 import { color } from "../shared/colors.js";
@@ -44,7 +44,7 @@ const bandSeries = (series, look) => ({
   }),
 });
 
-// A band that several series have is drawn once, in nobody's colour; the others draw nothing in its place.
+// A band of several series is drawn once, in a neutral colour.
 const bandOf = (panel, index, look) => {
   const same = panel.series.filter((one) => sameBands(one, panel.series[index]));
   if (same.length === 1) return [panel.series[index], look];
@@ -121,7 +121,7 @@ const option = (picture, panel, width) => {
       nameLocation: "middle",
       nameGap: 26,
       axisTick: { show: true, customValues: places, lineStyle: { color: color("muted") } },
-      axisLine: { ...labels.axisLine, onZero: !picture.logarithmic }, // where there is no zero
+      axisLine: { ...labels.axisLine, onZero: !picture.logarithmic }, // a log axis has no zero
       splitLine: { show: false },
       axisLabel: { ...labels.axisLabel, customValues: places, formatter: (value) => picture.labels[value] ?? "" },
     },
@@ -135,7 +135,7 @@ const option = (picture, panel, width) => {
         ...labels.axisLabel,
         showMinLabel: picture.logarithmic ? false : null,
         showMaxLabel: false,
-        formatter: (value) => figure(value, picture, true),
+        formatter: (value) => numberText(value, picture, true),
       },
     },
     series: drawn,

@@ -1,4 +1,4 @@
-// What a picture of results says: its numbers in words, its axis, what laws expect.
+// The numbers of a picture of results: in words, on its axis, and with the laws' ranges.
 import { duration } from "../shared/words.js";
 
 const PREFIXES = [
@@ -25,7 +25,7 @@ const bytes = (value) => {
 };
 
 /** A number of a picture in words; on an axis without its unit. */
-export const figure = (value, picture, onAxis = false) => {
+export const numberText = (value, picture, onAxis = false) => {
   const unit = onAxis || !picture.unit ? "" : ` ${picture.unit}`;
   switch (picture.kind) {
     case "ratio":
@@ -45,10 +45,10 @@ export const figure = (value, picture, onAxis = false) => {
   }
 };
 
-// ECharts' rich text gives {style|text} a meaning; with a word joiner behind the brace it has none.
+// ECharts' rich text interprets {style|text}; a word joiner after the brace prevents that.
 export const plain = (text) => text.replaceAll("{", "{\u2060");
 
-/** The ends of the axis that all panels share. */
+/** The ends of the panels' common axis. */
 export const extent = (picture, values) => {
   const known = values.filter((value) => value !== null && Number.isFinite(value));
   if (picture.logarithmic) {
@@ -60,7 +60,7 @@ export const extent = (picture, values) => {
   return [least < 0 ? least - 0.06 * spread : 0, most + 0.08 * spread];
 };
 
-/** Bands of neighbouring places as one; a law that is silent about a place between them ends it there. */
+/** Bands of neighbouring positions as one; it ends where the law has no range. */
 export const runs = (bands) => {
   const found = [];
   for (const band of bands) {
@@ -72,9 +72,9 @@ export const runs = (bands) => {
   return found.map((run) => run.bands);
 };
 
-/** What a point says: number, interval, and what the law expects there. */
+/** A point in words: number, interval, and the law's range. */
 export const told = (picture, series, point) => {
-  const say = (value) => figure(value, picture);
+  const say = (value) => numberText(value, picture);
   const lines = [`${say(point.value)}`];
   if (point.low !== point.high) lines.push(`95 % interval ${say(point.low)} to ${say(point.high)}`);
   const band = series.bands.find((one) => one.at === point.at);

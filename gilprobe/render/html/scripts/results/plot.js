@@ -1,4 +1,4 @@
-// What the pictures of results share: colours and shapes, the life of a chart on the page.
+// Common to the pictures of results: colours and shapes, the life of a chart on the page.
 /* global echarts */ // vendored/echarts.min.js, a script of its own before this one
 import { color, holderColor } from "../shared/colors.js";
 import { element, svg } from "../shared/element.js";
@@ -7,7 +7,7 @@ import { page } from "../shared/page.js";
 const SYMBOLS = ["circle", "rect", "triangle", "diamond", "emptyCircle", "emptyRect", "emptyTriangle"];
 const DASHES = ["solid", [7, 4], [2, 3], [9, 3, 2, 3]];
 
-/** How the i-th series looks: colour, shape and dash each tell it from the others. */
+/** Look of the i-th series: colour, shape and dash are each distinct. */
 export const lookOf = (i) => ({
   color: holderColor([0, 5, 2, 3, 1, 4, 6][i % 7]),
   symbol: SYMBOLS[i % SYMBOLS.length],
@@ -61,7 +61,7 @@ export const axisLook = (grid) => ({
   nameTextStyle: { color: color("muted"), fontSize: 12 },
 });
 
-const waiting = new Map(); // hosts that are not drawn yet: when they come near the window they are
+const waiting = new Map(); // hosts not drawn yet: they are when near the window
 const watcher = new IntersectionObserver(
   (entries) => entries.forEach((entry) => entry.isIntersecting && begin(entry.target)),
   { rootMargin: "600px 0px" },

@@ -1,10 +1,10 @@
 // Pictures in rows: numbers with intervals, ranges of percentiles, shares of time.
-import { extent, figure, plain, told } from "./numbers.js";
+import { extent, numberText, plain, told } from "./numbers.js";
 import { axisLook, lookOf, plot, plotBase } from "./plot.js";
 import { color } from "../shared/colors.js";
 
 const MARK = 4.5;
-const WIDE = 560; // below it a row's name stands on two lines
+const WIDE = 560; // below it a row's name takes two lines
 
 const each = (picture) => picture.panels[0].series;
 
@@ -18,7 +18,7 @@ const height = (picture, width) => {
   return picture.labels.length * (width < WIDE ? Math.max(row, 36) : row) + 40;
 };
 
-// The page can't know how wide a name gets; what is cut off is in the tooltip and in the table.
+// The page can't know a name's width; the full name is in the tooltip and in the table.
 const nameWidth = (picture, width) => {
   const longest = Math.max(...picture.labels.map((label) => label.length));
   return Math.min(longest * 6.6 + 4, width < WIDE ? 0.34 * width : 0.36 * width);
@@ -52,7 +52,7 @@ const bandShape = (band, x, y, size, params) => {
   return { type: "rect", shape: { x: left, y: y - size / 2, width: Math.max(2, right - left), height: size } };
 };
 
-// One row's number: what the law expects, a stem from zero, the interval, the number, and itself in words.
+// One row's number: the law's range, a stem from zero, the interval, the mark, and the number in words.
 const numberItem = (picture, series, index, count) => {
   const look = lookOf(series.look);
   const { step } = geometry(picture);
@@ -74,7 +74,7 @@ const numberItem = (picture, series, index, count) => {
     if (point.low !== point.high) children.push(...whisker(x(point.low), x(point.high), y, look.color));
     children.push(shape(look.symbol, x(point.value), y, look.color));
     if (count === 1) {
-      const style = { text: figure(point.value, { ...picture, unit: "" }), fill: color("text"), font: `12px ${getComputedStyle(document.body).fontFamily}`, verticalAlign: "middle" };
+      const style = { text: numberText(point.value, { ...picture, unit: "" }), fill: color("text"), font: `12px ${getComputedStyle(document.body).fontFamily}`, verticalAlign: "middle" };
       const ends = [point.value, point.high, picture.logarithmic ? point.value : 0, band?.high ?? point.value];
       const beyond = x(Math.max(...ends));
       children.push({ type: "text", x: beyond + 9, y, style });
@@ -111,7 +111,7 @@ const values = (picture) =>
 
 const say = (picture, series, point) =>
   picture.marks.length
-    ? picture.marks.map((mark, index) => `${mark} ${figure(point.marks[index], picture)}`)
+    ? picture.marks.map((mark, index) => `${mark} ${numberText(point.marks[index], picture)}`)
     : told(picture, series, point);
 
 const axes = (picture, width, [least, most]) => {
@@ -130,7 +130,7 @@ const axes = (picture, width, [least, most]) => {
         ...labels.axisLabel,
         showMinLabel: picture.logarithmic ? false : null,
         showMaxLabel: picture.form === "shares",
-        formatter: (value) => figure(value, picture, true),
+        formatter: (value) => numberText(value, picture, true),
       },
     },
     yAxis: {
@@ -153,7 +153,7 @@ const axes = (picture, width, [least, most]) => {
 };
 
 const SHARES = ["hold", "wait", "off"];
-// Wait is hatched, so that it is told from the others without colours, too.
+// Wait is hatched, so that it is distinct without colours too.
 const HATCH = { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: -Math.PI / 4 };
 
 const shareSeries = (picture) =>

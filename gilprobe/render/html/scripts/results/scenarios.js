@@ -1,4 +1,4 @@
-// Results of scenarios: what held, at the top, then each scenario with its pictures, laws, tables and doubts.
+// Results of scenarios: a summary of the laws, then each scenario with its pictures, laws, tables and doubts.
 import { pictureFigure } from "./figure.js";
 import { boxed, details, plainTable } from "./table.js";
 import { element, muted, name, svg } from "../shared/element.js";
@@ -8,7 +8,7 @@ const SIGNS = { holds: "\u2713", "does not hold": "\u2717", "not testable here":
 const CLASSES = { holds: "holds", "does not hold": "fails", "not testable here": "untested" };
 const MOST_DOUBTS = 4;
 const OPEN_ROWS = 12;
-const PICTURE = "expected and measured"; // head of a column that shows it
+const PICTURE = "expected and measured"; // head of the column of bullets
 
 const sign = (verdict, text) =>
   element("span", { class: `verdict ${CLASSES[verdict]}` }, element("span", { "aria-hidden": "true" }, SIGNS[verdict]), ` ${text}`);
@@ -59,7 +59,7 @@ const summary = (container, results) => {
   );
 };
 
-// A law as a small picture: the expected range, the number that was measured, and its interval.
+// A law as a small picture: the expected range, the measured number, and its interval.
 const bullet = (places, verdict) => {
   if (!places) return null;
   const WIDTH = 132;

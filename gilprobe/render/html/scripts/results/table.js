@@ -1,4 +1,4 @@
-// Tables of results, and parts of the page that are made when they are opened.
+// Tables of results, and parts of the page that are made when opened.
 import { element, name, scrolled } from "../shared/element.js";
 
 /** A table in a box, under a heading for screen readers. */

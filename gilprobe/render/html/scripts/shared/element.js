@@ -1,4 +1,5 @@
-// Elements of the page. Everything foreign becomes text nodes, attributes or canvas text; nothing is ever parsed as HTML.
+// Elements of the page. Foreign text becomes text nodes, attributes or canvas text; nothing is ever parsed as
+// HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -27,12 +28,12 @@ export const element = (tag, attributes, ...children) => fill(document.createEle
 /** The same for SVG. */
 export const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-/** A foreign name: text that keeps its direction to itself. */
+/** A foreign name: text with isolated direction. */
 export const name = (text, attributes) => element("bdi", { class: "name", dir: "auto", ...attributes }, text);
 
 /** A remark beside what matters. */
 export const muted = (...children) => element("p", { class: "muted" }, ...children);
 
-/** What may be wider than the page, in a box of its own that keys can scroll. */
+/** Something that may be wider than the page, in a box that keys can scroll. */
 export const scrolled = (label, child, kind = "scroll") =>
   element("div", { class: kind, tabindex: "0", role: "region", "aria-label": label }, child);

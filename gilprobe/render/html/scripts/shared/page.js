@@ -1,4 +1,4 @@
-// What all parts of a page share: its data, its sections, what is chosen and who wants to hear of it.
+// Common to all parts of a page: its data, its sections, the selection and its listeners.
 import { element } from "./element.js";
 
 const NOTHING = { thread: null, holder: null, site: null };
@@ -7,7 +7,7 @@ const build = (main, nav, section, data) => {
   const heading = element("h2", { id: `${section.id}-title` }, section.title);
   const container = element("div", { class: "body" });
   const whole = element("section", { id: section.id, "aria-labelledby": heading.id }, heading, container);
-  main.append(whole); // before it is built: what measures itself needs a place
+  main.append(whole); // before it is built: some parts measure themselves
   if (section.build(container, data) === false) {
     whole.remove();
     return;
@@ -16,13 +16,13 @@ const build = (main, nav, section, data) => {
 };
 
 class Page {
-  /** What is chosen, numbers in the process's data or null: a thread (with a holder: as its waiter), a place. */
+  /** The selection, numbers in the process's data or null: a thread (with a holder: as its waiter), a place. */
   selection = NOTHING;
 
-  /** Bring a span of time into view: the timeline sets it, if there is one. ({start_ns, end_ns, thread}) => void */
+  /** Show a span of time: set by the timeline, if there is one. ({start_ns, end_ns, thread}) => void */
   show = null;
 
-  // Listeners of the process that is shown; another one's sections are built anew, with listeners of their own.
+  // Listeners of the process shown; another one's sections are built anew, with their own listeners.
   listeners = { scheme: [], select: [] };
 
   /**
@@ -36,7 +36,7 @@ class Page {
   open({ sections, lead, tail, first }) {
     Object.assign(this, { sections, lead, tail });
     this.data = JSON.parse(document.getElementById("gilprobe-data").textContent);
-    globalThis.gilprobe = this; // for whoever looks at it from the browser's console
+    globalThis.gilprobe = this; // for the browser's console
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () => this.listeners.scheme.forEach((listener) => listener()));
     document.addEventListener("keydown", (event) => {
@@ -53,13 +53,13 @@ class Page {
     this.listeners.select.push(listener);
   }
 
-  /** Choose what `change` names, and nothing else. */
+  /** Choose only what `change` names. */
   select(change) {
     this.selection = { ...NOTHING, ...change };
     this.listeners.select.forEach((listener) => listener(this.selection));
   }
 
-  /** Choose it, or let go of it if it is what is chosen. */
+  /** Choose it, or clear it if it is chosen. */
   toggle(change) {
     const wanted = { ...NOTHING, ...change };
     const same = Object.keys(NOTHING).every((key) => wanted[key] === this.selection[key]);

@@ -1,11 +1,11 @@
-// A table: sorted by a click on a head, folded where it is long, scrolled inside its own box where it is wide.
+// A table: sorted by a click on a head, folded if long, scrolled in its own box if wide.
 import { element, scrolled } from "./element.js";
 import { count, duration, share } from "./words.js";
 
 export const compare = (a, b) =>
   typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
 
-/** A column of numbers: how a row's is found, and how it is shown. */
+/** A column of numbers: how to find a row's, and how to show it. */
 export const numbers = (title, value, show) => ({ title, number: true, value, show: (row) => show(value(row)) });
 
 /** A time, and beside it its share of a whole. */
@@ -87,7 +87,7 @@ export const sortableTable = (columns, rows, options) => {
     more.hidden = rows.length <= most;
     more.textContent = whole ? `Show the first ${most}` : `Show all ${count(rows.length)}`;
     mark();
-    // Whoever goes by keys stays at the row where they are.
+    // Keyboard users stay at their row.
     if (held)
       shown
         .find(([row]) => key(row) === key(held))?.[1]

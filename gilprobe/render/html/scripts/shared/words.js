@@ -15,7 +15,7 @@ export const duration = (ns) => {
   return `${Number((ns / factor).toPrecision(3))} ${unit}`;
 };
 
-/** A share in per cent; "< 1 %" tells it from nothing. */
+/** A share in per cent; "< 1 %" if small but not 0. */
 export const share = (part, whole) => {
   if (!whole) return "-";
   const percent = (100 * part) / whole;

@@ -1,4 +1,4 @@
-// What stands around the timeline's picture: labels of rows, the legend, what a reader must know, tables.
+// The parts around the timeline's picture: labels of rows, legend, notes, tables.
 import { moment, placeText } from "./words.js";
 import { element, name } from "../../shared/element.js";
 import { page } from "../../shared/page.js";
@@ -6,7 +6,7 @@ import { count, duration, plural, share } from "../../shared/words.js";
 
 const TABLE_ROWS = 10;
 
-/** What stands left of a row; a thread's can be chosen. */
+/** The label of a row; a thread's can be chosen. */
 export const label = (view, row, extent) => {
   const called = name(row.name, { class: "name timeline-name", title: row.name });
   const figures = [
@@ -31,7 +31,7 @@ export const label = (view, row, extent) => {
   );
 };
 
-/** Choose a thread for the whole page, or let it go. */
+/** Choose a thread for the whole page, or clear the choice. */
 const pick = (view, row) => {
   const chosen = view.thread === row.row;
   if (row.thread >= 0) page.select({ thread: chosen ? null : row.thread });
@@ -54,15 +54,15 @@ export const legend = () =>
 
 export const button = (text, title, act) => element("button", { type: "button", title, "aria-label": title, onclick: act }, text);
 
-/** What a reader must know: what is summed up, missing or left out. */
+/** Notes: what is summed up, missing or left out. */
 export const notes = (data) => {
   const told = [];
   if (!data.exact)
     told.push(
-      `${count(data.events)} events are summed up in steps of ${duration(data.cell_ns)} or more: a bar is as high as the share of its time. ` +
+      `${count(data.events)} events are summed up in steps of ${duration(data.cell_ns)} or more: a bar's height is its share of the time. ` +
         "The longest holds and waits are exact.",
     );
-  if (data.dropped) told.push(`Missing: ${plural(data.dropped, "event")}, for which there was no time to be written.`);
+  if (data.dropped) told.push(`Missing: ${plural(data.dropped, "event")}, which came faster than they were written.`);
   const { gils, threads, hold_ns: held, wait_ns: waited } = data.folded;
   if (threads)
     told.push(
@@ -76,7 +76,7 @@ export const notes = (data) => {
   );
 };
 
-/** The longest waits or holds of the window; each leads to itself: `go`. */
+/** The longest waits or holds of the window; `go` shows one. */
 export const longestTable = (view, kind, title, go) => {
   const { model } = view;
   const heads = ["Thread", "Time", "At", kind === "waits" ? "Who held the GIL most" : "Where"];
@@ -88,7 +88,7 @@ export const longestTable = (view, kind, title, go) => {
     button(one.row.name, `Show this ${kind.slice(0, -1)} of ${one.row.name}`, () => go(one)),
     duration(one.end - one.start),
     moment(one.start, Math.max(1, (one.end - one.start) / 10), model.extent),
-    name(kind === "waits" ? held(one) : placeText(model.place(one.place))),
+    name(kind === "waits" ? held(one) : describePlace(model.place(one.place))),
   ];
   const row = (tag, attributes, list) => {
     const made = list.map((cell) => element(tag, attributes, cell));

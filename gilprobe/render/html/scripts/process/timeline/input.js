@@ -1,9 +1,9 @@
-// Keyboard, wheel, drag and touch on the timeline. The page can always be scrolled: the wheel alone zooms only while
-// the picture has the focus, and a finger moves it sideways only.
+// Keyboard, wheel, drag and touch on the timeline. The page can always be scrolled: the wheel alone zooms
+// only while the picture has the focus, and a finger only moves it sideways.
 
-const CLICK = 4; // pixels that a pointer may move within a click
-const NEAR = 3; // pixels around the pointer in which something counts as under it
-const EDGE = 8; // pixels around an edge of the overview's window that take hold of it
+const CLICK = 4; // pixels that a pointer may move during a click
+const NEAR = 3; // pixels around the pointer that count as under it
+const EDGE = 8; // pixels around an edge of the overview's window that grab it
 export const ZOOM = 1.6; // a step
 
 const offset = (event, element) => {
@@ -87,7 +87,7 @@ const attachPointers = (view, control) => {
   view.rows.addEventListener("dblclick", (event) => control.zoom(1 / ZOOM ** 3, view.ns(offset(event, view.rows)[0])));
 };
 
-/** Drag the overview's window or one of its edges; a click elsewhere brings it there. */
+/** Drag the overview's window or one of its edges; a click elsewhere moves it there. */
 const attachOverview = (view, control) => {
   const { overview, model } = view;
   let held = null;

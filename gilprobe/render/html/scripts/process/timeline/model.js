@@ -1,10 +1,10 @@
-// The timeline's numbers, unpacked (gilprobe/render/html/process/timeline_data.py,
-// csrc/picture/gp_picture_exact.h, csrc/picture/gp_picture_pyramid.h): rows of holds and waits in order, and
-// where there were too many of them rows of cells, at many levels of detail.
+// Unpacks the timeline's numbers (gilprobe/render/html/process/timeline_data.py,
+// csrc/picture/gp_picture_exact.h, csrc/picture/gp_picture_pyramid.h): rows of holds and waits in order, or
+// rows of cells at many levels of detail.
 
 const SHARES = 63;
 
-/** Reads unsigned LEB128 varints out of base64. */
+/** Reads unsigned LEB128 varints from base64. */
 class Numbers {
   constructor(base64) {
     const text = atob(base64);
@@ -54,7 +54,7 @@ class Intervals {
     this.add(other.starts[i], other.ends[i], other.places[i], other.who[i]);
   }
 
-  /** Give back the room that is left, and put them in order where a made-up file has not. */
+  /** Free the unused room, and sort: a crafted file may be out of order. */
   done() {
     const { count } = this;
     for (let i = 1; i < count; i++) if (this.starts[i] < this.starts[i - 1]) return this.sorted();
@@ -69,7 +69,7 @@ class Intervals {
     return made;
   }
 
-  /** Of two, in order, one. */
+  /** Merge two sorted ones. */
   static merged(left, right) {
     const made = new Intervals(left.count + right.count);
     let [i, j] = [0, 0];
@@ -229,12 +229,12 @@ export class TimelineModel {
     });
   }
 
-  /** The name of a thread by its row; those without a row are told together. */
+  /** The name of a thread by its row; threads without a row share one. */
   threadName(row) {
     return row !== null && row < this.threads.length ? this.threads[row].name : "other threads";
   }
 
-  /** Function, file and line; null where it is not known. */
+  /** Function, file and line; null if unknown. */
   place(number) {
     return number > 0 ? this.data.places[number - 1] : null;
   }
@@ -248,14 +248,14 @@ export class TimelineModel {
     return row.isGil ? row : this.gils[row.gil];
   }
 
-  /** The level of a row to show with so many nanoseconds a pixel. */
+  /** The level of a row for so many nanoseconds per pixel. */
   levelFor(row, nsPerPixel) {
     let chosen = row.levels[0];
     for (const level of row.levels) if (level.cellNs <= nsPerPixel) chosen = level;
     return chosen;
   }
 
-  /** Nanoseconds in which a row held in a window. */
+  /** Nanoseconds that a row held in a window. */
   heldIn(row, from, to) {
     let sum = 0;
     if (row.levels) {
@@ -281,7 +281,7 @@ export class TimelineModel {
   /** The intervals of a kind ("holds", "waits") in a window, the longest first. */
   longestIn(kind, from, to, most) {
     const found = [];
-    let least = 0; // what one must be longer than
+    let least = 0; // only longer ones are kept
     for (const row of this.threads) {
       const { starts, ends, count } = row[kind];
       for (let i = firstAfter(row[kind], from); i < count && starts[i] < to; i++) {
@@ -295,7 +295,7 @@ export class TimelineModel {
     return found.map((one) => this.interval(one.row, kind, one.i));
   }
 
-  /** Keep the longest, in order; tell how long the last of them is, 0 if there are fewer. */
+  /** Keep the longest, in order; return the length of the last, 0 if there are fewer. */
   kept(found, most) {
     found.sort((a, b) => b.ns - a.ns || a.start - b.start);
     if (found.length > most) found.length = most;
@@ -316,7 +316,7 @@ export class TimelineModel {
     };
   }
 
-  /** What a row did at a time, "holds" or "waits": the longest interval within some nanoseconds, else a cell. */
+  /** A row's hold or wait at a time: the longest interval within some nanoseconds, else a cell. */
   at(row, kind, ns, tolerance) {
     const list = row[kind];
     let best = -1;
@@ -368,7 +368,7 @@ export class TimelineModel {
     return list;
   }
 
-  /** Who held the GIL during what was found by `at`. */
+  /** Who held the GIL during the result of `at`. */
   holdersOf(found) {
     if (found.holders && found.holders.length) return found.holders;
     const gil = this.gilOf(found.row);

@@ -1,8 +1,8 @@
-// Draws rows of holds and waits as pixels: what is narrower than a pixel is added up, so that a frame costs the
-// same whatever the number of events. Holds rise from a row's line, waits hang from it, hatched.
+// Draws rows of holds and waits as pixels. Intervals narrower than a pixel are added up, so a frame's cost
+// does not depend on the number of events. Holds rise from a row's line; waits hang from it, hatched.
 import { firstAfter } from "./model.js";
 
-/** "#rrggbb" as a pixel of ImageData on a little-endian machine, which all are that run a browser. */
+/** "#rrggbb" as a pixel of ImageData, on a little-endian machine, as all with browsers are. */
 export const pixel = (hex) => {
   const value = parseInt(hex.slice(1), 16);
   return (0xff000000 | ((value & 255) << 16) | (value & 0xff00) | (value >> 16)) >>> 0;
@@ -15,7 +15,7 @@ export const mix = (first, second, share) => {
   return `#${[1, 3, 5].map((at) => channel(at).toString(16).padStart(2, "0")).join("")}`;
 };
 
-/** A row in columns of one pixel: shares held and waited, and who leads each. */
+/** A row in columns of one pixel: shares held and waited, and who held most. */
 export class Columns {
   constructor(width) {
     this.width = width;
@@ -60,7 +60,7 @@ export class Columns {
     }
   }
 
-  /** Add intervals; over cells only those that show, in place of what the cells say. */
+  /** Add intervals; over cells only visible ones, which replace the cells. */
   addIntervals(list, leaders, into, to, overCells) {
     const { starts, ends } = list;
     const { from, scale, width } = this;

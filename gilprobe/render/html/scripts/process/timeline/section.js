@@ -1,4 +1,4 @@
-// The section "Timeline": puts the picture together, keeps its window and what is chosen, and tells both in words.
+// The section "Timeline": assembles the picture, keeps its window and selection, and describes both in words.
 import { button, label, legend, longestTable, notes } from "./around.js";
 import { ZOOM, attach } from "./input.js";
 import { TimelineModel, firstAfter } from "./model.js";
@@ -13,7 +13,7 @@ const LEAST_SPAN = 50; // nanoseconds
 const MOST_WAITS = 500; // that n and p step through
 const HELP =
   "Arrow keys left and right move the window, plus and minus zoom, Home shows the whole time, up and down choose a row, " +
-  "Enter tells its longest wait in the window, n and p step through the longest waits of all.";
+  "Enter shows its longest wait in the window, n and p step through the longest waits of all.";
 
 const later = (ms, act) => {
   let timer = 0;
@@ -256,7 +256,7 @@ class Timeline {
     tip.style.top = `${event.clientY - box.top + 18}px`;
   }
 
-  /** Tell the window: in the tools, to screen readers, and in the tables. */
+  /** Describe the window: in the tools, to screen readers, and in the tables. */
   tell() {
     const { view, model } = this;
     const step = view.span / 100;

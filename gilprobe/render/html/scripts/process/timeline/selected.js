@@ -1,7 +1,7 @@
-// What was chosen in the timeline: marks it on the canvas, with lines to those who held the GIL meanwhile, and
-// tells it in words.
+// The timeline's selection: marks it on the canvas, with lines to the holders of the GIL meanwhile, and
+// describes it in words.
 import { GIL_AREA, HOLD_AREA, WAIT_AREA } from "./sizes.js";
-import { moment, placeText, summary } from "./words.js";
+import { moment, describePlace, summary } from "./words.js";
 import { element, muted, name } from "../../shared/element.js";
 import { duration, plural, share } from "../../shared/words.js";
 
@@ -10,7 +10,7 @@ const HINT =
   "Click a wait to see who held the GIL meanwhile. Drag to move, Ctrl and wheel to zoom, or the wheel alone after a click. " +
   "Keys: arrows, +, \u2212, Home, Enter, and n for the longest wait.";
 
-/** Mark the span of what is chosen, and lead from a wait to its holders. */
+/** Mark the span of the selection, with lines from a wait to its holders. */
 export const drawSelected = (view, context) => {
   const { selected, colors } = view;
   const left = view.x(selected.start);
@@ -76,12 +76,12 @@ const holderLine = (view, holder, whole) => {
     element("strong", {}, share(Math.min(holder.ns, whole), whole)),
     " ",
     name(model.threadName(holder.row)),
-    place ? [" in ", name(placeText(place))] : null,
+    place ? [" in ", name(describePlace(place))] : null,
     element("span", { class: "muted" }, ` ${duration(holder.ns)}`),
   );
 };
 
-/** Tell what is chosen, in the panel below the picture. */
+/** Describe the selection, in the panel below the picture. */
 export const describe = (view, panel) => {
   const { selected, model } = view;
   if (!selected) {
@@ -105,8 +105,8 @@ export const describe = (view, panel) => {
         "p",
         {},
         holdersShown.length
-          ? `Who held the GIL meanwhile${holdersShown.about ? " (about: events were summed up here)" : ""}:`
-          : "Nobody is known to have held the GIL meanwhile.",
+          ? `Who held the GIL meanwhile${holdersShown.about ? " (approximate: events were summed up here)" : ""}:`
+          : "No holder of the GIL is known for that time.",
       ),
     );
     const shown = holdersShown.slice(0, 8);

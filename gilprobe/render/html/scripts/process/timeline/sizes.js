@@ -1,4 +1,4 @@
-// How high the parts of the timeline's rows are, in CSS pixels.
+// Heights of the parts of the timeline's rows, CSS pixels.
 
 export const GIL_HEIGHT = 46;
 export const ROW_HEIGHT = 38;

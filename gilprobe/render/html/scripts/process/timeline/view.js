@@ -1,4 +1,4 @@
-// Draws the timeline: rows, axis and overview, each on a canvas of its own, at most once a frame.
+// Draws the timeline: rows, axis and overview, each on its own canvas, at most once a frame.
 import { Columns, Raster, mix, pixel } from "./raster.js";
 import { GIL_AREA, GIL_HEIGHT, HOLD_AREA, ROW_HEIGHT, WAIT_AREA } from "./sizes.js";
 import { moment } from "./words.js";
@@ -6,12 +6,13 @@ import { drawSelected } from "./selected.js";
 import { color, holderColor } from "../../shared/colors.js";
 
 const TICK_WIDTH = 110;
-const LABEL_WIDTH = 44; // a bar at least so wide says what it is
-const LABEL_DISTANCE = 260; // between labels of a bar that goes on
+const LABEL_WIDTH = 44; // least width of a bar with a label
+const LABEL_DISTANCE = 260; // between labels of a long bar
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
-// Colours of those who held longest, other than that of waits. All others are grey: a colour means one thread.
+// Colours of those who held longest, different from that of waits. All others are grey: a colour means one
+// thread.
 const SOLID = [0, 1, 2, 3, 4, 6];
-// For printing, whatever the screen is like.
+// For printing, also from a dark screen.
 export const PAPER = {
   background: "#ffffff",
   text: "#1b1f24",
@@ -71,7 +72,7 @@ export class TimelineView {
     return this.threadColors[row] || this.colors.muted;
   }
 
-  /** What colour a leader has in a row. */
+  /** The colour of a leader in a row. */
   painter(row) {
     if (row.isGil) {
       return (leader) =>
@@ -82,7 +83,7 @@ export class TimelineView {
     return (leader) => (this.isPlace(leader) ? own : this.offPixel);
   }
 
-  /** A thread's colour while it is chosen: even one that is else grey stands out. */
+  /** A thread's colour while it is chosen: even a grey one stands out. */
   chosenPixel(row) {
     return row < SOLID.length ? this.threadPixels[row] : pixel(this.colors.text);
   }
@@ -133,7 +134,7 @@ export class TimelineView {
     return this.paper ? 0 : this.scroller.scrollTop;
   }
 
-  /** Take the room that there is, and draw at once: a canvas of another size is empty. */
+  /** Take the available room, and draw at once: resizing empties a canvas. */
   fit() {
     const ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
     const width = Math.max(60, this.stage.clientWidth);
@@ -226,7 +227,7 @@ export class TimelineView {
     this.findLabels(row, base / ratio, labels);
   }
 
-  /** Find bars that are wide and high enough for a word; one that goes on says it now and then. */
+  /** Find bars that are large enough for a label; long ones repeat it. */
   findLabels(row, base, labels) {
     const { held, leader, width } = this.columns;
     const [least, distance] = [LABEL_WIDTH * this.ratio, LABEL_DISTANCE * this.ratio];
@@ -320,7 +321,7 @@ export class TimelineView {
     context.strokeRect(Math.min(left, width - shown) + inset, inset, shown - 2 * inset, height - 2 * inset);
   }
 
-  /** Who held, over the whole time, and below how many waited. */
+  /** Who held, over the whole time, and below it how many waited. */
   paintOverview(context, width, height) {
     const raster = new Raster(context, width, height);
     const columns = new Columns(width);

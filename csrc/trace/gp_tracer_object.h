@@ -1,0 +1,51 @@
+#ifndef GP_TRACER_OBJECT_H
+#define GP_TRACER_OBJECT_H
+
+/* The tracer's one object: whatever it keeps for the whole process, and changes. What is a thread's own is in
+ * gp_wrappers.c.
+ *
+ * Only the files of trace/ use it, each as its fields say. "With the GIL" is the main interpreter's GIL, and
+ * "hooks" are the wrappers in whatever thread. */
+
+#include "books/gp_threads.h"
+#include "hooks/gp_hooks.h"
+#include "trace/gp_gil_table.h"
+#include "trace/gp_tracer.h"
+#include "trace/gp_wrappers.h"
+
+extern __attribute__((visibility("hidden"))) struct gp_tracer {
+    /* Hooks read these without a lock. Written with the GIL, before a first trace and after a last one. */
+    gp_hook hooks[GP_CALLS]; /* `next` may change meanwhile: relaxed */
+    gp_gil_locks known;      /* the main GIL's, from the first handshake on */
+    const gp_tracer_host *host;
+    gp_wrappers_recognise *recognise;
+    uint64_t blocked_ticks;   /* a lock that takes longer has waited for another thread */
+    uint64_t patience_ticks;  /* how long to spin for a GIL's mutex */
+    uint32_t other_count;     /* rows of other_gils that may be in use; written under table_lock */
+    bool releases_told_apart; /* whether forced and voluntary ones can be, as the handshake has shown */
+
+    unsigned watchers; /* who want to know each holder's thread state (gp_tracer_watch_begin); with the GIL */
+
+    gp_gil main_gil; /* its locks: what hooks look for, all NULL in a handshake. Its state: gp_gil_state.h */
+
+    /* Written under table_lock. Hooks compare their locks without. */
+    gp_gil other_gils[GP_OTHER_GILS_MAX];
+    pthread_mutex_t table_lock;
+    uint64_t close_ended_at; /* ticks: when to ask again which interpreters have ended */
+
+    /* Of the last watching of a GIL. Under table_lock, or with the GIL before a trace runs. */
+    uint32_t generation;
+    uint64_t last_session_id; /* atomic, any thread */
+
+    gp_threads threads; /* under its own lock, if gp_threads.h says nothing else */
+
+    /* with the GIL */
+    bool prepared;          /* gp_tracer_prepare has succeeded */
+    const char *unprepared; /* why not; NULL: it was not called */
+    bool learnt;            /* gp_tracer_learn has succeeded */
+    bool locked_for_fork;   /* between the two actions at a fork */
+    pid_t handshaking; /* the process in which a handshake goes on: after a fork nobody ends it. 0: none */
+    uint32_t forks;    /* from the process that loaded us to this one */
+} gp_tracer;
+
+#endif

@@ -1,0 +1,14 @@
+# What csrc/cpython declares for the tracer: apart, so that the other bindings need no header of the tracer.
+
+from .c_trace cimport gp_tracer_host, gp_watchdog_eyes
+
+
+cdef extern from "cpython/gp_interpreter.h":
+    void gp_interpreter_prepare() nogil
+    const gp_tracer_host *gp_interpreter_host()
+    const gp_watchdog_eyes *gp_interpreter_eyes()
+
+
+cdef extern from "cpython/gp_forks.h":
+    void gp_forks_before()
+    void gp_forks_after_in_parent()

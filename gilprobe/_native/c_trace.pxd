@@ -1,0 +1,47 @@
+# What csrc/trace declares.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from .c_base cimport gp_buffer, gp_status
+from .c_books cimport gp_call_stack, gp_session
+from .c_recording cimport gp_recorder
+
+
+cdef extern from "trace/gp_watchdog.h" nogil:
+    ctypedef struct gp_watchdog_eyes:
+        pass
+    ctypedef struct gp_watchdog_name:
+        int64_t native_id
+        const char *name
+    ctypedef struct gp_watchdog:
+        pass
+    gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes,
+                                const gp_watchdog_name *names, size_t name_count, gp_watchdog **watchdog,
+                                int *error)
+    uint64_t gp_watchdog_reported(const gp_watchdog *watchdog)
+    void gp_watchdog_stop(gp_watchdog *watchdog)
+
+
+# Called with the GIL.
+cdef extern from "trace/gp_tracer.h":
+    ctypedef struct gp_tracer_host:
+        const void *interpreter
+    ctypedef struct gp_tracer_wishes:
+        bint sites
+        bint stacks
+        bint timeline
+        bint cpu
+        gp_recorder *recorder
+    gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
+    gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wishes, gp_session **session,
+                              const char **reason)
+    void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
+    void gp_tracer_forget(gp_session *session)
+    size_t gp_tracer_parts(const gp_session *session)
+    gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
+                             gp_buffer *snapshot)
+    void gp_tracer_label(uint32_t label)
+    void gp_tracer_hide()
+    size_t gp_tracer_sessions()
+    uint32_t gp_tracer_watch_begin()
+    void gp_tracer_watch_end(uint32_t begun)

@@ -1,0 +1,571 @@
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
+"""Binding of the tracer (csrc/trace/gp_tracer.h) and of what its threads and its recording need.
+
+All of the tracer's native state lives in this module: what shares it must be compiled into it.
+"""
+
+from cpython.pythread cimport PyThread_get_thread_ident
+cimport cython
+from libc.errno cimport errno
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+import os
+import sys
+
+from .c_base cimport *
+from .c_books cimport *
+from .c_cpython cimport *
+from .c_cpython_tracer cimport *
+from .c_recording cimport *
+from .c_trace cimport *
+from .status cimport check_status
+
+
+# Here and below, what takes locks of the C library under which other threads may want the GIL is called without it:
+# docs/locks.md lists them all.
+with nogil:
+    gp_interpreter_prepare()
+
+
+NO_GIL = "this free-threaded interpreter runs with its GIL off: there is no GIL to trace"
+
+
+def gil_enabled() -> bool:
+    """Whether the interpreter runs with its GIL on."""
+    check = getattr(sys, "_is_gil_enabled", None)
+    return check is None or check()
+
+
+def support() -> tuple[bool, str]:
+    """Whether the GIL can be traced here, and if not why, in one line."""
+    cdef const char *reason = b""
+    if not gil_enabled():
+        return False, NO_GIL
+    if gp_tracer_learn(gp_interpreter_host(), &reason) == GP_OK:
+        return True, ""
+    return False, reason.decode()
+
+
+cdef bint frames_agree = False
+
+
+def frames_differ() -> str | None:
+    """Why sites can't be recorded here, in one line; None if they can.
+
+    Asked until the answer is None, once, then never again: the interpreter stays as it is.
+    """
+    global frames_agree
+    cdef const char *differs = NULL
+    if not frames_agree:
+        differs = gp_frames_check()
+        frames_agree = differs == NULL
+    return None if differs == NULL else differs.decode()
+
+
+def clock_name() -> str:
+    """Name of the tracer's clock: "tsc", "cntvct" or "monotonic"."""
+    gp_clock_init()
+    return gp_clock_name().decode()
+
+
+def clock_cost_ns(int readings=20000) -> float:
+    """Measure what reading the tracer's clock once costs, in nanoseconds."""
+    cdef uint64_t begin, sum = 0
+    cdef int i
+    gp_clock_init()
+    begin = gp_clock_monotonic_ns()
+    for i in range(readings):
+        sum += gp_clock_ticks()
+    return (gp_clock_monotonic_ns() - begin) / <double>readings
+
+
+def sessions() -> int:
+    """Return the number of sessions that run."""
+    return gp_tracer_sessions()
+
+
+# ---- names of threads ----
+
+
+def label_thread(uint32_t label) -> None:
+    """Attach a number to the calling thread, 0 for none; an account has it as ``label``."""
+    gp_tracer_label(label)
+
+
+def hide_thread() -> None:
+    """Leave the calling thread out of every trace from now on, before the first that it takes part in."""
+    gp_tracer_hide()
+
+
+def before_call(method, note):
+    """Return a method that calls ``note(self)``, then `method`.
+
+    Compiled, so that profilers, trace functions and tracebacks of the measured program see no frame of ours. What `note`
+    raises is dropped: the program must not notice.
+    """
+    def wrapper(self, *args, **kwargs):
+        try:
+            note(self)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the class may be the program's own, and raise anything
+            pass
+        return method(self, *args, **kwargs)
+    return wrapper
+
+
+cdef bint runs_in_own_thread(thread):
+    """Whether the calling thread is that of a `threading.Thread`, and not one that lends itself to many.
+
+    The identifier of a green thread (gevent, eventlet) is that of its greenlet (Python/thread_pthread.h,
+    PyThread_get_thread_ident).
+    """
+    return thread._ident == <unsigned long>PyThread_get_thread_ident()
+
+
+LABEL_ENDED = GP_LABEL_ENDED
+
+
+cdef enum:
+    LABELS_KEPT = 1 << 14
+
+
+@cython.final
+cdef class ThreadLabels:
+    """Names of threads, each under the number that is attached to the thread: its label.
+
+    `listeners` are called with the number and the name when a name is new. Of very many names the oldest are forgotten:
+    their threads then have the operating system's.
+    """
+
+    cdef dict names
+    cdef dict numbers
+    cdef uint32_t last
+    cdef readonly list listeners
+
+    def __cinit__(self):
+        self.names = {}
+        self.numbers = {}
+        self.listeners = []
+
+    def begin(self, thread) -> None:
+        """Attach the name of a `threading.Thread` to the calling thread, if it was started as that one."""
+        if runs_in_own_thread(thread):
+            gp_tracer_label(self.number(thread))
+
+    def end(self, thread) -> None:
+        """The same once more, for good: it may have been renamed."""
+        if runs_in_own_thread(thread):
+            gp_tracer_label(self.number(thread) | GP_LABEL_ENDED)
+
+    cdef uint32_t number(self, thread) except? 0:
+        name = thread._name
+        if type(name) is not str:
+            return 0
+        known = self.numbers.get(name)
+        if known is not None:
+            return known
+        if self.last + 1 >= GP_LABEL_ENDED:
+            return 0
+        self.last += 1
+        new = self.last
+        self.numbers[name] = new
+        self.names[new] = name
+        if len(self.names) > LABELS_KEPT:
+            del self.numbers[self.names.pop(next(iter(self.names)))]
+        encoded = name.encode("utf-8", "replace")
+        gp_labels_set(new, encoded, len(encoded))
+        for listener in self.listeners:
+            listener(new, name)
+        return new
+
+    def name(self, uint32_t label) -> str:
+        """Return the name behind a label, "" if there is none."""
+        return self.names.get(label & ~GP_LABEL_ENDED, "")
+
+    def all(self) -> list:
+        """Return all numbers with their names."""
+        # a copy first: what making the pairs collects as garbage may let other threads run, which add names
+        return list(self.names.copy().items())
+
+
+STRING_MAX = 0xFFFF  # bytes of a string in a recording
+
+
+def encoded_number(uint64_t value) -> bytes:
+    """Encode a number as a recording has it (docs/recording-format.md)."""
+    groups = bytearray()
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def encoded_string(str text) -> bytes:
+    """Encode a string as a recording has it; one that is too long loses its end."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    size = len(encoded)
+    if size > STRING_MAX:
+        size = STRING_MAX
+        while encoded[size] & 0xC0 == 0x80:  # inside a character
+            size -= 1
+        encoded = encoded[:size]
+    return encoded_number(len(encoded)) + encoded
+
+
+# ---- the recording that is written, and forks meanwhile ----
+
+
+def before_fork() -> None:
+    """Pause the native threads, so that os.fork neither counts them nor copies what they have begun."""
+    gp_forks_before()
+
+
+def after_fork_in_parent() -> None:
+    """Ask for them to be resumed when the fork is over."""
+    gp_forks_after_in_parent()
+
+
+cdef bint forks_watched = False
+
+
+cdef watch_forks():
+    """Have the hooks above called, for good."""
+    global forks_watched
+    if not forks_watched:
+        forks_watched = True
+        os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent)
+
+
+def watch_calls() -> None:
+    """Have `os._exit` noticed from now on, for a recorder that is guarded, and changes of root and rights, for all.
+
+    Lets the GIL go: before a trace begins.
+    """
+    cdef const void *interpreter = gp_interpreter_host().interpreter
+    with nogil:
+        gp_guard_watch_calls(interpreter)
+
+
+@cython.final
+cdef class Recorder:
+    """A recording file that is being written (csrc/recording/gp_recorder.h). `path` has no zero byte.
+
+    By a native thread, if there is a `timeline`, as long as the process has several. A file of that name is replaced
+    by `commit`.
+
+    With `later` the file, which must not be there, is made when there is something to write.
+    """
+
+    cdef gp_recorder *handle
+
+    def __cinit__(self, bytes path, bint timeline=True, bint later=False):
+        cdef int error = 0
+        cdef unsigned how = GP_RECORDER_LATER if later else GP_RECORDER_REPLACE | GP_RECORDER_PENDING
+        how |= GP_RECORDER_ALONE if timeline else GP_RECORDER_NO_THREAD
+        cdef gp_status status
+        cdef const char *name = path
+        watch_forks()
+        with nogil:
+            gp_guard_prepare()
+            status = gp_recorder_open(name, how, &self.handle, &error)
+        check_status(status, "a recording", None, error, os.fsdecode(path))
+
+    def __dealloc__(self):
+        with nogil:
+            gp_guard_end(self.handle)
+            gp_recorder_free(self.handle)
+
+    def guard_signals(self) -> bool:
+        """Have the recording end well, until `finish`, if SIGTERM or SIGHUP ends the process by default, or `os._exit` does, where `watch_calls` was called.
+
+        False if another recorder is guarded, or if this is process 1.
+        """
+        return gp_guard_begin(self.handle)
+
+    def put(self, bytes kind, bytes payload) -> None:
+        """Add a chunk; its type is four letters."""
+        if len(kind) != 4:
+            raise ValueError(f"the type of a chunk must be four letters, got {kind!r}")
+        rule = f"a chunk must have at most {GP_CHUNK_PAYLOAD_MAX} bytes, got {len(payload)}"
+        check_status(gp_recorder_put(self.handle, kind, <const char *>payload, len(payload)), "a chunk", rule)
+
+    def put_label(self, uint32_t number, str name) -> None:
+        """Add the name behind a label: a listener of `ThreadLabels`, compiled for the same reason as `before_call`."""
+        self.put(b"LABL", encoded_number(number) + encoded_string(name))
+
+    def flush(self, double timeout_s) -> bool:
+        """Write everything so far to the disk; whether that was done in time."""
+        cdef uint64_t timeout_ns = <uint64_t>(timeout_s * 1e9)
+        cdef bint done
+        with nogil:
+            done = gp_recorder_flush(self.handle, timeout_ns)
+        return done
+
+    def commit(self) -> None:
+        """Take the file's name, and so replace one that is there."""
+        cdef int error = gp_recorder_commit(self.handle)
+        check_status(GP_OK if error == 0 else GP_ESYSTEM, "a recording", None, error)
+
+    def discard(self) -> None:
+        """Remove the file, instead of `finish`: an earlier one stays as it was."""
+        with nogil:
+            gp_guard_end(self.handle)
+            gp_recorder_discard(self.handle)
+
+    def finish(self) -> None:
+        """Write the rest and close the file. After the end of the sessions that are recorded."""
+        with nogil:
+            gp_guard_end(self.handle)
+            gp_recorder_finish(self.handle)
+
+    def identity(self) -> tuple[int, int] | None:
+        """Return device and inode of the file; None if it has not been made."""
+        cdef uint64_t device = 0, inode = 0
+        return (device, inode) if gp_recorder_identity(self.handle, &device, &inode) else None
+
+    def state(self) -> tuple[int, int, int]:
+        """Return errno of the first failure, 0 if there was none; bytes and events written."""
+        cdef uint64_t bytes_written = 0, events_written = 0
+        cdef int error = gp_recorder_error(self.handle, &bytes_written, &events_written)
+        return error, bytes_written, events_written
+
+
+# ---- a trace ----
+
+
+@cython.final
+@cython.no_gc_clear  # the collector must not take the recorder away, whose thread reads the session until the end
+cdef class Session:
+    """One trace: begins when made, ends with `stop`.
+
+    The frame that `stop` and `read` take is where the calling thread is, for the sites: it holds the GIL meanwhile.
+    Neither sites nor stacks are recorded where `frames_differ`.
+    """
+
+    cdef gp_session *handle
+    cdef Recorder recorder  # must be finished before the session goes
+
+    def __cinit__(self, *, bint sites=False, bint stacks=False, Recorder recorder=None, bint timeline=False,
+                  bint cpu_time=False):
+        cdef const char *reason = b""
+        cdef gp_status status
+        cdef int error
+        cdef gp_tracer_wishes wishes
+        if not gil_enabled():
+            raise NotImplementedError(NO_GIL)
+        if timeline and recorder is None:
+            raise ValueError("a timeline needs a recorder")
+        if (sites or stacks) and frames_differ() is not None:
+            sites = stacks = False
+        wishes.sites = sites
+        wishes.stacks = stacks
+        wishes.timeline = timeline
+        wishes.cpu = cpu_time
+        wishes.recorder = NULL if recorder is None else recorder.handle
+        self.recorder = recorder
+        status = gp_tracer_start(gp_interpreter_host(), &wishes, &self.handle, &reason)
+        error = errno  # before anything else sets it
+        check_status(status, "a trace", None, error, None, reason)
+
+    def __dealloc__(self):
+        cdef gp_call_stack nowhere
+        cdef gp_recorder *recorder
+        if self.handle == NULL:
+            return
+        nowhere.keys = NULL
+        nowhere.depth = 0
+        nowhere.truncated = False
+        gp_tracer_stop(self.handle, &nowhere)
+        if self.recorder is not None:
+            recorder = self.recorder.handle
+            with nogil:
+                gp_guard_end(recorder)
+                gp_recorder_finish(recorder)
+        gp_tracer_forget(self.handle)
+
+    @property
+    def running(self) -> bool:
+        """Whether the session has not been stopped."""
+        return self.handle.running
+
+    def stop(self, frame=None) -> None:
+        """End the session; nothing if it has ended."""
+        cdef gp_site_key keys[GP_STACK_MAX]
+        cdef gp_call_stack here
+        find(frame, self.handle, keys, &here)
+        gp_tracer_stop(self.handle, &here)
+
+    def read(self, frame=None) -> list[tuple[bytes, bytes]]:
+        """Return the places and a snapshot, up to now if the session runs, for each GIL, the main one's first.
+
+        `_native.recording` decodes them.
+        """
+        cdef gp_site_key keys[GP_STACK_MAX]
+        cdef gp_call_stack here
+        cdef size_t part
+        find(frame, self.handle, keys, &here)
+        # the main one's last, since its length is that of the trace
+        parts = [read_part(self.handle, part, &here) for part in reversed(range(gp_tracer_parts(self.handle)))]
+        return parts[::-1]
+
+
+cdef tuple read_part(gp_session *session, size_t part, const gp_call_stack *here):
+    cdef gp_buffer places = gp_buffer(NULL, 0, 0, False)
+    cdef gp_buffer snapshot = gp_buffer(NULL, 0, 0, False)
+    try:
+        check_status(gp_tracer_read(session, part, here, &places, &snapshot), "a snapshot of a trace", None)
+        return places.bytes[:places.size], snapshot.bytes[:snapshot.size]
+    finally:
+        gp_buffer_free(&places)
+        gp_buffer_free(&snapshot)
+
+
+cdef void find(frame, const gp_session *session, gp_site_key *keys, gp_call_stack *here):
+    here.keys = keys
+    here.truncated = False
+    here.depth = 0
+    if session.wants_sites:
+        here.depth = gp_frames_stack_above(
+            <const void *>frame, keys, GP_STACK_MAX if session.wants_stacks else 1, &here.truncated
+        )
+
+
+# ---- stalls while they last ----
+
+
+@cython.final
+cdef class Watchdog:
+    """Writes a line to a descriptor while a hold makes others wait for longer than a limit
+    (csrc/trace/gp_watchdog.h).
+
+    `names` are those of threads by native identifier, for the ones that have no label. Sees something while a session
+    runs.
+    """
+
+    cdef gp_watchdog *handle
+    cdef uint64_t count  # after the end
+    cdef uint32_t begun
+
+    def __cinit__(self, uint64_t limit_ns, int fd, dict names):
+        cdef gp_watchdog_name *rows
+        cdef gp_status status
+        cdef const gp_watchdog_eyes *eyes = gp_interpreter_eyes()
+        cdef int error = 0
+        cdef size_t n = 0
+        watch_forks()
+        kept = [(native_id, name.replace("\0", "").encode("utf-8", "replace")) for native_id, name in names.items()]
+        rows = <gp_watchdog_name *>calloc(len(kept) + 1, sizeof(gp_watchdog_name))
+        check_status(GP_ENOMEM if rows == NULL else GP_OK, "a watchdog", None)
+        try:
+            for native_id, name in kept:
+                rows[n].native_id = native_id
+                rows[n].name = name
+                n += 1
+            with nogil:
+                status = gp_watchdog_start(limit_ns, fd, eyes, rows, n, &self.handle, &error)
+        finally:
+            free(rows)
+        check_status(status, "a watchdog", f"limit_ns must be > 0, got {limit_ns}", error)
+        self.begun = gp_tracer_watch_begin()
+
+    def __dealloc__(self):
+        self.end()
+
+    cdef end(self):
+        cdef gp_watchdog *handle = self.handle
+        if handle == NULL:
+            return
+        self.count = gp_watchdog_reported(handle)
+        self.handle = NULL  # before the GIL goes: nobody else must free it
+        gp_tracer_watch_end(self.begun)
+        with nogil:
+            gp_watchdog_stop(handle)
+
+    @property
+    def reported(self) -> int:
+        """Number of holds reported so far."""
+        return self.count if self.handle == NULL else gp_watchdog_reported(self.handle)
+
+    def stop(self) -> None:
+        """End it; nothing the second time."""
+        self.end()
+
+
+# ---- a count that a thread without the GIL looks at ----
+
+# Here, since whoever pauses native threads around a fork must know all of them.
+
+
+@cython.final
+@cython.no_gc_clear  # the collector must not take the object away, which the thread reads until the end
+cdef class Sampler:
+    """Looks at the reference count of an object each `period_ns`, without the GIL, from `start` to `stop`.
+
+    Keeps an object alive; its own reference is in none of the numbers. Use it from one thread at a time.
+    """
+
+    cdef gp_sampler *handle
+    cdef object watched
+    cdef uint64_t period_ns
+    cdef size_t keep
+
+    def __cinit__(self, watched, uint64_t period_ns, size_t keep):
+        self.watched = watched
+        self.period_ns = period_ns
+        self.keep = keep
+
+    def start(self) -> None:
+        """Look for the first time, and begin; once only."""
+        cdef int error = 0
+        cdef gp_status status
+        if self.handle != NULL:
+            raise ValueError("a sampler starts once")
+        watch_forks()
+        gp_clock_init()  # by one thread at a time
+        with nogil:
+            status = gp_sampler_start(
+                <const void *>self.watched, gp_counts_of, 1, self.period_ns, self.keep, &self.handle, &error
+            )
+        rule = f"period_ns must be from 1000 to 2**63 - 1, and keep <= 2**24, got {self.period_ns} and {self.keep}"
+        check_status(status, "a sampler", rule, error)
+
+    def __dealloc__(self):
+        with nogil:
+            gp_sampler_free(self.handle)
+
+    def stop(self) -> None:
+        """Look once more, and end; nothing the second time, and before the start."""
+        if self.handle != NULL:
+            with nogil:
+                gp_sampler_stop(self.handle)
+
+    cdef gp_sampler_seen seen(self) except *:
+        if self.handle == NULL:
+            raise ValueError("a sampler that has not started has seen nothing")
+        return gp_sampler_result(self.handle)
+
+    def sums(self) -> tuple[int, ...]:
+        """Return elapsed_ns, samples, missed, not counted, first, last, least, most, changes. After the end."""
+        cdef gp_sampler_seen seen = self.seen()
+        return (seen.elapsed_ns, seen.samples, seen.missed, seen.not_counted, seen.first, seen.last, seen.least,
+                seen.most, seen.changes)
+
+    def changes(self) -> list[tuple[int, int]]:
+        """Return when, in nanoseconds since the start, and to what the count changed: the first ones. After the end."""
+        cdef gp_sampler_seen seen = self.seen()
+        return [(seen.kept[i].at_ns, seen.kept[i].count) for i in range(seen.kept_count)]
+
+    def histogram(self) -> dict[int, int]:
+        """Return the samples by count; from 128 on by the lower bound of a bucket. After the end."""
+        cdef gp_sampler_seen seen = self.seen()
+        cdef uint64_t low, high
+        cdef size_t i
+        found = {}
+        for i in range(GP_HIST_BUCKETS):
+            if seen.hist.counts[i] != 0:
+                gp_hist_bounds(i, &low, &high)
+                found[low] = seen.hist.counts[i]
+        return found

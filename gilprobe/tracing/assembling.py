@@ -1,0 +1,446 @@
+"""Turn the tracer's numbers into the model: threads, sites, blame and stalls by name.
+
+Works the same for a running trace, an ended one, and a recording.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gilprobe._native import recording
+from gilprobe._native.tracer import LABEL_ENDED
+from gilprobe.durations import duration
+from gilprobe.model.distribution import EMPTY, Distribution
+from gilprobe.model.environment import Environment
+from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
+from gilprobe.tracing import thread_names
+from gilprobe.tracing.places import UNSEEN, Naming, Stacks, frame_of, importing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from gilprobe._native.recording import _Account, _Place, _Snapshot
+
+HANDOFF = "(handoff)"
+"""Stands for a function where nobody held the GIL during a wait."""
+
+NO_ROOM = "(no memory for more sites)"
+"""Stands for a function where the tables were full."""
+
+
+@dataclass(frozen=True, slots=True)
+class TracePart:
+    """What a trace has booked for one GIL.
+
+    Attributes
+    ----------
+    places : sequence of tuple
+        What ``_native.recording.decode_places`` returned.
+    snapshot : dict
+        What ``_native.recording.decode_snapshot`` returned.
+    """
+
+    places: Sequence[_Place]
+    snapshot: _Snapshot
+
+    @classmethod
+    def decode(cls, places: bytes, snapshot: bytes) -> TracePart:
+        """Read both payloads (docs/recording-format.md, PLAC and SNAP)."""
+        return cls(recording.decode_places(places), recording.decode_snapshot(snapshot))
+
+
+def assemble(
+    parts: Sequence[TracePart],
+    who: Callable[[_Account], Naming],
+    environment: Environment,
+    *,
+    bystanders: Mapping[int, str],
+    warnings: Sequence[str] = (),
+    trusted: bool = True,
+) -> Report:
+    """Put names to the numbers.
+
+    Parameters
+    ----------
+    parts : sequence of TracePart
+        The main GIL first, then the interpreters that have their own.
+    who : callable
+        Returns the thread of an account.
+    environment : Environment
+        What it was measured on.
+    bystanders : mapping of int to str
+        Native identifiers and names of threads that lived throughout; those that never used the GIL get a row
+        too.
+    warnings : sequence of str
+        Doubts to add to those in the books.
+    trusted : bool
+        Whether the parts come from this process.
+
+    Returns
+    -------
+    Report
+        Rows of the same name are merged.
+
+    Raises
+    ------
+    ValueError
+        If the books are not trusted and all stacks together have more than 16 million frames.
+    """
+    named = [_NamedPart(part, who) for part in parts]
+    main = parts[0].snapshot["totals"]
+    elapsed_ns = max(part.end_ns() for part in named)
+    threads = [thread for part in named for thread in part.threads()]
+    seen = {thread.native_id for thread in threads}
+    threads += [
+        _bystander(native_id, name, elapsed_ns, main["cpu_time"])
+        for native_id, name in bystanders.items()
+        if native_id not in seen
+    ]
+    stacks = Stacks()
+    sites: dict[Frame, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
+    blame: list[Blame] = []
+    for part in named:
+        part.add_sites(sites)
+        part.add_stacks(stacks)
+        blame += part.blame(sites, stacks)
+    if not trusted:
+        stacks.check(stacks.rows)
+    ranked = stacks.ranked()
+    return Report(
+        elapsed_ns=elapsed_ns,
+        held_ns=sum(thread.hold_ns for thread in threads if thread.interpreter == 0),
+        contended_ns=main["contended_ns"],
+        handoffs=main["handoffs"],
+        threads=tuple(threads),
+        sites=_ranked_sites(sites, main["cpu_time"]),
+        stacks=tuple(
+            Stack(stacks.frames(number), releases, hold_ns, wait_ns, caused_ns)
+            for number, (releases, hold_ns, wait_ns, caused_ns) in ranked
+        ),
+        blame=_merged_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
+        longest_waits=tuple(
+            sorted(
+                (stall for part in named for stall in part.stalls()),
+                key=lambda stall: (-stall.wait_ns, stall.start_ns),
+            )
+        ),
+        dropped_events=sum(part.snapshot["totals"]["dropped_events"] for part in parts),
+        warnings=(*_counted([doubt for part in named for doubt in part.doubts()]), *warnings),
+        environment=environment,
+    )
+
+
+def assemble_living(
+    parts: Iterable[tuple[bytes, bytes]],
+    environment: Mapping[str, Any],
+    bystanders: Iterable[int],
+    warnings: Sequence[str],
+) -> Report:
+    """Return the report of a trace of this process.
+
+    Parameters
+    ----------
+    parts : iterable of (bytes, bytes)
+        What ``_native.tracer.Session.read`` returned.
+    environment : mapping
+        The fields of :class:`~gilprobe.model.environment.Environment`.
+    bystanders : iterable of int
+        Native identifiers of the threads that were alive when the trace began.
+    warnings : sequence of str
+        Doubts to add to those in the parts.
+    """
+    alive = thread_names.alive()
+    return assemble(
+        [TracePart.decode(*read) for read in parts],
+        lambda account: _living(account, alive),
+        Environment(**environment),
+        bystanders={native_id: alive[native_id] for native_id in bystanders if native_id in alive},
+        warnings=warnings,
+    )
+
+
+def _living(account: _Account, alive: Mapping[int, str]) -> Naming:
+    """Return a thread's last name in :mod:`threading`, else the operating system's."""
+    name = thread_names.labelled(account["label"])
+    if account["label"] < LABEL_ENDED and not account["ended"]:
+        name = alive.get(account["native_id"], name)
+    return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))
+
+
+class _NamedPart:
+    """One GIL's books, with names for threads and places."""
+
+    def __init__(self, part: TracePart, who: Callable[[_Account], Naming]) -> None:
+        self.totals = part.snapshot["totals"]
+        self.accounts = part.snapshot["accounts"]
+        self.site_rows = part.snapshot["sites"]
+        self.blame_rows = part.snapshot["blame"]
+        self.stall_rows = part.snapshot["stalls"]
+        self.places = part.places
+        named = [who(account) for account in self.accounts]
+        self.names = {
+            account["number"]: self._name(account, naming.name)
+            for account, naming in zip(self.accounts, named, strict=True)
+        }
+        self.ids = {account["number"]: account["native_id"] for account in self.accounts}
+        self.started = {
+            account["number"]: naming.started for account, naming in zip(self.accounts, named, strict=True)
+        }
+        # ended threads are merged into one row, which others' references then mean
+        self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
+        self._stack_of: list[int] = []  # by place
+
+    def _name(self, account: _Account, name: str) -> str:
+        interpreter = self.totals["interpreter"]
+        if account["merged"] != 1:
+            name = f"({account['merged']} ended threads)"
+        return f"{name} (interpreter {interpreter})" if interpreter else name
+
+    def _account_number(self, number: int) -> int:
+        return number if number in self.names or self.merged is None else self.merged
+
+    def thread_name(self, number: int) -> str:
+        """Return the name of the thread of an account."""
+        return self.names.get(self._account_number(number), UNSEEN)
+
+    def _who(self, number: int) -> Naming:
+        number = self._account_number(number)
+        return Naming(self.thread_name(number), self.started.get(number, False))
+
+    def _stack(self, place: int | None, stacks: Stacks) -> int:
+        """Return the number of the stack of a place."""
+        if place is None:
+            return stacks.called_from(None, Frame(NO_ROOM, "", 0))
+        for number in range(len(self._stack_of), place + 1):  # a parent's number is below its child's
+            parent = self.places[number][0]
+            outer = None if parent is None else self._stack_of[parent]
+            self._stack_of.append(stacks.called_from(outer, self._frame(number)))
+        return self._stack_of[place]
+
+    def _frame(self, place: int) -> Frame:
+        return frame_of(self.places[place], self._who)
+
+    def site(self, place: int | None) -> Frame:
+        """Return the innermost frame of a place; with stacks, the importing line of an import."""
+        return Frame(NO_ROOM, "", 0) if place is None else self._frame(importing(self.places, place))
+
+    def threads(self) -> list[ThreadAccount]:
+        """Return one row per account."""
+        return [
+            _thread_account(account, self.names[account["number"]], self.totals["interpreter"])
+            for account in self.accounts
+        ]
+
+    def end_ns(self) -> int:
+        """Return the latest booked time.
+
+        A killed process's GILs were last read one after the other, and older recorders read accounts after
+        the clock.
+        """
+        alone = (account for account in self.accounts if account["merged"] == 1)
+        lasts = (account["first_ns"] + account["lifetime_ns"] for account in alone)
+        return max((self.totals["elapsed_ns"], *lasts))
+
+    def add_sites(self, sites: dict[Frame, list[int]]) -> None:
+        """Add releases, holds and waits to the sites' rows."""
+        for place, releases, hold_ns, wait_ns, hold_cpu_ns in self.site_rows:
+            row = sites[self.site(place)]
+            row[0] += releases
+            row[1] += hold_ns
+            row[2] += wait_ns
+            row[4] += hold_cpu_ns
+
+    def add_stacks(self, stacks: Stacks) -> None:
+        """Add releases, holds and waits to the stacks' rows."""
+        if not self.totals["stacks"]:
+            return
+        for place, releases, hold_ns, wait_ns, _ in self.site_rows:
+            row = stacks.rows[self._stack(place, stacks)]
+            row[0] += releases
+            row[1] += hold_ns
+            row[2] += wait_ns
+
+    def blame(self, sites: dict[Frame, list[int]], stacks: Stacks) -> list[Blame]:
+        """Return who waited behind whom, and add the waits to what the sites and stacks caused.
+
+        The rest of a thread's wait is the time in which nobody held the GIL. It is computed from the rounded
+        rows, so that all add up to the wait exactly.
+        """
+        left = {account["number"]: account["wait_ns"] for account in self.accounts}
+        rows = []
+        for waiter_number, holder_number, place, wait_ns in self.blame_rows:
+            waiter, holder = self._account_number(waiter_number), self._account_number(holder_number)
+            left[waiter] = left.get(waiter, 0) - wait_ns
+            site, stack = self.site(place), None
+            sites[site][3] += wait_ns
+            if self.totals["stacks"]:
+                stack = self._stack(place, stacks)
+                stacks.rows[stack][3] += wait_ns
+            names = (
+                self.thread_name(waiter),
+                self.ids.get(waiter, 0),
+                self.thread_name(holder),
+                self.ids.get(holder, 0),
+            )
+            rows.append(Blame(*names, site.function, site.filename, site.line, stack, wait_ns))
+        if self.totals["sites"]:
+            rows += [
+                Blame(self.names[number], self.ids[number], "", 0, HANDOFF, "", 0, None, wait_ns)
+                for number, wait_ns in left.items()
+                if wait_ns > 0
+            ]
+        return rows
+
+    def stalls(self) -> list[Stall]:
+        """Return the longest waits, with waiter and holder."""
+        return [self._stall(*row) for row in self.stall_rows]
+
+    def _stall(
+        self,
+        waiter: int,
+        waiter_place: int | None,
+        holder: int | None,
+        holder_place: int | None,
+        start_ns: int,
+        wait_ns: int,
+        holder_ns: int,
+    ) -> Stall:
+        return Stall(
+            self.thread_name(waiter),
+            *self._where(waiter_place, UNSEEN),
+            "" if holder is None else self.thread_name(holder),
+            *(("", "", 0) if holder is None else self._where(holder_place, NO_ROOM)),
+            start_ns=start_ns,
+            wait_ns=wait_ns,
+            holder_ns=holder_ns,
+        )
+
+    def _where(self, place: int | None, otherwise: str) -> tuple[str, str, int]:
+        if place is None:
+            return otherwise, "", 0
+        frame = self.site(place)
+        return frame.function, frame.filename, frame.line
+
+    def doubts(self) -> list[str]:
+        """Return all doubts about the books' numbers."""
+        totals, doubts = self.totals, []
+        if totals["lost"]:
+            doubts.append(
+                f"{totals['lost']} intervals were not counted: no memory for their threads' accounts"
+            )
+        if totals["others_missed"]:
+            doubts.append("some interpreters with a GIL of their own are missing: there were too many")
+        if totals["hooks_lost"]:
+            doubts.append("another library replaced the tracer's hooks: everything after that is missing")
+        if not totals["releases_told_apart"]:
+            doubts.append("forced and voluntary releases look the same here: all count as voluntary")
+        if totals["sites_lost_ns"]:
+            doubts.append(
+                f"{duration(totals['sites_lost_ns'] / 1e9)} have no site or blame: the tables were full"
+            )
+        unbalanced = [account["native_id"] for account in self.accounts if account["imbalance_ticks"]]
+        if unbalanced and totals["final"]:
+            doubts.append(f"hold, wait and off do not add up to the lifetime of threads {unbalanced}")
+        return doubts
+
+
+def _counted(doubts: Sequence[str]) -> Iterator[str]:
+    """Yield each doubt once, with how many interpreters share it."""
+    for doubt, number in Counter(doubts).items():
+        yield doubt if number == 1 else f"{doubt} (so in {number} interpreters)"
+
+
+def _thread_account(account: _Account, name: str, interpreter: int) -> ThreadAccount:
+    lifetime_ns, hold_ns, wait_ns = account["lifetime_ns"], account["hold_ns"], account["wait_ns"]
+    return ThreadAccount(
+        native_id=account["native_id"],
+        name=name,
+        # a joined thread of threading may still run for a moment as a native thread
+        ended=account["ended"] or account["label"] >= LABEL_ENDED,
+        interpreter=interpreter,
+        merged=account["merged"],
+        lifetime_ns=lifetime_ns,
+        hold_ns=hold_ns,
+        wait_ns=wait_ns,
+        # The three add up in ticks (imbalance_ticks); each was rounded down on its own.
+        off_ns=account["off_ns"] if account["imbalance_ticks"] else lifetime_ns - hold_ns - wait_ns,
+        acquisitions=account["acquisitions"],
+        contended_acquisitions=account["contended_acquisitions"],
+        forced_releases=account["forced_releases"],
+        voluntary_releases=account["releases"] - account["forced_releases"],
+        hold=_distribution(account["holds"], hold_ns, account["longest_hold_ns"]),
+        wait=_distribution(account["waits"], wait_ns, account["longest_wait_ns"]),
+        hold_cpu_ns=_within(account["hold_cpu_ns"], hold_ns),
+    )
+
+
+def _within(cpu_ns: int | None, hold_ns: int) -> int | None:
+    """Return a CPU time no longer than its hold: the two clocks are not read at the same time."""
+    return None if cpu_ns is None else min(cpu_ns, hold_ns)
+
+
+def _distribution(buckets: list[tuple[int, int]], total_ns: int, max_ns: int) -> Distribution:
+    return Distribution(
+        count=sum(number for _, number in buckets),
+        total_ns=total_ns,
+        max_ns=max_ns,
+        buckets=tuple(buckets),
+    )
+
+
+def _bystander(native_id: int, name: str, elapsed_ns: int, cpu_time: bool) -> ThreadAccount:
+    """Return the account of a thread that lived throughout and never used the GIL."""
+    return ThreadAccount(
+        native_id=native_id,
+        name=name,
+        ended=False,
+        interpreter=0,
+        merged=1,
+        lifetime_ns=elapsed_ns,
+        hold_ns=0,
+        wait_ns=0,
+        off_ns=elapsed_ns,
+        acquisitions=0,
+        contended_acquisitions=0,
+        forced_releases=0,
+        voluntary_releases=0,
+        hold=EMPTY,
+        wait=EMPTY,
+        hold_cpu_ns=0 if cpu_time else None,
+    )
+
+
+def _ranked_sites(sites: Mapping[Frame, Sequence[int]], cpu_time: bool) -> tuple[Site, ...]:
+    rows = [
+        Site(
+            frame.function,
+            frame.filename,
+            frame.line,
+            *(releases, hold_ns, wait_ns, caused_ns),
+            hold_cpu_ns=_within(cpu_ns, hold_ns) if cpu_time else None,
+        )
+        for frame, (releases, hold_ns, wait_ns, caused_ns, cpu_ns) in sites.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.hold_ns, -row.caused_ns, row.function, row.line)))
+
+
+def _merged_blame(rows: Sequence[Blame], rank_of_stack: Mapping[int, int]) -> tuple[Blame, ...]:
+    merged: dict[tuple[str, int, str, int, str, str, int, int | None], int] = defaultdict(int)
+    for row in rows:
+        stack = None if row.stack is None else rank_of_stack[row.stack]
+        key = (
+            row.waiter,
+            row.waiter_id,
+            row.holder,
+            row.holder_id,
+            row.function,
+            row.filename,
+            row.line,
+            stack,
+        )
+        merged[key] += row.wait_ns
+    summed = [Blame(*key, wait_ns) for key, wait_ns in merged.items()]
+    return tuple(sorted(summed, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))

@@ -1,0 +1,135 @@
+/* The tables of places and of blame, against plain lists of what should be in them. */
+
+#include "books/gp_sites.h"
+
+#include <string.h>
+
+#include "gp_test.h"
+
+static uint32_t place_of(gp_place_table *table, gp_buffer *texts, uint32_t parent, const char *text)
+{
+    size_t from = texts->size;
+    uint32_t before = (uint32_t)table->count;
+    gp_buffer_raw(texts, text, strlen(text));
+    uint32_t number = gp_places_number(table, parent, texts, from);
+    if (number != before)
+        texts->size = from; /* its description was there already */
+    return number;
+}
+
+static void a_place_is_what_its_description_and_its_parent_say(void)
+{
+    gp_place_table table = {0};
+    gp_buffer texts = {0};
+    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, "main"), 0);
+    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, "mai"), 1);
+    CHECK_EQUAL(place_of(&table, &texts, 0, "main"), 2);
+    CHECK_EQUAL(place_of(&table, &texts, 1, "main"), 3);
+    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, ""), 4);
+    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, "main"), 0);
+    CHECK_EQUAL(place_of(&table, &texts, 1, "main"), 3);
+    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, ""), 4);
+    CHECK_EQUAL(table.count, 5);
+    CHECK_EQUAL(table.rows[3].parent, 1);
+    gp_places_clear(&table);
+    CHECK_EQUAL(table.count, 0);
+    gp_buffer_free(&texts);
+}
+
+static void a_table_that_grows_keeps_its_rows_and_their_numbers(void)
+{
+    enum { PLACES = 5000 };
+    gp_place_table table = {0};
+    gp_buffer texts = {0};
+    char text[40];
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < PLACES; i++) {
+            snprintf(text, sizeof text, "the same for all, but for %u", i / 2);
+            CHECK_EQUAL(place_of(&table, &texts, i % 2 == 0 ? GP_ROW_NONE : i - 1, text), i);
+            CHECK_EQUAL(table.rows[i].hold, pass == 0 ? 0 : i);
+            table.rows[i].hold = i;
+        }
+    CHECK_EQUAL(table.count, PLACES);
+    gp_places_clear(&table);
+    gp_buffer_free(&texts);
+}
+
+/* ---- blame ---- */
+
+enum { THREADS = 12, PLACES = 5, RECORDS = 20000 };
+
+static uint64_t twin[THREADS][THREADS][PLACES];
+
+static void check_blame(const gp_blame_table *table)
+{
+    uint64_t seen[THREADS][THREADS][PLACES] = {{{0}}};
+    for (size_t i = 0; i < table->count; i++) {
+        const gp_blame *row = &table->rows[i];
+        CHECK(row->waiter < THREADS && row->holder < THREADS && row->place < PLACES);
+        CHECK_EQUAL(seen[row->waiter][row->holder][row->place], 0); /* each comes once */
+        seen[row->waiter][row->holder][row->place] = row->wait;
+    }
+    CHECK_EQUAL(memcmp(seen, twin, sizeof twin), 0);
+}
+
+static void charge(gp_blame_table *table, uint32_t i)
+{
+    uint32_t waiter = i * 7 % THREADS, holder = i * 5 / 3 % THREADS, place = i / 11 % PLACES;
+    uint32_t row = gp_blame_number(table, waiter, holder, place); /* which may move the rows */
+    table->rows[row].wait += i + 1;
+    twin[waiter][holder][place] += i + 1;
+}
+
+static void rename_in_twin(uint64_t renamed, uint32_t number)
+{
+    uint64_t after[THREADS][THREADS][PLACES] = {{{0}}};
+    for (uint32_t waiter = 0; waiter < THREADS; waiter++)
+        for (uint32_t holder = 0; holder < THREADS; holder++)
+            for (uint32_t place = 0; place < PLACES; place++)
+                after[renamed >> waiter & 1 ? number : waiter][renamed >> holder & 1 ? number : holder]
+                     [place] += twin[waiter][holder][place];
+    memcpy(twin, after, sizeof twin);
+}
+
+static void who_waited_behind_whom_adds_up_under_any_names(void)
+{
+    gp_blame_table table = {0};
+    const uint64_t renamed[] = {1 << 2 | 1 << 5 | 1 << 11};
+    CHECK(gp_blame_is_full(&table));
+    gp_blame_rename(&table, renamed, 2); /* nothing yet */
+    for (uint32_t i = 0; i < RECORDS; i++)
+        charge(&table, i);
+    check_blame(&table);
+    size_t before = table.count;
+    gp_blame_rename(&table, renamed, 2);
+    rename_in_twin(renamed[0], 2);
+    check_blame(&table);
+    CHECK(table.count < before);
+    for (uint32_t i = 0; i < RECORDS; i++) /* and new ones find their rows */
+        charge(&table, i);
+    check_blame(&table);
+    gp_blame_clear(&table);
+}
+
+static void a_full_table_refuses_new_rows_and_keeps_the_old_ones(void)
+{
+    gp_blame_table table = {0};
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < GP_BLAME_MAX; i++)
+        wrong += gp_blame_number(&table, i, i + 1, 0) != i;
+    CHECK_EQUAL(wrong, 0);
+    CHECK(gp_blame_is_full(&table));
+    CHECK_EQUAL(gp_blame_number(&table, GP_BLAME_MAX, 0, 0), GP_ROW_NONE);
+    CHECK_EQUAL(table.count, GP_BLAME_MAX);
+    CHECK_EQUAL(gp_blame_number(&table, 4711, 4712, 0), 4711);
+    gp_blame_clear(&table);
+}
+
+int main(void)
+{
+    a_place_is_what_its_description_and_its_parent_say();
+    a_table_that_grows_keeps_its_rows_and_their_numbers();
+    who_waited_behind_whom_adds_up_under_any_names();
+    a_full_table_refuses_new_rows_and_keeps_the_old_ones();
+    return gp_test_status();
+}
