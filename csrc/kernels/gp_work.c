@@ -85,7 +85,7 @@ static GP_OPAQUE uint64_t sum_some(uint64_t sum, const unsigned char *bytes, siz
 
 static bool stream_step(gp_work *work, const gp_interrupt_watch *watch)
 {
-    gp_stream *stream = (gp_stream *)work;
+    gp_array_stream *stream = (gp_array_stream *)work;
     while (stream->passes_left > 0) {
         if (gp_interrupt_changed(watch))
             return false;
@@ -100,9 +100,9 @@ static bool stream_step(gp_work *work, const gp_interrupt_watch *watch)
     return true;
 }
 
-void gp_stream_init(gp_stream *stream, const void *bytes, size_t size, uint64_t passes)
+void gp_stream_init(gp_array_stream *stream, const void *bytes, size_t size, uint64_t passes)
 {
-    *stream = (gp_stream){
+    *stream = (gp_array_stream){
         .work = {stream_step, gp_kernel_product(passes, size / 8 + 5)},
         .bytes = bytes,
         .size = size,

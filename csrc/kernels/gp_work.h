@@ -47,10 +47,10 @@ typedef struct {
     uint64_t passes_left;
     uint64_t checksum; /* sum of the 64-bit words, native byte order, the last one padded with zeros, modulo
                           2**64 */
-} gp_stream;
+} gp_array_stream;
 
 /* `bytes` has any alignment and must outlive the work. */
-void gp_stream_init(gp_stream *stream, const void *bytes, size_t size, uint64_t passes);
+void gp_stream_init(gp_array_stream *stream, const void *bytes, size_t size, uint64_t passes);
 
 /* Memory latency: follows the indices of `chain` from the one at 0, each load waiting for the one before. */
 typedef struct {

@@ -11,11 +11,14 @@ cdef extern from "books/gp_account.h" nogil:
         GP_STACK_MAX
 
 
-cdef extern from "books/gp_attribution.h" nogil:
+cdef extern from "books/gp_account.h" nogil:
     ctypedef struct gp_session:
         bint running
         bint wants_sites
         bint wants_stacks
+
+
+cdef extern from "books/gp_places.h" nogil:
     ctypedef struct gp_call_stack:
         const gp_site_key *keys
         size_t depth

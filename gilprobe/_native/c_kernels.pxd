@@ -27,10 +27,10 @@ cdef extern from "kernels/gp_work.h" nogil:
         uint64_t checksum
     void gp_spin_init(gp_spin *spin, uint64_t iterations)
 
-    ctypedef struct gp_stream:
+    ctypedef struct gp_array_stream:
         gp_work work
         uint64_t checksum
-    void gp_stream_init(gp_stream *stream, const void *bytes, size_t size, uint64_t passes)
+    void gp_stream_init(gp_array_stream *stream, const void *bytes, size_t size, uint64_t passes)
 
     ctypedef struct gp_chase:
         gp_work work

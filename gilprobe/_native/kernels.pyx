@@ -80,7 +80,7 @@ def spin(uint64_t iterations, bint release_gil=False):
 
 def stream(buffer, uint64_t passes=1, bint release_gil=False):
     """Return the sum of the 64-bit words of `buffer`, read `passes` times."""
-    cdef gp_stream kernel
+    cdef gp_array_stream kernel
     cdef Py_buffer view
     PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
     try:

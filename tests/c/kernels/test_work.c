@@ -59,7 +59,7 @@ static void an_interrupted_step_stops_and_the_next_goes_on(void)
 
 static uint64_t streamed(const void *bytes, size_t size, uint64_t passes)
 {
-    gp_stream stream;
+    gp_array_stream stream;
     gp_stream_init(&stream, bytes, size, passes);
     CHECK(gp_work_step(&stream.work, quiet()));
     return stream.checksum;
