@@ -30,10 +30,11 @@ def alive(pid):
 
 def tied(pid):
     """Return whether the kernel will kill a process when the one that started it ends (workers/group.py)."""
-    flags = [
-        path.read_text().partition("flags:")[2].split()[0] for path in Path(f"/proc/{pid}/fdinfo").glob("*")
-    ]
-    return any(int(one, 8) & fcntl.FASYNC for one in flags)
+    for path in Path(f"/proc/{pid}/fdinfo").glob("*"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().partition("flags:")[2].split()[0], 8) & fcntl.FASYNC:
+                return True
+    return False
 
 
 def running(pattern):
