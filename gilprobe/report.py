@@ -403,11 +403,8 @@ class Report(NotebookRepr):
         """
         if not isinstance(document, dict) or document.get("kind") != _KIND:
             raise FormatError(f"a report must be an object of kind {_KIND!r}")
-        body = dict(document)
+        body = codec.versioned(document, SCHEMA, "a report")
         del body["kind"]
-        schema = body.pop("schema", None)
-        if schema != SCHEMA or type(schema) is not int:
-            raise FormatError(f"a report must have schema {SCHEMA}, got {ascii(schema)[:40]}")
         return codec.decode(cls, body, "report")
 
     def save(self, path: str | os.PathLike[str]) -> None:

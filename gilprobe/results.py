@@ -208,12 +208,7 @@ class ResultSet(NotebookRepr):
         FormatError
             If `document` has another schema, or not exactly the declared keys and types.
         """
-        if not isinstance(document, dict):
-            raise FormatError("a result set must be an object")
-        body = dict(document)
-        schema = body.pop("schema", None)
-        if schema != SCHEMA or type(schema) is not int:
-            raise FormatError(f"a result set must have schema {SCHEMA}, got {ascii(schema)[:40]}")
+        body = codec.versioned(document, SCHEMA, "a result set")
         return codec.decode(cls, _with_claims(body), "results")
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from gilprobe.errors import FormatError
 from gilprobe.model import codec
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
@@ -212,13 +211,7 @@ class AuditSet(NotebookRepr):
         FormatError
             If `document` has another schema, or not exactly the declared keys and types.
         """
-        if not isinstance(document, dict):
-            raise FormatError("a set of audits must be an object")
-        body = dict(document)
-        schema = body.pop("schema", None)
-        if schema != SCHEMA or type(schema) is not int:
-            raise FormatError(f"a set of audits must have schema {SCHEMA}, got {ascii(schema)[:40]}")
-        return codec.decode(cls, body, "audits")
+        return codec.decode(cls, codec.versioned(document, SCHEMA, "a set of audits"), "audits")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the audits as JSON, readable by their owner only (mode 0600)."""

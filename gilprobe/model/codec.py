@@ -219,6 +219,17 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number that JSON allows")
 
 
+def versioned(document: object, schema: int, what: str) -> dict[str, Any]:
+    """Return an object without its schema; FormatError if it is no object or has another schema."""
+    if not isinstance(document, dict):
+        raise FormatError(f"{what} must be an object")
+    body = dict(document)
+    found = body.pop("schema", None)
+    if found != schema or type(found) is not int:
+        raise FormatError(f"{what} must have schema {schema}, got {ascii(found)[:40]}")
+    return body
+
+
 def pieces(value: Any, head: Mapping[str, object]) -> Iterator[str]:
     """Yield the text of a dataclass as a JSON object, after the keys of `head`, item by item.
 

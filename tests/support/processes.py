@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import stat
 import time
 from pathlib import Path
@@ -25,6 +26,15 @@ def children_of(pid):
 def alive(pid):
     """Return whether a process lives."""
     return any(one == pid for one, _ in _living())
+
+
+def tied(pid):
+    """Return whether the kernel will kill a process when the one that started it ends (workers/group.py)."""
+    for path in Path(f"/proc/{pid}/fdinfo").glob("*"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().partition("flags:")[2].split()[0], 8) & fcntl.FASYNC:
+                return True
+    return False
 
 
 def running(pattern):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_up_runs import cell_run
-from processes import alive, children_of
+from processes import alive, children_of, tied
 
 import gilprobe
 from gilprobe import scenarios
@@ -77,6 +77,8 @@ def test_a_cell_ends_with_the_process_that_watches_it(tmp_path):
         while not ready.exists() and time.monotonic() < latest:
             time.sleep(0.02)
         (cell,) = children_of(watcher.pid)
+        while not tied(cell) and time.monotonic() < latest:
+            time.sleep(0.02)
         watcher.kill()
     while alive(cell) and time.monotonic() < latest:
         time.sleep(0.02)

@@ -1,5 +1,5 @@
 // Lines over threads or a quantity, each point with its interval, and a law's range as a band behind them.
-import { extent, figure, plain, runs, told } from "./numbers.js";
+import { extent, numberText, plain, runs, told } from "./numbers.js";
 import { axisLook, lookOf, plot, plotBase } from "./plot.js";
 import { color } from "../shared/colors.js";
 

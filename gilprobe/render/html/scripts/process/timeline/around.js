@@ -1,5 +1,5 @@
 // The parts around the timeline's picture: labels of rows, legend, notes, tables.
-import { moment, placeText } from "./words.js";
+import { describePlace, moment } from "./words.js";
 import { element, name } from "../../shared/element.js";
 import { page } from "../../shared/page.js";
 import { count, duration, plural, share } from "../../shared/words.js";

@@ -14,7 +14,7 @@ export const moment = (ns, step, extent) => {
 };
 
 /** A place as text: function, the end of the file's path, line. */
-export const placeText = (place) => {
+export const describePlace = (place) => {
   if (!place) return "an unknown place";
   const [name, file, line] = place;
   const short = file.split("/").slice(-2).join("/");
