@@ -366,7 +366,7 @@ static bool read_cycles(gp_gil_state *gil)
     if (gil->waiters != NULL || gil->contended_since != 0 || gil->wanting_cpu != 0)
         return false;
     size_t count = gp_stream_cycles(&gil->stream, &lane, &first);
-    if (count == 0 || gp_thread_of(lane)->state != GP_HOLD)
+    if (count == 0)
         return false;
     book_cycles(gil, gp_thread_of(lane), first, count);
     gp_stream_skip(&gil->stream, count);

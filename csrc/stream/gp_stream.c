@@ -33,7 +33,7 @@ static bool step_of_note(gp_lane *lane, const gp_note *note, gp_step *step)
     const gp_cpu_span *cpu = lane->cpu_spans != NULL ? &lane->cpu_spans[note - lane->notes] : &no_cpu;
     if (lane->next == GP_STEP_RELEASE && note->released == 0)
         lane->next = GP_STEP_ASK;
-    if (lane->next == GP_STEP_ASK && (note->asked <= GP_ASKED_AT_ONCE || note->release == GP_RELEASE_FORCED))
+    if (lane->next == GP_STEP_ASK && note->asked <= GP_ASKED_AT_ONCE)
         lane->next = GP_STEP_TAKE;
     *step = (gp_step){.lane = lane, .kind = lane->next, .asked = note->asked, .place = note->place};
     switch (lane->next) {
@@ -227,10 +227,10 @@ bool gp_stream_begin(gp_stream *stream, uint32_t generation, uint64_t limit)
 }
 
 /* What the holder does next is to let the GIL go, before anybody else takes it. */
-static bool holder_lets_go(gp_stream *stream, const gp_step *taking, gp_step *step)
+static bool holder_lets_go(gp_stream *stream, gp_step *step)
 {
     gp_lane *holder = stream->holder;
-    if (holder == NULL || holder == taking->lane || holder->next != GP_STEP_RELEASE)
+    if (holder == NULL || holder->next != GP_STEP_RELEASE)
         return false;
     return next_step(holder, step) && step->kind == GP_STEP_RELEASE;
 }
@@ -252,11 +252,10 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
             return false;
     } while (!first_is_due(stream, step));
     gp_step release;
-    if (step->kind == GP_STEP_TAKE && holder_lets_go(stream, step, &release)) {
+    if (step->kind == GP_STEP_TAKE && holder_lets_go(stream, &release)) {
         *step = release; /* its lane is put in its place when its turn comes */
         advance(release.lane, step);
         (void)add(stream, release.lane);
-        stream->holder = NULL;
         stream->last = step->time;
         return true;
     }
@@ -264,8 +263,6 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
     stream->last = step->time;
     if (step->kind == GP_STEP_TAKE)
         stream->holder = step->lane;
-    else if (stream->holder == step->lane)
-        stream->holder = NULL;
     reorder_first(stream);
     return true;
 }
@@ -293,7 +290,7 @@ size_t gp_stream_cycles(gp_stream *stream, gp_lane **lane, const gp_note **first
     uint64_t until = before_others(stream), end = noted < whole ? noted : whole;
     const gp_note *note = &reader->notes[number & (GP_LANE_NOTES - 1)];
     size_t count = 0;
-    if (number == noted || note->released > stream->heap[0].due)
+    if (number == noted)
         return 0;
     *lane = reader;
     *first = note;
@@ -331,8 +328,6 @@ static void unlist(gp_stream *stream, gp_lane *lane)
 
 void gp_stream_end(gp_stream *stream)
 {
-    while (stream->heap_size != 0) /* read before they are all */
-        drop_first(stream);
     gp_lane *lane = atomic_exchange(&stream->listed, NULL);
     while (lane != NULL) {
         gp_lane *next = lane->next_listed;

@@ -74,6 +74,16 @@ static void expect_end(void)
 
 /* ---- what comes in which order ---- */
 
+static void a_lane_begins_with_the_gil_or_without(void)
+{
+    begin_anew();
+    CHECK(lanes[0].doing == GP_LANE_OFF && lanes[0].fresh);
+    gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
+    CHECK(lanes[0].doing == GP_LANE_HOLDS && !lanes[0].fresh);
+    CHECK(gp_lane_has_room(&lanes[0]));
+    CHECK_EQUAL(gp_lane_unread(&lanes[0]), 0);
+}
+
 static void steps_of_all_threads_come_in_order_of_time(void)
 {
     begin_anew();
@@ -286,6 +296,8 @@ static void an_asking_before_the_first_taking_is_read(void)
 
 static void who_was_not_seen_to_take_it_lets_it_go(void)
 {
+    gp_lane *lane;
+    const gp_note *first;
     gp_step step;
     begin_anew();
     gp_stream_list(&stream, &lanes[1]);
@@ -294,6 +306,21 @@ static void who_was_not_seen_to_take_it_lets_it_go(void)
     expect(1, GP_STEP_RELEASE, 20);
     expect_end();
     CHECK_EQUAL(listed_lanes(), 0);
+    gp_stream_list(&stream, &lanes[3]);
+    release(3, 21);
+    ask(3, 25);
+    CHECK(gp_stream_begin(&stream, 1, 100));
+    expect(3, GP_STEP_RELEASE, 21);
+    expect(3, GP_STEP_ASK, 25);
+    expect_end();
+    gp_stream_list(&stream, &lanes[4]);
+    release(4, 26);
+    take(4, GP_ASKED_AT_ONCE, 28);
+    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0); /* the state must be told that it had the GIL */
+    expect(4, GP_STEP_RELEASE, 26);
+    expect(4, GP_STEP_TAKE, 28);
+    expect_end();
     gp_lane_place(&lanes[2], 9);
     take(2, GP_ASKED_UNSEEN, 30);
     CHECK(gp_stream_begin(&stream, 1, 100));
@@ -400,6 +427,19 @@ static void a_cycle_with_a_wait_is_not_among_the_whole_ones(void)
     }
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0);
     expect(0, GP_STEP_TAKE, 55);
+    expect_end();
+    release(0, 60);
+    take(0, GP_ASKED_AT_ONCE, 65);
+    take(0, GP_ASKED_AT_ONCE, 75); /* nor its */
+    release(0, 80);
+    take(0, GP_ASKED_AT_ONCE, 85);
+    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 1);
+    gp_stream_skip(&stream, 1);
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0);
+    expect(0, GP_STEP_TAKE, 75);
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 1);
+    gp_stream_skip(&stream, 1);
     expect_end();
 }
 
@@ -813,6 +853,90 @@ static void a_reader_beside_the_threads_misses_nothing(void)
     }
 }
 
+enum { SPINS = 100000 };
+
+/* In no time: its clock counts what it does. */
+static void *cycle_without_a_pause(void *argument)
+{
+    gp_lane *lane = &lanes[0];
+    for (uint64_t t = 1; t < 3 * SPINS; t += 3) {
+        gp_lane_release(lane, t, (uint32_t)t, false);
+        lane->asking = GP_ASKED_AT_ONCE;
+        if (t % 2 == 0)
+            gp_lane_ask(lane, t + 1);
+        while (!gp_lane_has_room(lane))
+            sched_yield();
+        gp_lane_take(lane, t + 2);
+    }
+    atomic_store(&over, true);
+    return argument;
+}
+
+/* What stands in the lane is read while it is written over. */
+static void a_thread_that_never_pauses_is_read_whole(void)
+{
+    pthread_t thread;
+    gp_step step;
+    size_t wrong = 0;
+    uint64_t last = 0;
+    begin_anew();
+    gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
+    gp_stream_restart(&stream, &lanes[0]);
+    atomic_store(&over, false);
+    CHECK_EQUAL(pthread_create(&thread, NULL, cycle_without_a_pause, NULL), 0);
+    for (bool ends = false; !ends; sched_yield()) {
+        ends = atomic_load(&over);
+        CHECK(gp_stream_begin(&stream, 1, UINT64_MAX));
+        for (; gp_stream_next(&stream, &step); last = step.time) {
+            bool asks = (last - 1) % 3 == 0 && last % 2 == 0;
+            wrong += step.time != last + (last % 3 != 1 || asks ? 1 : 2);
+            wrong += step.kind != (gp_step_kind)((step.time - 1) % 3);
+            wrong += step.kind == GP_STEP_RELEASE && step.place != (uint32_t)step.time;
+        }
+        gp_stream_end(&stream);
+    }
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(wrong, 0);
+    CHECK_EQUAL(last, 3 * SPINS);
+}
+
+enum { TURNS = 3 };
+
+static void *take_turns(void *argument)
+{
+    for (uint64_t t = 1; t < 2 * SPINS; t += 2) {
+        int self = (int)(t / 2 % TURNS);
+        while (!gp_lane_has_room(&lanes[self]))
+            sched_yield();
+        take(self, GP_ASKED_AT_ONCE, t);
+        release(self, t + 1);
+    }
+    atomic_store(&over, true);
+    return argument;
+}
+
+/* Each lane is idle again and again, and wakes while it is taken off the list. */
+static void lanes_that_take_turns_are_read_in_order(void)
+{
+    pthread_t thread;
+    gp_step step;
+    size_t wrong = 0;
+    uint64_t last = 0;
+    begin_anew();
+    atomic_store(&over, false);
+    CHECK_EQUAL(pthread_create(&thread, NULL, take_turns, NULL), 0);
+    for (bool ends = false; !ends; sched_yield()) {
+        ends = atomic_load(&over);
+        CHECK(gp_stream_begin(&stream, 1, ends ? UINT64_MAX : gp_stream_known_until(&stream)));
+        for (; gp_stream_next(&stream, &step); last = step.time)
+            wrong += step.time != last + 1 || step.lane - lanes != (int)((step.time - 1) / 2 % TURNS);
+        gp_stream_end(&stream);
+    }
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(wrong, 0);
+    CHECK_EQUAL(last, 2 * SPINS);
+}
+
 /* Threads that have not seen yet that watching began anew list their lanes as it does. */
 static void *list_and_begin_anew(void *argument)
 {
@@ -871,6 +995,7 @@ static void the_list_is_whole_however_often_watching_begins_anew(void)
 
 int main(void)
 {
+    a_lane_begins_with_the_gil_or_without();
     steps_of_all_threads_come_in_order_of_time();
     what_is_under_way_is_read_once();
     what_comes_after_the_limit_waits();
@@ -895,6 +1020,8 @@ int main(void)
     of_many_lanes_the_steps_come_in_order_of_time();
     clocks_that_disagree_change_no_order();
     a_reader_beside_the_threads_misses_nothing();
+    a_thread_that_never_pauses_is_read_whole();
+    lanes_that_take_turns_are_read_in_order();
     the_list_is_whole_however_often_watching_begins_anew();
     gp_stream_clear(&stream);
     return gp_test_status();
