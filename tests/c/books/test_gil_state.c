@@ -61,6 +61,14 @@ static gp_session *begin(void)
     return start(1000);
 }
 
+static gp_session *begin_with_sites(void)
+{
+    gp_session *session = begin();
+    session->wants_sites = true;
+    gil.wanting_sites = 1;
+    return session;
+}
+
 static void drop_after(gp_thread *thread, bool forced, gp_cpu_span cpu, uint64_t now)
 {
     if (!by_lanes) {
@@ -311,9 +319,7 @@ static void contention_counts_from_whoever_asked_first(void)
 /* What it waited for was booked without it, and is not charged again. */
 static void who_is_heard_of_after_a_release_waits_from_that_on(void)
 {
-    gp_session *session = begin();
-    session->wants_sites = true;
-    gil.wanting_sites = 1;
+    gp_session *session = begin_with_sites();
     drop(main_thread, false, 1100);
     take(third, 1102);
     read_up_to(1105);
@@ -331,9 +337,7 @@ static void who_is_heard_of_after_a_release_waits_from_that_on(void)
 /* Nor what a report has charged. */
 static void who_is_heard_of_after_a_report_waits_from_that_on(void)
 {
-    gp_session *session = begin();
-    session->wants_sites = true;
-    gil.wanting_sites = 1;
+    gp_session *session = begin_with_sites();
     read_up_to(1050);
     CHECK(gp_gil_state_charge_under_way(&gil, session, GP_NO_FRAME, 1050) != GP_ROW_NONE);
     wait_for(other, 1040);
@@ -342,6 +346,66 @@ static void who_is_heard_of_after_a_report_waits_from_that_on(void)
     stop(session, 1200);
     check_times(session, other, 90, 60, 50);
     CHECK_EQUAL(account(session, other)->blamed, 50);
+    gp_session_free(session);
+}
+
+static void what_a_report_has_charged_is_not_charged_again(void)
+{
+    gp_session *session = begin_with_sites();
+    wait_for(other, 1010);
+    for (uint64_t now = 1050; now <= 1070; now += 10) {
+        read_up_to(now);
+        gp_gil_state_charge_under_way(&gil, session, GP_NO_FRAME, now);
+        CHECK_EQUAL(account(session, other)->blamed, now - 1010);
+    }
+    drop(main_thread, false, 1100);
+    take_waited(other, 1110);
+    stop(session, 1200);
+    check_times(session, other, 90, 100, 10);
+    CHECK_EQUAL(account(session, other)->blamed, 90);
+    gp_session_free(session);
+}
+
+/* It stays among the waiters, before one that lives or behind it. */
+static void who_exits_while_it_waits_is_charged_up_to_its_end(void)
+{
+    gp_session *session = begin_with_sites();
+    wait_for(third, 1020);
+    wait_for(other, 1030);
+    wait_for(&threads[3], 1040);
+    read_up_to(1050);
+    gp_thread_exit(other, 1070);
+    drop(main_thread, false, 1100);
+    take_waited(third, 1110);
+    drop(third, false, 1120);
+    take_waited(&threads[3], 1130);
+    stop(session, 1200);
+    CHECK_EQUAL(account(session, other)->last, 1070);
+    CHECK_EQUAL(account(session, other)->blamed, 40);
+    CHECK_EQUAL(account(session, third)->blamed, 80);
+    CHECK_EQUAL(account(session, &threads[3])->blamed, 60 + 10);
+    gp_session_free(session);
+}
+
+/* Of several that are equal the first. */
+static void the_longest_hold_of_a_wait_is_its_culprit(void)
+{
+    gp_session *session = begin_with_sites();
+    wait_for(other, 1010);
+    drop(main_thread, false, 1020);
+    take(third, 1030);
+    drop(third, false, 1050);
+    take(main_thread, 1060);
+    drop(main_thread, false, 1080);
+    take(third, 1085);
+    drop(third, false, 1105);
+    take_waited(other, 1110);
+    stop(session, 1200);
+    CHECK_EQUAL(session->stall_count, 1);
+    CHECK_EQUAL(session->stalls[0].ticks, 100);
+    CHECK_EQUAL(session->stalls[0].holder, account(session, third)->number);
+    CHECK_EQUAL(session->stalls[0].holder_ticks, 20);
+    CHECK_EQUAL(account(session, other)->blamed, 10 + 20 + 20 + 20);
     gp_session_free(session);
 }
 
@@ -583,6 +647,9 @@ static void all(void)
     contention_counts_from_whoever_asked_first();
     who_is_heard_of_after_a_release_waits_from_that_on();
     who_is_heard_of_after_a_report_waits_from_that_on();
+    what_a_report_has_charged_is_not_charged_again();
+    who_exits_while_it_waits_is_charged_up_to_its_end();
+    the_longest_hold_of_a_wait_is_its_culprit();
     a_holder_never_seen_to_take_holds_since_the_last_release();
     every_session_keeps_what_comes_after_its_own_start();
     a_look_in_any_state_is_whole_and_changes_nothing();
