@@ -339,10 +339,12 @@ void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, cons
     uint64_t last = write_accounts(session, lock, now, &rows);
     write_totals(session, facts, &begun, final, last, buffer);
     gp_buffer_raw(buffer, rows.bytes, rows.size);
-    write_places(&begun.copy, session->wants_cpu, buffer);
-    write_blame(&begun.copy, buffer);
-    write_stalls(&begun.copy, session, buffer);
     buffer->failed |= rows.failed || begun.copy.failed;
+    if (!buffer->failed) {
+        write_places(&begun.copy, session->wants_cpu, buffer);
+        write_blame(&begun.copy, buffer);
+        write_stalls(&begun.copy, session, buffer);
+    }
     gp_buffer_free(&rows);
     free_tables(&begun.copy);
 }
