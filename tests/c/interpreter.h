@@ -108,6 +108,12 @@ static inline gp_site_key here(void)
     return depth_here != 0 ? keys_here[0] : (gp_site_key){NULL, 0};
 }
 
+static inline gp_raw_site raw(void)
+{
+    gp_site_key key = here();
+    return (gp_raw_site){key.code, (const char *)key.code + key.instruction};
+}
+
 static inline size_t stack(gp_site_key *keys, size_t room, bool *truncated)
 {
     *truncated = room < depth_here;
@@ -138,6 +144,7 @@ static gp_tracer_host host = {
     .cycle_gil = cycle_gil,
     .identify = identify,
     .living = living,
+    .raw = raw,
     .here = here,
     .stack = stack,
     .thread_state = thread_state,
