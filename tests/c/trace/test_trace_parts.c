@@ -148,6 +148,29 @@ static void a_gil_that_was_found_is_forgotten_with_the_last_trace(void)
     gp_tracer_forget(session);
 }
 
+/* The record of a thread that is gone serves another, two traces later. */
+static void a_record_from_another_gil_serves_as_any(void)
+{
+    begin_prepared();
+    interpreter *other = begin_other(1, 7);
+    for (int i = 0; i < 4; i++) {
+        gp_session *session = start((gp_tracer_wishes){0});
+        if (i == 0)
+            use(other, 5); /* the last one that had it */
+        gp_tracer_forget(session);
+    }
+    size_t records = gp_threads_count(&gp_tracer.threads);
+    gp_session *session = start((gp_tracer_wishes){0});
+    interpreter_let_go(main_interpreter());
+    worker one = use(main_interpreter(), 4 * GP_LANE_NOTES);
+    interpreter_take_gil(main_interpreter());
+    CHECK_EQUAL(gp_threads_count(&gp_tracer.threads), records);
+    reading read = read_part(session, 0);
+    check_possible(&read);
+    check_counted(&read, &one);
+    gp_tracer_forget(session);
+}
+
 static void stopping_the_others_leaves_the_main_part_running(void)
 {
     gp_session *session = begin_trace();
@@ -511,6 +534,7 @@ int main(void)
     IN_CHILD(only_a_thread_that_takes_a_gil_is_recognised);
     IN_CHILD(a_later_trace_takes_in_the_gils_that_were_found_before);
     IN_CHILD(a_gil_that_was_found_is_forgotten_with_the_last_trace);
+    IN_CHILD(a_record_from_another_gil_serves_as_any);
     IN_CHILD(stopping_the_others_leaves_the_main_part_running);
     IN_CHILD(the_part_of_an_interpreter_that_has_ended_ends_at_its_last_event);
     IN_CHILD(as_long_as_nobody_knows_who_lives_all_do);
