@@ -172,6 +172,38 @@ static void no_total_is_more_than_the_sum_of_the_accounts(void)
     CHECK(read.totals.contended_ns < read.rows[0].hold_ns);
 }
 
+static size_t late_at; /* at which locking it is heard of */
+static bool taken_at_once;
+
+static void hear_late_of_a_hand_over(void)
+{
+    if (locked != late_at)
+        return;
+    uint64_t now = clock_now;
+    clock_now = now - 4800;
+    drop(&threads[0]);
+    clock_now = now - 4700;
+    if (taken_at_once)
+        gp_gil_state_take(&gil, &threads[1], GP_ASKED_AT_ONCE, clock_now);
+    clock_now = now;
+}
+
+/* A thread notes its release some time after it looked at the clock. */
+static void a_hand_over_that_is_heard_of_late_fits(void)
+{
+    for (size_t i = 0; i < 2 * (THREADS + 3); i++) {
+        begin();
+        late_at = i / 2;
+        taken_at_once = i % 2;
+        clock_now += 5000;
+        gp_gil_state_ask(&gil, &threads[1], session->start);
+        meanwhile = hear_late_of_a_hand_over;
+        reading read = read_while_running();
+        check_possible(&read);
+        CHECK(read.totals.contended_ns > 0);
+    }
+}
+
 static void open_one_more(void)
 {
     static gp_thread late;
@@ -241,6 +273,7 @@ int main(void)
     accounts_that_are_read_one_by_one_fit_the_length_of_the_session();
     the_books_may_go_on_between_two_accounts();
     no_total_is_more_than_the_sum_of_the_accounts();
+    a_hand_over_that_is_heard_of_late_fits();
     an_account_that_is_opened_meanwhile_is_in_the_next_snapshot();
     nothing_is_folded_from_the_first_account_to_the_last();
     a_stamp_of_another_core_that_is_ahead_makes_the_session_longer();
