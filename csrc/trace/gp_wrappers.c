@@ -563,7 +563,7 @@ static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_
     int status = call_unlock(mutex);
     if (__builtin_expect(gp_lane_unread(&thread->lane) >= GP_LANE_DUE, 0))
         keep_books(gil);
-    if (__builtin_expect(gil == main_gil && nobody_writes(), 0))
+    if (__builtin_expect(gil == main_gil && nobody_writes() && !reading, 0))
         gp_recorder_attend(atomic_load_explicit(&thread->lane.released, memory_order_relaxed));
     return status;
 }

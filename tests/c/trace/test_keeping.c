@@ -7,6 +7,7 @@
 #include "gp_test.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
@@ -383,6 +384,51 @@ static void a_signal_handler_does_not_wait_for_a_lock_that_its_thread_has_just_g
     interrupt_with(5 * GP_LANE_NOTES, true);
 }
 
+static bool has_one_thread(void)
+{
+    struct stat folder;
+    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
+}
+
+static void use_the_gil_for_long(int number)
+{
+    (void)number;
+    CHECK(books_are_locked());
+    for (int i = 0; i < 3; i++) {
+        usleep(60000); /* then it is time to write again */
+        cycle_gil();
+    }
+    atomic_fetch_add(&handled, 1);
+}
+
+/* It would have to read what is being read. */
+static void a_signal_handler_writes_no_recording_while_its_thread_keeps_the_books(void)
+{
+    char path[] = "/tmp/gp_keeping_XXXXXX";
+    gp_recorder *recorder = NULL;
+    int error = 0, file = mkstemp(path);
+    CHECK(file >= 0);
+    begin_prepared();
+    if (has_one_thread()) { /* ThreadSanitizer brings one of its own */
+        CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_REPLACE | GP_RECORDER_ALONE, &recorder, &error),
+                    GP_OK);
+        gp_session *session = start((gp_tracer_wishes){.recorder = recorder});
+        signal(SIGUSR1, use_the_gil_for_long);
+        at_next_books = interrupt;
+        for (int i = 0; i < 2 * GP_LANE_DUE; i++)
+            cycle_gil();
+        CHECK_EQUAL(atomic_load(&handled), 1);
+        CHECK(gp_recorder_has_no_thread(recorder));
+        reading read = read_part(session, 0);
+        CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 2 * GP_LANE_DUE + 3);
+        stop(session);
+        gp_recorder_free(recorder);
+        gp_tracer_forget(session);
+    }
+    close(file);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
 static void fork_and_go_on(int number)
 {
     (void)number;
@@ -657,6 +703,7 @@ int main(void)
     IN_CHILD(a_signal_handler_may_use_it_as_soon_as_its_thread_has_the_books);
     IN_CHILD(a_signal_handler_does_not_wait_for_what_it_has_interrupted);
     IN_CHILD(a_signal_handler_does_not_wait_for_a_lock_that_its_thread_has_just_got);
+    IN_CHILD(a_signal_handler_writes_no_recording_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_fork_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_fork_as_soon_as_its_thread_has_the_books);
     IN_CHILD(a_fork_waits_for_who_keeps_the_books);
