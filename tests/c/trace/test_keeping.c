@@ -396,7 +396,8 @@ static void use_the_gil_for_long(int number)
     CHECK(books_are_locked());
     for (int i = 0; i < 3; i++) {
         usleep(60000); /* then it is time to write again */
-        cycle_gil();
+        interpreter_take_gil(main_interpreter());
+        interpreter_let_go(main_interpreter());
     }
     atomic_fetch_add(&handled, 1);
 }
