@@ -43,6 +43,7 @@ typedef struct {
     gp_stream_entry *heap; /* lanes with a known next step, the earliest first */
     size_t heap_size, heap_room;
     uint64_t limit, last; /* of this reading; when the last step was */
+    uint32_t generation;  /* of the watching: only lanes of the same are read */
 } gp_stream;
 
 /* Make the lane known: before its first note, and when it asks. Any thread, without a lock. */
@@ -78,8 +79,9 @@ void gp_stream_skip(gp_stream *stream, size_t cycles);
 /* End the reading: forget the lanes whose threads are idle. */
 void gp_stream_end(gp_stream *stream);
 
-/* Forget all lanes but that of the thread that has the GIL, or NULL. With the GIL and the lock. */
-void gp_stream_restart(gp_stream *stream, gp_lane *holder);
+/* Begin a watching, or go on in a forked child: forget all lanes but that of the thread that has the GIL, or
+ * NULL. Under the lock. */
+void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation);
 
 /* Give up the memory. */
 void gp_stream_clear(gp_stream *stream);
