@@ -280,12 +280,14 @@ void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
         gil->contended_since = asked > GP_EVER ? asked : GP_EVER;
 }
 
-/* Open the accounts of the thread that takes the GIL, and fold some of others. */
+/* Open the accounts of the thread that takes the GIL, and fold some of others. Where it let go before anybody
+ * wanted to know, nobody has looked. */
 static void open_accounts(gp_gil_state *gil, gp_thread *thread)
 {
+    uint32_t place = thread->last_place != GP_ROW_NONE ? thread->last_place : GP_UNSEEN;
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
-            gp_attribution_place(session, account, &gil->places, thread->last_place);
+            gp_attribution_place(session, account, &gil->places, place);
         if (__builtin_expect(session->folding_due != 0, 0))
             fold(gil, session);
     }
