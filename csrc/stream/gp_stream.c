@@ -225,8 +225,9 @@ uint64_t gp_stream_now(const gp_stream *stream, uint64_t now)
     return more ? stream->last : now;
 }
 
-bool gp_stream_begin(gp_stream *stream, uint64_t limit)
+bool gp_stream_begin(gp_stream *stream, uint32_t generation, uint64_t limit)
 {
+    stream->generation = generation;
     stream->limit = limit;
     bool whole = true;
     for (gp_lane *lane = atomic_load(&stream->listed); lane != NULL; lane = lane->next_listed)
@@ -349,7 +350,7 @@ void gp_stream_end(gp_stream *stream)
     }
 }
 
-void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation)
+void gp_stream_restart(gp_stream *stream, gp_lane *holder)
 {
     gp_lane *lane = atomic_exchange(&stream->listed, NULL);
     while (lane != NULL) {
@@ -360,7 +361,6 @@ void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation)
     }
     atomic_store(&stream->latest, holder);
     stream->holder = holder;
-    stream->generation = generation;
     stream->heap_size = 0;
     stream->limit = stream->last = 0;
     if (holder != NULL)

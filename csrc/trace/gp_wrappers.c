@@ -234,7 +234,7 @@ static inline uint32_t where(gp_gil *gil, gp_thread *thread)
 /* The places of another GIL than the main one may go without that GIL: when its row is given to another. */
 __attribute__((noinline, cold)) static uint32_t where_elsewhere(gp_gil *gil, gp_thread *thread)
 {
-    if (gp_gil_table_is_locking())
+    if (gil->state.wanting_sites == 0 || gp_gil_table_is_locking())
         return GP_ROW_NONE;
     gp_gil_lock(gil);
     uint32_t place = is_followed(gil, thread) ? where(gil, thread) : GP_ROW_NONE;
