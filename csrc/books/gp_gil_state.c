@@ -513,8 +513,8 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     session->running = false;
     if (gil->sessions == session) {
         __atomic_store_n(&gil->sessions, session->next, __ATOMIC_RELAXED);
-        if (session->next == NULL) /* relaxed: as above */
-            __atomic_store_n(&gil->generation, GP_NOT_WATCHED, __ATOMIC_RELAXED);
+        if (session->next == NULL)
+            atomic_store(&gil->generation, GP_NOT_WATCHED);
         return;
     }
     for (gp_session *other = gil->sessions; other != NULL; other = other->next)
