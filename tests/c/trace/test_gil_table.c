@@ -209,7 +209,7 @@ static void in_a_forked_child_all_locks_are_free(void)
     pthread_mutex_lock(&used->state.stream.lock);
     pid_t child = fork();
     if (child == 0) {
-        gp_gil_table_forked();
+        gp_gil_table_forked_in_child();
         CHECK(gp_gil_table_try_lock());
         gp_gil_table_remove(used);
         gp_gil_table_unlock();
