@@ -394,7 +394,7 @@ static void apply(gp_gil_state *gil, const gp_step *step)
 bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
 {
     gp_step step;
-    bool whole = gp_stream_begin(&gil->stream, gil->generation, limit);
+    bool whole = gp_stream_begin(&gil->stream, limit);
     for (;;) {
         if (read_cycles(gil))
             continue;
@@ -431,7 +431,7 @@ void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now
 
 void gp_gil_state_reset(gp_gil_state *gil)
 {
-    gp_stream_restart(&gil->stream, NULL);
+    gp_stream_restart(&gil->stream, NULL, GP_NOT_WATCHED);
     gp_places_clear(&gil->places);
     gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = 0;
     gil->holder = NULL;
@@ -442,8 +442,7 @@ void gp_gil_state_reset(gp_gil_state *gil)
 void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holder)
 {
     if (gil->sessions == NULL) {
-        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL);
-        gil->stream.generation = gil->generation; /* who reads first must know which lanes count */
+        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL, gil->generation);
         forget_waiters(gil);
         gil->wanting_sites = 0;
         gil->wanting_stacks = 0;

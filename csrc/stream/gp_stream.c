@@ -10,11 +10,11 @@ enum {
 
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds)
 {
-    bool listed = atomic_load(&lane->listed);
-    gp_lane *next_listed = lane->next_listed;
+    bool listed = atomic_load(&lane->listed); /* since an earlier watching */
+    gp_lane *next = lane->next_listed;
     memset(lane, 0, sizeof *lane);
-    atomic_store(&lane->listed, listed); /* the list stays whole */
-    lane->next_listed = next_listed;
+    lane->next_listed = next;
+    atomic_store(&lane->listed, listed);
     lane->notes = notes;
     lane->cpu_spans = cpu_spans;
     lane->generation = generation;
@@ -225,9 +225,8 @@ uint64_t gp_stream_now(const gp_stream *stream, uint64_t now)
     return more ? stream->last : now;
 }
 
-bool gp_stream_begin(gp_stream *stream, uint32_t generation, uint64_t limit)
+bool gp_stream_begin(gp_stream *stream, uint64_t limit)
 {
-    stream->generation = generation;
     stream->limit = limit;
     bool whole = true;
     for (gp_lane *lane = atomic_load(&stream->listed); lane != NULL; lane = lane->next_listed)
@@ -350,7 +349,7 @@ void gp_stream_end(gp_stream *stream)
     }
 }
 
-void gp_stream_restart(gp_stream *stream, gp_lane *holder)
+void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation)
 {
     gp_lane *lane = atomic_exchange(&stream->listed, NULL);
     while (lane != NULL) {
@@ -361,6 +360,7 @@ void gp_stream_restart(gp_stream *stream, gp_lane *holder)
     }
     atomic_store(&stream->latest, holder);
     stream->holder = holder;
+    stream->generation = generation;
     stream->heap_size = 0;
     stream->limit = stream->last = 0;
     if (holder != NULL)

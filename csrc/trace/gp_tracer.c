@@ -131,7 +131,7 @@ static void forked_in_child(void)
         gp_thread *thread = gp_threads_at(&gp_tracer.threads, i);
         gp_gil_state_forked(gil, self, &thread, 1, here, now);
     }
-    gp_stream_restart(&gil->stream, holds ? &self->lane : NULL);
+    gp_stream_restart(&gil->stream, holds ? &self->lane : NULL, gil->generation);
     if (holds) {
         self->lane.doing = GP_LANE_OFF; /* it takes the new GIL over the old one ... */
         self->lane.fresh = true; /* ... or, forked behind the interpreter's back, lets the old one go */

@@ -328,23 +328,6 @@ static void who_is_heard_of_after_a_release_waits_from_that_on(void)
     gp_session_free(session);
 }
 
-/* Nor what a report has charged. */
-static void who_is_heard_of_after_a_report_waits_from_that_on(void)
-{
-    gp_session *session = begin();
-    session->wants_sites = true;
-    gil.wanting_sites = 1;
-    read_up_to(1050);
-    CHECK(gp_gil_state_charge_under_way(&gil, session, GP_NO_FRAME, 1050) != GP_ROW_NONE);
-    wait_for(other, 1040);
-    drop(main_thread, false, 1100);
-    take_waited(other, 1110);
-    stop(session, 1200);
-    check_times(session, other, 90, 60, 50);
-    CHECK_EQUAL(account(session, other)->blamed, 50);
-    gp_session_free(session);
-}
-
 static void a_holder_never_seen_to_take_holds_since_the_last_release(void)
 {
     gp_session *session = begin();
@@ -454,7 +437,7 @@ static void fork_child(gp_thread *self, bool holds, uint64_t now)
 {
     read_up_to(now);
     gp_gil_state_forked(&gil, self, table, THREADS, GP_NO_FRAME, now);
-    gp_stream_restart(&gil.stream, holds ? &self->lane : NULL);
+    gp_stream_restart(&gil.stream, holds ? &self->lane : NULL, gil.generation);
     self->lane.fresh |= holds;
 }
 
@@ -582,7 +565,6 @@ static void all(void)
     blocking_on_the_mutex_is_no_part_of_the_hold();
     contention_counts_from_whoever_asked_first();
     who_is_heard_of_after_a_release_waits_from_that_on();
-    who_is_heard_of_after_a_report_waits_from_that_on();
     a_holder_never_seen_to_take_holds_since_the_last_release();
     every_session_keeps_what_comes_after_its_own_start();
     a_look_in_any_state_is_whole_and_changes_nothing();

@@ -17,6 +17,11 @@
 
 static gp_stream *const stream = &gp_tracer.main_gil.state.stream;
 
+static void nap(void)
+{
+    usleep(100);
+}
+
 /* ---- moments ---- */
 
 int __real_pthread_mutex_trylock(pthread_mutex_t *mutex);
@@ -65,8 +70,10 @@ static void *take_as_told(void *context)
     self = context;
     self->native_id = own_number();
     while (!atomic_load(&self->over)) {
-        if (atomic_load(&self->done) >= atomic_load(&self->wanted))
+        if (atomic_load(&self->done) >= atomic_load(&self->wanted)) {
+            nap();
             continue;
+        }
         at_next_map = atomic_exchange(&self->at_map, NULL);
         at_next_books = atomic_exchange(&self->at_books, NULL);
         while (atomic_load(&self->done) < atomic_load(&self->wanted))
@@ -84,7 +91,7 @@ static void tell(taker *one, unsigned long times)
 static void await(taker *one)
 {
     while (atomic_load(&one->done) < atomic_load(&one->wanted))
-        ;
+        nap();
 }
 
 /* It has taken the GIL once, and so is known. */
@@ -179,11 +186,11 @@ static void a_thread_without_room_for_its_note_waits_until_there_is_some(void)
     tell(&one, 1); /* so that the record has been told */
     await(&one);
     while (one.record == NULL)
-        ;
+        nap();
     gp_trace_parts_lock(session);
     tell(&one, 3 * GP_LANE_NOTES);
     while (gp_lane_unread(&one.record->lane) < GP_LANE_NOTES)
-        ;
+        nap();
     usleep(5000);
     CHECK_EQUAL(gp_lane_unread(&one.record->lane), GP_LANE_NOTES);
     CHECK(atomic_load(&one.done) < atomic_load(&one.wanted));
@@ -493,7 +500,7 @@ static void a_fork_waits_for_who_keeps_the_books(void)
     tell(&one, GP_LANE_DUE - 1);
     interpreter_let_go(main_interpreter());
     while (!atomic_load(&inside))
-        ;
+        nap();
     interpreter_take_gil(main_interpreter());
     pid_t child = fork();
     if (child == 0) {
@@ -548,7 +555,7 @@ static void a_thread_may_wait_through_the_end_of_a_trace_and_the_begin_of_anothe
     CHECK_EQUAL(pthread_create(&one.thread, NULL, wait_and_take, &one), 0);
     for (int i = 0; i < TRACES; i++) {
         while (!waits_in(sessions[i], &one))
-            ;
+            nap();
         stop(sessions[i]);
         reading read = read_part(sessions[i], 0);
         check_possible(&read);
