@@ -461,7 +461,9 @@ static void without_the_gil_all_is_known_up_to_the_last_taking(void)
     expect_end();
     CHECK_EQUAL(gp_stream_known_until(&stream), 30);
     CHECK_EQUAL(gp_stream_now(&stream, 99), 99);
-    release(1, 40); /* somebody may have taken it, and not said so yet */
+    release(1, 40); /* one may have taken it, and not said so yet; two can't */
+    CHECK_EQUAL(gp_stream_now(&stream, 99), 99);
+    take(0, GP_ASKED_AT_ONCE, 50);
     CHECK_EQUAL(gp_stream_now(&stream, 99), 30);
 }
 
