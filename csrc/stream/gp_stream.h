@@ -63,8 +63,8 @@ static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
  * another generation is left alone: its thread has not seen yet that watching began anew. */
 bool gp_stream_begin(gp_stream *stream, uint64_t limit);
 
-/* A moment, as late as can be, up to which nothing is missing after a reading but askings, and the last taking
- * if it has just come. With the lock. */
+/* A moment, as late as can be, up to which nothing is missing after a reading but askings, and the last
+ * taking if it has just come. With the lock. */
 uint64_t gp_stream_now(const gp_stream *stream, uint64_t now);
 
 /* How far a reader without the GIL may read: all takings before are noted. With the lock. */

@@ -337,7 +337,7 @@ static void whose_release_was_called_for_goes_on(void)
     expect_end();
     take(1, GP_ASKED_AT_ONCE, 40);
     CHECK(gp_stream_begin(&stream, 100)); /* the first lane has nothing */
-    release(0, 43);                          /* by a clock that is ahead */
+    release(0, 43);                       /* by a clock that is ahead */
     take(0, GP_ASKED_AT_ONCE, 60);
     expect(0, GP_STEP_RELEASE, 43);
     expect(1, GP_STEP_TAKE, 40);
