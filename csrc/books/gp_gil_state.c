@@ -391,11 +391,10 @@ static void apply(gp_gil_state *gil, const gp_step *step)
     }
 }
 
-void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
+bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
 {
     gp_step step;
-    /* without memory some lanes wait for the next reading */
-    (void)gp_stream_begin(&gil->stream, gil->generation, limit);
+    bool whole = gp_stream_begin(&gil->stream, limit);
     for (;;) {
         if (read_cycles(gil))
             continue;
@@ -404,6 +403,7 @@ void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
         apply(gil, &step);
     }
     gp_stream_end(&gil->stream);
+    return whole;
 }
 
 /* ---- sessions ---- */
@@ -431,7 +431,7 @@ void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now
 
 void gp_gil_state_reset(gp_gil_state *gil)
 {
-    gp_stream_restart(&gil->stream, NULL);
+    gp_stream_restart(&gil->stream, NULL, GP_NOT_WATCHED);
     gp_places_clear(&gil->places);
     gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = 0;
     gil->holder = NULL;
@@ -442,7 +442,7 @@ void gp_gil_state_reset(gp_gil_state *gil)
 void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holder)
 {
     if (gil->sessions == NULL) {
-        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL);
+        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL, gil->generation);
         forget_waiters(gil);
         gil->wanting_sites = 0;
         gil->wanting_stacks = 0;
@@ -462,6 +462,8 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
     gil->wanting_cpu += session->wants_cpu;
     session->next = gil->sessions;
     __atomic_store_n(&gil->sessions, session, __ATOMIC_RELAXED);
+    if (holder != NULL)
+        (void)gp_account_of(session, holder); /* accounts come in the order in which threads are met */
 }
 
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread)
@@ -513,8 +515,8 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     session->running = false;
     if (gil->sessions == session) {
         __atomic_store_n(&gil->sessions, session->next, __ATOMIC_RELAXED);
-        if (session->next == NULL) /* relaxed: as above */
-            __atomic_store_n(&gil->generation, GP_NOT_WATCHED, __ATOMIC_RELAXED);
+        if (session->next == NULL)
+            atomic_store(&gil->generation, GP_NOT_WATCHED);
         return;
     }
     for (gp_session *other = gil->sessions; other != NULL; other = other->next)

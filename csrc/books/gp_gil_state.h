@@ -23,11 +23,11 @@ enum {
 #define GP_NOT_WATCHED UINT32_MAX /* instead of a generation: no session runs */
 
 struct gp_gil_state {
-    /* what hooks read, and what changes seldom */
+    /* what hooks read without a lock, and what changes seldom */
     _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under the lock with the GIL */
-    uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
-    uint32_t codes;      /* changes when a code object goes by which places are known */
-    uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
+    _Atomic uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
+    _Atomic uint32_t codes;      /* changes when a code object goes by which places are known */
+    _Atomic uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
     gp_stream stream;
     gp_places places; /* with the GIL */
@@ -51,8 +51,9 @@ static inline bool gp_gil_state_running(const gp_gil_state *gil)
 /* Make it that of another GIL, with no session. Under the lock, with that GIL. */
 void gp_gil_state_reset(gp_gil_state *gil);
 
-/* Read the stream and book all its steps up to `limit` (gp_stream_begin). Under the lock. */
-void gp_gil_state_read(gp_gil_state *gil, uint64_t limit);
+/* Read the stream and book all its steps up to `limit` (gp_stream_begin). Under the lock. False without
+ * memory: then some threads' steps wait for the next reading. */
+bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit);
 
 /* Start a session: under the lock, with the GIL, after a reading up to now. `holder`, the calling thread, has
  * the GIL; NULL where that is not known. */

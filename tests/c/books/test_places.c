@@ -13,7 +13,16 @@ enum { CODES = 6, TRUNCATED = 99 };
 static const char codes[CODES]; /* their addresses stand for code objects */
 static char meaning[CODES];     /* what each of them is just now */
 static size_t met_count;
+static bool memory_is_gone;
 static gp_places places;
+
+void *__real_gp_memory_map(size_t size);
+void *__wrap_gp_memory_map(size_t size);
+
+void *__wrap_gp_memory_map(size_t size)
+{
+    return memory_is_gone ? NULL : __real_gp_memory_map(size);
+}
 
 static void met(gp_site_key key, gp_buffer *description)
 {
@@ -276,18 +285,6 @@ static void a_stack_whose_code_is_forgotten_is_found_by_its_description(void)
 
 /* ---- memory ---- */
 
-#ifdef __linux__ /* whose linker lets us refuse it */
-
-static bool memory_is_gone;
-
-void *__real_gp_memory_map(size_t size);
-void *__wrap_gp_memory_map(size_t size);
-
-void *__wrap_gp_memory_map(size_t size)
-{
-    return memory_is_gone ? NULL : __real_gp_memory_map(size);
-}
-
 static void without_memory_there_is_no_place_and_later_there_is(void)
 {
     begin_anew();
@@ -331,8 +328,6 @@ static void a_table_that_can_not_grow_finds_what_it_has(void)
     }
 }
 
-#endif
-
 static void a_description_that_is_longer_than_a_block_is_refused(void)
 {
     enum { LONG = 1 << 17 };
@@ -359,10 +354,8 @@ int main(void)
     a_thread_without_a_frame_has_no_place_here();
     a_path_that_is_remembered_leads_to_the_same_place();
     a_stack_whose_code_is_forgotten_is_found_by_its_description();
-#ifdef __linux__
     without_memory_there_is_no_place_and_later_there_is();
     a_table_that_can_not_grow_finds_what_it_has();
-#endif
     a_description_that_is_longer_than_a_block_is_refused();
     gp_places_clear(&places);
     return gp_test_status();

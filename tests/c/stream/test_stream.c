@@ -19,6 +19,15 @@ enum {
 static gp_stream stream;
 static gp_note rooms[THREADS][GP_LANE_NOTES];
 static gp_lane lanes[THREADS];
+static bool memory_is_gone;
+
+void *__real_gp_memory_map(size_t size);
+void *__wrap_gp_memory_map(size_t size);
+
+void *__wrap_gp_memory_map(size_t size)
+{
+    return memory_is_gone ? NULL : __real_gp_memory_map(size);
+}
 
 static void begin_anew(void)
 {
@@ -26,6 +35,7 @@ static void begin_anew(void)
     memset(&stream, 0, sizeof stream);
     memset(lanes, 0, sizeof lanes);
     pthread_mutex_init(&stream.lock, NULL);
+    stream.generation = 1;
     for (int i = 0; i < THREADS; i++)
         gp_lane_begin(&lanes[i], rooms[i], NULL, 1, false);
 }
@@ -94,7 +104,7 @@ static void steps_of_all_threads_come_in_order_of_time(void)
     take(1, 15, 22);
     gp_lane_release(&lanes[1], 30, 8, true);
     take(0, GP_ASKED_AT_ONCE, 35);
-    CHECK(gp_stream_begin(&stream, 1, gp_stream_known_until(&stream)));
+    CHECK(gp_stream_begin(&stream, gp_stream_known_until(&stream)));
     expect(0, GP_STEP_TAKE, 10);
     expect(1, GP_STEP_ASK, 15);
     expect(0, GP_STEP_RELEASE, 20);
@@ -110,16 +120,16 @@ static void what_is_under_way_is_read_once(void)
     take(0, GP_ASKED_AT_ONCE, 10);
     gp_lane_release(&lanes[0], 20, 7, false);
     gp_lane_ask(&lanes[0], 25);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_RELEASE, 20);
     expect(0, GP_STEP_ASK, 25);
     expect_end();
     take(0, 25, 40);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 40);
     expect_end();
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect_end();
 }
 
@@ -129,11 +139,11 @@ static void what_comes_after_the_limit_waits(void)
     take(0, GP_ASKED_AT_ONCE, 10);
     gp_lane_release(&lanes[0], 20, 7, false);
     take(0, GP_ASKED_AT_ONCE, 30);
-    CHECK(gp_stream_begin(&stream, 1, 20));
+    CHECK(gp_stream_begin(&stream, 20));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_RELEASE, 20);
     expect_end();
-    CHECK(gp_stream_begin(&stream, 1, 30));
+    CHECK(gp_stream_begin(&stream, 30));
     expect(0, GP_STEP_TAKE, 30);
     expect_end();
 }
@@ -146,7 +156,7 @@ static void nobody_takes_before_the_holder_lets_go(void)
     take(1, GP_ASKED_AT_ONCE, 21);
     gp_lane_release(&lanes[1], 30, 7, false);
     take(0, GP_ASKED_AT_ONCE, 31);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_RELEASE, 23);
     expect(1, GP_STEP_TAKE, 21);
@@ -160,7 +170,7 @@ static void a_release_that_was_not_seen_is_none(void)
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
     take(0, GP_ASKED_AT_ONCE, 30);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_TAKE, 30);
     expect_end();
@@ -174,7 +184,7 @@ static void a_forced_release_is_followed_by_no_asking(void)
     gp_lane_release(&lanes[0], 20, 7, true);
     gp_lane_ask(&lanes[0], 22);
     take(0, 22, 30);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     CHECK(gp_stream_next(&stream, &step));
     CHECK(step.kind == GP_STEP_RELEASE && step.forced);
@@ -195,7 +205,7 @@ static void whole_cycles_come_at_once(void)
     }
     gp_lane_ask(&lanes[1], 42);
     gp_stream_list(&stream, &lanes[1]);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0); /* it has not got the GIL yet */
     expect(0, GP_STEP_TAKE, 10);
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 2);
@@ -217,7 +227,7 @@ static void idle_lanes_are_forgotten_until_they_wake(void)
         take(i, GP_ASKED_AT_ONCE, (uint64_t)i * 10 + 10);
         gp_lane_release(&lanes[i], (uint64_t)i * 10 + 15, 7, false);
     }
-    CHECK(gp_stream_begin(&stream, 1, 1000));
+    CHECK(gp_stream_begin(&stream, 1000));
     for (int i = 0; i < THREADS; i++) {
         expect(i, GP_STEP_TAKE, i * 10 + 10);
         expect(i, GP_STEP_RELEASE, i * 10 + 15);
@@ -225,7 +235,7 @@ static void idle_lanes_are_forgotten_until_they_wake(void)
     expect_end();
     CHECK_EQUAL(listed_lanes(), 1); /* who took it last */
     take(2, GP_ASKED_AT_ONCE, 200);
-    CHECK(gp_stream_begin(&stream, 1, 1000));
+    CHECK(gp_stream_begin(&stream, 1000));
     expect(2, GP_STEP_TAKE, 200);
     expect_end();
 }
@@ -236,19 +246,19 @@ static void an_asking_that_is_noted_late_comes_late(void)
     take(0, GP_ASKED_AT_ONCE, 10);
     release(0, 20);
     take(2, GP_ASKED_AT_ONCE, 22);
-    CHECK(gp_stream_begin(&stream, 1, 22));
+    CHECK(gp_stream_begin(&stream, 22));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_RELEASE, 20);
     expect(2, GP_STEP_TAKE, 22);
     expect_end();
     ask(1, 15);
     release(2, 30);
-    CHECK(gp_stream_begin(&stream, 1, 40));
+    CHECK(gp_stream_begin(&stream, 40));
     expect(1, GP_STEP_ASK, 15);
     expect(2, GP_STEP_RELEASE, 30);
     expect_end();
     take(1, 15, 41);
-    CHECK(gp_stream_begin(&stream, 1, 50));
+    CHECK(gp_stream_begin(&stream, 50));
     expect(1, GP_STEP_TAKE, 41);
     expect_end();
 }
@@ -259,19 +269,19 @@ static void a_cycle_is_read_in_its_middle(void)
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
     for (uint64_t t = 10; t < 100000; t += 30) {
-        CHECK(gp_stream_begin(&stream, 1, t + 1));
+        CHECK(gp_stream_begin(&stream, t + 1));
         expect(0, GP_STEP_TAKE, (int64_t)t);
         expect_end();
         release(0, t + 10);
-        CHECK(gp_stream_begin(&stream, 1, t + 9));
+        CHECK(gp_stream_begin(&stream, t + 9));
         expect_end();
-        CHECK(gp_stream_begin(&stream, 1, t + 10));
+        CHECK(gp_stream_begin(&stream, t + 10));
         expect(0, GP_STEP_RELEASE, (int64_t)t + 10);
         expect_end();
         bool waits = t % 4 == 0; /* or gets it at once */
         if (waits)
             ask(0, t + 10); /* in the same tick */
-        CHECK(gp_stream_begin(&stream, 1, t + 20));
+        CHECK(gp_stream_begin(&stream, t + 20));
         if (waits)
             expect(0, GP_STEP_ASK, (int64_t)t + 10);
         expect_end();
@@ -283,13 +293,13 @@ static void an_asking_before_the_first_taking_is_read(void)
 {
     begin_anew();
     ask(1, GP_ASKED_EARLIER);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(1, GP_STEP_ASK, GP_ASKED_EARLIER);
     expect_end();
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect_end();
     take(1, GP_ASKED_EARLIER, 110);
-    CHECK(gp_stream_begin(&stream, 1, 200));
+    CHECK(gp_stream_begin(&stream, 200));
     expect(1, GP_STEP_TAKE, 110);
     expect_end();
 }
@@ -302,7 +312,7 @@ static void who_was_not_seen_to_take_it_lets_it_go(void)
     begin_anew();
     gp_stream_list(&stream, &lanes[1]);
     release(1, 20);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(1, GP_STEP_RELEASE, 20);
     expect_end();
     CHECK_EQUAL(listed_lanes(), 0);
@@ -323,7 +333,7 @@ static void who_was_not_seen_to_take_it_lets_it_go(void)
     expect_end();
     gp_lane_place(&lanes[2], 9);
     take(2, GP_ASKED_UNSEEN, 30);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     CHECK(gp_stream_next(&stream, &step));
     CHECK(step.kind == GP_STEP_TAKE && step.unseen_before);
     CHECK_EQUAL(step.asked, GP_ASKED_UNSEEN);
@@ -338,7 +348,7 @@ static void whose_release_was_called_for_goes_on(void)
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
     take(1, GP_ASKED_AT_ONCE, 40);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     release(0, 23); /* noted after the reading has begun */
     take(0, GP_ASKED_AT_ONCE, 60);
     expect(0, GP_STEP_TAKE, 10);
@@ -349,12 +359,12 @@ static void whose_release_was_called_for_goes_on(void)
 
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect_end();
     take(1, GP_ASKED_AT_ONCE, 40);
-    CHECK(gp_stream_begin(&stream, 1, 100)); /* the first lane has nothing */
-    release(0, 43);                          /* by a clock that is ahead */
+    CHECK(gp_stream_begin(&stream, 100)); /* the first lane has nothing */
+    release(0, 43);                       /* by a clock that is ahead */
     take(0, GP_ASKED_AT_ONCE, 60);
     expect(0, GP_STEP_RELEASE, 43);
     expect(1, GP_STEP_TAKE, 40);
@@ -371,7 +381,7 @@ static void cycles_are_read_up_to_the_limit_and_around_the_end_of_the_ring(void)
     uint64_t noted = 0, read = 0;
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 1);
-    CHECK(gp_stream_begin(&stream, 1, 1));
+    CHECK(gp_stream_begin(&stream, 1));
     expect(0, GP_STEP_TAKE, 1);
     expect_end();
     while (read < MANY) {
@@ -381,7 +391,7 @@ static void cycles_are_read_up_to_the_limit_and_around_the_end_of_the_ring(void)
         }
         CHECK_EQUAL(gp_lane_unread(&lanes[0]), GP_LANE_NOTES);
         uint64_t most = read + 77; /* cycles, and half a one */
-        CHECK(gp_stream_begin(&stream, 1, most * 10 + 10));
+        CHECK(gp_stream_begin(&stream, most * 10 + 10));
         for (size_t count; (count = gp_stream_cycles(&stream, &lane, &first)) != 0; read += count) {
             CHECK(lane == &lanes[0]);
             for (size_t i = 0; i < count; i++)
@@ -392,7 +402,7 @@ static void cycles_are_read_up_to_the_limit_and_around_the_end_of_the_ring(void)
         CHECK_EQUAL(read, most);
         expect(0, GP_STEP_RELEASE, (int64_t)most * 10 + 10);
         expect_end();
-        CHECK(gp_stream_begin(&stream, 1, most * 10 + 15));
+        CHECK(gp_stream_begin(&stream, most * 10 + 15));
         CHECK(gp_stream_next(&stream, &step) && step.kind == GP_STEP_TAKE);
         expect_end();
         read++;
@@ -413,7 +423,7 @@ static void a_cycle_with_a_wait_is_not_among_the_whole_ones(void)
     gp_lane_release(&lanes[0], 40, 7, true);
     take(0, GP_ASKED_AT_ONCE, 45);
     take(0, GP_ASKED_AT_ONCE, 55); /* its release was not seen */
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 1);
     gp_stream_skip(&stream, 1);
@@ -449,7 +459,7 @@ static void cpu_time_comes_with_the_release_of_its_hold(void)
     gp_step step;
     begin_anew();
     gp_lane_begin(&lanes[0], rooms[0], spans, 1, true);
-    gp_stream_restart(&stream, &lanes[0]);
+    gp_stream_restart(&stream, &lanes[0], 1);
     for (uint64_t i = 0; i < 4; i++) {
         gp_lane_begin_cpu(&lanes[0], 100 * i + 1);
         atomic_store(&lanes[0].cpu_until, 100 * i + 50);
@@ -459,7 +469,7 @@ static void cpu_time_comes_with_the_release_of_its_hold(void)
         gp_lane_keep_cpu(&lanes[0]);
         take(0, GP_ASKED_AT_ONCE, 100 * i + 90);
     }
-    CHECK(gp_stream_begin(&stream, 1, 1000));
+    CHECK(gp_stream_begin(&stream, 1000));
     for (uint64_t i = 0; i < 4; i++) {
         CHECK(gp_stream_next(&stream, &step) && step.kind == GP_STEP_RELEASE);
         CHECK_EQUAL(step.cpu.since, 100 * i + 1);
@@ -483,7 +493,7 @@ static void without_the_gil_all_is_known_up_to_the_last_taking(void)
     release(0, 20);
     take(1, GP_ASKED_AT_ONCE, 30);
     CHECK_EQUAL(gp_stream_known_until(&stream), 30);
-    CHECK(gp_stream_begin(&stream, 1, 30));
+    CHECK(gp_stream_begin(&stream, 30));
     expect(0, GP_STEP_TAKE, 10);
     CHECK_EQUAL(stream.last, 10);
     expect(0, GP_STEP_RELEASE, 20);
@@ -491,7 +501,9 @@ static void without_the_gil_all_is_known_up_to_the_last_taking(void)
     expect_end();
     CHECK_EQUAL(gp_stream_known_until(&stream), 30);
     CHECK_EQUAL(gp_stream_now(&stream, 99), 99);
-    release(1, 40); /* somebody may have taken it, and not said so yet */
+    release(1, 40); /* one may have taken it, and not said so yet; two can't */
+    CHECK_EQUAL(gp_stream_now(&stream, 99), 99);
+    take(0, GP_ASKED_AT_ONCE, 50);
     CHECK_EQUAL(gp_stream_now(&stream, 99), 30);
 }
 
@@ -505,39 +517,27 @@ static void a_restart_forgets_all_but_the_holder(void)
     CHECK_EQUAL(listed_lanes(), THREADS);
     gp_lane_begin(&lanes[2], rooms[2], NULL, 2, true);
     CHECK_EQUAL(listed_lanes(), THREADS); /* the list stays whole */
-    gp_stream_restart(&stream, &lanes[2]);
+    gp_stream_restart(&stream, &lanes[2], 2);
     CHECK_EQUAL(listed_lanes(), 1);
     ask(3, 10); /* of the generation before */
     CHECK_EQUAL(listed_lanes(), 2);
     release(2, 20);
-    CHECK(gp_stream_begin(&stream, 2, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(2, GP_STEP_RELEASE, 20);
     expect_end();
     gp_lane_begin(&lanes[3], rooms[3], NULL, 2, false);
     ask(3, 30);
     take(3, 30, 40);
-    CHECK(gp_stream_begin(&stream, 2, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(3, GP_STEP_ASK, 30);
     expect(3, GP_STEP_TAKE, 40);
     expect_end();
-    gp_stream_restart(&stream, NULL);
+    gp_stream_restart(&stream, NULL, 2);
     CHECK_EQUAL(listed_lanes(), 0);
     CHECK(stream.latest == NULL && stream.holder == NULL);
     release(3, 50);
     take(2, GP_ASKED_AT_ONCE, 60);
     CHECK_EQUAL(listed_lanes(), 1); /* it comes again when it has something new */
-}
-
-#ifdef __linux__ /* whose linker lets us refuse it */
-
-static bool memory_is_gone;
-
-void *__real_gp_memory_map(size_t size);
-void *__wrap_gp_memory_map(size_t size);
-
-void *__wrap_gp_memory_map(size_t size)
-{
-    return memory_is_gone ? NULL : __real_gp_memory_map(size);
 }
 
 static void without_memory_all_waits_for_the_next_reading(void)
@@ -547,18 +547,16 @@ static void without_memory_all_waits_for_the_next_reading(void)
     release(0, 20);
     ask(1, 15);
     memory_is_gone = true;
-    CHECK(!gp_stream_begin(&stream, 1, 100));
+    CHECK(!gp_stream_begin(&stream, 100));
     expect_end();
     memory_is_gone = false;
     CHECK_EQUAL(listed_lanes(), 2);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(1, GP_STEP_ASK, 15);
     expect(0, GP_STEP_RELEASE, 20);
     expect_end();
 }
-
-#endif
 
 /* ---- many lanes, against a plain list ---- */
 
@@ -595,7 +593,7 @@ static void read_deeds(uint64_t limit)
 {
     gp_step step;
     size_t wrong = 0;
-    CHECK(gp_stream_begin(&stream, 1, limit));
+    CHECK(gp_stream_begin(&stream, limit));
     for (; gp_stream_next(&stream, &step); deeds_read++) {
         const deed *should = &deeds[deeds_read];
         wrong += step.lane != should->lane || step.kind != should->kind || step.time != should->time;
@@ -614,7 +612,7 @@ static void of_many_lanes_the_steps_come_in_order_of_time(void)
     begin_anew();
     for (int i = 0; i < CROWD; i++)
         gp_lane_begin(&crowd[i], crowd_rooms[i], NULL, 1, i == 0);
-    gp_stream_restart(&stream, &crowd[0]);
+    gp_stream_restart(&stream, &crowd[0], 1);
     for (int deal = 0; deal < DEALS; deal++) {
         int next = (int)draw(CROWD), asks = deal == DEALS / 2 ? CROWD : (int)draw(4);
         for (int i = 0; i < asks; i++) {
@@ -656,7 +654,7 @@ static void clocks_that_disagree_change_no_order(void)
     gp_step step;
     begin_anew();
     gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
-    gp_stream_restart(&stream, &lanes[0]);
+    gp_stream_restart(&stream, &lanes[0], 1);
     int self = 0;
     for (int i = 1; i < THREADS; i++)
         lags[i] = draw(SKEW);
@@ -676,7 +674,7 @@ static void clocks_that_disagree_change_no_order(void)
         if (deal % 40 != 0 && deal + 1 != DEALS)
             continue;
         uint64_t limit = deal + 1 == DEALS ? UINT64_MAX : gp_stream_known_until(&stream);
-        CHECK(gp_stream_begin(&stream, 1, limit));
+        CHECK(gp_stream_begin(&stream, limit));
         while (gp_stream_next(&stream, &step)) {
             int who = (int)(step.lane - lanes);
             const deed *should = &of[who][next_deed[who]++];
@@ -750,7 +748,7 @@ static void read_once(uint64_t limit)
     gp_step step;
     gp_lane *lane;
     const gp_note *note;
-    CHECK(gp_stream_begin(&stream, 1, limit));
+    CHECK(gp_stream_begin(&stream, limit));
     do {
         size_t cycles = gp_stream_cycles(&stream, &lane, &note);
         for (size_t i = 0; i < cycles; i++) {
@@ -960,8 +958,8 @@ static void *restart_and_read(void *argument)
     for (uint32_t generation = 2; !atomic_load(&over); generation++) {
         gp_step step;
         pthread_mutex_lock(&stream.lock);
-        gp_stream_restart(&stream, NULL);
-        CHECK(gp_stream_begin(&stream, generation, UINT64_MAX));
+        gp_stream_restart(&stream, NULL, generation);
+        CHECK(gp_stream_begin(&stream, UINT64_MAX));
         while (gp_stream_next(&stream, &step))
             CHECK_EQUAL(step.lane->generation, generation);
         gp_stream_end(&stream);
@@ -1014,9 +1012,7 @@ int main(void)
     cpu_time_comes_with_the_release_of_its_hold();
     without_the_gil_all_is_known_up_to_the_last_taking();
     a_restart_forgets_all_but_the_holder();
-#ifdef __linux__
     without_memory_all_waits_for_the_next_reading();
-#endif
     of_many_lanes_the_steps_come_in_order_of_time();
     clocks_that_disagree_change_no_order();
     a_reader_beside_the_threads_misses_nothing();
