@@ -553,6 +553,7 @@ __attribute__((noinline, cold)) static void note_first_release(gp_gil *gil, gp_t
     if (thread->lane.asking != GP_ASKED_AT_ONCE)
         return;
     note_release(gil, thread, frame);
+    gp_stream_list(&gil->state.stream, &thread->lane);
     thread->lane.fresh = false;
 }
 
