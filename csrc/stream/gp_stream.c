@@ -74,7 +74,7 @@ static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
         return released;
     case GP_STEP_ASK:
         *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
-        return asked > lane->released_at;
+        return asked != 0; /* it is of this cycle: a taking makes it 0 before it is published */
     default:
         return false;
     }
@@ -97,7 +97,6 @@ static void advance(gp_lane *lane, const gp_step *step)
     lane->begins_off = false;
     switch (step->kind) {
     case GP_STEP_RELEASE:
-        lane->released_at = step->time;
         lane->next = step->forced ? GP_STEP_TAKE : GP_STEP_ASK;
         return;
     case GP_STEP_ASK:
@@ -264,6 +263,7 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
     if (step->kind == GP_STEP_TAKE && holder_lets_go(stream, step, &release)) {
         *step = release; /* its lane is put in its place when its turn comes */
         advance(release.lane, step);
+        (void)add(stream, release.lane);
         stream->holder = NULL;
         stream->last = step->time;
         return true;
@@ -325,7 +325,7 @@ void gp_stream_skip(gp_stream *stream, size_t cycles)
 static bool is_idle(const gp_stream *stream, const gp_lane *lane)
 {
     bool at_rest = atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
-                   lane->next == GP_STEP_ASK && atomic_load(&lane->asked) <= lane->released_at;
+                   lane->next == GP_STEP_ASK && atomic_load(&lane->asked) == 0;
     return (at_rest || is_stale(stream, lane)) && atomic_load(&stream->latest) != lane;
 }
 

@@ -59,7 +59,8 @@ static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
     gp_stream_list(stream, lane);
 }
 
-/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. */
+/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. A lane of
+ * another generation is left alone: its thread has not seen yet that watching began anew. */
 bool gp_stream_begin(gp_stream *stream, uint64_t limit);
 
 /* A moment, as late as can be, up to which nothing but askings is missing after a reading. With the lock. */

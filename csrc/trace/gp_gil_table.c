@@ -187,6 +187,7 @@ void gp_gil_table_remove(gp_gil *gil)
 {
     gp_gil_lock(gil);
     gp_gil_table_publish(gil, &(gp_gil_locks){0});
+    gp_stream_restart(&gil->state.stream, NULL, GP_NOT_WATCHED); /* its threads' records may serve others */
     gp_gil_unlock(gil);
     uint32_t count = gp_tracer.other_count;
     while (count > 0 && gp_tracer.other_gils[count - 1].locks.mutex == NULL)

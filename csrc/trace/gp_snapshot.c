@@ -147,12 +147,13 @@ static bool read_account(const gp_session *session, size_t n, const census *coun
     return is;
 }
 
-/* Returns the last moment of any of them, or `now`. */
+/* Returns the last moment of any of them, or `now`; and adds up their holds. */
 static uint64_t write_rows(gp_session *session, const census *counted, const gp_snapshot_lock *lock,
-                           uint64_t now, gp_account copies[2], gp_buffer *buffer)
+                           uint64_t now, gp_account copies[2], uint64_t *held, gp_buffer *buffer)
 {
     gp_account *copy = &copies[0], *ended = session->ended != NULL ? &copies[1] : NULL;
     uint64_t end = now;
+    *held = ended != NULL ? session->ended->hold : 0;
     if (ended != NULL)
         *ended = *session->ended; /* nobody books there */
     gp_buffer_number(buffer, counted->rows);
@@ -160,6 +161,7 @@ static uint64_t write_rows(gp_session *session, const census *counted, const gp_
         if (!read_account(session, n, counted, lock, now, copy))
             continue;
         end = copy->last > end ? copy->last : end;
+        *held += copy->hold;
         if (ended != NULL && copy->number == ended->number)
             gp_account_merge(session, ended, copy);
         else
@@ -171,7 +173,7 @@ static uint64_t write_rows(gp_session *session, const census *counted, const gp_
 }
 
 static uint64_t write_accounts(gp_session *session, const gp_snapshot_lock *lock, uint64_t now,
-                               gp_buffer *buffer)
+                               uint64_t *held, gp_buffer *buffer)
 {
     enum { COPIES = 2 };
     gp_account *copies = gp_memory_map(COPIES * sizeof *copies);
@@ -180,7 +182,7 @@ static uint64_t write_accounts(gp_session *session, const gp_snapshot_lock *lock
         return now;
     }
     census counted = begin_census(session, lock);
-    uint64_t end = write_rows(session, &counted, lock, now, copies, buffer);
+    uint64_t end = write_rows(session, &counted, lock, now, copies, held, buffer);
     end_census(session, lock);
     gp_memory_unmap(copies, COPIES * sizeof *copies);
     return end;
@@ -329,6 +331,16 @@ static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint3
     unlock_books(session, lock);
 }
 
+/* A thread notes its release some time after it looked at the clock. Until then a reader without the GIL
+ * takes its hold for longer, even beyond the next one's taking. */
+static void fit(const gp_session *session, uint64_t held, uint64_t *contended, uint64_t *last)
+{
+    if (*contended > held)
+        *contended = held;
+    if (*last < session->start + held)
+        *last = session->start + held;
+}
+
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,
                        uint32_t place, uint64_t now, gp_buffer *buffer)
 {
@@ -336,13 +348,17 @@ void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, cons
     gp_buffer rows = {.bytes = NULL};
     bool final = lock == NULL && !session->running;
     begin(session, lock, place, now, &begun);
-    uint64_t last = write_accounts(session, lock, now, &rows);
+    uint64_t held = 0, last = write_accounts(session, lock, now, &held, &rows);
+    if (lock != NULL)
+        fit(session, held, &begun.contended, &last);
     write_totals(session, facts, &begun, final, last, buffer);
     gp_buffer_raw(buffer, rows.bytes, rows.size);
-    write_places(&begun.copy, session->wants_cpu, buffer);
-    write_blame(&begun.copy, buffer);
-    write_stalls(&begun.copy, session, buffer);
     buffer->failed |= rows.failed || begun.copy.failed;
+    if (!buffer->failed) {
+        write_places(&begun.copy, session->wants_cpu, buffer);
+        write_blame(&begun.copy, buffer);
+        write_stalls(&begun.copy, session, buffer);
+    }
     gp_buffer_free(&rows);
     free_tables(&begun.copy);
 }

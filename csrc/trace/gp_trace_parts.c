@@ -199,8 +199,8 @@ static void begin_other(gp_session *other, gp_gil *gil)
     other->start = gp_trace_parts_catch_up(gil);
     if (other->start < other->origin) /* up to where is known without that GIL */
         other->start = other->origin;
-    if (!gp_gil_state_running(&gil->state)) /* relaxed: as for the main one */
-        __atomic_store_n(&gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
+    if (!gp_gil_state_running(&gil->state))
+        atomic_store(&gil->state.generation, ++gp_tracer.generation);
     gp_gil_state_start(&gil->state, other, NULL);
     gp_gil_unlock(gil);
 }

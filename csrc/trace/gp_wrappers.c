@@ -18,6 +18,7 @@ enum {
     BLOCKED_NS =
         1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
     PATIENCE_NS = 300, /* for a GIL's mutex, before sleeping */
+    NEWCOMERS = 64,    /* threads, until one keeps the books: those before may have noted little each */
 };
 
 static gp_gil *const main_gil = &gp_tracer.main_gil;
@@ -146,6 +147,8 @@ __attribute__((noinline, cold)) static gp_thread *follow_first(gp_gil *gil, cons
     gp_gil_lock(gil);
     bool traced = gp_gil_table_is(lock, is) && gp_gil_state_running(&gil->state);
     gp_thread *thread = traced ? begin_to_follow(gil, asked, false) : NULL;
+    if (thread != NULL && ++gil->newcomers % NEWCOMERS == 0)
+        gp_gil_state_read(&gil->state, gp_stream_known_until(&gil->state.stream));
     gp_gil_unlock(gil);
     return thread;
 }
@@ -231,7 +234,7 @@ static inline uint32_t where(gp_gil *gil, gp_thread *thread)
 /* The places of another GIL than the main one may go without that GIL: when its row is given to another. */
 __attribute__((noinline, cold)) static uint32_t where_elsewhere(gp_gil *gil, gp_thread *thread)
 {
-    if (gp_gil_table_is_locking())
+    if (gil->state.wanting_sites == 0 || gp_gil_table_is_locking())
         return GP_ROW_NONE;
     gp_gil_lock(gil);
     uint32_t place = is_followed(gil, thread) ? where(gil, thread) : GP_ROW_NONE;
@@ -486,8 +489,8 @@ static int hooked_lock(pthread_mutex_t *mutex)
 static void wait_for(gp_gil *gil, const void *cond)
 {
     gp_thread *thread = follow(gil, &gil->locks.cond, cond, GP_ASKED_UNSEEN);
-    if (thread != NULL && thread->lane.asking == GP_ASKED_AT_ONCE)
-        ask(gil, thread, gp_clock_ticks());
+    if (thread != NULL && thread->lane.asking <= GP_ASKED_AT_ONCE)
+        ask(gil, thread, thread->lane.asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : gp_clock_ticks());
 }
 
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
@@ -552,6 +555,7 @@ __attribute__((noinline, cold)) static void note_first_release(gp_gil *gil, gp_t
 {
     if (thread->lane.asking != GP_ASKED_AT_ONCE)
         return;
+    gp_stream_list(&gil->state.stream, &thread->lane); /* it took the GIL unseen */
     note_release(gil, thread, frame);
     gp_stream_list(&gil->state.stream, &thread->lane);
     thread->lane.fresh = false;
@@ -566,7 +570,7 @@ static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_
     int status = call_unlock(mutex);
     if (__builtin_expect(gp_lane_unread(&thread->lane) >= GP_LANE_DUE, 0))
         keep_books(gil);
-    if (__builtin_expect(gil == main_gil && nobody_writes(), 0))
+    if (__builtin_expect(gil == main_gil && nobody_writes() && !gp_gil_table_is_locking(), 0))
         gp_recorder_attend(atomic_load_explicit(&thread->lane.released, memory_order_relaxed));
     return status;
 }
