@@ -219,10 +219,12 @@ static inline void book_hold(gp_gil_state *gil, gp_session *session, gp_account 
     gp_account_record(session, GP_EVENT_HOLD, account, from, to);
 }
 
-/* The thread's taking was not seen: it can't have come before the last release. */
-static void hold_since_last_release(gp_gil_state *gil, gp_thread *thread)
+/* The thread's taking was not seen: it can't have come before the last release, unless that is one of which
+ * was known earlier. */
+static void hold_since_last_release(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
-    uint64_t from = gil->last_release > thread->since ? gil->last_release : thread->since;
+    uint64_t last = gil->last_release < now ? gil->last_release : now;
+    uint64_t from = last > thread->since ? last : thread->since;
     if (thread->state == GP_WAIT)
         leave_waiters(gil, thread);
     settle(gil, thread, from);
@@ -233,7 +235,7 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
                           uint64_t now)
 {
     if (__builtin_expect(thread->state != GP_HOLD, 0))
-        hold_since_last_release(gil, thread);
+        hold_since_last_release(gil, thread, now);
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         book_hold(gil, session, account, place, thread->since, now);
         account->forced_releases += forced;

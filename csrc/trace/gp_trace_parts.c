@@ -197,6 +197,8 @@ static void begin_other(gp_session *other, gp_gil *gil)
 {
     gp_gil_lock(gil);
     other->start = gp_trace_parts_catch_up(gil);
+    if (other->start < other->origin) /* up to where is known without that GIL */
+        other->start = other->origin;
     if (!gp_gil_state_running(&gil->state))
         atomic_store(&gil->state.generation, ++gp_tracer.generation);
     gp_gil_state_start(&gil->state, other, NULL);

@@ -557,6 +557,7 @@ __attribute__((noinline, cold)) static void note_first_release(gp_gil *gil, gp_t
         return;
     gp_stream_list(&gil->state.stream, &thread->lane); /* it took the GIL unseen */
     note_release(gil, thread, frame);
+    gp_stream_list(&gil->state.stream, &thread->lane);
     thread->lane.fresh = false;
 }
 
