@@ -7,7 +7,17 @@
 /* Opens those that the thread has not got. */
 #define GP_EACH_ACCOUNT(gil, thread, session, account)                                                       \
     for (gp_session *session = (gil)->sessions; session != NULL; session = session->next)                    \
-        for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)
+        for (gp_account *account = gp_gil_state_account(gil, session, thread); account != NULL;              \
+             account = NULL)
+
+gp_account *gp_gil_state_account(const gp_gil_state *gil, gp_session *session, gp_thread *thread)
+{
+    gp_account *account = gp_account_of(session, thread);
+    bool placed = account == NULL || account->last_place != GP_ROW_NONE;
+    if (__builtin_expect(!placed && session->wants_sites, 0))
+        gp_attribution_place(session, account, &gil->places, thread->last_place);
+    return account;
+}
 
 static void settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 {
@@ -53,7 +63,7 @@ static void share_out(const gp_gil_state *gil, gp_session *session)
         return;
     const gp_charge *longest = longest_charge(session);
     for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
-        gp_account *account = gp_account_of(session, waiter);
+        gp_account *account = gp_gil_state_account(gil, session, waiter);
         if (account == NULL)
             continue;
         for (uint32_t i = 0; i < session->charge_count; i++)
@@ -75,6 +85,8 @@ static void join_waiters(gp_gil_state *gil, gp_thread *thread)
     share_out_all(gil);
     if (thread->since > gil->latest_wait)
         gil->latest_wait = thread->since;
+    /* it may have exited before its asking was read */
+    gil->waiter_exited |= atomic_load_explicit(&thread->exited, memory_order_relaxed);
     thread->previous_waiter = NULL;
     thread->next_waiter = gil->waiters;
     if (gil->waiters != NULL)
@@ -119,7 +131,7 @@ static void charge_each(const gp_gil_state *gil, gp_session *session, gp_charge 
     for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
         uint64_t asked = waiter->since > from ? waiter->since : from;
         uint64_t ticks = gp_ticks_after(session->start, asked, gp_thread_end_of(waiter, to));
-        gp_account *account = ticks != 0 ? gp_account_of(session, waiter) : NULL;
+        gp_account *account = ticks != 0 ? gp_gil_state_account(gil, session, waiter) : NULL;
         if (account == NULL)
             continue;
         charge->ticks = charge->longest = ticks;
@@ -172,7 +184,7 @@ uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, u
     share_out(gil, session);
     if (!session->wants_sites || holder == NULL || holder->state != GP_HOLD)
         return GP_ROW_NONE;
-    gp_account *account = gp_account_of(session, holder);
+    gp_account *account = gp_gil_state_account(gil, session, holder);
     if (account == NULL)
         return GP_ROW_NONE;
     uint32_t place = gp_attribution_place(session, account, &gil->places, here);
@@ -271,12 +283,9 @@ void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 /* Open the accounts of the thread that takes the GIL, and fold some of others. */
 static void open_accounts(gp_gil_state *gil, gp_thread *thread)
 {
-    GP_EACH_ACCOUNT (gil, thread, session, account) {
-        if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
-            gp_attribution_place(session, account, &gil->places, thread->last_place);
+    GP_EACH_ACCOUNT (gil, thread, session, account)
         if (__builtin_expect(session->folding_due != 0, 0))
             fold(gil, session);
-    }
 }
 
 static void join_holder(gp_gil_state *gil, gp_thread *thread)
@@ -487,7 +496,7 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     for (size_t i = 0; i < count; i++) {
         if (!gp_gil_state_concerns(gil, session, threads[i]))
             continue;
-        gp_account *account = gp_account_of(session, threads[i]);
+        gp_account *account = gp_gil_state_account(gil, session, threads[i]);
         if (account == NULL || account == session->ended)
             continue; /* it was folded */
         gp_account_close(session, account, threads[i], gp_thread_end_of(threads[i], now));

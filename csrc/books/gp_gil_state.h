@@ -68,6 +68,9 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
  * session. Under the lock, with the GIL, which the calling thread holds. */
 uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, uint32_t here, uint64_t now);
 
+/* The thread's account, opened now if it has none. NULL without memory. Under the lock. */
+gp_account *gp_gil_state_account(const gp_gil_state *gil, gp_session *session, gp_thread *thread);
+
 /* Whether the thread was alive at some moment of the session. Under the lock. */
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread);
 

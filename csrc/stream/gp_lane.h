@@ -86,9 +86,8 @@ struct gp_lane {
 
     /* the reader's, under the lock of the stream */
     _Alignas(GP_LANE_LINE) gp_step_kind next; /* of the note that is being read */
-    uint64_t released_at; /* when it let go, once that was read; only a later asking is one of this cycle */
-    bool begins_off;      /* nothing of it was read; if it had the GIL before that was not noted */
-    uint32_t heap_place;  /* + 1; 0: not in the heap */
+    bool begins_off;     /* nothing of it was read; if it had the GIL before that was not noted */
+    uint32_t heap_place; /* + 1; 0: not in the heap */
     _Atomic bool listed;
     gp_lane *next_listed;
 };

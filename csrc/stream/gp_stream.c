@@ -70,7 +70,7 @@ static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
         return released;
     case GP_STEP_ASK:
         *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
-        return asked > lane->released_at;
+        return asked != 0;
     default:
         return false;
     }
@@ -93,7 +93,6 @@ static void advance(gp_lane *lane, const gp_step *step)
     lane->begins_off = false;
     switch (step->kind) {
     case GP_STEP_RELEASE:
-        lane->released_at = step->time;
         lane->next = step->forced ? GP_STEP_TAKE : GP_STEP_ASK;
         return;
     case GP_STEP_ASK:
@@ -311,7 +310,7 @@ void gp_stream_skip(gp_stream *stream, size_t cycles)
 static bool is_idle(const gp_stream *stream, const gp_lane *lane)
 {
     return atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
-           lane->next == GP_STEP_ASK && atomic_load(&lane->asked) <= lane->released_at &&
+           lane->next == GP_STEP_ASK && atomic_load(&lane->asked) == 0 &&
            atomic_load(&stream->latest) != lane;
 }
 

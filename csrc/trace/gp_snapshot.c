@@ -254,7 +254,8 @@ static void add_under_way(tables *copy, const gp_session *session, uint32_t plac
         } else if (thread->state == GP_WAIT) {
             if (account->last_place != GP_ROW_NONE)
                 copy->places[account->last_place].wait += ticks;
-            add_stall(copy, session, account, ticks);
+            if (session->wants_sites)
+                add_stall(copy, session, account, ticks);
         }
     }
 }

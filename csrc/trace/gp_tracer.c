@@ -283,9 +283,10 @@ size_t gp_tracer_parts(const gp_session *session)
 /* Threads that did nothing since the session began have a row too. */
 static void open_accounts(gp_session *session)
 {
+    gp_gil_state *gil = &session->gil->state;
     for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++)
-        if (gp_gil_state_concerns(&session->gil->state, session, gp_threads_at(&gp_tracer.threads, i)))
-            (void)gp_account_of(session, gp_threads_at(&gp_tracer.threads, i));
+        if (gp_gil_state_concerns(gil, session, gp_threads_at(&gp_tracer.threads, i)))
+            (void)gp_gil_state_account(gil, session, gp_threads_at(&gp_tracer.threads, i));
 }
 
 /* New parts come second in the list, so the others keep their places from its end. */
