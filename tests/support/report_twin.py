@@ -7,7 +7,8 @@ identifier, places by their frames.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -74,13 +75,18 @@ def _read_account(payload, flags):
     return number, account | {"holds": _pairs(payload), "waits": _pairs(payload)}
 
 
-def read_snapshot(content, places):
-    """Return a SNAP's numbers; `places` as :func:`read_places` returns them."""
+def read_snapshot(content, places, *, by_number=False):
+    """Return a SNAP's numbers; `places` as :func:`read_places` returns them.
+
+    Threads have their native identifiers, or, since those are used again, the numbers of their accounts.
+    """
     payload = Payload(content)
     names = "flags interpreter rate elapsed contended handoffs lost sites_lost dropped"
     snapshot = {name: payload.number() for name in names.split()}
     accounts = dict(_read_account(payload, snapshot["flags"]) for _ in range(payload.number()))
     ids = {number: account.pop("native_id") for number, account in accounts.items()}
+    if by_number:
+        ids = {number: number for number in ids}
     ids |= {number: MERGED for number, account in accounts.items() if account["merged"] != 1}
 
     def who(number):
@@ -123,21 +129,17 @@ def named(place, who):
     return tuple(("native", who(frame[1])) if frame[0] == "native" else frame for frame in place)
 
 
-def read_events(content, places, ids):
-    """Return the events of an EVNT's payload; `ids` are native identifiers by account."""
+def read_events(content, places):
+    """Return the events of an EVNT's payload; threads have the numbers of their accounts."""
     payload, found = Payload(content), []
     payload.number()
     count, _, end = payload.number(), payload.number(), payload.number()
-
-    def who(number):
-        return ids[number]
-
     for _ in range(count):
         account, kind = divmod(payload.number(), 2)
         end += payload.signed()
         duration, place = payload.number(), payload.number()
-        where = named(places[place - 1], who) if place else None
-        found.append(Event((HOLD, WAIT)[kind], ids[account], where, end - duration, end))
+        where = places[place - 1] if place else None
+        found.append(Event((HOLD, WAIT)[kind], account, where, end - duration, end))
     assert not payload
     return found
 
@@ -146,7 +148,7 @@ class Recorded:
     """What a recording says of one interpreter, the main one by default: from its chunks."""
 
     def __init__(self, chunks, interpreter=0):
-        self.places, self.ids, self.events = [], {}, []
+        self.places, self.ids, self.numbered = [], {}, []
         self.described, self.snapshots = b"", []
         for kind, content in chunks:
             if kind not in ("PLAC", "THRD", "SNAP", "EVNT"):
@@ -165,7 +167,16 @@ class Recorded:
             elif kind == "SNAP":
                 self.snapshots.append(content)
             else:
-                self.events += read_events(content, self.places, self.ids)
+                self.numbered += read_events(content, self.places)
+
+    @property
+    def events(self):
+        """All events, with the native identifiers of their threads."""
+        who = self.ids.__getitem__
+        return [
+            event._replace(thread=who(event.thread), place=event.place and named(event.place, who))
+            for event in self.numbered
+        ]
 
     def _take_threads(self, payload):
         while payload:
@@ -464,6 +475,127 @@ def charge(waits, holds, start):
         if taken > asked:
             stalls.append((waiter, waiter_place, *culprit[:2], asked, taken - asked, culprit[2]))
     return dict(blame), stalls
+
+
+# ---- what a timeline says ----
+
+
+class TimelineTwin:
+    """The numbers of a report that follow from its timeline: one interpreter's, recorded to the end."""
+
+    def __init__(self, recorded):
+        self.snapshot = read_snapshot(recorded.snapshots[-1], recorded.places, by_number=True)
+        places, events = recorded.places, recorded.numbered
+        self.holds = sorted((event for event in events if event.kind == HOLD), key=lambda event: event.start)
+        self.waits = [event for event in events if event.kind == WAIT]
+        self.ends = [hold.end for hold in self.holds]
+        self.places = places
+
+    @property
+    def exact(self):
+        """Whether the timeline is all that the report is about."""
+        numbers = self.snapshot
+        merged = any(account["merged"] != 1 for account in numbers["accounts"].values())
+        return numbers["flags"] & FINAL and not (numbers["dropped"] or numbers["lost"] or merged)
+
+    def _meanwhile(self, wait):
+        """Yield holder, place and ticks of each hold in a wait."""
+        for hold in self.holds[bisect_right(self.ends, wait.start) :]:
+            if hold.start >= wait.end:
+                return
+            ticks = min(hold.end, wait.end) - max(hold.start, wait.start)
+            if ticks > 0:
+                yield hold.thread, hold.place, ticks
+
+    def faults(self):
+        """Yield one line for each number of the report that the timeline does not bear out."""
+        yield from differences(self._threads(), self._sums(), "accounts")
+        yield from differences(self.snapshot["contended"], self._contended(), "contended")
+        if self.snapshot["flags"] & SITES:
+            yield from differences(
+                {place: row[1:3] for place, row in self.snapshot["sites"].items() if any(row[1:3])},
+                self._sites(),
+                "sites",
+            )
+            yield from differences(self.snapshot["blame"], self._blame(), "blame")
+            yield from self._stall_faults()
+
+    def _threads(self):
+        names = ("hold", "wait", "longest_hold", "longest_wait")
+        return {
+            who: {name: account[name] for name in names} | {"rest": _rest(account)}
+            for who, account in self.snapshot["accounts"].items()
+        }
+
+    def _sums(self):
+        sums = {
+            who: {"hold": 0, "wait": 0, "longest_hold": 0, "longest_wait": 0, "rest": 0}
+            for who in self.snapshot["accounts"]
+        }
+        for kind, who, _, start, end in (*self.holds, *self.waits):
+            sums[who][kind] += end - start
+            sums[who][f"longest_{kind}"] = max(sums[who][f"longest_{kind}"], end - start)
+        return sums
+
+    def _contended(self):
+        """Add up what of the holds others waited for: each from the first asking on."""
+        total, waits, at, wanted = 0, sorted(self.waits, key=lambda wait: wait.start), 0, []
+        for hold in self.holds:
+            while at < len(waits) and waits[at].start < hold.end:
+                wanted.append(waits[at])
+                at += 1
+            wanted = [wait for wait in wanted if wait.end > hold.start]
+            if wanted:
+                total += hold.end - max(hold.start, min(wait.start for wait in wanted))
+        return total
+
+    def _sites(self):
+        sites = defaultdict(lambda: [0, 0])
+        for kind, _, place, start, end in (*self.holds, *self.waits):
+            if place is not None:
+                sites[place][kind == WAIT] += end - start
+        return dict(sites)
+
+    def _blame(self):
+        blame = defaultdict(int)
+        for wait in self.waits:
+            for holder, place, ticks in self._meanwhile(wait):
+                blame[wait.thread, holder, place] += ticks
+        return dict(blame)
+
+    def _stall_faults(self):
+        found = Counter(self.snapshot["stalls"])
+        least = min((stall[5] for stall in found), default=None)
+        if least is None:
+            return
+        shown = Counter()
+        for wait in self.waits:
+            if wait.end - wait.start >= least:
+                culprit = max(self._meanwhile(wait), key=lambda held: held[2], default=(None, None, 0))
+                numbers = (wait.start, wait.end - wait.start, culprit[2])
+                shown[wait.thread, wait.place, *culprit[:2], *numbers] += 1
+        for stall in found - shown:
+            yield f"no wait of the timeline is {stall!r}"
+        for stall in shown - found:
+            if stall[5] > least:
+                yield f"no long wait of the report is {stall!r}"
+
+
+def _rest(account):
+    """Return what of a thread's life is neither held, waited nor off; its counts must agree as well."""
+    rest = account["last"] - account["first"] - account["hold"] - account["wait"] - account["off"]
+    assert account["contended"] <= account["acquisitions"]
+    assert account["forced"] <= account["releases"] <= sum(account["holds"].values())
+    return rest
+
+
+def faults_of(chunks):
+    """Return what in a recording's last snapshots its timeline does not bear out, for all interpreters."""
+    if [kind for kind, _ in chunks][-1:] != ["DONE"]:
+        return []
+    numbers = {Payload(content).number() for kind, content in chunks if kind == "EVNT"}
+    twins = [TimelineTwin(Recorded(chunks, number)) for number in sorted(numbers)]
+    return [fault for twin in twins if twin.exact for fault in twin.faults()]
 
 
 # ---- threads that were merged ----
