@@ -26,6 +26,7 @@ enum {
 enum {
     GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
     GP_ASKED_AT_ONCE = 1, /* it got the GIL without waiting */
+    GP_ASKED_EARLIER = 2, /* it was waiting already when our watching began */
 };
 
 /* With a release. */
@@ -93,7 +94,8 @@ struct gp_lane {
 };
 
 /* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. There is room for
- * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, while nobody reads the lane. */
+ * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, while nobody reads the lane; it may be listed.
+ */
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds);
 
 /* A number of a note that is not this one. */

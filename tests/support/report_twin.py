@@ -15,6 +15,7 @@ from typing import NamedTuple
 from recording_chunks import Payload
 
 MERGED = "ended threads"
+UNSEEN_PLACE = (("unseen",),)  # nobody looked, since nobody wanted to know
 FINAL, SITES, STACKS, CPU_TIME = 1, 8, 16, 64
 HOLD, WAIT, OFF = "hold", "wait", "off"
 LAST_BUCKET = 42 * 64 - 1
@@ -278,7 +279,7 @@ class Twin:
         if unseen:
             span.kind, span.seen = WAIT, False
         waited = span.kind == WAIT
-        span.place = life.place
+        span.place = UNSEEN_PLACE if life.place is None else life.place
         handed = waited and max(self.released) > span.start
         life.takes.append((self.event, waited, handed))
         life.turn_to(HOLD, at, self.event)
