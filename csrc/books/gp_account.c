@@ -174,7 +174,7 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
     gp_thread_read_name(thread, account->identity.os_name);
     account->last = until > thread->since ? until : thread->since; /* stamps of two cores may disagree */
     account->releases = gp_hist_count(&account->holds);
-    account->waits.counts[0] += account->acquisitions - account->timed_acquisitions;
+    account->waits.counts[0] += account->acquisitions - account->contended_acquisitions;
     switch (thread->state) {
     case GP_HOLD:
         gp_account_book_hold(session, account, thread->since, until);
@@ -216,7 +216,6 @@ void gp_account_merge(const gp_session *session, gp_account *into, gp_account *f
     into->longest_wait = larger(into->longest_wait, from->longest_wait);
     into->acquisitions += from->acquisitions;
     into->contended_acquisitions += from->contended_acquisitions;
-    into->timed_acquisitions += from->timed_acquisitions;
     into->releases += from->releases;
     into->forced_releases += from->forced_releases;
     into->blamed += from->blamed;

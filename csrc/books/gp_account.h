@@ -45,9 +45,8 @@ struct gp_account {
     /* what those do that have to wait */
     uint64_t wait;
     uint64_t longest_wait;
-    uint64_t contended_acquisitions;
+    uint64_t contended_acquisitions; /* in `waits`; the others count there as 0 once the account is closed */
     uint64_t hold_cpu;               /* nanoseconds of CPU time while it held; 0 unless wanted */
-    uint64_t timed_acquisitions;     /* in `waits`; the others count there as 0 once the account is closed */
     uint64_t blamed;                 /* ticks of wait that are charged to somebody */
     uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
     uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
@@ -86,9 +85,8 @@ typedef struct {
 
 /* Holds of one thread that ended at one place, for those who waited all through them (gp_gil_state.c). */
 typedef struct {
-    uint64_t ticks, longest;
-    uint32_t holder, place; /* number of an account, of a place */
-    uint32_t nth; /* when the longest came: it was the nth hold since the charges were last shared out */
+    uint64_t ticks, longest, longest_from; /* the last is when the longest of them began */
+    uint32_t holder, place;                /* number of an account, of a place */
 } gp_charge;
 
 enum {
@@ -126,9 +124,7 @@ struct gp_session {
     /* what each touches while others wait */
     _Alignas(GP_RING_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
     uint64_t handoffs;
-    uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
     uint32_t charge_count;
-    uint32_t charged_holds;            /* in `charges` */
     gp_charge charges[GP_CHARGES_MAX]; /* due from each of the GIL's waiters */
 
     uint64_t
@@ -153,7 +149,6 @@ struct gp_session {
     uint64_t cpu_now;         /* of the thread that holds, while what is under way is booked; 0: not known */
 
     /* folding (gp_folding.h) */
-    bool folding_waits;        /* somebody is reading account by account */
     size_t keep, keep_largest; /* GP_ACCOUNTS_KEPT, GP_LARGEST_KEPT; less in tests, but not 0 largest */
     size_t cursor;             /* where the last step looked */
     gp_account *ended;         /* into which others are folded; NULL: none yet */

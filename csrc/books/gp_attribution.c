@@ -159,34 +159,34 @@ static void settle_stall(gp_stall *stalls, size_t at)
 
 /* Once there is no more room the stalls are a heap with the shortest first, which the next one replaces: in
  * the first seconds of a trace that is every other wait. */
-static void keep_stall(gp_session *session, const gp_stall *stall)
+static void keep_stall(gp_session *session, gp_stall stall)
 {
     gp_stall *stalls = session->stalls;
     if (session->stall_count < GP_STALLS_MAX) {
-        stalls[session->stall_count++] = *stall;
+        stalls[session->stall_count++] = stall;
         if (session->stall_count < GP_STALLS_MAX)
             return;
         for (size_t at = GP_STALLS_MAX / 2; at-- > 0;)
             settle_stall(stalls, at);
     } else {
-        stalls[0] = *stall;
+        stalls[0] = stall;
         settle_stall(stalls, 0);
     }
     session->stall_floor = stalls[0].ticks;
 }
 
-static void note_stall(gp_session *session, const gp_account *waiter, uint64_t from, uint64_t ticks)
+gp_stall gp_attribution_stall(const gp_account *waiter, uint64_t from, uint64_t ticks)
 {
     bool held = waiter->culprit_ticks != 0;
-    keep_stall(session, &(gp_stall){
-                            .waiter = waiter->number,
-                            .waiter_place = waiter->last_place,
-                            .holder = held ? waiter->culprit : GP_ROW_NONE,
-                            .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
-                            .start = from,
-                            .ticks = ticks,
-                            .holder_ticks = waiter->culprit_ticks,
-                        });
+    return (gp_stall){
+        .waiter = waiter->number,
+        .waiter_place = waiter->last_place,
+        .holder = held ? waiter->culprit : GP_ROW_NONE,
+        .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
+        .start = from,
+        .ticks = ticks,
+        .holder_ticks = waiter->culprit_ticks,
+    };
 }
 
 void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
@@ -195,7 +195,8 @@ void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t
     if (account->last_place != GP_ROW_NONE)
         session->places[account->last_place].wait += ticks;
     if (ticks > session->stall_floor)
-        note_stall(session, account, from > session->start ? from : session->start, ticks);
+        keep_stall(session,
+                   gp_attribution_stall(account, from > session->start ? from : session->start, ticks));
     account->culprit_ticks = 0;
 }
 

@@ -110,8 +110,6 @@ static void fold(gp_session *session, gp_account *account, gp_session *running, 
 
 void gp_folding_step(gp_session *session, gp_session *running, const gp_folding_host *host)
 {
-    if (session->folding_waits)
-        return;
     session->folding_due--;
     if (host->gone == NULL || !prepare_bits(session))
         return;

@@ -51,7 +51,7 @@ static const gp_charge *longest_charge(const gp_session *session)
     for (uint32_t i = 1; i < session->charge_count; i++) {
         const gp_charge *charge = &session->charges[i];
         if (charge->longest > longest->longest ||
-            (charge->longest == longest->longest && charge->nth < longest->nth))
+            (charge->longest == longest->longest && charge->longest_from < longest->longest_from))
             longest = charge;
     }
     return longest;
@@ -71,7 +71,6 @@ static void share_out(const gp_gil_state *gil, gp_session *session)
         gp_attribution_suspect(account, longest);
     }
     session->charge_count = 0;
-    session->charged_holds = 0;
 }
 
 static void share_out_all(const gp_gil_state *gil)
@@ -124,13 +123,19 @@ static bool is_one_of_them_gone(gp_gil_state *gil)
     return gil->waiter_exited;
 }
 
+uint64_t gp_gil_state_waited_for(const gp_session *session, const gp_thread *holder, const gp_thread *waiter,
+                                 uint64_t to)
+{
+    uint64_t from = waiter->since > holder->since ? waiter->since : holder->since;
+    return gp_ticks_after(session->start, from, gp_thread_end_of(waiter, to));
+}
+
 /* Charge a hold to each waiter from when it began to wait. */
-static void charge_each(const gp_gil_state *gil, gp_session *session, gp_charge *charge, uint64_t from,
-                        uint64_t to)
+static void charge_each(const gp_gil_state *gil, gp_session *session, gp_charge *charge,
+                        const gp_thread *holder, uint64_t to)
 {
     for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
-        uint64_t asked = waiter->since > from ? waiter->since : from;
-        uint64_t ticks = gp_ticks_after(session->start, asked, gp_thread_end_of(waiter, to));
+        uint64_t ticks = gp_gil_state_waited_for(session, holder, waiter, to);
         gp_account *account = ticks != 0 ? gp_gil_state_account(gil, session, waiter) : NULL;
         if (account == NULL)
             continue;
@@ -152,45 +157,49 @@ static gp_charge *find_charge(gp_session *session, uint32_t holder, uint32_t pla
     return charge;
 }
 
-static void charge_hold(gp_gil_state *gil, gp_session *session, uint32_t holder, uint32_t place,
-                        uint64_t from, uint64_t to)
+static void charge_hold(gp_gil_state *gil, gp_session *session, const gp_thread *holder, uint32_t number,
+                        uint32_t place, uint64_t to)
 {
-    uint64_t begin = from > session->charged_until ? from : session->charged_until;
     bool gone = is_one_of_them_gone(gil);
-    if (__builtin_expect(gone || begin < gil->latest_wait, 0)) {
+    if (__builtin_expect(gone || holder->since < gil->latest_wait, 0)) {
         share_out(gil, session);
-        charge_each(gil, session, &(gp_charge){.holder = holder, .place = place}, begin, to);
+        charge_each(gil, session, &(gp_charge){.holder = number, .place = place}, holder, to);
         return;
     }
-    uint64_t ticks = gp_ticks_after(session->start, begin, to);
+    uint64_t ticks = gp_ticks_after(session->start, holder->since, to);
     if (ticks == 0)
         return;
-    gp_charge *charge = find_charge(session, holder, place);
-    if (__builtin_expect(charge == NULL || session->charged_holds == UINT32_MAX, 0)) {
+    gp_charge *charge = find_charge(session, number, place);
+    if (__builtin_expect(charge == NULL, 0)) {
         share_out(gil, session);
-        charge = find_charge(session, holder, place);
+        charge = find_charge(session, number, place);
     }
     charge->ticks += ticks;
-    session->charged_holds++;
     if (ticks > charge->longest) {
         charge->longest = ticks;
-        charge->nth = session->charged_holds;
+        charge->longest_from = holder->since;
     }
 }
 
-uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, uint32_t here, uint64_t now)
+uint32_t gp_gil_state_place(gp_gil_state *gil, gp_session *session, uint32_t here)
 {
     gp_thread *holder = gil->holder;
     share_out(gil, session);
     if (!session->wants_sites || holder == NULL || holder->state != GP_HOLD)
         return GP_ROW_NONE;
     gp_account *account = gp_gil_state_account(gil, session, holder);
-    if (account == NULL)
-        return GP_ROW_NONE;
-    uint32_t place = gp_attribution_place(session, account, &gil->places, here);
-    charge_hold(gil, session, account->number, place, holder->since, now);
+    return account != NULL ? gp_attribution_place(session, account, &gil->places, here) : GP_ROW_NONE;
+}
+
+/* The hold that is under way is charged up to `now`, and no further. Returns its place. */
+static uint32_t end_charges(gp_gil_state *gil, gp_session *session, uint32_t here, uint64_t now)
+{
+    uint32_t place = gp_gil_state_place(gil, session, here);
+    if (place == GP_ROW_NONE)
+        return place;
+    uint32_t number = gp_gil_state_account(gil, session, gil->holder)->number;
+    charge_hold(gil, session, gil->holder, number, place, now);
     share_out(gil, session);
-    session->charged_until = now;
     return place;
 }
 
@@ -213,21 +222,21 @@ static void fold(gp_gil_state *gil, gp_session *session)
 /* ---- the steps ---- */
 
 /* Book the end of a hold for its place, and charge it to those who waited for it. */
-static inline void attribute(gp_gil_state *gil, gp_session *session, gp_account *account, uint32_t number,
-                             uint64_t from, uint64_t to)
+static inline void attribute(gp_gil_state *gil, gp_session *session, const gp_thread *thread,
+                             gp_account *account, uint32_t number, uint64_t from, uint64_t to)
 {
     uint32_t place = gp_attribution_place(session, account, &gil->places, number);
     gp_attribution_book_hold(session, place, gp_ticks_after(session->start, from, to));
     if (__builtin_expect(gil->waiters != NULL, 0))
-        charge_hold(gil, session, account->number, place, from, to);
+        charge_hold(gil, session, thread, account->number, place, to);
 }
 
-static inline void book_hold(gp_gil_state *gil, gp_session *session, gp_account *account, uint32_t place,
-                             uint64_t from, uint64_t to)
+static inline void book_hold(gp_gil_state *gil, gp_session *session, const gp_thread *thread,
+                             gp_account *account, uint32_t place, uint64_t from, uint64_t to)
 {
     gp_account_book_hold(session, account, from, to);
     if (session->wants_sites)
-        attribute(gil, session, account, place, from, to);
+        attribute(gil, session, thread, account, place, from, to);
     gp_account_record(session, GP_EVENT_HOLD, account, from, to);
 }
 
@@ -247,7 +256,7 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
     if (__builtin_expect(thread->state != GP_HOLD, 0))
         hold_since_last_release(gil, thread);
     GP_EACH_ACCOUNT (gil, thread, session, account) {
-        book_hold(gil, session, account, place, thread->since, now);
+        book_hold(gil, session, thread, account, place, thread->since, now);
         account->forced_releases += forced;
         if (__builtin_expect(session->wants_cpu, 0))
             book_cpu(session, thread, account, cpu);
@@ -270,10 +279,7 @@ static uint64_t not_charged_since(const gp_gil_state *gil, const gp_thread *thre
 {
     if (asked == GP_ASKED_EARLIER)
         return thread->since;
-    uint64_t since = asked > gil->last_release ? asked : gil->last_release;
-    for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
-        since = since > session->charged_until ? since : session->charged_until;
-    return since;
+    return asked > gil->last_release ? asked : gil->last_release;
 }
 
 void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
@@ -326,7 +332,6 @@ static void book_wait(gp_gil_state *gil, gp_thread *thread, uint64_t now)
         if (session->wants_sites)
             gp_attribution_book_wait(session, account, thread->since, now);
         gp_account_record(session, GP_EVENT_WAIT, account, thread->since, now);
-        account->timed_acquisitions++;
         account->contended_acquisitions++;
         session->handoffs += handed;
     }
@@ -360,7 +365,7 @@ static void book_cycles(gp_gil_state *gil, gp_thread *thread, const gp_note *not
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         uint64_t since = thread->since;
         for (size_t i = 0; i < count; i++) {
-            book_hold(gil, session, account, notes[i].place, since, notes[i].released);
+            book_hold(gil, session, thread, account, notes[i].place, since, notes[i].released);
             gp_account_book_off(session, account, notes[i].released, notes[i].taken);
             since = notes[i].taken;
         }
@@ -505,7 +510,7 @@ static void close_places(gp_session *session, const gp_thread *thread, gp_accoun
 void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const *threads, size_t count,
                        uint32_t here, uint64_t now)
 {
-    uint32_t place = gp_gil_state_charge_under_way(gil, session, here, now);
+    uint32_t place = end_charges(gil, session, here, now);
     session->stop = now;
     gil->wanting_sites -= session->wants_sites;
     gil->wanting_stacks -= session->wants_stacks;
@@ -548,7 +553,7 @@ static void charge_at_fork(gp_gil_state *gil, const gp_thread *self, uint32_t he
     if (gil->waiters == NULL || gil->wanting_sites == 0 || gil->holder != self)
         return;
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
-        gp_gil_state_charge_under_way(gil, session, here, now);
+        end_charges(gil, session, here, now);
 }
 
 void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *threads, size_t count,
@@ -556,10 +561,8 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
 {
     share_out_all(gil);
     charge_at_fork(gil, self, here, now);
-    for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
-        session->folding_waits = false; /* its reader stayed in the parent */
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next)
         session->starter = NULL;
-    }
     if (self != NULL && self->state == GP_HOLD)
         atomic_store_explicit(&self->lane.cpu_since, 1,
                               memory_order_relaxed); /* the child's CPU time begins anew */

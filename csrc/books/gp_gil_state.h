@@ -64,9 +64,13 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
 void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const *threads, size_t count,
                        uint32_t here, uint64_t now);
 
-/* Charge the hold that is under way to those who wait for its end, up to `now`. Returns its place in the
- * session. Under the lock, with the GIL, which the calling thread holds. */
-uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, uint32_t here, uint64_t now);
+/* Prepare a snapshot: charge what has been summed up. Returns the place in the session of the thread that has
+ * the GIL, which is at `here`; GP_ROW_NONE: nobody has it, or no sites are wanted. Under the lock. */
+uint32_t gp_gil_state_place(gp_gil_state *gil, gp_session *session, uint32_t here);
+
+/* How long the waiter has waited until `to` for the hold that is under way. Under the lock. */
+uint64_t gp_gil_state_waited_for(const gp_session *session, const gp_thread *holder, const gp_thread *waiter,
+                                 uint64_t to);
 
 /* The thread's account, opened now if it has none. NULL without memory. Under the lock. */
 gp_account *gp_gil_state_account(const gp_gil_state *gil, gp_session *session, gp_thread *thread);

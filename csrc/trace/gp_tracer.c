@@ -317,14 +317,15 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     }
     if (session->running) {
         open_accounts(session);
-        place = gp_gil_state_charge_under_way(&session->gil->state, session,
-                                              part == 0 ? place_here(session, here) : GP_UNSEEN, now);
+        place = gp_gil_state_place(&session->gil->state, session,
+                                   part == 0 ? place_here(session, here) : GP_UNSEEN);
     } else {
         now = session->stop;
     }
+    facts.final = !session->running;
     gp_buffer_raw(places, session->described.bytes, session->described.size);
     session->cpu_now = holders_cpu(session);
-    gp_snapshot_write(session, &facts, NULL, place, now, snapshot);
+    gp_snapshot_write(session, &facts, place, now, snapshot);
     session->cpu_now = 0;
     gp_trace_parts_unlock(session);
     return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;

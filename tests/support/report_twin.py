@@ -232,7 +232,6 @@ class Watch:
     start: int
     event: int
     flags: int
-    readings: list = field(default_factory=list)  # (when, where the holder was, its hold)
 
 
 def clamp(span, start, end):
@@ -305,7 +304,7 @@ class Twin:
         """Return what a session has to say at `now`, when the holder is at `place`."""
         concerned = self._concerned(watch)
         waits = self._waits(watch, now)
-        blame, stalls = charge(waits, self._pieces(watch, now, place), watch.start)
+        blame, stalls = charge(waits, self._holds(watch, now, place), watch.start)
         accounts = {life.native_id: self._account(life, watch, now) for life in concerned}
         if not watch.flags & SITES:
             blame, stalls = {}, []
@@ -422,21 +421,19 @@ class Twin:
             if span.kind == WAIT and (span.end is None or span.ended > watch.event)
         ]
 
-    def _pieces(self, watch, now, place):
-        """Return (thread, place, start, end) for each hold, cut where a reading has charged it, in order."""
-        pieces = []
-        for life in self.lives.values():
-            for span in (span for span in life.spans if span.kind == HOLD):
-                first, last = clamp(span, watch.start, now)
-                for when, where, read in watch.readings:
-                    if read is span:
-                        pieces.append((life.native_id, where, first, when))
-                        first = when
-                pieces.append((life.native_id, place if span.end is None else span.place, first, last))
-        return sorted(
-            ((who, shown(where, who, watch.flags), first, last) for who, where, first, last in pieces),
-            key=lambda piece: piece[2:],
-        )
+    def _holds(self, watch, now, place):
+        """Return (thread, place, start, end) for each hold, in order."""
+        holds = [
+            (
+                life.native_id,
+                shown(place if span.end is None else span.place, life.native_id, watch.flags),
+                *clamp(span, watch.start, now),
+            )
+            for life in self.lives.values()
+            for span in life.spans
+            if span.kind == HOLD
+        ]
+        return sorted(holds, key=lambda hold: hold[2:])
 
 
 def end_of(life, now):

@@ -262,9 +262,6 @@ class Schedule:
         self._tick()
         self._say("L", session, place)
         self.expected.append((session, self.twin.report(watch, self.now, PLACES[place]), None))
-        if watch.flags & SITES:
-            hold = self.twin.lives[FIRST_ID + self.holder].spans[-1]
-            watch.readings.append((self.now, PLACES[place], hold))
 
     def _end(self, holder):
         session = self.random.choice(list(self.watches))
