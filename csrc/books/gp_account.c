@@ -126,7 +126,7 @@ static gp_account *open_account(gp_session *session, gp_thread *thread)
     account->native_place = GP_ROW_NONE;
     account->blame_row = GP_ROW_NONE;
     account->first = thread->born > session->start ? thread->born : session->start;
-    session->folding_due += session->account_count - session->spare_count > session->keep;
+    session->opened++;
     gp_account_introduce(session, account);
     return account;
 }

@@ -117,7 +117,7 @@ struct gp_session {
     gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
     bool wants_sites, wants_stacks; /* where, if that is wanted */
     bool wants_cpu;                 /* CPU time of holds */
-    uint32_t folding_due;           /* steps (gp_folding.h) */
+    uint32_t opened;                /* accounts, since some were folded (gp_folding.h) */
     gp_place *places;               /* each with a number of its own */
     uint64_t stall_floor;           /* a wait must be longer to be among the longest */
 
@@ -150,7 +150,6 @@ struct gp_session {
 
     /* folding (gp_folding.h) */
     size_t keep, keep_largest; /* GP_ACCOUNTS_KEPT, GP_LARGEST_KEPT; less in tests, but not 0 largest */
-    size_t cursor;             /* where the last step looked */
     gp_account *ended;         /* into which others are folded; NULL: none yet */
     uint64_t *folded;          /* a bit for each number that has gone into it */
     uint32_t folded_since;     /* how many since the blame table was compacted */

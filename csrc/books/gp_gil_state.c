@@ -213,10 +213,14 @@ static void book_cpu(gp_session *session, gp_thread *thread, gp_account *account
         session->starter = NULL;
 }
 
-static void fold(gp_gil_state *gil, gp_session *session)
+static void fold_where_due(gp_gil_state *gil)
 {
-    share_out(gil, session); /* while those that hold still have their own numbers */
-    gp_folding_step(session, gil->sessions, &gil->folding);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
+        if (__builtin_expect(!gp_folding_is_due(session), 1))
+            continue;
+        share_out(gil, session); /* while those that hold still have their own numbers */
+        gp_folding_run(session, gil->sessions, &gil->folding);
+    }
 }
 
 /* ---- the steps ---- */
@@ -298,16 +302,14 @@ void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
         gil->contended_since = asked > GP_EVER ? asked : GP_EVER;
 }
 
-/* Open the accounts of the thread that takes the GIL, and fold some of others. Where it let go before anybody
- * wanted to know, nobody has looked. */
+/* Open the accounts of the thread that takes the GIL. Where it let go before anybody wanted to know, nobody
+ * has looked. */
 static void open_accounts(gp_gil_state *gil, gp_thread *thread)
 {
     uint32_t place = thread->last_place != GP_ROW_NONE ? thread->last_place : GP_UNSEEN;
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
             gp_attribution_place(session, account, &gil->places, place);
-        if (__builtin_expect(session->folding_due != 0, 0))
-            fold(gil, session);
     }
 }
 
@@ -421,6 +423,7 @@ void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
         apply(gil, &step);
     }
     gp_stream_end(&gil->stream);
+    fold_where_due(gil);
 }
 
 /* ---- sessions ---- */
@@ -530,8 +533,8 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     session->running = false;
     if (gil->sessions == session) {
         __atomic_store_n(&gil->sessions, session->next, __ATOMIC_RELAXED);
-        if (session->next == NULL) /* relaxed: as above */
-            __atomic_store_n(&gil->generation, GP_NOT_WATCHED, __ATOMIC_RELAXED);
+        if (session->next == NULL)
+            atomic_store(&gil->generation, GP_NOT_WATCHED);
         return;
     }
     for (gp_session *other = gil->sessions; other != NULL; other = other->next)

@@ -23,11 +23,11 @@ enum {
 #define GP_NOT_WATCHED UINT32_MAX /* instead of a generation: no session runs */
 
 struct gp_gil_state {
-    /* what hooks read, and what changes seldom */
+    /* what hooks read without a lock, and what changes seldom */
     _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under the lock with the GIL */
-    uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
-    uint32_t codes;      /* changes when a code object goes by which places are known */
-    uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
+    _Atomic uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
+    _Atomic uint32_t codes;      /* changes when a code object goes by which places are known */
+    _Atomic uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
     gp_stream stream;
     gp_places places; /* with the GIL */

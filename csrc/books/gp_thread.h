@@ -66,7 +66,7 @@ struct gp_thread {
     struct gp_account *account;
 
     gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
-    const gp_gil_state *gil_state;            /* of the GIL that this record is about */
+    const gp_gil_state *_Atomic gil_state;    /* of the GIL that this record is about; others compare it */
 
     /* identity; written at registration */
     uint32_t index;

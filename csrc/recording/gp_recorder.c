@@ -361,7 +361,10 @@ static bool saw_nothing(gp_recorder *recorder)
 {
     for (int i = 0; i < GP_RECORDER_SOURCES; i++) {
         const slot *at = &recorder->slots[i];
-        if (is_published(at) && (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0))
+        if (!is_published(at))
+            continue;
+        catch_up(recorder, &at->source);
+        if (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0)
             return false;
     }
     return true;

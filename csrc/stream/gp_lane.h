@@ -72,12 +72,12 @@ struct gp_lane {
     /* the owner's: one cache line; others read the atomic ones */
     _Alignas(GP_LANE_LINE) _Atomic uint64_t noted; /* notes ever published */
     _Atomic uint64_t released;                     /* the end of the last hold ... */
-    _Atomic uint64_t releasing; /* ... of which note, its place, whether forced: see gp_lane_release */
-    _Atomic uint64_t asked;     /* since when it waits; 0: it does not */
-    _Atomic uint64_t read;      /* notes read; the reader's */
-    gp_note *notes;             /* GP_LANE_NOTES of them */
-    uint64_t asking;            /* of the taking that is under way; as in a note */
-    uint32_t generation;        /* of the stream's watching, in which all this is valid */
+    _Atomic uint64_t releasing;  /* ... of which note, its place, whether forced: see gp_lane_release */
+    _Atomic uint64_t asked;      /* since when it waits; 0: it does not */
+    _Atomic uint64_t read;       /* notes read; the reader's */
+    gp_note *notes;              /* GP_LANE_NOTES of them */
+    uint64_t asking;             /* of the taking that is under way; as in a note */
+    _Atomic uint32_t generation; /* of the stream's watching, in which all this is valid */
     gp_doing doing;
     bool fresh; /* it has not taken the GIL yet */
 

@@ -137,6 +137,7 @@ void gp_gil_table_remove(gp_gil *gil)
 {
     pthread_mutex_lock(lock_of(gil));
     gp_gil_table_publish(gil, &(gp_gil_locks){0});
+    gp_stream_restart(&gil->state.stream, NULL); /* its threads' records may serve others */
     pthread_mutex_unlock(lock_of(gil));
     uint32_t count = gp_tracer.other_count;
     while (count > 0 && gp_tracer.other_gils[count - 1].locks.mutex == NULL)

@@ -204,8 +204,8 @@ static void begin_other(gp_session *other, gp_gil *gil)
 {
     pthread_mutex_lock(&gil->state.stream.lock);
     other->start = gp_trace_parts_catch_up(gil);
-    if (!gp_gil_state_running(&gil->state)) /* relaxed: as for the main one */
-        __atomic_store_n(&gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
+    if (!gp_gil_state_running(&gil->state))
+        atomic_store(&gil->state.generation, ++gp_tracer.generation);
     gp_gil_state_start(&gil->state, other, NULL);
     pthread_mutex_unlock(&gil->state.stream.lock);
 }

@@ -172,8 +172,7 @@ static gp_status begin_watching(const gp_tracer_host *host, bool *first, const c
 static void begin_generation(void)
 {
     gp_threads_collect_spares(&gp_tracer.threads, gp_tracer.generation);
-    /* relaxed: read without a lock only to be compared with a thread's own copy */
-    __atomic_store_n(&main_gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
+    atomic_store(&main_gil->state.generation, ++gp_tracer.generation);
 }
 
 static void end_watching(void)

@@ -18,6 +18,7 @@ enum {
     BLOCKED_NS =
         1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
     PATIENCE_NS = 300, /* for a GIL's mutex, before sleeping */
+    NEWCOMERS = 64,    /* threads, until one keeps the books: those before may have noted little each */
 };
 
 static gp_gil *const main_gil = &gp_tracer.main_gil;
@@ -143,9 +144,13 @@ __attribute__((noinline, cold)) static gp_thread *follow_first(gp_gil *gil, uint
 {
     if (hidden || reading || !gp_gil_state_running(&gil->state))
         return NULL;
+    reading = true; /* as in keep_books */
     pthread_mutex_lock(&gil->state.stream.lock);
     gp_thread *thread = gp_gil_state_running(&gil->state) ? begin_to_follow(gil, asked, false) : NULL;
+    if (thread != NULL && ++gil->newcomers % NEWCOMERS == 0)
+        gp_gil_state_read(&gil->state, gp_stream_known_until(&gil->state.stream));
     pthread_mutex_unlock(&gil->state.stream.lock);
+    reading = false;
     return thread;
 }
 
@@ -231,25 +236,31 @@ static inline uint32_t where(gp_gil *gil, gp_thread *thread)
 
 static void keep_books_until(gp_gil *gil, uint64_t limit)
 {
-    reading = true;
     gp_gil_state_read(&gil->state, limit);
-    reading = false;
     pthread_mutex_unlock(&gil->state.stream.lock);
 }
 
-/* Without the GIL, which nobody has to wait for meanwhile. */
+/* Without the GIL, which nobody has to wait for meanwhile. It counts as reading before it has the lock: the
+ * handler of a signal must not wait for what it has interrupted. */
 __attribute__((noinline)) static void keep_books(gp_gil *gil)
 {
-    if (!reading && gp_gil_state_running(&gil->state) && pthread_mutex_trylock(&gil->state.stream.lock) == 0)
+    if (reading || !gp_gil_state_running(&gil->state))
+        return;
+    reading = true;
+    if (pthread_mutex_trylock(&gil->state.stream.lock) == 0)
         keep_books_until(gil, gp_stream_known_until(&gil->state.stream));
+    reading = false;
 }
 
 /* With the GIL: the lane has no room for a note. Returns whether it has now. */
 __attribute__((noinline, cold)) static bool make_room(gp_gil *gil, const gp_lane *lane)
 {
-    if (reading || pthread_mutex_lock(&gil->state.stream.lock) != 0)
+    if (reading)
         return false;
+    reading = true;
+    pthread_mutex_lock(&gil->state.stream.lock);
     keep_books_until(gil, gp_clock_ticks());
+    reading = false;
     return gp_lane_has_room(lane);
 }
 

@@ -34,9 +34,19 @@ static atomic_long maps_left = LONG_MAX; /* so many times there is memory */
 static atomic_bool pages_stay;           /* no page becomes writable */
 static _Thread_local bool in_wrappers;   /* the thread runs what the interpreter calls */
 static atomic_ulong mallocs_in_wrappers;
+static _Thread_local void (*at_next_map)(void); /* called once, when the thread asks for memory */
+
+static inline void call_once(void (**what)(void))
+{
+    void (*call)(void) = *what;
+    *what = NULL;
+    if (call != NULL)
+        call();
+}
 
 void *__wrap_gp_memory_map(size_t size)
 {
+    call_once(&at_next_map);
     return atomic_fetch_sub(&maps_left, 1) > 0 ? __real_gp_memory_map(size) : NULL;
 }
 
@@ -108,6 +118,12 @@ static inline gp_site_key here(void)
     return depth_here != 0 ? keys_here[0] : (gp_site_key){NULL, 0};
 }
 
+static inline gp_raw_site raw(void)
+{
+    gp_site_key key = here();
+    return (gp_raw_site){key.code, (const char *)key.code + key.instruction};
+}
+
 static inline size_t stack(gp_site_key *keys, size_t room, bool *truncated)
 {
     *truncated = room < depth_here;
@@ -138,6 +154,7 @@ static gp_tracer_host host = {
     .cycle_gil = cycle_gil,
     .identify = identify,
     .living = living,
+    .raw = raw,
     .here = here,
     .stack = stack,
     .thread_state = thread_state,
@@ -193,7 +210,7 @@ typedef struct {
     interpreter *of;
     unsigned cycles;
     pthread_t thread;
-    int64_t native_id;
+    _Atomic int64_t native_id;
     uint64_t acquisitions, forced; /* what there was to see */
 } worker;
 
@@ -250,7 +267,7 @@ static inline worker use(interpreter *of, unsigned cycles)
 
 /* ---- what was booked ---- */
 
-enum { READING_ROWS = 64 };
+enum { READING_ROWS = 256 };
 
 typedef struct {
     gp_totals_row totals;

@@ -37,7 +37,8 @@ OURS = (os.path.dirname(gilprobe.__file__), "gilprobe")  # where the code of the
 # Every trace records all that it can, to a file with a name and to a temporary one by turns. What a live report is made
 # from at the end is kept beside the first.
 EVERYTHING = """
-class Kept(gilprobe.tracing.tracer.Trace):
+from gilprobe.tracing.tracer import Trace
+class Kept(Trace):
     def _read(self, session, writer):
         report = super()._read(session, writer)
         snapshot = session.read(None)[0][1]

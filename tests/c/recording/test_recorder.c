@@ -29,6 +29,8 @@ typedef struct {
     _Atomic uint32_t snapshots, finals;
     bool no_memory;
     _Atomic bool over;
+    _Atomic uint32_t noted, caught_up; /* events that are to come into the ring, and that have */
+    const gp_recorder *recorder;
 } fake;
 
 static void describe(void *context, gp_buffer *threads, gp_buffer *places)
@@ -72,6 +74,17 @@ static void snapshot(void *context, bool final, gp_buffer *out)
     }
     gp_buffer_number(out, 0);
     gp_buffer_number(out, 0);
+}
+
+/* Events may be known, and not be in the ring yet. */
+static void catch_up(void *context)
+{
+    fake *session = context;
+    if (session->recorder != NULL)
+        CHECK_EQUAL(gp_recorder_questions(session->recorder) % 2, 1);
+    for (; session->caught_up < session->noted; session->caught_up++)
+        CHECK(gp_ring_record(session->ring, GP_EVENT_HOLD, 0, GP_NOWHERE, session->caught_up,
+                             session->caught_up + 1));
 }
 
 static gp_source source_of(fake *session, size_t capacity)
@@ -277,6 +290,31 @@ static void a_flush_writes_what_is_there_without_an_end(void)
     gp_ring_free(session.ring);
 }
 
+static void what_is_noted_comes_into_the_ring_before_it_is_written(void)
+{
+    fake session = {.accounts = 1, .recorder = open_new()};
+    gp_recorder *recorder = (gp_recorder *)session.recorder;
+    gp_source source = source_of(&session, 1 << 10);
+    source.catch_up = catch_up;
+    session.noted = 5; /* before the source is known, too */
+    CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
+    for (uint32_t noted = 300; noted <= 900; noted += 300) {
+        session.noted = noted;
+        CHECK(gp_recorder_flush(recorder, 20000000000u));
+        CHECK_EQUAL(session.caught_up, noted);
+        walk_result *found = read_back();
+        CHECK(found->wrong == NULL && !found->cut);
+        CHECK_EQUAL(found->events, noted);
+        walk_free(found);
+    }
+    session.noted = 1000;
+    gp_recorder_free(recorder);
+    walk_result *found = read_back();
+    CHECK_EQUAL(found->events, 1000); /* those of the end as well */
+    walk_free(found);
+    gp_ring_free(session.ring);
+}
+
 static int what_the_program_does_to_the_descriptor_hurts_nobody(void)
 {
     CHECK_EQUAL(make_system_older(), 0); /* else nobody has it */
@@ -360,6 +398,7 @@ static gp_recorder *open_later(fake *session)
 {
     gp_recorder *recorder = NULL;
     gp_source source = source_of(session, 1 << 10);
+    source.catch_up = catch_up;
     int error = 0;
     unlink(path);
     CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_LATER, &recorder, &error), GP_OK);
@@ -390,6 +429,14 @@ static int who_ends_by_exit_with_one_leaves_a_whole_file(void)
     return 1;
 }
 
+static int who_ends_by_exit_with_one_that_is_only_noted_leaves_it(void)
+{
+    fake session = {.accounts = 1, .noted = 1};
+    gp_recorder_end_by_exit(open_later(&session), 3, leave);
+    pause();
+    return 1;
+}
+
 static void a_file_that_is_made_later_is_whole_or_not_there(void)
 {
     CHECK_EQUAL(end_of(who_ends_by_exit_without_an_event_leaves_no_file), 3);
@@ -397,6 +444,10 @@ static void a_file_that_is_made_later_is_whole_or_not_there(void)
     CHECK_EQUAL(end_of(who_ends_by_exit_with_one_leaves_a_whole_file), 3);
     walk_result *found = read_back();
     CHECK(found->wrong == NULL && !found->cut);
+    CHECK_EQUAL(found->events, 1);
+    walk_free(found);
+    CHECK_EQUAL(end_of(who_ends_by_exit_with_one_that_is_only_noted_leaves_it), 3);
+    found = read_back();
     CHECK_EQUAL(found->events, 1);
     walk_free(found);
 
@@ -804,6 +855,7 @@ int main(void)
     the_file_belongs_to_its_owner_and_replaces_only_files();
     every_event_stands_behind_what_it_refers_to();
     a_flush_writes_what_is_there_without_an_end();
+    what_is_noted_comes_into_the_ring_before_it_is_written();
     in_child(what_the_program_does_to_the_descriptor_hurts_nobody);
     unlink(path);
     in_child(a_file_that_is_gone_is_an_error_and_no_more);

@@ -40,37 +40,37 @@ static void check_found(size_t n, const gp_gil *expected)
 {
     CHECK(gp_gil_table_with_mutex(memory[n].mutex) == expected);
     CHECK(gp_gil_table_with_cond(memory[n].cond) == expected);
-    CHECK(gp_gil_table_with_switch_cond(memory[n].switch_cond) == expected);
+    CHECK(gp_gil_table_with_switch_mutex(memory[n].switch_mutex) == expected);
 }
 
 /* ---- locks that are laid out alike ---- */
 
 static void the_locks_of_a_gil_follow_from_one_of_them(void)
 {
-    gp_gil_locks known = locks_of(3), earlier = gp_gil_table_laid_out(&known, memory[1].switch_cond),
-                 later = gp_gil_table_laid_out(&known, memory[7].switch_cond);
+    gp_gil_locks known = locks_of(3), earlier = gp_gil_table_laid_out(&known, memory[1].switch_mutex),
+                 later = gp_gil_table_laid_out(&known, memory[7].switch_mutex);
     CHECK(earlier.mutex == memory[1].mutex && earlier.cond == memory[1].cond);
     CHECK(earlier.switch_mutex == memory[1].switch_mutex && earlier.switch_cond == memory[1].switch_cond);
     CHECK(later.mutex == memory[7].mutex && later.cond == memory[7].cond);
     CHECK(later.switch_mutex == memory[7].switch_mutex && later.switch_cond == memory[7].switch_cond);
 }
 
-static bool recognised(const void *first, const void *second, const void *signalled)
+static bool recognised(const void *first, const void *second)
 {
     gp_gil_locks known = locks_of(0);
-    return gp_gil_table_recognise(&known, (const void *const[2]){first, second}, signalled);
+    return gp_gil_table_recognise(&known, first, second);
 }
 
 static void only_both_mutexes_in_their_order_are_a_gils(void)
 {
     gil_memory *gil = &memory[2];
-    CHECK(recognised(gil->mutex, gil->switch_mutex, gil->switch_cond));
-    CHECK(!recognised(gil->switch_mutex, gil->mutex, gil->switch_cond));
-    CHECK(!recognised(gil->mutex, gil->mutex, gil->switch_cond));
-    CHECK(!recognised(memory[3].mutex, gil->switch_mutex, gil->switch_cond));
-    CHECK(!recognised(gil->mutex, memory[3].switch_mutex, gil->switch_cond));
-    CHECK(!recognised(gil->mutex, gil->switch_mutex, gil->cond));
-    CHECK(!recognised(NULL, NULL, gil->switch_cond));
+    CHECK(recognised(gil->mutex, gil->switch_mutex));
+    CHECK(!recognised(gil->switch_mutex, gil->mutex));
+    CHECK(!recognised(gil->mutex, gil->mutex));
+    CHECK(!recognised(gil->mutex, gil->cond));
+    CHECK(!recognised(memory[3].mutex, gil->switch_mutex));
+    CHECK(!recognised(gil->mutex, memory[3].switch_mutex));
+    CHECK(!recognised(NULL, gil->switch_mutex));
 }
 
 /* ---- rows ---- */
@@ -134,18 +134,34 @@ static void a_table_that_is_full_takes_another_once_there_is_room(void)
     CHECK_EQUAL(gp_tracer.other_count, 0);
 }
 
+static void no_words(gp_site_key key, gp_buffer *description)
+{
+    gp_buffer_number(description, (uint64_t)(-key.instruction));
+}
+
 /* An interpreter may have memory in which another one has ended. */
 static void a_row_that_is_used_again_knows_nothing_of_the_gil_before(void)
 {
     static const void *const forced[] = {NULL}, *const voluntary[] = {NULL};
+    static gp_thread thread;
+    bool lasting;
     gp_tracer.main_gil.releases = (gp_callers){.first = forced, .second = voluntary};
+    gp_tracer.main_gil.state.places.naming.met = no_words;
     gp_gil *gil = add(1, 1);
     gil->releases.count = gil->releases.unwound = 5;
-    gil->state.generation = 7;
+    gil->state.wanting_sites = gil->state.wanting_stacks = gil->state.wanting_cpu = 1;
+    gil->state.last_release = gil->state.contended_since = 5;
+    gil->state.holder = gil->state.waiters = &thread;
+    gp_stream_take(&gil->state.stream, &thread.lane);
+    CHECK_EQUAL(gp_places_site(&gil->state.places, (gp_site_key){NULL, GP_KEY_TRUNCATED}, &lasting), 0);
     forget(gil);
     CHECK(add(1, 2) == gil);
     CHECK_EQUAL(gil->interpreter, 2);
-    CHECK_EQUAL(gil->state.generation, 0);
+    CHECK(gil->state.holder == NULL && gil->state.waiters == NULL);
+    CHECK(gil->state.stream.latest == NULL && gil->state.stream.listed == NULL);
+    CHECK_EQUAL(gil->state.wanting_sites + gil->state.wanting_stacks + gil->state.wanting_cpu, 0);
+    CHECK_EQUAL(gil->state.last_release + gil->state.contended_since, 0);
+    CHECK_EQUAL(gil->state.places.count, 0);
     CHECK_EQUAL(gil->releases.count, 0);
     CHECK_EQUAL(gil->releases.unwound, 0);
     CHECK(gil->releases.first == forced && gil->releases.second == voluntary);
@@ -190,7 +206,7 @@ static void in_a_forked_child_all_locks_are_free(void)
     int status = -1;
     gp_gil *used = add(1, 1);
     gp_gil_table_lock();
-    pthread_mutex_lock(&used->lock);
+    pthread_mutex_lock(&used->state.stream.lock);
     pid_t child = fork();
     if (child == 0) {
         gp_gil_table_forked();
@@ -200,7 +216,7 @@ static void in_a_forked_child_all_locks_are_free(void)
         CHECK(add(2, 2) == used);
         _exit(gp_test_status());
     }
-    pthread_mutex_unlock(&used->lock);
+    pthread_mutex_unlock(&used->state.stream.lock);
     gp_gil_table_unlock();
     CHECK_EQUAL(waitpid(child, &status, 0), child);
     CHECK_EQUAL(status, 0);
@@ -220,14 +236,14 @@ static void look_at(size_t n)
     gp_gil *gil = gp_gil_table_with_mutex(memory[n].mutex);
     if (gil == NULL)
         return;
-    pthread_mutex_lock(&gil->lock);
+    pthread_mutex_lock(&gil->state.stream.lock);
     if (gil->locks.mutex == memory[n].mutex) {
         atomic_fetch_add(&found, 1);
         CHECK_EQUAL(gil->interpreter % PLACES, n);
         CHECK(gil->locks.cond == memory[n].cond && gil->locks.switch_cond == memory[n].switch_cond);
         CHECK(gil->locks.switch_mutex == memory[n].switch_mutex);
     }
-    pthread_mutex_unlock(&gil->lock);
+    pthread_mutex_unlock(&gil->state.stream.lock);
 }
 
 static void *keep_looking(void *context)
