@@ -313,15 +313,23 @@ static void open_accounts(gp_gil_state *gil, gp_thread *thread)
     }
 }
 
-static void join_holder(gp_gil_state *gil, gp_thread *thread)
+static uint64_t earliest_wait(const gp_gil_state *gil)
+{
+    uint64_t earliest = UINT64_MAX;
+    for (const gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter)
+        earliest = waiter->since < earliest ? waiter->since : earliest;
+    return earliest > GP_EVER ? earliest : GP_EVER;
+}
+
+static void join_holder(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
     gil->holder = thread;
     if (gil->waiters == NULL)
         return;
     if (thread->state == GP_WAIT)
         leave_waiters(gil, thread);
-    if (gil->waiters != NULL)
-        gil->contended_since = GP_EVER;
+    if (gil->waiters != NULL) /* this taking may come late, after others' askings */
+        gil->contended_since = gil->latest_wait <= now ? GP_EVER : earliest_wait(gil);
 }
 
 /* It waited since thread->since. */
@@ -350,7 +358,7 @@ static void book_off(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint64_t asked, uint64_t now)
 {
     open_accounts(gil, thread);
-    join_holder(gil, thread);
+    join_holder(gil, thread, now);
     if (thread->state == GP_OFF && asked == GP_ASKED_AT_ONCE)
         book_off(gil, thread, now);
     else if (thread->state == GP_HOLD)
