@@ -280,8 +280,8 @@ static inline void gp_account_record(const gp_session *session, gp_event_kind ki
     uint64_t start = from > session->start ? from : session->start;
     if (__builtin_expect(session->ring == NULL || to <= start, 1))
         return;
-    gp_ring_record(session->ring, kind, account->number, account->last_place, start - session->origin,
-                   to - session->origin);
+    gp_ring_push(session->ring, (gp_interval){kind, account->number, account->last_place,
+                                              start - session->origin, to - session->origin});
 }
 
 static inline void gp_account_book_off(const gp_session *session, gp_account *account, uint64_t from,

@@ -479,15 +479,19 @@ def charge(waits, holds, start):
 
 
 class TimelineTwin:
-    """The numbers of a report that follow from its timeline: one interpreter's, recorded to the end."""
+    """The numbers of a report that follow from its timeline: one interpreter's, recorded to the end.
+
+    Who waited already when the trace began was not seen to ask: what it waited for is charged from when that
+    is known, perhaps not at all. So with such a wait some numbers have a least and a most.
+    """
 
     def __init__(self, recorded):
         self.snapshot = read_snapshot(recorded.snapshots[-1], recorded.places, by_number=True)
-        places, events = recorded.places, recorded.numbered
+        events = recorded.numbered
         self.holds = sorted((event for event in events if event.kind == HOLD), key=lambda event: event.start)
         self.waits = [event for event in events if event.kind == WAIT]
         self.ends = [hold.end for hold in self.holds]
-        self.places = places
+        self.seen = [wait for wait in self.waits if wait.start > 0]
 
     @property
     def exact(self):
@@ -508,14 +512,18 @@ class TimelineTwin:
     def faults(self):
         """Yield one line for each number of the report that the timeline does not bear out."""
         yield from differences(self._threads(), self._sums(), "accounts")
-        yield from differences(self.snapshot["contended"], self._contended(), "contended")
+        least, most = self._contended(self.seen), self._contended(self.waits)
+        yield from _outside(self.snapshot["contended"], least, most, "contended")
         if self.snapshot["flags"] & SITES:
             yield from differences(
                 {place: row[1:3] for place, row in self.snapshot["sites"].items() if any(row[1:3])},
                 self._sites(),
                 "sites",
             )
-            yield from differences(self.snapshot["blame"], self._blame(), "blame")
+            least, most = self._blame(self.seen), self._blame(self.waits)
+            for row in sorted(self.snapshot["blame"].keys() | most.keys(), key=repr):
+                booked = self.snapshot["blame"].get(row, 0)
+                yield from _outside(booked, least.get(row, 0), most.get(row, 0), f"blame.{row}")
             yield from self._stall_faults()
 
     def _threads(self):
@@ -535,9 +543,9 @@ class TimelineTwin:
             sums[who][f"longest_{kind}"] = max(sums[who][f"longest_{kind}"], end - start)
         return sums
 
-    def _contended(self):
+    def _contended(self, waits):
         """Add up what of the holds others waited for: each from the first asking on."""
-        total, waits, at, wanted = 0, sorted(self.waits, key=lambda wait: wait.start), 0, []
+        total, waits, at, wanted = 0, sorted(waits, key=lambda wait: wait.start), 0, []
         for hold in self.holds:
             while at < len(waits) and waits[at].start < hold.end:
                 wanted.append(waits[at])
@@ -554,20 +562,20 @@ class TimelineTwin:
                 sites[place][kind == WAIT] += end - start
         return dict(sites)
 
-    def _blame(self):
+    def _blame(self, waits):
         blame = defaultdict(int)
-        for wait in self.waits:
+        for wait in waits:
             for holder, place, ticks in self._meanwhile(wait):
                 blame[wait.thread, holder, place] += ticks
         return dict(blame)
 
     def _stall_faults(self):
-        found = Counter(self.snapshot["stalls"])
+        found = Counter(stall for stall in self.snapshot["stalls"] if stall[4] > 0)
         least = min((stall[5] for stall in found), default=None)
         if least is None:
             return
         shown = Counter()
-        for wait in self.waits:
+        for wait in self.seen:
             if wait.end - wait.start >= least:
                 culprit = max(self._meanwhile(wait), key=lambda held: held[2], default=(None, None, 0))
                 numbers = (wait.start, wait.end - wait.start, culprit[2])
@@ -577,6 +585,11 @@ class TimelineTwin:
         for stall in shown - found:
             if stall[5] > least:
                 yield f"no long wait of the report is {stall!r}"
+
+
+def _outside(number, least, most, name):
+    if not least <= number <= most:
+        yield f"{name} is {number}, the twin has {least}" + (f" to {most}" if most != least else "")
 
 
 def _rest(account):

@@ -34,12 +34,12 @@ from tracer_checks import MAIN, await_no_recorder, busy, check, doze, forever, f
 OURS = (os.path.dirname(gilprobe.__file__), "gilprobe")  # where the code of the package says that it stands
 """
 
-# Every trace records all that it can, to a file with a name and to a temporary one by turns. What a live report is made
-# from at the end is kept beside the first.
+# Every trace records all that it can, to a file with a name and to a temporary one by turns. What a live report
+# is made from at the end is kept beside the first.
 EVERYTHING = """
 from gilprobe.tracing.tracer import Trace
 class Kept(Trace):
-    def _read(self, session, writer):
+    def _read(self, session, writer, open=open):  # which is gone at the very end
         report = super()._read(session, writer)
         snapshot = session.read(None)[0][1]
         if self._path is not None and snapshot[0] & 1:  # final
