@@ -124,7 +124,6 @@ static gp_account *open_account(gp_session *session, gp_thread *thread)
     account->number = numbered ? session->next_number++ : session->ended->number;
     account->last_place = GP_ROW_NONE;
     account->native_place = GP_ROW_NONE;
-    account->blame_row = GP_ROW_NONE;
     account->first = thread->born > session->start ? thread->born : session->start;
     session->opened++;
     gp_account_introduce(session, account);

@@ -50,7 +50,6 @@ struct gp_account {
     uint64_t blamed;                 /* ticks of wait that are charged to somebody */
     uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
     uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
-    uint32_t blame_row;              /* charged last, to recognise it without a look-up */
 
     gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread. NULL: of
                              ended threads */

@@ -200,29 +200,14 @@ void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t
     account->culprit_ticks = 0;
 }
 
-/* Whether it was charged last. The row may have another number by now. */
-static bool is_blame_row(const gp_session *session, const gp_account *waiter, const gp_charge *charge)
-{
-    if (waiter->blame_row >= session->blame.count)
-        return false;
-    const gp_blame *row = &session->blame.rows[waiter->blame_row];
-    return row->waiter == waiter->number && row->holder == charge->holder && row->place == charge->place;
-}
-
-static uint32_t find_blame_row(gp_session *session, const gp_account *waiter, const gp_charge *charge)
+void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_charge *charge)
 {
     if (gp_blame_is_full(&session->blame))
         gp_folding_compact_blame(session);
-    return gp_blame_number(&session->blame, waiter->number, charge->holder, charge->place);
-}
-
-void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_charge *charge)
-{
-    if (!is_blame_row(session, waiter, charge))
-        waiter->blame_row = find_blame_row(session, waiter, charge);
-    if (waiter->blame_row == GP_ROW_NONE)
+    uint32_t row = gp_blame_number(&session->blame, waiter->number, charge->holder, charge->place);
+    if (row == GP_ROW_NONE)
         session->sites_lost += charge->ticks;
     else
-        session->blame.rows[waiter->blame_row].wait += charge->ticks;
+        session->blame.rows[row].wait += charge->ticks;
     waiter->blamed += charge->ticks;
 }

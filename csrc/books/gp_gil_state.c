@@ -25,15 +25,19 @@ static void settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
         gp_account_book_off(session, account, thread->since, asked);
 }
 
-/* Since when the hold that is under way has been contended. */
-static uint64_t contended_from(const gp_gil_state *gil, const gp_thread *holder)
+uint64_t gp_gil_state_wanted_since(const gp_gil_state *gil, const gp_thread *holder)
 {
-    return gil->contended_since > holder->since ? gil->contended_since : holder->since;
+    uint64_t earliest = UINT64_MAX;
+    if (gil->waiters != NULL && gil->latest_wait <= holder->since)
+        return holder->since;
+    for (const gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter)
+        earliest = waiter->since < earliest ? waiter->since : earliest;
+    return earliest > holder->since ? earliest : holder->since;
 }
 
 static void book_contended(gp_gil_state *gil, const gp_thread *holder, uint64_t to)
 {
-    uint64_t from = contended_from(gil, holder);
+    uint64_t from = gp_gil_state_wanted_since(gil, holder);
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
         session->contended += gp_ticks_after(session->start, from, to);
 }
@@ -265,10 +269,8 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
         if (__builtin_expect(session->wants_cpu, 0))
             book_cpu(session, thread, account, cpu);
     }
-    if (gil->contended_since != 0) {
+    if (gil->waiters != NULL)
         book_contended(gil, thread, now);
-        gil->contended_since = 0;
-    }
     gil->holder = NULL;
     gil->last_release = now;
     thread->last_place = place;
@@ -295,11 +297,6 @@ void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
     thread->state = GP_WAIT;
     thread->since = asked;
     join_waiters(gil, thread);
-    if (gil->holder == NULL)
-        return;
-    /* steps may come late, and who is told of later may have asked earlier */
-    if (gil->contended_since == 0 || asked < gil->contended_since)
-        gil->contended_since = asked > GP_EVER ? asked : GP_EVER;
 }
 
 /* Open the accounts of the thread that takes the GIL. Where it let go before anybody wanted to know, nobody
@@ -311,25 +308,6 @@ static void open_accounts(gp_gil_state *gil, gp_thread *thread)
         if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
             gp_attribution_place(session, account, &gil->places, place);
     }
-}
-
-static uint64_t earliest_wait(const gp_gil_state *gil)
-{
-    uint64_t earliest = UINT64_MAX;
-    for (const gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter)
-        earliest = waiter->since < earliest ? waiter->since : earliest;
-    return earliest > GP_EVER ? earliest : GP_EVER;
-}
-
-static void join_holder(gp_gil_state *gil, gp_thread *thread, uint64_t now)
-{
-    gil->holder = thread;
-    if (gil->waiters == NULL)
-        return;
-    if (thread->state == GP_WAIT)
-        leave_waiters(gil, thread);
-    if (gil->waiters != NULL) /* this taking may come late, after others' askings */
-        gil->contended_since = gil->latest_wait <= now ? GP_EVER : earliest_wait(gil);
 }
 
 /* It waited since thread->since. */
@@ -358,7 +336,9 @@ static void book_off(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint64_t asked, uint64_t now)
 {
     open_accounts(gil, thread);
-    join_holder(gil, thread, now);
+    gil->holder = thread;
+    if (thread->state == GP_WAIT)
+        leave_waiters(gil, thread);
     if (thread->state == GP_OFF && asked == GP_ASKED_AT_ONCE)
         book_off(gil, thread, now);
     else if (thread->state == GP_HOLD)
@@ -390,7 +370,7 @@ static bool read_cycles(gp_gil_state *gil)
 {
     gp_lane *lane;
     const gp_note *first;
-    if (gil->waiters != NULL || gil->contended_since != 0 || gil->wanting_cpu != 0)
+    if (gil->waiters != NULL || gil->wanting_cpu != 0)
         return false;
     size_t count = gp_stream_cycles(&gil->stream, &lane, &first);
     if (count == 0 || gp_thread_of(lane)->state != GP_HOLD)
@@ -439,9 +419,10 @@ void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
 uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 {
     const gp_gil_state *gil = session->gil_state;
-    if (!session->running || gil->contended_since == 0 || gil->holder == NULL)
+    if (!session->running || gil->holder == NULL)
         return session->contended;
-    return session->contended + gp_ticks_after(session->start, contended_from(gil, gil->holder), now);
+    return session->contended +
+           gp_ticks_after(session->start, gp_gil_state_wanted_since(gil, gil->holder), now);
 }
 
 void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now, bool holds)
@@ -463,7 +444,7 @@ void gp_gil_state_reset(gp_gil_state *gil)
     gp_places_clear(&gil->places);
     gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = 0;
     gil->holder = NULL;
-    gil->last_release = gil->contended_since = 0;
+    gil->last_release = 0;
     forget_waiters(gil);
 }
 
@@ -475,7 +456,6 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
         gil->wanting_sites = 0;
         gil->wanting_stacks = 0;
         gil->wanting_cpu = 0;
-        gil->contended_since = 0;
         gil->last_release = session->start; /* at the earliest */
         gil->holder = holder;
         if (holder != NULL) {
@@ -585,9 +565,8 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
         atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);
         atomic_store_explicit(&threads[i]->exited, true, memory_order_release);
     }
-    if (gil->contended_since != 0 && gil->holder != NULL)
+    if (gil->waiters != NULL && gil->holder != NULL)
         book_contended(gil, gil->holder, now);
-    gil->contended_since = 0;
     forget_waiters(gil);
     if (self != NULL && self->state == GP_WAIT) /* forked by a signal handler, perhaps */
         join_waiters(gil, self);

@@ -79,11 +79,11 @@ class Schedule:
     """A random schedule: the player's lines, and what is to come of them.
 
     A line is a letter and numbers: N now; F thread, whether it was there before, when it asked (it is
-    followed from now on); A thread, when (it asks); T thread, how it asked, when, place of an unseen release (it takes
-    the GIL); R thread, place, whether forced (it lets go); G thread (it exits); K (a thread that passes by
-    keeps the books); W session (its recorder writes); B session, thread, whether it was there before, flags,
-    how many accounts to keep (it begins); E session, thread, place (it ends); L session, place (its live
-    report); P path (of the next recording); X (the end).
+    followed from now on); A thread, when (it asks); T thread, how it asked, when, place of an unseen release
+    (it takes the GIL); R thread, place, whether forced (it lets go); G thread (it exits); K (a thread that
+    passes by keeps the books); W session (its recorder writes); B session, thread, whether it was there
+    before, flags, how many accounts to keep (it begins); E session, thread, place (it ends); L session, place
+    (its live report); P path (of the next recording); X (the end).
     """
 
     def __init__(self, seed, folder):

@@ -34,8 +34,8 @@ from tracer_checks import MAIN, await_no_recorder, busy, check, doze, forever, f
 OURS = (os.path.dirname(gilprobe.__file__), "gilprobe")  # where the code of the package says that it stands
 """
 
-# Every trace records all that it can, to a file with a name and to a temporary one by turns. What a live report
-# is made from at the end is kept beside the first.
+# Every trace records all that it can, to a file with a name and to a temporary one by turns. What a live
+# report is made from at the end is kept beside the first.
 EVERYTHING = """
 from gilprobe.tracing.tracer import Trace
 class Kept(Trace):
