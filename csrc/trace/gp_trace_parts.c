@@ -77,12 +77,12 @@ static void catch_up_context(void *context)
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
-    const gp_snapshot_lock lock = {gp_trace_parts_lock, gp_trace_parts_unlock};
-    gp_trace_parts_lock(session);
+    uint64_t now = gp_trace_parts_lock(session);
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    gp_trace_parts_unlock(session);
+    facts.final = final && !session->running;
     facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
-    gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, session->stop, out);
+    gp_snapshot_write(session, &facts, GP_ROW_NONE, session->running ? now : session->stop, out);
+    gp_trace_parts_unlock(session);
 }
 
 /* Introduce again the threads that have another label now. */

@@ -279,9 +279,10 @@ size_t gp_tracer_parts(const gp_session *session)
 /* Threads that did nothing since the session began have a row too. */
 static void open_accounts(gp_session *session)
 {
+    gp_gil_state *gil = &session->gil->state;
     for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++)
-        if (gp_gil_state_concerns(&session->gil->state, session, gp_threads_at(&gp_tracer.threads, i)))
-            (void)gp_account_of(session, gp_threads_at(&gp_tracer.threads, i));
+        if (gp_gil_state_concerns(gil, session, gp_threads_at(&gp_tracer.threads, i)))
+            (void)gp_gil_state_account(gil, session, gp_threads_at(&gp_tracer.threads, i));
 }
 
 /* New parts come second in the list, so the others keep their places from its end. */
@@ -312,14 +313,15 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     }
     if (session->running) {
         open_accounts(session);
-        place = gp_gil_state_charge_under_way(&session->gil->state, session,
-                                              part == 0 ? place_here(session, here) : GP_UNSEEN, now);
+        place = gp_gil_state_place(&session->gil->state, session,
+                                   part == 0 ? place_here(session, here) : GP_UNSEEN);
     } else {
         now = session->stop;
     }
+    facts.final = !session->running;
     gp_buffer_raw(places, session->described.bytes, session->described.size);
     session->cpu_now = holders_cpu(session);
-    gp_snapshot_write(session, &facts, NULL, place, now, snapshot);
+    gp_snapshot_write(session, &facts, place, now, snapshot);
     session->cpu_now = 0;
     gp_trace_parts_unlock(session);
     return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;

@@ -225,36 +225,15 @@ static void a_thread_that_ended_while_it_waited_is_never_folded(void)
     gp_session_free(session);
 }
 
-static void a_step_is_small(void)
+static void all_that_end_at_a_time_are_folded_at_the_next_opening(void)
 {
     gp_session *session = begin();
     for (size_t i = 1; i <= LIVES; i++)
         live(&threads[i], 11);
     for (size_t i = 1; i <= LIVES; i++)
         end(&threads[i]);
-    for (size_t i = LIVES + 1; i < THREADS; i++) {
-        size_t before = session->ended != NULL ? session->ended->merged : 0;
-        live_and_end(&threads[i], 11);
-        size_t after = session->ended != NULL ? session->ended->merged : 0;
-        CHECK(after - before <= 4);
-    }
-    CHECK(open_accounts(session) <= KEEP + 2); /* yet it catches up */
-    gp_session_free(session);
-}
-
-static void nothing_is_folded_while_somebody_reads(void)
-{
-    gp_session *session = begin();
-    session->folding_waits = true;
-    for (size_t i = 1; i <= LIVES; i++)
-        live_and_end(&threads[i], 11);
     CHECK_EQUAL(open_accounts(session), LIVES + 1);
-    session->folding_waits = false;
-    for (size_t i = 0; i < LIVES; i++) {
-        drop(&threads[0]);
-        lanes_begin_to_take(&threads[0]);
-        take(&threads[0]);
-    }
+    live_and_end(&threads[LIVES + 1], 11);
     CHECK(open_accounts(session) <= KEEP + 2);
     gp_session_free(session);
 }
@@ -379,7 +358,7 @@ static sums read_snapshot(gp_session *session)
 {
     gp_buffer buffer = {0};
     const gp_snapshot_facts facts = {.rate = {(uint64_t)1 << 32}};
-    gp_snapshot_write(session, &facts, NULL, GP_ROW_NONE, now, &buffer);
+    gp_snapshot_write(session, &facts, GP_ROW_NONE, now, &buffer);
     gp_cursor cursor = gp_cursor_over(buffer.bytes, buffer.size);
     gp_totals_row totals;
     gp_read_totals(&cursor, &totals);
@@ -452,8 +431,7 @@ int main(void)
     living_threads_are_never_folded();
     the_largest_keep_their_accounts();
     a_thread_that_ended_while_it_waited_is_never_folded();
-    a_step_is_small();
-    nothing_is_folded_while_somebody_reads();
+    all_that_end_at_a_time_are_folded_at_the_next_opening();
     a_folded_thread_is_handed_back_once_no_session_knows_it();
     what_is_read_late_adds_up_and_is_handed_back();
     a_slot_that_is_free_is_clean();

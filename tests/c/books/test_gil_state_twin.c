@@ -316,7 +316,7 @@ static void make_folding_due(void)
     for (int i = 0; i < SESSIONS; i++) {
         gp_session *session = world.watches[i].session;
         if (session != NULL && session->keep != GP_ACCOUNTS_KEPT)
-            session->folding_due++;
+            session->opened++;
     }
 }
 

@@ -83,8 +83,8 @@ static void catch_up(void *context)
     if (session->recorder != NULL)
         CHECK_EQUAL(gp_recorder_questions(session->recorder) % 2, 1);
     for (; session->caught_up < session->noted; session->caught_up++)
-        CHECK(gp_ring_record(session->ring, GP_EVENT_HOLD, 0, GP_NOWHERE, session->caught_up,
-                             session->caught_up + 1));
+        CHECK(gp_ring_push(session->ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, session->caught_up,
+                                                        session->caught_up + 1}));
 }
 
 static gp_source source_of(fake *session, size_t capacity)
@@ -186,8 +186,9 @@ static void *produce(void *context)
         uint32_t account = (uint32_t)(i * THREADS / EVENTS), place = (uint32_t)(i * PLACES / EVENTS);
         session->accounts = account + 1; /* known before it is referred to */
         session->places = place + 1;
-        if (gp_ring_record(session->ring, i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, account,
-                           i % 3 != 0 ? place : GP_NOWHERE, i * 100, i * 100 + 60)) {
+        if (gp_ring_push(session->ring,
+                         (gp_interval){i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, account,
+                                       i % 3 != 0 ? place : GP_NOWHERE, i * 100, i * 100 + 60})) {
             kept_events++;
             kept_hold += i & 1 ? 0 : 60;
         }
@@ -277,7 +278,7 @@ static void a_flush_writes_what_is_there_without_an_end(void)
     gp_recorder *recorder = open_new();
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     for (uint64_t i = 0; i < 700; i++)
-        CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1));
+        CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1}));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     walk_result *found = read_back();
     CHECK(found->wrong == NULL && !found->cut);
@@ -332,7 +333,7 @@ static int what_the_program_does_to_the_descriptor_hurts_nobody(void)
     int other = open(other_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK_EQUAL(write(other, "mine", 4), 4);
     CHECK_EQUAL(dup2(other, fd), fd);
-    CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1));
+    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     CHECK_EQUAL(pread(other, content, sizeof content, 0), 4);
     CHECK(memcmp(content, "mine", 4) == 0);
@@ -384,7 +385,7 @@ static int nobody_else_has_the_descriptor(void)
     for (int other = 3; other < 1024; other++)
         CHECK(other == fd || fstat(other, &found) != 0 || found.st_ino != ours.st_ino);
     CHECK_EQUAL(unlink(path), 0);
-    CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1));
+    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     CHECK_EQUAL(error_of(recorder), 0);
     CHECK_EQUAL(lseek(fd, 0, SEEK_END) > 0, 1);
@@ -423,7 +424,7 @@ static int who_ends_by_exit_with_one_leaves_a_whole_file(void)
 {
     fake session = {.accounts = 1};
     gp_recorder *recorder = open_later(&session);
-    CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1));
+    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
     gp_recorder_end_by_exit(recorder, 256 + 3, leave);
     pause();
     return 1;
@@ -478,7 +479,7 @@ static int record_beyond_the_limit(void)
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     for (int round = 0; round < 40; round++) {
         for (uint64_t i = 0; i < 2000; i++)
-            lost += !gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1000000);
+            lost += !gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1000000});
         gp_recorder_flush(recorder, 20000000000u);
     }
     CHECK_EQUAL(lost, 0); /* what can't be written is thrown away, so that the ring does not fill */
@@ -541,7 +542,7 @@ static void a_forked_child_writes_nothing(void)
         int status = -1;
         pid_t child = fork();
         if (child == 0) {
-            gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
             gp_recorder_put(recorder, "LABL", "", 0);
             CHECK(!gp_recorder_flush(recorder, 1000000000));
             gp_recorder_finish(recorder);
@@ -578,12 +579,12 @@ static void a_killed_process_leaves_what_it_had_written(void)
         gp_recorder *recorder = open_new();
         gp_recorder_add(recorder, &source);
         for (uint64_t i = 0; i < 1000; i++)
-            gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1);
+            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1});
         gp_recorder_flush(recorder, 20000000000u);
         if (write(ends[1], "x", 1) != 1)
             _exit(1);
         for (uint64_t i = 1000;; i++) { /* killed in the middle of it */
-            gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1);
+            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1});
             gp_recorder_flush(recorder, 20000000000u);
         }
     }
@@ -712,7 +713,7 @@ static void a_process_of_one_thread_writes_itself(void)
     gp_recorder_attend(gp_clock_ticks());
     CHECK_EQUAL(errno, 4711);
     CHECK(size_of_file() > 0);
-    gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+    gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
     CHECK(gp_recorder_flush(recorder, 1));
     CHECK_EQUAL(gp_ring_pending(session.ring), 0);
     gp_recorder_finish(recorder);
@@ -768,7 +769,7 @@ static void another_file_in_the_place_of_one_that_was_closed_is_left_alone(void)
     int other = open(path, O_RDWR);
     off_t length = lseek(other, 0, SEEK_END);
     CHECK_EQUAL(pwrite(other, others, sizeof others, 0), sizeof others);
-    gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+    gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
     CHECK(!gp_recorder_flush(recorder, 1));
     CHECK_EQUAL(error_of(recorder), ESTALE);
     gp_recorder_free(recorder);

@@ -219,16 +219,15 @@ static void *take_and_give_way(void *context)
 /* As a recorder does it, without the GIL. */
 static void *keep_reading(void *context)
 {
-    const gp_snapshot_lock lock = {gp_trace_parts_lock, gp_trace_parts_unlock};
     gp_session *session = context;
     uint64_t before = 0;
     while (!atomic_load(&over)) {
         gp_buffer snapshot = {0};
         reading read = {.count = 0};
-        gp_trace_parts_lock(session);
+        uint64_t now = gp_trace_parts_lock(session);
         gp_snapshot_facts facts = gp_trace_parts_facts(session);
+        gp_snapshot_write(session, &facts, GP_ROW_NONE, now, &snapshot);
         gp_trace_parts_unlock(session);
-        gp_snapshot_write(session, &facts, &lock, GP_ROW_NONE, 0, &snapshot);
         gp_cursor cursor = gp_cursor_over(snapshot.bytes, snapshot.size);
         read_rows(&read, &cursor);
         gp_buffer_free(&snapshot);

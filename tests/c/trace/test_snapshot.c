@@ -1,4 +1,4 @@
-/* A snapshot that is taken without the GIL: between two accounts the books may go on. */
+/* A snapshot of a session that runs: all of one moment, and the books stay as they are. */
 
 #include "trace/gp_snapshot.h"
 
@@ -15,36 +15,11 @@ static gp_thread threads[THREADS];
 static gp_session *session;
 static uint64_t clock_now;
 
-static bool held;
-static size_t locked;
-static void (*meanwhile)(void); /* what is booked before the lock is had once more */
-
-static uint64_t lock(const gp_session *of)
-{
-    CHECK(of == session);
-    CHECK(!held);
-    locked++;
-    clock_now += 1000;
-    if (meanwhile != NULL)
-        meanwhile();
-    held = true;
-    return clock_now;
-}
-
-static void unlock(const gp_session *of)
-{
-    CHECK(of == session);
-    CHECK(held);
-    held = false;
-}
-
 static void begin(void)
 {
     gp_session_free(session);
     memset(&gil, 0, sizeof gil);
     memset(threads, 0, sizeof threads);
-    meanwhile = NULL;
-    locked = 0;
     clock_now = 1000000;
     gil.generation = 1;
     for (uint32_t i = 0; i < THREADS; i++) {
@@ -75,13 +50,19 @@ typedef struct {
     uint64_t held_ns;
 } reading;
 
-static reading read_snapshot(const gp_snapshot_lock *how, uint64_t now)
+static gp_buffer snapshot(void)
 {
     const gp_snapshot_facts facts = {.rate = {(uint64_t)1 << 32}};
     gp_buffer buffer = {0};
+    gp_snapshot_write(session, &facts, GP_ROW_NONE, clock_now, &buffer);
+    CHECK(!buffer.failed);
+    return buffer;
+}
+
+static reading read_snapshot(void)
+{
+    gp_buffer buffer = snapshot();
     reading read = {.count = 0};
-    gp_snapshot_write(session, &facts, how, GP_ROW_NONE, now, &buffer);
-    CHECK(!held && !buffer.failed);
     gp_cursor cursor = gp_cursor_over(buffer.bytes, buffer.size);
     gp_read_totals(&cursor, &read.totals);
     read.count = (size_t)gp_cursor_number(&cursor);
@@ -101,13 +82,6 @@ static reading read_snapshot(const gp_snapshot_lock *how, uint64_t now)
     return read;
 }
 
-static reading read_while_running(void)
-{
-    reading read = read_snapshot(&(gp_snapshot_lock){lock, unlock}, session->start);
-    CHECK(locked > THREADS); /* for each account, so that nobody waits long for it */
-    return read;
-}
-
 static void check_possible(const reading *read)
 {
     CHECK_EQUAL(read->count, THREADS);
@@ -119,128 +93,65 @@ static void check_possible(const reading *read)
     }
 }
 
-static void accounts_that_are_read_one_by_one_fit_the_length_of_the_session(void)
+static void all_is_of_one_moment(void)
 {
     begin();
-    reading read = read_while_running();
+    clock_now += 507;
+    reading read = read_snapshot();
     check_possible(&read);
-    CHECK(read.rows[0].hold_ns > 0);
-    drop(&threads[0]);
-    read = read_while_running();
-    check_possible(&read);
-    CHECK_EQUAL(read.totals.elapsed_ns, clock_now - session->start - 1000); /* but for the last unlocking */
-}
-
-static void pass_it_on(void)
-{
+    CHECK_EQUAL(read.totals.elapsed_ns, 507);
     for (int i = 0; i < THREADS; i++)
-        if (threads[i].state == GP_HOLD) {
-            drop(&threads[i]);
-            clock_now += 10;
-            take(&threads[(i + 1) % THREADS]);
-            return;
-        }
+        CHECK_EQUAL(read.rows[i].first_ns + read.rows[i].lifetime_ns, 507);
+    CHECK_EQUAL(read.rows[0].hold_ns, 507);
 }
 
-static void the_books_may_go_on_between_two_accounts(void)
+static void what_is_under_way_is_in_the_snapshot(void)
 {
     begin();
-    meanwhile = pass_it_on;
-    for (int i = 0; i < 5; i++) {
-        reading read = read_while_running();
-        check_possible(&read);
-        CHECK(read.held_ns > 0);
-        CHECK(read.rows[0].releases + read.rows[1].releases + read.rows[2].releases > (uint64_t)i);
-    }
-}
-
-static void wait_for_the_holder(void)
-{
-    if (threads[1].state == GP_OFF)
-        gp_gil_state_ask(&gil, &threads[1], clock_now - 500);
-}
-
-/* The totals come first, with what is under way then. */
-static void no_total_is_more_than_the_sum_of_the_accounts(void)
-{
-    begin();
-    meanwhile = wait_for_the_holder;
-    reading read = read_while_running();
+    clock_now += 500;
+    gp_gil_state_ask(&gil, &threads[1], clock_now);
+    clock_now += 1000;
+    reading read = read_snapshot();
     check_possible(&read);
-    CHECK(read.totals.contended_ns > 0);
-    CHECK(read.totals.contended_ns <= read.rows[1].wait_ns);
-    CHECK(read.totals.contended_ns < read.rows[0].hold_ns);
-}
-
-static size_t late_at; /* at which locking it is heard of */
-static bool taken_at_once;
-
-static void hear_late_of_a_hand_over(void)
-{
-    if (locked != late_at)
-        return;
-    uint64_t now = clock_now;
-    clock_now = now - 4800;
+    CHECK_EQUAL(read.totals.contended_ns, 1000);
+    CHECK_EQUAL(read.rows[0].hold_ns, 1500);
+    CHECK_EQUAL(read.rows[1].wait_ns, 1000);
+    CHECK_EQUAL(read.rows[1].off_ns, 500);
     drop(&threads[0]);
-    clock_now = now - 4700;
-    if (taken_at_once)
-        gp_gil_state_take(&gil, &threads[1], GP_ASKED_AT_ONCE, clock_now);
-    clock_now = now;
+    clock_now += 10;
+    take(&threads[1]);
+    read = read_snapshot();
+    check_possible(&read);
+    CHECK_EQUAL(read.rows[0].releases, 1);
+    CHECK_EQUAL(read.rows[1].wait_ns, 1010);
 }
 
-/* A thread notes its release some time after it looked at the clock. */
-static void a_hand_over_that_is_heard_of_late_fits(void)
+static void a_snapshot_changes_nothing(void)
 {
-    for (size_t i = 0; i < 2 * (THREADS + 3); i++) {
-        begin();
-        late_at = i / 2;
-        taken_at_once = i % 2;
-        clock_now += 5000;
-        gp_gil_state_ask(&gil, &threads[1], session->start);
-        meanwhile = hear_late_of_a_hand_over;
-        reading read = read_while_running();
-        check_possible(&read);
-        CHECK(read.totals.contended_ns > 0);
-    }
+    begin();
+    session->wants_sites = true;
+    drop(&threads[0]);
+    take(&threads[1]);
+    gp_gil_state_ask(&gil, &threads[0], clock_now);
+    clock_now += 1000;
+    gp_buffer first = snapshot(), second = snapshot();
+    CHECK_EQUAL(first.size, second.size);
+    CHECK(memcmp(first.bytes, second.bytes, first.size) == 0);
+    gp_buffer_free(&first);
+    gp_buffer_free(&second);
 }
 
-static void open_one_more(void)
+static void an_account_that_is_opened_later_is_in_the_next_snapshot(void)
 {
     static gp_thread late;
-    if (locked < 3 || late.lane.generation != 0)
-        return;
+    begin();
+    reading read = read_snapshot();
+    check_possible(&read);
     late.index = THREADS;
     gp_gil_state_adopt(&gil, &late, clock_now, false);
     gp_account_of(session, &late);
-}
-
-static void an_account_that_is_opened_meanwhile_is_in_the_next_snapshot(void)
-{
-    begin();
-    meanwhile = open_one_more;
-    reading read = read_while_running();
-    check_possible(&read);
-    meanwhile = NULL;
-    read = read_while_running();
+    read = read_snapshot();
     CHECK_EQUAL(read.count, THREADS + 1);
-}
-
-static bool folding_waited;
-
-static void look_at_folding(void)
-{
-    folding_waited |= session->folding_waits;
-}
-
-static void nothing_is_folded_from_the_first_account_to_the_last(void)
-{
-    begin();
-    meanwhile = look_at_folding;
-    read_while_running();
-    CHECK(folding_waited && !session->folding_waits);
-    folding_waited = false;
-    read_snapshot(NULL, clock_now);
-    CHECK(!folding_waited && !session->folding_waits);
 }
 
 static void a_stamp_of_another_core_that_is_ahead_makes_the_session_longer(void)
@@ -248,36 +159,19 @@ static void a_stamp_of_another_core_that_is_ahead_makes_the_session_longer(void)
     begin();
     threads[0].since = clock_now + 3000000000u; /* of a core that is far ahead */
     gp_account_of(session, &threads[0])->off = threads[0].since - session->start;
-    reading read = read_while_running();
+    reading read = read_snapshot();
     check_possible(&read);
     CHECK_EQUAL(read.totals.elapsed_ns, 3000000000u);
-}
-
-/* With the GIL. */
-static void without_a_lock_all_is_of_one_moment(void)
-{
-    begin();
-    clock_now += 500;
-    reading read = read_snapshot(NULL, clock_now + 7);
-    check_possible(&read);
-    CHECK_EQUAL(locked, 0);
-    CHECK_EQUAL(read.totals.elapsed_ns, 507);
-    for (int i = 0; i < THREADS; i++)
-        CHECK_EQUAL(read.rows[i].first_ns + read.rows[i].lifetime_ns, 507);
-    CHECK_EQUAL(read.rows[0].hold_ns, 507);
 }
 
 int main(void)
 {
     gp_clock_init();
-    accounts_that_are_read_one_by_one_fit_the_length_of_the_session();
-    the_books_may_go_on_between_two_accounts();
-    no_total_is_more_than_the_sum_of_the_accounts();
-    a_hand_over_that_is_heard_of_late_fits();
-    an_account_that_is_opened_meanwhile_is_in_the_next_snapshot();
-    nothing_is_folded_from_the_first_account_to_the_last();
+    all_is_of_one_moment();
+    what_is_under_way_is_in_the_snapshot();
+    a_snapshot_changes_nothing();
+    an_account_that_is_opened_later_is_in_the_next_snapshot();
     a_stamp_of_another_core_that_is_ahead_makes_the_session_longer();
-    without_a_lock_all_is_of_one_moment();
     gp_session_free(session);
     return gp_test_status();
 }
