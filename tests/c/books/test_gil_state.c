@@ -334,38 +334,6 @@ static void who_is_heard_of_after_a_release_waits_from_that_on(void)
     gp_session_free(session);
 }
 
-/* Nor what a report has charged. */
-static void who_is_heard_of_after_a_report_waits_from_that_on(void)
-{
-    gp_session *session = begin_with_sites();
-    read_up_to(1050);
-    CHECK(gp_gil_state_charge_under_way(&gil, session, GP_NO_FRAME, 1050) != GP_ROW_NONE);
-    wait_for(other, 1040);
-    drop(main_thread, false, 1100);
-    take_waited(other, 1110);
-    stop(session, 1200);
-    check_times(session, other, 90, 60, 50);
-    CHECK_EQUAL(account(session, other)->blamed, 50);
-    gp_session_free(session);
-}
-
-static void what_a_report_has_charged_is_not_charged_again(void)
-{
-    gp_session *session = begin_with_sites();
-    wait_for(other, 1010);
-    for (uint64_t now = 1050; now <= 1070; now += 10) {
-        read_up_to(now);
-        gp_gil_state_charge_under_way(&gil, session, GP_NO_FRAME, now);
-        CHECK_EQUAL(account(session, other)->blamed, now - 1010);
-    }
-    drop(main_thread, false, 1100);
-    take_waited(other, 1110);
-    stop(session, 1200);
-    check_times(session, other, 90, 100, 10);
-    CHECK_EQUAL(account(session, other)->blamed, 90);
-    gp_session_free(session);
-}
-
 /* It stays among the waiters, before one that lives or behind it. */
 static void who_exits_while_it_waits_is_charged_up_to_its_end(void)
 {
@@ -646,8 +614,6 @@ static void all(void)
     blocking_on_the_mutex_is_no_part_of_the_hold();
     contention_counts_from_whoever_asked_first();
     who_is_heard_of_after_a_release_waits_from_that_on();
-    who_is_heard_of_after_a_report_waits_from_that_on();
-    what_a_report_has_charged_is_not_charged_again();
     who_exits_while_it_waits_is_charged_up_to_its_end();
     the_longest_hold_of_a_wait_is_its_culprit();
     a_holder_never_seen_to_take_holds_since_the_last_release();

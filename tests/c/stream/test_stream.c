@@ -319,14 +319,14 @@ static void who_was_not_seen_to_take_it_lets_it_go(void)
     gp_stream_list(&stream, &lanes[3]);
     release(3, 21);
     ask(3, 25);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     expect(3, GP_STEP_RELEASE, 21);
     expect(3, GP_STEP_ASK, 25);
     expect_end();
     gp_stream_list(&stream, &lanes[4]);
     release(4, 26);
     take(4, GP_ASKED_AT_ONCE, 28);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0); /* the state must be told that it had the GIL */
     expect(4, GP_STEP_RELEASE, 26);
     expect(4, GP_STEP_TAKE, 28);
@@ -443,7 +443,7 @@ static void a_cycle_with_a_wait_is_not_among_the_whole_ones(void)
     take(0, GP_ASKED_AT_ONCE, 75); /* nor its */
     release(0, 80);
     take(0, GP_ASKED_AT_ONCE, 85);
-    CHECK(gp_stream_begin(&stream, 1, 100));
+    CHECK(gp_stream_begin(&stream, 100));
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 1);
     gp_stream_skip(&stream, 1);
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0);
@@ -879,12 +879,12 @@ static void a_thread_that_never_pauses_is_read_whole(void)
     uint64_t last = 0;
     begin_anew();
     gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
-    gp_stream_restart(&stream, &lanes[0]);
+    gp_stream_restart(&stream, &lanes[0], 1);
     atomic_store(&over, false);
     CHECK_EQUAL(pthread_create(&thread, NULL, cycle_without_a_pause, NULL), 0);
     for (bool ends = false; !ends; sched_yield()) {
         ends = atomic_load(&over);
-        CHECK(gp_stream_begin(&stream, 1, UINT64_MAX));
+        CHECK(gp_stream_begin(&stream, UINT64_MAX));
         for (; gp_stream_next(&stream, &step); last = step.time) {
             bool asks = (last - 1) % 3 == 0 && last % 2 == 0;
             wrong += step.time != last + (last % 3 != 1 || asks ? 1 : 2);
@@ -925,7 +925,7 @@ static void lanes_that_take_turns_are_read_in_order(void)
     CHECK_EQUAL(pthread_create(&thread, NULL, take_turns, NULL), 0);
     for (bool ends = false; !ends; sched_yield()) {
         ends = atomic_load(&over);
-        CHECK(gp_stream_begin(&stream, 1, ends ? UINT64_MAX : gp_stream_known_until(&stream)));
+        CHECK(gp_stream_begin(&stream, ends ? UINT64_MAX : gp_stream_known_until(&stream)));
         for (; gp_stream_next(&stream, &step); last = step.time)
             wrong += step.time != last + 1 || step.lane - lanes != (int)((step.time - 1) / 2 % TURNS);
         gp_stream_end(&stream);
