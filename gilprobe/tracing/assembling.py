@@ -6,18 +6,18 @@ Works the same for a running trace, an ended one, and a recording.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gilprobe._native import recording
 from gilprobe._native.tracer import LABEL_ENDED
 from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.environment import Environment
+from gilprobe.model.plain_data import dataclass
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.places import UNSEEN, Naming, Stacks, frame_of, importing
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
