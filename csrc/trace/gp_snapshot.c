@@ -332,6 +332,10 @@ static void begin(const gp_session *session, const gp_snapshot_lock *lock, uint3
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,
                        uint32_t place, uint64_t now, gp_buffer *buffer)
 {
+    if (session->closed.size != 0) {
+        gp_buffer_raw(buffer, session->closed.bytes, session->closed.size);
+        return;
+    }
     beginning begun;
     gp_buffer rows = {.bytes = NULL};
     bool final = lock == NULL && !session->running;
