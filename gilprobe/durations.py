@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 from gilprobe.errors import InvalidValueError
 
@@ -27,6 +26,8 @@ def parse_duration(text: str, option: str) -> float:
     InvalidValueError
         If it is not a duration, not above 0, or more than 1e9 seconds.
     """
+    import re
+
     found = re.fullmatch(
         r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*(s|ms|us|ns|)", text.strip(), re.ASCII
     )

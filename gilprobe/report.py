@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
 
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
-from gilprobe.model import codec
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
 from gilprobe.model.notebook_repr import NotebookRepr
+from gilprobe.model.plain_data import dataclass
+
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from typing import Any
 
 SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""
@@ -381,15 +383,21 @@ class Report(NotebookRepr):
         others = [Blame(*waiter, OTHERS, 0, OTHERS, "", 0, None, wait_ns) for waiter, wait_ns in left.items()]
         blame = [*named[:rows], *(row for row in self.blame if not row.holder), *others]
         blame.sort(key=lambda row: -row.wait_ns)
+        from dataclasses import replace
+
         return replace(self, blame=tuple(blame), longest_waits=self.longest_waits[:rows])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists and scalars, ready for :mod:`json`."""
+        from gilprobe.model import codec
+
         body: dict[str, Any] = codec.encode(self)
         return {**_HEAD, **body}
 
     def pieces(self) -> Iterator[str]:
         """Yield what :meth:`save` writes, piece by piece."""
+        from gilprobe.model import codec
+
         return codec.pieces(self, _HEAD)
 
     @classmethod
@@ -403,6 +411,8 @@ class Report(NotebookRepr):
         """
         if not isinstance(document, dict) or document.get("kind") != _KIND:
             raise FormatError(f"a report must be an object of kind {_KIND!r}")
+        from gilprobe.model import codec
+
         body = codec.versioned(document, SCHEMA, "a report")
         del body["kind"]
         return codec.decode(cls, body, "report")
@@ -415,6 +425,8 @@ class Report(NotebookRepr):
         OSError
             If the file can't be written; an earlier file is then unchanged.
         """
+        from gilprobe.model import codec
+
         codec.write_text(path, self.pieces())
 
     @classmethod
@@ -428,4 +440,6 @@ class Report(NotebookRepr):
         OSError
             If the file can't be read.
         """
+        from gilprobe.model import codec
+
         return codec.load(path, cls.from_dict)

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gilprobe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TRACED = gilprobe.capabilities().tracer == "exact"
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
@@ -63,11 +66,61 @@ def loaded_by(code: str, *, after: str = "import threading") -> set[str]:
     return set(in_new_process("\n".join(lines)))
 
 
+# Each costs the measured program milliseconds; together more than everything that a trace needs.
+HEAVY = frozenset(
+    [
+        "ast",
+        "dataclasses",
+        "importlib.util",
+        "inspect",
+        "jinja2",
+        "json",
+        "pathlib",
+        "platform",
+        "rich",
+        "subprocess",
+        "tempfile",
+        "typing",
+    ]
+)
+
+
 @pytest.mark.spawns_nothing
 @pytest.mark.skipif(not TRACED, reason="the GIL can't be traced here")
 def test_a_trace_loads_nothing_that_few_ask_for() -> None:
-    code = "import gilprobe; trace = gilprobe.trace().start(); trace.stop()"
-    assert not loaded_by(code) & {"pathlib", "platform", "subprocess"}
+    code = "import gilprobe; trace = gilprobe.trace().start(); trace.stop(); str(trace.report())"
+    assert not loaded_by(code) & HEAVY
+
+
+@pytest.mark.skipif(not TRACED, reason="the GIL can't be traced here")
+def test_record_loads_nothing_that_few_ask_for(tmp_path: Path) -> None:
+    """Neither before the program runs nor for the report at its end."""
+    command = [sys.executable, "-P", "-X", "importtime", "-m", "gilprobe", "record", "-c", "print('ran')"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert {"argparse", "gilprobe.render.text.trace_text"} <= loaded
+    assert not loaded & (HEAVY - loaded_when_empty()), sorted(loaded)
+    commands = {name for name in loaded if name.startswith("gilprobe.cli.")}
+    assert commands == {"gilprobe.cli.output", "gilprobe.cli.record"}
+
+
+def loaded_when_empty() -> set[str]:
+    """Return what the interpreter loads to run a module, with `site` and what it finds."""
+    code = "import runpy, argparse, threading, sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, timeout=60, check=True)
+    return set(json.loads(done.stdout)) - {"json"}
+
+
+@pytest.mark.skipif(not TRACED, reason="the GIL can't be traced here")
+def test_a_followed_child_loads_nothing_that_few_ask_for(tmp_path: Path) -> None:
+    child = "import sys; print(*sorted(sys.modules))"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-P', '-c', {child!r}], check=True)"
+    command = [sys.executable, "-P", "-m", "gilprobe", "record", "--follow", "--quiet", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(done.stdout.split())
+    assert "gilprobe.tracing.tracer" in loaded, done.stderr
+    without = {"argparse", "re", "gilprobe.model", "gilprobe.report", "gilprobe.render", "gilprobe.cli"}
+    assert not loaded & (HEAVY | without)
 
 
 @pytest.mark.skipif(not TRACED, reason="the GIL can't be traced here")

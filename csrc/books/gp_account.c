@@ -38,10 +38,8 @@ gp_session *gp_session_new(uint64_t id, uint64_t start)
     return session;
 }
 
-void gp_session_free(gp_session *session)
+static void free_books(gp_session *session)
 {
-    if (session == NULL)
-        return;
     for (size_t i = 0; session->chunks != NULL && i < CHUNKS && session->chunks[i] != NULL; i++)
         gp_memory_unmap(session->chunks[i], chunk_size);
     for (size_t i = 0; session->by_thread != NULL && i < PAGES; i++)
@@ -49,13 +47,35 @@ void gp_session_free(gp_session *session)
     gp_memory_unmap(session->places, session->place_room * sizeof *session->places);
     gp_memory_unmap(session->place_of, session->place_of_room * sizeof *session->place_of);
     gp_blame_clear(&session->blame);
-    gp_buffer_free(&session->described);
-    gp_buffer_free(&session->introduced);
-    gp_ring_free(session->ring);
     gp_memory_unmap(session->folded, GP_FOLDED_SIZE);
     gp_memory_unmap(session->chunks, chunks_size);
     gp_memory_unmap(session->by_thread, by_thread_size);
+}
+
+void gp_session_free(gp_session *session)
+{
+    if (session == NULL)
+        return;
+    free_books(session);
+    gp_buffer_free(&session->described);
+    gp_buffer_free(&session->introduced);
+    gp_buffer_free(&session->closed);
+    gp_ring_free(session->ring);
     gp_memory_unmap(session, sizeof *session);
+}
+
+void gp_session_close_books(gp_session *session, gp_buffer closed)
+{
+    free_books(session);
+    session->closed = closed;
+    session->chunks = NULL;
+    session->by_thread = NULL;
+    session->places = NULL;
+    session->place_of = NULL;
+    session->folded = NULL;
+    session->spares = session->ended = NULL;
+    session->largest_count = 0;
+    session->account_count = session->place_count = session->place_room = session->place_of_room = 0;
 }
 
 /* Where the pointer to the thread's account stands, or NULL without memory. */

@@ -162,12 +162,8 @@ struct gp_session {
     gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
     uint32_t native_places; /* of single threads */
     uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
-    size_t stall_count;
-    gp_stall stalls[GP_STALLS_MAX];
-
-    size_t largest_count;
-    uint64_t largest_floor; /* the least of their weights */
-    gp_largest largest[GP_LARGEST_KEPT];
+    size_t stall_count, largest_count;
+    uint64_t largest_floor; /* the least weight in `largest` */
 
     gp_buffer introduced;     /* for the recorder: accounts it has not got (docs/recording-format.md, THRD) */
     size_t described_written; /* the recorder's: how much of the places it has */
@@ -178,6 +174,10 @@ struct gp_session {
     uint32_t next_number;
     gp_account **chunks;     /* the slots, GP_ACCOUNT_CHUNK each */
     gp_account ***by_thread; /* two levels, by gp_thread.index; `ended` where the account was folded */
+    gp_buffer closed;        /* the last snapshot, instead of all that the books were */
+
+    gp_largest largest[GP_LARGEST_KEPT];
+    gp_stall stalls[GP_STALLS_MAX];
 };
 
 enum {
@@ -189,6 +189,9 @@ gp_session *gp_session_new(uint64_t id, uint64_t start);
 
 /* Unlinked sessions only; NULL is fine. */
 void gp_session_free(gp_session *session);
+
+/* Give up the books of a session that has ended: `closed` tells what they said. */
+void gp_session_close_books(gp_session *session, gp_buffer closed);
 
 /* The thread's account, opened now if it has none: slow path of gp_account_of. NULL without memory, which is
  * counted. Under the lock. */

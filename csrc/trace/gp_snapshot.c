@@ -313,6 +313,10 @@ static void write_stalls(const reading *of, gp_buffer *buffer)
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint32_t place, uint64_t now,
                        gp_buffer *buffer)
 {
+    if (session->closed.size != 0) {
+        gp_buffer_raw(buffer, session->closed.bytes, session->closed.size);
+        return;
+    }
     reading of = {.session = session, .place = place, .now = now};
     buffer->failed |= !look_at_all(&of);
     write_totals(&of, facts, buffer);

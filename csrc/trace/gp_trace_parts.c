@@ -264,6 +264,18 @@ void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now)
     end_part(session, here, now);
 }
 
+/* Keep of the books of an interpreter that is gone what a report needs: a process may start thousands. */
+static void close_books(gp_session *session)
+{
+    gp_buffer closed = {.bytes = NULL};
+    gp_snapshot_facts facts = gp_trace_parts_facts(session);
+    gp_snapshot_write(session, &facts, NULL, GP_ROW_NONE, session->stop, &closed);
+    if (closed.failed)
+        gp_buffer_free(&closed);
+    else
+        gp_session_close_books(session, closed);
+}
+
 /* End the sessions of an interpreter that is gone: since its last event, or, after a fork, since now. With
  * the lock of the table. */
 static void close_gil(gp_gil *gil, bool at_last_event)
@@ -274,6 +286,7 @@ static void close_gil(gp_gil *gil, bool at_last_event)
         gp_session *session = gil->state.sessions;
         end_part(session, GP_UNSEEN, at_last_event ? 0 : now);
         session->gil = NULL;
+        close_books(session);
     }
     gp_gil_unlock(gil);
     gp_gil_table_remove(gil);

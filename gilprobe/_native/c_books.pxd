@@ -10,8 +10,6 @@ cdef extern from "books/gp_account.h" nogil:
     enum:
         GP_STACK_MAX
 
-
-cdef extern from "books/gp_account.h" nogil:
     ctypedef struct gp_session:
         bint running
         bint wants_sites

@@ -226,18 +226,20 @@ def add_events(const uint8_t[::1] payload, const uint32_t[::1] threads, const ui
 # ---- snapshots ----
 
 
-cdef list read_buckets(gp_cursor *cursor):
+cdef list read_buckets(gp_cursor *cursor, dict known):
+    # Threads that do the same have the same buckets: each pair is kept once, which halves a report.
     cdef uint32_t index = GP_NOWHERE
     cdef uint64_t i, number, count = gp_cursor_rows(cursor, GP_ROW_BUCKET)
     buckets = []
     for i in range(count):
         gp_read_bucket(cursor, &index, &number)
         check(cursor)
-        buckets.append((index, number))
+        bucket = (known.setdefault(index, index), number)
+        buckets.append(known.setdefault(bucket, bucket))
     return buckets
 
 
-cdef dict read_account(gp_cursor *cursor, const gp_totals_row *totals):
+cdef dict read_account(gp_cursor *cursor, const gp_totals_row *totals, dict buckets):
     cdef gp_account_row row
     gp_read_account(cursor, totals, &row)
     check(cursor)
@@ -262,8 +264,8 @@ cdef dict read_account(gp_cursor *cursor, const gp_totals_row *totals):
         "releases": row.releases,
         "forced_releases": row.forced_releases,
         "hold_cpu_ns": row.hold_cpu_ns if totals.flags & GP_SNAPSHOT_CPU else None,
-        "holds": read_buckets(cursor),
-        "waits": read_buckets(cursor),
+        "holds": read_buckets(cursor, buckets),
+        "waits": read_buckets(cursor, buckets),
     }
 
 
@@ -335,10 +337,10 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
     cdef uint64_t i, count
     gp_read_totals(&cursor, &totals)
     check(&cursor)
-    accounts = []
+    accounts, buckets = [], {}
     count = gp_cursor_rows(&cursor, GP_ROW_ACCOUNT)
     for i in range(count):
-        accounts.append(read_account(&cursor, &totals))
+        accounts.append(read_account(&cursor, &totals, buckets))
     snapshot = {
         "totals": totals_as_dict(&totals),
         "accounts": accounts,

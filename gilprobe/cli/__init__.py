@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
 from gilprobe import __version__
-from gilprobe.cli import audit, compare, doctor, leaks, list, record, report, run  # noqa: A004  # each module has its command's name
+from gilprobe.cli import record
 from gilprobe.cli.output import Output, complain
 from gilprobe.errors import GilProbeError, UnsupportedError
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+_COMMANDS = ("run", "audit", "compare", "record", "report", "leaks", "list", "doctor")
+"""Each is a module of this package; of a known command no other module is loaded."""
 
 _UNUSABLE = 2
 _UNSUPPORTED = 3
@@ -26,14 +31,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_failed(f"error: {message}", _UNUSABLE))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gilprobe", description="See who holds the GIL, and how the same work runs without it."
     )
     parser.add_argument("--version", action="version", version=f"gilprobe {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, audit, compare, record, report, leaks, list, doctor):
-        command.register(commands)
+    commands = parser.add_subparsers(
+        title="commands",
+        metavar="COMMAND",
+        required=True,
+        prog="gilprobe",  # as found out by a formatter, which loads shutil
+    )
+    for command in _COMMANDS if not argv or argv[0] not in _COMMANDS else argv[:1]:
+        importlib.import_module(f"gilprobe.cli.{command}").register(commands)
     return parser
 
 
@@ -58,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Output()
     own, program = record.split(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = _parser().parse_args(own)
+        arguments = _parser(own).parse_args(own)
         arguments.program = program
         arguments.own_process = argv is None
         status: int | Callable[[], int] = arguments.execute(arguments, output)

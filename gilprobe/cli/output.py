@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
 
 from gilprobe.errors import InvalidValueError
-from gilprobe.files import check_target, identity, is_direct
 from gilprobe.render.shared.page import Look
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from typing import TextIO
 
 STDOUT = "-"
 """Stands for standard output instead of a file's name."""
@@ -25,6 +23,8 @@ def look_of(stream: TextIO | None) -> Look:
     unicode = "utf" in (getattr(stream, "encoding", None) or "").lower()
     if stream is None or not stream.isatty():
         return Look(unicode=unicode)
+    import shutil
+
     color = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     return Look(width=max(40, shutil.get_terminal_size().columns), color=color, unicode=unicode)
 
@@ -100,6 +100,10 @@ def check_outputs(targets: Mapping[str, str | None], inputs: Iterable[str | os.P
         If one can't be written, two are the same file, or one (or standard output) is a file that is read and
         would be lost. Other names of a file count as the same file.
     """
+    from pathlib import Path
+
+    from gilprobe.files import identity
+
     read = {identity(one): os.fspath(one) for one in inputs if os.path.exists(one)}  # noqa: PTH110
     if identity(1) in read:
         raise InvalidValueError(f"standard output must not be a file that is read, got {read[identity(1)]!r}")
@@ -129,6 +133,10 @@ def check_writable(path: Path, option: str) -> None:
     InvalidValueError
         If they can't; the message names `option`.
     """
+    import tempfile
+
+    from gilprobe.files import check_target, is_direct
+
     if path.is_dir():
         raise InvalidValueError(f"{option} must be a file, got the directory {str(path)!r}")
     try:

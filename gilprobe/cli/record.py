@@ -5,21 +5,20 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
-import re
 import signal
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from gilprobe.durations import duration, parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
 from gilprobe.render.shared.words import visible
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from gilprobe.cli.output import Output
     from gilprobe.model.traced_process import TracedProcess
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _MISSING = 2  # python's own status for a script that it can't open
 _READING_S = 3.0  # don't keep the user waiting at the program's end
 _MAGIC = b"GILPROBE"  # the first bytes of a recording
-_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+", re.ASCII)  # as in :mod:`shlex`, without loading it
+_WITHOUT_PUNCTUATION = dict.fromkeys(b"_@%+=:,./-")  # as in :mod:`shlex`, without loading it
 _WITH_VALUE = ("-o", "--output", "--duration", "--stall")
 
 
@@ -106,7 +105,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         if sys.stderr is not None:
             sys.stderr.write(f"{error}\n")
         return _MISSING
-    target = Path(arguments.output or _default_name(program)).absolute()
+    target = os.path.abspath(arguments.output or _default_name(program))
     check_replaceable(target)
     check_not_read(target, program)
     began_ns = time.time_ns()
@@ -151,10 +150,12 @@ def _seconds(text: str | None, option: str) -> float | None:
 
 def _stall_limit(text: str | None) -> float | None:
     """Check what the watch would refuse too late, when an earlier recording is already lost."""
+    seconds = _seconds(text, "--stall")
+    if seconds is None:
+        return None
     from gilprobe.tracing.stall_watch import LONGEST_LIMIT_S
 
-    seconds = _seconds(text, "--stall")
-    if seconds is not None and seconds > LONGEST_LIMIT_S:
+    if seconds > LONGEST_LIMIT_S:
         raise InvalidValueError(f"--stall must be at most {LONGEST_LIMIT_S:g}s, got {ascii(text)[:60]}")
     return seconds
 
@@ -165,11 +166,15 @@ def _default_name(program: Program) -> str:
     elif program.kind == "module":
         name = program.target
     else:
-        name = "stdin" if program.target == "-" else Path(program.target).absolute().stem
+        name = "stdin" if program.target == "-" else _stem(os.path.abspath(program.target))
     return f"gilprobe-{name.replace(os.sep, '_')[:50]}-{os.getpid()}.gilprobe"
 
 
-def check_replaceable(target: Path) -> None:
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def check_replaceable(target: str) -> None:
     """Check that no file except a recording would be lost.
 
     Raises
@@ -178,19 +183,19 @@ def check_replaceable(target: Path) -> None:
         If `target` is a directory, or a file of another kind.
     """
     try:
-        if target.is_dir():
-            raise InvalidValueError(f"-o must be a file, got the directory {str(target)!r}")
-        if not target.is_file():
+        if os.path.isdir(target):
+            raise InvalidValueError(f"-o must be a file, got the directory {target!r}")
+        if not os.path.isfile(target):
             return
-        with target.open("rb") as file:
+        with open(target, "rb") as file:
             magic = file.read(len(_MAGIC))
     except OSError as error:
         raise _unwritable(target, error) from None
     if magic not in (b"", _MAGIC):
-        raise InvalidValueError(f"-o must be a new file or a recording, got {str(target)!r}: remove it first")
+        raise InvalidValueError(f"-o must be a new file or a recording, got {target!r}: remove it first")
 
 
-def check_not_read(target: Path, program: Program) -> None:
+def check_not_read(target: str, program: Program) -> None:
     """Check that the program is not lost: an empty program would count as an empty recording.
 
     Raises
@@ -198,16 +203,16 @@ def check_not_read(target: Path, program: Program) -> None:
     InvalidValueError
         If `target` is the program, under any name.
     """
+    if program.kind != "script" or not os.path.exists(target):
+        return
     from gilprobe.files import identity
 
-    if program.kind != "script" or not target.exists():
-        return
     read = 0 if program.target == "-" else program.target
-    if identity(target) in (identity(read), identity(Path(program.target, "__main__.py"))):
-        raise InvalidValueError(f"-o must not be the program, got {str(target)!r}")
+    if identity(target) in (identity(read), identity(os.path.join(program.target, "__main__.py"))):
+        raise InvalidValueError(f"-o must not be the program, got {target!r}")
 
 
-def begin(target: Path, options: RecordOptions) -> ProgramRecording:
+def begin(target: str, options: RecordOptions) -> ProgramRecording:
     """Begin to record into `target`.
 
     Raises
@@ -229,18 +234,18 @@ def begin(target: Path, options: RecordOptions) -> ProgramRecording:
         raise _unwritable(target, error) from None
 
 
-def _unwritable(target: Path, error: OSError) -> InvalidValueError:
+def _unwritable(target: str, error: OSError) -> InvalidValueError:
     reason = error.strerror or error
-    return InvalidValueError(f"-o must be a writable file, got {str(target)!r}: {reason}")
+    return InvalidValueError(f"-o must be a writable file, got {target!r}: {reason}")
 
 
-def follow(target: Path, options: RecordOptions) -> Follower:
+def follow(target: str, options: RecordOptions) -> Follower:
     """Also record the children of this process."""
     from gilprobe.programs.follow import Follower
     from gilprobe.programs.program_recording import begin as begin_child
     from gilprobe.tracing import loading  # noqa: F401  # loaded now: it may not be found at the end
 
-    follower = Follower(str(target), options.to_text(), begin_child)
+    follower = Follower(target, options.to_text(), begin_child)
     follower.announce()
     return follower
 
@@ -281,7 +286,7 @@ class _CommandRecording:
     """The recording of this process: ends at exit or earlier, and then shows its report."""
 
     def __init__(
-        self, target: Path, run: ProgramRecording, follower: Follower | None, *, quiet: bool, began_ns: int
+        self, target: str, run: ProgramRecording, follower: Follower | None, *, quiet: bool, began_ns: int
     ) -> None:
         from gilprobe.programs import program
 
@@ -382,12 +387,12 @@ class _CommandRecording:
             self._stderr.write(f"gilprobe: {message}\n")
 
 
-def _quoted(path: Path) -> str:
+def _quoted(path: str) -> str:
     """Return the path quoted for a shell in the folder where the program starts."""
-    with suppress(ValueError, OSError):
-        path = path.relative_to(Path.cwd())
-    word = str(path)
-    if _PLAIN_WORD.fullmatch(word):
+    word = path
+    with suppress(OSError):
+        word = path.removeprefix(os.path.join(os.getcwd(), ""))
+    if word.isascii() and word.translate(_WITHOUT_PUNCTUATION).isalnum():
         return word
     return "'" + word.replace("'", "'\"'\"'") + "'"
 

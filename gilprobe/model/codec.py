@@ -83,7 +83,7 @@ def decode(kind: type[T], data: object, where: str = "document") -> T:
 @cache
 def _keys(kind: type) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the values of a dataclass's keys, in order, and the optional ones."""
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, localns={"Literal": typing.Literal})
     fields = dataclasses.fields(kind)
     return (
         {field.name: hints[field.name] for field in fields},

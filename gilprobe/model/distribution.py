@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from gilprobe.errors import InvalidValueError
+from gilprobe.model.plain_data import dataclass
 
 SUB_BUCKET_BITS = 6
 """Each power of two has 2**6 buckets (csrc/base/gp_hist.h: GP_HIST_SUB_BITS)."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from gilprobe.model.plain_data import dataclass
 
-Build = Literal["gil", "free-threaded"]
-TracerKind = Literal["exact", "none"]
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Build = Literal["gil", "free-threaded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,9 @@ class Capabilities:
     """
 
     python: str
-    build: Build
+    build: Literal["gil", "free-threaded"]
     gil_enabled: bool
-    tracer: TracerKind
+    tracer: Literal["exact", "none"]
     tracer_reason: str
     clock: str
     cores: int
@@ -93,7 +95,7 @@ class Environment:
     gilprobe: str
     python: str
     implementation: str
-    build: Build
+    build: Literal["gil", "free-threaded"]
     gil_enabled: bool
     compiler: str
     platform: str

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,6 +22,8 @@ class NotebookRepr:
     def _repr_mimebundle_(
         self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
     ) -> dict[str, str]:
+        import importlib
+
         bundle: dict[str, str] = importlib.import_module(_RENDERER).bundle(self)
         wanted = bundle.keys() if include is None else set(include)
         return {kind: text for kind, text in bundle.items() if kind in wanted and kind not in (exclude or ())}

@@ -13,17 +13,17 @@ import os
 import sys
 from _imp import is_frozen
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.machinery import BuiltinImporter, PathFinder, SourceFileLoader, SourcelessFileLoader
-from importlib.util import MAGIC_NUMBER
-from typing import TYPE_CHECKING, Any, Literal
 
 from gilprobe._native import program as native
 from gilprobe.errors import ProgramError
+from gilprobe.model.plain_data import dataclass
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType, TracebackType
+    from typing import Any, Literal
 
 _STDIN = "-"
 _OURS = ("gilprobe", "cython_runtime", "_cython_")
@@ -182,6 +182,8 @@ def _is_compiled(descriptor: int, path: str) -> bool:
     """Return whether this is a .pyc file, by suffix or magic number (pythonrun.c, maybe_pyc_file)."""
     if path.endswith(".pyc"):
         return True
+    from importlib.util import MAGIC_NUMBER
+
     with suppress(OSError):  # a pipe has no positions, and can be read only once
         return os.pread(descriptor, 2, 0) == MAGIC_NUMBER[:2]
     return False
@@ -189,6 +191,7 @@ def _is_compiled(descriptor: int, path: str) -> bool:
 
 def _run_compiled(descriptor: int, names: dict[str, Any]) -> None:
     import marshal
+    from importlib.util import MAGIC_NUMBER
 
     with os.fdopen(descriptor, "rb") as file:
         data = file.read()

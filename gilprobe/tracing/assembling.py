@@ -6,26 +6,31 @@ Works the same for a running trace, an ended one, and a recording.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gilprobe._native import recording
 from gilprobe._native.tracer import LABEL_ENDED
 from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.environment import Environment
+from gilprobe.model.plain_data import dataclass
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.places import UNSEEN, Naming, Stacks, frame_of, importing
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from gilprobe._native.recording import _Account, _Place, _Snapshot
 
+    _BlameSums = dict[tuple[str, int, str, int, Frame, int | None], int]
+    """Waits by waiter and holder, each with its native identifier, site and number of the stack."""
+
 HANDOFF = "(handoff)"
 """Stands for a function where nobody held the GIL during a wait."""
+
+_NOBODYS = Frame(HANDOFF, "", 0)
 
 NO_ROOM = "(no memory for more sites)"
 """Stands for a function where the tables were full."""
@@ -66,7 +71,7 @@ def assemble(
     Parameters
     ----------
     parts : sequence of TracePart
-        The main GIL first, then the interpreters that have their own.
+        The main GIL first, then the interpreters that have their own. Their stalls are used up.
     who : callable
         Returns the thread of an account.
     environment : Environment
@@ -101,11 +106,11 @@ def assemble(
     ]
     stacks = Stacks()
     sites: dict[Frame, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
-    blame: list[Blame] = []
+    blame: _BlameSums = defaultdict(int)
     for part in named:
         part.add_sites(sites)
         part.add_stacks(stacks)
-        blame += part.blame(sites, stacks)
+        part.add_blame(blame, sites, stacks)
     if not trusted:
         stacks.check(stacks.rows)
     ranked = stacks.ranked()
@@ -120,7 +125,7 @@ def assemble(
             Stack(stacks.frames(number), releases, hold_ns, wait_ns, caused_ns)
             for number, (releases, hold_ns, wait_ns, caused_ns) in ranked
         ),
-        blame=_merged_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
+        blame=_ranked_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
         longest_waits=tuple(
             sorted(
                 (stall for part in named for stall in part.stalls()),
@@ -263,14 +268,13 @@ class _NamedPart:
             row[1] += hold_ns
             row[2] += wait_ns
 
-    def blame(self, sites: dict[Frame, list[int]], stacks: Stacks) -> list[Blame]:
-        """Return who waited behind whom, and add the waits to what the sites and stacks caused.
+    def add_blame(self, blame: _BlameSums, sites: dict[Frame, list[int]], stacks: Stacks) -> None:
+        """Add who waited behind whom, also to what the sites and stacks caused.
 
         The rest of a thread's wait is the time in which nobody held the GIL. It is computed from the rounded
         rows, so that all add up to the wait exactly.
         """
         left = {account["number"]: account["wait_ns"] for account in self.accounts}
-        rows = []
         for waiter_number, holder_number, place, wait_ns in self.blame_rows:
             waiter, holder = self._account_number(waiter_number), self._account_number(holder_number)
             left[waiter] = left.get(waiter, 0) - wait_ns
@@ -279,24 +283,19 @@ class _NamedPart:
             if self.totals["stacks"]:
                 stack = self._stack(place, stacks)
                 stacks.rows[stack][3] += wait_ns
-            names = (
-                self.thread_name(waiter),
-                self.ids.get(waiter, 0),
-                self.thread_name(holder),
-                self.ids.get(holder, 0),
-            )
-            rows.append(Blame(*names, site.function, site.filename, site.line, stack, wait_ns))
-        if self.totals["sites"]:
-            rows += [
-                Blame(self.names[number], self.ids[number], "", 0, HANDOFF, "", 0, None, wait_ns)
-                for number, wait_ns in left.items()
-                if wait_ns > 0
-            ]
-        return rows
+            blame[(*self._whom(waiter), *self._whom(holder), site, stack)] += wait_ns
+        for number, wait_ns in left.items():
+            if self.totals["sites"] and wait_ns > 0:
+                blame[(*self._whom(number), "", 0, _NOBODYS, None)] += wait_ns
 
-    def stalls(self) -> list[Stall]:
-        """Return the longest waits, with waiter and holder."""
-        return [self._stall(*row) for row in self.stall_rows]
+    def _whom(self, number: int) -> tuple[str, int]:
+        return self.thread_name(number), self.ids.get(number, 0)
+
+    def stalls(self) -> Iterator[Stall]:
+        """Yield the longest waits, with waiter and holder. Uses the rows up: none is kept twice."""
+        self.stall_rows.reverse()
+        while self.stall_rows:
+            yield self._stall(*self.stall_rows.pop())
 
     def _stall(
         self,
@@ -427,20 +426,19 @@ def _ranked_sites(sites: Mapping[Frame, Sequence[int]], cpu_time: bool) -> tuple
     return tuple(sorted(rows, key=lambda row: (-row.hold_ns, -row.caused_ns, row.function, row.line)))
 
 
-def _merged_blame(rows: Sequence[Blame], rank_of_stack: Mapping[int, int]) -> tuple[Blame, ...]:
-    merged: dict[tuple[str, int, str, int, str, str, int, int | None], int] = defaultdict(int)
-    for row in rows:
-        stack = None if row.stack is None else rank_of_stack[row.stack]
-        key = (
-            row.waiter,
-            row.waiter_id,
-            row.holder,
-            row.holder_id,
-            row.function,
-            row.filename,
-            row.line,
-            stack,
+def _ranked_blame(sums: _BlameSums, rank_of_stack: Mapping[int, int]) -> tuple[Blame, ...]:
+    rows = [
+        Blame(
+            waiter,
+            waiter_id,
+            holder,
+            holder_id,
+            site.function,
+            site.filename,
+            site.line,
+            None if stack is None else rank_of_stack[stack],
+            wait_ns,
         )
-        merged[key] += row.wait_ns
-    summed = [Blame(*key, wait_ns) for key, wait_ns in merged.items()]
-    return tuple(sorted(summed, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))
+        for (waiter, waiter_id, holder, holder_id, site, stack), wait_ns in sums.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
 
+from gilprobe.model.plain_data import dataclass
 from gilprobe.report import Frame
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -55,7 +56,8 @@ def importing(places: Sequence[tuple[int | None, int, int, str, str]], number: i
     return number if place is None else place
 
 
-class Naming(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Naming:
     """The identity of a thread that the tracer knows only by numbers.
 
     Attributes
@@ -84,9 +86,9 @@ def frame_of(place: tuple[int | None, int, int, str, str], who: Callable[[int], 
     if kind == _PYTHON:
         return Frame(function, filename, number)
     if kind == _NATIVE:
-        name, started = who(number)
+        thread = who(number)
         # One site for all starts and ends: a server with a thread per request would have thousands.
-        return Frame(EDGE if started else f"(native code of thread {name})", "", 0)
+        return Frame(EDGE if thread.started else f"(native code of thread {thread.name})", "", 0)
     return _UNSEEN_FRAME if kind == _UNSEEN else _DEEPER_FRAME
 
 

@@ -328,8 +328,6 @@ def _caller() -> FrameType | None:
 
 
 def _loaded() -> Callable[..., Report]:
-    import tempfile  # noqa: F401  # for a timeline's file
-
     from gilprobe.tracing.assembling import assemble_living
 
     return assemble_living

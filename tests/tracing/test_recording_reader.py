@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import tracemalloc
+from typing import Any
 
 import pytest
 import recording_twin as twin
@@ -140,16 +141,21 @@ def test_a_timeline_is_read_batch_by_batch(chunks, write):
         ]
 
 
+def named(recording: Recording, *who: Any) -> tuple[str, bool]:
+    naming = recording.who(*who)
+    return naming.name, naming.started
+
+
 def test_a_thread_is_named_as_it_was_last(chunks, write):
     """By its number while it lives, since it may be renamed; by its label once it has ended."""
     recording = Recording.open(write(*chunks))
     assert recording.who(4711, 7, "python").name == "MainThread"
-    assert recording.who(1, 7, "python") == ("worker \ud800", True)
+    assert named(recording, 1, 7, "python") == ("worker \ud800", True)
     assert recording.who(4711, 7 + 2**31, "python").name == "worker \ud800"
     assert recording.who(4711, 8, "python").name == "MainThread"
-    assert recording.who(4711, 99, "python") == ("MainThread", True)
-    assert recording.who(4711, 99 + 2**31, "python") == ("python", False)
-    assert recording.who(1, 0, "python") == ("python", False)
+    assert named(recording, 4711, 99, "python") == ("MainThread", True)
+    assert named(recording, 4711, 99 + 2**31, "python") == ("python", False)
+    assert named(recording, 1, 0, "python") == ("python", False)
     assert recording.who(1).name == "thread 1"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gilprobe.model.audit_result import AuditResult, AuditSet
 from gilprobe.model.leak_report import LeakReport
 from gilprobe.model.traced_process import TracedProcess
-from gilprobe.render.shared.page import PLAIN, Page, plain_text
+from gilprobe.render.shared.page import PLAIN, Page
 from gilprobe.render.shared.words import visible
 from gilprobe.render.templates import template
 from gilprobe.render.terminal import write_result
@@ -22,8 +22,7 @@ from gilprobe.results import ResultSet, ScenarioResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-    from rich.text import Text
+    from gilprobe.render.shared.text_table import TextRow, TextTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +52,12 @@ class HtmlPage(Page):
         if text:
             self._parts.append(_Words(visible(text), "bold" in style))
 
-    def show(self, table: Table) -> None:
+    def show(self, table: TextTable) -> None:
         """Add the table, if it has rows."""
-        if not table.row_count:
+        if not table.rows:
             return
-        heads = [
-            _Words(plain_text(str(column.header)), right=column.justify == "right")
-            for column in table.columns
-        ]
-        cells = zip(*(column.cells for column in table.columns), strict=True)
-        rows = [
-            [_cell(text, head.right, str(made.style or "")) for text, head in zip(row, heads, strict=True)]
-            for row, made in zip(cells, table.rows, strict=True)
-        ]
+        heads = [_Words(column.heading, right=column.right) for column in table.columns]
+        rows = [_words(row, heads) for row in table.rows]
         self._parts.append(_Table(heads, rows))
         self.tell_left_out()
 
@@ -74,12 +66,16 @@ class HtmlPage(Page):
         return template("notebook.html.j2").render(parts=self._parts)
 
 
-def _cell(text: Text | str, right: bool, style: str) -> _Words:
-    if isinstance(text, str):  # rich fills up a row that has fewer cells than the table
-        return _Words(text, right=right)
-    # A row's style, or that of its last cell.
-    own = " ".join(str(span.style) for span in text.spans)
-    return _Words(plain_text(text.plain), "bold" in f"{style} {own}", right)
+def _words(row: TextRow, heads: Sequence[_Words]) -> list[_Words]:
+    last = len(row.cells) - 1
+    return [
+        _Words(
+            row.cells[number] if number <= last else "",
+            number <= last and "bold" in f"{row.style} {row.last if number == last else ''}",
+            head.right,
+        )
+        for number, head in enumerate(heads)
+    ]
 
 
 def bundle(shown: object) -> dict[str, str]:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from gilprobe.durations import duration
 from gilprobe.render.shared.words import clipped, share
 
-_NUMBER = re.compile(r"\d+")
-
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.table import Table
-
     from gilprobe.render.shared.page import Page
+    from gilprobe.render.shared.text_table import TextTable
     from gilprobe.report import ThreadAccount
 
 
 def thread_table(
     page: Page, first: str = "thread", *, longest: bool = False, handoffs: bool = False
-) -> Table:
+) -> TextTable:
     """Return an empty table for :func:`thread_rows`, optionally with longest wait and handoffs."""
     extra = (">longest\nwait",) if longest else ()
     last = (">hand-\noffs",) if handoffs else ()
@@ -45,9 +41,11 @@ def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:
     if len(accounts) <= rows:
         return {}
     ended = Counter(account.name for account in accounts if account.ended and account.merged == 1)
+    import re
+
     kinds = defaultdict(list)
     for name in ended:
-        kinds[_NUMBER.sub("N", name)].append(name)
+        kinds[re.sub(r"\d+", "N", name)].append(name)
     crowd_of: dict[str, str] = {}
     for kind, names in kinds.items():
         size = sum(ended[name] for name in names)
@@ -59,7 +57,7 @@ def crowds(accounts: Sequence[ThreadAccount], rows: int) -> dict[str, str]:
 
 def thread_rows(
     page: Page,
-    table: Table,
+    table: TextTable,
     accounts: Sequence[ThreadAccount],
     *,
     rows: int,

@@ -1,30 +1,21 @@
-"""A page of text for a terminal or a pipe: lines and tables. rich is imported when something is rendered."""
+"""A page of text for a terminal or a pipe: lines and tables."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from io import StringIO
-from typing import TYPE_CHECKING
 
+from gilprobe.model.plain_data import dataclass
+from gilprobe.render.shared.text_table import TextRow, TextTable, folded_lines
 from gilprobe.render.shared.words import visible
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
 MOST_ROWS = 2000
-"""Limit of rows in a table, since each takes a millisecond; the others are counted."""
+"""Limit of rows in a table, which a reader reads; the others are counted."""
 
-_UNBOUNDED = 100_000
-# A space inside a number, where rich must not fold; a private-use character, so visible() escapes it.
-_GLUE = "\ue000"
-
-
-def plain_text(text: str) -> str:
-    """Return a cell's text without marks for the terminal's layout."""
-    return text.replace(_GLUE, " ")
+_CODES = {"bold": "1", "underline": "4", "red": "31", "green": "32", "yellow": "33"}  # ECMA-48, SGR
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +42,7 @@ PLAIN = Look()
 
 
 class Page:
-    """Collects lines and tables; hides rich. Foreign names in cells are escaped here.
+    """Collects lines and tables. Foreign names in cells are escaped here.
 
     Attributes
     ----------
@@ -60,78 +51,37 @@ class Page:
     """
 
     def __init__(self, look: Look) -> None:
-        from rich.console import Console
-
         self.look = look
-        self._text = StringIO()
+        self._lines: list[str] = []
         self._left_out = 0
-        # Set all that rich would take from the environment: the caller knows its stream.
-        self._console = Console(
-            file=self._text,
-            width=look.width or _UNBOUNDED,
-            height=25,
-            force_terminal=look.color,
-            force_jupyter=False,
-            force_interactive=False,
-            color_system="standard" if look.color else None,
-            legacy_windows=False,
-            markup=False,
-            emoji=False,
-            highlight=False,
-            _environ={},
-        )
 
     def line(self, text: str = "", style: str = "") -> None:
         """Add a line of text."""
-        from rich.text import Text
+        text = visible(text)
+        lines = [text] if self.look.width is None else folded_lines(text, self.look.width)
+        self._lines += [self._painted(line, style) for line in lines]
 
-        self._console.print(Text(visible(text), style=style, overflow="fold"))
+    def _painted(self, text: str, style: str) -> str:
+        if not (self.look.color and style and text):
+            return text
+        return f"\x1b[{';'.join(_CODES[word] for word in style.split())}m{text}\x1b[0m"
 
-    def table(self, *columns: str) -> Table:
+    def table(self, *columns: str) -> TextTable:
         """Return an empty table. Columns headed ``>...`` are right-aligned and never folded."""
-        from rich import box
-        from rich.table import Table
+        return TextTable(columns)
 
-        table = Table(
-            box=box.SIMPLE_HEAD if self.look.unicode else box.ASCII2,
-            show_edge=False,
-            pad_edge=False,
-            collapse_padding=True,
-            header_style="bold",
-        )
-        for heading in columns:
-            table.add_column(
-                heading.removeprefix(">").replace(" ", _GLUE if heading.startswith(">") else " "),
-                justify="right" if heading.startswith(">") else "left",
-                overflow="fold",
-            )
-        return table
-
-    def row(self, table: Table, *cells: str, style: str = "", last: str = "") -> None:
+    def row(self, table: TextTable, *cells: str, style: str = "", last: str = "") -> None:
         """Add a row in the style `style`, its last cell in the style `last`."""
-        from rich.text import Text
-
-        if table.row_count >= MOST_ROWS:
+        if len(table.rows) >= MOST_ROWS:
             self._left_out += 1
             return
-        texts = [Text(visible(cell)) for cell in cells]
-        for text, column in zip(texts, table.columns, strict=False):
-            if column.justify == "right":
-                text.plain = text.plain.replace(" ", _GLUE)
-        texts[-1].stylize(last)
-        table.add_row(*texts, style=style)
+        table.rows.append(TextRow([visible(cell) for cell in cells], style, last))
 
-    def show(self, table: Table) -> None:
-        """Add the table and an empty line. If too wide even when folded, it is not cut, as rich would."""
-        if not table.row_count:
+    def show(self, table: TextTable) -> None:
+        """Add the table and an empty line. It is not cut, even if too wide when folded."""
+        if not table.rows:
             return
-        from rich.measure import Measurement
-
-        width = self._console.width
-        unbounded = self._console.options.update(width=_UNBOUNDED)
-        self._console.width = max(width, Measurement.get(self._console, unbounded, table).minimum)
-        self._console.print(table)
-        self._console.width = width
+        self._lines += table.lines(self.look.width, self._painted, unicode=self.look.unicode)
         self.tell_left_out()
         self.line()
 
@@ -151,7 +101,4 @@ class Page:
 
     def finished(self) -> str:
         """Return the page's text."""
-        text = plain_text(self._text.getvalue())
-        if self.look.color:
-            return text
-        return "".join(f"{line.rstrip()}\n" for line in text.split("\n")[:-1])
+        return "".join(f"{line.rstrip()}\n" for line in self._lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from gilprobe.durations import duration
 from gilprobe.model.traced_process import TracedProcess
@@ -23,6 +22,7 @@ from gilprobe.render.shared.wait_summary import (
 )
 from gilprobe.render.shared.words import clipped, plural, share
 
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
