@@ -15,17 +15,16 @@ static size_t size_for(size_t room)
     return room * (sizeof(gp_known) + sizeof(uint32_t));
 }
 
-static uint32_t *head_of(const gp_known_table *table, uint32_t parent, gp_site_key key)
+static uint32_t *head_of(const gp_known_table *table, gp_site_key key)
 {
-    uint64_t where = (uint64_t)parent << 32 | (uint32_t)key.instruction;
-    uint64_t hash = gp_mix((uint64_t)(uintptr_t)key.code ^ where * GP_GOLDEN);
+    uint64_t hash = gp_mix((uint64_t)(uintptr_t)key.code ^ (uint32_t)key.instruction * GP_GOLDEN);
     return &table->heads[hash & (table->room - 1)];
 }
 
-static uint32_t find(const gp_known_table *table, uint32_t parent, gp_site_key key)
+static uint32_t find(const gp_known_table *table, gp_site_key key)
 {
-    uint32_t at = table->room != 0 ? *head_of(table, parent, key) : 0;
-    while (at != 0 && !(gp_site_same(table->rows[at - 1].key, key) && table->rows[at - 1].parent == parent))
+    uint32_t at = table->room != 0 ? *head_of(table, key) : 0;
+    while (at != 0 && !gp_site_same(table->rows[at - 1].key, key))
         at = table->rows[at - 1].next;
     return at;
 }
@@ -33,7 +32,7 @@ static uint32_t find(const gp_known_table *table, uint32_t parent, gp_site_key k
 static void link_row(gp_known_table *table, uint32_t at)
 {
     gp_known *row = &table->rows[at - 1];
-    uint32_t *head = head_of(table, row->parent, row->key);
+    uint32_t *head = head_of(table, row->key);
     row->next = *head;
     *head = at;
 }
@@ -77,19 +76,19 @@ static uint32_t add(gp_known_table *table, gp_known known)
     return at;
 }
 
-uint32_t gp_known_find(const gp_known_table *table, uint32_t parent, gp_site_key key)
+uint32_t gp_known_find(const gp_known_table *table, gp_site_key key)
 {
-    uint32_t at = find(table, parent, key);
+    uint32_t at = find(table, key);
     return at != 0 ? table->rows[at - 1].place : GP_ROW_NONE;
 }
 
-bool gp_known_add(gp_known_table *table, uint32_t parent, gp_site_key key, uint32_t place)
+bool gp_known_add(gp_known_table *table, gp_site_key key, uint32_t place)
 {
     const gp_site_key whole = {key.code, WHOLE};
-    uint32_t first = find(table, GP_ROW_NONE, whole);
+    uint32_t first = find(table, whole);
     if (first == 0)
-        first = add(table, (gp_known){.key = whole, .parent = GP_ROW_NONE, .place = GP_ROW_NONE});
-    uint32_t at = first != 0 ? add(table, (gp_known){.key = key, .parent = parent, .place = place}) : 0;
+        first = add(table, (gp_known){.key = whole, .place = GP_ROW_NONE});
+    uint32_t at = first != 0 ? add(table, (gp_known){.key = key, .place = place}) : 0;
     if (at == 0)
         return false;
     table->rows[at - 1].sibling = table->rows[first - 1].sibling;
@@ -100,7 +99,7 @@ bool gp_known_add(gp_known_table *table, uint32_t parent, gp_site_key key, uint3
 static void free_again(gp_known_table *table, uint32_t at)
 {
     gp_known *row = &table->rows[at - 1];
-    uint32_t *link = head_of(table, row->parent, row->key);
+    uint32_t *link = head_of(table, row->key);
     while (*link != at)
         link = &table->rows[*link - 1].next;
     *link = row->next;
@@ -110,7 +109,7 @@ static void free_again(gp_known_table *table, uint32_t at)
 
 bool gp_known_forget(gp_known_table *table, const void *code)
 {
-    uint32_t at = find(table, GP_ROW_NONE, (gp_site_key){code, WHOLE});
+    uint32_t at = find(table, (gp_site_key){code, WHOLE});
     bool known = at != 0;
     while (at != 0) {
         uint32_t next = table->rows[at - 1].sibling;

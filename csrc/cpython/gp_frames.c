@@ -101,6 +101,76 @@ bool gp_frames_importer(gp_site_key *key)
     return true;
 }
 
+/* The place of the path if the stack is the same. Each frame is read at the address that is remembered, once
+ * the one before has confirmed it: so the processor need not wait for one frame to know where the next one
+ * is. */
+static inline uint32_t compare(const gp_frame *frame, const gp_path_frame *path)
+{
+    const gp_path_frame *entry = path;
+    for (const gp_frame *same; frame == (same = entry->frame); entry++) {
+        if (same->GP_FRAMES_INSTRUCTION != entry->instruction)
+            return GP_ROW_NONE;
+        frame = same->previous;
+    }
+    return entry->frame == GP_PATH_END && entry->instruction == frame ? path->place : GP_ROW_NONE;
+}
+
+__attribute__((noinline)) static uint32_t recognise_another(const gp_frame *frame, gp_paths *paths)
+{
+    const gp_frame *caller = frame->previous;
+    const void *called_at = caller != NULL ? caller->GP_FRAMES_INSTRUCTION : NULL;
+    uint32_t path = paths->recent[gp_paths_slot(frame, frame->GP_FRAMES_INSTRUCTION, called_at)];
+    uint32_t place = compare(frame, &paths->frames[path]);
+    if (place != GP_ROW_NONE)
+        paths->last = path;
+    return place;
+}
+
+uint32_t gp_frames_recognise(gp_paths *paths)
+{
+    const gp_frame *frame = innermost();
+    if (frame == NULL)
+        return GP_ROW_NONE;
+    uint32_t place = compare(frame, &paths->frames[paths->last]);
+    return __builtin_expect(place != GP_ROW_NONE, 1) ? place : recognise_another(frame, paths);
+}
+
+/* Whether a frame that is not shown never will be, at this instruction. The interpreter's own code around
+ * `__init__` (_Py_InitCleanup in Python/specialize.c) always seems incomplete, and never goes. */
+static bool stays_hidden(const gp_frame *frame)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    const int generators = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR; /* the owner of theirs changes */
+    const PyCodeObject *code = gp_frame_executable(frame);
+    return frame->owner >= GP_FRAMES_NOT_PYTHON ||
+           (code != NULL && PyCode_Check((PyObject *)code) && _Py_IsImmortal((PyObject *)code) &&
+            (code->co_flags & generators) == 0);
+#else
+    (void)frame;
+    return false;
+#endif
+}
+
+size_t gp_frames_walk(gp_path_frame *frames, gp_site_key *keys, bool *lasting)
+{
+    const gp_frame *frame = innermost();
+    uint32_t count = 0, shown = 0;
+    *lasting = true;
+    for (; frame != NULL && count < GP_FRAMES_MAX && shown <= GP_STACK_MAX; frame = frame->previous) {
+        bool is_shown = locate(frame, &keys[shown]);
+        frames[count++] =
+            (gp_path_frame){frame, frame->GP_FRAMES_INSTRUCTION, is_shown ? shown : GP_ROW_NONE};
+        *lasting &= is_shown || stays_hidden(frame);
+        shown += is_shown;
+    }
+    bool truncated = frame != NULL || shown > GP_STACK_MAX;
+    if (shown > GP_STACK_MAX) /* this frame shows that levels are missing, and is not itself shown */
+        frames[count - 1].place = GP_ROW_NONE;
+    keys[GP_STACK_MAX] = (gp_site_key){NULL, GP_KEY_TRUNCATED};
+    frames[count] = (gp_path_frame){GP_PATH_END, frame, truncated ? GP_STACK_MAX : GP_ROW_NONE};
+    return count;
+}
+
 static size_t walk(const gp_frame *frame, gp_site_key *keys, size_t room, bool *truncated)
 {
     size_t depth = 0;
