@@ -7,13 +7,14 @@ enum {
     STEP_FOLDS = 4,  /* folded in a step: about 5 microseconds each. One would do to keep up with openings */
 };
 
-/* Whether a thread's account may go. A thread that exited while it waited is still among the waiters. */
+/* Whether a thread's account may go. A thread that exited while it waited is still among the waiters, and one
+ * whose lane is listed may have notes that were not read. */
 static bool is_foldable(const gp_session *session, const gp_account *account, const gp_folding_host *host)
 {
     return account->merged != 0 && account != session->ended && !account->kept &&
            account->thread->state == GP_OFF &&
            atomic_load_explicit(&account->thread->exited, memory_order_acquire) &&
-           host->gone(account->thread);
+           host->gone(account->thread) && !atomic_load(&account->thread->lane.listed);
 }
 
 /* ---- the largest ---- */
@@ -79,7 +80,7 @@ static bool is_known(const gp_session *session, const gp_thread *thread)
 
 static void retire_if_unknown(gp_thread *thread, gp_session *running, const gp_folding_host *host)
 {
-    if (host->retire == NULL || atomic_load(&thread->lane.listed))
+    if (host->retire == NULL)
         return;
     for (const gp_session *session = running; session != NULL; session = session->next)
         if (is_known(session, thread))

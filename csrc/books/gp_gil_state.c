@@ -253,10 +253,22 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
         join_waiters(gil, thread);
 }
 
+/* What it waited for, if we hear of it late, is booked already, and can't be charged to it any more. */
+static uint64_t not_charged_since(const gp_gil_state *gil, const gp_thread *thread, uint64_t asked)
+{
+    if (asked == GP_ASKED_EARLIER)
+        return thread->since;
+    uint64_t since = asked > gil->last_release ? asked : gil->last_release;
+    for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
+        since = since > session->charged_until ? since : session->charged_until;
+    return since;
+}
+
 void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 {
     if (thread->state == GP_WAIT)
         return;
+    asked = not_charged_since(gil, thread, asked);
     settle(gil, thread, asked);
     thread->state = GP_WAIT;
     thread->since = asked;
@@ -268,12 +280,14 @@ void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
         gil->contended_since = asked > GP_EVER ? asked : GP_EVER;
 }
 
-/* Open the accounts of the thread that takes the GIL, and fold some of others. */
+/* Open the accounts of the thread that takes the GIL, and fold some of others. Where it let go before anybody
+ * wanted to know, nobody has looked. */
 static void open_accounts(gp_gil_state *gil, gp_thread *thread)
 {
+    uint32_t place = thread->last_place != GP_ROW_NONE ? thread->last_place : GP_UNSEEN;
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
-            gp_attribution_place(session, account, &gil->places, thread->last_place);
+            gp_attribution_place(session, account, &gil->places, place);
         if (__builtin_expect(session->folding_due != 0, 0))
             fold(gil, session);
     }
@@ -381,7 +395,7 @@ void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
 {
     gp_step step;
     /* without memory some lanes wait for the next reading */
-    (void)gp_stream_begin(&gil->stream, limit);
+    (void)gp_stream_begin(&gil->stream, gil->generation, limit);
     for (;;) {
         if (read_cycles(gil))
             continue;

@@ -26,6 +26,7 @@ enum {
 enum {
     GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
     GP_ASKED_AT_ONCE = 1, /* it got the GIL without waiting */
+    GP_ASKED_EARLIER = 2, /* it was waiting already when our watching began */
 };
 
 /* With a release. */
@@ -86,15 +87,15 @@ struct gp_lane {
 
     /* the reader's, under the lock of the stream */
     _Alignas(GP_LANE_LINE) gp_step_kind next; /* of the note that is being read */
-    uint64_t released_at; /* when it let go, once that was read; only a later asking is one of this cycle */
-    bool begins_off;      /* nothing of it was read; if it had the GIL before that was not noted */
-    uint32_t heap_place;  /* + 1; 0: not in the heap */
+    bool begins_off;     /* nothing of it was read; if it had the GIL before that was not noted */
+    uint32_t heap_place; /* + 1; 0: not in the heap */
     _Atomic bool listed;
     gp_lane *next_listed;
 };
 
 /* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. There is room for
- * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, while nobody reads the lane. */
+ * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, while nobody reads the lane; it may be listed.
+ */
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds);
 
 /* A number of a note that is not this one. */

@@ -10,7 +10,11 @@ enum {
 
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds)
 {
+    bool listed = atomic_load(&lane->listed);
+    gp_lane *next_listed = lane->next_listed;
     memset(lane, 0, sizeof *lane);
+    atomic_store(&lane->listed, listed); /* the list stays whole */
+    lane->next_listed = next_listed;
     lane->notes = notes;
     lane->cpu_spans = cpu_spans;
     lane->generation = generation;
@@ -70,7 +74,7 @@ static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
         return released;
     case GP_STEP_ASK:
         *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
-        return asked > lane->released_at;
+        return asked != 0; /* it is of this cycle: a taking makes it 0 before it is published */
     default:
         return false;
     }
@@ -93,7 +97,6 @@ static void advance(gp_lane *lane, const gp_step *step)
     lane->begins_off = false;
     switch (step->kind) {
     case GP_STEP_RELEASE:
-        lane->released_at = step->time;
         lane->next = step->forced ? GP_STEP_TAKE : GP_STEP_ASK;
         return;
     case GP_STEP_ASK:
@@ -172,7 +175,8 @@ static void reorder_first(gp_stream *stream)
 static bool add(gp_stream *stream, gp_lane *lane)
 {
     gp_step step;
-    if (lane->heap_place != 0 || !next_step(lane, &step) || step.time > stream->limit)
+    if (lane->generation != stream->generation || lane->heap_place != 0 || !next_step(lane, &step) ||
+        step.time > stream->limit)
         return true;
     if (!has_room(stream))
         return false;
@@ -212,8 +216,9 @@ uint64_t gp_stream_now(const gp_stream *stream, uint64_t now)
     return latest != NULL && next_step(latest, &step) ? stream->last : now;
 }
 
-bool gp_stream_begin(gp_stream *stream, uint64_t limit)
+bool gp_stream_begin(gp_stream *stream, uint32_t generation, uint64_t limit)
 {
+    stream->generation = generation;
     stream->limit = limit;
     bool whole = true;
     for (gp_lane *lane = atomic_load(&stream->listed); lane != NULL; lane = lane->next_listed)
@@ -250,6 +255,7 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
     if (step->kind == GP_STEP_TAKE && holder_lets_go(stream, step, &release)) {
         *step = release; /* its lane is put in its place when its turn comes */
         advance(release.lane, step);
+        (void)add(stream, release.lane);
         stream->holder = NULL;
         stream->last = step->time;
         return true;
@@ -311,7 +317,7 @@ void gp_stream_skip(gp_stream *stream, size_t cycles)
 static bool is_idle(const gp_stream *stream, const gp_lane *lane)
 {
     return atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
-           lane->next == GP_STEP_ASK && atomic_load(&lane->asked) <= lane->released_at &&
+           lane->next == GP_STEP_ASK && atomic_load(&lane->asked) == 0 &&
            atomic_load(&stream->latest) != lane;
 }
 
@@ -337,9 +343,12 @@ void gp_stream_end(gp_stream *stream)
 
 void gp_stream_restart(gp_stream *stream, gp_lane *holder)
 {
-    atomic_store(&stream->listed, NULL);
-    if (holder != NULL)
-        atomic_store(&holder->listed, false);
+    gp_lane *lane = atomic_exchange(&stream->listed, NULL);
+    while (lane != NULL) {
+        gp_lane *next = lane->next_listed;
+        atomic_store(&lane->listed, false);
+        lane = next;
+    }
     atomic_store(&stream->latest, holder);
     stream->holder = holder;
     stream->limit = stream->last = 0;

@@ -43,6 +43,7 @@ typedef struct {
     gp_stream_entry *heap; /* lanes with a known next step, the earliest first */
     size_t heap_size, heap_room;
     uint64_t limit, last; /* of this reading; when the last step was */
+    uint32_t generation;  /* of the lanes that count */
 } gp_stream;
 
 /* Make the lane known: before its first note, and when it asks. Any thread, without a lock. */
@@ -58,8 +59,9 @@ static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
     gp_stream_list(stream, lane);
 }
 
-/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. */
-bool gp_stream_begin(gp_stream *stream, uint64_t limit);
+/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. A lane of
+ * another generation is left alone: its thread has not seen yet that watching began anew. */
+bool gp_stream_begin(gp_stream *stream, uint32_t generation, uint64_t limit);
 
 /* A moment, as late as can be, up to which nothing but askings is missing after a reading. With the lock. */
 uint64_t gp_stream_now(const gp_stream *stream, uint64_t now);

@@ -460,8 +460,8 @@ static int hooked_lock(pthread_mutex_t *mutex)
 static void wait_for(gp_gil *gil)
 {
     gp_thread *thread = follow(gil, GP_ASKED_UNSEEN);
-    if (thread != NULL && thread->lane.asking == GP_ASKED_AT_ONCE)
-        ask(gil, thread, gp_clock_ticks());
+    if (thread != NULL && thread->lane.asking <= GP_ASKED_AT_ONCE)
+        ask(gil, thread, thread->lane.asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : gp_clock_ticks());
 }
 
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
@@ -525,6 +525,7 @@ __attribute__((noinline, cold)) static void note_first_release(gp_gil *gil, gp_t
 {
     if (thread->lane.asking != GP_ASKED_AT_ONCE)
         return;
+    gp_stream_list(&gil->state.stream, &thread->lane); /* it took the GIL unseen */
     note_release(gil, thread, frame);
     thread->lane.fresh = false;
 }

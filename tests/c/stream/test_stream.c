@@ -20,6 +20,7 @@ static void begin_anew(void)
 {
     gp_stream_clear(&stream);
     memset(&stream, 0, sizeof stream);
+    memset(lanes, 0, sizeof lanes);
     pthread_mutex_init(&stream.lock, NULL);
     for (int i = 0; i < THREADS; i++)
         gp_lane_begin(&lanes[i], rooms[i], NULL, 1, false);
@@ -60,7 +61,7 @@ static void steps_of_all_threads_come_in_order_of_time(void)
     take(1, 15, 22);
     gp_lane_release(&lanes[1], 30, 8, true);
     take(0, GP_ASKED_AT_ONCE, 35);
-    CHECK(gp_stream_begin(&stream, gp_stream_known_until(&stream)));
+    CHECK(gp_stream_begin(&stream, 1, gp_stream_known_until(&stream)));
     expect(0, GP_STEP_TAKE, 10);
     expect(1, GP_STEP_ASK, 15);
     expect(0, GP_STEP_RELEASE, 20);
@@ -76,16 +77,16 @@ static void what_is_under_way_is_read_once(void)
     take(0, GP_ASKED_AT_ONCE, 10);
     gp_lane_release(&lanes[0], 20, 7, false);
     gp_lane_ask(&lanes[0], 25);
-    CHECK(gp_stream_begin(&stream, 100));
+    CHECK(gp_stream_begin(&stream, 1, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_RELEASE, 20);
     expect(0, GP_STEP_ASK, 25);
     expect_end();
     take(0, 25, 40);
-    CHECK(gp_stream_begin(&stream, 100));
+    CHECK(gp_stream_begin(&stream, 1, 100));
     expect(0, GP_STEP_TAKE, 40);
     expect_end();
-    CHECK(gp_stream_begin(&stream, 100));
+    CHECK(gp_stream_begin(&stream, 1, 100));
     expect_end();
 }
 
@@ -95,11 +96,11 @@ static void what_comes_after_the_limit_waits(void)
     take(0, GP_ASKED_AT_ONCE, 10);
     gp_lane_release(&lanes[0], 20, 7, false);
     take(0, GP_ASKED_AT_ONCE, 30);
-    CHECK(gp_stream_begin(&stream, 20));
+    CHECK(gp_stream_begin(&stream, 1, 20));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_RELEASE, 20);
     expect_end();
-    CHECK(gp_stream_begin(&stream, 30));
+    CHECK(gp_stream_begin(&stream, 1, 30));
     expect(0, GP_STEP_TAKE, 30);
     expect_end();
 }
@@ -112,7 +113,7 @@ static void nobody_takes_before_the_holder_lets_go(void)
     take(1, GP_ASKED_AT_ONCE, 21);
     gp_lane_release(&lanes[1], 30, 7, false);
     take(0, GP_ASKED_AT_ONCE, 31);
-    CHECK(gp_stream_begin(&stream, 100));
+    CHECK(gp_stream_begin(&stream, 1, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_RELEASE, 23);
     expect(1, GP_STEP_TAKE, 21);
@@ -126,7 +127,7 @@ static void a_release_that_was_not_seen_is_none(void)
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
     take(0, GP_ASKED_AT_ONCE, 30);
-    CHECK(gp_stream_begin(&stream, 100));
+    CHECK(gp_stream_begin(&stream, 1, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_TAKE, 30);
     expect_end();
@@ -140,7 +141,7 @@ static void a_forced_release_is_followed_by_no_asking(void)
     gp_lane_release(&lanes[0], 20, 7, true);
     gp_lane_ask(&lanes[0], 22);
     take(0, 22, 30);
-    CHECK(gp_stream_begin(&stream, 100));
+    CHECK(gp_stream_begin(&stream, 1, 100));
     expect(0, GP_STEP_TAKE, 10);
     CHECK(gp_stream_next(&stream, &step));
     CHECK(step.kind == GP_STEP_RELEASE && step.forced);
@@ -161,7 +162,7 @@ static void whole_cycles_come_at_once(void)
     }
     gp_lane_ask(&lanes[1], 42);
     gp_stream_list(&stream, &lanes[1]);
-    CHECK(gp_stream_begin(&stream, 100));
+    CHECK(gp_stream_begin(&stream, 1, 100));
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0); /* it has not got the GIL yet */
     expect(0, GP_STEP_TAKE, 10);
     CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 2);
@@ -183,7 +184,7 @@ static void idle_lanes_are_forgotten_until_they_wake(void)
         take(i, GP_ASKED_AT_ONCE, (uint64_t)i * 10 + 10);
         gp_lane_release(&lanes[i], (uint64_t)i * 10 + 15, 7, false);
     }
-    CHECK(gp_stream_begin(&stream, 1000));
+    CHECK(gp_stream_begin(&stream, 1, 1000));
     for (int i = 0; i < THREADS; i++) {
         expect(i, GP_STEP_TAKE, i * 10 + 10);
         expect(i, GP_STEP_RELEASE, i * 10 + 15);
@@ -194,7 +195,7 @@ static void idle_lanes_are_forgotten_until_they_wake(void)
         listed++;
     CHECK_EQUAL(listed, 1); /* who took it last */
     take(2, GP_ASKED_AT_ONCE, 200);
-    CHECK(gp_stream_begin(&stream, 1000));
+    CHECK(gp_stream_begin(&stream, 1, 1000));
     expect(2, GP_STEP_TAKE, 200);
     expect_end();
 }
@@ -281,7 +282,7 @@ static void read_once(uint64_t limit)
     gp_step step;
     gp_lane *lane;
     const gp_note *note;
-    CHECK(gp_stream_begin(&stream, limit));
+    CHECK(gp_stream_begin(&stream, 1, limit));
     do {
         size_t cycles = gp_stream_cycles(&stream, &lane, &note);
         for (size_t i = 0; i < cycles; i++) {
