@@ -122,9 +122,11 @@ static uint32_t describe(gp_places *places, gp_site_key key)
     gp_buffer *text = &places->description;
     gp_buffer_clear(text);
     places->naming.met(key, text);
+    if (text->failed)
+        return GP_ROW_NONE;
     gp_place_name name = {.text = text->bytes, .size = (uint32_t)text->size, .parent = GP_ROW_NONE};
     name.hash = hash_of(name.text, name.size);
-    return text->failed ? GP_ROW_NONE : number_of(places, name);
+    return number_of(places, name);
 }
 
 /* ---- by where they were met ---- */

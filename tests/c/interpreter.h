@@ -108,12 +108,21 @@ static inline gp_site_key here(void)
     return depth_here != 0 ? keys_here[0] : (gp_site_key){NULL, 0};
 }
 
-static inline size_t stack(gp_site_key *keys, size_t room, bool *truncated)
+/* Nothing is remembered: each time it is walked. */
+static inline uint32_t recognise(gp_paths *paths)
 {
-    *truncated = room < depth_here;
-    size_t depth = *truncated ? room : depth_here;
-    memcpy(keys, keys_here, depth * sizeof *keys);
-    return depth;
+    (void)paths;
+    return GP_ROW_NONE;
+}
+
+static inline size_t walk(gp_path_frame *frames, gp_site_key *keys, bool *lasting)
+{
+    for (size_t i = 0; i < depth_here; i++)
+        frames[i] = (gp_path_frame){&keys_here[i], NULL, (uint32_t)i};
+    frames[depth_here] = (gp_path_frame){GP_PATH_END, NULL, GP_ROW_NONE};
+    memcpy(keys, keys_here, depth_here * sizeof *keys);
+    *lasting = false;
+    return depth_here;
 }
 
 static inline const void *thread_state(void)
@@ -139,7 +148,8 @@ static gp_tracer_host host = {
     .identify = identify,
     .living = living,
     .here = here,
-    .stack = stack,
+    .recognise = recognise,
+    .walk = walk,
     .thread_state = thread_state,
     .describe = describe,
     .watch_code = watch_code,
