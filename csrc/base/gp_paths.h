@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/gp_hash.h"
 #include "base/gp_place.h"
 
 enum {
@@ -19,7 +20,7 @@ enum {
     GP_FRAMES_MAX = 2 *
         (GP_STACK_MAX + 1), /* of it: a level has at most one frame more, which is not shown */
     GP_PATH_FRAMES = 1024,  /* of all paths of a thread */
-    GP_PATHS = 16,          /* a power of 2 */
+    GP_PATHS = 64,          /* a power of 2 */
 };
 
 /* One frame, as the interpreter has it. After the outermost frame of a path comes one more entry: it has no
@@ -43,9 +44,17 @@ typedef struct {
  * thread often calls one function from several lines. */
 static inline unsigned gp_paths_slot(const void *frame, const void *instruction, const void *caller)
 {
-    uintptr_t mixed = ((uintptr_t)frame >> 4) + ((uintptr_t)instruction >> 1) + ((uintptr_t)caller >> 2);
-    return (mixed ^ mixed >> 4) % GP_PATHS;
+    uint64_t mixed = ((uint64_t)(uintptr_t)frame + (uintptr_t)instruction) * GP_GOLDEN + (uintptr_t)caller;
+    return (unsigned)(mixed * GP_GOLDEN >> 32) % GP_PATHS;
 }
+
+/* What a walk over the stack has found: `count` frames and the end. The innermost `fresh` of these have no
+ * place yet but the number of their key, or GP_ROW_NONE if they are not shown; the end has one where levels
+ * are missing. The others are as in the path that was met last. The first key is the innermost level's. */
+typedef struct {
+    size_t count, fresh;
+    bool lasting; /* the frames show the same levels as long as they and their code objects stay */
+} gp_walked;
 
 static inline void gp_paths_clear(gp_paths *paths)
 {

@@ -218,45 +218,22 @@ static void keep_path(gp_paths *paths, const gp_path_frame *first, const gp_path
         (uint16_t)paths->last;
 }
 
-/* Whether an entry of a new path, whose place is not known yet, says the same as one of a kept path. */
-static bool is_unchanged(const gp_path_frame *entry, const gp_path_frame *kept)
-{
-    return entry->frame == kept->frame && entry->instruction == kept->instruction &&
-           (entry->frame != GP_PATH_END || (entry->place == GP_ROW_NONE) == (kept->place == GP_ROW_NONE));
-}
-
-/* The outermost frames are mostly the same as last time: their places are known. Returns the first frame,
- * from the outermost, that is not. */
-static gp_path_frame *take_over(gp_paths *paths, gp_path_frame *first, gp_path_frame *end)
-{
-    gp_path_frame *last = &paths->frames[paths->last];
-    gp_path_frame *kept = paths->last != 0 ? end_of(last) : NULL;
-    while (kept != NULL && is_unchanged(end, kept)) {
-        end->place = kept->place;
-        if (end-- == first || kept-- == last)
-            break;
-    }
-    return end;
-}
-
 uint32_t gp_places_path(gp_places *places, gp_paths *paths)
 {
     gp_site_key keys[GP_STACK_MAX + 1];
-    bool lasting;
-    gp_path_frame *first = room_for_path(paths), *end = first + places->naming.walk(first, keys, &lasting);
-    gp_path_frame *next = take_over(paths, first, end);
-    uint32_t place = next < end ? next[1].place : GP_ROW_NONE;
-    for (; next >= first; next--) {
-        if (next->place != GP_ROW_NONE &&
-            (place = called_from(places, place, keys[next->place])) == GP_ROW_NONE)
+    gp_path_frame *first = room_for_path(paths);
+    gp_walked walked = places->naming.walk(paths, first, keys);
+    uint32_t place = walked.fresh <= walked.count ? first[walked.fresh].place : GP_ROW_NONE;
+    for (size_t i = walked.fresh; i-- > 0; first[i].place = place) {
+        uint32_t number = first[i].place;
+        if (number != GP_ROW_NONE && (place = called_from(places, place, keys[number])) == GP_ROW_NONE)
             return GP_ROW_NONE;
-        next->place = place;
     }
     if (place == GP_ROW_NONE)
         return GP_NO_FRAME;
     place = with_site(places, place, keys[0]);
-    if (lasting && place != GP_ROW_NONE)
-        keep_path(paths, first, end);
+    if (walked.lasting && place != GP_ROW_NONE)
+        keep_path(paths, first, first + walked.count);
     return place;
 }
 

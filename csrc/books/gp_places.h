@@ -34,11 +34,8 @@ typedef struct {
     /* Whether a place of the calling thread stands for the one that called it, which *key becomes, if there
      * is one: that may be another the next time. NULL: none does. */
     bool (*stands_for_caller)(gp_site_key *key);
-    /* Take down the calling thread's stack, where there is room for GP_FRAMES_MAX frames and the end, and its
-     * levels: instead of its place each frame gets the number of its key, GP_ROW_NONE if it is not shown. So
-     * does the end where levels are missing. Returns how many frames there are. *lasting: they show the same
-     * levels as long as they and their code objects stay. */
-    size_t (*walk)(gp_path_frame *frames, gp_site_key keys[GP_STACK_MAX + 1], bool *lasting);
+    /* Take down the calling thread's stack, where there is room for GP_FRAMES_MAX frames and the end. */
+    gp_walked (*walk)(const gp_paths *paths, gp_path_frame *frames, gp_site_key keys[GP_STACK_MAX + 1]);
 } gp_naming;
 
 typedef struct {

@@ -47,7 +47,7 @@ bool gp_frames_importer(gp_site_key *key);
 uint32_t gp_frames_recognise(gp_paths *paths);
 
 /* Take down the calling thread's stack for such paths: see gp_naming in gp_places.h. */
-size_t gp_frames_walk(gp_path_frame *frames, gp_site_key *keys, bool *lasting);
+gp_walked gp_frames_walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys);
 
 /* The calling thread's Python stack, innermost first, up to `room` frames. Returns their number; *truncated
  * tells whether there are more. */

@@ -35,7 +35,7 @@ typedef struct {
     gp_site_key (*here)(void);
     uint32_t (*recognise)(gp_paths *paths);
     bool (*stands_for_caller)(gp_site_key *key); /* see gp_naming */
-    size_t (*walk)(gp_path_frame *frames, gp_site_key *keys, bool *lasting);
+    gp_walked (*walk)(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys);
     const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);

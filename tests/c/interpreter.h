@@ -115,14 +115,14 @@ static inline uint32_t recognise(gp_paths *paths)
     return GP_ROW_NONE;
 }
 
-static inline size_t walk(gp_path_frame *frames, gp_site_key *keys, bool *lasting)
+static inline gp_walked walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys)
 {
+    (void)paths;
     for (size_t i = 0; i < depth_here; i++)
         frames[i] = (gp_path_frame){&keys_here[i], NULL, (uint32_t)i};
     frames[depth_here] = (gp_path_frame){GP_PATH_END, NULL, GP_ROW_NONE};
     memcpy(keys, keys_here, depth_here * sizeof *keys);
-    *lasting = false;
-    return depth_here;
+    return (gp_walked){.count = depth_here, .fresh = depth_here + 1};
 }
 
 static inline const void *thread_state(void)

@@ -272,20 +272,44 @@ static struct {
 
 static char addresses[LIVE_MAX][2], instructions[CODES][2];
 
-static size_t walk(gp_path_frame *frames, gp_site_key *keys, bool *lasting)
+/* How many of the outermost frames are as in the path that was met last, and its entry for the innermost of
+ * these. */
+static size_t unchanged(const gp_paths *paths, const gp_path_frame **entry)
 {
+    const gp_path_frame *first = &paths->frames[paths->last], *end = first;
+    size_t same = 0;
+    while (paths->last != 0 && end->frame != GP_PATH_END)
+        end++;
+    bool whole = paths->last != 0 && end->place == GP_ROW_NONE && !live.truncated;
+    for (; whole && end > first && same < live.depth; same++, end--) {
+        size_t at = live.depth - 1 - same;
+        if (end[-1].frame != live.frames[at] || end[-1].instruction != live.instructions[at])
+            break;
+    }
+    *entry = end;
+    return same;
+}
+
+/* As gp_frames_walk. */
+static gp_walked walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys)
+{
+    const gp_path_frame *entry;
+    size_t same = unchanged(paths, &entry), depth = live.depth - same;
     uint32_t shown = 0;
-    for (size_t i = 0; i < live.depth; i++) {
+    for (size_t i = 0; i < depth || (shown == 0 && i < live.depth); i++) {
         frames[i] =
             (gp_path_frame){live.frames[i], live.instructions[i], live.shown[i] ? shown : GP_ROW_NONE};
         keys[shown] = live.keys[i];
         shown += live.shown[i];
     }
+    if (same != 0) {
+        memcpy(&frames[depth], entry, (same + 1) * sizeof *frames);
+        return (gp_walked){.count = live.depth, .fresh = depth, .lasting = live.lasting};
+    }
     keys[GP_STACK_MAX] = (gp_site_key){NULL, GP_KEY_TRUNCATED};
     frames[live.depth] = (gp_path_frame){GP_PATH_END, live.truncated ? &live : NULL,
                                          live.truncated ? GP_STACK_MAX : GP_ROW_NONE};
-    *lasting = live.lasting;
-    return live.depth;
+    return (gp_walked){.count = live.depth, .fresh = live.depth + 1, .lasting = live.lasting};
 }
 
 /* Of two addresses at each depth, counted from the outermost, as real frames have them. */
