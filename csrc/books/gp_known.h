@@ -13,14 +13,13 @@
 #include "base/gp_place.h"
 
 enum {
-    GP_KNOWN_MAX = 1 << 20, /* rows for one GIL: 36 MiB */
+    GP_KNOWN_MAX = 1 << 20, /* rows for one GIL: 28 MiB */
 };
 
 typedef struct {
     gp_site_key key;
-    uint32_t place;   /* a number of gp_places.h */
-    uint32_t next;    /* row with the same hash, or that is free as well; + 1, 0: none */
-    uint32_t sibling; /* row of the same code object, likewise */
+    uint32_t place; /* a number of gp_places.h */
+    uint32_t next;  /* row with the same hash, or that is free as well; + 1, 0: none */
 } gp_known;
 
 /* Zeroed memory is an empty table. */
