@@ -430,7 +430,7 @@ uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now, bool holds)
 {
     gp_lane_begin(&thread->lane, thread->notes, thread->cpu_spans, gil->generation, holds);
-    thread->path.depth = 0;
+    gp_paths_clear(&thread->paths);
     memset(thread->recent, 0, sizeof thread->recent);
     thread->codes = gil->codes;
     thread->gil_state = gil;

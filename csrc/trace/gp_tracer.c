@@ -29,12 +29,11 @@ static void met_place(gp_site_key key, gp_buffer *description)
 static uint32_t place_here(const gp_session *session, const gp_call_stack *here)
 {
     gp_places *places = &main_gil->state.places;
-    gp_path path = {.depth = 0};
     bool lasting;
     if (!session->wants_sites)
         return GP_ROW_NONE;
     if (session->wants_stacks)
-        return gp_places_stack(places, &path, here);
+        return gp_places_stack(places, here);
     return here->depth != 0 ? gp_places_site(places, here->keys[0], &lasting) : GP_NO_FRAME;
 }
 
@@ -83,7 +82,7 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
     }
     gp_clock_init();
     gp_wrappers_prepare(host, &found, gp_trace_parts_recognise);
-    main_gil->state.places.naming = (gp_naming){met_place, host->stands_for_caller};
+    main_gil->state.places.naming = (gp_naming){met_place, host->stands_for_caller, host->walk};
     main_gil->state.folding = (gp_folding_host){gp_threads_gone, retire_thread};
     gp_tracer.learnt = true;
     return GP_OK;

@@ -169,32 +169,19 @@ static inline gp_thread *follow(gp_gil *gil, const void *const *lock, const void
 
 /* ---- where the calling thread is ---- */
 
-static void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
-{
-    stack->keys = keys;
-    stack->truncated = false;
-    if (whole) {
-        stack->depth = gp_tracer.host->stack(keys, GP_STACK_MAX, &stack->truncated);
-    } else {
-        keys[0] = gp_tracer.host->here();
-        stack->depth = keys[0].code != NULL;
-    }
-}
-
 /* The places that it remembers are of code objects some of which may have gone. */
 __attribute__((noinline, cold)) static void forget_places(const gp_gil *gil, gp_thread *thread)
 {
     thread->codes = gil->state.codes;
-    thread->path.depth = 0;
+    gp_paths_clear(&thread->paths);
     memset(thread->recent, 0, sizeof thread->recent);
 }
 
 __attribute__((noinline)) static uint32_t where_in_stack(gp_gil *gil, gp_thread *thread)
 {
-    gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack stack;
-    locate(&stack, keys, true);
-    return gp_places_stack(&gil->state.places, &thread->path, &stack);
+    uint32_t place = gp_tracer.host->recognise(&thread->paths);
+    return __builtin_expect(place != GP_ROW_NONE, 1) ? place
+                                                     : gp_places_path(&gil->state.places, &thread->paths);
 }
 
 /* A thread's places are often instructions of one function. */

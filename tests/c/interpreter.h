@@ -124,12 +124,21 @@ static inline gp_raw_site raw(void)
     return (gp_raw_site){key.code, (const char *)key.code + key.instruction};
 }
 
-static inline size_t stack(gp_site_key *keys, size_t room, bool *truncated)
+/* Nothing is remembered: each time it is walked. */
+static inline uint32_t recognise(gp_paths *paths)
 {
-    *truncated = room < depth_here;
-    size_t depth = *truncated ? room : depth_here;
-    memcpy(keys, keys_here, depth * sizeof *keys);
-    return depth;
+    (void)paths;
+    return GP_ROW_NONE;
+}
+
+static inline gp_walked walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys)
+{
+    (void)paths;
+    for (size_t i = 0; i < depth_here; i++)
+        frames[i] = (gp_path_frame){&keys_here[i], NULL, (uint32_t)i};
+    frames[depth_here] = (gp_path_frame){GP_PATH_END, NULL, GP_ROW_NONE};
+    memcpy(keys, keys_here, depth_here * sizeof *keys);
+    return (gp_walked){.count = depth_here, .fresh = depth_here + 1};
 }
 
 static inline const void *thread_state(void)
@@ -156,7 +165,8 @@ static gp_tracer_host host = {
     .living = living,
     .raw = raw,
     .here = here,
-    .stack = stack,
+    .recognise = recognise,
+    .walk = walk,
     .thread_state = thread_state,
     .describe = describe,
     .watch_code = watch_code,

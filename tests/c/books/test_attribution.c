@@ -52,8 +52,7 @@ static void end(void)
 /* What a release notes. */
 static uint32_t number_of(const gp_site_key *keys, size_t depth, bool truncated)
 {
-    gp_path path = {.depth = 0};
-    return gp_places_stack(&places, &path, &(gp_call_stack){keys, depth, truncated});
+    return gp_places_stack(&places, &(gp_call_stack){keys, depth, truncated});
 }
 
 static uint32_t place_of(size_t account, uint32_t number)

@@ -269,10 +269,7 @@ static uint32_t where(twin_actor *actor)
         return GP_NO_FRAME;
     if (actor->noted == SITE)
         return gp_places_site(&gil->places, stack->keys[0], &lasting);
-    if (actor->thread.codes != gil->codes)
-        actor->thread.path.depth = 0;
-    actor->thread.codes = gil->codes;
-    return gp_places_stack(&gil->places, &actor->thread.path, stack);
+    return gp_places_stack(&gil->places, stack);
 }
 
 static void tell_of_wait(twin_actor *actor, uint64_t asked)
@@ -852,12 +849,10 @@ static void begin_session(twin_actor *self, twin_watch *watch)
 
 static uint32_t place_here(void)
 {
-    static gp_path path;
     bool lasting;
-    path.depth = 0;
     if (world.gil.wanting_stacks == 0)
         return gp_places_site(&world.gil.places, addressed(HERE)->keys[0], &lasting);
-    return gp_places_stack(&world.gil.places, &path, addressed(HERE));
+    return gp_places_stack(&world.gil.places, addressed(HERE));
 }
 
 static void end_session(twin_watch *watch)

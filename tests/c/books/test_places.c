@@ -54,9 +54,9 @@ static uint32_t site_of(size_t code, int32_t instruction)
     return place;
 }
 
-static uint32_t stack_of(gp_path *path, const gp_site_key *keys, size_t depth, bool truncated)
+static uint32_t stack_of(const gp_site_key *keys, size_t depth, bool truncated)
 {
-    return gp_places_stack(&places, path, &(gp_call_stack){keys, depth, truncated});
+    return gp_places_stack(&places, &(gp_call_stack){keys, depth, truncated});
 }
 
 static uint32_t parent_of(uint32_t place)
@@ -188,16 +188,15 @@ static void a_table_that_grows_keeps_its_places_and_their_numbers(void)
 static void a_stack_is_a_tree_from_its_outermost_level(void)
 {
     begin_anew();
-    gp_path path = {.depth = 0}, others = {.depth = 0};
     const gp_site_key one[] = {key(0, 2), key(1, 4), key(2, 6)}; /* the innermost first */
     const gp_site_key two[] = {key(0, 2), key(1, 8), key(2, 6)};
-    uint32_t first = stack_of(&path, one, 3, false), second = stack_of(&path, two, 3, false);
+    uint32_t first = stack_of(one, 3, false), second = stack_of(two, 3, false);
     CHECK(first != second);
     CHECK_EQUAL(parent_of(parent_of(first)), parent_of(parent_of(second))); /* the outermost is one */
     CHECK_EQUAL(parent_of(parent_of(parent_of(first))), GP_ROW_NONE);
-    CHECK_EQUAL(stack_of(&others, one, 3, false), first);
-    CHECK_EQUAL(stack_of(&path, one, 3, false), first);
-    CHECK_EQUAL(stack_of(&path, one + 1, 2, false), parent_of(first));
+    CHECK_EQUAL(stack_of(one, 3, false), first);
+    CHECK_EQUAL(stack_of(one, 3, false), first);
+    CHECK_EQUAL(stack_of(one + 1, 2, false), parent_of(first));
     CHECK_EQUAL(innermost_of(first), innermost_of(second));
     CHECK_EQUAL(innermost_of(first), site_of(0, 2));
 }
@@ -205,12 +204,11 @@ static void a_stack_is_a_tree_from_its_outermost_level(void)
 static void a_stack_that_is_cut_is_another(void)
 {
     begin_anew();
-    gp_path path = {.depth = 0};
     const gp_site_key keys[] = {key(0, 2), key(1, 4)};
-    uint32_t whole = stack_of(&path, keys, 2, false), cut = stack_of(&path, keys, 2, true);
+    uint32_t whole = stack_of(keys, 2, false), cut = stack_of(keys, 2, true);
     CHECK(whole != cut);
-    CHECK_EQUAL(stack_of(&path, keys, 2, true), cut);
-    CHECK_EQUAL(stack_of(&path, keys, 2, false), whole);
+    CHECK_EQUAL(stack_of(keys, 2, true), cut);
+    CHECK_EQUAL(stack_of(keys, 2, false), whole);
     uint32_t below = parent_of(parent_of(cut));
     CHECK(gp_places_at(&places, below)->text[0] == TRUNCATED);
     CHECK_EQUAL(parent_of(below), GP_ROW_NONE);
@@ -220,12 +218,11 @@ static void a_stack_that_is_cut_is_another(void)
 static void a_thread_without_a_frame_has_no_place_here(void)
 {
     begin_anew();
-    gp_path path = {.depth = 0};
     const gp_site_key one = key(0, 2);
-    uint32_t first = stack_of(&path, &one, 1, false);
-    CHECK_EQUAL(stack_of(&path, NULL, 0, false), GP_NO_FRAME);
+    uint32_t first = stack_of(&one, 1, false);
+    CHECK_EQUAL(stack_of(NULL, 0, false), GP_NO_FRAME);
     CHECK_EQUAL(places.count, 1);
-    CHECK_EQUAL(stack_of(&path, &one, 1, false), first);
+    CHECK_EQUAL(stack_of(&one, 1, false), first);
 }
 
 static uint64_t drawn = 1;
@@ -238,12 +235,9 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)(drawn % below);
 }
 
-/* With what it remembers of the last stack a thread finds what one finds that remembers nothing; and the way
- * up from there is the stack. */
-static void a_path_that_is_remembered_leads_to_the_same_place(void)
+static void the_way_up_from_a_place_is_its_stack(void)
 {
     enum { ROUNDS = 20000, DEPTH = 7 };
-    static gp_path path;
     size_t wrong = 0;
     begin_anew();
     for (int round = 0; round < ROUNDS; round++) {
@@ -252,35 +246,178 @@ static void a_path_that_is_remembered_leads_to_the_same_place(void)
         bool truncated = draw(5) == 0;
         for (size_t i = 0; i < depth; i++)
             keys[i] = key(draw(2), (int32_t)draw(2));
-        gp_path fresh = {.depth = 0};
-        uint32_t place = stack_of(&path, keys, depth, truncated), at = place;
-        wrong += place != stack_of(&fresh, keys, depth, truncated);
+        uint32_t place = stack_of(keys, depth, truncated), at = place;
+        wrong += innermost_of(place) != site_of(keys[0].code == &codes[1], keys[0].instruction);
         for (size_t i = 0; i < depth; i++, at = parent_of(at)) {
-            const gp_place_name *site = gp_places_at(&places, innermost_of(at));
-            wrong += site->text[0] != (uint8_t)((const char *)keys[i].code - codes) ||
-                     site->parent != GP_ROW_NONE ||
-                     innermost_of(at) != site_of(site->text[0], keys[i].instruction);
+            const gp_place_name *level = gp_places_at(&places, at);
+            wrong += level->text !=
+                     gp_places_at(&places, site_of(keys[i].code == &codes[1], keys[i].instruction))->text;
         }
         wrong += truncated ? parent_of(at) != GP_ROW_NONE : at != GP_ROW_NONE;
     }
     CHECK_EQUAL(wrong, 0);
 }
 
+/* ---- paths ---- */
+
+enum { LIVE_MAX = 10 };
+
+/* The stack that the thread is in: its frames from the innermost, and which of them are levels. */
+static struct {
+    const char *frames[LIVE_MAX], *instructions[LIVE_MAX];
+    gp_site_key keys[LIVE_MAX];
+    bool shown[LIVE_MAX], lasting, truncated;
+    size_t depth;
+} live;
+
+static char addresses[LIVE_MAX][2], instructions[CODES][2];
+
+/* How many of the outermost frames are as in the path that was met last, and its entry for the innermost of
+ * these. */
+static size_t unchanged(const gp_paths *paths, const gp_path_frame **entry)
+{
+    const gp_path_frame *first = &paths->frames[paths->last], *end = first;
+    size_t same = 0;
+    while (paths->last != 0 && end->frame != GP_PATH_END)
+        end++;
+    bool whole = paths->last != 0 && end->place == GP_ROW_NONE && !live.truncated;
+    for (; whole && end > first && same < live.depth; same++, end--) {
+        size_t at = live.depth - 1 - same;
+        if (end[-1].frame != live.frames[at] || end[-1].instruction != live.instructions[at])
+            break;
+    }
+    *entry = end;
+    return same;
+}
+
+/* As gp_frames_walk. */
+static gp_walked walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys)
+{
+    const gp_path_frame *entry;
+    size_t same = unchanged(paths, &entry), depth = live.depth - same;
+    uint32_t shown = 0;
+    for (size_t i = 0; i < depth || (shown == 0 && i < live.depth); i++) {
+        frames[i] =
+            (gp_path_frame){live.frames[i], live.instructions[i], live.shown[i] ? shown : GP_ROW_NONE};
+        keys[shown] = live.keys[i];
+        shown += live.shown[i];
+    }
+    if (same != 0) {
+        memcpy(&frames[depth], entry, (same + 1) * sizeof *frames);
+        return (gp_walked){.count = live.depth, .fresh = depth, .lasting = live.lasting};
+    }
+    keys[GP_STACK_MAX] = (gp_site_key){NULL, GP_KEY_TRUNCATED};
+    frames[live.depth] = (gp_path_frame){GP_PATH_END, live.truncated ? &live : NULL,
+                                         live.truncated ? GP_STACK_MAX : GP_ROW_NONE};
+    return (gp_walked){.count = live.depth, .fresh = live.depth + 1, .lasting = live.lasting};
+}
+
+/* Of two addresses at each depth, counted from the outermost, as real frames have them. */
+static void enter_any_stack(void)
+{
+    live.depth = draw(LIVE_MAX + 1);
+    live.truncated = draw(8) == 0;
+    live.lasting = draw(8) != 0;
+    for (size_t i = 0; i < live.depth; i++) {
+        uint32_t code = draw(CODES), at = draw(2);
+        live.frames[i] = &addresses[live.depth - 1 - i][draw(10) == 0];
+        live.instructions[i] = &instructions[code][at];
+        live.keys[i] = key(code, (int32_t)at);
+        live.shown[i] = code != 0; /* that one is the interpreter's own */
+    }
+}
+
+/* The same, but for some of the innermost frames. */
+static void go_on_from_the_same_callers(void)
+{
+    size_t changed = draw(3), depth = live.depth;
+    for (size_t i = 0; i < changed && i < depth; i++) {
+        uint32_t code = draw(CODES), at = draw(2);
+        live.instructions[i] = &instructions[code][at];
+        live.keys[i] = key(code, (int32_t)at);
+        live.shown[i] = code != 0;
+    }
+}
+
+static uint32_t place_without_memory_of_others(void)
+{
+    gp_site_key keys[LIVE_MAX];
+    size_t depth = 0;
+    for (size_t i = 0; i < live.depth; i++)
+        if (live.shown[i])
+            keys[depth++] = live.keys[i];
+    return depth != 0 ? stack_of(keys, depth, live.truncated) : GP_NO_FRAME;
+}
+
+static bool is_path_of_live(const gp_path_frame *entry)
+{
+    for (size_t i = 0; i < live.depth; i++, entry++)
+        if (entry->frame != live.frames[i] || entry->instruction != live.instructions[i])
+            return false;
+    return entry->frame == GP_PATH_END && entry->instruction == (live.truncated ? (const void *)&live : NULL);
+}
+
+/* As gp_frames_recognise. */
+static uint32_t recognise(const gp_paths *paths)
+{
+    const void *caller = live.depth > 1 ? live.instructions[1] : NULL;
+    unsigned slot = gp_paths_slot(live.frames[0], live.instructions[0], caller);
+    const gp_path_frame *last = &paths->frames[paths->last], *other = &paths->frames[paths->recent[slot]];
+    if (live.depth == 0)
+        return GP_ROW_NONE;
+    return is_path_of_live(last) ? last->place : is_path_of_live(other) ? other->place : GP_ROW_NONE;
+}
+
+static void a_path_that_is_recognised_has_the_place_of_the_stack(void)
+{
+    enum { ROUNDS = 200000 };
+    static gp_paths paths;
+    size_t wrong = 0, recognised = 0;
+    begin_anew();
+    places.naming.walk = walk;
+    for (int round = 0; round < ROUNDS; round++) {
+        (draw(10) == 0 ? enter_any_stack : go_on_from_the_same_callers)();
+        uint32_t expected = place_without_memory_of_others(), found = recognise(&paths);
+        recognised += found != GP_ROW_NONE;
+        if (found == GP_ROW_NONE || draw(10) == 0)
+            found = gp_places_path(&places, &paths);
+        /* where no level is shown, levels beyond those that are followed may be all there is */
+        wrong += found != expected && !(expected == GP_NO_FRAME && live.truncated);
+    }
+    CHECK_EQUAL(wrong, 0);
+    CHECK(recognised > ROUNDS / 20);
+    CHECK(paths.used < GP_PATH_FRAMES);
+    gp_paths_clear(&paths);
+    CHECK_EQUAL(recognise(&paths), GP_ROW_NONE);
+}
+
+static void a_stack_that_may_show_other_levels_the_next_time_is_not_kept(void)
+{
+    static gp_paths paths;
+    begin_anew();
+    places.naming.walk = walk;
+    do
+        enter_any_stack();
+    while (live.depth == 0 || !live.shown[0] || live.truncated);
+    live.lasting = false;
+    CHECK(gp_places_path(&places, &paths) == place_without_memory_of_others());
+    CHECK_EQUAL(recognise(&paths), GP_ROW_NONE);
+    live.lasting = true;
+    CHECK_EQUAL(gp_places_path(&places, &paths), recognise(&paths));
+}
+
 static void a_stack_whose_code_is_forgotten_is_found_by_its_description(void)
 {
     begin_anew();
-    gp_path path = {.depth = 0};
     const gp_site_key keys[] = {key(0, 2), key(1, 4)};
-    uint32_t first = stack_of(&path, keys, 2, false);
+    uint32_t first = stack_of(keys, 2, false);
     gp_places_forget(&places, &codes[1]);
     meaning[1] = 5;
-    path.depth = 0; /* it is told */
-    uint32_t second = stack_of(&path, keys, 2, false);
+    uint32_t second = stack_of(keys, 2, false);
     CHECK(second != first);
     gp_places_forget(&places, &codes[1]);
     meaning[1] = 1;
-    path.depth = 0;
-    CHECK_EQUAL(stack_of(&path, keys, 2, false), first);
+    CHECK_EQUAL(stack_of(keys, 2, false), first);
 }
 
 /* ---- memory ---- */
@@ -288,17 +425,16 @@ static void a_stack_whose_code_is_forgotten_is_found_by_its_description(void)
 static void without_memory_there_is_no_place_and_later_there_is(void)
 {
     begin_anew();
-    gp_path path = {.depth = 0};
     const gp_site_key keys[] = {key(0, 2), key(1, 4)};
     bool lasting;
     memory_is_gone = true;
     CHECK_EQUAL(gp_places_site(&places, key(0, 2), &lasting), GP_ROW_NONE);
-    CHECK_EQUAL(stack_of(&path, keys, 2, false), GP_ROW_NONE);
-    CHECK_EQUAL(stack_of(&path, keys, 2, true), GP_ROW_NONE);
+    CHECK_EQUAL(stack_of(keys, 2, false), GP_ROW_NONE);
+    CHECK_EQUAL(stack_of(keys, 2, true), GP_ROW_NONE);
     memory_is_gone = false;
-    uint32_t place = stack_of(&path, keys, 2, false);
+    uint32_t place = stack_of(keys, 2, false);
     CHECK(place != GP_ROW_NONE && parent_of(place) != GP_ROW_NONE);
-    CHECK_EQUAL(stack_of(&path, keys, 2, false), place);
+    CHECK_EQUAL(stack_of(keys, 2, false), place);
 }
 
 /* Growth is refused at each of the moments at which it may be. */
@@ -309,6 +445,8 @@ static void a_table_that_can_not_grow_finds_what_it_has(void)
     size_t refused = 0;
     begin_anew();
     places.naming.met = describe_by_text;
+    CHECK_EQUAL(described_as("a text that makes the blocks fill up 0"), 0); /* known by one code more: so */
+    CHECK_EQUAL(described_as("a text that makes the blocks fill up 0"), 0); /* tables grow one by one */
     for (uint32_t i = 0; i < MANY; i++) {
         snprintf(text, sizeof text, "a text that makes the blocks fill up %u", i);
         memory_is_gone = true;
@@ -352,7 +490,9 @@ int main(void)
     a_stack_is_a_tree_from_its_outermost_level();
     a_stack_that_is_cut_is_another();
     a_thread_without_a_frame_has_no_place_here();
-    a_path_that_is_remembered_leads_to_the_same_place();
+    the_way_up_from_a_place_is_its_stack();
+    a_path_that_is_recognised_has_the_place_of_the_stack();
+    a_stack_that_may_show_other_levels_the_next_time_is_not_kept();
     a_stack_whose_code_is_forgotten_is_found_by_its_description();
     without_memory_there_is_no_place_and_later_there_is();
     a_table_that_can_not_grow_finds_what_it_has();
