@@ -82,9 +82,9 @@ struct gp_thread {
     _Atomic uint64_t ended_at; /* valid if exited */
 
     /* memory that is not touched costs nothing */
-    gp_paths paths; /* owner: where stacks are wanted; valid as `recent` is */
     gp_note notes[GP_LANE_NOTES];
     gp_cpu_span cpu_spans[GP_LANE_NOTES];
+    gp_paths paths; /* owner: where stacks are wanted; valid as `recent` is */
 };
 
 /* The thread whose lane it is. */

@@ -269,6 +269,7 @@ static void close_books(gp_session *session)
 {
     gp_buffer closed = {.bytes = NULL};
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
+    facts.final = true;
     gp_snapshot_write(session, &facts, GP_ROW_NONE, session->stop, &closed);
     if (closed.failed)
         gp_buffer_free(&closed);

