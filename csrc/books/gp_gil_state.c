@@ -248,10 +248,12 @@ static inline void book_hold(gp_gil_state *gil, gp_session *session, const gp_th
     gp_account_record(session, GP_EVENT_HOLD, account, from, to);
 }
 
-/* The thread's taking was not seen: it can't have come before the last release. */
-static void hold_since_last_release(gp_gil_state *gil, gp_thread *thread)
+/* The thread's taking was not seen: it can't have come before the last release, unless that is one of which
+ * was known earlier. */
+static void hold_since_last_release(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
-    uint64_t from = gil->last_release > thread->since ? gil->last_release : thread->since;
+    uint64_t last = gil->last_release < now ? gil->last_release : now;
+    uint64_t from = last > thread->since ? last : thread->since;
     if (thread->state == GP_WAIT)
         leave_waiters(gil, thread);
     settle(gil, thread, from);
@@ -262,7 +264,7 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
                           uint64_t now)
 {
     if (__builtin_expect(thread->state != GP_HOLD, 0))
-        hold_since_last_release(gil, thread);
+        hold_since_last_release(gil, thread, now);
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         book_hold(gil, session, thread, account, place, thread->since, now);
         account->forced_releases += forced;
@@ -398,11 +400,10 @@ static void apply(gp_gil_state *gil, const gp_step *step)
     }
 }
 
-void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
+bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
 {
     gp_step step;
-    /* without memory some lanes wait for the next reading */
-    (void)gp_stream_begin(&gil->stream, gil->generation, limit);
+    bool whole = gp_stream_begin(&gil->stream, limit);
     for (;;) {
         if (read_cycles(gil))
             continue;
@@ -412,6 +413,7 @@ void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
     }
     gp_stream_end(&gil->stream);
     fold_where_due(gil);
+    return whole;
 }
 
 /* ---- sessions ---- */
@@ -440,7 +442,7 @@ void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now
 
 void gp_gil_state_reset(gp_gil_state *gil)
 {
-    gp_stream_restart(&gil->stream, NULL);
+    gp_stream_restart(&gil->stream, NULL, GP_NOT_WATCHED);
     gp_places_clear(&gil->places);
     gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = 0;
     gil->holder = NULL;
@@ -451,7 +453,7 @@ void gp_gil_state_reset(gp_gil_state *gil)
 void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holder)
 {
     if (gil->sessions == NULL) {
-        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL);
+        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL, gil->generation);
         forget_waiters(gil);
         gil->wanting_sites = 0;
         gil->wanting_stacks = 0;
@@ -470,6 +472,8 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
     gil->wanting_cpu += session->wants_cpu;
     session->next = gil->sessions;
     __atomic_store_n(&gil->sessions, session, __ATOMIC_RELAXED);
+    if (holder != NULL)
+        (void)gp_account_of(session, holder); /* accounts come in the order in which threads are met */
 }
 
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread)

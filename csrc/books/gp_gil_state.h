@@ -46,8 +46,9 @@ static inline bool gp_gil_state_running(const gp_gil_state *gil)
 /* Make it that of another GIL, with no session. Under the lock, with that GIL. */
 void gp_gil_state_reset(gp_gil_state *gil);
 
-/* Read the stream and book all its steps up to `limit` (gp_stream_begin). Under the lock. */
-void gp_gil_state_read(gp_gil_state *gil, uint64_t limit);
+/* Read the stream and book all its steps up to `limit` (gp_stream_begin). Under the lock. False without
+ * memory: then some threads' steps wait for the next reading. */
+bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit);
 
 /* Start a session: under the lock, with the GIL, after a reading up to now. `holder`, the calling thread, has
  * the GIL; NULL where that is not known. */

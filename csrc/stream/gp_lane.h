@@ -94,8 +94,8 @@ struct gp_lane {
 };
 
 /* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. There is room for
- * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, while nobody reads the lane; it may be listed.
- */
+ * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, under the lock of the stream, whose list may
+ * have the lane still. */
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds);
 
 /* A number of a note that is not this one. */

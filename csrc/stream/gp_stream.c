@@ -10,11 +10,11 @@ enum {
 
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds)
 {
-    bool listed = atomic_load(&lane->listed);
-    gp_lane *next_listed = lane->next_listed;
+    bool listed = atomic_load(&lane->listed); /* since an earlier watching */
+    gp_lane *next = lane->next_listed;
     memset(lane, 0, sizeof *lane);
-    atomic_store(&lane->listed, listed); /* the list stays whole */
-    lane->next_listed = next_listed;
+    lane->next_listed = next;
+    atomic_store(&lane->listed, listed);
     lane->notes = notes;
     lane->cpu_spans = cpu_spans;
     lane->generation = generation;
@@ -172,10 +172,16 @@ static void reorder_first(gp_stream *stream)
         drop_first(stream);
 }
 
+/* Its thread noted something in an earlier watching, and lists it now. */
+static bool is_stale(const gp_stream *stream, const gp_lane *lane)
+{
+    return lane->generation != stream->generation;
+}
+
 static bool add(gp_stream *stream, gp_lane *lane)
 {
     gp_step step;
-    if (lane->generation != stream->generation || lane->heap_place != 0 || !next_step(lane, &step) ||
+    if (is_stale(stream, lane) || lane->heap_place != 0 || !next_step(lane, &step) ||
         step.time > stream->limit)
         return true;
     if (!has_room(stream))
@@ -201,7 +207,7 @@ void gp_stream_list(gp_stream *stream, gp_lane *lane)
 uint64_t gp_stream_known_until(const gp_stream *stream)
 {
     gp_lane *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
-    if (latest == NULL)
+    if (latest == NULL || is_stale(stream, latest))
         return stream->limit;
     uint64_t noted = atomic_load_explicit(&latest->noted, memory_order_acquire);
     if (noted == atomic_load_explicit(&latest->read, memory_order_relaxed))
@@ -213,14 +219,14 @@ uint64_t gp_stream_now(const gp_stream *stream, uint64_t now)
 {
     /* Who takes the GIL next notes that before it lets go: of two takings before `now` none is missing. */
     gp_lane *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
-    bool more = latest != NULL && atomic_load_explicit(&latest->noted, memory_order_acquire) !=
-                                      atomic_load_explicit(&latest->read, memory_order_relaxed);
+    bool more = latest != NULL && !is_stale(stream, latest) &&
+                atomic_load_explicit(&latest->noted, memory_order_acquire) !=
+                    atomic_load_explicit(&latest->read, memory_order_relaxed);
     return more ? stream->last : now;
 }
 
-bool gp_stream_begin(gp_stream *stream, uint32_t generation, uint64_t limit)
+bool gp_stream_begin(gp_stream *stream, uint64_t limit)
 {
-    stream->generation = generation;
     stream->limit = limit;
     bool whole = true;
     for (gp_lane *lane = atomic_load(&stream->listed); lane != NULL; lane = lane->next_listed)
@@ -318,9 +324,9 @@ void gp_stream_skip(gp_stream *stream, size_t cycles)
 /* A lane is idle when all is read and its thread neither has the GIL nor waits for it. */
 static bool is_idle(const gp_stream *stream, const gp_lane *lane)
 {
-    return atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
-           lane->next == GP_STEP_ASK && atomic_load(&lane->asked) == 0 &&
-           atomic_load(&stream->latest) != lane;
+    bool at_rest = atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
+                   lane->next == GP_STEP_ASK && atomic_load(&lane->asked) == 0;
+    return (at_rest || is_stale(stream, lane)) && atomic_load(&stream->latest) != lane;
 }
 
 /* It may have noted something meanwhile, and believed that it was on the list. */
@@ -343,16 +349,19 @@ void gp_stream_end(gp_stream *stream)
     }
 }
 
-void gp_stream_restart(gp_stream *stream, gp_lane *holder)
+void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation)
 {
     gp_lane *lane = atomic_exchange(&stream->listed, NULL);
     while (lane != NULL) {
         gp_lane *next = lane->next_listed;
+        lane->heap_place = 0; /* in a forked child */
         atomic_store(&lane->listed, false);
         lane = next;
     }
     atomic_store(&stream->latest, holder);
     stream->holder = holder;
+    stream->generation = generation;
+    stream->heap_size = 0;
     stream->limit = stream->last = 0;
     if (holder != NULL)
         gp_stream_list(stream, holder);

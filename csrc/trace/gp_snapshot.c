@@ -86,9 +86,6 @@ static bool look_at_all(reading *of)
 {
     if (!of->session->running)
         return true;
-    const gp_gil_state *gil = of->session->gil_state;
-    if (gil->holder != NULL) /* it may have had the GIL since the start */
-        (void)gp_gil_state_account(gil, of->session, gil->holder);
     of->waits = gp_memory_map((of->session->account_count + 1) * sizeof *of->waits);
     if (of->waits == NULL)
         return false;

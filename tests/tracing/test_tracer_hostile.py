@@ -1133,7 +1133,7 @@ def test_too_little_address_space_for_accounts_is_reported(ends_well):
         for lock in go: lock.acquire()
         def work(lock):
             lock.acquire()
-            for _ in range(10): time.sleep(0.0001)
+            for _ in range(300): time.sleep(0)  # more than a thread may have noted before it is booked
         for lock in go:
             threads.append(threading.Thread(target=work, args=(lock,)))
             threads[-1].start()

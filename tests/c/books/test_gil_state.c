@@ -437,7 +437,7 @@ static void fork_child(gp_thread *self, bool holds, uint64_t now)
 {
     read_up_to(now);
     gp_gil_state_forked(&gil, self, table, THREADS, GP_NO_FRAME, now);
-    gp_stream_restart(&gil.stream, holds ? &self->lane : NULL);
+    gp_stream_restart(&gil.stream, holds ? &self->lane : NULL, gil.generation);
     self->lane.fresh |= holds;
 }
 

@@ -210,7 +210,7 @@ static void apply(const gp_step *step)
 static void read_step_by_step(uint64_t limit)
 {
     gp_step step;
-    CHECK(gp_stream_begin(&world.gil.stream, world.gil.generation, limit));
+    CHECK(gp_stream_begin(&world.gil.stream, limit));
     while (gp_stream_next(&world.gil.stream, &step))
         apply(&step);
     gp_stream_end(&world.gil.stream);

@@ -172,54 +172,115 @@ static void a_row_that_is_used_again_knows_nothing_of_the_gil_before(void)
 
 /* ---- locks ---- */
 
-static void *try_the_table(void *got)
+typedef struct {
+    gp_gil *gil; /* NULL: the table */
+    bool got;
+} trial;
+
+static void *try_it(void *context)
 {
-    *(bool *)got = gp_gil_table_try_lock();
-    if (*(bool *)got)
+    trial *one = context;
+    CHECK(!gp_gil_table_is_locking());
+    one->got = one->gil != NULL ? gp_gil_try_lock(one->gil) : gp_gil_table_try_lock();
+    CHECK_EQUAL(gp_gil_table_is_locking(), one->got);
+    if (one->got && one->gil != NULL)
+        gp_gil_unlock(one->gil);
+    else if (one->got)
         gp_gil_table_unlock();
+    CHECK(!gp_gil_table_is_locking());
     return NULL;
 }
 
-static bool another_thread_gets_the_table(void)
+static bool another_thread_gets(gp_gil *gil)
 {
-    bool got = false;
+    trial one = {.gil = gil};
     pthread_t thread;
-    CHECK_EQUAL(pthread_create(&thread, NULL, try_the_table, &got), 0);
+    CHECK_EQUAL(pthread_create(&thread, NULL, try_it, &one), 0);
     pthread_join(thread, NULL);
-    return got;
+    return one.got;
 }
 
 static void one_thread_at_a_time_has_the_table(void)
 {
-    CHECK(another_thread_gets_the_table());
+    CHECK(another_thread_gets(NULL));
     gp_gil_table_lock();
-    CHECK(!another_thread_gets_the_table());
+    CHECK(!another_thread_gets(NULL));
     gp_gil_table_unlock();
     CHECK(gp_gil_table_try_lock());
-    CHECK(!another_thread_gets_the_table());
+    CHECK(!another_thread_gets(NULL));
     gp_gil_table_unlock();
+}
+
+static void one_thread_at_a_time_has_the_books_of_a_gil(void)
+{
+    gp_gil *one = add(1, 1), *two = add(2, 2);
+    gp_gil_lock(one);
+    CHECK(!another_thread_gets(one));
+    CHECK(another_thread_gets(two) && another_thread_gets(NULL) && another_thread_gets(&gp_tracer.main_gil));
+    CHECK(gp_gil_try_lock(two));
+    CHECK(!another_thread_gets(two));
+    gp_gil_unlock(two);
+    CHECK(gp_gil_table_is_locking());
+    gp_gil_unlock(one);
+    CHECK(!gp_gil_table_is_locking());
+    CHECK(another_thread_gets(one) && another_thread_gets(two));
+    forget(two);
+    forget(one);
+}
+
+static void around_a_fork_nobody_else_has_a_lock(void)
+{
+    gp_gil *one = add(1, 1), *two = add(2, 2), *const all[] = {NULL, &gp_tracer.main_gil, one, two};
+    gp_gil_table_about_to_fork();
+    for (int i = 0; i < 4; i++)
+        CHECK(!another_thread_gets(all[i]));
+    gp_gil_table_forked_in_parent();
+    for (int i = 0; i < 4; i++)
+        CHECK(another_thread_gets(all[i]));
+    CHECK(!gp_gil_table_is_locking());
+    gp_gil_table_forked_in_parent(); /* a fork for which nobody took them */
+    CHECK(!gp_gil_table_is_locking());
+    gp_gil_lock(one);
+    gp_gil_table_about_to_fork(); /* from a signal's handler: nothing is waited for */
+    CHECK(another_thread_gets(two));
+    gp_gil_table_forked_in_parent();
+    CHECK(!another_thread_gets(one));
+    gp_gil_unlock(one);
+    forget(two);
+    forget(one);
+}
+
+static void check_child(gp_gil *used, bool whole)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQUAL(gp_gil_table_forked_in_child(), whole);
+        CHECK(another_thread_gets(NULL) && another_thread_gets(used));
+        CHECK(another_thread_gets(&gp_tracer.main_gil));
+        forget(used);
+        CHECK(add(2, 2) == used);
+        _exit(gp_test_status());
+    }
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK_EQUAL(status, 0);
 }
 
 /* The child's threads that could give the locks back are gone. */
 static void in_a_forked_child_all_locks_are_free(void)
 {
-    int status = -1;
     gp_gil *used = add(1, 1);
     gp_gil_table_lock();
-    pthread_mutex_lock(&used->state.stream.lock);
-    pid_t child = fork();
-    if (child == 0) {
-        gp_gil_table_forked();
-        CHECK(gp_gil_table_try_lock());
-        gp_gil_table_remove(used);
-        gp_gil_table_unlock();
-        CHECK(add(2, 2) == used);
-        _exit(gp_test_status());
-    }
-    pthread_mutex_unlock(&used->state.stream.lock);
+    gp_gil_lock(used);
+    check_child(used, true);
+    gp_gil_unlock(used);
+    gp_gil_lock(&gp_tracer.main_gil);
+    check_child(used, false); /* its books may be half kept */
+    gp_gil_unlock(&gp_tracer.main_gil);
     gp_gil_table_unlock();
-    CHECK_EQUAL(waitpid(child, &status, 0), child);
-    CHECK_EQUAL(status, 0);
+    gp_gil_table_about_to_fork();
+    check_child(used, true);
+    gp_gil_table_forked_in_parent();
     forget(used);
 }
 
@@ -236,14 +297,14 @@ static void look_at(size_t n)
     gp_gil *gil = gp_gil_table_with_mutex(memory[n].mutex);
     if (gil == NULL)
         return;
-    pthread_mutex_lock(&gil->state.stream.lock);
+    gp_gil_lock(gil);
     if (gil->locks.mutex == memory[n].mutex) {
         atomic_fetch_add(&found, 1);
         CHECK_EQUAL(gil->interpreter % PLACES, n);
         CHECK(gil->locks.cond == memory[n].cond && gil->locks.switch_cond == memory[n].switch_cond);
         CHECK(gil->locks.switch_mutex == memory[n].switch_mutex);
     }
-    pthread_mutex_unlock(&gil->state.stream.lock);
+    gp_gil_unlock(gil);
 }
 
 static void *keep_looking(void *context)
@@ -286,6 +347,8 @@ int main(void)
     a_table_that_is_full_takes_another_once_there_is_room();
     a_row_that_is_used_again_knows_nothing_of_the_gil_before();
     one_thread_at_a_time_has_the_table();
+    one_thread_at_a_time_has_the_books_of_a_gil();
+    around_a_fork_nobody_else_has_a_lock();
     in_a_forked_child_all_locks_are_free();
     who_finds_a_row_sees_all_of_it();
     return gp_test_status();

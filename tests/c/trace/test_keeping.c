@@ -7,6 +7,7 @@
 #include "gp_test.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 
 #include "interpreter.h"
 #include "recording/gp_recorder.h"
@@ -15,6 +16,11 @@
 #include "walk.h"
 
 static gp_stream *const stream = &gp_tracer.main_gil.state.stream;
+
+static void nap(void)
+{
+    usleep(100);
+}
 
 /* ---- moments ---- */
 
@@ -64,8 +70,10 @@ static void *take_as_told(void *context)
     self = context;
     self->native_id = own_number();
     while (!atomic_load(&self->over)) {
-        if (atomic_load(&self->done) >= atomic_load(&self->wanted))
+        if (atomic_load(&self->done) >= atomic_load(&self->wanted)) {
+            nap();
             continue;
+        }
         at_next_map = atomic_exchange(&self->at_map, NULL);
         at_next_books = atomic_exchange(&self->at_books, NULL);
         while (atomic_load(&self->done) < atomic_load(&self->wanted))
@@ -83,7 +91,7 @@ static void tell(taker *one, unsigned long times)
 static void await(taker *one)
 {
     while (atomic_load(&one->done) < atomic_load(&one->wanted))
-        ;
+        nap();
 }
 
 /* It has taken the GIL once, and so is known. */
@@ -178,11 +186,11 @@ static void a_thread_without_room_for_its_note_waits_until_there_is_some(void)
     tell(&one, 1); /* so that the record has been told */
     await(&one);
     while (one.record == NULL)
-        ;
+        nap();
     gp_trace_parts_lock(session);
     tell(&one, 3 * GP_LANE_NOTES);
     while (gp_lane_unread(&one.record->lane) < GP_LANE_NOTES)
-        ;
+        nap();
     usleep(5000);
     CHECK_EQUAL(gp_lane_unread(&one.record->lane), GP_LANE_NOTES);
     CHECK(atomic_load(&one.done) < atomic_load(&one.wanted));
@@ -382,6 +390,52 @@ static void a_signal_handler_does_not_wait_for_a_lock_that_its_thread_has_just_g
     interrupt_with(5 * GP_LANE_NOTES, true);
 }
 
+static bool has_one_thread(void)
+{
+    struct stat folder;
+    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
+}
+
+static void use_the_gil_for_long(int number)
+{
+    (void)number;
+    CHECK(books_are_locked());
+    for (int i = 0; i < 3; i++) {
+        usleep(60000); /* then it is time to write again */
+        interpreter_take_gil(main_interpreter());
+        interpreter_let_go(main_interpreter());
+    }
+    atomic_fetch_add(&handled, 1);
+}
+
+/* It would have to read what is being read. */
+static void a_signal_handler_writes_no_recording_while_its_thread_keeps_the_books(void)
+{
+    char path[] = "/tmp/gp_keeping_XXXXXX";
+    gp_recorder *recorder = NULL;
+    int error = 0, file = mkstemp(path);
+    CHECK(file >= 0);
+    begin_prepared();
+    if (has_one_thread()) { /* ThreadSanitizer brings one of its own */
+        CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_REPLACE | GP_RECORDER_ALONE, &recorder, &error),
+                    GP_OK);
+        gp_session *session = start((gp_tracer_wishes){.recorder = recorder});
+        signal(SIGUSR1, use_the_gil_for_long);
+        at_next_books = interrupt;
+        for (int i = 0; i < 2 * GP_LANE_DUE; i++)
+            cycle_gil();
+        CHECK_EQUAL(atomic_load(&handled), 1);
+        CHECK(gp_recorder_has_no_thread(recorder));
+        reading read = read_part(session, 0);
+        CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 2 * GP_LANE_DUE + 3);
+        stop(session);
+        gp_recorder_free(recorder);
+        gp_tracer_forget(session);
+    }
+    close(file);
+    CHECK_EQUAL(unlink(path), 0);
+}
+
 static void fork_and_go_on(int number)
 {
     (void)number;
@@ -445,7 +499,7 @@ static void a_fork_waits_for_who_keeps_the_books(void)
     tell(&one, GP_LANE_DUE - 1);
     interpreter_let_go(main_interpreter());
     while (!atomic_load(&inside))
-        ;
+        nap();
     interpreter_take_gil(main_interpreter());
     pid_t child = fork();
     if (child == 0) {
@@ -500,7 +554,7 @@ static void a_thread_may_wait_through_the_end_of_a_trace_and_the_begin_of_anothe
     CHECK_EQUAL(pthread_create(&one.thread, NULL, wait_and_take, &one), 0);
     for (int i = 0; i < TRACES; i++) {
         while (!waits_in(sessions[i], &one))
-            ;
+            nap();
         stop(sessions[i]);
         reading read = read_part(sessions[i], 0);
         check_possible(&read);
@@ -656,6 +710,7 @@ int main(void)
     IN_CHILD(a_signal_handler_may_use_it_as_soon_as_its_thread_has_the_books);
     IN_CHILD(a_signal_handler_does_not_wait_for_what_it_has_interrupted);
     IN_CHILD(a_signal_handler_does_not_wait_for_a_lock_that_its_thread_has_just_got);
+    IN_CHILD(a_signal_handler_writes_no_recording_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_fork_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_fork_as_soon_as_its_thread_has_the_books);
     IN_CHILD(a_fork_waits_for_who_keeps_the_books);

@@ -387,8 +387,10 @@ static atomic_uint met, asked_for; /* how often a thread has taken the GIL, and 
 static void *take_when_asked(void *context)
 {
     while (atomic_load(&met) < 2) {
-        if (atomic_load(&met) == atomic_load(&asked_for))
+        if (atomic_load(&met) == atomic_load(&asked_for)) {
+            usleep(100);
             continue;
+        }
         interpreter_take_gil(context);
         interpreter_let_go(context);
         atomic_fetch_add(&met, 1);
@@ -400,7 +402,7 @@ static void have_it_taken(unsigned times)
 {
     atomic_store(&asked_for, times);
     while (atomic_load(&met) != times)
-        ;
+        usleep(100);
 }
 
 /* While a part is locked, a thread that is known takes the GIL as it likes: it only notes so. */
