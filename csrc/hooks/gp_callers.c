@@ -68,7 +68,8 @@ static void remember(unwinding *state, uintptr_t address, uintptr_t cfa)
 static bool judge(unwinding *state, uintptr_t address, uintptr_t cfa, uintptr_t start)
 {
     if (state->frames != 0) /* the first call reaches the function asked about: it may be of any kind */
-        state->direct = state->direct && called_directly(address);
+        state->direct =
+            state->direct && start != 0 && called_directly(address); /* 0: no code that is known */
     remember(state, address, cfa);
     if (listed(state->callers->second, start))
         state->path.verdict = GP_CALLERS_SECOND;
