@@ -83,6 +83,14 @@ QUESTIONS = {
         "timeline at 1 MHz: slowdown of a program that works on others",
     ],
     "soak": ["memory of a traced service beyond an untraced one"],
+    "start": [
+        "first start, stop and report",
+        "python -c pass",
+        "gilprobe record -c pass",
+        "followed child: added",
+        "memory with 20 threads: sites",
+        "memory with 20 threads: stacks, with the report",
+    ],
     "server": ["fewer requests answered, 8 connections: sites"],
 }
 # of these a smaller value is no error
@@ -100,6 +108,8 @@ SIGNED = (
     "memory of a traced service",
     "fewer requests",
     "gilprobe run",
+    "followed child: added",
+    "memory with 20 threads",
     "released share of alternate",
 )
 
