@@ -7,16 +7,13 @@ those of neighbouring runs. On a loaded machine a slowdown's CPU time says more 
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
@@ -26,8 +23,6 @@ from typing import TYPE_CHECKING
 import common
 from common import Question, Row
 
-from gilprobe import kernels
-from gilprobe._native import kernels as native
 from gilprobe.errors import UnsupportedError
 from gilprobe.measuring.measure import calibrate, interleave
 from gilprobe.measuring.teams import ArmPlan, TeamRun, run_team
@@ -37,97 +32,19 @@ from gilprobe.tracing.tracer import trace
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
 US = 1000
 KIB = 1024
-CYCLES = 2_000_000
-BURST = 20_000
-SITES, TIMELINE = 2, 3
 SAMPLE_NS = 150_000_000
 clock = time.perf_counter_ns
 
 
-# What is recorded, and what it may add to a release and re-acquisition. The first arm has no trace.
+# What is recorded. The first arm has no trace.
 ARMS: tuple[Callable[[], AbstractContextManager[object]], ...] = (
     nullcontext,
-    lambda: trace(sites=False),
     trace,
     lambda: trace(timeline=True),
-    lambda: trace(stacks=True),
 )
-NAMES = ("", "no sites", "sites", "sites + timeline", "stacks of 20 frames")
-LIMITS = (0.0, 20.0, 32.0, 45.0, 250.0)
-DEPTH = 20
-
-
-# ---- one release and re-acquisition
-
-
-def _burst(levels: int) -> float:
-    """Return the cost of a cycle, this many calls deeper in the stack."""
-    return native.cycle(BURST) / BURST if levels == 0 else _burst(levels - 1)
-
-
-def _cycle(count: int) -> float:
-    """Return the cost of a cycle at a depth of 20: the median of bursts of 1 ms, most of them whole."""
-    levels = DEPTH - 2
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and levels > 0:
-        frame, levels = frame.f_back, levels - 1
-    return statistics.median(_burst(levels) for _ in range(max(1, count // BURST)))
-
-
-def _alternate(count: int) -> float:
-    spent = kernels.alternate(count, held_ns=0, released_ns=0)
-    return (spent.held_ns + spent.release_ns + spent.released_ns + spent.reacquire_ns) / count
-
-
-def _read(count: int) -> float:
-    file = os.open("/dev/zero", os.O_RDONLY)
-    try:
-        start = clock()
-        for _ in itertools.repeat(None, count):
-            os.read(file, 1)
-        return (clock() - start) / count
-    finally:
-        os.close(file)
-
-
-@contextmanager
-def _company() -> Iterator[None]:
-    """Have an idle thread: with one thread glibc's locks are cheaper, and the recorder is a second one."""
-    end = threading.Event()
-    idle = threading.Thread(target=end.wait)
-    idle.start()
-    try:
-        yield
-    finally:
-        end.set()
-        idle.join()
-
-
-def _sampled(work: Callable[[int], float], count: int, arm: int) -> float:
-    with ARMS[arm]():
-        work(1000)  # opens the account
-        return work(count)
-
-
-def cycles(options: argparse.Namespace) -> Iterator[Row]:
-    """Measure what is added to a cycle: alone, with three readings of a clock, and in a system call."""
-    what = "added to one uncontended release + re-acquire"
-    with _company():
-        taken = common.in_turns(partial(_sampled, _cycle, options.cycles), len(ARMS), options.repeat)
-        for name, limit, on in list(zip(NAMES, LIMITS, taken, strict=True))[1:]:
-            yield common.difference(f"{what}: {name}", f"<= {limit:g} ns", "ns", taken[0], on, limit)
-        for name, work, count in (
-            ("alternate(0, 0)", _alternate, options.cycles // 2),
-            ("os.read of one byte", _read, options.cycles // 8),
-        ):
-            sample = partial(_sampled, work, count)
-            off, on = common.in_turns(lambda arm, sample=sample: sample(SITES * arm), 2, options.repeat)  # type: ignore[misc]
-            yield common.difference(f"{what}: sites, {name}", "", "ns", off, on, None)
-
 
 # ---- slowdown of pure Python
 
@@ -145,7 +62,7 @@ def slowdown(options: argparse.Namespace) -> Iterator[Row]:
         steps = calibrate(plan, arm_ns=options.sample_ns)
 
         def sample(arm: int, plan: ArmPlan = plan, steps: int = steps) -> TeamRun:
-            with ARMS[(0, SITES, TIMELINE)[arm]]():
+            with ARMS[arm]():
                 return run_team(plan, steps)
 
         off, *taken = common.in_turns(sample, 3, max(2, options.repeat))
@@ -403,7 +320,6 @@ def operations(options: argparse.Namespace) -> Iterator[Row]:
 
 
 QUESTIONS = (
-    Question("added to one uncontended release + re-acquire", "<= 32 ns with sites", cycles),
     Question("slowdown of CPU-bound pure Python", "<= 1 %", slowdown),
     Question("import gilprobe", "<= 15 ms over bare start-up", imports, traces=False),
     Question("held-vs-released", "released >= 1.9, held 0.9 .. 1.05", speedups, traces=False),
@@ -416,7 +332,6 @@ QUESTIONS = (
 def main() -> int:
     """Run the benchmark."""
     made = common.parser("What does tracing cost?", repeat=25)
-    made.add_argument("--cycles", type=common.positive, default=CYCLES, help="in a sample (%(default)s)")
     made.add_argument(
         "--sample",
         type=common.seconds,
@@ -431,7 +346,7 @@ def main() -> int:
     options = made.parse_args()
     common.check_file(options, made)
     if options.quick:
-        options.repeat, options.cycles, options.sample = min(options.repeat, 2), 20_000, 0.01
+        options.repeat, options.sample = min(options.repeat, 2), 0.01
         options.memory_threads, options.short_threads, options.scenario_repeat = 20, 2000, 2
     options.sample_ns = int(options.sample * 1e9)
     return common.main("overhead", options, QUESTIONS)

@@ -39,11 +39,11 @@ static bool record(gp_ring *ring, uint64_t number, uint64_t *now)
 {
     uint32_t account = (uint32_t)(number / 2 % THREADS), place = (uint32_t)(draw(draw(PLACES) + 1));
     if (number % 2 == 0)
-        return gp_ring_record(ring, GP_EVENT_WAIT, account, place, *now - draw(*now < 9000 ? *now : 9000),
-                              *now);
+        return gp_ring_push(
+            ring, (gp_interval){GP_EVENT_WAIT, account, place, *now - draw(*now < 9000 ? *now : 9000), *now});
     uint64_t start = *now;
     *now += 200 + draw(6000);
-    return gp_ring_record(ring, GP_EVENT_HOLD, account, place, start, *now);
+    return gp_ring_push(ring, (gp_interval){GP_EVENT_HOLD, account, place, start, *now});
 }
 
 static void describe(void *context, gp_buffer *threads, gp_buffer *places)
@@ -85,10 +85,9 @@ static double seconds_since(uint64_t begin)
 static void measure_encoder(void)
 {
     gp_ring *ring;
-    gp_event *events = malloc(BATCH * sizeof *events);
+    gp_interval *events = malloc(BATCH * sizeof *events);
     gp_buffer out = {0};
-    gp_events_encoder encoder = {0};
-    uint64_t now = 0, spent = 0, count = 0;
+    uint64_t now = 0, end = 0, spent = 0, count = 0;
     if (events == NULL || gp_ring_new(BATCH, &ring) != GP_OK)
         exit(1);
     for (int round = 0; round < 50; round++) {
@@ -97,7 +96,7 @@ static void measure_encoder(void)
         size_t popped = gp_ring_pop_many(ring, events, BATCH);
         gp_buffer_clear(&out);
         uint64_t begin = gp_clock_monotonic_ns();
-        count += gp_events_encode(&encoder, events, popped, 0, 0, &out);
+        count += gp_events_encode(&end, events, popped, 0, 0, &out);
         spent += gp_clock_monotonic_ns() - begin;
     }
     printf("encoding with its checksum: %.1f million events/s\n", (double)count * 1e3 / (double)spent);

@@ -9,6 +9,11 @@
 /* Number of no place, of no row of a table. */
 #define GP_ROW_NONE UINT32_MAX
 
+/* Instead of an instruction where there is no code: deeper levels of the stack are missing. */
+enum {
+    GP_KEY_TRUNCATED = -1,
+};
+
 /* A code object of the interpreter's and where in it: the distance of the instruction from the first one, in
  * bytes, as f_lasti and co_lines() count. `code` is NULL where there is no Python frame. */
 typedef struct {

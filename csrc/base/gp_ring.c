@@ -4,19 +4,15 @@
 
 #include "base/gp_memory.h"
 
-enum {
-    WIDEST = 3, /* slots of an event, with a BASE and a LONG before it */
-};
-
 gp_status gp_ring_new(size_t capacity, gp_ring **ring)
 {
-    if (capacity <= WIDEST || (capacity & (capacity - 1)) != 0 || capacity > SIZE_MAX / sizeof(gp_event))
+    if (capacity == 0 || (capacity & (capacity - 1)) != 0 || capacity > SIZE_MAX / sizeof(gp_interval))
         return GP_EINVAL;
     gp_ring *made = gp_memory_map(sizeof *made);
     if (made == NULL)
         return GP_ENOMEM;
     made->capacity = capacity;
-    made->slots = gp_memory_map(capacity * sizeof(gp_event));
+    made->slots = gp_memory_map(capacity * sizeof(gp_interval));
     if (made->slots == NULL) {
         gp_memory_unmap(made, sizeof *made);
         return GP_ENOMEM;
@@ -29,35 +25,11 @@ void gp_ring_free(gp_ring *ring)
 {
     if (ring == NULL)
         return;
-    gp_memory_unmap(ring->slots, ring->capacity * sizeof(gp_event));
+    gp_memory_unmap(ring->slots, ring->capacity * sizeof(gp_interval));
     gp_memory_unmap(ring, sizeof *ring);
 }
 
-bool gp_ring_record_wide(gp_ring *ring, gp_event_kind kind, uint32_t account, uint32_t place, uint64_t start,
-                         uint64_t end)
-{
-    if (end < start)
-        end = start; /* stamps of two processors may disagree by some ticks */
-    if (account >= GP_RING_ACCOUNTS || !gp_ring_has_room(ring, WIDEST)) {
-        gp_ring_drop(ring);
-        return false;
-    }
-    const uint64_t within = ((uint64_t)1 << GP_EVENT_TIME_BITS) - 1;
-    uint64_t duration = end - start;
-    if (end - ring->base > within) {
-        gp_event base = {{GP_EVENT_BASE, end}};
-        ring->base = end;
-        gp_ring_push(ring, &base);
-    }
-    if (duration > within) {
-        gp_event high = {{GP_EVENT_LONG, duration >> GP_EVENT_TIME_BITS}};
-        gp_ring_push(ring, &high);
-    }
-    gp_event event = gp_event_pack(kind, account, place, end - ring->base, duration & within);
-    return gp_ring_push(ring, &event);
-}
-
-size_t gp_ring_pop_many(gp_ring *ring, gp_event *out, size_t max)
+size_t gp_ring_pop_many(gp_ring *ring, gp_interval *out, size_t max)
 {
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* ours */
     /* acquire: the events below the head are whole */

@@ -113,6 +113,11 @@ void gp_account_introduce(gp_session *session, gp_account *account)
 
 /* ---- opening ---- */
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* A slot that nobody uses, zeroed. */
 static gp_account *free_slot(gp_session *session)
 {
@@ -144,9 +149,10 @@ static gp_account *open_account(gp_session *session, gp_thread *thread)
     account->number = numbered ? session->next_number++ : session->ended->number;
     account->last_place = GP_ROW_NONE;
     account->native_place = GP_ROW_NONE;
-    account->blame_row = GP_ROW_NONE;
-    account->first = thread->born > session->start ? thread->born : session->start;
-    session->folding_due += session->account_count - session->spare_count > session->keep;
+    account->first = larger(thread->born, session->start);
+    /* later, if what came before was lost without memory */
+    account->first = larger(account->first, thread->since);
+    session->opened++;
     gp_account_introduce(session, account);
     return account;
 }
@@ -192,9 +198,10 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
         .exited = atomic_load_explicit(&thread->exited, memory_order_relaxed),
     };
     gp_thread_read_name(thread, account->identity.os_name);
-    account->last = until > thread->since ? until : thread->since; /* stamps of two cores may disagree */
+    /* not before the last event: stamps of two cores may disagree; nor before the first */
+    account->last = larger(larger(until, thread->since), account->first);
     account->releases = gp_hist_count(&account->holds);
-    account->waits.counts[0] += account->acquisitions - account->timed_acquisitions;
+    account->waits.counts[0] += account->acquisitions - account->contended_acquisitions;
     switch (thread->state) {
     case GP_HOLD:
         gp_account_book_hold(session, account, thread->since, until);
@@ -208,11 +215,6 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
         gp_account_book_off(session, account, thread->since, until);
         break;
     }
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* The counts of one account's histogram; `longest` has the highest bucket that is not empty. */
@@ -236,7 +238,6 @@ void gp_account_merge(const gp_session *session, gp_account *into, gp_account *f
     into->longest_wait = larger(into->longest_wait, from->longest_wait);
     into->acquisitions += from->acquisitions;
     into->contended_acquisitions += from->contended_acquisitions;
-    into->timed_acquisitions += from->timed_acquisitions;
     into->releases += from->releases;
     into->forced_releases += from->forced_releases;
     into->blamed += from->blamed;

@@ -45,13 +45,11 @@ struct gp_account {
     /* what those do that have to wait */
     uint64_t wait;
     uint64_t longest_wait;
-    uint64_t contended_acquisitions;
+    uint64_t contended_acquisitions; /* in `waits`; the others count there as 0 once the account is closed */
     uint64_t hold_cpu;               /* nanoseconds of CPU time while it held; 0 unless wanted */
-    uint64_t timed_acquisitions;     /* in `waits`; the others count there as 0 once the account is closed */
     uint64_t blamed;                 /* ticks of wait that are charged to somebody */
     uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
     uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
-    uint32_t blame_row;              /* charged last, to recognise it without a look-up */
 
     gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread. NULL: of
                              ended threads */
@@ -86,9 +84,8 @@ typedef struct {
 
 /* Holds of one thread that ended at one place, for those who waited all through them (gp_gil_state.c). */
 typedef struct {
-    uint64_t ticks, longest;
-    uint32_t holder, place; /* number of an account, of a place */
-    uint32_t nth; /* when the longest came: it was the nth hold since the charges were last shared out */
+    uint64_t ticks, longest, longest_from; /* the last is when the longest of them began */
+    uint32_t holder, place;                /* number of an account, of a place */
 } gp_charge;
 
 enum {
@@ -119,16 +116,14 @@ struct gp_session {
     gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
     bool wants_sites, wants_stacks; /* where, if that is wanted */
     bool wants_cpu;                 /* CPU time of holds */
-    uint32_t folding_due;           /* steps (gp_folding.h) */
+    uint32_t opened;                /* accounts, since some were folded (gp_folding.h) */
     gp_place *places;               /* each with a number of its own */
     uint64_t stall_floor;           /* a wait must be longer to be among the longest */
 
     /* what each touches while others wait */
     _Alignas(GP_RING_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
     uint64_t handoffs;
-    uint64_t charged_until; /* the hold that is under way is charged to the waiters up to here */
     uint32_t charge_count;
-    uint32_t charged_holds;            /* in `charges` */
     gp_charge charges[GP_CHARGES_MAX]; /* due from each of the GIL's waiters */
 
     uint64_t
@@ -153,9 +148,7 @@ struct gp_session {
     uint64_t cpu_now;         /* of the thread that holds, while what is under way is booked; 0: not known */
 
     /* folding (gp_folding.h) */
-    bool folding_waits;        /* somebody is reading account by account */
     size_t keep, keep_largest; /* GP_ACCOUNTS_KEPT, GP_LARGEST_KEPT; less in tests, but not 0 largest */
-    size_t cursor;             /* where the last step looked */
     gp_account *ended;         /* into which others are folded; NULL: none yet */
     uint64_t *folded;          /* a bit for each number that has gone into it */
     uint32_t folded_since;     /* how many since the blame table was compacted */
@@ -289,8 +282,8 @@ static inline void gp_account_record(const gp_session *session, gp_event_kind ki
     uint64_t start = from > session->start ? from : session->start;
     if (__builtin_expect(session->ring == NULL || to <= start, 1))
         return;
-    gp_ring_record(session->ring, kind, account->number, account->last_place, start - session->origin,
-                   to - session->origin);
+    gp_ring_push(session->ring, (gp_interval){kind, account->number, account->last_place,
+                                              start - session->origin, to - session->origin});
 }
 
 static inline void gp_account_book_off(const gp_session *session, gp_account *account, uint64_t from,

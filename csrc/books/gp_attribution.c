@@ -159,34 +159,34 @@ static void settle_stall(gp_stall *stalls, size_t at)
 
 /* Once there is no more room the stalls are a heap with the shortest first, which the next one replaces: in
  * the first seconds of a trace that is every other wait. */
-static void keep_stall(gp_session *session, const gp_stall *stall)
+static void keep_stall(gp_session *session, gp_stall stall)
 {
     gp_stall *stalls = session->stalls;
     if (session->stall_count < GP_STALLS_MAX) {
-        stalls[session->stall_count++] = *stall;
+        stalls[session->stall_count++] = stall;
         if (session->stall_count < GP_STALLS_MAX)
             return;
         for (size_t at = GP_STALLS_MAX / 2; at-- > 0;)
             settle_stall(stalls, at);
     } else {
-        stalls[0] = *stall;
+        stalls[0] = stall;
         settle_stall(stalls, 0);
     }
     session->stall_floor = stalls[0].ticks;
 }
 
-static void note_stall(gp_session *session, const gp_account *waiter, uint64_t from, uint64_t ticks)
+gp_stall gp_attribution_stall(const gp_account *waiter, uint64_t from, uint64_t ticks)
 {
     bool held = waiter->culprit_ticks != 0;
-    keep_stall(session, &(gp_stall){
-                            .waiter = waiter->number,
-                            .waiter_place = waiter->last_place,
-                            .holder = held ? waiter->culprit : GP_ROW_NONE,
-                            .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
-                            .start = from,
-                            .ticks = ticks,
-                            .holder_ticks = waiter->culprit_ticks,
-                        });
+    return (gp_stall){
+        .waiter = waiter->number,
+        .waiter_place = waiter->last_place,
+        .holder = held ? waiter->culprit : GP_ROW_NONE,
+        .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
+        .start = from,
+        .ticks = ticks,
+        .holder_ticks = waiter->culprit_ticks,
+    };
 }
 
 void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to)
@@ -195,33 +195,19 @@ void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t
     if (account->last_place != GP_ROW_NONE)
         session->places[account->last_place].wait += ticks;
     if (ticks > session->stall_floor)
-        note_stall(session, account, from > session->start ? from : session->start, ticks);
+        keep_stall(session,
+                   gp_attribution_stall(account, from > session->start ? from : session->start, ticks));
     account->culprit_ticks = 0;
-}
-
-/* Whether it was charged last. The row may have another number by now. */
-static bool is_blame_row(const gp_session *session, const gp_account *waiter, const gp_charge *charge)
-{
-    if (waiter->blame_row >= session->blame.count)
-        return false;
-    const gp_blame *row = &session->blame.rows[waiter->blame_row];
-    return row->waiter == waiter->number && row->holder == charge->holder && row->place == charge->place;
-}
-
-static uint32_t find_blame_row(gp_session *session, const gp_account *waiter, const gp_charge *charge)
-{
-    if (gp_blame_is_full(&session->blame))
-        gp_folding_compact_blame(session);
-    return gp_blame_number(&session->blame, waiter->number, charge->holder, charge->place);
 }
 
 void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_charge *charge)
 {
-    if (!is_blame_row(session, waiter, charge))
-        waiter->blame_row = find_blame_row(session, waiter, charge);
-    if (waiter->blame_row == GP_ROW_NONE)
+    if (gp_blame_is_full(&session->blame))
+        gp_folding_compact_blame(session);
+    uint32_t row = gp_blame_number(&session->blame, waiter->number, charge->holder, charge->place);
+    if (row == GP_ROW_NONE)
         session->sites_lost += charge->ticks;
     else
-        session->blame.rows[waiter->blame_row].wait += charge->ticks;
+        session->blame.rows[row].wait += charge->ticks;
     waiter->blamed += charge->ticks;
 }

@@ -43,6 +43,9 @@ static inline void gp_attribution_book_hold(gp_session *session, uint32_t place,
  * one of the longest. */
 void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t from, uint64_t to);
 
+/* The account's thread waits since `from`, or has waited, for `ticks`. */
+gp_stall gp_attribution_stall(const gp_account *waiter, uint64_t from, uint64_t ticks);
+
 /* The waiter has waited for these holds. */
 void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_charge *charge);
 

@@ -3,17 +3,17 @@
 #include "base/gp_memory.h"
 
 enum {
-    STEP_SLOTS = 64, /* looked at in a step: a few microseconds, since the GIL's mutex is held */
-    STEP_FOLDS = 4,  /* folded in a step: about 5 microseconds each. One would do to keep up with openings */
+    SHARE = 32, /* of `keep`: as many openings make it worth while to look at all accounts */
 };
 
-/* Whether a thread's account may go. A thread that exited while it waited is still among the waiters. */
+/* Whether a thread's account may go. A thread that exited while it waited is still among the waiters, and one
+ * whose lane is listed may have notes that were not read. */
 static bool is_foldable(const gp_session *session, const gp_account *account, const gp_folding_host *host)
 {
     return account->merged != 0 && account != session->ended && !account->kept &&
            account->thread->state == GP_OFF &&
            atomic_load_explicit(&account->thread->exited, memory_order_acquire) &&
-           host->gone(account->thread);
+           host->gone(account->thread) && !atomic_load(&account->thread->lane.listed);
 }
 
 /* ---- the largest ---- */
@@ -79,7 +79,7 @@ static bool is_known(const gp_session *session, const gp_thread *thread)
 
 static void retire_if_unknown(gp_thread *thread, gp_session *running, const gp_folding_host *host)
 {
-    if (host->retire == NULL || atomic_load(&thread->lane.listed))
+    if (host->retire == NULL)
         return;
     for (const gp_session *session = running; session != NULL; session = session->next)
         if (is_known(session, thread))
@@ -107,25 +107,23 @@ static void fold(gp_session *session, gp_account *account, gp_session *running, 
     retire_if_unknown(thread, running, host);
 }
 
-void gp_folding_step(gp_session *session, gp_session *running, const gp_folding_host *host)
+void gp_folding_run(gp_session *session, gp_session *running, const gp_folding_host *host)
 {
-    if (session->folding_waits)
-        return;
-    session->folding_due--;
+    session->opened = 0;
     if (host->gone == NULL || !prepare_bits(session))
         return;
-    size_t slots = session->account_count < STEP_SLOTS ? session->account_count : STEP_SLOTS;
-    for (size_t i = 0, folds = 0; i < slots && folds < STEP_FOLDS; i++) {
-        session->cursor = (session->cursor + 1) % session->account_count;
-        gp_account *account = gp_account_nth(session, session->cursor);
-        if (!is_foldable(session, account, host))
-            continue;
-        gp_account *victim = displace(session, account);
-        if (victim == NULL)
-            continue;
-        fold(session, victim, running, host);
-        folds++;
+    for (size_t n = 0; n < session->account_count; n++) {
+        gp_account *account = gp_account_nth(session, n);
+        gp_account *victim = is_foldable(session, account, host) ? displace(session, account) : NULL;
+        if (victim != NULL)
+            fold(session, victim, running, host);
     }
+}
+
+bool gp_folding_is_due(const gp_session *session)
+{
+    return session->opened != 0 && session->opened * (size_t)SHARE > session->keep &&
+           session->account_count - session->spare_count > session->keep;
 }
 
 /* ---- blame ---- */

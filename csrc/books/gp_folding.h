@@ -4,9 +4,9 @@
 /* Folding: the accounts of ended threads become one, so that a session's memory depends on how many threads
  * there are at a time, not on how many there have been.
  *
- * It begins when more than `keep` accounts are open. From then on each opening makes one step due, in which a
- * few accounts are folded; the largest of the ended threads stay. What refers to a number that was folded
- * means the account that took it in: gp_session.ended, which has the number of the first.
+ * It begins when more than `keep` accounts are open, and is done again each time some more have been opened;
+ * the largest of the ended threads stay. What refers to a number that was folded means the account that took
+ * it in: gp_session.ended, which has the number of the first.
  *
  * Only accounts of threads that have ended for good are folded, so none of them ever books again; not those
  * of threads that ended while they waited for the GIL, since they remain among the waiters. */
@@ -19,12 +19,14 @@ typedef struct {
     void (*retire)(gp_thread *thread);     /* no running session knows it any more; may be NULL */
 } gp_folding_host;
 
-/* One step for `session`, which has one due. `running` are all sessions. Under the GIL's mutex, with the
- * GIL, and not while the calling thread books without the mutex (gp_gil_state_take). */
-void gp_folding_step(gp_session *session, gp_session *running, const gp_folding_host *host);
+/* Whether so many accounts have been opened that it is time. */
+bool gp_folding_is_due(const gp_session *session);
+
+/* Fold what can be folded. `running` are all sessions. Under the lock, after a reading. */
+void gp_folding_run(gp_session *session, gp_session *running, const gp_folding_host *host);
 
 /* Let the blame table refer to `ended` instead of what was folded, if that is worth it: before it grows.
- * Under the GIL's mutex, with the GIL. */
+ * Under the lock. */
 void gp_folding_compact_blame(gp_session *session);
 
 #endif

@@ -7,7 +7,17 @@
 /* Opens those that the thread has not got. */
 #define GP_EACH_ACCOUNT(gil, thread, session, account)                                                       \
     for (gp_session *session = (gil)->sessions; session != NULL; session = session->next)                    \
-        for (gp_account *account = gp_account_of(session, thread); account != NULL; account = NULL)
+        for (gp_account *account = gp_gil_state_account(gil, session, thread); account != NULL;              \
+             account = NULL)
+
+gp_account *gp_gil_state_account(const gp_gil_state *gil, gp_session *session, gp_thread *thread)
+{
+    gp_account *account = gp_account_of(session, thread);
+    bool placed = account == NULL || account->last_place != GP_ROW_NONE;
+    if (__builtin_expect(!placed && session->wants_sites, 0))
+        gp_attribution_place(session, account, &gil->places, thread->last_place);
+    return account;
+}
 
 static void settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 {
@@ -15,15 +25,19 @@ static void settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
         gp_account_book_off(session, account, thread->since, asked);
 }
 
-/* Since when the hold that is under way has been contended. */
-static uint64_t contended_from(const gp_gil_state *gil, const gp_thread *holder)
+uint64_t gp_gil_state_wanted_since(const gp_gil_state *gil, const gp_thread *holder)
 {
-    return gil->contended_since > holder->since ? gil->contended_since : holder->since;
+    uint64_t earliest = UINT64_MAX;
+    if (gil->waiters != NULL && gil->latest_wait <= holder->since)
+        return holder->since;
+    for (const gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter)
+        earliest = waiter->since < earliest ? waiter->since : earliest;
+    return earliest > holder->since ? earliest : holder->since;
 }
 
 static void book_contended(gp_gil_state *gil, const gp_thread *holder, uint64_t to)
 {
-    uint64_t from = contended_from(gil, holder);
+    uint64_t from = gp_gil_state_wanted_since(gil, holder);
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
         session->contended += gp_ticks_after(session->start, from, to);
 }
@@ -41,7 +55,7 @@ static const gp_charge *longest_charge(const gp_session *session)
     for (uint32_t i = 1; i < session->charge_count; i++) {
         const gp_charge *charge = &session->charges[i];
         if (charge->longest > longest->longest ||
-            (charge->longest == longest->longest && charge->nth < longest->nth))
+            (charge->longest == longest->longest && charge->longest_from < longest->longest_from))
             longest = charge;
     }
     return longest;
@@ -53,7 +67,7 @@ static void share_out(const gp_gil_state *gil, gp_session *session)
         return;
     const gp_charge *longest = longest_charge(session);
     for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
-        gp_account *account = gp_account_of(session, waiter);
+        gp_account *account = gp_gil_state_account(gil, session, waiter);
         if (account == NULL)
             continue;
         for (uint32_t i = 0; i < session->charge_count; i++)
@@ -61,7 +75,6 @@ static void share_out(const gp_gil_state *gil, gp_session *session)
         gp_attribution_suspect(account, longest);
     }
     session->charge_count = 0;
-    session->charged_holds = 0;
 }
 
 static void share_out_all(const gp_gil_state *gil)
@@ -75,6 +88,8 @@ static void join_waiters(gp_gil_state *gil, gp_thread *thread)
     share_out_all(gil);
     if (thread->since > gil->latest_wait)
         gil->latest_wait = thread->since;
+    /* it may have exited before its asking was read */
+    gil->waiter_exited |= atomic_load_explicit(&thread->exited, memory_order_relaxed);
     thread->previous_waiter = NULL;
     thread->next_waiter = gil->waiters;
     if (gil->waiters != NULL)
@@ -112,14 +127,20 @@ static bool is_one_of_them_gone(gp_gil_state *gil)
     return gil->waiter_exited;
 }
 
+uint64_t gp_gil_state_waited_for(const gp_session *session, const gp_thread *holder, const gp_thread *waiter,
+                                 uint64_t to)
+{
+    uint64_t from = waiter->since > holder->since ? waiter->since : holder->since;
+    return gp_ticks_after(session->start, from, gp_thread_end_of(waiter, to));
+}
+
 /* Charge a hold to each waiter from when it began to wait. */
-static void charge_each(const gp_gil_state *gil, gp_session *session, gp_charge *charge, uint64_t from,
-                        uint64_t to)
+static void charge_each(const gp_gil_state *gil, gp_session *session, gp_charge *charge,
+                        const gp_thread *holder, uint64_t to)
 {
     for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
-        uint64_t asked = waiter->since > from ? waiter->since : from;
-        uint64_t ticks = gp_ticks_after(session->start, asked, gp_thread_end_of(waiter, to));
-        gp_account *account = ticks != 0 ? gp_account_of(session, waiter) : NULL;
+        uint64_t ticks = gp_gil_state_waited_for(session, holder, waiter, to);
+        gp_account *account = ticks != 0 ? gp_gil_state_account(gil, session, waiter) : NULL;
         if (account == NULL)
             continue;
         charge->ticks = charge->longest = ticks;
@@ -140,45 +161,49 @@ static gp_charge *find_charge(gp_session *session, uint32_t holder, uint32_t pla
     return charge;
 }
 
-static void charge_hold(gp_gil_state *gil, gp_session *session, uint32_t holder, uint32_t place,
-                        uint64_t from, uint64_t to)
+static void charge_hold(gp_gil_state *gil, gp_session *session, const gp_thread *holder, uint32_t number,
+                        uint32_t place, uint64_t to)
 {
-    uint64_t begin = from > session->charged_until ? from : session->charged_until;
     bool gone = is_one_of_them_gone(gil);
-    if (__builtin_expect(gone || begin < gil->latest_wait, 0)) {
+    if (__builtin_expect(gone || holder->since < gil->latest_wait, 0)) {
         share_out(gil, session);
-        charge_each(gil, session, &(gp_charge){.holder = holder, .place = place}, begin, to);
+        charge_each(gil, session, &(gp_charge){.holder = number, .place = place}, holder, to);
         return;
     }
-    uint64_t ticks = gp_ticks_after(session->start, begin, to);
+    uint64_t ticks = gp_ticks_after(session->start, holder->since, to);
     if (ticks == 0)
         return;
-    gp_charge *charge = find_charge(session, holder, place);
-    if (__builtin_expect(charge == NULL || session->charged_holds == UINT32_MAX, 0)) {
+    gp_charge *charge = find_charge(session, number, place);
+    if (__builtin_expect(charge == NULL, 0)) {
         share_out(gil, session);
-        charge = find_charge(session, holder, place);
+        charge = find_charge(session, number, place);
     }
     charge->ticks += ticks;
-    session->charged_holds++;
     if (ticks > charge->longest) {
         charge->longest = ticks;
-        charge->nth = session->charged_holds;
+        charge->longest_from = holder->since;
     }
 }
 
-uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, uint32_t here, uint64_t now)
+uint32_t gp_gil_state_place(gp_gil_state *gil, gp_session *session, uint32_t here)
 {
     gp_thread *holder = gil->holder;
     share_out(gil, session);
     if (!session->wants_sites || holder == NULL || holder->state != GP_HOLD)
         return GP_ROW_NONE;
-    gp_account *account = gp_account_of(session, holder);
-    if (account == NULL)
-        return GP_ROW_NONE;
-    uint32_t place = gp_attribution_place(session, account, &gil->places, here);
-    charge_hold(gil, session, account->number, place, holder->since, now);
+    gp_account *account = gp_gil_state_account(gil, session, holder);
+    return account != NULL ? gp_attribution_place(session, account, &gil->places, here) : GP_ROW_NONE;
+}
+
+/* The hold that is under way is charged up to `now`, and no further. Returns its place. */
+static uint32_t end_charges(gp_gil_state *gil, gp_session *session, uint32_t here, uint64_t now)
+{
+    uint32_t place = gp_gil_state_place(gil, session, here);
+    if (place == GP_ROW_NONE)
+        return place;
+    uint32_t number = gp_gil_state_account(gil, session, gil->holder)->number;
+    charge_hold(gil, session, gil->holder, number, place, now);
     share_out(gil, session);
-    session->charged_until = now;
     return place;
 }
 
@@ -192,37 +217,43 @@ static void book_cpu(gp_session *session, gp_thread *thread, gp_account *account
         session->starter = NULL;
 }
 
-static void fold(gp_gil_state *gil, gp_session *session)
+static void fold_where_due(gp_gil_state *gil)
 {
-    share_out(gil, session); /* while those that hold still have their own numbers */
-    gp_folding_step(session, gil->sessions, &gil->folding);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
+        if (__builtin_expect(!gp_folding_is_due(session), 1))
+            continue;
+        share_out(gil, session); /* while those that hold still have their own numbers */
+        gp_folding_run(session, gil->sessions, &gil->folding);
+    }
 }
 
 /* ---- the steps ---- */
 
 /* Book the end of a hold for its place, and charge it to those who waited for it. */
-static inline void attribute(gp_gil_state *gil, gp_session *session, gp_account *account, uint32_t number,
-                             uint64_t from, uint64_t to)
+static inline void attribute(gp_gil_state *gil, gp_session *session, const gp_thread *thread,
+                             gp_account *account, uint32_t number, uint64_t from, uint64_t to)
 {
     uint32_t place = gp_attribution_place(session, account, &gil->places, number);
     gp_attribution_book_hold(session, place, gp_ticks_after(session->start, from, to));
     if (__builtin_expect(gil->waiters != NULL, 0))
-        charge_hold(gil, session, account->number, place, from, to);
+        charge_hold(gil, session, thread, account->number, place, to);
 }
 
-static inline void book_hold(gp_gil_state *gil, gp_session *session, gp_account *account, uint32_t place,
-                             uint64_t from, uint64_t to)
+static inline void book_hold(gp_gil_state *gil, gp_session *session, const gp_thread *thread,
+                             gp_account *account, uint32_t place, uint64_t from, uint64_t to)
 {
     gp_account_book_hold(session, account, from, to);
     if (session->wants_sites)
-        attribute(gil, session, account, place, from, to);
+        attribute(gil, session, thread, account, place, from, to);
     gp_account_record(session, GP_EVENT_HOLD, account, from, to);
 }
 
-/* The thread's taking was not seen: it can't have come before the last release. */
-static void hold_since_last_release(gp_gil_state *gil, gp_thread *thread)
+/* The thread's taking was not seen: it can't have come before the last release, unless that is one of which
+ * was known earlier. */
+static void hold_since_last_release(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
-    uint64_t from = gil->last_release > thread->since ? gil->last_release : thread->since;
+    uint64_t last = gil->last_release < now ? gil->last_release : now;
+    uint64_t from = last > thread->since ? last : thread->since;
     if (thread->state == GP_WAIT)
         leave_waiters(gil, thread);
     settle(gil, thread, from);
@@ -233,17 +264,15 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
                           uint64_t now)
 {
     if (__builtin_expect(thread->state != GP_HOLD, 0))
-        hold_since_last_release(gil, thread);
+        hold_since_last_release(gil, thread, now);
     GP_EACH_ACCOUNT (gil, thread, session, account) {
-        book_hold(gil, session, account, place, thread->since, now);
+        book_hold(gil, session, thread, account, place, thread->since, now);
         account->forced_releases += forced;
         if (__builtin_expect(session->wants_cpu, 0))
             book_cpu(session, thread, account, cpu);
     }
-    if (gil->contended_since != 0) {
+    if (gil->waiters != NULL)
         book_contended(gil, thread, now);
-        gil->contended_since = 0;
-    }
     gil->holder = NULL;
     gil->last_release = now;
     thread->last_place = place;
@@ -253,41 +282,34 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
         join_waiters(gil, thread);
 }
 
+/* What it waited for, if we hear of it late, is booked already, and can't be charged to it any more. */
+static uint64_t not_charged_since(const gp_gil_state *gil, const gp_thread *thread, uint64_t asked)
+{
+    if (asked == GP_ASKED_EARLIER)
+        return thread->since;
+    return asked > gil->last_release ? asked : gil->last_release;
+}
+
 void gp_gil_state_ask(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 {
     if (thread->state == GP_WAIT)
         return;
+    asked = not_charged_since(gil, thread, asked);
     settle(gil, thread, asked);
     thread->state = GP_WAIT;
     thread->since = asked;
     join_waiters(gil, thread);
-    if (gil->holder == NULL)
-        return;
-    /* steps may come late, and who is told of later may have asked earlier */
-    if (gil->contended_since == 0 || asked < gil->contended_since)
-        gil->contended_since = asked > GP_EVER ? asked : GP_EVER;
 }
 
-/* Open the accounts of the thread that takes the GIL, and fold some of others. */
+/* Open the accounts of the thread that takes the GIL. Where it let go before anybody wanted to know, nobody
+ * has looked. */
 static void open_accounts(gp_gil_state *gil, gp_thread *thread)
 {
+    uint32_t place = thread->last_place != GP_ROW_NONE ? thread->last_place : GP_UNSEEN;
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         if (__builtin_expect(session->wants_sites && account->last_place == GP_ROW_NONE, 0))
-            gp_attribution_place(session, account, &gil->places, thread->last_place);
-        if (__builtin_expect(session->folding_due != 0, 0))
-            fold(gil, session);
+            gp_attribution_place(session, account, &gil->places, place);
     }
-}
-
-static void join_holder(gp_gil_state *gil, gp_thread *thread)
-{
-    gil->holder = thread;
-    if (gil->waiters == NULL)
-        return;
-    if (thread->state == GP_WAIT)
-        leave_waiters(gil, thread);
-    if (gil->waiters != NULL)
-        gil->contended_since = GP_EVER;
 }
 
 /* It waited since thread->since. */
@@ -300,7 +322,6 @@ static void book_wait(gp_gil_state *gil, gp_thread *thread, uint64_t now)
         if (session->wants_sites)
             gp_attribution_book_wait(session, account, thread->since, now);
         gp_account_record(session, GP_EVENT_WAIT, account, thread->since, now);
-        account->timed_acquisitions++;
         account->contended_acquisitions++;
         session->handoffs += handed;
     }
@@ -317,7 +338,9 @@ static void book_off(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint64_t asked, uint64_t now)
 {
     open_accounts(gil, thread);
-    join_holder(gil, thread);
+    gil->holder = thread;
+    if (thread->state == GP_WAIT)
+        leave_waiters(gil, thread);
     if (thread->state == GP_OFF && asked == GP_ASKED_AT_ONCE)
         book_off(gil, thread, now);
     else if (thread->state == GP_HOLD)
@@ -334,7 +357,7 @@ static void book_cycles(gp_gil_state *gil, gp_thread *thread, const gp_note *not
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         uint64_t since = thread->since;
         for (size_t i = 0; i < count; i++) {
-            book_hold(gil, session, account, notes[i].place, since, notes[i].released);
+            book_hold(gil, session, thread, account, notes[i].place, since, notes[i].released);
             gp_account_book_off(session, account, notes[i].released, notes[i].taken);
             since = notes[i].taken;
         }
@@ -349,10 +372,10 @@ static bool read_cycles(gp_gil_state *gil)
 {
     gp_lane *lane;
     const gp_note *first;
-    if (gil->waiters != NULL || gil->contended_since != 0 || gil->wanting_cpu != 0)
+    if (gil->waiters != NULL || gil->wanting_cpu != 0)
         return false;
     size_t count = gp_stream_cycles(&gil->stream, &lane, &first);
-    if (count == 0 || gp_thread_of(lane)->state != GP_HOLD)
+    if (count == 0)
         return false;
     book_cycles(gil, gp_thread_of(lane), first, count);
     gp_stream_skip(&gil->stream, count);
@@ -377,11 +400,10 @@ static void apply(gp_gil_state *gil, const gp_step *step)
     }
 }
 
-void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
+bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
 {
     gp_step step;
-    /* without memory some lanes wait for the next reading */
-    (void)gp_stream_begin(&gil->stream, limit);
+    bool whole = gp_stream_begin(&gil->stream, limit);
     for (;;) {
         if (read_cycles(gil))
             continue;
@@ -390,6 +412,8 @@ void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
         apply(gil, &step);
     }
     gp_stream_end(&gil->stream);
+    fold_where_due(gil);
+    return whole;
 }
 
 /* ---- sessions ---- */
@@ -397,15 +421,16 @@ void gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
 uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 {
     const gp_gil_state *gil = session->gil_state;
-    if (!session->running || gil->contended_since == 0 || gil->holder == NULL)
+    if (!session->running || gil->holder == NULL)
         return session->contended;
-    return session->contended + gp_ticks_after(session->start, contended_from(gil, gil->holder), now);
+    return session->contended +
+           gp_ticks_after(session->start, gp_gil_state_wanted_since(gil, gil->holder), now);
 }
 
 void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now, bool holds)
 {
     gp_lane_begin(&thread->lane, thread->notes, thread->cpu_spans, gil->generation, holds);
-    thread->path.depth = 0;
+    gp_paths_clear(&thread->paths);
     memset(thread->recent, 0, sizeof thread->recent);
     thread->codes = gil->codes;
     thread->gil_state = gil;
@@ -417,23 +442,22 @@ void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now
 
 void gp_gil_state_reset(gp_gil_state *gil)
 {
-    gp_stream_restart(&gil->stream, NULL);
+    gp_stream_restart(&gil->stream, NULL, GP_NOT_WATCHED);
     gp_places_clear(&gil->places);
     gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = 0;
     gil->holder = NULL;
-    gil->last_release = gil->contended_since = 0;
+    gil->last_release = 0;
     forget_waiters(gil);
 }
 
 void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holder)
 {
     if (gil->sessions == NULL) {
-        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL);
+        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL, gil->generation);
         forget_waiters(gil);
         gil->wanting_sites = 0;
         gil->wanting_stacks = 0;
         gil->wanting_cpu = 0;
-        gil->contended_since = 0;
         gil->last_release = session->start; /* at the earliest */
         gil->holder = holder;
         if (holder != NULL) {
@@ -448,6 +472,8 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
     gil->wanting_cpu += session->wants_cpu;
     session->next = gil->sessions;
     __atomic_store_n(&gil->sessions, session, __ATOMIC_RELAXED);
+    if (holder != NULL)
+        (void)gp_account_of(session, holder); /* accounts come in the order in which threads are met */
 }
 
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread)
@@ -479,7 +505,7 @@ static void close_places(gp_session *session, const gp_thread *thread, gp_accoun
 void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const *threads, size_t count,
                        uint32_t here, uint64_t now)
 {
-    uint32_t place = gp_gil_state_charge_under_way(gil, session, here, now);
+    uint32_t place = end_charges(gil, session, here, now);
     session->stop = now;
     gil->wanting_sites -= session->wants_sites;
     gil->wanting_stacks -= session->wants_stacks;
@@ -487,7 +513,7 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     for (size_t i = 0; i < count; i++) {
         if (!gp_gil_state_concerns(gil, session, threads[i]))
             continue;
-        gp_account *account = gp_account_of(session, threads[i]);
+        gp_account *account = gp_gil_state_account(gil, session, threads[i]);
         if (account == NULL || account == session->ended)
             continue; /* it was folded */
         gp_account_close(session, account, threads[i], gp_thread_end_of(threads[i], now));
@@ -499,8 +525,8 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     session->running = false;
     if (gil->sessions == session) {
         __atomic_store_n(&gil->sessions, session->next, __ATOMIC_RELAXED);
-        if (session->next == NULL) /* relaxed: as above */
-            __atomic_store_n(&gil->generation, GP_NOT_WATCHED, __ATOMIC_RELAXED);
+        if (session->next == NULL)
+            atomic_store(&gil->generation, GP_NOT_WATCHED);
         return;
     }
     for (gp_session *other = gil->sessions; other != NULL; other = other->next)
@@ -522,7 +548,7 @@ static void charge_at_fork(gp_gil_state *gil, const gp_thread *self, uint32_t he
     if (gil->waiters == NULL || gil->wanting_sites == 0 || gil->holder != self)
         return;
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
-        gp_gil_state_charge_under_way(gil, session, here, now);
+        end_charges(gil, session, here, now);
 }
 
 void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *threads, size_t count,
@@ -530,10 +556,8 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
 {
     share_out_all(gil);
     charge_at_fork(gil, self, here, now);
-    for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
-        session->folding_waits = false; /* its reader stayed in the parent */
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next)
         session->starter = NULL;
-    }
     if (self != NULL && self->state == GP_HOLD)
         atomic_store_explicit(&self->lane.cpu_since, 1,
                               memory_order_relaxed); /* the child's CPU time begins anew */
@@ -545,9 +569,8 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
         atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);
         atomic_store_explicit(&threads[i]->exited, true, memory_order_release);
     }
-    if (gil->contended_since != 0 && gil->holder != NULL)
+    if (gil->waiters != NULL && gil->holder != NULL)
         book_contended(gil, gil->holder, now);
-    gil->contended_since = 0;
     forget_waiters(gil);
     if (self != NULL && self->state == GP_WAIT) /* forked by a signal handler, perhaps */
         join_waiters(gil, self);

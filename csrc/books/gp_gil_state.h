@@ -16,31 +16,26 @@
 #include "books/gp_folding.h"
 #include "stream/gp_stream.h"
 
-enum {
-    GP_EVER = 1, /* a time before any other */
-};
-
 #define GP_NOT_WATCHED UINT32_MAX /* instead of a generation: no session runs */
 
 struct gp_gil_state {
-    /* what hooks read, and what changes seldom */
+    /* what hooks read without a lock, and what changes seldom */
     _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under the lock with the GIL */
-    uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
-    uint32_t codes;      /* changes when a code object goes by which places are known */
-    uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
+    _Atomic uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
+    _Atomic uint32_t codes;      /* changes when a code object goes by which places are known */
+    _Atomic uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
     gp_stream stream;
     gp_places places; /* with the GIL */
 
     /* the books' */
-    gp_thread *holder;        /* who has the GIL; NULL: nobody, or not known */
-    uint64_t last_release;    /* when it was last given up */
-    gp_thread *waiters;       /* threads in GP_WAIT */
-    uint64_t latest_wait;     /* none of their waits began later */
-    uint64_t contended_since; /* the GIL is wanted since; GP_EVER: all through the hold; 0: it is not */
-    uint64_t exits_seen;      /* of gp_thread_exits */
-    bool waiter_exited;       /* one of the waiters, maybe */
-    gp_folding_host folding;  /* set once */
+    gp_thread *holder;       /* who has the GIL; NULL: nobody, or not known */
+    uint64_t last_release;   /* when it was last given up */
+    gp_thread *waiters;      /* threads in GP_WAIT */
+    uint64_t latest_wait;    /* none of their waits began later */
+    uint64_t exits_seen;     /* of gp_thread_exits */
+    bool waiter_exited;      /* one of the waiters, maybe */
+    gp_folding_host folding; /* set once */
 };
 
 static inline bool gp_gil_state_running(const gp_gil_state *gil)
@@ -51,8 +46,9 @@ static inline bool gp_gil_state_running(const gp_gil_state *gil)
 /* Make it that of another GIL, with no session. Under the lock, with that GIL. */
 void gp_gil_state_reset(gp_gil_state *gil);
 
-/* Read the stream and book all its steps up to `limit` (gp_stream_begin). Under the lock. */
-void gp_gil_state_read(gp_gil_state *gil, uint64_t limit);
+/* Read the stream and book all its steps up to `limit` (gp_stream_begin). Under the lock. False without
+ * memory: then some threads' steps wait for the next reading. */
+bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit);
 
 /* Start a session: under the lock, with the GIL, after a reading up to now. `holder`, the calling thread, has
  * the GIL; NULL where that is not known. */
@@ -64,9 +60,16 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
 void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const *threads, size_t count,
                        uint32_t here, uint64_t now);
 
-/* Charge the hold that is under way to those who wait for its end, up to `now`. Returns its place in the
- * session. Under the lock, with the GIL, which the calling thread holds. */
-uint32_t gp_gil_state_charge_under_way(gp_gil_state *gil, gp_session *session, uint32_t here, uint64_t now);
+/* Prepare a snapshot: charge what has been summed up. Returns the place in the session of the thread that has
+ * the GIL, which is at `here`; GP_ROW_NONE: nobody has it, or no sites are wanted. Under the lock. */
+uint32_t gp_gil_state_place(gp_gil_state *gil, gp_session *session, uint32_t here);
+
+/* How long the waiter has waited until `to` for the hold that is under way. Under the lock. */
+uint64_t gp_gil_state_waited_for(const gp_session *session, const gp_thread *holder, const gp_thread *waiter,
+                                 uint64_t to);
+
+/* The thread's account, opened now if it has none. NULL without memory. Under the lock. */
+gp_account *gp_gil_state_account(const gp_gil_state *gil, gp_session *session, gp_thread *thread);
 
 /* Whether the thread was alive at some moment of the session. Under the lock. */
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread);
@@ -74,6 +77,9 @@ bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, c
 /* Copy an account, with all that is under way booked up to `now` if the session runs. Under the lock. */
 void gp_gil_state_copy_account(const gp_session *session, const gp_account *account, uint64_t now,
                                gp_account *copy);
+
+/* Since when the hold that is under way is wanted by others; after all times: it is not. Under the lock. */
+uint64_t gp_gil_state_wanted_since(const gp_gil_state *gil, const gp_thread *holder);
 
 /* Contended time of `session` so far. Under the lock. */
 uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now);

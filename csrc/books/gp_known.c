@@ -7,7 +7,6 @@
 
 enum {
     FIRST_ROOM = 128,
-    WHOLE = INT32_MIN, /* no instruction: the row that begins the list of a code object's rows */
 };
 
 static size_t size_for(size_t room)
@@ -15,25 +14,16 @@ static size_t size_for(size_t room)
     return room * (sizeof(gp_known) + sizeof(uint32_t));
 }
 
-static uint32_t *head_of(const gp_known_table *table, uint32_t parent, gp_site_key key)
+/* A code object has few places: they share a list, and are forgotten together. */
+static uint32_t *head_of(const gp_known_table *table, const void *code)
 {
-    uint64_t where = (uint64_t)parent << 32 | (uint32_t)key.instruction;
-    uint64_t hash = gp_mix((uint64_t)(uintptr_t)key.code ^ where * GP_GOLDEN);
-    return &table->heads[hash & (table->room - 1)];
-}
-
-static uint32_t find(const gp_known_table *table, uint32_t parent, gp_site_key key)
-{
-    uint32_t at = table->room != 0 ? *head_of(table, parent, key) : 0;
-    while (at != 0 && !(gp_site_same(table->rows[at - 1].key, key) && table->rows[at - 1].parent == parent))
-        at = table->rows[at - 1].next;
-    return at;
+    return &table->heads[gp_mix((uint64_t)(uintptr_t)code) & (table->room - 1)];
 }
 
 static void link_row(gp_known_table *table, uint32_t at)
 {
     gp_known *row = &table->rows[at - 1];
-    uint32_t *head = head_of(table, row->parent, row->key);
+    uint32_t *head = head_of(table, row->key.code);
     row->next = *head;
     *head = at;
 }
@@ -67,55 +57,39 @@ static uint32_t free_row(gp_known_table *table)
     return (uint32_t)++table->count;
 }
 
-static uint32_t add(gp_known_table *table, gp_known known)
+uint32_t gp_known_find(const gp_known_table *table, gp_site_key key)
 {
-    uint32_t at = free_row(table);
-    if (at == 0)
-        return 0;
-    table->rows[at - 1] = known;
-    link_row(table, at);
-    return at;
-}
-
-uint32_t gp_known_find(const gp_known_table *table, uint32_t parent, gp_site_key key)
-{
-    uint32_t at = find(table, parent, key);
+    uint32_t at = table->room != 0 ? *head_of(table, key.code) : 0;
+    while (at != 0 && !gp_site_same(table->rows[at - 1].key, key))
+        at = table->rows[at - 1].next;
     return at != 0 ? table->rows[at - 1].place : GP_ROW_NONE;
 }
 
-bool gp_known_add(gp_known_table *table, uint32_t parent, gp_site_key key, uint32_t place)
+bool gp_known_add(gp_known_table *table, gp_site_key key, uint32_t place)
 {
-    const gp_site_key whole = {key.code, WHOLE};
-    uint32_t first = find(table, GP_ROW_NONE, whole);
-    if (first == 0)
-        first = add(table, (gp_known){.key = whole, .parent = GP_ROW_NONE, .place = GP_ROW_NONE});
-    uint32_t at = first != 0 ? add(table, (gp_known){.key = key, .parent = parent, .place = place}) : 0;
+    uint32_t at = free_row(table);
     if (at == 0)
         return false;
-    table->rows[at - 1].sibling = table->rows[first - 1].sibling;
-    table->rows[first - 1].sibling = at;
+    table->rows[at - 1] = (gp_known){.key = key, .place = place};
+    link_row(table, at);
     return true;
-}
-
-static void free_again(gp_known_table *table, uint32_t at)
-{
-    gp_known *row = &table->rows[at - 1];
-    uint32_t *link = head_of(table, row->parent, row->key);
-    while (*link != at)
-        link = &table->rows[*link - 1].next;
-    *link = row->next;
-    row->next = table->spares;
-    table->spares = at;
 }
 
 bool gp_known_forget(gp_known_table *table, const void *code)
 {
-    uint32_t at = find(table, GP_ROW_NONE, (gp_site_key){code, WHOLE});
-    bool known = at != 0;
-    while (at != 0) {
-        uint32_t next = table->rows[at - 1].sibling;
-        free_again(table, at);
-        at = next;
+    bool known = false;
+    uint32_t none = 0, *link = table->room != 0 ? head_of(table, code) : &none;
+    while (*link != 0) {
+        uint32_t at = *link;
+        gp_known *row = &table->rows[at - 1];
+        if (row->key.code != code) {
+            link = &row->next;
+            continue;
+        }
+        *link = row->next;
+        row->next = table->spares;
+        table->spares = at;
+        known = true;
     }
     return known;
 }

@@ -13,14 +13,13 @@
 #include "base/gp_place.h"
 
 enum {
-    GP_KNOWN_MAX = 1 << 20, /* rows for one GIL: 36 MiB */
+    GP_KNOWN_MAX = 1 << 20, /* rows for one GIL: 28 MiB */
 };
 
 typedef struct {
     gp_site_key key;
-    uint32_t parent, place; /* numbers of gp_places.h */
-    uint32_t next;          /* row with the same hash, or that is free as well; + 1, 0: none */
-    uint32_t sibling;       /* row of the same code object, likewise */
+    uint32_t place; /* a number of gp_places.h */
+    uint32_t next;  /* row with the same hash, or that is free as well; + 1, 0: none */
 } gp_known;
 
 /* Zeroed memory is an empty table. */
@@ -31,11 +30,11 @@ typedef struct {
     uint32_t spares; /* free rows below `count`, linked */
 } gp_known_table;
 
-/* The place that stands for the key under that parent; GP_ROW_NONE if it is not known. */
-uint32_t gp_known_find(const gp_known_table *table, uint32_t parent, gp_site_key key);
+/* The place that stands for the key; GP_ROW_NONE if it is not known. */
+uint32_t gp_known_find(const gp_known_table *table, gp_site_key key);
 
 /* Remember one that is not known. False without memory. */
-bool gp_known_add(gp_known_table *table, uint32_t parent, gp_site_key key, uint32_t place);
+bool gp_known_add(gp_known_table *table, gp_site_key key, uint32_t place);
 
 /* Forget all places of a code object. Whether there were any. */
 bool gp_known_forget(gp_known_table *table, const void *code);

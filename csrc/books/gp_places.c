@@ -22,9 +22,9 @@ const gp_place_name *gp_places_at(const gp_places *places, uint32_t number)
 
 /* ---- by what they are ---- */
 
-static uint64_t hash_of(uint32_t parent, const uint8_t *text, size_t size)
+static uint64_t hash_of(const uint8_t *text, size_t size)
 {
-    uint64_t hash = (uint64_t)parent << 32 | (uint32_t)size, part;
+    uint64_t hash = size, part;
     for (; size >= sizeof part; text += sizeof part, size -= sizeof part) {
         memcpy(&part, text, sizeof part);
         hash = gp_mix(hash ^ part) * GP_GOLDEN;
@@ -37,7 +37,7 @@ static uint64_t hash_of(uint32_t parent, const uint8_t *text, size_t size)
 static bool is_same(const gp_place_name *a, const gp_place_name *b)
 {
     return a->hash == b->hash && a->parent == b->parent && a->size == b->size &&
-           memcmp(a->text, b->text, a->size) == 0;
+           (a->text == b->text || memcmp(a->text, b->text, a->size) == 0);
 }
 
 static uint32_t *slot_of(const gp_places *places, const gp_place_name *name)
@@ -98,49 +98,47 @@ static uint8_t *keep_text(gp_places *places, const uint8_t *text, size_t size)
     return kept;
 }
 
-static uint32_t add(gp_places *places, gp_place_name name)
-{
-    gp_place_name *kept = new_name(places);
-    name.text = kept != NULL ? keep_text(places, name.text, name.size) : NULL;
-    if (name.text == NULL)
-        return GP_ROW_NONE;
-    *kept = name;
-    return places->count++;
-}
-
-/* The number of the place with this description. */
-static uint32_t number_of(gp_places *places, uint32_t parent, const gp_buffer *description)
+/* The number of the place with this name, which becomes known if it is not. */
+static uint32_t number_of(gp_places *places, gp_place_name name)
 {
     if (places->count * (size_t)2 >= places->slot_count && !grow_slots(places))
         return GP_ROW_NONE;
-    gp_place_name name = {.text = description->bytes, .size = (uint32_t)description->size, .parent = parent};
-    name.hash = hash_of(parent, name.text, name.size);
     uint32_t *slot = slot_of(places, &name);
     if (*slot != 0)
         return *slot - 1;
-    name.site = parent == GP_ROW_NONE ? places->count : GP_ROW_NONE;
-    uint32_t number = add(places, name);
-    *slot = number + 1; /* 0 without memory */
-    return number;
+    gp_place_name *kept = new_name(places);
+    bool is_site = name.parent == GP_ROW_NONE;
+    name.text = kept != NULL && is_site ? keep_text(places, name.text, name.size) : name.text;
+    if (kept == NULL || name.text == NULL)
+        return GP_ROW_NONE;
+    name.site = is_site ? places->count : GP_ROW_NONE;
+    *kept = name;
+    *slot = ++places->count;
+    return places->count - 1;
 }
 
-static uint32_t describe(gp_places *places, uint32_t parent, gp_site_key key)
+static uint32_t describe(gp_places *places, gp_site_key key)
 {
-    gp_buffer_clear(&places->description);
-    places->naming.met(key, &places->description);
-    return places->description.failed ? GP_ROW_NONE : number_of(places, parent, &places->description);
+    gp_buffer *text = &places->description;
+    gp_buffer_clear(text);
+    places->naming.met(key, text);
+    if (text->failed)
+        return GP_ROW_NONE;
+    gp_place_name name = {.text = text->bytes, .size = (uint32_t)text->size, .parent = GP_ROW_NONE};
+    name.hash = hash_of(name.text, name.size);
+    return number_of(places, name);
 }
 
 /* ---- by where they were met ---- */
 
 /* One with code must be known by it, to be forgotten with it. */
-static uint32_t find(gp_places *places, uint32_t parent, gp_site_key key)
+static uint32_t find(gp_places *places, gp_site_key key)
 {
-    uint32_t number = key.code != NULL ? gp_known_find(&places->known, parent, key) : GP_ROW_NONE;
+    uint32_t number = key.code != NULL ? gp_known_find(&places->known, key) : GP_ROW_NONE;
     if (number != GP_ROW_NONE)
         return number;
-    number = describe(places, parent, key);
-    if (number == GP_ROW_NONE || (key.code != NULL && !gp_known_add(&places->known, parent, key, number)))
+    number = describe(places, key);
+    if (number == GP_ROW_NONE || (key.code != NULL && !gp_known_add(&places->known, key, number)))
         return GP_ROW_NONE;
     return number;
 }
@@ -149,54 +147,93 @@ uint32_t gp_places_site(gp_places *places, gp_site_key key, bool *lasting)
 {
     *lasting = key.code == NULL || places->naming.stands_for_caller == NULL ||
                !places->naming.stands_for_caller(&key);
-    return find(places, GP_ROW_NONE, key);
+    return find(places, key);
 }
 
-static uint32_t level_below(gp_places *places, uint32_t parent, gp_site_key key)
+/* The place of a level that is called from `parent`. */
+static uint32_t called_from(gp_places *places, uint32_t parent, gp_site_key key)
 {
-    uint32_t number = find(places, parent, key);
+    uint32_t level = find(places, key);
+    if (level == GP_ROW_NONE || parent == GP_ROW_NONE)
+        return level;
+    gp_place_name name = *gp_places_at(places, level);
+    name.parent = parent;
+    name.hash = gp_mix(((uint64_t)parent << 32 | level) * GP_GOLDEN);
+    return number_of(places, name);
+}
+
+/* A thread is at this place, with the key as its innermost level: where callers do not count that may stand
+ * for its caller. */
+static uint32_t with_site(gp_places *places, uint32_t number, gp_site_key key)
+{
+    bool lasting;
     if (number == GP_ROW_NONE || gp_places_at(places, number)->site != GP_ROW_NONE)
         return number;
-    bool lasting;
     uint32_t site = gp_places_site(places, key, &lasting);
-    /* nobody has this number yet */
-    places->chunks[number / CHUNK][number % CHUNK].site = site;
+    places->chunks[number / CHUNK][number % CHUNK].site = site; /* nobody has this number yet */
     return site != GP_ROW_NONE ? number : GP_ROW_NONE;
 }
 
-/* How many levels, from the outermost, are as they were last time. */
-static size_t unchanged_levels(const gp_path *path, const gp_call_stack *stack)
+uint32_t gp_places_stack(gp_places *places, const gp_call_stack *stack)
 {
-    if (path->truncated != stack->truncated)
-        return 0;
-    size_t most = path->depth < stack->depth ? path->depth : stack->depth;
-    for (size_t level = 0; level < most; level++)
-        if (!gp_site_same(path->keys[level], stack->keys[stack->depth - 1 - level]))
-            return level;
-    return most;
-}
-
-uint32_t gp_places_stack(gp_places *places, gp_path *path, const gp_call_stack *stack)
-{
-    size_t level = unchanged_levels(path, stack);
     uint32_t place = GP_ROW_NONE;
     if (stack->depth == 0)
         return GP_NO_FRAME;
-    if (level != 0)
-        place = path->places[level - 1];
-    else if (stack->truncated)
-        place = find(places, GP_ROW_NONE, (gp_site_key){NULL, GP_KEY_TRUNCATED});
-    path->depth = (uint32_t)level;
-    path->truncated = stack->truncated;
-    for (; level < stack->depth; level++) {
-        gp_site_key key = stack->keys[stack->depth - 1 - level];
-        place = level_below(places, place, key);
-        if (place == GP_ROW_NONE)
-            break; /* the levels so far stay known; the next release tries again */
-        path->keys[level] = key;
-        path->places[level] = place;
-        path->depth = (uint32_t)level + 1;
+    if (stack->truncated && (place = find(places, (gp_site_key){NULL, GP_KEY_TRUNCATED})) == GP_ROW_NONE)
+        return GP_ROW_NONE;
+    for (size_t level = stack->depth; level-- > 0;)
+        if ((place = called_from(places, place, stack->keys[level])) == GP_ROW_NONE)
+            return GP_ROW_NONE;
+    return with_site(places, place, stack->keys[0]);
+}
+
+/* ---- by frames ---- */
+
+static gp_path_frame *end_of(gp_path_frame *frame)
+{
+    while (frame->frame != GP_PATH_END)
+        frame++;
+    return frame;
+}
+
+/* Where a path may be written. Once there is no more room, all are given up but the last. */
+static gp_path_frame *room_for_path(gp_paths *paths)
+{
+    if (paths->used + GP_FRAMES_MAX + 2 > GP_PATH_FRAMES) {
+        gp_path_frame *last = &paths->frames[paths->last];
+        size_t count = (size_t)(end_of(last) - last) + 1;
+        memmove(&paths->frames[1], last, count * sizeof *last);
+        gp_paths_clear(paths);
+        paths->last = 1;
+        paths->used = (uint32_t)count;
     }
+    return &paths->frames[paths->used + 1];
+}
+
+static void keep_path(gp_paths *paths, const gp_path_frame *first, const gp_path_frame *end)
+{
+    paths->last = (uint32_t)(first - paths->frames);
+    paths->used = (uint32_t)(end - paths->frames);
+    paths->recent[gp_paths_slot(first->frame, first->instruction, first[1].instruction)] =
+        (uint16_t)paths->last;
+}
+
+uint32_t gp_places_path(gp_places *places, gp_paths *paths)
+{
+    gp_site_key keys[GP_STACK_MAX + 1];
+    gp_path_frame *first = room_for_path(paths);
+    gp_walked walked = places->naming.walk(paths, first, keys);
+    uint32_t place = walked.fresh <= walked.count ? first[walked.fresh].place : GP_ROW_NONE;
+    for (size_t i = walked.fresh; i-- > 0; first[i].place = place) {
+        uint32_t number = first[i].place;
+        if (number != GP_ROW_NONE && (place = called_from(places, place, keys[number])) == GP_ROW_NONE)
+            return GP_ROW_NONE;
+    }
+    if (place == GP_ROW_NONE)
+        return GP_NO_FRAME;
+    place = with_site(places, place, keys[0]);
+    if (walked.lasting && place != GP_ROW_NONE)
+        keep_path(paths, first, first + walked.count);
     return place;
 }
 

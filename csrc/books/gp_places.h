@@ -13,22 +13,17 @@
  * (gp_memory.h). */
 
 #include "base/gp_buffer.h"
+#include "base/gp_paths.h"
 #include "books/gp_known.h"
 
 enum {
     GP_PLACES_MAX = 1 << 20,     /* in one GIL */
     GP_DESCRIBED_MAX = 64 << 20, /* bytes of all their descriptions */
-    GP_STACK_MAX = 128,          /* levels of a stack that are followed, from the innermost */
 };
 
 /* Instead of a place's number, in a note. */
 #define GP_NO_FRAME (UINT32_MAX - 1) /* native code of the thread */
 #define GP_UNSEEN (UINT32_MAX - 2)   /* nobody could look */
-
-/* Instead of an instruction where there is no code: deeper levels of the stack are missing. */
-enum {
-    GP_KEY_TRUNCATED = -1,
-};
 
 /* Called with a place that may be new: appends its description, kind and all that comes after it in PLAC
  * (docs/recording-format.md). Its code object lives: the calling thread runs it. */
@@ -39,13 +34,16 @@ typedef struct {
     /* Whether a place of the calling thread stands for the one that called it, which *key becomes, if there
      * is one: that may be another the next time. NULL: none does. */
     bool (*stands_for_caller)(gp_site_key *key);
+    /* Take down the calling thread's stack, where there is room for GP_FRAMES_MAX frames and the end. */
+    gp_walked (*walk)(const gp_paths *paths, gp_path_frame *frames, gp_site_key keys[GP_STACK_MAX + 1]);
 } gp_naming;
 
 typedef struct {
     uint64_t hash;
-    const uint8_t *text;   /* the description */
-    uint32_t size;         /* of it, bytes */
-    uint32_t parent, site; /* the place that called it, GP_ROW_NONE: none; the same without its callers */
+    const uint8_t *text; /* the description */
+    uint32_t size;       /* of it, bytes */
+    uint32_t parent;     /* the place that called it; GP_ROW_NONE: none */
+    uint32_t site; /* what stands for it where callers do not count; GP_ROW_NONE: no thread was just there */
 } gp_place_name;
 
 /* Zeroed memory is empty. */
@@ -68,19 +66,14 @@ typedef struct {
     bool truncated; /* there are more levels */
 } gp_call_stack;
 
-/* The call stack that was looked up last, with the place of each level. From the outermost. Valid as long as
- * no code object goes. */
-typedef struct {
-    uint32_t depth;
-    bool truncated;
-    gp_site_key keys[GP_STACK_MAX];
-    uint32_t places[GP_STACK_MAX];
-} gp_path;
-
 /* The number of a site, and of a stack; GP_ROW_NONE without memory. With the GIL,
  * by the thread that is there. *lasting: the key stands for it as long as its code object lives. */
 uint32_t gp_places_site(gp_places *places, gp_site_key key, bool *lasting);
-uint32_t gp_places_stack(gp_places *places, gp_path *path, const gp_call_stack *stack);
+uint32_t gp_places_stack(gp_places *places, const gp_call_stack *stack);
+
+/* The number of the stack that the calling thread is in, which is kept with its paths if it can be recognised
+ * there. They must be emptied before another call when a code object goes that was known. */
+uint32_t gp_places_path(gp_places *places, gp_paths *paths);
 
 /* What a number stands for. Any thread that has got the number. */
 const gp_place_name *gp_places_at(const gp_places *places, uint32_t number);

@@ -14,8 +14,8 @@ uint64_t gp_thread_end_of(const gp_thread *thread, uint64_t now)
 {
     if (!atomic_load_explicit(&thread->exited, memory_order_acquire))
         return now;
-    /* its last moment may come after its destructors */
     uint64_t ended = atomic_load_explicit(&thread->ended_at, memory_order_relaxed);
-    ended = ended > thread->since ? ended : thread->since;
+    if (ended < thread->since) /* its destructors were not the last: it may have the GIL, or want it */
+        ended = thread->state == GP_OFF ? thread->since : now;
     return ended < now ? ended : now; /* it may have exited since the caller looked at the clock */
 }

@@ -66,7 +66,7 @@ struct gp_thread {
     struct gp_account *account;
 
     gp_thread *previous_waiter, *next_waiter; /* among those in GP_WAIT */
-    const gp_gil_state *gil_state;            /* of the GIL that this record is about */
+    const gp_gil_state *_Atomic gil_state;    /* of the GIL that this record is about; others compare it */
 
     /* identity; written at registration */
     uint32_t index;
@@ -82,7 +82,7 @@ struct gp_thread {
     _Atomic uint64_t ended_at; /* valid if exited */
 
     /* memory that is not touched costs nothing */
-    gp_path path; /* owner: where stacks are wanted */
+    gp_paths paths; /* owner: where stacks are wanted; valid as `recent` is */
     gp_note notes[GP_LANE_NOTES];
     gp_cpu_span cpu_spans[GP_LANE_NOTES];
 };

@@ -149,7 +149,7 @@ void gp_threads_collect_spares(gp_threads *threads, uint32_t generation)
     for (size_t i = 0; i < threads->count && threads->spare_count < GP_THREADS_SPARES; i++) {
         gp_thread *thread = gp_threads_at(threads, i);
         if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
-            generation - thread->lane.generation >= RETIRED)
+            generation - thread->lane.generation >= RETIRED && !atomic_load(&thread->lane.listed))
             threads->spares[threads->spare_count++] = thread;
     }
 }

@@ -7,6 +7,10 @@
 #include "cpython/gp_linetable.h"
 #include "base/gp_utf8.h"
 
+enum {
+    LOOKS = 256, /* for the frames that are the same as last time: more than it takes to look up all */
+};
+
 static const gp_frame *innermost(void)
 {
     /* Then the states of all threads but the finalizing one are freed, while those threads still take and
@@ -99,6 +103,129 @@ bool gp_frames_importer(gp_site_key *key)
         }
     }
     return true;
+}
+
+/* Go on along a path as far as the stack is the same, from a frame that is. Returns the end of the path, or
+ * the last entry with the same frame. Each frame is read at the address that is remembered, once the one
+ * before has confirmed it: so the processor need not wait for one frame to know where the next one is. */
+static inline const gp_path_frame *follow(const gp_frame *frame, const gp_path_frame *entry)
+{
+    for (const gp_frame *same; frame == (same = entry->frame); entry++) {
+        if (same->GP_FRAMES_INSTRUCTION != entry->instruction)
+            return entry;
+        frame = same->previous;
+    }
+    return entry->frame == GP_PATH_END && entry->instruction == frame ? entry : entry - 1;
+}
+
+static inline uint32_t compare(const gp_frame *frame, const gp_path_frame *path)
+{
+    bool same = frame == path->frame && follow(frame, path)->frame == GP_PATH_END;
+    return same ? path->place : GP_ROW_NONE;
+}
+
+__attribute__((noinline)) static uint32_t recognise_another(const gp_frame *frame, gp_paths *paths)
+{
+    const gp_frame *caller = frame->previous;
+    const void *called_at = caller != NULL ? caller->GP_FRAMES_INSTRUCTION : NULL;
+    uint32_t path = paths->recent[gp_paths_slot(frame, frame->GP_FRAMES_INSTRUCTION, called_at)];
+    uint32_t place = compare(frame, &paths->frames[path]);
+    if (place != GP_ROW_NONE)
+        paths->last = path;
+    return place;
+}
+
+uint32_t gp_frames_recognise(gp_paths *paths)
+{
+    const gp_frame *frame = innermost();
+    if (frame == NULL)
+        return GP_ROW_NONE;
+    uint32_t place = compare(frame, &paths->frames[paths->last]);
+    return __builtin_expect(place != GP_ROW_NONE, 1) ? place : recognise_another(frame, paths);
+}
+
+/* Whether a frame that is not shown never will be, at this instruction. The interpreter's own code around
+ * `__init__` (_Py_InitCleanup in Python/specialize.c) always seems incomplete, and never goes. */
+static bool stays_hidden(const gp_frame *frame)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    const int generators = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR; /* the owner of theirs changes */
+    const PyCodeObject *code = gp_frame_executable(frame);
+    return frame->owner >= GP_FRAMES_NOT_PYTHON ||
+           (code != NULL && PyCode_Check((PyObject *)code) && _Py_IsImmortal((PyObject *)code) &&
+            (code->co_flags & generators) == 0);
+#else
+    (void)frame;
+    return false;
+#endif
+}
+
+/* The frames from which on the stack is as a path is. */
+typedef struct {
+    const gp_path_frame *next;  /* the entries from here on may be the same */
+    const gp_frame *last_tried; /* not before this one */
+    size_t looks;               /* so many are left */
+} search;
+
+static const gp_path_frame *find_frame(search *found, const gp_frame *frame)
+{
+    for (const gp_path_frame *entry = found->next; entry->frame != GP_PATH_END; entry++, found->looks--)
+        if (found->looks == 0 || entry->frame == frame)
+            return found->looks != 0 ? entry : NULL;
+    return NULL;
+}
+
+/* Take over the frames from this one on if there is a path that goes on as the stack does, with their places.
+ * Returns how many; 0: none. */
+static size_t take_over(search *found, const gp_frame *frame, gp_path_frame *frames, size_t room)
+{
+    const gp_path_frame *entry = found->last_tried == NULL ? find_frame(found, frame) : NULL;
+    if (entry == NULL) {
+        found->last_tried = frame == found->last_tried ? NULL : found->last_tried;
+        return 0;
+    }
+    const gp_path_frame *end = follow(frame, entry);
+    size_t count = (size_t)(end - entry);
+    if (end->frame == GP_PATH_END && end->place == GP_ROW_NONE && count <= room) {
+        memcpy(frames, entry, (count + 1) * sizeof *frames);
+        return count;
+    }
+    found->next = end->frame != GP_PATH_END ? end + 1 : end;
+    found->last_tried = end->frame != frame ? end->frame : NULL;
+    return 0;
+}
+
+gp_walked gp_frames_walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys)
+{
+    const gp_frame *frame = innermost();
+    search known = {.next = &paths->frames[paths->last], .looks = paths->last != 0 ? LOOKS : 0};
+    gp_walked walked = {.count = 0, .lasting = true};
+    uint32_t shown = 0;
+    for (; frame != NULL && walked.count < GP_FRAMES_MAX && shown <= GP_STACK_MAX; frame = frame->previous) {
+        gp_path_frame *entry = &frames[walked.count];
+        size_t same = walked.count < GP_STACK_MAX && known.looks != 0
+                          ? take_over(&known, frame, entry, GP_STACK_MAX - walked.count)
+                          : 0;
+        if (same != 0) {
+            walked.fresh = walked.count;
+            walked.count += same;
+            while (shown == 0 && frame != NULL && !locate(frame, &keys[0]))
+                frame = frame->previous;
+            return walked;
+        }
+        bool is_shown = locate(frame, &keys[shown]);
+        *entry = (gp_path_frame){frame, frame->GP_FRAMES_INSTRUCTION, is_shown ? shown : GP_ROW_NONE};
+        walked.lasting &= is_shown || stays_hidden(frame);
+        walked.count++;
+        shown += is_shown;
+    }
+    bool truncated = frame != NULL || shown > GP_STACK_MAX;
+    if (shown > GP_STACK_MAX) /* this frame shows that levels are missing, and is not itself shown */
+        frames[walked.count - 1].place = GP_ROW_NONE;
+    keys[GP_STACK_MAX] = (gp_site_key){NULL, GP_KEY_TRUNCATED};
+    frames[walked.count] = (gp_path_frame){GP_PATH_END, frame, truncated ? GP_STACK_MAX : GP_ROW_NONE};
+    walked.fresh = walked.count + 1;
+    return walked;
 }
 
 static size_t walk(const gp_frame *frame, gp_site_key *keys, size_t room, bool *truncated)

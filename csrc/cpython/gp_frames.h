@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/gp_place.h"
+#include "base/gp_paths.h"
 
 /* Look up what gp_frames_check needs from the loader, whose lock a thread that waits for the GIL may hold.
  * Once, without the GIL, before all else here. */
@@ -41,6 +41,13 @@ gp_site_key gp_frames_here(void);
 /* Whether a place on the calling thread's stack is in the import system. If so, *key becomes the place that
  * imports, if there is one. */
 bool gp_frames_importer(gp_site_key *key);
+
+/* The place of the path that the calling thread's stack is, frame by frame; GP_ROW_NONE if it is none of
+ * them. */
+uint32_t gp_frames_recognise(gp_paths *paths);
+
+/* Take down the calling thread's stack for such paths: see gp_naming in gp_places.h. */
+gp_walked gp_frames_walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys);
 
 /* The calling thread's Python stack, innermost first, up to `room` frames. Returns their number; *truncated
  * tells whether there are more. */

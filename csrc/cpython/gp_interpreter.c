@@ -163,7 +163,8 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.raw = gp_frames_raw;
         host.here = gp_frames_here;
         host.stands_for_caller = gp_frames_importer;
-        host.stack = gp_frames_stack;
+        host.recognise = gp_frames_recognise;
+        host.walk = gp_frames_walk;
         host.thread_state = gp_frames_thread_state;
         host.describe = describe;
         host.watch_code = gp_codes_watch;

@@ -17,7 +17,7 @@
 #include "recording/gp_output.h"
 
 enum {
-    BATCH = 1 << 16,      /* slots taken out at once, and events in one chunk */
+    BATCH = 1 << 16,      /* events taken out at once, and in one chunk */
     WRITE_SIZE = 4 << 20, /* bytes: so many are written without waiting for more */
     CROWDED = 8,          /* a ring is crowded from 1/8 on */
     SNAPSHOT_SHARE = 64,  /* a 64th of the time so far may pass between two snapshots */
@@ -47,7 +47,7 @@ typedef struct {
     gp_source source;
     _Atomic uint32_t state;
     /* used by the thread; zero while the slot is free */
-    gp_events_encoder encoder;
+    uint64_t events_end; /* when the last of its events ended */
     bool begun;
     uint64_t snapshot_at; /* when the next is due */
 } slot;
@@ -74,7 +74,7 @@ struct gp_recorder {
     /* used by the thread; while there is none, by its starter */
     gp_output output;
     uint64_t started_ns;
-    gp_event *batch;
+    gp_interval *batch;
     gp_buffer out, taken, threads, places, snapshot;
     uint64_t events_in_out;
     bool ended; /* the end is written */
@@ -215,8 +215,9 @@ static void put_round(gp_recorder *recorder, slot *at, size_t count, snapshot_ki
     put_described(recorder, "THRD", source->interpreter, &recorder->threads);
     put_described(recorder, "PLAC", source->interpreter, &recorder->places);
     if (count != 0)
-        recorder->events_in_out += gp_events_encode(&at->encoder, recorder->batch, count, source->interpreter,
-                                                    gp_ring_dropped(source->ring), &recorder->out);
+        recorder->events_in_out +=
+            gp_events_encode(&at->events_end, recorder->batch, count, source->interpreter,
+                             gp_ring_dropped(source->ring), &recorder->out);
     put_snapshot(recorder, kind);
     if (recorder->out.size >= WRITE_SIZE || recorder->out.failed)
         write_out(recorder);
@@ -263,7 +264,7 @@ static bool has_ended(gp_recorder *recorder, const gp_source *source)
 
 static void free_slot(slot *at)
 {
-    at->encoder = (gp_events_encoder){0};
+    at->events_end = 0;
     at->begun = false;
     at->snapshot_at = 0;
     /* release: the next one to claim the slot finds it zeroed */
@@ -361,7 +362,10 @@ static bool saw_nothing(gp_recorder *recorder)
 {
     for (int i = 0; i < GP_RECORDER_SOURCES; i++) {
         const slot *at = &recorder->slots[i];
-        if (is_published(at) && (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0))
+        if (!is_published(at))
+            continue;
+        catch_up(recorder, &at->source);
+        if (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0)
             return false;
     }
     return true;

@@ -26,6 +26,7 @@ enum {
 enum {
     GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
     GP_ASKED_AT_ONCE = 1, /* it got the GIL without waiting */
+    GP_ASKED_EARLIER = 2, /* it was waiting already when our watching began */
 };
 
 /* With a release. */
@@ -71,12 +72,12 @@ struct gp_lane {
     /* the owner's: one cache line; others read the atomic ones */
     _Alignas(GP_LANE_LINE) _Atomic uint64_t noted; /* notes ever published */
     _Atomic uint64_t released;                     /* the end of the last hold ... */
-    _Atomic uint64_t releasing; /* ... of which note, its place, whether forced: see gp_lane_release */
-    _Atomic uint64_t asked;     /* since when it waits; 0: it does not */
-    _Atomic uint64_t read;      /* notes read; the reader's */
-    gp_note *notes;             /* GP_LANE_NOTES of them */
-    uint64_t asking;            /* of the taking that is under way; as in a note */
-    uint32_t generation;        /* of the stream's watching, in which all this is valid */
+    _Atomic uint64_t releasing;  /* ... of which note, its place, whether forced: see gp_lane_release */
+    _Atomic uint64_t asked;      /* since when it waits; 0: it does not */
+    _Atomic uint64_t read;       /* notes read; the reader's */
+    gp_note *notes;              /* GP_LANE_NOTES of them */
+    uint64_t asking;             /* of the taking that is under way; as in a note */
+    _Atomic uint32_t generation; /* of the stream's watching, in which all this is valid */
     gp_doing doing;
     bool fresh; /* it has not taken the GIL yet */
 
@@ -86,15 +87,15 @@ struct gp_lane {
 
     /* the reader's, under the lock of the stream */
     _Alignas(GP_LANE_LINE) gp_step_kind next; /* of the note that is being read */
-    uint64_t released_at; /* when it let go, once that was read; only a later asking is one of this cycle */
-    bool begins_off;      /* nothing of it was read; if it had the GIL before that was not noted */
-    uint32_t heap_place;  /* + 1; 0: not in the heap */
+    bool begins_off;     /* nothing of it was read; if it had the GIL before that was not noted */
+    uint32_t heap_place; /* + 1; 0: not in the heap */
     _Atomic bool listed;
     gp_lane *next_listed;
 };
 
 /* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. There is room for
- * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, while nobody reads the lane. */
+ * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, under the lock of the stream, whose list may
+ * have the lane still. */
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds);
 
 /* A number of a note that is not this one. */

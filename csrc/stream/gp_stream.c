@@ -10,7 +10,11 @@ enum {
 
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds)
 {
+    bool listed = atomic_load(&lane->listed); /* since an earlier watching */
+    gp_lane *next = lane->next_listed;
     memset(lane, 0, sizeof *lane);
+    lane->next_listed = next;
+    atomic_store(&lane->listed, listed);
     lane->notes = notes;
     lane->cpu_spans = cpu_spans;
     lane->generation = generation;
@@ -29,7 +33,7 @@ static bool step_of_note(gp_lane *lane, const gp_note *note, gp_step *step)
     const gp_cpu_span *cpu = lane->cpu_spans != NULL ? &lane->cpu_spans[note - lane->notes] : &no_cpu;
     if (lane->next == GP_STEP_RELEASE && note->released == 0)
         lane->next = GP_STEP_ASK;
-    if (lane->next == GP_STEP_ASK && (note->asked <= GP_ASKED_AT_ONCE || note->release == GP_RELEASE_FORCED))
+    if (lane->next == GP_STEP_ASK && note->asked <= GP_ASKED_AT_ONCE)
         lane->next = GP_STEP_TAKE;
     *step = (gp_step){.lane = lane, .kind = lane->next, .asked = note->asked, .place = note->place};
     switch (lane->next) {
@@ -70,7 +74,7 @@ static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
         return released;
     case GP_STEP_ASK:
         *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
-        return asked > lane->released_at;
+        return asked != 0; /* it is of this cycle: a taking makes it 0 before it is published */
     default:
         return false;
     }
@@ -93,7 +97,6 @@ static void advance(gp_lane *lane, const gp_step *step)
     lane->begins_off = false;
     switch (step->kind) {
     case GP_STEP_RELEASE:
-        lane->released_at = step->time;
         lane->next = step->forced ? GP_STEP_TAKE : GP_STEP_ASK;
         return;
     case GP_STEP_ASK:
@@ -169,10 +172,17 @@ static void reorder_first(gp_stream *stream)
         drop_first(stream);
 }
 
+/* Its thread noted something in an earlier watching, and lists it now. */
+static bool is_stale(const gp_stream *stream, const gp_lane *lane)
+{
+    return lane->generation != stream->generation;
+}
+
 static bool add(gp_stream *stream, gp_lane *lane)
 {
     gp_step step;
-    if (lane->heap_place != 0 || !next_step(lane, &step) || step.time > stream->limit)
+    if (is_stale(stream, lane) || lane->heap_place != 0 || !next_step(lane, &step) ||
+        step.time > stream->limit)
         return true;
     if (!has_room(stream))
         return false;
@@ -197,7 +207,7 @@ void gp_stream_list(gp_stream *stream, gp_lane *lane)
 uint64_t gp_stream_known_until(const gp_stream *stream)
 {
     gp_lane *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
-    if (latest == NULL)
+    if (latest == NULL || is_stale(stream, latest))
         return stream->limit;
     uint64_t noted = atomic_load_explicit(&latest->noted, memory_order_acquire);
     if (noted == atomic_load_explicit(&latest->read, memory_order_relaxed))
@@ -207,9 +217,12 @@ uint64_t gp_stream_known_until(const gp_stream *stream)
 
 uint64_t gp_stream_now(const gp_stream *stream, uint64_t now)
 {
+    /* Who takes the GIL next notes that before it lets go: of two takings before `now` none is missing. */
     gp_lane *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
-    gp_step step;
-    return latest != NULL && next_step(latest, &step) ? stream->last : now;
+    bool more = latest != NULL && !is_stale(stream, latest) &&
+                atomic_load_explicit(&latest->noted, memory_order_acquire) !=
+                    atomic_load_explicit(&latest->read, memory_order_relaxed);
+    return more ? stream->last : now;
 }
 
 bool gp_stream_begin(gp_stream *stream, uint64_t limit)
@@ -222,10 +235,10 @@ bool gp_stream_begin(gp_stream *stream, uint64_t limit)
 }
 
 /* What the holder does next is to let the GIL go, before anybody else takes it. */
-static bool holder_lets_go(gp_stream *stream, const gp_step *taking, gp_step *step)
+static bool holder_lets_go(gp_stream *stream, gp_step *step)
 {
     gp_lane *holder = stream->holder;
-    if (holder == NULL || holder == taking->lane || holder->next != GP_STEP_RELEASE)
+    if (holder == NULL || holder->next != GP_STEP_RELEASE)
         return false;
     return next_step(holder, step) && step->kind == GP_STEP_RELEASE;
 }
@@ -247,10 +260,10 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
             return false;
     } while (!first_is_due(stream, step));
     gp_step release;
-    if (step->kind == GP_STEP_TAKE && holder_lets_go(stream, step, &release)) {
+    if (step->kind == GP_STEP_TAKE && holder_lets_go(stream, &release)) {
         *step = release; /* its lane is put in its place when its turn comes */
         advance(release.lane, step);
-        stream->holder = NULL;
+        (void)add(stream, release.lane);
         stream->last = step->time;
         return true;
     }
@@ -258,8 +271,6 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
     stream->last = step->time;
     if (step->kind == GP_STEP_TAKE)
         stream->holder = step->lane;
-    else if (stream->holder == step->lane)
-        stream->holder = NULL;
     reorder_first(stream);
     return true;
 }
@@ -287,7 +298,7 @@ size_t gp_stream_cycles(gp_stream *stream, gp_lane **lane, const gp_note **first
     uint64_t until = before_others(stream), end = noted < whole ? noted : whole;
     const gp_note *note = &reader->notes[number & (GP_LANE_NOTES - 1)];
     size_t count = 0;
-    if (number == noted || note->released > stream->heap[0].due)
+    if (number == noted)
         return 0;
     *lane = reader;
     *first = note;
@@ -310,9 +321,9 @@ void gp_stream_skip(gp_stream *stream, size_t cycles)
 /* A lane is idle when all is read and its thread neither has the GIL nor waits for it. */
 static bool is_idle(const gp_stream *stream, const gp_lane *lane)
 {
-    return atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
-           lane->next == GP_STEP_ASK && atomic_load(&lane->asked) <= lane->released_at &&
-           atomic_load(&stream->latest) != lane;
+    bool at_rest = atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
+                   lane->next == GP_STEP_ASK && atomic_load(&lane->asked) == 0;
+    return (at_rest || is_stale(stream, lane)) && atomic_load(&stream->latest) != lane;
 }
 
 /* It may have noted something meanwhile, and believed that it was on the list. */
@@ -325,8 +336,6 @@ static void unlist(gp_stream *stream, gp_lane *lane)
 
 void gp_stream_end(gp_stream *stream)
 {
-    while (stream->heap_size != 0) /* read before they are all */
-        drop_first(stream);
     gp_lane *lane = atomic_exchange(&stream->listed, NULL);
     while (lane != NULL) {
         gp_lane *next = lane->next_listed;
@@ -335,13 +344,19 @@ void gp_stream_end(gp_stream *stream)
     }
 }
 
-void gp_stream_restart(gp_stream *stream, gp_lane *holder)
+void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation)
 {
-    atomic_store(&stream->listed, NULL);
-    if (holder != NULL)
-        atomic_store(&holder->listed, false);
+    gp_lane *lane = atomic_exchange(&stream->listed, NULL);
+    while (lane != NULL) {
+        gp_lane *next = lane->next_listed;
+        lane->heap_place = 0; /* in a forked child */
+        atomic_store(&lane->listed, false);
+        lane = next;
+    }
     atomic_store(&stream->latest, holder);
     stream->holder = holder;
+    stream->generation = generation;
+    stream->heap_size = 0;
     stream->limit = stream->last = 0;
     if (holder != NULL)
         gp_stream_list(stream, holder);

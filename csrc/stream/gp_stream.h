@@ -39,10 +39,11 @@ typedef struct {
 
     /* the reader's */
     _Alignas(GP_LANE_LINE) pthread_mutex_t lock;
-    gp_lane *holder;       /* at the step that was read last; NULL: nobody, or not known */
+    gp_lane *holder;       /* who took the GIL last, as far as was read; NULL: not known */
     gp_stream_entry *heap; /* lanes with a known next step, the earliest first */
     size_t heap_size, heap_room;
     uint64_t limit, last; /* of this reading; when the last step was */
+    uint32_t generation;  /* of the watching: only lanes of the same are read */
 } gp_stream;
 
 /* Make the lane known: before its first note, and when it asks. Any thread, without a lock. */
@@ -58,10 +59,12 @@ static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
     gp_stream_list(stream, lane);
 }
 
-/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. */
+/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. A lane of
+ * another generation is left alone: its thread has not seen yet that watching began anew. */
 bool gp_stream_begin(gp_stream *stream, uint64_t limit);
 
-/* A moment, as late as can be, up to which nothing but askings is missing after a reading. With the lock. */
+/* A moment, as late as can be, up to which nothing is missing after a reading but askings, and the last
+ * taking if it has just come. With the lock. */
 uint64_t gp_stream_now(const gp_stream *stream, uint64_t now);
 
 /* How far a reader without the GIL may read: all takings before are noted. With the lock. */
@@ -75,11 +78,12 @@ bool gp_stream_next(gp_stream *stream, gp_step *step);
 size_t gp_stream_cycles(gp_stream *stream, gp_lane **lane, const gp_note **first);
 void gp_stream_skip(gp_stream *stream, size_t cycles);
 
-/* End the reading: forget the lanes whose threads are idle. */
+/* End the reading, once there is no next step: forget the lanes whose threads are idle. */
 void gp_stream_end(gp_stream *stream);
 
-/* Forget all lanes but that of the thread that has the GIL, or NULL. With the GIL and the lock. */
-void gp_stream_restart(gp_stream *stream, gp_lane *holder);
+/* Begin a watching, or go on in a forked child: forget all lanes but that of the thread that has the GIL, or
+ * NULL. Under the lock. */
+void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation);
 
 /* Give up the memory. */
 void gp_stream_clear(gp_stream *stream);

@@ -2,48 +2,98 @@
 
 #include <string.h>
 
+static __thread unsigned locking; /* how many of these locks the calling thread has, or waits for */
+static __thread bool forking;     /* it has taken all of them, to fork */
+
+/* Counted first: a signal handler that runs in between must not wait for what it has interrupted. */
+static void lock(pthread_mutex_t *mutex)
+{
+    locking++;
+    pthread_mutex_lock(mutex);
+}
+
+static bool try_lock(pthread_mutex_t *mutex)
+{
+    locking++;
+    if (pthread_mutex_trylock(mutex) == 0)
+        return true;
+    locking--;
+    return false;
+}
+
+static void unlock(pthread_mutex_t *mutex)
+{
+    pthread_mutex_unlock(mutex);
+    locking--;
+}
+
 void gp_gil_table_lock(void)
 {
-    pthread_mutex_lock(&gp_tracer.table_lock);
+    lock(&gp_tracer.table_lock);
 }
 
 bool gp_gil_table_try_lock(void)
 {
-    return pthread_mutex_trylock(&gp_tracer.table_lock) == 0;
+    return try_lock(&gp_tracer.table_lock);
 }
 
 void gp_gil_table_unlock(void)
 {
-    pthread_mutex_unlock(&gp_tracer.table_lock);
+    unlock(&gp_tracer.table_lock);
 }
 
-static pthread_mutex_t *lock_of(gp_gil *gil)
+void gp_gil_lock(gp_gil *gil)
 {
-    return &gil->state.stream.lock;
+    lock(&gil->state.stream.lock);
 }
 
-void gp_gil_table_lock_all(void)
+bool gp_gil_try_lock(gp_gil *gil)
 {
+    return try_lock(&gil->state.stream.lock);
+}
+
+void gp_gil_unlock(gp_gil *gil)
+{
+    unlock(&gil->state.stream.lock);
+}
+
+bool gp_gil_table_is_locking(void)
+{
+    return locking != 0;
+}
+
+void gp_gil_table_about_to_fork(void)
+{
+    if (locking != 0)
+        return;
     gp_gil_table_lock();
-    pthread_mutex_lock(lock_of(&gp_tracer.main_gil));
+    gp_gil_lock(&gp_tracer.main_gil);
     for (uint32_t i = 0; i < gp_tracer.other_count; i++)
-        pthread_mutex_lock(lock_of(&gp_tracer.other_gils[i]));
+        gp_gil_lock(&gp_tracer.other_gils[i]);
+    forking = true;
 }
 
-void gp_gil_table_unlock_all(void)
+void gp_gil_table_forked_in_parent(void)
 {
+    if (!forking)
+        return;
+    forking = false;
     for (uint32_t i = gp_tracer.other_count; i-- > 0;)
-        pthread_mutex_unlock(lock_of(&gp_tracer.other_gils[i]));
-    pthread_mutex_unlock(lock_of(&gp_tracer.main_gil));
+        gp_gil_unlock(&gp_tracer.other_gils[i]);
+    gp_gil_unlock(&gp_tracer.main_gil);
     gp_gil_table_unlock();
 }
 
-void gp_gil_table_forked(void)
+bool gp_gil_table_forked_in_child(void)
 {
+    bool whole = forking || pthread_mutex_trylock(&gp_tracer.main_gil.state.stream.lock) == 0;
     pthread_mutex_init(&gp_tracer.table_lock, NULL);
-    pthread_mutex_init(lock_of(&gp_tracer.main_gil), NULL);
+    pthread_mutex_init(&gp_tracer.main_gil.state.stream.lock, NULL);
     for (uint32_t i = 0; i < gp_tracer.other_count; i++)
-        pthread_mutex_init(lock_of(&gp_tracer.other_gils[i]), NULL);
+        pthread_mutex_init(&gp_tracer.other_gils[i].state.stream.lock, NULL);
+    locking = forking ? 0 : locking;
+    forking = false;
+    return whole;
 }
 
 static uint32_t rows(void)
@@ -123,11 +173,11 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
     if (row == GP_OTHER_GILS_MAX)
         return NULL;
     gp_gil *gil = &gp_tracer.other_gils[row];
-    pthread_mutex_lock(lock_of(gil));
+    gp_gil_lock(gil);
     begin_state(gil);
     __atomic_store_n(&gil->interpreter, interpreter, __ATOMIC_RELAXED); /* also read without a lock */
     gp_gil_table_publish(gil, locks);
-    pthread_mutex_unlock(lock_of(gil));
+    gp_gil_unlock(gil);
     if (row >= gp_tracer.other_count)
         __atomic_store_n(&gp_tracer.other_count, row + 1, __ATOMIC_RELEASE);
     return gil;
@@ -135,9 +185,10 @@ gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)
 
 void gp_gil_table_remove(gp_gil *gil)
 {
-    pthread_mutex_lock(lock_of(gil));
+    gp_gil_lock(gil);
     gp_gil_table_publish(gil, &(gp_gil_locks){0});
-    pthread_mutex_unlock(lock_of(gil));
+    gp_stream_restart(&gil->state.stream, NULL, GP_NOT_WATCHED); /* its threads' records may serve others */
+    gp_gil_unlock(gil);
     uint32_t count = gp_tracer.other_count;
     while (count > 0 && gp_tracer.other_gils[count - 1].locks.mutex == NULL)
         count--;

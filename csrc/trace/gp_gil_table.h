@@ -5,11 +5,11 @@
  * (PEP 684, from CPython 3.12). Those are found while traces run, when a thread takes one of them.
  *
  * Nobody is told when an interpreter ends: its state is freed, with the GIL in it, whose mutex is not even
- * destroyed (Python/pylifecycle.c, finalize_interp_delete). So the mutex of another GIL than the main one is
- * locked in that interpreter's own calls only. Instead, each row has a lock of ours, which the hooks take
- * too; whoever has found a row asks again under that lock whose it is.
+ * destroyed (Python/pylifecycle.c, finalize_interp_delete). So whoever has found a row asks again whose it
+ * is, under the lock of the row's stream.
  *
- * Locks are taken in this order: a GIL's mutex, the table's lock, a row's lock. */
+ * Locks are taken in this order: a GIL's mutex, the table's lock, the lock of a stream. Who has one of the
+ * latter waits for nothing that needs a GIL. */
 
 #include <pthread.h>
 
@@ -29,6 +29,7 @@ typedef struct gp_gil {
      * pending, and a forced one may find that the other thread has the GIL already and withdrew its request.
      */
     gp_callers releases;
+    uint32_t newcomers;   /* threads met; under the lock of the stream */
     uint32_t interpreter; /* identifier of the interpreter that it belongs to; the main one's is 0 */
 } gp_gil;
 
@@ -67,9 +68,20 @@ void gp_gil_table_lock(void);
 bool gp_gil_table_try_lock(void);
 void gp_gil_table_unlock(void);
 
-/* Around a fork take all locks, so that the child finds nothing half done; there they are made anew. */
-void gp_gil_table_lock_all(void);
-void gp_gil_table_unlock_all(void);
-void gp_gil_table_forked(void);
+/* The lock of a GIL's stream. */
+void gp_gil_lock(gp_gil *gil);
+bool gp_gil_try_lock(gp_gil *gil);
+void gp_gil_unlock(gp_gil *gil);
+
+/* Whether the calling thread, interrupted by a signal, has one of these locks or waits for it: then its
+ * handler must not wait for any. */
+bool gp_gil_table_is_locking(void);
+
+/* Around a fork by a thread with the main GIL: take all these locks, so that the child finds nothing half
+ * done. Without that GIL another action at the fork may wait for it, and so for a thread that waits for us.
+ * In the child they are made anew: false if the main GIL's books may be half kept. */
+void gp_gil_table_about_to_fork(void);
+void gp_gil_table_forked_in_parent(void);
+bool gp_gil_table_forked_in_child(void);
 
 #endif

@@ -14,22 +14,15 @@ typedef struct {
     uint64_t dropped; /* events that found no room */
     bool hooks_lost, releases_told_apart;
     bool timeline;
+    bool final;         /* nothing is to come any more */
     bool others_missed; /* interpreters with a GIL of their own */
 } gp_snapshot_facts;
 
-/* How to lock and unlock the stream, for a caller that has neither that lock nor the GIL; `lock` catches up,
- * and returns up to when. Each account is read at a moment of its own, after the tables and the totals, and
- * the session's length is that up to the last of them. So each account is whole, none lasts longer than the
- * session, and no total is more than the sum of the accounts. */
-typedef struct {
-    uint64_t (*lock)(const gp_session *session);
-    void (*unlock)(const gp_session *session);
-} gp_snapshot_lock;
-
-/* Append a snapshot at `now`. A session that runs has what is under way booked; `place` is where the holder
- * is (gp_gil_state_charge_under_way). `lock` is NULL under the lock with the GIL, or after the end: the
- * snapshot is exact then. buffer->failed without memory. */
-void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, const gp_snapshot_lock *lock,
-                       uint32_t place, uint64_t now, gp_buffer *buffer);
+/* Append a snapshot of one moment, `now`: what is under way at that moment is booked in it, but not in the
+ * session. `place` is where the holder is (gp_gil_state_place); GP_ROW_NONE: not known, and then its hold is
+ * not among those of places, and nobody is charged for it yet. Under the lock, after a reading up to `now`.
+ * buffer->failed without memory. */
+void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint32_t place, uint64_t now,
+                       gp_buffer *buffer);
 
 #endif

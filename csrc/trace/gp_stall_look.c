@@ -24,9 +24,9 @@ bool gp_stall_look_take(const gp_gil_state *gil, const gp_stall_look_hold *but, 
 {
     const gp_thread *holder = gil->holder;
     uint64_t since;
-    if (holder == NULL || gil->waiters == NULL || gil->contended_since == 0 || !holds(holder, &since))
+    if (holder == NULL || gil->waiters == NULL || !holds(holder, &since))
         return false;
-    uint64_t wanted = gil->contended_since > since ? gil->contended_since : since;
+    uint64_t wanted = gp_gil_state_wanted_since(gil, holder);
     if (now <= wanted || now - wanted < limit || (holder == but->thread && since == but->since))
         return false;
     stall->hold = (gp_stall_look_hold){holder, since};

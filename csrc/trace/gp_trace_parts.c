@@ -18,16 +18,6 @@ static uint64_t new_id(void)
     return __atomic_add_fetch(&gp_tracer.last_session_id, 1, __ATOMIC_RELAXED);
 }
 
-void gp_trace_parts_lock_main(void)
-{
-    pthread_mutex_lock(&main_gil->state.stream.lock);
-}
-
-void gp_trace_parts_unlock_main(void)
-{
-    pthread_mutex_unlock(&main_gil->state.stream.lock);
-}
-
 uint64_t gp_trace_parts_catch_up(gp_gil *gil)
 {
     gp_stream *stream = &gil->state.stream;
@@ -57,24 +47,24 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
 uint64_t gp_trace_parts_lock(const gp_session *session)
 {
     if (session->interpreter == 0) {
-        gp_trace_parts_lock_main();
+        gp_gil_lock(main_gil);
         return gp_trace_parts_catch_up(main_gil);
     }
     gp_gil_table_lock();
     if (session->gil == NULL)
         return session->stop;
-    pthread_mutex_lock(&session->gil->state.stream.lock);
+    gp_gil_lock(session->gil);
     return gp_trace_parts_catch_up(session->gil);
 }
 
 void gp_trace_parts_unlock(const gp_session *session)
 {
     if (session->interpreter == 0) {
-        gp_trace_parts_unlock_main();
+        gp_gil_unlock(main_gil);
         return;
     }
     if (session->gil != NULL)
-        pthread_mutex_unlock(&session->gil->state.stream.lock);
+        gp_gil_unlock(session->gil);
     gp_gil_table_unlock();
 }
 
@@ -87,12 +77,12 @@ static void catch_up_context(void *context)
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
-    const gp_snapshot_lock lock = {gp_trace_parts_lock, gp_trace_parts_unlock};
-    gp_trace_parts_lock(session);
+    uint64_t now = gp_trace_parts_lock(session);
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    gp_trace_parts_unlock(session);
+    facts.final = final && !session->running;
     facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
-    gp_snapshot_write(session, &facts, final ? NULL : &lock, GP_ROW_NONE, session->stop, out);
+    gp_snapshot_write(session, &facts, GP_ROW_NONE, session->running ? now : session->stop, out);
+    gp_trace_parts_unlock(session);
 }
 
 /* Introduce again the threads that have another label now. */
@@ -126,19 +116,22 @@ static void record_description(void *context, gp_buffer *threads, gp_buffer *pla
     gp_trace_parts_unlock(session);
 }
 
-static bool can_lock(pthread_mutex_t *mutex)
+static bool can_lock(gp_gil *gil)
 {
-    return pthread_mutex_trylock(mutex) == 0 && pthread_mutex_unlock(mutex) == 0;
+    bool can = gp_gil_try_lock(gil);
+    if (can)
+        gp_gil_unlock(gil);
+    return can;
 }
 
 static bool is_free(void *context)
 {
     const gp_session *session = context;
     if (session->interpreter == 0)
-        return !gp_wrappers_is_reading() && can_lock(&main_gil->state.stream.lock);
+        return can_lock(main_gil);
     if (!gp_gil_table_try_lock())
         return false;
-    bool is = session->gil == NULL || can_lock(&session->gil->state.stream.lock);
+    bool is = session->gil == NULL || can_lock(session->gil);
     gp_gil_table_unlock();
     return is;
 }
@@ -202,12 +195,14 @@ static gp_session *new_other(const gp_session *session, gp_gil *gil)
 /* Begin a session at a GIL: what came before was not seen. */
 static void begin_other(gp_session *other, gp_gil *gil)
 {
-    pthread_mutex_lock(&gil->state.stream.lock);
+    gp_gil_lock(gil);
     other->start = gp_trace_parts_catch_up(gil);
-    if (!gp_gil_state_running(&gil->state)) /* relaxed: as for the main one */
-        __atomic_store_n(&gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
+    if (other->start < other->origin) /* up to where is known without that GIL */
+        other->start = other->origin;
+    if (!gp_gil_state_running(&gil->state))
+        atomic_store(&gil->state.generation, ++gp_tracer.generation);
     gp_gil_state_start(&gil->state, other, NULL);
-    pthread_mutex_unlock(&gil->state.stream.lock);
+    gp_gil_unlock(gil);
 }
 
 /* Let a trace take in one more GIL. With the lock of the table. */
@@ -274,7 +269,7 @@ static void close_books(gp_session *session)
 {
     gp_buffer closed = {.bytes = NULL};
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    gp_snapshot_write(session, &facts, NULL, GP_ROW_NONE, session->stop, &closed);
+    gp_snapshot_write(session, &facts, GP_ROW_NONE, session->stop, &closed);
     if (closed.failed)
         gp_buffer_free(&closed);
     else
@@ -285,7 +280,7 @@ static void close_books(gp_session *session)
  * the lock of the table. */
 static void close_gil(gp_gil *gil, bool at_last_event)
 {
-    pthread_mutex_lock(&gil->state.stream.lock);
+    gp_gil_lock(gil);
     uint64_t now = gp_trace_parts_catch_up(gil);
     while (gil->state.sessions != NULL) {
         gp_session *session = gil->state.sessions;
@@ -293,7 +288,7 @@ static void close_gil(gp_gil *gil, bool at_last_event)
         session->gil = NULL;
         close_books(session);
     }
-    pthread_mutex_unlock(&gil->state.stream.lock);
+    gp_gil_unlock(gil);
     gp_gil_table_remove(gil);
 }
 
@@ -373,9 +368,9 @@ void gp_trace_parts_stop_others(gp_session *session)
         gp_gil *gil = other->gil;
         if (gil == NULL || !other->running)
             continue;
-        pthread_mutex_lock(&gil->state.stream.lock);
+        gp_gil_lock(gil);
         gp_trace_parts_end(other, GP_UNSEEN, gp_trace_parts_catch_up(gil));
-        pthread_mutex_unlock(&gil->state.stream.lock);
+        gp_gil_unlock(gil);
     }
     gp_gil_table_unlock();
 }
@@ -391,20 +386,32 @@ void gp_trace_parts_forget_others(void)
 
 /* ---- code objects that go ---- */
 
-/* The GIL that the calling thread has: the main one, but if it is known to have another. */
-static gp_gil *own_gil(void)
+/* Whether the thread has the GIL that the record is about, as far as that is traced. */
+static bool has_gil(const gp_thread *thread)
 {
-    for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere)
-        if (thread->lane.doing == GP_LANE_HOLDS && thread->gil_state == &thread->gil->state &&
-            thread->lane.generation == thread->gil->state.generation)
-            return thread->gil;
-    return main_gil;
+    return thread->lane.doing == GP_LANE_HOLDS && thread->gil_state == &thread->gil->state &&
+           thread->lane.generation == thread->gil->state.generation;
 }
 
+static void forget_code_at(gp_gil *gil, const void *code)
+{
+    gil->state.codes += gp_places_forget(&gil->state.places, code);
+}
+
+/* The calling thread has the main GIL, but if it is known to have another: see where_elsewhere. */
 void gp_trace_parts_forget_code(const void *code)
 {
-    gp_gil_state *gil = &own_gil()->state;
-    gil->codes += gp_places_forget(&gil->places, code);
+    const gp_thread *thread = gp_wrappers_elsewhere();
+    while (thread != NULL && !has_gil(thread))
+        thread = thread->next_elsewhere;
+    if (thread == NULL) {
+        forget_code_at(main_gil, code);
+        return;
+    }
+    gp_gil_lock(thread->gil);
+    if (has_gil(thread))
+        forget_code_at(thread->gil, code);
+    gp_gil_unlock(thread->gil);
 }
 
 void gp_trace_parts_extend(gp_session *session)

@@ -47,10 +47,6 @@ void gp_trace_parts_forked(void);
 uint64_t gp_trace_parts_lock(const gp_session *session);
 void gp_trace_parts_unlock(const gp_session *session);
 
-/* Lock that of the main GIL, whether a trace runs or not. */
-void gp_trace_parts_lock_main(void);
-void gp_trace_parts_unlock_main(void);
-
 /* Book what is known without the GIL. Returns up to when. Under the lock of the stream. */
 uint64_t gp_trace_parts_catch_up(gp_gil *gil);
 

@@ -29,12 +29,11 @@ static void met_place(gp_site_key key, gp_buffer *description)
 static uint32_t place_here(const gp_session *session, const gp_call_stack *here)
 {
     gp_places *places = &main_gil->state.places;
-    gp_path path = {.depth = 0};
     bool lasting;
     if (!session->wants_sites)
         return GP_ROW_NONE;
     if (session->wants_stacks)
-        return gp_places_stack(places, &path, here);
+        return gp_places_stack(places, here);
     return here->depth != 0 ? gp_places_site(places, here->keys[0], &lasting) : GP_NO_FRAME;
 }
 
@@ -83,7 +82,7 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
     }
     gp_clock_init();
     gp_wrappers_prepare(host, &found, gp_trace_parts_recognise);
-    main_gil->state.places.naming = (gp_naming){met_place, host->stands_for_caller};
+    main_gil->state.places.naming = (gp_naming){met_place, host->stands_for_caller, host->walk};
     main_gil->state.folding = (gp_folding_host){gp_threads_gone, retire_thread};
     gp_tracer.learnt = true;
     return GP_OK;
@@ -99,19 +98,18 @@ gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
 
 /* ---- sessions ---- */
 
-/* The child finds no lock taken and nothing half done, but for what this very thread was doing when a
- * signal's handler forked. */
-static void about_to_fork(void)
+/* Whether the calling thread is known to have the main GIL, in a trace. */
+static bool has_gil(const gp_thread *self)
 {
-    gp_tracer.locked_for_fork = !gp_wrappers_is_reading();
-    if (gp_tracer.locked_for_fork)
-        gp_gil_table_lock_all();
+    const gp_gil_state *gil = &main_gil->state;
+    return self != NULL && self->lane.generation == gil->generation && self->lane.doing == GP_LANE_HOLDS &&
+           gp_gil_state_running(gil);
 }
 
-static void forked_in_parent(void)
+static void about_to_fork(void)
 {
-    if (gp_tracer.locked_for_fork)
-        gp_gil_table_unlock_all();
+    if (has_gil(gp_wrappers_current()))
+        gp_gil_table_about_to_fork();
 }
 
 /* Without a trace, too: a later one may meet the threads that have been seen. */
@@ -119,22 +117,20 @@ static void forked_in_child(void)
 {
     gp_gil_state *gil = &main_gil->state;
     gp_thread *self = gp_wrappers_current();
-    bool holds = self != NULL && self->lane.generation == gil->generation &&
-                 self->lane.doing == GP_LANE_HOLDS && gp_gil_state_running(gil);
+    bool holds = has_gil(self), whole = gp_gil_table_forked_in_child();
     gp_trace_parts_detach_rings();
     gp_tracer.watchers = 0;
     gp_tracer.forks++;
     uint64_t now = gp_clock_ticks();
-    gp_gil_table_forked();
     gp_threads_forked(&gp_tracer.threads, self);
-    if (gp_tracer.locked_for_fork)
-        gp_gil_state_read(gil, now);
+    if (whole)
+        (void)gp_gil_state_read(gil, now);
     uint32_t here = holds ? gp_wrappers_where(main_gil) : GP_NO_FRAME;
     for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++) {
         gp_thread *thread = gp_threads_at(&gp_tracer.threads, i);
         gp_gil_state_forked(gil, self, &thread, 1, here, now);
     }
-    gp_stream_restart(&gil->stream, holds ? &self->lane : NULL);
+    gp_stream_restart(&gil->stream, holds ? &self->lane : NULL, gil->generation);
     if (holds) {
         self->lane.doing = GP_LANE_OFF; /* it takes the new GIL over the old one ... */
         self->lane.fresh = true; /* ... or, forked behind the interpreter's back, lets the old one go */
@@ -147,7 +143,7 @@ void gp_tracer_prepare(const gp_tracer_host *host)
     if (gp_tracer.prepared || gp_wrappers_find(host, &gp_tracer.unprepared) != GP_OK)
         return;
     gp_tracer.prepared = gp_threads_prepare(&gp_tracer.threads) == GP_OK &&
-                         pthread_atfork(about_to_fork, forked_in_parent, forked_in_child) == 0;
+                         pthread_atfork(about_to_fork, gp_gil_table_forked_in_parent, forked_in_child) == 0;
     if (!gp_tracer.prepared)
         gp_tracer.unprepared =
             "the process has no room for one more thread-local value, or one more action at a fork";
@@ -172,8 +168,7 @@ static gp_status begin_watching(const gp_tracer_host *host, bool *first, const c
 static void begin_generation(void)
 {
     gp_threads_collect_spares(&gp_tracer.threads, gp_tracer.generation);
-    /* relaxed: read without a lock only to be compared with a thread's own copy */
-    __atomic_store_n(&main_gil->state.generation, ++gp_tracer.generation, __ATOMIC_RELAXED);
+    atomic_store(&main_gil->state.generation, ++gp_tracer.generation);
 }
 
 static void end_watching(void)
@@ -186,11 +181,11 @@ static gp_status begin_session(gp_session *session, bool first)
 {
     session->start_anchor = gp_clock_anchor_now();
     gp_gil_table_lock(); /* a thread that discovers a GIL goes through the sessions */
-    gp_trace_parts_lock_main();
+    gp_gil_lock(main_gil);
     if (first)
         begin_generation();
     else
-        gp_gil_state_read(&main_gil->state, gp_clock_ticks());
+        (void)gp_gil_state_read(&main_gil->state, gp_clock_ticks());
     gp_thread *self = gp_wrappers_follow();
     if (self != NULL) {
         session->start = session->origin = gp_clock_ticks();
@@ -198,7 +193,7 @@ static gp_status begin_session(gp_session *session, bool first)
         session->starter_cpu = session->wants_cpu ? gp_clock_thread_cpu_ns() : 0;
         gp_gil_state_start(&main_gil->state, session, self);
     }
-    gp_trace_parts_unlock_main();
+    gp_gil_unlock(main_gil);
     gp_gil_table_unlock();
     if (self == NULL && first)
         end_watching();
@@ -245,12 +240,12 @@ void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
     session->hooks_lost |= !gp_wrappers_in_place();
     gp_trace_parts_stop_others(session); /* first, so that none of them lasts longer than the trace */
     gp_gil_table_lock();                 /* as at the start */
-    gp_trace_parts_lock_main();
+    gp_gil_lock(main_gil);
     session->cpu_now = holders_cpu(session);
     uint64_t now = gp_clock_ticks();
-    gp_gil_state_read(&main_gil->state, now);
+    session->lost += !gp_gil_state_read(&main_gil->state, now);
     gp_trace_parts_end(session, place_here(session, here), now);
-    gp_trace_parts_unlock_main();
+    gp_gil_unlock(main_gil);
     gp_gil_table_unlock();
     gp_trace_parts_stop_others(session); /* found in between */
     if (!gp_gil_state_running(&main_gil->state)) {
@@ -283,9 +278,10 @@ size_t gp_tracer_parts(const gp_session *session)
 /* Threads that did nothing since the session began have a row too. */
 static void open_accounts(gp_session *session)
 {
+    gp_gil_state *gil = &session->gil->state;
     for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++)
-        if (gp_gil_state_concerns(&session->gil->state, session, gp_threads_at(&gp_tracer.threads, i)))
-            (void)gp_account_of(session, gp_threads_at(&gp_tracer.threads, i));
+        if (gp_gil_state_concerns(gil, session, gp_threads_at(&gp_tracer.threads, i)))
+            (void)gp_gil_state_account(gil, session, gp_threads_at(&gp_tracer.threads, i));
 }
 
 /* New parts come second in the list, so the others keep their places from its end. */
@@ -312,18 +308,19 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     uint32_t place = GP_ROW_NONE;
     if (session->running && part == 0) {
         now = gp_clock_ticks();
-        gp_gil_state_read(&main_gil->state, now);
+        (void)gp_gil_state_read(&main_gil->state, now);
     }
     if (session->running) {
         open_accounts(session);
-        place = gp_gil_state_charge_under_way(&session->gil->state, session,
-                                              part == 0 ? place_here(session, here) : GP_UNSEEN, now);
+        place = gp_gil_state_place(&session->gil->state, session,
+                                   part == 0 ? place_here(session, here) : GP_UNSEEN);
     } else {
         now = session->stop;
     }
+    facts.final = !session->running;
     gp_buffer_raw(places, session->described.bytes, session->described.size);
     session->cpu_now = holders_cpu(session);
-    gp_snapshot_write(session, &facts, NULL, place, now, snapshot);
+    gp_snapshot_write(session, &facts, place, now, snapshot);
     session->cpu_now = 0;
     gp_trace_parts_unlock(session);
     return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;
@@ -354,11 +351,11 @@ bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look
 {
     if (!gp_gil_state_running(&main_gil->state))
         return false;
-    gp_trace_parts_lock_main();
+    gp_gil_lock(main_gil);
     *now = gp_trace_parts_catch_up(main_gil);
     bool seen = gp_gil_state_running(&main_gil->state) &&
                 gp_stall_look_take(&main_gil->state, but, limit, *now, stall);
-    gp_trace_parts_unlock_main();
+    gp_gil_unlock(main_gil);
     return seen;
 }
 
@@ -367,9 +364,9 @@ gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *end
     *ended_at = gp_clock_ticks();
     if (!gp_gil_state_running(&main_gil->state))
         return GP_STALL_LOOK_LONG_OVER;
-    gp_trace_parts_lock_main();
+    gp_gil_lock(main_gil);
     *ended_at = gp_trace_parts_catch_up(main_gil);
     gp_stall_look_end end = gp_stall_look_follow(&main_gil->state, hold, *ended_at, ended_at);
-    gp_trace_parts_unlock_main();
+    gp_gil_unlock(main_gil);
     return end;
 }

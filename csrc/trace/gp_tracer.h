@@ -29,12 +29,14 @@ typedef struct {
      * now, or more than `room`. Takes no lock; any thread. */
     size_t (*living)(uint32_t *identifiers, size_t room);
     /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
-     * of its Python stack, or up to `room` levels from there. */
+     * of its Python stack; and the place of the whole stack if it is one of these, GP_ROW_NONE if it is not.
+     */
     gp_raw_site (*raw)(void);
     gp_site_key (*here)(void);
-    size_t (*stack)(gp_site_key *keys, size_t room, bool *truncated);
+    uint32_t (*recognise)(gp_paths *paths);
     bool (*stands_for_caller)(gp_site_key *key); /* see gp_naming */
-    const void *(*thread_state)(void);           /* the calling thread's, as it takes the GIL */
+    gp_walked (*walk)(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys);
+    const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
     /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the

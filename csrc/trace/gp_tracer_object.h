@@ -2,7 +2,7 @@
 #define GP_TRACER_OBJECT_H
 
 /* The tracer's one object: whatever it keeps for the whole process, and changes. What is a thread's own is in
- * gp_wrappers.c.
+ * gp_wrappers.c and gp_gil_table.c.
  *
  * Only the files of trace/ use it, each as its fields say. "With the GIL" is the main interpreter's GIL, and
  * "hooks" are the wrappers in whatever thread. */
@@ -43,7 +43,6 @@ extern __attribute__((visibility("hidden"))) struct gp_tracer {
     bool prepared;          /* gp_tracer_prepare has succeeded */
     const char *unprepared; /* why not; NULL: it was not called */
     bool learnt;            /* gp_tracer_learn has succeeded */
-    bool locked_for_fork;   /* between the two actions at a fork */
     pid_t handshaking; /* the process in which a handshake goes on: after a fork nobody ends it. 0: none */
     uint32_t forks;    /* from the process that loaded us to this one */
 } gp_tracer;

@@ -18,6 +18,7 @@ enum {
     BLOCKED_NS =
         1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
     PATIENCE_NS = 300, /* for a GIL's mutex, before sleeping */
+    NEWCOMERS = 64,    /* threads, until one keeps the books: those before may have noted little each */
 };
 
 static gp_gil *const main_gil = &gp_tracer.main_gil;
@@ -27,7 +28,6 @@ GP_THREAD_LOCAL gp_thread *elsewhere; /* and its records at the others, linked *
 GP_THREAD_LOCAL const void *locked;   /* the last mutex that is not the main GIL's, until it is unlocked */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool hidden;              /* it has no record, and gets none */
-GP_THREAD_LOCAL bool reading;             /* it keeps the books just now */
 
 static int hooked_lock(pthread_mutex_t *mutex);
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
@@ -138,14 +138,18 @@ static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked, bool holds)
     return *record;
 }
 
-/* Slow path of follow. */
-__attribute__((noinline, cold)) static gp_thread *follow_first(gp_gil *gil, uint64_t asked)
+/* Slow path of follow: if this is `lock` of that GIL still. */
+__attribute__((noinline, cold)) static gp_thread *follow_first(gp_gil *gil, const void *const *lock,
+                                                               const void *is, uint64_t asked)
 {
-    if (hidden || reading || !gp_gil_state_running(&gil->state))
+    if (hidden || gp_gil_table_is_locking() || !gp_gil_state_running(&gil->state))
         return NULL;
-    pthread_mutex_lock(&gil->state.stream.lock);
-    gp_thread *thread = gp_gil_state_running(&gil->state) ? begin_to_follow(gil, asked, false) : NULL;
-    pthread_mutex_unlock(&gil->state.stream.lock);
+    gp_gil_lock(gil);
+    bool traced = gp_gil_table_is(lock, is) && gp_gil_state_running(&gil->state);
+    gp_thread *thread = traced ? begin_to_follow(gil, asked, false) : NULL;
+    if (thread != NULL && ++gil->newcomers % NEWCOMERS == 0)
+        gp_gil_state_read(&gil->state, gp_stream_known_until(&gil->state.stream));
+    gp_gil_unlock(gil);
     return thread;
 }
 
@@ -157,40 +161,27 @@ static inline bool is_followed(const gp_gil *gil, const gp_thread *thread)
 /* The calling thread's record, valid for this generation; NULL if it has none: without a trace, without
  * memory.
  */
-static inline gp_thread *follow(gp_gil *gil, uint64_t asked)
+static inline gp_thread *follow(gp_gil *gil, const void *const *lock, const void *is, uint64_t asked)
 {
     gp_thread *thread = __builtin_expect(gil == main_gil, 1) ? current : *record_at(gil);
-    return __builtin_expect(is_followed(gil, thread), 1) ? thread : follow_first(gil, asked);
+    return __builtin_expect(is_followed(gil, thread), 1) ? thread : follow_first(gil, lock, is, asked);
 }
 
 /* ---- where the calling thread is ---- */
-
-static void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
-{
-    stack->keys = keys;
-    stack->truncated = false;
-    if (whole) {
-        stack->depth = gp_tracer.host->stack(keys, GP_STACK_MAX, &stack->truncated);
-    } else {
-        keys[0] = gp_tracer.host->here();
-        stack->depth = keys[0].code != NULL;
-    }
-}
 
 /* The places that it remembers are of code objects some of which may have gone. */
 __attribute__((noinline, cold)) static void forget_places(const gp_gil *gil, gp_thread *thread)
 {
     thread->codes = gil->state.codes;
-    thread->path.depth = 0;
+    gp_paths_clear(&thread->paths);
     memset(thread->recent, 0, sizeof thread->recent);
 }
 
 __attribute__((noinline)) static uint32_t where_in_stack(gp_gil *gil, gp_thread *thread)
 {
-    gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack stack;
-    locate(&stack, keys, true);
-    return gp_places_stack(&gil->state.places, &thread->path, &stack);
+    uint32_t place = gp_tracer.host->recognise(&thread->paths);
+    return __builtin_expect(place != GP_ROW_NONE, 1) ? place
+                                                     : gp_places_path(&gil->state.places, &thread->paths);
 }
 
 /* A thread's places are often instructions of one function. */
@@ -227,29 +218,41 @@ static inline uint32_t where(gp_gil *gil, gp_thread *thread)
     return __builtin_expect(same, 1) ? recent->place : find_site(gil, thread, at);
 }
 
-/* ---- the books, kept by threads that pass by ---- */
-
-static void keep_books_until(gp_gil *gil, uint64_t limit)
+/* The places of another GIL than the main one may go without that GIL: when its row is given to another. */
+__attribute__((noinline, cold)) static uint32_t where_elsewhere(gp_gil *gil, gp_thread *thread)
 {
-    reading = true;
-    gp_gil_state_read(&gil->state, limit);
-    reading = false;
-    pthread_mutex_unlock(&gil->state.stream.lock);
+    if (gil->state.wanting_sites == 0 || gp_gil_table_is_locking())
+        return GP_ROW_NONE;
+    gp_gil_lock(gil);
+    uint32_t place = is_followed(gil, thread) ? where(gil, thread) : GP_ROW_NONE;
+    gp_gil_unlock(gil);
+    return place;
 }
+
+static inline uint32_t where_at(gp_gil *gil, gp_thread *thread)
+{
+    return __builtin_expect(gil == main_gil, 1) ? where(gil, thread) : where_elsewhere(gil, thread);
+}
+
+/* ---- the books, kept by threads that pass by ---- */
 
 /* Without the GIL, which nobody has to wait for meanwhile. */
 __attribute__((noinline)) static void keep_books(gp_gil *gil)
 {
-    if (!reading && gp_gil_state_running(&gil->state) && pthread_mutex_trylock(&gil->state.stream.lock) == 0)
-        keep_books_until(gil, gp_stream_known_until(&gil->state.stream));
+    if (!gp_gil_state_running(&gil->state) || !gp_gil_try_lock(gil))
+        return;
+    gp_gil_state_read(&gil->state, gp_stream_known_until(&gil->state.stream));
+    gp_gil_unlock(gil);
 }
 
 /* With the GIL: the lane has no room for a note. Returns whether it has now. */
 __attribute__((noinline, cold)) static bool make_room(gp_gil *gil, const gp_lane *lane)
 {
-    if (reading || pthread_mutex_lock(&gil->state.stream.lock) != 0)
+    if (gp_gil_table_is_locking())
         return false;
-    keep_books_until(gil, gp_clock_ticks());
+    gp_gil_lock(gil);
+    gp_gil_state_read(&gil->state, gp_clock_ticks());
+    gp_gil_unlock(gil);
     return gp_lane_has_room(lane);
 }
 
@@ -364,7 +367,7 @@ static inline void note_release(gp_gil *gil, gp_thread *thread, const char *fram
         atomic_store_explicit(&thread->lane.cpu_until, gp_clock_thread_cpu_ns(), memory_order_relaxed);
     bool forced = gp_tracer.releases_told_apart &&
                   gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
-    gp_lane_release(&thread->lane, now, where(gil, thread), forced);
+    gp_lane_release(&thread->lane, now, where_at(gil, thread), forced);
 }
 
 __attribute__((noinline, cold)) static int lock_to_release_slowly(pthread_mutex_t *mutex)
@@ -385,7 +388,7 @@ __attribute__((noinline, cold)) static int lock_first(gp_gil *gil, pthread_mutex
 {
     if (gil == main_gil && current == NULL && !hidden && nobody_writes())
         gp_recorder_bring_threads(); /* the process has a second thread */
-    gp_thread *thread = follow_first(gil, GP_ASKED_AT_ONCE);
+    gp_thread *thread = follow_first(gil, &gil->locks.mutex, mutex, GP_ASKED_AT_ONCE);
     return thread != NULL ? lock_to_take(gil, thread, mutex) : call_lock(mutex);
 }
 
@@ -413,19 +416,19 @@ static inline void note_taken(gp_thread *thread)
         lane->doing = GP_LANE_TAKEN;
 }
 
-__attribute__((noinline, cold)) static void note_first_taken(gp_gil *gil)
+__attribute__((noinline, cold)) static void note_first_taken(const void *switch_mutex)
 {
-    gp_thread *thread = follow_first(gil, GP_ASKED_UNSEEN);
+    gp_thread *thread = follow_first(main_gil, &main_gil->locks.switch_mutex, switch_mutex, GP_ASKED_UNSEEN);
     if (thread != NULL)
         note_taken(thread);
 }
 
-static inline void note_main_taken(void)
+static inline void note_main_taken(const void *switch_mutex)
 {
     if (__builtin_expect(is_followed(main_gil, current), 1))
         note_taken(current);
     else
-        note_first_taken(main_gil);
+        note_first_taken(switch_mutex);
 }
 
 /* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
@@ -453,7 +456,7 @@ __attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex, co
         !gp_gil_table_recognise(&gp_tracer.known, before, mutex))
         return status;
     gil = gp_tracer.recognise(before, mutex);
-    gp_thread *thread = gil != NULL ? follow(gil, GP_ASKED_AT_ONCE) : NULL;
+    gp_thread *thread = gil != NULL ? follow(gil, &gil->locks.switch_mutex, mutex, GP_ASKED_AT_ONCE) : NULL;
     if (thread != NULL)
         note_taken(thread);
     return status;
@@ -465,42 +468,43 @@ static int hooked_lock(pthread_mutex_t *mutex)
         return lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
     if (!gp_gil_table_is(&main_gil->locks.switch_mutex, mutex))
         return lock_other(mutex, __builtin_frame_address(0));
-    note_main_taken();
+    note_main_taken(mutex);
     return call_lock(mutex);
 }
 
 /* The thread finds the GIL taken. Called again each time round the interpreter's loop. */
-static void wait_for(gp_gil *gil)
+static void wait_for(gp_gil *gil, const void *cond)
 {
-    gp_thread *thread = follow(gil, GP_ASKED_UNSEEN);
-    if (thread != NULL && thread->lane.asking == GP_ASKED_AT_ONCE)
-        ask(gil, thread, gp_clock_ticks());
+    gp_thread *thread = follow(gil, &gil->locks.cond, cond, GP_ASKED_UNSEEN);
+    if (thread != NULL && thread->lane.asking <= GP_ASKED_AT_ONCE)
+        ask(gil, thread, thread->lane.asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : gp_clock_ticks());
 }
 
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
     if (gp_gil_table_is(&main_gil->locks.cond, cond))
-        wait_for(main_gil);
+        wait_for(main_gil, cond);
     else if (others() && (other = gp_gil_table_with_cond(cond)) != NULL)
-        wait_for(other);
+        wait_for(other, cond);
     else if (__builtin_expect(notes != NULL, 0))
         note(GP_CALL_TIMEDWAIT, cond);
     return call_timedwait(cond, mutex, until);
 }
 
-/* The thread has had no room for its note: its hold counts as off. */
+/* The thread has had no room for its note: its hold, which nobody sees end, counts as off. */
 __attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_lane *lane)
 {
     if (make_room(gil, lane))
         return false;
-    lane->doing = GP_LANE_HOLDS;
+    __atomic_add_fetch(&gp_tracer.threads.lost, 1, __ATOMIC_RELAXED);
+    lane->doing = GP_LANE_OFF;
     return true;
 }
 
 __attribute__((noinline, cold)) static void note_first_place(gp_gil *gil, gp_thread *thread)
 {
-    gp_lane_place(&thread->lane, where(gil, thread));
+    gp_lane_place(&thread->lane, where_at(gil, thread));
     thread->lane.fresh = false;
 }
 
@@ -538,7 +542,9 @@ __attribute__((noinline, cold)) static void note_first_release(gp_gil *gil, gp_t
 {
     if (thread->lane.asking != GP_ASKED_AT_ONCE)
         return;
+    gp_stream_list(&gil->state.stream, &thread->lane); /* it took the GIL unseen */
     note_release(gil, thread, frame);
+    gp_stream_list(&gil->state.stream, &thread->lane);
     thread->lane.fresh = false;
 }
 
@@ -551,7 +557,7 @@ static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_
     int status = call_unlock(mutex);
     if (__builtin_expect(gp_lane_unread(&thread->lane) >= GP_LANE_DUE, 0))
         keep_books(gil);
-    if (__builtin_expect(gil == main_gil && nobody_writes(), 0))
+    if (__builtin_expect(gil == main_gil && nobody_writes() && !gp_gil_table_is_locking(), 0))
         gp_recorder_attend(atomic_load_explicit(&thread->lane.released, memory_order_relaxed));
     return status;
 }
@@ -685,11 +691,6 @@ uint32_t gp_wrappers_where(gp_gil *gil)
 {
     gp_thread *thread = *record_at(gil);
     return is_followed(gil, thread) ? where(gil, thread) : GP_ROW_NONE;
-}
-
-bool gp_wrappers_is_reading(void)
-{
-    return reading;
 }
 
 void gp_tracer_hide(void)

@@ -51,7 +51,4 @@ const gp_thread *gp_wrappers_elsewhere(void);
 /* Where the calling thread, which has the GIL, is: a number of its places; GP_ROW_NONE if nobody wants it. */
 uint32_t gp_wrappers_where(gp_gil *gil);
 
-/* Whether the calling thread, interrupted by a signal, is keeping books. */
-bool gp_wrappers_is_reading(void);
-
 #endif

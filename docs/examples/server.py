@@ -1,6 +1,6 @@
 """A server that does its heavy work in threads, to keep its event loop free; re.findall defeats this.
 
-Run it:      gilprobe record --stacks -o server.gilprobe server.py
+Run it:      gilprobe record -o server.gilprobe server.py
 Meanwhile:   python clients.py
 Look:        gilprobe report server.gilprobe --html server.html
 """

@@ -47,7 +47,15 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the recording's file (default: gilprobe-NAME-PID.gilprobe)"
     )
-    parser.add_argument("--stacks", action="store_true", help="record whole call stacks")
+    parser.add_argument(
+        "--no-stacks",
+        action="store_false",
+        dest="stacks",
+        help="record where the GIL was released, not the callers",
+    )
+    parser.add_argument(
+        "--stacks", action="store_true", default=True, help="record whole call stacks: the default"
+    )
     parser.add_argument(
         "--no-timeline", action="store_false", dest="timeline", help="record totals only, not each hold"
     )

@@ -41,6 +41,13 @@ QUESTIONS = {
         "blamed against held",
         "sum of blame against sum of waits",
     ],
+    "cycles": [
+        "added to a cycle, warm: bare clock reads",
+        "added to a cycle, warm: sites + timeline",
+        "added to a cycle, 4 MiB touched: stacks of 20 frames",
+        "a cycle, warm: sites over bare clock reads",
+        "os.read of a byte: sites over bare clock reads",
+    ],
     "html": [
         "size of the page",
         "first paint from disk",
@@ -56,9 +63,6 @@ QUESTIONS = {
         "multidict 7.2.1: iterating over the keys",
     ],
     "overhead": [
-        "added to one uncontended release + re-acquire: sites",
-        "added to one uncontended release + re-acquire: sites + timeline",
-        "added to one uncontended release + re-acquire: stacks of 20 frames",
         "slowdown of CPU-bound pure Python",
         "import gilprobe",
         "held-vs-released",
@@ -91,7 +95,10 @@ QUESTIONS = {
         "memory with 20 threads: sites",
         "memory with 20 threads: stacks, with the report",
     ],
-    "server": ["fewer requests answered, 8 connections: sites"],
+    "server": [
+        "echo server, threads free to move, sites: time a request",
+        "echo server, threads free to move, stacks + timeline: CPU time a request",
+    ],
 }
 # of these a smaller value is no error
 SIGNED = (
@@ -99,6 +106,9 @@ SIGNED = (
     "wait against",
     "control",
     "added to",
+    "a cycle, ",
+    "os.read",
+    "echo server",
     "slowdown",
     "timeline at 1 MHz",
     "import",
@@ -106,7 +116,6 @@ SIGNED = (
     "plugin installed",
     "planted holds",
     "memory of a traced service",
-    "fewer requests",
     "gilprobe run",
     "followed child: added",
     "memory with 20 threads",

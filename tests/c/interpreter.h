@@ -34,9 +34,19 @@ static atomic_long maps_left = LONG_MAX; /* so many times there is memory */
 static atomic_bool pages_stay;           /* no page becomes writable */
 static _Thread_local bool in_wrappers;   /* the thread runs what the interpreter calls */
 static atomic_ulong mallocs_in_wrappers;
+static _Thread_local void (*at_next_map)(void); /* called once, when the thread asks for memory */
+
+static inline void call_once(void (**what)(void))
+{
+    void (*call)(void) = *what;
+    *what = NULL;
+    if (call != NULL)
+        call();
+}
 
 void *__wrap_gp_memory_map(size_t size)
 {
+    call_once(&at_next_map);
     return atomic_fetch_sub(&maps_left, 1) > 0 ? __real_gp_memory_map(size) : NULL;
 }
 
@@ -108,12 +118,27 @@ static inline gp_site_key here(void)
     return depth_here != 0 ? keys_here[0] : (gp_site_key){NULL, 0};
 }
 
-static inline size_t stack(gp_site_key *keys, size_t room, bool *truncated)
+static inline gp_raw_site raw(void)
 {
-    *truncated = room < depth_here;
-    size_t depth = *truncated ? room : depth_here;
-    memcpy(keys, keys_here, depth * sizeof *keys);
-    return depth;
+    gp_site_key key = here();
+    return (gp_raw_site){key.code, (const char *)key.code + key.instruction};
+}
+
+/* Nothing is remembered: each time it is walked. */
+static inline uint32_t recognise(gp_paths *paths)
+{
+    (void)paths;
+    return GP_ROW_NONE;
+}
+
+static inline gp_walked walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys)
+{
+    (void)paths;
+    for (size_t i = 0; i < depth_here; i++)
+        frames[i] = (gp_path_frame){&keys_here[i], NULL, (uint32_t)i};
+    frames[depth_here] = (gp_path_frame){GP_PATH_END, NULL, GP_ROW_NONE};
+    memcpy(keys, keys_here, depth_here * sizeof *keys);
+    return (gp_walked){.count = depth_here, .fresh = depth_here + 1};
 }
 
 static inline const void *thread_state(void)
@@ -138,8 +163,10 @@ static gp_tracer_host host = {
     .cycle_gil = cycle_gil,
     .identify = identify,
     .living = living,
+    .raw = raw,
     .here = here,
-    .stack = stack,
+    .recognise = recognise,
+    .walk = walk,
     .thread_state = thread_state,
     .describe = describe,
     .watch_code = watch_code,
@@ -193,7 +220,7 @@ typedef struct {
     interpreter *of;
     unsigned cycles;
     pthread_t thread;
-    int64_t native_id;
+    _Atomic int64_t native_id;
     uint64_t acquisitions, forced; /* what there was to see */
 } worker;
 
@@ -250,7 +277,7 @@ static inline worker use(interpreter *of, unsigned cycles)
 
 /* ---- what was booked ---- */
 
-enum { READING_ROWS = 64 };
+enum { READING_ROWS = 256 };
 
 typedef struct {
     gp_totals_row totals;

@@ -101,6 +101,17 @@ EXPORT void interpreter_take_gil(interpreter *of)
     NOT_THE_LAST(take);
 }
 
+EXPORT void interpreter_ask_and_exit(interpreter *of)
+{
+    interpreter_gil *gil = &of->gil;
+    pthread_mutex_lock(&gil->mutex);
+    while (gil->locked) {
+        struct timespec until = interval_from_now();
+        pthread_cond_timedwait(&gil->cond, &gil->mutex, &until);
+    }
+    pthread_mutex_unlock(&gil->mutex);
+}
+
 EXPORT NOINLINE void interpreter_let_go(interpreter *of)
 {
     drop_gil(&of->gil);

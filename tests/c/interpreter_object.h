@@ -37,6 +37,9 @@ void interpreter_begin(size_t place, uint32_t id);
 
 void interpreter_take_gil(interpreter *of);
 
+/* Want the GIL, but do not take it: the thread has to exit, since the interpreter ends. */
+void interpreter_ask_and_exit(interpreter *of);
+
 /* Give the GIL up because the code asks for it. */
 void interpreter_let_go(interpreter *of);
 

@@ -151,6 +151,22 @@ def test_a_recording_tells_who_held_the_gil(tmp_path):
 
 
 @needs_tracer
+@pytest.mark.parametrize(
+    ("options", "whole"),
+    [([], True), (["--stacks"], True), (["--no-stacks"], False), (["--no-stacks", "--stacks"], True)],
+)
+def test_whole_stacks_are_recorded_unless_they_are_turned_off(tmp_path, options, whole):
+    code = "import time\ndef work():\n    time.sleep(0.001)\nwork()"
+    assert record(tmp_path, "-c", code, options=["--quiet", *options])[0] == 0
+    report = load(tmp_path / "out.gilprobe").report
+    (site,) = [site for site in report.sites if site.function == "work"]
+    assert (site.line, site.releases) == (3, 1)
+    stacks = [stack.frames for stack in report.stacks if stack.frames[-1].function == "work"]
+    assert [[frame.function for frame in frames] for frames in stacks] == [["<module>", "work"]] * whole
+    assert bool(report.stacks) == whole
+
+
+@needs_tracer
 def test_the_file_is_named_after_program_and_process(tmp_path):
     write_files(tmp_path, {"app.py": "import os; os.chdir('/')", "p/q.py": ""})
     for arguments, name in (

@@ -68,6 +68,12 @@ if sys.version_info >= (3, 13):  # one with a GIL of its own
         thread.join()
     t.report()
     _interpreters.destroy(other)
+spinning = [threading.Thread(target=spin, args=(0.2,)) for _ in range(3)]
+for thread in spinning:
+    thread.start()
+trace_anew()  # of threads that are met while they wait
+for thread in spinning:
+    thread.join()
 left = gilprobe.trace(timeline=True).start()
 run_threads(2, spin, 0.02)
 del left
@@ -141,8 +147,9 @@ def test_what_may_wait_for_the_loader_is_called_without_the_gil(seen):
 
 
 def test_hooks_wait_for_locks_of_gils_and_of_ours_only(seen):
+    """So it is seen what they do at the first event of a thread that is met while it waits."""
     under_the_mutex = {call for call, held in seen if held == "mutex"}
-    assert "pthread_setspecific" in under_the_mutex
+    assert {"pthread_setspecific", "pthread_mutex_lock (ours)"} <= under_the_mutex
     assert under_the_mutex <= {
         *(["_Unwind_Backtrace"] if platform.machine() == "aarch64" else []),
         "pthread_setspecific",

@@ -227,6 +227,14 @@ def test_a_worker_can_trace_and_another_thread_can_stop_it():
 
 
 @needs_tracer
+def test_whoever_starts_a_trace_comes_first_in_its_report():
+    """Also before threads that ask for the GIL while it holds it."""
+    with gilprobe.trace() as trace:
+        run_threads(3, spin, 0.02)
+    assert trace.report().threads[0].name == MAIN
+
+
+@needs_tracer
 def test_a_trace_starts_and_stops_while_others_fight_for_the_gil():
     with busy(3) as threads:
         for _ in range(10):

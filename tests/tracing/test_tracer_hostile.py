@@ -15,6 +15,7 @@ import textwrap
 
 import pytest
 import recording_chunks
+import report_twin
 
 from gilprobe._native import tracer
 
@@ -33,18 +34,28 @@ from tracer_checks import MAIN, await_no_recorder, busy, check, doze, forever, f
 OURS = (os.path.dirname(gilprobe.__file__), "gilprobe")  # where the code of the package says that it stands
 """
 
-# Every trace records all that it can, to a file with a name and to a temporary one by turns.
+# Every trace records all that it can, to a file with a name and to a temporary one by turns. What a live
+# report is made from at the end is kept beside the first.
 EVERYTHING = """
+from gilprobe.tracing.tracer import Trace
+class Kept(Trace):
+    def _read(self, session, writer, open=open):  # which is gone at the very end
+        report = super()._read(session, writer)
+        snapshot = session.read(None)[0][1]
+        if self._path is not None and snapshot[0] & 1:  # final
+            with open(f"{self._path}.live", "wb") as file: file.write(snapshot)
+        return report
+
 def with_everything(**options):
     path = f"{os.getpid()}-{next(count)}.rec" if len(names) % 2 == 0 else None
     names.append(path)
-    return plain_trace(**{"stacks": True, "timeline": True, "path": path} | options)
+    return Kept(**{"stacks": True, "timeline": True, "path": path} | options)
 
 def no_thread_is_left():
     if not tracer.sessions(): await_no_recorder()
 
 import itertools
-names, count, plain_trace, gilprobe.trace = [], itertools.count(), gilprobe.trace, with_everything
+names, count, gilprobe.trace = [], itertools.count(), with_everything
 atexit.register(no_thread_is_left)
 """
 
@@ -66,7 +77,11 @@ def ends_well(child, request, tmp_path):
     assert not [folder.name for folder in temporary.iterdir() if folder.name.startswith("gilprobe")]
     for recording in tmp_path.glob("*.rec"):
         assert stat.S_IMODE(recording.stat().st_mode) == 0o600
-        recording_chunks.chunks(recording, cut=True)
+        recorded = recording_chunks.chunks(recording, cut=True)
+        assert not report_twin.faults_of(recorded)
+        live = recording.with_suffix(".rec.live")
+        if live.exists() and recorded and recorded[-1][0] == "DONE":
+            assert report_twin.Recorded(recorded).snapshots[-1] == live.read_bytes()
 
 
 # The numbers alone and with sites are what the other tests of the tracer are about.
@@ -1118,7 +1133,7 @@ def test_too_little_address_space_for_accounts_is_reported(ends_well):
         for lock in go: lock.acquire()
         def work(lock):
             lock.acquire()
-            for _ in range(10): time.sleep(0.0001)
+            for _ in range(300): time.sleep(0)  # more than a thread may have noted before it is booked
         for lock in go:
             threads.append(threading.Thread(target=work, args=(lock,)))
             threads[-1].start()

@@ -3,30 +3,41 @@
 #include <string.h>
 
 #include "gp_test.h"
+#include "recording/gp_reader.h"
 
-/* ---- a session with two threads ---- */
+/* ---- a session with two threads, and the places of their GIL ---- */
 
 static const char code[4]; /* their addresses stand for code objects */
 static gp_session *session;
 static gp_thread threads[2];
 static gp_account *accounts[2];
-static size_t met_count;
+static gp_places places;
 
+/* As PLAC has a Python function. */
 static void met(gp_site_key key, gp_buffer *description)
 {
-    met_count++;
-    gp_buffer_number(description, key.code != NULL ? (uint64_t)((const char *)key.code - code) : 99);
-    gp_buffer_number(description, (uint64_t)(-100 < key.instruction ? key.instruction + 100 : 0));
+    char name = key.code != NULL ? (char)('a' + ((const char *)key.code - code)) : '?';
+    gp_buffer_number(description, key.code != NULL ? GP_PLACE_PYTHON : GP_PLACE_DEEPER);
+    if (key.code == NULL)
+        return;
+    gp_buffer_number(description, (uint64_t)key.instruction);
+    gp_buffer_string(description, &name, 1);
+    gp_buffer_string(description, "app.py", 6);
 }
 
-static const gp_naming naming = {.met = met};
+static gp_session *session_of(bool stacks)
+{
+    gp_session *made = gp_session_new(1 + stacks, 1000);
+    made->wants_sites = true;
+    made->wants_stacks = stacks;
+    return made;
+}
 
 static void begin(bool stacks)
 {
-    session = gp_session_new(1, 1000);
-    session->wants_sites = true;
-    session->wants_stacks = stacks;
-    met_count = 0;
+    gp_places_clear(&places);
+    places.naming.met = met;
+    session = session_of(stacks);
     for (uint32_t i = 0; i < 2; i++) {
         threads[i] = (gp_thread){.index = i};
         accounts[i] = gp_account_of(session, &threads[i]);
@@ -38,15 +49,36 @@ static void end(void)
     gp_session_free(session);
 }
 
-static uint32_t place_of(size_t account, const gp_site_key *keys, size_t depth, bool truncated)
+/* What a release notes. */
+static uint32_t number_of(const gp_site_key *keys, size_t depth, bool truncated)
 {
-    gp_call_stack at = {.keys = keys, .depth = depth, .truncated = truncated};
-    return gp_attribution_place(session, accounts[account], &at, &naming);
+    return gp_places_stack(&places, &(gp_call_stack){keys, depth, truncated});
+}
+
+static uint32_t place_of(size_t account, uint32_t number)
+{
+    return gp_attribution_place(session, accounts[account], &places, number);
 }
 
 static uint32_t site_of(size_t account, size_t which, int32_t instruction)
 {
-    return place_of(account, &(gp_site_key){&code[which], instruction}, 1, false);
+    return place_of(account, number_of(&(gp_site_key){&code[which], instruction}, 1, false));
+}
+
+/* What the session has described so far: all its places, with their numbers in order. */
+static gp_place_row described(uint32_t place)
+{
+    gp_cursor cursor = gp_cursor_over(session->described.bytes, session->described.size);
+    gp_place_row row = {.kind = 0}, found = {.kind = 0};
+    uint32_t count = 0;
+    for (; !gp_cursor_at_end(&cursor) && cursor.wrong == NULL; count++) {
+        gp_read_place(&cursor, count, &row);
+        if (count == place)
+            found = row;
+    }
+    CHECK(cursor.wrong == NULL);
+    CHECK_EQUAL(count, session->place_count);
+    return found;
 }
 
 /* ---- places ---- */
@@ -61,32 +93,50 @@ static void a_site_is_one_place_for_all_threads_and_is_described_once(void)
         CHECK_EQUAL(site_of(1, 0, 2), first);
         CHECK_EQUAL(site_of(1, 0, 4), other);
     }
-    CHECK_EQUAL(met_count, 2);
     CHECK_EQUAL(accounts[1]->last_place, other);
-    CHECK_EQUAL(session->places.count, 2);
+    CHECK_EQUAL(session->place_count, 2);
+    CHECK_EQUAL(described(other).kind, GP_PLACE_PYTHON);
+    CHECK_EQUAL(described(other).parent, GP_NOWHERE);
     end();
 }
 
-/* A program that makes code as it goes makes the same places again. */
-static void code_that_is_forgotten_is_the_same_place_if_its_description_is(void)
+static void a_session_numbers_its_places_as_it_meets_them(void)
 {
+    enum { MANY = 1000 };
     begin(false);
-    uint32_t first = site_of(0, 0, 2);
-    gp_session_forget_code(session, &code[0], 2);
-    accounts[0] = gp_account_of(session, &threads[0]);
-    CHECK_EQUAL(site_of(0, 0, 2), first);
-    CHECK_EQUAL(met_count, 2); /* but it was asked for again */
-    CHECK_EQUAL(session->places.count, 1);
+    uint32_t numbers[MANY];
+    for (int32_t i = 0; i < MANY; i++)
+        numbers[i] = number_of(&(gp_site_key){&code[0], i}, 1, false);
+    for (uint32_t i = 0; i < MANY; i++)
+        CHECK_EQUAL(place_of(0, numbers[MANY - 1 - i]), i);
+    for (uint32_t i = 0; i < MANY; i++)
+        CHECK_EQUAL(place_of(1, numbers[MANY - 1 - i]), i);
+    CHECK_EQUAL(session->place_count, MANY);
+    CHECK_EQUAL(described(MANY - 1).kind, GP_PLACE_PYTHON);
     end();
 }
 
 static void a_thread_without_a_frame_has_a_place_of_its_own(void)
 {
     begin(false);
-    uint32_t mine = place_of(0, NULL, 0, false), others = place_of(1, NULL, 0, false);
+    uint32_t mine = place_of(0, GP_NO_FRAME), others = place_of(1, GP_NO_FRAME);
     CHECK(mine != others);
-    CHECK_EQUAL(place_of(0, NULL, 0, false), mine);
+    CHECK_EQUAL(place_of(0, GP_NO_FRAME), mine);
     CHECK_EQUAL(session->native_places, 2);
+    CHECK_EQUAL(described(others).kind, GP_PLACE_NATIVE);
+    end();
+}
+
+static void where_nobody_could_look_is_one_place(void)
+{
+    begin(false);
+    uint32_t unseen = place_of(0, GP_UNSEEN);
+    CHECK(unseen != GP_ROW_NONE);
+    CHECK_EQUAL(place_of(1, GP_UNSEEN), unseen);
+    CHECK(place_of(1, GP_NO_FRAME) != unseen);
+    CHECK_EQUAL(described(unseen).kind, GP_PLACE_UNSEEN);
+    CHECK_EQUAL(place_of(0, GP_ROW_NONE), GP_ROW_NONE);
+    CHECK_EQUAL(accounts[0]->last_place, GP_ROW_NONE);
     end();
 }
 
@@ -95,32 +145,28 @@ static void a_stack_is_a_tree_from_its_outermost_level(void)
     begin(true);
     const gp_site_key one[] = {{&code[0], 2}, {&code[1], 4}, {&code[2], 6}}; /* the innermost first */
     const gp_site_key two[] = {{&code[0], 2}, {&code[1], 8}, {&code[2], 6}};
-    uint32_t first = place_of(0, one, 3, false), second = place_of(0, two, 3, false);
+    uint32_t first = place_of(0, number_of(one, 3, false)), second = place_of(0, number_of(two, 3, false));
     CHECK(first != second);
-    CHECK_EQUAL(session->places.count, 5); /* the outermost is one */
-    CHECK_EQUAL(place_of(1, one, 3, false), first);
-    CHECK_EQUAL(place_of(0, one + 1, 2, false), session->places.rows[first].parent);
-    CHECK(place_of(0, one, 3, true) != first); /* there are levels below that one */
-    CHECK_EQUAL(place_of(0, one, 3, false), first);
+    CHECK_EQUAL(session->place_count, 5); /* the outermost is one */
+    CHECK_EQUAL(place_of(1, number_of(one, 3, false)), first);
+    CHECK_EQUAL(place_of(0, number_of(one + 1, 2, false)), described(first).parent);
+    uint32_t cut = place_of(0, number_of(one, 3, true)); /* there are levels below that one */
+    CHECK(cut != first);
+    uint32_t deeper = described(described(described(cut).parent).parent).parent;
+    CHECK_EQUAL(described(deeper).kind, GP_PLACE_DEEPER);
+    CHECK_EQUAL(place_of(0, number_of(one, 3, false)), first);
     end();
 }
 
-static bool stands_for_second(gp_site_key *key)
+static void a_session_without_stacks_knows_their_innermost_levels(void)
 {
-    if (key->code != &code[3])
-        return false;
-    *key = (gp_site_key){&code[1], 4};
-    return true;
-}
-
-static void a_place_that_stands_for_its_caller_is_that_one(void)
-{
-    const gp_naming importing = {met, stands_for_second};
     begin(false);
-    gp_call_stack at = {.keys = &(gp_site_key){&code[3], 2}, .depth = 1};
-    uint32_t callers = site_of(1, 1, 4);
-    CHECK_EQUAL(gp_attribution_place(session, accounts[0], &at, &importing), callers);
-    CHECK_EQUAL(session->places.count, 1);
+    const gp_site_key one[] = {{&code[0], 2}, {&code[1], 4}}, two[] = {{&code[0], 2}, {&code[1], 8}};
+    uint32_t site = place_of(0, number_of(one, 2, false));
+    CHECK_EQUAL(place_of(1, number_of(two, 2, false)), site);
+    CHECK_EQUAL(place_of(1, number_of(one, 2, true)), site);
+    CHECK_EQUAL(site_of(1, 0, 2), site);
+    CHECK_EQUAL(session->place_count, 1);
     end();
 }
 
@@ -133,8 +179,8 @@ static void a_hold_without_a_place_is_counted_as_lost(void)
     gp_attribution_book_hold(session, place, 30);
     gp_attribution_book_hold(session, place, 12);
     gp_attribution_book_hold(session, GP_ROW_NONE, 5);
-    CHECK_EQUAL(session->places.rows[place].hold, 42);
-    CHECK_EQUAL(session->places.rows[place].releases, 2);
+    CHECK_EQUAL(session->places[place].hold, 42);
+    CHECK_EQUAL(session->places[place].releases, 2);
     CHECK_EQUAL(session->sites_lost, 5);
     end();
 }
@@ -146,7 +192,7 @@ static void a_wait_belongs_to_the_last_place_and_is_cut_at_the_start(void)
     session->stall_floor = 40;
     gp_attribution_book_wait(session, accounts[0], 900, 1050); /* the session began at 1000 */
     gp_attribution_book_wait(session, accounts[0], 1100, 1130);
-    CHECK_EQUAL(session->places.rows[place].wait, 80);
+    CHECK_EQUAL(session->places[place].wait, 80);
     CHECK_EQUAL(session->stall_count, 1); /* the other was below the floor */
     CHECK_EQUAL(session->stalls[0].start, 1000);
     CHECK_EQUAL(session->stalls[0].ticks, 50);
@@ -196,13 +242,15 @@ int main(void)
 {
     gp_clock_init();
     a_site_is_one_place_for_all_threads_and_is_described_once();
-    code_that_is_forgotten_is_the_same_place_if_its_description_is();
+    a_session_numbers_its_places_as_it_meets_them();
     a_thread_without_a_frame_has_a_place_of_its_own();
+    where_nobody_could_look_is_one_place();
     a_stack_is_a_tree_from_its_outermost_level();
-    a_place_that_stands_for_its_caller_is_that_one();
+    a_session_without_stacks_knows_their_innermost_levels();
     a_hold_without_a_place_is_counted_as_lost();
     a_wait_belongs_to_the_last_place_and_is_cut_at_the_start();
     of_very_many_waits_the_longest_are_kept();
     a_waiter_is_charged_by_holder_and_place_and_blames_the_longest();
+    gp_places_clear(&places);
     return gp_test_status();
 }

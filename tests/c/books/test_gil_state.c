@@ -1,10 +1,12 @@
-/* The state of a GIL, case by case; test_gil_state_twin.c has the random schedules. */
+/* The state of a GIL, case by case, each fed with steps and by lanes that a stream reads;
+ * test_gil_state_twin.c has the random schedules. */
 
 #include "books/gp_gil_state.h"
 
 #include <string.h>
 
 #include "gp_test.h"
+#include "lanes.h"
 
 enum { THREADS = 4 };
 
@@ -13,62 +15,99 @@ static gp_thread threads[THREADS];
 static gp_thread *const table[THREADS] = {&threads[0], &threads[1], &threads[2], &threads[3]};
 static gp_thread *const main_thread = &threads[0], *const other = &threads[1], *const third = &threads[2];
 static uint64_t last_id;
-static const gp_call_stack nowhere = {NULL, 0, false};
+static bool by_lanes; /* else by steps */
+
+static void read_up_to(uint64_t now)
+{
+    if (by_lanes)
+        gp_gil_state_read(&gil, now);
+}
+
+static void begin_session(gp_session *session)
+{
+    read_up_to(session->start);
+    gp_gil_state_start(&gil, session, main_thread);
+}
 
 static gp_session *start(uint64_t now)
 {
     gp_session *session = gp_session_new(++last_id, now);
-    gp_gil_state_start(&gil, session, main_thread);
+    begin_session(session);
     return session;
 }
 
 static void stop(gp_session *session, uint64_t now)
 {
-    gp_gil_state_stop(&gil, session, table, THREADS, &nowhere, now);
+    read_up_to(now);
+    gp_gil_state_stop(&gil, session, table, THREADS, GP_NO_FRAME, now);
+}
+
+static void adopt(gp_thread *thread, uint64_t born, bool holds)
+{
+    gp_gil_state_adopt(&gil, thread, born, holds);
 }
 
 /* A GIL that is watched from 1000 on, its threads known: the main thread has the GIL. */
 static gp_session *begin(void)
 {
+    gp_stream_clear(&gil.stream);
     memset(&gil, 0, sizeof gil);
     memset(threads, 0, sizeof threads);
     gil.generation = 1;
     for (uint32_t i = 0; i < THREADS; i++) {
         threads[i].index = i;
-        gp_gil_state_adopt(&gil, &threads[i], 0);
+        adopt(&threads[i], 0, i == 0);
     }
     return start(1000);
 }
 
-static void drop(gp_thread *thread, bool forced, uint64_t now)
+static gp_session *begin_with_sites(void)
 {
-    gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_drop(&gil, thread, forced, &nowhere, now);
+    gp_session *session = begin();
+    session->wants_sites = true;
+    gil.wanting_sites = 1;
+    return session;
 }
 
-/* Both halves of getting the GIL, at one time. */
-static void get(gp_thread *thread, uint64_t now)
+static void drop_after(gp_thread *thread, bool forced, gp_cpu_span cpu, uint64_t now)
 {
-    gp_gil_state_acquire(&gil, thread);
-    gp_gil_state_take(&gil, thread, now);
+    if (!by_lanes) {
+        gp_gil_state_release(&gil, thread, GP_NO_FRAME, forced, cpu, now);
+        return;
+    }
+    atomic_store(&thread->lane.cpu_since, cpu.since);
+    atomic_store(&thread->lane.cpu_until, cpu.until);
+    lanes_release(&gil, thread, GP_NO_FRAME, forced, now);
+}
+
+static void drop(gp_thread *thread, bool forced, uint64_t now)
+{
+    drop_after(thread, forced, (gp_cpu_span){0}, now);
+}
+
+/* It asks at this moment, and has to wait. */
+static void wait_for(gp_thread *thread, uint64_t now)
+{
+    thread->lane.asking = now;
+    if (by_lanes)
+        lanes_ask(&gil, thread, now);
+    else
+        gp_gil_state_ask(&gil, thread, now);
+}
+
+/* Get the GIL, after wait_for or without a word. */
+static void take_waited(gp_thread *thread, uint64_t now)
+{
+    if (by_lanes)
+        lanes_take(&gil, thread, GP_NO_FRAME, now);
+    else
+        gp_gil_state_take(&gil, thread, thread->lane.asking, now);
 }
 
 static void take(gp_thread *thread, uint64_t now)
 {
-    gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    get(thread, now);
-}
-
-static void wait_for(gp_thread *thread, uint64_t now)
-{
-    gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_wait(&gil, thread, now);
-}
-
-/* Get the GIL after gp_gil_state_wait. */
-static void take_waited(gp_thread *thread, uint64_t now)
-{
-    get(thread, now);
+    lanes_begin_to_take(thread);
+    take_waited(thread, now);
 }
 
 static const gp_account *account(gp_session *session, gp_thread *thread)
@@ -88,6 +127,19 @@ static void check_times(gp_session *session, gp_thread *thread, uint64_t hold, u
     CHECK_EQUAL(is->wait, wait);
     CHECK_EQUAL(is->off, off);
     check_whole(is);
+}
+
+static void check_copy(gp_session *session, gp_thread *thread, uint64_t now)
+{
+    static gp_account before, seen, after;
+    read_up_to(now);
+    gp_account *is = gp_account_of(session, thread);
+    before = *is;
+    gp_gil_state_copy_account(session, is, now, &seen);
+    after = *is;
+    CHECK(memcmp(&before, &after, sizeof before) == 0);
+    CHECK_EQUAL(seen.last, now);
+    check_whole(&seen);
 }
 
 static void an_uncontended_thread_holds_and_is_off(void)
@@ -115,7 +167,8 @@ static void a_contended_thread_waits_from_its_request_on(void)
 {
     gp_session *session = begin();
     wait_for(other, 1050);
-    gp_gil_state_wait(&gil, other, 1055); /* once round the interpreter's loop */
+    if (!by_lanes)
+        gp_gil_state_ask(&gil, other, 1055); /* who waits already waits on */
     drop(main_thread, false, 1100);
     take_waited(other, 1110);
     stop(session, 1200);
@@ -149,32 +202,35 @@ static void a_forced_release_is_wait_until_the_thread_is_back(void)
     gp_session_free(session);
 }
 
-static void getting_a_free_gil_is_a_wait_of_its_own_length_if_stamped_and_of_none_if_not(void)
+static void getting_a_free_gil_is_no_wait_and_no_handoff(void)
 {
     gp_session *session = begin();
     drop(main_thread, false, 1010);
     take(main_thread, 1020);
     drop(main_thread, false, 1030);
-    gp_gil_state_lock(main_thread, 1100, false);
-    get(main_thread, 1107);
+    wait_for(main_thread, 1100); /* the mutex was taken, not the GIL */
+    take_waited(main_thread, 1107);
     stop(session, 1200);
     check_times(session, main_thread, 10 + 10 + 93, 7, 10 + 70);
     CHECK_EQUAL(account(session, main_thread)->acquisitions, 2);
-    CHECK_EQUAL(account(session, main_thread)->contended_acquisitions, 0);
+    CHECK_EQUAL(account(session, main_thread)->contended_acquisitions, 1);
     CHECK_EQUAL(gp_hist_count(&account(session, main_thread)->waits), 2);
-    CHECK(account(session, main_thread)->waits.counts[0] >= 1);
+    CHECK_EQUAL(account(session, main_thread)->waits.counts[0], 1);
     CHECK_EQUAL(session->handoffs, 0);
+    CHECK_EQUAL(session->contended, 0);
     gp_session_free(session);
 }
 
 static void a_thread_first_seen_inside_a_wait_has_waited_all_along(void)
 {
     gp_session *session = begin();
-    gp_gil_state_wait(&gil, other, 1050); /* its lock(mutex) came before the first hook */
+    wait_for(other, GP_ASKED_EARLIER); /* its lock(mutex) came before the first hook */
+    read_up_to(1060);
+    CHECK_EQUAL(gp_gil_state_contended(session, 1060), 60);
+    check_copy(session, other, 1060);
     drop(main_thread, false, 1100);
     take_waited(other, 1110);
-    gp_gil_state_lock(other, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_drop(&gil, other, false, &nowhere, 1120);
+    drop(other, false, 1120);
     take_waited(third, 1130); /* and this one's wait ended before it came round */
     stop(session, 1200);
     check_times(session, other, 10, 110, 80);
@@ -188,7 +244,7 @@ static void a_thread_first_seen_inside_a_wait_has_waited_all_along(void)
 static void a_thread_born_meanwhile_counts_from_its_birth(void)
 {
     gp_session *session = begin();
-    gp_gil_state_adopt(&gil, other, 1040);
+    adopt(other, 1040, false);
     wait_for(other, 1050);
     stop(session, 1100);
     CHECK_EQUAL(account(session, other)->first, 1040);
@@ -199,11 +255,12 @@ static void a_thread_born_meanwhile_counts_from_its_birth(void)
 static void a_thread_born_inside_a_wait_has_waited_since_its_birth(void)
 {
     gp_session *session = begin();
-    gp_gil_state_adopt(&gil, other, 1040);
-    gp_gil_state_wait(&gil, other, 1050);
+    adopt(other, 1040, false);
+    wait_for(other, GP_ASKED_EARLIER);
     drop(main_thread, false, 1100);
     take_waited(other, 1110);
-    gp_gil_state_adopt(&gil, third, 1120);
+    read_up_to(1115);
+    adopt(third, 1120, false);
     stop(session, 1200);
     check_times(session, other, 90, 70, 0);
     check_times(session, third, 0, 0, 80);
@@ -214,17 +271,16 @@ static void a_thread_born_inside_a_wait_has_waited_since_its_birth(void)
 static void blocking_on_the_mutex_is_part_of_the_wait(void)
 {
     gp_session *session = begin();
+    wait_for(other, 1090);
     drop(main_thread, false, 1100);
-    gp_gil_state_lock(other, 1090, true);
     take_waited(other, 1120); /* free by the time it had the mutex */
-    gp_gil_state_lock(main_thread, 1130, true);
-    gp_gil_state_wait(&gil, main_thread, 1145);
+    wait_for(main_thread, 1130);
     stop(session, 1200);
     check_times(session, other, 80, 30, 90);
     check_times(session, main_thread, 100, 70, 30);
     CHECK_EQUAL(account(session, other)->contended_acquisitions, 1);
     CHECK_EQUAL(session->handoffs, 1);
-    CHECK_EQUAL(session->contended, 70);
+    CHECK_EQUAL(session->contended, 10 + 70);
     gp_session_free(session);
 }
 
@@ -232,8 +288,7 @@ static void blocking_on_the_mutex_is_no_part_of_the_hold(void)
 {
     gp_session *session = begin();
     wait_for(other, 1050);
-    gp_gil_state_lock(main_thread, 1080, true);
-    gp_gil_state_drop(&gil, main_thread, false, &nowhere, 1100);
+    drop(main_thread, false, 1080); /* and blocks until 1100 */
     take_waited(other, 1110);
     stop(session, 1200);
     check_times(session, main_thread, 80, 0, 120);
@@ -245,18 +300,80 @@ static void blocking_on_the_mutex_is_no_part_of_the_hold(void)
 static void contention_counts_from_whoever_asked_first(void)
 {
     gp_session *session = begin();
-    gp_gil_state_lock(third, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_wait(&gil, third, 1050);
-    gp_gil_state_lock(other, 1030, true); /* asked earlier, got the mutex later */
-    gp_gil_state_wait(&gil, other, 1060);
+    wait_for(third, 1050);
+    read_up_to(1055);
+    wait_for(other, 1030); /* asked earlier, was heard of later */
     drop(main_thread, false, 1100);
+    read_up_to(1150);
     CHECK_EQUAL(session->contended, 70);
     CHECK_EQUAL(gp_gil_state_contended(session, 1150), 70);
     take_waited(other, 1150);
+    read_up_to(1180);
     CHECK_EQUAL(gp_gil_state_contended(session, 1180), 70 + 30);
     stop(session, 1200);
     CHECK_EQUAL(session->contended, 70 + 50);
     CHECK_EQUAL(gp_gil_state_contended(session, 5000), 70 + 50);
+    gp_session_free(session);
+}
+
+/* What it waited for was booked without it, and is not charged again. */
+static void who_is_heard_of_after_a_release_waits_from_that_on(void)
+{
+    gp_session *session = begin_with_sites();
+    drop(main_thread, false, 1100);
+    take(third, 1102);
+    read_up_to(1105);
+    wait_for(other, 1090); /* its processor stopped it before it could say so */
+    drop(third, false, 1200);
+    take_waited(other, 1210);
+    stop(session, 1300);
+    check_times(session, other, 90, 110, 100);
+    CHECK_EQUAL(account(session, other)->blamed, 200 - 102);
+    CHECK_EQUAL(session->contended, 200 - 102);
+    CHECK_EQUAL(session->handoffs, 1);
+    gp_session_free(session);
+}
+
+/* It stays among the waiters, before one that lives or behind it. */
+static void who_exits_while_it_waits_is_charged_up_to_its_end(void)
+{
+    gp_session *session = begin_with_sites();
+    wait_for(third, 1020);
+    wait_for(other, 1030);
+    wait_for(&threads[3], 1040);
+    read_up_to(1050);
+    gp_thread_exit(other, 1070);
+    drop(main_thread, false, 1100);
+    take_waited(third, 1110);
+    drop(third, false, 1120);
+    take_waited(&threads[3], 1130);
+    stop(session, 1200);
+    CHECK_EQUAL(account(session, other)->last, 1070);
+    CHECK_EQUAL(account(session, other)->blamed, 40);
+    CHECK_EQUAL(account(session, third)->blamed, 80);
+    CHECK_EQUAL(account(session, &threads[3])->blamed, 60 + 10);
+    gp_session_free(session);
+}
+
+/* Of several that are equal the first. */
+static void the_longest_hold_of_a_wait_is_its_culprit(void)
+{
+    gp_session *session = begin_with_sites();
+    wait_for(other, 1010);
+    drop(main_thread, false, 1020);
+    take(third, 1030);
+    drop(third, false, 1050);
+    take(main_thread, 1060);
+    drop(main_thread, false, 1080);
+    take(third, 1085);
+    drop(third, false, 1105);
+    take_waited(other, 1110);
+    stop(session, 1200);
+    CHECK_EQUAL(session->stall_count, 1);
+    CHECK_EQUAL(session->stalls[0].ticks, 100);
+    CHECK_EQUAL(session->stalls[0].holder, account(session, third)->number);
+    CHECK_EQUAL(session->stalls[0].holder_ticks, 20);
+    CHECK_EQUAL(account(session, other)->blamed, 10 + 20 + 20 + 20);
     gp_session_free(session);
 }
 
@@ -303,18 +420,6 @@ static void every_session_keeps_what_comes_after_its_own_start(void)
     gp_session_free(outer);
     gp_session_free(inner);
     gp_session_free(late);
-}
-
-static void check_copy(gp_session *session, gp_thread *thread, uint64_t now)
-{
-    static gp_account before, seen, after;
-    gp_account *is = gp_account_of(session, thread);
-    before = *is;
-    gp_gil_state_copy_account(session, is, now, &seen);
-    after = *is;
-    CHECK(memcmp(&before, &after, sizeof before) == 0);
-    CHECK_EQUAL(seen.last, now);
-    check_whole(&seen);
 }
 
 static void a_look_in_any_state_is_whole_and_changes_nothing(void)
@@ -376,13 +481,22 @@ static void a_thread_that_goes_on_after_its_end_is_still_whole(void)
     gp_session_free(session);
 }
 
+/* As gp_tracer.c does it. */
+static void fork_child(gp_thread *self, bool holds, uint64_t now)
+{
+    read_up_to(now);
+    gp_gil_state_forked(&gil, self, table, THREADS, GP_NO_FRAME, now);
+    gp_stream_restart(&gil.stream, holds ? &self->lane : NULL, gil.generation);
+    self->lane.fresh |= holds;
+}
+
 static void a_forked_child_keeps_only_the_thread_that_forked(void)
 {
     gp_session *session = begin();
     wait_for(other, 1040);
-    gp_gil_state_forked(&gil, main_thread, table, THREADS, 1100);
+    fork_child(main_thread, true, 1100);
     CHECK_EQUAL(session->contended, 60);
-    get(main_thread, 1110); /* the new GIL, over the old one */
+    take(main_thread, 1110); /* the new GIL, over the old one */
     drop(main_thread, false, 1150);
     take(main_thread, 1160);
     stop(session, 1200);
@@ -396,14 +510,31 @@ static void a_forked_child_keeps_only_the_thread_that_forked(void)
 static void a_child_forked_by_a_thread_without_the_gil_has_no_holder(void)
 {
     gp_session *session = begin();
-    take(main_thread, 1010);
-    gp_gil_state_forked(&gil, other, table, THREADS, 1100);
+    drop(main_thread, false, 1010);
+    take(other, 1020);
+    drop(other, false, 1030);
+    take(main_thread, 1040);
+    fork_child(other, false, 1100);
     CHECK(gil.holder == NULL);
     wait_for(other, 1110); /* what the holder left behind is taken: for ever, as in any such child */
     stop(session, 1200);
     CHECK_EQUAL(session->contended, 0);
-    check_times(session, main_thread, 100, 0, 0);
-    check_times(session, other, 0, 90, 110);
+    check_times(session, main_thread, 70, 0, 30);
+    check_times(session, other, 10, 90, 100);
+    gp_session_free(session);
+}
+
+static void a_child_forked_by_a_thread_that_waits_goes_on_waiting(void)
+{
+    gp_session *session = begin();
+    wait_for(other, 1050);
+    fork_child(other, false, 1100);
+    take_waited(other, 1120);
+    drop(other, false, 1150);
+    take(other, 1160);
+    stop(session, 1200);
+    CHECK_EQUAL(session->contended, 50);
+    check_times(session, other, 70, 70, 60);
     gp_session_free(session);
 }
 
@@ -414,7 +545,7 @@ static void a_first_session_forgets_what_came_before(void)
     stop(session, 1100);
     gp_session_free(session);
     gil.generation++;
-    gp_gil_state_adopt(&gil, main_thread, 0);
+    adopt(main_thread, 0, true);
     session = start(2000);
     drop(main_thread, false, 2100);
     take(main_thread, 2110);
@@ -434,14 +565,14 @@ static void the_cpu_time_of_holds_is_booked_for_sessions_that_want_it(void)
     session->wants_cpu = true;
     session->starter = main_thread;
     session->starter_cpu = 500;
-    gp_gil_state_start(&gil, session, main_thread);
+    begin_session(session);
     CHECK_EQUAL(gil.wanting_cpu, 1);
-    main_thread->cpu_since = 400; /* before the session */
-    drop(main_thread, false, 1100);
-    gp_gil_state_book_cpu(&gil, main_thread, 560);
+    drop_after(main_thread, false, (gp_cpu_span){400, 560}, 1100); /* it began before the session */
+    read_up_to(1150);
     CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60);
     take(main_thread, 1200);
-    main_thread->cpu_since = 570;
+    gp_lane_begin_cpu(&main_thread->lane, 570);
+    read_up_to(1250);
     session->cpu_now = 600;
     gp_gil_state_copy_account(session, account(session, main_thread), 1300, &copy);
     CHECK_EQUAL(copy.hold_cpu, 60 + 30);
@@ -462,26 +593,29 @@ static void a_hold_whose_beginning_was_not_seen_has_no_cpu_time(void)
     gp_session *session = begin();
     session->wants_cpu = true;
     gil.wanting_cpu = 1;
-    drop(main_thread, false, 1100);
-    gp_gil_state_book_cpu(&gil, main_thread, 560);
+    drop_after(main_thread, false, (gp_cpu_span){0, 560}, 1100);
+    read_up_to(1150);
     CHECK_EQUAL(account(session, main_thread)->hold_cpu, 0);
     gp_session_free(session);
 }
 
-int main(void)
+static void all(void)
 {
     the_cpu_time_of_holds_is_booked_for_sessions_that_want_it();
     a_hold_whose_beginning_was_not_seen_has_no_cpu_time();
     an_uncontended_thread_holds_and_is_off();
     a_contended_thread_waits_from_its_request_on();
     a_forced_release_is_wait_until_the_thread_is_back();
-    getting_a_free_gil_is_a_wait_of_its_own_length_if_stamped_and_of_none_if_not();
+    getting_a_free_gil_is_no_wait_and_no_handoff();
     a_thread_first_seen_inside_a_wait_has_waited_all_along();
     a_thread_born_meanwhile_counts_from_its_birth();
     a_thread_born_inside_a_wait_has_waited_since_its_birth();
     blocking_on_the_mutex_is_part_of_the_wait();
     blocking_on_the_mutex_is_no_part_of_the_hold();
     contention_counts_from_whoever_asked_first();
+    who_is_heard_of_after_a_release_waits_from_that_on();
+    who_exits_while_it_waits_is_charged_up_to_its_end();
+    the_longest_hold_of_a_wait_is_its_culprit();
     a_holder_never_seen_to_take_holds_since_the_last_release();
     every_session_keeps_what_comes_after_its_own_start();
     a_look_in_any_state_is_whole_and_changes_nothing();
@@ -489,6 +623,15 @@ int main(void)
     a_thread_that_goes_on_after_its_end_is_still_whole();
     a_forked_child_keeps_only_the_thread_that_forked();
     a_child_forked_by_a_thread_without_the_gil_has_no_holder();
+    a_child_forked_by_a_thread_that_waits_goes_on_waiting();
     a_first_session_forgets_what_came_before();
+}
+
+int main(void)
+{
+    all();
+    by_lanes = true;
+    all();
+    gp_stream_clear(&gil.stream);
     return gp_test_status();
 }

@@ -1,7 +1,8 @@
-/* The state of a GIL against a slow twin: random threads take and give up a GIL as CPython does
- * (gp_gil_state.h), sessions begin and end among them, and what it has booked must be what the twin
- * finds by writing every interval down and adding them up at the end: thread by thread, and all that were
- * folded (gp_folding.h) together. */
+/* The state of a GIL against a slow twin: random threads take and give up a GIL as CPython does, and note it
+ * in their lanes as the hooks do (trace/gp_wrappers.c); the stream is read at random moments, up to random
+ * limits, in single steps or in whole cycles; sessions begin and end among all this. What has been booked
+ * must be what the twin finds by writing every interval down and adding them up at the end: thread by thread,
+ * and all that were folded (gp_folding.h) together. */
 
 #include "books/gp_gil_state.h"
 
@@ -9,8 +10,10 @@
 #include <string.h>
 
 #include "gp_test.h"
+#include "lanes.h"
+#include "recording/gp_reader.h"
 
-enum { ACTORS = 12, SESSIONS = 3, LOG = 2048, STEPS = 800, BIRTHS = 6, STACKS = 6 };
+enum { ACTORS = 12, SESSIONS = 3, LOG = 4096, ALL_LOG = 2 * LOG, STEPS = 800, BIRTHS = 6, STACKS = 6 };
 
 /* All on one thread, of which TSan has nothing to say, but takes ten times as long. */
 #ifdef __SANITIZE_THREAD__
@@ -32,21 +35,25 @@ static const gp_call_stack stacks[STACKS] = {
 
 typedef enum { AWAY, WAITING, HOLDING } span_kind;
 
+/* How much of a stack was noted. */
+typedef enum { NOTHING, SITE, WHOLE } noted_as;
+
 typedef struct {
     span_kind kind;
     uint64_t from, to; /* to: not yet valid in the last one */
     unsigned stack;    /* where a hold ended, or the last one before a wait */
+    noted_as noted;
 } twin_span;
 
 typedef struct {
     unsigned at;
-    bool take, waited, forced; /* not a take: a drop */
+    bool take, waited, forced; /* not a take: a release */
 } twin_turn;
 
-/* What is held or wanted, whoever does so; `begun` and `ended` number the events, ended 0: not yet. */
+/* What is held or wanted, whoever does so; `ended` numbers the event, 0: not yet. */
 typedef struct {
     uint64_t from, to;
-    unsigned begun, ended;
+    unsigned ended;
     unsigned actor, stack;
 } stretch;
 
@@ -54,6 +61,7 @@ typedef enum {
     UNBORN,
     OUT,
     MUST_TAKE,
+    TELLS_LATE, /* it has looked at the clock, to say that it waits */
     ASKS_TO_TAKE,
     WAITS,
     IN,
@@ -66,14 +74,13 @@ typedef enum {
 typedef struct {
     gp_thread thread; /* first: found from its address */
     place place;
-    bool early, seen, registered, forced, ask_seen;
-    bool blocked;   /* the call under way */
-    uint64_t ask;   /* its stamp */
-    uint64_t asked; /* what the twin knows of it */
+    bool early, seen, registered, forced;
+    uint64_t ask; /* when it looked at the clock */
     uint64_t birth, ended;
     unsigned retired; /* the event; 0: not yet */
     unsigned stack;   /* of its last release */
-    size_t wait;      /* the open entry in `wants` */
+    noted_as noted;
+    size_t wait; /* the open entry in `wants` */
     twin_span spans[LOG];
     twin_turn turns[LOG];
     size_t span_count, turn_count;
@@ -94,17 +101,19 @@ static struct {
     twin_actor *holder, *last_holder;
     twin_watch watches[SESSIONS];
     uint64_t last_id;
+    uint32_t generation;
     unsigned mortality;    /* one step in so many, of threads without the GIL, is their last */
     unsigned restlessness; /* one in so many, of threads with it, begins, reads or ends a session */
-    stretch holds[LOG], wants[LOG];
-    uint64_t drops[LOG];
-    unsigned handed[LOG];
-    const twin_actor *locating;
+    unsigned curiosity;    /* before one step in so many somebody reads */
+    stretch holds[ALL_LOG], wants[ALL_LOG];
+    uint64_t drops[ALL_LOG];
+    unsigned handed[ALL_LOG];
     bool swapped; /* the two code objects have gone, and come again each at the other's address */
     size_t hold_count, want_count, drop_count, handed_count;
+    uint64_t booked_until; /* the last release that was read */
 } world;
 
-static size_t folded_rows, retired_threads; /* in all schedules */
+static size_t folded_rows, retired_threads, late_askings, overtaken_askings; /* in all schedules */
 
 static uint64_t draw(uint64_t below)
 {
@@ -139,19 +148,18 @@ static gp_call_stack *addressed(unsigned stack)
 /* What the code is, whatever its address. */
 static void met(gp_site_key key, gp_buffer *description)
 {
-    if (world.swapped && key.code != NULL)
-        key.code = key.code == &code_a ? &code_b : &code_a;
-    gp_buffer_raw(description, &key.code, sizeof key.code);
-    gp_buffer_raw(description, &key.instruction, sizeof key.instruction);
+    gp_buffer_number(description, key.code != NULL ? GP_PLACE_PYTHON : GP_PLACE_DEEPER);
+    if (key.code == NULL)
+        return;
+    gp_buffer_number(description, (key.code == &code_b) != world.swapped);
+    gp_buffer_number(description, (uint64_t)key.instruction);
 }
 
 static void swap_codes(void)
 {
-    for (int i = 0; i < SESSIONS; i++)
-        if (world.watches[i].session != NULL) {
-            gp_session_forget_code(world.watches[i].session, &code_a, ++world.last_id);
-            gp_session_forget_code(world.watches[i].session, &code_b, ++world.last_id);
-        }
+    gp_places_forget(&world.gil.places, &code_a);
+    gp_places_forget(&world.gil.places, &code_b);
+    world.gil.codes++;
     world.swapped = !world.swapped;
 }
 
@@ -169,7 +177,7 @@ static void turn_to(twin_actor *actor, span_kind kind, uint64_t from)
 {
     if (actor->span_count != 0)
         actor->spans[actor->span_count - 1].to = from;
-    actor->spans[actor->span_count++] = (twin_span){kind, from, 0, actor->stack};
+    actor->spans[actor->span_count++] = (twin_span){kind, from, 0, actor->stack, actor->noted};
 }
 
 static twin_span *open_span(twin_actor *actor)
@@ -180,57 +188,114 @@ static twin_span *open_span(twin_actor *actor)
 static void want(twin_actor *actor, uint64_t from)
 {
     actor->wait = world.want_count;
-    world.wants[world.want_count++] = (stretch){from, 0, world.event, 0, number_of(actor), 0};
+    world.wants[world.want_count++] = (stretch){from, 0, 0, number_of(actor), 0};
+}
+
+/* ---- readings ---- */
+
+static void apply(const gp_step *step)
+{
+    gp_thread *thread = gp_thread_of(step->lane);
+    if (step->kind == GP_STEP_TAKE && step->unseen_before)
+        thread->last_place = step->place;
+    if (step->kind == GP_STEP_RELEASE)
+        gp_gil_state_release(&world.gil, thread, step->place, step->forced, step->cpu, step->time);
+    else if (step->kind == GP_STEP_ASK)
+        gp_gil_state_ask(&world.gil, thread, step->asked);
+    else
+        gp_gil_state_take(&world.gil, thread, step->asked, step->time);
+}
+
+/* What gp_gil_state_read does, without a hurry. */
+static void read_step_by_step(uint64_t limit)
+{
+    gp_step step;
+    CHECK(gp_stream_begin(&world.gil.stream, limit));
+    while (gp_stream_next(&world.gil.stream, &step))
+        apply(&step);
+    gp_stream_end(&world.gil.stream);
+}
+
+static void read_up_to(uint64_t limit)
+{
+    if (!hooked())
+        return;
+    for (size_t i = 0; i < world.drop_count; i++)
+        if (world.drops[i] <= limit && world.drops[i] > world.booked_until)
+            world.booked_until = world.drops[i];
+    if (draw(2) == 0)
+        read_step_by_step(limit);
+    else
+        gp_gil_state_read(&world.gil, limit);
+}
+
+/* Somebody reads without the GIL. */
+static void peep(void)
+{
+    uint64_t limits[] = {gp_stream_known_until(&world.gil.stream), world.now, world.now - draw(1000)};
+    read_up_to(limits[draw(3)]);
 }
 
 /* ---- what the hooks do ---- */
 
-static void see(twin_actor *actor, uint64_t now)
+/* `asked` as in a note. */
+static void see(twin_actor *actor, uint64_t asked, bool holds)
 {
     if (actor->seen)
         return;
     actor->seen = true;
-    actor->birth = actor->early ? 0 : now;
-    actor->asked = GP_ASKED_UNSEEN;
+    actor->birth = actor->early ? 0 : tick();
     actor->span_count = actor->turn_count = 0;
+    actor->noted = NOTHING;
     turn_to(actor, AWAY, actor->birth);
     if (!actor->registered) {
         actor->registered = true;
         actor->thread.index = (uint32_t)world.thread_count;
         world.threads[world.thread_count++] = &actor->thread;
     }
-    gp_gil_state_adopt(&world.gil, &actor->thread, actor->birth);
+    gp_gil_state_adopt(&world.gil, &actor->thread, actor->birth, holds);
+    actor->thread.lane.asking = asked;
 }
 
-static void enter_mutex(twin_actor *actor)
+static uint32_t where(twin_actor *actor)
 {
-    if (!hooked() || !actor->ask_seen)
+    gp_gil_state *gil = &world.gil;
+    const gp_call_stack *stack = addressed(actor->stack);
+    bool lasting;
+    actor->noted = gil->wanting_stacks != 0 ? WHOLE : gil->wanting_sites != 0 ? SITE : NOTHING;
+    if (actor->noted == NOTHING)
+        return GP_ROW_NONE;
+    if (stack->depth == 0)
+        return GP_NO_FRAME;
+    if (actor->noted == SITE)
+        return gp_places_site(&gil->places, stack->keys[0], &lasting);
+    return gp_places_stack(&gil->places, stack);
+}
+
+static void tell_of_wait(twin_actor *actor, uint64_t asked)
+{
+    bool stale = !hooked() || !actor->seen;
+    uint64_t booked = world.booked_until;
+    lanes_ask(&world.gil, &actor->thread, asked);
+    overtaken_askings += stale;
+    if (stale || open_span(actor)->kind == WAITING)
         return;
-    see(actor, actor->ask > GP_ASKED_AT_ONCE ? actor->ask : tick());
-    actor->asked = actor->ask;
-    gp_gil_state_lock(&actor->thread, actor->ask, actor->blocked);
+    late_askings += asked != GP_ASKED_EARLIER && asked < booked;
+    uint64_t from = asked > booked ? asked : booked;
+    turn_to(actor, WAITING, asked == GP_ASKED_EARLIER ? actor->birth : from);
+    want(actor, from);
 }
 
-static uint64_t wanted_since(const twin_actor *actor)
-{
-    if (actor->asked == GP_ASKED_AT_ONCE)
-        return world.now;
-    return actor->asked == GP_ASKED_UNSEEN ? actor->birth : actor->asked;
-}
-
+/* The thread finds the GIL taken. */
 static void wait_for_gil(twin_actor *actor)
 {
-    uint64_t now = tick();
     actor->place = WAITS;
     if (!hooked())
         return;
-    world.event++;
-    see(actor, now);
-    if (open_span(actor)->kind != WAITING) {
-        turn_to(actor, WAITING, wanted_since(actor));
-        want(actor, open_span(actor)->from);
-    }
-    gp_gil_state_wait(&world.gil, &actor->thread, now);
+    see(actor, GP_ASKED_UNSEEN, false);
+    uint64_t asking = actor->thread.lane.asking;
+    if (asking <= GP_ASKED_AT_ONCE)
+        tell_of_wait(actor, asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : tick());
 }
 
 static void note_handoff(uint64_t since)
@@ -248,36 +313,42 @@ static void make_folding_due(void)
     for (int i = 0; i < SESSIONS; i++) {
         gp_session *session = world.watches[i].session;
         if (session != NULL && session->keep != GP_ACCOUNTS_KEPT)
-            session->folding_due++;
+            session->opened++;
     }
 }
 
 static void take_gil(twin_actor *actor)
 {
-    uint64_t now = tick();
+    /* no two threads take it in one tick of the clock: what comes between takes longer */
+    uint64_t now = tick() + (world.last_holder != actor);
+    world.now = now;
     actor->place = IN;
     world.holder = world.last_holder = actor;
     if (!hooked())
         return;
     world.event++;
-    see(actor, now);
+    see(actor, GP_ASKED_UNSEEN, false);
     bool waited = true;
+    uint64_t asking = actor->thread.lane.asking;
     if (open_span(actor)->kind == WAITING) {
         world.wants[actor->wait].ended = world.event;
+        world.wants[actor->wait].to = now;
     } else {
-        waited = actor->asked == GP_ASKED_UNSEEN || (actor->asked != GP_ASKED_AT_ONCE && actor->blocked);
-        if (actor->asked != GP_ASKED_AT_ONCE)
-            turn_to(actor, WAITING, wanted_since(actor));
+        waited = asking == GP_ASKED_UNSEEN;
+        if (waited)
+            turn_to(actor, WAITING, actor->birth);
     }
+    uint32_t at = actor->thread.lane.fresh ? where(actor) : GP_ROW_NONE;
+    open_span(actor)->noted = actor->noted;
     if (waited)
         note_handoff(open_span(actor)->from);
     turn_to(actor, HOLDING, now);
     actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .take = true, .waited = waited};
-    world.holds[world.hold_count++] = (stretch){now, 0, world.event, 0, number_of(actor), 0};
-    world.locating = actor;
+    world.holds[world.hold_count++] = (stretch){now, 0, 0, number_of(actor), 0};
     make_folding_due();
-    gp_gil_state_acquire(&world.gil, &actor->thread);
-    gp_gil_state_take(&world.gil, &actor->thread, now);
+    if (!gp_lane_has_room(&actor->thread.lane))
+        read_up_to(now);
+    lanes_take(&world.gil, &actor->thread, at, now);
 }
 
 static bool somebody_waits(void)
@@ -288,44 +359,79 @@ static bool somebody_waits(void)
     return false;
 }
 
-static void drop_gil(twin_actor *actor)
+/* Before it asks for the mutex. */
+static void note_release(twin_actor *actor)
 {
-    bool forced = draw(3) == 0, pending = somebody_waits();
-    enter_mutex(actor);
     uint64_t now = tick();
-    actor->forced = forced;
-    actor->place = pending && draw(2) == 0 ? TO_SWITCH : forced ? MUST_TAKE : OUT;
-    world.holder = NULL;
+    actor->forced = draw(3) == 0;
     actor->stack = (unsigned)draw(STACKS);
     if (!hooked())
         return;
     world.event++;
+    uint32_t at = where(actor);
     open_span(actor)->stack = actor->stack;
-    uint64_t end = actor->ask > GP_ASKED_AT_ONCE ? actor->ask : now;
-    turn_to(actor, forced ? WAITING : AWAY, end);
-    if (forced)
-        want(actor, end);
-    actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .forced = forced};
-    world.holds[world.hold_count - 1].to = end;
+    open_span(actor)->noted = actor->noted;
+    turn_to(actor, actor->forced ? WAITING : AWAY, now);
+    if (actor->forced)
+        want(actor, now);
+    actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .forced = actor->forced};
+    world.holds[world.hold_count - 1].to = now;
     world.holds[world.hold_count - 1].ended = world.event;
     world.holds[world.hold_count - 1].stack = actor->stack;
-    world.drops[world.drop_count++] = end;
-    gp_gil_state_drop(&world.gil, &actor->thread, forced, addressed(actor->stack), now);
+    world.drops[world.drop_count++] = now;
+    lanes_release(&world.gil, &actor->thread, at, actor->forced, now);
 }
 
-static void ask(twin_actor *actor, place blocked)
+static void drop_gil(twin_actor *actor)
 {
-    actor->ask_seen = hooked();
-    actor->ask = draw(2) == 0 ? GP_ASKED_AT_ONCE : tick();
-    actor->blocked = draw(3) == 0;
-    if (actor->blocked) {
-        actor->ask = actor->ask == GP_ASKED_AT_ONCE ? tick() : actor->ask;
-        actor->place = blocked;
-    } else if (blocked == ASKS_TO_DROP) {
+    actor->place = somebody_waits() && draw(2) == 0 ? TO_SWITCH : actor->forced ? MUST_TAKE : OUT;
+    world.holder = NULL;
+}
+
+static void let_go(twin_actor *actor)
+{
+    note_release(actor);
+    if (draw(3) == 0)
+        actor->place = ASKS_TO_DROP;
+    else
         drop_gil(actor);
-    } else {
-        enter_mutex(actor);
-        (world.holder == NULL ? take_gil : wait_for_gil)(actor);
+}
+
+static void go_on_taking(twin_actor *actor)
+{
+    (world.holder == NULL ? take_gil : wait_for_gil)(actor);
+}
+
+static void ask_for_gil(twin_actor *actor)
+{
+    if (hooked()) {
+        see(actor, GP_ASKED_AT_ONCE, false);
+        lanes_begin_to_take(&actor->thread);
+    }
+    if (draw(3) != 0) {
+        go_on_taking(actor);
+        return;
+    }
+    actor->place = ASKS_TO_TAKE; /* the mutex is taken */
+    if (!hooked())
+        return;
+    actor->ask = tick();
+    if (draw(3) == 0)
+        actor->place = TELLS_LATE;
+    else
+        tell_of_wait(actor, actor->ask);
+}
+
+/* Many cycles while nobody asks for it: of a few ticks each. */
+static void spin(twin_actor *actor)
+{
+    size_t room = LOG - actor->span_count;
+    for (uint64_t cycles = room > 400 && world.hold_count < LOG ? draw(80) : 0; cycles > 0; cycles--) {
+        note_release(actor);
+        drop_gil(actor);
+        if (hooked())
+            lanes_begin_to_take(&actor->thread);
+        take_gil(actor);
     }
 }
 
@@ -434,19 +540,21 @@ static void compare_accounts(const gp_account *is, const gp_account *should)
     CHECK(memcmp(&is->waits, &should->waits, sizeof is->waits) == 0);
 }
 
+/* Whether the GIL was wanted while it was held. What is not over lasts until `now`. */
+static bool overlap_in_time(const stretch *hold, const stretch *wait, uint64_t now)
+{
+    return wait->from < (hold->ended != 0 ? hold->to : now) && (wait->ended == 0 || wait->to > hold->from);
+}
+
 static uint64_t twin_contended(const twin_watch *watch, uint64_t now)
 {
     uint64_t sum = 0;
     for (size_t h = 0; h < world.hold_count; h++) {
         const stretch *hold = &world.holds[h];
         uint64_t first = UINT64_MAX, to = hold->ended != 0 ? hold->to : now;
-        for (size_t w = 0; w < world.want_count; w++) {
-            const stretch *wait = &world.wants[w];
-            bool meanwhile = (hold->ended == 0 || wait->begun < hold->ended) &&
-                             (wait->ended == 0 || wait->ended > hold->begun);
-            if (meanwhile && wait->from < first)
-                first = wait->from;
-        }
+        for (size_t w = 0; w < world.want_count; w++)
+            if (overlap_in_time(hold, &world.wants[w], now) && world.wants[w].from < first)
+                first = world.wants[w].from;
         first = first > hold->from ? first : hold->from;
         first = first > watch->session->start ? first : watch->session->start;
         sum += to > first ? to - first : 0;
@@ -543,19 +651,15 @@ static void compare(const twin_watch *watch, uint64_t now)
 
 /* ---- places and blame ---- */
 
-enum { HERE = 2 }; /* the stack of who ends a session */
-
-static void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
-{
-    (void)keys, (void)whole;
-    *stack = *addressed(world.locating->stack);
-}
+enum { HERE = 2, UNKNOWN = STACKS, PLACES }; /* the stack of who ends a session; nobody could look */
 
 /* Which stack a place stands for, in the eyes of a session: its innermost level may be all that counts. */
-static unsigned seen_as(const gp_session *session, unsigned stack)
+static unsigned seen_as(const gp_session *session, unsigned stack, noted_as noted)
 {
     const gp_call_stack *is = &stacks[stack];
-    if (session->wants_stacks || is->depth == 0)
+    if (noted == NOTHING)
+        return UNKNOWN;
+    if ((session->wants_stacks && noted == WHOLE) || is->depth == 0)
         return stack;
     for (unsigned i = 1; i < stack; i++)
         if (gp_site_same(stacks[i].keys[0], is->keys[0]))
@@ -563,34 +667,56 @@ static unsigned seen_as(const gp_session *session, unsigned stack)
     return stack;
 }
 
-static gp_site_key key_of(const gp_session *session, uint32_t row)
-{
-    const uint8_t *text = session->described.bytes + session->places.rows[row].text;
+/* As a session describes them. */
+typedef struct {
+    uint64_t kind;
+    uint32_t parent;
     gp_site_key key;
-    memcpy(&key.code, text, sizeof key.code);
-    memcpy(&key.instruction, text + sizeof key.code, sizeof key.instruction);
-    return key;
+} twin_place;
+
+static twin_place described[LOG];
+
+static void read_places(const gp_session *session)
+{
+    gp_cursor cursor = gp_cursor_over(session->described.bytes, session->described.size);
+    size_t count = 0;
+    for (; !gp_cursor_at_end(&cursor) && cursor.wrong == NULL; count++) {
+        twin_place *is = &described[count];
+        CHECK_EQUAL(gp_cursor_number(&cursor), count);
+        is->parent = (uint32_t)gp_cursor_number(&cursor) - 1;
+        is->kind = gp_cursor_number(&cursor);
+        is->key = (gp_site_key){0};
+        if (is->kind == GP_PLACE_NATIVE)
+            (void)gp_cursor_number(&cursor);
+        if (is->kind != GP_PLACE_PYTHON)
+            continue;
+        is->key.code = gp_cursor_number(&cursor) != 0 ? &code_b : &code_a;
+        is->key.instruction = (int32_t)gp_cursor_number(&cursor);
+    }
+    CHECK(cursor.wrong == NULL);
+    CHECK_EQUAL(count, session->place_count);
 }
 
-static unsigned stack_of(const gp_session *session, uint32_t row)
+/* PLACES: the inner level of a stack, where nobody let go. */
+static unsigned stack_of(uint32_t row)
 {
-    const gp_place *rows = session->places.rows;
-    if (key_of(session, row).code == NULL)
-        return key_of(session, row).instruction == GP_KEY_TRUNCATED ? STACKS : 0;
+    if (described[row].kind != GP_PLACE_PYTHON)
+        return described[row].kind == GP_PLACE_NATIVE   ? 0
+               : described[row].kind == GP_PLACE_UNSEEN ? UNKNOWN
+                                                        : PLACES;
     for (unsigned i = 1; i < STACKS; i++) {
-        size_t depth = session->wants_stacks ? stacks[i].depth : 1, level = 0;
+        size_t level = 0;
         uint32_t at = row;
-        while (level < depth && at != GP_ROW_NONE &&
-               gp_site_same(key_of(session, at), stacks[i].keys[level])) {
-            at = rows[at].parent;
-            level++;
-        }
-        bool cut = at != GP_ROW_NONE && key_of(session, at).instruction == GP_KEY_TRUNCATED;
-        if (level == depth && (cut ? stacks[i].truncated
-                                   : at == GP_ROW_NONE && !(session->wants_stacks && stacks[i].truncated)))
+        for (; level < stacks[i].depth && at != GP_ROW_NONE &&
+               gp_site_same(described[at].key, stacks[i].keys[level]);
+             level++)
+            at = described[at].parent;
+        bool cut = at != GP_ROW_NONE && described[at].kind == GP_PLACE_DEEPER;
+        if (level == stacks[i].depth &&
+            (cut ? stacks[i].truncated : at == GP_ROW_NONE && !stacks[i].truncated))
             return i;
     }
-    return STACKS; /* the inner level of a stack: nobody let go there */
+    return PLACES;
 }
 
 static uint64_t overlap(const gp_session *session, uint64_t from, uint64_t to)
@@ -602,7 +728,8 @@ static uint64_t overlap(const gp_session *session, uint64_t from, uint64_t to)
 static void compare_places(const twin_watch *watch, uint64_t now)
 {
     const gp_session *session = watch->session;
-    uint64_t hold[STACKS + 1] = {0}, wait[STACKS + 1] = {0};
+    uint64_t hold[PLACES + 1] = {0}, wait[PLACES + 1] = {0};
+    read_places(session);
     for (int i = 0; i < ACTORS; i++) {
         const twin_actor *actor = &world.actors[i];
         const gp_account *account = account_of(session, &actor->thread);
@@ -614,17 +741,17 @@ static void compare_places(const twin_watch *watch, uint64_t now)
             bool open = n + 1 == actor->span_count;
             uint64_t length = overlap(session, span->from, open ? now : span->to);
             if (span->kind == HOLDING)
-                hold[seen_as(session, open ? HERE : span->stack)] += length;
+                hold[seen_as(session, open ? HERE : span->stack, open ? WHOLE : span->noted)] += length;
             else if (span->kind == WAITING && (folded || account->last_place != GP_ROW_NONE))
-                wait[seen_as(session, span->stack)] += length;
+                wait[seen_as(session, span->stack, span->noted)] += length;
         }
     }
-    for (size_t i = 0; i < session->places.count; i++) {
-        unsigned stack = stack_of(session, (uint32_t)i);
-        hold[stack] -= session->places.rows[i].hold;
-        wait[stack] -= session->places.rows[i].wait;
+    for (size_t i = 0; i < session->place_count; i++) {
+        unsigned stack = stack_of((uint32_t)i);
+        hold[stack] -= session->places[i].hold;
+        wait[stack] -= session->places[i].wait;
     }
-    for (unsigned i = 0; i <= STACKS; i++) {
+    for (unsigned i = 0; i <= PLACES; i++) {
         CHECK_EQUAL(hold[i], 0);
         CHECK_EQUAL(wait[i], 0);
     }
@@ -657,17 +784,15 @@ static void compare_blame(const twin_watch *watch, uint64_t now)
         for (size_t w = 0; w < world.want_count; w++) {
             const stretch *held = &world.holds[h], *want = &world.wants[w];
             bool open = held->ended == 0;
-            bool meanwhile =
-                (open || want->begun < held->ended) && (want->ended == 0 || want->ended > held->begun);
             uint64_t from = held->from > want->from ? held->from : want->from;
-            unsigned stack = seen_as(session, open ? HERE : held->stack);
-            if (meanwhile)
+            unsigned stack = seen_as(session, open ? HERE : held->stack, WHOLE);
+            if (overlap_in_time(held, want, now))
                 blame[side[want->actor]][side[held->actor]][stack] +=
                     overlap(session, from, open ? now : held->to);
         }
     for (size_t i = 0; i < session->blame.count; i++) {
         const gp_blame *row = &session->blame.rows[i];
-        unsigned stack = stack_of(session, row->place);
+        unsigned stack = stack_of(row->place);
         CHECK(stack < STACKS);
         blame[side_of(session, row->waiter)][side_of(session, row->holder)][stack % STACKS] -= row->wait;
     }
@@ -685,24 +810,26 @@ static bool gone(const gp_thread *thread)
 static void retire(gp_thread *thread)
 {
     ((twin_actor *)(void *)thread)->retired = world.event;
-    thread->generation -= 2;
+    thread->lane.generation -= 2;
     retired_threads++;
 }
 
 static void begin_generation(twin_actor *self)
 {
-    world.gil.generation++;
+    world.gil.generation = ++world.generation;
     world.hold_count = world.want_count = world.drop_count = world.handed_count = 0;
+    world.booked_until = 0;
     for (int i = 0; i < ACTORS; i++) {
         world.actors[i].seen = false;
         world.actors[i].early = world.actors[i].place != UNBORN;
     }
-    see(self, tick());
+    see(self, GP_ASKED_AT_ONCE, true);
 }
 
 static void begin_session(twin_actor *self, twin_watch *watch)
 {
     bool first = !hooked();
+    read_up_to(world.now);
     if (first)
         begin_generation(self);
     watch->session = gp_session_new(++world.last_id, tick());
@@ -715,15 +842,24 @@ static void begin_session(twin_actor *self, twin_watch *watch)
     }
     if (first) {
         turn_to(self, HOLDING, world.now);
-        world.holds[world.hold_count++] = (stretch){world.now, 0, world.event, 0, number_of(self), 0};
+        world.holds[world.hold_count++] = (stretch){world.now, 0, 0, number_of(self), 0};
     }
     gp_gil_state_start(&world.gil, watch->session, &self->thread);
+}
+
+static uint32_t place_here(void)
+{
+    bool lasting;
+    if (world.gil.wanting_stacks == 0)
+        return gp_places_site(&world.gil.places, addressed(HERE)->keys[0], &lasting);
+    return gp_places_stack(&world.gil.places, addressed(HERE));
 }
 
 static void end_session(twin_watch *watch)
 {
     uint64_t now = tick();
-    gp_gil_state_stop(&world.gil, watch->session, world.threads, world.thread_count, addressed(HERE), now);
+    read_up_to(now);
+    gp_gil_state_stop(&world.gil, watch->session, world.threads, world.thread_count, place_here(), now);
     compare(watch, now);
     folded_rows += watch->session->ended != NULL && watch->session->ended->merged > 1;
     if (watch->session->wants_sites) {
@@ -733,10 +869,17 @@ static void end_session(twin_watch *watch)
         gp_folding_compact_blame(watch->session);
         compare_blame(watch, now);
     } else {
-        CHECK_EQUAL(watch->session->places.count + watch->session->blame.count, 0);
+        CHECK_EQUAL(watch->session->place_count + watch->session->blame.count, 0);
     }
     gp_session_free(watch->session);
     watch->session = NULL;
+}
+
+static void compare_now(const twin_watch *watch)
+{
+    uint64_t now = tick();
+    read_up_to(now);
+    compare(watch, now);
 }
 
 static void trace(twin_actor *self)
@@ -745,7 +888,7 @@ static void trace(twin_actor *self)
     if (watch->session == NULL)
         begin_session(self, watch);
     else if (draw(2) == 0)
-        compare(watch, tick());
+        compare_now(watch);
     else
         end_session(watch);
 }
@@ -763,25 +906,28 @@ static void step(twin_actor *actor)
         if (draw(world.mortality) == 0)
             leave(actor);
         else
-            ask(actor, ASKS_TO_TAKE);
+            ask_for_gil(actor);
         break;
     case MUST_TAKE:
-        ask(actor, ASKS_TO_TAKE);
+        ask_for_gil(actor);
+        break;
+    case TELLS_LATE: /* to a lane that may be of an earlier generation by now */
+        actor->place = ASKS_TO_TAKE;
+        tell_of_wait(actor, actor->ask);
         break;
     case ASKS_TO_TAKE:
-        enter_mutex(actor);
-        (world.holder == NULL ? take_gil : wait_for_gil)(actor);
-        break;
     case WAITS:
-        (world.holder == NULL ? take_gil : wait_for_gil)(actor);
+        go_on_taking(actor);
         break;
     case IN:
         if (draw(8) == 0)
             swap_codes();
         if (draw(world.restlessness) == 0)
             trace(actor);
+        else if (draw(6) == 0)
+            spin(actor);
         else
-            ask(actor, ASKS_TO_DROP);
+            let_go(actor);
         break;
     case ASKS_TO_DROP:
         drop_gil(actor);
@@ -799,18 +945,24 @@ static void step(twin_actor *actor)
 
 static void play(uint64_t seed)
 {
+    gp_stream_clear(&world.gil.stream);
+    gp_places_clear(&world.gil.places);
     memset(&world, 0, sizeof world);
     world.now = 1000;
-    world.gil.locate = locate;
-    world.gil.naming.met = met;
+    world.gil.generation = GP_NOT_WATCHED;
+    world.gil.places.naming.met = met;
     world.random = seed * 0x9e3779b97f4a7c15u;
     world.gil.folding = (gp_folding_host){gone, draw(2) == 0 ? retire : NULL};
-    world.mortality = draw(2) == 0 ? 60 : 12;
+    world.mortality = draw(2) == 0 ? 60 : 6;
     world.restlessness = draw(2) == 0 ? 6 : 30;
+    world.curiosity = draw(2) == 0 ? 5 : 200;
     unsigned before = (unsigned)atomic_load(&gp_test_failures);
     unsigned actors = 1 + (unsigned)draw(ACTORS);
-    for (int i = 0; i < STEPS; i++)
+    for (int i = 0; i < STEPS; i++) {
+        if (draw(world.curiosity) == 0)
+            peep();
         step(&world.actors[draw(actors)]);
+    }
     for (int i = 0; i < SESSIONS; i++)
         if (world.watches[i].session != NULL)
             end_session(&world.watches[i]);
@@ -824,10 +976,14 @@ static void any_legal_schedule_books_what_the_slow_twin_finds(void)
         play(seed);
     CHECK(folded_rows > SCHEDULES / 16); /* else the test has tested nothing */
     CHECK(retired_threads > SCHEDULES / 16);
+    CHECK(late_askings > SCHEDULES / 16);
+    CHECK(overtaken_askings > SCHEDULES / 100);
 }
 
 int main(void)
 {
     any_legal_schedule_books_what_the_slow_twin_finds();
+    gp_stream_clear(&world.gil.stream);
+    gp_places_clear(&world.gil.places);
     return gp_test_status();
 }

@@ -29,6 +29,8 @@ typedef struct {
     _Atomic uint32_t snapshots, finals;
     bool no_memory;
     _Atomic bool over;
+    _Atomic uint32_t noted, caught_up; /* events that are to come into the ring, and that have */
+    const gp_recorder *recorder;
 } fake;
 
 static void describe(void *context, gp_buffer *threads, gp_buffer *places)
@@ -72,6 +74,17 @@ static void snapshot(void *context, bool final, gp_buffer *out)
     }
     gp_buffer_number(out, 0);
     gp_buffer_number(out, 0);
+}
+
+/* Events may be known, and not be in the ring yet. */
+static void catch_up(void *context)
+{
+    fake *session = context;
+    if (session->recorder != NULL)
+        CHECK_EQUAL(gp_recorder_questions(session->recorder) % 2, 1);
+    for (; session->caught_up < session->noted; session->caught_up++)
+        CHECK(gp_ring_push(session->ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, session->caught_up,
+                                                        session->caught_up + 1}));
 }
 
 static gp_source source_of(fake *session, size_t capacity)
@@ -173,8 +186,9 @@ static void *produce(void *context)
         uint32_t account = (uint32_t)(i * THREADS / EVENTS), place = (uint32_t)(i * PLACES / EVENTS);
         session->accounts = account + 1; /* known before it is referred to */
         session->places = place + 1;
-        if (gp_ring_record(session->ring, i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, account,
-                           i % 3 != 0 ? place : GP_NOWHERE, i * 100, i * 100 + 60)) {
+        if (gp_ring_push(session->ring,
+                         (gp_interval){i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, account,
+                                       i % 3 != 0 ? place : GP_NOWHERE, i * 100, i * 100 + 60})) {
             kept_events++;
             kept_hold += i & 1 ? 0 : 60;
         }
@@ -264,7 +278,7 @@ static void a_flush_writes_what_is_there_without_an_end(void)
     gp_recorder *recorder = open_new();
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     for (uint64_t i = 0; i < 700; i++)
-        CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1));
+        CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1}));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     walk_result *found = read_back();
     CHECK(found->wrong == NULL && !found->cut);
@@ -274,6 +288,31 @@ static void a_flush_writes_what_is_there_without_an_end(void)
     walk_free(found);
     gp_recorder_free(recorder);
     CHECK_EQUAL(session.finals, 1);
+    gp_ring_free(session.ring);
+}
+
+static void what_is_noted_comes_into_the_ring_before_it_is_written(void)
+{
+    fake session = {.accounts = 1, .recorder = open_new()};
+    gp_recorder *recorder = (gp_recorder *)session.recorder;
+    gp_source source = source_of(&session, 1 << 10);
+    source.catch_up = catch_up;
+    session.noted = 5; /* before the source is known, too */
+    CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
+    for (uint32_t noted = 300; noted <= 900; noted += 300) {
+        session.noted = noted;
+        CHECK(gp_recorder_flush(recorder, 20000000000u));
+        CHECK_EQUAL(session.caught_up, noted);
+        walk_result *found = read_back();
+        CHECK(found->wrong == NULL && !found->cut);
+        CHECK_EQUAL(found->events, noted);
+        walk_free(found);
+    }
+    session.noted = 1000;
+    gp_recorder_free(recorder);
+    walk_result *found = read_back();
+    CHECK_EQUAL(found->events, 1000); /* those of the end as well */
+    walk_free(found);
     gp_ring_free(session.ring);
 }
 
@@ -294,7 +333,7 @@ static int what_the_program_does_to_the_descriptor_hurts_nobody(void)
     int other = open(other_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK_EQUAL(write(other, "mine", 4), 4);
     CHECK_EQUAL(dup2(other, fd), fd);
-    CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1));
+    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     CHECK_EQUAL(pread(other, content, sizeof content, 0), 4);
     CHECK(memcmp(content, "mine", 4) == 0);
@@ -346,7 +385,7 @@ static int nobody_else_has_the_descriptor(void)
     for (int other = 3; other < 1024; other++)
         CHECK(other == fd || fstat(other, &found) != 0 || found.st_ino != ours.st_ino);
     CHECK_EQUAL(unlink(path), 0);
-    CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1));
+    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     CHECK_EQUAL(error_of(recorder), 0);
     CHECK_EQUAL(lseek(fd, 0, SEEK_END) > 0, 1);
@@ -360,6 +399,7 @@ static gp_recorder *open_later(fake *session)
 {
     gp_recorder *recorder = NULL;
     gp_source source = source_of(session, 1 << 10);
+    source.catch_up = catch_up;
     int error = 0;
     unlink(path);
     CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_LATER, &recorder, &error), GP_OK);
@@ -384,8 +424,16 @@ static int who_ends_by_exit_with_one_leaves_a_whole_file(void)
 {
     fake session = {.accounts = 1};
     gp_recorder *recorder = open_later(&session);
-    CHECK(gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1));
+    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
     gp_recorder_end_by_exit(recorder, 256 + 3, leave);
+    pause();
+    return 1;
+}
+
+static int who_ends_by_exit_with_one_that_is_only_noted_leaves_it(void)
+{
+    fake session = {.accounts = 1, .noted = 1};
+    gp_recorder_end_by_exit(open_later(&session), 3, leave);
     pause();
     return 1;
 }
@@ -397,6 +445,10 @@ static void a_file_that_is_made_later_is_whole_or_not_there(void)
     CHECK_EQUAL(end_of(who_ends_by_exit_with_one_leaves_a_whole_file), 3);
     walk_result *found = read_back();
     CHECK(found->wrong == NULL && !found->cut);
+    CHECK_EQUAL(found->events, 1);
+    walk_free(found);
+    CHECK_EQUAL(end_of(who_ends_by_exit_with_one_that_is_only_noted_leaves_it), 3);
+    found = read_back();
     CHECK_EQUAL(found->events, 1);
     walk_free(found);
 
@@ -427,7 +479,7 @@ static int record_beyond_the_limit(void)
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     for (int round = 0; round < 40; round++) {
         for (uint64_t i = 0; i < 2000; i++)
-            lost += !gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1000000);
+            lost += !gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1000000});
         gp_recorder_flush(recorder, 20000000000u);
     }
     CHECK_EQUAL(lost, 0); /* what can't be written is thrown away, so that the ring does not fill */
@@ -490,7 +542,7 @@ static void a_forked_child_writes_nothing(void)
         int status = -1;
         pid_t child = fork();
         if (child == 0) {
-            gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
             gp_recorder_put(recorder, "LABL", "", 0);
             CHECK(!gp_recorder_flush(recorder, 1000000000));
             gp_recorder_finish(recorder);
@@ -527,12 +579,12 @@ static void a_killed_process_leaves_what_it_had_written(void)
         gp_recorder *recorder = open_new();
         gp_recorder_add(recorder, &source);
         for (uint64_t i = 0; i < 1000; i++)
-            gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1);
+            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1});
         gp_recorder_flush(recorder, 20000000000u);
         if (write(ends[1], "x", 1) != 1)
             _exit(1);
         for (uint64_t i = 1000;; i++) { /* killed in the middle of it */
-            gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1);
+            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1});
             gp_recorder_flush(recorder, 20000000000u);
         }
     }
@@ -661,7 +713,7 @@ static void a_process_of_one_thread_writes_itself(void)
     gp_recorder_attend(gp_clock_ticks());
     CHECK_EQUAL(errno, 4711);
     CHECK(size_of_file() > 0);
-    gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+    gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
     CHECK(gp_recorder_flush(recorder, 1));
     CHECK_EQUAL(gp_ring_pending(session.ring), 0);
     gp_recorder_finish(recorder);
@@ -717,7 +769,7 @@ static void another_file_in_the_place_of_one_that_was_closed_is_left_alone(void)
     int other = open(path, O_RDWR);
     off_t length = lseek(other, 0, SEEK_END);
     CHECK_EQUAL(pwrite(other, others, sizeof others, 0), sizeof others);
-    gp_ring_record(session.ring, GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1);
+    gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
     CHECK(!gp_recorder_flush(recorder, 1));
     CHECK_EQUAL(error_of(recorder), ESTALE);
     gp_recorder_free(recorder);
@@ -804,6 +856,7 @@ int main(void)
     the_file_belongs_to_its_owner_and_replaces_only_files();
     every_event_stands_behind_what_it_refers_to();
     a_flush_writes_what_is_there_without_an_end();
+    what_is_noted_comes_into_the_ring_before_it_is_written();
     in_child(what_the_program_does_to_the_descriptor_hurts_nobody);
     unlink(path);
     in_child(a_file_that_is_gone_is_an_error_and_no_more);

@@ -1,6 +1,10 @@
+/* The stream of a GIL: what comes in which order, random lanes against a plain list, and lanes that are
+ * written while they are read. */
+
 #include "stream/gp_stream.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,12 +19,23 @@ enum {
 static gp_stream stream;
 static gp_note rooms[THREADS][GP_LANE_NOTES];
 static gp_lane lanes[THREADS];
+static bool memory_is_gone;
+
+void *__real_gp_memory_map(size_t size);
+void *__wrap_gp_memory_map(size_t size);
+
+void *__wrap_gp_memory_map(size_t size)
+{
+    return memory_is_gone ? NULL : __real_gp_memory_map(size);
+}
 
 static void begin_anew(void)
 {
     gp_stream_clear(&stream);
     memset(&stream, 0, sizeof stream);
+    memset(lanes, 0, sizeof lanes);
     pthread_mutex_init(&stream.lock, NULL);
+    stream.generation = 1;
     for (int i = 0; i < THREADS; i++)
         gp_lane_begin(&lanes[i], rooms[i], NULL, 1, false);
 }
@@ -30,6 +45,25 @@ static void take(int lane, uint64_t asked, uint64_t now)
     lanes[lane].asking = asked;
     gp_stream_take(&stream, &lanes[lane]);
     gp_lane_take(&lanes[lane], now);
+}
+
+static void release(int lane, uint64_t now)
+{
+    gp_lane_release(&lanes[lane], now, 7, false);
+}
+
+static void ask(int lane, uint64_t now)
+{
+    gp_lane_ask(&lanes[lane], now);
+    gp_stream_list(&stream, &lanes[lane]);
+}
+
+static int listed_lanes(void)
+{
+    int count = 0;
+    for (const gp_lane *lane = stream.listed; lane != NULL; lane = lane->next_listed)
+        count++;
+    return count;
 }
 
 static void expect(int lane, gp_step_kind kind, uint64_t when)
@@ -49,6 +83,16 @@ static void expect_end(void)
 }
 
 /* ---- what comes in which order ---- */
+
+static void a_lane_begins_with_the_gil_or_without(void)
+{
+    begin_anew();
+    CHECK(lanes[0].doing == GP_LANE_OFF && lanes[0].fresh);
+    gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
+    CHECK(lanes[0].doing == GP_LANE_HOLDS && !lanes[0].fresh);
+    CHECK(gp_lane_has_room(&lanes[0]));
+    CHECK_EQUAL(gp_lane_unread(&lanes[0]), 0);
+}
 
 static void steps_of_all_threads_come_in_order_of_time(void)
 {
@@ -189,14 +233,460 @@ static void idle_lanes_are_forgotten_until_they_wake(void)
         expect(i, GP_STEP_RELEASE, i * 10 + 15);
     }
     expect_end();
-    int listed = 0;
-    for (const gp_lane *lane = stream.listed; lane != NULL; lane = lane->next_listed)
-        listed++;
-    CHECK_EQUAL(listed, 1); /* who took it last */
+    CHECK_EQUAL(listed_lanes(), 1); /* who took it last */
     take(2, GP_ASKED_AT_ONCE, 200);
     CHECK(gp_stream_begin(&stream, 1000));
     expect(2, GP_STEP_TAKE, 200);
     expect_end();
+}
+
+static void an_asking_that_is_noted_late_comes_late(void)
+{
+    begin_anew();
+    take(0, GP_ASKED_AT_ONCE, 10);
+    release(0, 20);
+    take(2, GP_ASKED_AT_ONCE, 22);
+    CHECK(gp_stream_begin(&stream, 22));
+    expect(0, GP_STEP_TAKE, 10);
+    expect(0, GP_STEP_RELEASE, 20);
+    expect(2, GP_STEP_TAKE, 22);
+    expect_end();
+    ask(1, 15);
+    release(2, 30);
+    CHECK(gp_stream_begin(&stream, 40));
+    expect(1, GP_STEP_ASK, 15);
+    expect(2, GP_STEP_RELEASE, 30);
+    expect_end();
+    take(1, 15, 41);
+    CHECK(gp_stream_begin(&stream, 50));
+    expect(1, GP_STEP_TAKE, 41);
+    expect_end();
+}
+
+/* Each half of a cycle is read as soon as it is there. */
+static void a_cycle_is_read_in_its_middle(void)
+{
+    begin_anew();
+    take(0, GP_ASKED_AT_ONCE, 10);
+    for (uint64_t t = 10; t < 100000; t += 30) {
+        CHECK(gp_stream_begin(&stream, t + 1));
+        expect(0, GP_STEP_TAKE, (int64_t)t);
+        expect_end();
+        release(0, t + 10);
+        CHECK(gp_stream_begin(&stream, t + 9));
+        expect_end();
+        CHECK(gp_stream_begin(&stream, t + 10));
+        expect(0, GP_STEP_RELEASE, (int64_t)t + 10);
+        expect_end();
+        bool waits = t % 4 == 0; /* or gets it at once */
+        if (waits)
+            ask(0, t + 10); /* in the same tick */
+        CHECK(gp_stream_begin(&stream, t + 20));
+        if (waits)
+            expect(0, GP_STEP_ASK, (int64_t)t + 10);
+        expect_end();
+        take(0, waits ? t + 10 : GP_ASKED_AT_ONCE, t + 30);
+    }
+}
+
+static void an_asking_before_the_first_taking_is_read(void)
+{
+    begin_anew();
+    ask(1, GP_ASKED_EARLIER);
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(1, GP_STEP_ASK, GP_ASKED_EARLIER);
+    expect_end();
+    CHECK(gp_stream_begin(&stream, 100));
+    expect_end();
+    take(1, GP_ASKED_EARLIER, 110);
+    CHECK(gp_stream_begin(&stream, 200));
+    expect(1, GP_STEP_TAKE, 110);
+    expect_end();
+}
+
+static void who_was_not_seen_to_take_it_lets_it_go(void)
+{
+    gp_lane *lane;
+    const gp_note *first;
+    gp_step step;
+    begin_anew();
+    gp_stream_list(&stream, &lanes[1]);
+    release(1, 20);
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(1, GP_STEP_RELEASE, 20);
+    expect_end();
+    CHECK_EQUAL(listed_lanes(), 0);
+    gp_stream_list(&stream, &lanes[3]);
+    release(3, 21);
+    ask(3, 25);
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(3, GP_STEP_RELEASE, 21);
+    expect(3, GP_STEP_ASK, 25);
+    expect_end();
+    gp_stream_list(&stream, &lanes[4]);
+    release(4, 26);
+    take(4, GP_ASKED_AT_ONCE, 28);
+    CHECK(gp_stream_begin(&stream, 100));
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0); /* the state must be told that it had the GIL */
+    expect(4, GP_STEP_RELEASE, 26);
+    expect(4, GP_STEP_TAKE, 28);
+    expect_end();
+    gp_lane_place(&lanes[2], 9);
+    take(2, GP_ASKED_UNSEEN, 30);
+    CHECK(gp_stream_begin(&stream, 100));
+    CHECK(gp_stream_next(&stream, &step));
+    CHECK(step.kind == GP_STEP_TAKE && step.unseen_before);
+    CHECK_EQUAL(step.asked, GP_ASKED_UNSEEN);
+    CHECK_EQUAL(step.place, 9);
+    expect_end();
+}
+
+/* The rest of its cycle is not left for the next reading, though its turn had not come when this one began.
+ */
+static void whose_release_was_called_for_goes_on(void)
+{
+    begin_anew();
+    take(0, GP_ASKED_AT_ONCE, 10);
+    take(1, GP_ASKED_AT_ONCE, 40);
+    CHECK(gp_stream_begin(&stream, 100));
+    release(0, 23); /* noted after the reading has begun */
+    take(0, GP_ASKED_AT_ONCE, 60);
+    expect(0, GP_STEP_TAKE, 10);
+    expect(0, GP_STEP_RELEASE, 23);
+    expect(1, GP_STEP_TAKE, 40);
+    expect(0, GP_STEP_TAKE, 60);
+    expect_end();
+
+    begin_anew();
+    take(0, GP_ASKED_AT_ONCE, 10);
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(0, GP_STEP_TAKE, 10);
+    expect_end();
+    take(1, GP_ASKED_AT_ONCE, 40);
+    CHECK(gp_stream_begin(&stream, 100)); /* the first lane has nothing */
+    release(0, 43);                       /* by a clock that is ahead */
+    take(0, GP_ASKED_AT_ONCE, 60);
+    expect(0, GP_STEP_RELEASE, 43);
+    expect(1, GP_STEP_TAKE, 40);
+    expect(0, GP_STEP_TAKE, 60);
+    expect_end();
+}
+
+static void cycles_are_read_up_to_the_limit_and_around_the_end_of_the_ring(void)
+{
+    enum { MANY = 5 * GP_LANE_NOTES / 2 };
+    gp_lane *lane;
+    const gp_note *first;
+    gp_step step;
+    uint64_t noted = 0, read = 0;
+    begin_anew();
+    take(0, GP_ASKED_AT_ONCE, 1);
+    CHECK(gp_stream_begin(&stream, 1));
+    expect(0, GP_STEP_TAKE, 1);
+    expect_end();
+    while (read < MANY) {
+        for (; gp_lane_has_room(&lanes[0]); noted++) {
+            release(0, noted * 10 + 10);
+            take(0, GP_ASKED_AT_ONCE, noted * 10 + 15);
+        }
+        CHECK_EQUAL(gp_lane_unread(&lanes[0]), GP_LANE_NOTES);
+        uint64_t most = read + 77; /* cycles, and half a one */
+        CHECK(gp_stream_begin(&stream, most * 10 + 10));
+        for (size_t count; (count = gp_stream_cycles(&stream, &lane, &first)) != 0; read += count) {
+            CHECK(lane == &lanes[0]);
+            for (size_t i = 0; i < count; i++)
+                CHECK_EQUAL(first[i].taken, (read + i) * 10 + 15);
+            gp_stream_skip(&stream, count);
+            CHECK_EQUAL(stream.last, (read + count - 1) * 10 + 15);
+        }
+        CHECK_EQUAL(read, most);
+        expect(0, GP_STEP_RELEASE, (int64_t)most * 10 + 10);
+        expect_end();
+        CHECK(gp_stream_begin(&stream, most * 10 + 15));
+        CHECK(gp_stream_next(&stream, &step) && step.kind == GP_STEP_TAKE);
+        expect_end();
+        read++;
+    }
+}
+
+/* Each is left to single steps. */
+static void a_cycle_with_a_wait_is_not_among_the_whole_ones(void)
+{
+    gp_lane *lane;
+    const gp_note *first;
+    begin_anew();
+    take(0, GP_ASKED_AT_ONCE, 10);
+    release(0, 20);
+    take(0, GP_ASKED_AT_ONCE, 25);
+    release(0, 30);
+    take(0, 31, 35);
+    gp_lane_release(&lanes[0], 40, 7, true);
+    take(0, GP_ASKED_AT_ONCE, 45);
+    take(0, GP_ASKED_AT_ONCE, 55); /* its release was not seen */
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(0, GP_STEP_TAKE, 10);
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 1);
+    gp_stream_skip(&stream, 1);
+    for (uint64_t when = 30; when < 50; when += 10) {
+        CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0);
+        expect(0, GP_STEP_RELEASE, (int64_t)when);
+        CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0);
+        if (when == 30)
+            expect(0, GP_STEP_ASK, 31);
+        expect(0, GP_STEP_TAKE, (int64_t)when + 5);
+    }
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0);
+    expect(0, GP_STEP_TAKE, 55);
+    expect_end();
+    release(0, 60);
+    take(0, GP_ASKED_AT_ONCE, 65);
+    take(0, GP_ASKED_AT_ONCE, 75); /* nor its */
+    release(0, 80);
+    take(0, GP_ASKED_AT_ONCE, 85);
+    CHECK(gp_stream_begin(&stream, 100));
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 1);
+    gp_stream_skip(&stream, 1);
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 0);
+    expect(0, GP_STEP_TAKE, 75);
+    CHECK_EQUAL(gp_stream_cycles(&stream, &lane, &first), 1);
+    gp_stream_skip(&stream, 1);
+    expect_end();
+}
+
+static void cpu_time_comes_with_the_release_of_its_hold(void)
+{
+    static gp_cpu_span spans[GP_LANE_NOTES];
+    gp_step step;
+    begin_anew();
+    gp_lane_begin(&lanes[0], rooms[0], spans, 1, true);
+    gp_stream_restart(&stream, &lanes[0], 1);
+    for (uint64_t i = 0; i < 4; i++) {
+        gp_lane_begin_cpu(&lanes[0], 100 * i + 1);
+        atomic_store(&lanes[0].cpu_until, 100 * i + 50);
+        release(0, 100 * i + 60);
+        if (i == 3)
+            break;
+        gp_lane_keep_cpu(&lanes[0]);
+        take(0, GP_ASKED_AT_ONCE, 100 * i + 90);
+    }
+    CHECK(gp_stream_begin(&stream, 1000));
+    for (uint64_t i = 0; i < 4; i++) {
+        CHECK(gp_stream_next(&stream, &step) && step.kind == GP_STEP_RELEASE);
+        CHECK_EQUAL(step.cpu.since, 100 * i + 1);
+        CHECK_EQUAL(step.cpu.until, 100 * i + 50);
+        if (i != 3)
+            expect(0, GP_STEP_TAKE, (int64_t)(100 * i + 90));
+    }
+    expect_end();
+}
+
+/* ---- up to when ---- */
+
+static void without_the_gil_all_is_known_up_to_the_last_taking(void)
+{
+    begin_anew();
+    stream.limit = 5;
+    CHECK_EQUAL(gp_stream_known_until(&stream), 5); /* nobody has taken it */
+    take(0, GP_ASKED_AT_ONCE, 10);
+    CHECK_EQUAL(gp_stream_known_until(&stream), 10);
+    CHECK_EQUAL(gp_stream_now(&stream, 99), 0); /* there is more to be read */
+    release(0, 20);
+    take(1, GP_ASKED_AT_ONCE, 30);
+    CHECK_EQUAL(gp_stream_known_until(&stream), 30);
+    CHECK(gp_stream_begin(&stream, 30));
+    expect(0, GP_STEP_TAKE, 10);
+    CHECK_EQUAL(stream.last, 10);
+    expect(0, GP_STEP_RELEASE, 20);
+    expect(1, GP_STEP_TAKE, 30);
+    expect_end();
+    CHECK_EQUAL(gp_stream_known_until(&stream), 30);
+    CHECK_EQUAL(gp_stream_now(&stream, 99), 99);
+    release(1, 40); /* one may have taken it, and not said so yet; two can't */
+    CHECK_EQUAL(gp_stream_now(&stream, 99), 99);
+    take(0, GP_ASKED_AT_ONCE, 50);
+    CHECK_EQUAL(gp_stream_now(&stream, 99), 30);
+}
+
+/* ---- watching begins anew, and memory ---- */
+
+static void a_restart_forgets_all_but_the_holder(void)
+{
+    begin_anew();
+    for (int i = 0; i < THREADS; i++)
+        ask(i, 10);
+    CHECK_EQUAL(listed_lanes(), THREADS);
+    gp_lane_begin(&lanes[2], rooms[2], NULL, 2, true);
+    CHECK_EQUAL(listed_lanes(), THREADS); /* the list stays whole */
+    gp_stream_restart(&stream, &lanes[2], 2);
+    CHECK_EQUAL(listed_lanes(), 1);
+    ask(3, 10); /* of the generation before */
+    CHECK_EQUAL(listed_lanes(), 2);
+    release(2, 20);
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(2, GP_STEP_RELEASE, 20);
+    expect_end();
+    gp_lane_begin(&lanes[3], rooms[3], NULL, 2, false);
+    ask(3, 30);
+    take(3, 30, 40);
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(3, GP_STEP_ASK, 30);
+    expect(3, GP_STEP_TAKE, 40);
+    expect_end();
+    gp_stream_restart(&stream, NULL, 2);
+    CHECK_EQUAL(listed_lanes(), 0);
+    CHECK(stream.latest == NULL && stream.holder == NULL);
+    release(3, 50);
+    take(2, GP_ASKED_AT_ONCE, 60);
+    CHECK_EQUAL(listed_lanes(), 1); /* it comes again when it has something new */
+}
+
+static void without_memory_all_waits_for_the_next_reading(void)
+{
+    begin_anew();
+    take(0, GP_ASKED_AT_ONCE, 10);
+    release(0, 20);
+    ask(1, 15);
+    memory_is_gone = true;
+    CHECK(!gp_stream_begin(&stream, 100));
+    expect_end();
+    memory_is_gone = false;
+    CHECK_EQUAL(listed_lanes(), 2);
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(0, GP_STEP_TAKE, 10);
+    expect(1, GP_STEP_ASK, 15);
+    expect(0, GP_STEP_RELEASE, 20);
+    expect_end();
+}
+
+/* ---- many lanes, against a plain list ---- */
+
+enum { CROWD = 1000, DEALS = 3000 };
+
+static gp_note crowd_rooms[CROWD][GP_LANE_NOTES];
+static gp_lane crowd[CROWD];
+static uint64_t drawn = 1;
+
+static uint64_t draw(uint64_t below)
+{
+    drawn ^= drawn << 13;
+    drawn ^= drawn >> 7;
+    drawn ^= drawn << 17;
+    return drawn % below;
+}
+
+/* What was noted, in the order in which it was. */
+typedef struct {
+    const gp_lane *lane;
+    gp_step_kind kind;
+    uint64_t time;
+} deed;
+
+static deed deeds[4 * DEALS];
+static size_t deed_count, deeds_read;
+
+static void note_deed(const gp_lane *lane, gp_step_kind kind, uint64_t time)
+{
+    deeds[deed_count++] = (deed){lane, kind, time};
+}
+
+static void read_deeds(uint64_t limit)
+{
+    gp_step step;
+    size_t wrong = 0;
+    CHECK(gp_stream_begin(&stream, limit));
+    for (; gp_stream_next(&stream, &step); deeds_read++) {
+        const deed *should = &deeds[deeds_read];
+        wrong += step.lane != should->lane || step.kind != should->kind || step.time != should->time;
+    }
+    gp_stream_end(&stream);
+    CHECK_EQUAL(wrong, 0);
+    CHECK(deeds_read == deed_count || deeds[deeds_read].time > limit);
+}
+
+/* Everybody asks, and gets it in any order; more of them than fit into the first heap. */
+static void of_many_lanes_the_steps_come_in_order_of_time(void)
+{
+    static bool waits[CROWD];
+    uint64_t time = 10;
+    int holder_now = 0;
+    begin_anew();
+    for (int i = 0; i < CROWD; i++)
+        gp_lane_begin(&crowd[i], crowd_rooms[i], NULL, 1, i == 0);
+    gp_stream_restart(&stream, &crowd[0], 1);
+    for (int deal = 0; deal < DEALS; deal++) {
+        int next = (int)draw(CROWD), asks = deal == DEALS / 2 ? CROWD : (int)draw(4);
+        for (int i = 0; i < asks; i++) {
+            int who = asks == CROWD ? i : (int)draw(CROWD);
+            if (waits[who] || who == holder_now || deed_count > 3 * DEALS)
+                continue;
+            waits[who] = true;
+            gp_lane_ask(&crowd[who], ++time);
+            gp_stream_list(&stream, &crowd[who]);
+            note_deed(&crowd[who], GP_STEP_ASK, time);
+        }
+        gp_lane_release(&crowd[holder_now], ++time, 7, false);
+        note_deed(&crowd[holder_now], GP_STEP_RELEASE, time);
+        if (draw(50) == 0)
+            read_deeds(time - draw(20));
+        if (!waits[next])
+            crowd[next].asking = GP_ASKED_AT_ONCE;
+        waits[next] = false;
+        holder_now = next;
+        gp_stream_take(&stream, &crowd[next]);
+        gp_lane_take(&crowd[next], ++time);
+        note_deed(&crowd[next], GP_STEP_TAKE, time);
+    }
+    read_deeds(time);
+    CHECK_EQUAL(deeds_read, deed_count);
+    CHECK(stream.heap_room > CROWD / 2);
+}
+
+/* Each stamp is off by less than what a hold lasts. All that a thread did comes in its order, and nobody
+ * takes the GIL from somebody who has it. */
+static void clocks_that_disagree_change_no_order(void)
+{
+    enum { SKEW = 8 };
+    uint64_t time = 1000, lags[THREADS] = {0};
+    size_t next_deed[THREADS] = {0}, total = 0, wrong = 0;
+    static deed of[THREADS][2 * DEALS];
+    size_t counts[THREADS] = {0};
+    const gp_lane *has_it = &lanes[0];
+    gp_step step;
+    begin_anew();
+    gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
+    gp_stream_restart(&stream, &lanes[0], 1);
+    int self = 0;
+    for (int i = 1; i < THREADS; i++)
+        lags[i] = draw(SKEW);
+    for (int deal = 0; deal < DEALS; deal++) {
+        time += SKEW + draw(SKEW);
+        release(self, time - lags[self]);
+        of[self][counts[self]++] = (deed){&lanes[self], GP_STEP_RELEASE, time - lags[self]};
+        self = (int)draw(THREADS);
+        time += draw(3) + (counts[self] == 0 ? SKEW : 0);
+        uint64_t stamp = time - lags[self];
+        const deed *last = counts[self] != 0 ? &of[self][counts[self] - 1] : NULL;
+        if (last != NULL && last->time > stamp)
+            stamp = last->time;
+        take(self, GP_ASKED_AT_ONCE, stamp);
+        of[self][counts[self]++] = (deed){&lanes[self], GP_STEP_TAKE, stamp};
+        total += 2;
+        if (deal % 40 != 0 && deal + 1 != DEALS)
+            continue;
+        uint64_t limit = deal + 1 == DEALS ? UINT64_MAX : gp_stream_known_until(&stream);
+        CHECK(gp_stream_begin(&stream, limit));
+        while (gp_stream_next(&stream, &step)) {
+            int who = (int)(step.lane - lanes);
+            const deed *should = &of[who][next_deed[who]++];
+            wrong += should->kind != step.kind || should->time != step.time;
+            wrong += step.kind == GP_STEP_TAKE ? has_it != NULL : has_it != step.lane;
+            has_it = step.kind == GP_STEP_TAKE ? step.lane : NULL;
+            total--;
+        }
+        gp_stream_end(&stream);
+    }
+    CHECK_EQUAL(wrong, 0);
+    CHECK_EQUAL(total, 0);
 }
 
 /* ---- threads and a reader at the same time ---- */
@@ -224,41 +714,18 @@ static void did(int self, gp_step_kind kind, uint64_t time)
     done[self][done_count[self]++] = (step_log){kind, time};
 }
 
-static uint64_t lock_it(int self)
+/* After a forced release all is wait: its asking is no step. */
+static uint64_t lock_it(int self, bool forced)
 {
     if (pthread_mutex_trylock(&gil) == 0)
         return GP_ASKED_AT_ONCE;
     uint64_t asked = now();
-    did(self, GP_STEP_ASK, asked);
+    if (!forced)
+        did(self, GP_STEP_ASK, asked);
     gp_lane_ask(&lanes[self], asked);
     gp_stream_list(&stream, &lanes[self]);
     pthread_mutex_lock(&gil);
     return asked;
-}
-
-static void *cycle(void *argument)
-{
-    int self = (int)(intptr_t)argument;
-    unsigned seed = (unsigned)self + 1;
-    gp_lane *lane = &lanes[self];
-    for (int i = 0; i < CYCLES; i++) {
-        uint64_t asked = lock_it(self), taken = now();
-        while (!gp_lane_has_room(lane)) { /* the reader needs no GIL */
-        }
-        did(self, GP_STEP_TAKE, taken);
-        lane->asking = asked;
-        gp_stream_take(&stream, lane);
-        gp_lane_take(lane, taken);
-        for (int k = rand_r(&seed) % 64; k > 0; k--)
-            (void)now();
-        uint64_t released = now();
-        did(self, GP_STEP_RELEASE, released);
-        gp_lane_release(lane, released, (uint32_t)self, false);
-        pthread_mutex_unlock(&gil);
-        for (int k = rand_r(&seed) % 64; k > 0; k--)
-            (void)now();
-    }
-    return NULL;
 }
 
 static const gp_lane *holder;
@@ -297,10 +764,69 @@ static void read_once(uint64_t limit)
     gp_stream_end(&stream);
 }
 
+/* Whoever passes by keeps the books. */
+static void keep_books(void)
+{
+    if (pthread_mutex_trylock(&stream.lock) != 0)
+        return;
+    read_once(gp_stream_known_until(&stream));
+    pthread_mutex_unlock(&stream.lock);
+}
+
+/* With the GIL. */
+static void make_room(const gp_lane *lane)
+{
+    if (gp_lane_has_room(lane))
+        return;
+    pthread_mutex_lock(&stream.lock);
+    read_once(now());
+    pthread_mutex_unlock(&stream.lock);
+    CHECK(gp_lane_has_room(lane));
+}
+
+static void spend_time(unsigned *seed)
+{
+    for (int k = rand_r(seed) % 64; k > 0; k--)
+        (void)now();
+}
+
+static void *cycle(void *argument)
+{
+    int self = (int)(intptr_t)argument;
+    unsigned seed = (unsigned)self + 1;
+    bool forced = false;
+    gp_lane *lane = &lanes[self];
+    for (int i = 0; i < CYCLES; i++) {
+        uint64_t asked = lock_it(self, forced), taken = now();
+        make_room(lane);
+        did(self, GP_STEP_TAKE, taken);
+        lane->asking = asked;
+        gp_stream_take(&stream, lane);
+        gp_lane_take(lane, taken);
+        spend_time(&seed);
+        uint64_t released = now();
+        forced = rand_r(&seed) % 8 == 0;
+        did(self, GP_STEP_RELEASE, released);
+        gp_lane_release(lane, released, (uint32_t)self, forced);
+        pthread_mutex_unlock(&gil);
+        if (rand_r(&seed) % 16 == 0)
+            keep_books();
+        spend_time(&seed);
+    }
+    return NULL;
+}
+
+/* And somebody without the GIL wants to know all, up to now. */
 static void *read_all(void *argument)
 {
-    while (!atomic_load(&over))
+    while (!atomic_load(&over)) {
+        pthread_mutex_lock(&stream.lock);
         read_once(gp_stream_known_until(&stream));
+        uint64_t until = now();
+        read_once(gp_stream_now(&stream, until));
+        pthread_mutex_unlock(&stream.lock);
+        sched_yield();
+    }
     return argument;
 }
 
@@ -325,8 +851,149 @@ static void a_reader_beside_the_threads_misses_nothing(void)
     }
 }
 
+enum { SPINS = 100000 };
+
+/* In no time: its clock counts what it does. */
+static void *cycle_without_a_pause(void *argument)
+{
+    gp_lane *lane = &lanes[0];
+    for (uint64_t t = 1; t < 3 * SPINS; t += 3) {
+        gp_lane_release(lane, t, (uint32_t)t, false);
+        lane->asking = GP_ASKED_AT_ONCE;
+        if (t % 2 == 0)
+            gp_lane_ask(lane, t + 1);
+        while (!gp_lane_has_room(lane))
+            sched_yield();
+        gp_lane_take(lane, t + 2);
+    }
+    atomic_store(&over, true);
+    return argument;
+}
+
+/* What stands in the lane is read while it is written over. */
+static void a_thread_that_never_pauses_is_read_whole(void)
+{
+    pthread_t thread;
+    gp_step step;
+    size_t wrong = 0;
+    uint64_t last = 0;
+    begin_anew();
+    gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
+    gp_stream_restart(&stream, &lanes[0], 1);
+    atomic_store(&over, false);
+    CHECK_EQUAL(pthread_create(&thread, NULL, cycle_without_a_pause, NULL), 0);
+    for (bool ends = false; !ends; sched_yield()) {
+        ends = atomic_load(&over);
+        CHECK(gp_stream_begin(&stream, UINT64_MAX));
+        for (; gp_stream_next(&stream, &step); last = step.time) {
+            bool asks = (last - 1) % 3 == 0 && last % 2 == 0;
+            wrong += step.time != last + (last % 3 != 1 || asks ? 1 : 2);
+            wrong += step.kind != (gp_step_kind)((step.time - 1) % 3);
+            wrong += step.kind == GP_STEP_RELEASE && step.place != (uint32_t)step.time;
+        }
+        gp_stream_end(&stream);
+    }
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(wrong, 0);
+    CHECK_EQUAL(last, 3 * SPINS);
+}
+
+enum { TURNS = 3 };
+
+static void *take_turns(void *argument)
+{
+    for (uint64_t t = 1; t < 2 * SPINS; t += 2) {
+        int self = (int)(t / 2 % TURNS);
+        while (!gp_lane_has_room(&lanes[self]))
+            sched_yield();
+        take(self, GP_ASKED_AT_ONCE, t);
+        release(self, t + 1);
+    }
+    atomic_store(&over, true);
+    return argument;
+}
+
+/* Each lane is idle again and again, and wakes while it is taken off the list. */
+static void lanes_that_take_turns_are_read_in_order(void)
+{
+    pthread_t thread;
+    gp_step step;
+    size_t wrong = 0;
+    uint64_t last = 0;
+    begin_anew();
+    atomic_store(&over, false);
+    CHECK_EQUAL(pthread_create(&thread, NULL, take_turns, NULL), 0);
+    for (bool ends = false; !ends; sched_yield()) {
+        ends = atomic_load(&over);
+        CHECK(gp_stream_begin(&stream, ends ? UINT64_MAX : gp_stream_known_until(&stream)));
+        for (; gp_stream_next(&stream, &step); last = step.time)
+            wrong += step.time != last + 1 || step.lane - lanes != (int)((step.time - 1) / 2 % TURNS);
+        gp_stream_end(&stream);
+    }
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(wrong, 0);
+    CHECK_EQUAL(last, 2 * SPINS);
+}
+
+/* Threads that have not seen yet that watching began anew list their lanes as it does. */
+static void *list_and_begin_anew(void *argument)
+{
+    int self = (int)(intptr_t)argument;
+    gp_lane *lane = &lanes[self];
+    for (int i = 0; i < CYCLES; i++) {
+        gp_lane_ask(lane, now());
+        gp_stream_list(&stream, lane);
+        if (i % 4 != 0)
+            continue;
+        pthread_mutex_lock(&stream.lock);
+        if (lane->generation != stream.generation)
+            gp_lane_begin(lane, rooms[self], NULL, stream.generation, false);
+        pthread_mutex_unlock(&stream.lock);
+    }
+    return NULL;
+}
+
+static void *restart_and_read(void *argument)
+{
+    for (uint32_t generation = 2; !atomic_load(&over); generation++) {
+        gp_step step;
+        pthread_mutex_lock(&stream.lock);
+        gp_stream_restart(&stream, NULL, generation);
+        CHECK(gp_stream_begin(&stream, UINT64_MAX));
+        while (gp_stream_next(&stream, &step))
+            CHECK_EQUAL(step.lane->generation, generation);
+        gp_stream_end(&stream);
+        pthread_mutex_unlock(&stream.lock);
+        sched_yield();
+    }
+    return argument;
+}
+
+static void the_list_is_whole_however_often_watching_begins_anew(void)
+{
+    pthread_t threads[THREADS], reader;
+    begin_anew();
+    atomic_store(&over, false);
+    CHECK_EQUAL(pthread_create(&reader, NULL, restart_and_read, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, list_and_begin_anew, (void *)(intptr_t)i), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    atomic_store(&over, true);
+    pthread_join(reader, NULL);
+    bool found[THREADS] = {false};
+    int count = 0;
+    for (const gp_lane *lane = stream.listed; lane != NULL && count <= THREADS;
+         lane = lane->next_listed, count++)
+        found[lane - lanes] = true;
+    CHECK(count <= THREADS);
+    for (int i = 0; i < THREADS; i++)
+        CHECK_EQUAL(found[i], lanes[i].listed);
+}
+
 int main(void)
 {
+    a_lane_begins_with_the_gil_or_without();
     steps_of_all_threads_come_in_order_of_time();
     what_is_under_way_is_read_once();
     what_comes_after_the_limit_waits();
@@ -335,7 +1002,23 @@ int main(void)
     a_forced_release_is_followed_by_no_asking();
     whole_cycles_come_at_once();
     idle_lanes_are_forgotten_until_they_wake();
+    an_asking_that_is_noted_late_comes_late();
+    a_cycle_is_read_in_its_middle();
+    an_asking_before_the_first_taking_is_read();
+    who_was_not_seen_to_take_it_lets_it_go();
+    whose_release_was_called_for_goes_on();
+    cycles_are_read_up_to_the_limit_and_around_the_end_of_the_ring();
+    a_cycle_with_a_wait_is_not_among_the_whole_ones();
+    cpu_time_comes_with_the_release_of_its_hold();
+    without_the_gil_all_is_known_up_to_the_last_taking();
+    a_restart_forgets_all_but_the_holder();
+    without_memory_all_waits_for_the_next_reading();
+    of_many_lanes_the_steps_come_in_order_of_time();
+    clocks_that_disagree_change_no_order();
     a_reader_beside_the_threads_misses_nothing();
+    a_thread_that_never_pauses_is_read_whole();
+    lanes_that_take_turns_are_read_in_order();
+    the_list_is_whole_however_often_watching_begins_anew();
     gp_stream_clear(&stream);
     return gp_test_status();
 }

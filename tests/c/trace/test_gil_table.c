@@ -40,37 +40,37 @@ static void check_found(size_t n, const gp_gil *expected)
 {
     CHECK(gp_gil_table_with_mutex(memory[n].mutex) == expected);
     CHECK(gp_gil_table_with_cond(memory[n].cond) == expected);
-    CHECK(gp_gil_table_with_switch_cond(memory[n].switch_cond) == expected);
+    CHECK(gp_gil_table_with_switch_mutex(memory[n].switch_mutex) == expected);
 }
 
 /* ---- locks that are laid out alike ---- */
 
 static void the_locks_of_a_gil_follow_from_one_of_them(void)
 {
-    gp_gil_locks known = locks_of(3), earlier = gp_gil_table_laid_out(&known, memory[1].switch_cond),
-                 later = gp_gil_table_laid_out(&known, memory[7].switch_cond);
+    gp_gil_locks known = locks_of(3), earlier = gp_gil_table_laid_out(&known, memory[1].switch_mutex),
+                 later = gp_gil_table_laid_out(&known, memory[7].switch_mutex);
     CHECK(earlier.mutex == memory[1].mutex && earlier.cond == memory[1].cond);
     CHECK(earlier.switch_mutex == memory[1].switch_mutex && earlier.switch_cond == memory[1].switch_cond);
     CHECK(later.mutex == memory[7].mutex && later.cond == memory[7].cond);
     CHECK(later.switch_mutex == memory[7].switch_mutex && later.switch_cond == memory[7].switch_cond);
 }
 
-static bool recognised(const void *first, const void *second, const void *signalled)
+static bool recognised(const void *first, const void *second)
 {
     gp_gil_locks known = locks_of(0);
-    return gp_gil_table_recognise(&known, (const void *const[2]){first, second}, signalled);
+    return gp_gil_table_recognise(&known, first, second);
 }
 
 static void only_both_mutexes_in_their_order_are_a_gils(void)
 {
     gil_memory *gil = &memory[2];
-    CHECK(recognised(gil->mutex, gil->switch_mutex, gil->switch_cond));
-    CHECK(!recognised(gil->switch_mutex, gil->mutex, gil->switch_cond));
-    CHECK(!recognised(gil->mutex, gil->mutex, gil->switch_cond));
-    CHECK(!recognised(memory[3].mutex, gil->switch_mutex, gil->switch_cond));
-    CHECK(!recognised(gil->mutex, memory[3].switch_mutex, gil->switch_cond));
-    CHECK(!recognised(gil->mutex, gil->switch_mutex, gil->cond));
-    CHECK(!recognised(NULL, NULL, gil->switch_cond));
+    CHECK(recognised(gil->mutex, gil->switch_mutex));
+    CHECK(!recognised(gil->switch_mutex, gil->mutex));
+    CHECK(!recognised(gil->mutex, gil->mutex));
+    CHECK(!recognised(gil->mutex, gil->cond));
+    CHECK(!recognised(memory[3].mutex, gil->switch_mutex));
+    CHECK(!recognised(gil->mutex, memory[3].switch_mutex));
+    CHECK(!recognised(NULL, gil->switch_mutex));
 }
 
 /* ---- rows ---- */
@@ -134,18 +134,34 @@ static void a_table_that_is_full_takes_another_once_there_is_room(void)
     CHECK_EQUAL(gp_tracer.other_count, 0);
 }
 
+static void no_words(gp_site_key key, gp_buffer *description)
+{
+    gp_buffer_number(description, (uint64_t)(-key.instruction));
+}
+
 /* An interpreter may have memory in which another one has ended. */
 static void a_row_that_is_used_again_knows_nothing_of_the_gil_before(void)
 {
     static const void *const forced[] = {NULL}, *const voluntary[] = {NULL};
+    static gp_thread thread;
+    bool lasting;
     gp_tracer.main_gil.releases = (gp_callers){.first = forced, .second = voluntary};
+    gp_tracer.main_gil.state.places.naming.met = no_words;
     gp_gil *gil = add(1, 1);
     gil->releases.count = gil->releases.unwound = 5;
-    gil->state.generation = 7;
+    gil->state.wanting_sites = gil->state.wanting_stacks = gil->state.wanting_cpu = 1;
+    gil->state.last_release = 5;
+    gil->state.holder = gil->state.waiters = &thread;
+    gp_stream_take(&gil->state.stream, &thread.lane);
+    CHECK_EQUAL(gp_places_site(&gil->state.places, (gp_site_key){NULL, GP_KEY_TRUNCATED}, &lasting), 0);
     forget(gil);
     CHECK(add(1, 2) == gil);
     CHECK_EQUAL(gil->interpreter, 2);
-    CHECK_EQUAL(gil->state.generation, 0);
+    CHECK(gil->state.holder == NULL && gil->state.waiters == NULL);
+    CHECK(gil->state.stream.latest == NULL && gil->state.stream.listed == NULL);
+    CHECK_EQUAL(gil->state.wanting_sites + gil->state.wanting_stacks + gil->state.wanting_cpu, 0);
+    CHECK_EQUAL(gil->state.last_release, 0);
+    CHECK_EQUAL(gil->state.places.count, 0);
     CHECK_EQUAL(gil->releases.count, 0);
     CHECK_EQUAL(gil->releases.unwound, 0);
     CHECK(gil->releases.first == forced && gil->releases.second == voluntary);
@@ -156,54 +172,115 @@ static void a_row_that_is_used_again_knows_nothing_of_the_gil_before(void)
 
 /* ---- locks ---- */
 
-static void *try_the_table(void *got)
+typedef struct {
+    gp_gil *gil; /* NULL: the table */
+    bool got;
+} trial;
+
+static void *try_it(void *context)
 {
-    *(bool *)got = gp_gil_table_try_lock();
-    if (*(bool *)got)
+    trial *one = context;
+    CHECK(!gp_gil_table_is_locking());
+    one->got = one->gil != NULL ? gp_gil_try_lock(one->gil) : gp_gil_table_try_lock();
+    CHECK_EQUAL(gp_gil_table_is_locking(), one->got);
+    if (one->got && one->gil != NULL)
+        gp_gil_unlock(one->gil);
+    else if (one->got)
         gp_gil_table_unlock();
+    CHECK(!gp_gil_table_is_locking());
     return NULL;
 }
 
-static bool another_thread_gets_the_table(void)
+static bool another_thread_gets(gp_gil *gil)
 {
-    bool got = false;
+    trial one = {.gil = gil};
     pthread_t thread;
-    CHECK_EQUAL(pthread_create(&thread, NULL, try_the_table, &got), 0);
+    CHECK_EQUAL(pthread_create(&thread, NULL, try_it, &one), 0);
     pthread_join(thread, NULL);
-    return got;
+    return one.got;
 }
 
 static void one_thread_at_a_time_has_the_table(void)
 {
-    CHECK(another_thread_gets_the_table());
+    CHECK(another_thread_gets(NULL));
     gp_gil_table_lock();
-    CHECK(!another_thread_gets_the_table());
+    CHECK(!another_thread_gets(NULL));
     gp_gil_table_unlock();
     CHECK(gp_gil_table_try_lock());
-    CHECK(!another_thread_gets_the_table());
+    CHECK(!another_thread_gets(NULL));
     gp_gil_table_unlock();
+}
+
+static void one_thread_at_a_time_has_the_books_of_a_gil(void)
+{
+    gp_gil *one = add(1, 1), *two = add(2, 2);
+    gp_gil_lock(one);
+    CHECK(!another_thread_gets(one));
+    CHECK(another_thread_gets(two) && another_thread_gets(NULL) && another_thread_gets(&gp_tracer.main_gil));
+    CHECK(gp_gil_try_lock(two));
+    CHECK(!another_thread_gets(two));
+    gp_gil_unlock(two);
+    CHECK(gp_gil_table_is_locking());
+    gp_gil_unlock(one);
+    CHECK(!gp_gil_table_is_locking());
+    CHECK(another_thread_gets(one) && another_thread_gets(two));
+    forget(two);
+    forget(one);
+}
+
+static void around_a_fork_nobody_else_has_a_lock(void)
+{
+    gp_gil *one = add(1, 1), *two = add(2, 2), *const all[] = {NULL, &gp_tracer.main_gil, one, two};
+    gp_gil_table_about_to_fork();
+    for (int i = 0; i < 4; i++)
+        CHECK(!another_thread_gets(all[i]));
+    gp_gil_table_forked_in_parent();
+    for (int i = 0; i < 4; i++)
+        CHECK(another_thread_gets(all[i]));
+    CHECK(!gp_gil_table_is_locking());
+    gp_gil_table_forked_in_parent(); /* a fork for which nobody took them */
+    CHECK(!gp_gil_table_is_locking());
+    gp_gil_lock(one);
+    gp_gil_table_about_to_fork(); /* from a signal's handler: nothing is waited for */
+    CHECK(another_thread_gets(two));
+    gp_gil_table_forked_in_parent();
+    CHECK(!another_thread_gets(one));
+    gp_gil_unlock(one);
+    forget(two);
+    forget(one);
+}
+
+static void check_child(gp_gil *used, bool whole)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQUAL(gp_gil_table_forked_in_child(), whole);
+        CHECK(another_thread_gets(NULL) && another_thread_gets(used));
+        CHECK(another_thread_gets(&gp_tracer.main_gil));
+        forget(used);
+        CHECK(add(2, 2) == used);
+        _exit(gp_test_status());
+    }
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK_EQUAL(status, 0);
 }
 
 /* The child's threads that could give the locks back are gone. */
 static void in_a_forked_child_all_locks_are_free(void)
 {
-    int status = -1;
     gp_gil *used = add(1, 1);
     gp_gil_table_lock();
-    pthread_mutex_lock(&used->lock);
-    pid_t child = fork();
-    if (child == 0) {
-        gp_gil_table_forked();
-        CHECK(gp_gil_table_try_lock());
-        gp_gil_table_remove(used);
-        gp_gil_table_unlock();
-        CHECK(add(2, 2) == used);
-        _exit(gp_test_status());
-    }
-    pthread_mutex_unlock(&used->lock);
+    gp_gil_lock(used);
+    check_child(used, true);
+    gp_gil_unlock(used);
+    gp_gil_lock(&gp_tracer.main_gil);
+    check_child(used, false); /* its books may be half kept */
+    gp_gil_unlock(&gp_tracer.main_gil);
     gp_gil_table_unlock();
-    CHECK_EQUAL(waitpid(child, &status, 0), child);
-    CHECK_EQUAL(status, 0);
+    gp_gil_table_about_to_fork();
+    check_child(used, true);
+    gp_gil_table_forked_in_parent();
     forget(used);
 }
 
@@ -220,14 +297,14 @@ static void look_at(size_t n)
     gp_gil *gil = gp_gil_table_with_mutex(memory[n].mutex);
     if (gil == NULL)
         return;
-    pthread_mutex_lock(&gil->lock);
+    gp_gil_lock(gil);
     if (gil->locks.mutex == memory[n].mutex) {
         atomic_fetch_add(&found, 1);
         CHECK_EQUAL(gil->interpreter % PLACES, n);
         CHECK(gil->locks.cond == memory[n].cond && gil->locks.switch_cond == memory[n].switch_cond);
         CHECK(gil->locks.switch_mutex == memory[n].switch_mutex);
     }
-    pthread_mutex_unlock(&gil->lock);
+    gp_gil_unlock(gil);
 }
 
 static void *keep_looking(void *context)
@@ -270,6 +347,8 @@ int main(void)
     a_table_that_is_full_takes_another_once_there_is_room();
     a_row_that_is_used_again_knows_nothing_of_the_gil_before();
     one_thread_at_a_time_has_the_table();
+    one_thread_at_a_time_has_the_books_of_a_gil();
+    around_a_fork_nobody_else_has_a_lock();
     in_a_forked_child_all_locks_are_free();
     who_finds_a_row_sees_all_of_it();
     return gp_test_status();

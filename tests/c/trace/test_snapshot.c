@@ -1,5 +1,4 @@
-/* A snapshot that is taken while the threads run: a thread that has just got the GIL books without its mutex.
- */
+/* A snapshot of a session that runs: all of one moment, and the books stay as they are. */
 
 #include "trace/gp_snapshot.h"
 
@@ -13,50 +12,22 @@ enum { THREADS = 3, ROWS_MAX = 8 };
 
 static gp_gil_state gil;
 static gp_thread threads[THREADS];
-static gp_thread *const taker = &threads[1];
 static gp_session *session;
-static const gp_call_stack nowhere = {NULL, 0, false};
-
-static size_t taken, rests, busy_rests;
-static bool held;
-
-static void take(const gp_session *locked)
-{
-    CHECK(locked == session);
-    CHECK(!held);
-    held = true;
-    taken++;
-}
-
-static void give(const gp_session *locked)
-{
-    CHECK(locked == session);
-    CHECK(held);
-    held = false;
-}
-
-/* The thread that books gets on with it at the `busy_rests`th. */
-static void rest(void)
-{
-    CHECK(!held);
-    if (++rests != busy_rests)
-        return;
-    taker->state = GP_OFF; /* as it is until the end */
-    session->chunks[0][1].off = 0;
-    gp_gil_state_take(&gil, taker, gp_clock_ticks());
-}
+static uint64_t clock_now;
 
 static void begin(void)
 {
+    gp_session_free(session);
     memset(&gil, 0, sizeof gil);
     memset(threads, 0, sizeof threads);
-    taken = rests = busy_rests = 0;
+    clock_now = 1000000;
     gil.generation = 1;
     for (uint32_t i = 0; i < THREADS; i++) {
         threads[i].index = i;
-        gp_gil_state_adopt(&gil, &threads[i], 0);
+        gp_gil_state_adopt(&gil, &threads[i], 0, i == 0);
     }
-    session = gp_session_new(1, gp_clock_ticks());
+    session = gp_session_new(1, clock_now);
+    session->rate = (gp_clock_rate){(uint64_t)1 << 32};
     gp_gil_state_start(&gil, session, &threads[0]);
     for (int i = 0; i < THREADS; i++)
         gp_account_of(session, &threads[i]);
@@ -64,17 +35,12 @@ static void begin(void)
 
 static void drop(gp_thread *thread)
 {
-    gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_drop(&gil, thread, false, &nowhere, gp_clock_ticks());
+    gp_gil_state_release(&gil, thread, GP_ROW_NONE, false, (gp_cpu_span){0}, clock_now);
 }
 
-/* It has the GIL, and has booked the time before, but no more. */
-static void get_halfway(gp_thread *thread)
+static void take(gp_thread *thread)
 {
-    gp_gil_state_lock(thread, GP_ASKED_AT_ONCE, false);
-    gp_gil_state_acquire(&gil, thread);
-    gp_account_book_off(session, gp_account_of(session, thread), thread->since, gp_clock_ticks());
-    thread->booking = true;
+    gp_gil_state_take(&gil, thread, GP_ASKED_AT_ONCE, clock_now);
 }
 
 typedef struct {
@@ -84,14 +50,19 @@ typedef struct {
     uint64_t held_ns;
 } reading;
 
-static reading read_while_running(void)
+static gp_buffer snapshot(void)
 {
-    const gp_snapshot_lock lock = {take, give, rest};
     const gp_snapshot_facts facts = {.rate = {(uint64_t)1 << 32}};
     gp_buffer buffer = {0};
+    gp_snapshot_write(session, &facts, GP_ROW_NONE, clock_now, &buffer);
+    CHECK(!buffer.failed);
+    return buffer;
+}
+
+static reading read_snapshot(void)
+{
+    gp_buffer buffer = snapshot();
     reading read = {.count = 0};
-    gp_snapshot_write(session, &facts, &lock, GP_ROW_NONE, session->start, &buffer);
-    CHECK(!held && taken > 0 && !buffer.failed);
     gp_cursor cursor = gp_cursor_over(buffer.bytes, buffer.size);
     gp_read_totals(&cursor, &read.totals);
     read.count = (size_t)gp_cursor_number(&cursor);
@@ -122,60 +93,85 @@ static void check_possible(const reading *read)
     }
 }
 
-static void accounts_that_are_read_one_by_one_fit_the_length_of_the_session(void)
+static void all_is_of_one_moment(void)
 {
     begin();
-    reading read = read_while_running();
+    clock_now += 507;
+    reading read = read_snapshot();
     check_possible(&read);
-    CHECK_EQUAL(rests, 0);
-    CHECK(read.rows[0].hold_ns > 0);
-    drop(&threads[0]);
-    read = read_while_running();
-    check_possible(&read);
-    gp_session_free(session);
+    CHECK_EQUAL(read.totals.elapsed_ns, 507);
+    for (int i = 0; i < THREADS; i++)
+        CHECK_EQUAL(read.rows[i].first_ns + read.rows[i].lifetime_ns, 507);
+    CHECK_EQUAL(read.rows[0].hold_ns, 507);
 }
 
-static void a_thread_that_books_just_now_is_waited_for(void)
+static void what_is_under_way_is_in_the_snapshot(void)
 {
     begin();
-    drop(&threads[0]);
-    get_halfway(taker);
-    busy_rests = 3;
-    reading read = read_while_running();
-    CHECK_EQUAL(rests, busy_rests);
-    CHECK(!taker->booking && taker->state == GP_HOLD);
+    clock_now += 500;
+    gp_gil_state_ask(&gil, &threads[1], clock_now);
+    clock_now += 1000;
+    reading read = read_snapshot();
     check_possible(&read);
-    CHECK_EQUAL(read.rows[1].acquisitions, 1);
-    gp_session_free(session);
+    CHECK_EQUAL(read.totals.contended_ns, 1000);
+    CHECK_EQUAL(read.rows[0].hold_ns, 1500);
+    CHECK_EQUAL(read.rows[1].wait_ns, 1000);
+    CHECK_EQUAL(read.rows[1].off_ns, 500);
+    drop(&threads[0]);
+    clock_now += 10;
+    take(&threads[1]);
+    read = read_snapshot();
+    check_possible(&read);
+    CHECK_EQUAL(read.rows[0].releases, 1);
+    CHECK_EQUAL(read.rows[1].wait_ns, 1010);
 }
 
-static void a_thread_that_seems_to_book_for_good_is_whole_at_last(void)
+static void a_snapshot_changes_nothing(void)
 {
     begin();
+    session->wants_sites = true;
     drop(&threads[0]);
-    get_halfway(taker);
-    reading read = read_while_running();
-    CHECK(rests > 100);
+    take(&threads[1]);
+    gp_gil_state_ask(&gil, &threads[0], clock_now);
+    clock_now += 1000;
+    gp_buffer first = snapshot(), second = snapshot();
+    CHECK_EQUAL(first.size, second.size);
+    CHECK(memcmp(first.bytes, second.bytes, first.size) == 0);
+    gp_buffer_free(&first);
+    gp_buffer_free(&second);
+}
+
+static void an_account_that_is_opened_later_is_in_the_next_snapshot(void)
+{
+    static gp_thread late;
+    begin();
+    reading read = read_snapshot();
     check_possible(&read);
-    gp_session_free(session);
+    late.index = THREADS;
+    gp_gil_state_adopt(&gil, &late, clock_now, false);
+    gp_account_of(session, &late);
+    read = read_snapshot();
+    CHECK_EQUAL(read.count, THREADS + 1);
 }
 
 static void a_stamp_of_another_core_that_is_ahead_makes_the_session_longer(void)
 {
     begin();
-    threads[0].since = gp_clock_ticks() + 3000000000u; /* of a core that is far ahead */
+    threads[0].since = clock_now + 3000000000u; /* of a core that is far ahead */
     gp_account_of(session, &threads[0])->off = threads[0].since - session->start;
-    reading read = read_while_running();
+    reading read = read_snapshot();
     check_possible(&read);
-    gp_session_free(session);
+    CHECK_EQUAL(read.totals.elapsed_ns, 3000000000u);
 }
 
 int main(void)
 {
     gp_clock_init();
-    accounts_that_are_read_one_by_one_fit_the_length_of_the_session();
-    a_thread_that_books_just_now_is_waited_for();
-    a_thread_that_seems_to_book_for_good_is_whole_at_last();
+    all_is_of_one_moment();
+    what_is_under_way_is_in_the_snapshot();
+    a_snapshot_changes_nothing();
+    an_account_that_is_opened_later_is_in_the_next_snapshot();
     a_stamp_of_another_core_that_is_ahead_makes_the_session_longer();
+    gp_session_free(session);
     return gp_test_status();
 }

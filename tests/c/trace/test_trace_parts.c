@@ -95,14 +95,19 @@ static void only_a_thread_that_takes_a_gil_is_recognised(void)
 {
     gp_session *session = begin_trace();
     interpreter_gil *gil = &begin_other(1, 7)->gil;
-    const void *const wrong_order[] = {&gil->switch_mutex, &gil->mutex}, *const right[] = {
-                                                                             &gil->mutex, &gil->switch_mutex};
-    CHECK(!gp_trace_parts_recognise(wrong_order, &gil->switch_cond));
-    CHECK(!gp_trace_parts_recognise(right, &gil->cond));
+    interpreter_lock(&gil->switch_mutex);
+    interpreter_lock(&gil->mutex); /* in the other order */
+    interpreter_unlock(&gil->mutex);
+    interpreter_unlock(&gil->switch_mutex);
+    interpreter_lock(&gil->mutex);
+    interpreter_unlock(&gil->mutex);
+    interpreter_lock(&gil->switch_mutex); /* after it */
+    interpreter_unlock(&gil->switch_mutex);
     CHECK_EQUAL(gp_tracer_parts(session), 1);
-    CHECK(gp_trace_parts_recognise(right, &gil->switch_cond));
+    gp_gil *found = gp_trace_parts_recognise(&gil->mutex, &gil->switch_mutex);
+    CHECK(found != NULL && found != &gp_tracer.main_gil);
     CHECK_EQUAL(gp_tracer_parts(session), 2);
-    CHECK(gp_trace_parts_recognise(right, &gil->switch_cond)); /* and it is the same */
+    CHECK(gp_trace_parts_recognise(&gil->mutex, &gil->switch_mutex) == found);
     CHECK_EQUAL(gp_tracer_parts(session), 2);
     gp_tracer_forget(session);
 }
@@ -140,6 +145,29 @@ static void a_gil_that_was_found_is_forgotten_with_the_last_trace(void)
     worker after = use(other, 5);
     check_part(again, 1, 7, &after);
     gp_tracer_forget(again);
+    gp_tracer_forget(session);
+}
+
+/* The record of a thread that is gone serves another, two traces later. */
+static void a_record_from_another_gil_serves_as_any(void)
+{
+    begin_prepared();
+    interpreter *other = begin_other(1, 7);
+    for (int i = 0; i < 4; i++) {
+        gp_session *session = start((gp_tracer_wishes){0});
+        if (i == 0)
+            use(other, 5); /* the last one that had it */
+        gp_tracer_forget(session);
+    }
+    size_t records = gp_threads_count(&gp_tracer.threads);
+    gp_session *session = start((gp_tracer_wishes){0});
+    interpreter_let_go(main_interpreter());
+    worker one = use(main_interpreter(), 4 * GP_LANE_NOTES);
+    interpreter_take_gil(main_interpreter());
+    CHECK_EQUAL(gp_threads_count(&gp_tracer.threads), records);
+    reading read = read_part(session, 0);
+    check_possible(&read);
+    check_counted(&read, &one);
     gp_tracer_forget(session);
 }
 
@@ -354,33 +382,49 @@ static void a_part_without_memory_is_missed(void)
 
 /* ---- nothing changes meanwhile ---- */
 
-static atomic_bool done;
+static atomic_uint met, asked_for; /* how often a thread has taken the GIL, and how often it shall */
 
-static void *take_once(void *context)
+static void *take_when_asked(void *context)
 {
-    interpreter_take_gil(context);
-    interpreter_let_go(context);
-    atomic_store(&done, true);
+    while (atomic_load(&met) < 2) {
+        if (atomic_load(&met) == atomic_load(&asked_for)) {
+            usleep(100);
+            continue;
+        }
+        interpreter_take_gil(context);
+        interpreter_let_go(context);
+        atomic_fetch_add(&met, 1);
+    }
     return NULL;
 }
 
-/* Whether a thread can take that GIL while the part is locked. */
+static void have_it_taken(unsigned times)
+{
+    atomic_store(&asked_for, times);
+    while (atomic_load(&met) != times)
+        usleep(100);
+}
+
+/* While a part is locked, a thread that is known takes the GIL as it likes: it only notes so. */
 static void check_held(gp_session *session, size_t part, interpreter *of)
 {
     pthread_t thread;
-    gp_session *which = session;
-    for (size_t i = 0; i < part; i++)
-        which = which->others;
-    reading before = read_part(session, part), after;
-    atomic_store(&done, false);
+    gp_session *which = part == 0 ? session : session->others;
+    atomic_store(&met, 0);
+    atomic_store(&asked_for, 0);
+    CHECK_EQUAL(pthread_create(&thread, NULL, take_when_asked, of), 0);
+    have_it_taken(1);
     gp_trace_parts_lock(which);
-    CHECK_EQUAL(pthread_create(&thread, NULL, take_once, of), 0);
-    usleep(2000);
-    CHECK(!atomic_load(&done));
+    size_t accounts = which->account_count;
+    uint64_t acquisitions = gp_account_nth(which, accounts - 1)->acquisitions;
+    have_it_taken(2);
+    CHECK_EQUAL(which->account_count, accounts);
+    CHECK_EQUAL(gp_account_nth(which, accounts - 1)->acquisitions, acquisitions);
     gp_trace_parts_unlock(which);
     pthread_join(thread, NULL);
-    after = read_part(session, part);
-    CHECK_EQUAL(after.count, before.count + 1);
+    gp_trace_parts_lock(which);
+    CHECK_EQUAL(gp_account_nth(which, accounts - 1)->acquisitions, acquisitions + 1);
+    gp_trace_parts_unlock(which);
 }
 
 static void who_has_locked_a_part_keeps_it_from_changing(void)
@@ -404,15 +448,24 @@ static void code_in_the_place_of_another_is_another_place(void)
     interpreter *other = begin_other(1, 7);
     gp_session *session = start((gp_tracer_wishes){.sites = true});
     const char *const names[] = {"first", "second"};
+    codes[3].name = "elsewhere";
     for (int i = 0; i < 2; i++) {
-        codes[0].name = names[i];
+        codes[0].name = codes[1].name = names[i];
         be_at(0, 1);
         cycle_gil();
         cycle_gil();
+        code_gone(&codes[0]);
+        code_gone(&codes[2]); /* was never met */
+        be_at(3, 1);
+        interpreter_let_go(main_interpreter());
+        be_at(1, 1);
         interpreter_take_gil(other);
         interpreter_let_go(other);
-        code_gone(&codes[0]);
-        code_gone(&codes[1]); /* was never met */
+        interpreter_take_gil(other);
+        code_gone(&codes[1]); /* each with the GIL that guards it */
+        be_at(3, 1);
+        interpreter_let_go(other);
+        interpreter_take_gil(main_interpreter());
     }
     for (size_t part = 0; part < 2; part++) {
         reading read = read_part(session, part);
@@ -483,6 +536,7 @@ int main(void)
     IN_CHILD(only_a_thread_that_takes_a_gil_is_recognised);
     IN_CHILD(a_later_trace_takes_in_the_gils_that_were_found_before);
     IN_CHILD(a_gil_that_was_found_is_forgotten_with_the_last_trace);
+    IN_CHILD(a_record_from_another_gil_serves_as_any);
     IN_CHILD(stopping_the_others_leaves_the_main_part_running);
     IN_CHILD(the_part_of_an_interpreter_that_has_ended_ends_at_its_last_event);
     IN_CHILD(as_long_as_nobody_knows_who_lives_all_do);

@@ -269,6 +269,18 @@ static void without_memory_nothing_begins(void)
     gp_tracer_forget(session);
 }
 
+static gp_status read_with_memory_for(gp_session *session, long maps)
+{
+    gp_buffer places = {0}, snapshot = {0};
+    gp_call_stack at = {.keys = keys_here, .depth = depth_here};
+    atomic_store(&maps_left, maps);
+    gp_status status = gp_tracer_read(session, 0, &at, &places, &snapshot);
+    atomic_store(&maps_left, LONG_MAX);
+    gp_buffer_free(&places);
+    gp_buffer_free(&snapshot);
+    return status;
+}
+
 static void a_reading_without_memory_says_so_and_the_next_is_whole(void)
 {
     gp_status status = GP_ENOMEM;
@@ -278,19 +290,34 @@ static void a_reading_without_memory_says_so_and_the_next_is_whole(void)
     be_at(0, 1);
     gp_session *session = start((gp_tracer_wishes){.sites = true});
     cycle_gil();
+    reading read = read_part(session, 0);
     for (; status == GP_ENOMEM && enough < 1000; enough++) {
-        gp_buffer places = {0}, snapshot = {0};
-        gp_call_stack at = {.keys = keys_here, .depth = 1};
-        atomic_store(&maps_left, enough);
-        status = gp_tracer_read(session, 0, &at, &places, &snapshot);
-        atomic_store(&maps_left, LONG_MAX);
-        gp_buffer_free(&places);
-        gp_buffer_free(&snapshot);
+        cycle_gil();
+        status = read_with_memory_for(session, enough);
     }
     CHECK(enough > 2);
     CHECK_EQUAL(status, GP_OK);
-    reading read = read_part(session, 0);
+    read = read_part(session, 0);
     check_possible(&read);
+    CHECK_EQUAL(row_of(&read, own_number()).acquisitions, (uint64_t)enough + 1);
+    CHECK_EQUAL(releases_of(&read, "spin"), (uint64_t)enough + 1);
+    gp_tracer_forget(session);
+}
+
+/* What a thread has done is read once. */
+static void a_thread_without_memory_for_an_account_is_told_of(void)
+{
+    worker other;
+    begin_prepared();
+    gp_session *session = start((gp_tracer_wishes){0});
+    interpreter_let_go(main_interpreter());
+    for (int i = 0; i <= GP_ACCOUNT_CHUNK; i++) /* there is memory for so many at one time */
+        other = use(main_interpreter(), 1);
+    interpreter_take_gil(main_interpreter());
+    CHECK_EQUAL(read_with_memory_for(session, 1), GP_ENOMEM); /* for the order of the steps */
+    reading read = read_part(session, 0);
+    CHECK(read.totals.lost > 0);
+    CHECK_EQUAL(row_of(&read, other.native_id).acquisitions, 0);
     CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 1);
     gp_tracer_forget(session);
 }
@@ -661,6 +688,7 @@ int main(void)
     IN_CHILD(a_session_that_is_forgotten_ends);
     IN_CHILD(without_memory_nothing_begins);
     IN_CHILD(a_reading_without_memory_says_so_and_the_next_is_whole);
+    IN_CHILD(a_thread_without_memory_for_an_account_is_told_of);
     IN_CHILD(a_hold_belongs_to_the_place_where_it_ends);
     IN_CHILD(a_stack_is_a_place_below_another);
     IN_CHILD(a_label_is_the_threads_from_its_first_record_on);

@@ -301,23 +301,102 @@ static void without_memory_a_thread_has_no_record_and_works(void)
 
 /* ---- where ---- */
 
-static void the_innermost_level_is_enough_unless_the_whole_stack_is_asked_for(void)
+static uint32_t where(void)
 {
-    gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack at = {.keys = keys};
-    begin_prepared();
-    gp_session *session = start((gp_tracer_wishes){0});
-    gp_wrappers_locate(&at, keys, false);
-    CHECK_EQUAL(at.depth, 0);
+    return gp_wrappers_where(&gp_tracer.main_gil);
+}
+
+static const gp_place_name *name_of(uint32_t place)
+{
+    return gp_places_at(&gp_tracer.main_gil.state.places, place);
+}
+
+/* The function's name in the description, which ends with the file's. */
+static bool is_called(uint32_t place, const char *name)
+{
+    size_t size = strlen(name);
+    const gp_place_name *found = name_of(place);
+    return found->size >= size + 7 && memcmp(found->text + found->size - 7 - size, name, size) == 0;
+}
+
+static void be_in_two_levels(void)
+{
+    codes[1].name = "inner";
+    codes[2].name = "outer";
     be_at(1, 5);
     keys_here[1] = (gp_site_key){&codes[2], 6};
     depth_here = 2;
-    gp_wrappers_locate(&at, keys, false);
-    CHECK_EQUAL(at.depth, 1);
-    CHECK(at.keys[0].code == &codes[1] && at.keys[0].instruction == 5);
-    gp_wrappers_locate(&at, keys, true);
-    CHECK_EQUAL(at.depth, 2);
-    CHECK(at.keys[1].code == &codes[2] && at.keys[1].instruction == 6 && !at.truncated);
+}
+
+static void the_innermost_level_is_enough_unless_the_whole_stack_is_asked_for(void)
+{
+    begin_prepared();
+    gp_session *accounts = start((gp_tracer_wishes){0});
+    be_in_two_levels();
+    CHECK_EQUAL(where(), GP_ROW_NONE); /* nobody wants to know */
+    gp_session *sites = start((gp_tracer_wishes){.sites = true});
+    uint32_t site = where();
+    CHECK(is_called(site, "inner"));
+    CHECK_EQUAL(name_of(site)->parent, GP_ROW_NONE);
+    CHECK_EQUAL(gp_tracer.main_gil.state.places.count, 1);
+    gp_session *stacks = start((gp_tracer_wishes){.stacks = true});
+    uint32_t stack = where();
+    CHECK(is_called(stack, "inner") && is_called(name_of(stack)->parent, "outer"));
+    CHECK_EQUAL(name_of(stack)->site, site);
+    gp_tracer_forget(stacks);
+    CHECK_EQUAL(where(), site); /* that is enough again */
+    depth_here = 0;
+    CHECK_EQUAL(where(), GP_NO_FRAME);
+    gp_tracer_forget(sites);
+    gp_tracer_forget(accounts);
+}
+
+/* What it remembers of the last places is as good as asking anew. */
+static void places_are_the_same_each_time_they_are_met(void)
+{
+    enum { LINES = 100 };
+    uint32_t first[LINES];
+    begin_prepared();
+    codes[0].name = "f";
+    gp_session *session = start((gp_tracer_wishes){.sites = true});
+    for (int turn = 0; turn < 3; turn++)
+        for (int line = 0; line < LINES; line++) {
+            be_at(0, line);
+            uint32_t place = where();
+            CHECK_EQUAL(place, turn == 0 ? (uint32_t)line : first[line]);
+            first[line] = place;
+            CHECK_EQUAL(where(), place);
+        }
+    gp_tracer_forget(session);
+}
+
+static bool stands_for_caller(gp_site_key *key)
+{
+    if (key->code != &codes[0] || depth_here < 2)
+        return false;
+    *key = keys_here[1];
+    return true;
+}
+
+/* As the import system's functions do for whoever imports. */
+static void a_place_that_stands_for_its_caller_is_looked_up_each_time(void)
+{
+    begin_prepared();
+    host.stands_for_caller = stands_for_caller;
+    codes[0].name = "helper";
+    codes[1].name = "one";
+    codes[2].name = "two";
+    gp_session *session = start((gp_tracer_wishes){.sites = true});
+    be_at(0, 1);
+    depth_here = 2;
+    for (size_t turn = 0; turn < 4; turn++) {
+        keys_here[1] = (gp_site_key){&codes[1 + turn % 2], 7};
+        cycle_gil();
+    }
+    reading read = read_part(session, 0);
+    CHECK_EQUAL(releases_of(&read, "one"), 2);
+    CHECK_EQUAL(releases_of(&read, "two"), 2);
+    CHECK_EQUAL(releases_of(&read, "helper"), 0);
     gp_tracer_forget(session);
 }
 
@@ -448,6 +527,8 @@ int main(void)
     IN_CHILD(a_thread_has_a_record_at_each_gil_and_one_label);
     IN_CHILD(without_memory_a_thread_has_no_record_and_works);
     IN_CHILD(the_innermost_level_is_enough_unless_the_whole_stack_is_asked_for);
+    IN_CHILD(places_are_the_same_each_time_they_are_met);
+    IN_CHILD(a_place_that_stands_for_its_caller_is_looked_up_each_time);
     IN_CHILD(a_wrapper_below_anothers_sees_each_call_once);
     IN_CHILD(a_tool_that_was_there_first_still_sees_each_call);
     IN_CHILD(a_process_of_one_thread_writes_when_it_has_let_the_gil_go);

@@ -1,60 +1,10 @@
-/* The tables of places and of blame, against plain lists of what should be in them. */
+/* The table of blame, against a plain list of what should be in it. */
 
-#include "books/gp_sites.h"
+#include "books/gp_blame.h"
 
 #include <string.h>
 
 #include "gp_test.h"
-
-static uint32_t place_of(gp_place_table *table, gp_buffer *texts, uint32_t parent, const char *text)
-{
-    size_t from = texts->size;
-    uint32_t before = (uint32_t)table->count;
-    gp_buffer_raw(texts, text, strlen(text));
-    uint32_t number = gp_places_number(table, parent, texts, from);
-    if (number != before)
-        texts->size = from; /* its description was there already */
-    return number;
-}
-
-static void a_place_is_what_its_description_and_its_parent_say(void)
-{
-    gp_place_table table = {0};
-    gp_buffer texts = {0};
-    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, "main"), 0);
-    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, "mai"), 1);
-    CHECK_EQUAL(place_of(&table, &texts, 0, "main"), 2);
-    CHECK_EQUAL(place_of(&table, &texts, 1, "main"), 3);
-    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, ""), 4);
-    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, "main"), 0);
-    CHECK_EQUAL(place_of(&table, &texts, 1, "main"), 3);
-    CHECK_EQUAL(place_of(&table, &texts, GP_ROW_NONE, ""), 4);
-    CHECK_EQUAL(table.count, 5);
-    CHECK_EQUAL(table.rows[3].parent, 1);
-    gp_places_clear(&table);
-    CHECK_EQUAL(table.count, 0);
-    gp_buffer_free(&texts);
-}
-
-static void a_table_that_grows_keeps_its_rows_and_their_numbers(void)
-{
-    enum { PLACES = 5000 };
-    gp_place_table table = {0};
-    gp_buffer texts = {0};
-    char text[40];
-    for (int pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < PLACES; i++) {
-            snprintf(text, sizeof text, "the same for all, but for %u", i / 2);
-            CHECK_EQUAL(place_of(&table, &texts, i % 2 == 0 ? GP_ROW_NONE : i - 1, text), i);
-            CHECK_EQUAL(table.rows[i].hold, pass == 0 ? 0 : i);
-            table.rows[i].hold = i;
-        }
-    CHECK_EQUAL(table.count, PLACES);
-    gp_places_clear(&table);
-    gp_buffer_free(&texts);
-}
-
-/* ---- blame ---- */
 
 enum { THREADS = 12, PLACES = 5, RECORDS = 20000 };
 
@@ -127,8 +77,6 @@ static void a_full_table_refuses_new_rows_and_keeps_the_old_ones(void)
 
 int main(void)
 {
-    a_place_is_what_its_description_and_its_parent_say();
-    a_table_that_grows_keeps_its_rows_and_their_numbers();
     who_waited_behind_whom_adds_up_under_any_names();
     a_full_table_refuses_new_rows_and_keeps_the_old_ones();
     return gp_test_status();

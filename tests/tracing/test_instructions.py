@@ -1,0 +1,62 @@
+"""What a trace costs at each release of the GIL, in instructions: the same number every time."""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+
+import instructions
+import pytest
+
+from gilprobe._native import tracer
+
+pytestmark = pytest.mark.skipif(
+    not tracer.support()[0], reason=f"the GIL can't be traced here: {tracer.support()[1]}"
+)
+
+DEPTH = 20  # levels of the call stack
+CYCLES = 128  # a whole number of times that a thread keeps the books (GP_LANE_DUE)
+
+# Another thread lives, as in every program that needs a trace, and as where a recorder runs.
+SCRIPT = """
+import threading
+from contextlib import nullcontext
+from gilprobe import trace
+from gilprobe._native import kernels
+
+def cycle(count, levels={levels}):
+    return kernels.cycle(count) if levels == 0 else cycle(count, levels - 1)
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+with {trace}:
+    cycle(10 * {cycles})
+    mark()
+    cycle(0)
+    mark()
+    cycle({cycles})
+    mark()
+"""
+
+
+@functools.cache
+def _a_cycle(trace):
+    """Return the instructions of one release and re-acquisition of the GIL."""
+    script = SCRIPT.format(trace=trace, cycles=CYCLES, levels=DEPTH - 2)
+    try:
+        around, all_of_it = instructions.count(textwrap.dedent(script), 2)
+    except PermissionError as error:
+        pytest.skip(f"instructions can't be counted here: {error}")
+    return (all_of_it - around) / CYCLES
+
+
+@pytest.mark.parametrize(
+    ("trace", "most"),
+    [
+        ("trace(sites=False)", 480),
+        ("trace()", 520),
+        ("trace(timeline=True)", 600),
+        ("trace(stacks=True)", 1600),
+    ],
+)
+def test_a_trace_adds_few_instructions_to_a_release_and_re_acquisition(trace, most):
+    assert 50 < _a_cycle(trace) - _a_cycle("nullcontext()") <= most
