@@ -87,17 +87,20 @@ _COMPILED = {
 }
 
 
+def _module(name: str) -> Any:
+    """Import a module as importlib does, whose own import costs more than that of this module."""
+    return __import__(name, fromlist=["__name__"])
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gilprobe' has no attribute {name!r}")
-    import importlib  # with the warnings that it loads, more than half of what this module costs
-
     home = _HOMES[name]
     if (core := _COMPILED.get(home or name)) is not None:
-        importlib.import_module("gilprobe._native").renew(core)
+        _module("gilprobe._native").renew(core)
     if home is None:
-        return importlib.import_module(f"gilprobe.{name}")
-    value = getattr(importlib.import_module(home), name)
+        return _module(f"gilprobe.{name}")
+    value = getattr(_module(home), name)
     globals()[name] = value
     return value
 

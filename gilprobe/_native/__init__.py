@@ -17,10 +17,8 @@ def renew(name: str) -> None:
 
 
 def _is_spent(name: str) -> bool:
-    from importlib import import_module
-
     try:
-        module = import_module(name)
+        module = __import__(name, fromlist=["__name__"])  # importlib would cost a measured program more
     except ImportError as error:
         if "Re-importing it is not supported" in str(error):  # Cython's words, of one with a state for each
             return True

@@ -5,12 +5,9 @@ Native code that never takes the GIL writes the numbers (csrc/recording/gp_recor
 
 from __future__ import annotations
 
-import atexit  # noqa: F401  # weakref.finalize imports it when a trace starts: too late
-import contextlib
 import os
 import sys
 import time
-import weakref
 
 from gilprobe._native import tracer
 from gilprobe._native.tracer import encoded_number, encoded_string
@@ -29,34 +26,6 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.5  # between two checks of a running recording's file
 _CHUNK_NAMES = 4096
-
-
-class TemporaryFolder:
-    """A temporary folder for one file; both are removed with the last reference, or at exit.
-
-    Unlike :class:`tempfile.TemporaryDirectory`, it gives no warning, needs no free file descriptor, and a
-    forked child leaves it alone.
-
-    Attributes
-    ----------
-    path : str
-        Path of the file, which does not exist yet.
-    """
-
-    def __init__(self) -> None:
-        import tempfile
-
-        folder = tempfile.mkdtemp(prefix="gilprobe-")
-        self.path = os.path.join(folder, "timeline")  # noqa: PTH118
-        weakref.finalize(self, _remove_place, folder, self.path, os.getpid())
-
-
-def _remove_place(folder: str, path: str, process: int) -> None:
-    if os.getpid() == process:
-        with contextlib.suppress(OSError):
-            os.unlink(path)  # noqa: PTH108
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)  # noqa: PTH106
 
 
 class RecordingWriter:

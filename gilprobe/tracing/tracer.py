@@ -9,7 +9,7 @@ from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.measuring.host import environment_facts
 from gilprobe.tracing import thread_names
-from gilprobe.tracing.recording_writer import RecordingWriter, TemporaryFolder
+from gilprobe.tracing.recording_writer import RecordingWriter
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gilprobe.model.timeline import Timeline
     from gilprobe.report import Report
+    from gilprobe.tracing.temporary_folder import TemporaryFolder
 
 
 _RUNNING = "a trace must be stopped before it is started again"
@@ -60,6 +61,9 @@ class Trace:
         self._later = _later  # for a process that may end at once: see RecordingWriter
         # Loaded now, so that neither start nor stop has to. Not needed if only the file is wanted.
         self._assemble = None if _later else _loaded()
+        self._temporary = timeline and path is None
+        if self._temporary:
+            from gilprobe.tracing import temporary_folder  # noqa: F401
         self._folder: TemporaryFolder | None = None
         self._writer: RecordingWriter | None = None
         self._session: tracer.Session | None = None
@@ -136,8 +140,10 @@ class Trace:
         """Create the recording, if wanted."""
         if self._path is not None:
             return RecordingWriter(self._path, timeline=self._options["timeline"], later=self._later)
-        if not self._options["timeline"]:
+        if not self._temporary:
             return None
+        from gilprobe.tracing.temporary_folder import TemporaryFolder
+
         self._folder = TemporaryFolder()
         return RecordingWriter(self._folder.path, timeline=True)
 

@@ -87,6 +87,14 @@ QUESTIONS = {
         "timeline at 1 MHz: slowdown of a program that works on others",
     ],
     "soak": ["memory of a traced service beyond an untraced one"],
+    "start": [
+        "first start, stop and report",
+        "python -c pass",
+        "gilprobe record -c pass",
+        "followed child: added",
+        "memory with 20 threads: sites",
+        "memory with 20 threads: stacks, with the report",
+    ],
     "server": [
         "echo server, threads free to move, sites: time a request",
         "echo server, threads free to move, stacks + timeline: CPU time a request",
@@ -109,6 +117,8 @@ SIGNED = (
     "planted holds",
     "memory of a traced service",
     "gilprobe run",
+    "followed child: added",
+    "memory with 20 threads",
     "released share of alternate",
 )
 
