@@ -601,12 +601,14 @@ static void a_forked_child_goes_on_with_the_thread_that_is_left(void)
     pid_t child = fork();
     if (child == 0) {
         interpreter_after_fork();
+        usleep(20000); /* with the GIL */
         cycle_gil();
         gp_tracer_watch_end(begun); /* nobody watches here */
         check_states_are_left_for_a_watcher();
         reading read = read_part(session, 0);
         check_possible(&read);
         CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 5);
+        CHECK(row_of(&read, own_number()).hold_ns >= 10000000);
         check_counted(&read, &other);
         stop(session);
         gp_tracer_forget(session);
