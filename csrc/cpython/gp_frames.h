@@ -32,8 +32,14 @@ typedef struct {
 
 gp_frames_shortcuts gp_frames_shortcuts_found(void);
 
-/* The innermost frame of the calling thread that is one of Python's: not for more than to recognise it. */
-gp_raw_site gp_frames_raw(void);
+/* The instruction of the innermost frame that is one of Python's: not for more than to recognise it. NULL if
+ * there is none. The thread state must be alive. And where in a code object its instructions begin. */
+const void *gp_frames_instruction(const void *thread_state);
+extern const size_t gp_frames_code_begins;
+
+/* The member of a GIL's state that has the thread state of its holder, by the condition in it; NULL if that
+ * is not what stands there. By the thread that has the GIL. */
+const void *const *gp_frames_last_holder(const void *cond);
 
 /* The innermost Python frame of the calling thread; code NULL if it has none. */
 gp_site_key gp_frames_here(void);
@@ -44,7 +50,7 @@ bool gp_frames_importer(gp_site_key *key);
 
 /* The place of the path that the calling thread's stack is, frame by frame; GP_ROW_NONE if it is none of
  * them. */
-uint32_t gp_frames_recognise(gp_paths *paths);
+uint32_t gp_frames_recognise(gp_paths *paths, const void *thread_state);
 
 /* Take down the calling thread's stack for such paths: see gp_naming in gp_places.h. */
 gp_walked gp_frames_walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys);

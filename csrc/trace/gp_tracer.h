@@ -31,11 +31,17 @@ typedef struct {
     /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
      * of its Python stack; and the place of the whole stack if it is one of these, GP_ROW_NONE if it is not.
      */
-    gp_raw_site (*raw)(void);
     gp_site_key (*here)(void);
-    uint32_t (*recognise)(gp_paths *paths);
+    uint32_t (*recognise)(gp_paths *paths, const void *thread_state);
     bool (*stands_for_caller)(gp_site_key *key); /* see gp_naming */
     gp_walked (*walk)(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys);
+    /* The instruction where the thread with this state is, not NULL; NULL: it has no frame. An instruction
+     * is in its code object, from this distance on, or belongs to no place that is remembered. */
+    const void *(*instruction)(const void *thread_state);
+    size_t code_begins;
+    /* Where the GIL with this condition has the state of the thread that took it last, which is right while
+     * the first of the voluntary functions lets it go. NULL: not known. */
+    const void *const *(*last_holder)(const void *cond);
     const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);

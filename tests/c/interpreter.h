@@ -118,16 +118,23 @@ static inline gp_site_key here(void)
     return depth_here != 0 ? keys_here[0] : (gp_site_key){NULL, 0};
 }
 
-static inline gp_raw_site raw(void)
+static inline const void *instruction(const void *state)
 {
     gp_site_key key = here();
-    return (gp_raw_site){key.code, (const char *)key.code + key.instruction};
+    return state != NULL && key.code != NULL ? (const char *)key.code + key.instruction : NULL;
+}
+
+static inline const void *const *last_holder(const void *cond)
+{
+    (void)cond;
+    return NULL;
 }
 
 /* Nothing is remembered: each time it is walked. */
-static inline uint32_t recognise(gp_paths *paths)
+static inline uint32_t recognise(gp_paths *paths, const void *state)
 {
     (void)paths;
+    (void)state;
     return GP_ROW_NONE;
 }
 
@@ -163,7 +170,8 @@ static gp_tracer_host host = {
     .cycle_gil = cycle_gil,
     .identify = identify,
     .living = living,
-    .raw = raw,
+    .instruction = instruction,
+    .last_holder = last_holder,
     .here = here,
     .recognise = recognise,
     .walk = walk,

@@ -159,7 +159,7 @@ static void swap_codes(void)
 {
     gp_places_forget(&world.gil.places, &code_a);
     gp_places_forget(&world.gil.places, &code_b);
-    world.gil.codes++;
+    gp_gil_state_change(&world.gil);
     world.swapped = !world.swapped;
 }
 

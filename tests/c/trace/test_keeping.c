@@ -189,10 +189,10 @@ static void a_thread_without_room_for_its_note_waits_until_there_is_some(void)
         nap();
     gp_trace_parts_lock(session);
     tell(&one, 3 * GP_LANE_NOTES);
-    while (gp_lane_unread(&one.record->lane) < GP_LANE_NOTES)
+    while (gp_lane_has_room(&one.record->lane))
         nap();
     usleep(5000);
-    CHECK_EQUAL(gp_lane_unread(&one.record->lane), GP_LANE_NOTES);
+    CHECK(!gp_lane_has_room(&one.record->lane) && gp_lane_unread(&one.record->lane) <= GP_LANE_NOTES);
     CHECK(atomic_load(&one.done) < atomic_load(&one.wanted));
     gp_trace_parts_unlock(session);
     await(&one);
@@ -347,6 +347,8 @@ static void interrupt(void)
     raise(SIGUSR1);
 }
 
+enum { FITS = GP_LANE_NOTES - GP_LANE_DUE - 2 }; /* notes, when the books are due */
+
 /* A handler of the program's runs while its thread keeps the books, and uses the GIL. */
 static reading interrupt_with(unsigned long cycles, bool at_books)
 {
@@ -362,8 +364,11 @@ static reading interrupt_with(unsigned long cycles, bool at_books)
     CHECK(row_of(&read, one.native_id).acquisitions <= atomic_load(&one.done));
     CHECK_EQUAL(row_of(&read, one.native_id).imbalance_ticks, 0);
     CHECK(read.held_ns <= read.totals.elapsed_ns);
-    if (cycles <= GP_LANE_NOTES - GP_LANE_DUE)
+    if (cycles <= FITS)
         check_all_counted(&read, &one);
+    else
+        CHECK(read.totals.lost > 0);
+    CHECK_EQUAL(row_of(&read, one.native_id).acquisitions + read.totals.lost, atomic_load(&one.done));
     end_taker(&one);
     gp_tracer_forget(session);
     return read;
@@ -371,12 +376,40 @@ static reading interrupt_with(unsigned long cycles, bool at_books)
 
 static void a_signal_handler_may_use_the_gil_while_its_thread_keeps_the_books(void)
 {
-    interrupt_with(GP_LANE_NOTES - GP_LANE_DUE, false);
+    interrupt_with(FITS, false);
 }
 
 static void a_signal_handler_may_use_it_as_soon_as_its_thread_has_the_books(void)
 {
-    interrupt_with(GP_LANE_NOTES - GP_LANE_DUE, true);
+    interrupt_with(FITS, true);
+}
+
+static void *be_met_and_interrupted(void *context)
+{
+    static taker unknown;
+    (void)context;
+    self = &unknown;
+    at_next_map = interrupt;
+    take_once();
+    return NULL;
+}
+
+static void a_signal_handler_may_use_the_gil_while_its_thread_is_met(void)
+{
+    pthread_t thread;
+    begin_prepared();
+    gp_session *session = start((gp_tracer_wishes){0});
+    interpreter_let_go(main_interpreter());
+    for (int i = 1; i < GP_THREAD_PAGE; i++) /* the next record needs memory */
+        use(main_interpreter(), 1);
+    signal(SIGUSR1, use_the_gil);
+    atomic_store(&cycles_in_handler, 3);
+    CHECK_EQUAL(pthread_create(&thread, NULL, be_met_and_interrupted, NULL), 0);
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(atomic_load(&handled), 1);
+    interpreter_take_gil(main_interpreter());
+    stop(session);
+    gp_tracer_forget(session);
 }
 
 /* There is no room for what the handler does any more, and nobody but its own thread to make some. */
@@ -537,6 +570,28 @@ static void *wait_and_take(void *context)
     return NULL;
 }
 
+/* However often it has looked at the GIL meanwhile. */
+static void a_thread_waits_since_it_asked_first(void)
+{
+    enum { HELD_NS = 20000000 };
+    worker one = {.of = main_interpreter()};
+    begin_prepared();
+    gp_session *session = start((gp_tracer_wishes){0});
+    CHECK_EQUAL(pthread_create(&one.thread, NULL, wait_and_take, &one), 0);
+    while (!main_interpreter()->gil.wanted)
+        nap();
+    uint64_t begin = gp_clock_monotonic_ns();
+    while (gp_clock_monotonic_ns() - begin < HELD_NS)
+        nap();
+    interpreter_let_go(main_interpreter());
+    end_work(&one);
+    interpreter_take_gil(main_interpreter());
+    reading read = read_part(session, 0);
+    check_possible(&read);
+    CHECK(row_of(&read, one.native_id).wait_ns >= HELD_NS / 2); /* the clock's rate is known roughly yet */
+    gp_tracer_forget(session);
+}
+
 static bool waits_in(gp_session *session, const worker *one)
 {
     reading read = read_part(session, 0);
@@ -558,7 +613,10 @@ static void a_thread_may_wait_through_the_end_of_a_trace_and_the_begin_of_anothe
         stop(sessions[i]);
         reading read = read_part(sessions[i], 0);
         check_possible(&read);
-        CHECK_EQUAL(row_of(&read, one.native_id).acquisitions, 0);
+        gp_account_row row = row_of(&read, one.native_id);
+        CHECK_EQUAL(row.acquisitions, 0);
+        if (i != 0) /* it waited already when this trace began */
+            CHECK(row.wait_ns + 1 >= row.lifetime_ns);
         if (i + 1 < TRACES)
             sessions[i + 1] = start((gp_tracer_wishes){0});
     }
@@ -650,8 +708,20 @@ static void *ask_and_exit(void *context)
     one->native_id = own_number();
     if (one->cycles != 0)
         cycle(one);
+    atomic_store(&inside, true);
+    while (!atomic_load(&left))
+        nap();
     interpreter_ask_and_exit(one->of);
     return NULL;
+}
+
+static bool is_known_to_wait(const worker *one)
+{
+    size_t last = gp_threads_count(&gp_tracer.threads) - 1;
+    while (gp_threads_at(&gp_tracer.threads, last)->native_id != one->native_id)
+        if (last-- == 0)
+            return false;
+    return atomic_load(&gp_threads_at(&gp_tracer.threads, last)->lane.asked) != 0;
 }
 
 /* As those of daemons do when the interpreter ends. */
@@ -661,10 +731,16 @@ static void a_thread_that_has_to_exit_takes_nothing(void)
     gp_session *session = start((gp_tracer_wishes){0});
     for (unsigned cycles = 0; cycles < 2; cycles++) {
         worker one = {.of = main_interpreter(), .cycles = cycles};
+        atomic_store(&inside, false);
+        atomic_store(&left, false);
         CHECK_EQUAL(pthread_create(&one.thread, NULL, ask_and_exit, &one), 0);
-        while (!waits_in(session, &one))
-            if (cycles != 0)
-                cycle_gil();
+        interpreter_let_go(main_interpreter());
+        while (!atomic_load(&inside))
+            nap();
+        interpreter_take_gil(main_interpreter());
+        atomic_store(&left, true);
+        while (!is_known_to_wait(&one)) /* and nobody has read that */
+            nap();
         interpreter_let_go(main_interpreter());
         end_work(&one);
         interpreter_take_gil(main_interpreter());
@@ -708,12 +784,14 @@ int main(void)
     IN_CHILD(a_recording_that_is_flushed_has_all_that_was_noted);
     IN_CHILD(a_signal_handler_may_use_the_gil_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_use_it_as_soon_as_its_thread_has_the_books);
+    IN_CHILD(a_signal_handler_may_use_the_gil_while_its_thread_is_met);
     IN_CHILD(a_signal_handler_does_not_wait_for_what_it_has_interrupted);
     IN_CHILD(a_signal_handler_does_not_wait_for_a_lock_that_its_thread_has_just_got);
     IN_CHILD(a_signal_handler_writes_no_recording_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_fork_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_fork_as_soon_as_its_thread_has_the_books);
     IN_CHILD(a_fork_waits_for_who_keeps_the_books);
+    IN_CHILD(a_thread_waits_since_it_asked_first);
     IN_CHILD(a_thread_may_wait_through_the_end_of_a_trace_and_the_begin_of_another);
     IN_CHILD(the_notes_of_a_thread_that_has_ended_are_read);
     IN_CHILD(thousands_of_threads_may_come_and_go);

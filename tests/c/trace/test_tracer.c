@@ -189,6 +189,38 @@ static void releases_that_are_not_told_apart_are_none_forced(void)
     gp_tracer_forget(session);
 }
 
+enum { BURNT_NS = 50000, BURNT_HOLDS = GP_LANE_NOTES / 2 };
+
+static void *burn(void *context)
+{
+    worker *self = context;
+    self->native_id = own_number();
+    for (int i = 0; i < BURNT_HOLDS; i++) {
+        interpreter_take_gil(self->of);
+        uint64_t begin = gp_clock_thread_cpu_ns();
+        while (gp_clock_thread_cpu_ns() - begin < BURNT_NS)
+            ;
+        interpreter_let_go(self->of);
+    }
+    return NULL;
+}
+
+/* Of each hold, though it is read much later. */
+static void the_cpu_time_of_all_holds_is_booked(void)
+{
+    worker one = {.of = main_interpreter()};
+    begin_prepared();
+    gp_session *session = start((gp_tracer_wishes){.cpu = true});
+    interpreter_let_go(main_interpreter());
+    CHECK_EQUAL(pthread_create(&one.thread, NULL, burn, &one), 0);
+    end_work(&one);
+    interpreter_take_gil(main_interpreter());
+    reading read = read_part(session, 0);
+    CHECK(row_of(&read, one.native_id).hold_cpu_ns >= (uint64_t)BURNT_NS * BURNT_HOLDS);
+    CHECK(row_of(&read, one.native_id).hold_cpu_ns <= (uint64_t)BURNT_NS * BURNT_HOLDS * 20);
+    gp_tracer_forget(session);
+}
+
 static void a_second_session_has_accounts_of_its_own(void)
 {
     begin_prepared();
@@ -569,12 +601,14 @@ static void a_forked_child_goes_on_with_the_thread_that_is_left(void)
     pid_t child = fork();
     if (child == 0) {
         interpreter_after_fork();
+        usleep(20000); /* with the GIL */
         cycle_gil();
         gp_tracer_watch_end(begun); /* nobody watches here */
         check_states_are_left_for_a_watcher();
         reading read = read_part(session, 0);
         check_possible(&read);
         CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 5);
+        CHECK(row_of(&read, own_number()).hold_ns >= 10000000);
         check_counted(&read, &other);
         stop(session);
         gp_tracer_forget(session);
@@ -683,6 +717,7 @@ int main(void)
     IN_CHILD(each_acquisition_and_each_release_is_counted);
     IN_CHILD(a_release_that_another_thread_asked_for_is_forced);
     IN_CHILD(releases_that_are_not_told_apart_are_none_forced);
+    IN_CHILD(the_cpu_time_of_all_holds_is_booked);
     IN_CHILD(a_second_session_has_accounts_of_its_own);
     IN_CHILD(the_last_stop_takes_the_hooks_out_and_a_later_start_finds_them);
     IN_CHILD(a_session_that_is_forgotten_ends);
