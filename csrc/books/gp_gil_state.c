@@ -354,7 +354,6 @@ static void book_cycles(gp_gil_state *gil, gp_thread *thread, const gp_note *not
         }
         account->acquisitions += count;
     }
-    thread->last_place = notes[count - 1].place;
     thread->since = notes[count - 1].taken;
     gil->last_release = notes[count - 1].released;
 }
@@ -363,7 +362,7 @@ static bool read_cycles(gp_gil_state *gil)
 {
     gp_lane *lane;
     const gp_note *first;
-    if (gil->waiters != NULL || gil->contended_since != 0 || gil->wanting_cpu != 0)
+    if (gil->waiters != NULL || gil->wanting_cpu != 0)
         return false;
     size_t count = gp_stream_cycles(&gil->stream, &lane, &first);
     if (count == 0)
