@@ -526,7 +526,11 @@ static void a_forked_child_keeps_only_the_thread_that_forked(void)
 {
     gp_session *session = begin();
     wait_for(other, 1040);
+    session->folding_waits = true;
+    gp_lane_begin_cpu(&main_thread->lane, 700);
     fork_child(main_thread, true, 1100);
+    CHECK(!session->folding_waits); /* its reader stayed in the parent */
+    CHECK_EQUAL(gp_lane_cpu_since(&main_thread->lane), 1);
     CHECK_EQUAL(session->contended, 60);
     take(main_thread, 1110); /* the new GIL, over the old one */
     drop(main_thread, false, 1150);
@@ -561,11 +565,14 @@ static void a_child_forked_by_a_thread_that_waits_goes_on_waiting(void)
     gp_session *session = begin();
     wait_for(other, 1050);
     fork_child(other, false, 1100);
+    adopt(third, 1102, false);
+    take(third, 1105);
+    drop(third, false, 1115);
     take_waited(other, 1120);
     drop(other, false, 1150);
     take(other, 1160);
     stop(session, 1200);
-    CHECK_EQUAL(session->contended, 50);
+    CHECK_EQUAL(session->contended, 50 + 10);
     check_times(session, other, 70, 70, 60);
     gp_session_free(session);
 }
