@@ -184,6 +184,7 @@ static void a_stack_is_a_tree_from_its_outermost_level(void)
     const gp_site_key two[] = {key(0, 2), key(1, 8), key(2, 6)};
     uint32_t first = stack_of(&path, one, 3, false), second = stack_of(&path, two, 3, false);
     CHECK(first != second);
+    CHECK_EQUAL(path.depth, 3); /* which it need not look up again */
     CHECK_EQUAL(parent_of(parent_of(first)), parent_of(parent_of(second))); /* the outermost is one */
     CHECK_EQUAL(parent_of(parent_of(parent_of(first))), GP_ROW_NONE);
     CHECK_EQUAL(stack_of(&others, one, 3, false), first);
@@ -304,6 +305,46 @@ static void without_memory_there_is_no_place_and_later_there_is(void)
     CHECK_EQUAL(stack_of(&path, keys, 2, false), place);
 }
 
+static void what_is_remembered_of_a_stack_fits_together_without_memory(void)
+{
+    begin_anew();
+    gp_path path = {.depth = 0};
+    const gp_site_key keys[] = {key(0, 2), key(1, 4)};
+    gp_site_key others = key(2, 0);
+    uint32_t whole = stack_of(&path, keys, 2, false), place;
+    memory_is_gone = true;
+    do { /* until it needs some */
+        gp_path fresh = {.depth = 0};
+        others.instruction++;
+        place = stack_of(&fresh, &others, 1, true);
+    } while (place != GP_ROW_NONE);
+    CHECK_EQUAL(stack_of(&path, &others, 1, true), GP_ROW_NONE);
+    memory_is_gone = false;
+    CHECK(stack_of(&path, keys, 2, true) != whole);
+}
+
+/* Whether it is the place that finds no memory, or the same without its callers. */
+static void a_place_without_its_site_is_none(void)
+{
+    enum { MANY = 2000 };
+    begin_anew();
+    gp_path path = {.depth = 0};
+    size_t refused = 0, wrong = 0;
+    for (int32_t i = 0; i < MANY; i++) {
+        const gp_site_key keys[] = {key(0, i), key(1, 4)};
+        memory_is_gone = i != 0;
+        uint32_t place = stack_of(&path, keys, 2, false);
+        memory_is_gone = false;
+        refused += place == GP_ROW_NONE;
+        if (place == GP_ROW_NONE)
+            place = stack_of(&path, keys, 2, false);
+        wrong += place == GP_ROW_NONE || innermost_of(place) == GP_ROW_NONE;
+    }
+    CHECK(refused > 5);
+    CHECK_EQUAL(wrong, 0);
+    CHECK_EQUAL(places.count, 2 * MANY + 1);
+}
+
 /* Growth is refused at each of the moments at which it may be. */
 static void a_table_that_can_not_grow_finds_what_it_has(void)
 {
@@ -361,6 +402,8 @@ int main(void)
     a_stack_whose_code_is_forgotten_is_found_by_its_description();
 #ifdef __linux__
     without_memory_there_is_no_place_and_later_there_is();
+    what_is_remembered_of_a_stack_fits_together_without_memory();
+    a_place_without_its_site_is_none();
     a_table_that_can_not_grow_finds_what_it_has();
 #endif
     a_description_that_is_longer_than_a_block_is_refused();
