@@ -26,13 +26,17 @@ struct gp_gil_state {
     /* what hooks read, and what changes seldom */
     _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under the lock with the GIL */
     uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
-    uint32_t codes;      /* changes when a code object goes by which places are known */
+    uint32_t changes;    /* grows when a code object goes by which places are known, or anything changes that
+                            hooks must look at; never 0 while a session runs */
     uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
     gp_stream stream;
     gp_places places; /* with the GIL */
 
+    uint64_t notes_lost; /* takings that threads had no room to note; with the GIL */
+
     /* the books' */
+    uint64_t losses_told;     /* of them, to the sessions */
     gp_thread *holder;        /* who has the GIL; NULL: nobody, or not known */
     uint64_t last_release;    /* when it was last given up */
     gp_thread *waiters;       /* threads in GP_WAIT */
@@ -46,6 +50,14 @@ struct gp_gil_state {
 static inline bool gp_gil_state_running(const gp_gil_state *gil)
 {
     return __atomic_load_n(&gil->sessions, __ATOMIC_RELAXED) != NULL;
+}
+
+/* Tell the hooks that something has changed. With the GIL. */
+static inline void gp_gil_state_change(gp_gil_state *gil)
+{
+    uint32_t next = gil->changes + 1;
+    /* relaxed: who does not see it yet has not got the GIL yet */
+    __atomic_store_n(&gil->changes, next != 0 ? next : 1, __ATOMIC_RELAXED);
 }
 
 /* Make it that of another GIL, with no session. Under the lock, with that GIL. */

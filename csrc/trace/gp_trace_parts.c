@@ -391,7 +391,8 @@ static gp_gil *own_gil(void)
 void gp_trace_parts_forget_code(const void *code)
 {
     gp_gil_state *gil = &own_gil()->state;
-    gil->codes += gp_places_forget(&gil->places, code);
+    if (gp_places_forget(&gil->places, code))
+        gp_gil_state_change(gil);
 }
 
 void gp_trace_parts_extend(gp_session *session)

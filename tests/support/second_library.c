@@ -9,10 +9,11 @@
 
 #include "hooks/gp_hooks.h"
 
-enum { LOCK, TIMEDWAIT, SIGNAL, WAIT, COUNT };
+enum { LOCK, TIMEDWAIT, UNLOCK, SIGNAL, WAIT, COUNT };
 
 static int my_lock(pthread_mutex_t *mutex);
 static int my_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+static int my_unlock(pthread_mutex_t *mutex);
 static int my_signal(pthread_cond_t *cond);
 static int my_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 
@@ -21,6 +22,7 @@ static gp_hook hooks[COUNT] = {
     [TIMEDWAIT] = {.name = "pthread_cond_timedwait",
                    .wrapper = my_timedwait,
                    .library = pthread_cond_timedwait},
+    [UNLOCK] = {.name = "pthread_mutex_unlock", .wrapper = my_unlock, .library = pthread_mutex_unlock},
     [SIGNAL] = {.name = "pthread_cond_signal", .wrapper = my_signal, .library = pthread_cond_signal},
     [WAIT] = {.name = "pthread_cond_wait", .wrapper = my_wait, .library = pthread_cond_wait},
 };
@@ -38,6 +40,12 @@ static int my_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const stru
     calls++;
     return ((int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))hooks[TIMEDWAIT].next)(
         cond, mutex, until);
+}
+
+static int my_unlock(pthread_mutex_t *mutex)
+{
+    calls++;
+    return ((int (*)(pthread_mutex_t *))hooks[UNLOCK].next)(mutex);
 }
 
 static int my_signal(pthread_cond_t *cond)

@@ -45,6 +45,7 @@ static void stop(gp_session *session, uint64_t now)
 static void adopt(gp_thread *thread, uint64_t born, bool holds)
 {
     gp_gil_state_adopt(&gil, thread, born, holds);
+    thread->lane.asking = GP_ASKED_UNSEEN;
 }
 
 /* A GIL that is watched from 1000 on, its threads known: the main thread has the GIL. */
