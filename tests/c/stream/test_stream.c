@@ -117,6 +117,7 @@ static void what_is_under_way_is_read_once(void)
     expect(0, GP_STEP_ASK, 25);
     expect_end();
     take(0, 25, 40);
+    CHECK_EQUAL(lanes[0].asking, GP_ASKED_AT_ONCE); /* unless it must wait again */
     CHECK(gp_stream_begin(&stream, 1, 100));
     expect(0, GP_STEP_TAKE, 40);
     expect_end();
