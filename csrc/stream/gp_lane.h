@@ -94,6 +94,12 @@ struct gp_lane {
     gp_lane *next_listed;
 };
 
+/* Whether the thread has the GIL. Owner only. */
+static inline bool gp_lane_holds(const gp_lane *lane)
+{
+    return lane->doing == GP_LANE_HOLDS || lane->doing == GP_LANE_LOST;
+}
+
 /* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. There is room for
  * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The lane is zeroed memory, as are the notes, or was begun
  * before with the same. The owner, while nobody reads the lane; it may be listed. */

@@ -382,7 +382,7 @@ void gp_trace_parts_forget_others(void)
 static gp_gil *own_gil(void)
 {
     for (const gp_thread *thread = gp_wrappers_elsewhere(); thread != NULL; thread = thread->next_elsewhere)
-        if (thread->lane.doing == GP_LANE_HOLDS && thread->gil_state == &thread->gil->state &&
+        if (gp_lane_holds(&thread->lane) && thread->gil_state == &thread->gil->state &&
             thread->lane.generation == thread->gil->state.generation)
             return thread->gil;
     return main_gil;

@@ -119,8 +119,8 @@ static void forked_in_child(void)
 {
     gp_gil_state *gil = &main_gil->state;
     gp_thread *self = gp_wrappers_current();
-    bool holds = self != NULL && self->lane.generation == gil->generation &&
-                 self->lane.doing == GP_LANE_HOLDS && gp_gil_state_running(gil);
+    bool holds = self != NULL && self->lane.generation == gil->generation && gp_lane_holds(&self->lane) &&
+                 gp_gil_state_running(gil);
     gp_trace_parts_detach_rings();
     gp_tracer.watchers = 0;
     gp_tracer.forks++;

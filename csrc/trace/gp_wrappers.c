@@ -136,10 +136,10 @@ static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked, bool holds)
     gp_thread **record = record_at(gil);
     if (*record == NULL)
         *record = new_record(gil);
-    if (current != NULL)
-        hot = current;
     if (*record != NULL && (*record)->lane.generation != gil->state.generation)
         adopt(gil, *record, asked, holds);
+    if (current != NULL)
+        hot = current; /* once its lane is this generation's */
     return *record;
 }
 
@@ -410,7 +410,7 @@ static inline int lock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t *m
 {
     if (!is_followed(gil, thread))
         return lock_first(gil, mutex);
-    if (thread->lane.doing != GP_LANE_HOLDS && thread->lane.doing != GP_LANE_LOST)
+    if (!gp_lane_holds(&thread->lane))
         return lock_to_take(gil, thread, mutex);
     if (thread->lane.doing == GP_LANE_HOLDS)
         note_release(gil, thread, frame, gp_clock_ticks()); /* drop_gil begins */
