@@ -5,6 +5,7 @@
  * is at most 1/64 of its lower bound wide, so its middle is within 1/128 (0.8 %) of every value in it. Values
  * below 64 ns have a bucket each. Durations of 2**47 ns (39 hours) and more go to the last bucket. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,19 +20,29 @@ typedef struct {
     uint64_t counts[GP_HIST_BUCKETS];
 } gp_hist;
 
-static inline size_t gp_hist_index(uint64_t ns)
+static inline size_t gp_hist_index_short(uint64_t ns)
 {
-    if (__builtin_expect(ns >> GP_HIST_MAX_BITS != 0, 0))
-        return GP_HIST_BUCKETS - 1;
     unsigned msb = 63u ^ (unsigned)__builtin_clzll(ns | ((uint64_t)1 << GP_HIST_SUB_BITS));
     unsigned shift = msb - GP_HIST_SUB_BITS;
     return ((size_t)shift << GP_HIST_SUB_BITS) + (size_t)(ns >> shift);
+}
+
+static inline size_t gp_hist_index(uint64_t ns)
+{
+    bool is_short = __builtin_expect(ns >> GP_HIST_MAX_BITS == 0, 1);
+    return is_short ? gp_hist_index_short(ns) : GP_HIST_BUCKETS - 1;
 }
 
 /* Count one duration. One writer at a time; never allocates or blocks. */
 static inline void gp_hist_record(gp_hist *hist, uint64_t ns)
 {
     hist->counts[gp_hist_index(ns)]++;
+}
+
+/* The same for less than 2**47 ns. */
+static inline void gp_hist_record_short(gp_hist *hist, uint64_t ns)
+{
+    hist->counts[gp_hist_index_short(ns)]++;
 }
 
 /* The range [*low, *high) of durations in ns that bucket `index` (< GP_HIST_BUCKETS) counts. */

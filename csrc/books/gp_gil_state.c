@@ -351,7 +351,9 @@ void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint64_t asked, uin
     thread->state = GP_HOLD;
 }
 
-#define SHORT_TICKS UINT32_MAX /* a second or more, and nothing that a histogram has no bucket for */
+enum {
+    SHORT_BITS = 32, /* ticks: about a second */
+};
 
 /* Book cycles with as many holds of `hold` ticks together, the first of them after another place. */
 static void book_stay(gp_session *session, uint32_t place, uint64_t hold, uint64_t count)
@@ -380,11 +382,13 @@ static size_t book_alike(const gp_session *session, gp_account *account, uint64_
         uint64_t released = atomic_load_explicit(&note->released, memory_order_relaxed);
         uint64_t ticks = released - since, taken = note->taken;
         if (atomic_load_explicit(&note->release, memory_order_relaxed) != release ||
-            note->asked != GP_ASKED_AT_ONCE || taken > until || ticks > SHORT_TICKS || taken < released)
+            note->asked != GP_ASKED_AT_ONCE || ticks >> SHORT_BITS != 0)
+            break;
+        if (taken < released || taken > until)
             break;
         hold += ticks;
         longest = ticks > longest ? ticks : longest;
-        gp_hist_record(&account->holds, gp_clock_to_ns(rate, ticks));
+        gp_hist_record_short(&account->holds, gp_clock_to_ns(rate, ticks));
         if (ring != NULL)
             gp_account_record(session, GP_EVENT_HOLD, account, since, released);
         since = taken;
@@ -400,8 +404,7 @@ static size_t book_cycles(const gp_gil_state *gil, gp_session *session, gp_accou
                           const gp_cycles *cycles, size_t most)
 {
     size_t nth = 0, count = 1;
-    for (; since >= session->start && nth < most && count != 0 && gp_stream_is_cycle(cycles, nth);
-         nth += count) {
+    for (; nth < most && count != 0 && gp_stream_is_cycle(cycles, nth); nth += count) {
         uint64_t hold, release = atomic_load_explicit(&cycles->first[nth].release, memory_order_relaxed);
         uint32_t place = session->wants_sites
                              ? gp_attribution_place(session, account, &gil->places, gp_release_place(release))
@@ -428,12 +431,14 @@ static bool read_cycles(gp_gil_state *gil)
     gp_thread *thread = count != 0 ? gp_thread_of(cycles.lane) : NULL;
     if (count == 0 || gp_account_of(gil->sessions, thread) == NULL)
         return false;
+    for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
+        if (thread->since < session->start)
+            return false;
     GP_EACH_ACCOUNT (gil, thread, session, account)
         count = book_cycles(gil, session, account, thread->since, &cycles, count);
     if (count == 0)
         return false;
     const gp_note *last = &cycles.first[count - 1];
-    thread->last_place = gp_release_place(atomic_load_explicit(&last->release, memory_order_relaxed));
     thread->since = last->taken;
     gil->last_release = atomic_load_explicit(&last->released, memory_order_relaxed);
     gp_stream_skip(&gil->stream, &cycles, count);
@@ -458,6 +463,15 @@ static void apply(gp_gil_state *gil, const gp_step *step)
     }
 }
 
+/* A reader without the GIL may tell of them later. */
+static void tell_losses(gp_gil_state *gil)
+{
+    uint64_t lost = __atomic_load_n(&gil->notes_lost, __ATOMIC_RELAXED);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next)
+        session->lost += lost - gil->losses_told;
+    gil->losses_told = lost;
+}
+
 bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
 {
     gp_step step;
@@ -470,6 +484,7 @@ bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
         apply(gil, &step);
     }
     gp_stream_end(&gil->stream);
+    tell_losses(gil);
     fold_where_due(gil);
     return whole;
 }

@@ -29,7 +29,10 @@ struct gp_gil_state {
     gp_stream stream;
     gp_places places; /* with the GIL */
 
+    uint64_t notes_lost; /* takings that threads had no room to note; with the GIL */
+
     /* the books' */
+    uint64_t losses_told;    /* of them, to the sessions */
     gp_thread *holder;       /* who has the GIL; NULL: nobody, or not known */
     uint64_t last_release;   /* when it was last given up */
     gp_thread *waiters;      /* threads in GP_WAIT */

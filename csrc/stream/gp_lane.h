@@ -53,6 +53,7 @@ typedef enum {
     GP_LANE_TAKEN,    /* it has the GIL, and the mutex still */
     GP_LANE_WAITED,   /* the same, after it had to wait */
     GP_LANE_HOLDS,    /* it has the GIL */
+    GP_LANE_LOST,     /* it has the GIL, which it had no room to note: it counts as off */
     GP_LANE_RELEASES, /* it asks for the mutex, to let the GIL go */
 } gp_doing;
 
@@ -66,17 +67,20 @@ typedef enum {
 typedef struct gp_lane gp_lane;
 
 struct gp_lane {
-    /* the owner's: one cache line; others read the atomic ones */
+    /* what each cycle needs, of the owner: one cache line; others read the atomic ones */
     _Alignas(GP_LANE_LINE) _Atomic uint64_t noted; /* notes ever published */
     gp_note *notes;                                /* GP_LANE_NOTES of them */
     uint64_t due; /* at so many notes the owner must see whether the reader keeps up */
     gp_doing doing;
     uint32_t changes;       /* of the GIL, for which all that the owner does is as usual; 0: it is not */
     _Atomic uint64_t asked; /* since when it waits; 0: it does not */
-    uint64_t asking;        /* of the taking that is under way; as in a note */
-    _Atomic uint32_t generation; /* of the stream's watching, in which all this is valid */
-    bool fresh;             /* it has not taken the GIL yet */
     _Atomic uint64_t read;  /* notes read; the reader's */
+    const void *mutex, *switch_mutex; /* of the GIL, once anything has been as usual */
+
+    /* the owner's */
+    uint64_t asking;     /* of the taking that is under way; as in a note */
+    _Atomic uint32_t generation; /* of the stream's watching, in which all this is valid */
+    bool fresh;          /* it has not taken the GIL yet */
 
     /* only where CPU time is wanted */
     gp_cpu_span *cpu_spans; /* of the holds that end with each note */
@@ -89,6 +93,12 @@ struct gp_lane {
     _Atomic bool listed;
     gp_lane *next_listed;
 };
+
+/* Whether the thread has the GIL. Owner only. */
+static inline bool gp_lane_holds(const gp_lane *lane)
+{
+    return lane->doing == GP_LANE_HOLDS || lane->doing == GP_LANE_LOST;
+}
 
 /* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. There is room for
  * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The lane is zeroed memory, as are the notes, or was begun

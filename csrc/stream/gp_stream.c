@@ -10,13 +10,13 @@ enum {
 
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds)
 {
-    bool listed = atomic_load(&lane->listed); /* since an earlier watching */
-    gp_lane *next = lane->next_listed;
     /* notes of an earlier watching must not be taken for new ones: their numbers don't come again */
     uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed) + 1;
+    bool listed = atomic_load(&lane->listed);
+    gp_lane *next_listed = lane->next_listed;
     memset(lane, 0, sizeof *lane);
-    lane->next_listed = next;
-    atomic_store(&lane->listed, listed);
+    atomic_store(&lane->listed, listed); /* the list stays whole */
+    lane->next_listed = next_listed;
     atomic_store_explicit(&lane->noted, number, memory_order_relaxed);
     atomic_store_explicit(&lane->read, number, memory_order_relaxed);
     lane->due = number + GP_LANE_DUE;
@@ -50,8 +50,7 @@ static void step_of_note(gp_lane *lane, uint64_t number, gp_step *step)
     bool seen = gp_release_is_of(release, number);
     if (lane->next == GP_STEP_RELEASE && !seen)
         lane->next = GP_STEP_ASK;
-    if (lane->next == GP_STEP_ASK &&
-        (note->asked <= GP_ASKED_AT_ONCE || (seen && gp_release_is_forced(release))))
+    if (lane->next == GP_STEP_ASK && note->asked <= GP_ASKED_AT_ONCE)
         lane->next = GP_STEP_TAKE;
     if (lane->next == GP_STEP_RELEASE)
         *step = release_step(lane, note, release,

@@ -390,7 +390,7 @@ void gp_trace_parts_forget_others(void)
 /* Whether the thread has the GIL that the record is about, as far as that is traced. */
 static bool has_gil(const gp_thread *thread)
 {
-    return thread->lane.doing == GP_LANE_HOLDS && thread->gil_state == &thread->gil->state &&
+    return gp_lane_holds(&thread->lane) && thread->gil_state == &thread->gil->state &&
            thread->lane.generation == thread->gil->state.generation;
 }
 

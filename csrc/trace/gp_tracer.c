@@ -102,7 +102,7 @@ gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
 static bool has_gil(const gp_thread *self)
 {
     const gp_gil_state *gil = &main_gil->state;
-    return self != NULL && self->lane.generation == gil->generation && self->lane.doing == GP_LANE_HOLDS &&
+    return self != NULL && self->lane.generation == gil->generation && gp_lane_holds(&self->lane) &&
            gp_gil_state_running(gil);
 }
 

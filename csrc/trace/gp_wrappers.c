@@ -136,10 +136,10 @@ static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked, bool holds)
     gp_thread **record = record_at(gil);
     if (*record == NULL)
         *record = new_record(gil);
-    if (current != NULL)
-        hot = current;
     if (*record != NULL && (*record)->lane.generation != gil->state.generation)
         adopt(gil, *record, asked, holds);
+    if (current != NULL)
+        hot = current; /* once its lane is this generation's */
     return *record;
 }
 
@@ -424,9 +424,10 @@ static inline int lock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t *m
 {
     if (!is_followed(gil, thread))
         return lock_first(gil, mutex);
-    if (thread->lane.doing != GP_LANE_HOLDS)
+    if (!gp_lane_holds(&thread->lane))
         return lock_to_take(gil, thread, mutex);
-    note_release(gil, thread, frame, gp_clock_ticks()); /* drop_gil begins */
+    if (thread->lane.doing == GP_LANE_HOLDS)
+        note_release(gil, thread, frame, gp_clock_ticks()); /* drop_gil begins */
     return lock_to_release(mutex);
 }
 
@@ -454,7 +455,7 @@ __attribute__((noinline, cold)) static void note_first_taken(const void *switch_
         note_taken(thread);
 }
 
-__attribute__((noinline)) static int lock_switch_mutex(pthread_mutex_t *mutex)
+static int lock_switch_mutex(pthread_mutex_t *mutex)
 {
     if (is_followed(main_gil, current))
         note_taken(current);
@@ -474,9 +475,8 @@ __attribute__((noinline, cold)) static void note_lock(const void *mutex, const c
 }
 
 /* Mutexes among which those of other GILs are, seen for the first time maybe. */
-__attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex)
+__attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex, const char *frame)
 {
-    const char *frame = __builtin_frame_address(0);
     const void *before = locked;
     gp_gil *gil = others() ? gp_gil_table_with_mutex(mutex) : NULL;
     locked = mutex;
@@ -503,9 +503,13 @@ static inline bool is_as_usual(const gp_thread *thread)
     return thread->lane.changes == __atomic_load_n(&main_gil->state.changes, __ATOMIC_RELAXED);
 }
 
-__attribute__((noinline)) static int lock_main(pthread_mutex_t *mutex)
+__attribute__((noinline)) static int lock_in_full(pthread_mutex_t *mutex)
 {
-    return lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
+        return lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+    return gp_gil_table_is(&main_gil->locks.switch_mutex, mutex)
+               ? lock_switch_mutex(mutex)
+               : lock_other(mutex, __builtin_frame_address(0));
 }
 
 __attribute__((noinline)) static int take_beside_others(pthread_mutex_t *mutex)
@@ -557,19 +561,16 @@ __attribute__((noinline)) static int let_go(pthread_mutex_t *mutex)
 static int hooked_lock(pthread_mutex_t *mutex)
 {
     gp_thread *thread = hot;
-    if (gp_gil_table_is(&main_gil->locks.mutex, mutex)) {
-        if (!is_as_usual(thread))
-            return lock_main(mutex);
-        if (thread->lane.doing == GP_LANE_HOLDS)
+    gp_lane *lane = &thread->lane;
+    if (mutex == lane->mutex && is_as_usual(thread)) {
+        if (lane->doing == GP_LANE_HOLDS)
             return let_go(mutex);
-        thread->lane.doing = GP_LANE_TAKES;
+        lane->doing = GP_LANE_TAKES;
         return alone() ? call_lock(mutex) : take_beside_others(mutex);
     }
-    if (!gp_gil_table_is(&main_gil->locks.switch_mutex, mutex))
-        return lock_other(mutex);
-    if (!is_as_usual(thread) || thread->lane.doing != GP_LANE_TAKES)
-        return lock_switch_mutex(mutex);
-    thread->lane.doing = GP_LANE_TAKEN;
+    if (mutex != lane->switch_mutex || lane->doing != GP_LANE_TAKES)
+        return lock_in_full(mutex);
+    lane->doing = GP_LANE_TAKEN;
     return call_lock(mutex);
 }
 
@@ -593,13 +594,15 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
     return call_timedwait(cond, mutex, until);
 }
 
-/* The thread has had no room for its note: its hold, which nobody sees end, counts as off. */
+/* Whether the thread has no room for its note. Its hold is then off time in the books, and counted as lost.
+ */
 __attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_lane *lane)
 {
     if (make_room(gil, lane))
         return false;
-    __atomic_add_fetch(&gp_tracer.threads.lost, 1, __ATOMIC_RELAXED);
-    lane->doing = GP_LANE_OFF;
+    lane->doing = GP_LANE_LOST;
+    /* relaxed: whoever changes it has the GIL, too */
+    __atomic_store_n(&gil->state.notes_lost, gil->state.notes_lost + 1, __ATOMIC_RELAXED);
     return true;
 }
 
@@ -612,6 +615,8 @@ static void go_straight(const gp_gil *gil, gp_thread *thread)
     if (thread->places_since != gil->state.changes)
         forget_places(gil, thread);
     thread->lane.changes = gil->state.changes;
+    thread->lane.mutex = gp_tracer.known.mutex;
+    thread->lane.switch_mutex = gp_tracer.known.switch_mutex;
 }
 
 __attribute__((noinline, cold)) static void note_first_place(gp_gil *gil, gp_thread *thread)
@@ -685,20 +690,23 @@ static inline int unlock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t 
     return unlock_released(gil, thread, mutex, frame);
 }
 
-__attribute__((noinline, cold)) static int unlock_other(pthread_mutex_t *mutex)
+__attribute__((noinline, cold)) static int unlock_other(pthread_mutex_t *mutex, const char *frame)
 {
     gp_gil *gil = others() ? gp_gil_table_with_mutex(mutex) : NULL;
     if (mutex == locked)
         locked = NULL;
     if (notes != NULL)
         note(GP_CALL_UNLOCK, mutex);
-    return gil != NULL ? unlock_of_gil(gil, *record_at(gil), mutex, __builtin_frame_address(0))
-                       : call_unlock(mutex);
+    return gil != NULL ? unlock_of_gil(gil, *record_at(gil), mutex, frame) : call_unlock(mutex);
 }
 
-__attribute__((noinline)) static int unlock_main(pthread_mutex_t *mutex)
+__attribute__((noinline)) static int unlock_in_full(pthread_mutex_t *mutex)
 {
-    return unlock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
+        return unlock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+    return gp_gil_table_is(&main_gil->locks.switch_mutex, mutex)
+               ? call_unlock(mutex)
+               : unlock_other(mutex, __builtin_frame_address(0));
 }
 
 /* Another thread has taken the GIL before. */
@@ -724,18 +732,16 @@ static int hooked_unlock(pthread_mutex_t *mutex)
 {
     gp_thread *thread = hot;
     gp_lane *lane = &thread->lane;
-    if (gp_gil_table_is(&main_gil->locks.mutex, mutex)) {
-        if (!is_as_usual(thread))
-            return unlock_main(mutex);
-        if (lane->doing == GP_LANE_TAKEN)
-            return have_taken(mutex);
-        if (lane->doing != GP_LANE_RELEASES || nobody_writes() ||
-            atomic_load_explicit(&lane->noted, memory_order_relaxed) >= lane->due)
-            return unlock_main(mutex);
-        lane->doing = GP_LANE_OFF;
-        return call_unlock(mutex);
+    if (mutex == lane->mutex) {
+        if (lane->doing == GP_LANE_RELEASES && !nobody_writes() &&
+            atomic_load_explicit(&lane->noted, memory_order_relaxed) < lane->due) {
+            lane->doing = GP_LANE_OFF;
+            return call_unlock(mutex);
+        }
+        return lane->doing == GP_LANE_TAKEN && is_as_usual(thread) ? have_taken(mutex)
+                                                                   : unlock_in_full(mutex);
     }
-    return gp_gil_table_is(&main_gil->locks.switch_mutex, mutex) ? call_unlock(mutex) : unlock_other(mutex);
+    return mutex == lane->switch_mutex ? call_unlock(mutex) : unlock_in_full(mutex);
 }
 
 static int hooked_signal(pthread_cond_t *cond)

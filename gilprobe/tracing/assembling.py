@@ -328,7 +328,7 @@ class _NamedPart:
         totals, doubts = self.totals, []
         if totals["lost"]:
             doubts.append(
-                f"{totals['lost']} intervals were not counted: no memory for their threads' accounts"
+                f"{totals['lost']} intervals were not counted: no memory for their threads' accounts or notes"
             )
         if totals["others_missed"]:
             doubts.append("some interpreters with a GIL of their own are missing: there were too many")

@@ -11,6 +11,7 @@ import platform
 import random
 import stat
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -575,7 +576,7 @@ def test_the_import_slots_are_as_before(second_library):
     second.second_slot.restype = ctypes.c_size_t
     address = ctypes.cast(ctypes.pythonapi.PyEval_SaveThread, ctypes.c_void_p)
     count = second.second_find(address)
-    assert count >= 4
+    assert count >= 5
     run_threads(3, spin, 0.05)  # every slot that is filled at its first call has been called through
 
     def slots():
@@ -587,6 +588,38 @@ def test_the_import_slots_are_as_before(second_library):
             traces.enter_context(gilprobe.trace())
             assert sum(now != then for now, then in zip(slots(), before, strict=True)) >= 3
     assert slots() == before
+
+
+@needs_tracer
+def test_takings_that_found_no_room_are_told(child):
+    """The reader gets no memory and a thread no room: what it can't note is off time, and a doubt."""
+    ended = child(
+        textwrap.dedent("""
+        import resource, gilprobe
+        from gilprobe._native import kernels
+        def cycle(count):
+            kernels.cycle(count)
+
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        with gilprobe.trace() as trace:
+            cycle(10)  # its place is known, but nothing is read yet
+            resource.setrlimit(resource.RLIMIT_AS, (size, limits[1]))
+            cycle(2000)
+            resource.setrlimit(resource.RLIMIT_AS, limits)
+            cycle(2000)
+        report = trace.report()
+        thread = next(one for one in report.threads if one.name == "MainThread")
+        (doubt,) = report.warnings  # and not that the thread's time does not add up
+        lost, why = doubt.split(maxsplit=1)
+        assert why == "intervals were not counted: no memory for their threads' accounts or notes"
+        lost = int(lost)
+        assert 1000 < lost < 2000, lost
+        assert 4010 <= thread.acquisitions + lost < 4100, (thread.acquisitions, lost)
+        print("done")
+    """)
+    )
+    assert (ended.stderr, ended.stdout, ended.status) == ("", "done\n", 0)
 
 
 @needs_tracer

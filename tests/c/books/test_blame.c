@@ -61,6 +61,25 @@ static void who_waited_behind_whom_adds_up_under_any_names(void)
     gp_blame_clear(&table);
 }
 
+static uint64_t *wait_of(gp_blame_table *table, uint32_t waiter, uint32_t holder)
+{
+    uint32_t row = gp_blame_number(table, waiter, holder, 0);
+    return &table->rows[row].wait;
+}
+
+static void any_number_may_be_renamed(void)
+{
+    gp_blame_table table = {0};
+    const uint64_t renamed[] = {0, 1 << 6};
+    *wait_of(&table, 70, 6) = 10;
+    *wait_of(&table, 6, 70) = 20;
+    gp_blame_rename(&table, renamed, 2);
+    CHECK_EQUAL(table.count, 2);
+    CHECK_EQUAL(*wait_of(&table, 2, 6), 10);
+    CHECK_EQUAL(*wait_of(&table, 6, 2), 20);
+    gp_blame_clear(&table);
+}
+
 static void a_full_table_refuses_new_rows_and_keeps_the_old_ones(void)
 {
     gp_blame_table table = {0};
@@ -78,6 +97,7 @@ static void a_full_table_refuses_new_rows_and_keeps_the_old_ones(void)
 int main(void)
 {
     who_waited_behind_whom_adds_up_under_any_names();
+    any_number_may_be_renamed();
     a_full_table_refuses_new_rows_and_keeps_the_old_ones();
     return gp_test_status();
 }

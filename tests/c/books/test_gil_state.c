@@ -45,6 +45,7 @@ static void stop(gp_session *session, uint64_t now)
 static void adopt(gp_thread *thread, uint64_t born, bool holds)
 {
     gp_gil_state_adopt(&gil, thread, born, holds);
+    thread->lane.asking = GP_ASKED_UNSEEN;
 }
 
 /* A GIL that is watched from 1000 on, its threads known: the main thread has the GIL. */
@@ -494,7 +495,9 @@ static void a_forked_child_keeps_only_the_thread_that_forked(void)
 {
     gp_session *session = begin();
     wait_for(other, 1040);
+    gp_lane_begin_cpu(&main_thread->lane, 700);
     fork_child(main_thread, true, 1100);
+    CHECK_EQUAL(gp_lane_cpu_since(&main_thread->lane), 1);
     CHECK_EQUAL(session->contended, 60);
     take(main_thread, 1110); /* the new GIL, over the old one */
     drop(main_thread, false, 1150);
@@ -529,11 +532,14 @@ static void a_child_forked_by_a_thread_that_waits_goes_on_waiting(void)
     gp_session *session = begin();
     wait_for(other, 1050);
     fork_child(other, false, 1100);
+    adopt(third, 1102, false);
+    take(third, 1105);
+    drop(third, false, 1115);
     take_waited(other, 1120);
     drop(other, false, 1150);
     take(other, 1160);
     stop(session, 1200);
-    CHECK_EQUAL(session->contended, 50);
+    CHECK_EQUAL(session->contended, 50 + 10);
     check_times(session, other, 70, 70, 60);
     gp_session_free(session);
 }
@@ -571,15 +577,19 @@ static void the_cpu_time_of_holds_is_booked_for_sessions_that_want_it(void)
     read_up_to(1150);
     CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60);
     take(main_thread, 1200);
-    gp_lane_begin_cpu(&main_thread->lane, 570);
+    drop_after(main_thread, false, (gp_cpu_span){570, 580}, 1210);
+    take(main_thread, 1220);
+    drop_after(main_thread, false, (gp_cpu_span){590, 615}, 1230);
+    take(main_thread, 1240);
+    gp_lane_begin_cpu(&main_thread->lane, 620);
     read_up_to(1250);
-    session->cpu_now = 600;
-    gp_gil_state_copy_account(session, account(session, main_thread), 1300, &copy);
-    CHECK_EQUAL(copy.hold_cpu, 60 + 30);
-    CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60);
     session->cpu_now = 650;
+    gp_gil_state_copy_account(session, account(session, main_thread), 1300, &copy);
+    CHECK_EQUAL(copy.hold_cpu, 60 + 10 + 25 + 30);
+    CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60 + 10 + 25);
+    session->cpu_now = 700;
     stop(session, 1300);
-    CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60 + 80);
+    CHECK_EQUAL(account(session, main_thread)->hold_cpu, 60 + 10 + 25 + 80);
     CHECK_EQUAL(gil.wanting_cpu, 0);
     stop(plain, 1300);
     CHECK_EQUAL(account(plain, main_thread)->hold_cpu, 0);

@@ -728,7 +728,7 @@ static uint64_t overlap(const gp_session *session, uint64_t from, uint64_t to)
 static void compare_places(const twin_watch *watch, uint64_t now)
 {
     const gp_session *session = watch->session;
-    uint64_t hold[PLACES + 1] = {0}, wait[PLACES + 1] = {0};
+    uint64_t hold[PLACES + 1] = {0}, wait[PLACES + 1] = {0}, releases[PLACES + 1] = {0};
     read_places(session);
     for (int i = 0; i < ACTORS; i++) {
         const twin_actor *actor = &world.actors[i];
@@ -740,20 +740,26 @@ static void compare_places(const twin_watch *watch, uint64_t now)
             const twin_span *span = &actor->spans[n];
             bool open = n + 1 == actor->span_count;
             uint64_t length = overlap(session, span->from, open ? now : span->to);
-            if (span->kind == HOLDING)
-                hold[seen_as(session, open ? HERE : span->stack, open ? WHOLE : span->noted)] += length;
-            else if (span->kind == WAITING && (folded || account->last_place != GP_ROW_NONE))
-                wait[seen_as(session, span->stack, span->noted)] += length;
+            unsigned at = seen_as(session, open && span->kind == HOLDING ? HERE : span->stack,
+                                  open && span->kind == HOLDING ? WHOLE : span->noted);
+            if (span->kind == HOLDING) {
+                hold[at] += length;
+                releases[at] += !open && !is_over(actor, n, watch);
+            } else if (span->kind == WAITING && (folded || account->last_place != GP_ROW_NONE)) {
+                wait[at] += length;
+            }
         }
     }
     for (size_t i = 0; i < session->place_count; i++) {
         unsigned stack = stack_of((uint32_t)i);
         hold[stack] -= session->places[i].hold;
         wait[stack] -= session->places[i].wait;
+        releases[stack] -= session->places[i].releases;
     }
     for (unsigned i = 0; i <= PLACES; i++) {
         CHECK_EQUAL(hold[i], 0);
         CHECK_EQUAL(wait[i], 0);
+        CHECK_EQUAL(releases[i], 0);
     }
 }
 

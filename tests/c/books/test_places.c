@@ -437,6 +437,43 @@ static void without_memory_there_is_no_place_and_later_there_is(void)
     CHECK_EQUAL(stack_of(keys, 2, false), place);
 }
 
+static void what_is_remembered_of_a_stack_fits_together_without_memory(void)
+{
+    begin_anew();
+    const gp_site_key keys[] = {key(0, 2), key(1, 4)};
+    gp_site_key others = key(2, 0);
+    uint32_t whole = stack_of(keys, 2, false), place;
+    memory_is_gone = true;
+    do { /* until it needs some */
+        others.instruction++;
+        place = stack_of(&others, 1, true);
+    } while (place != GP_ROW_NONE);
+    CHECK_EQUAL(stack_of(&others, 1, true), GP_ROW_NONE);
+    memory_is_gone = false;
+    CHECK(stack_of(keys, 2, true) != whole);
+}
+
+/* Whether it is the place that finds no memory, or the same without its callers. */
+static void a_place_without_its_site_is_none(void)
+{
+    enum { MANY = 2000 };
+    begin_anew();
+    size_t refused = 0, wrong = 0;
+    for (int32_t i = 0; i < MANY; i++) {
+        const gp_site_key keys[] = {key(0, i), key(1, 4)};
+        memory_is_gone = i != 0;
+        uint32_t place = stack_of(keys, 2, false);
+        memory_is_gone = false;
+        refused += place == GP_ROW_NONE;
+        if (place == GP_ROW_NONE)
+            place = stack_of(keys, 2, false);
+        wrong += place == GP_ROW_NONE || innermost_of(place) == GP_ROW_NONE;
+    }
+    CHECK(refused > 5);
+    CHECK_EQUAL(wrong, 0);
+    CHECK_EQUAL(places.count, 2 * MANY + 1);
+}
+
 /* Growth is refused at each of the moments at which it may be. */
 static void a_table_that_can_not_grow_finds_what_it_has(void)
 {
@@ -495,6 +532,8 @@ int main(void)
     a_stack_that_may_show_other_levels_the_next_time_is_not_kept();
     a_stack_whose_code_is_forgotten_is_found_by_its_description();
     without_memory_there_is_no_place_and_later_there_is();
+    what_is_remembered_of_a_stack_fits_together_without_memory();
+    a_place_without_its_site_is_none();
     a_table_that_can_not_grow_finds_what_it_has();
     a_description_that_is_longer_than_a_block_is_refused();
     gp_places_clear(&places);
