@@ -51,7 +51,7 @@ FLOOR_OF = {room: floor for floor, (_, rooms) in enumerate(FLOORS.items()) for r
 STAND_FOR = {"report": "model", "results": "model"}
 C_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
-    frozenset({"hooks", "kernels", "picture"}),
+    frozenset({"hooks", "kernels", "picture", "stream"}),
     frozenset({"books", "recording"}),
     frozenset({"trace"}),
     frozenset({"cpython"}),
