@@ -512,6 +512,7 @@ __attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_lane *la
         return false;
     __atomic_add_fetch(&gp_tracer.threads.lost, 1, __ATOMIC_RELAXED);
     lane->doing = GP_LANE_OFF;
+    gp_lane_ask(lane, 0); /* it waits no longer */
     return true;
 }
 
