@@ -38,22 +38,27 @@ static inline uint64_t gp_clock_thread_cpu_ns(void)
 /* gp_clock_monotonic_ns out of line, to keep the rare clock out of the hot path's registers. */
 uint64_t gp_clock_slow_ticks(void);
 
+/* One stamp where GP_CLOCK_COUNTER is selected. */
+static inline uint64_t gp_clock_counter(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    return __rdtsc();
+#elif defined(__aarch64__)
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return 0;
+#endif
+}
+
 /* One stamp, in ticks. Any thread; needs no GIL; async-signal-safe.
  * Not a serialising read: the processor may move it by some nanoseconds, and the fence that prevents that
  * would cost more than the error. */
 static inline uint64_t gp_clock_ticks(void)
 {
-#if defined(__x86_64__) || defined(__i386__)
-    if (__builtin_expect(gp_clock_selected == GP_CLOCK_COUNTER, 1))
-        return __rdtsc();
-#elif defined(__aarch64__)
-    if (__builtin_expect(gp_clock_selected == GP_CLOCK_COUNTER, 1)) {
-        uint64_t ticks;
-        __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-        return ticks;
-    }
-#endif
-    return gp_clock_slow_ticks();
+    return __builtin_expect(gp_clock_selected == GP_CLOCK_COUNTER, 1) ? gp_clock_counter()
+                                                                      : gp_clock_slow_ticks();
 }
 
 /* Choose the clock and estimate its rate, which takes about 2 ms the first time and nothing afterwards.

@@ -23,7 +23,7 @@ static inline size_t gp_hist_index(uint64_t ns)
 {
     if (__builtin_expect(ns >> GP_HIST_MAX_BITS != 0, 0))
         return GP_HIST_BUCKETS - 1;
-    unsigned msb = 63u - (unsigned)__builtin_clzll(ns | ((uint64_t)1 << GP_HIST_SUB_BITS));
+    unsigned msb = 63u ^ (unsigned)__builtin_clzll(ns | ((uint64_t)1 << GP_HIST_SUB_BITS));
     unsigned shift = msb - GP_HIST_SUB_BITS;
     return ((size_t)shift << GP_HIST_SUB_BITS) + (size_t)(ns >> shift);
 }

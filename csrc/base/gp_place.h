@@ -16,13 +16,6 @@ typedef struct {
     int32_t instruction;
 } gp_site_key;
 
-/* The same in fewer steps: what the interpreter has of it. To be compared only; NULLs where there is no
- * frame.
- */
-typedef struct {
-    const void *code, *instruction;
-} gp_raw_site;
-
 static inline bool gp_site_same(gp_site_key a, gp_site_key b)
 {
     return a.code == b.code && a.instruction == b.instruction;

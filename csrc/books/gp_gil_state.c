@@ -344,34 +344,92 @@ void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint64_t asked, uin
     thread->state = GP_HOLD;
 }
 
-/* Cycles of a thread that has the GIL, while nobody waits: as the steps do it, with less to ask. */
-static void book_cycles(gp_gil_state *gil, gp_thread *thread, const gp_note *notes, size_t count)
+#define SHORT_TICKS UINT32_MAX /* a second or more, and nothing that a histogram has no bucket for */
+
+/* Book cycles with as many holds of `hold` ticks together, the first of them after another place. */
+static void book_stay(gp_session *session, uint32_t place, uint64_t hold, uint64_t count)
 {
-    GP_EACH_ACCOUNT (gil, thread, session, account) {
-        uint64_t since = thread->since;
-        for (size_t i = 0; i < count; i++) {
-            book_hold(gil, session, account, notes[i].place, since, notes[i].released);
-            gp_account_book_off(session, account, notes[i].released, notes[i].taken);
-            since = notes[i].taken;
-        }
-        account->acquisitions += count;
+    if (!session->wants_sites || count == 0)
+        return;
+    if (place == GP_ROW_NONE) {
+        session->sites_lost += hold;
+        return;
     }
-    thread->last_place = notes[count - 1].place;
-    thread->since = notes[count - 1].taken;
-    gil->last_release = notes[count - 1].released;
+    session->places[place].hold += hold;
+    session->places[place].releases += count;
+}
+
+/* How many cycles, from the first on, are at one place and go forward in short steps, as nearly all do: they
+ * are booked for the account, but not for the place. `since` is in the session. */
+static size_t book_alike(const gp_session *session, gp_account *account, uint64_t since,
+                         const gp_cycles *cycles, size_t begin, size_t end, uint64_t *held)
+{
+    const gp_note *note = &cycles->first[begin], *last = &cycles->first[end];
+    uint64_t hold = 0, longest = account->longest_hold, until = cycles->until;
+    uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
+    const gp_ring *ring = session->ring;
+    gp_clock_rate rate = session->rate;
+    for (; note != last; note++, release++) {
+        uint64_t released = atomic_load_explicit(&note->released, memory_order_relaxed);
+        uint64_t ticks = released - since, taken = note->taken;
+        if (atomic_load_explicit(&note->release, memory_order_relaxed) != release ||
+            note->asked != GP_ASKED_AT_ONCE || taken > until || ticks > SHORT_TICKS || taken < released)
+            break;
+        hold += ticks;
+        longest = ticks > longest ? ticks : longest;
+        gp_hist_record(&account->holds, gp_clock_to_ns(rate, ticks));
+        if (ring != NULL)
+            gp_account_record(session, GP_EVENT_HOLD, account, since, released);
+        since = taken;
+    }
+    account->longest_hold = longest;
+    *held = hold;
+    return (size_t)(note - cycles->first) - begin;
+}
+
+/* Cycles of a thread that has the GIL, while nobody waits: as the steps do it, with less to ask. Returns how
+ * many of at most `most`. */
+static size_t book_cycles(const gp_gil_state *gil, gp_session *session, gp_account *account, uint64_t since,
+                          const gp_cycles *cycles, size_t most)
+{
+    size_t nth = 0, count = 1;
+    for (; since >= session->start && nth < most && count != 0 && gp_stream_is_cycle(cycles, nth);
+         nth += count) {
+        uint64_t hold, release = atomic_load_explicit(&cycles->first[nth].release, memory_order_relaxed);
+        uint32_t place = session->wants_sites
+                             ? gp_attribution_place(session, account, &gil->places, gp_release_place(release))
+                             : GP_ROW_NONE;
+        count = book_alike(session, account, since, cycles, nth, most, &hold);
+        book_stay(session, place, hold, count);
+        account->hold += hold;
+        if (count == 0)
+            break;
+        uint64_t taken = cycles->first[nth + count - 1].taken;
+        account->off += taken - since - hold;
+        since = taken;
+    }
+    account->acquisitions += nth;
+    return nth;
 }
 
 static bool read_cycles(gp_gil_state *gil)
 {
-    gp_lane *lane;
-    const gp_note *first;
+    gp_cycles cycles;
     if (gil->waiters != NULL || gil->contended_since != 0 || gil->wanting_cpu != 0)
         return false;
-    size_t count = gp_stream_cycles(&gil->stream, &lane, &first);
-    if (count == 0 || gp_thread_of(lane)->state != GP_HOLD)
+    size_t count = gp_stream_cycles(&gil->stream, &cycles);
+    gp_thread *thread = count != 0 ? gp_thread_of(cycles.lane) : NULL;
+    if (count == 0 || thread->state != GP_HOLD || gp_account_of(gil->sessions, thread) == NULL)
         return false;
-    book_cycles(gil, gp_thread_of(lane), first, count);
-    gp_stream_skip(&gil->stream, count);
+    GP_EACH_ACCOUNT (gil, thread, session, account)
+        count = book_cycles(gil, session, account, thread->since, &cycles, count);
+    if (count == 0)
+        return false;
+    const gp_note *last = &cycles.first[count - 1];
+    thread->last_place = gp_release_place(atomic_load_explicit(&last->release, memory_order_relaxed));
+    thread->since = last->taken;
+    gil->last_release = atomic_load_explicit(&last->released, memory_order_relaxed);
+    gp_stream_skip(&gil->stream, &cycles, count);
     return true;
 }
 
@@ -421,9 +479,7 @@ uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now, bool holds)
 {
     gp_lane_begin(&thread->lane, thread->notes, thread->cpu_spans, gil->generation, holds);
-    thread->path.depth = 0;
-    memset(thread->recent, 0, sizeof thread->recent);
-    thread->codes = gil->codes;
+    thread->places_since = 0;
     thread->gil_state = gil;
     thread->state = GP_OFF;
     thread->last_place = GP_ROW_NONE;
@@ -464,6 +520,7 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
     gil->wanting_cpu += session->wants_cpu;
     session->next = gil->sessions;
     __atomic_store_n(&gil->sessions, session, __ATOMIC_RELAXED);
+    gp_gil_state_change(gil);
     if (holder != NULL)
         (void)gp_account_of(session, holder); /* accounts come in the order in which threads are met */
 }
@@ -502,6 +559,7 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     gil->wanting_sites -= session->wants_sites;
     gil->wanting_stacks -= session->wants_stacks;
     gil->wanting_cpu -= session->wants_cpu;
+    gp_gil_state_change(gil);
     for (size_t i = 0; i < count; i++) {
         if (!gp_gil_state_concerns(gil, session, threads[i]))
             continue;

@@ -26,7 +26,8 @@ struct gp_gil_state {
     /* what hooks read without a lock, and what changes seldom */
     _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under the lock with the GIL */
     _Atomic uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
-    _Atomic uint32_t codes;      /* changes when a code object goes by which places are known */
+    _Atomic uint32_t changes;    /* grows when a code object goes by which places are known, or anything changes
+                                    that hooks must look at; never 0 while a session runs */
     _Atomic uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
 
     gp_stream stream;
@@ -46,6 +47,14 @@ struct gp_gil_state {
 static inline bool gp_gil_state_running(const gp_gil_state *gil)
 {
     return __atomic_load_n(&gil->sessions, __ATOMIC_RELAXED) != NULL;
+}
+
+/* Tell the hooks that something has changed. With the GIL. */
+static inline void gp_gil_state_change(gp_gil_state *gil)
+{
+    uint32_t next = gil->changes + 1;
+    /* relaxed: who does not see it yet has not got the GIL yet */
+    __atomic_store_n(&gil->changes, next != 0 ? next : 1, __ATOMIC_RELAXED);
 }
 
 /* Make it that of another GIL, with no session. Under the lock, with that GIL. */

@@ -37,23 +37,30 @@ typedef struct gp_gil_state gp_gil_state;
 
 /* A place where the thread has let its GIL go, to find it again in its own memory. */
 typedef struct {
-    gp_raw_site at;
-    uint32_t place;
+    const void *instruction; /* in its code object; never NULL */
+    uint64_t place;
 } gp_recent_place;
 
 enum {
     GP_RECENT_PLACES = 8, /* a power of 2 */
 };
 
+/* The path of calls by which the thread let its GIL go last, if it is one of two calls (gp_callers.h). */
+typedef struct {
+    uintptr_t first, second; /* return addresses; 0: there is none */
+    ptrdiff_t offset;        /* of the second, from the frame */
+} gp_short_path;
+
 struct gp_thread {
     gp_lane lane; /* what it notes */
 
     /* owner */
-    uint32_t codes; /* of the GIL: while it is the same, the places below are valid */
+    gp_short_path usual; /* only if it is asked for nothing but sites, and told apart what it does */
     const struct gp_callers_path *release_path; /* by which it came to release the GIL */
-    struct gp_gil *gil;                         /* which this record is about ... */
-    gp_thread *next_elsewhere;                  /* ... and the thread's record at another one */
-    gp_thread *sibling; /* registered before by the same thread; for the end of the thread */
+    uint32_t places_since;     /* `changes` of the GIL: while it is the same, the places below are valid */
+    struct gp_gil *gil;        /* which this record is about ... */
+    gp_thread *next_elsewhere; /* ... and the thread's record at another one */
+    gp_thread *sibling;        /* registered before by the same thread; for the end of the thread */
     gp_recent_place recent[GP_RECENT_PLACES];
 
     /* the books': the interval that is under way */

@@ -7,6 +7,10 @@
 #include "cpython/gp_linetable.h"
 #include "base/gp_utf8.h"
 
+#define Py_BUILD_CORE 1
+#include <internal/pycore_gil.h>
+#undef Py_BUILD_CORE
+
 static const gp_frame *innermost(void)
 {
     /* Then the states of all threads but the finalizing one are freed, while those threads still take and
@@ -43,13 +47,22 @@ static bool locate(const gp_frame *frame, gp_site_key *key)
     return true;
 }
 
-gp_raw_site gp_frames_raw(void)
+const void *const *gp_frames_last_holder(const void *cond)
 {
-    const gp_frame *frame = innermost();
-    while (frame != NULL && frame->owner >= GP_FRAMES_NOT_PYTHON)
+    const char *gil = (const char *)cond - offsetof(struct _gil_runtime_state, cond);
+    const void *const *member =
+        (const void *const *)(const void *)(gil + offsetof(struct _gil_runtime_state, last_holder));
+    return *member == PyThreadState_Get() ? member : NULL;
+}
+
+const size_t gp_frames_code_begins = offsetof(PyCodeObject, co_code_adaptive);
+
+const void *gp_frames_instruction(const void *thread_state)
+{
+    const gp_frame *frame = GP_FRAMES_INNERMOST((const PyThreadState *)thread_state);
+    while (frame != NULL && __builtin_expect(frame->owner >= GP_FRAMES_NOT_PYTHON, 0))
         frame = frame->previous;
-    return frame != NULL ? (gp_raw_site){gp_frame_executable(frame), frame->GP_FRAMES_INSTRUCTION}
-                         : (gp_raw_site){NULL, NULL};
+    return __builtin_expect(frame != NULL, 1) ? frame->GP_FRAMES_INSTRUCTION : NULL;
 }
 
 gp_site_key gp_frames_here(void)

@@ -32,8 +32,14 @@ typedef struct {
 
 gp_frames_shortcuts gp_frames_shortcuts_found(void);
 
-/* The innermost frame of the calling thread that is one of Python's: not for more than to recognise it. */
-gp_raw_site gp_frames_raw(void);
+/* The instruction of the innermost frame that is one of Python's: not for more than to recognise it. NULL if
+ * there is none. The thread state must be alive. And where in a code object its instructions begin. */
+const void *gp_frames_instruction(const void *thread_state);
+extern const size_t gp_frames_code_begins;
+
+/* The member of a GIL's state that has the thread state of its holder, by the condition in it; NULL if that
+ * is not what stands there. By the thread that has the GIL. */
+const void *const *gp_frames_last_holder(const void *cond);
 
 /* The innermost Python frame of the calling thread; code NULL if it has none. */
 gp_site_key gp_frames_here(void);

@@ -160,7 +160,9 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.forced = forced;
         host.identify = identify;
         host.living = living;
-        host.raw = gp_frames_raw;
+        host.instruction = gp_frames_instruction;
+        host.code_begins = gp_frames_code_begins;
+        host.last_holder = gp_frames_last_holder;
         host.here = gp_frames_here;
         host.stands_for_caller = gp_frames_importer;
         host.stack = gp_frames_stack;

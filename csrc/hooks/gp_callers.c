@@ -14,15 +14,16 @@ typedef struct {
     const gp_callers *callers;
     const char *frame;
     size_t frames;
-    bool direct; /* all calls so far name their targets */
+    bool inside; /* beyond the call that reaches the function asked about, which may be of any kind */
+    bool direct; /* all calls since name their targets */
     bool exact;  /* every return address stood where it is expected */
     gp_callers_path path;
 } unwinding;
 
-static bool listed(const void *const *functions, uintptr_t start)
+static bool listed(const void *const *functions, uintptr_t start, uint32_t *nth)
 {
-    for (; *functions != NULL; functions++)
-        if ((uintptr_t)*functions == start)
+    for (*nth = 0; functions[*nth] != NULL; ++*nth)
+        if ((uintptr_t)functions[*nth] == start)
             return true;
     return false;
 }
@@ -67,12 +68,13 @@ static void remember(unwinding *state, uintptr_t address, uintptr_t cfa)
 /* Whether the path ends at the function that begins at `start` and goes on at `address`. */
 static bool judge(unwinding *state, uintptr_t address, uintptr_t cfa, uintptr_t start)
 {
-    if (state->frames != 0) /* the first call reaches the function asked about: it may be of any kind */
+    if (state->inside)
         state->direct = state->direct && called_directly(address);
+    state->inside |= start == 0 || start != (uintptr_t)state->callers->wrapper;
     remember(state, address, cfa);
-    if (listed(state->callers->second, start))
+    if (listed(state->callers->second, start, &state->path.nth))
         state->path.verdict = GP_CALLERS_SECOND;
-    else if (state->direct && listed(state->callers->first, start))
+    else if (state->direct && listed(state->callers->first, start, &state->path.nth))
         state->path.verdict = GP_CALLERS_FIRST;
     else
         return start == 0 || ++state->frames == GP_CALLERS_DEPTH;

@@ -32,6 +32,7 @@ enum {
 typedef struct gp_callers_path {
     uint32_t depth;
     gp_callers_verdict verdict;
+    uint32_t nth; /* of the list that was decisive */
     struct {
         ptrdiff_t offset;
         uintptr_t address;
@@ -47,6 +48,7 @@ void gp_callers_prepare(const void *code);
 typedef struct {
     const void *const *first;
     const void *const *second;
+    const void *wrapper; /* whose call of ours may stand in between, where the compiler has left it one */
     size_t count;
     size_t unwound; /* how often no remembered path matched */
     gp_callers_path paths[GP_CALLERS_PATHS];

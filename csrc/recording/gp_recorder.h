@@ -74,7 +74,7 @@ int gp_recorder_commit(gp_recorder *recorder);
 void gp_recorder_discard(gp_recorder *recorder);
 
 /* How many recorders have no thread now; to be read without a lock. */
-extern _Atomic uint32_t gp_recorders_without_thread;
+extern __attribute__((visibility("hidden"))) _Atomic uint32_t gp_recorders_without_thread;
 
 /* Do what their threads would do, if it is due. Call it if there are any, after the GIL was released at `now`
  * (ticks). Without the GIL and without any lock that a source takes. Leaves errno alone. */

@@ -29,20 +29,15 @@ enum {
     GP_ASKED_EARLIER = 2, /* it was waiting already when our watching began */
 };
 
-/* With a release. */
-enum {
-    GP_RELEASE_FORCED = 1, /* another thread had asked for it */
-};
-
 #define GP_LANE_CYCLE ((uint32_t)1 << 31) /* numbers of notes that a release can tell apart */
 
-/* One cycle. Times are ticks. */
+/* One cycle. Times are ticks. The first half, which the reader may see before the note is published, is
+ * written at the release. */
 typedef struct {
-    uint64_t released; /* the end of the hold; 0: not seen */
+    _Atomic uint64_t released; /* the end of the hold */
+    _Atomic uint64_t release;  /* where, whether forced, and of which note: see gp_lane_release */
     uint64_t asked;
     uint64_t taken;
-    uint32_t place;   /* where it let go */
-    uint32_t release; /* GP_RELEASE_FORCED or 0 */
 } gp_note;
 
 /* CPU time of a thread at the begin and at the end of a hold, nanoseconds; 0: not known. */
@@ -53,8 +48,10 @@ typedef struct {
 /* What a thread does with the GIL, as far as it has noted. */
 typedef enum {
     GP_LANE_OFF,      /* nothing */
-    GP_LANE_TAKES,    /* it asks for the mutex, to take the GIL, or waits */
+    GP_LANE_TAKES,    /* it asks for the mutex, to take the GIL */
+    GP_LANE_WAITS,    /* the same, and has to wait */
     GP_LANE_TAKEN,    /* it has the GIL, and the mutex still */
+    GP_LANE_WAITED,   /* the same, after it had to wait */
     GP_LANE_HOLDS,    /* it has the GIL */
     GP_LANE_RELEASES, /* it asks for the mutex, to let the GIL go */
 } gp_doing;
@@ -71,15 +68,15 @@ typedef struct gp_lane gp_lane;
 struct gp_lane {
     /* the owner's: one cache line; others read the atomic ones */
     _Alignas(GP_LANE_LINE) _Atomic uint64_t noted; /* notes ever published */
-    _Atomic uint64_t released;                     /* the end of the last hold ... */
-    _Atomic uint64_t releasing;  /* ... of which note, its place, whether forced: see gp_lane_release */
-    _Atomic uint64_t asked;      /* since when it waits; 0: it does not */
-    _Atomic uint64_t read;       /* notes read; the reader's */
-    gp_note *notes;              /* GP_LANE_NOTES of them */
-    uint64_t asking;             /* of the taking that is under way; as in a note */
-    _Atomic uint32_t generation; /* of the stream's watching, in which all this is valid */
+    gp_note *notes;                                /* GP_LANE_NOTES of them */
+    uint64_t due; /* at so many notes the owner must see whether the reader keeps up */
     gp_doing doing;
-    bool fresh; /* it has not taken the GIL yet */
+    uint32_t changes;       /* of the GIL, for which all that the owner does is as usual; 0: it is not */
+    _Atomic uint64_t asked; /* since when it waits; 0: it does not */
+    uint64_t asking;        /* of the taking that is under way; as in a note */
+    _Atomic uint32_t generation; /* of the stream's watching, in which all this is valid */
+    bool fresh;             /* it has not taken the GIL yet */
+    _Atomic uint64_t read;  /* notes read; the reader's */
 
     /* only where CPU time is wanted */
     gp_cpu_span *cpu_spans; /* of the holds that end with each note */
@@ -94,21 +91,38 @@ struct gp_lane {
 };
 
 /* Begin anew, as a thread that has the GIL, or has not and comes from nowhere. There is room for
- * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The owner, under the lock of the stream, whose list may
- * have the lane still. */
+ * GP_LANE_NOTES of both; `cpu_spans` may be NULL. The lane is zeroed memory, as are the notes, or was begun
+ * before with the same. The owner, under the lock of the stream, whose list may have the lane still. */
 void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds);
 
-/* A number of a note that is not this one. */
-static inline uint64_t gp_lane_no_note(uint64_t number)
+/* The note with this number: published, or under way. */
+static inline gp_note *gp_lane_note(const gp_lane *lane, uint64_t number)
 {
-    return (number + GP_LANE_CYCLE / 2) % GP_LANE_CYCLE;
+    return &lane->notes[number & (GP_LANE_NOTES - 1)];
+}
+
+/* What stands in a note of its release. */
+static inline bool gp_release_is_of(uint64_t release, uint64_t number)
+{
+    return (uint32_t)(release ^ number) << 1 == 0;
+}
+
+static inline bool gp_release_is_forced(uint64_t release)
+{
+    return (release & GP_LANE_CYCLE) != 0;
+}
+
+static inline uint32_t gp_release_place(uint64_t release)
+{
+    return (uint32_t)(release >> 32);
 }
 
 /* The thread is about to take its first GIL, from this place: its release was not seen. */
 static inline void gp_lane_place(gp_lane *lane, uint32_t place)
 {
-    uint64_t note = atomic_load_explicit(&lane->noted, memory_order_relaxed);
-    atomic_store_explicit(&lane->releasing, (uint64_t)place << 32 | gp_lane_no_note(note),
+    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    atomic_store_explicit(&gp_lane_note(lane, number)->release,
+                          (uint64_t)place << 32 | (number + GP_LANE_CYCLE / 2) % GP_LANE_CYCLE,
                           memory_order_relaxed);
 }
 
@@ -116,19 +130,28 @@ static inline void gp_lane_place(gp_lane *lane, uint32_t place)
  * it, since the reader must know whether this belongs to the note that is not published yet. */
 static inline void gp_lane_release(gp_lane *lane, uint64_t now, uint32_t place, bool forced)
 {
-    uint64_t note = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    gp_note *note = gp_lane_note(lane, number);
     lane->doing = GP_LANE_RELEASES;
-    atomic_store_explicit(&lane->released, now, memory_order_relaxed);
+    atomic_store_explicit(&note->released, now, memory_order_relaxed);
     /* release: who finds this finds the time */
-    atomic_store_explicit(&lane->releasing,
-                          (uint64_t)place << 32 | (uint64_t)forced << 31 | note % GP_LANE_CYCLE,
+    atomic_store_explicit(&note->release,
+                          (uint64_t)place << 32 | (uint64_t)forced << 31 | number % GP_LANE_CYCLE,
                           memory_order_release);
+}
+
+/* When the thread last let the GIL go, if that is noted and it has not taken it since. Owner only. */
+static inline uint64_t gp_lane_released(const gp_lane *lane)
+{
+    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    return atomic_load_explicit(&gp_lane_note(lane, number)->released, memory_order_relaxed);
 }
 
 /* The thread has to wait for the GIL since `now`. Before it blocks. */
 static inline void gp_lane_ask(gp_lane *lane, uint64_t now)
 {
     lane->asking = now;
+    lane->doing = GP_LANE_WAITS;
     atomic_store_explicit(&lane->asked, now, memory_order_release);
 }
 
@@ -138,38 +161,38 @@ static inline uint64_t gp_lane_cpu_since(const gp_lane *lane)
     return atomic_load_explicit(&lane->cpu_since, memory_order_relaxed);
 }
 
-/* Whether the owner has room for one more note. */
-static inline bool gp_lane_has_room(const gp_lane *lane)
-{
-    /* acquire: the reader has done with the slot */
-    return atomic_load_explicit(&lane->noted, memory_order_relaxed) -
-               atomic_load_explicit(&lane->read, memory_order_acquire) <
-           GP_LANE_NOTES;
-}
-
 static inline uint64_t gp_lane_unread(const gp_lane *lane)
 {
+    /* acquire: the reader has done with what it has read */
     return atomic_load_explicit(&lane->noted, memory_order_relaxed) -
-           atomic_load_explicit(&lane->read, memory_order_relaxed);
+           atomic_load_explicit(&lane->read, memory_order_acquire);
+}
+
+/* Whether the owner has room for one more note, and for the release that follows. */
+static inline bool gp_lane_has_room(const gp_lane *lane)
+{
+    return gp_lane_unread(lane) < GP_LANE_NOTES - 1;
+}
+
+/* Publish the note that is under way. */
+static inline void gp_lane_publish(gp_lane *lane, uint64_t asked, uint64_t now)
+{
+    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed);
+    gp_note *note = gp_lane_note(lane, number);
+    note->asked = asked;
+    note->taken = now;
+    lane->doing = GP_LANE_HOLDS;
+    /* release: who finds the number finds the note */
+    atomic_store_explicit(&lane->noted, number + 1, memory_order_release);
 }
 
 /* The thread has taken the GIL, as `asking` has it. With the GIL; there is room. */
 static inline void gp_lane_take(gp_lane *lane, uint64_t now)
 {
-    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed);
-    uint64_t releasing = atomic_load_explicit(&lane->releasing, memory_order_relaxed);
-    gp_note *note = &lane->notes[number & (GP_LANE_NOTES - 1)];
-    bool seen = (uint32_t)releasing % GP_LANE_CYCLE == number % GP_LANE_CYCLE;
-    note->released = seen ? atomic_load_explicit(&lane->released, memory_order_relaxed) : 0;
-    note->asked = lane->asking;
-    note->taken = now;
-    note->place = (uint32_t)(releasing >> 32);
-    note->release = (uint32_t)(releasing >> 31) & GP_RELEASE_FORCED;
-    if (__builtin_expect(lane->asking > GP_ASKED_AT_ONCE, 0))
+    if (lane->asking > GP_ASKED_AT_ONCE)
         atomic_store_explicit(&lane->asked, 0, memory_order_relaxed);
-    lane->doing = GP_LANE_HOLDS;
-    /* release: who finds the number finds the note */
-    atomic_store_explicit(&lane->noted, number + 1, memory_order_release);
+    gp_lane_publish(lane, lane->asking, now);
+    lane->asking = GP_ASKED_AT_ONCE;
 }
 
 /* Where CPU time is wanted: keep that of the hold that has ended, before gp_lane_take; and begin with that of

@@ -12,15 +12,20 @@ void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32
 {
     bool listed = atomic_load(&lane->listed); /* since an earlier watching */
     gp_lane *next = lane->next_listed;
+    /* notes of an earlier watching must not be taken for new ones: their numbers don't come again */
+    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed) + 1;
     memset(lane, 0, sizeof *lane);
     lane->next_listed = next;
     atomic_store(&lane->listed, listed);
+    atomic_store_explicit(&lane->noted, number, memory_order_relaxed);
+    atomic_store_explicit(&lane->read, number, memory_order_relaxed);
+    lane->due = number + GP_LANE_DUE;
+    lane->asking = GP_ASKED_AT_ONCE;
     lane->notes = notes;
     lane->cpu_spans = cpu_spans;
     lane->generation = generation;
     lane->doing = holds ? GP_LANE_HOLDS : GP_LANE_OFF;
     lane->fresh = lane->begins_off = !holds;
-    atomic_store_explicit(&lane->releasing, gp_lane_no_note(0), memory_order_relaxed);
     lane->next = GP_STEP_RELEASE;
 }
 
@@ -28,49 +33,52 @@ void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32
 
 static const gp_cpu_span no_cpu;
 
-static bool step_of_note(gp_lane *lane, const gp_note *note, gp_step *step)
+static gp_step release_step(gp_lane *lane, const gp_note *note, uint64_t release, gp_cpu_span cpu)
 {
-    const gp_cpu_span *cpu = lane->cpu_spans != NULL ? &lane->cpu_spans[note - lane->notes] : &no_cpu;
-    if (lane->next == GP_STEP_RELEASE && note->released == 0)
-        lane->next = GP_STEP_ASK;
-    if (lane->next == GP_STEP_ASK && (note->asked <= GP_ASKED_AT_ONCE || note->release == GP_RELEASE_FORCED))
-        lane->next = GP_STEP_TAKE;
-    *step = (gp_step){.lane = lane, .kind = lane->next, .asked = note->asked, .place = note->place};
-    switch (lane->next) {
-    case GP_STEP_RELEASE:
-        step->time = note->released;
-        step->forced = note->release == GP_RELEASE_FORCED;
-        step->cpu = *cpu;
-        break;
-    case GP_STEP_ASK:
-        step->time = note->asked;
-        break;
-    case GP_STEP_TAKE:
-        step->time = note->taken;
-        step->unseen_before = note->released == 0;
-        break;
-    }
-    return true;
+    return (gp_step){.lane = lane,
+                     .kind = GP_STEP_RELEASE,
+                     .time = atomic_load_explicit(&note->released, memory_order_relaxed),
+                     .place = gp_release_place(release),
+                     .forced = gp_release_is_forced(release),
+                     .cpu = cpu};
 }
 
-/* From what stands in the lane itself; it is valid if the note with that number is not published afterwards.
- */
+static void step_of_note(gp_lane *lane, uint64_t number, gp_step *step)
+{
+    const gp_note *note = gp_lane_note(lane, number);
+    uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
+    bool seen = gp_release_is_of(release, number);
+    if (lane->next == GP_STEP_RELEASE && !seen)
+        lane->next = GP_STEP_ASK;
+    if (lane->next == GP_STEP_ASK &&
+        (note->asked <= GP_ASKED_AT_ONCE || (seen && gp_release_is_forced(release))))
+        lane->next = GP_STEP_TAKE;
+    if (lane->next == GP_STEP_RELEASE)
+        *step = release_step(lane, note, release,
+                             lane->cpu_spans != NULL ? lane->cpu_spans[note - lane->notes] : no_cpu);
+    else
+        *step = (gp_step){.lane = lane,
+                          .kind = lane->next,
+                          .time = lane->next == GP_STEP_ASK ? note->asked : note->taken,
+                          .asked = note->asked,
+                          .place = gp_release_place(release),
+                          .unseen_before = !seen};
+}
+
+/* From what is not published yet; it is valid if the note with that number is not published afterwards. */
 static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
 {
-    uint64_t releasing = atomic_load_explicit(&lane->releasing, memory_order_acquire);
+    const gp_note *note = gp_lane_note(lane, number);
+    uint64_t release = atomic_load_explicit(&note->release, memory_order_acquire);
     uint64_t asked = atomic_load_explicit(&lane->asked, memory_order_acquire);
-    bool released = (uint32_t)releasing % GP_LANE_CYCLE == number % GP_LANE_CYCLE;
+    bool released = gp_release_is_of(release, number);
     if (lane->begins_off && !released && asked != 0)
         lane->next = GP_STEP_ASK;
     switch (lane->next) {
     case GP_STEP_RELEASE:
-        *step = (gp_step){.lane = lane,
-                          .kind = GP_STEP_RELEASE,
-                          .time = atomic_load_explicit(&lane->released, memory_order_acquire),
-                          .place = (uint32_t)(releasing >> 32),
-                          .forced = (releasing >> 31 & 1) != 0,
-                          .cpu = {atomic_load_explicit(&lane->cpu_since, memory_order_acquire),
-                                  atomic_load_explicit(&lane->cpu_until, memory_order_acquire)}};
+        *step = release_step(lane, note, release,
+                             (gp_cpu_span){atomic_load_explicit(&lane->cpu_since, memory_order_acquire),
+                                           atomic_load_explicit(&lane->cpu_until, memory_order_acquire)});
         return released;
     case GP_STEP_ASK:
         *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
@@ -88,7 +96,8 @@ static bool next_step(gp_lane *lane, gp_step *step)
         if (atomic_load_explicit(&lane->noted, memory_order_acquire) == number)
             return known;
     }
-    return step_of_note(lane, &lane->notes[number & (GP_LANE_NOTES - 1)], step);
+    step_of_note(lane, number, step);
+    return true;
 }
 
 /* The step was read. */
@@ -212,7 +221,7 @@ uint64_t gp_stream_known_until(const gp_stream *stream)
     uint64_t noted = atomic_load_explicit(&latest->noted, memory_order_acquire);
     if (noted == atomic_load_explicit(&latest->read, memory_order_relaxed))
         return stream->limit; /* and the owner may write its last note over */
-    return latest->notes[(noted - 1) & (GP_LANE_NOTES - 1)].taken;
+    return gp_lane_note(latest, noted - 1)->taken;
 }
 
 uint64_t gp_stream_now(const gp_stream *stream, uint64_t now)
@@ -288,36 +297,28 @@ static uint64_t before_others(const gp_stream *stream)
     return until;
 }
 
-size_t gp_stream_cycles(gp_stream *stream, gp_lane **lane, const gp_note **first)
+size_t gp_stream_cycles(gp_stream *stream, gp_cycles *cycles)
 {
     if (stream->heap_size == 0)
         return 0;
-    gp_lane *reader = stream->heap[0].lane;
-    if (reader->next != GP_STEP_RELEASE || stream->holder != reader)
+    gp_lane *lane = stream->heap[0].lane;
+    if (lane->next != GP_STEP_RELEASE || stream->holder != lane)
         return 0;
-    uint64_t number = atomic_load_explicit(&reader->read, memory_order_relaxed);
-    uint64_t noted = atomic_load_explicit(&reader->noted, memory_order_acquire);
+    uint64_t number = atomic_load_explicit(&lane->read, memory_order_relaxed);
+    uint64_t noted = atomic_load_explicit(&lane->noted, memory_order_acquire);
     uint64_t whole = (number | (GP_LANE_NOTES - 1)) + 1; /* up to the end of the ring */
-    uint64_t until = before_others(stream), end = noted < whole ? noted : whole;
-    const gp_note *note = &reader->notes[number & (GP_LANE_NOTES - 1)];
-    size_t count = 0;
-    if (number == noted || note->released > stream->heap[0].due)
+    const gp_note *first = gp_lane_note(lane, number);
+    if (number == noted || atomic_load_explicit(&first->released, memory_order_relaxed) > stream->heap[0].due)
         return 0;
-    *lane = reader;
-    *first = note;
-    for (; number + count < end; count++, note++)
-        if (note->released == 0 || note->asked != GP_ASKED_AT_ONCE || note->release != 0 ||
-            note->taken > until)
-            break;
-    return count;
+    *cycles = (gp_cycles){.lane = lane, .first = first, .number = number, .until = before_others(stream)};
+    return (size_t)((noted < whole ? noted : whole) - number);
 }
 
-void gp_stream_skip(gp_stream *stream, size_t cycles)
+void gp_stream_skip(gp_stream *stream, const gp_cycles *cycles, size_t count)
 {
-    gp_lane *lane = stream->heap[0].lane;
-    uint64_t last = atomic_load_explicit(&lane->read, memory_order_relaxed) + cycles - 1;
-    stream->last = lane->notes[last & (GP_LANE_NOTES - 1)].taken;
-    atomic_store_explicit(&lane->read, last + 1, memory_order_release);
+    stream->last = cycles->first[count - 1].taken;
+    /* release: the owner may write the notes again */
+    atomic_store_explicit(&cycles->lane->read, cycles->number + count, memory_order_release);
     reorder_first(stream);
 }
 

@@ -49,11 +49,17 @@ typedef struct {
 /* Make the lane known: before its first note, and when it asks. Any thread, without a lock. */
 void gp_stream_list(gp_stream *stream, gp_lane *lane);
 
+/* Whether the lane's thread is the one that took the GIL last. With the GIL. */
+static inline bool gp_stream_is_latest(const gp_stream *stream, const gp_lane *lane)
+{
+    /* relaxed: whoever changes it has the GIL, too */
+    return __builtin_expect(atomic_load_explicit(&stream->latest, memory_order_relaxed) == lane, 1);
+}
+
 /* The lane's thread has taken the GIL. With the GIL, before gp_lane_take. */
 static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
 {
-    /* relaxed: whoever changes it has the GIL, too */
-    if (__builtin_expect(atomic_load_explicit(&stream->latest, memory_order_relaxed) == lane, 1))
+    if (gp_stream_is_latest(stream, lane))
         return;
     atomic_store_explicit(&stream->latest, lane, memory_order_release);
     gp_stream_list(stream, lane);
@@ -63,7 +69,8 @@ static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
  * another generation is left alone: its thread has not seen yet that watching began anew. */
 bool gp_stream_begin(gp_stream *stream, uint64_t limit);
 
-/* A moment, as late as can be, up to which nothing but askings is missing after a reading. With the lock. */
+/* A moment, as late as can be, up to which nothing is missing after a reading but askings, and the last
+ * taking if it has just come. With the lock. */
 uint64_t gp_stream_now(const gp_stream *stream, uint64_t now);
 
 /* How far a reader without the GIL may read: all takings before are noted. With the lock. */
@@ -72,10 +79,27 @@ uint64_t gp_stream_known_until(const gp_stream *stream);
 /* The next step. False: that was all. */
 bool gp_stream_next(gp_stream *stream, gp_step *step);
 
-/* How many whole cycles come next, all of one lane that has the GIL, none of them forced and none with a
- * wait: from *first on, without a break. They count as read with gp_stream_skip. */
-size_t gp_stream_cycles(gp_stream *stream, gp_lane **lane, const gp_note **first);
-void gp_stream_skip(gp_stream *stream, size_t cycles);
+/* Whole cycles of a lane that has the GIL, one after the other. */
+typedef struct {
+    gp_lane *lane;
+    const gp_note *first;
+    uint64_t number; /* of the first */
+    uint64_t until;  /* what is taken later may come after the step of another lane */
+} gp_cycles;
+
+/* How many notes come next without a break, at most: as long as gp_stream_is_cycle. Then `count` of them, one
+ * or more, count as read with gp_stream_skip. */
+size_t gp_stream_cycles(gp_stream *stream, gp_cycles *cycles);
+void gp_stream_skip(gp_stream *stream, const gp_cycles *cycles, size_t count);
+
+/* Whether the nth of them is a cycle without a wait, not forced, that comes next. */
+static inline bool gp_stream_is_cycle(const gp_cycles *cycles, size_t nth)
+{
+    const gp_note *note = &cycles->first[nth];
+    uint32_t release = (uint32_t)atomic_load_explicit(&note->release, memory_order_relaxed);
+    return release == (uint32_t)(cycles->number + nth) % GP_LANE_CYCLE && note->asked == GP_ASKED_AT_ONCE &&
+           note->taken <= cycles->until;
+}
 
 /* End the reading: forget the lanes whose threads are idle. */
 void gp_stream_end(gp_stream *stream);

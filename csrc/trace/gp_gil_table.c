@@ -164,7 +164,8 @@ static void begin_state(gp_gil *gil)
     gil->state.places.naming = gp_tracer.main_gil.state.places.naming;
     gil->state.folding = gp_tracer.main_gil.state.folding;
     gil->releases = (gp_callers){.first = gp_tracer.main_gil.releases.first,
-                                 .second = gp_tracer.main_gil.releases.second};
+                                 .second = gp_tracer.main_gil.releases.second,
+                                 .wrapper = gp_tracer.main_gil.releases.wrapper};
 }
 
 gp_gil *gp_gil_table_add(const gp_gil_locks *locks, uint32_t interpreter)

@@ -382,7 +382,8 @@ static bool has_gil(const gp_thread *thread)
 
 static void forget_code_at(gp_gil *gil, const void *code)
 {
-    gil->state.codes += gp_places_forget(&gil->state.places, code);
+    if (gp_places_forget(&gil->state.places, code))
+        gp_gil_state_change(&gil->state);
 }
 
 /* The calling thread has the main GIL, but if it is known to have another: see where_elsewhere. */

@@ -134,6 +134,7 @@ static void forked_in_child(void)
     gp_stream_restart(&gil->stream, holds ? &self->lane : NULL, gil->generation);
     if (holds) {
         self->lane.doing = GP_LANE_OFF; /* it takes the new GIL over the old one ... */
+        self->lane.changes = 0;
         self->lane.fresh = true; /* ... or, forked behind the interpreter's back, lets the old one go */
     }
     gp_trace_parts_forked();
@@ -336,6 +337,7 @@ size_t gp_tracer_sessions(void)
 uint32_t gp_tracer_watch_begin(void)
 {
     gp_tracer.watchers++;
+    gp_gil_state_change(&main_gil->state);
     if (gp_wrappers_current() != NULL && gp_tracer.host != NULL)
         gp_wrappers_current()->thread_state = gp_tracer.host->thread_state();
     return gp_tracer.forks;
@@ -344,6 +346,7 @@ uint32_t gp_tracer_watch_begin(void)
 void gp_tracer_watch_end(uint32_t begun)
 {
     gp_tracer.watchers -= begun == gp_tracer.forks;
+    gp_gil_state_change(&main_gil->state);
 }
 
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now)

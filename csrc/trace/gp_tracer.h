@@ -30,11 +30,17 @@ typedef struct {
     size_t (*living)(uint32_t *identifiers, size_t room);
     /* Where the calling thread is, which is about to release the GIL or has just got it: the innermost level
      * of its Python stack, or up to `room` levels from there. */
-    gp_raw_site (*raw)(void);
     gp_site_key (*here)(void);
     size_t (*stack)(gp_site_key *keys, size_t room, bool *truncated);
     bool (*stands_for_caller)(gp_site_key *key); /* see gp_naming */
-    const void *(*thread_state)(void);           /* the calling thread's, as it takes the GIL */
+    /* The instruction where the thread with this state is, not NULL; NULL: it has no frame. An instruction
+     * is in its code object, from this distance on, or belongs to no place that is remembered. */
+    const void *(*instruction)(const void *thread_state);
+    size_t code_begins;
+    /* Where the GIL with this condition has the state of the thread that took it last, which is right while
+     * the first of the voluntary functions lets it go. NULL: not known. */
+    const void *const *(*last_holder)(const void *cond);
+    const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
     /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the

@@ -23,9 +23,12 @@ enum {
 
 static gp_gil *const main_gil = &gp_tracer.main_gil;
 
-GP_THREAD_LOCAL gp_thread *current;   /* the calling thread's record at the main GIL */
-GP_THREAD_LOCAL gp_thread *elsewhere; /* and its records at the others, linked */
-GP_THREAD_LOCAL const void *locked;   /* the last mutex that is not the main GIL's, until it is unlocked */
+static gp_thread nobody;
+
+GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's record at the main GIL */
+GP_THREAD_LOCAL gp_thread *hot = &nobody; /* the same, but never NULL */
+GP_THREAD_LOCAL gp_thread *elsewhere;     /* and its records at the others, linked */
+GP_THREAD_LOCAL const void *locked; /* the last mutex that is not the main GIL's, until it is unlocked */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
 GP_THREAD_LOCAL bool hidden;              /* it has no record, and gets none */
 
@@ -133,6 +136,8 @@ static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked, bool holds)
     gp_thread **record = record_at(gil);
     if (*record == NULL)
         *record = new_record(gil);
+    if (current != NULL)
+        hot = current;
     if (*record != NULL && (*record)->lane.generation != gil->state.generation)
         adopt(gil, *record, asked, holds);
     return *record;
@@ -169,66 +174,51 @@ static inline gp_thread *follow(gp_gil *gil, const void *const *lock, const void
 
 /* ---- where the calling thread is ---- */
 
-static void locate(gp_call_stack *stack, gp_site_key *keys, bool whole)
-{
-    stack->keys = keys;
-    stack->truncated = false;
-    if (whole) {
-        stack->depth = gp_tracer.host->stack(keys, GP_STACK_MAX, &stack->truncated);
-    } else {
-        keys[0] = gp_tracer.host->here();
-        stack->depth = keys[0].code != NULL;
-    }
-}
-
 /* The places that it remembers are of code objects some of which may have gone. */
 __attribute__((noinline, cold)) static void forget_places(const gp_gil *gil, gp_thread *thread)
 {
-    thread->codes = gil->state.codes;
+    thread->places_since = gil->state.changes;
     thread->path.depth = 0;
-    memset(thread->recent, 0, sizeof thread->recent);
+    thread->usual.first = 0;
+    memset(thread->recent, 0xFF, sizeof thread->recent);
 }
 
 __attribute__((noinline)) static uint32_t where_in_stack(gp_gil *gil, gp_thread *thread)
 {
     gp_site_key keys[GP_STACK_MAX];
-    gp_call_stack stack;
-    locate(&stack, keys, true);
+    gp_call_stack stack = {.keys = keys};
+    stack.depth = gp_tracer.host->stack(keys, GP_STACK_MAX, &stack.truncated);
     return gp_places_stack(&gil->state.places, &thread->path, &stack);
 }
 
 /* A thread's places are often instructions of one function. */
-static inline gp_recent_place *recent_at(gp_thread *thread, gp_raw_site at)
+static inline gp_recent_place *recent_at(gp_thread *thread, const void *instruction)
 {
-    size_t mixed = ((uintptr_t)at.code >> 5) + ((uintptr_t)at.instruction >> 1);
-    return &thread->recent[mixed % GP_RECENT_PLACES];
+    return &thread->recent[(uintptr_t)instruction / 2 % GP_RECENT_PLACES];
 }
 
-__attribute__((noinline, cold)) static uint32_t find_site(gp_gil *gil, gp_thread *thread, gp_raw_site at)
+/* Where no session wants stacks. */
+static uint32_t where_alone(gp_gil *gil, gp_thread *thread)
 {
     gp_site_key key = gp_tracer.host->here();
     bool lasting;
     if (key.code == NULL)
         return GP_NO_FRAME;
     uint32_t place = gp_places_site(&gil->state.places, key, &lasting);
-    if (lasting && place != GP_ROW_NONE && key.code == at.code) /* else the frame is not complete yet */
-        *recent_at(thread, at) = (gp_recent_place){at, place};
+    const char *instruction = (const char *)key.code + gp_tracer.host->code_begins + key.instruction;
+    if (lasting && place != GP_ROW_NONE)
+        *recent_at(thread, instruction) = (gp_recent_place){instruction, place};
     return place;
 }
 
 /* A number of the GIL's places. With the GIL. */
-static inline uint32_t where(gp_gil *gil, gp_thread *thread)
+static uint32_t where(gp_gil *gil, gp_thread *thread)
 {
     if (gil->state.wanting_sites == 0)
         return GP_ROW_NONE;
-    if (__builtin_expect(thread->codes != gil->state.codes, 0))
+    if (thread->places_since != gil->state.changes)
         forget_places(gil, thread);
-    if (gil->state.wanting_stacks != 0)
-        return where_in_stack(gil, thread);
-    gp_raw_site at = gp_tracer.host->raw();
-    const gp_recent_place *recent = recent_at(thread, at);
-    bool same = recent->at.code == at.code && recent->at.instruction == at.instruction && at.code != NULL;
-    return __builtin_expect(same, 1) ? recent->place : find_site(gil, thread, at);
+    return gil->state.wanting_stacks != 0 ? where_in_stack(gil, thread) : where_alone(gil, thread);
 }
 
 /* The places of another GIL than the main one may go without that GIL: when its row is given to another. */
@@ -249,13 +239,18 @@ static inline uint32_t where_at(gp_gil *gil, gp_thread *thread)
 
 /* ---- the books, kept by threads that pass by ---- */
 
-/* Without the GIL, which nobody has to wait for meanwhile. */
-__attribute__((noinline)) static void keep_books(gp_gil *gil)
+/* Without the GIL, which nobody has to wait for meanwhile. If the reader does not keep up, the next taking
+ * must look whether there is room. */
+__attribute__((noinline)) static void keep_books(gp_gil *gil, gp_lane *lane)
 {
-    if (!gp_gil_state_running(&gil->state) || !gp_gil_try_lock(gil))
-        return;
-    gp_gil_state_read(&gil->state, gp_stream_known_until(&gil->state.stream));
-    gp_gil_unlock(gil);
+    if (gp_lane_unread(lane) >= GP_LANE_DUE && gp_gil_state_running(&gil->state) && gp_gil_try_lock(gil)) {
+        gp_gil_state_read(&gil->state, gp_stream_known_until(&gil->state.stream));
+        gp_gil_unlock(gil);
+    }
+    uint64_t noted = atomic_load_explicit(&lane->noted, memory_order_relaxed), unread = gp_lane_unread(lane);
+    lane->due = unread < GP_LANE_DUE ? noted - unread + GP_LANE_DUE : noted;
+    if (!gp_lane_has_room(lane))
+        lane->changes = 0;
 }
 
 /* With the GIL: the lane has no room for a note. Returns whether it has now. */
@@ -283,18 +278,26 @@ static void note(gp_call call, const void *object)
     notes->count++;
 }
 
+/* Whether the process has one thread only, as far as that is known: what the C library keeps for itself. */
+static const char *in_one_thread = &(const char){0};
+
+static inline bool alone(void)
+{
+    return *in_one_thread;
+}
+
 #if defined(__GLIBC__)
 /* <sys/single_threaded.h>, glibc 2.32; weak, so that older ones are served too */
 extern char __libc_single_threaded __attribute__((weak));
 
-static inline bool alone(void)
+static void find_out_if_alone(void)
 {
-    return &__libc_single_threaded != NULL && __libc_single_threaded;
+    if (&__libc_single_threaded != NULL)
+        in_one_thread = &__libc_single_threaded;
 }
 #else
-static inline bool alone(void)
+static void find_out_if_alone(void)
 {
-    return false;
 }
 #endif
 
@@ -372,15 +375,30 @@ static inline int lock_to_take(gp_gil *gil, gp_thread *thread, pthread_mutex_t *
     return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(gil, thread, mutex) : status;
 }
 
-/* The hold ends here. `frame` is the wrapper's. */
-static inline void note_release(gp_gil *gil, gp_thread *thread, const char *frame)
+/* Why does the thread let the GIL go? And remember the path by which it came, if it is the usual one. */
+static bool is_forced(gp_gil *gil, gp_thread *thread, const char *frame)
 {
-    uint64_t now = gp_clock_ticks();
+    if (!gp_tracer.releases_told_apart)
+        return false;
+    if (gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST)
+        return true;
+    const gp_callers_path *path = thread->release_path;
+    bool sites_alone = gil->state.wanting_sites != 0 && gil->state.wanting_stacks == 0;
+    if (sites_alone && gil->last_holder != NULL && path != NULL && path->verdict == GP_CALLERS_SECOND &&
+        path->nth == 0 && path->depth == 2 && gp_callers_came_by(path, frame))
+        thread->usual =
+            (gp_short_path){path->levels[0].address, path->levels[1].address, path->levels[1].offset};
+    return false;
+}
+
+/* The hold ends here. `frame` is the wrapper's. */
+__attribute__((noinline)) static void note_release(gp_gil *gil, gp_thread *thread, const char *frame,
+                                                   uint64_t now)
+{
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
         atomic_store_explicit(&thread->lane.cpu_until, gp_clock_thread_cpu_ns(), memory_order_relaxed);
-    bool forced = gp_tracer.releases_told_apart &&
-                  gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST;
-    gp_lane_release(&thread->lane, now, where_at(gil, thread), forced);
+    uint32_t place = where_at(gil, thread);
+    gp_lane_release(&thread->lane, now, place, is_forced(gil, thread, frame));
 }
 
 __attribute__((noinline, cold)) static int lock_to_release_slowly(pthread_mutex_t *mutex)
@@ -388,11 +406,8 @@ __attribute__((noinline, cold)) static int lock_to_release_slowly(pthread_mutex_
     return hooks_are_direct() ? lock_patiently(mutex, gp_clock_ticks()) : call_lock(mutex);
 }
 
-/* drop_gil begins. */
-__attribute__((noinline)) static int lock_to_release(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex,
-                                                     const char *frame)
+static int lock_to_release(pthread_mutex_t *mutex)
 {
-    note_release(gil, thread, frame);
     int status = lock_at_once(mutex);
     return __builtin_expect(status == EBUSY, 0) ? lock_to_release_slowly(mutex) : status;
 }
@@ -405,13 +420,15 @@ __attribute__((noinline, cold)) static int lock_first(gp_gil *gil, pthread_mutex
     return thread != NULL ? lock_to_take(gil, thread, mutex) : call_lock(mutex);
 }
 
+/* Where `frame` is asked for, it is that of the wrapper, which ends with a jump to the function that asks. */
 static inline int lock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
 {
-    if (__builtin_expect(!is_followed(gil, thread), 0))
+    if (!is_followed(gil, thread))
         return lock_first(gil, mutex);
-    if (thread->lane.doing == GP_LANE_HOLDS)
-        return lock_to_release(gil, thread, mutex, frame);
-    return lock_to_take(gil, thread, mutex);
+    if (thread->lane.doing != GP_LANE_HOLDS)
+        return lock_to_take(gil, thread, mutex);
+    note_release(gil, thread, frame, gp_clock_ticks()); /* drop_gil begins */
+    return lock_to_release(mutex);
 }
 
 /* Rows beyond the main GIL's are looked at only if there are any. */
@@ -425,7 +442,9 @@ static inline bool others(void)
 static inline void note_taken(gp_thread *thread)
 {
     gp_lane *lane = &thread->lane;
-    if (lane->doing == GP_LANE_TAKES || (lane->doing == GP_LANE_OFF && lane->fresh))
+    if (lane->doing == GP_LANE_WAITS)
+        lane->doing = GP_LANE_WAITED;
+    else if (lane->doing == GP_LANE_TAKES || (lane->doing == GP_LANE_OFF && lane->fresh))
         lane->doing = GP_LANE_TAKEN;
 }
 
@@ -436,12 +455,13 @@ __attribute__((noinline, cold)) static void note_first_taken(const void *switch_
         note_taken(thread);
 }
 
-static inline void note_main_taken(const void *switch_mutex)
+__attribute__((noinline)) static int lock_switch_mutex(pthread_mutex_t *mutex)
 {
-    if (__builtin_expect(is_followed(main_gil, current), 1))
+    if (is_followed(main_gil, current))
         note_taken(current);
     else
-        note_first_taken(switch_mutex);
+        note_first_taken(mutex);
+    return call_lock(mutex);
 }
 
 /* The release in the handshake is voluntary. If that is not found out, no verdict is to be trusted. */
@@ -455,8 +475,9 @@ __attribute__((noinline, cold)) static void note_lock(const void *mutex, const c
 }
 
 /* Mutexes among which those of other GILs are, seen for the first time maybe. */
-__attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex, const char *frame)
+__attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex)
 {
+    const char *frame = __builtin_frame_address(0);
     const void *before = locked;
     gp_gil *gil = others() ? gp_gil_table_with_mutex(mutex) : NULL;
     locked = mutex;
@@ -475,13 +496,71 @@ __attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex, co
     return status;
 }
 
+/* The straight path: the thread does at the main GIL what it has done before, nothing has changed since, and
+ * nobody wants to know more than places. What is asked of the lane is then known. */
+static inline bool is_as_usual(const gp_thread *thread)
+{
+    /* relaxed: see gp_gil_state_change */
+    return thread->lane.changes == __atomic_load_n(&main_gil->state.changes, __ATOMIC_RELAXED);
+}
+
+__attribute__((noinline)) static int lock_main(pthread_mutex_t *mutex)
+{
+    return lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+}
+
+__attribute__((noinline)) static int take_beside_others(pthread_mutex_t *mutex)
+{
+    int status = lock_at_once(mutex);
+    return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(main_gil, hot, mutex) : status;
+}
+
+/* Whether it came by the path by which it comes mostly. */
+static inline bool came_as_usual(const gp_thread *thread, const char *frame)
+{
+    const gp_short_path *usual = &thread->usual;
+    return usual->first == (uintptr_t)__builtin_return_address(0) &&
+           usual->second == *(const uintptr_t *)(frame + usual->offset);
+}
+
+/* Where it has let the GIL go before. NULL (no frame) is never remembered. */
+static inline bool note_usual_release(gp_thread *thread, const void *instruction)
+{
+    const gp_recent_place *recent = recent_at(thread, instruction);
+    if (__builtin_expect(recent->instruction != instruction, 0))
+        return false;
+    gp_lane_release(&thread->lane, gp_clock_counter(), (uint32_t)recent->place, false);
+    return true;
+}
+
+/* drop_gil begins. */
+__attribute__((noinline)) static int let_go(pthread_mutex_t *mutex)
+{
+    /* what is thread-local is looked up anew after a call, which is cheaper than to keep it */
+    if (__builtin_expect(!came_as_usual(hot, __builtin_frame_address(0)) ||
+                             !note_usual_release(hot, gp_tracer.host->instruction(*main_gil->last_holder)),
+                         0))
+        note_release(main_gil, hot, __builtin_frame_address(0), gp_clock_counter());
+    mutex = (pthread_mutex_t *)gp_tracer.known.mutex; /* it is this one, and so need not be kept */
+    return alone() ? call_lock(mutex) : lock_to_release(mutex);
+}
+
 static int hooked_lock(pthread_mutex_t *mutex)
 {
-    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
-        return lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+    gp_thread *thread = hot;
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex)) {
+        if (!is_as_usual(thread))
+            return lock_main(mutex);
+        if (thread->lane.doing == GP_LANE_HOLDS)
+            return let_go(mutex);
+        thread->lane.doing = GP_LANE_TAKES;
+        return alone() ? call_lock(mutex) : take_beside_others(mutex);
+    }
     if (!gp_gil_table_is(&main_gil->locks.switch_mutex, mutex))
-        return lock_other(mutex, __builtin_frame_address(0));
-    note_main_taken(mutex);
+        return lock_other(mutex);
+    if (!is_as_usual(thread) || thread->lane.doing != GP_LANE_TAKES)
+        return lock_switch_mutex(mutex);
+    thread->lane.doing = GP_LANE_TAKEN;
     return call_lock(mutex);
 }
 
@@ -516,6 +595,17 @@ __attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_lane *la
     return true;
 }
 
+/* From now on the lane goes the straight path, if nothing stands against it. */
+static void go_straight(const gp_gil *gil, gp_thread *thread)
+{
+    if (gil != main_gil || gp_tracer.watchers != 0 || gil->state.wanting_cpu != 0 ||
+        gp_clock_selected != GP_CLOCK_COUNTER || gp_lane_unread(&thread->lane) >= GP_LANE_DUE)
+        return;
+    if (thread->places_since != gil->state.changes)
+        forget_places(gil, thread);
+    thread->lane.changes = gil->state.changes;
+}
+
 __attribute__((noinline, cold)) static void note_first_place(gp_gil *gil, gp_thread *thread)
 {
     gp_lane_place(&thread->lane, where_at(gil, thread));
@@ -537,6 +627,8 @@ static inline void note_taking(gp_gil *gil, gp_thread *thread)
     gp_lane_take(lane, now);
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
         gp_lane_begin_cpu(lane, gp_clock_thread_cpu_ns());
+    if (lane->changes != gil->state.changes)
+        go_straight(gil, thread);
 }
 
 /* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
@@ -554,54 +646,87 @@ static inline int unlock_taken(gp_gil *gil, gp_thread *thread, pthread_mutex_t *
 __attribute__((noinline, cold)) static void note_first_release(gp_gil *gil, gp_thread *thread,
                                                                const char *frame)
 {
-    if (thread->lane.asking != GP_ASKED_AT_ONCE)
-        return;
     gp_stream_list(&gil->state.stream, &thread->lane); /* it took the GIL unseen */
-    note_release(gil, thread, frame);
-    gp_stream_list(&gil->state.stream, &thread->lane);
+    note_release(gil, thread, frame, gp_clock_ticks());
     thread->lane.fresh = false;
 }
 
 /* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
 static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
 {
-    if (__builtin_expect(thread->lane.doing == GP_LANE_TAKES && thread->lane.fresh, 0))
+    gp_lane *lane = &thread->lane;
+    if (__builtin_expect(lane->doing == GP_LANE_TAKES && lane->fresh, 0))
         note_first_release(gil, thread, frame);
-    thread->lane.doing = GP_LANE_OFF;
+    uint64_t now = gp_lane_released(lane);
+    lane->doing = GP_LANE_OFF;
     int status = call_unlock(mutex);
-    if (__builtin_expect(gp_lane_unread(&thread->lane) >= GP_LANE_DUE, 0))
-        keep_books(gil);
-    if (__builtin_expect(gil == main_gil && nobody_writes() && !gp_gil_table_is_locking(), 0))
-        gp_recorder_attend(atomic_load_explicit(&thread->lane.released, memory_order_relaxed));
+    if (atomic_load_explicit(&lane->noted, memory_order_relaxed) >= lane->due)
+        keep_books(gil, lane);
+    if (gil == main_gil && nobody_writes() && !gp_gil_table_is_locking())
+        gp_recorder_attend(now);
     return status;
 }
 
 static inline int unlock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
 {
-    if (__builtin_expect(!is_followed(gil, thread), 0))
+    if (!is_followed(gil, thread))
         return call_unlock(mutex);
-    if (thread->lane.doing == GP_LANE_TAKEN)
+    if (thread->lane.doing == GP_LANE_TAKEN || thread->lane.doing == GP_LANE_WAITED)
         return unlock_taken(gil, thread, mutex);
     return unlock_released(gil, thread, mutex, frame);
 }
 
-__attribute__((noinline, cold)) static int unlock_other(pthread_mutex_t *mutex, const char *frame)
+__attribute__((noinline, cold)) static int unlock_other(pthread_mutex_t *mutex)
 {
     gp_gil *gil = others() ? gp_gil_table_with_mutex(mutex) : NULL;
     if (mutex == locked)
         locked = NULL;
     if (notes != NULL)
         note(GP_CALL_UNLOCK, mutex);
-    return gil != NULL ? unlock_of_gil(gil, *record_at(gil), mutex, frame) : call_unlock(mutex);
+    return gil != NULL ? unlock_of_gil(gil, *record_at(gil), mutex, __builtin_frame_address(0))
+                       : call_unlock(mutex);
+}
+
+__attribute__((noinline)) static int unlock_main(pthread_mutex_t *mutex)
+{
+    return unlock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+}
+
+/* Another thread has taken the GIL before. */
+__attribute__((noinline)) static int note_hand_over(int status, uint64_t now)
+{
+    gp_stream_take(&main_gil->state.stream, &hot->lane);
+    gp_lane_publish(&hot->lane, GP_ASKED_AT_ONCE, now);
+    return status;
+}
+
+__attribute__((noinline)) static int have_taken(pthread_mutex_t *mutex)
+{
+    int status = call_unlock(mutex);
+    uint64_t now = gp_clock_counter();
+    gp_lane *lane = &hot->lane;
+    if (!gp_stream_is_latest(&main_gil->state.stream, lane))
+        return note_hand_over(status, now);
+    gp_lane_publish(lane, GP_ASKED_AT_ONCE, now);
+    return status;
 }
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
-    if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
-        return unlock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
-    if (gp_gil_table_is(&main_gil->locks.switch_mutex, mutex))
+    gp_thread *thread = hot;
+    gp_lane *lane = &thread->lane;
+    if (gp_gil_table_is(&main_gil->locks.mutex, mutex)) {
+        if (!is_as_usual(thread))
+            return unlock_main(mutex);
+        if (lane->doing == GP_LANE_TAKEN)
+            return have_taken(mutex);
+        if (lane->doing != GP_LANE_RELEASES || nobody_writes() ||
+            atomic_load_explicit(&lane->noted, memory_order_relaxed) >= lane->due)
+            return unlock_main(mutex);
+        lane->doing = GP_LANE_OFF;
         return call_unlock(mutex);
-    return unlock_other(mutex, __builtin_frame_address(0));
+    }
+    return gp_gil_table_is(&main_gil->locks.switch_mutex, mutex) ? call_unlock(mutex) : unlock_other(mutex);
 }
 
 static int hooked_signal(pthread_cond_t *cond)
@@ -641,6 +766,7 @@ gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *t
 {
     main_gil->releases.first = host->forced;
     main_gil->releases.second = host->voluntary;
+    main_gil->releases.wrapper = (const void *)hooked_lock;
     gp_status status = gp_hooks_install(gp_tracer.hooks, GP_CALLS, false);
     if (status != GP_OK)
         return status;
@@ -657,6 +783,8 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
     gp_tracer.recognise = recognise;
     gp_tracer.host = host;
     gp_tracer.known = *locks;
+    main_gil->last_holder = host->last_holder != NULL ? host->last_holder(locks->cond) : NULL;
+    find_out_if_alone();
     gp_tracer.blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     gp_tracer.patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
     gp_gil_table_publish(main_gil, locks);

@@ -118,10 +118,16 @@ static inline gp_site_key here(void)
     return depth_here != 0 ? keys_here[0] : (gp_site_key){NULL, 0};
 }
 
-static inline gp_raw_site raw(void)
+static inline const void *instruction(const void *state)
 {
     gp_site_key key = here();
-    return (gp_raw_site){key.code, (const char *)key.code + key.instruction};
+    return state != NULL && key.code != NULL ? (const char *)key.code + key.instruction : NULL;
+}
+
+static inline const void *const *last_holder(const void *cond)
+{
+    (void)cond;
+    return NULL;
 }
 
 static inline size_t stack(gp_site_key *keys, size_t room, bool *truncated)
@@ -154,7 +160,8 @@ static gp_tracer_host host = {
     .cycle_gil = cycle_gil,
     .identify = identify,
     .living = living,
-    .raw = raw,
+    .instruction = instruction,
+    .last_holder = last_holder,
     .here = here,
     .stack = stack,
     .thread_state = thread_state,

@@ -159,7 +159,7 @@ static void swap_codes(void)
 {
     gp_places_forget(&world.gil.places, &code_a);
     gp_places_forget(&world.gil.places, &code_b);
-    world.gil.codes++;
+    gp_gil_state_change(&world.gil);
     world.swapped = !world.swapped;
 }
 
@@ -269,9 +269,9 @@ static uint32_t where(twin_actor *actor)
         return GP_NO_FRAME;
     if (actor->noted == SITE)
         return gp_places_site(&gil->places, stack->keys[0], &lasting);
-    if (actor->thread.codes != gil->codes)
+    if (actor->thread.places_since != gil->changes)
         actor->thread.path.depth = 0;
-    actor->thread.codes = gil->codes;
+    actor->thread.places_since = gil->changes;
     return gp_places_stack(&gil->places, &actor->thread.path, stack);
 }
 

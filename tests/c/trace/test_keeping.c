@@ -380,6 +380,34 @@ static void a_signal_handler_may_use_it_as_soon_as_its_thread_has_the_books(void
     interrupt_with(GP_LANE_NOTES - GP_LANE_DUE, true);
 }
 
+static void *be_met_and_interrupted(void *context)
+{
+    static taker unknown;
+    (void)context;
+    self = &unknown;
+    at_next_map = interrupt;
+    take_once();
+    return NULL;
+}
+
+static void a_signal_handler_may_use_the_gil_while_its_thread_is_met(void)
+{
+    pthread_t thread;
+    begin_prepared();
+    gp_session *session = start((gp_tracer_wishes){0});
+    interpreter_let_go(main_interpreter());
+    for (int i = 1; i < GP_THREAD_PAGE; i++) /* the next record needs memory */
+        use(main_interpreter(), 1);
+    signal(SIGUSR1, use_the_gil);
+    atomic_store(&cycles_in_handler, 3);
+    CHECK_EQUAL(pthread_create(&thread, NULL, be_met_and_interrupted, NULL), 0);
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(atomic_load(&handled), 1);
+    interpreter_take_gil(main_interpreter());
+    stop(session);
+    gp_tracer_forget(session);
+}
+
 /* There is no room for what the handler does any more, and nobody but its own thread to make some. */
 static void a_signal_handler_does_not_wait_for_what_it_has_interrupted(void)
 {
@@ -709,6 +737,7 @@ int main(void)
     IN_CHILD(a_recording_that_is_flushed_has_all_that_was_noted);
     IN_CHILD(a_signal_handler_may_use_the_gil_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_use_it_as_soon_as_its_thread_has_the_books);
+    IN_CHILD(a_signal_handler_may_use_the_gil_while_its_thread_is_met);
     IN_CHILD(a_signal_handler_does_not_wait_for_what_it_has_interrupted);
     IN_CHILD(a_signal_handler_does_not_wait_for_a_lock_that_its_thread_has_just_got);
     IN_CHILD(a_signal_handler_writes_no_recording_while_its_thread_keeps_the_books);

@@ -442,11 +442,11 @@ static void who_has_locked_a_part_keeps_it_from_changing(void)
 /* ---- code that goes ---- */
 
 /* Another function may get the memory of a code object. */
-static void code_in_the_place_of_another_is_another_place(void)
+static void replace_code(gp_tracer_wishes wishes)
 {
     begin_prepared();
     interpreter *other = begin_other(1, 7);
-    gp_session *session = start((gp_tracer_wishes){.sites = true});
+    gp_session *session = start(wishes);
     const char *const names[] = {"first", "second"};
     codes[3].name = "elsewhere";
     for (int i = 0; i < 2; i++) {
@@ -473,6 +473,16 @@ static void code_in_the_place_of_another_is_another_place(void)
         CHECK_EQUAL(releases_of(&read, "second"), part == 0 ? 2 : 1);
     }
     gp_tracer_forget(session);
+}
+
+static void code_in_the_place_of_another_is_another_place(void)
+{
+    replace_code((gp_tracer_wishes){.sites = true});
+}
+
+static void code_in_the_place_of_another_is_another_level_of_a_stack(void)
+{
+    replace_code((gp_tracer_wishes){.stacks = true});
 }
 
 /* ---- forks ---- */
@@ -548,6 +558,7 @@ int main(void)
     IN_CHILD(a_part_without_memory_is_missed);
     IN_CHILD(who_has_locked_a_part_keeps_it_from_changing);
     IN_CHILD(code_in_the_place_of_another_is_another_place);
+    IN_CHILD(code_in_the_place_of_another_is_another_level_of_a_stack);
     IN_CHILD(in_a_forked_child_the_other_interpreters_are_gone);
     IN_CHILD(a_recording_without_room_for_a_part_is_told);
     return gp_test_status();
