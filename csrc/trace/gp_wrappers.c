@@ -600,6 +600,7 @@ __attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_lane *la
 {
     if (make_room(gil, lane))
         return false;
+    gp_lane_ask(lane, 0); /* it waits no longer */
     lane->doing = GP_LANE_LOST;
     /* relaxed: whoever changes it has the GIL, too */
     __atomic_store_n(&gil->state.notes_lost, gil->state.notes_lost + 1, __ATOMIC_RELAXED);

@@ -26,7 +26,7 @@ EVERYTHING = """
 import ctypes, gc, os, signal, sys, threading, time
 import gilprobe
 from gilprobe._native import tracer
-from tracer_checks import run_threads, spin
+from tracer_checks import busy, run_threads, spin
 
 witness = ctypes.CDLL(os.environ["LD_PRELOAD"])
 nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -68,12 +68,8 @@ if sys.version_info >= (3, 13):  # one with a GIL of its own
         thread.join()
     t.report()
     _interpreters.destroy(other)
-spinning = [threading.Thread(target=spin, args=(0.2,)) for _ in range(3)]
-for thread in spinning:
-    thread.start()
-trace_anew()  # of threads that are met while they wait
-for thread in spinning:
-    thread.join()
+with busy(3):
+    trace_anew()  # of threads that are met while they wait
 left = gilprobe.trace(timeline=True).start()
 run_threads(2, spin, 0.02)
 del left
