@@ -624,6 +624,20 @@ static void charge_at_fork(gp_gil_state *gil, const gp_thread *self, uint32_t he
         end_charges(gil, session, here, now);
 }
 
+/* It is charged, and waits for nothing that the child does. */
+static void end_wait_at_fork(gp_gil_state *gil, gp_thread *thread, uint64_t now)
+{
+    GP_EACH_ACCOUNT (gil, thread, session, account) {
+        if (account == session->ended)
+            continue; /* it was folded */
+        gp_account_book_wait(session, account, thread->since, now);
+        if (session->wants_sites)
+            gp_attribution_book_wait(session, account, thread->since, now);
+    }
+    thread->state = GP_OFF;
+    thread->since = now;
+}
+
 void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *threads, size_t count,
                          uint32_t here, uint64_t now)
 {
@@ -636,8 +650,11 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
                               memory_order_relaxed); /* the child's CPU time begins anew */
     for (size_t i = 0; i < count; i++) {
         if (threads[i] == self || threads[i]->gil_state != gil ||
-            threads[i]->lane.generation != gil->generation ||
-            atomic_load_explicit(&threads[i]->exited, memory_order_relaxed))
+            threads[i]->lane.generation != gil->generation)
+            continue;
+        if (threads[i]->state == GP_WAIT)
+            end_wait_at_fork(gil, threads[i], gp_thread_end_of(threads[i], now));
+        if (atomic_load_explicit(&threads[i]->exited, memory_order_relaxed))
             continue;
         atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);
         atomic_store_explicit(&threads[i]->exited, true, memory_order_release);

@@ -65,14 +65,14 @@ static void describe(gp_site_key key, gp_buffer *description)
 }
 
 /* As the wrappers find it. */
-static uint32_t where(gp_thread *thread, unsigned number)
+static uint32_t where(unsigned number)
 {
     gp_call_stack stack = stack_of(number);
     bool lasting;
     if (gil->wanting_sites == 0)
         return GP_ROW_NONE;
     if (gil->wanting_stacks != 0)
-        return gp_places_stack(&gil->places, &thread->path, &stack);
+        return gp_places_stack(&gil->places, &stack);
     return stack.depth != 0 ? gp_places_site(&gil->places, stack.keys[0], &lasting) : GP_NO_FRAME;
 }
 
@@ -110,7 +110,7 @@ static void take(gp_thread *thread, uint64_t asking, uint64_t taken, unsigned pl
         gp_gil_state_read(gil, now);
     require(gp_lane_has_room(lane));
     if (lane->fresh)
-        gp_lane_place(lane, where(thread, place));
+        gp_lane_place(lane, where(place));
     lane->fresh = false;
     gp_stream_take(&gil->stream, lane);
     gp_lane_take(lane, taken);
@@ -156,7 +156,7 @@ static void end(unsigned number, unsigned actor, unsigned place)
 {
     pthread_mutex_lock(&gil->stream.lock);
     gp_gil_state_read(gil, now);
-    gp_trace_parts_end(sessions[number], where(actors[actor], place), now);
+    gp_trace_parts_end(sessions[number], where(place), now);
     pthread_mutex_unlock(&gil->stream.lock);
     gp_recorder_finish(recorders[number]);
     gp_recorder_free(recorders[number]);
@@ -209,7 +209,7 @@ static void play(char what, const uint64_t v[6])
         take(thread, v[1], v[2], (unsigned)v[3]);
         return;
     case 'R':
-        gp_lane_release(&thread->lane, now, where(thread, (unsigned)v[1]), v[2] != 0);
+        gp_lane_release(&thread->lane, now, where((unsigned)v[1]), v[2] != 0);
         return;
     case 'G':
         gp_thread_exit(thread, now);
