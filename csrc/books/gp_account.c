@@ -206,7 +206,7 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
     case GP_HOLD:
         gp_account_book_hold(session, account, thread->since, until);
         account->hold_cpu +=
-            gp_account_hold_cpu(session, thread, gp_lane_cpu_since(&thread->lane), session->cpu_now);
+            gp_account_hold_cpu(session, thread, gp_journal_cpu_since(&thread->journal), session->cpu_now);
         break;
     case GP_WAIT:
         gp_account_book_wait(session, account, thread->since, until);

@@ -7,13 +7,13 @@ enum {
 };
 
 /* Whether a thread's account may go. A thread that exited while it waited is still among the waiters, and one
- * whose lane is listed may have notes that were not read. */
+ * whose journal is listed may have notes that were not read. */
 static bool is_foldable(const gp_session *session, const gp_account *account, const gp_folding_host *host)
 {
     return account->merged != 0 && account != session->ended && !account->kept &&
            account->thread->state == GP_OFF &&
            atomic_load_explicit(&account->thread->exited, memory_order_acquire) &&
-           host->gone(account->thread) && !atomic_load(&account->thread->lane.listed);
+           host->gone(account->thread) && !atomic_load(&account->thread->journal.listed);
 }
 
 /* ---- the largest ---- */

@@ -428,7 +428,7 @@ static bool read_cycles(gp_gil_state *gil)
     if (gil->waiters != NULL || gil->wanting_cpu != 0)
         return false;
     size_t count = gp_stream_cycles(&gil->stream, &cycles);
-    gp_thread *thread = count != 0 ? gp_thread_of(cycles.lane) : NULL;
+    gp_thread *thread = count != 0 ? gp_thread_of(cycles.journal) : NULL;
     if (count == 0 || gp_account_of(gil->sessions, thread) == NULL)
         return false;
     for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
@@ -447,7 +447,7 @@ static bool read_cycles(gp_gil_state *gil)
 
 static void apply(gp_gil_state *gil, const gp_step *step)
 {
-    gp_thread *thread = gp_thread_of(step->lane);
+    gp_thread *thread = gp_thread_of(step->journal);
     switch (step->kind) {
     case GP_STEP_RELEASE:
         gp_gil_state_release(gil, thread, step->place, step->forced, step->cpu, step->time);
@@ -502,7 +502,7 @@ uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
 
 void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now, bool holds)
 {
-    gp_lane_begin(&thread->lane, thread->notes, thread->cpu_spans, gil->generation, holds);
+    gp_journal_begin(&thread->journal, thread->notes, thread->cpu_spans, gil->generation, holds);
     thread->places_since = 0;
     thread->gil_state = gil;
     thread->state = GP_OFF;
@@ -524,7 +524,7 @@ void gp_gil_state_reset(gp_gil_state *gil)
 void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holder)
 {
     if (gil->sessions == NULL) {
-        gp_stream_restart(&gil->stream, holder != NULL ? &holder->lane : NULL, gil->generation);
+        gp_stream_restart(&gil->stream, holder != NULL ? &holder->journal : NULL, gil->generation);
         forget_waiters(gil);
         gil->wanting_sites = 0;
         gil->wanting_stacks = 0;
@@ -551,7 +551,7 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread)
 {
     /* not later than: a thread whose last stamp equals the start may have an account, to be closed */
-    return thread->gil_state == gil && thread->lane.generation == gil->generation &&
+    return thread->gil_state == gil && thread->journal.generation == gil->generation &&
            gp_thread_end_of(thread, UINT64_MAX) >= session->start;
 }
 
@@ -570,7 +570,7 @@ static void close_places(gp_session *session, const gp_thread *thread, gp_accoun
     else if (place != GP_ROW_NONE) {
         session->places[place].hold += gp_ticks_after(session->start, thread->since, until);
         session->places[place].hold_cpu +=
-            gp_account_hold_cpu(session, thread, gp_lane_cpu_since(&thread->lane), session->cpu_now);
+            gp_account_hold_cpu(session, thread, gp_journal_cpu_since(&thread->journal), session->cpu_now);
     }
 }
 
@@ -646,11 +646,11 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
         session->starter = NULL;
     if (self != NULL && self->state == GP_HOLD)
-        atomic_store_explicit(&self->lane.cpu_since, 1,
+        atomic_store_explicit(&self->journal.cpu_since, 1,
                               memory_order_relaxed); /* the child's CPU time begins anew */
     for (size_t i = 0; i < count; i++) {
         if (threads[i] == self || threads[i]->gil_state != gil ||
-            threads[i]->lane.generation != gil->generation)
+            threads[i]->journal.generation != gil->generation)
             continue;
         if (threads[i]->state == GP_WAIT)
             end_wait_at_fork(gil, threads[i], gp_thread_end_of(threads[i], now));

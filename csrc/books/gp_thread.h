@@ -16,7 +16,7 @@
 
 #include "base/gp_ring.h"
 #include "books/gp_places.h"
-#include "stream/gp_lane.h"
+#include "stream/gp_journal.h"
 
 typedef enum {
     GP_OFF,  /* runs native code or is blocked, without the GIL */
@@ -52,7 +52,7 @@ typedef struct {
 } gp_short_path;
 
 struct gp_thread {
-    gp_lane lane; /* what it notes */
+    gp_journal journal; /* what it notes */
 
     /* owner */
     gp_short_path usual; /* only if it is asked for nothing but sites, and told apart what it does */
@@ -89,15 +89,15 @@ struct gp_thread {
     _Atomic uint64_t ended_at; /* valid if exited */
 
     /* memory that is not touched costs nothing */
-    gp_note notes[GP_LANE_NOTES];
-    gp_cpu_span cpu_spans[GP_LANE_NOTES];
+    gp_note notes[GP_JOURNAL_NOTES];
+    gp_cpu_span cpu_spans[GP_JOURNAL_NOTES];
     gp_paths paths; /* owner: where stacks are wanted; valid as `recent` is */
 };
 
-/* The thread whose lane it is. */
-static inline gp_thread *gp_thread_of(gp_lane *lane)
+/* The thread whose journal it is. */
+static inline gp_thread *gp_thread_of(gp_journal *journal)
 {
-    return (gp_thread *)((char *)lane - offsetof(gp_thread, lane));
+    return (gp_thread *)((char *)journal - offsetof(gp_thread, journal));
 }
 
 /* The operating system's name, at most 15 characters. A name that changes meanwhile may come out mixed. */

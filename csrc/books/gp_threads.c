@@ -149,7 +149,7 @@ void gp_threads_collect_spares(gp_threads *threads, uint32_t generation)
     for (size_t i = 0; i < threads->count && threads->spare_count < GP_THREADS_SPARES; i++) {
         gp_thread *thread = gp_threads_at(threads, i);
         if (atomic_load_explicit(&thread->exited, memory_order_acquire) &&
-            generation - thread->lane.generation >= RETIRED && !atomic_load(&thread->lane.listed))
+            generation - thread->journal.generation >= RETIRED && !atomic_load(&thread->journal.listed))
             threads->spares[threads->spare_count++] = thread;
     }
 }
@@ -168,7 +168,7 @@ void gp_threads_retire(gp_threads *threads, gp_thread *thread)
 {
     pthread_mutex_lock(&threads->lock);
     thread->gil_state = NULL;
-    thread->lane.generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
+    thread->journal.generation -= RETIRED; /* if there is no room, gp_threads_collect_spares finds it */
     if (threads->spare_count < GP_THREADS_SPARES)
         threads->spares[threads->spare_count++] = thread;
     pthread_mutex_unlock(&threads->lock);

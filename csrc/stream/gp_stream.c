@@ -5,37 +5,38 @@
 #include "base/gp_memory.h"
 
 enum {
-    FIRST_ROOM = 256, /* lanes in the heap: a page */
+    FIRST_ROOM = 256, /* journals in the heap: a page */
 };
 
-void gp_lane_begin(gp_lane *lane, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation, bool holds)
+void gp_journal_begin(gp_journal *journal, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation,
+                      bool holds)
 {
     /* notes of an earlier watching must not be taken for new ones: their numbers don't come again */
-    uint64_t number = atomic_load_explicit(&lane->noted, memory_order_relaxed) + 1;
-    bool listed = atomic_load(&lane->listed);
-    gp_lane *next_listed = lane->next_listed;
-    memset(lane, 0, sizeof *lane);
-    atomic_store(&lane->listed, listed); /* the list stays whole */
-    lane->next_listed = next_listed;
-    atomic_store_explicit(&lane->noted, number, memory_order_relaxed);
-    atomic_store_explicit(&lane->read, number, memory_order_relaxed);
-    lane->due = number + GP_LANE_DUE;
-    lane->asking = GP_ASKED_AT_ONCE;
-    lane->notes = notes;
-    lane->cpu_spans = cpu_spans;
-    lane->generation = generation;
-    lane->doing = holds ? GP_LANE_HOLDS : GP_LANE_OFF;
-    lane->fresh = lane->begins_off = !holds;
-    lane->next = GP_STEP_RELEASE;
+    uint64_t number = atomic_load_explicit(&journal->noted, memory_order_relaxed) + 1;
+    bool listed = atomic_load(&journal->listed);
+    gp_journal *next_listed = journal->next_listed;
+    memset(journal, 0, sizeof *journal);
+    atomic_store(&journal->listed, listed); /* the list stays whole */
+    journal->next_listed = next_listed;
+    atomic_store_explicit(&journal->noted, number, memory_order_relaxed);
+    atomic_store_explicit(&journal->read, number, memory_order_relaxed);
+    journal->due = number + GP_JOURNAL_DUE;
+    journal->asking = GP_ASKED_AT_ONCE;
+    journal->notes = notes;
+    journal->cpu_spans = cpu_spans;
+    journal->generation = generation;
+    journal->doing = holds ? GP_JOURNAL_HOLDS : GP_JOURNAL_OFF;
+    journal->fresh = journal->begins_off = !holds;
+    journal->next = GP_STEP_RELEASE;
 }
 
-/* ---- the next step of a lane ---- */
+/* ---- the next step of a journal ---- */
 
 static const gp_cpu_span no_cpu;
 
-static gp_step release_step(gp_lane *lane, const gp_note *note, uint64_t release, gp_cpu_span cpu)
+static gp_step release_step(gp_journal *journal, const gp_note *note, uint64_t release, gp_cpu_span cpu)
 {
-    return (gp_step){.lane = lane,
+    return (gp_step){.journal = journal,
                      .kind = GP_STEP_RELEASE,
                      .time = atomic_load_explicit(&note->released, memory_order_relaxed),
                      .place = gp_release_place(release),
@@ -43,88 +44,88 @@ static gp_step release_step(gp_lane *lane, const gp_note *note, uint64_t release
                      .cpu = cpu};
 }
 
-static void step_of_note(gp_lane *lane, uint64_t number, gp_step *step)
+static void step_of_note(gp_journal *journal, uint64_t number, gp_step *step)
 {
-    const gp_note *note = gp_lane_note(lane, number);
+    const gp_note *note = gp_journal_note(journal, number);
     uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
     bool seen = gp_release_is_of(release, number);
-    if (lane->next == GP_STEP_RELEASE && !seen)
-        lane->next = GP_STEP_ASK;
-    if (lane->next == GP_STEP_ASK && note->asked <= GP_ASKED_AT_ONCE)
-        lane->next = GP_STEP_TAKE;
-    if (lane->next == GP_STEP_RELEASE)
-        *step = release_step(lane, note, release,
-                             lane->cpu_spans != NULL ? lane->cpu_spans[note - lane->notes] : no_cpu);
+    if (journal->next == GP_STEP_RELEASE && !seen)
+        journal->next = GP_STEP_ASK;
+    if (journal->next == GP_STEP_ASK && note->asked <= GP_ASKED_AT_ONCE)
+        journal->next = GP_STEP_TAKE;
+    if (journal->next == GP_STEP_RELEASE)
+        *step = release_step(journal, note, release,
+                             journal->cpu_spans != NULL ? journal->cpu_spans[note - journal->notes] : no_cpu);
     else
-        *step = (gp_step){.lane = lane,
-                          .kind = lane->next,
-                          .time = lane->next == GP_STEP_ASK ? note->asked : note->taken,
+        *step = (gp_step){.journal = journal,
+                          .kind = journal->next,
+                          .time = journal->next == GP_STEP_ASK ? note->asked : note->taken,
                           .asked = note->asked,
                           .place = gp_release_place(release),
                           .unseen_before = !seen};
 }
 
 /* From what is not published yet; it is valid if the note with that number is not published afterwards. */
-static bool step_under_way(gp_lane *lane, uint64_t number, gp_step *step)
+static bool step_under_way(gp_journal *journal, uint64_t number, gp_step *step)
 {
-    const gp_note *note = gp_lane_note(lane, number);
+    const gp_note *note = gp_journal_note(journal, number);
     uint64_t release = atomic_load_explicit(&note->release, memory_order_acquire);
-    uint64_t asked = atomic_load_explicit(&lane->asked, memory_order_acquire);
+    uint64_t asked = atomic_load_explicit(&journal->asked, memory_order_acquire);
     bool released = gp_release_is_of(release, number);
-    if (lane->begins_off && !released && asked != 0)
-        lane->next = GP_STEP_ASK;
-    switch (lane->next) {
+    if (journal->begins_off && !released && asked != 0)
+        journal->next = GP_STEP_ASK;
+    switch (journal->next) {
     case GP_STEP_RELEASE:
-        *step = release_step(lane, note, release,
-                             (gp_cpu_span){atomic_load_explicit(&lane->cpu_since, memory_order_acquire),
-                                           atomic_load_explicit(&lane->cpu_until, memory_order_acquire)});
+        *step = release_step(journal, note, release,
+                             (gp_cpu_span){atomic_load_explicit(&journal->cpu_since, memory_order_acquire),
+                                           atomic_load_explicit(&journal->cpu_until, memory_order_acquire)});
         return released;
     case GP_STEP_ASK:
-        *step = (gp_step){.lane = lane, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
+        *step = (gp_step){.journal = journal, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
         return asked != 0; /* it is of this cycle: a taking makes it 0 before it is published */
     default:
         return false;
     }
 }
 
-static bool next_step(gp_lane *lane, gp_step *step)
+static bool next_step(gp_journal *journal, gp_step *step)
 {
-    uint64_t number = atomic_load_explicit(&lane->read, memory_order_relaxed);
-    if (atomic_load_explicit(&lane->noted, memory_order_acquire) == number) {
-        bool known = step_under_way(lane, number, step);
-        if (atomic_load_explicit(&lane->noted, memory_order_acquire) == number)
+    uint64_t number = atomic_load_explicit(&journal->read, memory_order_relaxed);
+    if (atomic_load_explicit(&journal->noted, memory_order_acquire) == number) {
+        bool known = step_under_way(journal, number, step);
+        if (atomic_load_explicit(&journal->noted, memory_order_acquire) == number)
             return known;
     }
-    step_of_note(lane, number, step);
+    step_of_note(journal, number, step);
     return true;
 }
 
 /* The step was read. */
-static void advance(gp_lane *lane, const gp_step *step)
+static void advance(gp_journal *journal, const gp_step *step)
 {
-    lane->begins_off = false;
+    journal->begins_off = false;
     switch (step->kind) {
     case GP_STEP_RELEASE:
-        lane->next = step->forced ? GP_STEP_TAKE : GP_STEP_ASK;
+        journal->next = step->forced ? GP_STEP_TAKE : GP_STEP_ASK;
         return;
     case GP_STEP_ASK:
-        lane->next = GP_STEP_TAKE;
+        journal->next = GP_STEP_TAKE;
         return;
     case GP_STEP_TAKE:
-        lane->next = GP_STEP_RELEASE;
+        journal->next = GP_STEP_RELEASE;
         /* release: the owner may write the slot again */
-        atomic_store_explicit(&lane->read, atomic_load_explicit(&lane->read, memory_order_relaxed) + 1,
+        atomic_store_explicit(&journal->read, atomic_load_explicit(&journal->read, memory_order_relaxed) + 1,
                               memory_order_release);
         return;
     }
 }
 
-/* ---- lanes in order of their next steps ---- */
+/* ---- journals in order of their next steps ---- */
 
 static void put(gp_stream *stream, size_t at, gp_stream_entry entry)
 {
     stream->heap[at] = entry;
-    entry.lane->heap_place = (uint32_t)at + 1;
+    entry.journal->heap_place = (uint32_t)at + 1;
 }
 
 static void rise(gp_stream *stream, size_t at, gp_stream_entry entry)
@@ -148,7 +149,7 @@ static void sink(gp_stream *stream, size_t at, gp_stream_entry entry)
 
 static void drop_first(gp_stream *stream)
 {
-    stream->heap[0].lane->heap_place = 0;
+    stream->heap[0].journal->heap_place = 0;
     if (--stream->heap_size != 0)
         sink(stream, 0, stream->heap[stream->heap_size]);
 }
@@ -169,64 +170,64 @@ static bool has_room(gp_stream *stream)
     return true;
 }
 
-/* The first lane has another next step now, or none that is known. */
+/* The first journal has another next step now, or none that is known. */
 static void reorder_first(gp_stream *stream)
 {
-    gp_lane *lane = stream->heap[0].lane;
+    gp_journal *journal = stream->heap[0].journal;
     gp_step step;
-    if (next_step(lane, &step) && step.time <= stream->limit)
-        sink(stream, 0, (gp_stream_entry){lane, step.time});
+    if (next_step(journal, &step) && step.time <= stream->limit)
+        sink(stream, 0, (gp_stream_entry){journal, step.time});
     else
         drop_first(stream);
 }
 
 /* Its thread noted something in an earlier watching, and lists it now. */
-static bool is_stale(const gp_stream *stream, const gp_lane *lane)
+static bool is_stale(const gp_stream *stream, const gp_journal *journal)
 {
-    return lane->generation != stream->generation;
+    return journal->generation != stream->generation;
 }
 
-static bool add(gp_stream *stream, gp_lane *lane)
+static bool add(gp_stream *stream, gp_journal *journal)
 {
     gp_step step;
-    if (is_stale(stream, lane) || lane->heap_place != 0 || !next_step(lane, &step) ||
+    if (is_stale(stream, journal) || journal->heap_place != 0 || !next_step(journal, &step) ||
         step.time > stream->limit)
         return true;
     if (!has_room(stream))
         return false;
     stream->heap_size++;
-    rise(stream, stream->heap_size - 1, (gp_stream_entry){lane, step.time});
+    rise(stream, stream->heap_size - 1, (gp_stream_entry){journal, step.time});
     return true;
 }
 
 /* ---- reading ---- */
 
-void gp_stream_list(gp_stream *stream, gp_lane *lane)
+void gp_stream_list(gp_stream *stream, gp_journal *journal)
 {
     /* seq_cst, here and in unlist: either we see that it was taken off the list, or the reader sees what we
      * have noted before */
-    if (atomic_exchange(&lane->listed, true))
+    if (atomic_exchange(&journal->listed, true))
         return;
-    lane->next_listed = atomic_load_explicit(&stream->listed, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak(&stream->listed, &lane->next_listed, lane))
+    journal->next_listed = atomic_load_explicit(&stream->listed, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&stream->listed, &journal->next_listed, journal))
         ;
 }
 
 uint64_t gp_stream_known_until(const gp_stream *stream)
 {
-    gp_lane *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
+    gp_journal *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
     if (latest == NULL || is_stale(stream, latest))
         return stream->limit;
     uint64_t noted = atomic_load_explicit(&latest->noted, memory_order_acquire);
     if (noted == atomic_load_explicit(&latest->read, memory_order_relaxed))
         return stream->limit; /* and the owner may write its last note over */
-    return gp_lane_note(latest, noted - 1)->taken;
+    return gp_journal_note(latest, noted - 1)->taken;
 }
 
 uint64_t gp_stream_now(const gp_stream *stream, uint64_t now)
 {
     /* Who takes the GIL next notes that before it lets go: of two takings before `now` none is missing. */
-    gp_lane *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
+    gp_journal *latest = atomic_load_explicit(&stream->latest, memory_order_acquire);
     bool more = latest != NULL && !is_stale(stream, latest) &&
                 atomic_load_explicit(&latest->noted, memory_order_acquire) !=
                     atomic_load_explicit(&latest->read, memory_order_relaxed);
@@ -237,25 +238,25 @@ bool gp_stream_begin(gp_stream *stream, uint64_t limit)
 {
     stream->limit = limit;
     bool whole = true;
-    for (gp_lane *lane = atomic_load(&stream->listed); lane != NULL; lane = lane->next_listed)
-        whole &= add(stream, lane);
+    for (gp_journal *journal = atomic_load(&stream->listed); journal != NULL; journal = journal->next_listed)
+        whole &= add(stream, journal);
     return whole;
 }
 
 /* What the holder does next is to let the GIL go, before anybody else takes it. */
 static bool holder_lets_go(gp_stream *stream, gp_step *step)
 {
-    gp_lane *holder = stream->holder;
+    gp_journal *holder = stream->holder;
     if (holder == NULL || holder->next != GP_STEP_RELEASE)
         return false;
     return next_step(holder, step) && step->kind == GP_STEP_RELEASE;
 }
 
-/* Where the first lane is known by now to come later, put it where it belongs. */
+/* Where the first journal is known by now to come later, put it where it belongs. */
 static bool first_is_due(gp_stream *stream, gp_step *step)
 {
     gp_stream_entry first = stream->heap[0];
-    if (next_step(first.lane, step) && step->time <= first.due)
+    if (next_step(first.journal, step) && step->time <= first.due)
         return true;
     reorder_first(stream);
     return false;
@@ -269,21 +270,21 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
     } while (!first_is_due(stream, step));
     gp_step release;
     if (step->kind == GP_STEP_TAKE && holder_lets_go(stream, &release)) {
-        *step = release; /* its lane is put in its place when its turn comes */
-        advance(release.lane, step);
-        (void)add(stream, release.lane);
+        *step = release; /* its journal is put in its place when its turn comes */
+        advance(release.journal, step);
+        (void)add(stream, release.journal);
         stream->last = step->time;
         return true;
     }
-    advance(step->lane, step);
+    advance(step->journal, step);
     stream->last = step->time;
     if (step->kind == GP_STEP_TAKE)
-        stream->holder = step->lane;
+        stream->holder = step->journal;
     reorder_first(stream);
     return true;
 }
 
-/* Until when the first lane is before all others. */
+/* Until when the first journal is before all others. */
 static uint64_t before_others(const gp_stream *stream)
 {
     uint64_t until = stream->limit;
@@ -297,16 +298,17 @@ size_t gp_stream_cycles(gp_stream *stream, gp_cycles *cycles)
 {
     if (stream->heap_size == 0)
         return 0;
-    gp_lane *lane = stream->heap[0].lane;
-    if (lane->next != GP_STEP_RELEASE || stream->holder != lane)
+    gp_journal *journal = stream->heap[0].journal;
+    if (journal->next != GP_STEP_RELEASE || stream->holder != journal)
         return 0;
-    uint64_t number = atomic_load_explicit(&lane->read, memory_order_relaxed);
-    uint64_t noted = atomic_load_explicit(&lane->noted, memory_order_acquire);
-    uint64_t whole = (number | (GP_LANE_NOTES - 1)) + 1; /* up to the end of the ring */
-    const gp_note *first = gp_lane_note(lane, number);
+    uint64_t number = atomic_load_explicit(&journal->read, memory_order_relaxed);
+    uint64_t noted = atomic_load_explicit(&journal->noted, memory_order_acquire);
+    uint64_t whole = (number | (GP_JOURNAL_NOTES - 1)) + 1; /* up to the end of the ring */
+    const gp_note *first = gp_journal_note(journal, number);
     if (number == noted)
         return 0;
-    *cycles = (gp_cycles){.lane = lane, .first = first, .number = number, .until = before_others(stream)};
+    *cycles =
+        (gp_cycles){.journal = journal, .first = first, .number = number, .until = before_others(stream)};
     return (size_t)((noted < whole ? noted : whole) - number);
 }
 
@@ -314,44 +316,45 @@ void gp_stream_skip(gp_stream *stream, const gp_cycles *cycles, size_t count)
 {
     stream->last = cycles->first[count - 1].taken;
     /* release: the owner may write the notes again */
-    atomic_store_explicit(&cycles->lane->read, cycles->number + count, memory_order_release);
+    atomic_store_explicit(&cycles->journal->read, cycles->number + count, memory_order_release);
     reorder_first(stream);
 }
 
-/* A lane is idle when all is read and its thread neither has the GIL nor waits for it. */
-static bool is_idle(const gp_stream *stream, const gp_lane *lane)
+/* A journal is idle when all is read and its thread neither has the GIL nor waits for it. */
+static bool is_idle(const gp_stream *stream, const gp_journal *journal)
 {
-    bool at_rest = atomic_load(&lane->noted) == atomic_load_explicit(&lane->read, memory_order_relaxed) &&
-                   lane->next == GP_STEP_ASK && atomic_load(&lane->asked) == 0;
-    return (at_rest || is_stale(stream, lane)) && atomic_load(&stream->latest) != lane;
+    bool at_rest =
+        atomic_load(&journal->noted) == atomic_load_explicit(&journal->read, memory_order_relaxed) &&
+        journal->next == GP_STEP_ASK && atomic_load(&journal->asked) == 0;
+    return (at_rest || is_stale(stream, journal)) && atomic_load(&stream->latest) != journal;
 }
 
 /* It may have noted something meanwhile, and believed that it was on the list. */
-static void unlist(gp_stream *stream, gp_lane *lane)
+static void unlist(gp_stream *stream, gp_journal *journal)
 {
-    atomic_exchange(&lane->listed, false);
-    if (!is_idle(stream, lane))
-        gp_stream_list(stream, lane);
+    atomic_exchange(&journal->listed, false);
+    if (!is_idle(stream, journal))
+        gp_stream_list(stream, journal);
 }
 
 void gp_stream_end(gp_stream *stream)
 {
-    gp_lane *lane = atomic_exchange(&stream->listed, NULL);
-    while (lane != NULL) {
-        gp_lane *next = lane->next_listed;
-        unlist(stream, lane);
-        lane = next;
+    gp_journal *journal = atomic_exchange(&stream->listed, NULL);
+    while (journal != NULL) {
+        gp_journal *next = journal->next_listed;
+        unlist(stream, journal);
+        journal = next;
     }
 }
 
-void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation)
+void gp_stream_restart(gp_stream *stream, gp_journal *holder, uint32_t generation)
 {
-    gp_lane *lane = atomic_exchange(&stream->listed, NULL);
-    while (lane != NULL) {
-        gp_lane *next = lane->next_listed;
-        lane->heap_place = 0; /* in a forked child */
-        atomic_store(&lane->listed, false);
-        lane = next;
+    gp_journal *journal = atomic_exchange(&stream->listed, NULL);
+    while (journal != NULL) {
+        gp_journal *next = journal->next_listed;
+        journal->heap_place = 0; /* in a forked child */
+        atomic_store(&journal->listed, false);
+        journal = next;
     }
     atomic_store(&stream->latest, holder);
     stream->holder = holder;

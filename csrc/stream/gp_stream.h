@@ -1,7 +1,7 @@
 #ifndef GP_STREAM_H
 #define GP_STREAM_H
 
-/* The stream of one GIL: what all its threads have noted (gp_lane.h), as steps in order of time.
+/* The stream of one GIL: what all its threads have noted (gp_journal.h), as steps in order of time.
  *
  * Steps of one thread come in its own order. Nobody takes the GIL before its holder has let it go, also where
  * the clocks of two processors disagree. An asking may come late, if it was noted while the steps behind it
@@ -13,11 +13,11 @@
 #include <pthread.h>
 #include <stddef.h>
 
-#include "stream/gp_lane.h"
+#include "stream/gp_journal.h"
 
 /* One thing that a thread did. */
 typedef struct {
-    gp_lane *lane;
+    gp_journal *journal;
     gp_step_kind kind;
     uint64_t time;
     uint64_t asked;     /* of a taking: since when it waited, or one of the two constants */
@@ -28,45 +28,45 @@ typedef struct {
 } gp_step;
 
 typedef struct {
-    gp_lane *lane;
+    gp_journal *journal;
     uint64_t due;
 } gp_stream_entry;
 
 /* Zeroed memory, with the lock initialised, is an empty stream. */
 typedef struct {
-    _Alignas(GP_LANE_LINE) _Atomic(gp_lane *) latest; /* who took the GIL last */
-    _Atomic(gp_lane *) listed;                        /* lanes with something new, linked */
+    _Alignas(GP_JOURNAL_LINE) _Atomic(gp_journal *) latest; /* who took the GIL last */
+    _Atomic(gp_journal *) listed;                           /* journals with something new, linked */
 
     /* the reader's */
-    _Alignas(GP_LANE_LINE) pthread_mutex_t lock;
-    gp_lane *holder;       /* who took the GIL last, as far as was read; NULL: not known */
-    gp_stream_entry *heap; /* lanes with a known next step, the earliest first */
+    _Alignas(GP_JOURNAL_LINE) pthread_mutex_t lock;
+    gp_journal *holder;    /* who took the GIL last, as far as was read; NULL: not known */
+    gp_stream_entry *heap; /* journals with a known next step, the earliest first */
     size_t heap_size, heap_room;
     uint64_t limit, last; /* of this reading; when the last step was */
-    uint32_t generation;  /* of the watching: only lanes of the same are read */
+    uint32_t generation;  /* of the watching: only journals of the same are read */
 } gp_stream;
 
-/* Make the lane known: before its first note, and when it asks. Any thread, without a lock. */
-void gp_stream_list(gp_stream *stream, gp_lane *lane);
+/* Make the journal known: before its first note, and when it asks. Any thread, without a lock. */
+void gp_stream_list(gp_stream *stream, gp_journal *journal);
 
-/* Whether the lane's thread is the one that took the GIL last. With the GIL. */
-static inline bool gp_stream_is_latest(const gp_stream *stream, const gp_lane *lane)
+/* Whether the journal's thread is the one that took the GIL last. With the GIL. */
+static inline bool gp_stream_is_latest(const gp_stream *stream, const gp_journal *journal)
 {
     /* relaxed: whoever changes it has the GIL, too */
-    return __builtin_expect(atomic_load_explicit(&stream->latest, memory_order_relaxed) == lane, 1);
+    return __builtin_expect(atomic_load_explicit(&stream->latest, memory_order_relaxed) == journal, 1);
 }
 
-/* The lane's thread has taken the GIL. With the GIL, before gp_lane_take. */
-static inline void gp_stream_take(gp_stream *stream, gp_lane *lane)
+/* The journal's thread has taken the GIL. With the GIL, before gp_journal_take. */
+static inline void gp_stream_take(gp_stream *stream, gp_journal *journal)
 {
-    if (gp_stream_is_latest(stream, lane))
+    if (gp_stream_is_latest(stream, journal))
         return;
-    atomic_store_explicit(&stream->latest, lane, memory_order_release);
-    gp_stream_list(stream, lane);
+    atomic_store_explicit(&stream->latest, journal, memory_order_release);
+    gp_stream_list(stream, journal);
 }
 
-/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. A lane of
- * another generation is left alone: its thread has not seen yet that watching began anew. */
+/* Begin to read all steps up to `limit`. With the GIL that may be now. False without memory for it. A journal
+ * of another generation is left alone: its thread has not seen yet that watching began anew. */
 bool gp_stream_begin(gp_stream *stream, uint64_t limit);
 
 /* A moment, as late as can be, up to which nothing is missing after a reading but askings, and the last
@@ -79,12 +79,12 @@ uint64_t gp_stream_known_until(const gp_stream *stream);
 /* The next step. False: that was all. */
 bool gp_stream_next(gp_stream *stream, gp_step *step);
 
-/* Whole cycles of a lane that has the GIL, one after the other. */
+/* Whole cycles of a journal that has the GIL, one after the other. */
 typedef struct {
-    gp_lane *lane;
+    gp_journal *journal;
     const gp_note *first;
     uint64_t number; /* of the first */
-    uint64_t until;  /* what is taken later may come after the step of another lane */
+    uint64_t until;  /* what is taken later may come after the step of another journal */
 } gp_cycles;
 
 /* How many notes come next without a break, at most: as long as gp_stream_is_cycle. Then `count` of them, one
@@ -97,16 +97,16 @@ static inline bool gp_stream_is_cycle(const gp_cycles *cycles, size_t nth)
 {
     const gp_note *note = &cycles->first[nth];
     uint32_t release = (uint32_t)atomic_load_explicit(&note->release, memory_order_relaxed);
-    return release == (uint32_t)(cycles->number + nth) % GP_LANE_CYCLE && note->asked == GP_ASKED_AT_ONCE &&
-           note->taken <= cycles->until;
+    return release == (uint32_t)(cycles->number + nth) % GP_JOURNAL_CYCLE &&
+           note->asked == GP_ASKED_AT_ONCE && note->taken <= cycles->until;
 }
 
-/* End the reading, once there is no next step: forget the lanes whose threads are idle. */
+/* End the reading, once there is no next step: forget the journals whose threads are idle. */
 void gp_stream_end(gp_stream *stream);
 
-/* Begin a watching, or go on in a forked child: forget all lanes but that of the thread that has the GIL, or
- * NULL. Under the lock. */
-void gp_stream_restart(gp_stream *stream, gp_lane *holder, uint32_t generation);
+/* Begin a watching, or go on in a forked child: forget all journals but that of the thread that has the GIL,
+ * or NULL. Under the lock. */
+void gp_stream_restart(gp_stream *stream, gp_journal *holder, uint32_t generation);
 
 /* Give up the memory. */
 void gp_stream_clear(gp_stream *stream);

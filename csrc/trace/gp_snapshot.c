@@ -74,8 +74,8 @@ static void look_at(reading *of, const gp_account *account)
     if (thread->state == GP_HOLD && of->place != GP_ROW_NONE) {
         of->holder = account;
         of->hold = ticks;
-        of->hold_cpu =
-            gp_account_hold_cpu(of->session, thread, gp_lane_cpu_since(&thread->lane), of->session->cpu_now);
+        of->hold_cpu = gp_account_hold_cpu(of->session, thread, gp_journal_cpu_since(&thread->journal),
+                                           of->session->cpu_now);
     } else if (thread->state == GP_WAIT) {
         of->waits[of->wait_count++] = (waiting){.account = account, .since = since, .ticks = ticks};
     }

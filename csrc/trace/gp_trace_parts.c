@@ -237,7 +237,7 @@ static uint64_t last_event(const gp_session *session, gp_thread *const *threads,
         if (!gp_gil_state_concerns(&session->gil->state, session, threads[i]))
             continue;
         if (threads[i]->state == GP_OFF && threads[i]->since == threads[i]->born)
-            threads[i]->lane.generation--;
+            threads[i]->journal.generation--;
         else if (threads[i]->since > last)
             last = threads[i]->since;
     }
@@ -390,8 +390,8 @@ void gp_trace_parts_forget_others(void)
 /* Whether the thread has the GIL that the record is about, as far as that is traced. */
 static bool has_gil(const gp_thread *thread)
 {
-    return gp_lane_holds(&thread->lane) && thread->gil_state == &thread->gil->state &&
-           thread->lane.generation == thread->gil->state.generation;
+    return gp_journal_holds(&thread->journal) && thread->gil_state == &thread->gil->state &&
+           thread->journal.generation == thread->gil->state.generation;
 }
 
 static void forget_code_at(gp_gil *gil, const void *code)

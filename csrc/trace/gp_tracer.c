@@ -102,7 +102,7 @@ gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
 static bool has_gil(const gp_thread *self)
 {
     const gp_gil_state *gil = &main_gil->state;
-    return self != NULL && self->lane.generation == gil->generation && gp_lane_holds(&self->lane) &&
+    return self != NULL && self->journal.generation == gil->generation && gp_journal_holds(&self->journal) &&
            gp_gil_state_running(gil);
 }
 
@@ -130,11 +130,11 @@ static void forked_in_child(void)
         gp_thread *thread = gp_threads_at(&gp_tracer.threads, i);
         gp_gil_state_forked(gil, self, &thread, 1, here, now);
     }
-    gp_stream_restart(&gil->stream, holds ? &self->lane : NULL, gil->generation);
+    gp_stream_restart(&gil->stream, holds ? &self->journal : NULL, gil->generation);
     if (holds) {
-        self->lane.doing = GP_LANE_OFF; /* it takes the new GIL over the old one ... */
-        self->lane.changes = 0;
-        self->lane.fresh = true; /* ... or, forked behind the interpreter's back, lets the old one go */
+        self->journal.doing = GP_JOURNAL_OFF; /* it takes the new GIL over the old one ... */
+        self->journal.changes = 0;
+        self->journal.fresh = true; /* ... or, forked behind the interpreter's back, lets the old one go */
     }
     gp_trace_parts_forked();
 }

@@ -127,7 +127,7 @@ static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked, bool hol
     bool before =
         gil == main_gil ? gp_threads_claim_alive(&gp_tracer.threads, thread) : asked == GP_ASKED_UNSEEN;
     gp_gil_state_adopt(&gil->state, thread, before ? 0 : now, holds);
-    thread->lane.asking = asked;
+    thread->journal.asking = asked;
 }
 
 /* Under the lock of the stream. */
@@ -136,10 +136,10 @@ static gp_thread *begin_to_follow(gp_gil *gil, uint64_t asked, bool holds)
     gp_thread **record = record_at(gil);
     if (*record == NULL)
         *record = new_record(gil);
-    if (*record != NULL && (*record)->lane.generation != gil->state.generation)
+    if (*record != NULL && (*record)->journal.generation != gil->state.generation)
         adopt(gil, *record, asked, holds);
     if (current != NULL)
-        hot = current; /* once its lane is this generation's */
+        hot = current; /* once its journal is this generation's */
     return *record;
 }
 
@@ -160,7 +160,7 @@ __attribute__((noinline, cold)) static gp_thread *follow_first(gp_gil *gil, cons
 
 static inline bool is_followed(const gp_gil *gil, const gp_thread *thread)
 {
-    return thread != NULL && thread->lane.generation == gil->state.generation;
+    return thread != NULL && thread->journal.generation == gil->state.generation;
 }
 
 /* The calling thread's record, valid for this generation; NULL if it has none: without a trace, without
@@ -240,27 +240,29 @@ static inline uint32_t where_at(gp_gil *gil, gp_thread *thread)
 
 /* Without the GIL, which nobody has to wait for meanwhile. If the reader does not keep up, the next taking
  * must look whether there is room. */
-__attribute__((noinline)) static void keep_books(gp_gil *gil, gp_lane *lane)
+__attribute__((noinline)) static void keep_books(gp_gil *gil, gp_journal *journal)
 {
-    if (gp_lane_unread(lane) >= GP_LANE_DUE && gp_gil_state_running(&gil->state) && gp_gil_try_lock(gil)) {
+    if (gp_journal_unread(journal) >= GP_JOURNAL_DUE && gp_gil_state_running(&gil->state) &&
+        gp_gil_try_lock(gil)) {
         gp_gil_state_read(&gil->state, gp_stream_known_until(&gil->state.stream));
         gp_gil_unlock(gil);
     }
-    uint64_t noted = atomic_load_explicit(&lane->noted, memory_order_relaxed), unread = gp_lane_unread(lane);
-    lane->due = unread < GP_LANE_DUE ? noted - unread + GP_LANE_DUE : noted;
-    if (!gp_lane_has_room(lane))
-        lane->changes = 0;
+    uint64_t noted = atomic_load_explicit(&journal->noted, memory_order_relaxed),
+             unread = gp_journal_unread(journal);
+    journal->due = unread < GP_JOURNAL_DUE ? noted - unread + GP_JOURNAL_DUE : noted;
+    if (!gp_journal_has_room(journal))
+        journal->changes = 0;
 }
 
-/* With the GIL: the lane has no room for a note. Returns whether it has now. */
-__attribute__((noinline, cold)) static bool make_room(gp_gil *gil, const gp_lane *lane)
+/* With the GIL: the journal has no room for a note. Returns whether it has now. */
+__attribute__((noinline, cold)) static bool make_room(gp_gil *gil, const gp_journal *journal)
 {
     if (gp_gil_table_is_locking())
         return false;
     gp_gil_lock(gil);
     gp_gil_state_read(&gil->state, gp_clock_ticks());
     gp_gil_unlock(gil);
-    return gp_lane_has_room(lane);
+    return gp_journal_has_room(journal);
 }
 
 /* ---- the wrappers: run in every thread, in the middle of the interpreter's own calls ---- */
@@ -345,8 +347,8 @@ static inline bool nobody_writes(void)
 /* The thread waits, for the GIL or for its mutex. */
 static void ask(gp_gil *gil, gp_thread *thread, uint64_t now)
 {
-    gp_lane_ask(&thread->lane, now);
-    gp_stream_list(&gil->state.stream, &thread->lane);
+    gp_journal_ask(&thread->journal, now);
+    gp_stream_list(&gil->state.stream, &thread->journal);
 }
 
 /* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
@@ -368,8 +370,8 @@ __attribute__((noinline, cold)) static int lock_to_take_slowly(gp_gil *gil, gp_t
 /* take_gil begins. */
 static inline int lock_to_take(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
 {
-    thread->lane.doing = GP_LANE_TAKES;
-    thread->lane.asking = GP_ASKED_AT_ONCE;
+    thread->journal.doing = GP_JOURNAL_TAKES;
+    thread->journal.asking = GP_ASKED_AT_ONCE;
     int status = lock_at_once(mutex);
     return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(gil, thread, mutex) : status;
 }
@@ -395,9 +397,9 @@ __attribute__((noinline)) static void note_release(gp_gil *gil, gp_thread *threa
                                                    uint64_t now)
 {
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
-        atomic_store_explicit(&thread->lane.cpu_until, gp_clock_thread_cpu_ns(), memory_order_relaxed);
+        atomic_store_explicit(&thread->journal.cpu_until, gp_clock_thread_cpu_ns(), memory_order_relaxed);
     uint32_t place = where_at(gil, thread);
-    gp_lane_release(&thread->lane, now, place, is_forced(gil, thread, frame));
+    gp_journal_release(&thread->journal, now, place, is_forced(gil, thread, frame));
 }
 
 __attribute__((noinline, cold)) static int lock_to_release_slowly(pthread_mutex_t *mutex)
@@ -424,9 +426,9 @@ static inline int lock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t *m
 {
     if (!is_followed(gil, thread))
         return lock_first(gil, mutex);
-    if (!gp_lane_holds(&thread->lane))
+    if (!gp_journal_holds(&thread->journal))
         return lock_to_take(gil, thread, mutex);
-    if (thread->lane.doing == GP_LANE_HOLDS)
+    if (thread->journal.doing == GP_JOURNAL_HOLDS)
         note_release(gil, thread, frame, gp_clock_ticks()); /* drop_gil begins */
     return lock_to_release(mutex);
 }
@@ -441,11 +443,11 @@ static inline bool others(void)
  * to take it. A thread whose release we have not seen may be in both. */
 static inline void note_taken(gp_thread *thread)
 {
-    gp_lane *lane = &thread->lane;
-    if (lane->doing == GP_LANE_WAITS)
-        lane->doing = GP_LANE_WAITED;
-    else if (lane->doing == GP_LANE_TAKES || (lane->doing == GP_LANE_OFF && lane->fresh))
-        lane->doing = GP_LANE_TAKEN;
+    gp_journal *journal = &thread->journal;
+    if (journal->doing == GP_JOURNAL_WAITS)
+        journal->doing = GP_JOURNAL_WAITED;
+    else if (journal->doing == GP_JOURNAL_TAKES || (journal->doing == GP_JOURNAL_OFF && journal->fresh))
+        journal->doing = GP_JOURNAL_TAKEN;
 }
 
 __attribute__((noinline, cold)) static void note_first_taken(const void *switch_mutex)
@@ -496,11 +498,11 @@ __attribute__((noinline, cold)) static int lock_other(pthread_mutex_t *mutex, co
 }
 
 /* The straight path: the thread does at the main GIL what it has done before, nothing has changed since, and
- * nobody wants to know more than places. What is asked of the lane is then known. */
+ * nobody wants to know more than places. What is asked of the journal is then known. */
 static inline bool is_as_usual(const gp_thread *thread)
 {
     /* relaxed: see gp_gil_state_change */
-    return thread->lane.changes == __atomic_load_n(&main_gil->state.changes, __ATOMIC_RELAXED);
+    return thread->journal.changes == __atomic_load_n(&main_gil->state.changes, __ATOMIC_RELAXED);
 }
 
 __attribute__((noinline)) static int lock_in_full(pthread_mutex_t *mutex)
@@ -542,7 +544,7 @@ static inline bool note_usual_release(gp_thread *thread, const void *state)
     uint32_t place = usual_place(thread, state);
     if (__builtin_expect(place == GP_ROW_NONE, 0))
         return false;
-    gp_lane_release(&thread->lane, now, place, false);
+    gp_journal_release(&thread->journal, now, place, false);
     return true;
 }
 
@@ -561,16 +563,16 @@ __attribute__((noinline)) static int let_go(pthread_mutex_t *mutex)
 static int hooked_lock(pthread_mutex_t *mutex)
 {
     gp_thread *thread = hot;
-    gp_lane *lane = &thread->lane;
-    if (mutex == lane->mutex && is_as_usual(thread)) {
-        if (lane->doing == GP_LANE_HOLDS)
+    gp_journal *journal = &thread->journal;
+    if (mutex == journal->mutex && is_as_usual(thread)) {
+        if (journal->doing == GP_JOURNAL_HOLDS)
             return let_go(mutex);
-        lane->doing = GP_LANE_TAKES;
+        journal->doing = GP_JOURNAL_TAKES;
         return alone() ? call_lock(mutex) : take_beside_others(mutex);
     }
-    if (mutex != lane->switch_mutex || lane->doing != GP_LANE_TAKES)
+    if (mutex != journal->switch_mutex || journal->doing != GP_JOURNAL_TAKES)
         return lock_in_full(mutex);
-    lane->doing = GP_LANE_TAKEN;
+    journal->doing = GP_JOURNAL_TAKEN;
     return call_lock(mutex);
 }
 
@@ -578,8 +580,8 @@ static int hooked_lock(pthread_mutex_t *mutex)
 static void wait_for(gp_gil *gil, const void *cond)
 {
     gp_thread *thread = follow(gil, &gil->locks.cond, cond, GP_ASKED_UNSEEN);
-    if (thread != NULL && thread->lane.asking <= GP_ASKED_AT_ONCE)
-        ask(gil, thread, thread->lane.asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : gp_clock_ticks());
+    if (thread != NULL && thread->journal.asking <= GP_ASKED_AT_ONCE)
+        ask(gil, thread, thread->journal.asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : gp_clock_ticks());
 }
 
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
@@ -596,52 +598,52 @@ static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const 
 
 /* Whether the thread has no room for its note. Its hold is then off time in the books, and counted as lost.
  */
-__attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_lane *lane)
+__attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_journal *journal)
 {
-    if (make_room(gil, lane))
+    if (make_room(gil, journal))
         return false;
-    gp_lane_ask(lane, 0); /* it waits no longer */
-    lane->doing = GP_LANE_LOST;
+    gp_journal_ask(journal, 0); /* it waits no longer */
+    journal->doing = GP_JOURNAL_LOST;
     /* relaxed: whoever changes it has the GIL, too */
     __atomic_store_n(&gil->state.notes_lost, gil->state.notes_lost + 1, __ATOMIC_RELAXED);
     return true;
 }
 
-/* From now on the lane goes the straight path, if nothing stands against it. */
+/* From now on the journal goes the straight path, if nothing stands against it. */
 static void go_straight(const gp_gil *gil, gp_thread *thread)
 {
     if (gil != main_gil || gp_tracer.watchers != 0 || gil->state.wanting_cpu != 0 ||
-        gp_clock_selected != GP_CLOCK_COUNTER || gp_lane_unread(&thread->lane) >= GP_LANE_DUE)
+        gp_clock_selected != GP_CLOCK_COUNTER || gp_journal_unread(&thread->journal) >= GP_JOURNAL_DUE)
         return;
     if (thread->places_since != gil->state.changes)
         forget_places(gil, thread);
-    thread->lane.changes = gil->state.changes;
-    thread->lane.mutex = gp_tracer.known.mutex;
-    thread->lane.switch_mutex = gp_tracer.known.switch_mutex;
+    thread->journal.changes = gil->state.changes;
+    thread->journal.mutex = gp_tracer.known.mutex;
+    thread->journal.switch_mutex = gp_tracer.known.switch_mutex;
 }
 
 __attribute__((noinline, cold)) static void note_first_place(gp_gil *gil, gp_thread *thread)
 {
-    gp_lane_place(&thread->lane, where_at(gil, thread));
-    thread->lane.fresh = false;
+    gp_journal_place(&thread->journal, where_at(gil, thread));
+    thread->journal.fresh = false;
 }
 
 /* The thread has got the GIL. */
 static inline void note_taking(gp_gil *gil, gp_thread *thread)
 {
     uint64_t now = gp_clock_ticks();
-    gp_lane *lane = &thread->lane;
-    if (__builtin_expect(!gp_lane_has_room(lane) && has_no_room(gil, lane), 0))
+    gp_journal *journal = &thread->journal;
+    if (__builtin_expect(!gp_journal_has_room(journal) && has_no_room(gil, journal), 0))
         return;
-    if (__builtin_expect(lane->fresh, 0))
+    if (__builtin_expect(journal->fresh, 0))
         note_first_place(gil, thread);
-    gp_stream_take(&gil->state.stream, lane);
+    gp_stream_take(&gil->state.stream, journal);
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
-        gp_lane_keep_cpu(lane);
-    gp_lane_take(lane, now);
+        gp_journal_keep_cpu(journal);
+    gp_journal_take(journal, now);
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
-        gp_lane_begin_cpu(lane, gp_clock_thread_cpu_ns());
-    if (lane->changes != gil->state.changes)
+        gp_journal_begin_cpu(journal, gp_clock_thread_cpu_ns());
+    if (journal->changes != gil->state.changes)
         go_straight(gil, thread);
 }
 
@@ -660,23 +662,23 @@ static inline int unlock_taken(gp_gil *gil, gp_thread *thread, pthread_mutex_t *
 __attribute__((noinline, cold)) static void note_first_release(gp_gil *gil, gp_thread *thread,
                                                                const char *frame)
 {
-    gp_stream_list(&gil->state.stream, &thread->lane); /* it took the GIL unseen */
+    gp_stream_list(&gil->state.stream, &thread->journal); /* it took the GIL unseen */
     note_release(gil, thread, frame, gp_clock_ticks());
-    gp_stream_list(&gil->state.stream, &thread->lane);
-    thread->lane.fresh = false;
+    gp_stream_list(&gil->state.stream, &thread->journal);
+    thread->journal.fresh = false;
 }
 
 /* The end of drop_gil: then neither the GIL nor a lock of it is this thread's. */
 static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
 {
-    gp_lane *lane = &thread->lane;
-    if (__builtin_expect(lane->doing == GP_LANE_TAKES && lane->fresh, 0))
+    gp_journal *journal = &thread->journal;
+    if (__builtin_expect(journal->doing == GP_JOURNAL_TAKES && journal->fresh, 0))
         note_first_release(gil, thread, frame);
-    uint64_t now = gp_lane_released(lane);
-    lane->doing = GP_LANE_OFF;
+    uint64_t now = gp_journal_released(journal);
+    journal->doing = GP_JOURNAL_OFF;
     int status = call_unlock(mutex);
-    if (atomic_load_explicit(&lane->noted, memory_order_relaxed) >= lane->due)
-        keep_books(gil, lane);
+    if (atomic_load_explicit(&journal->noted, memory_order_relaxed) >= journal->due)
+        keep_books(gil, journal);
     if (gil == main_gil && nobody_writes() && !gp_gil_table_is_locking())
         gp_recorder_attend(now);
     return status;
@@ -686,7 +688,7 @@ static inline int unlock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t 
 {
     if (!is_followed(gil, thread))
         return call_unlock(mutex);
-    if (thread->lane.doing == GP_LANE_TAKEN || thread->lane.doing == GP_LANE_WAITED)
+    if (thread->journal.doing == GP_JOURNAL_TAKEN || thread->journal.doing == GP_JOURNAL_WAITED)
         return unlock_taken(gil, thread, mutex);
     return unlock_released(gil, thread, mutex, frame);
 }
@@ -713,8 +715,8 @@ __attribute__((noinline)) static int unlock_in_full(pthread_mutex_t *mutex)
 /* Another thread has taken the GIL before. */
 __attribute__((noinline)) static int note_hand_over(int status, uint64_t now)
 {
-    gp_stream_take(&main_gil->state.stream, &hot->lane);
-    gp_lane_publish(&hot->lane, GP_ASKED_AT_ONCE, now);
+    gp_stream_take(&main_gil->state.stream, &hot->journal);
+    gp_journal_publish(&hot->journal, GP_ASKED_AT_ONCE, now);
     return status;
 }
 
@@ -722,27 +724,27 @@ __attribute__((noinline)) static int have_taken(pthread_mutex_t *mutex)
 {
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_counter();
-    gp_lane *lane = &hot->lane;
-    if (!gp_stream_is_latest(&main_gil->state.stream, lane))
+    gp_journal *journal = &hot->journal;
+    if (!gp_stream_is_latest(&main_gil->state.stream, journal))
         return note_hand_over(status, now);
-    gp_lane_publish(lane, GP_ASKED_AT_ONCE, now);
+    gp_journal_publish(journal, GP_ASKED_AT_ONCE, now);
     return status;
 }
 
 static int hooked_unlock(pthread_mutex_t *mutex)
 {
     gp_thread *thread = hot;
-    gp_lane *lane = &thread->lane;
-    if (mutex == lane->mutex) {
-        if (lane->doing == GP_LANE_RELEASES && !nobody_writes() &&
-            atomic_load_explicit(&lane->noted, memory_order_relaxed) < lane->due) {
-            lane->doing = GP_LANE_OFF;
+    gp_journal *journal = &thread->journal;
+    if (mutex == journal->mutex) {
+        if (journal->doing == GP_JOURNAL_RELEASES && !nobody_writes() &&
+            atomic_load_explicit(&journal->noted, memory_order_relaxed) < journal->due) {
+            journal->doing = GP_JOURNAL_OFF;
             return call_unlock(mutex);
         }
-        return lane->doing == GP_LANE_TAKEN && is_as_usual(thread) ? have_taken(mutex)
-                                                                   : unlock_in_full(mutex);
+        return journal->doing == GP_JOURNAL_TAKEN && is_as_usual(thread) ? have_taken(mutex)
+                                                                         : unlock_in_full(mutex);
     }
-    return mutex == lane->switch_mutex ? call_unlock(mutex) : unlock_in_full(mutex);
+    return mutex == journal->switch_mutex ? call_unlock(mutex) : unlock_in_full(mutex);
 }
 
 static int hooked_signal(pthread_cond_t *cond)

@@ -91,29 +91,29 @@ static gp_thread *follow(unsigned actor, bool early, uint64_t asked, bool holds)
     thread->gil = &gp_tracer.main_gil;
     thread->native_id = 1000 + actor;
     gp_gil_state_adopt(gil, thread, early ? 0 : asked > GP_ASKED_AT_ONCE ? asked : now, holds);
-    thread->lane.asking = asked;
+    thread->journal.asking = asked;
     return thread;
 }
 
 static void ask(unsigned actor, uint64_t asked)
 {
-    gp_lane_ask(&actors[actor]->lane, asked);
-    gp_stream_list(&gil->stream, &actors[actor]->lane);
+    gp_journal_ask(&actors[actor]->journal, asked);
+    gp_stream_list(&gil->stream, &actors[actor]->journal);
 }
 
 static void take(gp_thread *thread, uint64_t asking, uint64_t taken, unsigned place)
 {
-    gp_lane *lane = &thread->lane;
+    gp_journal *journal = &thread->journal;
     if (asking <= GP_ASKED_AT_ONCE)
-        lane->asking = asking;
-    if (!gp_lane_has_room(lane))
+        journal->asking = asking;
+    if (!gp_journal_has_room(journal))
         gp_gil_state_read(gil, now);
-    require(gp_lane_has_room(lane));
-    if (lane->fresh)
-        gp_lane_place(lane, where(place));
-    lane->fresh = false;
-    gp_stream_take(&gil->stream, lane);
-    gp_lane_take(lane, taken);
+    require(gp_journal_has_room(journal));
+    if (journal->fresh)
+        gp_journal_place(journal, where(place));
+    journal->fresh = false;
+    gp_stream_take(&gil->stream, journal);
+    gp_journal_take(journal, taken);
 }
 
 static void retire(gp_thread *thread)
@@ -209,7 +209,7 @@ static void play(char what, const uint64_t v[6])
         take(thread, v[1], v[2], (unsigned)v[3]);
         return;
     case 'R':
-        gp_lane_release(&thread->lane, now, where((unsigned)v[1]), v[2] != 0);
+        gp_journal_release(&thread->journal, now, where((unsigned)v[1]), v[2] != 0);
         return;
     case 'G':
         gp_thread_exit(thread, now);

@@ -10,7 +10,7 @@
 #include "recording/gp_reader.h"
 #include "trace/gp_snapshot.h"
 #include "gp_test.h"
-#include "lanes.h"
+#include "journals.h"
 
 enum { THREADS = 600, KEEP = 8, LARGEST = 3, LIVES = 100 };
 
@@ -29,7 +29,7 @@ static bool gone(const gp_thread *thread)
 
 static void retire(gp_thread *thread)
 {
-    thread->lane.generation -= 2;
+    thread->journal.generation -= 2;
     retired++;
 }
 
@@ -75,19 +75,19 @@ static gp_session *begin(void)
 
 static void drop(gp_thread *thread)
 {
-    lanes_release(&gil, thread, GP_NO_FRAME, false, now);
+    journals_release(&gil, thread, GP_NO_FRAME, false, now);
     read_often();
 }
 
 static void take(gp_thread *thread)
 {
-    lanes_take(&gil, thread, GP_NO_FRAME, now);
+    journals_take(&gil, thread, GP_NO_FRAME, now);
     read_often();
 }
 
 static void wait_for(gp_thread *thread)
 {
-    lanes_ask(&gil, thread, now);
+    journals_ask(&gil, thread, now);
     read_often();
 }
 
@@ -108,7 +108,7 @@ static void live(gp_thread *thread, uint64_t hold)
     now += hold;
     drop(thread);
     now += 3;
-    lanes_begin_to_take(&threads[0]);
+    journals_begin_to_take(&threads[0]);
     take(&threads[0]);
 }
 
@@ -268,10 +268,10 @@ static void what_is_read_late_adds_up_and_is_handed_back(void)
     seldom = true;
     for (size_t i = 1; i < THREADS; i++) {
         live(&threads[i], 11);
-        lanes_begin_to_take(&threads[0]);
+        journals_begin_to_take(&threads[0]);
         for (int cycle = 0; cycle < 3; cycle++) {
             drop(&threads[0]);
-            lanes_begin_to_take(&threads[i]);
+            journals_begin_to_take(&threads[i]);
             take(&threads[i]);
             drop(&threads[i]);
             take(&threads[0]);

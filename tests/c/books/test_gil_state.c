@@ -1,4 +1,4 @@
-/* The state of a GIL, case by case, each fed with steps and by lanes that a stream reads;
+/* The state of a GIL, case by case, each fed with steps and by journals that a stream reads;
  * test_gil_state_twin.c has the random schedules. */
 
 #include "books/gp_gil_state.h"
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "gp_test.h"
-#include "lanes.h"
+#include "journals.h"
 
 enum { THREADS = 4 };
 
@@ -15,11 +15,11 @@ static gp_thread threads[THREADS];
 static gp_thread *const table[THREADS] = {&threads[0], &threads[1], &threads[2], &threads[3]};
 static gp_thread *const main_thread = &threads[0], *const other = &threads[1], *const third = &threads[2];
 static uint64_t last_id;
-static bool by_lanes; /* else by steps */
+static bool by_journals; /* else by steps */
 
 static void read_up_to(uint64_t now)
 {
-    if (by_lanes)
+    if (by_journals)
         gp_gil_state_read(&gil, now);
 }
 
@@ -45,7 +45,7 @@ static void stop(gp_session *session, uint64_t now)
 static void adopt(gp_thread *thread, uint64_t born, bool holds)
 {
     gp_gil_state_adopt(&gil, thread, born, holds);
-    thread->lane.asking = GP_ASKED_UNSEEN;
+    thread->journal.asking = GP_ASKED_UNSEEN;
 }
 
 /* A GIL that is watched from 1000 on, its threads known: the main thread has the GIL. */
@@ -72,13 +72,13 @@ static gp_session *begin_with_sites(void)
 
 static void drop_after(gp_thread *thread, bool forced, gp_cpu_span cpu, uint64_t now)
 {
-    if (!by_lanes) {
+    if (!by_journals) {
         gp_gil_state_release(&gil, thread, GP_NO_FRAME, forced, cpu, now);
         return;
     }
-    atomic_store(&thread->lane.cpu_since, cpu.since);
-    atomic_store(&thread->lane.cpu_until, cpu.until);
-    lanes_release(&gil, thread, GP_NO_FRAME, forced, now);
+    atomic_store(&thread->journal.cpu_since, cpu.since);
+    atomic_store(&thread->journal.cpu_until, cpu.until);
+    journals_release(&gil, thread, GP_NO_FRAME, forced, now);
 }
 
 static void drop(gp_thread *thread, bool forced, uint64_t now)
@@ -89,9 +89,9 @@ static void drop(gp_thread *thread, bool forced, uint64_t now)
 /* It asks at this moment, and has to wait. */
 static void wait_for(gp_thread *thread, uint64_t now)
 {
-    thread->lane.asking = now;
-    if (by_lanes)
-        lanes_ask(&gil, thread, now);
+    thread->journal.asking = now;
+    if (by_journals)
+        journals_ask(&gil, thread, now);
     else
         gp_gil_state_ask(&gil, thread, now);
 }
@@ -99,15 +99,15 @@ static void wait_for(gp_thread *thread, uint64_t now)
 /* Get the GIL, after wait_for or without a word. */
 static void take_waited(gp_thread *thread, uint64_t now)
 {
-    if (by_lanes)
-        lanes_take(&gil, thread, GP_NO_FRAME, now);
+    if (by_journals)
+        journals_take(&gil, thread, GP_NO_FRAME, now);
     else
-        gp_gil_state_take(&gil, thread, thread->lane.asking, now);
+        gp_gil_state_take(&gil, thread, thread->journal.asking, now);
 }
 
 static void take(gp_thread *thread, uint64_t now)
 {
-    lanes_begin_to_take(thread);
+    journals_begin_to_take(thread);
     take_waited(thread, now);
 }
 
@@ -168,7 +168,7 @@ static void a_contended_thread_waits_from_its_request_on(void)
 {
     gp_session *session = begin();
     wait_for(other, 1050);
-    if (!by_lanes)
+    if (!by_journals)
         gp_gil_state_ask(&gil, other, 1055); /* who waits already waits on */
     drop(main_thread, false, 1100);
     take_waited(other, 1110);
@@ -487,17 +487,17 @@ static void fork_child(gp_thread *self, bool holds, uint64_t now)
 {
     read_up_to(now);
     gp_gil_state_forked(&gil, self, table, THREADS, GP_NO_FRAME, now);
-    gp_stream_restart(&gil.stream, holds ? &self->lane : NULL, gil.generation);
-    self->lane.fresh |= holds;
+    gp_stream_restart(&gil.stream, holds ? &self->journal : NULL, gil.generation);
+    self->journal.fresh |= holds;
 }
 
 static void a_forked_child_keeps_only_the_thread_that_forked(void)
 {
     gp_session *session = begin();
     wait_for(other, 1040);
-    gp_lane_begin_cpu(&main_thread->lane, 700);
+    gp_journal_begin_cpu(&main_thread->journal, 700);
     fork_child(main_thread, true, 1100);
-    CHECK_EQUAL(gp_lane_cpu_since(&main_thread->lane), 1);
+    CHECK_EQUAL(gp_journal_cpu_since(&main_thread->journal), 1);
     CHECK_EQUAL(session->contended, 60);
     take(main_thread, 1110); /* the new GIL, over the old one */
     drop(main_thread, false, 1150);
@@ -581,7 +581,7 @@ static void the_cpu_time_of_holds_is_booked_for_sessions_that_want_it(void)
     take(main_thread, 1220);
     drop_after(main_thread, false, (gp_cpu_span){590, 615}, 1230);
     take(main_thread, 1240);
-    gp_lane_begin_cpu(&main_thread->lane, 620);
+    gp_journal_begin_cpu(&main_thread->journal, 620);
     read_up_to(1250);
     session->cpu_now = 650;
     gp_gil_state_copy_account(session, account(session, main_thread), 1300, &copy);
@@ -640,7 +640,7 @@ static void all(void)
 int main(void)
 {
     all();
-    by_lanes = true;
+    by_journals = true;
     all();
     gp_stream_clear(&gil.stream);
     return gp_test_status();

@@ -1,5 +1,5 @@
 /* The state of a GIL against a slow twin: random threads take and give up a GIL as CPython does, and note it
- * in their lanes as the hooks do (trace/gp_wrappers.c); the stream is read at random moments, up to random
+ * in their journals as the hooks do (trace/gp_wrappers.c); the stream is read at random moments, up to random
  * limits, in single steps or in whole cycles; sessions begin and end among all this. What has been booked
  * must be what the twin finds by writing every interval down and adding them up at the end: thread by thread,
  * and all that were folded (gp_folding.h) together. */
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "gp_test.h"
-#include "lanes.h"
+#include "journals.h"
 #include "recording/gp_reader.h"
 
 enum { ACTORS = 12, SESSIONS = 3, LOG = 4096, ALL_LOG = 2 * LOG, STEPS = 800, BIRTHS = 6, STACKS = 6 };
@@ -195,7 +195,7 @@ static void want(twin_actor *actor, uint64_t from)
 
 static void apply(const gp_step *step)
 {
-    gp_thread *thread = gp_thread_of(step->lane);
+    gp_thread *thread = gp_thread_of(step->journal);
     if (step->kind == GP_STEP_TAKE && step->unseen_before)
         thread->last_place = step->place;
     if (step->kind == GP_STEP_RELEASE)
@@ -254,7 +254,7 @@ static void see(twin_actor *actor, uint64_t asked, bool holds)
         world.threads[world.thread_count++] = &actor->thread;
     }
     gp_gil_state_adopt(&world.gil, &actor->thread, actor->birth, holds);
-    actor->thread.lane.asking = asked;
+    actor->thread.journal.asking = asked;
 }
 
 static uint32_t where(twin_actor *actor)
@@ -276,7 +276,7 @@ static void tell_of_wait(twin_actor *actor, uint64_t asked)
 {
     bool stale = !hooked() || !actor->seen;
     uint64_t booked = world.booked_until;
-    lanes_ask(&world.gil, &actor->thread, asked);
+    journals_ask(&world.gil, &actor->thread, asked);
     overtaken_askings += stale;
     if (stale || open_span(actor)->kind == WAITING)
         return;
@@ -293,7 +293,7 @@ static void wait_for_gil(twin_actor *actor)
     if (!hooked())
         return;
     see(actor, GP_ASKED_UNSEEN, false);
-    uint64_t asking = actor->thread.lane.asking;
+    uint64_t asking = actor->thread.journal.asking;
     if (asking <= GP_ASKED_AT_ONCE)
         tell_of_wait(actor, asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : tick());
 }
@@ -329,7 +329,7 @@ static void take_gil(twin_actor *actor)
     world.event++;
     see(actor, GP_ASKED_UNSEEN, false);
     bool waited = true;
-    uint64_t asking = actor->thread.lane.asking;
+    uint64_t asking = actor->thread.journal.asking;
     if (open_span(actor)->kind == WAITING) {
         world.wants[actor->wait].ended = world.event;
         world.wants[actor->wait].to = now;
@@ -338,7 +338,7 @@ static void take_gil(twin_actor *actor)
         if (waited)
             turn_to(actor, WAITING, actor->birth);
     }
-    uint32_t at = actor->thread.lane.fresh ? where(actor) : GP_ROW_NONE;
+    uint32_t at = actor->thread.journal.fresh ? where(actor) : GP_ROW_NONE;
     open_span(actor)->noted = actor->noted;
     if (waited)
         note_handoff(open_span(actor)->from);
@@ -346,9 +346,9 @@ static void take_gil(twin_actor *actor)
     actor->turns[actor->turn_count++] = (twin_turn){.at = world.event, .take = true, .waited = waited};
     world.holds[world.hold_count++] = (stretch){now, 0, 0, number_of(actor), 0};
     make_folding_due();
-    if (!gp_lane_has_room(&actor->thread.lane))
+    if (!gp_journal_has_room(&actor->thread.journal))
         read_up_to(now);
-    lanes_take(&world.gil, &actor->thread, at, now);
+    journals_take(&world.gil, &actor->thread, at, now);
 }
 
 static bool somebody_waits(void)
@@ -379,7 +379,7 @@ static void note_release(twin_actor *actor)
     world.holds[world.hold_count - 1].ended = world.event;
     world.holds[world.hold_count - 1].stack = actor->stack;
     world.drops[world.drop_count++] = now;
-    lanes_release(&world.gil, &actor->thread, at, actor->forced, now);
+    journals_release(&world.gil, &actor->thread, at, actor->forced, now);
 }
 
 static void drop_gil(twin_actor *actor)
@@ -406,7 +406,7 @@ static void ask_for_gil(twin_actor *actor)
 {
     if (hooked()) {
         see(actor, GP_ASKED_AT_ONCE, false);
-        lanes_begin_to_take(&actor->thread);
+        journals_begin_to_take(&actor->thread);
     }
     if (draw(3) != 0) {
         go_on_taking(actor);
@@ -430,7 +430,7 @@ static void spin(twin_actor *actor)
         note_release(actor);
         drop_gil(actor);
         if (hooked())
-            lanes_begin_to_take(&actor->thread);
+            journals_begin_to_take(&actor->thread);
         take_gil(actor);
     }
 }
@@ -816,7 +816,7 @@ static bool gone(const gp_thread *thread)
 static void retire(gp_thread *thread)
 {
     ((twin_actor *)(void *)thread)->retired = world.event;
-    thread->lane.generation -= 2;
+    thread->journal.generation -= 2;
     retired_threads++;
 }
 
@@ -917,7 +917,7 @@ static void step(twin_actor *actor)
     case MUST_TAKE:
         ask_for_gil(actor);
         break;
-    case TELLS_LATE: /* to a lane that may be of an earlier generation by now */
+    case TELLS_LATE: /* to a journal that may be of an earlier generation by now */
         actor->place = ASKS_TO_TAKE;
         tell_of_wait(actor, actor->ask);
         break;

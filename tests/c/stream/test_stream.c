@@ -1,4 +1,4 @@
-/* The stream of a GIL: what comes in which order, random lanes against a plain list, and lanes that are
+/* The stream of a GIL: what comes in which order, random journals against a plain list, and journals that are
  * written while they are read. */
 
 #include "stream/gp_stream.h"
@@ -17,8 +17,8 @@ enum {
 };
 
 static gp_stream stream;
-static gp_note rooms[THREADS][GP_LANE_NOTES];
-static gp_lane lanes[THREADS];
+static gp_note rooms[THREADS][GP_JOURNAL_NOTES];
+static gp_journal journals[THREADS];
 static bool memory_is_gone;
 
 void *__real_gp_memory_map(size_t size);
@@ -33,45 +33,45 @@ static void begin_anew(void)
 {
     gp_stream_clear(&stream);
     memset(&stream, 0, sizeof stream);
-    memset(lanes, 0, sizeof lanes);
+    memset(journals, 0, sizeof journals);
     memset(rooms, 0, sizeof rooms);
     pthread_mutex_init(&stream.lock, NULL);
     stream.generation = 1;
     for (int i = 0; i < THREADS; i++)
-        gp_lane_begin(&lanes[i], rooms[i], NULL, 1, false);
+        gp_journal_begin(&journals[i], rooms[i], NULL, 1, false);
 }
 
-static void take(int lane, uint64_t asked, uint64_t now)
+static void take(int journal, uint64_t asked, uint64_t now)
 {
-    lanes[lane].asking = asked;
-    gp_stream_take(&stream, &lanes[lane]);
-    gp_lane_take(&lanes[lane], now);
+    journals[journal].asking = asked;
+    gp_stream_take(&stream, &journals[journal]);
+    gp_journal_take(&journals[journal], now);
 }
 
-static void release(int lane, uint64_t now)
+static void release(int journal, uint64_t now)
 {
-    gp_lane_release(&lanes[lane], now, 7, false);
+    gp_journal_release(&journals[journal], now, 7, false);
 }
 
-static void ask(int lane, uint64_t now)
+static void ask(int journal, uint64_t now)
 {
-    gp_lane_ask(&lanes[lane], now);
-    gp_stream_list(&stream, &lanes[lane]);
+    gp_journal_ask(&journals[journal], now);
+    gp_stream_list(&stream, &journals[journal]);
 }
 
-static int listed_lanes(void)
+static int listed_journals(void)
 {
     int count = 0;
-    for (const gp_lane *lane = stream.listed; lane != NULL; lane = lane->next_listed)
+    for (const gp_journal *journal = stream.listed; journal != NULL; journal = journal->next_listed)
         count++;
     return count;
 }
 
-static void expect(int lane, gp_step_kind kind, uint64_t when)
+static void expect(int journal, gp_step_kind kind, uint64_t when)
 {
-    gp_step step = {.lane = NULL};
+    gp_step step = {.journal = NULL};
     CHECK(gp_stream_next(&stream, &step));
-    CHECK_EQUAL(step.lane - lanes, lane);
+    CHECK_EQUAL(step.journal - journals, journal);
     CHECK_EQUAL(step.kind, kind);
     CHECK_EQUAL(step.time, when);
 }
@@ -85,25 +85,25 @@ static void expect_end(void)
 
 /* ---- what comes in which order ---- */
 
-static void a_lane_begins_with_the_gil_or_without(void)
+static void a_journal_begins_with_the_gil_or_without(void)
 {
     begin_anew();
-    CHECK(lanes[0].doing == GP_LANE_OFF && lanes[0].fresh);
-    gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
-    CHECK(lanes[0].doing == GP_LANE_HOLDS && !lanes[0].fresh);
-    CHECK(gp_lane_has_room(&lanes[0]));
-    CHECK_EQUAL(gp_lane_unread(&lanes[0]), 0);
+    CHECK(journals[0].doing == GP_JOURNAL_OFF && journals[0].fresh);
+    gp_journal_begin(&journals[0], rooms[0], NULL, 1, true);
+    CHECK(journals[0].doing == GP_JOURNAL_HOLDS && !journals[0].fresh);
+    CHECK(gp_journal_has_room(&journals[0]));
+    CHECK_EQUAL(gp_journal_unread(&journals[0]), 0);
 }
 
 static void steps_of_all_threads_come_in_order_of_time(void)
 {
     begin_anew();
     take(0, GP_ASKED_UNSEEN, 10);
-    gp_lane_ask(&lanes[1], 15);
-    gp_stream_list(&stream, &lanes[1]);
-    gp_lane_release(&lanes[0], 20, 7, false);
+    gp_journal_ask(&journals[1], 15);
+    gp_stream_list(&stream, &journals[1]);
+    gp_journal_release(&journals[0], 20, 7, false);
     take(1, 15, 22);
-    gp_lane_release(&lanes[1], 30, 8, true);
+    gp_journal_release(&journals[1], 30, 8, true);
     take(0, GP_ASKED_AT_ONCE, 35);
     CHECK(gp_stream_begin(&stream, gp_stream_known_until(&stream)));
     expect(0, GP_STEP_TAKE, 10);
@@ -119,15 +119,15 @@ static void what_is_under_way_is_read_once(void)
 {
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
-    gp_lane_release(&lanes[0], 20, 7, false);
-    gp_lane_ask(&lanes[0], 25);
+    gp_journal_release(&journals[0], 20, 7, false);
+    gp_journal_ask(&journals[0], 25);
     CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(0, GP_STEP_RELEASE, 20);
     expect(0, GP_STEP_ASK, 25);
     expect_end();
     take(0, 25, 40);
-    CHECK_EQUAL(lanes[0].asking, GP_ASKED_AT_ONCE); /* unless it must wait again */
+    CHECK_EQUAL(journals[0].asking, GP_ASKED_AT_ONCE); /* unless it must wait again */
     CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 40);
     expect_end();
@@ -139,7 +139,7 @@ static void what_comes_after_the_limit_waits(void)
 {
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
-    gp_lane_release(&lanes[0], 20, 7, false);
+    gp_journal_release(&journals[0], 20, 7, false);
     take(0, GP_ASKED_AT_ONCE, 30);
     CHECK(gp_stream_begin(&stream, 20));
     expect(0, GP_STEP_TAKE, 10);
@@ -154,9 +154,9 @@ static void nobody_takes_before_the_holder_lets_go(void)
 {
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
-    gp_lane_release(&lanes[0], 23, 7, false); /* by a clock that is ahead */
+    gp_journal_release(&journals[0], 23, 7, false); /* by a clock that is ahead */
     take(1, GP_ASKED_AT_ONCE, 21);
-    gp_lane_release(&lanes[1], 30, 7, false);
+    gp_journal_release(&journals[1], 30, 7, false);
     take(0, GP_ASKED_AT_ONCE, 31);
     CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
@@ -183,8 +183,8 @@ static void a_forced_release_is_followed_by_no_asking(void)
     gp_step step;
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
-    gp_lane_release(&lanes[0], 20, 7, true);
-    gp_lane_ask(&lanes[0], 22);
+    gp_journal_release(&journals[0], 20, 7, true);
+    gp_journal_ask(&journals[0], 22);
     take(0, 22, 30);
     CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
@@ -209,16 +209,16 @@ static void whole_cycles_come_at_once(void)
     begin_anew();
     take(0, GP_ASKED_AT_ONCE, 10);
     for (uint64_t t = 20; t < 60; t += 10) {
-        gp_lane_release(&lanes[0], t, 7, false);
+        gp_journal_release(&journals[0], t, 7, false);
         take(0, GP_ASKED_AT_ONCE, t + 5);
     }
-    gp_lane_ask(&lanes[1], 42);
-    gp_stream_list(&stream, &lanes[1]);
+    gp_journal_ask(&journals[1], 42);
+    gp_stream_list(&stream, &journals[1]);
     CHECK(gp_stream_begin(&stream, 100));
     CHECK_EQUAL(count_cycles(&cycles), 0); /* it has not got the GIL yet */
     expect(0, GP_STEP_TAKE, 10);
     CHECK_EQUAL(count_cycles(&cycles), 2);
-    CHECK(cycles.lane == &lanes[0] && cycles.first->released == 20 && cycles.first[1].taken == 35);
+    CHECK(cycles.journal == &journals[0] && cycles.first->released == 20 && cycles.first[1].taken == 35);
     gp_stream_skip(&stream, &cycles, 2);
     CHECK_EQUAL(count_cycles(&cycles), 0);
     expect(0, GP_STEP_RELEASE, 40);
@@ -229,12 +229,12 @@ static void whole_cycles_come_at_once(void)
     expect_end();
 }
 
-static void idle_lanes_are_forgotten_until_they_wake(void)
+static void idle_journals_are_forgotten_until_they_wake(void)
 {
     begin_anew();
     for (int i = 0; i < THREADS; i++) {
         take(i, GP_ASKED_AT_ONCE, (uint64_t)i * 10 + 10);
-        gp_lane_release(&lanes[i], (uint64_t)i * 10 + 15, 7, false);
+        gp_journal_release(&journals[i], (uint64_t)i * 10 + 15, 7, false);
     }
     CHECK(gp_stream_begin(&stream, 1000));
     for (int i = 0; i < THREADS; i++) {
@@ -242,7 +242,7 @@ static void idle_lanes_are_forgotten_until_they_wake(void)
         expect(i, GP_STEP_RELEASE, i * 10 + 15);
     }
     expect_end();
-    CHECK_EQUAL(listed_lanes(), 1); /* who took it last */
+    CHECK_EQUAL(listed_journals(), 1); /* who took it last */
     take(2, GP_ASKED_AT_ONCE, 200);
     CHECK(gp_stream_begin(&stream, 1000));
     expect(2, GP_STEP_TAKE, 200);
@@ -318,20 +318,20 @@ static void who_was_not_seen_to_take_it_lets_it_go(void)
     gp_cycles cycles;
     gp_step step;
     begin_anew();
-    gp_stream_list(&stream, &lanes[1]);
+    gp_stream_list(&stream, &journals[1]);
     release(1, 20);
     CHECK(gp_stream_begin(&stream, 100));
     expect(1, GP_STEP_RELEASE, 20);
     expect_end();
-    CHECK_EQUAL(listed_lanes(), 0);
-    gp_stream_list(&stream, &lanes[3]);
+    CHECK_EQUAL(listed_journals(), 0);
+    gp_stream_list(&stream, &journals[3]);
     release(3, 21);
     ask(3, 25);
     CHECK(gp_stream_begin(&stream, 100));
     expect(3, GP_STEP_RELEASE, 21);
     expect(3, GP_STEP_ASK, 25);
     expect_end();
-    gp_stream_list(&stream, &lanes[4]);
+    gp_stream_list(&stream, &journals[4]);
     release(4, 26);
     take(4, GP_ASKED_AT_ONCE, 28);
     CHECK(gp_stream_begin(&stream, 100));
@@ -339,7 +339,7 @@ static void who_was_not_seen_to_take_it_lets_it_go(void)
     expect(4, GP_STEP_RELEASE, 26);
     expect(4, GP_STEP_TAKE, 28);
     expect_end();
-    gp_lane_place(&lanes[2], 9);
+    gp_journal_place(&journals[2], 9);
     take(2, GP_ASKED_UNSEEN, 30);
     CHECK(gp_stream_begin(&stream, 100));
     CHECK(gp_stream_next(&stream, &step));
@@ -371,7 +371,7 @@ static void whose_release_was_called_for_goes_on(void)
     expect(0, GP_STEP_TAKE, 10);
     expect_end();
     take(1, GP_ASKED_AT_ONCE, 40);
-    CHECK(gp_stream_begin(&stream, 100)); /* the first lane has nothing */
+    CHECK(gp_stream_begin(&stream, 100)); /* the first journal has nothing */
     release(0, 43);                       /* by a clock that is ahead */
     take(0, GP_ASKED_AT_ONCE, 60);
     expect(0, GP_STEP_RELEASE, 43);
@@ -382,7 +382,7 @@ static void whose_release_was_called_for_goes_on(void)
 
 static void cycles_are_read_up_to_the_limit_and_around_the_end_of_the_ring(void)
 {
-    enum { MANY = 5 * GP_LANE_NOTES / 2 };
+    enum { MANY = 5 * GP_JOURNAL_NOTES / 2 };
     gp_cycles cycles;
     gp_step step;
     uint64_t noted = 0, read = 0;
@@ -392,15 +392,15 @@ static void cycles_are_read_up_to_the_limit_and_around_the_end_of_the_ring(void)
     expect(0, GP_STEP_TAKE, 1);
     expect_end();
     while (read < MANY) {
-        for (; gp_lane_has_room(&lanes[0]); noted++) {
+        for (; gp_journal_has_room(&journals[0]); noted++) {
             release(0, noted * 10 + 10);
             take(0, GP_ASKED_AT_ONCE, noted * 10 + 15);
         }
-        CHECK_EQUAL(gp_lane_unread(&lanes[0]), GP_LANE_NOTES - 1);
+        CHECK_EQUAL(gp_journal_unread(&journals[0]), GP_JOURNAL_NOTES - 1);
         uint64_t most = read + 77; /* cycles, and half a one */
         CHECK(gp_stream_begin(&stream, most * 10 + 10));
         for (size_t count; (count = count_cycles(&cycles)) != 0; read += count) {
-            CHECK(cycles.lane == &lanes[0]);
+            CHECK(cycles.journal == &journals[0]);
             for (size_t i = 0; i < count; i++)
                 CHECK_EQUAL(cycles.first[i].taken, (read + i) * 10 + 15);
             gp_stream_skip(&stream, &cycles, count);
@@ -426,7 +426,7 @@ static void a_cycle_with_a_wait_is_not_among_the_whole_ones(void)
     take(0, GP_ASKED_AT_ONCE, 25);
     release(0, 30);
     take(0, 31, 35);
-    gp_lane_release(&lanes[0], 40, 7, true);
+    gp_journal_release(&journals[0], 40, 7, true);
     take(0, GP_ASKED_AT_ONCE, 45);
     take(0, GP_ASKED_AT_ONCE, 55); /* its release was not seen */
     CHECK(gp_stream_begin(&stream, 100));
@@ -461,18 +461,18 @@ static void a_cycle_with_a_wait_is_not_among_the_whole_ones(void)
 
 static void cpu_time_comes_with_the_release_of_its_hold(void)
 {
-    static gp_cpu_span spans[GP_LANE_NOTES];
+    static gp_cpu_span spans[GP_JOURNAL_NOTES];
     gp_step step;
     begin_anew();
-    gp_lane_begin(&lanes[0], rooms[0], spans, 1, true);
-    gp_stream_restart(&stream, &lanes[0], 1);
+    gp_journal_begin(&journals[0], rooms[0], spans, 1, true);
+    gp_stream_restart(&stream, &journals[0], 1);
     for (uint64_t i = 0; i < 4; i++) {
-        gp_lane_begin_cpu(&lanes[0], 100 * i + 1);
-        atomic_store(&lanes[0].cpu_until, 100 * i + 50);
+        gp_journal_begin_cpu(&journals[0], 100 * i + 1);
+        atomic_store(&journals[0].cpu_until, 100 * i + 50);
         release(0, 100 * i + 60);
         if (i == 3)
             break;
-        gp_lane_keep_cpu(&lanes[0]);
+        gp_journal_keep_cpu(&journals[0]);
         take(0, GP_ASKED_AT_ONCE, 100 * i + 90);
     }
     CHECK(gp_stream_begin(&stream, 1000));
@@ -520,18 +520,18 @@ static void a_restart_forgets_all_but_the_holder(void)
     begin_anew();
     for (int i = 0; i < THREADS; i++)
         ask(i, 10);
-    CHECK_EQUAL(listed_lanes(), THREADS);
-    gp_lane_begin(&lanes[2], rooms[2], NULL, 2, true);
-    CHECK_EQUAL(listed_lanes(), THREADS); /* the list stays whole */
-    gp_stream_restart(&stream, &lanes[2], 2);
-    CHECK_EQUAL(listed_lanes(), 1);
+    CHECK_EQUAL(listed_journals(), THREADS);
+    gp_journal_begin(&journals[2], rooms[2], NULL, 2, true);
+    CHECK_EQUAL(listed_journals(), THREADS); /* the list stays whole */
+    gp_stream_restart(&stream, &journals[2], 2);
+    CHECK_EQUAL(listed_journals(), 1);
     ask(3, 10); /* of the generation before */
-    CHECK_EQUAL(listed_lanes(), 2);
+    CHECK_EQUAL(listed_journals(), 2);
     release(2, 20);
     CHECK(gp_stream_begin(&stream, 100));
     expect(2, GP_STEP_RELEASE, 20);
     expect_end();
-    gp_lane_begin(&lanes[3], rooms[3], NULL, 2, false);
+    gp_journal_begin(&journals[3], rooms[3], NULL, 2, false);
     ask(3, 30);
     take(3, 30, 40);
     CHECK(gp_stream_begin(&stream, 100));
@@ -539,11 +539,11 @@ static void a_restart_forgets_all_but_the_holder(void)
     expect(3, GP_STEP_TAKE, 40);
     expect_end();
     gp_stream_restart(&stream, NULL, 2);
-    CHECK_EQUAL(listed_lanes(), 0);
+    CHECK_EQUAL(listed_journals(), 0);
     CHECK(stream.latest == NULL && stream.holder == NULL);
     release(3, 50);
     take(2, GP_ASKED_AT_ONCE, 60);
-    CHECK_EQUAL(listed_lanes(), 1); /* it comes again when it has something new */
+    CHECK_EQUAL(listed_journals(), 1); /* it comes again when it has something new */
 }
 
 static void without_memory_all_waits_for_the_next_reading(void)
@@ -556,7 +556,7 @@ static void without_memory_all_waits_for_the_next_reading(void)
     CHECK(!gp_stream_begin(&stream, 100));
     expect_end();
     memory_is_gone = false;
-    CHECK_EQUAL(listed_lanes(), 2);
+    CHECK_EQUAL(listed_journals(), 2);
     CHECK(gp_stream_begin(&stream, 100));
     expect(0, GP_STEP_TAKE, 10);
     expect(1, GP_STEP_ASK, 15);
@@ -564,12 +564,12 @@ static void without_memory_all_waits_for_the_next_reading(void)
     expect_end();
 }
 
-/* ---- many lanes, against a plain list ---- */
+/* ---- many journals, against a plain list ---- */
 
 enum { CROWD = 1000, DEALS = 3000 };
 
-static gp_note crowd_rooms[CROWD][GP_LANE_NOTES];
-static gp_lane crowd[CROWD];
+static gp_note crowd_rooms[CROWD][GP_JOURNAL_NOTES];
+static gp_journal crowd[CROWD];
 static uint64_t drawn = 1;
 
 static uint64_t draw(uint64_t below)
@@ -582,7 +582,7 @@ static uint64_t draw(uint64_t below)
 
 /* What was noted, in the order in which it was. */
 typedef struct {
-    const gp_lane *lane;
+    const gp_journal *journal;
     gp_step_kind kind;
     uint64_t time;
 } deed;
@@ -590,9 +590,9 @@ typedef struct {
 static deed deeds[4 * DEALS];
 static size_t deed_count, deeds_read;
 
-static void note_deed(const gp_lane *lane, gp_step_kind kind, uint64_t time)
+static void note_deed(const gp_journal *journal, gp_step_kind kind, uint64_t time)
 {
-    deeds[deed_count++] = (deed){lane, kind, time};
+    deeds[deed_count++] = (deed){journal, kind, time};
 }
 
 static void read_deeds(uint64_t limit)
@@ -602,7 +602,7 @@ static void read_deeds(uint64_t limit)
     CHECK(gp_stream_begin(&stream, limit));
     for (; gp_stream_next(&stream, &step); deeds_read++) {
         const deed *should = &deeds[deeds_read];
-        wrong += step.lane != should->lane || step.kind != should->kind || step.time != should->time;
+        wrong += step.journal != should->journal || step.kind != should->kind || step.time != should->time;
     }
     gp_stream_end(&stream);
     CHECK_EQUAL(wrong, 0);
@@ -610,14 +610,14 @@ static void read_deeds(uint64_t limit)
 }
 
 /* Everybody asks, and gets it in any order; more of them than fit into the first heap. */
-static void of_many_lanes_the_steps_come_in_order_of_time(void)
+static void of_many_journals_the_steps_come_in_order_of_time(void)
 {
     static bool waits[CROWD];
     uint64_t time = 10;
     int holder_now = 0;
     begin_anew();
     for (int i = 0; i < CROWD; i++)
-        gp_lane_begin(&crowd[i], crowd_rooms[i], NULL, 1, i == 0);
+        gp_journal_begin(&crowd[i], crowd_rooms[i], NULL, 1, i == 0);
     gp_stream_restart(&stream, &crowd[0], 1);
     for (int deal = 0; deal < DEALS; deal++) {
         int next = (int)draw(CROWD), asks = deal == DEALS / 2 ? CROWD : (int)draw(4);
@@ -626,11 +626,11 @@ static void of_many_lanes_the_steps_come_in_order_of_time(void)
             if (waits[who] || who == holder_now || deed_count > 3 * DEALS)
                 continue;
             waits[who] = true;
-            gp_lane_ask(&crowd[who], ++time);
+            gp_journal_ask(&crowd[who], ++time);
             gp_stream_list(&stream, &crowd[who]);
             note_deed(&crowd[who], GP_STEP_ASK, time);
         }
-        gp_lane_release(&crowd[holder_now], ++time, 7, false);
+        gp_journal_release(&crowd[holder_now], ++time, 7, false);
         note_deed(&crowd[holder_now], GP_STEP_RELEASE, time);
         if (draw(50) == 0)
             read_deeds(time - draw(20));
@@ -639,7 +639,7 @@ static void of_many_lanes_the_steps_come_in_order_of_time(void)
         waits[next] = false;
         holder_now = next;
         gp_stream_take(&stream, &crowd[next]);
-        gp_lane_take(&crowd[next], ++time);
+        gp_journal_take(&crowd[next], ++time);
         note_deed(&crowd[next], GP_STEP_TAKE, time);
     }
     read_deeds(time);
@@ -656,18 +656,18 @@ static void clocks_that_disagree_change_no_order(void)
     size_t next_deed[THREADS] = {0}, total = 0, wrong = 0;
     static deed of[THREADS][2 * DEALS];
     size_t counts[THREADS] = {0};
-    const gp_lane *has_it = &lanes[0];
+    const gp_journal *has_it = &journals[0];
     gp_step step;
     begin_anew();
-    gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
-    gp_stream_restart(&stream, &lanes[0], 1);
+    gp_journal_begin(&journals[0], rooms[0], NULL, 1, true);
+    gp_stream_restart(&stream, &journals[0], 1);
     int self = 0;
     for (int i = 1; i < THREADS; i++)
         lags[i] = draw(SKEW);
     for (int deal = 0; deal < DEALS; deal++) {
         time += SKEW + draw(SKEW);
         release(self, time - lags[self]);
-        of[self][counts[self]++] = (deed){&lanes[self], GP_STEP_RELEASE, time - lags[self]};
+        of[self][counts[self]++] = (deed){&journals[self], GP_STEP_RELEASE, time - lags[self]};
         self = (int)draw(THREADS);
         time += draw(3) + (counts[self] == 0 ? SKEW : 0);
         uint64_t stamp = time - lags[self];
@@ -675,18 +675,18 @@ static void clocks_that_disagree_change_no_order(void)
         if (last != NULL && last->time > stamp)
             stamp = last->time;
         take(self, GP_ASKED_AT_ONCE, stamp);
-        of[self][counts[self]++] = (deed){&lanes[self], GP_STEP_TAKE, stamp};
+        of[self][counts[self]++] = (deed){&journals[self], GP_STEP_TAKE, stamp};
         total += 2;
         if (deal % 40 != 0 && deal + 1 != DEALS)
             continue;
         uint64_t limit = deal + 1 == DEALS ? UINT64_MAX : gp_stream_known_until(&stream);
         CHECK(gp_stream_begin(&stream, limit));
         while (gp_stream_next(&stream, &step)) {
-            int who = (int)(step.lane - lanes);
+            int who = (int)(step.journal - journals);
             const deed *should = &of[who][next_deed[who]++];
             wrong += should->kind != step.kind || should->time != step.time;
-            wrong += step.kind == GP_STEP_TAKE ? has_it != NULL : has_it != step.lane;
-            has_it = step.kind == GP_STEP_TAKE ? step.lane : NULL;
+            wrong += step.kind == GP_STEP_TAKE ? has_it != NULL : has_it != step.journal;
+            has_it = step.kind == GP_STEP_TAKE ? step.journal : NULL;
             total--;
         }
         gp_stream_end(&stream);
@@ -728,23 +728,23 @@ static uint64_t lock_it(int self, bool forced)
     uint64_t asked = now();
     if (!forced)
         did(self, GP_STEP_ASK, asked);
-    gp_lane_ask(&lanes[self], asked);
-    gp_stream_list(&stream, &lanes[self]);
+    gp_journal_ask(&journals[self], asked);
+    gp_stream_list(&stream, &journals[self]);
     pthread_mutex_lock(&gil);
     return asked;
 }
 
-static const gp_lane *holder;
+static const gp_journal *holder;
 static uint64_t last_change;
 
 static void see(const gp_step *step)
 {
-    size_t of = (size_t)(step->lane - lanes);
+    size_t of = (size_t)(step->journal - journals);
     seen[of][seen_count[of]++] = (step_log){step->kind, step->time};
     if (step->kind == GP_STEP_ASK)
         return;
-    CHECK(holder == (step->kind == GP_STEP_TAKE ? NULL : step->lane));
-    holder = step->kind == GP_STEP_TAKE ? step->lane : NULL;
+    CHECK(holder == (step->kind == GP_STEP_TAKE ? NULL : step->journal));
+    holder = step->kind == GP_STEP_TAKE ? step->journal : NULL;
     CHECK(step->time >= last_change); /* one clock for all */
     last_change = step->time;
 }
@@ -758,8 +758,8 @@ static void read_once(uint64_t limit)
         size_t count = count_cycles(&cycles);
         for (size_t i = 0; i < count; i++) {
             const gp_note *note = &cycles.first[i];
-            see(&(gp_step){.lane = cycles.lane, .kind = GP_STEP_RELEASE, .time = note->released});
-            see(&(gp_step){.lane = cycles.lane, .kind = GP_STEP_TAKE, .time = note->taken});
+            see(&(gp_step){.journal = cycles.journal, .kind = GP_STEP_RELEASE, .time = note->released});
+            see(&(gp_step){.journal = cycles.journal, .kind = GP_STEP_TAKE, .time = note->taken});
         }
         if (count != 0)
             gp_stream_skip(&stream, &cycles, count);
@@ -780,14 +780,14 @@ static void keep_books(void)
 }
 
 /* With the GIL. */
-static void make_room(const gp_lane *lane)
+static void make_room(const gp_journal *journal)
 {
-    if (gp_lane_has_room(lane))
+    if (gp_journal_has_room(journal))
         return;
     pthread_mutex_lock(&stream.lock);
     read_once(now());
     pthread_mutex_unlock(&stream.lock);
-    CHECK(gp_lane_has_room(lane));
+    CHECK(gp_journal_has_room(journal));
 }
 
 static void spend_time(unsigned *seed)
@@ -801,19 +801,19 @@ static void *cycle(void *argument)
     int self = (int)(intptr_t)argument;
     unsigned seed = (unsigned)self + 1;
     bool forced = false;
-    gp_lane *lane = &lanes[self];
+    gp_journal *journal = &journals[self];
     for (int i = 0; i < CYCLES; i++) {
         uint64_t asked = lock_it(self, forced), taken = now();
-        make_room(lane);
+        make_room(journal);
         did(self, GP_STEP_TAKE, taken);
-        lane->asking = asked;
-        gp_stream_take(&stream, lane);
-        gp_lane_take(lane, taken);
+        journal->asking = asked;
+        gp_stream_take(&stream, journal);
+        gp_journal_take(journal, taken);
         spend_time(&seed);
         uint64_t released = now();
         forced = rand_r(&seed) % 8 == 0;
         did(self, GP_STEP_RELEASE, released);
-        gp_lane_release(lane, released, (uint32_t)self, forced);
+        gp_journal_release(journal, released, (uint32_t)self, forced);
         pthread_mutex_unlock(&gil);
         if (rand_r(&seed) % 16 == 0)
             keep_books();
@@ -862,21 +862,21 @@ enum { SPINS = 100000 };
 /* In no time: its clock counts what it does. */
 static void *cycle_without_a_pause(void *argument)
 {
-    gp_lane *lane = &lanes[0];
+    gp_journal *journal = &journals[0];
     for (uint64_t t = 1; t < 3 * SPINS; t += 3) {
-        gp_lane_release(lane, t, (uint32_t)t, false);
-        lane->asking = GP_ASKED_AT_ONCE;
+        gp_journal_release(journal, t, (uint32_t)t, false);
+        journal->asking = GP_ASKED_AT_ONCE;
         if (t % 2 == 0)
-            gp_lane_ask(lane, t + 1);
-        while (!gp_lane_has_room(lane))
+            gp_journal_ask(journal, t + 1);
+        while (!gp_journal_has_room(journal))
             sched_yield();
-        gp_lane_take(lane, t + 2);
+        gp_journal_take(journal, t + 2);
     }
     atomic_store(&over, true);
     return argument;
 }
 
-/* What stands in the lane is read while it is written over. */
+/* What stands in the journal is read while it is written over. */
 static void a_thread_that_never_pauses_is_read_whole(void)
 {
     pthread_t thread;
@@ -884,8 +884,8 @@ static void a_thread_that_never_pauses_is_read_whole(void)
     size_t wrong = 0;
     uint64_t last = 0;
     begin_anew();
-    gp_lane_begin(&lanes[0], rooms[0], NULL, 1, true);
-    gp_stream_restart(&stream, &lanes[0], 1);
+    gp_journal_begin(&journals[0], rooms[0], NULL, 1, true);
+    gp_stream_restart(&stream, &journals[0], 1);
     atomic_store(&over, false);
     CHECK_EQUAL(pthread_create(&thread, NULL, cycle_without_a_pause, NULL), 0);
     for (bool ends = false; !ends; sched_yield()) {
@@ -910,7 +910,7 @@ static void *take_turns(void *argument)
 {
     for (uint64_t t = 1; t < 2 * SPINS; t += 2) {
         int self = (int)(t / 2 % TURNS);
-        while (!gp_lane_has_room(&lanes[self]))
+        while (!gp_journal_has_room(&journals[self]))
             sched_yield();
         take(self, GP_ASKED_AT_ONCE, t);
         release(self, t + 1);
@@ -919,8 +919,8 @@ static void *take_turns(void *argument)
     return argument;
 }
 
-/* Each lane is idle again and again, and wakes while it is taken off the list. */
-static void lanes_that_take_turns_are_read_in_order(void)
+/* Each journal is idle again and again, and wakes while it is taken off the list. */
+static void journals_that_take_turns_are_read_in_order(void)
 {
     pthread_t thread;
     gp_step step;
@@ -933,7 +933,7 @@ static void lanes_that_take_turns_are_read_in_order(void)
         ends = atomic_load(&over);
         CHECK(gp_stream_begin(&stream, ends ? UINT64_MAX : gp_stream_known_until(&stream)));
         for (; gp_stream_next(&stream, &step); last = step.time)
-            wrong += step.time != last + 1 || step.lane - lanes != (int)((step.time - 1) / 2 % TURNS);
+            wrong += step.time != last + 1 || step.journal - journals != (int)((step.time - 1) / 2 % TURNS);
         gp_stream_end(&stream);
     }
     pthread_join(thread, NULL);
@@ -941,19 +941,19 @@ static void lanes_that_take_turns_are_read_in_order(void)
     CHECK_EQUAL(last, 2 * SPINS);
 }
 
-/* Threads that have not seen yet that watching began anew list their lanes as it does. */
+/* Threads that have not seen yet that watching began anew list their journals as it does. */
 static void *list_and_begin_anew(void *argument)
 {
     int self = (int)(intptr_t)argument;
-    gp_lane *lane = &lanes[self];
+    gp_journal *journal = &journals[self];
     for (int i = 0; i < CYCLES; i++) {
-        gp_lane_ask(lane, now());
-        gp_stream_list(&stream, lane);
+        gp_journal_ask(journal, now());
+        gp_stream_list(&stream, journal);
         if (i % 4 != 0)
             continue;
         pthread_mutex_lock(&stream.lock);
-        if (lane->generation != stream.generation)
-            gp_lane_begin(lane, rooms[self], NULL, stream.generation, false);
+        if (journal->generation != stream.generation)
+            gp_journal_begin(journal, rooms[self], NULL, stream.generation, false);
         pthread_mutex_unlock(&stream.lock);
     }
     return NULL;
@@ -967,7 +967,7 @@ static void *restart_and_read(void *argument)
         gp_stream_restart(&stream, NULL, generation);
         CHECK(gp_stream_begin(&stream, UINT64_MAX));
         while (gp_stream_next(&stream, &step))
-            CHECK_EQUAL(step.lane->generation, generation);
+            CHECK_EQUAL(step.journal->generation, generation);
         gp_stream_end(&stream);
         pthread_mutex_unlock(&stream.lock);
         sched_yield();
@@ -989,17 +989,17 @@ static void the_list_is_whole_however_often_watching_begins_anew(void)
     pthread_join(reader, NULL);
     bool found[THREADS] = {false};
     int count = 0;
-    for (const gp_lane *lane = stream.listed; lane != NULL && count <= THREADS;
-         lane = lane->next_listed, count++)
-        found[lane - lanes] = true;
+    for (const gp_journal *journal = stream.listed; journal != NULL && count <= THREADS;
+         journal = journal->next_listed, count++)
+        found[journal - journals] = true;
     CHECK(count <= THREADS);
     for (int i = 0; i < THREADS; i++)
-        CHECK_EQUAL(found[i], lanes[i].listed);
+        CHECK_EQUAL(found[i], journals[i].listed);
 }
 
 int main(void)
 {
-    a_lane_begins_with_the_gil_or_without();
+    a_journal_begins_with_the_gil_or_without();
     steps_of_all_threads_come_in_order_of_time();
     what_is_under_way_is_read_once();
     what_comes_after_the_limit_waits();
@@ -1007,7 +1007,7 @@ int main(void)
     a_release_that_was_not_seen_is_none();
     a_forced_release_is_followed_by_no_asking();
     whole_cycles_come_at_once();
-    idle_lanes_are_forgotten_until_they_wake();
+    idle_journals_are_forgotten_until_they_wake();
     an_asking_that_is_noted_late_comes_late();
     a_cycle_is_read_in_its_middle();
     an_asking_before_the_first_taking_is_read();
@@ -1019,11 +1019,11 @@ int main(void)
     without_the_gil_all_is_known_up_to_the_last_taking();
     a_restart_forgets_all_but_the_holder();
     without_memory_all_waits_for_the_next_reading();
-    of_many_lanes_the_steps_come_in_order_of_time();
+    of_many_journals_the_steps_come_in_order_of_time();
     clocks_that_disagree_change_no_order();
     a_reader_beside_the_threads_misses_nothing();
     a_thread_that_never_pauses_is_read_whole();
-    lanes_that_take_turns_are_read_in_order();
+    journals_that_take_turns_are_read_in_order();
     the_list_is_whole_however_often_watching_begins_anew();
     gp_stream_clear(&stream);
     return gp_test_status();

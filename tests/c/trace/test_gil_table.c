@@ -152,7 +152,7 @@ static void a_row_that_is_used_again_knows_nothing_of_the_gil_before(void)
     gil->state.wanting_sites = gil->state.wanting_stacks = gil->state.wanting_cpu = 1;
     gil->state.last_release = 5;
     gil->state.holder = gil->state.waiters = &thread;
-    gp_stream_take(&gil->state.stream, &thread.lane);
+    gp_stream_take(&gil->state.stream, &thread.journal);
     CHECK_EQUAL(gp_places_site(&gil->state.places, (gp_site_key){NULL, GP_KEY_TRUNCATED}, &lasting), 0);
     forget(gil);
     CHECK(add(1, 2) == gil);

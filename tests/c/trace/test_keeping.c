@@ -150,14 +150,14 @@ static void a_thread_that_has_noted_much_keeps_the_books(void)
 {
     taker one;
     gp_session *session = begin_with(&one, (gp_tracer_wishes){0});
-    tell(&one, GP_LANE_DUE / 2);
+    tell(&one, GP_JOURNAL_DUE / 2);
     end_taker(&one);
     CHECK_EQUAL(acquisitions_in_books(session, &one), 0); /* for little it does not */
     begin_taker(&one);
-    tell(&one, 20 * GP_LANE_DUE);
+    tell(&one, 20 * GP_JOURNAL_DUE);
     await(&one);
     end_taker(&one);
-    CHECK(acquisitions_in_books(session, &one) >= atomic_load(&one.done) - GP_LANE_DUE);
+    CHECK(acquisitions_in_books(session, &one) >= atomic_load(&one.done) - GP_JOURNAL_DUE);
     reading read = read_again(session);
     check_all_counted(&read, &one);
     gp_tracer_forget(session);
@@ -168,7 +168,7 @@ static void a_thread_that_passes_by_does_not_wait_for_who_keeps_them(void)
     taker one;
     gp_session *session = begin_with(&one, (gp_tracer_wishes){0});
     gp_trace_parts_lock(session);
-    tell(&one, GP_LANE_NOTES - 10);
+    tell(&one, GP_JOURNAL_NOTES - 10);
     await(&one);
     gp_trace_parts_unlock(session);
     reading read = read_again(session);
@@ -188,11 +188,12 @@ static void a_thread_without_room_for_its_note_waits_until_there_is_some(void)
     while (one.record == NULL)
         nap();
     gp_trace_parts_lock(session);
-    tell(&one, 3 * GP_LANE_NOTES);
-    while (gp_lane_has_room(&one.record->lane))
+    tell(&one, 3 * GP_JOURNAL_NOTES);
+    while (gp_journal_has_room(&one.record->journal))
         nap();
     usleep(5000);
-    CHECK(!gp_lane_has_room(&one.record->lane) && gp_lane_unread(&one.record->lane) <= GP_LANE_NOTES);
+    CHECK(!gp_journal_has_room(&one.record->journal) &&
+          gp_journal_unread(&one.record->journal) <= GP_JOURNAL_NOTES);
     CHECK(atomic_load(&one.done) < atomic_load(&one.wanted));
     gp_trace_parts_unlock(session);
     await(&one);
@@ -347,7 +348,7 @@ static void interrupt(void)
     raise(SIGUSR1);
 }
 
-enum { FITS = GP_LANE_NOTES - GP_LANE_DUE - 2 }; /* notes, when the books are due */
+enum { FITS = GP_JOURNAL_NOTES - GP_JOURNAL_DUE - 2 }; /* notes, when the books are due */
 
 /* A handler of the program's runs while its thread keeps the books, and uses the GIL. */
 static reading interrupt_with(unsigned long cycles, bool at_books)
@@ -357,7 +358,7 @@ static reading interrupt_with(unsigned long cycles, bool at_books)
     signal(SIGUSR1, use_the_gil);
     atomic_store(&cycles_in_handler, cycles);
     atomic_store(at_books ? &one.at_books : &one.at_map, interrupt);
-    tell(&one, 4 * GP_LANE_NOTES + cycles);
+    tell(&one, 4 * GP_JOURNAL_NOTES + cycles);
     await(&one);
     CHECK_EQUAL(atomic_load(&handled), 1);
     reading read = read_again(session);
@@ -415,12 +416,12 @@ static void a_signal_handler_may_use_the_gil_while_its_thread_is_met(void)
 /* There is no room for what the handler does any more, and nobody but its own thread to make some. */
 static void a_signal_handler_does_not_wait_for_what_it_has_interrupted(void)
 {
-    interrupt_with(5 * GP_LANE_NOTES, false);
+    interrupt_with(5 * GP_JOURNAL_NOTES, false);
 }
 
 static void a_signal_handler_does_not_wait_for_a_lock_that_its_thread_has_just_got(void)
 {
-    interrupt_with(5 * GP_LANE_NOTES, true);
+    interrupt_with(5 * GP_JOURNAL_NOTES, true);
 }
 
 static bool has_one_thread(void)
@@ -455,12 +456,12 @@ static void a_signal_handler_writes_no_recording_while_its_thread_keeps_the_book
         gp_session *session = start((gp_tracer_wishes){.recorder = recorder});
         signal(SIGUSR1, use_the_gil_for_long);
         at_next_books = interrupt;
-        for (int i = 0; i < 2 * GP_LANE_DUE; i++)
+        for (int i = 0; i < 2 * GP_JOURNAL_DUE; i++)
             cycle_gil();
         CHECK_EQUAL(atomic_load(&handled), 1);
         CHECK(gp_recorder_has_no_thread(recorder));
         reading read = read_part(session, 0);
-        CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 2 * GP_LANE_DUE + 3);
+        CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 2 * GP_JOURNAL_DUE + 3);
         stop(session);
         gp_recorder_free(recorder);
         gp_tracer_forget(session);
@@ -476,7 +477,7 @@ static void fork_and_go_on(int number)
     pid_t child = fork();
     if (child == 0) {
         interpreter_after_fork();
-        for (int i = 0; i < 3 * GP_LANE_NOTES; i++)
+        for (int i = 0; i < 3 * GP_JOURNAL_NOTES; i++)
             cycle_gil();
         _exit(gp_test_status());
     }
@@ -490,7 +491,7 @@ static void fork_in_a_handler(bool at_books)
     gp_session *session = begin_with(&one, (gp_tracer_wishes){0});
     signal(SIGUSR1, fork_and_go_on);
     atomic_store(at_books ? &one.at_books : &one.at_map, interrupt);
-    tell(&one, 4 * GP_LANE_NOTES);
+    tell(&one, 4 * GP_JOURNAL_NOTES);
     await(&one);
     CHECK_EQUAL(atomic_load(&handled), 1);
     reading read = read_again(session);
@@ -527,9 +528,9 @@ static void a_fork_waits_for_who_keeps_the_books(void)
     taker one;
     gp_session *session = begin_with(&one, (gp_tracer_wishes){0});
     interpreter_take_gil(main_interpreter());
-    unsigned long all = 1 + GP_LANE_DUE - 1; /* with the last one, the books are due */
+    unsigned long all = 1 + GP_JOURNAL_DUE - 1; /* with the last one, the books are due */
     atomic_store(&one.at_map, stay_inside);
-    tell(&one, GP_LANE_DUE - 1);
+    tell(&one, GP_JOURNAL_DUE - 1);
     interpreter_let_go(main_interpreter());
     while (!atomic_load(&inside))
         nap();
@@ -721,7 +722,7 @@ static bool is_known_to_wait(const worker *one)
     while (gp_threads_at(&gp_tracer.threads, last)->native_id != one->native_id)
         if (last-- == 0)
             return false;
-    return atomic_load(&gp_threads_at(&gp_tracer.threads, last)->lane.asked) != 0;
+    return atomic_load(&gp_threads_at(&gp_tracer.threads, last)->journal.asked) != 0;
 }
 
 /* As those of daemons do when the interpreter ends. */

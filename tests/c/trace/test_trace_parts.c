@@ -162,7 +162,7 @@ static void a_record_from_another_gil_serves_as_any(void)
     size_t records = gp_threads_count(&gp_tracer.threads);
     gp_session *session = start((gp_tracer_wishes){0});
     interpreter_let_go(main_interpreter());
-    worker one = use(main_interpreter(), 4 * GP_LANE_NOTES);
+    worker one = use(main_interpreter(), 4 * GP_JOURNAL_NOTES);
     interpreter_take_gil(main_interpreter());
     CHECK_EQUAL(gp_threads_count(&gp_tracer.threads), records);
     reading read = read_part(session, 0);

@@ -189,7 +189,7 @@ static void releases_that_are_not_told_apart_are_none_forced(void)
     gp_tracer_forget(session);
 }
 
-enum { BURNT_NS = 50000, BURNT_HOLDS = GP_LANE_NOTES / 2 };
+enum { BURNT_NS = 50000, BURNT_HOLDS = GP_JOURNAL_NOTES / 2 };
 
 static void *burn(void *context)
 {
