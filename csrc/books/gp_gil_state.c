@@ -643,6 +643,8 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
 {
     share_out_all(gil);
     charge_at_fork(gil, self, here, now);
+    if (gil->waiters != NULL && gil->holder != NULL)
+        book_contended(gil, gil->holder, now);
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
         session->starter = NULL;
     if (self != NULL && self->state == GP_HOLD)
@@ -659,8 +661,6 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
         atomic_store_explicit(&threads[i]->ended_at, now, memory_order_relaxed);
         atomic_store_explicit(&threads[i]->exited, true, memory_order_release);
     }
-    if (gil->waiters != NULL && gil->holder != NULL)
-        book_contended(gil, gil->holder, now);
     forget_waiters(gil);
     if (self != NULL && self->state == GP_WAIT) /* forked by a signal handler, perhaps */
         join_waiters(gil, self);
