@@ -152,6 +152,7 @@ static gp_account *open_account(gp_session *session, gp_thread *thread)
     account->first = larger(thread->born, session->start);
     /* later, if what came before was lost without memory */
     account->first = larger(account->first, thread->since);
+    account->charges_seen = thread->since > session->start ? session->charge_count : 0;
     session->opened++;
     gp_account_introduce(session, account);
     return account;

@@ -50,6 +50,7 @@ struct gp_account {
     uint64_t blamed;                 /* ticks of wait that are charged to somebody */
     uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
     uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
+    uint32_t charges_seen; /* of the session's: it has been charged with them, or waits since later */
 
     gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread. NULL: of
                              ended threads */
@@ -82,14 +83,15 @@ typedef struct {
     uint64_t start, ticks, holder_ticks;
 } gp_stall;
 
-/* Holds of one thread that ended at one place, for those who waited all through them (gp_gil_state.c). */
+/* Holds of one thread that ended at one place, while others waited (gp_gil_state.c). */
 typedef struct {
-    uint64_t ticks, longest, longest_from; /* the last is when the longest of them began */
-    uint32_t holder, place;                /* number of an account, of a place */
+    uint64_t from, ticks;           /* when the first of them began; the length of all */
+    uint64_t longest, longest_from; /* and of the longest; when that began */
+    uint32_t holder, place;         /* number of an account, of a place */
 } gp_charge;
 
 enum {
-    GP_CHARGES_MAX = 8,
+    GP_CHARGES_MAX = 512,
 };
 
 enum {
@@ -123,8 +125,8 @@ struct gp_session {
     /* what each touches while others wait */
     _Alignas(GP_RING_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
     uint64_t handoffs;
-    uint32_t charge_count;
-    gp_charge charges[GP_CHARGES_MAX]; /* due from each of the GIL's waiters */
+    uint32_t charge_count;   /* of `charges`, below */
+    uint32_t charges_closed; /* so many are not added to any more */
 
     uint64_t
         origin; /* what is written counts from here: the trace's start, before that of a GIL found later */
@@ -176,6 +178,7 @@ struct gp_session {
     gp_account ***by_thread; /* two levels, by gp_thread.index; `ended` where the account was folded */
     gp_buffer closed;        /* the last snapshot, instead of all that the books were */
 
+    gp_charge charges[GP_CHARGES_MAX]; /* the holds for which some of the GIL's waiters have waited */
     gp_largest largest[GP_LARGEST_KEPT];
     gp_stall stalls[GP_STALLS_MAX];
 };

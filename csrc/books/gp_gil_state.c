@@ -19,6 +19,10 @@ gp_account *gp_gil_state_account(const gp_gil_state *gil, gp_session *session, g
     return account;
 }
 
+enum {
+    CHARGES_TRIED = 8, /* rows of the list, for one to which a hold can be added */
+};
+
 static void settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 {
     GP_EACH_ACCOUNT (gil, thread, session, account)
@@ -27,11 +31,8 @@ static void settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 
 uint64_t gp_gil_state_wanted_since(const gp_gil_state *gil, const gp_thread *holder)
 {
-    uint64_t earliest = UINT64_MAX;
-    if (gil->waiters != NULL && gil->latest_wait <= holder->since)
-        return holder->since;
-    for (const gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter)
-        earliest = waiter->since < earliest ? waiter->since : earliest;
+    const gp_thread *first = gil->first_waiter;
+    uint64_t earliest = first != NULL ? first->since : UINT64_MAX;
     return earliest > holder->since ? earliest : holder->since;
 }
 
@@ -44,37 +45,60 @@ static void book_contended(gp_gil_state *gil, const gp_thread *holder, uint64_t 
 
 /* ---- who waits, and behind whom ---- */
 
-/* A thread that releases and gets the GIL again a thousand times in its turn, as long as others wait, would
- * be charged to each of them a thousand times. So what all of them have waited for from its beginning to its
- * end is summed up, and shared out when somebody joins them or leaves, or wants to read. */
+/* The holds for which somebody waits are kept in a list. A waiter is charged with those that came since it
+ * began to wait when it has the GIL, or when somebody wants to read. A thread that releases and gets the GIL
+ * again a thousand times in its turn has one row in the list, to which its holds are added up. */
 
-/* Where the longest of the holds is, the first of equals. */
-static const gp_charge *longest_charge(const gp_session *session)
+static uint64_t latest_wait(const gp_gil_state *gil)
 {
-    const gp_charge *longest = session->charges;
-    for (uint32_t i = 1; i < session->charge_count; i++) {
-        const gp_charge *charge = &session->charges[i];
-        if (charge->longest > longest->longest ||
-            (charge->longest == longest->longest && charge->longest_from < longest->longest_from))
-            longest = charge;
-    }
-    return longest;
+    return gil->waiters != NULL ? gil->waiters->since : 0;
 }
 
+/* What of it the thread has waited for that waits since then. Only of a single hold, or of none, that is not
+ * all: see may_add. */
+static gp_charge since_asking(const gp_charge *charge, uint64_t asked)
+{
+    gp_charge part = *charge;
+    if (asked <= charge->from)
+        return part;
+    part.longest = part.ticks =
+        asked - charge->from < charge->ticks ? charge->ticks - (asked - charge->from) : 0;
+    part.longest_from = asked;
+    return part;
+}
+
+static bool is_worse(const gp_charge *charge, const gp_charge *other)
+{
+    return charge->longest > other->longest ||
+           (charge->longest == other->longest && charge->longest_from < other->longest_from);
+}
+
+/* Charge the waiter with all holds so far. */
+static void settle_charges(gp_session *session, gp_account *account, uint64_t asked)
+{
+    gp_charge worst = {.longest = 0};
+    for (uint32_t i = account->charges_seen; i < session->charge_count; i++) {
+        gp_charge charge = since_asking(&session->charges[i], asked);
+        if (charge.ticks != 0)
+            gp_attribution_charge(session, account, &charge);
+        if (is_worse(&charge, &worst))
+            worst = charge;
+    }
+    gp_attribution_suspect(account, &worst);
+    account->charges_seen = session->charge_count;
+}
+
+/* Charge all waiters, and begin a new list. */
 static void share_out(const gp_gil_state *gil, gp_session *session)
 {
-    if (session->charge_count == 0)
-        return;
-    const gp_charge *longest = longest_charge(session);
     for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
         gp_account *account = gp_gil_state_account(gil, session, waiter);
         if (account == NULL)
             continue;
-        for (uint32_t i = 0; i < session->charge_count; i++)
-            gp_attribution_charge(session, account, &session->charges[i]);
-        gp_attribution_suspect(account, longest);
+        settle_charges(session, account, waiter->since);
+        account->charges_seen = 0;
     }
-    session->charge_count = 0;
+    session->charge_count = session->charges_closed = 0;
 }
 
 static void share_out_all(const gp_gil_state *gil)
@@ -83,35 +107,42 @@ static void share_out_all(const gp_gil_state *gil)
         share_out(gil, session);
 }
 
+/* In order of time, which may not be that in which we hear of it. */
+static void link_waiter(gp_gil_state *gil, gp_thread *thread)
+{
+    gp_thread *before = NULL, *after = gil->waiters;
+    for (; after != NULL && after->since > thread->since; after = after->next_waiter)
+        before = after;
+    thread->previous_waiter = before;
+    thread->next_waiter = after;
+    *(before != NULL ? &before->next_waiter : &gil->waiters) = thread;
+    *(after != NULL ? &after->previous_waiter : &gil->first_waiter) = thread;
+}
+
 static void join_waiters(gp_gil_state *gil, gp_thread *thread)
 {
-    share_out_all(gil);
-    if (thread->since > gil->latest_wait)
-        gil->latest_wait = thread->since;
+    GP_EACH_ACCOUNT (gil, thread, session, account)
+        account->charges_seen = session->charges_closed = session->charge_count;
     /* it may have exited before its asking was read */
     gil->waiter_exited |= atomic_load_explicit(&thread->exited, memory_order_relaxed);
-    thread->previous_waiter = NULL;
-    thread->next_waiter = gil->waiters;
-    if (gil->waiters != NULL)
-        gil->waiters->previous_waiter = thread;
-    gil->waiters = thread;
+    link_waiter(gil, thread);
 }
 
 static void leave_waiters(gp_gil_state *gil, gp_thread *thread)
 {
-    share_out_all(gil);
-    if (thread->next_waiter != NULL)
-        thread->next_waiter->previous_waiter = thread->previous_waiter;
-    if (thread->previous_waiter != NULL)
-        thread->previous_waiter->next_waiter = thread->next_waiter;
-    else
-        gil->waiters = thread->next_waiter;
+    GP_EACH_ACCOUNT (gil, thread, session, account)
+        settle_charges(session, account, thread->since);
+    *(thread->next_waiter != NULL ? &thread->next_waiter->previous_waiter : &gil->first_waiter) =
+        thread->previous_waiter;
+    *(thread->previous_waiter != NULL ? &thread->previous_waiter->next_waiter : &gil->waiters) =
+        thread->next_waiter;
+    if (gil->waiters == NULL)
+        share_out_all(gil);
 }
 
 static void forget_waiters(gp_gil_state *gil)
 {
-    gil->waiters = NULL;
-    gil->latest_wait = 0;
+    gil->waiters = gil->first_waiter = NULL;
     gil->waiter_exited = false;
 }
 
@@ -134,54 +165,59 @@ uint64_t gp_gil_state_waited_for(const gp_session *session, const gp_thread *hol
     return gp_ticks_after(session->start, from, gp_thread_end_of(waiter, to));
 }
 
-/* Charge a hold to each waiter from when it began to wait. */
-static void charge_each(const gp_gil_state *gil, gp_session *session, gp_charge *charge,
+/* Charge each with its part of this hold. */
+static void charge_each(const gp_gil_state *gil, gp_session *session, gp_charge charge,
                         const gp_thread *holder, uint64_t to)
 {
+    share_out(gil, session);
     for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
-        uint64_t ticks = gp_gil_state_waited_for(session, holder, waiter, to);
-        gp_account *account = ticks != 0 ? gp_gil_state_account(gil, session, waiter) : NULL;
+        charge.ticks = charge.longest = gp_gil_state_waited_for(session, holder, waiter, to);
+        gp_account *account = charge.ticks != 0 ? gp_gil_state_account(gil, session, waiter) : NULL;
         if (account == NULL)
             continue;
-        charge->ticks = charge->longest = ticks;
-        gp_attribution_charge(session, account, charge);
-        gp_attribution_suspect(account, charge);
+        gp_attribution_charge(session, account, &charge);
+        gp_attribution_suspect(account, &charge);
     }
 }
 
-static gp_charge *find_charge(gp_session *session, uint32_t holder, uint32_t place)
+/* Whoever waits for a hold of the row waits for all that come to it, from begin to end. */
+static bool may_add(const gp_gil_state *gil, const gp_session *session, uint32_t row, const gp_charge *charge)
 {
-    for (uint32_t i = session->charge_count; i-- > 0;)
-        if (session->charges[i].place == place && session->charges[i].holder == holder)
-            return &session->charges[i];
-    if (session->charge_count == GP_CHARGES_MAX)
-        return NULL;
-    gp_charge *charge = &session->charges[session->charge_count++];
-    *charge = (gp_charge){.holder = holder, .place = place};
-    return charge;
+    const gp_charge *sum = &session->charges[row];
+    return sum->place == charge->place && sum->holder == charge->holder && row >= session->charges_closed &&
+           sum->from >= latest_wait(gil);
+}
+
+static gp_charge *find_charge(const gp_gil_state *gil, gp_session *session, const gp_charge *charge)
+{
+    uint32_t count = session->charge_count;
+    for (uint32_t row = count; row-- > 0 && row + CHARGES_TRIED >= count;)
+        if (may_add(gil, session, row, charge))
+            return &session->charges[row];
+    if (count == GP_CHARGES_MAX)
+        share_out(gil, session);
+    gp_charge *added = &session->charges[session->charge_count++];
+    *added = (gp_charge){.from = charge->from, .holder = charge->holder, .place = charge->place};
+    return added;
 }
 
 static void charge_hold(gp_gil_state *gil, gp_session *session, const gp_thread *holder, uint32_t number,
                         uint32_t place, uint64_t to)
 {
-    bool gone = is_one_of_them_gone(gil);
-    if (__builtin_expect(gone || holder->since < gil->latest_wait, 0)) {
-        share_out(gil, session);
-        charge_each(gil, session, &(gp_charge){.holder = number, .place = place}, holder, to);
+    uint64_t from = holder->since > session->start ? holder->since : session->start;
+    gp_charge charge = {.from = from, .holder = number, .place = place};
+    uint64_t ticks = to > from ? to - from : 0;
+    if (__builtin_expect(is_one_of_them_gone(gil), 0)) {
+        charge_each(gil, session, charge, holder, to);
         return;
     }
-    uint64_t ticks = gp_ticks_after(session->start, holder->since, to);
     if (ticks == 0)
         return;
-    gp_charge *charge = find_charge(session, number, place);
-    if (__builtin_expect(charge == NULL, 0)) {
-        share_out(gil, session);
-        charge = find_charge(session, number, place);
-    }
-    charge->ticks += ticks;
-    if (ticks > charge->longest) {
-        charge->longest = ticks;
-        charge->longest_from = holder->since;
+    gp_charge *sum = find_charge(gil, session, &charge);
+    sum->ticks += ticks;
+    if (ticks > sum->longest) {
+        sum->longest = ticks;
+        sum->longest_from = from;
     }
 }
 

@@ -35,8 +35,8 @@ struct gp_gil_state {
     uint64_t losses_told;    /* of them, to the sessions */
     gp_thread *holder;       /* who has the GIL; NULL: nobody, or not known */
     uint64_t last_release;   /* when it was last given up */
-    gp_thread *waiters;      /* threads in GP_WAIT */
-    uint64_t latest_wait;    /* none of their waits began later */
+    gp_thread *waiters;      /* threads in GP_WAIT, the one that waits longest last */
+    gp_thread *first_waiter; /* that one */
     uint64_t exits_seen;     /* of gp_thread_exits */
     bool waiter_exited;      /* one of the waiters, maybe */
     gp_folding_host folding; /* set once */
