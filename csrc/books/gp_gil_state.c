@@ -91,6 +91,8 @@ static void settle_charges(gp_session *session, gp_account *account, uint64_t as
 /* Charge all waiters, and begin a new list. */
 static void share_out(const gp_gil_state *gil, gp_session *session)
 {
+    if (session->charge_count == 0)
+        return;
     for (gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter) {
         gp_account *account = gp_gil_state_account(gil, session, waiter);
         if (account == NULL)
