@@ -505,13 +505,20 @@ static inline bool is_as_usual(const gp_thread *thread)
     return thread->journal.changes == __atomic_load_n(&main_gil->state.changes, __ATOMIC_RELAXED);
 }
 
+/* A frame that somebody has been given must last until they return, so their call must not be a jump. */
+static inline int have_kept_frame(int status)
+{
+    __asm__ volatile("" : "+r"(status));
+    return status;
+}
+
 __attribute__((noinline)) static int lock_in_full(pthread_mutex_t *mutex)
 {
     if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
-        return lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+        return have_kept_frame(lock_of_gil(main_gil, current, mutex, __builtin_frame_address(0)));
     return gp_gil_table_is(&main_gil->locks.switch_mutex, mutex)
                ? lock_switch_mutex(mutex)
-               : lock_other(mutex, __builtin_frame_address(0));
+               : have_kept_frame(lock_other(mutex, __builtin_frame_address(0)));
 }
 
 __attribute__((noinline)) static int take_beside_others(pthread_mutex_t *mutex)
@@ -706,10 +713,10 @@ __attribute__((noinline, cold)) static int unlock_other(pthread_mutex_t *mutex, 
 __attribute__((noinline)) static int unlock_in_full(pthread_mutex_t *mutex)
 {
     if (gp_gil_table_is(&main_gil->locks.mutex, mutex))
-        return unlock_of_gil(main_gil, current, mutex, __builtin_frame_address(0));
+        return have_kept_frame(unlock_of_gil(main_gil, current, mutex, __builtin_frame_address(0)));
     return gp_gil_table_is(&main_gil->locks.switch_mutex, mutex)
                ? call_unlock(mutex)
-               : unlock_other(mutex, __builtin_frame_address(0));
+               : have_kept_frame(unlock_other(mutex, __builtin_frame_address(0)));
 }
 
 /* Another thread has taken the GIL before. */
