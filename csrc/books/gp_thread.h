@@ -45,7 +45,8 @@ enum {
     GP_RECENT_PLACES = 8, /* a power of 2 */
 };
 
-/* The path of calls by which the thread let its GIL go last, if it is one of two calls (gp_callers.h). */
+/* The path of calls by which the thread let its GIL go last, if it is one of two calls at most
+ * (gp_callers.h); of one call both are the same. */
 typedef struct {
     uintptr_t first, second; /* return addresses; 0: there is none */
     ptrdiff_t offset;        /* of the second, from the frame */
@@ -55,7 +56,7 @@ struct gp_thread {
     gp_journal journal; /* what it notes */
 
     /* owner */
-    gp_short_path usual; /* only if it is asked for nothing but sites, and told apart what it does */
+    gp_short_path usual;                        /* only if it is told apart what the thread does */
     const struct gp_callers_path *release_path; /* by which it came to release the GIL */
     uint32_t places_since;     /* `changes` of the GIL: while it is the same, the places below are valid */
     struct gp_gil *gil;        /* which this record is about ... */

@@ -384,11 +384,10 @@ static bool is_forced(gp_gil *gil, gp_thread *thread, const char *frame)
     if (gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST)
         return true;
     const gp_callers_path *path = thread->release_path;
-    if (gil->state.wanting_sites != 0 && gil->last_holder != NULL && path != NULL &&
-        path->verdict == GP_CALLERS_SECOND && path->nth == 0 && path->depth == 2 &&
-        gp_callers_came_by(path, frame))
-        thread->usual =
-            (gp_short_path){path->levels[0].address, path->levels[1].address, path->levels[1].offset};
+    if (gil->last_holder != NULL && path != NULL && path->verdict == GP_CALLERS_SECOND && path->nth == 0 &&
+        path->depth <= 2 && gp_callers_came_by(path, frame))
+        thread->usual = (gp_short_path){path->levels[0].address, path->levels[path->depth - 1].address,
+                                        path->levels[path->depth - 1].offset};
     return false;
 }
 
@@ -535,21 +534,27 @@ static inline bool came_as_usual(const gp_thread *thread, const char *frame)
            usual->second == *(const uintptr_t *)(frame + usual->offset);
 }
 
-/* Where it has let the GIL go before. NULL (no frame) is never remembered. */
-static inline uint32_t usual_place(gp_thread *thread, const void *state)
+/* False: it has not let the GIL go there before. NULL (no frame) is never remembered. */
+static inline bool find_usual_place(gp_thread *thread, const void *state, uint32_t *place)
 {
-    if (main_gil->state.wanting_stacks != 0)
-        return gp_tracer.host->recognise(&thread->paths, state);
+    *place = GP_ROW_NONE;
+    if (main_gil->state.wanting_sites == 0)
+        return true;
+    if (main_gil->state.wanting_stacks != 0) {
+        *place = gp_tracer.host->recognise(&thread->paths, state);
+        return *place != GP_ROW_NONE;
+    }
     const void *instruction = gp_tracer.host->instruction(state);
     const gp_recent_place *recent = recent_at(thread, instruction);
-    return __builtin_expect(recent->instruction == instruction, 1) ? (uint32_t)recent->place : GP_ROW_NONE;
+    *place = (uint32_t)recent->place;
+    return recent->instruction == instruction;
 }
 
 static inline bool note_usual_release(gp_thread *thread, const void *state)
 {
     uint64_t now = gp_clock_counter();
-    uint32_t place = usual_place(thread, state);
-    if (__builtin_expect(place == GP_ROW_NONE, 0))
+    uint32_t place;
+    if (__builtin_expect(!find_usual_place(thread, state, &place), 0))
         return false;
     gp_journal_release(&thread->journal, now, place, false);
     return true;

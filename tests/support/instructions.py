@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 CONTINUE, SINGLE_STEP, ATTACH = 7, 9, 16
@@ -77,7 +78,8 @@ def count(script, stretches):
 
     Raises PermissionError where a process may not look at its children.
     """
-    command = [sys.executable, "-I", "-c", f"{MARK}input()\n{script}"]
+    gil = ["-X", "gil=1"] if sysconfig.get_config_var("Py_GIL_DISABLED") else []
+    command = [sys.executable, "-I", *gil, "-c", f"{MARK}input()\n{script}"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "0"}
     ) as program:
