@@ -207,7 +207,7 @@ def _end(process):
     """Have a child that hangs show where, then end it with all that it started."""
     process.send_signal(signal.SIGABRT)  # faulthandler answers with the stacks of all threads
     try:
-        return process.communicate(timeout=5)
+        return process.communicate(timeout=30)
     except subprocess.TimeoutExpired:
         return "", "it did not answer SIGABRT"
     finally:
@@ -223,7 +223,7 @@ def child(tmp_path):
     runs it with its GIL on. What it writes is returned to the letter.
     """
 
-    def run(script, *, env=None, timeout=60, options=("-W", "ignore::DeprecationWarning")):
+    def run(script, *, env=None, timeout=120, options=("-W", "ignore::DeprecationWarning")):
         path = tmp_path / "child.py"
         path.write_text(textwrap.dedent(script), encoding="utf-8")
         variables = os.environ | {"PYTHONPATH": str(SUPPORT), "PYTHONFAULTHANDLER": "1"}
