@@ -229,6 +229,7 @@ def test_limits_and_conditions(lines_of):
             watch.stop()
             assert watch.reported == 0
             watch_stalls(1)  # ends with its last reference
-            assert len(os.listdir("/proc/self/task")) == 1
+            while len(os.listdir("/proc/self/task")) > 1:  # joined, but still listed for a moment
+                time.sleep(0.001)
         print("done")
     """)
