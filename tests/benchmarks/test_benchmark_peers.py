@@ -66,7 +66,7 @@ def run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str
     command = [sys.executable, "-W", "error", "-m", "benchmarks.peers", *arguments]
     found = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}  # `-m` needs it
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, cwd=folder, env=found
+        command, capture_output=True, text=True, timeout=280, check=False, cwd=folder, env=found
     )
 
 
