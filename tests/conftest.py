@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The tests are about the package that is installed. `python -m pytest` puts the checkout first on sys.path,
 # where gilprobe has no compiled core, and so would a child process that a test starts from there.
@@ -22,8 +22,10 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
 os.environ["PYTHONSAFEPATH"] = "1"
 
-# How long an example takes is the machine's affair, which may be a busy one.
-settings.register_profile("unhurried", settings(), deadline=None)
+# How long an example takes, or its making, is the machine's affair, which may be a busy one.
+settings.register_profile(
+    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("unhurried")
 
 # A shell starts what it runs in the background with SIGINT ignored, which programs inherit: those that the
@@ -207,7 +209,7 @@ def _end(process):
     """Have a child that hangs show where, then end it with all that it started."""
     process.send_signal(signal.SIGABRT)  # faulthandler answers with the stacks of all threads
     try:
-        return process.communicate(timeout=5)
+        return process.communicate(timeout=30)
     except subprocess.TimeoutExpired:
         return "", "it did not answer SIGABRT"
     finally:
@@ -223,7 +225,7 @@ def child(tmp_path):
     runs it with its GIL on. What it writes is returned to the letter.
     """
 
-    def run(script, *, env=None, timeout=60, options=("-W", "ignore::DeprecationWarning")):
+    def run(script, *, env=None, timeout=120, options=("-W", "ignore::DeprecationWarning")):
         path = tmp_path / "child.py"
         path.write_text(textwrap.dedent(script), encoding="utf-8")
         variables = os.environ | {"PYTHONPATH": str(SUPPORT), "PYTHONFAULTHANDLER": "1"}

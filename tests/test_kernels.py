@@ -198,8 +198,11 @@ def test_the_time_of_all_cycles_fits_into_the_time_of_the_call() -> None:
 @needs_gil
 def test_another_thread_runs_during_a_cycle() -> None:
     with counting_thread() as count:
-        before = count()
-        kernels.cycle(400_000)  # longer than a switch interval, after which the counter is let in
+        for _ in range(100):  # on a busy machine the counter may ask late
+            before = count()
+            kernels.cycle(400_000)  # longer than a switch interval, after which the counter is let in
+            if count() > before:
+                break
         assert count() > before
 
 
@@ -447,19 +450,31 @@ def test_a_chain_overwritten_during_the_chase_ends_it_with_an_error() -> None:
     time.sleep(0.05)
     for index in range(len(chain)):
         chain[index] = 2**64 - 1
-    thread.join(timeout=30)
+    thread.join(timeout=120)
     assert not thread.is_alive()
     assert len(caught) == 1
 
 
 def test_a_buffer_in_use_can_not_be_resized() -> None:
-    buffer = bytearray(1 << 20)
-    thread = threading.Thread(target=kernels.stream, args=(buffer, 10_000), kwargs={"release_gil": True})
+    buffer, over = bytearray(1 << 20), []
+
+    def work() -> None:
+        while not over:
+            kernels.stream(buffer, 1000, release_gil=True)
+
+    def resize_until_it_is_in_use() -> None:
+        while True:
+            buffer.append(0)
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=work)
     thread.start()
-    time.sleep(0.05)
-    with pytest.raises(BufferError):
-        buffer.clear()
-    thread.join()
+    try:
+        with pytest.raises(BufferError):
+            resize_until_it_is_in_use()
+    finally:
+        over.append(True)
+        thread.join()
     buffer.clear()
 
 
@@ -512,7 +527,7 @@ class Child:
 
     def output(self) -> str:
         """Return what it printed until its end, which must come soon and be a success."""
-        output, errors = self.process.communicate(timeout=20)
+        output, errors = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, errors
         return output.decode()
 
@@ -545,8 +560,8 @@ def test_ctrl_c_ends_each_long_kernel_soon(
     )
     child = start_child(f"""
         def work(call, done):
-            ready()
             try:
+                ready()
                 call()
             except KeyboardInterrupt:
                 os.write(1, f"{{time.monotonic()}}\\n".encode())
@@ -560,7 +575,7 @@ def test_ctrl_c_ends_each_long_kernel_soon(
             try:
                 threading.Thread(target=work, args=(call, done)).start()
                 done.wait()
-                time.sleep(5)
+                time.sleep(60)
                 sys.exit("the main thread got no KeyboardInterrupt")
             except KeyboardInterrupt:
                 done.wait()
@@ -572,7 +587,7 @@ def test_ctrl_c_ends_each_long_kernel_soon(
         sent = time.monotonic()
         child.interrupt()
         # The promise is 0.2 s; a busy test machine gets more, and the kernel would take a minute.
-        assert child.ended_at() - sent < 2, name
+        assert child.ended_at() - sent < 20, name
     assert child.output() == "all\n"
 
 
@@ -618,8 +633,8 @@ def test_a_handler_that_raises_ends_the_kernel_with_its_exception(
             raise LookupError
 
         signal.signal(signal.SIGINT, handler)
-        ready()
         try:
+            ready()
             kernels.sleep({LONG_NS})
         except LookupError:
             print("ended")
@@ -695,14 +710,19 @@ def _sigint_action() -> int | None:
 def test_the_sigint_action_is_replaced_during_long_kernels_only() -> None:
     before = _sigint_action()
     kernels.sleep(1_000_000)
-    workers = [
-        threading.Thread(target=kernels.sleep, args=(duration_ns, True))
-        for duration_ns in (200_000_000, 400_000_000)
-    ]
+    over: list[bool] = []
+
+    def work(duration_ns: int) -> None:
+        while not over:
+            kernels.sleep(duration_ns, release_gil=True)
+
+    workers = [threading.Thread(target=work, args=(ns,)) for ns in (200_000_000, 300_000_000)]
     for worker in workers:
         worker.start()
-    time.sleep(0.1)
-    during = _sigint_action()
+    deadline = time.monotonic() + 120
+    while (during := _sigint_action()) == before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    over.append(True)
     for worker in workers:
         worker.join()
     assert during != before
@@ -712,7 +732,7 @@ def test_the_sigint_action_is_replaced_during_long_kernels_only() -> None:
 @pytest.mark.skipif(not FREE_THREADED, reason="needs a free-threaded build")
 def test_the_kernels_do_not_enable_the_gil() -> None:
     source = "import gilprobe._native.kernels, sys; assert not sys._is_gil_enabled()"
-    subprocess.run([sys.executable, "-P", "-W", "error", "-c", source], check=True, timeout=60)
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", source], check=True, timeout=120)
 
 
 # Interpreters with a GIL of their own, in child processes too.
@@ -913,8 +933,8 @@ def test_ctrl_c_ends_a_long_kernel_in_another_interpreter(
         def work():
             talk.run('''
                 from gilprobe import kernels
-                os.write(1, b"ready\\\\n")
                 try:
+                    os.write(1, b"ready\\\\n")
                     kernels.spin(10**12)
                 except KeyboardInterrupt:
                     answer(time.monotonic())
@@ -927,14 +947,14 @@ def test_ctrl_c_ends_a_long_kernel_in_another_interpreter(
             else:
                 threading.Thread(target=work).start()
                 done.wait()
-            time.sleep(5)
+            time.sleep(60)
             sys.exit("the main interpreter got no KeyboardInterrupt")
         except KeyboardInterrupt:
-            done.wait(5)
+            done.wait(60)
         print(talk.heard())
         talk.end()
         """)
     )
     sent = time.monotonic()
     child.interrupt()
-    assert float(child.output()) - sent < 2
+    assert float(child.output()) - sent < 20

@@ -31,6 +31,7 @@ def test_a_call_that_holds_is_said_to_hold():
     assert found.speedup is None
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_a_call_that_waits_without_the_gil_is_said_to_release():
     found = audit(time.sleep, 0.03)
@@ -41,6 +42,7 @@ def test_a_call_that_waits_without_the_gil_is_said_to_release():
     assert found.holds.per_call == 2
 
 
+@pytest.mark.timing
 @needs_tracer
 def test_half_a_call_is_half_released():
     found = audit(partial(kernels.alternate, 40, held_ns=100_000, released_ns=100_000))

@@ -31,7 +31,7 @@ def audit(tmp_path_factory):
         setup = f"import sys; sys.path.insert(0, {str(modules)!r}); import {module} as m; sys.path.pop(0)"
         statement = Statement(source, setup)
         if FREE_THREADED:
-            outcome = audit_apart(AuditOrder(statement, threads, repeat=3, quick=True), 60.0)
+            outcome = audit_apart(AuditOrder(statement, threads, repeat=3, quick=True), 120.0)
             return outcome.answer or outcome.complaint
         return audit_statement(statement, threads=threads, settings=SHORT, progress=lambda *_: None)
 
@@ -48,12 +48,14 @@ HABITS = [
 ]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("source", "said"), HABITS)
 def test_each_habit_of_a_c_extension_is_described(audit, source, said):
     found = audit("releasing_c", source)
     assert found.verdict.startswith(said), found
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(FREE_THREADED, reason="it declares that it needs no GIL, and gets none")
 @pytest.mark.parametrize(("source", "said"), [HABITS[0], HABITS[2], HABITS[5]])
 def test_each_habit_of_a_cython_extension_is_described(audit, source, said):

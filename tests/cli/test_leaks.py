@@ -162,7 +162,7 @@ def test_as_json_to_a_file(app, tmp_path, capsys):
 
 def test_json_is_alone_on_standard_output_whatever_the_function_prints(app):
     command = [sys.executable, "-P", "-m", "gilprobe", "leaks", f"{app}::prints", "--json", "-", *SHORT]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert LeakReport.from_dict(json.loads(done.stdout)).function == "leaky_app.prints"
     assert done.returncode == 0
     assert {"printed by Python", "printed by C"} <= set(done.stderr.split("\n"))
@@ -565,7 +565,7 @@ def waiting(harmful, tmp_path):
 
 def wait_for_end(pid):
     """Wait until a process has ended."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while processes.alive(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -585,7 +585,7 @@ def test_an_interrupt_ends_both_processes_and_is_told_once(waiting, name, at_the
 def test_the_hunt_ends_with_the_command_however_that_is_killed(waiting):
     process, child = waiting("waits")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     wait_for_end(child)
 
 

@@ -213,7 +213,7 @@ def test_a_reader_that_leaves_ends_the_export(saved):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         errors = process.stderr.read()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
     assert b"Traceback" not in errors
 
 

@@ -69,7 +69,7 @@ def test_every_key_is_needed_and_no_other_is_known(report):
         Report.from_dict(document | {"extra": 1})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(share=st.floats(0, 0.9999))
 def test_a_truncated_file_is_refused(report, tmp_path, share):
     whole = json.dumps(report.to_dict())
@@ -78,7 +78,7 @@ def test_a_truncated_file_is_refused(report, tmp_path, share):
         Report.load(tmp_path / "r.json")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(content=st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused(tmp_path, content):
     (tmp_path / "r.json").write_bytes(content)

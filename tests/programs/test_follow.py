@@ -379,16 +379,18 @@ def test_a_followed_interpreter_loads_little(folder):
 
 
 WORKERS = """
-    import os, threading, time
-    def spin():
-        end = time.perf_counter() + 0.2
-        while time.perf_counter() < end:
-            pass
+    import os, threading
+    def take_turns():
+        me = threading.get_ident()
+        while len(turns) < 40:  # each of them after a switch interval of waiting
+            if turns[-1:] != [me]:
+                turns.append(me)
+    turns = []
     child = os.fork()
     if child:
         print("pid", child, flush=True)
         os.waitpid(child, 0)
-    threads = [threading.Thread(target=spin, name="spinner") for _ in range(2)]
+    threads = [threading.Thread(target=take_turns, name="spinner") for _ in range(2)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     os._exit(7)

@@ -336,7 +336,7 @@ def test_when_the_parent_is_killed_the_workers_end_with_all_they_have_started(tm
     with subprocess.Popen(
         [sys.executable, "-P", str(parent), str(path)], cwd=tmp_path, stdout=subprocess.PIPE
     ) as process:
-        latest = time.monotonic() + 60
+        latest = time.monotonic() + 120
         while not (tmp_path / "ready").exists() and time.monotonic() < latest:
             time.sleep(0.02)
         workers = children_of(process.pid)

@@ -32,7 +32,7 @@ def build(name: str, destination: Path) -> Path:
     # hold its leaks against it.
     ours = ("LD_PRELOAD", "ASAN_OPTIONS", "PYTHONMALLOC", "PYTHONWARNINGS")
     variables = {key: value for key, value in os.environ.items() if key not in ours}
-    done = subprocess.run(command, cwd=sources, env=variables, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, cwd=sources, env=variables, capture_output=True, text=True, timeout=280)
     if done.returncode:
         pytest.fail(f"tests/downstream/{name} does not build:\n{done.stdout}{done.stderr}", pytrace=False)
     return modules

@@ -47,7 +47,7 @@ def running(pattern):
     return found
 
 
-def gone(pattern, within=60.0):
+def gone(pattern, within=120.0):
     """Return whether no process with such a command line lives any more, which may take some seconds."""
     latest = time.monotonic() + within
     while running(pattern) and time.monotonic() < latest:

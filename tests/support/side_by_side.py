@@ -47,7 +47,7 @@ def start(command, folder, *, stdin=None, env=None, **options):
 def outcome(process, stdin=None):
     """Return status, standard output, standard error, where addresses of objects are all the same."""
     try:
-        out, err = process.communicate(stdin, timeout=60)
+        out, err = process.communicate(stdin, timeout=120)
     finally:
         process.kill()
     out, err = (re.sub("0x[0-9a-f]+", "0x", text.decode(errors="replace")) for text in (out, err))

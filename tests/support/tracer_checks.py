@@ -162,6 +162,22 @@ def run_threads(count, target, *args, **settings):
         thread.join()
 
 
+def take_turns(times=20, count=2):
+    """Have threads take the GIL from each other so many times, however long the machine takes for that.
+
+    Each of them is made to release it, and waits for it a switch interval or longer.
+    """
+    turns = []
+
+    def work():
+        me = threading.get_ident()
+        while len(turns) < times:
+            if turns[-1:] != [me]:
+                turns.append(me)
+
+    run_threads(count, work)
+
+
 @contextlib.contextmanager
 def busy(count=2):
     """Have `count` threads spin meanwhile."""
@@ -213,7 +229,7 @@ def recorders():
 
 def await_no_recorder():
     """Assert that no recording is written; a thread that was joined is listed for another moment."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while recorders() and time.monotonic() < end:
         time.sleep(0.001)
     assert recorders() == 0

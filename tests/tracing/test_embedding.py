@@ -64,6 +64,6 @@ def test_each_life_of_an_interpreter_is_traced(tmp_path):
     found = os.environ | {"PYTHONPATH": str(Path(gilprobe.__file__).parents[1])}
     # The interpreter itself, not that of a virtual environment, whose folders lack the standard library.
     command = [program, getattr(sys, "_base_executable", sys.executable), LIFE]
-    ended = subprocess.run(command, env=found, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=found, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.stderr, ended.returncode) == ("", 0)
     assert ended.stdout == "exact ['MainThread', 'summing'] 2 gilprobe.kernels\n" * 3

@@ -98,9 +98,12 @@ def test_a_thread_that_sleeps(dies, number):
 def test_a_thread_that_holds_the_gil_in_native_code(dies):
     snapshot = dies(
         """
-        subprocess.Popen(["sh", "-c", f"sleep 0.3; kill {os.getpid()}"])
+        command = ["sh", "-c", f"read word; sleep 0.3; kill {os.getpid()}"]
+        killer = subprocess.Popen(command, stdin=subprocess.PIPE)
         print("alive", flush=True)
-        ctypes.PyDLL(None).sleep(600)
+        libc = ctypes.PyDLL(None)
+        libc.write(killer.stdin.fileno(), b"now\\n", 4)
+        libc.sleep(600)
         print("not reached", flush=True)
         """,
         signal.SIGTERM,

@@ -21,11 +21,26 @@ from gilprobe.errors import InvalidTypeError, InvalidValueError, TracerStateErro
 from gilprobe.tracing.stall_watch import watch_stalls
 
 over = False
-hold_gil = ctypes.PyDLL(None).usleep
+libc = ctypes.PyDLL(None)  # its functions keep the GIL
+hold_gil = libc.usleep
+stderr = os.dup(2)
+read, write = os.pipe()  # for what a watch says
+said = ctypes.create_string_buffer(1 << 16)
+sys.setswitchinterval(1000)  # nobody is made to release
 
 def encode(microseconds):
     hold_gil(microseconds)
-    os.write(2, b"the call is over\\n")
+    os.write(stderr, b"the call is over\\n")
+
+def encode_until_told():
+    told = b""
+    while b" encode_until_told (" not in told: told += said[: libc.read(read, said, 65536)]; hold_gil(200000)
+    os.write(stderr, told + b"the call is over\\n")
+
+def pass_on_the_rest():
+    os.close(write)
+    while text := os.read(read, len(said)):  # to the end: nobody else has it
+        os.write(stderr, text)
 
 def ask():
     while not over:
@@ -37,9 +52,7 @@ def stop(*threads):
     for thread in threads:
         thread.join()
 """
-ENCODE = next(
-    number for number, line in enumerate(PRELUDE.split("\n"), 1) if line.strip() == "hold_gil(microseconds)"
-)
+ENCODE = next(number for number, line in enumerate(PRELUDE.split("\n"), 1) if "_until_told (" in line)
 
 
 @pytest.fixture
@@ -54,60 +67,74 @@ def lines_of(child):
     return run
 
 
+def stalls_in(lines):
+    """Return where the watch tells of one in `encode_until_told`: a busy machine adds some elsewhere."""
+    return [n for n, line in enumerate(lines, -1) if line.startswith("  encode_until_told (")]
+
+
 def test_a_stall_is_told_while_it_lasts_and_once(lines_of):
     lines = lines_of("""
         def serve():
-            encode(600000)
+            encode_until_told()
 
         thread = threading.Thread(target=ask, name="asks\\033[2J")
+        os.dup2(write, 2)
         with gilprobe.trace(), watch_stalls(0.1) as watch:
             thread.start()
-            time.sleep(0.02)
             serve()
             stop(thread)
-            assert watch.reported == 1
-        assert watch.reported == 1
+            reported = watch.reported
+        assert watch.reported >= reported >= 1
+        os.dup2(stderr, 2)
+        pass_on_the_rest()
         print("done")
     """)
-    held, *rest = lines
+    (start,) = stalls_in(lines)
+    held, inner, outer, module, *_ = lines[start:]
     found = re.fullmatch(
         r"gilprobe: GIL held for (\d+) ms by MainThread \(thread \d+\) while 1 thread waits "
         r"\(asks\\x1b\[2J\), in:",
         held,
     )
     assert found, held
-    assert 100 <= int(found[1]) < 600
-    inner, outer, module, *last = rest
-    assert re.fullmatch(rf"  encode \(\S+child.py:{ENCODE}\)", inner)
+    assert int(found[1]) >= 100
+    assert re.fullmatch(rf"  encode_until_told \(\S+child.py:{ENCODE}\)", inner)
     assert re.fullmatch(r"  serve \(\S+child.py:\d+\)", outer)
     assert re.fullmatch(r"  <module> \(\S+child.py:\d+\)", module)
-    let_go, over = sorted(last)  # the call gives the GIL up to say that it is over
-    assert over == "the call is over"
-    assert re.fullmatch(r"gilprobe: GIL let go by MainThread \(thread \d+\) after (at most )?\d+ ms", let_go)
+    over = lines.index("the call is over")
+    assert over > start
+    let_go = next(line for line in lines[over:] if line.startswith("gilprobe: GIL let go"))
+    found = re.fullmatch(
+        r"gilprobe: GIL let go by MainThread \(thread \d+\) after (at most )?(\d+) ms", let_go
+    )
+    assert found, let_go
+    assert int(found[2]) >= 300
 
 
 def test_every_stall_is_told_of_whichever_thread(lines_of):
     lines = lines_of("""
         def work():
             for _ in range(3):
-                encode(100000)
+                encode_until_told()
                 time.sleep(0.01)
 
         threads = [threading.Thread(target=work, name="encoder"), threading.Thread(target=ask)]
-        with gilprobe.trace(), watch_stalls(0.02) as watch:
+        with gilprobe.trace(), watch_stalls(0.02, write) as watch:
             for thread in threads: thread.start()
             threads[0].join()
             stop(threads[1])
-            assert watch.reported == 3, watch.reported
+        os.write(stderr, b"%d\\n" % watch.reported)
+        pass_on_the_rest()
         print("done")
     """)
-    assert len([line for line in lines if line.startswith("gilprobe: GIL held")]) == 3
-    assert len([line for line in lines if line.startswith("gilprobe: GIL let go")]) == 3
-    assert all(" by encoder (thread " in line for line in lines if line.startswith("gilprobe: "))
-    assert lines.count("the call is over") == 3
-    told = [n for n, line in enumerate(lines) if line.startswith("gilprobe: GIL held")]
+    told = stalls_in(lines)
     ends = [n for n, line in enumerate(lines) if line == "the call is over"]
+    assert len(told) == len(ends) == 3
     assert all(held < end for held, end in zip(told, ends, strict=True))
+    assert all(" by encoder (thread " in lines[n] for n in told)
+    reported = len([line for line in lines if line.startswith("gilprobe: GIL held")])
+    assert str(reported) in lines
+    assert len([line for line in lines if line.startswith("gilprobe: GIL let go")]) == reported
 
 
 def test_nobody_waits(lines_of):
@@ -133,7 +160,6 @@ def test_waits_shorter_than_the_limit(lines_of):
 
 def test_threads_that_come_and_go_while_they_are_looked_at(lines_of):
     lines = lines_of("""
-        read, write = os.pipe()
         drain = subprocess.Popen(["cat"], stdin=read, stdout=subprocess.DEVNULL, close_fds=True)
         os.close(read)
 
@@ -141,13 +167,14 @@ def test_threads_that_come_and_go_while_they_are_looked_at(lines_of):
             hold_gil(2500)
 
         with gilprobe.trace(), watch_stalls(0.001, write) as watch:
-            for _ in range(40):
+            rounds = 0
+            while rounds < 40 or watch.reported <= 20:
+                rounds += 1
                 threads = [threading.Thread(target=short) for _ in range(5)]
                 for thread in threads: thread.start()
                 for thread in threads: thread.join()
             for _ in range(50):
                 watch_stalls(0.001, write).stop()
-            assert watch.reported > 20
         os.close(write)
         assert drain.wait() == 0
         print("done")
@@ -160,7 +187,6 @@ def test_a_fork_while_watching(lines_of):
     lines = lines_of("""
         import warnings
         warnings.simplefilter("error")
-        read, write = os.pipe()
         with gilprobe.trace(), watch_stalls(0.05, write) as watch:
             os.close(write)
             pid = os.fork()
@@ -172,16 +198,13 @@ def test_a_fork_while_watching(lines_of):
             assert os.waitpid(pid, 0) == (pid, 0)
             thread = threading.Thread(target=ask)
             thread.start()
-            encode(400000)
-            assert watch.reported == 1
+            encode_until_told()
             stop(thread)
-        text = b""
-        while part := os.read(read, 65536): # to the end: nobody else has it
-            text += part
-        assert text.startswith(b"gilprobe: GIL held for "), text
+        while text := os.read(read, len(said)):  # to the end: nobody else has it
+            os.write(stderr, text)
         print("done")
     """)
-    assert lines == ["the call is over"]
+    assert len(stalls_in(lines)) == 1
 
 
 def test_limits_and_conditions(lines_of):
@@ -206,6 +229,7 @@ def test_limits_and_conditions(lines_of):
             watch.stop()
             assert watch.reported == 0
             watch_stalls(1)  # ends with its last reference
-            assert len(os.listdir("/proc/self/task")) == 1
+            while len(os.listdir("/proc/self/task")) > 1:  # joined, but still listed for a moment
+                time.sleep(0.001)
         print("done")
     """)

@@ -222,7 +222,11 @@ def test_a_flipped_bit_is_noticed(chunks, write):
         assert recording.size <= bit // 8
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    max_examples=100,
+)
 @given(st.data())
 def test_no_file_does_more_than_be_refused(chunks, write, data):
     """Whole chunks with right checksums, whose insides are anything."""
@@ -444,7 +448,7 @@ def parent_of(place, drawn):
     return place - 1 if drawn[0] % 3 == 1 else int.from_bytes(drawn[1:], "little") % place
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_trees_of_any_shape_cost_what_they_weigh(write, environment, data):
     """Memory goes with the frames that are told; each stack is the way up from its place."""

@@ -94,20 +94,29 @@ def place_of_culprit(deed):
 @pytest.mark.parametrize("stacks", [False, True])
 @pytest.mark.parametrize("deed", [hold_in_ctypes, hold_by_sleeping, hold_by_alternating])
 def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
-    """Who keeps the GIL for 4 times 50 ms is charged with that by each of its three victims."""
-    with gilprobe.trace(stacks=stacks) as trace, busy(3) as victims:
-        run_named("culprit", deed)
-    report = check(trace.report())
+    """Who keeps the GIL for 4 times 50 ms is charged with that by each of its three victims.
+
+    It does so until a long wait of each is its fault: on a busy machine a victim may wait longer for another.
+    """
     function, filename, line = place_of_culprit(deed)
+    rounds, waiting = 0, set()
+    with gilprobe.trace(stacks=stacks) as trace, busy(3) as victims:
+        while not {victim.name for victim in victims} <= waiting:
+            rounds += 1
+            run_named("culprit", deed)
+            stalls = [one for one in trace.report().stalls(0.045) if one.holder_function == function]
+            waiting = {stall.waiter for stall in stalls if stall.holder_ns > 40 * MS}
+    report = check(trace.report())
     (site,) = [site for site in report.sites if (site.function, site.filename) == (function, filename)]
     assert line in (None, site.line)
-    assert 200 * MS <= site.hold_ns < 2000 * MS
-    assert 3 * 180 * MS < site.caused_ns <= 4 * site.hold_ns
+    assert rounds * 200 * MS <= site.hold_ns < rounds * 2000 * MS
+    assert rounds * 3 * 180 * MS < site.caused_ns <= 4 * site.hold_ns
     for victim in victims:
         rows = [row for row in report.blame if row.waiter_id == victim.native_id and row.holder == "culprit"]
-        (charged,) = [row for row in rows if place(row) == place(site)]
-        assert 180 * MS < charged.wait_ns <= site.hold_ns
-        assert charged.waiter == victim.name
+        charged = [row for row in rows if place(row) == place(site)]
+        assert len(charged) == rounds  # each time it is another thread
+        assert rounds * 180 * MS < sum(row.wait_ns for row in charged) <= site.hold_ns
+        assert {row.waiter for row in charged} == {victim.name}
     stalls = [stall for stall in report.stalls(0.045) if stall.holder_function == function]
     assert len(stalls) >= 3
     for stall in stalls:  # some begin while another victim holds, and have less of the culprit's
@@ -119,7 +128,7 @@ def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
     if stacks:
         (stack,) = [stack for stack in report.stacks if place(stack.frames[-1]) == place(site)]
         assert [frame.function for frame in stack.frames if frame.filename == HERE] == [deed.__name__]
-        assert charged.stack == report.stacks.index(stack)
+        assert {row.stack for row in charged} == {report.stacks.index(stack)}
     else:
         assert report.stacks == ()
 
@@ -194,18 +203,22 @@ def test_snapshots_add_up_at_any_moment(stacks):
 def test_a_snapshot_shows_what_is_under_way():
     """The hold of who asks, and the waits behind it, though neither has ended."""
     sys.setswitchinterval(30)  # nobody is made to release
-    threads = [threading.Thread(target=time.sleep, args=(0.3,), name=f"wakes {n}") for n in range(2)]
-    for thread in threads:
-        thread.start()
+    gates = [threading.Lock() for _ in range(2)]
+    threads = [threading.Thread(target=gate.acquire, name=f"wakes {n}") for n, gate in enumerate(gates)]
+    for gate, thread in zip(gates, threads, strict=True):
+        gate.acquire()
+        thread.start()  # back when it waits at its gate
     with gilprobe.trace() as trace:
-        usleep(600_000)
+        for gate in gates:
+            gate.release()  # opened by one who goes on holding
+        usleep(100_000)
         report = check(trace.report())
     for thread in threads:
         thread.join()
     mine = site_of(report, "test_a_snapshot_shows_what_is_under_way")
-    report_line = line_of(test_a_snapshot_shows_what_is_under_way, 9)
+    report_line = line_of(test_a_snapshot_shows_what_is_under_way, 13)
     assert (mine.line, mine.releases) == (report_line, 0)
-    assert mine.hold_ns >= 599 * MS
+    assert mine.hold_ns >= 99 * MS
     rows = [row for row in report.blame if row.holder == MAIN]
     assert {row.waiter for row in rows} == {thread.name for thread in threads}
     assert all(10 * MS < row.wait_ns <= mine.hold_ns for row in rows)
@@ -317,10 +330,16 @@ def test_an_option_is_true_or_false(option, value):
 
 
 def test_stalls_of_a_length_come_longest_first():
+    def mine(report):
+        name = "test_stalls_of_a_length_come_longest_first"
+        stalls = [one for one in report.stalls(0.009) if (one.holder, one.holder_function) == (MAIN, name)]
+        return [stall.holder_ns for stall in stalls]
+
     with gilprobe.trace() as trace, busy(1):
-        for milliseconds in (10, 40, 20):
-            usleep(milliseconds * 1000)
-            doze(1)
+        while max(mine(trace.report()), default=0) < 39 * MS:  # on a busy machine the other may ask late
+            for milliseconds in (10, 40, 20):
+                usleep(milliseconds * 1000)
+                doze(1)
     report = check(trace.report())
     stalls = report.stalls()
     assert stalls == report.longest_waits
@@ -328,10 +347,7 @@ def test_stalls_of_a_length_come_longest_first():
     middle = stalls[len(stalls) // 2].wait_s
     assert report.stalls(middle) == tuple(stall for stall in stalls if stall.wait_s >= middle)
     assert report.stalls(1e6) == ()
-    name = "test_stalls_of_a_length_come_longest_first"
-    mine = [stall for stall in report.stalls(0.009) if (stall.holder, stall.holder_function) == (MAIN, name)]
-    assert mine
-    assert mine[0].holder_ns >= 39 * MS
+    assert max(mine(report)) >= 39 * MS
 
 
 @pytest.mark.parametrize("threshold", [-1, -1e-9, float("nan"), float("inf")])
@@ -362,7 +378,7 @@ def test_more_waits_than_are_remembered_leave_the_longest():
     report = check(trace.report())
     assert len(report.longest_waits) <= 1024
     assert sum(thread.wait.count for thread in report.threads) > 1024
-    assert report.longest_waits[0].holder_ns >= 50 * MS
+    assert max(stall.holder_ns for stall in report.longest_waits) >= 50 * MS
 
 
 # ---- stacks
@@ -423,8 +439,7 @@ def descend(levels):
 def test_a_stack_that_is_too_deep_begins_with_a_frame_that_says_so():
     with gilprobe.trace(stacks=True) as trace:
         for depth in DEPTHS:
-            threading.Thread(target=descend, args=(depth,), name=str(depth)).start()
-            time.sleep(0.01)
+            run_named(str(depth), descend, depth)
     stacks = [
         [frame.function for frame in stack.frames]
         for stack in stacks_ending_in(check(trace.report()), "descend")

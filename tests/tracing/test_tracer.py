@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tracer_checks import MAIN, busy, check, doze, run_threads, spin
+from tracer_checks import MAIN, busy, check, doze, run_threads, spin, take_turns
 
 import gilprobe
 from gilprobe._native import tracer
@@ -73,10 +73,10 @@ def test_a_trace_works_in_a_process_of_its_own_wherever_the_gil_is_on(child):
     """Also on a free-threaded build, which runs its children here with the GIL on."""
     ended = child("""
         import gilprobe
-        from tracer_checks import check, run_threads, spin
+        from tracer_checks import check, take_turns
 
         with gilprobe.trace() as t:
-            run_threads(2, spin, 0.1)
+            take_turns()
         assert sum(thread.forced_releases for thread in check(t.report()).threads) > 0
         print(gilprobe.capabilities().tracer)
     """)
@@ -289,9 +289,9 @@ def _frames():
 
 @pytest.mark.timing
 @needs_tracer
-def test_two_spinners_hold_or_wait_all_their_life():
+def test_two_that_compute_hold_or_wait_all_their_life():
     with gilprobe.trace() as trace:
-        run_threads(2, spin, 0.4)
+        take_turns(80)
     report = check(trace.report())
     workers = [thread for thread in report.threads if thread.name != MAIN]
     assert len(workers) == 2
@@ -358,16 +358,20 @@ def test_a_held_c_call_is_one_hold_and_a_released_one_none():
 @pytest.mark.timing
 @needs_tracer
 def test_a_thread_that_waits_for_a_held_c_call_waits_as_long():
+    sys.setswitchinterval(30)  # nobody is made to release
+    gate, at_gate = threading.Lock(), []
+    gate.acquire()
+
+    def work():
+        at_gate.append(True)
+        gate.acquire()  # opened by one who goes on holding
+
     with gilprobe.trace() as trace:
-        started = threading.Event()
-
-        def work():
-            started.set()
-            time.sleep(0.02)  # wakes while the other holds
-
         thread = threading.Thread(target=work, name="waiter")
         thread.start()
-        started.wait()
+        while not at_gate:
+            time.sleep(0.001)
+        gate.release()
         gilprobe.kernels.sleep(200_000_000)
         thread.join()
     report = check(trace.report())
@@ -477,10 +481,17 @@ def test_a_thread_that_was_renamed_while_alive_has_its_last_name():
 
 @needs_tracer
 def test_a_thread_that_slept_all_along_is_off_all_along():
-    end = threading.Event()
-    thread = threading.Thread(target=end.wait, name="bystander")
+    sys.setswitchinterval(30)  # nobody is made to release
+    end, awake = threading.Event(), []
+
+    def sleep():
+        awake.append(True)
+        end.wait()  # lets the GIL go when it sleeps, no earlier
+
+    thread = threading.Thread(target=sleep, name="bystander")
     thread.start()
-    time.sleep(0.02)
+    while not awake:
+        time.sleep(0.001)
     with gilprobe.trace() as trace:
         spin()
     end.set()

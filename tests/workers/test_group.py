@@ -16,7 +16,7 @@ from gilprobe.workers.group import ProcessGroup, see_off
 
 pytestmark = pytest.mark.plain_python
 
-LONG_S = 60.0
+LONG_S = 120.0
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_a_worker_is_started_as_this_interpreter_was(tmp_path):
     command = [sys.executable, "-W", "error::UserWarning", "-X", "dev", "-X", "mine=3", "-c", script]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     ran = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment, timeout=60
+        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment, timeout=120
     )
     flags = ran.stdout.split()
     assert "-Werror::UserWarning" in flags

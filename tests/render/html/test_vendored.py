@@ -72,12 +72,12 @@ def test_building_again_gives_the_same_files_byte_for_byte(tmp_path):
     beside = f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}"  # npm looks for its node there
     options = {"cwd": tmp_path, "env": os.environ | {"PATH": beside}, "capture_output": True, "text": True}
     fetched = subprocess.run(
-        [program, "ci", "--omit=dev", "--no-audit", "--no-fund"], timeout=100, check=False, **options
+        [program, "ci", "--omit=dev", "--no-audit", "--no-fund"], timeout=280, check=False, **options
     )
     if fetched.returncode and re.search("ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN", fetched.stderr):
         pytest.skip(f"npm can't reach its registry: {fetched.stderr.strip().splitlines()[-1]}")
     assert fetched.returncode == 0, fetched.stderr
-    built = subprocess.run([program, "run", "build"], timeout=100, check=False, **options)
+    built = subprocess.run([program, "run", "build"], timeout=280, check=False, **options)
     assert built.returncode == 0, built.stderr
     for name in MADE:
         path = PAGES / "assets" / name

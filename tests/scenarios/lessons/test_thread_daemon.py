@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from made_up_runs import cell_run, cells_observed, verdicts
 
 from gilprobe import scenarios
@@ -57,6 +58,7 @@ def test_without_a_trace_the_reason_is_told(monkeypatch, ask, report, account):
     assert (found.laws[-1].verdict, found.laws[-1].measured) == ("not testable here", "no tracer today")
 
 
+@pytest.mark.timing
 def test_a_real_daemon_finishes_in_a_process_that_lives_on():
     settings = Settings(arm_ns=50_000_000, member_ns=0)
     result = scenarios.run("thread-daemon", repeat=2, frame=settings)

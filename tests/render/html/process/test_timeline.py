@@ -119,7 +119,7 @@ def press(page, *keys):
 
 def eventually(page, script, wanted):
     """Wait for what a script returns: some words come a little later than the picture."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not wanted(found := page.run(script)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert wanted(found), found
