@@ -770,13 +770,25 @@ def test_extreme_switch_intervals(ends_well, interval):
 def test_faulthandler_watches(ends_well):
     ends_well("""
         import faulthandler
-        # Its watchdog reads frames that change under it, and crashes CPython during an import: nothing of
-        # that may be left to do while it runs.
+        # Its watchdog reads the frames of running threads, and crashes CPython if one is pushed or popped
+        # meanwhile: while it looks, no thread calls or returns from a Python function, begins or ends.
+        spinning, over = [], []
+
+        def spins():
+            spinning.append(True)
+            while not over: pass
+
         with open(os.devnull, "w") as sink, gilprobe.trace() as t:
+            threads = [threading.Thread(target=spins) for _ in range(3)]
+            for thread in threads: thread.start()
+            while len(spinning) < 3: time.sleep(0.001)
+            monotonic, end = time.monotonic, time.monotonic() + 0.2
             faulthandler.dump_traceback_later(0.02, repeat=True, file=sink)
-            run_threads(3, spin, 0.1)
+            while monotonic() < end: pass
             faulthandler.dump_traceback(sink)
             faulthandler.cancel_dump_traceback_later()
+            over.append(True)
+            for thread in threads: thread.join()
         check(t.report())
         print("done")
     """)
