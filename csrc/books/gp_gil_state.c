@@ -36,11 +36,25 @@ uint64_t gp_gil_state_wanted_since(const gp_gil_state *gil, const gp_thread *hol
     return earliest > holder->since ? earliest : holder->since;
 }
 
+/* How long until `to` the hold has been wanted inside the session. Whoever exits wants it no longer. */
+static uint64_t wanted_ticks(const gp_gil_state *gil, const gp_session *session, const gp_thread *holder,
+                             uint64_t to)
+{
+    uint64_t ticks = 0, from = holder->since > session->start ? holder->since : session->start;
+    for (const gp_thread *waiter = gil->first_waiter; waiter != NULL && from < to;
+         waiter = waiter->previous_waiter) {
+        uint64_t end = gp_thread_end_of(waiter, to);
+        from = waiter->since > from ? waiter->since : from;
+        ticks += end > from ? end - from : 0;
+        from = end > from ? end : from;
+    }
+    return ticks;
+}
+
 static void book_contended(gp_gil_state *gil, const gp_thread *holder, uint64_t to)
 {
-    uint64_t from = gp_gil_state_wanted_since(gil, holder);
     for (gp_session *session = gil->sessions; session != NULL; session = session->next)
-        session->contended += gp_ticks_after(session->start, from, to);
+        session->contended += wanted_ticks(gil, session, holder, to);
 }
 
 /* ---- who waits, and behind whom ---- */
@@ -534,8 +548,7 @@ uint64_t gp_gil_state_contended(const gp_session *session, uint64_t now)
     const gp_gil_state *gil = session->gil_state;
     if (!session->running || gil->holder == NULL)
         return session->contended;
-    return session->contended +
-           gp_ticks_after(session->start, gp_gil_state_wanted_since(gil, gil->holder), now);
+    return session->contended + wanted_ticks(gil, session, gil->holder, now);
 }
 
 void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now, bool holds)

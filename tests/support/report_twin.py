@@ -376,21 +376,15 @@ class Twin:
         }
 
     def _contended(self, watch, now):
-        """Add up when the GIL was held and wanted. Who exits while it waits wants it for ever."""
+        """Add up when the GIL was held and wanted. Who exits while it waits wants it no longer."""
         waits = [
-            span for life in self.lives.values() for span in life.spans if span.kind == WAIT and span.seen
+            (span.start, end_of(life, now) if span.end is None else span.end)
+            for life in self.lives.values()
+            for span in life.spans
+            if span.kind == WAIT and span.seen
         ]
-        total = 0
-        for life in self.lives.values():
-            for hold in (span for span in life.spans if span.kind == HOLD):
-                first, last = clamp(hold, watch.start, now)
-                wanted = [
-                    wait.start
-                    for wait in waits
-                    if wait.start < last and (wait.end is None or wait.end > hold.start)
-                ]
-                total += max(0, last - max(first, min(wanted))) if wanted else 0
-        return total
+        holds = (span for life in self.lives.values() for span in life.spans if span.kind == HOLD)
+        return sum(covered(waits, *clamp(hold, watch.start, now)) for hold in holds)
 
     def _sites(self, watch, now, place):
         sites = defaultdict(lambda: [0, 0, 0])
@@ -439,6 +433,17 @@ class Twin:
 def end_of(life, now):
     """Return when a thread's part in what is read at `now` ends."""
     return now if life.exit is None else min(now, max(life.exit, life.spans[-1].start))
+
+
+def covered(spans, first, last):
+    """Return how much of [first, last) lies in one of the spans, or in several."""
+    total = 0
+    for start, end in sorted(spans):
+        start = max(start, first)
+        if min(end, last) > start:
+            total += min(end, last) - start
+            first = end
+    return total
 
 
 def shown(place, native_id, flags):
@@ -544,15 +549,14 @@ class TimelineTwin:
         return sums
 
     def _contended(self, waits):
-        """Add up what of the holds others waited for: each from the first asking on."""
+        """Add up what of the holds others waited for."""
         total, waits, at, wanted = 0, sorted(waits, key=lambda wait: wait.start), 0, []
         for hold in self.holds:
             while at < len(waits) and waits[at].start < hold.end:
                 wanted.append(waits[at])
                 at += 1
             wanted = [wait for wait in wanted if wait.end > hold.start]
-            if wanted:
-                total += hold.end - max(hold.start, min(wait.start for wait in wanted))
+            total += covered([(wait.start, wait.end) for wait in wanted], hold.start, hold.end)
         return total
 
     def _sites(self):

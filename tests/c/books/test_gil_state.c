@@ -335,6 +335,22 @@ static void who_is_heard_of_after_a_release_waits_from_that_on(void)
     gp_session_free(session);
 }
 
+static void contention_ends_with_the_last_who_lives(void)
+{
+    gp_session *session = begin();
+    wait_for(other, 1030);
+    read_up_to(1050);
+    gp_thread_exit(other, 1070);
+    CHECK_EQUAL(gp_gil_state_contended(session, 1090), 40);
+    wait_for(third, 1100);
+    drop(main_thread, false, 1150);
+    take_waited(third, 1160);
+    drop(third, false, 1170); /* nobody wants it but the dead */
+    stop(session, 1200);
+    CHECK_EQUAL(session->contended, 40 + 50);
+    gp_session_free(session);
+}
+
 /* It stays among the waiters, before one that lives or behind it. */
 static void who_exits_while_it_waits_is_charged_up_to_its_end(void)
 {
@@ -623,6 +639,7 @@ static void all(void)
     blocking_on_the_mutex_is_part_of_the_wait();
     blocking_on_the_mutex_is_no_part_of_the_hold();
     contention_counts_from_whoever_asked_first();
+    contention_ends_with_the_last_who_lives();
     who_is_heard_of_after_a_release_waits_from_that_on();
     who_exits_while_it_waits_is_charged_up_to_its_end();
     the_longest_hold_of_a_wait_is_its_culprit();

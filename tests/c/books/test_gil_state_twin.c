@@ -546,18 +546,40 @@ static bool overlap_in_time(const stretch *hold, const stretch *wait, uint64_t n
     return wait->from < (hold->ended != 0 ? hold->to : now) && (wait->ended == 0 || wait->to > hold->from);
 }
 
+/* Until when a wait lasted: a thread that is gone waits no longer. */
+static uint64_t twin_end_of(const stretch *want, uint64_t now)
+{
+    const twin_actor *actor = &world.actors[want->actor];
+    if (want->ended != 0)
+        return want->to;
+    return actor->place == GONE ? actor->ended : now;
+}
+
+/* How much of [from, to) somebody wanted it: piece by piece, each of which the same threads waited for. */
+static uint64_t twin_wanted(uint64_t from, uint64_t to, uint64_t now)
+{
+    uint64_t sum = 0;
+    for (uint64_t next; from < to; from = next) {
+        bool wanted = false;
+        next = to;
+        for (size_t w = 0; w < world.want_count; w++) {
+            uint64_t begin = world.wants[w].from, end = twin_end_of(&world.wants[w], now);
+            wanted |= begin <= from && from < end;
+            next = begin > from && begin < next ? begin : next;
+            next = end > from && end < next ? end : next;
+        }
+        sum += wanted ? next - from : 0;
+    }
+    return sum;
+}
+
 static uint64_t twin_contended(const twin_watch *watch, uint64_t now)
 {
     uint64_t sum = 0;
     for (size_t h = 0; h < world.hold_count; h++) {
         const stretch *hold = &world.holds[h];
-        uint64_t first = UINT64_MAX, to = hold->ended != 0 ? hold->to : now;
-        for (size_t w = 0; w < world.want_count; w++)
-            if (overlap_in_time(hold, &world.wants[w], now) && world.wants[w].from < first)
-                first = world.wants[w].from;
-        first = first > hold->from ? first : hold->from;
-        first = first > watch->session->start ? first : watch->session->start;
-        sum += to > first ? to - first : 0;
+        uint64_t to = hold->ended != 0 ? hold->to : now, start = watch->session->start;
+        sum += twin_wanted(hold->from > start ? hold->from : start, to, now);
     }
     return sum;
 }
