@@ -376,7 +376,8 @@ def asan(session: nox.Session) -> None:
     defines = [f"--config-settings=cmake.define.{name}={value}" for name, value in settings.items()]
     session.install(f"{source}[test]", *defines)
     session.chdir(source)
-    # Leaves out tests in plain Python, and measurements that use what other tests cover.
+    # Leaves out tests in plain Python, measurements that use what other tests cover, and the count of
+    # instructions, to which ASan adds its own.
     wanted = [
         "-m",
         "not slow and not plain_python and not forks_among_threads",
@@ -384,7 +385,7 @@ def asan(session: nox.Session) -> None:
         "not (hostile and sites)",
     ]
     apart = [f"tests/{name}" for name in ("auditing", "cli", "scenarios", "pytest_plugin")]
-    apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_program.py")
+    apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_program.py", "test_instructions.py")
     ignored = [f"--ignore={name}" for name in apart]
     # CPython keeps memory until it exits: no search for leaks. malloc lets ASan see Python's objects.
     env = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 DEPTH = 20  # levels of the call stack
-CYCLES = 128  # a whole number of times that a thread keeps the books (GP_LANE_DUE)
+CYCLES = 128  # a whole number of times that a thread keeps the books (GP_JOURNAL_DUE)
 
 # Another thread lives, as in every program that needs a trace, and as where a recorder runs.
 SCRIPT = """
