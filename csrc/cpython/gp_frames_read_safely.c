@@ -8,14 +8,14 @@
 #include "base/gp_utf8.h"
 
 enum {
-    PIECE = 1024,         /* bytes of a location table read at once */
-    TABLE_MAX = 1 << 20,  /* bytes of it looked at */
-    OTHERS_MAX = 64,      /* other frames that are read, beyond `room` */
-    NAME_UNITS_MAX = 256, /* units of a name that are read: enough for both names */
+    PIECE = 1024,                                            /* bytes of a location table read at once */
+    TABLE_MAX = 1 << 20,                                     /* bytes of it looked at */
+    OTHERS_MAX = 64,                                         /* other frames that are read, beyond `room` */
+    NAME_UNITS_MAX = sizeof((gp_frames_text *)0)->bytes + 1, /* units of a name that are read */
 };
 
-_Static_assert(NAME_UNITS_MAX >= sizeof((gp_frames_line *)0)->file, "a name may fill its place");
-_Static_assert(NAME_UNITS_MAX >= sizeof((gp_frames_line *)0)->function, "a name may fill its place");
+_Static_assert(NAME_UNITS_MAX > sizeof((gp_frames_line *)0)->file, "a name may fill its place");
+_Static_assert(NAME_UNITS_MAX > sizeof((gp_frames_line *)0)->function, "a name may fill its place");
 _Static_assert((int)PIECE >= (int)GP_LINETABLE_PIECE, "see gp_linetable_feed");
 
 /* What is read of a code object: all before its instructions. */
@@ -91,23 +91,34 @@ static bool find_units(gp_safe_reader *reader, const char *string, gp_utf8_sourc
     return source->width == 1 || source->width == 2 || source->width == 4;
 }
 
-/* Copy a name, terminated; "?" if it can't be read. Of a long name only the units that may be shown are read:
- * the first ones for gp_utf8_head, the last ones for gp_utf8_tail; each is one byte or more. */
-static void copy_name(gp_safe_reader *reader, const void *string, encoder *encode, char *name, size_t room)
+/* Copy a name; false if it can't be read. Of a long name only the units that may be shown are read, and one
+ * more that shows that it is long: the first ones for gp_utf8_head, the last ones for gp_utf8_tail; each is
+ * one byte or more. */
+static bool copy_text(gp_safe_reader *reader, const void *string, encoder *encode, char *text, size_t room,
+                      size_t *size)
 {
     uint32_t units[NAME_UNITS_MAX];
     gp_utf8_source source;
-    memcpy(name, "?", 2);
     if (!find_units(reader, string, &source))
-        return;
-    size_t taken = source.length < room ? source.length : room;
+        return false;
+    size_t taken = source.length <= room ? source.length : room + 1;
     size_t left_out = encode == gp_utf8_tail ? source.length - taken : 0;
     if (!gp_safe_read(reader, (const char *)source.units + left_out * source.width, units,
                       taken * source.width))
-        return;
+        return false;
     source.units = units;
     source.length = taken;
-    name[encode(source, name, room - 1)] = '\0';
+    *size = encode(source, text, room);
+    return true;
+}
+
+/* The same, terminated; "?" if it can't be read. */
+static void copy_name(gp_safe_reader *reader, const void *string, encoder *encode, char *name, size_t room)
+{
+    size_t size = 1;
+    if (!copy_text(reader, string, encode, name, room - 1, &size))
+        name[0] = '?';
+    name[size] = '\0';
 }
 
 static int32_t find_line(gp_safe_reader *reader, const PyCodeObject *code, int32_t instruction)
@@ -137,6 +148,19 @@ static void describe(gp_safe_reader *reader, const PyCodeObject *code, int32_t i
     copy_name(reader, code->co_qualname, gp_utf8_head, line->function, sizeof line->function);
     copy_name(reader, code->co_filename, gp_utf8_tail, line->file, sizeof line->file);
     line->line = find_line(reader, code, instruction);
+}
+
+bool gp_frames_describe_safely(gp_safe_reader *reader, gp_site_key key, gp_frames_text *function,
+                               gp_frames_text *file, int32_t *line)
+{
+    code_copy copy;
+    if (!gp_safe_read(reader, key.code, &copy, sizeof copy.bytes) || Py_TYPE(&copy.code) != &PyCode_Type ||
+        !copy_text(reader, copy.code.co_qualname, gp_utf8_head, function->bytes, sizeof function->bytes,
+                   &function->size) ||
+        !copy_text(reader, copy.code.co_filename, gp_utf8_tail, file->bytes, sizeof file->bytes, &file->size))
+        return false;
+    *line = find_line(reader, &copy.code, key.instruction);
+    return true;
 }
 
 const void *gp_frames_thread_state(void)
