@@ -272,7 +272,9 @@ def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...
     differs = tracer.frames_differ() if options["sites"] else None
     if differs is None:
         return options, ()
-    return options | {"sites": False, "stacks": False, "looks": False}, (f"sites and stacks are off: {differs}",)
+    return options | {"sites": False, "stacks": False, "looks": False}, (
+        f"sites and stacks are off: {differs}",
+    )
 
 
 def _finish(writer: RecordingWriter | None) -> None:
@@ -329,9 +331,7 @@ def trace(
     >>> thread.hold_ns + thread.wait_ns + thread.off_ns == thread.lifetime_ns
     True
     """
-    return Trace(
-        sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, looks=looks, path=path
-    )
+    return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, looks=looks, path=path)
 
 
 def _caller() -> FrameType | None:
