@@ -7,6 +7,7 @@
 #include "base/gp_clock.h"
 #include "base/gp_hash.h"
 #include "base/gp_safe_read.h"
+#include "cpython/gp_callee.h"
 #include "cpython/gp_frames.h"
 #include "recording/gp_format.h"
 
@@ -56,9 +57,11 @@ static bool view_gil(const void *cond, gil_view *view)
     return true;
 }
 
-static bool is_same(const gil_view *a, const gil_view *b)
+static bool is_still(const void *cond, const gil_view *before)
 {
-    return a->holder == b->holder && a->locked == b->locked && a->switches == b->switches;
+    gil_view now;
+    return view_gil(cond, &now) && now.holder == before->holder && now.locked == before->locked &&
+           now.switches == before->switches;
 }
 
 /* ---- frames ---- */
@@ -200,9 +203,19 @@ static bool read_levels(const void *thread_state, gp_looked *looked)
 
 /* ---- what the looker is given ---- */
 
+/* The callee, if the innermost level is where it was when that was read. */
+static void read_callee(const void *thread_state, gp_looked *looked)
+{
+    gp_site_key at;
+    bool named = gp_callee_read_at(&reader, thread_state, &at, looked->callee, sizeof looked->callee) &&
+                 looked->depth != 0 && gp_site_same(at, looked->keys[0]);
+    if (!named)
+        looked->callee[0] = '\0';
+}
+
 static gp_looked_at look(const void *cond, gp_looked *looked)
 {
-    gil_view before, after;
+    gil_view before;
     if (!reader_is_open)
         gp_safe_reader_open(&reader);
     reader_is_open = true;
@@ -215,8 +228,11 @@ static gp_looked_at look(const void *cond, gp_looked *looked)
     if (before.locked <= 0) /* below 0: it has not been made yet */
         return GP_LOOKED_FREE;
     looked->time = gp_clock_ticks();
-    if (!read_levels(before.holder, looked) || !view_gil(cond, &after) || !is_same(&before, &after))
+    if (!read_levels(before.holder, looked) || !is_still(cond, &before))
         return GP_LOOKED_UNSEEN;
+    read_callee(before.holder, looked);
+    if (looked->callee[0] != '\0' && !is_still(cond, &before))
+        looked->callee[0] = '\0'; /* the level was seen before that */
     return GP_LOOKED_AT_HOLDER;
 }
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "cpython/gp_frames.h"
+#include "cpython/gp_frames_read_safely.h"
 #include "cpython/gp_linetable.h"
-#include "base/gp_safe_read.h"
 #include "base/gp_utf8.h"
 
 enum {
@@ -18,13 +18,7 @@ _Static_assert(NAME_UNITS_MAX > sizeof((gp_frames_line *)0)->file, "a name may f
 _Static_assert(NAME_UNITS_MAX > sizeof((gp_frames_line *)0)->function, "a name may fill its place");
 _Static_assert((int)PIECE >= (int)GP_LINETABLE_PIECE, "see gp_linetable_feed");
 
-/* What is read of a code object: all before its instructions. */
-typedef union {
-    PyCodeObject code;
-    char bytes[offsetof(PyCodeObject, co_code_adaptive)];
-} code_copy;
-
-static const void *thread_frame(gp_safe_reader *reader, const void *thread_state)
+const void *gp_frames_safe_innermost(gp_safe_reader *reader, const void *thread_state)
 {
     const void *frame = NULL;
 #if PY_VERSION_HEX >= 0x030D0000
@@ -40,7 +34,7 @@ static const void *thread_frame(gp_safe_reader *reader, const void *thread_state
 
 /* Where the frame's copy of the instructions begins. */
 static bool first_instruction(gp_safe_reader *reader, const gp_frame *frame, const char *code,
-                              const code_copy *copy, const char **first)
+                              const gp_code_copy *copy, const char **first)
 {
 #if defined(GP_FRAMES_COPIED_CODE)
     (void)code;
@@ -56,8 +50,8 @@ static bool first_instruction(gp_safe_reader *reader, const gp_frame *frame, con
 #endif
 }
 
-/* Tell whether this is a Python frame, and if so where it is. */
-static bool locate(gp_safe_reader *reader, const gp_frame *frame, code_copy *copy, int32_t *instruction)
+bool gp_frames_safe_locate(gp_safe_reader *reader, const gp_frame *frame, gp_code_copy *copy,
+                           int32_t *instruction)
 {
     const char *code = gp_frame_executable(frame), *first;
     if ((unsigned char)frame->owner >= GP_FRAMES_NOT_PYTHON ||
@@ -121,6 +115,11 @@ static void copy_name(gp_safe_reader *reader, const void *string, encoder *encod
     name[size] = '\0';
 }
 
+void gp_frames_safe_string(gp_safe_reader *reader, const void *string, char *text, size_t room)
+{
+    copy_name(reader, string, gp_utf8_head, text, room);
+}
+
 static int32_t find_line(gp_safe_reader *reader, const PyCodeObject *code, int32_t instruction)
 {
     uint8_t piece[PIECE];
@@ -153,7 +152,7 @@ static void describe(gp_safe_reader *reader, const PyCodeObject *code, int32_t i
 bool gp_frames_describe_safely(gp_safe_reader *reader, gp_site_key key, gp_frames_text *function,
                                gp_frames_text *file, int32_t *line)
 {
-    code_copy copy;
+    gp_code_copy copy;
     if (!gp_safe_read(reader, key.code, &copy, sizeof copy.bytes) || Py_TYPE(&copy.code) != &PyCode_Type ||
         !copy_text(reader, copy.code.co_qualname, gp_utf8_head, function->bytes, sizeof function->bytes,
                    &function->size) ||
@@ -172,16 +171,16 @@ size_t gp_frames_read_safely(const void *thread_state, gp_frames_line *lines, si
 {
     gp_safe_reader reader;
     gp_frame frame;
-    code_copy code;
+    gp_code_copy code;
     int32_t instruction;
     size_t depth = 0;
     gp_safe_reader_open(&reader);
-    const void *next = thread_state == NULL ? NULL : thread_frame(&reader, thread_state);
+    const void *next = thread_state == NULL ? NULL : gp_frames_safe_innermost(&reader, thread_state);
     /* frames that another thread changes meanwhile may form a circle: limit the other frames, too */
     for (size_t others = 0; next != NULL && depth < room && others < OTHERS_MAX + room;) {
         if (!gp_safe_read(&reader, next, &frame, offsetof(gp_frame, localsplus)))
             break;
-        if (locate(&reader, &frame, &code, &instruction))
+        if (gp_frames_safe_locate(&reader, &frame, &code, &instruction))
             describe(&reader, &code.code, instruction, &lines[depth++]);
         else
             others++;

@@ -19,7 +19,7 @@
 #include "books/gp_gil_state.h"
 
 enum {
-    GP_CALLEE_MAX = 128, /* bytes of a callee's name, terminated */
+    GP_LOOKED_CALLEE = 160, /* bytes of a callee's name, terminated */
 };
 
 /* What was seen at one look. */
@@ -27,7 +27,7 @@ typedef struct {
     uint64_t time;
     size_t depth;                   /* levels; 0: the holder runs no Python */
     bool truncated;                 /* there are more */
-    char callee[GP_CALLEE_MAX];     /* what the innermost level runs in C; empty: nothing, or not known */
+    char callee[GP_LOOKED_CALLEE];  /* what the innermost level runs in C; empty: nothing, or not known */
     gp_site_key keys[GP_STACK_MAX]; /* of the levels, from the innermost */
 } gp_looked;
 
