@@ -38,6 +38,12 @@ gp_session *gp_session_new(uint64_t id, uint64_t start)
     return session;
 }
 
+void gp_session_forget_looked(gp_session *session)
+{
+    gp_memory_unmap(session->looked.place_of, session->looked.room * sizeof *session->looked.place_of);
+    session->looked = (gp_place_map){0};
+}
+
 static void free_books(gp_session *session)
 {
     for (size_t i = 0; session->chunks != NULL && i < CHUNKS && session->chunks[i] != NULL; i++)
@@ -45,7 +51,9 @@ static void free_books(gp_session *session)
     for (size_t i = 0; session->by_thread != NULL && i < PAGES; i++)
         gp_memory_unmap(session->by_thread[i], page_size);
     gp_memory_unmap(session->places, session->place_room * sizeof *session->places);
-    gp_memory_unmap(session->place_of, session->place_of_room * sizeof *session->place_of);
+    gp_memory_unmap(session->met.place_of, session->met.room * sizeof *session->met.place_of);
+    gp_session_forget_looked(session);
+    gp_cells_clear(&session->cells);
     gp_blame_clear(&session->blame);
     gp_memory_unmap(session->folded, GP_FOLDED_SIZE);
     gp_memory_unmap(session->chunks, chunks_size);
@@ -71,11 +79,11 @@ void gp_session_close_books(gp_session *session, gp_buffer closed)
     session->chunks = NULL;
     session->by_thread = NULL;
     session->places = NULL;
-    session->place_of = NULL;
+    session->met = (gp_place_map){0};
     session->folded = NULL;
     session->spares = session->ended = NULL;
     session->largest_count = 0;
-    session->account_count = session->place_count = session->place_room = session->place_of_room = 0;
+    session->account_count = session->place_count = session->place_room = 0;
 }
 
 /* Where the pointer to the thread's account stands, or NULL without memory. */

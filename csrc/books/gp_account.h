@@ -17,6 +17,7 @@
 #include "base/gp_hist.h"
 #include "base/gp_ring.h"
 #include "books/gp_blame.h"
+#include "books/gp_cells.h"
 #include "books/gp_thread.h"
 #include "base/gp_status.h"
 
@@ -94,6 +95,23 @@ enum {
     GP_CHARGES_MAX = 512,
 };
 
+/* Looks at one place in the hold that is under way. */
+typedef struct {
+    uint32_t place;
+    uint64_t looks;
+    uint64_t waiting; /* as in a cell */
+} gp_look_row;
+
+enum {
+    GP_LOOK_ROWS = 256,
+};
+
+/* A session's numbers for places of somebody else's. */
+typedef struct {
+    uint32_t *place_of; /* by number of gp_places.h: its number here + 1; 0: not met */
+    size_t room;
+} gp_place_map;
+
 enum {
     GP_NUMBERS_MAX = GP_RING_ACCOUNTS,   /* accounts that one session can tell apart */
     GP_ACCOUNTS_KEPT = 2048,             /* from this number on, those of ended threads are folded ... */
@@ -118,6 +136,7 @@ struct gp_session {
     gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
     bool wants_sites, wants_stacks; /* where, if that is wanted */
     bool wants_cpu;                 /* CPU time of holds */
+    bool wants_looks;               /* needs sites */
     uint32_t opened;                /* accounts, since some were folded (gp_folding.h) */
     gp_place *places;               /* each with a number of its own */
     uint64_t stall_floor;           /* a wait must be longer to be among the longest */
@@ -158,8 +177,8 @@ struct gp_session {
     /* where */
     gp_blame_table blame;
     size_t place_count, place_room;
-    uint32_t *place_of; /* by number of gp_places.h: its number here + 1; 0: not met */
-    size_t place_of_room;
+    gp_place_map met;       /* the GIL's places */
+    gp_place_map looked;    /* the looker's */
     uint32_t unseen_place;  /* where nobody could look, + 1; 0: not met */
     gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
     uint32_t native_places; /* of single threads */
@@ -170,6 +189,11 @@ struct gp_session {
     gp_buffer introduced;     /* for the recorder: accounts it has not got (docs/recording-format.md, THRD) */
     size_t described_written; /* the recorder's: how much of the places it has */
 
+    /* looks (gp_looks.h) */
+    gp_cell_table cells;
+    uint64_t looks_unseen, looks_free;
+    uint32_t look_row_count;
+
     size_t account_count; /* slots, some of them free */
     size_t spare_count;   /* free ones */
     gp_account *spares;   /* they, linked */
@@ -179,6 +203,7 @@ struct gp_session {
     gp_buffer closed;        /* the last snapshot, instead of all that the books were */
 
     gp_charge charges[GP_CHARGES_MAX]; /* the holds for which some of the GIL's waiters have waited */
+    gp_look_row look_rows[GP_LOOK_ROWS];
     gp_largest largest[GP_LARGEST_KEPT];
     gp_stall stalls[GP_STALLS_MAX];
 };
@@ -192,6 +217,9 @@ gp_session *gp_session_new(uint64_t id, uint64_t start);
 
 /* Unlinked sessions only; NULL is fine. */
 void gp_session_free(gp_session *session);
+
+/* The looker's places begin anew, with other numbers. */
+void gp_session_forget_looked(gp_session *session);
 
 /* Give up the books of a session that has ended: `closed` tells what they said. */
 void gp_session_close_books(gp_session *session, gp_buffer closed);

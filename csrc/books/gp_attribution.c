@@ -95,39 +95,39 @@ static uint32_t meet_unseen(gp_session *session)
     return session->unseen_place - 1;
 }
 
-static uint32_t *room_for(gp_session *session, uint32_t number)
+/* Where the session's number of a place stands. */
+static uint32_t *slot_of(gp_place_map *map, uint32_t number)
 {
-    uint32_t *place_of = enlarged(session->place_of, sizeof *place_of, session->place_of_room,
-                                  &session->place_of_room, (size_t)number + 1);
+    uint32_t *place_of = enlarged(map->place_of, sizeof *place_of, map->room, &map->room, (size_t)number + 1);
     if (place_of == NULL)
         return NULL;
-    session->place_of = place_of;
+    map->place_of = place_of;
     return &place_of[number];
 }
 
-static uint32_t meet(gp_session *session, const gp_places *places, uint32_t number);
+static uint32_t meet(gp_session *session, gp_place_map *map, const gp_places *places, uint32_t number);
 
-/* A session without stacks knows the sites alone. */
-static uint32_t meet_new(gp_session *session, const gp_places *places, uint32_t number)
+/* A session without stacks knows the sites alone. The looker has told them apart. */
+static uint32_t meet_new(gp_session *session, gp_place_map *map, const gp_places *places, uint32_t number)
 {
     const gp_place_name *name = gp_places_at(places, number);
     uint32_t parent = GP_ROW_NONE;
-    if (!session->wants_stacks && name->site != number)
-        return name->site != GP_ROW_NONE ? meet(session, places, name->site) : GP_ROW_NONE;
-    if (name->parent != GP_ROW_NONE && (parent = meet(session, places, name->parent)) == GP_ROW_NONE)
+    if (!session->wants_stacks && map == &session->met && name->site != number)
+        return name->site != GP_ROW_NONE ? meet(session, map, places, name->site) : GP_ROW_NONE;
+    if (name->parent != GP_ROW_NONE && (parent = meet(session, map, places, name->parent)) == GP_ROW_NONE)
         return GP_ROW_NONE;
     return add_place(session, parent, name->text, name->size);
 }
 
-static uint32_t meet(gp_session *session, const gp_places *places, uint32_t number)
+static uint32_t meet(gp_session *session, gp_place_map *map, const gp_places *places, uint32_t number)
 {
-    uint32_t *slot = room_for(session, number);
+    uint32_t *slot = slot_of(map, number);
     if (slot == NULL)
         return GP_ROW_NONE;
     if (*slot != 0)
         return *slot - 1;
-    uint32_t place = meet_new(session, places, number);
-    session->place_of[number] = place + 1; /* it may have moved */
+    uint32_t place = meet_new(session, map, places, number);
+    map->place_of[number] = place + 1; /* it may have moved */
     return place;
 }
 
@@ -138,7 +138,15 @@ uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_
         return meet_native(session, account);
     if (number == GP_UNSEEN)
         return meet_unseen(session);
-    return number != GP_ROW_NONE ? meet(session, places, number) : GP_ROW_NONE;
+    return number != GP_ROW_NONE ? meet(session, &session->met, places, number) : GP_ROW_NONE;
+}
+
+uint32_t gp_attribution_looked(gp_session *session, gp_account *account, const gp_places *looked,
+                               uint32_t number)
+{
+    if (number == GP_NO_FRAME)
+        return meet_native(session, account);
+    return number != GP_ROW_NONE ? meet(session, &session->looked, looked, number) : GP_ROW_NONE;
 }
 
 /* ---- waits ---- */
@@ -203,7 +211,7 @@ void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t
 void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_charge *charge)
 {
     if (gp_blame_is_full(&session->blame))
-        gp_folding_compact_blame(session);
+        gp_folding_compact(session);
     uint32_t row = gp_blame_number(&session->blame, waiter->number, charge->holder, charge->place);
     if (row == GP_ROW_NONE)
         session->sites_lost += charge->ticks;

@@ -21,12 +21,17 @@ uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_
 static inline uint32_t gp_attribution_place(gp_session *session, gp_account *account, const gp_places *places,
                                             uint32_t number)
 {
-    uint32_t place = number < session->place_of_room ? session->place_of[number] : 0;
+    uint32_t place = number < session->met.room ? session->met.place_of[number] : 0;
     if (__builtin_expect(place == 0, 0))
         place = gp_attribution_meet(session, account, places, number) + 1;
     account->last_place = place - 1;
     return place - 1;
 }
+
+/* The session's number of a place where the account's thread was seen, by its number in `looked`, the
+ * looker's places. GP_ROW_NONE without memory. */
+uint32_t gp_attribution_looked(gp_session *session, gp_account *account, const gp_places *looked,
+                               uint32_t number);
 
 /* A hold of `ticks` ended at `place`. */
 static inline void gp_attribution_book_hold(gp_session *session, uint32_t place, uint64_t ticks)

@@ -126,14 +126,15 @@ bool gp_folding_is_due(const gp_session *session)
            session->account_count - session->spare_count > session->keep;
 }
 
-/* ---- blame ---- */
+/* ---- what refers to accounts ---- */
 
-void gp_folding_compact_blame(gp_session *session)
+void gp_folding_compact(gp_session *session)
 {
     /* not for a few: it costs as much as an enlargement */
     size_t open = session->account_count - session->spare_count;
     if (session->ended == NULL || session->folded_since * (size_t)4 < open)
         return;
     gp_blame_rename(&session->blame, session->folded, session->ended->number);
+    gp_cells_rename(&session->cells, session->folded, session->ended->number);
     session->folded_since = 0;
 }

@@ -133,6 +133,7 @@ static void link_waiter(gp_gil_state *gil, gp_thread *thread)
     thread->next_waiter = after;
     *(before != NULL ? &before->next_waiter : &gil->waiters) = thread;
     *(after != NULL ? &after->previous_waiter : &gil->first_waiter) = thread;
+    gil->waiter_count++;
 }
 
 static void join_waiters(gp_gil_state *gil, gp_thread *thread)
@@ -152,6 +153,7 @@ static void leave_waiters(gp_gil_state *gil, gp_thread *thread)
         thread->previous_waiter;
     *(thread->previous_waiter != NULL ? &thread->previous_waiter->next_waiter : &gil->waiters) =
         thread->next_waiter;
+    gil->waiter_count--;
     if (gil->waiters == NULL)
         share_out_all(gil);
 }
@@ -159,6 +161,7 @@ static void leave_waiters(gp_gil_state *gil, gp_thread *thread)
 static void forget_waiters(gp_gil_state *gil)
 {
     gil->waiters = gil->first_waiter = NULL;
+    gil->waiter_count = 0;
     gil->waiter_exited = false;
 }
 
@@ -172,6 +175,16 @@ static bool is_one_of_them_gone(gp_gil_state *gil)
     for (const gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter)
         gil->waiter_exited |= atomic_load_explicit(&waiter->exited, memory_order_relaxed);
     return gil->waiter_exited;
+}
+
+uint64_t gp_gil_state_waiting(gp_gil_state *gil, uint64_t time)
+{
+    uint64_t count = 0;
+    if (!is_one_of_them_gone(gil))
+        return gil->waiter_count;
+    for (const gp_thread *waiter = gil->waiters; waiter != NULL; waiter = waiter->next_waiter)
+        count += gp_thread_end_of(waiter, UINT64_MAX) > time;
+    return count;
 }
 
 uint64_t gp_gil_state_waited_for(const gp_session *session, const gp_thread *holder, const gp_thread *waiter,
@@ -279,6 +292,20 @@ static void fold_where_due(gp_gil_state *gil)
     }
 }
 
+/* The holder's looks belong to the place where it lets go. */
+static void end_looks(gp_gil_state *gil, gp_thread *thread)
+{
+    if (gil->holder != thread) {
+        gp_looks_forget_hold(gil);
+        return;
+    }
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
+        const gp_account *account = gp_gil_state_account(gil, session, thread);
+        gp_looks_end_hold(session, account, account != NULL ? account->last_place : GP_ROW_NONE);
+    }
+    gil->looks_under_way = false;
+}
+
 /* ---- the steps ---- */
 
 /* Book the end of a hold for its place, and charge it to those who waited for it. */
@@ -325,6 +352,8 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
     }
     if (gil->waiters != NULL)
         book_contended(gil, thread, now);
+    if (__builtin_expect(gil->looks_under_way, 0))
+        end_looks(gil, thread);
     gil->holder = NULL;
     gil->last_release = now;
     thread->last_place = place;
@@ -390,6 +419,8 @@ static void book_off(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint64_t asked, uint64_t now)
 {
     open_accounts(gil, thread);
+    if (__builtin_expect(gil->looks_under_way, 0) && thread->state != GP_HOLD)
+        gp_looks_forget_hold(gil);
     gil->holder = thread;
     if (thread->state == GP_WAIT)
         leave_waiters(gil, thread);
@@ -477,12 +508,15 @@ static size_t book_cycles(const gp_gil_state *gil, gp_session *session, gp_accou
 static bool read_cycles(gp_gil_state *gil)
 {
     gp_cycles cycles;
-    if (gil->waiters != NULL || gil->wanting_cpu != 0)
+    if (gil->waiters != NULL || gil->wanting_cpu != 0 || gil->looks_under_way)
         return false;
     size_t count = gp_stream_cycles(&gil->stream, &cycles);
     gp_thread *thread = count != 0 ? gp_thread_of(cycles.journal) : NULL;
     if (count == 0 || gp_account_of(gil->sessions, thread) == NULL)
         return false;
+    uint64_t look = gp_looks_next(&gil->looks);
+    if (__builtin_expect(look < cycles.until, 0))
+        cycles.until = look; /* the step after it must not be booked before */
     for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
         if (thread->since < session->start)
             return false;
@@ -533,8 +567,11 @@ bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
             continue;
         if (!gp_stream_next(&gil->stream, &step))
             break;
+        if (__builtin_expect(gp_looks_next(&gil->looks) < step.time, 0))
+            gp_looks_book(gil, step.time - 1);
         apply(gil, &step);
     }
+    gp_looks_book(gil, limit);
     gp_stream_end(&gil->stream);
     tell_losses(gil);
     fold_where_due(gil);
@@ -566,7 +603,9 @@ void gp_gil_state_reset(gp_gil_state *gil)
 {
     gp_stream_restart(&gil->stream, NULL, GP_NOT_WATCHED);
     gp_places_clear(&gil->places);
-    gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = 0;
+    gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = gil->wanting_looks = 0;
+    gil->looks_under_way = false;
+    gp_looks_discard(&gil->looks);
     gil->holder = NULL;
     gil->last_release = 0;
     forget_waiters(gil);
@@ -580,6 +619,8 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
         gil->wanting_sites = 0;
         gil->wanting_stacks = 0;
         gil->wanting_cpu = 0;
+        gil->wanting_looks = 0;
+        gil->looks_under_way = false;
         gil->last_release = session->start; /* at the earliest */
         gil->holder = holder;
         if (holder != NULL) {
@@ -592,6 +633,7 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
     gil->wanting_sites += session->wants_sites;
     gil->wanting_stacks += session->wants_stacks;
     gil->wanting_cpu += session->wants_cpu;
+    gil->wanting_looks += session->wants_looks;
     session->next = gil->sessions;
     __atomic_store_n(&gil->sessions, session, __ATOMIC_RELAXED);
     gp_gil_state_change(gil);
@@ -629,10 +671,13 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
                        uint32_t here, uint64_t now)
 {
     uint32_t place = end_charges(gil, session, here, now);
+    gp_looks_end_hold(session, place != GP_ROW_NONE ? gp_gil_state_account(gil, session, gil->holder) : NULL,
+                      place);
     session->stop = now;
     gil->wanting_sites -= session->wants_sites;
     gil->wanting_stacks -= session->wants_stacks;
     gil->wanting_cpu -= session->wants_cpu;
+    gil->wanting_looks -= session->wants_looks;
     gp_gil_state_change(gil);
     for (size_t i = 0; i < count; i++) {
         if (!gp_gil_state_concerns(gil, session, threads[i]))
@@ -715,6 +760,8 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
     forget_waiters(gil);
     if (self != NULL && self->state == GP_WAIT) /* forked by a signal handler, perhaps */
         join_waiters(gil, self);
-    if (gil->holder != self)
+    if (gil->holder != self) {
         gil->holder = NULL;
+        gp_looks_forget_hold(gil);
+    }
 }

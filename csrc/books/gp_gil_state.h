@@ -14,6 +14,7 @@
 
 #include "books/gp_attribution.h"
 #include "books/gp_folding.h"
+#include "books/gp_looks.h"
 #include "stream/gp_stream.h"
 
 #define GP_NOT_WATCHED UINT32_MAX /* instead of a generation: no session runs */
@@ -24,7 +25,7 @@ struct gp_gil_state {
     _Atomic uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
     _Atomic uint32_t changes; /* grows when a code object goes by which places are known, or anything changes
                                  that hooks must look at; never 0 while a session runs */
-    _Atomic uint32_t wanting_sites, wanting_stacks, wanting_cpu; /* how many of the sessions */
+    _Atomic uint32_t wanting_sites, wanting_stacks, wanting_cpu, wanting_looks; /* how many of the sessions */
 
     gp_stream stream;
     gp_places places; /* with the GIL */
@@ -37,9 +38,13 @@ struct gp_gil_state {
     uint64_t last_release;   /* when it was last given up */
     gp_thread *waiters;      /* threads in GP_WAIT, the one that waits longest last */
     gp_thread *first_waiter; /* that one */
+    uint64_t waiter_count;
     uint64_t exits_seen;     /* of gp_thread_exits */
     bool waiter_exited;      /* one of the waiters, maybe */
+    bool looks_under_way;    /* there are looks in the hold that is under way */
     gp_folding_host folding; /* set once */
+    const gp_places *looked; /* the looker's, to which looks refer; set once */
+    gp_look_queue looks;
 };
 
 static inline bool gp_gil_state_running(const gp_gil_state *gil)
@@ -75,6 +80,9 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
 /* Prepare a snapshot: charge what has been summed up. Returns the place in the session of the thread that has
  * the GIL, which is at `here`; GP_ROW_NONE: nobody has it, or no sites are wanted. Under the lock. */
 uint32_t gp_gil_state_place(gp_gil_state *gil, gp_session *session, uint32_t here);
+
+/* How many threads wait at `time`, up to which the steps are booked. Under the lock. */
+uint64_t gp_gil_state_waiting(gp_gil_state *gil, uint64_t time);
 
 /* How long the waiter has waited until `to` for the hold that is under way. Under the lock. */
 uint64_t gp_gil_state_waited_for(const gp_session *session, const gp_thread *holder, const gp_thread *waiter,

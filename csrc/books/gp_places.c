@@ -117,16 +117,20 @@ static uint32_t number_of(gp_places *places, gp_place_name name)
     return places->count - 1;
 }
 
-static uint32_t describe(gp_places *places, gp_site_key key)
+uint32_t gp_places_described(gp_places *places, const gp_buffer *text)
 {
-    gp_buffer *text = &places->description;
-    gp_buffer_clear(text);
-    places->naming.met(key, text);
     if (text->failed)
         return GP_ROW_NONE;
     gp_place_name name = {.text = text->bytes, .size = (uint32_t)text->size, .parent = GP_ROW_NONE};
     name.hash = hash_of(name.text, name.size);
     return number_of(places, name);
+}
+
+static uint32_t describe(gp_places *places, gp_site_key key)
+{
+    gp_buffer_clear(&places->description);
+    places->naming.met(key, &places->description);
+    return gp_places_described(places, &places->description);
 }
 
 /* ---- by where they were met ---- */
@@ -150,16 +154,20 @@ uint32_t gp_places_site(gp_places *places, gp_site_key key, bool *lasting)
     return find(places, key);
 }
 
-/* The place of a level that is called from `parent`. */
-static uint32_t called_from(gp_places *places, uint32_t parent, gp_site_key key)
+uint32_t gp_places_called(gp_places *places, uint32_t parent, uint32_t level)
 {
-    uint32_t level = find(places, key);
     if (level == GP_ROW_NONE || parent == GP_ROW_NONE)
         return level;
     gp_place_name name = *gp_places_at(places, level);
     name.parent = parent;
     name.hash = gp_mix(((uint64_t)parent << 32 | level) * GP_GOLDEN);
     return number_of(places, name);
+}
+
+/* The place of a level that is called from `parent`. */
+static uint32_t called_from(gp_places *places, uint32_t parent, gp_site_key key)
+{
+    return gp_places_called(places, parent, find(places, key));
 }
 
 /* A thread is at this place, with the key as its innermost level: where callers do not count that may stand

@@ -75,6 +75,11 @@ uint32_t gp_places_stack(gp_places *places, const gp_call_stack *stack);
  * there. They must be emptied before another call when a code object goes that was known. */
 uint32_t gp_places_path(gp_places *places, gp_paths *paths);
 
+/* The same for places that have nothing but a description, known to one thread alone: the site with this
+ * description, and the place of a site that is called from `parent`; GP_ROW_NONE as the latter is none. */
+uint32_t gp_places_described(gp_places *places, const gp_buffer *text);
+uint32_t gp_places_called(gp_places *places, uint32_t parent, uint32_t level);
+
 /* What a number stands for. Any thread that has got the number. */
 const gp_place_name *gp_places_at(const gp_places *places, uint32_t number);
 

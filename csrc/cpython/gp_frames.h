@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/gp_paths.h"
+#include "base/gp_safe_read.h"
 
 /* Look up what gp_frames_check needs from the loader, whose lock a thread that waits for the GIL may hold.
  * Once, without the GIL, before all else here. */
@@ -71,6 +72,11 @@ typedef struct {
 /* Name a place: qualified name (of a long one the beginning), file name (of a long one the end), and line, 0
  * if there is none. The code object must be alive. All are empty if `key` has no code. */
 void gp_frames_describe(gp_site_key key, gp_frames_text *function, gp_frames_text *file, int32_t *line);
+
+/* The same without the GIL, for a code object that may go meanwhile: false if it can't be read. Makes some
+ * system calls, so not in hooks. */
+bool gp_frames_describe_safely(gp_safe_reader *reader, gp_site_key key, gp_frames_text *function,
+                               gp_frames_text *file, int32_t *line);
 
 /* One frame by name; both names are terminated. */
 typedef struct {

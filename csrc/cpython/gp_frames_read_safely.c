@@ -3,28 +3,22 @@
 #include <string.h>
 
 #include "cpython/gp_frames.h"
+#include "cpython/gp_frames_read_safely.h"
 #include "cpython/gp_linetable.h"
-#include "base/gp_safe_read.h"
 #include "base/gp_utf8.h"
 
 enum {
-    PIECE = 1024,         /* bytes of a location table read at once */
-    TABLE_MAX = 1 << 20,  /* bytes of it looked at */
-    OTHERS_MAX = 64,      /* other frames that are read, beyond `room` */
-    NAME_UNITS_MAX = 256, /* units of a name that are read: enough for both names */
+    PIECE = 1024,                                            /* bytes of a location table read at once */
+    TABLE_MAX = 1 << 20,                                     /* bytes of it looked at */
+    OTHERS_MAX = 64,                                         /* other frames that are read, beyond `room` */
+    NAME_UNITS_MAX = sizeof((gp_frames_text *)0)->bytes + 1, /* units of a name that are read */
 };
 
-_Static_assert(NAME_UNITS_MAX >= sizeof((gp_frames_line *)0)->file, "a name may fill its place");
-_Static_assert(NAME_UNITS_MAX >= sizeof((gp_frames_line *)0)->function, "a name may fill its place");
+_Static_assert(NAME_UNITS_MAX > sizeof((gp_frames_line *)0)->file, "a name may fill its place");
+_Static_assert(NAME_UNITS_MAX > sizeof((gp_frames_line *)0)->function, "a name may fill its place");
 _Static_assert((int)PIECE >= (int)GP_LINETABLE_PIECE, "see gp_linetable_feed");
 
-/* What is read of a code object: all before its instructions. */
-typedef union {
-    PyCodeObject code;
-    char bytes[offsetof(PyCodeObject, co_code_adaptive)];
-} code_copy;
-
-static const void *thread_frame(gp_safe_reader *reader, const void *thread_state)
+const void *gp_frames_safe_innermost(gp_safe_reader *reader, const void *thread_state)
 {
     const void *frame = NULL;
 #if PY_VERSION_HEX >= 0x030D0000
@@ -40,7 +34,7 @@ static const void *thread_frame(gp_safe_reader *reader, const void *thread_state
 
 /* Where the frame's copy of the instructions begins. */
 static bool first_instruction(gp_safe_reader *reader, const gp_frame *frame, const char *code,
-                              const code_copy *copy, const char **first)
+                              const gp_code_copy *copy, const char **first)
 {
 #if defined(GP_FRAMES_COPIED_CODE)
     (void)code;
@@ -56,8 +50,8 @@ static bool first_instruction(gp_safe_reader *reader, const gp_frame *frame, con
 #endif
 }
 
-/* Tell whether this is a Python frame, and if so where it is. */
-static bool locate(gp_safe_reader *reader, const gp_frame *frame, code_copy *copy, int32_t *instruction)
+bool gp_frames_safe_locate(gp_safe_reader *reader, const gp_frame *frame, gp_code_copy *copy,
+                           int32_t *instruction)
 {
     const char *code = gp_frame_executable(frame), *first;
     if ((unsigned char)frame->owner >= GP_FRAMES_NOT_PYTHON ||
@@ -91,23 +85,39 @@ static bool find_units(gp_safe_reader *reader, const char *string, gp_utf8_sourc
     return source->width == 1 || source->width == 2 || source->width == 4;
 }
 
-/* Copy a name, terminated; "?" if it can't be read. Of a long name only the units that may be shown are read:
- * the first ones for gp_utf8_head, the last ones for gp_utf8_tail; each is one byte or more. */
-static void copy_name(gp_safe_reader *reader, const void *string, encoder *encode, char *name, size_t room)
+/* Copy a name; false if it can't be read. Of a long name only the units that may be shown are read, and one
+ * more that shows that it is long: the first ones for gp_utf8_head, the last ones for gp_utf8_tail; each is
+ * one byte or more. */
+static bool copy_text(gp_safe_reader *reader, const void *string, encoder *encode, char *text, size_t room,
+                      size_t *size)
 {
     uint32_t units[NAME_UNITS_MAX];
     gp_utf8_source source;
-    memcpy(name, "?", 2);
     if (!find_units(reader, string, &source))
-        return;
-    size_t taken = source.length < room ? source.length : room;
+        return false;
+    size_t taken = source.length <= room ? source.length : room + 1;
     size_t left_out = encode == gp_utf8_tail ? source.length - taken : 0;
     if (!gp_safe_read(reader, (const char *)source.units + left_out * source.width, units,
                       taken * source.width))
-        return;
+        return false;
     source.units = units;
     source.length = taken;
-    name[encode(source, name, room - 1)] = '\0';
+    *size = encode(source, text, room);
+    return true;
+}
+
+/* The same, terminated; "?" if it can't be read. */
+static void copy_name(gp_safe_reader *reader, const void *string, encoder *encode, char *name, size_t room)
+{
+    size_t size = 1;
+    if (!copy_text(reader, string, encode, name, room - 1, &size))
+        name[0] = '?';
+    name[size] = '\0';
+}
+
+void gp_frames_safe_string(gp_safe_reader *reader, const void *string, char *text, size_t room)
+{
+    copy_name(reader, string, gp_utf8_head, text, room);
 }
 
 static int32_t find_line(gp_safe_reader *reader, const PyCodeObject *code, int32_t instruction)
@@ -139,6 +149,19 @@ static void describe(gp_safe_reader *reader, const PyCodeObject *code, int32_t i
     line->line = find_line(reader, code, instruction);
 }
 
+bool gp_frames_describe_safely(gp_safe_reader *reader, gp_site_key key, gp_frames_text *function,
+                               gp_frames_text *file, int32_t *line)
+{
+    gp_code_copy copy;
+    if (!gp_safe_read(reader, key.code, &copy, sizeof copy.bytes) || Py_TYPE(&copy.code) != &PyCode_Type ||
+        !copy_text(reader, copy.code.co_qualname, gp_utf8_head, function->bytes, sizeof function->bytes,
+                   &function->size) ||
+        !copy_text(reader, copy.code.co_filename, gp_utf8_tail, file->bytes, sizeof file->bytes, &file->size))
+        return false;
+    *line = find_line(reader, &copy.code, key.instruction);
+    return true;
+}
+
 const void *gp_frames_thread_state(void)
 {
     return PyGILState_GetThisThreadState();
@@ -148,16 +171,16 @@ size_t gp_frames_read_safely(const void *thread_state, gp_frames_line *lines, si
 {
     gp_safe_reader reader;
     gp_frame frame;
-    code_copy code;
+    gp_code_copy code;
     int32_t instruction;
     size_t depth = 0;
     gp_safe_reader_open(&reader);
-    const void *next = thread_state == NULL ? NULL : thread_frame(&reader, thread_state);
+    const void *next = thread_state == NULL ? NULL : gp_frames_safe_innermost(&reader, thread_state);
     /* frames that another thread changes meanwhile may form a circle: limit the other frames, too */
     for (size_t others = 0; next != NULL && depth < room && others < OTHERS_MAX + room;) {
         if (!gp_safe_read(&reader, next, &frame, offsetof(gp_frame, localsplus)))
             break;
-        if (locate(&reader, &frame, &code, &instruction))
+        if (gp_frames_safe_locate(&reader, &frame, &code, &instruction))
             describe(&reader, &code.code, instruction, &lines[depth++]);
         else
             others++;

@@ -5,6 +5,7 @@
 
 #include "cpython/gp_codes.h"
 #include "cpython/gp_frames.h"
+#include "cpython/gp_frames_look.h"
 #include "base/gp_memory.h"
 #include "base/gp_safe_read.h"
 
@@ -170,6 +171,7 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.thread_state = gp_frames_thread_state;
         host.describe = describe;
         host.watch_code = gp_codes_watch;
+        host.looker_eyes = &gp_frames_look_eyes;
         host.cycle_gil = cycle_gil;
     }
     return &host;

@@ -22,7 +22,8 @@ enum {
     GP_SNAPSHOT_TIMELINE = 32,
     GP_SNAPSHOT_CPU = 64,
     GP_SNAPSHOT_OTHERS_MISSED = 128,
-    GP_SNAPSHOT_FLAGS = 255, /* all of them */
+    GP_SNAPSHOT_LOOKS = 256,
+    GP_SNAPSHOT_FLAGS = 511, /* all of them */
 };
 
 #endif

@@ -7,6 +7,7 @@ static const char ends_early[] = "it ends too early";
 static const char account_too_large[] = "an account's number is too large";
 static const char place_too_large[] = "a place's number is too large";
 static const char too_large[] = "a number is too large";
+static const char too_many[] = "a number of looks must be below 2^63";
 static const char too_late[] = "a time is too large";
 
 /* ---- header and chunks ---- */
@@ -363,4 +364,24 @@ void gp_read_stall(gp_cursor *cursor, const gp_totals_row *totals, gp_stall_row 
     row->start_ns = read_ns(cursor, totals);
     row->wait_ns = read_ns(cursor, totals);
     row->holder_ns = read_ns(cursor, totals);
+}
+
+static uint64_t read_count(gp_cursor *cursor)
+{
+    return gp_cursor_below(cursor, (uint64_t)1 << 63, too_many);
+}
+
+void gp_read_looks(gp_cursor *cursor, gp_looks_row *row)
+{
+    row->unseen = read_count(cursor);
+    row->free = read_count(cursor);
+}
+
+void gp_read_cell(gp_cursor *cursor, gp_cell_row *row)
+{
+    row->holder = read_account_number(cursor);
+    row->ended = read_link(cursor, GP_READER_PLACES, place_too_large);
+    row->looked = (uint32_t)gp_cursor_below(cursor, GP_READER_PLACES, place_too_large);
+    row->looks = read_count(cursor);
+    row->waiting = read_count(cursor);
 }

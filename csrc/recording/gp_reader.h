@@ -250,6 +250,21 @@ typedef struct {
 
 void gp_read_stall(gp_cursor *cursor, const gp_totals_row *totals, gp_stall_row *row);
 
+/* With GP_SNAPSHOT_LOOKS. */
+typedef struct {
+    uint64_t unseen, free;
+} gp_looks_row;
+
+void gp_read_looks(gp_cursor *cursor, gp_looks_row *row);
+
+typedef struct {
+    uint32_t holder;
+    uint32_t ended, looked; /* places; the first may be GP_NOWHERE */
+    uint64_t looks, waiting;
+} gp_cell_row;
+
+void gp_read_cell(gp_cursor *cursor, gp_cell_row *row);
+
 /* Least bytes of a row, for gp_cursor_rows. */
 enum {
     GP_ROW_ACCOUNT = 20,
@@ -258,6 +273,7 @@ enum {
     GP_ROW_BLAME = 4,
     GP_ROW_STALL = 7,
     GP_ROW_EVENT = 4,
+    GP_ROW_CELL = 5,
 };
 
 #endif

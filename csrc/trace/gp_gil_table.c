@@ -163,6 +163,7 @@ static void begin_state(gp_gil *gil)
     gp_gil_state_reset(&gil->state);
     gil->state.places.naming = gp_tracer.main_gil.state.places.naming;
     gil->state.folding = gp_tracer.main_gil.state.folding;
+    gil->state.looked = gp_tracer.main_gil.state.looked;
     gil->releases = (gp_callers){.first = gp_tracer.main_gil.releases.first,
                                  .second = gp_tracer.main_gil.releases.second,
                                  .wrapper = gp_tracer.main_gil.releases.wrapper};

@@ -108,7 +108,8 @@ static void write_totals(const reading *of, const gp_snapshot_facts *facts, gp_b
                                  (session->wants_stacks ? GP_SNAPSHOT_STACKS : 0) |
                                  (facts->timeline ? GP_SNAPSHOT_TIMELINE : 0) |
                                  (session->wants_cpu ? GP_SNAPSHOT_CPU : 0) |
-                                 (facts->others_missed ? GP_SNAPSHOT_OTHERS_MISSED : 0));
+                                 (facts->others_missed ? GP_SNAPSHOT_OTHERS_MISSED : 0) |
+                                 (session->wants_looks ? GP_SNAPSHOT_LOOKS : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
     gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, end_of(of)));
@@ -308,6 +309,34 @@ static void write_stalls(const reading *of, gp_buffer *buffer)
             write_wait(of, &of->waits[i], buffer);
 }
 
+/* ---- looks ---- */
+
+static void write_cell(const gp_cell *cell, gp_buffer *buffer)
+{
+    gp_buffer_number(buffer, cell->holder);
+    write_optional(buffer, cell->ended);
+    gp_buffer_number(buffer, cell->looked);
+    gp_buffer_number(buffer, cell->looks);
+    gp_buffer_number(buffer, cell->waiting);
+}
+
+/* The looks in the hold that is under way have rows of their own. */
+static void write_looks(const reading *of, gp_buffer *buffer)
+{
+    const gp_session *session = of->session;
+    const gp_cell_table *cells = &session->cells;
+    uint32_t under_way = of->holder != NULL ? session->look_row_count : 0;
+    gp_buffer_number(buffer, session->looks_unseen);
+    gp_buffer_number(buffer, session->looks_free);
+    gp_buffer_number(buffer, cells->count + under_way);
+    for (size_t i = 0; i < cells->count; i++)
+        write_cell(&cells->rows[i], buffer);
+    for (uint32_t i = 0; i < under_way; i++) {
+        const gp_look_row *row = &session->look_rows[i];
+        write_cell(&(gp_cell){of->holder->number, of->place, row->place, row->looks, row->waiting}, buffer);
+    }
+}
+
 /* ---- all of it ---- */
 
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint32_t place, uint64_t now,
@@ -326,5 +355,7 @@ void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint
     book_under_way(&of, (uint64_t)-1);
     write_blame(&of, buffer);
     write_stalls(&of, buffer);
+    if (session->wants_looks)
+        write_looks(&of, buffer);
     gp_memory_unmap(of.waits, (session->account_count + 1) * sizeof *of.waits);
 }

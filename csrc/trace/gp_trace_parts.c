@@ -217,6 +217,7 @@ static void extend(gp_session *session, gp_gil *gil)
         return;
     }
     other->wants_cpu = session->wants_cpu;
+    other->wants_looks = session->wants_looks;
     other->origin = session->origin;
     other->start_anchor = session->start_anchor;
     other->rate = session->rate;
@@ -404,6 +405,7 @@ static void forget_code_at(gp_gil *gil, const void *code)
 void gp_trace_parts_forget_code(const void *code)
 {
     const gp_thread *thread = gp_wrappers_elsewhere();
+    gp_looker_forget_code(code);
     while (thread != NULL && !has_gil(thread))
         thread = thread->next_elsewhere;
     if (thread == NULL) {

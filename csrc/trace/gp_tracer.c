@@ -84,6 +84,7 @@ static gp_status learn(const gp_tracer_host *host, const char **reason)
     gp_wrappers_prepare(host, &found, gp_trace_parts_recognise);
     main_gil->state.places.naming = (gp_naming){met_place, host->stands_for_caller, host->walk};
     main_gil->state.folding = (gp_folding_host){gp_threads_gone, retire_thread};
+    main_gil->state.looked = &gp_tracer.looked;
     gp_tracer.learnt = true;
     return GP_OK;
 }
@@ -137,6 +138,7 @@ static void forked_in_child(void)
         self->journal.fresh = true; /* ... or, forked behind the interpreter's back, lets the old one go */
     }
     gp_trace_parts_forked();
+    gp_looker_forked();
 }
 
 void gp_tracer_prepare(const gp_tracer_host *host)
@@ -214,6 +216,7 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
     if (started == NULL)
         return GP_ENOMEM;
     started->wants_cpu = wishes->cpu;
+    started->wants_looks = wishes->looks && started->wants_sites && host->looker_eyes != NULL;
     started->lost_before = gp_threads_lost(&gp_tracer.threads);
     status = begin_watching(host, &first, reason);
     if (status == GP_OK)

@@ -10,6 +10,7 @@
 
 #include "books/gp_attribution.h"
 #include "recording/gp_recorder.h"
+#include "trace/gp_looker.h"
 #include "trace/gp_stall_look.h"
 #include "base/gp_status.h"
 
@@ -48,6 +49,7 @@ typedef struct {
     /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the
      * GIL that guards it; NULL: no more. */
     void (*watch_code)(void (*gone)(const void *code));
+    const gp_looker_eyes *looker_eyes; /* NULL: nobody can look */
 } gp_tracer_host;
 
 /* Once, before all else here. Without the GIL: this takes locks of the C library, whose holder may want the
@@ -65,6 +67,8 @@ typedef struct {
     bool stacks;   /* whole stacks; needs sites */
     bool timeline; /* every hold and wait one by one; needs a recorder */
     bool cpu;      /* CPU time of holds: two system calls each */
+    bool looks;    /* look at the holder at random times (gp_looker.h); only with sites. After its end:
+                      gp_looker_end */
     gp_recorder
         *recorder; /* where to; NULL: nowhere. To be finished after the stop, before gp_tracer_forget */
 } gp_tracer_wishes;

@@ -2,7 +2,7 @@
 #define GP_TRACER_OBJECT_H
 
 /* The tracer's one object: whatever it keeps for the whole process, and changes. What is a thread's own is in
- * gp_wrappers.c and gp_gil_table.c.
+ * gp_wrappers.c and gp_gil_table.c, what is the looker's in gp_looker.c.
  *
  * Only the files of trace/ use it, each as its fields say. "With the GIL" is the main interpreter's GIL, and
  * "hooks" are the wrappers in whatever thread. */
@@ -32,6 +32,8 @@ extern __attribute__((visibility("hidden"))) struct gp_tracer {
     gp_gil other_gils[GP_OTHER_GILS_MAX];
     pthread_mutex_t table_lock;
     uint64_t close_ended_at; /* ticks: when to ask again which interpreters have ended */
+
+    gp_places looked; /* the looker's places, which it alone adds to (gp_looker.c) */
 
     /* Of the last watching of a GIL. Under table_lock, or with the GIL before a trace runs. */
     uint32_t generation;

@@ -39,6 +39,9 @@ void gp_tracer_watch_end(uint32_t begun) {}
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now) { return false; }
 gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at) { return GP_STALL_LOOK_LONG_OVER; }
 
+bool gp_looker_is_left(void) { return false; }
+void gp_looker_end(void) {}
+
 gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes, const gp_watchdog_name *names,
                             size_t name_count, gp_watchdog **watchdog, int *error) { return GP_EUNSUPPORTED; }
 uint64_t gp_watchdog_reported(const gp_watchdog *watchdog) { return 0; }

@@ -596,16 +596,35 @@ static void wait_for(gp_gil *gil, const void *cond)
         ask(gil, thread, thread->journal.asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : gp_clock_ticks());
 }
 
+/* Have the holder looked at for which the thread waits. A looker is started without the GIL's mutex: then the
+ * thread must see again whether it has to wait, as after any wake-up that has no reason. */
+__attribute__((noinline, cold)) static bool begin_to_look(pthread_mutex_t *mutex)
+{
+    if (gp_looker_hear_of_wait() || gp_gil_table_is_locking())
+        return false;
+    call_unlock(mutex);
+    gp_looker_begin();
+    call_lock(mutex);
+    return true;
+}
+
+static bool wait_and_look(gp_gil *gil, const void *cond, pthread_mutex_t *mutex)
+{
+    wait_for(gil, cond);
+    return gil->state.wanting_looks != 0 && begin_to_look(mutex);
+}
+
 static int hooked_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     gp_gil *other;
+    bool awake = false;
     if (gp_gil_table_is(&main_gil->locks.cond, cond))
-        wait_for(main_gil, cond);
+        awake = wait_and_look(main_gil, cond, mutex);
     else if (others() && (other = gp_gil_table_with_cond(cond)) != NULL)
-        wait_for(other, cond);
+        awake = wait_and_look(other, cond, mutex);
     else if (__builtin_expect(notes != NULL, 0))
         note(GP_CALL_TIMEDWAIT, cond);
-    return call_timedwait(cond, mutex, until);
+    return awake ? 0 : call_timedwait(cond, mutex, until);
 }
 
 /* Whether the thread has no room for its note. Its hold is then off time in the books, and counted as lost.

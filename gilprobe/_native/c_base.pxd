@@ -41,6 +41,13 @@ cdef extern from "base/gp_place.h" nogil:
         int32_t instruction
 
 
+cdef extern from "base/gp_safe_read.h" nogil:
+    ctypedef struct gp_safe_reader:
+        pass
+    void gp_safe_reader_open(gp_safe_reader *reader)
+    void gp_safe_reader_close(gp_safe_reader *reader)
+
+
 cdef extern from "base/gp_hist.h" nogil:
     enum:
         GP_HIST_BUCKETS

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdio cimport FILE
 
-from .c_base cimport c_bool, gp_site_key
+from .c_base cimport c_bool, gp_safe_reader, gp_site_key
 from .c_kernels cimport gp_work, gp_work_lock
 
 
@@ -27,6 +27,12 @@ cdef extern from "cpython/gp_frames.h" nogil:
     void gp_frames_describe(gp_site_key key, gp_frames_text *function, gp_frames_text *file, int32_t *line)
     const void *gp_frames_thread_state()
     size_t gp_frames_read_safely(const void *thread_state, gp_frames_line *lines, size_t room)
+
+
+cdef extern from "cpython/gp_callee.h" nogil:
+    enum:
+        GP_CALLEE_MAX
+    c_bool gp_callee_read(gp_safe_reader *reader, const void *thread_state, char *name, size_t room)
 
 
 cdef extern from "cpython/gp_counts.h":

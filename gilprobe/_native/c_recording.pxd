@@ -28,6 +28,7 @@ cdef extern from "recording/gp_format.h" nogil:
         GP_SNAPSHOT_TIMELINE
         GP_SNAPSHOT_CPU
         GP_SNAPSHOT_OTHERS_MISSED
+        GP_SNAPSHOT_LOOKS
 
 
 cdef extern from "recording/gp_reader.h" nogil:
@@ -37,6 +38,7 @@ cdef extern from "recording/gp_reader.h" nogil:
         GP_ROW_SITE
         GP_ROW_BLAME
         GP_ROW_STALL
+        GP_ROW_CELL
     uint32_t GP_NOWHERE
 
     gp_status gp_recording_check(const uint8_t *header)
@@ -134,6 +136,13 @@ cdef extern from "recording/gp_reader.h" nogil:
     void gp_read_site(gp_cursor *cursor, const gp_totals_row *totals, gp_site_row *row)
     void gp_read_blame(gp_cursor *cursor, const gp_totals_row *totals, gp_blame_row *row)
     void gp_read_stall(gp_cursor *cursor, const gp_totals_row *totals, gp_stall_row *row)
+    ctypedef struct gp_looks_row:
+        uint64_t unseen, free
+    ctypedef struct gp_cell_row:
+        uint32_t holder, ended, looked
+        uint64_t looks, waiting
+    void gp_read_looks(gp_cursor *cursor, gp_looks_row *row)
+    void gp_read_cell(gp_cursor *cursor, gp_cell_row *row)
 
 
 cdef extern from "recording/gp_recorder.h" nogil:

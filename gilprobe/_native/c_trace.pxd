@@ -22,6 +22,11 @@ cdef extern from "trace/gp_watchdog.h" nogil:
     void gp_watchdog_stop(gp_watchdog *watchdog)
 
 
+cdef extern from "trace/gp_looker.h" nogil:
+    bint gp_looker_is_left()
+    void gp_looker_end()
+
+
 # Called with the GIL.
 cdef extern from "trace/gp_tracer.h":
     ctypedef struct gp_tracer_host:
@@ -31,6 +36,7 @@ cdef extern from "trace/gp_tracer.h":
         bint stacks
         bint timeline
         bint cpu
+        bint looks
         gp_recorder *recorder
     gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
     gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wishes, gp_session **session,

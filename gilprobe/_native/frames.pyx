@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from posix.time cimport nanosleep, timespec
 
+from collections import Counter
 from types import CodeType
 
 from .c_base cimport *
@@ -115,6 +116,33 @@ def read_safely(
             depth = gp_frames_read_safely(<const void *>state, lines, limit)
             seen += depth
     return [(bytes(lines[n].function), bytes(lines[n].file), lines[n].line) for n in range(depth)], seen
+
+
+def read_callees(uintptr_t state, size_t rounds, *, int64_t gap_ns=0) -> dict[bytes, int]:
+    """Look `rounds` times, `gap_ns` apart, at what a thread runs in C, all without the GIL.
+
+    Returns how often each name was seen; b"" where there was none.
+    """
+    cdef _Room room = _Room(rounds, GP_CALLEE_MAX)
+    cdef char *name = <char *>room.start
+    cdef gp_safe_reader reader
+    cdef timespec gap
+    cdef size_t n
+    if gap_ns < 0:
+        raise ValueError(f"gap_ns must be >= 0, got {gap_ns}")
+    gap.tv_sec, gap.tv_nsec = gap_ns // 1000000000, gap_ns % 1000000000
+    with nogil:
+        gp_safe_reader_open(&reader)
+        for n in range(rounds):
+            if not gp_callee_read(&reader, <const void *>state, name + n * GP_CALLEE_MAX, GP_CALLEE_MAX):
+                name[n * GP_CALLEE_MAX] = 0
+            if gap_ns != 0:
+                nanosleep(&gap, NULL)
+        gp_safe_reader_close(&reader)
+    seen = Counter()
+    for n in range(rounds):
+        seen[<bytes>(name + n * GP_CALLEE_MAX)] += 1
+    return dict(seen)
 
 
 def here_cost_ns(int64_t rounds) -> float:

@@ -14,6 +14,9 @@ class _Totals(TypedDict):
     timeline: bool
     cpu_time: bool
     others_missed: bool
+    looks: bool
+    looks_unseen: int
+    looks_free: int
     interpreter: int
     factor: int
     elapsed_ns: int
@@ -53,6 +56,7 @@ class _Snapshot(TypedDict):
     sites: list[tuple[int, int, int, int, int]]
     blame: list[tuple[int, int, int | None, int]]
     stalls: list[tuple[int, int | None, int | None, int | None, int, int, int]]
+    looks: list[tuple[int, int | None, int, int, int]]
 
 _Place: TypeAlias = tuple[int | None, int, int, str, str]
 _Thread: TypeAlias = tuple[int, int, int, str, int]

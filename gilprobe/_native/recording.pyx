@@ -304,6 +304,29 @@ cdef list read_stalls(gp_cursor *cursor, const gp_totals_row *totals):
     return rows
 
 
+cdef list read_cells(gp_cursor *cursor):
+    cdef gp_cell_row row
+    cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_CELL)
+    rows = []
+    for i in range(count):
+        gp_read_cell(cursor, &row)
+        check(cursor)
+        rows.append((row.holder, number_or_none(row.ended), row.looked, row.looks, row.waiting))
+    return rows
+
+
+cdef list read_looks(gp_cursor *cursor, const gp_totals_row *totals, dict counts):
+    cdef gp_looks_row row
+    counts["looks_unseen"] = counts["looks_free"] = 0
+    if not totals.flags & GP_SNAPSHOT_LOOKS:
+        return []
+    gp_read_looks(cursor, &row)
+    check(cursor)
+    counts["looks_unseen"] = row.unseen
+    counts["looks_free"] = row.free
+    return read_cells(cursor)
+
+
 cdef dict totals_as_dict(const gp_totals_row *row):
     return {
         "final": bool(row.flags & GP_SNAPSHOT_FINAL),
@@ -314,6 +337,7 @@ cdef dict totals_as_dict(const gp_totals_row *row):
         "timeline": bool(row.flags & GP_SNAPSHOT_TIMELINE),
         "cpu_time": bool(row.flags & GP_SNAPSHOT_CPU),
         "others_missed": bool(row.flags & GP_SNAPSHOT_OTHERS_MISSED),
+        "looks": bool(row.flags & GP_SNAPSHOT_LOOKS),
         "interpreter": row.interpreter,
         "factor": row.rate.factor,
         "elapsed_ns": row.elapsed_ns,
@@ -326,10 +350,12 @@ cdef dict totals_as_dict(const gp_totals_row *row):
 
 
 def decode_snapshot(const uint8_t[::1] payload) -> dict:
-    """Return the totals, accounts, sites, blame and stalls of a SNAP, by these words. Times in nanoseconds.
+    """Return the totals, accounts, sites, blame, stalls and looks of a SNAP, by these words. Times in nanoseconds.
 
     A site is (place, releases, hold, wait, CPU time of the holds or 0 where that was not recorded); a row of blame (waiter, holder, place or None, wait); a stall (waiter, its
-    place or None, holder or None, its place or None, start, wait, time of the holder). Threads by the numbers of their
+    place or None, holder or None, its place or None, start, wait, time of the holder); a row of looks (holder, place
+    where its holds ended or None, place that was seen, looks, threads that waited, added up over the looks). The totals
+    tell how many looks saw nothing, and how many found that nobody had the GIL. Threads by the numbers of their
     accounts, places by their own. Whether there are such accounts and places is for the caller to check.
     """
     cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
@@ -348,6 +374,7 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
         "blame": read_blame(&cursor, &totals),
         "stalls": read_stalls(&cursor, &totals),
     }
+    snapshot["looks"] = read_looks(&cursor, &totals, snapshot["totals"])
     check(&cursor)
     if not gp_cursor_at_end(&cursor):
         raise ValueError("there must be nothing behind a snapshot")

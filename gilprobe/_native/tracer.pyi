@@ -56,6 +56,7 @@ class Session:
         recorder: Recorder | None = None,
         timeline: bool = False,
         cpu_time: bool = False,
+        looks: bool = False,
     ) -> Session: ...
     @property
     def running(self) -> bool: ...

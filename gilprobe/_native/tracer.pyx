@@ -349,7 +349,7 @@ cdef class Session:
     cdef Recorder recorder  # must be finished before the session goes
 
     def __cinit__(self, *, bint sites=False, bint stacks=False, Recorder recorder=None, bint timeline=False,
-                  bint cpu_time=False):
+                  bint cpu_time=False, bint looks=False):
         cdef const char *reason = b""
         cdef gp_status status
         cdef int error
@@ -364,6 +364,9 @@ cdef class Session:
         wishes.stacks = stacks
         wishes.timeline = timeline
         wishes.cpu = cpu_time
+        wishes.looks = looks
+        if looks:
+            watch_forks()
         wishes.recorder = NULL if recorder is None else recorder.handle
         self.recorder = recorder
         status = gp_tracer_start(gp_interpreter_host(), &wishes, &self.handle, &reason)
@@ -385,6 +388,7 @@ cdef class Session:
                 gp_guard_end(recorder)
                 gp_recorder_finish(recorder)
         gp_tracer_forget(self.handle)
+        end_looker()
 
     @property
     def running(self) -> bool:
@@ -397,6 +401,7 @@ cdef class Session:
         cdef gp_call_stack here
         find(frame, self.handle, keys, &here)
         gp_tracer_stop(self.handle, &here)
+        end_looker()
 
     def read(self, frame=None) -> list[tuple[bytes, bytes]]:
         """Return the places and a snapshot, up to now if the session runs, for each GIL, the main one's first.
@@ -410,6 +415,13 @@ cdef class Session:
         # the main one's last, since its length is that of the trace
         parts = [read_part(self.handle, part, &here) for part in reversed(range(gp_tracer_parts(self.handle)))]
         return parts[::-1]
+
+
+cdef void end_looker() noexcept:
+    """End the native thread that looked for sessions, with the last of them."""
+    if gp_looker_is_left():
+        with nogil:
+            gp_looker_end()
 
 
 cdef tuple read_part(gp_session *session, size_t part, const gp_call_stack *here):

@@ -42,6 +42,7 @@ class Trace:
         stacks: bool = False,
         timeline: bool = False,
         cpu_time: bool = False,
+        looks: bool = True,
         path: str | os.PathLike[str] | None = None,
         _later: bool = False,
     ) -> None:
@@ -50,6 +51,7 @@ class Trace:
             "stacks": stacks,
             "timeline": timeline,
             "cpu_time": cpu_time,
+            "looks": looks,
         }
         for name, option in (options | {"sites": sites}).items():
             if not isinstance(option, bool):
@@ -270,7 +272,9 @@ def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...
     differs = tracer.frames_differ() if options["sites"] else None
     if differs is None:
         return options, ()
-    return options | {"sites": False, "stacks": False}, (f"sites and stacks are off: {differs}",)
+    return options | {"sites": False, "stacks": False, "looks": False}, (
+        f"sites and stacks are off: {differs}",
+    )
 
 
 def _finish(writer: RecordingWriter | None) -> None:
@@ -284,6 +288,7 @@ def trace(
     stacks: bool = False,
     timeline: bool = False,
     cpu_time: bool = False,
+    looks: bool = True,
     path: str | os.PathLike[str] | None = None,
 ) -> Trace:
     """Trace who holds the GIL, who waits for it and for how long, in all threads of the process.
@@ -300,6 +305,10 @@ def trace(
     cpu_time : bool
         Also record the CPU time that threads use while they hold: a hold without CPU time was blocked in the
         kernel, or waited for a core. Costs two system calls a hold.
+    looks : bool
+        With `sites`, also look at random times at what the thread with the GIL runs: a hold that ends in one
+        function may have been spent in another. A native thread does that, once a thread has had to wait for
+        the GIL; it takes 1 % of a processor at most.
     path : path-like, optional
         Write a recording to this file, which `gilprobe report` reads. An existing file is replaced, even one
         that another trace is writing, whose report then says so.
@@ -322,7 +331,7 @@ def trace(
     >>> thread.hold_ns + thread.wait_ns + thread.off_ns == thread.lifetime_ns
     True
     """
-    return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, path=path)
+    return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, looks=looks, path=path)
 
 
 def _caller() -> FrameType | None:

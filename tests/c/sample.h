@@ -93,6 +93,8 @@ static inline void sample_snapshot(gp_buffer *out, uint32_t interpreter, uint64_
     SAMPLE_NUMBERS(out, 2, 1, 4, 500, 200, 3, 1, 100, 50); /* places 1 and 4 */
     SAMPLE_NUMBERS(out, 2, 1, 0, 5, 280, 0, 2, 0, 10);
     SAMPLE_NUMBERS(out, 2, 1, 2, 1, 5, 400, 120, 110, 2, 0, 0, 0, 700, 20, 0);
+    if ((flags & GP_SNAPSHOT_LOOKS) != 0)
+        SAMPLE_NUMBERS(out, 3, 4, 2, 0, 2, 3, 17, 5, 2, 0, 1, 1, 0);
     gp_chunk_end(out, begin);
 }
 
@@ -123,7 +125,7 @@ static inline gp_buffer sample_recording(void)
         sample_snapshot(&out, interpreter, 0);
         sample_events(&out, interpreter);
         gp_chunk_end(&out, gp_chunk_begin(&out, "LATR")); /* of a later version */
-        sample_snapshot(&out, interpreter, GP_SNAPSHOT_FINAL | GP_SNAPSHOT_SITES);
+        sample_snapshot(&out, interpreter, GP_SNAPSHOT_FINAL | GP_SNAPSHOT_SITES | GP_SNAPSHOT_LOOKS);
     }
     if (out.failed)
         abort();

@@ -26,7 +26,7 @@ typedef struct {
     size_t offset;     /* where it was wrong or ended */
     bool cut;
     size_t metas, labels, names, snapshots, finals, accounts, unknown, event_chunks;
-    uint64_t events, dropped, handoffs;
+    uint64_t events, dropped, handoffs, looks;
     gp_events_sum sums[WALK_THREADS];
     uint32_t thread_total, place_total;
     walk_interpreter interpreters[WALK_INTERPRETERS];
@@ -146,6 +146,19 @@ static void walk_histogram(gp_cursor *cursor)
     }
 }
 
+static void walk_looks(walk_result *walk, gp_cursor *cursor)
+{
+    gp_looks_row counts;
+    gp_cell_row cell;
+    gp_read_looks(cursor, &counts);
+    for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_CELL); left != 0; left--) {
+        gp_read_cell(cursor, &cell);
+        if (cell.looked >= GP_READER_PLACES || cell.looks > INT64_MAX)
+            abort();
+        walk->looks += cell.looks;
+    }
+}
+
 static const char *walk_snapshot(walk_result *walk, gp_cursor *cursor)
 {
     gp_totals_row totals;
@@ -177,6 +190,8 @@ static const char *walk_snapshot(walk_result *walk, gp_cursor *cursor)
         gp_read_blame(cursor, &totals, &blame);
     for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_STALL); left != 0; left--)
         gp_read_stall(cursor, &totals, &stall);
+    if ((totals.flags & GP_SNAPSHOT_LOOKS) != 0)
+        walk_looks(walk, cursor);
     if (cursor->wrong == NULL && !gp_cursor_at_end(cursor))
         return "something behind a snapshot";
     return cursor->wrong;

@@ -37,13 +37,15 @@ FILE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else No
 def sample():
     """Return a small recording."""
     last = twin.empty_snapshot(final=True) | {
-        "flags": twin.empty_snapshot(final=True)["flags"] | 16,  # stacks
+        "flags": twin.empty_snapshot(final=True)["flags"] | 16 | 256,  # stacks, looks
         "accounts": [twin.sample_account(0, 4711, label=7, ended=True)],
         "sites": [(1, 1, 90, 0)],
         "blame": [(0, 0, 1, 80)],
         "stalls": [(0, None, 0, 1, 20, 80, 80)],
+        "looks": [(0, 1, 3, 7, 5)],
+        "look_counts": (2, 3),
     }
-    places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", "")]
+    places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", ""), (1, 0, 0, "sorted", "")]
     return twin.header() + b"".join(
         [
             twin.chunk("META", twin.meta(codec.encode(read_environment()))),

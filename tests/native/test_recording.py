@@ -190,9 +190,10 @@ def account_fields(draw):
 
 
 optional_places = st.none() | place_numbers
+counts = st.integers(0, 2**63 - 1)
 snapshots = st.fixed_dictionaries(
     {
-        "flags": st.integers(0, 255),
+        "flags": st.integers(0, 511),
         "interpreter": u32,
         "factor": st.integers(1, 2**40),
         "totals": st.tuples(ticks, ticks, u64, u64, ticks, u64),
@@ -205,6 +206,11 @@ snapshots = st.fixed_dictionaries(
             st.tuples(accounts, optional_places, st.none() | accounts, optional_places, ticks, ticks, ticks),
             max_size=3,
         ),
+        "looks": st.lists(
+            st.tuples(accounts, optional_places, place_numbers, counts, counts),
+            max_size=4,
+        ),
+        "look_counts": st.tuples(counts, counts),
     }
 )
 
@@ -239,8 +245,9 @@ def test_a_snapshot_comes_back(fields):
     flags = (
         *("final", "hooks_lost", "releases_told_apart", "sites", "stacks", "timeline", "cpu_time"),
         "others_missed",
+        "looks",
     )
-    cpu_time = bool(fields["flags"] & twin.CPU_TIME)
+    cpu_time, looks = bool(fields["flags"] & twin.CPU_TIME), bool(fields["flags"] & twin.LOOKS)
     assert recording.decode_snapshot(twin.snapshot(fields)) == {
         "totals": {
             **{name: bool(fields["flags"] >> bit & 1) for bit, name in enumerate(flags)},
@@ -252,6 +259,8 @@ def test_a_snapshot_comes_back(fields):
             "lost": lost,
             "sites_lost_ns": ns(sites_lost),
             "dropped_events": dropped,
+            "looks_unseen": fields["look_counts"][0] if looks else 0,
+            "looks_free": fields["look_counts"][1] if looks else 0,
         },
         "accounts": [expected_account(account, ns, cpu_time) for account in fields["accounts"]],
         "sites": [
@@ -260,6 +269,7 @@ def test_a_snapshot_comes_back(fields):
         ],
         "blame": [(*row[:3], ns(row[3])) for row in fields["blame"]],
         "stalls": [(*row[:4], *map(ns, row[4:])) for row in fields["stalls"]],
+        "looks": fields["looks"] if looks else [],
     }
 
 
@@ -276,7 +286,12 @@ def test_a_snapshot_that_is_cut_or_goes_on_is_refused(fields, data):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"flags": 256}, id="flag"),
+        pytest.param({"flags": 512}, id="flag"),
+        pytest.param({"flags": 256, "looks": [(2**20, None, 0, 1, 1)]}, id="account of a look"),
+        pytest.param({"flags": 256, "looks": [(0, 2**24, 0, 1, 1)]}, id="end of a hold"),
+        pytest.param({"flags": 256, "looks": [(0, None, 2**24, 1, 1)]}, id="place of a look"),
+        pytest.param({"flags": 256, "looks": [(0, None, 0, 2**63, 1)]}, id="looks"),
+        pytest.param({"flags": 256, "look_counts": (0, 2**63)}, id="looks at nobody"),
         pytest.param({"flags": 64, "sites": [(3, 0, 0, 0, 2**63)]}, id="CPU time"),
         pytest.param({"factor": 0}, id="rate"),
         pytest.param({"interpreter": 2**32}, id="interpreter"),

@@ -116,6 +116,60 @@ static void take(gp_thread *thread, uint64_t asking, uint64_t taken, unsigned pl
     gp_journal_take(journal, taken);
 }
 
+/* ---- looks ---- */
+
+enum { HELD, FREE, UNSEEN };
+
+static uint32_t described(gp_site_key key)
+{
+    gp_buffer text = {0};
+    describe(key, &text);
+    uint32_t number = gp_places_described(&gp_tracer.looked, &text);
+    gp_buffer_free(&text);
+    return number;
+}
+
+/* As a looker finds it. */
+static uint32_t with_callee(uint32_t place)
+{
+    gp_buffer text = {0};
+    gp_buffer_number(&text, GP_PLACE_PYTHON);
+    gp_buffer_number(&text, 0);
+    gp_buffer_string(&text, "sorted", strlen("sorted"));
+    gp_buffer_string(&text, "", 0);
+    uint32_t number =
+        gp_places_called(&gp_tracer.looked, place, gp_places_described(&gp_tracer.looked, &text));
+    gp_buffer_free(&text);
+    return number;
+}
+
+static gp_look look_at_place(unsigned number, bool callee)
+{
+    gp_call_stack stack = stack_of(number);
+    gp_look look = {.site = GP_NO_FRAME, .stack = GP_NO_FRAME};
+    if (stack.depth == 0)
+        return look;
+    look.site = described(stack.keys[0]);
+    look.stack = stack.truncated ? described((gp_site_key){NULL, GP_KEY_TRUNCATED}) : GP_ROW_NONE;
+    for (size_t i = stack.depth; i-- > 0;)
+        look.stack = gp_places_called(&gp_tracer.looked, look.stack, described(stack.keys[i]));
+    if (callee) {
+        look.site = with_callee(look.site);
+        look.stack = with_callee(look.stack);
+    }
+    return look;
+}
+
+static void look(unsigned what, unsigned number, bool callee)
+{
+    gp_look look = look_at_place(number, callee);
+    if (what != HELD)
+        look.site = look.stack = what == FREE ? GP_LOOK_FREE : GP_UNSEEN;
+    look.time = now;
+    look.generation = gil->generation;
+    require(gp_looks_push(&gil->looks, &look));
+}
+
 static void retire(gp_thread *thread)
 {
     gp_threads_retire(&gp_tracer.threads, thread);
@@ -135,8 +189,9 @@ static void begin(unsigned number, unsigned actor, bool early, unsigned flags, s
     bool first = !gp_gil_state_running(gil);
     require(gp_recorder_open(path, GP_RECORDER_NO_THREAD, &recorders[number], &error) == GP_OK);
     gp_session *session =
-        gp_trace_parts_new(&gp_tracer.main_gil, flags != 0, (flags & 2) != 0, false, recorders[number]);
+        gp_trace_parts_new(&gp_tracer.main_gil, (flags & 3) != 0, (flags & 2) != 0, false, recorders[number]);
     require(session != NULL && gp_ring_new(RING, &session->ring) == GP_OK);
+    session->wants_looks = (flags & 4) != 0;
     session->keep = keep;
     session->keep_largest = 1;
     session->start_anchor = gp_clock_anchor_now();
@@ -160,8 +215,10 @@ static void end(unsigned number, unsigned actor, unsigned place)
     pthread_mutex_unlock(&gil->stream.lock);
     gp_recorder_finish(recorders[number]);
     gp_recorder_free(recorders[number]);
-    if (!gp_gil_state_running(gil))
+    if (!gp_gil_state_running(gil)) {
         gp_places_clear(&gil->places);
+        gp_places_clear(&gp_tracer.looked);
+    }
 }
 
 static void read_live(unsigned number, unsigned place)
@@ -211,6 +268,9 @@ static void play(char what, const uint64_t v[6])
     case 'R':
         gp_journal_release(&thread->journal, now, where((unsigned)v[1]), v[2] != 0);
         return;
+    case 'V':
+        look(actor, (unsigned)v[1], v[2] != 0);
+        return;
     case 'G':
         gp_thread_exit(thread, now);
         return;
@@ -244,6 +304,7 @@ int main(void)
     require(gp_threads_prepare(&gp_tracer.threads) == GP_OK);
     gil->places.naming = (gp_naming){describe, NULL};
     gil->folding = (gp_folding_host){has_exited, retire};
+    gil->looked = &gp_tracer.looked;
     pthread_mutex_init(&gil->stream.lock, NULL);
     gp_tracer.releases_told_apart = true;
     while (fgets(line, sizeof line, stdin) != NULL) {

@@ -16,7 +16,8 @@ from recording_chunks import Payload
 
 MERGED = "ended threads"
 UNSEEN_PLACE = (("unseen",),)  # nobody looked, since nobody wanted to know
-FINAL, SITES, STACKS, CPU_TIME = 1, 8, 16, 64
+FINAL, SITES, STACKS, CPU_TIME, LOOKS = 1, 8, 16, 64, 256
+SEEN, FREE, UNSEEN = "seen", "free", "unseen"  # what comes of a look
 HOLD, WAIT, OFF = "hold", "wait", "off"
 LAST_BUCKET = 42 * 64 - 1
 OS_NAME = "play_schedule"  # of each thread
@@ -115,14 +116,29 @@ def read_snapshot(content, places, *, by_number=False):
         others = [None if other < 0 else other for other in others]
         numbers = [payload.number() for _ in range(3)]
         stalls.append((who(waiter), place(others[0]), who(others[1]), place(others[2]), *numbers))
+    looks, counts = _read_looks(payload, who, place) if snapshot["flags"] & LOOKS else ({}, {})
     assert not payload
     return snapshot | {
+        "looks": looks,
+        "look_counts": counts,
         "accounts": {ids[number]: account for number, account in accounts.items()},
         "sites": sites,
         "blame": dict(blame),
         "stalls": sorted(stalls, key=repr),
         "numbers": ids,
     }
+
+
+def _read_looks(payload, who, place):
+    """Return looks and waiting looks by holder, place of the end and place that was seen; and the others."""
+    counts = {UNSEEN: payload.number(), FREE: payload.number()}
+    cells = defaultdict(lambda: (0, 0))
+    for _ in range(payload.number()):
+        holder, ended, looked = payload.number(), payload.number(), payload.number()
+        cell = who(holder), place(ended - 1) if ended else None, place(looked)
+        looks, waiting = cells[cell]
+        cells[cell] = looks + payload.number(), waiting + payload.number()
+    return dict(cells), counts
 
 
 def named(place, who):
@@ -226,6 +242,16 @@ class Life:
 
 
 @dataclass
+class Look:
+    """One look at whoever had the GIL."""
+
+    at: int
+    outcome: str
+    place: tuple
+    callee: str
+
+
+@dataclass
 class Watch:
     """One session."""
 
@@ -249,6 +275,7 @@ class Twin:
         self.event = 0
         self.lives = {}
         self.released = [start]  # when the GIL was, the first time at the earliest
+        self.looks = []
 
     # ---- what happens ----
 
@@ -291,6 +318,9 @@ class Twin:
         life.turn_to(WAIT if forced else OFF, at, self.event)
         self.released.append(at)
 
+    def look(self, at, outcome, place, callee):
+        self.looks.append(Look(at, outcome, place, callee))
+
     def exit(self, native_id, at):
         self.event += 1
         self.lives[native_id].exit = at
@@ -320,6 +350,7 @@ class Twin:
             "accounts": {who: relative(account, watch.start) for who, account in accounts.items()},
             "sites": self._sites(watch, now, place) if watch.flags & SITES else {},
             "blame": blame,
+            **self._looks(watch, place),
             "stalls": sorted(
                 ((*row[:4], row[4] - watch.start, *row[5:]) for row in stalls),
                 key=repr,
@@ -400,6 +431,41 @@ class Twin:
                 row[1 if span.kind == HOLD else 2] += last - first
                 row[0] += span.kind == HOLD and span.ended > watch.event
         return {where: row for where, row in sites.items() if any(row)}
+
+    def _looks(self, watch, place):
+        """Return the looks at each holder in holds that ended somewhere; `place`: the one under way."""
+        cells, counts = defaultdict(lambda: (0, 0)), {UNSEEN: 0, FREE: 0}
+        if not watch.flags & LOOKS:
+            return {"looks": {}, "look_counts": {}}
+        for look in self.looks:
+            if look.at < watch.start:
+                continue
+            hold = self._hold_at(look.at)
+            if look.outcome != SEEN or hold is None:
+                counts[FREE if look.outcome == SEEN else look.outcome] += 1
+                continue
+            holder, span = hold
+            ended = shown(place if span.end is None else span.place, holder, watch.flags)
+            looked = shown(look.place, holder, watch.flags)
+            looked += ((look.callee, "", 0),) if look.callee and look.place else ()
+            looks, waiting = cells[holder, ended, looked]
+            cells[holder, ended, looked] = looks + 1, waiting + self._waiting_at(look.at)
+        return {"looks": dict(cells), "look_counts": counts}
+
+    def _hold_at(self, at):
+        for life in self.lives.values():
+            for span in life.spans:
+                if span.kind == HOLD and span.start <= at and (span.end is None or at < span.end):
+                    return life.native_id, span
+        return None
+
+    def _waiting_at(self, at):
+        return sum(
+            span.kind == WAIT and span.seen and span.start <= at and (span.end is None or at < span.end)
+            for life in self.lives.values()
+            if life.exit is None or life.exit > at
+            for span in life.spans
+        )
 
     def _waits(self, watch, now):
         """Return (thread, place, start, end, whether it can be charged) for each wait."""
@@ -635,6 +701,10 @@ def merge(report, alone):
         sites[place(where)] = [a + b for a, b in zip(sites[place(where)], row, strict=True)]
     for (waiter, holder, where), ticks in report["blame"].items():
         blame[who(waiter), who(holder), place(where)] += ticks
+    cells = defaultdict(lambda: (0, 0))
+    for (holder, ended, looked), row in report["looks"].items():
+        cell = who(holder), place(ended), place(looked)
+        cells[cell] = tuple(a + b for a, b in zip(cells[cell], row, strict=True))
     stalls = [
         (who(waiter), place(waited), who(holder), place(held), *numbers)
         for waiter, waited, holder, held, *numbers in report["stalls"]
@@ -643,6 +713,7 @@ def merge(report, alone):
         "accounts": accounts,
         "sites": dict(sites),
         "blame": dict(blame),
+        "looks": dict(cells),
         "stalls": sorted(stalls, key=repr),
     }
 

@@ -18,9 +18,13 @@ import pytest
 from recording_chunks import chunks
 from report_twin import (
     FINAL,
+    FREE,
     HOLD,
+    LOOKS,
+    SEEN,
     SITES,
     STACKS,
+    UNSEEN,
     Recorded,
     Twin,
     Watch,
@@ -37,7 +41,7 @@ PLAYER = Path(__file__).parent.parent / "support" / "play_schedule.c"
 ROOMS = ("base", "stream", "books", "hooks", "recording", "trace")
 SCHEDULES = 2000
 BATCH = 100  # that one process plays
-AT_ONCE, UNSEEN, AS_ASKED = 1, 0, 2
+AT_ONCE, ASKED_UNSEEN, AS_ASKED = 1, 0, 2
 FIRST_ID = 1000
 
 # As the player has them, the outermost frame first.
@@ -80,7 +84,8 @@ class Schedule:
 
     A line is a letter and numbers: N now; F thread, whether it was there before, when it asked (it is
     followed from now on); A thread, when (it asks); T thread, how it asked, when, place of an unseen release
-    (it takes the GIL); R thread, place, whether forced (it lets go); G thread (it exits); K (a thread that
+    (it takes the GIL); R thread, place, whether forced (it lets go); V what came of it (0 seen, 1 the GIL
+    was free, 2 nothing), place, whether with a callee (a look); G thread (it exits); K (a thread that
     passes by keeps the books); W session (its recorder writes); B session, thread, whether it was there
     before, flags, how many accounts to keep (it begins); E session, thread, place (it ends); L session, place
     (its live report); P path (of the next recording); X (the end).
@@ -134,8 +139,8 @@ class Schedule:
         self._begin(0)
         for _ in range(self.random.randrange(5, 250)):
             self.random.choices(
-                (self._move, self._ask, self._bear, self._leave, self._look, self._manage),
-                (60, 25, 6, 2, 4, 3),
+                (self._move, self._ask, self._bear, self._leave, self._look, self._manage, self._look_at),
+                (60, 25, 6, 2, 4, 3, 20),
             )[0]()
         while self.watches:
             self._end(self._get_holder())
@@ -177,6 +182,15 @@ class Schedule:
             self._say("G", thread)
             del self.states[thread]
 
+    def _look_at(self):
+        """Have a look taken: at a moment at which nothing else happens."""
+        self._publish()
+        what = self.random.choices((SEEN, FREE, UNSEEN), (8, 1, 1))[0]
+        place, callee = self._place(), self._chance(0.2)
+        self.twin.look(self._tick(1), what, PLACES[place], "sorted" if callee else "")
+        self._say("V", (SEEN, FREE, UNSEEN).index(what), place, int(callee))
+        self._tick(1)
+
     def _move(self):
         if self.holder is None:
             self._take()
@@ -192,11 +206,11 @@ class Schedule:
         if not able or (self.unborn and self._chance(0.1)):
             thread, unseen = self.unborn.pop(), self._chance(0.3)
             self._tick()
-            self._follow(thread, unseen, UNSEEN if unseen else AT_ONCE)
+            self._follow(thread, unseen, ASKED_UNSEEN if unseen else AT_ONCE)
         else:
             thread = self.random.choice(able)
         place = self._place()
-        asked = UNSEEN if unseen else AT_ONCE if self.states[thread] == "off" else AS_ASKED
+        asked = ASKED_UNSEEN if unseen else AT_ONCE if self.states[thread] == "off" else AS_ASKED
         before = self._noted(place) if self.fresh[thread] else None
         # a hand-over takes time, by which takings are told apart
         self.twin.take(FIRST_ID + thread, self._tick(1), unseen=unseen, place=before)
@@ -251,6 +265,9 @@ class Schedule:
         self._tick()
         flags = self.random.choice((0, SITES, SITES | STACKS))
         how = {0: 0, SITES: 1}.get(flags, 2)
+        if flags and self._chance(0.7):
+            flags |= LOOKS
+            how |= 4
         self._say("P", self.path(session))
         self._say("B", session, self.holder, int(self.early), how, self.keep)
         self.watches[session] = Watch(self.now, self.twin.event, flags)

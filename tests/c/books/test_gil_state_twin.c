@@ -894,7 +894,7 @@ static void end_session(twin_watch *watch)
         compare_places(watch, now);
         compare_blame(watch, now);
         watch->session->folded_since = ACTORS; /* else it would not be worth it */
-        gp_folding_compact_blame(watch->session);
+        gp_folding_compact(watch->session);
         compare_blame(watch, now);
     } else {
         CHECK_EQUAL(watch->session->place_count + watch->session->blame.count, 0);

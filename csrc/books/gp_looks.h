@@ -1,0 +1,73 @@
+#ifndef GP_LOOKS_H
+#define GP_LOOKS_H
+
+/* Looks: what the thread that has the GIL runs, seen at random times. A hold is booked for the place where it
+ * ends, which need not be what took the time; looks tell what did.
+ *
+ * One thread looks (gp_looker.h), without the GIL, and puts what it saw into the GIL's queue. Whoever keeps
+ * the books takes it out in order of time, among the steps of threads: so it is known in whose hold each look
+ * falls, and how many threads waited then. When the hold ends its looks go into the cells (gp_cells.h). */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/gp_ring.h"
+#include "books/gp_account.h"
+#include "books/gp_places.h"
+
+/* Instead of a place, in a look; also GP_NO_FRAME and GP_UNSEEN. */
+#define GP_LOOK_FREE (UINT32_MAX - 3) /* nobody had the GIL */
+
+typedef struct {
+    uint64_t time;
+    uint32_t site, stack; /* the place without and with its callers: numbers of the looker's places; the
+                             latter only where stacks are wanted */
+    uint32_t generation;  /* of the GIL's watching in which it was taken */
+} gp_look;
+
+enum {
+    GP_LOOKS_MAX = 512, /* a power of 2 */
+};
+
+/* From one writer to one reader at a time. Zeroed memory is empty. */
+typedef struct {
+    _Alignas(GP_RING_LINE) _Atomic uint64_t written;
+    _Alignas(GP_RING_LINE) _Atomic uint64_t read;
+    gp_look looks[GP_LOOKS_MAX];
+} gp_look_queue;
+
+/* How many are in the queue. */
+static inline uint64_t gp_looks_unread(const gp_look_queue *queue)
+{
+    /* acquire: who finds the number finds the looks, or their room */
+    return atomic_load_explicit(&queue->written, memory_order_acquire) -
+           atomic_load_explicit(&queue->read, memory_order_acquire);
+}
+
+/* Add a look. False if there is no room. The writer. */
+bool gp_looks_push(gp_look_queue *queue, const gp_look *look);
+
+/* When the next look was taken; after all times: there is none. Under the lock of the stream. */
+static inline uint64_t gp_looks_next(const gp_look_queue *queue)
+{
+    uint64_t read = atomic_load_explicit(&queue->read, memory_order_relaxed); /* the reader's own */
+    if (atomic_load_explicit(&queue->written, memory_order_acquire) == read)
+        return UINT64_MAX;
+    return queue->looks[read & (GP_LOOKS_MAX - 1)].time;
+}
+
+/* Forget what is in the queue. The reader. */
+void gp_looks_discard(gp_look_queue *queue);
+
+/* Book the looks up to `until`, for the hold that is under way. Under the lock. */
+void gp_looks_book(gp_gil_state *gil, uint64_t until);
+
+/* The hold under way has ended at `place`, in the session's numbers. Looks that find no room in the cells
+ * count as not seen. `holder` NULL: without memory for its account. */
+void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t place);
+
+/* The end of the hold under way was not seen: its looks count as not seen. */
+void gp_looks_forget_hold(gp_gil_state *gil);
+
+#endif

@@ -1,0 +1,266 @@
+#include "cpython/gp_frames_layout.h"
+
+#include "cpython/gp_frames_look.h"
+
+#include <string.h>
+
+#include "base/gp_clock.h"
+#include "base/gp_hash.h"
+#include "base/gp_safe_read.h"
+#include "cpython/gp_callee.h"
+#include "cpython/gp_frames.h"
+#include "recording/gp_format.h"
+
+#define Py_BUILD_CORE 1
+#include <internal/pycore_gil.h>
+#undef Py_BUILD_CORE
+
+/* All here is the looker's: one thread at a time. Nothing that another thread may free or change is
+ * dereferenced. */
+
+enum {
+    PAGE = 4096,
+    CODES = 1024,     /* code objects that need not be read again; a power of 2 */
+    HIDDEN_MAX = 192, /* frames that are not shown: others may change them into a circle meanwhile */
+};
+
+static gp_safe_reader reader;
+static bool reader_is_open;
+
+/* ---- the GIL ---- */
+
+/* These members of a GIL's state follow each other. */
+enum {
+    GIL_FROM = offsetof(struct _gil_runtime_state, last_holder),
+    GIL_LOCKED = offsetof(struct _gil_runtime_state, locked) - GIL_FROM,
+    GIL_SWITCHES = offsetof(struct _gil_runtime_state, switch_number) - GIL_FROM,
+    GIL_SIZE = GIL_SWITCHES + sizeof(unsigned long),
+    GIL_COND = offsetof(struct _gil_runtime_state, cond) - GIL_FROM,
+};
+
+/* Who has it. All the same before and after means: the same hold, unless its thread has let go and got it
+ * again at once. */
+typedef struct {
+    const void *holder;
+    int locked;
+    unsigned long switches;
+} gil_view;
+
+static bool view_gil(const void *cond, gil_view *view)
+{
+    char bytes[GIL_SIZE];
+    if (!gp_safe_read(&reader, (const char *)cond - GIL_COND, bytes, sizeof bytes))
+        return false;
+    memcpy(&view->holder, bytes, sizeof view->holder);
+    memcpy(&view->locked, bytes + GIL_LOCKED, sizeof view->locked);
+    memcpy(&view->switches, bytes + GIL_SWITCHES, sizeof view->switches);
+    return true;
+}
+
+static bool is_still(const void *cond, const gil_view *before)
+{
+    gil_view now;
+    return view_gil(cond, &now) && now.holder == before->holder && now.locked == before->locked &&
+           now.switches == before->switches;
+}
+
+/* ---- frames ---- */
+
+/* Callers' frames mostly lie below, in the same page: it is read at once. */
+static struct {
+    uintptr_t from;
+    size_t size;
+    char bytes[2 * PAGE];
+} window;
+
+static bool read_frame(const void *at, gp_frame *frame)
+{
+    enum { SIZE = offsetof(gp_frame, localsplus) };
+    uintptr_t begin = (uintptr_t)at & ~(uintptr_t)(PAGE - 1);
+    size_t offset = (uintptr_t)at - window.from;
+    if (offset > window.size || window.size - offset < SIZE) {
+        offset = (uintptr_t)at - begin;
+        window.size = 0;
+        if (!gp_safe_read(&reader, (const void *)begin, window.bytes, offset + SIZE))
+            return false;
+        window.from = begin;
+        window.size = offset + SIZE;
+    }
+    memcpy(frame, window.bytes + offset, SIZE);
+    return true;
+}
+
+static bool innermost(const void *thread_state, const void **frame)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    const char *place = (const char *)thread_state + offsetof(PyThreadState, current_frame);
+#else
+    const char *place = (const char *)thread_state + offsetof(PyThreadState, cframe);
+    if (!gp_safe_read(&reader, place, &place, sizeof place))
+        return false;
+    place += offsetof(_PyCFrame, current_frame);
+#endif
+    return gp_safe_read(&reader, place, frame, sizeof *frame);
+}
+
+/* ---- code objects ---- */
+
+/* What is known of one while its number of deaths is the same. */
+typedef struct {
+    const void *code;
+    uint32_t deaths;
+    PyCodeObject head;
+} known_code;
+
+static known_code codes[CODES];
+
+/* NULL if it can't be read. An object of another type is of size 0. */
+static const PyCodeObject *meet(const void *code)
+{
+    known_code *entry = &codes[gp_mix((uintptr_t)code) & (CODES - 1)];
+    uint32_t deaths = gp_looker_deaths(code);
+    if (entry->code == code && entry->deaths == deaths)
+        return &entry->head;
+    entry->code = NULL;
+    if (!gp_safe_read(&reader, code, &entry->head, sizeof(PyObject)))
+        return NULL;
+    if (Py_TYPE(&entry->head) != &PyCode_Type) {
+        memset(&entry->head, 0, sizeof entry->head);
+        return &entry->head; /* nobody tells when it goes */
+    }
+    if (!gp_safe_read(&reader, code, &entry->head, offsetof(PyCodeObject, co_code_adaptive)))
+        return NULL;
+    entry->code = code;
+    entry->deaths = deaths;
+    return &entry->head;
+}
+
+static bool first_instruction(const gp_frame *frame, const char *code, const PyCodeObject *head,
+                              const char **first)
+{
+#if defined(GP_FRAMES_COPIED_CODE)
+    (void)code;
+    if (frame->tlbc_index < 0)
+        return false;
+    const char *copies = (const char *)head->co_tlbc;
+    return gp_safe_read(&reader, copies + offsetof(_PyCodeArray, entries) + frame->tlbc_index * sizeof *first,
+                        first, sizeof *first);
+#else
+    (void)frame, (void)head;
+    *first = code + offsetof(PyCodeObject, co_code_adaptive);
+    return true;
+#endif
+}
+
+/* ---- levels ---- */
+
+typedef enum {
+    SHOWN,
+    HIDDEN,
+    BROKEN, /* it was changed meanwhile */
+} visibility;
+
+static visibility locate(const gp_frame *frame, gp_site_key *key)
+{
+    const char *code = gp_frame_executable(frame), *first;
+    if ((unsigned char)frame->owner >= GP_FRAMES_NOT_PYTHON || code == NULL)
+        return HIDDEN;
+    const PyCodeObject *head = meet(code);
+    if (head == NULL)
+        return BROKEN;
+    if (Py_SIZE(head) == 0)
+        return HIDDEN;
+    if (!first_instruction(frame, code, head, &first))
+        return BROKEN;
+    intptr_t distance = (intptr_t)((uintptr_t)frame->GP_FRAMES_INSTRUCTION - (uintptr_t)first);
+    if (distance >= (intptr_t)(Py_SIZE(head) * (Py_ssize_t)sizeof(_Py_CODEUNIT)) || distance < INT32_MIN)
+        return BROKEN;
+    *key = (gp_site_key){code, (int32_t)distance};
+    return gp_frame_incomplete(frame, distance, head) ? HIDDEN : SHOWN;
+}
+
+static bool read_levels(const void *thread_state, gp_looked *looked)
+{
+    const void *next;
+    gp_frame frame;
+    window.size = 0;
+    if (!innermost(thread_state, &next))
+        return false;
+    for (size_t hidden = 0; next != NULL; next = frame.previous) {
+        gp_site_key key;
+        visibility is = read_frame(next, &frame) ? locate(&frame, &key) : BROKEN;
+        if (is == BROKEN || (is == HIDDEN && ++hidden > HIDDEN_MAX))
+            return false;
+        if (is == HIDDEN)
+            continue;
+        looked->truncated = looked->depth == GP_STACK_MAX;
+        if (looked->truncated)
+            break;
+        looked->keys[looked->depth++] = key;
+    }
+    return true;
+}
+
+/* ---- what the looker is given ---- */
+
+/* The callee, if the innermost level is where it was when that was read. */
+static void read_callee(const void *thread_state, gp_looked *looked)
+{
+    gp_site_key at;
+    bool named = gp_callee_read_at(&reader, thread_state, &at, looked->callee, sizeof looked->callee) &&
+                 looked->depth != 0 && gp_site_same(at, looked->keys[0]);
+    if (!named)
+        looked->callee[0] = '\0';
+}
+
+static gp_looked_at look(const void *cond, gp_looked *looked)
+{
+    gil_view before;
+    if (!reader_is_open)
+        gp_safe_reader_open(&reader);
+    reader_is_open = true;
+    looked->time = gp_clock_ticks();
+    looked->depth = 0;
+    looked->truncated = false;
+    looked->callee[0] = '\0';
+    if (!view_gil(cond, &before))
+        return GP_LOOKED_UNSEEN;
+    if (before.locked <= 0) /* below 0: it has not been made yet */
+        return GP_LOOKED_FREE;
+    looked->time = gp_clock_ticks();
+    if (!read_levels(before.holder, looked) || !is_still(cond, &before))
+        return GP_LOOKED_UNSEEN;
+    read_callee(before.holder, looked);
+    if (looked->callee[0] != '\0' && !is_still(cond, &before))
+        looked->callee[0] = '\0'; /* the level was seen before that */
+    return GP_LOOKED_AT_HOLDER;
+}
+
+/* As gp_frames_importer has it. */
+static bool imports(const gp_frames_text *file)
+{
+    static const char name[] = "<frozen importlib._bootstrap";
+    return file->size >= sizeof name - 1 && memcmp(file->bytes, name, sizeof name - 1) == 0;
+}
+
+static bool describe(gp_site_key key, gp_buffer *description, bool *stands_for_caller)
+{
+    gp_frames_text function, file;
+    int32_t line;
+    if (!gp_frames_describe_safely(&reader, key, &function, &file, &line))
+        return false;
+    gp_buffer_number(description, GP_PLACE_PYTHON);
+    gp_buffer_number(description, line > 0 ? (uint64_t)line : 0);
+    gp_buffer_string(description, function.bytes, function.size);
+    gp_buffer_string(description, file.bytes, file.size);
+    *stands_for_caller = imports(&file);
+    return true;
+}
+
+static void forked(void)
+{
+    if (reader_is_open)
+        gp_safe_reader_close(&reader);
+}
+
+const gp_looker_eyes gp_frames_look_eyes = {.look = look, .describe = describe, .forked = forked};

@@ -1,0 +1,392 @@
+#include "trace/gp_looker.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/gp_clock.h"
+#include "base/gp_futex.h"
+#include "base/gp_hash.h"
+#include "base/gp_helper.h"
+#include "recording/gp_format.h"
+#include "trace/gp_trace_parts.h"
+#include "trace/gp_tracer_object.h"
+
+#define MS_NS UINT64_C(1000000)
+
+enum {
+    KNOWN = 4096,       /* levels that need not be described again; a power of 2 */
+    DEATHS = 1024,      /* counters of code objects that went; a power of 2 */
+    WATCHING = 1 << 20, /* no counter moves so far by chance */
+    IDLE_LOOKS = 16,    /* so many in a row that found no holder: nobody uses the GIL */
+    SHARE = 100,        /* the looker takes a hundredth of a processor at most ... */
+    SHARE_ALONE = 333,  /* ... and this part of one where nobody waits */
+    COSTS = 8,          /* the mean goes by about so many looks */
+};
+
+/* Between two looks, on average: while threads wait, where none does, where nobody uses the GIL. And for how
+ * long after a wait the first counts. */
+static const uint64_t busy_ns = 3 * MS_NS, alone_ns = 10 * MS_NS, idle_ns = 50 * MS_NS;
+static const uint64_t busy_for_ns = 1000 * MS_NS;
+static const uint64_t try_again_ns = 1000 * MS_NS; /* after a thread could not be made */
+
+typedef enum {
+    NONE,
+    BEGINS,
+    RUNS,
+    ENDS,
+} existence;
+
+/* What lies in the bell, by which the looker is woken. */
+enum {
+    SILENT,
+    RUNG, /* somebody waits, after a time in which nobody did */
+    HALT,
+};
+
+/* What is known of a level. An address means a code object only as long as that lives: an entry is valid
+ * while the counter of its code is what it was. */
+typedef struct {
+    gp_site_key key;
+    uint32_t deaths;
+    uint32_t site; /* number in `looked` */
+    bool stands_for_caller;
+} level;
+
+static struct {
+    _Atomic uint32_t existence;
+    _Atomic uint64_t failed_ns; /* when a thread could not be made last; 0: never */
+
+    /* what others tell it */
+    _Atomic uint32_t bell; /* it sleeps here */
+    _Atomic bool dozes;    /* it need not be woken before */
+    _Atomic bool heard;    /* somebody has waited since the last look */
+    _Atomic uint32_t deaths[DEATHS];
+
+    /* the thread's */
+    gp_helper helper;
+    uint64_t seed;
+    uint64_t busy_until_ns, cost_ns, spent_ns;
+    unsigned idle_looks;
+    uint32_t generation; /* of the main GIL's watching: before it nobody told which code objects went */
+    gp_looked seen;
+    gp_buffer description;
+    level known[KNOWN];
+} looker;
+
+static gp_places *const looked = &gp_tracer.looked;
+
+/* ---- levels ---- */
+
+static _Atomic uint32_t *deaths_of(const void *code)
+{
+    return &looker.deaths[gp_mix((uintptr_t)code) & (DEATHS - 1)];
+}
+
+void gp_looker_forget_code(const void *code)
+{
+    /* release: who describes the object that comes next at this address sees the new number */
+    atomic_fetch_add_explicit(deaths_of(code), 1, memory_order_release);
+}
+
+uint32_t gp_looker_deaths(const void *code)
+{
+    /* between two watchings nobody told which code objects went */
+    return atomic_load_explicit(deaths_of(code), memory_order_acquire) + looker.generation * WATCHING;
+}
+
+/* What is known of the level now; NULL if it can't be read, or there is no memory. */
+static const level *meet(gp_site_key key)
+{
+    level *entry =
+        &looker.known[gp_mix((uintptr_t)key.code + (uint32_t)key.instruction * GP_GOLDEN) & (KNOWN - 1)];
+    uint32_t deaths = gp_looker_deaths(key.code);
+    if (gp_site_same(entry->key, key) && entry->deaths == deaths)
+        return entry;
+    gp_buffer_clear(&looker.description);
+    *entry = (level){.key = {NULL, 0}};
+    if (!gp_tracer.host->looker_eyes->describe(key, &looker.description, &entry->stands_for_caller))
+        return NULL;
+    entry->site = gp_places_described(looked, &looker.description);
+    if (entry->site == GP_ROW_NONE)
+        return NULL;
+    entry->key = key;
+    entry->deaths = deaths;
+    return entry;
+}
+
+/* A place that is known by few bytes. */
+static uint32_t describe(gp_place_kind kind, const char *callee)
+{
+    gp_buffer *text = &looker.description;
+    gp_buffer_clear(text);
+    gp_buffer_number(text, kind);
+    if (kind == GP_PLACE_PYTHON) {
+        gp_buffer_number(text, 0);
+        gp_buffer_string(text, callee, strlen(callee));
+        gp_buffer_string(text, "", 0);
+    }
+    return gp_places_described(looked, text);
+}
+
+/* ---- places ---- */
+
+/* The innermost level that stands for itself; the innermost one if none does. */
+static uint32_t site_of(const gp_looked *seen)
+{
+    uint32_t innermost = GP_ROW_NONE;
+    for (size_t i = 0; i < seen->depth; i++) {
+        const level *at = meet(seen->keys[i]);
+        if (at == NULL)
+            return GP_ROW_NONE;
+        if (!at->stands_for_caller)
+            return at->site;
+        innermost = i == 0 ? at->site : innermost;
+    }
+    return innermost;
+}
+
+static uint32_t stack_of(const gp_looked *seen)
+{
+    uint32_t place = seen->truncated ? describe(GP_PLACE_DEEPER, NULL) : GP_ROW_NONE;
+    if (seen->truncated && place == GP_ROW_NONE)
+        return GP_ROW_NONE;
+    for (size_t i = seen->depth; i-- > 0;) {
+        const level *at = meet(seen->keys[i]);
+        if (at == NULL || (place = gp_places_called(looked, place, at->site)) == GP_ROW_NONE)
+            return GP_ROW_NONE;
+    }
+    return place;
+}
+
+/* Below the level that calls it. */
+static uint32_t with_callee(uint32_t place, uint32_t callee)
+{
+    return place != GP_ROW_NONE ? gp_places_called(looked, place, callee) : GP_ROW_NONE;
+}
+
+/* False: not all of it could be described. */
+static bool find_places(const gp_looked *seen, bool stacks, gp_look *look)
+{
+    look->site = look->stack = GP_NO_FRAME;
+    if (seen->depth == 0)
+        return true;
+    look->site = site_of(seen);
+    look->stack = stacks ? stack_of(seen) : look->site;
+    if (seen->callee[0] != '\0') {
+        uint32_t callee = describe(GP_PLACE_PYTHON, seen->callee);
+        if (callee == GP_ROW_NONE)
+            return false;
+        look->site = with_callee(look->site, callee);
+        look->stack = stacks ? with_callee(look->stack, callee) : look->site;
+    }
+    return look->site != GP_ROW_NONE && look->stack != GP_ROW_NONE;
+}
+
+/* ---- looking ---- */
+
+static gp_look take_look(const gp_gil_state *gil, const void *cond)
+{
+    gp_look look = {.generation = atomic_load(&gil->generation), .site = GP_UNSEEN, .stack = GP_UNSEEN};
+    gp_looked_at at = gp_tracer.host->looker_eyes->look(cond, &looker.seen);
+    look.time = looker.seen.time;
+    if (at == GP_LOOKED_FREE)
+        look.site = look.stack = GP_LOOK_FREE;
+    else if (at == GP_LOOKED_AT_HOLDER && !find_places(&looker.seen, gil->wanting_stacks != 0, &look))
+        look.site = look.stack = GP_UNSEEN;
+    return look;
+}
+
+/* Where nobody keeps the books, since one thread holds for long, the looker does. */
+static void keep_books(gp_gil *gil)
+{
+    gp_gil_lock(gil);
+    if (gp_gil_state_running(&gil->state))
+        gp_trace_parts_catch_up(gil);
+    gp_gil_unlock(gil);
+}
+
+/* Returns whether anybody had the GIL. */
+static bool look_at(gp_gil *gil)
+{
+    const void *cond = __atomic_load_n(&gil->locks.cond, __ATOMIC_ACQUIRE);
+    if (cond == NULL || gil->state.wanting_looks == 0)
+        return false;
+    gp_look look = take_look(&gil->state, cond);
+    /* without room the books are far behind, which they are not after this */
+    if (gp_looks_unread(&gil->state.looks) >= GP_LOOKS_MAX / 2)
+        keep_books(gil);
+    gp_looks_push(&gil->state.looks, &look);
+    return look.site != GP_LOOK_FREE;
+}
+
+static void look_at_all(void)
+{
+    uint32_t others = __atomic_load_n(&gp_tracer.other_count, __ATOMIC_ACQUIRE);
+    looker.generation = atomic_load(&gp_tracer.main_gil.state.generation);
+    bool held = look_at(&gp_tracer.main_gil);
+    for (uint32_t i = 0; i < others; i++)
+        held |= look_at(&gp_tracer.other_gils[i]);
+    looker.idle_looks = held ? 0 : looker.idle_looks + 1;
+}
+
+/* ---- when ---- */
+
+static uint64_t next_number(void)
+{
+    return gp_mix(looker.seed += GP_GOLDEN); /* splitmix64 */
+}
+
+/* An exponentially distributed time, by comparisons of uniform numbers alone: J. von Neumann, "Various
+ * techniques used in connection with random digits", 1951. */
+static uint64_t random_gap(uint64_t mean_ns)
+{
+    for (uint64_t whole = 0;; whole++) {
+        uint64_t first = next_number(), last = first, next;
+        unsigned falling = 1;
+        for (; (next = next_number()) < last; last = next)
+            falling++;
+        if (falling % 2 == 1)
+            return whole * mean_ns + (uint64_t)((unsigned __int128)first * mean_ns >> 64);
+    }
+}
+
+static uint64_t longer(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t mean_gap(uint64_t now)
+{
+    if (atomic_exchange_explicit(&looker.heard, false, memory_order_relaxed))
+        looker.busy_until_ns = now + busy_for_ns;
+    if (now < looker.busy_until_ns)
+        return longer(busy_ns, SHARE * looker.cost_ns);
+    return longer(looker.idle_looks < IDLE_LOOKS ? alone_ns : idle_ns, SHARE_ALONE * looker.cost_ns);
+}
+
+/* What the thread has used since the last look is what that has cost, with all around it. */
+static void learn_cost(void)
+{
+    uint64_t spent = gp_clock_thread_cpu_ns(), cost = spent - looker.spent_ns;
+    looker.spent_ns = spent;
+    looker.cost_ns += cost / COSTS - looker.cost_ns / COSTS;
+}
+
+/* Sleep for a random time. Returns whether it was not cut short. */
+static bool sleep_on(void)
+{
+    uint64_t now = gp_clock_monotonic_ns(), mean = mean_gap(now), until = now + random_gap(mean);
+    atomic_store(&looker.dozes, mean > busy_ns && now >= looker.busy_until_ns);
+    while (atomic_load(&looker.bell) == SILENT && (now = gp_clock_monotonic_ns()) < until)
+        gp_futex_wait(&looker.bell, SILENT, until - now);
+    atomic_store(&looker.dozes, false);
+    uint32_t rung = RUNG;
+    /* a look at once would be in step with the wait: sleep anew, for a time by what is known now */
+    return !atomic_compare_exchange_strong(&looker.bell, &rung, SILENT) && rung == SILENT;
+}
+
+static void run(void *context)
+{
+    (void)context;
+    looker.spent_ns = gp_clock_thread_cpu_ns();
+    looker.seed ^= gp_clock_ticks();
+    while (atomic_load(&looker.bell) != HALT)
+        if (sleep_on()) {
+            look_at_all();
+            learn_cost();
+        }
+    atomic_store(&looker.bell, SILENT); /* for the time after a pause */
+}
+
+static void halt(void *context)
+{
+    (void)context;
+    atomic_store(&looker.bell, HALT);
+    gp_futex_wake(&looker.bell);
+}
+
+static void forked(void *context)
+{
+    (void)context;
+    gp_tracer.host->looker_eyes->forked();
+}
+
+/* ---- its beginning and end ---- */
+
+static bool is_wanted(void)
+{
+    return gp_tracer.main_gil.state.wanting_looks != 0;
+}
+
+bool gp_looker_hear_of_wait(void)
+{
+    if (atomic_load_explicit(&looker.existence, memory_order_relaxed) == NONE) {
+        uint64_t failed = atomic_load_explicit(&looker.failed_ns, memory_order_relaxed);
+        return failed != 0 && gp_clock_monotonic_ns() - failed < try_again_ns;
+    }
+    atomic_store_explicit(&looker.heard, true, memory_order_relaxed);
+    uint32_t silent = SILENT;
+    if (atomic_load(&looker.dozes) && atomic_exchange(&looker.dozes, false) &&
+        atomic_compare_exchange_strong(&looker.bell, &silent, RUNG))
+        gp_futex_wake(&looker.bell);
+    return true;
+}
+
+bool gp_looker_is_left(void)
+{
+    return atomic_load(&looker.existence) == RUNS && !is_wanted();
+}
+
+void gp_looker_begin(void)
+{
+    int saved = errno;
+    uint32_t none = NONE;
+    if (!atomic_compare_exchange_strong(&looker.existence, &none, BEGINS))
+        return;
+    looker.helper = (gp_helper){.context = &looker, .run = run, .halt = halt, .forked = forked};
+    atomic_store(&looker.bell, SILENT);
+    atomic_store(&looker.heard, true);
+    bool begun = gp_helper_start(&looker.helper) == 0;
+    atomic_store(&looker.failed_ns, begun ? 0 : gp_clock_monotonic_ns());
+    atomic_store(&looker.existence, begun ? RUNS : NONE);
+    gp_looker_end(); /* if the last session has ended meanwhile */
+    errno = saved;
+}
+
+/* If no session knows its places any more, the next looker begins with none. */
+static void forget_all(void)
+{
+    gp_gil_lock(&gp_tracer.main_gil); /* no session begins meanwhile */
+    if (!is_wanted()) {
+        gp_places_clear(looked);
+        memset(looker.known, 0, sizeof looker.known);
+        gp_buffer_free(&looker.description);
+    }
+    gp_gil_unlock(&gp_tracer.main_gil);
+}
+
+void gp_looker_end(void)
+{
+    uint32_t runs = RUNS;
+    if (is_wanted() || !atomic_compare_exchange_strong(&looker.existence, &runs, ENDS))
+        return;
+    gp_helper_stop(&looker.helper);
+    forget_all();
+    atomic_store(&looker.existence, NONE);
+}
+
+void gp_looker_forked(void)
+{
+    /* the fork may have come while the looker was writing: nothing of this is whole, nor can it be given back
+     */
+    *looked = (gp_places){0};
+    looker.description = (gp_buffer){0};
+    memset(looker.known, 0, sizeof looker.known);
+    for (gp_session *session = gp_tracer.main_gil.state.sessions; session != NULL; session = session->next)
+        gp_session_forget_looked(session);
+    gp_looks_discard(&gp_tracer.main_gil.state.looks);
+    looker.busy_until_ns = 0;
+    atomic_store(&looker.dozes, false);
+    atomic_store(&looker.bell, SILENT);
+    atomic_store(&looker.existence, NONE);
+}
