@@ -291,6 +291,29 @@ def test_unknown_peers_and_numbers_are_refused(culprit: Any) -> None:
         culprit.cpu_counts("0")
 
 
+# ---- real programs
+
+
+@pytest.mark.slow
+@needs_gil
+def test_a_real_program_is_shown_with_its_headline_and_its_own_clocks(tmp_path: Path) -> None:
+    file = tmp_path / "shown.json"
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "programs" / "run.py"),
+        "--only",
+        "suite",
+        "--json",
+        str(file),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    (shown,) = json.loads(file.read_text(encoding="utf-8"))
+    assert shown["spent"][0].partition(" s in ")[2].startswith("copy.deepcopy (suite.py:")
+    assert shown["headline"][0].startswith("Traced ")
+    assert all(line in done.stdout for line in [*shown["spent"], *shown["headline"]])
+
+
 def test_a_kind_without_its_module_or_version_says_so() -> None:
     assert a_kind(needs="no_such_module").missing() == "needs no_such_module, which is not installed"
     assert a_kind(since=(9, 1)).missing() == "needs CPython 9.1"
