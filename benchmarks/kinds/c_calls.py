@@ -204,7 +204,7 @@ def queried(_: Truth) -> Act:
     return act
 
 
-@kind("numpy object array", callee=r"\+|add|BINARY", needs="numpy")
+@kind("numpy object array", callee=r"\+|\badd\b", needs="numpy")
 def objects(_: Truth) -> Act:
     """Add to an array of Python objects."""
     import numpy
@@ -218,7 +218,7 @@ def objects(_: Truth) -> Act:
     return act
 
 
-@kind("pandas groupby", callee=r"agg|groupby|lambda", functions=("agg", "aggregate"), needs="pandas")
+@kind("pandas groupby", functions=("agg", "aggregate"), needs="pandas")
 def grouped(_: Truth) -> Act:
     """Aggregate groups by a function in Python."""
     import pandas

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .truth import Truth
 
 
-@kind("x in list", callee=r"\bin\b.*list|CONTAINS")
+@kind("x in list", callee=r"\bin\b.*\blist\b")
 def contains(_: Truth) -> Act:
     """Compare a number with each object of a list."""
     huge = [object() for _ in range(400_000)]
@@ -23,7 +23,7 @@ def contains(_: Truth) -> Act:
     return act
 
 
-@kind("list == list", callee=r"==|COMPARE")
+@kind("list == list", callee=r"==")
 def equal(_: Truth) -> Act:
     """Compare two lists of equal tuples."""
     left, right = ([(number,) for number in range(200_000)] for _ in range(2))
@@ -35,7 +35,7 @@ def equal(_: Truth) -> Act:
     return act
 
 
-@kind("int * int", callee=r"\*|BINARY")
+@kind("int * int", callee=r"\*")
 def multiply(_: Truth) -> Act:
     """Multiply numbers of many digits."""
     left, right = 3**80_000, 7**80_000
@@ -47,7 +47,7 @@ def multiply(_: Truth) -> Act:
     return act
 
 
-@kind("int ** int", callee=r"\*\*|BINARY|POW|pow")
+@kind("int ** int", callee=r"\*\*")
 def power(_: Truth) -> Act:
     """Raise a number to a high power."""
     exponent = 250_000
@@ -59,7 +59,7 @@ def power(_: Truth) -> Act:
     return act
 
 
-@kind("set & set", callee=r"&|BINARY")
+@kind("set & set", callee=r"&")
 def intersect(_: Truth) -> Act:
     """Intersect two sets: `set.__and__`."""
     left, right = set(range(0, 700_000, 2)), set(range(0, 700_000, 3))
@@ -71,7 +71,7 @@ def intersect(_: Truth) -> Act:
     return act
 
 
-@kind("bytes in bytes", callee=r"\bin\b.*bytes|CONTAINS")
+@kind("bytes in bytes", callee=r"\bin\b.*\bbytes\b")
 def contains_bytes(_: Truth) -> Act:
     """Search in bytes: `bytes.__contains__`."""
     hay, needle = b"ab" * 2_000_000, b"ba" * 20 + b"c"
@@ -83,7 +83,7 @@ def contains_bytes(_: Truth) -> Act:
     return act
 
 
-@kind("f-string", callee=r"f-string|str|repr|FORMAT|format")
+@kind("f-string", callee=r"f-string|\bstr\b|format")
 def formatted(_: Truth) -> Act:
     """Write a list of numbers as text."""
     numbers = list(range(60_000))
@@ -95,7 +95,7 @@ def formatted(_: Truth) -> Act:
     return act
 
 
-@kind("list[:]", callee=r"\[|SUBSCR|SLICE|slice")
+@kind("list[:]", callee=r"\[")
 def copied(_: Truth) -> Act:
     """Copy a list by a slice. Each is let go in the same line."""
     huge = [None] * 4_000_000
@@ -107,7 +107,7 @@ def copied(_: Truth) -> Act:
     return act
 
 
-@kind("[*list, *list]", callee=r"\*|EXTEND|freeing|list")
+@kind("[*list, *list]", callee=r"\*|\blist\b|unpack")
 def unpacked(_: Truth) -> Act:
     """Unpack two lists into a third."""
     huge = [None] * 2_000_000

@@ -2,7 +2,8 @@
 
     run.py KIND SECONDS LIBRARY RESULT [--gilprobe] [--wait] [--cpus N]
 
-With `--wait` it says when it is ready and waits for a line, so that another tool can attach.
+With `--wait` it says when it is ready and waits for a line, so that another tool can attach; after its work
+it waits for another one, so that the tool sees nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # python -P does not
 
 from kinds import KINDS, Kind
-from kinds.told import read_rows, verdict_of
+from kinds.told import hold_share_of, read_rows, verdict_of
 from kinds.truth import VICTIMS_NS, Truth
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ def work(kind: Kind, act: Act, truth: Truth) -> None:
         truth.rest(alone=kind.alone)
 
 
-def run(kind: Kind, truth: Truth, seconds: float, tracing: Any) -> Any:
+def run(kind: Kind, act: Act, truth: Truth, seconds: float, tracing: Any) -> Any:
     """Run the culprit and its victims, and return what the trace was."""
-    act = kind.prepare(truth)
     victims = [
         threading.Thread(target=truth.suffer, args=(mean_ns,), name=f"{VICTIM} {number}")
         for number, mean_ns in enumerate(VICTIMS_NS)
@@ -90,7 +90,7 @@ def written(kind: Kind, truth: Truth, trace: Any) -> dict[str, Any]:
     nobody_ns = sum(row.wait_ns for row in waits if not row.holder)
     return {
         "facts": asdict(truth.facts(nobody_ns=nobody_ns, unclocked=kind.unclocked)),
-        "reading": read_rows(kind, verdict_of(report)).to_dict(),
+        "reading": read_rows(kind, verdict_of(report), hold_share_of(kind, report)).to_dict(),
         "victims_s": sum(row.wait_ns for row in waits) / 1e9,
         "nobody_s": nobody_ns / 1e9,
     }
@@ -113,10 +113,13 @@ def main() -> None:
     if missing := kind.missing():
         document: dict[str, Any] = {"missing": missing}
     else:
+        act = kind.prepare(truth)
         if options.wait:
             print("ready", os.getpid(), flush=True)
             sys.stdin.readline()
-        trace = run(kind, truth, options.seconds, tracer(wanted=options.gilprobe))
+        trace = run(kind, act, truth, options.seconds, tracer(wanted=options.gilprobe))
+        if options.wait:
+            sys.stdin.readline()
         document = written(kind, truth, trace)
     Path(options.result).write_text(json.dumps(document), encoding="utf-8")
     sys.stdout.flush()

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 GILPROBE = "gilprobe"
-ATTACH_S = 1.0
-"""How much longer a program works if a tool attaches to it."""
+READY_S = 60.0
+ATTACH_S = 2.0
+"""Time limits for a program to prepare its data, and for a tool's first output: then the work begins."""
 
-FINISH_S = 10.0
+FINISH_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -140,21 +141,24 @@ class Runner:
     def _run(self, kind: Kind, seconds: float, tool: str) -> Outcome:
         peer = PEERS.get(tool)
         place = self._place(peer, seconds) if peer else None
-        arguments = [kind.name, str(seconds + (ATTACH_S if peer else 0)), str(self._library), "result.json"]
+        arguments = [kind.name, str(seconds), str(self._library), "result.json"]
         options = [*(["--gilprobe"] if tool == GILPROBE else []), *(["--wait"] if peer else [])]
         command = [self._python, str(HERE / "run.py"), *arguments, *options, "--cpus", str(self._cpus)]
         process = Process(command, self._folder, "program-log", {}, 4 * seconds + 60)
         beside = None
         try:
-            if peer and place and process.says("ready", 60):
-                process.say("go")
+            if peer and place and process.says("ready", READY_S):
                 command = peer.tool.attach(place, process.pid)
                 beside = Process(command, self._folder, "tool-log", {}, 2 * seconds + FINISH_S)
+                beside.says("", ATTACH_S)
+                process.say("go")
+                beside.ends_within(2 * seconds + FINISH_S)
+                process.say("done")
         finally:
             ended = process.wait()
         reason = why(ended, process.log)
         if beside is not None:
-            reason = reason or why(beside.wait(), beside.log)
+            reason = why(beside.wait(), beside.log) or reason
         file = self._folder / "result.json"
         document = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         reason = reason or document.get("missing", "") or ("" if document else "the program wrote no result")

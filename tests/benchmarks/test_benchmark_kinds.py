@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gilprobe import capabilities
+from gilprobe.report import Frame
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -200,20 +202,43 @@ def test_a_function_or_file_that_has_only_the_culprits_code_is_right_too() -> No
     assert not told.names(kind, told.Told("search", "re/__init__.py:176"), kind.places)
 
 
+def test_all_that_the_culprits_line_does_is_its_own_but_it_must_be_named_first() -> None:
+    kind = a_kind(callee=r"\bsorted\b")
+    freed = told.Told("act", here(kind), "freeing")
+    assert told.belongs(kind, freed, kind.places)
+    assert not told.names(kind, freed, kind.places)
+    asked = a_kind(callee="garbage collection", must_name=True)
+    assert not told.belongs(asked, told.Told("act", here(asked), "list"), asked.places)
+
+
 def test_rows_are_summed_up_for_the_culprit() -> None:
     kind = a_kind()
     rows = [
-        told.Told("note", "kinds/base.py:1", share=0.5, hold_share=0.3, caused_s=5),
-        told.Told("act", here(kind), share=0.3, hold_share=0.2, caused_s=3),
-        told.Told("act", here(kind), share=0.1, hold_share=0.1, caused_s=1),
+        told.Told("note", "kinds/base.py:1", share=0.5, caused_s=5),
+        told.Told("act", here(kind), share=0.3, caused_s=3, error=0.03),
+        told.Told("act", here(kind), "freeing", share=0.1, caused_s=1, error=0.04),
     ]
-    reading = told.read_rows(kind, rows)
+    reading = told.read_rows(kind, rows, 0.25)
     assert (reading.first, reading.right) == ("note (kinds/base.py:1)", False)
-    assert (reading.share, reading.caused_s) == (0.4, 4)
-    assert reading.hold_share == pytest.approx(0.3)
+    assert (reading.share, reading.caused_s, reading.hold_share) == (0.4, 4, 0.25)
+    assert reading.error == pytest.approx(0.05)
     assert told.read_rows(kind, rows[1:]).right
     assert told.reading_of(json.loads(json.dumps(reading.to_dict()))) == reading
     assert told.read_rows(kind, []).first == ""
+
+
+def test_the_flame_graph_gives_the_culprit_all_stacks_with_its_line() -> None:
+    kind = a_kind(callee=r"\bsorted\b")
+    file, _, line = here(kind).rpartition(":")
+    act = Frame("act", f"/home/me/{file}", int(line))
+    called = Frame("sorted", "", 0)
+    other = Frame("note", "/home/me/kinds/base.py", 9)
+    stacks = [((act, called), 30), ((act, other), 20), ((other, called), 40), ((called,), 10)]
+    report = SimpleNamespace(
+        held_ns=100, stacks=[SimpleNamespace(frames=frames, hold_ns=ns) for frames, ns in stacks]
+    )
+    assert told.hold_share_of(kind, report) == 0.5
+    assert [level.callee for level in told.levels((act, called))] == ["sorted", ""]
 
 
 STACKS = {
