@@ -7,12 +7,19 @@ The kernel is called from a function of this file; the blame must have its name 
 
 The sum of blame is compared with the sum of waits in the same runs, and in a run of threads that obstruct
 each other by locks, by sleep, and by starting and ending.
+
+Then come culprits of many kinds, each a program of its own (`kinds`): operators, calls, code in Python, the
+collector, pools, callbacks. The first row of the verdict must name the culprit, and its share of the victims'
+waits must be that of the program's clocks. `--beside` asks other tools the same.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import statistics
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -24,13 +31,18 @@ from typing import TYPE_CHECKING
 
 import common
 from common import Question, Row
+from kinds import KINDS
+from kinds.runs import GILPROBE, PEERS, Runner
+from peers.environments import Environments, UnavailableError
 
 from gilprobe._native import kernels
 from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kinds import Kind
+    from kinds.runs import Outcome
 
     from gilprobe.report import Blame, Report
 
@@ -204,15 +216,167 @@ QUESTIONS = (
 )
 
 
+# ---- culprits of many kinds
+
+POINTS = 3.0
+"""A share may be as far from the truth, or three standard errors if that is more."""
+
+ENVIRONMENTS = Path(tempfile.gettempdir()) / "gilprobe-peers"
+"""Peers stay installed here."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a tool told of a kind in one run: whether its first row was right, and how far its shares were."""
+
+    tool: str
+    right: bool
+    error: float
+    limit: float
+    hold_error: float | None
+
+    @property
+    def near(self) -> bool:
+        """Whether its share is that of the truth."""
+        return abs(self.error) <= self.limit
+
+
+class Kinds:
+    """The questions about all kinds, and a summary of the answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._answers: list[Answer] = []
+
+    def questions(self) -> Iterator[Question]:
+        """Yield a question for each kind, and one for the summary."""
+        for kind in KINDS.values():
+            yield Question(f"kind: {kind.name}", TARGET, lambda options, kind=kind: self._ask(kind, options))
+        yield Question("kinds in all", TARGET, self._summary)
+
+    def _ask(self, kind: Kind, options: argparse.Namespace) -> Iterator[Row]:
+        for cpus in options.cpus:
+            where = f"kind: {kind.name}" + (f", {cpus} CPU" if cpus else "")
+            try:
+                runner = Runner(self._folder, options.python, cpus, Environments(ENVIRONMENTS))
+            except UnavailableError as error:
+                yield Row(where, TARGET, "", (), common.NOT_TESTABLE, str(error))
+                continue
+            for tool in (GILPROBE, *options.beside):
+                outcomes = [runner.run(kind, options.seconds, tool) for _ in range(options.runs)]
+                what = where if tool == GILPROBE else f"{where}: {tool}"
+                yield self._row(what, tool, outcomes)
+
+    def _row(self, what: str, tool: str, outcomes: Sequence[Outcome]) -> Row:
+        answers = [answer for one in outcomes if (answer := answer_of(tool, one))]
+        self._answers += answers
+        target = TARGET if tool == GILPROBE else ""
+        if not answers:
+            return Row(what, target, "", (), common.NOT_TESTABLE, outcomes[0].reason or "tells nothing")
+        good = [one.right and one.near for one in answers]
+        verdict = common.REACHED if all(good) else common.MISSED
+        return Row(
+            what,
+            target,
+            "points",
+            [one.error for one in answers],
+            verdict if tool == GILPROBE else common.NO_TARGET,
+            in_words(outcomes),
+            {"runs": [{**one.document, "told": one.reading and one.reading.to_dict()} for one in outcomes]},
+        )
+
+    def _summary(self, options: argparse.Namespace) -> Iterator[Row]:
+        for tool in (GILPROBE, *options.beside):
+            answers = [one for one in self._answers if one.tool == tool]
+            if not answers:
+                continue
+            target, judge = ("all", common.judge) if tool == GILPROBE else ("", lambda *_: common.NO_TARGET)
+            right = [100.0 * one.right for one in answers]
+            near = [100.0 * one.near for one in answers]
+            for what, samples in (("the culprit is first", right), ("its share is near", near)):
+                yield Row(
+                    f"kinds in all: {tool}: {what}",
+                    target,
+                    "%",
+                    samples,
+                    judge(samples, lambda share: share == 100),
+                    f"{sum(map(bool, samples))} of {len(samples)}",
+                    value=statistics.fmean(samples),
+                )
+            holds = [one.hold_error for one in answers if one.hold_error is not None]
+            if holds:
+                target = f"within {POINTS:.0f} points" if tool == GILPROBE else ""
+                verdict = judge(holds, lambda error: abs(error) <= POINTS)
+                yield Row(f"kinds in all: {tool}: share of all holding", target, "points", holds, verdict)
+
+
+TARGET = f"first, within {POINTS:.0f} points"
+
+
+def answer_of(tool: str, outcome: Outcome) -> Answer | None:
+    """Compare what a tool told with the truth; None if one of them is missing.
+
+    A tool that knows waits is compared by their sum: the culprit's own waits, which no victim measures, would
+    change its share of all waiting.
+    """
+    facts, told = outcome.facts, outcome.reading
+    if facts is None or told is None or told.share is None:
+        return None
+    share = told.share if told.caused_s is None else told.caused_s / max(1e-9, facts.victims_s)
+    hold_error = None
+    if facts.hold_share is not None and told.hold_share is not None:
+        hold_error = 100 * (told.hold_share - facts.hold_share)
+    limit = max(POINTS, 300 * (told.error or 0.0))
+    return Answer(tool, told.right, 100 * facts.error(share), limit, hold_error)
+
+
+def in_words(outcomes: Sequence[Outcome]) -> str:
+    """Return the truth and what was told in the first run, and how often the first row was right."""
+    facts, told = next((one.facts, one.reading) for one in outcomes if one.facts and one.reading)
+    right = sum(one.reading.right for one in outcomes if one.reading)
+    often = ("right" if right else "wrong") if len(outcomes) == 1 else f"right {right} of {len(outcomes)}"
+    truth = f"{facts.least:.0%} to {facts.most:.0%}"
+    return f"truth {truth}, told {told.share or 0:.0%}; {often}: {told.first or 'nothing'}"
+
+
+def cpu_counts(text: str) -> list[int]:
+    """Parse numbers of CPUs."""
+    return [common.positive(one) for one in text.split(",")]
+
+
+def peer_names(text: str) -> list[str]:
+    """Parse names of peers."""
+    names = [one for one in text.split(",") if one]
+    for one in names:
+        if one not in PEERS:
+            raise argparse.ArgumentTypeError(f"must be of {', '.join(PEERS)}, got {one!r}")
+    return names
+
+
 def main() -> int:
     """Run the benchmark."""
     made = common.parser("Is the right thread blamed, and for the right amount?", repeat=5)
     made.add_argument("--work", type=common.seconds, default=0.5, help="seconds of holds a run (%(default)s)")
+    made.add_argument("--runs", type=common.positive, default=1, help="runs of each kind (%(default)s)")
+    made.add_argument("--seconds", type=common.seconds, default=4, help="their length (%(default)s)")
+    made.add_argument(
+        "--cpus", type=cpu_counts, default=[0], metavar="N,N", help="run the kinds on so many CPUs (on all)"
+    )
+    made.add_argument("--python", default=sys.executable, help="the interpreter that runs the kinds")
+    made.add_argument(
+        "--beside",
+        type=peer_names,
+        default=[],
+        metavar="TOOL,TOOL",
+        help=f"ask, too: {', '.join(PEERS)}",
+    )
     options = made.parse_args()
     common.check_file(options, made)
     if options.quick:
         options.repeat, options.work = min(options.repeat, 2), 0.04
-    return common.main("culprit", options, QUESTIONS)
+        options.runs, options.seconds = 1, min(options.seconds, 1.0)
+    with tempfile.TemporaryDirectory(prefix="gilprobe-kinds-") as folder:
+        return common.main("culprit", options, [*QUESTIONS, *Kinds(Path(folder)).questions()])
 
 
 if __name__ == "__main__":

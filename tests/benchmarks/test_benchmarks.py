@@ -40,6 +40,10 @@ QUESTIONS = {
         "right thread, function and line",
         "blamed against held",
         "sum of blame against sum of waits",
+        "kind: x in list",
+        "kind: ThreadPoolExecutor",
+        "kinds in all: gilprobe: the culprit is first",
+        "kinds in all: gilprobe: share of all holding",
     ],
     "cycles": [
         "added to a cycle, warm: bare clock reads",
@@ -115,6 +119,7 @@ SIGNED = (
     "fixed",
     "plugin installed",
     "planted holds",
+    "kind",
     "memory of a traced service",
     "gilprobe run",
     "followed child: added",

@@ -1,0 +1,203 @@
+"""Whom a tool tells to be the culprit: its first row, and the share that it gives to the right one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from .base import Kind, short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gilprobe.report import Frame, Report
+
+NORMAL_95 = 1.96
+"""Half of a 95 % interval, in standard errors."""
+
+ROWS = 5
+"""So many of a tool's rows are kept."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One row of a tool.
+
+    Attributes
+    ----------
+    function : str
+        Its name.
+    place : str
+        Its line, as "folder/file:line".
+    callee : str
+        What it called there, if the tool knows.
+    own : str
+        The line of the program's own code that led there, if the tool tells it.
+    share : float
+        Its part of all waiting, 0 to 1.
+    caused_s : float
+        The waiting, in seconds.
+    error : float
+        The standard error of the share; 0 if the tool does not tell it.
+    """
+
+    function: str
+    place: str
+    callee: str = ""
+    own: str = ""
+    share: float = 0.0
+    caused_s: float = 0.0
+    error: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.function} ({self.own or self.place})" + (f" in {self.callee}" if self.callee else "")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A tool's answer about one run.
+
+    Attributes
+    ----------
+    first : str
+        Its first row, in words; "" if it has none.
+    right : bool
+        Whether that is the culprit.
+    share, hold_share : float or None
+        What it gives to the culprit of all waiting and of all holding; None if it does not measure this.
+    caused_s : float or None
+        The waiting, in seconds.
+    error : float or None
+        The standard error of the share, if the tool tells it.
+    rows : tuple of Told
+        Its first rows.
+    """
+
+    first: str = ""
+    right: bool = False
+    share: float | None = None
+    hold_share: float | None = None
+    caused_s: float | None = None
+    error: float | None = None
+    rows: tuple[Told, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def reading_of(values: dict[str, Any]) -> Reading:
+    """Return a reading from JSON."""
+    return Reading(**{**values, "rows": tuple(Told(**row) for row in values["rows"])})
+
+
+def is_placed(kind: Kind, told: Told, places: set[str]) -> bool:
+    """Whether a row is about the culprit's line, or about code that nobody else calls."""
+    bare = told.function.rpartition(".")[2]
+    return (
+        not places
+        or bool(places & {told.place, told.own})
+        or bare in kind.functions
+        or any(told.place.rpartition(":")[0].endswith(file) for file in kind.files)
+    )
+
+
+def names(kind: Kind, told: Told, places: set[str]) -> bool:
+    """Whether a row names the culprit: the place, and the callee if the tool knows that."""
+    named = bool(re.search(kind.callee, told.callee)) if told.callee else not kind.must_name
+    return named and is_placed(kind, told, places)
+
+
+def belongs(kind: Kind, told: Told, places: set[str]) -> bool:
+    """Whether a row's time is the culprit's: whatever its line does, freeing included."""
+    return names(kind, told, places) or (not kind.must_name and is_placed(kind, told, places))
+
+
+def verdict_of(report: Report) -> list[Told]:
+    """Return the rows of the verdict of gilprobe's report, most waiting first."""
+    if not hasattr(report, "culprits"):
+        return _sites_of(report)
+    return [
+        Told(
+            row.function,
+            f"{short(row.filename)}:{row.line}" if row.filename else "",
+            row.called,
+            share=row.share,
+            caused_s=row.caused_s,
+            error=0.0 if row.low is None or row.high is None else (row.high - row.low) / (2 * NORMAL_95),
+        )
+        for row in report.culprits()
+    ]
+
+
+def _sites_of(report: Report) -> list[Told]:
+    """Return the sites instead: the verdict of a gilprobe that told lines only."""
+    waited_s = max(1e-9, sum(thread.wait_s for thread in report.threads))
+    return [
+        Told(
+            site.function,
+            f"{short(site.filename)}:{site.line}" if site.filename else "",
+            share=site.caused_s / waited_s,
+            caused_s=site.caused_s,
+        )
+        for site in sorted(report.sites, key=lambda site: -site.caused_ns)
+    ]
+
+
+def hold_share_of(kind: Kind, report: Report) -> float:
+    """Return the share of all holding that the flame graph gives to the culprit."""
+    places = kind.places
+    held_ns = sum(
+        stack.hold_ns
+        for stack in report.stacks
+        if any(belongs(kind, told, places) for told in levels(stack.frames))
+    )
+    return held_ns / max(1, report.held_ns)
+
+
+def levels(frames: Sequence[Frame]) -> Iterator[Told]:
+    """Yield the levels of a stack; the callee is the last one, without a file."""
+    for frame, inner in itertools.zip_longest(frames, frames[1:]):
+        callee = inner.function if inner is not None and not inner.filename and frame.filename else ""
+        yield Told(frame.function, f"{short(frame.filename)}:{frame.line}" if frame.filename else "", callee)
+
+
+def read_rows(kind: Kind, rows: Sequence[Told], hold_share: float | None = None) -> Reading:
+    """Read rows of which the first is the verdict, and all together are the whole."""
+    places = kind.places
+    given = [row for row in rows if belongs(kind, row, places)]
+    return Reading(
+        first=str(rows[0]) if rows else "",
+        right=bool(rows) and names(kind, rows[0], places),
+        share=sum(row.share for row in given),
+        hold_share=hold_share,
+        caused_s=sum(row.caused_s for row in given),
+        error=math.hypot(*(row.error for row in given)) if given else None,
+        rows=tuple(rows[:ROWS]),
+    )
+
+
+def read_stacks(kind: Kind, stacks: Iterable[tuple[Sequence[Told], int]]) -> Reading:
+    """Read what a sampler counted while a thread had the GIL, outermost frame first.
+
+    Its first row is the line with the most samples of its own. To the culprit it gives each sample that has
+    the culprit's line anywhere in the stack. It knows no waits: its share of holding is its best answer.
+    """
+    places, counts, given, total = kind.places, dict[Told, int](), 0, 0
+    for frames, count in stacks:
+        total += count
+        given += count * any(belongs(kind, frame, places) for frame in frames)
+        for frame in frames[-1:]:
+            counts[frame] = counts.get(frame, 0) + count
+    order = sorted(counts, key=lambda frame: -counts[frame])
+    share = given / total if total else None
+    return Reading(
+        first=str(order[0]) if order else "",
+        right=bool(order) and names(kind, order[0], places),
+        share=share,
+        hold_share=share,
+        rows=tuple(order[:ROWS]),
+    )
