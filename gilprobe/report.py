@@ -24,6 +24,16 @@ OTHERS = "(others)"
 
 _KIND = "gilprobe.report"
 _HEAD = {"kind": _KIND, "schema": SCHEMA}
+_NOT_NEGATIVE = (
+    "elapsed_ns",
+    "held_ns",
+    "contended_ns",
+    "handoffs",
+    "dropped_events",
+    "looks",
+    "looks_unseen",
+    "unshared_wait_ns",
+)
 
 
 def _seconds(ns: int | None) -> float | None:
@@ -111,11 +121,11 @@ class ThreadAccount:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place in the code where threads released the GIL.
+    """A place in the code where threads had the GIL or released it.
 
-    A hold counts for the site where it ended, a wait for the site where its thread had released before.
-    Native code without a Python frame, and CPython's own start and end of a thread, are sites named in
-    parentheses, without a file.
+    A hold is shared out among the places that looks saw in such holds; without looks it counts for the site
+    where it ended. A wait counts for the site where its thread had released before. Native code without a
+    Python frame, and CPython's own start and end of a thread, are sites named in parentheses, without a file.
 
     Attributes
     ----------
@@ -126,13 +136,18 @@ class Site:
     releases : int
         Number of releases here.
     hold_ns : int
-        Holds that ended here, nanoseconds.
+        Holds here, nanoseconds.
     wait_ns : int
         Waits of threads that had released here, until they got the GIL again, nanoseconds.
     caused_ns : int
-        Waits of other threads during the holds that ended here, all waiters together, nanoseconds.
+        Waits of other threads during the holds here, all waiters together, nanoseconds.
     hold_cpu_ns : int or None
-        CPU time in the holds that ended here, nanoseconds; None if not recorded.
+        CPU time in the holds here, nanoseconds; None if not recorded.
+    callee : str
+        What the line called: a function or type in C, an operator, or what the interpreter did for it; empty
+        if it ran itself, or if that was not seen.
+    looks : int
+        Looks that saw this place, on which `hold_ns` rests; 0 if only the end of holds tells.
     """
 
     function: str
@@ -143,10 +158,12 @@ class Site:
     wait_ns: int
     caused_ns: int
     hold_cpu_ns: int | None = None
+    callee: str = ""
+    looks: int = 0
 
     @property
     def hold_s(self) -> float:
-        """Holds that ended here, seconds."""
+        """Holds here, seconds."""
         return self.hold_ns / 1e9
 
     @property
@@ -156,12 +173,12 @@ class Site:
 
     @property
     def caused_s(self) -> float:
-        """Waits of other threads during the holds that ended here, seconds."""
+        """Waits of other threads during the holds here, seconds."""
         return self.caused_ns / 1e9
 
     @property
     def hold_cpu_s(self) -> float | None:
-        """CPU time in the holds that ended here, seconds; None if not recorded."""
+        """CPU time in the holds here, seconds; None if not recorded."""
         return _seconds(self.hold_cpu_ns)
 
 
@@ -172,7 +189,8 @@ class Frame:
     Attributes
     ----------
     function, filename : str
-        Qualified name and file; if not Python code, a name in parentheses and no file.
+        Qualified name and file; if not Python code, a name in parentheses and no file. A callee, such as a
+        function in C that a line calls, is a level of its own: its name and no file.
     line : int
         Line number; 0 where there is none.
     """
@@ -184,13 +202,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A call stack at which threads released the GIL, with the numbers of a `Site`.
+    """A call stack at which threads had the GIL or released it, with the numbers of a `Site`.
 
     Attributes
     ----------
     frames : tuple of Frame
         Outermost first. A stack too deep for the tracer begins with a frame that says so.
-    releases, hold_ns, wait_ns, caused_ns : int
+    releases, hold_ns, wait_ns, caused_ns, looks : int
         As in :class:`Site`.
     """
 
@@ -199,11 +217,12 @@ class Stack:
     hold_ns: int
     wait_ns: int
     caused_ns: int
+    looks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """How long one thread waited while another held the GIL, and where that one released it.
+    """How long one thread waited while another held the GIL, and where that one was.
 
     Time in which nobody held the GIL (it was free, but the waiter did not have it yet) is a row without a
     holder. All rows of a thread add up to its wait.
@@ -220,6 +239,12 @@ class Blame:
         Index of the stack in the report; None without stacks.
     wait_ns : int
         Nanoseconds.
+    callee : str
+        As in :class:`Site`.
+    looks : int
+        Looks at this holder that saw this place while threads waited: `wait_ns` is the part of all waiting
+        for the holder that is shared out by them. 0 if it counts for the place where the holds ended.
+        Looks are not those of one waiter: rows of other waiters may rest on the same ones.
     """
 
     waiter: str
@@ -231,6 +256,8 @@ class Blame:
     line: int
     stack: int | None
     wait_ns: int
+    callee: str = ""
+    looks: int = 0
 
     @property
     def wait_s(self) -> float:
@@ -316,6 +343,14 @@ class Report(NotebookRepr):
         All doubts about these numbers.
     environment : Environment
         What it was measured on.
+    looks : int
+        Looks at holders of a GIL, at random times, by which holds and waits are shared out to the places that
+        were seen; 0: nobody looked, and all counts for the places where the holds ended.
+    looks_unseen : int
+        How many of them could not read what the holder ran. They stand for the site "(not seen)".
+    unshared_wait_ns : int
+        Waits behind a holder that count for the place where its holds ended, since no look fell into these
+        holds, nanoseconds; 0 without looks.
     """
 
     elapsed_ns: int
@@ -330,9 +365,12 @@ class Report(NotebookRepr):
     dropped_events: int
     warnings: tuple[str, ...]
     environment: Environment
+    looks: int = 0
+    looks_unseen: int = 0
+    unshared_wait_ns: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("elapsed_ns", "held_ns", "contended_ns", "handoffs", "dropped_events"):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InvalidValueError(f"{name} must be >= 0, got {getattr(self, name)}")
 

@@ -1,4 +1,4 @@
-from typing import TypeAlias, TypedDict
+from typing import NotRequired, TypeAlias, TypedDict
 
 from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -53,6 +53,7 @@ class _Snapshot(TypedDict):
     sites: list[tuple[int, int, int, int, int]]
     blame: list[tuple[int, int, int | None, int]]
     stalls: list[tuple[int, int | None, int | None, int | None, int, int, int]]
+    looks: NotRequired[list[tuple[int, int | None, int | None, int, int]]]
 
 _Place: TypeAlias = tuple[int | None, int, int, str, str]
 _Thread: TypeAlias = tuple[int, int, int, str, int]
