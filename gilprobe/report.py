@@ -13,8 +13,11 @@ from gilprobe.model.plain_data import dataclass
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Literal
+
+    By = Literal["call", "function", "line", "thread", "module"]
+    """What a row of :meth:`Report.culprits` is about."""
 
 SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""
@@ -24,6 +27,7 @@ OTHERS = "(others)"
 
 _KIND = "gilprobe.report"
 _HEAD = {"kind": _KIND, "schema": SCHEMA}
+_VERDICT = "verdict"
 _NOT_NEGATIVE = (
     "elapsed_ns",
     "held_ns",
@@ -312,6 +316,54 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class Culprit:
+    """What made threads wait: a row of :meth:`Report.culprits`.
+
+    Attributes
+    ----------
+    thread : str
+        The thread that held the GIL. Threads whose names differ only in numbers are told as one where they
+        did the same: ``pool_N x 4``. Empty in rows that are not by thread.
+    function, filename, line : str, str, int
+        Where it was: by call the line of the user's own code; empty and 0 where a row is about more.
+    called : str
+        By call and by line what that line called, with its module; empty if it ran itself.
+    caused_ns : int
+        Waits of other threads meanwhile, all that was called from there included, nanoseconds.
+    own_ns : int
+        The part in which nothing ran that was called from there; by call, nothing that `called` called.
+    share : float
+        `caused_ns` as a share of all waiting.
+    looks : int
+        Looks on which that rests; 0 if it is told by where holds ended.
+    low, high : float or None
+        The 95 % interval of the share; None without looks.
+    """
+
+    thread: str
+    function: str
+    filename: str
+    line: int
+    called: str
+    caused_ns: int
+    own_ns: int
+    share: float
+    looks: int = 0
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def caused_s(self) -> float:
+        """Waits of other threads meanwhile, seconds."""
+        return self.caused_ns / 1e9
+
+    @property
+    def own_s(self) -> float:
+        """The part in which nothing ran that was called from there, seconds."""
+        return self.own_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
 class Report(NotebookRepr):
     """The report of a trace.
 
@@ -407,6 +459,53 @@ class Report(NotebookRepr):
             raise InvalidValueError(f"threshold_s must be >= 0 and finite, got {threshold_s!r}")
         return tuple(stall for stall in self.longest_waits if stall.wait_s >= threshold_s)
 
+    def culprits(self, by: By = "call", own: Sequence[str] = ()) -> tuple[Culprit, ...]:
+        """Return what made threads wait for the GIL, the worst first.
+
+        By call, a row is a thread or a pool, the innermost line of the user's own code that was running, and
+        what that line called; by thread, a thread or a pool. These add up to all waiting behind a holder.
+        By function, line or module, a row has all waits in which it was anywhere on the holder's stack, and
+        rows are ranked by their own part. Without recorded stacks only the innermost function is known.
+
+        Parameters
+        ----------
+        by : {"call", "function", "line", "thread", "module"}
+            What a row is about.
+        own : sequence of str
+            Folders of the user's own code. Default: all code that is neither in the standard library nor in
+            an installed package.
+
+        Raises
+        ------
+        InvalidValueError
+            If `by` is none of these.
+        InvalidTypeError
+            If `own` is no list or tuple of strings.
+        """
+        from gilprobe.model.culprits import rank
+
+        return rank(self, by, own)
+
+    def verdict(self, by: By = "call", own: Sequence[str] = (), rows: int = 50) -> dict[str, Any]:
+        """Return the first rows of :meth:`culprits` with the sums, ready for :mod:`json`.
+
+        Returns
+        -------
+        dict
+            ``by``; ``waited_ns``, all waiting; ``unshared_wait_ns`` and ``looks`` as in the report;
+            ``culprits``, a dict for each row.
+        """
+        from gilprobe.model import codec
+
+        found = self.culprits(by, own)
+        return {
+            "by": by,
+            "waited_ns": sum(thread.wait_ns for thread in self.threads),
+            "looks": self.looks,
+            "unshared_wait_ns": self.unshared_wait_ns,
+            "culprits": [codec.encode(row) for row in found[:rows]],
+        }
+
     def abridged(self, rows: int) -> Report:
         """Return a shorter report: at most `rows` rows of blame with a holder, and `rows` longest waits.
 
@@ -432,15 +531,15 @@ class Report(NotebookRepr):
         body: dict[str, Any] = codec.encode(self)
         return {**_HEAD, **body}
 
-    def pieces(self) -> Iterator[str]:
-        """Yield what :meth:`save` writes, piece by piece."""
+    def pieces(self, verdict: dict[str, Any] | None = None) -> Iterator[str]:
+        """Yield what :meth:`save` writes, piece by piece, with a verdict in front if one is given."""
         from gilprobe.model import codec
 
-        return codec.pieces(self, _HEAD)
+        return codec.pieces(self, _HEAD if verdict is None else {**_HEAD, _VERDICT: verdict})
 
     @classmethod
     def from_dict(cls, document: object) -> Report:
-        """Build a report from what :meth:`to_dict` returned.
+        """Build a report from what :meth:`to_dict` returned. A verdict in it is left out.
 
         Raises
         ------
@@ -453,6 +552,7 @@ class Report(NotebookRepr):
 
         body = codec.versioned(document, SCHEMA, "a report")
         del body["kind"]
+        body.pop(_VERDICT, None)  # follows from the rest
         return codec.decode(cls, body, "report")
 
     def save(self, path: str | os.PathLike[str]) -> None:
