@@ -30,8 +30,6 @@ def where(culprit: Culprit, short: Mapping[str, str]) -> str:
     short : mapping of str to str
         Paths as they are shown.
     """
-    if not culprit.function:
-        return ""
     return place(culprit.function, short.get(culprit.filename, culprit.filename), culprit.line)
 
 
@@ -42,8 +40,8 @@ def thread(culprit: Culprit) -> str:
 
 def call(culprit: Culprit, short: Mapping[str, str]) -> str:
     """Return a culprit's place and what it called."""
-    told = where(culprit, short)
-    return f"{told} in {clipped(culprit.called)}" if culprit.called else told
+    filename = short.get(culprit.filename, culprit.filename)
+    return place(culprit.function, filename, culprit.line, culprit.called)
 
 
 def itself(culprit: Culprit, waited_ns: int) -> str:

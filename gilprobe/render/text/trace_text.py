@@ -209,7 +209,8 @@ class _Pages:
         thread_rows(self._page, table, threads, rows=self._rows, longest=True, crowd_of=self._crowd_of)
         self._page.show(table)
         self._without_cpu()
-        self._causing_sites()
+        if self._question.by != "line":  # the same again
+            self._causing_sites()
         self._holding_sites()
         self._what_a_hold_is()
         self._blame_table()
@@ -225,8 +226,7 @@ class _Pages:
         return paths
 
     def _place(self, function: str, filename: str, line: int, callee: str = "") -> str:
-        told = words.place(function, self._short[filename], line)
-        return f"{told} in {clipped(callee)}" if callee else told
+        return words.place(function, self._short[filename], line, callee)
 
     def headline(self) -> None:
         """Write the sums of holds and waits, and the culprit."""
