@@ -235,7 +235,8 @@ def pieces(value: Any, head: Mapping[str, object]) -> Iterator[str]:
 
     The whole text may be far larger than the model.
     """
-    fields = [(name, getattr(value, name), default) for name, default in _layout(type(value))]
+    kind: Any = type(value)
+    fields = [(name, getattr(value, name), default) for name, default in _layout(kind)]
     kept = {name: part for name, part, default in fields if part != default}
     separator = "{\n "
     for name, part in {**head, **kept}.items():

@@ -305,8 +305,8 @@ class _NamedPart:
             LOOKS: self._looks.by_place,
         }
         for column, amounts in amounts_of.items():
-            for place, amount in amounts.items():
-                rows[place][column] += amount
+            for where, amount in amounts.items():
+                rows[where][column] += amount
         return rows
 
     def add_sites(self, sites: dict[_Spot, list[int]], stacks: Stacks) -> None:
@@ -476,7 +476,7 @@ def _bystander(native_id: int, name: str, elapsed_ns: int, cpu_time: bool) -> Th
 
 
 def _stack(frames: tuple[Frame, ...], row: Sequence[int]) -> Stack:
-    return Stack(frames, *(row[column] for column in (RELEASES, HOLD, WAIT, CAUSED)), looks=row[LOOKS])
+    return Stack(frames, row[RELEASES], row[HOLD], row[WAIT], row[CAUSED], row[LOOKS])
 
 
 def _ranked_sites(sites: Mapping[_Spot, Sequence[int]], cpu_time: bool) -> tuple[Site, ...]:
@@ -485,10 +485,13 @@ def _ranked_sites(sites: Mapping[_Spot, Sequence[int]], cpu_time: bool) -> tuple
             frame.function,
             frame.filename,
             frame.line,
-            *(row[column] for column in (RELEASES, HOLD, WAIT, CAUSED)),
-            hold_cpu_ns=_within(row[CPU], row[HOLD]) if cpu_time else None,
-            callee=callee,
-            looks=row[LOOKS],
+            row[RELEASES],
+            row[HOLD],
+            row[WAIT],
+            row[CAUSED],
+            _within(row[CPU], row[HOLD]) if cpu_time else None,
+            callee,
+            row[LOOKS],
         )
         for (frame, callee), row in sites.items()
     ]

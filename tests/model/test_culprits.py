@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.model import culprits
 from gilprobe.model.culprits import KINDS
 from gilprobe.report import Blame, Frame, Stack
 
@@ -145,6 +146,28 @@ def test_without_stacks_the_site_and_its_callee_are_known(report):
     row = Blame("w", 1, "a", 2, "search", "/srv/app.py", 20, None, 10**6, callee="re.Pattern.findall")
     found = dataclasses.replace(report, stacks=(), blame=(row,))
     assert calls(found) == [("a", "search", 20, "re.Pattern.findall", 1, 1)]
+
+
+def test_sites_of_many_lines_are_not_mixed_up_by_function(report):
+    rows = [
+        Blame("w", 1, "a", 2, f"f{n}", "/srv/app.py", n, None, 10**6 * n, callee="sorted")
+        for n in range(1, 300)
+    ]
+    found = dataclasses.replace(report, stacks=(), blame=tuple(rows))
+    told = {row.function: row.caused_ns // 10**6 for row in found.culprits("function")}
+    assert told == {f"f{n}": n for n in range(1, 300)} | {"sorted": 299 * 150}
+
+
+def test_of_very_many_stacks_the_smallest_count_for_their_innermost_level_only(report, monkeypatch):
+    monkeypatch.setattr(culprits, "_PLACES", 1)
+    found = of(report, ("a", (MAIN, SEARCH, FINDALL), 300), ("a", (MAIN, EXPORT, DUMPS), 200))
+    rows = {row.function: (row.caused_ns // 10**6, row.own_ns // 10**6) for row in found.culprits("function")}
+    assert rows == {
+        FINDALL.function: (300, 300),
+        "dumps": (200, 200),
+        "<module>": (300, 0),
+        "search": (300, 0),
+    }
 
 
 def test_code_from_a_string_counts_only_if_there_is_no_other(report):

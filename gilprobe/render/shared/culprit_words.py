@@ -56,8 +56,13 @@ def per_cent(low: float, high: float) -> str:
     return f"{100 * low:.0f} to {100 * high:.0f}%"
 
 
+def interval(culprit: Culprit) -> str:
+    """Return the interval of a share; nothing where no look tells it."""
+    low, high = culprit.low, culprit.high
+    return "" if low is None or high is None else per_cent(low, high)
+
+
 def certainty(culprit: Culprit) -> str:
     """Return how certain a share is, for a sentence; nothing where no look tells it."""
-    if culprit.low is None or culprit.high is None:
-        return ""
-    return f"95% interval {per_cent(culprit.low, culprit.high)}, from {plural(culprit.looks, 'look')}"
+    around = interval(culprit)
+    return f"95% interval {around}, from {plural(culprit.looks, 'look')}" if around else ""

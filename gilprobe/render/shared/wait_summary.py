@@ -94,18 +94,13 @@ def summarise_waits(report: Report, question: Question = ANY) -> WaitSummary:
         threads=sum(thread.merged for thread in report.threads),
         waited_ns=sum(thread.wait_ns for thread in report.threads),
         culprits=tuple([row for row in culprits if row.caused_ns > 0]),
-        nobody_ns=nobody_ns(report),
+        nobody_ns=sum(row.wait_ns for row in report.blame if not row.holder),
         little=_is_little(report),
     )
 
 
 def _is_little(report: Report) -> bool:
     return report.contended_ns < _LITTLE * report.elapsed_ns
-
-
-def nobody_ns(report: Report) -> int:
-    """Return the waits while nobody held the GIL, nanoseconds."""
-    return sum(row.wait_ns for row in report.blame if not row.holder)
 
 
 def holders(report: Report, culprit: Culprit) -> list[tuple[str, int]]:

@@ -219,7 +219,7 @@ class _Pages:
     def _shown_paths(self) -> set[str]:
         sites = [*self._causes[: self._rows], *self._holds[: self._rows]]
         culprits = [*self._found.culprits[: max(1, self._rows)], *self._functions[: self._rows]]
-        paths = {row.filename for row in (*sites, *culprits)}
+        paths = {site.filename for site in sites} | {row.filename for row in culprits}
         paths |= {key[3] for key, _ in self._blame[: self._rows]}
         for stall in self._stalls:
             paths |= {stall.waiter_filename, stall.holder_filename}
@@ -301,9 +301,7 @@ class _Pages:
         cells += [share(sum(row.own_ns for row in rows), self._wait_ns)] if own else []
         if not self._report.looks:
             return cells
-        low, high = rows[0].low, rows[0].high
-        alone = len(rows) == 1 and low is not None and high is not None
-        interval = culprit_words.per_cent(low, high) if alone else ""
+        interval = culprit_words.interval(rows[0]) if len(rows) == 1 else ""
         return [*cells, interval, str(sum(row.looks for row in rows))]
 
     def _causing_sites(self) -> None:

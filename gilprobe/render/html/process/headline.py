@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.html.process.places import name
 from gilprobe.render.shared import culprit_words, words
-from gilprobe.render.shared.wait_summary import ANY, Question, holders, summarise_waits, without_cpu
+from gilprobe.render.shared.wait_summary import holders, without_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,8 @@ _SOME = 0.05
 """Least share of the waits behind the culprit for which a holder is named."""
 
 
-def headline(report: Report, question: Question = ANY) -> list[Sentence]:
+def headline(report: Report, found: WaitSummary) -> list[Sentence]:
     """Return the headline, which a hasty reader sees."""
-    found = summarise_waits(report, question)
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
     if found.little:
@@ -74,9 +73,8 @@ def _culprit(culprit: Culprit, kind: str) -> Sentence:
     return [*told, (" in ", ""), (name(culprit.called), kind)] if culprit.called else told
 
 
-def more(report: Report, question: Question = ANY) -> list[Sentence]:
+def more(report: Report, found: WaitSummary) -> list[Sentence]:
     """Return the text below the headline: who held there, who waited most, what the figures mean."""
-    found = summarise_waits(report, question)
     sentences = [
         *_free(found),
         _holders(found, report),

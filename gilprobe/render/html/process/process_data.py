@@ -15,7 +15,7 @@ from gilprobe.render.shared.wait_summary import (
     ANY,
     Question,
     doubts_of_many,
-    nobody_ns,
+    summarise_waits,
     telling_stalls,
     waited_ns,
 )
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gilprobe.model.environment import Environment
     from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.html.process.sources import Sources
+    from gilprobe.render.shared.wait_summary import WaitSummary
     from gilprobe.report import By, Culprit, Report, Site, Stall
 
 MOST_CULPRITS = 500
@@ -69,9 +70,9 @@ def described(
     """
     report = process.report
     threads, places = ThreadRows(report.threads), Places()
-    sites = _sites(report.sites, places)
+    found, sites = summarise_waits(report, question), _sites(report.sites, places)
     parts = {
-        "culprits": _culprits(report, question, places),
+        "culprits": _culprits(report, found, question, places),
         "sites": sites,
         "other_sites": _rest(report.sites),
         "blame": _blame(report, threads, places),
@@ -82,13 +83,13 @@ def described(
         "title": name(process.title, 400),
         "source": name(process.source, 400),
         "pid": process.pid,
-        "headline": headline(report, question),
-        "more": more(report, question),
+        "headline": headline(report, found),
+        "more": more(report, found),
         "elapsed_ns": report.elapsed_ns,
         "held_ns": report.held_ns,
         "contended_ns": report.contended_ns,
         "waited_ns": waited_ns(process),
-        "nobody_ns": nobody_ns(report),
+        "nobody_ns": found.nobody_ns,
         "looks": report.looks,
         "looks_unseen": report.looks_unseen,
         "unshared_wait_ns": report.unshared_wait_ns,
@@ -127,11 +128,15 @@ def summed(processes: Sequence[TracedProcess]) -> dict[str, Any] | None:
     }
 
 
-def _culprits(report: Report, question: Question, places: Places) -> list[dict[str, Any]]:
+def _culprits(report: Report, found: WaitSummary, question: Question, places: Places) -> list[dict[str, Any]]:
     """Return the tables of the verdict: what was asked for; else calls and functions, if they are known."""
     kind = question.kind(report)
-    kinds: list[By] = [kind] if question.by is not None else ["call", "function"] if kind == "call" else []
-    return [_culprit_table(kind, report.culprits(kind, question.own), places) for kind in kinds]
+    if question.by is None and kind != "call":
+        return []
+    tables = [_culprit_table(kind, found.culprits, places)]
+    if question.by is None:
+        tables.append(_culprit_table("function", report.culprits("function"), places))
+    return tables
 
 
 def _culprit_table(kind: By, rows: Sequence[Culprit], places: Places) -> dict[str, Any]:

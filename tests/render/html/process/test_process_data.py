@@ -9,10 +9,10 @@ import random
 import pytest
 
 from gilprobe.model.traced_process import TracedProcess
+from gilprobe.render.html.process import headline as told
 from gilprobe.render.html.process import process_data
-from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE
-from gilprobe.render.shared.wait_summary import ANY, Question
+from gilprobe.render.shared.wait_summary import ANY, Question, summarise_waits
 from gilprobe.report import Blame, Frame, Site, Stack
 
 pytestmark = pytest.mark.plain_python
@@ -20,6 +20,14 @@ pytestmark = pytest.mark.plain_python
 
 def described(report, question=ANY, **changes):
     return process_data.described(TracedProcess("x.gilprobe", report, **changes), question=question)
+
+
+def headline(report, question=ANY):
+    return told.headline(report, summarise_waits(report, question))
+
+
+def more(report):
+    return told.more(report, summarise_waits(report))
 
 
 def text(sentences):
@@ -156,9 +164,9 @@ def test_the_verdict_by_call_has_what_was_called_and_how_certain_it_is(looked):
     assert text(headline(looked))[1] == (
         "3 threads waited 900 ms for it, 66 % of that behind export (srv/app.py:9) in json.dumps."
     )
-    told = text(more(looked))
-    assert told[0] == "It was held there by worker 1."
-    assert told[-1] == "Its share is an estimate: 95% interval 63 to 67 %, from 150 looks.".replace(
+    below = text(more(looked))
+    assert below[0] == "It was held there by worker 1."
+    assert below[-1] == "Its share is an estimate: 95% interval 63 to 67 %, from 150 looks.".replace(
         "95%", "95 %"
     )
     page = described(looked)
