@@ -399,7 +399,7 @@ class Report(NotebookRepr):
         Looks at holders of a GIL, at random times, by which holds and waits are shared out to the places that
         were seen; 0: nobody looked, and all counts for the places where the holds ended.
     looks_unseen : int
-        How many of them could not read what the holder ran. They stand for the site "(not seen)".
+        Number of further looks, which could not read what the holder ran. They tell nothing.
     unshared_wait_ns : int
         Waits behind a holder that count for the place where its holds ended, since no look fell into these
         holds, nanoseconds; 0 without looks.

@@ -14,6 +14,7 @@ class _Totals(TypedDict):
     timeline: bool
     cpu_time: bool
     others_missed: bool
+    looks_unseen: NotRequired[int]
     interpreter: int
     factor: int
     elapsed_ns: int

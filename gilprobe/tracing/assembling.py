@@ -29,7 +29,6 @@ from gilprobe.tracing.places import (
     caller,
     frame_of,
     importing,
-    unseen,
 )
 from gilprobe.tracing.sharing_out import Looks
 
@@ -285,9 +284,8 @@ class _NamedPart:
         return sum(self._looks.by_place.values())
 
     def looks_unseen(self) -> int:
-        """Return how many of them could not read what ran."""
-        seen = self._looks.by_place.items()
-        return sum(looks for place, looks in seen if place is not None and unseen(self.places[place]))
+        """Return how many more looks could not read what ran."""
+        return self.totals.get("looks_unseen", 0)
 
     def _by_place(self) -> dict[int | None, list[int]]:
         """Return releases, holds, waits and looks by place, the holds shared out."""

@@ -106,11 +106,6 @@ def caller(places: Sequence[tuple[int | None, int, int, str, str]], number: int)
     return parent if kind == _PYTHON and not filename and line == 0 else None
 
 
-def unseen(place: tuple[int | None, int, int, str, str]) -> bool:
-    """Return whether nobody could see what ran at a place."""
-    return place[1] == _UNSEEN
-
-
 class Stacks:
     """Stacks as a tree of numbered nodes: common frames are kept once.
 

@@ -88,9 +88,15 @@ def test_looks_share_holds_and_waits_out(environment):
         ("export", ""): (100, 0, 0),
         ("(not seen)", ""): (47, 60, 5),
     }
-    assert (report.looks, report.looks_unseen, report.unshared_wait_ns) == (75, 5, 0)
+    assert (report.looks, report.looks_unseen, report.unshared_wait_ns) == (75, 0, 0)
     (note,) = [site for site in report.sites if site.function == "note"]
     assert (note.releases, note.wait_ns) == (5, 0), "releases stay where they were"
+
+
+def test_looks_that_saw_nothing_are_counted(environment):
+    totals = part().snapshot["totals"] | {"looks_unseen": 3}
+    report = assembled(environment, part(LOOKS, totals=totals), part())
+    assert (report.looks, report.looks_unseen) == (75, 3)
 
 
 def test_blame_names_what_was_seen(environment):

@@ -448,7 +448,7 @@ def _how_shared(report: Report, wait_ns: int) -> str:
         "the sums are exact."
     )
     if report.looks_unseen:
-        told += f" {plural(report.looks_unseen, 'look')} could not see what ran."
+        told += f" {plural(report.looks_unseen, 'more look')} could not see what ran."
     if report.unshared_wait_ns:
         part = share(report.unshared_wait_ns, wait_ns)
         told += f" {part} of all waiting is told by where holds ended: no look fell into these holds."

@@ -119,7 +119,7 @@ def test_the_verdict_is_by_call(looked):
 def test_the_verdict_says_what_looks_tell(looked):
     text = render_report(looked)
     assert "\n250 looks at random times share holds and waits out among the lines that ran; " in text
-    assert " 1 look could not see what ran. 5% of all waiting is told by where holds ended: " in text
+    assert " 1 more look could not see what ran. 5% of all waiting is told by where holds ended: " in text
     assert "A hold counts for the line where it ended" not in text
     held = lines_after(text, "Where the GIL was held longest")
     assert held[0].split() == [

@@ -2,7 +2,7 @@
 import { placeNode, placeText } from "./places.js";
 import { element, muted, name } from "../shared/element.js";
 import { numbers, sortableTable, timeOf } from "../shared/table.js";
-import { count, duration, share } from "../shared/words.js";
+import { count, duration, plural, share } from "../shared/words.js";
 
 const HEADS = {
   call: "Line of own code",
@@ -41,8 +41,8 @@ const columnsOf = (data, by) => {
 /** How holds and waits came to their places. */
 export const looksTell = (data) => {
   if (!data.looks) return "A hold counts for the line where it ended, with all code that its thread ran since it took the GIL.";
-  const told = [`${count(data.looks)} looks at random times share holds and waits out among the lines that ran; the sums are exact.`];
-  if (data.looks_unseen) told.push(`${count(data.looks_unseen)} of them could not see what ran.`);
+  const told = [`${plural(data.looks, "look")} at random times share holds and waits out among the lines that ran; the sums are exact.`];
+  if (data.looks_unseen) told.push(`${plural(data.looks_unseen, "more look")} could not see what ran.`);
   if (data.unshared_wait_ns)
     told.push(`${share(data.unshared_wait_ns, data.waited_ns)} of all waiting (${duration(data.unshared_wait_ns)}) is told by where holds ended.`);
   return told.join(" ");
