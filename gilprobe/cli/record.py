@@ -105,7 +105,6 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     program = parse_program(arguments.program)
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
-    own = own_folders(arguments.own)
     options = RecordOptions(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
     able = host.capabilities()
     if able.tracer != "exact":
@@ -116,6 +115,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         if sys.stderr is not None:
             sys.stderr.write(f"{error}\n")
         return _MISSING
+    own = own_folders(arguments.own)
     target = os.path.abspath(arguments.output or _default_name(program))
     check_replaceable(target)
     check_not_read(target, program)

@@ -429,9 +429,6 @@ def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> 
     for stall in snapshot["stalls"]:
         threads |= {stall[0], stall[2]}
         places |= {stall[1], stall[3]}
-    for holder, ended, looked, _, _ in snapshot.get("looks", ()):
-        threads.add(holder)
-        places |= {ended, looked}
     unknown = threads - accounts - {None}
     if unknown:
         raise ValueError(f"a snapshot must refer to described threads, got {unknown.pop()}")
