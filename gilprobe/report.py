@@ -13,8 +13,11 @@ from gilprobe.model.plain_data import dataclass
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Literal
+
+    By = Literal["call", "function", "line", "thread", "module"]
+    """What a row of :meth:`Report.culprits` is about."""
 
 SCHEMA = 2
 """Version of the saved form. A reader refuses every other."""
@@ -24,6 +27,17 @@ OTHERS = "(others)"
 
 _KIND = "gilprobe.report"
 _HEAD = {"kind": _KIND, "schema": SCHEMA}
+_VERDICT = "verdict"
+_NOT_NEGATIVE = (
+    "elapsed_ns",
+    "held_ns",
+    "contended_ns",
+    "handoffs",
+    "dropped_events",
+    "looks",
+    "looks_unseen",
+    "unshared_wait_ns",
+)
 
 
 def _seconds(ns: int | None) -> float | None:
@@ -111,11 +125,11 @@ class ThreadAccount:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place in the code where threads released the GIL.
+    """A place in the code where threads had the GIL or released it.
 
-    A hold counts for the site where it ended, a wait for the site where its thread had released before.
-    Native code without a Python frame, and CPython's own start and end of a thread, are sites named in
-    parentheses, without a file.
+    A hold is shared out among the places that looks saw in such holds; without looks it counts for the site
+    where it ended. A wait counts for the site where its thread had released before. Native code without a
+    Python frame, and CPython's own start and end of a thread, are sites named in parentheses, without a file.
 
     Attributes
     ----------
@@ -126,13 +140,18 @@ class Site:
     releases : int
         Number of releases here.
     hold_ns : int
-        Holds that ended here, nanoseconds.
+        Holds here, nanoseconds.
     wait_ns : int
         Waits of threads that had released here, until they got the GIL again, nanoseconds.
     caused_ns : int
-        Waits of other threads during the holds that ended here, all waiters together, nanoseconds.
+        Waits of other threads during the holds here, all waiters together, nanoseconds.
     hold_cpu_ns : int or None
-        CPU time in the holds that ended here, nanoseconds; None if not recorded.
+        CPU time in the holds here, nanoseconds; None if not recorded.
+    callee : str
+        What the line called: a function or type in C, an operator, or what the interpreter did for it; empty
+        if it ran itself, or if that was not seen.
+    looks : int
+        Looks that saw this place, on which `hold_ns` rests; 0 if only the end of holds tells.
     """
 
     function: str
@@ -143,10 +162,12 @@ class Site:
     wait_ns: int
     caused_ns: int
     hold_cpu_ns: int | None = None
+    callee: str = ""
+    looks: int = 0
 
     @property
     def hold_s(self) -> float:
-        """Holds that ended here, seconds."""
+        """Holds here, seconds."""
         return self.hold_ns / 1e9
 
     @property
@@ -156,12 +177,12 @@ class Site:
 
     @property
     def caused_s(self) -> float:
-        """Waits of other threads during the holds that ended here, seconds."""
+        """Waits of other threads during the holds here, seconds."""
         return self.caused_ns / 1e9
 
     @property
     def hold_cpu_s(self) -> float | None:
-        """CPU time in the holds that ended here, seconds; None if not recorded."""
+        """CPU time in the holds here, seconds; None if not recorded."""
         return _seconds(self.hold_cpu_ns)
 
 
@@ -172,7 +193,8 @@ class Frame:
     Attributes
     ----------
     function, filename : str
-        Qualified name and file; if not Python code, a name in parentheses and no file.
+        Qualified name and file; if not Python code, a name in parentheses and no file. A callee, such as a
+        function in C that a line calls, is a level of its own: its name and no file.
     line : int
         Line number; 0 where there is none.
     """
@@ -184,13 +206,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A call stack at which threads released the GIL, with the numbers of a `Site`.
+    """A call stack at which threads had the GIL or released it, with the numbers of a `Site`.
 
     Attributes
     ----------
     frames : tuple of Frame
         Outermost first. A stack too deep for the tracer begins with a frame that says so.
-    releases, hold_ns, wait_ns, caused_ns : int
+    releases, hold_ns, wait_ns, caused_ns, looks : int
         As in :class:`Site`.
     """
 
@@ -199,11 +221,12 @@ class Stack:
     hold_ns: int
     wait_ns: int
     caused_ns: int
+    looks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """How long one thread waited while another held the GIL, and where that one released it.
+    """How long one thread waited while another held the GIL, and where that one was.
 
     Time in which nobody held the GIL (it was free, but the waiter did not have it yet) is a row without a
     holder. All rows of a thread add up to its wait.
@@ -220,6 +243,12 @@ class Blame:
         Index of the stack in the report; None without stacks.
     wait_ns : int
         Nanoseconds.
+    callee : str
+        As in :class:`Site`.
+    looks : int
+        Looks at this holder that saw this place while threads waited: `wait_ns` is the part of all waiting
+        for the holder that is shared out by them. 0 if it counts for the place where the holds ended.
+        Looks are not those of one waiter: rows of other waiters may rest on the same ones.
     """
 
     waiter: str
@@ -231,6 +260,8 @@ class Blame:
     line: int
     stack: int | None
     wait_ns: int
+    callee: str = ""
+    looks: int = 0
 
     @property
     def wait_s(self) -> float:
@@ -285,6 +316,54 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class Culprit:
+    """What made threads wait: a row of :meth:`Report.culprits`.
+
+    Attributes
+    ----------
+    thread : str
+        The thread that held the GIL. Threads whose names differ only in numbers are told as one where they
+        did the same: ``pool_N x 4``. Empty in rows that are not by thread.
+    function, filename, line : str, str, int
+        Where it was: by call the line of the user's own code; empty and 0 where a row is about more.
+    called : str
+        By call and by line what that line called, with its module; empty if it ran itself.
+    caused_ns : int
+        Waits of other threads meanwhile, all that was called from there included, nanoseconds.
+    own_ns : int
+        The part in which nothing ran that was called from there; by call, nothing that `called` called.
+    share : float
+        `caused_ns` as a share of all waiting.
+    looks : int
+        Looks on which that rests; 0 if it is told by where holds ended.
+    low, high : float or None
+        The 95 % interval of the share; None without looks.
+    """
+
+    thread: str
+    function: str
+    filename: str
+    line: int
+    called: str
+    caused_ns: int
+    own_ns: int
+    share: float
+    looks: int = 0
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def caused_s(self) -> float:
+        """Waits of other threads meanwhile, seconds."""
+        return self.caused_ns / 1e9
+
+    @property
+    def own_s(self) -> float:
+        """The part in which nothing ran that was called from there, seconds."""
+        return self.own_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
 class Report(NotebookRepr):
     """The report of a trace.
 
@@ -316,6 +395,14 @@ class Report(NotebookRepr):
         All doubts about these numbers.
     environment : Environment
         What it was measured on.
+    looks : int
+        Looks at holders of a GIL, at random times, by which holds and waits are shared out to the places that
+        were seen; 0: nobody looked, and all counts for the places where the holds ended.
+    looks_unseen : int
+        Number of further looks, which could not read what the holder ran. They tell nothing.
+    unshared_wait_ns : int
+        Waits behind a holder that count for the place where its holds ended, since no look fell into these
+        holds, nanoseconds; 0 without looks.
     """
 
     elapsed_ns: int
@@ -330,9 +417,12 @@ class Report(NotebookRepr):
     dropped_events: int
     warnings: tuple[str, ...]
     environment: Environment
+    looks: int = 0
+    looks_unseen: int = 0
+    unshared_wait_ns: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("elapsed_ns", "held_ns", "contended_ns", "handoffs", "dropped_events"):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InvalidValueError(f"{name} must be >= 0, got {getattr(self, name)}")
 
@@ -369,6 +459,53 @@ class Report(NotebookRepr):
             raise InvalidValueError(f"threshold_s must be >= 0 and finite, got {threshold_s!r}")
         return tuple(stall for stall in self.longest_waits if stall.wait_s >= threshold_s)
 
+    def culprits(self, by: By = "call", own: Sequence[str] = ()) -> tuple[Culprit, ...]:
+        """Return what made threads wait for the GIL, the worst first.
+
+        By call, a row is a thread or a pool, the innermost line of the user's own code that was running, and
+        what that line called; by thread, a thread or a pool. These add up to all waiting behind a holder.
+        By function, line or module, a row has all waits in which it was anywhere on the holder's stack, and
+        rows are ranked by their own part. Without recorded stacks only the innermost function is known.
+
+        Parameters
+        ----------
+        by : {"call", "function", "line", "thread", "module"}
+            What a row is about.
+        own : sequence of str
+            Folders of the user's own code. Default: all code that is neither in the standard library nor in
+            an installed package.
+
+        Raises
+        ------
+        InvalidValueError
+            If `by` is none of these.
+        InvalidTypeError
+            If `own` is no list or tuple of strings.
+        """
+        from gilprobe.model.culprits import rank
+
+        return rank(self, by, own)
+
+    def verdict(self, by: By = "call", own: Sequence[str] = (), rows: int = 50) -> dict[str, Any]:
+        """Return the first rows of :meth:`culprits` with the sums, ready for :mod:`json`.
+
+        Returns
+        -------
+        dict
+            ``by``; ``waited_ns``, all waiting; ``unshared_wait_ns`` and ``looks`` as in the report;
+            ``culprits``, a dict for each row.
+        """
+        from gilprobe.model import codec
+
+        found = self.culprits(by, own)
+        return {
+            "by": by,
+            "waited_ns": sum(thread.wait_ns for thread in self.threads),
+            "looks": self.looks,
+            "unshared_wait_ns": self.unshared_wait_ns,
+            "culprits": [codec.encode(row) for row in found[:rows]],
+        }
+
     def abridged(self, rows: int) -> Report:
         """Return a shorter report: at most `rows` rows of blame with a holder, and `rows` longest waits.
 
@@ -394,15 +531,15 @@ class Report(NotebookRepr):
         body: dict[str, Any] = codec.encode(self)
         return {**_HEAD, **body}
 
-    def pieces(self) -> Iterator[str]:
-        """Yield what :meth:`save` writes, piece by piece."""
+    def pieces(self, verdict: dict[str, Any] | None = None) -> Iterator[str]:
+        """Yield what :meth:`save` writes, piece by piece, with a verdict in front if one is given."""
         from gilprobe.model import codec
 
-        return codec.pieces(self, _HEAD)
+        return codec.pieces(self, _HEAD if verdict is None else {**_HEAD, _VERDICT: verdict})
 
     @classmethod
     def from_dict(cls, document: object) -> Report:
-        """Build a report from what :meth:`to_dict` returned.
+        """Build a report from what :meth:`to_dict` returned. A verdict in it is left out.
 
         Raises
         ------
@@ -415,6 +552,7 @@ class Report(NotebookRepr):
 
         body = codec.versioned(document, SCHEMA, "a report")
         del body["kind"]
+        body.pop(_VERDICT, None)  # follows from the rest
         return codec.decode(cls, body, "report")
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 
-from gilprobe.errors import InvalidTypeError
+from gilprobe.errors import InvalidTypeError, InvalidValueError
+
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from gilprobe.render.shared.wait_summary import Question
+
+QUESTION_OPTIONS = ("--by", "--own")
+"""The options of :func:`add_question`; each has a value."""
 
 
 def parse_threads(text: str) -> tuple[int, ...]:
@@ -14,3 +25,41 @@ def parse_threads(text: str) -> tuple[int, ...]:
         if not re.fullmatch(r"-?[0-9]{1,9}", word):
             raise InvalidTypeError(f"--threads must be integers separated by commas, got {ascii(text)[:60]}")
     return tuple(map(int, words))
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what the verdict of a trace is about."""
+    parser.add_argument(
+        "--by",
+        choices=("call", "function", "line", "thread", "module"),
+        help="what the verdict names: a call (thread, line of your own code, what it called), a function, "
+        "a line, a thread or a module (default: call)",
+    )
+    parser.add_argument(
+        "--own",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="your own code is what is below FOLDER; can be given several times (default: all code but the "
+        "standard library and installed packages)",
+    )
+
+
+def own_folders(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the folders of ``--own``, as they were given and from the root on: a program may change its own.
+
+    Raises
+    ------
+    InvalidValueError
+        If one is empty.
+    """
+    if not all(given):
+        raise InvalidValueError("--own must be a folder, got ''")
+    return tuple(form for folder in given for form in (folder, os.path.abspath(folder)))  # noqa: PTH100
+
+
+def question_of(arguments: argparse.Namespace) -> Question:
+    """Return what the verdict is to be about."""
+    from gilprobe.render.shared.wait_summary import Question
+
+    return Question(arguments.by, own_folders(arguments.own))

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 
+from gilprobe.cli.arguments import QUESTION_OPTIONS, add_question, own_folders
 from gilprobe.durations import duration, parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
 from gilprobe.render.shared.words import visible
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from gilprobe.programs.follow import Follower
     from gilprobe.programs.program import Program
     from gilprobe.programs.program_recording import ProgramRecording, RecordOptions
-    from gilprobe.report import Report
+    from gilprobe.report import By, Report
 
 _MISSING = 2  # python's own status for a script that it can't open
 _READING_S = 3.0  # don't keep the user waiting at the program's end
 _MAGIC = b"GILPROBE"  # the first bytes of a recording
 _WITHOUT_PUNCTUATION = dict.fromkeys(b"_@%+=:,./-")  # as in :mod:`shlex`, without loading it
-_WITH_VALUE = ("-o", "--output", "--duration", "--stall")
+_WITH_VALUE = ("-o", "--output", "--duration", "--stall", *QUESTION_OPTIONS)
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -70,6 +71,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--stall", metavar="TIME", help="report at once a hold that makes another thread wait for TIME"
     )
+    add_question(parser)
     parser.add_argument("--quiet", action="store_true", help="show no report at the end")
     parser.set_defaults(execute=execute)
 
@@ -121,6 +123,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         if sys.stderr is not None:
             sys.stderr.write(f"{error}\n")
         return _MISSING
+    own = own_folders(arguments.own)
     target = os.path.abspath(arguments.output or _default_name(program))
     check_replaceable(target)
     check_not_read(target, program)
@@ -129,7 +132,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     follower = follow(target, options) if arguments.follow else None
     try:
         recording = _CommandRecording(
-            target, begin(target, options), follower, quiet=arguments.quiet, began_ns=began_ns
+            target,
+            begin(target, options),
+            follower,
+            quiet=arguments.quiet,
+            began_ns=began_ns,
+            question=(arguments.by, own),
         )
     except BaseException:
         if follower is not None:
@@ -302,7 +310,14 @@ class _CommandRecording:
     """The recording of this process: ends at exit or earlier, and then shows its report."""
 
     def __init__(
-        self, target: str, run: ProgramRecording, follower: Follower | None, *, quiet: bool, began_ns: int
+        self,
+        target: str,
+        run: ProgramRecording,
+        follower: Follower | None,
+        *,
+        quiet: bool,
+        began_ns: int,
+        question: tuple[By | None, tuple[str, ...]],
     ) -> None:
         from gilprobe.programs import program
 
@@ -313,6 +328,7 @@ class _CommandRecording:
         self._run = run
         self._follower = follower
         self._quiet = quiet
+        self._question = question
         self._stderr = _StandardError()
         self._pid = os.getpid()
         self._path = list(sys.path)
@@ -377,9 +393,11 @@ class _CommandRecording:
             sys.path[:] = found
 
     def _rendered(self, report: Report) -> str:
+        from gilprobe.render.shared.wait_summary import Question
         from gilprobe.render.text.trace_text import render_report
 
-        return render_report(report, self._stderr.look, children=self._children())
+        question = Question(*self._question)
+        return render_report(report, self._stderr.look, children=self._children(), question=question)
 
     def _children(self) -> list[TracedProcess]:
         """Return the followed processes, as many as can be read in time."""

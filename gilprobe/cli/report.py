@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli import results_page
+from gilprobe.cli.arguments import add_question, question_of
 from gilprobe.cli.output import STDOUT, check_outputs, complain
 from gilprobe.errors import FormatError, InvalidValueError
 from gilprobe.render.shared.words import visible
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from gilprobe.cli.output import Output
     from gilprobe.model.traced_process import TracedProcess
+    from gilprobe.render.shared.wait_summary import Question
     from gilprobe.results import ScenarioResult
 
 _OPTIONS = {
@@ -55,6 +57,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="DIR",
         help="folder of source files that --html may show (default: none)",
     )
+    add_question(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -64,16 +67,16 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     _check(targets, arguments.files)
     from gilprobe.render.shared.wait_summary import doubts_of_many
 
-    source = _checked_source(arguments.source, targets)
+    source, question = _checked_source(arguments.source, targets), question_of(arguments)
     results = results_page.saved_results(arguments.files)
     if results is not None:
         return _report_results(results, targets, output)
     processes = _read(arguments.files)
     if not targets:
-        _show(processes, output)
+        _show(processes, output, question)
         return 0
     for name, target in targets.items():
-        _write(target, _exported(name, processes, arguments.weight, source), output)
+        _write(target, _exported(name, processes, arguments.weight, source, question), output)
     for process in processes:
         if "perfetto" in targets and process.timeline is None:
             complain(f"{process.source}: left out, it has no timeline")
@@ -154,16 +157,16 @@ def _read(files: Sequence[str]) -> list[TracedProcess]:
     return processes
 
 
-def _show(processes: Sequence[TracedProcess], output: Output) -> None:
+def _show(processes: Sequence[TracedProcess], output: Output, question: Question) -> None:
     from gilprobe.render import terminal
     from gilprobe.render.text import trace_text
 
     output.write(terminal.render_environment(processes[0].report.environment, output.look) + "\n")
-    output.write(trace_text.render_processes(processes, output.look))
+    output.write(trace_text.render_processes(processes, output.look, question=question))
 
 
 def _exported(
-    name: str, processes: Sequence[TracedProcess], weight: Any, source: Path | None
+    name: str, processes: Sequence[TracedProcess], weight: Any, source: Path | None, question: Question
 ) -> Iterator[str]:
     from gilprobe.render.export import folded, perfetto, speedscope, tables
 
@@ -171,7 +174,7 @@ def _exported(
         case "html":
             from gilprobe.render.html import export_processes  # loads jinja2, which nothing else needs
 
-            return export_processes(processes, source=source)
+            return export_processes(processes, source=source, question=question)
         case "perfetto":
             return perfetto.export(processes)
         case "speedscope":
@@ -181,29 +184,32 @@ def _exported(
         case "csv":
             return tables.export(processes)
         case _:
-            return _json(processes)
+            return _json(processes, question)
 
 
-def _json(processes: Sequence[TracedProcess]) -> Iterator[str]:
+def _json(processes: Sequence[TracedProcess], question: Question) -> Iterator[str]:
     """Yield one report as :meth:`Report.save` writes it, several in an object with their processes."""
     if len(processes) == 1:
-        yield from processes[0].report.pieces()
+        report = processes[0].report
+        yield from report.pieces(report.verdict(question.kind(report), question.own))
         return
     yield '{"kind": "gilprobe.processes", "schema": 1, "processes": [\n'
     for number, process in enumerate(processes):
-        yield ",\n" * (number > 0) + _described(process)
+        yield ",\n" * (number > 0) + _described(process, question)
     yield "\n]}\n"
 
 
-def _described(process: TracedProcess) -> str:
+def _described(process: TracedProcess, question: Question) -> str:
     """Return a process in one line: indented, many would be far larger."""
+    report = process.report
     described = {
         "source": process.source,
         "pid": process.pid,
         "argv": process.argv,
         "started_unix_ns": process.started_unix_ns,
         "complete": process.complete,
-        "report": process.report.abridged(_ROWS_OF_MANY).to_dict(),
+        "verdict": report.verdict(question.kind(report), question.own),
+        "report": report.abridged(_ROWS_OF_MANY).to_dict(),
     }
     return json.dumps(described)
 

@@ -31,7 +31,7 @@ _LARGEST_INT = 2**63 - 1
 def encode(value: Any) -> Any:
     """Turn dataclasses, tuples and scalars into plain data for :mod:`json`.
 
-    A field whose default is None is left out while it is None.
+    A field that has a default is left out while it has that value.
     """
     kind = type(value)
     if kind in _SCALARS:
@@ -39,21 +39,21 @@ def encode(value: Any) -> Any:
     if kind in (tuple, list):
         return [encode(item) for item in value]
     if dataclasses.is_dataclass(kind):
-        fields = [(name, getattr(value, name), optional) for name, optional in _layout(kind)]
-        return {name: encode(part) for name, part, optional in fields if part is not None or not optional}
+        fields = [(name, getattr(value, name), default) for name, default in _layout(kind)]
+        return {name: encode(part) for name, part, default in fields if part != default}
     return value
 
 
 @functools.cache
-def _layout(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
-    """Return a dataclass's fields and whether each may be missing; cached, a report has 100,000 rows."""
-    return tuple((field.name, _optional(field)) for field in dataclasses.fields(kind))
+def _layout(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return a dataclass's fields and their defaults; cached, a report has 100,000 rows."""
+    return tuple((field.name, field.default) for field in dataclasses.fields(kind))
 
 
 def decode(kind: type[T], data: object, where: str = "document") -> T:
     """Build a dataclass from parsed JSON, and refuse everything undeclared.
 
-    Only a field whose default is None may be missing.
+    Only a field that has a default may be missing.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def _keys(kind: type) -> tuple[dict[str, Any], frozenset[str]]:
 
 def _optional(field: dataclasses.Field[Any]) -> bool:
     """Return whether a field may be missing: older versions did not write it."""
-    return field.default is None
+    return field.default is not dataclasses.MISSING
 
 
 def _decode_value(hint: Any, value: object, where: str) -> Any:
@@ -235,8 +235,9 @@ def pieces(value: Any, head: Mapping[str, object]) -> Iterator[str]:
 
     The whole text may be far larger than the model.
     """
-    fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    kept = {field.name: part for field, part in fields if part is not None or not _optional(field)}
+    kind: Any = type(value)
+    fields = [(name, getattr(value, name), default) for name, default in _layout(kind)]
+    kept = {name: part for name, part, default in fields if part != default}
     separator = "{\n "
     for name, part in {**head, **kept}.items():
         yield f"{separator}{json.dumps(name)}: "

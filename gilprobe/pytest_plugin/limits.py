@@ -122,7 +122,7 @@ def _mostly(report: Report) -> str:
     if not report.sites:
         return ""
     site = report.sites[0]
-    return visible(f", most in {place(site.function, site.filename, site.line)}")
+    return visible(f", most in {place(site.function, site.filename, site.line, site.callee)}")
 
 
 def _where(longest: ThreadAccount, report: Report) -> str:

@@ -104,6 +104,6 @@ class Overview:
         """Return where the GIL was held, with as much of the path as makes it unique."""
         if seen.gil["site"] is None:
             return ""
-        function, filename, line = seen.gil["site"]
+        function, filename, line, callee = seen.gil["site"]
         short = short_paths(other.gil["site"][1] for other in self._rows if other.gil["site"])
-        return f"  [{place(function, short[filename], line)}]"
+        return f"  [{place(function, short[filename], line, callee)}]"

@@ -177,6 +177,6 @@ def summary(report: Report) -> dict[str, Any]:
         "hold_ns": sum(account.hold_ns for account in threads),
         "wait_ns": sum(account.wait_ns for account in threads),
         "longest_ns": max((account.hold.max_ns for account in threads if account.hold.count), default=0),
-        "site": None if worst is None else [worst.function, worst.filename, worst.line],
+        "site": None if worst is None else [worst.function, worst.filename, worst.line, worst.callee],
         "warnings": list(report.warnings),
     }

@@ -15,7 +15,22 @@ from gilprobe.model.environment import Environment
 from gilprobe.model.plain_data import dataclass
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
-from gilprobe.tracing.places import UNSEEN, Naming, Stacks, frame_of, importing
+from gilprobe.tracing.places import (
+    CAUSED,
+    COLUMNS,
+    CPU,
+    HOLD,
+    LOOKS,
+    RELEASES,
+    UNSEEN,
+    WAIT,
+    Naming,
+    Stacks,
+    caller,
+    frame_of,
+    importing,
+)
+from gilprobe.tracing.sharing_out import Looks
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
@@ -24,16 +39,21 @@ if TYPE_CHECKING:
 
     from gilprobe._native.recording import _Account, _Place, _Snapshot
 
-    _BlameSums = dict[tuple[str, int, str, int, Frame, int | None], int]
-    """Waits by waiter and holder, each with its native identifier, site and number of the stack."""
+    _Spot = tuple[Frame, str]
+    """What makes a site: its frame, and its callee or nothing."""
+
+    _BlameSums = dict[tuple[str, int, str, int, _Spot, int | None], list[int]]
+    """Waits and looks by waiter and holder, each with its native identifier, site and number of the stack."""
 
 HANDOFF = "(handoff)"
 """Stands for a function where nobody held the GIL during a wait."""
 
-_NOBODYS = Frame(HANDOFF, "", 0)
+_NOBODYS = Frame(HANDOFF, "", 0), ""
 
 NO_ROOM = "(no memory for more sites)"
 """Stands for a function where the tables were full."""
+
+_NO_ROOM = Frame(NO_ROOM, "", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +125,13 @@ def assemble(
         if native_id not in seen
     ]
     stacks = Stacks()
-    sites: dict[Frame, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
-    blame: _BlameSums = defaultdict(int)
+    sites: dict[_Spot, list[int]] = defaultdict(lambda: [0] * COLUMNS)
+    blame: _BlameSums = defaultdict(lambda: [0, 0])
+    unshared_ns = 0
     for part in named:
-        part.add_sites(sites)
-        part.add_stacks(stacks)
-        part.add_blame(blame, sites, stacks)
+        part.add_sites(sites, stacks)
+        unshared_ns += part.add_blame(blame, sites, stacks)
+    looks = sum(part.looks() for part in named)
     if not trusted:
         stacks.check(stacks.rows)
     ranked = stacks.ranked()
@@ -121,10 +142,7 @@ def assemble(
         handoffs=main["handoffs"],
         threads=tuple(threads),
         sites=_ranked_sites(sites, main["cpu_time"]),
-        stacks=tuple(
-            Stack(stacks.frames(number), releases, hold_ns, wait_ns, caused_ns)
-            for number, (releases, hold_ns, wait_ns, caused_ns) in ranked
-        ),
+        stacks=tuple(_stack(stacks.frames(number), row) for number, row in ranked),
         blame=_ranked_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
         longest_waits=tuple(
             sorted(
@@ -135,6 +153,9 @@ def assemble(
         dropped_events=sum(part.snapshot["totals"]["dropped_events"] for part in parts),
         warnings=(*_counted([doubt for part in named for doubt in part.doubts()]), *warnings),
         environment=environment,
+        looks=looks,
+        looks_unseen=sum(part.looks_unseen() for part in named),
+        unshared_wait_ns=unshared_ns if looks else 0,
     )
 
 
@@ -197,6 +218,10 @@ class _NamedPart:
         # ended threads are merged into one row, which others' references then mean
         self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
         self._stack_of: list[int] = []  # by place
+        self._looks = Looks(
+            (self._account_number(holder), ended, looked, looks, waiting)
+            for holder, ended, looked, looks, waiting in part.snapshot.get("looks", ())
+        )
 
     def _name(self, account: _Account, name: str) -> str:
         interpreter = self.totals["interpreter"]
@@ -218,7 +243,7 @@ class _NamedPart:
     def _stack(self, place: int | None, stacks: Stacks) -> int:
         """Return the number of the stack of a place."""
         if place is None:
-            return stacks.called_from(None, Frame(NO_ROOM, "", 0))
+            return stacks.called_from(None, _NO_ROOM)
         for number in range(len(self._stack_of), place + 1):  # a parent's number is below its child's
             parent = self.places[number][0]
             outer = None if parent is None else self._stack_of[parent]
@@ -228,9 +253,14 @@ class _NamedPart:
     def _frame(self, place: int) -> Frame:
         return frame_of(self.places[place], self._who)
 
-    def site(self, place: int | None) -> Frame:
-        """Return the innermost frame of a place; with stacks, the importing line of an import."""
-        return Frame(NO_ROOM, "", 0) if place is None else self._frame(importing(self.places, place))
+    def site(self, place: int | None) -> _Spot:
+        """Return the innermost frame of a place, and the callee below; with stacks, the line of an import."""
+        if place is None:
+            return _NO_ROOM, ""
+        line = caller(self.places, place)
+        if line is None:
+            return self._frame(importing(self.places, place)), ""
+        return self._frame(importing(self.places, line)), self.places[place][3]
 
     def threads(self) -> list[ThreadAccount]:
         """Return one row per account."""
@@ -249,44 +279,70 @@ class _NamedPart:
         lasts = (account["first_ns"] + account["lifetime_ns"] for account in alone)
         return max((self.totals["elapsed_ns"], *lasts))
 
-    def add_sites(self, sites: dict[Frame, list[int]]) -> None:
-        """Add releases, holds and waits to the sites' rows."""
+    def looks(self) -> int:
+        """Return the number of looks."""
+        return sum(self._looks.by_place.values())
+
+    def looks_unseen(self) -> int:
+        """Return how many more looks could not read what ran."""
+        return self.totals.get("looks_unseen", 0)
+
+    def _by_place(self) -> dict[int | None, list[int]]:
+        """Return releases, holds, waits and looks by place, the holds shared out."""
+        rows: dict[int | None, list[int]] = defaultdict(lambda: [0] * COLUMNS)
+        holds: dict[int | None, int] = defaultdict(int)
+        cpu: dict[int | None, int] = defaultdict(int)
         for place, releases, hold_ns, wait_ns, hold_cpu_ns in self.site_rows:
-            row = sites[self.site(place)]
-            row[0] += releases
-            row[1] += hold_ns
-            row[2] += wait_ns
-            row[4] += hold_cpu_ns
+            rows[place][RELEASES] += releases
+            rows[place][WAIT] += wait_ns
+            holds[place] += hold_ns
+            cpu[place] += hold_cpu_ns
+        amounts_of = {
+            HOLD: self._looks.holds(holds),
+            CPU: self._looks.holds(cpu),
+            LOOKS: self._looks.by_place,
+        }
+        for column, amounts in amounts_of.items():
+            for where, amount in amounts.items():
+                rows[where][column] += amount
+        return rows
 
-    def add_stacks(self, stacks: Stacks) -> None:
-        """Add releases, holds and waits to the stacks' rows."""
-        if not self.totals["stacks"]:
-            return
-        for place, releases, hold_ns, wait_ns, _ in self.site_rows:
-            row = stacks.rows[self._stack(place, stacks)]
-            row[0] += releases
-            row[1] += hold_ns
-            row[2] += wait_ns
+    def add_sites(self, sites: dict[_Spot, list[int]], stacks: Stacks) -> None:
+        """Add releases, holds, waits and looks to the rows of the sites, and of the stacks if any."""
+        for place, amounts in self._by_place().items():
+            _add(sites[self.site(place)], amounts)
+            if self.totals["stacks"]:
+                _add(stacks.rows[self._stack(place, stacks)], amounts)
 
-    def add_blame(self, blame: _BlameSums, sites: dict[Frame, list[int]], stacks: Stacks) -> None:
+    def add_blame(self, blame: _BlameSums, sites: dict[_Spot, list[int]], stacks: Stacks) -> int:
         """Add who waited behind whom, also to what the sites and stacks caused.
 
         The rest of a thread's wait is the time in which nobody held the GIL. It is computed from the rounded
         rows, so that all add up to the wait exactly.
+
+        Returns
+        -------
+        int
+            Nanoseconds of waits behind a holder for which no look tells the place.
         """
         left = {account["number"]: account["wait_ns"] for account in self.accounts}
-        for waiter_number, holder_number, place, wait_ns in self.blame_rows:
+        totals: dict[tuple[int, int, int | None], int] = defaultdict(int)
+        for waiter_number, holder_number, ended, wait_ns in self.blame_rows:
             waiter, holder = self._account_number(waiter_number), self._account_number(holder_number)
             left[waiter] = left.get(waiter, 0) - wait_ns
+            totals[waiter, holder, ended] += wait_ns
+        shared, unshared_ns = self._looks.waits(totals)
+        for (waiter, holder, place), (wait_ns, looks) in shared.items():
             site, stack = self.site(place), None
-            sites[site][3] += wait_ns
+            sites[site][CAUSED] += wait_ns
             if self.totals["stacks"]:
                 stack = self._stack(place, stacks)
-                stacks.rows[stack][3] += wait_ns
-            blame[(*self._whom(waiter), *self._whom(holder), site, stack)] += wait_ns
+                stacks.rows[stack][CAUSED] += wait_ns
+            _add(blame[(*self._whom(waiter), *self._whom(holder), site, stack)], (wait_ns, looks))
         for number, wait_ns in left.items():
             if self.totals["sites"] and wait_ns > 0:
-                blame[(*self._whom(number), "", 0, _NOBODYS, None)] += wait_ns
+                blame[(*self._whom(number), "", 0, _NOBODYS, None)][0] += wait_ns
+        return unshared_ns
 
     def _whom(self, number: int) -> tuple[str, int]:
         return self.thread_name(number), self.ids.get(number, 0)
@@ -320,7 +376,7 @@ class _NamedPart:
     def _where(self, place: int | None, otherwise: str) -> tuple[str, str, int]:
         if place is None:
             return otherwise, "", 0
-        frame = self.site(place)
+        frame, _ = self.site(place)
         return frame.function, frame.filename, frame.line
 
     def doubts(self) -> list[str]:
@@ -344,6 +400,11 @@ class _NamedPart:
         if unbalanced and totals["final"]:
             doubts.append(f"hold, wait and off do not add up to the lifetime of threads {unbalanced}")
         return doubts
+
+
+def _add(row: list[int], amounts: Sequence[int]) -> None:
+    for column, amount in enumerate(amounts):
+        row[column] += amount
 
 
 def _counted(doubts: Sequence[str]) -> Iterator[str]:
@@ -412,18 +473,29 @@ def _bystander(native_id: int, name: str, elapsed_ns: int, cpu_time: bool) -> Th
     )
 
 
-def _ranked_sites(sites: Mapping[Frame, Sequence[int]], cpu_time: bool) -> tuple[Site, ...]:
+def _stack(frames: tuple[Frame, ...], row: Sequence[int]) -> Stack:
+    return Stack(frames, row[RELEASES], row[HOLD], row[WAIT], row[CAUSED], row[LOOKS])
+
+
+def _ranked_sites(sites: Mapping[_Spot, Sequence[int]], cpu_time: bool) -> tuple[Site, ...]:
     rows = [
         Site(
             frame.function,
             frame.filename,
             frame.line,
-            *(releases, hold_ns, wait_ns, caused_ns),
-            hold_cpu_ns=_within(cpu_ns, hold_ns) if cpu_time else None,
+            row[RELEASES],
+            row[HOLD],
+            row[WAIT],
+            row[CAUSED],
+            _within(row[CPU], row[HOLD]) if cpu_time else None,
+            callee,
+            row[LOOKS],
         )
-        for frame, (releases, hold_ns, wait_ns, caused_ns, cpu_ns) in sites.items()
+        for (frame, callee), row in sites.items()
     ]
-    return tuple(sorted(rows, key=lambda row: (-row.hold_ns, -row.caused_ns, row.function, row.line)))
+    return tuple(
+        sorted(rows, key=lambda row: (-row.hold_ns, -row.caused_ns, row.function, row.line, row.callee))
+    )
 
 
 def _ranked_blame(sums: _BlameSums, rank_of_stack: Mapping[int, int]) -> tuple[Blame, ...]:
@@ -433,12 +505,14 @@ def _ranked_blame(sums: _BlameSums, rank_of_stack: Mapping[int, int]) -> tuple[B
             waiter_id,
             holder,
             holder_id,
-            site.function,
-            site.filename,
-            site.line,
+            frame.function,
+            frame.filename,
+            frame.line,
             None if stack is None else rank_of_stack[stack],
             wait_ns,
+            callee=callee,
+            looks=looks,
         )
-        for (waiter, waiter_id, holder, holder_id, site, stack), wait_ns in sums.items()
+        for (waiter, waiter_id, holder, holder_id, (frame, callee), stack), (wait_ns, looks) in sums.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))

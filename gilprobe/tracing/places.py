@@ -30,6 +30,11 @@ DEEPER = "(deeper frames were not recorded)"
 EDGE = "(start or end of a thread)"
 """Stands for a function where CPython starts or ends a thread of :mod:`threading`."""
 
+RELEASES, HOLD, WAIT, CAUSED, CPU, LOOKS = range(6)
+"""Columns of what is added up of a site or a stack."""
+
+COLUMNS = 6
+
 _PYTHON, _NATIVE, _DEEPER, _UNSEEN = range(4)  # docs/recording-format.md, PLAC
 
 _IMPORT_SYSTEM = "<frozen importlib._bootstrap"  # and ..._external (Lib/importlib)
@@ -92,17 +97,26 @@ def frame_of(place: tuple[int | None, int, int, str, str], who: Callable[[int], 
     return _UNSEEN_FRAME if kind == _UNSEEN else _DEEPER_FRAME
 
 
+def caller(places: Sequence[tuple[int | None, int, int, str, str]], number: int) -> int | None:
+    """Return the place of the line that called, if this place is a callee; else None.
+
+    A callee is told as Python code without a file and a line, below the line that calls it.
+    """
+    parent, kind, line, _, filename = places[number]
+    return parent if kind == _PYTHON and not filename and line == 0 else None
+
+
 class Stacks:
     """Stacks as a tree of numbered nodes: common frames are kept once.
 
     Attributes
     ----------
     rows : dict of int to list of int
-        Releases, hold, wait and caused wait of each requested stack, by its number.
+        Releases and all other columns of each requested stack, by its number.
     """
 
     def __init__(self) -> None:
-        self.rows: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self.rows: dict[int, list[int]] = defaultdict(lambda: [0] * COLUMNS)
         self._frames: list[Frame] = []
         self._outer: list[int | None] = []
         self._sizes: list[tuple[int, int]] = []  # frames, and characters in their names
@@ -156,4 +170,4 @@ class Stacks:
 
     def ranked(self) -> list[tuple[int, list[int]]]:
         """Return the numbers and rows of the requested stacks, longest hold first."""
-        return sorted(self.rows.items(), key=lambda row: (-row[1][1], -row[1][3]))
+        return sorted(self.rows.items(), key=lambda row: (-row[1][HOLD], -row[1][CAUSED]))

@@ -166,6 +166,48 @@ def test_whole_stacks_are_recorded_unless_they_are_turned_off(tmp_path, options,
     assert bool(report.stacks) == whole
 
 
+CULPRITS = """
+    import json, re, threading, time
+    DATA, TEXT = [{"a": n, "b": [n] * 5} for n in range(2000)], "abc def " * 20000
+    def export():
+        while time.monotonic() < end:
+            json.dumps(DATA, indent=1)
+    def search():
+        while time.monotonic() < end:
+            re.findall("[a-z]+ ", TEXT)
+    def serve():
+        while time.monotonic() < end:
+            time.sleep(0.001)
+    end = time.monotonic() + 1.5
+    threads = [threading.Thread(target=run, name=run.__name__) for run in (export, search, serve, serve)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+"""
+
+
+@needs_tracer
+def test_the_verdict_names_calls_in_lines_of_own_code(tmp_path):
+    """Not the twenty lines of the library that the time is spread over."""
+    write_files(tmp_path, {"app.py": CULPRITS})
+    status, _, errors = record(tmp_path, "app.py", options=["--by", "call"])
+    assert status == 0
+    first, second, *_ = load(tmp_path / "out.gilprobe").report.culprits()
+    told = {row.thread: (row.function, row.line, row.called) for row in (first, second)}
+    assert told == {"export": ("export", 6, "json.dumps"), "search": ("search", 9, "re.findall")}
+    assert first.share + second.share > 0.6
+    (headline,) = re.findall(r"of all waiting was behind (\w+) \(.*app.py:(\d)\) in ([\w.]+), thread", errors)
+    assert headline == (first.function, str(first.line), first.called)
+
+
+@needs_tracer
+def test_own_code_is_what_the_user_says(tmp_path):
+    write_files(tmp_path, {"app.py": CULPRITS, "lib/site-packages/helper.py": "from app import *"})
+    options = ["--own", "lib/site-packages", "--own=elsewhere"]
+    status, _, errors = record(tmp_path, "app.py", options=options)
+    assert status == 0
+    assert re.search(r"of all waiting was behind [\w.<>]+ \((re|json)/\w+\.py\)", errors), errors[:500]
+
+
 @needs_tracer
 def test_the_file_is_named_after_program_and_process(tmp_path):
     write_files(tmp_path, {"app.py": "import os; os.chdir('/')", "p/q.py": ""})

@@ -19,6 +19,7 @@ from hostile_names import HOSTILE
 from made_up_timeline import simulated
 
 from gilprobe.cli import main
+from gilprobe.model.culprits import KINDS
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.report import Report, Site
 from gilprobe.tracing import loading
@@ -74,6 +75,64 @@ def test_every_export_is_written_whole_and_private(recorded, tmp_path, capsys):
     assert Report.load(targets["--json"]).held_ns == 900_000_000
     assert next(csv.reader(StringIO(targets["--csv"].read_text())))[:2] == ["pid", "kind"]
     assert {path.name for path in tmp_path.iterdir()} == {"app.gilprobe", *(f"out{name}" for name in EXPORTS)}
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ((), "JSONEncoder.iterencode (lib/encoder.py:250), thread worker 1"),
+        (
+            ("--by", "call", "--own", "/srv", "--own", "."),
+            "JSONEncoder.iterencode (lib/encoder.py), thread worker 1",
+        ),
+        (("--by", "function"), "JSONEncoder.iterencode (lib/encoder.py)"),
+        (("--by", "line"), "JSONEncoder.iterencode (lib/encoder.py:250)"),
+        (("--by", "thread"), "thread worker 1"),
+        (("--by", "module"), "encoder (lib/encoder.py)"),
+    ],
+)
+def test_the_verdict_is_about_what_was_asked_for(saved, capsys, options, named):
+    assert main(["report", str(saved), *options]) == 0
+    assert f"\n66% of all waiting was behind {named}\n" in capsys.readouterr().out
+
+
+def test_json_and_page_have_the_same_verdict(saved, capsys):
+    assert main(["report", str(saved), "--json", "-", "--by", "function"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] == {
+        "by": "function",
+        "waited_ns": 900_000_000,
+        "looks": 0,
+        "unshared_wait_ns": 0,
+        "culprits": [
+            {
+                "thread": "", "function": "JSONEncoder.iterencode", "filename": "/lib/encoder.py", "line": 0,
+                "called": "", "caused_ns": 590_000_000, "own_ns": 590_000_000, "share": 590 / 900,
+            },
+            {
+                "thread": "", "function": "main", "filename": "app.py", "line": 0, "called": "",
+                "caused_ns": 590_000_000, "own_ns": 0, "share": 590 / 900,
+            },
+        ],
+    }  # fmt: skip
+    assert Report.from_dict(document) == Report.load(saved)
+    assert main(["report", str(saved), "--html", "-", "--by", "module"]) == 0
+    assert '"by":"module"' in capsys.readouterr().out
+
+
+def test_each_process_has_its_verdict_in_json(recorded, capsys):
+    assert main(["report", recorded(), recorded("b.gilprobe", pid=8), "--json", "-"]) == 0
+    processes = json.loads(capsys.readouterr().out)["processes"]
+    assert [one["verdict"]["culprits"][0]["thread"] for one in processes] == ["worker 1"] * 2
+
+
+def test_what_a_verdict_can_be_about_is_what_reports_know(saved, capsys):
+    for by in KINDS:
+        assert main(["report", str(saved), "--by", by]) == 0
+    capsys.readouterr()
+    assert main(["report", str(saved), "--by", "file"]) == 2
+    said = capsys.readouterr().err
+    assert [by for by in KINDS if by not in said] == []
 
 
 @pytest.mark.parametrize("name", EXPORTS)
@@ -176,6 +235,7 @@ def test_a_foreign_or_cut_file_is_one_line_and_status_two(tmp_path, capsys, cont
         (("r.json", "--csv", "-", "--json", "-"), "only one output can be -"),
         (("r.json", "--csv", "x", "--json", "x"), "--json and --csv must be different files"),
         (("r.json", "--csv", "."), "--csv must be a file, got the directory"),
+        (("r.json", "--own", ""), "--own must be a folder, got ''"),
         (("r.json", "--csv", "none/x"), "--csv must be a writable file"),
         (("r.json", "--perfetto", "x"), "needs a recording with a timeline"),
     ],

@@ -52,7 +52,7 @@ def check_sites(report):
     releases = sum(thread.forced_releases + thread.voluntary_releases for thread in report.threads)
     assert sum(site.releases for site in report.sites) == releases
     assert [site.hold_ns for site in report.sites] == sorted((s.hold_ns for s in report.sites), reverse=True)
-    assert len({place(site) for site in report.sites}) == len(report.sites)
+    assert len({spot(site) for site in report.sites}) == len(report.sites)
     assert all(site.function for site in report.sites)
 
 
@@ -63,14 +63,14 @@ def check_blame(report):
         assert row.wait_ns > 0 or row.holder, row
         waits[row.waiter_id] += row.wait_ns
         if row.holder:
-            caused[place(row)] += row.wait_ns
+            caused[spot(row)] += row.wait_ns
         else:
             assert (row.function, row.filename, row.line, row.stack) == ("(handoff)", "", 0, None)
     expected = defaultdict(int)
     for thread in report.threads:
         expected[thread.native_id] += thread.wait_ns
     assert {key: ns for key, ns in waits.items() if ns} == {key: ns for key, ns in expected.items() if ns}
-    assert {place(s): s.caused_ns for s in report.sites if s.caused_ns} == {
+    assert {spot(s): s.caused_ns for s in report.sites if s.caused_ns} == {
         k: n for k, n in caused.items() if n
     }
     assert [row.wait_ns for row in report.blame] == sorted((b.wait_ns for b in report.blame), reverse=True)
@@ -83,14 +83,14 @@ def check_stacks(report):
         return
     sites, caused = defaultdict(lambda: [0, 0, 0, 0]), defaultdict(int)
     for stack in report.stacks:
-        row = sites[place(stack.frames[-1])]
+        row = sites[end_of(stack)]
         for n, number in enumerate((stack.releases, stack.hold_ns, stack.wait_ns, stack.caused_ns)):
             row[n] += number
-    assert dict(sites) == {place(s): [s.releases, s.hold_ns, s.wait_ns, s.caused_ns] for s in report.sites}
+    assert dict(sites) == {spot(s): [s.releases, s.hold_ns, s.wait_ns, s.caused_ns] for s in report.sites}
     for row in report.blame:
         if row.holder:
             caused[row.stack] += row.wait_ns
-            assert place(row) == place(report.stacks[row.stack].frames[-1])
+            assert spot(row) == end_of(report.stacks[row.stack])
     assert dict(caused) == {n: stack.caused_ns for n, stack in enumerate(report.stacks) if n in caused}
     assert all(stack.caused_ns == 0 for n, stack in enumerate(report.stacks) if n not in caused)
 
@@ -110,6 +110,19 @@ def check_longest_waits(report):
         assert bool(stall.holder_function) == bool(stall.holder), stall
     if stalls:
         assert stalls[0].wait_ns <= max(thread.wait.max_ns for thread in report.threads)
+
+
+def spot(row):
+    """Return what tells a site from others: its place and its callee."""
+    return (*place(row), row.callee)
+
+
+def end_of(stack):
+    """Return the site that a stack ends in."""
+    *callers, last = stack.frames
+    if callers and not last.filename and last.line == 0:
+        return (*place(callers[-1]), last.function)
+    return (*place(last), "")
 
 
 def place(row):

@@ -29,7 +29,18 @@ EVENT_COLUMNS = (
 )
 """Columns of the table of events."""
 
-SITE_COLUMNS = ("pid", "function", "filename", "line", "releases", "hold_ns", "wait_ns", "caused_ns")
+SITE_COLUMNS = (
+    "pid",
+    "function",
+    "filename",
+    "line",
+    "releases",
+    "hold_ns",
+    "wait_ns",
+    "caused_ns",
+    "callee",
+    "looks",
+)
 """Columns of the table of sites."""
 
 _ROWS_A_PIECE = 1024
@@ -73,7 +84,8 @@ def _sites(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:
     for process in processes:
         for site in process.report.sites:
             place = _place(Frame(site.function, site.filename, site.line))
-            yield process.pid or "", *place, site.releases, site.hold_ns, site.wait_ns, site.caused_ns
+            times = (site.releases, site.hold_ns, site.wait_ns, site.caused_ns)
+            yield process.pid or "", *place, *times, _text(site.callee), site.looks
 
 
 def _events(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:

@@ -12,7 +12,7 @@ from gilprobe.render.html import document
 from gilprobe.render.html.process import process_data, timeline_data
 from gilprobe.render.html.process.sources import Sources
 from gilprobe.render.html.results import scenario_data
-from gilprobe.render.shared.wait_summary import by_waits
+from gilprobe.render.shared.wait_summary import ANY, Question, by_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,9 @@ MOST_PROCESSES = 24
 """Limit of processes in a page: the first, and those whose threads waited most. Others are summed up."""
 
 
-def export_processes(processes: Sequence[TracedProcess], *, source: Path | None = None) -> Iterator[str]:
+def export_processes(
+    processes: Sequence[TracedProcess], *, source: Path | None = None, question: Question = ANY
+) -> Iterator[str]:
     """Write the recordings of processes as a page.
 
     Parameters
@@ -34,6 +36,8 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
         At least one. The page begins with the one whose threads waited most.
     source : pathlib.Path or None
         Folder of source files that may be read, to show the lines of sites; None: no file is read.
+    question : Question
+        What the verdict is to be about.
 
     Raises
     ------
@@ -44,7 +48,8 @@ def export_processes(processes: Sequence[TracedProcess], *, source: Path | None 
     ranked = by_waits(processes)
     room = timeline_data.MOST_BYTES // min(len(ranked), MOST_PROCESSES)
     shown = [
-        process_data.described(process, sources, timeline_bytes=room) for process in ranked[:MOST_PROCESSES]
+        process_data.described(process, sources, timeline_bytes=room, question=question)
+        for process in ranked[:MOST_PROCESSES]
     ]
     others = process_data.summed(ranked[MOST_PROCESSES:])
     return document.pieces(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.traced_process import TracedProcess
-    from gilprobe.report import Report, Site, Stall
+    from gilprobe.report import By, Culprit, Report, Stall
 
 _LITTLE = 0.01
 """Share of the time; contention below it does not slow a program down noticeably."""
@@ -28,6 +28,31 @@ MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a verdict is to be about.
+
+    Attributes
+    ----------
+    by : str or None
+        What a row is about, of the kinds of :meth:`~gilprobe.report.Report.culprits`. None: calls; where
+        neither stacks nor looks were recorded, the lines at which holds ended.
+    own : tuple of str
+        Folders of the user's own code; empty: all code but libraries.
+    """
+
+    by: By | None = None
+    own: tuple[str, ...] = ()
+
+    def kind(self, report: Report) -> By:
+        """Return what the rows of a report's verdict are about."""
+        return self.by or ("call" if report.stacks or report.looks else "line")
+
+
+ANY = Question()
+"""The verdict that nobody asked otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
 class WaitSummary:
     """The facts of a trace's headline.
 
@@ -37,8 +62,8 @@ class WaitSummary:
         Number of waiting threads.
     waited_ns : int
         Waits of all threads, nanoseconds.
-    causes : tuple of Site
-        Sites at which the GIL was held while others waited, by caused waits; the first is the culprit.
+    culprits : tuple of Culprit
+        What made threads wait, the worst first.
     nobody_ns : int
         Waits while nobody held the GIL, nanoseconds.
     little : bool
@@ -47,50 +72,56 @@ class WaitSummary:
 
     threads: int
     waited_ns: int
-    causes: tuple[Site, ...]
+    culprits: tuple[Culprit, ...]
     nobody_ns: int
     little: bool
 
     @property
-    def culprit(self) -> Site | None:
-        """The site with the most caused waits; None if there is none."""
-        return self.causes[0] if self.causes else None
+    def culprit(self) -> Culprit | None:
+        """What made threads wait most; None if nothing did."""
+        return self.culprits[0] if self.culprits else None
 
     @property
     def nobody_is_worse(self) -> bool:
         """Whether threads waited longer for a free GIL than behind the culprit."""
         return self.culprit is not None and self.nobody_ns > self.culprit.caused_ns
 
-    def holders(self, report: Report) -> list[tuple[str, int]]:
-        """Return the threads that held at the culprit, with their caused waits, most first."""
-        total: Counter[str] = Counter()
-        site = self.culprit
-        for row in report.blame if site is not None else ():
-            if row.holder and (row.function, row.filename, row.line) == _key(site):
-                total[row.holder] += row.wait_ns
-        return total.most_common()
 
-
-def _key(site: Site | None) -> tuple[str, str, int] | None:
-    return None if site is None else (site.function, site.filename, site.line)
-
-
-def summarise_waits(report: Report) -> WaitSummary:
+def summarise_waits(report: Report, question: Question = ANY) -> WaitSummary:
     """Return the facts of a report's headline."""
-    causes = [site for site in report.sites if site.caused_ns > 0]
+    culprits = report.culprits(question.kind(report), question.own)
     return WaitSummary(
         threads=sum(thread.merged for thread in report.threads),
         waited_ns=sum(thread.wait_ns for thread in report.threads),
-        causes=tuple(sorted(causes, key=lambda site: site.caused_ns, reverse=True)),
+        culprits=tuple([row for row in culprits if row.caused_ns > 0]),
         nobody_ns=sum(row.wait_ns for row in report.blame if not row.holder),
-        little=report.contended_ns < _LITTLE * report.elapsed_ns,
+        little=_is_little(report),
     )
+
+
+def _is_little(report: Report) -> bool:
+    return report.contended_ns < _LITTLE * report.elapsed_ns
+
+
+def holders(report: Report, culprit: Culprit) -> list[tuple[str, int]]:
+    """Return the threads that held at a culprit, with the waits they caused, most first."""
+    if culprit.thread:
+        return [(culprit.thread, culprit.caused_ns)]
+    total: Counter[str] = Counter()
+    for row in report.blame:
+        if row.holder and (row.function, row.filename, row.line, row.callee) == _site_of(culprit):
+            total[row.holder] += row.wait_ns
+    return total.most_common()
+
+
+def _site_of(culprit: Culprit) -> tuple[str, str, int, str]:
+    return culprit.function, culprit.filename, culprit.line, culprit.called
 
 
 def contended(process: TracedProcess) -> bool:
     """Return whether threads of a process waited for one another noticeably."""
-    found = summarise_waits(process.report)
-    return found.culprit is not None and not found.little
+    report = process.report
+    return not _is_little(report) and any(row.holder and row.wait_ns > 0 for row in report.blame)
 
 
 def telling_stalls(report: Report) -> Sequence[Stall]:

@@ -46,11 +46,12 @@ def short_paths(paths: Iterable[str]) -> dict[str, str]:
     return short | {path: path for path in left}
 
 
-def place(function: str, filename: str, line: int) -> str:
-    """Return ``"function (file:line)"``; without a file the function alone."""
-    if not filename:
-        return clipped(function)
-    return f"{clipped(function)} ({clipped(filename)}{f':{line}' if line > 0 else ''})"
+def place(function: str, filename: str, line: int, callee: str = "") -> str:
+    """Return ``"function (file:line) in callee"``; without a file or a callee, less."""
+    told = clipped(function)
+    if filename:
+        told += f" ({clipped(filename)}{f':{line}' if line > 0 else ''})"
+    return f"{told} in {clipped(callee)}" if callee else told
 
 
 def scaled(*values: float) -> tuple[str, ...]:

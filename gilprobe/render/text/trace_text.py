@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 
 from gilprobe.durations import duration
+from gilprobe.model.share_interval import ShareInterval
 from gilprobe.model.traced_process import TracedProcess
-from gilprobe.render.shared import words
+from gilprobe.render.shared import culprit_words, words
 from gilprobe.render.shared.accounts import crowds, thread_rows, thread_table
 from gilprobe.render.shared.page import PLAIN, Look, Page
 from gilprobe.render.shared.wait_summary import (
+    ANY,
     MOST,
     NEARLY_ALL,
+    Question,
     by_waits,
     contended,
     doubts_of_many,
@@ -26,14 +29,26 @@ TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gilprobe.report import Report, Site, Stall
+    from gilprobe.report import By, Culprit, Report, Site, Stall
+
+_HEADS: dict[By, str] = {
+    "call": "line of own code",
+    "function": "function",
+    "line": "line",
+    "module": "module",
+}
 
 _IN_FULL = 4
 """Limit of processes shown in full."""
 
 
 def render_report(
-    report: Report, look: Look = PLAIN, *, rows: int = 12, children: Sequence[TracedProcess] = ()
+    report: Report,
+    look: Look = PLAIN,
+    *,
+    rows: int = 12,
+    children: Sequence[TracedProcess] = (),
+    question: Question = ANY,
 ) -> str:
     """Render a trace: who held the GIL, who waited, where, and behind whom.
 
@@ -47,6 +62,8 @@ def render_report(
         Limit of rows in each table; the others are summed up.
     children : sequence of TracedProcess
         Its child processes: the verdict covers all, and the one that waited most is named.
+    question : Question
+        What the verdict is to be about.
 
     Returns
     -------
@@ -54,10 +71,13 @@ def render_report(
         Lines of text.
     """
     process = TracedProcess(source="", report=report)
-    return _told_of_all(process, children, look) + render_process(process, look, rows=rows, beside=children)
+    told = render_process(process, look, rows=rows, beside=children, question=question)
+    return _told_of_all(process, children, look, question) + told
 
 
-def _told_of_all(process: TracedProcess, children: Sequence[TracedProcess], look: Look) -> str:
+def _told_of_all(
+    process: TracedProcess, children: Sequence[TracedProcess], look: Look, question: Question
+) -> str:
     """Add a summary of the children, and the one that waited most, if more than the first process."""
     page = Page(look)
     if children:
@@ -67,7 +87,7 @@ def _told_of_all(process: TracedProcess, children: Sequence[TracedProcess], look
         worst = max(children, key=waited_ns)
         if worst in suffering and waited_ns(worst) > waited_ns(process):
             page.line(f"Threads waited most in {clipped(worst.title, 100)}:")
-            _Pages(page, worst.report, 0).headline()
+            _Pages(page, worst.report, 0, question=question).headline()
         page.line()
     return page.finished()
 
@@ -79,6 +99,7 @@ def render_process(
     rows: int = 12,
     heading: bool = False,
     beside: Sequence[TracedProcess] = (),
+    question: Question = ANY,
 ) -> str:
     """Render the trace of a process as :func:`render_report` does, with a heading if it is one of several.
 
@@ -88,22 +109,32 @@ def render_process(
     if heading:
         page.line(clipped(process.title, 400), style="bold underline")
         page.line()
-    write_process(page, process, rows=rows, all_clear=not any(map(contended, beside)))
+    write_process(page, process, rows=rows, all_clear=not any(map(contended, beside)), question=question)
     return page.finished()
 
 
-def write_process(page: Page, process: TracedProcess, *, rows: int = 12, all_clear: bool = True) -> None:
+def write_process(
+    page: Page,
+    process: TracedProcess,
+    *,
+    rows: int = 12,
+    all_clear: bool = True,
+    question: Question = ANY,
+) -> None:
     """Write what :func:`render_process` renders onto a page of any kind."""
-    _Pages(page, process.report, rows, all_clear=all_clear).write()
+    _Pages(page, process.report, rows, all_clear=all_clear, question=question).write()
     page.doubts(process.doubts)
 
 
-def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> str:
+def render_processes(
+    processes: Sequence[TracedProcess], look: Look = PLAIN, *, question: Question = ANY
+) -> str:
     """Render the traces of processes; if more than four, all in a table, and four in full."""
     if len(processes) <= _IN_FULL:
         several = len(processes) > 1
         return "".join(
-            render_process(process, look, heading=several, beside=processes) for process in processes
+            render_process(process, look, heading=several, beside=processes, question=question)
+            for process in processes
         )
     ranked = by_waits(processes)
     shown, others = ranked[:_IN_FULL], ranked[_IN_FULL:]
@@ -116,7 +147,7 @@ def render_processes(processes: Sequence[TracedProcess], look: Look = PLAIN) -> 
     page.line(f"gilprobe report {others[0].source}")
     page.line()
     return page.finished() + "".join(
-        render_process(process, look, heading=True, beside=processes) for process in shown
+        render_process(process, look, heading=True, beside=processes, question=question) for process in shown
     )
 
 
@@ -143,43 +174,59 @@ def _process_cells(processes: Sequence[TracedProcess]) -> list[str]:
 class _Pages:
     """The parts of a report, with paths shortened consistently."""
 
-    def __init__(self, page: Page, report: Report, rows: int, *, all_clear: bool = True) -> None:
+    def __init__(
+        self, page: Page, report: Report, rows: int, *, all_clear: bool = True, question: Question = ANY
+    ) -> None:
         self._page, self._report, self._rows = page, report, rows
         self._whole = "program" if all_clear else "process"
-        self._found = summarise_waits(report)
+        self._question, self._kind = question, question.kind(report)
+        self._found = summarise_waits(report, question)
         self._wait_ns = self._found.waited_ns
+        self._causes = _ranked(report.sites, lambda site: site.caused_ns)
         self._holds = sorted(report.sites, key=lambda site: site.hold_ns, reverse=True)
         self._crowd_of = crowds(report.threads, rows)
         alive = {account.name for account in report.threads if not account.ended}
         told_apart = {name: crowd for name, crowd in self._crowd_of.items() if name not in alive}
         self._blame = _blame_by_site(report, told_apart)
         self._stalls = telling_stalls(report)[: max(1, rows // 2)]
+        self._functions = self._by_function()
         self._short = words.short_paths(self._shown_paths())
+
+    def _by_function(self) -> Sequence[Culprit]:
+        """Return the functions below the calls, where nobody asked for something else."""
+        if self._question.by is not None or self._kind != "call" or not self._rows:
+            return ()
+        return [row for row in self._report.culprits("function") if row.own_ns > 0]
 
     def write(self) -> None:
         self.headline()
         self._page.line()
+        if self._question.by is not None or self._kind == "call":
+            self._culprits(self._kind, self._found.culprits, self._rows)
+        self._culprits("function", self._functions, max(1, self._rows // 2))
         table = thread_table(self._page, longest=True)
         threads = self._report.threads
         thread_rows(self._page, table, threads, rows=self._rows, longest=True, crowd_of=self._crowd_of)
         self._page.show(table)
         self._without_cpu()
-        self._causing_sites()
+        if self._question.by != "line":  # the same again
+            self._causing_sites()
         self._holding_sites()
         self._what_a_hold_is()
         self._blame_table()
         self._stall_sentences()
 
     def _shown_paths(self) -> set[str]:
-        sites = [*self._found.causes[: max(1, self._rows)], *self._holds[: self._rows]]
-        paths = {site.filename for site in sites}
-        paths |= {filename for (_, _, _, filename, _), _ in self._blame[: self._rows]}
+        sites = [*self._causes[: self._rows], *self._holds[: self._rows]]
+        culprits = [*self._found.culprits[: max(1, self._rows)], *self._functions[: self._rows]]
+        paths = {site.filename for site in sites} | {row.filename for row in culprits}
+        paths |= {key[3] for key, _ in self._blame[: self._rows]}
         for stall in self._stalls:
             paths |= {stall.waiter_filename, stall.holder_filename}
         return paths
 
-    def _place(self, function: str, filename: str, line: int) -> str:
-        return words.place(function, self._short[filename], line)
+    def _place(self, function: str, filename: str, line: int, callee: str = "") -> str:
+        return words.place(function, self._short[filename], line, callee)
 
     def headline(self) -> None:
         """Write the sums of holds and waits, and the culprit."""
@@ -198,8 +245,7 @@ class _Pages:
         found, worst = self._found, self._found.culprit
         if worst is not None:
             self._page.line(
-                f"{share(worst.caused_ns, self._wait_ns)} of all waiting was behind "
-                f"{self._place(worst.function, worst.filename, worst.line)}",
+                f"{share(worst.caused_ns, self._wait_ns)} of all waiting was behind {self._worst(worst)}",
                 style="" if found.little else "bold red",
             )
             if found.nobody_is_worse:
@@ -215,11 +261,54 @@ class _Pages:
                 f"Contended less than 1% of the time: the GIL hardly slows this {self._whole} down"
             )
 
+    def _worst(self, worst: Culprit) -> str:
+        """Return the culprit, for a sentence."""
+        parts = [
+            culprit_words.call(worst, self._short),
+            culprit_words.itself(worst, self._wait_ns),
+            culprit_words.thread(worst),
+        ]
+        told, certain = ", ".join(filter(None, parts)), culprit_words.certainty(worst)
+        return f"{told} ({certain})" if certain else told
+
+    def _culprits(self, kind: By, culprits: Sequence[Culprit], rows: int) -> None:
+        """Write the table of the verdict, with as many columns as these rows need."""
+        if not culprits:
+            return
+        called, threads = kind in ("call", "line"), kind in ("call", "thread")
+        self._page.line(culprit_words.TITLES[kind], style="bold")
+        columns = [">waits caused", ">of all waiting", *([] if kind == "thread" else [">own"])]
+        columns += [">95% interval", ">looks"] if self._report.looks else []
+        columns += ["thread"] if threads else []
+        columns += [] if kind == "thread" else [_HEADS[kind]]
+        table = self._page.table(*columns, *(["called"] if called else []))
+        for row in culprits[:rows]:
+            cells = self._culprit_cells([row], own=kind != "thread")
+            cells += [clipped(row.thread)] if threads else []
+            cells += [] if kind == "thread" else [culprit_words.where(row, self._short)]
+            self._page.row(table, *cells, *([clipped(row.called)] if called else []))
+        rest = culprits[rows:]
+        if rest and threads:  # rows of functions, lines and modules contain each other
+            cells = self._culprit_cells(rest, own=kind != "thread")
+            self._page.row(table, *cells, f"{len(rest)} more, summed")
+        self._page.show(table)
+        if rest and not threads:
+            self._page.line(f"{len(rest)} more rows are not shown here")
+            self._page.line()
+
+    def _culprit_cells(self, rows: Sequence[Culprit], *, own: bool) -> list[str]:
+        cells = list(self._waited(sum(row.caused_ns for row in rows)))
+        cells += [share(sum(row.own_ns for row in rows), self._wait_ns)] if own else []
+        if not self._report.looks:
+            return cells
+        interval = culprit_words.interval(rows[0]) if len(rows) == 1 else ""
+        return [*cells, interval, str(sum(row.looks for row in rows))]
+
     def _causing_sites(self) -> None:
         self._site_table(
             "Where the GIL was held while others waited",
             (">waits caused", ">of all waiting", ">hold"),
-            self._found.causes,
+            self._causes,
             lambda sites: [
                 duration(sum(site.caused_ns for site in sites) / 1e9),
                 share(sum(site.caused_ns for site in sites), self._wait_ns),
@@ -239,25 +328,41 @@ class _Pages:
 
     def _holding_sites(self) -> None:
         knows_cpu = any(site.hold_cpu_ns is not None for site in self._holds)
+        looks = self._report.looks
+        interval = ShareInterval((site.hold_ns, site.looks) for site in self._holds)
+        more = (*((">95% interval", ">looks") if looks else ()), *((">without CPU",) if knows_cpu else ()))
         self._site_table(
             "Where the GIL was held longest",
-            (">hold", ">of all holds", *((">without CPU",) if knows_cpu else ()), ">releases"),
+            (">hold", ">of all holds", *more, ">releases"),
             self._holds,
             lambda sites: [
                 duration(sum(site.hold_ns for site in sites) / 1e9),
                 share(sum(site.hold_ns for site in sites), self._report.held_ns),
+                *([self._hold_interval(interval, sites), str(_looks(sites))] if looks else []),
                 *([_without_cpu(sites)] if knows_cpu else []),
                 str(sum(site.releases for site in sites)),
             ],
         )
 
+    def _hold_interval(self, interval: ShareInterval, sites: Sequence[Site]) -> str:
+        around = interval.around(sites[0].hold_ns) if len(sites) == 1 and sites[0].looks else None
+        held_ns = self._report.held_ns
+        if around is None or not held_ns:
+            return ""
+        return culprit_words.per_cent(*(min(end / held_ns, 1.0) for end in around))
+
     def _what_a_hold_is(self) -> None:
-        if self._report.sites:
+        report = self._report
+        if not report.sites:
+            return
+        if report.looks:
+            self._page.line(_how_shared(report, self._wait_ns))
+        else:
             self._page.line(
                 "A hold counts for the line where it ended, "
                 "with all code that its thread ran since it took the GIL."
             )
-            self._page.line()
+        self._page.line()
 
     def _site_table(
         self,
@@ -271,7 +376,8 @@ class _Pages:
         self._page.line(title, style="bold")
         table = self._page.table(*columns, "site")
         for site in sites[: self._rows]:
-            self._page.row(table, *cells([site]), self._place(site.function, site.filename, site.line))
+            where = self._place(site.function, site.filename, site.line, site.callee)
+            self._page.row(table, *cells([site]), where)
         rest = sites[self._rows :]
         if rest:
             self._page.row(table, *cells(rest), f"{len(rest)} more, summed")
@@ -282,8 +388,8 @@ class _Pages:
             return
         self._page.line("Who waited for whom", style="bold")
         table = self._page.table(">wait", ">of all waiting", "waiter", "holder", "holder's site")
-        for (waiter, holder, function, filename, line), wait_ns in self._blame[: self._rows]:
-            site = self._place(function, filename, line)
+        for (waiter, holder, function, filename, line, callee), wait_ns in self._blame[: self._rows]:
+            site = self._place(function, filename, line, callee)
             who = clipped(holder) or "nobody"
             self._page.row(table, *self._waited(wait_ns), clipped(waiter) or "?", who, site)
         rest = self._blame[self._rows :]
@@ -327,7 +433,29 @@ def _without_cpu(sites: Sequence[Site]) -> str:
     return f"{duration(idle_ns / 1e9)} {share(idle_ns, sum(site.hold_ns for site in sites))}"
 
 
-_BlameKey = tuple[str, str, str, str, int]
+def _looks(sites: Sequence[Site]) -> int:
+    return sum(site.looks for site in sites)
+
+
+def _ranked(sites: Sequence[Site], weight: Callable[[Site], int]) -> list[Site]:
+    return sorted((site for site in sites if weight(site) > 0), key=weight, reverse=True)
+
+
+def _how_shared(report: Report, wait_ns: int) -> str:
+    """Return how holds and waits came to their places, where looks tell it."""
+    told = (
+        f"{plural(report.looks, 'look')} at random times share holds and waits out among the lines that ran; "
+        "the sums are exact."
+    )
+    if report.looks_unseen:
+        told += f" {plural(report.looks_unseen, 'more look')} could not see what ran."
+    if report.unshared_wait_ns:
+        part = share(report.unshared_wait_ns, wait_ns)
+        told += f" {part} of all waiting is told by where holds ended: no look fell into these holds."
+    return told
+
+
+_BlameKey = tuple[str, str, str, str, int, str]
 
 
 def _blame_by_site(report: Report, crowd_of: Mapping[str, str]) -> list[tuple[_BlameKey, int]]:
@@ -335,5 +463,5 @@ def _blame_by_site(report: Report, crowd_of: Mapping[str, str]) -> list[tuple[_B
     total: Counter[_BlameKey] = Counter()
     for row in report.blame:
         waiter, holder = (crowd_of.get(name, name) for name in (row.waiter, row.holder))
-        total[waiter, holder, row.function, row.filename, row.line] += row.wait_ns
+        total[waiter, holder, row.function, row.filename, row.line, row.callee] += row.wait_ns
     return total.most_common()

@@ -58,9 +58,19 @@ def test_without_a_timeline_there_are_the_sites(report):
         "600000000",
         "300000000",
         "590000000",
+        "",
+        "0",
     ]
-    assert rows[2] == ["", "(start or end of a thread)", "", "", "1", "1000", "2000", "0"]
+    assert rows[2] == ["", "(start or end of a thread)", "", "", "1", "1000", "2000", "0", "", "0"]
     assert [row[0] for row in rows[3:]] == ["3", "3"]
+
+
+def test_a_site_has_its_callee_and_its_looks(report):
+    site = Site("f", "a.py", 3, 1, 1, 1, 1, callee="=sorted", looks=7)
+    rows = exported(TracedProcess("", dataclasses.replace(report, sites=(site,))))
+    assert dict(zip(*rows, strict=True)) | {"callee": "'=sorted", "looks": "7"} == dict(
+        zip(*rows, strict=True)
+    )
 
 
 def test_no_event_is_lost_between_pieces(report):

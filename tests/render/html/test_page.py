@@ -10,13 +10,14 @@ from hostile_names import HOSTILE
 
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html import export_processes
+from gilprobe.render.shared.wait_summary import Question
 from gilprobe.render.shared.words import clipped, visible
 from gilprobe.report import Frame
 
 pytestmark = pytest.mark.browser
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
-SECTIONS = ["threads", "blame", "sites", "flame", "distributions", "stalls", "environment"]
+SECTIONS = ["culprits", "threads", "blame", "sites", "flame", "distributions", "stalls", "environment"]
 
 
 @pytest.fixture
@@ -84,6 +85,17 @@ def test_a_table_is_sorted_by_a_click_on_a_head(page):
         "return [...document.querySelectorAll('#sites th')].map((head) => head.getAttribute('aria-sort'))"
     )
     assert [order for order in sorted_by if order] == ["ascending"]
+
+
+def test_the_verdict_is_a_table_by_call_and_one_by_function(page):
+    rows = [
+        [" ".join(cell.text.split()) for cell in row.find_elements("css selector", "th, td")]
+        for row in page.all("#culprits tbody tr")
+    ]
+    assert rows[0] == ["encode app/encode.py:250", "", "exporter", "680 ms 76 %", "680 ms 76 %"]
+    assert ["compress app/compress.py", "185 ms 21 %", "185 ms 21 %"] in rows[3:]
+    shown = page.all(".lead .shares")[-1].text.split("\n")
+    assert "encode (app/encode.py:250) 76" in " ".join(" ".join(shown).split())
 
 
 def test_sites_are_found_by_function_and_by_file(page):
@@ -315,10 +327,11 @@ def elements_of(browser):
 
 def test_names_stay_text(browser, process):
     """Whatever a name is, the page has the same elements, and shows the name with its escapes."""
-    browser.open(export_processes([with_name(process, "plain")]))
+    question = Question("call", ("/nowhere",))  # no name is that of own code
+    browser.open(export_processes([with_name(process, "plain")], question=question))
     expected = elements_of(browser)
     for name in [*(HOSTILE | MARKUP).values()]:
-        browser.open(export_processes([with_name(process, name)]))
+        browser.open(export_processes([with_name(process, name)], question=question))
         shown = visible(clipped(name))
         if name:
             assert elements_of(browser) == expected, name

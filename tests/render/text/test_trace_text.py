@@ -7,12 +7,14 @@ import dataclasses
 import pytest
 from hostile_names import HOSTILE
 
+from gilprobe.model.culprits import KINDS
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.page import PLAIN, Look
+from gilprobe.render.shared.wait_summary import Question
 from gilprobe.render.shared.words import clipped, place, short_paths
 from gilprobe.render.text.trace_text import render_process, render_processes, render_report
-from gilprobe.report import Blame, Site, Stall
+from gilprobe.report import Blame, Frame, Site, Stack, Stall
 
 pytestmark = pytest.mark.plain_python
 
@@ -33,8 +35,121 @@ def test_the_headline_names_the_worst_culprit(report):
     assert render_report(report).split("\n")[:3] == [
         "Traced 1 s: GIL held 90%, contended 30%, 5 handoffs",
         "3 threads waited 900 ms in all",
-        "66% of all waiting was behind JSONEncoder.iterencode (lib/encoder.py:250)",
+        "66% of all waiting was behind JSONEncoder.iterencode (lib/encoder.py:250), thread worker 1",
     ]
+
+
+def test_without_stacks_and_looks_the_headline_names_the_line_where_the_holds_ended(report):
+    blame = tuple(dataclasses.replace(row, stack=None) for row in report.blame)
+    text = render_report(dataclasses.replace(report, stacks=(), blame=blame))
+    assert "\n66% of all waiting was behind JSONEncoder.iterencode (lib/encoder.py:250)\n" in text
+    assert "What made threads wait" not in text
+
+
+EXPORT, SEARCH = Frame("export", "/srv/app.py", 9), Frame("search", "/srv/app.py", 20)
+DUMPS = Frame("dumps", "/usr/lib/python3.11/json/__init__.py", 231)
+ENCODE = Frame("JSONEncoder.encode", "/usr/lib/python3.11/json/encoder.py", 200)
+FINDALL = Frame("re.Pattern.findall", "", 0)
+
+
+@pytest.fixture
+def looked(report, account):
+    """Return a report of an exporter and two searchers, by looks."""
+    stacks = ((EXPORT, DUMPS), (EXPORT, DUMPS, ENCODE), (SEARCH, FINDALL), (SEARCH,))
+    rows = (
+        ("exporter", 0, 200, 60), ("exporter", 1, 300, 90), ("search_0", 2, 200, 60),
+        ("search_1", 2, 100, 30), ("search_1", 3, 50, 0),
+    )  # fmt: skip
+    blame, sites = [], []
+    for holder, stack, wait_ms, looks in rows:
+        *_, line, last = (Frame("", "", 0), *stacks[stack])
+        place, callee = (last, "") if last.filename else (line, last.function)
+        where = (place.function, place.filename, place.line)
+        blame.append(
+            Blame("w", 1, holder, len(holder), *where, stack, wait_ms * 10**6, callee=callee, looks=looks)
+        )
+        sites.append(Site(*where, 1, wait_ms * 10**6, 0, wait_ms * 10**6, callee=callee, looks=looks))
+    return dataclasses.replace(
+        report,
+        threads=(account("w", 0, 1000, 0, native_id=1),),
+        stacks=tuple(Stack(frames, 1, 1, 0, 1) for frames in stacks),
+        blame=(*blame, Blame("w", 1, "", 0, "(handoff)", "", 0, None, 150_000_000)),
+        sites=tuple(sites),
+        looks=250,
+        looks_unseen=1,
+        unshared_wait_ns=50_000_000,
+    )
+
+
+def test_the_verdict_is_by_call(looked):
+    text = render_report(looked)
+    assert (
+        "\n50% of all waiting was behind export (srv/app.py:9) in json.dumps, thread exporter "
+        "(95% interval 45 to 55%, from 150 looks)\n"
+    ) in text
+    rows = [
+        [cell.strip() for cell in line.split("  ") if cell.strip()]
+        for line in lines_after(text, "What made threads wait, by call")
+    ]
+    assert rows[0] == [
+        "waits caused", "of all waiting", "own", "95% interval", "looks", "thread", "line of own code",
+        "called",
+    ]  # fmt: skip
+    assert rows[2:] == [
+        ["500 ms", "50%", "20%", "45 to 55%", "150", "exporter", "export (srv/app.py:9)", "json.dumps"],
+        [
+            "300 ms",
+            "30%",
+            "30%",
+            "25 to 35%",
+            "90",
+            "search_N x 2",
+            "search (srv/app.py:20)",
+            FINDALL.function,
+        ],
+        ["50 ms", "5%", "5%", "0", "search_1", "search (srv/app.py:20)"],
+    ]
+    functions = [line.split()[2:4] for line in lines_after(text, "What made threads wait, by function")[2:]]
+    assert functions == [["30%", "30%"], ["30%", "30%"], ["50%", "20%"], ["35%", "5%"]]
+    order = [text.index(f"What made threads wait, by {kind}") for kind in ("call", "function")]
+    assert order == sorted(order)
+    assert order[1] < text.index("Where the GIL was held while others waited")
+
+
+def test_the_verdict_says_what_looks_tell(looked):
+    text = render_report(looked)
+    assert "\n250 looks at random times share holds and waits out among the lines that ran; " in text
+    assert " 1 more look could not see what ran. 5% of all waiting is told by where holds ended: " in text
+    assert "A hold counts for the line where it ended" not in text
+    held = lines_after(text, "Where the GIL was held longest")
+    assert held[0].split() == [
+        "hold", "of", "all", "holds", "95%", "interval", "looks", "releases", "site",
+    ]  # fmt: skip
+    assert held[2].split()[2:8] == ["33%", "28", "to", "39%", "90", "1"]
+    assert "search (srv/app.py:20) in re.Pattern.findall" in text
+
+
+@pytest.mark.parametrize("by", KINDS)
+def test_the_verdict_can_be_by_something_else(looked, by):
+    text = render_report(looked, question=Question(by))
+    behind = {
+        "call": "50% of all waiting was behind export (srv/app.py:9) in json.dumps, thread exporter (",
+        "function": "30% of all waiting was behind JSONEncoder.encode (json/encoder.py) (",
+        "line": "30% of all waiting was behind JSONEncoder.encode (json/encoder.py:200) (",
+        "thread": "50% of all waiting was behind thread exporter (",
+        "module": "85% of all waiting was behind app (srv/app.py), 35% in itself (",
+    }
+    assert f"\n{behind[by]}" in text
+    assert [line for line in text.split("\n") if line.startswith("What made")] == [
+        f"What made threads wait, by {by}"
+    ]
+
+
+def test_own_folders_decide_what_the_line_is(looked):
+    text = render_report(looked, question=Question("call", ("/usr/lib/python3.11/json",)))
+    assert (
+        "\n30% of all waiting was behind JSONEncoder.encode (json/encoder.py:200), thread exporter (" in text
+    )
 
 
 def test_every_thread_is_shown_with_its_longest_wait(report, account):
@@ -49,7 +164,8 @@ def test_every_thread_is_shown_with_its_longest_wait(report, account):
 
 def test_sites_are_shown_by_the_waits_they_caused_and_by_their_holds(report):
     sites = (site(1, hold_ns=9 * 10**9, caused_ns=0), site(2, hold_ns=1_000, caused_ns=10**8))
-    text = render_report(dataclasses.replace(report, sites=sites))
+    blame = Blame("w", 1, "h", 2, "function_2", "/srv/app/m2.py", 2, None, 10**8)
+    text = render_report(dataclasses.replace(report, sites=sites, stacks=(), blame=(blame,)))
     assert [
         line.split()[-2] for line in lines_after(text, "Where the GIL was held while others waited")[2:]
     ] == ["function_2"]
@@ -104,7 +220,7 @@ def test_what_taking_a_free_gil_costs_is_no_stall(report):
 
 def test_the_headline_tells_when_nobody_is_to_blame(report):
     free = Blame("worker 2", 4712, "", 0, "(handoff)", "", 0, None, 800_000_000)
-    text = render_report(dataclasses.replace(report, blame=(free,)))
+    text = render_report(dataclasses.replace(report, blame=(free, report.blame[0])))
     assert "\n89% of all waiting passed while nobody held the GIL: " in text
     sites = tuple(dataclasses.replace(site, caused_ns=0) for site in report.sites)
     text = render_report(dataclasses.replace(report, sites=sites, blame=()))
@@ -222,7 +338,7 @@ def test_of_thousands_the_top_is_shown_and_the_rest_summed_up(report, account):
     blame = tuple(Blame(f"w{n}", n, "h", 1, f"f{n}", "f.py", n, None, n) for n in range(1, 5001))
     many = dataclasses.replace(report, threads=accounts, sites=sites, blame=blame)
     text = render_report(many, rows=10)
-    assert len(text.split("\n")) < 80
+    assert len(text.split("\n")) < 100
     assert "thread 4999" in text
     assert "thread 4989 " not in text
     assert "4991 more, summed" in text

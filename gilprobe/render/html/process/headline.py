@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilprobe.render.html.process.places import name
-from gilprobe.render.shared import words
-from gilprobe.render.shared.wait_summary import summarise_waits, without_cpu
+from gilprobe.render.shared import culprit_words, words
+from gilprobe.render.shared.wait_summary import holders, without_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.render.shared.wait_summary import WaitSummary
-    from gilprobe.report import Report, Site
+    from gilprobe.report import Culprit, Report
 
 Sentence = list[tuple[str, str]]
 """Runs of text, each with its kind: "" (plain), hold, wait, culprit, place or thread."""
@@ -22,9 +22,8 @@ _SOME = 0.05
 """Least share of the waits behind the culprit for which a holder is named."""
 
 
-def headline(report: Report) -> list[Sentence]:
+def headline(report: Report, found: WaitSummary) -> list[Sentence]:
     """Return the headline, which a hasty reader sees."""
-    found = summarise_waits(report)
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
     if found.little:
@@ -45,35 +44,43 @@ def _waiting(found: WaitSummary, *, known: bool) -> Sentence:
         (_duration(found.waited_ns), "wait"),
         (" for it", ""),
     ]
-    site = found.culprit
-    if site is None:
+    culprit = found.culprit
+    if culprit is None:
         return [*sentence, (", none while another one held it." if known else ".", "")]
     if found.nobody_is_worse:
         free = _share(found.nobody_ns, found.waited_ns)
         return [*sentence, (", ", ""), (free, "wait"), (" of that while nobody held it.", "")]
-    behind = _share(site.caused_ns, found.waited_ns)
+    behind = _share(culprit.caused_ns, found.waited_ns)
     return [
         *sentence,
         (", ", ""),
         (behind, "wait"),
         (" of that behind ", ""),
-        *_site(site, "culprit"),
+        *_culprit(culprit, "culprit"),
         (".", ""),
     ]
 
 
-def _site(site: Site, kind: str) -> Sentence:
-    if not site.filename:
-        return [(name(site.function), kind)]
-    short = words.short_paths([site.filename])[site.filename]
-    line = f":{site.line}" if site.line > 0 else ""
-    return [(name(site.function), kind), (f" ({name(short)}{line})", "place")]
+def _culprit(culprit: Culprit, kind: str) -> Sentence:
+    """Return what a culprit is: its function with the place, and what it called; else the thread."""
+    if not culprit.function:
+        return [(name(culprit.thread), kind)]
+    told = [(name(culprit.function), kind)]
+    if culprit.filename:
+        short = words.short_paths([culprit.filename])[culprit.filename]
+        line = f":{culprit.line}" if culprit.line > 0 else ""
+        told.append((f" ({name(short)}{line})", "place"))
+    return [*told, (" in ", ""), (name(culprit.called), kind)] if culprit.called else told
 
 
-def more(report: Report) -> list[Sentence]:
+def more(report: Report, found: WaitSummary) -> list[Sentence]:
     """Return the text below the headline: who held there, who waited most, what the figures mean."""
-    found = summarise_waits(report)
-    sentences = [*_free(found), _holders(found, report), [] if found.little else _payer(report)]
+    sentences = [
+        *_free(found),
+        _holders(found, report),
+        [] if found.little else _payer(report),
+        _certainty(found),
+    ]
     if found.little and found.culprit is not None:
         sentences.append(
             [("One thread held it while another waited for less than 1\u202f% of the time.", "")]
@@ -101,21 +108,32 @@ def _free(found: WaitSummary) -> list[Sentence]:
     behind = _share(found.culprit.caused_ns, found.waited_ns)
     return [
         [("It was free then, but the next thread did not run yet.", "")],
-        [(f"{behind} of all waiting was behind ", ""), *_site(found.culprit, "thread"), (".", "")],
+        [(f"{behind} of all waiting was behind ", ""), *_culprit(found.culprit, "thread"), (".", "")],
     ]
+
+
+def _certainty(found: WaitSummary) -> Sentence:
+    """Return how certain the culprit's share is, if looks tell it."""
+    culprit = found.culprit
+    told = "" if culprit is None else culprit_words.certainty(culprit)
+    if culprit is None or not told:
+        return []
+    share = f"Its share is an estimate: {told}.".replace("%", "\u202f%")
+    return [(share, "")]
 
 
 def _holders(found: WaitSummary, report: Report) -> Sentence:
     """Return the threads that held at the culprit, if few."""
-    holders = found.holders(report)
-    whole = sum(caused for _, caused in holders)
-    named = [(holder, caused) for holder, caused in holders if caused >= _SOME * whole]
+    culprit = found.culprit
+    threads = holders(report, culprit) if culprit is not None and culprit.function else []
+    whole = sum(caused for _, caused in threads)
+    named = [(holder, caused) for holder, caused in threads if caused >= _SOME * whole]
     if not named:
         return []
     if len(named) > _NAMED:
-        return [(f"It was held there by {words.plural(len(holders), 'thread')}.", "")]
+        return [(f"It was held there by {words.plural(len(threads), 'thread')}.", "")]
     shown = [(name(holder), _share(caused, whole)) for holder, caused in named]
-    if len(holders) == 1:
+    if len(threads) == 1:
         return [("It was held there by ", ""), (shown[0][0], "thread"), (".", "")]
     return [("It was held there by ", ""), *_listed(shown), (".", "")]
 

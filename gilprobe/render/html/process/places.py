@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from gilprobe.render.html.process.sources import Sources
 
+    _Place = tuple[str, str, int, str]
+    """Function, file, line and callee."""
+
 NOWHERE = -1
 """Number of nobody, or of an unknown place."""
 
@@ -24,24 +27,24 @@ class Places:
     """The functions and lines in a page."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[str, str, int], int] = {}
+        self._numbers: dict[_Place, int] = {}
 
-    def number(self, function: str, filename: str, line: int) -> int:
+    def number(self, function: str, filename: str, line: int, callee: str = "") -> int:
         """Return the number of a place; `NOWHERE` for one without a name."""
         if not function:
             return NOWHERE
-        return self._numbers.setdefault((function, filename, line), len(self._numbers))
+        return self._numbers.setdefault((function, filename, line, callee), len(self._numbers))
 
     def described(self, sources: Sources | None = None) -> list[dict[str, Any]]:
         """Return all places by number, with shortened paths and lines of source."""
-        short = short_paths({filename for _, filename, _ in self._numbers if filename})
+        short = short_paths({filename for _, filename, _, _ in self._numbers if filename})
         return [self._described(place, short, sources) for place in self._numbers]
 
-    def _described(
-        self, place: tuple[str, str, int], short: dict[str, str], sources: Sources | None
-    ) -> dict[str, Any]:
-        function, filename, line = place
+    def _described(self, place: _Place, short: dict[str, str], sources: Sources | None) -> dict[str, Any]:
+        function, filename, line, callee = place
         described: dict[str, Any] = {"function": name(function), "line": max(line, 0)}
+        if callee:
+            described["callee"] = name(callee)
         if filename:
             described["file"], described["short"] = name(filename, 400), name(short[filename])
             lines = sources.around(filename, line) if sources is not None else None
@@ -49,5 +52,5 @@ class Places:
                 described["source"] = lines
         return described
 
-    def __iter__(self) -> Iterator[tuple[str, str, int]]:
+    def __iter__(self) -> Iterator[_Place]:
         return iter(self._numbers)

@@ -11,7 +11,14 @@ from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE, Places, name
 from gilprobe.render.html.process.threads import ThreadRows, distribution
 from gilprobe.render.shared import words
-from gilprobe.render.shared.wait_summary import doubts_of_many, summarise_waits, telling_stalls, waited_ns
+from gilprobe.render.shared.wait_summary import (
+    ANY,
+    Question,
+    doubts_of_many,
+    summarise_waits,
+    telling_stalls,
+    waited_ns,
+)
 from gilprobe.render.shared.weights import stacks_of
 
 if TYPE_CHECKING:
@@ -20,8 +27,10 @@ if TYPE_CHECKING:
     from gilprobe.model.environment import Environment
     from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.html.process.sources import Sources
-    from gilprobe.report import Report, Site, Stall
+    from gilprobe.render.shared.wait_summary import WaitSummary
+    from gilprobe.report import By, Culprit, Report, Site, Stall
 
+MOST_CULPRITS = 500
 MOST_SITES = 2000
 MOST_BLAMES = 3000
 MOST_STALLS = 200
@@ -29,13 +38,17 @@ MOST_STALLS = 200
 OTHERS = -2
 """Number of several threads summed up."""
 
-_Place = tuple[str, str, int]
+_Place = tuple[str, str, int, str]
 
 _SUMMED = ("releases", "hold_ns", "wait_ns", "caused_ns")
 
 
 def described(
-    process: TracedProcess, sources: Sources | None = None, *, timeline_bytes: int = timeline_data.MOST_BYTES
+    process: TracedProcess,
+    sources: Sources | None = None,
+    *,
+    timeline_bytes: int = timeline_data.MOST_BYTES,
+    question: Question = ANY,
 ) -> dict[str, Any]:
     """Return a process's data for the page's scripts.
 
@@ -47,6 +60,8 @@ def described(
         Reads lines of source; None: none are shown.
     timeline_bytes : int
         Size limit of the timeline.
+    question : Question
+        What the verdict is to be about.
 
     Returns
     -------
@@ -55,8 +70,9 @@ def described(
     """
     report = process.report
     threads, places = ThreadRows(report.threads), Places()
-    sites = _sites(report.sites, places)
+    found, sites = summarise_waits(report, question), _sites(report.sites, places)
     parts = {
+        "culprits": _culprits(report, found, question, places),
         "sites": sites,
         "other_sites": _rest(report.sites),
         "blame": _blame(report, threads, places),
@@ -67,13 +83,16 @@ def described(
         "title": name(process.title, 400),
         "source": name(process.source, 400),
         "pid": process.pid,
-        "headline": headline(report),
-        "more": more(report),
+        "headline": headline(report, found),
+        "more": more(report, found),
         "elapsed_ns": report.elapsed_ns,
         "held_ns": report.held_ns,
         "contended_ns": report.contended_ns,
         "waited_ns": waited_ns(process),
-        "nobody_ns": summarise_waits(report).nobody_ns,
+        "nobody_ns": found.nobody_ns,
+        "looks": report.looks,
+        "looks_unseen": report.looks_unseen,
+        "unshared_wait_ns": report.unshared_wait_ns,
         "handoffs": report.handoffs,
         "threads": threads.described(),
         "folded_threads": threads.folded,
@@ -109,6 +128,35 @@ def summed(processes: Sequence[TracedProcess]) -> dict[str, Any] | None:
     }
 
 
+def _culprits(report: Report, found: WaitSummary, question: Question, places: Places) -> list[dict[str, Any]]:
+    """Return the tables of the verdict: what was asked for; else calls and functions, if they are known."""
+    kind = question.kind(report)
+    if question.by is None and kind != "call":
+        return []
+    tables = [_culprit_table(kind, found.culprits, places)]
+    if question.by is None:
+        tables.append(_culprit_table("function", report.culprits("function"), places))
+    return tables
+
+
+def _culprit_table(kind: By, rows: Sequence[Culprit], places: Places) -> dict[str, Any]:
+    shown = [row for row in rows if row.caused_ns > 0]
+    return {
+        "by": kind,
+        "disjoint": kind in ("call", "thread"),
+        "more": max(0, len(shown) - MOST_CULPRITS),
+        "rows": [
+            {
+                "thread": name(row.thread),
+                "place": places.number(row.function, row.filename, row.line),
+                "called": name(row.called),
+                **{key: getattr(row, key) for key in ("caused_ns", "own_ns", "looks", "low", "high")},
+            }
+            for row in shown[:MOST_CULPRITS]
+        ],
+    }
+
+
 def _ranked(sites: Sequence[Site]) -> list[Site]:
     return sorted(sites, key=lambda site: site.hold_ns + site.wait_ns + site.caused_ns, reverse=True)
 
@@ -117,8 +165,8 @@ def _sites(sites: Sequence[Site], places: Places) -> list[dict[str, Any]]:
     """Return the sites that a page lists, the most important first."""
     return [
         {
-            "place": places.number(site.function or "?", site.filename, site.line),
-            **{key: getattr(site, key) for key in (*_SUMMED, "hold_cpu_ns")},
+            "place": places.number(site.function or "?", site.filename, site.line, site.callee),
+            **{key: getattr(site, key) for key in (*_SUMMED, "hold_cpu_ns", "looks")},
         }
         for site in _ranked(sites)[:MOST_SITES]
     ]
@@ -142,7 +190,8 @@ def _blame(report: Report, threads: ThreadRows, places: Places) -> list[tuple[in
         waiter = _known(threads.number(row.waiter, row.waiter_id))
         if row.holder:
             holder = _known(threads.number(row.holder, row.holder_id))
-            total[waiter, holder, (row.function or "?", row.filename, row.line)] += row.wait_ns
+            place = (row.function or "?", row.filename, row.line, row.callee)
+            total[waiter, holder, place] += row.wait_ns
         else:
             total[waiter, NOWHERE, None] += row.wait_ns
     ranked = total.most_common()

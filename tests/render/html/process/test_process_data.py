@@ -9,16 +9,25 @@ import random
 import pytest
 
 from gilprobe.model.traced_process import TracedProcess
+from gilprobe.render.html.process import headline as told
 from gilprobe.render.html.process import process_data
-from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE
-from gilprobe.report import Blame, Site
+from gilprobe.render.shared.wait_summary import ANY, Question, summarise_waits
+from gilprobe.report import Blame, Frame, Site, Stack
 
 pytestmark = pytest.mark.plain_python
 
 
-def described(report, **changes):
-    return process_data.described(TracedProcess("x.gilprobe", report, **changes))
+def described(report, question=ANY, **changes):
+    return process_data.described(TracedProcess("x.gilprobe", report, **changes), question=question)
+
+
+def headline(report, question=ANY):
+    return told.headline(report, summarise_waits(report, question))
+
+
+def more(report):
+    return told.more(report, summarise_waits(report))
 
 
 def text(sentences):
@@ -80,11 +89,13 @@ def test_below_the_headline_stands_what_holding_used_no_cpu_and_which_gil_is_mea
 
 def test_everything_is_plain_data_and_refers_to_what_is_there(report):
     page = json.loads(json.dumps(described(report)))
-    assert [place["function"] for place in page["places"]] == [
-        "JSONEncoder.iterencode",
-        "(start or end of a thread)",
-        "main",
-        "recv",
+    assert [(place["function"], place["line"]) for place in page["places"]] == [
+        ("JSONEncoder.iterencode", 250),
+        ("(start or end of a thread)", 0),
+        ("JSONEncoder.iterencode", 0),  # as functions
+        ("main", 0),
+        ("main", 3),
+        ("recv", 40),
     ]
     assert page["places"][0] == {
         "function": "JSONEncoder.iterencode",
@@ -95,16 +106,93 @@ def test_everything_is_plain_data_and_refers_to_what_is_there(report):
     assert page["blame"] == [[2, 1, 0, 590_000_000], [2, NOWHERE, NOWHERE, 10_000_000]]
     (stall,) = page["stalls"]
     assert (stall["waiter_thread"], stall["holder_thread"]) == (2, 1)
-    assert (stall["waiter_place"], stall["holder_place"]) == (3, 0)
+    assert (stall["waiter_place"], stall["holder_place"]) == (5, 0)
+    calls, functions = page["culprits"]
+    assert (calls["by"], calls["disjoint"], functions["by"], functions["disjoint"]) == (
+        "call", True, "function", False,
+    )  # fmt: skip
+    assert calls["rows"] == [
+        {
+            "thread": "worker 1", "place": 0, "called": "", "caused_ns": 590_000_000, "own_ns": 590_000_000,
+            "looks": 0, "low": None, "high": None,
+        }
+    ]  # fmt: skip
     assert page["doubts"] == ["a doubt about the trace"]
     assert page["environment"]["interpreter"] == "CPython 3.13.0 (gil build, GIL on)"
     assert page["flame"]["recorded"] is True
+
+
+LINE = ("export", "/srv/app.py", 9)
+
+
+@pytest.fixture
+def looked(report):
+    """Return a report whose culprit is known by looks, in a call of `json.dumps`."""
+    frames = (
+        Frame(*LINE),
+        Frame("dumps", "/usr/lib/python3.11/json/__init__.py", 231),
+        Frame("json.Encoder", "", 0),
+    )
+    dumps = {
+        "function": "dumps",
+        "filename": frames[1].filename,
+        "line": 231,
+        "callee": "json.Encoder",
+        "looks": 150,
+    }
+    site, row = (dataclasses.replace(one, **dumps) for one in (report.sites[0], report.blame[0]))
+    line = {"function": "export", "filename": "/srv/app.py", "line": 9, "callee": "", "looks": 5}
+    other = dataclasses.replace(row, **line, stack=1, wait_ns=20_000_000)
+    return dataclasses.replace(
+        report,
+        sites=(site,),
+        stacks=(Stack(frames, 1, 1, 1, 1), Stack(frames[:1], 1, 1, 1, 1)),
+        blame=(row, other, report.blame[1]),
+        looks=200,
+        looks_unseen=2,
+        unshared_wait_ns=7,
+    )
 
 
 def test_what_was_cut_short_or_dropped_is_a_doubt(report):
     doubts = described(dataclasses.replace(report, dropped_events=7), complete=False)["doubts"]
     assert any("7 events are missing" in doubt for doubt in doubts)
     assert any("was not ended" in doubt for doubt in doubts)
+
+
+def test_the_verdict_by_call_has_what_was_called_and_how_certain_it_is(looked):
+    assert text(headline(looked))[1] == (
+        "3 threads waited 900 ms for it, 66 % of that behind export (srv/app.py:9) in json.dumps."
+    )
+    below = text(more(looked))
+    assert below[0] == "It was held there by worker 1."
+    assert below[-1] == "Its share is an estimate: 95% interval 63 to 67 %, from 150 looks.".replace(
+        "95%", "95 %"
+    )
+    page = described(looked)
+    first = page["culprits"][0]["rows"][0]
+    assert (first["called"], first["looks"]) == ("json.dumps", 150)
+    assert 0 < first["low"] < 590 / 900 < first["high"] < 1
+    assert (page["looks"], page["looks_unseen"], page["unshared_wait_ns"]) == (200, 2, 7)
+    (site,) = page["sites"]
+    assert site["looks"] == 150
+    assert page["places"][site["place"]]["callee"] == "json.Encoder"
+    assert [page["places"][place]["function"] for _, _, place, _ in page["blame"][:2]] == ["dumps", "export"]
+
+
+def test_the_verdict_can_be_about_something_else(looked):
+    page = described(looked, question=Question("thread"))
+    (table,) = page["culprits"]
+    assert [(row["thread"], row["place"], row["caused_ns"]) for row in table["rows"]] == [
+        ("worker 1", NOWHERE, 610_000_000)
+    ]
+    assert text(headline(looked, Question("thread")))[1].endswith("68 % of that behind worker 1.")
+    assert text(headline(looked, Question("module")))[1].endswith("behind json (json/__init__.py).")
+
+
+def test_without_stacks_and_looks_the_sites_are_the_verdict(report):
+    page = described(dataclasses.replace(report, stacks=()))
+    assert page["culprits"] == []
 
 
 def test_sites_beyond_those_that_are_listed_are_summed(report):

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cellsOf, ranked } from "#scripts/process/blame.js";
+import { culpritText, intervalText } from "#scripts/process/culprits.js";
 import { axisOf, curve, lowOf, ticks } from "#scripts/process/distributions.js";
 import { arranged, childrenOf, matched, totals } from "#scripts/process/flame.js";
 import { placeText } from "#scripts/process/places.js";
@@ -82,4 +83,21 @@ test("a place is told by as much as is known of it", () => {
 test("numbers are sorted as numbers, all else as text", () => {
   assert.deepEqual([10, 9, 100].sort(compare), [9, 10, 100]);
   assert.deepEqual(["b", "a", "\u00e4"].sort(compare), ["a", "\u00e4", "b"]);
+});
+
+test("a culprit is told with what it called, or is a thread", () => {
+  const data = { places: [{ function: "export", short: "srv/app.py", line: 9 }] };
+  assert.equal(culpritText(data, { place: 0, called: "json.dumps", thread: "t" }), "export (srv/app.py:9) in json.dumps");
+  assert.equal(culpritText(data, { place: 0, called: "", thread: "t" }), "export (srv/app.py:9)");
+  assert.equal(culpritText(data, { place: -1, called: "", thread: "pool_N x 4" }), "pool_N x 4");
+});
+
+test("a share that no look tells has no interval", () => {
+  assert.equal(intervalText({ low: 0.331, high: 0.388 }), "33 to 39\u202f%");
+  assert.equal(intervalText({ low: null, high: null }), "\u2013");
+});
+
+test("a place has its callee, if that is known", () => {
+  const data = { places: [{ function: "f", short: "a.py", line: 3, callee: "sorted" }, { function: "sorted", line: 0 }] };
+  assert.deepEqual([placeText(data, 0), placeText(data, 1)], ["f (a.py:3) in sorted", "sorted"]);
 });

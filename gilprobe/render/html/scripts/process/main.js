@@ -1,6 +1,7 @@
 // A page about processes: the sections in their order.
 import { aboutSection, chosenBar } from "./about.js";
 import { blameSection } from "./blame.js";
+import { culpritsSection } from "./culprits.js";
 import { distributionsSection } from "./distributions.js";
 import { flameSection } from "./flame.js";
 import { lead } from "./overview.js";
@@ -15,6 +16,7 @@ page.open({
   lead,
   sections: [
     processesSection,
+    culpritsSection,
     timelineSection,
     threadsSection,
     blameSection,

@@ -1,4 +1,5 @@
 // The first section: the headline, the doubts, and where the GIL's time and all waits went.
+import { culpritText } from "./culprits.js";
 import { placeText } from "./places.js";
 import { chooser } from "./processes.js";
 import { element, name, svg } from "../shared/element.js";
@@ -45,18 +46,25 @@ const gil = (data) =>
     { label: "free", ns: data.elapsed_ns - data.held_ns, kind: "off" },
   ]);
 
+/** What the bar of all waiting is made of: rows of the verdict if they don't overlap, else sites. */
+const causesOf = (data) => {
+  const [verdict] = data.culprits;
+  if (verdict?.disjoint)
+    return verdict.rows.map((row) => ({ name: culpritText(data, row), ns: row.caused_ns }));
+  return data.sites
+    .filter((site) => site.caused_ns > 0)
+    .sort((a, b) => b.caused_ns - a.caused_ns)
+    .map((site) => ({ name: placeText(data, site.place), ns: site.caused_ns }));
+};
+
 const waiting = (data) => {
-  const causes = data.sites.filter((site) => site.caused_ns > 0).sort((a, b) => b.caused_ns - a.caused_ns);
-  const named = causes.filter((site, index) => index < 4 && site.caused_ns > SMALL * data.waited_ns);
-  const parts = named.map((site, index) => ({
-    name: placeText(data, site.place),
-    ns: site.caused_ns,
-    kind: `cause-${index}`,
-  }));
-  const known = named.reduce((sum, site) => sum + site.caused_ns, 0);
+  const parts = causesOf(data)
+    .filter((cause, index) => index < 4 && cause.ns > SMALL * data.waited_ns)
+    .map((cause, index) => ({ ...cause, kind: `cause-${index}` }));
+  const known = parts.reduce((sum, cause) => sum + cause.ns, 0);
   parts.push({ label: "nobody held it", ns: data.nobody_ns, kind: "off" });
   const rest = data.waited_ns - known - data.nobody_ns;
-  if (rest > 0.001 * data.waited_ns) parts.push({ label: "other sites", ns: rest, kind: "rest" });
+  if (rest > 0.001 * data.waited_ns) parts.push({ label: "all else", ns: rest, kind: "rest" });
   return bar("All waiting, by what held the GIL meanwhile", data.waited_ns, parts);
 };
 

@@ -1,4 +1,5 @@
 // Sites: where the GIL was held, the waits caused, and source lines if --source was given.
+import { looksTell } from "./culprits.js";
 import { placeNode, placeText } from "./places.js";
 import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
@@ -42,7 +43,7 @@ const between = (data, { thread, holder }) => {
 
 const matches = (data, site, words) => {
   const place = data.places[site.place];
-  const text = `${place.function} ${place.file || ""}:${place.line}`.toLowerCase();
+  const text = `${place.function} ${place.file || ""}:${place.line} ${place.callee || ""}`.toLowerCase();
   return words.every((word) => text.includes(word));
 };
 
@@ -60,6 +61,7 @@ const columnsOf = (data) => {
     time("Own waits", "wait_ns", null),
     numbers("Releases", (site) => site.releases, count),
   ];
+  if (data.looks) columns.push(numbers("Looks", (site) => site.looks, count));
   if (data.sites.some((site) => site.hold_cpu_ns !== null)) {
     const idle = (site) => site.hold_ns - (site.hold_cpu_ns || 0);
     columns.splice(3, 0, {
@@ -116,7 +118,7 @@ export const sitesSection = {
     container.append(
       element("div", { class: "tools" }, element("label", { for: search.id }, "Search"), search, found),
       table.node,
-      muted("A hold counts for the line where it ended, with all code that its thread ran since it took the GIL."),
+      muted(looksTell(data)),
     );
     const rest = data.other_sites;
     if (rest) {

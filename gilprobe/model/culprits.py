@@ -1,0 +1,250 @@
+"""Rank what made threads wait for the GIL, by what people recognise: calls, functions, lines, threads."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.model.own_code import OwnCode, module_name
+from gilprobe.model.share_interval import ShareInterval
+from gilprobe.report import OTHERS, Culprit, Frame
+
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilprobe.report import Blame, By, Report
+
+    _Where = int | tuple[str, str, int, str]
+    """Number of a stack; without stacks a site with its callee."""
+
+    _Key = tuple[str, str, int, str]
+    """Function, file, line, and what was called: what a row is about, besides its threads."""
+
+KINDS = ("call", "function", "line", "thread", "module")
+"""What rows can be about."""
+
+_NUMBER = re.compile(r"\d+")
+_PLACES = 10_000
+"""Of how many places all levels of the stack are looked at: work must be bounded, also for damaged files."""
+
+
+def rank(report: Report, by: By, own: Sequence[str]) -> tuple[Culprit, ...]:
+    """Return the rows of :meth:`gilprobe.report.Report.culprits`."""
+    if by not in KINDS:
+        raise InvalidValueError(f"by must be one of {', '.join(KINDS)}, got {by!r}")
+    if not isinstance(own, tuple | list) or not all(isinstance(folder, str) for folder in own):
+        raise InvalidTypeError(f"own must be a sequence of folders, got {own!r}")
+    places = _HeldPlaces(report)
+    if by in ("call", "thread"):
+        sums = _by_thread(places, _Calls(OwnCode(own)).key if by == "call" else _nothing)
+        order = _worst_first
+    else:
+        sums = _with_callers(places, {"function": _function, "line": _line, "module": _module}[by])
+        order = _innermost_first
+    interval = ShareInterval((caused_ns, looks) for _, _, caused_ns, looks in places.behind)
+    waited_ns = sum(thread.wait_ns for thread in report.threads)
+    return tuple(sorted([row.told(key, waited_ns, interval) for key, row in sums], key=order))
+
+
+def _worst_first(row: Culprit) -> tuple[object, ...]:
+    return (-row.caused_ns, row.function, row.filename, row.line, row.called, row.thread)
+
+
+def _innermost_first(row: Culprit) -> tuple[object, ...]:
+    return (-row.own_ns, *_worst_first(row))
+
+
+class _HeldPlaces:
+    """Where holders were while others waited.
+
+    Attributes
+    ----------
+    behind : list of tuple
+        Each holder (name, native identifier) with a place, what all threads waited for it there, nanoseconds,
+        and the looks that tell it.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._stacks = report.stacks
+        total: dict[tuple[str, int, _Where], list[int]] = {}
+        for row in report.blame:
+            if row.holder and row.function != OTHERS:
+                cell = total.setdefault((row.holder, row.holder_id, self._where(row)), [0, 0])
+                cell[0] += row.wait_ns
+                cell[1] = max(cell[1], row.looks)  # waiters share looks
+        self.behind = [
+            ((holder, native_id), where, caused_ns, looks)
+            for (holder, native_id, where), (caused_ns, looks) in total.items()
+        ]
+
+    def _where(self, row: Blame) -> _Where:
+        stack = row.stack
+        if stack is not None and 0 <= stack < len(self._stacks) and self._stacks[stack].frames:
+            return stack
+        return row.function, row.filename, row.line, row.callee
+
+    def levels(self, where: _Where) -> tuple[Frame, ...]:
+        """Return the levels of a place, the outermost first; a callee is the last."""
+        if isinstance(where, int):
+            return self._stacks[where].frames
+        function, filename, line, callee = where
+        frame = Frame(function, filename, line)
+        return (frame, Frame(callee, "", 0)) if callee else (frame,)
+
+
+class _CulpritSum:
+    """What is added up of one row."""
+
+    __slots__ = ("caused_ns", "looks", "own_ns", "seen_ns", "threads")
+
+    def __init__(self) -> None:
+        self.caused_ns = self.own_ns = self.seen_ns = self.looks = 0
+        self.threads: set[tuple[str, int]] = set()
+
+    def add(self, caused_ns: int, seen_ns: int, looks: int) -> None:
+        self.caused_ns += caused_ns
+        self.seen_ns += seen_ns
+        self.looks += looks
+
+    def told(self, key: _Key, waited_ns: int, interval: ShareInterval) -> Culprit:
+        around = interval.around(self.seen_ns, self.caused_ns - self.seen_ns) if waited_ns else None
+        low, high = (None, None) if around is None else (min(end / waited_ns, 1.0) for end in around)
+        share = self.caused_ns / waited_ns if waited_ns else 0.0
+        return Culprit(_named(self.threads), *key, self.caused_ns, self.own_ns, share, self.looks, low, high)
+
+
+def _named(threads: set[tuple[str, int]]) -> str:
+    """Return the name of a thread, or of several whose names differ only in numbers; nothing without any."""
+    names = {name for name, _ in threads}
+    if not names:
+        return ""
+    kind = _kind(min(names)) if len(names) > 1 else min(names)
+    return f"{kind} x {len(threads)}" if len(threads) > 1 else kind
+
+
+def _kind(name: str) -> str:
+    return _NUMBER.sub("N", name)
+
+
+def _by_thread(
+    places: _HeldPlaces, key_of: Callable[[Sequence[Frame]], tuple[_Key, bool]]
+) -> list[tuple[_Key, _CulpritSum]]:
+    """Return rows of which each place of a holder adds to one; each place is taken apart once."""
+    sums: dict[tuple[str, _Key], _CulpritSum] = defaultdict(_CulpritSum)
+    known: dict[_Where, tuple[_Key, bool]] = {}
+    kinds: dict[str, str] = {}
+    for holder, where, caused_ns, looks in places.behind:
+        if where not in known:
+            known[where] = key_of(places.levels(where))
+        if holder[0] not in kinds:
+            kinds[holder[0]] = _kind(holder[0])
+        key, innermost = known[where]
+        row = sums[kinds[holder[0]], key]
+        row.threads.add(holder)
+        row.own_ns += caused_ns if innermost else 0
+        row.add(caused_ns, caused_ns if looks else 0, looks)
+    return [(key, row) for (_, key), row in sums.items()]
+
+
+def _with_callers(
+    places: _HeldPlaces, key_of: Callable[[Sequence[Frame], int], _Key]
+) -> list[tuple[_Key, _CulpritSum]]:
+    """Return rows to which a place adds for each of its levels, the innermost its own part.
+
+    Only of the places that caused most all levels count: of the others too little is left to be seen.
+    """
+    whole: dict[_Where, list[int]] = {}
+    for _, where, caused_ns, looks in places.behind:
+        cell = whole.setdefault(where, [0, 0, 0])
+        cell[0] += caused_ns
+        cell[1] += caused_ns if looks else 0
+        cell[2] += looks
+    ranked = sorted(whole.items(), key=lambda row: (-row[1][0], str(row[0])))
+    sums: dict[_Key, _CulpritSum] = defaultdict(_CulpritSum)
+    callers: dict[
+        int, _CulpritSum
+    ] = {}  # by the frame: stacks share frames, which stay as long as the report
+    for number, (where, (caused_ns, seen_ns, looks)) in enumerate(ranked):
+        levels = places.levels(where)
+        at = len(levels) - 1 if key_of is _function else innermost_line(levels)
+        last = sums[key_of(levels, at)]
+        last.own_ns += caused_ns
+        rows = {id(last): last}
+        for above in range(at if number < _PLACES else 0):
+            frame = id(levels[above])
+            row = callers.get(frame) or sums[key_of(levels[: above + 1], above)]
+            if isinstance(where, int):
+                callers[frame] = row
+            rows[id(row)] = row
+        for row in rows.values():  # recursion counts once
+            row.add(caused_ns, seen_ns, looks)
+    return list(sums.items())
+
+
+class _Calls:
+    """Tells the call that a stack is in."""
+
+    def __init__(self, own: OwnCode) -> None:
+        self._own = own
+
+    def key(self, levels: Sequence[Frame]) -> tuple[_Key, bool]:
+        """Return the call, and whether nothing runs that it called in turn."""
+        at = self._level(levels)
+        if at is None:
+            return _library_call(levels), True
+        line, inner = levels[at], levels[at + 1 :]
+        called = qualified(inner[0]) if inner else ""
+        return (line.function, line.filename, line.line, called), len(inner) <= 1
+
+    def _level(self, levels: Sequence[Frame]) -> int | None:
+        """Return the number of the innermost level of own code.
+
+        A library makes code from strings, too: such a level counts only if there is no other.
+        """
+        made = None
+        for at in range(len(levels) - 1, -1, -1):
+            if self._own.has(levels[at].filename):
+                if not levels[at].filename.startswith("<"):
+                    return at
+                made = at if made is None else made
+        return made
+
+
+def _library_call(levels: Sequence[Frame]) -> _Key:
+    """Return what stands for a call without own code: the innermost function, as a whole."""
+    last = innermost_line(levels)
+    return levels[last].function, levels[last].filename, 0, _callee(levels, last)
+
+
+def innermost_line(levels: Sequence[Frame]) -> int:
+    """Return the number of the level that is the innermost line: not a callee, unless that is all."""
+    callee = len(levels) > 1 and not levels[-1].filename and levels[-1].line == 0
+    return len(levels) - (2 if callee else 1)
+
+
+def _callee(levels: Sequence[Frame], at: int) -> str:
+    return levels[-1].function if at < len(levels) - 1 else ""
+
+
+def qualified(frame: Frame) -> str:
+    """Return a function's name with its module; without a file the name alone."""
+    return f"{module_name(frame.filename)}.{frame.function}" if frame.filename else frame.function
+
+
+def _nothing(levels: Sequence[Frame]) -> tuple[_Key, bool]:  # noqa: ARG001  # rows are about the thread alone
+    return ("", "", 0, ""), True
+
+
+def _function(levels: Sequence[Frame], at: int) -> _Key:
+    return levels[at].function, levels[at].filename, 0, ""
+
+
+def _line(levels: Sequence[Frame], at: int) -> _Key:
+    return levels[at].function, levels[at].filename, levels[at].line, _callee(levels, at)
+
+
+def _module(levels: Sequence[Frame], at: int) -> _Key:
+    level = levels[at]
+    return module_name(level.filename) if level.filename else level.function, level.filename, 0, ""

@@ -1,0 +1,170 @@
+"""Share exact totals out to the places that were seen in the holds, by looks at random times.
+
+A total is booked for the place where holds ended, which is often not what they were spent on. The looks that
+fell into the same holds tell that: looks at random times fall on each place in proportion to its time. Totals
+stay as they are, to the nanosecond; only their places change. A total without a look stays where it ended.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Place = int | None
+    """A place's number; None if there was no memory for it."""
+
+    LookRow = tuple[int, Place, Place, int, int]
+    """Holder, place where its holds ended, place that was looked at, looks, and the waiting looks: the sum of
+    the threads that waited at each look."""
+
+    _Seen = list[tuple[Place, int, int]]
+    """Places that were looked at, with their weights and looks, the heaviest first."""
+
+_PLACES = 16
+"""Rows of blame may become so many times more by the looks, since reports must stay readable and files are
+not trusted."""
+
+
+def _order(place: Place) -> int:
+    return -1 if place is None else place
+
+
+def parted(total: int, weights: Sequence[int]) -> list[int]:
+    """Return whole parts of a total in proportion to the weights, by the largest remainders.
+
+    Parameters
+    ----------
+    total : int
+        What to share out, 0 or more.
+    weights : sequence of int
+        0 or more each, and not all 0.
+
+    Returns
+    -------
+    list of int
+        One part for each weight; they add up to `total`. Of equal remainders the first gets more.
+    """
+    whole = sum(weights)
+    parts = [total * weight // whole for weight in weights]
+    missing = total - sum(parts)
+    if missing:
+        by_remainder = sorted(range(len(weights)), key=lambda at: -(total * weights[at] % whole))
+        for at in by_remainder[:missing]:
+            parts[at] += 1
+    return parts
+
+
+class Looks:
+    """The looks at one GIL's holders, by the holds that they fell into.
+
+    Parameters
+    ----------
+    rows : iterable of tuple
+        Holder, place where the hold ended, place looked at, looks, waiting looks, in any order.
+
+    Attributes
+    ----------
+    by_place : dict of place to int
+        Number of looks that saw each place.
+    """
+
+    def __init__(self, rows: Iterable[LookRow]) -> None:
+        holds: dict[Place, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+        waits: dict[tuple[int, Place], dict[Place, list[int]]] = defaultdict(
+            lambda: defaultdict(lambda: [0, 0])
+        )
+        self.by_place: dict[Place, int] = defaultdict(int)
+        for holder, ended, looked, looks, waiting in rows:
+            self.by_place[looked] += looks
+            _add(holds[ended][looked], looks, looks)
+            _add(waits[holder, ended][looked], waiting, min(looks, waiting))
+        self._holds = {ended: _ranked(seen) for ended, seen in holds.items()}
+        self._waits = {key: _ranked(seen) for key, seen in waits.items()}
+
+    def holds(self, totals: Mapping[Place, int]) -> dict[Place, int]:
+        """Share holds out, by looks.
+
+        Parameters
+        ----------
+        totals : mapping of place to int
+            Nanoseconds by the place where the holds ended.
+
+        Returns
+        -------
+        dict of place to int
+            Nanoseconds by the place that was seen, with the same sum.
+        """
+        shared: dict[Place, int] = defaultdict(int)
+        for ended, total in totals.items():
+            for place, part, _ in _shared(total, self._holds.get(ended) or [(ended, 1, 0)]):
+                shared[place] += part
+        return dict(shared)
+
+    def waits(
+        self, totals: Mapping[tuple[int, int, Place], int]
+    ) -> tuple[dict[tuple[int, int, Place], tuple[int, int]], int]:
+        """Share waits out, by waiting looks.
+
+        Of many places only those seen most get a share if many threads waited, so that the rows become at
+        most some twenty times more; the rest stays where the holds ended.
+
+        Parameters
+        ----------
+        totals : mapping of (int, int, place) to int
+            Nanoseconds by waiter, holder, and the place where its holds ended.
+
+        Returns
+        -------
+        shared : dict of (int, int, place) to (int, int)
+            Nanoseconds, and the looks that they rest on, by waiter, holder, and the place that was seen. All
+            that a waiter waited for a holder has the same sum.
+        unshared_ns : int
+            The part without a look, which stayed where the holds ended.
+        """
+        waiters: dict[tuple[int, Place], int] = defaultdict(int)
+        for _, holder, ended in totals:
+            waiters[holder, ended] += 1
+        seen = {
+            key: _most(self._waits[key], number, key[1])
+            for key, number in waiters.items()
+            if self._waits.get(key)
+        }
+        shared: dict[tuple[int, int, Place], tuple[int, int]] = {}
+        unshared_ns = 0
+        for (waiter, holder, ended), total in totals.items():
+            for place, part, looks in _shared(total, seen.get((holder, ended)) or [(ended, 1, 0)]):
+                before_ns, before = shared.get((waiter, holder, place), (0, 0))
+                shared[waiter, holder, place] = before_ns + part, before + looks
+                unshared_ns += part if not looks else 0
+        return shared, unshared_ns
+
+
+def _add(cell: list[int], weight: int, looks: int) -> None:
+    cell[0] += weight
+    cell[1] += looks
+
+
+def _ranked(seen: Mapping[Place, Sequence[int]]) -> _Seen:
+    """Return the places with a weight, in an order that does not depend on that of the rows."""
+    found = [(place, weight, looks) for place, (weight, looks) in seen.items() if weight > 0 and looks > 0]
+    return sorted(found, key=lambda one: (-one[1], _order(one[0])))
+
+
+def _shared(total: int, seen: _Seen) -> list[tuple[Place, int, int]]:
+    """Return the places that get a part of a total, with their parts and looks."""
+    if len(seen) == 1:
+        ((place, _, looks),) = seen
+        return [(place, total, looks)]
+    parts = parted(total, [weight for _, weight, _ in seen])
+    return [(place, part, looks) for (place, _, looks), part in zip(seen, parts, strict=True) if part]
+
+
+def _most(seen: _Seen, waiters: int, ended: Place) -> _Seen:
+    """Return as many places as there may be for so many waiters; `ended` has the weight of the others."""
+    limit = _PLACES + _PLACES * len(seen) // waiters
+    if len(seen) <= limit:
+        return seen
+    return [*seen[:limit], (ended, sum(weight for _, weight, _ in seen[limit:]), 0)]
