@@ -68,7 +68,7 @@ static void choose_table(gp_helper *helper)
 static void *begin(void *argument)
 {
     gp_helper *helper = argument;
-    pthread_setname_np(pthread_self(), "gilprobe");
+    pthread_setname_np(pthread_self(), helper->name != NULL ? helper->name : "gilprobe");
     atomic_store(&helper->id, thread_number());
     choose_table(helper);
     helper->run(helper->context);

@@ -27,6 +27,7 @@ struct gp_helper {
     void (*halt)(void *context);   /* makes `run` return, also if it is only about to be called */
     void (*forked)(void *context); /* in a forked child, which has no such thread. Async-signal-safe */
     int *fd;                       /* the owner's descriptor, see below; NULL or -1: none */
+    const char *name;              /* for the system, at most 15 bytes; NULL: "gilprobe" */
 
     pthread_t thread;
     _Atomic pid_t id; /* of the thread, or of the last one before a pause */

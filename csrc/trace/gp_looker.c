@@ -343,7 +343,8 @@ void gp_looker_begin(void)
     uint32_t none = NONE;
     if (!atomic_compare_exchange_strong(&looker.existence, &none, BEGINS))
         return;
-    looker.helper = (gp_helper){.context = &looker, .run = run, .halt = halt, .forked = forked};
+    looker.helper = (gp_helper){
+        .context = &looker, .run = run, .halt = halt, .forked = forked, .name = "gilprobe-looker"};
     atomic_store(&looker.bell, SILENT);
     atomic_store(&looker.heard, true);
     bool begun = gp_helper_start(&looker.helper) == 0;

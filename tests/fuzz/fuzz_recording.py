@@ -45,7 +45,8 @@ def sample():
         "looks": [(0, 1, 3, 7, 5)],
         "look_counts": (2, 3),
     }
-    places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", ""), (1, 0, 0, "sorted", "")]
+    places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", "")]
+    places.append((1, 0, 0, "sorted", ""))
     return twin.header() + b"".join(
         [
             twin.chunk("META", twin.meta(codec.encode(read_environment()))),

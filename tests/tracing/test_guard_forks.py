@@ -249,10 +249,10 @@ def test_a_program_of_one_thread_has_no_other(ends_well):
     """)
 
 
-def test_a_recording_without_a_timeline_has_no_thread_at_all(ends_well):
+def test_a_recording_without_a_timeline_and_looks_has_no_thread_at_all(ends_well):
     ends_well("""
         before = threads()
-        with gilprobe.trace(path="recording") as t:
+        with gilprobe.trace(path="recording", looks=False) as t:
             run_a_thread()
             assert threads() == before
             time.sleep(0.06)

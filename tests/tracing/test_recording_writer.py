@@ -90,7 +90,13 @@ def test_a_recording_says_what_process_it_is_of(tmp_path):
     assert (document["pid"], document["parent"]) == (os.getpid(), os.getppid())
     assert document["argv"] == sys.argv
     assert abs(document["started_unix_ns"] - time.time_ns()) < 60e9
-    assert document["options"] == {"sites": True, "stacks": True, "timeline": False, "cpu_time": False}
+    assert document["options"] == {
+        "sites": True,
+        "stacks": True,
+        "timeline": False,
+        "cpu_time": False,
+        "looks": True,
+    }
     assert document["environment"]["python"] == trace.report().environment.python
 
 

@@ -1,0 +1,247 @@
+"""Looks: what the thread that has the GIL runs, seen at random times while it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from recording_chunks import chunks
+from report_twin import Recorded, read_places, read_snapshot
+
+import gilprobe
+from gilprobe._native import tracer
+
+pytestmark = pytest.mark.skipif(
+    not tracer.support()[0] or tracer.frames_differ() is not None, reason="no sites here"
+)
+
+LOOKER = "gilprobe-looker"
+BIG = list(range(200_000))
+
+
+def lookers():
+    """Return how many threads of the operating system are lookers."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            names.append((task / "comm").read_text(errors="replace").strip())
+        except OSError:  # it has ended meanwhile
+            continue
+    return names.count(LOOKER)
+
+
+def read(trace):
+    """Return the snapshot of a running or ended trace by the format's text alone."""
+    places, snapshot = trace._session.read(None)[0]
+    return read_snapshot(snapshot, read_places(places))
+
+
+def looks_by_level(snapshot):
+    """Return how many looks saw each function, at any level of a place, and how many threads waited then."""
+    looks, waiting = Counter(), Counter()
+    for (_, _, looked), (count, waits) in snapshot["looks"].items():
+        for function in {frame[0] for frame in looked}:
+            looks[function] += count
+            waiting[function] += waits
+    return looks, waiting
+
+
+class Waiter:
+    """A thread that wants the GIL all the time."""
+
+    def __enter__(self):
+        self.over = False
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        while not self.over:
+            len(BIG)
+
+    def __exit__(self, *_):
+        self.over = True
+        self.thread.join()
+
+
+def until(trace, enough, work):
+    """Work until what was booked is enough; return it."""
+    with Waiter():
+        while True:
+            for _ in range(20):
+                work()
+            snapshot = read(trace)
+            if enough(snapshot):
+                return snapshot
+
+
+def many(snapshot, number=60):
+    return sum(count for count, _ in snapshot["looks"].values()) >= number
+
+
+def short():
+    sum(BIG)
+
+
+def long():
+    for _ in range(8):
+        sum(BIG)
+
+
+def both():
+    short()
+    long()
+
+
+@pytest.mark.parametrize("stacks", [False, True])
+def test_of_two_functions_in_one_hold_both_are_seen_in_the_order_of_their_times(stacks):
+    with gilprobe.trace(stacks=stacks) as t:
+        looks, waiting = looks_by_level(until(t, lambda snapshot: many(snapshot, 150), both))
+    assert looks["long"] > 2 * looks["short"] > 0
+    assert waiting["long"] > waiting["short"]
+
+
+def test_what_a_line_runs_in_c_is_a_level_of_its_own():
+    with gilprobe.trace() as t:
+        snapshot = until(t, many, both)
+    callees = {looked for _, _, looked in snapshot["looks"] if looked[-1][1:] == ("", 0)}
+    assert any(looked[-1][0] == "sum" and looked[-2][0] in ("short", "long") for looked in callees)
+
+
+def test_there_is_no_looker_before_anybody_has_waited_and_none_after_the_trace():
+    assert lookers() == 0
+    with gilprobe.trace() as t:
+        both()
+        assert lookers() == 0
+        until(t, many, both)
+        assert lookers() == 1
+        with gilprobe.trace(looks=False):
+            pass
+        assert lookers() == 1
+    assert lookers() == 0
+
+
+@pytest.mark.parametrize("options", [{"looks": False}, {"sites": False}])
+def test_nobody_looks_if_that_is_not_wanted(options):
+    with gilprobe.trace(**options) as t:
+        snapshot = until(t, lambda snapshot: snapshot["contended"] > 0, both)
+        assert lookers() == 0
+        assert not snapshot["looks"]
+
+
+def test_a_report_live_and_one_from_the_recording_have_the_same_looks(tmp_path):
+    path = tmp_path / "recording"
+    with gilprobe.trace(path=path, stacks=True) as t:
+        until(t, many, both)
+        session = t._session
+    places, content = session.read(None)[0]
+    recorded = Recorded(chunks(path))
+    assert recorded.described == places
+    assert recorded.snapshots[-1] == content
+    live = read_snapshot(content, read_places(places))
+    assert many(live)
+    names = {place for _, ended, looked in live["looks"] for place in (ended, looked)}
+    assert all(place is None or place[-1] for place in names)
+
+
+def test_two_traces_have_each_the_looks_of_its_time():
+    with gilprobe.trace() as outer:
+        before = until(outer, many, both)
+        with gilprobe.trace(stacks=True) as inner:
+            assert not read(inner)["looks"]
+            inside = until(inner, many, both)
+        after = read(outer)
+    count = lambda snapshot: sum(looks for looks, _ in snapshot["looks"].values())  # noqa: E731
+    assert count(after) >= count(before) + count(inside) // 2
+
+
+def test_a_forked_child_has_no_looker_until_somebody_waits_there():
+    with gilprobe.trace() as t:
+        until(t, many, both)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                assert lookers() == 0
+                before = sum(looks for looks, _ in read(t)["looks"].values())
+                until(t, lambda snapshot: many(snapshot, before + 20), both)
+                assert lookers() == 1
+                t.stop()
+                assert lookers() == 0
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        assert lookers() == 1
+
+
+HOSTILE = """
+import gc, os, sys, threading, time
+import gilprobe
+
+def deep(levels):
+    return levels if levels == 0 else deep(levels - 1)
+
+def generated(number):
+    space = {}
+    text = f"def f{number}(x):\\n" + "\\n" * (number % 50) + "    return sum(x)"
+    exec(compile(text, "made up", "exec"), space)
+    return space[f"f{number}"](range(3000))
+
+def generators(levels):
+    if levels:
+        yield from generators(levels - 1)
+    yield levels
+
+class Finalized:
+    def __del__(self):
+        deep(20)
+
+over = False
+
+def work(number):
+    while not over:
+        number += 1
+        deep(number % 700)
+        generated(number)
+        list(generators(number % 40))
+        cycle = [Finalized()]
+        cycle.append(cycle)
+        if number % 7 == 0:
+            gc.collect()
+        thread = threading.Thread(target=deep, args=(100,))
+        thread.start()
+        thread.join()
+
+begin = time.monotonic()
+with gilprobe.trace(stacks=True) as t:
+    threads = [threading.Thread(target=work, args=(1000 * n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    while time.monotonic() < begin + 8:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        time.sleep(0.01)
+    over = True
+    for thread in threads:
+        thread.join()
+for row in t.report().threads:
+    assert row.hold_ns + row.wait_ns + row.off_ns == row.lifetime_ns
+print("done")
+"""
+
+
+def test_a_program_that_does_its_worst_goes_on(tmp_path):
+    """Code made and freed, deep recursion, generators, collections, ends of threads, forks: under looks."""
+    script = tmp_path / "hostile.py"
+    script.write_text(textwrap.dedent(HOSTILE))
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
