@@ -27,7 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import common
 from common import Question, Row
@@ -264,15 +264,18 @@ class Kinds:
                 continue
             for tool in (GILPROBE, *options.beside):
                 outcomes = [runner.run(kind, options.seconds, tool) for _ in range(options.runs)]
+                about = {"kind": kind.name, "cpus": cpus, "tool": tool}
                 what = where if tool == GILPROBE else f"{where}: {tool}"
-                yield self._row(what, tool, outcomes)
+                yield self._row(what, about, outcomes)
 
-    def _row(self, what: str, tool: str, outcomes: Sequence[Outcome]) -> Row:
+    def _row(self, what: str, about: dict[str, Any], outcomes: Sequence[Outcome]) -> Row:
+        tool = about["tool"]
         answers = [answer for one in outcomes if (answer := answer_of(tool, one))]
         self._answers += answers
         target = TARGET if tool == GILPROBE else ""
         if not answers:
-            return Row(what, target, "", (), common.NOT_TESTABLE, outcomes[0].reason or "tells nothing")
+            reason = outcomes[0].reason or "tells nothing"
+            return Row(what, target, "", (), common.NOT_TESTABLE, reason, about)
         good = [one.right and one.near for one in answers]
         verdict = common.REACHED if all(good) else common.MISSED
         return Row(
@@ -282,7 +285,12 @@ class Kinds:
             [one.error for one in answers],
             verdict if tool == GILPROBE else common.NO_TARGET,
             in_words(outcomes),
-            {"runs": [{**one.document, "told": one.reading and one.reading.to_dict()} for one in outcomes]},
+            {
+                **about,
+                "right": [one.right for one in answers],
+                "truth": [(one.facts.least + one.facts.most) / 2 for one in outcomes if one.facts],
+                "runs": [{**one.document, "told": one.reading and one.reading.to_dict()} for one in outcomes],
+            },
         )
 
     def _summary(self, options: argparse.Namespace) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cells import Cell, cell_of, losses, pairs_lost
 from .cost import TURNS
+from .culprits import is_culprits, section
 from .tables import escaped, grids, markdown_of
 from .targets import targets
 from .why import WHY
@@ -35,8 +36,16 @@ def private(text: str) -> str:
     return PATH.sub("PATH", ADDRESS.sub("ADDRESS", text))
 
 
-def page(document: dict[str, Any], *later: dict[str, Any]) -> str:
-    """Return the page. A table that a later run has measured again has the later numbers."""
+def page(document: dict[str, Any], *others: dict[str, Any]) -> str:
+    """Return the page. A table that a later run has measured again has the later numbers.
+
+    A document of benchmarks/culprit.py becomes a section of its own; without any other it is the page.
+    """
+    culprits = ["\n".join(section(one)) for one in (document, *others) if is_culprits(one)]
+    documents = [one for one in (document, *others) if not is_culprits(one)]
+    if not documents:
+        return private("\n\n".join(culprits)) + "\n"
+    document, *later = documents
     cells = [cell_of(values) for values in document["cells"]]
     again = []
     for other in later:
@@ -49,6 +58,7 @@ def page(document: dict[str, Any], *later: dict[str, Any]) -> str:
         "\n".join((*_circumstances(document, cells), *again)),
         "\n".join(_beaten(cells)),
         "\n".join(_targets(cells)),
+        *culprits,
         *(markdown_of(grid) for grid in grids(cells)),
         "\n".join(_tools(document)),
         "\n".join(_again(document)),

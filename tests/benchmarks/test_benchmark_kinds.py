@@ -316,6 +316,38 @@ def test_unknown_peers_and_numbers_are_refused(culprit: Any) -> None:
         culprit.cpu_counts("0")
 
 
+def a_row(culprit: Any, tmp_path: Path, tool: str, *outcomes: Any) -> dict[str, Any]:
+    about = {"kind": "x | y", "cpus": 0, "tool": tool}
+    row: dict[str, Any] = culprit.Kinds(tmp_path)._row(f"kind: x | y: {tool}", about, outcomes).to_dict()
+    return row
+
+
+def test_the_pages_section_has_a_row_for_each_kind_and_a_column_for_each_tool(
+    culprit: Any, tmp_path: Path
+) -> None:
+    ours = [an_outcome(share=0.1, right=True, caused_s=1.04), an_outcome(share=0.1, right=False, caused_s=1)]
+    rows = [
+        a_row(culprit, tmp_path, "gilprobe", *ours),
+        a_row(culprit, tmp_path, "py-spy", an_outcome(share=0.25, right=False)),
+        a_row(culprit, tmp_path, "uprobes", runs.Outcome(None, None, "knows threads, but no code", {})),
+    ]
+    document = {
+        "benchmark": "culprit",
+        "environment": {"started": "2026-11-29T20:00", "python": "3.11.7", "cpu": "a CPU", "cores": 2},
+        "parameters": {"runs": 2, "seconds": 4.0},
+        "doubts": ["other load"],
+        "rows": [*rows, culprit.Row("kinds in all", "", "%", [100.0]).to_dict()],
+    }
+    text = importlib.import_module("peers.page").page(document)
+    assert "| kind | truth | gilprobe | py-spy | uprobes |" in text
+    assert "| **in all: first** | | 1 of 2 runs | 0 of 1 runs | - |" in text
+    assert (
+        r"| x \| y | 50% | first in 1 of 2, +1.00 | not first, -25.0 | knows threads, but no code |" in text
+    )
+    assert "Doubt: other load." in text
+    assert "2 runs of 4 s a kind" in text
+
+
 # ---- real programs
 
 
