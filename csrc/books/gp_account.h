@@ -17,7 +17,7 @@
 #include "base/gp_hist.h"
 #include "base/gp_ring.h"
 #include "books/gp_blame.h"
-#include "books/gp_cells.h"
+#include "books/gp_tallies.h"
 #include "books/gp_thread.h"
 #include "base/gp_status.h"
 
@@ -99,7 +99,7 @@ enum {
 typedef struct {
     uint32_t place;
     uint64_t looks;
-    uint64_t waiting; /* as in a cell */
+    uint64_t waiting; /* as in a tally */
 } gp_look_row;
 
 enum {
@@ -190,7 +190,7 @@ struct gp_session {
     size_t described_written; /* the recorder's: how much of the places it has */
 
     /* looks (gp_looks.h) */
-    gp_cell_table cells;
+    gp_tally_table tallies;
     uint64_t looks_unseen, looks_free;
     uint32_t look_row_count;
 

@@ -135,6 +135,6 @@ void gp_folding_compact(gp_session *session)
     if (session->ended == NULL || session->folded_since * (size_t)4 < open)
         return;
     gp_blame_rename(&session->blame, session->folded, session->ended->number);
-    gp_cells_rename(&session->cells, session->folded, session->ended->number);
+    gp_tallies_rename(&session->tallies, session->folded, session->ended->number);
     session->folded_since = 0;
 }

@@ -25,8 +25,8 @@ bool gp_folding_is_due(const gp_session *session);
 /* Fold what can be folded. `running` are all sessions. Under the lock, after a reading. */
 void gp_folding_run(gp_session *session, gp_session *running, const gp_folding_host *host);
 
-/* Let the blame table and the cells refer to `ended` instead of what was folded, if that is worth it: before
- * one of them grows. Under the lock. */
+/* Let the blame table and the tallies refer to `ended` instead of what was folded, if that is worth it:
+ * before one of them grows. Under the lock. */
 void gp_folding_compact(gp_session *session);
 
 #endif

@@ -123,15 +123,15 @@ void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t p
     }
     for (uint32_t i = 0; i < session->look_row_count; i++) {
         const gp_look_row *row = &session->look_rows[i];
-        if (gp_cells_are_full(&session->cells))
+        if (gp_tallies_are_full(&session->tallies))
             gp_folding_compact(session);
-        gp_cell *cell = gp_cells_row(&session->cells, holder->number, place, row->place);
-        if (cell == NULL) {
+        gp_tally *tally = gp_tallies_row(&session->tallies, holder->number, place, row->place);
+        if (tally == NULL) {
             session->looks_unseen += row->looks;
             continue;
         }
-        cell->looks += row->looks;
-        cell->waiting += row->waiting;
+        tally->looks += row->looks;
+        tally->waiting += row->waiting;
     }
     session->look_row_count = 0;
 }

@@ -6,7 +6,8 @@
  *
  * One thread looks (gp_looker.h), without the GIL, and puts what it saw into the GIL's queue. Whoever keeps
  * the books takes it out in order of time, among the steps of threads: so it is known in whose hold each look
- * falls, and how many threads waited then. When the hold ends its looks go into the cells (gp_cells.h). */
+ * falls, and how many threads waited then. When the hold ends its looks go into the tallies (gp_tallies.h).
+ */
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -63,7 +64,7 @@ void gp_looks_discard(gp_look_queue *queue);
 /* Book the looks up to `until`, for the hold that is under way. Under the lock. */
 void gp_looks_book(gp_gil_state *gil, uint64_t until);
 
-/* The hold under way has ended at `place`, in the session's numbers. Looks that find no room in the cells
+/* The hold under way has ended at `place`, in the session's numbers. Looks that find no room in the tallies
  * count as not seen. `holder` NULL: without memory for its account. */
 void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t place);
 

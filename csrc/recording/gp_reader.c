@@ -377,7 +377,7 @@ void gp_read_looks(gp_cursor *cursor, gp_looks_row *row)
     row->free = read_count(cursor);
 }
 
-void gp_read_cell(gp_cursor *cursor, gp_cell_row *row)
+void gp_read_tally(gp_cursor *cursor, gp_tally_row *row)
 {
     row->holder = read_account_number(cursor);
     row->ended = read_link(cursor, GP_READER_PLACES, place_too_large);

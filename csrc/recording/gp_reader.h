@@ -261,9 +261,9 @@ typedef struct {
     uint32_t holder;
     uint32_t ended, looked; /* places; the first may be GP_NOWHERE */
     uint64_t looks, waiting;
-} gp_cell_row;
+} gp_tally_row;
 
-void gp_read_cell(gp_cursor *cursor, gp_cell_row *row);
+void gp_read_tally(gp_cursor *cursor, gp_tally_row *row);
 
 /* Least bytes of a row, for gp_cursor_rows. */
 enum {
@@ -273,7 +273,7 @@ enum {
     GP_ROW_BLAME = 4,
     GP_ROW_STALL = 7,
     GP_ROW_EVENT = 4,
-    GP_ROW_CELL = 5,
+    GP_ROW_TALLY = 5,
 };
 
 #endif

@@ -311,29 +311,29 @@ static void write_stalls(const reading *of, gp_buffer *buffer)
 
 /* ---- looks ---- */
 
-static void write_cell(const gp_cell *cell, gp_buffer *buffer)
+static void write_tally(const gp_tally *tally, gp_buffer *buffer)
 {
-    gp_buffer_number(buffer, cell->holder);
-    write_optional(buffer, cell->ended);
-    gp_buffer_number(buffer, cell->looked);
-    gp_buffer_number(buffer, cell->looks);
-    gp_buffer_number(buffer, cell->waiting);
+    gp_buffer_number(buffer, tally->holder);
+    write_optional(buffer, tally->ended);
+    gp_buffer_number(buffer, tally->looked);
+    gp_buffer_number(buffer, tally->looks);
+    gp_buffer_number(buffer, tally->waiting);
 }
 
 /* The looks in the hold that is under way have rows of their own. */
 static void write_looks(const reading *of, gp_buffer *buffer)
 {
     const gp_session *session = of->session;
-    const gp_cell_table *cells = &session->cells;
+    const gp_tally_table *tallies = &session->tallies;
     uint32_t under_way = of->holder != NULL ? session->look_row_count : 0;
     gp_buffer_number(buffer, session->looks_unseen);
     gp_buffer_number(buffer, session->looks_free);
-    gp_buffer_number(buffer, cells->count + under_way);
-    for (size_t i = 0; i < cells->count; i++)
-        write_cell(&cells->rows[i], buffer);
+    gp_buffer_number(buffer, tallies->count + under_way);
+    for (size_t i = 0; i < tallies->count; i++)
+        write_tally(&tallies->rows[i], buffer);
     for (uint32_t i = 0; i < under_way; i++) {
         const gp_look_row *row = &session->look_rows[i];
-        write_cell(&(gp_cell){of->holder->number, of->place, row->place, row->looks, row->waiting}, buffer);
+        write_tally(&(gp_tally){of->holder->number, of->place, row->place, row->looks, row->waiting}, buffer);
     }
 }
 

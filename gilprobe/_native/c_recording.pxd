@@ -38,7 +38,7 @@ cdef extern from "recording/gp_reader.h" nogil:
         GP_ROW_SITE
         GP_ROW_BLAME
         GP_ROW_STALL
-        GP_ROW_CELL
+        GP_ROW_TALLY
     uint32_t GP_NOWHERE
 
     gp_status gp_recording_check(const uint8_t *header)
@@ -138,11 +138,11 @@ cdef extern from "recording/gp_reader.h" nogil:
     void gp_read_stall(gp_cursor *cursor, const gp_totals_row *totals, gp_stall_row *row)
     ctypedef struct gp_looks_row:
         uint64_t unseen, free
-    ctypedef struct gp_cell_row:
+    ctypedef struct gp_tally_row:
         uint32_t holder, ended, looked
         uint64_t looks, waiting
     void gp_read_looks(gp_cursor *cursor, gp_looks_row *row)
-    void gp_read_cell(gp_cursor *cursor, gp_cell_row *row)
+    void gp_read_tally(gp_cursor *cursor, gp_tally_row *row)
 
 
 cdef extern from "recording/gp_recorder.h" nogil:

@@ -304,12 +304,12 @@ cdef list read_stalls(gp_cursor *cursor, const gp_totals_row *totals):
     return rows
 
 
-cdef list read_cells(gp_cursor *cursor):
-    cdef gp_cell_row row
-    cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_CELL)
+cdef list read_tallies(gp_cursor *cursor):
+    cdef gp_tally_row row
+    cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_TALLY)
     rows = []
     for i in range(count):
-        gp_read_cell(cursor, &row)
+        gp_read_tally(cursor, &row)
         check(cursor)
         rows.append((row.holder, number_or_none(row.ended), row.looked, row.looks, row.waiting))
     return rows
@@ -324,7 +324,7 @@ cdef list read_looks(gp_cursor *cursor, const gp_totals_row *totals, dict counts
     check(cursor)
     counts["looks_unseen"] = row.unseen
     counts["looks_free"] = row.free
-    return read_cells(cursor)
+    return read_tallies(cursor)
 
 
 cdef dict totals_as_dict(const gp_totals_row *row):

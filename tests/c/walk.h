@@ -149,13 +149,13 @@ static void walk_histogram(gp_cursor *cursor)
 static void walk_looks(walk_result *walk, gp_cursor *cursor)
 {
     gp_looks_row counts;
-    gp_cell_row cell;
+    gp_tally_row tally;
     gp_read_looks(cursor, &counts);
-    for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_CELL); left != 0; left--) {
-        gp_read_cell(cursor, &cell);
-        if (cell.looked >= GP_READER_PLACES || cell.looks > INT64_MAX)
+    for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_TALLY); left != 0; left--) {
+        gp_read_tally(cursor, &tally);
+        if (tally.looked >= GP_READER_PLACES || tally.looks > INT64_MAX)
             abort();
-        walk->looks += cell.looks;
+        walk->looks += tally.looks;
     }
 }
 

@@ -132,13 +132,13 @@ def read_snapshot(content, places, *, by_number=False):
 def _read_looks(payload, who, place):
     """Return looks and waiting looks by holder, place of the end and place that was seen; and the others."""
     counts = {UNSEEN: payload.number(), FREE: payload.number()}
-    cells = defaultdict(lambda: (0, 0))
+    tallies = defaultdict(lambda: (0, 0))
     for _ in range(payload.number()):
         holder, ended, looked = payload.number(), payload.number(), payload.number()
-        cell = who(holder), place(ended - 1) if ended else None, place(looked)
-        looks, waiting = cells[cell]
-        cells[cell] = looks + payload.number(), waiting + payload.number()
-    return dict(cells), counts
+        tally = who(holder), place(ended - 1) if ended else None, place(looked)
+        looks, waiting = tallies[tally]
+        tallies[tally] = looks + payload.number(), waiting + payload.number()
+    return dict(tallies), counts
 
 
 def named(place, who):
@@ -434,7 +434,7 @@ class Twin:
 
     def _looks(self, watch, place):
         """Return the looks at each holder in holds that ended somewhere; `place`: the one under way."""
-        cells, counts = defaultdict(lambda: (0, 0)), {UNSEEN: 0, FREE: 0}
+        tallies, counts = defaultdict(lambda: (0, 0)), {UNSEEN: 0, FREE: 0}
         if not watch.flags & LOOKS:
             return {"looks": {}, "look_counts": {}}
         for look in self.looks:
@@ -448,9 +448,9 @@ class Twin:
             ended = shown(place if span.end is None else span.place, holder, watch.flags)
             looked = shown(look.place, holder, watch.flags)
             looked += ((look.callee, "", 0),) if look.callee and look.place else ()
-            looks, waiting = cells[holder, ended, looked]
-            cells[holder, ended, looked] = looks + 1, waiting + self._waiting_at(look.at)
-        return {"looks": dict(cells), "look_counts": counts}
+            looks, waiting = tallies[holder, ended, looked]
+            tallies[holder, ended, looked] = looks + 1, waiting + self._waiting_at(look.at)
+        return {"looks": dict(tallies), "look_counts": counts}
 
     def _hold_at(self, at):
         for life in self.lives.values():
@@ -701,10 +701,10 @@ def merge(report, alone):
         sites[place(where)] = [a + b for a, b in zip(sites[place(where)], row, strict=True)]
     for (waiter, holder, where), ticks in report["blame"].items():
         blame[who(waiter), who(holder), place(where)] += ticks
-    cells = defaultdict(lambda: (0, 0))
+    tallies = defaultdict(lambda: (0, 0))
     for (holder, ended, looked), row in report["looks"].items():
-        cell = who(holder), place(ended), place(looked)
-        cells[cell] = tuple(a + b for a, b in zip(cells[cell], row, strict=True))
+        tally = who(holder), place(ended), place(looked)
+        tallies[tally] = tuple(a + b for a, b in zip(tallies[tally], row, strict=True))
     stalls = [
         (who(waiter), place(waited), who(holder), place(held), *numbers)
         for waiter, waited, holder, held, *numbers in report["stalls"]
@@ -713,7 +713,7 @@ def merge(report, alone):
         "accounts": accounts,
         "sites": dict(sites),
         "blame": dict(blame),
-        "looks": dict(cells),
+        "looks": dict(tallies),
         "stalls": sorted(stalls, key=repr),
     }
 

@@ -92,10 +92,10 @@ static uint32_t number_of(gp_session *session, gp_thread *thread)
 static gp_look_row of(gp_session *session, gp_thread *thread)
 {
     gp_look_row sum = {0};
-    for (size_t i = 0; i < session->cells.count; i++)
-        if (session->cells.rows[i].holder == number_of(session, thread)) {
-            sum.looks += session->cells.rows[i].looks;
-            sum.waiting += session->cells.rows[i].waiting;
+    for (size_t i = 0; i < session->tallies.count; i++)
+        if (session->tallies.rows[i].holder == number_of(session, thread)) {
+            sum.looks += session->tallies.rows[i].looks;
+            sum.waiting += session->tallies.rows[i].waiting;
         }
     return sum;
 }
@@ -113,7 +113,7 @@ static void a_look_belongs_to_the_hold_of_its_time(void)
     gp_gil_state_read(&gil, 1060);
     CHECK_EQUAL(of(session, main_thread).looks, 1);
     CHECK_EQUAL(of(session, other).looks, 2);
-    CHECK_EQUAL(session->cells.count, 3); /* the other thread's two saw two places */
+    CHECK_EQUAL(session->tallies.count, 3); /* the other thread's two saw two places */
     end(session, 1070);
     gp_session_free(session);
 }
@@ -168,7 +168,7 @@ static void a_look_that_comes_after_its_hold_was_booked_is_not_seen(void)
     gp_gil_state_read(&gil, 1070);
     CHECK_EQUAL(session->looks_unseen, 2);
     end(session, 1080);
-    CHECK_EQUAL(session->cells.count, 0);
+    CHECK_EQUAL(session->tallies.count, 0);
     gp_session_free(session);
 }
 
@@ -178,7 +178,7 @@ static void a_look_of_an_earlier_watching_is_nothing(void)
     gp_look old = {.time = 1010, .site = sites[0], .stack = sites[0], .generation = gil.generation - 1};
     CHECK(gp_looks_push(&gil.looks, &old));
     end(session, 1070);
-    CHECK_EQUAL(session->cells.count + session->looks_unseen + session->looks_free, 0);
+    CHECK_EQUAL(session->tallies.count + session->looks_unseen + session->looks_free, 0);
     gp_session_free(session);
 }
 
@@ -194,7 +194,7 @@ static void each_session_has_the_looks_of_its_time(void)
     gp_gil_state_read(&gil, 1060);
     CHECK_EQUAL(of(first, main_thread).looks, 2);
     CHECK_EQUAL(of(second, main_thread).looks, 2);
-    CHECK_EQUAL(blind->cells.count, 0);
+    CHECK_EQUAL(blind->tallies.count, 0);
     CHECK_EQUAL(gil.wanting_looks, 1);
     take(main_thread, 1065);
     end(second, 1070);
@@ -228,7 +228,7 @@ static void a_hold_whose_end_was_not_seen_loses_its_looks(void)
     CHECK(!gil.looks_under_way);
     CHECK_EQUAL(session->looks_unseen, 1);
     end(session, 1040);
-    CHECK_EQUAL(session->cells.count, 0);
+    CHECK_EQUAL(session->tallies.count, 0);
     gp_session_free(session);
 }
 
