@@ -12,6 +12,7 @@ from gilprobe.cli import results_page
 from gilprobe.cli.arguments import add_question, question_of
 from gilprobe.cli.output import STDOUT, check_outputs, complain
 from gilprobe.errors import FormatError, InvalidValueError
+from gilprobe.render.shared.wait_summary import ANY, Question
 from gilprobe.render.shared.words import visible
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from gilprobe.cli.output import Output
     from gilprobe.model.traced_process import TracedProcess
-    from gilprobe.render.shared.wait_summary import Question
     from gilprobe.results import ScenarioResult
 
 _OPTIONS = {
@@ -166,7 +166,11 @@ def _show(processes: Sequence[TracedProcess], output: Output, question: Question
 
 
 def _exported(
-    name: str, processes: Sequence[TracedProcess], weight: Any, source: Path | None, question: Question
+    name: str,
+    processes: Sequence[TracedProcess],
+    weight: Any,
+    source: Path | None,
+    question: Question = ANY,
 ) -> Iterator[str]:
     from gilprobe.render.export import folded, perfetto, speedscope, tables
 

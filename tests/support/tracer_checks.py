@@ -83,14 +83,14 @@ def check_stacks(report):
         return
     sites, caused = defaultdict(lambda: [0, 0, 0, 0]), defaultdict(int)
     for stack in report.stacks:
-        row = sites[end_of(stack)]
+        row = sites[end_of(stack.frames)]
         for n, number in enumerate((stack.releases, stack.hold_ns, stack.wait_ns, stack.caused_ns)):
             row[n] += number
     assert dict(sites) == {spot(s): [s.releases, s.hold_ns, s.wait_ns, s.caused_ns] for s in report.sites}
     for row in report.blame:
         if row.holder:
             caused[row.stack] += row.wait_ns
-            assert spot(row) == end_of(report.stacks[row.stack])
+            assert spot(row) == end_of(report.stacks[row.stack].frames)
     assert dict(caused) == {n: stack.caused_ns for n, stack in enumerate(report.stacks) if n in caused}
     assert all(stack.caused_ns == 0 for n, stack in enumerate(report.stacks) if n not in caused)
 
@@ -117,9 +117,9 @@ def spot(row):
     return (*place(row), row.callee)
 
 
-def end_of(stack):
+def end_of(frames):
     """Return the site that a stack ends in."""
-    *callers, last = stack.frames
+    *callers, last = frames
     if callers and not last.filename and last.line == 0:
         return (*place(callers[-1]), last.function)
     return (*place(last), "")

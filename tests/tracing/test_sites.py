@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import gc
 import itertools
 import json
@@ -11,9 +12,10 @@ import sysconfig
 import threading
 import time
 import weakref
+from collections import Counter
 
 import pytest
-from tracer_checks import MAIN, busy, check, doze, place, run_threads, spin
+from tracer_checks import MAIN, busy, check, doze, end_of, place, run_threads, spin
 
 import gilprobe
 from gilprobe import kernels
@@ -51,9 +53,15 @@ def line_of(function, offset):
 
 
 def site_of(report, function):
-    """Return the one site in a function of this name."""
-    (site,) = [site for site in report.sites if site.function == function]
-    return site
+    """Return the site in a function of this name, with the sums of all its lines and callees."""
+    sites = [site for site in report.sites if site.function == function]
+    first = max(sites, key=lambda site: (site.releases, site.hold_ns))
+    assert {site.filename for site in sites} == {first.filename}
+    sums = {
+        name: sum(getattr(site, name) for site in sites)
+        for name in ("releases", "hold_ns", "wait_ns", "caused_ns")
+    }
+    return dataclasses.replace(first, **sums)
 
 
 def names_of(report):
@@ -107,14 +115,15 @@ def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
             stalls = [one for one in trace.report().stalls(0.045) if one.holder_function == function]
             waiting = {stall.waiter for stall in stalls if stall.holder_ns > 40 * MS}
     report = check(trace.report())
-    (site,) = [site for site in report.sites if (site.function, site.filename) == (function, filename)]
+    site = site_of(report, function)
+    assert site.filename == filename
     assert line in (None, site.line)
     assert rounds * 200 * MS <= site.hold_ns < rounds * 2000 * MS
     assert rounds * 3 * 180 * MS < site.caused_ns <= 4 * site.hold_ns
     for victim in victims:
         rows = [row for row in report.blame if row.waiter_id == victim.native_id and row.holder == "culprit"]
-        charged = [row for row in rows if place(row) == place(site)]
-        assert len(charged) == rounds  # each time it is another thread
+        charged = [row for row in rows if (row.function, row.filename) == (function, filename)]
+        assert len({row.holder_id for row in charged}) == rounds  # each time it is another thread
         assert rounds * 180 * MS < sum(row.wait_ns for row in charged) <= site.hold_ns
         assert {row.waiter for row in charged} == {victim.name}
     stalls = [stall for stall in report.stalls(0.045) if stall.holder_function == function]
@@ -126,9 +135,10 @@ def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
     waiting = {(stall.waiter, stall.waiter_function) for stall in stalls}
     assert {(victim.name, "busy.<locals>.work") for victim in victims} <= waiting
     if stacks:
-        (stack,) = [stack for stack in report.stacks if place(stack.frames[-1]) == place(site)]
-        assert [frame.function for frame in stack.frames if frame.filename == HERE] == [deed.__name__]
-        assert {row.stack for row in charged} == {report.stacks.index(stack)}
+        stacks = [report.stacks[row.stack].frames for row in charged]
+        assert all(end_of(frames)[:2] == (function, filename) for frames in stacks)
+        for frames in stacks:
+            assert [frame.function for frame in frames if frame.filename == HERE] == [deed.__name__]
     else:
         assert report.stacks == ()
 
@@ -217,11 +227,15 @@ def test_a_snapshot_shows_what_is_under_way():
         thread.join()
     mine = site_of(report, "test_a_snapshot_shows_what_is_under_way")
     report_line = line_of(test_a_snapshot_shows_what_is_under_way, 13)
-    assert (mine.line, mine.releases) == (report_line, 0)
+    assert report_line - 1 <= mine.line <= report_line  # where it is now, or was seen: in the call before
+    assert mine.releases == 0
     assert mine.hold_ns >= 99 * MS
-    rows = [row for row in report.blame if row.holder == MAIN]
-    assert {row.waiter for row in rows} == {thread.name for thread in threads}
-    assert all(10 * MS < row.wait_ns <= mine.hold_ns for row in rows)
+    waits = Counter()
+    for row in report.blame:
+        if row.holder == MAIN:
+            waits[row.waiter] += row.wait_ns
+    assert waits.keys() == {thread.name for thread in threads}
+    assert all(10 * MS < wait_ns <= mine.hold_ns for wait_ns in waits.values())
     assert {stall.waiter for stall in report.stalls(0.01)} == {thread.name for thread in threads}
     assert {stall.holder_line for stall in report.stalls(0.01)} == {report_line}
 
