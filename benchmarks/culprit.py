@@ -324,8 +324,8 @@ TARGET = f"first, within {POINTS:.0f} points"
 def answer_of(tool: str, outcome: Outcome) -> Answer | None:
     """Compare what a tool told with the truth; None if one of them is missing.
 
-    A tool that knows waits is compared by their sum: the culprit's own waits, which no victim measures, would
-    change its share of all waiting.
+    A tool that knows waits is compared by those of the victims: the waits of others, which no clock measures,
+    would change its share of all waiting.
     """
     facts, told = outcome.facts, outcome.reading
     if facts is None or told is None or told.share is None:

@@ -23,7 +23,7 @@ NATIVE_MS = 3
 """Shorter than the switch interval: nobody asks for the GIL while it runs."""
 
 
-@kind("callback of a native thread", callee=r"on_progress|monotonic_ns|clock", itself=True)
+@kind("callback of a native thread", callee=r"on_progress|monotonic_ns|clock", itself=True, alone=True)
 def native(truth: Truth) -> Act:
     """Let threads that Python knows nothing of call back."""
     libc = ctypes.CDLL(None)

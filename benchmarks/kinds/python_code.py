@@ -8,7 +8,6 @@ import importlib
 import json
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -196,9 +195,10 @@ def executed(_: Truth) -> Act:
     callee=r"import|compile|exec|kinds_imported",
     functions=("_call_with_frames_removed", "_compile_bytecode"),
 )
-def imported(_: Truth) -> Act:
+def imported(truth: Truth) -> Act:
     """Import a module again and again, which compiles it each time."""
-    folder = Path(tempfile.mkdtemp(prefix="kinds-"))
+    folder = Path(truth.library).with_name("imported")
+    folder.mkdir(exist_ok=True)
     lines = [f"value_{number} = [{number}, ({number}, 'text'), {number} + 1]\n" for number in range(450)]
     (folder / "kinds_imported.py").write_text("".join(lines), encoding="utf-8")
     sys.path.insert(0, str(folder))

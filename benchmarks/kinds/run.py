@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # python -P does not
 
 from kinds import KINDS, Kind
-from kinds.told import hold_share_of, read_rows, verdict_of
+from kinds.told import caused_s_of, hold_share_of, read_rows, verdict_of
 from kinds.truth import VICTIMS_NS, Truth
 
 if TYPE_CHECKING:
@@ -88,9 +88,10 @@ def written(kind: Kind, truth: Truth, trace: Any) -> dict[str, Any]:
     report = trace.report()
     waits = [row for row in report.blame if row.waiter.startswith(VICTIM)]
     nobody_ns = sum(row.wait_ns for row in waits if not row.holder)
+    shares = hold_share_of(kind, report), caused_s_of(kind, report, VICTIM)
     return {
         "facts": asdict(truth.facts(nobody_ns=nobody_ns, unclocked=kind.unclocked)),
-        "reading": read_rows(kind, verdict_of(report), hold_share_of(kind, report)).to_dict(),
+        "reading": read_rows(kind, verdict_of(report), *shares).to_dict(),
         "victims_s": sum(row.wait_ns for row in waits) / 1e9,
         "nobody_s": nobody_ns / 1e9,
     }

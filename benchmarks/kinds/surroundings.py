@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ def greenlets(_: Truth) -> Act:
     return act
 
 
-@kind("sub-interpreter", callee=SORTED, files=("<string>",))
+@kind("sub-interpreter", callee=SORTED + "|run_string|exec", files=("<string>",))
 def interpreter(_: Truth) -> Act:
     """Call in an interpreter that shares the GIL with the victims' own."""
     prepare = "import random; numbers = list(range(60_000)); random.Random(1).shuffle(numbers)"
@@ -98,11 +99,11 @@ def shared_interpreter() -> Any:
         import _interpreters as module  # type: ignore[import-not-found,unused-ignore]
 
         number = module.create("legacy")
-        return lambda code: module.exec(number, code)
+        return functools.partial(module.exec, number)
     import _xxsubinterpreters as module  # type: ignore[import-not-found,no-redef,unused-ignore]
 
     number = module.create(isolated=False) if sys.version_info >= (3, 12) else module.create()
-    return lambda code: module.run_string(number, code)
+    return functools.partial(module.run_string, number)
 
 
 @kind("held when the trace began", callee=r"\bsum\b", itself=True, whole=True, main=True, early=True)

@@ -38,8 +38,6 @@ class Told:
         The line of the program's own code that led there, if the tool tells it.
     share : float
         Its part of all waiting, 0 to 1.
-    caused_s : float
-        The waiting, in seconds.
     error : float
         The standard error of the share; 0 if the tool does not tell it.
     """
@@ -49,7 +47,6 @@ class Told:
     callee: str = ""
     own: str = ""
     share: float = 0.0
-    caused_s: float = 0.0
     error: float = 0.0
 
     def __str__(self) -> str:
@@ -69,7 +66,7 @@ class Reading:
     share, hold_share : float or None
         What it gives to the culprit of all waiting and of all holding; None if it does not measure this.
     caused_s : float or None
-        The waiting, in seconds.
+        The victims' waits that it gives to the culprit, in seconds.
     error : float or None
         The standard error of the share, if the tool tells it.
     rows : tuple of Told
@@ -126,7 +123,6 @@ def verdict_of(report: Report) -> list[Told]:
             f"{short(row.filename)}:{row.line}" if row.filename else "",
             row.called,
             share=row.share,
-            caused_s=row.caused_s,
             error=0.0 if row.low is None or row.high is None else (row.high - row.low) / (2 * NORMAL_95),
         )
         for row in report.culprits()
@@ -141,7 +137,6 @@ def _sites_of(report: Report) -> list[Told]:
             site.function,
             f"{short(site.filename)}:{site.line}" if site.filename else "",
             share=site.caused_s / waited_s,
-            caused_s=site.caused_s,
         )
         for site in sorted(report.sites, key=lambda site: -site.caused_ns)
     ]
@@ -150,12 +145,23 @@ def _sites_of(report: Report) -> list[Told]:
 def hold_share_of(kind: Kind, report: Report) -> float:
     """Return the share of all holding that the flame graph gives to the culprit."""
     places = kind.places
-    held_ns = sum(
-        stack.hold_ns
-        for stack in report.stacks
-        if any(belongs(kind, told, places) for told in levels(stack.frames))
-    )
+    held_ns = sum(stack.hold_ns for stack in report.stacks if _has(kind, stack.frames, places))
     return held_ns / max(1, report.held_ns)
+
+
+def caused_s_of(kind: Kind, report: Report, waiters: str) -> float:
+    """Return how long threads with names that begin so waited behind the culprit.
+
+    The verdict is about all threads. A thread that started another one may wait, too, and no clock sees that.
+    """
+    places = kind.places
+    found = [_has(kind, stack.frames, places) for stack in report.stacks]
+    rows = [row for row in report.blame if row.holder and row.waiter.startswith(waiters)]
+    return sum(row.wait_s for row in rows if row.stack is not None and found[row.stack])
+
+
+def _has(kind: Kind, frames: Sequence[Frame], places: set[str]) -> bool:
+    return any(belongs(kind, told, places) for told in levels(frames))
 
 
 def levels(frames: Sequence[Frame]) -> Iterator[Told]:
@@ -165,7 +171,9 @@ def levels(frames: Sequence[Frame]) -> Iterator[Told]:
         yield Told(frame.function, f"{short(frame.filename)}:{frame.line}" if frame.filename else "", callee)
 
 
-def read_rows(kind: Kind, rows: Sequence[Told], hold_share: float | None = None) -> Reading:
+def read_rows(
+    kind: Kind, rows: Sequence[Told], hold_share: float | None = None, caused_s: float | None = None
+) -> Reading:
     """Read rows of which the first is the verdict, and all together are the whole."""
     places = kind.places
     given = [row for row in rows if belongs(kind, row, places)]
@@ -174,7 +182,7 @@ def read_rows(kind: Kind, rows: Sequence[Told], hold_share: float | None = None)
         right=bool(rows) and names(kind, rows[0], places),
         share=sum(row.share for row in given),
         hold_share=hold_share,
-        caused_s=sum(row.caused_s for row in given),
+        caused_s=caused_s,
         error=math.hypot(*(row.error for row in given)) if given else None,
         rows=tuple(rows[:ROWS]),
     )

@@ -192,13 +192,13 @@ class Truth:
         unclocked : bool
             As in the kind.
         """
-        waits = [one for one in self.waits if one.wanted < self.end and one.had > self.begin]
+        waits = [one for one in self._placed() if one.wanted < self.end and one.had > self.begin]
         waited_ns = max(1, sum(min(one.had, self.end) - max(one.wanted, self.begin) for one in waits))
         least, most = sum(one.late_least for one in waits), sum(one.late_most for one in waits)
         parts = (1.0, 0.0) if nobody_ns is None else ((nobody_ns - least) / max(1, most - least),) * 2
         shares, held_ns, others_ns = [], 0, 0
         for part in parts:
-            holes = list(merged(one.turn(min(1.0, max(0.0, part))) for one in self.waits))
+            holes = list(merged(one.turn(min(1.0, max(0.0, part))) for one in waits))
             at_work = list(without(sorted(self.spans), holes))
             shares.append(_behind(at_work, waits, self.begin, self.end) / waited_ns)
             besides = list(without(sorted(self.others), holes))
@@ -213,6 +213,24 @@ class Truth:
             worked=len(self.spans),
             preempted=sum(1 for one in self.waits if overlap(self.spans, one.had, one.had + 1)),
         )
+
+    def _placed(self) -> Iterator[Wait]:
+        """Yield the waits, with all that is known of when the GIL got free for them.
+
+        If a victim has it while the culprit's thread is between two spans, that let go by itself, where its
+        last span ended. Within a span, it was made to let go, and does not know when.
+        """
+        busy = list(merged([*self.spans, *self.others]))
+        lefts = sorted(one.left for one in self.waits)
+        for one in self.waits:
+            before = bisect.bisect_right(busy, (one.had, one.had)) - 1
+            end = busy[before][1] if before >= 0 else self.begin
+            if end > one.had:
+                yield one
+                continue
+            last = bisect.bisect_left(lefts, one.had) - 1
+            free = max(end, one.wanted, lefts[last] if last >= 0 else 0)
+            yield one._replace(late_least=max(0, one.had - free), late_most=max(0, one.had - free))
 
 
 def _behind(spans: Sequence[Span], waits: Iterable[Wait], begin: int, end: int) -> int:

@@ -11,8 +11,8 @@ from .tables import escaped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-EXPLANATION = """Each kind is [a small program](../benchmarks/kinds) with one culprit. Its victims read
-the clock when they want the GIL and when they have it, the culprit when it begins and ends. The truth
+EXPLANATION = """Each kind is [a small program](../benchmarks/kinds/__init__.py) with one culprit. Its victims
+read the clock when they want the GIL and when they have it, the culprit when it begins and ends. The truth
 is the culprit's share of the victims' waits. A cell says whether the tool's first row names the
 culprit, and by how many percentage points its share differs. A sampler knows no waits: its share is
 that of the samples with the GIL in which the culprit's line is anywhere in the stack, and its first row

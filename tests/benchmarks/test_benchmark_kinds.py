@@ -153,6 +153,14 @@ def test_time_in_which_the_gil_was_free_is_not_the_culprits(library: str) -> Non
 
 
 @needs_compiler
+def test_who_lets_go_by_itself_is_known_to_have_done_so_where_its_span_ended(library: str) -> None:
+    wait = truth.Wait(wanted=150, had=280, left=281, late_least=0, late_most=130)
+    facts = a_truth(library, [wait]).facts(nobody_ns=None, unclocked=True)
+    assert facts.least == facts.most == pytest.approx(50 / 130)
+    assert facts.other_share == pytest.approx(50 / 130)
+
+
+@needs_compiler
 def test_a_victims_turn_is_not_the_culprits(library: str) -> None:
     first = truth.Wait(wanted=100, had=120, left=150, late_least=0, late_most=0)
     second = truth.Wait(wanted=110, had=160, left=161, late_least=0, late_most=0)
@@ -214,11 +222,11 @@ def test_all_that_the_culprits_line_does_is_its_own_but_it_must_be_named_first()
 def test_rows_are_summed_up_for_the_culprit() -> None:
     kind = a_kind()
     rows = [
-        told.Told("note", "kinds/base.py:1", share=0.5, caused_s=5),
-        told.Told("act", here(kind), share=0.3, caused_s=3, error=0.03),
-        told.Told("act", here(kind), "freeing", share=0.1, caused_s=1, error=0.04),
+        told.Told("note", "kinds/base.py:1", share=0.5),
+        told.Told("act", here(kind), share=0.3, error=0.03),
+        told.Told("act", here(kind), "freeing", share=0.1, error=0.04),
     ]
-    reading = told.read_rows(kind, rows, 0.25)
+    reading = told.read_rows(kind, rows, 0.25, 4)
     assert (reading.first, reading.right) == ("note (kinds/base.py:1)", False)
     assert (reading.share, reading.caused_s, reading.hold_share) == (0.4, 4, 0.25)
     assert reading.error == pytest.approx(0.05)
@@ -227,17 +235,21 @@ def test_rows_are_summed_up_for_the_culprit() -> None:
     assert told.read_rows(kind, []).first == ""
 
 
-def test_the_flame_graph_gives_the_culprit_all_stacks_with_its_line() -> None:
+def test_all_stacks_with_the_culprits_line_are_its_own() -> None:
     kind = a_kind(callee=r"\bsorted\b")
     file, _, line = here(kind).rpartition(":")
     act = Frame("act", f"/home/me/{file}", int(line))
     called = Frame("sorted", "", 0)
     other = Frame("note", "/home/me/kinds/base.py", 9)
     stacks = [((act, called), 30), ((act, other), 20), ((other, called), 40), ((called,), 10)]
+    blame = [("victim 0", 0, 3.0), ("victim 1", 1, 2.0), ("MainThread", 0, 9.0), ("victim 0", 2, 4.0)]
     report = SimpleNamespace(
-        held_ns=100, stacks=[SimpleNamespace(frames=frames, hold_ns=ns) for frames, ns in stacks]
+        held_ns=100,
+        stacks=[SimpleNamespace(frames=frames, hold_ns=ns) for frames, ns in stacks],
+        blame=[SimpleNamespace(holder="culprit", waiter=who, stack=at, wait_s=s) for who, at, s in blame],
     )
     assert told.hold_share_of(kind, report) == 0.5
+    assert told.caused_s_of(kind, report, "victim") == 5.0
     assert [level.callee for level in told.levels((act, called))] == ["sorted", ""]
 
 

@@ -141,11 +141,15 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
 
+SHORTER = {"culprit": ("--seconds", "0.1")}
+"""It runs a program for each kind."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_quick_run_answers_every_question(name: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
-    done = run(name, "--quick", "--json", str(file))
+    done = run(name, "--quick", "--json", str(file), *SHORTER.get(name, ()))
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(file.read_text(encoding="utf-8"))
     assert (document["schema"], document["benchmark"]) == (1, name)
