@@ -39,8 +39,8 @@ void gp_trace_parts_forget_code(const void *code);
 /* Forget the other GILs: without a trace nobody notices the end of an interpreter. */
 void gp_trace_parts_forget_others(void);
 
-/* In a forked child: nobody empties the rings any more, and the other interpreters are gone. */
-void gp_trace_parts_detach_rings(void);
+/* In a forked child: nobody writes the timelines any more, and the other interpreters are gone. */
+void gp_trace_parts_end_timelines(void);
 void gp_trace_parts_forked(void);
 
 /* Lock the stream of a part's GIL, and catch up. Returns up to when. Any thread. */
