@@ -59,9 +59,9 @@ struct gp_recorder {
     _Atomic bool finished;
     _Atomic uint32_t wishes; /* WAKE, STOP, HALT */
     _Atomic uint32_t flushes_wanted, flushes_done;
-    void (*_Atomic signal_act)(int signal), (*_Atomic exit_act)(int status); /* set before `ending` */
-    _Atomic int ending;         /* what ends the process: a signal, or by_exit(status); 0: nothing */
-    _Atomic uint32_t questions; /* to sources: begun and ended ones */
+    void (*_Atomic last_act)(int ending); /* set before `ending` */
+    _Atomic int ending;                   /* what ends the process; 0: nothing */
+    _Atomic uint32_t questions;           /* to sources: begun and ended ones */
     slot slots[GP_RECORDER_SOURCES];
     _Atomic int error;
     _Atomic uint64_t bytes_written, events_written;
@@ -108,17 +108,6 @@ static void wish(gp_recorder *recorder, uint32_t what)
 {
     atomic_fetch_or(&recorder->wishes, what);
     gp_futex_wake(&recorder->wishes);
-}
-
-/* The value of `ending`. The system keeps 8 bits of a status. */
-static int by_exit(int status)
-{
-    return -1 - (status & 0xFF);
-}
-
-static int status_of(int ending)
-{
-    return -1 - ending;
 }
 
 static bool in_child(const gp_recorder *recorder)
@@ -288,7 +277,7 @@ static int describe_ending(char *text, size_t room, int ending)
     if (ending > 0)
         return snprintf(text, room, "{\"reason\": \"signal\", \"signal\": %d}", ending);
     if (ending < 0)
-        return snprintf(text, room, "{\"reason\": \"exit\", \"status\": %d}", status_of(ending));
+        return snprintf(text, room, "{\"reason\": \"exit\", \"status\": %d}", gp_ending_status(ending));
     return snprintf(text, room, "{\"reason\": \"stopped\"}");
 }
 
@@ -306,10 +295,7 @@ static void put_done(gp_recorder *recorder, int ending)
 static void end_process(gp_recorder *recorder, int ending)
 {
     atomic_store(&recorder->ending, 0);
-    if (ending > 0)
-        atomic_load (&recorder->signal_act)(ending);
-    else
-        atomic_load (&recorder->exit_act)(status_of(ending));
+    atomic_load (&recorder->last_act)(ending);
 }
 
 /* Whether no source has an event: then the file has none either. */
@@ -514,8 +500,9 @@ static bool is_free(gp_recorder *recorder)
     return true;
 }
 
-static void end_here_by(gp_recorder *recorder, int ending)
+void gp_recorder_end_here(gp_recorder *recorder, int ending, void (*last_act)(int ending))
 {
+    atomic_store(&recorder->last_act, last_act);
     if (pthread_mutex_trylock(&list_lock) != 0)
         return;
     if (gp_recorder_has_no_thread(recorder) && is_free(recorder)) {
@@ -523,18 +510,6 @@ static void end_here_by(gp_recorder *recorder, int ending)
         serve(recorder, false);
     }
     pthread_mutex_unlock(&list_lock);
-}
-
-void gp_recorder_end_here_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
-{
-    atomic_store(&recorder->signal_act, last_act);
-    end_here_by(recorder, signal);
-}
-
-void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
-{
-    atomic_store(&recorder->exit_act, last_act);
-    end_here_by(recorder, by_exit(status));
 }
 
 void gp_recorder_pin_files(void)
@@ -703,23 +678,12 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     return done && atomic_load(&recorder->error) == 0;
 }
 
-static void end_by(gp_recorder *recorder, int ending)
+void gp_recorder_end(gp_recorder *recorder, int ending, void (*last_act)(int ending))
 {
     int none = 0;
+    atomic_store(&recorder->last_act, last_act);
     atomic_compare_exchange_strong(&recorder->ending, &none, ending);
     wish(recorder, WAKE);
-}
-
-void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
-{
-    atomic_store(&recorder->signal_act, last_act);
-    end_by(recorder, signal);
-}
-
-void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
-{
-    atomic_store(&recorder->exit_act, last_act);
-    end_by(recorder, by_exit(status));
 }
 
 bool gp_recorder_runs(const gp_recorder *recorder)

@@ -94,11 +94,9 @@ void gp_recorder_bring_threads(void);
 /* Whether this recorder has no thread now. Async-signal-safe. */
 bool gp_recorder_has_no_thread(const gp_recorder *recorder);
 
-/* gp_recorder_end_by_signal and gp_recorder_end_by_exit for a recorder without a thread, done on the calling
- * thread. They return only if that is not possible at this moment; then nothing was done. The first is for
- * the signal's handler. */
-void gp_recorder_end_here_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
-void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status));
+/* gp_recorder_end for a recorder without a thread, done on the calling thread. Returns only if that is not
+ * possible at this moment; then nothing was done. */
+void gp_recorder_end_here(gp_recorder *recorder, int ending, void (*last_act)(int ending));
 
 /* The process is about to lose the path to its files, or the right to open them: keep files open from now on
  * that are closed between two writes (gp_output_pin). Any thread. */
@@ -118,14 +116,22 @@ gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void 
  * while that thread runs; without it (gp_recorder_attend) not for a signal's handler. */
 bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns);
 
-/* Write the same, and that `signal` ended the recording (DONE); then call `last_act(signal)` on the
- * recorder's thread, or on the one that finishes the recording. Returns at once. The first of several signals
- * counts. Any thread; async-signal-safe, for the signal's handler. */
-void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
+/* What ends a process: a signal (its number), or _exit(status), of which the system keeps 8 bits. */
+static inline int gp_ending_by_exit(int status)
+{
+    return -1 - (status & 0xFF);
+}
 
-/* The same if the process ends by _exit(status). If the file has not been made by then, and nobody has
- * released the GIL, it is not made any more. */
-void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status));
+static inline int gp_ending_status(int ending)
+{
+    return -1 - ending;
+}
+
+/* Write the same, and what ended the recording (DONE); then call `last_act(ending)` on the recorder's thread,
+ * or on the one that finishes the recording. Returns at once. The first of several endings counts. By _exit,
+ * if the file has not been made by then and nobody has released the GIL, it is not made any more. Any thread;
+ * async-signal-safe, for a signal's handler. */
+void gp_recorder_end(gp_recorder *recorder, int ending, void (*last_act)(int ending));
 
 /* Whether the recorder's thread runs: not while it is paused around a fork. Async-signal-safe. */
 bool gp_recorder_runs(const gp_recorder *recorder);

@@ -224,8 +224,7 @@ static uint64_t last_event(const gp_session *session, gp_thread *const *threads,
     return last;
 }
 
-/* After a reading up to `now`; 0: its interpreter has ended, with the last event. */
-static void end_part(gp_session *session, uint32_t here, uint64_t now)
+void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now)
 {
     size_t count;
     gp_thread **threads = gp_threads_all(&gp_tracer.threads, &count);
@@ -237,11 +236,6 @@ static void end_part(gp_session *session, uint32_t here, uint64_t now)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
     session->stop_anchor = gp_clock_anchor_now();
-}
-
-void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now)
-{
-    end_part(session, here, now);
 }
 
 /* Keep of the books of an interpreter that is gone what a report needs: a process may start thousands. */
@@ -265,7 +259,7 @@ static void close_gil(gp_gil *gil, bool at_last_event)
     uint64_t now = gp_trace_parts_catch_up(gil);
     while (gil->state.sessions != NULL) {
         gp_session *session = gil->state.sessions;
-        end_part(session, GP_UNSEEN, at_last_event ? 0 : now);
+        gp_trace_parts_end(session, GP_UNSEEN, at_last_event ? 0 : now);
         session->gil = NULL;
         close_books(session);
     }

@@ -24,7 +24,8 @@ void gp_trace_parts_extend(gp_session *session);
 /* See gp_wrappers_recognise. */
 gp_gil *gp_trace_parts_recognise(const void *mutex, const void *switch_mutex);
 
-/* End a part that is locked, after a reading up to `now`. `here` is where the GIL's holder is. */
+/* End a part that is locked, after a reading up to `now`; 0: its interpreter has ended, with the last event.
+ * `here` is where the GIL's holder is. */
 void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now);
 
 /* End the parts of interpreters that have ended. Any thread. */

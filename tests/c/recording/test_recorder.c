@@ -432,15 +432,15 @@ static gp_recorder *open_later(fake *session)
     return recorder;
 }
 
-static void leave(int status)
+static void leave(int ending)
 {
-    _exit(gp_test_status() == 0 ? status : 1);
+    _exit(gp_test_status() == 0 ? gp_ending_status(ending) : 1);
 }
 
 static int who_ends_by_exit_without_an_event_leaves_no_file(void)
 {
     fake session = FAKE(.accounts = 1);
-    gp_recorder_end_by_exit(open_later(&session), 3, leave);
+    gp_recorder_end(open_later(&session), gp_ending_by_exit(3), leave);
     pause();
     return 1;
 }
@@ -450,7 +450,7 @@ static int who_ends_by_exit_with_one_leaves_a_whole_file(void)
     fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_later(&session);
     CHECK(push_hold(&session, 0, 1));
-    gp_recorder_end_by_exit(recorder, 256 + 3, leave);
+    gp_recorder_end(recorder, gp_ending_by_exit(256 + 3), leave);
     pause();
     return 1;
 }
@@ -458,7 +458,7 @@ static int who_ends_by_exit_with_one_leaves_a_whole_file(void)
 static int who_ends_by_exit_with_one_that_is_only_noted_leaves_it(void)
 {
     fake session = FAKE(.accounts = 1, .noted = 1);
-    gp_recorder_end_by_exit(open_later(&session), 3, leave);
+    gp_recorder_end(open_later(&session), gp_ending_by_exit(3), leave);
     pause();
     return 1;
 }
@@ -817,10 +817,10 @@ static void a_signal_waits_for_what_it_has_interrupted(void)
     fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_without_thread(&session);
     busy = true;
-    gp_recorder_end_here_by_signal(recorder, SIGTERM, last_act);
+    gp_recorder_end_here(recorder, SIGTERM, last_act);
     CHECK_EQUAL(ended_by, 0);
     busy = false;
-    gp_recorder_end_here_by_signal(recorder, SIGTERM, last_act);
+    gp_recorder_end_here(recorder, SIGTERM, last_act);
     CHECK_EQUAL(ended_by, SIGTERM);
     gp_recorder_free(recorder);
     free_timeline(&session);
