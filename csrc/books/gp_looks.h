@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/gp_ring.h"
+#include "stream/gp_journal.h"
 #include "books/gp_account.h"
 #include "books/gp_places.h"
 
@@ -33,8 +33,8 @@ enum {
 
 /* From one writer to one reader at a time. Zeroed memory is empty. */
 typedef struct {
-    _Alignas(GP_RING_LINE) _Atomic uint64_t written;
-    _Alignas(GP_RING_LINE) _Atomic uint64_t read;
+    _Alignas(GP_JOURNAL_LINE) _Atomic uint64_t written;
+    _Alignas(GP_JOURNAL_LINE) _Atomic uint64_t read;
     gp_look looks[GP_LOOKS_MAX];
 } gp_look_queue;
 
