@@ -5,26 +5,25 @@
 #include "base/gp_memory.h"
 
 enum {
-    FIRST_ROOM = 4096,
+    FIRST_SIZE = 4096, /* bytes */
 };
 
-static bool grow(gp_buffer *buffer, size_t needed)
+void *gp_array_enlarge(void *array, size_t size, size_t used, size_t wanted, size_t *room)
 {
-    size_t room = buffer->room != 0 ? buffer->room : FIRST_ROOM;
-    while (room < needed) {
-        if (room > SIZE_MAX / 2)
-            return false;
-        room *= 2;
-    }
-    uint8_t *bytes = gp_memory_map(room);
-    if (bytes == NULL)
-        return false;
-    if (buffer->size != 0)
-        memcpy(bytes, buffer->bytes, buffer->size);
-    gp_memory_unmap(buffer->bytes, buffer->room);
-    buffer->bytes = bytes;
-    buffer->room = room;
-    return true;
+    size_t larger = *room != 0 ? *room : FIRST_SIZE / size;
+    for (; larger < wanted; larger *= 2)
+        if (larger > SIZE_MAX / 2 / size)
+            return NULL;
+    if (larger == *room)
+        return array;
+    void *memory = gp_memory_map(larger * size);
+    if (memory == NULL)
+        return NULL;
+    if (used != 0)
+        memcpy(memory, array, used * size);
+    gp_memory_unmap(array, *room * size);
+    *room = larger;
+    return memory;
 }
 
 bool gp_buffer_reserve(gp_buffer *buffer, size_t more)
@@ -33,8 +32,13 @@ bool gp_buffer_reserve(gp_buffer *buffer, size_t more)
         return false;
     if (more <= buffer->room - buffer->size)
         return true;
-    buffer->failed = more > SIZE_MAX - buffer->size || !grow(buffer, buffer->size + more);
-    return !buffer->failed;
+    uint8_t *bytes = more <= SIZE_MAX - buffer->size ? gp_array_enlarge(buffer->bytes, 1, buffer->size,
+                                                                        buffer->size + more, &buffer->room)
+                                                     : NULL;
+    buffer->failed = bytes == NULL;
+    if (bytes != NULL)
+        buffer->bytes = bytes;
+    return bytes != NULL;
 }
 
 void gp_buffer_number(gp_buffer *buffer, uint64_t value)

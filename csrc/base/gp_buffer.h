@@ -20,6 +20,11 @@ typedef struct {
     bool failed; /* there was no memory: the content is useless until gp_buffer_clear */
 } gp_buffer;
 
+/* An array of at least `wanted` elements of this size: `array`, or if it is too small another, to which its
+ * first `used` elements are moved. It has *room elements, twice as many each time; 0 at first, where `array`
+ * is NULL. NULL without memory: `array` is then as before. */
+void *gp_array_enlarge(void *array, size_t size, size_t used, size_t wanted, size_t *room);
+
 /* Make room for `more` bytes behind `size`. False, and `failed` is set, when there is no memory. */
 bool gp_buffer_reserve(gp_buffer *buffer, size_t more);
 

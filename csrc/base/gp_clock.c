@@ -20,7 +20,7 @@ static gp_clock_rate estimate = {(uint64_t)1 << 32};
 
 enum {
     ANCHOR_TRIES = 8,
-    CALIBRATION_NS = 2000000,
+    CALIBRATION_NS = 500000,
     SHORTEST_INTERVAL_NS = 1000000,
 };
 

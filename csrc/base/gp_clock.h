@@ -61,7 +61,7 @@ static inline uint64_t gp_clock_ticks(void)
                                                                       : gp_clock_slow_ticks();
 }
 
-/* Choose the clock and estimate its rate, which takes about 2 ms the first time and nothing afterwards.
+/* Choose the clock and estimate its rate, which takes about 0.5 ms the first time and nothing afterwards.
  * Call it before the first stamp, from one thread at a time. */
 void gp_clock_init(void);
 

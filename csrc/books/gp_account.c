@@ -60,7 +60,7 @@ void gp_session_free(gp_session *session)
     gp_buffer_free(&session->described);
     gp_buffer_free(&session->introduced);
     gp_buffer_free(&session->closed);
-    gp_ring_free(session->ring);
+    gp_buffer_free(&session->timeline.events);
     gp_memory_unmap(session, sizeof *session);
 }
 

@@ -15,10 +15,10 @@
 #include "base/gp_buffer.h"
 #include "base/gp_clock.h"
 #include "base/gp_hist.h"
-#include "base/gp_ring.h"
 #include "books/gp_blame.h"
 #include "books/gp_thread.h"
 #include "base/gp_status.h"
+#include "recording/gp_timeline.h"
 
 typedef struct gp_session gp_session;
 typedef struct gp_account gp_account;
@@ -34,7 +34,7 @@ typedef struct {
 /* One thread's books in one session. Times are ticks; the histograms count nanoseconds. */
 struct gp_account {
     /* what each release and each acquisition touches: one cache line */
-    _Alignas(GP_RING_LINE) uint64_t hold;
+    _Alignas(GP_JOURNAL_LINE) uint64_t hold;
     uint64_t off;
     uint64_t longest_hold;
     uint64_t acquisitions;
@@ -95,11 +95,11 @@ enum {
 };
 
 enum {
-    GP_NUMBERS_MAX = GP_RING_ACCOUNTS,   /* accounts that one session can tell apart */
-    GP_ACCOUNTS_KEPT = 2048,             /* from this number on, those of ended threads are folded ... */
-    GP_LARGEST_KEPT = 128,               /* ... but for those with most hold and wait */
-    GP_FOLDED_SIZE = GP_NUMBERS_MAX / 8, /* bytes: a bit for each */
-    GP_STALLS_MAX = 1024,                /* the longest waits, which a session remembers one by one */
+    GP_NUMBERS_MAX = GP_INTERVAL_ACCOUNTS, /* accounts that one session can tell apart */
+    GP_ACCOUNTS_KEPT = 2048,               /* from this number on, those of ended threads are folded ... */
+    GP_LARGEST_KEPT = 128,                 /* ... but for those with most hold and wait */
+    GP_FOLDED_SIZE = GP_NUMBERS_MAX / 8,   /* bytes: a bit for each */
+    GP_STALLS_MAX = 1024,                  /* the longest waits, which a session remembers one by one */
 };
 
 /* An ended thread's account that is not folded, and its hold and wait together. */
@@ -115,7 +115,7 @@ struct gp_session {
     uint64_t id;                    /* never reused, never 0 */
     uint64_t start;                 /* what comes before is not booked */
     gp_clock_rate rate;             /* for the histograms, known in advance */
-    gp_ring *ring;                  /* every hold and wait one by one, if that is wanted */
+    bool wants_timeline;            /* every hold and wait one by one */
     bool wants_sites, wants_stacks; /* where, if that is wanted */
     bool wants_cpu;                 /* CPU time of holds */
     uint32_t opened;                /* accounts, since some were folded (gp_folding.h) */
@@ -123,7 +123,7 @@ struct gp_session {
     uint64_t stall_floor;           /* a wait must be longer to be among the longest */
 
     /* what each touches while others wait */
-    _Alignas(GP_RING_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
+    _Alignas(GP_JOURNAL_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
     uint64_t handoffs;
     uint32_t charge_count;   /* of `charges`, below */
     uint32_t charges_closed; /* so many are not added to any more */
@@ -167,6 +167,7 @@ struct gp_session {
     size_t stall_count, largest_count;
     uint64_t largest_floor; /* the least weight in `largest` */
 
+    gp_timeline timeline;     /* for the recorder: events that it has not got */
     gp_buffer introduced;     /* for the recorder: accounts it has not got (docs/recording-format.md, THRD) */
     size_t described_written; /* the recorder's: how much of the places it has */
 
@@ -279,14 +280,14 @@ static inline void gp_account_book_wait(const gp_session *session, gp_account *a
 }
 
 /* Hand an interval to the timeline. */
-static inline void gp_account_record(const gp_session *session, gp_event_kind kind, const gp_account *account,
+static inline void gp_account_record(gp_session *session, gp_event_kind kind, const gp_account *account,
                                      uint64_t from, uint64_t to)
 {
     uint64_t start = from > session->start ? from : session->start;
-    if (__builtin_expect(session->ring == NULL || to <= start, 1))
+    if (__builtin_expect(!session->wants_timeline || to <= start, 1))
         return;
-    gp_ring_push(session->ring, (gp_interval){kind, account->number, account->last_place,
-                                              start - session->origin, to - session->origin});
+    (void)gp_timeline_add(&session->timeline, (gp_interval){kind, account->number, account->last_place,
+                                                            start - session->origin, to - session->origin});
 }
 
 static inline void gp_account_book_off(const gp_session *session, gp_account *account, uint64_t from,

@@ -1,40 +1,18 @@
 #include "books/gp_attribution.h"
 
-#include <string.h>
-
-#include "base/gp_memory.h"
 #include "books/gp_folding.h"
 #include "recording/gp_format.h"
 
 enum {
     NATIVE_PLACES_MAX = 4096, /* of single threads, once accounts are folded */
-    FIRST_ROOM = 128,
 };
 
 /* ---- places ---- */
 
-/* Room for one more in an array of which `count` are in use: twice as much. */
-static void *enlarged(void *array, size_t size, size_t count, size_t *room, size_t wanted)
-{
-    size_t larger = *room != 0 ? *room : FIRST_ROOM;
-    while (larger < wanted)
-        larger *= 2;
-    if (larger == *room)
-        return array;
-    void *memory = gp_memory_map(larger * size);
-    if (memory == NULL)
-        return NULL;
-    if (count != 0)
-        memcpy(memory, array, count * size);
-    gp_memory_unmap(array, *room * size);
-    *room = larger;
-    return memory;
-}
-
 static bool make_room(gp_session *session)
 {
-    gp_place *places = enlarged(session->places, sizeof *places, session->place_count, &session->place_room,
-                                session->place_count + 1);
+    gp_place *places = gp_array_enlarge(session->places, sizeof *places, session->place_count,
+                                        session->place_count + 1, &session->place_room);
     if (places != NULL)
         session->places = places;
     return places != NULL;
@@ -97,8 +75,8 @@ static uint32_t meet_unseen(gp_session *session)
 
 static uint32_t *room_for(gp_session *session, uint32_t number)
 {
-    uint32_t *place_of = enlarged(session->place_of, sizeof *place_of, session->place_of_room,
-                                  &session->place_of_room, (size_t)number + 1);
+    uint32_t *place_of = gp_array_enlarge(session->place_of, sizeof *place_of, session->place_of_room,
+                                          (size_t)number + 1, &session->place_of_room);
     if (place_of == NULL)
         return NULL;
     session->place_of = place_of;

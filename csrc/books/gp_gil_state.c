@@ -422,13 +422,13 @@ static void book_stay(gp_session *session, uint32_t place, uint64_t hold, uint64
 
 /* How many cycles, from the first on, are at one place and go forward in short steps, as nearly all do: they
  * are booked for the account, but not for the place. `since` is in the session. */
-static size_t book_alike(const gp_session *session, gp_account *account, uint64_t since,
-                         const gp_cycles *cycles, size_t begin, size_t end, uint64_t *held)
+static size_t book_alike(gp_session *session, gp_account *account, uint64_t since, const gp_cycles *cycles,
+                         size_t begin, size_t end, uint64_t *held)
 {
     const gp_note *note = &cycles->first[begin], *last = &cycles->first[end];
     uint64_t hold = 0, longest = account->longest_hold, until = cycles->until;
     uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
-    const gp_ring *ring = session->ring;
+    bool wants_timeline = session->wants_timeline;
     gp_clock_rate rate = session->rate;
     for (; note != last; note++, release++) {
         uint64_t released = atomic_load_explicit(&note->released, memory_order_relaxed);
@@ -441,7 +441,7 @@ static size_t book_alike(const gp_session *session, gp_account *account, uint64_
         hold += ticks;
         longest = ticks > longest ? ticks : longest;
         gp_hist_record_short(&account->holds, gp_clock_to_ns(rate, ticks));
-        if (ring != NULL)
+        if (wants_timeline)
             gp_account_record(session, GP_EVENT_HOLD, account, since, released);
         since = taken;
     }

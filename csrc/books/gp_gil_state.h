@@ -20,7 +20,7 @@
 
 struct gp_gil_state {
     /* what hooks read without a lock, and what changes seldom */
-    _Alignas(GP_RING_LINE) gp_session *sessions; /* running; written under the lock with the GIL */
+    _Alignas(GP_JOURNAL_LINE) gp_session *sessions; /* running; written under the lock with the GIL */
     _Atomic uint32_t generation; /* changes when watching begins anew, which makes earlier states void */
     _Atomic uint32_t changes; /* grows when a code object goes by which places are known, or anything changes
                                  that hooks must look at; never 0 while a session runs */

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/gp_ring.h"
+#include "base/gp_interval.h"
 #include "books/gp_places.h"
 #include "stream/gp_journal.h"
 
@@ -65,7 +65,7 @@ struct gp_thread {
     gp_recent_place recent[GP_RECENT_PLACES];
 
     /* the books': the interval that is under way */
-    _Alignas(GP_RING_LINE) gp_state state;
+    _Alignas(GP_JOURNAL_LINE) gp_state state;
     uint32_t last_place; /* a number of gp_places.h: where it last let go */
     uint64_t since;      /* when the state began; 0: before anything was watched */
 

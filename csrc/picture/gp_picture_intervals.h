@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/gp_place.h"
-#include "base/gp_ring.h"
+#include "base/gp_interval.h"
 #include "base/gp_status.h"
 
 /* `count` intervals in the order of their ends within one interpreter; kinds are gp_event_kind. */

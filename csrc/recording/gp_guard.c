@@ -43,6 +43,19 @@ static void die(int number)
     raise(number);
 }
 
+static void leave(int status)
+{
+    _exit(status);
+}
+
+static void end_process(int ending)
+{
+    if (ending > 0)
+        die(ending);
+    else
+        leave(gp_ending_status(ending));
+}
+
 static void nap(void)
 {
     static const struct timespec duration = {0, NAP_NS};
@@ -113,10 +126,10 @@ static void answer(gp_recorder *recorder, int number)
     if (recorder == NULL) {
         die(number);
     } else if (gp_recorder_has_no_thread(recorder)) {
-        gp_recorder_end_here_by_signal(recorder, number, die);
+        gp_recorder_end_here(recorder, number, end_process);
         come_again(number);
     } else {
-        gp_recorder_end_by_signal(recorder, number, die);
+        gp_recorder_end(recorder, number, end_process);
         wait_for_recorder(recorder, number);
     }
 }
@@ -136,11 +149,6 @@ static void on_signal(int number)
 
 /* ---- the end by _exit ---- */
 
-static void leave(int status)
-{
-    _exit(status);
-}
-
 /* In the interpreter's import slot. A child of vfork calls it too, in our memory: it must not write. */
 static void on_exit_call(int status)
 {
@@ -148,8 +156,8 @@ static void on_exit_call(int status)
     if (recorder != NULL && getpid() == atomic_load(&process)) {
         atomic_fetch_add(&handlers, 1); /* so that the recorder stays */
         if (gp_recorder_has_no_thread(recorder))
-            gp_recorder_end_here_by_exit(recorder, status, leave);
-        gp_recorder_end_by_exit(recorder, status, leave);
+            gp_recorder_end_here(recorder, gp_ending_by_exit(status), end_process);
+        gp_recorder_end(recorder, gp_ending_by_exit(status), end_process);
         patience left = patience_with(recorder);
         while (gp_recorder_runs(recorder) && !is_late(&left) && gets_on(&left))
             ;

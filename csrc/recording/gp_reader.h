@@ -15,12 +15,12 @@
 #include "base/gp_clock.h"
 #include "recording/gp_format.h"
 #include "base/gp_hist.h"
-#include "base/gp_ring.h"
+#include "base/gp_interval.h"
 #include "base/gp_status.h"
 
 enum {
     GP_READER_PLACES = 1 << 24, /* places of one interpreter */
-    GP_READER_ACCOUNTS = GP_RING_ACCOUNTS,
+    GP_READER_ACCOUNTS = GP_INTERVAL_ACCOUNTS,
 };
 
 /* ---- header and chunks ---- */

@@ -10,17 +10,15 @@
 
 #include "recording/gp_chunk.h"
 #include "base/gp_clock.h"
-#include "recording/gp_events.h"
 #include "base/gp_futex.h"
 #include "base/gp_helper.h"
 #include "base/gp_memory.h"
 #include "recording/gp_output.h"
 
 enum {
-    BATCH = 1 << 16,      /* events taken out at once, and in one chunk */
-    WRITE_SIZE = 4 << 20, /* bytes: so many are written without waiting for more */
-    CROWDED = 8,          /* a ring is crowded from 1/8 on */
-    SNAPSHOT_SHARE = 64,  /* a 64th of the time so far may pass between two snapshots */
+    WRITE_SIZE = 4 << 20,          /* bytes: so many are written without waiting for more */
+    CROWDED = GP_TIMELINE_MAX / 8, /* events at once: the next ones are fetched sooner */
+    SNAPSHOT_SHARE = 64,           /* a 64th of the time so far may pass between two snapshots */
 };
 
 #define MS_NS UINT64_C(1000000)
@@ -61,9 +59,9 @@ struct gp_recorder {
     _Atomic bool finished;
     _Atomic uint32_t wishes; /* WAKE, STOP, HALT */
     _Atomic uint32_t flushes_wanted, flushes_done;
-    void (*_Atomic signal_act)(int signal), (*_Atomic exit_act)(int status); /* set before `ending` */
-    _Atomic int ending;         /* what ends the process: a signal, or by_exit(status); 0: nothing */
-    _Atomic uint32_t questions; /* to sources: begun and ended ones */
+    void (*_Atomic last_act)(int ending); /* set before `ending` */
+    _Atomic int ending;                   /* what ends the process; 0: nothing */
+    _Atomic uint32_t questions;           /* to sources: begun and ended ones */
     slot slots[GP_RECORDER_SOURCES];
     _Atomic int error;
     _Atomic uint64_t bytes_written, events_written;
@@ -74,8 +72,9 @@ struct gp_recorder {
     /* used by the thread; while there is none, by its starter */
     gp_output output;
     uint64_t started_ns;
-    gp_interval *batch;
-    gp_buffer out, taken, threads, places, snapshot;
+    uint64_t due_ns; /* when to ask the sources again */
+    gp_buffer out, taken;
+    gp_news news;
     uint64_t events_in_out;
     bool ended; /* the end is written */
 };
@@ -109,17 +108,6 @@ static void wish(gp_recorder *recorder, uint32_t what)
 {
     atomic_fetch_or(&recorder->wishes, what);
     gp_futex_wake(&recorder->wishes);
-}
-
-/* The value of `ending`. The system keeps 8 bits of a status. */
-static int by_exit(int status)
-{
-    return -1 - (status & 0xFF);
-}
-
-static int status_of(int ending)
-{
-    return -1 - ending;
 }
 
 static bool in_child(const gp_recorder *recorder)
@@ -183,16 +171,10 @@ static void put_described(gp_recorder *recorder, const char type[4], uint32_t in
     gp_buffer_clear(entries);
 }
 
-typedef enum {
-    NO_SNAPSHOT,
-    SNAPSHOT,
-    FINAL_SNAPSHOT,
-} snapshot_kind;
-
-static void put_snapshot(gp_recorder *recorder, snapshot_kind kind)
+static void put_snapshot(gp_recorder *recorder, gp_news_wish wish)
 {
-    gp_buffer *snapshot = &recorder->snapshot;
-    if (snapshot->failed && kind == FINAL_SNAPSHOT)
+    gp_buffer *snapshot = &recorder->news.snapshot;
+    if (snapshot->failed && wish == GP_NEWS_FINAL)
         fail(recorder, ENOMEM);
     if (!snapshot->failed && snapshot->size != 0) {
         size_t begin = gp_chunk_begin(&recorder->out, "SNAP");
@@ -202,64 +184,48 @@ static void put_snapshot(gp_recorder *recorder, snapshot_kind kind)
     gp_buffer_clear(snapshot);
 }
 
-/* Write `count` events and what they and the snapshot refer to. Events and snapshot are taken before the
- * descriptions, and come after them in the file. */
-static void put_round(gp_recorder *recorder, slot *at, size_t count, snapshot_kind kind)
+/* After an error they are thrown away. */
+static void put_news(gp_recorder *recorder, slot *at, gp_news_wish wish)
 {
-    const gp_source *source = &at->source;
-    atomic_fetch_add(&recorder->questions, 1);
-    if (kind != NO_SNAPSHOT)
-        source->snapshot(source->context, kind == FINAL_SNAPSHOT, &recorder->snapshot);
-    source->describe(source->context, &recorder->threads, &recorder->places);
-    atomic_fetch_add(&recorder->questions, 1);
-    put_described(recorder, "THRD", source->interpreter, &recorder->threads);
-    put_described(recorder, "PLAC", source->interpreter, &recorder->places);
-    if (count != 0)
-        recorder->events_in_out +=
-            gp_events_encode(&at->events_end, recorder->batch, count, source->interpreter,
-                             gp_ring_dropped(source->ring), &recorder->out);
-    put_snapshot(recorder, kind);
+    gp_news *news = &recorder->news;
+    put_described(recorder, "THRD", at->source.interpreter, &news->threads);
+    put_described(recorder, "PLAC", at->source.interpreter, &news->places);
+    if (!at->begun)
+        put_snapshot(recorder, wish); /* before the first event: it has the clock's rate */
+    recorder->events_in_out +=
+        gp_timeline_put(&news->timeline, &at->events_end, at->source.interpreter, &recorder->out);
+    put_snapshot(recorder, wish);
+    at->begun = true;
     if (recorder->out.size >= WRITE_SIZE || recorder->out.failed)
         write_out(recorder);
 }
 
-static void throw_away(gp_recorder *recorder, const gp_source *source)
+static void put_round(gp_recorder *recorder, slot *at, gp_news_wish wish)
 {
-    while (source->ring != NULL && gp_ring_pop_many(source->ring, recorder->batch, BATCH) == BATCH)
-        ;
+    recorder->news.timeline.events.size = 0; /* not all sources have one */
+    recorder->news.ended = false;
+    atomic_fetch_add(&recorder->questions, 1);
+    at->source.read(at->source.context, wish, &recorder->news);
+    atomic_fetch_add(&recorder->questions, 1);
+    put_news(recorder, at, wish);
 }
 
 /* Whether a snapshot is due. The next one is about a second later, or later still: the size of all snapshots
  * together should grow with the logarithm of the recording's length. */
-static snapshot_kind next_snapshot(const gp_recorder *recorder, slot *at, snapshot_kind wanted)
+static gp_news_wish next_snapshot(const gp_recorder *recorder, slot *at, gp_news_wish wanted)
 {
     uint64_t now = gp_clock_monotonic_ns();
-    if (wanted == NO_SNAPSHOT && now < at->snapshot_at)
-        return NO_SNAPSHOT;
+    if (wanted == GP_NEWS_ALONE && now < at->snapshot_at)
+        return GP_NEWS_ALONE;
     uint64_t share = (now - recorder->started_ns) / SNAPSHOT_SHARE;
     at->snapshot_at = now + (share > snapshot_ns ? share : snapshot_ns);
-    return wanted == NO_SNAPSHOT ? SNAPSHOT : wanted;
-}
-
-static bool is_crowded(const gp_ring *ring, uint64_t pending)
-{
-    return ring != NULL && pending > ring->capacity / CROWDED;
+    return wanted == GP_NEWS_ALONE ? GP_NEWS_SNAPSHOT : wanted;
 }
 
 static bool is_published(const slot *at)
 {
     /* acquire: pairs with the release in gp_recorder_add, the source is complete */
     return atomic_load_explicit(&at->state, memory_order_acquire) == SLOT_PUBLISHED;
-}
-
-static bool has_ended(gp_recorder *recorder, const gp_source *source)
-{
-    if (source->ended == NULL)
-        return false;
-    atomic_fetch_add(&recorder->questions, 1);
-    bool ended = source->ended(source->context);
-    atomic_fetch_add(&recorder->questions, 1);
-    return ended;
 }
 
 static void free_slot(slot *at)
@@ -271,60 +237,38 @@ static void free_slot(slot *at)
     atomic_store_explicit(&at->state, SLOT_FREE, memory_order_release);
 }
 
-static void catch_up(gp_recorder *recorder, const gp_source *source)
+/* Returns after how long to look again. */
+static uint64_t fetch(gp_recorder *recorder, slot *at, gp_news_wish wanted)
 {
-    if (source->catch_up == NULL)
-        return;
-    atomic_fetch_add(&recorder->questions, 1);
-    source->catch_up(source->context);
-    atomic_fetch_add(&recorder->questions, 1);
-}
-
-/* Returns whether the ring was crowded. */
-static bool drain(gp_recorder *recorder, slot *at, snapshot_kind wanted)
-{
-    gp_ring *ring = at->source.ring;
-    if (has_failed(recorder)) {
-        throw_away(recorder, &at->source);
-        return false;
-    }
-    snapshot_kind kind = next_snapshot(recorder, at, wanted);
+    gp_news_wish wish = next_snapshot(recorder, at, wanted);
     if (!at->begun) {
-        /* the first snapshot comes before the first event: it has the clock's rate */
-        put_round(recorder, at, 0, SNAPSHOT);
-        at->begun = true;
-        kind = wanted;
+        put_round(recorder, at, GP_NEWS_SNAPSHOT);
+        wish = wanted;
     }
-    catch_up(recorder, &at->source);
-    /* Only what is there now: a producer that is faster than the disk must not keep us here. */
-    uint64_t pending = ring != NULL ? gp_ring_pending(ring) : 0;
-    for (uint64_t left = pending; left != 0 && !has_failed(recorder);) {
-        size_t count = gp_ring_pop_many(ring, recorder->batch, left < BATCH ? (size_t)left : BATCH);
-        left -= count;
-        put_round(recorder, at, count, left == 0 ? kind : NO_SNAPSHOT);
+    put_round(recorder, at, wish);
+    uint64_t pause = !at->source.timeline                                    ? snapshot_ns
+                     : gp_timeline_count(&recorder->news.timeline) > CROWDED ? crowded_ns
+                                                                             : drain_ns;
+    if (recorder->news.ended) {
+        if (wanted != GP_NEWS_FINAL)
+            put_round(recorder, at, GP_NEWS_FINAL);
+        free_slot(at);
     }
-    if (pending == 0)
-        put_round(recorder, at, 0, kind);
-    return is_crowded(ring, pending);
+    return pause;
 }
 
 /* Returns after how long to look again. */
-static uint64_t drain_all(gp_recorder *recorder, snapshot_kind wanted)
+static uint64_t fetch_all(gp_recorder *recorder, gp_news_wish wanted)
 {
     uint64_t pause = snapshot_ns;
     put_queued(recorder);
     for (uint32_t i = 0; i < GP_RECORDER_SOURCES; i++) {
         slot *at = &recorder->slots[i];
-        if (!is_published(at))
-            continue;
-        bool ended = has_ended(recorder, &at->source);
-        uint64_t wait = drain(recorder, at, ended ? FINAL_SNAPSHOT : wanted) ? crowded_ns : drain_ns;
-        if (at->source.ring != NULL && wait < pause)
+        uint64_t wait = is_published(at) ? fetch(recorder, at, wanted) : snapshot_ns;
+        if (wait < pause)
             pause = wait;
-        if (ended)
-            free_slot(at);
     }
-    write_out(recorder);
+    recorder->due_ns = gp_clock_monotonic_ns() + pause;
     return pause;
 }
 
@@ -333,7 +277,7 @@ static int describe_ending(char *text, size_t room, int ending)
     if (ending > 0)
         return snprintf(text, room, "{\"reason\": \"signal\", \"signal\": %d}", ending);
     if (ending < 0)
-        return snprintf(text, room, "{\"reason\": \"exit\", \"status\": %d}", status_of(ending));
+        return snprintf(text, room, "{\"reason\": \"exit\", \"status\": %d}", gp_ending_status(ending));
     return snprintf(text, room, "{\"reason\": \"stopped\"}");
 }
 
@@ -351,35 +295,30 @@ static void put_done(gp_recorder *recorder, int ending)
 static void end_process(gp_recorder *recorder, int ending)
 {
     atomic_store(&recorder->ending, 0);
-    if (ending > 0)
-        atomic_load (&recorder->signal_act)(ending);
-    else
-        atomic_load (&recorder->exit_act)(status_of(ending));
+    atomic_load (&recorder->last_act)(ending);
 }
 
 /* Whether no source has an event: then the file has none either. */
-static bool saw_nothing(gp_recorder *recorder)
+static bool saw_nothing(const gp_recorder *recorder)
 {
-    for (int i = 0; i < GP_RECORDER_SOURCES; i++) {
-        const slot *at = &recorder->slots[i];
-        if (!is_published(at))
-            continue;
-        catch_up(recorder, &at->source);
-        if (at->source.ring == NULL || gp_ring_pending(at->source.ring) != 0)
+    for (int i = 0; i < GP_RECORDER_SOURCES; i++)
+        if (is_published(&recorder->slots[i]) && !recorder->slots[i].source.timeline)
             return false;
-    }
-    return true;
+    return recorder->events_in_out == 0;
 }
 
 /* Write what there is. Returns after how many nanoseconds to come again. */
 static uint64_t serve(gp_recorder *recorder, bool stop)
 {
     int ending = atomic_load(&recorder->ending);
-    if (ending < 0 && !recorder->output.made && saw_nothing(recorder))
-        end_process(recorder, ending);
     uint32_t flushes = atomic_load(&recorder->flushes_wanted);
     bool flush = flushes != atomic_load(&recorder->flushes_done);
-    uint64_t pause = drain_all(recorder, stop ? FINAL_SNAPSHOT : flush || ending ? SNAPSHOT : NO_SNAPSHOT);
+    uint64_t pause = fetch_all(recorder, stop              ? GP_NEWS_FINAL
+                                         : flush || ending ? GP_NEWS_SNAPSHOT
+                                                           : GP_NEWS_ALONE);
+    if (ending < 0 && !recorder->output.made && saw_nothing(recorder))
+        end_process(recorder, ending);
+    write_out(recorder);
     if (stop || ending != 0)
         put_done(recorder, ending);
     if (flush) {
@@ -394,19 +333,6 @@ static uint64_t serve(gp_recorder *recorder, bool stop)
     return pause;
 }
 
-static bool any_is_crowded(gp_recorder *recorder)
-{
-    for (uint32_t i = 0; i < GP_RECORDER_SOURCES; i++) {
-        slot *at = &recorder->slots[i];
-        if (!is_published(at))
-            continue;
-        const gp_ring *ring = at->source.ring;
-        if (ring != NULL && is_crowded(ring, gp_ring_pending(ring)))
-            return true;
-    }
-    return false;
-}
-
 /* Whether the file need not be made yet. */
 static bool is_early(gp_recorder *recorder)
 {
@@ -415,8 +341,8 @@ static bool is_early(gp_recorder *recorder)
            gp_clock_monotonic_ns() - recorder->started_ns < drain_ns;
 }
 
-/* Little is done around a fork, since it may be one of many: nothing before it, unless a ring might get full
- * before the next fork is over, and nothing at once after it. */
+/* Little is done around a fork, since it may be one of many: nothing before it, unless it is time anyway, and
+ * nothing at once after it. */
 static void run(void *context)
 {
     gp_recorder *recorder = context;
@@ -429,7 +355,7 @@ static void run(void *context)
             continue;
         }
         if ((wishes & HALT) != 0 && (wishes & STOP) == 0) {
-            if (any_is_crowded(recorder) || atomic_load(&recorder->ending) != 0)
+            if (gp_clock_monotonic_ns() >= recorder->due_ns || atomic_load(&recorder->ending) != 0)
                 serve(recorder, false);
             return;
         }
@@ -518,7 +444,7 @@ static bool hand_over(gp_recorder *recorder)
 }
 
 /* Called at each release of the GIL, so it reads no clock and makes no atomic addition. Relaxed: of several
- * threads one may miss another's count. A ring has room for much more than comes in between. */
+ * threads one may miss another's count. A timeline has room for much more than comes in between. */
 static bool attention_is_due(uint64_t now)
 {
     enum { OFTEN = 1 << 14 };
@@ -574,8 +500,9 @@ static bool is_free(gp_recorder *recorder)
     return true;
 }
 
-static void end_here_by(gp_recorder *recorder, int ending)
+void gp_recorder_end_here(gp_recorder *recorder, int ending, void (*last_act)(int ending))
 {
+    atomic_store(&recorder->last_act, last_act);
     if (pthread_mutex_trylock(&list_lock) != 0)
         return;
     if (gp_recorder_has_no_thread(recorder) && is_free(recorder)) {
@@ -583,18 +510,6 @@ static void end_here_by(gp_recorder *recorder, int ending)
         serve(recorder, false);
     }
     pthread_mutex_unlock(&list_lock);
-}
-
-void gp_recorder_end_here_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
-{
-    atomic_store(&recorder->signal_act, last_act);
-    end_here_by(recorder, signal);
-}
-
-void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
-{
-    atomic_store(&recorder->exit_act, last_act);
-    end_here_by(recorder, by_exit(status));
 }
 
 void gp_recorder_pin_files(void)
@@ -609,12 +524,6 @@ void gp_recorder_pin_files(void)
 }
 
 /* ---- its beginning and end ---- */
-
-static void release(gp_recorder *recorder)
-{
-    gp_memory_unmap(recorder->batch, BATCH * sizeof *recorder->batch);
-    gp_memory_unmap(recorder, sizeof *recorder);
-}
 
 /* Start the thread, or put the recorder in the list of those without. Then try now whether a thread could be
  * made: better not begin than leave all writing to the program's threads. Returns 0 or an errno. */
@@ -667,16 +576,13 @@ gp_status gp_recorder_open(const char *path, unsigned how, gp_recorder **recorde
     gp_recorder *made = gp_memory_map(sizeof *made);
     if (made == NULL)
         return GP_ENOMEM;
-    made->batch = gp_memory_map(BATCH * sizeof *made->batch);
-    gp_status status = GP_ENOMEM;
-    if (made->batch != NULL) {
-        made->pid = getpid();
-        made->started_ns = gp_clock_monotonic_ns();
-        pthread_mutex_init(&made->queue_lock, NULL);
-        status = open_recorder(made, path, how, error);
-    }
+    made->pid = getpid();
+    made->started_ns = gp_clock_monotonic_ns();
+    made->due_ns = made->started_ns + drain_ns;
+    pthread_mutex_init(&made->queue_lock, NULL);
+    gp_status status = open_recorder(made, path, how, error);
     if (status != GP_OK)
-        release(made);
+        gp_memory_unmap(made, sizeof *made);
     else
         *recorder = made;
     return status;
@@ -772,23 +678,12 @@ bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns)
     return done && atomic_load(&recorder->error) == 0;
 }
 
-static void end_by(gp_recorder *recorder, int ending)
+void gp_recorder_end(gp_recorder *recorder, int ending, void (*last_act)(int ending))
 {
     int none = 0;
+    atomic_store(&recorder->last_act, last_act);
     atomic_compare_exchange_strong(&recorder->ending, &none, ending);
     wish(recorder, WAKE);
-}
-
-void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal))
-{
-    atomic_store(&recorder->signal_act, last_act);
-    end_by(recorder, signal);
-}
-
-void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status))
-{
-    atomic_store(&recorder->exit_act, last_act);
-    end_by(recorder, by_exit(status));
 }
 
 bool gp_recorder_runs(const gp_recorder *recorder)
@@ -852,11 +747,12 @@ void gp_recorder_free(gp_recorder *recorder)
     gp_buffer_free(&recorder->queue);
     gp_buffer_free(&recorder->taken);
     gp_buffer_free(&recorder->out);
-    gp_buffer_free(&recorder->threads);
-    gp_buffer_free(&recorder->places);
-    gp_buffer_free(&recorder->snapshot);
+    gp_buffer_free(&recorder->news.threads);
+    gp_buffer_free(&recorder->news.places);
+    gp_buffer_free(&recorder->news.timeline.events);
+    gp_buffer_free(&recorder->news.snapshot);
     pthread_mutex_destroy(&recorder->queue_lock);
-    release(recorder);
+    gp_memory_unmap(recorder, sizeof *recorder);
 }
 
 void gp_recorder_abandon(gp_recorder *recorder)
@@ -865,5 +761,5 @@ void gp_recorder_abandon(gp_recorder *recorder)
         return;
     /* The buffers are left as they are: at the fork the thread may have been replacing their memory. */
     gp_output_close(&recorder->output);
-    release(recorder);
+    gp_memory_unmap(recorder, sizeof *recorder);
 }

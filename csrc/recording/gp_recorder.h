@@ -2,8 +2,8 @@
 #define GP_RECORDER_H
 
 /* The writer of a recording (docs/recording-format.md): a native thread that never takes the GIL and never
- * calls Python. It writes the sessions' rings to the file some twenty times a second, and a snapshot of each
- * session about once a second, so that a process that is killed leaves nearly everything.
+ * calls Python. It writes the sessions' timelines to the file some twenty times a second, and a snapshot of
+ * each session about once a second, so that a process that is killed leaves nearly everything.
  *
  * Some system calls work in processes of one thread only (unshare(2), setns(2)). So as long as the process
  * has one thread there may be no thread of ours: the program's own does the same work, as often, after it has
@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #include "base/gp_buffer.h"
-#include "base/gp_ring.h"
 #include "base/gp_status.h"
+#include "recording/gp_timeline.h"
 
 enum {
     GP_RECORDER_SOURCES = 256, /* at one time */
@@ -28,35 +28,42 @@ enum {
 
 /* How a recording is made: flags. */
 enum {
-    GP_RECORDER_REPLACE = 1,   /* a regular file of that name */
-    GP_RECORDER_PENDING = 2,   /* ... not before gp_recorder_commit */
-    GP_RECORDER_ALONE = 4,     /* no thread of ours while the process has one thread */
-    GP_RECORDER_NO_THREAD = 8, /* never a thread of ours: for sources without a ring, which can't get full */
+    GP_RECORDER_REPLACE = 1, /* a regular file of that name */
+    GP_RECORDER_PENDING = 2, /* ... not before gp_recorder_commit */
+    GP_RECORDER_ALONE = 4,   /* no thread of ours while the process has one thread */
+    GP_RECORDER_NO_THREAD =
+        8,                  /* never a thread of ours: for sources without a timeline, which can't get full */
     GP_RECORDER_LATER = 16, /* the file, which must not exist, is made some 50 ms later, or when the recording
                                ends or is flushed: a process that is gone by then leaves none */
 };
+
+/* What the recorder wants of a source. */
+typedef enum {
+    GP_NEWS_ALONE,
+    GP_NEWS_SNAPSHOT, /* and a snapshot */
+    GP_NEWS_FINAL,    /* the same, and it is the last call */
+} gp_news_wish;
+
+/* What is new at a source: all that events and snapshot refer to is described here or was before. */
+typedef struct {
+    gp_buffer threads, places; /* entries of THRD and PLAC, without the interpreter's number */
+    gp_timeline timeline;
+    gp_buffer snapshot; /* the payload of a SNAP */
+    bool ended;         /* the session: its slot is free for another source after one more, final call */
+} gp_news;
 
 /* One session of one GIL. Its functions are called on the recorder's thread, one at a time, without any lock
  * held. They must not wait for the GIL, since gp_recorder_finish may be called with it. All stays valid until
  * gp_recorder_finish has returned. */
 typedef struct {
     void *context;
-    gp_ring *ring; /* NULL: no timeline */
     uint32_t interpreter;
-    /* Have the ring hold all events so far. NULL: it does. */
-    void (*catch_up)(void *context);
-    /* Append what is new since the last call: the entries of THRD and PLAC, without the interpreter's number.
-     * They must include all that is referred to by an event that was in the ring before the call, or by a
-     * snapshot taken before it. */
-    void (*describe)(void *context, gp_buffer *threads, gp_buffer *places);
-    /* Whether nobody has any of the locks that the functions below take: a signal handler must not wait for
-     * what it has interrupted. NULL: they take none. Async-signal-safe. */
+    bool timeline; /* it has one */
+    /* Append what is new since the last call, to empty news. */
+    void (*read)(void *context, gp_news_wish wish, gp_news *news);
+    /* Whether nobody has any of the locks that `read` takes: a signal handler must not wait for what it has
+     * interrupted. NULL: it takes none. Async-signal-safe. */
     bool (*is_free)(void *context);
-    /* Append the payload of a SNAP. `final`: the session has ended, and this is the last call. */
-    void (*snapshot)(void *context, bool final, gp_buffer *out);
-    /* Whether the session has ended: then its last snapshot is taken, and its slot is free for another
-     * source. NULL: it lasts until gp_recorder_finish. */
-    bool (*ended)(void *context);
 } gp_source;
 
 typedef struct gp_recorder gp_recorder;
@@ -87,11 +94,9 @@ void gp_recorder_bring_threads(void);
 /* Whether this recorder has no thread now. Async-signal-safe. */
 bool gp_recorder_has_no_thread(const gp_recorder *recorder);
 
-/* gp_recorder_end_by_signal and gp_recorder_end_by_exit for a recorder without a thread, done on the calling
- * thread. They return only if that is not possible at this moment; then nothing was done. The first is for
- * the signal's handler. */
-void gp_recorder_end_here_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
-void gp_recorder_end_here_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status));
+/* gp_recorder_end for a recorder without a thread, done on the calling thread. Returns only if that is not
+ * possible at this moment; then nothing was done. */
+void gp_recorder_end_here(gp_recorder *recorder, int ending, void (*last_act)(int ending));
 
 /* The process is about to lose the path to its files, or the right to open them: keep files open from now on
  * that are closed between two writes (gp_output_pin). Any thread. */
@@ -105,20 +110,28 @@ gp_status gp_recorder_add(gp_recorder *recorder, const gp_source *source);
  * GP_ENOMEM. */
 gp_status gp_recorder_put(gp_recorder *recorder, const char type[4], const void *payload, size_t size);
 
-/* Write what the rings hold and a snapshot of each session to the disk, and wait up to `timeout_ns` for that.
- * Returns whether it was done in time. Any thread. False at once in a forked child and on the recorder's own
- * thread, soon while that thread is paused around a fork (gp_helper.h). Async-signal-safe while that thread
- * runs; without it (gp_recorder_attend) not for a signal's handler. */
+/* Write what the timelines hold and a snapshot of each session to the disk, and wait up to `timeout_ns` for
+ * that. Returns whether it was done in time. Any thread. False at once in a forked child and on the
+ * recorder's own thread, soon while that thread is paused around a fork (gp_helper.h). Async-signal-safe
+ * while that thread runs; without it (gp_recorder_attend) not for a signal's handler. */
 bool gp_recorder_flush(gp_recorder *recorder, uint64_t timeout_ns);
 
-/* Write the same, and that `signal` ended the recording (DONE); then call `last_act(signal)` on the
- * recorder's thread, or on the one that finishes the recording. Returns at once. The first of several signals
- * counts. Any thread; async-signal-safe, for the signal's handler. */
-void gp_recorder_end_by_signal(gp_recorder *recorder, int signal, void (*last_act)(int signal));
+/* What ends a process: a signal (its number), or _exit(status), of which the system keeps 8 bits. */
+static inline int gp_ending_by_exit(int status)
+{
+    return -1 - (status & 0xFF);
+}
 
-/* The same if the process ends by _exit(status). If the file has not been made by then, and nobody has
- * released the GIL, it is not made any more. */
-void gp_recorder_end_by_exit(gp_recorder *recorder, int status, void (*last_act)(int status));
+static inline int gp_ending_status(int ending)
+{
+    return -1 - ending;
+}
+
+/* Write the same, and what ended the recording (DONE); then call `last_act(ending)` on the recorder's thread,
+ * or on the one that finishes the recording. Returns at once. The first of several endings counts. By _exit,
+ * if the file has not been made by then and nobody has released the GIL, it is not made any more. Any thread;
+ * async-signal-safe, for a signal's handler. */
+void gp_recorder_end(gp_recorder *recorder, int ending, void (*last_act)(int ending));
 
 /* Whether the recorder's thread runs: not while it is paused around a fork. Async-signal-safe. */
 bool gp_recorder_runs(const gp_recorder *recorder);

@@ -2,11 +2,8 @@
 
 #include <string.h>
 
+#include "base/gp_buffer.h"
 #include "base/gp_memory.h"
-
-enum {
-    FIRST_ROOM = 256, /* journals in the heap: a page */
-};
 
 void gp_journal_begin(gp_journal *journal, gp_note *notes, gp_cpu_span *cpu_spans, uint32_t generation,
                       bool holds)
@@ -156,18 +153,11 @@ static void drop_first(gp_stream *stream)
 
 static bool has_room(gp_stream *stream)
 {
-    if (stream->heap_size < stream->heap_room)
-        return true;
-    size_t room = stream->heap_room != 0 ? 2 * stream->heap_room : FIRST_ROOM;
-    gp_stream_entry *larger = gp_memory_map(room * sizeof *larger);
-    if (larger == NULL)
-        return false;
-    if (stream->heap_size != 0)
-        memcpy(larger, stream->heap, stream->heap_size * sizeof *larger);
-    gp_memory_unmap(stream->heap, stream->heap_room * sizeof *stream->heap);
-    stream->heap = larger;
-    stream->heap_room = room;
-    return true;
+    gp_stream_entry *heap = gp_array_enlarge(stream->heap, sizeof *heap, stream->heap_size,
+                                             stream->heap_size + 1, &stream->heap_room);
+    if (heap != NULL)
+        stream->heap = heap;
+    return heap != NULL;
 }
 
 /* The first journal has another next step now, or none that is known. */

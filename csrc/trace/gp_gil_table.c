@@ -101,28 +101,30 @@ static uint32_t rows(void)
     return __atomic_load_n(&gp_tracer.other_count, __ATOMIC_RELAXED);
 }
 
+/* The row that has `object` as the lock at this offset in gp_gil_locks. */
+static gp_gil *with_lock(size_t offset, const void *object)
+{
+    for (uint32_t i = 0; i < rows(); i++) {
+        gp_gil *gil = &gp_tracer.other_gils[i];
+        if (gp_gil_table_is((const void *const *)((const char *)&gil->locks + offset), object))
+            return gil;
+    }
+    return NULL;
+}
+
 gp_gil *gp_gil_table_with_mutex(const void *mutex)
 {
-    for (uint32_t i = 0; i < rows(); i++)
-        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.mutex, mutex))
-            return &gp_tracer.other_gils[i];
-    return NULL;
+    return with_lock(offsetof(gp_gil_locks, mutex), mutex);
 }
 
 gp_gil *gp_gil_table_with_cond(const void *cond)
 {
-    for (uint32_t i = 0; i < rows(); i++)
-        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.cond, cond))
-            return &gp_tracer.other_gils[i];
-    return NULL;
+    return with_lock(offsetof(gp_gil_locks, cond), cond);
 }
 
 gp_gil *gp_gil_table_with_switch_mutex(const void *mutex)
 {
-    for (uint32_t i = 0; i < rows(); i++)
-        if (gp_gil_table_is(&gp_tracer.other_gils[i].locks.switch_mutex, mutex))
-            return &gp_tracer.other_gils[i];
-    return NULL;
+    return with_lock(offsetof(gp_gil_locks, switch_mutex), mutex);
 }
 
 static const char *moved(const void *lock, ptrdiff_t distance)

@@ -36,10 +36,10 @@ gp_snapshot_facts gp_trace_parts_facts(gp_session *session)
         .rate = gp_clock_rate_between(session->start_anchor, last),
         .lost = session->interpreter == 0 ? gp_threads_lost(&gp_tracer.threads) - session->lost_before : 0,
         .others_missed = __atomic_load_n(&session->others_missed, __ATOMIC_RELAXED),
-        .dropped = session->ring != NULL ? gp_ring_dropped(session->ring) : 0,
+        .dropped = session->timeline.dropped,
         .hooks_lost = session->hooks_lost,
         .releases_told_apart = gp_tracer.releases_told_apart,
-        .timeline = session->ring != NULL,
+        .timeline = session->wants_timeline,
     };
 }
 
@@ -68,23 +68,6 @@ void gp_trace_parts_unlock(const gp_session *session)
     gp_gil_table_unlock();
 }
 
-static void catch_up_context(void *context)
-{
-    gp_trace_parts_lock(context);
-    gp_trace_parts_unlock(context);
-}
-
-static void record_snapshot(void *context, bool final, gp_buffer *out)
-{
-    gp_session *session = context;
-    uint64_t now = gp_trace_parts_lock(session);
-    gp_snapshot_facts facts = gp_trace_parts_facts(session);
-    facts.final = final && !session->running;
-    facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
-    gp_snapshot_write(session, &facts, GP_ROW_NONE, session->running ? now : session->stop, out);
-    gp_trace_parts_unlock(session);
-}
-
 /* Introduce again the threads that have another label now. */
 static void introduce_labels(gp_session *session)
 {
@@ -104,15 +87,28 @@ static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
     *copied = from->size;
 }
 
-static void record_description(void *context, gp_buffer *threads, gp_buffer *places)
+static void write_snapshot(gp_session *session, gp_news_wish wish, uint64_t now, gp_news *news)
+{
+    gp_snapshot_facts facts = gp_trace_parts_facts(session);
+    facts.final = wish == GP_NEWS_FINAL && !session->running;
+    facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
+    gp_snapshot_write(session, &facts, GP_ROW_NONE, session->running ? now : session->stop, &news->snapshot);
+}
+
+/* Another interpreter may end before the recording does. */
+static void tell_news(void *context, gp_news_wish wish, gp_news *news)
 {
     gp_session *session = context;
-    gp_trace_parts_lock(session);
+    uint64_t now = gp_trace_parts_lock(session);
+    news->ended = session->interpreter != 0 && !session->running;
     if (session->running)
         introduce_labels(session);
-    copy_new(&session->introduced, &(size_t){0}, threads);
+    copy_new(&session->introduced, &(size_t){0}, &news->threads);
     gp_buffer_clear(&session->introduced);
-    copy_new(&session->described, &session->described_written, places);
+    copy_new(&session->described, &session->described_written, &news->places);
+    gp_timeline_take(&session->timeline, &news->timeline);
+    if (wish != GP_NEWS_ALONE)
+        write_snapshot(session, wish, now, news);
     gp_trace_parts_unlock(session);
 }
 
@@ -136,29 +132,16 @@ static bool is_free(void *context)
     return is;
 }
 
-/* Another interpreter may end before the recording does. */
-static bool has_ended(void *context)
-{
-    const gp_session *session = context;
-    gp_trace_parts_lock(session);
-    bool ended = !session->running;
-    gp_trace_parts_unlock(session);
-    return ended;
-}
-
 gp_status gp_trace_parts_record(gp_session *session)
 {
     if (session->recorder == NULL)
         return GP_OK;
     gp_source source = {
         .context = session,
-        .ring = session->ring,
         .interpreter = session->interpreter,
-        .catch_up = catch_up_context,
-        .describe = record_description,
+        .timeline = session->wants_timeline,
+        .read = tell_news,
         .is_free = is_free,
-        .snapshot = record_snapshot,
-        .ended = session->interpreter != 0 ? has_ended : NULL,
     };
     return gp_recorder_add(session->recorder, &source);
 }
@@ -174,13 +157,10 @@ gp_session *gp_trace_parts_new(gp_gil *gil, bool sites, bool stacks, bool timeli
     session->interpreter = gil->interpreter;
     session->wants_sites = sites;
     session->wants_stacks = stacks;
+    session->wants_timeline = timeline;
     session->recorder = recorder;
     session->stall_floor =
         gp_tracer.blocked_ticks; /* taking a free GIL is no stall: it must not fill the list */
-    if (timeline && gp_ring_new(GP_RING_CAPACITY, &session->ring) != GP_OK) {
-        gp_session_free(session);
-        return NULL;
-    }
     return session;
 }
 
@@ -188,7 +168,7 @@ static gp_session *new_other(const gp_session *session, gp_gil *gil)
 {
     if (session->other_count == GP_TRACE_PARTS_MAX)
         return NULL;
-    return gp_trace_parts_new(gil, session->wants_sites, session->wants_stacks, session->ring != NULL,
+    return gp_trace_parts_new(gil, session->wants_sites, session->wants_stacks, session->wants_timeline,
                               session->recorder);
 }
 
@@ -244,8 +224,7 @@ static uint64_t last_event(const gp_session *session, gp_thread *const *threads,
     return last;
 }
 
-/* After a reading up to `now`; 0: its interpreter has ended, with the last event. */
-static void end_part(gp_session *session, uint32_t here, uint64_t now)
+void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now)
 {
     size_t count;
     gp_thread **threads = gp_threads_all(&gp_tracer.threads, &count);
@@ -257,11 +236,6 @@ static void end_part(gp_session *session, uint32_t here, uint64_t now)
         introduce_labels(session); /* the recorder may not have come round since threads began or ended */
     gp_threads_free_all(threads, count);
     session->stop_anchor = gp_clock_anchor_now();
-}
-
-void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now)
-{
-    end_part(session, here, now);
 }
 
 /* Keep of the books of an interpreter that is gone what a report needs: a process may start thousands. */
@@ -285,7 +259,7 @@ static void close_gil(gp_gil *gil, bool at_last_event)
     uint64_t now = gp_trace_parts_catch_up(gil);
     while (gil->state.sessions != NULL) {
         gp_session *session = gil->state.sessions;
-        end_part(session, GP_UNSEEN, at_last_event ? 0 : now);
+        gp_trace_parts_end(session, GP_UNSEEN, at_last_event ? 0 : now);
         session->gil = NULL;
         close_books(session);
     }
@@ -425,13 +399,11 @@ void gp_trace_parts_extend(gp_session *session)
     gp_gil_table_unlock();
 }
 
-void gp_trace_parts_detach_rings(void)
+void gp_trace_parts_end_timelines(void)
 {
     for (gp_session *session = main_gil->state.sessions; session != NULL; session = session->next)
-        for (gp_session *part = session; part != NULL; part = part->others) {
-            gp_ring_free(part->ring);
-            part->ring = NULL;
-        }
+        for (gp_session *part = session; part != NULL; part = part->others)
+            part->wants_timeline = false;
 }
 
 void gp_trace_parts_forked(void)

@@ -24,7 +24,8 @@ void gp_trace_parts_extend(gp_session *session);
 /* See gp_wrappers_recognise. */
 gp_gil *gp_trace_parts_recognise(const void *mutex, const void *switch_mutex);
 
-/* End a part that is locked, after a reading up to `now`. `here` is where the GIL's holder is. */
+/* End a part that is locked, after a reading up to `now`; 0: its interpreter has ended, with the last event.
+ * `here` is where the GIL's holder is. */
 void gp_trace_parts_end(gp_session *session, uint32_t here, uint64_t now);
 
 /* End the parts of interpreters that have ended. Any thread. */
@@ -39,8 +40,8 @@ void gp_trace_parts_forget_code(const void *code);
 /* Forget the other GILs: without a trace nobody notices the end of an interpreter. */
 void gp_trace_parts_forget_others(void);
 
-/* In a forked child: nobody empties the rings any more, and the other interpreters are gone. */
-void gp_trace_parts_detach_rings(void);
+/* In a forked child: nobody writes the timelines any more, and the other interpreters are gone. */
+void gp_trace_parts_end_timelines(void);
 void gp_trace_parts_forked(void);
 
 /* Lock the stream of a part's GIL, and catch up. Returns up to when. Any thread. */

@@ -118,7 +118,7 @@ static void forked_in_child(void)
     gp_gil_state *gil = &main_gil->state;
     gp_thread *self = gp_wrappers_current();
     bool holds = has_gil(self), whole = gp_gil_table_forked_in_child();
-    gp_trace_parts_detach_rings();
+    gp_trace_parts_end_timelines();
     gp_tracer.watchers = 0;
     gp_tracer.forks++;
     uint64_t now = gp_clock_ticks();

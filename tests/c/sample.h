@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "recording/gp_chunk.h"
-#include "recording/gp_events.h"
+#include "recording/gp_timeline.h"
 #include "base/gp_hist.h"
 #include "recording/gp_reader.h"
 
@@ -99,16 +99,22 @@ static inline void sample_snapshot(gp_buffer *out, uint32_t interpreter, uint64_
 static inline void sample_events(gp_buffer *out, uint32_t interpreter)
 {
     enum { HALF = SAMPLE_EVENTS / 2 };
-    gp_interval events[SAMPLE_EVENTS];
+    gp_timeline timeline = {.dropped = 1}, taken = {0};
     uint64_t last = 0;
     for (uint64_t i = 0; i < SAMPLE_EVENTS; i++) {
         uint64_t end = i * 50 + (i == 30 ? (uint64_t)1 << 43 : 0);
-        events[i] = (gp_interval){i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, (uint32_t)(i % SAMPLE_THREADS),
-                                  i % 4 != 0 ? (uint32_t)(i % SAMPLE_PLACES) : GP_NOWHERE,
-                                  end - (i != 0 ? 40 : 0), end};
+        gp_timeline_add(&timeline,
+                        (gp_interval){i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, (uint32_t)(i % SAMPLE_THREADS),
+                                      i % 4 != 0 ? (uint32_t)(i % SAMPLE_PLACES) : GP_NOWHERE,
+                                      end - (i != 0 ? 40 : 0), end});
+        if (i != HALF - 1 && i != SAMPLE_EVENTS - 1)
+            continue;
+        gp_timeline_take(&timeline, &taken);
+        gp_timeline_put(&taken, &last, interpreter, out);
+        timeline.dropped++;
     }
-    gp_events_encode(&last, events, HALF, interpreter, 1, out);
-    gp_events_encode(&last, events + HALF, SAMPLE_EVENTS - HALF, interpreter, 2, out);
+    gp_buffer_free(&timeline.events);
+    gp_buffer_free(&taken.events);
 }
 
 /* Free with gp_buffer_free. */

@@ -15,7 +15,7 @@
 #include "trace/gp_trace_parts.h"
 #include "trace/gp_tracer_object.h"
 
-enum { ACTORS = 64, SESSIONS = 4, LEVELS = 3, STACKS = 6, RING = 1 << 12 };
+enum { ACTORS = 64, SESSIONS = 4, LEVELS = 3, STACKS = 6 };
 
 uint64_t __wrap_gp_clock_slow_ticks(void);
 
@@ -135,8 +135,8 @@ static void begin(unsigned number, unsigned actor, bool early, unsigned flags, s
     bool first = !gp_gil_state_running(gil);
     require(gp_recorder_open(path, GP_RECORDER_NO_THREAD, &recorders[number], &error) == GP_OK);
     gp_session *session =
-        gp_trace_parts_new(&gp_tracer.main_gil, flags != 0, (flags & 2) != 0, false, recorders[number]);
-    require(session != NULL && gp_ring_new(RING, &session->ring) == GP_OK);
+        gp_trace_parts_new(&gp_tracer.main_gil, flags != 0, (flags & 2) != 0, true, recorders[number]);
+    require(session != NULL);
     session->keep = keep;
     session->keep_largest = 1;
     session->start_anchor = gp_clock_anchor_now();

@@ -62,7 +62,7 @@ def _a_cycle(trace):
     [
         ("trace(sites=False)", 220),
         ("trace()", 240),
-        ("trace(timeline=True)", 285),
+        ("trace(timeline=True)", 270),
         ("trace(stacks=True)", 470),
     ],
 )

@@ -16,23 +16,18 @@ static char directory[] = "/tmp/gilprobe-guard-XXXXXX";
 static char path[128];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* stands for the GIL's */
 
-static void describe(void *context, gp_buffer *threads, gp_buffer *places)
+static void tell_nothing(void *context, gp_news_wish wish, gp_news *news)
 {
-    (void)context, (void)threads, (void)places;
+    (void)context, (void)wish, (void)news;
     pthread_mutex_lock(&mutex);
     pthread_mutex_unlock(&mutex);
-}
-
-static void snapshot(void *context, bool final, gp_buffer *out)
-{
-    (void)context, (void) final, (void)out;
 }
 
 static gp_recorder *open_guarded(void)
 {
     int error;
     gp_recorder *recorder = NULL;
-    gp_source source = {.describe = describe, .snapshot = snapshot};
+    gp_source source = {.read = tell_nothing};
     CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_REPLACE, &recorder, &error), GP_OK);
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     CHECK(gp_recorder_flush(recorder, 20000000000u));

@@ -23,19 +23,39 @@
 /* ---- a session as the recorder sees it ---- */
 
 typedef struct {
-    gp_ring *ring;
+    pthread_mutex_t lock; /* for the timeline */
+    gp_timeline timeline;
     _Atomic uint32_t accounts, places; /* that may be referred to */
     uint32_t described_accounts, described_places;
     _Atomic uint32_t snapshots, finals;
     bool no_memory;
     _Atomic bool over;
-    _Atomic uint32_t noted, caught_up; /* events that are to come into the ring, and that have */
+    _Atomic uint32_t noted, caught_up; /* events that are to come into the timeline, and that have */
     const gp_recorder *recorder;
 } fake;
 
-static void describe(void *context, gp_buffer *threads, gp_buffer *places)
+#define FAKE(...) {.lock = PTHREAD_MUTEX_INITIALIZER, __VA_ARGS__}
+
+static bool push(fake *session, gp_interval event)
 {
-    fake *session = context;
+    pthread_mutex_lock(&session->lock);
+    bool added = gp_timeline_add(&session->timeline, event);
+    pthread_mutex_unlock(&session->lock);
+    return added;
+}
+
+static bool push_hold(fake *session, uint64_t start, uint64_t end)
+{
+    return push(session, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, start, end});
+}
+
+static void free_timeline(fake *session)
+{
+    gp_buffer_free(&session->timeline.events);
+}
+
+static void describe(fake *session, gp_buffer *threads, gp_buffer *places)
+{
     if (session->no_memory)
         threads->failed = true;
     for (; session->described_accounts < session->accounts; session->described_accounts++) {
@@ -55,9 +75,8 @@ static void describe(void *context, gp_buffer *threads, gp_buffer *places)
     }
 }
 
-static void snapshot(void *context, bool final, gp_buffer *out)
+static void snapshot(fake *session, bool final, gp_buffer *out)
 {
-    fake *session = context;
     session->snapshots++;
     session->finals += final;
     gp_buffer_number(out, final ? GP_SNAPSHOT_FINAL : 0);
@@ -76,22 +95,31 @@ static void snapshot(void *context, bool final, gp_buffer *out)
     gp_buffer_number(out, 0);
 }
 
-/* Events may be known, and not be in the ring yet. */
-static void catch_up(void *context)
+/* Events may be known, and not be in the timeline yet. */
+static void catch_up(fake *session)
 {
-    fake *session = context;
     if (session->recorder != NULL)
         CHECK_EQUAL(gp_recorder_questions(session->recorder) % 2, 1);
     for (; session->caught_up < session->noted; session->caught_up++)
-        CHECK(gp_ring_push(session->ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, session->caught_up,
-                                                        session->caught_up + 1}));
+        CHECK(push_hold(session, session->caught_up, session->caught_up + 1));
 }
 
-static gp_source source_of(fake *session, size_t capacity)
+static void tell_news(void *context, gp_news_wish wish, gp_news *news)
 {
-    if (capacity != 0)
-        CHECK_EQUAL(gp_ring_new(capacity, &session->ring), GP_OK);
-    return (gp_source){.context = session, .ring = session->ring, .describe = describe, .snapshot = snapshot};
+    fake *session = context;
+    catch_up(session);
+    pthread_mutex_lock(&session->lock);
+    gp_timeline_take(&session->timeline, &news->timeline);
+    pthread_mutex_unlock(&session->lock);
+    if (wish != GP_NEWS_ALONE)
+        snapshot(session, wish == GP_NEWS_FINAL, &news->snapshot);
+    describe(session, &news->threads, &news->places);
+    news->ended = session->over;
+}
+
+static gp_source source_of(fake *session, bool timeline)
+{
+    return (gp_source){.context = session, .timeline = timeline, .read = tell_news};
 }
 
 static int end_of(int (*test)(void))
@@ -186,9 +214,8 @@ static void *produce(void *context)
         uint32_t account = (uint32_t)(i * THREADS / EVENTS), place = (uint32_t)(i * PLACES / EVENTS);
         session->accounts = account + 1; /* known before it is referred to */
         session->places = place + 1;
-        if (gp_ring_push(session->ring,
-                         (gp_interval){i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, account,
-                                       i % 3 != 0 ? place : GP_NOWHERE, i * 100, i * 100 + 60})) {
+        if (push(session, (gp_interval){i & 1 ? GP_EVENT_WAIT : GP_EVENT_HOLD, account,
+                                        i % 3 != 0 ? place : GP_NOWHERE, i * 100, i * 100 + 60})) {
             kept_events++;
             kept_hold += i & 1 ? 0 : 60;
         }
@@ -200,8 +227,8 @@ static void *produce(void *context)
 
 static void every_event_stands_behind_what_it_refers_to(void)
 {
-    fake session = {0};
-    gp_source source = source_of(&session, 1 << 14);
+    fake session = FAKE(.accounts = 0);
+    gp_source source = source_of(&session, true);
     gp_recorder *recorder = open_new();
     pthread_t producer;
     uint64_t bytes, events, sum = 0;
@@ -219,7 +246,7 @@ static void every_event_stands_behind_what_it_refers_to(void)
     CHECK_EQUAL(found->labels, 2);
     CHECK_EQUAL(found->events, kept_events);
     CHECK_EQUAL(events, kept_events);
-    CHECK_EQUAL(found->events + gp_ring_dropped(session.ring), EVENTS);
+    CHECK_EQUAL(found->events + session.timeline.dropped, EVENTS);
     for (size_t i = 0; i < THREADS; i++)
         sum += found->sums[i].hold;
     CHECK_EQUAL(sum, kept_hold);
@@ -232,7 +259,7 @@ static void every_event_stands_behind_what_it_refers_to(void)
     CHECK(bytes <= 16 * events);
     walk_free(found);
     gp_recorder_free(recorder);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
 static void the_file_belongs_to_its_owner_and_replaces_only_files(void)
@@ -273,12 +300,12 @@ static void the_file_belongs_to_its_owner_and_replaces_only_files(void)
 
 static void a_flush_writes_what_is_there_without_an_end(void)
 {
-    fake session = {.accounts = 1};
-    gp_source source = source_of(&session, 1 << 10);
+    fake session = FAKE(.accounts = 1);
+    gp_source source = source_of(&session, true);
     gp_recorder *recorder = open_new();
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     for (uint64_t i = 0; i < 700; i++)
-        CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1}));
+        CHECK(push_hold(&session, i, i + 1));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     walk_result *found = read_back();
     CHECK(found->wrong == NULL && !found->cut);
@@ -288,15 +315,14 @@ static void a_flush_writes_what_is_there_without_an_end(void)
     walk_free(found);
     gp_recorder_free(recorder);
     CHECK_EQUAL(session.finals, 1);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
-static void what_is_noted_comes_into_the_ring_before_it_is_written(void)
+static void what_is_noted_comes_into_the_timeline_before_it_is_written(void)
 {
-    fake session = {.accounts = 1, .recorder = open_new()};
+    fake session = FAKE(.accounts = 1, .recorder = open_new());
     gp_recorder *recorder = (gp_recorder *)session.recorder;
-    gp_source source = source_of(&session, 1 << 10);
-    source.catch_up = catch_up;
+    gp_source source = source_of(&session, true);
     session.noted = 5; /* before the source is known, too */
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     for (uint32_t noted = 300; noted <= 900; noted += 300) {
@@ -313,15 +339,15 @@ static void what_is_noted_comes_into_the_ring_before_it_is_written(void)
     walk_result *found = read_back();
     CHECK_EQUAL(found->events, 1000); /* those of the end as well */
     walk_free(found);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
 static int what_the_program_does_to_the_descriptor_hurts_nobody(void)
 {
     CHECK_EQUAL(make_system_older(), 0); /* else nobody has it */
     char other_path[80], content[16] = {0};
-    fake session = {.accounts = 1};
-    gp_source source = source_of(&session, 1 << 10);
+    fake session = FAKE(.accounts = 1);
+    gp_source source = source_of(&session, true);
     gp_recorder *recorder = open_new();
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     CHECK(gp_recorder_flush(recorder, 20000000000u));
@@ -333,7 +359,7 @@ static int what_the_program_does_to_the_descriptor_hurts_nobody(void)
     int other = open(other_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK_EQUAL(write(other, "mine", 4), 4);
     CHECK_EQUAL(dup2(other, fd), fd);
-    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
+    CHECK(push_hold(&session, 0, 1));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     CHECK_EQUAL(pread(other, content, sizeof content, 0), 4);
     CHECK(memcmp(content, "mine", 4) == 0);
@@ -349,15 +375,15 @@ static int what_the_program_does_to_the_descriptor_hurts_nobody(void)
     CHECK_EQUAL(found->events, 1);
     CHECK_EQUAL(found->finals, 1);
     walk_free(found);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
     return gp_test_status();
 }
 
 static int a_file_that_is_gone_is_an_error_and_no_more(void)
 {
     CHECK_EQUAL(make_system_older(), 0);
-    fake session = {0};
-    gp_source source = source_of(&session, 0);
+    fake session = FAKE(.accounts = 0);
+    gp_source source = source_of(&session, false);
     gp_recorder *recorder = open_new();
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     CHECK(gp_recorder_flush(recorder, 20000000000u));
@@ -376,8 +402,8 @@ static int nobody_else_has_the_descriptor(void)
     struct stat ours, found;
     if (syscall(SYS_close_range, 1000u, 1000u, 0) != 0)
         return 0;
-    fake session = {.accounts = 1};
-    gp_source source = source_of(&session, 1 << 10);
+    fake session = FAKE(.accounts = 1);
+    gp_source source = source_of(&session, true);
     gp_recorder *recorder = open_new();
     int fd = open(path, O_RDONLY);
     CHECK_EQUAL(fstat(fd, &ours), 0);
@@ -385,21 +411,20 @@ static int nobody_else_has_the_descriptor(void)
     for (int other = 3; other < 1024; other++)
         CHECK(other == fd || fstat(other, &found) != 0 || found.st_ino != ours.st_ino);
     CHECK_EQUAL(unlink(path), 0);
-    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
+    CHECK(push_hold(&session, 0, 1));
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     CHECK_EQUAL(error_of(recorder), 0);
     CHECK_EQUAL(lseek(fd, 0, SEEK_END) > 0, 1);
     gp_recorder_free(recorder);
     close(fd);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
     return gp_test_status();
 }
 
 static gp_recorder *open_later(fake *session)
 {
     gp_recorder *recorder = NULL;
-    gp_source source = source_of(session, 1 << 10);
-    source.catch_up = catch_up;
+    gp_source source = source_of(session, true);
     int error = 0;
     unlink(path);
     CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_LATER, &recorder, &error), GP_OK);
@@ -407,33 +432,33 @@ static gp_recorder *open_later(fake *session)
     return recorder;
 }
 
-static void leave(int status)
+static void leave(int ending)
 {
-    _exit(gp_test_status() == 0 ? status : 1);
+    _exit(gp_test_status() == 0 ? gp_ending_status(ending) : 1);
 }
 
 static int who_ends_by_exit_without_an_event_leaves_no_file(void)
 {
-    fake session = {.accounts = 1};
-    gp_recorder_end_by_exit(open_later(&session), 3, leave);
+    fake session = FAKE(.accounts = 1);
+    gp_recorder_end(open_later(&session), gp_ending_by_exit(3), leave);
     pause();
     return 1;
 }
 
 static int who_ends_by_exit_with_one_leaves_a_whole_file(void)
 {
-    fake session = {.accounts = 1};
+    fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_later(&session);
-    CHECK(gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1}));
-    gp_recorder_end_by_exit(recorder, 256 + 3, leave);
+    CHECK(push_hold(&session, 0, 1));
+    gp_recorder_end(recorder, gp_ending_by_exit(256 + 3), leave);
     pause();
     return 1;
 }
 
 static int who_ends_by_exit_with_one_that_is_only_noted_leaves_it(void)
 {
-    fake session = {.accounts = 1, .noted = 1};
-    gp_recorder_end_by_exit(open_later(&session), 3, leave);
+    fake session = FAKE(.accounts = 1, .noted = 1);
+    gp_recorder_end(open_later(&session), gp_ending_by_exit(3), leave);
     pause();
     return 1;
 }
@@ -452,18 +477,18 @@ static void a_file_that_is_made_later_is_whole_or_not_there(void)
     CHECK_EQUAL(found->events, 1);
     walk_free(found);
 
-    fake session = {.accounts = 1};
+    fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_later(&session);
     CHECK(gp_recorder_flush(recorder, 20000000000u));
     CHECK_EQUAL(files_in_directory(), 1);
     gp_recorder_free(recorder);
-    gp_ring_free(session.ring);
-    session = (fake){.accounts = 1};
+    free_timeline(&session);
+    session = (fake)FAKE(.accounts = 1);
     recorder = open_later(&session);
     while (files_in_directory() == 0) /* by itself */
         usleep(1000);
     gp_recorder_free(recorder);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
     unlink(path);
 }
 
@@ -471,18 +496,18 @@ static void a_file_that_is_made_later_is_whole_or_not_there(void)
 static int record_beyond_the_limit(void)
 {
     struct rlimit limit = {100000, 100000};
-    fake session = {.accounts = 1};
-    gp_source source = source_of(&session, 1 << 12);
+    fake session = FAKE(.accounts = 1);
+    gp_source source = source_of(&session, true);
     uint64_t bytes, events, lost = 0;
     setrlimit(RLIMIT_FSIZE, &limit);
     gp_recorder *recorder = open_new();
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     for (int round = 0; round < 40; round++) {
         for (uint64_t i = 0; i < 2000; i++)
-            lost += !gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1000000});
+            lost += !push_hold(&session, i, i + 1000000);
         gp_recorder_flush(recorder, 20000000000u);
     }
-    CHECK_EQUAL(lost, 0); /* what can't be written is thrown away, so that the ring does not fill */
+    CHECK_EQUAL(lost, 0); /* what can't be written is thrown away, so that the timeline does not fill */
     gp_recorder_finish(recorder);
     CHECK_EQUAL(gp_recorder_error(recorder, &bytes, &events), EFBIG);
     CHECK(bytes > 50000 && bytes <= 100000);
@@ -493,7 +518,7 @@ static int record_beyond_the_limit(void)
     CHECK_EQUAL(found->offset, bytes);
     CHECK(found->events >= events && events != 0);
     walk_free(found);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
     return gp_test_status();
 }
 
@@ -533,8 +558,8 @@ static void a_file_with_nothing_in_it_stays_open(void)
 
 static void a_forked_child_writes_nothing(void)
 {
-    fake session = {.accounts = 1};
-    gp_source source = source_of(&session, 1 << 10);
+    fake session = FAKE(.accounts = 1);
+    gp_source source = source_of(&session, true);
     gp_recorder *recorder = open_new();
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     CHECK(gp_recorder_flush(recorder, 20000000000u));
@@ -542,7 +567,7 @@ static void a_forked_child_writes_nothing(void)
         int status = -1;
         pid_t child = fork();
         if (child == 0) {
-            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
+            push_hold(&session, 0, 1);
             gp_recorder_put(recorder, "LABL", "", 0);
             CHECK(!gp_recorder_flush(recorder, 1000000000));
             gp_recorder_finish(recorder);
@@ -563,7 +588,7 @@ static void a_forked_child_writes_nothing(void)
     CHECK_EQUAL(found->events, 0);
     CHECK_EQUAL(found->finals, 1);
     walk_free(found);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
 static void a_killed_process_leaves_what_it_had_written(void)
@@ -574,17 +599,17 @@ static void a_killed_process_leaves_what_it_had_written(void)
     CHECK_EQUAL(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) {
-        fake session = {.accounts = 1};
-        gp_source source = source_of(&session, 1 << 16);
+        fake session = FAKE(.accounts = 1);
+        gp_source source = source_of(&session, true);
         gp_recorder *recorder = open_new();
         gp_recorder_add(recorder, &source);
         for (uint64_t i = 0; i < 1000; i++)
-            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1});
+            push_hold(&session, i, i + 1);
         gp_recorder_flush(recorder, 20000000000u);
         if (write(ends[1], "x", 1) != 1)
             _exit(1);
         for (uint64_t i = 1000;; i++) { /* killed in the middle of it */
-            gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, i, i + 1});
+            push_hold(&session, i, i + 1);
             gp_recorder_flush(recorder, 20000000000u);
         }
     }
@@ -605,8 +630,8 @@ static void a_killed_process_leaves_what_it_had_written(void)
 
 static void a_description_that_finds_no_memory_ends_the_recording(void)
 {
-    fake session = {.accounts = 1};
-    gp_source source = source_of(&session, 1 << 10);
+    fake session = FAKE(.accounts = 1);
+    gp_source source = source_of(&session, true);
     gp_recorder *recorder = open_new();
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     CHECK(gp_recorder_flush(recorder, 20000000000u));
@@ -617,7 +642,7 @@ static void a_description_that_finds_no_memory_ends_the_recording(void)
     walk_result *found = read_back();
     CHECK(found->wrong == NULL && !found->cut);
     walk_free(found);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
 static void the_thread_takes_no_signals(void)
@@ -650,8 +675,8 @@ static void the_thread_takes_no_signals(void)
 
 static void there_is_an_end_to_sources_and_payloads(void)
 {
-    fake session = {0};
-    gp_source source = source_of(&session, 0);
+    fake session = FAKE(.accounts = 0);
+    gp_source source = source_of(&session, false);
     gp_recorder *recorder = open_new();
     for (int i = 0; i < GP_RECORDER_SOURCES; i++) {
         source.interpreter = (uint32_t)i % WALK_INTERPRETERS;
@@ -697,7 +722,7 @@ static gp_recorder *open_without_thread(fake *session)
     int error = 0;
     unlink(path);
     CHECK_EQUAL(gp_recorder_open(path, GP_RECORDER_ALONE, &recorder, &error), GP_OK);
-    gp_source source = source_of(session, 1 << 10);
+    gp_source source = source_of(session, true);
     source.is_free = is_free;
     CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
     return recorder;
@@ -705,7 +730,7 @@ static gp_recorder *open_without_thread(fake *session)
 
 static void a_process_of_one_thread_writes_itself(void)
 {
-    fake session = {.accounts = 1};
+    fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_without_thread(&session);
     CHECK_EQUAL(gp_recorders_without_thread, 1);
     CHECK_EQUAL(threads_of_process(), 1);
@@ -713,19 +738,19 @@ static void a_process_of_one_thread_writes_itself(void)
     gp_recorder_attend(gp_clock_ticks());
     CHECK_EQUAL(errno, 4711);
     CHECK(size_of_file() > 0);
-    gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
+    push_hold(&session, 0, 1);
     CHECK(gp_recorder_flush(recorder, 1));
-    CHECK_EQUAL(gp_ring_pending(session.ring), 0);
+    CHECK_EQUAL(gp_timeline_count(&session.timeline), 0);
     gp_recorder_finish(recorder);
     CHECK_EQUAL(gp_recorders_without_thread, 0);
     CHECK_EQUAL(session.finals, 1);
     gp_recorder_free(recorder);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
 static void a_second_thread_brings_the_recorders(void)
 {
-    fake session = {.accounts = 1};
+    fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_without_thread(&session);
     gp_recorder_bring_threads();
     CHECK_EQUAL(gp_recorders_without_thread, 0);
@@ -735,13 +760,13 @@ static void a_second_thread_brings_the_recorders(void)
     gp_recorder_free(recorder);
     CHECK_EQUAL(threads_of_process(), 1);
     CHECK_EQUAL(session.finals, 1);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
 static void a_file_that_is_renamed_once_there_is_a_thread_is_written_on(void)
 {
     char moved[80];
-    fake session = {.accounts = 1};
+    fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_without_thread(&session);
     snprintf(moved, sizeof moved, "%s.moved", path);
     gp_recorder_bring_threads();
@@ -749,7 +774,7 @@ static void a_file_that_is_renamed_once_there_is_a_thread_is_written_on(void)
     gp_recorder_finish(recorder);
     CHECK_EQUAL(error_of(recorder), 0);
     gp_recorder_free(recorder);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
     CHECK_EQUAL(rename(moved, path), 0);
     walk_result *found = read_back();
     CHECK(found->wrong == NULL && !found->cut);
@@ -762,14 +787,14 @@ static void another_file_in_the_place_of_one_that_was_closed_is_left_alone(void)
 {
     const char others[] = "another's, and longer than what we have written so far is: ";
     char content[sizeof others];
-    fake session = {.accounts = 1};
+    fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_without_thread(&session);
     CHECK(gp_recorder_flush(recorder, 1));
     CHECK_EQUAL(error_of(recorder), 0);
     int other = open(path, O_RDWR);
     off_t length = lseek(other, 0, SEEK_END);
     CHECK_EQUAL(pwrite(other, others, sizeof others, 0), sizeof others);
-    gp_ring_push(session.ring, (gp_interval){GP_EVENT_HOLD, 0, GP_NOWHERE, 0, 1});
+    push_hold(&session, 0, 1);
     CHECK(!gp_recorder_flush(recorder, 1));
     CHECK_EQUAL(error_of(recorder), ESTALE);
     gp_recorder_free(recorder);
@@ -777,7 +802,7 @@ static void another_file_in_the_place_of_one_that_was_closed_is_left_alone(void)
     CHECK(memcmp(content, others, sizeof others) == 0);
     CHECK(lseek(other, 0, SEEK_END) <= (length > (off_t)sizeof others ? length : (off_t)sizeof others));
     close(other);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
 static int ended_by;
@@ -789,16 +814,16 @@ static void last_act(int number)
 
 static void a_signal_waits_for_what_it_has_interrupted(void)
 {
-    fake session = {.accounts = 1};
+    fake session = FAKE(.accounts = 1);
     gp_recorder *recorder = open_without_thread(&session);
     busy = true;
-    gp_recorder_end_here_by_signal(recorder, SIGTERM, last_act);
+    gp_recorder_end_here(recorder, SIGTERM, last_act);
     CHECK_EQUAL(ended_by, 0);
     busy = false;
-    gp_recorder_end_here_by_signal(recorder, SIGTERM, last_act);
+    gp_recorder_end_here(recorder, SIGTERM, last_act);
     CHECK_EQUAL(ended_by, SIGTERM);
     gp_recorder_free(recorder);
-    gp_ring_free(session.ring);
+    free_timeline(&session);
 }
 
 static void an_earlier_file_stays_until_the_new_one_is_wanted(void)
@@ -820,20 +845,14 @@ static void an_earlier_file_stays_until_the_new_one_is_wanted(void)
     CHECK(size_of_file() > 0);
 }
 
-static bool has_ended(void *context)
-{
-    fake *session = context;
-    return session->over;
-}
-
 static void a_session_that_has_ended_makes_room_for_another(void)
 {
     enum { SESSIONS = 2 * GP_RECORDER_SOURCES };
     static fake sessions[SESSIONS];
     gp_recorder *recorder = open_new();
     for (int i = 0; i < SESSIONS; i++) {
-        gp_source source = source_of(&sessions[i], 0);
-        source.ended = has_ended;
+        sessions[i] = (fake)FAKE(.accounts = 0);
+        gp_source source = source_of(&sessions[i], false);
         CHECK_EQUAL(gp_recorder_add(recorder, &source), GP_OK);
         sessions[i].over = true;
         if (i % 100 == 99)
@@ -856,7 +875,7 @@ int main(void)
     the_file_belongs_to_its_owner_and_replaces_only_files();
     every_event_stands_behind_what_it_refers_to();
     a_flush_writes_what_is_there_without_an_end();
-    what_is_noted_comes_into_the_ring_before_it_is_written();
+    what_is_noted_comes_into_the_timeline_before_it_is_written();
     in_child(what_the_program_does_to_the_descriptor_hurts_nobody);
     unlink(path);
     in_child(a_file_that_is_gone_is_an_error_and_no_more);

@@ -497,7 +497,7 @@ static void in_a_forked_child_the_other_interpreters_are_gone(void)
     if (child == 0) {
         interpreter_after_fork();
         CHECK_EQUAL(gp_tracer.other_count, 0);
-        CHECK(session->ring == NULL && session->others->ring == NULL);
+        CHECK(!session->wants_timeline && !session->others->wants_timeline);
         reading read = read_part(session, 1);
         CHECK(read.totals.flags & GP_SNAPSHOT_FINAL);
         CHECK((read.totals.flags & GP_SNAPSHOT_TIMELINE) == 0);
