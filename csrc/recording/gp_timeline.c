@@ -4,14 +4,16 @@
 
 enum {
     EVENT_MAX = 4 * GP_NUMBER_MAX, /* bytes */
+    FIRST_SIZE = 1 << 16, /* bytes: what most threads do in one round of the recorder, without a copy */
 };
 
 _Static_assert((int)GP_TIMELINE_MAX <= (int)GP_CHUNK_EVENTS_MAX, "all fit into one chunk");
 
 bool gp_timeline_make_room(gp_timeline *timeline)
 {
-    bool has_room = timeline->events.room < GP_TIMELINE_SIZE && /* it is doubled each time */
-                    gp_buffer_reserve(&timeline->events, sizeof(gp_interval));
+    bool has_room =
+        timeline->events.room < GP_TIMELINE_SIZE && /* it is doubled each time */
+        gp_buffer_reserve(&timeline->events, timeline->events.room == 0 ? FIRST_SIZE : sizeof(gp_interval));
     timeline->events.failed = false; /* what is there is whole */
     timeline->dropped += !has_room;
     return has_room;
