@@ -14,7 +14,7 @@
 #define MS_NS UINT64_C(1000000)
 
 enum {
-    KNOWN = 4096,       /* levels that need not be described again; a power of 2 */
+    KNOWN = 2048,       /* levels that need not be described again; a power of 2 */
     DEATHS = 1024,      /* counters of code objects that went; a power of 2 */
     WATCHING = 1 << 20, /* no counter moves so far by chance */
     IDLE_LOOKS = 16,    /* so many in a row that found no holder: nobody uses the GIL */
