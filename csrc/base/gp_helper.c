@@ -147,10 +147,9 @@ static void await_disappearance(pid_t id)
             nanosleep(&nap, NULL);
 }
 
-int gp_helper_start(gp_helper *helper)
+/* With the lock, which it gives back. */
+static int start_locked(gp_helper *helper)
 {
-    pthread_once(&fork_once, watch_forks);
-    pthread_mutex_lock(&lock);
     int error = start_thread(helper);
     if (error == 0) {
         helper->next = helpers;
@@ -158,6 +157,19 @@ int gp_helper_start(gp_helper *helper)
     }
     pthread_mutex_unlock(&lock);
     return error;
+}
+
+int gp_helper_start(gp_helper *helper)
+{
+    pthread_once(&fork_once, watch_forks);
+    pthread_mutex_lock(&lock);
+    return start_locked(helper);
+}
+
+int gp_helper_start_at_once(gp_helper *helper)
+{
+    pthread_once(&fork_once, watch_forks);
+    return pthread_mutex_trylock(&lock) == 0 ? start_locked(helper) : EBUSY;
 }
 
 static void do_nothing(void *context)

@@ -47,6 +47,10 @@ struct gp_helper {
  * library and for each other: hold no lock that another thread may want meanwhile, such as the GIL. */
 int gp_helper_start(gp_helper *helper);
 
+/* The same for a thread of the program, which must not wait long: EBUSY if another helper is being started or
+ * ended. */
+int gp_helper_start_at_once(gp_helper *helper);
+
 /* Try whether a thread can be made now: make one and end it. Returns 0 or an errno. */
 int gp_helper_try(void);
 

@@ -20,7 +20,7 @@
 
 enum {
     PAGE = 4096,
-    CODES = 1024,     /* code objects that need not be read again; a power of 2 */
+    CODES = 256,      /* code objects that need not be read again; a power of 2 */
     HIDDEN_MAX = 192, /* frames that are not shown: others may change them into a circle meanwhile */
 };
 

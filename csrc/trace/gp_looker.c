@@ -14,7 +14,7 @@
 #define MS_NS UINT64_C(1000000)
 
 enum {
-    KNOWN = 4096,       /* levels that need not be described again; a power of 2 */
+    KNOWN = 2048,       /* levels that need not be described again; a power of 2 */
     DEATHS = 1024,      /* counters of code objects that went; a power of 2 */
     WATCHING = 1 << 20, /* no counter moves so far by chance */
     IDLE_LOOKS = 16,    /* so many in a row that found no holder: nobody uses the GIL */
@@ -347,9 +347,9 @@ void gp_looker_begin(void)
         .context = &looker, .run = run, .halt = halt, .forked = forked, .name = "gilprobe-looker"};
     atomic_store(&looker.bell, SILENT);
     atomic_store(&looker.heard, true);
-    bool begun = gp_helper_start(&looker.helper) == 0;
-    atomic_store(&looker.failed_ns, begun ? 0 : gp_clock_monotonic_ns());
-    atomic_store(&looker.existence, begun ? RUNS : NONE);
+    int error = gp_helper_start_at_once(&looker.helper);
+    atomic_store(&looker.failed_ns, error == 0 || error == EBUSY ? 0 : gp_clock_monotonic_ns());
+    atomic_store(&looker.existence, error == 0 ? RUNS : NONE);
     gp_looker_end(); /* if the last session has ended meanwhile */
     errno = saved;
 }

@@ -19,6 +19,7 @@ typedef struct {
     uint64_t now;
     /* under way, while the session runs */
     const gp_account *holder; /* NULL: nobody, or its place is not known */
+    const gp_account *looked; /* the holder, whether or not its place is known */
     uint64_t hold, hold_cpu;
     waiting *waits;
     size_t wait_count;
@@ -71,6 +72,8 @@ static void look_at(reading *of, const gp_account *account)
     const gp_thread *thread = account->thread;
     uint64_t start = of->session->start, since = thread->since > start ? thread->since : start;
     uint64_t ticks = gp_ticks_after(start, since, gp_thread_end_of(thread, of->now));
+    if (thread->state == GP_HOLD)
+        of->looked = account;
     if (thread->state == GP_HOLD && of->place != GP_ROW_NONE) {
         of->holder = account;
         of->hold = ticks;
@@ -320,12 +323,13 @@ static void write_tally(const gp_tally *tally, gp_buffer *buffer)
     gp_buffer_number(buffer, tally->waiting);
 }
 
-/* The looks in the hold that is under way have rows of their own. */
+/* The looks in the hold that is under way have rows of their own: also where its place is not known, since a
+ * process may be killed in it. */
 static void write_looks(const reading *of, gp_buffer *buffer)
 {
     const gp_session *session = of->session;
     const gp_tally_table *tallies = &session->tallies;
-    uint32_t under_way = of->holder != NULL ? session->look_row_count : 0;
+    uint32_t under_way = of->looked != NULL ? session->look_row_count : 0;
     gp_buffer_number(buffer, session->looks_unseen);
     gp_buffer_number(buffer, session->looks_free);
     gp_buffer_number(buffer, tallies->count + under_way);
@@ -333,7 +337,7 @@ static void write_looks(const reading *of, gp_buffer *buffer)
         write_tally(&tallies->rows[i], buffer);
     for (uint32_t i = 0; i < under_way; i++) {
         const gp_look_row *row = &session->look_rows[i];
-        write_tally(&(gp_tally){of->holder->number, of->place, row->place, row->looks, row->waiting}, buffer);
+        write_tally(&(gp_tally){of->looked->number, of->place, row->place, row->looks, row->waiting}, buffer);
     }
 }
 

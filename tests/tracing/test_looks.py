@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -178,6 +179,40 @@ def test_a_forked_child_has_no_looker_until_somebody_waits_there():
                 os._exit(status)
         assert os.waitpid(child, 0)[1] == 0
         assert lookers() == 1
+
+
+HANGS = """
+import collections, itertools, sys, threading, gilprobe
+
+def hang():
+    collections.deque(itertools.repeat(None), maxlen=0)  # for ever, with the GIL
+
+def wait():
+    while True:
+        pass
+
+with gilprobe.trace(path=sys.argv[1], timeline=True):
+    threading.Thread(target=wait, daemon=True).start()
+    hang()
+"""
+
+
+def test_a_process_that_is_killed_in_a_hold_leaves_what_ran(tmp_path):
+    script, path = tmp_path / "hangs.py", tmp_path / "recording"
+    script.write_text(HANGS)
+    with subprocess.Popen([sys.executable, str(script), str(path)]) as process:
+        try:
+            functions = set()
+            while "hang" not in functions:
+                assert process.poll() is None
+                time.sleep(0.05)
+                recorded = Recorded(chunks(path, cut=True)) if path.exists() else None
+                if recorded is None or not recorded.snapshots:
+                    continue
+                looks = read_snapshot(recorded.snapshots[-1], recorded.places)["looks"]
+                functions = {frame[0] for _, ended, looked in looks if ended is None for frame in looked}
+        finally:
+            process.kill()
 
 
 HOSTILE = """

@@ -2,6 +2,7 @@
 #include "gp_test.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -53,6 +54,39 @@ static int thread_count(void)
         count += entry->d_name[0] != '.';
     closedir(folder);
     return count;
+}
+
+static atomic_bool is_ending, may_end;
+
+static void run_on(void *context)
+{
+    run(context);
+    atomic_store(&is_ending, true);
+    while (!atomic_load(&may_end))
+        usleep(1000);
+}
+
+static void *stop_slowly(void *context)
+{
+    gp_helper_stop(&((worker *)context)->helper);
+    return NULL;
+}
+
+static void nobody_waits_for_the_end_of_another_who_must_not_wait(void)
+{
+    worker slow = {.runs = 0}, next = {.runs = 0};
+    pthread_t stopper;
+    slow.helper = (gp_helper){.context = &slow, .run = run_on, .halt = halt, .forked = forked};
+    CHECK_EQUAL(gp_helper_start(&slow.helper), 0);
+    CHECK_EQUAL(pthread_create(&stopper, NULL, stop_slowly, &slow), 0);
+    next.helper = (gp_helper){.context = &next, .run = run, .halt = halt, .forked = forked};
+    while (!atomic_load(&is_ending))
+        usleep(1000);
+    CHECK_EQUAL(gp_helper_start_at_once(&next.helper), EBUSY);
+    atomic_store(&may_end, true);
+    CHECK_EQUAL(pthread_join(stopper, NULL), 0);
+    CHECK_EQUAL(gp_helper_start_at_once(&next.helper), 0);
+    gp_helper_stop(&next.helper);
 }
 
 static void helpers_are_gone_while_they_are_paused(int others)
@@ -214,5 +248,6 @@ int main(void)
     nothing_comes_of_nothing();
     if (has_own_tables())
         a_descriptor_is_the_threads_alone(others);
+    nobody_waits_for_the_end_of_another_who_must_not_wait();
     return gp_test_status();
 }
