@@ -12,17 +12,21 @@
 #include <string.h>
 
 #if !defined(_WIN32)
+#include <time.h>
 #include <unistd.h>
 #endif
 
 #include "cpython/gp_frames_read_safely.h"
+#include "cpython/gp_object_light.h"
 #include "cpython/gp_object_names.h"
 #include "cpython/gp_opcodes.h"
+#include "cpython/gp_operators.h"
 #include "cpython/gp_stack_depth.h"
 
 enum {
-    SLOTS_MAX = 2, /* objects on the frame's stack that a name comes from */
-    AGAIN = 2,     /* how often a look is repeated: what is gone then was too short to be seen */
+    SLOTS_MAX = 3,   /* objects on the frame's stack that a name comes from */
+    LASTS_SEEN = 3,  /* times */
+    LASTS_NS = 1000, /* of the thread's time: an instruction that takes as long does more than usual */
 };
 
 /* What is seen of a thread at one look. */
@@ -37,6 +41,7 @@ typedef struct {
     const char *slots[SLOTS_MAX]; /* where those objects lie */
     uintptr_t objects[SLOTS_MAX]; /* and what they are, with the interpreter's tags */
     size_t slot_count;
+    bool must_last; /* it takes no time mostly */
 } look;
 
 /* ---- the frame ---- */
@@ -63,19 +68,31 @@ static const char *bottom(const look *look)
            look->code.code.co_nlocalsplus * (ptrdiff_t)sizeof(void *);
 }
 
-/* How many objects lie on the stack as the interpreter left it when it called C; the static depth where it
- * does not save that. */
-static ptrdiff_t saved_depth(const look *look)
+/* Whether the interpreter has taken the instruction's objects from the stack already: C has returned. Until
+ * 3.13 it does not tell. */
+static bool is_over(const look *look)
 {
 #if PY_VERSION_HEX >= 0x030E0000
-    return ((const char *)look->frame.stackpointer - bottom(look)) / (ptrdiff_t)sizeof(void *);
+    return (const char *)look->frame.stackpointer < bottom(look) + look->at.depth * (ptrdiff_t)sizeof(void *);
 #else
-    return look->at.depth;
+    (void)look;
+    return false;
+#endif
+}
+
+/* The object that a reference on the stack stands for: since 3.14 with tag bits. A small integer that lies
+ * there itself is no object. */
+static const void *object_of(uintptr_t reference)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    return (reference & 3) == 3 ? NULL : (const void *)(reference & ~(uintptr_t)3);
+#else
+    return (const void *)reference;
 #endif
 }
 
 /* The object so many places from the top of the stack, as it is before the instruction; NULL: there is none,
- * or it can't be read. Small integers that lie there themselves are no objects either. */
+ * or it can't be read. */
 static const void *object_at(look *look, ptrdiff_t from_top)
 {
     ptrdiff_t slot = look->at.depth - from_top;
@@ -88,11 +105,7 @@ static const void *object_at(look *look, ptrdiff_t from_top)
         return NULL;
     look->slots[look->slot_count] = place;
     look->objects[look->slot_count++] = object;
-#if PY_VERSION_HEX >= 0x030E0000
-    return (object & 3) == 3 ? NULL : (const void *)(object & ~(uintptr_t)3);
-#else
-    return (const void *)object;
-#endif
+    return object_of(object);
 }
 
 /* Whether the thread is still where it was, at work on the same objects. */
@@ -224,8 +237,9 @@ static bool name_call(look *look, ptrdiff_t place, gp_name *name)
     const void *callable = find_callable(look, place);
     switch (gp_object_callable(look->reader, callable, name)) {
     case GP_CALLABLE_C:
-        return saved_depth(look) == look->at.depth;
+        return !is_over(look);
     case GP_CALLABLE_PYTHON:
+        look->must_last = true;
         gp_name_append(name, "freeing");
         return true;
     default:
@@ -233,7 +247,190 @@ static bool name_call(look *look, ptrdiff_t place, gp_name *name)
     }
 }
 
+/* ---- operators ---- */
+
+static bool append_attribute(look *look, gp_name *name)
+{
+    const void *string;
+    PyVarObject head;
+    const char *names = (const char *)look->code.code.co_names;
+    uint32_t index = gp_operators_attribute(look->at);
+    return gp_safe_read(look->reader, names, &head, sizeof head) && index < (size_t)Py_SIZE(&head) &&
+           gp_safe_read(look->reader, names + offsetof(PyTupleObject, ob_item) + index * sizeof string,
+                        &string, sizeof string) &&
+           gp_object_string(look->reader, string, name);
+}
+
+static bool append_type(look *look, const void *object, gp_name *name)
+{
+    return object == NULL || gp_object_type_name(look->reader, object, name);
+}
+
+/* The objects of an operator; NULL where it has none, or none that can be read. */
+typedef struct {
+    const void *first, *second, *key;
+} operands;
+
+static operands read_operands(look *look, const gp_operator *operator)
+{
+    return (operands){
+        operator->first != 0 ? object_at(look, operator->first) : NULL,
+        operator->second != 0 ? object_at(look, operator->second) : NULL,
+        operator->key != 0 ? object_at(look, operator->key) : NULL,
+    };
+}
+
+static bool is_light(look *look, const gp_operator *operator, operands objects)
+{
+    gp_safe_reader *reader = look->reader;
+    switch (operator->light_if) {
+    case GP_LIGHT_OPERANDS:
+        return gp_object_is_light(reader, objects.first) &&
+               (operator->second == 0 || gp_object_is_light(reader, objects.second));
+    case GP_LIGHT_LOOP:
+        return gp_object_is_light(reader, objects.first) || gp_object_finds_items(reader, objects.first) ||
+               gp_object_finds_members(reader, objects.first);
+    case GP_LIGHT_ITEM:
+        return gp_object_finds_items(reader, objects.first) && gp_object_is_light(reader, objects.key);
+    case GP_LIGHT_MEMBER:
+        return gp_object_is_light(reader, objects.key) &&
+               (gp_object_finds_members(reader, objects.first) || gp_object_is_light(reader, objects.first));
+    case GP_LIGHT_KNOWN:
+        return look->at.specialised;
+    default:
+        look->must_last = (operator->first == 0 || gp_object_is_light(reader, objects.first)) &&
+                          (operator->second == 0 || gp_object_is_light(reader, objects.second));
+        return false;
+    }
+}
+
+static bool name_operator(look *look, gp_name *name)
+{
+    gp_operator operator;
+    if (!gp_operators_find(look->at, &operator) || (operator.leaves_objects && is_over(look)))
+        return false;
+    operands objects = read_operands(look, &operator);
+    if ((operator.first != 0 && objects.first == NULL) || (operator.second != 0 && objects.second == NULL) ||
+        is_light(look, &operator, objects))
+        return false;
+    gp_name_append(name, operator.before);
+    if (!append_type(look, objects.first, name))
+        return false;
+    gp_name_append(name, operator.between);
+    if (!append_type(look, objects.second, name) ||
+        (operator.names_attribute && !append_attribute(look, name)))
+        return false;
+    gp_name_append(name, operator.after);
+    return true;
+}
+
+/* ---- what lasts ---- */
+
+/* The time that the thread has run, by the clock of its own; 0: not known. */
+static uint64_t time_run(const look *look)
+{
+#if defined(__linux__)
+    unsigned long id;
+    struct timespec time;
+    const char *place = (const char *)look->thread_state + offsetof(PyThreadState, native_thread_id);
+    if (!gp_safe_read(look->reader, place, &id, sizeof id) || id == 0)
+        return 0;
+    /* MAKE_THREAD_CPUCLOCK in the kernel's include/linux/posix-timers_types.h: what pthread_getcpuclockid
+     * gives, which needs a thread that lives */
+    clockid_t clock = (clockid_t)((~(unsigned)id << 3) | 6);
+    return clock_gettime(clock, &time) == 0 ? (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec
+                                            : 0;
+#else
+    (void)look;
+    return 0;
+#endif
+}
+
+/* What a thread was seen at that may last. */
+typedef struct {
+    const void *thread_state, *frame, *instruction;
+    uintptr_t reference;  /* to the object that it works on */
+    uintptr_t content[3]; /* the object's type and more: another one may get its address */
+    uint64_t time;        /* that the thread had run by then */
+} moment;
+
+static bool read_object(const look *look, const char *place, moment *now)
+{
+    if (!gp_safe_read(look->reader, place, &now->reference, sizeof now->reference))
+        return false;
+    const char *object = object_of(now->reference);
+    return object == NULL || gp_safe_read(look->reader, object + offsetof(PyObject, ob_type), now->content,
+                                          sizeof now->content);
+}
+
+/* Where the local variable is that the instruction lets go; NULL: it does not. */
+static const char *local_of(const look *look)
+{
+    uint32_t number = look->at.argument;
+    switch (look->at.opcode) {
+#if PY_VERSION_HEX >= 0x030D0000
+    case STORE_FAST_LOAD_FAST:
+    case STORE_FAST_STORE_FAST:
+        number >>= 4; /* two arguments in one */
+        break;
+#endif
+    case STORE_FAST:
+    case DELETE_FAST:
+        break;
+    default:
+        return NULL;
+    }
+    return look->address + offsetof(gp_frame, localsplus) + number * sizeof(void *);
+}
+
+static moment moment_of(const look *look)
+{
+    moment now = {look->thread_state, look->address, look->frame.GP_FRAMES_INSTRUCTION,
+                  .time = time_run(look)};
+    const char *place = look->slot_count != 0 ? look->slots[0] : local_of(look);
+    if (place != NULL && !read_object(look, place, &now))
+        now.time = 0;
+    return now;
+}
+
+static bool is_same_work(const moment *then, const moment *now)
+{
+    return then->thread_state == now->thread_state && then->frame == now->frame &&
+           then->instruction == now->instruction && then->reference == now->reference &&
+           memcmp(then->content, now->content, sizeof now->content) == 0 && then->time != 0 &&
+           now->time >= then->time + LASTS_NS;
+}
+
+/* Whether an instruction that takes no time mostly takes long now: the thread is still there each time that
+ * it has run for a while. It may not run while it is looked at, if only because this thread has its
+ * processor: then the last looks count. */
+static bool lasts(const look *look)
+{
+    static moment last;
+    static int seen; /* there, at so many looks in a row */
+    moment now = moment_of(look), before;
+    seen = is_same_work(&last, &now) ? seen + 1 : 0;
+    last = now;
+    for (int again = seen; again < LASTS_SEEN; again++) {
+        before = now;
+        now = moment_of(look);
+        if (!is_unchanged(look) || !is_same_work(&before, &now))
+            return false;
+    }
+    return true;
+}
+
 /* ---- look ---- */
+
+static bool name_freeing(look *look, gp_name *name)
+{
+    bool pops = look->at.opcode == POP_TOP; /* as generators do all the time with what is sent to them */
+    if (pops && gp_object_is_light(look->reader, object_at(look, 1)))
+        return false;
+    look->must_last = true;
+    gp_name_append(name, "freeing");
+    return true;
+}
 
 static bool name_callee(look *look, gp_name *name)
 {
@@ -242,17 +439,15 @@ static bool name_callee(look *look, gp_name *name)
     if (!read_instruction(look))
         return false;
     ptrdiff_t place = callable_place(look->at);
-    return place != 0 && name_call(look, place, name);
+    if (place != 0)
+        return name_call(look, place, name);
+    return gp_operators_frees(look->at) ? name_freeing(look, name) : name_operator(look, name);
 }
 
 static bool take_look(look *look, gp_name *name)
 {
-    if (!read_frame(look) || !name_callee(look, name))
-        return false;
-    for (int again = 0; again < AGAIN; again++)
-        if (!is_unchanged(look))
-            return false;
-    return true;
+    return read_frame(look) && name_callee(look, name) && (!look->must_last || lasts(look)) &&
+           is_unchanged(look);
 }
 
 /* The process whose thread is in here; 0: none. A forked child may find its parent. */

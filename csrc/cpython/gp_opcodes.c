@@ -152,6 +152,15 @@ bool gp_opcodes_read_events(gp_safe_reader *reader, const PyCodeObject *code, ui
 
 #endif
 
+bool gp_opcodes_is_specialised(uint8_t opcode)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    if (opcode == LOAD_ATTR_ADAPTIVE || opcode == LOAD_METHOD_ADAPTIVE || opcode == STORE_ATTR_ADAPTIVE)
+        return false; /* it only counts how often it runs */
+#endif
+    return _PyOpcode_Deopt[opcode] != opcode;
+}
+
 /* ---- what follows an instruction ---- */
 
 unsigned gp_opcodes_caches(uint8_t opcode)

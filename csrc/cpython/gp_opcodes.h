@@ -21,6 +21,9 @@ enum {
  * one that does not show in it. */
 uint8_t gp_opcodes_original(uint8_t opcode);
 
+/* Whether the interpreter has made it for one kind of objects. */
+bool gp_opcodes_is_specialised(uint8_t opcode);
+
 /* Since 3.12 these stand for instructions that are kept elsewhere: a tool wants to know of each line, or of
  * each instruction. */
 bool gp_opcodes_is_line(uint8_t opcode);

@@ -92,7 +92,7 @@ static bool decode(reading *read, gp_instruction *units)
         argument = argument << 8 | kept->raw[UNIT * unit + 1];
         size_t end = unit + 1 + gp_opcodes_caches(opcode);
         for (uint8_t cache = 0; unit < end && unit < read->units; unit++)
-            units[unit] = (gp_instruction){argument, -1, opcode, cache++};
+            units[unit] = (gp_instruction){argument, -1, opcode, cache++, false};
         argument = opcode == EXTENDED_ARG ? argument : 0;
     }
     return true;
@@ -233,13 +233,15 @@ static kept_code *find(gp_safe_reader *reader, const void *code, const PyCodeObj
 }
 
 /* Until 3.11 a code object has no number of its own: is the instruction that runs the one that was kept? */
-static bool is_same(gp_safe_reader *reader, const char *first, int32_t unit, gp_instruction kept_as)
+static bool compare(gp_safe_reader *reader, const char *place, gp_instruction *found)
 {
     uint8_t raw[UNIT];
-    if (!gp_safe_read(reader, first + UNIT * (ptrdiff_t)unit, raw, sizeof raw))
+    if (!gp_safe_read(reader, place, raw, sizeof raw))
         return false;
-    return gp_opcodes_is_line(raw[0]) || gp_opcodes_is_event(raw[0]) || gp_opcodes_is_trace(raw[0]) ||
-           (gp_opcodes_original(raw[0]) == kept_as.opcode && raw[1] == (kept_as.argument & 0xFF));
+    if (gp_opcodes_is_line(raw[0]) || gp_opcodes_is_event(raw[0]) || gp_opcodes_is_trace(raw[0]))
+        return true;
+    found->specialised = gp_opcodes_is_specialised(raw[0]);
+    return gp_opcodes_original(raw[0]) == found->opcode && raw[1] == (found->argument & 0xFF);
 }
 
 bool gp_stack_depth_find(gp_safe_reader *reader, const void *code, const PyCodeObject *copy,
@@ -255,8 +257,9 @@ bool gp_stack_depth_find(gp_safe_reader *reader, const void *code, const PyCodeO
     if (slot == NULL)
         return false;
     const gp_instruction *units = &kept->units[slot->first];
-    *found = units[unit - units[unit].cache];
-    if (is_same(reader, first_instruction, unit - units[unit].cache, *found))
+    unit -= units[unit].cache;
+    *found = units[unit];
+    if (compare(reader, first_instruction + UNIT * (ptrdiff_t)unit, found))
         return true;
     slot->is.code = NULL;
     return false;

@@ -15,9 +15,10 @@
 
 typedef struct {
     uint32_t argument;
-    int16_t depth;  /* before the instruction; -1: no way leads there */
-    uint8_t opcode; /* as it was compiled: neither specialised nor instrumented */
-    uint8_t cache;  /* which of the code units after the instruction this is; 0: the instruction itself */
+    int16_t depth;    /* before the instruction; -1: no way leads there */
+    uint8_t opcode;   /* as it was compiled: neither specialised nor instrumented */
+    uint8_t cache;    /* which of the code units after the instruction this is; 0: the instruction itself */
+    bool specialised; /* now; the interpreter thinks that it always deals with the same kind of objects */
 } gp_instruction;
 
 /* Find the instruction `at` bytes from the first one, or that a cache there belongs to. `copy` has what

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import ctypes
 import functools
 import gc
 import json
+import operator
 import pickle
 import re
+import struct
+import sys
+import sysconfig
 import threading
+import typing
 from collections import Counter
 
 import pytest
@@ -15,17 +22,27 @@ import pytest
 from gilprobe._native import frames
 
 NUMBERS = [n * 7919 % 200_003 for n in range(200_000)]
+ITEMS = [object() for _ in range(300_000)]
+SAME = [[(n,) for n in range(200_000)] for _ in range(2)]
 TEXT = "lorem ipsum dolor " * 10_000
 WORDS = re.compile(r"(\w+) (\w+)")
 DOCUMENT = [{"id": n, "name": f"user {n}", "tags": ["a", "b", "c"] * 5} for n in range(3000)]
+ENCODED = json.dumps(DOCUMENT)
+MEMBERS = dict.fromkeys(NUMBERS)
+LARGE = 3**60_000
+DIGITS = 7**4_500
+EVERYTHING = slice(None)
 
-ROUNDS = 60
-GAP_NS = 500_000
+NAMED = 30
+GAP_NS = 300_000
 
 
-def names_of(culprit):
-    """Run `culprit` again and again in a thread, and return how often each name was seen there."""
-    states, done = [], threading.Event()
+def look_at(culprit, *, looks=None):
+    """Run `culprit` again and again in a thread, and count the names that so many looks found; b"" is none.
+
+    Without a number, go on until enough have found one.
+    """
+    states, done, started = [], threading.Event(), threading.Event()
 
     def run():
         states.append(frames.thread_state())
@@ -33,42 +50,311 @@ def names_of(culprit):
         while not done.is_set():
             culprit()
 
-    started = threading.Event()
     thread = threading.Thread(target=run)
     thread.start()
     started.wait()
+    seen = Counter()
     try:
-        # without the GIL: the thread may hold it all the time
-        seen = frames.read_callees(states[0], ROUNDS, gap_ns=GAP_NS)
+        while seen.total() - seen[""] < NAMED if looks is None else seen.total() < looks:
+            # without the GIL, which the thread may hold all the time
+            for name, times in frames.read_callees(states[0], NAMED, gap_ns=GAP_NS).items():
+                seen[name.decode()] += times
     finally:
         done.set()
         thread.join()
-    return Counter({name.decode(): times for name, times in seen.items()})
+    return seen
 
 
-def sort_with_everything():
-    sorted(*(NUMBERS,), **{"reverse": True})
+def first(seen):
+    """Return the name seen most often."""
+    return max((name for name in seen if name), key=seen.__getitem__)
+
+
+class Text(ctypes.Structure):
+    _fields_ = (("value", ctypes.c_char * (1 << 20)),)
+
+
+CELL = Text(b"x" * ((1 << 20) - 1))
+
+
+class Owner:
+    @property
+    def computed(self):
+        return sorted(NUMBERS)
+
+    def __getattr__(self, name):
+        return sorted(NUMBERS)
+
+    def __contains__(self, item):
+        return sorted(NUMBERS) == item
+
+
+def nothing(thing=None):
+    return thing
+
+
+def with_a_dict():
+    sorted(*(NUMBERS,), **dict(reverse=True))
+
+
+def as_attribute_of_a_list():
+    method = [].extend
+    method(map(str, NUMBERS))
+
+
+def in_a_handler():
+    try:
+        raise KeyError
+    except KeyError:
+        with threading.Lock():
+            nothing(sorted(NUMBERS))
+
+
+def in_a_generator():
+    def generate():
+        yield 1
+        for _ in range(3):
+            try:
+                yield nothing(sorted(NUMBERS))
+            finally:
+                nothing(1)
+
+    for item in generate():
+        nothing(item)
+
+
+def in_a_coroutine():
+    async def compute():
+        return nothing(sorted(NUMBERS))
+
+    async def wait():
+        return await compute()
+
+    with pytest.raises(StopIteration):
+        wait().send(None)
+
+
+def in_a_class():
+    class Body:
+        value = sorted(NUMBERS)
+
+    return Body
+
+
+def in_a_comprehension():
+    return [sorted(NUMBERS) for _ in range(2)]
+
+
+def in_a_long_function():
+    """Its instructions have arguments above 255."""
+    return LONG["compute"]()
+
+
+LONG: dict[str, typing.Any] = {"sorted": sorted, "NUMBERS": NUMBERS}
+exec(  # noqa: S102
+    "def compute():\n"
+    + "".join(f"    name_{n} = 'value {n}'\n" for n in range(400))
+    + "    if not name_399:\n        return None\n    result = sorted(NUMBERS)\n    return result\n",
+    LONG,
+)
+
+
+def under_a_profiler():
+    sys.setprofile(lambda *_: None)
+    try:
+        nothing(sorted(NUMBERS))
+    finally:
+        sys.setprofile(None)
+
+
+def under_a_tracer():
+    def trace(frame, *_):
+        frame.f_trace_opcodes = True
+        return trace
+
+    sys.settrace(trace)
+    try:
+        traced()
+    finally:
+        sys.settrace(None)
+
+
+def traced():
+    nothing(sorted(NUMBERS))
+
+
+def store_a_slice():
+    things = [1]
+    things[0:0] = ITEMS
+
+
+def delete_a_slice():
+    things = [None] * 3_000_000
+    del things[EVERYTHING]
+
+
+def store_an_item():
+    things = []
+    things[EVERYTHING] = ITEMS
+
+
+def add_in_place():
+    things = [1]
+    things += ITEMS
+    things += ITEMS
+
+
+def unpack():
+    first, *_ = ITEMS
+    return first
+
+
+def drop_a_local():
+    things = [[] for _ in range(100_000)]
+    things = None
+    return things
 
 
 CALLS = {
     "a function": ("sorted", lambda: sorted(NUMBERS)),
     "keywords": ("sorted", lambda: sorted(NUMBERS, reverse=True)),
     "a tuple of arguments": ("sorted", lambda: sorted(*(NUMBERS,))),
-    "a dict of arguments": ("sorted", sort_with_everything),
+    "a dict of arguments": ("sorted", with_a_dict),
     "a partial": ("sorted", functools.partial(functools.partial(sorted, NUMBERS), reverse=True)),
+    "a key of C": ("sorted", lambda: sorted(NUMBERS, key=str)),
     "a method": ("re.Pattern.findall", lambda: WORDS.findall(TEXT)),
+    "a method found first": ("list.extend", as_attribute_of_a_list),
     "a bound method": ("str.translate", functools.partial(TEXT.translate, {ord("a"): "bc"})),
     "a class": ("set", lambda: set(NUMBERS)),
+    "a class with a name of its own": ("str", lambda: str(DIGITS)),
     "a class method": ("dict.fromkeys", lambda: dict.fromkeys(NUMBERS)),
     "a function of a module": ("_pickle.dumps", lambda: pickle.dumps(DOCUMENT)),
-    "an object": ("_json.Encoder", lambda: json.dumps(DOCUMENT)),
-    "a slot": ("list.__eq__", lambda: list.__eq__(NUMBERS, NUMBERS.copy())),
-    "a bound slot": ("list.__eq__", lambda: NUMBERS.__eq__(NUMBERS.copy())),
-    "the collector": ("garbage collection (generation 2)", gc.collect),
+    "a function of C that Python calls": ("_collections._count_elements", lambda: Counter(TEXT)),
+    "an encoder": ("_json.Encoder", lambda: json.dumps(DOCUMENT)),
+    "a packer": ("_struct.pack", lambda: struct.pack("200000i", *NUMBERS)),
+    "a joiner": ("str.join", lambda: ",".join(["ab"] * 500_000)),
+    "a sum": ("sum", lambda: sum(NUMBERS)),
+    "a slot": ("list.__eq__", lambda: list.__eq__(*SAME)),
+    "a bound slot": ("list.__eq__", lambda: SAME[0].__eq__(SAME[1])),
+    "an operator as a function": ("_operator.eq", lambda: operator.eq(*SAME)),
+    "a property": ("sorted", lambda: Owner().computed),
+    "a missing attribute": ("sorted", lambda: Owner().missing),
+    "a method of Python": ("sorted", lambda: 1 in Owner()),
+    "in a handler": ("sorted", in_a_handler),
+    "in a generator": ("sorted", in_a_generator),
+    "in a coroutine": ("sorted", in_a_coroutine),
+    "in a class": ("sorted", in_a_class),
+    "in a comprehension": ("sorted", in_a_comprehension),
+    "in a long function": ("sorted", in_a_long_function),
+    "under a profiler": ("sorted", under_a_profiler),
+    "under a tracer": ("sorted", under_a_tracer),
+}
+
+OPERATORS = {
+    "in": ("`in` on list", lambda: 0.5 in ITEMS),
+    "==": ("list == list", lambda: SAME[0] == SAME[1]),
+    "<": ("list < list", lambda: SAME[0] < SAME[1]),
+    "*": ("int * int", lambda: LARGE * LARGE),
+    "**": ("int ** int", lambda: 3 ** len(TEXT)),
+    "|": ("dict | dict", lambda: MEMBERS | MEMBERS),
+    "+=": ("list += list", add_in_place),
+    "a slice": ("list[...]", lambda: ITEMS[EVERYTHING]),
+    "a slice of two ends": ("list[...]", lambda: ITEMS[1:]),
+    "a slice stored": ("list[...] =", store_a_slice),
+    "an item stored": ("list[...] =", store_an_item),
+    "a slice deleted": ("del list[...]", delete_a_slice),
+    "an attribute": ("Text.value", lambda: CELL.value),
+    "iteration": ("iteration over map", lambda: [None for _ in map(sorted, [NUMBERS] * 3)]),
+    "unpacking": ("unpacking list", unpack),
+    "a star": ("unpacking list", lambda: [*ITEMS, 1]),
+    "two stars": ("unpacking dict", lambda: {**MEMBERS, "a": 1}),
+    "formatting": ("formatting list", lambda: f"{NUMBERS}"),
+    "an f-string": ("f-string", lambda: f"{TEXT}{TEXT}{TEXT}{TEXT}{TEXT}{TEXT}{TEXT}"),
 }
 
 
 @pytest.mark.parametrize(("expected", "culprit"), CALLS.values(), ids=CALLS)
 def test_a_call_is_named(expected, culprit):
-    seen = names_of(lambda: culprit())
-    assert seen.most_common(1)[0][0] == expected, seen
+    seen = look_at(culprit)
+    assert first(seen) == expected, seen
+
+
+@pytest.mark.parametrize(("expected", "culprit"), OPERATORS.values(), ids=OPERATORS)
+def test_an_operator_is_named_by_its_types(expected, culprit):
+    seen = look_at(culprit)
+    # what it made is freed after it
+    del seen["freeing"]
+    assert first(seen) == expected, seen
+
+
+def test_a_function_of_c_in_a_pool_is_named():
+    """The innermost frame is one of the pool's."""
+    seen = Counter()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        state = pool.submit(frames.thread_state).result()
+        while seen.total() - seen[b""] < NAMED:
+            jobs = [pool.submit(sorted, NUMBERS) for _ in range(5)]
+            seen.update(frames.read_callees(state, NAMED, gap_ns=GAP_NS))
+            concurrent.futures.wait(jobs)
+    del seen[b""]
+    assert max(seen, key=seen.__getitem__) == b"sorted", seen
+
+
+def collect(generation):
+    """Return a function that collects it, and of the others the younger ones at most."""
+
+    def run():
+        held.append([[] for _ in range(20_000)])
+        if generation:
+            gc.collect(generation - 1)
+        gc.collect(generation)
+        held.clear()
+
+    held = []
+    return run
+
+
+@pytest.mark.parametrize("generation", [0, 1, 2])
+def test_a_collection_is_named(generation):
+    gc.disable()
+    try:
+        seen = look_at(collect(generation))
+    finally:
+        gc.enable()
+    names = {name for name in seen if name.startswith("garbage collection")}
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert names == {"garbage collection"}  # there are no generations
+    else:
+        ran = {f"garbage collection (generation {n})" for n in (generation - 1, generation)}
+        assert f"garbage collection (generation {generation})" in names <= ran, seen
+
+
+def test_freeing_is_named():
+    gc.disable()
+    try:
+        seen = look_at(drop_a_local)
+    finally:
+        gc.enable()
+    assert "freeing" in seen, seen
+
+
+def test_plain_python_has_no_callee():
+    def compute():
+        total = 0
+        for number in range(100_000):
+            if number % 3:
+                total += number * 2
+        return total
+
+    seen = look_at(compute, looks=200)
+    assert seen[""] > 180, seen
+
+
+def test_a_thread_that_is_gone_has_none():
+    states = []
+    for _ in range(20):
+        thread = threading.Thread(target=lambda: states.append(frames.thread_state()))
+        thread.start()
+        thread.join()
+    for state in [0, 8, 2**47 - 4096, *states]:
+        assert frames.read_callees(state, 20) == {b"": 20}
