@@ -218,6 +218,7 @@ class _NamedPart:
         # ended threads are merged into one row, which others' references then mean
         self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
         self._stack_of: list[int] = []  # by place
+        self._site_of: dict[int | None, _Spot] = {}
         self._looks = Looks(
             (self._account_number(holder), ended, looked, looks, waiting)
             for holder, ended, looked, looks, waiting in part.snapshot.get("looks", ())
@@ -255,8 +256,12 @@ class _NamedPart:
 
     def site(self, place: int | None) -> _Spot:
         """Return the innermost frame of a place, and the callee below; with stacks, the line of an import."""
-        if place is None:
-            return _NO_ROOM, ""
+        found = self._site_of.get(place)
+        if found is None:
+            found = self._site_of[place] = (_NO_ROOM, "") if place is None else self._spot(place)
+        return found
+
+    def _spot(self, place: int) -> _Spot:
         line = caller(self.places, place)
         if line is None:
             return self._frame(importing(self.places, place)), ""

@@ -78,8 +78,8 @@ def more(report: Report, found: WaitSummary) -> list[Sentence]:
     sentences = [
         *_free(found),
         _holders(found, report),
-        [] if found.little else _payer(report),
         _certainty(found),
+        [] if found.little else _payer(report),
     ]
     if found.little and found.culprit is not None:
         sentences.append(
@@ -118,7 +118,7 @@ def _certainty(found: WaitSummary) -> Sentence:
     told = "" if culprit is None else culprit_words.certainty(culprit)
     if culprit is None or not told:
         return []
-    share = f"Its share is an estimate: {told}.".replace("%", "\u202f%")
+    share = f"That share is an estimate: {told}.".replace("%", "\u202f%")
     return [(share, "")]
 
 

@@ -166,7 +166,7 @@ def test_the_verdict_by_call_has_what_was_called_and_how_certain_it_is(looked):
     )
     below = text(more(looked))
     assert below[0] == "It was held there by worker 1."
-    assert below[-1] == "Its share is an estimate: 95% interval 63 to 67 %, from 150 looks.".replace(
+    assert below[1] == "That share is an estimate: 95% interval 63 to 67 %, from 150 looks.".replace(
         "95%", "95 %"
     )
     page = described(looked)
