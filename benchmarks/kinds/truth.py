@@ -187,8 +187,8 @@ class Truth:
         Parameters
         ----------
         nobody_ns : int or None
-            For how much of the victims' waits nobody held the GIL, if that is known: then the truth is one
-            share, not between two.
+            For how much of the victims' waits nobody held the GIL, if that is known. What is then not
+            accounted for may be the culprit's: a victim may have been late elsewhere.
         unclocked : bool
             As in the kind.
         """
@@ -204,10 +204,12 @@ class Truth:
             besides = list(without(sorted(self.others), holes))
             held_ns, others_ns = _length(at_work), _length(besides)
         turns_ns = sum(one.left - one.had for one in self.waits)
+        other_share = _behind(besides, waits, self.begin, self.end) / waited_ns
+        rest = 1 - other_share - (nobody_ns or 0) / waited_ns
         return Facts(
             least=shares[0],
-            most=shares[1],
-            other_share=_behind(besides, waits, self.begin, self.end) / waited_ns,
+            most=shares[1] if nobody_ns is None else max(shares[1], rest),
+            other_share=other_share,
             hold_share=None if unclocked else held_ns / max(1, held_ns + others_ns + turns_ns),
             victims_s=waited_ns / 1e9,
             worked=len(self.spans),

@@ -16,8 +16,8 @@ read the clock when they want the GIL and when they have it, the culprit when it
 is the culprit's share of the victims' waits. A cell says whether the tool's first row names the
 culprit, and by how many percentage points its share differs. A sampler knows no waits: its share is
 that of the samples with the GIL in which the culprit's line is anywhere in the stack, and its first row
-is the line with the most samples. That nobody held the GIL for a part of the waits is gilprobe's word;
-in the runs of other tools the truth is an interval, and the error is the distance to it."""
+is the line with the most samples. That nobody held the GIL for a part of the waits is gilprobe's word.
+The truth is an interval, wider in the runs of other tools, and the error is the distance to it."""
 
 
 def is_culprits(document: dict[str, Any]) -> bool:
