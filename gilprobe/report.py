@@ -254,6 +254,10 @@ class Stall:
         Length of the wait, nanoseconds.
     holder_ns : int
         The part of the wait covered by that hold, nanoseconds.
+    holder_stack : tuple of Frame or None
+        The holder's stack as it was seen during the wait, outermost first; None if nobody looked.
+    holder_state : str or None
+        What the operating system said of the holder then, as in :class:`OpenHold`.
     """
 
     waiter: str
@@ -267,6 +271,8 @@ class Stall:
     start_ns: int
     wait_ns: int
     holder_ns: int
+    holder_stack: tuple[Frame, ...] | None = None
+    holder_state: str | None = None
 
     @property
     def start_s(self) -> float:
@@ -282,6 +288,38 @@ class Stall:
     def holder_s(self) -> float:
         """The part of the wait covered by the longest hold, seconds."""
         return self.holder_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """A hold that had not ended when the recording did, and for which threads waited.
+
+    Attributes
+    ----------
+    thread : str
+        The thread's name.
+    native_id, interpreter : int
+        As in :class:`ThreadAccount`.
+    state : str
+        What the operating system said of the thread: "running", "blocked in the kernel" or "stopped by a
+        debugger"; empty if it is not known.
+    hold_ns : int
+        From its start to when it was seen last, nanoseconds.
+    frames : tuple of Frame
+        The stack as it was seen then, outermost first. The hold counts for its innermost frame.
+    """
+
+    thread: str
+    native_id: int
+    interpreter: int
+    state: str
+    hold_ns: int
+    frames: tuple[Frame, ...]
+
+    @property
+    def hold_s(self) -> float:
+        """From its start to when it was seen last, seconds."""
+        return self.hold_ns / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +354,8 @@ class Report(NotebookRepr):
         All doubts about these numbers.
     environment : Environment
         What it was measured on.
+    still_held : tuple of OpenHold or None
+        Of a recording that was not ended: the hold that was under way at its end, of each GIL that has one.
     """
 
     elapsed_ns: int
@@ -330,6 +370,7 @@ class Report(NotebookRepr):
     dropped_events: int
     warnings: tuple[str, ...]
     environment: Environment
+    still_held: tuple[OpenHold, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("elapsed_ns", "held_ns", "contended_ns", "handoffs", "dropped_events"):

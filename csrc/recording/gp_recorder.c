@@ -75,7 +75,7 @@ struct gp_recorder {
     gp_output output;
     uint64_t started_ns;
     gp_interval *batch;
-    gp_buffer out, taken, threads, places, snapshot;
+    gp_buffer out, taken, threads, places, seen, snapshot;
     uint64_t events_in_out;
     bool ended; /* the end is written */
 };
@@ -210,6 +210,8 @@ static void put_round(gp_recorder *recorder, slot *at, size_t count, snapshot_ki
     atomic_fetch_add(&recorder->questions, 1);
     if (kind != NO_SNAPSHOT)
         source->snapshot(source->context, kind == FINAL_SNAPSHOT, &recorder->snapshot);
+    if (source->seen != NULL)
+        source->seen(source->context, &recorder->seen);
     source->describe(source->context, &recorder->threads, &recorder->places);
     atomic_fetch_add(&recorder->questions, 1);
     put_described(recorder, "THRD", source->interpreter, &recorder->threads);
@@ -219,6 +221,7 @@ static void put_round(gp_recorder *recorder, slot *at, size_t count, snapshot_ki
             gp_events_encode(&at->events_end, recorder->batch, count, source->interpreter,
                              gp_ring_dropped(source->ring), &recorder->out);
     put_snapshot(recorder, kind);
+    put_described(recorder, "SEEN", source->interpreter, &recorder->seen);
     if (recorder->out.size >= WRITE_SIZE || recorder->out.failed)
         write_out(recorder);
 }
@@ -854,6 +857,7 @@ void gp_recorder_free(gp_recorder *recorder)
     gp_buffer_free(&recorder->out);
     gp_buffer_free(&recorder->threads);
     gp_buffer_free(&recorder->places);
+    gp_buffer_free(&recorder->seen);
     gp_buffer_free(&recorder->snapshot);
     pthread_mutex_destroy(&recorder->queue_lock);
     release(recorder);

@@ -54,6 +54,9 @@ typedef struct {
     bool (*is_free)(void *context);
     /* Append the payload of a SNAP. `final`: the session has ended, and this is the last call. */
     void (*snapshot)(void *context, bool final, gp_buffer *out);
+    /* Append what is new of holds that were seen under way: the entries of SEEN, without the interpreter's
+     * number. They refer to what `describe` tells when it is called afterwards. NULL: nothing. */
+    void (*seen)(void *context, gp_buffer *out);
     /* Whether the session has ended: then its last snapshot is taken, and its slot is free for another
      * source. NULL: it lasts until gp_recorder_finish. */
     bool (*ended)(void *context);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "trace/gp_seen_hold.h"
 #include "trace/gp_trace_parts.h"
 #include "trace/gp_tracer_object.h"
 
@@ -77,12 +78,18 @@ static void catch_up_context(void *context)
 static void record_snapshot(void *context, bool final, gp_buffer *out)
 {
     gp_session *session = context;
+    gp_seen_hold seen = {.hold.thread = NULL};
+    if (!final)
+        gp_seen_hold_look(session, &seen);
     uint64_t now = gp_trace_parts_lock(session);
+    uint32_t place = gp_seen_hold_book(session, &seen, now);
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
     facts.final = final && !session->running;
     facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
-    gp_snapshot_write(session, &facts, GP_ROW_NONE, session->running ? now : session->stop, out);
+    gp_snapshot_write(session, &facts, place, session->running ? now : session->stop, out);
+    session->cpu_now = 0;
     gp_trace_parts_unlock(session);
+    gp_seen_free(&seen.stack);
 }
 
 /* Introduce again the threads that have another label now. */
@@ -113,6 +120,15 @@ static void record_description(void *context, gp_buffer *threads, gp_buffer *pla
     copy_new(&session->introduced, &(size_t){0}, threads);
     gp_buffer_clear(&session->introduced);
     copy_new(&session->described, &session->described_written, places);
+    gp_trace_parts_unlock(session);
+}
+
+static void record_seen(void *context, gp_buffer *seen)
+{
+    gp_session *session = context;
+    gp_trace_parts_lock(session);
+    copy_new(&session->seen, &(size_t){0}, seen);
+    gp_buffer_clear(&session->seen);
     gp_trace_parts_unlock(session);
 }
 
@@ -158,6 +174,7 @@ gp_status gp_trace_parts_record(gp_session *session)
         .describe = record_description,
         .is_free = is_free,
         .snapshot = record_snapshot,
+        .seen = record_seen,
         .ended = session->interpreter != 0 ? has_ended : NULL,
     };
     return gp_recorder_add(session->recorder, &source);

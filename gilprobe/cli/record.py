@@ -59,6 +59,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--no-timeline", action="store_false", dest="timeline", help="record totals only, not each hold"
     )
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="also record the CPU time of each hold: two more system calls"
+    )
     parser.add_argument("--follow", action="store_true", help="also record child processes, one file each")
     parser.add_argument("--duration", metavar="TIME", help="stop recording after TIME; the program continues")
     parser.add_argument(
@@ -103,7 +106,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     program = parse_program(arguments.program)
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
-    options = RecordOptions(stacks=arguments.stacks, timeline=arguments.timeline, stall_s=stall_s)
+    options = RecordOptions(
+        stacks=arguments.stacks, timeline=arguments.timeline, cpu_time=arguments.cpu_time, stall_s=stall_s
+    )
     able = host.capabilities()
     if able.tracer != "exact":
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")

@@ -20,17 +20,25 @@ class RecordOptions:
 
     Attributes
     ----------
-    stacks, timeline : bool
+    stacks, timeline, cpu_time : bool
         As for :func:`gilprobe.trace`.
     stall_s : float or None
         Report a hold at once if it makes another thread wait this long; None: don't.
     """
 
-    __slots__ = ("stacks", "stall_s", "timeline")
+    __slots__ = ("cpu_time", "stacks", "stall_s", "timeline")
 
-    def __init__(self, *, stacks: bool = False, timeline: bool = True, stall_s: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        stacks: bool = False,
+        timeline: bool = True,
+        cpu_time: bool = False,
+        stall_s: float | None = None,
+    ) -> None:
         self.stacks = stacks
         self.timeline = timeline
+        self.cpu_time = cpu_time
         self.stall_s = stall_s
 
     def __eq__(self, other: object) -> bool:
@@ -40,7 +48,7 @@ class RecordOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as scalars, for :mod:`json`."""
-        return {name: getattr(self, name) for name in ("stacks", "timeline", "stall_s")}
+        return {name: getattr(self, name) for name in ("stacks", "timeline", "cpu_time", "stall_s")}
 
     def to_text(self) -> str:
         """Return the options for a followed process's environment: no colon, no space."""
@@ -61,6 +69,7 @@ class RecordOptions:
         return cls(
             stacks=flags[words["stacks"]],
             timeline=flags[words["timeline"]],
+            cpu_time=flags[words["cpu_time"]],
             stall_s=None if stall == "None" else float(stall),
         )
 
@@ -87,7 +96,7 @@ class ProgramRecording:
 
     def __init__(self, path: str | os.PathLike[str], options: RecordOptions, *, told: bool = True) -> None:
         tracer.watch_calls()
-        wanted = {"stacks": options.stacks, "timeline": options.timeline}
+        wanted = {name: getattr(options, name) for name in ("stacks", "timeline", "cpu_time")}
         self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
         self._trace.start()
         self._watch: StallWatch | None = None

@@ -13,9 +13,10 @@ from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.environment import Environment
 from gilprobe.model.plain_data import dataclass
-from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
+from gilprobe.report import Blame, Frame, OpenHold, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.places import UNSEEN, Naming, Stacks, frame_of, importing
+from gilprobe.tracing.seen_holds import RecordedHold, SeenHolds
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 HANDOFF = "(handoff)"
 """Stands for a function where nobody held the GIL during a wait."""
+
+_SEEN_FRAMES = 24
+"""Limit of frames told of a hold that was seen during a wait; the tracer reads 20."""
 
 _NOBODYS = Frame(HANDOFF, "", 0)
 
@@ -46,10 +50,16 @@ class TracePart:
         What ``_native.recording.decode_places`` returned.
     snapshot : dict
         What ``_native.recording.decode_snapshot`` returned.
+    seen : sequence of RecordedHold
+        Holds that were seen while they lasted.
+    still_held : RecordedHold or None
+        The one that was under way in the snapshot.
     """
 
     places: Sequence[_Place]
     snapshot: _Snapshot
+    seen: Sequence[RecordedHold] = ()
+    still_held: RecordedHold | None = None
 
     @classmethod
     def decode(cls, places: bytes, snapshot: bytes) -> TracePart:
@@ -112,7 +122,7 @@ def assemble(
         part.add_stacks(stacks)
         part.add_blame(blame, sites, stacks)
     if not trusted:
-        stacks.check(stacks.rows)
+        stacks.check([*stacks.rows, *(number for part in named for number in part.seen_stacks(stacks))])
     ranked = stacks.ranked()
     return Report(
         elapsed_ns=elapsed_ns,
@@ -128,13 +138,14 @@ def assemble(
         blame=_ranked_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
         longest_waits=tuple(
             sorted(
-                (stall for part in named for stall in part.stalls()),
+                (stall for part in named for stall in part.stalls(stacks)),
                 key=lambda stall: (-stall.wait_ns, stall.start_ns),
             )
         ),
         dropped_events=sum(part.snapshot["totals"]["dropped_events"] for part in parts),
         warnings=(*_counted([doubt for part in named for doubt in part.doubts()]), *warnings),
         environment=environment,
+        still_held=tuple(hold for part in named for hold in part.still_held(stacks)) or None,
     )
 
 
@@ -185,6 +196,7 @@ class _NamedPart:
         self.blame_rows = part.snapshot["blame"]
         self.stall_rows = part.snapshot["stalls"]
         self.places = part.places
+        self._seen, self._still_held = part.seen, part.still_held
         named = [who(account) for account in self.accounts]
         self.names = {
             account["number"]: self._name(account, naming.name)
@@ -291,11 +303,38 @@ class _NamedPart:
     def _whom(self, number: int) -> tuple[str, int]:
         return self.thread_name(number), self.ids.get(number, 0)
 
-    def stalls(self) -> Iterator[Stall]:
+    def seen_stacks(self, stacks: Stacks) -> list[int]:
+        """Return the numbers of the stacks at which holds were seen."""
+        return [self._stack(place, stacks) for place in {hold.place for hold in self._seen}]
+
+    def still_held(self, stacks: Stacks) -> Iterator[OpenHold]:
+        """Yield the hold that was under way at the end, if there is one."""
+        hold = self._still_held
+        if hold is not None:
+            yield OpenHold(
+                self.thread_name(hold.holder),
+                self.ids.get(self._account_number(hold.holder), 0),
+                self.totals["interpreter"],
+                hold.state,
+                hold.at_ns - hold.since_ns,
+                stacks.frames(self._stack(hold.place, stacks)),
+            )
+
+    def stalls(self, stacks: Stacks) -> Iterator[Stall]:
         """Yield the longest waits, with waiter and holder. Uses the rows up: none is kept twice."""
+        seen = SeenHolds(self._seen)
         self.stall_rows.reverse()
         while self.stall_rows:
-            yield self._stall(*self.stall_rows.pop())
+            row = self.stall_rows.pop()
+            hold = seen.during(row[2], row[4], row[4] + row[5])
+            yield self._stall(*row, *self._told_of(hold, stacks))
+
+    def _told_of(
+        self, hold: RecordedHold | None, stacks: Stacks
+    ) -> tuple[tuple[Frame, ...] | None, str | None]:
+        if hold is None:
+            return None, None
+        return stacks.frames(self._stack(hold.place, stacks))[-_SEEN_FRAMES:], hold.state
 
     def _stall(
         self,
@@ -306,6 +345,8 @@ class _NamedPart:
         start_ns: int,
         wait_ns: int,
         holder_ns: int,
+        holder_stack: tuple[Frame, ...] | None,
+        holder_state: str | None,
     ) -> Stall:
         return Stall(
             self.thread_name(waiter),
@@ -315,6 +356,8 @@ class _NamedPart:
             start_ns=start_ns,
             wait_ns=wait_ns,
             holder_ns=holder_ns,
+            holder_stack=holder_stack,
+            holder_state=holder_state,
         )
 
     def _where(self, place: int | None, otherwise: str) -> tuple[str, str, int]:

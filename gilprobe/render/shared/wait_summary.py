@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.traced_process import TracedProcess
-    from gilprobe.report import Report, Site, Stall
+    from gilprobe.report import OpenHold, Report, Site, Stall
 
 _LITTLE = 0.01
 """Share of the time; contention below it does not slow a program down noticeably."""
 
 _NOTHING_NS = 100_000
 """A shorter wait while nobody held the GIL is just the cost of an acquisition."""
+
+_LONG_NS = 100_000_000
+"""From this length on, a hold that was under way at the end is told."""
 
 NEARLY_ALL = 0.9
 """From this share of a wait on, a stall's sentence leaves out the holder's time."""
@@ -43,6 +46,8 @@ class WaitSummary:
         Waits while nobody held the GIL, nanoseconds.
     little : bool
         Whether there is too little contention to slow the program down.
+    still_held : tuple of OpenHold
+        Holds that had not ended at the end of the recording, without short ones: those are the usual work.
     """
 
     threads: int
@@ -50,6 +55,7 @@ class WaitSummary:
     causes: tuple[Site, ...]
     nobody_ns: int
     little: bool
+    still_held: tuple[OpenHold, ...]
 
     @property
     def culprit(self) -> Site | None:
@@ -84,6 +90,7 @@ def summarise_waits(report: Report) -> WaitSummary:
         causes=tuple(sorted(causes, key=lambda site: site.caused_ns, reverse=True)),
         nobody_ns=sum(row.wait_ns for row in report.blame if not row.holder),
         little=report.contended_ns < _LITTLE * report.elapsed_ns,
+        still_held=tuple(hold for hold in report.still_held or () if hold.hold_ns >= _LONG_NS),
     )
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from gilprobe.report import Report, Site, Stall
 
+_LEVELS = 6
+"""Limit of levels shown of a stack that was seen during a wait."""
+
 _IN_FULL = 4
 """Limit of processes shown in full."""
 
@@ -176,6 +179,8 @@ class _Pages:
         paths |= {filename for (_, _, _, filename, _), _ in self._blame[: self._rows]}
         for stall in self._stalls:
             paths |= {stall.waiter_filename, stall.holder_filename}
+            paths |= {frame.filename for frame in stall.holder_stack or ()}
+        paths |= {frame.filename for hold in self._report.still_held or () for frame in hold.frames}
         return paths
 
     def _place(self, function: str, filename: str, line: int) -> str:
@@ -210,9 +215,20 @@ class _Pages:
         elif self._report.sites:
             of_this = "" if self._whole == "program" else " of this process"
             self._page.line(f"No thread{of_this} waited while another one held the GIL")
+        self._still_held()
         if found.little and worst is not None:
             self._page.line(
                 f"Contended less than 1% of the time: the GIL hardly slows this {self._whole} down"
+            )
+
+    def _still_held(self) -> None:
+        for hold in self._found.still_held:
+            frame = hold.frames[-1]
+            state = f", {hold.state}" if hold.state else ""
+            self._page.line(
+                f"Still held at the end: by {clipped(hold.thread)}, for {duration(hold.hold_s)} so far, in "
+                f"{self._place(frame.function, frame.filename, frame.line)}{state}",
+                style="bold red",
             )
 
     def _causing_sites(self) -> None:
@@ -301,7 +317,19 @@ class _Pages:
         self._page.line("The longest waits", style="bold")
         for stall in self._stalls:
             self._page.line(f"- at {stall.start_s:.3f} s: {self._sentence(stall)}")
+            self._seen_stack(stall)
         self._page.line()
+
+    def _seen_stack(self, stall: Stall) -> None:
+        """Write the holder's stack as it was seen."""
+        frames = (stall.holder_stack or ())[::-1]
+        if not frames:
+            return
+        shown = frames[:_LEVELS]
+        told = " < ".join(self._place(frame.function, frame.filename, frame.line) for frame in shown)
+        state = f" {stall.holder_state}" if stall.holder_state else ""
+        more = " < ..." if len(frames) > len(shown) else ""
+        self._page.line(f"  {clipped(stall.holder)} was seen{state} in {told}{more}")
 
     def _sentence(self, stall: Stall) -> str:
         waiter = f"{clipped(stall.waiter) or '?'} waited {duration(stall.wait_s)}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.render.shared.wait_summary import WaitSummary
-    from gilprobe.report import Report, Site
+    from gilprobe.report import Frame, OpenHold, Report, Site
 
 Sentence = list[tuple[str, str]]
 """Runs of text, each with its kind: "" (plain), hold, wait, culprit, place or thread."""
@@ -33,7 +33,23 @@ def headline(report: Report) -> list[Sentence]:
         [("It was held " if found.little else "The GIL was held ", ""), (held, "hold"), (" of the time.", "")]
     )
     sentences.append(_waiting(found, known=bool(report.sites)))
+    sentences += [_still_held(hold) for hold in found.still_held]
     return sentences
+
+
+def _still_held(hold: OpenHold) -> Sentence:
+    """Return which hold had not ended, and where its thread was."""
+    frame = hold.frames[-1]
+    state = f", {hold.state}" if hold.state else ""
+    return [
+        ("It was still held at the end: by ", ""),
+        (name(hold.thread) or "?", "thread"),
+        (", for ", ""),
+        (_duration(hold.hold_ns), "hold"),
+        (" so far, in ", ""),
+        *_site(frame, "culprit"),
+        (f"{state}.", ""),
+    ]
 
 
 def _waiting(found: WaitSummary, *, known: bool) -> Sentence:
@@ -62,7 +78,7 @@ def _waiting(found: WaitSummary, *, known: bool) -> Sentence:
     ]
 
 
-def _site(site: Site, kind: str) -> Sentence:
+def _site(site: Site | Frame, kind: str) -> Sentence:
     if not site.filename:
         return [(name(site.function), kind)]
     short = words.short_paths([site.filename])[site.filename]

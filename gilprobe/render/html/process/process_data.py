@@ -175,6 +175,10 @@ def _stall(stall: Stall, threads: ThreadRows, places: Places) -> dict[str, Any]:
         "start_ns": stall.start_ns,
         "wait_ns": stall.wait_ns,
         "holder_ns": stall.holder_ns,
+        "holder_state": stall.holder_state or "",
+        "holder_stack": [
+            places.number(frame.function, frame.filename, frame.line) for frame in stall.holder_stack or ()
+        ],
     }
 
 
