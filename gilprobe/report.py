@@ -291,6 +291,30 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnGil:
+    """The GIL that an interpreter has for itself (PEP 684).
+
+    Attributes
+    ----------
+    interpreter : int
+        The interpreter's identifier.
+    lifetime_ns : int
+        From the first to the last moment of its threads inside the trace, nanoseconds.
+    held_ns, contended_ns, wait_ns : int
+        As in :class:`Report`, and the waits of all its threads.
+    handoffs : int
+        As in :class:`Report`.
+    """
+
+    interpreter: int
+    lifetime_ns: int
+    held_ns: int
+    contended_ns: int
+    wait_ns: int
+    handoffs: int
+
+
+@dataclass(frozen=True, slots=True)
 class OpenHold:
     """A hold that had not ended when the recording did, and for which threads waited.
 
@@ -354,6 +378,8 @@ class Report(NotebookRepr):
         All doubts about these numbers.
     environment : Environment
         What it was measured on.
+    own_gils : tuple of OwnGil or None
+        Of each interpreter that has a GIL of its own; None if there is none.
     still_held : tuple of OpenHold or None
         Of a recording that was not ended: the hold that was under way at its end, of each GIL that has one.
     """
@@ -370,6 +396,7 @@ class Report(NotebookRepr):
     dropped_events: int
     warnings: tuple[str, ...]
     environment: Environment
+    own_gils: tuple[OwnGil, ...] | None = None
     still_held: tuple[OpenHold, ...] | None = None
 
     def __post_init__(self) -> None:

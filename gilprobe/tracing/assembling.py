@@ -13,7 +13,7 @@ from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.environment import Environment
 from gilprobe.model.plain_data import dataclass
-from gilprobe.report import Blame, Frame, OpenHold, Report, Site, Stack, Stall, ThreadAccount
+from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.places import UNSEEN, Naming, Stacks, frame_of, importing
 from gilprobe.tracing.seen_holds import RecordedHold, SeenHolds
@@ -145,6 +145,7 @@ def assemble(
         dropped_events=sum(part.snapshot["totals"]["dropped_events"] for part in parts),
         warnings=(*_counted([doubt for part in named for doubt in part.doubts()]), *warnings),
         environment=environment,
+        own_gils=tuple(part.own_gil() for part in named[1:]) or None,
         still_held=tuple(hold for part in named for hold in part.still_held(stacks)) or None,
     )
 
@@ -250,6 +251,18 @@ class _NamedPart:
             _thread_account(account, self.names[account["number"]], self.totals["interpreter"])
             for account in self.accounts
         ]
+
+    def own_gil(self) -> OwnGil:
+        """Return the sums of an interpreter's GIL."""
+        ends = [account["first_ns"] + account["lifetime_ns"] for account in self.accounts]
+        return OwnGil(
+            interpreter=self.totals["interpreter"],
+            lifetime_ns=max(ends, default=0) - min((one["first_ns"] for one in self.accounts), default=0),
+            held_ns=sum(account["hold_ns"] for account in self.accounts),
+            contended_ns=self.totals["contended_ns"],
+            wait_ns=sum(account["wait_ns"] for account in self.accounts),
+            handoffs=self.totals["handoffs"],
+        )
 
     def end_ns(self) -> int:
         """Return the latest booked time.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.traced_process import TracedProcess
-    from gilprobe.report import OpenHold, Report, Site, Stall
+    from gilprobe.report import OpenHold, OwnGil, Report, Site, Stall
 
 _LITTLE = 0.01
 """Share of the time; contention below it does not slow a program down noticeably."""
@@ -89,9 +89,21 @@ def summarise_waits(report: Report) -> WaitSummary:
         waited_ns=sum(thread.wait_ns for thread in report.threads),
         causes=tuple(sorted(causes, key=lambda site: site.caused_ns, reverse=True)),
         nobody_ns=sum(row.wait_ns for row in report.blame if not row.holder),
-        little=report.contended_ns < _LITTLE * report.elapsed_ns,
+        little=_contended_ns(report) < _LITTLE * report.elapsed_ns,
         still_held=tuple(hold for hold in report.still_held or () if hold.hold_ns >= _LONG_NS),
     )
+
+
+def _contended_ns(report: Report) -> int:
+    """Return how long the GILs of all interpreters were contended, together."""
+    return report.contended_ns + sum(gil.contended_ns for gil in report.own_gils or ())
+
+
+def suffering_gil(report: Report) -> OwnGil | None:
+    """Return the GIL of the interpreter whose threads waited most; None if that is the main one."""
+    own = max(report.own_gils or (), key=lambda gil: gil.wait_ns, default=None)
+    waits = sum(thread.wait_ns for thread in report.threads if not thread.interpreter)
+    return own if own is not None and own.wait_ns > waits else None
 
 
 def contended(process: TracedProcess) -> bool:

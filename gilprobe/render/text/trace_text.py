@@ -15,6 +15,7 @@ from gilprobe.render.shared.wait_summary import (
     by_waits,
     contended,
     doubts_of_many,
+    suffering_gil,
     summarise_waits,
     telling_stalls,
     waited_ns,
@@ -196,8 +197,23 @@ class _Pages:
             f"{plural(report.handoffs, 'handoff')}",
             style="bold",
         )
+        self._suffering_gil()
         page.line(f"{plural(self._found.threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
         self._culprit()
+
+    def _suffering_gil(self) -> None:
+        """Write about the interpreter whose threads waited most, if it has a GIL of its own."""
+        gil = suffering_gil(self._report)
+        if gil is not None:
+            number = len(self._report.own_gils or ())
+            of = f" (of {number} with a GIL of their own)" if number > 1 else ""
+            self._page.line(
+                f"Threads waited most in interpreter {gil.interpreter}{of}: in its "
+                f"{duration(gil.lifetime_ns / 1e9)} its own GIL was held "
+                f"{share(gil.held_ns, gil.lifetime_ns)}, "
+                f"contended {share(gil.contended_ns, gil.lifetime_ns)}",
+                style="bold",
+            )
 
     def _culprit(self) -> None:
         found, worst = self._found, self._found.culprit

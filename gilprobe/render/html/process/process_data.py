@@ -35,7 +35,11 @@ _SUMMED = ("releases", "hold_ns", "wait_ns", "caused_ns")
 
 
 def described(
-    process: TracedProcess, sources: Sources | None = None, *, timeline_bytes: int = timeline_data.MOST_BYTES
+    process: TracedProcess,
+    sources: Sources | None = None,
+    *,
+    timeline_bytes: int = timeline_data.MOST_BYTES,
+    all_clear: bool = True,
 ) -> dict[str, Any]:
     """Return a process's data for the page's scripts.
 
@@ -47,6 +51,8 @@ def described(
         Reads lines of source; None: none are shown.
     timeline_bytes : int
         Size limit of the timeline.
+    all_clear : bool
+        Whether no other process of the program was contended.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def described(
         "title": name(process.title, 400),
         "source": name(process.source, 400),
         "pid": process.pid,
-        "headline": headline(report),
+        "headline": headline(report, whole="program" if all_clear else "process"),
         "more": more(report),
         "elapsed_ns": report.elapsed_ns,
         "held_ns": report.held_ns,
