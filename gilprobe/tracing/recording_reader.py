@@ -18,7 +18,8 @@ from gilprobe.errors import FormatError
 from gilprobe.files import open_regular
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.timeline import Batch, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, Batch, TimelineThread
+from gilprobe.tracing.late_events import MOST_EVENTS, LateEvent, add_late
 from gilprobe.tracing.places import Naming, Stacks, frame_of
 from gilprobe.tracing.seen_holds import AT_SNAPSHOT, RecordedHold
 
@@ -146,6 +147,8 @@ class Recording:
     done : dict or None
         Written at the end: `reason` is "stopped", "signal" (with its number in `signal`) or "exit" (with
         `status`). None if the process was killed otherwise.
+    doubts : list of str
+        About numbers beyond the last totals.
     truncated : bool
         Whether the last chunk is incomplete.
     size : int
@@ -163,6 +166,7 @@ class Recording:
         self.interpreters: dict[int, RecordedInterpreter] = {}
         self.threads: list[tuple[RecordedInterpreter, int]] = []
         self.places: list[tuple[RecordedInterpreter, int]] = []
+        self.doubts: list[str] = []
         self.truncated = False
         self.size = 0
         self._account_numbers = 0
@@ -203,6 +207,7 @@ class Recording:
                 with _naming(opened.path, offset):
                     loader.take(offset, kind, payload)
             loader.decode_snapshots()
+            loader.add_late(file)
         if opened.meta and started_unix_ns not in (None, opened.meta["started_unix_ns"]):
             raise _replaced(opened.path)
         opened.truncated, opened.size = chunks.cut, chunks.offset
@@ -375,11 +380,12 @@ class _Loader:
         self.snapshots: dict[int, tuple[int, bytes]] = {}  # the last one of each interpreter, and its offset
         self.seen: dict[int, list[_Seen]] = {}
         self.under_way: dict[int, _Seen] = {}  # in the last snapshot
+        self.late: dict[int, list[tuple[int, int, int]]] = {}  # EVNT behind it: offset, size, events
 
     def take(self, offset: int, kind: bytes, payload: bytes) -> None:
         recording = self.recording
         if kind == b"EVNT":
-            self._take_events(payload)
+            self._take_events(offset, payload)
         elif kind == b"SNAP":
             self._take_snapshot(offset, payload)
         elif kind == b"THRD":
@@ -404,11 +410,12 @@ class _Loader:
         elif kind == b"DONE":
             recording.done = _checked_done(payload)
 
-    def _take_events(self, payload: bytes) -> None:
-        number, _, _ = native.events_head(payload)
+    def _take_events(self, offset: int, payload: bytes) -> None:
+        number, count, _ = native.events_head(payload)
         if number not in self.snapshots:
             raise ValueError("a snapshot must come before the first events")
         self.recording.add_events(self.recording.interpreter(number), payload)
+        self.late.setdefault(number, []).append((offset, len(payload), count))
 
     def _take_snapshot(self, offset: int, payload: bytes) -> None:
         _, behind_flags = native.split_interpreter(payload)
@@ -416,6 +423,7 @@ class _Loader:
         self.recording.interpreter(number)
         self.snapshots[number] = offset, payload
         self.under_way.pop(number, None)
+        self.late.pop(number, None)
 
     def _take_seen(self, payload: bytes) -> None:
         number, entries = native.split_interpreter(payload)
@@ -445,6 +453,46 @@ class _Loader:
         under_way = self.under_way.get(number)
         if under_way is not None and not snapshot["totals"]["final"]:
             interpreter.still_held = RecordedHold.from_row(under_way, factor)
+
+    def add_late(self, file: BinaryIO) -> None:
+        """Book the events behind the last snapshots of a recording that was not ended."""
+        for number, chunks in self.late.items():
+            interpreter = self.recording.interpreters[number]
+            snapshot = interpreter.snapshot
+            if snapshot is None or snapshot["totals"]["final"]:
+                continue
+            if sum(count for _, _, count in chunks) > MOST_EVENTS:
+                self.recording.doubts.append("the totals end before the events: there are too many of them")
+                continue
+            events = [event for chunk in chunks for event in self._late_events(file, interpreter, chunk)]
+            since_ns = snapshot["totals"]["elapsed_ns"]
+            if not add_late(snapshot, events, interpreter.threads, interpreter.still_held):
+                self.recording.doubts.append(
+                    "not all waits near the end are charged: there are too many holds"
+                )
+            if any(event.kind == HOLD and event.end_ns > since_ns for event in events):
+                interpreter.still_held = None
+
+    def _late_events(
+        self, file: BinaryIO, interpreter: RecordedInterpreter, chunk: tuple[int, int, int]
+    ) -> Iterator[LateEvent]:
+        offset, size, _ = chunk
+        file.seek(offset + native.CHUNK_HEADER_SIZE)
+        payload = file.read(size)
+        factor = interpreter.snapshot["totals"]["factor"] if interpreter.snapshot is not None else 0
+        with _naming(self.recording.path, offset):
+            columns = native.read_events(
+                payload, interpreter.thread_numbers, interpreter.place_numbers, factor
+            )
+        places, threads = self.recording.places, self.recording.threads
+        for kind, thread, place, start_ns, duration_ns in zip(*columns, strict=True):
+            yield LateEvent(
+                kind,
+                threads[thread][1],
+                None if place == NOWHERE else places[place][1],
+                start_ns,
+                start_ns + duration_ns,
+            )
 
 
 def _check_seen(rows: list[_Seen], interpreter: RecordedInterpreter) -> None:
