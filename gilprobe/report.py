@@ -285,6 +285,10 @@ class Stall:
         Length of the wait, nanoseconds.
     holder_ns : int
         The part of the wait covered by that hold, nanoseconds.
+    holder_stack : tuple of Frame or None
+        The holder's stack as it was seen during the wait, outermost first; None if nobody looked.
+    holder_state : str or None
+        What the operating system said of the holder then, as in :class:`OpenHold`.
     """
 
     waiter: str
@@ -298,6 +302,8 @@ class Stall:
     start_ns: int
     wait_ns: int
     holder_ns: int
+    holder_stack: tuple[Frame, ...] | None = None
+    holder_state: str | None = None
 
     @property
     def start_s(self) -> float:
@@ -313,6 +319,62 @@ class Stall:
     def holder_s(self) -> float:
         """The part of the wait covered by the longest hold, seconds."""
         return self.holder_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class OwnGil:
+    """The GIL that an interpreter has for itself (PEP 684).
+
+    Attributes
+    ----------
+    interpreter : int
+        The interpreter's identifier.
+    lifetime_ns : int
+        From the first to the last moment of its threads inside the trace, nanoseconds.
+    held_ns, contended_ns, wait_ns : int
+        As in :class:`Report`, and the waits of all its threads.
+    handoffs : int
+        As in :class:`Report`.
+    """
+
+    interpreter: int
+    lifetime_ns: int
+    held_ns: int
+    contended_ns: int
+    wait_ns: int
+    handoffs: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """A hold that had not ended when the recording did, and for which threads waited.
+
+    Attributes
+    ----------
+    thread : str
+        The thread's name.
+    native_id, interpreter : int
+        As in :class:`ThreadAccount`.
+    state : str
+        What the operating system said of the thread: "running", "blocked in the kernel" or "stopped by a
+        debugger"; empty if it is not known.
+    hold_ns : int
+        From its start to when it was seen last, nanoseconds.
+    frames : tuple of Frame
+        The stack as it was seen then, outermost first. The hold is booked for its innermost frame.
+    """
+
+    thread: str
+    native_id: int
+    interpreter: int
+    state: str
+    hold_ns: int
+    frames: tuple[Frame, ...]
+
+    @property
+    def hold_s(self) -> float:
+        """From its start to when it was seen last, seconds."""
+        return self.hold_ns / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +465,10 @@ class Report(NotebookRepr):
     unshared_wait_ns : int
         Waits behind a holder that count for the place where its holds ended, since no look fell into these
         holds, nanoseconds; 0 without looks.
+    own_gils : tuple of OwnGil or None
+        Of each interpreter that has a GIL of its own; None if there is none.
+    still_held : tuple of OpenHold or None
+        Of a recording that was not ended: the hold that was under way at its end, of each GIL that has one.
     """
 
     elapsed_ns: int
@@ -420,6 +486,8 @@ class Report(NotebookRepr):
     looks: int = 0
     looks_unseen: int = 0
     unshared_wait_ns: int = 0
+    own_gils: tuple[OwnGil, ...] | None = None
+    still_held: tuple[OpenHold, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in _NOT_NEGATIVE:

@@ -24,6 +24,18 @@ enum {
     SHORTEST_INTERVAL_NS = 1000000,
 };
 
+/* The clock of a thread by its identifier: MAKE_THREAD_CPUCLOCK in include/linux/posix-timers_types.h. */
+uint64_t gp_clock_cpu_ns_of(int64_t native_id)
+{
+    struct timespec now = {0, 0};
+#if defined(__linux__)
+    clock_gettime((clockid_t)(~(uint32_t)native_id << 3 | 6), &now);
+#else
+    (void)native_id;
+#endif
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* If the counter drifts between cores or stops in sleep states, Linux chooses another clock source. */
 static bool kernel_trusts_counter(void)
 {

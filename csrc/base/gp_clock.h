@@ -35,6 +35,9 @@ static inline uint64_t gp_clock_thread_cpu_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* The same of any thread of this process; 0 if there is none, or the system does not tell. */
+uint64_t gp_clock_cpu_ns_of(int64_t native_id);
+
 /* gp_clock_monotonic_ns out of line, to keep the rare clock out of the hot path's registers. */
 uint64_t gp_clock_slow_ticks(void);
 

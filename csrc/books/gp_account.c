@@ -67,6 +67,8 @@ void gp_session_free(gp_session *session)
     free_books(session);
     gp_buffer_free(&session->described);
     gp_buffer_free(&session->introduced);
+    gp_buffer_free(&session->seen);
+    gp_buffer_free(&session->seen_last);
     gp_buffer_free(&session->closed);
     gp_buffer_free(&session->timeline.events);
     gp_memory_unmap(session, sizeof *session);

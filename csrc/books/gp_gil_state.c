@@ -250,6 +250,11 @@ static void charge_hold(gp_gil_state *gil, gp_session *session, const gp_thread 
     }
 }
 
+void gp_gil_state_share_out(gp_gil_state *gil, gp_session *session)
+{
+    share_out(gil, session);
+}
+
 uint32_t gp_gil_state_place(gp_gil_state *gil, gp_session *session, uint32_t here)
 {
     gp_thread *holder = gil->holder;

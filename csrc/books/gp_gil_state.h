@@ -81,6 +81,8 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
  * the GIL, which is at `here`; GP_ROW_NONE: nobody has it, or no sites are wanted. Under the lock. */
 uint32_t gp_gil_state_place(gp_gil_state *gil, gp_session *session, uint32_t here);
 
+/* The same, without asking where the holder is. */
+void gp_gil_state_share_out(gp_gil_state *gil, gp_session *session);
 /* How many threads wait at `time`, up to which the steps are booked. Under the lock. */
 uint64_t gp_gil_state_waiting(gp_gil_state *gil, uint64_t time);
 

@@ -8,6 +8,7 @@
 #include "cpython/gp_frames_look.h"
 #include "base/gp_memory.h"
 #include "base/gp_safe_read.h"
+#include "trace/gp_seen_hold.h"
 
 #include <string.h>
 
@@ -145,9 +146,20 @@ static void walk(const void *thread_state, size_t room, gp_watchdog_level *level
         level(context, lines[i].function, lines[i].file, lines[i].line);
 }
 
+static void add_seen(void *context, const char *function, const char *file, int32_t line)
+{
+    gp_seen_add(context, function, file, line);
+}
+
+static void see(const void *thread_state, gp_seen_stack *stack)
+{
+    walk(thread_state, GP_SEEN_LEVELS, add_seen, stack);
+}
+
 const gp_watchdog_eyes *gp_interpreter_eyes(void)
 {
-    static const gp_watchdog_eyes eyes = {.look = gp_tracer_look, .follow = gp_tracer_follow, .walk = walk};
+    static const gp_watchdog_eyes eyes = {
+        .look = gp_tracer_look, .follow = gp_tracer_follow, .walk = walk, .keep = gp_seen_hold_in_stall};
     return &eyes;
 }
 
@@ -169,6 +181,7 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.recognise = gp_frames_recognise;
         host.walk = gp_frames_walk;
         host.thread_state = gp_frames_thread_state;
+        host.see = see;
         host.describe = describe;
         host.watch_code = gp_codes_watch;
         host.looker_eyes = &gp_frames_look_eyes;

@@ -172,6 +172,19 @@ void gp_read_place(gp_cursor *cursor, uint32_t expected, gp_place_row *row)
         row->line_or_thread = read_account_number(cursor);
 }
 
+void gp_read_seen(gp_cursor *cursor, gp_seen_row *row)
+{
+    row->reason =
+        (uint32_t)gp_cursor_below(cursor, GP_READER_REASONS, "a hold must be seen for a known reason");
+    row->holder = read_account_number(cursor);
+    row->since = gp_cursor_below(cursor, (uint64_t)INT64_MAX + 1, too_late);
+    row->at = gp_cursor_below(cursor, (uint64_t)INT64_MAX + 1, too_late);
+    row->place = read_link(cursor, GP_READER_PLACES, place_too_large);
+    row->state = (uint32_t)gp_cursor_below(cursor, GP_READER_STATES, "a thread must be in a known state");
+    if (cursor->wrong == NULL && row->at < row->since)
+        gp_cursor_fail(cursor, "a hold must begin before it is seen");
+}
+
 /* ---- EVNT ---- */
 
 gp_events gp_events_over(const void *payload, size_t size)

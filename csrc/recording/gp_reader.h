@@ -21,6 +21,8 @@
 enum {
     GP_READER_PLACES = 1 << 24, /* places of one interpreter */
     GP_READER_ACCOUNTS = GP_INTERVAL_ACCOUNTS,
+    GP_READER_REASONS = 2, /* of SEEN */
+    GP_READER_STATES = 4,
 };
 
 /* ---- header and chunks ---- */
@@ -131,6 +133,15 @@ typedef struct {
 
 /* Place number `expected`. */
 void gp_read_place(gp_cursor *cursor, uint32_t expected, gp_place_row *row);
+
+/* A hold that was seen under way; times in ticks. */
+typedef struct {
+    uint32_t reason, holder, state;
+    uint32_t place; /* or GP_NOWHERE */
+    uint64_t since, at;
+} gp_seen_row;
+
+void gp_read_seen(gp_cursor *cursor, gp_seen_row *row);
 
 /* ---- EVNT ---- */
 

@@ -44,11 +44,12 @@ typedef enum {
     GP_NEWS_FINAL,    /* the same, and it is the last call */
 } gp_news_wish;
 
-/* What is new at a source: all that events and snapshot refer to is described here or was before. */
+/* What is new at a source: all that the others refer to is described in the first two, or was before. */
 typedef struct {
     gp_buffer threads, places; /* entries of THRD and PLAC, without the interpreter's number */
     gp_timeline timeline;
     gp_buffer snapshot; /* the payload of a SNAP */
+    gp_buffer seen;     /* entries of SEEN, without the interpreter's number */
     bool ended;         /* the session: its slot is free for another source after one more, final call */
 } gp_news;
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "trace/gp_seen_hold.h"
 #include "trace/gp_trace_parts.h"
 #include "trace/gp_tracer_object.h"
 
@@ -87,19 +88,26 @@ static void copy_new(const gp_buffer *from, size_t *copied, gp_buffer *to)
     *copied = from->size;
 }
 
-static void write_snapshot(gp_session *session, gp_news_wish wish, uint64_t now, gp_news *news)
+/* `place`: where the holder is. */
+static void write_snapshot(gp_session *session, gp_news_wish wish, uint32_t place, uint64_t now,
+                           gp_news *news)
 {
     gp_snapshot_facts facts = gp_trace_parts_facts(session);
     facts.final = wish == GP_NEWS_FINAL && !session->running;
     facts.others_missed |= __atomic_load_n(&session->others_unrecorded, __ATOMIC_RELAXED);
-    gp_snapshot_write(session, &facts, GP_ROW_NONE, session->running ? now : session->stop, &news->snapshot);
+    gp_snapshot_write(session, &facts, place, session->running ? now : session->stop, &news->snapshot);
+    session->cpu_now = 0;
 }
 
 /* Another interpreter may end before the recording does. */
 static void tell_news(void *context, gp_news_wish wish, gp_news *news)
 {
     gp_session *session = context;
+    gp_seen_hold seen = {.hold.thread = NULL};
+    if (wish == GP_NEWS_SNAPSHOT)
+        gp_seen_hold_look(session, &seen);
     uint64_t now = gp_trace_parts_lock(session);
+    uint32_t place = wish != GP_NEWS_ALONE ? gp_seen_hold_book(session, &seen, now) : GP_ROW_NONE;
     news->ended = session->interpreter != 0 && !session->running;
     if (session->running)
         introduce_labels(session);
@@ -107,9 +115,12 @@ static void tell_news(void *context, gp_news_wish wish, gp_news *news)
     gp_buffer_clear(&session->introduced);
     copy_new(&session->described, &session->described_written, &news->places);
     gp_timeline_take(&session->timeline, &news->timeline);
+    copy_new(&session->seen, &(size_t){0}, &news->seen);
+    gp_buffer_clear(&session->seen);
     if (wish != GP_NEWS_ALONE)
-        write_snapshot(session, wish, now, news);
+        write_snapshot(session, wish, place, now, news);
     gp_trace_parts_unlock(session);
+    gp_seen_free(&seen.stack);
 }
 
 static bool can_lock(gp_gil *gil)

@@ -44,6 +44,8 @@ typedef struct {
      * the first of the voluntary functions lets it go. NULL: not known. */
     const void *const *(*last_holder)(const void *cond);
     const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
+    /* Read the stack of a thread that runs and may be gone, without the GIL. */
+    void (*see)(const void *thread_state, gp_seen_stack *stack);
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
     /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the

@@ -2,6 +2,7 @@
  * something is told so; nobody has a session, a recorder or a watchdog then to call the rest with. */
 
 #include "recording/gp_guard.h"
+#include "trace/gp_seen_hold.h"
 #include "trace/gp_tracer.h"
 #include "trace/gp_watchdog.h"
 
@@ -38,6 +39,7 @@ uint32_t gp_tracer_watch_begin(void) { return 0; }
 void gp_tracer_watch_end(uint32_t begun) {}
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now) { return false; }
 gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at) { return GP_STALL_LOOK_LONG_OVER; }
+void gp_seen_hold_in_stall(const gp_stall_look *stall, const gp_seen_stack *stack, uint64_t now) {}
 
 bool gp_looker_is_left(void) { return false; }
 void gp_looker_end(void) {}

@@ -40,6 +40,7 @@ struct gp_watchdog {
     /* the thread's */
     gp_stall_look stall; /* the hold reported last; its end is yet to be reported if it has a thread */
     gp_stall_look_hold last;
+    gp_seen_stack stack; /* of the hold reported last */
     char text[GP_WATCHDOG_TEXT];
     size_t size;
 };
@@ -95,6 +96,7 @@ static void add_thread(gp_watchdog *watchdog, const gp_stall_look_thread *thread
 static void add_level(void *context, const char *function, const char *file, int32_t line)
 {
     gp_watchdog *watchdog = context;
+    gp_seen_add(&watchdog->stack, function, file, line);
     if (sizeof watchdog->text - watchdog->size <
         strlen(function) + strlen(file) + sizeof "  (:-2147483648)\n")
         return; /* no half lines; only escapes may still make one */
@@ -156,10 +158,11 @@ static void report(gp_watchdog *watchdog, uint64_t now)
         add_thread(watchdog, &stall->waiters[i]);
     }
     add(watchdog, count > GP_STALL_LOOK_WAITERS ? ", ...), in:\n" : "), in:\n");
-    size_t before = watchdog->size;
+    gp_seen_clear(&watchdog->stack);
     watchdog->eyes.walk(stall->thread_state, GP_WATCHDOG_DEPTH, add_level, watchdog);
-    if (watchdog->size == before)
+    if (watchdog->stack.depth == 0)
         add(watchdog, "  (no Python code)\n");
+    watchdog->eyes.keep(stall, &watchdog->stack, now);
     atomic_fetch_add(&watchdog->reported, 1); /* first: who reads the message finds it counted */
     put(watchdog);
 }
@@ -217,6 +220,7 @@ static void release(gp_watchdog *watchdog)
     for (size_t i = 0; i < watchdog->name_count; i++)
         free((char *)watchdog->names[i].name);
     free(watchdog->names);
+    gp_seen_free(&watchdog->stack);
     free(watchdog);
 }
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "books/gp_seen.h"
 #include "trace/gp_stall_look.h"
 #include "base/gp_status.h"
 
@@ -27,6 +28,8 @@ typedef struct {
     gp_stall_look_end (*follow)(const gp_stall_look_hold *hold, uint64_t *ended_at);
     /* The stack of a thread that runs and may be gone, innermost first, at most `room` levels. */
     void (*walk)(const void *thread_state, size_t room, gp_watchdog_level *level, void *context);
+    /* Keep what was seen of a hold (gp_seen_hold_in_stall). */
+    void (*keep)(const gp_stall_look *stall, const gp_seen_stack *stack, uint64_t now);
 } gp_watchdog_eyes;
 
 /* A thread that has no label; see gp_labels.h for the others. */

@@ -74,6 +74,11 @@ cdef extern from "recording/gp_reader.h" nogil:
         uint64_t first
     void gp_read_thread(gp_cursor *cursor, gp_thread_row *row)
 
+    ctypedef struct gp_seen_row:
+        uint32_t reason, holder, state, place
+        uint64_t since, at
+    void gp_read_seen(gp_cursor *cursor, gp_seen_row *row)
+
     ctypedef struct gp_place_row:
         uint32_t parent
         gp_place_kind kind

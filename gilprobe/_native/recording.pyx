@@ -152,6 +152,19 @@ def decode_places(const uint8_t[::1] entries, uint32_t first=0) -> list:
     return rows
 
 
+def decode_seen(const uint8_t[::1] entries) -> list:
+    """Return (reason, account, first tick, tick, place or None, state) for each hold of a SEEN."""
+    cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
+    cdef gp_seen_row row
+    rows = []
+    while not gp_cursor_at_end(&cursor):
+        gp_read_seen(&cursor, &row)
+        check(&cursor)
+        rows.append((row.reason, row.holder, row.since, row.at, number_or_none(row.place), row.state))
+    check(&cursor)
+    return rows
+
+
 # ---- events ----
 
 

@@ -66,6 +66,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         dest="looks",
         help="tell holds by where they ended only, without looks at what runs",
     )
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="also record the CPU time of each hold: two more system calls"
+    )
     parser.add_argument("--follow", action="store_true", help="also record child processes, one file each")
     parser.add_argument("--duration", metavar="TIME", help="stop recording after TIME; the program continues")
     parser.add_argument(
@@ -112,7 +115,11 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
     options = RecordOptions(
-        stacks=arguments.stacks, timeline=arguments.timeline, looks=arguments.looks, stall_s=stall_s
+        stacks=arguments.stacks,
+        timeline=arguments.timeline,
+        cpu_time=arguments.cpu_time,
+        looks=arguments.looks,
+        stall_s=stall_s,
     )
     able = host.capabilities()
     if able.tracer != "exact":

@@ -197,7 +197,11 @@ def _json(processes: Sequence[TracedProcess], question: Question) -> Iterator[st
         report = processes[0].report
         yield from report.pieces(report.verdict(question.kind(report), question.own))
         return
-    yield '{"kind": "gilprobe.processes", "schema": 1, "processes": [\n'
+    from gilprobe.render.shared.wait_summary import contended, waited_ns
+
+    suffering = sorted(filter(contended, processes), key=waited_ns, reverse=True)
+    sources = json.dumps([process.source for process in suffering])
+    yield f'{{"kind": "gilprobe.processes", "schema": 1, "contended": {sources}, "processes": [\n'
     for number, process in enumerate(processes):
         yield ",\n" * (number > 0) + _described(process, question)
     yield "\n]}\n"

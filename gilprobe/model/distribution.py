@@ -25,6 +25,12 @@ def bucket_bounds_ns(index: int) -> tuple[int, int]:
     return low, low + (1 << shift)
 
 
+def bucket_of_ns(duration_ns: int) -> int:
+    """Return the index of the bucket that counts a duration of so many nanoseconds."""
+    shift = max(0, duration_ns.bit_length() - 1 - SUB_BUCKET_BITS)
+    return min(shift * _SUB_BUCKETS + (duration_ns >> shift), BUCKETS - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """Distribution of the lengths of a thread's holds or waits.

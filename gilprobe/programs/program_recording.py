@@ -14,30 +14,34 @@ if TYPE_CHECKING:
     from gilprobe.report import Report
     from gilprobe.tracing.stall_watch import StallWatch
 
+_TRACE = ("stacks", "timeline", "cpu_time", "looks")  # for :func:`gilprobe.trace`
+
 
 class RecordOptions:
     """What to record. Not a dataclass: importing that costs each followed process some milliseconds.
 
     Attributes
     ----------
-    stacks, timeline, looks : bool
+    stacks, timeline, cpu_time, looks : bool
         As for :func:`gilprobe.trace`.
     stall_s : float or None
         Report a hold at once if it makes another thread wait this long; None: don't.
     """
 
-    __slots__ = ("looks", "stacks", "stall_s", "timeline")
+    __slots__ = ("cpu_time", "looks", "stacks", "stall_s", "timeline")
 
     def __init__(
         self,
         *,
         stacks: bool = False,
         timeline: bool = True,
+        cpu_time: bool = False,
         looks: bool = True,
         stall_s: float | None = None,
     ) -> None:
         self.stacks = stacks
         self.timeline = timeline
+        self.cpu_time = cpu_time
         self.looks = looks
         self.stall_s = stall_s
 
@@ -48,7 +52,7 @@ class RecordOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as scalars, for :mod:`json`."""
-        return {name: getattr(self, name) for name in ("stacks", "timeline", "looks", "stall_s")}
+        return {name: getattr(self, name) for name in (*_TRACE, "stall_s")}
 
     def to_text(self) -> str:
         """Return the options for a followed process's environment: no colon, no space."""
@@ -69,6 +73,7 @@ class RecordOptions:
         return cls(
             stacks=flags[words["stacks"]],
             timeline=flags[words["timeline"]],
+            cpu_time=flags[words["cpu_time"]],
             looks=flags[words["looks"]],
             stall_s=None if stall == "None" else float(stall),
         )
@@ -96,7 +101,7 @@ class ProgramRecording:
 
     def __init__(self, path: str | os.PathLike[str], options: RecordOptions, *, told: bool = True) -> None:
         tracer.watch_calls()
-        wanted = {"stacks": options.stacks, "timeline": options.timeline, "looks": options.looks}
+        wanted = {name: getattr(options, name) for name in _TRACE}
         self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
         self._trace.start()
         self._watch: StallWatch | None = None

@@ -13,7 +13,7 @@ from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.environment import Environment
 from gilprobe.model.plain_data import dataclass
-from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount
+from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.places import (
     CAUSED,
@@ -30,6 +30,7 @@ from gilprobe.tracing.places import (
     frame_of,
     importing,
 )
+from gilprobe.tracing.seen_holds import RecordedHold, SeenHolds
 from gilprobe.tracing.sharing_out import Looks
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
@@ -50,6 +51,9 @@ HANDOFF = "(handoff)"
 
 _NOBODYS = Frame(HANDOFF, "", 0), ""
 
+_SEEN_FRAMES = 24
+"""Limit of frames told of a hold that was seen during a wait; the tracer reads 20."""
+
 NO_ROOM = "(no memory for more sites)"
 """Stands for a function where the tables were full."""
 
@@ -66,10 +70,16 @@ class TracePart:
         What ``_native.recording.decode_places`` returned.
     snapshot : dict
         What ``_native.recording.decode_snapshot`` returned.
+    seen : sequence of RecordedHold
+        Holds that were seen while they lasted.
+    still_held : RecordedHold or None
+        The one that was under way in the snapshot.
     """
 
     places: Sequence[_Place]
     snapshot: _Snapshot
+    seen: Sequence[RecordedHold] = ()
+    still_held: RecordedHold | None = None
 
     @classmethod
     def decode(cls, places: bytes, snapshot: bytes) -> TracePart:
@@ -133,7 +143,7 @@ def assemble(
         unshared_ns += part.add_blame(blame, sites, stacks)
     looks = sum(part.looks() for part in named)
     if not trusted:
-        stacks.check(stacks.rows)
+        stacks.check([*stacks.rows, *(number for part in named for number in part.seen_stacks(stacks))])
     ranked = stacks.ranked()
     return Report(
         elapsed_ns=elapsed_ns,
@@ -146,7 +156,7 @@ def assemble(
         blame=_ranked_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
         longest_waits=tuple(
             sorted(
-                (stall for part in named for stall in part.stalls()),
+                (stall for part in named for stall in part.stalls(stacks)),
                 key=lambda stall: (-stall.wait_ns, stall.start_ns),
             )
         ),
@@ -156,6 +166,8 @@ def assemble(
         looks=looks,
         looks_unseen=sum(part.looks_unseen() for part in named),
         unshared_wait_ns=unshared_ns if looks else 0,
+        own_gils=tuple(part.own_gil() for part in named[1:]) or None,
+        still_held=tuple(hold for part in named for hold in part.still_held(stacks)) or None,
     )
 
 
@@ -206,6 +218,7 @@ class _NamedPart:
         self.blame_rows = part.snapshot["blame"]
         self.stall_rows = part.snapshot["stalls"]
         self.places = part.places
+        self._seen, self._still_held = part.seen, part.still_held
         named = [who(account) for account in self.accounts]
         self.names = {
             account["number"]: self._name(account, naming.name)
@@ -273,6 +286,18 @@ class _NamedPart:
             _thread_account(account, self.names[account["number"]], self.totals["interpreter"])
             for account in self.accounts
         ]
+
+    def own_gil(self) -> OwnGil:
+        """Return the sums of an interpreter's GIL."""
+        ends = [account["first_ns"] + account["lifetime_ns"] for account in self.accounts]
+        return OwnGil(
+            interpreter=self.totals["interpreter"],
+            lifetime_ns=max(ends, default=0) - min((one["first_ns"] for one in self.accounts), default=0),
+            held_ns=sum(account["hold_ns"] for account in self.accounts),
+            contended_ns=self.totals["contended_ns"],
+            wait_ns=sum(account["wait_ns"] for account in self.accounts),
+            handoffs=self.totals["handoffs"],
+        )
 
     def end_ns(self) -> int:
         """Return the latest booked time.
@@ -352,11 +377,38 @@ class _NamedPart:
     def _whom(self, number: int) -> tuple[str, int]:
         return self.thread_name(number), self.ids.get(number, 0)
 
-    def stalls(self) -> Iterator[Stall]:
+    def seen_stacks(self, stacks: Stacks) -> list[int]:
+        """Return the numbers of the stacks at which holds were seen."""
+        return [self._stack(place, stacks) for place in {hold.place for hold in self._seen}]
+
+    def still_held(self, stacks: Stacks) -> Iterator[OpenHold]:
+        """Yield the hold that was under way at the end, if there is one."""
+        hold = self._still_held
+        if hold is not None:
+            yield OpenHold(
+                self.thread_name(hold.holder),
+                self.ids.get(self._account_number(hold.holder), 0),
+                self.totals["interpreter"],
+                hold.state,
+                hold.at_ns - hold.since_ns,
+                stacks.frames(self._stack(hold.place, stacks)),
+            )
+
+    def stalls(self, stacks: Stacks) -> Iterator[Stall]:
         """Yield the longest waits, with waiter and holder. Uses the rows up: none is kept twice."""
+        seen = SeenHolds(self._seen)
         self.stall_rows.reverse()
         while self.stall_rows:
-            yield self._stall(*self.stall_rows.pop())
+            row = self.stall_rows.pop()
+            hold = seen.during(row[2], row[4], row[4] + row[5])
+            yield self._stall(*row, *self._told_of(hold, stacks))
+
+    def _told_of(
+        self, hold: RecordedHold | None, stacks: Stacks
+    ) -> tuple[tuple[Frame, ...] | None, str | None]:
+        if hold is None:
+            return None, None
+        return stacks.frames(self._stack(hold.place, stacks))[-_SEEN_FRAMES:], hold.state
 
     def _stall(
         self,
@@ -367,6 +419,8 @@ class _NamedPart:
         start_ns: int,
         wait_ns: int,
         holder_ns: int,
+        holder_stack: tuple[Frame, ...] | None,
+        holder_state: str | None,
     ) -> Stall:
         return Stall(
             self.thread_name(waiter),
@@ -376,6 +430,8 @@ class _NamedPart:
             start_ns=start_ns,
             wait_ns=wait_ns,
             holder_ns=holder_ns,
+            holder_stack=holder_stack,
+            holder_state=holder_state,
         )
 
     def _where(self, place: int | None, otherwise: str) -> tuple[str, str, int]:

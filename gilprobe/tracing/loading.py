@@ -71,10 +71,15 @@ def report_of(recording: Recording) -> Report:
         raise FormatError(f"{recording.path!r} is too short: it has no description of the process")
     recorded = sorted(recording.interpreters.values(), key=lambda one: one.number)
     doubts = [f"the file is cut off after byte {recording.size}"] if recording.truncated else []
+    doubts += recording.doubts
     if recording.done is not None and recording.done["reason"] == "signal":
         number = recording.done.get("signal", 0)
         doubts.append(f"signal {number} ended the process: what threads did at that moment may be missing")
-    parts = [TracePart(one.places, one.snapshot) for one in recorded if one.snapshot is not None]
+    parts = [
+        TracePart(one.places, one.snapshot, one.seen, one.still_held)
+        for one in recorded
+        if one.snapshot is not None
+    ]
     if not parts or recorded[0].snapshot is None:
         raise FormatError(f"{recording.path!r} is too short: it has no snapshot")
     try:

@@ -18,13 +18,15 @@ from gilprobe.errors import FormatError
 from gilprobe.files import open_regular
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.timeline import Batch, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, Batch, TimelineThread
+from gilprobe.tracing.late_events import MOST_EVENTS, LateEvent, add_late
 from gilprobe.tracing.places import Naming, Stacks, frame_of
+from gilprobe.tracing.seen_holds import AT_SNAPSHOT, RecordedHold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilprobe._native.recording import _Place, _Snapshot
+    from gilprobe._native.recording import _Place, _Seen, _Snapshot
     from gilprobe.report import Frame
 
 MAGIC = b"GILPROBE"
@@ -33,6 +35,7 @@ _NUMBERS = 1 << 22  # numbers of accounts, all interpreters together
 _NAMED = 1 << 20  # threads alive at the beginning or the end
 _PIECE = 1 << 20  # bytes
 _ZEROS = 1 << 26  # bytes checked at a time where only zeros may follow
+_SEEN = 1 << 16  # holds seen under way; a recorder tells of 4,096 for each trace, and one at each snapshot
 _LABEL = (1 << 31) - 1  # the bits of a label that stand for a name
 
 _META: dict[str, type] = {
@@ -93,6 +96,10 @@ class RecordedInterpreter:
         be seen.
     snapshot : dict or None
         The last one, as ``_native.recording.decode_snapshot`` returns it.
+    seen : list of RecordedHold
+        Holds that were seen while they lasted.
+    still_held : RecordedHold or None
+        The one that was under way in the snapshot.
     events, dropped : int
         Number of events, and of those missing because they came faster than they were written.
     thread_numbers, place_numbers : array of uint32
@@ -104,6 +111,8 @@ class RecordedInterpreter:
         self.threads: dict[int, ThreadDescription] = {}
         self.places: list[_Place] = []
         self.snapshot: _Snapshot | None = None
+        self.seen: list[RecordedHold] = []
+        self.still_held: RecordedHold | None = None
         self.events = 0
         self.dropped = 0
         self.thread_numbers = array("I")
@@ -138,6 +147,8 @@ class Recording:
     done : dict or None
         Written at the end: `reason` is "stopped", "signal" (with its number in `signal`) or "exit" (with
         `status`). None if the process was killed otherwise.
+    doubts : list of str
+        About numbers beyond the last totals.
     truncated : bool
         Whether the last chunk is incomplete.
     size : int
@@ -155,6 +166,7 @@ class Recording:
         self.interpreters: dict[int, RecordedInterpreter] = {}
         self.threads: list[tuple[RecordedInterpreter, int]] = []
         self.places: list[tuple[RecordedInterpreter, int]] = []
+        self.doubts: list[str] = []
         self.truncated = False
         self.size = 0
         self._account_numbers = 0
@@ -195,6 +207,7 @@ class Recording:
                 with _naming(opened.path, offset):
                     loader.take(offset, kind, payload)
             loader.decode_snapshots()
+            loader.add_late(file)
         if opened.meta and started_unix_ns not in (None, opened.meta["started_unix_ns"]):
             raise _replaced(opened.path)
         opened.truncated, opened.size = chunks.cut, chunks.offset
@@ -365,11 +378,14 @@ class _Loader:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.snapshots: dict[int, tuple[int, bytes]] = {}  # the last one of each interpreter, and its offset
+        self.seen: dict[int, list[_Seen]] = {}
+        self.under_way: dict[int, _Seen] = {}  # in the last snapshot
+        self.late: dict[int, list[tuple[int, int, int]]] = {}  # EVNT behind it: offset, size, events
 
     def take(self, offset: int, kind: bytes, payload: bytes) -> None:
         recording = self.recording
         if kind == b"EVNT":
-            self._take_events(payload)
+            self._take_events(offset, payload)
         elif kind == b"SNAP":
             self._take_snapshot(offset, payload)
         elif kind == b"THRD":
@@ -381,6 +397,8 @@ class _Loader:
             number, entries = native.split_interpreter(payload)
             interpreter = recording.interpreter(number)
             recording.describe_places(interpreter, native.decode_places(entries, len(interpreter.places)))
+        elif kind == b"SEEN":
+            self._take_seen(payload)
         elif kind == b"LABL":
             recording.labels.update(native.decode_labels(payload))
         elif kind == b"NAME":
@@ -392,17 +410,31 @@ class _Loader:
         elif kind == b"DONE":
             recording.done = _checked_done(payload)
 
-    def _take_events(self, payload: bytes) -> None:
-        number, _, _ = native.events_head(payload)
+    def _take_events(self, offset: int, payload: bytes) -> None:
+        number, count, _ = native.events_head(payload)
         if number not in self.snapshots:
             raise ValueError("a snapshot must come before the first events")
         self.recording.add_events(self.recording.interpreter(number), payload)
+        self.late.setdefault(number, []).append((offset, len(payload), count))
 
     def _take_snapshot(self, offset: int, payload: bytes) -> None:
         _, behind_flags = native.split_interpreter(payload)
         number, _ = native.split_interpreter(behind_flags)
         self.recording.interpreter(number)
         self.snapshots[number] = offset, payload
+        self.under_way.pop(number, None)
+        self.late.pop(number, None)
+
+    def _take_seen(self, payload: bytes) -> None:
+        number, entries = native.split_interpreter(payload)
+        if number not in self.snapshots:
+            raise ValueError("a snapshot must come before the first hold that was seen")
+        rows = native.decode_seen(entries)
+        _check_seen(rows, self.recording.interpreters[number])
+        self.seen.setdefault(number, []).extend(rows)
+        if sum(map(len, self.seen.values())) > _SEEN:
+            raise ValueError(f"at most {_SEEN} holds must be seen under way")
+        self.under_way.update((number, row) for row in rows if row[0] == AT_SNAPSHOT)
 
     def decode_snapshots(self) -> None:
         """Decode the last snapshot of each interpreter: earlier ones don't count."""
@@ -411,8 +443,67 @@ class _Loader:
             with _naming(self.recording.path, offset):
                 snapshot = native.decode_snapshot(payload)
                 _check_references(snapshot, interpreter)
+                self._place_seen(number, snapshot)
             interpreter.snapshot = snapshot
             interpreter.dropped = max(interpreter.dropped, snapshot["totals"]["dropped_events"])
+
+    def _place_seen(self, number: int, snapshot: _Snapshot) -> None:
+        interpreter, factor = self.recording.interpreters[number], snapshot["totals"]["factor"]
+        interpreter.seen = [RecordedHold.from_row(row, factor) for row in self.seen.get(number, ())]
+        under_way = self.under_way.get(number)
+        if under_way is not None and not snapshot["totals"]["final"]:
+            interpreter.still_held = RecordedHold.from_row(under_way, factor)
+
+    def add_late(self, file: BinaryIO) -> None:
+        """Book the events behind the last snapshots of a recording that was not ended."""
+        for number, chunks in self.late.items():
+            interpreter = self.recording.interpreters[number]
+            snapshot = interpreter.snapshot
+            if snapshot is None or snapshot["totals"]["final"]:
+                continue
+            if sum(count for _, _, count in chunks) > MOST_EVENTS:
+                self.recording.doubts.append("the totals end before the events: there are too many of them")
+                continue
+            events = [event for chunk in chunks for event in self._late_events(file, interpreter, chunk)]
+            since_ns = snapshot["totals"]["elapsed_ns"]
+            if not add_late(snapshot, events, interpreter.threads, interpreter.still_held):
+                self.recording.doubts.append(
+                    "not all waits near the end are charged: there are too many holds"
+                )
+            if any(event.kind == HOLD and event.end_ns > since_ns for event in events):
+                interpreter.still_held = None
+
+    def _late_events(
+        self, file: BinaryIO, interpreter: RecordedInterpreter, chunk: tuple[int, int, int]
+    ) -> Iterator[LateEvent]:
+        offset, size, _ = chunk
+        file.seek(offset + native.CHUNK_HEADER_SIZE)
+        payload = file.read(size)
+        factor = interpreter.snapshot["totals"]["factor"] if interpreter.snapshot is not None else 0
+        with _naming(self.recording.path, offset):
+            columns = native.read_events(
+                payload, interpreter.thread_numbers, interpreter.place_numbers, factor
+            )
+        places, threads = self.recording.places, self.recording.threads
+        for kind, thread, place, start_ns, duration_ns in zip(*columns, strict=True):
+            yield LateEvent(
+                kind,
+                threads[thread][1],
+                None if place == NOWHERE else places[place][1],
+                start_ns,
+                start_ns + duration_ns,
+            )
+
+
+def _check_seen(rows: list[_Seen], interpreter: RecordedInterpreter) -> None:
+    """Raise ValueError unless all places and threads of these holds are known."""
+    for _, holder, _, _, place, _ in rows:
+        if holder not in interpreter.threads:
+            raise ValueError(f"a hold that was seen must be of a described thread, got {holder}")
+        if place is not None and place >= len(interpreter.places):
+            raise ValueError(
+                f"a hold must be seen at a described place, got {place} of {len(interpreter.places)}"
+            )
 
 
 def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> None:

@@ -119,6 +119,14 @@ static inline void sample_events(gp_buffer *out, uint32_t interpreter)
     gp_buffer_free(&taken.events);
 }
 
+static inline void sample_seen(gp_buffer *out, uint32_t interpreter)
+{
+    size_t begin = gp_chunk_begin(out, "SEEN");
+    gp_buffer_number(out, interpreter);
+    SAMPLE_NUMBERS(out, 0, 1, 10, 1990, 2, 1, 1, 2, 100, 700, 0, 3);
+    gp_chunk_end(out, begin);
+}
+
 /* Free with gp_buffer_free. */
 static inline gp_buffer sample_recording(void)
 {
@@ -129,6 +137,7 @@ static inline gp_buffer sample_recording(void)
         sample_threads(&out, interpreter);
         sample_places(&out, interpreter);
         sample_snapshot(&out, interpreter, 0);
+        sample_seen(&out, interpreter);
         sample_events(&out, interpreter);
         gp_chunk_end(&out, gp_chunk_begin(&out, "LATR")); /* of a later version */
         sample_snapshot(&out, interpreter, GP_SNAPSHOT_FINAL | GP_SNAPSHOT_SITES | GP_SNAPSHOT_LOOKS);

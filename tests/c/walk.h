@@ -26,7 +26,7 @@ typedef struct {
     size_t offset;     /* where it was wrong or ended */
     bool cut;
     size_t metas, labels, names, snapshots, finals, accounts, unknown, event_chunks;
-    uint64_t events, dropped, handoffs, looks;
+    uint64_t events, dropped, handoffs, looks, seen;
     gp_events_sum sums[WALK_THREADS];
     uint32_t thread_total, place_total;
     walk_interpreter interpreters[WALK_INTERPRETERS];
@@ -197,6 +197,27 @@ static const char *walk_snapshot(walk_result *walk, gp_cursor *cursor)
     return cursor->wrong;
 }
 
+static const char *walk_seen(walk_result *walk, gp_cursor *cursor)
+{
+    walk_interpreter *in = walk_interpreter_of(walk, gp_read_interpreter(cursor));
+    if (in == NULL)
+        return "too many interpreters for this test";
+    if (!in->seen_snapshot)
+        return "no snapshot before the first hold that was seen";
+    while (!gp_cursor_at_end(cursor)) {
+        gp_seen_row row;
+        gp_read_seen(cursor, &row);
+        if (cursor->wrong != NULL)
+            break;
+        if (row.reason >= GP_READER_REASONS || row.state >= GP_READER_STATES || row.at < row.since)
+            abort();
+        if (row.place != GP_NOWHERE && row.place >= in->place_count)
+            return "a hold seen at a place that was not described";
+        walk->seen++;
+    }
+    return cursor->wrong;
+}
+
 static const char *walk_chunk(walk_result *walk, const uint8_t *header, const uint8_t *payload, size_t size)
 {
     gp_cursor cursor = gp_cursor_over(payload, size);
@@ -214,6 +235,8 @@ static const char *walk_chunk(walk_result *walk, const uint8_t *header, const ui
         return walk_events(walk, payload, size);
     else if (memcmp(header, "SNAP", 4) == 0)
         return walk_snapshot(walk, &cursor);
+    else if (memcmp(header, "SEEN", 4) == 0)
+        return walk_seen(walk, &cursor);
     else
         walk->unknown++;
     return NULL;

@@ -180,6 +180,7 @@ def test_several_processes_are_told_apart_everywhere(recorded, tmp_path, capsys)
     assert {row[0] for row in rows[1:]} == {"7", "8"}
     document = json.loads((tmp_path / "--json").read_text())
     assert [process["pid"] for process in document["processes"]] == [7, 8]
+    assert document["contended"] == [process["source"] for process in document["processes"]]
     assert Report.from_dict(document["processes"][1]["report"]).held_ns == 900_000_000
 
 

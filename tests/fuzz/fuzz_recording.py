@@ -57,6 +57,7 @@ def sample():
             twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot())),
             twin.chunk("EVNT", twin.events(0, [(0, 0, 1, 10, 100), (1, 0, None, 20, 300)])),
             twin.chunk("SNAP", twin.snapshot(last)),
+            twin.chunk("SEEN", twin.seen(0, [(0, 0, 10, 90, 1, 1), (1, 0, 10, 90, 1, 2)])),
             twin.chunk("DONE", twin.done("signal", signal=15)),
         ]
     )

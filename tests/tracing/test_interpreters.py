@@ -105,6 +105,11 @@ def test_a_gil_of_its_own_has_rows_of_its_own(ends_well):
         assert main.off_ns > first.hold_ns and main.contended_acquisitions == 0, (first, main)
         assert len(team) == 2
         assert all(thread.wait_ns > 10_000_000 and thread.hold_ns > 10_000_000 for thread in team), team
+        (own,) = report.own_gils
+        assert own.interpreter == number(other) and own.handoffs > 0, own
+        assert own.held_ns == sum(row.hold_ns for row in (first, *team)), own
+        assert own.wait_ns == sum(row.wait_ns for row in (first, *team)), own
+        assert 0 < own.contended_ns <= own.held_ns <= own.lifetime_ns <= report.elapsed_ns, own
         assert any(site.function == "take_turns" for site in report.sites)
         blamed = {(row.waiter_id, row.holder_id) for row in report.blame if row.function == "take_turns"}
         assert {(team[0].native_id, team[1].native_id), (team[1].native_id, team[0].native_id)} <= blamed

@@ -275,6 +275,10 @@ def events(rows, **others):
     return twin.chunk("EVNT", twin.events(0, rows, **others))
 
 
+def seen(*, reason=0, holder=0, since=0, at=0, place=None, state=0):
+    return twin.chunk("SEEN", twin.seen(0, [(reason, holder, since, at, place, state)]))
+
+
 @pytest.mark.parametrize(
     ("chunk", "words"),
     [
@@ -309,6 +313,18 @@ def events(rows, **others):
         pytest.param(events([(HOLD, 0, 4, 0, 1)]), "place must have been", id="event's place"),
         pytest.param(twin.chunk("EVNT", twin.events(9, [])), "snapshot must come", id="event's snapshot"),
         pytest.param(twin.chunk("SNAP", b"\0\0\0"), "a tick must take time", id="snapshot"),
+        pytest.param(twin.chunk("SEEN", twin.seen(9, [])), "snapshot must come", id="seen's snapshot"),
+        pytest.param(seen(holder=3), "of a described thread, got 3", id="seen's thread"),
+        pytest.param(seen(place=4), "a described place, got 4 of 4", id="seen's place"),
+        pytest.param(seen(reason=2), "for a known reason", id="seen's reason"),
+        pytest.param(seen(state=4), "in a known state", id="seen's state"),
+        pytest.param(seen(since=11, at=10), "must begin before it is seen", id="seen's times"),
+        pytest.param(seen(at=2**63), "a time is too large", id="seen's tick"),
+        pytest.param(
+            twin.chunk("SEEN", twin.seen(0, [(0, 0, 0, 0, None, 0)] * (2**16 + 1))),
+            "at most 65536 holds",
+            id="seen too often",
+        ),
         pytest.param(
             twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"sites": [(4, 0, 0, 0)]})),
             "described places, got 4 of 4",
@@ -385,6 +401,30 @@ def test_a_length_is_checked_before_there_is_memory_for_it(write):
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_file_without_an_end_tells_of_the_hold_that_was_under_way(chunks, write):
+    """Of its last snapshot only; and of each long wait where its holder was seen meanwhile."""
+    last = twin.chunk("SNAP", twin.snapshot(full_snapshot(final=False)))
+    early, late = seen(reason=1, since=20, at=60, place=2, state=2), seen(since=20, at=200, place=1, state=1)
+    process = load(write(*chunks[:15], seen(since=5, at=10), last, early, late))
+    (hold,) = process.report.still_held
+    assert (hold.thread, hold.native_id, hold.interpreter) == ("MainThread", 4711, 0)
+    assert (hold.state, hold.hold_ns) == ("running", 360)  # two nanoseconds a tick
+    assert [frame.function for frame in hold.frames][1:] == ["main"]
+    (stall,) = process.report.longest_waits
+    assert [frame.function for frame in stall.holder_stack][1:] == ["main", "Worker.run"]
+    assert stall.holder_state == "blocked in the kernel"
+    again = load(write(*chunks[:15], last, early, late, last))
+    assert again.report.still_held is None
+    ended = load(write(*chunks[:15], last, late, *chunks[15:]))
+    assert ended.report.still_held is None
+
+
+def test_a_hold_that_is_seen_beyond_all_time_is_refused(chunks, write):
+    last = twin.chunk("SNAP", twin.snapshot(full_snapshot(final=False)))  # two nanoseconds a tick
+    load(write(*chunks[:15], last, seen(at=2**62 - 1)))
+    refused(write(*chunks[:15], last, seen(at=2**62)), "a time is too large")
 
 
 def rows_of(parents):

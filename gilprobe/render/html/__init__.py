@@ -12,7 +12,7 @@ from gilprobe.render.html import document
 from gilprobe.render.html.process import process_data, timeline_data
 from gilprobe.render.html.process.sources import Sources
 from gilprobe.render.html.results import scenario_data
-from gilprobe.render.shared.wait_summary import ANY, Question, by_waits
+from gilprobe.render.shared.wait_summary import ANY, Question, by_waits, contended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,8 +47,11 @@ def export_processes(
     sources = None if source is None else Sources(source)
     ranked = by_waits(processes)
     room = timeline_data.MOST_BYTES // min(len(ranked), MOST_PROCESSES)
+    all_clear = not any(map(contended, ranked))
     shown = [
-        process_data.described(process, sources, timeline_bytes=room, question=question)
+        process_data.described(
+            process, sources, timeline_bytes=room, question=question, all_clear=all_clear
+        )
         for process in ranked[:MOST_PROCESSES]
     ]
     others = process_data.summed(ranked[MOST_PROCESSES:])

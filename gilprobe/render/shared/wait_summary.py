@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.model.traced_process import TracedProcess
-    from gilprobe.report import By, Culprit, Report, Stall
+    from gilprobe.report import By, Culprit, OpenHold, OwnGil, Report, Stall
 
 _LITTLE = 0.01
 """Share of the time; contention below it does not slow a program down noticeably."""
 
 _NOTHING_NS = 100_000
 """A shorter wait while nobody held the GIL is just the cost of an acquisition."""
+
+_LONG_NS = 100_000_000
+"""From this length on, a hold that was under way at the end is told."""
 
 NEARLY_ALL = 0.9
 """From this share of a wait on, a stall's sentence leaves out the holder's time."""
@@ -68,6 +71,8 @@ class WaitSummary:
         Waits while nobody held the GIL, nanoseconds.
     little : bool
         Whether there is too little contention to slow the program down.
+    still_held : tuple of OpenHold
+        Holds that had not ended at the end of the recording, without short ones: those are the usual work.
     """
 
     threads: int
@@ -75,6 +80,7 @@ class WaitSummary:
     culprits: tuple[Culprit, ...]
     nobody_ns: int
     little: bool
+    still_held: tuple[OpenHold, ...]
 
     @property
     def culprit(self) -> Culprit | None:
@@ -96,11 +102,21 @@ def summarise_waits(report: Report, question: Question = ANY) -> WaitSummary:
         culprits=tuple([row for row in culprits if row.caused_ns > 0]),
         nobody_ns=sum(row.wait_ns for row in report.blame if not row.holder),
         little=_is_little(report),
+        still_held=tuple(hold for hold in report.still_held or () if hold.hold_ns >= _LONG_NS),
     )
 
 
 def _is_little(report: Report) -> bool:
-    return report.contended_ns < _LITTLE * report.elapsed_ns
+    """Return whether the GILs of all interpreters together are hardly contended."""
+    contended_ns = report.contended_ns + sum(gil.contended_ns for gil in report.own_gils or ())
+    return contended_ns < _LITTLE * report.elapsed_ns
+
+
+def suffering_gil(report: Report) -> OwnGil | None:
+    """Return the GIL of the interpreter whose threads waited most; None if that is the main one."""
+    own = max(report.own_gils or (), key=lambda gil: gil.wait_ns, default=None)
+    waits = sum(thread.wait_ns for thread in report.threads if not thread.interpreter)
+    return own if own is not None and own.wait_ns > waits else None
 
 
 def holders(report: Report, culprit: Culprit) -> list[tuple[str, int]]:

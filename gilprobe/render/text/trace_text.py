@@ -18,6 +18,7 @@ from gilprobe.render.shared.wait_summary import (
     by_waits,
     contended,
     doubts_of_many,
+    suffering_gil,
     summarise_waits,
     telling_stalls,
     waited_ns,
@@ -37,6 +38,9 @@ _HEADS: dict[By, str] = {
     "line": "line",
     "module": "module",
 }
+
+_LEVELS = 6
+"""Limit of levels shown of a stack that was seen during a wait."""
 
 _IN_FULL = 4
 """Limit of processes shown in full."""
@@ -223,6 +227,8 @@ class _Pages:
         paths |= {key[3] for key, _ in self._blame[: self._rows]}
         for stall in self._stalls:
             paths |= {stall.waiter_filename, stall.holder_filename}
+            paths |= {frame.filename for frame in stall.holder_stack or ()}
+        paths |= {frame.filename for hold in self._report.still_held or () for frame in hold.frames}
         return paths
 
     def _place(self, function: str, filename: str, line: int, callee: str = "") -> str:
@@ -238,8 +244,23 @@ class _Pages:
             f"{plural(report.handoffs, 'handoff')}",
             style="bold",
         )
+        self._suffering_gil()
         page.line(f"{plural(self._found.threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
         self._culprit()
+
+    def _suffering_gil(self) -> None:
+        """Write about the interpreter whose threads waited most, if it has a GIL of its own."""
+        gil = suffering_gil(self._report)
+        if gil is not None:
+            number = len(self._report.own_gils or ())
+            of = f" (of {number} with a GIL of their own)" if number > 1 else ""
+            self._page.line(
+                f"Threads waited most in interpreter {gil.interpreter}{of}: in its "
+                f"{duration(gil.lifetime_ns / 1e9)} its own GIL was held "
+                f"{share(gil.held_ns, gil.lifetime_ns)}, "
+                f"contended {share(gil.contended_ns, gil.lifetime_ns)}",
+                style="bold",
+            )
 
     def _culprit(self) -> None:
         found, worst = self._found, self._found.culprit
@@ -256,9 +277,20 @@ class _Pages:
         elif self._report.sites:
             of_this = "" if self._whole == "program" else " of this process"
             self._page.line(f"No thread{of_this} waited while another one held the GIL")
+        self._still_held()
         if found.little and worst is not None:
             self._page.line(
                 f"Contended less than 1% of the time: the GIL hardly slows this {self._whole} down"
+            )
+
+    def _still_held(self) -> None:
+        for hold in self._found.still_held:
+            frame = hold.frames[-1]
+            state = f", {hold.state}" if hold.state else ""
+            self._page.line(
+                f"Still held at the end: by {clipped(hold.thread)}, for {duration(hold.hold_s)} so far, in "
+                f"{self._place(frame.function, frame.filename, frame.line)}{state}",
+                style="bold red",
             )
 
     def _worst(self, worst: Culprit) -> str:
@@ -407,7 +439,19 @@ class _Pages:
         self._page.line("The longest waits", style="bold")
         for stall in self._stalls:
             self._page.line(f"- at {stall.start_s:.3f} s: {self._sentence(stall)}")
+            self._seen_stack(stall)
         self._page.line()
+
+    def _seen_stack(self, stall: Stall) -> None:
+        """Write the holder's stack as it was seen."""
+        frames = (stall.holder_stack or ())[::-1]
+        if not frames:
+            return
+        shown = frames[:_LEVELS]
+        told = " < ".join(self._place(frame.function, frame.filename, frame.line) for frame in shown)
+        state = f" {stall.holder_state}" if stall.holder_state else ""
+        more = " < ..." if len(frames) > len(shown) else ""
+        self._page.line(f"  {clipped(stall.holder)} was seen{state} in {told}{more}")
 
     def _sentence(self, stall: Stall) -> str:
         waiter = f"{clipped(stall.waiter) or '?'} waited {duration(stall.wait_s)}"

@@ -27,7 +27,7 @@ typedef struct {
     gp_timeline timeline;
     _Atomic uint32_t accounts, places; /* that may be referred to */
     uint32_t described_accounts, described_places;
-    _Atomic uint32_t snapshots, finals;
+    _Atomic uint32_t snapshots, finals, seen;
     bool no_memory;
     _Atomic bool over;
     _Atomic uint32_t noted, caught_up; /* events that are to come into the timeline, and that have */
@@ -95,6 +95,15 @@ static void snapshot(fake *session, bool final, gp_buffer *out)
     gp_buffer_number(out, 0);
 }
 
+/* A hold that was under way in the snapshot, at the place that was numbered last. */
+static void see(fake *session, gp_buffer *out)
+{
+    const uint64_t numbers[] = {0, 0, 1, 2, session->places, 1};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        gp_buffer_number(out, numbers[i]);
+    session->seen++;
+}
+
 /* Events may be known, and not be in the timeline yet. */
 static void catch_up(fake *session)
 {
@@ -113,6 +122,8 @@ static void tell_news(void *context, gp_news_wish wish, gp_news *news)
     pthread_mutex_unlock(&session->lock);
     if (wish != GP_NEWS_ALONE)
         snapshot(session, wish == GP_NEWS_FINAL, &news->snapshot);
+    if (wish == GP_NEWS_SNAPSHOT)
+        see(session, &news->seen);
     describe(session, &news->threads, &news->places);
     news->ended = session->over;
 }
@@ -254,6 +265,8 @@ static void every_event_stands_behind_what_it_refers_to(void)
     CHECK_EQUAL(found->place_total, PLACES);
     CHECK_EQUAL(found->finals, 1);
     CHECK_EQUAL(session.finals, 1);
+    CHECK(session.seen >= 1);
+    CHECK_EQUAL(found->seen, session.seen);
     CHECK_EQUAL(found->handoffs, session.snapshots); /* the last one is the final one */
     CHECK_EQUAL(found->offset, bytes);
     CHECK(bytes <= 16 * events);

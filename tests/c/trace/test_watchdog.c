@@ -44,7 +44,16 @@ static void walk(const void *thread_state, size_t room, gp_watchdog_level *level
         level(context, "en\ncode\xc2\x9b", levels > 1 ? file : "/app/co\x1b[dec.py", 120);
 }
 
-static const gp_watchdog_eyes eyes = {look, follow, walk};
+static atomic_size_t kept; /* levels, of all messages */
+
+static void keep(const gp_stall_look *stall, const gp_seen_stack *stack, uint64_t now)
+{
+    CHECK_EQUAL(stall->hold.since, shown.hold.since);
+    CHECK(now > stall->hold.since);
+    atomic_fetch_add(&kept, stack->depth);
+}
+
+static const gp_watchdog_eyes eyes = {look, follow, walk, keep};
 static int ends[2];
 
 static gp_watchdog *begin(void)
@@ -108,6 +117,7 @@ static void a_hold_is_told_once_and_its_end(void)
     atomic_store(&over, true);
     read_up_to(text, sizeof text, "\n");
     CHECK(strcmp(text, "gilprobe: GIL let go by Main\\x0dThread (thread 4711) after 350 ms\n") == 0);
+    CHECK_EQUAL(atomic_load(&kept), 1);
     end(watchdog, 1);
 }
 

@@ -14,7 +14,7 @@ from gilprobe.render.shared.page import PLAIN, Look
 from gilprobe.render.shared.wait_summary import Question
 from gilprobe.render.shared.words import clipped, place, short_paths
 from gilprobe.render.text.trace_text import render_process, render_processes, render_report
-from gilprobe.report import Blame, Frame, Site, Stack, Stall
+from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Site, Stack, Stall
 
 pytestmark = pytest.mark.plain_python
 
@@ -304,6 +304,45 @@ def test_of_many_processes_those_that_waited_most_are_told_in_full(report, accou
     few = processes[:4]
     assert render_processes(few) == "".join(render_process(one, heading=True) for one in few)
     assert render_processes(few[:1]) == render_process(few[0])
+
+
+def test_the_verdict_is_that_of_all_interpreters(report, account):
+    """Those with a GIL of their own count, and the one whose threads waited most is named."""
+    verdict = "the GIL hardly slows this program down"
+    little = dataclasses.replace(report, contended_ns=1)
+    assert verdict in render_report(little)
+    own = OwnGil(3, 500_000_000, 490_000_000, 400_000_000, 700_000_000, 9)
+    calm = OwnGil(4, 500_000_000, 490_000_000, 0, 0, 0)
+    others = tuple(dataclasses.replace(thread, interpreter=3) for thread in report.threads)
+    text = render_report(dataclasses.replace(little, threads=others, own_gils=(calm, own)))
+    assert verdict not in text
+    assert (
+        "Threads waited most in interpreter 3 (of 2 with a GIL of their own): in its 500 ms its own GIL was "
+        "held 98%, contended 80%\n"
+    ) in text
+    assert "in interpreter" not in render_report(dataclasses.replace(report, own_gils=(calm,)))
+    assert verdict in render_report(dataclasses.replace(little, own_gils=(calm,)))
+
+
+def test_a_long_hold_that_had_not_ended_is_told(report):
+    frames = (Frame("main", "/srv/app.py", 3), Frame("encode", "/srv/app.py", 9))
+    hold = OpenHold("worker\x1b 1", 4711, 0, "stopped by a debugger", 400_000_000, frames)
+    text = render_report(dataclasses.replace(report, still_held=(hold,)))
+    assert (
+        "Still held at the end: by worker\\x1b 1, for 400 ms so far, in encode (srv/app.py:9), "
+        "stopped by a debugger\n"
+    ) in text
+    short = dataclasses.replace(hold, hold_ns=5_000_000)
+    assert "Still held" not in render_report(dataclasses.replace(report, still_held=(short,)))
+
+
+def test_the_stack_that_was_seen_stands_under_its_wait(report):
+    frames = tuple(Frame(f"f{n}", "/srv/app.py", n) for n in range(1, 9))
+    first, *rest = report.longest_waits
+    seen = dataclasses.replace(first, holder_stack=frames, holder_state="running")
+    text = render_report(dataclasses.replace(report, longest_waits=(seen, *rest)))
+    told = " < ".join(f"f{n} (srv/app.py:{n})" for n in range(8, 2, -1))
+    assert f"  {first.holder} was seen running in {told} < ...\n" in text
 
 
 def test_the_verdict_is_that_of_all_processes(report):

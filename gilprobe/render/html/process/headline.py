@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.html.process.places import name
 from gilprobe.render.shared import culprit_words, words
-from gilprobe.render.shared.wait_summary import holders, without_cpu
+from gilprobe.render.shared.wait_summary import holders, suffering_gil, without_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilprobe.render.shared.wait_summary import WaitSummary
-    from gilprobe.report import Culprit, Report
+    from gilprobe.report import Culprit, OpenHold, Report
 
 Sentence = list[tuple[str, str]]
 """Runs of text, each with its kind: "" (plain), hold, wait, culprit, place or thread."""
@@ -22,17 +22,50 @@ _SOME = 0.05
 """Least share of the waits behind the culprit for which a holder is named."""
 
 
-def headline(report: Report, found: WaitSummary) -> list[Sentence]:
-    """Return the headline, which a hasty reader sees."""
+def headline(report: Report, found: WaitSummary, *, whole: str = "program") -> list[Sentence]:
+    """Return the headline, which a hasty reader sees; `whole` is what the trace is about."""
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
     if found.little:
-        sentences.append([("The GIL hardly slows this program down.", "")])
+        sentences.append([(f"The GIL hardly slows this {whole} down.", "")])
     sentences.append(
         [("It was held " if found.little else "The GIL was held ", ""), (held, "hold"), (" of the time.", "")]
     )
+    sentences += _suffering(report)
     sentences.append(_waiting(found, known=bool(report.sites)))
+    sentences += [_still_held(hold) for hold in found.still_held]
     return sentences
+
+
+def _suffering(report: Report) -> list[Sentence]:
+    """Return the interpreter whose threads waited most, if it has a GIL of its own."""
+    gil = suffering_gil(report)
+    if gil is None:
+        return []
+    return [
+        [
+            (f"Threads waited most in interpreter {gil.interpreter}: its own GIL was held ", ""),
+            (_share(gil.held_ns, gil.lifetime_ns), "hold"),
+            (f" and contended {_share(gil.contended_ns, gil.lifetime_ns)} of its time.", ""),
+        ]
+    ]
+
+
+def _still_held(hold: OpenHold) -> Sentence:
+    """Return which hold had not ended, and where its thread was."""
+    frame = hold.frames[-1]
+    state = f", {hold.state}" if hold.state else ""
+    short = words.short_paths([frame.filename])
+    return [
+        ("It was still held at the end: by ", ""),
+        (name(hold.thread) or "?", "thread"),
+        (", for ", ""),
+        (_duration(hold.hold_ns), "hold"),
+        (" so far, in ", ""),
+        (name(frame.function), "culprit"),
+        (f" ({name(short[frame.filename])}:{frame.line})" if frame.filename else "", "place"),
+        (f"{state}.", ""),
+    ]
 
 
 def _waiting(found: WaitSummary, *, known: bool) -> Sentence:

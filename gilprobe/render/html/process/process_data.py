@@ -49,6 +49,7 @@ def described(
     *,
     timeline_bytes: int = timeline_data.MOST_BYTES,
     question: Question = ANY,
+    all_clear: bool = True,
 ) -> dict[str, Any]:
     """Return a process's data for the page's scripts.
 
@@ -62,6 +63,8 @@ def described(
         Size limit of the timeline.
     question : Question
         What the verdict is to be about.
+    all_clear : bool
+        Whether no other process of the program was contended.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def described(
         "title": name(process.title, 400),
         "source": name(process.source, 400),
         "pid": process.pid,
-        "headline": headline(report, found),
+        "headline": headline(report, found, whole="program" if all_clear else "process"),
         "more": more(report, found),
         "elapsed_ns": report.elapsed_ns,
         "held_ns": report.held_ns,
@@ -224,6 +227,10 @@ def _stall(stall: Stall, threads: ThreadRows, places: Places) -> dict[str, Any]:
         "start_ns": stall.start_ns,
         "wait_ns": stall.wait_ns,
         "holder_ns": stall.holder_ns,
+        "holder_state": stall.holder_state or "",
+        "holder_stack": [
+            places.number(frame.function, frame.filename, frame.line) for frame in stall.holder_stack or ()
+        ],
     }
 
 

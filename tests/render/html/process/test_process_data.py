@@ -13,7 +13,7 @@ from gilprobe.render.html.process import headline as told
 from gilprobe.render.html.process import process_data
 from gilprobe.render.html.process.places import NOWHERE
 from gilprobe.render.shared.wait_summary import ANY, Question, summarise_waits
-from gilprobe.report import Blame, Frame, Site, Stack
+from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Site, Stack
 
 pytestmark = pytest.mark.plain_python
 
@@ -59,6 +59,30 @@ def test_the_headline_says_if_the_gil_is_not_what_makes_a_program_slow(report):
         "It was held there by worker 1.",
         "One thread held it while another waited for less than 1 % of the time.",
     ]
+
+
+def test_the_headline_speaks_for_the_process_alone_if_others_were_contended(report):
+    calm = dataclasses.replace(report, contended_ns=1_000_000)
+    page = process_data.described(TracedProcess("x.gilprobe", calm), all_clear=False)
+    assert text(page["headline"])[0] == "The GIL hardly slows this process down."
+
+
+def test_the_headline_counts_interpreters_with_a_gil_of_their_own(report):
+    own = OwnGil(3, 500_000_000, 490_000_000, 400_000_000, 2_000_000_000, 9)
+    page = described(dataclasses.replace(report, contended_ns=1, own_gils=(own,)))
+    assert text(page["headline"])[:2] == [
+        "The GIL was held 90 % of the time.",
+        "Threads waited most in interpreter 3: its own GIL was held 98 % and contended 80 % of its time.",
+    ]
+
+
+def test_the_headline_says_what_was_still_held(report):
+    hold = OpenHold("worker 1", 4711, 0, "running", 400_000_000, (Frame("encode", "/srv/app.py", 9),))
+    page = described(dataclasses.replace(report, still_held=(hold,)))
+    assert text(page["headline"])[-1] == (
+        "It was still held at the end: by worker 1, for 400 ms so far, in encode (srv/app.py:9), running."
+    )
+    assert ("encode", "culprit") in page["headline"][-1]
 
 
 def test_the_headline_says_if_most_waiting_was_behind_nobody(report):

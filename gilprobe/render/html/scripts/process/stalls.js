@@ -1,5 +1,5 @@
 // The longest waits, with both sides; the timeline shows a chosen one.
-import { placeNode } from "./places.js";
+import { placeNode, placeText } from "./places.js";
 import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
 import { numbers, sortableTable, timeOf } from "../shared/table.js";
@@ -7,9 +7,16 @@ import { duration } from "../shared/words.js";
 
 const who = (data, called, place) => [name(called), place >= 0 ? [" in ", placeNode(data, place)] : null];
 
+const seen = (data, stall) => {
+  if (!stall.holder_stack.length) return null;
+  const levels = stall.holder_stack.map((place) => placeText(data, place)).reverse();
+  const state = stall.holder_state ? `${stall.holder_state} ` : "";
+  return element("div", { class: "muted" }, `seen ${state}in `, name(levels.join(" < ")));
+};
+
 const because = (data, stall) =>
   stall.holder
-    ? who(data, stall.holder, stall.holder_place)
+    ? [who(data, stall.holder, stall.holder_place), seen(data, stall)]
     : element("span", { class: "muted" }, "nobody held the GIL");
 
 const choose = (data, stall) => {

@@ -1,0 +1,145 @@
+#define _GNU_SOURCE
+#include "trace/gp_seen_hold.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/gp_safe_read.h"
+#include "trace/gp_trace_parts.h"
+#include "trace/gp_tracer_object.h"
+
+enum {
+    STAT_MAX = 64, /* bytes of a thread's line in /proc up to its state: its name has at most 15 */
+};
+
+/* ---- seeing ---- */
+
+/* Note the hold, and the state of the thread that took the GIL last. All GILs are laid out alike. The memory
+ * of an interpreter that ends is read safely. */
+static const void *find_holder(gp_session *session, gp_seen_hold *seen, int64_t *native_id)
+{
+    const void *const *main_holder = gp_tracer.main_gil.last_holder, *state = NULL;
+    gp_trace_parts_lock(session);
+    const gp_gil_state *gil = session->running && session->wants_sites ? session->gil_state : NULL;
+    const gp_thread *holder = gil != NULL && gil->waiters != NULL ? gil->holder : NULL;
+    if (holder != NULL && holder->state == GP_HOLD && main_holder != NULL) {
+        ptrdiff_t distance = (const char *)session->gil->locks.mutex - (const char *)gp_tracer.known.mutex;
+        const char *at = (const char *)main_holder + distance;
+        seen->hold = (gp_stall_look_hold){holder, holder->since};
+        *native_id = holder->native_id;
+        if (!gp_safe_read_once(at, &state, sizeof state))
+            state = NULL;
+    }
+    gp_trace_parts_unlock(session);
+    return state;
+}
+
+/* The letter behind the last parenthesis: see proc_pid_stat(5). */
+static gp_seen_state state_in(const char *line)
+{
+    const char *name_end = strrchr(line, ')');
+    switch (name_end != NULL && name_end[1] == ' ' ? name_end[2] : '\0') {
+    case 'R':
+        return GP_SEEN_RUNS;
+    case 'S':
+    case 'D':
+        return GP_SEEN_BLOCKED;
+    case 'T':
+    case 't':
+        return GP_SEEN_STOPPED;
+    default:
+        return GP_SEEN_UNKNOWN;
+    }
+}
+
+static gp_seen_state state_of(int64_t native_id)
+{
+    char path[64], line[STAT_MAX + 1];
+    snprintf(path, sizeof path, "/proc/self/task/%lld/stat", (long long)native_id);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, line, STAT_MAX) : 0;
+    if (fd >= 0)
+        close(fd);
+    line[size > 0 ? size : 0] = '\0';
+    return state_in(line);
+}
+
+void gp_seen_hold_look(gp_session *session, gp_seen_hold *seen)
+{
+    int64_t native_id = 0;
+    const void *thread_state = find_holder(session, seen, &native_id);
+    if (seen->hold.thread == NULL)
+        return;
+    gp_tracer.host->see(thread_state, &seen->stack);
+    seen->state = state_of(native_id);
+}
+
+/* ---- telling ---- */
+
+static uint64_t since_origin(const gp_session *session, uint64_t at)
+{
+    return gp_ticks_after(session->origin, session->origin, at > session->start ? at : session->start);
+}
+
+static void tell(gp_session *session, const gp_account *account, const gp_seen_hold *seen, uint32_t place,
+                 gp_seen_reason reason, uint64_t now)
+{
+    const uint64_t numbers[] = {reason,
+                                account->number,
+                                since_origin(session, seen->hold.since),
+                                since_origin(session, now),
+                                (uint32_t)(place + 1),
+                                seen->state};
+    size_t before = session->seen.size;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        gp_buffer_number(&session->seen, numbers[i]);
+    if (session->seen.failed) {
+        session->seen.size = before;
+        session->seen.failed = false;
+    }
+}
+
+/* The account of its thread, if the hold still goes on. */
+static gp_account *account_of(gp_gil_state *gil, gp_session *session, const gp_stall_look_hold *hold)
+{
+    gp_thread *holder = gil->holder;
+    bool same =
+        holder != NULL && holder == hold->thread && holder->state == GP_HOLD && holder->since == hold->since;
+    return same ? gp_gil_state_account(gil, session, holder) : NULL;
+}
+
+uint32_t gp_seen_hold_book(gp_session *session, const gp_seen_hold *seen, uint64_t now)
+{
+    if (!session->running || !session->wants_sites)
+        return GP_ROW_NONE;
+    gp_gil_state *gil = &session->gil->state;
+    gp_gil_state_share_out(gil, session);
+    const gp_account *account = account_of(gil, session, &seen->hold);
+    uint32_t place = account != NULL ? gp_attribution_seen(session, &seen->stack) : GP_ROW_NONE;
+    if (place == GP_ROW_NONE)
+        return place;
+    tell(session, account, seen, place, GP_SEEN_AT_SNAPSHOT, now);
+    session->cpu_now = session->wants_cpu ? gp_clock_cpu_ns_of(gil->holder->native_id) : 0;
+    return place;
+}
+
+void gp_seen_hold_in_stall(const gp_stall_look *stall, const gp_seen_stack *stack, uint64_t now)
+{
+    gp_gil_state *gil = &gp_tracer.main_gil.state;
+    const gp_seen_hold seen = {stall->hold, state_of(stall->holder.native_id), *stack};
+    gp_gil_lock(&gp_tracer.main_gil);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
+        if (session->recorder == NULL || session->seen_count == GP_SEEN_MAX)
+            continue;
+        const gp_account *account = account_of(gil, session, &stall->hold);
+        uint32_t place =
+            account != NULL && session->wants_sites ? gp_attribution_seen(session, stack) : GP_ROW_NONE;
+        if (account == NULL)
+            continue;
+        session->seen_count++;
+        tell(session, account, &seen, place, GP_SEEN_IN_STALL, now);
+    }
+    gp_gil_unlock(&gp_tracer.main_gil);
+}
