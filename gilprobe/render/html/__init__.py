@@ -49,9 +49,7 @@ def export_processes(
     room = timeline_data.MOST_BYTES // min(len(ranked), MOST_PROCESSES)
     all_clear = not any(map(contended, ranked))
     shown = [
-        process_data.described(
-            process, sources, timeline_bytes=room, question=question, all_clear=all_clear
-        )
+        process_data.described(process, sources, timeline_bytes=room, question=question, all_clear=all_clear)
         for process in ranked[:MOST_PROCESSES]
     ]
     others = process_data.summed(ranked[MOST_PROCESSES:])
