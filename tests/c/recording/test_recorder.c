@@ -28,7 +28,7 @@ typedef struct {
     _Atomic uint32_t accounts, places; /* that may be referred to */
     uint32_t described_accounts, described_places;
     _Atomic uint32_t snapshots, finals, seen;
-    bool no_memory;
+    bool no_memory, sees_holds;
     _Atomic bool over;
     _Atomic uint32_t noted, caught_up; /* events that are to come into the timeline, and that have */
     const gp_recorder *recorder;
@@ -122,7 +122,7 @@ static void tell_news(void *context, gp_news_wish wish, gp_news *news)
     pthread_mutex_unlock(&session->lock);
     if (wish != GP_NEWS_ALONE)
         snapshot(session, wish == GP_NEWS_FINAL, &news->snapshot);
-    if (wish == GP_NEWS_SNAPSHOT)
+    if (wish == GP_NEWS_SNAPSHOT && session->sees_holds)
         see(session, &news->seen);
     describe(session, &news->threads, &news->places);
     news->ended = session->over;
@@ -238,7 +238,7 @@ static void *produce(void *context)
 
 static void every_event_stands_behind_what_it_refers_to(void)
 {
-    fake session = FAKE(.accounts = 0);
+    fake session = FAKE(.accounts = 0, .sees_holds = true);
     gp_source source = source_of(&session, true);
     gp_recorder *recorder = open_new();
     pthread_t producer;
