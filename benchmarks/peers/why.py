@@ -6,8 +6,8 @@ from .cost import ADDED, CPU, FEWER, MEMORY, P99, SLOWER, STARTED, TURNS
 from .counting import AUDITED, TOOK
 
 NOTES = (
-    "A sampler does nothing at a release; gilprobe reads the clock twice and notes it. The difference shows if"
-    " a program does little but release."
+    "A sampler does nothing at a release; gilprobe reads the clock twice and notes it. The difference shows"
+    " if a program does little but release."
 )
 ECHO = (
     "A request releases the GIL twice. Each time gilprobe reads the clock twice and writes a note, which is"
@@ -27,8 +27,8 @@ WHY = {
         " two runs without any tool.",
         CPU: "It includes start, stop and report: some hundredths of a second, mostly to load the modules of"
         " a report, in a run of less than a second.",
-        STARTED: "Before it starts, gilprobe loads the modules of a report, so that nothing is loaded while it"
-        " measures.",
+        STARTED: "Before it starts, gilprobe loads the modules of a report, so that nothing is loaded while"
+        " it measures.",
         MEMORY: "A trace has tables of sites and of who waited for whom, the thousand longest waits, and"
         " two histograms for each thread. A sampler has a number or two.",
     },
