@@ -33,8 +33,9 @@ WHY = {
         " two histograms for each thread. A sampler has a number or two.",
     },
     "scale": {
-        ADDED: "With many threads, their order decides the cost of a release. A little more time for each"
-        " changes the order, for better or worse; it differs as much between two runs without any tool.",
+        ADDED: "With several threads, how often the GIL changes hands decides the cost of a release. A trace"
+        " makes each release a little longer, and it changes hands more often then. One thread pays for two"
+        " readings of the clock and a note.",
         SLOWER: f"{NOTES} {SHORT}",
     },
     "leaks": {
