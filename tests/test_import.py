@@ -106,8 +106,9 @@ def test_record_loads_nothing_that_few_ask_for(tmp_path: Path) -> None:
 
 
 def loaded_when_empty() -> set[str]:
-    """Return what the interpreter loads to run a module, with `site` and what it finds."""
-    code = "import runpy, argparse, threading, sys, json; print(json.dumps(sorted(sys.modules)))"
+    """Return what the interpreter loads to run a module that has arguments, with `site` and what it finds."""
+    code = "import runpy, argparse, threading, sys, json; argparse.ArgumentParser().parse_args([])"
+    code += "; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, timeout=60, check=True)
     return set(json.loads(done.stdout)) - {"json"}
 

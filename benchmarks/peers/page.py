@@ -23,6 +23,9 @@ clock before and after ([holds.c](../benchmarks/peers/programs/holds.c)), or not
 moment is known only to lie between two readings of the clock, the truth is an interval, and the error is the
 distance to it.
 
+The system may move the threads of each program from core to core, as it does elsewhere. A trace of a server
+that is kept on one core costs less than in truth; [server.py](../benchmarks/server.py) measures both.
+
 **Bold**: the figure, as shown, is better than gilprobe's. `n/a`: the tool does not measure this. A number in
 brackets refers to the notes below the table.
 """

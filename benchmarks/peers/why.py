@@ -5,38 +5,38 @@ from __future__ import annotations
 from .cost import ADDED, CPU, FEWER, MEMORY, P99, SLOWER, STARTED, TURNS
 from .counting import AUDITED, TOOK
 
-BOOKS = (
-    "A sampler does nothing at a release; gilprobe reads the clock and books it. The difference shows if a"
-    " program does little but release."
+NOTES = (
+    "A sampler does nothing at a release; gilprobe reads the clock twice and notes it. The difference shows"
+    " if a program does little but release."
 )
 ECHO = (
-    "A request releases the GIL twice, each time after the kernel has emptied the caches. gilprobe then books"
-    " for about a quarter of a microsecond. In this time more threads start to wait for the GIL and must be"
-    " woken. A sampler books nothing."
+    "A request releases the GIL twice. Each time gilprobe reads the clock twice and writes a note, which is"
+    " booked later. A sampler does nothing then."
 )
 SHORT = "Two processes of less than a second differ by several per cent from one to the next."
 
 WHY = {
     TURNS: {
-        SLOWER: f"{BOOKS} The figure for pure Python is chance.",
+        SLOWER: f"{NOTES} The figure for pure Python is chance.",
         FEWER: ECHO,
     },
     "cost": {
-        SLOWER: f"{BOOKS} {SHORT}",
+        SLOWER: f"{NOTES} {SHORT}",
         FEWER: f"{ECHO} {SHORT}",
         P99: "The slowest of a hundred requests have waited for the machine: that differs more between"
         " two runs without any tool.",
         CPU: "It includes start, stop and report: some hundredths of a second, mostly to load the modules of"
         " a report, in a run of less than a second.",
-        STARTED: "Before it starts, gilprobe loads dataclasses, inspect and typing, which a report needs, so"
-        " that nothing is loaded while it measures. A program that has loaded them does not notice.",
+        STARTED: "Before it starts, gilprobe loads the modules of a report, so that nothing is loaded while"
+        " it measures.",
         MEMORY: "A trace has tables of sites and of who waited for whom, the thousand longest waits, and"
         " two histograms for each thread. A sampler has a number or two.",
     },
     "scale": {
-        ADDED: "With many threads, their order decides the cost of a release. A little more time for each"
-        " changes the order, for better or worse; it differs as much between two runs without any tool.",
-        SLOWER: f"{BOOKS} {SHORT}",
+        ADDED: "With several threads, how often the GIL changes hands decides the cost of a release. A trace"
+        " makes each release a little longer, and it changes hands more often then. One thread pays for two"
+        " readings of the clock and a note.",
+        SLOWER: f"{NOTES} {SHORT}",
     },
     "leaks": {
         TOOK: "objgraph compares once how many objects of each type there are. gilprobe repeats the"

@@ -13,7 +13,7 @@
 #include "base/gp_interval.h"
 
 enum {
-    GP_TIMELINE_SIZE = 1 << 24, /* bytes of memory, and so many events that wait for the recorder */
+    GP_TIMELINE_SIZE = 1 << 24, /* bytes of events that wait for the recorder, at most */
     GP_TIMELINE_MAX = GP_TIMELINE_SIZE / sizeof(gp_interval),
 };
 

@@ -463,18 +463,26 @@ def test_a_file_that_was_moved_is_still_written_after_forks(folder):
 
 
 def test_children_that_end_at_once_leave_nothing(folder):
+    # a recorder writes first after 0.05 s, which a busy machine may need for a child that does nothing
     script = """
-        import os
-        for number in range(20):
+        import os, time
+        quick = 0
+        while quick < 20:
+            begin = time.monotonic()
             child = os.fork()
             if not child:
-                if number % 2:
+                if quick % 2:
                     os._exit(3)
                 os.execv("/bin/true", ["true"])
-            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            assert status == (3 if quick % 2 else 0)
+            if time.monotonic() - begin < 0.04:
+                quick += 1
+                print(child)
     """
     status, out, _, found = follow(folder, script)
-    assert (status, out.split(), found) == (0, ["0", "3"] * 10, {})
+    quick = {int(word) for word in out.split()}
+    assert (status, len(quick), quick & found.keys()) == (0, 20, set())
 
 
 def test_the_end_tells_of_the_children(folder):
