@@ -42,11 +42,11 @@ typedef struct {
     uintptr_t objects[SLOTS_MAX]; /* and what they are, with the interpreter's tags */
     size_t slot_count;
     bool must_last; /* it takes no time mostly */
-} look;
+} seen_thread;
 
 /* ---- the frame ---- */
 
-static bool read_frame(look *look)
+static bool read_frame(seen_thread *look)
 {
     look->address = gp_frames_safe_innermost(look->reader, look->thread_state);
     return look->address != NULL &&
@@ -54,7 +54,7 @@ static bool read_frame(look *look)
            gp_frames_safe_locate(look->reader, &look->frame, &look->code, &look->instruction);
 }
 
-static bool read_instruction(look *look)
+static bool read_instruction(seen_thread *look)
 {
     const char *first = (const char *)look->frame.GP_FRAMES_INSTRUCTION - look->instruction;
     return gp_stack_depth_find(look->reader, gp_frame_executable(&look->frame), &look->code.code, first,
@@ -62,7 +62,7 @@ static bool read_instruction(look *look)
 }
 
 /* Where the frame's stack begins. */
-static const char *bottom(const look *look)
+static const char *bottom(const seen_thread *look)
 {
     return look->address + offsetof(gp_frame, localsplus) +
            look->code.code.co_nlocalsplus * (ptrdiff_t)sizeof(void *);
@@ -70,7 +70,7 @@ static const char *bottom(const look *look)
 
 /* Whether the interpreter has taken the instruction's objects from the stack already: C has returned. Until
  * 3.13 it does not tell. */
-static bool is_over(const look *look)
+static bool is_over(const seen_thread *look)
 {
 #if PY_VERSION_HEX >= 0x030E0000
     return (const char *)look->frame.stackpointer < bottom(look) + look->at.depth * (ptrdiff_t)sizeof(void *);
@@ -93,7 +93,7 @@ static const void *object_of(uintptr_t reference)
 
 /* The object so many places from the top of the stack, as it is before the instruction; NULL: there is none,
  * or it can't be read. */
-static const void *object_at(look *look, ptrdiff_t from_top)
+static const void *object_at(seen_thread *look, ptrdiff_t from_top)
 {
     ptrdiff_t slot = look->at.depth - from_top;
     uintptr_t object;
@@ -109,7 +109,7 @@ static const void *object_at(look *look, ptrdiff_t from_top)
 }
 
 /* Whether the thread is still where it was, at work on the same objects. */
-static bool is_unchanged(const look *look)
+static bool is_unchanged(const seen_thread *look)
 {
     gp_frame frame;
     uintptr_t object;
@@ -158,7 +158,7 @@ static int generation(const collector *gc)
 
 /* Whether it is this frame that made the collector run: another thread may run, too, while a finalizer of the
  * first one waits. Since 3.15 the collector knows its frame. */
-static bool is_by(const collector *gc, const look *look)
+static bool is_by(const collector *gc, const seen_thread *look)
 {
 #if PY_VERSION_HEX >= 0x030F0000
     return (const char *)gc->frame == look->address;
@@ -168,7 +168,7 @@ static bool is_by(const collector *gc, const look *look)
 #endif
 }
 
-static bool name_collection(look *look, gp_name *name)
+static bool name_collection(seen_thread *look, gp_name *name)
 {
     const char *interpreter;
     collector gc;
@@ -219,7 +219,7 @@ static ptrdiff_t callable_place(gp_instruction at)
     }
 }
 
-static const void *find_callable(look *look, ptrdiff_t place)
+static const void *find_callable(seen_thread *look, ptrdiff_t place)
 {
     const void *callable = object_at(look, place);
 #if PY_VERSION_HEX < 0x030D0000
@@ -232,7 +232,7 @@ static const void *find_callable(look *look, ptrdiff_t place)
 
 /* A call whose innermost frame is the caller's: C runs; of a Python function it is what makes its frame, or
  * what frees it with all that was in it. */
-static bool name_call(look *look, ptrdiff_t place, gp_name *name)
+static bool name_call(seen_thread *look, ptrdiff_t place, gp_name *name)
 {
     const void *callable = find_callable(look, place);
     switch (gp_object_callable(look->reader, callable, name)) {
@@ -249,7 +249,7 @@ static bool name_call(look *look, ptrdiff_t place, gp_name *name)
 
 /* ---- operators ---- */
 
-static bool append_attribute(look *look, gp_name *name)
+static bool append_attribute(seen_thread *look, gp_name *name)
 {
     const void *string;
     PyVarObject head;
@@ -261,7 +261,7 @@ static bool append_attribute(look *look, gp_name *name)
            gp_object_string(look->reader, string, name);
 }
 
-static bool append_type(look *look, const void *object, gp_name *name)
+static bool append_type(seen_thread *look, const void *object, gp_name *name)
 {
     return object == NULL || gp_object_type_name(look->reader, object, name);
 }
@@ -271,7 +271,7 @@ typedef struct {
     const void *first, *second, *key;
 } operands;
 
-static operands read_operands(look *look, const gp_operator *operator)
+static operands read_operands(seen_thread *look, const gp_operator *operator)
 {
     return (operands){
         operator->first != 0 ? object_at(look, operator->first) : NULL,
@@ -280,7 +280,7 @@ static operands read_operands(look *look, const gp_operator *operator)
     };
 }
 
-static bool is_light(look *look, const gp_operator *operator, operands objects)
+static bool is_light(seen_thread *look, const gp_operator *operator, operands objects)
 {
     gp_safe_reader *reader = look->reader;
     switch (operator->light_if) {
@@ -304,7 +304,7 @@ static bool is_light(look *look, const gp_operator *operator, operands objects)
     }
 }
 
-static bool name_operator(look *look, gp_name *name)
+static bool name_operator(seen_thread *look, gp_name *name)
 {
     gp_operator operator;
     if (!gp_operators_find(look->at, &operator) || (operator.leaves_objects && is_over(look)))
@@ -327,7 +327,7 @@ static bool name_operator(look *look, gp_name *name)
 /* ---- what lasts ---- */
 
 /* The time that the thread has run, by the clock of its own; 0: not known. */
-static uint64_t time_run(const look *look)
+static uint64_t time_run(const seen_thread *look)
 {
 #if defined(__linux__)
     unsigned long id;
@@ -354,7 +354,7 @@ typedef struct {
     uint64_t time;        /* that the thread had run by then */
 } moment;
 
-static bool read_object(const look *look, const char *place, moment *now)
+static bool read_object(const seen_thread *look, const char *place, moment *now)
 {
     if (!gp_safe_read(look->reader, place, &now->reference, sizeof now->reference))
         return false;
@@ -364,7 +364,7 @@ static bool read_object(const look *look, const char *place, moment *now)
 }
 
 /* Where the local variable is that the instruction lets go; NULL: it does not. */
-static const char *local_of(const look *look)
+static const char *local_of(const seen_thread *look)
 {
     uint32_t number = look->at.argument;
     switch (look->at.opcode) {
@@ -383,7 +383,7 @@ static const char *local_of(const look *look)
     return look->address + offsetof(gp_frame, localsplus) + number * sizeof(void *);
 }
 
-static moment moment_of(const look *look)
+static moment moment_of(const seen_thread *look)
 {
     moment now = {look->thread_state, look->address, look->frame.GP_FRAMES_INSTRUCTION,
                   .time = time_run(look)};
@@ -404,7 +404,7 @@ static bool is_same_work(const moment *then, const moment *now)
 /* Whether an instruction that takes no time mostly takes long now: the thread is still there each time that
  * it has run for a while. It may not run while it is looked at, if only because this thread has its
  * processor: then the last looks count. */
-static bool lasts(const look *look)
+static bool lasts(const seen_thread *look)
 {
     static moment last;
     static int seen; /* there, at so many looks in a row */
@@ -422,7 +422,7 @@ static bool lasts(const look *look)
 
 /* ---- look ---- */
 
-static bool name_freeing(look *look, gp_name *name)
+static bool name_freeing(seen_thread *look, gp_name *name)
 {
     bool pops = look->at.opcode == POP_TOP; /* as generators do all the time with what is sent to them */
     if (pops && gp_object_is_light(look->reader, object_at(look, 1)))
@@ -432,7 +432,7 @@ static bool name_freeing(look *look, gp_name *name)
     return true;
 }
 
-static bool name_callee(look *look, gp_name *name)
+static bool name_callee(seen_thread *look, gp_name *name)
 {
     if (name_collection(look, name))
         return true;
@@ -444,7 +444,7 @@ static bool name_callee(look *look, gp_name *name)
     return gp_operators_frees(look->at) ? name_freeing(look, name) : name_operator(look, name);
 }
 
-static bool take_look(look *look, gp_name *name)
+static bool take_look(seen_thread *look, gp_name *name)
 {
     return read_frame(look) && name_callee(look, name) && (!look->must_last || lasts(look)) &&
            is_unchanged(look);
@@ -475,7 +475,7 @@ bool gp_callee_read_at(gp_safe_reader *reader, const void *thread_state, gp_site
                        size_t room)
 {
     gp_name text = {name, room, 0};
-    look look = {.reader = reader, .thread_state = thread_state};
+    seen_thread look = {.reader = reader, .thread_state = thread_state};
     if (thread_state == NULL || !enter())
         return false;
     bool named = take_look(&look, &text);

@@ -5,6 +5,7 @@
 #include "cpython/gp_frames.h"
 #include "cpython/gp_frames_runtime.h"
 #include "cpython/gp_linetable.h"
+#include "cpython/gp_opcodes.h"
 #include "base/gp_utf8.h"
 
 #define Py_BUILD_CORE 1
@@ -100,21 +101,39 @@ static bool imports(const PyCodeObject *code)
            memcmp(file.units, name, sizeof name - 1) == 0;
 }
 
-bool gp_frames_importer(gp_site_key *key)
+/* Whether a function has only begun, or been resumed: RESUME is where the interpreter looks whether it has to
+ * let go (Python/bytecodes.c). What came before was the caller's. */
+static bool is_entry(gp_site_key key)
 {
-    if (!imports(key->code))
+    const PyCodeObject *code = key.code;
+    const uint8_t *instructions = (const uint8_t *)code->co_code_adaptive;
+    return key.instruction <= code->_co_firsttraceable * (int32_t)sizeof(_Py_CODEUNIT) ||
+           gp_opcodes_original(instructions[key.instruction]) == RESUME;
+}
+
+/* The next frame that is shown, from this one on. */
+static const gp_frame *find_shown(const gp_frame *frame, gp_site_key *key)
+{
+    while (frame != NULL && !locate(frame, key))
+        frame = frame->previous;
+    return frame;
+}
+
+bool gp_frames_stands_for_caller(gp_site_key *key)
+{
+    bool entry = is_entry(*key);
+    if (!entry && !imports(key->code))
         return false;
-    bool seen = false;
-    gp_site_key at;
-    for (const gp_frame *frame = innermost(); frame != NULL; frame = frame->previous) {
-        if (!locate(frame, &at))
-            continue;
-        seen |= at.code == key->code && at.instruction == key->instruction;
-        if (seen && !imports(at.code)) {
-            *key = at;
-            break;
-        }
-    }
+    gp_site_key at = {NULL, 0};
+    const gp_frame *frame = find_shown(innermost(), &at);
+    while (frame != NULL && !gp_site_same(at, *key))
+        frame = find_shown(frame->previous, &at);
+    if (entry && frame != NULL && (frame = find_shown(frame->previous, &at)) != NULL)
+        *key = at;
+    while (frame != NULL && imports(at.code))
+        frame = find_shown(frame->previous, &at);
+    if (frame != NULL)
+        *key = at;
     return true;
 }
 
@@ -209,12 +228,22 @@ static size_t take_over(search *found, const gp_frame *frame, gp_path_frame *fra
     return 0;
 }
 
+/* Whether the innermost level stands for its caller: only one does. */
+static bool leave_out(const gp_frame *frame, gp_site_key key, bool *left_out)
+{
+    gp_site_key caller;
+    if (*left_out || !is_entry(key) || find_shown(frame->previous, &caller) == NULL)
+        return false;
+    return *left_out = true;
+}
+
 gp_walked gp_frames_walk(const gp_paths *paths, gp_path_frame *frames, gp_site_key *keys)
 {
     const gp_frame *frame = innermost();
     search known = {.next = &paths->frames[paths->last], .looks = paths->last != 0 ? LOOKS : 0};
     gp_walked walked = {.count = 0, .lasting = true};
     uint32_t shown = 0;
+    bool left_out = false;
     for (; frame != NULL && walked.count < GP_FRAMES_MAX && shown <= GP_STACK_MAX; frame = frame->previous) {
         gp_path_frame *entry = &frames[walked.count];
         size_t same = walked.count < GP_STACK_MAX && known.looks != 0
@@ -227,7 +256,7 @@ gp_walked gp_frames_walk(const gp_paths *paths, gp_path_frame *frames, gp_site_k
                 frame = frame->previous;
             return walked;
         }
-        bool is_shown = locate(frame, &keys[shown]);
+        bool is_shown = locate(frame, &keys[shown]) && !(shown == 0 && leave_out(frame, keys[0], &left_out));
         *entry = (gp_path_frame){frame, frame->GP_FRAMES_INSTRUCTION, is_shown ? shown : GP_ROW_NONE};
         walked.lasting &= is_shown || stays_hidden(frame);
         walked.count++;

@@ -45,9 +45,10 @@ const void *const *gp_frames_last_holder(const void *cond);
 /* The innermost Python frame of the calling thread; code NULL if it has none. */
 gp_site_key gp_frames_here(void);
 
-/* Whether a place on the calling thread's stack is in the import system. If so, *key becomes the place that
- * imports, if there is one. */
-bool gp_frames_importer(gp_site_key *key);
+/* Whether a place on the calling thread's stack, at which it lets go, stands for the one that called it,
+ * which *key becomes if there is one: in the import system the place that imports; and at a function's entry
+ * the call, since the interpreter looks only there whether it has to let go of what ran before. */
+bool gp_frames_stands_for_caller(gp_site_key *key);
 
 /* The place of the path that the calling thread's stack is, frame by frame; GP_ROW_NONE if it is none of
  * them. */

@@ -177,7 +177,7 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.code_begins = gp_frames_code_begins;
         host.last_holder = gp_frames_last_holder;
         host.here = gp_frames_here;
-        host.stands_for_caller = gp_frames_importer;
+        host.stands_for_caller = gp_frames_stands_for_caller;
         host.recognise = gp_frames_recognise;
         host.walk = gp_frames_walk;
         host.thread_state = gp_frames_thread_state;

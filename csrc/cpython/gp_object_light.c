@@ -18,9 +18,9 @@ typedef struct {
     const PyTypeObject *type;
     Py_ssize_t limit; /* up to this size; 0: of any, since it has none that matters */
     bool finds_items, finds_members;
-} known;
+} known_type;
 
-static const known types[] = {
+static const known_type types[] = {
     {&PyFloat_Type, 0, false, false},         {&PyBool_Type, 0, false, false},
     {&PyComplex_Type, 0, false, false},       {&PyUnicode_Type, TEXT, true, false},
     {&PyBytes_Type, TEXT, true, false},       {&PyTuple_Type, ITEMS, true, false},
@@ -34,7 +34,7 @@ static const known types[] = {
     {&PyModule_Type, 0, false, false},
 };
 
-static const known *find(const PyTypeObject *type)
+static const known_type *find(const PyTypeObject *type)
 {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (types[i].type == type)
@@ -62,11 +62,11 @@ bool gp_object_is_light(gp_safe_reader *reader, const void *object)
         return false;
     if (Py_IS_TYPE(&copy.head, &PyLong_Type))
         return has_few_digits(copy.size);
-    const known *known = find(Py_TYPE(&copy.head));
+    const known_type *known = find(Py_TYPE(&copy.head));
     return known != NULL && (known->limit == 0 || (copy.size >= 0 && copy.size <= known->limit));
 }
 
-static const known *find_of(gp_safe_reader *reader, const void *object)
+static const known_type *find_of(gp_safe_reader *reader, const void *object)
 {
     PyObject head;
     return gp_safe_read(reader, object, &head, sizeof head) ? find(Py_TYPE(&head)) : NULL;
@@ -74,12 +74,12 @@ static const known *find_of(gp_safe_reader *reader, const void *object)
 
 bool gp_object_finds_items(gp_safe_reader *reader, const void *object)
 {
-    const known *known = find_of(reader, object);
+    const known_type *known = find_of(reader, object);
     return known != NULL && known->finds_items;
 }
 
 bool gp_object_finds_members(gp_safe_reader *reader, const void *object)
 {
-    const known *known = find_of(reader, object);
+    const known_type *known = find_of(reader, object);
     return known != NULL && known->finds_members;
 }

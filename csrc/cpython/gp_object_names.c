@@ -181,13 +181,13 @@ typedef enum {
     PYTHON,
     BOUND,
     OTHER,
-} kind;
+} callable_kind;
 
-static kind kind_of(const PyTypeObject *type)
+static callable_kind kind_of(const PyTypeObject *type)
 {
     const struct {
         const PyTypeObject *type;
-        kind kind;
+        callable_kind kind;
     } kinds[] = {
         {&PyCFunction_Type, FUNCTION},     {&PyCMethod_Type, FUNCTION},
         {&PyMethodDescr_Type, DESCRIPTOR}, {&PyClassMethodDescr_Type, DESCRIPTOR},
@@ -240,7 +240,7 @@ static bool append_other(gp_safe_reader *reader, const void *object, const void 
     return true;
 }
 
-static bool append_known(gp_safe_reader *reader, kind kind, const void *object, gp_name *name)
+static bool append_known(gp_safe_reader *reader, callable_kind kind, const void *object, gp_name *name)
 {
     switch (kind) {
     case FUNCTION:
@@ -259,7 +259,7 @@ gp_callable gp_object_callable(gp_safe_reader *reader, const void *object, gp_na
         const void *next = NULL;
         if (!gp_safe_read(reader, object, &head, sizeof head))
             return GP_CALLABLE_UNKNOWN;
-        kind kind = kind_of(Py_TYPE(&head));
+        callable_kind kind = kind_of(Py_TYPE(&head));
         if (kind == PYTHON)
             return GP_CALLABLE_PYTHON;
         bool found = kind == BOUND   ? (next = within(reader, object)) != NULL

@@ -45,7 +45,7 @@ typedef struct {
     gp_instruction *units;
     int64_t count, work;
     int depth_max;
-} flow;
+} depth_flow;
 
 /* ---- the instructions as they were compiled ---- */
 
@@ -100,7 +100,7 @@ static bool decode(reading *read, gp_instruction *units)
 
 /* ---- the depths ---- */
 
-static void reach(flow *flow, int64_t unit, int depth)
+static void reach(depth_flow *flow, int64_t unit, int depth)
 {
     if (unit < 0 || unit >= flow->count || depth < 0 || depth > flow->depth_max ||
         flow->units[unit].depth >= 0)
@@ -109,7 +109,7 @@ static void reach(flow *flow, int64_t unit, int depth)
     kept->work[flow->work++] = (uint32_t)unit;
 }
 
-static void reach_after(flow *flow, int64_t unit, gp_instruction at, bool jump)
+static void reach_after(depth_flow *flow, int64_t unit, gp_instruction at, bool jump)
 {
     if (at.argument > ARGUMENT_MAX) /* not an argument: sums may not overflow */
         return;
@@ -118,7 +118,7 @@ static void reach_after(flow *flow, int64_t unit, gp_instruction at, bool jump)
         reach(flow, unit, at.depth + effect);
 }
 
-static void reach_from(flow *flow, int64_t unit, int depth)
+static void reach_from(depth_flow *flow, int64_t unit, int depth)
 {
     reach(flow, unit, depth);
     while (flow->work != 0) {
@@ -144,7 +144,7 @@ static const uint8_t *read_number(const uint8_t *byte, const uint8_t *end, uint3
     return byte;
 }
 
-static void reach_handlers(flow *flow, gp_safe_reader *reader, const char *table)
+static void reach_handlers(depth_flow *flow, gp_safe_reader *reader, const char *table)
 {
     PyVarObject head;
     uint32_t start, length, target, depth_and_last;
@@ -177,7 +177,7 @@ static bool analyse(gp_safe_reader *reader, const PyCodeObject *code, const char
                     gp_instruction *units)
 {
     reading read = {.reader = reader, .code = code, .units = (size_t)Py_SIZE(code)};
-    flow flow = {.units = units, .count = Py_SIZE(code), .depth_max = code->co_stacksize};
+    depth_flow flow = {.units = units, .count = Py_SIZE(code), .depth_max = code->co_stacksize};
     if (!gp_safe_read(reader, first, kept->raw, UNIT * read.units) || !decode(&read, units))
         return false;
     reach_from(&flow, 0, depth_at_start(code));

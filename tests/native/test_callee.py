@@ -30,6 +30,7 @@ DOCUMENT = [{"id": n, "name": f"user {n}", "tags": ["a", "b", "c"] * 5} for n in
 ENCODED = json.dumps(DOCUMENT)
 MEMBERS = dict.fromkeys(NUMBERS)
 LARGE = 3**60_000
+SETTINGS = {"reverse": True}
 DIGITS = 7**4_500
 EVERYTHING = slice(None)
 
@@ -94,7 +95,7 @@ def nothing(thing=None):
 
 
 def with_a_dict():
-    sorted(*(NUMBERS,), **dict(reverse=True))
+    sorted(*(NUMBERS,), **SETTINGS)
 
 
 def as_attribute_of_a_list():
@@ -151,7 +152,7 @@ def in_a_long_function():
 
 
 LONG: dict[str, typing.Any] = {"sorted": sorted, "NUMBERS": NUMBERS}
-exec(  # noqa: S102
+exec(
     "def compute():\n"
     + "".join(f"    name_{n} = 'value {n}'\n" for n in range(400))
     + "    if not name_399:\n        return None\n    result = sorted(NUMBERS)\n    return result\n",
@@ -212,7 +213,7 @@ def unpack():
 def drop_a_local():
     things = [[] for _ in range(100_000)]
     things = None
-    return things
+    nothing(things)
 
 
 CALLS = {

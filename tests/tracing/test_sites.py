@@ -767,3 +767,56 @@ def test_on_another_layout_sites_are_off_and_the_report_says_so(child):
     assert ended.stderr == ""
     assert ended.stdout == f"{doubt}\n{doubt}\n{doubt}\n()\ndone\n"
     assert ended.status == 0
+
+
+def innocent(found):
+    return found
+
+
+def search(items):
+    for _ in range(20):
+        innocent(0.5 in items)
+
+
+def emit():
+    while True:
+        yield
+
+
+def search_between(items):
+    emitted = emit()
+    next(emitted)
+    for _ in range(20):
+        0.5 in items or next(emitted)
+
+
+@pytest.mark.parametrize("stacks", [False, True])
+@pytest.mark.parametrize(("culprit", "offset"), [(search, 2), (search_between, 4)])
+def test_what_ran_before_a_function_was_called_is_not_blamed_on_it(stacks, culprit, offset):
+    """An operator does not let go: the interpreter looks at the next function's entry whether it has to."""
+
+    def work(items):
+        while not waiting.is_set():
+            pass
+        culprit(items)
+        done.set()
+
+    def wait():
+        while not done.is_set():
+            time.sleep(0.001)
+            waiting.set()
+
+    waiting, done = threading.Event(), threading.Event()
+    items = [object() for _ in range(500_000)]
+    with gilprobe.trace(stacks=stacks) as session:
+        threads = [threading.Thread(target=wait), threading.Thread(target=work, args=(items,))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    report = check(session.report())
+    blamed = {(site.function, site.line) for site in report.sites if site.caused_s}
+    assert (culprit.__name__, line_of(culprit, offset)) in blamed
+    assert not {"innocent", "emit"} & {function for function, _ in blamed}
+    innermost = {stack.frames[-1].function for stack in report.stacks}
+    assert not stacks or (culprit.__name__ in innermost and not {"innocent", "emit"} & innermost)
