@@ -50,11 +50,16 @@ def test_the_plugin_of_pytest_offers_the_same():
     assert as_json(contract.plugin()) == FACE["plugin"]
 
 
+def always(keys):
+    """Return the keys without those of a row's fields that are left out while they have their default."""
+    return set(keys) - {"callee", "looks"}
+
+
 @pytest.mark.parametrize("command", FORMATS)
 def test_json_has_the_same_keys(command):
     was, now = FORMATS[command], contract.keys(contract.written(contract.WRITES_JSON[command]))
     both = was.keys() & now.keys()
-    assert {path: now[path] for path in both} == {path: was[path] for path in both}
+    assert {path: always(now[path]) for path in both} == {path: always(was[path]) for path in both}
     # a list may be empty in one run, of warnings for instance; all else must be there
     assert {path for path in was.keys() ^ now.keys() if "[]" not in path} == set()
 
