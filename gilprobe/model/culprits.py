@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.model.own_code import OwnCode, module_name
 from gilprobe.model.share_interval import ShareInterval
+from gilprobe.model.thread_kind import thread_kind
 from gilprobe.report import OTHERS, Culprit, Frame
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 KINDS = ("call", "function", "line", "thread", "module")
 """What rows can be about."""
 
-_NUMBER = re.compile(r"\d+")
 _PLACES = 10_000
 """Of how many places all levels of the stack are looked at: work must be bounded, also for damaged files."""
 
@@ -120,12 +119,8 @@ def _named(threads: set[tuple[str, int]]) -> str:
     names = {name for name, _ in threads}
     if not names:
         return ""
-    kind = _kind(min(names)) if len(names) > 1 else min(names)
+    kind = thread_kind(min(names)) if len(names) > 1 else min(names)
     return f"{kind} x {len(threads)}" if len(threads) > 1 else kind
-
-
-def _kind(name: str) -> str:
-    return _NUMBER.sub("N", name)
 
 
 def _by_thread(
@@ -139,7 +134,7 @@ def _by_thread(
         if where not in known:
             known[where] = key_of(places.levels(where))
         if holder[0] not in kinds:
-            kinds[holder[0]] = _kind(holder[0])
+            kinds[holder[0]] = thread_kind(holder[0])
         key, innermost = known[where]
         row = sums[kinds[holder[0]], key]
         row.threads.add(holder)

@@ -13,6 +13,7 @@ from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.environment import Environment
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.thread_kind import thread_kind
 from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.places import (
@@ -233,8 +234,11 @@ class _NamedPart:
         self._stack_of: list[int] = []  # by place
         self._site_of: dict[int | None, _Spot] = {}
         self._looks = Looks(
-            (self._account_number(holder), ended, looked, looks, waiting)
-            for holder, ended, looked, looks, waiting in part.snapshot.get("looks", ())
+            (
+                (self._account_number(holder), ended, looked, looks, waiting)
+                for holder, ended, looked, looks, waiting in part.snapshot.get("looks", ())
+            ),
+            self._alike,
         )
 
     def _name(self, account: _Account, name: str) -> str:
@@ -242,6 +246,10 @@ class _NamedPart:
         if account["merged"] != 1:
             name = f"({account['merged']} ended threads)"
         return f"{name} (interpreter {interpreter})" if interpreter else name
+
+    def _alike(self, holder: int | None, ended: int | None) -> tuple[str | None, _Spot]:
+        """Return what short threads that do the same have in common: kind, and where their holds ended."""
+        return None if holder is None else thread_kind(self.thread_name(holder)), self.site(ended)
 
     def _account_number(self, number: int) -> int:
         return number if number in self.names or self.merged is None else self.merged

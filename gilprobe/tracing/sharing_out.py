@@ -2,7 +2,9 @@
 
 A total is booked for the place where holds ended, which is often not what they were spent on. The looks that
 fell into the same holds tell that: looks at random times fall on each place in proportion to its time. Totals
-stay as they are, to the nanosecond; only their places change. A total without a look stays where it ended.
+stay as they are, to the nanosecond; only their places change. A total without a look is shared out by the
+looks at its like: holds that ended at the same site, and for waits also in a thread of the same kind. Without
+such looks it stays where it ended.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from collections import defaultdict
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from typing import Any
 
     Place = int | None
     """A place's number; None if there was no memory for it."""
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 _PLACES = 16
 """Rows of blame may become so many times more by the looks, since reports must stay readable and files are
 not trusted."""
+
+
+def _unlike(holder: int | None, ended: Place) -> Hashable:
+    return holder, ended
 
 
 def _order(place: Place) -> int:
@@ -64,6 +71,9 @@ class Looks:
     ----------
     rows : iterable of tuple
         Holder, place where the hold ended, place looked at, looks, waiting looks, in any order.
+    alike : callable
+        Given a holder and a place, return the same for those whose looks may stand for each other; with None
+        instead of a holder, for a place alone. By default none may.
 
     Attributes
     ----------
@@ -71,18 +81,19 @@ class Looks:
         Number of looks that saw each place.
     """
 
-    def __init__(self, rows: Iterable[LookRow]) -> None:
-        holds: dict[Place, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-        waits: dict[tuple[int, Place], dict[Place, list[int]]] = defaultdict(
-            lambda: defaultdict(lambda: [0, 0])
-        )
+    def __init__(
+        self, rows: Iterable[LookRow], alike: Callable[[int | None, Place], Hashable] = _unlike
+    ) -> None:
+        holds, waits, like = _Cells(), _Cells(), _Cells()
         self.by_place: dict[Place, int] = defaultdict(int)
+        self._alike = alike
         for holder, ended, looked, looks, waiting in rows:
             self.by_place[looked] += looks
-            _add(holds[ended][looked], looks, looks)
-            _add(waits[holder, ended][looked], waiting, min(looks, waiting))
-        self._holds = {ended: _ranked(seen) for ended, seen in holds.items()}
-        self._waits = {key: _ranked(seen) for key, seen in waits.items()}
+            holds.add(ended, looked, looks, looks)
+            like.add(alike(None, ended), looked, looks, looks)
+            waits.add((holder, ended), looked, waiting, min(looks, waiting))
+            like.add(alike(holder, ended), looked, waiting, min(looks, waiting))
+        self._holds, self._waits, self._like = holds.ranked(), waits.ranked(), like.ranked()
 
     def holds(self, totals: Mapping[Place, int]) -> dict[Place, int]:
         """Share holds out, by looks.
@@ -99,7 +110,8 @@ class Looks:
         """
         shared: dict[Place, int] = defaultdict(int)
         for ended, total in totals.items():
-            for place, part, _ in _shared(total, self._holds.get(ended) or [(ended, 1, 0)]):
+            seen = self._holds.get(ended) or self._like.get(self._alike(None, ended))
+            for place, part, _ in _shared(total, seen or [(ended, 1, 0)]):
                 shared[place] += part
         return dict(shared)
 
@@ -124,27 +136,40 @@ class Looks:
         unshared_ns : int
             The part without a look, which stayed where the holds ended.
         """
-        waiters: dict[tuple[int, Place], int] = defaultdict(int)
+        rows: dict[Hashable, int] = defaultdict(int)
         for _, holder, ended in totals:
-            waiters[holder, ended] += 1
-        seen = {
-            key: _most(self._waits[key], number, key[1])
-            for key, number in waiters.items()
-            if self._waits.get(key)
-        }
+            rows[self._key(holder, ended)] += 1
         shared: dict[tuple[int, int, Place], tuple[int, int]] = {}
         unshared_ns = 0
         for (waiter, holder, ended), total in totals.items():
-            for place, part, looks in _shared(total, seen.get((holder, ended)) or [(ended, 1, 0)]):
+            key = self._key(holder, ended)
+            seen = self._waits.get(key) or self._like.get(key) or [(ended, 1, 0)]
+            for place, part, looks in _shared(total, _most(seen, rows[key], ended)):
                 before_ns, before = shared.get((waiter, holder, place), (0, 0))
                 shared[waiter, holder, place] = before_ns + part, before + looks
                 unshared_ns += part if not looks else 0
         return shared, unshared_ns
 
+    def _key(self, holder: int, ended: Place) -> Hashable:
+        """Return the key of the looks that tell of these holds."""
+        own = holder, ended
+        return own if own in self._waits else self._alike(holder, ended)
 
-def _add(cell: list[int], weight: int, looks: int) -> None:
-    cell[0] += weight
-    cell[1] += looks
+
+class _Cells:
+    """Sums of weights and looks by a key and the place that was seen."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Any, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+
+    def add(self, key: Hashable, looked: Place, weight: int, looks: int) -> None:
+        cell = self._sums[key][looked]
+        cell[0] += weight
+        cell[1] += looks
+
+    def ranked(self) -> dict[Any, _Seen]:
+        """Return the places of each key that have a weight, the heaviest first."""
+        return {key: ranked for key, seen in self._sums.items() if (ranked := _ranked(seen))}
 
 
 def _ranked(seen: Mapping[Place, Sequence[int]]) -> _Seen:

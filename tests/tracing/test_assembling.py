@@ -150,6 +150,28 @@ def test_what_no_look_fell_into_is_counted(environment):
     assert by_place(report)["(no memory for more sites)", ""] == (0, 30, 0)
 
 
+def test_looks_at_threads_of_the_same_kind_tell_what_a_short_thread_did(environment):
+    """Its holds ended at the same site: another place, but the same line, as that of native code is."""
+    names = {1: "request-1", 2: "request-22", 3: "writer"}
+    blame = [(0, 1, NOTE, 100), (0, 2, len(PLACES), 50), (0, 3, NOTE, 30), (0, 2, EXPORT, 20)]
+    traced = part(
+        [(1, NOTE, DUMPS, 2, 4)],
+        places=[*PLACES, (MAIN, PYTHON, 20, "note", "app.py")],
+        accounts=[account(0, 0, 200), account(1, 300, 0), account(2, 300, 0), account(3, 200, 0)],
+        blame=blame,
+    )
+    report = assemble(
+        [traced], lambda row: Naming(names.get(row["number"], "MainThread"), True), environment, bystanders={}
+    )
+    assert {(row.holder, row.function): (row.wait_ns, row.looks) for row in report.blame} == {
+        ("request-1", "dumps"): (100, 2),
+        ("request-22", "dumps"): (50, 2),
+        ("writer", "note"): (30, 0),
+        ("request-22", "export"): (20, 0),
+    }
+    assert report.unshared_wait_ns == 50
+
+
 def test_looks_of_ended_threads_count_for_their_common_account(environment):
     """A number without an account of its own means that of the ended threads."""
     ended = account(0, 0, 0) | {"merged": 7}

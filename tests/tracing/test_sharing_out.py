@@ -114,6 +114,30 @@ def test_a_row_rests_on_no_more_looks_than_threads_waited():
     assert Looks([(1, 7, 3, 10, 3)]).waits({(0, 1, 7): 100})[0] == {(0, 1, 3): (100, 3)}
 
 
+def test_short_threads_of_one_kind_stand_for_each_other():
+    """Most of many short threads end without a look: what the looks at the others saw is their best guess."""
+    kinds = {1: "request", 2: "request", 3: "request", 4: "writer"}
+    looks = Looks(
+        [(1, 7, 3, 4, 4), (2, 8, 5, 1, 2), (4, 7, 6, 9, 9)],
+        lambda holder, ended: (
+            kinds.get(holder),
+            None if ended is None else ended // 7,
+        ),  # 7 and 8 are one site
+    )
+    shared, unshared_ns = looks.waits(
+        {(0, 1, 7): 40, (0, 3, 7): 600, (0, 3, 9): 60, (0, 3, 20): 5, (0, 4, 9): 8}
+    )
+    assert shared == {
+        (0, 1, 3): (40, 4),  # its own looks
+        (0, 3, 3): (440, 8),  # 4 of 6 waiting looks at its like; both totals
+        (0, 3, 5): (220, 2),
+        (0, 3, 20): (5, 0),  # nobody of its kind was seen in such a hold
+        (0, 4, 6): (8, 9),
+    }
+    assert unshared_ns == 5
+    assert looks.holds({9: 14, 20: 2}) == {3: 4, 5: 1, 6: 9, 20: 2}
+
+
 def test_rows_stay_few_for_thousands_of_threads_and_places():
     rows = [(0, 0, place, 1, place) for place in range(1, 2001)]
     totals = {(waiter, 0, 0): 10**9 for waiter in range(1, 2001)}
