@@ -115,8 +115,6 @@ def belongs(kind: Kind, told: Told, places: set[str]) -> bool:
 
 def verdict_of(report: Report) -> list[Told]:
     """Return the rows of the verdict of gilprobe's report, most waiting first."""
-    if not hasattr(report, "culprits"):
-        return _sites_of(report)
     return [
         Told(
             row.function,
@@ -126,19 +124,6 @@ def verdict_of(report: Report) -> list[Told]:
             error=0.0 if row.low is None or row.high is None else (row.high - row.low) / (2 * NORMAL_95),
         )
         for row in report.culprits()
-    ]
-
-
-def _sites_of(report: Report) -> list[Told]:
-    """Return the sites instead: the verdict of a gilprobe that told lines only."""
-    waited_s = max(1e-9, sum(thread.wait_s for thread in report.threads))
-    return [
-        Told(
-            site.function,
-            f"{short(site.filename)}:{site.line}" if site.filename else "",
-            share=site.caused_s / waited_s,
-        )
-        for site in sorted(report.sites, key=lambda site: -site.caused_ns)
     ]
 
 
