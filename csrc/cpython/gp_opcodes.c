@@ -81,6 +81,10 @@ uint8_t gp_opcodes_original(uint8_t opcode)
     return _PyOpcode_Deopt[instrumented[opcode] != 0 ? instrumented[opcode] : opcode];
 }
 
+enum {
+    LINE_ENTRY = 2, /* bytes, at least */
+};
+
 static bool read_monitoring(gp_safe_reader *reader, const PyCodeObject *code, _PyCoMonitoringData *data)
 {
     const void *monitoring = code->_co_monitoring;
@@ -92,18 +96,17 @@ size_t gp_opcodes_read_lines(gp_safe_reader *reader, const PyCodeObject *code, u
     _PyCoMonitoringData data;
     if (!read_monitoring(reader, code, &data))
         return 0;
-#if PY_VERSION_HEX >= 0x030E0000
-    /* one byte is the opcode, the others are the line, as long as is needed */
-    const char *lines = (const char *)data.lines;
+    const uint8_t *lines = (const uint8_t *)data.lines;
     uint8_t size;
-    if (!gp_safe_read(reader, lines + offsetof(_PyCoLineInstrumentationData, bytes_per_entry), &size, 1))
+    if (!gp_safe_read(reader, lines, &size, 1))
         return 0;
-    lines += offsetof(_PyCoLineInstrumentationData, data);
-#else
-    const void *lines = data.lines;
-    const size_t size = sizeof *data.lines;
-#endif
-    return size <= GP_LINE_ENTRY_MAX && gp_safe_read(reader, lines, entries, units * size) ? size : 0;
+    /* Until some 3.13 an entry is an opcode and a byte of the line. Since then the entries come after their
+     * size: the opcode, and the line in as many bytes as are needed. No code begins with an instruction whose
+     * opcode is such a size, and one build runs with all of 3.13. */
+    const bool told = PY_VERSION_HEX >= 0x030D0000 && size >= LINE_ENTRY && size <= GP_LINE_ENTRY_MAX;
+    lines += told ? 1 : 0;
+    size = told ? size : LINE_ENTRY;
+    return gp_safe_read(reader, lines, entries, units * size) ? size : 0;
 }
 
 bool gp_opcodes_read_events(gp_safe_reader *reader, const PyCodeObject *code, uint8_t *opcodes, size_t units)

@@ -22,6 +22,7 @@ import pytest
 from gilprobe._native import frames
 
 NUMBERS = [n * 7919 % 200_003 for n in range(200_000)]
+PACKED = (f"{len(NUMBERS)}i", *NUMBERS)
 ITEMS = [object() for _ in range(300_000)]
 SAME = [[(n,) for n in range(200_000)] for _ in range(2)]
 TEXT = "lorem ipsum dolor " * 10_000
@@ -100,7 +101,7 @@ def with_a_dict():
 
 def as_attribute_of_a_list():
     method = [].extend
-    method(map(str, NUMBERS))
+    method(map(bool, NUMBERS))  # makes no objects, which would have to be freed
 
 
 def in_a_handler():
@@ -181,7 +182,8 @@ def under_a_tracer():
 
 
 def traced():
-    nothing(sorted(NUMBERS))
+    for _ in range(50):  # to set a trace function takes long, too
+        nothing(sorted(NUMBERS))
 
 
 def store_a_slice():
@@ -232,7 +234,7 @@ CALLS = {
     "a function of a module": ("_pickle.dumps", lambda: pickle.dumps(DOCUMENT)),
     "a function of C that Python calls": ("_collections._count_elements", lambda: Counter(TEXT)),
     "an encoder": ("_json.Encoder", lambda: json.dumps(DOCUMENT)),
-    "a packer": ("_struct.pack", lambda: struct.pack("200000i", *NUMBERS)),
+    "a packer": ("_struct.pack", lambda: struct.pack(*PACKED)),
     "a joiner": ("str.join", lambda: ",".join(["ab"] * 500_000)),
     "a sum": ("sum", lambda: sum(NUMBERS)),
     "a slot": ("list.__eq__", lambda: list.__eq__(*SAME)),
