@@ -39,6 +39,14 @@ NAMED = 30
 GAP_NS = 300_000
 
 
+@pytest.fixture(autouse=True)
+def no_collection_by_chance():
+    """All looks at a call may fall into one collection of garbage, which then is what they name."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def look_at(culprit, *, looks=None):
     """Run `culprit` again and again in a thread, and count the names that so many looks found; b"" is none.
 
@@ -88,7 +96,7 @@ class Owner:
         return sorted(NUMBERS)
 
     def __contains__(self, item):
-        return sorted(NUMBERS) == item
+        return item in nothing(sorted(NUMBERS))[:2]
 
 
 def nothing(thing=None):
@@ -279,6 +287,8 @@ OPERATORS = {
 @pytest.mark.parametrize(("expected", "culprit"), CALLS.values(), ids=CALLS)
 def test_a_call_is_named(expected, culprit):
     seen = look_at(culprit)
+    # what it made is freed after it
+    del seen["freeing"]
     assert first(seen) == expected, seen
 
 
@@ -319,11 +329,7 @@ def collect(generation):
 
 @pytest.mark.parametrize("generation", [0, 1, 2])
 def test_a_collection_is_named(generation):
-    gc.disable()
-    try:
-        seen = look_at(collect(generation))
-    finally:
-        gc.enable()
+    seen = look_at(collect(generation))
     names = {name for name in seen if name.startswith("garbage collection")}
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         assert names == {"garbage collection"}  # there are no generations
@@ -333,11 +339,7 @@ def test_a_collection_is_named(generation):
 
 
 def test_freeing_is_named():
-    gc.disable()
-    try:
-        seen = look_at(drop_a_local)
-    finally:
-        gc.enable()
+    seen = look_at(drop_a_local)
     assert "freeing" in seen, seen
 
 
