@@ -232,6 +232,7 @@ class _NamedPart:
         # ended threads are merged into one row, which others' references then mean
         self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
         self._stack_of: list[int] = []  # by place
+        self._frames: list[Frame | None] = [None] * len(self.places)
         self._site_of: dict[int | None, _Spot] = {}
         self._looks = Looks(
             (
@@ -273,7 +274,10 @@ class _NamedPart:
         return self._stack_of[place]
 
     def _frame(self, place: int) -> Frame:
-        return frame_of(self.places[place], self._who)
+        frame = self._frames[place]
+        if frame is None:
+            frame = self._frames[place] = frame_of(self.places[place], self._who)
+        return frame
 
     def site(self, place: int | None) -> _Spot:
         """Return the innermost frame of a place, and the callee below; with stacks, the line of an import."""
