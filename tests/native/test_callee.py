@@ -318,9 +318,10 @@ def collect(generation):
 
     def run():
         held.append([[] for _ in range(20_000)])
-        if generation:
-            gc.collect(generation - 1)
-        gc.collect(generation)
+        for _ in range(5):  # to make and free what is collected takes long, too
+            if generation:
+                gc.collect(generation - 1)
+            gc.collect(generation)
         held.clear()
 
     held = []
