@@ -35,10 +35,8 @@ _PILOT_RESOURCES = 4
 _MOST_CALLS = 500
 _SURELY = 0.9  # share of the remaining time: repetitions differ
 
-# the other is deprecated since 3.13
-_clear_caches: Callable[[], None] = (
-    sys._clear_internal_caches if sys.version_info >= (3, 13) else sys._clear_type_cache
-)
+# the older one is deprecated since 3.13
+_clear_caches: Callable[[], None] = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
 
 
 class Column(NamedTuple):
