@@ -12,6 +12,7 @@ import pytest
 from gilprobe.errors import GilProbeError
 from gilprobe.pytest_plugin.again import AGAIN, running_again
 from gilprobe.pytest_plugin.limits import read_limits
+from gilprobe.refs.leak_findings import is_rare
 from gilprobe.refs.leak_hunt import hunt
 from gilprobe.render.shared.words import visible
 
@@ -161,10 +162,10 @@ def _spoiling(item: pytest.Item, again: Again) -> Iterator[None]:
 
 def _hunt_twice(again: Again, shared: dict[str, object], options: dict[str, Any]) -> LeakReport:
     """Hunt, and again if something grows: the interpreter's caches for new code stop growing."""
-    first = hunt(again, kwargs=shared, thorough=False, **options)
+    first = _certain(hunt(again, kwargs=shared, thorough=False, **options))
     if not first.leaking:
         return first
-    second = hunt(again, kwargs=shared, thorough=False, **options)
+    second = _certain(hunt(again, kwargs=shared, thorough=False, **options))
     rates = {one.what: one.per_call for one in first.findings}
     findings = tuple(
         one for one in second.findings if one.per_call / rates.get(one.what, math.inf) >= _STEADY
@@ -178,6 +179,16 @@ def _hunt_twice(again: Again, shared: dict[str, object], options: dict[str, Any]
         exception=first.exception or second.exception,
         elapsed_s=first.elapsed_s + second.elapsed_s,
     )
+
+
+def _certain(report: LeakReport) -> LeakReport:
+    """Take out memory that few runs left when the time was up: the interpreter's caches fill up like that."""
+    if report.uncertain is None:
+        return report
+    findings = tuple(
+        one for one in report.findings if not (one.kind in _MEMORY and is_rare(one.kind, one.per_call))
+    )
+    return dataclasses.replace(report, leaking=bool(findings), findings=findings)
 
 
 def _of_fixtures(again: Again, shared: dict[str, object], options: dict[str, Any]) -> LeakReport | None:

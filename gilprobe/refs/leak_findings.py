@@ -16,6 +16,7 @@ from gilprobe.refs.leak_windows import Column
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from gilprobe.model.leak_report import LeakKind
     from gilprobe.refs.leak_windows import Shortage
 
 
@@ -55,6 +56,9 @@ _RANKS = ("objects", "reference", "descriptors", "threads", "interned", "total",
 # Per call. Repetitions of any length leave or lose a handful by themselves, which is less.
 _LEAST = 0.02
 _LEAST_BYTES = 2.0
+# Per call. Of less most calls leave nothing: what a call leaves is one, or a chunk of C's heap.
+_RARE = 0.5
+_RARE_BYTES = 16.0
 # Per stage, for growth in steps: a stage may have few calls.
 _LEAST_STEP = 16
 _LEAST_STEP_BYTES = 4096
@@ -120,6 +124,11 @@ def lasting(stages: Sequence[Stage]) -> Trends:
         for column, trend in last.items()
         if column in before and confirmed(before[column], trend) and _is_enough(column, trend)
     }
+
+
+def is_rare(kind: LeakKind, per_call: float) -> bool:
+    """Return whether most calls leave nothing, which is also how a cache of the interpreter fills up."""
+    return abs(per_call) < (_RARE_BYTES if kind == "heap" else _RARE)
 
 
 def found_in(stages: Sequence[Stage]) -> list[SureLeak]:

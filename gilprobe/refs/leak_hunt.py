@@ -22,6 +22,7 @@ from gilprobe.refs.leak_findings import (
     found_in,
     found_short,
     found_stepwise,
+    is_rare,
     is_step,
     judged,
     lasting,
@@ -153,7 +154,8 @@ def hunt(
     keep_all : bool
         Keep all objects alive that exist when the hunt begins.
     thorough : bool
-        If false, end after three stages even if it may be a cache, and take no long look: for repeated hunts.
+        If false, end after three stages, even if it may be a cache, unless most calls leave nothing; and
+        take no long look: for repeated hunts.
     """
     _check(function, warmup, repeats, calls, limit_s)
     kept = iter(population(_KEEP_ALL_S)[0] if keep_all else ())
@@ -383,9 +385,14 @@ class _Hunt:
                 return self._cut(stages)
             if not any(trend.verdict != "flat" for trend in stages[-1].trends.values()):
                 return []
-            if number >= _STAGES and (not self._thorough or not lasting(stages) or self._is_enough(stages)):
+            if number >= _STAGES and (not self._is_doubtful(stages) or self._is_enough(stages)):
                 break
         return self._told(stages) if stages else []
+
+    def _is_doubtful(self, stages: Sequence[Stage]) -> bool:
+        """Return whether what grows may be a cache that is not full yet."""
+        left = lasting(stages).items()
+        return any(self._thorough or is_rare(column.kind, trend.per_call) for column, trend in left)
 
     def _is_enough(self, stages: Sequence[Stage]) -> bool:
         """Return whether most caches would be full by now; cheap calls continue for larger ones."""
@@ -405,7 +412,7 @@ class _Hunt:
         self.warnings += doubts(stages)
         found = found_in(stages)
         calls = sum(one.all_calls for one in stages)
-        if found and calls < _ENOUGH and self._thorough:
+        if found and calls < _ENOUGH and self._is_doubtful(stages):
             doubt = f"growth was watched for {_calls(calls)} only, and a cache also grows until it is full"
             self.uncertain = f"{doubt}: {_HELP}"
         return found

@@ -35,6 +35,9 @@ _PILOT_RESOURCES = 4
 _MOST_CALLS = 500
 _SURELY = 0.9  # share of the remaining time: repetitions differ
 
+# the older one is deprecated since 3.13
+_clear_caches: Callable[[], None] = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
+
 
 class Column(NamedTuple):
     """Something that is counted; `lost`: decreases are counted."""
@@ -189,19 +192,19 @@ class Means:
 
 
 def settle() -> None:
-    """Free garbage, and clear the attribute cache.
+    """Free garbage, and clear the interpreter's caches, as ``regrtest -R`` does.
 
     A free-threaded build frees some memory, such as the tables of dicts, only when no thread can read it any
     more, at the next collection (Objects/obmalloc.c, _PyMem_FreeDelayed): it needs two.
 
-    Each of the cache's 4096 slots refers to None until it is used (3.11, typeobject.c, type_cache_clear): a
-    function that makes classes uses these up over thousands of calls. Since 3.12 None isn't counted.
+    Each of the attribute cache's 4096 slots keeps the name of an attribute that was looked up
+    (Objects/typeobject.c, _PyType_Lookup). A name that is made for each look-up takes another slot each time,
+    by its address: these strings pile up over thousands of calls. Until 3.11 an unused slot refers to None.
     """
     gc.collect()
     if host.build() == "free-threaded":
         gc.collect()
-    if sys.version_info < (3, 12):
-        sys._clear_type_cache()
+    _clear_caches()
 
 
 def _timed(caller: Caller, calls: int) -> float:

@@ -326,6 +326,29 @@ def test_what_fixtures_leave_by_themselves_is_taken_out(whole, fixtures, own):
     assert (found and found.per_call) == own
 
 
+@pytest.mark.parametrize(
+    ("kind", "per_call", "uncertain", "left"),
+    [
+        ("blocks", 0.1, "time was up", False),
+        ("heap", 10, "time was up", False),
+        ("blocks", 0.1, None, True),
+        ("blocks", 1, "time was up", True),
+        ("heap", 64, "time was up", True),
+        ("objects", 0.1, "time was up", True),
+        ("descriptors", 0.1, "time was up", True),
+    ],
+)
+def test_memory_that_few_runs_left_is_a_doubt_if_the_time_was_up(
+    environment, kind, per_call, uncertain, left
+):
+    one = finding(kind, per_call, per_call, per_call)
+    found = LeakReport("f", True, (one,), 10, 10, 1, 0, "", 0.5, environment, (), uncertain)
+    certain = leaking._certain(found)
+    assert certain.findings == ((one,) if left else ())
+    assert certain.leaking == left
+    assert leaking._doubts(certain) == ((uncertain,) if uncertain else ())
+
+
 def test_what_one_of_two_hunts_without_the_test_shows_is_the_fixtures(environment):
     """The other may have taken it for noise, and have been as unsure about how much it is."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import random
 import sys
 import types
 
@@ -228,6 +229,47 @@ def test_each_phase_is_told_as_it_begins():
     leak_hunt.hunt(int, repeats=3, calls=7, progress=told.append)
     stages = ["warm-up", "stage 1: 3 repetitions of 7 calls", "census of all references"]
     assert told == ["first calls", *stages, "reference cycles"]
+
+
+def filling(slots, every):
+    """Return a function that puts a string into a random slot, if that is free, in one of so many calls."""
+    number, kept, draw = itertools.count(), [""] * slots, random.Random(1)
+
+    def fill():
+        if next(number) % every == 0 and not kept[slot := draw.randrange(slots)]:
+            kept[slot] = str(slot + 1_000_000)
+
+    return fill
+
+
+def rare(every):
+    """Return a function that leaves a string in one of so many calls."""
+    number, kept = itertools.count(), [""] * 100_000
+    return lambda: kept.__setitem__(at // every, str(at)) if (at := next(number)) % every == 0 else None
+
+
+@needs_blocks
+@pytest.mark.parametrize("slots", [60, 100, 150])
+def test_who_hunts_more_than_once_does_not_take_slots_that_fill_up_for_a_leak(clock, slots):
+    report = leak_hunt.hunt(clock.taking(0.0007, filling(slots, 10)), thorough=False)
+    assert not report.leaking, report.findings
+
+
+@needs_blocks
+def test_who_hunts_more_than_once_finds_what_one_call_in_ten_leaves(clock):
+    report = leak_hunt.hunt(clock.taking(0.0007, rare(10)), thorough=False)
+    (finding,) = (one for one in report.findings if one.kind == "blocks")
+    assert finding.per_call == pytest.approx(0.1, rel=0.3)
+    assert report.calls >= 2000
+    assert report.uncertain is None
+
+
+@needs_blocks
+def test_who_has_no_time_to_watch_what_one_call_in_three_leaves_says_so(clock):
+    report = leak_hunt.hunt(clock.taking(0.02, rare(3)), limit_s=10, thorough=False)
+    assert report.leaking
+    assert report.calls < 2000
+    assert "a cache also grows" in report.uncertain
 
 
 def test_who_hunts_more_than_once_makes_no_more_calls_than_three_stages_have(clock):

@@ -16,7 +16,7 @@ import downstream
 import pytest
 
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
-from gilprobe.refs import LeakReport, find_leaks
+from gilprobe.refs import LeakReport, find_leaks, leak_windows
 
 MORTAL = sys.version_info < (3, 12)
 BLOCKS = sys.getallocatedblocks() > 0  # not with PYTHONMALLOC=malloc
@@ -345,6 +345,16 @@ def test_an_object_whose_only_reference_is_stolen_outlives_the_hunt():
     report = find_leaks(lambda: dec(thing))
     assert amount(report, "references to 'thing' of the closure") == pytest.approx(-1, rel=0.05)
     assert thing == ["a list"]
+
+
+def test_a_name_that_was_looked_up_is_not_kept_by_the_attribute_cache():
+    name = "_".join(["made", "for", "this", "lookup"])
+    getattr(Private, name, None)  # a free-threaded build interns it
+    leak_windows.settle()
+    before = sys.getrefcount(name)
+    getattr(leak_windows.Caller, name, None)  # takes another slot
+    leak_windows.settle()
+    assert sys.getrefcount(name) == before
 
 
 def test_what_is_lent_for_a_hunt_is_taken_back():
