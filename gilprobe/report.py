@@ -249,6 +249,9 @@ class Blame:
         Looks at this holder that saw this place while threads waited: `wait_ns` is the part of all waiting
         for the holder that is shared out by them. 0 if it counts for the place where the holds ended.
         Looks are not those of one waiter: rows of other waiters may rest on the same ones.
+    effective_looks : float
+        As many looks of equal weight would be as certain: looks at which many threads waited, or before which
+        nobody looked for longer, count for more. At most `looks`.
     """
 
     waiter: str
@@ -262,6 +265,7 @@ class Blame:
     wait_ns: int
     callee: str = ""
     looks: int = 0
+    effective_looks: float = 0.0
 
     @property
     def wait_s(self) -> float:
@@ -286,7 +290,8 @@ class Stall:
     holder_ns : int
         The part of the wait covered by that hold, nanoseconds.
     holder_stack : tuple of Frame or None
-        The holder's stack as it was seen during the wait, outermost first; None if nobody looked.
+        What the holder ran in that hold, by most of the looks at it: its stack, outermost first, or the line
+        alone without stacks; a callee is the last, without a file. None if nobody looked.
     holder_state : str or None
         What the operating system said of the holder then, as in :class:`OpenHold`.
     """
@@ -319,6 +324,16 @@ class Stall:
     def holder_s(self) -> float:
         """The part of the wait covered by the longest hold, seconds."""
         return self.holder_ns / 1e9
+
+    @property
+    def seen_at(self) -> tuple[str, str, int, str]:
+        """What the holder ran: function, file, line, callee; where it released the GIL if nobody looked."""
+        *outer, last = self.holder_stack or (
+            Frame(self.holder_function, self.holder_filename, self.holder_line),
+        )
+        if outer and not last.filename and last.line == 0:
+            return outer[-1].function, outer[-1].filename, outer[-1].line, last.function
+        return last.function, last.filename, last.line, ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@
 enum {
     STACK_SIZE = 256 << 10, /* bytes */
     YIELDS = 64, /* first yields, then naps, until the system no longer counts a thread that has ended */
-    NAPS = 200,
+    NAPS = 5000, /* where all processors are busy the thread may come to its end late */
     NAP_NS = 100000,
 };
 
@@ -30,7 +30,10 @@ enum {
 /* Guarded by the lock. A forked child has one thread, and makes the lock anew. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static gp_helper *helpers;
-static atomic_bool paused; /* read without the lock */
+static atomic_bool paused;       /* read without the lock */
+static _Atomic unsigned started; /* threads that may still be there */
+static pid_t leaver;             /* one of them, that nobody will join; 0: there is none */
+static __thread bool has_left;
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -51,6 +54,8 @@ static void forked_in_child(void)
     }
     helpers = NULL;
     paused = false;
+    started = 0;
+    leaver = 0;
 }
 
 static void watch_forks(void)
@@ -72,6 +77,8 @@ static void *begin(void *argument)
     atomic_store(&helper->id, thread_number());
     choose_table(helper);
     helper->run(helper->context);
+    if (has_left)
+        return NULL; /* the helper may be another thread's by now */
     if (helper->box.fd >= 0 && *helper->fd >= 0)
         gp_descriptors_send(&helper->box, *helper->fd);
     atomic_store(&helper->alive, false);
@@ -83,6 +90,13 @@ static uint32_t await_table(gp_helper *helper)
     while (atomic_load(&helper->table) == UNDECIDED)
         gp_futex_wait(&helper->table, UNDECIDED, SECOND_NS);
     return atomic_load(&helper->table);
+}
+
+static void lose_thread(gp_helper *helper)
+{
+    atomic_store(&helper->alive, false);
+    atomic_fetch_sub(&started, 1);
+    helper->started = false;
 }
 
 static int start_thread(gp_helper *helper)
@@ -101,6 +115,7 @@ static int start_thread(gp_helper *helper)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    atomic_fetch_add(&started, 1);
     error = pthread_create(&helper->thread, &attributes, begin, helper);
     if (error == EINVAL) /* the thread-local storage is larger than this stack */
         error = pthread_create(&helper->thread, NULL, begin, helper);
@@ -108,7 +123,7 @@ static int start_thread(gp_helper *helper)
     pthread_attr_destroy(&attributes);
     helper->started = error == 0;
     if (error != 0)
-        atomic_store(&helper->alive, false);
+        lose_thread(helper);
     else if (ours >= 0 && await_table(helper) == OWN)
         syscall(SYS_close, ours); /* in this table only: ThreadSanitizer takes close() for the process's */
     return error;
@@ -120,7 +135,7 @@ static void end_thread(gp_helper *helper)
         return;
     helper->halt(helper->context);
     pthread_join(helper->thread, NULL);
-    helper->started = false;
+    lose_thread(helper);
 }
 
 /* End the thread, but keep its descriptor. */
@@ -145,6 +160,31 @@ static void await_disappearance(pid_t id)
             sched_yield();
         else
             nanosleep(&nap, NULL);
+}
+
+/* Under the lock. */
+static void await_leaver(void)
+{
+    if (leaver == 0)
+        return;
+    await_disappearance(leaver);
+    leaver = 0;
+    atomic_fetch_sub(&started, 1);
+}
+
+/* This folder has two links of its own and one for each thread (fs/proc/base.c, proc_task_getattr). Without
+ * such a folder the answer is no. */
+bool gp_helpers_seem_alone(void)
+{
+    struct stat folder;
+    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3 + atomic_load(&started);
+}
+
+/* Under the lock. */
+static bool is_alone(void)
+{
+    await_leaver();
+    return gp_helpers_seem_alone();
 }
 
 /* With the lock, which it gives back. */
@@ -172,6 +212,30 @@ int gp_helper_start_at_once(gp_helper *helper)
     return pthread_mutex_trylock(&lock) == 0 ? start_locked(helper) : EBUSY;
 }
 
+/* Its place in the list. */
+static gp_helper **find(const gp_helper *helper)
+{
+    gp_helper **at = &helpers;
+    while (*at != NULL && *at != helper)
+        at = &(*at)->next;
+    return at;
+}
+
+bool gp_helper_leave(gp_helper *helper)
+{
+    if (pthread_mutex_trylock(&lock) != 0)
+        return false;
+    has_left = is_alone() && pthread_detach(helper->thread) == 0;
+    if (has_left) {
+        *find(helper) = helper->next;
+        leaver = thread_number();
+        helper->started = false;
+        atomic_store(&helper->alive, false);
+    }
+    pthread_mutex_unlock(&lock);
+    return has_left;
+}
+
 static void do_nothing(void *context)
 {
     (void)context;
@@ -191,18 +255,17 @@ int gp_helper_try(void)
 void gp_helper_stop(gp_helper *helper)
 {
     pthread_mutex_lock(&lock);
-    for (gp_helper **at = &helpers; *at != NULL; at = &(*at)->next)
-        if (*at == helper) {
-            *at = helper->next;
-            if (helper->started) {
-                end_thread(helper);
-                if (helper->table == OWN)
-                    *helper->fd = -1; /* closed with the thread's table */
-                /* else a fork right after this would count it */
-                await_disappearance(atomic_load(&helper->id));
-            }
-            break;
-        }
+    gp_helper **at = find(helper);
+    bool runs = *at != NULL && helper->started;
+    if (*at != NULL)
+        *at = helper->next;
+    if (runs) {
+        end_thread(helper);
+        if (helper->table == OWN)
+            *helper->fd = -1; /* closed with the thread's table */
+        /* else a fork right after this would count it */
+        await_disappearance(atomic_load(&helper->id));
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -216,17 +279,6 @@ bool gp_helper_is_here(const gp_helper *helper)
     return atomic_load(&helper->alive) && atomic_load(&helper->id) == thread_number();
 }
 
-/* Whether the process has no other threads than the calling one and ours. This folder has two links of its
- * own and one for each thread (fs/proc/base.c, proc_task_getattr). Without such a folder the answer is no. */
-static bool is_alone(void)
-{
-    struct stat folder;
-    nlink_t expected = 3;
-    for (const gp_helper *helper = helpers; helper != NULL; helper = helper->next)
-        expected += helper->started;
-    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == expected;
-}
-
 bool gp_helpers_alone(void)
 {
     pthread_mutex_lock(&lock);
@@ -235,12 +287,16 @@ bool gp_helpers_alone(void)
     return alone;
 }
 
+/* Another thread that has the lock may wait for anything: unless it is a helper, which is about to leave. */
+static bool lock_if_alone(void)
+{
+    return pthread_mutex_trylock(&lock) == 0 || (gp_helpers_seem_alone() && pthread_mutex_lock(&lock) == 0);
+}
+
 bool gp_helpers_pause(void)
 {
     int saved = errno;
-    /* another thread has the lock, so this one is not alone; do not wait, since that one may wait for
-     * anything */
-    if (pthread_mutex_trylock(&lock) != 0)
+    if (!lock_if_alone())
         return false;
     if (!paused && helpers != NULL && is_alone()) {
         for (gp_helper *helper = helpers; helper != NULL; helper = helper->next)

@@ -57,6 +57,10 @@ int gp_helper_try(void);
 /* Halt it for good and wait for its end. Does nothing in a forked child, and the second time. */
 void gp_helper_stop(gp_helper *helper);
 
+/* If the process has no other threads than one and helpers: take the calling thread away from its helper,
+ * which its owner may then start anew; the thread returns from `run` at once. False: go on. */
+bool gp_helper_leave(gp_helper *helper);
+
 /* Whether the thread runs now: not before its start, around a fork, in a forked child. Async-signal-safe. */
 bool gp_helper_runs(const gp_helper *helper);
 
@@ -66,6 +70,9 @@ bool gp_helper_is_here(const gp_helper *helper);
 /* Whether the process has no other threads than the calling one and helpers. False if the system does not
  * tell. */
 bool gp_helpers_alone(void);
+
+/* The same without waiting for anything: while a helper begins or ends the answer may be wrong. */
+bool gp_helpers_seem_alone(void);
 
 /* If the process has no other threads than the calling one and helpers, end the helpers, and wait until the
  * system no longer counts them. Returns whether they are paused. Waits for no lock: whoever holds one is

@@ -50,7 +50,8 @@ struct gp_account {
     uint64_t hold_cpu;               /* nanoseconds of CPU time while it held; 0 unless wanted */
     uint64_t blamed;                 /* ticks of wait that are charged to somebody */
     uint64_t culprit_ticks;          /* in the wait that is under way, the longest hold without a break ... */
-    uint32_t culprit, culprit_place; /* ... whose it was, and where it ended */
+    uint32_t culprit, culprit_place; /* ... whose it was, and where it ended ... */
+    uint32_t culprit_looked;         /* ... and what looks saw, as in a stall */
     uint32_t charges_seen; /* of the session's: it has been charged with them, or waits since later */
 
     gp_thread *thread;    /* while the session runs: afterwards its memory may serve another thread. NULL: of
@@ -80,7 +81,8 @@ typedef struct {
 typedef struct {
     uint32_t waiter, waiter_place; /* number of an account, of a place; GP_ROW_NONE: none */
     uint32_t holder,
-        holder_place; /* who held the GIL longest meanwhile without a break; GP_ROW_NONE: nobody */
+        holder_place;       /* who held the GIL longest meanwhile without a break; GP_ROW_NONE: nobody */
+    uint32_t holder_looked; /* what most looks at that hold saw: a place; GP_ROW_NONE: there were none */
     uint64_t start, ticks, holder_ticks;
 } gp_stall;
 
@@ -89,6 +91,7 @@ typedef struct {
     uint64_t from, ticks;           /* when the first of them began; the length of all */
     uint64_t longest, longest_from; /* and of the longest; when that began */
     uint32_t holder, place;         /* number of an account, of a place */
+    uint32_t looked;                /* what most looks at the longest saw, as in a stall */
 } gp_charge;
 
 enum {
@@ -100,8 +103,7 @@ enum {
 /* Looks at one place in the hold that is under way. */
 typedef struct {
     uint32_t place;
-    uint64_t looks;
-    uint64_t waiting; /* as in a tally */
+    gp_look_sums sums;
 } gp_look_row;
 
 enum {

@@ -215,6 +215,7 @@ gp_stall gp_attribution_stall(const gp_account *waiter, uint64_t from, uint64_t 
         .waiter_place = waiter->last_place,
         .holder = held ? waiter->culprit : GP_ROW_NONE,
         .holder_place = held ? waiter->culprit_place : GP_ROW_NONE,
+        .holder_looked = held ? waiter->culprit_looked : GP_ROW_NONE,
         .start = from,
         .ticks = ticks,
         .holder_ticks = waiter->culprit_ticks,

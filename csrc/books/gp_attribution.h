@@ -66,6 +66,7 @@ static inline void gp_attribution_suspect(gp_account *waiter, const gp_charge *c
     waiter->culprit_ticks = charge->longest;
     waiter->culprit = charge->holder;
     waiter->culprit_place = charge->place;
+    waiter->culprit_looked = charge->looked;
 }
 
 #endif

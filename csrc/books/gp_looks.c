@@ -56,8 +56,8 @@ static bool add_to_hold(const gp_gil_state *gil, gp_session *session, const gp_l
     gp_look_row *row = place != GP_ROW_NONE ? row_of(session, place) : NULL;
     if (row == NULL)
         return false;
-    row->looks++;
-    row->waiting += waiting;
+    gp_look_sums sums = gp_look_sums_of(look->stands_for, waiting);
+    gp_look_sums_add(&row->sums, &sums);
     return true;
 }
 
@@ -106,12 +106,26 @@ void gp_looks_book(gp_gil_state *gil, uint64_t until)
             book(gil, &look);
 }
 
+static bool is_more(const gp_look_sums *sums, const gp_look_sums *other)
+{
+    return sums->waited != other->waited ? sums->waited > other->waited : sums->time > other->time;
+}
+
+uint32_t gp_looks_most(const gp_session *session)
+{
+    const gp_look_row *most = NULL;
+    for (uint32_t i = 0; i < session->look_row_count; i++)
+        if (most == NULL || is_more(&session->look_rows[i].sums, &most->sums))
+            most = &session->look_rows[i];
+    return most != NULL ? most->place : GP_ROW_NONE;
+}
+
 /* ---- its end ---- */
 
 static void forget(gp_session *session)
 {
     for (uint32_t i = 0; i < session->look_row_count; i++)
-        session->looks_unseen += session->look_rows[i].looks;
+        session->looks_unseen += session->look_rows[i].sums.looks;
     session->look_row_count = 0;
 }
 
@@ -126,12 +140,10 @@ void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t p
         if (gp_tallies_are_full(&session->tallies))
             gp_folding_compact(session);
         gp_tally *tally = gp_tallies_row(&session->tallies, holder->number, place, row->place);
-        if (tally == NULL) {
-            session->looks_unseen += row->looks;
-            continue;
-        }
-        tally->looks += row->looks;
-        tally->waiting += row->waiting;
+        if (tally != NULL)
+            gp_look_sums_add(&tally->sums, &row->sums);
+        else
+            session->looks_unseen += row->sums.looks;
     }
     session->look_row_count = 0;
 }

@@ -25,6 +25,7 @@ typedef struct {
     uint32_t site, stack; /* the place without and with its callers: numbers of the looker's places; the
                              latter only where stacks are wanted */
     uint32_t generation;  /* of the GIL's watching in which it was taken */
+    uint32_t stands_for;  /* the mean time between two looks then, in GP_LOOK_UNIT_NS */
 } gp_look;
 
 enum {
@@ -67,6 +68,10 @@ void gp_looks_book(gp_gil_state *gil, uint64_t until);
 /* The hold under way has ended at `place`, in the session's numbers. Looks that find no room in the tallies
  * count as not seen. `holder` NULL: without memory for its account. */
 void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t place);
+
+/* What most of the looks in the hold under way saw, for those who waited: a place of the session's.
+ * GP_ROW_NONE if there are none. */
+uint32_t gp_looks_most(const gp_session *session);
 
 /* The end of the hold under way was not seen: its looks count as not seen. */
 void gp_looks_forget_hold(gp_gil_state *gil);

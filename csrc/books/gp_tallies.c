@@ -76,8 +76,7 @@ void gp_tallies_rename(gp_tally_table *table, const uint64_t *renamed, uint32_t 
         gp_tally row = table->rows[i]; /* which a row before it may take the place of */
         bool is_renamed = (renamed[row.holder / 64] >> row.holder % 64 & 1) != 0;
         gp_tally *sum = gp_tallies_row(table, is_renamed ? number : row.holder, row.ended, row.looked);
-        sum->looks += row.looks;
-        sum->waiting += row.waiting;
+        gp_look_sums_add(&sum->sums, &row.sums);
     }
 }
 

@@ -377,6 +377,9 @@ void gp_read_stall(gp_cursor *cursor, const gp_totals_row *totals, gp_stall_row 
     row->start_ns = read_ns(cursor, totals);
     row->wait_ns = read_ns(cursor, totals);
     row->holder_ns = read_ns(cursor, totals);
+    row->holder_looked = (totals->flags & GP_SNAPSHOT_LOOKED) != 0
+                             ? read_link(cursor, GP_READER_PLACES, place_too_large)
+                             : GP_NOWHERE;
 }
 
 static uint64_t read_count(gp_cursor *cursor)
@@ -390,11 +393,21 @@ void gp_read_looks(gp_cursor *cursor, gp_looks_row *row)
     row->free = read_count(cursor);
 }
 
-void gp_read_tally(gp_cursor *cursor, gp_tally_row *row)
+static uint64_t squares_alike(uint64_t looks, uint64_t waiting)
 {
+    unsigned __int128 squares = looks != 0 ? (unsigned __int128)waiting * waiting / looks : 0;
+    return squares < INT64_MAX ? (uint64_t)squares : INT64_MAX;
+}
+
+void gp_read_tally(gp_cursor *cursor, const gp_totals_row *totals, gp_tally_row *row)
+{
+    bool timed = (totals->flags & GP_SNAPSHOT_LOOKED) != 0;
     row->holder = read_account_number(cursor);
     row->ended = read_link(cursor, GP_READER_PLACES, place_too_large);
     row->looked = (uint32_t)gp_cursor_below(cursor, GP_READER_PLACES, place_too_large);
     row->looks = read_count(cursor);
     row->waiting = read_count(cursor);
+    row->time = timed ? read_count(cursor) : row->looks;
+    row->waited = timed ? read_count(cursor) : row->waiting;
+    row->squares = timed ? read_count(cursor) : squares_alike(row->looks, row->waiting);
 }

@@ -257,6 +257,7 @@ typedef struct {
     uint32_t waiter, waiter_place; /* places may be GP_NOWHERE */
     uint32_t holder, holder_place; /* so may the holder: nobody */
     uint64_t start_ns, wait_ns, holder_ns;
+    uint32_t holder_looked; /* place; GP_NOWHERE without GP_SNAPSHOT_LOOKED */
 } gp_stall_row;
 
 void gp_read_stall(gp_cursor *cursor, const gp_totals_row *totals, gp_stall_row *row);
@@ -272,9 +273,10 @@ typedef struct {
     uint32_t holder;
     uint32_t ended, looked; /* places; the first may be GP_NOWHERE */
     uint64_t looks, waiting;
+    uint64_t time, waited, squares; /* without GP_SNAPSHOT_LOOKED all looks of the row are alike */
 } gp_tally_row;
 
-void gp_read_tally(gp_cursor *cursor, gp_tally_row *row);
+void gp_read_tally(gp_cursor *cursor, const gp_totals_row *totals, gp_tally_row *row);
 
 /* Least bytes of a row, for gp_cursor_rows. */
 enum {

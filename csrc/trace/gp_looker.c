@@ -1,6 +1,7 @@
 #include "trace/gp_looker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/gp_clock.h"
@@ -23,6 +24,10 @@ enum {
     COSTS = 8,          /* the mean goes by about so many looks */
 };
 
+/* For how long the thread sleeps at most until it sees whether it is the only one beside the program's; and
+ * for how long it lives, since to begin and to end costs more than a look. */
+static const uint64_t nap_ns = 50 * MS_NS, life_ns = 20 * MS_NS;
+
 /* Between two looks, on average: while threads wait, where none does, where nobody uses the GIL. And for how
  * long after a wait the first counts. */
 static const uint64_t busy_ns = 3 * MS_NS, alone_ns = 10 * MS_NS, idle_ns = 50 * MS_NS;
@@ -33,6 +38,7 @@ typedef enum {
     NONE,
     BEGINS,
     RUNS,
+    LEAVES, /* by itself, if it may */
     ENDS,
 } existence;
 
@@ -65,6 +71,9 @@ static struct {
     /* the thread's */
     gp_helper helper;
     uint64_t seed;
+    uint64_t leave_ns; /* not before */
+    uint64_t next_ns;  /* when to look ... */
+    uint64_t mean_ns;  /* ... after a time that is as long on average */
     uint64_t busy_until_ns, cost_ns, spent_ns;
     unsigned idle_looks;
     uint32_t generation; /* of the main GIL's watching: before it nobody told which code objects went */
@@ -186,7 +195,10 @@ static bool find_places(const gp_looked *seen, bool stacks, gp_look *look)
 
 static gp_look take_look(const gp_gil_state *gil, const void *cond)
 {
-    gp_look look = {.generation = atomic_load(&gil->generation), .site = GP_UNSEEN, .stack = GP_UNSEEN};
+    gp_look look = {.generation = atomic_load(&gil->generation),
+                    .stands_for = (uint32_t)(looker.mean_ns / GP_LOOK_UNIT_NS),
+                    .site = GP_UNSEEN,
+                    .stack = GP_UNSEEN};
     gp_looked_at at = gp_tracer.host->looker_eyes->look(cond, &looker.seen);
     look.time = looker.seen.time;
     if (at == GP_LOOKED_FREE)
@@ -272,29 +284,58 @@ static void learn_cost(void)
     looker.cost_ns += cost / COSTS - looker.cost_ns / COSTS;
 }
 
-/* Sleep for a random time. Returns whether it was not cut short. */
-static bool sleep_on(void)
+/* Choose when to look next, by what is known now. */
+static void choose_next(void)
 {
-    uint64_t now = gp_clock_monotonic_ns(), mean = mean_gap(now), until = now + random_gap(mean);
-    atomic_store(&looker.dozes, mean > busy_ns && now >= looker.busy_until_ns);
-    while (atomic_load(&looker.bell) == SILENT && (now = gp_clock_monotonic_ns()) < until)
-        gp_futex_wait(&looker.bell, SILENT, until - now);
-    atomic_store(&looker.dozes, false);
+    uint64_t now = gp_clock_monotonic_ns();
+    looker.mean_ns = mean_gap(now);
+    looker.next_ns = now + random_gap(looker.mean_ns);
+    atomic_store(&looker.dozes, looker.mean_ns > busy_ns && now >= looker.busy_until_ns);
+}
+
+/* Sleep until the next look, but not for long. Returns whether it is time for that. */
+static bool nap(void)
+{
+    uint64_t now = gp_clock_monotonic_ns(), left = looker.next_ns - now;
     uint32_t rung = RUNG;
-    /* a look at once would be in step with the wait: sleep anew, for a time by what is known now */
-    return !atomic_compare_exchange_strong(&looker.bell, &rung, SILENT) && rung == SILENT;
+    if (now >= looker.next_ns)
+        return true;
+    gp_futex_wait(&looker.bell, SILENT, left < nap_ns ? left : nap_ns);
+    /* a look at once would be in step with the wait */
+    if (atomic_compare_exchange_strong(&looker.bell, &rung, SILENT))
+        choose_next();
+    return false;
+}
+
+/* A process of one thread may do what others may not (unshare(2)): whoever waits next brings the looker back.
+ */
+static bool leave(void)
+{
+    uint32_t runs = RUNS;
+    if (gp_clock_monotonic_ns() < looker.leave_ns || !gp_helpers_seem_alone() ||
+        !atomic_compare_exchange_strong(&looker.existence, &runs, LEAVES))
+        return false;
+    bool left = gp_helper_leave(&looker.helper);
+    atomic_store(&looker.existence, left ? NONE : RUNS);
+    return left;
 }
 
 static void run(void *context)
 {
     (void)context;
+    looker.leave_ns = gp_clock_monotonic_ns() + life_ns;
     looker.spent_ns = gp_clock_thread_cpu_ns();
     looker.seed ^= gp_clock_ticks();
-    while (atomic_load(&looker.bell) != HALT)
-        if (sleep_on()) {
-            look_at_all();
-            learn_cost();
-        }
+    choose_next();
+    while (atomic_load(&looker.bell) != HALT) {
+        if (leave())
+            return;
+        if (!nap())
+            continue;
+        look_at_all();
+        learn_cost();
+        choose_next();
+    }
     atomic_store(&looker.bell, SILENT); /* for the time after a pause */
 }
 
@@ -334,7 +375,7 @@ bool gp_looker_hear_of_wait(void)
 
 bool gp_looker_is_left(void)
 {
-    return atomic_load(&looker.existence) == RUNS && !is_wanted();
+    return !is_wanted() && (atomic_load(&looker.existence) != NONE || looked->count != 0);
 }
 
 void gp_looker_begin(void)
@@ -366,12 +407,27 @@ static void forget_all(void)
     gp_gil_unlock(&gp_tracer.main_gil);
 }
 
+/* Returns what it was before; ENDS if it can't be ended, since it begins, or others do it. */
+static existence end_existence(void)
+{
+    for (;;) {
+        uint32_t was = atomic_load(&looker.existence);
+        bool ends = was == RUNS || was == NONE;
+        if (ends && atomic_compare_exchange_strong(&looker.existence, &was, ENDS))
+            return was;
+        if (!ends && was != LEAVES)
+            return ENDS;
+        sched_yield();
+    }
+}
+
 void gp_looker_end(void)
 {
-    uint32_t runs = RUNS;
-    if (is_wanted() || !atomic_compare_exchange_strong(&looker.existence, &runs, ENDS))
+    existence was = is_wanted() ? ENDS : end_existence();
+    if (was == ENDS)
         return;
-    gp_helper_stop(&looker.helper);
+    if (was == RUNS)
+        gp_helper_stop(&looker.helper);
     forget_all();
     atomic_store(&looker.existence, NONE);
 }

@@ -6,7 +6,8 @@
  *
  * It begins when a thread has to wait for a GIL: then the process has several threads already. It looks often
  * while threads wait, less often where none does, seldom where nobody uses the GIL, and takes no more than a
- * hundredth of a processor in any case. Where there is no tracer there is no looker.
+ * hundredth of a processor in any case. Soon after the program has one thread again it ends, until the next
+ * wait. Where there is no tracer there is no looker.
  *
  * Times between two looks are exponentially distributed: so no work of the program can be in step with them,
  * and each moment is as likely to be seen. What makes the looker look more often must not be what it looks
@@ -53,10 +54,10 @@ bool gp_looker_hear_of_wait(void);
 /* Start it, if there is none. Without a GIL or any lock. */
 void gp_looker_begin(void);
 
-/* Whether it is there though no session wants looks any more. */
+/* Whether it, or what it knows, is there though no session wants looks any more. */
 bool gp_looker_is_left(void);
 
-/* End it if it is left. Without a GIL or any lock. */
+/* End it and forget all if it is left. Without a GIL or any lock. */
 void gp_looker_end(void);
 
 /* A code object goes. */

@@ -112,7 +112,7 @@ static void write_totals(const reading *of, const gp_snapshot_facts *facts, gp_b
                                  (facts->timeline ? GP_SNAPSHOT_TIMELINE : 0) |
                                  (session->wants_cpu ? GP_SNAPSHOT_CPU : 0) |
                                  (facts->others_missed ? GP_SNAPSHOT_OTHERS_MISSED : 0) |
-                                 (session->wants_looks ? GP_SNAPSHOT_LOOKS : 0));
+                                 (session->wants_looks ? GP_SNAPSHOT_LOOKS | GP_SNAPSHOT_LOOKED : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
     gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, end_of(of)));
@@ -284,6 +284,8 @@ static void write_stall(const gp_session *session, const gp_stall *stall, gp_buf
     gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, stall->start));
     gp_buffer_number(buffer, stall->ticks);
     gp_buffer_number(buffer, stall->holder_ticks);
+    if (session->wants_looks)
+        write_optional(buffer, stall->holder_looked);
 }
 
 static void write_wait(const reading *of, const waiting *wait, gp_buffer *buffer)
@@ -292,6 +294,7 @@ static void write_wait(const reading *of, const waiting *wait, gp_buffer *buffer
     if (wait->held > stall.holder_ticks) {
         stall.holder = of->holder->number;
         stall.holder_place = of->place;
+        stall.holder_looked = gp_looks_most(of->session);
         stall.holder_ticks = wait->held;
     }
     write_stall(of->session, &stall, buffer);
@@ -319,8 +322,10 @@ static void write_tally(const gp_tally *tally, gp_buffer *buffer)
     gp_buffer_number(buffer, tally->holder);
     write_optional(buffer, tally->ended);
     gp_buffer_number(buffer, tally->looked);
-    gp_buffer_number(buffer, tally->looks);
-    gp_buffer_number(buffer, tally->waiting);
+    const uint64_t sums[] = {tally->sums.looks, tally->sums.waiting, tally->sums.time, tally->sums.waited,
+                             tally->sums.squares};
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
+        gp_buffer_number(buffer, sums[i]);
 }
 
 /* The looks in the hold that is under way have rows of their own: also where its place is not known, since a
@@ -337,7 +342,7 @@ static void write_looks(const reading *of, gp_buffer *buffer)
         write_tally(&tallies->rows[i], buffer);
     for (uint32_t i = 0; i < under_way; i++) {
         const gp_look_row *row = &session->look_rows[i];
-        write_tally(&(gp_tally){of->looked->number, of->place, row->place, row->looks, row->waiting}, buffer);
+        write_tally(&(gp_tally){of->looked->number, of->place, row->place, row->sums}, buffer);
     }
 }
 

@@ -135,6 +135,7 @@ cdef extern from "recording/gp_reader.h" nogil:
     ctypedef struct gp_stall_row:
         uint32_t waiter, waiter_place, holder, holder_place
         uint64_t start_ns, wait_ns, holder_ns
+        uint32_t holder_looked
     void gp_read_totals(gp_cursor *cursor, gp_totals_row *row)
     void gp_read_account(gp_cursor *cursor, const gp_totals_row *totals, gp_account_row *row)
     void gp_read_bucket(gp_cursor *cursor, uint32_t *index, uint64_t *count)
@@ -145,9 +146,9 @@ cdef extern from "recording/gp_reader.h" nogil:
         uint64_t unseen, free
     ctypedef struct gp_tally_row:
         uint32_t holder, ended, looked
-        uint64_t looks, waiting
+        uint64_t looks, waiting, time, waited, squares
     void gp_read_looks(gp_cursor *cursor, gp_looks_row *row)
-    void gp_read_tally(gp_cursor *cursor, gp_tally_row *row)
+    void gp_read_tally(gp_cursor *cursor, const gp_totals_row *totals, gp_tally_row *row)
 
 
 cdef extern from "recording/gp_recorder.h" nogil:

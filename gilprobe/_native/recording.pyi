@@ -55,8 +55,8 @@ class _Snapshot(TypedDict):
     accounts: list[_Account]
     sites: list[tuple[int, int, int, int, int]]
     blame: list[tuple[int, int, int | None, int]]
-    stalls: list[tuple[int, int | None, int | None, int | None, int, int, int]]
-    looks: list[tuple[int, int | None, int, int, int]]
+    stalls: list[tuple[int, int | None, int | None, int | None, int, int, int, int | None]]
+    looks: list[tuple[int, int | None, int, int, int, int, int, int]]
 
 _Place: TypeAlias = tuple[int | None, int, int, str, str]
 _Seen: TypeAlias = tuple[int, int, int, int, int | None, int]

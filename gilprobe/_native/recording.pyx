@@ -313,18 +313,20 @@ cdef list read_stalls(gp_cursor *cursor, const gp_totals_row *totals):
         gp_read_stall(cursor, totals, &row)
         check(cursor)
         rows.append((row.waiter, number_or_none(row.waiter_place), number_or_none(row.holder),
-                     number_or_none(row.holder_place), row.start_ns, row.wait_ns, row.holder_ns))
+                     number_or_none(row.holder_place), row.start_ns, row.wait_ns, row.holder_ns,
+                     number_or_none(row.holder_looked)))
     return rows
 
 
-cdef list read_tallies(gp_cursor *cursor):
+cdef list read_tallies(gp_cursor *cursor, const gp_totals_row *totals):
     cdef gp_tally_row row
     cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_TALLY)
     rows = []
     for i in range(count):
-        gp_read_tally(cursor, &row)
+        gp_read_tally(cursor, totals, &row)
         check(cursor)
-        rows.append((row.holder, number_or_none(row.ended), row.looked, row.looks, row.waiting))
+        rows.append((row.holder, number_or_none(row.ended), row.looked, row.looks, row.waiting, row.time, row.waited,
+                     row.squares))
     return rows
 
 
@@ -337,7 +339,7 @@ cdef list read_looks(gp_cursor *cursor, const gp_totals_row *totals, dict counts
     check(cursor)
     counts["looks_unseen"] = row.unseen
     counts["looks_free"] = row.free
-    return read_tallies(cursor)
+    return read_tallies(cursor, totals)
 
 
 cdef dict totals_as_dict(const gp_totals_row *row):
@@ -366,8 +368,9 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
     """Return the totals, accounts, sites, blame, stalls and looks of a SNAP, by these words. Times in nanoseconds.
 
     A site is (place, releases, hold, wait, CPU time of the holds or 0 where that was not recorded); a row of blame (waiter, holder, place or None, wait); a stall (waiter, its
-    place or None, holder or None, its place or None, start, wait, time of the holder); a row of looks (holder, place
-    where its holds ended or None, place that was seen, looks, threads that waited, added up over the looks). The totals
+    place or None, holder or None, its place or None, start, wait, time of the holder, what was seen of it or None); a row of looks (holder, place
+    where its holds ended or None, place that was seen, and, added up over the looks: their number, the threads that waited,
+    the time that a look stands for, that of all who waited, and the squares of that). The totals
     tell how many looks saw nothing, and how many found that nobody had the GIL. Threads by the numbers of their
     accounts, places by their own. Whether there are such accounts and places is for the caller to check.
     """

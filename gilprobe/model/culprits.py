@@ -42,7 +42,7 @@ def rank(report: Report, by: By, own: Sequence[str]) -> tuple[Culprit, ...]:
     else:
         sums = _with_callers(places, {"function": _function, "line": _line, "module": _module}[by])
         order = _innermost_first
-    interval = ShareInterval((caused_ns, looks) for _, _, caused_ns, looks in places.behind)
+    interval = ShareInterval(places.certain)
     waited_ns = sum(thread.wait_ns for thread in report.threads)
     return tuple(sorted([row.told(key, waited_ns, interval) for key, row in sums], key=order))
 
@@ -63,20 +63,26 @@ class _HeldPlaces:
     behind : list of tuple
         Each holder (name, native identifier) with a place, what all threads waited for it there, nanoseconds,
         and the looks that tell it.
+    certain : list of tuple
+        For the interval of the same rows: nanoseconds, and how many looks of equal weight are as certain.
     """
 
     def __init__(self, report: Report) -> None:
         self._stacks = report.stacks
         total: dict[tuple[str, int, _Where], list[int]] = {}
+        effective: dict[tuple[str, int, _Where], float] = defaultdict(float)
         for row in report.blame:
             if row.holder and row.function != OTHERS:
-                cell = total.setdefault((row.holder, row.holder_id, self._where(row)), [0, 0])
+                key = row.holder, row.holder_id, self._where(row)
+                cell = total.setdefault(key, [0, 0])
                 cell[0] += row.wait_ns
                 cell[1] = max(cell[1], row.looks)  # waiters share looks
+                effective[key] = max(effective[key], row.effective_looks or row.looks)
         self.behind = [
             ((holder, native_id), where, caused_ns, looks)
             for (holder, native_id, where), (caused_ns, looks) in total.items()
         ]
+        self.certain = [(cell[0], effective[key]) for key, cell in total.items()]
 
     def _where(self, row: Blame) -> _Where:
         stack = row.stack

@@ -18,12 +18,13 @@ class ShareInterval:
     A look stands for as many nanoseconds as were shared out by it, its weight: more where more threads
     waited. Looks of unequal weights tell less than as many equal ones: their effective number is
     ``(sum of weights)**2 / sum of squared weights`` (Kish, *Survey Sampling* (1965), section 11.7), at most
-    the number of looks. Weights are known for each row only, so all looks of a row count as equal: where the
-    number of waiting threads changes much within a row, the true number is somewhat smaller.
+    the number of looks. It is exact if each row's looks are given as such a number
+    (:attr:`gilprobe.report.Blame.effective_looks`). That several looks fall into one long hold makes them no
+    less certain: each falls at a random time of its own, and how long holds are is known.
 
     Parameters
     ----------
-    rows : iterable of (int, int)
+    rows : iterable of (int, float)
         Nanoseconds and looks of every row that adds to the total.
 
     Attributes
@@ -32,7 +33,7 @@ class ShareInterval:
         The effective number of looks; 0.0 if there were none.
     """
 
-    def __init__(self, rows: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, rows: Iterable[tuple[int, float]]) -> None:
         seen = [(amount_ns, looks) for amount_ns, looks in rows if looks > 0 and amount_ns > 0]
         self._seen_ns = sum(amount_ns for amount_ns, _ in seen)
         squares = math.fsum(amount_ns / looks * amount_ns for amount_ns, looks in seen)

@@ -129,5 +129,5 @@ def _where(longest: ThreadAccount, report: Report) -> str:
     """Name the place of a hold, from a wait for its end by the requesting or another thread."""
     for stall in report.longest_waits:
         if stall.holder == longest.name and stall.holder_s >= longest.hold.max_s / 2:
-            return visible(f": {place(stall.holder_function, stall.holder_filename, stall.holder_line)}")
+            return visible(f": {place(*stall.seen_at)}")
     return ""

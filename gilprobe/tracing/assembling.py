@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     """What makes a site: its frame, and its callee or nothing."""
 
     _BlameSums = dict[tuple[str, int, str, int, _Spot, int | None], list[int]]
-    """Waits and looks by waiter and holder, each with its native identifier, site and number of the stack."""
+    """Waits, looks and spreads (:meth:`gilprobe.tracing.sharing_out.Looks.waits`) by waiter and holder, each
+    with its native identifier, site and number of the stack."""
 
 HANDOFF = "(handoff)"
 """Stands for a function where nobody held the GIL during a wait."""
@@ -137,7 +138,7 @@ def assemble(
     ]
     stacks = Stacks()
     sites: dict[_Spot, list[int]] = defaultdict(lambda: [0] * COLUMNS)
-    blame: _BlameSums = defaultdict(lambda: [0, 0])
+    blame: _BlameSums = defaultdict(lambda: [0, 0, 0])
     unshared_ns = 0
     for part in named:
         part.add_sites(sites, stacks)
@@ -235,10 +236,7 @@ class _NamedPart:
         self._frames: list[Frame | None] = [None] * len(self.places)
         self._site_of: dict[int | None, _Spot] = {}
         self._looks = Looks(
-            (
-                (self._account_number(holder), ended, looked, looks, waiting)
-                for holder, ended, looked, looks, waiting in part.snapshot.get("looks", ())
-            ),
+            ((self._account_number(row[0]), *row[1:]) for row in part.snapshot.get("looks", ())),
             self._alike,
         )
 
@@ -374,13 +372,13 @@ class _NamedPart:
             left[waiter] = left.get(waiter, 0) - wait_ns
             totals[waiter, holder, ended] += wait_ns
         shared, unshared_ns = self._looks.waits(totals)
-        for (waiter, holder, place), (wait_ns, looks) in shared.items():
+        for (waiter, holder, place), (wait_ns, looks, spread) in shared.items():
             site, stack = self.site(place), None
             sites[site][CAUSED] += wait_ns
             if self.totals["stacks"]:
                 stack = self._stack(place, stacks)
                 stacks.rows[stack][CAUSED] += wait_ns
-            _add(blame[(*self._whom(waiter), *self._whom(holder), site, stack)], (wait_ns, looks))
+            _add(blame[(*self._whom(waiter), *self._whom(holder), site, stack)], (wait_ns, looks, spread))
         for number, wait_ns in left.items():
             if self.totals["sites"] and wait_ns > 0:
                 blame[(*self._whom(number), "", 0, _NOBODYS, None)][0] += wait_ns
@@ -390,8 +388,9 @@ class _NamedPart:
         return self.thread_name(number), self.ids.get(number, 0)
 
     def seen_stacks(self, stacks: Stacks) -> list[int]:
-        """Return the numbers of the stacks at which holds were seen."""
-        return [self._stack(place, stacks) for place in {hold.place for hold in self._seen}]
+        """Return the numbers of the stacks at which single holds were seen."""
+        places = {hold.place for hold in self._seen} | {row[7] for row in self.stall_rows}
+        return [self._stack(place, stacks) for place in places]
 
     def still_held(self, stacks: Stacks) -> Iterator[OpenHold]:
         """Yield the hold that was under way at the end, if there is one."""
@@ -413,14 +412,17 @@ class _NamedPart:
         while self.stall_rows:
             row = self.stall_rows.pop()
             hold = seen.during(row[2], row[4], row[4] + row[5])
-            yield self._stall(*row, *self._told_of(hold, stacks))
+            yield self._stall(*row[:7], *self._told_of(row[7], hold, stacks))
 
     def _told_of(
-        self, hold: RecordedHold | None, stacks: Stacks
+        self, looked: int | None, hold: RecordedHold | None, stacks: Stacks
     ) -> tuple[tuple[Frame, ...] | None, str | None]:
-        if hold is None:
-            return None, None
-        return stacks.frames(self._stack(hold.place, stacks))[-_SEEN_FRAMES:], hold.state
+        """Return what most looks at a hold saw, else the one for a recording; and the holder's state."""
+        state = None if hold is None else hold.state
+        place = hold.place if looked is None and hold is not None else looked
+        if place is None:
+            return None, state
+        return stacks.frames(self._stack(place, stacks))[-_SEEN_FRAMES:], state
 
     def _stall(
         self,
@@ -571,6 +573,11 @@ def _ranked_sites(sites: Mapping[_Spot, Sequence[int]], cpu_time: bool) -> tuple
     )
 
 
+def _effective(wait_ns: int, looks: int, spread: int) -> float:
+    """Return how many looks of equal weight are as certain as these of unequal ones."""
+    return min(float(looks), round(wait_ns * wait_ns / spread, 1)) if spread else float(looks)
+
+
 def _ranked_blame(sums: _BlameSums, rank_of_stack: Mapping[int, int]) -> tuple[Blame, ...]:
     rows = [
         Blame(
@@ -585,7 +592,9 @@ def _ranked_blame(sums: _BlameSums, rank_of_stack: Mapping[int, int]) -> tuple[B
             wait_ns,
             callee=callee,
             looks=looks,
+            effective_looks=_effective(wait_ns, looks, spread),
         )
-        for (waiter, waiter_id, holder, holder_id, (frame, callee), stack), (wait_ns, looks) in sums.items()
+        for (waiter, waiter_id, holder, holder_id, (frame, callee), stack), row in sums.items()
+        for wait_ns, looks, spread in (row,)
     ]
     return tuple(sorted(rows, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))

@@ -24,7 +24,7 @@ _MOST_STALLS = 1024
 _ENDED = 1 << 31  # in a label
 _SLACK_NS = 2  # two roundings
 
-_Stall = tuple[int, int | None, int | None, int | None, int, int, int]
+_Stall = tuple[int, int | None, int | None, int | None, int, int, int, int | None]
 
 
 class LateEvent(NamedTuple):
@@ -120,9 +120,9 @@ class _Booking:
     def end_looks(self, seen: int | None, hold: LateEvent) -> None:
         """Move the looks at the hold under way from where it was seen to where it ended."""
         rows = self._snapshot["looks"]
-        for at, (holder, ended, looked, looks, waiting) in enumerate(rows):
-            if (holder, ended) == (hold.account, seen):
-                rows[at] = holder, hold.place, looked, looks, waiting
+        for at, row in enumerate(rows):
+            if row[:2] == (hold.account, seen):
+                rows[at] = row[0], hold.place, *row[2:]
 
     def settle(self, seen: int | None, hold: LateEvent) -> LateEvent:
         """Move the hold under way from where it was seen to where it ended; return the rest of it."""
@@ -166,7 +166,7 @@ class _Booking:
     def open_waits(self, end_ns: int) -> list[LateEvent]:
         """Return the waits that were under way in the snapshot, and of which no end is known."""
         found = []
-        for waiter, (_, place, _, _, start_ns, _, _) in self._under_way.items():
+        for waiter, (_, place, _, _, start_ns, *_) in self._under_way.items():
             account = self._accounts.get(waiter)
             if waiter in self._lasts or account is None or account["ended"] or start_ns >= end_ns:
                 continue
@@ -296,14 +296,18 @@ class _Booking:
 
     def _keep_stall(self, wait: LateEvent, hold: LateEvent | None, hold_ns: int) -> None:
         holder, place = (None, None) if hold is None else (self._number(hold), hold.place)
+        seen: int | None = None
         before = self._under_way.get(wait.account)
         if before is not None and abs(before[4] - wait.start_ns) <= _SLACK_NS:
             del self._under_way[wait.account]
             if before[6] > hold_ns:
                 holder, place, hold_ns = before[2], before[3], before[6]
+                seen = before[7]
+            elif self._settled is not None and hold is not None and hold.end_ns == self._settled.end_ns:
+                seen = before[7]
         length_ns = wait.end_ns - wait.start_ns
         self._stalls.append(
-            (self._number(wait), wait.place, holder, place, wait.start_ns, length_ns, hold_ns)
+            (self._number(wait), wait.place, holder, place, wait.start_ns, length_ns, hold_ns, seen)
         )
 
 

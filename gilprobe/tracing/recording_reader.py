@@ -519,8 +519,8 @@ def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> 
         places.add(place)
     for stall in snapshot["stalls"]:
         threads |= {stall[0], stall[2]}
-        places |= {stall[1], stall[3]}
-    for holder, ended, looked, _, _ in snapshot["looks"]:
+        places |= {stall[1], stall[3], stall[7]}
+    for holder, ended, looked, *_ in snapshot["looks"]:
         threads.add(holder)
         places |= {ended, looked}
     unknown = threads - accounts - {None}

@@ -146,14 +146,14 @@ static void walk_histogram(gp_cursor *cursor)
     }
 }
 
-static void walk_looks(walk_result *walk, gp_cursor *cursor)
+static void walk_looks(walk_result *walk, gp_cursor *cursor, const gp_totals_row *totals)
 {
     gp_looks_row counts;
     gp_tally_row tally;
     gp_read_looks(cursor, &counts);
     for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_TALLY); left != 0; left--) {
-        gp_read_tally(cursor, &tally);
-        if (tally.looked >= GP_READER_PLACES || tally.looks > INT64_MAX)
+        gp_read_tally(cursor, totals, &tally);
+        if (tally.looked >= GP_READER_PLACES || tally.looks > INT64_MAX || tally.squares > INT64_MAX)
             abort();
         walk->looks += tally.looks;
     }
@@ -191,7 +191,7 @@ static const char *walk_snapshot(walk_result *walk, gp_cursor *cursor)
     for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_STALL); left != 0; left--)
         gp_read_stall(cursor, &totals, &stall);
     if ((totals.flags & GP_SNAPSHOT_LOOKS) != 0)
-        walk_looks(walk, cursor);
+        walk_looks(walk, cursor, &totals);
     if (cursor->wrong == NULL && !gp_cursor_at_end(cursor))
         return "something behind a snapshot";
     return cursor->wrong;

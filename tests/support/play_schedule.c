@@ -167,6 +167,7 @@ static void look(unsigned what, unsigned number, bool callee)
         look.site = look.stack = what == FREE ? GP_LOOK_FREE : GP_UNSEEN;
     look.time = now;
     look.generation = gil->generation;
+    look.stands_for = 1 + (uint32_t)(now % 7);
     require(gp_looks_push(&gil->looks, &look));
 }
 

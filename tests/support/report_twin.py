@@ -16,7 +16,8 @@ from recording_chunks import Payload
 
 MERGED = "ended threads"
 UNSEEN_PLACE = (("unseen",),)  # nobody looked, since nobody wanted to know
-FINAL, SITES, STACKS, CPU_TIME, LOOKS = 1, 8, 16, 64, 256
+FINAL, SITES, STACKS, CPU_TIME, LOOKS, LOOKED = 1, 8, 16, 64, 256, 512
+NO_LOOKS = 0, 0, 0, 0, 0  # number, threads that waited, time they stand for, that of all waiters, its squares
 SEEN, FREE, UNSEEN = "seen", "free", "unseen"  # what comes of a look
 HOLD, WAIT, OFF = "hold", "wait", "off"
 LAST_BUCKET = 42 * 64 - 1
@@ -110,12 +111,14 @@ def read_snapshot(content, places, *, by_number=False):
     for _ in range(payload.number()):
         waiter, holder, where = payload.number(), payload.number(), optional()
         blame[who(waiter), who(holder), place(where) if where >= 0 else None] += payload.number()
-    stalls = []
+    stalls, seen = [], []
     for _ in range(payload.number()):
         waiter, *others = payload.number(), optional(), optional(), optional()
         others = [None if other < 0 else other for other in others]
         numbers = [payload.number() for _ in range(3)]
         stalls.append((who(waiter), place(others[0]), who(others[1]), place(others[2]), *numbers))
+        looked = optional() if snapshot["flags"] & LOOKED else -1
+        seen.append((*stalls[-1], place(looked) if looked >= 0 else None))
     looks, counts = _read_looks(payload, who, place) if snapshot["flags"] & LOOKS else ({}, {})
     assert not payload
     return snapshot | {
@@ -125,19 +128,19 @@ def read_snapshot(content, places, *, by_number=False):
         "sites": sites,
         "blame": dict(blame),
         "stalls": sorted(stalls, key=repr),
+        "stalls_seen": sorted(seen, key=repr),
         "numbers": ids,
     }
 
 
 def _read_looks(payload, who, place):
-    """Return looks and waiting looks by holder, place of the end and place that was seen; and the others."""
+    """Return the sums over looks by holder, place of the end and place that was seen; and the others."""
     counts = {UNSEEN: payload.number(), FREE: payload.number()}
-    tallies = defaultdict(lambda: (0, 0))
+    tallies = defaultdict(lambda: NO_LOOKS)
     for _ in range(payload.number()):
         holder, ended, looked = payload.number(), payload.number(), payload.number()
         tally = who(holder), place(ended - 1) if ended else None, place(looked)
-        looks, waiting = tallies[tally]
-        tallies[tally] = looks + payload.number(), waiting + payload.number()
+        tallies[tally] = tuple(number + payload.number() for number in tallies[tally])
     return dict(tallies), counts
 
 
@@ -351,10 +354,8 @@ class Twin:
             "sites": self._sites(watch, now, place) if watch.flags & SITES else {},
             "blame": blame,
             **self._looks(watch, place),
-            "stalls": sorted(
-                ((*row[:4], row[4] - watch.start, *row[5:]) for row in stalls),
-                key=repr,
-            ),
+            "stalls": sorted((row[:-1] for row in stalls), key=repr),
+            "stalls_seen": sorted(stalls, key=repr),
         }
 
     def events(self, watch, now, place):
@@ -434,7 +435,7 @@ class Twin:
 
     def _looks(self, watch, place):
         """Return the looks at each holder in holds that ended somewhere; `place`: the one under way."""
-        tallies, counts = defaultdict(lambda: (0, 0)), {UNSEEN: 0, FREE: 0}
+        tallies, counts = defaultdict(lambda: NO_LOOKS), {UNSEEN: 0, FREE: 0}
         if not watch.flags & LOOKS:
             return {"looks": {}, "look_counts": {}}
         for look in self.looks:
@@ -446,10 +447,11 @@ class Twin:
                 continue
             holder, span = hold
             ended = shown(place if span.end is None else span.place, holder, watch.flags)
-            looked = shown(look.place, holder, watch.flags)
-            looked += ((look.callee, "", 0),) if look.callee and look.place else ()
-            looks, waiting = tallies[holder, ended, looked]
-            tallies[holder, ended, looked] = looks + 1, waiting + self._waiting_at(look.at)
+            looked = looked_place(look, holder, watch.flags)
+            time, waiting = 1 + look.at % 7, self._waiting_at(look.at)
+            one = 1, waiting, time, time * waiting, (time * waiting) ** 2
+            sums = zip(tallies[holder, ended, looked], one, strict=True)
+            tallies[holder, ended, looked] = tuple(a + b for a, b in sums)
         return {"looks": dict(tallies), "look_counts": counts}
 
     def _hold_at(self, at):
@@ -482,18 +484,29 @@ class Twin:
         ]
 
     def _holds(self, watch, now, place):
-        """Return (thread, place, start, end) for each hold, in order."""
+        """Return (thread, place, start, end, what was seen most) for each hold, in order."""
         holds = [
             (
                 life.native_id,
                 shown(place if span.end is None else span.place, life.native_id, watch.flags),
                 *clamp(span, watch.start, now),
+                self._seen_most(watch, life.native_id, span),
             )
             for life in self.lives.values()
             for span in life.spans
             if span.kind == HOLD
         ]
-        return sorted(holds, key=lambda hold: hold[2:])
+        return sorted(holds, key=lambda hold: hold[2:4])
+
+    def _seen_most(self, watch, holder, span):
+        """Return what looks at a hold saw for most of the time of those who waited; None without looks."""
+        sums = defaultdict(lambda: (0, 0))
+        for look in self.looks if watch.flags & LOOKS else ():
+            if look.outcome == SEEN and look.at >= watch.start and self._hold_at(look.at) == (holder, span):
+                time, seen = 1 + look.at % 7, looked_place(look, holder, watch.flags)
+                waited, whole = sums[seen]
+                sums[seen] = waited + time * self._waiting_at(look.at), whole + time
+        return max(sums, key=sums.get, default=None)
 
 
 def end_of(life, now):
@@ -521,6 +534,12 @@ def shown(place, native_id, flags):
     return place if flags & STACKS else place[-1:]
 
 
+def looked_place(look, holder, flags):
+    """Return the place that a look saw, as a session has it."""
+    callee = ((look.callee, "", 0),) if look.callee and look.place else ()
+    return shown(look.place, holder, flags) + callee
+
+
 def relative(account, start):
     return account | {"first": account["first"] - start, "last": account["last"] - start}
 
@@ -533,16 +552,17 @@ def charge(waits, holds, start):
     """
     blame, stalls = defaultdict(int), []
     for waiter, waiter_place, asked, taken, chargeable in waits:
-        culprit = (None, None, 0)
-        for holder, place, first, last in holds if chargeable else ():
+        culprit = (None, None, 0, None)
+        for holder, place, first, last, seen in holds if chargeable else ():
             ticks = min(last, taken) - max(first, asked)
             if ticks <= 0:
                 continue
             blame[waiter, holder, place] += ticks
             if ticks > culprit[2]:
-                culprit = (holder, place, ticks)
+                culprit = (holder, place, ticks, seen)
         if taken > asked:
-            stalls.append((waiter, waiter_place, *culprit[:2], asked, taken - asked, culprit[2]))
+            times = asked - start, taken - asked
+            stalls.append((waiter, waiter_place, *culprit[:2], *times, *culprit[2:]))
     return dict(blame), stalls
 
 
@@ -701,20 +721,21 @@ def merge(report, alone):
         sites[place(where)] = [a + b for a, b in zip(sites[place(where)], row, strict=True)]
     for (waiter, holder, where), ticks in report["blame"].items():
         blame[who(waiter), who(holder), place(where)] += ticks
-    tallies = defaultdict(lambda: (0, 0))
+    tallies = defaultdict(lambda: NO_LOOKS)
     for (holder, ended, looked), row in report["looks"].items():
         tally = who(holder), place(ended), place(looked)
         tallies[tally] = tuple(a + b for a, b in zip(tallies[tally], row, strict=True))
     stalls = [
-        (who(waiter), place(waited), who(holder), place(held), *numbers)
-        for waiter, waited, holder, held, *numbers in report["stalls"]
+        (who(waiter), place(waited), who(holder), place(held), *numbers, place(seen))
+        for waiter, waited, holder, held, *numbers, seen in report["stalls_seen"]
     ]
     return report | {
         "accounts": accounts,
         "sites": dict(sites),
         "blame": dict(blame),
         "looks": dict(tallies),
-        "stalls": sorted(stalls, key=repr),
+        "stalls": sorted((row[:-1] for row in stalls), key=repr),
+        "stalls_seen": sorted(stalls, key=repr),
     }
 
 

@@ -25,6 +25,11 @@ PLACES = [
 EXPORTER, VICTIM = 1, 2
 
 
+def alike(holder, ended, looked, looks, waiting):
+    """Return a row of looks that stand for the same time, at which as many threads waited."""
+    return holder, ended, looked, looks, waiting, looks, waiting, waiting * waiting // looks
+
+
 def account(number, hold_ns, wait_ns):
     return {
         "number": number, "native_id": 100 + number, "os_name": "", "label": 0, "ended": True, "merged": 1,
@@ -51,7 +56,7 @@ def part(looks=None, *, stacks=True, places=PLACES, **changes):
         "stalls": [],
     }
     if looks is not None:
-        snapshot["looks"] = looks
+        snapshot["looks"] = [alike(*row) for row in looks]
     return TracePart(places, snapshot | changes)
 
 

@@ -189,7 +189,7 @@ def holding(**changes):
         **{
             "sites": [(3, 0, 0, 50, 0), (7, 0, 40, 0, 0)],
             "blame": [(1, 0, 7, 40)],
-            "stalls": [(1, 3, 0, 7, 50, 50, 40)],
+            "stalls": [(1, 3, 0, 7, 50, 50, 40, 8)],
         }
         | changes,
     )
@@ -204,7 +204,7 @@ def test_the_hold_under_way_goes_where_it_ended():
     assert add_late(told, late, THREADS, SEEN)
     assert told["sites"] == [(3, 0, 0, 90, 0), (5, 1, 70, 0, 0)]
     assert told["blame"] == [(1, 0, 5, 70)]
-    assert told["stalls"] == [(1, 3, 0, 5, 50, 90, 70)]
+    assert told["stalls"] == [(1, 3, 0, 5, 50, 90, 70, 8)]
     assert (told["totals"]["elapsed_ns"], told["totals"]["contended_ns"]) == (140, 30)
     assert told["totals"]["handoffs"] == 1
     first, second = told["accounts"]
@@ -235,14 +235,14 @@ def test_a_thread_that_waits_still_is_charged_up_to_the_end():
     late = [LateEvent(HOLD, 0, 5, 60, 130), LateEvent(HOLD, 2, 6, 130, 210)]
     assert add_late(told, late, THREADS, SEEN)
     assert sorted(told["blame"]) == [(1, 0, 5, 70), (1, 2, 6, 80)]
-    assert told["stalls"] == [(1, 3, 2, 6, 50, 160, 80)]
+    assert told["stalls"] == [(1, 3, 2, 6, 50, 160, 80, None)]
     newcomer = told["accounts"][2]
     assert (newcomer["number"], newcomer["hold_ns"], newcomer["acquisitions"]) == (2, 80, 1)
     assert told["accounts"][1]["wait_ns"] == 160
 
 
 def test_a_hold_under_way_that_nobody_saw_is_charged_whole():
-    told = holding(sites=[(3, 0, 0, 50, 0)], blame=[], stalls=[(1, 3, None, None, 50, 50, 0)])
+    told = holding(sites=[(3, 0, 0, 50, 0)], blame=[], stalls=[(1, 3, None, None, 50, 50, 0, None)])
     assert add_late(told, [LateEvent(HOLD, 0, 5, 60, 130), LateEvent(WAIT, 1, 3, 50, 130)], THREADS, None)
     assert told["sites"] == [(3, 0, 0, 80, 0), (5, 1, 70, 0, 0)]
     assert told["blame"] == [(1, 0, 5, 70)]

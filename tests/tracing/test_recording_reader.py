@@ -34,12 +34,12 @@ EVENTS = [(HOLD, 0, 1, 10, 100), (WAIT, 1, None, 20, 100), (HOLD, 1, 2, 100, 150
 
 def full_snapshot(interpreter=0, *, final=True):
     return twin.empty_snapshot(interpreter, final=final, factor=2 << 32, dropped=3) | {
-        "flags": final | twin.LOOKS,
+        "flags": final | twin.LOOKS | twin.LOOKED,
         "accounts": [twin.sample_account(0, 4711), twin.sample_account(1, 4712)],
         "sites": [(1, 1, 90, 0), (2, 1, 50, 80)],
         "blame": [(1, 0, 1, 80)],
-        "stalls": [(1, None, 0, 1, 20, 80, 80)],
-        "looks": [(0, 1, 1, 7, 5), (1, None, 2, 1, 0)],
+        "stalls": [(1, None, 0, 1, 20, 80, 80, 2)],
+        "looks": [(0, 1, 1, 7, 5, 70, 50, 500), (1, None, 2, 1, 0, 10, 0, 0)],
         "look_counts": (2, 3),
     }
 
@@ -336,12 +336,12 @@ def seen(*, reason=0, holder=0, since=0, at=0, place=None, state=0):
             id="blame's thread",
         ),
         pytest.param(
-            twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"looks": [(0, None, 4, 1, 0)]})),
+            twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"looks": [(0, None, 4, 1, 0, 1, 0, 0)]})),
             "described places, got 4 of 4",
             id="place of a look",
         ),
         pytest.param(
-            twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"looks": [(6, None, 0, 1, 0)]})),
+            twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"looks": [(6, None, 0, 1, 0, 1, 0, 0)]})),
             "described threads, got 6",
             id="holder of a look",
         ),

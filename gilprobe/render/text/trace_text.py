@@ -461,15 +461,23 @@ class _Pages:
         if not stall.holder:
             return f"{waiter} while nobody held the GIL"
         holder = clipped(stall.holder)
-        where = ""
-        if stall.holder_function:
-            where = f" in {self._place(stall.holder_function, stall.holder_filename, stall.holder_line)}"
+        where = self._held_in(stall)
         if stall.holder_ns < MOST * stall.wait_ns:
             return f"{waiter}; the longest hold meanwhile: {holder}, {duration(stall.holder_s)}{where}"
         part = (
             f" for {duration(stall.holder_s)} of it" if stall.holder_ns < NEARLY_ALL * stall.wait_ns else ""
         )
         return f"{waiter} while {holder} held the GIL{where}{part}"
+
+    def _held_in(self, stall: Stall) -> str:
+        """Name what was seen, and where the hold ended if that is elsewhere."""
+        ended = stall.holder_function, stall.holder_filename, stall.holder_line
+        if not stall.seen_at[0]:
+            return ""
+        where = f" in {self._place(*stall.seen_at)}"
+        if stall.seen_at[:3] != ended and stall.holder_function:
+            where += f", until {self._place(*ended)}"
+        return where
 
 
 def _without_cpu(sites: Sequence[Site]) -> str:

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/wait.h>
@@ -230,6 +231,54 @@ static void a_descriptor_is_the_threads_alone(int others)
     close(ends[0]);
 }
 
+static atomic_bool may_leave;
+
+/* It leaves as soon as it may. */
+static void run_and_leave(void *context)
+{
+    worker *self = context;
+    atomic_fetch_add(&self->runs, 1);
+    while (atomic_load(&self->halted) == 0) {
+        if (atomic_load(&may_leave) && gp_helper_leave(&self->helper))
+            return;
+        gp_futex_wait(&self->halted, 0, 1000000);
+    }
+    atomic_store(&self->halted, 0);
+}
+
+static void a_helper_may_leave_a_process_of_one_thread(void)
+{
+    worker one = {.runs = 0};
+    pthread_t thread;
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_create(&thread, NULL, another, &barrier);
+    pthread_barrier_wait(&barrier);
+    one.helper = (gp_helper){.context = &one, .run = run_and_leave, .halt = halt, .forked = forked};
+    CHECK_EQUAL(gp_helper_start(&one.helper), 0);
+    atomic_store(&may_leave, true);
+    usleep(20000);
+    CHECK(gp_helper_runs(&one.helper)); /* there is another thread */
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&barrier);
+    for (int i = 1; i <= 20; i++) {
+        while (gp_helper_runs(&one.helper))
+            sched_yield();
+        CHECK(gp_helpers_alone());
+        CHECK_EQUAL(thread_count(), 1);
+        CHECK_EQUAL(gp_helper_start_at_once(&one.helper), 0);
+        gp_helpers_pause(); /* in the middle of it, maybe */
+        CHECK_EQUAL(thread_count(), 1);
+        gp_helpers_resume();
+    }
+    atomic_store(&may_leave, false);
+    gp_helper_stop(&one.helper);
+    gp_helper_stop(&one.helper);
+    CHECK_EQUAL(thread_count(), 1);
+    CHECK(one.runs > 20);
+}
+
 static void nothing_comes_of_nothing(void)
 {
     gp_descriptors_box box;
@@ -244,6 +293,8 @@ int main(void)
     int others = thread_count() - 1; /* a sanitizer's: then the program is never alone */
     if (others == 0)
         helpers_are_gone_while_they_are_paused(others);
+    if (others == 0)
+        a_helper_may_leave_a_process_of_one_thread();
     a_forked_child_has_no_helpers();
     nothing_comes_of_nothing();
     if (has_own_tables())

@@ -68,7 +68,8 @@ static void end(gp_session *session, uint64_t now)
 
 static void look(uint32_t place, uint64_t now)
 {
-    gp_look taken = {.time = now, .site = place, .stack = place, .generation = gil.generation};
+    gp_look taken = {
+        .time = now, .site = place, .stack = place, .stands_for = 3, .generation = gil.generation};
     CHECK(gp_looks_push(&gil.looks, &taken));
 }
 
@@ -88,16 +89,14 @@ static uint32_t number_of(gp_session *session, gp_thread *thread)
     return gp_account_of(session, thread)->number;
 }
 
-/* Looks and waiting looks of a thread. */
-static gp_look_row of(gp_session *session, gp_thread *thread)
+/* The looks at a thread. */
+static gp_look_sums of(gp_session *session, gp_thread *thread)
 {
-    gp_look_row sum = {0};
+    gp_look_sums sums = {0};
     for (size_t i = 0; i < session->tallies.count; i++)
-        if (session->tallies.rows[i].holder == number_of(session, thread)) {
-            sum.looks += session->tallies.rows[i].looks;
-            sum.waiting += session->tallies.rows[i].waiting;
-        }
-    return sum;
+        if (session->tallies.rows[i].holder == number_of(session, thread))
+            gp_look_sums_add(&sums, &session->tallies.rows[i].sums);
+    return sums;
 }
 
 static void a_look_belongs_to_the_hold_of_its_time(void)
@@ -133,6 +132,9 @@ static void a_look_counts_who_waits_then(void)
     gp_gil_state_read(&gil, 1050);
     CHECK_EQUAL(of(session, main_thread).looks, 4);
     CHECK_EQUAL(of(session, main_thread).waiting, 0 + 1 + 2 + 1);
+    CHECK_EQUAL(of(session, main_thread).time, 4 * 3);
+    CHECK_EQUAL(of(session, main_thread).waited, 3 * (0 + 1 + 2 + 1));
+    CHECK_EQUAL(of(session, main_thread).squares, 9 * (0 + 1 + 4 + 1));
     end(session, 1070);
     gp_session_free(session);
 }

@@ -8,20 +8,16 @@
 
 enum { THREADS = 12, PLACES = 7, RECORDS = 20000 };
 
-typedef struct {
-    uint64_t looks, waiting;
-} sums;
-
-static sums twin[THREADS][PLACES][PLACES];
+static gp_look_sums twin[THREADS][PLACES][PLACES];
 
 static void check_tallies(const gp_tally_table *table)
 {
-    sums seen[THREADS][PLACES][PLACES] = {{{{0}}}};
+    gp_look_sums seen[THREADS][PLACES][PLACES] = {{{{0}}}};
     for (size_t i = 0; i < table->count; i++) {
         const gp_tally *row = &table->rows[i];
         CHECK(row->holder < THREADS && row->ended < PLACES && row->looked < PLACES);
         CHECK_EQUAL(seen[row->holder][row->ended][row->looked].looks, 0); /* each comes once */
-        seen[row->holder][row->ended][row->looked] = (sums){row->looks, row->waiting};
+        seen[row->holder][row->ended][row->looked] = row->sums;
     }
     CHECK_EQUAL(memcmp(seen, twin, sizeof twin), 0);
 }
@@ -31,21 +27,20 @@ static void add(gp_tally_table *table, uint32_t i)
     uint32_t holder = i * 7 % THREADS, ended = i * 5 / 3 % PLACES, looked = i / 11 % PLACES;
     gp_tally *row = gp_tallies_row(table, holder, ended, looked);
     CHECK(row != NULL);
-    row->looks += 1;
-    row->waiting += i;
-    twin[holder][ended][looked].looks += 1;
-    twin[holder][ended][looked].waiting += i;
+    gp_look_sums look = gp_look_sums_of(3, i), *sums = &twin[holder][ended][looked];
+    gp_look_sums_add(&row->sums, &look);
+    *sums = (gp_look_sums){sums->looks + 1, sums->waiting + i, sums->time + 3, sums->waited + 3 * i,
+                           sums->squares + (uint64_t)9 * i * i};
 }
 
 static void rename_in_twin(uint64_t renamed, uint32_t number)
 {
     for (uint32_t holder = 0; holder < THREADS; holder++)
         for (uint32_t i = 0; i < PLACES * PLACES && (renamed >> holder & 1) != 0; i++) {
-            sums *from = &twin[holder][i / PLACES][i % PLACES], *to = &twin[number][i / PLACES][i % PLACES];
-            sums moved = *from;
-            *from = (sums){0};
-            to->looks += moved.looks;
-            to->waiting += moved.waiting;
+            gp_look_sums *from = &twin[holder][i / PLACES][i % PLACES];
+            gp_look_sums moved = *from;
+            *from = (gp_look_sums){0};
+            gp_look_sums_add(&twin[number][i / PLACES][i % PLACES], &moved);
         }
 }
 
@@ -70,6 +65,18 @@ static void looks_add_up_under_any_names(void)
     CHECK_EQUAL(table.room, 0);
 }
 
+static void squares_are_as_large_as_can_be_at_most(void)
+{
+    gp_look_sums sums = {0}, look = gp_look_sums_of(UINT32_MAX, 1);
+    gp_look_sums_add(&sums, &look);
+    CHECK_EQUAL(sums.squares, GP_LOOK_SQUARES_MAX);
+    look = gp_look_sums_of(UINT32_MAX, UINT32_MAX);
+    CHECK_EQUAL(look.squares, GP_LOOK_SQUARES_MAX);
+    gp_look_sums_add(&sums, &look);
+    CHECK_EQUAL(sums.squares, GP_LOOK_SQUARES_MAX);
+    CHECK_EQUAL(sums.looks, 2);
+}
+
 static void a_full_table_refuses_new_rows_only(void)
 {
     gp_tally_table table = {0};
@@ -85,6 +92,7 @@ static void a_full_table_refuses_new_rows_only(void)
 int main(void)
 {
     looks_add_up_under_any_names();
+    squares_are_as_large_as_can_be_at_most();
     a_full_table_refuses_new_rows_only();
     return gp_test_status();
 }

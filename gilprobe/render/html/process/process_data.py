@@ -223,7 +223,7 @@ def _stall(stall: Stall, threads: ThreadRows, places: Places) -> dict[str, Any]:
         "waiter_place": places.number(stall.waiter_function, stall.waiter_filename, stall.waiter_line),
         "holder": name(stall.holder),
         "holder_thread": threads.number(stall.holder) if stall.holder else NOWHERE,
-        "holder_place": places.number(stall.holder_function, stall.holder_filename, stall.holder_line),
+        "holder_place": places.number(*stall.seen_at[:3]),
         "start_ns": stall.start_ns,
         "wait_ns": stall.wait_ns,
         "holder_ns": stall.holder_ns,
