@@ -35,6 +35,15 @@ bool gp_safe_read(gp_safe_reader *reader, const void *from, void *to, size_t siz
     return size == 0;
 }
 
+bool gp_safe_read_parts(gp_safe_reader *reader, const gp_safe_part *parts, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += parts[i].size;
+    (void)reader;
+    return size == 0;
+}
+
 bool gp_safe_read_once(const void *from, void *to, size_t size)
 {
     (void)from, (void)to;
@@ -115,10 +124,18 @@ static bool read_by_pipe(gp_safe_reader *reader, const char *from, char *to, siz
 }
 
 #if defined(__linux__)
-static bool read_by_system_call(gp_safe_reader *reader, const void *from, void *to, size_t size)
+static bool read_by_system_call(gp_safe_reader *reader, const gp_safe_part *parts, size_t count)
 {
-    struct iovec here = {to, size}, there = {(void *)from, size};
-    ssize_t got = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+    struct iovec here[GP_SAFE_PARTS_MAX], there[GP_SAFE_PARTS_MAX];
+    size_t used = 0, size = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].size == 0)
+            continue;
+        here[used] = (struct iovec){parts[i].to, parts[i].size};
+        there[used++] = (struct iovec){(void *)parts[i].from, parts[i].size};
+        size += parts[i].size;
+    }
+    ssize_t got = process_vm_readv(getpid(), here, used, there, used, 0);
     if (got < 0 && errno != EFAULT)
         reader->way = GP_SAFE_READER_PIPE;
     return got == (ssize_t)size;
@@ -139,15 +156,23 @@ bool gp_safe_read_once(const void *from, void *to, size_t size)
 #endif
 }
 
-bool gp_safe_read(gp_safe_reader *reader, const void *from, void *to, size_t size)
+bool gp_safe_read_parts(gp_safe_reader *reader, const gp_safe_part *parts, size_t count)
 {
-    if (size == 0)
-        return true;
 #if defined(__linux__)
-    if (reader->way == GP_SAFE_READER_SYSTEM_CALL && read_by_system_call(reader, from, to, size))
+    if (reader->way == GP_SAFE_READER_SYSTEM_CALL && read_by_system_call(reader, parts, count))
         return true;
 #endif
-    return reader->way == GP_SAFE_READER_PIPE && read_by_pipe(reader, from, to, size);
+    if (reader->way != GP_SAFE_READER_PIPE)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!read_by_pipe(reader, parts[i].from, parts[i].to, parts[i].size))
+            return false;
+    return true;
+}
+
+bool gp_safe_read(gp_safe_reader *reader, const void *from, void *to, size_t size)
+{
+    return size == 0 || gp_safe_read_parts(reader, &(gp_safe_part){from, to, size}, 1);
 }
 
 #endif

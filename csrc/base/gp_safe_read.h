@@ -25,7 +25,21 @@ void gp_safe_reader_close(gp_safe_reader *reader);
 /* Copy `size` bytes. Returns false if not all of them can be read; `to` is then undefined. */
 bool gp_safe_read(gp_safe_reader *reader, const void *from, void *to, size_t size);
 
-/* The same by the system call alone, for hooks: false also where it is forbidden. Leaves errno alone. */
+/* Copy several parts, in order, for little more than one costs. */
+typedef struct {
+    const void *from;
+    void *to;
+    size_t size; /* 0: left out */
+} gp_safe_part;
+
+enum {
+    GP_SAFE_PARTS_MAX = 4,
+};
+
+bool gp_safe_read_parts(gp_safe_reader *reader, const gp_safe_part *parts, size_t count);
+
+/* The same as gp_safe_read by the system call alone, for hooks: false also where it is forbidden. Leaves
+ * errno alone. */
 bool gp_safe_read_once(const void *from, void *to, size_t size);
 
 #endif

@@ -1,11 +1,5 @@
 #include "cpython/gp_frames_layout.h"
 
-/* until 3.12 public and internal headers define it differently (gh-105268) */
-#undef _PyGC_FINALIZED
-#define Py_BUILD_CORE 1
-#include <internal/pycore_interp.h>
-#undef Py_BUILD_CORE
-
 #include "cpython/gp_callee.h"
 
 #include <stdatomic.h>
@@ -16,125 +10,23 @@
 #include <unistd.h>
 #endif
 
-#include "cpython/gp_frames_read_safely.h"
+#include "cpython/gp_callee_look.h"
+#include "cpython/gp_object_callable.h"
 #include "cpython/gp_object_light.h"
-#include "cpython/gp_object_names.h"
 #include "cpython/gp_opcodes.h"
 #include "cpython/gp_operators.h"
-#include "cpython/gp_stack_depth.h"
 
 enum {
-    SLOTS_MAX = 3,   /* objects on the frame's stack that a name comes from */
-    LASTS_SEEN = 3,  /* times */
-    LASTS_NS = 1000, /* of the thread's time: an instruction that takes as long does more than usual */
+    OPERANDS_MAX = 3, /* places of the stack that an operator's objects lie in */
+    LASTS_SEEN = 3,   /* times */
+    LASTS_NS = 1000,  /* of the thread's time: an instruction that takes as long does more than usual */
 };
-
-/* What is seen of a thread at one look. */
-typedef struct {
-    gp_safe_reader *reader;
-    const void *thread_state;
-    const char *address; /* of the frame */
-    gp_frame frame;
-    gp_code_copy code;
-    int32_t instruction; /* in bytes from the first one */
-    gp_instruction at;
-    const char *slots[SLOTS_MAX]; /* where those objects lie */
-    uintptr_t objects[SLOTS_MAX]; /* and what they are, with the interpreter's tags */
-    size_t slot_count;
-    bool must_last; /* it takes no time mostly */
-} seen_thread;
-
-/* ---- the frame ---- */
-
-static bool read_frame(seen_thread *look)
-{
-    look->address = gp_frames_safe_innermost(look->reader, look->thread_state);
-    return look->address != NULL &&
-           gp_safe_read(look->reader, look->address, &look->frame, offsetof(gp_frame, localsplus)) &&
-           gp_frames_safe_locate(look->reader, &look->frame, &look->code, &look->instruction);
-}
-
-static bool read_instruction(seen_thread *look)
-{
-    const char *first = (const char *)look->frame.GP_FRAMES_INSTRUCTION - look->instruction;
-    return gp_stack_depth_find(look->reader, gp_frame_executable(&look->frame), &look->code.code, first,
-                               look->instruction, &look->at);
-}
-
-/* Where the frame's stack begins. */
-static const char *bottom(const seen_thread *look)
-{
-    return look->address + offsetof(gp_frame, localsplus) +
-           look->code.code.co_nlocalsplus * (ptrdiff_t)sizeof(void *);
-}
-
-/* Whether the interpreter has taken the instruction's objects from the stack already: C has returned. Until
- * 3.13 it does not tell. */
-static bool is_over(const seen_thread *look)
-{
-#if PY_VERSION_HEX >= 0x030E0000
-    return (const char *)look->frame.stackpointer < bottom(look) + look->at.depth * (ptrdiff_t)sizeof(void *);
-#else
-    (void)look;
-    return false;
-#endif
-}
-
-/* The object that a reference on the stack stands for: since 3.14 with tag bits. A small integer that lies
- * there itself is no object. */
-static const void *object_of(uintptr_t reference)
-{
-#if PY_VERSION_HEX >= 0x030E0000
-    return (reference & 3) == 3 ? NULL : (const void *)(reference & ~(uintptr_t)3);
-#else
-    return (const void *)reference;
-#endif
-}
-
-/* The object so many places from the top of the stack, as it is before the instruction; NULL: there is none,
- * or it can't be read. */
-static const void *object_at(seen_thread *look, ptrdiff_t from_top)
-{
-    ptrdiff_t slot = look->at.depth - from_top;
-    uintptr_t object;
-    if (look->at.depth < 0 || slot < 0 || slot >= look->code.code.co_stacksize ||
-        look->slot_count == SLOTS_MAX)
-        return NULL;
-    const char *place = bottom(look) + slot * (ptrdiff_t)sizeof object;
-    if (!gp_safe_read(look->reader, place, &object, sizeof object))
-        return NULL;
-    look->slots[look->slot_count] = place;
-    look->objects[look->slot_count++] = object;
-    return object_of(object);
-}
-
-/* Whether the thread is still where it was, at work on the same objects. */
-static bool is_unchanged(const seen_thread *look)
-{
-    gp_frame frame;
-    uintptr_t object;
-    if (gp_frames_safe_innermost(look->reader, look->thread_state) != look->address ||
-        !gp_safe_read(look->reader, look->address, &frame, offsetof(gp_frame, localsplus)) ||
-        frame.GP_FRAMES_INSTRUCTION != look->frame.GP_FRAMES_INSTRUCTION ||
-        gp_frame_executable(&frame) != gp_frame_executable(&look->frame))
-        return false;
-    for (size_t i = 0; i < look->slot_count; i++)
-        if (!gp_safe_read(look->reader, look->slots[i], &object, sizeof object) || object != look->objects[i])
-            return false;
-#if PY_VERSION_HEX >= 0x030E0000
-    return frame.stackpointer == look->frame.stackpointer;
-#else
-    return true;
-#endif
-}
 
 /* ---- the collector ---- */
 
-typedef struct _gc_runtime_state collector;
-
 /* Which generation is being collected: its counter and those of all younger ones are reset at the begin, the
  * next one's is raised (gc_collect_main in Python/gc.c, until 3.12 Modules/gcmodule.c). -1: can't be told. */
-static int generation(const collector *gc)
+static int generation(const gp_collector *gc)
 {
 #if defined(Py_GIL_DISABLED)
     (void)gc;
@@ -145,9 +37,9 @@ static int generation(const collector *gc)
     /* the first ones of 3.14 had other members there, for an incremental collector */
     if (Py_Version < 0x030E0A00)
         return -1;
-    const size_t place = offsetof(collector, permanent_generation) - sizeof generations;
+    const size_t place = offsetof(gp_collector, permanent_generation) - sizeof generations;
 #else
-    const size_t place = offsetof(collector, generations);
+    const size_t place = offsetof(gp_collector, generations);
 #endif
     memcpy(generations, (const char *)gc + place, sizeof generations);
     if (generations[1].count != 0)
@@ -158,7 +50,7 @@ static int generation(const collector *gc)
 
 /* Whether it is this frame that made the collector run: another thread may run, too, while a finalizer of the
  * first one waits. Since 3.15 the collector knows its frame. */
-static bool is_by(const collector *gc, const seen_thread *look)
+static bool is_by(const gp_collector *gc, const gp_seen_thread *look)
 {
 #if PY_VERSION_HEX >= 0x030F0000
     return (const char *)gc->frame == look->address;
@@ -168,16 +60,11 @@ static bool is_by(const collector *gc, const seen_thread *look)
 #endif
 }
 
-static bool name_collection(seen_thread *look, gp_name *name)
+static bool name_collection(const gp_seen_thread *look, gp_name *name)
 {
-    const char *interpreter;
-    collector gc;
-    if (!gp_safe_read(look->reader, (const char *)look->thread_state + offsetof(PyThreadState, interp),
-                      &interpreter, sizeof interpreter) ||
-        !gp_safe_read(look->reader, interpreter + offsetof(PyInterpreterState, gc), &gc, sizeof gc) ||
-        gc.collecting != 1 || !is_by(&gc, look))
+    if (look->collector.collecting != 1 || !is_by(&look->collector, look))
         return false;
-    int number = generation(&gc);
+    int number = generation(&look->collector);
     char text[] = " (generation 0)";
     text[sizeof text - 3] = (char)('0' + number);
     gp_name_append(name, "garbage collection");
@@ -187,6 +74,12 @@ static bool name_collection(seen_thread *look, gp_name *name)
 }
 
 /* ---- calls ---- */
+
+#if PY_VERSION_HEX >= 0x030D0000
+#define CALLABLE_TO_TUPLE 2 /* between them lies NULL */
+#else
+#define CALLABLE_TO_TUPLE 1
+#endif
 
 /* Where the callable of a call lies, in places from the top of the stack; 0: this is no call. */
 static ptrdiff_t callable_place(gp_instruction at)
@@ -219,25 +112,40 @@ static ptrdiff_t callable_place(gp_instruction at)
     }
 }
 
-static const void *find_callable(seen_thread *look, ptrdiff_t place)
+/* The callable, with its arguments. */
+static const void *find_callable(gp_seen_thread *look, ptrdiff_t place, gp_arguments *arguments)
 {
-    const void *callable = object_at(look, place);
+    const void *callable = gp_seen_object(look, place), *self = gp_seen_object(look, place - 1);
+    if (look->at.opcode == CALL_FUNCTION_EX) {
+        arguments->tuple = gp_seen_object(look, place - CALLABLE_TO_TUPLE);
+        return callable;
+    }
 #if PY_VERSION_HEX < 0x030D0000
-    /* a function that is no method lies one place higher, over NULL */
-    if (callable == NULL && look->slot_count != 0 && look->at.opcode != CALL_FUNCTION_EX)
-        callable = object_at(look, place - 1);
+    if (callable == NULL) { /* a function that is no method lies one place higher, over NULL */
+        callable = self;
+        self = NULL;
+    }
 #endif
+    if (self != NULL)
+        arguments->first[arguments->count++] = self;
+    for (uint32_t i = 0; i < look->at.argument && arguments->count < GP_ARGUMENTS_MAX; i++)
+        arguments->first[arguments->count++] = gp_seen_object(look, place - 2 - (ptrdiff_t)i);
     return callable;
 }
 
 /* A call whose innermost frame is the caller's: C runs; of a Python function it is what makes its frame, or
  * what frees it with all that was in it. */
-static bool name_call(seen_thread *look, ptrdiff_t place, gp_name *name)
+static bool name_call(gp_seen_thread *look, ptrdiff_t place, gp_name *name)
 {
-    const void *callable = find_callable(look, place);
-    switch (gp_object_callable(look->reader, callable, name)) {
+    gp_arguments arguments = {.count = 0};
+    if (!gp_seen_stack(look, place, GP_SEEN_SLOTS))
+        return false;
+    const void *callable = find_callable(look, place, &arguments);
+    gp_arguments first = arguments;
+    switch (gp_object_callable(look->reader, callable, &arguments, name)) {
     case GP_CALLABLE_C:
-        return !is_over(look);
+        gp_object_append_iterator(look->reader, first, name);
+        return !gp_seen_is_over(look);
     case GP_CALLABLE_PYTHON:
         look->must_last = true;
         gp_name_append(name, "freeing");
@@ -249,7 +157,7 @@ static bool name_call(seen_thread *look, ptrdiff_t place, gp_name *name)
 
 /* ---- operators ---- */
 
-static bool append_attribute(seen_thread *look, gp_name *name)
+static bool append_attribute(gp_seen_thread *look, gp_name *name)
 {
     const void *string;
     PyVarObject head;
@@ -261,9 +169,9 @@ static bool append_attribute(seen_thread *look, gp_name *name)
            gp_object_string(look->reader, string, name);
 }
 
-static bool append_type(seen_thread *look, const void *object, gp_name *name)
+static bool append_type(gp_seen_thread *look, const void *object, gp_name *name)
 {
-    return object == NULL || gp_object_type_name(look->reader, object, name);
+    return object == NULL || gp_object_type_with_callable(look->reader, object, name);
 }
 
 /* The objects of an operator; NULL where it has none, or none that can be read. */
@@ -271,16 +179,16 @@ typedef struct {
     const void *first, *second, *key;
 } operands;
 
-static operands read_operands(seen_thread *look, const gp_operator *operator)
+static operands read_operands(gp_seen_thread *look, const gp_operator *operator)
 {
     return (operands){
-        operator->first != 0 ? object_at(look, operator->first) : NULL,
-        operator->second != 0 ? object_at(look, operator->second) : NULL,
-        operator->key != 0 ? object_at(look, operator->key) : NULL,
+        operator->first != 0 ? gp_seen_object(look, operator->first) : NULL,
+        operator->second != 0 ? gp_seen_object(look, operator->second) : NULL,
+        operator->key != 0 ? gp_seen_object(look, operator->key) : NULL,
     };
 }
 
-static bool is_light(seen_thread *look, const gp_operator *operator, operands objects)
+static bool is_light(gp_seen_thread *look, const gp_operator *operator, operands objects)
 {
     gp_safe_reader *reader = look->reader;
     switch (operator->light_if) {
@@ -304,10 +212,12 @@ static bool is_light(seen_thread *look, const gp_operator *operator, operands ob
     }
 }
 
-static bool name_operator(seen_thread *look, gp_name *name)
+static bool name_operator(gp_seen_thread *look, gp_name *name)
 {
     gp_operator operator;
-    if (!gp_operators_find(look->at, &operator) || (operator.leaves_objects && is_over(look)))
+    if (!gp_operators_find(look->at, &operator) || (operator.leaves_objects && gp_seen_is_over(look)))
+        return false;
+    if (!gp_seen_stack(look, OPERANDS_MAX, OPERANDS_MAX))
         return false;
     operands objects = read_operands(look, &operator);
     if ((operator.first != 0 && objects.first == NULL) || (operator.second != 0 && objects.second == NULL) ||
@@ -327,13 +237,12 @@ static bool name_operator(seen_thread *look, gp_name *name)
 /* ---- what lasts ---- */
 
 /* The time that the thread has run, by the clock of its own; 0: not known. */
-static uint64_t time_run(const seen_thread *look)
+static uint64_t time_run(const gp_seen_thread *look)
 {
 #if defined(__linux__)
-    unsigned long id;
     struct timespec time;
-    const char *place = (const char *)look->thread_state + offsetof(PyThreadState, native_thread_id);
-    if (!gp_safe_read(look->reader, place, &id, sizeof id) || id == 0)
+    unsigned long id = look->state.native_id;
+    if (id == 0)
         return 0;
     /* MAKE_THREAD_CPUCLOCK in the kernel's include/linux/posix-timers_types.h: what pthread_getcpuclockid
      * gives, which needs a thread that lives */
@@ -354,17 +263,17 @@ typedef struct {
     uint64_t time;        /* that the thread had run by then */
 } moment;
 
-static bool read_object(const seen_thread *look, const char *place, moment *now)
+static bool read_object(const gp_seen_thread *look, const char *place, moment *now)
 {
     if (!gp_safe_read(look->reader, place, &now->reference, sizeof now->reference))
         return false;
-    const char *object = object_of(now->reference);
+    const char *object = gp_seen_referred(now->reference);
     return object == NULL || gp_safe_read(look->reader, object + offsetof(PyObject, ob_type), now->content,
                                           sizeof now->content);
 }
 
 /* Where the local variable is that the instruction lets go; NULL: it does not. */
-static const char *local_of(const seen_thread *look)
+static const char *local_of(const gp_seen_thread *look)
 {
     uint32_t number = look->at.argument;
     switch (look->at.opcode) {
@@ -383,11 +292,11 @@ static const char *local_of(const seen_thread *look)
     return look->address + offsetof(gp_frame, localsplus) + number * sizeof(void *);
 }
 
-static moment moment_of(const seen_thread *look)
+static moment moment_of(const gp_seen_thread *look)
 {
     moment now = {look->thread_state, look->address, look->frame.GP_FRAMES_INSTRUCTION,
                   .time = time_run(look)};
-    const char *place = look->slot_count != 0 ? look->slots[0] : local_of(look);
+    const char *place = look->work != NULL ? look->work : local_of(look);
     if (place != NULL && !read_object(look, place, &now))
         now.time = 0;
     return now;
@@ -404,7 +313,7 @@ static bool is_same_work(const moment *then, const moment *now)
 /* Whether an instruction that takes no time mostly takes long now: the thread is still there each time that
  * it has run for a while. It may not run while it is looked at, if only because this thread has its
  * processor: then the last looks count. */
-static bool lasts(const seen_thread *look)
+static bool lasts(const gp_seen_thread *look)
 {
     static moment last;
     static int seen; /* there, at so many looks in a row */
@@ -414,7 +323,7 @@ static bool lasts(const seen_thread *look)
     for (int again = seen; again < LASTS_SEEN; again++) {
         before = now;
         now = moment_of(look);
-        if (!is_unchanged(look) || !is_same_work(&before, &now))
+        if (!gp_seen_is_unchanged(look) || !is_same_work(&before, &now))
             return false;
     }
     return true;
@@ -422,21 +331,27 @@ static bool lasts(const seen_thread *look)
 
 /* ---- look ---- */
 
-static bool name_freeing(seen_thread *look, gp_name *name)
+/* An object on the stack lies there until it is freed, with no reference left. Of a local variable only the
+ * new value is seen. */
+static bool name_freeing(gp_seen_thread *look, gp_name *name)
 {
-    bool pops = look->at.opcode == POP_TOP; /* as generators do all the time with what is sent to them */
-    if (pops && gp_object_is_light(look->reader, object_at(look, 1)))
+    const void *object = NULL;
+    if (look->at.opcode == POP_TOP && gp_seen_stack(look, 1, 1))
+        object = gp_seen_object(look, 1);
+    bool goes = object != NULL && gp_object_is_going(look->reader, object);
+    /* as generators pop all the time what is sent to them */
+    if (object != NULL && !goes && gp_object_is_light(look->reader, object))
         return false;
-    look->must_last = true;
+    look->must_last = !goes;
     gp_name_append(name, "freeing");
     return true;
 }
 
-static bool name_callee(seen_thread *look, gp_name *name)
+static bool name_callee(gp_seen_thread *look, gp_name *name)
 {
     if (name_collection(look, name))
         return true;
-    if (!read_instruction(look))
+    if (!gp_seen_instruction(look))
         return false;
     ptrdiff_t place = callable_place(look->at);
     if (place != 0)
@@ -444,10 +359,10 @@ static bool name_callee(seen_thread *look, gp_name *name)
     return gp_operators_frees(look->at) ? name_freeing(look, name) : name_operator(look, name);
 }
 
-static bool take_look(seen_thread *look, gp_name *name)
+static bool take_look(gp_seen_thread *look, gp_name *name)
 {
-    return read_frame(look) && name_callee(look, name) && (!look->must_last || lasts(look)) &&
-           is_unchanged(look);
+    return gp_seen_frame(look) && name_callee(look, name) && (!look->must_last || lasts(look)) &&
+           gp_seen_is_unchanged(look);
 }
 
 /* The process whose thread is in here; 0: none. A forked child may find its parent. */
@@ -475,7 +390,7 @@ bool gp_callee_read_at(gp_safe_reader *reader, const void *thread_state, gp_site
                        size_t room)
 {
     gp_name text = {name, room, 0};
-    seen_thread look = {.reader = reader, .thread_state = thread_state};
+    gp_seen_thread look = {.reader = reader, .thread_state = thread_state};
     if (thread_state == NULL || !enter())
         return false;
     bool named = take_look(&look, &text);

@@ -9,6 +9,7 @@
 #include "base/gp_safe_read.h"
 #include "cpython/gp_callee.h"
 #include "cpython/gp_frames.h"
+#include "cpython/gp_frames_runtime.h"
 #include "recording/gp_format.h"
 
 #define Py_BUILD_CORE 1
@@ -22,6 +23,7 @@ enum {
     PAGE = 4096,
     CODES = 256,      /* code objects that need not be read again; a power of 2 */
     HIDDEN_MAX = 192, /* frames that are not shown: others may change them into a circle meanwhile */
+    RESUMED_MAX = 8,  /* times that a stack is found to end in a generator */
 };
 
 static gp_safe_reader reader;
@@ -49,9 +51,16 @@ typedef struct {
 static bool view_gil(const void *cond, gil_view *view)
 {
     char bytes[GIL_SIZE];
-    if (!gp_safe_read(&reader, (const char *)cond - GIL_COND, bytes, sizeof bytes))
+    const void *current = NULL;
+    const gp_safe_part parts[] = {
+        {(const char *)cond - GIL_COND, bytes, sizeof bytes},
+        {gp_frames_found.current, &current, gp_frames_found.current != NULL ? sizeof current : 0},
+    };
+    if (!gp_safe_read_parts(&reader, parts, sizeof parts / sizeof *parts))
         return false;
     memcpy(&view->holder, bytes, sizeof view->holder);
+    if (current != NULL)
+        view->holder = current;
     memcpy(&view->locked, bytes + GIL_LOCKED, sizeof view->locked);
     memcpy(&view->switches, bytes + GIL_SWITCHES, sizeof view->switches);
     return true;
@@ -179,18 +188,32 @@ static visibility locate(const gp_frame *frame, gp_site_key *key)
     return gp_frame_incomplete(frame, distance, head) ? HIDDEN : SHOWN;
 }
 
-static bool read_levels(const void *thread_state, gp_looked *looked)
+/* A generator's frame, while it is suspended, has no caller (gen_send_ex2 in Objects/genobject.c). So has
+ * that of one that native code resumes, where nothing in Python has called that. */
+static bool is_suspended(const gp_frame *frame)
 {
-    const void *next;
+    return (unsigned char)frame->owner == FRAME_OWNED_BY_GENERATOR && frame->previous == NULL;
+}
+
+/* Append the levels from a frame on. *last becomes the last frame if that is a suspended one. If `met` is
+ * among them, what was there before goes: it is here again. */
+static bool read_levels_from(const void *next, const void *met, gp_looked *looked, const void **last)
+{
     gp_frame frame;
+    size_t before = looked->depth;
     window.size = 0;
-    if (!innermost(thread_state, &next))
-        return false;
+    *last = NULL;
     for (size_t hidden = 0; next != NULL; next = frame.previous) {
         gp_site_key key;
         visibility is = read_frame(next, &frame) ? locate(&frame, &key) : BROKEN;
         if (is == BROKEN || (is == HIDDEN && ++hidden > HIDDEN_MAX))
             return false;
+        if (next == met && before != 0) {
+            looked->depth -= before;
+            memmove(looked->keys, looked->keys + before, looked->depth * sizeof *looked->keys);
+            before = 0;
+        }
+        *last = is_suspended(&frame) ? next : NULL;
         if (is == HIDDEN)
             continue;
         looked->truncated = looked->depth == GP_STACK_MAX;
@@ -198,6 +221,17 @@ static bool read_levels(const void *thread_state, gp_looked *looked)
             break;
         looked->keys[looked->depth++] = key;
     }
+    return true;
+}
+
+/* Where a generator was suspended under the eyes, who resumed it is what the thread runs now. To look anew
+ * instead would overlook generators that run for no longer than it takes to look. */
+static bool read_levels(const void *thread_state, gp_looked *looked)
+{
+    const void *now, *suspended = NULL;
+    for (int tries = 0; tries < RESUMED_MAX && (tries == 0 || suspended != NULL); tries++)
+        if (!innermost(thread_state, &now) || !read_levels_from(now, suspended, looked, &suspended))
+            return false;
     return true;
 }
 

@@ -59,12 +59,24 @@ static const void *const *find_finalizing(const _PyRuntimeState *runtime)
     return is_here && !GP_FRAMES_FINALIZING() ? member : NULL;
 }
 
+static const void *find_current(const _PyRuntimeState *runtime)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    const _Py_atomic_address *member = &runtime->gilstate.tstate_current;
+    return member->_value == (uintptr_t)PyThreadState_Get() ? member : NULL;
+#else
+    (void)runtime;
+    return NULL;
+#endif
+}
+
 void gp_frames_find_runtime(void)
 {
     const _PyRuntimeState *runtime = gp_frames_runtime_state;
     if (runtime == NULL || gp_frames_found.finalizing != NULL)
         return;
     gp_frames_found.key = find_key(runtime);
+    gp_frames_found.current = find_current(runtime);
     gp_frames_found.finalizing = find_finalizing(runtime);
 }
 

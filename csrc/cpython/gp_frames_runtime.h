@@ -21,6 +21,9 @@
 typedef struct {
     const void *const *finalizing; /* the thread that finalizes the interpreter, if one does */
     const Py_tss_t *key;           /* of the thread-local state; NULL since 3.15, which has no key */
+    /* The state of the thread that runs. Until 3.11 a thread keeps the GIL as it goes to another interpreter
+     * (PyThreadState_Swap in Python/pystate.c), and the GIL does not tell; NULL since 3.12. */
+    const void *current;
 } gp_frames_runtime;
 
 extern gp_frames_runtime gp_frames_found;

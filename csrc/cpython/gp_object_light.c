@@ -66,6 +66,12 @@ bool gp_object_is_light(gp_safe_reader *reader, const void *object)
     return known != NULL && (known->limit == 0 || (copy.size >= 0 && copy.size <= known->limit));
 }
 
+bool gp_object_is_going(gp_safe_reader *reader, const void *object)
+{
+    PyObject head;
+    return gp_safe_read(reader, object, &head, sizeof head) && Py_REFCNT(&head) == 0;
+}
+
 static const known_type *find_of(gp_safe_reader *reader, const void *object)
 {
     PyObject head;

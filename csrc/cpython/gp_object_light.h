@@ -12,6 +12,9 @@
  * Of an unknown type: false. */
 bool gp_object_is_light(gp_safe_reader *reader, const void *object);
 
+/* Nobody refers to it any more: it is being freed, or was. */
+bool gp_object_is_going(gp_safe_reader *reader, const void *object);
+
 /* It finds an item by its index or its key without a search; and tells so whether it contains one. */
 bool gp_object_finds_items(gp_safe_reader *reader, const void *object);
 bool gp_object_finds_members(gp_safe_reader *reader, const void *object);

@@ -66,6 +66,7 @@ QUESTIONS = {
         "multidict 6.7.1: iterating over the keys",
         "multidict 7.2.1: iterating over the keys",
     ],
+    "looks": ["looks at a process that does its worst, until it ends well"],
     "overhead": [
         "slowdown of CPU-bound pure Python",
         "import gilprobe",

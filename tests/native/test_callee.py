@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import contextvars
 import ctypes
 import functools
 import gc
@@ -14,6 +16,7 @@ import struct
 import sys
 import sysconfig
 import threading
+import types
 import typing
 from collections import Counter
 
@@ -34,6 +37,8 @@ LARGE = 3**60_000
 SETTINGS = {"reverse": True}
 DIGITS = 7**4_500
 EVERYTHING = slice(None)
+
+CONTEXT = contextvars.copy_context()
 
 NAMED = 30
 GAP_NS = 300_000
@@ -76,8 +81,8 @@ def look_at(culprit, *, looks=None):
 
 
 def first(seen):
-    """Return the name seen most often."""
-    return max((name for name in seen if name), key=seen.__getitem__)
+    """Return the name seen most often, but for the freeing of what was made."""
+    return max((name for name in seen if name not in {"", "freeing"}), key=seen.__getitem__)
 
 
 class Text(ctypes.Structure):
@@ -226,16 +231,44 @@ def drop_a_local():
     nothing(things)
 
 
+# Who calls another callable, and does nothing else, is looked through.
+CALLERS = {
+    "a partial": ("sorted", functools.partial(functools.partial(sorted, NUMBERS), reverse=True)),
+    "a bound method": ("str.translate", functools.partial(TEXT.translate, {ord("a"): "bc"})),
+    "a method of a function in C": ("sorted", lambda: types.MethodType(sorted, NUMBERS)()),
+    "a context": ("sorted", lambda: CONTEXT.run(sorted, NUMBERS)),
+    "a context with keywords": ("sorted", lambda: CONTEXT.run(sorted, NUMBERS, reverse=True)),
+    "a context with a tuple": ("sorted", lambda: CONTEXT.run(*(sorted, NUMBERS), **SETTINGS)),
+    "a context by its class": ("sorted", lambda: contextvars.Context.run(CONTEXT, sorted, NUMBERS)),
+    "a context in a partial": ("sorted", lambda: functools.partial(CONTEXT.run, sorted)(NUMBERS)),
+    "a partial in a context": ("sorted", lambda: CONTEXT.run(functools.partial(sorted, NUMBERS))),
+    "a thread of asyncio": ("sorted", functools.partial(CONTEXT.run, functools.partial(sorted, NUMBERS))),
+    "an operator": ("sorted", lambda: operator.call(sorted, NUMBERS)),
+    "a method caller": ("str.split", lambda: operator.methodcaller("split")(TEXT)),
+    "a cache": ("sum", lambda: functools.lru_cache(maxsize=0)(sum)(range(300_000))),
+    "a static method": ("sorted", lambda: staticmethod(sorted)(NUMBERS)),
+    "a bound __call__": ("sorted", lambda: sorted.__call__(NUMBERS)),
+    "a __call__ by its class": ("set", lambda: type.__call__(set, NUMBERS)),
+}
+
+# An iterator that calls tells what it calls; if that is in Python, its own frame is there.
+ITERATORS = {
+    "a map": ("list over map(sorted)", lambda: list(map(sorted, [NUMBERS] * 3))),
+    "a map of partials": ("list over map(sorted)", lambda: list(map(REVERSE, [NUMBERS] * 3))),
+    "a filter": ("list over filter(re.Pattern.findall)", lambda: list(filter(WORDS.findall, [TEXT] * 3))),
+    "a filter of nothing": ("list", lambda: list(filter(None, NUMBERS))),
+}
+
+REVERSE = functools.partial(sorted, reverse=True)
+
 CALLS = {
     "a function": ("sorted", lambda: sorted(NUMBERS)),
     "keywords": ("sorted", lambda: sorted(NUMBERS, reverse=True)),
     "a tuple of arguments": ("sorted", lambda: sorted(*(NUMBERS,))),
     "a dict of arguments": ("sorted", with_a_dict),
-    "a partial": ("sorted", functools.partial(functools.partial(sorted, NUMBERS), reverse=True)),
     "a key of C": ("sorted", lambda: sorted(NUMBERS, key=str)),
     "a method": ("re.Pattern.findall", lambda: WORDS.findall(TEXT)),
-    "a method found first": ("list.extend", as_attribute_of_a_list),
-    "a bound method": ("str.translate", functools.partial(TEXT.translate, {ord("a"): "bc"})),
+    "a method found first": ("list.extend over map(str)", as_attribute_of_a_list),
     "a class": ("set", lambda: set(NUMBERS)),
     "a class with a name of its own": ("str", lambda: str(DIGITS)),
     "a class method": ("dict.fromkeys", lambda: dict.fromkeys(NUMBERS)),
@@ -275,7 +308,11 @@ OPERATORS = {
     "an item stored": ("list[...] =", store_an_item),
     "a slice deleted": ("del list[...]", delete_a_slice),
     "an attribute": ("Text.value", lambda: CELL.value),
-    "iteration": ("iteration over map", lambda: [None for _ in map(sorted, [NUMBERS] * 3)]),
+    "iteration": ("iteration over map(sorted)", lambda: [None for _ in map(sorted, [NUMBERS] * 3)]),
+    "iteration with a filter": (
+        "iteration over filter(re.Pattern.findall)",
+        lambda: [None for _ in filter(WORDS.findall, [TEXT] * 3)],
+    ),
     "unpacking": ("unpacking list", unpack),
     "a star": ("unpacking list", lambda: [*ITEMS, 1]),
     "two stars": ("unpacking dict", lambda: {**MEMBERS, "a": 1}),
@@ -292,11 +329,21 @@ def test_a_call_is_named(expected, culprit):
     assert first(seen) == expected, seen
 
 
+@pytest.mark.parametrize(("expected", "culprit"), CALLERS.values(), ids=CALLERS)
+def test_what_another_callable_calls_is_named(expected, culprit):
+    seen = look_at(culprit)
+    assert first(seen) == expected, seen
+
+
+@pytest.mark.parametrize(("expected", "culprit"), ITERATORS.values(), ids=ITERATORS)
+def test_what_an_iterator_calls_is_named(expected, culprit):
+    seen = look_at(culprit)
+    assert first(seen) == expected, seen
+
+
 @pytest.mark.parametrize(("expected", "culprit"), OPERATORS.values(), ids=OPERATORS)
 def test_an_operator_is_named_by_its_types(expected, culprit):
     seen = look_at(culprit)
-    # what it made is freed after it
-    del seen["freeing"]
     assert first(seen) == expected, seen
 
 
@@ -309,6 +356,25 @@ def test_a_function_of_c_in_a_pool_is_named():
             jobs = [pool.submit(sorted, NUMBERS) for _ in range(5)]
             seen.update(frames.read_callees(state, NAMED, gap_ns=GAP_NS))
             concurrent.futures.wait(jobs)
+    del seen[b""]
+    assert max(seen, key=seen.__getitem__) == b"sorted", seen
+
+
+def test_a_function_of_c_in_a_thread_of_asyncio_is_named():
+    """`to_thread` gives the pool a partial of a context's `run`."""
+
+    async def work():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1))
+        state = await asyncio.to_thread(frames.thread_state)
+        while seen.total() - seen[b""] < NAMED:
+            job = asyncio.gather(*(asyncio.to_thread(sorted, NUMBERS) for _ in range(5)))
+            await asyncio.sleep(0)
+            seen.update(frames.read_callees(state, NAMED, gap_ns=GAP_NS))
+            await job
+
+    seen = Counter()
+    asyncio.run(work())
     del seen[b""]
     assert max(seen, key=seen.__getitem__) == b"sorted", seen
 

@@ -126,6 +126,61 @@ def until_looked(trace):
         return until(trace, many, both)
 
 
+def generated(levels):
+    """Yield through so many generators."""
+    if levels:
+        yield from generated(levels - 1)
+    else:
+        yield from range(5000)
+
+
+def resuming():
+    list(generated(30))
+
+
+def test_a_generator_is_seen_with_what_resumes_it():
+    """While it is suspended its frame has no caller, and it is so again and again under the looker's eyes."""
+    with gilprobe.trace(stacks=True) as t:
+        snapshot = until(t, lambda snapshot: many(snapshot, 300), resuming)
+    looks, _ = looks_by_level(snapshot)
+    lost = Counter()
+    for (_, _, looked), (count, _) in snapshot["looks"].items():
+        functions = {frame[0] for frame in looked}
+        if "generated" in functions and "resuming" not in functions:
+            lost[looked] += count
+    assert looks["generated"] > 0
+    assert lost.total() * 30 < looks["generated"], lost
+
+
+def shared_interpreter():
+    """Return a function that runs code in a new interpreter that has no GIL of its own."""
+    if sys.version_info >= (3, 13):
+        import _interpreters as interpreters
+
+        number = interpreters.create("legacy")
+    else:
+        import _xxsubinterpreters as interpreters
+
+        number = interpreters.create(**{"isolated": False} if sys.version_info >= (3, 12) else {})
+    return (
+        lambda code: interpreters.run_string(number, code),
+        lambda: interpreters.destroy(number),
+    )
+
+
+def test_what_runs_in_an_interpreter_that_shares_the_gil_is_seen():
+    run, destroy = shared_interpreter()
+    run("numbers = [number * 7919 % 20_011 for number in range(20_000)]")
+    try:
+        with gilprobe.trace(stacks=True) as t:
+            snapshot = until(t, many, lambda: run("sorted(numbers)"))
+    finally:
+        destroy()
+    there = {looked for _, _, looked in snapshot["looks"] if looked[-1][0] == "sorted"}
+    assert there
+    assert {looked[-2][:2] for looked in there} == {("<module>", "<string>")}
+
+
 def test_there_is_no_looker_before_anybody_has_waited_and_none_after_the_trace():
     assert lookers() == 0
     with gilprobe.trace() as t:

@@ -63,6 +63,19 @@ static void nothing_is_always_there(gp_safe_reader *reader)
     CHECK(gp_safe_read(reader, NULL, NULL, 0));
 }
 
+static void parts_are_read_all_or_none(gp_safe_reader *reader)
+{
+    char first[16] = {0}, second[16] = {0};
+    const char *bad = pages + page;
+    const gp_safe_part parts[] = {{"abcdefgh", first, 9}, {bad, NULL, 0}, {"ijkl", second, 5}};
+    const gp_safe_part one_bad[] = {{"abcdefgh", first, 9}, {bad, second, 1}};
+    CHECK(gp_safe_read_parts(reader, parts, 3));
+    CHECK(strcmp(first, "abcdefgh") == 0 && strcmp(second, "ijkl") == 0);
+    CHECK(!gp_safe_read_parts(reader, one_bad, 2));
+    CHECK(gp_safe_read_parts(reader, parts, 3));
+    CHECK(gp_safe_read_parts(reader, parts, 0));
+}
+
 static int descriptors(void)
 {
     int count = 0;
@@ -81,6 +94,7 @@ static void each_way(gp_safe_reader_way way)
     what_cannot_be_read_is_refused(&reader);
     a_refusal_leaves_no_rest_behind(&reader);
     nothing_is_always_there(&reader);
+    parts_are_read_all_or_none(&reader);
     CHECK(reader.way == way || way == GP_SAFE_READER_SYSTEM_CALL);
     gp_safe_reader_close(&reader);
     CHECK_EQUAL(descriptors(), before);
