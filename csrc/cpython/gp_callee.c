@@ -156,15 +156,26 @@ static int generation(const collector *gc)
 #endif
 }
 
+static _Atomic(const void *) collects_in, collects; /* as gp_callee_collects was told */
+
+void gp_callee_collects(const void *interpreter, const void *frame)
+{
+    atomic_store_explicit(&collects, frame, memory_order_relaxed);
+    atomic_store_explicit(&collects_in, interpreter, memory_order_relaxed);
+}
+
 /* Whether it is this frame that made the collector run: another thread may run, too, while a finalizer of the
  * first one waits. Since 3.15 the collector knows its frame. */
-static bool is_by(const collector *gc, const seen_thread *look)
+static bool is_by(const collector *gc, const void *interpreter, const seen_thread *look)
 {
 #if PY_VERSION_HEX >= 0x030F0000
+    (void)interpreter;
     return (const char *)gc->frame == look->address;
 #else
-    (void)gc, (void)look;
-    return true;
+    (void)gc;
+    const void *frame = atomic_load_explicit(&collects, memory_order_relaxed);
+    return frame == NULL || interpreter != atomic_load_explicit(&collects_in, memory_order_relaxed) ||
+           frame == look->address;
 #endif
 }
 
@@ -175,7 +186,7 @@ static bool name_collection(seen_thread *look, gp_name *name)
     if (!gp_safe_read(look->reader, (const char *)look->thread_state + offsetof(PyThreadState, interp),
                       &interpreter, sizeof interpreter) ||
         !gp_safe_read(look->reader, interpreter + offsetof(PyInterpreterState, gc), &gc, sizeof gc) ||
-        gc.collecting != 1 || !is_by(&gc, look))
+        gc.collecting != 1 || !is_by(&gc, interpreter, look))
         return false;
     int number = generation(&gc);
     char text[] = " (generation 0)";

@@ -23,7 +23,8 @@ enum {
     GP_SNAPSHOT_CPU = 64,
     GP_SNAPSHOT_OTHERS_MISSED = 128,
     GP_SNAPSHOT_LOOKS = 256,
-    GP_SNAPSHOT_FLAGS = 511, /* all of them */
+    GP_SNAPSHOT_PAUSES = 512,
+    GP_SNAPSHOT_FLAGS = 1023, /* all of them */
 };
 
 #endif
