@@ -134,8 +134,8 @@ class Paused:
 def _of_pauses(lengths: Mapping[Place, int], finalizers: Mapping[Place, list[int]], own: list[int]) -> _Seen:
     others = {place: (weight, looks) for place, (weight, looks) in finalizers.items() if weight > 0}
     whole = sum(lengths.values())
-    collector, looks = (own[0], own[1]) if others else (1, 0)  # without others, looks are not needed
-    seen = [(place, length * collector, looks) for place, length in lengths.items()]
+    collector, looks = own if others else (1, 0)  # without others all is known without looks
+    seen = [(place, length * collector, looks * length // whole) for place, length in lengths.items()]
     seen += [(place, weight * whole, looks) for place, (weight, looks) in others.items()]
     return _in_order(seen)
 

@@ -27,4 +27,4 @@ def paused(stall: Stall) -> str:
     if stall.pause_generation is None:
         return ""
     told = f"garbage collection of generation {stall.pause_generation}"
-    return f" ({duration(stall.pause_s)} of it in a {told})"
+    return f", {duration(stall.pause_s)} in a {told}"

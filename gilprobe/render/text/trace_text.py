@@ -495,13 +495,13 @@ class _Pages:
         where = ""
         if stall.holder_function:
             where = f" in {self._place(stall.holder_function, stall.holder_filename, stall.holder_line)}"
-        where += paused(stall)
         if stall.holder_ns < MOST * stall.wait_ns:
-            return f"{waiter}; the longest hold meanwhile: {holder}, {duration(stall.holder_s)}{where}"
+            longest = f"{holder}, {duration(stall.holder_s)}{where}{paused(stall)}"
+            return f"{waiter}; the longest hold meanwhile: {longest}"
         part = (
             f" for {duration(stall.holder_s)} of it" if stall.holder_ns < NEARLY_ALL * stall.wait_ns else ""
         )
-        return f"{waiter} while {holder} held the GIL{where}{part}"
+        return f"{waiter} while {holder} held the GIL{where}{part}{paused(stall)}"
 
 
 def _without_cpu(sites: Sequence[Site]) -> str:
