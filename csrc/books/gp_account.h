@@ -142,9 +142,9 @@ struct gp_session {
     bool wants_cpu;                 /* CPU time of holds */
     bool wants_looks;               /* needs sites */
     bool wants_pauses;
-    uint32_t opened;                /* accounts, since some were folded (gp_folding.h) */
-    gp_place *places;               /* each with a number of its own */
-    uint64_t stall_floor;           /* a wait must be longer to be among the longest */
+    uint32_t opened;      /* accounts, since some were folded (gp_folding.h) */
+    gp_place *places;     /* each with a number of its own */
+    uint64_t stall_floor; /* a wait must be longer to be among the longest */
 
     /* what each touches while others wait */
     _Alignas(GP_JOURNAL_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */

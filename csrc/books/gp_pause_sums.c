@@ -30,7 +30,8 @@ static uint32_t *slot_of(const gp_pause_table *table, const gp_pause_sum *sum)
 {
     size_t last = slots_for(table->room) - 1;
     uint64_t places = (uint64_t)sum->ended << 32 | sum->place;
-    size_t at = gp_mix(places ^ ((uint64_t)sum->holder * GP_GENERATIONS + sum->generation) * GP_GOLDEN) & last;
+    size_t at =
+        gp_mix(places ^ ((uint64_t)sum->holder * GP_GENERATIONS + sum->generation) * GP_GOLDEN) & last;
     while (table->slots[at] != 0 && !is_same(&table->rows[table->slots[at] - 1], sum))
         at = (at + 1) & last;
     return &table->slots[at];

@@ -4,7 +4,8 @@
 /* What is summed up of pauses (gp_pauses.h): by who collected, in holds that ended where, at which line, of
  * which generation. And the longest pauses, one by one.
  *
- * The sums are a hash table in one array, as that of blame (gp_blame.h), and guarded like it. Times are ticks.
+ * The sums are a hash table in one array, as that of blame (gp_blame.h), and guarded like it. Times are
+ * ticks.
  */
 
 #include <stddef.h>
@@ -21,7 +22,8 @@ enum {
 };
 
 /* The part of pauses that lies in holds of their own thread counts as held, and what others waited for such a
- * hold meanwhile as wait: a finalizer may let the GIL go. `count` and all behind it count where a pause ended.
+ * hold meanwhile as wait: a finalizer may let the GIL go. `count` and all behind it count where a pause
+ * ended.
  */
 typedef struct {
     uint32_t holder;            /* the number of an account: who collected */
@@ -51,7 +53,7 @@ typedef struct {
     uint64_t lost;                    /* pauses without a row: there was no memory */
     gp_pause_sum rows[GP_PAUSE_ROWS]; /* of the hold that is under way, whose end is not known */
     uint32_t row_count;
-    bool open;         /* a pause is under way, and the session has run since it began */
+    bool open;          /* a pause is under way, and the session has run since it began */
     gp_pause under_way; /* what is booked of it */
     gp_pause longest[GP_PAUSES_LONGEST];
     size_t longest_count;

@@ -282,7 +282,7 @@ bool gp_pauses_under_way(const gp_gil_state *gil, const gp_session *session, uin
     if (gil == NULL || gil->pause.thread == NULL || !session->pauses.open)
         return false;
     uint64_t ticks = gp_ticks_after(pause->start, pause->start, now);
-    *part = (gp_pause_sum){pause->holder, GP_ROW_NONE, pause->place,    pause->generation,
+    *part = (gp_pause_sum){pause->holder, GP_ROW_NONE,    pause->place,    pause->generation,
                            .count = 1,    .ticks = ticks, .longest = ticks};
     if (is_held(gil)) {
         uint64_t from = part_from(gil, session);

@@ -84,6 +84,7 @@ void gp_pauses_stop(gp_gil_state *gil, gp_session *session, uint32_t place, uint
 
 /* Which part of the pause that is under way has not been booked, up to `now`, as if it stopped then. False:
  * the session has none. */
-bool gp_pauses_under_way(const gp_gil_state *gil, const gp_session *session, uint64_t now, gp_pause_sum *part);
+bool gp_pauses_under_way(const gp_gil_state *gil, const gp_session *session, uint64_t now,
+                         gp_pause_sum *part);
 
 #endif

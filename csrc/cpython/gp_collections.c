@@ -10,10 +10,19 @@ static PyObject *callbacks; /* gc.callbacks; the collector keeps to this list (M
 static PyObject *function;  /* ours */
 static PyObject *generation_key, *collected_key, *uncollectable_key;
 
+/* Which of the two calls of a collection it is: "start" and "stop" differ in the third letter. */
+static bool is_phase(PyObject *phase, Py_ssize_t length, Py_UCS4 letter)
+{
+    return PyUnicode_CheckExact(phase) && PyUnicode_GET_LENGTH(phase) == length &&
+           PyUnicode_READ_CHAR(phase, 2) == letter;
+}
+
 /* A number in the dictionary that comes with a call; 0 if it is not there. */
 static uint64_t number_in(PyObject *info, PyObject *key)
 {
-    PyObject *value = PyDict_GetItem(info, key); /* borrowed; sets no exception */
+    PyObject *value = PyDict_GetItemWithError(info, key); /* borrowed */
+    if (value == NULL)
+        PyErr_Clear(); /* by a foreign key that was compared with ours */
     if (value == NULL || !PyLong_CheckExact(value))
         return 0;
     int overflow;
@@ -25,13 +34,13 @@ static uint64_t number_in(PyObject *info, PyObject *key)
 static PyObject *call(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
 {
     (void)self;
-    if (count != 2 || !PyUnicode_CheckExact(arguments[0]) || !PyDict_CheckExact(arguments[1]))
+    if (count != 2 || !PyDict_CheckExact(arguments[1]))
         Py_RETURN_NONE;
-    if (PyUnicode_CompareWithASCIIString(arguments[0], "start") == 0) {
+    if (is_phase(arguments[0], 5, 'a')) {
         const PyThreadState *state = PyThreadState_Get();
         gp_callee_collects(state->interp, GP_FRAMES_INNERMOST(state));
         gp_collector_starts((uint32_t)number_in(arguments[1], generation_key));
-    } else if (PyUnicode_CompareWithASCIIString(arguments[0], "stop") == 0) {
+    } else if (is_phase(arguments[0], 4, 'o')) {
         gp_collector_stops(number_in(arguments[1], collected_key),
                            number_in(arguments[1], uncollectable_key));
         gp_callee_collects(NULL, NULL);

@@ -359,7 +359,7 @@ static void write_looks(const reading *of, gp_buffer *buffer)
 
 static void write_pause_sum(const gp_pause_sum *sum, uint32_t ended, gp_buffer *buffer)
 {
-    const uint64_t numbers[] = {sum->held,  sum->wait,    sum->count,        sum->ticks,
+    const uint64_t numbers[] = {sum->held,    sum->wait,      sum->count,        sum->ticks,
                                 sum->longest, sum->collected, sum->uncollectable};
     gp_buffer_number(buffer, sum->holder);
     write_optional(buffer, ended);

@@ -415,14 +415,20 @@ class _NamedPart:
             row[2] = max(row[2], longest_ns)
             _add(row, (count, pause_ns, 0, held_ns, wait_ns, collected, uncollectable))
         for (holder, where, generation), row in sums.items():
-            yield Collection(*self._whom(holder), self.totals["interpreter"], generation, *where, *row)
+            name, native_id = self._whom(holder)
+            function, filename, line = where
+            yield Collection(
+                name, native_id, self.totals["interpreter"], generation, function, filename, line, *row
+            )
 
     def longest_pauses(self) -> Iterator[Pause]:
         """Yield the longest collections, one by one."""
         for holder, place, generation, *numbers in self._pauses.longest():
-            whom = self._whom(self._account_number(holder))
-            where = self._where(place, "")
-            yield Pause(*whom, self.totals["interpreter"], generation, *where, *numbers)
+            name, native_id = self._whom(self._account_number(holder))
+            function, filename, line = self._where(place, "")
+            yield Pause(
+                name, native_id, self.totals["interpreter"], generation, function, filename, line, *numbers
+            )
 
     def stalls(self, stacks: Stacks) -> Iterator[Stall]:
         """Yield the longest waits, with waiter and holder. Uses the rows up: none is kept twice."""

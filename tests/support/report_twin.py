@@ -156,7 +156,9 @@ def _read_pauses(payload, who, place):
         row = {name: payload.number() for name in names.split()}
         key = who(holder), place(ended - 1) if ended else None, place(at - 1) if at else None, generation
         before = sums.get(key, dict.fromkeys(row, 0))
-        sums[key] = {name: (max if name == "longest" else int.__add__)(row[name], before[name]) for name in row}
+        sums[key] = {
+            name: (max if name == "longest" else int.__add__)(row[name], before[name]) for name in row
+        }
     for _ in range(payload.number()):
         holder, at, *numbers = (payload.number() for _ in range(9))
         longest.append((who(holder), place(at - 1) if at else None, *numbers))

@@ -72,7 +72,7 @@ LOOKS = [
 
 
 COLLECTOR = "garbage collection (generation 2)"
-# 2 pauses of 200 ns in holds of `export`'s call, and a short one of the main thread; 3 looks saw the collector, 1 a finalizer
+# two pauses at the call in `export`, and a short one of the main thread
 PAUSES = {
     "lost": 0,
     "sums": [

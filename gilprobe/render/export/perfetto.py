@@ -52,7 +52,8 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
     """Write the timelines of the processes as one trace, in bounded memory.
 
     Each thread is a track of holds and waits. Each interpreter has a track "GIL" of its holders, a counter of
-    waiting threads, and a track of collections of garbage if there were any. An arrow leads from a hold to the acquisition that waited for its end.
+    waiting threads, and a track of collections of garbage if there were any. An arrow leads from a hold to
+    the acquisition that waited for its end.
     Processes without a timeline are left out.
 
     Parameters

@@ -343,8 +343,7 @@ static void rows_of_ended_threads_become_one(void)
     gp_pauses pauses = {.row_count = 0};
     uint64_t renamed[2] = {(uint64_t)1 << 5 | (uint64_t)1 << 9};
     for (uint32_t holder = 0; holder < 100; holder++)
-        CHECK(gp_pause_sums_add(&pauses.sums,
-                                &(gp_pause_sum){holder, 1, 2, 0, .held = holder, .count = 1}));
+        CHECK(gp_pause_sums_add(&pauses.sums, &(gp_pause_sum){holder, 1, 2, 0, .held = holder, .count = 1}));
     gp_pause_sums_rename(&pauses.sums, renamed, 3);
     CHECK_EQUAL(pauses.sums.count, 98);
     for (size_t i = 0; i < pauses.sums.count; i++)
