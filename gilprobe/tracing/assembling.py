@@ -236,13 +236,11 @@ class _NamedPart:
         self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
         self._stack_of: list[int] = []  # by place
         self._site_of: dict[int | None, _Spot] = {}
-        self._looks = Looks(
-            (
-                (self._account_number(holder), ended, looked, looks, waiting)
-                for holder, ended, looked, looks, waiting in part.snapshot.get("looks", ())
-            ),
-            self._pauses.paused(),
+        looks = (
+            (self._account_number(holder), ended, looked, looks, waiting)
+            for holder, ended, looked, looks, waiting in part.snapshot.get("looks", ())
         )
+        self._looks = Looks(self._pauses.beside(looks), self._pauses.paused())
         self.places = self._pauses.places
 
     def _name(self, account: _Account, name: str) -> str:

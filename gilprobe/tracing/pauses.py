@@ -66,6 +66,28 @@ class Pauses:
         for holder, ended, looked, looks, waiting in self._pauses["looks"]:
             yield self._number(holder), ended, looked, looks, waiting
 
+    def beside(self, rows: Iterable[LookRow]) -> list[LookRow]:
+        """Return other looks than those that saw the collector just before or behind a pause.
+
+        The pause is known to the nanosecond, so they tell nothing more.
+        """
+        known = {
+            (self._number(holder), self.places[place][1:], generation)
+            for holder, _, place, generation, *_ in self.sums()
+            if place is not None
+        }
+        return [row for row in rows if not known or self._told(row[0], row[2]) not in known]
+
+    def _told(self, holder: int, looked: int | None) -> tuple[int, tuple[int, int, str, str], int] | None:
+        """Return who was seen to collect, at which line, and which generation; None if nobody was."""
+        if looked is None or not self._is_collector(looked):
+            return None
+        line = caller(self.places, looked)
+        generation = self.places[looked][3].removeprefix(f"{COLLECTOR} (generation ").removesuffix(")")
+        if line is None or not generation.isdecimal():
+            return None
+        return holder, self.places[line][1:], int(generation[:9])
+
     def _collector_below(self, place: int, generation: int) -> int:
         """Return the place of the collector, called by the line that made it run."""
         number = self._below.setdefault((place, generation), len(self._more))

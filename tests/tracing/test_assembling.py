@@ -122,6 +122,18 @@ def test_looks_in_pauses_tell_finalizers_from_the_collector(environment):
     assert sum(row.wait_ns for row in report.blame if row.holder) == 600
 
 
+def test_a_look_at_a_pauses_edge_tells_nothing(environment):
+    places = [*PLACES, (EXPORT, PYTHON, 0, COLLECTOR, ""), (MAIN, PYTHON, 0, COLLECTOR, "")]
+    looks = [(EXPORTER, NOTE, 6, 1, 1), (EXPORTER, NOTE, 7, 1, 1)]
+    report = assembled(environment, part(looks, places=places, pauses=PAUSES))
+    assert by_place(report) == {
+        ("export", COLLECTOR): (400, 300, 0),
+        ("main", COLLECTOR): (300, 300, 1),  # another interpreter's, perhaps: no pause is known there
+        ("export", ""): (100, 0, 0),
+        ("note", ""): (0, 0, 0),
+    }
+
+
 def test_collections_are_rows_and_marks_of_stalls(environment):
     stall = (VICTIM, None, EXPORTER, NOTE, 400, 300, 300)
     report = assembled(environment, part([], pauses=PAUSES, stalls=[stall, (VICTIM, None, 0, MAIN, 0, 5, 5)]))

@@ -107,8 +107,8 @@ def test_a_pause_is_told_as_the_callee_of_its_line(garbage):
     told = {row.called: row for row in report.culprits("line") if row.function == "collect"}
     worst = told["garbage collection (generation 2)"]
     (row,) = of(report, "collect")
-    assert 0 < worst.caused_ns <= row.caused_ns
-    assert worst.caused_ns > row.caused_ns * 0.9, "nothing of it was spent in a finalizer"
+    assert worst.caused_ns > 0
+    assert worst.caused_ns == pytest.approx(row.caused_ns, rel=0.1), "no finalizer took part"
     assert worst is max(told.values(), key=lambda one: one.caused_ns)
 
 
