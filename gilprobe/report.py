@@ -8,6 +8,7 @@ from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
 from gilprobe.model.notebook_repr import NotebookRepr
+from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
@@ -294,6 +295,11 @@ class Stall:
         alone without stacks; a callee is the last, without a file. None if nobody looked.
     holder_state : str or None
         What the operating system said of the holder then, as in :class:`OpenHold`.
+    pause_ns : int
+        The part of the wait in which the holder collected garbage, nanoseconds, as far as the report has
+        these pauses one by one (`Report.longest_pauses`).
+    pause_generation : int or None
+        The generation of the longest of them; None: there was none.
     """
 
     waiter: str
@@ -309,6 +315,8 @@ class Stall:
     holder_ns: int
     holder_stack: tuple[Frame, ...] | None = None
     holder_state: str | None = None
+    pause_ns: int = 0
+    pause_generation: int | None = None
 
     @property
     def start_s(self) -> float:
@@ -334,6 +342,11 @@ class Stall:
         if outer and not last.filename and last.line == 0:
             return outer[-1].function, outer[-1].filename, outer[-1].line, last.function
         return last.function, last.filename, last.line, ""
+
+    @property
+    def pause_s(self) -> float:
+        """The part of the wait in which the holder collected garbage, seconds."""
+        return self.pause_ns / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,6 +497,11 @@ class Report(NotebookRepr):
         Of each interpreter that has a GIL of its own; None if there is none.
     still_held : tuple of OpenHold or None
         Of a recording that was not ended: the hold that was under way at its end, of each GIL that has one.
+    collections : tuple of Collection or None
+        Collections of garbage by thread, line and generation, the longest together first; None: not recorded.
+        Those of interpreters other than the traced program's own are not among them.
+    longest_pauses : tuple of Pause or None
+        The 256 longest of these collections, one by one, the longest first; None: not recorded.
     """
 
     elapsed_ns: int
@@ -503,6 +521,8 @@ class Report(NotebookRepr):
     unshared_wait_ns: int = 0
     own_gils: tuple[OwnGil, ...] | None = None
     still_held: tuple[OpenHold, ...] | None = None
+    collections: tuple[Collection, ...] | None = None
+    longest_pauses: tuple[Pause, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in _NOT_NEGATIVE:

@@ -148,6 +148,53 @@ def asked_for(_: Truth) -> Act:
     return act
 
 
+def asked(truth: Truth, generation: int) -> Act:
+    """Ask for collections of the objects that were made just before, and note how long they take."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+    def act() -> None:
+        truth.park(1)
+        made = [[] for _ in range(100_000)]  # type: ignore[var-annotated]
+        for younger in range(generation):
+            gc.collect(younger)
+        truth.park(0)
+        begin = truth.now()
+        gc.collect(generation)  # culprit
+        truth.culprit_since(begin)
+        truth.park(1)
+        del made
+        truth.park(0)
+
+    return act
+
+
+ASKED = {
+    "must_name": True,
+    "itself": True,
+    "unclocked": True,
+}
+
+
+@kind("gc.collect(0)", callee=collected(0), **ASKED)
+def asked_for_youngest(truth: Truth) -> Act:
+    """Ask for a collection of the youngest generation."""
+    return asked(truth, 0)
+
+
+@kind("gc.collect(1)", callee=collected(1), **ASKED)
+def asked_for_middle(truth: Truth) -> Act:
+    """Ask for a collection of the middle generation."""
+    return asked(truth, 1)
+
+
+@kind("gc.collect(2)", callee=collected(2), **ASKED)
+def asked_for_oldest(truth: Truth) -> Act:
+    """Ask for a collection of all generations."""
+    return asked(truth, 2)
+
+
 @kind("freeing", callee=FREED, itself=True, unclocked=True)
 def freeing(truth: Truth) -> Act:
     """Let go of a large object by a new value for its name. Nobody waits while it is made."""

@@ -16,6 +16,7 @@
 #include "base/gp_clock.h"
 #include "base/gp_hist.h"
 #include "books/gp_blame.h"
+#include "books/gp_pause_sums.h"
 #include "books/gp_tallies.h"
 #include "books/gp_thread.h"
 #include "base/gp_status.h"
@@ -103,6 +104,7 @@ enum {
 /* Looks at one place in the hold that is under way. */
 typedef struct {
     uint32_t place;
+    bool in_pause; /* the collector ran (gp_pauses.h) */
     gp_look_sums sums;
 } gp_look_row;
 
@@ -141,9 +143,10 @@ struct gp_session {
     bool wants_sites, wants_stacks; /* where, if that is wanted */
     bool wants_cpu;                 /* CPU time of holds */
     bool wants_looks;               /* needs sites */
-    uint32_t opened;                /* accounts, since some were folded (gp_folding.h) */
-    gp_place *places;               /* each with a number of its own */
-    uint64_t stall_floor;           /* a wait must be longer to be among the longest */
+    bool wants_pauses;
+    uint32_t opened;      /* accounts, since some were folded (gp_folding.h) */
+    gp_place *places;     /* each with a number of its own */
+    uint64_t stall_floor; /* a wait must be longer to be among the longest */
 
     /* what each touches while others wait */
     _Alignas(GP_JOURNAL_LINE) uint64_t contended; /* ticks in which the GIL was held and wanted */
@@ -201,8 +204,10 @@ struct gp_session {
 
     /* looks (gp_looks.h) */
     gp_tally_table tallies;
+    gp_tally_table pause_tallies; /* of looks in pauses, which are not among the others */
     uint64_t looks_unseen, looks_free;
     uint32_t look_row_count;
+    gp_pauses pauses;
 
     size_t account_count; /* slots, some of them free */
     size_t spare_count;   /* free ones */

@@ -136,5 +136,7 @@ void gp_folding_compact(gp_session *session)
         return;
     gp_blame_rename(&session->blame, session->folded, session->ended->number);
     gp_tallies_rename(&session->tallies, session->folded, session->ended->number);
+    gp_tallies_rename(&session->pause_tallies, session->folded, session->ended->number);
+    gp_pause_sums_rename(&session->pauses.sums, session->folded, session->ended->number);
     session->folded_since = 0;
 }

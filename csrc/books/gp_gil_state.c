@@ -360,6 +360,8 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
         book_contended(gil, thread, now);
     if (__builtin_expect(gil->looks_under_way, 0))
         end_looks(gil, thread);
+    if (__builtin_expect(gil->pauses_under_way, 0))
+        gp_pauses_end_hold(gil, thread, now);
     gil->holder = NULL;
     gil->last_release = now;
     thread->last_place = place;
@@ -427,6 +429,8 @@ void gp_gil_state_take(gp_gil_state *gil, gp_thread *thread, uint64_t asked, uin
     open_accounts(gil, thread);
     if (__builtin_expect(gil->looks_under_way, 0) && thread->state != GP_HOLD)
         gp_looks_forget_hold(gil);
+    if (__builtin_expect(gil->pauses_under_way, 0) && thread->state != GP_HOLD)
+        gp_pauses_forget_hold(gil);
     gil->holder = thread;
     if (thread->state == GP_WAIT)
         leave_waiters(gil, thread);
@@ -511,18 +515,32 @@ static size_t book_cycles(const gp_gil_state *gil, gp_session *session, gp_accou
     return nth;
 }
 
+/* When the next look was taken, or the next pause began or ended. */
+static inline uint64_t next_mark(const gp_gil_state *gil)
+{
+    uint64_t look = gp_looks_next(&gil->looks), pause = gp_pauses_next(&gil->pauses);
+    return look < pause ? look : pause;
+}
+
+/* Book what was before the step. A pause that ends as the hold does belongs to it. */
+static void book_marks(gp_gil_state *gil, const gp_step *step)
+{
+    gp_looks_book(gil, step->time - 1);
+    gp_pauses_book(gil, step->kind == GP_STEP_RELEASE ? step->time : step->time - 1);
+}
+
 static bool read_cycles(gp_gil_state *gil)
 {
     gp_cycles cycles;
-    if (gil->waiters != NULL || gil->wanting_cpu != 0 || gil->looks_under_way)
+    if (gil->waiters != NULL || gil->wanting_cpu != 0 || gil->looks_under_way || gil->pauses_under_way)
         return false;
     size_t count = gp_stream_cycles(&gil->stream, &cycles);
     gp_thread *thread = count != 0 ? gp_thread_of(cycles.journal) : NULL;
     if (count == 0 || gp_account_of(gil->sessions, thread) == NULL)
         return false;
-    uint64_t look = gp_looks_next(&gil->looks);
-    if (__builtin_expect(look < cycles.until, 0))
-        cycles.until = look; /* the step after it must not be booked before */
+    uint64_t mark = next_mark(gil);
+    if (__builtin_expect(mark < cycles.until, 0))
+        cycles.until = mark; /* the step after it must not be booked before */
     for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
         if (thread->since < session->start)
             return false;
@@ -573,11 +591,12 @@ bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
             continue;
         if (!gp_stream_next(&gil->stream, &step))
             break;
-        if (__builtin_expect(gp_looks_next(&gil->looks) < step.time, 0))
-            gp_looks_book(gil, step.time - 1);
+        if (__builtin_expect(next_mark(gil) <= step.time, 0))
+            book_marks(gil, &step);
         apply(gil, &step);
     }
     gp_looks_book(gil, limit);
+    gp_pauses_book(gil, limit);
     gp_stream_end(&gil->stream);
     tell_losses(gil);
     fold_where_due(gil);
@@ -612,6 +631,7 @@ void gp_gil_state_reset(gp_gil_state *gil)
     gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = gil->wanting_looks = 0;
     gil->looks_under_way = false;
     gp_looks_discard(&gil->looks);
+    gp_pauses_forget(gil);
     gil->holder = NULL;
     gil->last_release = 0;
     forget_waiters(gil);
@@ -627,6 +647,7 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
         gil->wanting_cpu = 0;
         gil->wanting_looks = 0;
         gil->looks_under_way = false;
+        gp_pauses_forget(gil);
         gil->last_release = session->start; /* at the earliest */
         gil->holder = holder;
         if (holder != NULL) {
@@ -679,6 +700,7 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     uint32_t place = end_charges(gil, session, here, now);
     gp_looks_end_hold(session, place != GP_ROW_NONE ? gp_gil_state_account(gil, session, gil->holder) : NULL,
                       place);
+    gp_pauses_stop(gil, session, place, now);
     session->stop = now;
     gil->wanting_sites -= session->wants_sites;
     gil->wanting_stacks -= session->wants_stacks;
@@ -769,5 +791,6 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
     if (gil->holder != self) {
         gil->holder = NULL;
         gp_looks_forget_hold(gil);
+        gp_pauses_forget_hold(gil);
     }
 }

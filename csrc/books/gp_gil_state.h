@@ -15,6 +15,7 @@
 #include "books/gp_attribution.h"
 #include "books/gp_folding.h"
 #include "books/gp_looks.h"
+#include "books/gp_pauses.h"
 #include "stream/gp_stream.h"
 
 #define GP_NOT_WATCHED UINT32_MAX /* instead of a generation: no session runs */
@@ -45,6 +46,9 @@ struct gp_gil_state {
     gp_folding_host folding; /* set once */
     const gp_places *looked; /* the looker's, to which looks refer; set once */
     gp_look_queue looks;
+    bool pauses_under_way; /* there was a pause in the hold that is under way, or there is one */
+    gp_pause_under_way pause;
+    gp_pause_queue pauses;
 };
 
 static inline bool gp_gil_state_running(const gp_gil_state *gil)

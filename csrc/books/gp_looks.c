@@ -33,15 +33,15 @@ void gp_looks_discard(gp_look_queue *queue)
 
 /* ---- the hold that is under way ---- */
 
-static gp_look_row *row_of(gp_session *session, uint32_t place)
+static gp_look_row *row_of(gp_session *session, uint32_t place, bool in_pause)
 {
     for (uint32_t i = 0; i < session->look_row_count; i++)
-        if (session->look_rows[i].place == place)
+        if (session->look_rows[i].place == place && session->look_rows[i].in_pause == in_pause)
             return &session->look_rows[i];
     if (session->look_row_count == GP_LOOK_ROWS)
         return NULL;
     gp_look_row *row = &session->look_rows[session->look_row_count++];
-    *row = (gp_look_row){.place = place};
+    *row = (gp_look_row){.place = place, .in_pause = in_pause};
     return row;
 }
 
@@ -53,7 +53,7 @@ static bool add_to_hold(const gp_gil_state *gil, gp_session *session, const gp_l
         return false;
     uint32_t place = gp_attribution_looked(session, account, gil->looked,
                                            session->wants_stacks ? look->stack : look->site);
-    gp_look_row *row = place != GP_ROW_NONE ? row_of(session, place) : NULL;
+    gp_look_row *row = place != GP_ROW_NONE ? row_of(session, place, gp_pauses_cover(gil, look->time)) : NULL;
     if (row == NULL)
         return false;
     gp_look_sums sums = gp_look_sums_of(look->stands_for, waiting);
@@ -101,9 +101,11 @@ static void book(gp_gil_state *gil, const gp_look *look)
 void gp_looks_book(gp_gil_state *gil, uint64_t until)
 {
     gp_look look;
-    while (pop(&gil->looks, until, &look))
+    while (pop(&gil->looks, until, &look)) {
+        gp_pauses_book(gil, look.time);
         if (look.generation == gil->generation && gil->looked != NULL)
             book(gil, &look);
+    }
 }
 
 static bool is_more(const gp_look_sums *sums, const gp_look_sums *other)
@@ -137,9 +139,10 @@ void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t p
     }
     for (uint32_t i = 0; i < session->look_row_count; i++) {
         const gp_look_row *row = &session->look_rows[i];
-        if (gp_tallies_are_full(&session->tallies))
+        gp_tally_table *tallies = row->in_pause ? &session->pause_tallies : &session->tallies;
+        if (gp_tallies_are_full(tallies))
             gp_folding_compact(session);
-        gp_tally *tally = gp_tallies_row(&session->tallies, holder->number, place, row->place);
+        gp_tally *tally = gp_tallies_row(tallies, holder->number, place, row->place);
         if (tally != NULL)
             gp_look_sums_add(&tally->sums, &row->sums);
         else

@@ -48,6 +48,14 @@ static int generation(const gp_collector *gc)
 #endif
 }
 
+static _Atomic(const void *) collects_in, collects; /* as gp_callee_collects was told */
+
+void gp_callee_collects(const void *interpreter, const void *frame)
+{
+    atomic_store_explicit(&collects, frame, memory_order_relaxed);
+    atomic_store_explicit(&collects_in, interpreter, memory_order_relaxed);
+}
+
 /* Whether it is this frame that made the collector run: another thread may run, too, while a finalizer of the
  * first one waits. Since 3.15 the collector knows its frame. */
 static bool is_by(const gp_collector *gc, const gp_seen_thread *look)
@@ -55,8 +63,10 @@ static bool is_by(const gp_collector *gc, const gp_seen_thread *look)
 #if PY_VERSION_HEX >= 0x030F0000
     return (const char *)gc->frame == look->address;
 #else
-    (void)gc, (void)look;
-    return true;
+    (void)gc;
+    const void *frame = atomic_load_explicit(&collects, memory_order_relaxed);
+    const void *interpreter = atomic_load_explicit(&collects_in, memory_order_relaxed);
+    return frame == NULL || interpreter != look->state.interpreter || frame == look->address;
 #endif
 }
 

@@ -27,4 +27,8 @@ bool gp_callee_read(gp_safe_reader *reader, const void *thread_state, char *name
 bool gp_callee_read_at(gp_safe_reader *reader, const void *thread_state, gp_site_key *at, char *name,
                        size_t room);
 
+/* Which frame made the collector of this interpreter run; NULL: none, or it is not known. Any thread. Without
+ * it a Python frame that a collection calls, as of a finalizer, may count as what made the collector run. */
+void gp_callee_collects(const void *interpreter, const void *frame);
+
 #endif

@@ -24,7 +24,8 @@ enum {
     GP_SNAPSHOT_OTHERS_MISSED = 128,
     GP_SNAPSHOT_LOOKS = 256,
     GP_SNAPSHOT_LOOKED = 512, /* and the time that they stand for, and what was seen in long waits */
-    GP_SNAPSHOT_FLAGS = 1023, /* all of them */
+    GP_SNAPSHOT_PAUSES = 1024, /* of the garbage collector */
+    GP_SNAPSHOT_FLAGS = 2047, /* all of them */
 };
 
 #endif

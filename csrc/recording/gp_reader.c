@@ -411,3 +411,54 @@ void gp_read_tally(gp_cursor *cursor, const gp_totals_row *totals, gp_tally_row 
     row->waited = timed ? read_count(cursor) : row->waiting;
     row->squares = timed ? read_count(cursor) : squares_alike(row->looks, row->waiting);
 }
+
+static uint32_t read_generation(gp_cursor *cursor)
+{
+    return (uint32_t)gp_cursor_below(cursor, GP_READER_GENERATIONS, "a generation must be 0, 1 or 2");
+}
+
+/* A number of objects or pauses. */
+static uint64_t read_number(gp_cursor *cursor)
+{
+    return gp_cursor_below(cursor, (uint64_t)1 << 63, too_large);
+}
+
+uint64_t gp_read_pauses_lost(gp_cursor *cursor)
+{
+    return read_number(cursor);
+}
+
+void gp_read_pause_sum(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_sum_row *row)
+{
+    row->holder = read_account_number(cursor);
+    row->ended = read_link(cursor, GP_READER_PLACES, place_too_large);
+    row->place = read_link(cursor, GP_READER_PLACES, place_too_large);
+    row->generation = read_generation(cursor);
+    row->held_ns = read_ns(cursor, totals);
+    row->wait_ns = read_ns(cursor, totals);
+    row->count = read_number(cursor);
+    row->pauses_ns = read_ns(cursor, totals);
+    row->longest_ns = read_ns(cursor, totals);
+    row->collected = read_number(cursor);
+    row->uncollectable = read_number(cursor);
+}
+
+void gp_read_pause(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_row *row)
+{
+    row->holder = read_account_number(cursor);
+    row->place = read_link(cursor, GP_READER_PLACES, place_too_large);
+    row->generation = read_generation(cursor);
+    row->start_ns = read_ns(cursor, totals);
+    row->pause_ns = read_ns(cursor, totals);
+    row->held_ns = read_ns(cursor, totals);
+    row->wait_ns = read_ns(cursor, totals);
+    row->collected = read_number(cursor);
+    row->uncollectable = read_number(cursor);
+}
+
+gp_totals_row gp_totals_with_factor(uint64_t factor)
+{
+    gp_totals_row totals = {.rate = {factor}};
+    totals.most = most_ticks(totals.rate);
+    return totals;
+}

@@ -23,6 +23,7 @@ enum {
     GP_READER_ACCOUNTS = GP_INTERVAL_ACCOUNTS,
     GP_READER_REASONS = 2, /* of SEEN */
     GP_READER_STATES = 4,
+    GP_READER_GENERATIONS = 3, /* of garbage */
 };
 
 /* ---- header and chunks ---- */
@@ -278,6 +279,31 @@ typedef struct {
 
 void gp_read_tally(gp_cursor *cursor, const gp_totals_row *totals, gp_tally_row *row);
 
+/* With GP_SNAPSHOT_PAUSES. */
+uint64_t gp_read_pauses_lost(gp_cursor *cursor);
+
+typedef struct {
+    uint32_t holder;
+    uint32_t ended, place; /* or GP_NOWHERE */
+    uint32_t generation;
+    uint64_t held_ns, wait_ns, count, pauses_ns, longest_ns, collected, uncollectable;
+} gp_pause_sum_row;
+
+void gp_read_pause_sum(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_sum_row *row);
+
+typedef struct {
+    uint32_t holder;
+    uint32_t place; /* or GP_NOWHERE */
+    uint32_t generation;
+    uint64_t start_ns, pause_ns, held_ns, wait_ns, collected, uncollectable;
+} gp_pause_row;
+
+/* Also in a PAUS, whose times are those of the interpreter's snapshots. */
+void gp_read_pause(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_row *row);
+
+/* The totals of a factor, for gp_read_pause. */
+gp_totals_row gp_totals_with_factor(uint64_t factor);
+
 /* Least bytes of a row, for gp_cursor_rows. */
 enum {
     GP_ROW_ACCOUNT = 20,
@@ -287,6 +313,8 @@ enum {
     GP_ROW_STALL = 7,
     GP_ROW_EVENT = 4,
     GP_ROW_TALLY = 5,
+    GP_ROW_PAUSE_SUM = 11,
+    GP_ROW_PAUSE = 9,
 };
 
 #endif

@@ -196,6 +196,7 @@ static void put_news(gp_recorder *recorder, slot *at, gp_news_wish wish)
         gp_timeline_put(&news->timeline, &at->events_end, at->source.interpreter, &recorder->out);
     put_snapshot(recorder, wish);
     put_described(recorder, "SEEN", at->source.interpreter, &news->seen);
+    put_described(recorder, "PAUS", at->source.interpreter, &news->pauses);
     at->begun = true;
     if (recorder->out.size >= WRITE_SIZE || recorder->out.failed)
         write_out(recorder);
@@ -752,6 +753,7 @@ void gp_recorder_free(gp_recorder *recorder)
     gp_buffer_free(&recorder->news.places);
     gp_buffer_free(&recorder->news.timeline.events);
     gp_buffer_free(&recorder->news.seen);
+    gp_buffer_free(&recorder->news.pauses);
     gp_buffer_free(&recorder->news.snapshot);
     pthread_mutex_destroy(&recorder->queue_lock);
     gp_memory_unmap(recorder, sizeof *recorder);

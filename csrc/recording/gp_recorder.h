@@ -50,6 +50,7 @@ typedef struct {
     gp_timeline timeline;
     gp_buffer snapshot; /* the payload of a SNAP */
     gp_buffer seen;     /* entries of SEEN, without the interpreter's number */
+    gp_buffer pauses;   /* of PAUS */
     bool ended;         /* the session: its slot is free for another source after one more, final call */
 } gp_news;
 

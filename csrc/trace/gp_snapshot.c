@@ -112,7 +112,8 @@ static void write_totals(const reading *of, const gp_snapshot_facts *facts, gp_b
                                  (facts->timeline ? GP_SNAPSHOT_TIMELINE : 0) |
                                  (session->wants_cpu ? GP_SNAPSHOT_CPU : 0) |
                                  (facts->others_missed ? GP_SNAPSHOT_OTHERS_MISSED : 0) |
-                                 (session->wants_looks ? GP_SNAPSHOT_LOOKS | GP_SNAPSHOT_LOOKED : 0));
+                                 (session->wants_looks ? GP_SNAPSHOT_LOOKS | GP_SNAPSHOT_LOOKED : 0) |
+                                 (session->wants_pauses ? GP_SNAPSHOT_PAUSES : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
     gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, end_of(of)));
@@ -328,22 +329,69 @@ static void write_tally(const gp_tally *tally, gp_buffer *buffer)
         gp_buffer_number(buffer, sums[i]);
 }
 
+static uint64_t count_look_rows(const reading *of, bool in_pause)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; of->looked != NULL && i < of->session->look_row_count; i++)
+        count += of->session->look_rows[i].in_pause == in_pause;
+    return count;
+}
+
 /* The looks in the hold that is under way have rows of their own: also where its place is not known, since a
  * process may be killed in it. */
-static void write_looks(const reading *of, gp_buffer *buffer)
+static void write_tallies(const reading *of, const gp_tally_table *tallies, bool in_pause, gp_buffer *buffer)
 {
     const gp_session *session = of->session;
-    const gp_tally_table *tallies = &session->tallies;
-    uint32_t under_way = of->looked != NULL ? session->look_row_count : 0;
-    gp_buffer_number(buffer, session->looks_unseen);
-    gp_buffer_number(buffer, session->looks_free);
-    gp_buffer_number(buffer, tallies->count + under_way);
+    gp_buffer_number(buffer, tallies->count + count_look_rows(of, in_pause));
     for (size_t i = 0; i < tallies->count; i++)
         write_tally(&tallies->rows[i], buffer);
-    for (uint32_t i = 0; i < under_way; i++) {
+    for (uint32_t i = 0; of->looked != NULL && i < session->look_row_count; i++) {
         const gp_look_row *row = &session->look_rows[i];
-        write_tally(&(gp_tally){of->looked->number, of->place, row->place, row->sums}, buffer);
+        if (row->in_pause == in_pause)
+            write_tally(&(gp_tally){of->looked->number, of->place, row->place, row->sums}, buffer);
     }
+}
+
+static void write_looks(const reading *of, gp_buffer *buffer)
+{
+    gp_buffer_number(buffer, of->session->looks_unseen);
+    gp_buffer_number(buffer, of->session->looks_free);
+    write_tallies(of, &of->session->tallies, false, buffer);
+}
+
+/* ---- pauses ---- */
+
+static void write_pause_sum(const gp_pause_sum *sum, uint32_t ended, gp_buffer *buffer)
+{
+    const uint64_t numbers[] = {sum->held,    sum->wait,      sum->count,        sum->ticks,
+                                sum->longest, sum->collected, sum->uncollectable};
+    gp_buffer_number(buffer, sum->holder);
+    write_optional(buffer, ended);
+    write_optional(buffer, sum->place);
+    gp_buffer_number(buffer, sum->generation);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        gp_buffer_number(buffer, numbers[i]);
+}
+
+/* What is of the hold that is under way has rows of its own, as for looks. */
+static void write_pauses(const reading *of, gp_buffer *buffer)
+{
+    const gp_session *session = of->session;
+    const gp_pauses *pauses = &session->pauses;
+    gp_pause_sum part;
+    bool more = session->running && gp_pauses_under_way(session->gil_state, session, of->now, &part);
+    gp_buffer_number(buffer, pauses->lost);
+    gp_buffer_number(buffer, pauses->sums.count + pauses->row_count + more);
+    for (size_t i = 0; i < pauses->sums.count; i++)
+        write_pause_sum(&pauses->sums.rows[i], pauses->sums.rows[i].ended, buffer);
+    for (uint32_t i = 0; i < pauses->row_count; i++)
+        write_pause_sum(&pauses->rows[i], of->place, buffer);
+    if (more)
+        write_pause_sum(&part, part.held != 0 ? of->place : GP_ROW_NONE, buffer);
+    gp_buffer_number(buffer, pauses->longest_count);
+    for (size_t i = 0; i < pauses->longest_count; i++)
+        gp_pause_write(&pauses->longest[i], session->origin, buffer);
+    write_tallies(of, &session->pause_tallies, true, buffer);
 }
 
 /* ---- all of it ---- */
@@ -366,5 +414,7 @@ void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint
     write_stalls(&of, buffer);
     if (session->wants_looks)
         write_looks(&of, buffer);
+    if (session->wants_pauses)
+        write_pauses(&of, buffer);
     gp_memory_unmap(of.waits, (session->account_count + 1) * sizeof *of.waits);
 }

@@ -117,6 +117,8 @@ static void tell_news(void *context, gp_news_wish wish, gp_news *news)
     gp_timeline_take(&session->timeline, &news->timeline);
     copy_new(&session->seen, &(size_t){0}, &news->seen);
     gp_buffer_clear(&session->seen);
+    copy_new(&session->pauses.told, &(size_t){0}, &news->pauses);
+    gp_buffer_clear(&session->pauses.told);
     if (wish != GP_NEWS_ALONE)
         write_snapshot(session, wish, place, now, news);
     gp_trace_parts_unlock(session);

@@ -217,6 +217,7 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
         return GP_ENOMEM;
     started->wants_cpu = wishes->cpu;
     started->wants_looks = wishes->looks && started->wants_sites && host->looker_eyes != NULL;
+    started->wants_pauses = wishes->pauses;
     started->lost_before = gp_threads_lost(&gp_tracer.threads);
     status = begin_watching(host, &first, reason);
     if (status == GP_OK)

@@ -71,6 +71,7 @@ typedef struct {
     bool cpu;      /* CPU time of holds: two system calls each */
     bool looks;    /* look at the holder at random times (gp_looker.h); only with sites. After its end:
                       gp_looker_end */
+    bool pauses;   /* the collector tells of its pauses (gp_collector.h) */
     gp_recorder
         *recorder; /* where to; NULL: nowhere. To be finished after the stop, before gp_tracer_forget */
 } gp_tracer_wishes;

@@ -12,3 +12,6 @@ cdef extern from "cpython/gp_interpreter.h":
 cdef extern from "cpython/gp_forks.h":
     void gp_forks_before()
     void gp_forks_after_in_parent()
+
+cdef extern from "cpython/gp_collections.h":
+    bint gp_collections_follow(bint follow)

@@ -29,6 +29,7 @@ cdef extern from "recording/gp_format.h" nogil:
         GP_SNAPSHOT_CPU
         GP_SNAPSHOT_OTHERS_MISSED
         GP_SNAPSHOT_LOOKS
+        GP_SNAPSHOT_PAUSES
 
 
 cdef extern from "recording/gp_reader.h" nogil:
@@ -39,6 +40,8 @@ cdef extern from "recording/gp_reader.h" nogil:
         GP_ROW_BLAME
         GP_ROW_STALL
         GP_ROW_TALLY
+        GP_ROW_PAUSE_SUM
+        GP_ROW_PAUSE
     uint32_t GP_NOWHERE
 
     gp_status gp_recording_check(const uint8_t *header)
@@ -149,6 +152,16 @@ cdef extern from "recording/gp_reader.h" nogil:
         uint64_t looks, waiting, time, waited, squares
     void gp_read_looks(gp_cursor *cursor, gp_looks_row *row)
     void gp_read_tally(gp_cursor *cursor, const gp_totals_row *totals, gp_tally_row *row)
+    ctypedef struct gp_pause_sum_row:
+        uint32_t holder, ended, place, generation
+        uint64_t held_ns, wait_ns, count, pauses_ns, longest_ns, collected, uncollectable
+    ctypedef struct gp_pause_row:
+        uint32_t holder, place, generation
+        uint64_t start_ns, pause_ns, held_ns, wait_ns, collected, uncollectable
+    void gp_read_pause_sum(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_sum_row *row)
+    void gp_read_pause(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_row *row)
+    uint64_t gp_read_pauses_lost(gp_cursor *cursor)
+    gp_totals_row gp_totals_with_factor(uint64_t factor)
 
 
 cdef extern from "recording/gp_recorder.h" nogil:

@@ -37,6 +37,7 @@ cdef extern from "trace/gp_tracer.h":
         bint timeline
         bint cpu
         bint looks
+        bint pauses
         gp_recorder *recorder
     gp_status gp_tracer_learn(const gp_tracer_host *host, const char **reason)
     gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wishes, gp_session **session,

@@ -50,13 +50,24 @@ class _Account(TypedDict):
     holds: list[tuple[int, int]]
     waits: list[tuple[int, int]]
 
+_Tally: TypeAlias = tuple[int, int | None, int, int, int, int, int, int]
+_PauseSum: TypeAlias = tuple[int, int | None, int | None, int, int, int, int, int, int, int, int]
+_Pause: TypeAlias = tuple[int, int | None, int, int, int, int, int, int, int]
+
+class _Pauses(TypedDict):
+    lost: int
+    sums: list[_PauseSum]
+    longest: list[_Pause]
+    looks: list[_Tally]
+
 class _Snapshot(TypedDict):
     totals: _Totals
     accounts: list[_Account]
     sites: list[tuple[int, int, int, int, int]]
     blame: list[tuple[int, int, int | None, int]]
     stalls: list[tuple[int, int | None, int | None, int | None, int, int, int, int | None]]
-    looks: list[tuple[int, int | None, int, int, int, int, int, int]]
+    looks: list[_Tally]
+    pauses: _Pauses | None
 
 _Place: TypeAlias = tuple[int | None, int, int, str, str]
 _Seen: TypeAlias = tuple[int, int, int, int, int | None, int]
@@ -79,4 +90,5 @@ def read_events(
 def add_events(
     payload: ReadableBuffer, threads: ReadableBuffer, places: ReadableBuffer, sums: WriteableBuffer
 ) -> None: ...
+def decode_pauses(entries: ReadableBuffer, factor: int) -> list[_Pause]: ...
 def decode_snapshot(payload: ReadableBuffer) -> _Snapshot: ...

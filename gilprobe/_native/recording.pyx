@@ -342,6 +342,46 @@ cdef list read_looks(gp_cursor *cursor, const gp_totals_row *totals, dict counts
     return read_tallies(cursor, totals)
 
 
+cdef tuple pause_of(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef gp_pause_row row
+    gp_read_pause(cursor, totals, &row)
+    check(cursor)
+    return (row.holder, number_or_none(row.place), row.generation, row.start_ns, row.pause_ns, row.held_ns, row.wait_ns,
+            row.collected, row.uncollectable)
+
+
+cdef tuple pause_sum_of(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef gp_pause_sum_row row
+    gp_read_pause_sum(cursor, totals, &row)
+    check(cursor)
+    return (row.holder, number_or_none(row.ended), number_or_none(row.place), row.generation, row.held_ns, row.wait_ns,
+            row.count, row.pauses_ns, row.longest_ns, row.collected, row.uncollectable)
+
+
+cdef dict read_pauses(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef uint64_t i, count, lost
+    if not totals.flags & GP_SNAPSHOT_PAUSES:
+        return None
+    lost = gp_read_pauses_lost(cursor)
+    check(cursor)
+    count = gp_cursor_rows(cursor, GP_ROW_PAUSE_SUM)
+    sums = [pause_sum_of(cursor, totals) for i in range(count)]
+    count = gp_cursor_rows(cursor, GP_ROW_PAUSE)
+    longest = [pause_of(cursor, totals) for i in range(count)]
+    return {"lost": lost, "sums": sums, "longest": longest, "looks": read_tallies(cursor, totals)}
+
+
+def decode_pauses(const uint8_t[::1] entries, uint64_t factor) -> list:
+    """Return each pause of a PAUS as in a snapshot; `factor` is the length of a tick, nanoseconds * 2**32."""
+    cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
+    cdef gp_totals_row totals = gp_totals_with_factor(factor)
+    rows = []
+    while not gp_cursor_at_end(&cursor):
+        rows.append(pause_of(&cursor, &totals))
+    check(&cursor)
+    return rows
+
+
 cdef dict totals_as_dict(const gp_totals_row *row):
     return {
         "final": bool(row.flags & GP_SNAPSHOT_FINAL),
@@ -372,7 +412,10 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
     where its holds ended or None, place that was seen, and, added up over the looks: their number, the threads that waited,
     the time that a look stands for, that of all who waited, and the squares of that). The totals
     tell how many looks saw nothing, and how many found that nobody had the GIL. Threads by the numbers of their
-    accounts, places by their own. Whether there are such accounts and places is for the caller to check.
+    accounts, places by their own. `pauses` is None, or tells how many were lost, and has their sums (who collected,
+    place where its holds ended or None, place that made the collector run or None, generation, part held, waits of
+    others meanwhile, pauses, their length, the longest, objects collected, uncollectable), the longest ones (who, place
+    or None, generation, start, length, part held, waits, collected, uncollectable) and the looks in pauses. Whether there are such accounts and places is for the caller to check.
     """
     cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
     cdef gp_totals_row totals
@@ -391,6 +434,7 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
         "stalls": read_stalls(&cursor, &totals),
     }
     snapshot["looks"] = read_looks(&cursor, &totals, snapshot["totals"])
+    snapshot["pauses"] = read_pauses(&cursor, &totals)
     check(&cursor)
     if not gp_cursor_at_end(&cursor):
         raise ValueError("there must be nothing behind a snapshot")

@@ -57,6 +57,7 @@ class Session:
         timeline: bool = False,
         cpu_time: bool = False,
         looks: bool = False,
+        pauses: bool = False,
     ) -> Session: ...
     @property
     def running(self) -> bool: ...

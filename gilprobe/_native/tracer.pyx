@@ -336,6 +336,9 @@ cdef class Recorder:
 # ---- a trace ----
 
 
+cdef int pauses_wanted = 0  # by so many sessions
+
+
 @cython.final
 @cython.no_gc_clear  # the collector must not take the recorder away, whose thread reads the session until the end
 cdef class Session:
@@ -347,9 +350,10 @@ cdef class Session:
 
     cdef gp_session *handle
     cdef Recorder recorder  # must be finished before the session goes
+    cdef bint pauses
 
     def __cinit__(self, *, bint sites=False, bint stacks=False, Recorder recorder=None, bint timeline=False,
-                  bint cpu_time=False, bint looks=False):
+                  bint cpu_time=False, bint looks=False, bint pauses=False):
         cdef const char *reason = b""
         cdef gp_status status
         cdef int error
@@ -365,6 +369,7 @@ cdef class Session:
         wishes.timeline = timeline
         wishes.cpu = cpu_time
         wishes.looks = looks
+        wishes.pauses = pauses
         if looks:
             watch_forks()
         wishes.recorder = NULL if recorder is None else recorder.handle
@@ -372,6 +377,7 @@ cdef class Session:
         status = gp_tracer_start(gp_interpreter_host(), &wishes, &self.handle, &reason)
         error = errno  # before anything else sets it
         check_status(status, "a trace", None, error, None, reason)
+        self.follow_pauses(pauses)
 
     def __dealloc__(self):
         cdef gp_call_stack nowhere
@@ -382,6 +388,7 @@ cdef class Session:
         nowhere.depth = 0
         nowhere.truncated = False
         gp_tracer_stop(self.handle, &nowhere)
+        self.follow_pauses(False)
         if self.recorder is not None:
             recorder = self.recorder.handle
             with nogil:
@@ -389,6 +396,16 @@ cdef class Session:
                 gp_recorder_finish(recorder)
         gp_tracer_forget(self.handle)
         end_looker()
+
+    cdef void follow_pauses(self, bint follow) noexcept:
+        # Have the collector tell of its pauses as long as a session wants them.
+        global pauses_wanted
+        if follow == self.pauses:
+            return
+        self.pauses = follow
+        pauses_wanted += 1 if follow else -1
+        if follow or pauses_wanted == 0:
+            gp_collections_follow(follow)
 
     @property
     def running(self) -> bool:
@@ -401,6 +418,7 @@ cdef class Session:
         cdef gp_call_stack here
         find(frame, self.handle, keys, &here)
         gp_tracer_stop(self.handle, &here)
+        self.follow_pauses(False)
         end_looker()
 
     def read(self, frame=None) -> list[tuple[bytes, bytes]]:

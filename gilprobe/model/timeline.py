@@ -64,6 +64,34 @@ class Batch(NamedTuple):
     durations_ns: memoryview
 
 
+class TimelinePause(NamedTuple):
+    """One collection of garbage.
+
+    Attributes
+    ----------
+    thread : int
+        The thread that collected: a number in the timeline's `threads`.
+    place : int
+        The line that made the collector run: a number in the timeline's `places`, or `NOWHERE`.
+    generation : int
+        As in :class:`~gilprobe.model.pauses.Collection`.
+    start_ns, duration_ns : int
+        From the start of the trace to its own, and its length, nanoseconds.
+    held_ns, caused_ns, collected, uncollectable : int
+        As in :class:`~gilprobe.model.pauses.Collection`.
+    """
+
+    thread: int
+    place: int
+    generation: int
+    start_ns: int
+    duration_ns: int
+    held_ns: int
+    caused_ns: int
+    collected: int
+    uncollectable: int
+
+
 class Timeline(Protocol):
     """A timeline that is read batch by batch, in bounded memory.
 
@@ -85,3 +113,6 @@ class Timeline(Protocol):
 
     def batches(self) -> Iterator[Batch]:
         """Yield all events, from the beginning."""
+
+    def pauses(self) -> Iterator[TimelinePause]:
+        """Yield all collections of garbage in the order of their ends."""

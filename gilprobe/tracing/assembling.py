@@ -12,10 +12,12 @@ from gilprobe._native.tracer import LABEL_ENDED
 from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.environment import Environment
+from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
 from gilprobe.model.thread_kind import thread_kind
 from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
+from gilprobe.tracing.pauses import Pauses, overlaps
 from gilprobe.tracing.places import (
     CAUSED,
     COLUMNS,
@@ -170,6 +172,8 @@ def assemble(
         unshared_wait_ns=unshared_ns if looks else 0,
         own_gils=tuple(part.own_gil() for part in named[1:]) or None,
         still_held=tuple(hold for part in named for hold in part.still_held(stacks)) or None,
+        collections=_ranked_collections(named),
+        longest_pauses=_longest_pauses(named),
     )
 
 
@@ -219,7 +223,7 @@ class _NamedPart:
         self.site_rows = part.snapshot["sites"]
         self.blame_rows = part.snapshot["blame"]
         self.stall_rows = part.snapshot["stalls"]
-        self.places = part.places
+        self._pauses = Pauses(part.places, part.snapshot.get("pauses"), self._account_number)
         self._seen, self._still_held = part.seen, part.still_held
         named = [who(account) for account in self.accounts]
         self.names = {
@@ -233,12 +237,12 @@ class _NamedPart:
         # ended threads are merged into one row, which others' references then mean
         self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
         self._stack_of: list[int] = []  # by place
+        paused = self._pauses.paused()
+        self.places = self._pauses.places
         self._frames: list[Frame | None] = [None] * len(self.places)
         self._site_of: dict[int | None, _Spot] = {}
-        self._looks = Looks(
-            ((self._account_number(row[0]), *row[1:]) for row in part.snapshot.get("looks", ())),
-            self._alike,
-        )
+        looks = ((self._account_number(row[0]), *row[1:]) for row in part.snapshot.get("looks", ()))
+        self._looks = Looks(self._pauses.beside(looks), self._alike, paused)
 
     def _name(self, account: _Account, name: str) -> str:
         interpreter = self.totals["interpreter"]
@@ -339,7 +343,7 @@ class _NamedPart:
             cpu[place] += hold_cpu_ns
         amounts_of = {
             HOLD: self._looks.holds(holds),
-            CPU: self._looks.holds(cpu),
+            CPU: self._looks.holds(cpu, holds),
             LOOKS: self._looks.by_place,
         }
         for column, amounts in amounts_of.items():
@@ -405,14 +409,45 @@ class _NamedPart:
                 stacks.frames(self._stack(hold.place, stacks)),
             )
 
+    def knows_pauses(self) -> bool:
+        """Return whether the collector told of its pauses."""
+        return self._pauses.known
+
+    def collections(self) -> Iterator[Collection]:
+        """Yield the sums of collections by thread, line and generation."""
+        sums: dict[tuple[int, tuple[str, str, int], int], list[int]] = defaultdict(lambda: [0] * 7)
+        for holder, _, place, generation, held_ns, wait_ns, *others in self._pauses.sums():
+            row = sums[self._account_number(holder), self._where(place, ""), generation]
+            count, pause_ns, longest_ns, collected, uncollectable = others
+            row[2] = max(row[2], longest_ns)
+            _add(row, (count, pause_ns, 0, held_ns, wait_ns, collected, uncollectable))
+        for (holder, where, generation), row in sums.items():
+            name, native_id = self._whom(holder)
+            function, filename, line = where
+            yield Collection(
+                name, native_id, self.totals["interpreter"], generation, function, filename, line, *row
+            )
+
+    def longest_pauses(self) -> Iterator[Pause]:
+        """Yield the longest collections, one by one."""
+        for holder, place, generation, *numbers in self._pauses.longest():
+            name, native_id = self._whom(self._account_number(holder))
+            function, filename, line = self._where(place, "")
+            yield Pause(
+                name, native_id, self.totals["interpreter"], generation, function, filename, line, *numbers
+            )
+
     def stalls(self, stacks: Stacks) -> Iterator[Stall]:
         """Yield the longest waits, with waiter and holder. Uses the rows up: none is kept twice."""
         seen = SeenHolds(self._seen)
+        paused = overlaps(self._pauses.longest())
         self.stall_rows.reverse()
         while self.stall_rows:
             row = self.stall_rows.pop()
             hold = seen.during(row[2], row[4], row[4] + row[5])
-            yield self._stall(*row[:7], *self._told_of(row[7], hold, stacks))
+            yield self._stall(
+                *row[:7], *self._told_of(row[7], hold, stacks), *paused(row[2], row[4], row[4] + row[5])
+            )
 
     def _told_of(
         self, looked: int | None, hold: RecordedHold | None, stacks: Stacks
@@ -435,6 +470,8 @@ class _NamedPart:
         holder_ns: int,
         holder_stack: tuple[Frame, ...] | None,
         holder_state: str | None,
+        pause_ns: int,
+        pause_generation: int | None,
     ) -> Stall:
         return Stall(
             self.thread_name(waiter),
@@ -446,6 +483,8 @@ class _NamedPart:
             holder_ns=holder_ns,
             holder_stack=holder_stack,
             holder_state=holder_state,
+            pause_ns=pause_ns,
+            pause_generation=pause_generation,
         )
 
     def _where(self, place: int | None, otherwise: str) -> tuple[str, str, int]:
@@ -467,6 +506,8 @@ class _NamedPart:
             doubts.append("another library replaced the tracer's hooks: everything after that is missing")
         if not totals["releases_told_apart"]:
             doubts.append("forced and voluntary releases look the same here: all count as voluntary")
+        if self._pauses.lost:
+            doubts.append(f"{self._pauses.lost} collections of garbage are missing: there was no memory")
         if totals["sites_lost_ns"]:
             doubts.append(
                 f"{duration(totals['sites_lost_ns'] / 1e9)} have no site or blame: the tables were full"
@@ -576,6 +617,20 @@ def _ranked_sites(sites: Mapping[_Spot, Sequence[int]], cpu_time: bool) -> tuple
 def _effective(wait_ns: int, looks: int, spread: int) -> float:
     """Return how many looks of equal weight are as certain as these of unequal ones."""
     return min(float(looks), round(wait_ns * wait_ns / spread, 1)) if spread else float(looks)
+
+
+def _ranked_collections(parts: Sequence[_NamedPart]) -> tuple[Collection, ...] | None:
+    if not any(part.knows_pauses() for part in parts):
+        return None
+    rows = [row for part in parts for row in part.collections()]
+    return tuple(sorted(rows, key=lambda row: (-row.pause_ns, row.thread, row.function, row.line)))
+
+
+def _longest_pauses(parts: Sequence[_NamedPart]) -> tuple[Pause, ...] | None:
+    if not any(part.knows_pauses() for part in parts):
+        return None
+    rows = [row for part in parts for row in part.longest_pauses()]
+    return tuple(sorted(rows, key=lambda row: (-row.pause_ns, row.start_ns)))
 
 
 def _ranked_blame(sums: _BlameSums, rank_of_stack: Mapping[int, int]) -> tuple[Blame, ...]:

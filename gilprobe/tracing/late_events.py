@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilprobe.model.distribution import bucket_of_ns
 from gilprobe.model.timeline import HOLD, WAIT
@@ -118,11 +118,18 @@ class _Booking:
         self._settled: LateEvent | None = None  # the hold under way, as far as it is charged already
 
     def end_looks(self, seen: int | None, hold: LateEvent) -> None:
-        """Move the looks at the hold under way from where it was seen to where it ended."""
-        rows = self._snapshot["looks"]
-        for at, row in enumerate(rows):
-            if row[:2] == (hold.account, seen):
-                rows[at] = row[0], hold.place, *row[2:]
+        """Move looks at the hold under way, and its pauses, from where it was seen to where it ended."""
+        pauses = self._snapshot.get("pauses")
+        self._move_ends(self._snapshot["looks"], seen, hold)
+        if pauses is not None:
+            self._move_ends(pauses["looks"], seen, hold)
+            self._move_ends(pauses["sums"], seen, hold)
+
+    @staticmethod
+    def _move_ends(rows: list[Any], seen: int | None, hold: LateEvent) -> None:
+        for at, (holder, ended, *others) in enumerate(rows):
+            if (holder, ended) == (hold.account, seen):
+                rows[at] = (holder, hold.place, *others)
 
     def settle(self, seen: int | None, hold: LateEvent) -> LateEvent:
         """Move the hold under way from where it was seen to where it ended; return the rest of it."""

@@ -18,7 +18,7 @@ from gilprobe.errors import FormatError
 from gilprobe.files import open_regular
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.timeline import HOLD, NOWHERE, Batch, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, Batch, TimelinePause, TimelineThread
 from gilprobe.tracing.late_events import MOST_EVENTS, LateEvent, add_late
 from gilprobe.tracing.places import Naming, Stacks, frame_of
 from gilprobe.tracing.seen_holds import AT_SNAPSHOT, RecordedHold
@@ -26,7 +26,7 @@ from gilprobe.tracing.seen_holds import AT_SNAPSHOT, RecordedHold
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilprobe._native.recording import _Place, _Seen, _Snapshot
+    from gilprobe._native.recording import _Pause, _Place, _Seen, _Snapshot
     from gilprobe.report import Frame
 
 MAGIC = b"GILPROBE"
@@ -36,6 +36,7 @@ _NAMED = 1 << 20  # threads alive at the beginning or the end
 _PIECE = 1 << 20  # bytes
 _ZEROS = 1 << 26  # bytes checked at a time where only zeros may follow
 _SEEN = 1 << 16  # holds seen under way; a recorder tells of 4,096 for each trace, and one at each snapshot
+_TICKS = 1 << 32  # a factor that leaves ticks as they are
 _LABEL = (1 << 31) - 1  # the bits of a label that stand for a name
 
 _META: dict[str, type] = {
@@ -344,23 +345,56 @@ class RecordedTimeline:
         OSError
             If it can't be read.
         """
+        for offset, payload in self._chunks(b"EVNT"):
+            with _naming(self._recording.path, offset):
+                batch = self._batch(payload)
+            yield batch
+
+    def pauses(self) -> Iterator[TimelinePause]:
+        """Yield all collections of garbage in the order of their ends.
+
+        Raises
+        ------
+        FormatError
+            If the file has changed since it was opened.
+        OSError
+            If it can't be read.
+        """
+        for offset, payload in self._chunks(b"PAUS"):
+            with _naming(self._recording.path, offset):
+                pauses = self._pauses(payload)
+            yield from pauses
+
+    def _chunks(self, wanted: bytes) -> Iterator[tuple[int, bytes]]:
         recording = self._recording
         with _open_file(recording.path, recording.identity, recording.beginning) as file:
             for offset, kind, payload in _Chunks(recording.path, file, recording.size):
-                if kind == b"EVNT":
-                    with _naming(recording.path, offset):
-                        batch = self._batch(payload)
-                    yield batch
+                if kind == wanted:
+                    yield offset, payload
 
-    def _batch(self, payload: bytes) -> Batch:
-        number, _, _ = native.events_head(payload)
+    def _described(self, number: int) -> tuple[RecordedInterpreter, int]:
         interpreter = self._recording.interpreters.get(number)
         if interpreter is None or interpreter.snapshot is None:
             raise ValueError("a file must not change while it is read")
-        factor = interpreter.snapshot["totals"]["factor"]
+        return interpreter, interpreter.snapshot["totals"]["factor"]
+
+    def _batch(self, payload: bytes) -> Batch:
+        number, _, _ = native.events_head(payload)
+        interpreter, factor = self._described(number)
         return Batch(
             *native.read_events(payload, interpreter.thread_numbers, interpreter.place_numbers, factor)
         )
+
+    def _pauses(self, payload: bytes) -> list[TimelinePause]:
+        number, entries = native.split_interpreter(payload)
+        interpreter, factor = self._described(number)
+        threads, places = interpreter.thread_numbers, interpreter.place_numbers
+        rows = native.decode_pauses(entries, factor)
+        _check_pauses(rows, interpreter)
+        return [
+            TimelinePause(threads[account], NOWHERE if place is None else places[place], *others)
+            for account, place, *others in rows
+        ]
 
     def _who(self, interpreter: RecordedInterpreter, account: int) -> Naming:
         thread = interpreter.threads.get(account)
@@ -399,6 +433,8 @@ class _Loader:
             recording.describe_places(interpreter, native.decode_places(entries, len(interpreter.places)))
         elif kind == b"SEEN":
             self._take_seen(payload)
+        elif kind == b"PAUS":
+            self._take_pauses(payload)
         elif kind == b"LABL":
             recording.labels.update(native.decode_labels(payload))
         elif kind == b"NAME":
@@ -435,6 +471,12 @@ class _Loader:
         if sum(map(len, self.seen.values())) > _SEEN:
             raise ValueError(f"at most {_SEEN} holds must be seen under way")
         self.under_way.update((number, row) for row in rows if row[0] == AT_SNAPSHOT)
+
+    def _take_pauses(self, payload: bytes) -> None:
+        number, entries = native.split_interpreter(payload)
+        if number not in self.snapshots:
+            raise ValueError("a snapshot must come before the first pause")
+        _check_pauses(native.decode_pauses(entries, _TICKS), self.recording.interpreters[number])
 
     def decode_snapshots(self) -> None:
         """Decode the last snapshot of each interpreter: earlier ones don't count."""
@@ -495,6 +537,17 @@ class _Loader:
             )
 
 
+def _check_pauses(rows: list[_Pause], interpreter: RecordedInterpreter) -> None:
+    """Raise ValueError unless all places and threads of these pauses are known."""
+    for account, place, *_ in rows:
+        if account not in interpreter.threads:
+            raise ValueError(f"a pause must be of a described thread, got {account}")
+        if place is not None and place >= len(interpreter.places):
+            raise ValueError(
+                f"a pause must be at a described place, got {place} of {len(interpreter.places)}"
+            )
+
+
 def _check_seen(rows: list[_Seen], interpreter: RecordedInterpreter) -> None:
     """Raise ValueError unless all places and threads of these holds are known."""
     for _, holder, _, _, place, _ in rows:
@@ -523,6 +576,12 @@ def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> 
     for holder, ended, looked, *_ in snapshot["looks"]:
         threads.add(holder)
         places |= {ended, looked}
+    pauses = snapshot["pauses"]
+    if pauses is not None:
+        threads |= {row[0] for row in (*pauses["sums"], *pauses["longest"], *pauses["looks"])}
+        places |= {place for row in pauses["sums"] for place in row[1:3]}
+        places |= {row[1] for row in pauses["longest"]}
+        places |= {place for row in pauses["looks"] for place in row[1:3]}
     unknown = threads - accounts - {None}
     if unknown:
         raise ValueError(f"a snapshot must refer to described threads, got {unknown.pop()}")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     the threads that waited at each, the time that each stands for, that of all who waited, and the squares of
     the last."""
 
+    ExactRow = tuple[int, Place, Place, int, int]
+    """Holder, place where its holds ended, place that was run, and the nanoseconds of the holds and of the
+    waits for them that passed there: not by looks."""
+
     _Seen = list[tuple[Place, int, int, int]]
     """Places that were looked at, with their weights, looks and the squares of the looks' weights, the
     heaviest first."""
@@ -69,16 +73,104 @@ def parted(total: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
+class Paused:
+    """What of totals passed in pauses of the garbage collector, and on what.
+
+    How long pauses were is known to the nanosecond. A pause is the collector's, but for the part that looks
+    saw in finalizers.
+
+    Parameters
+    ----------
+    exact : iterable of tuple
+        What passed in pauses, by the place of the collector.
+    looks : iterable of tuple
+        The looks that fell into pauses.
+    is_collector : callable
+        Whether a place is the collector.
+
+    Attributes
+    ----------
+    known, others : list of tuple
+        The looks, and those of them of whose pauses nothing else is known.
+    """
+
+    def __init__(
+        self, exact: Iterable[ExactRow], looks: Iterable[LookRow], is_collector: Callable[[Place], bool]
+    ) -> None:
+        rows = list(exact)
+        ends = {(holder, ended) for holder, ended, *_ in rows}
+        seen = list(looks)
+        self.known = [row for row in seen if row[:2] in ends]
+        self.others = [row for row in seen if row[:2] not in ends]
+        self._is_collector = is_collector
+        self._holds = self._by_end(
+            ((ended, place, held_ns) for _, ended, place, held_ns, _ in rows),
+            ((ended, looked, (time, looks, 0)) for _, ended, looked, looks, _, time, *_ in self.known),
+        )
+        self._waits = self._by_end(
+            (((holder, ended), place, wait_ns) for holder, ended, place, _, wait_ns in rows),
+            (
+                ((holder, ended), looked, (waited, min(looks, waiting), squares))
+                for holder, ended, looked, looks, waiting, _, waited, squares in self.known
+            ),
+        )
+
+    def _by_end(
+        self,
+        exact: Iterable[tuple[Any, Place, int]],
+        looks: Iterable[tuple[Any, Place, tuple[int, int, int]]],
+    ) -> dict[Any, tuple[int, _Seen]]:
+        """Return the nanoseconds in pauses, and their places with weights, by where the holds ended."""
+        lengths: dict[Any, dict[Place, int]] = defaultdict(lambda: defaultdict(int))
+        finalizers = _Cells()
+        collector: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0])
+        for end, place, length_ns in exact:
+            lengths[end][place] += length_ns
+        for end, looked, sums in looks:
+            own = self._is_collector(looked)
+            _add(collector[end] if own else finalizers[end][looked], *sums)
+        return {
+            end: (sum(of.values()), _of_pauses(of, finalizers[end], collector[end]))
+            for end, of in lengths.items()
+            if any(of.values())
+        }
+
+    def of_holds(self, ended: Place) -> tuple[int, _Seen]:
+        """Return how long holds that ended there paused, and on what."""
+        return self._holds.get(ended, (0, []))
+
+    def of_waits(self, holder: int, ended: Place) -> tuple[int, _Seen]:
+        """Return how long others waited for such pauses, and for what."""
+        return self._waits.get((holder, ended), (0, []))
+
+
+def _of_pauses(lengths: Mapping[Place, int], finalizers: Mapping[Place, list[int]], own: list[int]) -> _Seen:
+    others = {place: sums for place, sums in finalizers.items() if sums[0] > 0}
+    whole = sum(lengths.values())
+    collector, looks, spread = own if others else (1, 0, 0)  # without others all is known without looks
+    seen = [
+        (place, length * collector, looks * length // whole, spread * length * length)
+        for place, length in lengths.items()
+    ]
+    seen += [
+        (place, weight * whole, looks, squares * whole * whole)
+        for place, (weight, looks, squares) in others.items()
+    ]
+    return _in_order(seen)
+
+
 class Looks:
     """The looks at one GIL's holders, by the holds that they fell into.
 
     Parameters
     ----------
     rows : iterable of tuple
-        Of the looks, in any order.
+        Of the looks, in any order. Not those in pauses.
     alike : callable
         Given a holder and a place, return the same for those whose looks may stand for each other; with None
         instead of a holder, for a place alone. By default none may.
+    paused : Paused, optional
+        What of the totals passed in pauses.
 
     Attributes
     ----------
@@ -87,12 +179,18 @@ class Looks:
     """
 
     def __init__(
-        self, rows: Iterable[LookRow], alike: Callable[[int | None, Place], Hashable] = _unlike
+        self,
+        rows: Iterable[LookRow],
+        alike: Callable[[int | None, Place], Hashable] = _unlike,
+        paused: Paused | None = None,
     ) -> None:
+        self._alike = alike
+        self._paused = paused = paused or Paused((), (), lambda _: False)
         holds, waits, like = _Cells(), _Cells(), _Cells()
         self.by_place: dict[Place, int] = defaultdict(int)
-        self._alike = alike
-        for holder, ended, looked, looks, waiting, time, waited, squares in rows:
+        for _, _, looked, looks, *_ in paused.known:
+            self.by_place[looked] += looks
+        for holder, ended, looked, looks, waiting, time, waited, squares in (*rows, *paused.others):
             self.by_place[looked] += looks
             _add(holds[ended][looked], time, looks, 0)
             _add(like[alike(None, ended)][looked], time, looks, 0)
@@ -100,13 +198,17 @@ class Looks:
                 _add(cells[key][looked], waited, min(looks, waiting), squares)
         self._holds, self._waits, self._like = holds.ranked(), waits.ranked(), like.ranked()
 
-    def holds(self, totals: Mapping[Place, int]) -> dict[Place, int]:
-        """Share holds out, by the time that looks stand for.
+    def holds(
+        self, totals: Mapping[Place, int], lengths: Mapping[Place, int] | None = None
+    ) -> dict[Place, int]:
+        """Share holds out, by pauses, and by the time that looks stand for.
 
         Parameters
         ----------
         totals : mapping of place to int
             Nanoseconds by the place where the holds ended.
+        lengths : mapping of place to int, optional
+            How long these holds were, if the totals are something else.
 
         Returns
         -------
@@ -115,15 +217,22 @@ class Looks:
         """
         shared: dict[Place, int] = defaultdict(int)
         for ended, total in totals.items():
-            seen = self._holds.get(ended) or self._like.get(self._alike(None, ended))
-            for place, part, _, _ in _shared(total, seen or [(ended, 1, 0, 0)]):
-                shared[place] += part
+            paused_ns, in_pauses = self._paused.of_holds(ended)
+            length = total if lengths is None else lengths.get(ended, 0)
+            paused = total * min(paused_ns, length) // length if length else 0
+            seen = self._holds.get(ended) or self._like.get(self._alike(None, ended)) or [(ended, 1, 0, 0)]
+            for place, part, *_ in (*_shared(paused, in_pauses), *_shared(total - paused, seen)):
+                if part or not paused:
+                    shared[place] += part
         return dict(shared)
 
     def waits(
         self, totals: Mapping[tuple[int, int, Place], int]
     ) -> tuple[dict[tuple[int, int, Place], tuple[int, int, int]], int]:
-        """Share waits out, by the time of waiting that looks stand for.
+        """Share waits out, by pauses, and by the time of waiting that looks stand for.
+
+        What all waiters together waited for a holder's pauses is known; it is each one's in proportion to its
+        wait.
 
         Of many places only those seen most get a share if many threads waited, so that the rows become at
         most some twenty times more; the rest stays where the holds ended.
@@ -147,18 +256,44 @@ class Looks:
             rows[self._key(holder, ended)] += 1
         shared: dict[tuple[int, int, Place], list[int]] = defaultdict(lambda: [0, 0, 0])
         unshared_ns = 0
+        paused = self._paused_waits(totals)
         for (waiter, holder, ended), total in totals.items():
-            key = self._key(holder, ended)
-            seen = self._waits.get(key) or self._like.get(key) or [(ended, 1, 0, 0)]
-            for place, part, looks, spread in _shared(total, _most(seen, rows[key], ended)):
+            in_pauses, parts = paused.get((waiter, holder, ended), (0, []))
+            rest = self._rest(total - in_pauses, rows, holder, ended)
+            for place, part, looks, spread in (*parts, *(rest if total > in_pauses or not in_pauses else ())):
                 _add(shared[waiter, holder, place], part, looks, spread)
-                unshared_ns += part if not looks else 0
+            unshared_ns += sum(part for _, part, looks, _ in rest if not looks)
         return {key: (part, looks, spread) for key, (part, looks, spread) in shared.items()}, unshared_ns
+
+    def _rest(self, total: int, rows: Mapping[Hashable, int], holder: int, ended: Place) -> _Shared:
+        """Share out what of a wait did not pass in pauses."""
+        key = self._key(holder, ended)
+        seen = self._waits.get(key) or self._like.get(key) or [(ended, 1, 0, 0)]
+        return _shared(total, _most(seen, rows[key], ended))
 
     def _key(self, holder: int, ended: Place) -> Hashable:
         """Return the key of the looks that tell of these holds."""
         own = holder, ended
         return own if own in self._waits else self._alike(holder, ended)
+
+    def _paused_waits(
+        self, totals: Mapping[tuple[int, int, Place], int]
+    ) -> dict[tuple[int, int, Place], tuple[int, _Shared]]:
+        """Return what of each total was a wait for a pause, and on what the pauses were spent."""
+        waiters: dict[tuple[int, Place], list[int]] = defaultdict(list)
+        for waiter, holder, ended in totals:
+            if self._paused.of_waits(holder, ended)[0]:
+                waiters[holder, ended].append(waiter)
+        found: dict[tuple[int, int, Place], tuple[int, _Shared]] = {}
+        for (holder, ended), of in waiters.items():
+            paused_ns, places = self._paused.of_waits(holder, ended)
+            places = _most(places, len(of), ended)
+            waits = [totals[waiter, holder, ended] for waiter in of]
+            if any(waits):
+                parts = parted(min(paused_ns, sum(waits)), waits)
+                for waiter, part in zip(of, parts, strict=True):
+                    found[waiter, holder, ended] = part, _shared(part, places)
+        return found
 
 
 class _Cells(defaultdict["Any", "defaultdict[Place, list[int]]"]):
@@ -180,17 +315,18 @@ def _add(cell: list[int], weight: int, looks: int, squares: int) -> None:
 
 def _ranked(seen: Mapping[Place, Sequence[int]]) -> _Seen:
     """Return the places with a weight, in an order that does not depend on that of the rows."""
-    found = [
-        (place, weight, looks, squares)
-        for place, (weight, looks, squares) in seen.items()
-        if weight > 0 and looks > 0
-    ]
-    return sorted(found, key=lambda one: (-one[1], _order(one[0])))
+    return _in_order(
+        (place, weight, looks, squares) for place, (weight, looks, squares) in seen.items() if looks > 0
+    )
+
+
+def _in_order(seen: Iterable[tuple[Place, int, int, int]]) -> _Seen:
+    return sorted((one for one in seen if one[1] > 0), key=lambda one: (-one[1], _order(one[0])))
 
 
 def _shared(total: int, seen: _Seen) -> _Shared:
     """Return the places that get a part of a total."""
-    parts = parted(total, [weight for _, weight, _, _ in seen]) if len(seen) > 1 else [total]
+    parts = parted(total, [weight for _, weight, _, _ in seen]) if len(seen) > 1 else [total] * len(seen)
     return [
         (place, part, looks, part * part * squares // (weight * weight))
         for (place, weight, looks, squares), part in zip(seen, parts, strict=True)

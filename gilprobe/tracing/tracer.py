@@ -52,6 +52,7 @@ class Trace:
             "timeline": timeline,
             "cpu_time": cpu_time,
             "looks": looks,
+            "pauses": True,
         }
         for name, option in (options | {"sites": sites}).items():
             if not isinstance(option, bool):

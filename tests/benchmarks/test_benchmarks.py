@@ -36,6 +36,7 @@ QUESTIONS = {
         "least size for which hashlib.sha256 releases",
         "predicted against measured speedup at T = 2: sorted",
     ],
+    "collector": ["a collection of nothing", "added to a collection: stacks and timeline"],
     "culprit": [
         "right thread, function and line",
         "blamed against held",

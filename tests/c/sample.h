@@ -95,6 +95,12 @@ static inline void sample_snapshot(gp_buffer *out, uint32_t interpreter, uint64_
     SAMPLE_NUMBERS(out, 2, 1, 2, 1, 5, 400, 120, 110, 2, 0, 0, 0, 700, 20, 0);
     if ((flags & GP_SNAPSHOT_LOOKS) != 0)
         SAMPLE_NUMBERS(out, 3, 4, 2, 0, 2, 3, 17, 5, 2, 0, 1, 1, 0);
+    if ((flags & GP_SNAPSHOT_PAUSES) != 0) {
+        SAMPLE_NUMBERS(out, 1, 2); /* one was lost; two sums */
+        SAMPLE_NUMBERS(out, 0, 2, 3, 2, 60, 40, 1, 70, 70, 9, 1, 2, 0, 0, 0, 5, 0, 3, 5, 2, 0, 0);
+        SAMPLE_NUMBERS(out, 1, 0, 3, 2, 100, 70, 60, 40, 9, 1); /* the longest */
+        SAMPLE_NUMBERS(out, 1, 0, 2, 1, 3, 2);                  /* looks */
+    }
     gp_chunk_end(out, begin);
 }
 
@@ -127,6 +133,14 @@ static inline void sample_seen(gp_buffer *out, uint32_t interpreter)
     gp_chunk_end(out, begin);
 }
 
+static inline void sample_pauses(gp_buffer *out, uint32_t interpreter)
+{
+    size_t begin = gp_chunk_begin(out, "PAUS");
+    gp_buffer_number(out, interpreter);
+    SAMPLE_NUMBERS(out, 0, 3, 2, 100, 70, 60, 40, 9, 1, 2, 0, 0, 300, 5, 5, 0, 0, 0);
+    gp_chunk_end(out, begin);
+}
+
 /* Free with gp_buffer_free. */
 static inline gp_buffer sample_recording(void)
 {
@@ -138,9 +152,11 @@ static inline gp_buffer sample_recording(void)
         sample_places(&out, interpreter);
         sample_snapshot(&out, interpreter, 0);
         sample_seen(&out, interpreter);
+        sample_pauses(&out, interpreter);
         sample_events(&out, interpreter);
         gp_chunk_end(&out, gp_chunk_begin(&out, "LATR")); /* of a later version */
-        sample_snapshot(&out, interpreter, GP_SNAPSHOT_FINAL | GP_SNAPSHOT_SITES | GP_SNAPSHOT_LOOKS);
+        sample_snapshot(&out, interpreter,
+                        GP_SNAPSHOT_FINAL | GP_SNAPSHOT_SITES | GP_SNAPSHOT_LOOKS | GP_SNAPSHOT_PAUSES);
     }
     if (out.failed)
         abort();

@@ -26,7 +26,7 @@ typedef struct {
     size_t offset;     /* where it was wrong or ended */
     bool cut;
     size_t metas, labels, names, snapshots, finals, accounts, unknown, event_chunks;
-    uint64_t events, dropped, handoffs, looks, seen;
+    uint64_t events, dropped, handoffs, looks, seen, pauses;
     gp_events_sum sums[WALK_THREADS];
     uint32_t thread_total, place_total;
     walk_interpreter interpreters[WALK_INTERPRETERS];
@@ -159,6 +159,31 @@ static void walk_looks(walk_result *walk, gp_cursor *cursor, const gp_totals_row
     }
 }
 
+static void walk_pause(walk_result *walk, gp_cursor *cursor, const gp_totals_row *totals)
+{
+    gp_pause_row row;
+    gp_read_pause(cursor, totals, &row);
+    if (row.generation >= GP_READER_GENERATIONS || row.pause_ns > INT64_MAX || row.collected > INT64_MAX)
+        abort();
+    walk->pauses += cursor->wrong == NULL;
+}
+
+static void walk_pauses(walk_result *walk, gp_cursor *cursor, const gp_totals_row *totals)
+{
+    gp_pause_sum_row sum;
+    gp_tally_row tally;
+    gp_read_pauses_lost(cursor);
+    for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_PAUSE_SUM); left != 0; left--) {
+        gp_read_pause_sum(cursor, totals, &sum);
+        if (sum.generation >= GP_READER_GENERATIONS || sum.pauses_ns > INT64_MAX || sum.count > INT64_MAX)
+            abort();
+    }
+    for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_PAUSE); left != 0; left--)
+        walk_pause(walk, cursor, totals);
+    for (uint64_t left = gp_cursor_rows(cursor, GP_ROW_TALLY); left != 0; left--)
+        gp_read_tally(cursor, totals, &tally);
+}
+
 static const char *walk_snapshot(walk_result *walk, gp_cursor *cursor)
 {
     gp_totals_row totals;
@@ -192,6 +217,8 @@ static const char *walk_snapshot(walk_result *walk, gp_cursor *cursor)
         gp_read_stall(cursor, &totals, &stall);
     if ((totals.flags & GP_SNAPSHOT_LOOKS) != 0)
         walk_looks(walk, cursor, &totals);
+    if ((totals.flags & GP_SNAPSHOT_PAUSES) != 0)
+        walk_pauses(walk, cursor, &totals);
     if (cursor->wrong == NULL && !gp_cursor_at_end(cursor))
         return "something behind a snapshot";
     return cursor->wrong;
@@ -218,6 +245,16 @@ static const char *walk_seen(walk_result *walk, gp_cursor *cursor)
     return cursor->wrong;
 }
 
+static const char *walk_told_pauses(walk_result *walk, gp_cursor *cursor)
+{
+    gp_totals_row totals = gp_totals_with_factor((uint64_t)1 << 31);
+    if (walk_interpreter_of(walk, gp_read_interpreter(cursor)) == NULL)
+        return "too many interpreters for this test";
+    while (!gp_cursor_at_end(cursor) && cursor->wrong == NULL)
+        walk_pause(walk, cursor, &totals);
+    return cursor->wrong;
+}
+
 static const char *walk_chunk(walk_result *walk, const uint8_t *header, const uint8_t *payload, size_t size)
 {
     gp_cursor cursor = gp_cursor_over(payload, size);
@@ -237,6 +274,8 @@ static const char *walk_chunk(walk_result *walk, const uint8_t *header, const ui
         return walk_snapshot(walk, &cursor);
     else if (memcmp(header, "SEEN", 4) == 0)
         return walk_seen(walk, &cursor);
+    else if (memcmp(header, "PAUS", 4) == 0)
+        return walk_told_pauses(walk, &cursor);
     else
         walk->unknown++;
     return NULL;

@@ -37,13 +37,18 @@ FILE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else No
 def sample():
     """Return a small recording."""
     last = twin.empty_snapshot(final=True) | {
-        "flags": twin.empty_snapshot(final=True)["flags"] | 16 | 256,  # stacks, looks
+        "flags": twin.empty_snapshot(final=True)["flags"]
+        | 16  # stacks
+        | (twin.LOOKS | twin.LOOKED | twin.PAUSES),
         "accounts": [twin.sample_account(0, 4711, label=7, ended=True)],
         "sites": [(1, 1, 90, 0)],
         "blame": [(0, 0, 1, 80)],
-        "stalls": [(0, None, 0, 1, 20, 80, 80)],
-        "looks": [(0, 1, 3, 7, 5)],
+        "stalls": [(0, None, 0, 1, 20, 80, 80, 3)],
+        "looks": [(0, 1, 3, 7, 5, 70, 50, 500)],
         "look_counts": (2, 3),
+        "pause_sums": [(0, 1, 1, 2, 60, 40, 1, 70, 70, 9, 1)],
+        "longest_pauses": [(0, 1, 2, 20, 70, 60, 40, 9, 1)],
+        "pause_looks": [(0, 1, 3, 1, 1, 10, 10, 100)],
     }
     places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", "")]
     places.append((1, 0, 0, "sorted", ""))
@@ -56,6 +61,7 @@ def sample():
             twin.chunk("PLAC", b"\0" + twin.places(places)),
             twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot())),
             twin.chunk("EVNT", twin.events(0, [(0, 0, 1, 10, 100), (1, 0, None, 20, 300)])),
+            twin.chunk("PAUS", twin.pauses(0, [(0, 1, 2, 20, 70, 60, 40, 9, 1)])),
             twin.chunk("SNAP", twin.snapshot(last)),
             twin.chunk("SEEN", twin.seen(0, [(0, 0, 10, 90, 1, 1), (1, 0, 10, 90, 1, 2)])),
             twin.chunk("DONE", twin.done("signal", signal=15)),
@@ -83,6 +89,7 @@ def one_input(data):
         assert len(timeline.threads) == len(recording.event_sums())
         assert sum(len(batch.kinds) for batch in timeline.batches()) == recording.event_count
         assert all(timeline.places)
+        assert all(pause.thread < len(timeline.threads) for pause in timeline.pauses())
         process = load(FILE)
         rendered = len(trace_text.render_process(process))
         rendered += sum(map(len, folded.export([process]))) + sum(map(len, speedscope.export([process])))

@@ -286,6 +286,7 @@ def test_a_snapshot_comes_back(fields):
         "blame": [(*row[:3], ns(row[3])) for row in fields["blame"]],
         "stalls": [(*row[:4], *map(ns, row[4:7]), row[7] if looked else None) for row in fields["stalls"]],
         "looks": [row if looked else alike(*row[:5]) for row in fields["looks"]] if looks else [],
+        "pauses": None,
     }
 
 
@@ -302,7 +303,7 @@ def test_a_snapshot_that_is_cut_or_goes_on_is_refused(fields, data):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"flags": 1024}, id="flag"),
+        pytest.param({"flags": 2048}, id="flag"),
         pytest.param({"flags": 256, "looks": [(2**20, None, 0, 1, 1)]}, id="account of a look"),
         pytest.param({"flags": 256, "looks": [(0, 2**24, 0, 1, 1)]}, id="end of a hold"),
         pytest.param({"flags": 256, "looks": [(0, None, 2**24, 1, 1)]}, id="place of a look"),

@@ -6,7 +6,7 @@ import random
 from array import array
 from dataclasses import dataclass, replace
 
-from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, Batch, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, Batch, TimelinePause, TimelineThread
 from gilprobe.report import Frame
 
 
@@ -19,11 +19,15 @@ class MadeUpTimeline:
     events: tuple[tuple[int, int, int, int, int], ...]
     dropped: int = 0
     batch: int = 1000
+    collections: tuple[TimelinePause, ...] = ()
 
     def batches(self):
         for first in range(0, len(self.events), self.batch):
             columns = zip(*self.events[first : first + self.batch], strict=True)
             yield Batch(*(memoryview(array(code, c)) for code, c in zip("BIIqq", columns, strict=True)))
+
+    def pauses(self):
+        return iter(self.collections)
 
     def renamed(self, name):
         """Return the same timeline with the foreign `name` wherever a name can stand."""

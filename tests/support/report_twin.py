@@ -16,7 +16,7 @@ from recording_chunks import Payload
 
 MERGED = "ended threads"
 UNSEEN_PLACE = (("unseen",),)  # nobody looked, since nobody wanted to know
-FINAL, SITES, STACKS, CPU_TIME, LOOKS, LOOKED = 1, 8, 16, 64, 256, 512
+FINAL, SITES, STACKS, CPU_TIME, LOOKS, LOOKED, PAUSES = 1, 8, 16, 64, 256, 512, 1024
 NO_LOOKS = 0, 0, 0, 0, 0  # number, threads that waited, time they stand for, that of all waiters, its squares
 SEEN, FREE, UNSEEN = "seen", "free", "unseen"  # what comes of a look
 HOLD, WAIT, OFF = "hold", "wait", "off"
@@ -120,9 +120,11 @@ def read_snapshot(content, places, *, by_number=False):
         looked = optional() if snapshot["flags"] & LOOKED else -1
         seen.append((*stalls[-1], place(looked) if looked >= 0 else None))
     looks, counts = _read_looks(payload, who, place) if snapshot["flags"] & LOOKS else ({}, {})
+    pauses = _read_pauses(payload, who, place) if snapshot["flags"] & PAUSES else None
     assert not payload
     return snapshot | {
         "looks": looks,
+        "pauses": pauses,
         "look_counts": counts,
         "accounts": {ids[number]: account for number, account in accounts.items()},
         "sites": sites,
@@ -136,12 +138,35 @@ def read_snapshot(content, places, *, by_number=False):
 def _read_looks(payload, who, place):
     """Return the sums over looks by holder, place of the end and place that was seen; and the others."""
     counts = {UNSEEN: payload.number(), FREE: payload.number()}
+    return _read_tallies(payload, who, place), counts
+
+
+def _read_tallies(payload, who, place):
     tallies = defaultdict(lambda: NO_LOOKS)
     for _ in range(payload.number()):
         holder, ended, looked = payload.number(), payload.number(), payload.number()
         tally = who(holder), place(ended - 1) if ended else None, place(looked)
         tallies[tally] = tuple(number + payload.number() for number in tallies[tally])
-    return dict(tallies), counts
+    return dict(tallies)
+
+
+def _read_pauses(payload, who, place):
+    """Return the sums by holder, places and generation; the longest; and the looks in pauses."""
+    names = "held wait count ticks longest collected uncollectable"
+    lost, sums, longest = payload.number(), {}, []
+    for _ in range(payload.number()):
+        holder, ended, at, generation = (payload.number() for _ in range(4))
+        row = {name: payload.number() for name in names.split()}
+        key = who(holder), place(ended - 1) if ended else None, place(at - 1) if at else None, generation
+        before = sums.get(key, dict.fromkeys(row, 0))
+        sums[key] = {
+            name: (max if name == "longest" else int.__add__)(row[name], before[name]) for name in row
+        }
+    for _ in range(payload.number()):
+        holder, at, *numbers = (payload.number() for _ in range(9))
+        longest.append((who(holder), place(at - 1) if at else None, *numbers))
+    looks = _read_tallies(payload, who, place)
+    return {"lost": lost, "sums": sums, "longest": longest, "looks": looks}
 
 
 def named(place, who):

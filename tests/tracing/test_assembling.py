@@ -76,6 +76,83 @@ LOOKS = [
 ]
 
 
+COLLECTOR = "garbage collection (generation 2)"
+# two pauses at the call in `export`, and a short one of the main thread
+PAUSES = {
+    "lost": 0,
+    "sums": [
+        (EXPORTER, NOTE, EXPORT, 2, 400, 300, 2, 400, 250, 5, 1),
+        (0, None, MAIN, 0, 0, 0, 1, 30, 30, 0, 0),
+    ],
+    "longest": [(EXPORTER, EXPORT, 2, 500, 250, 250, 200, 5, 1), (0, MAIN, 0, 10, 30, 0, 0, 0, 0)],
+    "looks": [],
+}
+
+
+@pytest.mark.parametrize("stacks", [True, False])
+def test_pauses_are_known_without_looks(environment, stacks):
+    report = assembled(environment, part([], stacks=stacks, pauses=PAUSES))
+    assert by_place(report) == {
+        ("export", COLLECTOR): (400, 300, 0),
+        ("note", ""): (300, 300, 0),
+        ("export", ""): (100, 0, 0),
+    }
+    assert report.unshared_wait_ns == 0, "nobody looked"
+    (worst, _) = report.culprits("line")[:2]
+    assert {COLLECTOR} >= {row.called for row in report.culprits("line") if row.line == 9}
+    assert worst.caused_ns == 300
+
+
+def test_looks_tell_of_the_rest(environment):
+    report = assembled(environment, part(LOOKS, pauses=PAUSES))
+    assert by_place(report) == {
+        ("export", COLLECTOR): (400, 300, 0),
+        ("dumps", "json.Encoder"): (160, 180, 40),
+        ("dumps", ""): (80, 60, 20),
+        ("note", ""): (40, 30, 10),
+        ("export", ""): (100, 0, 0),
+        ("(not seen)", ""): (20, 30, 5),
+    }
+
+
+def test_looks_in_pauses_tell_finalizers_from_the_collector(environment):
+    places = [*PLACES, (EXPORT, PYTHON, 0, COLLECTOR, "")]
+    looks = [(EXPORTER, NOTE, 6, 3, 3), (EXPORTER, NOTE, DUMPS, 1, 1), (0, NOTE, DUMPS, 1, 0)]
+    pauses = PAUSES | {"looks": [alike(*row) for row in looks]}
+    report = assembled(environment, part([], places=places, pauses=pauses))
+    assert report.looks == 5
+    assert by_place(report)["export", COLLECTOR][:2] == (300, 225)
+    assert by_place(report)["dumps", ""][1] == 75, "the finalizer, which is `dumps` here"
+    assert sum(site.hold_ns for site in report.sites) == 800
+    assert sum(row.wait_ns for row in report.blame if row.holder) == 600
+
+
+def test_a_look_at_a_pauses_edge_tells_nothing(environment):
+    places = [*PLACES, (EXPORT, PYTHON, 0, COLLECTOR, ""), (MAIN, PYTHON, 0, COLLECTOR, "")]
+    looks = [(EXPORTER, NOTE, 6, 1, 1), (EXPORTER, NOTE, 7, 1, 1)]
+    report = assembled(environment, part(looks, places=places, pauses=PAUSES))
+    assert by_place(report) == {
+        ("export", COLLECTOR): (400, 300, 0),
+        ("main", COLLECTOR): (300, 300, 1),  # another interpreter's, perhaps: no pause is known there
+        ("export", ""): (100, 0, 0),
+        ("note", ""): (0, 0, 0),
+    }
+
+
+def test_collections_are_rows_and_marks_of_stalls(environment):
+    stall = (VICTIM, None, EXPORTER, NOTE, 400, 300, 300, None)
+    other = (VICTIM, None, 0, MAIN, 0, 5, 5, None)
+    report = assembled(environment, part([], pauses=PAUSES, stalls=[stall, other]))
+    row, short = report.collections
+    assert (row.thread, row.generation, row.function, row.line) == ("exporter", 2, "export", 9)
+    assert (row.count, row.pause_ns, row.longest_ns, row.held_ns) == (2, 400, 250, 400)
+    assert (row.caused_ns, row.collected, row.uncollectable) == (300, 5, 1)
+    assert (short.thread, short.count, short.generation) == ("MainThread", 1, 0)
+    assert [pause.start_ns for pause in report.longest_pauses] == [500, 10]
+    assert [(one.pause_ns, one.pause_generation) for one in report.longest_waits] == [(200, 2), (0, None)]
+    assert assembled(environment, part([])).collections is None
+
+
 def test_without_looks_all_counts_for_the_end_of_the_hold(environment):
     old, empty = assembled(environment, part()), assembled(environment, part([]))
     assert old == empty

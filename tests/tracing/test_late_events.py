@@ -22,6 +22,8 @@ from gilprobe.tracing.seen_holds import RecordedHold
 needs_tracer = pytest.mark.skipif(not tracer.support()[0], reason=f"no tracer: {tracer.support()[1]}")
 
 CONTENDED = """
+    import gc
+    gc.disable()
     import hashlib, sys, threading, time
     sys.setswitchinterval(0.0005)
 

@@ -82,6 +82,20 @@ def write(tmp_path):
     return write
 
 
+PAUSE = (0, 1, 2, 20, 70, 60, 40, 9, 1)  # in ticks of 2 ns
+
+
+def with_pauses(**changes):
+    snapshot = full_snapshot() | {
+        "flags": 1 | twin.LOOKS | twin.LOOKED | twin.PAUSES,
+        "pauses_lost": 4,
+        "pause_sums": [(0, 1, 1, 2, 60, 40, 1, 70, 70, 9, 1), (1, None, None, 0, 5, 0, 3, 5, 2, 0, 0)],
+        "longest_pauses": [PAUSE],
+        "pause_looks": [(0, 1, 2, 3, 2, 30, 20, 200)],
+    }
+    return twin.chunk("SNAP", twin.snapshot(snapshot | changes))
+
+
 def refused(path, match):
     with pytest.raises(FormatError, match=match) as caught:
         Recording.open(path)
@@ -142,6 +156,25 @@ def test_a_timeline_is_read_batch_by_batch(chunks, write):
             [[HOLD], [2], [2], [1], [3]],
             [[HOLD], [3], [4], [300], [20]],
         ]
+
+
+def test_pauses_are_found(chunks, write):
+    told = twin.chunk("PAUS", twin.pauses(0, [PAUSE, (5, None, 0, 300, 5, 5, 0, 0, 0)]))
+    recording = Recording.open(write(*chunks[:-3], told, with_pauses(), *chunks[-2:]))
+    assert recording.interpreters[2].snapshot["pauses"] is None, "written by an older recorder"
+    assert recording.interpreters[0].snapshot["pauses"] == {
+        "lost": 4,
+        "sums": [(0, 1, 1, 2, 120, 80, 1, 140, 140, 9, 1), (1, None, None, 0, 10, 0, 3, 10, 4, 0, 0)],
+        "longest": [(0, 1, 2, 40, 140, 120, 80, 9, 1)],
+        "looks": [(0, 1, 2, 3, 2, 30, 20, 200)],
+    }
+    timeline = recording.timeline()
+    for _ in range(2):
+        assert [tuple(pause) for pause in timeline.pauses()] == [
+            (0, 1, 2, 40, 140, 120, 80, 9, 1),
+            (3, NOWHERE, 0, 600, 10, 10, 0, 0, 0),
+        ]
+    assert list(Recording.open(write(*chunks)).timeline().pauses()) == []
 
 
 def named(recording: Recording, *who: Any) -> tuple[str, bool]:
@@ -275,6 +308,10 @@ def events(rows, **others):
     return twin.chunk("EVNT", twin.events(0, rows, **others))
 
 
+def pause(account, *others):
+    return twin.chunk("PAUS", twin.pauses(0, [(account, *others, *PAUSE[1 + len(others) :])]))
+
+
 def seen(*, reason=0, holder=0, since=0, at=0, place=None, state=0):
     return twin.chunk("SEEN", twin.seen(0, [(reason, holder, since, at, place, state)]))
 
@@ -324,6 +361,26 @@ def seen(*, reason=0, holder=0, since=0, at=0, place=None, state=0):
             twin.chunk("SEEN", twin.seen(0, [(0, 0, 0, 0, None, 0)] * (2**16 + 1))),
             "at most 65536 holds",
             id="seen too often",
+        ),
+        pytest.param(twin.chunk("PAUS", twin.pauses(9, [])), "snapshot must come", id="pause's snapshot"),
+        pytest.param(pause(3), "of a described thread, got 3", id="pause's thread"),
+        pytest.param(pause(0, 4), "a described place, got 4 of 4", id="pause's place"),
+        pytest.param(pause(0, 1, 3), "generation must be 0, 1 or 2", id="pause's generation"),
+        pytest.param(pause(0, 1, 2, 2**63), "a time is too large", id="pause's tick"),
+        pytest.param(with_pauses(longest_pauses=[(6, *PAUSE[1:])]), "threads, got 6", id="a longest pause"),
+        pytest.param(
+            with_pauses(pause_sums=[(0, 4, 1, *[0] * 8)]), "places, got 4 of 4", id="sum of pauses's end"
+        ),
+        pytest.param(
+            with_pauses(pause_sums=[(0, 1, 4, *[0] * 8)]), "places, got 4 of 4", id="sum of pauses's place"
+        ),
+        pytest.param(
+            with_pauses(pause_looks=[(0, 1, 4, 1, 1, 1, 1, 1)]), "places, got 4 of 4", id="look in a pause"
+        ),
+        pytest.param(
+            with_pauses(pause_sums=[(0, 1, 1, 2, 0, 0, 2**63, 0, 0, 0, 0)]),
+            "a number is too large",
+            id="number of pauses",
         ),
         pytest.param(
             twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"sites": [(4, 0, 0, 0)]})),

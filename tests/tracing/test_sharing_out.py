@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gilprobe.tracing.sharing_out import Looks, parted
+from gilprobe.tracing.sharing_out import Looks, Paused, parted
 
 pytestmark = pytest.mark.plain_python
 
@@ -160,3 +160,34 @@ def test_rows_stay_few_for_thousands_of_threads_and_places():
     kept = {place for _, _, place in shared} - {0}
     assert kept == set(range(1969, 2001)), "those that were seen most"
     assert unshared_ns == sum(wait_ns for (_, _, place), (wait_ns, *_) in shared.items() if place == 0)
+
+
+EXACT = st.lists(st.tuples(THREADS, PLACES, PLACES, NUMBERS, NUMBERS), max_size=20)
+
+
+@given(totals=HOLDS, waits=WAITS, rows=ROWS, exact=EXACT, looks=ROWS, collector=st.sets(PLACES))
+def test_totals_keep_their_sums_with_pauses_too(totals, waits, rows, exact, looks, collector):
+    shared = Looks(rows, paused=Paused(exact, looks, collector.__contains__))
+    assert sum(shared.holds(totals).values()) == sum(totals.values())
+    assert sum(shared.holds(totals, dict.fromkeys(totals, 9)).values()) == sum(totals.values())
+    found, unshared_ns = shared.waits(waits)
+    sums = Counter()
+    for (waiter, holder, _), (wait_ns, *_) in found.items():
+        sums[waiter, holder] += wait_ns
+    expected = Counter()
+    for (waiter, holder, _), wait_ns in waits.items():
+        expected[waiter, holder] += wait_ns
+    assert +sums == +expected
+    assert 0 <= unshared_ns <= sum(waits.values())
+
+
+def test_each_waiter_has_its_part_of_a_pause():
+    looks = Looks([], paused=Paused([(0, 1, 5, 40, 30)], [], {5}.__contains__))
+    shared, unshared_ns = looks.waits({(1, 0, 1): 80, (2, 0, 1): 40, (3, 0, 2): 7})
+    assert shared == {
+        (1, 0, 5): (20, 0, 0), (1, 0, 1): (60, 0, 0),
+        (2, 0, 5): (10, 0, 0), (2, 0, 1): (30, 0, 0),
+        (3, 0, 2): (7, 0, 0),
+    }  # fmt: skip
+    assert unshared_ns == 97
+    assert looks.holds({1: 30, 2: 5}) == {5: 30, 2: 5}, "a pause is no longer than its hold"

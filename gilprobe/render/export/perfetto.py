@@ -51,8 +51,9 @@ _WAITING_COLOR = "terrible"
 def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
     """Write the timelines of the processes as one trace, in bounded memory.
 
-    Each thread is a track of holds and waits. Each interpreter has a track "GIL" of its holders, and a
-    counter of waiting threads. An arrow leads from a hold to the acquisition that waited for its end.
+    Each thread is a track of holds and waits. Each interpreter has a track "GIL" of its holders, a counter of
+    waiting threads, and a track of collections of garbage if there were any. An arrow leads from a hold to
+    the acquisition that waited for its end.
     Processes without a timeline are left out.
 
     Parameters
@@ -190,6 +191,7 @@ class _ProcessTrace:
         for gil in self._gils.values():
             gil.waiters.begin()
         yield from self._events()
+        yield from self._pauses()
         for interpreter, gil in self._gils.items():
             yield from self._counter(interpreter, gil.waiters.rest())
 
@@ -270,6 +272,32 @@ class _ProcessTrace:
                     if counts:
                         yield from self._counter(self._timeline.threads[thread].interpreter, counts)
 
+    def _pauses(self) -> Iterator[str]:
+        """Yield the collections of garbage, on a track of each interpreter's own: there is one at a time."""
+        tids: dict[int, int] = {}
+        ended = 0
+        for pause in self._timeline.pauses():
+            thread = self._timeline.threads[pause.thread]
+            if thread.interpreter not in tids:
+                tids[thread.interpreter] = tid = self._numbers.thread()
+                of = f" of interpreter {thread.interpreter}" if thread.interpreter else ""
+                yield self._meta("thread_name", tid, name=f"garbage collection{of}")
+                yield self._meta("thread_sort_index", tid, sort_index=len(self._tids))
+            start = max(pause.start_ns, ended)  # as in _events
+            ended = finish = max(pause.start_ns + pause.duration_ns, start)
+            args = {
+                "thread": _clean(thread.name),
+                **self._places.described(pause.place),
+                "waits caused, ns": pause.caused_ns,
+                "freed objects": pause.collected,
+                "uncollectable objects": pause.uncollectable,
+            }
+            yield (
+                f'{{"ph":"X","ts":{_us(start + self._offset_ns)},"dur":{_us(finish - start)},'
+                f'"pid":{self._pid},"tid":{tids[thread.interpreter]},"cat":"collection",'
+                f'"name":"generation {pause.generation}","args":{json.dumps(args)}}}'
+            )
+
     def _on_gil(self, gil: _Track, thread: int, number: int, start: int, end: int) -> str:
         """Return a hold's event on the GIL's track."""
         begin = max(start, gil.busy_until)
@@ -317,7 +345,7 @@ class _PlaceParts:
         text = self._holds.get(number)
         if text is None:
             name = _json(self._places[number][-1].function or "?") if self._known(number) else '"(not known)"'
-            text = self._holds[number] = f'"name":{name},"args":{json.dumps(self._described(number))}'
+            text = self._holds[number] = f'"name":{name},"args":{json.dumps(self.described(number))}'
         return text
 
     def wait(self, number: int) -> str:
@@ -325,20 +353,21 @@ class _PlaceParts:
         text = self._waits.get(number)
         if text is None:
             name = f'"name":"waiting for the GIL","cname":"{_WAITING_COLOR}"'
-            text = self._waits[number] = f'{name},"args":{json.dumps(self._described(number))}'
+            text = self._waits[number] = f'{name},"args":{json.dumps(self.described(number))}'
         return text
 
     def args(self, number: int) -> str:
         """Return the arguments of a hold on the GIL's track, without the stack, which is on the thread's."""
         text = self._args.get(number)
         if text is None:
-            text = self._args[number] = f'"args":{json.dumps(self._described(number, stack=False))}'
+            text = self._args[number] = f'"args":{json.dumps(self.described(number, stack=False))}'
         return text
 
     def _known(self, number: int) -> bool:
         return number != NOWHERE and bool(self._places[number])
 
-    def _described(self, number: int, *, stack: bool = True) -> dict[str, object]:
+    def described(self, number: int, *, stack: bool = True) -> dict[str, object]:
+        """Return what is to be said of a place."""
         if not self._known(number):
             return {}
         frames = self._places[number]

@@ -10,6 +10,7 @@ from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared import culprit_words, words
 from gilprobe.render.shared.accounts import crowds, thread_rows, thread_table
 from gilprobe.render.shared.page import PLAIN, Look, Page
+from gilprobe.render.shared.pause_words import paused, worst_collections
 from gilprobe.render.shared.wait_summary import (
     ANY,
     MOST,
@@ -30,6 +31,7 @@ TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from gilprobe.model.pauses import Collection
     from gilprobe.report import By, Culprit, Report, Site, Stall
 
 _HEADS: dict[By, str] = {
@@ -193,6 +195,7 @@ class _Pages:
         told_apart = {name: crowd for name, crowd in self._crowd_of.items() if name not in alive}
         self._blame = _blame_by_site(report, told_apart)
         self._stalls = telling_stalls(report)[: max(1, rows // 2)]
+        self._collections = worst_collections(report)
         self._functions = self._by_function()
         self._short = words.short_paths(self._shown_paths())
 
@@ -217,6 +220,7 @@ class _Pages:
             self._causing_sites()
         self._holding_sites()
         self._what_a_hold_is()
+        self._collection_table()
         self._blame_table()
         self._stall_sentences()
 
@@ -228,6 +232,7 @@ class _Pages:
         for stall in self._stalls:
             paths |= {stall.waiter_filename, stall.holder_filename}
             paths |= {frame.filename for frame in stall.holder_stack or ()}
+        paths |= {row.filename for row in self._collections[: self._rows]}
         paths |= {frame.filename for hold in self._report.still_held or () for frame in hold.frames}
         return paths
 
@@ -415,6 +420,32 @@ class _Pages:
             self._page.row(table, *cells(rest), f"{len(rest)} more, summed")
         self._page.show(table)
 
+    def _collection_table(self) -> None:
+        rows = self._collections
+        if not rows:
+            return
+        shown = max(1, self._rows // 2)
+        self._page.line("Garbage collection", style="bold")
+        columns = (">pauses", ">longest", ">together", ">waits caused", ">of all waiting", ">generation")
+        table = self._page.table(*columns, "thread", "made to run by")
+        for row in rows[:shown]:
+            where = self._place(row.function, row.filename, row.line) if row.function else ""
+            self._page.row(
+                table, *self._collection_cells([row]), str(row.generation), clipped(row.thread), where
+            )
+        if rows[shown:]:
+            cells = self._collection_cells(rows[shown:])
+            self._page.row(table, *cells, "", f"{len(rows) - shown} more, summed", "")
+        self._page.show(table)
+
+    def _collection_cells(self, rows: Sequence[Collection]) -> list[str]:
+        return [
+            str(sum(row.count for row in rows)),
+            duration(max(row.longest_ns for row in rows) / 1e9),
+            duration(sum(row.pause_ns for row in rows) / 1e9),
+            *self._waited(sum(row.caused_ns for row in rows)),
+        ]
+
     def _blame_table(self) -> None:
         if not self._blame:
             return
@@ -463,11 +494,12 @@ class _Pages:
         holder = clipped(stall.holder)
         where = self._held_in(stall)
         if stall.holder_ns < MOST * stall.wait_ns:
-            return f"{waiter}; the longest hold meanwhile: {holder}, {duration(stall.holder_s)}{where}"
+            longest = f"{holder}, {duration(stall.holder_s)}{where}{paused(stall)}"
+            return f"{waiter}; the longest hold meanwhile: {longest}"
         part = (
             f" for {duration(stall.holder_s)} of it" if stall.holder_ns < NEARLY_ALL * stall.wait_ns else ""
         )
-        return f"{waiter} while {holder} held the GIL{where}{part}"
+        return f"{waiter} while {holder} held the GIL{where}{part}{paused(stall)}"
 
     def _held_in(self, stall: Stall) -> str:
         """Name what was seen, and where the hold ended if that is elsewhere."""

@@ -12,7 +12,7 @@ from hostile_names import HOSTILE
 from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe.errors import InvalidValueError
-from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelinePause, TimelineThread
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.export import perfetto, waiters
 from gilprobe.report import Frame
@@ -233,3 +233,24 @@ def test_the_trace_is_written_piece_by_piece(process):
     list(itertools.islice(pieces, 3))
     surveyed = taken.index(0, 1)
     assert len(taken) - surveyed < surveyed / 2
+
+
+def test_collections_of_garbage_have_a_track_of_their_own(process):
+    """One may last longer than the holds of its thread: a finalizer lets the GIL go."""
+    pauses = (
+        TimelinePause(0, 1, 0, 1_500, 400, 400, 300, 7, 0),
+        TimelinePause(1, NOWHERE, 2, 1_899, 5_000, 3_000, 0, 0, 2),  # rounded: it begins before the end
+    )
+    holds = ((HOLD, 0, 0, 1_000, 1_000), (HOLD, 1, 1, 2_000, 2_000), (HOLD, 1, 1, 5_000, 2_000))
+    events = exported(process(MadeUpTimeline(TWO, PLACES, holds, collections=pauses)))
+    (track,) = [
+        event["tid"] for event in of_phase(events, "M") if event["args"].get("name") == "garbage collection"
+    ]
+    young, old = [event for event in of_phase(events, "X") if event["cat"] == "collection"]
+    assert {young["tid"], old["tid"]} == {track}
+    assert (young["name"], young["ts"], young["dur"]) == ("generation 0", 1.5, 0.4)
+    assert young["args"]["thread"] == "MainThread"
+    assert (young["args"]["function"], young["args"]["line"]) == ("encode", 250)
+    assert (young["args"]["waits caused, ns"], young["args"]["freed objects"]) == (300, 7)
+    assert (old["name"], old["ts"]) == ("generation 2", 1.9)
+    assert old["args"]["uncollectable objects"] == 2

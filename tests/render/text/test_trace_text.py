@@ -9,6 +9,7 @@ from hostile_names import HOSTILE
 
 from gilprobe.model.culprits import KINDS
 from gilprobe.model.distribution import Distribution
+from gilprobe.model.pauses import Collection
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.page import PLAIN, Look
 from gilprobe.render.shared.wait_summary import Question
@@ -460,3 +461,45 @@ def test_long_names_lose_their_middle():
         "f (x.py)",
         "f (x.py:3)",
     )
+
+
+def collection(**changes):
+    made = Collection(
+        "worker 1",
+        4711,
+        0,
+        2,
+        "load",
+        "/srv/app.py",
+        7,
+        3,
+        130_000_000,
+        60_000_000,
+        130_000_000,
+        90_000_000,
+        5,
+        0,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def test_collections_of_garbage_are_a_table(report):
+    young = collection(generation=0, count=900, pause_ns=9_000_000, longest_ns=20_000, caused_ns=1_000_000)
+    text = render_report(dataclasses.replace(report, collections=(young, collection())), rows=2)
+    rows = lines_after(text, "Garbage collection")[2:]
+    assert [row.split() for row in rows] == [
+        ["3", "60", "ms", "130", "ms", "90", "ms", "10%", "2", "worker", "1", "load", "(srv/app.py:7)"],
+        ["900", "20", "us", "9", "ms", "1", "ms", "0%", "1", "more,", "summed"],
+    ]
+
+
+@pytest.mark.parametrize("collections", [None, (), (collection(pause_ns=900_000, caused_ns=800_000),)])
+def test_collections_that_hardly_matter_are_not_told(report, collections):
+    assert "Garbage" not in render_report(dataclasses.replace(report, collections=collections))
+
+
+def test_a_long_wait_says_that_it_was_for_a_collection(report):
+    (stall,) = report.longest_waits
+    stall = dataclasses.replace(stall, pause_ns=130_000_000, pause_generation=2)
+    text = render_report(dataclasses.replace(report, longest_waits=(stall,)))
+    assert "(lib/encoder.py:250), 130 ms in a garbage collection of generation 2\n" in text

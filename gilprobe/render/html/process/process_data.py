@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from gilprobe.render.shared.wait_summary import WaitSummary
     from gilprobe.report import By, Culprit, Report, Site, Stall
 
+MOST_COLLECTIONS = 200
+"""Limit of rows of collections."""
+
+_OF_COLLECTIONS = ("generation", "count", "longest_ns", "pause_ns", "caused_ns", "collected")
+
 MOST_CULPRITS = 500
 MOST_SITES = 2000
 MOST_BLAMES = 3000
@@ -81,6 +86,7 @@ def described(
         "blame": _blame(report, threads, places),
         "flame": {**flame(stacks_of(report), places), "recorded": bool(report.stacks)},
         "stalls": _stalls(report, threads, places),
+        "collections": _collections(report, places),
     }
     return {
         "title": name(process.title, 400),
@@ -216,6 +222,22 @@ def _stalls(report: Report, threads: ThreadRows, places: Places) -> list[dict[st
     return [_stall(stall, threads, places) for stall in telling_stalls(report)[:MOST_STALLS]]
 
 
+def _collections(report: Report, places: Places) -> dict[str, Any]:
+    rows = sorted(report.collections or (), key=lambda row: (-row.caused_ns, -row.pause_ns))
+    shown = rows[:MOST_COLLECTIONS]
+    return {
+        "more": len(rows) - len(shown),
+        "rows": [
+            {
+                "thread": name(row.thread) or "?",
+                "place": places.number(row.function, row.filename, row.line),
+                **{key: getattr(row, key) for key in _OF_COLLECTIONS},
+            }
+            for row in shown
+        ],
+    }
+
+
 def _stall(stall: Stall, threads: ThreadRows, places: Places) -> dict[str, Any]:
     return {
         "waiter": name(stall.waiter) or "?",
@@ -227,6 +249,8 @@ def _stall(stall: Stall, threads: ThreadRows, places: Places) -> dict[str, Any]:
         "start_ns": stall.start_ns,
         "wait_ns": stall.wait_ns,
         "holder_ns": stall.holder_ns,
+        "pause_ns": stall.pause_ns,
+        "pause_generation": stall.pause_generation,
         "holder_state": stall.holder_state or "",
         "holder_stack": [
             places.number(frame.function, frame.filename, frame.line) for frame in stall.holder_stack or ()

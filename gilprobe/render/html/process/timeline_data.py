@@ -42,6 +42,9 @@ MOST_LONG = 2_500
 MOST_CELLS = 32_768
 """Cells of a row at the finest level."""
 
+MOST_PAUSES = 2_000
+"""Limit of collections of garbage that are marked; the longest."""
+
 _ALL_CELLS = 1 << 20
 _LEAST_CELLS = 512
 _LEAST_LONG = 100
@@ -87,6 +90,7 @@ def described(
         "gil_of": [cast.gils[number] for number in cast.shown],
         "places": cast.places,
         "folded": cast.folded(survey),
+        "pauses": _pauses(timeline, cast),
         **(packed or _pyramid(rows, cast, timeline, most_bytes)),
     }
 
@@ -224,6 +228,20 @@ def _described_threads(
             }
         )
     return described
+
+
+def _pauses(timeline: Timeline, cast: _Cast) -> list[tuple[int, int, int, int]]:
+    """Return row, start, length and generation of the longest collections of garbage, by start."""
+    row_of = {number: row for row, number in enumerate(cast.shown)}
+    known = (pause for pause in timeline.pauses() if pause.thread in row_of and pause.start_ns <= _LARGEST_NS)
+    longest = heapq.nlargest(MOST_PAUSES, known, key=lambda pause: pause.duration_ns)
+    return sorted(
+        (
+            (row_of[pause.thread], pause.start_ns, min(pause.duration_ns, _LARGEST_NS), pause.generation)
+            for pause in longest
+        ),
+        key=lambda row: row[1],
+    )
 
 
 def _exact(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from gilprobe.model.pauses import Collection
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html.process import headline as told
 from gilprobe.render.html.process import process_data
@@ -265,3 +266,26 @@ def test_a_page_of_thousands_of_threads_and_sites_is_small(report, account):
     )
     whole = described(dataclasses.replace(report, threads=threads, sites=sites, stacks=()))
     assert len(json.dumps(whole)) < 1_500_000
+
+
+def test_collections_of_garbage_are_a_table_and_part_of_the_longest_waits(report):
+    def row(number):
+        return Collection("worker 1", 4711, 0, 2, "load", "a.py", number, 1, 9, 9, 9, number, 3, 0)
+
+    (stall,) = report.longest_waits
+    data = described(
+        dataclasses.replace(
+            report,
+            collections=tuple(map(row, range(process_data.MOST_COLLECTIONS + 3))),
+            longest_waits=(dataclasses.replace(stall, pause_ns=7, pause_generation=1),),
+        )
+    )
+    table = data["collections"]
+    assert (len(table["rows"]), table["more"]) == (process_data.MOST_COLLECTIONS, 3)
+    first = table["rows"][0]
+    assert (first["thread"], first["generation"], first["caused_ns"], first["collected"]) == (
+        "worker 1", 2, process_data.MOST_COLLECTIONS + 2, 3,
+    )  # fmt: skip
+    assert data["places"][first["place"]]["function"] == "load"
+    assert (data["stalls"][0]["pause_ns"], data["stalls"][0]["pause_generation"]) == (7, 1)
+    assert described(report)["collections"] == {"more": 0, "rows": []}

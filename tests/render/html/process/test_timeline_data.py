@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe._native import pyramid as native
-from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelinePause, TimelineThread
 from gilprobe.render.html.process import timeline_data as module
 from gilprobe.render.html.process.threads import ThreadRows
 from gilprobe.report import Frame
@@ -75,6 +75,21 @@ def filled(collector, timeline):
 
 
 # ---- exact ----
+
+
+def test_the_longest_pauses_are_marks(report, monkeypatch):
+    monkeypatch.setattr(module, "MOST_PAUSES", 2)
+    pauses = tuple(
+        TimelinePause(thread, NOWHERE, generation, start, length, length, 0, 0, 0)
+        for thread, generation, start, length in (
+            (0, 0, 10, 5), (1, 2, 20, 70), (0, 1, 200, LARGEST), (7, 2, 300, 99)
+        )
+    )  # fmt: skip
+    threads = (*TWO, *(TimelineThread(20 + n, "idle", 0) for n in range(8)))
+    events = ((HOLD, 0, 0, 0, 100), (HOLD, 1, 0, 100, 10))
+    timeline = MadeUpTimeline(threads, PLACES, events, collections=pauses)
+    data = module.described(report, timeline, ThreadRows(report.threads))
+    assert data["pauses"] == [(1, 20, 70, 2), (0, 200, LARGEST, 1)], "thread 7 has no row"
 
 
 @quickly

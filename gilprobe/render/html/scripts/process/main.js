@@ -1,6 +1,7 @@
 // A page about processes: the sections in their order.
 import { aboutSection, chosenBar } from "./about.js";
 import { blameSection } from "./blame.js";
+import { collectionsSection } from "./collections.js";
 import { culpritsSection } from "./culprits.js";
 import { distributionsSection } from "./distributions.js";
 import { flameSection } from "./flame.js";
@@ -21,6 +22,7 @@ page.open({
     threadsSection,
     blameSection,
     sitesSection,
+    collectionsSection,
     flameSection,
     distributionsSection,
     stallsSection,

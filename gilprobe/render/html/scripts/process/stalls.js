@@ -14,9 +14,14 @@ const seen = (data, stall) => {
   return element("div", { class: "muted" }, `seen ${state}in `, name(levels.join(" < ")));
 };
 
+const paused = (stall) => {
+  if (stall.pause_generation === null) return null;
+  return `, ${duration(stall.pause_ns)} of it in a garbage collection of generation ${stall.pause_generation}`;
+};
+
 const because = (data, stall) =>
   stall.holder
-    ? [who(data, stall.holder, stall.holder_place), seen(data, stall)]
+    ? [who(data, stall.holder, stall.holder_place), paused(stall), seen(data, stall)]
     : element("span", { class: "muted" }, "nobody held the GIL");
 
 const choose = (data, stall) => {

@@ -50,6 +50,7 @@ export const legend = () =>
     key("hold", "holds the GIL, in the thread's colour"),
     key("wait", "waits for it"),
     key("off", "neither"),
+    key("pause", "collects garbage, as it holds"),
   );
 
 export const button = (text, title, act) => element("button", { type: "button", title, "aria-label": title, onclick: act }, text);

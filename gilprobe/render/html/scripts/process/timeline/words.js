@@ -1,4 +1,5 @@
 // The timeline in words.
+import { pausedText } from "./pauses.js";
 import { duration, share } from "../../shared/words.js";
 
 const TEN_MINUTES = 6e11; // nanoseconds
@@ -33,5 +34,5 @@ export const summary = (model, found) => {
     return `${what} of these ${duration(found.end - found.start)}${led}`;
   }
   const where = found.kind === "waits" ? `, after ${describePlace(model.place(found.place))}` : ` in ${describePlace(model.place(found.place))}`;
-  return `${who} ${verb} for ${duration(found.end - found.start)}${where}`;
+  return `${who} ${verb} for ${duration(found.end - found.start)}${where}${pausedText(model, found)}`;
 };
