@@ -270,6 +270,7 @@ def test_a_snapshot_comes_back(fields):
         "blame": [(*row[:3], ns(row[3])) for row in fields["blame"]],
         "stalls": [(*row[:4], *map(ns, row[4:])) for row in fields["stalls"]],
         "looks": fields["looks"] if looks else [],
+        "pauses": None,
     }
 
 
@@ -286,12 +287,16 @@ def test_a_snapshot_that_is_cut_or_goes_on_is_refused(fields, data):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"flags": 512}, id="flag"),
+        pytest.param({"flags": 1024}, id="flag"),
         pytest.param({"flags": 256, "looks": [(2**20, None, 0, 1, 1)]}, id="account of a look"),
         pytest.param({"flags": 256, "looks": [(0, 2**24, 0, 1, 1)]}, id="end of a hold"),
         pytest.param({"flags": 256, "looks": [(0, None, 2**24, 1, 1)]}, id="place of a look"),
         pytest.param({"flags": 256, "looks": [(0, None, 0, 2**63, 1)]}, id="looks"),
         pytest.param({"flags": 256, "look_counts": (0, 2**63)}, id="looks at nobody"),
+        pytest.param({"flags": 512, "pauses_lost": 2**63}, id="lost pauses"),
+        pytest.param({"flags": 512, "pause_sums": [(0, 0, 0, 3, *[0] * 7)]}, id="generation"),
+        pytest.param({"flags": 512, "longest_pauses": [(2**20, 0, *[0] * 7)]}, id="who collected"),
+        pytest.param({"flags": 512, "pause_looks": [(0, None, 2**24, 1, 1)]}, id="look in a pause"),
         pytest.param({"flags": 64, "sites": [(3, 0, 0, 0, 2**63)]}, id="CPU time"),
         pytest.param({"factor": 0}, id="rate"),
         pytest.param({"interpreter": 2**32}, id="interpreter"),
