@@ -596,7 +596,8 @@ bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
         apply(gil, &step);
     }
     gp_looks_book(gil, limit);
-    gp_pauses_book(gil, limit);
+    if (__builtin_expect(gil->pauses_under_way || gp_pauses_next(&gil->pauses) <= limit, 0))
+        gp_pauses_book(gil, limit);
     gp_stream_end(&gil->stream);
     tell_losses(gil);
     fold_where_due(gil);

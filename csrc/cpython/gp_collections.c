@@ -6,8 +6,7 @@
 #include "trace/gp_collector.h"
 
 /* All with the GIL. One interpreter's collector is followed: others can't load us. */
-static PyObject *callbacks; /* gc.callbacks; the collector keeps to this list (Modules/gcmodule.c) */
-static PyObject *function;  /* ours */
+static PyObject *function; /* ours */
 static PyObject *generation_key, *collected_key, *uncollectable_key;
 
 /* Which of the two calls of a collection it is: "start" and "stop" differ in the third letter. */
@@ -56,11 +55,6 @@ static bool prepare(void)
 {
     if (function != NULL)
         return true;
-    PyObject *gc = PyImport_ImportModule("gc");
-    callbacks = gc != NULL ? PyObject_GetAttrString(gc, "callbacks") : NULL;
-    Py_XDECREF(gc);
-    if (callbacks == NULL || !PyList_CheckExact(callbacks))
-        return false;
     generation_key = PyUnicode_InternFromString("generation");
     collected_key = PyUnicode_InternFromString("collected");
     uncollectable_key = PyUnicode_InternFromString("uncollectable");
@@ -71,7 +65,7 @@ static bool prepare(void)
 }
 
 /* Where our function is; -1: nowhere. */
-static Py_ssize_t find(void)
+static Py_ssize_t find(PyObject *callbacks)
 {
     for (Py_ssize_t at = PyList_GET_SIZE(callbacks); at-- > 0;)
         if (PyList_GET_ITEM(callbacks, at) == function)
@@ -79,22 +73,22 @@ static Py_ssize_t find(void)
     return -1;
 }
 
-static bool change(bool follow)
+static bool change(PyObject *callbacks, bool follow)
 {
     if (!follow && function == NULL)
         return true;
     if (!prepare())
         return false;
-    Py_ssize_t at = find();
+    Py_ssize_t at = find(callbacks);
     if (follow)
         return at >= 0 || PyList_Append(callbacks, function) == 0;
     gp_callee_collects(NULL, NULL);
     return at < 0 || PyList_SetSlice(callbacks, at, at + 1, NULL) == 0;
 }
 
-bool gp_collections_follow(bool follow)
+bool gp_collections_follow(void *callbacks, bool follow)
 {
-    bool done = change(follow);
+    bool done = PyList_CheckExact((PyObject *)callbacks) && change(callbacks, follow);
     if (!done)
         PyErr_Clear();
     return done;

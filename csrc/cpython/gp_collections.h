@@ -7,8 +7,9 @@
 
 #include <stdbool.h>
 
-/* Be called from now on, or no more. What else is in gc.callbacks stays as it is, also where the program has
- * taken our function out of it. False without memory. With the GIL, and no exception set. */
-bool gp_collections_follow(bool follow);
+/* Be called from now on, or no more; `callbacks` is gc.callbacks, always the same list. What else is in
+ * gc.callbacks stays as it is, also where the program has taken our function out of it. False without memory.
+ * With the GIL, and no exception set. */
+bool gp_collections_follow(void *callbacks, bool follow);
 
 #endif

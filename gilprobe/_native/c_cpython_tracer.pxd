@@ -14,4 +14,4 @@ cdef extern from "cpython/gp_forks.h":
     void gp_forks_after_in_parent()
 
 cdef extern from "cpython/gp_collections.h":
-    bint gp_collections_follow(bint follow)
+    bint gp_collections_follow(void *callbacks, bint follow)

@@ -10,6 +10,7 @@ from libc.errno cimport errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+import gc
 import os
 import sys
 
@@ -337,6 +338,7 @@ cdef class Recorder:
 
 
 cdef int pauses_wanted = 0  # by so many sessions
+cdef list collector_callbacks = gc.callbacks  # the collector keeps to this list, also if the program sets another
 
 
 @cython.final
@@ -405,7 +407,7 @@ cdef class Session:
         self.pauses = follow
         pauses_wanted += 1 if follow else -1
         if follow or pauses_wanted == 0:
-            gp_collections_follow(follow)
+            gp_collections_follow(<void *>collector_callbacks, follow)
 
     @property
     def running(self) -> bool:

@@ -52,7 +52,6 @@ class Trace:
             "timeline": timeline,
             "cpu_time": cpu_time,
             "looks": looks,
-            "pauses": True,
         }
         for name, option in (options | {"sites": sites}).items():
             if not isinstance(option, bool):
@@ -122,7 +121,8 @@ class Trace:
             bystanders = thread_names.alive()
             if writer is not None:
                 writer.begin(environment, options)
-            session = tracer.Session(recorder=None if writer is None else writer.recorder, **options)
+            recorder = None if writer is None else writer.recorder
+            session = tracer.Session(recorder=recorder, pauses=True, **options)
             thread_names.review()  # another trace may have ended meanwhile
             if writer is not None:
                 writer.commit()
