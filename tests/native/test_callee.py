@@ -268,7 +268,7 @@ CALLS = {
     "a dict of arguments": ("sorted", with_a_dict),
     "a key of C": ("sorted", lambda: sorted(NUMBERS, key=str)),
     "a method": ("re.Pattern.findall", lambda: WORDS.findall(TEXT)),
-    "a method found first": ("list.extend over map(str)", as_attribute_of_a_list),
+    "a method found first": ("list.extend over map(bool)", as_attribute_of_a_list),
     "a class": ("set", lambda: set(NUMBERS)),
     "a class with a name of its own": ("str", lambda: str(DIGITS)),
     "a class method": ("dict.fromkeys", lambda: dict.fromkeys(NUMBERS)),
