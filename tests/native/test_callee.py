@@ -255,6 +255,7 @@ CALLERS = {
 ITERATORS = {
     "a map": ("list over map(sorted)", lambda: list(map(sorted, [NUMBERS] * 3))),
     "a map of partials": ("list over map(sorted)", lambda: list(map(REVERSE, [NUMBERS] * 3))),
+    "a map for a method": ("list.extend over map(sorted)", lambda: [].extend(map(sorted, [NUMBERS] * 3))),
     "a filter": ("list over filter(re.Pattern.findall)", lambda: list(filter(WORDS.findall, [TEXT] * 3))),
     "a filter of nothing": ("list", lambda: list(filter(None, NUMBERS))),
 }
