@@ -24,8 +24,6 @@ extern __attribute__((visibility("hidden"))) struct gp_tracer {
     uint32_t other_count;     /* rows of other_gils that may be in use; written under table_lock */
     bool releases_told_apart; /* whether forced and voluntary ones can be, as the handshake has shown */
 
-    unsigned watchers; /* who want to know each holder's thread state (gp_tracer_watch_begin); with the GIL */
-
     gp_gil main_gil; /* its locks: what hooks look for, all NULL in a handshake. Its state: gp_gil_state.h */
 
     /* Written under table_lock. Hooks compare their locks without. */

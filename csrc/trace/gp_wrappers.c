@@ -643,8 +643,8 @@ __attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_journal 
 /* From now on the journal goes the straight path, if nothing stands against it. */
 static void go_straight(const gp_gil *gil, gp_thread *thread)
 {
-    if (gil != main_gil || gp_tracer.watchers != 0 || gil->state.wanting_cpu != 0 ||
-        gp_clock_selected != GP_CLOCK_COUNTER || gp_journal_unread(&thread->journal) >= GP_JOURNAL_DUE)
+    if (gil != main_gil || gil->state.wanting_cpu != 0 || gp_clock_selected != GP_CLOCK_COUNTER ||
+        gp_journal_unread(&thread->journal) >= GP_JOURNAL_DUE)
         return;
     if (thread->places_since != gil->state.changes)
         forget_places(gil, thread);
@@ -682,8 +682,6 @@ static inline void note_taking(gp_gil *gil, gp_thread *thread)
 static inline int unlock_taken(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
 {
     int status = call_unlock(mutex);
-    if (__builtin_expect(gp_tracer.watchers != 0, 0))
-        thread->thread_state = gp_tracer.host->thread_state();
     note_taking(gil, thread);
     return status;
 }
