@@ -42,6 +42,8 @@ typedef struct {
     /* Where the GIL with this condition has the state of the thread that took it last, which is right while
      * the first of the voluntary functions lets it go. NULL: not known. */
     const void *const *(*last_holder)(const void *cond);
+    /* Where that GIL says whether a thread has it: above 0 if so. Atomic. NULL: not known. */
+    const int *(*taken)(const void *cond);
     const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
