@@ -176,6 +176,7 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.instruction = gp_frames_instruction;
         host.code_begins = gp_frames_code_begins;
         host.last_holder = gp_frames_last_holder;
+        host.taken = gp_frames_gil_taken;
         host.here = gp_frames_here;
         host.stands_for_caller = gp_frames_stands_for_caller;
         host.recognise = gp_frames_recognise;

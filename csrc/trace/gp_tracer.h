@@ -43,6 +43,8 @@ typedef struct {
     /* Where the GIL with this condition has the state of the thread that took it last, which is right while
      * the first of the voluntary functions lets it go. NULL: not known. */
     const void *const *(*last_holder)(const void *cond);
+    /* Where that GIL says whether a thread has it: above 0 if so. Atomic. NULL: not known. */
+    const int *(*taken)(const void *cond);
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
     /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the

@@ -129,6 +129,12 @@ static inline const void *const *last_holder(const void *cond)
     return NULL;
 }
 
+static inline const int *taken(const void *cond)
+{
+    (void)cond;
+    return (const int *)&main_interpreter()->gil.locked;
+}
+
 /* Nothing is remembered: each time it is walked. */
 static inline uint32_t recognise(gp_paths *paths, const void *state)
 {
@@ -166,6 +172,7 @@ static gp_tracer_host host = {
     .living = living,
     .instruction = instruction,
     .last_holder = last_holder,
+    .taken = taken,
     .here = here,
     .recognise = recognise,
     .walk = walk,
