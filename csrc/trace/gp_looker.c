@@ -263,8 +263,9 @@ static void tell_level(const gp_place_name *name, gp_looker_tell *tell, void *co
 gp_look gp_looker_see(const gp_gil_state *gil, const void *cond, gp_looker_tell *tell, void *context)
 {
     gp_look look = {.site = GP_UNSEEN, .stack = GP_UNSEEN};
+    const bool sees = gp_tracer.host != NULL && gp_tracer.host->looker_eyes != NULL;
     pthread_mutex_lock(&looking);
-    for (int i = 0; i < TRIES && look.site == GP_UNSEEN && gp_tracer.host->looker_eyes != NULL; i++)
+    for (int i = 0; i < TRIES && look.site == GP_UNSEEN && sees; i++)
         look = take_look(gil, cond, true);
     if (look.site == GP_LOOK_FREE)
         look.site = look.stack = GP_UNSEEN;
