@@ -274,6 +274,14 @@ class Blame:
         return self.wait_ns / 1e9
 
 
+def _innermost(frames: tuple[Frame, ...]) -> tuple[str, str, int, str]:
+    """Return function, file and line of the innermost line of a stack, and its callee."""
+    *outer, last = frames
+    if outer and not last.filename and last.line == 0:
+        return outer[-1].function, outer[-1].filename, outer[-1].line, last.function
+    return last.function, last.filename, last.line, ""
+
+
 @dataclass(frozen=True, slots=True)
 class Stall:
     """One long wait, with both sides named.
@@ -336,12 +344,8 @@ class Stall:
     @property
     def seen_at(self) -> tuple[str, str, int, str]:
         """What the holder ran: function, file, line, callee; where it released the GIL if nobody looked."""
-        *outer, last = self.holder_stack or (
-            Frame(self.holder_function, self.holder_filename, self.holder_line),
-        )
-        if outer and not last.filename and last.line == 0:
-            return outer[-1].function, outer[-1].filename, outer[-1].line, last.function
-        return last.function, last.filename, last.line, ""
+        ended = Frame(self.holder_function, self.holder_filename, self.holder_line)
+        return _innermost(self.holder_stack or (ended,))
 
     @property
     def pause_s(self) -> float:
@@ -389,7 +393,8 @@ class OpenHold:
     hold_ns : int
         From its start to when it was seen last, nanoseconds.
     frames : tuple of Frame
-        The stack as it was seen then, outermost first. The hold is booked for its innermost frame.
+        The stack as it was seen then, outermost first; a callee is the last, without a file. The hold is
+        booked for what is the last.
     """
 
     thread: str
@@ -403,6 +408,11 @@ class OpenHold:
     def hold_s(self) -> float:
         """From its start to when it was seen last, seconds."""
         return self.hold_ns / 1e9
+
+    @property
+    def seen_at(self) -> tuple[str, str, int, str]:
+        """What the thread ran: function, file, line and callee."""
+        return _innermost(self.frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def greenlets(_: Truth) -> Act:
     return act
 
 
-@kind("sub-interpreter", callee=SORTED + "|run_string|exec", files=("<string>",))
+@kind("sub-interpreter", callee=SORTED, must_name=True, files=("<string>", "<script>"))
 def interpreter(_: Truth) -> Act:
     """Call in an interpreter that shares the GIL with the victims' own."""
     prepare = "import random; numbers = list(range(60_000)); random.Random(1).shuffle(numbers)"

@@ -70,7 +70,6 @@ void gp_session_free(gp_session *session)
     gp_buffer_free(&session->described);
     gp_buffer_free(&session->introduced);
     gp_buffer_free(&session->seen);
-    gp_buffer_free(&session->seen_last);
     gp_buffer_free(&session->closed);
     gp_buffer_free(&session->timeline.events);
     gp_memory_unmap(session, sizeof *session);

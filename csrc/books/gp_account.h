@@ -97,8 +97,7 @@ typedef struct {
 
 enum {
     GP_CHARGES_MAX = 512,
-    GP_SEEN_MAX = 4096,           /* holds that a session remembers to have seen in stalls */
-    GP_SEEN_PLACES_MAX = 1 << 16, /* places that it describes for such stacks */
+    GP_SEEN_MAX = 4096, /* holds that a session remembers to have seen in stalls */
 };
 
 /* Looks at one place in the hold that is under way. */
@@ -197,10 +196,7 @@ struct gp_session {
     gp_buffer introduced;     /* for the recorder: accounts it has not got (docs/recording-format.md, THRD) */
     size_t described_written; /* the recorder's: how much of the places it has */
     gp_buffer seen; /* for the recorder: holds that were seen under way (docs/recording-format.md, SEEN) */
-    uint32_t seen_count;       /* how many of them since it began, but for those at snapshots */
-    gp_buffer seen_last;       /* the stack that was seen last ... */
-    uint32_t seen_place;       /* ... and its place */
-    uint32_t seen_place_count; /* places that were described for such stacks */
+    uint32_t seen_count; /* how many of them since it began, but for those at snapshots */
 
     /* looks (gp_looks.h) */
     gp_tally_table tallies;

@@ -125,52 +125,9 @@ uint32_t gp_attribution_looked(gp_session *session, gp_account *account, const g
 {
     if (number == GP_NO_FRAME)
         return meet_native(session, account);
+    if (number == GP_UNSEEN)
+        return meet_unseen(session);
     return number != GP_ROW_NONE ? meet(session, &session->looked, looked, number) : GP_ROW_NONE;
-}
-
-/* ---- stacks that were read by name ---- */
-
-static bool is_last_seen(const gp_session *session, const gp_seen_stack *stack)
-{
-    return stack->text.size == session->seen_last.size &&
-           memcmp(stack->text.bytes, session->seen_last.bytes, stack->text.size) == 0;
-}
-
-static void keep_last_seen(gp_session *session, const gp_seen_stack *stack, uint32_t place)
-{
-    gp_buffer_clear(&session->seen_last);
-    gp_buffer_raw(&session->seen_last, stack->text.bytes, stack->text.size);
-    if (session->seen_last.failed || place == GP_ROW_NONE)
-        gp_buffer_clear(&session->seen_last);
-    session->seen_place = place;
-}
-
-static uint32_t add_seen(gp_session *session, const gp_seen_stack *stack)
-{
-    const uint8_t deeper = GP_PLACE_DEEPER;
-    uint32_t place = GP_ROW_NONE;
-    size_t size;
-    session->seen_place_count += GP_SEEN_LEVELS + 1;
-    if (session->seen_place_count > GP_SEEN_PLACES_MAX)
-        return meet_unseen(session);
-    if (stack->depth == GP_SEEN_LEVELS)
-        place = add_place(session, GP_ROW_NONE, &deeper, sizeof deeper);
-    for (size_t level = stack->depth; level-- > 0;) {
-        const uint8_t *text = gp_seen_text(stack, level, &size);
-        place = add_place(session, place, text, size);
-        if (place == GP_ROW_NONE)
-            break;
-    }
-    return place;
-}
-
-uint32_t gp_attribution_seen(gp_session *session, const gp_seen_stack *stack)
-{
-    if (stack->depth == 0 || stack->text.failed)
-        return meet_unseen(session);
-    if (!is_last_seen(session, stack))
-        keep_last_seen(session, stack, add_seen(session, stack));
-    return session->seen_place;
 }
 
 /* ---- waits ---- */

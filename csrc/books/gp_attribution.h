@@ -11,7 +11,6 @@
  * it meets numbers of its own, and has their descriptions. Under the lock of the stream. */
 
 #include "books/gp_account.h"
-#include "books/gp_seen.h"
 
 /* Slow path of gp_attribution_place. */
 uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_places *places,
@@ -33,9 +32,6 @@ static inline uint32_t gp_attribution_place(gp_session *session, gp_account *acc
  * looker's places. GP_ROW_NONE without memory. */
 uint32_t gp_attribution_looked(gp_session *session, gp_account *account, const gp_places *looked,
                                uint32_t number);
-/* The place of a stack that was read while its thread ran, which does not become the account's last;
- * GP_ROW_NONE without memory. */
-uint32_t gp_attribution_seen(gp_session *session, const gp_seen_stack *stack);
 
 /* A hold of `ticks` ended at `place`. */
 static inline void gp_attribution_book_hold(gp_session *session, uint32_t place, uint64_t ticks)

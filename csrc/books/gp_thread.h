@@ -81,8 +81,6 @@ struct gp_thread {
     uint64_t born; /* 0: was alive before anything was watched */
     int64_t native_id;
 
-    const void *thread_state; /* the interpreter's, when it last took the GIL while somebody watched */
-
     /* written by the thread itself without a lock */
     _Atomic uint64_t os_name[2]; /* its characters; see gp_thread_read_name */
     _Atomic uint32_t label;      /* what the caller of gp_tracer_label gave; 0: none */

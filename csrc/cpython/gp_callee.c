@@ -151,10 +151,9 @@ static bool name_call(gp_seen_thread *look, ptrdiff_t place, gp_name *name)
     if (!gp_seen_stack(look, place, GP_SEEN_SLOTS))
         return false;
     const void *callable = find_callable(look, place, &arguments);
-    gp_arguments first = arguments;
     switch (gp_object_callable(look->reader, callable, &arguments, name)) {
     case GP_CALLABLE_C:
-        gp_object_append_iterator(look->reader, first, name);
+        gp_object_append_iterator(look->reader, &arguments, name);
         return !gp_seen_is_over(look);
     case GP_CALLABLE_PYTHON:
         look->must_last = true;

@@ -60,6 +60,14 @@ const void *const *gp_frames_last_holder(const void *cond)
     return *member == PyThreadState_Get() ? member : NULL;
 }
 
+const int *gp_frames_gil_taken(const void *cond)
+{
+    const char *gil = (const char *)cond - offsetof(struct _gil_runtime_state, cond);
+    const int *member = (const int *)(const void *)(gil + offsetof(struct _gil_runtime_state, locked));
+    return gp_frames_last_holder(cond) != NULL && __atomic_load_n(member, __ATOMIC_RELAXED) == 1 ? member
+                                                                                                 : NULL;
+}
+
 const size_t gp_frames_code_begins = offsetof(PyCodeObject, co_code_adaptive);
 
 const void *gp_frames_instruction(const void *thread_state)

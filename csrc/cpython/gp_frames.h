@@ -42,6 +42,9 @@ extern const size_t gp_frames_code_begins;
  * is not what stands there. By the thread that has the GIL. */
 const void *const *gp_frames_last_holder(const void *cond);
 
+/* And the one that says whether a thread has the GIL: above 0 if so. */
+const int *gp_frames_gil_taken(const void *cond);
+
 /* The innermost Python frame of the calling thread; code NULL if it has none. */
 gp_site_key gp_frames_here(void);
 

@@ -130,36 +130,36 @@ static void describe(gp_site_key key, gp_buffer *buffer)
 
 /* The code of `gilprobe record` that runs a program is not shown (gilprobe/tracing/places.py leaves it out of
  * reports). */
-static bool is_launcher(const char *file)
+static bool is_launcher(gp_text file)
 {
     static const char end[] = "gilprobe/programs/program.py";
-    size_t length = strlen(file);
-    return length >= sizeof end - 1 && strcmp(file + length - (sizeof end - 1), end) == 0;
+    size_t size = sizeof end - 1;
+    return file.size >= size && memcmp(file.bytes + file.size - size, end, size) == 0;
 }
 
-static void walk(const void *thread_state, size_t room, gp_watchdog_level *level, void *context)
+typedef struct {
+    gp_looker_tell *tell;
+    void *context;
+    bool launches; /* all further levels do */
+} program_levels;
+
+static void tell_level(void *context, gp_text function, gp_text file, uint64_t line)
 {
-    gp_frames_line lines[GP_WATCHDOG_DEPTH];
-    size_t depth =
-        gp_frames_read_safely(thread_state, lines, room < GP_WATCHDOG_DEPTH ? room : GP_WATCHDOG_DEPTH);
-    for (size_t i = 0; i < depth && !is_launcher(lines[i].file); i++)
-        level(context, lines[i].function, lines[i].file, lines[i].line);
+    program_levels *levels = context;
+    levels->launches |= is_launcher(file);
+    if (!levels->launches)
+        levels->tell(levels->context, function, file, line);
 }
 
-static void add_seen(void *context, const char *function, const char *file, int32_t line)
+static gp_look see(gp_looker_tell *tell, void *context)
 {
-    gp_seen_add(context, function, file, line);
-}
-
-static void see(const void *thread_state, gp_seen_stack *stack)
-{
-    walk(thread_state, GP_SEEN_LEVELS, add_seen, stack);
+    return gp_tracer_see(tell_level, &(program_levels){tell, context, false});
 }
 
 const gp_watchdog_eyes *gp_interpreter_eyes(void)
 {
     static const gp_watchdog_eyes eyes = {
-        .look = gp_tracer_look, .follow = gp_tracer_follow, .walk = walk, .keep = gp_seen_hold_in_stall};
+        .look = gp_tracer_look, .follow = gp_tracer_follow, .see = see, .keep = gp_seen_hold_in_stall};
     return &eyes;
 }
 
@@ -176,12 +176,11 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.instruction = gp_frames_instruction;
         host.code_begins = gp_frames_code_begins;
         host.last_holder = gp_frames_last_holder;
+        host.taken = gp_frames_gil_taken;
         host.here = gp_frames_here;
         host.stands_for_caller = gp_frames_stands_for_caller;
         host.recognise = gp_frames_recognise;
         host.walk = gp_frames_walk;
-        host.thread_state = gp_frames_thread_state;
-        host.see = see;
         host.describe = describe;
         host.watch_code = gp_codes_watch;
         host.looker_eyes = &gp_frames_look_eyes;

@@ -357,10 +357,10 @@ bool gp_object_type_with_callable(gp_safe_reader *reader, const void *object, gp
     return append_iterator(reader, object, name) || gp_object_type_name(reader, object, name);
 }
 
-void gp_object_append_iterator(gp_safe_reader *reader, gp_arguments arguments, gp_name *name)
+void gp_object_append_iterator(gp_safe_reader *reader, gp_arguments *arguments, gp_name *name)
 {
     size_t begin = name->size;
     gp_name_append(name, " over ");
-    if (!append_iterator(reader, take_argument(reader, &arguments), name))
+    if (!append_iterator(reader, take_argument(reader, arguments), name))
         gp_name_cut(name, begin);
 }

@@ -24,7 +24,8 @@ typedef enum {
 } gp_callable;
 
 /* Name what is called with a callable. One that only calls another one is looked through: a bound method, a
- * partial, `Context.run`, a cache. `arguments` are used up. */
+ * partial, `Context.run`, a cache. Of the arguments those are left that a function, or a method beside its
+ * object, is called with. */
 gp_callable gp_object_callable(gp_safe_reader *reader, const void *object, gp_arguments *arguments,
                                gp_name *name);
 
@@ -32,7 +33,7 @@ gp_callable gp_object_callable(gp_safe_reader *reader, const void *object, gp_ar
  * for each item, with that: `map(sorted)`. */
 bool gp_object_type_with_callable(gp_safe_reader *reader, const void *object, gp_name *name);
 
-/* Append " over map(sorted)" if the first argument is such an iterator, which a call then works through. */
-void gp_object_append_iterator(gp_safe_reader *reader, gp_arguments arguments, gp_name *name);
+/* Append " over map(sorted)" if the first of those is such an iterator, which the call then works through. */
+void gp_object_append_iterator(gp_safe_reader *reader, gp_arguments *arguments, gp_name *name);
 
 #endif

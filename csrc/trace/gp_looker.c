@@ -22,6 +22,7 @@ enum {
     SHARE = 100,        /* the looker takes a hundredth of a processor at most ... */
     SHARE_ALONE = 333,  /* ... and this part of one where nobody waits */
     COSTS = 8,          /* the mean goes by about so many looks */
+    TRIES = 5,          /* to see a holder that is to be seen now */
 };
 
 /* For how long the thread sleeps at most until it sees whether it is the only one beside the program's; and
@@ -68,21 +69,25 @@ static struct {
     _Atomic bool heard;    /* somebody has waited since the last look */
     _Atomic uint32_t deaths[DEATHS];
 
+    gp_helper helper; /* its owner's */
+
     /* the thread's */
-    gp_helper helper;
     uint64_t seed;
     uint64_t leave_ns; /* not before */
     uint64_t next_ns;  /* when to look ... */
     uint64_t mean_ns;  /* ... after a time that is as long on average */
     uint64_t busy_until_ns, cost_ns, spent_ns;
     unsigned idle_looks;
+
+    /* of whoever looks, who has the lock: nobody waits for anything else with it */
     uint32_t generation; /* of the main GIL's watching: before it nobody told which code objects went */
     gp_looked seen;
     gp_buffer description;
     level known[KNOWN];
 } looker;
 
-static gp_places *const looked = &gp_tracer.looked;
+static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
+static gp_places *const looked = &gp_tracer.looked; /* under the same lock */
 
 /* ---- levels ---- */
 
@@ -193,8 +198,10 @@ static bool find_places(const gp_looked *seen, bool stacks, gp_look *look)
 
 /* ---- looking ---- */
 
-static gp_look take_look(const gp_gil_state *gil, const void *cond)
+/* With the lock. */
+static gp_look take_look(const gp_gil_state *gil, const void *cond, bool stacks)
 {
+    looker.generation = atomic_load(&gp_tracer.main_gil.state.generation);
     gp_look look = {.generation = atomic_load(&gil->generation),
                     .stands_for = (uint32_t)(looker.mean_ns / GP_LOOK_UNIT_NS),
                     .site = GP_UNSEEN,
@@ -203,7 +210,7 @@ static gp_look take_look(const gp_gil_state *gil, const void *cond)
     look.time = looker.seen.time;
     if (at == GP_LOOKED_FREE)
         look.site = look.stack = GP_LOOK_FREE;
-    else if (at == GP_LOOKED_AT_HOLDER && !find_places(&looker.seen, gil->wanting_stacks != 0, &look))
+    else if (at == GP_LOOKED_AT_HOLDER && !find_places(&looker.seen, stacks, &look))
         look.site = look.stack = GP_UNSEEN;
     return look;
 }
@@ -223,7 +230,9 @@ static bool look_at(gp_gil *gil)
     const void *cond = __atomic_load_n(&gil->locks.cond, __ATOMIC_ACQUIRE);
     if (cond == NULL || gil->state.wanting_looks == 0)
         return false;
-    gp_look look = take_look(&gil->state, cond);
+    pthread_mutex_lock(&looking);
+    gp_look look = take_look(&gil->state, cond, gil->state.wanting_stacks != 0);
+    pthread_mutex_unlock(&looking);
     /* without room the books are far behind, which they are not after this */
     if (gp_looks_unread(&gil->state.looks) >= GP_LOOKS_MAX / 2)
         keep_books(gil);
@@ -234,11 +243,45 @@ static bool look_at(gp_gil *gil)
 static void look_at_all(void)
 {
     uint32_t others = __atomic_load_n(&gp_tracer.other_count, __ATOMIC_ACQUIRE);
-    looker.generation = atomic_load(&gp_tracer.main_gil.state.generation);
     bool held = look_at(&gp_tracer.main_gil);
     for (uint32_t i = 0; i < others; i++)
         held |= look_at(&gp_tracer.other_gils[i]);
     looker.idle_looks = held ? 0 : looker.idle_looks + 1;
+}
+
+/* Of a callee's place it is the function. */
+static void tell_level(const gp_place_name *name, gp_looker_tell *tell, void *context)
+{
+    gp_cursor text = gp_cursor_over(name->text, name->size);
+    if (gp_cursor_number(&text) != GP_PLACE_PYTHON)
+        return;
+    uint64_t line = gp_cursor_number(&text);
+    gp_text function = gp_cursor_string(&text), file = gp_cursor_string(&text);
+    tell(context, function, file, line);
+}
+
+gp_look gp_looker_see(const gp_gil_state *gil, const void *cond, gp_looker_tell *tell, void *context)
+{
+    gp_look look = {.site = GP_UNSEEN, .stack = GP_UNSEEN};
+    const bool sees = gp_tracer.host != NULL && gp_tracer.host->looker_eyes != NULL;
+    pthread_mutex_lock(&looking);
+    for (int i = 0; i < TRIES && look.site == GP_UNSEEN && sees; i++)
+        look = take_look(gil, cond, true);
+    if (look.site == GP_LOOK_FREE)
+        look.site = look.stack = GP_UNSEEN;
+    uint32_t place = look.stack;
+    for (; tell != NULL && place < looked->count; place = gp_places_at(looked, place)->parent)
+        tell_level(gp_places_at(looked, place), tell, context);
+    pthread_mutex_unlock(&looking);
+    return look;
+}
+
+bool gp_looker_is_free(void)
+{
+    bool is = pthread_mutex_trylock(&looking) == 0;
+    if (is)
+        pthread_mutex_unlock(&looking);
+    return is;
 }
 
 /* ---- when ---- */
@@ -359,6 +402,12 @@ static bool is_wanted(void)
     return gp_tracer.main_gil.state.wanting_looks != 0;
 }
 
+/* A recording knows its places also if nobody looks at random times for it. */
+static bool is_known_to_somebody(void)
+{
+    return gp_gil_state_running(&gp_tracer.main_gil.state);
+}
+
 bool gp_looker_hear_of_wait(void)
 {
     if (atomic_load_explicit(&looker.existence, memory_order_relaxed) == NONE) {
@@ -375,7 +424,8 @@ bool gp_looker_hear_of_wait(void)
 
 bool gp_looker_is_left(void)
 {
-    return !is_wanted() && (atomic_load(&looker.existence) != NONE || looked->count != 0);
+    return (!is_wanted() && atomic_load(&looker.existence) != NONE) ||
+           (!is_known_to_somebody() && __atomic_load_n(&looked->count, __ATOMIC_RELAXED) != 0);
 }
 
 void gp_looker_begin(void)
@@ -399,11 +449,13 @@ void gp_looker_begin(void)
 static void forget_all(void)
 {
     gp_gil_lock(&gp_tracer.main_gil); /* no session begins meanwhile */
-    if (!is_wanted()) {
+    pthread_mutex_lock(&looking);
+    if (!is_known_to_somebody()) {
         gp_places_clear(looked);
         memset(looker.known, 0, sizeof looker.known);
         gp_buffer_free(&looker.description);
     }
+    pthread_mutex_unlock(&looking);
     gp_gil_unlock(&gp_tracer.main_gil);
 }
 
@@ -436,6 +488,7 @@ void gp_looker_forked(void)
 {
     /* the fork may have come while the looker was writing: nothing of this is whole, nor can it be given back
      */
+    pthread_mutex_init(&looking, NULL);
     *looked = (gp_places){0};
     looker.description = (gp_buffer){0};
     memset(looker.known, 0, sizeof looker.known);

@@ -18,6 +18,7 @@
 
 #include "base/gp_paths.h"
 #include "books/gp_gil_state.h"
+#include "recording/gp_reader.h"
 
 enum {
     GP_LOOKED_CALLEE = 160, /* bytes of a callee's name, terminated */
@@ -38,7 +39,7 @@ typedef enum {
     GP_LOOKED_UNSEEN, /* it has changed meanwhile, or can't be read */
 } gp_looked_at;
 
-/* What the looker sees with. On its thread; nothing there is to be trusted. */
+/* What the looker sees with. One thread at a time; nothing there is to be trusted. */
 typedef struct {
     gp_looked_at (*look)(const void *cond, gp_looked *looked); /* at the GIL with this condition */
     /* Append a level's description, as a recording has it (PLAC), and tell whether it stands for the level
@@ -60,11 +61,21 @@ bool gp_looker_is_left(void);
 /* End it and forget all if it is left. Without a GIL or any lock. */
 void gp_looker_end(void);
 
+/* Called for a level of Python; a callee has no file. */
+typedef void gp_looker_tell(void *context, gp_text function, gp_text file, uint64_t line);
+
+/* Look once at the holder of the GIL with this condition, which may be gone, and tell what was seen, from the
+ * innermost level on; `tell` may be NULL. Any thread, without a GIL's mutex or lock: waits for others that
+ * look. `site` and `stack` are GP_UNSEEN if nothing was. */
+gp_look gp_looker_see(const gp_gil_state *gil, const void *cond, gp_looker_tell *tell, void *context);
+
+/* Whether nobody looks now. Async-signal-safe. */
+bool gp_looker_is_free(void);
+
 /* A code object goes. */
 void gp_looker_forget_code(const void *code);
 
-/* As long as this number stays the same, what has been found out of a code object is true. The looker's
- * thread. */
+/* As long as this number stays the same, what has been found out of a code object is true. Whoever looks. */
 uint32_t gp_looker_deaths(const void *code);
 
 /* In a forked child, which has no such thread, after the books were kept. */

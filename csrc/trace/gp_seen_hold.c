@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/gp_safe_read.h"
+#include "trace/gp_looker.h"
 #include "trace/gp_trace_parts.h"
 #include "trace/gp_tracer_object.h"
 
@@ -16,24 +16,20 @@ enum {
 
 /* ---- seeing ---- */
 
-/* Note the hold, and the state of the thread that took the GIL last. All GILs are laid out alike. The memory
- * of an interpreter that ends is read safely. */
+/* Note the hold. Returns the condition of its GIL. */
 static const void *find_holder(gp_session *session, gp_seen_hold *seen, int64_t *native_id)
 {
-    const void *const *main_holder = gp_tracer.main_gil.last_holder, *state = NULL;
+    const void *cond = NULL;
     gp_trace_parts_lock(session);
     const gp_gil_state *gil = session->running && session->wants_sites ? session->gil_state : NULL;
     const gp_thread *holder = gil != NULL && gil->waiters != NULL ? gil->holder : NULL;
-    if (holder != NULL && holder->state == GP_HOLD && main_holder != NULL) {
-        ptrdiff_t distance = (const char *)session->gil->locks.mutex - (const char *)gp_tracer.known.mutex;
-        const char *at = (const char *)main_holder + distance;
+    if (holder != NULL && holder->state == GP_HOLD) {
         seen->hold = (gp_stall_look_hold){holder, holder->since};
         *native_id = holder->native_id;
-        if (!gp_safe_read_once(at, &state, sizeof state))
-            state = NULL;
+        cond = session->gil->locks.cond;
     }
     gp_trace_parts_unlock(session);
-    return state;
+    return cond;
 }
 
 /* The letter behind the last parenthesis: see proc_pid_stat(5). */
@@ -69,10 +65,10 @@ static gp_seen_state state_of(int64_t native_id)
 void gp_seen_hold_look(gp_session *session, gp_seen_hold *seen)
 {
     int64_t native_id = 0;
-    const void *thread_state = find_holder(session, seen, &native_id);
+    const void *cond = find_holder(session, seen, &native_id);
     if (seen->hold.thread == NULL)
         return;
-    gp_tracer.host->see(thread_state, &seen->stack);
+    seen->look = gp_looker_see(session->gil_state, cond, NULL, NULL);
     seen->state = state_of(native_id);
 }
 
@@ -110,14 +106,23 @@ static gp_account *account_of(gp_gil_state *gil, gp_session *session, const gp_s
     return same ? gp_gil_state_account(gil, session, holder) : NULL;
 }
 
+/* Where it was seen, in the session. */
+static uint32_t place_of(const gp_gil_state *gil, gp_session *session, gp_account *account,
+                         const gp_look *look)
+{
+    return session->wants_sites && look->generation == gil->generation
+               ? gp_attribution_looked(session, account, gil->looked, look->stack)
+               : GP_ROW_NONE;
+}
+
 uint32_t gp_seen_hold_book(gp_session *session, const gp_seen_hold *seen, uint64_t now)
 {
     if (!session->running || !session->wants_sites)
         return GP_ROW_NONE;
     gp_gil_state *gil = &session->gil->state;
     gp_gil_state_share_out(gil, session);
-    const gp_account *account = account_of(gil, session, &seen->hold);
-    uint32_t place = account != NULL ? gp_attribution_seen(session, &seen->stack) : GP_ROW_NONE;
+    gp_account *account = account_of(gil, session, &seen->hold);
+    uint32_t place = account != NULL ? place_of(gil, session, account, &seen->look) : GP_ROW_NONE;
     if (place == GP_ROW_NONE)
         return place;
     tell(session, account, seen, place, GP_SEEN_AT_SNAPSHOT, now);
@@ -125,21 +130,19 @@ uint32_t gp_seen_hold_book(gp_session *session, const gp_seen_hold *seen, uint64
     return place;
 }
 
-void gp_seen_hold_in_stall(const gp_stall_look *stall, const gp_seen_stack *stack, uint64_t now)
+void gp_seen_hold_in_stall(const gp_stall_look *stall, const gp_look *look, uint64_t now)
 {
     gp_gil_state *gil = &gp_tracer.main_gil.state;
-    const gp_seen_hold seen = {stall->hold, state_of(stall->holder.native_id), *stack};
+    const gp_seen_hold seen = {stall->hold, state_of(stall->holder.native_id), *look};
     gp_gil_lock(&gp_tracer.main_gil);
     for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
-        if (session->recorder == NULL || session->seen_count == GP_SEEN_MAX)
-            continue;
-        const gp_account *account = account_of(gil, session, &stall->hold);
-        uint32_t place =
-            account != NULL && session->wants_sites ? gp_attribution_seen(session, stack) : GP_ROW_NONE;
+        gp_account *account = session->recorder != NULL && session->seen_count != GP_SEEN_MAX
+                                  ? account_of(gil, session, &stall->hold)
+                                  : NULL;
         if (account == NULL)
             continue;
         session->seen_count++;
-        tell(session, account, &seen, place, GP_SEEN_IN_STALL, now);
+        tell(session, account, &seen, place_of(gil, session, account, look), GP_SEEN_IN_STALL, now);
     }
     gp_gil_unlock(&gp_tracer.main_gil);
 }

@@ -30,7 +30,6 @@ bool gp_stall_look_take(const gp_gil_state *gil, const gp_stall_look_hold *but, 
     if (now <= wanted || now - wanted < limit || (holder == but->thread && since == but->since))
         return false;
     stall->hold = (gp_stall_look_hold){holder, since};
-    stall->thread_state = holder->thread_state;
     note_thread(&stall->holder, holder);
     stall->waiter_count = 0;
     for (const gp_thread *waiter = gil->waiters; waiter != NULL && stall->waiter_count < COUNTED;

@@ -26,7 +26,6 @@ typedef struct {
 typedef struct {
     gp_stall_look_hold hold;
     gp_stall_look_thread holder;
-    const void *thread_state; /* the holder's, NULL if not known; it may be gone */
     uint32_t waiter_count;
     gp_stall_look_thread waiters[GP_STALL_LOOK_WAITERS]; /* the first of them */
 } gp_stall_look;

@@ -122,7 +122,6 @@ static void tell_news(void *context, gp_news_wish wish, gp_news *news)
     if (wish != GP_NEWS_ALONE)
         write_snapshot(session, wish, place, now, news);
     gp_trace_parts_unlock(session);
-    gp_seen_free(&seen.stack);
 }
 
 static bool can_lock(gp_gil *gil)
@@ -136,6 +135,8 @@ static bool can_lock(gp_gil *gil)
 static bool is_free(void *context)
 {
     const gp_session *session = context;
+    if (!gp_looker_is_free())
+        return false;
     if (session->interpreter == 0)
         return can_lock(main_gil);
     if (!gp_gil_table_try_lock())

@@ -120,7 +120,6 @@ static void forked_in_child(void)
     gp_thread *self = gp_wrappers_current();
     bool holds = has_gil(self), whole = gp_gil_table_forked_in_child();
     gp_trace_parts_end_timelines();
-    gp_tracer.watchers = 0;
     gp_tracer.forks++;
     uint64_t now = gp_clock_ticks();
     gp_threads_forked(&gp_tracer.threads, self);
@@ -339,19 +338,9 @@ size_t gp_tracer_sessions(void)
     return count;
 }
 
-uint32_t gp_tracer_watch_begin(void)
+gp_look gp_tracer_see(gp_looker_tell *tell, void *context)
 {
-    gp_tracer.watchers++;
-    gp_gil_state_change(&main_gil->state);
-    if (gp_wrappers_current() != NULL && gp_tracer.host != NULL)
-        gp_wrappers_current()->thread_state = gp_tracer.host->thread_state();
-    return gp_tracer.forks;
-}
-
-void gp_tracer_watch_end(uint32_t begun)
-{
-    gp_tracer.watchers -= begun == gp_tracer.forks;
-    gp_gil_state_change(&main_gil->state);
+    return gp_looker_see(&main_gil->state, main_gil->locks.cond, tell, context);
 }
 
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now)

@@ -43,9 +43,8 @@ typedef struct {
     /* Where the GIL with this condition has the state of the thread that took it last, which is right while
      * the first of the voluntary functions lets it go. NULL: not known. */
     const void *const *(*last_holder)(const void *cond);
-    const void *(*thread_state)(void); /* the calling thread's, as it takes the GIL */
-    /* Read the stack of a thread that runs and may be gone, without the GIL. */
-    void (*see)(const void *thread_state, gp_seen_stack *stack);
+    /* Where that GIL says whether a thread has it: above 0 if so. Atomic. NULL: not known. */
+    const int *(*taken)(const void *cond);
     /* Append line, function and file of a place with code, as a recording has them (PLAC). */
     void (*describe)(gp_site_key key, gp_buffer *buffer);
     /* From now on call `gone` for each code object of any interpreter that is about to be destroyed, with the
@@ -107,10 +106,8 @@ void gp_tracer_hide(void);
 /* Number of sessions that run. */
 size_t gp_tracer_sessions(void);
 
-/* While somebody watches, threads leave their thread state for gp_tracer_look when they take the GIL. Returns
- * what gp_tracer_watch_end must be told: in a forked child, where nobody watches, that then does nothing. */
-uint32_t gp_tracer_watch_begin(void);
-void gp_tracer_watch_end(uint32_t begun);
+/* gp_looker_see at the main GIL. */
+gp_look gp_tracer_see(gp_looker_tell *tell, void *context);
 
 /* gp_stall_look_take and gp_stall_look_follow for the main GIL. Without a trace: false,
  * GP_STALL_LOOK_LONG_OVER. Any thread, without the GIL; takes the GIL's mutex, so not in a hook or a signal

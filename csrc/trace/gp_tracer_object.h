@@ -21,10 +21,10 @@ extern __attribute__((visibility("hidden"))) struct gp_tracer {
     gp_wrappers_recognise *recognise;
     uint64_t blocked_ticks;   /* a lock that takes longer has waited for another thread */
     uint64_t patience_ticks;  /* how long to spin for a GIL's mutex */
+    uint64_t courtesy_ticks;  /* how long to let a holder finish */
+    const int *taken;         /* above 0: a thread has the main GIL, as far as is known; not NULL */
     uint32_t other_count;     /* rows of other_gils that may be in use; written under table_lock */
     bool releases_told_apart; /* whether forced and voluntary ones can be, as the handshake has shown */
-
-    unsigned watchers; /* who want to know each holder's thread state (gp_tracer_watch_begin); with the GIL */
 
     gp_gil main_gil; /* its locks: what hooks look for, all NULL in a handshake. Its state: gp_gil_state.h */
 

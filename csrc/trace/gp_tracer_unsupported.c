@@ -35,11 +35,10 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
 void gp_tracer_label(uint32_t label) {}
 void gp_tracer_hide(void) {}
 size_t gp_tracer_sessions(void) { return 0; }
-uint32_t gp_tracer_watch_begin(void) { return 0; }
-void gp_tracer_watch_end(uint32_t begun) {}
+gp_look gp_tracer_see(gp_looker_tell *tell, void *context) { return (gp_look){0}; }
 bool gp_tracer_look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now) { return false; }
 gp_stall_look_end gp_tracer_follow(const gp_stall_look_hold *hold, uint64_t *ended_at) { return GP_STALL_LOOK_LONG_OVER; }
-void gp_seen_hold_in_stall(const gp_stall_look *stall, const gp_seen_stack *stack, uint64_t now) {}
+void gp_seen_hold_in_stall(const gp_stall_look *stall, const gp_look *look, uint64_t now) {}
 
 bool gp_looker_is_left(void) { return false; }
 void gp_looker_end(void) {}

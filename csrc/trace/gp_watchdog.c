@@ -40,7 +40,7 @@ struct gp_watchdog {
     /* the thread's */
     gp_stall_look stall; /* the hold reported last; its end is yet to be reported if it has a thread */
     gp_stall_look_hold last;
-    gp_seen_stack stack; /* of the hold reported last */
+    unsigned levels; /* of its stack, told so far */
     char text[GP_WATCHDOG_TEXT];
     size_t size;
 };
@@ -67,10 +67,11 @@ static int obeyed(const unsigned char *at)
     return at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0 ? 2 : 0;
 }
 
-static void add_name(gp_watchdog *watchdog, const char *name)
+static void add_text(gp_watchdog *watchdog, gp_text name)
 {
-    for (const unsigned char *at = (const unsigned char *)name; *at != '\0'; at++)
-        switch (obeyed(at)) {
+    const unsigned char *at = (const unsigned char *)name.bytes, *end = at + name.size;
+    for (; at != end && *at != '\0'; at++)
+        switch (at + 1 != end ? obeyed(at) : *at < 0x20 || *at == 0x7F) {
         case 0:
             add(watchdog, "%c", *at);
             break;
@@ -79,6 +80,11 @@ static void add_name(gp_watchdog *watchdog, const char *name)
         default:
             add(watchdog, "\\x%02x", *at);
         }
+}
+
+static void add_name(gp_watchdog *watchdog, const char *name)
+{
+    add_text(watchdog, (gp_text){name, strlen(name)});
 }
 
 static void add_thread(gp_watchdog *watchdog, const gp_stall_look_thread *thread)
@@ -93,18 +99,21 @@ static void add_thread(gp_watchdog *watchdog, const gp_stall_look_thread *thread
     add_name(watchdog, name != NULL ? name : os_name);
 }
 
-static void add_level(void *context, const char *function, const char *file, int32_t line)
+/* A callee has no file. */
+static void add_level(void *context, gp_text function, gp_text file, uint64_t line)
 {
     gp_watchdog *watchdog = context;
-    gp_seen_add(&watchdog->stack, function, file, line);
-    if (sizeof watchdog->text - watchdog->size <
-        strlen(function) + strlen(file) + sizeof "  (:-2147483648)\n")
+    size_t size = function.size + file.size + sizeof "  (:-2147483648)\n";
+    if (watchdog->levels++ >= GP_WATCHDOG_DEPTH || sizeof watchdog->text - watchdog->size < size)
         return; /* no half lines; only escapes may still make one */
     add(watchdog, "  ");
-    add_name(watchdog, function);
-    add(watchdog, " (");
-    add_name(watchdog, file);
-    add(watchdog, ":%" PRId32 ")\n", line);
+    add_text(watchdog, function);
+    if (file.size != 0) {
+        add(watchdog, " (");
+        add_text(watchdog, file);
+        add(watchdog, ":%" PRIu64 ")", line);
+    }
+    add(watchdog, "\n");
 }
 
 static uint64_t to_ms(const gp_watchdog *watchdog, uint64_t ticks)
@@ -158,11 +167,11 @@ static void report(gp_watchdog *watchdog, uint64_t now)
         add_thread(watchdog, &stall->waiters[i]);
     }
     add(watchdog, count > GP_STALL_LOOK_WAITERS ? ", ...), in:\n" : "), in:\n");
-    gp_seen_clear(&watchdog->stack);
-    watchdog->eyes.walk(stall->thread_state, GP_WATCHDOG_DEPTH, add_level, watchdog);
-    if (watchdog->stack.depth == 0)
-        add(watchdog, "  (no Python code)\n");
-    watchdog->eyes.keep(stall, &watchdog->stack, now);
+    watchdog->levels = 0;
+    gp_look look = watchdog->eyes.see(add_level, watchdog);
+    if (watchdog->levels == 0)
+        add(watchdog, look.stack == GP_UNSEEN ? "  (not seen)\n" : "  (no Python code)\n");
+    watchdog->eyes.keep(stall, &look, now);
     atomic_fetch_add(&watchdog->reported, 1); /* first: who reads the message finds it counted */
     put(watchdog);
 }
@@ -220,7 +229,6 @@ static void release(gp_watchdog *watchdog)
     for (size_t i = 0; i < watchdog->name_count; i++)
         free((char *)watchdog->names[i].name);
     free(watchdog->names);
-    gp_seen_free(&watchdog->stack);
     free(watchdog);
 }
 

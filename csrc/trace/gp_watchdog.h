@@ -9,27 +9,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "books/gp_seen.h"
-#include "trace/gp_stall_look.h"
 #include "base/gp_status.h"
+#include "trace/gp_looker.h"
+#include "trace/gp_stall_look.h"
 
 enum {
     GP_WATCHDOG_DEPTH = 20,  /* levels of a stack that are shown */
     GP_WATCHDOG_TEXT = 4096, /* bytes of one message at most: a pipe takes as many at once */
 };
 
-/* Called for each level of a stack; both names are terminated UTF-8. */
-typedef void gp_watchdog_level(void *context, const char *function, const char *file, int32_t line);
-
 /* What the watchdog sees with. Called on its thread, without the GIL. */
 typedef struct {
     bool (*look)(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall,
                  uint64_t *now); /* gp_tracer_look */
     gp_stall_look_end (*follow)(const gp_stall_look_hold *hold, uint64_t *ended_at);
-    /* The stack of a thread that runs and may be gone, innermost first, at most `room` levels. */
-    void (*walk)(const void *thread_state, size_t room, gp_watchdog_level *level, void *context);
+    gp_look (*see)(gp_looker_tell *tell, void *context); /* gp_tracer_see */
     /* Keep what was seen of a hold (gp_seen_hold_in_stall). */
-    void (*keep)(const gp_stall_look *stall, const gp_seen_stack *stack, uint64_t now);
+    void (*keep)(const gp_stall_look *stall, const gp_look *look, uint64_t now);
 } gp_watchdog_eyes;
 
 /* A thread that has no label; see gp_labels.h for the others. */

@@ -18,12 +18,14 @@ enum {
     BLOCKED_NS =
         1000, /* a lock that takes longer has waited for another thread: a free one takes 10 to 100 */
     PATIENCE_NS = 300, /* for a GIL's mutex, before sleeping */
+    COURTESY_NS = 150, /* for its holder: what our hooks add to a hold, and the time in which that is seen */
     NEWCOMERS = 64,    /* threads, until one keeps the books: those before may have noted little each */
 };
 
 static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 static gp_thread nobody;
+static const int never;
 
 GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's record at the main GIL */
 GP_THREAD_LOCAL gp_thread *hot = &nobody; /* the same, but never NULL */
@@ -324,6 +326,24 @@ static int lock_soon(pthread_mutex_t *mutex, uint64_t since)
     return status;
 }
 
+static inline bool is_taken(const gp_gil *gil)
+{
+    return gil == main_gil && __atomic_load_n(gp_tracer.taken, __ATOMIC_RELAXED) > 0;
+}
+
+/* Our hooks make each hold longer. A thread that finds the GIL taken for that reason only must not sleep:
+ * then threads that release it a million times a second would do little else, at the cost of some system
+ * calls each time. So it lets the holder finish. Returns the time. */
+static uint64_t let_holder_finish(const gp_gil *gil, uint64_t since)
+{
+    uint64_t now = since;
+    while (is_taken(gil) && now - since < gp_tracer.courtesy_ticks) {
+        pause_briefly();
+        now = gp_clock_ticks();
+    }
+    return now;
+}
+
 static int lock_patiently(pthread_mutex_t *mutex, uint64_t since)
 {
     int status = lock_soon(mutex, since);
@@ -351,20 +371,33 @@ static void ask(gp_gil *gil, gp_thread *thread, uint64_t now)
     gp_stream_list(&gil->state.stream, &thread->journal);
 }
 
-/* The GIL's mutex is taken by another thread, or an interposer must see the call itself. Behind an interposer
- * only the time tells whether the call blocked. */
-__attribute__((noinline, cold)) static int lock_to_take_slowly(gp_gil *gil, gp_thread *thread,
-                                                               pthread_mutex_t *mutex)
+/* An interposer must see the call itself. Then only the time tells whether it blocked. */
+static int lock_behind_interposer(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
 {
     uint64_t before = gp_clock_ticks();
-    if (hooks_are_direct()) {
-        ask(gil, thread, before);
-        return lock_patiently(mutex, before);
-    }
     int status = call_lock(mutex);
     if (gp_clock_ticks() - before >= gp_tracer.blocked_ticks)
         ask(gil, thread, before);
     return status;
+}
+
+/* The GIL or its mutex is taken by another thread. Whoever gets it soon has asked no less, but need not be
+ * listed for that. */
+__attribute__((noinline, cold)) static int lock_to_take_slowly(gp_gil *gil, gp_thread *thread,
+                                                               pthread_mutex_t *mutex)
+{
+    if (!hooks_are_direct())
+        return lock_behind_interposer(gil, thread, mutex);
+    uint64_t before = gp_clock_ticks();
+    gp_journal_ask(&thread->journal, before);
+    uint64_t now = let_holder_finish(gil, before);
+    int status = pthread_mutex_trylock(mutex);
+    if (status == EBUSY)
+        status = lock_soon(mutex, now);
+    if (status != EBUSY)
+        return status;
+    gp_stream_list(&gil->state.stream, &thread->journal);
+    return call_lock(mutex);
 }
 
 /* take_gil begins. */
@@ -372,7 +405,7 @@ static inline int lock_to_take(gp_gil *gil, gp_thread *thread, pthread_mutex_t *
 {
     thread->journal.doing = GP_JOURNAL_TAKES;
     thread->journal.asking = GP_ASKED_AT_ONCE;
-    int status = lock_at_once(mutex);
+    int status = is_taken(gil) ? EBUSY : lock_at_once(mutex);
     return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(gil, thread, mutex) : status;
 }
 
@@ -522,7 +555,7 @@ __attribute__((noinline)) static int lock_in_full(pthread_mutex_t *mutex)
 
 __attribute__((noinline)) static int take_beside_others(pthread_mutex_t *mutex)
 {
-    int status = lock_at_once(mutex);
+    int status = is_taken(main_gil) || !hooks_are_direct() ? EBUSY : pthread_mutex_trylock(mutex);
     return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(main_gil, hot, mutex) : status;
 }
 
@@ -592,8 +625,12 @@ static int hooked_lock(pthread_mutex_t *mutex)
 static void wait_for(gp_gil *gil, const void *cond)
 {
     gp_thread *thread = follow(gil, &gil->locks.cond, cond, GP_ASKED_UNSEEN);
-    if (thread != NULL && thread->journal.asking <= GP_ASKED_AT_ONCE)
-        ask(gil, thread, thread->journal.asking == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : gp_clock_ticks());
+    if (thread == NULL)
+        return;
+    uint64_t asked = thread->journal.asking;
+    if (asked <= GP_ASKED_AT_ONCE)
+        gp_journal_ask(&thread->journal, asked == GP_ASKED_UNSEEN ? GP_ASKED_EARLIER : gp_clock_ticks());
+    gp_stream_list(&gil->state.stream, &thread->journal);
 }
 
 /* Have the holder looked at for which the thread waits. A looker is started without the GIL's mutex: then the
@@ -643,8 +680,8 @@ __attribute__((noinline, cold)) static bool has_no_room(gp_gil *gil, gp_journal 
 /* From now on the journal goes the straight path, if nothing stands against it. */
 static void go_straight(const gp_gil *gil, gp_thread *thread)
 {
-    if (gil != main_gil || gp_tracer.watchers != 0 || gil->state.wanting_cpu != 0 ||
-        gp_clock_selected != GP_CLOCK_COUNTER || gp_journal_unread(&thread->journal) >= GP_JOURNAL_DUE)
+    if (gil != main_gil || gil->state.wanting_cpu != 0 || gp_clock_selected != GP_CLOCK_COUNTER ||
+        gp_journal_unread(&thread->journal) >= GP_JOURNAL_DUE)
         return;
     if (thread->places_since != gil->state.changes)
         forget_places(gil, thread);
@@ -682,8 +719,6 @@ static inline void note_taking(gp_gil *gil, gp_thread *thread)
 static inline int unlock_taken(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
 {
     int status = call_unlock(mutex);
-    if (__builtin_expect(gp_tracer.watchers != 0, 0))
-        thread->thread_state = gp_tracer.host->thread_state();
     note_taking(gil, thread);
     return status;
 }
@@ -833,9 +868,12 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
     gp_tracer.host = host;
     gp_tracer.known = *locks;
     main_gil->last_holder = host->last_holder != NULL ? host->last_holder(locks->cond) : NULL;
+    const int *taken = host->taken != NULL ? host->taken(locks->cond) : NULL;
+    gp_tracer.taken = taken != NULL ? taken : &never;
     find_out_if_alone();
     gp_tracer.blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     gp_tracer.patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
+    gp_tracer.courtesy_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), COURTESY_NS);
     gp_gil_table_publish(main_gil, locks);
 }
 

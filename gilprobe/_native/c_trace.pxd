@@ -50,5 +50,3 @@ cdef extern from "trace/gp_tracer.h":
     void gp_tracer_label(uint32_t label)
     void gp_tracer_hide()
     size_t gp_tracer_sessions()
-    uint32_t gp_tracer_watch_begin()
-    void gp_tracer_watch_end(uint32_t begun)

@@ -479,7 +479,6 @@ cdef class Watchdog:
 
     cdef gp_watchdog *handle
     cdef uint64_t count  # after the end
-    cdef uint32_t begun
 
     def __cinit__(self, uint64_t limit_ns, int fd, dict names):
         cdef gp_watchdog_name *rows
@@ -501,7 +500,6 @@ cdef class Watchdog:
         finally:
             free(rows)
         check_status(status, "a watchdog", f"limit_ns must be > 0, got {limit_ns}", error)
-        self.begun = gp_tracer_watch_begin()
 
     def __dealloc__(self):
         self.end()
@@ -512,7 +510,6 @@ cdef class Watchdog:
             return
         self.count = gp_watchdog_reported(handle)
         self.handle = NULL  # before the GIL goes: nobody else must free it
-        gp_tracer_watch_end(self.begun)
         with nogil:
             gp_watchdog_stop(handle)
 

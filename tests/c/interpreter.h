@@ -75,7 +75,6 @@ typedef struct {
 static code_object codes[CODES];
 static _Thread_local gp_site_key keys_here[3]; /* where the calling thread is, from the innermost level */
 static _Thread_local size_t depth_here;
-static _Thread_local char state_here; /* its address stands for the thread's state */
 
 static bool gil_is_off;
 static atomic_bool nobody_knows_who_lives;
@@ -130,6 +129,12 @@ static inline const void *const *last_holder(const void *cond)
     return NULL;
 }
 
+static inline const int *taken(const void *cond)
+{
+    (void)cond;
+    return (const int *)&main_interpreter()->gil.locked;
+}
+
 /* Nothing is remembered: each time it is walked. */
 static inline uint32_t recognise(gp_paths *paths, const void *state)
 {
@@ -146,19 +151,6 @@ static inline gp_walked walk(const gp_paths *paths, gp_path_frame *frames, gp_si
     frames[depth_here] = (gp_path_frame){GP_PATH_END, NULL, GP_ROW_NONE};
     memcpy(keys, keys_here, depth_here * sizeof *keys);
     return (gp_walked){.count = depth_here, .fresh = depth_here + 1};
-}
-
-static inline const void *thread_state(void)
-{
-    return &state_here;
-}
-
-/* The stack of whoever has a GIL and is read while it runs. */
-static inline void see(const void *thread_state, gp_seen_stack *stack)
-{
-    (void)thread_state;
-    gp_seen_add(stack, "stuck", "app.py", 7);
-    gp_seen_add(stack, "main", "app.py", 20);
 }
 
 static inline void describe(gp_site_key key, gp_buffer *buffer)
@@ -180,11 +172,10 @@ static gp_tracer_host host = {
     .living = living,
     .instruction = instruction,
     .last_holder = last_holder,
+    .taken = taken,
     .here = here,
     .recognise = recognise,
     .walk = walk,
-    .thread_state = thread_state,
-    .see = see,
     .describe = describe,
     .watch_code = watch_code,
 };

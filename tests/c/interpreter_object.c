@@ -23,7 +23,7 @@ NOINLINE static void drop_gil(interpreter_gil *gil)
 {
     pthread_mutex_lock(&gil->mutex);
     gil->last_holder = own_number();
-    gil->locked = false;
+    gil->locked = 0;
     pthread_cond_signal(&gil->cond);
     pthread_mutex_unlock(&gil->mutex);
     if (!gil->wanted)
@@ -62,7 +62,7 @@ NOINLINE static void take_gil(interpreter_gil *gil)
     pthread_mutex_lock(&gil->mutex);
     wait_for_gil(gil);
     pthread_mutex_lock(&gil->switch_mutex);
-    gil->locked = true;
+    gil->locked = 1;
     if (gil->last_holder != own_number()) {
         gil->last_holder = own_number();
         gil->switches++;
@@ -84,7 +84,7 @@ static void make_gil(interpreter_gil *gil)
     pthread_cond_init(&gil->cond, NULL);
     pthread_mutex_init(&gil->switch_mutex, NULL);
     pthread_cond_init(&gil->switch_cond, NULL);
-    gil->locked = false;
+    gil->locked = 0;
     gil->wanted = false;
 }
 

@@ -19,7 +19,8 @@ typedef struct {
     pthread_cond_t cond;
     pthread_mutex_t switch_mutex;
     pthread_cond_t switch_cond;
-    _Atomic bool locked, wanted; /* wanted: a thread asks the holder to give way */
+    _Atomic int locked;
+    _Atomic bool wanted; /* a thread asks the holder to give way */
     _Atomic uintptr_t last_holder;
     uint64_t switches;
 } interpreter_gil;

@@ -255,6 +255,7 @@ CALLERS = {
 ITERATORS = {
     "a map": ("list over map(sorted)", lambda: list(map(sorted, [NUMBERS] * 3))),
     "a map of partials": ("list over map(sorted)", lambda: list(map(REVERSE, [NUMBERS] * 3))),
+    "a map for a method": ("list.extend over map(sorted)", lambda: [].extend(map(sorted, [NUMBERS] * 3))),
     "a filter": ("list over filter(re.Pattern.findall)", lambda: list(filter(WORDS.findall, [TEXT] * 3))),
     "a filter of nothing": ("list", lambda: list(filter(None, NUMBERS))),
 }
@@ -268,7 +269,7 @@ CALLS = {
     "a dict of arguments": ("sorted", with_a_dict),
     "a key of C": ("sorted", lambda: sorted(NUMBERS, key=str)),
     "a method": ("re.Pattern.findall", lambda: WORDS.findall(TEXT)),
-    "a method found first": ("list.extend over map(str)", as_attribute_of_a_list),
+    "a method found first": ("list.extend over map(bool)", as_attribute_of_a_list),
     "a class": ("set", lambda: set(NUMBERS)),
     "a class with a name of its own": ("str", lambda: str(DIGITS)),
     "a class method": ("dict.fromkeys", lambda: dict.fromkeys(NUMBERS)),

@@ -128,7 +128,7 @@ def test_a_process_that_hung_with_the_gil_blames_the_call_that_never_returned(tm
     report = process.report
     assert waited_behind(report, "MainThread", "hang") > 0.9
     (hold,) = report.still_held
-    assert (hold.thread, hold.frames[-1].function) == ("MainThread", "hang")
+    assert (hold.thread, hold.seen_at[0]) == ("MainThread", "hang")
     if number == signal.SIGKILL:  # else it runs the handler
         assert hold.state == "blocked in the kernel"
     assert report.held_ns <= report.elapsed_ns
@@ -142,7 +142,8 @@ def test_a_process_that_hung_with_the_gil_blames_the_call_that_never_returned(tm
         site.hold_ns for site in report.sites if site.function == "hang"
     )
     (stall, *_) = [stall for stall in report.longest_waits if stall.holder_function == "hang"]
-    assert [frame.function for frame in stall.holder_stack][-2:] == ["<module>", "hang"]
+    told = [frame.function for frame in stall.holder_stack if frame.filename]
+    assert told[-2:] == ["<module>", "hang"] if options == () else told[-1] == "hang"
     text = render_process(process)
     assert re.search(r"Still held at the end: by MainThread, for .* in hang \(.*app\.py:10\)", text)
 
@@ -153,7 +154,7 @@ def test_a_thread_that_has_the_gil_since_before_the_trace_is_told_too(tmp_path):
     ).report
     assert waited_behind(report, "MainThread", "hang") > 0.9
     (hold,) = report.still_held
-    assert (hold.thread, hold.frames[-1].function) == ("MainThread", "hang")
+    assert (hold.thread, hold.seen_at[0]) == ("MainThread", "hang")
     assert report.held_ns > 0.9 * report.elapsed_ns
 
 
@@ -180,12 +181,12 @@ def test_what_a_stall_shows_is_in_the_recording(tmp_path):
         process.kill()
         process.wait()
     assert told[0].startswith("gilprobe: GIL held for")
-    assert told[1].startswith("  hang (")
+    assert any(line.startswith("  hang (") for line in told[1:3])  # its callee comes first
     recorded = [payload for kind, payload in recording_chunks.chunks(path, cut=True) if kind == "SEEN"]
     reasons = [recording_chunks.Payload(payload[1:]).number() for payload in recorded]
     assert 1 in reasons
     (stall, *_) = [stall for stall in load(path).report.longest_waits if stall.holder_stack]
-    assert stall.holder_stack[-1].function == "hang"
+    assert stall.seen_at[0] == "hang"
 
 
 @contextmanager
@@ -204,4 +205,4 @@ def stopped(process):
 def test_a_holder_that_a_debugger_has_stopped_is_told_from_a_busy_one(tmp_path):
     report = killed(tmp_path, MAY_BE_STOPPED + BUSY, meanwhile=stopped).report
     (hold,) = report.still_held
-    assert (hold.state, hold.frames[-1].function) == ("stopped by a debugger", "spin")
+    assert (hold.state, hold.seen_at[0], hold.seen_at[3]) == ("stopped by a debugger", "spin", "sum")

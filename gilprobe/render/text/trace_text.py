@@ -290,11 +290,10 @@ class _Pages:
 
     def _still_held(self) -> None:
         for hold in self._found.still_held:
-            frame = hold.frames[-1]
             state = f", {hold.state}" if hold.state else ""
             self._page.line(
                 f"Still held at the end: by {clipped(hold.thread)}, for {duration(hold.hold_s)} so far, in "
-                f"{self._place(frame.function, frame.filename, frame.line)}{state}",
+                f"{self._place(*hold.seen_at)}{state}",
                 style="bold red",
             )
 

@@ -133,6 +133,7 @@ static void where_nobody_could_look_is_one_place(void)
     uint32_t unseen = place_of(0, GP_UNSEEN);
     CHECK(unseen != GP_ROW_NONE);
     CHECK_EQUAL(place_of(1, GP_UNSEEN), unseen);
+    CHECK_EQUAL(gp_attribution_looked(session, accounts[0], &places, GP_UNSEEN), unseen);
     CHECK(place_of(1, GP_NO_FRAME) != unseen);
     CHECK_EQUAL(described(unseen).kind, GP_PLACE_UNSEEN);
     CHECK_EQUAL(place_of(0, GP_ROW_NONE), GP_ROW_NONE);
@@ -238,62 +239,6 @@ static void a_waiter_is_charged_by_holder_and_place_and_blames_the_longest(void)
     end();
 }
 
-/* ---- stacks that were read by name ---- */
-
-static gp_seen_stack seen_stack(size_t depth)
-{
-    gp_seen_stack stack = {.depth = 0};
-    for (size_t i = 0; i < depth; i++)
-        gp_seen_add(&stack, i == 0 ? "inner" : "outer", "app.py", (int32_t)i + 1);
-    return stack;
-}
-
-static void a_stack_that_was_seen_is_described_from_its_outermost_level(void)
-{
-    begin(true);
-    gp_seen_stack stack = seen_stack(2);
-    uint32_t before = site_of(0, 0, 7), place = gp_attribution_seen(session, &stack);
-    gp_place_row inner = described(place), outer = described(inner.parent);
-    CHECK_EQUAL(inner.kind, GP_PLACE_PYTHON);
-    CHECK_EQUAL(inner.line_or_thread, 1);
-    CHECK(inner.function.size == 5 && memcmp(inner.function.bytes, "inner", 5) == 0);
-    CHECK_EQUAL(outer.line_or_thread, 2);
-    CHECK_EQUAL(outer.parent, GP_NOWHERE);
-    CHECK_EQUAL(accounts[0]->last_place, before);
-    size_t count = session->place_count;
-    CHECK_EQUAL(gp_attribution_seen(session, &stack), place); /* the same again */
-    CHECK_EQUAL(session->place_count, count);
-    gp_seen_free(&stack);
-    end();
-}
-
-static void of_a_deep_stack_the_innermost_levels_are_seen(void)
-{
-    begin(true);
-    gp_seen_stack stack = seen_stack(GP_SEEN_LEVELS + 5);
-    gp_place_row row = described(gp_attribution_seen(session, &stack));
-    size_t levels = 1;
-    for (; row.kind == GP_PLACE_PYTHON; levels++)
-        row = described(row.parent);
-    CHECK_EQUAL(levels, GP_SEEN_LEVELS + 1);
-    CHECK_EQUAL(row.kind, GP_PLACE_DEEPER);
-    gp_seen_free(&stack);
-    end();
-}
-
-static void what_could_not_be_seen_or_is_seen_too_often_is_one_place(void)
-{
-    begin(true);
-    gp_seen_stack none = {.depth = 0};
-    CHECK_EQUAL(described(gp_attribution_seen(session, &none)).kind, GP_PLACE_UNSEEN);
-    session->seen_place_count = GP_SEEN_PLACES_MAX;
-    gp_seen_stack stack = seen_stack(1);
-    CHECK_EQUAL(gp_attribution_seen(session, &stack), gp_attribution_seen(session, &none));
-    CHECK_EQUAL(session->place_count, 1);
-    gp_seen_free(&stack);
-    end();
-}
-
 int main(void)
 {
     gp_clock_init();
@@ -307,9 +252,6 @@ int main(void)
     a_wait_belongs_to_the_last_place_and_is_cut_at_the_start();
     of_very_many_waits_the_longest_are_kept();
     a_waiter_is_charged_by_holder_and_place_and_blames_the_longest();
-    a_stack_that_was_seen_is_described_from_its_outermost_level();
-    of_a_deep_stack_the_innermost_levels_are_seen();
-    what_could_not_be_seen_or_is_seen_too_often_is_one_place();
     gp_places_clear(&places);
     return gp_test_status();
 }

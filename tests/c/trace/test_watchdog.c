@@ -35,25 +35,31 @@ static gp_stall_look_end follow(const gp_stall_look_hold *hold, uint64_t *ended_
     return atomic_load(&over) ? GP_STALL_LOOK_ENDED : GP_STALL_LOOK_GOES_ON;
 }
 
-static void walk(const void *thread_state, size_t room, gp_watchdog_level *level, void *context)
+static gp_text text_of(const char *text)
+{
+    return (gp_text){text, strlen(text)};
+}
+
+static gp_look see(gp_looker_tell *tell, void *context)
 {
     static char file[200];
     memset(file, 'f', sizeof file - 1);
-    CHECK(thread_state == &shown);
-    for (size_t i = 0; i < levels && i < room; i++)
-        level(context, "en\ncode\xc2\x9b", levels > 1 ? file : "/app/co\x1b[dec.py", 120);
+    for (size_t i = 0; i < levels; i++)
+        tell(context, text_of("en\ncode\xc2\x9b"), text_of(levels > 1 ? file : "/app/co\x1b[dec.py"), 120);
+    return (gp_look){.stack = levels != 0 ? (uint32_t)levels : GP_UNSEEN};
 }
 
 static atomic_size_t kept; /* levels, of all messages */
 
-static void keep(const gp_stall_look *stall, const gp_seen_stack *stack, uint64_t now)
+static void keep(const gp_stall_look *stall, const gp_look *look, uint64_t now)
 {
     CHECK_EQUAL(stall->hold.since, shown.hold.since);
     CHECK(now > stall->hold.since);
-    atomic_fetch_add(&kept, stack->depth);
+    if (look->stack != GP_UNSEEN)
+        atomic_fetch_add(&kept, look->stack);
 }
 
-static const gp_watchdog_eyes eyes = {look, follow, walk, keep};
+static const gp_watchdog_eyes eyes = {look, follow, see, keep};
 static int ends[2];
 
 static gp_watchdog *begin(void)
@@ -94,7 +100,7 @@ static void show_a_hold(uint64_t since, uint32_t waiters, size_t depth)
 {
     static gp_thread thread;
     levels = depth;
-    shown = (gp_stall_look){.hold = {&thread, since}, .thread_state = &shown, .waiter_count = waiters};
+    shown = (gp_stall_look){.hold = {&thread, since}, .waiter_count = waiters};
     shown.holder.native_id = 4711;
     for (uint32_t i = 0; i < waiters && i < GP_STALL_LOOK_WAITERS; i++) {
         shown.waiters[i].label = i + 1;

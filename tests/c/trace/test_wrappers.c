@@ -465,6 +465,64 @@ static void a_tool_that_was_there_first_still_sees_each_call(void)
     gp_tracer_forget(session);
 }
 
+/* ---- threads that meet at the GIL ---- */
+
+static int (*behind_wait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+static atomic_uint waits;
+
+static int counted_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    waits++;
+    return behind_wait(cond, mutex, until);
+}
+
+static bool somebody_asks(void)
+{
+    for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++)
+        if (atomic_load(&gp_threads_at(&gp_tracer.threads, i)->journal.asked) != 0)
+            return true;
+    return false;
+}
+
+/* One more thread wants the GIL while the calling one has it for some time more. */
+static void check_meeting(uint64_t courtesy, bool sleeps)
+{
+    begin_prepared();
+    gp_slot slot = slot_of("pthread_cond_timedwait");
+    behind_wait = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))put(
+        &slot, (void *)counted_wait);
+    gp_session *session = start((gp_tracer_wishes){0});
+    gp_tracer.courtesy_ticks = courtesy;
+    worker other;
+    begin_work(&other, main_interpreter(), 1);
+    while (!somebody_asks() || (sleeps && atomic_load(&waits) == 0))
+        usleep(100);
+    uint64_t since = gp_clock_ticks();
+    usleep(2000);
+    uint64_t waited = gp_clock_ticks() - since;
+    interpreter_let_go(main_interpreter());
+    end_work(&other);
+    interpreter_take_gil(main_interpreter());
+    reading all = read_part(session, 0);
+    check_possible(&all);
+    check_counted(&all, &other);
+    gp_account_row row = row_of(&all, other.native_id);
+    CHECK_EQUAL(row.contended_acquisitions, 1);
+    CHECK(row.wait_ns >= gp_clock_to_ns(gp_clock_rate_estimate(), waited) / 2);
+    CHECK_EQUAL(atomic_load(&waits) != 0, sleeps);
+    gp_tracer_forget(session);
+}
+
+static void a_thread_whose_holder_finishes_soon_waits_without_sleeping(void)
+{
+    check_meeting(UINT64_MAX, false);
+}
+
+static void a_thread_whose_holder_does_not_finish_soon_sleeps(void)
+{
+    check_meeting(0, true);
+}
+
 /* ---- a process of one thread ---- */
 
 static off_t size_of(const char *path)
@@ -531,6 +589,8 @@ int main(void)
     IN_CHILD(a_place_that_stands_for_its_caller_is_looked_up_each_time);
     IN_CHILD(a_wrapper_below_anothers_sees_each_call_once);
     IN_CHILD(a_tool_that_was_there_first_still_sees_each_call);
+    IN_CHILD(a_thread_whose_holder_finishes_soon_waits_without_sleeping);
+    IN_CHILD(a_thread_whose_holder_does_not_finish_soon_sleeps);
     IN_CHILD(a_process_of_one_thread_writes_when_it_has_let_the_gil_go);
     return gp_test_status();
 }

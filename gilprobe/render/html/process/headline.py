@@ -53,17 +53,18 @@ def _suffering(report: Report) -> list[Sentence]:
 
 def _still_held(hold: OpenHold) -> Sentence:
     """Return which hold had not ended, and where its thread was."""
-    frame = hold.frames[-1]
+    function, filename, line, callee = hold.seen_at
     state = f", {hold.state}" if hold.state else ""
-    short = words.short_paths([frame.filename])
+    short = words.short_paths([filename])
     return [
         ("It was still held at the end: by ", ""),
         (name(hold.thread) or "?", "thread"),
         (", for ", ""),
         (_duration(hold.hold_ns), "hold"),
         (" so far, in ", ""),
-        (name(frame.function), "culprit"),
-        (f" ({name(short[frame.filename])}:{frame.line})" if frame.filename else "", "place"),
+        (name(function), "culprit"),
+        (f" ({name(short[filename])}:{line})" if filename else "", "place"),
+        (f" in {name(callee)}" if callee else "", "culprit"),
         (f"{state}.", ""),
     ]
 
