@@ -6,6 +6,8 @@
 #include "cpython/gp_codes.h"
 #include "cpython/gp_frames.h"
 #include "cpython/gp_frames_look.h"
+#include "cpython/gp_loop_callbacks.h"
+#include "cpython/gp_tasks.h"
 #include "base/gp_memory.h"
 #include "base/gp_safe_read.h"
 #include "trace/gp_seen_hold.h"
@@ -168,6 +170,7 @@ const gp_tracer_host *gp_interpreter_host(void)
     static gp_tracer_host host;
     if (host.cycle_gil == NULL) {
         find_in_state();
+        gp_tasks_prepare();
         host.interpreter = (const void *)PyEval_SaveThread;
         host.voluntary = voluntary;
         host.forced = forced;
@@ -185,6 +188,7 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.describe = describe;
         host.watch_code = gp_codes_watch;
         host.looker_eyes = &gp_frames_look_eyes;
+        host.watch_loops = gp_loop_callbacks_watch;
         host.cycle_gil = cycle_gil;
     }
     return &host;

@@ -276,6 +276,23 @@ typedef struct {
 
 void gp_read_tally(gp_cursor *cursor, gp_tally_row *row);
 
+/* A place by name. */
+typedef struct {
+    uint32_t line;
+    gp_text function, file;
+} gp_named_row;
+
+/* With GP_SNAPSHOT_CALLBACKS. */
+typedef struct {
+    uint32_t account;
+    uint64_t start_ns, duration_ns;
+    gp_text task, callee;
+    gp_named_row what, where;
+    uint64_t looks, seen;
+} gp_callback_row;
+
+void gp_read_callback(gp_cursor *cursor, const gp_totals_row *totals, gp_callback_row *row);
+
 /* Least bytes of a row, for gp_cursor_rows. */
 enum {
     GP_ROW_ACCOUNT = 20,
@@ -285,6 +302,7 @@ enum {
     GP_ROW_STALL = 7,
     GP_ROW_EVENT = 4,
     GP_ROW_TALLY = 5,
+    GP_ROW_CALLBACK = 13,
 };
 
 #endif

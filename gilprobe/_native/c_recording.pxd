@@ -29,6 +29,7 @@ cdef extern from "recording/gp_format.h" nogil:
         GP_SNAPSHOT_CPU
         GP_SNAPSHOT_OTHERS_MISSED
         GP_SNAPSHOT_LOOKS
+        GP_SNAPSHOT_CALLBACKS
 
 
 cdef extern from "recording/gp_reader.h" nogil:
@@ -39,6 +40,7 @@ cdef extern from "recording/gp_reader.h" nogil:
         GP_ROW_BLAME
         GP_ROW_STALL
         GP_ROW_TALLY
+        GP_ROW_CALLBACK
     uint32_t GP_NOWHERE
 
     gp_status gp_recording_check(const uint8_t *header)
@@ -148,6 +150,15 @@ cdef extern from "recording/gp_reader.h" nogil:
         uint64_t looks, waiting
     void gp_read_looks(gp_cursor *cursor, gp_looks_row *row)
     void gp_read_tally(gp_cursor *cursor, gp_tally_row *row)
+    ctypedef struct gp_named_row:
+        uint32_t line
+        gp_text function, file
+    ctypedef struct gp_callback_row:
+        uint32_t account
+        uint64_t start_ns, duration_ns, looks, seen
+        gp_text task, callee
+        gp_named_row what, where
+    void gp_read_callback(gp_cursor *cursor, const gp_totals_row *totals, gp_callback_row *row)
 
 
 cdef extern from "recording/gp_recorder.h" nogil:

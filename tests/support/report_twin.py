@@ -16,7 +16,7 @@ from recording_chunks import Payload
 
 MERGED = "ended threads"
 UNSEEN_PLACE = (("unseen",),)  # nobody looked, since nobody wanted to know
-FINAL, SITES, STACKS, CPU_TIME, LOOKS = 1, 8, 16, 64, 256
+FINAL, SITES, STACKS, CPU_TIME, LOOKS, CALLBACKS = 1, 8, 16, 64, 256, 512
 SEEN, FREE, UNSEEN = "seen", "free", "unseen"  # what comes of a look
 HOLD, WAIT, OFF = "hold", "wait", "off"
 LAST_BUCKET = 42 * 64 - 1
@@ -51,6 +51,8 @@ def read_places(entries, known=()):
         if kind == 0:
             line = payload.number()
             frame = (payload.string(), payload.string(), line)
+        elif kind == 4:
+            frame = ("task", payload.string())
         else:
             frame = ("native", payload.number()) if kind == 1 else (("deeper", "unseen")[kind - 2],)
         places.append((*places[parent - 1], frame) if parent else (frame,))
@@ -117,8 +119,10 @@ def read_snapshot(content, places, *, by_number=False):
         numbers = [payload.number() for _ in range(3)]
         stalls.append((who(waiter), place(others[0]), who(others[1]), place(others[2]), *numbers))
     looks, counts = _read_looks(payload, who, place) if snapshot["flags"] & LOOKS else ({}, {})
+    callbacks = _read_callbacks(payload, who) if snapshot["flags"] & CALLBACKS else []
     assert not payload
     return snapshot | {
+        "callbacks": callbacks,
         "looks": looks,
         "look_counts": counts,
         "accounts": {ids[number]: account for number, account in accounts.items()},
@@ -139,6 +143,29 @@ def _read_looks(payload, who, place):
         looks, waiting = tallies[tally]
         tallies[tally] = looks + payload.number(), waiting + payload.number()
     return dict(tallies), counts
+
+
+def _read_named(payload):
+    line = payload.number()
+    return payload.string(), payload.string(), line
+
+
+def _read_callbacks(payload, who):
+    """Return thread, start, ticks, task, what ran, looks, looks that saw the same, where, callee."""
+    return [
+        (
+            who(payload.number()),
+            payload.number(),
+            payload.number(),
+            payload.string(),
+            _read_named(payload),
+            payload.number(),
+            payload.number(),
+            _read_named(payload),
+            payload.string(),
+        )
+        for _ in range(payload.number())
+    ]
 
 
 def named(place, who):

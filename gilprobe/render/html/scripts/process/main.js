@@ -4,6 +4,7 @@ import { blameSection } from "./blame.js";
 import { culpritsSection } from "./culprits.js";
 import { distributionsSection } from "./distributions.js";
 import { flameSection } from "./flame.js";
+import { loopsSection } from "./loops.js";
 import { lead } from "./overview.js";
 import { processesSection } from "./processes.js";
 import { sitesSection } from "./sites.js";
@@ -21,6 +22,7 @@ page.open({
     threadsSection,
     blameSection,
     sitesSection,
+    loopsSection,
     flameSection,
     distributionsSection,
     stallsSection,
