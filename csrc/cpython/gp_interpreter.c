@@ -158,6 +158,13 @@ static void see(const void *thread_state, gp_seen_stack *stack)
     walk(thread_state, GP_SEEN_LEVELS, add_seen, stack);
 }
 
+static void watch_loops(bool watch)
+{
+    if (watch)
+        gp_tasks_prepare();
+    gp_loop_callbacks_watch(watch);
+}
+
 const gp_watchdog_eyes *gp_interpreter_eyes(void)
 {
     static const gp_watchdog_eyes eyes = {
@@ -170,7 +177,6 @@ const gp_tracer_host *gp_interpreter_host(void)
     static gp_tracer_host host;
     if (host.cycle_gil == NULL) {
         find_in_state();
-        gp_tasks_prepare();
         host.interpreter = (const void *)PyEval_SaveThread;
         host.voluntary = voluntary;
         host.forced = forced;
@@ -188,7 +194,7 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.describe = describe;
         host.watch_code = gp_codes_watch;
         host.looker_eyes = &gp_frames_look_eyes;
-        host.watch_loops = gp_loop_callbacks_watch;
+        host.watch_loops = watch_loops;
         host.cycle_gil = cycle_gil;
     }
     return &host;

@@ -92,7 +92,8 @@ enum {
     LOOKS_BETWEEN = 64, /* searches for the module, of which one is made */
 };
 
-static const void *module_name, *attribute_name;
+/* Once a trace has begun; the looker may run before. */
+static const void *_Atomic module_name, *_Atomic attribute_name;
 
 static struct {
     const void *interpreter, *running; /* its dictionary of running tasks */
@@ -101,10 +102,11 @@ static struct {
 
 void gp_tasks_prepare(void)
 {
-    module_name = PyUnicode_InternFromString("_asyncio");
-    attribute_name = PyUnicode_InternFromString("_current_tasks");
-    if (module_name == NULL || attribute_name == NULL)
-        PyErr_Clear();
+    if (module_name == NULL)
+        module_name = PyUnicode_InternFromString("_asyncio");
+    if (attribute_name == NULL)
+        attribute_name = PyUnicode_InternFromString("_current_tasks");
+    PyErr_Clear();
 }
 
 /* A dictionary's entries: words of each, and which of them are key and value. */

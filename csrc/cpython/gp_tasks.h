@@ -11,7 +11,7 @@
 
 #include "base/gp_safe_read.h"
 
-/* Note what must be known before anything can be found. With the GIL, once. */
+/* Note what must be known before anything can be found. With the GIL; nothing the second time. */
 void gp_tasks_prepare(void);
 
 /* Of the coroutines on a thread's stack (NULL: a level that is none), the one that the task was made for that

@@ -179,14 +179,14 @@ def test_an_eager_task_is_told_instead_of_the_one_that_made_it():
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
         while not over():
             for _ in range(8):
-                asyncio.create_task(eager(), name="eager")  # noqa: RUF006  # it is over already
+                asyncio.create_task(eager())  # noqa: RUF006  # it is over already
             await asyncio.sleep(0)
 
     report = run_until(
-        seen(("eager", "eager")), lambda over: [asyncio.create_task(maker(over), name="maker")]
+        seen(("Task-N", "eager")), lambda over: [asyncio.create_task(maker(over), name="maker")]
     )
     found = tasks(report)
-    assert ("maker", "maker") not in found or found["maker", "maker"].looks < found["eager", "eager"].looks
+    assert ("maker", "maker") not in found or found["maker", "maker"].looks < found["Task-N", "eager"].looks
 
 
 def test_a_callback_without_a_task_is_told_by_its_function():
