@@ -37,16 +37,17 @@ FILE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else No
 def sample():
     """Return a small recording."""
     last = twin.empty_snapshot(final=True) | {
-        "flags": twin.empty_snapshot(final=True)["flags"] | 16 | 256,  # stacks, looks
+        "flags": twin.empty_snapshot(final=True)["flags"] | 16 | 256 | 512,  # stacks, looks, callbacks
         "accounts": [twin.sample_account(0, 4711, label=7, ended=True)],
         "sites": [(1, 1, 90, 0)],
         "blame": [(0, 0, 1, 80)],
         "stalls": [(0, None, 0, 1, 20, 80, 80)],
-        "looks": [(0, 1, 3, 7, 5)],
+        "looks": [(0, 1, 3, 7, 5), (0, 1, 5, 2, 1)],
+        "callbacks": [(0, 10, 80, "poll", ("fetch", "app.py", 20), 3, 2, ("main", "app.py", 10), "sorted")],
         "look_counts": (2, 3),
     }
     places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", "")]
-    places.append((1, 0, 0, "sorted", ""))
+    places += [(1, 0, 0, "sorted", ""), (None, 4, 0, "poll", ""), (4, 0, 20, "fetch", "app.py")]
     return twin.header() + b"".join(
         [
             twin.chunk("META", twin.meta(codec.encode(read_environment()))),
