@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Literal
 
-    By = Literal["call", "function", "line", "thread", "module"]
+    By = Literal["call", "function", "line", "thread", "module", "task"]
     """What a row of :meth:`Report.culprits` is about."""
 
 SCHEMA = 2
@@ -253,6 +253,9 @@ class Blame:
     effective_looks : float
         As many looks of equal weight would be as certain: looks at which many threads waited, or before which
         nobody looked for longer, count for more. At most `looks`.
+    task : int or None
+        Index, in the report, of the asyncio task that the holder ran; None if it ran none, or if that was not
+        seen.
     """
 
     waiter: str
@@ -267,6 +270,7 @@ class Blame:
     callee: str = ""
     looks: int = 0
     effective_looks: float = 0.0
+    task: int | None = None
 
     @property
     def wait_s(self) -> float:
@@ -280,6 +284,103 @@ def _innermost(frames: tuple[Frame, ...]) -> tuple[str, str, int, str]:
     if outer and not last.filename and last.line == 0:
         return outer[-1].function, outer[-1].filename, outer[-1].line, last.function
     return last.function, last.filename, last.line, ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTask:
+    """What event loops of :mod:`asyncio` ran while their threads had the GIL, as looks saw it.
+
+    Attributes
+    ----------
+    name : str
+        The task's name. Tasks of one coroutine whose names differ only in numbers are told as one:
+        ``worker-N x 4``; those that nobody gave a name as ``Task-N``. Empty for callbacks of no task.
+    function, filename : str
+        The coroutine that the task was made for; for other callbacks the function.
+    line : int
+        Where that was seen most.
+    hold_ns : int
+        Holds meanwhile, nanoseconds: a share of all holds, by looks.
+    caused_ns : int
+        Waits of other threads for these holds, nanoseconds.
+    looks : int
+        Looks on which that rests.
+    """
+
+    name: str
+    function: str
+    filename: str
+    line: int
+    hold_ns: int
+    caused_ns: int
+    looks: int
+
+    @property
+    def hold_s(self) -> float:
+        """Holds meanwhile, seconds."""
+        return self.hold_ns / 1e9
+
+    @property
+    def caused_s(self) -> float:
+        """Waits of other threads for these holds, seconds."""
+        return self.caused_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class LoopCallback:
+    """One long callback of an event loop of :mod:`asyncio`: a step of a task, or a function that it called.
+
+    The loop did nothing else meanwhile. Its thread may have waited for the GIL, or been blocked, for a part.
+
+    Attributes
+    ----------
+    thread : str
+        The loop's thread.
+    task : str
+        The task's name; empty if it was of none.
+    function, filename, line : str, str, int
+        The task's coroutine, and the line at which it stopped after that, or its first; else the function.
+    start_ns : int
+        From the start of the trace to that of the callback, nanoseconds.
+    duration_ns : int
+        How long it took, nanoseconds.
+    waited_ns : int
+        What other threads waited meanwhile, of the report's longest waits behind this thread, nanoseconds.
+    looks, seen : int
+        Looks at the thread meanwhile (the last 512 are remembered), and how many saw the place that most saw.
+    seen_function, seen_filename, seen_line, seen_callee : str, str, int, str
+        That place, as in :class:`Site`; empty without looks.
+    """
+
+    thread: str
+    task: str
+    function: str
+    filename: str
+    line: int
+    start_ns: int
+    duration_ns: int
+    waited_ns: int
+    looks: int = 0
+    seen: int = 0
+    seen_function: str = ""
+    seen_filename: str = ""
+    seen_line: int = 0
+    seen_callee: str = ""
+
+    @property
+    def start_s(self) -> float:
+        """From the start of the trace to that of the callback, seconds."""
+        return self.start_ns / 1e9
+
+    @property
+    def duration_s(self) -> float:
+        """How long it took, seconds."""
+        return self.duration_ns / 1e9
+
+    @property
+    def waited_s(self) -> float:
+        """What other threads waited meanwhile, seconds."""
+        return self.waited_ns / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +539,9 @@ class Culprit:
         Looks on which that rests; 0 if it is told by where holds ended.
     low, high : float or None
         The 95 % interval of the share; None without looks.
+    task : str
+        By call and by task the asyncio task that ran, as in :class:`LoopTask`; ``3 tasks`` if there were
+        several. Empty if there was none.
     """
 
     thread: str
@@ -451,6 +555,7 @@ class Culprit:
     looks: int = 0
     low: float | None = None
     high: float | None = None
+    task: str = ""
 
     @property
     def caused_s(self) -> float:
@@ -512,6 +617,10 @@ class Report(NotebookRepr):
         Those of interpreters other than the traced program's own are not among them.
     longest_pauses : tuple of Pause or None
         The 256 longest of these collections, one by one, the longest first; None: not recorded.
+    tasks : tuple of LoopTask
+        What event loops of asyncio ran, the worst first; empty without looks.
+    longest_callbacks : tuple of LoopCallback
+        At most the 128 longest callbacks of event loops, of 1 ms or more, longest first; empty without sites.
     """
 
     elapsed_ns: int
@@ -533,6 +642,8 @@ class Report(NotebookRepr):
     still_held: tuple[OpenHold, ...] | None = None
     collections: tuple[Collection, ...] | None = None
     longest_pauses: tuple[Pause, ...] | None = None
+    tasks: tuple[LoopTask, ...] = ()
+    longest_callbacks: tuple[LoopCallback, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _NOT_NEGATIVE:
@@ -576,13 +687,14 @@ class Report(NotebookRepr):
         """Return what made threads wait for the GIL, the worst first.
 
         By call, a row is a thread or a pool, the innermost line of the user's own code that was running, and
-        what that line called; by thread, a thread or a pool. These add up to all waiting behind a holder.
+        what that line called; by thread, a thread or a pool; by task, a task of asyncio or a callback of its
+        event loop, with its thread. These add up to all waiting behind a holder.
         By function, line or module, a row has all waits in which it was anywhere on the holder's stack, and
         rows are ranked by their own part. Without recorded stacks only the innermost function is known.
 
         Parameters
         ----------
-        by : {"call", "function", "line", "thread", "module"}
+        by : {"call", "function", "line", "thread", "module", "task"}
             What a row is about.
         own : sequence of str
             Folders of the user's own code. Default: all code that is neither in the standard library nor in

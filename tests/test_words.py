@@ -47,7 +47,7 @@ RESERVED = {
     "snapshot": ("tracing",),
     "spawner": ("engines",),
     "stall": ("cli", "render", "report", "scenarios", "tracing"),
-    "task": ("workers",),
+    "task": ("model", "render", "report", "tracing", "workers"),  # of asyncio, elsewhere than in workers
     "team": ("engines", "measuring", "render", "scenarios"),
     "turn": ("workers",),
     "worker": ("engines", "errors", "workers"),

@@ -7,7 +7,7 @@ around each act, and in the victims around each wait.
 
 from __future__ import annotations
 
-from . import c_calls, callbacks, memory, operators, python_code, surroundings, threads
+from . import c_calls, callbacks, loops, memory, operators, python_code, surroundings, threads
 from .base import KINDS, Kind
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Kind",
     "c_calls",
     "callbacks",
+    "loops",
     "memory",
     "operators",
     "python_code",

@@ -36,6 +36,8 @@ class Kind:
         Functions of libraries that may be named instead of the line that called them.
     files : tuple of str
         Files that have nothing but the culprit's code.
+    task : str or None
+        The asyncio task that must be named by who knows tasks, "" for none; None: it does not matter.
     must_name : bool
         Whether the line alone is the wrong answer.
     itself : bool
@@ -61,6 +63,7 @@ class Kind:
     callee: str = ""
     functions: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    task: str | None = None
     must_name: bool = False
     itself: bool = False
     whole: bool = False

@@ -62,7 +62,7 @@ def to_thread(truth: Truth) -> Act:
     return lambda: asyncio.run(main())
 
 
-@kind("asyncio task", callee=SORTED, itself=True, whole=True)
+@kind("asyncio task", callee=SORTED, task="fetching", itself=True, whole=True)
 def task(truth: Truth) -> Act:
     """Block an event loop in one of its tasks, beside an innocent one."""
     numbers = heavy()

@@ -40,6 +40,8 @@ class Told:
         Its part of all waiting, 0 to 1.
     error : float
         The standard error of the share; 0 if the tool does not tell it.
+    task : str or None
+        The asyncio task that ran, "" for none; None if the tool does not tell it.
     """
 
     function: str
@@ -48,6 +50,7 @@ class Told:
     own: str = ""
     share: float = 0.0
     error: float = 0.0
+    task: str | None = None
 
     def __str__(self) -> str:
         return f"{self.function} ({self.own or self.place})" + (f" in {self.callee}" if self.callee else "")
@@ -105,6 +108,8 @@ def is_placed(kind: Kind, told: Told, places: set[str]) -> bool:
 def names(kind: Kind, told: Told, places: set[str]) -> bool:
     """Whether a row names the culprit: the place, and the callee if the tool knows that."""
     named = bool(re.search(kind.callee, told.callee)) if told.callee else not kind.must_name
+    if None not in (kind.task, told.task):
+        named &= kind.task == told.task
     return named and is_placed(kind, told, places)
 
 
@@ -122,6 +127,7 @@ def verdict_of(report: Report) -> list[Told]:
             row.called,
             share=row.share,
             error=0.0 if row.low is None or row.high is None else (row.high - row.low) / (2 * NORMAL_95),
+            task=getattr(row, "task", None),
         )
         for row in report.culprits()
     ]

@@ -54,6 +54,7 @@ static void free_books(gp_session *session)
     gp_memory_unmap(session->met.place_of, session->met.room * sizeof *session->met.place_of);
     gp_session_forget_looked(session);
     gp_tallies_clear(&session->tallies);
+    gp_callbacks_clear(&session->callbacks);
     gp_tallies_clear(&session->pause_tallies);
     gp_pauses_free(&session->pauses);
     gp_blame_clear(&session->blame);

@@ -16,6 +16,7 @@
 #include "base/gp_clock.h"
 #include "base/gp_hist.h"
 #include "books/gp_blame.h"
+#include "books/gp_callbacks.h"
 #include "books/gp_pause_sums.h"
 #include "books/gp_tallies.h"
 #include "books/gp_thread.h"
@@ -204,6 +205,8 @@ struct gp_session {
     uint64_t looks_unseen, looks_free;
     uint32_t look_row_count;
     gp_pauses pauses;
+
+    gp_callback_list callbacks; /* of event loops, the longest */
 
     size_t account_count; /* slots, some of them free */
     size_t spare_count;   /* free ones */

@@ -9,7 +9,9 @@
 #include "base/gp_safe_read.h"
 #include "cpython/gp_callee.h"
 #include "cpython/gp_frames.h"
+#include "cpython/gp_frames_read_safely.h"
 #include "cpython/gp_frames_runtime.h"
+#include "cpython/gp_tasks.h"
 #include "recording/gp_format.h"
 
 #define Py_BUILD_CORE 1
@@ -118,30 +120,48 @@ static bool innermost(const void *thread_state, const void **frame)
 typedef struct {
     const void *code;
     uint32_t deaths;
+    bool runs_callbacks;
     PyCodeObject head;
 } known_code;
 
 static known_code codes[CODES];
 
+/* Whether the code runs the callbacks of asyncio's event loops, one by one (Lib/asyncio/events.py). */
+static bool runs_callbacks(const PyCodeObject *head)
+{
+    gp_frames_line name;
+    static const char module[] = "/asyncio/events.py";
+    if (head->co_argcount != 1)
+        return false;
+    gp_frames_safe_string(&reader, head->co_qualname, name.function, sizeof name.function);
+    if (strcmp(name.function, "Handle._run") != 0)
+        return false;
+    gp_frames_safe_string(&reader, head->co_filename, name.file, sizeof name.file);
+    size_t length = strlen(name.file);
+    return length >= sizeof module - 1 && strcmp(name.file + length - (sizeof module - 1), module) == 0;
+}
+
 /* NULL if it can't be read. An object of another type is of size 0. */
-static const PyCodeObject *meet(const void *code)
+static const known_code *meet(const void *code)
 {
     known_code *entry = &codes[gp_mix((uintptr_t)code) & (CODES - 1)];
     uint32_t deaths = gp_looker_deaths(code);
     if (entry->code == code && entry->deaths == deaths)
-        return &entry->head;
+        return entry;
     entry->code = NULL;
+    entry->runs_callbacks = false;
     if (!gp_safe_read(&reader, code, &entry->head, sizeof(PyObject)))
         return NULL;
     if (Py_TYPE(&entry->head) != &PyCode_Type) {
         memset(&entry->head, 0, sizeof entry->head);
-        return &entry->head; /* nobody tells when it goes */
+        return entry; /* nobody tells when it goes */
     }
     if (!gp_safe_read(&reader, code, &entry->head, offsetof(PyCodeObject, co_code_adaptive)))
         return NULL;
+    entry->runs_callbacks = runs_callbacks(&entry->head);
     entry->code = code;
     entry->deaths = deaths;
-    return &entry->head;
+    return entry;
 }
 
 static bool first_instruction(const gp_frame *frame, const char *code, const PyCodeObject *head,
@@ -169,14 +189,16 @@ typedef enum {
     BROKEN, /* it was changed meanwhile */
 } visibility;
 
-static visibility locate(const gp_frame *frame, gp_site_key *key)
+static visibility locate(const gp_frame *frame, gp_site_key *key, bool *runs_callbacks)
 {
     const char *code = gp_frame_executable(frame), *first;
     if ((unsigned char)frame->owner >= GP_FRAMES_NOT_PYTHON || code == NULL)
         return HIDDEN;
-    const PyCodeObject *head = meet(code);
-    if (head == NULL)
+    const known_code *known = meet(code);
+    if (known == NULL)
         return BROKEN;
+    const PyCodeObject *head = &known->head;
+    *runs_callbacks = known->runs_callbacks;
     if (Py_SIZE(head) == 0)
         return HIDDEN;
     if (!first_instruction(frame, code, head, &first))
@@ -186,6 +208,27 @@ static visibility locate(const gp_frame *frame, gp_site_key *key)
         return BROKEN;
     *key = (gp_site_key){code, (int32_t)distance};
     return gp_frame_incomplete(frame, distance, head) ? HIDDEN : SHOWN;
+}
+
+/* The generators or coroutines that the levels seen belong to. */
+static const void *generators[GP_STACK_MAX];
+
+static void add_level(const void *address, const gp_frame *frame, gp_site_key key, bool runs_callbacks,
+                      gp_looked *looked)
+{
+    bool generator = (unsigned char)frame->owner == FRAME_OWNED_BY_GENERATOR;
+    generators[looked->depth] = generator ? (const char *)address - offsetof(PyGenObject, gi_iframe) : NULL;
+    if (runs_callbacks && looked->callback == 0) /* what it calls may be in C */
+        looked->callback = looked->depth != 0 ? looked->depth : 1;
+    looked->keys[looked->depth++] = key;
+}
+
+static void drop_levels(size_t count, gp_looked *looked)
+{
+    looked->depth -= count;
+    looked->callback = looked->callback > count ? looked->callback - count : 0;
+    memmove(looked->keys, looked->keys + count, looked->depth * sizeof *looked->keys);
+    memmove(generators, generators + count, looked->depth * sizeof *generators);
 }
 
 /* A generator's frame, while it is suspended, has no caller (gen_send_ex2 in Objects/genobject.c). So has
@@ -205,12 +248,12 @@ static bool read_levels_from(const void *next, const void *met, gp_looked *looke
     *last = NULL;
     for (size_t hidden = 0; next != NULL; next = frame.previous) {
         gp_site_key key;
-        visibility is = read_frame(next, &frame) ? locate(&frame, &key) : BROKEN;
+        bool callbacks = false;
+        visibility is = read_frame(next, &frame) ? locate(&frame, &key, &callbacks) : BROKEN;
         if (is == BROKEN || (is == HIDDEN && ++hidden > HIDDEN_MAX))
             return false;
         if (next == met && before != 0) {
-            looked->depth -= before;
-            memmove(looked->keys, looked->keys + before, looked->depth * sizeof *looked->keys);
+            drop_levels(before, looked);
             before = 0;
         }
         *last = is_suspended(&frame) ? next : NULL;
@@ -219,7 +262,7 @@ static bool read_levels_from(const void *next, const void *met, gp_looked *looke
         looked->truncated = looked->depth == GP_STACK_MAX;
         if (looked->truncated)
             break;
-        looked->keys[looked->depth++] = key;
+        add_level(next, &frame, key, callbacks, looked);
     }
     return true;
 }
@@ -247,6 +290,21 @@ static void read_callee(const void *thread_state, gp_looked *looked)
         looked->callee[0] = '\0';
 }
 
+/* The task, if its coroutine is among the levels. */
+static void read_task(const void *thread_state, gp_looked *looked)
+{
+    size_t first = 0, level = looked->depth;
+    while (first < looked->depth && generators[first] == NULL)
+        first++;
+    if (first < looked->depth)
+        level = gp_tasks_read(&reader, thread_state, generators, looked->depth, looked->task,
+                              sizeof looked->task);
+    if (level < looked->depth)
+        looked->callback = level + 1;
+    else
+        looked->task[0] = '\0';
+}
+
 static gp_looked_at look(const void *cond, gp_looked *looked)
 {
     gil_view before;
@@ -256,13 +314,18 @@ static gp_looked_at look(const void *cond, gp_looked *looked)
     looked->time = gp_clock_ticks();
     looked->depth = 0;
     looked->truncated = false;
-    looked->callee[0] = '\0';
+    looked->callee[0] = looked->task[0] = '\0';
+    looked->callback = 0;
     if (!view_gil(cond, &before))
         return GP_LOOKED_UNSEEN;
     if (before.locked <= 0) /* below 0: it has not been made yet */
         return GP_LOOKED_FREE;
     looked->time = gp_clock_ticks();
-    if (!read_levels(before.holder, looked) || !is_still(cond, &before))
+    looked->holder = before.holder;
+    if (!read_levels(before.holder, looked))
+        return GP_LOOKED_UNSEEN;
+    read_task(before.holder, looked);
+    if (!is_still(cond, &before))
         return GP_LOOKED_UNSEEN;
     read_callee(before.holder, looked);
     if (looked->callee[0] != '\0' && !is_still(cond, &before))

@@ -6,6 +6,8 @@
 #include "cpython/gp_codes.h"
 #include "cpython/gp_frames.h"
 #include "cpython/gp_frames_look.h"
+#include "cpython/gp_loop_callbacks.h"
+#include "cpython/gp_tasks.h"
 #include "base/gp_memory.h"
 #include "base/gp_safe_read.h"
 #include "trace/gp_seen_hold.h"
@@ -156,6 +158,13 @@ static gp_look see(gp_looker_tell *tell, void *context)
     return gp_tracer_see(tell_level, &(program_levels){tell, context, false});
 }
 
+static void watch_loops(bool watch)
+{
+    if (watch)
+        gp_tasks_prepare();
+    gp_loop_callbacks_watch(watch);
+}
+
 const gp_watchdog_eyes *gp_interpreter_eyes(void)
 {
     static const gp_watchdog_eyes eyes = {
@@ -184,6 +193,7 @@ const gp_tracer_host *gp_interpreter_host(void)
         host.describe = describe;
         host.watch_code = gp_codes_watch;
         host.looker_eyes = &gp_frames_look_eyes;
+        host.watch_loops = watch_loops;
         host.cycle_gil = cycle_gil;
     }
     return &host;

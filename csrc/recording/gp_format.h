@@ -10,6 +10,7 @@ typedef enum {
     GP_PLACE_NATIVE,
     GP_PLACE_DEEPER, /* deeper frames are missing */
     GP_PLACE_UNSEEN, /* it could not be read */
+    GP_PLACE_TASK,   /* below it is what an event loop of asyncio called */
 } gp_place_kind;
 
 /* Flags of a SNAP. */
@@ -23,9 +24,10 @@ enum {
     GP_SNAPSHOT_CPU = 64,
     GP_SNAPSHOT_OTHERS_MISSED = 128,
     GP_SNAPSHOT_LOOKS = 256,
-    GP_SNAPSHOT_LOOKED = 512, /* and the time that they stand for, and what was seen in long waits */
-    GP_SNAPSHOT_PAUSES = 1024, /* of the garbage collector */
-    GP_SNAPSHOT_FLAGS = 2047, /* all of them */
+    GP_SNAPSHOT_LOOKED = 512,     /* and the time that they stand for, and what was seen in long waits */
+    GP_SNAPSHOT_PAUSES = 1024,    /* of the garbage collector */
+    GP_SNAPSHOT_CALLBACKS = 2048, /* of event loops */
+    GP_SNAPSHOT_FLAGS = 4095,     /* all of them */
 };
 
 #endif

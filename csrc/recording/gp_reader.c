@@ -162,14 +162,15 @@ void gp_read_place(gp_cursor *cursor, uint32_t expected, gp_place_row *row)
     if (cursor->wrong == NULL && row->number != expected)
         gp_cursor_fail(cursor, "places must come in the order of their numbers");
     row->parent = read_link(cursor, row->number, "a place's parent must come before it");
-    row->kind =
-        (gp_place_kind)gp_cursor_below(cursor, GP_PLACE_UNSEEN + 1, "a place must be of a known kind");
+    row->kind = (gp_place_kind)gp_cursor_below(cursor, GP_PLACE_TASK + 1, "a place must be of a known kind");
     if (row->kind == GP_PLACE_PYTHON) {
         row->line_or_thread = read32(cursor);
         row->function = gp_cursor_string(cursor);
         row->file = gp_cursor_string(cursor);
     } else if (row->kind == GP_PLACE_NATIVE)
         row->line_or_thread = read_account_number(cursor);
+    else if (row->kind == GP_PLACE_TASK)
+        row->function = gp_cursor_string(cursor);
 }
 
 void gp_read_seen(gp_cursor *cursor, gp_seen_row *row)
@@ -461,4 +462,26 @@ gp_totals_row gp_totals_with_factor(uint64_t factor)
     gp_totals_row totals = {.rate = {factor}};
     totals.most = most_ticks(totals.rate);
     return totals;
+}
+
+static void read_named(gp_cursor *cursor, gp_named_row *row)
+{
+    row->line = read32(cursor);
+    row->function = gp_cursor_string(cursor);
+    row->file = gp_cursor_string(cursor);
+}
+
+void gp_read_callback(gp_cursor *cursor, const gp_totals_row *totals, gp_callback_row *row)
+{
+    row->account = read_account_number(cursor);
+    row->start_ns = read_ns(cursor, totals);
+    row->duration_ns = read_ns(cursor, totals);
+    row->task = gp_cursor_string(cursor);
+    read_named(cursor, &row->what);
+    row->looks = read_count(cursor);
+    row->seen = read_count(cursor);
+    if (row->seen > row->looks)
+        gp_cursor_fail(cursor, "looks must be at least those that saw the same");
+    read_named(cursor, &row->where);
+    row->callee = gp_cursor_string(cursor);
 }

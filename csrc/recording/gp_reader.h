@@ -304,6 +304,23 @@ void gp_read_pause(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_row 
 /* The totals of a factor, for gp_read_pause. */
 gp_totals_row gp_totals_with_factor(uint64_t factor);
 
+/* A place by name. */
+typedef struct {
+    uint32_t line;
+    gp_text function, file;
+} gp_named_row;
+
+/* With GP_SNAPSHOT_CALLBACKS. */
+typedef struct {
+    uint32_t account;
+    uint64_t start_ns, duration_ns;
+    gp_text task, callee;
+    gp_named_row what, where;
+    uint64_t looks, seen;
+} gp_callback_row;
+
+void gp_read_callback(gp_cursor *cursor, const gp_totals_row *totals, gp_callback_row *row);
+
 /* Least bytes of a row, for gp_cursor_rows. */
 enum {
     GP_ROW_ACCOUNT = 20,
@@ -315,6 +332,7 @@ enum {
     GP_ROW_TALLY = 5,
     GP_ROW_PAUSE_SUM = 11,
     GP_ROW_PAUSE = 9,
+    GP_ROW_CALLBACK = 13,
 };
 
 #endif

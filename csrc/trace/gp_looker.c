@@ -8,7 +8,9 @@
 #include "base/gp_futex.h"
 #include "base/gp_hash.h"
 #include "base/gp_helper.h"
+#include "base/gp_utf8.h"
 #include "recording/gp_format.h"
+#include "recording/gp_reader.h"
 #include "trace/gp_trace_parts.h"
 #include "trace/gp_tracer_object.h"
 
@@ -23,6 +25,9 @@ enum {
     SHARE_ALONE = 333,  /* ... and this part of one where nobody waits */
     COSTS = 8,          /* the mean goes by about so many looks */
     TRIES = 5,          /* to see a holder that is to be seen now */
+    TASKS_MAX = 256,    /* names of tasks that are told apart */
+    TASKS_SLOTS = 512,  /* a power of 2 */
+    RECENT = 512,       /* looks that are remembered one by one; a power of 2 */
 };
 
 /* For how long the thread sleeps at most until it sees whether it is the only one beside the program's; and
@@ -59,6 +64,13 @@ typedef struct {
     bool stands_for_caller;
 } level;
 
+/* A look at the main GIL that saw its holder. */
+typedef struct {
+    _Atomic uint64_t time; /* 0: none */
+    const void *_Atomic holder;
+    _Atomic uint32_t site;
+} recent_look;
+
 static struct {
     _Atomic uint32_t existence;
     _Atomic uint64_t failed_ns; /* when a thread could not be made last; 0: never */
@@ -84,6 +96,10 @@ static struct {
     gp_looked seen;
     gp_buffer description;
     level known[KNOWN];
+    uint64_t tasks[TASKS_SLOTS]; /* hashes of those names; 0: none */
+    size_t task_count;
+    recent_look recent[RECENT];
+    uint32_t recent_count;
 } looker;
 
 static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
@@ -129,34 +145,93 @@ static const level *meet(gp_site_key key)
 }
 
 /* A place that is known by few bytes. */
-static uint32_t describe(gp_place_kind kind, const char *callee)
+static uint32_t describe(gp_place_kind kind, const char *name)
 {
     gp_buffer *text = &looker.description;
     gp_buffer_clear(text);
     gp_buffer_number(text, kind);
-    if (kind == GP_PLACE_PYTHON) {
+    if (kind == GP_PLACE_PYTHON)
         gp_buffer_number(text, 0);
-        gp_buffer_string(text, callee, strlen(callee));
+    if (kind == GP_PLACE_PYTHON || kind == GP_PLACE_TASK)
+        gp_buffer_string(text, name, strlen(name));
+    if (kind == GP_PLACE_PYTHON)
         gp_buffer_string(text, "", 0);
-    }
     return gp_places_described(looked, text);
+}
+
+/* ---- tasks ---- */
+
+static void forget_tasks(void)
+{
+    memset(looker.tasks, 0, sizeof looker.tasks);
+    looker.task_count = 0;
+    for (size_t i = 0; i < RECENT; i++)
+        atomic_store(&looker.recent[i].time, 0);
+}
+
+static uint64_t hash_of(const char *name)
+{
+    uint64_t hash = 0;
+    for (; *name != '\0'; name++)
+        hash = gp_mix(hash ^ (uint8_t)*name) + GP_GOLDEN;
+    return hash | 1;
+}
+
+/* Whether a name is one of those that places may have: programs may make new ones without end. */
+static bool is_admitted(const char *name)
+{
+    uint64_t hash = hash_of(name);
+    size_t at = hash & (TASKS_SLOTS - 1);
+    while (looker.tasks[at] != 0 && looker.tasks[at] != hash)
+        at = (at + 1) & (TASKS_SLOTS - 1);
+    if (looker.tasks[at] == 0 && looker.task_count == TASKS_MAX)
+        return false;
+    looker.task_count += looker.tasks[at] == 0;
+    looker.tasks[at] = hash;
+    return true;
+}
+
+/* The place that stands above the level that an event loop called. */
+static uint32_t task_of(const gp_looked *seen)
+{
+    return describe(GP_PLACE_TASK, is_admitted(seen->task) ? seen->task : "(other tasks)");
 }
 
 /* ---- places ---- */
 
-/* The innermost level that stands for itself; the innermost one if none does. */
-static uint32_t site_of(const gp_looked *seen)
+/* The innermost level that stands for itself; the innermost one if none does. GP_ROW_NONE: not all could be
+ * described. */
+static uint32_t own_site(const gp_looked *seen, size_t *number)
 {
     uint32_t innermost = GP_ROW_NONE;
+    *number = 0;
     for (size_t i = 0; i < seen->depth; i++) {
         const level *at = meet(seen->keys[i]);
         if (at == NULL)
             return GP_ROW_NONE;
-        if (!at->stands_for_caller)
+        if (!at->stands_for_caller) {
+            *number = i;
             return at->site;
+        }
         innermost = i == 0 ? at->site : innermost;
     }
     return innermost;
+}
+
+/* That level, below the task and the level that the event loop called. */
+static uint32_t site_of(const gp_looked *seen)
+{
+    size_t number;
+    uint32_t site = own_site(seen, &number), place;
+    if (seen->callback == 0 || site == GP_ROW_NONE)
+        return site;
+    const level *called = meet(seen->keys[seen->callback - 1]);
+    if (called == NULL || (place = task_of(seen)) == GP_ROW_NONE)
+        return GP_ROW_NONE;
+    place = gp_places_called(looked, place, called->site);
+    if (place == GP_ROW_NONE || number == seen->callback - 1)
+        return place;
+    return gp_places_called(looked, place, site);
 }
 
 static uint32_t stack_of(const gp_looked *seen)
@@ -166,6 +241,12 @@ static uint32_t stack_of(const gp_looked *seen)
         return GP_ROW_NONE;
     for (size_t i = seen->depth; i-- > 0;) {
         const level *at = meet(seen->keys[i]);
+        if (at != NULL && i + 1 == seen->callback) {
+            uint32_t task = task_of(seen);
+            place = task != GP_ROW_NONE ? gp_places_called(looked, place, task) : GP_ROW_NONE;
+            if (place == GP_ROW_NONE)
+                return GP_ROW_NONE;
+        }
         if (at == NULL || (place = gp_places_called(looked, place, at->site)) == GP_ROW_NONE)
             return GP_ROW_NONE;
     }
@@ -215,6 +296,17 @@ static gp_look take_look(const gp_gil_state *gil, const void *cond, bool stacks)
     return look;
 }
 
+/* Who reads it meanwhile may find parts of two looks, which is rare and does little harm. Relaxed: the place
+ * it names was published to whoever has its number. */
+static void remember(const gp_look *look)
+{
+    recent_look *slot = &looker.recent[looker.recent_count++ & (RECENT - 1)];
+    atomic_store_explicit(&slot->time, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->holder, looker.seen.holder, memory_order_relaxed);
+    atomic_store_explicit(&slot->site, look->site, memory_order_relaxed);
+    atomic_store_explicit(&slot->time, look->time, memory_order_release);
+}
+
 /* Where nobody keeps the books, since one thread holds for long, the looker does. */
 static void keep_books(gp_gil *gil)
 {
@@ -232,6 +324,8 @@ static bool look_at(gp_gil *gil)
         return false;
     pthread_mutex_lock(&looking);
     gp_look look = take_look(&gil->state, cond, gil->state.wanting_stacks != 0);
+    if (gil == &gp_tracer.main_gil && look.site < GP_LOOK_FREE)
+        remember(&look);
     pthread_mutex_unlock(&looking);
     /* without room the books are far behind, which they are not after this */
     if (gp_looks_unread(&gil->state.looks) >= GP_LOOKS_MAX / 2)
@@ -395,6 +489,74 @@ static void forked(void *context)
     gp_tracer.host->looker_eyes->forked();
 }
 
+/* ---- where a callback of an event loop was ---- */
+
+/* Find the sites at which a thread was seen from `start` on. */
+static uint32_t find_recent(const void *holder, uint64_t start, uint64_t ticks, uint32_t sites[RECENT])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < RECENT; i++) {
+        const recent_look *look = &looker.recent[i];
+        uint64_t time = atomic_load_explicit(&look->time, memory_order_acquire);
+        if (time >= start && time - start <= ticks &&
+            atomic_load_explicit(&look->holder, memory_order_relaxed) == holder)
+            sites[count++] = atomic_load_explicit(&look->site, memory_order_relaxed);
+    }
+    return count;
+}
+
+static uint32_t most_frequent(const uint32_t *sites, uint32_t count, uint32_t *times)
+{
+    uint32_t found = 0;
+    *times = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t same = 0;
+        for (uint32_t j = 0; j < count; j++)
+            same += sites[j] == sites[i];
+        if (same > *times) {
+            *times = same;
+            found = sites[i];
+        }
+    }
+    return found;
+}
+
+static void copy(char *to, size_t room, gp_text text)
+{
+    size_t size = text.size < room ? text.size : room - 1;
+    memcpy(to, text.bytes, size);
+    to[size] = '\0';
+    gp_utf8_repair(to);
+}
+
+/* Write the names of a place; those of its caller, if it is a callee. */
+static void tell_place(uint32_t number, gp_callback *callback)
+{
+    const gp_place_name *name = gp_places_at(looked, number);
+    gp_cursor cursor = gp_cursor_over(name->text, name->size);
+    if (gp_cursor_number(&cursor) != GP_PLACE_PYTHON)
+        return;
+    callback->where.line = (uint32_t)gp_cursor_number(&cursor);
+    gp_text function = gp_cursor_string(&cursor), file = gp_cursor_string(&cursor);
+    if (file.size == 0 && callback->where.line == 0 && name->parent != GP_ROW_NONE) {
+        copy(callback->callee, sizeof callback->callee, function);
+        tell_place(name->parent, callback);
+        return;
+    }
+    copy(callback->where.function, sizeof callback->where.function, function);
+    copy(callback->where.file, sizeof callback->where.file, file);
+}
+
+void gp_looker_tell_callback(gp_callback *callback, const void *thread_state)
+{
+    uint32_t sites[RECENT];
+    callback->looks = find_recent(thread_state, callback->start, callback->ticks, sites);
+    if (callback->looks == 0)
+        return;
+    uint32_t site = most_frequent(sites, callback->looks, &callback->seen);
+    tell_place(site, callback);
+}
+
 /* ---- its beginning and end ---- */
 
 static bool is_wanted(void)
@@ -453,6 +615,7 @@ static void forget_all(void)
     if (!is_known_to_somebody()) {
         gp_places_clear(looked);
         memset(looker.known, 0, sizeof looker.known);
+        forget_tasks();
         gp_buffer_free(&looker.description);
     }
     pthread_mutex_unlock(&looking);
@@ -492,6 +655,7 @@ void gp_looker_forked(void)
     *looked = (gp_places){0};
     looker.description = (gp_buffer){0};
     memset(looker.known, 0, sizeof looker.known);
+    forget_tasks();
     for (gp_session *session = gp_tracer.main_gil.state.sessions; session != NULL; session = session->next)
         gp_session_forget_looked(session);
     gp_looks_discard(&gp_tracer.main_gil.state.looks);

@@ -22,14 +22,18 @@
 
 enum {
     GP_LOOKED_CALLEE = 160, /* bytes of a callee's name, terminated */
+    GP_LOOKED_TASK = 64,    /* and of a task's */
 };
 
 /* What was seen at one look. */
 typedef struct {
     uint64_t time;
+    const void *holder;             /* the state of the thread */
     size_t depth;                   /* levels; 0: the holder runs no Python */
     bool truncated;                 /* there are more */
     char callee[GP_LOOKED_CALLEE];  /* what the innermost level runs in C; empty: nothing, or not known */
+    size_t callback;                /* the level that an event loop called, + 1; 0: none did */
+    char task[GP_LOOKED_TASK];      /* the task that it is a step of; empty: of none */
     gp_site_key keys[GP_STACK_MAX]; /* of the levels, from the innermost */
 } gp_looked;
 
@@ -77,6 +81,10 @@ void gp_looker_forget_code(const void *code);
 
 /* As long as this number stays the same, what has been found out of a code object is true. Whoever looks. */
 uint32_t gp_looker_deaths(const void *code);
+
+/* Tell where most looks saw the thread with this state while a callback of an event loop ran there, as far
+ * back as looks are remembered. Under the lock of the main GIL's stream. */
+void gp_looker_tell_callback(gp_callback *callback, const void *thread_state);
 
 /* In a forked child, which has no such thread, after the books were kept. */
 void gp_looker_forked(void);

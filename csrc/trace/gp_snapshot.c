@@ -113,7 +113,8 @@ static void write_totals(const reading *of, const gp_snapshot_facts *facts, gp_b
                                  (session->wants_cpu ? GP_SNAPSHOT_CPU : 0) |
                                  (facts->others_missed ? GP_SNAPSHOT_OTHERS_MISSED : 0) |
                                  (session->wants_looks ? GP_SNAPSHOT_LOOKS | GP_SNAPSHOT_LOOKED : 0) |
-                                 (session->wants_pauses ? GP_SNAPSHOT_PAUSES : 0));
+                                 (session->wants_pauses ? GP_SNAPSHOT_PAUSES : 0) |
+                                 (session->callbacks.count != 0 ? GP_SNAPSHOT_CALLBACKS : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
     gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, end_of(of)));
@@ -394,6 +395,32 @@ static void write_pauses(const reading *of, gp_buffer *buffer)
     write_tallies(of, &session->pause_tallies, true, buffer);
 }
 
+/* ---- callbacks of event loops ---- */
+
+static void write_named(const gp_callback_place *place, gp_buffer *buffer)
+{
+    gp_buffer_number(buffer, place->line);
+    gp_buffer_string(buffer, place->function, strlen(place->function));
+    gp_buffer_string(buffer, place->file, strlen(place->file));
+}
+
+static void write_callbacks(const gp_session *session, gp_buffer *buffer)
+{
+    gp_buffer_number(buffer, session->callbacks.count);
+    for (size_t i = 0; i < session->callbacks.count; i++) {
+        const gp_callback *row = &session->callbacks.rows[i];
+        gp_buffer_number(buffer, row->account);
+        gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, row->start));
+        gp_buffer_number(buffer, row->ticks);
+        gp_buffer_string(buffer, row->task, strlen(row->task));
+        write_named(&row->what, buffer);
+        gp_buffer_number(buffer, row->looks);
+        gp_buffer_number(buffer, row->seen);
+        write_named(&row->where, buffer);
+        gp_buffer_string(buffer, row->callee, strlen(row->callee));
+    }
+}
+
 /* ---- all of it ---- */
 
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint32_t place, uint64_t now,
@@ -416,5 +443,7 @@ void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint
         write_looks(&of, buffer);
     if (session->wants_pauses)
         write_pauses(&of, buffer);
+    if (session->callbacks.count != 0)
+        write_callbacks(session, buffer);
     gp_memory_unmap(of.waits, (session->account_count + 1) * sizeof *of.waits);
 }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "recording/gp_format.h"
+#include "trace/gp_loop_watch.h"
 #include "trace/gp_trace_parts.h"
 #include "trace/gp_tracer_object.h"
 
@@ -176,6 +177,8 @@ static void begin_generation(void)
 static void end_watching(void)
 {
     gp_tracer.host->watch_code(NULL);
+    if (gp_tracer.host->watch_loops != NULL)
+        gp_tracer.host->watch_loops(false);
     gp_wrappers_remove();
 }
 
@@ -224,6 +227,10 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
     if (status != GP_OK) {
         gp_session_free(started);
         return status;
+    }
+    if (started->wants_sites && host->watch_loops != NULL) {
+        gp_loop_watch_begin();
+        host->watch_loops(true);
     }
     gp_trace_parts_extend(started);
     *session = started;

@@ -51,6 +51,9 @@ typedef struct {
      * GIL that guards it; NULL: no more. */
     void (*watch_code)(void (*gone)(const void *code));
     const gp_looker_eyes *looker_eyes; /* NULL: nobody can look */
+    /* From now on call gp_loop_watch_tell for each long callback of an event loop; or no more. NULL: nobody
+     * can. */
+    void (*watch_loops)(bool watch);
 } gp_tracer_host;
 
 /* Once, before all else here. Without the GIL: this takes locks of the C library, whose holder may want the

@@ -2,6 +2,7 @@
  * something is told so; nobody has a session, a recorder or a watchdog then to call the rest with. */
 
 #include "recording/gp_guard.h"
+#include "trace/gp_loop_watch.h"
 #include "trace/gp_seen_hold.h"
 #include "trace/gp_tracer.h"
 #include "trace/gp_watchdog.h"
@@ -42,6 +43,9 @@ void gp_seen_hold_in_stall(const gp_stall_look *stall, const gp_look *look, uint
 
 bool gp_looker_is_left(void) { return false; }
 void gp_looker_end(void) {}
+
+_Atomic uint64_t gp_loop_watch_floor = UINT64_MAX;
+void gp_loop_watch_tell(gp_callback *callback, const void *thread_state) {}
 
 gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes, const gp_watchdog_name *names,
                             size_t name_count, gp_watchdog **watchdog, int *error) { return GP_EUNSUPPORTED; }

@@ -30,6 +30,7 @@ cdef extern from "recording/gp_format.h" nogil:
         GP_SNAPSHOT_OTHERS_MISSED
         GP_SNAPSHOT_LOOKS
         GP_SNAPSHOT_PAUSES
+        GP_SNAPSHOT_CALLBACKS
 
 
 cdef extern from "recording/gp_reader.h" nogil:
@@ -42,6 +43,7 @@ cdef extern from "recording/gp_reader.h" nogil:
         GP_ROW_TALLY
         GP_ROW_PAUSE_SUM
         GP_ROW_PAUSE
+        GP_ROW_CALLBACK
     uint32_t GP_NOWHERE
 
     gp_status gp_recording_check(const uint8_t *header)
@@ -162,6 +164,15 @@ cdef extern from "recording/gp_reader.h" nogil:
     void gp_read_pause(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_row *row)
     uint64_t gp_read_pauses_lost(gp_cursor *cursor)
     gp_totals_row gp_totals_with_factor(uint64_t factor)
+    ctypedef struct gp_named_row:
+        uint32_t line
+        gp_text function, file
+    ctypedef struct gp_callback_row:
+        uint32_t account
+        uint64_t start_ns, duration_ns, looks, seen
+        gp_text task, callee
+        gp_named_row what, where
+    void gp_read_callback(gp_cursor *cursor, const gp_totals_row *totals, gp_callback_row *row)
 
 
 cdef extern from "recording/gp_recorder.h" nogil:

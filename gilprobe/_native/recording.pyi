@@ -68,7 +68,10 @@ class _Snapshot(TypedDict):
     stalls: list[tuple[int, int | None, int | None, int | None, int, int, int, int | None]]
     looks: list[_Tally]
     pauses: _Pauses | None
+    callbacks: list[_Callback]
 
+_Named: TypeAlias = tuple[str, str, int]
+_Callback: TypeAlias = tuple[int, int, int, str, _Named, int, int, _Named, str]
 _Place: TypeAlias = tuple[int | None, int, int, str, str]
 _Seen: TypeAlias = tuple[int, int, int, int, int | None, int]
 _Thread: TypeAlias = tuple[int, int, int, str, int]

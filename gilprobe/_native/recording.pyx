@@ -136,7 +136,8 @@ def decode_places(const uint8_t[::1] entries, uint32_t first=0) -> list:
     """Return (parent or None, kind, line or thread, function, file) for each place of a PLAC.
 
     They are numbered from `first` on. Kind 0 is Python code with its line, 1 native code with the thread's account;
-    2 stands for deeper frames that are missing, 3 for what nobody could see.
+    2 stands for deeper frames that are missing, 3 for what nobody could see, 4 for a task of an event loop, whose name
+    stands for the function.
     """
     cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
     cdef gp_place_row row
@@ -382,6 +383,25 @@ def decode_pauses(const uint8_t[::1] entries, uint64_t factor) -> list:
     return rows
 
 
+cdef tuple named(const gp_named_row *row):
+    return text_of(row.function), text_of(row.file), row.line
+
+
+cdef list read_callbacks(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef gp_callback_row row
+    cdef uint64_t i, count
+    rows = []
+    if not totals.flags & GP_SNAPSHOT_CALLBACKS:
+        return rows
+    count = gp_cursor_rows(cursor, GP_ROW_CALLBACK)
+    for i in range(count):
+        gp_read_callback(cursor, totals, &row)
+        check(cursor)
+        rows.append((row.account, row.start_ns, row.duration_ns, text_of(row.task), named(&row.what), row.looks,
+                     row.seen, named(&row.where), text_of(row.callee)))
+    return rows
+
+
 cdef dict totals_as_dict(const gp_totals_row *row):
     return {
         "final": bool(row.flags & GP_SNAPSHOT_FINAL),
@@ -405,13 +425,15 @@ cdef dict totals_as_dict(const gp_totals_row *row):
 
 
 def decode_snapshot(const uint8_t[::1] payload) -> dict:
-    """Return the totals, accounts, sites, blame, stalls and looks of a SNAP, by these words. Times in nanoseconds.
+    """Return the totals, accounts, sites, blame, stalls, looks and callbacks of a SNAP, by these words. Times in nanoseconds.
 
     A site is (place, releases, hold, wait, CPU time of the holds or 0 where that was not recorded); a row of blame (waiter, holder, place or None, wait); a stall (waiter, its
     place or None, holder or None, its place or None, start, wait, time of the holder, what was seen of it or None); a row of looks (holder, place
     where its holds ended or None, place that was seen, and, added up over the looks: their number, the threads that waited,
     the time that a look stands for, that of all who waited, and the squares of that). The totals
-    tell how many looks saw nothing, and how many found that nobody had the GIL. Threads by the numbers of their
+    tell how many looks saw nothing, and how many found that nobody had the GIL. A callback of an event loop is (thread,
+    start, duration, task, what ran, looks, looks that saw the same, where that was, callee); both places are (function,
+    file, line). Threads by the numbers of their
     accounts, places by their own. `pauses` is None, or tells how many were lost, and has their sums (who collected,
     place where its holds ended or None, place that made the collector run or None, generation, part held, waits of
     others meanwhile, pauses, their length, the longest, objects collected, uncollectable), the longest ones (who, place
@@ -435,6 +457,7 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
     }
     snapshot["looks"] = read_looks(&cursor, &totals, snapshot["totals"])
     snapshot["pauses"] = read_pauses(&cursor, &totals)
+    snapshot["callbacks"] = read_callbacks(&cursor, &totals)
     check(&cursor)
     if not gp_cursor_at_end(&cursor):
         raise ValueError("there must be nothing behind a snapshot")

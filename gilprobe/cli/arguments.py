@@ -31,9 +31,9 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what the verdict of a trace is about."""
     parser.add_argument(
         "--by",
-        choices=("call", "function", "line", "thread", "module"),
+        choices=("call", "function", "line", "thread", "module", "task"),
         help="what the verdict names: a call (thread, line of your own code, what it called), a function, "
-        "a line, a thread or a module (default: call)",
+        "a line, a thread, a module or a task of asyncio (default: call)",
     )
     parser.add_argument(
         "--own",

@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilprobe.report import Blame, By, Report
+    from gilprobe.report import Blame, By, LoopTask, Report
 
     _Where = int | tuple[str, str, int, str]
     """Number of a stack; without stacks a site with its callee."""
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     _Key = tuple[str, str, int, str]
     """Function, file, line, and what was called: what a row is about, besides its threads."""
 
-KINDS = ("call", "function", "line", "thread", "module")
+KINDS = ("call", "function", "line", "thread", "module", "task")
 """What rows can be about."""
 
 _PLACES = 10_000
@@ -36,8 +36,8 @@ def rank(report: Report, by: By, own: Sequence[str]) -> tuple[Culprit, ...]:
     if not isinstance(own, tuple | list) or not all(isinstance(folder, str) for folder in own):
         raise InvalidTypeError(f"own must be a sequence of folders, got {own!r}")
     places = _HeldPlaces(report)
-    if by in ("call", "thread"):
-        sums = _by_thread(places, _Calls(OwnCode(own)).key if by == "call" else _nothing)
+    if by in ("call", "thread", "task"):
+        sums = _by_thread(places, _Calls(OwnCode(own)).key if by == "call" else _nothing, by)
         order = _worst_first
     else:
         sums = _with_callers(places, {"function": _function, "line": _line, "module": _module}[by])
@@ -48,7 +48,7 @@ def rank(report: Report, by: By, own: Sequence[str]) -> tuple[Culprit, ...]:
 
 
 def _worst_first(row: Culprit) -> tuple[object, ...]:
-    return (-row.caused_ns, row.function, row.filename, row.line, row.called, row.thread)
+    return (-row.caused_ns, row.function, row.filename, row.line, row.called, row.thread, row.task)
 
 
 def _innermost_first(row: Culprit) -> tuple[object, ...]:
@@ -61,28 +61,33 @@ class _HeldPlaces:
     Attributes
     ----------
     behind : list of tuple
-        Each holder (name, native identifier) with a place, what all threads waited for it there, nanoseconds,
-        and the looks that tell it.
+        Each holder (name, native identifier) with a place and the task that it ran, or None; what all threads
+        waited for it there, nanoseconds; and the looks that tell it.
     certain : list of tuple
         For the interval of the same rows: nanoseconds, and how many looks of equal weight are as certain.
     """
 
     def __init__(self, report: Report) -> None:
         self._stacks = report.stacks
-        total: dict[tuple[str, int, _Where], list[int]] = {}
-        effective: dict[tuple[str, int, _Where], float] = defaultdict(float)
+        self._tasks = report.tasks
+        total: dict[tuple[str, int, _Where, LoopTask | None], list[int]] = {}
+        effective: dict[tuple[str, int, _Where, LoopTask | None], float] = defaultdict(float)
         for row in report.blame:
             if row.holder and row.function != OTHERS:
-                key = row.holder, row.holder_id, self._where(row)
+                key = row.holder, row.holder_id, self._where(row), self._task(row)
                 cell = total.setdefault(key, [0, 0])
                 cell[0] += row.wait_ns
                 cell[1] = max(cell[1], row.looks)  # waiters share looks
                 effective[key] = max(effective[key], row.effective_looks or row.looks)
         self.behind = [
-            ((holder, native_id), where, caused_ns, looks)
-            for (holder, native_id, where), (caused_ns, looks) in total.items()
+            ((holder, native_id), where, task, caused_ns, looks)
+            for (holder, native_id, where, task), (caused_ns, looks) in total.items()
         ]
         self.certain = [(cell[0], effective[key]) for key, cell in total.items()]
+
+    def _task(self, row: Blame) -> LoopTask | None:
+        task = row.task
+        return self._tasks[task] if task is not None and 0 <= task < len(self._tasks) else None
 
     def _where(self, row: Blame) -> _Where:
         stack = row.stack
@@ -102,11 +107,12 @@ class _HeldPlaces:
 class _CulpritSum:
     """What is added up of one row."""
 
-    __slots__ = ("caused_ns", "looks", "own_ns", "seen_ns", "threads")
+    __slots__ = ("caused_ns", "looks", "own_ns", "seen_ns", "tasks", "threads")
 
     def __init__(self) -> None:
         self.caused_ns = self.own_ns = self.seen_ns = self.looks = 0
         self.threads: set[tuple[str, int]] = set()
+        self.tasks: set[str] = set()
 
     def add(self, caused_ns: int, seen_ns: int, looks: int) -> None:
         self.caused_ns += caused_ns
@@ -117,7 +123,10 @@ class _CulpritSum:
         around = interval.around(self.seen_ns, self.caused_ns - self.seen_ns) if waited_ns else None
         low, high = (None, None) if around is None else (min(end / waited_ns, 1.0) for end in around)
         share = self.caused_ns / waited_ns if waited_ns else 0.0
-        return Culprit(_named(self.threads), *key, self.caused_ns, self.own_ns, share, self.looks, low, high)
+        task = next(iter(self.tasks), "") if len(self.tasks) <= 1 else f"{len(self.tasks)} tasks"
+        return Culprit(
+            _named(self.threads), *key, self.caused_ns, self.own_ns, share, self.looks, low, high, task
+        )
 
 
 def _named(threads: set[tuple[str, int]]) -> str:
@@ -130,23 +139,28 @@ def _named(threads: set[tuple[str, int]]) -> str:
 
 
 def _by_thread(
-    places: _HeldPlaces, key_of: Callable[[Sequence[Frame]], tuple[_Key, bool]]
+    places: _HeldPlaces, key_of: Callable[[Sequence[Frame]], tuple[_Key, bool]], by: By
 ) -> list[tuple[_Key, _CulpritSum]]:
     """Return rows of which each place of a holder adds to one; each place is taken apart once."""
-    sums: dict[tuple[str, _Key], _CulpritSum] = defaultdict(_CulpritSum)
+    sums: dict[tuple[str, _Key, str], _CulpritSum] = defaultdict(_CulpritSum)
     known: dict[_Where, tuple[_Key, bool]] = {}
     kinds: dict[str, str] = {}
-    for holder, where, caused_ns, looks in places.behind:
+    for holder, where, task, caused_ns, looks in places.behind:
         if where not in known:
             known[where] = key_of(places.levels(where))
         if holder[0] not in kinds:
             kinds[holder[0]] = thread_kind(holder[0])
         key, innermost = known[where]
-        row = sums[kinds[holder[0]], key]
+        name = ""
+        if by == "task" and task is not None:
+            key, name = (task.function, task.filename, task.line, ""), task.name
+        row = sums[kinds[holder[0]], key, name]
         row.threads.add(holder)
+        if by != "thread" and task is not None and task.name:
+            row.tasks.add(task.name)
         row.own_ns += caused_ns if innermost else 0
         row.add(caused_ns, caused_ns if looks else 0, looks)
-    return [(key, row) for (_, key), row in sums.items()]
+    return [(key, row) for (_, key, _), row in sums.items()]
 
 
 def _with_callers(
@@ -157,7 +171,7 @@ def _with_callers(
     Only of the places that caused most all levels count: of the others too little is left to be seen.
     """
     whole: dict[_Where, list[int]] = {}
-    for _, where, caused_ns, looks in places.behind:
+    for _, where, _, caused_ns, looks in places.behind:
         cell = whole.setdefault(where, [0, 0, 0])
         cell[0] += caused_ns
         cell[1] += caused_ns if looks else 0
@@ -174,6 +188,8 @@ def _with_callers(
         last.own_ns += caused_ns
         rows = {id(last): last}
         for above in range(at if number < _PLACES else 0):
+            if is_task(levels[above]):
+                continue
             frame = id(levels[above])
             row = callers.get(frame) or sums[key_of(levels[: above + 1], above)]
             if isinstance(where, int):
@@ -223,6 +239,11 @@ def innermost_line(levels: Sequence[Frame]) -> int:
     """Return the number of the level that is the innermost line: not a callee, unless that is all."""
     callee = len(levels) > 1 and not levels[-1].filename and levels[-1].line == 0
     return len(levels) - (2 if callee else 1)
+
+
+def is_task(level: Frame) -> bool:
+    """Return whether a level of a stack is no code, but the task that an event loop ran there."""
+    return not level.filename and level.function.startswith(("(task ", "(callback "))
 
 
 def _callee(levels: Sequence[Frame], at: int) -> str:

@@ -17,6 +17,7 @@ from gilprobe.model.plain_data import dataclass
 from gilprobe.model.thread_kind import thread_kind
 from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Report, Site, Stack, Stall, ThreadAccount
 from gilprobe.tracing import thread_names
+from gilprobe.tracing.loop_tasks import TaskSums, callbacks_of, tasks_of
 from gilprobe.tracing.pauses import Pauses, overlaps
 from gilprobe.tracing.places import (
     CAUSED,
@@ -42,13 +43,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gilprobe._native.recording import _Account, _Place, _Snapshot
+    from gilprobe.report import LoopCallback
+    from gilprobe.tracing.loop_tasks import Running
 
     _Spot = tuple[Frame, str]
     """What makes a site: its frame, and its callee or nothing."""
 
-    _BlameSums = dict[tuple[str, int, str, int, _Spot, int | None], list[int]]
+    _BlameSums = dict[tuple[str, int, str, int, _Spot, int | None, Running | None], list[int]]
     """Waits, looks and spreads (:meth:`gilprobe.tracing.sharing_out.Looks.waits`) by waiter and holder, each
-    with its native identifier, site and number of the stack."""
+    with its native identifier, site, number of the stack and task."""
 
 HANDOFF = "(handoff)"
 """Stands for a function where nobody held the GIL during a wait."""
@@ -141,14 +144,20 @@ def assemble(
     stacks = Stacks()
     sites: dict[_Spot, list[int]] = defaultdict(lambda: [0] * COLUMNS)
     blame: _BlameSums = defaultdict(lambda: [0, 0, 0])
+    tasks = TaskSums()
     unshared_ns = 0
     for part in named:
-        part.add_sites(sites, stacks)
-        unshared_ns += part.add_blame(blame, sites, stacks)
+        part.add_sites(sites, stacks, tasks)
+        unshared_ns += part.add_blame(blame, sites, stacks, tasks)
     looks = sum(part.looks() for part in named)
     if not trusted:
         stacks.check([*stacks.rows, *(number for part in named for number in part.seen_stacks(stacks))])
     ranked = stacks.ranked()
+    ranked_tasks, rank_of_task = tasks.ranked()
+    stalls = sorted(
+        (stall for part in named for stall in part.stalls(stacks)),
+        key=lambda stall: (-stall.wait_ns, stall.start_ns),
+    )
     return Report(
         elapsed_ns=elapsed_ns,
         held_ns=sum(thread.hold_ns for thread in threads if thread.interpreter == 0),
@@ -157,13 +166,8 @@ def assemble(
         threads=tuple(threads),
         sites=_ranked_sites(sites, main["cpu_time"]),
         stacks=tuple(_stack(stacks.frames(number), row) for number, row in ranked),
-        blame=_ranked_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}),
-        longest_waits=tuple(
-            sorted(
-                (stall for part in named for stall in part.stalls(stacks)),
-                key=lambda stall: (-stall.wait_ns, stall.start_ns),
-            )
-        ),
+        blame=_ranked_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}, rank_of_task),
+        longest_waits=tuple(stalls),
         dropped_events=sum(part.snapshot["totals"]["dropped_events"] for part in parts),
         warnings=(*_counted([doubt for part in named for doubt in part.doubts()]), *warnings),
         environment=environment,
@@ -174,6 +178,13 @@ def assemble(
         still_held=tuple(hold for part in named for hold in part.still_held(stacks)) or None,
         collections=_ranked_collections(named),
         longest_pauses=_longest_pauses(named),
+        tasks=ranked_tasks,
+        longest_callbacks=tuple(
+            sorted(
+                (row for part in named for row in part.callbacks(stalls)),
+                key=lambda row: (-row.duration_ns, row.start_ns),
+            )
+        ),
     )
 
 
@@ -241,6 +252,8 @@ class _NamedPart:
         self.places = self._pauses.places
         self._frames: list[Frame | None] = [None] * len(self.places)
         self._site_of: dict[int | None, _Spot] = {}
+        self._tasks = tasks_of(self.places)
+        self._callbacks = part.snapshot.get("callbacks", [])
         looks = ((self._account_number(row[0]), *row[1:]) for row in part.snapshot.get("looks", ()))
         self._looks = Looks(self._pauses.beside(looks), self._alike, paused)
 
@@ -351,15 +364,27 @@ class _NamedPart:
                 rows[where][column] += amount
         return rows
 
-    def add_sites(self, sites: dict[_Spot, list[int]], stacks: Stacks) -> None:
-        """Add releases, holds, waits and looks to the rows of the sites, and of the stacks if any."""
+    def _task(self, place: int | None) -> tuple[str, str, str, int] | None:
+        return None if place is None else self._tasks[place]
+
+    def callbacks(self, stalls: Sequence[Stall]) -> list[LoopCallback]:
+        """Return the longest callbacks of event loops."""
+        return callbacks_of(self._callbacks, self.names, stalls)
+
+    def add_sites(self, sites: dict[_Spot, list[int]], stacks: Stacks, tasks: TaskSums) -> None:
+        """Add releases, holds, waits and looks to the rows of the sites, and of stacks and tasks if any."""
         for place, amounts in self._by_place().items():
             _add(sites[self.site(place)], amounts)
+            task = self._task(place)
+            if task is not None:
+                tasks.add(task, hold_ns=amounts[HOLD], looks=amounts[LOOKS])
             if self.totals["stacks"]:
                 _add(stacks.rows[self._stack(place, stacks)], amounts)
 
-    def add_blame(self, blame: _BlameSums, sites: dict[_Spot, list[int]], stacks: Stacks) -> int:
-        """Add who waited behind whom, also to what the sites and stacks caused.
+    def add_blame(
+        self, blame: _BlameSums, sites: dict[_Spot, list[int]], stacks: Stacks, tasks: TaskSums
+    ) -> int:
+        """Add who waited behind whom, also to what the sites, stacks and tasks caused.
 
         The rest of a thread's wait is the time in which nobody held the GIL. It is computed from the rounded
         rows, so that all add up to the wait exactly.
@@ -382,10 +407,13 @@ class _NamedPart:
             if self.totals["stacks"]:
                 stack = self._stack(place, stacks)
                 stacks.rows[stack][CAUSED] += wait_ns
-            _add(blame[(*self._whom(waiter), *self._whom(holder), site, stack)], (wait_ns, looks, spread))
+            task = self._task(place)
+            running = None if task is None else tasks.add(task, caused_ns=wait_ns)
+            whom = *self._whom(waiter), *self._whom(holder)
+            _add(blame[(*whom, site, stack, running)], (wait_ns, looks, spread))
         for number, wait_ns in left.items():
             if self.totals["sites"] and wait_ns > 0:
-                blame[(*self._whom(number), "", 0, _NOBODYS, None)][0] += wait_ns
+                blame[(*self._whom(number), "", 0, _NOBODYS, None, None)][0] += wait_ns
         return unshared_ns
 
     def _whom(self, number: int) -> tuple[str, int]:
@@ -633,7 +661,9 @@ def _longest_pauses(parts: Sequence[_NamedPart]) -> tuple[Pause, ...] | None:
     return tuple(sorted(rows, key=lambda row: (-row.pause_ns, row.start_ns)))
 
 
-def _ranked_blame(sums: _BlameSums, rank_of_stack: Mapping[int, int]) -> tuple[Blame, ...]:
+def _ranked_blame(
+    sums: _BlameSums, rank_of_stack: Mapping[int, int], rank_of_task: Mapping[Running, int]
+) -> tuple[Blame, ...]:
     rows = [
         Blame(
             waiter,
@@ -648,8 +678,9 @@ def _ranked_blame(sums: _BlameSums, rank_of_stack: Mapping[int, int]) -> tuple[B
             callee=callee,
             looks=looks,
             effective_looks=_effective(wait_ns, looks, spread),
+            task=None if task is None else rank_of_task[task],
         )
-        for (waiter, waiter_id, holder, holder_id, (frame, callee), stack), row in sums.items()
+        for (waiter, waiter_id, holder, holder_id, (frame, callee), stack, task), row in sums.items()
         for wait_ns, looks, spread in (row,)
     ]
     return tuple(sorted(rows, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))

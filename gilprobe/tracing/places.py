@@ -27,6 +27,9 @@ UNSEEN = "(not seen)"
 DEEPER = "(deeper frames were not recorded)"
 """Stands for the outermost frames of a stack that was cut."""
 
+CALLBACK = "(callback of an event loop)"
+"""Stands for a function above what an event loop called that is no task."""
+
 EDGE = "(start or end of a thread)"
 """Stands for a function where CPython starts or ends a thread of :mod:`threading`."""
 
@@ -35,7 +38,7 @@ RELEASES, HOLD, WAIT, CAUSED, CPU, LOOKS = range(6)
 
 COLUMNS = 6
 
-_PYTHON, _NATIVE, _DEEPER, _UNSEEN = range(4)  # docs/recording-format.md, PLAC
+_PYTHON, _NATIVE, _DEEPER, _UNSEEN, _TASK = range(5)  # docs/recording-format.md, PLAC
 
 _IMPORT_SYSTEM = "<frozen importlib._bootstrap"  # and ..._external (Lib/importlib)
 
@@ -94,7 +97,14 @@ def frame_of(place: tuple[int | None, int, int, str, str], who: Callable[[int], 
         thread = who(number)
         # One site for all starts and ends: a server with a thread per request would have thousands.
         return Frame(EDGE if thread.started else f"(native code of thread {thread.name})", "", 0)
+    if kind == _TASK:
+        return Frame(f"(task {function})" if function else CALLBACK, "", 0)
     return _UNSEEN_FRAME if kind == _UNSEEN else _DEEPER_FRAME
+
+
+def is_task(place: tuple[int | None, int, int, str, str]) -> bool:
+    """Return whether a place is a task, below which is what its event loop called."""
+    return place[1] == _TASK
 
 
 def caller(places: Sequence[tuple[int | None, int, int, str, str]], number: int) -> int | None:

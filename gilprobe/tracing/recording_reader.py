@@ -94,7 +94,7 @@ class RecordedInterpreter:
     places : list of tuple
         By number: parent or None, kind, line or account, function, file. Kind 0 is Python code with its line,
         1 native code with the thread's account; 2 stands for missing deeper frames, 3 for code that could not
-        be seen.
+        be seen, 4 for a task of an event loop, with its name instead of a function.
     snapshot : dict or None
         The last one, as ``_native.recording.decode_snapshot`` returns it.
     seen : list of RecordedHold
@@ -573,6 +573,7 @@ def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> 
     for stall in snapshot["stalls"]:
         threads |= {stall[0], stall[2]}
         places |= {stall[1], stall[3], stall[7]}
+    threads |= {callback[0] for callback in snapshot["callbacks"]}
     for holder, ended, looked, *_ in snapshot["looks"]:
         threads.add(holder)
         places |= {ended, looked}

@@ -39,19 +39,20 @@ def sample():
     last = twin.empty_snapshot(final=True) | {
         "flags": twin.empty_snapshot(final=True)["flags"]
         | 16  # stacks
-        | (twin.LOOKS | twin.LOOKED | twin.PAUSES),
+        | (twin.LOOKS | twin.LOOKED | twin.PAUSES | twin.CALLBACKS),
         "accounts": [twin.sample_account(0, 4711, label=7, ended=True)],
         "sites": [(1, 1, 90, 0)],
         "blame": [(0, 0, 1, 80)],
         "stalls": [(0, None, 0, 1, 20, 80, 80, 3)],
-        "looks": [(0, 1, 3, 7, 5, 70, 50, 500)],
+        "looks": [(0, 1, 3, 7, 5, 70, 50, 500), (0, 1, 5, 2, 1, 20, 10, 100)],
+        "callbacks": [(0, 10, 80, "poll", ("fetch", "app.py", 20), 3, 2, ("main", "app.py", 10), "sorted")],
         "look_counts": (2, 3),
         "pause_sums": [(0, 1, 1, 2, 60, 40, 1, 70, 70, 9, 1)],
         "longest_pauses": [(0, 1, 2, 20, 70, 60, 40, 9, 1)],
         "pause_looks": [(0, 1, 3, 1, 1, 10, 10, 100)],
     }
     places = [(None, 2, 0, "", ""), (0, 0, 10, "main", "app.py"), (None, 1, 0, "", "")]
-    places.append((1, 0, 0, "sorted", ""))
+    places += [(1, 0, 0, "sorted", ""), (None, 4, 0, "poll", ""), (4, 0, 20, "fetch", "app.py")]
     return twin.header() + b"".join(
         [
             twin.chunk("META", twin.meta(codec.encode(read_environment()))),

@@ -56,11 +56,12 @@ def place_rows(draw, first=0):
     rows = []
     for number in range(first, first + draw(st.integers(0, 8))):
         parent = draw(st.none() | st.integers(0, number - 1)) if number else None
-        kind = draw(st.integers(0, 3))
+        kind = draw(st.integers(0, 4))
         if kind == 0:
             rows.append((parent, 0, draw(u32), draw(texts), draw(texts)))
         else:
-            rows.append((parent, kind, draw(accounts) if kind == 1 else 0, "", ""))
+            name = draw(texts) if kind == 4 else ""
+            rows.append((parent, kind, draw(accounts) if kind == 1 else 0, name, ""))
     return rows
 
 
@@ -77,7 +78,7 @@ def test_places_come_back_in_pieces(rows, data):
     [
         pytest.param(twin.places([(None, 2, 0, "", "")], 1), id="number"),
         pytest.param(twin.places([(0, 2, 0, "", "")]), id="parent"),
-        pytest.param(twin.places([(None, 4, 0, "", "")]), id="kind"),
+        pytest.param(twin.places([(None, 5, 0, "", "")]), id="kind"),
         pytest.param(twin.places([(None, 0, 2**32, "", "")]), id="line"),
         pytest.param(twin.places([(None, 1, 2**20, "", "")]), id="thread"),
         pytest.param(twin.places([(None, 0, 1, "f", "app.py")])[:-1], id="cut"),
@@ -191,6 +192,10 @@ def account_fields(draw):
 
 optional_places = st.none() | place_numbers
 counts = st.integers(0, 2**63 - 1)
+named = st.tuples(texts, texts, u32)
+callbacks = st.tuples(accounts, ticks, ticks, texts, named, counts, counts, named, texts).map(
+    lambda row: (*row[:5], max(row[5:7]), min(row[5:7]), *row[7:])
+)
 snapshots = st.fixed_dictionaries(
     {
         "flags": st.integers(0, 1023),
@@ -220,6 +225,7 @@ snapshots = st.fixed_dictionaries(
             max_size=4,
         ),
         "look_counts": st.tuples(counts, counts),
+        "callbacks": st.lists(callbacks, max_size=3),
     }
 )
 
@@ -248,6 +254,9 @@ def expected_account(fields, ns, cpu_time):
         "hold_cpu_ns": fields["hold_cpu"] if cpu_time else None,
         "imbalance_ticks": hold + wait + off - (last - first),
     }
+
+
+CALLBACK = (0, 10, 80, "poll", ("fetch", "app.py", 20), 3, 2, ("parse", "app.py", 30), "json.loads")
 
 
 @few
@@ -287,6 +296,10 @@ def test_a_snapshot_comes_back(fields):
         "stalls": [(*row[:4], *map(ns, row[4:7]), row[7] if looked else None) for row in fields["stalls"]],
         "looks": [row if looked else alike(*row[:5]) for row in fields["looks"]] if looks else [],
         "pauses": None,
+        "callbacks": [
+            (row[0], ns(row[1]), ns(row[2]), *row[3:])
+            for row in (fields["callbacks"] if fields["flags"] & twin.CALLBACKS else ())
+        ],
     }
 
 
@@ -303,7 +316,10 @@ def test_a_snapshot_that_is_cut_or_goes_on_is_refused(fields, data):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"flags": 2048}, id="flag"),
+        pytest.param({"flags": 4096}, id="flag"),
+        pytest.param({"flags": 2048, "callbacks": [(2**20, *CALLBACK[1:])]}, id="account of a callback"),
+        pytest.param({"flags": 2048, "callbacks": [(*CALLBACK[:5], 1, 2, *CALLBACK[7:])]}, id="looks at it"),
+        pytest.param({"flags": 2048, "callbacks": [(0, 2**63, *CALLBACK[2:])]}, id="its start"),
         pytest.param({"flags": 256, "looks": [(2**20, None, 0, 1, 1)]}, id="account of a look"),
         pytest.param({"flags": 256, "looks": [(0, 2**24, 0, 1, 1)]}, id="end of a hold"),
         pytest.param({"flags": 256, "looks": [(0, None, 2**24, 1, 1)]}, id="place of a look"),

@@ -16,7 +16,8 @@ from recording_chunks import Payload
 
 MERGED = "ended threads"
 UNSEEN_PLACE = (("unseen",),)  # nobody looked, since nobody wanted to know
-FINAL, SITES, STACKS, CPU_TIME, LOOKS, LOOKED, PAUSES = 1, 8, 16, 64, 256, 512, 1024
+FINAL, SITES, STACKS, CPU_TIME = 1, 8, 16, 64
+LOOKS, LOOKED, PAUSES, CALLBACKS = 256, 512, 1024, 2048
 NO_LOOKS = 0, 0, 0, 0, 0  # number, threads that waited, time they stand for, that of all waiters, its squares
 SEEN, FREE, UNSEEN = "seen", "free", "unseen"  # what comes of a look
 HOLD, WAIT, OFF = "hold", "wait", "off"
@@ -52,6 +53,8 @@ def read_places(entries, known=()):
         if kind == 0:
             line = payload.number()
             frame = (payload.string(), payload.string(), line)
+        elif kind == 4:
+            frame = ("task", payload.string())
         else:
             frame = ("native", payload.number()) if kind == 1 else (("deeper", "unseen")[kind - 2],)
         places.append((*places[parent - 1], frame) if parent else (frame,))
@@ -121,8 +124,10 @@ def read_snapshot(content, places, *, by_number=False):
         seen.append((*stalls[-1], place(looked) if looked >= 0 else None))
     looks, counts = _read_looks(payload, who, place) if snapshot["flags"] & LOOKS else ({}, {})
     pauses = _read_pauses(payload, who, place) if snapshot["flags"] & PAUSES else None
+    callbacks = _read_callbacks(payload, who) if snapshot["flags"] & CALLBACKS else []
     assert not payload
     return snapshot | {
+        "callbacks": callbacks,
         "looks": looks,
         "pauses": pauses,
         "look_counts": counts,
@@ -167,6 +172,29 @@ def _read_pauses(payload, who, place):
         longest.append((who(holder), place(at - 1) if at else None, *numbers))
     looks = _read_tallies(payload, who, place)
     return {"lost": lost, "sums": sums, "longest": longest, "looks": looks}
+
+
+def _read_named(payload):
+    line = payload.number()
+    return payload.string(), payload.string(), line
+
+
+def _read_callbacks(payload, who):
+    """Return thread, start, ticks, task, what ran, looks, looks that saw the same, where, callee."""
+    return [
+        (
+            who(payload.number()),
+            payload.number(),
+            payload.number(),
+            payload.string(),
+            _read_named(payload),
+            payload.number(),
+            payload.number(),
+            _read_named(payload),
+            payload.string(),
+        )
+        for _ in range(payload.number())
+    ]
 
 
 def named(place, who):

@@ -29,6 +29,7 @@ PLACES = [
     (None, 1, 1, "", ""),
 ]
 THREADS = [(0, 4711, 0, "python", 0), (1, 4712, 7 + 2**31, "python", 5), (5, 4713, 0, "gc", 9)]
+NO_PLACE = ("", "", 0)
 EVENTS = [(HOLD, 0, 1, 10, 100), (WAIT, 1, None, 20, 100), (HOLD, 1, 2, 100, 150), (HOLD, 5, 3, 150, 160)]
 
 
@@ -401,6 +402,17 @@ def seen(*, reason=0, holder=0, since=0, at=0, place=None, state=0):
             twin.chunk("SNAP", twin.snapshot(full_snapshot() | {"looks": [(6, None, 0, 1, 0, 1, 0, 0)]})),
             "described threads, got 6",
             id="holder of a look",
+        ),
+        pytest.param(
+            twin.chunk(
+                "SNAP",
+                twin.snapshot(
+                    full_snapshot()
+                    | {"flags": twin.CALLBACKS, "callbacks": [(6, 0, 9, "", NO_PLACE, 0, 0, NO_PLACE, "")]}
+                ),
+            ),
+            "described threads, got 6",
+            id="thread of a callback",
         ),
         pytest.param(
             twin.chunk(

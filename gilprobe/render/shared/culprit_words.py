@@ -16,6 +16,7 @@ TITLES: dict[By, str] = {
     "line": "What made threads wait, by line",
     "thread": "What made threads wait, by thread",
     "module": "What made threads wait, by module",
+    "task": "What made threads wait, by task",
 }
 """Headings of tables of culprits."""
 
@@ -39,9 +40,16 @@ def thread(culprit: Culprit) -> str:
 
 
 def call(culprit: Culprit, short: Mapping[str, str]) -> str:
-    """Return a culprit's place and what it called."""
+    """Return a culprit's place and what it called, and the task that ran."""
     filename = short.get(culprit.filename, culprit.filename)
-    return place(culprit.function, filename, culprit.line, culprit.called)
+    told = place(culprit.function, filename, culprit.line, culprit.called)
+    return f"{task(culprit)} in {told}" if culprit.task else told
+
+
+def task(culprit: Culprit) -> str:
+    """Return the asyncio task that ran; nothing if there was none."""
+    several = culprit.task.endswith(" tasks")
+    return culprit.task if several or not culprit.task else f"task {clipped(culprit.task)}"
 
 
 def itself(culprit: Culprit, waited_ns: int) -> str:

@@ -26,6 +26,7 @@ from gilprobe.render.shared.wait_summary import (
     without_cpu,
 )
 from gilprobe.render.shared.words import clipped, plural, share
+from gilprobe.render.text.loop_text import callback_sentences, task_table
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _HEADS: dict[By, str] = {
     "function": "function",
     "line": "line",
     "module": "module",
+    "task": "coroutine",
 }
 
 _LEVELS = 6
@@ -222,6 +224,7 @@ class _Pages:
         self._what_a_hold_is()
         self._collection_table()
         self._blame_table()
+        self._loops()
         self._stall_sentences()
 
     def _shown_paths(self) -> set[str]:
@@ -234,6 +237,9 @@ class _Pages:
             paths |= {frame.filename for frame in stall.holder_stack or ()}
         paths |= {row.filename for row in self._collections[: self._rows]}
         paths |= {frame.filename for hold in self._report.still_held or () for frame in hold.frames}
+        paths |= {task.filename for task in self._report.tasks[: self._rows]}
+        for callback in self._report.longest_callbacks[: self._rows]:
+            paths |= {callback.filename, callback.seen_filename}
         return paths
 
     def _place(self, function: str, filename: str, line: int, callee: str = "") -> str:
@@ -311,21 +317,25 @@ class _Pages:
         """Write the table of the verdict, with as many columns as these rows need."""
         if not culprits:
             return
-        called, threads = kind in ("call", "line"), kind in ("call", "thread")
+        called, threads = kind in ("call", "line"), kind in ("call", "thread", "task")
+        own = kind not in ("thread", "task")
+        tasks = any(row.task for row in culprits[:rows])
         self._page.line(culprit_words.TITLES[kind], style="bold")
-        columns = [">waits caused", ">of all waiting", *([] if kind == "thread" else [">own"])]
+        columns = [">waits caused", ">of all waiting", *([">own"] if own else [])]
         columns += [">95% interval", ">looks"] if self._report.looks else []
         columns += ["thread"] if threads else []
+        columns += ["task"] if tasks else []
         columns += [] if kind == "thread" else [_HEADS[kind]]
         table = self._page.table(*columns, *(["called"] if called else []))
         for row in culprits[:rows]:
-            cells = self._culprit_cells([row], own=kind != "thread")
+            cells = self._culprit_cells([row], own=own)
             cells += [clipped(row.thread)] if threads else []
+            cells += [clipped(row.task)] if tasks else []
             cells += [] if kind == "thread" else [culprit_words.where(row, self._short)]
             self._page.row(table, *cells, *([clipped(row.called)] if called else []))
         rest = culprits[rows:]
         if rest and threads:  # rows of functions, lines and modules contain each other
-            cells = self._culprit_cells(rest, own=kind != "thread")
+            cells = self._culprit_cells(rest, own=own)
             self._page.row(table, *cells, f"{len(rest)} more, summed")
         self._page.show(table)
         if rest and not threads:
@@ -444,6 +454,12 @@ class _Pages:
             duration(sum(row.pause_ns for row in rows) / 1e9),
             *self._waited(sum(row.caused_ns for row in rows)),
         ]
+
+    def _loops(self) -> None:
+        """Write what event loops ran, and what kept them longest."""
+        interval = ShareInterval((site.hold_ns, site.looks) for site in self._holds)
+        task_table(self._page, self._report, self._short, interval, self._wait_ns, self._rows)
+        callback_sentences(self._page, self._report, self._short, max(1, self._rows // 2))
 
     def _blame_table(self) -> None:
         if not self._blame:

@@ -139,6 +139,7 @@ def test_the_verdict_can_be_by_something_else(looked, by):
         "line": "30% of all waiting was behind JSONEncoder.encode (json/encoder.py:200) (",
         "thread": "50% of all waiting was behind thread exporter (",
         "module": "85% of all waiting was behind app (srv/app.py), 35% in itself (",
+        "task": "50% of all waiting was behind thread exporter (",
     }
     assert f"\n{behind[by]}" in text
     assert [line for line in text.split("\n") if line.startswith("What made")] == [

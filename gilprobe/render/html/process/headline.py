@@ -99,7 +99,8 @@ def _culprit(culprit: Culprit, kind: str) -> Sentence:
     """Return what a culprit is: its function with the place, and what it called; else the thread."""
     if not culprit.function:
         return [(name(culprit.thread), kind)]
-    told = [(name(culprit.function), kind)]
+    told = [(f"{name(culprit_words.task(culprit))} in ", kind)] if culprit.task else []
+    told.append((name(culprit.function), kind))
     if culprit.filename:
         short = words.short_paths([culprit.filename])[culprit.filename]
         line = f":{culprit.line}" if culprit.line > 0 else ""

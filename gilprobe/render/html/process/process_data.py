@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from gilprobe.model.share_interval import ShareInterval
 from gilprobe.render.html.process import timeline_data
 from gilprobe.render.html.process.flames import flame
 from gilprobe.render.html.process.headline import headline, more
@@ -39,6 +40,7 @@ MOST_CULPRITS = 500
 MOST_SITES = 2000
 MOST_BLAMES = 3000
 MOST_STALLS = 200
+MOST_TASKS = 200
 
 OTHERS = -2
 """Number of several threads summed up."""
@@ -87,6 +89,8 @@ def described(
         "flame": {**flame(stacks_of(report), places), "recorded": bool(report.stacks)},
         "stalls": _stalls(report, threads, places),
         "collections": _collections(report, places),
+        "tasks": _tasks(report, places),
+        "callbacks": _callbacks(report, places),
     }
     return {
         "title": name(process.title, 400),
@@ -152,18 +156,52 @@ def _culprit_table(kind: By, rows: Sequence[Culprit], places: Places) -> dict[st
     shown = [row for row in rows if row.caused_ns > 0]
     return {
         "by": kind,
-        "disjoint": kind in ("call", "thread"),
+        "disjoint": kind in ("call", "thread", "task"),
         "more": max(0, len(shown) - MOST_CULPRITS),
         "rows": [
             {
                 "thread": name(row.thread),
                 "place": places.number(row.function, row.filename, row.line),
                 "called": name(row.called),
+                "task": name(row.task),
                 **{key: getattr(row, key) for key in ("caused_ns", "own_ns", "looks", "low", "high")},
             }
             for row in shown[:MOST_CULPRITS]
         ],
     }
+
+
+def _tasks(report: Report, places: Places) -> list[dict[str, Any]]:
+    """Return the tasks of event loops that a page lists, the worst first."""
+    interval = ShareInterval((site.hold_ns, site.looks) for site in report.sites)
+    rows = []
+    for task in report.tasks[:MOST_TASKS]:
+        around = interval.around(task.hold_ns) if report.held_ns else None
+        low, high = (None, None) if around is None else (min(end / report.held_ns, 1.0) for end in around)
+        rows.append(
+            {
+                "task": name(task.name),
+                "place": places.number(task.function, task.filename, task.line),
+                "low": low,
+                "high": high,
+                **{key: getattr(task, key) for key in ("hold_ns", "caused_ns", "looks")},
+            }
+        )
+    return rows
+
+
+def _callbacks(report: Report, places: Places) -> list[dict[str, Any]]:
+    """Return the longest callbacks of event loops."""
+    return [
+        {
+            "task": name(row.task),
+            "thread": name(row.thread),
+            "place": places.number(row.function, row.filename, row.line),
+            "seen_place": places.number(row.seen_function, row.seen_filename, row.seen_line, row.seen_callee),
+            **{key: getattr(row, key) for key in ("start_ns", "duration_ns", "waited_ns", "looks", "seen")},
+        }
+        for row in report.longest_callbacks
+    ]
 
 
 def _ranked(sites: Sequence[Site]) -> list[Site]:

@@ -138,7 +138,8 @@ def test_everything_is_plain_data_and_refers_to_what_is_there(report):
     )  # fmt: skip
     assert calls["rows"] == [
         {
-            "thread": "worker 1", "place": 0, "called": "", "caused_ns": 590_000_000, "own_ns": 590_000_000,
+            "thread": "worker 1", "place": 0, "called": "", "task": "",
+                "caused_ns": 590_000_000, "own_ns": 590_000_000,
             "looks": 0, "low": None, "high": None,
         }
     ]  # fmt: skip

@@ -10,6 +10,7 @@ const HEADS = {
   line: "Line",
   thread: "Thread",
   module: "Module",
+  task: "Coroutine",
 };
 
 /** "33 to 39 %": the interval of an estimated share; a dash for one that no look tells. */
@@ -20,17 +21,21 @@ export const intervalText = ({ low, high }) =>
 export const culpritText = (data, row) => {
   const place = placeText(data, row.place);
   if (!place) return row.thread;
-  return row.called ? `${place} in ${row.called}` : place;
+  const told = row.called ? `${place} in ${row.called}` : place;
+  if (!row.task) return told;
+  return row.task.endsWith(" tasks") ? `${row.task} in ${told}` : `task ${row.task} in ${told}`;
 };
 
-const columnsOf = (data, by) => {
+const columnsOf = (data, by, rows) => {
   const shown = (row) => (row.place < 0 ? name(row.thread) : placeNode(data, row.place));
   const columns = [{ title: HEADS[by], value: (row) => placeText(data, row.place) || row.thread, show: shown }];
   if (by === "call" || by === "line")
     columns.push({ title: "Called", value: (row) => row.called, show: (row) => name(row.called) });
-  if (by === "call") columns.push({ title: "Thread", value: (row) => row.thread, show: (row) => name(row.thread) });
+  if (rows.some((row) => row.task)) columns.push({ title: "Task", value: (row) => row.task, show: (row) => name(row.task) });
+  if (by === "call" || by === "task")
+    columns.push({ title: "Thread", value: (row) => row.thread, show: (row) => name(row.thread) });
   columns.push(numbers("Waits caused", (row) => row.caused_ns, (ns) => timeOf(ns, data.waited_ns)));
-  if (by !== "thread") columns.push(numbers("Own", (row) => row.own_ns, (ns) => timeOf(ns, data.waited_ns)));
+  if (by !== "thread" && by !== "task") columns.push(numbers("Own", (row) => row.own_ns, (ns) => timeOf(ns, data.waited_ns)));
   if (data.looks) {
     columns.push({ title: "95\u202f% interval", number: true, value: (row) => row.low ?? -1, show: intervalText });
     columns.push(numbers("Looks", (row) => row.looks, count));
@@ -56,8 +61,9 @@ export const culpritsSection = {
     const tables = data.culprits.filter(({ rows }) => rows.length);
     if (!tables.length) return false;
     for (const { by, rows, more } of tables) {
-      const columns = columnsOf(data, by);
-      const ranked = columns.findIndex(({ title }) => title === (by === "call" || by === "thread" ? "Waits caused" : "Own"));
+      const columns = columnsOf(data, by, rows);
+      const disjoint = by === "call" || by === "thread" || by === "task";
+      const ranked = columns.findIndex(({ title }) => title === (disjoint ? "Waits caused" : "Own"));
       const caption = `What made threads wait, by ${by}`;
       if (tables.length > 1) container.append(element("h3", null, `By ${by}`));
       container.append(sortableTable(columns, rows, { caption, sort: ranked, head: 0, most: 10 }).node);

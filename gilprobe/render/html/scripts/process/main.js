@@ -5,6 +5,7 @@ import { collectionsSection } from "./collections.js";
 import { culpritsSection } from "./culprits.js";
 import { distributionsSection } from "./distributions.js";
 import { flameSection } from "./flame.js";
+import { loopsSection } from "./loops.js";
 import { lead } from "./overview.js";
 import { processesSection } from "./processes.js";
 import { sitesSection } from "./sites.js";
@@ -23,6 +24,7 @@ page.open({
     blameSection,
     sitesSection,
     collectionsSection,
+    loopsSection,
     flameSection,
     distributionsSection,
     stallsSection,
