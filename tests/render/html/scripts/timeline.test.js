@@ -38,6 +38,7 @@ const described = (names, more) => ({
     ["encode", "/srv/app/encode.py", 7],
     ["pack", "/srv/app/pack.py", 2],
   ],
+  pauses: [],
   ...more,
 });
 
