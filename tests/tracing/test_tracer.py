@@ -361,6 +361,7 @@ def test_a_thread_that_waits_for_a_held_c_call_waits_as_long():
     sys.setswitchinterval(30)  # nobody is made to release
     gate, at_gate = threading.Lock(), []
     gate.acquire()
+    hold = gilprobe.kernels.sleep  # imported now: that lets the GIL go
 
     def work():
         at_gate.append(True)
@@ -372,7 +373,7 @@ def test_a_thread_that_waits_for_a_held_c_call_waits_as_long():
         while not at_gate:
             time.sleep(0.001)
         gate.release()
-        gilprobe.kernels.sleep(200_000_000)
+        hold(200_000_000)
         thread.join()
     report = check(trace.report())
     waiter = account_of(report, "waiter")
