@@ -24,7 +24,8 @@ _spec.loader.exec_module(build)
 TEXTS = build.texts()
 names = pytest.mark.parametrize("text", TEXTS, ids=[f"{text.parent.name}-{text.stem}" for text in TEXTS])
 
-_MESSAGE = re.compile(r"(?:Main    |Thread \d+|Timer \d+|Producer|Consumer|\w*Semaphore): [^.\n]*\.?")
+_WHO = r"(?:Main    |Thread \d+|Timer \d+|Producer|Consumer|\w*Semaphore): "
+_MESSAGE = re.compile(rf"{_WHO}(?:(?!{_WHO})[^.\n])*\.?")
 
 
 def stored(text):
@@ -82,8 +83,13 @@ def test_messages_are_counted_wherever_they_stand():
         outputs = [{"output_type": "stream", "text": [text]} for text in texts]
         return {"cells": [{"cell_type": "code", "metadata": {}, "outputs": outputs}]}
 
-    mixed = notebook("Thread 1: finishing.Thread 2: finishing.\n\nfree\n")
-    apart = notebook("free\nThread 2: finishing.\n", "Thread 1: finishing.\n")
+    mixed = notebook(
+        "Thread 1: finishing.Thread 2: finishing.\n\nfree\nThread 1: got b: FalseThread 2: got a: True\n\n"
+    )
+    apart = notebook(
+        "Thread 2: got a: True\nfree\nThread 2: finishing.\n",
+        "Thread 1: got b: False\nThread 1: finishing.\n",
+    )
     assert printed(mixed) == printed(apart)
     assert printed(mixed) != printed(notebook("Thread 1: finishing.\nfree\n"))
 

@@ -57,9 +57,10 @@ def open_files():
 def lives(pid):
     """Tell whether a process runs: one that has ended and waits to be reaped does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return False
+    return state not in ("Z", "X")
 
 
 def test_workers_work_at_the_same_time_by_one_clock(engine):

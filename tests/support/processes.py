@@ -13,7 +13,7 @@ def _living():
     """Yield the number of each living process, and that of its parent."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
             if state not in "ZX":
                 yield int(path.parent.name), int(parent)
 

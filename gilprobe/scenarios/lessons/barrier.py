@@ -36,17 +36,17 @@ import time
 
 barrier = threading.Barrier(3)
 
-def thread_function(name):
+def thread_function(name, timeout):
     time.sleep(name * SLEEP_S)
     print("Thread " + str(name) + ": waits.")
     try:
-        barrier.wait(timeout=20 * SLEEP_S if name else None)
+        barrier.wait(timeout if name else None)
         print("Thread " + str(name) + ": passed.")
     except threading.BrokenBarrierError:
         print("Thread " + str(name) + ": the barrier is broken.")
 
-def meet(names):
-    threads = [threading.Thread(target=thread_function, args=(name,)) for name in names]
+def meet(names, timeout=None):
+    threads = [threading.Thread(target=thread_function, args=(name, timeout)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -56,7 +56,7 @@ if __name__ == "__main__":
     print("Main    : three threads meet.")
     meet(range(3))
     print("Main    : the third does not come.")
-    meet(range(2))
+    meet(range(2), 20 * SLEEP_S)
 """
 
 COMES = 0.001

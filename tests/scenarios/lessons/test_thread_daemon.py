@@ -53,6 +53,15 @@ def test_a_daemon_that_is_waited_for_is_told(monkeypatch, ask, report, account):
     assert laws["traced, the daemon lives less than it wanted to sleep"] == "does not hold"
 
 
+def test_a_program_that_ends_after_the_sleep_tests_no_exit(monkeypatch, ask, report, account):
+    def slow(name, threads):
+        run = cut_off(name, threads)
+        return cell_run(START, (9.0, DONE[1]), exit_s=9.01) if name == "as it stands" else run
+
+    found = findings_of(monkeypatch, slow, ask(), 10, report, account)
+    assert verdicts(found)["exit does not wait for it"] == "not testable here"
+
+
 def test_without_a_trace_the_reason_is_told(monkeypatch, ask, report, account):
     found = findings_of(monkeypatch, cut_off, ask(traced=False), 10, report, account)
     assert (found.laws[-1].verdict, found.laws[-1].measured) == ("not testable here", "no tracer today")
