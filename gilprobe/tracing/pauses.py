@@ -63,8 +63,8 @@ class Pauses:
 
     def looks(self) -> Iterable[LookRow]:
         """Yield the looks that fell into pauses."""
-        for holder, *others in self._pauses["looks"]:
-            yield self._number(holder), *others
+        for look in self._pauses["looks"]:
+            yield self._number(look[0]), *look[1:]
 
     def beside(self, rows: Iterable[LookRow]) -> list[LookRow]:
         """Return other looks than those that saw the collector just before or behind a pause.
