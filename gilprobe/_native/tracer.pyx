@@ -17,6 +17,7 @@ from .c_base cimport *
 from .c_books cimport *
 from .c_cpython cimport *
 from .c_cpython_tracer cimport *
+from .c_locks cimport *
 from .c_recording cimport *
 from .c_trace cimport *
 from .status cimport check_status
@@ -26,6 +27,7 @@ from .status cimport check_status
 # docs/locks.md lists them all.
 with nogil:
     gp_interpreter_prepare()
+    gp_lock_host_prepare()
 
 
 NO_GIL = "this free-threaded interpreter runs with its GIL off: there is no GIL to trace"
@@ -88,9 +90,14 @@ def sessions() -> int:
 # ---- names of threads ----
 
 
+cdef void attach_label(uint32_t label) noexcept:
+    gp_tracer_label(label)
+    gp_lock_label(label)
+
+
 def label_thread(uint32_t label) -> None:
     """Attach a number to the calling thread, 0 for none; an account has it as ``label``."""
-    gp_tracer_label(label)
+    attach_label(label)
 
 
 def hide_thread() -> None:
@@ -152,12 +159,12 @@ cdef class ThreadLabels:
     def begin(self, thread) -> None:
         """Attach the name of a `threading.Thread` to the calling thread, if it was started as that one."""
         if runs_in_own_thread(thread):
-            gp_tracer_label(self.number(thread))
+            attach_label(self.number(thread))
 
     def end(self, thread) -> None:
         """The same once more, for good: it may have been renamed."""
         if runs_in_own_thread(thread):
-            gp_tracer_label(self.number(thread) | GP_LABEL_ENDED)
+            attach_label(self.number(thread) | GP_LABEL_ENDED)
 
     cdef uint32_t number(self, thread) except? 0:
         name = thread._name
@@ -581,3 +588,8 @@ cdef class Sampler:
                 gp_hist_bounds(i, &low, &high)
                 found[low] = seen.hist.counts[i]
         return found
+
+
+# ---- locks ----
+
+include "locks.pxi"
