@@ -7,6 +7,7 @@ import math
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
+from gilprobe.model.locks import Lock, LockWait
 from gilprobe.model.notebook_repr import NotebookRepr
 from gilprobe.model.plain_data import dataclass
 
@@ -469,6 +470,10 @@ class Report(NotebookRepr):
         Of each interpreter that has a GIL of its own; None if there is none.
     still_held : tuple of OpenHold or None
         Of a recording that was not ended: the hold that was under way at its end, of each GIL that has one.
+    locks : tuple of Lock or None
+        What threads waited for beside the GIL, longest first; None if not recorded.
+    lock_waits : tuple of LockWait or None
+        Who waited for these, where, and behind whom, longest first; None if not recorded.
     """
 
     elapsed_ns: int
@@ -488,11 +493,15 @@ class Report(NotebookRepr):
     unshared_wait_ns: int = 0
     own_gils: tuple[OwnGil, ...] | None = None
     still_held: tuple[OpenHold, ...] | None = None
+    locks: tuple[Lock, ...] | None = None
+    lock_waits: tuple[LockWait, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InvalidValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if any(not 0 <= row.lock < len(self.locks or ()) for row in self.lock_waits or ()):
+            raise InvalidValueError("each row of lock_waits must have the index of one of locks")
 
     @property
     def elapsed_s(self) -> float:

@@ -127,6 +127,8 @@ void gp_lock_host_prepare(void)
     static gp_lock_host host;
     host.interpreter = (const void *)PyEval_SaveThread;
     host.parks = PY_VERSION_HEX >= 0x030D0000;
+    host.blind_yields =
+        PY_VERSION_HEX >= 0x030F0000 ? 4 : 40; /* Python/lock.c, MAX_SPIN_COUNT, RELOAD_SPIN_MASK */
     host.innermost = innermost;
     host.locate = locate;
     host.outer = gp_frames_outer;

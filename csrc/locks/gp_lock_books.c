@@ -4,7 +4,7 @@
 #include "base/gp_hist.h"
 
 enum {
-    PRUNE_FIRST = 1024, /* releases in the history, until it is pruned */
+    PRUNE_FIRST = 1024, /* steps in the history, until it is pruned */
     TRIES = 3,          /* to read of a thread what it waits for while it goes on */
 };
 
@@ -96,8 +96,8 @@ static void book(gp_lock_books *books, gp_lock_session *session, gp_lock_table *
     if (goes_on)
         count_length(books, rows, note->lock, journal->open_until - opened, -1);
     count_length(books, rows, note->lock, until - opened, 1);
-    gp_lock_history_divide(gp_lock_history_of(&books->history, note->key), since, until,
-                           (note->flags & GP_LOCK_FAILED) != 0, charge, &to);
+    gp_lock_waited wait = {journal->account, since, until, (note->flags & GP_LOCK_FAILED) != 0};
+    gp_lock_history_divide(gp_lock_history_of(&books->history, note->key), wait, charge, &to);
 }
 
 static void book_everywhere(gp_lock_books *books, gp_lock_journal *journal, const gp_lock_note *note)
@@ -112,28 +112,54 @@ static void book_everywhere(gp_lock_books *books, gp_lock_journal *journal, cons
 
 /* ---- what is noted ---- */
 
-static void add_releases(gp_lock_books *books, gp_lock_journal *journal)
+static void add_step(gp_lock_books *books, uintptr_t key, const gp_lock_step *step)
 {
-    for (uint64_t number = journal->seen; number < journal->upto; number++) {
-        const gp_lock_note *note = gp_lock_journal_note(journal, number);
-        gp_lock_release release = {
-            .at = note->until, .sem = note->sem, .account = journal->account, .place = note->place};
-        if ((note->flags & GP_LOCK_RELEASE) != 0 &&
-            !gp_lock_history_add(&books->history, note->key, &release))
-            books->forgotten++;
-    }
+    if (key != 0 && !gp_lock_history_add(&books->history, key, step))
+        books->forgotten++;
 }
 
-static void note_wakings(gp_lock_books *books, gp_lock_journal *journal)
+static void add_steps_of_wait(gp_lock_books *books, gp_lock_journal *journal, const gp_lock_note *note)
+{
+    gp_lock_step step = {.account = journal->account, .place = note->place, .sem = note->sem};
+    if (note->spun != 0) {
+        step.at = note->since;
+        step.kind = GP_LOCK_ASKED;
+        add_step(books, note->key, &step);
+    }
+    bool told = (note->flags & GP_LOCK_SPUN) != 0 && note->since == journal->spin_told;
+    step.at = note->until;
+    step.kind = GP_LOCK_TAKEN;
+    if ((note->flags & GP_LOCK_FAILED) == 0 && !told)
+        add_step(books, note->key, &step);
+}
+
+static void add_steps(gp_lock_books *books, gp_lock_journal *journal)
 {
     for (; journal->seen < journal->upto; journal->seen++) {
         const gp_lock_note *note = gp_lock_journal_note(journal, journal->seen);
-        gp_lock_past *past = (note->flags & (GP_LOCK_RELEASE | GP_LOCK_FAILED | GP_LOCK_SPUN)) == 0
-                                 ? gp_lock_history_of(&books->history, note->key)
-                                 : NULL;
-        if (past != NULL)
-            gp_lock_history_woke(past, note->sem, journal->account, note->until);
+        gp_lock_step released = {
+            .at = note->until, .sem = note->sem, .account = journal->account, .place = note->place};
+        if ((note->flags & GP_LOCK_RELEASE) != 0)
+            add_step(books, note->key, &released);
+        else
+            add_steps_of_wait(books, journal, note);
     }
+}
+
+/* A thread notes a spin when it spins or waits the next time: if it is over, it has the lock since then. */
+static void look_at_spin(gp_lock_books *books, gp_lock_journal *journal, uint64_t now)
+{
+    gp_lock_spin *spin = &journal->spin;
+    uint64_t since = atomic_load(&spin->since), until = atomic_load(&spin->until);
+    gp_lock_step step = {
+        .at = until, .account = journal->account, .place = atomic_load(&spin->place), .kind = GP_LOCK_TAKEN};
+    uintptr_t key = atomic_load(&spin->key);
+    if (since == 0 || since == journal->spin_told || atomic_load(&spin->yields) ||
+        (books->blind_yields != 0 && atomic_load(&spin->tries) % books->blind_yields != 0) ||
+        now - until < books->gap_ticks || atomic_load(&spin->since) != since)
+        return;
+    journal->spin_told = since;
+    add_step(books, key, &step);
 }
 
 static void book_waits(gp_lock_books *books, gp_lock_journal *journal)
@@ -174,6 +200,7 @@ static gp_lock_journal *take_listed(gp_lock_books *books, gp_lock_journal *readi
  * look: see gp_lock_journal.h. */
 static void read_once(gp_lock_books *books)
 {
+    uint64_t now = gp_clock_ticks();
     gp_lock_journal *reading = take_listed(books, NULL, true);
     if (reading == NULL)
         return;
@@ -181,13 +208,13 @@ static void read_once(gp_lock_books *books)
     EACH_READ(journal, reading)
     journal->upto = atomic_load_explicit(&journal->noted, memory_order_acquire);
     EACH_READ(journal, reading)
-    add_releases(books, journal);
+    add_steps(books, journal);
     EACH_READ(journal, reading)
-    note_wakings(books, journal);
+    look_at_spin(books, journal, now);
     for (gp_lock_journal *journal = reading; journal != NULL; journal = journal->next_read) {
         book_waits(books, journal);
         journal->being_read = false;
-        if (journal->limit != journal->upto)
+        if (journal->limit != journal->upto || atomic_load(&journal->spin.since) != 0)
             gp_lock_books_list(books, journal);
     }
 }
@@ -223,13 +250,13 @@ static void prune(gp_lock_books *books)
         need_notes(books, journal);
     }
     gp_lock_history_prune(&books->history);
-    books->prune_at = 2 * books->history.releases + PRUNE_FIRST;
+    books->prune_at = 2 * books->history.steps + PRUNE_FIRST;
 }
 
 void gp_lock_books_read(gp_lock_books *books)
 {
     read_once(books);
-    if (books->history.releases >= books->prune_at && books->history.releases >= PRUNE_FIRST)
+    if (books->history.steps >= books->prune_at && books->history.steps >= PRUNE_FIRST)
         prune(books);
 }
 

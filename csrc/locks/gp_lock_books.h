@@ -2,7 +2,7 @@
 #define GP_LOCK_BOOKS_H
 
 /* The books of locks: turns what threads have noted into sums for each session: who waited for which lock,
- * where, and behind whom. Knows no hook, no clock and no interpreter: what it is fed with has its times.
+ * where, and behind whom. Knows no hook and no interpreter: what it is fed with has its times.
  *
  * One reader at a time: whoever calls these functions has the lock of the books, unless they say otherwise.
  */
@@ -35,8 +35,10 @@ typedef struct {
     gp_lock_session *sessions; /* those that run */
     gp_lock_journals journals;
     _Atomic(gp_lock_journal *) listed; /* with something to read */
-    size_t prune_at;                   /* releases in the history */
-    uint64_t forgotten;                /* releases for which there was no memory */
+    size_t prune_at;                   /* steps in the history */
+    uint64_t forgotten;                /* steps for which there was no memory */
+    unsigned blind_yields;             /* a spin is over after a multiple of so many; 0: of any number */
+    uint64_t gap_ticks;                /* a thread that has not spun for so long does not spin any more */
     gp_clock_rate rate;
 } gp_lock_books;
 

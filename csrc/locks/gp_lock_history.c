@@ -65,47 +65,33 @@ static gp_lock_past *past_of(gp_lock_history *history, uintptr_t key)
     return &pasts[history->count++];
 }
 
-/* ---- releases ---- */
+/* ---- steps ---- */
 
-bool gp_lock_history_add(gp_lock_history *history, uintptr_t key, const gp_lock_release *release)
+bool gp_lock_history_add(gp_lock_history *history, uintptr_t key, const gp_lock_step *step)
 {
-    gp_lock_past *past = history->releases < GP_LOCK_RELEASES_MAX ? past_of(history, key) : NULL;
+    gp_lock_past *past = history->steps < GP_LOCK_STEPS_MAX ? past_of(history, key) : NULL;
     if (past == NULL)
         return false;
-    gp_lock_release *releases =
-        gp_array_enlarge(past->releases, sizeof *releases, past->count, past->count + 1, &past->room);
-    if (releases == NULL)
+    gp_lock_step *steps =
+        gp_array_enlarge(past->steps, sizeof *steps, past->count, past->count + 1, &past->room);
+    if (steps == NULL)
         return false;
-    past->releases = releases;
+    past->steps = steps;
     size_t at = past->count++;
-    for (; at > 0 && releases[at - 1].at > release->at; at--)
-        releases[at] = releases[at - 1];
-    releases[at] = *release;
-    history->releases++;
+    for (; at > 0 && steps[at - 1].at > step->at; at--)
+        steps[at] = steps[at - 1];
+    steps[at] = *step;
+    history->steps++;
     return true;
 }
 
-void gp_lock_history_woke(gp_lock_past *past, uintptr_t sem, uint32_t account, uint64_t at)
-{
-    for (size_t i = past->count; i-- > 0;) {
-        gp_lock_release *release = &past->releases[i];
-        if (release->at > at || release->sem != sem)
-            continue;
-        if (release->woken_at == 0) {
-            release->woken = account;
-            release->woken_at = at;
-        }
-        return;
-    }
-}
-
-/* The first release after a moment. */
+/* The first step after a moment. */
 static size_t first_after(const gp_lock_past *past, uint64_t moment)
 {
     size_t low = 0, high = past->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (past->releases[middle].at > moment)
+        if (past->steps[middle].at > moment)
             high = middle;
         else
             low = middle + 1;
@@ -113,9 +99,10 @@ static size_t first_after(const gp_lock_past *past, uint64_t moment)
     return low;
 }
 
-/* A wait while it is being divided. */
+/* A wait while it is being divided: up to when, and who has the lock from then on as far as is known. */
 typedef struct {
     uint64_t at;
+    uint32_t holder, place;
     gp_lock_charge *charge;
     void *context;
 } division;
@@ -128,23 +115,91 @@ static void go_to(division *of, uint64_t until, uint32_t holder, uint32_t place)
     of->at = until;
 }
 
-/* From a release until the thread that it woke runs nobody has the lock, unless another came first. */
-static void go_to_release(division *of, const gp_lock_release *before, const gp_lock_release *release)
+static void have(division *of, uint32_t holder, uint32_t place)
 {
-    if (before != NULL && before->woken_at != 0 && before->woken == release->account)
-        go_to(of, before->woken_at < release->at ? before->woken_at : release->at, GP_LOCK_NOBODY,
-              GP_ROW_NONE);
-    go_to(of, release->at, release->account, release->place);
+    of->holder = holder;
+    of->place = place;
 }
 
-void gp_lock_history_divide(const gp_lock_past *past, uint64_t since, uint64_t until, bool failed,
-                            gp_lock_charge *charge, void *context)
+/* Who releases the lock had it, also if another was expected: that one has released it unseen, or has not run
+ * yet. Until the next one is seen with it nobody has it. */
+static void go_to_step(division *of, const gp_lock_step *step)
 {
-    division of = {since, charge, context};
-    size_t first = past != NULL ? first_after(past, since) : 0, i = first;
-    for (; past != NULL && i < past->count && past->releases[i].at <= until; i++)
-        go_to_release(&of, i > 0 ? &past->releases[i - 1] : NULL, &past->releases[i]);
-    go_to(&of, until, i > first && !failed ? GP_LOCK_NOBODY : GP_LOCK_UNSEEN, GP_ROW_NONE);
+    switch (step->kind) {
+    case GP_LOCK_RELEASED:
+        go_to(of, step->at, step->account, step->place);
+        have(of, GP_LOCK_NOBODY, GP_ROW_NONE);
+        break;
+    case GP_LOCK_TAKEN:
+        go_to(of, step->at, of->holder, of->place);
+        have(of, step->account, step->place);
+        break;
+    case GP_LOCK_ASKED:
+        if (step->account != of->holder)
+            break;
+        go_to(of, step->at, of->holder, of->place);
+        have(of, GP_LOCK_UNSEEN, GP_ROW_NONE);
+        break;
+    }
+}
+
+/* The last step before this one that is more than an asking; NULL: there is none. */
+static const gp_lock_step *step_before(const gp_lock_past *past, size_t i)
+{
+    while (i > 0 && past->steps[i - 1].kind == GP_LOCK_ASKED)
+        i--;
+    return i > 0 ? &past->steps[i - 1] : NULL;
+}
+
+static bool asked_since(const gp_lock_step *step, const gp_lock_step *end)
+{
+    uint32_t account = step->account;
+    while (++step < end)
+        if (step->account == account)
+            return true;
+    return false;
+}
+
+static const gp_lock_step *next_taking(const gp_lock_past *past, size_t i)
+{
+    while (i < past->count && past->steps[i].kind == GP_LOCK_ASKED)
+        i++;
+    return i < past->count && past->steps[i].kind == GP_LOCK_TAKEN ? &past->steps[i] : NULL;
+}
+
+/* Who has the lock when the wait begins. After a release it is on its way to the thread that this woke, if
+ * that is what comes next; else somebody has taken it unseen. */
+static void begin(division *of, const gp_lock_past *past, size_t first, uint32_t waiter)
+{
+    const gp_lock_step *before = step_before(past, first), *next = next_taking(past, first);
+    if (before == NULL)
+        return;
+    if (before->kind == GP_LOCK_RELEASED && next != NULL && next->sem == before->sem)
+        have(of, GP_LOCK_NOBODY, GP_ROW_NONE);
+    else if (before->kind == GP_LOCK_TAKEN && before->account != waiter &&
+             !asked_since(before, &past->steps[first]))
+        have(of, before->account, before->place);
+}
+
+static bool is_within(const gp_lock_past *past, size_t i, const gp_lock_waited *wait)
+{
+    return i < past->count && (past->steps[i].at < wait->until ||
+                               (past->steps[i].at == wait->until && past->steps[i].kind == GP_LOCK_RELEASED));
+}
+
+void gp_lock_history_divide(const gp_lock_past *past, gp_lock_waited wait, gp_lock_charge *charge,
+                            void *context)
+{
+    division of = {wait.since, GP_LOCK_UNSEEN, GP_ROW_NONE, charge, context};
+    size_t first = past != NULL ? first_after(past, wait.since) : 0, i = first;
+    if (past != NULL)
+        begin(&of, past, first, wait.account);
+    uint64_t begun = of.at;
+    for (; past != NULL && is_within(past, i, &wait); i++)
+        go_to_step(&of, &past->steps[i]);
+    if (of.holder == GP_LOCK_NOBODY && (wait.failed || of.at == begun))
+        have(&of, GP_LOCK_UNSEEN, GP_ROW_NONE);
+    go_to(&of, wait.until, of.holder, of.place);
 }
 
 /* ---- what is not needed any more ---- */
@@ -157,18 +212,18 @@ void gp_lock_history_forget_all_needs(gp_lock_history *history)
 
 static void free_past(gp_lock_history *history, gp_lock_past *past)
 {
-    history->releases -= past->count;
-    gp_memory_unmap(past->releases, past->room * sizeof *past->releases);
+    history->steps -= past->count;
+    gp_memory_unmap(past->steps, past->room * sizeof *past->steps);
 }
 
-/* One release before those that are needed stays: whom it woke had the lock afterwards. */
+/* What tells who had the lock before stays. */
 static void shorten(gp_lock_history *history, gp_lock_past *past)
 {
-    size_t first = first_after(past, past->needed);
-    size_t gone = first > 0 ? first - 1 : 0;
-    memmove(past->releases, past->releases + gone, (past->count - gone) * sizeof *past->releases);
+    const gp_lock_step *before = step_before(past, first_after(past, past->needed));
+    size_t gone = before != NULL ? (size_t)(before - past->steps) : 0;
+    memmove(past->steps, past->steps + gone, (past->count - gone) * sizeof *past->steps);
     past->count -= gone;
-    history->releases -= gone;
+    history->steps -= gone;
 }
 
 void gp_lock_history_prune(gp_lock_history *history)

@@ -151,7 +151,7 @@ static void end_spin(gp_lock_journal *journal)
                                  .key = GET(spin->key),
                                  .place = GET(spin->place),
                                  .lock = GET(spin->lock),
-                                 .flags = GP_LOCK_SPUN | GP_LOCK_FAILED,
+                                 .flags = GP_LOCK_SPUN,
                                  .spun = ticks32(until - since)});
     atomic_store_explicit(&spin->since, 0, memory_order_release); /* after the note: see book_under_way */
 }
@@ -206,12 +206,34 @@ static uintptr_t key_of(const void *sem, const char *frame, bool *parked)
     return *parked ? ((const uintptr_t *)sem)[-1] : (uintptr_t)sem;
 }
 
+static void learn_from_yield(gp_lock_journal *journal, uintptr_t key, uint64_t now)
+{
+    const gp_lock_yielded *yielded = &journal->yielded;
+    int found = -1, count = 0;
+    for (int i = 0; i < GP_LOCK_REGISTERS; i++)
+        if (yielded->registers[i] == key) {
+            found = i;
+            count++;
+        }
+    if (count == 1 && now - yielded->when < gp_lock_state.pause_ticks)
+        gp_lock_learn_spin(yielded->at, found);
+    journal->yielded.at = NULL;
+}
+
 /* Whether the wait is the next try of one that failed. */
 static bool tries_again(const gp_lock_journal *journal, uintptr_t key, uint32_t place, uint64_t now)
 {
     uint64_t until = GET(journal->waiting.until);
     return until != 0 && GET(journal->waiting.key) == key && GET(journal->waiting.place) == place &&
            (journal->last_was_cut || now - until < gp_lock_state.gap_ticks);
+}
+
+/* Whether the thread goes on with its spin now, as far as can be told: within some yields it can't have seen
+ * that the lock is free, however long it lasts until it runs again. */
+static bool goes_on_with_spin(const gp_lock_journal *journal, uint64_t now, uint64_t gap)
+{
+    return GET(journal->spin.tries) % gp_lock_state.blind_yields != 0 ||
+           now - GET(journal->spin.until) <= gap;
 }
 
 /* What the thread spun before belongs to its wait, if it was for the same lock. */
@@ -222,7 +244,7 @@ static uint64_t begin_of(gp_lock_journal *journal, uintptr_t key, uint64_t now, 
     *spun = 0;
     if (since == 0)
         return now;
-    if ((spins_for != 0 && spins_for != key) || now - until > gp_lock_state.pause_ticks) {
+    if ((spins_for != 0 && spins_for != key) || !goes_on_with_spin(journal, now, gp_lock_state.pause_ticks)) {
         end_spin(journal);
         return now;
     }
@@ -238,6 +260,8 @@ static void begin_wait(gp_lock_journal *journal, const void *sem, const char *fr
     uintptr_t key = key_of(sem, frame, &parked);
     where at = find_place(journal);
     uint64_t now = gp_clock_ticks(), since = 0;
+    if (journal->yielded.at != NULL)
+        learn_from_yield(journal, parked ? key : 0, now);
     if (tries_again(journal, key, at.place, now)) {
         since = GET(waiting->since);
         SET(waiting->until, 0);
@@ -373,6 +397,7 @@ __attribute__((noinline)) static void note_release(gp_lock_journal *journal, uin
         return;
     journal->last_until = 0;
     end_failed(journal);
+    end_spin(journal);
     where at = find_place(journal);
     add(journal, &(gp_lock_note){.until = gp_clock_ticks(),
                                  .key = key,
@@ -427,17 +452,22 @@ static void begin_spin(gp_lock_journal *journal, uintptr_t key, uint64_t now)
     SET(spin->place, at.place);
     SET(spin->lock, find_lock(journal, key, true, &at));
     SET(spin->until, now);
+    SET(spin->tries, 0);
     atomic_store_explicit(&spin->since, now, memory_order_release);
+    gp_lock_books_list(&gp_lock_state.books, journal); /* see look_at_spin */
 }
 
 static void go_on_spinning(gp_lock_journal *journal, uintptr_t key)
 {
     gp_lock_spin *spin = &journal->spin;
     uint64_t now = gp_clock_ticks();
-    if (GET(spin->since) != 0 && (GET(spin->key) != key || now - GET(spin->until) > gp_lock_state.gap_ticks))
+    if (GET(spin->since) != 0 &&
+        (GET(spin->key) != key || !goes_on_with_spin(journal, now, gp_lock_state.gap_ticks)))
         end_spin(journal);
     if (GET(spin->since) == 0)
         begin_spin(journal, key, now);
+    SET(spin->tries, GET(spin->tries) + 1);
+    SET(spin->yields, true);
 }
 
 static void try_yield(const uintptr_t *registers, const void *caller)
@@ -459,20 +489,64 @@ static int yield(void)
     return ((int (*)(void))NEXT(GP_LOCK_CALL_YIELD))();
 }
 
-/* `registers`: those of the caller that a function must restore; NULL: not known. */
+static const gp_lock_spin_site *find_site(const void *at)
+{
+    for (size_t i = 0; i < GP_LOCK_SPIN_SITES; i++) {
+        const void *known = atomic_load_explicit(&gp_lock_state.spin_sites[i].at, memory_order_acquire);
+        if (known == at)
+            return &gp_lock_state.spin_sites[i];
+        if (known == NULL)
+            break;
+    }
+    return NULL;
+}
+
+void gp_lock_learn_spin(const void *at, int in_register)
+{
+    if (atomic_exchange(&gp_lock_state.learning_spin, true))
+        return;
+    for (size_t i = 0; i < GP_LOCK_SPIN_SITES && find_site(at) == NULL; i++) {
+        gp_lock_spin_site *site = &gp_lock_state.spin_sites[i];
+        if (atomic_load(&site->at) != NULL)
+            continue;
+        site->in_register = in_register;
+        atomic_store_explicit(&site->at, at, memory_order_release);
+    }
+    atomic_store(&gp_lock_state.learning_spin, false);
+}
+
+/* It may be a place where threads spin. If the thread sleeps at once, on a lock whose address was in a
+ * register, it is one: see learn_from_yield. */
+static void keep_yield(gp_lock_journal *journal, const uintptr_t *registers, const void *at)
+{
+    journal->yielded.at = at;
+    if (registers != NULL)
+        memcpy(journal->yielded.registers, registers, sizeof journal->yielded.registers);
+}
+
 __attribute__((used)) int gp_lock_yield(const uintptr_t *registers, const void *caller);
+/* `registers`: those of the caller that a function must restore; NULL: not known. */
 __attribute__((used)) int gp_lock_yield(const uintptr_t *registers, const void *caller)
 {
     if (__builtin_expect(trial != NULL, 0) && trial_waits)
         try_yield(registers, caller);
-    gp_lock_journal *journal = caller == gp_lock_state.spins_at ? begin() : NULL;
+    const gp_lock_spin_site *site = find_site(caller);
+    bool spins = gp_lock_state.host->parks && (site != NULL || registers != NULL);
+    gp_lock_journal *journal = spins ? begin() : NULL;
     if (journal == NULL)
         return yield();
-    int reg = gp_lock_state.spin_register;
-    go_on_spinning(journal, registers != NULL && reg >= 0 ? registers[reg] : 0);
+    if (site != NULL)
+        go_on_spinning(journal, site->in_register >= 0 ? registers[site->in_register] : 0);
+    else
+        keep_yield(journal, registers, caller);
     busy = false;
     int status = yield();
-    SET(journal->spin.until, gp_clock_ticks());
+    if (site != NULL) {
+        SET(journal->spin.until, gp_clock_ticks());
+        atomic_store_explicit(&journal->spin.yields, false, memory_order_release); /* after `until` */
+    } else {
+        journal->yielded.when = gp_clock_ticks();
+    }
     return status;
 }
 

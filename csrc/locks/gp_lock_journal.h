@@ -68,7 +68,16 @@ typedef struct {
     _Atomic uint64_t since, until; /* since 0: none */
     _Atomic uintptr_t key;         /* 0: not known */
     _Atomic uint32_t place, lock;
+    _Atomic bool yields;    /* now */
+    _Atomic uint32_t tries; /* yields so far */
 } gp_lock_spin;
+
+/* A yield at a place where it is not known yet that threads spin there for a lock. */
+typedef struct {
+    const void *at;
+    uint64_t when;
+    uintptr_t registers[6];
+} gp_lock_yielded;
 
 typedef struct gp_lock_journal {
     /* written by the thread */
@@ -84,13 +93,15 @@ typedef struct gp_lock_journal {
     _Atomic bool ended;
     _Atomic bool listed; /* it is in the list of those with something to read */
     _Atomic(struct gp_lock_journal *) next_listed;
+    gp_lock_yielded yielded; /* `at` NULL: none since the last wait */
     gp_lock_spot spots[GP_LOCK_SPOTS];
     gp_lock_kind kinds[GP_LOCK_KINDS];
 
     /* written by whoever keeps the books */
     _Atomic uint64_t read;           /* notes read so far */
-    uint64_t seen;                   /* notes whose releases are in the history; at least `read` */
-    uint64_t limit, upto;            /* in this reading: of waits, of releases */
+    uint64_t seen;                   /* notes whose steps are in the history; at least `read` */
+    uint64_t limit, upto;            /* in this reading: of waits, of steps */
+    uint64_t spin_told;              /* `since` of a spin whose end is in the history, but not noted yet */
     uint64_t open_since, open_until; /* the last wait, with which another may go on */
     struct gp_lock_journal *next_read;
     bool being_read;

@@ -14,6 +14,7 @@
 enum {
     GP_LOCK_ACCOUNTS_MAX = 1 << 16, /* threads with a name of their own; further ones share account 0 */
     GP_LOCK_REGISTERS = 6,          /* that a function must restore, on x86-64 */
+    GP_LOCK_SPIN_SITES = 8,         /* the compiler copies the loop in which threads spin */
 };
 
 typedef enum {
@@ -32,6 +33,12 @@ typedef struct {
     char os_name[GP_LOCK_NAME_MAX];
 } gp_lock_account;
 
+/* Where threads spin for a lock: the return address of the yield, and which register has the lock. */
+typedef struct {
+    _Atomic(const void *) at; /* NULL: none yet. Set last */
+    int in_register;          /* -1: none that is known */
+} gp_lock_spin_site;
+
 /* What a trial has shown: one thread waits for a lock, which another releases. */
 typedef struct {
     uintptr_t lock;
@@ -48,9 +55,11 @@ extern __attribute__((visibility("hidden"))) struct gp_lock_state {
     /* Hooks read these without a lock. Written under `control` while no hook is installed. */
     const gp_lock_host *host;
     gp_hook hooks[GP_LOCK_CALLS]; /* `next` may change meanwhile: relaxed */
-    int spin_register;            /* which has the lock while a thread spins; -1: none */
-    const void *spins_at;         /* return address of its yields; NULL: they are not counted */
     uint64_t gap_ticks, pause_ticks;
+    unsigned blind_yields; /* as the host says, if the trial agrees; else 1 */
+
+    gp_lock_spin_site spin_sites[GP_LOCK_SPIN_SITES]; /* filled from the front while `learning_spin` */
+    _Atomic bool learning_spin;
 
     _Atomic bool running; /* whether any session does */
     gp_lock_waiters waiters;
@@ -87,6 +96,9 @@ void gp_lock_hooks_fill(void);
 
 /* While a thread is on trial its calls are noted there, and nowhere else. NULL: no more. */
 void gp_lock_hooks_try(gp_lock_trial *trial, bool waits);
+
+/* A thread spins there for its lock, whose address is in this register: -1: in none. */
+void gp_lock_learn_spin(const void *at, int in_register);
 
 /* Whether the calling thread is inside a hook, which a signal has interrupted. */
 bool gp_lock_hooks_busy(void);

@@ -28,7 +28,6 @@ struct gp_lock_state gp_lock_state = {
     .control_lock = PTHREAD_MUTEX_INITIALIZER,
     .books_lock = PTHREAD_MUTEX_INITIALIZER,
     .names_lock = PTHREAD_MUTEX_INITIALIZER,
-    .spin_register = -1,
 };
 
 GP_THREAD_LOCAL gp_lock_journal *own;
@@ -119,7 +118,7 @@ static gp_lock_journal *new_journal(void)
 
 static void forget_last_thread(gp_lock_journal *journal)
 {
-    journal->last_until = journal->open_until = 0;
+    journal->last_until = journal->open_until = journal->spin_told = 0;
     atomic_store(&journal->spin.since, 0);
     atomic_store(&journal->waiting.key, 0);
     atomic_store(&journal->waiting.since, 0);
@@ -172,15 +171,20 @@ void gp_lock_label(uint32_t label)
 
 /* ---- forks ---- */
 
-/* Not in a signal's handler that has interrupted one of these functions, or a hook. */
+/* Not in a signal's handler that has interrupted one of these functions, or a hook; and only tried, since
+ * another action at the fork may wait for a thread that forks, too. */
 static void about_to_fork(void)
 {
-    forks = held == 0 && !gp_lock_hooks_busy();
-    if (!forks)
-        return;
-    pthread_mutex_lock(&state->control_lock);
-    pthread_mutex_lock(&state->books_lock);
-    pthread_mutex_lock(&state->names_lock);
+    forks = held == 0 && !gp_lock_hooks_busy() && gp_lock_try(&state->control_lock);
+    if (forks && !gp_lock_try(&state->books_lock)) {
+        pthread_mutex_unlock(&state->control_lock);
+        forks = false;
+    }
+    if (forks && !gp_lock_try(&state->names_lock)) {
+        pthread_mutex_unlock(&state->books_lock);
+        pthread_mutex_unlock(&state->control_lock);
+        forks = false;
+    }
 }
 
 static void forked_in_parent(void)
@@ -197,27 +201,45 @@ static void forked_in_parent(void)
 static void end_others(void)
 {
     memset(&state->waiters, 0, sizeof state->waiters);
+    atomic_store(&state->books.listed, NULL);
+    state->spares = NULL;
     for (size_t i = 0; i < state->books.journals.count; i++) {
         gp_lock_journal *journal = state->books.journals.journals[i];
         uint64_t noted = atomic_load(&journal->noted);
+        atomic_store(&journal->listed, false);
+        journal->being_read = false;
+        atomic_store(&journal->read, noted);
+        journal->seen = noted;
         if (journal == own)
             continue;
         if (account_of(journal) != NULL)
             account_of(journal)->ended = true;
         forget_last_thread(journal);
-        atomic_store(&journal->read, noted);
-        journal->seen = noted;
         atomic_store(&journal->ended, true);
     }
 }
 
-/* Where the locks were not taken the history may be half written: it is left behind. */
+/* Where the locks were not taken anything may be half written: it is left behind, and booked anew. */
+static void leave_books_behind(void)
+{
+    state->books.history = (gp_lock_history){0};
+    state->places = state->locks = (gp_places){0};
+    state->text = (gp_buffer){0};
+    for (gp_lock_session *session = state->books.sessions; session != NULL; session = session->next)
+        session->rows = (gp_lock_table){0};
+    if (own != NULL) {
+        memset(own->spots, 0xFF, sizeof own->spots);
+        memset(own->kinds, 0xFF, sizeof own->kinds);
+    }
+}
+
 static void forked_in_child(void)
 {
     const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
     if (forks)
         gp_lock_history_clear(&state->books.history);
-    state->books.history = (gp_lock_history){0};
+    else
+        leave_books_behind();
     state->control_lock = state->books_lock = state->names_lock = unlocked;
     end_others();
     if (own != NULL && account_of(own) != NULL)
@@ -255,7 +277,7 @@ static gp_status learn(const char **reason)
     }
     gp_clock_init();
     state->books.rate = gp_clock_rate_estimate();
-    state->gap_ticks = gp_clock_from_ns(state->books.rate, GAP_NS);
+    state->books.gap_ticks = state->gap_ticks = gp_clock_from_ns(state->books.rate, GAP_NS);
     state->pause_ticks = gp_clock_from_ns(state->books.rate, PAUSE_NS);
     gp_status status = gp_lock_trial_run(reason);
     state->learnt = status == GP_OK;
@@ -439,7 +461,7 @@ static void write_totals(const gp_lock_session *session, uint64_t now, gp_buffer
     gp_clock_rate rate =
         gp_clock_rate_between(session->anchor, ended ? session->end_anchor : gp_clock_anchor_now());
     gp_buffer_number(buffer, (ended ? GP_LOCK_FINAL : 0) | (session->hooks_lost ? GP_LOCK_HOOKS_LOST : 0) |
-                                 (state->spins_at != NULL ? GP_LOCK_SPINS : 0));
+                                 (atomic_load(&state->spin_sites[0].at) != NULL ? GP_LOCK_SPINS : 0));
     gp_buffer_number(buffer, rate.factor);
     gp_buffer_number(buffer, now - session->start);
     gp_buffer_number(buffer, ended ? session->lost_notes : notes_lost() - session->lost_notes);

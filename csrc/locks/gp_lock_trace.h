@@ -48,6 +48,7 @@ enum {
  * they look at is their own stack, and memory that is read safely. */
 typedef struct {
     const void *interpreter; /* an address inside the object that contains it */
+    unsigned blind_yields;   /* a thread that spins looks at the lock again after so many yields */
     bool parks;              /* whether threads park: their semaphores lie behind the address waited for */
     /* The calling thread's innermost level; NULL: it has none. */
     const void *(*innermost)(void);

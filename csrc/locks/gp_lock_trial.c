@@ -72,15 +72,19 @@ static gp_status judge(const gp_lock_trial *trial, const char **reason)
     return GP_EUNSUPPORTED;
 }
 
-/* The register that always had the lock's address; spins are counted from the one place that was seen. */
+/* The register that always had the lock's address. Where the compiler has copied the loop, the other copies
+ * are found later. */
 static void learn_spins(const gp_lock_trial *trial)
 {
-    int yields = atomic_load(&trial->yields);
-    gp_lock_state.spins_at = yields != 0 ? atomic_load(&trial->yields_at) : NULL;
-    gp_lock_state.spin_register = -1;
-    for (int i = 0; yields != 0 && i < GP_LOCK_REGISTERS; i++)
-        if (atomic_load(&trial->registers[i]) == yields && gp_lock_state.spin_register < 0)
-            gp_lock_state.spin_register = i;
+    int yields = atomic_load(&trial->yields), found = -1;
+    for (int i = 0; i < GP_LOCK_REGISTERS; i++)
+        if (atomic_load(&trial->registers[i]) == yields && found < 0)
+            found = i;
+    bool blind = gp_lock_state.host->blind_yields != 0 && yields % (int)gp_lock_state.host->blind_yields == 0;
+    gp_lock_state.blind_yields = gp_lock_state.books.blind_yields =
+        blind ? gp_lock_state.host->blind_yields : 1;
+    if (yields != 0)
+        gp_lock_learn_spin(atomic_load(&trial->yields_at), found);
 }
 
 gp_status gp_lock_trial_run(const char **reason)

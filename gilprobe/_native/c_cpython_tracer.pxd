@@ -12,3 +12,8 @@ cdef extern from "cpython/gp_interpreter.h":
 cdef extern from "cpython/gp_forks.h":
     void gp_forks_before()
     void gp_forks_after_in_parent()
+
+
+cdef extern from "cpython/gp_lock_host.h":
+    void gp_lock_host_prepare() nogil
+    void gp_lock_host_use_frames()

@@ -1,4 +1,4 @@
-# What csrc/locks and csrc/cpython/gp_lock_host.h declare. Called without a GIL.
+# What csrc/locks declares. Called without a GIL.
 
 from libc.stdint cimport uint32_t
 
@@ -15,8 +15,3 @@ cdef extern from "locks/gp_lock_trace.h" nogil:
     gp_status gp_lock_read(gp_lock_session *session, gp_buffer *buffer)
     void gp_lock_label(uint32_t label)
     size_t gp_lock_sessions()
-
-
-cdef extern from "cpython/gp_lock_host.h" nogil:
-    void gp_lock_host_prepare()
-    void gp_lock_host_use_frames()

@@ -150,6 +150,7 @@ static void what_is_under_way_counts_up_to_now(void)
     atomic_store(&spinner->spin.lock, LOCK);
     atomic_store(&spinner->spin.since, 121);
     atomic_store(&spinner->spin.until, 131);
+    atomic_store(&spinner->spin.yields, true);
     for (int i = 0; i < 2; i++) { /* looking changes nothing */
         gp_lock_table_clear(&under_way);
         gp_lock_books_read_to(&books, session, &under_way, 200);
@@ -235,7 +236,31 @@ static void made_up_turns_are_divided_rightly(unsigned seed)
         CHECK(blame(&session->rows, i, GP_LOCK_NOBODY) <= truth[i][THREADS]);
     }
     CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_LENGTH, 0, 0).count, TURNS + THREADS - 2);
-    CHECK(books.history.releases < TURNS / 2); /* what nobody needs is given up */
+    CHECK(books.history.steps < TURNS / 2); /* what nobody needs is given up */
+    clear(&books);
+}
+
+static void a_spin_that_is_over_tells_who_has_the_lock(void)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *spinner = add_thread(&books, 1), *waiter = add_thread(&books, 2);
+    gp_lock_session *session = begin(&books, 0);
+    set_waiting(waiter, 90);
+    atomic_store(&spinner->spin.key, KEY);
+    atomic_store(&spinner->spin.until, 110);
+    atomic_store(&spinner->spin.since, 100);
+    gp_lock_books_list(&books, spinner);
+    for (int i = 0; i < 3; i++) /* it is told once, and stays in view */
+        gp_lock_books_read(&books);
+    CHECK_EQUAL(gp_lock_history_of(&books.history, KEY)->count, 1);
+    CHECK(atomic_load(&spinner->listed));
+    note_wait(&books, waiter, 90, 140, 0);
+    add(&books, spinner, (gp_lock_note){.since = 100, .until = 110, .key = KEY, .flags = GP_LOCK_SPUN});
+    atomic_store(&spinner->spin.since, 0);
+    gp_lock_books_read(&books);
+    CHECK_EQUAL(blame(&session->rows, 2, GP_LOCK_UNSEEN), 20);
+    CHECK_EQUAL(blame(&session->rows, 2, 1), 30);
+    CHECK_EQUAL(gp_lock_history_of(&books.history, KEY)->count, 2); /* and the waiter's own */
     clear(&books);
 }
 
@@ -296,6 +321,7 @@ int main(void)
     each_session_has_its_own_part();
     for (unsigned seed = 1; seed <= 5; seed++)
         made_up_turns_are_divided_rightly(seed);
+    a_spin_that_is_over_tells_who_has_the_lock();
     nothing_is_lost_or_read_twice();
     return gp_test_status();
 }

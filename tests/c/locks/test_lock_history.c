@@ -31,14 +31,22 @@ static void add_part(void *context, uint32_t holder, uint32_t place, uint64_t si
 static charged divide(const gp_lock_history *history, uint64_t since, uint64_t until, bool failed)
 {
     charged sums = {.at = since};
-    gp_lock_history_divide(gp_lock_history_of(history, KEY), since, until, failed, add_part, &sums);
+    gp_lock_history_divide(gp_lock_history_of(history, KEY), (gp_lock_waited){W, since, until, failed},
+                           add_part, &sums);
     CHECK_EQUAL(sums.at, until);
     return sums;
 }
 
 static void release(gp_lock_history *history, uint64_t at, uint32_t account, uintptr_t sem)
 {
-    gp_lock_release made = {.at = at, .sem = sem, .account = account, .place = 100 + account};
+    gp_lock_step made = {.at = at, .sem = sem, .account = account, .place = 100 + account};
+    CHECK(gp_lock_history_add(history, KEY, &made));
+}
+
+static void take(gp_lock_history *history, uint64_t at, uint32_t account, uintptr_t sem)
+{
+    gp_lock_step made = {
+        .at = at, .sem = sem, .account = account, .place = 200 + account, .kind = GP_LOCK_TAKEN};
     CHECK(gp_lock_history_add(history, KEY, &made));
 }
 
@@ -59,7 +67,8 @@ static void a_wait_is_cut_at_each_release(void)
     gp_lock_history history = {0};
     release(&history, 40, B, SEM + 16); /* they come in any order */
     release(&history, 20, A, SEM);
-    gp_lock_history_woke(gp_lock_history_of(&history, KEY), SEM, B, 22);
+    take(&history, 22, B, SEM);
+    take(&history, 50, W, SEM + 16);
     charged sums = divide(&history, 10, 50, false);
     CHECK_EQUAL(sums.ticks[A], 10);
     CHECK_EQUAL(sums.ticks[B], 18);
@@ -75,7 +84,7 @@ static void who_barges_in_has_the_lock_at_once(void)
     gp_lock_history history = {0};
     release(&history, 20, A, SEM);
     release(&history, 25, C, SEM + 16);
-    gp_lock_history_woke(gp_lock_history_of(&history, KEY), SEM, B, 30); /* A woke B, which found it taken */
+    take(&history, 50, W, SEM);
     charged sums = divide(&history, 10, 50, false);
     CHECK_EQUAL(sums.ticks[A], 10);
     CHECK_EQUAL(sums.ticks[C], 5);
@@ -98,32 +107,51 @@ static void the_release_before_a_wait_tells_who_had_the_lock(void)
     gp_lock_history history = {0};
     release(&history, 5, A, SEM);
     release(&history, 40, B, SEM + 16);
-    gp_lock_history_woke(gp_lock_history_of(&history, KEY), SEM, B, 12);
+    take(&history, 12, B, SEM);
     charged sums = divide(&history, 10, 40, false);
     CHECK_EQUAL(sums.ticks[0], 2); /* B was on its way */
     CHECK_EQUAL(sums.ticks[B], 28);
     gp_lock_history_clear(&history);
 }
 
-static void a_release_wakes_one_thread_of_several_on_a_semaphore(void)
+static void who_was_seen_with_the_lock_has_it_until_the_next_one(void)
 {
     gp_lock_history history = {0};
-    release(&history, 20, A, SEM);
-    release(&history, 30, B, SEM);
-    gp_lock_past *past = gp_lock_history_of(&history, KEY);
-    gp_lock_history_woke(past, SEM, B, 21);
-    gp_lock_history_woke(past, SEM, C, 32);
-    CHECK_EQUAL(past->releases[0].woken, B);
-    CHECK_EQUAL(past->releases[1].woken, C);
-    gp_lock_history_woke(past, SEM, W, 33); /* by another release, which was not seen */
-    CHECK_EQUAL(past->releases[1].woken, C);
+    take(&history, 20, A, 0);
+    take(&history, 30, B, 0); /* A released it while nobody slept */
+    take(&history, 50, W, 0);
+    charged sums = divide(&history, 10, 50, false);
+    CHECK_EQUAL(sums.ticks[4], 10);
+    CHECK_EQUAL(sums.ticks[A], 10);
+    CHECK_EQUAL(sums.places[A], 201); /* where it had waited */
+    CHECK_EQUAL(sums.ticks[B], 20);
+    sums = divide(&history, 25, 40, true); /* it was A's when the wait began */
+    CHECK_EQUAL(sums.ticks[A], 5);
+    CHECK_EQUAL(sums.ticks[B], 10);
+    gp_lock_history_clear(&history);
+}
+
+static void who_asks_again_has_released_it(void)
+{
+    gp_lock_history history = {0};
+    gp_lock_step asked = {.at = 26, .account = A, .kind = GP_LOCK_ASKED};
+    take(&history, 20, A, 0);
+    CHECK(gp_lock_history_add(&history, KEY, &asked));
+    charged sums = divide(&history, 10, 50, false);
+    CHECK_EQUAL(sums.ticks[A], 6);
+    CHECK_EQUAL(sums.ticks[4], 34);
+    CHECK_EQUAL(divide(&history, 30, 50, false).ticks[4], 20); /* not A, which wants it, too */
+    asked.account = B;
+    asked.at = 22; /* what others want changes nothing */
+    CHECK(gp_lock_history_add(&history, KEY, &asked));
+    CHECK_EQUAL(divide(&history, 24, 26, false).ticks[A], 2);
     gp_lock_history_clear(&history);
 }
 
 static void what_nobody_needs_is_forgotten(void)
 {
     gp_lock_history history = {0};
-    gp_lock_release made = {.at = 1};
+    gp_lock_step made = {.at = 1};
     for (uintptr_t key = KEY; key < KEY + 500; key++)
         CHECK(gp_lock_history_add(&history, key, &made));
     for (uint64_t at = 2; at <= 100; at++)
@@ -135,7 +163,7 @@ static void what_nobody_needs_is_forgotten(void)
     CHECK_EQUAL(history.count, 2);
     CHECK_EQUAL(gp_lock_history_of(&history, KEY)->count, 11); /* one before those that are needed */
     CHECK_EQUAL(gp_lock_history_of(&history, KEY + 7)->count, 1);
-    CHECK_EQUAL(history.releases, 12);
+    CHECK_EQUAL(history.steps, 12);
     CHECK(gp_lock_history_of(&history, KEY + 8) == NULL);
     CHECK_EQUAL(divide(&history, 90, 100, false).ticks[A], 10);
     gp_lock_history_clear(&history);
@@ -145,11 +173,11 @@ static void what_nobody_needs_is_forgotten(void)
 static void the_history_is_bounded(void)
 {
     gp_lock_history history = {0};
-    gp_lock_release made = {.at = 1};
+    gp_lock_step made = {.at = 1};
     size_t added = 0;
-    while (added <= GP_LOCK_RELEASES_MAX && gp_lock_history_add(&history, KEY, &made))
+    while (added <= GP_LOCK_STEPS_MAX && gp_lock_history_add(&history, KEY, &made))
         added++;
-    CHECK_EQUAL(added, GP_LOCK_RELEASES_MAX);
+    CHECK_EQUAL(added, GP_LOCK_STEPS_MAX);
     gp_lock_history_clear(&history);
     CHECK(gp_lock_history_add(&history, KEY, &made));
     gp_lock_history_clear(&history);
@@ -162,7 +190,8 @@ int main(void)
     who_barges_in_has_the_lock_at_once();
     a_wait_that_failed_ends_behind_somebody();
     the_release_before_a_wait_tells_who_had_the_lock();
-    a_release_wakes_one_thread_of_several_on_a_semaphore();
+    who_was_seen_with_the_lock_has_it_until_the_next_one();
+    who_asks_again_has_released_it();
     what_nobody_needs_is_forgotten();
     the_history_is_bounded();
     return gp_test_status();
