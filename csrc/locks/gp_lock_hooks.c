@@ -253,13 +253,15 @@ static uint64_t begin_of(gp_lock_journal *journal, uintptr_t key, uint64_t now, 
     return since;
 }
 
+/* The clock comes first: whatever takes time here, the thread waits meanwhile. */
 static void begin_wait(gp_lock_journal *journal, const void *sem, const char *frame)
 {
     gp_lock_waiting *waiting = &journal->waiting;
+    uint64_t now = gp_clock_ticks(), since;
+    uint32_t spun;
     bool parked;
     uintptr_t key = key_of(sem, frame, &parked);
     where at = find_place(journal);
-    uint64_t now = gp_clock_ticks(), since = 0;
     if (journal->yielded.at != NULL)
         learn_from_yield(journal, parked ? key : 0, now);
     if (tries_again(journal, key, at.place, now)) {
@@ -270,15 +272,12 @@ static void begin_wait(gp_lock_journal *journal, const void *sem, const char *fr
         SET(waiting->key, key);
         SET(waiting->place, at.place);
         SET(waiting->lock, find_lock(journal, key, parked, &at));
-    }
-    SET(waiting->sem, (uintptr_t)sem);
-    journal->token = gp_lock_waiters_enter(&gp_lock_state.waiters, journal, (uintptr_t)sem);
-    if (since == 0) {
-        uint32_t spun;
-        since = begin_of(journal, key, gp_clock_ticks(), &spun);
+        since = begin_of(journal, key, now, &spun);
         SET(waiting->spun, spun);
     }
+    SET(waiting->sem, (uintptr_t)sem);
     atomic_store_explicit(&waiting->since, since, memory_order_release);
+    journal->token = gp_lock_waiters_enter(&gp_lock_state.waiters, journal, (uintptr_t)sem);
 }
 
 /* A thread that was woken and found the lock taken again parks once more: it is still the same wait. */

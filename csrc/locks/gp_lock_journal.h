@@ -56,7 +56,7 @@ typedef struct {
 
 /* What a thread waits for now. Any thread reads it. */
 typedef struct {
-    _Atomic uintptr_t key; /* 0: nothing. Set before the clock is read */
+    _Atomic uintptr_t key; /* 0: nothing */
     _Atomic uintptr_t sem;
     _Atomic uint64_t since; /* 0: it is about to wait */
     _Atomic uint64_t until; /* not 0: that failed then, and may go on at once or not at all */

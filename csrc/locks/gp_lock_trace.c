@@ -20,8 +20,8 @@
 enum {
     ATTEMPTS = 2000, /* to get a lock of ours in a hook, with a yield after each */
     SPARES_FIRST = 64,
-    GAP_NS = 3000,    /* a thread that tries again has waited on */
-    PAUSE_NS = 10000, /* between its last spin and its sleep */
+    GAP_NS = 3000,     /* a thread that tries again has waited on */
+    PAUSE_NS = 100000, /* between its last spin and its sleep, on a busy machine */
 };
 
 struct gp_lock_state gp_lock_state = {

@@ -9,8 +9,8 @@ enum {
 int gp_lock_waiters_enter(gp_lock_waiters *waiters, const gp_lock_journal *journal, uintptr_t sem)
 {
     gp_lock_bucket *bucket = gp_lock_bucket_of(waiters, sem);
-    /* seq_cst: the clock is read after others can see what the thread waits for */
-    atomic_fetch_add(&bucket->count, 1);
+    /* relaxed: see gp_lock_anybody; the semaphore itself is a barrier */
+    atomic_fetch_add_explicit(&bucket->count, 1, memory_order_relaxed);
     for (int i = 0; i < GP_LOCK_BUCKET_ROOM; i++) {
         const gp_lock_journal *nobody = NULL;
         /* release: who finds the journal finds what it waits for */

@@ -38,8 +38,7 @@ static inline bool gp_lock_anybody(gp_lock_waiters *waiters, uintptr_t sem)
     return atomic_load_explicit(&gp_lock_bucket_of(waiters, sem)->count, memory_order_relaxed) != 0;
 }
 
-/* The journal's thread is about to wait, as its `waiting` says. A full barrier. Returns a token for the end.
- */
+/* The journal's thread is about to wait, as its `waiting` says. Returns a token for the end. */
 int gp_lock_waiters_enter(gp_lock_waiters *waiters, const gp_lock_journal *journal, uintptr_t sem);
 void gp_lock_waiters_leave(gp_lock_waiters *waiters, uintptr_t sem, int token);
 

@@ -230,7 +230,7 @@ class LockPart:
         for (lock, waiter, place), wait_ns in left.items():  # each part was rounded down on its own
             unseen = (rank[lock], *self._waiter(waiter, place, who), "", 0, UNSEEN, "", 0)
             rows[largest.get((lock, waiter, place), (0, unseen))[1]] += wait_ns
-        waits = [LockWait(*key, wait_ns) for key, wait_ns in rows.items() if wait_ns]
+        waits = [LockWait(*(*key, wait_ns)) for key, wait_ns in rows.items() if wait_ns]
         waits.sort(key=lambda row: (-row.wait_ns, row.lock, row.waiter, row.holder, row.function, row.line))
         return tuple(lock for lock, _ in told), tuple(waits)
 

@@ -41,20 +41,26 @@ class Cache:
             pass
 
 
-def wait_behind(cache: Cache, hold_s: float = 0.05) -> None:
-    """Have a thread `waiter` wait for the lock that a thread `holder` has."""
-    begun, end, wants = threading.Event(), threading.Event(), threading.Event()
+def is_one(waits: int) -> bool:
+    """Tell whether a thread waited once. On a busy machine its spin and its sleep may be told as two."""
+    return waits == 1 or (FREE_THREADED and waits == 2)
 
-    def want() -> None:
-        wants.set()
-        cache.want()
 
+def is_waited_for(running: gilprobe.Trace, name: str, number: int) -> bool:
+    """Tell whether a lock has been waited for so often, or is."""
+    return sum(lock.waits for lock in running.report().locks if lock.name == name) >= number
+
+
+def wait_behind(cache: Cache, running: gilprobe.Trace, hold_s: float = 0.02, waits: int = 1) -> None:
+    """Have a thread `waiter` wait for the lock that a thread `holder` has, the first time in the trace."""
+    begun, end = threading.Event(), threading.Event()
     holder = threading.Thread(target=cache.hold, args=(begun, end), name="holder")
-    waiter = threading.Thread(target=want, name="waiter")
+    waiter = threading.Thread(target=cache.want, name="waiter")
     holder.start()
     begun.wait()
     waiter.start()
-    wants.wait()
+    while not is_waited_for(running, "self._lock", waits):
+        time.sleep(0.001)
     time.sleep(hold_s)
     end.set()
     waiter.join()
@@ -70,20 +76,19 @@ def lock_named(report: gilprobe.Report, name: str) -> tuple[int, Any]:
 @pytest.mark.parametrize("kind", [threading.Lock, threading.RLock])
 def test_a_wait_tells_the_lock_and_who_had_it(kind: Any) -> None:
     with gilprobe.trace(locks=True) as running:
-        wait_behind(Cache(kind()))
+        wait_behind(Cache(kind()), running)
     report = running.report()
     index, lock = lock_named(report, "self._lock")
     assert (lock.kind, lock.owner) == ("lock", "Cache")
     assert lock.type == ("_thread.lock" if kind is threading.Lock else "_thread.RLock")
-    assert lock.waits == 1
-    assert lock.wait_s >= 0.04
+    assert lock.waits >= 1
+    assert lock.wait_s >= 0.02
     rows = [row for row in report.lock_waits if row.lock == index]
     assert {row.waiter for row in rows} == {"waiter"}
     assert {row.waiter_function for row in rows} == {"Cache.want"}
-    worst = rows[0]
-    assert (worst.holder, worst.function) == ("holder", "Cache.hold")
-    assert worst.filename == __file__
-    assert worst.wait_ns > 0.5 * lock.wait_ns
+    (behind,) = [row for row in rows if row.holder]
+    assert (behind.holder, behind.function, behind.filename) == ("holder", "Cache.hold", __file__)
+    assert behind.wait_s >= 0.02
 
 
 def test_rows_add_up_to_the_nanosecond() -> None:
@@ -175,9 +180,9 @@ def test_a_wait_under_way_is_in_a_snapshot_and_at_the_end() -> None:
         holder.join()
         waiter.join()
     index, lock = lock_named(report, "self._lock")
-    assert lock.waits == 1
+    assert is_one(lock.waits)
     assert lock.wait_ns >= lengths[1]
-    assert [row.function for row in report.lock_waits if row.lock == index] == ["(not seen)"]
+    assert {row.function for row in report.lock_waits if row.lock == index} == {"(not seen)"}
     assert running.report() == report
 
 
@@ -187,9 +192,9 @@ def test_a_wait_that_times_out_ends_behind_nobody_that_was_seen() -> None:
         assert not lock.acquire(timeout=0.05)
         assert not lock.acquire(blocking=False)
     index, found = lock_named(running.report(), "lock")
-    assert found.waits == 1
+    assert is_one(found.waits)
     assert found.wait_s >= 0.04
-    assert [row.holder for row in running.report().lock_waits if row.lock == index] == [""]
+    assert {row.holder for row in running.report().lock_waits if row.lock == index} == {""}
 
 
 def test_an_uncontended_lock_is_no_wait() -> None:
@@ -204,11 +209,13 @@ def test_an_uncontended_lock_is_no_wait() -> None:
 def test_traces_may_nest_and_follow_each_other() -> None:
     cache = Cache(threading.Lock())
     outer = gilprobe.trace(locks=True).start()
-    wait_behind(cache, 0.01)
+    wait_behind(cache, outer)
     with gilprobe.trace(locks=True) as inner:
-        wait_behind(cache, 0.01)
-    assert lock_named(inner.report(), "self._lock")[1].waits == 1
-    assert lock_named(outer.stop(), "self._lock")[1].waits == 2
+        wait_behind(cache, inner)
+    (_, first), (_, both) = (lock_named(trace.stop(), "self._lock") for trace in (inner, outer))
+    assert is_one(first.waits)
+    assert both.waits > first.waits
+    assert both.wait_ns > first.wait_ns
     with gilprobe.trace(locks=True) as later:
         pass
     assert later.report().lock_waits == ()
@@ -226,7 +233,7 @@ def test_locks_are_not_traced_unless_asked_for() -> None:
 @pytest.mark.skipif(not FREE_THREADED, reason="needs an interpreter without a GIL")
 def test_without_a_gil_a_trace_is_about_locks() -> None:
     with gilprobe.trace() as running:
-        wait_behind(Cache(threading.Lock()))
+        wait_behind(Cache(threading.Lock()), running)
     report = running.report()
     lock_named(report, "self._lock")
     assert report.held_ns == report.contended_ns == 0
@@ -268,7 +275,7 @@ def test_the_option_is_a_bool(value: Any) -> None:
 def test_recordings_have_the_locks(tmp_path: Any) -> None:
     path = tmp_path / "x.gilprobe"
     with gilprobe.trace(locks=True, path=path) as running:
-        wait_behind(Cache(threading.Lock()))
+        wait_behind(Cache(threading.Lock()), running)
     report, loaded = running.report(), loading.load(path).report
     assert loaded.locks == report.locks
     assert loaded.lock_waits == report.lock_waits
@@ -285,12 +292,13 @@ def test_a_fork_while_a_thread_waits_goes_on_in_parent_and_child() -> None:
         holder.start()
         begun.wait()
         waiter.start()
-        time.sleep(0.02)
+        while not is_waited_for(running, "self._lock", 1):
+            time.sleep(0.001)
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                wait_behind(Cache(threading.Lock()), 0.01)
+                wait_behind(Cache(threading.Lock()), running)
                 status = 0 if any(lock.name == "self._lock" for lock in running.stop().locks) else 2
             finally:
                 os._exit(status)
@@ -299,7 +307,7 @@ def test_a_fork_while_a_thread_waits_goes_on_in_parent_and_child() -> None:
         holder.join()
         waiter.join()
     assert os.waitstatus_to_exitcode(status) == 0
-    assert lock_named(running.report(), "self._lock")[1].waits == 1
+    assert is_one(lock_named(running.report(), "self._lock")[1].waits)
 
 
 def test_a_signal_interrupts_a_wait_as_ever() -> None:
@@ -320,7 +328,7 @@ def test_a_signal_interrupts_a_wait_as_ever() -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert len(handled) == 1
-    assert lock_named(running.report(), "lock")[1].waits == 1
+    assert is_one(lock_named(running.report(), "lock")[1].waits)
 
 
 def test_many_threads_and_traces_that_come_and_go() -> None:
