@@ -116,12 +116,34 @@ static bool read_type_name(search *in, const void *of, char text[PART_MAX])
 
 /* ---- whether it is this one ---- */
 
+/* Types of which the program has many objects, none of them with a lock on the heap. */
+static bool has_no_lock(const void *type)
+{
+    const void *const types[] = {&PyUnicode_Type, &PyLong_Type,     &PyBool_Type, &PyFloat_Type,
+                                 &PyBytes_Type,   &PyTuple_Type,    &PyList_Type, &PyDict_Type,
+                                 &PySet_Type,     &PyFunction_Type, &PyType_Type, &PyCFunction_Type,
+                                 &PyModule_Type,  &PyMethod_Type,   &PyCell_Type, &PyFrozenSet_Type};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (types[i] == type)
+            return true;
+    return type == Py_TYPE(Py_None);
+}
+
+/* Within its own size: what lies behind it is another object. */
 static bool points_to(search *in, const void *from, uintptr_t lock)
 {
     uintptr_t words[BEGIN / sizeof(uintptr_t)];
-    if (from == NULL || (uintptr_t)from % sizeof(void *) != 0 || !fetch(in, from, words, sizeof words))
+    const char *type;
+    Py_ssize_t size;
+    if ((uintptr_t)from % sizeof(void *) != 0 ||
+        !fetch(in, (const char *)from + offsetof(PyObject, ob_type), &type, sizeof type) ||
+        has_no_lock(type) || !fetch(in, type + offsetof(PyTypeObject, tp_basicsize), &size, sizeof size) ||
+        size <= (Py_ssize_t)sizeof(PyObject))
         return false;
-    for (size_t i = sizeof(PyObject) / sizeof *words; i < sizeof words / sizeof *words; i++)
+    size_t begin = size < BEGIN ? (size_t)size : BEGIN;
+    if (!fetch(in, from, words, begin))
+        return false;
+    for (size_t i = sizeof(PyObject) / sizeof *words; i < begin / sizeof *words; i++)
         if (words[i] == lock)
             return true;
     return false;
