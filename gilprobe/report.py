@@ -7,6 +7,7 @@ import math
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
+from gilprobe.model.locks import Lock, LockWait
 from gilprobe.model.notebook_repr import NotebookRepr
 from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
@@ -621,6 +622,10 @@ class Report(NotebookRepr):
         What event loops of asyncio ran, the worst first; empty without looks.
     longest_callbacks : tuple of LoopCallback
         At most the 128 longest callbacks of event loops, of 1 ms or more, longest first; empty without sites.
+    locks : tuple of Lock or None
+        What threads waited for beside the GIL, longest first; None if not recorded.
+    lock_waits : tuple of LockWait or None
+        Who waited for these, where, and behind whom, longest first; None if not recorded.
     """
 
     elapsed_ns: int
@@ -644,11 +649,15 @@ class Report(NotebookRepr):
     longest_pauses: tuple[Pause, ...] | None = None
     tasks: tuple[LoopTask, ...] = ()
     longest_callbacks: tuple[LoopCallback, ...] = ()
+    locks: tuple[Lock, ...] | None = None
+    lock_waits: tuple[LockWait, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InvalidValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if any(not 0 <= row.lock < len(self.locks or ()) for row in self.lock_waits or ()):
+            raise InvalidValueError("each row of lock_waits must have the index of one of locks")
 
     @property
     def elapsed_s(self) -> float:

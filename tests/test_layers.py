@@ -53,7 +53,7 @@ C_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
     frozenset({"hooks", "kernels", "picture", "stream"}),
     frozenset({"books", "recording"}),
-    frozenset({"trace"}),
+    frozenset({"locks", "trace"}),
     frozenset({"cpython"}),
 )
 C_FLOOR_OF = {room: floor for floor, rooms in enumerate(C_FLOORS) for room in rooms}

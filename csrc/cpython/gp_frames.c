@@ -127,6 +127,21 @@ static const gp_frame *find_shown(const gp_frame *frame, gp_site_key *key)
     return frame;
 }
 
+const void *gp_frames_innermost(void)
+{
+    return innermost();
+}
+
+const void *gp_frames_find_shown(const void *frame, gp_site_key *key)
+{
+    return find_shown(frame, key);
+}
+
+const void *gp_frames_outer(const void *frame)
+{
+    return ((const gp_frame *)frame)->previous;
+}
+
 bool gp_frames_stands_for_caller(gp_site_key *key)
 {
     bool entry = is_entry(*key);

@@ -15,3 +15,7 @@ cdef extern from "cpython/gp_forks.h":
 
 cdef extern from "cpython/gp_collections.h":
     bint gp_collections_follow(void *callbacks, bint follow)
+
+cdef extern from "cpython/gp_lock_host.h":
+    void gp_lock_host_prepare() nogil
+    void gp_lock_host_use_frames()

@@ -18,6 +18,7 @@ from .c_base cimport *
 from .c_books cimport *
 from .c_cpython cimport *
 from .c_cpython_tracer cimport *
+from .c_locks cimport *
 from .c_recording cimport *
 from .c_trace cimport *
 from .status cimport check_status
@@ -27,6 +28,7 @@ from .status cimport check_status
 # docs/locks.md lists them all.
 with nogil:
     gp_interpreter_prepare()
+    gp_lock_host_prepare()
 
 
 NO_GIL = "this free-threaded interpreter runs with its GIL off: there is no GIL to trace"
@@ -89,9 +91,14 @@ def sessions() -> int:
 # ---- names of threads ----
 
 
+cdef void attach_label(uint32_t label) noexcept:
+    gp_tracer_label(label)
+    gp_lock_label(label)
+
+
 def label_thread(uint32_t label) -> None:
     """Attach a number to the calling thread, 0 for none; an account has it as ``label``."""
-    gp_tracer_label(label)
+    attach_label(label)
 
 
 def hide_thread() -> None:
@@ -153,12 +160,12 @@ cdef class ThreadLabels:
     def begin(self, thread) -> None:
         """Attach the name of a `threading.Thread` to the calling thread, if it was started as that one."""
         if runs_in_own_thread(thread):
-            gp_tracer_label(self.number(thread))
+            attach_label(self.number(thread))
 
     def end(self, thread) -> None:
         """The same once more, for good: it may have been renamed."""
         if runs_in_own_thread(thread):
-            gp_tracer_label(self.number(thread) | GP_LABEL_ENDED)
+            attach_label(self.number(thread) | GP_LABEL_ENDED)
 
     cdef uint32_t number(self, thread) except? 0:
         name = thread._name
@@ -463,6 +470,68 @@ cdef void find(frame, const gp_session *session, gp_site_key *keys, gp_call_stac
         here.depth = gp_frames_stack_above(
             <const void *>frame, keys, GP_STACK_MAX if session.wants_stacks else 1, &here.truncated
         )
+
+
+# ---- a trace of locks ----
+
+
+def locks_support() -> tuple[bool, str]:
+    """Whether waits for locks can be traced here, and if not why, in one line.
+
+    Tries it the first time: a native thread waits for a lock for a moment.
+    """
+    cdef const char *reason = b""
+    cdef gp_status status
+    with nogil:
+        status = gp_lock_learn(&reason)
+    return status == GP_OK, reason.decode()
+
+
+@cython.final
+cdef class LockSession:
+    """One trace of locks: begins when made, ends with `stop`. Places are recorded where not `frames_differ`."""
+
+    cdef gp_lock_session *handle
+
+    def __cinit__(self):
+        cdef const char *reason = b""
+        cdef gp_status status
+        cdef int error
+        if frames_differ() is None:
+            gp_lock_host_use_frames()
+        with nogil:
+            status = gp_lock_start(&self.handle, &reason)
+            error = errno
+        check_status(status, "a trace of locks", None, error, None, reason)
+
+    def __dealloc__(self):
+        with nogil:
+            gp_lock_forget(self.handle)
+
+    def stop(self) -> None:
+        """End the session; nothing if it has ended."""
+        with nogil:
+            gp_lock_stop(self.handle)
+
+    def read(self) -> bytes:
+        """Return what is booked, up to now if the session runs: the payload of a LOCK (docs/recording-format.md)."""
+        cdef gp_buffer buffer = gp_buffer(NULL, 0, 0, False)
+        cdef gp_status status
+        try:
+            with nogil:
+                status = gp_lock_read(self.handle, &buffer)
+            check_status(status, "a snapshot of a trace of locks", None)
+            return buffer.bytes[:buffer.size]
+        finally:
+            gp_buffer_free(&buffer)
+
+
+def lock_sessions() -> int:
+    """Return the number of traces of locks that run."""
+    cdef size_t count
+    with nogil:
+        count = gp_lock_sessions()
+    return count
 
 
 # ---- stalls while they last ----

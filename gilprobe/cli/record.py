@@ -67,6 +67,12 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         help="tell holds by where they ended only, without looks at what runs",
     )
     parser.add_argument(
+        "--locks",
+        action="store_true",
+        default=None,
+        help="also record waits for locks: the default where the interpreter runs without a GIL",
+    )
+    parser.add_argument(
         "--cpu-time", action="store_true", help="also record the CPU time of each hold: two more system calls"
     )
     parser.add_argument("--follow", action="store_true", help="also record child processes, one file each")
@@ -119,10 +125,11 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         timeline=arguments.timeline,
         cpu_time=arguments.cpu_time,
         looks=arguments.looks,
+        locks=arguments.locks,
         stall_s=stall_s,
     )
     able = host.capabilities()
-    if able.tracer != "exact":
+    if able.tracer != "exact" and (able.gil_enabled or able.locks != "exact"):
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
     try:
         run = prepare(program)

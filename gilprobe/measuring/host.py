@@ -208,6 +208,7 @@ def capabilities() -> Capabilities:
     from gilprobe.model.environment import Capabilities
 
     works, reason = tracer.support()
+    locks, locks_reason = tracer.locks_support()
     return Capabilities(
         python=sys.version.split()[0],
         build=build(),
@@ -216,6 +217,8 @@ def capabilities() -> Capabilities:
         tracer_reason="" if works else reason,
         clock=tracer.clock_name(),
         cores=usable_cores(),
+        locks="exact" if locks else "none",
+        locks_reason=locks_reason,
     )
 
 

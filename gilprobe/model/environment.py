@@ -31,6 +31,10 @@ class Capabilities:
         The clock that the tracer reads: ``"tsc"``, ``"cntvct"`` or ``"monotonic"``.
     cores : int
         Cores that this process may use, by affinity and cgroup limit.
+    locks : {"exact", "none"}
+        Whether :func:`gilprobe.trace` can record waits for locks here.
+    locks_reason : str
+        Why it can't, in one line; else empty.
     """
 
     python: str
@@ -40,6 +44,8 @@ class Capabilities:
     tracer_reason: str
     clock: str
     cores: int
+    locks: Literal["exact", "none"] = "none"
+    locks_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

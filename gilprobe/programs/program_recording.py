@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report
     from gilprobe.tracing.stall_watch import StallWatch
 
-_TRACE = ("stacks", "timeline", "cpu_time", "looks")  # for :func:`gilprobe.trace`
+_TRACE = ("stacks", "timeline", "cpu_time", "looks", "locks")  # for :func:`gilprobe.trace`
 
 
 class RecordOptions:
@@ -24,11 +24,13 @@ class RecordOptions:
     ----------
     stacks, timeline, cpu_time, looks : bool
         As for :func:`gilprobe.trace`.
+    locks : bool or None
+        As for :func:`gilprobe.trace`.
     stall_s : float or None
         Report a hold at once if it makes another thread wait this long; None: don't.
     """
 
-    __slots__ = ("cpu_time", "looks", "stacks", "stall_s", "timeline")
+    __slots__ = ("cpu_time", "locks", "looks", "stacks", "stall_s", "timeline")
 
     def __init__(
         self,
@@ -37,12 +39,14 @@ class RecordOptions:
         timeline: bool = True,
         cpu_time: bool = False,
         looks: bool = True,
+        locks: bool | None = None,
         stall_s: float | None = None,
     ) -> None:
         self.stacks = stacks
         self.timeline = timeline
         self.cpu_time = cpu_time
         self.looks = looks
+        self.locks = locks
         self.stall_s = stall_s
 
     def __eq__(self, other: object) -> bool:
@@ -75,6 +79,7 @@ class RecordOptions:
             timeline=flags[words["timeline"]],
             cpu_time=flags[words["cpu_time"]],
             looks=flags[words["looks"]],
+            locks=(flags | {"None": None})[words["locks"]],
             stall_s=None if stall == "None" else float(stall),
         )
 
@@ -96,7 +101,7 @@ class ProgramRecording:
     OSError
         If the file can't be written.
     UnsupportedError
-        If the GIL can't be traced here.
+        If neither the GIL nor locks can be traced here.
     """
 
     def __init__(self, path: str | os.PathLike[str], options: RecordOptions, *, told: bool = True) -> None:

@@ -11,12 +11,10 @@ from gilprobe._native import recording
 from gilprobe._native.tracer import LABEL_ENDED
 from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
-from gilprobe.model.environment import Environment
 from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
 from gilprobe.model.thread_kind import thread_kind
 from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Report, Site, Stack, Stall, ThreadAccount
-from gilprobe.tracing import thread_names
 from gilprobe.tracing.loop_tasks import TaskSums, callbacks_of, tasks_of
 from gilprobe.tracing.pauses import Pauses, overlaps
 from gilprobe.tracing.places import (
@@ -39,10 +37,10 @@ from gilprobe.tracing.sharing_out import Looks
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gilprobe._native.recording import _Account, _Place, _Snapshot
+    from gilprobe.model.environment import Environment
     from gilprobe.report import LoopCallback
     from gilprobe.tracing.loop_tasks import Running
 
@@ -137,7 +135,7 @@ def assemble(
     threads = [thread for part in named for thread in part.threads()]
     seen = {thread.native_id for thread in threads}
     threads += [
-        _bystander(native_id, name, elapsed_ns, main["cpu_time"])
+        bystander(native_id, name, elapsed_ns, main["cpu_time"])
         for native_id, name in bystanders.items()
         if native_id not in seen
     ]
@@ -186,43 +184,6 @@ def assemble(
             )
         ),
     )
-
-
-def assemble_living(
-    parts: Iterable[tuple[bytes, bytes]],
-    environment: Mapping[str, Any],
-    bystanders: Iterable[int],
-    warnings: Sequence[str],
-) -> Report:
-    """Return the report of a trace of this process.
-
-    Parameters
-    ----------
-    parts : iterable of (bytes, bytes)
-        What ``_native.tracer.Session.read`` returned.
-    environment : mapping
-        The fields of :class:`~gilprobe.model.environment.Environment`.
-    bystanders : iterable of int
-        Native identifiers of the threads that were alive when the trace began.
-    warnings : sequence of str
-        Doubts to add to those in the parts.
-    """
-    alive = thread_names.alive()
-    return assemble(
-        [TracePart.decode(*read) for read in parts],
-        lambda account: _living(account, alive),
-        Environment(**environment),
-        bystanders={native_id: alive[native_id] for native_id in bystanders if native_id in alive},
-        warnings=warnings,
-    )
-
-
-def _living(account: _Account, alive: Mapping[int, str]) -> Naming:
-    """Return a thread's last name in :mod:`threading`, else the operating system's."""
-    name = thread_names.labelled(account["label"])
-    if account["label"] < LABEL_ENDED and not account["ended"]:
-        name = alive.get(account["native_id"], name)
-    return Naming(name or account["os_name"] or f"thread {account['native_id']}", bool(name))
 
 
 class _NamedPart:
@@ -595,12 +556,14 @@ def _distribution(buckets: list[tuple[int, int]], total_ns: int, max_ns: int) ->
     )
 
 
-def _bystander(native_id: int, name: str, elapsed_ns: int, cpu_time: bool) -> ThreadAccount:
+def bystander(
+    native_id: int, name: str, elapsed_ns: int, cpu_time: bool, ended: bool = False
+) -> ThreadAccount:
     """Return the account of a thread that lived throughout and never used the GIL."""
     return ThreadAccount(
         native_id=native_id,
         name=name,
-        ended=False,
+        ended=ended,
         interpreter=0,
         merged=1,
         lifetime_ns=elapsed_ns,

@@ -18,6 +18,8 @@ from gilprobe.tracing.recording_reader import MAGIC, Recording, beginning_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gilprobe.tracing.places import Naming
+
 
 def load(path: str | os.PathLike[str]) -> TracedProcess:
     """Read one file, as hostile input.
@@ -67,7 +69,8 @@ def report_of(recording: Recording) -> Report:
     FormatError
         If the process was killed too early, or the numbers contradict each other.
     """
-    if not recording.meta or 0 not in recording.interpreters:
+    alone = recording.locks is not None and not recording.interpreters  # without a GIL
+    if not recording.meta or (0 not in recording.interpreters and not alone):
         raise FormatError(f"{recording.path!r} is too short: it has no description of the process")
     recorded = sorted(recording.interpreters.values(), key=lambda one: one.number)
     doubts = [f"the file is cut off after byte {recording.size}"] if recording.truncated else []
@@ -80,19 +83,27 @@ def report_of(recording: Recording) -> Report:
         for one in recorded
         if one.snapshot is not None
     ]
+    environment = codec.decode(Environment, recording.meta["environment"], "the environment")
+
+    def who(native_id: int, label: int, os_name: str, _ended: bool) -> Naming:
+        return recording.who(native_id, label, os_name)
+
+    if alone and recording.locks is not None:
+        return recording.locks.alone(who, environment, recording.names, tuple(doubts))
     if not parts or recorded[0].snapshot is None:
         raise FormatError(f"{recording.path!r} is too short: it has no snapshot")
     try:
-        return assemble(
+        report = assemble(
             parts,
             lambda account: recording.who(account["native_id"], account["label"], account["os_name"]),
-            codec.decode(Environment, recording.meta["environment"], "the environment"),
+            environment,
             bystanders=recording.names,
             warnings=doubts,
             trusted=False,
         )
     except ValueError as error:  # the model's own checks
         raise FormatError(f"{recording.path!r}: {error}") from None
+    return report if recording.locks is None else recording.locks.add_to(report, who)
 
 
 def children_of(path: str | os.PathLike[str]) -> Iterator[Path]:

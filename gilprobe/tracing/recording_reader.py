@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from gilprobe._native.recording import _Pause, _Place, _Seen, _Snapshot
     from gilprobe.report import Frame
+    from gilprobe.tracing.lock_part import LockPart
 
 MAGIC = b"GILPROBE"
 _INTERPRETERS = 4096  # recorders write at most 1,025
@@ -148,6 +149,8 @@ class Recording:
     done : dict or None
         Written at the end: `reason` is "stopped", "signal" (with its number in `signal`) or "exit" (with
         `status`). None if the process was killed otherwise.
+    locks : LockPart or None
+        What was booked of locks, if it was.
     doubts : list of str
         About numbers beyond the last totals.
     truncated : bool
@@ -167,6 +170,7 @@ class Recording:
         self.interpreters: dict[int, RecordedInterpreter] = {}
         self.threads: list[tuple[RecordedInterpreter, int]] = []
         self.places: list[tuple[RecordedInterpreter, int]] = []
+        self.locks: LockPart | None = None
         self.doubts: list[str] = []
         self.truncated = False
         self.size = 0
@@ -218,7 +222,8 @@ class Recording:
     def complete(self) -> bool:
         """Return whether the recording was ended, by a signal or otherwise."""
         finals = bool(self.interpreters) and all(one.complete for one in self.interpreters.values())
-        return finals or self.done is not None
+        alone = self.locks is not None and self.locks.final and not self.interpreters
+        return finals or alone or self.done is not None
 
     @property
     def event_count(self) -> int:
@@ -443,6 +448,10 @@ class _Loader:
                 raise ValueError(f"at most {_NAMED} threads must have names by their identifiers")
         elif kind == b"META":
             recording.meta = _checked_meta(payload)
+        elif kind == b"LOCK":
+            from gilprobe.tracing.lock_part import LockPart
+
+            recording.locks = LockPart(payload)
         elif kind == b"DONE":
             recording.done = _checked_done(payload)
 

@@ -45,13 +45,17 @@ def review() -> None:
     looked up again at the end: another thread may have started or stopped one.
     """
     while True:
-        running = tracer.sessions() > 0
+        running = _traces_run()
         if running:
             watch()
         else:
             _put_back()
-        if (tracer.sessions() > 0) == running:
+        if _traces_run() == running:
             return
+
+
+def _traces_run() -> bool:
+    return tracer.sessions() > 0 or tracer.lock_sessions() > 0
 
 
 def _put_back() -> None:

@@ -1,4 +1,4 @@
-"""The exact GIL tracer: every hold and wait of every thread of the process, without privileges."""
+"""The exact tracer: every hold of the GIL, and every wait for it and for locks, without privileges."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Trace:
         timeline: bool = False,
         cpu_time: bool = False,
         looks: bool = True,
+        locks: bool | None = None,
         path: str | os.PathLike[str] | None = None,
         _later: bool = False,
     ) -> None:
@@ -56,9 +57,12 @@ class Trace:
         for name, option in (options | {"sites": sites}).items():
             if not isinstance(option, bool):
                 raise InvalidTypeError(f"{name} must be True or False, got {option!r}")
+        if not isinstance(locks, bool | None):
+            raise InvalidTypeError(f"locks must be True, False or None, got {locks!r}")
         if not isinstance(path, str | bytes | os.PathLike | None):
             raise InvalidTypeError(f"path must be a path or None, got {path!r}")
         self._options = options
+        self._wanted_locks = locks
         self._path = path
         self._later = _later  # for a process that may end at once: see RecordingWriter
         # Loaded now, so that neither start nor stop has to. Not needed if only the file is wanted.
@@ -69,6 +73,7 @@ class Trace:
         self._folder: TemporaryFolder | None = None
         self._writer: RecordingWriter | None = None
         self._session: tracer.Session | None = None
+        self._locks: tracer.LockSession | None = None
         self._starting = False
         self._doubts: tuple[str, ...] = ()
         self._bystanders: dict[int, str] = {}
@@ -78,7 +83,7 @@ class Trace:
     @property
     def running(self) -> bool:
         """Return whether the trace has been started and not stopped."""
-        return self._session is not None
+        return self._session is not None or self._locks is not None
 
     def start(self) -> Trace:
         """Begin to record.
@@ -91,7 +96,7 @@ class Trace:
         Raises
         ------
         UnsupportedError
-            If the GIL can't be traced here; the message says why.
+            If the GIL can't be traced here, nor locks instead; the message says why.
         TracerStateError
             If the trace is running.
         InvalidValueError
@@ -99,7 +104,7 @@ class Trace:
         OSError
             If the file can't be made, or a thread that it needs. An earlier file is then unchanged.
         """
-        if self._session is not None or self._starting:
+        if self.running or self._starting:
             raise TracerStateError(_RUNNING)
         self._starting = True  # no call since the check, so no other thread had the GIL
         try:
@@ -109,33 +114,38 @@ class Trace:
         return self
 
     def _start(self) -> None:
-        supported, reason = tracer.support()  # before an earlier recording is replaced
-        if not supported:
-            raise UnsupportedError(f"the GIL can't be traced: {reason}")
+        wanted = _what_is_possible(self._wanted_locks)  # before an earlier recording is replaced
         environment = environment_facts()  # costs a millisecond, so before the first time stamp
         options, doubts = _possible(self._options)
+        options = options | ({"locks": True} if wanted.locks else {})
         writer = self._open()
         session: tracer.Session | None = None
+        locks: tracer.LockSession | None = None
         try:
             thread_names.watch()
             bystanders = thread_names.alive()
             if writer is not None:
                 writer.begin(environment, options)
-            recorder = None if writer is None else writer.recorder
-            session = tracer.Session(recorder=recorder, pauses=True, **options)
+            if wanted.gil:
+                recorder = None if writer is None else writer.recorder
+                wanted_there = {name: options[name] for name in self._options}
+                session = tracer.Session(recorder=recorder, pauses=True, **wanted_there)
+            if wanted.locks:
+                locks = tracer.LockSession()
             thread_names.review()  # another trace may have ended meanwhile
             if writer is not None:
                 writer.commit()
         except BaseException as error:
-            if session is not None:
-                session.stop()
+            for begun in (locks, session):
+                if begun is not None:
+                    begun.stop()
             if writer is not None:
                 writer.discard()
             thread_names.review()
             if isinstance(error, NotImplementedError):
                 raise UnsupportedError(f"the GIL can't be traced: {error}") from None
             raise
-        self._session, self._writer = session, writer
+        self._session, self._locks, self._writer = session, locks, writer
         self._environment, self._bystanders = environment, bystanders
         self._doubts, self._report = doubts, None
 
@@ -163,25 +173,30 @@ class Trace:
         TracerStateError
             If the trace was never started.
         """
-        session, writer = self._session, self._writer
-        if session is not None:
-            session.stop(_caller())
-            _finish(writer)
-            self._report = self._read(session, writer)
-            self._forget(session)
+        if self.running:
+            ended = self._end()
+            self._report = self._read(*ended)
+            self._forget(*ended)
         return self.report()
 
     def close(self) -> None:
         """Stop a trace if only its file is wanted, without loading what makes a report."""
-        session = self._session
+        if self.running:
+            self._forget(*self._end())
+
+    def _end(self) -> tuple[tracer.Session | None, tracer.LockSession | None]:
+        session, locks, writer = self._session, self._locks, self._writer
+        if locks is not None:
+            locks.stop()
         if session is not None:
             session.stop(_caller())
-            _finish(self._writer)
-            self._forget(session)
+        if writer is not None:
+            writer.finish(None if locks is None else locks.read())
+        return session, locks
 
-    def _forget(self, session: tracer.Session) -> None:
-        if self._session is session:  # another thread may have restarted it meanwhile
-            self._session = None
+    def _forget(self, session: tracer.Session | None, locks: tracer.LockSession | None) -> None:
+        if self._session is session and self._locks is locks:  # another thread may have restarted it
+            self._session = self._locks = None
         thread_names.review()
 
     def report(self) -> Report:
@@ -192,17 +207,18 @@ class Trace:
         TracerStateError
             If the trace was never started.
         """
-        session, writer = self._session, self._writer
-        if session is not None:
-            return self._read(session, writer)
+        if self.running:
+            return self._read(self._session, self._locks)
         if self._report is None:
             raise TracerStateError("a trace must be started before it can report")
         return self._report
 
-    def _read(self, session: tracer.Session, writer: RecordingWriter | None) -> Report:
+    def _read(self, session: tracer.Session | None, locks: tracer.LockSession | None) -> Report:
         assemble = self._assemble or _loaded()
+        writer = self._writer
         return assemble(
-            session.read(_caller()),
+            None if session is None else session.read(_caller()),
+            None if locks is None else locks.read(),
             self._environment,
             self._bystanders,
             (*self._doubts, *(writer.doubts() if writer is not None else ())),
@@ -225,7 +241,7 @@ class Trace:
         TracerStateError
             If the trace is not running.
         """
-        if self._session is None:
+        if not self.running:
             raise TracerStateError("a trace must be running to be guarded")
         return self._writer is not None and self._writer.recorder.guard_signals()
 
@@ -245,7 +261,7 @@ class Trace:
         """
         if not self._options["timeline"]:
             raise TracerStateError("a timeline needs a trace with timeline=True")
-        if self._session is not None or self._writer is None:
+        if self.running or self._writer is None:
             raise TracerStateError("a trace must be stopped before its timeline is read")
         from gilprobe.tracing.recording_reader import Recording
 
@@ -255,10 +271,10 @@ class Trace:
     def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         # The session would end with its last reference, but the methods that keep names must be restored too.
         # Not at the interpreter's end, which clears modules' globals: hence also the default argument.
-        session = getattr(self, "_session", None)
-        if session is not None and not at_exit():
-            session.stop()
-            _finish(self._writer)
+        if getattr(self, "_locks", None) is None and getattr(self, "_session", None) is None:
+            return
+        if not at_exit():
+            self._end()
             thread_names.review()
 
     def __enter__(self) -> Trace:
@@ -278,9 +294,33 @@ def _possible(options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...
     )
 
 
-def _finish(writer: RecordingWriter | None) -> None:
-    if writer is not None:
-        writer.finish()
+class _Wanted:
+    """What a trace records: holds of the GIL and waits for it, waits for locks, or both."""
+
+    __slots__ = ("gil", "locks")
+
+    def __init__(self, gil: bool, locks: bool) -> None:
+        self.gil, self.locks = gil, locks
+
+
+def _what_is_possible(locks: bool | None) -> _Wanted:
+    """Return what a trace records, if it may also be without the GIL, where the interpreter has none.
+
+    Raises
+    ------
+    UnsupportedError
+        If that is nothing, or locks are wanted and can't be traced.
+    """
+    gil, reason = tracer.support()
+    if locks is None:
+        locks = not tracer.gil_enabled()
+    if not gil and not (locks and not tracer.gil_enabled()):
+        raise UnsupportedError(f"the GIL can't be traced: {reason}")
+    if locks:
+        able, why = tracer.locks_support()
+        if not able:
+            raise UnsupportedError(f"locks can't be traced: {why}")
+    return _Wanted(gil, locks)
 
 
 def trace(
@@ -290,9 +330,12 @@ def trace(
     timeline: bool = False,
     cpu_time: bool = False,
     looks: bool = True,
+    locks: bool | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Trace:
     """Trace who holds the GIL, who waits for it and for how long, in all threads of the process.
+
+    A free-threaded interpreter whose GIL is off has only locks to trace.
 
     Parameters
     ----------
@@ -310,6 +353,9 @@ def trace(
         With `sites`, also look at random times at what the thread with the GIL runs: a hold that ends in one
         function may have been spent in another. A native thread does that, once a thread has had to wait for
         the GIL; it takes 1 % of a processor at most.
+    locks : bool, optional
+        Also record who waits for which lock, where, and behind whom: the locks of :mod:`threading`, of
+        objects, and of the interpreter. Default: where the interpreter runs without a GIL.
     path : path-like, optional
         Write a recording to this file, which `gilprobe report` reads. An existing file is replaced, even one
         that another trace is writing, whose report then says so.
@@ -322,7 +368,7 @@ def trace(
     Raises
     ------
     InvalidTypeError
-        If an option is not a bool, or `path` is no path.
+        If an option is not a bool (`locks`: nor None), or `path` is no path.
 
     Examples
     --------
@@ -332,7 +378,15 @@ def trace(
     >>> thread.hold_ns + thread.wait_ns + thread.off_ns == thread.lifetime_ns
     True
     """
-    return Trace(sites=sites, stacks=stacks, timeline=timeline, cpu_time=cpu_time, looks=looks, path=path)
+    return Trace(
+        sites=sites,
+        stacks=stacks,
+        timeline=timeline,
+        cpu_time=cpu_time,
+        looks=looks,
+        locks=locks,
+        path=path,
+    )
 
 
 def _caller() -> FrameType | None:
@@ -344,6 +398,6 @@ def _caller() -> FrameType | None:
 
 
 def _loaded() -> Callable[..., Report]:
-    from gilprobe.tracing.assembling import assemble_living
+    from gilprobe.tracing.living import assemble_living
 
     return assemble_living

@@ -273,11 +273,25 @@ def test_nothing_is_recorded_of_a_script_that_is_not_there(tmp_path):
 
 
 @pytest.mark.skipif(not FREE_THREADED, reason="this build always has a GIL")
-def test_without_a_gil_there_is_nothing_to_record(tmp_path):
-    status, out, errors = record(tmp_path, "-c", "print(1)", env={"PYTHON_GIL": "0"})
-    assert (status, out) == (3, "")
-    assert re.fullmatch(r"gilprobe: error: the GIL can't be traced: [^\n]+\n", errors)
-    assert list(tmp_path.iterdir()) == []
+def test_without_a_gil_locks_are_recorded(tmp_path):
+    code = (
+        "import threading, time\n"
+        "lock = threading.Lock()\n"
+        "def want():\n"
+        "    with lock:\n"
+        "        print(1)\n"
+        "with lock:\n"
+        "    thread = threading.Thread(target=want)\n"
+        "    thread.start()\n"
+        "    time.sleep(0.05)\n"
+        "thread.join()\n"
+    )
+    status, out, errors = record(tmp_path, "-o", "x.gilprobe", "-c", code, env={"PYTHON_GIL": "0"})
+    assert (status, out) == (0, "1\n")
+    assert re.match(r"Traced [^\n]+ without a GIL\n", errors)
+    assert "Lock `lock`" in errors
+    report = load(tmp_path / "x.gilprobe").report
+    assert any(lock.type == "_thread.lock" for lock in report.locks)
 
 
 def test_an_unknown_interpreter_is_refused(monkeypatch, capsys):
@@ -286,7 +300,7 @@ def test_an_unknown_interpreter_is_refused(monkeypatch, capsys):
     from gilprobe.cli import main
     from gilprobe.measuring import host
 
-    able = replace(host.capabilities(), tracer="none", tracer_reason="not on this moon")
+    able = replace(host.capabilities(), tracer="none", tracer_reason="not on this moon", locks="none")
     monkeypatch.setattr(host, "capabilities", lambda: able)
     assert main(["record", "-c", "print(1)"]) == 3
     assert capsys.readouterr() == ("", "gilprobe: error: the GIL can't be traced: not on this moon\n")

@@ -27,6 +27,13 @@ from gilprobe.render.shared.wait_summary import (
 )
 from gilprobe.render.shared.words import clipped, plural, share
 from gilprobe.render.text.loop_text import callback_sentences, task_table
+from gilprobe.render.text.locks_text import (
+    lock_headline,
+    lock_verdict,
+    paths_of_locks,
+    write_locks,
+    write_threads,
+)
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
@@ -210,6 +217,10 @@ class _Pages:
     def write(self) -> None:
         self.headline()
         self._page.line()
+        if self._without_gil():
+            write_threads(self._page, self._report, self._rows)
+            write_locks(self._page, self._report, self._rows, self._short)
+            return
         if self._question.by is not None or self._kind == "call":
             self._culprits(self._kind, self._found.culprits, self._rows)
         self._culprits("function", self._functions, max(1, self._rows // 2))
@@ -226,6 +237,7 @@ class _Pages:
         self._blame_table()
         self._loops()
         self._stall_sentences()
+        write_locks(self._page, self._report, self._rows, self._short)
 
     def _shown_paths(self) -> set[str]:
         sites = [*self._causes[: self._rows], *self._holds[: self._rows]]
@@ -240,7 +252,7 @@ class _Pages:
         paths |= {task.filename for task in self._report.tasks[: self._rows]}
         for callback in self._report.longest_callbacks[: self._rows]:
             paths |= {callback.filename, callback.seen_filename}
-        return paths
+        return paths | paths_of_locks(self._report)
 
     def _place(self, function: str, filename: str, line: int, callee: str = "") -> str:
         return words.place(function, self._short[filename], line, callee)
@@ -248,6 +260,10 @@ class _Pages:
     def headline(self) -> None:
         """Write the sums of holds and waits, and the culprit."""
         report, page = self._report, self._page
+        if self._without_gil():
+            page.line(f"Traced {duration(report.elapsed_s)} without a GIL", style="bold")
+            self._locks()
+            return
         held = share(report.held_ns, report.elapsed_ns)
         contended = share(report.contended_ns, report.elapsed_ns)
         page.line(
@@ -258,6 +274,18 @@ class _Pages:
         self._suffering_gil()
         page.line(f"{plural(self._found.threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
         self._culprit()
+        if report.locks is not None:
+            self._locks()
+
+    def _without_gil(self) -> bool:
+        return self._report.locks is not None and not self._report.environment.gil_enabled
+
+    def _locks(self) -> None:
+        """Write how long threads waited for locks, and for which most."""
+        self._page.line(lock_headline(self._report))
+        verdict = lock_verdict(self._report, self._short)
+        if verdict:
+            self._page.line(verdict, style="bold red")
 
     def _suffering_gil(self) -> None:
         """Write about the interpreter whose threads waited most, if it has a GIL of its own."""

@@ -4,6 +4,7 @@
 #include "base/gp_sampler.h"
 #include "gp_test.h"
 #include "hooks/gp_unwind.h"
+#include "locks/gp_lock_trace.h"
 #include "recording/gp_guard.h"
 #include "trace/gp_tracer.h"
 #include "trace/gp_watchdog.h"
@@ -19,6 +20,15 @@ static void test_tracer(void)
     CHECK(start_reason == learn_reason);
     CHECK(session == NULL);
     CHECK_EQUAL(gp_tracer_sessions(), 0);
+}
+
+static void test_tracer_of_locks(void)
+{
+    const char *reason = NULL;
+    gp_lock_session *session = (gp_lock_session *)&reason;
+    CHECK_EQUAL(gp_lock_start(&session, &reason), GP_EUNSUPPORTED);
+    CHECK(reason != NULL && session == NULL);
+    CHECK_EQUAL(gp_lock_sessions(), 0);
 }
 
 static void test_begins_nothing(void)
@@ -47,6 +57,7 @@ static void test_unwinder(void)
 int main(void)
 {
     test_tracer();
+    test_tracer_of_locks();
     test_begins_nothing();
     test_unwinder();
     return gp_test_status();

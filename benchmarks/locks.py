@@ -1,0 +1,201 @@
+"""Are waits for locks right? Compares them with what the waiting threads' own clocks say.
+
+Threads take a lock, work or sleep with it, and let it go. Each reads the clock before and after it asks for
+the lock, and the one that has it reads the clock, too: so it is known how long each waited, and for whom.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
+
+from typing import TYPE_CHECKING
+
+import common
+from common import Question, Row
+
+from gilprobe.measuring.host import capabilities
+from gilprobe.tracing.tracer import trace
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from gilprobe.report import Report
+
+KINDS: dict[str, Callable[[], threading.Lock | threading.RLock]] = {  # type: ignore[valid-type]
+    "Lock": threading.Lock,
+    "RLock": threading.RLock,
+}
+SHARES = (0.1, 0.3, 0.7)
+THREADS = (2, 4)
+CYCLE_S = 0.004
+WORKING = not capabilities().gil_enabled
+"""Whether threads with the lock also work instead of sleeping: with a GIL they would wait for that, too."""
+UNEQUAL = (0.5, 1.0, 2.0, 4.0)
+"""How long each thread has the lock, for the matrix."""
+
+clock = time.perf_counter_ns
+
+
+@dataclass
+class Own:
+    """What a thread's own clock says, nanoseconds.
+
+    Attributes
+    ----------
+    life : int
+        From its first to its last look at the clock.
+    waits, holds : list of (int, int)
+        When it asked for the lock and had it; when it had it and let it go.
+    """
+
+    life: int = 0
+    waits: list[tuple[int, int]] = field(default_factory=list)
+    holds: list[tuple[int, int]] = field(default_factory=list)
+
+
+def pass_time(seconds: float, busy: bool) -> None:
+    """Work or sleep for a time."""
+    if not busy:
+        time.sleep(seconds)
+        return
+    end = clock() + int(seconds * 1e9)
+    while clock() < end:
+        pass
+
+
+def work(lock: threading.Lock, hold_s: float, off_s: float, busy: bool, seconds: float, own: Own) -> None:
+    """Have the lock and be without it, in turns of random length."""
+    chance = random.Random(threading.get_native_id())
+    began = clock()
+    end = began + int(seconds * 1e9)
+    while clock() < end:
+        asked = clock()
+        lock.acquire()
+        taken = clock()
+        pass_time(hold_s * chance.uniform(0.5, 1.5), busy)
+        released = clock()
+        lock.release()
+        own.waits.append((asked, taken))
+        own.holds.append((taken, released))
+        time.sleep(off_s * chance.uniform(0.5, 1.5))
+    own.life = clock() - began
+
+
+def traced(
+    kind: str, holds_s: tuple[float, ...], off_s: float, busy: bool, seconds: float
+) -> tuple[Report, list[Own]]:
+    """Run threads that share a lock, each for a time; return the report, and what their own clocks say."""
+    lock, owns = KINDS[kind](), [Own() for _ in holds_s]
+    threads = [
+        threading.Thread(target=work, args=(lock, hold_s, off_s, busy, seconds, own), name=f"t{number}")
+        for number, (hold_s, own) in enumerate(zip(holds_s, owns, strict=True))
+    ]
+    with trace(sites=False, locks=True) as running:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return running.report(), owns
+
+
+def waited(report: Report) -> dict[tuple[str, str], int]:
+    """Return how long each thread waited for a lock behind each other one; behind "" if nobody had it."""
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    for row in report.lock_waits or ():
+        if (report.locks or ())[row.lock].kind != "work":
+            sums[row.waiter, row.holder] += row.wait_ns
+    return sums
+
+
+def overlap(wait: tuple[int, int], hold: tuple[int, int]) -> int:
+    """Return how long both last."""
+    return max(0, min(wait[1], hold[1]) - max(wait[0], hold[0]))
+
+
+def waits_of_each(options: argparse.Namespace) -> Iterator[Row]:
+    """Yield how far each thread's waits are from its own clock's, in points of its life."""
+    for kind, busy, share, threads in itertools.product(KINDS, (False, True)[: 1 + WORKING], SHARES, THREADS):
+        hold_s, samples = CYCLE_S * share, []
+        for _ in range(options.repeat):
+            report, owns = traced(kind, (hold_s,) * threads, CYCLE_S - hold_s, busy, options.seconds)
+            sums = waited(report)
+            for number, own in enumerate(owns):
+                told = sum(ns for (waiter, _), ns in sums.items() if waiter == f"t{number}")
+                truth = sum(end - since for since, end in own.waits)
+                samples.append(100 * (told - truth) / own.life)
+        yield Row(
+            f"waits for {kind}, {threads} threads that {_do(busy)} with it {share:.0%} of their cycle",
+            "within 0.5 points of the life",
+            "points",
+            samples,
+            common.judge(samples, lambda one: abs(one) <= 0.5),
+        )
+
+
+def _do(busy: bool) -> str:
+    return "work" if busy else "sleep"
+
+
+def who_waited_for_whom(options: argparse.Namespace) -> Iterator[Row]:
+    """Yield how far the cells of the matrix are from the truth, in points of all waiting."""
+    holds_s = tuple(0.001 * part for part in UNEQUAL)
+    for kind, busy in itertools.product(KINDS, (False, True)[: 1 + WORKING]):
+        samples: list[float] = []
+        for _ in range(options.repeat):
+            report, owns = traced(kind, holds_s, 0.001, busy, options.seconds)
+            samples += cells(waited(report), owns)
+        yield Row(
+            f"who waited behind whom for {kind}, 4 unequal threads that {_do(busy)}: cells above 5%",
+            "within 1 point of all waiting",
+            "points",
+            samples,
+            common.judge(samples, lambda one: abs(one) <= 1),
+        )
+
+
+def cells(sums: dict[tuple[str, str], int], owns: list[Own]) -> list[float]:
+    """Return the differences of the cells that are more than 5 % of all waiting."""
+    whole = sum(end - since for own in owns for since, end in own.waits)
+    found = []
+    for waiter, own in enumerate(owns):
+        for holder, other in enumerate(owns):
+            holds = sorted(other.holds)
+            truth = (
+                sum(overlap(wait, hold) for wait in own.waits for hold in holds) if other is not own else 0
+            )
+            if truth > 0.05 * whole:
+                found.append(100 * (sums[f"t{waiter}", f"t{holder}"] - truth) / whole)
+    return found
+
+
+QUESTIONS = (
+    Question("waits", "within 0.5 points of each thread's life", waits_of_each, traces=False),
+    Question("matrix", "within 1 point", who_waited_for_whom, traces=False),
+)
+
+
+def main() -> int:
+    """Run the benchmark."""
+    made = common.parser("Are waits for locks right?", repeat=3)
+    made.add_argument("--seconds", type=float, default=4.0, help="length of each run")
+    options = made.parse_args()
+    common.check_file(options, made)
+    if options.quick:
+        options.repeat, options.seconds = 1, min(options.seconds, 0.2)
+    if capabilities().locks != "exact":
+        made.error(capabilities().locks_reason)
+    return common.main("locks", options, QUESTIONS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

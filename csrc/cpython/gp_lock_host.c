@@ -1,0 +1,142 @@
+#include <Python.h>
+
+#include "cpython/gp_lock_host.h"
+
+#include <string.h>
+
+#include "cpython/gp_frames.h"
+#include "cpython/gp_lock_names.h"
+
+/* ---- where threads are ---- */
+
+static bool frames_agree;
+
+void gp_lock_host_use_frames(void)
+{
+    frames_agree = true;
+}
+
+static const void *innermost(void)
+{
+    return frames_agree ? gp_frames_innermost() : NULL;
+}
+
+static bool locate(const void **level, gp_lock_spot *spot)
+{
+    *level = gp_frames_find_shown(*level, &spot->key);
+    if (*level == NULL)
+        return false;
+    const PyCodeObject *code = spot->key.code;
+    spot->proof[0] = code->co_qualname;
+    spot->proof[1] = code->co_linetable;
+    spot->first_line = code->co_firstlineno;
+    return true;
+}
+
+static bool ends_with(const gp_frames_text *text, const char *end)
+{
+    size_t length = strlen(end);
+    return text->size >= length && memcmp(text->bytes + text->size - length, end, length) == 0;
+}
+
+static bool is(const gp_frames_text *text, const char *name)
+{
+    return text->size == strlen(name) && memcmp(text->bytes, name, text->size) == 0;
+}
+
+/* Lib/threading.py and Lib/queue.py: only there a wait is that of the caller. */
+static gp_lock_role role_of(const gp_frames_text *function, const gp_frames_text *file)
+{
+    static const char *const work[] = {
+        "Condition.wait", "Thread.join", "Thread._wait_for_tstate_lock", "_shutdown", "_ThreadHandle.join",
+    };
+    if (!ends_with(file, "/threading.py") && !ends_with(file, "/queue.py"))
+        return GP_LOCK_ROLE_USER;
+    for (size_t i = 0; i < sizeof work / sizeof *work; i++)
+        if (is(function, work[i]))
+            return GP_LOCK_ROLE_WORK;
+    return GP_LOCK_ROLE_HELPER;
+}
+
+static gp_lock_role describe(const gp_lock_spot *spot, gp_buffer *text)
+{
+    gp_frames_text function, file;
+    int32_t line;
+    gp_frames_describe(spot->key, &function, &file, &line);
+    gp_buffer_number(text, line > 0 ? (uint64_t)line : 0);
+    gp_buffer_string(text, function.bytes, function.size);
+    gp_buffer_string(text, file.bytes, file.size);
+    return role_of(&function, &file);
+}
+
+/* ---- a lock for the trial ---- */
+
+#if PY_VERSION_HEX >= 0x030D0000
+
+/* One at a time, and never freed: a thread may still be about to leave it. */
+static PyMutex trial_lock;
+
+static void *new_lock(void)
+{
+    return &trial_lock;
+}
+
+static void acquire(void *lock)
+{
+    PyMutex_Lock(lock);
+}
+
+static void release(void *lock)
+{
+    PyMutex_Unlock(lock);
+}
+
+static void free_lock(void *lock)
+{
+    (void)lock;
+}
+
+#else
+
+static void *new_lock(void)
+{
+    return PyThread_allocate_lock();
+}
+
+static void acquire(void *lock)
+{
+    PyThread_acquire_lock(lock, WAIT_LOCK);
+}
+
+static void release(void *lock)
+{
+    PyThread_release_lock(lock);
+}
+
+static void free_lock(void *lock)
+{
+    PyThread_free_lock(lock);
+}
+
+#endif
+
+/* ---- all of it ---- */
+
+void gp_lock_host_prepare(void)
+{
+    static gp_lock_host host;
+    host.interpreter = (const void *)PyEval_SaveThread;
+    host.parks = PY_VERSION_HEX >= 0x030D0000;
+    host.blind_yields =
+        PY_VERSION_HEX >= 0x030F0000 ? 4 : 40; /* Python/lock.c, MAX_SPIN_COUNT, RELOAD_SPIN_MASK */
+    host.innermost = innermost;
+    host.locate = locate;
+    host.outer = gp_frames_outer;
+    host.describe = describe;
+    host.name = gp_lock_names_append;
+    host.new_lock = new_lock;
+    host.acquire = acquire;
+    host.release = release;
+    host.free_lock = free_lock;
+    gp_lock_prepare(&host);
+}

@@ -1,0 +1,146 @@
+#include <Python.h>
+
+#include "cpython/gp_lock_names.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/gp_safe_read.h"
+#include "cpython/gp_lock_holders.h"
+#include "cpython/gp_lock_runtime.h"
+#include "locks/gp_lock_trace.h"
+
+enum {
+    PAGE = 4096,   /* or a multiple of it */
+    TYPE_MAX = 64, /* bytes of a type's name */
+};
+
+/* What is read of a type: up to its flags. */
+typedef union {
+    PyTypeObject type;
+    char bytes[offsetof(PyTypeObject, tp_flags) + sizeof(unsigned long)];
+} type_copy;
+
+static bool read_flags(const void *type, unsigned long *flags)
+{
+    return (uintptr_t)type % sizeof(void *) == 0 &&
+           gp_safe_read_once((const char *)type + offsetof(PyTypeObject, tp_flags), flags, sizeof *flags) &&
+           (*flags & Py_TPFLAGS_READY) != 0;
+}
+
+/* Names of C are ASCII. */
+static bool read_name(const char *from, char name[TYPE_MAX])
+{
+    size_t first = PAGE - (uintptr_t)from % PAGE;
+    first = first < TYPE_MAX - 1 ? first : TYPE_MAX - 1;
+    memset(name, 0, TYPE_MAX);
+    if (!gp_safe_read_once(from, name, first))
+        return false;
+    if (memchr(name, '\0', first) == NULL &&
+        !gp_safe_read_once(from + first, name + first, TYPE_MAX - 1 - first))
+        return false;
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-<>[]$ ");
+    return length != 0 && name[length] == '\0';
+}
+
+/* Whether there is an object at this address: its type must be a type, whose own type is one of types. */
+static bool is_object(uintptr_t address, char name[TYPE_MAX])
+{
+    type_copy copy;
+    const void *type;
+    unsigned long flags;
+    return address % sizeof(void *) == 0 && address > PAGE &&
+           gp_safe_read_once((const char *)address + offsetof(PyObject, ob_type), &type, sizeof type) &&
+           read_flags(type, &flags) && gp_safe_read_once(type, copy.bytes, sizeof copy.bytes) &&
+           read_flags(Py_TYPE(&copy.type), &flags) && (flags & Py_TPFLAGS_TYPE_SUBCLASS) != 0 &&
+           copy.type.tp_basicsize > 0 && read_name(copy.type.tp_name, name);
+}
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+    for (; *names != NULL; names++)
+        if (strcmp(name, *names) == 0)
+            return true;
+    return false;
+}
+
+/* Objects that begin with their lock, right behind the head. */
+static bool begins_with_lock(uintptr_t key, uintptr_t *object, char type[TYPE_MAX])
+{
+    static const char *const types[] = {"_thread.lock", "_thread.RLock", "_queue.SimpleQueue", NULL};
+    *object = key - sizeof(PyObject);
+    return is_object(*object, type) && is_one_of(type, types);
+}
+
+/* The lock that every object of a free-threaded build has in its head. */
+static bool has_lock(uintptr_t key, uintptr_t *object, char type[TYPE_MAX])
+{
+#if defined(Py_GIL_DISABLED)
+    *object = key - offsetof(PyObject, ob_mutex);
+    return is_object(*object, type);
+#else
+    (void)key, (void)object, (void)type;
+    return false;
+#endif
+}
+
+static void append_string(gp_buffer *text, const char *string)
+{
+    gp_buffer_string(text, string, strlen(string));
+}
+
+/* The address tells apart what has no name. */
+static void append_object(gp_lock_what what, const char *type, uintptr_t object, const gp_lock_holder *holder,
+                          gp_buffer *text)
+{
+    gp_buffer_number(text, what);
+    append_string(text, type);
+    append_string(text, holder->name);
+    append_string(text, holder->owner);
+    gp_buffer_number(text, holder->name[0] != '\0' ? 0 : object);
+}
+
+static bool append_own(uintptr_t key, gp_buffer *text)
+{
+    const char *name = "";
+    gp_lock_runtime_kind kind = gp_lock_runtime_find(key, &name);
+    if (kind == GP_LOCK_NOT_OWN)
+        return false;
+    gp_buffer_number(text, kind == GP_LOCK_OWN ? GP_LOCK_RUNTIME : GP_LOCK_STOP);
+    if (kind == GP_LOCK_OWN)
+        append_string(text, name);
+    return true;
+}
+
+static bool append_known(uintptr_t key, const void *frame, gp_buffer *text)
+{
+    char type[TYPE_MAX];
+    uintptr_t object;
+    gp_lock_holder holder = {.object = 0};
+    bool is_lock = begins_with_lock(key, &object, type);
+    if (!is_lock && !has_lock(key, &object, type))
+        return false;
+    gp_lock_holders_find(object, 0, frame, &holder);
+    append_object(is_lock ? GP_LOCK_LOCK : GP_LOCK_OBJECT, type, object, &holder, text);
+    return true;
+}
+
+/* A lock on the heap, to which some object points: which one only those tell that the program can reach. */
+static void append_pointed_at(uintptr_t key, const void *frame, gp_buffer *text)
+{
+    char type[TYPE_MAX] = "";
+    gp_lock_holder holder = {.object = 0};
+    if (gp_lock_holders_find(0, key, frame, &holder) && is_object(holder.object, type)) {
+        append_object(GP_LOCK_LOCK, type, key, &holder, text);
+        return;
+    }
+    gp_buffer_number(text, GP_LOCK_OTHER);
+    gp_buffer_number(text, key);
+}
+
+void gp_lock_names_append(uintptr_t key, bool parked, const void *frame, gp_buffer *text)
+{
+    if (parked && (append_own(key, text) || append_known(key, frame, text)))
+        return;
+    append_pointed_at(key, frame, text);
+}

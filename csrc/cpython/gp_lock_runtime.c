@@ -1,0 +1,95 @@
+#include <Python.h>
+
+#include "cpython/gp_lock_runtime.h"
+
+#if PY_VERSION_HEX >= 0x030D0000
+
+#include <stddef.h>
+
+#include "cpython/gp_frames_runtime.h"
+
+#define Py_BUILD_CORE 1
+#include <internal/pycore_interp.h>
+#include <internal/pycore_runtime.h>
+#undef Py_BUILD_CORE
+
+/* A field, and what it is to a stranger. Of fields that lie in each other the inner one comes first. */
+typedef struct {
+    size_t from, size;
+    const char *name;
+} field;
+
+#define FIELD(structure, member, name) {offsetof(structure, member), sizeof(((structure *)0)->member), name}
+
+static const field of_runtime[] = {
+    FIELD(_PyRuntimeState, interpreters.mutex, "list of threads"),
+    FIELD(_PyRuntimeState, stoptheworld_mutex, "who may stop the world"),
+    FIELD(_PyRuntimeState, stoptheworld, "stop the world: until all have stopped"),
+    FIELD(_PyRuntimeState, xi, "data between interpreters"),
+    FIELD(_PyRuntimeState, atexit, "exit functions"),
+    FIELD(_PyRuntimeState, unicode_state, "interned strings"),
+    FIELD(_PyRuntimeState, types, "static types"),
+};
+
+static const field of_interpreter[] = {
+    FIELD(PyInterpreterState, types, "type lock"),
+    FIELD(PyInterpreterState, stoptheworld.mutex, "who may stop the world"),
+    FIELD(PyInterpreterState, stoptheworld, "stop the world: until all have stopped"),
+    FIELD(PyInterpreterState, imports, "import lock"),
+    FIELD(PyInterpreterState, code_state, "code constants"),
+    FIELD(PyInterpreterState, ceval.pending, "pending calls"),
+    FIELD(PyInterpreterState, warnings, "warnings"),
+    FIELD(PyInterpreterState, gc, "garbage collector"),
+    FIELD(PyInterpreterState, qsbr, "delayed freeing"),
+    FIELD(PyInterpreterState, mem_free_queue, "delayed freeing"),
+    FIELD(PyInterpreterState, func_state, "function versions"),
+#if defined(Py_GIL_DISABLED)
+    FIELD(PyInterpreterState, brc, "shared reference counts"),
+    FIELD(PyInterpreterState, weakref_locks, "weak references"),
+#endif
+    FIELD(PyInterpreterState, cached_objects, "interned strings"),
+};
+
+static bool find(const field *fields, size_t count, uintptr_t at, const char **name)
+{
+    for (size_t i = 0; i < count; i++) {
+        *name = fields[i].name;
+        if (at - fields[i].from < fields[i].size)
+            return true;
+    }
+    return false;
+}
+
+static bool find_in(const field *fields, size_t count, uintptr_t start, size_t size, uintptr_t key,
+                    const char **name)
+{
+    if (start == 0 || key - start >= size)
+        return false;
+    if (!find(fields, count, key - start, name))
+        *name = "another lock of the interpreter";
+    return true;
+}
+
+gp_lock_runtime_kind gp_lock_runtime_find(uintptr_t key, const char **name)
+{
+    const PyThreadState *state = gp_frames_is_finalizing() ? NULL : gp_frames_own_state();
+    if (state != NULL && key == (uintptr_t)&state->state)
+        return GP_LOCK_OWN_STOP;
+    if (find_in(of_runtime, sizeof of_runtime / sizeof *of_runtime, (uintptr_t)gp_frames_runtime_state,
+                sizeof(_PyRuntimeState), key, name) ||
+        find_in(of_interpreter, sizeof of_interpreter / sizeof *of_interpreter,
+                state != NULL ? (uintptr_t)state->interp : 0, sizeof(PyInterpreterState), key, name))
+        return GP_LOCK_OWN;
+    return GP_LOCK_NOT_OWN;
+}
+
+#else
+
+/* They are locks on the heap, to which these structures only point. */
+gp_lock_runtime_kind gp_lock_runtime_find(uintptr_t key, const char **name)
+{
+    (void)key, (void)name;
+    return GP_LOCK_NOT_OWN;
+}
+
+#endif

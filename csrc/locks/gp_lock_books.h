@@ -1,0 +1,57 @@
+#ifndef GP_LOCK_BOOKS_H
+#define GP_LOCK_BOOKS_H
+
+/* The books of locks: turns what threads have noted into sums for each session: who waited for which lock,
+ * where, and behind whom. Knows no hook and no interpreter: what it is fed with has its times.
+ *
+ * One reader at a time: whoever calls these functions has the lock of the books, unless they say otherwise.
+ */
+
+#include "base/gp_clock.h"
+#include "base/gp_status.h"
+#include "locks/gp_lock_history.h"
+#include "locks/gp_lock_journal.h"
+#include "locks/gp_lock_table.h"
+
+typedef struct gp_lock_session {
+    struct gp_lock_session *next;
+    uint64_t start, stop; /* ticks; what is outside does not count. UINT64_MAX while it runs */
+    gp_lock_table rows;
+    uint64_t lost_ticks; /* waits without a row */
+    uint64_t lost_notes; /* of all threads: before the start; after the stop, since then */
+    gp_clock_anchor anchor, end_anchor;
+    bool hooks_lost;
+} gp_lock_session;
+
+/* All journals; they are never freed. */
+typedef struct {
+    gp_lock_journal **journals;
+    size_t count, room;
+} gp_lock_journals;
+
+/* Zeroed memory is empty, but for the rate. */
+typedef struct {
+    gp_lock_history history;
+    gp_lock_session *sessions; /* those that run */
+    gp_lock_journals journals;
+    _Atomic(gp_lock_journal *) listed; /* with something to read */
+    size_t prune_at;                   /* steps in the history */
+    uint64_t forgotten;                /* steps for which there was no memory */
+    unsigned blind_yields;             /* a spin is over after a multiple of so many; 0: of any number */
+    uint64_t gap_ticks;                /* a thread that has not spun for so long does not spin any more */
+    gp_clock_rate rate;
+} gp_lock_books;
+
+/* Tell that the journal has something to read. Its owner, without the lock; wait-free. */
+void gp_lock_books_list(gp_lock_books *books, gp_lock_journal *journal);
+
+/* Take part from now on. GP_ENOMEM. */
+gp_status gp_lock_books_add(gp_lock_books *books, gp_lock_journal *journal);
+
+/* Book what is noted. What is noted meanwhile may be left. */
+void gp_lock_books_read(gp_lock_books *books);
+
+/* Book up to now what is under way, in rows that may be the session's own, if it ends now. Reads before. */
+void gp_lock_books_read_to(gp_lock_books *books, gp_lock_session *session, gp_lock_table *rows, uint64_t now);
+
+#endif

@@ -1,0 +1,627 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/gp_clock.h"
+#include "base/gp_hash.h"
+#include "locks/gp_lock_state.h"
+#include "recording/gp_format.h"
+
+#if defined(__GLIBC__)
+/* glibc reserves room for this in every thread; one load instead of a call on the hot path */
+#define GP_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) static __thread
+#else
+#define GP_THREAD_LOCAL static __thread
+#endif
+
+enum {
+    LEVELS_MAX = 32, /* of the stack, until one is the user's */
+};
+
+/* glibc 2.30 and later */
+extern int sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *until) __attribute__((weak));
+
+GP_THREAD_LOCAL bool busy;            /* inside a hook: a signal's handler must not come in again */
+GP_THREAD_LOCAL gp_lock_trial *trial; /* not NULL: this thread is on trial */
+GP_THREAD_LOCAL bool trial_waits;     /* it is the one that waits */
+
+#define NEXT(call) __atomic_load_n(&gp_lock_state.hooks[call].next, __ATOMIC_RELAXED)
+
+/* ---- where the thread is ---- */
+
+/* Where it waits or releases: the innermost level that is the user's, and what that called. */
+typedef struct {
+    uint32_t place;
+    uint32_t helper; /* place of the function of threading or queue that was called there; GP_ROW_NONE */
+    bool work;       /* it waits for work */
+    const void *level;
+} where;
+
+__attribute__((noinline)) static void meet(gp_lock_spot *spot)
+{
+    spot->place = GP_ROW_NONE;
+    if (!gp_lock_try(&gp_lock_state.names_lock))
+        return;
+    gp_buffer *text = &gp_lock_state.text;
+    gp_buffer_clear(text);
+    gp_buffer_number(text, GP_PLACE_PYTHON);
+    spot->role = gp_lock_state.host->describe(spot, text);
+    spot->place = gp_places_described(&gp_lock_state.places, text);
+    pthread_mutex_unlock(&gp_lock_state.names_lock);
+}
+
+/* An address means a code object only as long as that lives: what it has must be the same, too. */
+static inline bool is_same(const gp_lock_spot *a, const gp_lock_spot *b)
+{
+    return gp_site_same(a->key, b->key) && a->proof[0] == b->proof[0] && a->proof[1] == b->proof[1] &&
+           a->first_line == b->first_line && a->place != GP_ROW_NONE;
+}
+
+static const gp_lock_spot *recognise(gp_lock_journal *journal, const gp_lock_spot *spot)
+{
+    size_t slot = ((uintptr_t)spot->key.code / 32 + (uint32_t)spot->key.instruction / 2) % GP_LOCK_SPOTS;
+    gp_lock_spot *known = &journal->spots[slot];
+    if (!is_same(known, spot)) {
+        *known = *spot;
+        meet(known);
+    }
+    return known;
+}
+
+static where find_place(gp_lock_journal *journal)
+{
+    where found = {GP_NO_FRAME, GP_ROW_NONE, false, NULL};
+    const void *level = gp_lock_state.host->innermost();
+    gp_lock_spot spot;
+    for (int i = 0; i < LEVELS_MAX && level != NULL && gp_lock_state.host->locate(&level, &spot); i++) {
+        const gp_lock_spot *known = recognise(journal, &spot);
+        found.place = known->place;
+        found.level = level;
+        if (known->role == GP_LOCK_ROLE_USER)
+            break;
+        found.helper = known->place;
+        found.work |= known->role == GP_LOCK_ROLE_WORK;
+        level = gp_lock_state.host->outer(level);
+    }
+    return found;
+}
+
+/* ---- what it waits for ---- */
+
+static void describe_lock(uintptr_t key, bool parked, const where *at, gp_buffer *text)
+{
+    gp_buffer_clear(text);
+    if (at->work) {
+        gp_buffer_number(text, GP_LOCK_WORK);
+        gp_buffer_number(text, (uint32_t)(at->helper + 1));
+    } else {
+        gp_lock_state.host->name(key, parked, at->level, text);
+    }
+}
+
+__attribute__((noinline)) static uint32_t meet_lock(uintptr_t key, bool parked, const where *at)
+{
+    if (!gp_lock_try(&gp_lock_state.names_lock))
+        return GP_ROW_NONE;
+    describe_lock(key, parked, at, &gp_lock_state.text);
+    uint32_t lock = gp_places_described(&gp_lock_state.locks, &gp_lock_state.text);
+    pthread_mutex_unlock(&gp_lock_state.names_lock);
+    return lock;
+}
+
+static uint32_t find_lock(gp_lock_journal *journal, uintptr_t key, bool parked, const where *at)
+{
+    if (at->work)
+        key = at->helper; /* whatever lock that is: each wait has another */
+    gp_lock_kind *known = &journal->kinds[gp_mix(key + at->place) % GP_LOCK_KINDS];
+    if (known->key != key || known->place != at->place || known->lock == GP_ROW_NONE) {
+        *known = (gp_lock_kind){key, at->place, meet_lock(key, parked, at)};
+    }
+    return known->lock;
+}
+
+/* ---- notes ---- */
+
+#define SET(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
+#define GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
+
+static void add(gp_lock_journal *journal, const gp_lock_note *note)
+{
+    if (gp_lock_journal_add(journal, note))
+        gp_lock_books_list(&gp_lock_state.books, journal);
+}
+
+static uint32_t ticks32(uint64_t ticks)
+{
+    return ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
+}
+
+/* The thread spun, and then it had the lock, or tries another. */
+static void end_spin(gp_lock_journal *journal)
+{
+    gp_lock_spin *spin = &journal->spin;
+    uint64_t since = GET(spin->since), until = GET(spin->until);
+    if (since == 0)
+        return;
+    add(journal, &(gp_lock_note){.since = since,
+                                 .until = until,
+                                 .key = GET(spin->key),
+                                 .place = GET(spin->place),
+                                 .lock = GET(spin->lock),
+                                 .flags = GP_LOCK_SPUN,
+                                 .spun = ticks32(until - since)});
+    atomic_store_explicit(&spin->since, 0, memory_order_release); /* after the note: see book_under_way */
+}
+
+/* The thread waits no longer. */
+static void clear_waiting(gp_lock_journal *journal)
+{
+    atomic_store_explicit(&journal->waiting.key, 0, memory_order_release); /* after the note */
+    SET(journal->waiting.since, 0);
+    SET(journal->waiting.until, 0);
+}
+
+static void note_wait(gp_lock_journal *journal, uint64_t until, uint32_t flags)
+{
+    const gp_lock_waiting *waiting = &journal->waiting;
+    add(journal, &(gp_lock_note){.since = GET(waiting->since),
+                                 .until = until,
+                                 .key = GET(waiting->key),
+                                 .sem = GET(waiting->sem),
+                                 .place = GET(waiting->place),
+                                 .lock = GET(waiting->lock),
+                                 .flags = flags,
+                                 .spun = GET(waiting->spun)});
+}
+
+/* A wait that failed, and did not go on. */
+static void end_failed(gp_lock_journal *journal)
+{
+    uint64_t until = GET(journal->waiting.until);
+    if (until == 0)
+        return;
+    note_wait(journal, until, GP_LOCK_FAILED);
+    clear_waiting(journal);
+}
+
+/* Without a lock of ours, and not if another thread keeps the books. */
+static void keep_books(gp_lock_journal *journal)
+{
+    if (gp_lock_journal_unread(journal) < GP_LOCK_DUE ||
+        pthread_mutex_trylock(&gp_lock_state.books_lock) != 0)
+        return;
+    gp_lock_books_read(&gp_lock_state.books);
+    pthread_mutex_unlock(&gp_lock_state.books_lock);
+}
+
+/* ---- waits ---- */
+
+/* What is waited for with this semaphore. */
+static uintptr_t key_of(const void *sem, const char *frame, bool *parked)
+{
+    *parked = gp_lock_state.host->parks && (uintptr_t)sem - (uintptr_t)frame < GP_LOCK_STACK_MAX;
+    return *parked ? ((const uintptr_t *)sem)[-1] : (uintptr_t)sem;
+}
+
+static void learn_from_yield(gp_lock_journal *journal, uintptr_t key, uint64_t now)
+{
+    const gp_lock_yielded *yielded = &journal->yielded;
+    int found = -1, count = 0;
+    for (int i = 0; i < GP_LOCK_REGISTERS; i++)
+        if (yielded->registers[i] == key) {
+            found = i;
+            count++;
+        }
+    if (count == 1 && now - yielded->when < gp_lock_state.pause_ticks)
+        gp_lock_learn_spin(yielded->at, found);
+    journal->yielded.at = NULL;
+}
+
+/* Whether the wait is the next try of one that failed. */
+static bool tries_again(const gp_lock_journal *journal, uintptr_t key, uint32_t place, uint64_t now)
+{
+    uint64_t until = GET(journal->waiting.until);
+    return until != 0 && GET(journal->waiting.key) == key && GET(journal->waiting.place) == place &&
+           (journal->last_was_cut || now - until < gp_lock_state.gap_ticks);
+}
+
+/* Whether the thread goes on with its spin now, as far as can be told: within some yields it can't have seen
+ * that the lock is free, however long it lasts until it runs again. */
+static bool goes_on_with_spin(const gp_lock_journal *journal, uint64_t now, uint64_t gap)
+{
+    return GET(journal->spin.tries) % gp_lock_state.blind_yields != 0 ||
+           now - GET(journal->spin.until) <= gap;
+}
+
+/* What the thread spun before belongs to its wait, if it was for the same lock. */
+static uint64_t begin_of(gp_lock_journal *journal, uintptr_t key, uint64_t now, uint32_t *spun)
+{
+    uint64_t since = GET(journal->spin.since), until = GET(journal->spin.until),
+             spins_for = GET(journal->spin.key);
+    *spun = 0;
+    if (since == 0)
+        return now;
+    if ((spins_for != 0 && spins_for != key) || !goes_on_with_spin(journal, now, gp_lock_state.pause_ticks)) {
+        end_spin(journal);
+        return now;
+    }
+    *spun = ticks32(until - since);
+    SET(journal->spin.since, 0);
+    return since;
+}
+
+/* The clock comes first: whatever takes time here, the thread waits meanwhile. */
+static void begin_wait(gp_lock_journal *journal, const void *sem, const char *frame)
+{
+    gp_lock_waiting *waiting = &journal->waiting;
+    uint64_t now = gp_clock_ticks(), since;
+    uint32_t spun;
+    bool parked;
+    uintptr_t key = key_of(sem, frame, &parked);
+    where at = find_place(journal);
+    if (journal->yielded.at != NULL)
+        learn_from_yield(journal, parked ? key : 0, now);
+    if (tries_again(journal, key, at.place, now)) {
+        since = GET(waiting->since);
+        SET(waiting->until, 0);
+    } else {
+        end_failed(journal);
+        SET(waiting->key, key);
+        SET(waiting->place, at.place);
+        SET(waiting->lock, find_lock(journal, key, parked, &at));
+        since = begin_of(journal, key, now, &spun);
+        SET(waiting->spun, spun);
+    }
+    SET(waiting->sem, (uintptr_t)sem);
+    atomic_store_explicit(&waiting->since, since, memory_order_release);
+    journal->token = gp_lock_waiters_enter(&gp_lock_state.waiters, journal, (uintptr_t)sem);
+}
+
+/* A thread that was woken and found the lock taken again parks once more: it is still the same wait. */
+static uint32_t goes_on(gp_lock_journal *journal)
+{
+    gp_lock_waiting *waiting = &journal->waiting;
+    uint64_t since = GET(waiting->since), gap = since - journal->last_until;
+    if (journal->last_until == 0 || journal->last_key != GET(waiting->key) || !gp_lock_state.host->parks ||
+        journal->last_place != GET(waiting->place) || gap > gp_lock_state.gap_ticks)
+        return 0;
+    SET(waiting->since, journal->last_until);
+    return GP_LOCK_GOES_ON;
+}
+
+static void end_wait(gp_lock_journal *journal, int error)
+{
+    gp_lock_waiting *waiting = &journal->waiting;
+    uint64_t now = gp_clock_ticks();
+    uintptr_t sem = GET(waiting->sem);
+    if (!GET(gp_lock_state.running)) {
+        clear_waiting(journal);
+    } else if (error != 0) {
+        journal->last_was_cut = error == EINTR;
+        journal->last_until = 0;
+        SET(waiting->until, now);
+    } else {
+        note_wait(journal, now, goes_on(journal));
+        journal->last_key = GET(waiting->key);
+        journal->last_place = GET(waiting->place);
+        journal->last_until = now;
+        clear_waiting(journal);
+    }
+    SET(waiting->sem, 0);
+    gp_lock_waiters_leave(&gp_lock_state.waiters, sem, journal->token);
+}
+
+static gp_lock_journal *begin(void)
+{
+    gp_lock_journal *journal = NULL;
+    if (busy || !GET(gp_lock_state.running))
+        return NULL;
+    busy = true;
+    journal = gp_lock_own_journal();
+    busy = journal != NULL;
+    return journal;
+}
+
+static void try_wait(const void *sem, const char *frame)
+{
+    bool parked;
+    if (!trial_waits)
+        return;
+    if (key_of(sem, frame, &parked) != trial->lock) {
+        atomic_fetch_add(&trial->waits_beside, 1);
+        return;
+    }
+    atomic_store(&trial->sem, (uintptr_t)sem);
+    atomic_fetch_add(&trial->waits, 1);
+}
+
+static gp_lock_journal *before_wait(const void *sem, const char *frame)
+{
+    int saved = errno;
+    if (__builtin_expect(trial != NULL, 0))
+        try_wait(sem, frame);
+    gp_lock_journal *journal = begin();
+    /* a signal's handler that waits, too, is not seen */
+    bool waits_already = journal != NULL && GET(journal->waiting.sem) != 0;
+    if (journal != NULL && !waits_already)
+        begin_wait(journal, sem, frame);
+    busy = busy && journal == NULL;
+    errno = saved;
+    return waits_already ? NULL : journal;
+}
+
+static int after_wait(gp_lock_journal *journal, int status)
+{
+    int error = errno;
+    if (journal != NULL && !busy) {
+        busy = true;
+        end_wait(journal, status == 0 ? 0 : error);
+        keep_books(journal);
+        busy = false;
+    }
+    errno = error;
+    return status;
+}
+
+static int hooked_wait(sem_t *sem)
+{
+    gp_lock_journal *journal = before_wait(sem, __builtin_frame_address(0));
+    return after_wait(journal, ((int (*)(sem_t *))NEXT(GP_LOCK_CALL_WAIT))(sem));
+}
+
+static int hooked_clockwait(sem_t *sem, clockid_t clock, const struct timespec *until)
+{
+    gp_lock_journal *journal = before_wait(sem, __builtin_frame_address(0));
+    return after_wait(journal, ((int (*)(sem_t *, clockid_t, const struct timespec *))NEXT(
+                                   GP_LOCK_CALL_CLOCKWAIT))(sem, clock, until));
+}
+
+static int hooked_timedwait(sem_t *sem, const struct timespec *until)
+{
+    gp_lock_journal *journal = before_wait(sem, __builtin_frame_address(0));
+    return after_wait(journal,
+                      ((int (*)(sem_t *, const struct timespec *))NEXT(GP_LOCK_CALL_TIMEDWAIT))(sem, until));
+}
+
+/* ---- releases ---- */
+
+__attribute__((noinline)) static void note_release(gp_lock_journal *journal, uintptr_t sem)
+{
+    bool known;
+    uintptr_t key = gp_lock_waiters_key(&gp_lock_state.waiters, sem, &known);
+    if (key == 0)
+        return;
+    journal->last_until = 0;
+    end_failed(journal);
+    end_spin(journal);
+    where at = find_place(journal);
+    add(journal, &(gp_lock_note){.until = gp_clock_ticks(),
+                                 .key = key,
+                                 .sem = sem,
+                                 .place = at.place,
+                                 .flags = GP_LOCK_RELEASE | (known ? 0 : GP_LOCK_ELSEWHERE)});
+}
+
+static int post(sem_t *sem)
+{
+    return ((int (*)(sem_t *))NEXT(GP_LOCK_CALL_POST))(sem);
+}
+
+__attribute__((noinline)) static int post_to_waiter(sem_t *sem)
+{
+    int saved = errno;
+    if (trial != NULL && (uintptr_t)sem == atomic_load(&trial->sem))
+        atomic_store(&trial->posted, true);
+    gp_lock_journal *journal = begin();
+    if (journal == NULL) {
+        errno = saved;
+        return post(sem);
+    }
+    note_release(journal, (uintptr_t)sem);
+    busy = false;
+    errno = saved;
+    int status = post(sem);
+    saved = errno;
+    if (!busy) {
+        busy = true;
+        keep_books(journal);
+        busy = false;
+    }
+    errno = saved;
+    return status;
+}
+
+static int hooked_post(sem_t *sem)
+{
+    if (__builtin_expect(!gp_lock_anybody(&gp_lock_state.waiters, (uintptr_t)sem) && trial == NULL, 1))
+        return post(sem);
+    return post_to_waiter(sem);
+}
+
+/* ---- spins ---- */
+
+static void begin_spin(gp_lock_journal *journal, uintptr_t key, uint64_t now)
+{
+    gp_lock_spin *spin = &journal->spin;
+    where at = find_place(journal);
+    SET(spin->key, key);
+    SET(spin->place, at.place);
+    SET(spin->lock, find_lock(journal, key, true, &at));
+    SET(spin->until, now);
+    SET(spin->tries, 0);
+    atomic_store_explicit(&spin->since, now, memory_order_release);
+    gp_lock_books_list(&gp_lock_state.books, journal); /* see look_at_spin */
+}
+
+static void go_on_spinning(gp_lock_journal *journal, uintptr_t key)
+{
+    gp_lock_spin *spin = &journal->spin;
+    uint64_t now = gp_clock_ticks();
+    if (GET(spin->since) != 0 &&
+        (GET(spin->key) != key || !goes_on_with_spin(journal, now, gp_lock_state.gap_ticks)))
+        end_spin(journal);
+    if (GET(spin->since) == 0)
+        begin_spin(journal, key, now);
+    SET(spin->tries, GET(spin->tries) + 1);
+    SET(spin->yields, true);
+}
+
+static void try_yield(const uintptr_t *registers, const void *caller)
+{
+    int found = 0;
+    for (int i = 0; registers != NULL && i < GP_LOCK_REGISTERS; i++)
+        if (registers[i] == trial->lock) {
+            atomic_fetch_add(&trial->registers[i], 1);
+            found++;
+        }
+    if (found != 0 || registers == NULL) {
+        atomic_fetch_add(&trial->yields, 1);
+        atomic_store(&trial->yields_at, caller);
+    }
+}
+
+static int yield(void)
+{
+    return ((int (*)(void))NEXT(GP_LOCK_CALL_YIELD))();
+}
+
+static const gp_lock_spin_site *find_site(const void *at)
+{
+    for (size_t i = 0; i < GP_LOCK_SPIN_SITES; i++) {
+        const void *known = atomic_load_explicit(&gp_lock_state.spin_sites[i].at, memory_order_acquire);
+        if (known == at)
+            return &gp_lock_state.spin_sites[i];
+        if (known == NULL)
+            break;
+    }
+    return NULL;
+}
+
+void gp_lock_learn_spin(const void *at, int in_register)
+{
+    if (atomic_exchange(&gp_lock_state.learning_spin, true))
+        return;
+    for (size_t i = 0; i < GP_LOCK_SPIN_SITES && find_site(at) == NULL; i++) {
+        gp_lock_spin_site *site = &gp_lock_state.spin_sites[i];
+        if (atomic_load(&site->at) != NULL)
+            continue;
+        site->in_register = in_register;
+        atomic_store_explicit(&site->at, at, memory_order_release);
+    }
+    atomic_store(&gp_lock_state.learning_spin, false);
+}
+
+/* It may be a place where threads spin. If the thread sleeps at once, on a lock whose address was in a
+ * register, it is one: see learn_from_yield. */
+static void keep_yield(gp_lock_journal *journal, const uintptr_t *registers, const void *at)
+{
+    journal->yielded.at = at;
+    if (registers != NULL)
+        memcpy(journal->yielded.registers, registers, sizeof journal->yielded.registers);
+}
+
+__attribute__((used)) int gp_lock_yield(const uintptr_t *registers, const void *caller);
+/* `registers`: those of the caller that a function must restore; NULL: not known. */
+__attribute__((used)) int gp_lock_yield(const uintptr_t *registers, const void *caller)
+{
+    if (__builtin_expect(trial != NULL, 0) && trial_waits)
+        try_yield(registers, caller);
+    const gp_lock_spin_site *site = find_site(caller);
+    bool spins = gp_lock_state.host->parks && (site != NULL || registers != NULL);
+    gp_lock_journal *journal = spins ? begin() : NULL;
+    if (journal == NULL)
+        return yield();
+    if (site != NULL)
+        go_on_spinning(journal, site->in_register >= 0 ? registers[site->in_register] : 0);
+    else
+        keep_yield(journal, registers, caller);
+    busy = false;
+    int status = yield();
+    if (site != NULL) {
+        SET(journal->spin.until, gp_clock_ticks());
+        atomic_store_explicit(&journal->spin.yields, false, memory_order_release); /* after `until` */
+    } else {
+        journal->yielded.when = gp_clock_ticks();
+    }
+    return status;
+}
+
+#if defined(__x86_64__)
+/* Shows the caller's registers that a function must restore: one of them has the lock. */
+__attribute__((naked)) static int hooked_yield(void)
+{
+    __asm__("endbr64\n"
+            "pushq %r15\n"
+            "pushq %r14\n"
+            "pushq %r13\n"
+            "pushq %r12\n"
+            "pushq %rbp\n"
+            "pushq %rbx\n"
+            ".cfi_adjust_cfa_offset 48\n"
+            "movq %rsp, %rdi\n"
+            "movq 48(%rsp), %rsi\n"
+            "subq $8, %rsp\n"
+            ".cfi_adjust_cfa_offset 8\n"
+            "call gp_lock_yield\n"
+            "addq $56, %rsp\n"
+            ".cfi_adjust_cfa_offset -56\n"
+            "ret\n");
+}
+#else
+static int hooked_yield(void)
+{
+    return gp_lock_yield(NULL, __builtin_return_address(0));
+}
+#endif
+
+/* ---- what stands in the slots ---- */
+
+static const gp_hook wrappers[GP_LOCK_CALLS] = {
+    [GP_LOCK_CALL_WAIT] = {.name = "sem_wait", .wrapper = (void *)hooked_wait, .library = (void *)sem_wait},
+    [GP_LOCK_CALL_CLOCKWAIT] = {.name = "sem_clockwait", .wrapper = (void *)hooked_clockwait},
+    [GP_LOCK_CALL_TIMEDWAIT] = {.name = "sem_timedwait",
+                                .wrapper = (void *)hooked_timedwait,
+                                .library = (void *)sem_timedwait},
+    [GP_LOCK_CALL_POST] = {.name = "sem_post", .wrapper = (void *)hooked_post, .library = (void *)sem_post},
+    [GP_LOCK_CALL_YIELD] = {.name = "sched_yield",
+                            .wrapper = (void *)hooked_yield,
+                            .library = (void *)sched_yield},
+};
+
+void gp_lock_hooks_fill(void)
+{
+    memcpy(gp_lock_state.hooks, wrappers, sizeof wrappers);
+    gp_lock_state.hooks[GP_LOCK_CALL_CLOCKWAIT].library = (void *)sem_clockwait;
+}
+
+bool gp_lock_hooks_complete(void)
+{
+    for (size_t i = 0; i < GP_LOCK_CALLS; i++)
+        if (gp_lock_state.hooks[i].slot_count != 0 && gp_lock_state.hooks[i].library == NULL)
+            return false;
+    return true;
+}
+
+void gp_lock_hooks_try(gp_lock_trial *with, bool waits)
+{
+    trial = with;
+    trial_waits = waits;
+}
+
+bool gp_lock_hooks_busy(void)
+{
+    return busy;
+}
+
+void gp_lock_end_journal(gp_lock_journal *journal)
+{
+    busy = true; /* for good: the thread ends, and what it still does is not seen */
+    if (GET(gp_lock_state.running)) {
+        end_spin(journal);
+        end_failed(journal);
+    }
+    atomic_store(&journal->ended, true);
+}

@@ -1,0 +1,139 @@
+#ifndef GP_LOCK_JOURNAL_H
+#define GP_LOCK_JOURNAL_H
+
+/* What one thread notes of locks: how long it waited for one, and when it released one that others wait for.
+ * The thread notes in memory of its own, and the books are kept later (gp_lock_books.h).
+ *
+ * A wait is noted when it ends, a release before the waiting thread is woken. So whoever finds the note of a
+ * wait also finds the notes of all releases of that lock before, whatever thread they are of. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/gp_place.h"
+
+enum {
+    GP_LOCK_NOTES = 128, /* of one thread; a power of 2 */
+    GP_LOCK_DUE = 64,    /* from so many unread ones on the thread itself keeps the books */
+    GP_LOCK_SPOTS = 16,  /* recent places of one thread; a power of 2 */
+    GP_LOCK_KINDS = 16,  /* recent locks of one thread; a power of 2 */
+    GP_LOCK_NAME_MAX = 16,
+};
+
+enum {
+    GP_LOCK_RELEASE = 1,    /* a release, not a wait */
+    GP_LOCK_FAILED = 2,     /* the wait ended without the lock: time was up, or a signal came */
+    GP_LOCK_GOES_ON = 4,    /* the wait goes on with the one before: the interpreter only tried again */
+    GP_LOCK_SPUN = 8,       /* the thread only spun, and never slept */
+    GP_LOCK_ELSEWHERE = 16, /* a release whose lock is not known: `key` is the semaphore */
+};
+
+typedef struct {
+    uint64_t since, until; /* ticks; of a release `until` is when */
+    uintptr_t key;         /* the lock's address */
+    uintptr_t sem;         /* the semaphore on which the thread slept, or which was posted */
+    uint32_t place;        /* GP_ROW_NONE: not known */
+    uint32_t lock;         /* what it is: a number of gp_lock_trace.h */
+    uint32_t flags;
+    uint32_t spun; /* ticks of the wait in which the thread spun; of a very long spin UINT32_MAX */
+} gp_lock_note;
+
+/* A level of the calling thread's stack, and what proves that it is still the same code. */
+typedef struct {
+    gp_site_key key;
+    const void *proof[2];
+    int32_t first_line;
+    uint32_t place;
+    uint32_t role; /* gp_lock_role */
+} gp_lock_spot;
+
+/* What a lock turned out to be when this thread waited for it there. */
+typedef struct {
+    uintptr_t key;
+    uint32_t place, lock;
+} gp_lock_kind;
+
+/* What a thread waits for now. Any thread reads it. */
+typedef struct {
+    _Atomic uintptr_t key; /* 0: nothing */
+    _Atomic uintptr_t sem;
+    _Atomic uint64_t since; /* 0: it is about to wait */
+    _Atomic uint64_t until; /* not 0: that failed then, and may go on at once or not at all */
+    _Atomic uint32_t place, lock, spun;
+} gp_lock_waiting;
+
+/* Attempts of the thread to get a lock without sleeping, since the last note. */
+typedef struct {
+    _Atomic uint64_t since, until; /* since 0: none */
+    _Atomic uintptr_t key;         /* 0: not known */
+    _Atomic uint32_t place, lock;
+    _Atomic bool yields;    /* now */
+    _Atomic uint32_t tries; /* yields so far */
+} gp_lock_spin;
+
+/* A yield at a place where it is not known yet that threads spin there for a lock. */
+typedef struct {
+    const void *at;
+    uint64_t when;
+    uintptr_t registers[6];
+} gp_lock_yielded;
+
+typedef struct gp_lock_journal {
+    /* written by the thread */
+    _Atomic uint64_t noted; /* notes published so far */
+    gp_lock_waiting waiting;
+    gp_lock_spin spin;
+    uint64_t last_until; /* of the last wait; 0: another must not go on with it */
+    uintptr_t last_key;
+    uint32_t last_place;
+    bool last_was_cut;     /* by a signal */
+    int token;             /* of gp_lock_waiters_enter */
+    _Atomic uint64_t lost; /* notes for which there was no room */
+    _Atomic bool ended;
+    _Atomic bool listed; /* it is in the list of those with something to read */
+    _Atomic(struct gp_lock_journal *) next_listed;
+    gp_lock_yielded yielded; /* `at` NULL: none since the last wait */
+    gp_lock_spot spots[GP_LOCK_SPOTS];
+    gp_lock_kind kinds[GP_LOCK_KINDS];
+
+    /* written by whoever keeps the books */
+    _Atomic uint64_t read;           /* notes read so far */
+    uint64_t seen;                   /* notes whose steps are in the history; at least `read` */
+    uint64_t limit, upto;            /* in this reading: of waits, of steps */
+    uint64_t spin_told;              /* `since` of a spin whose end is in the history, but not noted yet */
+    uint64_t open_since, open_until; /* the last wait, with which another may go on */
+    struct gp_lock_journal *next_read;
+    bool being_read;
+    uint32_t account;
+
+    gp_lock_note notes[GP_LOCK_NOTES];
+} gp_lock_journal;
+
+static inline gp_lock_note *gp_lock_journal_note(gp_lock_journal *journal, uint64_t number)
+{
+    return &journal->notes[number & (GP_LOCK_NOTES - 1)];
+}
+
+static inline uint64_t gp_lock_journal_unread(const gp_lock_journal *journal)
+{
+    /* acquire: the reader has done with what it has read */
+    return atomic_load_explicit(&journal->noted, memory_order_relaxed) -
+           atomic_load_explicit(&journal->read, memory_order_acquire);
+}
+
+/* Add a note. Owner only; wait-free. False if there is no room, which is counted. */
+static inline bool gp_lock_journal_add(gp_lock_journal *journal, const gp_lock_note *note)
+{
+    uint64_t number = atomic_load_explicit(&journal->noted, memory_order_relaxed);
+    if (gp_lock_journal_unread(journal) == GP_LOCK_NOTES) {
+        atomic_fetch_add_explicit(&journal->lost, 1, memory_order_relaxed);
+        return false;
+    }
+    *gp_lock_journal_note(journal, number) = *note;
+    /* release: who finds the number finds the note */
+    atomic_store_explicit(&journal->noted, number + 1, memory_order_release);
+    return true;
+}
+
+#endif

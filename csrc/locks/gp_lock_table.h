@@ -1,0 +1,50 @@
+#ifndef GP_LOCK_TABLE_H
+#define GP_LOCK_TABLE_H
+
+/* Sums by up to five numbers: who waited for which lock, where, behind whom. A hash table in an array, which
+ * grows; its rows may be read in order. Guarded by the lock of the books. Memory comes from mmap. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/gp_place.h"
+
+enum {
+    GP_LOCK_ROWS_MAX = 1 << 18, /* 20 MiB */
+};
+
+typedef enum {
+    GP_LOCK_ROW_WAITS,  /* lock, waiter, place: number, ticks, longest, ticks spun */
+    GP_LOCK_ROW_BLAME,  /* lock, waiter, place, holder, its place: ticks */
+    GP_LOCK_ROW_LENGTH, /* lock, bucket of gp_hist.h: number */
+} gp_lock_row_kind;
+
+/* Instead of a holder. */
+#define GP_LOCK_NOBODY (UINT32_MAX - 1) /* it was free; the waiter did not run yet */
+#define GP_LOCK_UNSEEN UINT32_MAX       /* nobody released it, or nobody saw who did */
+
+typedef struct {
+    uint32_t kind, lock, waiter, place, holder, holder_place;
+} gp_lock_row_key;
+
+typedef struct {
+    gp_lock_row_key key;
+    uint64_t count, ticks, longest, spun;
+} gp_lock_row;
+
+/* Zeroed memory is an empty table. */
+typedef struct {
+    gp_lock_row *rows;
+    uint32_t *slots; /* in the memory behind the rows: a row + 1; 0: free */
+    size_t count, room;
+} gp_lock_table;
+
+/* The row with this key, which is made if it is not there. NULL if there is no memory or no more room. Valid
+ * until the next call. */
+gp_lock_row *gp_lock_table_row(gp_lock_table *table, gp_lock_row_key key);
+
+/* Give up the table's memory. */
+void gp_lock_table_clear(gp_lock_table *table);
+
+#endif

@@ -1,0 +1,108 @@
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "base/gp_clock.h"
+#include "locks/gp_lock_state.h"
+
+/* Instead of trust in offsets and registers, which differ from build to build: a native thread waits for a
+ * lock of the interpreter's that the calling thread has. */
+
+enum {
+    PATIENCE_MS = 5000, /* until the thread waits, on a machine that is very busy */
+};
+
+static void sleep_ms(void)
+{
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+static void *wait_for_lock(void *trial)
+{
+    const gp_lock_host *host = gp_lock_state.host;
+    void *lock = (void *)((gp_lock_trial *)trial)->lock;
+    gp_lock_hooks_try(trial, true);
+    host->acquire(lock);
+    host->release(lock);
+    gp_lock_hooks_try(NULL, false);
+    return NULL;
+}
+
+/* The thread blocks all signals: it must run no handler of the program. */
+static int make_thread(pthread_t *thread, gp_lock_trial *trial)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, wait_for_lock, trial);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+static gp_status hold_up_thread(gp_lock_trial *trial, const char **reason)
+{
+    const gp_lock_host *host = gp_lock_state.host;
+    pthread_t thread;
+    void *lock = (void *)trial->lock;
+    host->acquire(lock);
+    int error = make_thread(&thread, trial);
+    for (int i = 0; error == 0 && i < PATIENCE_MS && atomic_load(&trial->waits) == 0; i++)
+        sleep_ms();
+    gp_lock_hooks_try(trial, false);
+    host->release(lock);
+    gp_lock_hooks_try(NULL, false);
+    if (error == 0)
+        pthread_join(thread, NULL);
+    else
+        *reason = "a thread that tries how the interpreter waits for a lock can't be made";
+    return error == 0 ? GP_OK : GP_EUNSUPPORTED;
+}
+
+static gp_status judge(const gp_lock_trial *trial, const char **reason)
+{
+    if (atomic_load(&trial->waits) == 0)
+        *reason = atomic_load(&trial->waits_beside) != 0
+                      ? "this interpreter does not keep a lock's address where gilprobe looks for it"
+                      : "this interpreter waits for its locks in a way that gilprobe does not know";
+    else if (!atomic_load(&trial->posted))
+        *reason = "this interpreter does not wake a thread that waits where it releases the lock";
+    else
+        return GP_OK;
+    return GP_EUNSUPPORTED;
+}
+
+/* The register that always had the lock's address. Where the compiler has copied the loop, the other copies
+ * are found later. */
+static void learn_spins(const gp_lock_trial *trial)
+{
+    int yields = atomic_load(&trial->yields), found = -1;
+    for (int i = 0; i < GP_LOCK_REGISTERS; i++)
+        if (atomic_load(&trial->registers[i]) == yields && found < 0)
+            found = i;
+    bool blind = gp_lock_state.host->blind_yields != 0 && yields % (int)gp_lock_state.host->blind_yields == 0;
+    gp_lock_state.blind_yields = gp_lock_state.books.blind_yields =
+        blind ? gp_lock_state.host->blind_yields : 1;
+    if (yields != 0)
+        gp_lock_learn_spin(atomic_load(&trial->yields_at), found);
+}
+
+gp_status gp_lock_trial_run(const char **reason)
+{
+    gp_lock_trial trial = {.lock = (uintptr_t)gp_lock_state.host->new_lock()};
+    if (trial.lock == 0)
+        return GP_ENOMEM;
+    gp_status status = gp_hooks_install(gp_lock_state.hooks, GP_LOCK_CALLS, false);
+    if (status != GP_OK) {
+        *reason = "the interpreter's import slots can't be made writable";
+    } else {
+        status = hold_up_thread(&trial, reason);
+        gp_hooks_remove(gp_lock_state.hooks, GP_LOCK_CALLS);
+    }
+    gp_lock_state.host->free_lock((void *)trial.lock);
+    if (status == GP_OK)
+        status = judge(&trial, reason);
+    if (status == GP_OK)
+        learn_spins(&trial);
+    return status;
+}

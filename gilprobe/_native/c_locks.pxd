@@ -1,0 +1,17 @@
+# What csrc/locks declares. Called without a GIL.
+
+from libc.stdint cimport uint32_t
+
+from .c_base cimport gp_buffer, gp_status
+
+
+cdef extern from "locks/gp_lock_trace.h" nogil:
+    ctypedef struct gp_lock_session:
+        pass
+    gp_status gp_lock_learn(const char **reason)
+    gp_status gp_lock_start(gp_lock_session **session, const char **reason)
+    void gp_lock_stop(gp_lock_session *session)
+    void gp_lock_forget(gp_lock_session *session)
+    gp_status gp_lock_read(gp_lock_session *session, gp_buffer *buffer)
+    void gp_lock_label(uint32_t label)
+    size_t gp_lock_sessions()

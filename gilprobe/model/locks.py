@@ -1,0 +1,129 @@
+"""What threads waited for beside the GIL: locks, and work. Plain data, for reports."""
+
+from __future__ import annotations
+
+from gilprobe.model.distribution import Distribution  # noqa: TC001  # hints are read at run time
+from gilprobe.model.plain_data import dataclass
+
+LOCK, OBJECT, INTERPRETER, STOP, WORK, UNKNOWN = (
+    "lock",
+    "object",
+    "interpreter",
+    "stop the world",
+    "work",
+    "unknown",
+)
+"""Kinds of what is waited for."""
+
+KINDS = (LOCK, OBJECT, INTERPRETER, STOP, WORK, UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock, or what else threads waited for beside the GIL.
+
+    Attributes
+    ----------
+    kind : str
+        "lock": of :mod:`threading`, or one like it; "object": the lock that each object of a free-threaded
+        build has; "interpreter": one of its own; "stop the world": all threads were stopped; "work": a
+        condition, an event, a queue, the end of a thread; "unknown".
+    type : str
+        The type of the object: "_thread.lock", "dict"; empty where there is none.
+    name : str
+        The variable or attribute that has it, `self._lock`, where it was waited for; of the interpreter what
+        it is for; of work the function that waits, `Queue.get`. Empty if not known.
+    owner : str
+        The type that has the attribute, or the module of a global variable; empty for a local one.
+    address : int
+        Tells apart locks without a name; 0 for others.
+    wait : Distribution
+        How long threads waited for it.
+    spun_ns : int
+        The part of these waits in which a thread only tried again, without sleep, nanoseconds.
+    """
+
+    kind: str
+    type: str
+    name: str
+    owner: str
+    address: int
+    wait: Distribution
+    spun_ns: int = 0
+
+    @property
+    def wait_ns(self) -> int:
+        """All waits together, nanoseconds."""
+        return self.wait.total_ns
+
+    @property
+    def wait_s(self) -> float:
+        """All waits together, seconds."""
+        return self.wait.total_ns / 1e9
+
+    @property
+    def waits(self) -> int:
+        """Number of waits."""
+        return self.wait.count
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        if self.kind == STOP:
+            return "stop the world"
+        if self.kind == INTERPRETER:
+            return f"interpreter: {self.name}"
+        if self.kind == WORK:
+            return f"work: {self.name or 'not known'}"
+        kind = _SHORT.get(self.type, self.type) or "a lock"
+        if not self.name:
+            return f"{kind} at {self.address:#x}"
+        if not self.owner:
+            return f"{kind} `{self.name}`"
+        return f"{kind} `{self.name}` " + (
+            f"of {self.owner}" if "." in self.name else f"(module {self.owner})"
+        )
+
+
+_SHORT = {"_thread.lock": "Lock", "_thread.RLock": "RLock", "_queue.SimpleQueue": "SimpleQueue"}
+
+
+@dataclass(frozen=True, slots=True)
+class LockWait:
+    """How long one thread waited at one place for a lock that another thread had.
+
+    Time in which nobody had the lock (it was free, but the waiter did not run yet) is a row without a holder
+    whose `function` is "(handoff)"; a wait that no release ended, or one that was not seen, has "(not seen)".
+    All rows of a lock add up to its waits.
+
+    Attributes
+    ----------
+    lock : int
+        Index in the report's `locks`.
+    waiter, waiter_id, waiter_function, waiter_filename, waiter_line : str, int, str, str, int
+        The thread that waited, its native identifier, and where.
+    holder, holder_id : str, int
+        The thread that released the lock; empty and 0 where nobody had it.
+    function, filename, line : str, str, int
+        Where it released the lock.
+    wait_ns : int
+        Nanoseconds.
+    """
+
+    lock: int
+    waiter: str
+    waiter_id: int
+    waiter_function: str
+    waiter_filename: str
+    waiter_line: int
+    holder: str
+    holder_id: int
+    function: str
+    filename: str
+    line: int
+    wait_ns: int
+
+    @property
+    def wait_s(self) -> float:
+        """Length of the waits, seconds."""
+        return self.wait_ns / 1e9

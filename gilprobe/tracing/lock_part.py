@@ -1,0 +1,290 @@
+"""What a trace has booked of locks (docs/recording-format.md, LOCK), with names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from gilprobe.model import locks as model
+from gilprobe.model.distribution import BUCKETS, Distribution
+from gilprobe.model.locks import Lock, LockWait
+from gilprobe.report import Frame
+from gilprobe.tracing.assembling import HANDOFF, bystander
+from gilprobe.tracing.places import UNSEEN, Naming, frame_of
+
+TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+    from gilprobe.model.environment import Environment
+    from gilprobe.report import Report, ThreadAccount
+
+    _Who = Callable[[int, int, str, bool], Naming]
+    """Returns a thread by native identifier, label, the operating system's name, and whether it has ended."""
+
+_FINAL, _HOOKS_LOST, _SPINS = 1, 2, 4
+_FLAGS = 7
+_WAITS, _BLAME, _LENGTH = range(3)
+_UNSEEN_PLACE, _NO_FRAME, _NO_PLACE, _FIRST_PLACE = range(4)
+_NOBODY, _NOBODY_SEEN, _FIRST_HOLDER = range(3)
+_MOST_NS = 2**63
+_MOST = 1 << 20  # rows, places, locks and threads: a recorder has fewer
+
+_NATIVE = 1  # as in PLAC
+_UNSEEN_FRAME = Frame(UNSEEN, "", 0)
+
+
+class _Payload:
+    """The payload of a chunk, read from front to back; ValueError if it ends too early."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload, self._at = payload, 0
+
+    def number(self, below: int = 1 << 64) -> int:
+        value = shift = 0
+        while True:
+            if self._at == len(self._payload) or shift > 63:
+                raise ValueError("a number must be complete, and have at most 64 bits")
+            byte = self._payload[self._at]
+            self._at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        if value >= below:
+            raise ValueError(f"a number must be below {below}, got {value}")
+        return value
+
+    def signed(self) -> int:
+        value = self.number()
+        return (value >> 1) ^ -(value & 1)
+
+    def string(self) -> str:
+        size = self.number(1 << 16)
+        if size > len(self._payload) - self._at:
+            raise ValueError("a string must be complete")
+        self._at += size
+        return self._payload[self._at - size : self._at].decode("utf-8", "surrogatepass")
+
+    def end(self) -> None:
+        if self._at != len(self._payload):
+            raise ValueError(f"{len(self._payload) - self._at} bytes follow the end of the chunk")
+
+
+class LockPart:
+    """What a trace has booked of locks.
+
+    Attributes
+    ----------
+    final : bool
+        Whether that is all: the trace has ended.
+    hooks_lost, spins_seen : bool
+        Whether another library replaced the hooks; whether tries without sleep are seen.
+    elapsed_ns, lost, lost_ns : int
+        Length of the trace; notes that were lost; waits for which there was no row.
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        read = _Payload(payload)
+        flags = read.number(_FLAGS + 1)
+        self.final, self.hooks_lost = bool(flags & _FINAL), bool(flags & _HOOKS_LOST)
+        self.spins_seen = bool(flags & _SPINS)
+        self._factor = read.number()
+        self.elapsed_ns = self._ns(read.number())
+        self.lost = read.number()
+        self.lost_ns = self._ns(read.number())
+        self._accounts = [(0, 0, False, "")]
+        for _ in range(read.number(_MOST)):
+            self._accounts.append((read.signed(), read.number(1 << 32), bool(read.number(2)), read.string()))
+        self.waits: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self.blame: dict[tuple[int, int, int, int, int], int] = defaultdict(int)
+        self.lengths: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        for _ in range(2):
+            for _ in range(read.number(_MOST)):
+                self._read_row(read)
+        self._places = [_read_place(read) for _ in range(read.number(_MOST))]
+        self._locks = [_read_lock(read) for _ in range(read.number(_MOST))]
+        read.end()
+        self._check()
+
+    def _ns(self, ticks: int) -> int:
+        ns = ticks * self._factor >> 32
+        if ns >= _MOST_NS:
+            raise ValueError(f"a time must be below {_MOST_NS} ns, got {ns}")
+        return ns
+
+    def _read_row(self, read: _Payload) -> None:
+        kind, lock, waiter = read.number(3), read.number(1 << 32), read.number(1 << 32)
+        if kind == _LENGTH:
+            self.lengths[lock][waiter] += read.signed()
+            return
+        place = read.number(1 << 32)
+        if kind == _BLAME:
+            key = (lock, waiter, place, read.number(1 << 33), read.number(1 << 32))
+            self.blame[key] += self._ns(read.number())
+            return
+        row = self.waits[lock, waiter, place]
+        row[0] += read.number()
+        row[1] += self._ns(read.number())
+        row[2] = max(row[2], self._ns(read.number()))
+        row[3] += self._ns(read.number())
+
+    def _check(self) -> None:
+        """Check that everything that is referred to is there."""
+        accounts, places = len(self._accounts), len(self._places) + _FIRST_PLACE
+        for lock, waiter, place in self.waits:
+            if lock > len(self._locks) or waiter >= accounts or place >= places:
+                raise ValueError("a wait must be of a lock, a thread and a place that are described")
+        for lock, waiter, place, holder, holder_place in self.blame:
+            known = (lock, waiter, place) in self.waits and holder < accounts + _FIRST_HOLDER
+            if not known or holder_place >= places:
+                raise ValueError("a part of a wait must be of a wait and a holder that are described")
+        for lock, lengths in self.lengths.items():
+            if lock > len(self._locks) or max(lengths) >= BUCKETS or min(lengths.values()) < 0:
+                raise ValueError("a length must be of a lock that is described, and of a bucket")
+
+    # ---- with names ----
+
+    def add_to(self, report: Report, who: _Who) -> Report:
+        """Return the report with the locks."""
+        from dataclasses import replace
+
+        locks, waits = self._told(who)
+        return replace(report, locks=locks, lock_waits=waits, warnings=(*report.warnings, *self._doubts()))
+
+    def alone(
+        self, who: _Who, environment: Environment, bystanders: Mapping[int, str], warnings: tuple[str, ...]
+    ) -> Report:
+        """Return the report of a trace without a GIL: threads are off in it all the time."""
+        from gilprobe.report import Report
+
+        report = Report(
+            elapsed_ns=self.elapsed_ns,
+            held_ns=0,
+            contended_ns=0,
+            handoffs=0,
+            threads=tuple(self._threads(who, bystanders)),
+            sites=(),
+            stacks=(),
+            blame=(),
+            longest_waits=(),
+            dropped_events=0,
+            warnings=warnings,
+            environment=environment,
+        )
+        return self.add_to(report, who)
+
+    def _threads(self, who: _Who, bystanders: Mapping[int, str]) -> Iterator[ThreadAccount]:
+        seen = {waiter for _, waiter, _ in self.waits}
+        seen |= {key[3] - _FIRST_HOLDER for key in self.blame if key[3] >= _FIRST_HOLDER}
+        told = set()
+        for number in sorted(seen - {0}):
+            native_id, _, ended, _ = self._accounts[number]
+            told.add(native_id)
+            yield bystander(native_id, self._name(number, who), self.elapsed_ns, False, ended)
+        for native_id, name in bystanders.items():
+            if native_id not in told:
+                yield bystander(native_id, name, self.elapsed_ns, False)
+
+    def _name(self, number: int, who: _Who) -> str:
+        if number == 0:
+            return "(more threads)"
+        native_id, label, ended, os_name = self._accounts[number]
+        return who(native_id, label, os_name, ended).name
+
+    def _frame(self, place: int, thread: int, who: _Who) -> Frame:
+        if place >= _FIRST_PLACE:
+            return self._places[place - _FIRST_PLACE]
+        if place != _NO_FRAME:
+            return _UNSEEN_FRAME
+        native_id, label, ended, os_name = self._accounts[thread]
+        naming = who(native_id, label, os_name, ended) if thread else Naming(UNSEEN, False)
+        return frame_of((None, _NATIVE, thread, "", ""), lambda _: naming)
+
+    def _lock(self, number: int) -> tuple[str, str, str, str, int]:
+        """Return what a lock is: kind, type, name, owner and address; work by the function that waits."""
+        if number == 0:
+            return (model.UNKNOWN, "", "", "", 0)
+        kind, kind_of, name, owner, address = self._locks[number - 1]
+        if kind == model.WORK:
+            known = 0 < address <= len(self._places)
+            return (kind, "", self._places[address - 1].function if known else "", "", 0)
+        return (kind, kind_of, name, owner, address)
+
+    def _told(self, who: _Who) -> tuple[tuple[Lock, ...], tuple[LockWait, ...]]:
+        numbers: dict[tuple[str, str, str, str, int], list[int]] = defaultdict(list)
+        for number in sorted({lock for lock, _, _ in self.waits}):
+            numbers[self._lock(number)].append(number)
+        told = [(self._sum(key, same), same) for key, same in numbers.items()]
+        told.sort(key=lambda pair: (-pair[0].wait_ns, pair[0].title))
+        rank = {number: at for at, (_, same) in enumerate(told) for number in same}
+        rows: dict[tuple[Any, ...], int] = defaultdict(int)
+        largest: dict[tuple[int, int, int], tuple[int, tuple[Any, ...]]] = {}
+        left = {key: row[1] for key, row in self.waits.items()}
+        for (lock, waiter, place, holder, holder_place), wait_ns in self.blame.items():
+            behind = self._holder(holder, holder_place, who)
+            row = (rank[lock], *self._waiter(waiter, place, who), *behind)
+            rows[row] += wait_ns
+            left[lock, waiter, place] -= wait_ns
+            largest[lock, waiter, place] = max(largest.get((lock, waiter, place), (0, row)), (wait_ns, row))
+        for (lock, waiter, place), wait_ns in left.items():  # each part was rounded down on its own
+            unseen = (rank[lock], *self._waiter(waiter, place, who), "", 0, UNSEEN, "", 0)
+            rows[largest.get((lock, waiter, place), (0, unseen))[1]] += wait_ns
+        waits = [LockWait(*(*key, wait_ns)) for key, wait_ns in rows.items() if wait_ns]
+        waits.sort(key=lambda row: (-row.wait_ns, row.lock, row.waiter, row.holder, row.function, row.line))
+        return tuple(lock for lock, _ in told), tuple(waits)
+
+    def _waiter(self, number: int, place: int, who: _Who) -> tuple[str, int, str, str, int]:
+        frame = self._frame(place, number, who)
+        return (
+            self._name(number, who),
+            self._accounts[number][0],
+            frame.function,
+            frame.filename,
+            frame.line,
+        )
+
+    def _holder(self, holder: int, place: int, who: _Who) -> tuple[str, int, str, str, int]:
+        if holder < _FIRST_HOLDER:
+            return ("", 0, HANDOFF if holder == _NOBODY else UNSEEN, "", 0)
+        return self._waiter(holder - _FIRST_HOLDER, place, who)
+
+    def _sum(self, key: tuple[str, str, str, str, int], numbers: list[int]) -> Lock:
+        same, lengths = set(numbers), defaultdict[int, int](int)
+        rows = [row for (lock, _, _), row in self.waits.items() if lock in same]
+        for number in numbers:
+            for bucket, count in self.lengths[number].items():
+                lengths[bucket] += count
+        buckets = tuple(sorted((bucket, count) for bucket, count in lengths.items() if count))
+        wait = Distribution(
+            count=sum(count for _, count in buckets),
+            total_ns=sum(row[1] for row in rows),
+            max_ns=max(row[2] for row in rows),
+            buckets=buckets,
+        )
+        return Lock(*key, wait=wait, spun_ns=sum(row[3] for row in rows))
+
+    def _doubts(self) -> Iterator[str]:
+        if self.hooks_lost:
+            yield "another library replaced the hooks of locks: everything after that is missing"
+        if self.lost:
+            yield f"{self.lost} waits or releases of locks were not noted: there was no room, or no time"
+        if self.lost_ns:
+            yield f"{self.lost_ns / 1e9:.3g} s of waits for locks have no row: the tables were full"
+
+
+def _read_place(read: _Payload) -> Frame:
+    read.number(1)  # kind: Python
+    line = read.number(1 << 31)
+    function = read.string()
+    return Frame(function, read.string(), line)
+
+
+def _read_lock(read: _Payload) -> tuple[str, str, str, str, int]:
+    kind = model.KINDS[read.number(len(model.KINDS))]
+    if kind in (model.LOCK, model.OBJECT):
+        kind_of, name = read.string(), read.string()
+        return kind, kind_of, name, read.string(), read.number(1 << 63)
+    if kind == model.INTERPRETER:
+        return kind, "", read.string(), "", 0
+    return kind, "", "", "", 0 if kind == model.STOP else read.number(1 << 63)

@@ -1,0 +1,327 @@
+/* The books of locks, fed with what threads would have noted. */
+
+#include "locks/gp_lock_books.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gp_hist.h"
+#include "gp_test.h"
+
+enum { KEY = 0x1000, LOCK = 3, PLACE = 20, THREADS = 5, TURNS = 4000 };
+
+static gp_lock_books new_books(void)
+{
+    return (gp_lock_books){.rate = {(uint64_t)1 << 32}}; /* a tick is a nanosecond */
+}
+
+static gp_lock_journal *add_thread(gp_lock_books *books, uint32_t account)
+{
+    gp_lock_journal *journal = calloc(1, sizeof *journal);
+    journal->account = account;
+    CHECK_EQUAL(gp_lock_books_add(books, journal), GP_OK);
+    return journal;
+}
+
+static gp_lock_session *begin(gp_lock_books *books, uint64_t now)
+{
+    gp_lock_session *session = calloc(1, sizeof *session);
+    session->start = now;
+    session->stop = UINT64_MAX;
+    session->next = books->sessions;
+    books->sessions = session;
+    return session;
+}
+
+static void clear(gp_lock_books *books)
+{
+    while (books->sessions != NULL) {
+        gp_lock_session *session = books->sessions;
+        books->sessions = session->next;
+        gp_lock_table_clear(&session->rows);
+        free(session);
+    }
+    for (size_t i = 0; i < books->journals.count; i++)
+        free(books->journals.journals[i]);
+    gp_lock_history_clear(&books->history);
+}
+
+/* A thread whose notes pile up reads, as hooks do. */
+static void add(gp_lock_books *books, gp_lock_journal *journal, gp_lock_note note)
+{
+    note.lock = LOCK;
+    note.place = note.place != 0 ? note.place : PLACE;
+    if (gp_lock_journal_unread(journal) >= GP_LOCK_DUE)
+        gp_lock_books_read(books);
+    CHECK(gp_lock_journal_add(journal, &note));
+    gp_lock_books_list(books, journal);
+}
+
+static void note_wait(gp_lock_books *books, gp_lock_journal *journal, uint64_t since, uint64_t until,
+                      uint32_t flags)
+{
+    add(books, journal,
+        (gp_lock_note){
+            .since = since, .until = until, .key = KEY, .sem = (uintptr_t)journal, .flags = flags});
+}
+
+static void note_release(gp_lock_books *books, gp_lock_journal *journal, uint64_t at,
+                         const gp_lock_journal *woken)
+{
+    add(books, journal,
+        (gp_lock_note){.until = at, .key = KEY, .sem = (uintptr_t)woken, .flags = GP_LOCK_RELEASE});
+}
+
+static gp_lock_row sum_of(const gp_lock_table *table, gp_lock_row_kind kind, uint32_t waiter, uint32_t holder)
+{
+    gp_lock_row sum = {.count = 0};
+    for (size_t i = 0; i < table->count; i++) {
+        const gp_lock_row *row = &table->rows[i];
+        if (row->key.kind != kind || (kind != GP_LOCK_ROW_LENGTH && row->key.waiter != waiter) ||
+            (kind == GP_LOCK_ROW_BLAME && row->key.holder != holder))
+            continue;
+        CHECK_EQUAL(row->key.lock, LOCK);
+        sum.count += row->count;
+        sum.ticks += row->ticks;
+        sum.spun += row->spun;
+        sum.longest = row->longest > sum.longest ? row->longest : sum.longest;
+    }
+    return sum;
+}
+
+static uint64_t blame(const gp_lock_table *table, uint32_t waiter, uint32_t holder)
+{
+    return sum_of(table, GP_LOCK_ROW_BLAME, waiter, holder).ticks;
+}
+
+static void a_wait_is_booked_behind_who_released(void)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *holder = add_thread(&books, 1), *waiter = add_thread(&books, 2);
+    gp_lock_session *session = begin(&books, 50);
+    note_release(&books, holder, 130, waiter);
+    note_wait(&books, waiter, 100, 140, 0);
+    note_wait(&books, waiter, 10, 40, 0); /* before the session */
+    gp_lock_books_read(&books);
+    gp_lock_row waits = sum_of(&session->rows, GP_LOCK_ROW_WAITS, 2, 0);
+    CHECK_EQUAL(waits.count, 1);
+    CHECK_EQUAL(waits.ticks, 40);
+    CHECK_EQUAL(waits.longest, 40);
+    CHECK_EQUAL(blame(&session->rows, 2, 1), 30);
+    CHECK_EQUAL(blame(&session->rows, 2, GP_LOCK_NOBODY), 10);
+    CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_LENGTH, 0, 0).count, 1);
+    clear(&books);
+}
+
+static void a_wait_that_goes_on_is_one(void)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *waiter = add_thread(&books, 2);
+    gp_lock_session *session = begin(&books, 0);
+    note_wait(&books, waiter, 100, 140, 0);
+    note_wait(&books, waiter, 142, 200, GP_LOCK_GOES_ON); /* 2 ticks of which were no wait */
+    note_wait(&books, waiter, 300, 310, 0);
+    gp_lock_books_read(&books);
+    gp_lock_row waits = sum_of(&session->rows, GP_LOCK_ROW_WAITS, 2, 0);
+    CHECK_EQUAL(waits.count, 2);
+    CHECK_EQUAL(waits.ticks, 108);
+    CHECK_EQUAL(waits.longest, 98);
+    CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_LENGTH, 0, 0).count, 2);
+    CHECK_EQUAL(gp_lock_table_row(&session->rows, (gp_lock_row_key){GP_LOCK_ROW_LENGTH, LOCK,
+                                                                    (uint32_t)gp_hist_index(98), 0, 0, 0})
+                    ->count,
+                1);
+    clear(&books);
+}
+
+static void what_is_under_way_counts_up_to_now(void)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *holder = add_thread(&books, 1), *waiter = add_thread(&books, 2),
+                    *spinner = add_thread(&books, 3);
+    gp_lock_session *session = begin(&books, 120);
+    gp_lock_table under_way = {0};
+    note_release(&books, holder, 130, spinner);
+    atomic_store(&waiter->waiting.key, KEY);
+    atomic_store(&waiter->waiting.lock, LOCK);
+    atomic_store(&waiter->waiting.since, 100);
+    atomic_store(&spinner->spin.key, KEY);
+    atomic_store(&spinner->spin.lock, LOCK);
+    atomic_store(&spinner->spin.since, 121);
+    atomic_store(&spinner->spin.until, 131);
+    atomic_store(&spinner->spin.yields, true);
+    for (int i = 0; i < 2; i++) { /* looking changes nothing */
+        gp_lock_table_clear(&under_way);
+        gp_lock_books_read_to(&books, session, &under_way, 200);
+        CHECK_EQUAL(sum_of(&under_way, GP_LOCK_ROW_WAITS, 2, 0).ticks, 80);
+        CHECK_EQUAL(blame(&under_way, 2, 1), 10);
+        CHECK_EQUAL(blame(&under_way, 2, GP_LOCK_UNSEEN), 70);
+        CHECK_EQUAL(sum_of(&under_way, GP_LOCK_ROW_WAITS, 3, 0).spun, 10);
+        CHECK_EQUAL(session->rows.count, 0);
+    }
+    atomic_store(&waiter->waiting.until, 150); /* it failed then, and was not tried again yet */
+    gp_lock_table_clear(&under_way);
+    gp_lock_books_read_to(&books, session, &under_way, 200);
+    CHECK_EQUAL(sum_of(&under_way, GP_LOCK_ROW_WAITS, 2, 0).ticks, 30);
+    session->stop = 140;
+    gp_lock_books_read_to(&books, session, &session->rows, 140);
+    CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_WAITS, 2, 0).ticks, 20);
+    gp_lock_table_clear(&under_way);
+    clear(&books);
+}
+
+static void each_session_has_its_own_part(void)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *holder = add_thread(&books, 1), *waiter = add_thread(&books, 2);
+    gp_lock_session *first = begin(&books, 0), *second = begin(&books, 125);
+    note_release(&books, holder, 130, waiter);
+    note_wait(&books, waiter, 100, 140, 0);
+    gp_lock_books_read(&books);
+    CHECK_EQUAL(blame(&first->rows, 2, 1), 30);
+    CHECK_EQUAL(blame(&second->rows, 2, 1), 5);
+    CHECK_EQUAL(sum_of(&second->rows, GP_LOCK_ROW_WAITS, 2, 0).ticks, 15);
+    clear(&books);
+}
+
+static void set_waiting(gp_lock_journal *journal, uint64_t since)
+{
+    atomic_store(&journal->waiting.key, since != 0 ? KEY : 0);
+    atomic_store(&journal->waiting.since, since);
+}
+
+/* Threads pass a lock round in any order; some barge in. What is known of each turn is added up beside. */
+static void made_up_turns_are_divided_rightly(unsigned seed)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *threads[THREADS];
+    uint64_t truth[THREADS][THREADS + 1] = {{0}}, since[THREADS];
+    for (uint32_t i = 0; i < THREADS; i++) {
+        threads[i] = add_thread(&books, i);
+        since[i] = 1000;
+        set_waiting(threads[i], since[i]);
+    }
+    gp_lock_session *session = begin(&books, 0);
+    uint64_t now = 1000;
+    size_t holder = 0;
+    for (int turn = 0; turn < TURNS; turn++) {
+        uint64_t hold = 10 + (seed = seed * 1103515245 + 12345) / 65536 % 1000, gap = 1 + seed / 7919 % 50;
+        size_t next = (holder + 1 + seed / 104729 % (THREADS - 1)) % THREADS;
+        for (size_t i = 0; i < THREADS; i++)
+            if (i != holder)
+                truth[i][holder] += now + hold - (since[i] > now ? since[i] : now);
+        now += hold;
+        note_release(&books, threads[holder], now, threads[next]);
+        for (size_t i = 0; i < THREADS; i++)
+            if (i != holder) /* until the next one runs nobody has it */
+                truth[i][THREADS] += gap;
+        now += gap;
+        note_wait(&books, threads[next], since[next], now, 0);
+        set_waiting(threads[next], 0);
+        set_waiting(threads[holder], since[holder] = now); /* it wants it again */
+        holder = next;
+    }
+    for (size_t i = 0; i < THREADS; i++)
+        if (i != holder) /* one of them has only begun */
+            note_wait(&books, threads[i], since[i], now, GP_LOCK_FAILED);
+    gp_lock_books_read(&books);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        uint64_t sum = blame(&session->rows, i, GP_LOCK_NOBODY) + blame(&session->rows, i, GP_LOCK_UNSEEN);
+        for (uint32_t k = 0; k < THREADS; k++) {
+            CHECK_EQUAL(blame(&session->rows, i, k), truth[i][k]);
+            sum += blame(&session->rows, i, k);
+        }
+        CHECK_EQUAL(sum, sum_of(&session->rows, GP_LOCK_ROW_WAITS, i, 0).ticks);
+        CHECK(blame(&session->rows, i, GP_LOCK_NOBODY) <= truth[i][THREADS]);
+    }
+    CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_LENGTH, 0, 0).count, TURNS + THREADS - 2);
+    CHECK(books.history.steps < TURNS / 2); /* what nobody needs is given up */
+    clear(&books);
+}
+
+static void a_spin_that_is_over_tells_who_has_the_lock(void)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *spinner = add_thread(&books, 1), *waiter = add_thread(&books, 2);
+    gp_lock_session *session = begin(&books, 0);
+    set_waiting(waiter, 90);
+    atomic_store(&spinner->spin.key, KEY);
+    atomic_store(&spinner->spin.until, 110);
+    atomic_store(&spinner->spin.since, 100);
+    gp_lock_books_list(&books, spinner);
+    for (int i = 0; i < 3; i++) /* it is told once, and stays in view */
+        gp_lock_books_read(&books);
+    CHECK_EQUAL(gp_lock_history_of(&books.history, KEY)->count, 1);
+    CHECK(atomic_load(&spinner->listed));
+    note_wait(&books, waiter, 90, 140, 0);
+    add(&books, spinner, (gp_lock_note){.since = 100, .until = 110, .key = KEY, .flags = GP_LOCK_SPUN});
+    atomic_store(&spinner->spin.since, 0);
+    gp_lock_books_read(&books);
+    CHECK_EQUAL(blame(&session->rows, 2, GP_LOCK_UNSEEN), 20);
+    CHECK_EQUAL(blame(&session->rows, 2, 1), 30);
+    CHECK_EQUAL(gp_lock_history_of(&books.history, KEY)->count, 2); /* and the waiter's own */
+    clear(&books);
+}
+
+/* ---- threads that note while another reads ---- */
+
+static gp_lock_books shared;
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int still_run;
+
+static void *note_on(void *journal)
+{
+    for (uint64_t i = 1; i <= 20000; i++) {
+        gp_lock_note note = {.since = 10 * i, .until = 10 * i + 7, .key = KEY, .sem = i, .lock = LOCK};
+        while (!gp_lock_journal_add(journal, &note))
+            gp_lock_books_list(&shared, journal);
+        gp_lock_books_list(&shared, journal);
+        if (gp_lock_journal_unread(journal) >= GP_LOCK_DUE && pthread_mutex_trylock(&shared_lock) == 0) {
+            gp_lock_books_read(&shared);
+            pthread_mutex_unlock(&shared_lock);
+        }
+    }
+    atomic_fetch_sub(&still_run, 1);
+    return NULL;
+}
+
+static void nothing_is_lost_or_read_twice(void)
+{
+    pthread_t threads[3];
+    shared = new_books();
+    gp_lock_session *session = begin(&shared, 0);
+    atomic_store(&still_run, 3);
+    gp_lock_journal *journals[3];
+    for (uint32_t i = 0; i < 3; i++)
+        journals[i] = add_thread(&shared, i);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, note_on, journals[i]), 0);
+    while (atomic_load(&still_run) != 0) {
+        pthread_mutex_lock(&shared_lock);
+        gp_lock_books_read(&shared);
+        pthread_mutex_unlock(&shared_lock);
+    }
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    gp_lock_table none = {0};
+    gp_lock_books_read_to(&shared, session, &none, 1 << 30);
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_WAITS, i, 0).count, 20000);
+        CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_WAITS, i, 0).ticks, 20000 * 7);
+    }
+    clear(&shared);
+}
+
+int main(void)
+{
+    a_wait_is_booked_behind_who_released();
+    a_wait_that_goes_on_is_one();
+    what_is_under_way_counts_up_to_now();
+    each_session_has_its_own_part();
+    for (unsigned seed = 1; seed <= 5; seed++)
+        made_up_turns_are_divided_rightly(seed);
+    a_spin_that_is_over_tells_who_has_the_lock();
+    nothing_is_lost_or_read_twice();
+    return gp_test_status();
+}

@@ -1,0 +1,97 @@
+"""Locks in a report's text: which, who waited, behind whom; work apart; a Python without a GIL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gilprobe.model.distribution import Distribution
+from gilprobe.model.locks import Lock, LockWait
+from gilprobe.render.text.trace_text import render_report
+
+MS = 1_000_000
+
+
+def lock(
+    kind: str, name: str, ms: int, *, of: str = "_thread.lock", owner: str = "", address: int = 0
+) -> Lock:
+    wait = Distribution(count=1, total_ns=ms * MS, max_ns=ms * MS, buckets=((1500, 1),))
+    return Lock(kind, of, name, owner, address, wait)
+
+
+def wait(index: int, waiter: str, holder: str, ms: int) -> LockWait:
+    function = "Cache.put" if holder else "(handoff)"
+    return LockWait(
+        index, waiter, 7, "Cache.get", "/app/cache.py", 12, holder, 8, function, "/app/cache.py", 30, ms * MS
+    )
+
+
+@pytest.fixture
+def locked(report):
+    return replace(
+        report,
+        locks=(lock("lock", "self._lock", 300, owner="Cache"), lock("work", "Queue.get", 50, of="")),
+        lock_waits=(
+            wait(0, "reader", "writer", 200),
+            wait(0, "reader", "", 100),
+            wait(1, "worker", "writer", 50),
+        ),
+    )
+
+
+def test_the_headline_names_the_lock_and_who_had_it(locked):
+    text = render_report(locked)
+    assert "1 thread waited 300 ms for locks, 50 ms for work" in text
+    assert "100% of that was for Lock `self._lock` of Cache, in Cache.get (" in text
+    assert "most behind writer in Cache.put (" in text
+
+
+def test_tables_tell_locks_and_work_apart(locked):
+    text = render_report(locked)
+    locks, waits, work = (
+        text.index(head) for head in ("\nLocks\n", "\nWho waited for which lock", "\nWaits for work\n")
+    )
+    assert locks < waits < work
+    assert "work: Queue.get" in text[work:]
+    assert "Queue.get" not in text[locks:work]
+    assert "nobody" in text[waits:work]
+
+
+def test_rows_beyond_the_limit_are_summed(locked):
+    many = tuple(lock("lock", f"lock{n}", 10) for n in range(9))
+    text = render_report(replace(locked, locks=many, lock_waits=()), rows=4)
+    assert "5 more, summed" in text
+    assert "50 ms" in text
+
+
+def test_a_report_without_locks_says_nothing_of_them(report):
+    text = render_report(report)
+    assert "Locks" not in text
+    assert "for locks" not in text
+
+
+def test_without_a_gil_no_hold_is_told(locked):
+    text = render_report(replace(locked, environment=replace(locked.environment, gil_enabled=False)))
+    assert "without a GIL" in text.splitlines()[0]
+    assert "GIL held" not in text
+    assert "for locks" in text
+    assert "voluntary" not in text
+
+
+@pytest.mark.parametrize(
+    ("made", "title"),
+    [
+        (lock("lock", "self._lock", 1, owner="Cache"), "Lock `self._lock` of Cache"),
+        (lock("lock", "LOCK", 1, owner="app"), "Lock `LOCK` (module app)"),
+        (lock("lock", "lock", 1, of="_thread.RLock"), "RLock `lock`"),
+        (lock("object", "", 1, of="dict", address=0x1234), "dict at 0x1234"),
+        (lock("interpreter", "type lock", 1, of=""), "interpreter: type lock"),
+        (lock("stop the world", "", 1, of=""), "stop the world"),
+        (lock("work", "Thread.join", 1, of=""), "work: Thread.join"),
+        (lock("work", "", 1, of=""), "work: not known"),
+        (lock("unknown", "", 1, of="", address=16), "a lock at 0x10"),
+    ],
+)
+def test_each_kind_has_its_words(made, title):
+    assert made.title == title

@@ -1,0 +1,114 @@
+"""The chunk of locks is read as hostile input, and its rows have names and add up."""
+
+from __future__ import annotations
+
+import pytest
+
+from gilprobe._native.tracer import encoded_number, encoded_string
+from gilprobe.errors import FormatError
+from gilprobe.tracing.lock_part import LockPart
+from gilprobe.tracing.places import Naming
+
+NS = 1 << 32  # a tick is a nanosecond
+
+
+def numbers(*values: int) -> bytes:
+    return b"".join(map(encoded_number, values))
+
+
+def account(native_id: int, name: str) -> bytes:
+    return numbers(native_id << 1, 0, 0) + encoded_string(name)
+
+
+WAITS, BLAME, LENGTH = range(3)
+PLACE = numbers(0, 7) + encoded_string("f") + encoded_string("/app.py")
+LOCK = (
+    numbers(0)
+    + encoded_string("_thread.lock")
+    + encoded_string("self.lock")
+    + encoded_string("C")
+    + numbers(0)
+)
+ROWS = [
+    numbers(WAITS, 1, 1, 3, 2, 100, 60, 10),
+    numbers(BLAME, 1, 1, 3, 4, 3, 80),
+    numbers(BLAME, 1, 1, 3, 0, 2, 15),
+    numbers(LENGTH, 1, 40, 1 << 1),
+    numbers(LENGTH, 1, 60, 1 << 1),
+]
+
+
+def payload(
+    *, flags: int = 5, rows: list[bytes] = ROWS, under_way: tuple[bytes, ...] = (), locks: int = 1
+) -> bytes:
+    return b"".join(
+        [
+            numbers(flags, NS, 1000, 0, 0),
+            numbers(2) + account(11, "waiter") + account(12, "holder"),
+            numbers(len(rows)) + b"".join(rows),
+            numbers(len(under_way)) + b"".join(under_way),
+            numbers(1) + PLACE,
+            numbers(locks) + LOCK * locks,
+        ]
+    )
+
+
+def who(native_id: int, _label: int, os_name: str, _ended: bool) -> Naming:
+    return Naming(f"{os_name}-{native_id}", True)
+
+
+def test_rows_have_names_and_add_up(environment):
+    part = LockPart(payload())
+    report = part.alone(who, environment, {}, ("doubt",))
+    (lock,), (behind, free) = report.locks, report.lock_waits
+    assert (lock.title, lock.waits, lock.wait_ns, lock.spun_ns) == ("Lock `self.lock` of C", 2, 100, 10)
+    assert (behind.waiter, behind.holder, behind.function, behind.line) == ("waiter-11", "holder-12", "f", 7)
+    assert (free.holder, free.function) == ("", "(handoff)")
+    assert behind.wait_ns + free.wait_ns == 100  # what rounding left is in the largest
+    assert (behind.wait_ns, report.elapsed_ns, report.warnings) == (85, 1000, ("doubt",))
+
+
+def test_what_is_under_way_is_added():
+    more = (numbers(WAITS, 1, 1, 3, 1, 7, 70, 0), numbers(BLAME, 1, 1, 3, 1, 2, 7), numbers(LENGTH, 1, 7, 2))
+    (lock,), rows = LockPart(payload(under_way=more))._told(who)
+    assert (lock.waits, lock.wait_ns, lock.wait.max_ns) == (3, 107, 70)
+    assert sum(row.wait_ns for row in rows) == 107
+    assert "(not seen)" in {row.function for row in rows}
+
+
+def test_locks_that_are_told_alike_are_one_row():
+    second = [numbers(WAITS, 2, 1, 3, 1, 5, 5, 0), numbers(BLAME, 2, 1, 3, 4, 3, 5), numbers(LENGTH, 2, 5, 2)]
+    (lock,), _ = LockPart(payload(rows=[*ROWS, *second], locks=2))._told(who)
+    assert (lock.waits, lock.wait_ns) == (3, 105)
+
+
+def test_every_cut_is_refused():
+    whole = payload()
+    for size in range(len(whole)):
+        with pytest.raises(ValueError):  # noqa: PT011  # the rule differs from byte to byte
+            LockPart(whole[:size])
+    with pytest.raises(ValueError, match="follow the end"):
+        LockPart(whole + b"\0")
+
+
+@pytest.mark.parametrize(
+    ("bad", "rule"),
+    [
+        (payload(flags=8), "below 8"),
+        (payload(rows=[numbers(WAITS, 2, 1, 3, 1, 1, 1, 0)]), "a lock, a thread and a place"),
+        (payload(rows=[numbers(WAITS, 1, 3, 3, 1, 1, 1, 0)]), "a lock, a thread and a place"),
+        (payload(rows=[numbers(WAITS, 1, 1, 4, 1, 1, 1, 0)]), "a lock, a thread and a place"),
+        (payload(rows=[*ROWS, numbers(BLAME, 1, 1, 3, 9, 3, 1)]), "a wait and a holder"),
+        (payload(rows=[*ROWS, numbers(BLAME, 1, 2, 3, 2, 3, 1)]), "a wait and a holder"),
+        (payload(rows=[*ROWS, numbers(LENGTH, 1, 4000, 2)]), "of a bucket"),
+        (payload(rows=[*ROWS, numbers(LENGTH, 1, 5, 3)]), "of a bucket"),
+        (payload(rows=[numbers(3)]), "below 3"),
+        (payload(rows=[numbers(WAITS, 1, 1, 3, 1, 1 << 63, 1, 0)]), "a time must be below"),
+        (numbers(5, NS, 1, 0, 0, 1 << 30), "below 1048576"),
+        (b"\xff" * 11, "at most 64 bits"),
+    ],
+)
+def test_what_is_not_true_is_refused(bad: bytes, rule: str):
+    with pytest.raises(ValueError, match=rule) as raised:
+        LockPart(bad)
+    assert not isinstance(raised.value, FormatError)  # the reader of files adds the offset

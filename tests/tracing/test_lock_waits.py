@@ -1,0 +1,390 @@
+"""Waits for locks: which lock, who waited, behind whom, where; what is left as it was."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import gilprobe
+from gilprobe._native import tracer
+from gilprobe.errors import InvalidTypeError, UnsupportedError
+from gilprobe.model.locks import WORK
+from gilprobe.tracing import loading
+
+ABLE, REASON = tracer.locks_support()
+pytestmark = pytest.mark.skipif(not ABLE, reason=f"locks can't be traced here: {REASON}")
+
+FREE_THREADED = not tracer.gil_enabled()
+
+
+class Cache:
+    """Has a lock in an attribute."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+
+    def hold(self, begun: threading.Event, end: threading.Event) -> None:
+        with self._lock:
+            begun.set()
+            end.wait()
+
+    def want(self) -> None:
+        with self._lock:
+            pass
+
+
+def is_one(waits: int) -> bool:
+    """Tell whether a thread waited once. On a busy machine its spin and its sleep may be told as two."""
+    return waits == 1 or (FREE_THREADED and waits == 2)
+
+
+def is_waited_for(running: gilprobe.Trace, name: str, number: int) -> bool:
+    """Tell whether a lock has been waited for so often, or is."""
+    return sum(lock.waits for lock in running.report().locks if lock.name == name) >= number
+
+
+def wait_behind(cache: Cache, running: gilprobe.Trace, hold_s: float = 0.02, waits: int = 1) -> None:
+    """Have a thread `waiter` wait for the lock that a thread `holder` has, the first time in the trace."""
+    begun, end = threading.Event(), threading.Event()
+    holder = threading.Thread(target=cache.hold, args=(begun, end), name="holder")
+    waiter = threading.Thread(target=cache.want, name="waiter")
+    holder.start()
+    begun.wait()
+    waiter.start()
+    while not is_waited_for(running, "self._lock", waits):
+        time.sleep(0.001)
+    time.sleep(hold_s)
+    end.set()
+    waiter.join()
+    holder.join()
+
+
+def lock_named(report: gilprobe.Report, name: str) -> tuple[int, Any]:
+    found = [(index, lock) for index, lock in enumerate(report.locks) if lock.name == name]
+    assert len(found) == 1, [lock.title for lock in report.locks]
+    return found[0]
+
+
+@pytest.mark.parametrize("kind", [threading.Lock, threading.RLock])
+def test_a_wait_tells_the_lock_and_who_had_it(kind: Any) -> None:
+    with gilprobe.trace(locks=True) as running:
+        wait_behind(Cache(kind()), running)
+    report = running.report()
+    index, lock = lock_named(report, "self._lock")
+    assert (lock.kind, lock.owner) == ("lock", "Cache")
+    assert lock.type == ("_thread.lock" if kind is threading.Lock else "_thread.RLock")
+    assert lock.waits >= 1
+    assert lock.wait_s >= 0.02
+    rows = [row for row in report.lock_waits if row.lock == index]
+    assert {row.waiter for row in rows} == {"waiter"}
+    assert {row.waiter_function for row in rows} == {"Cache.want"}
+    (behind,) = [row for row in rows if row.holder]
+    assert (behind.holder, behind.function, behind.filename) == ("holder", "Cache.hold", __file__)
+    assert behind.wait_s >= 0.02
+
+
+def test_rows_add_up_to_the_nanosecond() -> None:
+    lock = threading.Lock()
+
+    def work() -> None:
+        for _ in range(20):
+            with lock:
+                time.sleep(0.0005)
+
+    with gilprobe.trace(locks=True) as running:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        check(running.report())
+        for thread in threads:
+            thread.join()
+    check(running.report())
+    assert running.report() == running.report()
+
+
+def check(report: gilprobe.Report) -> None:
+    for index, lock in enumerate(report.locks):
+        rows = [row.wait_ns for row in report.lock_waits if row.lock == index]
+        assert sum(rows) == lock.wait_ns, lock.title
+        assert lock.spun_ns <= lock.wait_ns
+        assert lock.wait.max_ns <= lock.wait_ns
+        assert sum(number for _, number in lock.wait.buckets) == lock.waits
+    assert [lock.wait_ns for lock in report.locks] == sorted(
+        (lock.wait_ns for lock in report.locks), reverse=True
+    )
+
+
+def test_waits_for_work_are_told_apart() -> None:
+    jobs: queue.Queue[int | None] = queue.Queue()
+    condition, ready = threading.Condition(), threading.Event()
+
+    def consume() -> None:
+        while jobs.get() is not None:
+            pass
+
+    def be_told() -> None:
+        with condition:
+            ready.set()
+            condition.wait()
+
+    with gilprobe.trace(locks=True) as running:
+        threads = [threading.Thread(target=target) for target in (consume, be_told)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        time.sleep(0.05)
+        with condition:
+            condition.notify()
+        jobs.put(None)
+        for thread in threads:
+            thread.join()
+    work = {lock.name: lock for lock in running.report().locks if lock.kind == WORK}
+    assert {"Queue.get", "Condition.wait"} <= work.keys()
+    assert work["Queue.get"].wait_s >= 0.04
+    sites = {
+        row.waiter_function
+        for row in running.report().lock_waits
+        if running.report().locks[row.lock].kind == WORK
+    }
+    assert any(site.endswith("consume") for site in sites)
+    assert any(site.endswith("be_told") for site in sites)
+    assert not any(row.waiter_filename.endswith("queue.py") for row in running.report().lock_waits)
+
+
+def test_a_wait_under_way_is_in_a_snapshot_and_at_the_end() -> None:
+    cache, begun, end = Cache(threading.Lock()), threading.Event(), threading.Event()
+    holder = threading.Thread(target=cache.hold, args=(begun, end))
+    waiter = threading.Thread(target=cache.want, name="waiter")
+    running = gilprobe.trace(locks=True).start()
+    try:
+        holder.start()
+        begun.wait()
+        waiter.start()
+        lengths = []
+        while len(lengths) < 2:
+            time.sleep(0.01)
+            found = [lock for lock in running.report().locks if lock.name == "self._lock"]
+            lengths += [lock.wait_ns for lock in found]
+        assert 0 < lengths[0] < lengths[1]
+    finally:
+        report = running.stop()
+        end.set()
+        holder.join()
+        waiter.join()
+    index, lock = lock_named(report, "self._lock")
+    assert is_one(lock.waits)
+    assert lock.wait_ns >= lengths[1]
+    assert {row.function for row in report.lock_waits if row.lock == index} == {"(not seen)"}
+    assert running.report() == report
+
+
+def test_a_wait_that_times_out_ends_behind_nobody_that_was_seen() -> None:
+    lock = threading.Lock()
+    with lock, gilprobe.trace(locks=True) as running:
+        assert not lock.acquire(timeout=0.05)
+        assert not lock.acquire(blocking=False)
+    index, found = lock_named(running.report(), "lock")
+    assert is_one(found.waits)
+    assert found.wait_s >= 0.04
+    assert {row.holder for row in running.report().lock_waits if row.lock == index} == {""}
+
+
+def test_an_uncontended_lock_is_no_wait() -> None:
+    lock = threading.RLock()
+    with gilprobe.trace(locks=True) as running:
+        for _ in range(1000):
+            with lock:
+                pass
+    assert [found for found in running.report().locks if found.name == "lock"] == []
+
+
+def test_traces_may_nest_and_follow_each_other() -> None:
+    cache = Cache(threading.Lock())
+    outer = gilprobe.trace(locks=True).start()
+    wait_behind(cache, outer)
+    with gilprobe.trace(locks=True) as inner:
+        wait_behind(cache, inner)
+    (_, first), (_, both) = (lock_named(trace.stop(), "self._lock") for trace in (inner, outer))
+    assert is_one(first.waits)
+    assert both.waits > first.waits
+    assert both.wait_ns > first.wait_ns
+    with gilprobe.trace(locks=True) as later:
+        pass
+    assert later.report().lock_waits == ()
+    assert tracer.lock_sessions() == 0
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="there locks are traced by default")
+def test_locks_are_not_traced_unless_asked_for() -> None:
+    with gilprobe.trace() as running:
+        pass
+    assert running.report().locks is None
+    assert running.report().lock_waits is None
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="needs an interpreter without a GIL")
+def test_without_a_gil_a_trace_is_about_locks() -> None:
+    with gilprobe.trace() as running:
+        wait_behind(Cache(threading.Lock()), running)
+    report = running.report()
+    lock_named(report, "self._lock")
+    assert report.held_ns == report.contended_ns == 0
+    assert {"holder", "waiter", "MainThread"} <= {account.name for account in report.threads}
+    assert all(account.off_ns == account.lifetime_ns == report.elapsed_ns for account in report.threads)
+    with pytest.raises(UnsupportedError, match="there is no GIL to trace"):
+        gilprobe.trace(locks=False).start()
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="needs an interpreter without a GIL")
+def test_without_a_gil_the_lock_of_an_object_is_named() -> None:
+    shared: dict[int, int] = {}
+    barrier = threading.Barrier(4)
+
+    def change() -> None:
+        barrier.wait()
+        for number in range(60_000):
+            shared[number % 64] = number
+
+    for _ in range(20):
+        with gilprobe.trace() as running:
+            threads = [threading.Thread(target=change) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        found = [lock for lock in running.report().locks if lock.kind == "object" and lock.name == "shared"]
+        if found:
+            break
+    assert "dict" in {lock.type for lock in found}  # and "cell": what `shared` is to the function
+
+
+@pytest.mark.parametrize("value", [1, "yes", []])
+def test_the_option_is_a_bool(value: Any) -> None:
+    with pytest.raises(InvalidTypeError, match="locks must be True, False or None, got "):
+        gilprobe.trace(locks=value)
+
+
+def test_recordings_have_the_locks(tmp_path: Any) -> None:
+    path = tmp_path / "x.gilprobe"
+    with gilprobe.trace(locks=True, path=path) as running:
+        wait_behind(Cache(threading.Lock()), running)
+    report, loaded = running.report(), loading.load(path).report
+    assert loaded.locks == report.locks
+    assert loaded.lock_waits == report.lock_waits
+    saved = tmp_path / "x.json"
+    report.save(saved)
+    assert gilprobe.Report.load(saved) == report
+
+
+def test_a_fork_while_a_thread_waits_goes_on_in_parent_and_child() -> None:
+    cache, begun, end = Cache(threading.Lock()), threading.Event(), threading.Event()
+    with gilprobe.trace(locks=True) as running:
+        holder = threading.Thread(target=cache.hold, args=(begun, end))
+        waiter = threading.Thread(target=cache.want)
+        holder.start()
+        begun.wait()
+        waiter.start()
+        while not is_waited_for(running, "self._lock", 1):
+            time.sleep(0.001)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                wait_behind(Cache(threading.Lock()), running)
+                status = 0 if any(lock.name == "self._lock" for lock in running.stop().locks) else 2
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        end.set()
+        holder.join()
+        waiter.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert is_one(lock_named(running.report(), "self._lock")[1].waits)
+
+
+def test_a_signal_interrupts_a_wait_as_ever() -> None:
+    lock, handled = threading.Lock(), []
+
+    def handle(*_arguments: object) -> None:
+        handled.append(time.monotonic())
+        lock.release()
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with gilprobe.trace(locks=True) as running:
+            lock.acquire()
+            timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+            timer.start()
+            lock.acquire()  # ends when the handler has released it
+            timer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(handled) == 1
+    assert is_one(lock_named(running.report(), "lock")[1].waits)
+
+
+def test_many_threads_and_traces_that_come_and_go() -> None:
+    lock, stop = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            with lock:
+                time.sleep(0)
+
+    def try_once() -> None:
+        if lock.acquire(timeout=0.001):
+            lock.release()
+
+    def begin_threads() -> None:
+        while not stop.is_set():
+            short = [threading.Thread(target=try_once) for _ in range(3)]
+            for thread in short:
+                thread.start()
+            for thread in short:
+                thread.join()
+
+    threads = [threading.Thread(target=target) for target in (work, work, begin_threads)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(60):
+            with gilprobe.trace(locks=True, sites=False) as running:
+                check(running.report())
+            check(running.report())
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+DAEMONS = """
+import threading, time, gilprobe
+lock = threading.Lock()
+lock.acquire()
+trace = gilprobe.trace(locks=True).start()
+for _ in range(8):
+    threading.Thread(target=lock.acquire, daemon=True).start()
+time.sleep(0.05)
+print("end")
+"""
+
+
+def test_daemon_threads_that_wait_at_the_end_do_no_harm() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DAEMONS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+def test_capabilities_tell_of_locks() -> None:
+    able = gilprobe.capabilities()
+    assert (able.locks, able.locks_reason) == ("exact", "")
