@@ -515,7 +515,7 @@ def test_a_stall_is_told_while_it_lasts(tmp_path):
     write_files(tmp_path, {"app.py": program})
     command = record_command("app.py", options=["--stall", "300ms"], target="out.gilprobe")
     with start(command, tmp_path, stdin=b"") as process:
-        held, where = (process.stderr.readline().decode() for _ in range(2))
+        held, called, where = (process.stderr.readline().decode() for _ in range(3))
         process.stdin.close()  # ends the hold
         rest = process.stderr.read().decode()
         assert process.wait(timeout=120) == 0
@@ -523,6 +523,7 @@ def test_a_stall_is_told_while_it_lasts(tmp_path):
         r"gilprobe: GIL held for \d+ ms by MainThread \(thread \d+\) while 1 thread waits \(asks\), in:\n",
         held,
     )
+    assert re.fullmatch(r"  \w+\n", called)  # what runs in C
     assert re.fullmatch(r"  serve \(\S+app\.py:11\)\n", where)
     assert "gilprobe: GIL let go by MainThread" in rest
     assert "gilprobe: recorded;" in rest

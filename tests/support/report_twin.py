@@ -124,7 +124,7 @@ def read_snapshot(content, places, *, by_number=False):
         seen.append((*stalls[-1], place(looked) if looked >= 0 else None))
     looks, counts = _read_looks(payload, who, place) if snapshot["flags"] & LOOKS else ({}, {})
     pauses = _read_pauses(payload, who, place) if snapshot["flags"] & PAUSES else None
-    callbacks = _read_callbacks(payload, who) if snapshot["flags"] & CALLBACKS else []
+    callbacks = _read_callbacks(payload, who) if snapshot["flags"] & CALLBACKS else None
     assert not payload
     return snapshot | {
         "callbacks": callbacks,

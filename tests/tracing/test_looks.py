@@ -142,7 +142,7 @@ def resuming():
 def test_a_generator_is_seen_with_what_resumes_it():
     """While it is suspended its frame has no caller, and it is so again and again under the looker's eyes.
 
-    If the system suspends the thread just then, it stays so for many looks.
+    If the system suspends the thread just then, it stays so for many looks. A sanitizer makes it longer, too.
     """
     with gilprobe.trace(stacks=True) as t:
         snapshot = until(t, lambda snapshot: many(snapshot, 300), resuming)
@@ -153,7 +153,7 @@ def test_a_generator_is_seen_with_what_resumes_it():
         if "generated" in functions and "resuming" not in functions:
             lost[looked] += count
     assert looks["generated"] > 0
-    assert lost.total() * 10 < looks["generated"], lost
+    assert lost.total() * 4 < looks["generated"], lost
 
 
 def shared_interpreter():

@@ -323,9 +323,9 @@ def test_an_import_is_told_by_the_line_that_imports(child, stacks):
         assert not [site for site in report.sites if site.filename.startswith(system)]
         frames = [frame for stack in report.stacks for frame in stack.frames]
         assert not [frame for frame in frames if frame.filename.startswith(system)]
-        (site,) = [site for site in report.sites if site.function == "importing"]
-        assert site.line == importing.__code__.co_firstlineno + 1
-        assert site.releases > 0
+        sites = [site for site in report.sites if site.function == "importing"]  # one for each callee
+        assert {site.line for site in sites} == {importing.__code__.co_firstlineno + 1}
+        assert sum(site.releases for site in sites) > 0
         print("done")
     """
     ended = child(script.replace("stacks=stacks", f"stacks={stacks}"))
