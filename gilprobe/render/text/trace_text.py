@@ -26,7 +26,6 @@ from gilprobe.render.shared.wait_summary import (
     without_cpu,
 )
 from gilprobe.render.shared.words import clipped, plural, share
-from gilprobe.render.text.loop_text import callback_sentences, task_table
 from gilprobe.render.text.locks_text import (
     lock_headline,
     lock_verdict,
@@ -34,6 +33,7 @@ from gilprobe.render.text.locks_text import (
     write_locks,
     write_threads,
 )
+from gilprobe.render.text.loop_text import callback_sentences, task_table
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
