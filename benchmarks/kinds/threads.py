@@ -41,6 +41,8 @@ def thread(_: Truth) -> Act:
 @kind("multiprocessing.pool.ThreadPool", callee=SORTED, must_name=True)
 def pool(_: Truth) -> Act:
     """Apply a function in C."""
+    # The semaphores of other start methods have names, and would outlive `os._exit`.
+    multiprocessing.set_start_method("fork", force=True)
     numbers, workers = heavy(), multiprocessing.pool.ThreadPool(1)
     return lambda: workers.apply(sorted, (numbers,))
 

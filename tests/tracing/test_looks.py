@@ -267,6 +267,7 @@ def test_two_traces_have_each_the_looks_of_its_time():
     assert count(after) >= count(before) + count(inside) // 2
 
 
+@pytest.mark.filterwarnings("ignore:.*is multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_has_no_looker_until_somebody_waits_there():
     with gilprobe.trace() as t, Waiter():
         until_looked(t)

@@ -115,7 +115,7 @@ static void read_described(looks_read *read, const gp_buffer *places)
     for (; !gp_cursor_at_end(&cursor); read->places++) {
         gp_place_row row;
         gp_read_place(&cursor, (uint32_t)read->places, &row);
-        if (row.function.size < 16)
+        if (row.function.size != 0 && row.function.size < 16)
             memcpy(read->seen[read->places], row.function.bytes, row.function.size);
     }
     CHECK(cursor.wrong == NULL);

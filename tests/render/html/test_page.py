@@ -231,7 +231,7 @@ def test_processes_are_chosen_from_a_list_or_a_table(browser, process, report):
     assert "7 processes with the shortest waits" in browser.text("#processes")
     assert "was not ended" in browser.text("#processes ul")
     browser.all("#processes tbody button")[0].click()
-    assert browser.text("h1").startswith("The GIL hardly slows this program down.")
+    assert browser.text("h1").startswith("The GIL hardly slows this process down.")
     assert browser.all("#threads") == []  # it had none
     assert browser.run("return document.activeElement.id") == "process"
     assert browser.console() == []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from gilprobe.model import codec
 from gilprobe.render.html.results.bullets import bullet
 from gilprobe.render.html.results.number_text import kind_of, number_text, unit_beside
 from gilprobe.render.html.results.pictures import pictures
@@ -124,8 +124,8 @@ def _scenario(sides: Sequence[Side]) -> dict[str, Any]:
             verdict: sum(law.verdict == verdict for _, result in sides for law in result.laws)
             for verdict in VERDICTS
         },
-        "pictures": [codec.encode(picture) for picture in drawn],
-        "traced": [codec.encode(picture) for picture in traced_pictures(sides)],
+        "pictures": [dataclasses.asdict(picture) for picture in drawn],
+        "traced": [dataclasses.asdict(picture) for picture in traced_pictures(sides)],
         "accounts": accounts_table(sides),
         "arms": [_arm_row(name, result, arm) for name, result in sides for arm in _ordered(result)],
         "facts": _facts(sides),
