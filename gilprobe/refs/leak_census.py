@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gilprobe._native.references import counts_of_items
 from gilprobe.refs.leak_probes import type_name
 from gilprobe.refs.leak_suspects import Suspect
+from gilprobe.refs.referents import referents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +51,7 @@ def population(patience_s: float = PATIENCE_S) -> tuple[list[object], bool]:
         if len(held) > MOST_OBJECTS or time.thread_time() > end:
             return held[:MOST_OBJECTS], False
         types.update(map(type, fresh))
-        found = gc.get_referents(*fresh)
+        found = referents(fresh)
         # None fills half of all places, and is a suspect anyway
         fresh = [one for one in itertools.filterfalse(gc.is_tracked, found) if one is not None]
         if others is not None:

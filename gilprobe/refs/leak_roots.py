@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gilprobe._native.references import counts_of_items
 from gilprobe.refs.leak_probes import type_name
 from gilprobe.refs.leak_windows import settle
+from gilprobe.refs.referents import referents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -144,7 +145,7 @@ def _reached(top: object, by_id: Mapping[int, object], *, atoms: bool) -> Iterat
     """
     seen, todo = {id(top)}, [top]
     while todo and len(seen) < _MOST_REACHED:
-        for one in gc.get_referents(todo.pop()):
+        for one in referents([todo.pop()]):
             if id(one) in seen or type(one) is type(top):
                 continue
             seen.add(id(one))
@@ -161,6 +162,6 @@ def _is_common(one: object) -> bool:
 
 
 def _share_held(tops: Sequence[object], left: list[object], by_id: Mapping[int, object]) -> float:
-    inside = Counter(id(one) for holder in left for one in gc.get_referents(holder) if id(one) in by_id)
+    inside = Counter(id(one) for holder in left for one in referents([holder]) if id(one) in by_id)
     counts = dict(zip(map(id, left), counts_of_items(left), strict=True))
     return sum(counts[id(top)] - inside[id(top)] > _OWN for top in tops) / len(tops)

@@ -284,6 +284,7 @@ def test_recordings_have_the_locks(tmp_path: Any) -> None:
     assert gilprobe.Report.load(saved) == report
 
 
+@pytest.mark.filterwarnings("ignore:.*is multi-threaded, use of fork:DeprecationWarning")
 def test_a_fork_while_a_thread_waits_goes_on_in_parent_and_child() -> None:
     cache, begun, end = Cache(threading.Lock()), threading.Event(), threading.Event()
     with gilprobe.trace(locks=True) as running:
