@@ -94,12 +94,19 @@ def reading_of(values: dict[str, Any]) -> Reading:
     return Reading(**{**values, "rows": tuple(Told(**row) for row in values["rows"])})
 
 
+def _is_in(place: str, places: set[str]) -> bool:
+    """Whether a place is one of these. Some tools tell files without their folder."""
+    return place in places or (
+        bool(place) and "/" not in place and any(one.endswith(f"/{place}") for one in places)
+    )
+
+
 def is_placed(kind: Kind, told: Told, places: set[str]) -> bool:
     """Whether a row is about the culprit's line, or about code that nobody else calls."""
     bare = told.function.rpartition(".")[2]
     return (
         not places
-        or bool(places & {told.place, told.own})
+        or any(_is_in(place, places) for place in (told.place, told.own))
         or bare in kind.functions
         or any(told.place.rpartition(":")[0].endswith(file) for file in kind.files)
     )

@@ -36,12 +36,16 @@ def section(document: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"Measured {environment['started'][:10]}: CPython {environment['python']}, {environment['cpu']}, "
-        f"{environment['cores']} cores; {parameters['runs']} runs of {parameters['seconds']:g} s a kind."
+        f"{environment['cores']} cores; {_runs(parameters['runs'])} of {parameters['seconds']:g} s a kind."
     )
     yield from (f"Doubt: {doubt}." for doubt in document["doubts"])
     for some in cpus:
         yield ""
         yield from _table([row for row in rows if row["details"]["cpus"] == some], tools, some)
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _table(rows: Sequence[dict[str, Any]], tools: Sequence[str], cpus: int) -> Iterator[str]:

@@ -194,6 +194,7 @@ def test_the_marked_line_is_the_right_place() -> None:
     assert here(kind).startswith("benchmarks/test_benchmark_kinds.py:")
     assert told.names(kind, told.Told("act", here(kind)), kind.places)
     assert not told.names(kind, told.Told("act", here(kind) + "0"), kind.places)
+    assert told.names(kind, told.Told("act", here(kind).rpartition("/")[2]), kind.places)
 
 
 @pytest.mark.parametrize(
