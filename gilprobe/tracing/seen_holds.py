@@ -72,5 +72,6 @@ class SeenHolds:
     def during(self, holder: int | None, start_ns: int, end_ns: int) -> RecordedHold | None:
         """Return the first hold of a thread that was seen between two moments; None if there is none."""
         holds = self._of.get(-1 if holder is None else holder, [])
-        at = bisect_left(holds, start_ns, key=lambda hold: hold.at_ns)
+        # No key: on 3.12 a keyword of bisect crashes in an interpreter's second life (Python/getargs.c).
+        at = bisect_left([hold.at_ns for hold in holds], start_ns)
         return holds[at] if at < len(holds) and holds[at].at_ns <= end_ns else None
