@@ -68,10 +68,13 @@ class SeenHolds:
         for hold in sorted(seen, key=lambda hold: hold.at_ns):
             if hold.place is not None:
                 self._of[hold.holder].append(hold)
+        # Bisect without a key: on 3.12 a keyword crashes in an interpreter's second life (Python/getargs.c).
+        self._times = {holder: [hold.at_ns for hold in holds] for holder, holds in self._of.items()}
 
     def during(self, holder: int | None, start_ns: int, end_ns: int) -> RecordedHold | None:
         """Return the first hold of a thread that was seen between two moments; None if there is none."""
-        holds = self._of.get(-1 if holder is None else holder, [])
-        # No key: on 3.12 a keyword of bisect crashes in an interpreter's second life (Python/getargs.c).
-        at = bisect_left([hold.at_ns for hold in holds], start_ns)
-        return holds[at] if at < len(holds) and holds[at].at_ns <= end_ns else None
+        if holder is None or holder not in self._times:
+            return None
+        times = self._times[holder]
+        at = bisect_left(times, start_ns)
+        return self._of[holder][at] if at < len(times) and times[at] <= end_ns else None

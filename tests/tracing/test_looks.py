@@ -397,10 +397,11 @@ with gilprobe.trace(stacks=True) as t:
     for thread in threads:
         thread.start()
     while time.monotonic() < begin + 8:
-        child = os.fork()
-        if child == 0:
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
+        if "forks" in sys.argv:
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
         time.sleep(0.01)
     over = True
     for thread in threads:
@@ -411,10 +412,11 @@ print("done")
 """
 
 
-def test_a_program_that_does_its_worst_goes_on(tmp_path):
+@pytest.mark.parametrize("forks", [False, pytest.param(True, marks=pytest.mark.forks_among_threads)])
+def test_a_program_that_does_its_worst_goes_on(tmp_path, forks):
     """Code made and freed, deep recursion, generators, collections, ends of threads, forks: under looks."""
     script = tmp_path / "hostile.py"
     script.write_text(textwrap.dedent(HOSTILE))
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(script)]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(script), *(["forks"] if forks else [])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
