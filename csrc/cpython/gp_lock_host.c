@@ -69,6 +69,42 @@ static gp_lock_role describe(const gp_lock_spot *spot, gp_buffer *text)
     return role_of(&function, &file);
 }
 
+/* ---- what a thread has ---- */
+
+#if defined(Py_GIL_DISABLED)
+
+enum {
+    TWO = 2,           /* Include/internal/pycore_critical_section.h: it has two locks; */
+    INACTIVE = 1,      /* they are released while the thread is detached */
+    SECTIONS_MAX = 64, /* within each other */
+};
+
+/* The sections are on the thread's own stack. The one that it enters now has no lock yet. */
+static bool has(uintptr_t key)
+{
+    const PyThreadState *thread = PyThreadState_GetUnchecked();
+    uintptr_t section = thread != NULL ? thread->critical_section : 0;
+    for (int i = 0; i < SECTIONS_MAX && (section & ~(uintptr_t)(TWO | INACTIVE)) != 0; i++) {
+        const PyCriticalSection2 *entered = (const void *)(section & ~(uintptr_t)(TWO | INACTIVE));
+        bool active = (section & INACTIVE) == 0;
+        if (active && ((uintptr_t)entered->_cs_base._cs_mutex == key ||
+                       ((section & TWO) != 0 && (uintptr_t)entered->_cs_mutex2 == key)))
+            return true;
+        section = entered->_cs_base._cs_prev;
+    }
+    return false;
+}
+
+#else
+
+static bool has(uintptr_t key)
+{
+    (void)key;
+    return false;
+}
+
+#endif
+
 /* ---- a lock for the trial ---- */
 
 #if PY_VERSION_HEX >= 0x030D0000
@@ -134,6 +170,7 @@ void gp_lock_host_prepare(void)
     host.outer = gp_frames_outer;
     host.describe = describe;
     host.name = gp_lock_names_append;
+    host.has = has;
     host.new_lock = new_lock;
     host.acquire = acquire;
     host.release = release;

@@ -96,7 +96,12 @@ static void book(gp_lock_books *books, gp_lock_session *session, gp_lock_table *
     if (goes_on)
         count_length(books, rows, note->lock, journal->open_until - opened, -1);
     count_length(books, rows, note->lock, until - opened, 1);
-    gp_lock_waited wait = {journal->account, since, until, (note->flags & GP_LOCK_FAILED) != 0};
+    gp_lock_waited wait = {.account = journal->account,
+                           .since = since,
+                           .until = until,
+                           .failed = (note->flags & GP_LOCK_FAILED) != 0,
+                           .own = (note->flags & GP_LOCK_BY_ITSELF) != 0,
+                           .place = note->place};
     gp_lock_history_divide(gp_lock_history_of(&books->history, note->key), wait, charge, &to);
 }
 
@@ -271,7 +276,7 @@ static bool note_waiting(const gp_lock_journal *journal, uint64_t now, gp_lock_n
                            .place = atomic_load(&waiting->place),
                            .lock = atomic_load(&waiting->lock),
                            .spun = atomic_load(&waiting->spun),
-                           .flags = GP_LOCK_FAILED};
+                           .flags = GP_LOCK_FAILED | (atomic_load(&waiting->own) ? GP_LOCK_BY_ITSELF : 0)};
     return note->key != 0 && since != 0;
 }
 
@@ -283,7 +288,8 @@ static bool note_spinning(const gp_lock_journal *journal, gp_lock_note *note)
                            .key = atomic_load(&spin->key),
                            .place = atomic_load(&spin->place),
                            .lock = atomic_load(&spin->lock),
-                           .flags = GP_LOCK_FAILED | GP_LOCK_SPUN};
+                           .flags = GP_LOCK_FAILED | GP_LOCK_SPUN |
+                                    (atomic_load(&spin->own) ? GP_LOCK_BY_ITSELF : 0)};
     note->spun = (uint32_t)earlier(note->until - note->since, UINT32_MAX);
     return note->since != 0 && note->until > note->since;
 }

@@ -192,7 +192,9 @@ void gp_lock_history_divide(const gp_lock_past *past, gp_lock_waited wait, gp_lo
 {
     division of = {wait.since, GP_LOCK_UNSEEN, GP_ROW_NONE, charge, context};
     size_t first = past != NULL ? first_after(past, wait.since) : 0, i = first;
-    if (past != NULL)
+    if (wait.own)
+        have(&of, wait.account, wait.place);
+    else if (past != NULL)
         begin(&of, past, first, wait.account);
     uint64_t begun = of.at;
     for (; past != NULL && is_within(past, i, &wait); i++)

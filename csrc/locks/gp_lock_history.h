@@ -57,11 +57,13 @@ gp_lock_past *gp_lock_history_of(const gp_lock_history *history, uintptr_t key);
  * length are left out. */
 typedef void gp_lock_charge(void *context, uint32_t holder, uint32_t place, uint64_t since, uint64_t until);
 
-/* A wait of a thread. `failed`: it did not get the lock. */
+/* A wait of a thread. `failed`: it did not get the lock. `own`: it had the lock itself when it began to wait,
+ * and `place` is where that was. */
 typedef struct {
     uint32_t account;
     uint64_t since, until;
-    bool failed;
+    bool failed, own;
+    uint32_t place;
 } gp_lock_waited;
 
 /* Divide a wait among the holders of the lock. `past` may be NULL. */

@@ -151,7 +151,7 @@ static void end_spin(gp_lock_journal *journal)
                                  .key = GET(spin->key),
                                  .place = GET(spin->place),
                                  .lock = GET(spin->lock),
-                                 .flags = GP_LOCK_SPUN,
+                                 .flags = GP_LOCK_SPUN | (GET(spin->own) ? GP_LOCK_BY_ITSELF : 0),
                                  .spun = ticks32(until - since)});
     atomic_store_explicit(&spin->since, 0, memory_order_release); /* after the note: see book_under_way */
 }
@@ -173,7 +173,7 @@ static void note_wait(gp_lock_journal *journal, uint64_t until, uint32_t flags)
                                  .sem = GET(waiting->sem),
                                  .place = GET(waiting->place),
                                  .lock = GET(waiting->lock),
-                                 .flags = flags,
+                                 .flags = flags | (GET(waiting->own) ? GP_LOCK_BY_ITSELF : 0),
                                  .spun = GET(waiting->spun)});
 }
 
@@ -274,6 +274,7 @@ static void begin_wait(gp_lock_journal *journal, const void *sem, const char *fr
         SET(waiting->lock, find_lock(journal, key, parked, &at));
         since = begin_of(journal, key, now, &spun);
         SET(waiting->spun, spun);
+        SET(waiting->own, spun != 0 && GET(journal->spin.own));
     }
     SET(waiting->sem, (uintptr_t)sem);
     journal->token = gp_lock_waiters_enter(&gp_lock_state.waiters, journal, (uintptr_t)sem);
@@ -451,6 +452,7 @@ static void begin_spin(gp_lock_journal *journal, uintptr_t key, uint64_t now)
     SET(spin->key, key);
     SET(spin->place, at.place);
     SET(spin->lock, find_lock(journal, key, true, &at));
+    SET(spin->own, gp_lock_state.host->has(key));
     SET(spin->until, now);
     SET(spin->tries, 0);
     atomic_store_explicit(&spin->since, now, memory_order_release);

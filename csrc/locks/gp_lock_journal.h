@@ -27,6 +27,7 @@ enum {
     GP_LOCK_GOES_ON = 4,    /* the wait goes on with the one before: the interpreter only tried again */
     GP_LOCK_SPUN = 8,       /* the thread only spun, and never slept */
     GP_LOCK_ELSEWHERE = 16, /* a release whose lock is not known: `key` is the semaphore */
+    GP_LOCK_BY_ITSELF = 32, /* the thread has the lock itself */
 };
 
 typedef struct {
@@ -61,6 +62,7 @@ typedef struct {
     _Atomic uint64_t since; /* 0: it is about to wait */
     _Atomic uint64_t until; /* not 0: that failed then, and may go on at once or not at all */
     _Atomic uint32_t place, lock, spun;
+    _Atomic bool own; /* it has the lock itself */
 } gp_lock_waiting;
 
 /* Attempts of the thread to get a lock without sleeping, since the last note. */
@@ -69,6 +71,7 @@ typedef struct {
     _Atomic uintptr_t key;         /* 0: not known */
     _Atomic uint32_t place, lock;
     _Atomic bool yields;    /* now */
+    _Atomic bool own;       /* it has the lock itself */
     _Atomic uint32_t tries; /* yields so far */
 } gp_lock_spin;
 

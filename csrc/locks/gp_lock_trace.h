@@ -61,6 +61,9 @@ typedef struct {
     /* Append what the lock at `key` is (gp_lock_what and what follows), for which the calling thread waits at
      * `level`, NULL if it has none. */
     void (*name)(uintptr_t key, bool parked, const void *level, gp_buffer *text);
+    /* Whether the calling thread has the lock at `key` itself: calls that enter an object's critical section
+     * twice spin for their own lock. */
+    bool (*has)(uintptr_t key);
 
     /* A lock of the interpreter's that takes and releases no GIL. */
     void *(*new_lock)(void);

@@ -94,6 +94,8 @@ class LockWait:
 
     Time in which nobody had the lock (it was free, but the waiter did not run yet) is a row without a holder
     whose `function` is "(handoff)"; a wait that no release ended, or one that was not seen, has "(not seen)".
+    Without a GIL a thread can wait behind itself: a call that wants an object's lock which its own thread
+    already has spins in vain, and releases the lock before it sleeps.
     All rows of a lock add up to its waits.
 
     Attributes

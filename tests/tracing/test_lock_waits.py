@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,6 +242,24 @@ def test_without_a_gil_a_trace_is_about_locks() -> None:
     assert all(account.off_ns == account.lifetime_ns == report.elapsed_ns for account in report.threads)
     with pytest.raises(UnsupportedError, match="there is no GIL to trace"):
         gilprobe.trace(locks=False).start()
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="needs an interpreter without a GIL")
+def test_without_a_gil_a_thread_may_wait_behind_itself() -> None:
+    """To read a whole file enters the critical section of its reader twice."""
+    with gilprobe.trace() as running:
+        for _ in range(50):
+            with Path(__file__).open("rb") as file:
+                file.read()
+    report = running.report()
+    readers = {index for index, lock in enumerate(report.locks) if lock.type == "_io.BufferedReader"}
+    rows = [row for row in report.lock_waits if row.lock in readers]
+    if not rows:
+        pytest.skip("this interpreter does not spin for a lock that its own thread has")
+    assert {(row.holder, row.holder_id) for row in rows} == {("MainThread", threading.get_native_id())}
+    assert {(row.function, row.line) for row in rows} == {
+        (row.waiter_function, row.waiter_line) for row in rows
+    }
 
 
 @pytest.mark.skipif(not FREE_THREADED, reason="needs an interpreter without a GIL")

@@ -31,8 +31,8 @@ static void add_part(void *context, uint32_t holder, uint32_t place, uint64_t si
 static charged divide(const gp_lock_history *history, uint64_t since, uint64_t until, bool failed)
 {
     charged sums = {.at = since};
-    gp_lock_history_divide(gp_lock_history_of(history, KEY), (gp_lock_waited){W, since, until, failed},
-                           add_part, &sums);
+    gp_lock_waited wait = {.account = W, .since = since, .until = until, .failed = failed};
+    gp_lock_history_divide(gp_lock_history_of(history, KEY), wait, add_part, &sums);
     CHECK_EQUAL(sums.at, until);
     return sums;
 }
@@ -148,6 +148,23 @@ static void who_asks_again_has_released_it(void)
     gp_lock_history_clear(&history);
 }
 
+static void who_has_the_lock_itself_waits_behind_itself_until_another_is_seen(void)
+{
+    gp_lock_history history = {0};
+    gp_lock_waited own = {.account = C, .since = 10, .until = 50, .own = true, .place = 7};
+    charged alone = {.at = 10}, beside = {.at = 10};
+    gp_lock_history_divide(NULL, own, add_part, &alone);
+    CHECK_EQUAL(alone.ticks[C], 40);
+    CHECK_EQUAL(alone.places[C], 7);
+    take(&history, 20, A, 0);
+    release(&history, 35, A, SEM);
+    gp_lock_history_divide(gp_lock_history_of(&history, KEY), own, add_part, &beside);
+    CHECK_EQUAL(beside.ticks[C], 10);
+    CHECK_EQUAL(beside.ticks[A], 15);
+    CHECK_EQUAL(beside.ticks[0], 15);
+    gp_lock_history_clear(&history);
+}
+
 static void what_nobody_needs_is_forgotten(void)
 {
     gp_lock_history history = {0};
@@ -192,6 +209,7 @@ int main(void)
     the_release_before_a_wait_tells_who_had_the_lock();
     who_was_seen_with_the_lock_has_it_until_the_next_one();
     who_asks_again_has_released_it();
+    who_has_the_lock_itself_waits_behind_itself_until_another_is_seen();
     what_nobody_needs_is_forgotten();
     the_history_is_bounded();
     return gp_test_status();
