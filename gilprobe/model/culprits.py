@@ -36,7 +36,7 @@ def rank(report: Report, by: By, own: Sequence[str]) -> tuple[Culprit, ...]:
     if not isinstance(own, tuple | list) or not all(isinstance(folder, str) for folder in own):
         raise InvalidTypeError(f"own must be a sequence of folders, got {own!r}")
     places = _HeldPlaces(report)
-    shares = _Shares(sum(thread.wait_ns for thread in report.threads), ShareInterval(places.certain))
+    shares = _WaitShares(sum(thread.wait_ns for thread in report.threads), ShareInterval(places.certain))
     if by == "call":
         lines = _by_thread(places, _Calls(OwnCode(own)).key, by)
         return tuple(sorted([_line_told(line, shares) for line in _gathered(lines)], key=_worst_first))
@@ -106,7 +106,7 @@ class _HeldPlaces:
         return (frame, Frame(callee, "", 0)) if callee else (frame,)
 
 
-class _Shares:
+class _WaitShares:
     """Makes shares of all waiting, with their intervals."""
 
     def __init__(self, waited_ns: int, interval: ShareInterval) -> None:
@@ -142,7 +142,7 @@ class _CulpritSum:
         self.threads |= other.threads
         self.tasks |= other.tasks
 
-    def told(self, key: _Key, shares: _Shares, callees: tuple[Callee, ...] = ()) -> Culprit:
+    def told(self, key: _Key, shares: _WaitShares, callees: tuple[Callee, ...] = ()) -> Culprit:
         task = next(iter(self.tasks), "") if len(self.tasks) <= 1 else f"{len(self.tasks)} tasks"
         told = (*key, self.caused_ns, self.own_ns, *shares.of(self), task, callees)
         return Culprit(_named(self.threads), *told)
@@ -199,7 +199,7 @@ def _gathered(rows: list[tuple[str, _Key, _CulpritSum]]) -> Iterable[list[tuple[
     return lines.values()
 
 
-def _line_told(line: list[tuple[_Key, _CulpritSum]], shares: _Shares) -> Culprit:
+def _line_told(line: list[tuple[_Key, _CulpritSum]], shares: _WaitShares) -> Culprit:
     whole = _CulpritSum()
     for _, row in line:
         whole.join(row)
