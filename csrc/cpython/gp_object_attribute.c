@@ -127,10 +127,10 @@ static const void *find_managed(gp_safe_reader *reader, const char *of, const sh
                           : find_in_dict(reader, dict, name);
 }
 
-const void *gp_object_attribute(gp_safe_reader *reader, const void *object, const char *name)
+const void *gp_object_attribute(gp_safe_reader *reader, const void *owner, const char *name)
 {
     shape is;
-    const char *of = object, *type = read_word(reader, of + offsetof(PyObject, ob_type));
+    const char *of = owner, *type = read_word(reader, of + offsetof(PyObject, ob_type));
     if (type == NULL || !gp_safe_read(reader, type, &is.type, sizeof is.type) ||
         (is.type.tp_flags & Py_TPFLAGS_HEAPTYPE) == 0)
         return NULL;

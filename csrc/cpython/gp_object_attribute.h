@@ -6,7 +6,7 @@
 
 #include "base/gp_safe_read.h"
 
-/* The object of an attribute with this name, of ASCII. NULL: there is none, or it can't be read. */
-const void *gp_object_attribute(gp_safe_reader *reader, const void *object, const char *name);
+/* The value of an attribute of `owner` with this name, of ASCII. NULL: there is none, or it can't be read. */
+const void *gp_object_attribute(gp_safe_reader *reader, const void *owner, const char *name);
 
 #endif
