@@ -518,6 +518,27 @@ class OpenHold:
 
 
 @dataclass(frozen=True, slots=True)
+class Callee:
+    """What a line of own code called: a part of a :class:`Culprit`.
+
+    Attributes
+    ----------
+    called : str
+        Its name with its module; empty: the line ran itself.
+    caused_ns, own_ns, share, looks, low, high
+        As in :class:`Culprit`.
+    """
+
+    called: str
+    caused_ns: int
+    own_ns: int
+    share: float
+    looks: int = 0
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Culprit:
     """What made threads wait: a row of :meth:`Report.culprits`.
 
@@ -529,11 +550,13 @@ class Culprit:
     function, filename, line : str, str, int
         Where it was: by call the line of the user's own code; empty and 0 where a row is about more.
     called : str
-        By call and by line what that line called, with its module; empty if it ran itself.
+        By call and by line what that line called, with its module; empty if it ran itself. By call, if there
+        were several, the one that caused most.
     caused_ns : int
         Waits of other threads meanwhile, all that was called from there included, nanoseconds.
     own_ns : int
-        The part in which nothing ran that was called from there; by call, nothing that `called` called.
+        The part in which nothing ran that was called from there; by call, nothing that `called`, or each of
+        `callees`, called.
     share : float
         `caused_ns` as a share of all waiting.
     looks : int
@@ -543,6 +566,9 @@ class Culprit:
     task : str
         By call and by task the asyncio task that ran, as in :class:`LoopTask`; ``3 tasks`` if there were
         several. Empty if there was none.
+    callees : tuple of Callee
+        By call, if the line called several: each of them, the one that caused most first. They add up to the
+        row. Empty if `called` is all.
     """
 
     thread: str
@@ -557,6 +583,7 @@ class Culprit:
     low: float | None = None
     high: float | None = None
     task: str = ""
+    callees: tuple[Callee, ...] = ()
 
     @property
     def caused_s(self) -> float:
@@ -696,8 +723,8 @@ class Report(NotebookRepr):
         """Return what made threads wait for the GIL, the worst first.
 
         By call, a row is a thread or a pool, the innermost line of the user's own code that was running, and
-        what that line called; by thread, a thread or a pool; by task, a task of asyncio or a callback of its
-        event loop, with its thread. These add up to all waiting behind a holder.
+        what that line called, all its callees together; by thread, a thread or a pool; by task, a task of
+        asyncio or a callback of its event loop, with its thread. These add up to all waiting behind a holder.
         By function, line or module, a row has all waits in which it was anywhere on the holder's stack, and
         rows are ranked by their own part. Without recorded stacks only the innermost function is known.
 

@@ -149,13 +149,18 @@ def asked_for(_: Truth) -> Act:
 
 
 def asked(truth: Truth, generation: int) -> Act:
-    """Ask for collections of the objects that were made just before, and note how long they take."""
+    """Ask for collections of the objects that were made just before, and note how long they take.
+
+    Making them and letting go takes as long as to collect them: these would be culprits, too. So whoever
+    waits before or after it is let in, and nobody waits while they are made and freed.
+    """
     gc.collect()
     gc.freeze()
     gc.disable()
 
     def act() -> None:
         truth.park(1)
+        time.sleep(WOKEN_S)
         made = [[] for _ in range(100_000)]  # type: ignore[var-annotated]
         for younger in range(generation):
             gc.collect(younger)
@@ -164,6 +169,7 @@ def asked(truth: Truth, generation: int) -> Act:
         gc.collect(generation)  # culprit
         truth.culprit_since(begin)
         truth.park(1)
+        time.sleep(WOKEN_S)
         del made
         truth.park(0)
 

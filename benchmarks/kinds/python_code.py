@@ -8,6 +8,7 @@ import importlib
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -214,10 +215,32 @@ def imported(truth: Truth) -> Act:
     return act
 
 
+SPREAD_NS = 5_000_000
+LESS = 0.6
+
+
+def _least_ns(act: Act) -> int:
+    """Return how long something takes, undisturbed."""
+    taken = []
+    for _ in range(5):
+        begin = time.perf_counter_ns()
+        act()
+        taken.append(time.perf_counter_ns() - begin)
+    return min(taken)
+
+
 @kind("many lines: json.dumps(indent=1)", callee=r"dumps|json", itself=True)
 def spread(truth: Truth) -> Act:
-    """Write JSON by the encoder in Python, beside searches in C that take a little less time."""
-    document, text = DOCUMENT[:1_200], TEXT[:50_000]
+    """Write JSON by the encoder in Python, beside searches in C that take a little less time.
+
+    From 3.15 on C indents, too, ten times faster: the document and the text that is searched have a size by
+    which the writing is the longer work on each version.
+    """
+    document = DOCUMENT[:1_200]
+    while (writing_ns := _least_ns(functools.partial(json.dumps, document, indent=1))) < SPREAD_NS:
+        document = document * 2
+    searching_ns = _least_ns(functools.partial(re.findall, r"(\w+) (\w+)", TEXT))
+    text = TEXT[: int(LESS * writing_ns / searching_ns * len(TEXT))]
 
     def act() -> None:
         begin = truth.now()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .base import Kind, short
@@ -13,13 +13,16 @@ from .base import Kind, short
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gilprobe.report import Frame, Report
+    from gilprobe.report import Callee, Culprit, Frame, Report
 
 NORMAL_95 = 1.96
 """Half of a 95 % interval, in standard errors."""
 
 ROWS = 5
 """So many of a tool's rows are kept."""
+
+SEEN = 0.005
+"""What a line called, with a smaller part of all waiting, is not told in the headline."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Told:
     place : str
         Its line, as "folder/file:line".
     callee : str
-        What it called there, if the tool knows.
+        What it called there, if the tool knows; of several what took most.
     own : str
         The line of the program's own code that led there, if the tool tells it.
     share : float
@@ -42,6 +45,8 @@ class Told:
         The standard error of the share; 0 if the tool does not tell it.
     task : str or None
         The asyncio task that ran, "" for none; None if the tool does not tell it.
+    parts : tuple of (str, float, float)
+        If it called several: each callee with its share and standard error, the largest first.
     """
 
     function: str
@@ -51,9 +56,21 @@ class Told:
     share: float = 0.0
     error: float = 0.0
     task: str | None = None
+    parts: tuple[tuple[str, float, float], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.function} ({self.own or self.place})" + (f" in {self.callee}" if self.callee else "")
+        told = f"{self.function} ({self.own or self.place})"
+        callees = [f"{callee or 'itself'} {share:.0%}" for callee, share, _ in self.parts if share >= SEEN]
+        if len(callees) > 1:
+            return f"{told}: {', '.join(callees)}"
+        return told + (f" in {self.callee}" if self.callee else "")
+
+    def apart(self) -> Sequence[Told]:
+        """Return a row for each callee."""
+        return [
+            replace(self, callee=callee, share=share, error=error, parts=())
+            for callee, share, error in self.parts
+        ] or [self]
 
 
 @dataclass(frozen=True)
@@ -91,7 +108,8 @@ class Reading:
 
 def reading_of(values: dict[str, Any]) -> Reading:
     """Return a reading from JSON."""
-    return Reading(**{**values, "rows": tuple(Told(**row) for row in values["rows"])})
+    rows = [{**row, "parts": tuple(map(tuple, row.get("parts", ())))} for row in values["rows"]]
+    return Reading(**{**values, "rows": tuple(Told(**row) for row in rows)})
 
 
 def _is_in(place: str, places: set[str]) -> bool:
@@ -113,11 +131,22 @@ def is_placed(kind: Kind, told: Told, places: set[str]) -> bool:
 
 
 def names(kind: Kind, told: Told, places: set[str]) -> bool:
-    """Whether a row names the culprit: the place, and the callee if the tool knows that."""
-    named = bool(re.search(kind.callee, told.callee)) if told.callee else not kind.must_name
+    """Whether a row names the culprit: the place, and the callee if the tool knows that.
+
+    A line that called several is told with all of them. The right one must be the first of them only if the
+    line alone is the wrong answer.
+    """
+    callees = [callee for callee, share, _ in told.parts if share >= SEEN or callee == told.callee]
+    named = any(
+        _is_named(kind, callee) for callee in callees[: 1 if kind.must_name else None] or [told.callee]
+    )
     if None not in (kind.task, told.task):
         named &= kind.task == told.task
     return named and is_placed(kind, told, places)
+
+
+def _is_named(kind: Kind, callee: str) -> bool:
+    return bool(re.search(kind.callee, callee)) if callee else not kind.must_name
 
 
 def belongs(kind: Kind, told: Told, places: set[str]) -> bool:
@@ -133,11 +162,16 @@ def verdict_of(report: Report) -> list[Told]:
             f"{short(row.filename)}:{row.line}" if row.filename else "",
             row.called,
             share=row.share,
-            error=0.0 if row.low is None or row.high is None else (row.high - row.low) / (2 * NORMAL_95),
-            task=getattr(row, "task", None),
+            error=_error(row),
+            task=row.task,
+            parts=tuple((part.called, part.share, _error(part)) for part in row.callees),
         )
         for row in report.culprits()
     ]
+
+
+def _error(row: Culprit | Callee) -> float:
+    return 0.0 if row.low is None or row.high is None else (row.high - row.low) / (2 * NORMAL_95)
 
 
 def hold_share_of(kind: Kind, report: Report) -> float:
@@ -174,7 +208,11 @@ def read_rows(
 ) -> Reading:
     """Read rows of which the first is the verdict, and all together are the whole."""
     places = kind.places
-    given = [row for row in rows if belongs(kind, row, places)]
+    given: list[Told] = []
+    for row in rows:
+        parts = row.apart()
+        found = [part for part in parts if belongs(kind, part, places)]
+        given += [row] if len(found) == len(parts) else found
     return Reading(
         first=str(rows[0]) if rows else "",
         right=bool(rows) and names(kind, rows[0], places),

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 EXPLANATION = """Each kind is [a small program](../benchmarks/kinds/__init__.py) with one culprit. Its victims
 read the clock when they want the GIL and when they have it, the culprit when it begins and ends. The truth
 is the culprit's share of the victims' waits. A cell says whether the tool's first row names the
-culprit, and by how many percentage points its share differs. A sampler knows no waits: its share is
-that of the samples with the GIL in which the culprit's line is anywhere in the stack, and its first row
-is the line with the most samples. That nobody held the GIL for a part of the waits is gilprobe's word.
+culprit, and by how many percentage points its share differs. gilprobe's row is a line with all that it
+called, of which the culprit must be told. A sampler knows no waits: its share is that of the samples
+with the GIL in which the culprit's line is anywhere in the stack, and its first row is the line with the
+most samples. That nobody held the GIL for a part of the waits is gilprobe's word.
 The truth is an interval, wider in the runs of other tools, and the error is the distance to it."""
 
 

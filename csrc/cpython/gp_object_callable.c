@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cpython/gp_frames_read_safely.h"
+#include "cpython/gp_object_attribute.h"
 
 enum {
     WITHIN_MAX = 6, /* callables in callables */
@@ -97,6 +98,31 @@ static bool append_ufunc(gp_safe_reader *reader, const void *object, gp_name *na
         return false;
     gp_name_append(name, "ufunc ");
     return gp_object_text(reader, copy.name, name);
+}
+
+/* A function of ctypes has the name of its symbol as an attribute (CDLL.__getitem__ in Lib/ctypes), if it was
+ * found by that. Its type is a class of Python's. */
+static bool append_foreign(gp_safe_reader *reader, const void *object, gp_name *name)
+{
+    size_t begin = name->size;
+    const void *found = gp_object_attribute(reader, object, "__name__");
+    if (found != NULL && gp_object_string(reader, found, name)) {
+        gp_name_append(name, " (ctypes)");
+        return true;
+    }
+    gp_name_cut(name, begin);
+    return false;
+}
+
+/* Whether a class is derived from that of all foreign functions. */
+static bool is_foreign(gp_safe_reader *reader, const void *type)
+{
+    const PyTypeObject *base;
+    char text[GP_NAME_PART_MAX];
+    gp_type_copy copy;
+    return gp_safe_read(reader, (const char *)type + offsetof(PyTypeObject, tp_base), &base, sizeof base) &&
+           gp_object_read_type(reader, base, &copy) && gp_object_read_text(reader, copy.type.tp_name, text) &&
+           strcmp(text, "_ctypes.CFuncPtr") == 0;
 }
 
 /* ---- what calls another one ---- */
@@ -221,13 +247,16 @@ static void find_next(naming *at, const char *type)
 }
 
 /* The name of the type is left where what is in the object can't be named. */
-static bool append_by_type(naming *at, const char *type)
+static bool append_by_type(naming *at, const void *class, const char *type)
 {
     if (strcmp(type, "numpy.ufunc") == 0)
         return append_ufunc(at->reader, at->object, at->name);
     if (ends_with(type, "cython_function_or_method"))
         return append_function(at->reader, at->object, false, at->name);
     if (strcmp(type, "operator.methodcaller") == 0 && append_method_of(at))
+        return true;
+    if ((strcmp(type, "_FuncPtr") == 0 || strcmp(type, "CFunctionType") == 0) &&
+        is_foreign(at->reader, class) && append_foreign(at->reader, at->object, at->name))
         return true;
     find_next(at, type);
     gp_name_append(at->name, type);
@@ -242,7 +271,7 @@ static bool append_other(naming *at, const void *type)
         return false;
     if ((copy.type.tp_flags & Py_TPFLAGS_TYPE_SUBCLASS) != 0)
         return gp_object_type(at->reader, at->object, at->name);
-    return gp_object_read_text(at->reader, copy.type.tp_name, text) && append_by_type(at, text);
+    return gp_object_read_text(at->reader, copy.type.tp_name, text) && append_by_type(at, type, text);
 }
 
 /* A bound method has no name of its own. */

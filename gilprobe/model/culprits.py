@@ -8,11 +8,11 @@ from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.model.own_code import OwnCode, module_name
 from gilprobe.model.share_interval import ShareInterval
 from gilprobe.model.thread_kind import thread_kind
-from gilprobe.report import OTHERS, Culprit, Frame
+from gilprobe.report import OTHERS, Callee, Culprit, Frame
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gilprobe.report import Blame, By, LoopTask, Report
 
@@ -36,15 +36,17 @@ def rank(report: Report, by: By, own: Sequence[str]) -> tuple[Culprit, ...]:
     if not isinstance(own, tuple | list) or not all(isinstance(folder, str) for folder in own):
         raise InvalidTypeError(f"own must be a sequence of folders, got {own!r}")
     places = _HeldPlaces(report)
-    if by in ("call", "thread", "task"):
-        sums = _by_thread(places, _Calls(OwnCode(own)).key if by == "call" else _nothing, by)
+    shares = _WaitShares(sum(thread.wait_ns for thread in report.threads), ShareInterval(places.certain))
+    if by == "call":
+        lines = _by_thread(places, _Calls(OwnCode(own)).key, by)
+        return tuple(sorted([_line_told(line, shares) for line in _gathered(lines)], key=_worst_first))
+    if by in ("thread", "task"):
+        sums = [(key, row) for _, key, row in _by_thread(places, _nothing, by)]
         order = _worst_first
     else:
         sums = _with_callers(places, {"function": _function, "line": _line, "module": _module}[by])
         order = _innermost_first
-    interval = ShareInterval(places.certain)
-    waited_ns = sum(thread.wait_ns for thread in report.threads)
-    return tuple(sorted([row.told(key, waited_ns, interval) for key, row in sums], key=order))
+    return tuple(sorted([row.told(key, shares) for key, row in sums], key=order))
 
 
 def _worst_first(row: Culprit) -> tuple[object, ...]:
@@ -104,6 +106,20 @@ class _HeldPlaces:
         return (frame, Frame(callee, "", 0)) if callee else (frame,)
 
 
+class _WaitShares:
+    """Makes shares of all waiting, with their intervals."""
+
+    def __init__(self, waited_ns: int, interval: ShareInterval) -> None:
+        self._waited_ns, self._interval = waited_ns, interval
+
+    def of(self, row: _CulpritSum) -> tuple[float, int, float | None, float | None]:
+        """Return a row's share, its looks, and the ends of its interval."""
+        waited_ns = self._waited_ns
+        around = self._interval.around(row.seen_ns, row.caused_ns - row.seen_ns) if waited_ns else None
+        low, high = (None, None) if around is None else (min(end / waited_ns, 1.0) for end in around)
+        return row.caused_ns / waited_ns if waited_ns else 0.0, row.looks, low, high
+
+
 class _CulpritSum:
     """What is added up of one row."""
 
@@ -119,14 +135,17 @@ class _CulpritSum:
         self.seen_ns += seen_ns
         self.looks += looks
 
-    def told(self, key: _Key, waited_ns: int, interval: ShareInterval) -> Culprit:
-        around = interval.around(self.seen_ns, self.caused_ns - self.seen_ns) if waited_ns else None
-        low, high = (None, None) if around is None else (min(end / waited_ns, 1.0) for end in around)
-        share = self.caused_ns / waited_ns if waited_ns else 0.0
+    def join(self, other: _CulpritSum) -> None:
+        """Add another row, which has none of this one's waits."""
+        self.add(other.caused_ns, other.seen_ns, other.looks)
+        self.own_ns += other.own_ns
+        self.threads |= other.threads
+        self.tasks |= other.tasks
+
+    def told(self, key: _Key, shares: _WaitShares, callees: tuple[Callee, ...] = ()) -> Culprit:
         task = next(iter(self.tasks), "") if len(self.tasks) <= 1 else f"{len(self.tasks)} tasks"
-        return Culprit(
-            _named(self.threads), *key, self.caused_ns, self.own_ns, share, self.looks, low, high, task
-        )
+        told = (*key, self.caused_ns, self.own_ns, *shares.of(self), task, callees)
+        return Culprit(_named(self.threads), *told)
 
 
 def _named(threads: set[tuple[str, int]]) -> str:
@@ -140,8 +159,11 @@ def _named(threads: set[tuple[str, int]]) -> str:
 
 def _by_thread(
     places: _HeldPlaces, key_of: Callable[[Sequence[Frame]], tuple[_Key, bool]], by: By
-) -> list[tuple[_Key, _CulpritSum]]:
-    """Return rows of which each place of a holder adds to one; each place is taken apart once."""
+) -> list[tuple[str, _Key, _CulpritSum]]:
+    """Return rows, by kind of thread, of which each place of a holder adds to one.
+
+    Each place is taken apart once.
+    """
     sums: dict[tuple[str, _Key, str], _CulpritSum] = defaultdict(_CulpritSum)
     known: dict[_Where, tuple[_Key, bool]] = {}
     kinds: dict[str, str] = {}
@@ -160,7 +182,29 @@ def _by_thread(
             row.tasks.add(task.name)
         row.own_ns += caused_ns if innermost else 0
         row.add(caused_ns, caused_ns if looks else 0, looks)
-    return [(key, row) for (_, key, _), row in sums.items()]
+    return [(kind, key, row) for (kind, key, _), row in sums.items()]
+
+
+def _gathered(rows: list[tuple[str, _Key, _CulpritSum]]) -> Iterable[list[tuple[_Key, _CulpritSum]]]:
+    """Return the rows of each line together, that of its largest callee first.
+
+    What a line calls may be spread over several callees, none of which is the largest of all: copying a list
+    and freeing the copy are one line's doing.
+    """
+    lines: dict[tuple[object, ...], list[tuple[_Key, _CulpritSum]]] = {}
+    for kind, key, row in rows:
+        lines.setdefault((kind, *key[:3]), []).append((key, row))
+    for line in lines.values():
+        line.sort(key=lambda part: (-part[1].caused_ns, part[0][3]))
+    return lines.values()
+
+
+def _line_told(line: list[tuple[_Key, _CulpritSum]], shares: _WaitShares) -> Culprit:
+    whole = _CulpritSum()
+    for _, row in line:
+        whole.join(row)
+    callees = [Callee(key[3], row.caused_ns, row.own_ns, *shares.of(row)) for key, row in line]
+    return whole.told(line[0][0], shares, tuple(callees) if len(callees) > 1 else ())
 
 
 def _with_callers(

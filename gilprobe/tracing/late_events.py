@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilprobe.model.distribution import bucket_of_ns
 from gilprobe.model.timeline import HOLD, WAIT
+from gilprobe.tracing.sharing_out import parted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gilprobe._native.recording import _Account, _Snapshot
+    from gilprobe._native.recording import _Account, _Pause, _Snapshot
     from gilprobe.tracing.recording_reader import ThreadDescription
     from gilprobe.tracing.seen_holds import RecordedHold
 
@@ -21,8 +22,12 @@ MOST_EVENTS = 1 << 22
 
 _MOST_CHARGES = 1 << 24  # holds that are looked at for waits: a made-up file could have far more
 _MOST_STALLS = 1024
+_MOST_PAUSES = 256  # of the longest
 _ENDED = 1 << 31  # in a label
 _SLACK_NS = 2  # two roundings
+
+_PauseSums = dict[tuple[int, int | None, int | None, int], list[int]]
+"""By holder, where its holds ended, the line that made the collector run, and the generation."""
 
 _Stall = tuple[int, int | None, int | None, int | None, int, int, int, int | None]
 
@@ -54,11 +59,12 @@ def add_late(
     events: Iterable[LateEvent],
     threads: Mapping[int, ThreadDescription],
     under_way: RecordedHold | None,
+    pauses: Iterable[_Pause] = (),
 ) -> bool:
     """Add what came after a snapshot to it.
 
-    Of an event that was under way, the snapshot has the part up to then. What a thread did after its last
-    event is not known: it counts as off.
+    Of an event or a pause that was under way, the snapshot has the part up to then. What a thread did after
+    its last event is not known: it counts as off. A pause in a hold that did not end is left out.
 
     Parameters
     ----------
@@ -70,6 +76,9 @@ def add_late(
         By the numbers of their accounts.
     under_way : RecordedHold or None
         The hold that the snapshot has at the place where it was seen.
+    pauses : iterable of tuple
+        Collections of garbage, as ``_native.recording.decode_pauses`` returns them. Those that ended before
+        the snapshot are ignored.
 
     Returns
     -------
@@ -91,8 +100,21 @@ def add_late(
     waits += booking.open_waits(late[-1].end_ns)
     whole = booking.charge(waits, holds)
     booking.contend(waits, holds)
+    booking.pause(pauses, holds)
     booking.finish(late[-1].end_ns)
     return whole
+
+
+class _Holds(NamedTuple):
+    """The holds of one thread, in order."""
+
+    holds: list[LateEvent]
+    starts_ns: list[int]
+    ends_ns: list[int]
+
+    def between(self, start_ns: int, end_ns: int) -> list[LateEvent]:
+        """Return those that lie there at least in part."""
+        return self.holds[bisect_right(self.ends_ns, start_ns) : bisect_left(self.starts_ns, end_ns)]
 
 
 class _Booking:
@@ -220,6 +242,59 @@ class _Booking:
                     break
                 first_ns = max(holds[nth].start_ns, start_ns, self.since_ns)
                 self._totals["contended_ns"] += max(0, min(holds[nth].end_ns, end_ns) - first_ns)
+
+    def pause(self, rows: Iterable[_Pause], holds: Sequence[LateEvent]) -> None:
+        """Book collections of garbage, each by the holds that it lies in."""
+        pauses = self._snapshot.get("pauses")
+        if pauses is None:
+            return
+        of: dict[int, _Holds] = defaultdict(lambda: _Holds([], [], []))
+        for hold in holds:
+            known = of[hold.account]
+            known.holds.append(hold)
+            known.starts_ns.append(hold.start_ns)
+            known.ends_ns.append(hold.end_ns)
+        sums: _PauseSums = {(row[0], row[1], row[2], row[3]): [*row[4:]] for row in pauses["sums"]}
+        longest = {(row[0], row[3]): row for row in pauses["longest"]}
+        left = _MOST_CHARGES
+        for row in rows:
+            if row[3] + row[4] <= self.since_ns or row[0] not in of or left <= 0:
+                continue
+            inside = of[row[0]].between(max(row[3], self.since_ns), row[3] + row[4])
+            left -= len(inside)
+            if self._pause(sums, row, longest.get((row[0], row[3])), inside):
+                longest[row[0], row[3]] = row
+        pauses["sums"] = [(*key, *numbers) for key, numbers in sums.items()]  # type: ignore[misc]
+        ranked = sorted(longest.values(), key=lambda row: -row[4])
+        pauses["longest"] = ranked[: max(_MOST_PAUSES, len(pauses["longest"]))]
+
+    def _pause(
+        self, sums: _PauseSums, row: _Pause, before: _Pause | None, holds: Sequence[LateEvent]
+    ) -> bool:
+        """Add the part of a pause that came after the snapshot, by the holds that it lies in, if any."""
+        holder, place, generation, start_ns, length_ns, *_ = row
+        first_ns, end_ns = max(start_ns, self.since_ns), start_ns + length_ns
+        parts = [max(0, min(hold.end_ns, end_ns) - max(hold.start_ns, first_ns)) for hold in holds]
+        if not any(parts):
+            return False
+        booked = self._booked(row) if before is None else before[4:]
+        left = [max(0, now - then) for now, then in zip(row[4:], booked, strict=True)]
+        held, waited = parted(min(left[1], sum(parts)), parts), parted(left[2], parts)
+        for hold, held_ns, wait_ns in zip(holds, held, waited, strict=True):
+            cell = sums.setdefault((holder, hold.place, place, generation), [0] * 7)
+            cell[0] += held_ns
+            cell[1] += wait_ns
+        cell[2] += start_ns >= self.since_ns
+        cell[3] += left[0]
+        cell[4] = max(cell[4], length_ns)
+        cell[5] += left[3]
+        cell[6] += left[4]
+        return True
+
+    def _booked(self, row: _Pause) -> tuple[int, ...]:
+        """Return what a snapshot has of a pause that is not among its longest, about."""
+        part_ns = min(max(0, self.since_ns - row[3]), row[4])
+        return part_ns, min(part_ns, row[5]), row[6] * part_ns // max(1, row[4]), 0, 0
 
     def finish(self, end_ns: int) -> None:
         """Let all living threads last up to the end, and write everything back."""

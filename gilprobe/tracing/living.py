@@ -22,6 +22,7 @@ def assemble_living(
     environment: Mapping[str, Any],
     bystanders: Iterable[int],
     warnings: Sequence[str],
+    names: Mapping[int, str],
 ) -> Report:
     """Return the report of a trace of this process.
 
@@ -37,8 +38,10 @@ def assemble_living(
         Native identifiers of the threads that were alive when the trace began.
     warnings : sequence of str
         Doubts to add to those in the parts.
+    names : mapping of int to str
+        Of threads that were alive when the trace ended, by native identifier.
     """
-    alive = thread_names.alive()
+    alive = {**names, **thread_names.alive()}
     here = Environment(**environment)
     others = {native_id: alive[native_id] for native_id in bystanders if native_id in alive}
 

@@ -420,6 +420,7 @@ class _Loader:
         self.seen: dict[int, list[_Seen]] = {}
         self.under_way: dict[int, _Seen] = {}  # in the last snapshot
         self.late: dict[int, list[tuple[int, int, int]]] = {}  # EVNT behind it: offset, size, events
+        self.late_pauses: dict[int, list[tuple[int, int]]] = {}  # PAUS behind it: offset, size
 
     def take(self, offset: int, kind: bytes, payload: bytes) -> None:
         recording = self.recording
@@ -439,7 +440,7 @@ class _Loader:
         elif kind == b"SEEN":
             self._take_seen(payload)
         elif kind == b"PAUS":
-            self._take_pauses(payload)
+            self._take_pauses(offset, payload)
         elif kind == b"LABL":
             recording.labels.update(native.decode_labels(payload))
         elif kind == b"NAME":
@@ -469,6 +470,7 @@ class _Loader:
         self.snapshots[number] = offset, payload
         self.under_way.pop(number, None)
         self.late.pop(number, None)
+        self.late_pauses.pop(number, None)
 
     def _take_seen(self, payload: bytes) -> None:
         number, entries = native.split_interpreter(payload)
@@ -481,11 +483,12 @@ class _Loader:
             raise ValueError(f"at most {_SEEN} holds must be seen under way")
         self.under_way.update((number, row) for row in rows if row[0] == AT_SNAPSHOT)
 
-    def _take_pauses(self, payload: bytes) -> None:
+    def _take_pauses(self, offset: int, payload: bytes) -> None:
         number, entries = native.split_interpreter(payload)
         if number not in self.snapshots:
             raise ValueError("a snapshot must come before the first pause")
         _check_pauses(native.decode_pauses(entries, _TICKS), self.recording.interpreters[number])
+        self.late_pauses.setdefault(number, []).append((offset, len(payload)))
 
     def decode_snapshots(self) -> None:
         """Decode the last snapshot of each interpreter: earlier ones don't count."""
@@ -517,12 +520,23 @@ class _Loader:
                 continue
             events = [event for chunk in chunks for event in self._late_events(file, interpreter, chunk)]
             since_ns = snapshot["totals"]["elapsed_ns"]
-            if not add_late(snapshot, events, interpreter.threads, interpreter.still_held):
+            pauses = [
+                pause
+                for chunk in self.late_pauses.get(number, ())
+                for pause in self._pauses_of(file, snapshot["totals"]["factor"], *chunk)
+            ]
+            if not add_late(snapshot, events, interpreter.threads, interpreter.still_held, pauses):
                 self.recording.doubts.append(
                     "not all waits near the end are charged: there are too many holds"
                 )
             if any(event.kind == HOLD and event.end_ns > since_ns for event in events):
                 interpreter.still_held = None
+
+    def _pauses_of(self, file: BinaryIO, factor: int, offset: int, size: int) -> list[_Pause]:
+        file.seek(offset + native.CHUNK_HEADER_SIZE)
+        _, entries = native.split_interpreter(file.read(size))
+        with _naming(self.recording.path, offset):
+            return native.decode_pauses(entries, factor)
 
     def _late_events(
         self, file: BinaryIO, interpreter: RecordedInterpreter, chunk: tuple[int, int, int]

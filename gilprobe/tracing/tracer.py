@@ -13,7 +13,7 @@ from gilprobe.tracing.recording_writer import RecordingWriter
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
     from typing import Any
 
@@ -174,8 +174,9 @@ class Trace:
             If the trace was never started.
         """
         if self.running:
+            names = thread_names.alive()  # nobody notes the end of a thread that ends behind the session's
             ended = self._end()
-            self._report = self._read(*ended)
+            self._report = self._read(*ended, names)
             self._forget(*ended)
         return self.report()
 
@@ -213,7 +214,12 @@ class Trace:
             raise TracerStateError("a trace must be started before it can report")
         return self._report
 
-    def _read(self, session: tracer.Session | None, locks: tracer.LockSession | None) -> Report:
+    def _read(
+        self,
+        session: tracer.Session | None,
+        locks: tracer.LockSession | None,
+        names: Mapping[int, str] | None = None,
+    ) -> Report:
         assemble = self._assemble or _loaded()
         writer = self._writer
         return assemble(
@@ -222,6 +228,7 @@ class Trace:
             self._environment,
             self._bystanders,
             (*self._doubts, *(writer.doubts() if writer is not None else ())),
+            names or {},
         )
 
     def guard_signals(self) -> bool:

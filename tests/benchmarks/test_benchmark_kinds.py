@@ -224,6 +224,23 @@ def test_all_that_the_culprits_line_does_is_its_own_but_it_must_be_named_first()
     assert not told.belongs(asked, told.Told("act", here(asked), "list"), asked.places)
 
 
+def test_a_line_that_called_several_is_right_with_any_of_them() -> None:
+    """Unless the line alone is the wrong answer; and a callee of which nothing is told names nothing."""
+    parts = (("freeing", 0.3, 0.02), ("sorted", 0.2, 0.01), ("max", 0.001, 0.0))
+    kind = a_kind(callee=r"\bsorted\b")
+    row = told.Told("act", here(kind), "freeing", share=0.501, error=0.03, parts=parts)
+    assert str(row) == f"act ({here(kind)}): freeing 30%, sorted 20%"
+    assert told.names(kind, row, kind.places)
+    hidden = a_kind(callee=r"\bmax\b")
+    assert not told.names(hidden, row, hidden.places)
+    first = a_kind(callee=r"\bsorted\b", must_name=True)
+    assert not told.names(first, row, first.places)
+    assert (told.read_rows(kind, [row]).share, told.read_rows(kind, [row]).error) == (0.501, 0.03)
+    reading = told.read_rows(first, [row])
+    assert (reading.share, reading.error) == (0.2, 0.01)
+    assert told.reading_of(json.loads(json.dumps(reading.to_dict()))) == reading
+
+
 def test_rows_are_summed_up_for_the_culprit() -> None:
     kind = a_kind()
     rows = [

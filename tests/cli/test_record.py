@@ -195,7 +195,8 @@ def test_the_verdict_names_calls_in_lines_of_own_code(tmp_path):
     told = {row.thread: (row.function, row.line, row.called) for row in (first, second)}
     assert told == {"export": ("export", 6, "json.dumps"), "search": ("search", 9, "re.findall")}
     assert first.share + second.share > 0.6
-    (headline,) = re.findall(r"of all waiting was behind (\w+) \(.*app.py:(\d)\) in ([\w.]+), thread", errors)
+    told = r"of all waiting was behind (\w+) \(.*app.py:(\d)\)(?: in|:) ([\w.]+)"
+    (headline,) = re.findall(told, errors)
     assert headline == (first.function, str(first.line), first.called)
 
 

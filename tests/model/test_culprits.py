@@ -28,6 +28,7 @@ SEARCH = Frame("search", "/srv/app.py", 20)
 FINDALL = Frame("re.Pattern.findall", "", 0)
 WORK = Frame("_WorkItem.run", f"{LIB}/concurrent/futures/thread.py", 58)
 SORTED = Frame("sorted", "", 0)
+FREEING = Frame("freeing", "", 0)
 NATIVE = Frame("(native code of thread w)", "", 0)
 MADE = Frame("__init__", "<string>", 3)
 
@@ -69,11 +70,31 @@ def test_a_call_is_the_innermost_line_of_own_code_and_what_it_called(report):
         ("searcher", (BOOT, SEARCH), 40),
     )
     assert calls(found) == [
+        ("searcher", "search", 20, "re.Pattern.findall", 370, 370),
         ("exporter", "export", 9, "json.dumps", 360, 10),
-        ("searcher", "search", 20, "re.Pattern.findall", 330, 330),
-        ("searcher", "search", 20, "", 40, 40),
     ]
-    assert [round(row.share, 3) for row in found.culprits()] == [0.36, 0.33, 0.04]
+    assert [round(row.share, 3) for row in found.culprits()] == [0.37, 0.36]
+
+
+def test_a_line_comes_first_if_all_that_it_called_caused_most_together(report):
+    """A copy and its freeing are one line's doing, though neither is the largest call."""
+    rows = (("a", (MAIN, EXPORT, DUMPS, ITER), 100, 10), ("a", (MAIN, EXPORT, FREEING), 200, 20))
+    found = of(report, *rows, ("a", (MAIN, EXPORT), 50, 5), ("b", (SEARCH, FINDALL), 250, 25))
+    first, second = found.culprits()
+    assert (first.function, first.called, second.called) == ("export", "freeing", FINDALL.function)
+    assert (first.caused_ns, first.own_ns, first.share) == (350 * 10**6, 250 * 10**6, 0.35)
+    assert first.looks == 35
+    assert first.low < 0.35 < first.high
+    told = [(part.called, part.caused_ns // 10**6, part.own_ns // 10**6) for part in first.callees]
+    assert told == [("freeing", 200, 200), ("json.dumps", 100, 0), ("", 50, 50)]
+    assert [(part.share, part.looks) for part in first.callees] == [(0.2, 20), (0.1, 10), (0.05, 5)]
+    assert all(part.low < part.share < part.high for part in first.callees)
+    assert second.callees == ()
+
+
+def test_a_line_that_another_thread_runs_is_another_line(report):
+    found = of(report, ("a", (EXPORT, DUMPS), 100), ("b", (EXPORT, FREEING), 150))
+    assert [(row[0], row[3]) for row in calls(found)] == [("b", "freeing"), ("a", "json.dumps")]
 
 
 def test_a_callback_of_own_code_is_its_own_line(report):
@@ -93,8 +114,7 @@ def test_where_no_own_code_ran_the_innermost_function_is_told(report):
         ("w", (NATIVE,), 10),
     )
     assert calls(found) == [
-        ("pool_0", "_WorkItem.run", 0, "sorted", 120, 120),
-        ("pool_0", "_WorkItem.run", 0, "", 30, 30),
+        ("pool_0", "_WorkItem.run", 0, "sorted", 150, 150),
         ("w", "(native code of thread w)", 0, "", 10, 10),
     ]
 
@@ -222,6 +242,9 @@ def test_calls_and_threads_add_up_to_all_blame(report, data):
         assert sum(row.caused_ns for row in told) == whole or by in ("function", "line", "module")
         assert by in ("call",) or sum(row.own_ns for row in told) == whole
         assert all(0 <= row.own_ns <= row.caused_ns <= whole for row in told)
+        for row in told:
+            sums = [(part.caused_ns, part.own_ns, part.looks) for part in row.callees]
+            assert not sums or [*map(sum, zip(*sums, strict=True))] == [row.caused_ns, row.own_ns, row.looks]
         assert told == dataclasses.replace(found, blame=found.blame[::-1]).culprits(by)
 
 

@@ -264,6 +264,13 @@ ITERATORS = {
     "a filter of nothing": ("list", lambda: list(filter(None, NUMBERS))),
 }
 
+LIBC = ctypes.PyDLL(None)  # keeps the GIL
+LIBC.strlen.argtypes = (ctypes.c_char_p,)
+UNNAMED = ctypes.PYFUNCTYPE(ctypes.c_size_t, ctypes.c_char_p)(("strlen", LIBC))
+RENAMED = LIBC["strlen"]
+RENAMED.one, RENAMED.__name__ = 1, "length"
+LETTERS = b"a" * 20_000_000
+
 REVERSE = functools.partial(sorted, reverse=True)
 
 CALLS = {
@@ -283,6 +290,9 @@ CALLS = {
     "a packer": ("_struct.pack", lambda: struct.pack(*PACKED)),
     "a joiner": ("str.join", lambda: ",".join(["ab"] * 500_000)),
     "a sum": ("sum", lambda: sum(NUMBERS)),
+    "a foreign function": ("strlen (ctypes)", lambda: LIBC.strlen(LETTERS)),
+    "a foreign function with a name of its own": ("length (ctypes)", lambda: RENAMED(LETTERS)),
+    "a foreign function without a name": ("CFunctionType", lambda: UNNAMED(LETTERS)),
     "a slot": ("list.__eq__", lambda: list.__eq__(*SAME)),
     "a bound slot": ("list.__eq__", lambda: SAME[0].__eq__(SAME[1])),
     "an operator as a function": ("_operator.eq", lambda: operator.eq(*SAME)),

@@ -232,6 +232,51 @@ def test_the_looks_at_the_hold_under_way_go_where_it_ended(seen):
     assert after["looks"] == [(0, place, 8, 3, 3)]
 
 
+def paused(*sums, longest=()):
+    return {"lost": 0, "sums": [*sums], "longest": [*longest], "looks": []}
+
+
+def test_collections_after_the_totals_are_booked_in_their_holds():
+    """One lies in a hold, another in two, since a finalizer let go. In no hold that ended it is unknown."""
+    told = snapshot(account(0), account(1), pauses=paused((0, 5, 7, 2, 9, 3, 1, 9, 9, 4, 0)))
+    late = [LateEvent(HOLD, 0, 5, 110, 150), LateEvent(HOLD, 0, 6, 160, 190), LateEvent(HOLD, 1, 5, 150, 160)]
+    rows = [
+        (0, 7, 2, 80, 20, 20, 9, 1, 0),  # was over
+        (0, 7, 2, 120, 20, 20, 6, 11, 1),
+        (0, 7, 2, 140, 30, 20, 10, 5, 0),
+        (0, 7, 2, 185, 1000, 5, 0, 5, 0),
+        (1, None, 0, 155, 3, 3, 0, 2, 0),
+    ]
+    assert add_late(told, late, THREADS, None, rows[:3] + rows[4:])
+    assert told["pauses"]["sums"] == [
+        (0, 5, 7, 2, 39, 14, 2, 29, 20, 15, 1),
+        (0, 6, 7, 2, 10, 5, 1, 30, 30, 5, 0),
+        (1, 5, None, 0, 3, 0, 1, 3, 3, 2, 0),
+    ]
+    assert told["pauses"]["longest"] == [rows[2], rows[1], rows[4]]
+    alone = snapshot(account(0), pauses=paused())
+    assert add_late(
+        alone, late[:1], THREADS, None, [(0, 7, 2, 170, 9, 9, 0, 1, 0), (2, 7, 2, 120, 9, 9, 0, 1, 0)]
+    )
+    assert (alone["pauses"]["sums"], alone["pauses"]["longest"]) == ([], [])
+    unknown = snapshot(account(0), pauses=None)
+    assert add_late(unknown, late[:1], THREADS, None, rows)
+    assert unknown["pauses"] is None
+
+
+def test_of_a_collection_under_way_the_rest_is_added():
+    """The totals have it as if it had ended then, at the place where it was seen."""
+    begun = (0, 7, 2, 90, 10, 10, 4, 0, 0)
+    told = holding(pauses=paused((0, 7, 9, 2, 10, 4, 1, 10, 10, 0, 0), longest=[begun]))
+    whole_pause = (0, 9, 2, 90, 35, 35, 19, 8, 0)
+    assert add_late(told, [LateEvent(HOLD, 0, 5, 60, 130)], THREADS, SEEN, [whole_pause])
+    assert told["pauses"]["sums"] == [(0, 5, 9, 2, 35, 19, 1, 35, 35, 8, 0)]
+    assert told["pauses"]["longest"] == [whole_pause]
+    far = holding(pauses=paused((0, 7, 9, 2, 10, 4, 1, 10, 10, 0, 0)))  # not among the longest
+    assert add_late(far, [LateEvent(HOLD, 0, 5, 60, 130)], THREADS, SEEN, [whole_pause])
+    assert far["pauses"]["sums"] == [(0, 5, 9, 2, 35, 18, 1, 35, 35, 8, 0)]
+
+
 def test_a_thread_that_waits_still_is_charged_up_to_the_end():
     told = holding()
     late = [LateEvent(HOLD, 0, 5, 60, 130), LateEvent(HOLD, 2, 6, 130, 210)]

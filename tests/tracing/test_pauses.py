@@ -365,6 +365,7 @@ def test_a_killed_process_leaves_its_pauses(tmp_path):
         gc.collect()
         begin = time.monotonic()
         while time.monotonic() - begin < 2.5:
+            gc.collect(1)
             time.sleep(0.01)
         os.kill(os.getpid(), 9)
     """
@@ -372,4 +373,7 @@ def test_a_killed_process_leaves_its_pauses(tmp_path):
     process = load(path)
     assert not process.complete
     assert 2 in {row.generation for row in process.report.collections}
-    assert 2 in {pause.generation for pause in process.timeline.pauses()}
+    pauses = [*process.timeline.pauses()]
+    assert 2 in {pause.generation for pause in pauses}
+    # those after the last totals, too; but the last may be in a hold that did not end
+    assert len(pauses) - 1 <= sum(row.count for row in process.report.collections) <= len(pauses)

@@ -356,3 +356,22 @@ def test_green_threads_leave_the_systems_threads_their_names(monkeypatch):
         carrier.join()
     assert sorted(seen[1:]) == [MAIN, "carrier"]
     assert sorted(account.name for account in trace.report().threads) == [MAIN, "carrier"]
+
+
+@needs_tracer
+def test_a_thread_that_ends_while_the_trace_is_being_ended_keeps_its_name(monkeypatch):
+    """As one that waited for the GIL from the trace's beginning to its end."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait, name="patient")
+    thread.start()
+    trace = gilprobe.trace().start()
+    end = trace._end
+
+    def end_of_both():
+        ended = end()
+        over.set()
+        thread.join()
+        return ended
+
+    monkeypatch.setattr(trace, "_end", end_of_both)
+    assert "patient" in {account.name for account in trace.stop().threads}

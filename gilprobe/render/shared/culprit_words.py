@@ -6,7 +6,7 @@ from gilprobe.render.shared.words import clipped, place, plural, share
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gilprobe.report import By, Culprit
 
@@ -19,6 +19,12 @@ TITLES: dict[By, str] = {
     "task": "What made threads wait, by task",
 }
 """Headings of tables of culprits."""
+
+_SEEN = 0.005
+"""A smaller share of all waiting would be told as 0%."""
+
+_CALLEES = 4
+"""Limit of callees that are told of one line."""
 
 
 def where(culprit: Culprit, short: Mapping[str, str]) -> str:
@@ -39,11 +45,40 @@ def thread(culprit: Culprit) -> str:
     return f"thread {clipped(culprit.thread)}" if culprit.thread else ""
 
 
-def call(culprit: Culprit, short: Mapping[str, str]) -> str:
-    """Return a culprit's place and what it called, and the task that ran."""
-    filename = short.get(culprit.filename, culprit.filename)
-    told = place(culprit.function, filename, culprit.line, culprit.called)
+def call(culprit: Culprit, short: Mapping[str, str], waited_ns: int) -> str:
+    """Return a culprit's place and what it called, and the task that ran, for a sentence."""
+    told, parts = where(culprit, short), callees(culprit, waited_ns)
+    if parts:
+        told += f": {listed([f'{name} {part}' for name, part in parts])}"
+    elif culprit.called:
+        told += f" in {clipped(culprit.called)}"
     return f"{task(culprit)} in {told}" if culprit.task else told
+
+
+def called(culprit: Culprit, waited_ns: int) -> str:
+    """Return what a culprit's line called, for a table."""
+    parts = callees(culprit, waited_ns)
+    return ", ".join(f"{name} {part}" for name, part in parts) or clipped(culprit.called)
+
+
+def callees(culprit: Culprit, waited_ns: int) -> list[tuple[str, str]]:
+    """Return what a culprit's line called, each with its share of all waiting; nothing if one is all.
+
+    Shares that round to nothing are left out, and the smallest of many are summed up.
+    """
+    parts = [part for part in culprit.callees if part.caused_ns >= _SEEN * waited_ns]
+    if len(parts) < 2:  # one is all
+        return []
+    named = parts if len(parts) <= _CALLEES else parts[: _CALLEES - 1]
+    told = [(clipped(part.called) or "itself", share(part.caused_ns, waited_ns)) for part in named]
+    if rest := parts[len(named) :]:
+        told.append((f"{len(rest)} more", share(sum(part.caused_ns for part in rest), waited_ns)))
+    return told
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return ``"a, b and c"``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def task(culprit: Culprit) -> str:

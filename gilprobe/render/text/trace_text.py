@@ -334,7 +334,7 @@ class _Pages:
     def _worst(self, worst: Culprit) -> str:
         """Return the culprit, for a sentence."""
         parts = [
-            culprit_words.call(worst, self._short),
+            culprit_words.call(worst, self._short, self._wait_ns),
             culprit_words.itself(worst, self._wait_ns),
             culprit_words.thread(worst),
         ]
@@ -360,7 +360,7 @@ class _Pages:
             cells += [clipped(row.thread)] if threads else []
             cells += [clipped(row.task)] if tasks else []
             cells += [] if kind == "thread" else [culprit_words.where(row, self._short)]
-            self._page.row(table, *cells, *([clipped(row.called)] if called else []))
+            self._page.row(table, *cells, *([culprit_words.called(row, self._wait_ns)] if called else []))
         rest = culprits[rows:]
         if rest and threads:  # rows of functions, lines and modules contain each other
             cells = self._culprit_cells(rest, own=own)

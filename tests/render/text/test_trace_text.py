@@ -99,22 +99,42 @@ def test_the_verdict_is_by_call(looked):
     assert rows[2:] == [
         ["500 ms", "50%", "20%", "45 to 55%", "150", "exporter", "export (srv/app.py:9)", "json.dumps"],
         [
-            "300 ms",
-            "30%",
-            "30%",
-            "25 to 35%",
+            "350 ms",
+            "35%",
+            "35%",
+            "30 to 40%",
             "90",
             "search_N x 2",
             "search (srv/app.py:20)",
-            FINDALL.function,
+            "re.Pattern.findall 30%, itself 5%",
         ],
-        ["50 ms", "5%", "5%", "0", "search_1", "search (srv/app.py:20)"],
     ]
     functions = [line.split()[2:4] for line in lines_after(text, "What made threads wait, by function")[2:]]
     assert functions == [["30%", "30%"], ["30%", "30%"], ["50%", "20%"], ["35%", "5%"]]
     order = [text.index(f"What made threads wait, by {kind}") for kind in ("call", "function")]
     assert order == sorted(order)
     assert order[1] < text.index("Where the GIL was held while others waited")
+
+
+def test_a_line_is_told_with_all_that_it_called(looked):
+    """Shares are of all waiting; the smallest are summed up, and what rounds to nothing is left out."""
+    names = ("json.dumps", "freeing", "", "list", "set", "dict")
+    line = (EXPORT,)
+    parts = tuple((*line, Frame(name, "", 0)) if name else line for name in names)
+    weights = (300, 150, 60, 20, 20, 4)
+    blame = [
+        Blame("w", 1, "exporter", 8, parts[n][-1].function, "", 0, n, weights[n] * 10**6)
+        for n in range(len(parts))
+    ]
+    found = dataclasses.replace(
+        looked, stacks=tuple(Stack(frames, 1, 1, 0, 1) for frames in parts), blame=tuple(blame)
+    )
+    told = "json.dumps 30%, freeing 15%, itself 6% and 2 more 4%, thread exporter"
+    assert f"\n55% of all waiting was behind export (srv/app.py:9): {told}" in render_report(found)
+    (row,) = lines_after(render_report(found), "What made threads wait, by call")[2:]
+    assert row.rstrip().endswith("  json.dumps 30%, freeing 15%, itself 6%, 2 more 4%")
+    one = dataclasses.replace(found, blame=(blame[0], blame[5]))
+    assert "\n30% of all waiting was behind export (srv/app.py:9) in json.dumps, thread" in render_report(one)
 
 
 def test_the_verdict_says_what_looks_tell(looked):
@@ -149,9 +169,10 @@ def test_the_verdict_can_be_by_something_else(looked, by):
 
 def test_own_folders_decide_what_the_line_is(looked):
     text = render_report(looked, question=Question("call", ("/usr/lib/python3.11/json",)))
-    assert (
-        "\n30% of all waiting was behind JSONEncoder.encode (json/encoder.py:200), thread exporter (" in text
-    )
+    told = "search (srv/app.py): re.Pattern.findall 30% and itself 5%, thread search_N x 2 ("
+    assert f"\n35% of all waiting was behind {told}" in text
+    lines = [line.split()[-2:] for line in lines_after(text, "What made threads wait, by call")[2:]]
+    assert ["JSONEncoder.encode", "(json/encoder.py:200)"] in lines
 
 
 def test_every_thread_is_shown_with_its_longest_wait(report, account):

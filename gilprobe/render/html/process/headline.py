@@ -90,12 +90,12 @@ def _waiting(found: WaitSummary, *, known: bool) -> Sentence:
         (", ", ""),
         (behind, "wait"),
         (" of that behind ", ""),
-        *_culprit(culprit, "culprit"),
+        *_culprit(found, culprit, "culprit"),
         (".", ""),
     ]
 
 
-def _culprit(culprit: Culprit, kind: str) -> Sentence:
+def _culprit(found: WaitSummary, culprit: Culprit, kind: str) -> Sentence:
     """Return what a culprit is: its function with the place, and what it called; else the thread."""
     if not culprit.function:
         return [(name(culprit.thread), kind)]
@@ -105,7 +105,18 @@ def _culprit(culprit: Culprit, kind: str) -> Sentence:
         short = words.short_paths([culprit.filename])[culprit.filename]
         line = f":{culprit.line}" if culprit.line > 0 else ""
         told.append((f" ({name(short)}{line})", "place"))
+    if parts := culprit_words.callees(culprit, found.waited_ns):
+        return [*told, (": ", ""), *_callees(parts, kind)]
     return [*told, (" in ", ""), (name(culprit.called), kind)] if culprit.called else told
+
+
+def _callees(parts: Sequence[tuple[str, str]], kind: str) -> Sentence:
+    told: Sentence = []
+    for number, (called, part) in enumerate(parts):
+        if number:
+            told.append((" and " if number == len(parts) - 1 else ", ", ""))
+        told += [(name(called), kind), (f" {part}".replace("%", "\u202f%"), "")]
+    return told
 
 
 def more(report: Report, found: WaitSummary) -> list[Sentence]:
@@ -143,7 +154,7 @@ def _free(found: WaitSummary) -> list[Sentence]:
     behind = _share(found.culprit.caused_ns, found.waited_ns)
     return [
         [("It was free then, but the next thread did not run yet.", "")],
-        [(f"{behind} of all waiting was behind ", ""), *_culprit(found.culprit, "thread"), (".", "")],
+        [(f"{behind} of all waiting was behind ", ""), *_culprit(found, found.culprit, "thread"), (".", "")],
     ]
 
 

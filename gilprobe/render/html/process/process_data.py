@@ -11,7 +11,7 @@ from gilprobe.render.html.process.flames import flame
 from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE, Places, name
 from gilprobe.render.html.process.threads import ThreadRows, distribution
-from gilprobe.render.shared import words
+from gilprobe.render.shared import culprit_words, words
 from gilprobe.render.shared.wait_summary import (
     ANY,
     Question,
@@ -146,13 +146,13 @@ def _culprits(report: Report, found: WaitSummary, question: Question, places: Pl
     kind = question.kind(report)
     if question.by is None and kind != "call":
         return []
-    tables = [_culprit_table(kind, found.culprits, places)]
+    tables = [_culprit_table(kind, found.culprits, places, found.waited_ns)]
     if question.by is None:
-        tables.append(_culprit_table("function", report.culprits("function"), places))
+        tables.append(_culprit_table("function", report.culprits("function"), places, found.waited_ns))
     return tables
 
 
-def _culprit_table(kind: By, rows: Sequence[Culprit], places: Places) -> dict[str, Any]:
+def _culprit_table(kind: By, rows: Sequence[Culprit], places: Places, waited_ns: int) -> dict[str, Any]:
     shown = [row for row in rows if row.caused_ns > 0]
     return {
         "by": kind,
@@ -162,7 +162,8 @@ def _culprit_table(kind: By, rows: Sequence[Culprit], places: Places) -> dict[st
             {
                 "thread": name(row.thread),
                 "place": places.number(row.function, row.filename, row.line),
-                "called": name(row.called),
+                "called": name(culprit_words.called(row, waited_ns)).replace("%", "\u202f%"),
+                "several": bool(culprit_words.callees(row, waited_ns)),
                 "task": name(row.task),
                 **{key: getattr(row, key) for key in ("caused_ns", "own_ns", "looks", "low", "high")},
             }

@@ -138,7 +138,7 @@ def test_everything_is_plain_data_and_refers_to_what_is_there(report):
     )  # fmt: skip
     assert calls["rows"] == [
         {
-            "thread": "worker 1", "place": 0, "called": "", "task": "",
+            "thread": "worker 1", "place": 0, "called": "", "several": False, "task": "",
                 "caused_ns": 590_000_000, "own_ns": 590_000_000,
             "looks": 0, "low": None, "high": None,
         }
@@ -188,22 +188,37 @@ def test_what_was_cut_short_or_dropped_is_a_doubt(report):
 
 def test_the_verdict_by_call_has_what_was_called_and_how_certain_it_is(looked):
     assert text(headline(looked))[1] == (
-        "3 threads waited 900 ms for it, 66 % of that behind export (srv/app.py:9) in json.dumps."
+        "3 threads waited 900 ms for it, 68 % of that behind export (srv/app.py:9): "
+        "json.dumps 66 % and itself 2 %."
     )
     below = text(more(looked))
     assert below[0] == "It was held there by worker 1."
-    assert below[1] == "That share is an estimate: 95% interval 63 to 67 %, from 150 looks.".replace(
+    assert below[1] == "That share is an estimate: 95% interval 66 to 68 %, from 155 looks.".replace(
         "95%", "95 %"
     )
     page = described(looked)
     first = page["culprits"][0]["rows"][0]
-    assert (first["called"], first["looks"]) == ("json.dumps", 150)
-    assert 0 < first["low"] < 590 / 900 < first["high"] < 1
+    assert (first["called"], first["looks"]) == ("json.dumps 66\u202f%, itself 2\u202f%", 155)
+    assert 0 < first["low"] < 610 / 900 <= first["high"] < 1
     assert (page["looks"], page["looks_unseen"], page["unshared_wait_ns"]) == (200, 2, 7)
     (site,) = page["sites"]
     assert site["looks"] == 150
     assert page["places"][site["place"]]["callee"] == "json.Encoder"
     assert [page["places"][place]["function"] for _, _, place, _ in page["blame"][:2]] == ["dumps", "export"]
+
+
+def test_a_line_that_called_several_is_told_with_all_of_them(looked):
+    freed = dataclasses.replace(
+        looked.stacks[0], frames=(looked.stacks[0].frames[0], Frame("freeing <b>\u202e", "", 0))
+    )
+    other = dataclasses.replace(looked.blame[0], stack=2, wait_ns=90_000_000)
+    found = dataclasses.replace(looked, stacks=(*looked.stacks, freed), blame=(*looked.blame, other))
+    told = "export (srv/app.py:9): json.dumps 66 %, freeing <b>\\u202e 10 % and itself 2 %."
+    assert text(headline(found))[1] == f"3 threads waited 900 ms for it, 78 % of that behind {told}"
+    first = described(found)["culprits"][0]["rows"][0]
+    assert (first["caused_ns"], first["several"]) == (700_000_000, True)
+    called = "json.dumps 66\u202f%, freeing <b>\\u202e 10\u202f%, itself 2\u202f%"
+    assert first["called"] == called
 
 
 def test_the_verdict_can_be_about_something_else(looked):

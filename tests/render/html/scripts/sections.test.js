@@ -90,6 +90,8 @@ test("a culprit is told with what it called, or is a thread", () => {
   assert.equal(culpritText(data, { place: 0, called: "json.dumps", thread: "t" }), "export (srv/app.py:9) in json.dumps");
   assert.equal(culpritText(data, { place: 0, called: "", thread: "t" }), "export (srv/app.py:9)");
   assert.equal(culpritText(data, { place: -1, called: "", thread: "pool_N x 4" }), "pool_N x 4");
+  const several = { place: 0, called: "json.dumps 30\u202f%, freeing 6\u202f%", several: true, thread: "t" };
+  assert.equal(culpritText(data, several), "export (srv/app.py:9): json.dumps 30\u202f%, freeing 6\u202f%");
 });
 
 test("a share that no look tells has no interval", () => {

@@ -21,7 +21,7 @@ export const intervalText = ({ low, high }) =>
 export const culpritText = (data, row) => {
   const place = placeText(data, row.place);
   if (!place) return row.thread;
-  const told = row.called ? `${place} in ${row.called}` : place;
+  const told = row.called ? `${place}${row.several ? ":" : " in"} ${row.called}` : place;
   if (!row.task) return told;
   return row.task.endsWith(" tasks") ? `${row.task} in ${told}` : `task ${row.task} in ${told}`;
 };
