@@ -129,10 +129,8 @@ def verdict_without_gil(speedups: Sequence[Speedup], cores: int, own_speedups: S
     if own is None:
         return f"no GIL here, but does not scale ({at})"
     if own.measured >= SCALES * own.threads:
-        return (
-            f"no GIL here, but does not scale on shared objects ({at}; on own ones {own.measured:.2f} times)"
-        )
-    return f"no GIL here, but does not scale ({at}; on own objects {own.measured:.2f} times)"
+        return f"no GIL here, but does not scale on shared objects ({at}; {own.measured:.2f} times on own)"
+    return f"no GIL here, but does not scale ({at}; {own.measured:.2f} times on own objects)"
 
 
 def doubts(

@@ -1,7 +1,7 @@
 """Find out which locks a call waits for: by itself, and behind other threads that make the same call.
 
-A trace sees a lock only when a thread has to wait for it. So a team makes the call over and over, and with a GIL
-its threads switch more often than usual: whatever lock they share, they meet at it.
+A trace sees a lock only when a thread has to wait for it. So a team makes the call over and over, and with a
+GIL its threads switch more often than usual: whatever lock they share, they meet at it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from gilprobe.measuring.measure import Settings
     from gilprobe.measuring.teams import TeamRun
-    from gilprobe.report import LockWait, Report
+    from gilprobe.model.locks import LockWait
+    from gilprobe.report import Report
 
 SWITCH_INTERVAL_S = 1e-4
 """Fifty times shorter than usual: some threads are switched while they have a lock."""
