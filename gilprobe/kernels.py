@@ -41,7 +41,7 @@ __all__ = [
 
 _LARGEST = 2**63 - 1
 _WORD = 8
-_STRIDE = 128  # from one slot of a counter to the next, bytes
+_STRIDE = 128  # from one padded slot of a counter to the next, bytes
 _NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
 _INTEGER_CODES = frozenset("QqLlNnP")
 
@@ -341,21 +341,25 @@ class Counter:
     ----------
     slots : int
         Number of slots. Each has its own cache line, so threads on different slots don't contend.
+    padded : bool
+        If false, the slots lie side by side, eight on a cache line of 64 bytes: threads on different slots
+        then wait for each other's writes (false sharing).
 
     Raises
     ------
     InvalidTypeError, InvalidValueError
-        If `slots` is not an integer from 1 on whose bytes can be counted.
+        If `slots` is not an integer from 1 on whose bytes can be counted, or `padded` is not a bool.
     MemoryError
         If there is no room.
     """
 
     __slots__ = ("_cells",)
 
-    def __init__(self, slots: SupportsIndex = 1) -> None:
+    def __init__(self, slots: SupportsIndex = 1, *, padded: bool = True) -> None:
         count = _integer("slots", slots, least=1)
-        _check_total(f"slots * {_STRIDE} bytes", count * _STRIDE)
-        self._cells = _native.Counter(count)
+        size = _STRIDE if _flag("padded", padded) else _WORD
+        _check_total(f"slots * {size} bytes", count * size)
+        self._cells = _native.Counter(count, padded)
 
     def bump(
         self,

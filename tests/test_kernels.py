@@ -277,6 +277,24 @@ def test_a_counter_counts_in_each_slot() -> None:
     assert counter.value == 300_005
 
 
+@pytest.mark.parametrize("padded", [True, False])
+def test_slots_side_by_side_or_apart_count_the_same(padded: bool) -> None:
+    counter = kernels.Counter(10, padded=padded)
+    together = threading.Barrier(2)
+
+    def bump(first: int) -> None:
+        together.wait()
+        for slot in range(first, 10, 2):
+            counter.bump(1000 * (slot + 1), how="plain", slot=slot, release_gil=True)
+
+    threads = [threading.Thread(target=bump, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counter.values == tuple(range(1000, 11000, 1000))
+
+
 def test_racing_plain_updates_are_lost_without_the_gil() -> None:
     """Two threads lose some unless one is done before the other starts: hence several attempts."""
     times = 20_000_000
@@ -334,6 +352,10 @@ BROKEN_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: kernels.refer(None, -1), "times must be >= 0, got -1"),
     (lambda: kernels.Counter(0), "slots must be >= 1, got 0"),
     (lambda: kernels.Counter(2**56), "slots * 128 bytes must be <= 2**63 - 1, got 9223372036854775808"),
+    (
+        lambda: kernels.Counter(2**60, padded=False),
+        "slots * 8 bytes must be <= 2**63 - 1, got 9223372036854775808",
+    ),
     (lambda: kernels.Counter().bump(-1, how="plain"), "times must be >= 0, got -1"),
     (lambda: kernels.Counter(2).bump(1, how="plain", slot=2), "slot must be < 2, got 2"),
     (lambda: kernels.Counter().bump(1, how="plain", slot=-1), "slot must be >= 0, got -1"),
@@ -360,6 +382,7 @@ WRONG_TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: kernels.grain(9, 9, release_gil=_any(0)), "release_gil must be True or False, got 0"),
     (lambda: kernels.refer(None, _any("9")), "times must be an integer, got '9'"),
     (lambda: kernels.Counter(_any(None)), "slots must be an integer, got None"),
+    (lambda: kernels.Counter(padded=_any(1)), "padded must be True or False, got 1"),
     (
         lambda: kernels.Counter().bump(1, how=_any(True)),
         "how must be 'plain' or 'atomic', got True",

@@ -11,32 +11,32 @@ enum {
     BUMP_NS = 20, /* between the cost on one thread and the cost when all contend */
 };
 
-typedef struct {
-    _Atomic uint64_t value;
-    char padding[GP_RACE_STRIDE - sizeof(_Atomic uint64_t)];
-} counter;
+typedef _Atomic uint64_t cell;
 
-_Static_assert(sizeof(counter) == GP_RACE_STRIDE, "counters are a stride apart");
+_Static_assert(GP_RACE_STRIDE % sizeof(cell) == 0, "padded cells are whole cells apart");
 
 struct gp_race {
     size_t slots;
-    char padding[GP_RACE_STRIDE - sizeof(size_t)]; /* the memory begins at a page: counters are aligned */
-    counter counters[];
+    size_t step;                                       /* cells from one counter to the next */
+    char padding[GP_RACE_STRIDE - 2 * sizeof(size_t)]; /* the memory begins at a page: cells are aligned */
+    cell cells[];
 };
 
-static size_t size_of(size_t slots)
+static size_t size_of(size_t slots, size_t step)
 {
-    return sizeof(gp_race) + slots * sizeof(counter);
+    return sizeof(gp_race) + slots * step * sizeof(cell);
 }
 
-gp_status gp_race_new(size_t slots, gp_race **race)
+gp_status gp_race_new(size_t slots, bool padded, gp_race **race)
 {
-    if (slots == 0 || slots > (SIZE_MAX - sizeof(gp_race)) / sizeof(counter))
+    size_t step = padded ? GP_RACE_STRIDE / sizeof(cell) : 1;
+    if (slots == 0 || slots > (SIZE_MAX - sizeof(gp_race)) / (step * sizeof(cell)))
         return GP_EINVAL;
-    gp_race *made = gp_memory_map(size_of(slots));
+    gp_race *made = gp_memory_map(size_of(slots, step));
     if (made == NULL)
         return GP_ENOMEM;
     made->slots = slots;
+    made->step = step;
     *race = made;
     return GP_OK;
 }
@@ -44,7 +44,7 @@ gp_status gp_race_new(size_t slots, gp_race **race)
 void gp_race_free(gp_race *race)
 {
     if (race != NULL)
-        gp_memory_unmap(race, size_of(race->slots));
+        gp_memory_unmap(race, size_of(race->slots, race->step));
 }
 
 size_t gp_race_slots(const gp_race *race)
@@ -55,7 +55,7 @@ size_t gp_race_slots(const gp_race *race)
 uint64_t gp_race_value(const gp_race *race, size_t slot)
 {
     /* relaxed: the number orders nothing; for the final value the caller joins the threads */
-    return atomic_load_explicit(&race->counters[slot].value, memory_order_relaxed);
+    return atomic_load_explicit(&race->cells[slot * race->step], memory_order_relaxed);
 }
 
 /* Atomic accesses, since a race on plain ones is undefined in C; relaxed, since those are plain instructions
@@ -94,7 +94,7 @@ void gp_bump_init(gp_bump *bump, gp_race *race, size_t slot, uint64_t times, boo
 {
     *bump = (gp_bump){
         .work = {bump_step, gp_kernel_product(times, BUMP_NS)},
-        .cell = &race->counters[slot].value,
+        .cell = &race->cells[slot * race->step],
         .left = times,
         .atomic = atomic,
     };

@@ -11,15 +11,17 @@
 #include "kernels/gp_work.h"
 
 enum {
-    /* Bytes from one counter to the next: two counters must not share a cache line, nor a pair of lines that
-     * some processors fetch together. */
+    /* Bytes from one padded counter to the next: two of them must not share a cache line, nor a pair of lines
+     * that some processors fetch together. */
     GP_RACE_STRIDE = 128,
 };
 
 typedef struct gp_race gp_race;
 
-/* Make `slots` counters, all 0. GP_EINVAL if `slots` is 0 or too large to count their bytes; GP_ENOMEM. */
-gp_status gp_race_new(size_t slots, gp_race **race);
+/* Make `slots` counters, all 0: each on a cache line of its own if `padded`, else side by side from the start
+ * of a line, so that eight share one of 64 bytes. GP_EINVAL if `slots` is 0 or too large to count their
+ * bytes; GP_ENOMEM. */
+gp_status gp_race_new(size_t slots, bool padded, gp_race **race);
 
 /* Not before the last gp_bump on it has ended. NULL is fine. */
 void gp_race_free(gp_race *race);

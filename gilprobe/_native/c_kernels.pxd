@@ -72,7 +72,7 @@ cdef extern from "kernels/gp_work.h" nogil:
 cdef extern from "kernels/gp_race.h" nogil:
     ctypedef struct gp_race:
         pass
-    gp_status gp_race_new(size_t slots, gp_race **race)
+    gp_status gp_race_new(size_t slots, bint padded, gp_race **race)
     void gp_race_free(gp_race *race)
     size_t gp_race_slots(const gp_race *race)
     uint64_t gp_race_value(const gp_race *race, size_t slot)

@@ -166,8 +166,8 @@ cdef class Counter:
 
     cdef gp_race *race
 
-    def __cinit__(self, size_t slots):
-        check_status(gp_race_new(slots, &self.race), "a counter", "slots must be > 0, and their bytes < 2**64")
+    def __cinit__(self, size_t slots, bint padded=True):
+        check_status(gp_race_new(slots, padded, &self.race), "a counter", "slots must be > 0, and their bytes < 2**64")
 
     def __dealloc__(self):
         gp_race_free(self.race)

@@ -11,8 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.auditing.auditor import NOTHING, AuditRequest, carry_out
+from gilprobe.auditing.own_objects import on_own_objects
 from gilprobe.auditing.statements import Leftovers, Statement, first_call, prepare, switches_of_the_gil
 from gilprobe.errors import InvalidTypeError
+from gilprobe.measuring import host
 from gilprobe.measuring.measure import Settings
 from gilprobe.measuring.teams import check_threads
 
@@ -69,7 +71,8 @@ def audit(
     Returns
     -------
     AuditResult
-        Numbers per call, and a verdict in words. Without a GIL the verdict says whether it scales.
+        Numbers per call, the locks that threads waited for, and a verdict in words. Without a GIL the verdict
+        says whether it scales, and whether it does on copies of its arguments.
 
     Raises
     ------
@@ -90,15 +93,30 @@ def audit(
         raise InvalidTypeError(f"function must be callable, got {ascii(function)[:60]}")
     if name is not None and not isinstance(name, str):
         raise InvalidTypeError(f"name must be a string, got {ascii(name)[:60]}")
+    call = partial(function, *args)
     request = AuditRequest(
         name=name or name_of(function),
-        call=partial(function, *args),
+        call=call,
         nothing=NOTHING,
         threads=check_threads((threads,) if isinstance(threads, int) else threads),
         settings=settings_for(quick, repeat, frame),
         progress=progress,
+        own=partial(on_own_objects, function, args),
     )
-    return carry_out(request)
+    with switches_of_the_gil() as culprits:
+        if not host.gil_enabled():
+            call()  # it may import what switches the GIL on
+    return _with_culprit(carry_out(request), culprits)
+
+
+def _with_culprit(found: AuditResult, culprits: list[str]) -> AuditResult:
+    """Return the audit with the module that switched the GIL on, if one did."""
+    if not culprits:
+        return found
+    doubt = f"importing {culprits[0]} switched the GIL on"
+    return dataclasses.replace(
+        found, gil_switched_on_by=culprits[0], warnings=tuple(dict.fromkeys((doubt, *found.warnings)))
+    )
 
 
 def audit_statement(
@@ -117,13 +135,18 @@ def audit_statement(
         first_call(compiled.call)  # the statement's own imports may switch it too
     found = carry_out(
         AuditRequest(
-            statement.shown, compiled.call, compiled.nothing, check_threads(threads), settings, progress
+            statement.shown,
+            compiled.call,
+            compiled.nothing,
+            check_threads(threads),
+            settings,
+            progress,
+            # What the set-up makes is shared: a further set-up makes own objects.
+            own=lambda: prepare(statement).call if statement.setup.strip() else None,
         )
     )
-    switched = culprits[0] if culprits else ""
-    doubts = [f"importing {switched} switched the GIL on"] if switched else []
-    warnings = tuple(dict.fromkeys((*doubts, *leftovers.doubts(), *found.warnings)))
-    return dataclasses.replace(found, gil_switched_on_by=switched, warnings=warnings)
+    warnings = tuple(dict.fromkeys((*leftovers.doubts(), *found.warnings)))
+    return _with_culprit(dataclasses.replace(found, warnings=warnings), culprits)
 
 
 def audit_module(

@@ -21,6 +21,7 @@ from gilprobe.auditing.traced_calls import (
     sample,
 )
 from gilprobe.auditing.verdicts import VerdictInput
+from gilprobe.auditing.waited_locks import waited_locks
 from gilprobe.errors import UnsupportedError
 from gilprobe.measuring import host
 from gilprobe.measuring.measure import interleave
@@ -64,6 +65,8 @@ class AuditRequest:
         How to measure.
     progress : callable
         Called between the runs with the next step and the progress.
+    own : callable
+        Makes the call on objects of its own; returns None if it has none.
     """
 
     name: str
@@ -72,6 +75,7 @@ class AuditRequest:
     threads: tuple[int, ...]
     settings: Settings
     progress: Progress
+    own: Callable[[], Callable[[], object] | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,9 @@ def _audit(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
     shares = take_samples(request)
     request.progress("inspecting its holds", 0.3)
     holds, hold_doubts = inspect(request.call, shares.calls_to_inspect())
-    speedups, speedup_doubts = measured(
+    request.progress("looking for locks", 0.35)
+    locks = waited_locks(request.call, request.threads, request.settings)
+    speedups, _, speedup_doubts = measured(
         request.call, request.threads, request.settings, _later(request.progress, 0.4), shares.of_a_loop
     )
     numbers = shares.numbers(holds)
@@ -222,20 +228,24 @@ def _audit(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
         gil_switched_on_by="",
         warnings=_once(*surroundings.doubts(), *doubts, *hold_doubts, *speedup_doubts),
         environment=host.read_environment(),
+        locks=locks,
     )
 
 
 def _without_gil(request: AuditRequest, surroundings: Surroundings) -> AuditResult:
-    """Audit a call without a GIL: measure only whether it scales."""
+    """Audit a call without a GIL: whether it scales, on shared objects and on own ones, and its locks."""
     request.progress("calibrating", 0.0)
     calls = calls_within(request.call, request.settings.arm_ns // RUN_SHARE)
     call_ns = statistics.median(_plain_ns(request.call, calls) for _ in range(request.settings.repeat))
-    speedups, doubts = measured(
-        request.call, request.threads, request.settings, _later(request.progress, 0.1), None
+    request.progress("looking for locks", 0.1)
+    locks = waited_locks(request.call, request.threads, request.settings)
+    own_calls, own_doubts = _own_calls(request)
+    speedups, own_speedups, doubts = measured(
+        request.call, request.threads, request.settings, _later(request.progress, 0.2), None, own_calls
     )
     return AuditResult(
         name=request.name,
-        verdict=verdicts.verdict_without_gil(speedups, request.settings.cores()),
+        verdict=verdicts.verdict_without_gil(speedups, request.settings.cores(), own_speedups),
         call_ns=round(call_ns),
         calls=calls * request.settings.repeat,
         released_fraction=None,
@@ -248,9 +258,30 @@ def _without_gil(request: AuditRequest, surroundings: Surroundings) -> AuditResu
         holds=None,
         speedups=speedups,
         gil_switched_on_by="",
-        warnings=_once(*surroundings.doubts(), *doubts),
+        warnings=_once(*surroundings.doubts(), *doubts, *own_doubts),
         environment=host.read_environment(),
+        locks=locks,
+        own_speedups=own_speedups,
     )
+
+
+def _own_calls(request: AuditRequest) -> tuple[list[Callable[[], object]], tuple[str, ...]]:
+    """Return a call for each member of the largest team, on objects of its own; or a doubt why not."""
+    size = request.threads[-1]
+    if size == 1:
+        return [], ()
+    made = []
+    try:
+        for _ in range(size):
+            call = request.own()
+            if call is None:
+                return [], ()
+            call()  # it may need a warm-up like the others, and must not fail later
+            made.append(call)
+    except Exception as error:  # of foreign code: most objects that can't be copied
+        text = " ".join(str(error).split())[:100]
+        return [], (f"own objects: it can't be called on copies: {type(error).__name__}: {text}",)
+    return made, ()
 
 
 def _plain_ns(call: Callable[[], object], calls: int) -> float:

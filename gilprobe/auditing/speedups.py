@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gilprobe.auditing.own_objects import OwnCalls
 from gilprobe.auditing.traced_calls import make_calls
 from gilprobe.measuring.measure import measure
 from gilprobe.measuring.teams import ArmPlan
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gilprobe.measuring.measure import Progress, Settings
+    from gilprobe.results import Arm
+
+
+OWN = "calls on own objects"
+"""Name of the arm."""
 
 
 def allowed(threads: int, held_share: float, cpu_share: float, cores: int) -> float:
@@ -45,7 +51,8 @@ def measured(
     settings: Settings,
     progress: Progress,
     shares: tuple[float, float] | None,
-) -> tuple[tuple[Speedup, ...], tuple[str, ...]]:
+    own_calls: Sequence[Callable[[], object]] = (),
+) -> tuple[tuple[Speedup, ...], tuple[Speedup, ...], tuple[str, ...]]:
     """Measure the call in teams, in turns with a single thread.
 
     Parameters
@@ -60,21 +67,32 @@ def measured(
         Called between the runs with the progress.
     shares : (float, float) or None
         The held share and the CPU share, for :func:`allowed`; None if the first is unknown.
+    own_calls : sequence of callable
+        The same call on objects of its own for each member of the largest team; empty: don't measure that.
 
     Returns
     -------
-    tuple of Speedup, tuple of str
-        One for each size except 1; their doubts.
+    tuple of Speedup, tuple of Speedup, tuple of str
+        One for each size except 1; the same with objects of their own; doubts.
     """
     if len(threads) < 2:
-        return (), ()
+        return (), (), ()
     plans = [ArmPlan("calls", size, partial(make_calls, call), unit="calls/s") for size in threads]
+    if own_calls:
+        plans += [
+            ArmPlan(OWN, size, OwnCalls(list(own_calls)).make, unit="calls/s") for size in (1, threads[-1])
+        ]
     found = measure(plans, settings, progress)
-    single, *teams = found.arms
+    shared, own = ([arm for arm in found.arms if (arm.name == OWN) == of_own] for of_own in (False, True))
     cores = settings.cores()
-    speedups = []
-    for arm in teams:
+
+    def speedup(arm: Arm, single: Arm) -> Speedup:
         ratio, low, high = ratio_interval(arm, single)
         most = None if shares is None else allowed(arm.threads, *shares, cores)
-        speedups.append(Speedup(arm.threads, ratio, low, high, most))
-    return tuple(speedups), found.warnings
+        return Speedup(arm.threads, ratio, low, high, most)
+
+    return (
+        tuple(speedup(arm, shared[0]) for arm in shared[1:]),
+        tuple(speedup(arm, own[0]) for arm in own[1:]),
+        found.warnings,
+    )

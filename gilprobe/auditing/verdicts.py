@@ -114,8 +114,8 @@ def verdict(numbers: VerdictInput) -> str:
     return f"releases {_share(share)} of the call"
 
 
-def verdict_without_gil(speedups: Sequence[Speedup], cores: int) -> str:
-    """Return the verdict without a GIL: whether the call scales with threads."""
+def verdict_without_gil(speedups: Sequence[Speedup], cores: int, own_speedups: Sequence[Speedup] = ()) -> str:
+    """Return the verdict without a GIL: whether the call scales with threads, and on objects of their own."""
     if not speedups:
         return "no GIL here: measuring whether it scales needs more than one thread"
     possible = [speedup for speedup in speedups if speedup.threads <= cores]
@@ -125,7 +125,12 @@ def verdict_without_gil(speedups: Sequence[Speedup], cores: int) -> str:
     at = f"{most.measured:.2f} times with {most.threads} threads"
     if most.measured >= SCALES * most.threads:
         return f"no GIL here: scales ({at})"
-    return f"no GIL here, but does not scale ({at})"
+    own = next((speedup for speedup in own_speedups if speedup.threads == most.threads), None)
+    if own is None:
+        return f"no GIL here, but does not scale ({at})"
+    if own.measured >= SCALES * own.threads:
+        return f"no GIL here, but does not scale on shared objects ({at}; {own.measured:.2f} times on own)"
+    return f"no GIL here, but does not scale ({at}; {own.measured:.2f} times on own objects)"
 
 
 def doubts(

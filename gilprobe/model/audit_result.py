@@ -96,6 +96,41 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditedLock:
+    """A lock that threads waited for in the call.
+
+    Attributes
+    ----------
+    title : str
+        What it is, in a few words.
+    kind : str
+        As in a :class:`~gilprobe.model.locks.Lock`.
+    threads : int
+        Number of threads that made the call at once; 1: the call waits even alone, for threads of its own.
+    wait_share : float
+        Share of these threads' time.
+    wait_ns : int
+        Wait per call, nanoseconds.
+    function, filename, line : str, str, int
+        Where they waited most.
+    held_function, held_filename, held_line : str, str, int
+        Where the lock was released that they waited for; empty if not seen.
+    """
+
+    title: str
+    kind: str
+    threads: int
+    wait_share: float
+    wait_ns: int
+    function: str
+    filename: str
+    line: int
+    held_function: str
+    held_filename: str
+    held_line: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuditResult(NotebookRepr):
     """The audit of one call.
 
@@ -131,6 +166,12 @@ class AuditResult(NotebookRepr):
         All doubts about these numbers.
     environment : Environment
         What it was measured on.
+    locks : tuple of AuditedLock or None
+        Locks that threads waited for when one made the call alone, and when several did, by falling waits. In
+        this run threads switch more often than usual. None where locks can't be traced.
+    own_speedups : tuple of Speedup
+        Without a GIL, as `speedups`, but with objects of its own for each thread; empty if there are none to
+        copy.
     """
 
     name: str
@@ -149,6 +190,8 @@ class AuditResult(NotebookRepr):
     gil_switched_on_by: str
     warnings: tuple[str, ...]
     environment: Environment
+    locks: tuple[AuditedLock, ...] | None = None
+    own_speedups: tuple[Speedup, ...] = ()
 
     @property
     def call_s(self) -> float:

@@ -18,6 +18,9 @@ MARKERS = {
     "max_gil_hold": 'max_gil_hold("5ms"): no thread may hold the GIL for longer than this during the test',
     "no_leaks": "no_leaks(warmup=..., repeats=..., calls=..., limit_s=...): repeated runs of the test "
     "must not leave references, objects, memory, threads or files behind",
+    "max_lock_wait": 'max_lock_wait("5ms"): no thread may wait longer than this for a lock during the test',
+    "scales": "scales(at_least=0.8, threads=2): each of several threads that run the test at once must get "
+    "this share done of what one alone does",
 }
 
 _TOP = 10
@@ -25,7 +28,7 @@ _TOP = 10
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
-    group = parser.getgroup("gilprobe", "who holds the GIL, and what leaks")
+    group = parser.getgroup("gilprobe", "who holds the GIL and locks, and what leaks")
     group.addoption(
         "--gil",
         action="store_true",
@@ -37,6 +40,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=_TOP,
         metavar="N",
         help=f"how many tests to show at the end ({_TOP})",
+    )
+    group.addoption(
+        "--locks",
+        action="store_true",
+        help="trace locks in every test: a column with -v, and at the end the tests in which threads waited "
+        "for locks, and for which",
+    )
+    group.addoption(
+        "--locks-top",
+        type=_count,
+        default=_TOP,
+        metavar="N",
+        help=f"how many tests and locks to show at the end ({_TOP})",
     )
     group.addoption(
         "--leaks",
@@ -56,14 +72,22 @@ _count.__name__ = "number above 0"  # argparse shows the type's name in its erro
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers; load the implementation of ``--gil`` and ``--leaks`` if given."""
+    """Declare the markers; load the implementation of ``--gil``, ``--locks`` and ``--leaks`` if given."""
     for line in MARKERS.values():
         config.addinivalue_line("markers", line)
-    if config.getoption("--gil"):
-        from gilprobe.pytest_plugin import overview, traced_tests
+    gil, locks = config.getoption("--gil"), config.getoption("--locks")
+    if gil or locks:
+        from gilprobe.pytest_plugin import traced_tests
 
-        config.pluginmanager.register(traced_tests.TracedTests(all_tests=True), traced_tests.NAME)
+        config.pluginmanager.register(traced_tests.TracedTests(gil=gil, locks=locks), traced_tests.NAME)
+    if gil:
+        from gilprobe.pytest_plugin import overview
+
         config.pluginmanager.register(overview.Overview(config), "gilprobe-overview")
+    if locks:
+        from gilprobe.pytest_plugin import locks_overview
+
+        config.pluginmanager.register(locks_overview.LocksOverview(config), "gilprobe-locks-overview")
     if config.getoption("--leaks"):
         from gilprobe.pytest_plugin import leaking, leaks_overview
 
@@ -78,7 +102,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from gilprobe.pytest_plugin import traced_tests
 
         if not config.pluginmanager.has_plugin(traced_tests.NAME):
-            config.pluginmanager.register(traced_tests.TracedTests(all_tests=False), traced_tests.NAME)
+            config.pluginmanager.register(traced_tests.TracedTests(gil=False, locks=False), traced_tests.NAME)
     if "no_leaks" in used:
         from gilprobe.pytest_plugin import leaking
 

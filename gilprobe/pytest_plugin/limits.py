@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.durations import duration, parse_duration
 from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.measuring.teams import THREADS
 from gilprobe.pytest_plugin.asking import ASKER
 from gilprobe.render.shared.words import place, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pytest
 
     from gilprobe.report import Report, ThreadAccount
 
 _AT_LEAST = 0.9
+_SCALES_AT_LEAST = 0.8
+_SCALES_THREADS = 2
 _OPTIONS = ("warmup", "repeats", "calls", "limit_s")
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingLimit:
+    """How a test must scale.
+
+    Attributes
+    ----------
+    at_least : float
+        Least throughput of each of several threads, as a share of that of one alone.
+    threads : int
+        Number of threads that run the test at once.
+    """
+
+    at_least: float
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +53,27 @@ class Limits:
         Longest allowed hold, seconds.
     leaks : dict or None
         Options of :func:`gilprobe.refs.find_leaks`.
+    lock_wait_s : float or None
+        Longest allowed wait for a lock, seconds.
+    scaling : ScalingLimit or None
+        How the test must scale with threads.
     """
 
     released: float | None = None
     hold_s: float | None = None
     leaks: dict[str, Any] | None = None
+    lock_wait_s: float | None = None
+    scaling: ScalingLimit | None = None
 
     @property
-    def traced(self) -> bool:
-        """Return whether judging the test needs a trace."""
+    def of_gil(self) -> bool:
+        """Return whether judging the test needs a trace of the GIL."""
         return self.released is not None or self.hold_s is not None
+
+    @property
+    def of_call(self) -> bool:
+        """Return whether the test's call must be traced, or run again."""
+        return self.of_gil or self.lock_wait_s is not None or self.scaling is not None
 
 
 def read_limits(item: pytest.Item) -> Limits:
@@ -53,28 +84,52 @@ def read_limits(item: pytest.Item) -> Limits:
     GilProbeError
         If a marker's arguments are invalid.
     """
-    released, hold, leaks = map(item.get_closest_marker, ("releases_gil", "max_gil_hold", "no_leaks"))
+
+    def read(name: str, reader: Callable[..., Any]) -> Any:
+        marker = item.get_closest_marker(name)
+        return None if marker is None else reader(*marker.args, **marker.kwargs)
+
     return Limits(
-        None if released is None else _share(*released.args, **released.kwargs),
-        None if hold is None else _longest(*hold.args, **hold.kwargs),
-        None if leaks is None else _options(*leaks.args, **leaks.kwargs),
+        read("releases_gil", _released),
+        read("max_gil_hold", partial(_longest, "max_gil_hold")),
+        read("no_leaks", _options),
+        read("max_lock_wait", partial(_longest, "max_lock_wait")),
+        read("scales", _scaling),
     )
 
 
-def _share(at_least: object = _AT_LEAST, *others: object, **unknown: object) -> float:
+def _released(at_least: object = _AT_LEAST, *others: object, **unknown: object) -> float:
     _nothing_else("releases_gil(at_least=0.9)", others, unknown)
+    return _share("releases_gil", at_least)
+
+
+def _share(marker: str, at_least: object) -> float:
     if not isinstance(at_least, int | float) or isinstance(at_least, bool):
-        raise InvalidTypeError(f"releases_gil: at_least must be a number, got {at_least!r}")
+        raise InvalidTypeError(f"{marker}: at_least must be a number, got {at_least!r}")
     if not 0 <= at_least <= 1:
-        raise InvalidValueError(f"releases_gil: at_least must be from 0 to 1, got {at_least!r}")
+        raise InvalidValueError(f"{marker}: at_least must be from 0 to 1, got {at_least!r}")
     return float(at_least)
 
 
-def _longest(limit: object = None, *others: object, **unknown: object) -> float:
-    _nothing_else('max_gil_hold("5ms")', others, unknown)
+def _longest(marker: str, limit: object = None, *others: object, **unknown: object) -> float:
+    _nothing_else(f'{marker}("5ms")', others, unknown)
     if not isinstance(limit, str):
-        raise InvalidTypeError(f'max_gil_hold must have a time such as "5ms", got {limit!r}')
-    return parse_duration(limit, "max_gil_hold")
+        raise InvalidTypeError(f'{marker} must have a time such as "5ms", got {limit!r}')
+    return parse_duration(limit, marker)
+
+
+def _scaling(
+    at_least: object = _SCALES_AT_LEAST,
+    threads: object = _SCALES_THREADS,
+    *others: object,
+    **unknown: object,
+) -> ScalingLimit:
+    _nothing_else("scales(at_least=0.8, threads=2)", others, unknown)
+    if type(threads) is not int:
+        raise InvalidTypeError(f"scales: threads must be an integer, got {threads!r}")
+    if not 2 <= threads <= THREADS[-1]:
+        raise InvalidValueError(f"scales: threads must be from 2 to {THREADS[-1]}, got {threads!r}")
+    return ScalingLimit(_share("scales", at_least), threads)
 
 
 def _options(*others: object, **options: object) -> dict[str, object]:
@@ -90,7 +145,7 @@ def _nothing_else(form: str, others: tuple[object, ...], unknown: dict[str, obje
 
 
 def broken(limits: Limits, report: Report) -> Iterator[str]:
-    """Yield a line for each limit that the traced test exceeded."""
+    """Yield a line for each limit of the GIL that the traced test exceeded."""
     threads = [account for account in report.threads if account.name != ASKER and account.hold_ns]
     if limits.released is not None and threads:
         most = max(threads, key=lambda account: account.hold_ns)

@@ -1,4 +1,4 @@
-"""Trace the calls of tests, and fail those that exceed the limits of their markers."""
+"""Trace the calls of tests, run them in threads, and fail those that exceed the limits of their markers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import functools
 import inspect
 import warnings
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from _pytest.unittest import TestCaseFunction
 
 from gilprobe.errors import GilProbeError
 from gilprobe.measuring.host import capabilities
+from gilprobe.pytest_plugin import lock_limits, scaling
 from gilprobe.pytest_plugin.again import AGAIN
 from gilprobe.pytest_plugin.asking import ASKER, asking
 from gilprobe.pytest_plugin.limits import Limits, broken, read_limits
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
+    from gilprobe.pytest_plugin.scaling import Scaling
     from gilprobe.report import Report
     from gilprobe.tracing.tracer import Trace
 
@@ -30,17 +32,33 @@ NAME = "gilprobe-watching"
 """The plugin's registered name."""
 
 _SEEN = pytest.StashKey[dict[str, Any]]()
+_SEEN_LOCKS = pytest.StashKey[dict[str, Any]]()
+
+
+class _Traced(NamedTuple):
+    """What a test's trace records, if anything."""
+
+    gil: bool
+    locks: bool
 
 
 class TracedTests:
-    """Traces every test, or only those with markers."""
+    """Traces every test, or only those with markers, and runs those in threads that must scale.
 
-    def __init__(self, *, all_tests: bool) -> None:
-        self._all = all_tests
+    Parameters
+    ----------
+    gil, locks : bool
+        Whether to trace the GIL, and locks, in every test.
+    """
+
+    def __init__(self, *, gil: bool, locks: bool) -> None:
+        self._gil, self._locks = gil, locks
         here = capabilities()
-        self._traceable = here.tracer == "exact"
+        self._has_gil = here.gil_enabled
+        self._gil_traceable = here.tracer == "exact"
         # Without a GIL nothing is held: the limits are kept, and there is nothing to warn about.
-        self._doubt = "" if self._traceable or not here.gil_enabled else here.tracer_reason
+        self._doubt = "" if self._gil_traceable or not here.gil_enabled else here.tracer_reason
+        self._lock_doubt = self._doubt or here.locks_reason
 
     @pytest.hookimpl(
         wrapper=True, trylast=True
@@ -52,15 +70,30 @@ class TracedTests:
         limits = _limits(item)
         if isinstance(limits, str):
             pytest.fail(limits, pytrace=False)
-        if limits.traced and self._doubt:
-            warnings.warn(pytest.PytestWarning(f"GIL limits can't be checked: {self._doubt}"), stacklevel=1)
-        if not self._traceable or not (self._all or limits.traced):
+        self._warn(limits)
+        if limits.scaling is not None and (lack := scaling.missing(limits.scaling)):
+            pytest.skip(lack)
+        wanted = self._wanted(limits)
+        if not any(wanted) and limits.scaling is None:
             return (yield)
-        traced = _TracedTest(item, limits)
+        traced = _TracedTest(item, limits, wanted)
         with traced.around():
             yield
         if faults := list(traced.faults()):
             pytest.fail("\n".join(faults), pytrace=False)
+
+    def _warn(self, limits: Limits) -> None:
+        if limits.of_gil and self._doubt:
+            warnings.warn(pytest.PytestWarning(f"GIL limits can't be checked: {self._doubt}"), stacklevel=1)
+        if limits.lock_wait_s is not None and self._lock_doubt:
+            text = f"limits of locks can't be checked: {self._lock_doubt}"
+            warnings.warn(pytest.PytestWarning(text), stacklevel=1)
+
+    def _wanted(self, limits: Limits) -> _Traced:
+        return _Traced(
+            gil=self._gil_traceable and (self._gil or limits.of_gil),
+            locks=not self._lock_doubt and (self._locks or limits.lock_wait_s is not None),
+        )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -70,6 +103,8 @@ class TracedTests:
         report = yield
         if call.when == "call" and _SEEN in item.stash:
             report.gilprobe = item.stash[_SEEN]  # type: ignore[attr-defined]  # reports carry other attributes along
+        if call.when == "call" and _SEEN_LOCKS in item.stash:
+            report.gilprobe_locks = item.stash[_SEEN_LOCKS]  # type: ignore[attr-defined]
         return report
 
 
@@ -82,12 +117,17 @@ def _limits(item: pytest.Item) -> Limits | str:
 
 
 class _TracedTest:
-    """One test and its trace."""
+    """One test: its trace, and how it scales."""
 
-    def __init__(self, item: pytest.Item, limits: Limits) -> None:
+    def __init__(self, item: pytest.Item, limits: Limits, wanted: _Traced) -> None:
         self._item = item
         self._limits = limits
+        self._wanted = wanted
+        # Now, since a method of unittest is replaced while it runs.
+        self._call = "" if limits.scaling is None else scaling.call_of(item)
+        self._has_run = False
         self._trace: Trace | None = None
+        self._scaling: Scaling | str | None = None
 
     @contextmanager
     def around(self) -> Iterator[None]:
@@ -98,23 +138,57 @@ class _TracedTest:
                 yield
         finally:
             if self._trace is not None:
-                item.stash[_SEEN] = summary(_of_test(self._trace.report(), item))
+                report = _of_test(self._trace.report(), item)
+                if self._wanted.gil:
+                    item.stash[_SEEN] = summary(report)
+                if self._wanted.locks:
+                    item.stash[_SEEN_LOCKS] = lock_limits.summary(report)
 
     @contextmanager
     def _once(self) -> Iterator[None]:
-        if self._trace is not None:  # called again by plugins that rerun failures
+        if self._has_run:  # called again by plugins that rerun failures
             yield
             return
-        self._trace = trace()
-        with asking(self._limits.hold_s), self._trace:
+        self._has_run = True
+        if any(self._wanted):
+            self._trace = trace(locks=self._wanted.locks)
+            with asking(self._limits.hold_s), self._trace:
+                yield
+        else:
             yield
+        if self._limits.scaling is not None:  # after the trace, which would cost each thread
+            self._scaling = self._call if isinstance(self._call, str) else _scale(self._call, self._limits)
 
     def faults(self) -> Iterator[str]:
         """Yield a line for each limit that the test exceeded."""
+        if not self._has_run:
+            if self._limits.of_call and not getattr(self._item, "_excinfo", None):
+                yield "limits can't be checked: the test's class does not call its method by name"
+            return
         if self._trace is not None:
-            yield from broken(self._limits, _of_test(self._trace.report(), self._item))
-        elif self._limits.traced and not getattr(self._item, "_excinfo", None):
-            yield "GIL limits can't be checked: the test's class does not call its method by name"
+            report = _of_test(self._trace.report(), self._item)
+            yield from broken(self._limits, report)
+            if self._limits.lock_wait_s is not None:
+                yield from lock_limits.waited_too_long(report, self._limits.lock_wait_s)
+        if isinstance(self._scaling, str):
+            yield self._scaling
+        elif self._scaling is not None:
+            yield from scaling.faults(self._scaling)
+            if doubt := scaling.uncertain(self._scaling):
+                warnings.warn(pytest.PytestWarning(doubt), stacklevel=1)
+
+
+def _scale(call: Callable[[], object], limits: Limits) -> Scaling | str:
+    """Return how a passed test scales, or what a further run of it raised."""
+    if limits.scaling is None:
+        return ""
+    try:
+        return scaling.scale(call, limits.scaling)
+    except (pytest.exit.Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # anything that ends a test
+        text = " ".join(str(error).split())
+        return f"scales: the test passed, but a run in threads raised {type(error).__name__}: {text[:200]}"
 
 
 @contextmanager

@@ -184,11 +184,22 @@ def _request(
     sizes: tuple[int, ...], settings: Settings, environment: Environment, progress: Progress, quick: bool
 ) -> Request:
     able = host.capabilities()
-    if able.tracer == "none":
-        return Request(sizes, settings, environment, None, able.tracer_reason, progress, quick)
     from gilprobe.tracing.tracer import trace
 
-    return Request(sizes, settings, environment, trace, "", progress, quick, partial(trace, timeline=True))
+    gil_reason = "" if able.tracer == "exact" else able.tracer_reason
+    locks_reason = (gil_reason if able.gil_enabled else "") or able.locks_reason
+    return Request(
+        sizes,
+        settings,
+        environment,
+        None if gil_reason else trace,
+        gil_reason,
+        progress,
+        quick,
+        None if gil_reason else partial(trace, timeline=True),
+        None if locks_reason else partial(trace, locks=True),
+        locks_reason,
+    )
 
 
 def _build_warnings(environment: Environment) -> tuple[str, ...]:

@@ -48,6 +48,9 @@ _MODULES = (
     "contention.memory",
     "reference_counts.refcount_scaling",
     "reference_counts.shared_objects",
+    "contention.locks",
+    "contention.stop_the_world",
+    "contention.false_sharing",
     "contention.stdlib_audit",
     "contention.engines",
 )

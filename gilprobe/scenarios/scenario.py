@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from gilprobe.errors import ScenarioError
@@ -62,6 +62,10 @@ class Request:
         Whether to use fewer arms and shorter runs, unless `frame` does already.
     trace_timeline : callable or None
         Starts a trace with a timeline, as a context manager; None where the tracer does not work.
+    trace_locks : callable or None
+        Starts a trace of locks, with or without a GIL; None where locks can't be traced.
+    trace_locks_reason : str
+        Why they can't; else empty.
     """
 
     threads: tuple[int, ...]
@@ -72,6 +76,12 @@ class Request:
     progress: Progress
     quick: bool = False
     trace_timeline: Callable[[], AbstractContextManager[TimelineTracing]] | None = None
+    trace_locks: Callable[[], AbstractContextManager[Tracing]] | None = None
+    trace_locks_reason: str = ""
+
+    def tracing_locks(self) -> Request:
+        """Return the request with traces of locks as its traces."""
+        return replace(self, trace=self.trace_locks, trace_reason=self.trace_locks_reason)
 
     @property
     def gil_enabled(self) -> bool:

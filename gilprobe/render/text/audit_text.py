@@ -12,8 +12,11 @@ from gilprobe.render.shared.words import clipped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilprobe.model.audit_result import AuditResult, Holds, Speedup, Unaudited
+    from gilprobe.model.audit_result import AuditedLock, AuditResult, Holds, Speedup, Unaudited
 
+
+_LOCKS = 5
+"""Locks of a call that are shown."""
 
 _RUNS = 0.9
 """From this share of running holds on, the rest is not mentioned."""
@@ -49,7 +52,22 @@ def _facts(audit: AuditResult) -> list[tuple[str, str]]:
     if audit.holds is not None:
         facts += _holds(audit.holds, audit.releases or 0.0)
     facts += [(f"{speedup.threads} threads", _times(speedup)) for speedup in audit.speedups]
+    facts += [("own objects", _on_own(speedup)) for speedup in audit.own_speedups]
+    facts += [("lock", _lock(lock)) for lock in (audit.locks or ())[:_LOCKS]]
     return facts
+
+
+def _on_own(speedup: Speedup) -> str:
+    return f"{_times(speedup)}, with {speedup.threads} threads on objects of their own"
+
+
+def _lock(lock: AuditedLock) -> str:
+    who = "even alone" if lock.threads == 1 else f"by {lock.threads} threads"
+    told = f"{clipped(lock.title, 80)}: waited for {percent(lock.wait_share)} of the time {who}"
+    if where := words.place(lock.function, lock.filename, lock.line):
+        told += f" in {where}"
+    held = words.place(lock.held_function, lock.held_filename, lock.held_line)
+    return f"{told}, behind {held}" if held else told
 
 
 def _released(audit: AuditResult) -> str:

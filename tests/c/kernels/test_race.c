@@ -22,12 +22,17 @@ static void bump(gp_race *race, size_t slot, uint64_t times, bool atomic)
     gp_interrupt_end(&watch);
 }
 
-static gp_race *new_race(size_t slots)
+static gp_race *new_race_of(size_t slots, bool padded)
 {
     gp_race *race = NULL;
-    CHECK_EQUAL(gp_race_new(slots, &race), GP_OK);
+    CHECK_EQUAL(gp_race_new(slots, padded, &race), GP_OK);
     CHECK_EQUAL(gp_race_slots(race), slots);
     return race;
+}
+
+static gp_race *new_race(size_t slots)
+{
+    return new_race_of(slots, true);
 }
 
 static void one_thread_loses_nothing(void)
@@ -43,9 +48,9 @@ static void one_thread_loses_nothing(void)
     gp_race_free(race);
 }
 
-static void slots_count_apart(void)
+static void slots_count_apart(bool padded)
 {
-    gp_race *race = new_race(1000);
+    gp_race *race = new_race_of(1000, padded);
     for (size_t slot = 0; slot < 1000; slot++)
         bump(race, slot, slot, slot % 2 == 0);
     for (size_t slot = 0; slot < 1000; slot++)
@@ -87,9 +92,9 @@ static void atomic_racers_lose_nothing(void)
     gp_race_free(race);
 }
 
-static void racers_on_slots_of_their_own_lose_nothing(void)
+static void racers_on_slots_of_their_own_lose_nothing(bool padded)
 {
-    gp_race *race = new_race(THREADS);
+    gp_race *race = new_race_of(THREADS, padded);
     run_racers(race, THREADS, false);
     for (size_t slot = 0; slot < THREADS; slot++)
         CHECK_EQUAL(gp_race_value(race, slot), TIMES);
@@ -126,9 +131,11 @@ static void an_interrupted_bump_goes_on(void)
 static void what_can_not_be_made_is_refused(void)
 {
     gp_race *race = NULL;
-    CHECK_EQUAL(gp_race_new(0, &race), GP_EINVAL);
-    CHECK_EQUAL(gp_race_new(SIZE_MAX / 2, &race), GP_EINVAL);
-    CHECK_EQUAL(gp_race_new(SIZE_MAX / 256, &race), GP_ENOMEM);
+    CHECK_EQUAL(gp_race_new(0, true, &race), GP_EINVAL);
+    CHECK_EQUAL(gp_race_new(SIZE_MAX / 2, true, &race), GP_EINVAL);
+    CHECK_EQUAL(gp_race_new(SIZE_MAX / 256, true, &race), GP_ENOMEM);
+    CHECK_EQUAL(gp_race_new(SIZE_MAX / 8, false, &race), GP_EINVAL);
+    CHECK_EQUAL(gp_race_new(SIZE_MAX / 16, false, &race), GP_ENOMEM);
     CHECK(race == NULL);
     gp_race_free(NULL);
 }
@@ -139,9 +146,11 @@ int main(void)
     action.sa_handler = handle;
     sigaction(SIGINT, &action, NULL);
     one_thread_loses_nothing();
-    slots_count_apart();
+    slots_count_apart(true);
+    slots_count_apart(false);
     atomic_racers_lose_nothing();
-    racers_on_slots_of_their_own_lose_nothing();
+    racers_on_slots_of_their_own_lose_nothing(true);
+    racers_on_slots_of_their_own_lose_nothing(false);
     plain_racers_count_no_more_than_there_was();
     an_interrupted_bump_goes_on();
     what_can_not_be_made_is_refused();
