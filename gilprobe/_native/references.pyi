@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, final
 
 IMMORTAL: int
+SWEEPS: int
 
 @final
 class Watch:

@@ -20,10 +20,13 @@ from .c_cpython cimport *
 IMMORTAL = GP_COUNTS_IMMORTAL
 """Stands in an array for the count of an immortal object."""
 
+SWEEPS = SWEEPS_AT_ONCE
+"""Sweeps that :func:`traffic` makes before it asks again whether to go on."""
+
 cdef enum:
     OWN = 1  # the reference that a watch has, or whoever iterates
     PIECE = 1 << 12  # counts, between two looks for Ctrl-C
-    SWEEPS = 20  # before whoever wants the traffic is asked again
+    SWEEPS_AT_ONCE = 20
 
 
 cdef object count_name = intern("count")  # as every attribute's name in a program is
@@ -182,7 +185,7 @@ def admit(list objects, list before) -> None:
 
 
 def traffic(list objects, going_on) -> list[tuple[int, int]]:
-    """Look at objects again and again while `going_on()` is true, which is asked before every 20 sweeps.
+    """Look at objects again and again while `going_on()` is true, which is asked before each `SWEEPS` sweeps.
 
     Returns for each how often its count by other threads than its owner had changed between two sweeps, and how
     often its own lock was held.
@@ -199,7 +202,7 @@ def traffic(list objects, going_on) -> list[tuple[int, int]]:
         gp_counts_sweep(addresses, size, seen, True)
         while going_on():
             with nogil:
-                for number in range(SWEEPS):
+                for number in range(SWEEPS_AT_ONCE):
                     gp_counts_sweep(addresses, size, seen, False)
         return [(seen[i].counted, seen[i].locked) for i in range(size)]
     finally:

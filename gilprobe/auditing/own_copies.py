@@ -77,9 +77,7 @@ class OwnCopies:
         making = _Making(self)
         making.call()
         return frozenset(
-            one
-            for one in self._wanted
-            if one in making.refused or self._behind(one, making.refused)
+            one for one in self._wanted if one in making.refused or self._behind(one, making.refused)
         )
 
     def _behind(self, one: int, refused: set[int]) -> bool:
@@ -120,13 +118,14 @@ class _Making:
             self._made[id(value)] = value  # what can't be copied, and holds itself, stays
             try:
                 self._copy(value, self._plan._inside.get(id(value), []))
-            except Exception:  # noqa: BLE001  # foreign copying may raise anything
+            except Exception:  # foreign copying may raise anything
                 self.refused.add(id(value))
                 self._made[id(value)] = value
         return self._made[id(value)]
 
     def _copy(self, value: Any, inside: list[tuple[int, Held]]) -> None:
         within = [(self._plan._reach.found[one].value, held) for one, held in inside]
+        _check(value, within)
         kind = type(value)
         if kind is types.FunctionType:
             self._function(value, within)
@@ -135,7 +134,7 @@ class _Making:
             for one, held in within:
                 new.__dict__[held.key] = self.of(one)
         elif kind is types.CellType:
-            self._made[id(value)] = cell = types.CellType()
+            cell = self._made[id(value)] = types.CellType()
             cell.cell_contents = self.of(value.cell_contents)
         elif kind is types.MethodType:
             self._made[id(value)] = types.MethodType(self.of(value.__func__), self.of(value.__self__))
@@ -154,23 +153,28 @@ class _Making:
             self._instance(value, within)
 
     def _function(self, function: types.FunctionType, within: list[tuple[Any, Held]]) -> None:
-        cells = tuple(types.CellType() for _ in function.__closure__ or ())
         space = self._space(function.__globals__)
-        new = types.FunctionType(function.__code__, space, function.__name__, None, cells or None)
+        cells = [self._cell(cell) for cell in function.__closure__ or ()]
+        new = types.FunctionType(
+            function.__code__, space, function.__name__, function.__defaults__, tuple(cells) or None
+        )
+        new.__kwdefaults__ = function.__kwdefaults__
         new.__qualname__ = function.__qualname__
-        self._made[id(function)] = new
+        self._made[id(function)] = new  # before what it holds, which may hold it
         for one, held in within:
             if held.step is Step.GLOBAL:
                 space[str(held.key)] = self.of(one)
-        if function.__closure__:
-            cells_now = tuple(map(self.of, function.__closure__))
-            new = types.FunctionType(function.__code__, space, function.__name__, None, cells_now)
-            new.__qualname__ = function.__qualname__
-            self._made[id(function)] = new
-        if function.__defaults__:
-            new.__defaults__ = tuple(map(self.of, function.__defaults__))
+        for cell, old in zip(cells, function.__closure__ or (), strict=True):
+            if cell is not old:
+                cell.cell_contents = self.of(old.cell_contents)
+        new.__defaults__ = function.__defaults__ and tuple(map(self.of, function.__defaults__))
         if function.__kwdefaults__:
             new.__kwdefaults__ = {key: self.of(item) for key, item in function.__kwdefaults__.items()}
+
+    def _cell(self, cell: types.CellType) -> types.CellType:
+        if id(cell) in self._plan._leading:
+            return self._made.setdefault(id(cell), types.CellType())  # type: ignore[no-any-return]
+        return cell
 
     def _space(self, space: dict[str, Any]) -> dict[str, Any]:
         """Return the copy of the global variables of functions: those of the module's copy, if it has one."""
@@ -201,5 +205,13 @@ class _Making:
         for one, held in within:
             if held.step is Step.ATTRIBUTE:
                 object.__setattr__(new, str(held.key), self.of(one))
-            elif held.step not in (Step.KIND, Step.INSIDE):
-                raise TypeError(f"no copy of a {type(value).__name__}")
+
+
+def _check(value: object, within: list[tuple[Any, Held]]) -> None:
+    """Refuse a holder that leads to something which only the collector sees, or to its class.
+
+    The dict of an instance may be such a thing: a copy of the instance has another.
+    """
+    known = {id(one) for one, held in within if held.step not in (Step.KIND, Step.INSIDE)}
+    if any(id(one) not in known and type(one) is not dict for one, _ in within):
+        raise TypeError(f"no copy of what is in a {type(value).__name__}")

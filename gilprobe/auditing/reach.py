@@ -117,7 +117,7 @@ class Reach:
 
     def _look_into(self, holder: Reached) -> None:
         value = holder.value
-        if isinstance(value, _LEAVES) and type(value) in _LEAVES:
+        if type(value) in _LEAVES:
             return
         if type(value) is types.CodeType:
             self._learn(value)
@@ -143,7 +143,7 @@ class Reach:
                 yield item, f"{name}[{number}]", Step.ITEM, number
         elif type(value) is dict:
             yield from _of_dict(value, name)
-        elif isinstance(value, types.ModuleType | type):
+        elif issubclass(type(value), types.ModuleType | type):  # isinstance would ask the object, too
             self._by_name.append(holder)
             yield from self._named(holder, self._names)
             yield from self._called_by_itself(holder)
@@ -182,11 +182,11 @@ class Reach:
 
     def _named(self, holder: Reached, names: set[str]) -> Iterator[tuple[object, str, Step, object]]:
         value = holder.value
-        if isinstance(value, types.ModuleType):
+        if issubclass(type(value), types.ModuleType):
             spaces = [types.ModuleType.__getattribute__(value, "__dict__")]
             shown = spaces[0].get("__name__", holder.name)
-        elif isinstance(value, type):
-            spaces = [type.__getattribute__(base, "__dict__") for base in type.__dict__["__mro__"].__get__(value)]
+        elif issubclass(type(value), type):
+            spaces = [type.__getattribute__(base, "__dict__") for base in _mro(value)]
             shown = value.__name__ if holder.name.endswith("'s class") else holder.name
         else:
             yield from _attributes(value, holder.name, names)
@@ -199,11 +199,11 @@ class Reach:
 
     def _called_by_itself(self, holder: Reached) -> Iterator[tuple[object, str, Step, object]]:
         """Yield what the interpreter calls without a name in code: special methods, and the metaclass."""
-        if not isinstance(holder.value, type):
+        if not issubclass(type(holder.value), type):
             return
-        for base in type.__dict__["__mro__"].__get__(holder.value):
+        for base in _mro(holder.value):
             for name, value in [*type.__getattribute__(base, "__dict__").items()]:
-                if name.startswith("__") and isinstance(value, types.FunctionType):
+                if name.startswith("__") and type(value) is types.FunctionType:
                     yield value, f"{holder.name}.{name}", Step.ATTRIBUTE, name
         if type(holder.value) is not type:
             yield type(holder.value), f"{holder.name}'s class", Step.KIND, None
@@ -223,7 +223,7 @@ class Reach:
         yield type(value), f"{holder.name}'s class", Step.KIND, None
         if len(self.found) < MOST:
             for one in referents([value])[:_MOST_ITEMS]:
-                if type(one) not in (types.ModuleType, types.FrameType) and not isinstance(one, type):
+                if type(one) not in (types.ModuleType, types.FrameType) and not issubclass(type(one), type):
                     yield one, f"a {type(one).__name__} in {holder.name}", Step.INSIDE, None
 
 
@@ -236,7 +236,7 @@ def _of_dict(value: dict[Any, Any], name: str) -> Iterator[tuple[object, str, St
 
 def _attributes(value: object, holder: str, names: set[str]) -> Iterator[tuple[object, str, Step, object]]:
     """Yield an instance's own attributes, without making a dict of them where it has none yet."""
-    kinds = [type.__getattribute__(base, "__dict__") for base in type(value).__mro__]
+    kinds = [type.__getattribute__(base, "__dict__") for base in _mro(type(value))]
     for name in names:
         known = next((space[name] for space in kinds if name in space), None)
         if known is not None and type(known) is not types.MemberDescriptorType:
@@ -253,3 +253,9 @@ def _names_in(code: types.CodeType) -> Iterator[str]:
     for inside in code.co_consts:
         if type(inside) is types.CodeType:
             yield from _names_in(inside)
+
+
+def _mro(kind: type) -> tuple[type, ...]:
+    """Return a class and its bases, whatever its own class does when it is asked."""
+    order: tuple[type, ...] = type.__dict__["__mro__"].__get__(kind)
+    return order
