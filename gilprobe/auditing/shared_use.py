@@ -169,11 +169,12 @@ class _Search:
         ]
         touched.sort(key=lambda one: one.counted + one.locked, reverse=True)
         if len(touched) > _MOST_TRIED:
-            self._doubts.append(f"too many: of {len(touched)} touched objects {_MOST_TRIED} were tried")
+            tried = f"{_MOST_TRIED} of {len(touched)}"
+            self._doubts.append(f"too many: {tried} objects that the threads touched were tried")
         return touched[:_MOST_TRIED]
 
     def _without(self, touched: Sequence[Touched], shared: Sequence[Touched], *, counted: bool = True) -> Way:
-        """Return the way to make the call with nothing shared but some; without `counted` only their locks."""
+        """Return the way to make the call with nothing shared but some; `counted` false: but their locks."""
         kept = {id(one) for one in shared}
         exempt = [one.reached.value for one in touched if id(one) not in kept or not counted]
         locked = [id(one.reached.value) for one in touched if one.own and id(one) not in kept]
