@@ -2,7 +2,7 @@
 
 Each case has a call in which threads share one object that is known, and by hand the same with one object a
 thread: what a user would change to see whether it helps. The first object of the result must be that one, and
-its factor within 20 % of the one by hand. Most cases are issues of CPython's; what a newer version has mended
+the factor within 20 % of the one by hand. Most cases are issues of CPython's; what a newer version has mended
 is no loss any more, neither by hand.
 """
 
@@ -25,13 +25,14 @@ sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
 import common
 from common import Question, Row
 
-from gilprobe.auditing.shared_costs import SLICE_NS, Costs, Way, calls_of_a_batch, ratio
+from gilprobe.auditing.shared_costs import SLICE_NS, SharedCosts, Way, calls_of_a_batch, ratio
 from gilprobe.auditing.sharing import sharing
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+COPY = compile(Path(copy.__file__).read_text(encoding="utf-8"), "copy_anew", "exec")
 CLOSE = 0.2
 NO_LOSS = 1.1
 
@@ -57,7 +58,7 @@ def used(source: str, times: int = 100) -> Callable[[Any], None]:
 
 def closure() -> Callable[[], object]:
     """Return a nested function."""
-    value = [1]
+    value = 1
     return lambda: value
 
 
@@ -78,7 +79,7 @@ def module() -> types.ModuleType:
 def deepcopy_function() -> Callable[[Any], Any]:
     """Return deepcopy, with all functions and variables of its module made anew."""
     new = types.ModuleType("copy_anew")
-    exec(compile(Path(copy.__file__).read_text(encoding="utf-8"), "copy_anew", "exec"), new.__dict__)  # noqa: S102
+    exec(COPY, new.__dict__)  # noqa: S102
     return new.deepcopy  # type: ignore[no-any-return]
 
 
@@ -114,7 +115,7 @@ def by_hand(case: Case, options: argparse.Namespace) -> tuple[float, float, floa
     one = case.make()
     calls, call_ns = calls_of_a_batch(partial(case.work, one))
     until_ns = time.perf_counter_ns() + int(options.limit * 1e9)
-    costs = Costs(calls, max(SLICE_NS, int(3 * calls * call_ns)), until_ns)
+    costs = SharedCosts(calls, max(SLICE_NS, int(3 * calls * call_ns)), until_ns)
     shared = Way(options.threads, lambda: partial(case.work, one))
     own = Way(options.threads, lambda: partial(case.work, case.make()))
     costs.measure([shared, own], 2 * options.repeat, 12 * options.repeat)
@@ -135,7 +136,7 @@ def known(options: argparse.Namespace) -> Iterator[Row]:
                 case.work, shared, threads=options.threads, repeat=options.repeat, limit_s=options.limit
             )
             first = found.objects[0] if found.objects else None
-            factors.append(first.factor if first else 1.0)
+            factors.append(found.factor)
             firsts.append(f"{first.name} ({first.cause})" if first else "nothing")
             hands.append(hand[0] if hand else 1.0)
         right = [

@@ -19,6 +19,7 @@ MOST = 20_000
 """Most objects: more are not looked at."""
 
 _MOST_ITEMS = 1_000  # of one container
+_MOST_BY_NAME = 500  # holders; of more instances the collector tells what is inside, without names
 _LONGEST_KEY = 40
 
 _LEAVES = (int, float, complex, str, bytes, bool, type(None), type(...), range)
@@ -95,14 +96,19 @@ class Reach:
         self.found: dict[int, Reached] = {}
         self.whole = True
         self._names: set[str] = set()
-        self._codes: set[int] = set()
         self._by_name: list[Reached] = []  # holders whose attributes count by name
         self._left: deque[Reached] = deque()
         self._add(function, name, None)
         for number, value in enumerate(args):
             self._add(value, f"argument {number + 1}", Held(0, Step.ARGUMENT, number))
-        while self._left:
-            self._look_into(self._left.popleft())
+        known: set[str] = set()
+        while self._left or self._names - known:
+            while self._left:
+                self._look_into(self._left.popleft())
+            new, known = self._names - known, {*self._names}
+            for holder in [*self._by_name]:  # seen before the code that names their attributes was
+                for inside, shown, step, key in self._named(holder, new):
+                    self._add(inside, shown, Held(id(holder.value), step, key))
 
     def _add(self, value: object, name: str, held: Held | None) -> None:
         known = self.found.get(id(value))
@@ -163,22 +169,15 @@ class Reach:
                 yield vars(builtins)[used], used, Step.INSIDE, used
         for number, cell in enumerate(function.__closure__ or ()):
             variable = function.__code__.co_freevars[number]
-            yield cell, f"the cell of {variable!r} in {name}", Step.CELL, number
+            yield cell, f"the cell of {variable!r} of {name}", Step.CELL, number
         for number, value in enumerate(function.__defaults__ or ()):
             yield value, f"default {number + 1} of {name}", Step.DEFAULT, number
         for key, value in (function.__kwdefaults__ or {}).items():
             yield value, f"the default of {key!r} in {name}", Step.DEFAULT, key
 
     def _learn(self, code: types.CodeType) -> None:
-        """Note the names in code; holders that were seen before may have attributes of these names."""
-        if id(code) in self._codes:
-            return
-        self._codes.add(id(code))
-        new = {*_names_in(code)} - self._names
-        self._names |= new
-        for holder in [*self._by_name] if new else ():
-            for inside, name, step, key in self._named(holder, new):
-                self._add(inside, name, Held(id(holder.value), step, key))
+        """Note the names in code."""
+        self._names |= {*_names_in(code)}
 
     def _named(self, holder: Reached, names: set[str]) -> Iterator[tuple[object, str, Step, object]]:
         value = holder.value
@@ -191,11 +190,11 @@ class Reach:
         else:
             yield from _attributes(value, holder.name, names)
             return
-        for name in names:
-            for space in spaces:
-                if name in space:
-                    yield space[name], f"{shown}.{name}", Step.ATTRIBUTE, name
-                    break
+        seen: set[str] = set()
+        for space in spaces:
+            for name in sorted(names & space.keys() - seen):
+                yield space[name], f"{shown}.{name}", Step.ATTRIBUTE, name
+                seen.add(name)
 
     def _called_by_itself(self, holder: Reached) -> Iterator[tuple[object, str, Step, object]]:
         """Yield what the interpreter calls without a name in code: special methods, and the metaclass."""
@@ -210,7 +209,8 @@ class Reach:
 
     def _of_instance(self, holder: Reached) -> Iterator[tuple[object, str, Step, object]]:
         value = holder.value
-        if type(value).__getattribute__ is object.__getattribute__:
+        plain = type(value).__getattribute__ is object.__getattribute__
+        if plain and len(self._by_name) < _MOST_BY_NAME:
             self._by_name.append(holder)
             yield from _attributes(value, holder.name, self._names)
         if type(value) is types.CellType:
@@ -218,7 +218,7 @@ class Reach:
                 inside = value.cell_contents
             except ValueError:  # empty
                 return
-            yield inside, holder.name.removeprefix("the cell of "), Step.SELF, None
+            yield inside, holder.name.replace("the cell of", "closure variable", 1), Step.SELF, None
             return
         yield type(value), f"{holder.name}'s class", Step.KIND, None
         if len(self.found) < MOST:
@@ -237,7 +237,7 @@ def _of_dict(value: dict[Any, Any], name: str) -> Iterator[tuple[object, str, St
 def _attributes(value: object, holder: str, names: set[str]) -> Iterator[tuple[object, str, Step, object]]:
     """Yield an instance's own attributes, without making a dict of them where it has none yet."""
     kinds = [type.__getattribute__(base, "__dict__") for base in _mro(type(value))]
-    for name in names:
+    for name in sorted(names):
         known = next((space[name] for space in kinds if name in space), None)
         if known is not None and type(known) is not types.MemberDescriptorType:
             continue  # a method, or a property that would run

@@ -13,11 +13,13 @@ import statistics
 import threading
 import time
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING
 
 from gilprobe._native import references
+from gilprobe.errors import UnsupportedError
 from gilprobe.measuring.measure import interleave
 from gilprobe.model.confidence import bootstrap_interval, independent_ratio_interval
 
@@ -40,7 +42,7 @@ COVERED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class CallBatch:
     """Some calls by one thread: start and end by the clock, and whether the thread was not preempted."""
 
     start_ns: int
@@ -75,7 +77,7 @@ class Way:
         return statistics.median(self.samples)
 
 
-def undisturbed(members: Sequence[Sequence[Batch]]) -> list[float]:
+def undisturbed(members: Sequence[Sequence[CallBatch]]) -> list[float]:
     """Return the durations of batches that were run whole while all other members ran whole batches."""
     if len(members) == 1:
         return [float(batch.end_ns - batch.start_ns) for batch in members[0] if batch.whole]
@@ -102,7 +104,7 @@ def _covered(spans: list[tuple[int, int]], starts: list[int], start: int, end: i
     return covered
 
 
-class Costs:
+class SharedCosts:
     """Measures ways to make a call in turns.
 
     Parameters
@@ -125,12 +127,12 @@ class Costs:
         aims = [len(way.samples) + samples for way in ways]
         for order in interleave(len(ways), rounds):
             for index in order:
-                self._turn(ways[index])
+                self._run_slice(ways[index])
             done = all(len(way.samples) >= aim for way, aim in zip(ways, aims, strict=True))
             if done or time.perf_counter_ns() > self._limit_ns:
                 return
 
-    def _turn(self, way: Way) -> None:
+    def _run_slice(self, way: Way) -> None:
         collecting = gc.isenabled()
         gc.disable()
         before = references.exempt(way.exempt)
@@ -147,7 +149,7 @@ class Costs:
 
 def run_batches(
     way: Way, calls: int, slice_ns: int, meanwhile: Callable[[], object] | None = None
-) -> list[list[Batch]]:
+) -> list[list[CallBatch]]:
     """Let a team make batches of calls for some time, each member two at least; return them by member.
 
     `meanwhile` is called while they run.
@@ -157,26 +159,31 @@ def run_batches(
     BaseException
         The first that a call raised.
     """
-    members: list[list[Batch]] = [[] for _ in range(way.threads)]
+    members: list[list[CallBatch]] = [[] for _ in range(way.threads)]
     errors: list[BaseException] = []
     ready = threading.Barrier(way.threads + 1)
 
-    def member(batches: list[Batch]) -> None:
+    def member(batches: list[CallBatch]) -> None:
         try:
             call = way.call()
             call()
         except BaseException as error:  # raised again below
             errors.append(error)
-        ready.wait()
+        with suppress(threading.BrokenBarrierError):  # not all could be started
+            ready.wait()
         try:
-            if not errors:
+            if not (errors or ready.broken):
                 _make_batches(call, calls, time.perf_counter_ns() + slice_ns, batches)
         except BaseException as error:  # as above
             errors.append(error)
 
     threads = [threading.Thread(target=member, args=(batches,), daemon=True) for batches in members]
     for thread in threads:
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # "can't start new thread"
+            ready.abort()
+            raise UnsupportedError(f"{way.threads} threads can't run here: {error}") from None
     ready.wait()
     if meanwhile is not None and not errors:
         meanwhile()
@@ -187,7 +194,7 @@ def run_batches(
     return members
 
 
-def _make_batches(call: Call, calls: int, until_ns: int, batches: list[Batch]) -> None:
+def _make_batches(call: Call, calls: int, until_ns: int, batches: list[CallBatch]) -> None:
     clock, usage, who = time.perf_counter_ns, resource.getrusage, resource.RUSAGE_THREAD
     preempted = usage(who).ru_nivcsw
     while len(batches) < 2 or clock() < until_ns:
@@ -196,7 +203,7 @@ def _make_batches(call: Call, calls: int, until_ns: int, batches: list[Batch]) -
             call()
         end_ns = clock()
         now = usage(who).ru_nivcsw
-        batches.append(Batch(start_ns, end_ns, now == preempted))
+        batches.append(CallBatch(start_ns, end_ns, now == preempted))
         preempted = now
 
 

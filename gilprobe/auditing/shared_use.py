@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gilprobe._native import references
 from gilprobe.auditing.own_copies import OwnCopies
 from gilprobe.auditing.reach import Reach
-from gilprobe.auditing.shared_costs import SLICE_NS, Costs, Way, calls_of_a_batch, ratio, run_batches
+from gilprobe.auditing.shared_costs import SLICE_NS, SharedCosts, Way, calls_of_a_batch, ratio, run_batches
 from gilprobe.errors import UnsupportedError
 from gilprobe.measuring import host
 from gilprobe.measuring.surroundings import Surroundings
@@ -83,10 +83,10 @@ def carry_out(request: SharingRequest) -> SharingResult:
         )
     if request.settings.cores() < 2:
         raise UnsupportedError("threads can share nothing at the same time: only one core is usable here")
-    return _Search(request).result()
+    return _SharingSearch(request).result()
 
 
-class _Search:
+class _SharingSearch:
     """One search, with what it has measured."""
 
     def __init__(self, request: SharingRequest) -> None:
@@ -100,7 +100,7 @@ class _Search:
         self._calls = calls
         self._call_ns = call_ns
         slice_ns = max(SLICE_NS, int(3 * calls * call_ns))
-        self._costs = Costs(calls, slice_ns, time.perf_counter_ns() + int(request.limit_s * 1e9))
+        self._costs = SharedCosts(calls, slice_ns, time.perf_counter_ns() + int(request.limit_s * 1e9))
         self._slice_ns = slice_ns
 
     def _own_partial(self) -> partial[object]:
@@ -197,12 +197,15 @@ class _Search:
             way = self._without(touched, group)
             self._measure(f"with {group[0].reached.name} shared", [way, own])
             cost = ratio(way, own)
-            if cost is None or cost[0] < LOSS or cost[1] <= 1:
+            if not _counts(cost):
                 continue
             if len(group) > 1:
                 half = len(group) // 2
                 left += [group[:half], group[half:]]
-            else:
+                continue
+            self._measure(f"once more with {group[0].reached.name} shared", [way, own], 2)
+            cost = ratio(way, own)
+            if cost is not None and _counts(cost):
                 found.append(self._described(touched, group[0], own, cost))
         yield from sorted(found, key=lambda one: one.factor, reverse=True)
 
@@ -244,6 +247,10 @@ class _Search:
             self._doubts.append(
                 f"busy machine: the threads ran at the same time in only {len(shared.samples)} of the slices"
             )
+
+
+def _counts(cost: tuple[float, float, float] | None) -> bool:
+    return cost is not None and cost[0] >= LOSS and cost[1] > 1
 
 
 def verdict(threads: int, factor: float, low: float, objects: Sequence[SharedObject]) -> str:

@@ -73,14 +73,15 @@ def test_code_inside_of_code_counts():
 
 
 def test_closures_and_defaults_are_reached():
-    value, default = [object()], [object()]
+    value, default, keyword = [object()], [object()], [object()]
 
-    def call(given=default, *, other=value):
+    def call(given=default, *, other=keyword):
         return value, given, other
 
     found = names(call)
     shown = call.__qualname__
-    assert found[f"'value' in {shown}"] is value
+    assert found[f"closure variable 'value' of {shown}"] is value
+    assert found[f"the default of 'other' in {shown}"] is keyword
     assert found[f"default 1 of {shown}"] is default
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import gilprobe
 from gilprobe.auditing import shared_costs, shared_use
-from gilprobe.auditing.shared_costs import Batch, Way, run_batches, undisturbed
+from gilprobe.auditing.shared_costs import CallBatch, Way, run_batches, undisturbed
 from gilprobe.cli import main
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError, UnsupportedError
 from gilprobe.measuring import host
@@ -22,7 +22,7 @@ with_gil = pytest.mark.skipif(FREE, reason="there is no GIL here")
 
 
 def batches(*spans, whole=True):
-    return [Batch(start, end, whole) for start, end in spans]
+    return [CallBatch(start, end, whole) for start, end in spans]
 
 
 def test_batches_count_while_all_others_run():
