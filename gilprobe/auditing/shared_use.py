@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 LOSS = 1.05
 """From this factor on an object counts, if its interval lies above one."""
 
-TOUCHED = 0.004
-"""Least share of looks in which an object's count changed, or its lock was held, for it to be tried."""
+_TOUCHED = 5
+"""An object is tried if its count was seen to change so often, or its lock to be held."""
 
 _MOST_TRIED = 48
 _SINGLY = 3  # so few are tried one by one at once
@@ -42,16 +42,26 @@ _LOOK_NS = 300_000_000
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """An object that threads write to: the shares of looks that saw its count change, and its lock held."""
+    """An object that threads write to.
+
+    Attributes
+    ----------
+    reached : Reached
+        The object.
+    changes_per_s : float
+        How often its count was seen to change.
+    locked : float
+        Share of the sweeps in which its lock was held; 0 if that was hardly ever seen.
+    """
 
     reached: Reached
-    counted: float
+    changes_per_s: float
     locked: float
 
     @property
     def own(self) -> bool:
         """Whether a copy of its own is needed to be without what others do to it: a lock is no count."""
-        return self.locked >= TOUCHED or type(self.reached.value).__name__ in ("lock", "RLock")
+        return self.locked > 0 or type(self.reached.value).__name__ in ("lock", "RLock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ def carry_out(request: SharingRequest) -> SharingResult:
     Raises
     ------
     UnsupportedError
-        With a GIL; or if the threads never ran at the same time.
+        With a GIL; with fewer cores than threads; or if the threads never ran at the same time.
     BaseException
         Whatever the call raises.
     """
@@ -81,8 +91,11 @@ def carry_out(request: SharingRequest) -> SharingResult:
         raise UnsupportedError(
             "this Python has a GIL: one thread runs at a time, so none loses time by shared reference counts"
         )
-    if request.settings.cores() < 2:
-        raise UnsupportedError("threads can share nothing at the same time: only one core is usable here")
+    cores = request.settings.cores()
+    if request.threads > cores:
+        raise UnsupportedError(
+            f"{request.threads} threads must have a core each to run at the same time, usable are {cores}"
+        )
     return _SharingSearch(request).result()
 
 
@@ -147,7 +160,8 @@ class _SharingSearch:
         """Return the objects that the threads write to, those most often changed first."""
         self._request.progress("looking which objects the threads touch", 0.0)
         found = [*self._reach.found.values()]
-        until_ns = time.perf_counter_ns() + max(_LOOK_NS, int(3 * self._call_ns))
+        look_ns = max(_LOOK_NS, int(3 * self._call_ns))
+        until_ns = time.perf_counter_ns() + look_ns
         seen: list[tuple[int, int]] = []
         sweeps = 0
 
@@ -160,14 +174,15 @@ class _SharingSearch:
             seen.extend(references.traffic([one.value for one in found], going_on))
 
         way = Way(self._request.threads, self._own_partial)
-        run_batches(way, self._calls, max(_LOOK_NS, self._slice_ns), look)
-        looks = max(1, references.SWEEPS * (sweeps - 1))
+        run_batches(way, self._calls, max(look_ns, self._slice_ns), look)
+        all_sweeps, elapsed_s = references.SWEEPS * sweeps, look_ns / 1e9
         touched = [
-            Touched(one, counted / looks, locked / looks)
-            for one, (counted, locked) in zip(found, seen, strict=True)
-            if max(counted, locked) >= max(3, TOUCHED * looks)
+            Touched(one, counted / elapsed_s, locked / all_sweeps if locked >= _TOUCHED else 0.0)
+            for one, (counted, locked) in sorted(
+                zip(found, seen, strict=True), key=lambda pair: max(pair[1]), reverse=True
+            )
+            if max(counted, locked) >= _TOUCHED
         ]
-        touched.sort(key=lambda one: one.counted + one.locked, reverse=True)
         if len(touched) > _MOST_TRIED:
             tried = f"{_MOST_TRIED} of {len(touched)}"
             self._doubts.append(f"too many: {tried} objects that the threads touched were tried")
@@ -223,7 +238,7 @@ class _SharingSearch:
             self._measure(f"with the lock of {one.reached.name} shared", [bare, own])
             kept = ratio(bare, own)
             if kept is not None and kept[0] - 1 > (factor - 1) / 2:
-                cause = "lock" if one.locked >= TOUCHED else "other"
+                cause = "lock" if one.locked else "other"
         return SharedObject(
             name=one.reached.name,
             kind=type(one.reached.value).__qualname__,
@@ -231,7 +246,7 @@ class _SharingSearch:
             factor=factor,
             low=low,
             high=high,
-            counted=one.counted,
+            changes_per_s=one.changes_per_s,
             locked=one.locked,
         )
 

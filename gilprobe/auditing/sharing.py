@@ -73,8 +73,8 @@ def sharing(
     InvalidTypeError, InvalidValueError
         If an argument is invalid.
     UnsupportedError
-        On a Python with a GIL, where one thread runs at a time; with one core; or if the machine was so busy
-        that the threads never ran at the same time.
+        On a Python with a GIL, where one thread runs at a time; with fewer cores than threads; or if the
+        machine was so busy that the threads never ran at the same time.
     BaseException
         Whatever the function raises.
     """

@@ -92,7 +92,7 @@ def shared_object(**changes):
         "factor": 3.0,
         "low": 2.5,
         "high": 3.5,
-        "counted": 0.4,
+        "changes_per_s": 4e5,
         "locked": 0.0,
     }
     return SharedObject(**{**known, **changes})
