@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from gilprobe import kernels, refs
     from gilprobe.auditing import audit, audit_module
+    from gilprobe.auditing.sharing import sharing
     from gilprobe.errors import GilProbeError
     from gilprobe.measuring.host import capabilities
     from gilprobe.model.audit_result import AuditResult
     from gilprobe.model.environment import Capabilities
+    from gilprobe.model.sharing_result import SharingResult
     from gilprobe.report import Report, ThreadAccount
     from gilprobe.results import ScenarioResult
     from gilprobe.scenarios import run
@@ -42,6 +44,7 @@ __all__ = [
     "GilProbeError",
     "Report",
     "ScenarioResult",
+    "SharingResult",
     "ThreadAccount",
     "Trace",
     "audit",
@@ -50,6 +53,7 @@ __all__ = [
     "kernels",
     "refs",
     "run",
+    "sharing",
     "trace",
     "watch_stalls",
 ]
@@ -61,6 +65,7 @@ _HOMES: dict[str, str | None] = {
     "GilProbeError": "gilprobe.errors",
     "Report": "gilprobe.report",
     "ScenarioResult": "gilprobe.results",
+    "SharingResult": "gilprobe.model.sharing_result",
     "ThreadAccount": "gilprobe.report",
     "Trace": "gilprobe.tracing.tracer",
     "audit": "gilprobe.auditing",
@@ -70,6 +75,7 @@ _HOMES: dict[str, str | None] = {
     "load_ipython_extension": "gilprobe.ipython",  # used by `%load_ext gilprobe`
     "refs": None,
     "run": "gilprobe.scenarios",
+    "sharing": "gilprobe.auditing.sharing",
     "trace": "gilprobe.tracing.tracer",
     "unload_ipython_extension": "gilprobe.ipython",
     "watch_stalls": "gilprobe.tracing.stall_watch",
@@ -78,6 +84,7 @@ _HOMES: dict[str, str | None] = {
 # public name -> the part of the compiled core that it needs
 _COMPILED = {
     "gilprobe.auditing": "tracer",
+    "gilprobe.auditing.sharing": "references",
     "gilprobe.measuring.host": "tracer",
     "gilprobe.scenarios": "tracer",
     "gilprobe.tracing.stall_watch": "tracer",

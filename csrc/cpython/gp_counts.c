@@ -94,3 +94,46 @@ void gp_counts_lend(void *object, int32_t references)
         return;
     gp_count_add(counted, references);
 }
+
+bool gp_counts_exempt(void *object, uint32_t *local)
+{
+#ifdef Py_GIL_DISABLED
+    PyObject *counted = object;
+    uint32_t stored = gp_count_local(counted);
+    if (stored == _Py_IMMORTAL_REFCNT_LOCAL)
+        return false;
+    *local = stored;
+    gp_count_add(counted, GP_COUNTS_SPARE);
+    /* relaxed: the caller starts the threads that are to see it afterwards */
+    __atomic_store_n(&counted->ob_ref_local, _Py_IMMORTAL_REFCNT_LOCAL, __ATOMIC_RELAXED);
+    return true;
+#else
+    (void)object, (void)local;
+    return false;
+#endif
+}
+
+void gp_counts_admit(void *object, uint32_t local)
+{
+#ifdef Py_GIL_DISABLED
+    PyObject *counted = object;
+    __atomic_store_n(&counted->ob_ref_local, local, __ATOMIC_RELAXED); /* as above */
+#else
+    (void)object, (void)local;
+#endif
+}
+
+void gp_counts_sweep(void *const *objects, size_t size, gp_counts_traffic *traffic, bool first)
+{
+#ifdef Py_GIL_DISABLED
+    for (size_t i = 0; i < size; i++) {
+        const PyObject *object = objects[i];
+        int64_t shared = gp_count_shared(object);
+        traffic[i].counted += !first && shared != traffic[i].shared;
+        traffic[i].locked += !first && gp_count_locked(object);
+        traffic[i].shared = shared;
+    }
+#else
+    (void)objects, (void)size, (void)traffic, (void)first;
+#endif
+}

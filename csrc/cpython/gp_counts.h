@@ -1,8 +1,8 @@
 #ifndef GP_COUNTS_H
 #define GP_COUNTS_H
 
-/* Reference counts, as the interpreter that this is compiled for keeps them. Only gp_counts_lend changes one.
- * No state.
+/* Reference counts, as the interpreter that this is compiled for keeps them. Only gp_counts_lend and
+ * gp_counts_exempt change one. No state.
  *
  * The caller has a reference of its own, or keeps others from dropping the last one. Unless said otherwise a
  * function here may then be called on any thread, without the GIL, while others count: each load is atomic.
@@ -55,5 +55,33 @@ size_t gp_counts_of_items(PyObject *sequence, int32_t *counts, size_t room);
  * drops references that it never took. Needs the GIL, or an attached thread. The caller keeps the count above
  * zero and in range. */
 void gp_counts_lend(void *object, int32_t references);
+
+/* From now on references to `object` are not counted, as if it were immortal: threads that share it no longer
+ * write to it for that. Returns false, and changes nothing, if they are not counted anyway, or on a build
+ * with a GIL. `local` is for gp_counts_admit.
+ *
+ * What was not counted meanwhile is unknown, so the count gets GP_COUNTS_SPARE references more: an object
+ * that was exempted once is never freed. A collector that runs meanwhile no longer tracks it
+ * (Python/gc_free_threading.c, update_refs). Needs an attached thread; no other thread may count meanwhile.
+ */
+bool gp_counts_exempt(void *object, uint32_t *local);
+
+/* Count again. Under the same conditions. */
+void gp_counts_admit(void *object, uint32_t local);
+
+enum {
+    GP_COUNTS_SPARE = 1 << 24,
+};
+
+/* What sweeps over objects have seen of one. */
+typedef struct {
+    uint32_t counted; /* how often its shared count was another one than at the sweep before */
+    uint32_t locked;  /* how often its own lock was held */
+    int64_t shared;   /* of the last sweep, as it is stored */
+} gp_counts_traffic;
+
+/* Look once at each of `size` objects, and add to their traffic what was seen. The first sweep, `first`, only
+ * sets the shared counts. Does nothing on a build with a GIL. The caller keeps the objects alive. */
+void gp_counts_sweep(void *const *objects, size_t size, gp_counts_traffic *traffic, bool first);
 
 #endif

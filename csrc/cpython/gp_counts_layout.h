@@ -44,6 +44,12 @@ static inline bool gp_count_deferred(const PyObject *object)
     return (__atomic_load_n(&object->ob_gc_bits, __ATOMIC_RELAXED) & _PyGC_BITS_DEFERRED) != 0;
 }
 
+/* Is the object's own lock held (Include/object.h, ob_mutex; Include/internal/pycore_lock.h, _Py_LOCKED)? */
+static inline bool gp_count_locked(const PyObject *object)
+{
+    return (__atomic_load_n((const uint8_t *)&object->ob_mutex, __ATOMIC_RELAXED) & 1) != 0;
+}
+
 static inline int64_t gp_count_read(const PyObject *object)
 {
     int64_t local = gp_count_local(object);

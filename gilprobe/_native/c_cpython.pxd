@@ -1,6 +1,6 @@
 # What csrc/cpython declares; what it has for the tracer stands in c_cpython_tracer.pxd.
 
-from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdio cimport FILE
 
 from .c_base cimport c_bool, gp_safe_reader, gp_site_key
@@ -47,6 +47,13 @@ cdef extern from "cpython/gp_counts.h":
     bint gp_counts_split(const void *object, gp_counts_parts *parts)
     int32_t gp_counts_narrow(const void *object, int32_t own)
     void gp_counts_lend(void *object, int32_t references)
+    bint gp_counts_exempt(void *object, uint32_t *local)
+    void gp_counts_admit(void *object, uint32_t local)
+    ctypedef struct gp_counts_traffic:
+        uint32_t counted
+        uint32_t locked
+        int64_t shared
+    void gp_counts_sweep(void *const *objects, size_t size, gp_counts_traffic *traffic, bint first) noexcept nogil
     size_t gp_counts_of_items(object sequence, int32_t *counts, size_t room)
 
 

@@ -11,7 +11,8 @@ from cpython.long cimport PyLong_FromLongLong
 from cpython.object cimport PyObject, PyObject_GenericGetAttr
 from cpython.tuple cimport PyTuple_CheckExact
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uintptr_t
+from libc.stdlib cimport calloc, free
 
 from .c_cpython cimport *
 
@@ -19,9 +20,13 @@ from .c_cpython cimport *
 IMMORTAL = GP_COUNTS_IMMORTAL
 """Stands in an array for the count of an immortal object."""
 
+SWEEPS = SWEEPS_AT_ONCE
+"""Sweeps that :func:`traffic` makes before it asks again whether to go on."""
+
 cdef enum:
     OWN = 1  # the reference that a watch has, or whoever iterates
     PIECE = 1 << 12  # counts, between two looks for Ctrl-C
+    SWEEPS_AT_ONCE = 20
 
 
 cdef object count_name = intern("count")  # as every attribute's name in a program is
@@ -158,3 +163,48 @@ def lend(list objects, int32_t references) -> None:
     """
     for item in objects:
         gp_counts_lend(<void *>item, references)
+
+
+def exempt(list objects) -> list[int]:
+    """Stop counting references to objects, as if they were immortal; return what :func:`admit` needs.
+
+    No thread may use the objects meanwhile. They are never freed afterwards. Does nothing on a build with a GIL.
+    """
+    cdef uint32_t local = 0
+    before = []
+    for item in objects:
+        before.append(local if gp_counts_exempt(<void *>item, &local) else -1)
+    return before
+
+
+def admit(list objects, list before) -> None:
+    """Count references to objects again, which :func:`exempt` has exempted."""
+    for item, local in zip(objects, before, strict=True):
+        if local >= 0:
+            gp_counts_admit(<void *>item, <uint32_t>local)
+
+
+def traffic(list objects, going_on) -> list[tuple[int, int]]:
+    """Look at objects again and again while `going_on()` is true, which is asked before each `SWEEPS` sweeps.
+
+    Returns for each how often its count by other threads than its owner had changed between two sweeps, and how
+    often its own lock was held.
+    """
+    cdef size_t size = len(objects), i
+    cdef void **addresses = <void **>calloc(size or 1, sizeof(void *))
+    cdef gp_counts_traffic *seen = <gp_counts_traffic *>calloc(size or 1, sizeof(gp_counts_traffic))
+    cdef int number
+    try:
+        if addresses == NULL or seen == NULL:
+            raise MemoryError
+        for i in range(size):
+            addresses[i] = <void *><PyObject *>objects[i]
+        gp_counts_sweep(addresses, size, seen, True)
+        while going_on():
+            with nogil:
+                for number in range(SWEEPS_AT_ONCE):
+                    gp_counts_sweep(addresses, size, seen, False)
+        return [(seen[i].counted, seen[i].locked) for i in range(size)]
+    finally:
+        free(addresses)
+        free(seen)

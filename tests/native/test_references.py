@@ -131,3 +131,91 @@ def test_parts_of_a_count_add_up():
     thread.join()
     assert seen[0] >= 5
     assert watch.local + watch.shared == watch.count + 1 == 2
+
+
+def counted_by_another(thing, times=1):
+    """Let another thread take references to an object, and keep them until it is told to go."""
+    held, go = threading.Event(), threading.Event()
+
+    def keep():
+        kept = [thing] * times
+        held.set()
+        go.wait()
+        kept.clear()
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    held.wait()
+    return lambda: (go.set(), thread.join())
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="counts have no parts here")
+def test_references_to_an_exempt_object_are_not_counted():
+    thing, immortal = [], None
+    watch = Watch(thing)
+    before = references.exempt([thing, immortal])
+    assert before[1] == -1, "what is immortal stays so"
+    assert watch.immortal
+    seen = watch.shared
+    finish = counted_by_another(thing, 100)
+    assert watch.shared == seen
+    finish()
+    references.admit([thing, immortal], before)
+    assert not watch.immortal
+    finish = counted_by_another(thing, 100)
+    assert watch.shared >= seen + 100
+    finish()
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="counts have no parts here")
+def test_what_was_exempt_survives_references_that_nobody_counted():
+    thing = [1]
+    before = references.exempt([thing])
+    many = [thing] * 1000
+    references.admit([thing], before)
+    del many  # a thousand references go that never came
+    assert thing == [1]
+    assert Watch(thing).count > 0
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="counts have no parts here")
+def test_traffic_sees_whose_counts_other_threads_change():
+    touched, quiet = [1], [2]
+    ends = []
+
+    def going_on():  # another thread has one more reference, each time
+        ends.append(counted_by_another(touched))
+        return len(ends) < 4
+
+    try:
+        (counted, locked), still = references.traffic([touched, quiet], going_on)
+    finally:
+        for end in ends:
+            end()
+    assert counted == 3, "the fourth time nobody looked any more"
+    assert locked == 0
+    assert still == (0, 0)
+
+
+def test_traffic_of_nothing_asks_until_it_is_over():
+    answers = [True, True, False]
+    assert references.traffic([], lambda: answers.pop(0)) == []
+    assert answers == []
+
+
+def test_an_error_of_whoever_is_asked_ends_the_traffic():
+    def fail():
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        references.traffic([[]], fail)
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="counts are not split with a GIL")
+def test_with_a_gil_nothing_is_exempt():
+    thing = []
+    count = Watch(thing).count
+    assert references.exempt([thing]) == [-1]
+    references.admit([thing], [-1])
+    assert Watch(thing).count == count
+    assert references.traffic([thing], iter([True, False]).__next__) == [(0, 0)]

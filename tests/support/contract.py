@@ -66,6 +66,8 @@ ENDS = (
     ("record", "--quiet", "-o", "failed", "-c", "1 / 0"),
     ("audit",),
     (*AUDIT, "--fail-under", "0.9"),
+    ("sharing",),
+    ("sharing", "1", "--threads", "1"),
     ("leaks", "no_such_module:function"),
     ("leaks", "leaky.py::keep", *LEAKS),
     ("leaks", "leaky.py::forget", *LEAKS),
