@@ -133,13 +133,13 @@ class _Accounts:
             if account.merged != 1:
                 self._merged = number if self._merged is None else self._merged
                 continue
-            self._by_both.setdefault((account.name, account.native_id), number)
+            own = account.name.removesuffix(f" (interpreter {account.interpreter})")
+            for name in (account.name, own):
+                self._by_both.setdefault((name, account.native_id), number)
             known = account.native_id in self._by_id
             self._by_id[account.native_id] = None if known else number
 
     def number(self, name: str, native_id: int) -> int | None:
         """Return the number of an account; None if it is not known which is meant."""
-        number = self._by_both.get((name, native_id))
-        if number is None:
-            number = self._by_id.get(native_id)
-        return self._merged if number is None else number
+        number = self._by_both.get((name, native_id), self._merged)
+        return self._by_id.get(native_id) if number is None else number
