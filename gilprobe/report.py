@@ -7,7 +7,7 @@ import math
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
-from gilprobe.model.locks import Lock, LockWait
+from gilprobe.model.locks import Lock, LockWait, LockWaiter
 from gilprobe.model.notebook_repr import NotebookRepr
 from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
     from typing import Any, Literal
+
+    from gilprobe.model.off_times import OffTime
 
     By = Literal["call", "function", "line", "thread", "module", "task"]
     """What a row of :meth:`Report.culprits` is about."""
@@ -653,6 +655,9 @@ class Report(NotebookRepr):
         What threads waited for beside the GIL, longest first; None if not recorded.
     lock_waits : tuple of LockWait or None
         Who waited for these, where, and behind whom, longest first; None if not recorded.
+    lock_waiters : tuple of LockWaiter or None
+        Who waited for these, and where: how often, how long at most, longest together first; None if not
+        recorded.
     """
 
     elapsed_ns: int
@@ -678,13 +683,15 @@ class Report(NotebookRepr):
     longest_callbacks: tuple[LoopCallback, ...] = ()
     locks: tuple[Lock, ...] | None = None
     lock_waits: tuple[LockWait, ...] | None = None
+    lock_waiters: tuple[LockWaiter, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InvalidValueError(f"{name} must be >= 0, got {getattr(self, name)}")
-        if any(not 0 <= row.lock < len(self.locks or ()) for row in self.lock_waits or ()):
-            raise InvalidValueError("each row of lock_waits must have the index of one of locks")
+        for name in ("lock_waits", "lock_waiters"):
+            if any(not 0 <= row.lock < len(self.locks or ()) for row in getattr(self, name) or ()):
+                raise InvalidValueError(f"each row of {name} must have the index of one of locks")
 
     @property
     def elapsed_s(self) -> float:
@@ -718,6 +725,19 @@ class Report(NotebookRepr):
         if not 0 <= threshold_s < math.inf:
             raise InvalidValueError(f"threshold_s must be >= 0 and finite, got {threshold_s!r}")
         return tuple(stall for stall in self.longest_waits if stall.wait_s >= threshold_s)
+
+    def off_times(self) -> tuple[OffTime, ...]:
+        """Return how each thread spent its off time: asleep for a lock, for work, and the rest.
+
+        Returns
+        -------
+        tuple of OffTime
+            A row for each of `threads`, in their order; the parts of a row add up to the thread's off time.
+            Empty if locks were not recorded.
+        """
+        from gilprobe.model.off_times import off_times
+
+        return off_times(self)
 
     def culprits(self, by: By = "call", own: Sequence[str] = ()) -> tuple[Culprit, ...]:
         """Return what made threads wait for the GIL, the worst first.
@@ -754,12 +774,14 @@ class Report(NotebookRepr):
         -------
         dict
             ``by``; ``waited_ns``, all waiting; ``unshared_wait_ns`` and ``looks`` as in the report;
-            ``culprits``, a dict for each row.
+            ``culprits``, a dict for each row; ``locks``, if they were recorded, the same of waits for locks:
+            ``waited_ns``, ``spun_ns``, ``work_ns``, ``threads``, and ``rows``, a dict for each lock.
         """
         from gilprobe.model import codec
 
         found = self.culprits(by, own)
         return {
+            **self._verdict_of_locks(rows),
             "by": by,
             "waited_ns": sum(thread.wait_ns for thread in self.threads),
             "looks": self.looks,
@@ -767,11 +789,24 @@ class Report(NotebookRepr):
             "culprits": [codec.encode(row) for row in found[:rows]],
         }
 
+    def _verdict_of_locks(self, rows: int) -> dict[str, Any]:
+        if self.locks is None:
+            return {}
+        from gilprobe.model.lock_ranking import verdict
+
+        return {"locks": verdict(self, rows)}
+
     def abridged(self, rows: int) -> Report:
         """Return a shorter report: at most `rows` rows of blame with a holder, and `rows` longest waits.
 
         The other rows of each waiter become one with the holder "(others)", so all still add up to its wait.
+        The same holds for waits for each lock.
         """
+        from gilprobe.model.lock_ranking import abridged
+
+        return abridged(self._abridged_blame(rows), rows)
+
+    def _abridged_blame(self, rows: int) -> Report:
         named = [row for row in self.blame if row.holder]
         if len(named) <= rows and len(self.longest_waits) <= rows:
             return self

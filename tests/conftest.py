@@ -33,8 +33,9 @@ settings.load_profile("unhurried")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from gilprobe.model.distribution import EMPTY  # noqa: E402
+from gilprobe.model.distribution import EMPTY, Distribution  # noqa: E402
 from gilprobe.model.environment import Environment  # noqa: E402
+from gilprobe.model.locks import Lock, LockWait, LockWaiter  # noqa: E402
 from gilprobe.report import Blame, Frame, Report, Site, Stack, Stall, ThreadAccount  # noqa: E402
 from gilprobe.results import Arm, Claim, Fact, Law, ScenarioResult, TracedArm  # noqa: E402
 
@@ -158,6 +159,52 @@ def report(environment, account):
         warnings=("a doubt about the trace",),
         environment=environment,
     )
+
+
+def _waited(count, total_ms, max_ms, bucket):
+    return Distribution(count, total_ms * 1_000_000, max_ms * 1_000_000, ((bucket, count),))
+
+
+@pytest.fixture
+def with_locks(report):
+    """Return a report with waits for locks: 70 ms, 10 of them in spins; 5 ms stopped; 200 ms for work."""
+    ms = 1_000_000
+    get, put, main = (
+        ("Cache.get", "/app/cache.py", 12),
+        ("Cache.put", "/app/cache.py", 30),
+        ("main", "/app.py", 3),
+    )
+    return dataclasses.replace(
+        report,
+        locks=(
+            Lock("work", "", "Queue.get", "", 0, _waited(1, 200, 200, 1600)),
+            Lock("lock", "_thread.lock", "self._lock", "Cache", 0, _waited(3, 70, 40, 1500), 10 * ms),
+            Lock("stop the world", "", "", "", 0, _waited(1, 5, 5, 1400)),
+        ),
+        lock_waits=(
+            LockWait(0, "MainThread", 4711, *main, "worker 1", 4711, *get, 200 * ms),
+            LockWait(1, "worker 1", 4711, *get, "worker 2", 4711, *put, 50 * ms),
+            LockWait(1, "worker 1", 4711, *get, "", 0, "(handoff)", "", 0, 10 * ms),
+            LockWait(1, "worker 2", 4711, *put, "worker 1", 4711, *get, 10 * ms),
+            LockWait(2, "worker 2", 4711, *put, "", 0, "(not seen)", "", 0, 5 * ms),
+        ),
+        lock_waiters=(
+            LockWaiter(0, "MainThread", 4711, *main, 1, 200 * ms, 200 * ms),
+            LockWaiter(1, "worker 1", 4711, *get, 2, 60 * ms, 40 * ms, 10 * ms),
+            LockWaiter(1, "worker 2", 4711, *put, 1, 10 * ms, 10 * ms),
+            LockWaiter(2, "worker 2", 4711, *put, 1, 5 * ms, 5 * ms),
+        ),
+    )
+
+
+@pytest.fixture
+def without_gil(with_locks, account):
+    """Return the same of a Python without a GIL: threads are off all their lives."""
+    threads = tuple(account(one.name, 0, 0, 1000) for one in with_locks.threads)
+    bare = {"threads": threads, "sites": (), "stacks": (), "blame": (), "longest_waits": ()}
+    none = {"held_ns": 0, "contended_ns": 0, "handoffs": 0}
+    environment = dataclasses.replace(with_locks.environment, build="free-threaded", gil_enabled=False)
+    return dataclasses.replace(with_locks, **bare, **none, environment=environment)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ _OPTIONS = {
     "speedscope": "as profiles for speedscope.app",
     "folded": "as folded stacks for flame-graph tools, in nanoseconds",
     "json": "as JSON",
-    "csv": "as CSV: the timeline's events, or else the sites",
+    "csv": "as CSV: the timeline's events, or else the sites; with --weight lock the waits for locks",
 }
 _ROWS_OF_MANY = 500  # rows of blame and longest waits, for each of several processes
 _GZIP_LEVEL = 4  # takes half the time of the usual 6, and is hardly larger
@@ -47,10 +47,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         )
     parser.add_argument(
         "--weight",
-        choices=("hold", "wait", "caused"),
-        default="hold",
-        help="what --folded counts and --speedscope shows first: holds, waits, or waits caused to "
-        "other threads (default: hold)",
+        choices=("hold", "wait", "caused", "lock"),
+        help="what --folded counts and --speedscope shows first: holds, waits, waits caused to "
+        "other threads, or waits for locks (default: hold; lock if there was no GIL to trace)",
     )
     parser.add_argument(
         "--source",
@@ -75,8 +74,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     if not targets:
         _show(processes, output, question)
         return 0
+    weight = _checked_weight(arguments.weight, processes)
     for name, target in targets.items():
-        _write(target, _exported(name, processes, arguments.weight, source, question), output)
+        _write(target, _exported(name, processes, weight, source, question), output)
     for process in processes:
         if "perfetto" in targets and process.timeline is None:
             complain(f"{process.source}: left out, it has no timeline")
@@ -135,6 +135,20 @@ def _checked_source(source: str | None, targets: dict[str, str]) -> Path | None:
     return Path(source)
 
 
+def _checked_weight(weight: Any, processes: Sequence[TracedProcess]) -> Any:
+    from gilprobe.render.shared.weights import default_weight, knows
+
+    reports = [process.report for process in processes]
+    if weight is None:
+        return default_weight(reports)
+    if not any(knows(report, weight) for report in reports):
+        raise InvalidValueError(
+            f"--weight {weight} needs waits for locks (gilprobe record --locks), "
+            f"got {processes[0].source!r}, which has none"
+        )
+    return weight
+
+
 def _read(files: Sequence[str]) -> list[TracedProcess]:
     """Return the processes of the files and of their children, each file once."""
     from gilprobe.tracing import loading
@@ -186,7 +200,7 @@ def _exported(
         case "folded":
             return folded.export(processes, weight)
         case "csv":
-            return tables.export(processes)
+            return tables.export(processes, locks=weight == "lock")
         case _:
             return _json(processes, question)
 

@@ -129,3 +129,47 @@ class LockWait:
     def wait_s(self) -> float:
         """Length of the waits, seconds."""
         return self.wait_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class LockWaiter:
+    """How often and how long one thread waited at one place for one lock.
+
+    Attributes
+    ----------
+    lock : int
+        Index in the report's `locks`.
+    waiter, waiter_id : str, int
+        The thread, and its native identifier.
+    function, filename, line : str, str, int
+        Where it waited.
+    waits : int
+        Number of waits.
+    wait_ns : int
+        All of them together, nanoseconds: as much as the rows of :class:`LockWait` say.
+    longest_ns : int
+        The longest, nanoseconds.
+    spun_ns : int
+        The part in which the thread only tried again, without sleep, nanoseconds.
+    """
+
+    lock: int
+    waiter: str
+    waiter_id: int
+    function: str
+    filename: str
+    line: int
+    waits: int
+    wait_ns: int
+    longest_ns: int
+    spun_ns: int = 0
+
+    @property
+    def wait_s(self) -> float:
+        """All waits together, seconds."""
+        return self.wait_ns / 1e9
+
+    @property
+    def longest_s(self) -> float:
+        """The longest wait, seconds."""
+        return self.longest_ns / 1e9

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from gilprobe.model import locks as model
 from gilprobe.model.distribution import BUCKETS, Distribution
-from gilprobe.model.locks import Lock, LockWait
+from gilprobe.model.locks import Lock, LockWait, LockWaiter
 from gilprobe.report import Frame
 from gilprobe.tracing.assembling import HANDOFF, bystander
 from gilprobe.tracing.places import UNSEEN, Naming, frame_of
@@ -149,8 +149,9 @@ class LockPart:
         """Return the report with the locks."""
         from dataclasses import replace
 
-        locks, waits = self._told(who)
-        return replace(report, locks=locks, lock_waits=waits, warnings=(*report.warnings, *self._doubts()))
+        locks, waits, waiters = self._told(who)
+        warnings = (*report.warnings, *self._doubts())
+        return replace(report, locks=locks, lock_waits=waits, lock_waiters=waiters, warnings=warnings)
 
     def alone(
         self, who: _Who, environment: Environment, bystanders: Mapping[int, str], warnings: tuple[str, ...]
@@ -211,7 +212,7 @@ class LockPart:
             return (kind, "", self._places[address - 1].function if known else "", "", 0)
         return (kind, kind_of, name, owner, address)
 
-    def _told(self, who: _Who) -> tuple[tuple[Lock, ...], tuple[LockWait, ...]]:
+    def _told(self, who: _Who) -> tuple[tuple[Lock, ...], tuple[LockWait, ...], tuple[LockWaiter, ...]]:
         numbers: dict[tuple[str, str, str, str, int], list[int]] = defaultdict(list)
         for number in sorted({lock for lock, _, _ in self.waits}):
             numbers[self._lock(number)].append(number)
@@ -232,7 +233,20 @@ class LockPart:
             rows[largest.get((lock, waiter, place), (0, unseen))[1]] += wait_ns
         waits = [LockWait(*(*key, wait_ns)) for key, wait_ns in rows.items() if wait_ns]
         waits.sort(key=lambda row: (-row.wait_ns, row.lock, row.waiter, row.holder, row.function, row.line))
-        return tuple(lock for lock, _ in told), tuple(waits)
+        return tuple(lock for lock, _ in told), tuple(waits), self._waiters(rank, who)
+
+    def _waiters(self, rank: Mapping[int, int], who: _Who) -> tuple[LockWaiter, ...]:
+        """Return the waits by lock, thread and place, longest first."""
+        rows: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        for (lock, waiter, place), (count, wait_ns, longest_ns, spun_ns) in self.waits.items():
+            row = rows[(rank[lock], *self._waiter(waiter, place, who))]
+            row[0] += count
+            row[1] += wait_ns
+            row[2] = max(row[2], longest_ns)
+            row[3] += min(spun_ns, wait_ns)  # each was rounded down on its own
+        waiters = [LockWaiter(*key, *row) for key, row in rows.items() if row[0]]
+        waiters.sort(key=lambda row: (-row.wait_ns, row.lock, row.waiter, row.function, row.line))
+        return tuple(waiters)
 
     def _waiter(self, number: int, place: int, who: _Who) -> tuple[str, int, str, str, int]:
         frame = self._frame(place, number, who)

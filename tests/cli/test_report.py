@@ -162,6 +162,43 @@ def test_the_weight_is_the_users(saved, capsys, weight, number):
     assert document["profiles"][document["activeProfileIndex"]]["endValue"] == number * 10**6
 
 
+@pytest.fixture
+def saved_locks(with_locks, tmp_path):
+    with_locks.save(tmp_path / "locks.json")
+    return str(tmp_path / "locks.json")
+
+
+def test_waits_for_locks_are_a_weight(saved_locks, capsys):
+    assert main(["report", saved_locks, "--folded", "-", "--weight", "lock"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "Cache.get(cache.py:12);Lock_`self._lock`_of_Cache 60000000"
+    )
+    assert main(["report", saved_locks, "--csv", "-", "--weight", "lock"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("pid,lock,kind,native_id,thread,function")
+    assert rows[1] == (
+        ",Lock `self._lock` of Cache,lock,4711,worker 1,Cache.get,/app/cache.py,12,4711,worker 2,Cache.put,"
+        "/app/cache.py,30,50000000"
+    )
+    assert main(["report", saved_locks, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"]["locks"]["waited_ns"] == 75_000_000
+
+
+def test_without_a_gil_a_profile_is_about_locks_unless_told_otherwise(without_gil, tmp_path, capsys):
+    without_gil.save(tmp_path / "x.json")
+    assert main(["report", str(tmp_path / "x.json"), "--folded", "-"]) == 0
+    assert "self._lock" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "x.json"), "--folded", "-", "--weight", "hold"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_the_weight_of_locks_needs_locks(saved, tmp_path, capsys):
+    assert main(["report", str(saved), "--folded", str(tmp_path / "x"), "--weight", "lock"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--weight lock needs waits for locks" in line
+    assert not (tmp_path / "x").exists()
+
+
 def test_several_processes_are_told_apart_everywhere(recorded, tmp_path, capsys):
     files = [recorded("a.gilprobe", 7), recorded("b.gilprobe", 8)]
     assert main(["report", *files]) == 0

@@ -70,16 +70,19 @@ def test_rows_have_names_and_add_up(environment):
 
 def test_what_is_under_way_is_added():
     more = (numbers(WAITS, 1, 1, 3, 1, 7, 70, 0), numbers(BLAME, 1, 1, 3, 1, 2, 7), numbers(LENGTH, 1, 7, 2))
-    (lock,), rows = LockPart(payload(under_way=more))._told(who)
+    (lock,), rows, (waiter,) = LockPart(payload(under_way=more))._told(who)
     assert (lock.waits, lock.wait_ns, lock.wait.max_ns) == (3, 107, 70)
     assert sum(row.wait_ns for row in rows) == 107
+    assert (waiter.waits, waiter.wait_ns, waiter.longest_ns, waiter.spun_ns) == (3, 107, 70, 10)
+    assert (waiter.waiter, waiter.waiter_id, waiter.function, waiter.line) == ("waiter-11", 11, "f", 7)
     assert "(not seen)" in {row.function for row in rows}
 
 
 def test_locks_that_are_told_alike_are_one_row():
     second = [numbers(WAITS, 2, 1, 3, 1, 5, 5, 0), numbers(BLAME, 2, 1, 3, 4, 3, 5), numbers(LENGTH, 2, 5, 2)]
-    (lock,), _ = LockPart(payload(rows=[*ROWS, *second], locks=2))._told(who)
+    (lock,), _, (waiter,) = LockPart(payload(rows=[*ROWS, *second], locks=2))._told(who)
     assert (lock.waits, lock.wait_ns) == (3, 105)
+    assert (waiter.lock, waiter.waits, waiter.wait_ns) == (0, 3, 105)
 
 
 def test_every_cut_is_refused():

@@ -30,9 +30,10 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
     ----------
     processes : sequence of TracedProcess
         What to write.
-    weight : {"hold", "wait", "caused"}
-        The nanoseconds of holds that ended there, of waits that followed a release there, or of other
-        threads' waits during the holds that ended there.
+    weight : {"hold", "wait", "caused", "lock"}
+        The nanoseconds of holds that ended there, of waits that followed a release there, of other
+        threads' waits during the holds that ended there, or of waits for locks there; below these stands the
+        lock.
 
     Yields
     ------

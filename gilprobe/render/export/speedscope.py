@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gilprobe import __version__
 from gilprobe.model.timeline import HOLD, NOWHERE
 from gilprobe.render.shared.wait_summary import doubts_of_many
-from gilprobe.render.shared.weights import WEIGHTS, stacks_of, weight_ns
+from gilprobe.render.shared.weights import WEIGHTS, knows, stacks_of, weight_ns
 from gilprobe.render.shared.words import clipped, visible
 from gilprobe.report import Frame
 
@@ -31,14 +31,16 @@ _Weighted = tuple[tuple[Frame, ...], int]
 def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Iterator[str]:
     """Write profiles of the processes: one per weight, and with a timeline two per busy thread.
 
+    Waits for locks have one if they were recorded.
+
     Samples are stacks, weighted in nanoseconds, heaviest first: they show how much, not when.
 
     Parameters
     ----------
     processes : sequence of TracedProcess
         What to write.
-    weight : {"hold", "wait", "caused"}
-        Which profile of the first process is shown first.
+    weight : {"hold", "wait", "caused", "lock"}
+        Which profile is shown first: that of the first process that has it.
 
     Yields
     ------
@@ -47,14 +49,17 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
     """
     frames = _Frames()
     separator = f'{{"$schema":"{_SCHEMA}","profiles":[\n'
+    number, active = 0, None
     for process in processes:
-        for profile in _profiles(process, frames, titled=len(processes) > 1):
+        for shown, profile in _profiles(process, frames, titled=len(processes) > 1):
             yield separator + json.dumps(profile)
             separator = ",\n"
+            active = number if shown == weight and active is None else active
+            number += 1
     rest = {
         "shared": {"frames": frames.table},
         "name": visible(clipped(_name(processes), 4000)),
-        "activeProfileIndex": list(WEIGHTS).index(weight),
+        "activeProfileIndex": active or 0,
         "exporter": f"gilprobe {__version__}",
     }
     yield "\n]," + json.dumps(rest)[1:] + "\n"
@@ -68,12 +73,17 @@ def _name(processes: Sequence[TracedProcess]) -> str:
     return f"{titles[0]}{more}" + (f" (doubts: {'; '.join(doubts)})" if doubts else "")
 
 
-def _profiles(process: TracedProcess, frames: _Frames, *, titled: bool) -> Iterator[_Profile]:
+def _profiles(
+    process: TracedProcess, frames: _Frames, *, titled: bool
+) -> Iterator[tuple[Weight | None, _Profile]]:
+    """Yield profiles, those of a whole process with their weights."""
     title = f"{process.title}, " if titled else ""
     stacks = stacks_of(process.report)
     for weight, called in WEIGHTS.items():
+        if not knows(process.report, weight):
+            continue
         weighted = [(stack.frames, weight_ns(stack, weight)) for stack in stacks]
-        yield _profile(f"{title}all threads: {called}", weighted, frames)
+        yield weight, _profile(f"{title}all threads: {called}", weighted, frames)
     if process.timeline is None:
         return
     dropped = process.timeline.dropped
@@ -81,7 +91,7 @@ def _profiles(process: TracedProcess, frames: _Frames, *, titled: bool) -> Itera
     for name, spent in _threads(process.timeline):
         for kind, called in enumerate((WEIGHTS["hold"], WEIGHTS["wait"])):
             weighted = _of_kind(spent, kind, process.timeline.places)
-            yield _profile(f"{title}{name}: {called}{doubt}", weighted, frames)
+            yield None, _profile(f"{title}{name}: {called}{doubt}", weighted, frames)
 
 
 def _threads(timeline: Timeline) -> Iterator[tuple[str, Counter[int]]]:

@@ -43,6 +43,12 @@ SITE_COLUMNS = (
 )
 """Columns of the table of sites."""
 
+LOCK_COLUMNS = (
+    *("pid", "lock", "kind", "native_id", "thread", "function", "filename", "line"),
+    *("holder_native_id", "holder", "holder_function", "holder_filename", "holder_line", "wait_ns"),
+)
+"""Columns of the table of waits for locks."""
+
 _ROWS_A_PIECE = 1024
 _KINDS = ("hold", "wait")
 _NO_PLACE = Frame("", "", 0)
@@ -50,8 +56,8 @@ _NO_PLACE = Frame("", "", 0)
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
-    """Write one row per hold and wait, or the sites if a process has no timeline.
+def export(processes: Sequence[TracedProcess], *, locks: bool = False) -> Iterator[str]:
+    """Write one row per hold and wait, or the sites if a process has no timeline; or the waits for locks.
 
     A text that a spreadsheet would read as a formula gets an apostrophe before it; control characters become
     Python's escapes.
@@ -61,7 +67,9 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
     str
         Pieces of the table; the first line names the columns.
     """
-    if all(process.timeline is not None for process in processes):
+    if locks:
+        yield from _table(LOCK_COLUMNS, _lock_waits(processes))
+    elif all(process.timeline is not None for process in processes):
         yield from _table(EVENT_COLUMNS, _events(processes))
     else:
         yield from _table(SITE_COLUMNS, _sites(processes))
@@ -86,6 +94,19 @@ def _sites(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:
             place = _place(Frame(site.function, site.filename, site.line))
             times = (site.releases, site.hold_ns, site.wait_ns, site.caused_ns)
             yield process.pid or "", *place, *times, _text(site.callee), site.looks
+
+
+def _lock_waits(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:
+    """Yield what threads waited for, and for work: who, where, and behind whom."""
+    for process in processes:
+        locks = process.report.locks or ()
+        for row in process.report.lock_waits or ():
+            lock = locks[row.lock]
+            waited = Frame(row.waiter_function, row.waiter_filename, row.waiter_line)
+            who = row.waiter_id, _text(row.waiter), *_place(waited)
+            behind = row.holder_id or "", _text(row.holder)
+            released = _place(Frame(row.function, row.filename, row.line))
+            yield process.pid or "", _text(lock.title), lock.kind, *who, *behind, *released, row.wait_ns
 
 
 def _events(processes: Sequence[TracedProcess]) -> Iterator[tuple[object, ...]]:

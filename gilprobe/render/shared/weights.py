@@ -2,39 +2,80 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from gilprobe.model.locks import WORK
 from gilprobe.report import Frame, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gilprobe.report import Report, Site
 
-Weight = Literal["hold", "wait", "caused"]
+Weight = Literal["hold", "wait", "caused", "lock"]
 
 WEIGHTS: dict[Weight, str] = {
     "hold": "GIL held",
     "wait": "waiting for the GIL",
     "caused": "waits caused in other threads",
+    "lock": "waiting for locks",
 }
 """The weights of stacks, and their names."""
 
 
-def stacks_of(report: Report) -> Sequence[Stack]:
-    """Return the stacks of a report; without stacks, its sites as stacks of one frame and a callee."""
-    if report.stacks:
-        return report.stacks
+@dataclass(frozen=True, slots=True)
+class LockStack:
+    """A place at which threads waited for a lock, as a stack: the place, and below it the lock.
+
+    Attributes
+    ----------
+    frames : tuple of Frame
+        These two.
+    lock_ns : int
+        The waits, nanoseconds.
+    """
+
+    frames: tuple[Frame, ...]
+    lock_ns: int
+
+
+def knows(report: Report, weight: Weight) -> bool:
+    """Return whether a report has what a weight is about."""
+    return weight != "lock" or report.locks is not None
+
+
+def default_weight(reports: Iterable[Report]) -> Weight:
+    """Return what a profile is to show if nobody asked: holds; waits for locks where no GIL was traced."""
+    without = [report.locks is not None and not report.environment.gil_enabled for report in reports]
+    return "lock" if without and all(without) else "hold"
+
+
+def stacks_of(report: Report) -> Sequence[Stack | LockStack]:
+    """Return the stacks of a report; without stacks, its sites as stacks of one frame and a callee.
+
+    Places of waits for locks follow, each with its lock as a level below.
+    """
+    return [*(report.stacks or _stacks_of_sites(report.sites)), *_lock_stacks(report)]
+
+
+def _stacks_of_sites(sites: Iterable[Site]) -> list[Stack]:
     return [
-        Stack(
-            levels_of(site),
-            site.releases,
-            site.hold_ns,
-            site.wait_ns,
-            site.caused_ns,
-            looks=site.looks,
-        )
-        for site in report.sites
+        Stack(levels_of(site), site.releases, site.hold_ns, site.wait_ns, site.caused_ns, looks=site.looks)
+        for site in sites
+    ]
+
+
+def _lock_stacks(report: Report) -> list[LockStack]:
+    locks = report.locks or ()
+    sums: dict[tuple[str, str, int, str], int] = defaultdict(int)
+    for row in report.lock_waiters or ():
+        if locks[row.lock].kind != WORK:
+            sums[row.function, row.filename, row.line, locks[row.lock].title] += row.wait_ns
+    return [
+        LockStack((Frame(function, filename, line), Frame(title, "", 0)), wait_ns)
+        for (function, filename, line, title), wait_ns in sums.items()
     ]
 
 
@@ -44,6 +85,8 @@ def levels_of(site: Site) -> tuple[Frame, ...]:
     return (frame, Frame(site.callee, "", 0)) if site.callee else (frame,)
 
 
-def weight_ns(stack: Stack, weight: Weight) -> int:
+def weight_ns(stack: Stack | LockStack, weight: Weight) -> int:
     """Return a stack's nanoseconds by `weight`."""
-    return {"hold": stack.hold_ns, "wait": stack.wait_ns, "caused": stack.caused_ns}[weight]
+    if isinstance(stack, LockStack):
+        return stack.lock_ns if weight == "lock" else 0
+    return {"hold": stack.hold_ns, "wait": stack.wait_ns, "caused": stack.caused_ns, "lock": 0}[weight]

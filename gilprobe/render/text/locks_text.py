@@ -7,13 +7,16 @@ from collections import defaultdict
 from gilprobe.durations import duration
 from gilprobe.model.locks import WORK
 from gilprobe.render.shared import words
+from gilprobe.render.shared.lock_words import OFF_TITLE, longest_lock_waits, off_words
 from gilprobe.render.shared.words import clipped, plural, share
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from gilprobe.model.locks import Lock, LockWait
+    from gilprobe.model.lock_ranking import LockRanking, RankedLock
+    from gilprobe.model.off_times import OffTime
+    from gilprobe.render.shared.lock_words import LongestLockWait
     from gilprobe.render.shared.page import Page
     from gilprobe.report import Report
 
@@ -24,133 +27,91 @@ def paths_of_locks(report: Report) -> set[str]:
     return {row.filename for row in rows} | {row.waiter_filename for row in rows}
 
 
-def lock_headline(report: Report) -> str:
+def lock_headline(found: LockRanking) -> str:
     """Return how long threads waited for locks, and for work."""
-    locks, work = _apart(report)
-    waiters = {(row.waiter, row.waiter_id) for row in report.lock_waits or () if _is_lock(report, row)}
-    waited_ns = sum(lock.wait_ns for lock in locks)
-    told = f"{plural(len(waiters), 'thread')} waited {duration(waited_ns / 1e9)} for locks"
-    spun_ns = sum(lock.spun_ns for lock in locks)
-    if spun_ns:
-        told += f" ({share(spun_ns, waited_ns)} of that without sleep)"
-    return f"{told}, {duration(sum(lock.wait_ns for lock in work) / 1e9)} for work"
+    told = f"{plural(found.waiters, 'thread')} waited {duration(found.waited_ns / 1e9)} for locks"
+    if found.spun_ns:
+        told += f" ({share(found.spun_ns, found.waited_ns)} of that without sleep)"
+    return f"{told}, {duration(found.work_ns / 1e9)} for work"
 
 
-def lock_verdict(report: Report, short: dict[str, str]) -> str:
+def lock_verdict(found: LockRanking, short: Mapping[str, str]) -> str:
     """Return the lock that was waited for most, and who had it; empty if none was."""
-    locks, _ = _apart(report)
-    worst = max(locks, key=lambda lock: lock.wait_ns, default=None)
-    waited_ns = sum(lock.wait_ns for lock in locks)
-    if worst is None or not waited_ns:
+    if not found.waited_ns:
         return ""
-    index = (report.locks or ()).index(worst)
-    place = _most(
-        _rows(report, index), lambda row: (row.waiter_function, row.waiter_filename, row.waiter_line)
-    )
-    behind = _most(
-        (row for row in _rows(report, index) if row.holder),
-        lambda row: (row.holder, row.function, row.filename, row.line),
-    )
-    told = f"{share(worst.wait_ns, waited_ns)} of that was for {clipped(worst.title)}"
-    if place is not None:
-        told += f", in {_place(place[0], short)}"
-    if behind is not None:
-        holder, *site = behind[0]
-        told += f"; most behind {clipped(str(holder))} in {_place(site, short)}"
+    worst = found.locks[0]
+    told = f"{share(worst.lock.wait_ns, found.waited_ns)} of that was for {clipped(worst.lock.title)}"
+    if worst.function:
+        told += f", in {_place(worst.function, worst.filename, worst.line, short)}"
+    if worst.holder:
+        site = _place(worst.holder_function, worst.holder_filename, worst.holder_line, short)
+        told += f"; most behind {clipped(worst.holder)} in {site}"
     return told
 
 
-def write_threads(page: Page, report: Report, rows: int) -> None:
-    """Write how long each thread waited, where there is no GIL that it could hold or wait for."""
-    sums: dict[tuple[str, int], list[int]] = {
-        (account.name, account.native_id): [0, 0] for account in report.threads
-    }
-    for row in report.lock_waits or ():
-        waits = sums.setdefault((row.waiter, row.waiter_id), [0, 0])
-        waits[not _is_lock(report, row)] += row.wait_ns
-    ranked = sorted(sums.items(), key=lambda pair: -pair[1][0])
-    table = page.table("thread", ">for locks", ">of the time", ">for work", ">of the time")
-    for (name, _), (locks_ns, work_ns) in ranked[:rows]:
-        page.row(table, clipped(name), *_of(locks_ns, report), *_of(work_ns, report))
-    rest = ranked[rows:]
-    if rest:
-        locks_ns, work_ns = (sum(waits[i] for _, waits in rest) for i in range(2))
-        page.row(
-            table, f"{len(rest)} more, summed", duration(locks_ns / 1e9), "", duration(work_ns / 1e9), ""
-        )
+def write_off_times(page: Page, report: Report, rows: int) -> None:
+    """Write how each thread spent its off time, where locks were recorded."""
+    times = [row for row in report.off_times() if row.off_ns]
+    if not times:
+        return
+    ranked = sorted(times, key=lambda row: (-row.lock_ns - row.spin_ns - row.stopped_ns, -row.work_ns))
+    spins = not report.environment.gil_enabled
+    page.line(OFF_TITLE, style="bold")
+    columns = (">for locks", ">for work", *((">spins",) if spins else ()), ">stopped", ">the rest")
+    table = page.table("thread", ">off", *columns)
+    for row in ranked[:rows]:
+        page.row(table, clipped(row.thread) or "?", *_off_cells([row], spins))
+    if ranked[rows:]:
+        page.row(table, f"{len(ranked) - rows} more, summed", *_off_cells(ranked[rows:], spins))
     page.show(table)
+    page.line(off_words(report))
+    page.line()
 
 
-def _of(wait_ns: int, report: Report) -> tuple[str, str]:
-    return duration(wait_ns / 1e9), share(wait_ns, report.elapsed_ns)
+def _off_cells(rows: Sequence[OffTime], spins: bool) -> list[str]:
+    off_ns = sum(row.off_ns for row in rows)
+    names = ("lock_ns", "work_ns", *(("spin_ns",) if spins else ()), "stopped_ns", "rest_ns")
+    parts = (sum(getattr(row, name) for row in rows) for name in names)
+    return [f"{off_ns / 1e9:.3f}", *(f"{part / 1e9:.3f} {share(part, off_ns):>4}" for part in parts)]
 
 
-def write_locks(page: Page, report: Report, rows: int, short: dict[str, str]) -> None:
-    """Write the tables."""
+def write_locks(page: Page, report: Report, found: LockRanking, rows: int, short: Mapping[str, str]) -> None:
+    """Write the tables of locks and of work."""
     if not report.locks:
         return
-    locks, work = _apart(report)
-    _lock_table(page, report, "Locks", locks, rows, short)
+    _lock_table(page, "Locks", found.locks, rows, short)
     _wait_table(page, report, rows, short)
-    _lock_table(page, report, "Waits for work", work, max(1, rows // 2), short)
+    _longest_sentences(page, report, max(1, rows // 2), short)
+    _lock_table(page, "Waits for work", found.work, max(1, rows // 2), short)
 
 
-def _is_lock(report: Report, row: LockWait) -> bool:
-    return (report.locks or ())[row.lock].kind != WORK
-
-
-def _apart(report: Report) -> tuple[list[Lock], list[Lock]]:
-    locks = report.locks or ()
-    return [lock for lock in locks if lock.kind != WORK], [lock for lock in locks if lock.kind == WORK]
-
-
-def _rows(report: Report, index: int) -> list[LockWait]:
-    return [row for row in report.lock_waits or () if row.lock == index]
-
-
-def _most(
-    rows: Iterable[LockWait], key: Callable[[LockWait], tuple[object, ...]]
-) -> tuple[tuple[object, ...], int] | None:
-    sums: dict[tuple[object, ...], int] = defaultdict(int)
-    for row in rows:
-        sums[key(row)] += row.wait_ns
-    return max(sums.items(), key=lambda pair: pair[1], default=None)
-
-
-def _waits_at(row: LockWait) -> tuple[object, ...]:
-    return row.waiter_function, row.waiter_filename, row.waiter_line
-
-
-def _place(site: Sequence[object], short: dict[str, str]) -> str:
-    function, filename, line = site
-    return words.place(str(function), short.get(str(filename), str(filename)), int(str(line)))
+def _place(function: str, filename: str, line: int, short: Mapping[str, str]) -> str:
+    return words.place(function, short.get(filename, filename), line)
 
 
 def _lock_table(
-    page: Page, report: Report, title: str, locks: Sequence[Lock], rows: int, short: dict[str, str]
+    page: Page, title: str, locks: Sequence[RankedLock], rows: int, short: Mapping[str, str]
 ) -> None:
     if not locks:
         return
     page.line(title, style="bold")
-    whole = sum(lock.wait_ns for lock in locks)
+    whole = sum(row.lock.wait_ns for row in locks)
     table = page.table(">wait", ">of all", ">waits", ">longest", ">99% below", "what", "waited for in")
-    for lock in locks[:rows]:
-        index = (report.locks or ()).index(lock)
-        place = _most(_rows(report, index), _waits_at)
+    for row in locks[:rows]:
         page.row(
             table,
-            duration(lock.wait_s),
-            share(lock.wait_ns, whole),
-            str(lock.waits),
-            duration(lock.wait.max_ns / 1e9),
-            duration(lock.wait.quantile(0.99)),
-            clipped(lock.title),
-            "" if place is None else _place(place[0], short),
+            duration(row.lock.wait_s),
+            share(row.lock.wait_ns, whole),
+            str(row.lock.waits),
+            duration(row.lock.wait.max_ns / 1e9),
+            duration(row.lock.wait.quantile(0.99)),
+            clipped(row.lock.title),
+            _place(row.function, row.filename, row.line, short) if row.function else "",
         )
     rest = locks[rows:]
     if rest:
-        rest_ns = sum(lock.wait_ns for lock in rest)
-        number = str(sum(lock.waits for lock in rest))
+        rest_ns = sum(row.lock.wait_ns for row in rest)
+        number = str(sum(row.lock.waits for row in rest))
         page.row(
             table,
             duration(rest_ns / 1e9),
@@ -164,10 +125,35 @@ def _lock_table(
     page.show(table)
 
 
-def _wait_table(page: Page, report: Report, rows: int, short: dict[str, str]) -> None:
+def _longest_sentences(page: Page, report: Report, rows: int, short: Mapping[str, str]) -> None:
+    """Write the longest wait of each thread at each place, and behind whom it waited there most."""
+    longest = longest_lock_waits(report)[:rows]
+    if not longest:
+        return
+    page.line("The longest waits for locks", style="bold")
+    for wait in longest:
+        row = wait.waiter
+        where = _place(row.function, row.filename, row.line, short)
+        what = f"{duration(row.longest_s)} for {clipped(wait.lock.title)}"
+        told = f"{clipped(row.waiter)} waited {what} in {where}"
+        number = f" ({plural(row.waits, 'wait')} there, {duration(row.wait_s)} together)"
+        page.line(f"- {told}{number if row.waits > 1 else ''}{_behind(wait, short)}")
+    page.line()
+
+
+def _behind(wait: LongestLockWait, short: Mapping[str, str]) -> str:
+    if not wait.holder:
+        return ""
+    site = _place(wait.holder_function, wait.holder_filename, wait.holder_line, short)
+    most = "; most behind" if wait.waiter.waits > 1 else " behind"
+    return f"{most} {clipped(wait.holder)} in {site}"
+
+
+def _wait_table(page: Page, report: Report, rows: int, short: Mapping[str, str]) -> None:
+    locks = report.locks or ()
     sums: dict[tuple[str, int, str, str, str, int], int] = defaultdict(int)
     for row in report.lock_waits or ():
-        if _is_lock(report, row):
+        if locks[row.lock].kind != WORK:
             sums[row.waiter, row.lock, row.holder, row.function, row.filename, row.line] += row.wait_ns
     if not sums:
         return
@@ -175,15 +161,15 @@ def _wait_table(page: Page, report: Report, rows: int, short: dict[str, str]) ->
     ranked = sorted(sums.items(), key=lambda pair: -pair[1])
     page.line("Who waited for which lock behind whom", style="bold")
     table = page.table(">wait", ">of all", "waiter", "lock", "holder", "released in")
-    for (waiter, index, holder, *site), wait_ns in ranked[:rows]:
+    for (waiter, index, holder, function, filename, line), wait_ns in ranked[:rows]:
         page.row(
             table,
             duration(wait_ns / 1e9),
             share(wait_ns, whole),
             clipped(waiter),
-            clipped((report.locks or ())[index].title),
+            clipped(locks[index].title),
             clipped(holder) or "nobody",
-            _place(site, short),
+            _place(function, filename, line, short),
         )
     rest = ranked[rows:]
     if rest:

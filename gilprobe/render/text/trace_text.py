@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from gilprobe.durations import duration
+from gilprobe.model.lock_ranking import rank_locks
 from gilprobe.model.share_interval import ShareInterval
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared import culprit_words, words
@@ -31,7 +32,7 @@ from gilprobe.render.text.locks_text import (
     lock_verdict,
     paths_of_locks,
     write_locks,
-    write_threads,
+    write_off_times,
 )
 from gilprobe.render.text.loop_text import callback_sentences, task_table
 
@@ -205,6 +206,7 @@ class _Pages:
         self._blame = _blame_by_site(report, told_apart)
         self._stalls = telling_stalls(report)[: max(1, rows // 2)]
         self._collections = worst_collections(report)
+        self._locks = rank_locks(report)
         self._functions = self._by_function()
         self._short = words.short_paths(self._shown_paths())
 
@@ -218,8 +220,8 @@ class _Pages:
         self.headline()
         self._page.line()
         if self._without_gil():
-            write_threads(self._page, self._report, self._rows)
-            write_locks(self._page, self._report, self._rows, self._short)
+            write_off_times(self._page, self._report, self._rows)
+            write_locks(self._page, self._report, self._locks, self._rows, self._short)
             return
         if self._question.by is not None or self._kind == "call":
             self._culprits(self._kind, self._found.culprits, self._rows)
@@ -229,6 +231,7 @@ class _Pages:
         thread_rows(self._page, table, threads, rows=self._rows, longest=True, crowd_of=self._crowd_of)
         self._page.show(table)
         self._without_cpu()
+        write_off_times(self._page, self._report, self._rows)
         if self._question.by != "line":  # the same again
             self._causing_sites()
         self._holding_sites()
@@ -237,7 +240,7 @@ class _Pages:
         self._blame_table()
         self._loops()
         self._stall_sentences()
-        write_locks(self._page, self._report, self._rows, self._short)
+        write_locks(self._page, self._report, self._locks, self._rows, self._short)
 
     def _shown_paths(self) -> set[str]:
         sites = [*self._causes[: self._rows], *self._holds[: self._rows]]
@@ -262,7 +265,7 @@ class _Pages:
         report, page = self._report, self._page
         if self._without_gil():
             page.line(f"Traced {duration(report.elapsed_s)} without a GIL", style="bold")
-            self._locks()
+            self._locks_told()
             return
         held = share(report.held_ns, report.elapsed_ns)
         contended = share(report.contended_ns, report.elapsed_ns)
@@ -275,15 +278,15 @@ class _Pages:
         page.line(f"{plural(self._found.threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
         self._culprit()
         if report.locks is not None:
-            self._locks()
+            self._locks_told()
 
     def _without_gil(self) -> bool:
         return self._report.locks is not None and not self._report.environment.gil_enabled
 
-    def _locks(self) -> None:
+    def _locks_told(self) -> None:
         """Write how long threads waited for locks, and for which most."""
-        self._page.line(lock_headline(self._report))
-        verdict = lock_verdict(self._report, self._short)
+        self._page.line(lock_headline(self._locks))
+        verdict = lock_verdict(self._locks, self._short)
         if verdict:
             self._page.line(verdict, style="bold red")
 

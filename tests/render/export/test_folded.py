@@ -68,3 +68,15 @@ def test_hostile_names_leave_the_lines_whole(report, name):
     (line,) = exported(TracedProcess("", dataclasses.replace(report, stacks=stacks)))
     assert len(line[0]) == 2
     assert line[1] == 2**62
+
+
+def test_waits_for_locks_are_places_with_the_lock_below(with_locks):
+    lock = "Lock_`self._lock`_of_Cache"
+    assert exported(TracedProcess("", with_locks), weight="lock") == [
+        (["Cache.get(cache.py:12)", lock], 60_000_000),
+        (["Cache.put(cache.py:30)", lock], 10_000_000),
+        (["Cache.put(cache.py:30)", "stop_the_world"], 5_000_000),
+    ]
+    assert exported(TracedProcess("", with_locks)) == [
+        (["main(app.py:3)", "JSONEncoder.iterencode(encoder.py:250)"], 600_000_000)
+    ]

@@ -133,3 +133,14 @@ def test_hostile_sites_leave_the_document_valid(exported, report, name):
     exported(
         TracedProcess(name, dataclasses.replace(report, stacks=(), sites=(Site(name, name, 0, 1, 1, 1, 1),)))
     )
+
+
+def test_waits_for_locks_have_a_profile_where_they_were_recorded(exported, report, with_locks):
+    processes = TracedProcess("a.json", report, pid=1), TracedProcess("b.json", with_locks, pid=2)
+    document = exported(*processes, weight="lock")
+    names = [profile["name"] for profile in document["profiles"]]
+    assert len(names) == 3 + 4
+    active = document["profiles"][document["activeProfileIndex"]]
+    assert active["name"].endswith("all threads: waiting for locks")
+    assert active["endValue"] == 75_000_000
+    assert exported(*processes, weight="wait")["activeProfileIndex"] == 1

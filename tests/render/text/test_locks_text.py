@@ -79,6 +79,52 @@ def test_without_a_gil_no_hold_is_told(locked):
     assert "voluntary" not in text
 
 
+def test_off_time_is_told_by_kind(with_locks, without_gil):
+    text = render_report(with_locks)
+    (row,) = [line for line in text[text.index("Where off time went") :].splitlines() if "worker 1" in line][
+        :1
+    ]
+    assert row.split() == [
+        "worker",
+        "1",
+        "0.100",
+        "0.050",
+        "50%",
+        "0.000",
+        "0%",
+        "0.000",
+        "0%",
+        "0.050",
+        "50%",
+    ]
+    assert "native code ran" in text
+    free = render_report(without_gil)
+    assert "spins" in free
+    assert "spins" not in text
+    assert "Without a GIL a thread is off all the time" in free
+
+
+def test_the_longest_waits_name_the_lock_and_who_had_it(with_locks):
+    text = render_report(with_locks)
+    longest = text[text.index("The longest waits for locks") :].splitlines()
+    assert longest[1] == (
+        "- worker 1 waited 40 ms for Lock `self._lock` of Cache in Cache.get (app/cache.py:12) "
+        "(2 waits there, 60 ms together); most behind worker 2 in Cache.put (app/cache.py:30)"
+    )
+    assert longest[2] == (
+        "- worker 2 waited 10 ms for Lock `self._lock` of Cache in Cache.put (app/cache.py:30) "
+        "behind worker 1 in Cache.get (app/cache.py:12)"
+    )
+    assert "MainThread" not in "".join(longest[1:4])
+
+
+def test_waits_much_shorter_than_the_longest_are_not_told_beside_it(with_locks):
+    short = replace(with_locks.lock_waiters[2], longest_ns=1000)
+    text = render_report(replace(with_locks, lock_waiters=(*with_locks.lock_waiters[:2], short)))
+    longest = text[text.index("The longest waits for locks") :]
+    assert "worker 2 waited" not in longest
+
+
 @pytest.mark.parametrize(
     ("made", "title"),
     [

@@ -1,4 +1,4 @@
-"""Stacks of a page as one tree; nodes weigh the holds, waits and caused waits in and below them."""
+"""Stacks of a page as one tree; nodes weigh holds, waits, caused waits and waits for locks in and below."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilprobe.render.html.process.places import Places
-    from gilprobe.render.shared.weights import Weight
+    from gilprobe.render.shared.weights import LockStack, Weight
     from gilprobe.report import Frame, Stack
 
 MOST_NODES = 3000
@@ -24,7 +24,7 @@ SMALLEST = 0.001
 class _Tree:
     """Nodes by number, the root 0; a node's number is larger than its parent's."""
 
-    def __init__(self, stacks: Iterable[Stack]) -> None:
+    def __init__(self, stacks: Iterable[Stack | LockStack]) -> None:
         self.frames: list[Frame | None] = [None]
         self.parents = [NOWHERE]
         self.children: list[dict[Frame, int]] = [{}]
@@ -63,12 +63,12 @@ class _Tree:
         return tuple(column[node] for column in self.weights.values())
 
 
-def flame(stacks: Sequence[Stack], places: Places, most: int = MOST_NODES) -> dict[str, Any]:
+def flame(stacks: Sequence[Stack | LockStack], places: Places, most: int = MOST_NODES) -> dict[str, Any]:
     """Return the tree of the stacks as columns, parents before their children.
 
     Parameters
     ----------
-    stacks : sequence of Stack
+    stacks : sequence of Stack or LockStack
         The stacks.
     places : Places
         Numbers the frames.
@@ -79,8 +79,8 @@ def flame(stacks: Sequence[Stack], places: Places, most: int = MOST_NODES) -> di
     -------
     dict
         Columns ``parent``, ``place`` (`NOWHERE` for the root and for folded nodes), ``hold_ns``, ``wait_ns``,
-        ``caused_ns``; ``folded``, the number of folded frames; and ``smallest``, the least share of a kept
-        frame.
+        ``caused_ns``, ``lock_ns``; ``folded``, the number of folded frames; and ``smallest``, the least share
+        of a kept frame.
     """
     tree = _Tree(stack for stack in stacks if any(weight_ns(stack, weight) for weight in WEIGHTS))
     shares = tree.shares()

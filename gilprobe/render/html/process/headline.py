@@ -11,6 +11,7 @@ from gilprobe.render.shared.wait_summary import holders, suffering_gil, without_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gilprobe.model.lock_ranking import LockRanking
     from gilprobe.render.shared.wait_summary import WaitSummary
     from gilprobe.report import Culprit, OpenHold, Report
 
@@ -22,8 +23,17 @@ _SOME = 0.05
 """Least share of the waits behind the culprit for which a holder is named."""
 
 
-def headline(report: Report, found: WaitSummary, *, whole: str = "program") -> list[Sentence]:
+def traces_gil(report: Report) -> bool:
+    """Return whether a report is about a GIL; without one it is about locks."""
+    return report.locks is None or report.environment.gil_enabled
+
+
+def headline(
+    report: Report, found: WaitSummary, locks: LockRanking, *, whole: str = "program"
+) -> list[Sentence]:
     """Return the headline, which a hasty reader sees; `whole` is what the trace is about."""
+    if not traces_gil(report):
+        return [_for_locks(locks, f"In this {whole} without a GIL ")]
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
     if found.little:
@@ -34,6 +44,58 @@ def headline(report: Report, found: WaitSummary, *, whole: str = "program") -> l
     sentences += _suffering(report)
     sentences.append(_waiting(found, known=bool(report.sites)))
     sentences += [_still_held(hold) for hold in found.still_held]
+    return sentences
+
+
+def _for_locks(found: LockRanking, begin: str = "") -> Sentence:
+    """Return how long threads waited for locks, for which most, and where."""
+    if not found.waited_ns:
+        return [(f"{begin}no thread waited for a lock." if begin else "No thread waited for a lock.", "")]
+    threads = words.plural(found.waiters, "thread")
+    worst = found.locks[0]
+    sentence = [
+        (f"{begin}{threads} waited ", ""),
+        (_duration(found.waited_ns), "wait"),
+        (" for locks, ", ""),
+        (_share(worst.lock.wait_ns, found.waited_ns), "wait"),
+        (" of that for ", ""),
+        (name(worst.lock.title), "culprit"),
+    ]
+    if worst.function:
+        sentence += [(" in ", ""), *_site(worst.function, worst.filename, worst.line, "thread")]
+    return [*sentence, (".", "")]
+
+
+def _site(function: str, filename: str, line: int, kind: str) -> Sentence:
+    """Return a function with its place."""
+    if not filename:
+        return [(name(function), kind)]
+    short = words.short_paths([filename])[filename]
+    return [(name(function), kind), (f" ({name(short)}{f':{line}' if line > 0 else ''})", "place")]
+
+
+def _lock_holder(found: LockRanking) -> Sentence:
+    """Return who had the lock that was waited for most."""
+    worst = found.locks[0] if found.locks else None
+    if worst is None or not worst.holder:
+        return []
+    return [
+        (f"{_share(worst.holder_ns, worst.lock.wait_ns)} of the waits for it were behind ", ""),
+        (name(worst.holder), "thread"),
+        (", which let it go in ", ""),
+        *_site(worst.holder_function, worst.holder_filename, worst.holder_line, "thread"),
+        (".", ""),
+    ]
+
+
+def _beside_locks(found: LockRanking) -> list[Sentence]:
+    """Return what else threads waited for, and how much of all waiting was without sleep."""
+    sentences: list[Sentence] = []
+    if found.spun_ns and found.waited_ns:
+        part = _share(found.spun_ns, found.waited_ns)
+        sentences.append([(f"For {part} of that time they tried again and again, without sleep.", "")])
+    if found.work_ns:
+        sentences.append([(f"They waited {_duration(found.work_ns)} for work, too.", "")])
     return sentences
 
 
@@ -119,8 +181,11 @@ def _callees(parts: Sequence[tuple[str, str]], kind: str) -> Sentence:
     return told
 
 
-def more(report: Report, found: WaitSummary) -> list[Sentence]:
+def more(report: Report, found: WaitSummary, locks: LockRanking) -> list[Sentence]:
     """Return the text below the headline: who held there, who waited most, what the figures mean."""
+    about_locks = [_lock_holder(locks), *_beside_locks(locks)] if report.locks is not None else []
+    if not traces_gil(report):
+        return [sentence for sentence in about_locks if sentence]
     sentences = [
         *_free(found),
         _holders(found, report),
@@ -144,6 +209,8 @@ def more(report: Report, found: WaitSummary) -> list[Sentence]:
                 )
             ]
         )
+    if report.locks is not None and locks.waited_ns:
+        sentences += [_for_locks(locks, "Beside the GIL, "), *about_locks]
     return [sentence for sentence in sentences if sentence]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from gilprobe.model.lock_ranking import rank_locks
 from gilprobe.model.share_interval import ShareInterval
-from gilprobe.render.html.process import timeline_data
+from gilprobe.render.html.process import lock_data, timeline_data
 from gilprobe.render.html.process.flames import flame
-from gilprobe.render.html.process.headline import headline, more
+from gilprobe.render.html.process.headline import headline, more, traces_gil
 from gilprobe.render.html.process.places import NOWHERE, Places, name
 from gilprobe.render.html.process.threads import ThreadRows, distribution
 from gilprobe.render.shared import culprit_words, words
@@ -81,6 +82,7 @@ def described(
     report = process.report
     threads, places = ThreadRows(report.threads), Places()
     found, sites = summarise_waits(report, question), _sites(report.sites, places)
+    locks = rank_locks(report)
     parts = {
         "culprits": _culprits(report, found, question, places),
         "sites": sites,
@@ -91,13 +93,15 @@ def described(
         "collections": _collections(report, places),
         "tasks": _tasks(report, places),
         "callbacks": _callbacks(report, places),
+        "locks": lock_data.described(report, locks, threads, places),
     }
     return {
         "title": name(process.title, 400),
         "source": name(process.source, 400),
         "pid": process.pid,
-        "headline": headline(report, found, whole="program" if all_clear else "process"),
-        "more": more(report, found),
+        "headline": headline(report, found, locks, whole="program" if all_clear else "process"),
+        "more": more(report, found, locks),
+        "traces_gil": traces_gil(report),
         "elapsed_ns": report.elapsed_ns,
         "held_ns": report.held_ns,
         "contended_ns": report.contended_ns,

@@ -68,6 +68,10 @@ class ThreadRows:
         by_name = self._by_name.get(called, NOWHERE)
         return self._by_id.get((native_id, called), by_name) if native_id else by_name
 
+    def accounts(self) -> list[Sequence[ThreadAccount]]:
+        """Return the threads of each row."""
+        return [members for _, members in self._rows]
+
     def described(self) -> list[dict[str, Any]]:
         """Return the rows."""
         return [_described(shown, members) for shown, members in self._rows]

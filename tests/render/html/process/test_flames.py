@@ -12,7 +12,7 @@ from gilprobe.report import Frame, Stack
 
 pytestmark = pytest.mark.plain_python
 
-COLUMNS = ("hold_ns", "wait_ns", "caused_ns")
+COLUMNS = ("hold_ns", "wait_ns", "caused_ns")  # of locks: test_lock_data.py
 
 
 def stack(names, hold=0, wait=0, caused=0):

@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from gilprobe.model.lock_ranking import rank_locks
 from gilprobe.model.pauses import Collection
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html.process import headline as told
@@ -24,11 +25,11 @@ def described(report, question=ANY, **changes):
 
 
 def headline(report, question=ANY):
-    return told.headline(report, summarise_waits(report, question))
+    return told.headline(report, summarise_waits(report, question), rank_locks(report))
 
 
 def more(report):
-    return told.more(report, summarise_waits(report))
+    return told.more(report, summarise_waits(report), rank_locks(report))
 
 
 def text(sentences):

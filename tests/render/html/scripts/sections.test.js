@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cellsOf, ranked } from "#scripts/process/blame.js";
 import { culpritText, intervalText } from "#scripts/process/culprits.js";
-import { axisOf, curve, lowOf, ticks } from "#scripts/process/distributions.js";
+import { axisAround, axisOf, curve, lowOf, ticks } from "#scripts/process/distributions.js";
 import { arranged, childrenOf, matched, totals } from "#scripts/process/flame.js";
+import { notesOf, waitersText, whoText } from "#scripts/process/locks.js";
+import { offRows, partsOf } from "#scripts/process/off.js";
 import { placeText } from "#scripts/process/places.js";
 import { compare } from "#scripts/shared/table.js";
 
@@ -102,4 +104,36 @@ test("a share that no look tells has no interval", () => {
 test("a place has its callee, if that is known", () => {
   const data = { places: [{ function: "f", short: "a.py", line: 3, callee: "sorted" }, { function: "sorted", line: 0 }] };
   assert.deepEqual([placeText(data, 0), placeText(data, 1)], ["f (a.py:3) in sorted", "sorted"]);
+});
+
+test("who waited, or had a lock, is told with the place, or as nobody", () => {
+  const data = { places: [{ function: "put", short: "app/cache.py", line: 30 }] };
+  assert.equal(whoText(data, "writer", 0), "writer in put (app/cache.py:30)");
+  assert.equal(whoText(data, "writer", -1), "writer");
+  assert.equal(whoText(data, "", -1), "nobody");
+  assert.equal(waitersText({ waiter: "a", waiters: 1 }), "a");
+  assert.equal(waitersText({ waiter: "a", waiters: 3 }), "a and 2 more");
+});
+
+test("below the locks stands what is not listed, and what was waited without sleep", () => {
+  const none = { waited_ns: 1000, spun_ns: 0, more: 0, more_ns: 0, more_behind: 0 };
+  assert.deepEqual(notesOf(none), []);
+  const notes = notesOf({ ...none, spun_ns: 250, more: 1, more_ns: 5, more_behind: 2 });
+  assert.equal(notes.length, 3);
+  assert.match(notes[0], /25 %/);
+  assert.match(notes[1], /1 more lock with 5 ns of waits is not listed/);
+  assert.match(notes[2], /2 more rows .* are not listed/);
+});
+
+test("off time has a row for each thread that was off, and the parts that any of them has", () => {
+  const times = { off_ns: 10, lock_ns: 4, spin_ns: 0, stopped_ns: 0, work_ns: 1, rest_ns: 5 };
+  const never = { off_ns: 0, lock_ns: 0, spin_ns: 0, stopped_ns: 0, work_ns: 0, rest_ns: 0 };
+  const rows = offRows({ locks: { off: [never, times] }, threads: [{ name: "a" }, { name: "b" }] });
+  assert.deepEqual(rows.map(({ name, index, rest_ns }) => [name, index, rest_ns]), [["b", 1, 5]]);
+  assert.deepEqual(partsOf(rows).map(([kind]) => kind), ["lock", "work", "rest"]);
+});
+
+test("an axis around no distribution at all is an axis", () => {
+  const { from, to } = axisAround([{ counts: [] }]);
+  assert.ok(from < to);
 });

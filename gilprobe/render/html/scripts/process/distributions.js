@@ -20,9 +20,9 @@ export const lowOf = (bin) => 2 ** Math.floor(bin / 4) * (1 + (bin % 4) / 4);
 const rounded = (number) => (number < 1e3 ? number : number < 1e6 ? `${number / 1e3} k` : `${number / 1e6} M`);
 const power = (exponent) => duration(10 ** exponent);
 
-/** Powers of ten around all drawn values. */
-export const axisOf = (data) => {
-  const all = [data.all_threads.hold, data.all_threads.wait].filter((part) => part.counts.length);
+/** Powers of ten around all that is drawn of some distributions. */
+export const axisAround = (parts) => {
+  const all = parts.filter((part) => part.counts.length);
   const low = Math.min(...all.map((part) => lowOf(part.first)), 1e9);
   const high = Math.max(...all.map((part) => part.max_ns), 1);
   const [from, to] = [
@@ -31,6 +31,8 @@ export const axisOf = (data) => {
   ];
   return { from, to, at: (ns) => Math.min(1, Math.max(0, (Math.log10(Math.max(ns, 1)) - from) / (to - from))) };
 };
+
+export const axisOf = (data) => axisAround([data.all_threads.hold, data.all_threads.wait]);
 
 export const ticks = (axis, step) => {
   const made = [];
@@ -130,8 +132,8 @@ class Curves {
   }
 }
 
-/** One thread's distribution as bars over the shared axis; median, 99th percentile and longest are marked. */
-const strip = (part, kind, axis) => {
+/** A distribution as bars over the shared axis; median, 99th percentile and longest are marked. */
+export const strip = (part, kind, axis) => {
   const picture = svg("svg", {
     class: "strip",
     viewBox: "0 0 100 20",
@@ -163,7 +165,7 @@ const strip = (part, kind, axis) => {
   return picture;
 };
 
-const scale = (axis) =>
+export const scale = (axis) =>
   element(
     "div",
     { class: "scale", "aria-hidden": "true" },

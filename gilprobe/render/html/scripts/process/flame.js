@@ -1,4 +1,4 @@
-// Flame graphs: stacks from the outermost function down, as wide as their holds, waits or caused waits.
+// Flame graphs: stacks from the outermost function down, as wide as their holds, waits, caused waits or waits for locks.
 import { placeNode, placeText } from "./places.js";
 import { element, muted, name } from "../shared/element.js";
 import { page } from "../shared/page.js";
@@ -11,6 +11,7 @@ const WEIGHTS = [
   ["hold_ns", "hold", "GIL held"],
   ["wait_ns", "wait", "Waiting for it"],
   ["caused_ns", "caused", "Waits caused in others"],
+  ["lock_ns", "wait", "Waiting for locks"],
 ];
 
 /** Children of each node by number, the heaviest first. */
@@ -123,7 +124,8 @@ class Flame {
     });
     this.search.addEventListener("input", () => this.draw());
     this.picture.addEventListener("keydown", (event) => this.pressed(event));
-    this.choices = WEIGHTS.map(([key, , title]) =>
+    const known = WEIGHTS.filter(([key]) => key !== "lock_ns" || data.locks);
+    this.choices = known.map(([key, , title]) =>
       element("button", { type: "button", disabled: !data.flame[key][0], onclick: () => this.weigh(key) }, title),
     );
     this.back = element("button", { type: "button", onclick: () => this.zoom(0) }, "Whole picture");
@@ -287,8 +289,9 @@ export const flameSection = {
     if (flame.parent.length < 2) return false;
     new Flame(container, data);
     const notes = [];
-    if (!flame.recorded)
+    if (!flame.recorded && data.traces_gil)
       notes.push("Whole stacks were not recorded: these are the sites alone. gilprobe record --stacks records them.");
+    if (flame.lock_ns[0] > 0) notes.push("Of waits for locks the place is known, not the stack; below it stands the lock.");
     if (flame.folded)
       notes.push(
         `${count(flame.folded)} frames with less than ${(100 * flame.smallest).toPrecision(2)} % of the whole are folded.`,

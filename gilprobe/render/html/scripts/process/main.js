@@ -5,7 +5,9 @@ import { collectionsSection } from "./collections.js";
 import { culpritsSection } from "./culprits.js";
 import { distributionsSection } from "./distributions.js";
 import { flameSection } from "./flame.js";
+import { locksSection } from "./locks.js";
 import { loopsSection } from "./loops.js";
+import { offSection } from "./off.js";
 import { lead } from "./overview.js";
 import { processesSection } from "./processes.js";
 import { sitesSection } from "./sites.js";
@@ -21,8 +23,10 @@ page.open({
     culpritsSection,
     timelineSection,
     threadsSection,
+    offSection,
     blameSection,
     sitesSection,
+    locksSection,
     collectionsSection,
     loopsSection,
     flameSection,

@@ -68,6 +68,22 @@ const waiting = (data) => {
   return bar("All waiting, by what held the GIL meanwhile", data.waited_ns, parts);
 };
 
+/** The locks that were waited for most, if there was no GIL to trace. */
+const lockWaits = (data) => {
+  const { rows, waited_ns } = data.locks;
+  const parts = rows
+    .filter((row, index) => index < 4 && row.wait.total_ns > SMALL * waited_ns)
+    .map((row, index) => ({ name: row.lock, ns: row.wait.total_ns, kind: `cause-${index}` }));
+  const rest = waited_ns - parts.reduce((sum, part) => sum + part.ns, 0);
+  if (rest > 0.001 * waited_ns) parts.push({ label: "all else", ns: rest, kind: "rest" });
+  return bar("All waiting for locks", waited_ns, parts);
+};
+
+const pictures = (data) => {
+  if (!data.traces_gil) return data.locks.waited_ns ? [lockWaits(data)] : [];
+  return data.sites.length && data.waited_ns ? [gil(data), waiting(data)] : [gil(data)];
+};
+
 const doubts = (data) => {
   if (!data.doubts.length) return null;
   const title = element("h2", null, data.doubts.length === 1 ? "A doubt" : `${data.doubts.length} doubts`);
@@ -90,13 +106,12 @@ const facts = (data) =>
         data.threads.reduce((sum, thread) => sum + thread.merged, 0),
         "thread",
       ),
-      plural(data.handoffs, "handoff"),
+      ...(data.traces_gil ? [plural(data.handoffs, "handoff")] : []),
       `${data.environment.cores} cores`,
     ].join(" \u00b7 "),
   );
 
 export const lead = (main, data) => {
-  const causesKnown = data.sites.length > 0 && data.waited_ns > 0;
   main.append(
     element(
       "div",
@@ -105,21 +120,28 @@ export const lead = (main, data) => {
       element("h1", null, data.headline.map(sentence)),
       data.more.length ? element("p", { class: "more-words" }, data.more.map(sentence)) : null,
       doubts(data),
-      element("div", { class: "pictures" }, gil(data), causesKnown ? waiting(data) : null),
+      element("div", { class: "pictures" }, pictures(data)),
       facts(data),
     ),
   );
 };
 
-/** A stacked bar of a thread's life; the figures are beside it in its table. */
-export const lifeBar = (thread) => {
+/** A stacked bar of parts [kind, ns] of a whole; the figures are beside it in its table. */
+export const partsBar = (whole, parts) => {
   let x = 0;
-  const part = (kind) => {
-    const width = thread.lifetime_ns ? (100 * thread[`${kind}_ns`]) / thread.lifetime_ns : 0;
+  const part = ([kind, ns]) => {
+    const width = whole ? (100 * ns) / whole : 0;
     const made = svg("rect", { x, y: 0, width, height: 12, class: `fill-${kind}` });
     x += width;
     return made;
   };
   const options = { class: "life", viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" };
-  return svg("svg", options, ["hold", "wait", "off"].map(part));
+  return svg("svg", options, parts.map(part));
 };
+
+/** A thread's life. */
+export const lifeBar = (thread) =>
+  partsBar(
+    thread.lifetime_ns,
+    ["hold", "wait", "off"].map((kind) => [kind, thread[`${kind}_ns`]]),
+  );

@@ -40,7 +40,7 @@ export const threadsSection = {
   id: "threads",
   title: "Threads",
   build(container, data) {
-    if (!data.threads.length) return false;
+    if (!data.threads.length || !data.traces_gil) return false; // without a GIL all of it is off time
     const rows = data.threads.map((thread, index) => ({ ...thread, index }));
     const table = sortableTable(columns, rows, {
       caption: "Threads: time with the GIL, waiting for it and without it",
