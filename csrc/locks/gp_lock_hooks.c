@@ -276,8 +276,9 @@ static void begin_wait(gp_lock_journal *journal, const void *sem, const char *fr
         SET(waiting->spun, spun);
     }
     SET(waiting->sem, (uintptr_t)sem);
-    atomic_store_explicit(&waiting->since, since, memory_order_release);
     journal->token = gp_lock_waiters_enter(&gp_lock_state.waiters, journal, (uintptr_t)sem);
+    /* the last: who sees that it waits may count on it that a release is noted */
+    atomic_store_explicit(&waiting->since, since, memory_order_release);
 }
 
 /* A thread that was woken and found the lock taken again parks once more: it is still the same wait. */

@@ -247,7 +247,7 @@ def test_ctrl_c_ends_a_team_and_leaves_no_process(engine, long_run):
     os.killpg(program.pid, signal.SIGINT)
     _, message = program.communicate(timeout=120)
     assert message.splitlines()[-1] == "KeyboardInterrupt"
-    assert message.count("Traceback") == 1
+    assert message.count("Traceback (most recent call last)") == 1
     assert program.returncode == -signal.SIGINT
     assert not any(map(lives, pids))
 
