@@ -105,7 +105,7 @@ def add_late(
     return whole
 
 
-class _Holds(NamedTuple):
+class _ThreadHolds(NamedTuple):
     """The holds of one thread, in order."""
 
     holds: list[LateEvent]
@@ -248,7 +248,7 @@ class _Booking:
         pauses = self._snapshot.get("pauses")
         if pauses is None:
             return
-        of: dict[int, _Holds] = defaultdict(lambda: _Holds([], [], []))
+        of: dict[int, _ThreadHolds] = defaultdict(lambda: _ThreadHolds([], [], []))
         for hold in holds:
             known = of[hold.account]
             known.holds.append(hold)
