@@ -19,6 +19,9 @@ Sentence = list[tuple[str, str]]
 """Runs of text, each with its kind: "" (plain), hold, wait, culprit, place or thread."""
 
 _NAMED = 3
+_LITTLE = 0.01
+"""Share of the waits for locks; spins below it are not told."""
+
 _SOME = 0.05
 """Least share of the waits behind the culprit for which a holder is named."""
 
@@ -91,7 +94,7 @@ def _lock_holder(found: LockRanking) -> Sentence:
 def _beside_locks(found: LockRanking) -> list[Sentence]:
     """Return what else threads waited for, and how much of all waiting was without sleep."""
     sentences: list[Sentence] = []
-    if found.spun_ns and found.waited_ns:
+    if found.waited_ns and found.spun_ns >= _LITTLE * found.waited_ns:
         part = _share(found.spun_ns, found.waited_ns)
         sentences.append([(f"For {part} of that time they tried again and again, without sleep.", "")])
     if found.work_ns:
