@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.html.process.places import name
 from gilprobe.render.shared import culprit_words, words
-from gilprobe.render.shared.wait_summary import holders, suffering_gil, without_cpu
+from gilprobe.render.shared.wait_summary import holders, suffering_gil, traces_gil, without_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +24,6 @@ _LITTLE = 0.01
 
 _SOME = 0.05
 """Least share of the waits behind the culprit for which a holder is named."""
-
-
-def traces_gil(report: Report) -> bool:
-    """Return whether a report is about a GIL; without one it is about locks."""
-    return report.locks is None or report.environment.gil_enabled
 
 
 def headline(
