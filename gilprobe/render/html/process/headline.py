@@ -31,7 +31,7 @@ def headline(
 ) -> list[Sentence]:
     """Return the headline, which a hasty reader sees; `whole` is what the trace is about."""
     if not traces_gil(report):
-        return [_for_locks(locks, f"In this {whole} without a GIL ")]
+        return [_for_locks(locks, f"In this {whole} without a GIL, ")]
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
     if found.little:
