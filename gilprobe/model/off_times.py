@@ -89,10 +89,10 @@ def off_times(report: Report) -> tuple[OffTime, ...]:
         return ()
     kinds = [lock.kind for lock in report.locks]
     spins = not report.environment.gil_enabled
-    accounts = _Accounts(report.threads)
+    finder = _Finder(report.threads)
     spent: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for row in report.lock_waiters or ():
-        number = accounts.number(row.waiter, row.waiter_id)
+        number = finder.number(row.waiter, row.waiter_id)
         if number is None:
             continue
         kind = kinds[row.lock]
@@ -122,7 +122,7 @@ def _parted(account: ThreadAccount, amounts: Sequence[int]) -> OffTime:
     )
 
 
-class _Accounts:
+class _Finder:
     """Finds the account of a thread that waited for a lock: ended threads may be one row."""
 
     def __init__(self, threads: Iterable[ThreadAccount]) -> None:

@@ -92,6 +92,24 @@ def test_a_wait_tells_the_lock_and_who_had_it(kind: Any) -> None:
     assert behind.wait_s >= 0.02
 
 
+def test_off_time_is_told_by_kind_and_adds_up() -> None:
+    with gilprobe.trace(locks=True) as running:
+        wait_behind(Cache(threading.Lock()), running)
+    report = running.report()
+    rows = {row.thread: row for row in report.off_times()}
+    accounts = {account.name: account for account in report.threads}
+    assert len(rows) == len(report.threads)
+    for name, row in rows.items():
+        parts = (row.lock_ns, row.work_ns, row.stopped_ns, row.spin_ns, row.rest_ns)
+        assert sum(parts) == row.off_ns == accounts[name].off_ns
+        assert min(parts) >= 0
+    waiter, holder = rows["waiter"], rows["holder"]
+    assert waiter.lock_s + waiter.spin_s >= 0.02
+    assert holder.work_s >= 0.02  # the event that ends its hold
+    if not FREE_THREADED:
+        assert waiter.spin_ns == 0
+
+
 def test_rows_add_up_to_the_nanosecond() -> None:
     lock = threading.Lock()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from gilprobe.model.locks import WORK
 from gilprobe.model.plain_data import dataclass
 from gilprobe.render.shared.words import plural
 
@@ -112,6 +113,11 @@ def _is_little(report: Report) -> bool:
     return contended_ns < _LITTLE * report.elapsed_ns
 
 
+def traces_gil(report: Report) -> bool:
+    """Return whether a report is about a GIL; without one it is about locks."""
+    return report.locks is None or report.environment.gil_enabled
+
+
 def suffering_gil(report: Report) -> OwnGil | None:
     """Return the GIL of the interpreter whose threads waited most; None if that is the main one."""
     own = max(report.own_gils or (), key=lambda gil: gil.wait_ns, default=None)
@@ -158,8 +164,11 @@ def by_waits(processes: Sequence[TracedProcess]) -> list[TracedProcess]:
 
 
 def waited_ns(process: TracedProcess) -> int:
-    """Return the waits of all threads of a process, nanoseconds."""
-    return sum(thread.wait_ns for thread in process.report.threads)
+    """Return the waits of all threads of a process for the GIL, nanoseconds; without one, for locks."""
+    report = process.report
+    if not traces_gil(report):
+        return sum(lock.wait_ns for lock in report.locks or () if lock.kind != WORK)
+    return sum(thread.wait_ns for thread in report.threads)
 
 
 def doubts_of_many(processes: Sequence[TracedProcess]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gilprobe.model.locks import WORK
+from gilprobe.render.shared.wait_summary import traces_gil
 from gilprobe.report import Frame, Stack
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def knows(report: Report, weight: Weight) -> bool:
 
 def default_weight(reports: Iterable[Report]) -> Weight:
     """Return what a profile is to show if nobody asked: holds; waits for locks where no GIL was traced."""
-    without = [report.locks is not None and not report.environment.gil_enabled for report in reports]
+    without = [not traces_gil(report) for report in reports]
     return "lock" if without and all(without) else "hold"
 
 

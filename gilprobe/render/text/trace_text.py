@@ -23,6 +23,7 @@ from gilprobe.render.shared.wait_summary import (
     suffering_gil,
     summarise_waits,
     telling_stalls,
+    traces_gil,
     waited_ns,
     without_cpu,
 )
@@ -219,7 +220,7 @@ class _Pages:
     def write(self) -> None:
         self.headline()
         self._page.line()
-        if self._without_gil():
+        if not traces_gil(self._report):
             write_off_times(self._page, self._report, self._rows)
             write_locks(self._page, self._report, self._locks, self._rows, self._short)
             return
@@ -263,7 +264,7 @@ class _Pages:
     def headline(self) -> None:
         """Write the sums of holds and waits, and the culprit."""
         report, page = self._report, self._page
-        if self._without_gil():
+        if not traces_gil(self._report):
             page.line(f"Traced {duration(report.elapsed_s)} without a GIL", style="bold")
             self._locks_told()
             return
@@ -279,9 +280,6 @@ class _Pages:
         self._culprit()
         if report.locks is not None:
             self._locks_told()
-
-    def _without_gil(self) -> bool:
-        return self._report.locks is not None and not self._report.environment.gil_enabled
 
     def _locks_told(self) -> None:
         """Write how long threads waited for locks, and for which most."""

@@ -37,6 +37,22 @@ def column(browser, section, number):
     )
 
 
+def test_locks_stand_beside_the_gil(browser, with_locks):
+    browser.open(export_processes([TracedProcess("app.gilprobe", with_locks)]))
+    assert column(browser, "locks", 0)[:2] == ["Lock `self._lock` of Cache", "stop the world"]
+    assert column(browser, "off", 0) == ["worker 1", "worker 2", "MainThread"]
+    assert browser.run("return document.querySelectorAll('#locks h3').length") == 3
+    assert browser.console() == []
+
+
+def test_without_a_gil_the_page_is_about_locks(browser, without_gil):
+    browser.open(export_processes([TracedProcess("app.gilprobe", without_gil)]))
+    assert "for locks" in browser.run("return document.querySelector('h1').textContent")
+    found = browser.run("return [...document.querySelectorAll('section')].map((section) => section.id)")
+    assert found == ["off", "locks", "flame", "environment"]
+    assert browser.console() == []
+
+
 def press(browser, *keys):
     from selenium.webdriver.common.action_chains import ActionChains
 

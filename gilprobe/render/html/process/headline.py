@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.html.process.places import name
 from gilprobe.render.shared import culprit_words, words
-from gilprobe.render.shared.wait_summary import holders, suffering_gil, without_cpu
+from gilprobe.render.shared.wait_summary import holders, suffering_gil, traces_gil, without_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,13 +19,11 @@ Sentence = list[tuple[str, str]]
 """Runs of text, each with its kind: "" (plain), hold, wait, culprit, place or thread."""
 
 _NAMED = 3
+_LITTLE = 0.01
+"""Share of the waits for locks; spins below it are not told."""
+
 _SOME = 0.05
 """Least share of the waits behind the culprit for which a holder is named."""
-
-
-def traces_gil(report: Report) -> bool:
-    """Return whether a report is about a GIL; without one it is about locks."""
-    return report.locks is None or report.environment.gil_enabled
 
 
 def headline(
@@ -33,7 +31,7 @@ def headline(
 ) -> list[Sentence]:
     """Return the headline, which a hasty reader sees; `whole` is what the trace is about."""
     if not traces_gil(report):
-        return [_for_locks(locks, f"In this {whole} without a GIL ")]
+        return [_for_locks(locks, f"In this {whole} without a GIL, ")]
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
     if found.little:
@@ -91,7 +89,7 @@ def _lock_holder(found: LockRanking) -> Sentence:
 def _beside_locks(found: LockRanking) -> list[Sentence]:
     """Return what else threads waited for, and how much of all waiting was without sleep."""
     sentences: list[Sentence] = []
-    if found.spun_ns and found.waited_ns:
+    if found.waited_ns and found.spun_ns >= _LITTLE * found.waited_ns:
         part = _share(found.spun_ns, found.waited_ns)
         sentences.append([(f"For {part} of that time they tried again and again, without sleep.", "")])
     if found.work_ns:

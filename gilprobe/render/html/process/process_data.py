@@ -9,7 +9,7 @@ from gilprobe.model.lock_ranking import rank_locks
 from gilprobe.model.share_interval import ShareInterval
 from gilprobe.render.html.process import lock_data, timeline_data
 from gilprobe.render.html.process.flames import flame
-from gilprobe.render.html.process.headline import headline, more, traces_gil
+from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE, Places, name
 from gilprobe.render.html.process.threads import ThreadRows, distribution
 from gilprobe.render.shared import culprit_words, words
@@ -19,6 +19,7 @@ from gilprobe.render.shared.wait_summary import (
     doubts_of_many,
     summarise_waits,
     telling_stalls,
+    traces_gil,
     waited_ns,
 )
 from gilprobe.render.shared.weights import stacks_of

@@ -70,9 +70,10 @@ def test_off_time_stands_beside_the_threads_and_adds_up(without_gil):
 def test_without_a_gil_the_headline_is_about_locks(without_gil):
     page = described(without_gil)
     assert not page["traces_gil"]
+    assert page["waited_ns"] == 75 * MS  # by which processes are ranked
     (told,) = text(page["headline"])
     assert told == (
-        "In this program without a GIL 2 threads waited 75 ms for locks, 93 % of that for "
+        "In this program without a GIL, 2 threads waited 75 ms for locks, 93 % of that for "
         "Lock `self._lock` of Cache in Cache.get (app/cache.py:12)."
     )
     assert text(page["more"]) == [
@@ -81,7 +82,9 @@ def test_without_a_gil_the_headline_is_about_locks(without_gil):
         "They waited 200 ms for work, too.",
     ]
     idle = dataclasses.replace(without_gil, locks=(), lock_waits=(), lock_waiters=())
-    assert text(described(idle)["headline"]) == ["In this program without a GIL no thread waited for a lock."]
+    assert text(described(idle)["headline"]) == [
+        "In this program without a GIL, no thread waited for a lock."
+    ]
 
 
 def test_with_a_gil_locks_stand_below_the_headline(with_locks):

@@ -107,7 +107,8 @@ test("a place has its callee, if that is known", () => {
 });
 
 test("who waited, or had a lock, is told with the place, or as nobody", () => {
-  const data = { places: [{ function: "put", short: "app/cache.py", line: 30 }] };
+  const data = { places: [{ function: "put", short: "app/cache.py", line: 30 }, { function: "(handoff)", line: 0 }] };
+  assert.equal(whoText(data, "", 1), "nobody (handoff)");
   assert.equal(whoText(data, "writer", 0), "writer in put (app/cache.py:30)");
   assert.equal(whoText(data, "writer", -1), "writer");
   assert.equal(whoText(data, "", -1), "nobody");

@@ -5,16 +5,17 @@ import { element, muted, name } from "../shared/element.js";
 import { numbers, sortableTable, timeOf } from "../shared/table.js";
 import { count, duration, plural, share } from "../shared/words.js";
 
-/** A thread with a place, as text. */
+/** A thread with a place, as text; nobody with the reason, which stands in the place. */
 export const whoText = (data, thread, place) => {
   const where = placeText(data, place);
-  return where ? `${thread || "nobody"} in ${where}` : thread || "nobody";
+  if (!thread) return `nobody ${where}`.trim();
+  return where ? `${thread} in ${where}` : thread;
 };
 
-const who = (data, thread, place) => [
-  thread ? name(thread) : element("span", { class: "muted" }, "nobody"),
-  place >= 0 ? [" in ", placeNode(data, place)] : null,
-];
+const who = (data, thread, place) =>
+  thread
+    ? [name(thread), place >= 0 ? [" in ", placeNode(data, place)] : null]
+    : element("span", { class: "muted" }, whoText(data, thread, place));
 
 /** Who waited for a lock: the thread, or the one that waited most and how many there are. */
 export const waitersText = ({ waiter, waiters }) =>
