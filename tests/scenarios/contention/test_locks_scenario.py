@@ -76,7 +76,9 @@ def found(monkeypatch, report, ask):
                 trial.run.args[0].last = Contest((Member(1, 1000, 100, 1, 1),))
                 for metric, value in (("", measured), (locks.EXPECTED, expected)):
                     samples = (value,) * 3
-                    arms.append(Arm(trial.arm_name(metric), trial.threads, "share", value, value, value, samples))
+                    arms.append(
+                        Arm(trial.arm_name(metric), trial.threads, "share", value, value, value, samples)
+                    )
             seen = dataclasses.replace(report, locks=(lock(LOCK),), lock_waits=(waits(0, 1, 100),))
             traces = tuple(TracedArm(trial.name, trial.threads, seen) for trial in trials)
             measurement = Measurement(tuple(arms), (), ("unstable: much", "a doubt"))

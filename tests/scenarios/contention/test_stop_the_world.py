@@ -21,7 +21,9 @@ HAS_GIL = gilprobe.capabilities().gil_enabled
 
 
 def test_a_pause_is_what_jumps_and_calls_have_in_common():
-    watched = Watched(7, ((100, 200), (300, 400), (500, 600)), ((50, 120), (150, 160), (310, 450), (460, 490)))
+    watched = Watched(
+        7, ((100, 200), (300, 400), (500, 600)), ((50, 120), (150, 160), (310, 450), (460, 490))
+    )
     assert watched.pauses_ns() == [30, 90, 0]
     assert watched.shares() == pytest.approx([0.3, 0.9, 0.0])
 
@@ -54,7 +56,9 @@ def found(monkeypatch, report, ask):
                 trial.run.args[0].last = WATCHED
                 for metric, value in (("", pause(trial.name)), (SHARE, share(trial.name))):
                     samples = (value,) * 3
-                    arms.append(Arm(trial.arm_name(metric), 2, trial.units[metric], value, value, value, samples))
+                    arms.append(
+                        Arm(trial.arm_name(metric), 2, trial.units[metric], value, value, value, samples)
+                    )
             seen = dataclasses.replace(report, locks=(lock(STOP),), lock_waits=(waits(0, 7, traced_ns),))
             traces = tuple(TracedArm(trial.name, 2, seen) for trial in trials)
             measurement = Measurement(tuple(arms), (), ())
