@@ -158,7 +158,8 @@ def speedups(measured):
         (
             0.5,
             1.9,
-            "no GIL here, but does not scale on shared objects (0.50 times with 2 threads; 1.90 times on own)",
+            "no GIL here, but does not scale on shared objects"
+            " (0.50 times with 2 threads; 1.90 times on own)",
         ),
         (0.5, 0.6, "no GIL here, but does not scale (0.50 times with 2 threads; 0.60 times on own objects)"),
     ],
