@@ -52,7 +52,7 @@ def wait_behind():
     begun.wait()
     with gilprobe.trace(locks=True) as own:
         waiter.start()
-        while not any(lock.kind == "lock" and lock.waits for lock in own.report().locks):
+        while not any(row.waiter_function == "want" for row in own.report().lock_waits):
             time.sleep(0.001)
         time.sleep(0.05)
     end.set()

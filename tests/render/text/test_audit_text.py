@@ -100,7 +100,7 @@ def test_locks_and_own_objects_are_shown(audit):
     ):
         assert part in text, part
     assert "\x1b" not in text
-    assert "lock" not in render_audit(dataclasses.replace(audit, locks=()))
+    assert "waited for" not in render_audit(dataclasses.replace(audit, locks=()))
 
 
 def test_several_audits_are_a_table_with_what_could_not_be_audited(audit):

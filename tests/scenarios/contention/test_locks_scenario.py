@@ -66,7 +66,7 @@ def test_the_trace_is_compared_with_each_threads_own_clock(report):
 
 @pytest.fixture
 def found(monkeypatch, report, ask):
-    """Return a function that measures on a made-up machine: waits measured and by the law, and differences."""
+    """Return a function that measures on a made-up machine: waits, and what they are by the law."""
 
     def find(measured, expected, *, traced=True, **changes):
         def observe(request, trials, *, warm_up):

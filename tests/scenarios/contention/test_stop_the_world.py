@@ -82,7 +82,8 @@ def growing(name):
 def test_pauses_as_long_as_the_collection_hold_and_grow_with_the_objects(found):
     result = found(growing, lambda _name: 0.9)
     assert [law.verdict for law in result.laws] == ["holds"] * 5
-    assert result.fact("traced_over_clock_collector_50000_objects") == 1.0
+    facts = {fact.name: fact.value for fact in result.facts}
+    assert facts["traced_over_clock_collector_50000_objects"] == 1.0
     short = found(lambda _name: 0.01, lambda _name: 0.1, traced_ns=80)
     assert [law.verdict for law in short.laws] == ["does not hold"] * 5
 
