@@ -272,9 +272,10 @@ def test_what_is_measured_is_what_the_threads_do():
             time.sleep(0.005)
 
     limit = ScalingLimit(0.75, 2)
-    assert scaling.scale(lambda: time.sleep(0.005), limit).share > 0.75
     waited = scaling.scale(keep_sleeping, limit)
-    assert waited.share < 0.75
+    assert scaling.scale(lambda: time.sleep(0.005), limit).share > 1.2 * waited.share, (
+        "twice as much, if quiet"
+    )
     if TRACED and waited.is_too_little:
         assert re.search(r"they waited \d+% of their time for locks, .* in .*keep_sleeping", waited.cause)
 

@@ -88,6 +88,24 @@ def test_pauses_as_long_as_the_collection_hold_and_grow_with_the_objects(found):
     assert [law.verdict for law in short.laws] == ["does not hold"] * 5
 
 
+def test_a_victim_without_a_core_stands_still_without_a_stop():
+    law = stop_the_world._trace_law(StopPlan("collector", gc.collect), 65, 100, 40)
+    assert (law.verdict, law.expected) == ("holds", "0.57x to 1.05x, as it had no core for 40 ns")
+    assert (
+        stop_the_world._trace_law(StopPlan("collector", gc.collect), 50, 100, 40).verdict == "does not hold"
+    )
+
+
+def test_time_without_a_core_is_read_where_the_system_tells_it(tmp_path):
+    folder = tmp_path / "proc/self/task/7"
+    folder.mkdir(parents=True)
+    assert stop_the_world.run_delay_ns(7, str(tmp_path)) == 0
+    (folder / "schedstat").write_text("100 250 3\n")
+    assert stop_the_world.run_delay_ns(7, str(tmp_path)) == 250
+    (folder / "schedstat").write_text("what\n")
+    assert stop_the_world.run_delay_ns(7, str(tmp_path)) == 0
+
+
 def test_what_can_not_be_tested_says_why(found):
     one = found(growing, lambda _name: 0.9, cores=1, traced=False)
     assert {law.verdict for law in one.laws} == {"not testable here"}
