@@ -49,13 +49,13 @@ def test_of_a_team_its_own_waits_for_locks_are_told(report):
     locks = (lock(LOCK, "a"), lock(WORK, "get"), lock(LOCK, "b"), lock(LOCK, "gate"))
     traced = dataclasses.replace(report, locks=locks, lock_waits=rows)
     ran = TeamRun(10, (MemberRun(1, 0, 2000, 0), MemberRun(2, 0, 2000, 0)))
-    (found,) = waited_locks.of_team(traced, ran)
+    (found,) = waited_locks.waited_in_calls(traced, ran)
     assert (found.title, found.kind, found.threads) == (locks[0].title, LOCK, 2)
     assert (found.wait_share, found.wait_ns) == (0.25, 100)
     assert (found.function, found.filename, found.line) == ("want", "w.py", 3)
     assert (found.held_function, found.held_filename, found.held_line) == ("hold", "h.py", 5)
     alone = dataclasses.replace(traced, lock_waits=rows[:1])
-    assert next(waited_locks.of_team(alone, ran)).held_function == ""
+    assert next(waited_locks.waited_in_calls(alone, ran)).held_function == ""
 
 
 def release_when_waited_for(held, running):

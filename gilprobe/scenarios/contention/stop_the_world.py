@@ -17,6 +17,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -142,8 +143,8 @@ def run_delay_ns(native_id: int, root: str = "") -> int:
     """
     try:
         # Time with a core, time without one, and how often: Documentation/scheduler/sched-stats.rst
-        with open(f"{root}/proc/self/task/{native_id}/schedstat", encoding="ascii") as file:
-            return int(file.read().split()[1])
+        text = Path(f"{root}/proc/self/task/{native_id}/schedstat").read_text(encoding="ascii")
+        return int(text.split()[1])
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -152,7 +153,7 @@ def _common(one: Interval, other: Interval) -> int:
     return max(0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
-class _Victim:
+class _ClockReader:
     """A thread that does nothing but read the clock, and notes its jumps."""
 
     def __init__(self, clock: Clock) -> None:
@@ -191,7 +192,7 @@ def _objects(number: int) -> Iterator[None]:
 
 def watch(plan: StopPlan, clock: Clock) -> Watched:
     """Let a victim read the clock while another thread stops the world several times."""
-    victim = _Victim(clock)
+    victim = _ClockReader(clock)
     calls = []
     with _objects(plan.objects):
         victim.thread.start()

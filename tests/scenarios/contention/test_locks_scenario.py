@@ -11,7 +11,7 @@ from gilprobe.model.distribution import Distribution
 from gilprobe.model.locks import LOCK, WORK, Lock, LockWait
 from gilprobe.results import Arm, TracedArm
 from gilprobe.scenarios.contention import locks
-from gilprobe.scenarios.contention.locks import Contest, Member
+from gilprobe.scenarios.contention.locks import LockRun, Member
 from gilprobe.scenarios.scenario import Observation
 
 
@@ -51,7 +51,7 @@ def waits(index, waiter_id, ns, filename=locks.__file__):
 
 
 def test_the_trace_is_compared_with_each_threads_own_clock(report):
-    played = Contest((Member(1, 1000, 100, 1, 1), Member(2, 1000, 300, 1, 1)))
+    played = LockRun((Member(1, 1000, 100, 1, 1), Member(2, 1000, 300, 1, 1)))
     rows = (
         waits(0, 1, 90),
         waits(0, 1, 5),
@@ -73,7 +73,7 @@ def found(monkeypatch, report, ask):
             assert not warm_up
             arms = []
             for trial in trials:
-                trial.run.args[0].last = Contest((Member(1, 1000, 100, 1, 1),))
+                trial.run.args[0].last = LockRun((Member(1, 1000, 100, 1, 1),))
                 for metric, value in (("", measured), (locks.EXPECTED, expected)):
                     samples = (value,) * 3
                     arms.append(
