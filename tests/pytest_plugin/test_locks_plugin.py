@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from gilprobe.measuring import host
+from gilprobe.measuring import host, teams
 from gilprobe.measuring.host import capabilities
 from gilprobe.measuring.measure import Measurement
+from gilprobe.measuring.teams import MemberRun, TeamRun
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.lock_places import waited_locks
 from gilprobe.model.locks import LOCK, WORK, Lock, LockWait
@@ -231,6 +232,7 @@ class TestPlain(unittest.TestCase):
 
 MADE_UP = """
 from gilprobe.measuring.measure import Measurement
+from gilprobe.measuring.teams import MemberRun, TeamRun
 from gilprobe.measuring.teams import run_team
 from gilprobe.pytest_plugin import scaling
 from gilprobe.results import Arm
@@ -406,11 +408,20 @@ def test_a_lock_that_nobody_was_seen_to_have_is_told_so(locked):
     assert lock_limits.behind(seen) == "behind nobody that was seen"
 
 
+def ran(life_ns):
+    return TeamRun(1, (MemberRun(1, 0, life_ns, 0),))
+
+
 def test_the_cause_is_what_most_of_the_time_was_waited_for(locked, report, account):
-    quiet = dataclasses.replace(report, threads=(account("w", 900, 10, 90, native_id=7),))
-    assert scaling.cause(quiet, {7}, 1_000_000_000) == "they hardly waited for the GIL or a lock"
-    waiting = dataclasses.replace(report, threads=(account("w", 500, 400, 100, native_id=7),))
-    assert scaling.cause(waiting, {7}, 1_000_000_000) == (
+    quiet = dataclasses.replace(report, threads=(account("w", 900, 10, 90, native_id=1),))
+    assert scaling.cause(quiet, ran(1_000_000_000)) == "they hardly waited for the GIL or a lock"
+    waiting = dataclasses.replace(report, threads=(account("w", 500, 400, 100, native_id=1),))
+    assert scaling.cause(waiting, ran(1_000_000_000)) == (
         "they waited 40% of their time for the GIL, most behind JSONEncoder.iterencode (/lib/encoder.py:250)"
     )
-    assert scaling.cause(locked, {7}, 4_200_000_000).startswith("they waited 50% of their time for locks")
+    told = scaling.cause(locked, ran(4_800_000_000))
+    assert told.startswith("they waited 25% of their time for locks, 25% for ")
+    assert told.endswith(" in want (w.py:3), behind keep (h.py:9)")
+    rows = (*ROWS, dataclasses.replace(ROWS[0], waiter_filename=teams.__file__, wait_ns=10**10))
+    gates = dataclasses.replace(locked, lock_waits=rows)
+    assert scaling.cause(gates, ran(4_800_000_000)) == told, "the gate of the team does not count"

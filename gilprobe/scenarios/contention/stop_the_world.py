@@ -296,6 +296,9 @@ def traced_pauses_ns(report: Report, watched: Watched) -> tuple[int, int]:
 def _trace_law(plan: StopPlan, traced_ns: int, own_ns: int, delay_ns: int) -> Law:
     """Return the law that the trace agrees with the clock, which also jumps when the victim has no core."""
     ratio = traced_ns / own_ns
+    if delay_ns > own_ns / 2:
+        lack = f"the victim had no core for {duration(delay_ns / 1e9)} of {duration(own_ns / 1e9)}"
+        return untestable(f"{plan.name}: {_TRACE}", _range(), lack)
     least = (1 - CLOCKS) * max(0.0, 1 - delay_ns / own_ns)
     return Law(
         f"{plan.name}: {_TRACE}",
