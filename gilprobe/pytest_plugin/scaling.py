@@ -31,6 +31,12 @@ _REPEATS = 5
 _REPEATS_AGAIN = 15
 """Samples of each side; more of them before a test fails."""
 
+NO_WAITS = "they hardly waited for the GIL or a lock"
+"""A cause: none."""
+
+_OTHERS = ("other load", "steal")
+"""Beginnings of doubts that other processes had the cores."""
+
 _WAITED_SHARE = 0.1
 """From this share of the threads' time on, waits are told as the cause."""
 
@@ -65,8 +71,15 @@ class Scaling:
 
     @property
     def is_too_little(self) -> bool:
-        """Return whether the share is certainly less: with its whole interval."""
-        return self.high < self.limit.at_least
+        """Return whether the share is certainly less, with its whole interval, and not for want of cores."""
+        return self.high < self.limit.at_least and not self.lack
+
+    @property
+    def lack(self) -> str:
+        """Return the doubt that others had the cores, where the threads waited for nothing; else ``""``."""
+        if self.cause != NO_WAITS:
+            return ""
+        return next((doubt for doubt in self.doubts if doubt.startswith(_OTHERS)), "")
 
 
 def missing(limit: ScalingLimit) -> str:
@@ -136,7 +149,8 @@ def uncertain(found: Scaling) -> str:
     """Return the doubt about a test that passes since it could be as fast as required; else ``""``."""
     if found.is_enough or found.is_too_little:
         return ""
-    return f"scales is not certain: {_told(found)}, at least {found.limit.at_least:g} is required"
+    lack = f"; {found.lack}" if found.lack else ""
+    return f"scales is not certain: {_told(found)}, at least {found.limit.at_least:g} is required{lack}"
 
 
 def _told(found: Scaling) -> str:
@@ -166,7 +180,7 @@ def cause(report: Report, ran: TeamRun) -> str:
     locks = sorted(waited_in_calls(report, ran), key=lambda lock: -lock.wait_share)
     of_locks = sum(lock.wait_share for lock in locks)
     if max(of_gil, of_locks) < _WAITED_SHARE:
-        return "they hardly waited for the GIL or a lock"
+        return NO_WAITS
     if of_gil >= of_locks:
         site = max(report.sites, key=lambda site: site.caused_ns, default=None)
         where = "" if site is None else place(site.function, site.filename, site.line, site.callee)

@@ -326,7 +326,7 @@ def taker(*rounds):
             )
             for size, samples in ((1, alone), (limit.threads, together))
         ]
-        return Measurement(tuple(arms), (1, 1), ("other load: much",))
+        return Measurement(tuple(arms), (1, 1), ("unstable: much",))
 
     take.taken = taken
     return take
@@ -362,10 +362,19 @@ def test_a_test_fails_only_if_the_whole_interval_is_below():
         "scales: each of 2 threads did 0.55 times as much as one alone (95% interval 0.50 to 0.60), "
         "at least 0.8 is required"
     )
-    assert doubts == ["doubt: other load: much"]
+    assert doubts == ["doubt: unstable: much"]
     wide, _ = judged(LIMIT, (FLAT, (100.0,) * 5), (FLAT, (100.0, 110.0, 150.0, 170.0, 180.0)))
     assert list(scaling.faults(wide)) == []
     assert scaling.uncertain(wide).startswith("scales is not certain: each of 2 threads did 0.75 times")
+
+
+def test_for_want_of_cores_a_test_does_not_fail():
+    busy = scaling.Scaling(LIMIT, 0.5, 0.4, 0.6, ("other load: much",), scaling.NO_WAITS)
+    assert list(scaling.faults(busy)) == []
+    assert scaling.uncertain(busy).endswith("at least 0.8 is required; other load: much")
+    waited = dataclasses.replace(busy, cause="they waited 50% of their time for the GIL")
+    assert len(list(scaling.faults(waited))) == 2
+    assert len(list(scaling.faults(dataclasses.replace(busy, doubts=())))) == 1
 
 
 ROWS = (
