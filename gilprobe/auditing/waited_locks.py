@@ -64,17 +64,17 @@ def waited_locks(
     calls = calls_within(call, settings.arm_ns // RUN_SHARE)
     found: dict[tuple[str, str], AuditedLock] = {}
     for size in sorted({threads[0], threads[-1]}):
-        for lock in _in_team(call, size, calls):
+        for lock in _made_at_once(call, size, calls):
             found.setdefault((lock.kind, lock.title), lock)  # what one alone waits for is told as that
     return tuple(sorted(found.values(), key=lambda lock: -lock.wait_share)[:MOST])
 
 
-def _in_team(call: Callable[[], object], size: int, calls: int) -> Iterator[AuditedLock]:
+def _made_at_once(call: Callable[[], object], size: int, calls: int) -> Iterator[AuditedLock]:
     from gilprobe.tracing.tracer import trace
 
     with _switching(SWITCH_INTERVAL_S), trace(locks=True) as running:
         ran = run_team(ArmPlan("calls", size, partial(make_calls, call)), calls)
-    yield from of_team(running.report(), ran)
+    yield from waited_in_calls(running.report(), ran)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def _switching(interval_s: float) -> Iterator[None]:
         sys.setswitchinterval(usual_s)
 
 
-def of_team(report: Report, ran: TeamRun) -> Iterator[AuditedLock]:
+def waited_in_calls(report: Report, ran: TeamRun) -> Iterator[AuditedLock]:
     """Yield the locks that a traced team waited for in its calls, without waits for work."""
     members = {member.native_id for member in ran.members}
     life_ns = max(1, sum(member.end_ns - member.start_ns for member in ran.members))

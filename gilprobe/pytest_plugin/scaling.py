@@ -11,26 +11,31 @@ import pytest
 from _pytest.unittest import TestCaseFunction
 
 from gilprobe.auditing.traced_calls import make_calls
-from gilprobe.durations import duration
+from gilprobe.auditing.waited_locks import waited_in_calls
 from gilprobe.measuring import host
 from gilprobe.measuring.measure import MIN_ARM_NS, Settings, measure
 from gilprobe.measuring.teams import ArmPlan, run_team
 from gilprobe.model.confidence import ratio_interval
-from gilprobe.model.lock_places import waited_locks
-from gilprobe.pytest_plugin.lock_limits import behind
-from gilprobe.render.shared.words import clipped, place, share, visible
+from gilprobe.render.shared.words import clipped, place, visible
 from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gilprobe.measuring.measure import Measurement
+    from gilprobe.measuring.teams import TeamRun
     from gilprobe.pytest_plugin.limits import ScalingLimit
     from gilprobe.report import Report
 
 _REPEATS = 5
 _REPEATS_AGAIN = 15
 """Samples of each side; more of them before a test fails."""
+
+NO_WAITS = "they hardly waited for the GIL or a lock"
+"""A cause: none."""
+
+_OTHERS = ("other load", "steal")
+"""Beginnings of doubts that other processes had the cores."""
 
 _WAITED_SHARE = 0.1
 """From this share of the threads' time on, waits are told as the cause."""
@@ -66,8 +71,15 @@ class Scaling:
 
     @property
     def is_too_little(self) -> bool:
-        """Return whether the share is certainly less: with its whole interval."""
-        return self.high < self.limit.at_least
+        """Return whether the share is certainly less, with its whole interval, and not for want of cores."""
+        return self.high < self.limit.at_least and not self.lack
+
+    @property
+    def lack(self) -> str:
+        """Return the doubt that others had the cores, where the threads waited for nothing; else ``""``."""
+        if self.cause != NO_WAITS:
+            return ""
+        return next((doubt for doubt in self.doubts if doubt.startswith(_OTHERS)), "")
 
 
 def missing(limit: ScalingLimit) -> str:
@@ -137,7 +149,8 @@ def uncertain(found: Scaling) -> str:
     """Return the doubt about a test that passes since it could be as fast as required; else ``""``."""
     if found.is_enough or found.is_too_little:
         return ""
-    return f"scales is not certain: {_told(found)}, at least {found.limit.at_least:g} is required"
+    lack = f"; {found.lack}" if found.lack else ""
+    return f"scales is not certain: {_told(found)}, at least {found.limit.at_least:g} is required{lack}"
 
 
 def _told(found: Scaling) -> str:
@@ -156,36 +169,27 @@ def _cause(call: Callable[[], object], limit: ScalingLimit, calls: int) -> str:
     plan = ArmPlan("calls", limit.threads, partial(make_calls, call))
     with trace(locks=locks) as running:
         ran = run_team(plan, calls)
-    life_ns = sum(member.end_ns - member.start_ns for member in ran.members)
-    return cause(running.report(), {member.native_id for member in ran.members}, life_ns)
+    return cause(running.report(), ran)
 
 
-def cause(report: Report, members: set[int], life_ns: int) -> str:
-    """Return in words what the members of a team waited for: the GIL, or locks, or neither.
-
-    Parameters
-    ----------
-    report : Report
-        A trace of the team.
-    members : set of int
-        Native identifiers of its threads.
-    life_ns : int
-        Time of all of them, nanoseconds.
-    """
-    gil_ns = sum(account.wait_ns for account in report.threads if account.native_id in members)
-    locks = waited_locks(report)
-    locks_ns = sum(seen.lock.wait_ns for seen in locks)
-    if max(gil_ns, locks_ns) < _WAITED_SHARE * life_ns:
-        return "they hardly waited for the GIL or a lock"
-    if gil_ns >= locks_ns:
+def cause(report: Report, ran: TeamRun) -> str:
+    """Return in words what the members of a traced team waited for: the GIL, or locks, or neither."""
+    members = {member.native_id for member in ran.members}
+    life_ns = max(1, sum(member.end_ns - member.start_ns for member in ran.members))
+    of_gil = sum(one.wait_ns for one in report.threads if one.native_id in members) / life_ns
+    locks = sorted(waited_in_calls(report, ran), key=lambda lock: -lock.wait_share)
+    of_locks = sum(lock.wait_share for lock in locks)
+    if max(of_gil, of_locks) < _WAITED_SHARE:
+        return NO_WAITS
+    if of_gil >= of_locks:
         site = max(report.sites, key=lambda site: site.caused_ns, default=None)
         where = "" if site is None else place(site.function, site.filename, site.line, site.callee)
-        return f"they waited {share(gil_ns, life_ns)} of their time for the GIL" + (
+        return f"they waited {of_gil:.0%} of their time for the GIL" + (
             f", most behind {where}" if where else ""
         )
     worst = locks[0]
+    held = place(worst.held_function, worst.held_filename, worst.held_line)
     return (
-        f"they waited {share(locks_ns, life_ns)} of their time for locks, "
-        f"{duration(worst.lock.wait_s)} of it for {clipped(worst.lock.title)} "
-        f"in {place(*worst.waited_in)}, {behind(worst)}"
-    )
+        f"they waited {of_locks:.0%} of their time for locks, {worst.wait_share:.0%} for "
+        f"{clipped(worst.title)} in {place(worst.function, worst.filename, worst.line)}"
+    ) + (f", behind {held}" if held else "")

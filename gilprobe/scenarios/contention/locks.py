@@ -70,7 +70,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class LockRun:
     """What all threads of one run did."""
 
     members: tuple[Member, ...]
@@ -158,11 +158,11 @@ def _lengths(draw: random.Random) -> Iterator[float]:
         yield from (number / whole for number in numbers)
 
 
-def contest(held: float, threads: int, length_ns: int, seed: int, clock: Clock) -> Contest:
+def contend(held: float, threads: int, length_ns: int, seed: int, clock: Clock) -> LockRun:
     """Let threads contend for a lock, and return what each of them did."""
     game = _Play(held, length_ns, seed, clock)
     run_team(ArmPlan("locks", threads, game.play), 1, clock=clock)
-    return Contest(tuple(game.members))
+    return LockRun(tuple(game.members))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +185,14 @@ class _Plays:
         self._plan = plan
         self._request = request
         self._runs = 0
-        self.last: Contest | None = None
+        self.last: LockRun | None = None
 
     def run(self) -> Mapping[str, float]:
         frame = self._request.frame
         self._runs += 1
         seed = self._runs * 1000 + self._plan.threads
         length_ns = ARMS * frame.arm_ns
-        self.last = contest(self._plan.held, self._plan.threads, length_ns, seed, frame.clock)
+        self.last = contend(self._plan.held, self._plan.threads, length_ns, seed, frame.clock)
         return {"": self.last.wait_share, EXPECTED: self.last.expected_share}
 
 
@@ -250,7 +250,7 @@ def _law(plan: LockPlan, measured: tuple[float, ...], expected: tuple[float, ...
     return within_law(text, sampled(differences), -allowed, allowed, POINTS_SCALE)
 
 
-def worst_difference(report: Report, played: Contest) -> float:
+def worst_difference(report: Report, played: LockRun) -> float:
     """Return by how much a trace and a thread's own clock differ at most, as a share of its time."""
     traced = {member.native_id: 0 for member in played.members}
     for row in report.lock_waits or ():

@@ -8,7 +8,15 @@ import json
 import pytest
 
 from gilprobe.errors import FormatError
-from gilprobe.model.audit_result import AuditResult, AuditSet, Holds, LongestHold, Speedup, Unaudited
+from gilprobe.model.audit_result import (
+    AuditedLock,
+    AuditResult,
+    AuditSet,
+    Holds,
+    LongestHold,
+    Speedup,
+    Unaudited,
+)
 from gilprobe.model.distribution import Distribution
 from gilprobe.render.text.audit_text import render_audit, render_audits
 
@@ -75,6 +83,24 @@ def test_what_could_not_be_traced_is_not_made_up(audit):
     assert "allow" not in text
     assert bare.hold_s is None
     assert bare.released_s is None
+
+
+def test_locks_and_own_objects_are_shown(audit):
+    places = ("Cache.get", "/srv/app.py", 7, "Cache.put", "/srv/app.py", 12)
+    shared = AuditedLock("Lock `self._lock` of Cache", "lock", 2, 0.25, 1000, *places)
+    own = AuditedLock("Lock `done\x1b`", "lock", 1, 0.01, 10, "wait", "/srv/app.py", 9, "", "", 0)
+    text = render_audit(
+        dataclasses.replace(audit, locks=(shared, own), own_speedups=(Speedup(2, 1.9, 1.8, 2.0, None),))
+    )
+    for part in (
+        "Lock `self._lock` of Cache: waited for 25.0% of the time by 2 threads in Cache.get (",
+        ", behind Cache.put (",
+        "waited for 1.0% of the time even alone in wait (",
+        "own objects  1.90 times one thread (1.80 to 2.00), with 2 threads on objects of their own",
+    ):
+        assert part in text, part
+    assert "\x1b" not in text
+    assert "waited for" not in render_audit(dataclasses.replace(audit, locks=()))
 
 
 def test_several_audits_are_a_table_with_what_could_not_be_audited(audit):

@@ -11,7 +11,7 @@ from gilprobe.model.distribution import Distribution
 from gilprobe.model.locks import LOCK, WORK, Lock, LockWait
 from gilprobe.results import Arm, TracedArm
 from gilprobe.scenarios.contention import locks
-from gilprobe.scenarios.contention.locks import Contest, Member
+from gilprobe.scenarios.contention.locks import LockRun, Member
 from gilprobe.scenarios.scenario import Observation
 
 
@@ -51,7 +51,7 @@ def waits(index, waiter_id, ns, filename=locks.__file__):
 
 
 def test_the_trace_is_compared_with_each_threads_own_clock(report):
-    played = Contest((Member(1, 1000, 100, 1, 1), Member(2, 1000, 300, 1, 1)))
+    played = LockRun((Member(1, 1000, 100, 1, 1), Member(2, 1000, 300, 1, 1)))
     rows = (
         waits(0, 1, 90),
         waits(0, 1, 5),
@@ -66,17 +66,19 @@ def test_the_trace_is_compared_with_each_threads_own_clock(report):
 
 @pytest.fixture
 def found(monkeypatch, report, ask):
-    """Return a function that measures on a made-up machine: waits measured and by the law, and differences."""
+    """Return a function that measures on a made-up machine: waits, and what they are by the law."""
 
     def find(measured, expected, *, traced=True, **changes):
         def observe(request, trials, *, warm_up):
             assert not warm_up
             arms = []
             for trial in trials:
-                trial.run.args[0].last = Contest((Member(1, 1000, 100, 1, 1),))
+                trial.run.args[0].last = LockRun((Member(1, 1000, 100, 1, 1),))
                 for metric, value in (("", measured), (locks.EXPECTED, expected)):
                     samples = (value,) * 3
-                    arms.append(Arm(trial.arm_name(metric), trial.threads, "share", value, value, value, samples))
+                    arms.append(
+                        Arm(trial.arm_name(metric), trial.threads, "share", value, value, value, samples)
+                    )
             seen = dataclasses.replace(report, locks=(lock(LOCK),), lock_waits=(waits(0, 1, 100),))
             traces = tuple(TracedArm(trial.name, trial.threads, seen) for trial in trials)
             measurement = Measurement(tuple(arms), (), ("unstable: much", "a doubt"))

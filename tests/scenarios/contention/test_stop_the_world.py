@@ -21,7 +21,9 @@ HAS_GIL = gilprobe.capabilities().gil_enabled
 
 
 def test_a_pause_is_what_jumps_and_calls_have_in_common():
-    watched = Watched(7, ((100, 200), (300, 400), (500, 600)), ((50, 120), (150, 160), (310, 450), (460, 490)))
+    watched = Watched(
+        7, ((100, 200), (300, 400), (500, 600)), ((50, 120), (150, 160), (310, 450), (460, 490))
+    )
     assert watched.pauses_ns() == [30, 90, 0]
     assert watched.shares() == pytest.approx([0.3, 0.9, 0.0])
 
@@ -54,7 +56,9 @@ def found(monkeypatch, report, ask):
                 trial.run.args[0].last = WATCHED
                 for metric, value in (("", pause(trial.name)), (SHARE, share(trial.name))):
                     samples = (value,) * 3
-                    arms.append(Arm(trial.arm_name(metric), 2, trial.units[metric], value, value, value, samples))
+                    arms.append(
+                        Arm(trial.arm_name(metric), 2, trial.units[metric], value, value, value, samples)
+                    )
             seen = dataclasses.replace(report, locks=(lock(STOP),), lock_waits=(waits(0, 7, traced_ns),))
             traces = tuple(TracedArm(trial.name, 2, seen) for trial in trials)
             measurement = Measurement(tuple(arms), (), ())
@@ -78,9 +82,32 @@ def growing(name):
 def test_pauses_as_long_as_the_collection_hold_and_grow_with_the_objects(found):
     result = found(growing, lambda _name: 0.9)
     assert [law.verdict for law in result.laws] == ["holds"] * 5
-    assert result.fact("traced_over_clock_collector_50000_objects") == 1.0
+    facts = {fact.name: fact.value for fact in result.facts}
+    assert facts["traced_over_clock_collector_50000_objects"] == 1.0
     short = found(lambda _name: 0.01, lambda _name: 0.1, traced_ns=80)
     assert [law.verdict for law in short.laws] == ["does not hold"] * 5
+
+
+def test_a_victim_without_a_core_stands_still_without_a_stop():
+    plan = StopPlan("collector", gc.collect)
+    law = stop_the_world._trace_law(plan, 65, 100, 40)
+    assert (law.verdict, law.expected) == ("holds", "0.57x to 1.05x, as it had no core for 40 ns")
+    assert stop_the_world._trace_law(plan, 50, 100, 40).verdict == "does not hold"
+    busy = stop_the_world._trace_law(plan, 50, 100, 60)
+    assert (busy.verdict, busy.measured) == (
+        "not testable here",
+        "the victim had no core for 60 ns of 100 ns",
+    )
+
+
+def test_time_without_a_core_is_read_where_the_system_tells_it(tmp_path):
+    folder = tmp_path / "proc/self/task/7"
+    folder.mkdir(parents=True)
+    assert stop_the_world.run_delay_ns(7, str(tmp_path)) == 0
+    (folder / "schedstat").write_text("100 250 3\n")
+    assert stop_the_world.run_delay_ns(7, str(tmp_path)) == 250
+    (folder / "schedstat").write_text("what\n")
+    assert stop_the_world.run_delay_ns(7, str(tmp_path)) == 0
 
 
 def test_what_can_not_be_tested_says_why(found):
