@@ -22,6 +22,7 @@ _MOST_ITEMS = 1_000  # of one container
 _MOST_BY_NAME = 500  # holders; of more instances the collector tells what is inside, without names
 _LONGEST_KEY = 40
 
+_GET: object = object.__getattribute__
 _LEAVES = (int, float, complex, str, bytes, bool, type(None), type(...), range)
 
 
@@ -209,7 +210,7 @@ class Reach:
 
     def _of_instance(self, holder: Reached) -> Iterator[tuple[object, str, Step, object]]:
         value = holder.value
-        plain = type(value).__getattribute__ is object.__getattribute__
+        plain: bool = type.__getattribute__(type(value), "__getattribute__") is _GET
         if plain and len(self._by_name) < _MOST_BY_NAME:
             self._by_name.append(holder)
             yield from _attributes(value, holder.name, self._names)

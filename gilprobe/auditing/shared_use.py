@@ -186,10 +186,10 @@ class _SharingSearch:
     def _look(self, found: Sequence[Reached], look_ns: int) -> tuple[list[tuple[int, int]], int, bool]:
         """Sweep over objects while threads make the call.
 
-        Returns what was seen of each, the number of sweeps, and whether the threads ran most of the time.
+        Returns what was seen of each, the number of sweeps, and whether all had the cores most of the time.
         """
         until_ns = time.perf_counter_ns() + look_ns
-        asked = 0
+        asked = own_ns = 0
         seen: list[tuple[int, int]] = []
 
         def going_on() -> bool:
@@ -198,12 +198,16 @@ class _SharingSearch:
             return asked == 1 or time.perf_counter_ns() < until_ns
 
         def look() -> None:
+            nonlocal own_ns
+            begin_ns = time.thread_time_ns()
             seen.extend(references.traffic([one.value for one in found], going_on))
+            own_ns = time.thread_time_ns() - begin_ns
 
         way = Way(self._request.threads, self._own_partial)
         members = run_batches(way, self._calls, max(look_ns, self._slice_ns), look)
         ran_ns = sum(batch.end_ns - batch.start_ns for member in members for batch in member if batch.whole)
-        return seen, references.SWEEPS * (asked - 1), ran_ns >= look_ns * self._request.threads / 2
+        quiet = ran_ns >= look_ns * self._request.threads / 2 and own_ns >= look_ns / 4
+        return seen, references.SWEEPS * (asked - 1), quiet
 
     def _without(self, touched: Sequence[Touched], shared: Sequence[Touched], *, counted: bool = True) -> Way:
         """Return the way to make the call with nothing shared but some; `counted` false: but their locks."""
