@@ -106,7 +106,9 @@ CASES = {
     "threading.Lock": Case(used("shared.locked()"), threading.Lock, issue="#134761"),
     "function of a module": Case(used("shared.sqrt"), module, issue="#118527"),
     "small class": Case(used("shared()"), lambda: type("Small", (), {})),
-    "copy.deepcopy": Case(used("shared([1, [2, 3], {'a': 1}])", 10), deepcopy_function, ("copy",), "#132657"),
+    "copy.deepcopy": Case(
+        used("shared([1, [2, 3], {'a': 1}])", 10), deepcopy_function, ("copy", "deepcopy"), "#132657"
+    ),
 }
 
 

@@ -171,8 +171,11 @@ class Reach:
         for number, cell in enumerate(function.__closure__ or ()):
             variable = function.__code__.co_freevars[number]
             yield cell, f"the cell of {variable!r} of {name}", Step.CELL, number
-        for number, value in enumerate(function.__defaults__ or ()):
-            yield value, f"default {number + 1} of {name}", Step.DEFAULT, number
+        defaults = function.__defaults__ or ()
+        first = function.__code__.co_argcount - len(defaults)
+        for number, value in enumerate(defaults):
+            parameter = function.__code__.co_varnames[first + number]
+            yield value, f"the default of {parameter!r} in {name}", Step.DEFAULT, number
         for key, value in (function.__kwdefaults__ or {}).items():
             yield value, f"the default of {key!r} in {name}", Step.DEFAULT, key
 
