@@ -242,6 +242,18 @@ def test_a_shared_list_is_found():
     assert found.factor > 1.1
 
 
+@pytest.mark.skipif(not FREE, reason="there is a GIL here")
+def test_more_threads_than_cores_are_not_supported(capsys):
+    assert main(["sharing", "1", "--threads", "1024", "--quick"]) == 3
+    assert "1: 1024 threads must have a core each to run at the same time" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not FREE, reason="there is a GIL here")
+def test_a_statement_that_fails_is_told(capsys):
+    assert main(["sharing", "1 / 0", "--quick"]) == 1
+    assert "1 / 0: ZeroDivisionError: division by zero" in capsys.readouterr().err
+
+
 @with_gil
 def test_with_a_gil_one_line_says_why_not(capsys):
     assert main(["sharing", "1"]) == 3
