@@ -1,5 +1,6 @@
 """Audit calls: how far they release the GIL, how long they hold it, and how they scale with threads.
 
+What threads lose by sharing objects, without a GIL, is measured here, too: :mod:`gilprobe.auditing.sharing`.
 Calls are made, traced and judged here. The results are data (:mod:`gilprobe.model.audit_result`); renderers
 are elsewhere.
 """

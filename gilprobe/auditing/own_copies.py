@@ -104,6 +104,7 @@ class _Making:
         self._plan = plan
         self._made: dict[int, Any] = {}
         self._spaces: dict[int, dict[str, Any]] = {}
+        self._modules: dict[int, types.ModuleType] = {}
         self.refused: set[int] = set()
 
     def call(self) -> Callable[[], object]:
@@ -130,9 +131,9 @@ class _Making:
         if kind is types.FunctionType:
             self._function(value, within)
         elif kind is types.ModuleType:
-            self._made[id(value)] = new = self._module(value.__dict__, value)
+            module = self._made[id(value)] = self._module(value.__dict__, value)
             for one, held in within:
-                new.__dict__[held.key] = self.of(one)
+                module.__dict__[str(held.key)] = self.of(one)
         elif kind is types.CellType:
             cell = self._made[id(value)] = types.CellType()
             cell.cell_contents = self.of(value.cell_contents)
@@ -142,11 +143,11 @@ class _Making:
             keywords = {key: self.of(item) for key, item in value.keywords.items()}
             self._made[id(value)] = partial(self.of(value.func), *map(self.of, value.args), **keywords)
         elif kind in (list, deque):
-            self._made[id(value)] = new = kind()
-            new.extend(map(self.of, value))
+            items = self._made[id(value)] = kind()
+            items.extend(map(self.of, value))
         elif kind is dict:
-            self._made[id(value)] = new = {}
-            new.update({key: self.of(item) for key, item in value.items()})
+            table = self._made[id(value)] = {}
+            table.update({key: self.of(item) for key, item in value.items()})
         elif kind in (tuple, frozenset):
             self._made[id(value)] = kind([*map(self.of, value)])
         else:
@@ -187,14 +188,12 @@ class _Making:
         return self._spaces[id(space)]
 
     def _module(self, space: dict[str, Any], module: types.ModuleType) -> types.ModuleType:
-        known = self._spaces.get(id(space))
-        made = known and known.get("__gilprobe_module__")
-        if made is None:
+        if id(space) not in self._modules:
             made = types.ModuleType(module.__name__)
             made.__dict__.update(space)
-            made.__dict__["__gilprobe_module__"] = made
-            self._spaces[id(space)] = made.__dict__
-        return made  # type: ignore[no-any-return]
+            self._spaces.setdefault(id(space), made.__dict__)
+            self._modules[id(space)] = made
+        return self._modules[id(space)]
 
     def _instance(self, value: Any, within: list[tuple[Any, Held]]) -> None:
         anew = _MADE_ANEW.get(type(value))

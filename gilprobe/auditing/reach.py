@@ -22,6 +22,7 @@ _MOST_ITEMS = 1_000  # of one container
 _MOST_BY_NAME = 500  # holders; of more instances the collector tells what is inside, without names
 _LONGEST_KEY = 40
 
+_GET: object = object.__getattribute__
 _LEAVES = (int, float, complex, str, bytes, bool, type(None), type(...), range)
 
 
@@ -170,8 +171,11 @@ class Reach:
         for number, cell in enumerate(function.__closure__ or ()):
             variable = function.__code__.co_freevars[number]
             yield cell, f"the cell of {variable!r} of {name}", Step.CELL, number
-        for number, value in enumerate(function.__defaults__ or ()):
-            yield value, f"default {number + 1} of {name}", Step.DEFAULT, number
+        defaults = function.__defaults__ or ()
+        first = function.__code__.co_argcount - len(defaults)
+        for number, value in enumerate(defaults):
+            parameter = function.__code__.co_varnames[first + number]
+            yield value, f"the default of {parameter!r} in {name}", Step.DEFAULT, number
         for key, value in (function.__kwdefaults__ or {}).items():
             yield value, f"the default of {key!r} in {name}", Step.DEFAULT, key
 
@@ -209,7 +213,7 @@ class Reach:
 
     def _of_instance(self, holder: Reached) -> Iterator[tuple[object, str, Step, object]]:
         value = holder.value
-        plain = type(value).__getattribute__ is object.__getattribute__
+        plain: bool = type.__getattribute__(type(value), "__getattribute__") is _GET
         if plain and len(self._by_name) < _MOST_BY_NAME:
             self._by_name.append(holder)
             yield from _attributes(value, holder.name, self._names)

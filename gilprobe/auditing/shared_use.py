@@ -38,6 +38,8 @@ _TOUCHED = 5
 _MOST_TRIED = 48
 _SINGLY = 3  # so few are tried one by one at once
 _LOOK_NS = 300_000_000
+_MOST_LOOKS = 5  # if other programs have the cores
+_SEEN_ENOUGH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,36 +159,55 @@ class _SharingSearch:
         self._costs.measure(ways, samples, 6 * samples)
 
     def _touched(self) -> list[Touched]:
-        """Return the objects that the threads write to, those most often changed first."""
-        self._request.progress("looking which objects the threads touch", 0.0)
+        """Return the objects that the threads write to, those most often touched first."""
         found = [*self._reach.found.values()]
         look_ns = max(_LOOK_NS, int(3 * self._call_ns))
-        until_ns = time.perf_counter_ns() + look_ns
-        seen: list[tuple[int, int]] = []
-        sweeps = 0
-
-        def going_on() -> bool:
-            nonlocal sweeps
-            sweeps += 1
-            return time.perf_counter_ns() < until_ns
-
-        def look() -> None:
-            seen.extend(references.traffic([one.value for one in found], going_on))
-
-        way = Way(self._request.threads, self._own_partial)
-        run_batches(way, self._calls, max(look_ns, self._slice_ns), look)
-        all_sweeps, elapsed_s = references.SWEEPS * sweeps, look_ns / 1e9
+        counted, locked = [0] * len(found), [0] * len(found)
+        sweeps = looks = 0
+        quiet = False
+        while looks < _MOST_LOOKS and not (quiet and looks) and max(counted) < _SEEN_ENOUGH:
+            self._request.progress("looking which objects the threads touch", looks / 2 / _MOST_LOOKS)
+            seen, made, quiet = self._look(found, look_ns)
+            counted = [before + more for before, (more, _) in zip(counted, seen, strict=True)]
+            locked = [before + more for before, (_, more) in zip(locked, seen, strict=True)]
+            sweeps += made
+            looks += 1
         touched = [
-            Touched(one, counted / elapsed_s, locked / all_sweeps if locked >= _TOUCHED else 0.0)
-            for one, (counted, locked) in sorted(
-                zip(found, seen, strict=True), key=lambda pair: max(pair[1]), reverse=True
-            )
-            if max(counted, locked) >= _TOUCHED
+            Touched(one, changes / (looks * look_ns / 1e9), held / sweeps if held >= _TOUCHED else 0.0)
+            for changes, held, one in zip(counted, locked, found, strict=True)
+            if max(changes, held) >= _TOUCHED
         ]
+        touched.sort(key=lambda one: one.changes_per_s, reverse=True)
         if len(touched) > _MOST_TRIED:
             tried = f"{_MOST_TRIED} of {len(touched)}"
             self._doubts.append(f"too many: {tried} objects that the threads touched were tried")
         return touched[:_MOST_TRIED]
+
+    def _look(self, found: Sequence[Reached], look_ns: int) -> tuple[list[tuple[int, int]], int, bool]:
+        """Sweep over objects while threads make the call.
+
+        Returns what was seen of each, the number of sweeps, and whether all had the cores most of the time.
+        """
+        until_ns = time.perf_counter_ns() + look_ns
+        asked = own_ns = 0
+        seen: list[tuple[int, int]] = []
+
+        def going_on() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == 1 or time.perf_counter_ns() < until_ns
+
+        def look() -> None:
+            nonlocal own_ns
+            begin_ns = time.thread_time_ns()
+            seen.extend(references.traffic([one.value for one in found], going_on))
+            own_ns = time.thread_time_ns() - begin_ns
+
+        way = Way(self._request.threads, self._own_partial)
+        members = run_batches(way, self._calls, max(look_ns, self._slice_ns), look)
+        ran_ns = sum(batch.end_ns - batch.start_ns for member in members for batch in member if batch.whole)
+        quiet = ran_ns >= look_ns * self._request.threads / 2 and own_ns >= look_ns / 4
+        return seen, references.SWEEPS * (asked - 1), quiet
 
     def _without(self, touched: Sequence[Touched], shared: Sequence[Touched], *, counted: bool = True) -> Way:
         """Return the way to make the call with nothing shared but some; `counted` false: but their locks."""

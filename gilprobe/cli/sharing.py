@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gilprobe.cli.output import Output
 
 _MISSED = 1
+_UNSUPPORTED = 3
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -70,7 +71,8 @@ def _carried_out(order: Any, target: str | None, most: float | None, output: Out
     found = outcome.answer
     if found is None:
         complain(f"{order.statement.shown[:60]}: {outcome.complaint}")
-        return _MISSED
+        here_not = (f"{order.threads} threads must ", "this Python has a GIL")
+        return _UNSUPPORTED if outcome.complaint.startswith(here_not) else _MISSED
     if target != STDOUT:
         output.write(render_sharing(found, output.look))
     if target == STDOUT:

@@ -123,7 +123,9 @@ def test_an_object_in_a_module_of_the_standard_library_is_new():
     def dispatch():
         return copy._deepcopy_dispatch
 
-    assert is_new(made([copy._deepcopy_dispatch], dispatch)(), copy._deepcopy_dispatch)
+    new = made([copy._deepcopy_dispatch], dispatch)()
+    assert new is not copy._deepcopy_dispatch
+    assert new.keys() == copy._deepcopy_dispatch.keys()
     call = made([copy._deepcopy_dispatch], copy.deepcopy, [1, [2]])
     assert call() == [1, [2]]
     assert call.func.__globals__["_deepcopy_dispatch"] is not copy._deepcopy_dispatch

@@ -82,7 +82,7 @@ def test_closures_and_defaults_are_reached():
     shown = call.__qualname__
     assert found[f"closure variable 'value' of {shown}"] is value
     assert found[f"the default of 'other' in {shown}"] is keyword
-    assert found[f"default 1 of {shown}"] is default
+    assert found[f"the default of 'given' in {shown}"] is default
 
 
 def test_bound_methods_and_partials_lead_to_what_is_inside():

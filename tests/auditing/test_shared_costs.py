@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -12,6 +13,7 @@ from gilprobe.auditing.shared_costs import CallBatch, Way, run_batches, undistur
 from gilprobe.cli import main
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError, UnsupportedError
 from gilprobe.measuring import host
+from gilprobe.measuring.measure import Settings
 from gilprobe.model.sharing_result import SharedObject, SharingResult
 from gilprobe.render.text.sharing_text import render_sharing
 
@@ -143,6 +145,113 @@ def test_a_result_reads_as_a_table():
     assert "\x1b" not in text
     assert "reference count  dict" in text
     assert "- busy machine: told" in text
+
+
+class MadeUpCosts:
+    """Measures nothing.
+
+    `slow` says what each object costs while its references are counted, `locks` what it costs while the
+    threads have it in common.
+    """
+
+    slow: ClassVar[dict[int, float]] = {}
+    locks: ClassVar[dict[int, float]] = {}
+    ways = 0
+
+    def __init__(self, *_):
+        pass
+
+    def measure(self, ways, samples, _rounds):
+        for way in ways:
+            MadeUpCosts.ways += 1
+            exempt = {id(one) for one in way.exempt}
+            common = {id(one) for one in way.call().args}
+            ns = 100.0
+            if way.threads > 1:
+                ns += sum(cost for one, cost in self.slow.items() if one not in exempt)
+                ns += sum(cost for one, cost in self.locks.items() if one in common)
+            way.samples += [ns] * samples
+
+
+@pytest.fixture
+def search(monkeypatch):
+    """Search among objects that are said to be touched, with made-up costs."""
+    monkeypatch.setattr(shared_use, "SharedCosts", MadeUpCosts)
+    monkeypatch.setattr(MadeUpCosts, "ways", 0)
+
+    def searched(args, touched, slow, locks=()):
+        monkeypatch.setattr(MadeUpCosts, "slow", {id(one): cost for one, cost in slow})
+        monkeypatch.setattr(MadeUpCosts, "locks", {id(one): cost for one, cost in locks})
+        held = {id(one) for one, _ in locks}
+        request = shared_use.SharingRequest(
+            "call", lambda *_: None, args, 2, Settings.quick(), 10.0, lambda *_: None
+        )
+        made = shared_use._SharingSearch(request)
+        found = [
+            shared_use.Touched(made._reach.found[id(one)], 1000.0, 0.1 if id(one) in held else 0.0)
+            for one in touched
+        ]
+        monkeypatch.setattr(made, "_touched", lambda: found)
+        return made.result()
+
+    return searched
+
+
+def test_groups_are_halved_until_the_culprits_are_left(search):
+    things = [[number] for number in range(40)]
+    found = search((things,), things, [(things[17], 50.0), (things[3], 100.0)])
+    assert found.factor == 2.5
+    assert [(one.name, one.factor, one.cause) for one in found.objects] == [
+        ("argument 1[3]", 2.0, "reference count"),
+        ("argument 1[17]", 1.5, "reference count"),
+    ]
+    assert MadeUpCosts.ways < 2 * len(things), "fewer than one by one"
+
+
+def test_a_lock_is_told_from_a_count(search):
+    first, second = {1}, {2}
+    found = search((first, second), [first, second], [(first, 40.0), (second, 40.0)], [(first, 80.0)])
+    assert [(one.name, round(one.factor, 6), one.cause) for one in found.objects] == [
+        ("argument 1", 2.2, "lock"),
+        ("argument 2", 1.4, "reference count"),
+    ]
+
+
+def test_nothing_touched_is_nothing_lost(search):
+    found = search(([1],), [], [])
+    assert (found.factor, found.objects) == (1.0, ())
+    assert found.verdict == "2 threads lose nothing by sharing objects"
+
+
+def test_a_loss_that_no_object_explains_is_a_doubt(search):
+    thing = [1]
+    found = search((thing,), [], [(thing, 100.0)])
+    assert found.objects == ()
+    assert any(doubt.startswith("something else: with own objects 2 threads") for doubt in found.warnings)
+
+
+@pytest.mark.timing
+@pytest.mark.skipif(not FREE or host.usable_cores() < 2, reason="needs two threads at the same time")
+def test_a_shared_list_is_found():
+    def read(shared):
+        for _ in range(100):
+            shared[0]
+
+    found = gilprobe.sharing(read, [1], threads=2, limit_s=20)
+    assert [(one.name, one.cause) for one in found.objects] == [("argument 1", "reference count")]
+    assert found.factor > 1.1
+
+
+@pytest.mark.skipif(not FREE, reason="there is a GIL here")
+def test_more_threads_than_cores_are_not_supported(capsys):
+    assert main(["sharing", "1", "--threads", "1024", "--quick"]) == 3
+    assert "1: 1024 threads must have a core each to run at the same time" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not FREE, reason="there is a GIL here")
+def test_a_statement_that_fails_is_told(capsys):
+    assert main(["sharing", "1 / 0", "--quick"]) == 1
+    assert "1 / 0: ZeroDivisionError: division by zero" in capsys.readouterr().err
 
 
 @with_gil

@@ -93,6 +93,7 @@ QUESTIONS = {
         "timeline at 1 MHz: slowdown of a program that works on others",
     ],
     "soak": ["memory of a traced service beyond an untraced one"],
+    "sharing": ["objects of known cases"],
     "start": [
         "first start, stop and report",
         "python -c pass",
