@@ -39,7 +39,7 @@ _MOST_TRIED = 48
 _SINGLY = 3  # so few are tried one by one at once
 _LOOK_NS = 300_000_000
 _MOST_LOOKS = 5  # if other programs have the cores
-_SEEN_ENOUGH = 200
+_SEEN_ENOUGH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Touched:
     changes_per_s : float
         How often its count was seen to change.
     locked : float
-        Share of the sweeps in which its lock was held; 0 if that was hardly ever seen.
+        Share of the sweeps in which its lock was held.
     """
 
     reached: Reached
@@ -173,7 +173,7 @@ class _SharingSearch:
             sweeps += made
             looks += 1
         touched = [
-            Touched(one, changes / (looks * look_ns / 1e9), held / sweeps if held >= _TOUCHED else 0.0)
+            Touched(one, changes / (looks * look_ns / 1e9), held / sweeps)
             for changes, held, one in zip(counted, locked, found, strict=True)
             if max(changes, held) >= _TOUCHED
         ]
