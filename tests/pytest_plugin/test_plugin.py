@@ -269,7 +269,7 @@ def check_overview(ended):
         r"=+ GIL =+",
         r"4 tests traced for .*: GIL held \d+% of it, threads waited for .*",
         r"Tests in which threads waited for the GIL, and behind what \(the first 2 of [34]\)",
-        r" *[0-9.]+ ms +[0-9.]+ ms  \S*::test_keeps_others_waiting.*  \[keep \(test_.*:\d+\)( in \S+)?\]",
+        r" *[0-9.]+ ms +[0-9.]+ ms  \S*::test_keeps_others_waiting.*  \[keep \(test_.*:\d+\)( in [^]]+)?\]",
         r"Tests that held the GIL longest \(the first 2 of 4\)",
     ])  # fmt: skip
 
