@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cpython/gp_frames.h"
+#include "cpython/gp_lock_holders.h"
 #include "cpython/gp_lock_names.h"
 
 /* ---- where threads are ---- */
@@ -13,6 +14,7 @@ static bool frames_agree;
 
 void gp_lock_host_use_frames(void)
 {
+    gp_lock_holders_prepare();
     frames_agree = true;
 }
 

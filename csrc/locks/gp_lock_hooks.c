@@ -37,7 +37,7 @@ typedef struct {
     uint32_t place;
     uint32_t helper; /* place of the function of threading or queue that was called there; GP_ROW_NONE */
     bool work;       /* it waits for work */
-    const void *level;
+    const void *level; /* the innermost; NULL: none */
 } where;
 
 __attribute__((noinline)) static void meet(gp_lock_spot *spot)
@@ -73,13 +73,12 @@ static const gp_lock_spot *recognise(gp_lock_journal *journal, const gp_lock_spo
 
 static where find_place(gp_lock_journal *journal)
 {
-    where found = {GP_NO_FRAME, GP_ROW_NONE, false, NULL};
     const void *level = gp_lock_state.host->innermost();
+    where found = {GP_NO_FRAME, GP_ROW_NONE, false, level};
     gp_lock_spot spot;
     for (int i = 0; i < LEVELS_MAX && level != NULL && gp_lock_state.host->locate(&level, &spot); i++) {
         const gp_lock_spot *known = recognise(journal, &spot);
         found.place = known->place;
-        found.level = level;
         if (known->role == GP_LOCK_ROLE_USER)
             break;
         found.helper = known->place;

@@ -1,0 +1,635 @@
+"""Programs in which two threads contend for exactly one lock: what a trace must call it is known.
+
+Most have a lock that one thread holds until the other one waits for it. Where only C code holds it, for a
+short time, two threads do the same work again and again.
+"""
+
+from __future__ import annotations
+
+import bz2
+import collections
+import concurrent.futures
+import contextlib
+import functools
+import gc
+import hashlib
+import io
+import lzma
+import logging
+import os
+import queue
+import random
+import sys
+import tempfile
+import threading
+import time
+import types
+import warnings
+import weakref
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gilprobe.model.locks import WORK
+from gilprobe.tracing.tracer import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gilprobe.model.locks import Lock
+
+FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
+PATIENCE_S = 20.0
+SETTLE_S = 0.01
+ENOUGH_NS = 100_000
+HERE = __name__
+
+
+class Gate:
+    """Lets a thread hold a lock until another waits for it. Takes no lock itself: threads look and sleep."""
+
+    def __init__(self) -> None:
+        self.open = self.begun = self.ended = False
+
+    def hold(self) -> None:
+        """Tell that the lock is held, and hold it until it may go."""
+        self.begun = True
+        wait_until(lambda: self.ended)
+
+
+def wait_until(true: Callable[[], object]) -> bool:
+    """Wait without a lock; False if that lasts too long."""
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.0005)
+    return True
+
+
+@dataclass(frozen=True)
+class Program:
+    """What two threads do.
+
+    Attributes
+    ----------
+    hold : callable
+        Called by the first one with a gate: calls its `hold` while it has the lock. Or called with a gate, and
+        again and again until that has ended.
+    want : callable
+        Called by the second one: waits for the lock, and lets it go.
+    again : bool
+        Whether both call theirs again and again, since nothing can be held for long.
+    """
+
+    hold: Callable[[Gate], Any]
+    want: Callable[[], Any]
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of lock.
+
+    Attributes
+    ----------
+    what : str
+        In words.
+    title : str
+        What a trace must call it.
+    make : callable
+        Returns the program.
+    free_threaded : bool
+        Whether only builds without a GIL have it.
+    """
+
+    what: str
+    title: str
+    make: Callable[[], Program]
+    free_threaded: bool = False
+
+
+KINDS: list[Kind] = []
+
+
+def kind(
+    what: str, title: str, *, free_threaded: bool = False, when: bool = True
+) -> Callable[[Callable[[], Program]], Callable[[], Program]]:
+    """Add a kind. `when`: whether this interpreter has it."""
+
+    def add(make: Callable[[], Program]) -> Callable[[], Program]:
+        if when and (FREE_THREADED or not free_threaded):
+            KINDS.append(Kind(what, title.replace("HERE", HERE), make, free_threaded))
+        return make
+
+    return add
+
+
+def held(lock: Any, want: Callable[[], Any]) -> Program:
+    """Return a program in which one thread has a lock of Python's."""
+
+    def hold(gate: Gate) -> None:
+        with lock:
+            gate.hold()
+
+    return Program(hold, want)
+
+
+def again(first: Callable[[], Any], second: Callable[[], Any] | None = None) -> Program:
+    """Return a program in which both threads do something again and again."""
+    return Program(lambda _gate: first(), second or first, again=True)
+
+
+def pass_time(seconds: float) -> None:
+    """Work, without letting a lock go."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+# ---- locks of the program's ----
+
+
+class Cache:
+    """Has locks in attributes."""
+
+    shared = threading.Lock()
+
+    def __init__(self) -> None:
+        self._lock: Any = threading.Lock()
+        self._ready = threading.Condition()
+        self._parts = [threading.Lock() for _ in range(4)]
+
+    def want(self) -> None:
+        """Use the object's lock."""
+        with self._lock:
+            pass
+
+    def want_alias(self) -> None:
+        """Use it by another name."""
+        lock = self._lock
+        with lock:
+            pass
+
+    def want_shared(self) -> None:
+        """Use the lock of the class."""
+        with self.shared:
+            pass
+
+    def want_ready(self) -> None:
+        """Use the lock of the condition."""
+        with self._ready:
+            pass
+
+    def want_part(self) -> None:
+        """Use one of many."""
+        with self._parts[2]:
+            pass
+
+    @classmethod
+    def want_of_class(cls) -> None:
+        """Use the lock of the class, without an object."""
+        with cls.shared:
+            pass
+
+
+class Slotted:
+    """Has its lock in a slot."""
+
+    __slots__ = ("_lock", "value")
+
+    def __init__(self) -> None:
+        self.value, self._lock = 1, threading.Lock()
+
+    def want(self) -> None:
+        """Use it."""
+        with self._lock:
+            pass
+
+
+LOCK, RLOCK, CONDITION, SEMAPHORE, EVENT, BARRIER = (
+    threading.Lock(),
+    threading.RLock(),
+    threading.Condition(),
+    threading.Semaphore(3),
+    threading.Event(),
+    threading.Barrier(5),
+)
+LOCKS = {"one": threading.Lock(), "two": threading.Lock()}
+JOBS: queue.Queue[int] = queue.Queue()
+STACK: queue.LifoQueue[int] = queue.LifoQueue()
+
+
+def want_local(lock: Any) -> None:
+    """Use a lock by the name of a local variable."""
+    with lock:
+        pass
+
+
+@kind("Lock in a local variable", "Lock `lock`")
+def _() -> Program:
+    lock = threading.Lock()
+    return held(lock, lambda: want_local(lock))
+
+
+@kind("Lock in a closure's cell", "Lock `guard`")
+def _() -> Program:
+    guard = threading.Lock()
+
+    def want() -> None:
+        with guard:
+            pass
+
+    return held(guard, want)
+
+
+@kind("Lock in a global variable", "Lock `LOCK` (module HERE)")
+def _() -> Program:
+    def want() -> None:
+        with LOCK:
+            pass
+
+    return held(LOCK, want)
+
+
+@kind("global Lock that is passed on", "Lock `LOCK` (module HERE)")
+def _() -> Program:
+    return held(LOCK, lambda: want_local(LOCK))
+
+
+@kind("Lock in an attribute", "Lock `self._lock` of Cache")
+def _() -> Program:
+    cache = Cache()
+    return held(cache._lock, cache.want)
+
+
+@kind("Lock in an attribute, by a local name", "Lock `self._lock` of Cache")
+def _() -> Program:
+    cache = Cache()
+    return held(cache._lock, cache.want_alias)
+
+
+@kind("Lock in an attribute, from outside", "Lock `cache._lock` of Cache")
+def _() -> Program:
+    cache = Cache()
+
+    def want() -> None:
+        with cache._lock:
+            pass
+
+    return held(cache._lock, want)
+
+
+@kind("Lock in a class attribute", "Lock `self.shared` of Cache")
+def _() -> Program:
+    cache = Cache()
+    return held(Cache.shared, cache.want_shared)
+
+
+@kind("Lock in a class attribute, in a class method", "Lock `cls.shared` of Cache")
+def _() -> Program:
+    return held(Cache.shared, Cache.want_of_class)
+
+
+@kind("Lock in a slot", "Lock `self._lock` of Slotted")
+def _() -> Program:
+    slotted = Slotted()
+    return held(slotted._lock, slotted.want)
+
+
+@kind("Lock in a dict", "Lock `LOCKS[...]` (module HERE)")
+def _() -> Program:
+    def want() -> None:
+        with LOCKS["two"]:
+            pass
+
+    return held(LOCKS["two"], want)
+
+
+@kind("Lock in a list in an attribute", "Lock `self._parts[...]` of Cache")
+def _() -> Program:
+    cache = Cache()
+    return held(cache._parts[2], cache.want_part)
+
+
+@kind("RLock in a global variable", "RLock `RLOCK` (module HERE)")
+def _() -> Program:
+    def want() -> None:
+        with RLOCK:
+            pass
+
+    return held(RLOCK, want)
+
+
+@kind("RLock in an attribute", "RLock `self._lock` of Cache")
+def _() -> Program:
+    cache = Cache()
+    cache._lock = threading.RLock()
+    return held(cache._lock, cache.want)
+
+
+@kind("Condition in a global variable", "Condition `CONDITION` (module HERE)")
+def _() -> Program:
+    def want() -> None:
+        with CONDITION:
+            pass
+
+    return held(CONDITION, want)
+
+
+@kind("Condition in an attribute", "Condition `self._ready` of Cache")
+def _() -> Program:
+    cache = Cache()
+    return held(cache._ready, cache.want_ready)
+
+
+@kind("Condition by acquire()", "Condition `CONDITION` (module HERE)")
+def _() -> Program:
+    def want() -> None:
+        CONDITION.acquire()
+        CONDITION.release()
+
+    return held(CONDITION, want)
+
+
+@kind("Semaphore", "Semaphore `SEMAPHORE` (module HERE)")
+def _() -> Program:
+    def want() -> None:
+        with SEMAPHORE:
+            pass
+
+    return held(SEMAPHORE._cond, want)
+
+
+@kind("Event", "Event `EVENT` (module HERE)")
+def _() -> Program:
+    return held(EVENT._cond, lambda: EVENT.set())
+
+
+@kind("Barrier", "Barrier `BARRIER` (module HERE)")
+def _() -> Program:
+    return held(BARRIER._cond, lambda: BARRIER.reset())
+
+
+@kind("Queue", "Queue `JOBS` (module HERE)")
+def _() -> Program:
+    return held(JOBS.mutex, lambda: JOBS.put(1))
+
+
+@kind("Queue in a local variable", "Queue `jobs`")
+def _() -> Program:
+    jobs: queue.Queue[int] = queue.Queue()
+    return held(jobs.mutex, lambda: jobs.qsize())
+
+
+@kind("LifoQueue", "LifoQueue `STACK` (module HERE)")
+def _() -> Program:
+    return held(STACK.mutex, lambda: STACK.put(1))
+
+
+# ---- locks of the library's ----
+
+LOGGER = logging.getLogger("lock_kinds")
+LOGGER.propagate = False
+HANDLER = logging.StreamHandler(io.StringIO())
+LOGGER.addHandler(HANDLER)
+HIDDEN = logging.getLogger("lock_kinds.hidden")
+HIDDEN.propagate = False
+HIDDEN.addHandler(logging.StreamHandler(io.StringIO()))
+
+
+@kind("logging, a handler", "`lock` of StreamHandler `HANDLER` (module HERE)")
+def _() -> Program:
+    return held(HANDLER.lock, lambda: LOGGER.warning("one"))
+
+
+@kind("logging, a handler that the program does not have", "StreamHandler's `lock` (module logging)")
+def _() -> Program:
+    return held(HIDDEN.handlers[0].lock, lambda: logging.getLogger("lock_kinds.hidden").warning("one"))
+
+
+@kind("logging, the module", "RLock `_lock` (module logging)")
+def _() -> Program:
+    return held(logging._lock, lambda: logging.getLogger("another"))  # type: ignore[attr-defined]
+
+
+POOL = concurrent.futures.ThreadPoolExecutor(4)
+
+
+def new_pool() -> concurrent.futures.ThreadPoolExecutor:
+    """Return a pool without threads yet, which is POOL from now on."""
+    global POOL
+    POOL.shutdown()
+    POOL = concurrent.futures.ThreadPoolExecutor(4)
+    return POOL
+
+
+@kind("a pool's internal lock", "`_shutdown_lock` of ThreadPoolExecutor `POOL` (module HERE)")
+def _() -> Program:
+    return held(new_pool()._shutdown_lock, lambda: POOL.submit(int))
+
+
+@kind("a pool's idle semaphore", "`_idle_semaphore` of ThreadPoolExecutor `POOL` (module HERE)")
+def _() -> Program:
+    return held(new_pool()._idle_semaphore._cond, lambda: POOL.submit(int))
+
+
+@kind("pools, the module", "Lock `_global_shutdown_lock` (module concurrent.futures.thread)")
+def _() -> Program:
+    lock = concurrent.futures.thread._global_shutdown_lock  # type: ignore[attr-defined]
+    new_pool()
+    return held(lock, lambda: POOL.submit(int))
+
+
+@kind("a future", "`_condition` of Future `future`")
+def _() -> Program:
+    future: concurrent.futures.Future[int] = concurrent.futures.Future()
+    return held(future._condition, lambda: future.done())
+
+
+@kind("threading, the list of threads", "RLock `_active_limbo_lock` (module threading)")
+def _() -> Program:
+    return held(threading._active_limbo_lock, lambda: threading.enumerate())  # type: ignore[attr-defined]
+
+
+@kind("tempfile, once", "Lock `_once_lock` (module tempfile)")
+def _() -> Program:
+    tempfile._name_sequence = None  # type: ignore[attr-defined]
+    return held(tempfile._once_lock, lambda: tempfile._get_candidate_names())  # type: ignore[attr-defined]
+
+
+class Computed:
+    """Has a property that is computed once."""
+
+    @functools.cached_property
+    def value(self) -> int:
+        """Some number."""
+        return 1
+
+
+@kind("cached_property", "`lock` of cached_property `Computed.value` of Computed", when=sys.version_info < (3, 12))
+def _() -> Program:
+    made = Computed.__dict__["value"]
+    return held(made.lock, lambda: Computed().value)
+
+
+# ---- locks of the interpreter's and of types in C ----
+
+
+@contextlib.contextmanager
+def import_lock() -> Iterator[None]:
+    """Have the lock of the import system."""
+    import _imp
+
+    _imp.acquire_lock()
+    try:
+        yield
+    finally:
+        _imp.release_lock()
+
+
+def want_import() -> None:
+    """Import something that is not there yet."""
+    sys.modules.pop("this_is_new", None)
+    sys.meta_path.insert(0, Finder)
+    try:
+        import this_is_new  # type: ignore[import-not-found]  # noqa: F401
+    finally:
+        sys.meta_path.remove(Finder)
+
+
+class Finder:
+    """Finds modules that need no file."""
+
+    gate: Gate | None = None
+
+    @classmethod
+    def find_spec(cls, name: str, _path: Any = None, _target: Any = None) -> Any:
+        """Return how the module is made."""
+        import importlib.machinery
+
+        return importlib.machinery.ModuleSpec(name, cls) if name == "this_is_new" else None
+
+    @classmethod
+    def create_module(cls, _spec: Any) -> None:
+        """Leave that to the import system."""
+
+    @classmethod
+    def exec_module(cls, _module: Any) -> None:
+        """Run the module: it lasts until the other thread waits for it."""
+        if cls.gate is not None:
+            cls.gate.hold()
+
+
+@kind("import lock", "interpreter: import lock")
+def _() -> Program:
+    return held(import_lock(), want_import)
+
+
+@kind("a module that is being imported", "interpreter: import of this_is_new")
+def _() -> Program:
+    def hold(gate: Gate) -> None:
+        Finder.gate = gate
+        sys.modules.pop("this_is_new", None)
+        sys.meta_path.insert(0, Finder)
+        try:
+            import this_is_new  # noqa: F401
+        finally:
+            Finder.gate = None
+            sys.meta_path.remove(Finder)
+
+    def want() -> None:
+        import this_is_new  # noqa: F401
+
+    return Program(hold, want)
+
+
+class Slow(io.RawIOBase):
+    """A file whose writes last until the other thread waits."""
+
+    gate: Gate | None = None
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Write nothing, slowly."""
+        if self.gate is not None:
+            self.gate.hold()
+        return len(data)
+
+
+@kind("a buffered file", "_io.BufferedWriter `out`")
+def _() -> Program:
+    raw = Slow()
+    out = io.BufferedWriter(raw)
+
+    def hold(gate: Gate) -> None:
+        raw.gate = gate
+        out.write(b"1")
+        out.flush()
+        raw.gate = None
+
+    return Program(hold, lambda: out.write(b"2"))
+
+
+NUMBERS = bytes(range(256)) * 16384
+
+
+@kind("hashlib", "_hashlib.HASH `digest`")
+def _() -> Program:
+    digest = hashlib.sha256()
+    digest.update(NUMBERS)
+    return again(lambda: digest.update(NUMBERS))
+
+
+@kind("zlib", "zlib.Compress `packer`")
+def _() -> Program:
+    packer = zlib.compressobj()
+    return again(lambda: packer.compress(NUMBERS))
+
+
+@kind("bz2", "_bz2.BZ2Compressor `packer`")
+def _() -> Program:
+    packer = bz2.BZ2Compressor()
+    return again(lambda: packer.compress(NUMBERS[:200_000]))
+
+
+@kind("lzma", "_lzma.LZMACompressor `packer`")
+def _() -> Program:
+    packer = lzma.LZMACompressor(preset=1)
+    return again(lambda: packer.compress(NUMBERS[:200_000]))
+
+
+# ---- a run ----
+
+
+def run(kind: Kind) -> tuple[Lock, ...]:
+    """Have two threads contend for the lock; return the locks that a trace tells of, the longest waits first."""
+    program, gate = kind.make(), Gate()
+
+    def first() -> None:
+        wait_until(lambda: gate.open)
+        if not program.again:
+            program.hold(gate)
+        while program.again and not gate.ended:
+            gate.begun = True
+            program.hold(gate)
+
+    def second() -> None:
+        wait_until(lambda: gate.begun)
+        program.want()
+        while program.again and not gate.ended:
+            program.want()
+
+    threads = [threading.Thread(target=target, daemon=True) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    with trace(locks=True, sites=False) as running:
+        gate.open = True
+        wait_until(lambda: any(lock.kind != WORK and lock.wait_ns > ENOUGH_NS for lock in running.report().locks or ()))
+        time.sleep(SETTLE_S)
+        gate.ended = True
+        wait_until(lambda: not any(map(threading.Thread.is_alive, threads)))
+    return tuple(lock for lock in running.report().locks or () if lock.kind != WORK)
