@@ -602,7 +602,225 @@ def _() -> Program:
     return again(lambda: packer.compress(NUMBERS[:200_000]))
 
 
+# ---- locks that only builds without a GIL have ----
+
+REGISTRY: dict[int, int] = dict.fromkeys(range(200_000))
+ITEMS = list(range(400_000))
+MEMBERS = set(range(200_000))
+RECENT = collections.deque(range(400_000))
+ORDER = collections.OrderedDict.fromkeys(range(50_000))
+
+
+class Point:
+    """Has attributes that threads set."""
+
+    def __init__(self) -> None:
+        self.x = self.y = 0
+
+
+POINT = Point()
+
+
+class Settings:
+    """A class whose attributes are set."""
+
+    level = 0
+
+
+def busy(_number: int) -> int:
+    """Work for some time."""
+    pass_time(0.003)
+    return 1
+
+
+@kind("dict", "dict `REGISTRY` (module HERE)", free_threaded=True)
+def _() -> Program:
+    return again(lambda: REGISTRY.copy(), lambda: REGISTRY.update({1: 1}))
+
+
+@kind("dict in an attribute", "dict `self._parts` of Cache", free_threaded=True)
+def _() -> Program:
+    cache: Any = Cache()
+    cache._parts = dict.fromkeys(range(200_000))
+
+    def copy(self: Any) -> None:
+        self._parts.copy()
+
+    return again(lambda: copy(cache))
+
+
+@kind("list", "list `ITEMS` (module HERE)", free_threaded=True)
+def _() -> Program:
+    return again(lambda: ITEMS.copy(), lambda: (ITEMS.append(1), ITEMS.pop()))
+
+
+@kind("set", "set `MEMBERS` (module HERE)", free_threaded=True)
+def _() -> Program:
+    return again(lambda: MEMBERS.copy(), lambda: MEMBERS.add(1))
+
+
+@kind("deque", "collections.deque `RECENT` (module HERE)", free_threaded=True)
+def _() -> Program:
+    return again(lambda: RECENT.copy(), lambda: RECENT.append(RECENT.popleft()))
+
+
+@kind("OrderedDict", "collections.OrderedDict `ORDER` (module HERE)", free_threaded=True)
+def _() -> Program:
+    return again(lambda: ORDER.copy(), lambda: ORDER.move_to_end(1))
+
+
+@kind("list in a closure's cell", "list `items`", free_threaded=True)
+def _() -> Program:
+    items = list(range(400_000))
+    return again(lambda: items.reverse())
+
+
+@kind("list in a dict", "list `TABLE[...]` (module HERE)", free_threaded=True)
+def _() -> Program:
+    return again(lambda: TABLE["rows"].reverse())
+
+
+TABLE = {"rows": list(range(400_000))}
+
+
+@kind("lru_cache", "functools._lru_cache_wrapper `cached`", free_threaded=True)
+def _() -> Program:
+    cached = functools.lru_cache(maxsize=1)(busy)
+    return again(lambda: (cached(1), cached(2)))
+
+
+@kind("a user's object", "Point `POINT` (module HERE)", free_threaded=True)
+def _() -> Program:
+    def change() -> None:
+        for number in range(20_000):
+            POINT.x = number
+
+    return again(change)
+
+
+@kind("a closure's cell", "cell `count`", free_threaded=True)
+def _() -> Program:
+    count = 0
+
+    def change() -> None:
+        nonlocal count
+        for _ in range(20_000):
+            count += 1
+
+    return again(change)
+
+
+@kind("a text file in memory", "_io.StringIO `text`", free_threaded=True)
+def _() -> Program:
+    text = io.StringIO()
+    text.write("x" * 4_000_000)
+    return again(lambda: text.getvalue())
+
+
+@kind("a text file", "_io.TextIOWrapper `text`", free_threaded=True)
+def _() -> Program:
+    text = open(os.devnull, "w")  # noqa: SIM115, PTH123  # lives as long as the program
+
+    def change() -> None:
+        for _ in range(2_000):
+            text.write("one line\n")
+
+    return again(change)
+
+
+@kind("random", "random.Random `random._inst`", free_threaded=True)
+def _() -> Program:
+    return again(lambda: random.getrandbits(30_000_000))
+
+
+@kind("type lock", "interpreter: type lock", free_threaded=True)
+def _() -> Program:
+    def change() -> None:
+        for number in range(5_000):
+            Settings.level = number
+
+    return again(change)
+
+
+@kind("weak references", "interpreter: weak references", free_threaded=True)
+def _() -> Program:
+    def change() -> None:
+        for _ in range(10_000):
+            weakref.ref(POINT, print)
+
+    return again(change)
+
+
+@kind("an iterator", "enumerate `numbers`", free_threaded=True, when=sys.version_info >= (3, 15))
+def _() -> Program:
+    numbers = enumerate(iter(int, 1))
+
+    def change() -> None:
+        for _ in range(10_000):
+            next(numbers)
+
+    return again(change)
+
+
+# ---- all threads are stopped ----
+
+
+def stopped(stop: Callable[[], Any], times: int = 3) -> Program:
+    """Return a program in which one thread stops the world, and the other one works."""
+
+    def often() -> None:
+        for _ in range(times):
+            stop()
+
+    return again(often, lambda: pass_time(0.002))
+
+
+@kind("stop the world, by the collector", "stop the world: collector", free_threaded=True)
+def _() -> Program:
+    return stopped(gc.collect)
+
+
+@kind("stop the world, by sys.setprofile", "stop the world: sys.setprofile", free_threaded=True)
+def _() -> Program:
+    return stopped(lambda: sys.setprofile(None), 20)
+
+
+@kind("stop the world, by gc.get_objects", "stop the world: gc.get_objects", free_threaded=True)
+def _() -> Program:
+    return stopped(lambda: gc.get_objects() and None)
+
+
+@kind("stop the world, by sys._current_frames", "stop the world: sys._current_frames", free_threaded=True)
+def _() -> Program:
+    return stopped(lambda: sys._current_frames() and None, 20)
+
+
+@kind("stop the world, by set_eval_frame", "stop the world: set_eval_frame", free_threaded=True)
+def _() -> Program:
+    internal = __import__("_testinternalcapi")
+    return stopped(lambda: internal.set_eval_frame_default(), 20)
+
+
+@kind("stop the world, by another class", "stop the world: type of an object", free_threaded=True)
+def _() -> Program:
+    point: Any = Point()
+    other = types.new_class("Other", (Point,))
+
+    def change() -> None:
+        point.__class__ = other
+        point.__class__ = Point
+
+    return stopped(change, 20)
+
+
 # ---- a run ----
+
+
+def warm_up() -> None:
+    """Let a report import what it needs: it must not wait for a lock of these programs."""
+    with trace(locks=True, sites=False) as running:
+        threading.Thread(target=time.sleep, args=(0,)).start()
+    assert running.report().locks is not None
 
 
 def run(kind: Kind) -> tuple[Lock, ...]:

@@ -54,8 +54,8 @@ static bool has_no_lock(const void *type)
     return type == Py_TYPE(Py_None);
 }
 
-/* Within its own size: what lies behind it is another object. */
-static bool points_to(search *in, const void *from, uintptr_t lock)
+/* Or it has the lock in itself. Within its own size: what lies behind it is another object. */
+static bool has_in_it(search *in, const void *from, uintptr_t lock)
 {
     uintptr_t words[BEGIN / sizeof(uintptr_t)];
     const void *type;
@@ -65,6 +65,8 @@ static bool points_to(search *in, const void *from, uintptr_t lock)
                        sizeof size) ||
         size <= (Py_ssize_t)sizeof(PyObject))
         return false;
+    if (lock - (uintptr_t)from < (size_t)size)
+        return true;
     size_t begin = size < BEGIN ? (size_t)size : BEGIN;
     if (!gp_lock_fetch(&in->reads, from, words, begin))
         return false;
@@ -78,7 +80,7 @@ static bool is_it(search *in, const void *what)
 {
     if (what == NULL)
         return false;
-    bool found = in->object != 0 ? (uintptr_t)what == in->object : points_to(in, what, in->lock);
+    bool found = in->object != 0 ? (uintptr_t)what == in->object : has_in_it(in, what, in->lock);
     if (found)
         in->holder->object = (uintptr_t)what;
     return found;
@@ -298,7 +300,7 @@ static bool find_global(search *in, const gp_frame *frame, way how)
     global_visit with = {in, how};
     if (!gp_lock_visit_dict(&in->reads, frame->f_globals, visit_global, &with))
         return false;
-    if (in->holder->owner[0] == '\0')
+    if (in->holder->owner[0] == '\0' && how != OF_MODULE)
         read_module(in, frame, in->holder->owner);
     return true;
 }

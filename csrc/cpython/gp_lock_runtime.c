@@ -78,10 +78,11 @@ gp_lock_runtime_kind gp_lock_runtime_find(uintptr_t key, const char **name)
     const PyThreadState *state = gp_frames_is_finalizing() ? NULL : gp_frames_own_state();
     if (state != NULL && key == (uintptr_t)&state->state)
         return GP_LOCK_OWN_STOP;
-    if (find_in(of_runtime, sizeof of_runtime / sizeof *of_runtime, (uintptr_t)gp_frames_runtime_state,
-                sizeof(_PyRuntimeState), key, name) ||
-        find_in(of_interpreter, sizeof of_interpreter / sizeof *of_interpreter,
-                state != NULL ? (uintptr_t)state->interp : 0, sizeof(PyInterpreterState), key, name))
+    /* the main interpreter's state lies in _PyRuntime */
+    if (find_in(of_interpreter, sizeof of_interpreter / sizeof *of_interpreter,
+                state != NULL ? (uintptr_t)state->interp : 0, sizeof(PyInterpreterState), key, name) ||
+        find_in(of_runtime, sizeof of_runtime / sizeof *of_runtime, (uintptr_t)gp_frames_runtime_state,
+                sizeof(_PyRuntimeState), key, name))
         return GP_LOCK_OWN;
     return GP_LOCK_NOT_OWN;
 }
