@@ -136,6 +136,7 @@ void gp_lock_host_prepare(void)
     host.outer = gp_frames_outer;
     host.describe = describe;
     host.name = gp_lock_names_append;
+    host.name_stop = gp_lock_names_append_stop;
     host.new_lock = new_lock;
     host.acquire = acquire;
     host.release = release;

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/gp_safe_read.h"
+#include "cpython/gp_callee.h"
+#include "cpython/gp_frames.h"
 #include "cpython/gp_lock_holders.h"
 #include "cpython/gp_lock_runtime.h"
 #include "locks/gp_lock_trace.h"
@@ -196,4 +198,22 @@ void gp_lock_names_append(uintptr_t key, bool parked, const void *frame, gp_buff
         return;
     gp_buffer_number(text, GP_LOCK_OTHER);
     gp_buffer_number(text, key);
+}
+
+static bool name_stop(char name[GP_CALLEE_MAX])
+{
+    gp_safe_reader reader;
+    gp_safe_reader_open(&reader);
+    bool named = gp_callee_read(&reader, gp_frames_thread_state(), name, GP_CALLEE_MAX);
+    gp_safe_reader_close(&reader);
+    return named;
+}
+
+void gp_lock_names_append_stop(gp_buffer *text)
+{
+    char name[GP_CALLEE_MAX] = "";
+    bool named = name_stop(name), collects = strncmp(name, "garbage collection", 18) == 0;
+    gp_buffer_number(text, named ? GP_LOCK_STOP_BY : GP_LOCK_STOP);
+    if (named)
+        append_string(text, collects ? "collector" : name);
 }

@@ -13,4 +13,7 @@
  * Python code. */
 void gp_lock_names_append(uintptr_t key, bool parked, const void *frame, gp_buffer *text);
 
+/* Append by what the calling thread had stopped all others: the collector, or what its line runs in C. */
+void gp_lock_names_append_stop(gp_buffer *text);
+
 #endif
