@@ -14,8 +14,8 @@ import functools
 import gc
 import hashlib
 import io
-import lzma
 import logging
+import lzma
 import os
 import queue
 import random
@@ -73,8 +73,7 @@ class Program:
     Attributes
     ----------
     hold : callable
-        Called by the first one with a gate: calls its `hold` while it has the lock. Or called with a gate, and
-        again and again until that has ended.
+        Called by the first one with a gate: calls its `hold` while it has the lock.
     want : callable
         Called by the second one: waits for the lock, and lets it go.
     again : bool

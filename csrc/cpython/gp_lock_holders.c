@@ -238,8 +238,7 @@ static bool find_local(search *in, const gp_frame *frame, const PyCodeObject *co
 static bool is_local_named(const PyCodeObject *code, int i, const char *wanted)
 {
     PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, i);
-    return PyUnicode_IS_COMPACT_ASCII(name) &&
-           strcmp((const char *)PyUnicode_1BYTE_DATA(name), wanted) == 0;
+    return PyUnicode_IS_COMPACT_ASCII(name) && strcmp((const char *)PyUnicode_1BYTE_DATA(name), wanted) == 0;
 }
 
 /* The object whose method it is; -1: there is none. */
@@ -313,7 +312,8 @@ void gp_lock_holders_prepare(void)
 {
     PyObject *folder = PySys_GetObject("_stdlib_dir"); /* borrowed */
     Py_ssize_t size;
-    const char *text = folder != NULL && PyUnicode_Check(folder) ? PyUnicode_AsUTF8AndSize(folder, &size) : NULL;
+    const char *text =
+        folder != NULL && PyUnicode_Check(folder) ? PyUnicode_AsUTF8AndSize(folder, &size) : NULL;
     PyErr_Clear();
     if (text == NULL || size + 2 > LIBRARY_MAX)
         return;

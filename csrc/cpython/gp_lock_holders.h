@@ -16,14 +16,15 @@ enum {
 };
 
 typedef struct {
-    uintptr_t object; /* what is named */
-    char type[GP_LOCK_HOLDER_MAX];  /* of the object of the library's that has the lock; empty: the lock itself
-                                       is named */
-    bool synchronizer;              /* that object is there for nothing else, as a queue */
-    char part[GP_LOCK_HOLDER_MAX];  /* its attribute that has the lock, or has what has it; may be empty */
-    char name[GP_LOCK_HOLDER_MAX];  /* `lock`, `self._lock`, `REGISTRY`, `LOCKS[...]` */
+    uintptr_t object;              /* what is named */
+    char type[GP_LOCK_HOLDER_MAX]; /* of the object of the library's that has the lock; empty: the lock itself
+                                      is named */
+    bool synchronizer;             /* that object is there for nothing else, as a queue */
+    char part[GP_LOCK_HOLDER_MAX]; /* its attribute that has the lock, or has what has it; may be empty */
+    char name[GP_LOCK_HOLDER_MAX]; /* `lock`, `self._lock`, `REGISTRY`, `LOCKS[...]` */
     char owner[GP_LOCK_HOLDER_MAX]; /* of an attribute the type that has it, of a global variable its module;
-                                       empty for a local one. Without a name the module of the library's type */
+                                       empty for a local one. Without a name the module of the library's type
+                                     */
     char imported[GP_LOCK_HOLDER_MAX]; /* the lock is that of a module that is imported; else empty */
 } gp_lock_holder;
 

@@ -179,8 +179,8 @@ static bool append_pointed_at(uintptr_t key, const void *frame, gp_buffer *text)
     return true;
 }
 
-/* In 3.11 only a variable of C points to the import lock: a thread in the import system that waits for what no
- * object has waits for that. */
+/* In 3.11 only a variable of C points to the import lock: a thread in the import system that waits for what
+ * no object has waits for that. */
 static bool append_import_lock(const void *frame, gp_buffer *text)
 {
     if (PY_VERSION_HEX >= 0x030C0000 || frame == NULL || !gp_lock_holders_imports(frame))

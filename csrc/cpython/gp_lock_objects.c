@@ -107,8 +107,7 @@ static bool read_name_of(gp_lock_reads *reads, const void *type, char text[GP_LO
 bool gp_lock_read_type_name(gp_lock_reads *reads, const void *of, char text[GP_LOCK_PART_MAX])
 {
     const void *type;
-    return gp_lock_read_type(reads, of, &type) &&
-           read_name_of(reads, type == &PyType_Type ? of : type, text);
+    return gp_lock_read_type(reads, of, &type) && read_name_of(reads, type == &PyType_Type ? of : type, text);
 }
 
 /* ---- dicts ---- */

@@ -132,8 +132,8 @@ gp_lock_runtime_kind gp_lock_runtime_find(uintptr_t key, const char **name)
     const PyThreadState *state = gp_frames_is_finalizing() ? NULL : gp_frames_own_state();
     bool found =
         find(of_runtime, sizeof of_runtime / sizeof *of_runtime, gp_frames_runtime_state, key, name) ||
-        (state != NULL && find(of_interpreter, sizeof of_interpreter / sizeof *of_interpreter, state->interp,
-                               key, name));
+        (state != NULL &&
+         find(of_interpreter, sizeof of_interpreter / sizeof *of_interpreter, state->interp, key, name));
     return found ? GP_LOCK_OWN : GP_LOCK_NOT_OWN;
 }
 

@@ -114,8 +114,8 @@ static uint32_t lock_of(const gp_lock_books *books, const gp_lock_note *note)
 static void book_everywhere(gp_lock_books *books, gp_lock_journal *journal, gp_lock_note *note)
 {
     note->lock = lock_of(books, note);
-    bool goes_on = (note->flags & GP_LOCK_GOES_ON) != 0 && journal->open_until != 0 &&
-                   journal->open_lock == note->lock;
+    bool goes_on =
+        (note->flags & GP_LOCK_GOES_ON) != 0 && journal->open_until != 0 && journal->open_lock == note->lock;
     /* what was between the two parts is no wait */
     journal->open_since = goes_on ? journal->open_since + (note->since - journal->open_until) : note->since;
     for (gp_lock_session *session = books->sessions; session != NULL; session = session->next)

@@ -38,8 +38,8 @@ GP_THREAD_LOCAL bool trial_waits;     /* it is the one that waits */
 /* Where it waits or releases: the innermost level that is the user's, and what that called. */
 typedef struct {
     uint32_t place;
-    uint32_t helper; /* place of the function of threading or queue that was called there; GP_ROW_NONE */
-    bool work;       /* it waits for work */
+    uint32_t helper;   /* place of the function of threading or queue that was called there; GP_ROW_NONE */
+    bool work;         /* it waits for work */
     const void *level; /* the innermost; NULL: none */
 } where;
 

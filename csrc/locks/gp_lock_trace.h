@@ -64,8 +64,8 @@ typedef struct {
     /* Append what the lock at `key` is (gp_lock_what and what follows), for which the calling thread waits;
      * `level` is its innermost, NULL if it has none. */
     void (*name)(uintptr_t key, bool parked, const void *level, gp_buffer *text);
-    /* Append by what the calling thread, which lets all others go on, had stopped them: GP_LOCK_STOP_BY and what
-     * follows; GP_LOCK_STOP if it can't be told. */
+    /* Append by what the calling thread, which lets all others go on, had stopped them: GP_LOCK_STOP_BY and
+     * what follows; GP_LOCK_STOP if it can't be told. */
     void (*name_stop)(gp_buffer *text);
 
     /* A lock of the interpreter's that takes and releases no GIL. */
