@@ -391,6 +391,8 @@ LOGGER = logging.getLogger("lock_kinds")
 LOGGER.propagate = False
 HANDLER = logging.StreamHandler(io.StringIO())
 LOGGER.addHandler(HANDLER)
+# 3.13t makes a dict a shared one when another thread reads it first, and waits for itself then
+threading.Thread(target=LOGGER.warning, args=("first",)).start()
 HIDDEN = logging.getLogger("lock_kinds.hidden")
 HIDDEN.propagate = False
 HIDDEN.addHandler(logging.StreamHandler(io.StringIO()))
@@ -735,13 +737,19 @@ def _() -> Program:
     return again(lambda: random.getrandbits(30_000_000))
 
 
+class Others(Settings):
+    """Another one."""
+
+
+def change_class(made: type[Settings]) -> None:
+    """Set an attribute of a class, often."""
+    for number in range(5_000):
+        made.level = number
+
+
 @kind("type lock", "interpreter: type lock", free_threaded=True)
 def _() -> Program:
-    def change() -> None:
-        for number in range(5_000):
-            Settings.level = number
-
-    return again(change)
+    return again(lambda: change_class(Settings), lambda: change_class(Others))
 
 
 @kind("weak references", "interpreter: weak references", free_threaded=True)

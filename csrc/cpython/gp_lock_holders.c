@@ -182,6 +182,25 @@ static bool is_worth_it(search *in, const void *value, way how)
     return gp_lock_read_type(&in->reads, value, &type) && (type == &PyModule_Type) == (how == OF_MODULE);
 }
 
+/* It is the dict that has the attributes of this value. Only free-threaded builds lock dicts. */
+static bool is_dict_of(search *in, const char *name, const void *value)
+{
+#if defined(Py_GIL_DISABLED)
+    path from = {NULL, name, value, 0, in};
+    if (in->object == 0 || (uintptr_t)gp_lock_dict_of(&in->reads, value) != in->object)
+        return false;
+    in->holder->object = in->object;
+    become(in->holder->name, name);
+    append(in->holder->name, ".__dict__");
+    in->holder->owner[0] = '\0';
+    name_owner(in, &from);
+    return true;
+#else
+    (void)in, (void)name, (void)value;
+    return false;
+#endif
+}
+
 static bool leads_to_it(search *in, const char *name, const void *value, way how)
 {
     path from = {NULL, name, value, how == ATTRIBUTE_OF_ATTRIBUTE, in};
@@ -193,7 +212,8 @@ static bool leads_to_it(search *in, const char *name, const void *value, way how
     else if (how == ITEM)
         found = gp_lock_visit_items(&in->reads, value, visit_item, &from);
     else
-        found = gp_lock_visit_attributes(&in->reads, value, visit_attribute, &from);
+        found = is_dict_of(in, name, value) ||
+                gp_lock_visit_attributes(&in->reads, value, visit_attribute, &from);
     if (found)
         in->root = value;
     return found;

@@ -381,6 +381,22 @@ bool gp_lock_visit_attributes(gp_lock_reads *reads, const void *of, gp_lock_visi
     return visit_class(&is, &with);
 }
 
+const void *gp_lock_dict_of(gp_lock_reads *reads, const void *of)
+{
+    shape is;
+    const void *type, *dict = NULL;
+    ptrdiff_t at = 0;
+    if (!gp_lock_read_type(reads, of, &type))
+        return NULL;
+    if (type == &PyType_Type)
+        at = offsetof(PyTypeObject, tp_dict);
+    else if (type == &PyModule_Type)
+        at = sizeof(PyObject);
+    else if (read_shape(reads, of, &is))
+        at = (is.flags & Py_TPFLAGS_MANAGED_DICT) != 0 ? DICT_AT : is.dict_offset;
+    return at != 0 && gp_lock_fetch(reads, (const char *)of + at, &dict, sizeof dict) ? dict : NULL;
+}
+
 const void *gp_lock_attribute(gp_lock_reads *reads, const void *of, const char *name)
 {
     shape is;

@@ -43,6 +43,9 @@ bool gp_lock_visit_attributes(gp_lock_reads *reads, const void *of, gp_lock_visi
 /* The items of a list or tuple, and the values of a dict, up to some number; keys are NULL. */
 bool gp_lock_visit_items(gp_lock_reads *reads, const void *of, gp_lock_visit_key *visit, void *context);
 
+/* The dict that has the attributes of a class, a module or an object; NULL: there is none. */
+const void *gp_lock_dict_of(gp_lock_reads *reads, const void *of);
+
 /* The value of an attribute of the object itself; NULL: there is none. */
 const void *gp_lock_attribute(gp_lock_reads *reads, const void *of, const char *name);
 

@@ -19,7 +19,7 @@ from gilprobe._native import tracer
 from gilprobe.model.locks import STOP, WORK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ABLE, REASON = tracer.locks_support()
 pytestmark = pytest.mark.skipif(not ABLE, reason=f"locks can't be traced here: {REASON}")
@@ -148,6 +148,13 @@ CASES: list[tuple[Any, Callable[[], Any], str]] = [
         "RLock `_active_limbo_lock` (module threading)",
     ),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pool() -> Iterator[None]:
+    """Leave no thread behind that waits for work."""
+    yield
+    POOL.shutdown()
 
 
 def until(true: Callable[[], object]) -> bool:
