@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gilprobe.model.locks import Lock
+    from gilprobe.report import Report
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 PATIENCE_S = 20.0
@@ -392,7 +393,8 @@ LOGGER.propagate = False
 HANDLER = logging.StreamHandler(io.StringIO())
 LOGGER.addHandler(HANDLER)
 # 3.13t makes a dict a shared one when another thread reads it first, and waits for itself then
-threading.Thread(target=LOGGER.warning, args=("first",)).start()
+for target in (lambda: LOGGER.warning("first"), lambda: sys.modules.get("this_is_new")):
+    threading.Thread(target=target).start()
 HIDDEN = logging.getLogger("lock_kinds.hidden")
 HIDDEN.propagate = False
 HIDDEN.addHandler(logging.StreamHandler(io.StringIO()))
@@ -702,14 +704,14 @@ def _() -> Program:
     return again(change)
 
 
-@kind("a closure's cell", "cell `count`", free_threaded=True)
+@kind("a closure's cell", "cell `flag`", free_threaded=True)
 def _() -> Program:
-    count = 0
+    flag = False
 
     def change() -> None:
-        nonlocal count
+        nonlocal flag
         for _ in range(20_000):
-            count += 1
+            flag = not flag
 
     return again(change)
 
@@ -832,6 +834,15 @@ def is_waited_for(locks: tuple[Lock, ...] | None) -> bool:
     return any(lock.kind != WORK and lock.wait_ns > ENOUGH_NS for lock in locks or ())
 
 
+def those_of(report: Report, waiters: set[str]) -> tuple[Lock, ...]:
+    """Return the locks for which these threads waited, the longest waits first; whoever asks waits, too."""
+    sums: dict[int, int] = collections.defaultdict(int)
+    for row in report.lock_waits or ():
+        if row.waiter in waiters and (report.locks or ())[row.lock].kind != WORK:
+            sums[row.lock] += row.wait_ns
+    return tuple((report.locks or ())[lock] for lock in sorted(sums, key=lambda lock: -sums[lock]))
+
+
 def run(kind: Kind) -> tuple[Lock, ...]:
     """Have two threads contend for the lock; return the locks of a trace, the longest waits first."""
     program, gate = kind.make(), Gate()
@@ -859,4 +870,4 @@ def run(kind: Kind) -> tuple[Lock, ...]:
         time.sleep(SETTLE_S)
         gate.ended = True
         wait_until(lambda: not any(map(threading.Thread.is_alive, threads)))
-    return tuple(lock for lock in running.report().locks or () if lock.kind != WORK)
+    return those_of(running.report(), {thread.name for thread in threads})
