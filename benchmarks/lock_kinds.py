@@ -797,11 +797,6 @@ def _() -> Program:
     return stopped(lambda: sys.setprofile(None), 20)
 
 
-@kind("stop the world, by gc.get_objects", "stop the world: gc.get_objects", free_threaded=True)
-def _() -> Program:
-    return stopped(lambda: gc.get_objects() and None)
-
-
 @kind("stop the world, by sys._current_frames", "stop the world: sys._current_frames", free_threaded=True)
 def _() -> Program:
     return stopped(lambda: sys._current_frames() and None, 20)
@@ -845,9 +840,9 @@ def those_of(report: Report, waiters: set[str]) -> tuple[Lock, ...]:
 
 def run(kind: Kind) -> tuple[Lock, ...]:
     """Have two threads contend for the lock; return the locks of a trace, the longest waits first."""
-    program, gate = kind.make(), Gate()
+    contenders = kind.make(), Gate()
 
-    def first() -> None:
+    def first(program: Program, gate: Gate) -> None:
         wait_until(lambda: gate.open)
         if not program.again:
             program.hold(gate)
@@ -855,13 +850,15 @@ def run(kind: Kind) -> tuple[Lock, ...]:
             gate.begun = True
             program.hold(gate)
 
-    def second() -> None:
+    def second(program: Program, gate: Gate) -> None:
         wait_until(lambda: gate.begun)
         program.want()
         while program.again and not gate.ended:
             program.want()
 
-    threads = [threading.Thread(target=target, daemon=True) for target in (first, second)]
+    # both are passed on: the cells of a closure are locked, too
+    threads = [threading.Thread(target=target, args=contenders, daemon=True) for target in (first, second)]
+    gate = contenders[1]
     for thread in threads:
         thread.start()
     with trace(locks=True, sites=False) as running:
@@ -870,4 +867,5 @@ def run(kind: Kind) -> tuple[Lock, ...]:
         time.sleep(SETTLE_S)
         gate.ended = True
         wait_until(lambda: not any(map(threading.Thread.is_alive, threads)))
-    return those_of(running.report(), {thread.name for thread in threads})
+    stops = kind.title.startswith("stop the world")  # who stops the others waits, too, until all have stopped
+    return those_of(running.report(), {thread.name for thread in threads[stops:]})
