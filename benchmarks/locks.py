@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
 from typing import TYPE_CHECKING
 
 import common
+import lock_kinds
 from common import Question, Row
 
 from gilprobe.measuring.host import capabilities
@@ -178,9 +179,37 @@ def cells(sums: dict[tuple[str, str], int], owns: list[Own]) -> list[float]:
     return found
 
 
+def which_lock(options: argparse.Namespace) -> Iterator[Row]:
+    """Yield for each kind of lock how many of ten runs named it rightly, first of all locks."""
+    lock_kinds.warm_up()
+    for kind in lock_kinds.KINDS:
+        if options.kind not in kind.what:
+            continue
+        common.progress(f"kinds: {kind.what}")
+        told = [first_title(kind) for _ in range(options.runs)]
+        wrong = sorted({title for title in told if title != kind.title})
+        samples = [float(title == kind.title) for title in told]
+        options.wrong += [kind.what] if wrong else []
+        yield Row(
+            f"{kind.what}: {kind.title}",
+            "named in each run",
+            "of 1",
+            samples,
+            common.REACHED if all(samples) else common.MISSED,
+            f"also called {', '.join(wrong)}" if wrong else "",
+        )
+
+
+def first_title(kind: lock_kinds.Kind) -> str:
+    """Return what a trace calls the lock that was waited for longest."""
+    locks = lock_kinds.run(kind)
+    return locks[0].title if locks else "nothing"
+
+
 QUESTIONS = (
     Question("waits", "within 0.5 points of each thread's life", waits_of_each, traces=False),
     Question("matrix", "within 1 point", who_waited_for_whom, traces=False),
+    Question("kinds", "the right lock named in each run", which_lock, traces=False),
 )
 
 
@@ -188,13 +217,17 @@ def main() -> int:
     """Run the benchmark."""
     made = common.parser("Are waits for locks right?", repeat=3)
     made.add_argument("--seconds", type=float, default=4.0, help="length of each run")
+    made.add_argument("--runs", type=common.positive, default=10, help="runs of each kind (%(default)s)")
+    made.add_argument("--kind", metavar="TEXT", default="", help="only the kinds with this in their name")
     options = made.parse_args()
     common.check_file(options, made)
     if options.quick:
-        options.repeat, options.seconds = 1, min(options.seconds, 0.2)
+        options.repeat, options.seconds, options.runs = 1, min(options.seconds, 0.2), 1
     if capabilities().locks != "exact":
         made.error(capabilities().locks_reason)
-    return common.main("locks", options, QUESTIONS)
+    options.wrong = []
+    status = common.main("locks", options, QUESTIONS)
+    return status or int(bool(options.wrong))
 
 
 if __name__ == "__main__":

@@ -4,79 +4,24 @@
 
 #include <string.h>
 
-#include "base/gp_safe_read.h"
-
-/* How a dict keeps its entries, the same in 3.11 to 3.15 (Include/internal/pycore_dict.h, which 3.12 can't
- * include beside Python.h). */
-typedef struct {
-    Py_ssize_t refcount;
-    uint8_t log2_size, log2_index_bytes, kind;
-#if defined(Py_GIL_DISABLED)
-    uint8_t mutex;
-#endif
-    uint32_t version;
-    Py_ssize_t usable, entry_count;
-    char indices[];
-} keys_head;
-
-typedef struct {
-    const void *key, *value;
-} short_entry;
-
-typedef struct {
-    Py_hash_t hash;
-    const void *key, *value;
-} long_entry;
-
-/* Values that are not with their keys, as from an object's attributes. */
-typedef struct {
-#if PY_VERSION_HEX >= 0x030D0000
-    uint8_t capacity, size, embedded, valid;
-#endif
-    const void *values[1];
-} values_head;
-
-#if PY_VERSION_HEX >= 0x030D0000
-#define Py_BUILD_CORE 1
-#include <internal/pycore_dict.h>
-#undef Py_BUILD_CORE
-_Static_assert(offsetof(keys_head, entry_count) == offsetof(struct _dictkeysobject, dk_nentries) &&
-                   offsetof(keys_head, kind) == offsetof(struct _dictkeysobject, dk_kind) &&
-                   offsetof(keys_head, indices) == offsetof(struct _dictkeysobject, dk_indices) &&
-                   offsetof(short_entry, value) == offsetof(PyDictUnicodeEntry, me_value) &&
-                   offsetof(long_entry, value) == offsetof(PyDictKeyEntry, me_value) &&
-                   offsetof(values_head, values) == offsetof(PyDictValues, values) &&
-                   (int)DICT_KEYS_GENERAL == 0,
-               "pycore_dict.h");
-#endif
-
-/* Where an object's dict is, from the object (MANAGED_DICT_OFFSET in pycore_object.h). */
-#if defined(Py_GIL_DISABLED)
-#define DICT_AT (-(ptrdiff_t)sizeof(void *))
-#else
-#define DICT_AT (-3 * (ptrdiff_t)sizeof(void *))
-#endif
+#include "cpython/gp_lock_objects.h"
 
 enum {
-    READS_MAX = 400,   /* of memory of others, each some hundred nanoseconds */
-    ENTRIES_MAX = 512, /* of a dict */
-    PIECE = 32,        /* entries read at once */
+    READS_MAX = 2000,  /* of memory of others, each some hundred nanoseconds */
     BEGIN = 320,       /* bytes of an object in which it may point to its lock */
-    PART_MAX = 48,     /* bytes of one name */
-    FRAMES_UP = 3, /* frames whose variables are looked at: the one that waits, and those that called it */
+    LIBRARY_UP = 12,   /* frames of the standard library that are looked at, from the one that waits */
+    FRAMES_UP = 3,     /* frames of the program's whose variables are looked at */
+    LIBRARY_MAX = 512, /* bytes of a path */
 };
 
 /* What is looked for, and how far. */
 typedef struct {
     uintptr_t object, lock;
-    int reads;
+    gp_lock_reads reads;
     gp_lock_holder *holder;
+    const void *root; /* the value of the variable by which it was found */
+    bool in_library;  /* items of containers don't count: the library keeps all kinds of things */
 } search;
-
-static bool fetch(search *in, const void *from, void *to, size_t size)
-{
-    return in->reads-- > 0 && gp_safe_read_once(from, to, size);
-}
 
 /* ---- text ---- */
 
@@ -88,30 +33,10 @@ static void append(char *text, const char *more)
     text[used + size] = '\0';
 }
 
-/* Names of variables are mostly ASCII; of others there is none. */
-static bool read_string(search *in, const void *from, char text[PART_MAX])
+static void become(char *text, const char *other)
 {
-    PyASCIIObject copy;
-    if (from == NULL || !fetch(in, from, &copy, sizeof copy) || Py_TYPE(&copy) != &PyUnicode_Type ||
-        !copy.state.compact || !copy.state.ascii || copy.length <= 0)
-        return false;
-    size_t size = copy.length < PART_MAX ? (size_t)copy.length : PART_MAX - 1;
-    memset(text, 0, PART_MAX);
-    return fetch(in, (const char *)from + sizeof copy, text, size);
-}
-
-static bool read_type_name(search *in, const void *of, char text[PART_MAX])
-{
-    const PyTypeObject *type;
-    const char *name;
-    char bytes[PART_MAX] = "";
-    if (!fetch(in, (const char *)of + offsetof(PyObject, ob_type), &type, sizeof type) ||
-        !fetch(in, (const char *)type + offsetof(PyTypeObject, tp_name), &name, sizeof name) ||
-        !fetch(in, name, bytes, PART_MAX - 1))
-        return false;
-    const char *dot = strrchr(bytes, '.');
-    strcpy(text, dot != NULL ? dot + 1 : bytes);
-    return true;
+    text[0] = '\0';
+    append(text, other);
 }
 
 /* ---- whether it is this one ---- */
@@ -129,19 +54,21 @@ static bool has_no_lock(const void *type)
     return type == Py_TYPE(Py_None);
 }
 
-/* Within its own size: what lies behind it is another object. */
-static bool points_to(search *in, const void *from, uintptr_t lock)
+/* Or it has the lock in itself. Within its own size: what lies behind it is another object. */
+static bool has_in_it(search *in, const void *from, uintptr_t lock)
 {
     uintptr_t words[BEGIN / sizeof(uintptr_t)];
-    const char *type;
+    const void *type;
     Py_ssize_t size;
-    if ((uintptr_t)from % sizeof(void *) != 0 ||
-        !fetch(in, (const char *)from + offsetof(PyObject, ob_type), &type, sizeof type) ||
-        has_no_lock(type) || !fetch(in, type + offsetof(PyTypeObject, tp_basicsize), &size, sizeof size) ||
+    if (!gp_lock_read_type(&in->reads, from, &type) || has_no_lock(type) ||
+        !gp_lock_fetch(&in->reads, (const char *)type + offsetof(PyTypeObject, tp_basicsize), &size,
+                       sizeof size) ||
         size <= (Py_ssize_t)sizeof(PyObject))
         return false;
+    if (lock - (uintptr_t)from < (size_t)size)
+        return true;
     size_t begin = size < BEGIN ? (size_t)size : BEGIN;
-    if (!fetch(in, from, words, begin))
+    if (!gp_lock_fetch(&in->reads, from, words, begin))
         return false;
     for (size_t i = sizeof(PyObject) / sizeof *words; i < begin / sizeof *words; i++)
         if (words[i] == lock)
@@ -153,196 +80,143 @@ static bool is_it(search *in, const void *what)
 {
     if (what == NULL)
         return false;
-    bool found = in->object != 0 ? (uintptr_t)what == in->object : points_to(in, what, in->lock);
+    bool found = in->object != 0 ? (uintptr_t)what == in->object : has_in_it(in, what, in->lock);
     if (found)
         in->holder->object = (uintptr_t)what;
     return found;
 }
 
-/* ---- dicts and attributes ---- */
+/* ---- paths ---- */
 
-/* The name of the entry whose value it is. */
-typedef struct {
-    keys_head head;
-    const char *entries;
-    size_t count, size; /* of an entry */
-    size_t key_at, value_at;
-} keys_copy;
+/* A path to an object: how it is written, and how many more attributes may follow. */
+typedef struct path {
+    const struct path *before; /* the path to what has it as an attribute; NULL: a variable */
+    const char *text;
+    const void *object;
+    int more;
+    search *in;
+} path;
 
-static bool read_keys(search *in, const void *keys, keys_copy *copy)
+/* Types that are there for nothing but to wait: who has one has its locks. */
+static bool is_synchronizer(search *in, const void *object)
 {
-    if (keys == NULL || !fetch(in, keys, &copy->head, sizeof copy->head) || copy->head.entry_count < 0 ||
-        copy->head.log2_index_bytes > 32)
+    char module[GP_LOCK_PART_MAX];
+    return gp_lock_read_type_module(&in->reads, object, module) &&
+           (strcmp(module, "threading") == 0 || strcmp(module, "queue") == 0);
+}
+
+static void name_owner(search *in, const path *of)
+{
+    char type[GP_LOCK_PART_MAX];
+    if (of != NULL && gp_lock_read_type_name(&in->reads, of->object, type) && strcmp(type, "module") != 0)
+        become(in->holder->owner, type);
+}
+
+/* It is an attribute of what `from` leads to. */
+static void found_attribute(const path *from, const char *text)
+{
+    search *in = from->in;
+    char type[GP_LOCK_PART_MAX];
+    become(in->holder->name, text);
+    while (from != NULL && is_synchronizer(in, from->object) &&
+           gp_lock_read_type_name(&in->reads, from->object, type)) {
+        become(in->holder->name, from->text);
+        become(in->holder->type, type);
+        in->holder->object = (uintptr_t)from->object;
+        from = from->before;
+    }
+    in->holder->owner[0] = '\0';
+    name_owner(in, from);
+}
+
+static bool visit_item(void *context, const void *key, const void *value)
+{
+    const path *from = context;
+    (void)key;
+    char text[GP_LOCK_HOLDER_MAX] = "";
+    if (!is_it(from->in, value))
         return false;
-    bool general = copy->head.kind == 0;
-    copy->entries =
-        (const char *)keys + offsetof(keys_head, indices) + ((size_t)1 << copy->head.log2_index_bytes);
-    copy->count = copy->head.entry_count < ENTRIES_MAX ? (size_t)copy->head.entry_count : ENTRIES_MAX;
-    copy->size = general ? sizeof(long_entry) : sizeof(short_entry);
-    copy->key_at = general ? offsetof(long_entry, key) : offsetof(short_entry, key);
-    copy->value_at = general ? offsetof(long_entry, value) : offsetof(short_entry, value);
+    append(text, from->text);
+    append(text, "[...]");
+    become(from->in->holder->name, text);
+    from->in->holder->owner[0] = '\0';
+    name_owner(from->in, from->before);
     return true;
 }
 
-/* Called with each key and value of a dict. True ends it. */
-typedef bool visit(search *in, const void *key, const void *value, void *context);
-
-static const void *word_at(const char *bytes)
-{
-    const void *word;
-    memcpy(&word, bytes, sizeof word);
-    return word;
-}
-
-/* `values`: where they are if not with the keys; NULL. */
-static bool visit_keys(search *in, const void *keys, const char *values, visit *called, void *context)
-{
-    keys_copy copy;
-    char bytes[PIECE * sizeof(long_entry)];
-    const void *others[PIECE];
-    if (!read_keys(in, keys, &copy))
-        return false;
-    for (size_t first = 0; first < copy.count; first += PIECE) {
-        size_t count = copy.count - first < PIECE ? copy.count - first : PIECE;
-        if (!fetch(in, copy.entries + first * copy.size, bytes, count * copy.size) ||
-            (values != NULL && !fetch(in, values + first * sizeof *others, others, count * sizeof *others)))
-            return false;
-        for (size_t i = 0; i < count; i++) {
-            const char *entry = bytes + i * copy.size;
-            const void *value = values != NULL ? others[i] : word_at(entry + copy.value_at);
-            if (value != NULL && called(in, word_at(entry + copy.key_at), value, context))
-                return true;
-        }
-    }
-    return false;
-}
-
-static bool visit_dict(search *in, const void *dict, visit *called, void *context)
-{
-    PyDictObject copy;
-    if (dict == NULL || !fetch(in, dict, &copy, sizeof copy) ||
-        (Py_TYPE(&copy) != &PyDict_Type && copy.ma_keys == NULL))
-        return false;
-    const char *values =
-        copy.ma_values != NULL ? (const char *)copy.ma_values + offsetof(values_head, values) : NULL;
-    return visit_keys(in, copy.ma_keys, values, called, context);
-}
-
-/* What is read of an object's type. */
-typedef struct {
-    unsigned long flags;
-    Py_ssize_t basic_size, dict_offset;
-    const void *cached_keys;
-} shape;
-
-static bool read_shape(search *in, const void *of, shape *is)
-{
-    const char *type;
-    if ((uintptr_t)of % sizeof(void *) != 0 ||
-        !fetch(in, (const char *)of + offsetof(PyObject, ob_type), &type, sizeof type) ||
-        !fetch(in, type + offsetof(PyTypeObject, tp_flags), &is->flags, sizeof is->flags) ||
-        (is->flags & (Py_TPFLAGS_READY | Py_TPFLAGS_HEAPTYPE)) != (Py_TPFLAGS_READY | Py_TPFLAGS_HEAPTYPE) ||
-        (is->flags & Py_TPFLAGS_TYPE_SUBCLASS) != 0)
-        return false;
-    return fetch(in, type + offsetof(PyTypeObject, tp_basicsize), &is->basic_size, sizeof is->basic_size) &&
-           fetch(in, type + offsetof(PyTypeObject, tp_dictoffset), &is->dict_offset,
-                 sizeof is->dict_offset) &&
-           fetch(in, type + offsetof(PyHeapTypeObject, ht_cached_keys), &is->cached_keys,
-                 sizeof is->cached_keys);
-}
-
-#if PY_VERSION_HEX >= 0x030D0000
-
-/* Attributes follow the object as long as no dict has been made of them (pycore_object.h). */
-static bool visit_managed(search *in, const char *of, const shape *is, visit *called, void *context)
-{
-    const void *dict;
-    if (fetch(in, of + DICT_AT, &dict, sizeof dict) && dict != NULL)
-        return visit_dict(in, dict, called, context);
-    if ((is->flags & Py_TPFLAGS_INLINE_VALUES) == 0)
-        return false;
-    return visit_keys(in, is->cached_keys, of + is->basic_size + offsetof(values_head, values), called,
-                      context);
-}
-
-#elif PY_VERSION_HEX >= 0x030C0000
-
-/* A dict, or, with the lowest bit set, the values (PyDictOrValues in pycore_object.h). */
-static bool visit_managed(search *in, const char *of, const shape *is, visit *called, void *context)
-{
-    uintptr_t pointer;
-    if (!fetch(in, of + DICT_AT, &pointer, sizeof pointer))
-        return false;
-    if ((pointer & 1) == 0)
-        return visit_dict(in, (const void *)pointer, called, context);
-    return visit_keys(in, is->cached_keys, (const char *)pointer + 1 + offsetof(values_head, values), called,
-                      context);
-}
-
-#else
-
-/* The values, or NULL and a dict (_PyObject_ValuesPointer in pycore_object.h). */
-static bool visit_managed(search *in, const char *of, const shape *is, visit *called, void *context)
-{
-    const char *pointers[2];
-    if (!fetch(in, of + DICT_AT - sizeof *pointers, pointers, sizeof pointers))
-        return false;
-    return pointers[0] != NULL
-               ? visit_keys(in, is->cached_keys, pointers[0] + offsetof(values_head, values), called, context)
-               : visit_dict(in, pointers[1], called, context);
-}
-
-#endif
-
-static bool visit_attributes(search *in, const void *of, visit *called, void *context)
-{
-    shape is;
-    const void *dict;
-    if (!read_shape(in, of, &is))
-        return false;
-    if ((is.flags & Py_TPFLAGS_MANAGED_DICT) != 0)
-        return visit_managed(in, of, &is, called, context);
-    return is.dict_offset > 0 && fetch(in, (const char *)of + is.dict_offset, &dict, sizeof dict) &&
-           visit_dict(in, dict, called, context);
-}
-
-/* ---- the search ---- */
-
-/* A path to an object: what is in front of an attribute's name, and how many more attributes may follow. */
-typedef struct {
-    const char *before;
-    const void *object;
-    int more;
-} path;
-
-static bool visit_attribute(search *in, const void *key, const void *value, void *context)
+static bool visit_attribute(void *context, const void *key, const void *value)
 {
     const path *from = context;
-    char name[PART_MAX], whole[GP_LOCK_HOLDER_MAX] = "";
+    search *in = from->in;
+    char name[GP_LOCK_PART_MAX], text[GP_LOCK_HOLDER_MAX] = "";
     bool found = is_it(in, value);
-    if ((!found && from->more == 0) || !read_string(in, key, name))
+    if ((!found && from->more == 0) || !gp_lock_read_string(&in->reads, key, name))
         return false;
-    append(whole, from->before);
-    append(whole, ".");
-    append(whole, name);
+    append(text, from->text);
+    append(text, ".");
+    append(text, name);
     if (found) {
-        strcpy(in->holder->name, whole);
-        if (read_type_name(in, from->object, name))
-            append(in->holder->owner, name);
+        found_attribute(from, text);
         return true;
     }
-    path next = {whole, value, from->more - 1};
-    return visit_attributes(in, value, visit_attribute, &next);
+    path next = {from, text, value, from->more - 1, in};
+    return (!in->in_library && gp_lock_visit_items(&in->reads, value, visit_item, &next)) ||
+           gp_lock_visit_attributes(&in->reads, value, visit_attribute, &next);
 }
 
-static bool is_variable(search *in, const char *name, const void *value, int more)
+/* ---- variables ---- */
+
+/* How a variable leads to it: it is it, or so many attributes lie between; or it contains it. */
+typedef enum {
+    ITSELF = -1,
+    ATTRIBUTE = 0,
+    ATTRIBUTE_OF_ATTRIBUTE = 1,
+    ITEM = 2,
+    OF_MODULE = 3,
+} way;
+
+/* Modules have so much that they come last. */
+static bool is_worth_it(search *in, const void *value, way how)
 {
-    path from = {name, value, more};
-    if (is_it(in, value)) {
-        append(in->holder->name, name);
-        return true;
-    }
-    return more >= 0 && value != NULL && visit_attributes(in, value, visit_attribute, &from);
+    const void *type;
+    return gp_lock_read_type(&in->reads, value, &type) && (type == &PyModule_Type) == (how == OF_MODULE);
+}
+
+/* It is the dict that has the attributes of this value. Only free-threaded builds lock dicts. */
+static bool is_dict_of(search *in, const char *name, const void *value)
+{
+#if defined(Py_GIL_DISABLED)
+    path from = {NULL, name, value, 0, in};
+    if (in->object == 0 || (uintptr_t)gp_lock_dict_of(&in->reads, value) != in->object)
+        return false;
+    in->holder->object = in->object;
+    become(in->holder->name, name);
+    append(in->holder->name, ".__dict__");
+    in->holder->owner[0] = '\0';
+    name_owner(in, &from);
+    return true;
+#else
+    (void)in, (void)name, (void)value;
+    return false;
+#endif
+}
+
+static bool leads_to_it(search *in, const char *name, const void *value, way how)
+{
+    path from = {NULL, name, value, how == ATTRIBUTE_OF_ATTRIBUTE, in};
+    bool found;
+    if (value == NULL || (how != ITSELF && !is_worth_it(in, value, how)))
+        return false;
+    if (how == ITSELF)
+        found = is_it(in, value) && (become(in->holder->name, name), true);
+    else if (how == ITEM)
+        found = gp_lock_visit_items(&in->reads, value, visit_item, &from);
+    else
+        found = is_dict_of(in, name, value) ||
+                gp_lock_visit_attributes(&in->reads, value, visit_attribute, &from);
+    if (found)
+        in->root = value;
+    return found;
 }
 
 static const void *local_at(const gp_frame *frame, int i)
@@ -358,70 +232,254 @@ static const void *local_at(const gp_frame *frame, int i)
 static const void *in_cell(search *in, const void *value)
 {
     PyCellObject copy;
-    bool is_cell = value != NULL && fetch(in, value, &copy, sizeof copy) && Py_TYPE(&copy) == &PyCell_Type;
+    bool is_cell = value != NULL && gp_lock_fetch(&in->reads, value, &copy, sizeof copy) &&
+                   Py_TYPE(&copy) == &PyCell_Type;
     return is_cell ? copy.ob_ref : value;
 }
 
-/* First the variables themselves, then their attributes. */
-static bool find_local(search *in, const gp_frame *frame, const PyCodeObject *code, int more)
+static bool local_leads_to_it(search *in, const gp_frame *frame, const PyCodeObject *code, int i, way how)
 {
-    for (int i = 0; i < code->co_nlocalsplus; i++) {
-        PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, i);
-        const void *value = local_at(frame, i);
-        if (value != NULL && (more >= 0 || in->object == 0 || (uintptr_t)value != in->object))
-            value = in_cell(in, value);
-        if (PyUnicode_IS_COMPACT_ASCII(name) &&
-            is_variable(in, (const char *)PyUnicode_1BYTE_DATA(name), value, more))
+    PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, i);
+    const void *value = local_at(frame, i);
+    if (value != NULL && (how != ITSELF || in->object == 0 || (uintptr_t)value != in->object))
+        value = in_cell(in, value);
+    return PyUnicode_IS_COMPACT_ASCII(name) &&
+           leads_to_it(in, (const char *)PyUnicode_1BYTE_DATA(name), value, how);
+}
+
+static bool find_local(search *in, const gp_frame *frame, const PyCodeObject *code, way how)
+{
+    for (int i = 0; i < code->co_nlocalsplus; i++)
+        if (local_leads_to_it(in, frame, code, i, how))
             return true;
-    }
     return false;
 }
 
-static bool visit_global(search *in, const void *key, const void *value, void *context)
+static bool is_local_named(const PyCodeObject *code, int i, const char *wanted)
 {
-    char name[PART_MAX];
-    const int *more = context;
-    if (*more < 0)
-        return is_it(in, value) && read_string(in, key, name) && (append(in->holder->name, name), true);
-    path from = {name, value, *more};
-    return read_string(in, key, name) && visit_attributes(in, value, visit_attribute, &from);
+    PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, i);
+    return PyUnicode_IS_COMPACT_ASCII(name) && strcmp((const char *)PyUnicode_1BYTE_DATA(name), wanted) == 0;
 }
 
-static bool visit_module_name(search *in, const void *key, const void *value, void *context)
+/* The object whose method it is; -1: there is none. */
+static int self_of(const PyCodeObject *code)
 {
-    char name[PART_MAX];
-    if (!read_string(in, key, name) || strcmp(name, "__name__") != 0)
-        return false;
-    return read_string(in, value, context);
+    bool has = code->co_argcount > 0 && (is_local_named(code, 0, "self") || is_local_named(code, 0, "cls"));
+    return has ? 0 : -1;
 }
 
-static bool find_global(search *in, const gp_frame *frame)
+typedef struct {
+    search *in;
+    way how;
+} global_visit;
+
+static bool visit_global(void *context, const void *key, const void *value)
 {
-    int more = -1;
-    char module[PART_MAX] = "";
-    if (!visit_dict(in, frame->f_globals, visit_global, &more))
+    const global_visit *with = context;
+    char name[GP_LOCK_PART_MAX];
+    if (with->how == ITSELF) {
+        if (!is_it(with->in, value) || !gp_lock_read_string(&with->in->reads, key, name))
+            return false;
+        become(with->in->holder->name, name);
+        with->in->root = value;
+        return true;
+    }
+    return gp_lock_read_string(&with->in->reads, key, name) && strncmp(name, "__", 2) != 0 &&
+           leads_to_it(with->in, name, value, with->how);
+}
+
+/* The name of a module, from its dict. */
+typedef struct {
+    search *in;
+    char *name;
+} module_visit;
+
+static bool visit_module_name(void *context, const void *key, const void *value)
+{
+    const module_visit *with = context;
+    char name[GP_LOCK_PART_MAX];
+    return gp_lock_read_string(&with->in->reads, key, name) && strcmp(name, "__name__") == 0 &&
+           gp_lock_read_string(&with->in->reads, value, with->name);
+}
+
+static void read_module(search *in, const gp_frame *frame, char *text)
+{
+    char name[GP_LOCK_PART_MAX] = "";
+    module_visit with = {in, name};
+    gp_lock_reads spare = {64}; /* also if the search has used up its own */
+    gp_lock_reads left = in->reads;
+    in->reads = spare;
+    if (gp_lock_visit_dict(&in->reads, frame->f_globals, visit_module_name, &with))
+        become(text, name);
+    in->reads = left;
+}
+
+static bool find_global(search *in, const gp_frame *frame, way how)
+{
+    global_visit with = {in, how};
+    if (!gp_lock_visit_dict(&in->reads, frame->f_globals, visit_global, &with))
         return false;
-    if (visit_dict(in, frame->f_globals, visit_module_name, module))
-        append(in->holder->owner, module);
+    if (in->holder->owner[0] == '\0' && how != OF_MODULE)
+        read_module(in, frame, in->holder->owner);
     return true;
 }
 
-static bool find_in_frame(search *in, const gp_frame *frame)
+/* ---- frames ---- */
+
+static char library[LIBRARY_MAX]; /* the folder, with a slash at its end; empty: not known */
+
+void gp_lock_holders_prepare(void)
+{
+    PyObject *folder = PySys_GetObject("_stdlib_dir"); /* borrowed */
+    Py_ssize_t size;
+    const char *text =
+        folder != NULL && PyUnicode_Check(folder) ? PyUnicode_AsUTF8AndSize(folder, &size) : NULL;
+    PyErr_Clear();
+    if (text == NULL || size + 2 > LIBRARY_MAX)
+        return;
+    memcpy(library, text, (size_t)size);
+    memcpy(library + size, "/", 2);
+}
+
+static bool begins_with(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* The file of a frame's code; NULL: it has none that can be told. */
+static const char *file_of(const PyCodeObject *code)
+{
+    PyObject *file = code->co_filename;
+    return PyUnicode_IS_COMPACT_ASCII(file) ? (const char *)PyUnicode_1BYTE_DATA(file) : NULL;
+}
+
+static bool is_library(const PyCodeObject *code)
+{
+    const char *file = file_of(code);
+    if (file == NULL)
+        return false;
+    if (begins_with(file, "<frozen "))
+        return true;
+    return library[0] != '\0' && begins_with(file, library) && strstr(file, "/site-packages/") == NULL &&
+           strstr(file, "/dist-packages/") == NULL;
+}
+
+static const PyCodeObject *code_of(const gp_frame *frame)
 {
     const PyCodeObject *code = gp_frame_executable(frame);
-    if (frame->owner >= GP_FRAMES_NOT_PYTHON || code == NULL || !PyCode_Check((PyObject *)code))
+    bool runs = frame->owner < GP_FRAMES_NOT_PYTHON && code != NULL && PyCode_Check((PyObject *)code);
+    return runs ? code : NULL;
+}
+
+/* In the program's own frames: what says most comes first. */
+static bool find_in_frame(search *in, const gp_frame *frame, const PyCodeObject *code)
+{
+    int self = self_of(code);
+    in->in_library = false;
+    in->holder->owner[0] = '\0';
+    return (self >= 0 && local_leads_to_it(in, frame, code, self, ATTRIBUTE)) ||
+           find_global(in, frame, ITSELF) || find_local(in, frame, code, ITSELF) ||
+           find_local(in, frame, code, ATTRIBUTE) || find_local(in, frame, code, ITEM) ||
+           find_local(in, frame, code, ATTRIBUTE_OF_ATTRIBUTE) || find_global(in, frame, ITEM) ||
+           find_global(in, frame, ATTRIBUTE) || find_global(in, frame, OF_MODULE);
+}
+
+/* ---- the library's frames ---- */
+
+/* The attribute of the library's object that leads to the lock: the first of them. */
+static void keep_part(gp_lock_holder *holder)
+{
+    const char *dot = strchr(holder->name, '.');
+    become(holder->part, dot != NULL ? dot + 1 : "");
+    holder->part[strcspn(holder->part, ".[")] = '\0';
+}
+
+/* The import system has a lock for each module. */
+static bool is_of_import(search *in, const void *object, const char *type)
+{
+    const void *name;
+    char text[GP_LOCK_PART_MAX];
+    if (strcmp(type, "_ModuleLock") != 0)
         return false;
-    return find_local(in, frame, code, -1) || find_local(in, frame, code, 0) || find_global(in, frame) ||
-           find_local(in, frame, code, 1);
+    name = gp_lock_attribute(&in->reads, object, "name");
+    if (name == NULL || !gp_lock_read_string(&in->reads, name, text))
+        return false;
+    become(in->holder->imported, text);
+    return true;
+}
+
+/* From now on the object whose method runs is looked for, which has the lock. */
+static void go_on_with_self(search *in, const gp_frame *frame, const void *self)
+{
+    gp_lock_holder *holder = in->holder;
+    char type[GP_LOCK_PART_MAX], module[GP_LOCK_HOLDER_MAX] = "";
+    if (!gp_lock_read_type_name(&in->reads, self, type))
+        return;
+    keep_part(holder);
+    if (is_of_import(in, self, type))
+        return;
+    holder->synchronizer = is_synchronizer(in, self);
+    read_module(in, frame, module);
+    become(holder->type, type);
+    become(holder->owner, module);
+    holder->name[0] = '\0';
+    holder->object = in->object = (uintptr_t)self;
+}
+
+/* True: that is all that there is to find. */
+static bool find_in_library(search *in, const gp_frame *frame, const PyCodeObject *code)
+{
+    gp_lock_holder before = *in->holder;
+    int self = self_of(code);
+    const void *value = self >= 0 ? local_at(frame, self) : NULL;
+    if (value != NULL)
+        value = in_cell(in, value);
+    in->in_library = true;
+    if (in->object == 0 && find_local(in, frame, code, ITSELF))
+        in->object = before.object = in->holder->object;
+    if (value != NULL ? leads_to_it(in, "self", value, ATTRIBUTE) : find_local(in, frame, code, ATTRIBUTE)) {
+        const void *has = in->root;
+        go_on_with_self(in, frame, has);
+        return in->holder->imported[0] != '\0';
+    }
+    *in->holder = before;
+    in->holder->owner[0] = '\0';
+    if (before.type[0] == '\0' && find_global(in, frame, ITSELF))
+        return true;
+    *in->holder = before;
+    return false;
 }
 
 bool gp_lock_holders_find(uintptr_t wanted, uintptr_t lock, const void *frame, gp_lock_holder *holder)
 {
-    search in = {.object = wanted, .lock = lock, .reads = READS_MAX, .holder = holder};
-    const gp_frame *at = frame;
-    for (int i = 0; i < FRAMES_UP && at != NULL && in.reads > 0; i++, at = at->previous)
-        if (find_in_frame(&in, at))
-            return true;
+    search in = {.object = wanted, .lock = lock, .reads = {READS_MAX}, .holder = holder};
+    gp_lock_holder found = {.object = 0}; /* in the library */
+    int inner = 0, own = 0;
     *holder = (gp_lock_holder){.object = 0};
+    for (const gp_frame *at = frame; at != NULL && own < FRAMES_UP && in.reads.left > 0; at = at->previous) {
+        const PyCodeObject *code = code_of(at);
+        if (code == NULL)
+            continue;
+        if (is_library(code)) {
+            if (own == 0 && inner++ < LIBRARY_UP && find_in_library(&in, at, code))
+                return true;
+            continue;
+        }
+        if (own++ == 0)
+            found = *holder;
+        if (find_in_frame(&in, at, code))
+            return true;
+        *holder = found;
+    }
+    return holder->object != 0;
+}
+
+bool gp_lock_holders_imports(const void *frame)
+{
+    for (const gp_frame *at = frame; at != NULL; at = at->previous) {
+        const PyCodeObject *code = code_of(at);
+        if (code != NULL)
+            return file_of(code) != NULL && begins_with(file_of(code), "<frozen importlib");
+    }
     return false;
 }

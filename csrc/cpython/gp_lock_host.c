@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cpython/gp_frames.h"
+#include "cpython/gp_lock_holders.h"
 #include "cpython/gp_lock_names.h"
 
 /* ---- where threads are ---- */
@@ -13,6 +14,7 @@ static bool frames_agree;
 
 void gp_lock_host_use_frames(void)
 {
+    gp_lock_holders_prepare();
     frames_agree = true;
 }
 
@@ -171,6 +173,7 @@ void gp_lock_host_prepare(void)
     host.describe = describe;
     host.name = gp_lock_names_append;
     host.has = has;
+    host.name_stop = gp_lock_names_append_stop;
     host.new_lock = new_lock;
     host.acquire = acquire;
     host.release = release;

@@ -9,8 +9,11 @@
 
 #include "base/gp_buffer.h"
 
-/* Append what the lock at `key` is: see gp_lock_host. `frame` is where the thread waits, NULL if it runs no
+/* Append what the lock at `key` is: see gp_lock_host. `frame` is the thread's innermost, NULL if it runs no
  * Python code. */
 void gp_lock_names_append(uintptr_t key, bool parked, const void *frame, gp_buffer *text);
+
+/* Append by what the calling thread had stopped all others: the collector, or what its line runs in C. */
+void gp_lock_names_append_stop(gp_buffer *text);
 
 #endif

@@ -105,14 +105,28 @@ static void book(gp_lock_books *books, gp_lock_session *session, gp_lock_table *
     gp_lock_history_divide(gp_lock_history_of(&books->history, note->key), wait, charge, &to);
 }
 
-static void book_everywhere(gp_lock_books *books, gp_lock_journal *journal, const gp_lock_note *note)
+/* A thread does not know by what it was stopped: whoever lets it go does. */
+static uint32_t lock_of(const gp_lock_books *books, const gp_lock_note *note)
 {
-    bool goes_on = (note->flags & GP_LOCK_GOES_ON) != 0 && journal->open_until != 0;
+    if (note->lock + 1 != atomic_load_explicit(&books->stop_lock, memory_order_relaxed) ||
+        note->lock == GP_ROW_NONE)
+        return note->lock;
+    const gp_lock_step *end =
+        gp_lock_history_release(gp_lock_history_of(&books->history, note->key), note->since, note->until);
+    return end != NULL && end->lock != GP_ROW_NONE ? end->lock : note->lock;
+}
+
+static void book_everywhere(gp_lock_books *books, gp_lock_journal *journal, gp_lock_note *note)
+{
+    note->lock = lock_of(books, note);
+    bool goes_on =
+        (note->flags & GP_LOCK_GOES_ON) != 0 && journal->open_until != 0 && journal->open_lock == note->lock;
     /* what was between the two parts is no wait */
     journal->open_since = goes_on ? journal->open_since + (note->since - journal->open_until) : note->since;
     for (gp_lock_session *session = books->sessions; session != NULL; session = session->next)
         book(books, session, &session->rows, journal, note, goes_on);
     journal->open_until = note->until;
+    journal->open_lock = note->lock;
 }
 
 /* ---- what is noted ---- */
@@ -142,8 +156,11 @@ static void add_steps(gp_lock_books *books, gp_lock_journal *journal)
 {
     for (; journal->seen < journal->upto; journal->seen++) {
         const gp_lock_note *note = gp_lock_journal_note(journal, journal->seen);
-        gp_lock_step released = {
-            .at = note->until, .sem = note->sem, .account = journal->account, .place = note->place};
+        gp_lock_step released = {.at = note->until,
+                                 .sem = note->sem,
+                                 .account = journal->account,
+                                 .place = note->place,
+                                 .lock = note->lock};
         if ((note->flags & GP_LOCK_RELEASE) != 0)
             add_step(books, note->key, &released);
         else
@@ -171,7 +188,7 @@ static void book_waits(gp_lock_books *books, gp_lock_journal *journal)
 {
     uint64_t number = atomic_load_explicit(&journal->read, memory_order_relaxed);
     for (; number < journal->limit; number++) {
-        const gp_lock_note *note = gp_lock_journal_note(journal, number);
+        gp_lock_note *note = gp_lock_journal_note(journal, number);
         if ((note->flags & GP_LOCK_RELEASE) == 0)
             book_everywhere(books, journal, note);
     }

@@ -36,6 +36,8 @@ typedef struct {
     gp_lock_journals journals;
     _Atomic(gp_lock_journal *) listed; /* with something to read */
     size_t prune_at;                   /* steps in the history */
+    _Atomic uint32_t stop_lock;        /* number of the lock that stands for any stop of all threads, + 1;
+                                          0: none was met */
     uint64_t forgotten;                /* steps for which there was no memory */
     unsigned blind_yields;             /* a spin is over after a multiple of so many; 0: of any number */
     uint64_t gap_ticks;                /* a thread that has not spun for so long does not spin any more */

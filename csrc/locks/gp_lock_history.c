@@ -204,6 +204,14 @@ void gp_lock_history_divide(const gp_lock_past *past, gp_lock_waited wait, gp_lo
     go_to(&of, wait.until, of.holder, of.place);
 }
 
+const gp_lock_step *gp_lock_history_release(const gp_lock_past *past, uint64_t since, uint64_t until)
+{
+    for (size_t i = past != NULL ? first_after(past, until) : 0; i > 0 && past->steps[i - 1].at >= since; i--)
+        if (past->steps[i - 1].kind == GP_LOCK_RELEASED)
+            return &past->steps[i - 1];
+    return NULL;
+}
+
 /* ---- what is not needed any more ---- */
 
 void gp_lock_history_forget_all_needs(gp_lock_history *history)

@@ -27,6 +27,7 @@ typedef struct {
     uintptr_t sem;           /* what was posted, or what the thread slept on; 0: it only spun */
     uint32_t account, place; /* who, and where; of one that had waited, where it waited */
     gp_lock_step_kind kind;
+    uint32_t lock; /* of the end of a stop of all threads by what: a number of gp_lock_trace.h; else any */
 } gp_lock_step;
 
 /* The steps of one lock, in order of time. */
@@ -69,6 +70,9 @@ typedef struct {
 /* Divide a wait among the holders of the lock. `past` may be NULL. */
 void gp_lock_history_divide(const gp_lock_past *past, gp_lock_waited wait, gp_lock_charge *charge,
                             void *context);
+
+/* The last release within a wait; NULL: none is known. `past` may be NULL. */
+const gp_lock_step *gp_lock_history_release(const gp_lock_past *past, uint64_t since, uint64_t until);
 
 /* Forget the steps that are not needed: before, set `needed` of each past that is. */
 void gp_lock_history_forget_all_needs(gp_lock_history *history);

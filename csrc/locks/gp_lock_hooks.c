@@ -30,14 +30,17 @@ GP_THREAD_LOCAL bool trial_waits;     /* it is the one that waits */
 
 #define NEXT(call) __atomic_load_n(&gp_lock_state.hooks[call].next, __ATOMIC_RELAXED)
 
+#define SET(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
+#define GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
+
 /* ---- where the thread is ---- */
 
 /* Where it waits or releases: the innermost level that is the user's, and what that called. */
 typedef struct {
     uint32_t place;
-    uint32_t helper; /* place of the function of threading or queue that was called there; GP_ROW_NONE */
-    bool work;       /* it waits for work */
-    const void *level;
+    uint32_t helper;   /* place of the function of threading or queue that was called there; GP_ROW_NONE */
+    bool work;         /* it waits for work */
+    const void *level; /* the innermost; NULL: none */
 } where;
 
 __attribute__((noinline)) static void meet(gp_lock_spot *spot)
@@ -73,13 +76,12 @@ static const gp_lock_spot *recognise(gp_lock_journal *journal, const gp_lock_spo
 
 static where find_place(gp_lock_journal *journal)
 {
-    where found = {GP_NO_FRAME, GP_ROW_NONE, false, NULL};
     const void *level = gp_lock_state.host->innermost();
+    where found = {GP_NO_FRAME, GP_ROW_NONE, false, level};
     gp_lock_spot spot;
     for (int i = 0; i < LEVELS_MAX && level != NULL && gp_lock_state.host->locate(&level, &spot); i++) {
         const gp_lock_spot *known = recognise(journal, &spot);
         found.place = known->place;
-        found.level = level;
         if (known->role == GP_LOCK_ROLE_USER)
             break;
         found.helper = known->place;
@@ -106,8 +108,11 @@ __attribute__((noinline)) static uint32_t meet_lock(uintptr_t key, bool parked, 
 {
     if (!gp_lock_try(&gp_lock_state.names_lock))
         return GP_ROW_NONE;
-    describe_lock(key, parked, at, &gp_lock_state.text);
-    uint32_t lock = gp_places_described(&gp_lock_state.locks, &gp_lock_state.text);
+    gp_buffer *text = &gp_lock_state.text;
+    describe_lock(key, parked, at, text);
+    uint32_t lock = gp_places_described(&gp_lock_state.locks, text);
+    if (text->size == 1 && text->bytes[0] == GP_LOCK_STOP)
+        SET(gp_lock_state.books.stop_lock, lock + 1);
     pthread_mutex_unlock(&gp_lock_state.names_lock);
     return lock;
 }
@@ -124,9 +129,6 @@ static uint32_t find_lock(gp_lock_journal *journal, uintptr_t key, bool parked, 
 }
 
 /* ---- notes ---- */
-
-#define SET(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
-#define GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
 
 static void add(gp_lock_journal *journal, const gp_lock_note *note)
 {
@@ -390,6 +392,32 @@ static int hooked_timedwait(sem_t *sem, const struct timespec *until)
 
 /* ---- releases ---- */
 
+__attribute__((noinline)) static uint32_t meet_stop(void)
+{
+    if (!gp_lock_try(&gp_lock_state.names_lock))
+        return GP_ROW_NONE;
+    gp_buffer_clear(&gp_lock_state.text);
+    gp_lock_state.host->name_stop(&gp_lock_state.text);
+    uint32_t lock = gp_places_described(&gp_lock_state.locks, &gp_lock_state.text);
+    pthread_mutex_unlock(&gp_lock_state.names_lock);
+    return lock;
+}
+
+/* By what all threads were stopped, if this one was, and is let go now. They are let go one after the other,
+ * by the same thread at the same place. */
+static uint32_t stopped_by(gp_lock_journal *journal, uintptr_t sem, uint32_t place)
+{
+    uint32_t stop = GET(gp_lock_state.books.stop_lock);
+    if (stop == 0 || gp_lock_waiters_lock(&gp_lock_state.waiters, sem) + 1 != stop)
+        return GP_ROW_NONE;
+    gp_lock_kind *last = &journal->stopped_by;
+    uint64_t now = gp_clock_ticks();
+    if (last->place != place || now - last->key > gp_lock_state.gap_ticks)
+        *last = (gp_lock_kind){now, place, meet_stop()};
+    last->key = gp_clock_ticks();
+    return last->lock;
+}
+
 __attribute__((noinline)) static void note_release(gp_lock_journal *journal, uintptr_t sem)
 {
     bool known;
@@ -404,6 +432,7 @@ __attribute__((noinline)) static void note_release(gp_lock_journal *journal, uin
                                  .key = key,
                                  .sem = sem,
                                  .place = at.place,
+                                 .lock = stopped_by(journal, sem, at.place),
                                  .flags = GP_LOCK_RELEASE | (known ? 0 : GP_LOCK_ELSEWHERE)});
 }
 

@@ -35,7 +35,8 @@ typedef struct {
     uintptr_t key;         /* the lock's address */
     uintptr_t sem;         /* the semaphore on which the thread slept, or which was posted */
     uint32_t place;        /* GP_ROW_NONE: not known */
-    uint32_t lock;         /* what it is: a number of gp_lock_trace.h */
+    uint32_t lock;         /* what it is: a number of gp_lock_trace.h. Of a release only if all threads were
+                              stopped: by what; GP_ROW_NONE */
     uint32_t flags;
     uint32_t spun; /* ticks of the wait in which the thread spun; of a very long spin UINT32_MAX */
 } gp_lock_note;
@@ -99,6 +100,7 @@ typedef struct gp_lock_journal {
     gp_lock_yielded yielded; /* `at` NULL: none since the last wait */
     gp_lock_spot spots[GP_LOCK_SPOTS];
     gp_lock_kind kinds[GP_LOCK_KINDS];
+    gp_lock_kind stopped_by; /* as this thread stopped all others there; `key`: when it let the last one go */
 
     /* written by whoever keeps the books */
     _Atomic uint64_t read;           /* notes read so far */
@@ -106,6 +108,7 @@ typedef struct gp_lock_journal {
     uint64_t limit, upto;            /* in this reading: of waits, of steps */
     uint64_t spin_told;              /* `since` of a spin whose end is in the history, but not noted yet */
     uint64_t open_since, open_until; /* the last wait, with which another may go on */
+    uint32_t open_lock;
     struct gp_lock_journal *next_read;
     bool being_read;
     uint32_t account;

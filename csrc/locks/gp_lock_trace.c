@@ -224,6 +224,7 @@ static void leave_books_behind(void)
 {
     state->books.history = (gp_lock_history){0};
     state->places = state->locks = (gp_places){0};
+    atomic_store(&state->books.stop_lock, 0);
     state->text = (gp_buffer){0};
     for (gp_lock_session *session = state->books.sessions; session != NULL; session = session->next)
         session->rows = (gp_lock_table){0};

@@ -35,6 +35,9 @@ typedef enum {
     GP_LOCK_STOP,    /* all threads were stopped */
     GP_LOCK_WORK,    /* work: place + 1 of the function that waits for it, 0: not known */
     GP_LOCK_OTHER,   /* not known: address */
+    GP_LOCK_PART,    /* a lock that an object of a library has, which is named instead: GP_LOCK_LOCK,
+                        GP_LOCK_OBJECT or GP_LOCK_WORK, then type, name, owner, part (strings), address */
+    GP_LOCK_STOP_BY, /* all threads were stopped: by what (string) */
 } gp_lock_what;
 
 /* Flags of what gp_lock_read appends. */
@@ -58,12 +61,15 @@ typedef struct {
     const void *(*outer)(const void *level);
     /* Append line, function and file, as a recording has them (PLAC). Returns the role. */
     gp_lock_role (*describe)(const gp_lock_spot *spot, gp_buffer *text);
-    /* Append what the lock at `key` is (gp_lock_what and what follows), for which the calling thread waits at
-     * `level`, NULL if it has none. */
+    /* Append what the lock at `key` is (gp_lock_what and what follows), for which the calling thread waits;
+     * `level` is its innermost, NULL if it has none. */
     void (*name)(uintptr_t key, bool parked, const void *level, gp_buffer *text);
     /* Whether the calling thread has the lock at `key` itself: calls that enter an object's critical section
      * twice spin for their own lock. */
     bool (*has)(uintptr_t key);
+    /* Append by what the calling thread, which lets all others go on, had stopped them: GP_LOCK_STOP_BY and
+     * what follows; GP_LOCK_STOP if it can't be told. */
+    void (*name_stop)(gp_buffer *text);
 
     /* A lock of the interpreter's that takes and releases no GIL. */
     void *(*new_lock)(void);

@@ -46,4 +46,7 @@ void gp_lock_waiters_leave(gp_lock_waiters *waiters, uintptr_t sem, int token);
  * then it is the semaphore. */
 uintptr_t gp_lock_waiters_key(gp_lock_waiters *waiters, uintptr_t sem, bool *known);
 
+/* What that lock is: its number; GP_ROW_NONE: not known. */
+uint32_t gp_lock_waiters_lock(gp_lock_waiters *waiters, uintptr_t sem);
+
 #endif

@@ -29,18 +29,24 @@ class Lock:
         build has; "interpreter": one of its own; "stop the world": all threads were stopped; "work": a
         condition, an event, a queue, the end of a thread; "unknown".
     type : str
-        The type of the object: "_thread.lock", "dict"; empty where there is none.
+        The type of the object: "_thread.lock", "dict"; of a lock inside an object of the standard library the
+        type of that: "Queue", "ThreadPoolExecutor". Empty where there is none.
     name : str
-        The variable or attribute that has it, `self._lock`, where it was waited for; of the interpreter what
-        it is for; of work the function that waits, `Queue.get`. Empty if not known.
+        The variable or attribute that has the object, `self._lock`, where it was waited for; of the
+        interpreter what it is for; of a stop of the world what stopped it, "collector"; of work the function
+        that waits, `Queue.get`. Empty if not known.
     owner : str
-        The type that has the attribute, or the module of a global variable; empty for a local one.
+        The type that has the attribute, or the module of a global variable; empty for a local one. Without a
+        name the module of the standard library whose lock it is.
     address : int
         Tells apart locks without a name; 0 for others.
     wait : Distribution
         How long threads waited for it.
     spun_ns : int
         The part of these waits in which a thread only tried again, without sleep, nanoseconds.
+    part : str
+        The attribute of an object of the standard library in which the lock is: "_shutdown_lock"; empty for
+        objects that are there for nothing else, as a queue or a condition.
     """
 
     kind: str
@@ -50,6 +56,7 @@ class Lock:
     address: int
     wait: Distribution
     spun_ns: int = 0
+    part: str = ""
 
     @property
     def wait_ns(self) -> int:
@@ -70,19 +77,21 @@ class Lock:
     def title(self) -> str:
         """What it is, in a few words."""
         if self.kind == STOP:
-            return "stop the world"
+            return f"stop the world: {self.name}" if self.name else "stop the world"
         if self.kind == INTERPRETER:
             return f"interpreter: {self.name}"
         if self.kind == WORK:
             return f"work: {self.name or 'not known'}"
         kind = _SHORT.get(self.type, self.type) or "a lock"
         if not self.name:
+            if self.part:
+                return f"{kind}'s `{self.part}` (module {self.owner})"
             return f"{kind} at {self.address:#x}"
+        part = f"`{self.part}` of " if self.part else ""
         if not self.owner:
-            return f"{kind} `{self.name}`"
-        return f"{kind} `{self.name}` " + (
-            f"of {self.owner}" if "." in self.name else f"(module {self.owner})"
-        )
+            return f"{part}{kind} `{self.name}`"
+        of = f"of {self.owner}" if "." in self.name.replace("[...]", "") else f"(module {self.owner})"
+        return f"{part}{kind} `{self.name}` {of}"
 
 
 _SHORT = {"_thread.lock": "Lock", "_thread.RLock": "RLock", "_queue.SimpleQueue": "SimpleQueue"}

@@ -7,6 +7,7 @@ from collections import defaultdict
 from gilprobe.model import locks as model
 from gilprobe.model.distribution import BUCKETS, Distribution
 from gilprobe.model.locks import Lock, LockWait, LockWaiter
+from gilprobe.model.plain_data import dataclass
 from gilprobe.report import Frame
 from gilprobe.tracing.assembling import HANDOFF, bystander
 from gilprobe.tracing.places import UNSEEN, Naming, frame_of
@@ -31,7 +32,20 @@ _MOST_NS = 2**63
 _MOST = 1 << 20  # rows, places, locks and threads: a recorder has fewer
 
 _NATIVE = 1  # as in PLAC
+_PART, _STOP_BY = range(len(model.KINDS), len(model.KINDS) + 2)
 _UNSEEN_FRAME = Frame(UNSEEN, "", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _What:
+    """What a lock is: the fields of a `Lock` that tell it from others."""
+
+    kind: str
+    type: str = ""
+    name: str = ""
+    owner: str = ""
+    address: int = 0
+    part: str = ""
 
 
 class _Payload:
@@ -202,18 +216,18 @@ class LockPart:
         naming = who(native_id, label, os_name, ended) if thread else Naming(UNSEEN, False)
         return frame_of((None, _NATIVE, thread, "", ""), lambda _: naming)
 
-    def _lock(self, number: int) -> tuple[str, str, str, str, int]:
-        """Return what a lock is: kind, type, name, owner and address; work by the function that waits."""
+    def _lock(self, number: int) -> _What:
+        """Return what a lock is; work by the function that waits."""
         if number == 0:
-            return (model.UNKNOWN, "", "", "", 0)
-        kind, kind_of, name, owner, address = self._locks[number - 1]
-        if kind == model.WORK:
-            known = 0 < address <= len(self._places)
-            return (kind, "", self._places[address - 1].function if known else "", "", 0)
-        return (kind, kind_of, name, owner, address)
+            return _What(model.UNKNOWN)
+        lock = self._locks[number - 1]
+        if lock.kind == model.WORK and not lock.name:
+            known = 0 < lock.address <= len(self._places)
+            return _What(lock.kind, name=self._places[lock.address - 1].function if known else "")
+        return lock
 
     def _told(self, who: _Who) -> tuple[tuple[Lock, ...], tuple[LockWait, ...], tuple[LockWaiter, ...]]:
-        numbers: dict[tuple[str, str, str, str, int], list[int]] = defaultdict(list)
+        numbers: dict[_What, list[int]] = defaultdict(list)
         for number in sorted({lock for lock, _, _ in self.waits}):
             numbers[self._lock(number)].append(number)
         told = [(self._sum(key, same), same) for key, same in numbers.items()]
@@ -263,7 +277,7 @@ class LockPart:
             return ("", 0, HANDOFF if holder == _NOBODY else UNSEEN, "", 0)
         return self._waiter(holder - _FIRST_HOLDER, place, who)
 
-    def _sum(self, key: tuple[str, str, str, str, int], numbers: list[int]) -> Lock:
+    def _sum(self, what: _What, numbers: list[int]) -> Lock:
         same, lengths = set(numbers), defaultdict[int, int](int)
         rows = [row for (lock, _, _), row in self.waits.items() if lock in same]
         for number in numbers:
@@ -276,7 +290,16 @@ class LockPart:
             max_ns=max(row[2] for row in rows),
             buckets=buckets,
         )
-        return Lock(*key, wait=wait, spun_ns=sum(row[3] for row in rows))
+        return Lock(
+            what.kind,
+            what.type,
+            what.name,
+            what.owner,
+            what.address,
+            wait=wait,
+            spun_ns=sum(row[3] for row in rows),
+            part=what.part,
+        )
 
     def _doubts(self) -> Iterator[str]:
         if self.hooks_lost:
@@ -294,11 +317,20 @@ def _read_place(read: _Payload) -> Frame:
     return Frame(function, read.string(), line)
 
 
-def _read_lock(read: _Payload) -> tuple[str, str, str, str, int]:
-    kind = model.KINDS[read.number(len(model.KINDS))]
+def _read_lock(read: _Payload) -> _What:
+    number = read.number(_STOP_BY + 1)
+    if number == _PART:
+        kind = model.KINDS[read.number(len(model.KINDS))]
+        if kind not in (model.LOCK, model.OBJECT, model.WORK):
+            raise ValueError(f"what has a part must be a lock, an object or work, got {kind}")
+        type_, name, owner, part = (read.string() for _ in range(4))
+        return _What(kind, type_, name, owner, read.number(1 << 63), part)
+    if number == _STOP_BY:
+        return _What(model.STOP, name=read.string())
+    kind = model.KINDS[number]
     if kind in (model.LOCK, model.OBJECT):
-        kind_of, name = read.string(), read.string()
-        return kind, kind_of, name, read.string(), read.number(1 << 63)
+        type_, name, owner = (read.string() for _ in range(3))
+        return _What(kind, type_, name, owner, read.number(1 << 63))
     if kind == model.INTERPRETER:
-        return kind, "", read.string(), "", 0
-    return kind, "", "", "", 0 if kind == model.STOP else read.number(1 << 63)
+        return _What(kind, name=read.string())
+    return _What(kind, address=0 if kind == model.STOP else read.number(1 << 63))

@@ -85,6 +85,37 @@ def test_locks_that_are_told_alike_are_one_row():
     assert (waiter.lock, waiter.waits, waiter.wait_ns) == (0, 3, 105)
 
 
+def of_one(lock: bytes) -> tuple[str, str]:
+    """Return the title and kind of the lock with this description."""
+    whole = payload(locks=0)
+    (told,), _ = LockPart(whole[:-1] + numbers(1) + lock)._told(who)
+    return told.title, told.kind
+
+
+def test_a_lock_inside_an_object_is_told_by_that():
+    queue = numbers(6, 0) + b"".join(map(encoded_string, ("Queue", "JOBS", "app", ""))) + numbers(0)
+    pool = numbers(6, 0) + b"".join(map(encoded_string, ("Pool", "self.pool", "App", "_lock"))) + numbers(0)
+    handler = numbers(6, 0) + b"".join(map(encoded_string, ("Handler", "", "logging", "lock"))) + numbers(0)
+    work = numbers(6, 4) + b"".join(map(encoded_string, ("", "SimpleQueue.get", "", ""))) + numbers(0)
+    assert of_one(queue) == ("Queue `JOBS` (module app)", "lock")
+    assert of_one(pool) == ("`_lock` of Pool `self.pool` of App", "lock")
+    assert of_one(handler) == ("Handler's `lock` (module logging)", "lock")
+    assert of_one(work) == ("work: SimpleQueue.get", "work")
+
+
+def test_a_stop_of_all_threads_is_told_by_what_caused_it():
+    assert of_one(numbers(7) + encoded_string("collector")) == ("stop the world: collector", "stop the world")
+    assert of_one(numbers(3)) == ("stop the world", "stop the world")  # of older recordings, too
+
+
+def test_what_can_have_no_part_is_refused():
+    stop = numbers(6, 3) + b"".join(map(encoded_string, ("", "", "", ""))) + numbers(0)
+    with pytest.raises(ValueError, match="what has a part must be a lock, an object or work, got stop the"):
+        of_one(stop)
+    with pytest.raises(ValueError, match="below 8"):
+        of_one(numbers(8))
+
+
 def test_every_cut_is_refused():
     whole = payload()
     for size in range(len(whole)):

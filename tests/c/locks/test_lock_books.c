@@ -135,6 +135,45 @@ static void a_wait_that_goes_on_is_one(void)
     clear(&books);
 }
 
+static uint64_t waited_for(const gp_lock_table *table, uint32_t lock)
+{
+    uint64_t ticks = 0;
+    for (size_t i = 0; i < table->count; i++)
+        if (table->rows[i].key.kind == GP_LOCK_ROW_WAITS && table->rows[i].key.lock == lock)
+            ticks += table->rows[i].ticks;
+    return ticks;
+}
+
+static void a_stop_is_of_what_ended_it(void)
+{
+    enum { STOP = LOCK, COLLECTOR = 7, OTHER = 8 };
+    gp_lock_books books = new_books();
+    gp_lock_journal *stopping = add_thread(&books, 1), *stopped = add_thread(&books, 2);
+    gp_lock_session *session = begin(&books, 0);
+    books.stop_lock = STOP + 1;
+    gp_lock_note notes[] = {
+        {.until = 130, .key = KEY, .lock = COLLECTOR, .flags = GP_LOCK_RELEASE},
+        {.until = 230, .key = KEY, .lock = OTHER, .flags = GP_LOCK_RELEASE},
+        {.until = 330, .key = KEY, .lock = GP_ROW_NONE, .flags = GP_LOCK_RELEASE},
+        {.since = 100, .until = 131, .key = KEY, .lock = STOP},
+        {.since = 133, .until = 233, .key = KEY, .lock = STOP, .flags = GP_LOCK_GOES_ON},
+        {.since = 300, .until = 331, .key = KEY, .lock = STOP},
+        {.since = 400, .until = 450, .key = KEY, .lock = STOP},
+        {.since = 100, .until = 131, .key = KEY, .lock = OTHER + 1},
+    };
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
+        gp_lock_journal *journal = i < 3 ? stopping : stopped;
+        CHECK(gp_lock_journal_add(journal, &notes[i]));
+        gp_lock_books_list(&books, journal);
+    }
+    gp_lock_books_read(&books);
+    CHECK_EQUAL(waited_for(&session->rows, COLLECTOR), 31);
+    CHECK_EQUAL(waited_for(&session->rows, OTHER), 100); /* another stop is another wait */
+    CHECK_EQUAL(waited_for(&session->rows, STOP), 31 + 50);
+    CHECK_EQUAL(waited_for(&session->rows, OTHER + 1), 31); /* no stop */
+    clear(&books);
+}
+
 static void what_is_under_way_counts_up_to_now(void)
 {
     gp_lock_books books = new_books();
@@ -317,6 +356,7 @@ int main(void)
 {
     a_wait_is_booked_behind_who_released();
     a_wait_that_goes_on_is_one();
+    a_stop_is_of_what_ended_it();
     what_is_under_way_counts_up_to_now();
     each_session_has_its_own_part();
     for (unsigned seed = 1; seed <= 5; seed++)

@@ -38,6 +38,9 @@ static void a_post_finds_the_lock_of_who_waits(void)
     CHECK(gp_lock_anybody(&waiters, sem));
     CHECK_EQUAL(gp_lock_waiters_key(&waiters, sem, &known), 77);
     CHECK(known);
+    atomic_store(&one.waiting.lock, 5);
+    CHECK_EQUAL(gp_lock_waiters_lock(&waiters, sem), 5);
+    CHECK_EQUAL(gp_lock_waiters_lock(&waiters, sem + 8), GP_ROW_NONE);
     CHECK_EQUAL(gp_lock_waiters_key(&waiters, sem + 8 * GP_LOCK_BUCKETS, &known), 88);
     leave(&one);
     leave(&other);
