@@ -88,7 +88,7 @@ def test_locks_that_are_told_alike_are_one_row():
 def of_one(lock: bytes) -> tuple[str, str]:
     """Return the title and kind of the lock with this description."""
     whole = payload(locks=0)
-    (told,), _ = LockPart(whole[:-1] + numbers(1) + lock)._told(who)
+    (told,), _, _ = LockPart(whole[:-1] + numbers(1) + lock)._told(who)
     return told.title, told.kind
 
 
