@@ -95,7 +95,7 @@ def test_a_stall_is_told_while_it_lasts_and_once(lines_of):
     """)
     (start,) = stalls_in(lines)
     held, *levels = lines[start:]
-    inner, outer, module, *_ = [level for level in levels if " (" in level]
+    inner, outer, module, *_ = [level for level in levels if ".py:" in level]
     found = re.fullmatch(
         r"gilprobe: GIL held for (\d+) ms by MainThread \(thread \d+\) while 1 thread waits "
         r"\(asks\\x1b\[2J\), in:",
