@@ -41,8 +41,8 @@ EVERYTHING = """
 from gilprobe.tracing import temporary_folder  # before the memory is little
 from gilprobe.tracing.tracer import Trace
 class Kept(Trace):
-    def _read(self, session, writer, open=open):  # which is gone at the very end
-        report = super()._read(session, writer)
+    def _read(self, session, *others, open=open):  # which is gone at the very end
+        report = super()._read(session, *others)
         snapshot = session.read(None)[0][1]
         if self._path is not None and snapshot[0] & 1:  # final
             with open(f"{self._path}.live", "wb") as file: file.write(snapshot)
