@@ -450,6 +450,17 @@ static bool find_in_library(search *in, const gp_frame *frame, const PyCodeObjec
     return false;
 }
 
+/* What nothing of the program leads to has the name that it has where it is waited for. */
+static void name_by_innermost(search *in, const gp_frame *frame)
+{
+    const PyCodeObject *code = NULL;
+    for (; frame != NULL && code == NULL; frame = code == NULL ? frame->previous : frame)
+        code = code_of(frame);
+    in->reads = (gp_lock_reads){READS_MAX / 4};
+    if (code != NULL && in->holder->name[0] == '\0' && in->holder->type[0] == '\0')
+        find_local(in, frame, code, ITSELF);
+}
+
 bool gp_lock_holders_find(uintptr_t wanted, uintptr_t lock, const void *frame, gp_lock_holder *holder)
 {
     search in = {.object = wanted, .lock = lock, .reads = {READS_MAX}, .holder = holder};
@@ -471,6 +482,7 @@ bool gp_lock_holders_find(uintptr_t wanted, uintptr_t lock, const void *frame, g
             return true;
         *holder = found;
     }
+    name_by_innermost(&in, frame);
     return holder->object != 0;
 }
 

@@ -97,7 +97,7 @@ def rank_locks(report: Report) -> LockRanking:
         if row.waiter_function != OTHERS:
             places[row.lock][row.waiter_function, row.waiter_filename, row.waiter_line] += row.wait_ns
         if row.holder and row.function != OTHERS:
-            holders[row.lock][row.holder, row.function, row.filename, row.line] += row.wait_ns
+            holders[row.lock][row.behind, row.function, row.filename, row.line] += row.wait_ns
     ranked = []
     for index, lock in enumerate(locks):
         whole = sums[lock.kind == WORK]

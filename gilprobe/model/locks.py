@@ -97,6 +97,9 @@ class Lock:
 _SHORT = {"_thread.lock": "Lock", "_thread.RLock": "RLock", "_queue.SimpleQueue": "SimpleQueue"}
 
 
+ITSELF = "(the waiter itself)"
+
+
 @dataclass(frozen=True, slots=True)
 class LockWait:
     """How long one thread waited at one place for a lock that another thread had.
@@ -138,6 +141,12 @@ class LockWait:
     def wait_s(self) -> float:
         """Length of the waits, seconds."""
         return self.wait_ns / 1e9
+
+    @property
+    def behind(self) -> str:
+        """The thread that had the lock, also if that is the one that waited; empty if nobody had it."""
+        had, waited = (self.holder, self.holder_id), (self.waiter, self.waiter_id)
+        return ITSELF if had == waited else self.holder
 
 
 @dataclass(frozen=True, slots=True)

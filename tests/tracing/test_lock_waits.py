@@ -281,6 +281,17 @@ def test_without_a_gil_a_thread_may_wait_behind_itself() -> None:
 
 
 @pytest.mark.skipif(not FREE_THREADED, reason="needs an interpreter without a GIL")
+def test_what_only_the_library_has_is_called_as_there() -> None:
+    with gilprobe.trace() as running:
+        for _ in range(50):
+            Path(__file__).read_bytes()
+    names = {lock.name for lock in running.report().locks if lock.type == "_io.BufferedReader"}
+    if not names:
+        pytest.skip("this interpreter does not spin for a lock that its own thread has")
+    assert names == {"f"}
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="needs an interpreter without a GIL")
 def test_without_a_gil_the_lock_of_an_object_is_named() -> None:
     shared: dict[int, int] = {}
     barrier = threading.Barrier(4)

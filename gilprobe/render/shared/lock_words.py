@@ -56,7 +56,7 @@ def longest_lock_waits(report: Report) -> list[LongestLockWait]:
     for wait in report.lock_waits or ():
         if wait.holder and wait.function != OTHERS:
             place = wait.waiter_function, wait.waiter_filename, wait.waiter_line
-            holder = wait.holder, wait.function, wait.filename, wait.line
+            holder = wait.behind, wait.function, wait.filename, wait.line
             behind[wait.lock, wait.waiter, wait.waiter_id, *place][holder] += wait.wait_ns
     rows = [
         row

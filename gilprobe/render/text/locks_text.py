@@ -154,7 +154,7 @@ def _wait_table(page: Page, report: Report, rows: int, short: Mapping[str, str])
     sums: dict[tuple[str, int, str, str, str, int], int] = defaultdict(int)
     for row in report.lock_waits or ():
         if locks[row.lock].kind != WORK:
-            sums[row.waiter, row.lock, row.holder, row.function, row.filename, row.line] += row.wait_ns
+            sums[row.waiter, row.lock, row.behind, row.function, row.filename, row.line] += row.wait_ns
     if not sums:
         return
     whole = sum(sums.values())

@@ -47,6 +47,13 @@ def test_the_headline_names_the_lock_and_who_had_it(locked):
     assert "most behind writer in Cache.put (" in text
 
 
+def test_a_thread_that_had_the_lock_itself_is_told_so(locked):
+    own = replace(wait(0, "reader", "reader", 200), holder_id=7)  # not another of that name
+    text = render_report(replace(locked, lock_waits=(own, *locked.lock_waits[1:])))
+    assert "most behind (the waiter itself) in Cache.put (" in text
+    assert "most behind (the waiter itself) in" not in render_report(locked)
+
+
 def test_tables_tell_locks_and_work_apart(locked):
     text = render_report(locked)
     locks, waits, work = (

@@ -78,7 +78,7 @@ def _behind(report: Report) -> list[tuple[_Behind, int]]:
     sums: Counter[_Behind] = Counter()
     for row in report.lock_waits or ():
         if locks[row.lock].kind != WORK:
-            sums[row.waiter, row.lock, row.holder, row.function, row.filename, row.line] += row.wait_ns
+            sums[row.waiter, row.lock, row.behind, row.function, row.filename, row.line] += row.wait_ns
     return sums.most_common()
 
 
