@@ -54,6 +54,11 @@ def test_a_thread_that_had_the_lock_itself_is_told_so(locked):
     assert "most behind (the waiter itself) in" not in render_report(locked)
 
 
+def test_that_nobody_waited_is_said(locked):
+    text = render_report(replace(locked, locks=(), lock_waits=()))
+    assert "no thread waited for a lock\n" in text
+
+
 def test_tables_tell_locks_and_work_apart(locked):
     text = render_report(locked)
     locks, waits, work = (
