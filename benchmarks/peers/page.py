@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cells import Cell, cell_of, losses, pairs_lost
@@ -34,6 +35,10 @@ PATH = re.compile(r"(?<![\w./])(?:/[\w.+-]+){2,}/?")
 ADDRESS = re.compile(r"\b(?:https?|file)://\S+|(?<=host=)'[^']*'")
 
 
+# Most tools do not run there, so no table can have them.
+FREE_THREADED = Path(__file__).with_name("free_threaded.md")
+
+
 def private(text: str) -> str:
     """Return a text without paths and addresses of the machine."""
     return PATH.sub("PATH", ADDRESS.sub("ADDRESS", text))
@@ -63,6 +68,7 @@ def page(document: dict[str, Any], *others: dict[str, Any]) -> str:
         "\n".join(_targets(cells)),
         *culprits,
         *(markdown_of(grid) for grid in grids(cells)),
+        FREE_THREADED.read_text(encoding="utf-8"),
         "\n".join(_tools(document)),
         "\n".join(_again(document)),
     ]

@@ -10,8 +10,9 @@ FILES = list(Path(sys.prefix).rglob("*.py"))[:400]
 
 
 def load(files):
+    """Read each of these files."""
     for path in files:
-        with open(path, "rb", buffering=BUFFERING) as file:
+        with path.open("rb", buffering=BUFFERING) as file:
             file.read()
 
 

@@ -1,4 +1,4 @@
-"""Add small arrays, in one thread and in two: how much do two get done?"""
+"""Add small arrays, in one thread and then in two, and tell how much they get done."""
 
 import threading
 import time
@@ -7,6 +7,7 @@ import numpy
 
 
 def add(done):
+    """Add for three seconds, and append how many additions that were."""
     numbers = numpy.ones(1000)
     until = time.perf_counter() + 3
     rounds = 0
