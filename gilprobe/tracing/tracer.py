@@ -173,8 +173,8 @@ class Trace:
         TracerStateError
             If the trace was never started.
         """
-        if self.running:
-            names = thread_names.alive()  # nobody notes the end of a thread that ends behind the session's
+        names = thread_names.alive()  # nobody notes the end of a thread that ends behind the session's
+        if self.running:  # nothing between here and the end lets another thread stop it
             ended = self._end()
             self._report = self._read(*ended, names)
             self._forget(*ended)
@@ -208,8 +208,9 @@ class Trace:
         TracerStateError
             If the trace was never started.
         """
-        if self.running:
-            return self._read(self._session, self._locks)
+        session, locks = self._session, self._locks
+        if session is not None or locks is not None:
+            return self._read(session, locks)
         if self._report is None:
             raise TracerStateError("a trace must be started before it can report")
         return self._report
