@@ -9,6 +9,7 @@ import time
 from functools import partial
 
 import pytest
+from tracer_checks import sleeps
 
 import gilprobe
 from gilprobe import auditing, kernels
@@ -58,8 +59,8 @@ def test_of_a_team_its_own_waits_for_locks_are_told(report):
     assert next(waited_locks.waited_in_calls(alone, ran)).held_function == ""
 
 
-def release_when_waited_for(held, running):
-    while not is_waited_for(running.report()):
+def release_when_waited_for(held, running, waiter):
+    while not (is_waited_for(running.report()) and sleeps(waiter)):
         time.sleep(0.001)
     held.release()
 
@@ -75,7 +76,8 @@ def wait_for_a_thread_of_its_own():
     held = threading.Lock()
     held.acquire()
     with gilprobe.trace(locks=True) as running:
-        helper = threading.Thread(target=release_when_waited_for, args=(held, running))
+        waiter = threading.current_thread()
+        helper = threading.Thread(target=release_when_waited_for, args=(held, running, waiter))
         helper.start()
         with held:
             pass

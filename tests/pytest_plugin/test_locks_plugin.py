@@ -44,6 +44,10 @@ def hold(begun, end):
         begun.set()
         end.wait()
 
+def sleeps(thread):
+    with open(f"/proc/self/task/{thread.native_id}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "S"
+
 def wait_behind():
     # Until a trace has seen it, then for 50 ms more.
     begun, end = threading.Event(), threading.Event()
@@ -54,6 +58,8 @@ def wait_behind():
     with gilprobe.trace(locks=True) as own:
         waiter.start()
         while not any(row.waiter_function == "want" for row in own.report().lock_waits):
+            time.sleep(0.001)
+        while not sleeps(waiter):  # it spins: then a release is silent
             time.sleep(0.001)
         time.sleep(0.05)
     end.set()

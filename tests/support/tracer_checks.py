@@ -246,3 +246,9 @@ def await_no_recorder():
     while recorders() and time.monotonic() < end:
         time.sleep(0.001)
     assert recorders() == 0
+
+
+def sleeps(thread):
+    """Tell whether a thread sleeps: what is released while it only spins is released silently."""
+    stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="utf-8")
+    return stat.rpartition(")")[2].split()[0] == "S"

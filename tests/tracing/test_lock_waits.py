@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tracer_checks import sleeps
 
 import gilprobe
 from gilprobe._native import tracer
@@ -60,7 +61,7 @@ def wait_behind(cache: Cache, running: gilprobe.Trace, hold_s: float = 0.02, wai
     holder.start()
     begun.wait()
     waiter.start()
-    while not is_waited_for(running, "self._lock", waits):
+    while not (is_waited_for(running, "self._lock", waits) and sleeps(waiter)):
         time.sleep(0.001)
     time.sleep(hold_s)
     end.set()
