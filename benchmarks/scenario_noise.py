@@ -104,6 +104,9 @@ HEADLINES: dict[str, Headline] = {
     "fairness": fact("jain_{T}", cpu_bound=True),
     "io-overlap": fact("speedup_sleep_{T}"),
     "memory": fact("speedup_stream_{T}", cpu_bound=True),
+    "locks": fact("wait_share_held_30_{T}"),
+    "stop-the-world": fact("share_"),  # nothing stops where there is a GIL
+    "false-sharing": fact("slowdown_atomic_{T}", cpu_bound=True),
     "shared-objects": ratio("dict shared", "dict private", cpu_bound=True),
     "stdlib-audit": fact("step_hashlib.sha256"),
     "refcount-lifecycle": fact("counted_of_1000_references_to_none"),
