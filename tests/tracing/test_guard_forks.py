@@ -223,17 +223,17 @@ def test_the_end_may_come_while_the_recorder_is_paused(ends_well):
 
 def test_a_flush_while_the_recorder_is_paused_does_not_wait(ends_well):
     ends_well("""
+        before = threads()
         with recording() as t:
             run_a_thread()
             recorder = t._writer.recorder
             flushed = []
             os.register_at_fork(after_in_parent=lambda: flushed.append(recorder.flush(3600)))
-            before = threads()
             fork()
             assert flushed == [False]
             spin()
             assert recorder.flush(60)
-        come_down_to(before - 1)
+        come_down_to(before)
         print("done")
     """)
 
