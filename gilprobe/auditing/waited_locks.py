@@ -93,8 +93,8 @@ def waited_in_calls(report: Report, ran: TeamRun) -> Iterator[AuditedLock]:
     life_ns = max(1, sum(member.end_ns - member.start_ns for member in ran.members))
     rows: dict[int, list[LockWait]] = defaultdict(list)
     for row in report.lock_waits or ():
-        # Not what the team itself waits for, at its start and end.
-        if row.waiter_id in members and row.waiter_filename != teams.__file__:
+        # Not what the team itself and its threads wait for, at their start and end.
+        if row.waiter_id in members and row.waiter_filename not in {"", teams.__file__}:
             rows[row.lock].append(row)
     for index, own in rows.items():
         lock = (report.locks or ())[index]

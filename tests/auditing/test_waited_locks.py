@@ -46,6 +46,7 @@ def test_of_a_team_its_own_waits_for_locks_are_told(report):
         waits(1, 1, 5000),  # for work
         waits(2, 1, 1),  # next to nothing
         waits(3, 1, 5000, filename=teams.__file__),  # the gate behind which a team starts
+        waits(3, 1, 5000, filename=""),  # the start or end of a thread
     )
     locks = (lock(LOCK, "a"), lock(WORK, "get"), lock(LOCK, "b"), lock(LOCK, "gate"))
     traced = dataclasses.replace(report, locks=locks, lock_waits=rows)
