@@ -29,8 +29,9 @@ def paths_of_locks(report: Report) -> set[str]:
 
 def lock_headline(found: LockRanking) -> str:
     """Return how long threads waited for locks, and for work."""
-    if not found.waited_ns and not found.work_ns:
-        return "no thread waited for a lock"
+    if not found.waited_ns:
+        work = f"; {duration(found.work_ns / 1e9)} for work" if found.work_ns else ""
+        return f"no thread waited for a lock{work}"
     told = f"{plural(found.waiters, 'thread')} waited {duration(found.waited_ns / 1e9)} for locks"
     if found.spun_ns:
         told += f" ({share(found.spun_ns, found.waited_ns)} of that without sleep)"

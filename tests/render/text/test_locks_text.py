@@ -57,6 +57,8 @@ def test_a_thread_that_had_the_lock_itself_is_told_so(locked):
 def test_that_nobody_waited_is_said(locked):
     text = render_report(replace(locked, locks=(), lock_waits=()))
     assert "no thread waited for a lock\n" in text
+    work = replace(locked, locks=locked.locks[1:], lock_waits=(wait(0, "worker", "writer", 50),))
+    assert "no thread waited for a lock; 50 ms for work\n" in render_report(work)
 
 
 def test_tables_tell_locks_and_work_apart(locked):
