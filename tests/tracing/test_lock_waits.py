@@ -294,25 +294,37 @@ def test_what_only_the_library_has_is_called_as_there() -> None:
 
 @pytest.mark.skipif(not FREE_THREADED, reason="needs an interpreter without a GIL")
 def test_without_a_gil_the_lock_of_an_object_is_named() -> None:
-    shared: dict[int, int] = {}
-    barrier = threading.Barrier(4)
+    """A key that compares for long keeps the lock of its dict, and another thread waits for it."""
+    shared: dict[Any, int] = {1: 1}
+    inside = threading.Event()
+
+    class Slow:
+        def __hash__(self) -> int:
+            return hash(1)
+
+        def __eq__(self, other: object) -> bool:
+            inside.set()
+            until = time.perf_counter() + 0.05
+            while time.perf_counter() < until:  # nothing here that would let go of the lock
+                pass
+            return False
 
     def change() -> None:
-        barrier.wait()
-        for number in range(60_000):
-            shared[number % 64] = number
+        shared[Slow()] = 2
 
-    for _ in range(20):
+    found = {}
+    for _ in range(50):
+        inside.clear()
         with gilprobe.trace() as running:
-            threads = [threading.Thread(target=change) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        found = [lock for lock in running.report().locks if lock.kind == "object" and lock.name == "shared"]
-        if found:
+            thread = threading.Thread(target=change)
+            thread.start()
+            inside.wait()
+            shared[2] = 2
+            thread.join()
+        found = {lock.type: lock for lock in running.report().locks if lock.kind == "object"}
+        if "dict" in found:
             break
-    assert "dict" in {lock.type for lock in found}  # and "cell": what `shared` is to the function
+    assert found["dict"].name == "shared"
 
 
 @pytest.mark.parametrize("value", [1, "yes", []])
