@@ -22,9 +22,9 @@ typedef struct {
 
 static inline size_t gp_hist_index_short(uint64_t ns)
 {
-    unsigned msb = 63u ^ (unsigned)__builtin_clzll(ns | ((uint64_t)1 << GP_HIST_SUB_BITS));
-    unsigned shift = msb - GP_HIST_SUB_BITS;
-    return ((size_t)shift << GP_HIST_SUB_BITS) + (size_t)(ns >> shift);
+    uint32_t msb = 63u ^ (uint32_t)__builtin_clzll(ns | ((uint64_t)1 << GP_HIST_SUB_BITS));
+    uint32_t shift = msb - GP_HIST_SUB_BITS;
+    return (size_t)((ns >> shift) + (shift << GP_HIST_SUB_BITS));
 }
 
 static inline size_t gp_hist_index(uint64_t ns)

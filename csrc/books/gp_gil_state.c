@@ -462,33 +462,56 @@ static void book_stay(gp_session *session, uint32_t place, uint64_t hold, uint64
 }
 
 /* How many cycles, from the first on, are at one place and go forward in short steps, as nearly all do: they
- * are booked for the account, but not for the place. `since` is in the session. */
-static size_t book_alike(gp_session *session, gp_account *account, uint64_t since, const gp_cycles *cycles,
-                         size_t begin, size_t end, uint64_t *held)
+ * are booked for the account, but not for the place. `since` is in the session. Compiled for each case:
+ * without a timeline, with room for its events, and without that room. */
+static inline size_t book_alike_in(gp_session *session, gp_account *account, uint64_t since,
+                                   const gp_cycles *cycles, size_t begin, size_t end, uint64_t *held,
+                                   bool wants_timeline, gp_interval *room)
 {
     const gp_note *note = &cycles->first[begin], *last = &cycles->first[end];
     uint64_t hold = 0, longest = account->longest_hold, until = cycles->until;
     uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
-    bool wants_timeline = session->wants_timeline;
+    uint64_t origin = session->origin;
+    gp_interval event = {GP_EVENT_HOLD, account->number, account->last_place, 0, 0}, *next = room;
+    uint64_t whose; /* both members in one */
+    memcpy(&whose, &event, sizeof whose);
     gp_clock_rate rate = session->rate;
     for (; note != last; note++, release++) {
         uint64_t released = atomic_load_explicit(&note->released, memory_order_relaxed);
         uint64_t ticks = released - since, taken = note->taken;
         if (atomic_load_explicit(&note->release, memory_order_relaxed) != release ||
-            note->asked != GP_ASKED_AT_ONCE || ticks >> SHORT_BITS != 0)
+            note->asked != GP_ASKED_AT_ONCE || (ticks - 1) >> SHORT_BITS != 0)
             break;
         if (taken < released || taken > until)
             break;
         hold += ticks;
         longest = ticks > longest ? ticks : longest;
         gp_hist_record_short(&account->holds, gp_clock_to_ns(rate, ticks));
-        if (wants_timeline)
+        if (wants_timeline && room == NULL)
             gp_account_record(session, GP_EVENT_HOLD, account, since, released);
+        else if (wants_timeline) {
+            memcpy(next, &whose, sizeof whose);
+            next->start = since - origin;
+            next++->end = released - origin;
+        }
         since = taken;
     }
+    if (room != NULL)
+        gp_timeline_added(&session->timeline, next);
     account->longest_hold = longest;
     *held = hold;
     return (size_t)(note - cycles->first) - begin;
+}
+
+static inline size_t book_alike(gp_session *session, gp_account *account, uint64_t since,
+                                const gp_cycles *cycles, size_t begin, size_t end, uint64_t *held)
+{
+    if (__builtin_expect(!session->wants_timeline, 1))
+        return book_alike_in(session, account, since, cycles, begin, end, held, false, NULL);
+    gp_interval *room = gp_timeline_room(&session->timeline, end - begin);
+    if (room == NULL)
+        return book_alike_in(session, account, since, cycles, begin, end, held, true, NULL);
+    return book_alike_in(session, account, since, cycles, begin, end, held, true, room);
 }
 
 /* Cycles of a thread that has the GIL, while nobody waits: as the steps do it, with less to ask. Returns how

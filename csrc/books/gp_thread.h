@@ -38,7 +38,7 @@ typedef struct gp_gil_state gp_gil_state;
 /* A place where the thread has let its GIL go, to find it again in its own memory. */
 typedef struct {
     const void *instruction; /* in its code object; never NULL */
-    uint64_t place;
+    uint64_t release;        /* as the note of a voluntary one has it */
 } gp_recent_place;
 
 enum {
@@ -52,11 +52,19 @@ typedef struct {
     ptrdiff_t offset;        /* of the second, from the frame */
 } gp_short_path;
 
+/* How much of a stack is looked at where the thread lets its GIL go. */
+typedef enum {
+    GP_DEPTH_NONE,
+    GP_DEPTH_ONE,
+    GP_DEPTH_ALL,
+} gp_depth;
+
 struct gp_thread {
     gp_journal journal; /* what it notes */
 
     /* owner */
     gp_short_path usual;                        /* only if it is told apart what the thread does */
+    gp_depth usual_depth;                       /* while all that the owner does is as usual */
     const struct gp_callers_path *release_path; /* by which it came to release the GIL */
     uint32_t places_since;     /* `changes` of the GIL: while it is the same, the places below are valid */
     struct gp_gil *gil;        /* which this record is about ... */

@@ -42,6 +42,20 @@ static inline bool gp_timeline_add(gp_timeline *timeline, gp_interval event)
     return true;
 }
 
+/* Where the next `count` events may be written, if there is room already. Then gp_timeline_added, with the
+ * end of those that were. */
+static inline gp_interval *gp_timeline_room(const gp_timeline *timeline, size_t count)
+{
+    const gp_buffer *events = &timeline->events;
+    bool has_room = events->room - events->size >= count * sizeof(gp_interval) && events->bytes != NULL;
+    return has_room ? (gp_interval *)(void *)(events->bytes + events->size) : NULL;
+}
+
+static inline void gp_timeline_added(gp_timeline *timeline, const gp_interval *end)
+{
+    timeline->events.size = (size_t)((const uint8_t *)end - timeline->events.bytes);
+}
+
 /* Move all events to `taken`, whose own have been written; its memory serves the next ones. */
 void gp_timeline_take(gp_timeline *timeline, gp_timeline *taken);
 

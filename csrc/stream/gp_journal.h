@@ -129,27 +129,36 @@ static inline uint32_t gp_release_place(uint64_t release)
     return (uint32_t)(release >> 32);
 }
 
+/* The same without the note's number. */
+static inline uint64_t gp_release_at(uint32_t place, bool forced)
+{
+    return (uint64_t)place << 32 | (uint64_t)forced << 31;
+}
+
 /* The thread is about to take its first GIL, from this place: its release was not seen. */
 static inline void gp_journal_place(gp_journal *journal, uint32_t place)
 {
     uint64_t number = atomic_load_explicit(&journal->noted, memory_order_relaxed);
     atomic_store_explicit(&gp_journal_note(journal, number)->release,
-                          (uint64_t)place << 32 | (number + GP_JOURNAL_CYCLE / 2) % GP_JOURNAL_CYCLE,
+                          gp_release_at(place, false) | (number + GP_JOURNAL_CYCLE / 2) % GP_JOURNAL_CYCLE,
                           memory_order_relaxed);
 }
 
 /* The thread lets the GIL go: before it asks for the GIL's mutex. Once a hold. The note's number comes with
- * it, since the reader must know whether this belongs to the note that is not published yet. */
-static inline void gp_journal_release(gp_journal *journal, uint64_t now, uint32_t place, bool forced)
+ * `release`, since the reader must know whether this belongs to the note that is not published yet. */
+static inline void gp_journal_release_at(gp_journal *journal, uint64_t now, uint64_t release)
 {
     uint64_t number = atomic_load_explicit(&journal->noted, memory_order_relaxed);
     gp_note *note = gp_journal_note(journal, number);
     journal->doing = GP_JOURNAL_RELEASES;
     atomic_store_explicit(&note->released, now, memory_order_relaxed);
     /* release: who finds this finds the time */
-    atomic_store_explicit(&note->release,
-                          (uint64_t)place << 32 | (uint64_t)forced << 31 | number % GP_JOURNAL_CYCLE,
-                          memory_order_release);
+    atomic_store_explicit(&note->release, release | number % GP_JOURNAL_CYCLE, memory_order_release);
+}
+
+static inline void gp_journal_release(gp_journal *journal, uint64_t now, uint32_t place, bool forced)
+{
+    gp_journal_release_at(journal, now, gp_release_at(place, forced));
 }
 
 /* When the thread last let the GIL go, if that is noted and it has not taken it since. Owner only. */

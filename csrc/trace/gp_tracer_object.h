@@ -15,9 +15,11 @@
 
 extern __attribute__((visibility("hidden"))) struct gp_tracer {
     /* Hooks read these without a lock. Written with the GIL, before a first trace and after a last one. */
-    gp_hook hooks[GP_CALLS]; /* `next` may change meanwhile: relaxed */
-    gp_gil_locks known;      /* the main GIL's, from the first handshake on */
+    gp_hook hooks[GP_CALLS];                 /* `next` may change meanwhile: relaxed */
+    int (*try_lock)(pthread_mutex_t *mutex); /* EBUSY also where `next` must see the lock: relaxed */
+    gp_gil_locks known;                      /* the main GIL's, from the first handshake on */
     const gp_tracer_host *host;
+    const void *(*instruction)(const void *thread_state); /* the host's */
     gp_wrappers_recognise *recognise;
     uint64_t blocked_ticks;   /* a lock that takes longer has waited for another thread */
     uint64_t patience_ticks;  /* how long to spin for a GIL's mutex */

@@ -70,6 +70,32 @@ static inline bool hooks_are_direct(void)
     return next_of(GP_CALL_LOCK) == (void *)pthread_mutex_lock;
 }
 
+static int never_lock(pthread_mutex_t *mutex)
+{
+    (void)mutex;
+    return EBUSY;
+}
+
+/* An interposer must see each lock that succeeds. */
+static void choose_try_lock(bool direct)
+{
+    __atomic_store_n(&gp_tracer.try_lock, direct ? pthread_mutex_trylock : never_lock, __ATOMIC_RELAXED);
+}
+
+static gp_status install(size_t count, bool still_called)
+{
+    choose_try_lock(false); /* while it is not known who stands in between */
+    gp_status status = gp_hooks_install(gp_tracer.hooks, count, still_called);
+    choose_try_lock(hooks_are_direct());
+    return status;
+}
+
+static void uninstall(size_t count)
+{
+    gp_hooks_remove(gp_tracer.hooks, count);
+    choose_try_lock(hooks_are_direct());
+}
+
 static int call_lock(pthread_mutex_t *mutex)
 {
     return ((int (*)(pthread_mutex_t *))next_of(GP_CALL_LOCK))(mutex);
@@ -208,7 +234,7 @@ static uint32_t where_alone(gp_gil *gil, gp_thread *thread)
     uint32_t place = gp_places_site(&gil->state.places, key, &lasting);
     const char *instruction = (const char *)key.code + gp_tracer.host->code_begins + key.instruction;
     if (lasting && place != GP_ROW_NONE)
-        *recent_at(thread, instruction) = (gp_recent_place){instruction, place};
+        *recent_at(thread, instruction) = (gp_recent_place){instruction, gp_release_at(place, false)};
     return place;
 }
 
@@ -240,6 +266,14 @@ static inline uint32_t where_at(gp_gil *gil, gp_thread *thread)
 
 /* ---- the books, kept by threads that pass by ---- */
 
+/* Whether there are recordings that the threads of the program have to write: then each release is due.
+ * Relaxed: the first of them knows as it was there when the recording began, and to the others it does not
+ * matter from when on. */
+static inline bool nobody_writes(void)
+{
+    return atomic_load_explicit(&gp_recorders_without_thread, memory_order_relaxed) != 0;
+}
+
 /* Without the GIL, which nobody has to wait for meanwhile. If the reader does not keep up, the next taking
  * must look whether there is room. */
 __attribute__((noinline)) static void keep_books(gp_gil *gil, gp_journal *journal)
@@ -251,7 +285,8 @@ __attribute__((noinline)) static void keep_books(gp_gil *gil, gp_journal *journa
     }
     uint64_t noted = atomic_load_explicit(&journal->noted, memory_order_relaxed),
              unread = gp_journal_unread(journal);
-    journal->due = unread < GP_JOURNAL_DUE ? noted - unread + GP_JOURNAL_DUE : noted;
+    bool keeps_up = unread < GP_JOURNAL_DUE && !nobody_writes();
+    journal->due = keeps_up ? noted - unread + GP_JOURNAL_DUE : noted;
     if (!gp_journal_has_room(journal))
         journal->changes = 0;
 }
@@ -350,18 +385,16 @@ static int lock_patiently(pthread_mutex_t *mutex, uint64_t since)
     return status == EBUSY ? call_lock(mutex) : status;
 }
 
+static inline int try_lock(pthread_mutex_t *mutex)
+{
+    return __atomic_load_n(&gp_tracer.try_lock, __ATOMIC_RELAXED)(mutex);
+}
+
 /* Without an atomic operation in a process of one thread: glibc's pthread_mutex_lock does without it there,
  * unlike pthread_mutex_trylock, and it can't block. EBUSY if it might. */
 static inline int lock_at_once(pthread_mutex_t *mutex)
 {
-    return alone() ? call_lock(mutex) : hooks_are_direct() ? pthread_mutex_trylock(mutex) : EBUSY;
-}
-
-/* Whether there are recordings that the threads of the program have to write. Relaxed: the first of them
- * knows as it was there when the recording began, and to the others it does not matter from when on. */
-static inline bool nobody_writes(void)
-{
-    return atomic_load_explicit(&gp_recorders_without_thread, memory_order_relaxed) != 0;
+    return __builtin_expect(alone(), 0) ? call_lock(mutex) : try_lock(mutex);
 }
 
 /* The thread waits, for the GIL or for its mutex. */
@@ -553,56 +586,59 @@ __attribute__((noinline)) static int lock_in_full(pthread_mutex_t *mutex)
                : have_kept_frame(lock_other(mutex, __builtin_frame_address(0)));
 }
 
+/* The main GIL's. Whoever is on the straight path has it from there after a call, which is cheaper than to
+ * keep what it was given. */
+static inline pthread_mutex_t *usual_mutex(void)
+{
+    return (pthread_mutex_t *)gp_tracer.known.mutex;
+}
+
 __attribute__((noinline)) static int take_beside_others(pthread_mutex_t *mutex)
 {
-    int status = is_taken(main_gil) || !hooks_are_direct() ? EBUSY : pthread_mutex_trylock(mutex);
-    return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(main_gil, hot, mutex) : status;
+    int status = is_taken(main_gil) ? EBUSY : try_lock(mutex);
+    return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(main_gil, hot, usual_mutex()) : status;
 }
 
 /* Whether it came by the path by which it comes mostly. */
 static inline bool came_as_usual(const gp_thread *thread, const char *frame)
 {
     const gp_short_path *usual = &thread->usual;
-    return usual->first == (uintptr_t)__builtin_return_address(0) &&
-           usual->second == *(const uintptr_t *)(frame + usual->offset);
+    return __builtin_expect(usual->first == (uintptr_t)__builtin_return_address(0), 1) &&
+           __builtin_expect(usual->second == *(const uintptr_t *)(frame + usual->offset), 1);
 }
 
 /* False: it has not let the GIL go there before. NULL (no frame) is never remembered. */
-static inline bool find_usual_place(gp_thread *thread, const void *state, uint32_t *place)
+static inline bool find_usual_place(gp_thread *thread, const void *state, uint64_t *release)
 {
-    *place = GP_ROW_NONE;
-    if (main_gil->state.wanting_sites == 0)
-        return true;
-    if (main_gil->state.wanting_stacks != 0) {
-        *place = gp_tracer.host->recognise(&thread->paths, state);
-        return *place != GP_ROW_NONE;
+    if (__builtin_expect(thread->usual_depth == GP_DEPTH_ONE, 1)) {
+        const void *instruction = gp_tracer.instruction(state);
+        const gp_recent_place *recent = recent_at(thread, instruction);
+        *release = recent->release;
+        return recent->instruction == instruction;
     }
-    const void *instruction = gp_tracer.host->instruction(state);
-    const gp_recent_place *recent = recent_at(thread, instruction);
-    *place = (uint32_t)recent->place;
-    return recent->instruction == instruction;
+    bool wanted = thread->usual_depth == GP_DEPTH_ALL;
+    uint32_t place = wanted ? gp_tracer.host->recognise(&thread->paths, state) : GP_ROW_NONE;
+    *release = gp_release_at(place, false);
+    return !wanted || place != GP_ROW_NONE;
 }
 
 static inline bool note_usual_release(gp_thread *thread, const void *state)
 {
-    uint64_t now = gp_clock_counter();
-    uint32_t place;
-    if (__builtin_expect(!find_usual_place(thread, state, &place), 0))
+    uint64_t now = gp_clock_counter(), release;
+    if (__builtin_expect(!find_usual_place(thread, state, &release), 0))
         return false;
-    gp_journal_release(&thread->journal, now, place, false);
+    gp_journal_release_at(&thread->journal, now, release);
     return true;
 }
 
 /* drop_gil begins. */
-__attribute__((noinline)) static int let_go(pthread_mutex_t *mutex)
+__attribute__((noinline)) static int let_go(gp_thread *thread)
 {
-    /* what is thread-local is looked up anew after a call, which is cheaper than to keep it */
-    if (__builtin_expect(!came_as_usual(hot, __builtin_frame_address(0)) ||
-                             !note_usual_release(hot, *main_gil->last_holder),
-                         0))
-        note_release(main_gil, hot, __builtin_frame_address(0), gp_clock_counter());
-    mutex = (pthread_mutex_t *)gp_tracer.known.mutex; /* it is this one, and so need not be kept */
-    return alone() ? call_lock(mutex) : lock_to_release(mutex);
+    if (__builtin_expect(!came_as_usual(thread, __builtin_frame_address(0)), 0) ||
+        __builtin_expect(!note_usual_release(thread, *main_gil->last_holder), 0))
+        note_release(main_gil, thread, __builtin_frame_address(0), gp_clock_counter());
+    int status = lock_at_once(usual_mutex());
+    return __builtin_expect(status == EBUSY, 0) ? lock_to_release_slowly(usual_mutex()) : status;
 }
 
 static int hooked_lock(pthread_mutex_t *mutex)
@@ -611,7 +647,7 @@ static int hooked_lock(pthread_mutex_t *mutex)
     gp_journal *journal = &thread->journal;
     if (mutex == journal->mutex && is_as_usual(thread)) {
         if (journal->doing == GP_JOURNAL_HOLDS)
-            return let_go(mutex);
+            return let_go(thread);
         journal->doing = GP_JOURNAL_TAKES;
         return alone() ? call_lock(mutex) : take_beside_others(mutex);
     }
@@ -685,6 +721,11 @@ static void go_straight(const gp_gil *gil, gp_thread *thread)
         return;
     if (thread->places_since != gil->state.changes)
         forget_places(gil, thread);
+    if (nobody_writes())
+        thread->journal.due = 0;
+    thread->usual_depth = gil->state.wanting_stacks != 0  ? GP_DEPTH_ALL
+                          : gil->state.wanting_sites != 0 ? GP_DEPTH_ONE
+                                                          : GP_DEPTH_NONE;
     thread->journal.changes = gil->state.changes;
     thread->journal.mutex = gp_tracer.known.mutex;
     thread->journal.switch_mutex = gp_tracer.known.switch_mutex;
@@ -779,20 +820,19 @@ __attribute__((noinline)) static int unlock_in_full(pthread_mutex_t *mutex)
 }
 
 /* Another thread has taken the GIL before. */
-__attribute__((noinline)) static int note_hand_over(int status, uint64_t now)
+__attribute__((noinline)) static int note_hand_over(gp_journal *journal, int status, uint64_t now)
 {
-    gp_stream_take(&main_gil->state.stream, &hot->journal);
-    gp_journal_publish(&hot->journal, GP_ASKED_AT_ONCE, now);
+    gp_stream_take(&main_gil->state.stream, journal);
+    gp_journal_publish(journal, GP_ASKED_AT_ONCE, now);
     return status;
 }
 
-__attribute__((noinline)) static int have_taken(pthread_mutex_t *mutex)
+__attribute__((noinline)) static int have_taken(pthread_mutex_t *mutex, gp_journal *journal)
 {
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_counter();
-    gp_journal *journal = &hot->journal;
     if (!gp_stream_is_latest(&main_gil->state.stream, journal))
-        return note_hand_over(status, now);
+        return note_hand_over(journal, status, now);
     gp_journal_publish(journal, GP_ASKED_AT_ONCE, now);
     return status;
 }
@@ -802,12 +842,12 @@ static int hooked_unlock(pthread_mutex_t *mutex)
     gp_thread *thread = hot;
     gp_journal *journal = &thread->journal;
     if (mutex == journal->mutex) {
-        if (journal->doing == GP_JOURNAL_RELEASES && !nobody_writes() &&
+        if (journal->doing == GP_JOURNAL_RELEASES &&
             atomic_load_explicit(&journal->noted, memory_order_relaxed) < journal->due) {
             journal->doing = GP_JOURNAL_OFF;
             return call_unlock(mutex);
         }
-        return journal->doing == GP_JOURNAL_TAKEN && is_as_usual(thread) ? have_taken(mutex)
+        return journal->doing == GP_JOURNAL_TAKEN && is_as_usual(thread) ? have_taken(mutex, journal)
                                                                          : unlock_in_full(mutex);
     }
     return mutex == journal->switch_mutex ? call_unlock(mutex) : unlock_in_full(mutex);
@@ -851,13 +891,13 @@ gp_status gp_wrappers_handshake(const gp_tracer_host *host, gp_wrappers_notes *t
     main_gil->releases.first = host->forced;
     main_gil->releases.second = host->voluntary;
     main_gil->releases.wrapper = (const void *)hooked_lock;
-    gp_status status = gp_hooks_install(gp_tracer.hooks, GP_CALLS, false);
+    gp_status status = install(GP_CALLS, false);
     if (status != GP_OK)
         return status;
     notes = taken;
     host->cycle_gil();
     notes = NULL;
-    gp_hooks_remove(gp_tracer.hooks, GP_CALLS);
+    uninstall(GP_CALLS);
     return GP_OK;
 }
 
@@ -866,6 +906,7 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
 {
     gp_tracer.recognise = recognise;
     gp_tracer.host = host;
+    gp_tracer.instruction = host->instruction;
     gp_tracer.known = *locks;
     main_gil->last_holder = host->last_holder != NULL ? host->last_holder(locks->cond) : NULL;
     const int *taken = host->taken != NULL ? host->taken(locks->cond) : NULL;
@@ -891,12 +932,12 @@ gp_status gp_wrappers_install(const gp_tracer_host *host)
         gp_gil_table_publish(main_gil, &gp_tracer.known);
         still_called = taken.count > 0;
     }
-    return gp_hooks_install(gp_tracer.hooks, LASTING_HOOKS, still_called);
+    return install(LASTING_HOOKS, still_called);
 }
 
 void gp_wrappers_remove(void)
 {
-    gp_hooks_remove(gp_tracer.hooks, LASTING_HOOKS);
+    uninstall(LASTING_HOOKS);
 }
 
 bool gp_wrappers_in_place(void)
