@@ -1,4 +1,4 @@
-"""What code under a label did: its holds, its waits, and behind which label it waited. Plain data, no clock."""
+"""What code under a label held and waited, and behind which label it waited. Plain data, no clock."""
 
 from __future__ import annotations
 

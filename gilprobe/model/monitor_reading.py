@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gilprobe.model.distribution import Distribution
-from gilprobe.model.labels import LabelBlame, LabelTotals
+from gilprobe.model.distribution import Distribution  # noqa: TC001  # hints are read at run time
+from gilprobe.model.labels import LabelBlame, LabelTotals  # noqa: TC001
 from gilprobe.model.plain_data import dataclass
+
 
 @dataclass(frozen=True, slots=True)
 class WorstWait:

@@ -33,7 +33,7 @@ class LabelRows:
         rows : sequence of tuple
             Number, name, hold, wait, off, holds, waits of each label that was met, and of what has none.
         pairs : sequence of tuple
-            Number of the waiter, number of the holder, wait. What is left of a label's wait was behind nobody.
+            Number of the waiter, number of the holder, wait. What is left of a label's wait had no holder.
         """
         names = {number: name for number, name, *_ in rows}
         sums: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Labels: whatever the code does, what it holds and waits for counts for the label that it has at the time."""
+"""Labels: what code holds and waits for counts for the label that it has at the time."""
 
 from __future__ import annotations
 
@@ -183,7 +183,12 @@ def test_each_thread_has_its_own():
         for thread in threads:
             thread.join()
         found = holds(monitor)
-    assert {name for name, hold_ns in found.items() if hold_ns} >= {"main", "thread 0", "thread 1", "thread 2"}
+    assert {name for name, hold_ns in found.items() if hold_ns} >= {
+        "main",
+        "thread 0",
+        "thread 1",
+        "thread 2",
+    }
 
 
 @needs_tracer

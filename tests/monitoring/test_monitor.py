@@ -50,7 +50,10 @@ def check(reading):
 
 def numbers(reading):
     """Return all counters of a reading by name."""
-    found = {name: getattr(reading, name) for name in ("elapsed_ns", "held_ns", "contended_ns", "wait_ns", "threads", "waits")}
+    found = {
+        name: getattr(reading, name)
+        for name in ("elapsed_ns", "held_ns", "contended_ns", "wait_ns", "threads", "waits")
+    }
     for name in ("hold", "wait"):
         distribution = getattr(reading, name)
         found |= {(name, "total"): distribution.total_ns, (name, "count"): distribution.count}
@@ -82,7 +85,9 @@ def test_counters_never_go_backwards():
         readings.append(check(monitor.read()))
     readings.append(check(monitor.read()))
     for before, after in pairwise(map(numbers, readings)):
-        fewer = {name: (value, after.get(name)) for name, value in before.items() if after.get(name, 0) < value}
+        fewer = {
+            name: (value, after.get(name)) for name, value in before.items() if after.get(name, 0) < value
+        }
         assert fewer == {}
     waited = {(row.waiter, row.holder) for row in readings[-1].blame}
     assert ("first", "second") in waited or ("second", "first") in waited

@@ -200,7 +200,9 @@ callbacks = st.tuples(accounts, ticks, ticks, texts, named, counts, counts, name
 snapshots = st.fixed_dictionaries(
     {
         # all but pauses
-        "flags": st.builds(int.__or__, st.integers(0, 1023), st.sampled_from([0, twin.CALLBACKS, twin.LABELS])),
+        "flags": st.builds(
+            int.__or__, st.integers(0, 1023), st.sampled_from([0, twin.CALLBACKS, twin.LABELS])
+        ),
         "interpreter": u32,
         "factor": st.integers(1, 2**40),
         "totals": st.tuples(ticks, ticks, u64, u64, ticks, u64),
