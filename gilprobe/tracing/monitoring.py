@@ -119,7 +119,7 @@ class Monitor:
         return self._last
 
     def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
-        # As that of a trace: the session would end by itself, but methods that keep names must be restored too.
+        # As that of a trace: the session would end by itself, but not the methods that keep names.
         session = getattr(self, "_session", None)
         if session is not None and not at_exit():
             session.stop()
