@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from gilprobe.measuring.host import capabilities
     from gilprobe.model.audit_result import AuditResult
     from gilprobe.model.environment import Capabilities
+    from gilprobe.model.monitor_reading import MonitorReading
     from gilprobe.model.sharing_result import SharingResult
     from gilprobe.report import Report, ThreadAccount
     from gilprobe.results import ScenarioResult
     from gilprobe.scenarios import run
+    from gilprobe.tracing.labelling import label, thread_times
+    from gilprobe.tracing.monitoring import Monitor, monitor
     from gilprobe.tracing.stall_watch import watch_stalls
     from gilprobe.tracing.tracer import Trace, trace
 
@@ -42,6 +45,8 @@ __all__ = [
     "AuditResult",
     "Capabilities",
     "GilProbeError",
+    "Monitor",
+    "MonitorReading",
     "Report",
     "ScenarioResult",
     "SharingResult",
@@ -51,9 +56,12 @@ __all__ = [
     "audit_module",
     "capabilities",
     "kernels",
+    "label",
+    "monitor",
     "refs",
     "run",
     "sharing",
+    "thread_times",
     "trace",
     "watch_stalls",
 ]
@@ -63,6 +71,8 @@ _HOMES: dict[str, str | None] = {
     "AuditResult": "gilprobe.model.audit_result",
     "Capabilities": "gilprobe.model.environment",
     "GilProbeError": "gilprobe.errors",
+    "Monitor": "gilprobe.tracing.monitoring",
+    "MonitorReading": "gilprobe.model.monitor_reading",
     "Report": "gilprobe.report",
     "ScenarioResult": "gilprobe.results",
     "SharingResult": "gilprobe.model.sharing_result",
@@ -72,10 +82,13 @@ _HOMES: dict[str, str | None] = {
     "audit_module": "gilprobe.auditing",
     "capabilities": "gilprobe.measuring.host",
     "kernels": None,
+    "label": "gilprobe.tracing.labelling",
     "load_ipython_extension": "gilprobe.ipython",  # used by `%load_ext gilprobe`
+    "monitor": "gilprobe.tracing.monitoring",
     "refs": None,
     "run": "gilprobe.scenarios",
     "sharing": "gilprobe.auditing.sharing",
+    "thread_times": "gilprobe.tracing.labelling",
     "trace": "gilprobe.tracing.tracer",
     "unload_ipython_extension": "gilprobe.ipython",
     "watch_stalls": "gilprobe.tracing.stall_watch",
@@ -87,6 +100,8 @@ _COMPILED = {
     "gilprobe.auditing.sharing": "references",
     "gilprobe.measuring.host": "tracer",
     "gilprobe.scenarios": "tracer",
+    "gilprobe.tracing.labelling": "tracer",
+    "gilprobe.tracing.monitoring": "tracer",
     "gilprobe.tracing.stall_watch": "tracer",
     "gilprobe.tracing.tracer": "tracer",
     "kernels": "kernels",
