@@ -1,0 +1,107 @@
+"""The stall alarm: what it tells, while threads contend until it has rung."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+import gilprobe
+from gilprobe import kernels
+from gilprobe._native import tracer
+from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.tracing.stall_alarm import _messages
+
+pytestmark = pytest.mark.skipif(not tracer.support()[0], reason="the GIL can't be traced here")
+
+SHORT = "2ms"
+
+
+@pytest.fixture
+def asking():
+    """Let a thread want the GIL again and again."""
+    over = threading.Event()
+
+    def ask():
+        while not over.is_set():
+            time.sleep(0)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def hold_until(rung) -> None:
+    iterations = 1_000_000
+    while not rung():
+        kernels.spin(iterations)
+        iterations = min(2 * iterations, 100_000_000)
+
+
+def is_mine(notice) -> bool:
+    return any("hold_until (" in level for level in notice.stack)
+
+
+def test_it_rings_once_for_a_hold_with_the_stack_of_the_thread_that_has_the_gil(asking, caplog):
+    notices = []
+    with gilprobe.alarm(SHORT, notices.append) as bell:
+        hold_until(lambda: any(is_mine(notice) for notice in notices))  # others may hold it for long, too
+    assert len(notices) == bell.count
+    mine = next(filter(is_mine, notices))
+    assert mine.held_s >= 0.001
+    assert "wait" in mine.message
+    assert any(mine.message in record.getMessage() for record in caplog.records)
+    assert {record.name for record in caplog.records} == {"gilprobe"}
+
+
+def test_a_callback_that_fails_is_logged_and_called_again(asking, caplog):
+    calls = []
+
+    def fail(notice):
+        calls.append(notice)
+        raise ValueError("on purpose")
+
+    logger = logging.getLogger("mine")
+    with gilprobe.alarm(SHORT, fail, logger) as bell:
+        hold_until(lambda: bell.count >= 2)
+    assert len(calls) == bell.count
+    assert sum(record.exc_info is not None for record in caplog.records if record.name == "mine") == len(
+        calls
+    )
+
+
+def test_nothing_is_left_of_it():
+    before = tracer.sessions()
+    bell = gilprobe.alarm("1s")
+    bell.stop()
+    bell.stop()
+    assert bell.count == 0
+    assert tracer.sessions() == before
+    assert not [thread for thread in threading.enumerate() if thread.name == "gilprobe-alarm"]
+
+
+def test_arguments_are_checked_and_leave_nothing_running():
+    before = tracer.sessions()
+    with pytest.raises(InvalidTypeError, match="callback must be callable or None, got 3"):
+        gilprobe.alarm("1s", 3)
+    with pytest.raises(InvalidTypeError, match="logger must be a Logger or None, got 'x'"):
+        gilprobe.alarm("1s", None, "x")
+    with pytest.raises(InvalidTypeError, match="limit_s must be a number, got None"):
+        gilprobe.alarm(None)
+    with pytest.raises(InvalidValueError, match="after must be a time above 0"):
+        gilprobe.alarm("soon")
+    with pytest.raises(InvalidValueError, match="limit_s must be > 0 and <= 3600, got 7200"):
+        gilprobe.alarm("7200s")
+    assert tracer.sessions() == before
+
+
+def test_several_messages_of_one_read_are_told_apart():
+    text = "gilprobe: GIL held for 9 ms by a\n  f (x.py:1)\n  g (x.py:2)\ngilprobe: GIL let go by a\n"
+    assert _messages(text) == [
+        ["gilprobe: GIL held for 9 ms by a", "  f (x.py:1)", "  g (x.py:2)"],
+        ["gilprobe: GIL let go by a"],
+    ]
