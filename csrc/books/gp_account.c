@@ -58,6 +58,7 @@ static void free_books(gp_session *session)
     gp_tallies_clear(&session->pause_tallies);
     gp_pauses_free(&session->pauses);
     gp_blame_clear(&session->blame);
+    gp_tag_books_free(session->tags);
     gp_memory_unmap(session->folded, GP_FOLDED_SIZE);
     gp_memory_unmap(session->chunks, chunks_size);
     gp_memory_unmap(session->by_thread, by_thread_size);
@@ -85,6 +86,7 @@ void gp_session_close_books(gp_session *session, gp_buffer closed)
     session->places = NULL;
     session->met = (gp_place_map){0};
     session->folded = NULL;
+    session->tags = NULL;
     session->spares = session->ended = NULL;
     session->largest_count = 0;
     session->account_count = session->place_count = session->place_room = 0;

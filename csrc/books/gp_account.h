@@ -18,6 +18,7 @@
 #include "books/gp_blame.h"
 #include "books/gp_callbacks.h"
 #include "books/gp_pause_sums.h"
+#include "books/gp_tags.h"
 #include "books/gp_tallies.h"
 #include "books/gp_thread.h"
 #include "base/gp_status.h"
@@ -205,6 +206,9 @@ struct gp_session {
     uint64_t looks_unseen, looks_free;
     uint32_t look_row_count;
     gp_pauses pauses;
+
+    gp_tag_books *tags; /* NULL: not wanted */
+    bool totals_only;   /* of the main GIL, and in as little memory as can be */
 
     gp_callback_list callbacks; /* of event loops, the longest */
 

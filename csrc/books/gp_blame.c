@@ -51,13 +51,17 @@ static bool grow_blame(gp_blame_table *table)
     return true;
 }
 
+uint32_t gp_blame_find(const gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
+{
+    uint32_t row = table->room != 0 ? *blame_slot(table, waiter, holder, place) : 0;
+    return row != 0 ? row - 1 : GP_ROW_NONE;
+}
+
 uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place)
 {
-    if (table->room != 0) {
-        uint32_t row = *blame_slot(table, waiter, holder, place);
-        if (row != 0)
-            return row - 1;
-    }
+    uint32_t found = gp_blame_find(table, waiter, holder, place);
+    if (found != GP_ROW_NONE)
+        return found;
     if (table->count == table->room && !grow_blame(table))
         return GP_ROW_NONE;
     table->rows[table->count] = (gp_blame){.waiter = waiter, .holder = holder, .place = place};

@@ -33,6 +33,9 @@ typedef struct {
 /* The number of the row for these three, made now if it is new; GP_ROW_NONE without memory. */
 uint32_t gp_blame_number(gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
 
+/* The same, but a new row is not made. */
+uint32_t gp_blame_find(const gp_blame_table *table, uint32_t waiter, uint32_t holder, uint32_t place);
+
 /* Whether the next new row will need a larger table. */
 static inline bool gp_blame_is_full(const gp_blame_table *table)
 {

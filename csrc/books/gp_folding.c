@@ -1,6 +1,7 @@
 #include "books/gp_folding.h"
 
 #include "base/gp_memory.h"
+#include "books/gp_tag_state.h"
 
 enum {
     SHARE = 32, /* of `keep`: as many openings make it worth while to look at all accounts */
@@ -95,6 +96,7 @@ static void fold(gp_session *session, gp_account *account, gp_session *running, 
     if (atomic_load_explicit(&thread->label, memory_order_relaxed) != account->introduced_label)
         gp_account_introduce(session, account);
     gp_account_close(session, account, thread, gp_thread_end_of(thread, UINT64_MAX));
+    gp_tag_state_book(session, thread, GP_OFF, gp_thread_end_of(thread, UINT64_MAX));
     if (session->ended == NULL) {
         session->ended = account;
         account->thread = NULL;

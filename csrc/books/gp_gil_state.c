@@ -25,8 +25,10 @@ enum {
 
 static void settle(gp_gil_state *gil, gp_thread *thread, uint64_t asked)
 {
-    GP_EACH_ACCOUNT (gil, thread, session, account)
+    GP_EACH_ACCOUNT (gil, thread, session, account) {
         gp_account_book_off(session, account, thread->since, asked);
+        gp_tag_state_book(session, thread, GP_OFF, asked);
+    }
 }
 
 uint64_t gp_gil_state_wanted_since(const gp_gil_state *gil, const gp_thread *holder)
@@ -142,6 +144,8 @@ static void join_waiters(gp_gil_state *gil, gp_thread *thread)
         account->charges_seen = session->charges_closed = session->charge_count;
     /* it may have exited before its asking was read */
     gil->waiter_exited |= atomic_load_explicit(&thread->exited, memory_order_relaxed);
+    if (gil->wanting_tags != 0)
+        gp_tag_state_join(gil, thread);
     link_waiter(gil, thread);
 }
 
@@ -149,6 +153,7 @@ static void leave_waiters(gp_gil_state *gil, gp_thread *thread)
 {
     GP_EACH_ACCOUNT (gil, thread, session, account)
         settle_charges(session, account, thread->since);
+    gp_tag_state_settle(gil);
     *(thread->next_waiter != NULL ? &thread->next_waiter->previous_waiter : &gil->first_waiter) =
         thread->previous_waiter;
     *(thread->previous_waiter != NULL ? &thread->previous_waiter->next_waiter : &gil->waiters) =
@@ -278,6 +283,15 @@ static uint32_t end_charges(gp_gil_state *gil, gp_session *session, uint32_t her
     return place;
 }
 
+void gp_gil_state_charge_tags(gp_gil_state *gil, const gp_session *session, uint64_t now)
+{
+    if (session->tags == NULL || !session->running)
+        return;
+    if (gil->holder != NULL && gil->holder->state == GP_HOLD)
+        gp_tag_state_hold(gil, gil->holder, now);
+    gp_tag_state_settle(gil);
+}
+
 static void book_cpu(gp_session *session, gp_thread *thread, gp_account *account, gp_cpu_span cpu)
 {
     uint64_t spent = gp_account_hold_cpu(session, thread, cpu.since, cpu.until);
@@ -328,6 +342,7 @@ static inline void book_hold(gp_gil_state *gil, gp_session *session, const gp_th
                              gp_account *account, uint32_t place, uint64_t from, uint64_t to)
 {
     gp_account_book_hold(session, account, from, to);
+    gp_tag_state_book_end(session, thread, GP_HOLD, to);
     if (session->wants_sites)
         attribute(gil, session, thread, account, place, from, to);
     gp_account_record(session, GP_EVENT_HOLD, account, from, to);
@@ -358,6 +373,8 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
     }
     if (gil->waiters != NULL)
         book_contended(gil, thread, now);
+    if (gil->wanting_tags != 0)
+        gp_tag_state_hold(gil, thread, now);
     if (__builtin_expect(gil->looks_under_way, 0))
         end_looks(gil, thread);
     if (__builtin_expect(gil->pauses_under_way, 0))
@@ -407,6 +424,7 @@ static void book_wait(gp_gil_state *gil, gp_thread *thread, uint64_t now)
     bool handed = gil->last_release > thread->since;
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         gp_account_book_wait(session, account, thread->since, now);
+        gp_tag_state_end_wait(session, thread, now);
         account->acquisitions++;
         if (session->wants_sites)
             gp_attribution_book_wait(session, account, thread->since, now);
@@ -420,6 +438,7 @@ static void book_off(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
     GP_EACH_ACCOUNT (gil, thread, session, account) {
         gp_account_book_off(session, account, thread->since, now);
+        gp_tag_state_book(session, thread, GP_OFF, now);
         account->acquisitions++;
     }
 }
@@ -497,6 +516,7 @@ static size_t book_cycles(const gp_gil_state *gil, gp_session *session, gp_accou
                           const gp_cycles *cycles, size_t most)
 {
     size_t nth = 0, count = 1;
+    uint64_t held = account->hold, off = account->off;
     for (; nth < most && count != 0 && gp_stream_is_cycle(cycles, nth); nth += count) {
         uint64_t hold, release = atomic_load_explicit(&cycles->first[nth].release, memory_order_relaxed);
         uint32_t place = session->wants_sites
@@ -512,6 +532,8 @@ static size_t book_cycles(const gp_gil_state *gil, gp_session *session, gp_accou
         since = taken;
     }
     account->acquisitions += nth;
+    gp_tag_state_book_cycles(session, gp_thread_of(cycles->journal), account->hold - held, account->off - off,
+                             nth);
     return nth;
 }
 
@@ -570,6 +592,9 @@ static void apply(gp_gil_state *gil, const gp_step *step)
             thread->last_place = step->place;
         gp_gil_state_take(gil, thread, step->asked, step->time);
         return;
+    case GP_STEP_TAG:
+        gp_tag_state_change(gil, thread, step->place, step->time);
+        return;
     }
 }
 
@@ -621,6 +646,8 @@ void gp_gil_state_adopt(const gp_gil_state *gil, gp_thread *thread, uint64_t now
     thread->gil_state = gil;
     thread->state = GP_OFF;
     thread->last_place = GP_ROW_NONE;
+    thread->tag = GP_TAG_NONE;
+    thread->tag_since = 0;
     thread->born = now;
     thread->since = now;
 }
@@ -630,6 +657,7 @@ void gp_gil_state_reset(gp_gil_state *gil)
     gp_stream_restart(&gil->stream, NULL, GP_NOT_WATCHED);
     gp_places_clear(&gil->places);
     gil->wanting_sites = gil->wanting_stacks = gil->wanting_cpu = gil->wanting_looks = 0;
+    gil->wanting_tags = 0;
     gil->looks_under_way = false;
     gp_looks_discard(&gil->looks);
     gp_pauses_forget(gil);
@@ -647,6 +675,7 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
         gil->wanting_stacks = 0;
         gil->wanting_cpu = 0;
         gil->wanting_looks = 0;
+        gil->wanting_tags = 0;
         gil->looks_under_way = false;
         gp_pauses_forget(gil);
         gil->last_release = session->start; /* at the earliest */
@@ -656,12 +685,15 @@ void gp_gil_state_start(gp_gil_state *gil, gp_session *session, gp_thread *holde
             holder->since = session->start;
         }
     }
+    if (session->tags != NULL)
+        gp_tag_state_start(gil, session->start);
     session->running = true;
     session->gil_state = gil;
     gil->wanting_sites += session->wants_sites;
     gil->wanting_stacks += session->wants_stacks;
     gil->wanting_cpu += session->wants_cpu;
     gil->wanting_looks += session->wants_looks;
+    gil->wanting_tags += session->tags != NULL;
     session->next = gil->sessions;
     __atomic_store_n(&gil->sessions, session, __ATOMIC_RELAXED);
     gp_gil_state_change(gil);
@@ -702,11 +734,13 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
     gp_looks_end_hold(session, place != GP_ROW_NONE ? gp_gil_state_account(gil, session, gil->holder) : NULL,
                       place);
     gp_pauses_stop(gil, session, place, now);
+    gp_gil_state_charge_tags(gil, session, now);
     session->stop = now;
     gil->wanting_sites -= session->wants_sites;
     gil->wanting_stacks -= session->wants_stacks;
     gil->wanting_cpu -= session->wants_cpu;
     gil->wanting_looks -= session->wants_looks;
+    gil->wanting_tags -= session->tags != NULL;
     gp_gil_state_change(gil);
     for (size_t i = 0; i < count; i++) {
         if (!gp_gil_state_concerns(gil, session, threads[i]))
@@ -715,6 +749,7 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
         if (account == NULL || account == session->ended)
             continue; /* it was folded */
         gp_account_close(session, account, threads[i], gp_thread_end_of(threads[i], now));
+        gp_tag_state_book(session, threads[i], threads[i]->state, gp_thread_end_of(threads[i], now));
         close_places(session, threads[i], account, place, gp_thread_end_of(threads[i], now));
         if (account->last > session->stop)
             session->stop = account->last; /* by the stamp of another core */
@@ -756,6 +791,7 @@ static void end_wait_at_fork(gp_gil_state *gil, gp_thread *thread, uint64_t now)
         if (account == session->ended)
             continue; /* it was folded */
         gp_account_book_wait(session, account, thread->since, now);
+        gp_tag_state_book(session, thread, GP_WAIT, now);
         if (session->wants_sites)
             gp_attribution_book_wait(session, account, thread->since, now);
     }
@@ -767,6 +803,8 @@ void gp_gil_state_forked(gp_gil_state *gil, gp_thread *self, gp_thread *const *t
                          uint32_t here, uint64_t now)
 {
     share_out_all(gil);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next)
+        gp_gil_state_charge_tags(gil, session, now);
     charge_at_fork(gil, self, here, now);
     if (gil->waiters != NULL && gil->holder != NULL)
         book_contended(gil, gil->holder, now);

@@ -16,6 +16,7 @@
 #include "books/gp_folding.h"
 #include "books/gp_looks.h"
 #include "books/gp_pauses.h"
+#include "books/gp_tag_state.h"
 #include "stream/gp_stream.h"
 
 #define GP_NOT_WATCHED UINT32_MAX /* instead of a generation: no session runs */
@@ -49,6 +50,8 @@ struct gp_gil_state {
     bool pauses_under_way; /* there was a pause in the hold that is under way, or there is one */
     gp_pause_under_way pause;
     gp_pause_queue pauses;
+    uint32_t wanting_tags; /* how many of the sessions */
+    gp_tag_charge tag_charge;
 };
 
 static inline bool gp_gil_state_running(const gp_gil_state *gil)
@@ -87,6 +90,10 @@ uint32_t gp_gil_state_place(gp_gil_state *gil, gp_session *session, uint32_t her
 
 /* The same, without asking where the holder is. */
 void gp_gil_state_share_out(gp_gil_state *gil, gp_session *session);
+
+/* The same for tags: charge what is under way up to `now`, once and for all. Under the lock. */
+void gp_gil_state_charge_tags(gp_gil_state *gil, const gp_session *session, uint64_t now);
+
 /* How many threads wait at `time`, up to which the steps are booked. Under the lock. */
 uint64_t gp_gil_state_waiting(gp_gil_state *gil, uint64_t time);
 

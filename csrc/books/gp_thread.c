@@ -1,5 +1,36 @@
 #include "books/gp_thread.h"
 
+static uint64_t ticks(uint64_t from, uint64_t to)
+{
+    return to > from ? to - from : 0;
+}
+
+/* As the books do it. */
+static void add_up(gp_own_times *own, const gp_note *note)
+{
+    uint64_t released = atomic_load_explicit(&note->released, memory_order_relaxed);
+    uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
+    if (note->asked == GP_ASKED_TAG)
+        return;
+    if (!gp_release_is_of(release, own->counted)) /* it was not seen, or not noted, and counts as off */
+        released = own->since;
+    uint64_t asked = note->asked > GP_ASKED_EARLIER ? note->asked : note->taken;
+    if (gp_release_is_forced(release) || asked < released)
+        asked = released;
+    own->hold += ticks(own->since, released);
+    own->off += ticks(released, asked);
+    own->wait += ticks(asked, note->taken);
+    own->since = note->taken;
+}
+
+void gp_thread_add_up(gp_thread *thread)
+{
+    gp_own_times *own = &thread->own;
+    uint64_t noted = atomic_load_explicit(&thread->journal.noted, memory_order_relaxed);
+    for (; own->counted != noted; own->counted++)
+        add_up(own, gp_journal_note(&thread->journal, own->counted));
+}
+
 _Atomic uint64_t gp_thread_exits;
 
 void gp_thread_exit(gp_thread *thread, uint64_t now)

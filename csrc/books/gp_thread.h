@@ -52,6 +52,14 @@ typedef struct {
     ptrdiff_t offset;        /* of the second, from the frame */
 } gp_short_path;
 
+/* What the thread has added up of its own notes, which is quicker than to ask the books. Ticks. */
+typedef struct {
+    uint64_t hold, wait, off;
+    uint64_t since;      /* of the hold that follows */
+    uint64_t counted;    /* notes */
+    uint32_t generation; /* of the watching in which that is valid */
+} gp_own_times;
+
 struct gp_thread {
     gp_journal journal; /* what it notes */
 
@@ -63,11 +71,18 @@ struct gp_thread {
     gp_thread *next_elsewhere; /* ... and the thread's record at another one */
     gp_thread *sibling;        /* registered before by the same thread; for the end of the thread */
     gp_recent_place recent[GP_RECENT_PLACES];
+    gp_own_times own;
 
     /* the books': the interval that is under way */
     _Alignas(GP_JOURNAL_LINE) gp_state state;
     uint32_t last_place; /* a number of gp_places.h: where it last let go */
     uint64_t since;      /* when the state began; 0: before anything was watched */
+
+    /* what it runs for, and behind whom it waits (gp_tag_state.h) */
+    uint32_t tag, longest_turn_tag;
+    uint64_t tag_since;
+    uint64_t turn, turn_ticks, longest_turn_ticks; /* of its wait; a turn of somebody who holds */
+    const gp_thread *longest_turn;                 /* whose; NULL: nobody's */
 
     /* the account used last, so that the common case of one session needs no look-up */
     uint64_t account_session;
@@ -92,6 +107,15 @@ struct gp_thread {
     gp_cpu_span cpu_spans[GP_JOURNAL_NOTES];
     gp_paths paths; /* owner: where stacks are wanted; valid as `recent` is */
 };
+
+/* Add up the notes that have come. Owner; once it has begun to, no later than GP_JOURNAL_NOTES of them. */
+void gp_thread_add_up(gp_thread *thread);
+
+/* Whether the thread adds up its notes. Owner. */
+static inline bool gp_thread_adds_up(const gp_thread *thread)
+{
+    return thread->own.generation == thread->journal.generation;
+}
 
 /* The thread whose journal it is. */
 static inline gp_thread *gp_thread_of(gp_journal *journal)

@@ -7,12 +7,15 @@
 #include "base/gp_clock.h"
 #include "cpython/gp_frames.h"
 #include "trace/gp_loop_watch.h"
+#include "trace/gp_tracer.h"
 
 typedef PyObject *run_method(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 
 static PyMethodDef *definition; /* of Context.run */
 static run_method *method;      /* what stood there */
 static bool in_place;           /* also if another library has put its function before ours */
+static bool watched;            /* the callbacks of loops */
+static gp_context_tag *tag_in;  /* NULL: tags do not follow contexts */
 
 /* ---- exceptions ---- */
 
@@ -213,7 +216,7 @@ static void tell(PyObject *called, uint64_t start, uint64_t ticks)
     put_back(error);
 }
 
-static PyObject *run(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *run_timed(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     uint64_t start = gp_clock_ticks();
     PyObject *result = method(self, args, count, names);
@@ -222,6 +225,21 @@ static PyObject *run(PyObject *self, PyObject *const *args, Py_ssize_t count, Py
     if (__builtin_expect(ticks > atomic_load_explicit(&gp_loop_watch_floor, memory_order_relaxed), 0) &&
         ticks < UINT64_MAX / 2 && count > 0)
         tell(args[0], start, ticks);
+    return result;
+}
+
+static PyObject *run(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    run_method *inner = watched ? run_timed : method;
+    if (tag_in == NULL || PY_VERSION_HEX >= 0x030E0000 ||
+        PyInterpreterState_Get() != PyInterpreterState_Main())
+        return inner(self, args, count, names);
+    uint32_t outside = gp_tracer_tagged(), inside = tag_in(self);
+    if (inside != outside)
+        gp_tracer_tag(inside);
+    PyObject *result = inner(self, args, count, names);
+    if (gp_tracer_tagged() != outside)
+        gp_tracer_tag(outside);
     return result;
 }
 
@@ -243,16 +261,53 @@ static void put(run_method *function)
     __atomic_store_n(&definition->ml_meth, (PyCFunction)(void (*)(void))function, __ATOMIC_RELEASE);
 }
 
-void gp_loop_callbacks_watch(bool watch)
+static bool stand_in(bool wanted)
 {
-    if (definition == NULL && (!watch || (definition = find()) == NULL))
-        return;
-    if (watch && !in_place) {
+    if (definition == NULL && (!wanted || (definition = find()) == NULL))
+        return false;
+    if (wanted && !in_place) {
         method = (run_method *)(void (*)(void))definition->ml_meth;
         put(run);
         in_place = true;
-    } else if (!watch && definition->ml_meth == (PyCFunction)(void (*)(void))run) {
+    } else if (!wanted && definition->ml_meth == (PyCFunction)(void (*)(void))run) {
         put(method);
         in_place = false;
     }
+    return in_place;
 }
+
+void gp_loop_callbacks_watch(bool watch)
+{
+    watched = watch;
+    stand_in(watch || (tag_in != NULL && PY_VERSION_HEX < 0x030E0000));
+}
+
+#if PY_VERSION_HEX >= 0x030E0000
+static int switched(PyContextEvent event, PyObject *context)
+{
+    if (event != Py_CONTEXT_SWITCHED)
+        return 0;
+    exception error = put_aside();
+    uint32_t tag = context != NULL && PyContext_CheckExact(context) ? tag_in(context) : GP_TAG_NONE;
+    if (tag != gp_tracer_tagged())
+        gp_tracer_tag(tag);
+    put_back(error);
+    return 0;
+}
+
+bool gp_loop_callbacks_follow(gp_context_tag *tag)
+{
+    tag_in = tag;
+    bool follows = PyContext_AddWatcher(switched) >= 0;
+    tag_in = follows ? tag : NULL;
+    PyErr_Clear();
+    return follows;
+}
+#else
+bool gp_loop_callbacks_follow(gp_context_tag *tag)
+{
+    bool follows = stand_in(true);
+    tag_in = follows ? tag : NULL;
+    return follows;
+}
+#endif

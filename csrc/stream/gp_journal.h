@@ -27,6 +27,7 @@ enum {
     GP_ASKED_UNSEEN = 0,  /* its call is older than our watching */
     GP_ASKED_AT_ONCE = 1, /* it got the GIL without waiting */
     GP_ASKED_EARLIER = 2, /* it was waiting already when our watching began */
+    GP_ASKED_TAG = 3,     /* no cycle: at `taken`, in its hold, the thread got the tag that stands as place */
 };
 
 #define GP_JOURNAL_CYCLE ((uint32_t)1 << 31) /* numbers of notes that a release can tell apart */
@@ -62,6 +63,7 @@ typedef enum {
     GP_STEP_RELEASE,
     GP_STEP_ASK,
     GP_STEP_TAKE,
+    GP_STEP_TAG, /* inside a hold: the steps around it follow each other as ever */
 } gp_step_kind;
 
 typedef struct gp_journal gp_journal;
@@ -205,6 +207,13 @@ static inline void gp_journal_take(gp_journal *journal, uint64_t now)
         atomic_store_explicit(&journal->asked, 0, memory_order_relaxed);
     gp_journal_publish(journal, journal->asking, now);
     journal->asking = GP_ASKED_AT_ONCE;
+}
+
+/* The thread, which has the GIL, has another tag from `now` on. There is room. */
+static inline void gp_journal_tag(gp_journal *journal, uint32_t tag, uint64_t now)
+{
+    gp_journal_place(journal, tag); /* and so it is no release of this note */
+    gp_journal_publish(journal, GP_ASKED_TAG, now);
 }
 
 /* Where CPU time is wanted: keep that of the hold that has ended, before gp_journal_take; and begin with that

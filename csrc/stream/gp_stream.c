@@ -46,6 +46,13 @@ static void step_of_note(gp_journal *journal, uint64_t number, gp_step *step)
     const gp_note *note = gp_journal_note(journal, number);
     uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
     bool seen = gp_release_is_of(release, number);
+    if (__builtin_expect(note->asked == GP_ASKED_TAG, 0)) {
+        *step = (gp_step){.journal = journal,
+                          .kind = GP_STEP_TAG,
+                          .time = note->taken,
+                          .place = gp_release_place(release)};
+        return;
+    }
     if (journal->next == GP_STEP_RELEASE && !seen)
         journal->next = GP_STEP_ASK;
     if (journal->next == GP_STEP_ASK && note->asked <= GP_ASKED_AT_ONCE)
@@ -97,6 +104,13 @@ static bool next_step(gp_journal *journal, gp_step *step)
     return true;
 }
 
+/* release: the owner may write the slot again */
+static void finish_note(gp_journal *journal)
+{
+    atomic_store_explicit(&journal->read, atomic_load_explicit(&journal->read, memory_order_relaxed) + 1,
+                          memory_order_release);
+}
+
 /* The step was read. */
 static void advance(gp_journal *journal, const gp_step *step)
 {
@@ -110,9 +124,10 @@ static void advance(gp_journal *journal, const gp_step *step)
         return;
     case GP_STEP_TAKE:
         journal->next = GP_STEP_RELEASE;
-        /* release: the owner may write the slot again */
-        atomic_store_explicit(&journal->read, atomic_load_explicit(&journal->read, memory_order_relaxed) + 1,
-                              memory_order_release);
+        finish_note(journal);
+        return;
+    case GP_STEP_TAG:
+        finish_note(journal);
         return;
     }
 }
@@ -239,7 +254,7 @@ static bool holder_lets_go(gp_stream *stream, gp_step *step)
     gp_journal *holder = stream->holder;
     if (holder == NULL || holder->next != GP_STEP_RELEASE)
         return false;
-    return next_step(holder, step) && step->kind == GP_STEP_RELEASE;
+    return next_step(holder, step) && (step->kind == GP_STEP_RELEASE || step->kind == GP_STEP_TAG);
 }
 
 /* Where the first journal is known by now to come later, put it where it belongs. */

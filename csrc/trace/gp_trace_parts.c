@@ -202,6 +202,8 @@ static void begin_other(gp_session *other, gp_gil *gil)
 /* Let a trace take in one more GIL. With the lock of the table. */
 static void extend(gp_session *session, gp_gil *gil)
 {
+    if (session->totals_only)
+        return;
     for (const gp_session *known_part = session->others; known_part != NULL; known_part = known_part->others)
         if (known_part->gil == gil)
             return; /* found while the trace began */

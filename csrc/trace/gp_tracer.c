@@ -14,6 +14,10 @@ struct gp_tracer gp_tracer = {
 
 static gp_gil *const main_gil = &gp_tracer.main_gil;
 
+enum {
+    ACCOUNTS_OF_TOTALS = 128, /* from this number on those of ended threads become one */
+};
+
 /* ---- places ---- */
 
 static void met_place(gp_site_key key, gp_buffer *description)
@@ -136,6 +140,7 @@ static void forked_in_child(void)
         self->journal.doing = GP_JOURNAL_OFF; /* it takes the new GIL over the old one ... */
         self->journal.changes = 0;
         self->journal.fresh = true; /* ... or, forked behind the interpreter's back, lets the old one go */
+        self->own.generation--;     /* its notes tell less than the books */
     }
     gp_trace_parts_forked();
     gp_looker_forked();
@@ -220,6 +225,16 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
     started->wants_cpu = wishes->cpu;
     started->wants_looks = wishes->looks && started->wants_sites && host->looker_eyes != NULL;
     started->wants_pauses = wishes->pauses;
+    started->tags = wishes->tags ? gp_tag_books_new() : NULL;
+    if (wishes->tags && started->tags == NULL) {
+        gp_session_free(started);
+        return GP_ENOMEM;
+    }
+    if (wishes->totals) {
+        started->totals_only = true;
+        started->keep = ACCOUNTS_OF_TOTALS;
+        started->keep_largest = 1;
+    }
     started->lost_before = gp_threads_lost(&gp_tracer.threads);
     status = begin_watching(host, &first, reason);
     if (status == GP_OK)
@@ -335,6 +350,60 @@ gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *
     session->cpu_now = 0;
     gp_trace_parts_unlock(session);
     return places->failed || snapshot->failed ? GP_ENOMEM : GP_OK;
+}
+
+gp_status gp_tracer_totals(gp_session *session, gp_totals *totals)
+{
+    uint64_t now = gp_trace_parts_lock(session);
+    if (session->running) {
+        now = gp_clock_ticks();
+        (void)gp_gil_state_read(&main_gil->state, now);
+        open_accounts(session);
+    } else {
+        now = session->stop;
+    }
+    gp_status status = gp_totals_read(&main_gil->state, session, now, totals);
+    gp_trace_parts_unlock(session);
+    return status;
+}
+
+/* From the books, as they are now. */
+static void begin_to_add_up(gp_thread *self)
+{
+    gp_gil_lock(main_gil);
+    (void)gp_gil_state_read(&main_gil->state, gp_clock_ticks());
+    gp_session *oldest = main_gil->state.sessions;
+    while (oldest->next != NULL)
+        oldest = oldest->next;
+    const gp_account *account = gp_gil_state_account(&main_gil->state, oldest, self);
+    self->own = (gp_own_times){
+        .since = self->since > oldest->start ? self->since : oldest->start,
+        .counted = atomic_load_explicit(&self->journal.noted, memory_order_relaxed),
+        .generation = self->journal.generation,
+    };
+    if (account != NULL) {
+        self->own.hold = account->hold;
+        self->own.wait = account->wait;
+        self->own.off = account->off;
+    }
+    gp_gil_unlock(main_gil);
+}
+
+bool gp_tracer_thread_times(gp_thread_times *times)
+{
+    gp_thread *self = gp_wrappers_current();
+    if (!gp_wrappers_have_gil())
+        return false;
+    if (__builtin_expect(!gp_thread_adds_up(self), 0))
+        begin_to_add_up(self);
+    gp_thread_add_up(self);
+    uint64_t now = gp_clock_ticks();
+    gp_clock_rate rate = gp_clock_rate_estimate();
+    const gp_own_times *own = &self->own;
+    times->hold = gp_clock_to_ns(rate, own->hold + (now > own->since ? now - own->since : 0));
+    times->wait = gp_clock_to_ns(rate, own->wait);
+    times->off = gp_clock_to_ns(rate, own->off);
+    return true;
 }
 
 size_t gp_tracer_sessions(void)

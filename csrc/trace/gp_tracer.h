@@ -12,6 +12,7 @@
 #include "recording/gp_recorder.h"
 #include "trace/gp_looker.h"
 #include "trace/gp_stall_look.h"
+#include "trace/gp_totals.h"
 #include "base/gp_status.h"
 
 /* What the tracer must be told of the interpreter. All stays valid. */
@@ -73,6 +74,8 @@ typedef struct {
     bool cpu;      /* CPU time of holds: two system calls each */
     bool looks;    /* look at the holder at random times (gp_looker.h); only with sites. After its end:
                       gp_looker_end */
+    bool tags;     /* by what the code runs for, too (gp_tags.h) */
+    bool totals;   /* only those of the main GIL, in constant memory: gp_tracer_totals is to read it */
     bool pauses;   /* the collector tells of its pauses (gp_collector.h) */
     gp_recorder
         *recorder; /* where to; NULL: nowhere. To be finished after the stop, before gp_tracer_forget */
@@ -97,6 +100,22 @@ size_t gp_tracer_parts(const gp_session *session);
  * PLAC without the leading number, and a snapshot (SNAP, docs/recording-format.md). GP_ENOMEM. */
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                          gp_buffer *snapshot);
+
+/* What the session has booked for the main GIL, up to now if it runs. GP_ENOMEM. */
+gp_status gp_tracer_totals(gp_session *session, gp_totals *totals);
+
+/* The calling thread runs for this from now on (gp_tags.h); also if no session runs. And for what it runs. */
+void gp_tracer_tag(uint32_t tag);
+uint32_t gp_tracer_tagged(void);
+
+/* How long the calling thread has had the main GIL, waited for it, and neither, in nanoseconds, since the
+ * begin of the oldest session, or its own. */
+typedef struct {
+    uint64_t hold, wait, off;
+} gp_thread_times;
+
+/* False: no session runs, or it is not known to have the GIL. */
+bool gp_tracer_thread_times(gp_thread_times *times);
 
 /* Attach a number to the calling thread, for the caller to find its name by later. Nothing if the tracer has
  * not met the thread. */

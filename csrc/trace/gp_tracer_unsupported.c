@@ -33,6 +33,10 @@ void gp_tracer_forget(gp_session *session) {}
 size_t gp_tracer_parts(const gp_session *session) { return 0; }
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                          gp_buffer *snapshot) { return GP_EUNSUPPORTED; }
+gp_status gp_tracer_totals(gp_session *session, gp_totals *totals) { return GP_EUNSUPPORTED; }
+void gp_tracer_tag(uint32_t tag) {}
+uint32_t gp_tracer_tagged(void) { return 0; }
+bool gp_tracer_thread_times(gp_thread_times *times) { return false; }
 void gp_tracer_label(uint32_t label) {}
 void gp_tracer_hide(void) {}
 size_t gp_tracer_sessions(void) { return 0; }

@@ -32,6 +32,7 @@ GP_THREAD_LOCAL gp_thread *hot = &nobody; /* the same, but never NULL */
 GP_THREAD_LOCAL gp_thread *elsewhere;     /* and its records at the others, linked */
 GP_THREAD_LOCAL const void *locked; /* the last mutex that is not the main GIL's, until it is unlocked */
 GP_THREAD_LOCAL gp_wrappers_notes *notes; /* not NULL: this thread is in the handshake */
+GP_THREAD_LOCAL uint32_t tagged;          /* what it runs for (gp_tags.h) */
 GP_THREAD_LOCAL bool hidden;              /* it has no record, and gets none */
 
 static int hooked_lock(pthread_mutex_t *mutex);
@@ -129,6 +130,8 @@ static void adopt(const gp_gil *gil, gp_thread *thread, uint64_t asked, bool hol
     bool before =
         gil == main_gil ? gp_threads_claim_alive(&gp_tracer.threads, thread) : asked == GP_ASKED_UNSEEN;
     gp_gil_state_adopt(&gil->state, thread, before ? 0 : now, holds);
+    thread->tag = gil == main_gil ? tagged : GP_TAG_NONE;
+    thread->own.generation = gil->state.generation - 1; /* it adds up nothing yet */
     thread->journal.asking = asked;
 }
 
@@ -244,6 +247,8 @@ static inline uint32_t where_at(gp_gil *gil, gp_thread *thread)
  * must look whether there is room. */
 __attribute__((noinline)) static void keep_books(gp_gil *gil, gp_journal *journal)
 {
+    if (__builtin_expect(gp_thread_adds_up(gp_thread_of(journal)), 0))
+        gp_thread_add_up(gp_thread_of(journal));
     if (gp_journal_unread(journal) >= GP_JOURNAL_DUE && gp_gil_state_running(&gil->state) &&
         gp_gil_try_lock(gil)) {
         gp_gil_state_read(&gil->state, gp_stream_known_until(&gil->state.stream));
@@ -257,8 +262,10 @@ __attribute__((noinline)) static void keep_books(gp_gil *gil, gp_journal *journa
 }
 
 /* With the GIL: the journal has no room for a note. Returns whether it has now. */
-__attribute__((noinline, cold)) static bool make_room(gp_gil *gil, const gp_journal *journal)
+__attribute__((noinline, cold)) static bool make_room(gp_gil *gil, gp_journal *journal)
 {
+    if (gp_thread_adds_up(gp_thread_of(journal)))
+        gp_thread_add_up(gp_thread_of(journal));
     if (gp_gil_table_is_locking())
         return false;
     gp_gil_lock(gil);
@@ -914,6 +921,37 @@ gp_thread *gp_wrappers_current(void)
 gp_thread *gp_wrappers_follow(void)
 {
     return hidden ? NULL : begin_to_follow(main_gil, GP_ASKED_AT_ONCE, true);
+}
+
+bool gp_wrappers_have_gil(void)
+{
+    return is_followed(main_gil, current) && gp_gil_state_running(&main_gil->state) &&
+           current->journal.doing == GP_JOURNAL_HOLDS;
+}
+
+static bool is_to_add_up(const gp_thread *thread)
+{
+    return gp_thread_adds_up(thread) &&
+           atomic_load_explicit(&thread->journal.noted, memory_order_relaxed) - thread->own.counted >=
+               GP_JOURNAL_DUE;
+}
+
+void gp_tracer_tag(uint32_t tag)
+{
+    tagged = tag;
+    if (!gp_wrappers_have_gil())
+        return;
+    gp_journal *journal = &current->journal;
+    if (__builtin_expect(is_to_add_up(current), 0))
+        gp_thread_add_up(current);
+    if (__builtin_expect(!gp_journal_has_room(journal), 0) && !make_room(main_gil, journal))
+        return; /* so much memory is missing that the books are wrong anyway */
+    gp_journal_tag(journal, tag, gp_clock_ticks());
+}
+
+uint32_t gp_tracer_tagged(void)
+{
+    return tagged;
 }
 
 uint32_t gp_wrappers_where(gp_gil *gil)

@@ -45,6 +45,9 @@ bool gp_wrappers_in_place(void);
 gp_thread *gp_wrappers_current(void);
 gp_thread *gp_wrappers_follow(void);
 
+/* Whether it is known to have the main GIL, in a trace. */
+bool gp_wrappers_have_gil(void);
+
 /* The calling thread's records at the other GILs that it has taken, linked by next_elsewhere; NULL: none. */
 const gp_thread *gp_wrappers_elsewhere(void);
 

@@ -4,6 +4,9 @@
 All of the tracer's native state lives in this module: what shares it must be compiled into it.
 """
 
+from cpython.contextvars cimport PyContextVar_Get, PyContextVar_New, PyContextVar_Set
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from cpython.pythread cimport PyThread_get_thread_ident
 cimport cython
 from libc.errno cimport errno
@@ -223,6 +226,132 @@ def encoded_string(str text) -> bytes:
     return encoded_number(len(encoded)) + encoded
 
 
+# ---- what code runs for: its label, which in C is a tag, since there a label is a thread's name ----
+
+cdef dict tags = {}  # number by name
+cdef object label_variable = PyContextVar_New("gilprobe.label", NULL)
+cdef bint contexts_followed = False
+
+# raised by what is public itself, to be as quick as it can; for whoever knows the package's own classes
+label_error = TypeError
+not_traced_error = RuntimeError
+
+
+@cython.final
+@cython.freelist(64)
+@cython.no_gc  # it refers to nothing that could refer to it
+cdef class Entered:
+    """That a context is inside a label, and inside which others."""
+
+    cdef uint32_t tag
+    cdef Entered outer
+
+
+cdef uint32_t tag_of_context(void *context) noexcept:
+    cdef Entered entered
+    if label_variable not in <object>context:
+        return 0
+    entered = (<object>context)[label_variable]
+    return 0 if entered is None else entered.tag
+
+
+cdef Entered entered_now():
+    cdef PyObject *value = NULL
+    PyContextVar_Get(label_variable, NULL, &value)
+    if value == NULL:
+        return None
+    entered = <Entered>value
+    Py_DECREF(entered)
+    return entered
+
+
+cdef uint32_t tag_of(str name) except? 0:
+    cdef uint32_t tag
+    known = tags.get(name)
+    if known is not None:
+        return known
+    encoded = name.replace("\0", "").encode("utf-8", "replace")
+    tag = gp_tags_add(encoded, len(encoded))
+    if tag != GP_TAG_OTHERS:  # which have no end
+        tags[name] = tag
+    return tag
+
+
+cdef void follow_contexts() noexcept:
+    global contexts_followed
+    if not contexts_followed:
+        contexts_followed = True
+        gp_loop_callbacks_follow(tag_of_context)
+
+
+cdef class Label:
+    """What runs from `__enter__` to `__exit__` is for this: see gilprobe.tracing.labelling."""
+
+    cdef readonly str name
+    cdef uint32_t tag
+
+    def __cinit__(self, name):
+        if type(name) is not str:
+            raise label_error(f"name must be a string, got {name!r}")
+        self.name = name
+        self.tag = tag_of(name)
+        follow_contexts()
+
+    def __enter__(self):
+        cdef Entered entered = Entered.__new__(Entered)
+        entered.tag = self.tag
+        entered.outer = entered_now()
+        PyContextVar_Set(label_variable, entered)
+        gp_tracer_tag(self.tag)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        cdef Entered entered = entered_now(), outer
+        if entered is None:  # entered in another context
+            return
+        outer = entered.outer
+        PyContextVar_Set(label_variable, outer)
+        gp_tracer_tag(0 if outer is None else outer.tag)
+
+
+def tag_name(uint32_t tag) -> str:
+    """Return the name behind a label's number; "" for those that have none."""
+    return gp_tags_name(tag).decode()
+
+
+LABELS_MAX = GP_TAGS_NAMED
+OTHER_LABELS = GP_TAG_OTHERS
+
+
+def thread_times():
+    """Return how long the calling thread has held the GIL, waited for it, and done neither, in nanoseconds.
+
+    Exact up to the moment of the call, and cheap: subtract what it returned before a piece of work from what
+    it returns after it. The times count from the start of the monitor or trace that runs longest, or from the
+    start of the thread.
+
+    Returns
+    -------
+    hold_ns, wait_ns, off_ns : int
+
+    Raises
+    ------
+    TracerStateError
+        If neither a monitor nor a trace of the GIL is running.
+
+    Examples
+    --------
+    >>> with gilprobe.monitor():
+    ...     before = gilprobe.thread_times()
+    ...     total = sum(range(1_000_000))
+    ...     hold_ns, wait_ns, off_ns = map(int.__sub__, gilprobe.thread_times(), before)
+    """
+    cdef gp_thread_times times
+    if not gp_tracer_thread_times(&times):
+        raise not_traced_error("a monitor or a trace of the GIL must be running to tell a thread's times")
+    return times.hold, times.wait, times.off
+
+
 # ---- the recording that is written, and forks meanwhile ----
 
 
@@ -362,7 +491,7 @@ cdef class Session:
     cdef bint pauses
 
     def __cinit__(self, *, bint sites=False, bint stacks=False, Recorder recorder=None, bint timeline=False,
-                  bint cpu_time=False, bint looks=False, bint pauses=False):
+                  bint cpu_time=False, bint looks=False, bint pauses=False, bint tags=False, bint totals=False):
         cdef const char *reason = b""
         cdef gp_status status
         cdef int error
@@ -379,6 +508,8 @@ cdef class Session:
         wishes.cpu = cpu_time
         wishes.looks = looks
         wishes.pauses = pauses
+        wishes.tags = tags
+        wishes.totals = totals
         if looks:
             watch_forks()
         wishes.recorder = NULL if recorder is None else recorder.handle
@@ -442,6 +573,68 @@ cdef class Session:
         # the main one's last, since its length is that of the trace
         parts = [read_part(self.handle, part, &here) for part in reversed(range(gp_tracer_parts(self.handle)))]
         return parts[::-1]
+
+
+    def totals(self) -> dict:
+        """Return what is booked for all threads together, up to now if the session runs. Nanoseconds.
+
+        `labels` is None if they are not wanted; else rows of (number, name, hold, wait, off, holds, waits), those of
+        (waiter's number, holder's number, wait), and the longest wait: see `worst_of`.
+        """
+        cdef gp_totals *totals = <gp_totals *>calloc(1, sizeof(gp_totals))
+        check_status(GP_ENOMEM if totals == NULL else GP_OK, "the totals of a trace", None)
+        try:
+            check_status(gp_tracer_totals(self.handle, totals), "the totals of a trace", None)
+            return totals_as_dict(totals)
+        finally:
+            gp_totals_clear(totals)
+            free(totals)
+
+
+cdef dict totals_as_dict(const gp_totals *totals):
+    return {
+        "elapsed_ns": totals.elapsed,
+        "held_ns": totals.held,
+        "contended_ns": totals.contended,
+        "wait_ns": totals.wait,
+        "off_ns": totals.off,
+        "threads": totals.threads,
+        "threads_waiting": totals.waiting,
+        "waits": totals.contended_acquisitions,
+        "hold": (totals.hold_sum, totals.hold_longest, buckets_of(&totals.holds)),
+        "wait": (totals.wait_sum, totals.wait_longest, buckets_of(&totals.waits)),
+        "labels": labels_of(totals) if totals.tagged else None,
+    }
+
+
+cdef list buckets_of(const gp_hist *hist):
+    cdef size_t i
+    return [(i, hist.counts[i]) for i in range(GP_HIST_BUCKETS) if hist.counts[i] != 0]
+
+
+cdef tuple labels_of(const gp_totals *totals):
+    cdef const gp_tag_row *row
+    cdef uint32_t tag
+    cdef size_t i
+    rows = []
+    for tag in range(1, GP_TAGS):
+        row = &totals.tags[tag]
+        if row.hold | row.wait | row.off | row.holds | row.waits:
+            rows.append((tag, tag_name(tag), row.hold, row.wait, row.off, row.holds, row.waits))
+    pairs = [(totals.pairs[i].waiter, totals.pairs[i].holder, totals.pairs[i].wait) for i in range(totals.pair_count)]
+    return rows, pairs, worst_of(&totals.worst)
+
+
+cdef tuple worst_of(const gp_worst_wait *worst):
+    # Start, length, how long the holder had the GIL; of waiter and holder: native identifier, label of the
+    # thread, name by the operating system, number of its label.
+    if worst.ticks == 0:
+        return None
+    return worst.start, worst.ticks, worst.holder_ticks, who_waited(&worst.waiter), who_waited(&worst.holder)
+
+
+cdef tuple who_waited(const gp_tag_thread *thread):
+    return thread.native_id, thread.label, thread.os_name.decode("utf-8", "replace"), thread.tag
 
 
 cdef void end_looker() noexcept:

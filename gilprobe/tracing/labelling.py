@@ -4,75 +4,71 @@ from __future__ import annotations
 
 import functools
 
+from gilprobe._native import tracer
+from gilprobe._native.tracer import thread_times
 from gilprobe.errors import InvalidTypeError, TracerStateError
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a monitored process loads no typing
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+__all__ = ["label", "thread_times"]
+
+tracer.label_error = InvalidTypeError
+tracer.not_traced_error = TracerStateError
+
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_GENERATOR and its kin
 
 
-class label:  # noqa: N801  # used like a function
-    """Label what runs inside a ``with`` block, or in a function.
+class label(tracer.Label):  # noqa: N801  # used like a function
+    """Label what runs inside a ``with`` block, or in a function or ``async def``.
 
     Holds of the GIL, waits for it, and who waited behind whom are then told by label, in a monitor and in the
-    report of a trace. Labels follow :mod:`contextvars`: a task of asyncio keeps its label while others run.
-    An inner label stands for an outer one as long as it lasts.
+    report of a trace. An inner label stands for an outer one as long as it lasts. Labels follow
+    :mod:`contextvars`: a task of asyncio keeps its label while others run.
 
     Parameters
     ----------
     name : str
-        The label. At most 1,024 different ones are told apart; more become "(other labels)". So use the
-        route, ``"GET /search"``, and not the address.
+        The label. At most 1,024 different ones are told apart in a process; more become "(other labels)". So
+        use the route, ``"GET /search"``, and not the address.
 
     Raises
     ------
     InvalidTypeError
-        If `name` is not a string.
+        If `name` is not a string, or what is decorated is a generator function.
 
     Examples
     --------
     >>> with gilprobe.monitor() as m:
     ...     with gilprobe.label("sum"):
     ...         total = sum(range(1_000_000))
+    >>> m.read().labels[0].name
+    'sum'
     """
 
-    def __init__(self, name: str) -> None:
-        if not isinstance(name, str):
-            raise InvalidTypeError(f"name must be a string, got {name!r}")
-        self.name = name
+    __slots__ = ()
 
-    def __enter__(self) -> label:
-        return self
+    def __call__(self, function: F) -> F:
+        """Return `function` with this label."""
+        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+        if not callable(function) or flags & (_GENERATOR | _ASYNC_GENERATOR):
+            raise InvalidTypeError(f"a label is for a function or an async function, got {function!r}")
+        if flags & _COROUTINE:
 
-    def __exit__(self, *_exception: object) -> None:
-        pass
+            @functools.wraps(function)
+            async def labelled(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await function(*args, **kwargs)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function` with this label; it may be an ``async def`` or a generator."""
+        else:
 
-        @functools.wraps(function)
-        def labelled(*args: Any, **kwargs: Any) -> Any:
-            with self:
-                return function(*args, **kwargs)
+            @functools.wraps(function)
+            def labelled(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return function(*args, **kwargs)
 
-        return labelled
-
-
-def thread_times() -> tuple[int, int, int]:
-    """Return how long the calling thread has held the GIL, waited for it, and done neither, in nanoseconds.
-
-    Exact up to the moment of the call, and cheap: subtract what it returned before a piece of work from what
-    it returns after it. The times count from the start of the monitor or trace that runs longest, or from the
-    start of the thread.
-
-    Returns
-    -------
-    hold_ns, wait_ns, off_ns : int
-
-    Raises
-    ------
-    TracerStateError
-        If neither a monitor nor a trace is running.
-    """
-    raise TracerStateError("a monitor or a trace must be running to tell a thread's times")
+        return labelled  # type: ignore[return-value]

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from gilprobe.errors import InvalidTypeError, TracerStateError
-from gilprobe.model.distribution import EMPTY
-from gilprobe.model.monitor_reading import MonitorReading, WorstWait
+from gilprobe._native import tracer
+from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
+from gilprobe.model.distribution import EMPTY, Distribution
+from gilprobe.model.monitor_reading import (
+    NO_LABEL,
+    OTHER_LABELS,
+    LabelBlame,
+    LabelTotals,
+    MonitorReading,
+    WorstWait,
+)
+from gilprobe.tracing import thread_names
 from gilprobe.tracing.tracer import Trace
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a monitored process loads no typing
 if TYPE_CHECKING:
+    from typing import Any
+
     from gilprobe.report import Report
 
 
@@ -29,12 +40,14 @@ class Monitor:
         if not isinstance(labels, bool):
             raise InvalidTypeError(f"labels must be True or False, got {labels!r}")
         self._labels = labels
-        self._trace: Trace | None = None
+        self._session: tracer.Session | None = None
+        self._locks: Trace | None = None  # instead, where there is no GIL
+        self._last: MonitorReading | None = None
 
     @property
     def running(self) -> bool:
         """Return whether the monitor has been started and not stopped."""
-        return self._trace is not None and self._trace.running
+        return self._session is not None or (self._locks is not None and self._locks.running)
 
     def start(self) -> Monitor:
         """Begin to count, from zero.
@@ -53,7 +66,17 @@ class Monitor:
         """
         if self.running:
             raise TracerStateError("a monitor must be stopped before it is started again")
-        self._trace = Trace(sites=False, looks=False).start()
+        self._last = None
+        if not tracer.gil_enabled():
+            self._locks = Trace(sites=False, looks=False).start()
+            return self
+        try:
+            thread_names.watch()
+            self._session = tracer.Session(totals=True, tags=self._labels)
+        except NotImplementedError as error:
+            raise UnsupportedError(f"the GIL can't be traced: {error}") from None
+        finally:
+            thread_names.review()  # if it failed, or another trace has ended meanwhile
         return self
 
     def stop(self) -> MonitorReading:
@@ -69,22 +92,34 @@ class Monitor:
         TracerStateError
             If the monitor was never started.
         """
-        if self._trace is None:
-            raise TracerStateError("a monitor must be started before it is stopped")
-        self._trace.stop()
+        session, locks = self._session, self._locks
+        if session is not None:
+            session.stop()
+            self._last = _read(session.totals())
+            if self._session is session:  # another thread may have restarted it
+                self._session = None
+        elif locks is not None:
+            self._last = _read_locks(locks.stop())
+            self._locks = None
+        thread_names.review()
         return self.read()
 
     def read(self) -> MonitorReading:
-        """Return what was counted so far. Any thread, at any time; it costs some 10 microseconds.
+        """Return what was counted so far. Any thread, at any time.
 
         Raises
         ------
         TracerStateError
             If the monitor was never started.
         """
-        if self._trace is None:
+        session, locks = self._session, self._locks
+        if session is not None:
+            return _read(session.totals())
+        if locks is not None:
+            return _read_locks(locks.report())
+        if self._last is None:
             raise TracerStateError("a monitor must be started before it is read")
-        return _read(self._trace.report())
+        return self._last
 
     def __enter__(self) -> Monitor:
         return self.start()
@@ -93,25 +128,109 @@ class Monitor:
         self.stop()
 
 
-def _read(report: Report) -> MonitorReading:
-    hold = wait = EMPTY
-    for thread in report.threads:
-        hold, wait = hold.merge(thread.hold), wait.merge(thread.wait)
-    worst: WorstWait | None = None
+def _read(totals: dict[str, Any]) -> MonitorReading:
+    labels, blame, worst = (), (), None
+    if totals["labels"] is not None:
+        rows, pairs, longest = totals["labels"]
+        labels = _labels(totals, rows)
+        blame = _blame(labels, rows, pairs)
+        worst = _worst(longest, {number: name for number, name, *_ in rows})
     return MonitorReading(
         what="gil",
+        elapsed_ns=totals["elapsed_ns"],
+        held_ns=totals["held_ns"],
+        contended_ns=totals["contended_ns"],
+        wait_ns=totals["wait_ns"],
+        threads=totals["threads"],
+        threads_waiting=totals["threads_waiting"],
+        hold=_distribution(*totals["hold"]),
+        wait=_distribution(*totals["wait"]),
+        waits=totals["waits"],
+        labels=labels,
+        blame=blame,
+        worst=worst,
+    )
+
+
+def _distribution(total_ns: int, max_ns: int, buckets: list[tuple[int, int]]) -> Distribution:
+    return Distribution(sum(number for _, number in buckets), total_ns, max_ns, tuple(buckets))
+
+
+def _name(number: int, names: dict[int, str]) -> str:
+    return NO_LABEL if number == 0 else OTHER_LABELS if number == tracer.OTHER_LABELS else names[number]
+
+
+def _labels(totals: dict[str, Any], rows: list[tuple[Any, ...]]) -> tuple[LabelTotals, ...]:
+    """Return the rows of all labels; what is left of the totals has none."""
+    sums = [sum(row[column] for row in rows) for column in range(2, 7)]
+    whole = [
+        totals["held_ns"],
+        totals["wait_ns"],
+        totals["off_ns"],
+        sum(number for _, number in totals["hold"][2]),
+        totals["waits"],
+    ]
+    rest = LabelTotals(NO_LABEL, *(all_of_it - labelled for all_of_it, labelled in zip(whole, sums, strict=True)))
+    found = [rest, *(LabelTotals(_name(number, {number: name}), *numbers) for number, name, *numbers in rows)]
+    return tuple(sorted(found, key=lambda row: (-row.hold_ns - row.wait_ns, row.name)))
+
+
+def _blame(
+    labels: tuple[LabelTotals, ...], rows: list[tuple[Any, ...]], pairs: list[tuple[int, int, int]]
+) -> tuple[LabelBlame, ...]:
+    """Return who waited behind whom; what is left of a label's wait was behind nobody."""
+    names = {number: name for number, name, *_ in rows}
+    found = [LabelBlame(_name(waiter, names), _name(holder, names), wait_ns) for waiter, holder, wait_ns in pairs]
+    left = {row.name: row.wait_ns for row in labels}
+    for row in found:
+        left[row.waiter] -= row.wait_ns
+    found += [LabelBlame(name, "", wait_ns) for name, wait_ns in left.items() if wait_ns > 0]
+    return tuple(sorted(found, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))
+
+
+def _worst(longest: tuple[Any, ...] | None, names: dict[int, str]) -> WorstWait | None:
+    if longest is None:
+        return None
+    start_ns, wait_ns, holder_ns, waiter, holder = longest
+    alive = thread_names.alive()
+    nobody = holder[0] == 0
+    return WorstWait(
+        wait_ns=wait_ns,
+        start_ns=start_ns,
+        waiter=_thread(waiter, alive),
+        waiter_label=_name(waiter[3], names),
+        holder="" if nobody else _thread(holder, alive),
+        holder_label="" if nobody else _name(holder[3], names),
+        holder_ns=holder_ns,
+    )
+
+
+def _thread(who: tuple[int, int, str, int], alive: dict[int, str]) -> str:
+    """Return a thread's name in :mod:`threading`, else the operating system's."""
+    native_id, label, os_name, _ = who
+    return thread_names.labelled(label) or alive.get(native_id) or os_name or f"thread {native_id}"
+
+
+def _read_locks(report: Report) -> MonitorReading:
+    """Return the waits for locks, where there is no GIL; not those for work."""
+    wait, waits = EMPTY, 0
+    for lock in report.locks or ():
+        if lock.kind != "work":
+            wait, waits = wait.merge(lock.wait), waits + lock.wait.count
+    return MonitorReading(
+        what="locks",
         elapsed_ns=report.elapsed_ns,
-        held_ns=report.held_ns,
-        contended_ns=report.contended_ns,
+        held_ns=0,
+        contended_ns=0,
         wait_ns=wait.total_ns,
-        threads=sum(thread.merged for thread in report.threads),
+        threads=len(report.threads),
         threads_waiting=0,
-        hold=hold,
+        hold=EMPTY,
         wait=wait,
-        waits=sum(thread.contended_acquisitions for thread in report.threads),
+        waits=waits,
         labels=(),
         blame=(),
-        worst=worst,
+        worst=None,
     )
 
 

@@ -1,0 +1,65 @@
+#include "books/gp_tags.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gp_memory.h"
+
+static _Atomic uint32_t last_tag;
+static const char *_Atomic names[GP_TAGS]; /* never freed: a recording may be written at any time */
+
+/* Not cut in the middle of a character. */
+static size_t cut(const char *name, size_t size)
+{
+    if (size <= GP_TAG_NAME_MAX)
+        return size;
+    for (size = GP_TAG_NAME_MAX; size > 0 && ((unsigned char)name[size] & 0xC0) == 0x80;)
+        size--;
+    return size;
+}
+
+uint32_t gp_tags_add(const char *name, size_t size)
+{
+    if (atomic_load(&last_tag) >= GP_TAGS_NAMED)
+        return GP_TAG_OTHERS;
+    uint32_t tag = atomic_fetch_add(&last_tag, 1) + 1;
+    size = cut(name, size);
+    char *kept = tag <= GP_TAGS_NAMED ? calloc(1, size + 1) : NULL;
+    if (kept == NULL)
+        return GP_TAG_OTHERS;
+    memcpy(kept, name, size);
+    /* release: who finds the name finds its letters */
+    atomic_store_explicit(&names[tag], kept, memory_order_release);
+    return tag;
+}
+
+const char *gp_tags_name(uint32_t tag)
+{
+    const char *name =
+        tag < GP_TAGS ? atomic_load_explicit(&names[tag], memory_order_acquire) : NULL;
+    return name != NULL ? name : "";
+}
+
+gp_tag_books *gp_tag_books_new(void)
+{
+    return gp_memory_map(sizeof(gp_tag_books));
+}
+
+void gp_tag_books_free(gp_tag_books *books)
+{
+    if (books == NULL)
+        return;
+    gp_blame_clear(&books->pairs);
+    gp_memory_unmap(books, sizeof *books);
+}
+
+void gp_tag_books_charge(gp_tag_books *books, uint32_t waiter, uint32_t holder, uint64_t ticks)
+{
+    if (books->pairs.count >= GP_TAG_PAIRS_MAX &&
+        gp_blame_find(&books->pairs, waiter, holder, GP_ROW_NONE) == GP_ROW_NONE)
+        holder = GP_TAG_OTHERS;
+    uint32_t row = gp_blame_number(&books->pairs, waiter, holder, GP_ROW_NONE);
+    if (row != GP_ROW_NONE)
+        books->pairs.rows[row].wait += ticks;
+}
