@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class Middleware:
+class AsgiMiddleware:
     """Tells each response how long its steps in the event loop waited for the GIL and held it.
 
     The time that other tasks use meanwhile is not in it, nor that of threads which the request started.

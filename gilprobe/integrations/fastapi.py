@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilprobe.integrations.asgi import Middleware
+from gilprobe.integrations.asgi import AsgiMiddleware
 from gilprobe.integrations.figures import needed
 from gilprobe.integrations.timing import NO_ROUTE, route_label
 
@@ -35,4 +35,4 @@ def instrument(app: Any, monitor: Monitor | None = None, *, header: bool = True)
                 return route_label(scope["method"], getattr(route, "path", NO_ROUTE))
         return NO_ROUTE
 
-    app.add_middleware(Middleware, monitor=monitor, label=label, header=header)
+    app.add_middleware(AsgiMiddleware, monitor=monitor, label=label, header=header)

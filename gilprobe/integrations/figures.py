@@ -25,7 +25,7 @@ LABELS_LIMIT = 1024  # of a monitor
 _LONGEST_LABEL = 100
 
 
-class Counter(NamedTuple):
+class CounterFigure(NamedTuple):
     """A number of the whole process that only grows, in seconds."""
 
     name: str
@@ -33,7 +33,7 @@ class Counter(NamedTuple):
     value: Callable[[MonitorReading], float]
 
 
-class Histogram(NamedTuple):
+class HistogramFigure(NamedTuple):
     """A distribution of the whole process."""
 
     name: str
@@ -42,15 +42,15 @@ class Histogram(NamedTuple):
 
 
 COUNTERS = (
-    Counter("monitored", "Time that was monitored: divide by it to get shares.", lambda r: r.elapsed_s),
-    Counter("gil_held", "Time in which some thread had the GIL.", lambda r: r.held_s),
-    Counter(
+    CounterFigure("monitored", "Time that was monitored: divide by it to get shares.", lambda r: r.elapsed_s),
+    CounterFigure("gil_held", "Time in which some thread had the GIL.", lambda r: r.held_s),
+    CounterFigure(
         "gil_contended", "Time in which a thread had the GIL and another waited.", lambda r: r.contended_s
     ),
 )
 HISTOGRAMS = (
-    Histogram("gil_wait", "Waits for the GIL that ended; 0 for a GIL that was free.", lambda r: r.wait),
-    Histogram("gil_hold", "Holds of the GIL that ended.", lambda r: r.hold),
+    HistogramFigure("gil_wait", "Waits for the GIL that ended; 0 for a GIL that was free.", lambda r: r.wait),
+    HistogramFigure("gil_hold", "Holds of the GIL that ended.", lambda r: r.hold),
 )
 LABEL_COUNTERS = {
     "label_held": "Time with the GIL under a label.",

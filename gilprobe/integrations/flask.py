@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.integrations.figures import needed
 from gilprobe.integrations.timing import NO_ROUTE, route_label
-from gilprobe.integrations.wsgi import Middleware
+from gilprobe.integrations.wsgi import WsgiMiddleware
 from gilprobe.tracing.labelling import label
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def instrument(app: Any, monitor: Monitor | None = None, *, header: bool = True)
         Whether responses get the header.
     """
     flask = needed("flask", "flask")
-    app.wsgi_app = Middleware(app.wsgi_app, monitor, header=header)
+    app.wsgi_app = WsgiMiddleware(app.wsgi_app, monitor, header=header)
 
     def begin() -> None:
         rule = flask.request.url_rule

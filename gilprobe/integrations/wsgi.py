@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gilprobe.tracing.monitoring import Monitor
 
 
-class Middleware:
+class WsgiMiddleware:
     """Tells each response how long its thread waited for the GIL and held it, until the response began.
 
     Parameters

@@ -170,7 +170,9 @@ def _labels(totals: dict[str, Any], rows: list[tuple[Any, ...]]) -> tuple[LabelT
         sum(number for _, number in totals["hold"][2]),
         totals["waits"],
     ]
-    rest = LabelTotals(NO_LABEL, *(all_of_it - labelled for all_of_it, labelled in zip(whole, sums, strict=True)))
+    rest = LabelTotals(
+        NO_LABEL, *(all_of_it - labelled for all_of_it, labelled in zip(whole, sums, strict=True))
+    )
     found = [rest, *(LabelTotals(_name(number, {number: name}), *numbers) for number, name, *numbers in rows)]
     return tuple(sorted(found, key=lambda row: (-row.hold_ns - row.wait_ns, row.name)))
 
@@ -180,7 +182,9 @@ def _blame(
 ) -> tuple[LabelBlame, ...]:
     """Return who waited behind whom; what is left of a label's wait was behind nobody."""
     names = {number: name for number, name, *_ in rows}
-    found = [LabelBlame(_name(waiter, names), _name(holder, names), wait_ns) for waiter, holder, wait_ns in pairs]
+    found = [
+        LabelBlame(_name(waiter, names), _name(holder, names), wait_ns) for waiter, holder, wait_ns in pairs
+    ]
     left = {row.name: row.wait_ns for row in labels}
     for row in found:
         left[row.waiter] -= row.wait_ns

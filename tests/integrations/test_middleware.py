@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 
 import pytest
@@ -112,11 +113,11 @@ def test_wsgi(times, labels):
         return [b"x"]
 
     answered = []
-    served = wsgi.Middleware(app, label=lambda environ: environ["PATH_INFO"])
+    served = wsgi.WsgiMiddleware(app, label=lambda environ: environ["PATH_INFO"])
     assert served({"PATH_INFO": "/a"}, lambda *given: answered.append(given)) == [b"x"]
     assert answered == [("200 OK", [("X-Own", "1"), ("Server-Timing", TOLD)])]
     assert labels == ["enter /a", "leave /a"]
-    quiet = wsgi.Middleware(app, header=False)
+    quiet = wsgi.WsgiMiddleware(app, header=False)
     quiet({}, lambda *given: answered.append(given))
     assert answered[1] == ("200 OK", [("X-Own", "1")])
 
@@ -131,8 +132,8 @@ def test_asgi(times, labels):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(asgi.Middleware(app)({"type": "http"}, None, send))
-    asyncio.run(asgi.Middleware(app)({"type": "lifespan"}, None, send))
+    asyncio.run(asgi.AsgiMiddleware(app)({"type": "http"}, None, send))
+    asyncio.run(asgi.AsgiMiddleware(app)({"type": "lifespan"}, None, send))
     assert sent[0]["headers"] == [(b"x-own", b"1"), (b"server-timing", TOLD.encode())]
     assert sent[1]["headers"] == [(b"x-own", b"1")]
 
@@ -215,12 +216,14 @@ def test_django(times, labels):
     assert labels == [text for name in names for text in (f"enter {name}", f"leave {name}")]
 
 
-def test_celery(labels):
+def test_celery(labels, monkeypatch):
     celery = pytest.importorskip("celery")
     testing = pytest.importorskip("celery.contrib.testing.worker")
     from gilprobe.integrations.celery import instrument
 
     app = celery.Celery("served", broker="memory://", backend="cache+memory://")
+    app.conf.worker_hijack_root_logger = False
+    monkeypatch.setattr(logging.root, "level", logging.root.level)  # a worker sets it
 
     @app.task(name="add")
     def add(a, b):

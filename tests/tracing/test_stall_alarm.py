@@ -47,18 +47,20 @@ def is_mine(notice) -> bool:
 
 
 def test_it_rings_once_for_a_hold_with_the_stack_of_the_thread_that_has_the_gil(asking, caplog):
+    caplog.set_level(logging.WARNING)  # whatever other tests left
     notices = []
     with gilprobe.alarm(SHORT, notices.append) as bell:
         hold_until(lambda: any(is_mine(notice) for notice in notices))  # others may hold it for long, too
-    assert len(notices) == bell.count
+    assert len(notices) <= bell.count  # a message is dropped if nobody reads for long
     mine = next(filter(is_mine, notices))
     assert mine.held_s >= 0.001
     assert "wait" in mine.message
-    assert any(mine.message in record.getMessage() for record in caplog.records)
-    assert {record.name for record in caplog.records} == {"gilprobe"}
+    logged = [record.getMessage() for record in caplog.records if record.name == "gilprobe"]
+    assert any(text.startswith(mine.message) and mine.stack[-1] in text for text in logged)
 
 
 def test_a_callback_that_fails_is_logged_and_called_again(asking, caplog):
+    caplog.set_level(logging.WARNING)
     calls = []
 
     def fail(notice):
@@ -67,8 +69,7 @@ def test_a_callback_that_fails_is_logged_and_called_again(asking, caplog):
 
     logger = logging.getLogger("mine")
     with gilprobe.alarm(SHORT, fail, logger) as bell:
-        hold_until(lambda: bell.count >= 2)
-    assert len(calls) == bell.count
+        hold_until(lambda: len(calls) >= 2)
     assert sum(record.exc_info is not None for record in caplog.records if record.name == "mine") == len(
         calls
     )
