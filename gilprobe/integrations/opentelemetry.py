@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gilprobe.model.monitor_reading import MonitorReading
     from gilprobe.tracing.monitoring import Monitor
 
+    Values = Callable[[MonitorReading], list[tuple[float, dict[str, str]]]]
+
 _SAME_READING_S = 0.1  # a collection asks for one instrument after the other: all of them from one reading
 
 
@@ -58,7 +60,7 @@ def register(monitor: Monitor | None = None, meter_provider: Any = None, *, max_
     read = _reader(running(monitor))
     meter = metrics.get_meter("gilprobe", meter_provider=meter_provider)
 
-    def observe(name: str, told: str, unit: str, values: Callable[[MonitorReading], Any]) -> None:
+    def observe(name: str, told: str, unit: str, values: Values) -> None:
         def observed(_options: Any) -> Iterator[Any]:
             for value, attributes in values(read()):
                 yield metrics.Observation(value, attributes)
@@ -66,21 +68,12 @@ def register(monitor: Monitor | None = None, meter_provider: Any = None, *, max_
         meter.create_observable_counter(f"gilprobe.{name}", [observed], unit, told)
 
     for counter in COUNTERS:
-        observe(counter.name, counter.told, "s", lambda r, of=counter.value: [(of(r), {})])
+        observe(counter.name, counter.told, "s", _seconds(counter.value))
     for histogram in HISTOGRAMS:
-        observe(
-            f"{histogram.name}.sum", histogram.told, "s", lambda r, of=histogram.value: [(of(r).total_s, {})]
-        )
-        observe(f"{histogram.name}.count", histogram.told, "1", lambda r, of=histogram.value: _buckets(of(r)))
+        observe(f"{histogram.name}.sum", histogram.told, "s", _sum(histogram.value))
+        observe(f"{histogram.name}.count", histogram.told, "1", _counts(histogram.value))
     for name, told in LABEL_COUNTERS.items():
-        observe(
-            name,
-            told,
-            "s",
-            lambda r, wanted=name: [
-                (seconds, {"label": label}) for (of, label), seconds in labels.of(r).items() if of == wanted
-            ],
-        )
+        observe(name, told, "s", _rows(name, labels))
     meter.create_observable_gauge(
         f"gilprobe.{WAITING[0]}",
         [lambda _options: [metrics.Observation(read().threads_waiting)]],
@@ -89,10 +82,31 @@ def register(monitor: Monitor | None = None, meter_provider: Any = None, *, max_
     )
 
 
-def _buckets(distribution: Distribution) -> Iterator[tuple[int, dict[str, str]]]:
+def _seconds(value: Callable[[MonitorReading], float]) -> Values:
+    return lambda reading: [(value(reading), {})]
+
+
+def _sum(value: Callable[[MonitorReading], Distribution]) -> Values:
+    return lambda reading: [(value(reading).total_s, {})]
+
+
+def _counts(value: Callable[[MonitorReading], Distribution]) -> Values:
     bounds = [*(repr(bound_ns / 1e9) for bound_ns in BOUNDS_NS), "+Inf"]
-    for bound, count in zip(bounds, accumulate(counts_by_bound(distribution)), strict=True):
-        yield count, {"le": bound}
+
+    def counted(reading: MonitorReading) -> list[tuple[float, dict[str, str]]]:
+        below = accumulate(counts_by_bound(value(reading)))
+        return [(count, {"le": bound}) for bound, count in zip(bounds, below, strict=True)]
+
+    return counted
+
+
+def _rows(name: str, labels: LabelFigures) -> Values:
+    def rows(reading: MonitorReading) -> list[tuple[float, dict[str, str]]]:
+        return [
+            (seconds, {"label": label}) for (of, label), seconds in labels.of(reading).items() if of == name
+        ]
+
+    return rows
 
 
 def _reader(monitor: Monitor) -> Callable[[], MonitorReading]:

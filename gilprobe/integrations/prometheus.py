@@ -110,13 +110,12 @@ class Collector:
             yield family
 
     def _buckets(self, counts: list[int], worst: WorstWait | None) -> list[tuple[Any, ...]]:
-        from prometheus_client.utils import floatToGoString
-
+        text_of = needed("prometheus_client.utils", "prometheus").floatToGoString
         buckets: list[tuple[Any, ...]] = []
         total = 0
         for bound_ns, count in zip((*BOUNDS_NS, None), counts, strict=True):
             total += count
-            bound = floatToGoString(float("inf") if bound_ns is None else bound_ns / 1e9)
+            bound = text_of(float("inf") if bound_ns is None else bound_ns / 1e9)
             if worst is not None and (bound_ns is None or worst.wait_ns < bound_ns):
                 buckets.append((bound, total, self._exemplar(worst)))
                 worst = None
@@ -125,12 +124,11 @@ class Collector:
         return buckets
 
     def _exemplar(self, worst: WorstWait) -> Any:
-        from prometheus_client.samples import Exemplar
-
         named = {"holder": worst.holder, "holder_label": worst.holder_label}
         shown = {name: clipped(visible(text), _EXEMPLAR_TEXT) for name, text in named.items() if text}
         ended_s = self._started_s + (worst.start_ns + worst.wait_ns) / 1e9
-        return Exemplar(shown, worst.wait_s, ended_s)
+        exemplar = needed("prometheus_client.samples", "prometheus").Exemplar
+        return exemplar(shown, worst.wait_s, ended_s)
 
 
 class Writer:
@@ -216,20 +214,28 @@ def _flat(reading: MonitorReading, labels: LabelFigures) -> dict[tuple[str, str,
 
 def _client_value(kind: str, name: str, which: str) -> Any:
     """Return the value of a sample in the client's file of this process; it keeps what was there."""
-    from prometheus_client.values import ValueClass
-
     metric = _PREFIX + name + ("" if kind == "gauge" else "_seconds")
-    sample, names = metric, ()
-    if kind == "counter":
-        sample, names = f"{metric}_total", ("label",) if which else ()
-    elif kind == "histogram":
-        sample, names = (f"{metric}_bucket", ("le",)) if which else (f"{metric}_sum", ())
-    told = {WAITING[0]: WAITING[1], **LABEL_COUNTERS, **{n: t for n, t, _ in (*COUNTERS, *HISTOGRAMS)}}[name]
-    return ValueClass(
-        kind, metric, sample, names, (which,) if names else (), told, multiprocess_mode="livesum"
+    names: tuple[str, ...] = ()
+    if which:
+        names = ("label",) if kind == "counter" else ("le",)
+    suffix = {"counter": "_total", "gauge": "", "histogram": "_bucket" if which else "_sum"}[kind]
+    values = needed("prometheus_client.values", "prometheus")
+    return values.ValueClass(
+        kind,
+        metric,
+        metric + suffix,
+        names,
+        (which,) if which else (),
+        _TOLD[name],
+        multiprocess_mode="livesum",
     )
 
 
+_TOLD = {
+    **dict([WAITING]),
+    **LABEL_COUNTERS,
+    **{figure.name: figure.told for figure in (*COUNTERS, *HISTOGRAMS)},
+}
 _watched = False
 
 
@@ -252,4 +258,9 @@ def _watch_forks_and_the_end() -> None:
     os.register_at_fork(
         before=before, after_in_parent=lambda: after(False), after_in_child=lambda: after(True)
     )
-    atexit.register(lambda: Writer._active and Writer._active.stop())
+    atexit.register(_stop_at_the_end)
+
+
+def _stop_at_the_end() -> None:
+    if Writer._active is not None:
+        Writer._active.stop()

@@ -5,15 +5,9 @@ from __future__ import annotations
 from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.model.distribution import EMPTY, Distribution
-from gilprobe.model.monitor_reading import (
-    NO_LABEL,
-    OTHER_LABELS,
-    LabelBlame,
-    LabelTotals,
-    MonitorReading,
-    WorstWait,
-)
+from gilprobe.model.monitor_reading import MonitorReading, WorstWait
 from gilprobe.tracing import thread_names
+from gilprobe.tracing.label_rows import LabelRows, label_name
 from gilprobe.tracing.tracer import Trace
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a monitored process loads no typing
@@ -129,11 +123,10 @@ class Monitor:
 
 
 def _read(totals: dict[str, Any]) -> MonitorReading:
-    labels, blame, worst = (), (), None
+    labels, worst = LabelRows((), ()), None
     if totals["labels"] is not None:
         rows, pairs, longest = totals["labels"]
-        labels = _labels(totals, rows)
-        blame = _blame(labels, rows, pairs)
+        labels = LabelRows.of(rows, pairs)
         worst = _worst(longest, {number: name for number, name, *_ in rows})
     return MonitorReading(
         what="gil",
@@ -146,50 +139,14 @@ def _read(totals: dict[str, Any]) -> MonitorReading:
         hold=_distribution(*totals["hold"]),
         wait=_distribution(*totals["wait"]),
         waits=totals["waits"],
-        labels=labels,
-        blame=blame,
+        labels=labels.totals,
+        blame=labels.blame,
         worst=worst,
     )
 
 
 def _distribution(total_ns: int, max_ns: int, buckets: list[tuple[int, int]]) -> Distribution:
     return Distribution(sum(number for _, number in buckets), total_ns, max_ns, tuple(buckets))
-
-
-def _name(number: int, names: dict[int, str]) -> str:
-    return NO_LABEL if number == 0 else OTHER_LABELS if number == tracer.OTHER_LABELS else names[number]
-
-
-def _labels(totals: dict[str, Any], rows: list[tuple[Any, ...]]) -> tuple[LabelTotals, ...]:
-    """Return the rows of all labels; what is left of the totals has none."""
-    sums = [sum(row[column] for row in rows) for column in range(2, 7)]
-    whole = [
-        totals["held_ns"],
-        totals["wait_ns"],
-        totals["off_ns"],
-        sum(number for _, number in totals["hold"][2]),
-        totals["waits"],
-    ]
-    rest = LabelTotals(
-        NO_LABEL, *(all_of_it - labelled for all_of_it, labelled in zip(whole, sums, strict=True))
-    )
-    found = [rest, *(LabelTotals(_name(number, {number: name}), *numbers) for number, name, *numbers in rows)]
-    return tuple(sorted(found, key=lambda row: (-row.hold_ns - row.wait_ns, row.name)))
-
-
-def _blame(
-    labels: tuple[LabelTotals, ...], rows: list[tuple[Any, ...]], pairs: list[tuple[int, int, int]]
-) -> tuple[LabelBlame, ...]:
-    """Return who waited behind whom; what is left of a label's wait was behind nobody."""
-    names = {number: name for number, name, *_ in rows}
-    found = [
-        LabelBlame(_name(waiter, names), _name(holder, names), wait_ns) for waiter, holder, wait_ns in pairs
-    ]
-    left = {row.name: row.wait_ns for row in labels}
-    for row in found:
-        left[row.waiter] -= row.wait_ns
-    found += [LabelBlame(name, "", wait_ns) for name, wait_ns in left.items() if wait_ns > 0]
-    return tuple(sorted(found, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))
 
 
 def _worst(longest: tuple[Any, ...] | None, names: dict[int, str]) -> WorstWait | None:
@@ -202,9 +159,9 @@ def _worst(longest: tuple[Any, ...] | None, names: dict[int, str]) -> WorstWait 
         wait_ns=wait_ns,
         start_ns=start_ns,
         waiter=_thread(waiter, alive),
-        waiter_label=_name(waiter[3], names),
+        waiter_label=label_name(waiter[3], names),
         holder="" if nobody else _thread(holder, alive),
-        holder_label="" if nobody else _name(holder[3], names),
+        holder_label="" if nobody else label_name(holder[3], names),
         holder_ns=holder_ns,
     )
 

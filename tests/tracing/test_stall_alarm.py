@@ -68,7 +68,7 @@ def test_a_callback_that_fails_is_logged_and_called_again(asking, caplog):
         raise ValueError("on purpose")
 
     logger = logging.getLogger("mine")
-    with gilprobe.alarm(SHORT, fail, logger) as bell:
+    with gilprobe.alarm(SHORT, fail, logger):
         hold_until(lambda: len(calls) >= 2)
     assert sum(record.exc_info is not None for record in caplog.records if record.name == "mine") == len(
         calls
