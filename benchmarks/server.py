@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import common
 from common import Question, Row
 
+from gilprobe.tracing.monitoring import monitor
 from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ def _slowed(name: str, limit: float, limit_cpu: float, off: list[Run], on: list[
 # Arms with a trace: name, the trace, and by how many per cent a request may take longer, and use more CPU.
 ARMS: tuple[tuple[str, Callable[[], AbstractContextManager[object]], float, float], ...] = (
     ("sites", trace, 1.0, 4.0),
+    ("monitor", monitor, 1.0, 4.0),
     ("stacks + timeline", lambda: trace(stacks=True, timeline=True), 2.5, 8.0),
 )
 

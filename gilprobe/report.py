@@ -7,6 +7,7 @@ import math
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
+from gilprobe.model.labels import LabelBlame, LabelTotals
 from gilprobe.model.locks import Lock, LockWait, LockWaiter
 from gilprobe.model.notebook_repr import NotebookRepr
 from gilprobe.model.pauses import Collection, Pause
@@ -658,6 +659,11 @@ class Report(NotebookRepr):
     lock_waiters : tuple of LockWaiter or None
         Who waited for these, and where: how often, how long at most, longest together first; None if not
         recorded.
+    labels : tuple of LabelTotals
+        What the code under each label did, and that without one, at the main interpreter's GIL; empty where
+        nothing had a label, and without sites.
+    label_blame : tuple of LabelBlame
+        Who waited behind whom, by label, longest first; empty where nothing had a label.
     """
 
     elapsed_ns: int
@@ -684,6 +690,8 @@ class Report(NotebookRepr):
     locks: tuple[Lock, ...] | None = None
     lock_waits: tuple[LockWait, ...] | None = None
     lock_waiters: tuple[LockWaiter, ...] | None = None
+    labels: tuple[LabelTotals, ...] = ()
+    label_blame: tuple[LabelBlame, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _NOT_NEGATIVE:

@@ -4,12 +4,15 @@
 
 #include "books/gp_gil_state.h"
 
+/* Of the ticks before the mark. */
 static void charge(const gp_gil_state *gil, gp_thread *waiter, uint64_t ticks)
 {
     const gp_tag_charge *with = &gil->tag_charge;
-    for (gp_session *session = gil->sessions; session != NULL; session = session->next)
-        if (session->tags != NULL)
-            gp_tag_books_charge(session->tags, waiter->tag, with->tag, ticks);
+    for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
+        uint64_t most = gp_ticks_after(0, session->start, with->mark);
+        if (session->tags != NULL && most != 0)
+            gp_tag_books_charge(session->tags, waiter->tag, with->tag, ticks < most ? ticks : most);
+    }
     if (waiter->turn != with->turn) {
         waiter->turn = with->turn;
         waiter->turn_ticks = 0;

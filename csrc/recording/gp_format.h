@@ -27,7 +27,8 @@ enum {
     GP_SNAPSHOT_LOOKED = 512,     /* and the time that they stand for, and what was seen in long waits */
     GP_SNAPSHOT_PAUSES = 1024,    /* of the garbage collector */
     GP_SNAPSHOT_CALLBACKS = 2048, /* of event loops */
-    GP_SNAPSHOT_FLAGS = 4095,     /* all of them */
+    GP_SNAPSHOT_TAGS = 4096,      /* what the code ran for; public is the word label */
+    GP_SNAPSHOT_FLAGS = 8191,     /* all of them */
 };
 
 #endif

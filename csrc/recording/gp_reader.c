@@ -485,3 +485,26 @@ void gp_read_callback(gp_cursor *cursor, const gp_totals_row *totals, gp_callbac
     read_named(cursor, &row->where);
     row->callee = gp_cursor_string(cursor);
 }
+
+static uint32_t read_tag(gp_cursor *cursor)
+{
+    return (uint32_t)gp_cursor_below(cursor, GP_READER_TAGS, "the number of a label is too large");
+}
+
+void gp_read_tag(gp_cursor *cursor, const gp_totals_row *totals, gp_tag_totals_row *row)
+{
+    row->tag = read_tag(cursor);
+    row->name = gp_cursor_string(cursor);
+    row->hold_ns = read_ns(cursor, totals);
+    row->wait_ns = read_ns(cursor, totals);
+    row->off_ns = read_ns(cursor, totals);
+    row->holds = read_number(cursor);
+    row->waits = read_number(cursor);
+}
+
+void gp_read_tag_blame(gp_cursor *cursor, const gp_totals_row *totals, gp_tag_blame_row *row)
+{
+    row->waiter = read_tag(cursor);
+    row->holder = read_tag(cursor);
+    row->wait_ns = read_ns(cursor, totals);
+}

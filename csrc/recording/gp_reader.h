@@ -20,6 +20,7 @@
 
 enum {
     GP_READER_PLACES = 1 << 24, /* places of one interpreter */
+    GP_READER_TAGS = 1 << 16,
     GP_READER_ACCOUNTS = GP_INTERVAL_ACCOUNTS,
     GP_READER_REASONS = 2, /* of SEEN */
     GP_READER_STATES = 4,
@@ -321,6 +322,22 @@ typedef struct {
 
 void gp_read_callback(gp_cursor *cursor, const gp_totals_row *totals, gp_callback_row *row);
 
+/* With GP_SNAPSHOT_TAGS. */
+typedef struct {
+    uint32_t tag;
+    gp_text name; /* empty: it stands for several */
+    uint64_t hold_ns, wait_ns, off_ns, holds, waits;
+} gp_tag_totals_row;
+
+void gp_read_tag(gp_cursor *cursor, const gp_totals_row *totals, gp_tag_totals_row *row);
+
+typedef struct {
+    uint32_t waiter, holder; /* tags; 0: none */
+    uint64_t wait_ns;
+} gp_tag_blame_row;
+
+void gp_read_tag_blame(gp_cursor *cursor, const gp_totals_row *totals, gp_tag_blame_row *row);
+
 /* Least bytes of a row, for gp_cursor_rows. */
 enum {
     GP_ROW_ACCOUNT = 20,
@@ -333,6 +350,8 @@ enum {
     GP_ROW_PAUSE_SUM = 11,
     GP_ROW_PAUSE = 9,
     GP_ROW_CALLBACK = 13,
+    GP_ROW_TAG = 7,
+    GP_ROW_TAG_BLAME = 3,
 };
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "recording/gp_format.h"
 #include "base/gp_memory.h"
+#include "trace/gp_gil_table.h"
 
 /* A wait that is under way. */
 typedef struct {
@@ -23,6 +24,7 @@ typedef struct {
     uint64_t hold, hold_cpu;
     waiting *waits;
     size_t wait_count;
+    gp_tag_row *tags; /* NULL: nothing had one */
 } reading;
 
 /* ---- threads ---- */
@@ -114,7 +116,8 @@ static void write_totals(const reading *of, const gp_snapshot_facts *facts, gp_b
                                  (facts->others_missed ? GP_SNAPSHOT_OTHERS_MISSED : 0) |
                                  (session->wants_looks ? GP_SNAPSHOT_LOOKS | GP_SNAPSHOT_LOOKED : 0) |
                                  (session->wants_pauses ? GP_SNAPSHOT_PAUSES : 0) |
-                                 (session->callbacks.count != 0 ? GP_SNAPSHOT_CALLBACKS : 0));
+                                 (session->callbacks.count != 0 ? GP_SNAPSHOT_CALLBACKS : 0) |
+                                 (of->tags != NULL ? GP_SNAPSHOT_TAGS : 0));
     gp_buffer_number(buffer, facts->interpreter);
     gp_buffer_number(buffer, facts->rate.factor);
     gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, end_of(of)));
@@ -421,6 +424,66 @@ static void write_callbacks(const gp_session *session, gp_buffer *buffer)
     }
 }
 
+/* ---- tags ---- */
+
+enum {
+    TAGS_SIZE = GP_TAGS * sizeof(gp_tag_row),
+};
+
+static bool is_tag_empty(const gp_tag_row *row)
+{
+    return (row->hold | row->wait | row->off) == 0;
+}
+
+static uint64_t count_tags(const gp_tag_row *rows)
+{
+    uint64_t count = 0;
+    for (size_t tag = 0; tag < GP_TAGS; tag++)
+        count += !is_tag_empty(&rows[tag]);
+    return count;
+}
+
+/* False without memory. */
+static bool look_at_tags(reading *of)
+{
+    if (of->session->tags == NULL)
+        return true;
+    of->tags = gp_memory_map(TAGS_SIZE);
+    if (of->tags == NULL)
+        return false;
+    if (of->session->gil != NULL)
+        gp_gil_state_charge_tags(&of->session->gil->state, of->session, of->now);
+    gp_tag_state_rows(of->session, of->now, of->tags);
+    if (count_tags(of->tags) != 0)
+        return true;
+    gp_memory_unmap(of->tags, TAGS_SIZE);
+    of->tags = NULL;
+    return true;
+}
+
+static void write_tags(const reading *of, gp_buffer *buffer)
+{
+    const gp_blame_table *pairs = &of->session->tags->pairs;
+    gp_buffer_number(buffer, count_tags(of->tags));
+    for (uint32_t tag = 0; tag < GP_TAGS; tag++) {
+        const gp_tag_row *row = &of->tags[tag];
+        const char *name = gp_tags_name(tag);
+        if (is_tag_empty(row))
+            continue;
+        gp_buffer_number(buffer, tag);
+        gp_buffer_string(buffer, name, strlen(name));
+        const uint64_t numbers[] = {row->hold, row->wait, row->off, row->holds, row->waits};
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+            gp_buffer_number(buffer, numbers[i]);
+    }
+    gp_buffer_number(buffer, pairs->count);
+    for (size_t i = 0; i < pairs->count; i++) {
+        gp_buffer_number(buffer, pairs->rows[i].waiter);
+        gp_buffer_number(buffer, pairs->rows[i].holder);
+        gp_buffer_number(buffer, pairs->rows[i].wait);
+    }
+}
+
 /* ---- all of it ---- */
 
 void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint32_t place, uint64_t now,
@@ -431,7 +494,7 @@ void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint
         return;
     }
     reading of = {.session = session, .place = place, .now = now};
-    buffer->failed |= !look_at_all(&of);
+    buffer->failed |= !look_at_all(&of) || !look_at_tags(&of);
     write_totals(&of, facts, buffer);
     write_accounts(&of, buffer);
     book_under_way(&of, 1);
@@ -445,5 +508,8 @@ void gp_snapshot_write(gp_session *session, const gp_snapshot_facts *facts, uint
         write_pauses(&of, buffer);
     if (session->callbacks.count != 0)
         write_callbacks(session, buffer);
+    if (of.tags != NULL)
+        write_tags(&of, buffer);
+    gp_memory_unmap(of.tags, TAGS_SIZE);
     gp_memory_unmap(of.waits, (session->account_count + 1) * sizeof *of.waits);
 }

@@ -40,12 +40,40 @@ static void add_account(const gp_session *session, const gp_account *account, ui
         add_under_way(session, account->thread, now, totals);
 }
 
+/* What has no tag is what the others leave. */
+static void add_rest(gp_totals *totals)
+{
+    gp_tag_row *rest = &totals->tags[GP_TAG_NONE];
+    *rest = (gp_tag_row){totals->held, totals->wait, totals->off, gp_hist_count(&totals->holds),
+                         totals->contended_acquisitions};
+    for (size_t tag = 1; tag < GP_TAGS; tag++) {
+        const gp_tag_row *row = &totals->tags[tag];
+        rest->hold -= row->hold;
+        rest->wait -= row->wait;
+        rest->off -= row->off;
+        rest->holds -= row->holds;
+        rest->waits -= row->waits;
+    }
+}
+
+/* Each row is rounded, and never goes backwards; so do their sums. */
+static void add_up_rows(gp_totals *totals)
+{
+    totals->held = totals->wait = totals->off = 0;
+    for (size_t tag = 0; tag < GP_TAGS; tag++) {
+        totals->held += totals->tags[tag].hold;
+        totals->wait += totals->tags[tag].wait;
+        totals->off += totals->tags[tag].off;
+    }
+}
+
 static gp_status read_tags(gp_gil_state *gil, gp_session *session, uint64_t now, gp_totals *totals)
 {
     const gp_blame_table *pairs = &session->tags->pairs;
     gp_gil_state_charge_tags(gil, session, now);
     gp_tag_state_rows(session, now, totals->tags);
     totals->tagged = true;
+    add_rest(totals);
     totals->worst = session->tags->worst;
     totals->worst.start = gp_ticks_after(0, session->start, totals->worst.start);
     totals->pair_count = pairs->count;
@@ -90,6 +118,8 @@ gp_status gp_totals_read(gp_gil_state *gil, gp_session *session, uint64_t now, g
     totals->waiting = session->running ? gp_gil_state_waiting(gil, now) : 0;
     gp_status status = session->tags != NULL ? read_tags(gil, session, now, totals) : GP_OK;
     to_ns(session->rate, totals);
+    if (totals->tagged)
+        add_up_rows(totals);
     return status;
 }
 

@@ -17,7 +17,7 @@ typedef struct {
 
     /* only with tags */
     bool tagged;
-    gp_tag_row tags[GP_TAGS]; /* up to now */
+    gp_tag_row tags[GP_TAGS]; /* up to now; the first is all that has none */
     gp_blame *pairs;          /* as in gp_tag_books, up to now */
     size_t pair_count;
     gp_worst_wait worst; /* its start counts from the session's */

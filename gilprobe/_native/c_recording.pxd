@@ -31,6 +31,7 @@ cdef extern from "recording/gp_format.h" nogil:
         GP_SNAPSHOT_LOOKS
         GP_SNAPSHOT_PAUSES
         GP_SNAPSHOT_CALLBACKS
+        GP_SNAPSHOT_TAGS
 
 
 cdef extern from "recording/gp_reader.h" nogil:
@@ -44,6 +45,8 @@ cdef extern from "recording/gp_reader.h" nogil:
         GP_ROW_PAUSE_SUM
         GP_ROW_PAUSE
         GP_ROW_CALLBACK
+        GP_ROW_TAG
+        GP_ROW_TAG_BLAME
     uint32_t GP_NOWHERE
 
     gp_status gp_recording_check(const uint8_t *header)
@@ -173,6 +176,15 @@ cdef extern from "recording/gp_reader.h" nogil:
         gp_text task, callee
         gp_named_row what, where
     void gp_read_callback(gp_cursor *cursor, const gp_totals_row *totals, gp_callback_row *row)
+    ctypedef struct gp_tag_totals_row:
+        uint32_t tag
+        gp_text name
+        uint64_t hold_ns, wait_ns, off_ns, holds, waits
+    ctypedef struct gp_tag_blame_row:
+        uint32_t waiter, holder
+        uint64_t wait_ns
+    void gp_read_tag(gp_cursor *cursor, const gp_totals_row *totals, gp_tag_totals_row *row)
+    void gp_read_tag_blame(gp_cursor *cursor, const gp_totals_row *totals, gp_tag_blame_row *row)
 
 
 cdef extern from "recording/gp_recorder.h" nogil:

@@ -402,6 +402,26 @@ cdef list read_callbacks(gp_cursor *cursor, const gp_totals_row *totals):
     return rows
 
 
+cdef tuple read_labels(gp_cursor *cursor, const gp_totals_row *totals):
+    cdef gp_tag_totals_row row
+    cdef gp_tag_blame_row pair
+    cdef uint64_t i, count
+    rows, pairs = [], []
+    if not totals.flags & GP_SNAPSHOT_TAGS:
+        return None
+    count = gp_cursor_rows(cursor, GP_ROW_TAG)
+    for i in range(count):
+        gp_read_tag(cursor, totals, &row)
+        check(cursor)
+        rows.append((row.tag, text_of(row.name), row.hold_ns, row.wait_ns, row.off_ns, row.holds, row.waits))
+    count = gp_cursor_rows(cursor, GP_ROW_TAG_BLAME)
+    for i in range(count):
+        gp_read_tag_blame(cursor, totals, &pair)
+        check(cursor)
+        pairs.append((pair.waiter, pair.holder, pair.wait_ns))
+    return rows, pairs
+
+
 cdef dict totals_as_dict(const gp_totals_row *row):
     return {
         "final": bool(row.flags & GP_SNAPSHOT_FINAL),
@@ -437,7 +457,9 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
     accounts, places by their own. `pauses` is None, or tells how many were lost, and has their sums (who collected,
     place where its holds ended or None, place that made the collector run or None, generation, part held, waits of
     others meanwhile, pauses, their length, the longest, objects collected, uncollectable), the longest ones (who, place
-    or None, generation, start, length, part held, waits, collected, uncollectable) and the looks in pauses. Whether there are such accounts and places is for the caller to check.
+    or None, generation, start, length, part held, waits, collected, uncollectable) and the looks in pauses. `labels` is
+    None where nothing had one, or has rows of (number, name, hold, wait, off, holds, waits), and those of (waiter's
+    number, holder's number, wait), where 0 stands for no label. Whether there are such accounts and places is for the caller to check.
     """
     cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
     cdef gp_totals_row totals
@@ -458,6 +480,7 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
     snapshot["looks"] = read_looks(&cursor, &totals, snapshot["totals"])
     snapshot["pauses"] = read_pauses(&cursor, &totals)
     snapshot["callbacks"] = read_callbacks(&cursor, &totals)
+    snapshot["labels"] = read_labels(&cursor, &totals)
     check(&cursor)
     if not gp_cursor_at_end(&cursor):
         raise ValueError("there must be nothing behind a snapshot")

@@ -578,8 +578,8 @@ cdef class Session:
     def totals(self) -> dict:
         """Return what is booked for all threads together, up to now if the session runs. Nanoseconds.
 
-        `labels` is None if they are not wanted; else rows of (number, name, hold, wait, off, holds, waits), those of
-        (waiter's number, holder's number, wait), and the longest wait: see `worst_of`.
+        `labels` is None if they are not wanted; else rows of (number, name, hold, wait, off, holds, waits), where number
+        0 is what has none, those of (waiter's number, holder's number, wait), and the longest wait: see `worst_of`.
         """
         cdef gp_totals *totals = <gp_totals *>calloc(1, sizeof(gp_totals))
         check_status(GP_ENOMEM if totals == NULL else GP_OK, "the totals of a trace", None)
@@ -617,9 +617,9 @@ cdef tuple labels_of(const gp_totals *totals):
     cdef uint32_t tag
     cdef size_t i
     rows = []
-    for tag in range(1, GP_TAGS):
+    for tag in range(GP_TAGS):
         row = &totals.tags[tag]
-        if row.hold | row.wait | row.off | row.holds | row.waits:
+        if tag == 0 or row.hold | row.wait | row.off | row.holds | row.waits:
             rows.append((tag, tag_name(tag), row.hold, row.wait, row.off, row.holds, row.waits))
     pairs = [(totals.pairs[i].waiter, totals.pairs[i].holder, totals.pairs[i].wait) for i in range(totals.pair_count)]
     return rows, pairs, worst_of(&totals.worst)
@@ -634,7 +634,7 @@ cdef tuple worst_of(const gp_worst_wait *worst):
 
 
 cdef tuple who_waited(const gp_tag_thread *thread):
-    return thread.native_id, thread.label, thread.os_name.decode("utf-8", "replace"), thread.tag
+    return thread.native_id, thread.label, (<const char *>thread.os_name).decode("utf-8", "replace"), thread.tag
 
 
 cdef void end_looker() noexcept:

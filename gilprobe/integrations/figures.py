@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError
 from gilprobe.model.distribution import bucket_bounds_ns
-from gilprobe.model.monitor_reading import OTHER_LABELS
+from gilprobe.model.labels import OTHER_LABELS
 from gilprobe.render.shared.words import clipped, visible
 from gilprobe.tracing.monitoring import Monitor
 
@@ -52,6 +52,7 @@ HISTOGRAMS = (
     HistogramFigure("gil_wait", "Waits for the GIL that ended; 0 for a GIL that was free.", lambda r: r.wait),
     HistogramFigure("gil_hold", "Holds of the GIL that ended.", lambda r: r.hold),
 )
+LOCK_HISTOGRAMS = (HistogramFigure("lock_wait", "Waits for locks that ended.", lambda r: r.wait),)
 LABEL_COUNTERS = {
     "label_held": "Time with the GIL under a label.",
     "label_wait": "Time waiting for the GIL under a label.",
@@ -94,6 +95,16 @@ class LabelFigures:
         if label not in self._rows and len(self._rows) < self._limit:
             self._rows[label] = clipped(visible(label), _LONGEST_LABEL)
         return self._rows.get(label, OTHER_LABELS)
+
+
+def counters_of(what: str) -> tuple[CounterFigure, ...]:
+    """Return what is there of "gil" or "locks", whichever a monitor counts."""
+    return COUNTERS if what == "gil" else COUNTERS[:1]
+
+
+def histograms_of(what: str) -> tuple[HistogramFigure, ...]:
+    """Return what is there of "gil" or "locks", whichever a monitor counts."""
+    return HISTOGRAMS if what == "gil" else LOCK_HISTOGRAMS
 
 
 def counts_by_bound(distribution: Distribution) -> list[int]:

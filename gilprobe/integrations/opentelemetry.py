@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from gilprobe.integrations.figures import (
     BOUNDS_NS,
-    COUNTERS,
-    HISTOGRAMS,
     LABEL_COUNTERS,
     WAITING,
     LabelFigures,
+    counters_of,
     counts_by_bound,
+    histograms_of,
     needed,
     running,
 )
@@ -67,19 +67,21 @@ def register(monitor: Monitor | None = None, meter_provider: Any = None, *, max_
 
         meter.create_observable_counter(f"gilprobe.{name}", [observed], unit, told)
 
-    for counter in COUNTERS:
+    what = read().what
+    for counter in counters_of(what):
         observe(counter.name, counter.told, "s", _seconds(counter.value))
-    for histogram in HISTOGRAMS:
+    for histogram in histograms_of(what):
         observe(f"{histogram.name}.sum", histogram.told, "s", _sum(histogram.value))
         observe(f"{histogram.name}.count", histogram.told, "1", _counts(histogram.value))
     for name, told in LABEL_COUNTERS.items():
         observe(name, told, "s", _rows(name, labels))
-    meter.create_observable_gauge(
-        f"gilprobe.{WAITING[0]}",
-        [lambda _options: [metrics.Observation(read().threads_waiting)]],
-        "{thread}",
-        WAITING[1],
-    )
+    if what == "gil":
+        meter.create_observable_gauge(
+            f"gilprobe.{WAITING[0]}",
+            [lambda _options: [metrics.Observation(read().threads_waiting)]],
+            "{thread}",
+            WAITING[1],
+        )
 
 
 def _seconds(value: Callable[[MonitorReading], float]) -> Values:

@@ -19,9 +19,12 @@ from gilprobe.integrations.figures import (
     COUNTERS,
     HISTOGRAMS,
     LABEL_COUNTERS,
+    LOCK_HISTOGRAMS,
     WAITING,
     LabelFigures,
+    counters_of,
     counts_by_bound,
+    histograms_of,
     needed,
     running,
 )
@@ -90,17 +93,18 @@ class Collector:
         """Yield the metrics, as the client asks for them."""
         core = needed("prometheus_client.core", "prometheus")
         reading = self.monitor.read()
-        for name, told, value in COUNTERS:
+        for name, told, value in counters_of(reading.what):
             yield core.CounterMetricFamily(f"{_PREFIX}{name}_seconds", told, value=value(reading))
-        for name, told, distribution in HISTOGRAMS:
-            worst = reading.worst if name == "gil_wait" else None
+        for name, told, distribution in histograms_of(reading.what):
+            worst = None if name == "gil_hold" else reading.worst
             yield core.HistogramMetricFamily(
                 f"{_PREFIX}{name}_seconds",
                 told,
                 buckets=self._buckets(counts_by_bound(distribution(reading)), worst),
                 sum_value=distribution(reading).total_s,
             )
-        yield core.GaugeMetricFamily(_PREFIX + WAITING[0], WAITING[1], value=reading.threads_waiting)
+        if reading.what == "gil":
+            yield core.GaugeMetricFamily(_PREFIX + WAITING[0], WAITING[1], value=reading.threads_waiting)
         rows = self._labels.of(reading)
         for name, told in LABEL_COUNTERS.items():
             family = core.CounterMetricFamily(f"{_PREFIX}{name}_seconds", told, labels=["label"])
@@ -192,21 +196,24 @@ class Writer:
         self._lock.release()
         if child:
             self.monitor = running(self.monitor)
-            self._written = _flat(self.monitor.read(), self._labels)
+            reading = self.monitor.read()
+            self._elapsed_ns = reading.elapsed_ns
+            self._written = _flat(reading, self._labels)
             self._begin()
 
 
 def _flat(reading: MonitorReading, labels: LabelFigures) -> dict[tuple[str, str, str], float]:
     """Return each number by (kind, name, label or bound), as the client keeps them in its files."""
     flat: dict[tuple[str, str, str], float] = {}
-    for name, _, value in COUNTERS:
+    for name, _, value in counters_of(reading.what):
         flat["counter", name, ""] = value(reading)
-    for name, _, distribution in HISTOGRAMS:
+    for name, _, distribution in histograms_of(reading.what):
         flat["histogram", name, ""] = distribution(reading).total_s
         counts = counts_by_bound(distribution(reading))
         for bound_ns, count in zip((*BOUNDS_NS, None), counts, strict=True):
             flat["histogram", name, "+Inf" if bound_ns is None else repr(bound_ns / 1e9)] = count
-    flat["gauge", WAITING[0], ""] = reading.threads_waiting
+    if reading.what == "gil":
+        flat["gauge", WAITING[0], ""] = reading.threads_waiting
     for (name, label), seconds in labels.of(reading).items():
         flat["counter", name, label] = seconds
     return flat
@@ -234,7 +241,7 @@ def _client_value(kind: str, name: str, which: str) -> Any:
 _TOLD = {
     **dict([WAITING]),
     **LABEL_COUNTERS,
-    **{figure.name: figure.told for figure in (*COUNTERS, *HISTOGRAMS)},
+    **{figure.name: figure.told for figure in (*COUNTERS, *HISTOGRAMS, *LOCK_HISTOGRAMS)},
 }
 _watched = False
 

@@ -15,6 +15,7 @@ from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
 from gilprobe.model.thread_kind import thread_kind
 from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Report, Site, Stack, Stall, ThreadAccount
+from gilprobe.tracing.label_rows import LabelRows, rest_of
 from gilprobe.tracing.loop_tasks import TaskSums, callbacks_of, tasks_of
 from gilprobe.tracing.pauses import Pauses, overlaps
 from gilprobe.tracing.places import (
@@ -156,6 +157,7 @@ def assemble(
         (stall for part in named for stall in part.stalls(stacks)),
         key=lambda stall: (-stall.wait_ns, stall.start_ns),
     )
+    labels = named[0].labels()
     return Report(
         elapsed_ns=elapsed_ns,
         held_ns=sum(thread.hold_ns for thread in threads if thread.interpreter == 0),
@@ -183,6 +185,8 @@ def assemble(
                 key=lambda row: (-row.duration_ns, row.start_ns),
             )
         ),
+        labels=labels.totals,
+        label_blame=labels.blame,
     )
 
 
@@ -215,6 +219,7 @@ class _NamedPart:
         self._site_of: dict[int | None, _Spot] = {}
         self._tasks = tasks_of(self.places)
         self._callbacks = part.snapshot.get("callbacks", [])
+        self._labels = part.snapshot.get("labels")
         looks = ((self._account_number(row[0]), *row[1:]) for row in part.snapshot.get("looks", ()))
         self._looks = Looks(self._pauses.beside(looks), self._alike, paused)
 
@@ -327,6 +332,15 @@ class _NamedPart:
 
     def _task(self, place: int | None) -> tuple[str, str, str, int] | None:
         return None if place is None else self._tasks[place]
+
+    def labels(self) -> LabelRows:
+        """Return what was booked for labels; nothing where nothing had one."""
+        if self._labels is None:
+            return LabelRows((), ())
+        columns = ("hold_ns", "wait_ns", "off_ns", "releases", "contended_acquisitions")
+        whole = [sum(account[column] for account in self.accounts) for column in columns]
+        rows, pairs = self._labels
+        return LabelRows.of([rest_of(whole, rows), *rows], pairs)
 
     def callbacks(self, stalls: Sequence[Stall]) -> list[LoopCallback]:
         """Return the longest callbacks of event loops."""

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Monitor:
     """Counts who holds the GIL and who waits for it, for as long as a service runs.
 
-    Use it as a context manager, or call :meth:`start` and :meth:`stop`, from any thread. It keeps totals only,
-    in memory that does not grow: threads that end are added up in one row. Several monitors and traces may
-    run at a time.
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`, from any thread. It keeps totals
+    only, in memory that does not grow: threads that end are added up in one row. Several monitors and traces
+    may run at a time.
 
     Parameters
     ----------

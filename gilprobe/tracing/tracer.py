@@ -129,7 +129,9 @@ class Trace:
             if wanted.gil:
                 recorder = None if writer is None else writer.recorder
                 wanted_there = {name: options[name] for name in self._options}
-                session = tracer.Session(recorder=recorder, pauses=True, **wanted_there)
+                session = tracer.Session(
+                    recorder=recorder, pauses=True, tags=options["sites"], **wanted_there
+                )
             if wanted.locks:
                 locks = tracer.LockSession()
             thread_names.review()  # another trace may have ended meanwhile

@@ -39,7 +39,7 @@ def sample():
     last = twin.empty_snapshot(final=True) | {
         "flags": twin.empty_snapshot(final=True)["flags"]
         | 16  # stacks
-        | (twin.LOOKS | twin.LOOKED | twin.PAUSES | twin.CALLBACKS),
+        | (twin.LOOKS | twin.LOOKED | twin.PAUSES | twin.CALLBACKS | twin.LABELS),
         "accounts": [twin.sample_account(0, 4711, label=7, ended=True)],
         "sites": [(1, 1, 90, 0)],
         "blame": [(0, 0, 1, 80)],
@@ -47,6 +47,8 @@ def sample():
         "looks": [(0, 1, 3, 7, 5, 70, 50, 500), (0, 1, 5, 2, 1, 20, 10, 100)],
         "callbacks": [(0, 10, 80, "poll", ("fetch", "app.py", 20), 3, 2, ("main", "app.py", 10), "sorted")],
         "look_counts": (2, 3),
+        "labels": [(1, "GET /", 80, 60, 10, 1, 1), (1025, "", 10, 20, 20, 0, 0)],
+        "label_blame": [(1, 1025, 50), (0, 1, 10)],
         "pause_sums": [(0, 1, 1, 2, 60, 40, 1, 70, 70, 9, 1)],
         "longest_pauses": [(0, 1, 2, 20, 70, 60, 40, 9, 1)],
         "pause_looks": [(0, 1, 3, 1, 1, 10, 10, 100)],

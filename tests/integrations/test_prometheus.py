@@ -15,7 +15,8 @@ from monitor_readings import READING, Shown, distribution
 from gilprobe.errors import InvalidTypeError, InvalidValueError
 from gilprobe.integrations.figures import BOUNDS_NS, LabelFigures, counts_by_bound
 from gilprobe.integrations.prometheus import register
-from gilprobe.model.monitor_reading import LabelTotals
+from gilprobe.model.distribution import EMPTY
+from gilprobe.model.labels import LabelTotals
 
 client = pytest.importorskip("prometheus_client")
 parser = pytest.importorskip("prometheus_client.parser")
@@ -102,6 +103,19 @@ def test_a_registry_has_the_metrics_once():
         register(Shown(), registry)
     collector.stop()
     register(Shown(), registry)
+
+
+def test_waits_for_locks_are_not_called_waits_for_the_gil():
+    """An interpreter without a GIL has only these."""
+    registry = client.CollectorRegistry()
+    monitor = Shown()
+    monitor.reading = replace(READING, what="locks", hold=EMPTY, labels=(), blame=())
+    register(monitor, registry)
+    text = client.generate_latest(registry).decode()
+    found = samples(text, parser.text_string_to_metric_families)
+    assert found["gilprobe_lock_wait_seconds_count",] == 4
+    assert found["gilprobe_monitored_seconds_total",] == 10
+    assert "gilprobe_gil" not in text
 
 
 def test_arguments_are_checked():

@@ -192,13 +192,17 @@ def account_fields(draw):
 
 optional_places = st.none() | place_numbers
 counts = st.integers(0, 2**63 - 1)
+tags = st.integers(0, 2**16 - 1)
 named = st.tuples(texts, texts, u32)
 callbacks = st.tuples(accounts, ticks, ticks, texts, named, counts, counts, named, texts).map(
     lambda row: (*row[:5], max(row[5:7]), min(row[5:7]), *row[7:])
 )
 snapshots = st.fixed_dictionaries(
     {
-        "flags": st.integers(0, 1023),
+        # all but pauses
+        "flags": st.builds(
+            int.__or__, st.integers(0, 1023), st.sampled_from([0, twin.CALLBACKS, twin.LABELS])
+        ),
         "interpreter": u32,
         "factor": st.integers(1, 2**40),
         "totals": st.tuples(ticks, ticks, u64, u64, ticks, u64),
@@ -226,6 +230,8 @@ snapshots = st.fixed_dictionaries(
         ),
         "look_counts": st.tuples(counts, counts),
         "callbacks": st.lists(callbacks, max_size=3),
+        "labels": st.lists(st.tuples(tags, texts, ticks, ticks, ticks, counts, counts), max_size=3),
+        "label_blame": st.lists(st.tuples(tags, tags, ticks), max_size=3),
     }
 )
 
@@ -254,6 +260,15 @@ def expected_account(fields, ns, cpu_time):
         "hold_cpu_ns": fields["hold_cpu"] if cpu_time else None,
         "imbalance_ticks": hold + wait + off - (last - first),
     }
+
+
+def expected_labels(fields, ns):
+    if not fields["flags"] & twin.LABELS:
+        return None
+    return (
+        [(tag, name, *map(ns, sums[:3]), *sums[3:]) for tag, name, *sums in fields["labels"]],
+        [(waiter, holder, ns(wait)) for waiter, holder, wait in fields["label_blame"]],
+    )
 
 
 CALLBACK = (0, 10, 80, "poll", ("fetch", "app.py", 20), 3, 2, ("parse", "app.py", 30), "json.loads")
@@ -300,6 +315,7 @@ def test_a_snapshot_comes_back(fields):
             (row[0], ns(row[1]), ns(row[2]), *row[3:])
             for row in (fields["callbacks"] if fields["flags"] & twin.CALLBACKS else ())
         ],
+        "labels": expected_labels(fields, ns),
     }
 
 
@@ -316,7 +332,10 @@ def test_a_snapshot_that_is_cut_or_goes_on_is_refused(fields, data):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"flags": 4096}, id="flag"),
+        pytest.param({"flags": 8192}, id="flag"),
+        pytest.param({"flags": 4096, "labels": [(2**16, "GET /", 0, 0, 0, 0, 0)]}, id="label"),
+        pytest.param({"flags": 4096, "labels": [(1, "GET /", 2**63, 0, 0, 0, 0)]}, id="its holds"),
+        pytest.param({"flags": 4096, "label_blame": [(0, 2**16, 9)]}, id="label of a holder"),
         pytest.param({"flags": 2048, "callbacks": [(2**20, *CALLBACK[1:])]}, id="account of a callback"),
         pytest.param({"flags": 2048, "callbacks": [(*CALLBACK[:5], 1, 2, *CALLBACK[7:])]}, id="looks at it"),
         pytest.param({"flags": 2048, "callbacks": [(0, 2**63, *CALLBACK[2:])]}, id="its start"),

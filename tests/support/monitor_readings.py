@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gilprobe.model.distribution import EMPTY, Distribution, bucket_of_ns
-from gilprobe.model.monitor_reading import LabelBlame, LabelTotals, MonitorReading, WorstWait
+from gilprobe.model.labels import LabelBlame, LabelTotals
+from gilprobe.model.monitor_reading import MonitorReading, WorstWait
 from gilprobe.tracing.monitoring import Monitor
 
 

@@ -13,7 +13,7 @@
 #include "journals.h"
 #include "recording/gp_reader.h"
 
-enum { ACTORS = 12, SESSIONS = 3, LOG = 4096, ALL_LOG = 2 * LOG, STEPS = 800, BIRTHS = 6, STACKS = 6 };
+enum { ACTORS = 12, SESSIONS = 3, LOG = 4096, ALL_LOG = 2 * LOG, STEPS = 800, BIRTHS = 6, STACKS = 6, TAGS = 4 };
 
 /* All on one thread, of which TSan has nothing to say, but takes ten times as long. */
 #ifdef __SANITIZE_THREAD__
@@ -84,6 +84,11 @@ typedef struct {
     twin_span spans[LOG];
     twin_turn turns[LOG];
     size_t span_count, turn_count;
+    struct {
+        uint64_t from;
+        uint32_t tag;
+    } tags[LOG];
+    size_t tag_count;
 } twin_actor;
 
 typedef struct {
@@ -202,6 +207,8 @@ static void apply(const gp_step *step)
         gp_gil_state_release(&world.gil, thread, step->place, step->forced, step->cpu, step->time);
     else if (step->kind == GP_STEP_ASK)
         gp_gil_state_ask(&world.gil, thread, step->asked);
+    else if (step->kind == GP_STEP_TAG)
+        gp_tag_state_change(&world.gil, thread, step->place, step->time);
     else
         gp_gil_state_take(&world.gil, thread, step->asked, step->time);
 }
@@ -255,6 +262,24 @@ static void see(twin_actor *actor, uint64_t asked, bool holds)
     }
     gp_gil_state_adopt(&world.gil, &actor->thread, actor->birth, holds);
     actor->thread.journal.asking = asked;
+    actor->thread.tag = 1 + (uint32_t)draw(TAGS); /* each has one, so that all is booked for some tag */
+    actor->tags[0].from = 0;
+    actor->tags[0].tag = actor->thread.tag;
+    actor->tag_count = 1;
+}
+
+/* With the GIL. */
+static void change_tag(twin_actor *actor)
+{
+    if (!hooked() || actor->tag_count == LOG)
+        return;
+    uint64_t now = tick();
+    uint32_t tag = 1 + (uint32_t)draw(TAGS);
+    actor->tags[actor->tag_count].from = now;
+    actor->tags[actor->tag_count++].tag = tag;
+    if (!gp_journal_has_room(&actor->thread.journal))
+        read_up_to(now);
+    gp_journal_tag(&actor->thread.journal, tag, now);
 }
 
 static uint32_t where(twin_actor *actor)
@@ -828,6 +853,74 @@ static void compare_blame(const twin_watch *watch, uint64_t now)
         CHECK_EQUAL((&blame[0][0][0])[i], 0);
 }
 
+/* ---- tags ---- */
+
+typedef struct {
+    uint64_t of[3][TAGS + 1]; /* by kind of span, and tag */
+    uint64_t charged[TAGS + 1]; /* by the waiter's */
+} twin_tags;
+
+/* The part of [from, to) in which the actor had each of its tags. */
+static void share(const twin_actor *actor, const gp_session *session, uint64_t from, uint64_t to,
+                  uint64_t by_tag[TAGS + 1])
+{
+    for (size_t i = 0; i < actor->tag_count; i++) {
+        uint64_t begin = actor->tags[i].from > from ? actor->tags[i].from : from;
+        uint64_t end = i + 1 < actor->tag_count && actor->tags[i + 1].from < to ? actor->tags[i + 1].from : to;
+        by_tag[actor->tags[i].tag] += overlap(session, begin, end);
+    }
+}
+
+static uint32_t tag_at(const twin_actor *actor, uint64_t time)
+{
+    size_t i = actor->tag_count;
+    while (i > 1 && actor->tags[i - 1].from > time)
+        i--;
+    return actor->tags[i - 1].tag;
+}
+
+static void twin_shares(const twin_watch *watch, uint64_t now, twin_tags *should)
+{
+    const gp_session *session = watch->session;
+    for (int i = 0; i < ACTORS; i++) {
+        const twin_actor *actor = &world.actors[i];
+        if (account_of(session, &actor->thread) == NULL && !is_folded(actor, watch))
+            continue;
+        uint64_t last = actor->place == GONE ? actor->ended : now;
+        for (size_t n = 0; n < actor->span_count; n++) {
+            const twin_span *span = &actor->spans[n];
+            share(actor, session, span->from, n + 1 == actor->span_count ? last : span->to,
+                  should->of[span->kind]);
+        }
+    }
+}
+
+static void compare_tags(const twin_watch *watch, uint64_t now)
+{
+    static gp_tag_row rows[GP_TAGS];
+    gp_session *session = watch->session;
+    twin_tags is = {0}, should = {0};
+    gp_gil_state_charge_tags(&world.gil, session, now);
+    gp_tag_state_rows(session, now, rows);
+    twin_shares(watch, now, &should);
+    for (size_t h = 0; h < world.hold_count; h++)
+        for (size_t w = 0; w < world.want_count; w++) {
+            const stretch *held = &world.holds[h], *want = &world.wants[w];
+            uint64_t from = held->from > want->from ? held->from : want->from;
+            if (overlap_in_time(held, want, now))
+                should.charged[tag_at(&world.actors[want->actor], want->from)] +=
+                    overlap(session, from, held->ended == 0 ? now : held->to);
+        }
+    for (size_t i = 0; i < session->tags->pairs.count; i++)
+        is.charged[session->tags->pairs.rows[i].waiter] += session->tags->pairs.rows[i].wait;
+    for (unsigned tag = 1; tag <= TAGS; tag++) {
+        CHECK_EQUAL(rows[tag].off, should.of[AWAY][tag]);
+        CHECK_EQUAL(rows[tag].wait, should.of[WAITING][tag]);
+        CHECK_EQUAL(rows[tag].hold, should.of[HOLDING][tag]);
+        CHECK_EQUAL(is.charged[tag], should.charged[tag]);
+    }
+}
+
 /* ---- the schedule ---- */
 
 static bool gone(const gp_thread *thread)
@@ -868,6 +961,7 @@ static void begin_session(twin_actor *self, twin_watch *watch)
         watch->session->keep = draw(3);
         watch->session->keep_largest = 1 + (draw(4) == 0);
     }
+    watch->session->tags = gp_tag_books_new();
     if (first) {
         turn_to(self, HOLDING, world.now);
         world.holds[world.hold_count++] = (stretch){world.now, 0, 0, number_of(self), 0};
@@ -889,6 +983,7 @@ static void end_session(twin_watch *watch)
     read_up_to(now);
     gp_gil_state_stop(&world.gil, watch->session, world.threads, world.thread_count, place_here(), now);
     compare(watch, now);
+    compare_tags(watch, now);
     folded_rows += watch->session->ended != NULL && watch->session->ended->merged > 1;
     if (watch->session->wants_sites) {
         compare_places(watch, now);
@@ -908,6 +1003,7 @@ static void compare_now(const twin_watch *watch)
     uint64_t now = tick();
     read_up_to(now);
     compare(watch, now);
+    compare_tags(watch, now);
 }
 
 static void trace(twin_actor *self)
@@ -950,6 +1046,8 @@ static void step(twin_actor *actor)
     case IN:
         if (draw(8) == 0)
             swap_codes();
+        if (draw(3) == 0)
+            change_tag(actor);
         if (draw(world.restlessness) == 0)
             trace(actor);
         else if (draw(6) == 0)
