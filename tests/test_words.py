@@ -31,7 +31,7 @@ RETIRED_IN_C = {old: new for old, new in RETIRED.items() if old != "book"} | {"m
 # A word of the glossary -> the modules and folders where something may be named by it.
 RESERVED = {
     "account": ("render", "report", "tracing"),
-    "blame": ("render", "report", "scenarios", "tracing"),
+    "blame": ("model", "render", "report", "scenarios", "tracing"),
     "census": ("refs",),
     "chunk": ("tracing",),
     "claim": ("results", "scenarios"),

@@ -143,8 +143,7 @@ void gp_tag_state_rows(const gp_session *session, uint64_t now, gp_tag_row rows[
     memcpy(rows, session->tags->rows, GP_TAGS * sizeof *rows);
     for (size_t n = 0; session->running && n < session->account_count; n++) {
         const gp_account *account = gp_account_nth(session, n);
-        const gp_thread *thread =
-            account->merged != 0 && account != session->ended ? account->thread : NULL;
+        const gp_thread *thread = account->merged != 0 && account != session->ended ? account->thread : NULL;
         if (thread == NULL || thread->tag == GP_TAG_NONE)
             continue;
         gp_tag_state_add(session, thread, thread->state, gp_thread_end_of(thread, now), &rows[thread->tag]);

@@ -36,8 +36,7 @@ uint32_t gp_tags_add(const char *name, size_t size)
 
 const char *gp_tags_name(uint32_t tag)
 {
-    const char *name =
-        tag < GP_TAGS ? atomic_load_explicit(&names[tag], memory_order_acquire) : NULL;
+    const char *name = tag < GP_TAGS ? atomic_load_explicit(&names[tag], memory_order_acquire) : NULL;
     return name != NULL ? name : "";
 }
 

@@ -15,12 +15,12 @@
 #include "books/gp_blame.h"
 
 enum {
-    GP_TAGS_NAMED = 1024,               /* tags with a name of their own */
-    GP_TAG_NONE = 0,                    /* whatever has no tag: only in pairs, elsewhere it is the rest */
-    GP_TAG_OTHERS = GP_TAGS_NAMED + 1,  /* all that came later */
+    GP_TAGS_NAMED = 1024,              /* tags with a name of their own */
+    GP_TAG_NONE = 0,                   /* whatever has no tag: only in pairs, elsewhere it is the rest */
+    GP_TAG_OTHERS = GP_TAGS_NAMED + 1, /* all that came later */
     GP_TAGS = GP_TAGS_NAMED + 2,
-    GP_TAG_NAME_MAX = 256,              /* bytes of a name that are kept */
-    GP_TAG_PAIRS_MAX = 1 << 15,         /* pairs of two tags: later ones have GP_TAG_OTHERS as holder */
+    GP_TAG_NAME_MAX = 256,      /* bytes of a name that are kept */
+    GP_TAG_PAIRS_MAX = 1 << 15, /* pairs of two tags: later ones have GP_TAG_OTHERS as holder */
 };
 
 /* Take a number for a name, UTF-8, for good. GP_TAG_OTHERS: there are none left, or there is no memory. Any
@@ -46,7 +46,8 @@ typedef struct {
 /* The longest wait. */
 typedef struct {
     uint64_t start, ticks;
-    uint64_t holder_ticks; /* the longest time for which one thread with one tag had the GIL, again and again */
+    uint64_t
+        holder_ticks; /* the longest time for which one thread with one tag had the GIL, again and again */
     gp_tag_thread waiter, holder;
 } gp_worst_wait;
 

@@ -47,10 +47,8 @@ static void step_of_note(gp_journal *journal, uint64_t number, gp_step *step)
     uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
     bool seen = gp_release_is_of(release, number);
     if (__builtin_expect(note->asked == GP_ASKED_TAG, 0)) {
-        *step = (gp_step){.journal = journal,
-                          .kind = GP_STEP_TAG,
-                          .time = note->taken,
-                          .place = gp_release_place(release)};
+        *step = (gp_step){
+            .journal = journal, .kind = GP_STEP_TAG, .time = note->taken, .place = gp_release_place(release)};
         return;
     }
     if (journal->next == GP_STEP_RELEASE && !seen)

@@ -20,9 +20,9 @@ typedef struct {
     gp_journal *journal;
     gp_step_kind kind;
     uint64_t time;
-    uint64_t asked;     /* of a taking: since when it waited, or one of the two constants */
-    uint32_t place;     /* of a release; of a tag: which; of a taking whose release was not seen: where it is */
-    bool forced;        /* of a release */
+    uint64_t asked; /* of a taking: since when it waited, or one of the two constants */
+    uint32_t place; /* of a release; of a tag: which; of a taking whose release was not seen: where it is */
+    bool forced;    /* of a release */
     bool unseen_before; /* of a taking: the release before it was not seen */
     gp_cpu_span cpu;    /* of a release */
 } gp_step;

@@ -88,9 +88,9 @@ static gp_status read_tags(gp_gil_state *gil, gp_session *session, uint64_t now,
 static void to_ns(gp_clock_rate rate, gp_totals *totals)
 {
     uint64_t *const times[] = {
-        &totals->elapsed,  &totals->held,         &totals->contended, &totals->wait,        &totals->off,
-        &totals->hold_sum, &totals->hold_longest, &totals->wait_sum,  &totals->wait_longest,
-        &totals->worst.start, &totals->worst.ticks, &totals->worst.holder_ticks,
+        &totals->elapsed,      &totals->held,        &totals->contended,    &totals->wait,
+        &totals->off,          &totals->hold_sum,    &totals->hold_longest, &totals->wait_sum,
+        &totals->wait_longest, &totals->worst.start, &totals->worst.ticks,  &totals->worst.holder_ticks,
     };
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         *times[i] = gp_clock_to_ns(rate, *times[i]);

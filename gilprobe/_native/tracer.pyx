@@ -297,6 +297,8 @@ cdef class Label:
         self.tag = tag_of(name)
         follow_contexts()
 
+    # as methods of C they are called with less ado
+    @cython.binding(False)
     def __enter__(self):
         cdef Entered entered = Entered.__new__(Entered)
         entered.tag = self.tag
@@ -305,6 +307,7 @@ cdef class Label:
         gp_tracer_tag(self.tag)
         return self
 
+    @cython.binding(False)
     def __exit__(self, kind, error, traceback):
         cdef Entered entered = entered_now(), outer
         if entered is None:  # entered in another context

@@ -13,7 +13,16 @@
 #include "journals.h"
 #include "recording/gp_reader.h"
 
-enum { ACTORS = 12, SESSIONS = 3, LOG = 4096, ALL_LOG = 2 * LOG, STEPS = 800, BIRTHS = 6, STACKS = 6, TAGS = 4 };
+enum {
+    ACTORS = 12,
+    SESSIONS = 3,
+    LOG = 4096,
+    ALL_LOG = 2 * LOG,
+    STEPS = 800,
+    BIRTHS = 6,
+    STACKS = 6,
+    TAGS = 4
+};
 
 /* All on one thread, of which TSan has nothing to say, but takes ten times as long. */
 #ifdef __SANITIZE_THREAD__
@@ -856,7 +865,7 @@ static void compare_blame(const twin_watch *watch, uint64_t now)
 /* ---- tags ---- */
 
 typedef struct {
-    uint64_t of[3][TAGS + 1]; /* by kind of span, and tag */
+    uint64_t of[3][TAGS + 1];   /* by kind of span, and tag */
     uint64_t charged[TAGS + 1]; /* by the waiter's */
 } twin_tags;
 
@@ -866,7 +875,8 @@ static void share(const twin_actor *actor, const gp_session *session, uint64_t f
 {
     for (size_t i = 0; i < actor->tag_count; i++) {
         uint64_t begin = actor->tags[i].from > from ? actor->tags[i].from : from;
-        uint64_t end = i + 1 < actor->tag_count && actor->tags[i + 1].from < to ? actor->tags[i + 1].from : to;
+        uint64_t end =
+            i + 1 < actor->tag_count && actor->tags[i + 1].from < to ? actor->tags[i + 1].from : to;
         by_tag[actor->tags[i].tag] += overlap(session, begin, end);
     }
 }
