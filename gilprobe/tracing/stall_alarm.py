@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 
+from gilprobe._native import tracer
 from gilprobe.durations import parse_duration
-from gilprobe.errors import InvalidTypeError
+from gilprobe.errors import InvalidTypeError, UnsupportedError
 from gilprobe.model.plain_data import dataclass
 from gilprobe.tracing.monitoring import Monitor
 from gilprobe.tracing.stall_watch import StallWatch
@@ -58,6 +59,9 @@ class Alarm:
 
         if not isinstance(logger, logging.Logger | logging.LoggerAdapter | None):
             raise InvalidTypeError(f"logger must be a Logger or None, got {logger!r}")
+        able, reason = tracer.support()
+        if not able:
+            raise UnsupportedError(f"the GIL can't be traced: {reason}")
         limit_s = parse_duration(after, "after") if isinstance(after, str) else after
         self._callback, self._logger = callback, logger or logging.getLogger("gilprobe")
         self._monitor = Monitor(labels=False).start()  # a holder is known only while the GIL is traced

@@ -8,6 +8,8 @@ import threading
 
 import pytest
 
+import gilprobe
+from gilprobe._native import tracer
 from gilprobe.errors import TracerStateError
 from gilprobe.integrations import asgi, timing, wsgi
 from gilprobe.integrations.timing import Steps, Stretch, route_label, server_timing
@@ -233,3 +235,23 @@ def test_celery(labels, monkeypatch):
     with testing.start_worker(app, perform_ping_check=False):
         assert add.delay(1, 2).get(timeout=120) == 3
     assert labels == ["enter add", "leave add"]
+
+
+@pytest.mark.skipif(not tracer.support()[0], reason="the GIL can't be traced here")
+def test_a_monitor_counts_by_route():
+    """With nothing replaced: the route's label has held the GIL, and the header says how long."""
+    flask = pytest.importorskip("flask")
+    from gilprobe.integrations.flask import instrument
+
+    app = flask.Flask("counted")
+    with gilprobe.monitor() as monitor:
+        instrument(app, monitor)
+
+        @app.get("/sum/<int:size>")
+        def work(size):
+            return str(sum(range(size)))
+
+        header = app.test_client().get("/sum/100000").headers["Server-Timing"]
+    held_s = {row.name: row.hold_s for row in monitor.read().labels}
+    assert 0 < held_s["GET /sum/<int:size>"] <= monitor.read().held_s
+    assert 0 < float(header.rpartition("dur=")[2]) <= monitor.read().held_s * 1e3

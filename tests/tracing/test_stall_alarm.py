@@ -11,10 +11,11 @@ import pytest
 import gilprobe
 from gilprobe import kernels
 from gilprobe._native import tracer
-from gilprobe.errors import InvalidTypeError, InvalidValueError
+from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError
 from gilprobe.tracing.stall_alarm import _messages
 
-pytestmark = pytest.mark.skipif(not tracer.support()[0], reason="the GIL can't be traced here")
+SUPPORTED, REASON = tracer.support()
+needs_tracer = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be traced here: {REASON}")
 
 SHORT = "2ms"
 
@@ -46,6 +47,7 @@ def is_mine(notice) -> bool:
     return any("hold_until (" in level for level in notice.stack)
 
 
+@needs_tracer
 def test_it_rings_once_for_a_hold_with_the_stack_of_the_thread_that_has_the_gil(asking, caplog):
     caplog.set_level(logging.WARNING)  # whatever other tests left
     notices = []
@@ -59,6 +61,7 @@ def test_it_rings_once_for_a_hold_with_the_stack_of_the_thread_that_has_the_gil(
     assert any(text.startswith(mine.message) and mine.stack[-1] in text for text in logged)
 
 
+@needs_tracer
 def test_a_callback_that_fails_is_logged_and_called_again(asking, caplog):
     caplog.set_level(logging.WARNING)
     calls = []
@@ -75,6 +78,7 @@ def test_a_callback_that_fails_is_logged_and_called_again(asking, caplog):
     )
 
 
+@needs_tracer
 def test_nothing_is_left_of_it():
     before = tracer.sessions()
     bell = gilprobe.alarm("1s")
@@ -85,6 +89,7 @@ def test_nothing_is_left_of_it():
     assert not [thread for thread in threading.enumerate() if thread.name == "gilprobe-alarm"]
 
 
+@needs_tracer
 def test_arguments_are_checked_and_leave_nothing_running():
     before = tracer.sessions()
     with pytest.raises(InvalidTypeError, match="callback must be callable or None, got 3"):
@@ -98,6 +103,12 @@ def test_arguments_are_checked_and_leave_nothing_running():
     with pytest.raises(InvalidValueError, match="limit_s must be > 0 and <= 3600, got 7200"):
         gilprobe.alarm("7200s")
     assert tracer.sessions() == before
+
+
+@pytest.mark.skipif(SUPPORTED, reason="the GIL can be traced here")
+def test_it_is_refused_without_a_gil():
+    with pytest.raises(UnsupportedError, match="the GIL can't be traced"):
+        gilprobe.alarm()
 
 
 def test_several_messages_of_one_read_are_told_apart():
