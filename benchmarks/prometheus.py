@@ -193,6 +193,8 @@ def checked_files(stage: Stage) -> bool:
     for path in rules:
         check = ["promtool", "check", "rules", str(path)]
         good &= subprocess.run(check, check=False).returncode == 0
+    test = ["promtool", "test", "rules", str(HERE / "monitored" / "rules.test.yml")]
+    good &= subprocess.run(test, check=False).returncode == 0
     for query in found:
         rows = len(stage.ask(query)["result"])  # type: ignore[call-overload]
         print(f"{rows:4} rows: {query}")
