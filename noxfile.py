@@ -261,6 +261,7 @@ def extras(session: nox.Session) -> None:
     session.chdir(source)
     (plugin,) = tests_named("test_plugin.py")
     wanted = [*tests_named(*EXTRA_TESTS), *(f"{plugin}::{name}" for name in EXTRA_PLUGIN_TESTS)]
+    wanted.append("tests/integrations")
     commands = [["python", "-m", "pytest", *wanted]]
     if browser(session):
         commands.append(["python", "-m", "pytest", "-m", "browser", "tests/render/html"])

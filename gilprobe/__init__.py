@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gilprobe.scenarios import run
     from gilprobe.tracing.labelling import label, thread_times
     from gilprobe.tracing.monitoring import Monitor, monitor
+    from gilprobe.tracing.stall_alarm import alarm
     from gilprobe.tracing.stall_watch import watch_stalls
     from gilprobe.tracing.tracer import Trace, trace
 
@@ -52,6 +53,7 @@ __all__ = [
     "SharingResult",
     "ThreadAccount",
     "Trace",
+    "alarm",
     "audit",
     "audit_module",
     "capabilities",
@@ -78,6 +80,7 @@ _HOMES: dict[str, str | None] = {
     "SharingResult": "gilprobe.model.sharing_result",
     "ThreadAccount": "gilprobe.report",
     "Trace": "gilprobe.tracing.tracer",
+    "alarm": "gilprobe.tracing.stall_alarm",
     "audit": "gilprobe.auditing",
     "audit_module": "gilprobe.auditing",
     "capabilities": "gilprobe.measuring.host",
@@ -102,6 +105,7 @@ _COMPILED = {
     "gilprobe.scenarios": "tracer",
     "gilprobe.tracing.labelling": "tracer",
     "gilprobe.tracing.monitoring": "tracer",
+    "gilprobe.tracing.stall_alarm": "tracer",
     "gilprobe.tracing.stall_watch": "tracer",
     "gilprobe.tracing.tracer": "tracer",
     "kernels": "kernels",

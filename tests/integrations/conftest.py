@@ -1,0 +1,53 @@
+"""What the tests of middleware share: a thread's times that a test sets, and labels that are noted."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+
+from gilprobe.integrations import asgi, celery, django, figures, flask, timing, wsgi
+
+
+class Times:
+    """The calling thread's times, as a test says."""
+
+    def __init__(self) -> None:
+        self.hold_ns = self.wait_ns = 0
+
+    def spend(self, hold_ms: int, wait_ms: int) -> None:
+        self.hold_ns += hold_ms * 1_000_000
+        self.wait_ns += wait_ms * 1_000_000
+
+    def __call__(self) -> tuple[int, int, int]:
+        return self.hold_ns, self.wait_ns, 0
+
+
+@pytest.fixture
+def times(monkeypatch) -> Times:
+    found = Times()
+    monkeypatch.setattr(timing, "thread_times", found)
+    return found
+
+
+class Running:
+    """A monitor that runs."""
+
+    running = True
+
+
+@pytest.fixture
+def labels(monkeypatch) -> list[str]:
+    """Note the labels that are entered and left, in this order."""
+    noted: list[str] = []
+
+    @contextmanager
+    def label(name: str):
+        noted.append(f"enter {name}")
+        yield
+        noted.append(f"leave {name}")
+
+    for module in (asgi, celery, django, flask, wsgi):
+        monkeypatch.setattr(module, "label", label)
+    monkeypatch.setattr(figures, "_SHARED", Running())
+    return noted
