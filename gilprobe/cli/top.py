@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gilprobe.workers.group import ProcessGroup
 
 _SOCKET = "GILPROBE_TOP"
-"""The environment variable that tells the program's process where its watcher listens."""
+"""The environment variable that tells the program's process where its viewer listens."""
 
 _MISSING = 2  # python's own status for a script that it can't open
 _SHORTEST_S, _LONGEST_S = 0.1, 3600.0
@@ -37,11 +37,13 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         help="run a program as python would, and show each second who holds the GIL",
         usage="gilprobe top [OPTION ...] SCRIPT [ARG ...] | -m MODULE [ARG ...] | -c CODE [ARG ...]",
         epilog="Arguments after SCRIPT, MODULE or CODE go to the program. Put -- before a SCRIPT that begins "
-        "with -. Keys: h, w, o, n sort; space freezes; arrows and enter pick a thread; r writes a report; q quits "
-        "and ends the program.",
+        "with -. Keys: h, w, o, n sort; space freezes; arrows and enter pick a thread; r writes a report; q "
+        "quits and ends the program.",
         allow_abbrev=False,
     )
-    parser.add_argument("--interval", metavar="TIME", default="1s", help="time between two screens (default: 1s)")
+    parser.add_argument(
+        "--interval", metavar="TIME", default="1s", help="time between two screens (default: 1s)"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print a line of JSON each time instead; needs no terminal"
     )
@@ -145,7 +147,7 @@ def _watched(arguments: argparse.Namespace, output: Output, socket: str) -> int 
     return launch
 
 
-# ---- in the watcher's process ----
+# ---- in the viewer's process ----
 
 
 class _ends_on_signals:  # noqa: N801  # a context manager
@@ -176,7 +178,9 @@ def _start(arguments: argparse.Namespace, path: str) -> ProcessGroup:
     env = {**os.environ, _SOCKET: path}
     command = [*_own_command(arguments), *_own_options(arguments), *arguments.program]
     if arguments.json:  # standard output is for the lines
-        return ProcessGroup(command, stdin=_or_nowhere(0), stdout=_or_nowhere(2), stderr=_or_nowhere(2), env=env)
+        return ProcessGroup(
+            command, stdin=_or_nowhere(0), stdout=_or_nowhere(2), stderr=_or_nowhere(2), env=env
+        )
     return ProcessGroup(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=env)
 
 
@@ -214,10 +218,10 @@ def _as_lines(
     own: tuple[str, ...],
 ) -> bool:
     from gilprobe.live.faces import JsonLines
-    from gilprobe.live.watching import Watcher
+    from gilprobe.live.viewer import Viewer
 
     face = JsonLines(output.write, lambda: output.closed)
-    return Watcher(group, listener, face, interval_s=interval_s, own=own).run()
+    return Viewer(group, listener, face, interval_s=interval_s, own=own).run()
 
 
 def _on_screen(
@@ -231,12 +235,12 @@ def _on_screen(
     from rich.console import Console
 
     from gilprobe.live.faces import Terminal
-    from gilprobe.live.watching import Watcher
+    from gilprobe.live.viewer import Viewer
 
     title = f"{arguments.program[1]} ({group.pid})"
     face = Terminal(Console(), 0, title=title, pid=group.pid, interval_s=interval_s)
     with face:
-        ended = Watcher(group, listener, face, interval_s=interval_s, own=own).run()
+        ended = Viewer(group, listener, face, interval_s=interval_s, own=own).run()
         if ended:
             face.ended = group.how_ended()
     face.leave_last()

@@ -1,7 +1,7 @@
-"""The watcher's side: ask a program for the numbers of its trace, and tell what happened in between.
+"""The viewer's side: ask a program for the numbers of its trace, and tell what happened in between.
 
-What comes from the program is not trusted: a line is bounded, and one that breaks a rule ends the watch with one
-message.
+What comes from the program is not trusted: a line is bounded, and the first one that breaks a rule ends all
+with one message.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ _CREDENTIALS = struct.Struct("iII")  # unix(7): struct ucred
 
 
 class Listener:
-    """A socket, mode 0600, in a new folder that only its owner may enter. A context manager, which removes both.
+    """A socket, mode 0600, in a new folder that only its owner may enter.
+
+    A context manager, which removes both.
 
     Attributes
     ----------
@@ -121,7 +123,7 @@ def _own_folder() -> str | None:
     return None
 
 
-class Watch:
+class ReadingStream:
     """Asks a program, and turns its answers into readings.
 
     Parameters

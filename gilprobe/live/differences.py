@@ -159,7 +159,9 @@ def _thread(
     hold_ns = _grown(now.hold_ns, sum(one.hold_ns for one in before))
     wait_ns = _grown(now.wait_ns, sum(one.wait_ns for one in before))
     # An account may begin late in a thread's life, with its first use of the GIL.
-    lifetime_ns = _grown(now.lifetime_ns, sum(one.lifetime_ns for one in before)) if before else now.lifetime_ns
+    lifetime_ns = (
+        _grown(now.lifetime_ns, sum(one.lifetime_ns for one in before)) if before else now.lifetime_ns
+    )
     if now.merged == 1 and not now.ended:
         lifetime_ns = min(interval_ns, now.lifetime_ns)
     return ThreadReading(
@@ -261,9 +263,10 @@ class _Blamed:
 
     @staticmethod
     def _place(report: Report, row: Blame) -> _Place:
-        frames = report.stacks[row.stack].frames if row.stack is not None else None
-        task = report.tasks[row.task] if row.task is not None else None
-        told = (task.name, task.function, task.filename) if task is not None else None
+        stack, task = row.stack, row.task
+        frames = report.stacks[stack].frames if stack is not None and stack < len(report.stacks) else None
+        running = report.tasks[task] if task is not None and task < len(report.tasks) else None
+        told = (running.name, running.function, running.filename) if running is not None else None
         return row.function, row.filename, row.line, row.callee, frames, told
 
 
@@ -319,7 +322,10 @@ def _told(window: Report) -> tuple[Blame, ...]:
 
 
 def _lock_rows(report: Report | None) -> Mapping[LockReading, int]:
-    """Return the waits for locks, by rows without numbers. Work is none: a thread that waits for it is idle."""
+    """Return the waits for locks, by rows without numbers.
+
+    Work is no lock: a thread that waits for it is idle.
+    """
     rows: dict[LockReading, int] = defaultdict(int)
     if report is None or report.lock_waits is None or report.locks is None:
         return rows

@@ -147,8 +147,8 @@ class Screen:
         if status.message:
             return _text(status.message, "bold")
         if self.opened:
-            return _text("enter back  arrows thread  space freeze  r report  q quit", "dim")
-        return _text("sort h hold w wait o off n name  space freeze  arrows enter thread  r report  q quit", "dim")
+            return _text("enter back  arrows another thread  space freeze  r report  q quit", "dim")
+        return _text("h w o n sort  space freeze  arrows enter thread  r report  q quit", "dim")
 
     def _body(self, reading: Reading, rows: int) -> list[RenderableType]:
         picked = next((one for one in reading.threads if _identity(one) == self._picked), None)
@@ -163,14 +163,14 @@ class Screen:
         ]
 
     def _thread_table(self, reading: Reading, rows: int) -> Table:
-        threads = self._sorted()
+        threads = self._sorted()  # the picked one is always among those that fit
         at = next((n for n, one in enumerate(threads) if _identity(one) == self._picked), 0)
         first = max(0, at - rows + 1)
-        table = _table("", f"{plural(len(threads), 'thread')} by {self.sort}", *_columns(reading))
+        table = _table(" ", f"{plural(len(threads), 'thread')} by {self.sort}", *_columns(reading))
         for thread in threads[first : first + rows]:
             picked = _identity(thread) == self._picked
             table.add_row(
-                *map(_text, (">" if picked else "", _name(thread), *_cells(reading, thread))),
+                *map(_text, (">" if picked else " ", _name(thread), *_cells(reading, thread))),
                 style="reverse" if picked else "",
             )
         return table
@@ -204,7 +204,7 @@ def _table(*headings: str) -> Table:
             justify="right" if right else "left",
             no_wrap=True,
             overflow="ellipsis",
-            ratio=None if right or not heading else 1,
+            ratio=None if right or heading == " " else 1,
             min_width=len(heading) - 1 if right else None,
         )
     return table
@@ -250,20 +250,23 @@ def _cells(reading: Reading, thread: ThreadReading) -> list[str]:
 
 
 def _span(reading: Reading) -> str:
-    return f"the last {duration(reading.window_ns / 1e9)}"
+    return f"the last {max(1, round(reading.window_ns / 1e9))} s"
 
 
 def _culprits(reading: Reading, rows: int) -> list[RenderableType]:
     waited_ns = reading.waited_ns
     heading = f"What made threads wait in {_span(reading)}, {duration(waited_ns / 1e9)} in all"
-    if not reading.culprits:
+    if not waited_ns:
         return [_text(heading, "bold"), _text("  nothing")]
+    free_ns = sum(row.wait_ns for row in reading.blame if not row.holder)
     short = short_paths(row.filename for row in reading.culprits if row.filename)
     lines = [
         f"{share(row.caused_ns, waited_ns):>4}  {culprit_words.thread(row).removeprefix('thread ')}: "
         f"{culprit_words.call(row, short, waited_ns)}"
-        for row in reading.culprits[:rows]
+        for row in reading.culprits[: rows - 1]
     ]
+    if free_ns:
+        lines.append(f"{share(free_ns, waited_ns):>4}  nobody: the GIL was free, the thread did not run yet")
     return [_text(heading, "bold"), *map(_text, lines)]
 
 
@@ -320,7 +323,7 @@ def _one_thread(reading: Reading, thread: ThreadReading, rows: int) -> list[Rend
     for row in held:
         where = _where(row.function, row.filename, row.line, row.callee, short)
         sums[where] = sums.get(where, 0) + row.wait_ns
-    behind = {}
+    behind: dict[str, int] = {}
     for row in waited:
         where = _where(row.function, row.filename, row.line, row.callee, short)
         told = f"{clipped(row.holder, 30)}: {where}" if row.holder else "nobody: the GIL was free"
@@ -329,7 +332,9 @@ def _one_thread(reading: Reading, thread: ThreadReading, rows: int) -> list[Rend
     for lock in reading.locks or ():
         if lock.waiter_id == thread.native_id:
             locks[lock.lock] = locks.get(lock.lock, 0) + lock.wait_ns
-    tables = [("It held the GIL while others waited", sums), ("It waited behind", behind)] if reading.gil else []
+    tables = (
+        [("It held the GIL while others waited", sums), ("It waited behind", behind)] if reading.gil else []
+    )
     if reading.locks is not None:
         tables.append(("It waited for locks", locks))
     lines: list[RenderableType] = [_text(""), table]

@@ -1,9 +1,9 @@
 """The watched program's side: send the numbers of a trace to the process that watches, when it asks.
 
-The watcher listens on a Unix socket in a folder of its own; this side connects, traces as long as the
-connection lasts, and computes nothing unless it is asked: one byte from the watcher is one line of JSON back.
-So no socket waits in the program, and nothing is left when the watcher is gone. The thread that answers is hidden
-from traces, and unknown to :mod:`threading`.
+The viewer listens on a Unix socket in a folder of its own; this side connects, traces as long as the
+connection lasts, and computes nothing unless it is asked: one byte from the viewer is one line of JSON back.
+So no socket waits in the program, and nothing is left when the viewer is gone. The thread that answers is
+hidden from traces, and unknown to :mod:`threading`.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from typing import Any
 
 PROTOCOL = 1
-"""Version of the lines. The watcher refuses every other."""
+"""Version of the lines. The viewer refuses every other."""
 
 OPTIONS = ("stacks", "looks", "locks")
 """Options of :func:`serve`, as for :func:`gilprobe.trace`."""
 
-_SLOWEST_S = 5.0  # a watcher that does not read is taken for gone: the program's end must not wait for it
+_SLOWEST_S = 5.0  # a viewer that does not read is taken for gone: the program's end must not wait for it
 
 
 def serve(*, path: str, options: Mapping[str, Any]) -> None:
-    """Trace this process, and send what a watcher asks for until it leaves; return when the trace runs.
+    """Trace this process, and send what a viewer asks for until it leaves; return when the trace runs.
 
     What is asked for is sent by a thread of its own. At exit it sends the last numbers.
 
     Parameters
     ----------
     path : str
-        The watcher's socket.
+        The viewer's socket.
     options : mapping
         Of :data:`OPTIONS`; one that is missing has the default of :func:`gilprobe.trace`.
 
@@ -54,7 +54,7 @@ def serve(*, path: str, options: Mapping[str, Any]) -> None:
     OSError
         If the socket can't be reached.
     UnsupportedError
-        If neither the GIL nor locks can be traced here; the watcher is told.
+        If neither the GIL nor locks can be traced here; the viewer is told.
     """
     if unknown := sorted(options.keys() - set(OPTIONS)):
         raise InvalidTypeError(f"options must be of {', '.join(OPTIONS)}, got {unknown[0]!r}")
@@ -83,7 +83,7 @@ def serve(*, path: str, options: Mapping[str, Any]) -> None:
 
 
 class Server:
-    """A trace of this process, and a connection to its watcher."""
+    """A trace of this process, and a connection to its viewer."""
 
     def __init__(self, path: str, options: Mapping[str, Any]) -> None:
         self._pid = os.getpid()
@@ -114,7 +114,7 @@ class Server:
             raise
 
     def answer(self) -> None:
-        """Answer until the watcher leaves."""
+        """Answer until the viewer leaves."""
         while self._still_connected() and self._connection.recv(1):
             with self._sending:
                 if not self._still_connected():

@@ -87,7 +87,9 @@ class SnapshotReader:
         from gilprobe.model import codec
         from gilprobe.model.environment import Environment
 
-        self._environment: Environment = codec.decode(Environment, described.get("environment"), "environment")
+        self._environment: Environment = codec.decode(
+            Environment, described.get("environment"), "environment"
+        )
         self._bystanders = _numbered(described, "bystanders")
         self._labels: dict[int, str] = {}
         self._names: dict[int, str] = {}

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from gilprobe.live.client import Watch
+from gilprobe.live.client import ReadingStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Face(Protocol):
         """Return whether the user wants to leave."""
 
 
-class Watcher:
+class Viewer:
     """Watches one program.
 
     Parameters
@@ -72,7 +72,7 @@ class Watcher:
     ) -> None:
         self._group, self._listener, self._face = group, listener, face
         self._interval_s, self._own = interval_s, own
-        self._watch: Watch | None = None
+        self._stream: ReadingStream | None = None
         self._output: int | None = None
         with suppress(KeyError):
             self._output = group.fileno("stdout")
@@ -95,32 +95,32 @@ class Watcher:
                 self._face.typed()
             if self._output in ready:
                 self._read_output()
-            if self._listener.fileno() in ready and self._watch is None:
+            if self._listener.fileno() in ready and self._stream is None:
                 self._accept()
-            elif self._watch is not None and not self._watch.ended and self._watch.fileno() in ready:
+            elif self._stream is not None and not self._stream.ended and self._stream.fileno() in ready:
                 self._take()
             self._ask()
         return False
 
     def close(self) -> None:
         """Leave the program."""
-        if self._watch is not None:
-            self._watch.close()
+        if self._stream is not None:
+            self._stream.close()
 
     def _accept(self) -> None:
         connection = self._listener.accept(self._group.pid)
         if connection is not None:
-            self._watch = Watch(connection, self._own)
+            self._stream = ReadingStream(connection, self._own)
             self._next_s = time.monotonic() + self._interval_s
 
     def _wait(self) -> set[int | None]:
         """Wait until there is something to do; return the descriptors that are readable."""
         poll = select.poll()
         watched = [self._face.keyboard(), self._output, self._group.death_watch]
-        if self._watch is None:
+        if self._stream is None:
             watched.append(self._listener.fileno())
-        elif not self._watch.ended:
-            watched.append(self._watch.fileno())
+        elif not self._stream.ended:
+            watched.append(self._stream.fileno())
         for descriptor in watched:
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
@@ -135,17 +135,17 @@ class Watcher:
         if now_s < self._next_s:
             return
         self._next_s = max(self._next_s + self._interval_s, now_s)
-        if self._watch is not None and self._watch.ready:
-            self._watch.ask()
+        if self._stream is not None and self._stream.ready:
+            self._stream.ask()
             self._asked_s = now_s
-        late_s = now_s - self._asked_s if self._watch is not None and self._watch.asked else 0.0
+        late_s = now_s - self._asked_s if self._stream is not None and self._stream.asked else 0.0
         self._face.tick(late_s if late_s > _LATE_S else 0.0)
 
     def _take(self) -> None:
-        if self._watch is not None:
-            for reading in self._watch.take():
-                if self._watch.report is not None:
-                    self._face.show(reading, self._watch.report)
+        if self._stream is not None:
+            for reading in self._stream.take():
+                if self._stream.report is not None:
+                    self._face.show(reading, self._stream.report)
 
     def _read_output(self) -> bool:
         data = self._group.take("stdout")
@@ -160,6 +160,6 @@ class Watcher:
         for _ in range(_PIPE_READS):
             if self._output is None or not self._read_output():
                 break
-        if self._watch is None:
+        if self._stream is None:
             self._accept()
         self._take()
