@@ -31,6 +31,7 @@ _LEAST_ROWS = 3
 _LAST_LINES = 3
 _OTHER_LINES = 9  # title, GIL, headings, blank lines and the line of keys
 _WIDEST_NAME = 60
+_WIDEST_TITLE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +132,17 @@ class Screen:
         return Group(*lines)
 
     def _title(self, status: Status) -> Text:
-        words = [f"gilprobe top  {clipped(status.title, 40)}"]
-        if self._shown is not None:
-            words.append(f"{self._shown.elapsed_ns / 1e9:.0f} s")
-        words.append(f"every {duration(status.interval_s)}")
+        words = ["gilprobe top"]
+        if self.frozen:
+            words.append("FROZEN")
         if status.ended:
             words.append(status.ended)
         elif status.late_s:
-            words.append(f"no answer for {duration(status.late_s)}: is the GIL held?")
-        if self.frozen:
-            words.append("FROZEN")
+            words.append(f"no answer for {status.late_s:.0f} s: is the GIL held?")
+        words.append(clipped(visible(status.title), _WIDEST_TITLE))
+        if self._shown is not None:
+            words.append(f"{self._shown.elapsed_ns / 1e9:.0f} s")
+        words.append(f"every {duration(status.interval_s)}")
         return _text("  ".join(words), "bold")
 
     def _foot(self, status: Status) -> Text:

@@ -1,4 +1,4 @@
-"""The screen: what it tells at 80 columns, what keys change, and that no name of a program controls a terminal."""
+"""The screen: what it tells at 80 columns, what keys change, and that no name controls a terminal."""
 
 from __future__ import annotations
 
