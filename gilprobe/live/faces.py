@@ -114,7 +114,7 @@ class Terminal:
     def leave_last(self) -> None:
         """Print the last screen where it stays, and what the program printed last. Call it after the end."""
         self._screen.frozen = False
-        self._message = f"the program {self.ended}" if self.ended else "left"
+        self._message = f"the program {self.ended or 'was told to end'}"
         self._console.print(self._drawn(printed=()))
         lines = self._lines(_LAST_LINES)
         if lines:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SORTS = {"h": "hold", "w": "wait", "o": "off", "n": "name"}
 """What threads are sorted by: the key for it, and its name."""
 
+_LOCKS = "lock waits"
 _BAR = 40
 _LEAST_ROWS = 3
 _LAST_LINES = 3
@@ -111,9 +112,17 @@ class Screen:
 
     def _sorted(self) -> list[ThreadReading]:
         threads = list(self._shown.threads) if self._shown is not None else []
-        if self.sort == "name":
+        field = {"hold": "hold_ns", "wait": "wait_ns", "off": "off_ns", _LOCKS: "lock_wait_ns"}.get(
+            self._by()
+        )
+        if field is None:
             return sorted(threads, key=lambda one: (one.name, one.native_id))
-        return sorted(threads, key=lambda one: (-getattr(one, f"{self.sort}_ns"), one.name, one.native_id))
+        return sorted(threads, key=lambda one: (-(getattr(one, field) or 0), one.name, one.native_id))
+
+    def _by(self) -> str:
+        """Return what threads are sorted by: without a GIL they neither hold it nor wait for it."""
+        without = self._shown is not None and not self._shown.gil and self.sort in ("hold", "wait")
+        return _LOCKS if without else self.sort
 
     # ---- drawing ----
 
@@ -168,7 +177,7 @@ class Screen:
         threads = self._sorted()  # the picked one is always among those that fit
         at = next((n for n, one in enumerate(threads) if _identity(one) == self._picked), 0)
         first = max(0, at - rows + 1)
-        table = _table(" ", f"{plural(len(threads), 'thread')} by {self.sort}", *_columns(reading))
+        table = _table(" ", f"{plural(len(threads), 'thread')} by {self._by()}", *_columns(reading))
         for thread in threads[first : first + rows]:
             picked = _identity(thread) == self._picked
             table.add_row(

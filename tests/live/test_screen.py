@@ -136,7 +136,7 @@ def test_without_a_gil_locks_are_shown(without_gil):
     screen.show(read_between(None, without_gil))
     shown = drawn(screen)
     assert "no GIL" in shown
-    assert "lock waits" in shown
+    assert "3 threads by lock waits" in shown
     assert "Locks that threads waited for" in shown
     assert "GIL held" not in shown
 
