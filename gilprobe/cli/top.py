@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from gilprobe.cli.arguments import own_folders
 from gilprobe.cli.record import parse_program
@@ -221,7 +221,8 @@ def _as_lines(
     from gilprobe.live.viewer import Viewer
 
     face = JsonLines(output.write, lambda: output.closed)
-    return Viewer(group, listener, face, interval_s=interval_s, own=own).run()
+    with closing(Viewer(group, listener, face, interval_s=interval_s, own=own)) as viewer:
+        return viewer.run()
 
 
 def _on_screen(
@@ -239,8 +240,8 @@ def _on_screen(
 
     title = f"{arguments.program[1]} ({group.pid})"
     face = Terminal(Console(), 0, title=title, pid=group.pid, interval_s=interval_s)
-    with face:
-        ended = Viewer(group, listener, face, interval_s=interval_s, own=own).run()
+    with face, closing(Viewer(group, listener, face, interval_s=interval_s, own=own)) as viewer:
+        ended = viewer.run()
         if ended:
             face.ended = group.how_ended()
     face.leave_last()
