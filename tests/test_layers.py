@@ -43,6 +43,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "renderers others build on": frozenset({"render"}),
     "renderers": frozenset({"render/export", "render/html/process", "render/html/results", "render/text"}),
     "whole documents": frozenset({"render/html", "render/notebook"}),
+    "watching": frozenset({"live"}),
     "faces": frozenset({"__main__", "cli", "integrations", "ipython", "pytest_plugin"}),
     "package root": frozenset({"__init__"}),
 }

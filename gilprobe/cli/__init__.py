@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-_COMMANDS = ("run", "audit", "sharing", "compare", "record", "report", "leaks", "list", "doctor")
+_COMMANDS = ("run", "audit", "sharing", "compare", "record", "top", "report", "leaks", "list", "doctor")
 """Each is a module of this package; of a known command no other module is loaded."""
 
 _UNUSABLE = 2
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises
     ------
     BaseException
-        Whatever ended a program that ``record`` ran.
+        Whatever ended a program that ``record`` or ``top`` ran.
     """
     output = Output()
     own, program = record.split(sys.argv[1:] if argv is None else argv)

@@ -32,7 +32,11 @@ _MISSING = 2  # python's own status for a script that it can't open
 _READING_S = 3.0  # don't keep the user waiting at the program's end
 _MAGIC = b"GILPROBE"  # the first bytes of a recording
 _WITHOUT_PUNCTUATION = dict.fromkeys(b"_@%+=:,./-")  # as in :mod:`shlex`, without loading it
-_WITH_VALUE = ("-o", "--output", "--duration", "--stall", *QUESTION_OPTIONS)
+_WITH_VALUE = {
+    "record": ("-o", "--output", "--duration", "--stall", *QUESTION_OPTIONS),
+    "top": ("--interval", "--own"),
+}
+"""The commands that run a program, and their options that have a value."""
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -86,7 +90,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split this command's arguments into gilprobe's part and the program's.
+    """Split the arguments of a command that runs a program into gilprobe's part and the program's.
 
     argparse alone would also look for gilprobe's options after the program's name.
 
@@ -95,7 +99,7 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     own, program : list of str
         The second begins with ``-m``, ``-c`` or ``--``; empty without a program, and for other commands.
     """
-    if not argv or argv[0] != "record":
+    if not argv or argv[0] not in _WITH_VALUE:
         return list(argv), []
     at = 1
     while at < len(argv):
@@ -107,7 +111,7 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
             return list(argv[:at]), [word[:2], *value, *argv[at + 1 :]]
         if word == "-" or not word.startswith("-"):
             return list(argv[:at]), ["--", *argv[at:]]
-        at += 2 if word in _WITH_VALUE else 1
+        at += 2 if word in _WITH_VALUE[argv[0]] else 1
     return list(argv), []
 
 
@@ -168,14 +172,14 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     return launch
 
 
-def parse_program(words: Sequence[str]) -> Program:
-    """Return the program in the second part of the command line; see :func:`split`."""
+def parse_program(words: Sequence[str], command: str = "record") -> Program:
+    """Return the program in the second part of a command's line; see :func:`split`."""
     from gilprobe.programs.program import Program
 
     if len(words) < 2:
         needed = {"-m": "-m needs a MODULE", "-c": "-c needs CODE"}
         rule = needed.get(words[0] if words else "", "a SCRIPT, -m MODULE or -c CODE is required")
-        raise InvalidValueError(f"{rule}; see gilprobe record --help")
+        raise InvalidValueError(f"{rule}; see gilprobe {command} --help")
     first, target, *rest = words
     if first == "-m":
         return Program("module", target, tuple(rest))

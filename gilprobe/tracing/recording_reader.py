@@ -584,10 +584,23 @@ def _check_seen(rows: list[_Seen], interpreter: RecordedInterpreter) -> None:
 
 def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> None:
     """Raise ValueError unless all places and threads in a snapshot's rows are known."""
-    accounts = {account["number"] for account in snapshot["accounts"]}
-    if len(accounts) != len(snapshot["accounts"]):
+    threads, places = references(snapshot)
+    unknown = threads - {account["number"] for account in snapshot["accounts"]} - interpreter.threads.keys()
+    if unknown:
+        raise ValueError(f"a snapshot must refer to described threads, got {unknown.pop()}")
+    check_places(places, len(interpreter.places))
+
+
+def references(snapshot: _Snapshot) -> tuple[set[int], set[int]]:
+    """Return the numbers of all threads and places in a snapshot's rows.
+
+    Raises
+    ------
+    ValueError
+        If an account is there twice.
+    """
+    if len({account["number"] for account in snapshot["accounts"]}) != len(snapshot["accounts"]):
         raise ValueError("an account must be in a snapshot only once")
-    accounts |= interpreter.threads.keys()
     places: set[int | None] = {site[0] for site in snapshot["sites"]}
     threads: set[int | None] = set()
     for waiter, holder, place, _ in snapshot["blame"]:
@@ -606,14 +619,14 @@ def _check_references(snapshot: _Snapshot, interpreter: RecordedInterpreter) -> 
         places |= {place for row in pauses["sums"] for place in row[1:3]}
         places |= {row[1] for row in pauses["longest"]}
         places |= {place for row in pauses["looks"] for place in row[1:3]}
-    unknown = threads - accounts - {None}
-    if unknown:
-        raise ValueError(f"a snapshot must refer to described threads, got {unknown.pop()}")
-    beyond = [place for place in places if place is not None and place >= len(interpreter.places)]
+    return {one for one in threads if one is not None}, {one for one in places if one is not None}
+
+
+def check_places(places: set[int], described: int) -> None:
+    """Raise ValueError unless all these places are among those that are described."""
+    beyond = [place for place in places if place >= described]
     if beyond:
-        raise ValueError(
-            f"a snapshot must refer to described places, got {beyond[0]} of {len(interpreter.places)}"
-        )
+        raise ValueError(f"a snapshot must refer to described places, got {beyond[0]} of {described}")
 
 
 def _object(payload: bytes, kind: str) -> dict[str, Any]:

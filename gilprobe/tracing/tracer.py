@@ -224,15 +224,17 @@ class Trace:
         names: Mapping[int, str] | None = None,
     ) -> Report:
         assemble = self._assemble or _loaded()
-        writer = self._writer
         return assemble(
             None if session is None else session.read(_caller()),
             None if locks is None else locks.read(),
             self._environment,
             self._bystanders,
-            (*self._doubts, *(writer.doubts() if writer is not None else ())),
+            self._warnings(),
             names or {},
         )
+
+    def _warnings(self) -> tuple[str, ...]:
+        return (*self._doubts, *(self._writer.doubts() if self._writer is not None else ()))
 
     def guard_signals(self) -> bool:
         """Complete the recording also if SIGTERM, SIGHUP or :func:`os._exit` end the process.

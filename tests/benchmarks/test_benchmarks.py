@@ -106,6 +106,11 @@ QUESTIONS = {
         "echo server, threads free to move, sites: time a request",
         "echo server, threads free to move, stacks + timeline: CPU time a request",
     ],
+    "top": [
+        "echo server, a trace with stacks: CPU time a request",
+        "echo server, top: CPU time a request",
+        "one answer: time with the GIL",
+    ],
 }
 # of these a smaller value is no error
 SIGNED = (

@@ -64,6 +64,8 @@ ENDS = (
     ("record",),
     ("record", "--quiet", "-o", "ended", "-c", "raise SystemExit(7)"),
     ("record", "--quiet", "-o", "failed", "-c", "1 / 0"),
+    ("top",),
+    ("top", "-c", "pass"),
     ("audit",),
     (*AUDIT, "--fail-under", "0.9"),
     ("sharing",),

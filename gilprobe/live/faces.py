@@ -1,0 +1,190 @@
+"""Where readings are told: lines of JSON, or a screen with a keyboard."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilprobe.live.keyboard import Keyboard
+from gilprobe.live.screen import Screen, Status
+from gilprobe.render.shared.words import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from gilprobe.model.reading import Reading
+    from gilprobe.report import Report
+
+_KEPT_OUTPUT = 1 << 14
+_LAST_LINES = 20
+_REPORTS = 1000
+
+
+class JsonLines:
+    """Writes each reading as a line.
+
+    Parameters
+    ----------
+    write : callable
+        Takes a line.
+    closed : callable
+        Returns whether the reader has left.
+    """
+
+    def __init__(self, write: Callable[[str], None], closed: Callable[[], bool]) -> None:
+        self._write, self._closed = write, closed
+
+    def show(self, reading: Reading, report: Report) -> None:  # noqa: ARG002  # for other faces
+        """Write a reading."""
+        self._write(json.dumps(reading.to_dict()) + "\n")
+
+    def printed(self, data: bytes) -> None:
+        """Do nothing: the program has standard error."""
+
+    def tick(self, late_s: float) -> None:
+        """Do nothing: lines are written when there is something new."""
+
+    def keyboard(self) -> int | None:
+        """Return None: nothing is typed."""
+        return None
+
+    def typed(self) -> None:
+        """Do nothing."""
+
+    def left(self) -> bool:
+        """Return whether the reader has left."""
+        return self._closed()
+
+
+class Terminal:
+    """A screen in a terminal. A context manager: at its end the terminal is as before, with the last screen.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        The terminal.
+    descriptor : int
+        Where keys come from.
+    title : str
+        The program.
+    pid : int
+        The program, for names of reports.
+    interval_s : float
+        Time between two readings, seconds.
+    """
+
+    def __init__(self, console: Console, descriptor: int, *, title: str, pid: int, interval_s: float) -> None:
+        self._console = console
+        self._keyboard = Keyboard(descriptor)
+        self._title, self._pid, self._interval_s = title, pid, interval_s
+        self._screen = Screen()
+        self._report: Report | None = None
+        self._output = bytearray()
+        self._message, self._late_s = "", 0.0
+        self._left = False
+        self._live: Live | None = None
+        self._stack = ExitStack()
+        self.ended = ""
+
+    def __enter__(self) -> Terminal:
+        from rich.live import Live
+
+        live = Live(
+            console=self._console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with ExitStack() as stack:
+            stack.enter_context(self._keyboard)
+            self._live = stack.enter_context(live)
+            self._draw()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stack.close()
+
+    def leave_last(self) -> None:
+        """Print the last screen where it stays, and what the program printed last. Call it after the end."""
+        self._screen.frozen = False
+        self._message = f"the program {self.ended or 'was told to end'}"
+        self._console.print(self._drawn(printed=()))
+        lines = self._lines(_LAST_LINES)
+        if lines:
+            self._console.print("It printed last:", style="bold", highlight=False)
+            for line in lines:
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, reading: Reading, report: Report) -> None:
+        """Draw a reading."""
+        self._report, self._late_s = report, 0.0
+        self._screen.show(reading)
+        self._draw()
+
+    def printed(self, data: bytes) -> None:
+        """Keep the end of what the program printed."""
+        self._output += data
+        del self._output[:-_KEPT_OUTPUT]
+
+    def tick(self, late_s: float) -> None:
+        """Draw anew: the terminal may have another size."""
+        self._late_s = late_s
+        self._draw()
+
+    def keyboard(self) -> int | None:
+        """Return the keyboard's descriptor."""
+        return None if self._left else self._keyboard.fileno()
+
+    def typed(self) -> None:
+        """Do what the keys say."""
+        keys = self._keyboard.keys()
+        if keys is None:
+            self._left = True
+            return
+        for key in keys:
+            self._message = ""
+            if key == "q":
+                self._left = True
+            elif key == "r":
+                self._message = self._saved()
+            else:
+                self._screen.press(key)
+        self._draw()
+
+    def left(self) -> bool:
+        """Return whether the user wants to leave."""
+        return self._left
+
+    def _saved(self) -> str:
+        """Write a report of all that was seen; return the message about that."""
+        if self._report is None:
+            return "there is nothing to write yet"
+        names = (Path(f"gilprobe-top-{self._pid}-{number}.json") for number in range(1, _REPORTS))
+        path = next((name for name in names if not name.exists()), None)
+        if path is None:
+            return "not written: there are too many reports"
+        try:
+            self._report.save(path)
+        except OSError as error:
+            return f"not written: {path}: {error.strerror or error}"
+        return f"written: gilprobe report {path}"
+
+    def _lines(self, most: int) -> tuple[str, ...]:
+        text = self._output.decode("utf-8", "replace").rstrip("\n")
+        return tuple(visible(line.expandtabs()) for line in text.split("\n")[-most:]) if text else ()
+
+    def _drawn(self, printed: tuple[str, ...]) -> object:
+        status = Status(self._title, self._interval_s, self._late_s, self._message, printed, self.ended)
+        size = self._console.size
+        return self._screen.drawn(status, width=size.width, height=size.height)
+
+    def _draw(self) -> None:
+        if self._live is not None:
+            self._live.update(self._drawn(self._lines(3)), refresh=True)  # type: ignore[arg-type]
