@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, ThreadAccount
     from gilprobe.results import ScenarioResult
     from gilprobe.scenarios import run
+    from gilprobe.tracing.merging import merge
     from gilprobe.tracing.stall_watch import watch_stalls
     from gilprobe.tracing.tracer import Trace, trace
 
@@ -51,6 +52,7 @@ __all__ = [
     "audit_module",
     "capabilities",
     "kernels",
+    "merge",
     "refs",
     "run",
     "sharing",
@@ -73,6 +75,7 @@ _HOMES: dict[str, str | None] = {
     "capabilities": "gilprobe.measuring.host",
     "kernels": None,
     "load_ipython_extension": "gilprobe.ipython",  # used by `%load_ext gilprobe`
+    "merge": "gilprobe.tracing.merging",
     "refs": None,
     "run": "gilprobe.scenarios",
     "sharing": "gilprobe.auditing.sharing",
@@ -87,6 +90,7 @@ _COMPILED = {
     "gilprobe.auditing.sharing": "references",
     "gilprobe.measuring.host": "tracer",
     "gilprobe.scenarios": "tracer",
+    "gilprobe.tracing.merging": "tracer",
     "gilprobe.tracing.stall_watch": "tracer",
     "gilprobe.tracing.tracer": "tracer",
     "kernels": "kernels",

@@ -47,6 +47,7 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
         argv=tuple(map(str, recording.meta["argv"])),
         started_unix_ns=recording.meta["started_unix_ns"],
         complete=recording.complete,
+        host=recording.meta.get("host", ""),
     )
 
 

@@ -138,8 +138,8 @@ class Recording:
     beginning : bytes
         Its first bytes, with the first chunk's checksum: another file may get the same inode.
     meta : dict
-        `pid`, `parent`, `argv`, `started_unix_ns`, `options`, `environment`; empty if the process was killed
-        before it wrote them.
+        `pid`, `parent`, `argv`, `started_unix_ns`, `options`, `environment`, and in newer files `host`; empty
+        if the process was killed before it wrote them.
     labels, names : dict of int to str
         Names of threads by label, and by native identifier.
     interpreters : dict of int to RecordedInterpreter
@@ -635,6 +635,8 @@ def _checked_meta(payload: bytes) -> dict[str, Any]:
             raise ValueError(f"{key!r} in META must be of type {kind.__name__}")
     if not all(isinstance(argument, str) for argument in meta["argv"]):
         raise ValueError("'argv' in META must be strings")
+    if type(meta.get("host", "")) is not str:
+        raise ValueError("'host' in META must be a string if given")
     codec.decode(Environment, meta["environment"], "environment in META")
     return meta
 
