@@ -43,7 +43,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "renderers others build on": frozenset({"render"}),
     "renderers": frozenset({"render/export", "render/html/process", "render/html/results", "render/text"}),
     "whole documents": frozenset({"render/html", "render/notebook"}),
-    "faces": frozenset({"__main__", "cli", "ipython", "pytest_plugin"}),
+    "faces": frozenset({"__main__", "cli", "integrations", "ipython", "pytest_plugin"}),
     "package root": frozenset({"__init__"}),
 }
 FLOOR_OF = {room: floor for floor, (_, rooms) in enumerate(FLOORS.items()) for room in rooms}

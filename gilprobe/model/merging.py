@@ -98,7 +98,7 @@ def _together(parts: Iterable[Distribution]) -> Distribution:
     return whole.told()
 
 
-class _Table:
+class _SumTable:
     """Rows of sums by key.
 
     Parameters
@@ -268,17 +268,17 @@ class Merger:
         self._sums = dict.fromkeys(_REPORT_SUMS, 0)
         self._total = 0
         self._threads = _Accounts()
-        self._sites = _Table(7, lambda _: (OTHERS, "", 0, ""))  # last: processes that know no CPU time
-        self._stacks = _Table(5, lambda _: (((OTHERS, "", 0),),))
-        self._blame = _Table(3, lambda key: (key[0], OTHERS, OTHERS, "", 0, "", None, None))
-        self._tasks = _Table(3, lambda _: (OTHERS, "", "", 0))
-        self._own_gils = _Table(5, lambda _: (-1,), most=1000)
-        self._collections = _Table(
+        self._sites = _SumTable(7, lambda _: (OTHERS, "", 0, ""))  # last: processes that know no CPU time
+        self._stacks = _SumTable(5, lambda _: (((OTHERS, "", 0),),))
+        self._blame = _SumTable(3, lambda key: (key[0], OTHERS, OTHERS, "", 0, "", None, None))
+        self._tasks = _SumTable(3, lambda _: (OTHERS, "", "", 0))
+        self._own_gils = _SumTable(5, lambda _: (-1,), most=1000)
+        self._collections = _SumTable(
             7, lambda key: (OTHERS, 0, key[2], "", "", 0), largest=1
         )  # the longest counts
         self._locks: dict[_Key, tuple[_Durations, list[int]]] = {}
-        self._lock_waits = _Table(1, lambda key: (*key[:2], OTHERS, "", 0, OTHERS, OTHERS, "", 0))
-        self._lock_waiters = _Table(4, lambda key: (*key[:2], OTHERS, "", 0), largest=1)
+        self._lock_waits = _SumTable(1, lambda key: (*key[:2], OTHERS, "", 0, OTHERS, OTHERS, "", 0))
+        self._lock_waiters = _SumTable(4, lambda key: (*key[:2], OTHERS, "", 0), largest=1)
         self._stalls, self._pauses = _Longest("wait_ns"), _Longest("pause_ns")
         self._callbacks, self._open = _Longest("duration_ns"), _Longest("hold_ns")
         self._has = dict.fromkeys(("own_gils", "still_held", "collections", "longest_pauses", "locks"), False)
