@@ -15,6 +15,7 @@ import time
 import uuid
 import zlib
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import distributed.worker
@@ -84,7 +85,7 @@ class TaskKeys:
         return self.caused_ns / 1e9
 
 
-class GilProbe(WorkerPlugin):  # type: ignore[misc]  # distributed may not be installed where types are checked
+class GilProbe(WorkerPlugin):
     """Traces each worker as long as it is registered, also workers that join later.
 
     Workers that are threads of one process share one trace. Nothing that goes wrong here makes a worker
@@ -360,7 +361,7 @@ def _run(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
 def _named(prefix: str) -> Callable[..., Any]:
     """Return a function that runs another one, and is called like a task's key."""
     code = _run.__code__.replace(co_name=prefix, co_qualname=prefix, co_filename=TASK)
-    return type(_run)(code, {"__builtins__": {}})
+    return FunctionType(code, {"__builtins__": {}})
 
 
 _RUNS_TASKS = ("_run_task", "apply_function", "apply_function_actor")
@@ -390,7 +391,7 @@ class _Labelling:
 
     def begin(self) -> None:
         for name in _RUNS_TASKS:
-            original = getattr(distributed.worker, name, None)
+            original: Any = getattr(distributed.worker, name, None)
             parameters = list(inspect.signature(original).parameters) if original is not None else []
             if "key" in parameters:
                 labelled = functools.partial(_run_labelled, original, parameters.index("key"))

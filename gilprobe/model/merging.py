@@ -6,9 +6,9 @@ beyond a process. Of tables that grow too long the largest rows are kept; the ot
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, defaultdict
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from gilprobe.errors import InvalidValueError
@@ -147,21 +147,17 @@ class _Longest:
     """The longest of something, of all processes."""
 
     def __init__(self, length: str) -> None:
-        self._length = length
+        self._of = attrgetter(length)
         self._rows: list[Any] = []
 
     def add(self, rows: Iterable[Any], label: Callable[[Any], Any]) -> None:
-        """Add rows, longest first; `label` names the process in one that stays."""
-        for row in heapq.nlargest(_MOST_LONGEST, rows, key=self._of):
-            if len(self._rows) >= _MOST_LONGEST and self._of(row) <= self._of(self._rows[-1]):
-                break
-            self._rows.append(label(row))
-            self._rows.sort(key=self._of, reverse=True)
-            del self._rows[_MOST_LONGEST:]
-
-    def _of(self, row: Any) -> int:
-        length: int = getattr(row, self._length)
-        return length
+        """Add rows; `label` names the process in one that stays."""
+        least = self._of(self._rows[-1]) if len(self._rows) >= _MOST_LONGEST else -1
+        longer = [row for row in rows if self._of(row) > least]
+        longer.sort(key=self._of, reverse=True)
+        self._rows += map(label, longer[:_MOST_LONGEST])
+        self._rows.sort(key=self._of, reverse=True)
+        del self._rows[_MOST_LONGEST:]
 
     def told(self) -> tuple[Any, ...]:
         return tuple(self._rows)
@@ -258,7 +254,8 @@ class _Host:
     def told(self, host: str) -> HostLevel:
         offset, error = self.clock or (None, None)
         times = self.first_ns, self.last_ns, offset, error
-        return HostLevel(host, *self.sums, self.hold.told(), self.wait.told(), *times)
+        told: list[Any] = [*self.sums, self.hold.told(), self.wait.told(), *times]
+        return HostLevel(host, *told)
 
 
 class Merger:
@@ -624,24 +621,24 @@ class Merger:
         rows: dict[_Key, list[Any]] = defaultdict(lambda: [0, 0, 0.0])
         for (waiter, holder, *place, stack, task), (wait_ns, looks, effective) in self._blame.ranked(_first):
             # a stack or task that fell out: the place stays
-            key = waiter, holder, *place, stacks.get(stack), tasks.get(task)
-            cell = rows[key]
+            cell = rows[waiter, holder, *place, stacks.get(stack), tasks.get(task)]
             cell[0], cell[1], cell[2] = cell[0] + wait_ns, cell[1] + looks, cell[2] + effective
-        told = [
-            Blame(waiter, 0, holder, 0, *place, stack, wait_ns, callee, looks, effective, task)
-            for (waiter, holder, *place, callee, stack, task), (wait_ns, looks, effective) in rows.items()
-        ]
+        told = []
+        for key, (wait_ns, looks, effective) in rows.items():
+            waiter, holder, function, filename, line, callee, stack, task = key
+            who: tuple[Any, ...] = waiter, 0, holder, 0
+            told.append(Blame(*who, function, filename, line, stack, wait_ns, callee, looks, effective, task))
         return tuple(sorted(told, key=lambda row: -row.wait_ns))
 
     def _told_collections(self) -> tuple[Collection, ...]:
-        return tuple(
-            Collection(
-                *(thread, 0, interpreter, generation, *place),
-                *(count, pause_ns, longest_ns, held_ns, caused_ns, collected, uncollectable),
-            )
-            for (thread, interpreter, generation, *place), sums in self._collections.ranked(_second)
-            for count, pause_ns, held_ns, caused_ns, collected, uncollectable, longest_ns in [sums]
-        )
+        told = []
+        for key, sums in self._collections.ranked(_second):
+            thread, interpreter, generation, function, filename, line = key
+            count, pause_ns, held_ns, caused_ns, collected, uncollectable, longest_ns = sums
+            fields: list[Any] = [thread, 0, interpreter, generation, function, filename, line, count]
+            fields += [pause_ns, longest_ns, held_ns, caused_ns, collected, uncollectable]
+            told.append(Collection(*fields))
+        return tuple(told)
 
     def _lock(self, key: _Key) -> Lock:
         durations, (spun_ns,) = self._locks[key]
@@ -649,21 +646,20 @@ class Merger:
         return Lock(kind, type_, name, owner, 0, durations.told(), spun_ns, part)
 
     def _told_lock_waits(self, number: dict[_Key, int]) -> tuple[LockWait, ...]:
-        return tuple(
-            LockWait(number[lock], waiter, 0, *where, holder, 0, *place, wait_ns)
-            for (lock, waiter, *where, holder, function, filename, line), (wait_ns,) in (
-                self._lock_waits.ranked(_first)
-            )
-            for place in [(function, filename, line)]
-        )
+        told = []
+        for (lock, waiter, *places), (wait_ns,) in self._lock_waits.ranked(_first):
+            waited_at, holder, released_at = places[:3], places[3], places[4:]
+            fields: list[Any] = [number[lock], waiter, 0, *waited_at, holder, 0, *released_at, wait_ns]
+            told.append(LockWait(*fields))
+        return tuple(told)
 
     def _told_lock_waiters(self, number: dict[_Key, int]) -> tuple[LockWaiter, ...]:
-        return tuple(
-            LockWaiter(number[lock], waiter, 0, *place, waits, wait_ns, longest_ns, spun_ns)
-            for (lock, waiter, *place), (waits, wait_ns, spun_ns, longest_ns) in (
-                self._lock_waiters.ranked(_second)
-            )
-        )
+        told = []
+        for (lock, waiter, *place), sums in self._lock_waiters.ranked(_second):
+            waits, wait_ns, spun_ns, longest_ns = sums
+            fields: list[Any] = [number[lock], waiter, 0, *place, waits, wait_ns, longest_ns, spun_ns]
+            told.append(LockWaiter(*fields))
+        return tuple(told)
 
     def _environment(self) -> Environment:
         """Return the first with a GIL, if there is one: it decides what a report is about."""
@@ -729,9 +725,9 @@ def _hold_and_caused(row: list[Any]) -> int:
 
 def _site(key: _Key, row: list[Any]) -> Site:
     releases, hold_ns, wait_ns, caused_ns, looks, cpu_ns, without_cpu = row
-    *place, callee = key
+    function, filename, line, callee = key
     cpu = None if without_cpu else cpu_ns
-    return Site(*place, releases, hold_ns, wait_ns, caused_ns, cpu, callee, looks)
+    return Site(function, filename, line, releases, hold_ns, wait_ns, caused_ns, cpu, callee, looks)
 
 
 def _stack(key: _Key, row: list[Any], known: dict[tuple[str, str, int], Frame]) -> Stack:
@@ -798,12 +794,13 @@ def _largest_sites(sites: tuple[Site, ...], rows: int) -> tuple[Site, ...]:
 
 def _all_numbers(report: Report) -> int:
     """Return a number that no sum of a merged report can exceed by this report's part."""
-    total = sum(getattr(report, name) for name in _REPORT_SUMS)
+    total: int = sum(getattr(report, name) for name in _REPORT_SUMS)
     for thread in report.threads:
         total += sum(getattr(thread, name) for name in _ACCOUNT_SUMS) + (thread.hold_cpu_ns or 0)
         total += thread.hold.total_ns + thread.hold.count + thread.wait.total_ns + thread.wait.count
         total += thread.merged
-    for place in (*report.sites, *report.stacks):
+    places: list[Site | Stack] = [*report.sites, *report.stacks]
+    for place in places:
         total += place.releases + place.hold_ns + place.wait_ns + place.caused_ns + place.looks
     total += sum(site.hold_cpu_ns or 0 for site in report.sites)
     total += sum(row.wait_ns + row.looks for row in report.blame)
@@ -817,7 +814,8 @@ def _all_numbers(report: Report) -> int:
         total += lock.wait.total_ns + lock.wait.count + lock.spun_ns
     total += sum(row.wait_ns for row in report.lock_waits or ())
     total += sum(row.waits + row.wait_ns + row.spun_ns for row in report.lock_waiters or ())
-    for level in (*(report.processes or ()), *(report.hosts or ())):
+    levels: list[ProcessLevel | HostLevel] = [*(report.processes or ()), *(report.hosts or ())]
+    for level in levels:
         total += level.processes + level.threads + level.elapsed_ns + level.held_ns + level.contended_ns
         total += level.waited_ns + level.wait.total_ns + level.wait.count
     return total

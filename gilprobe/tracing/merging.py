@@ -166,7 +166,7 @@ def _is_new(path: Path, seen: set[str]) -> bool:
 
 def _of_file(path: Path, seen: set[str], *, alone: bool) -> Iterator[TracedProcess | FormatError | OSError]:
     try:
-        process = load(path)
+        process = load(path, timeline=False)
     except (FormatError, OSError) as error:
         yield error
         return
@@ -174,7 +174,7 @@ def _of_file(path: Path, seen: set[str], *, alone: bool) -> Iterator[TracedProce
     yield process
     del process  # before the next is read
     if alone and pid:
-        for child in load_children(path, started):
+        for child in load_children(path, started, timeline=False):
             if not isinstance(child, TracedProcess) or _is_new(path.parent / child.source, seen):
                 yield child
 

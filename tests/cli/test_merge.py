@@ -21,8 +21,8 @@ def recorded(report, tmp_path, monkeypatch):
     """Return a function that makes a recording, which is read from memory."""
     made = {}
 
-    def load(path):
-        return made.get(str(path)) or loading.load(path)
+    def load(path, *, timeline):
+        return made.get(str(path)) or loading.load(path, timeline=timeline)
 
     monkeypatch.setattr(merging, "load", load)
 

@@ -57,11 +57,9 @@ def _process_table(page: Page, processes: Sequence[ProcessLevel], rows: int, *, 
         if level.culprit is not None:
             told = culprit_words.call(level.culprit, short, level.waited_ns)
             behind = f"{share(level.culprit.caused_ns, level.waited_ns)} {told}"
-        page.row(
-            *(table, *_cells([level]), duration(level.wait.quantile(_QUANTILE))),
-            *([clipped(level.host)] if with_host else []),
-            *(_title(level), behind),
-        )
+        quantile = duration(level.wait.quantile(_QUANTILE))
+        host = [clipped(level.host)] if with_host else []
+        page.row(table, *_cells([level]), quantile, *host, _title(level), behind)
     if rest:
         number = sum(level.processes for level in rest)
         empty = [""] if with_host else []
