@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gilprobe.results import ScenarioResult
     from gilprobe.scenarios import run
     from gilprobe.tracing.labelling import label, thread_times
+    from gilprobe.tracing.merging import merge
     from gilprobe.tracing.monitoring import Monitor, monitor
     from gilprobe.tracing.stall_alarm import alarm
     from gilprobe.tracing.stall_watch import watch_stalls
@@ -59,6 +60,7 @@ __all__ = [
     "capabilities",
     "kernels",
     "label",
+    "merge",
     "monitor",
     "refs",
     "run",
@@ -87,6 +89,7 @@ _HOMES: dict[str, str | None] = {
     "kernels": None,
     "label": "gilprobe.tracing.labelling",
     "load_ipython_extension": "gilprobe.ipython",  # used by `%load_ext gilprobe`
+    "merge": "gilprobe.tracing.merging",
     "monitor": "gilprobe.tracing.monitoring",
     "refs": None,
     "run": "gilprobe.scenarios",
@@ -104,6 +107,7 @@ _COMPILED = {
     "gilprobe.measuring.host": "tracer",
     "gilprobe.scenarios": "tracer",
     "gilprobe.tracing.labelling": "tracer",
+    "gilprobe.tracing.merging": "tracer",
     "gilprobe.tracing.monitoring": "tracer",
     "gilprobe.tracing.stall_alarm": "tracer",
     "gilprobe.tracing.stall_watch": "tracer",

@@ -600,6 +600,116 @@ class Culprit:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessLevel:
+    """One process of a merged report (:func:`gilprobe.merge`).
+
+    Attributes
+    ----------
+    source : str
+        Name of its file, without the folder.
+    host : str
+        The machine's name; empty if the recording does not say it.
+    pid : int
+        The process; 0 if unknown.
+    command : str
+        Its command line, clipped; empty if unknown.
+    started_unix_ns : int
+        When its recording began, by its host's clock, nanoseconds since 1970; 0 if unknown.
+    complete : bool
+        Whether its recording was ended.
+    processes : int
+        Number of processes in this row: 1, except in the row of those summed up.
+    threads : int
+        Number of threads.
+    elapsed_ns, held_ns, contended_ns : int
+        As in :class:`Report`.
+    waited_ns : int
+        Waits of all its threads for the GIL, nanoseconds; without a GIL those for locks.
+    wait : Distribution
+        Durations of the acquisitions of all its threads.
+    culprit : Culprit or None
+        What made its threads wait most; None if nothing did, and beyond the 24 whose threads waited most.
+    """
+
+    source: str
+    host: str
+    pid: int
+    command: str
+    started_unix_ns: int
+    complete: bool
+    processes: int
+    threads: int
+    elapsed_ns: int
+    held_ns: int
+    contended_ns: int
+    waited_ns: int
+    wait: Distribution
+    culprit: Culprit | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Length of its trace, seconds."""
+        return self.elapsed_ns / 1e9
+
+    @property
+    def held_s(self) -> float:
+        """Time in which some thread held the GIL, seconds."""
+        return self.held_ns / 1e9
+
+    @property
+    def contended_s(self) -> float:
+        """Time in which the GIL was held while another thread waited, seconds."""
+        return self.contended_ns / 1e9
+
+    @property
+    def waited_s(self) -> float:
+        """Waits of all its threads, seconds."""
+        return self.waited_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class HostLevel:
+    """All processes of one machine in a merged report (:func:`gilprobe.merge`).
+
+    Attributes
+    ----------
+    host : str
+        Its name; empty for the processes whose recordings do not say it.
+    processes, threads : int
+        Their numbers.
+    elapsed_ns, held_ns, contended_ns, waited_ns : int
+        As in :class:`ProcessLevel`, all processes together.
+    hold, wait : Distribution
+        As in :class:`ThreadAccount`, all threads together.
+    first_unix_ns, last_unix_ns : int
+        When the first recording began and the last one ended, by the host's own clock, nanoseconds since
+        1970; 0 if unknown.
+    clock_offset_ns, clock_error_ns : int or None
+        By how much the host's clock was ahead of that of the process that asked, and how far from that the
+        truth may be, nanoseconds; None: nobody measured it, so times of two hosts can't be compared.
+    """
+
+    host: str
+    processes: int
+    threads: int
+    elapsed_ns: int
+    held_ns: int
+    contended_ns: int
+    waited_ns: int
+    hold: Distribution
+    wait: Distribution
+    first_unix_ns: int
+    last_unix_ns: int
+    clock_offset_ns: int | None = None
+    clock_error_ns: int | None = None
+
+    @property
+    def waited_s(self) -> float:
+        """Waits of all threads, seconds."""
+        return self.waited_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True)
 class Report(NotebookRepr):
     """The report of a trace.
 
@@ -664,6 +774,14 @@ class Report(NotebookRepr):
         nothing had a label, and without sites.
     label_blame : tuple of LabelBlame
         Who waited behind whom, by label, longest first; empty where nothing had a label.
+    processes : tuple of ProcessLevel or None
+        Of a merged report: its processes, the one whose threads waited most first; None if it is about one
+        process. Its other numbers are sums over all, its threads are told by kind: ``pool_N``.
+    hosts : tuple of HostLevel or None
+        Of a merged report: the machines, longest waits first; None if it is about one process.
+    worst : Report or None
+        Of a merged report: that of the process whose threads waited most, shortened; None if no process was
+        contended noticeably.
     """
 
     elapsed_ns: int
@@ -692,6 +810,9 @@ class Report(NotebookRepr):
     lock_waiters: tuple[LockWaiter, ...] | None = None
     labels: tuple[LabelTotals, ...] = ()
     label_blame: tuple[LabelBlame, ...] = ()
+    processes: tuple[ProcessLevel, ...] | None = None
+    hosts: tuple[HostLevel, ...] | None = None
+    worst: Report | None = None
 
     def __post_init__(self) -> None:
         for name in _NOT_NEGATIVE:

@@ -30,7 +30,7 @@ RETIRED_IN_C = {old: new for old, new in RETIRED.items() if old != "book"} | {"m
 
 # A word of the glossary -> the modules and folders where something may be named by it.
 RESERVED = {
-    "account": ("render", "report", "tracing"),
+    "account": ("model", "render", "report", "tracing"),
     "blame": ("model", "render", "report", "scenarios", "tracing"),
     "census": ("refs",),
     "chunk": ("tracing",),
@@ -47,7 +47,8 @@ RESERVED = {
     "snapshot": ("tracing",),
     "spawner": ("engines",),
     "stall": ("cli", "render", "report", "scenarios", "tracing"),
-    "task": ("model", "render", "report", "tracing", "workers"),  # of asyncio, elsewhere than in workers
+    # of asyncio; in workers and integrations what they are given to do
+    "task": ("integrations", "model", "render", "report", "tracing", "workers"),
     "team": ("engines", "measuring", "render", "scenarios"),
     "turn": ("workers",),
     "worker": ("engines", "errors", "workers"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ _OPTIONS = {
     "json": "as JSON",
     "csv": "as CSV: the timeline's events, or else the sites; with --weight lock the waits for locks",
 }
+_MOST_APART = 24  # files; more become one report
 _ROWS_OF_MANY = 500  # rows of blame and longest waits, for each of several processes
 _GZIP_LEVEL = 4  # takes half the time of the usual 6, and is hardly larger
 
@@ -39,7 +39,11 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("report", help="show a recording, or convert it")
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a recording, a saved report, or results of `gilprobe run`"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a recording, a saved report, or results of `gilprobe run`; a folder or a pattern: "
+        "all recordings in it as one report",
     )
     for name, described in _OPTIONS.items():
         parser.add_argument(
@@ -67,10 +71,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     from gilprobe.render.shared.wait_summary import doubts_of_many
 
     source, question = _checked_source(arguments.source, targets), question_of(arguments)
-    results = results_page.saved_results(arguments.files)
+    results = None if _has_many(arguments.files) else results_page.saved_results(arguments.files)
     if results is not None:
         return _report_results(results, targets, output)
     processes = _read(arguments.files)
+    if "perfetto" in targets and processes[0].report.processes is not None:
+        raise InvalidValueError("--perfetto needs a timeline, and a merged report has none")
     if not targets:
         _show(processes, output, question)
         return 0
@@ -108,21 +114,22 @@ def _report_results(results: Sequence[ScenarioResult], targets: dict[str, str], 
 
 
 def _check(targets: dict[str, str], files: Sequence[str]) -> None:
+    from gilprobe.tracing.merging import input_files
+
     alone = [f"--{name}" for name, target in targets.items() if target == STDOUT]
     if len(alone) > 1:
         raise InvalidValueError(f"only one output can be - (standard output), got {' and '.join(alone)}")
     check_outputs(
         {f"--{name}": target for name, target in targets.items()},
-        (path for name in files for path in (name, *_children_of(name))),
+        input_files(files),
     )
 
 
-def _children_of(name: str) -> list[str]:
-    from gilprobe.tracing.loading import children_of
+def _has_many(files: Sequence[str]) -> bool:
+    """Return whether a name stands for many files."""
+    from gilprobe.tracing.merging import is_many
 
-    with suppress(OSError):  # reported when the file itself is read
-        return [str(path) for path in children_of(name)]
-    return []
+    return any(map(is_many, files))
 
 
 def _checked_source(source: str | None, targets: dict[str, str]) -> Path | None:
@@ -150,8 +157,16 @@ def _checked_weight(weight: Any, processes: Sequence[TracedProcess]) -> Any:
 
 
 def _read(files: Sequence[str]) -> list[TracedProcess]:
-    """Return the processes of the files and of their children, each file once."""
+    """Return the processes of the files and of their children, each file once; many are merged as one."""
     from gilprobe.tracing import loading
+
+    if _has_many(files) or len(set(files)) > _MOST_APART:
+        from gilprobe.model.traced_process import TracedProcess
+        from gilprobe.tracing.merging import merge
+
+        name = Path(files[0]).name or files[0]
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        return [TracedProcess(source=f"{name}{more}", report=merge(files))]
 
     processes: list[TracedProcess] = []
     seen: set[Path] = set()
@@ -190,9 +205,11 @@ def _exported(
 
     match name:
         case "html":
+            from gilprobe.model.traced_process import with_worst
             from gilprobe.render.html import export_processes  # loads jinja2, which nothing else needs
 
-            return export_processes(processes, source=source, question=question)
+            shown = [part for process in processes for part in with_worst(process)]
+            return export_processes(shown, source=source, question=question)
         case "perfetto":
             return perfetto.export(processes)
         case "speedscope":

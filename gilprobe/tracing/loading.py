@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from gilprobe.tracing.places import Naming
 
 
-def load(path: str | os.PathLike[str]) -> TracedProcess:
+def load(path: str | os.PathLike[str], *, timeline: bool = True) -> TracedProcess:
     """Read one file, as hostile input.
 
     Parameters
     ----------
     path : path-like
         A recording, or a report that :meth:`~gilprobe.report.Report.save` wrote.
+    timeline : bool
+        Whether the timeline is wanted, if there is one; else the file is read faster.
 
     Raises
     ------
@@ -38,15 +40,16 @@ def load(path: str | os.PathLike[str]) -> TracedProcess:
     """
     if not _is_recording(path):
         return TracedProcess(source=Path(path).name, report=Report.load(path))
-    recording = Recording.open(path)
+    recording = Recording.open(path, events=timeline)
     return TracedProcess(
         source=Path(path).name,
         report=report_of(recording),
-        timeline=recording.timeline() if recording.meta["options"].get("timeline") else None,
+        timeline=recording.timeline() if timeline and recording.meta["options"].get("timeline") else None,
         pid=recording.meta["pid"],
         argv=tuple(map(str, recording.meta["argv"])),
         started_unix_ns=recording.meta["started_unix_ns"],
         complete=recording.complete,
+        host=recording.meta.get("host", ""),
     )
 
 
@@ -149,12 +152,12 @@ def load_family(path: str | os.PathLike[str]) -> tuple[list[TracedProcess], list
 
 
 def load_children(
-    path: str | os.PathLike[str], since_unix_ns: int
+    path: str | os.PathLike[str], since_unix_ns: int, *, timeline: bool = True
 ) -> Iterator[TracedProcess | FormatError | OSError]:
     """Yield the processes with files beside `path` that began since then, or why a file can't be read."""
     for child in children_of(path):
         try:
-            process = load(child)
+            process = load(child) if timeline else load(child, timeline=False)
         except (FormatError, OSError) as error:
             yield error
         else:

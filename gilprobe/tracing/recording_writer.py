@@ -177,6 +177,7 @@ def _meta(environment: dict[str, Any], options: dict[str, Any], started_unix_ns:
     document = {
         "pid": os.getpid(),
         "parent": os.getppid(),
+        "host": os.uname().nodename,
         "argv": _command(),
         "started_unix_ns": started_unix_ns,
         "options": options,

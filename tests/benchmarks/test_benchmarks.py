@@ -68,6 +68,7 @@ QUESTIONS = {
         "multidict 7.2.1: iterating over the keys",
     ],
     "looks": ["looks at a process that does its worst, until it ends well"],
+    "merge": ["merge 8 recordings", "peak memory"],
     "overhead": [
         "slowdown of CPU-bound pure Python",
         "import gilprobe",

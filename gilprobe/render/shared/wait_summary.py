@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gilprobe.model.locks import WORK
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.traced_process import contended as contended
+from gilprobe.model.traced_process import is_little
+from gilprobe.model.traced_process import traces_gil as traces_gil
+from gilprobe.model.traced_process import waited_ns as waited_ns
 from gilprobe.render.shared.words import plural
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
@@ -14,9 +17,6 @@ if TYPE_CHECKING:
 
     from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import By, Culprit, OpenHold, OwnGil, Report, Stall
-
-_LITTLE = 0.01
-"""Share of the time; contention below it does not slow a program down noticeably."""
 
 _NOTHING_NS = 100_000
 """A shorter wait while nobody held the GIL is just the cost of an acquisition."""
@@ -102,20 +102,9 @@ def summarise_waits(report: Report, question: Question = ANY) -> WaitSummary:
         waited_ns=sum(thread.wait_ns for thread in report.threads),
         culprits=tuple([row for row in culprits if row.caused_ns > 0]),
         nobody_ns=sum(row.wait_ns for row in report.blame if not row.holder),
-        little=_is_little(report),
+        little=is_little(report),
         still_held=tuple(hold for hold in report.still_held or () if hold.hold_ns >= _LONG_NS),
     )
-
-
-def _is_little(report: Report) -> bool:
-    """Return whether the GILs of all interpreters together are hardly contended."""
-    contended_ns = report.contended_ns + sum(gil.contended_ns for gil in report.own_gils or ())
-    return contended_ns < _LITTLE * report.elapsed_ns
-
-
-def traces_gil(report: Report) -> bool:
-    """Return whether a report is about a GIL; without one it is about locks."""
-    return report.locks is None or report.environment.gil_enabled
 
 
 def suffering_gil(report: Report) -> OwnGil | None:
@@ -140,12 +129,6 @@ def _site_of(culprit: Culprit) -> tuple[str, str, int, str]:
     return culprit.function, culprit.filename, culprit.line, culprit.called
 
 
-def contended(process: TracedProcess) -> bool:
-    """Return whether threads of a process waited for one another noticeably."""
-    report = process.report
-    return not _is_little(report) and any(row.holder and row.wait_ns > 0 for row in report.blame)
-
-
 def telling_stalls(report: Report) -> Sequence[Stall]:
     """Return the longest waits, without those that are just the cost of an acquisition."""
     return [stall for stall in report.longest_waits if stall.holder or stall.wait_ns >= _NOTHING_NS]
@@ -161,14 +144,6 @@ def without_cpu(report: Report) -> tuple[int, int]:
 def by_waits(processes: Sequence[TracedProcess]) -> list[TracedProcess]:
     """Return several processes in order: the first one, then those whose threads waited most."""
     return [*processes[:1], *sorted(processes[1:], key=waited_ns, reverse=True)]
-
-
-def waited_ns(process: TracedProcess) -> int:
-    """Return the waits of all threads of a process for the GIL, nanoseconds; without one, for locks."""
-    report = process.report
-    if not traces_gil(report):
-        return sum(lock.wait_ns for lock in report.locks or () if lock.kind != WORK)
-    return sum(thread.wait_ns for thread in report.threads)
 
 
 def doubts_of_many(processes: Sequence[TracedProcess]) -> list[str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from gilprobe.durations import duration
 from gilprobe.model.lock_ranking import rank_locks
 from gilprobe.model.share_interval import ShareInterval
-from gilprobe.model.traced_process import TracedProcess
+from gilprobe.model.traced_process import TracedProcess, with_worst
 from gilprobe.render.shared import culprit_words, words
 from gilprobe.render.shared.accounts import crowds, thread_rows, thread_table
 from gilprobe.render.shared.page import PLAIN, Look, Page
@@ -103,10 +103,16 @@ def _told_of_all(
         page.line(f"{number}, {len(suffering) or 'none'} of them contended", style="bold")
         worst = max(children, key=waited_ns)
         if worst in suffering and waited_ns(worst) > waited_ns(process):
-            page.line(f"Threads waited most in {clipped(worst.title, 100)}:")
-            _Pages(page, worst.report, 0, question=question).headline()
+            _told_of_worst(page, worst, question)
         page.line()
     return page.finished()
+
+
+def _told_of_worst(page: Page, worst: TracedProcess, question: Question) -> None:
+    """Write the headline of the process whose threads waited most."""
+    on = f" on {clipped(worst.host)}" if worst.host else ""
+    page.line(f"Threads waited most in {clipped(worst.title, 100)}{on}:")
+    _Pages(page, worst.report, 0, question=question).headline()
 
 
 def render_process(
@@ -139,6 +145,13 @@ def write_process(
     question: Question = ANY,
 ) -> None:
     """Write what :func:`render_process` renders onto a page of any kind."""
+    if process.report.processes is not None:
+        from gilprobe.render.text.levels_text import write_levels  # few reports are merged
+
+        write_levels(page, process.report, 2 * rows)
+        for worst in with_worst(process)[1:]:
+            _told_of_worst(page, worst, question)
+            page.line()
     _Pages(page, process.report, rows, all_clear=all_clear, question=question).write()
     page.doubts(process.doubts)
 
@@ -265,13 +278,13 @@ class _Pages:
         """Write the sums of holds and waits, and the culprit."""
         report, page = self._report, self._page
         if not traces_gil(self._report):
-            page.line(f"Traced {duration(report.elapsed_s)} without a GIL", style="bold")
+            page.line(f"Traced {duration(report.elapsed_s)}{self._together()} without a GIL", style="bold")
             self._locks_told()
             return
         held = share(report.held_ns, report.elapsed_ns)
         contended = share(report.contended_ns, report.elapsed_ns)
         page.line(
-            f"Traced {duration(report.elapsed_s)}: GIL held {held}, contended {contended}, "
+            f"Traced {duration(report.elapsed_s)}{self._together()}: GIL held {held}, contended {contended}, "
             f"{plural(report.handoffs, 'handoff')}",
             style="bold",
         )
@@ -280,6 +293,13 @@ class _Pages:
         self._culprit()
         if report.locks is not None:
             self._locks_told()
+
+    def _together(self) -> str:
+        """Return of how many processes a merged report has the sums."""
+        processes = self._report.processes
+        if processes is None:
+            return ""
+        return f" in {plural(sum(level.processes for level in processes), 'process', 'es')} together"
 
     def _locks_told(self) -> None:
         """Write how long threads waited for locks, and for which most."""
@@ -319,8 +339,11 @@ class _Pages:
             self._page.line(f"No thread{of_this} waited while another one held the GIL")
         self._still_held()
         if found.little and worst is not None:
+            together = self._report.worst is not None  # which says of one process how much it slows that down
             self._page.line(
-                f"Contended less than 1% of the time: the GIL hardly slows this {self._whole} down"
+                "Contended less than 1% of the time of all processes together"
+                if together
+                else f"Contended less than 1% of the time: the GIL hardly slows this {self._whole} down"
             )
 
     def _still_held(self) -> None:
