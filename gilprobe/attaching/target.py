@@ -72,7 +72,7 @@ class Elf:
         dynamic = next((header for header in headers if header[0] == _DYNAMIC), None)
         if first is None or dynamic is None:
             raise InvalidValueError("a mapped file must have dynamic symbols")
-        self.bias = begin - (first[3] - first[2])
+        self.bias: int = begin - (first[3] - first[2])
         entries = struct.iter_unpack("<QQ", read(self.bias + dynamic[3], min(dynamic[6], _DYNAMIC_MAX) & ~15))
         found = dict(entries)
         if not found.keys() >= {_STRINGS, _SYMBOLS, _HASH}:
