@@ -1,7 +1,9 @@
-"""The section on culprits of many kinds, from the file that benchmarks/culprit.py has written."""
+"""The section on culprits of many kinds, from the files that benchmarks/culprit.py has written."""
 
 from __future__ import annotations
 
+import itertools
+import re
 import statistics
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ from .cells import OURS, number
 from .tables import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 EXPLANATION = """Each kind is [a small program](../benchmarks/kinds/__init__.py) with one culprit. Its victims
 read the clock when they want the GIL and when they have it, the culprit when it begins and ends. The truth
@@ -26,23 +28,88 @@ def is_culprits(document: dict[str, Any]) -> bool:
     return document.get("benchmark") == "culprit"
 
 
-def section(document: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of the section."""
-    rows = [row for row in document["rows"] if "kind" in row["details"]]
-    tools = list(dict.fromkeys(row["details"]["tool"] for row in rows))
-    cpus = list(dict.fromkeys(row["details"]["cpus"] for row in rows))
-    environment, parameters = document["environment"], document["parameters"]
+def section(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the section.
+
+    A run with other tools is a table of its own. All runs of gilprobe alone are one table, with a column for
+    each interpreter and way of running it.
+    """
     yield "## The culprit, by kind of program"
     yield EXPLANATION
-    yield ""
+    alone: dict[tuple[str, str, int, float], list[dict[str, Any]]] = {}
+    for document in documents:
+        rows = [row for row in document["rows"] if "kind" in row["details"]]
+        tools = list(dict.fromkeys(row["details"]["tool"] for row in rows))
+        for cpus in dict.fromkeys(row["details"]["cpus"] for row in rows):
+            if len(tools) == 1:
+                environment, seconds = document["environment"], document["parameters"]["seconds"]
+                column = tools[0], environment["python"], cpus, seconds
+                alone.setdefault(column, []).append(document)
+            else:
+                yield from ("", *_measured([document]), "")
+                yield from _table([row for row in rows if row["details"]["cpus"] == cpus], tools, cpus)
+    if alone:
+        yield from _columns(alone)
+
+
+def _measured(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say how these were measured; they differ in nothing but the time and the load."""
+    environment, parameters = documents[0]["environment"], documents[0]["parameters"]
+    days = [one["environment"]["started"][:10] for one in documents]
+    runs = sum(one["parameters"]["runs"] for one in documents)
     yield (
-        f"Measured {environment['started'][:10]}: CPython {environment['python']}, {environment['cpu']}, "
-        f"{environment['cores']} cores; {_runs(parameters['runs'])} of {parameters['seconds']:g} s a kind."
+        f"Measured {_range(days, key=str)}: CPython {environment['python']}, {environment['cpu']}, "
+        f"{environment['cores']} cores; {_runs(runs)} of {parameters['seconds']:g} s a kind."
     )
-    yield from (f"Doubt: {doubt}." for doubt in document["doubts"])
-    for some in cpus:
-        yield ""
-        yield from _table([row for row in rows if row["details"]["cpus"] == some], tools, some)
+    doubts = [doubt for document in documents for doubt in document["doubts"]]
+    yield from (f"Doubt: {doubt}." for doubt in together(doubts))
+
+
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def together(doubts: Iterable[str]) -> Iterator[str]:
+    """Yield doubts; those that differ only in numbers as one, with the lowest and the highest."""
+    known: dict[tuple[str, ...], list[list[str]]] = {}
+    for doubt in doubts:
+        known.setdefault(tuple(NUMBER.split(doubt)), []).append(NUMBER.findall(doubt))
+    for words, numbers in known.items():
+        ranges = [_range(those, key=float) for those in zip(*numbers, strict=True)]
+        yield "".join(itertools.chain(*itertools.zip_longest(words, ranges, fillvalue="")))
+
+
+def _range(texts: Sequence[str], key: Callable[[str], Any]) -> str:
+    low, high = min(texts, key=key), max(texts, key=key)
+    return low if low == high else f"{low} to {high}"
+
+
+def _columns(alone: dict[tuple[str, str, int, float], list[dict[str, Any]]]) -> Iterator[str]:
+    yield ""
+    yield "gilprobe alone: how often its first row was the culprit, and the median of its share's errors."
+    heads, cells = [], list[dict[str, str]]()
+    for (tool, python, cpus, seconds), documents in sorted(alone.items()):
+        yield from ("", *_measured(documents))
+        rows = [row for one in documents for row in one["rows"] if row["details"].get("cpus") == cpus]
+        heads.append(f"{python}, {seconds:g} s" + (f", {cpus} CPU" if cpus else ""))
+        by_kind: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            by_kind.setdefault(row["details"]["kind"], []).append(row)
+        column = {"**in all: first**": _in_all(rows, tool)}
+        cells.append(column | {escaped(kind): _often(found) for kind, found in by_kind.items()})
+    yield ""
+    yield "| kind | " + " | ".join(heads) + " |"
+    yield "|---" * (1 + len(heads)) + "|"
+    for kind in dict.fromkeys(itertools.chain(*cells)):
+        yield f"| {kind} | " + " | ".join(column.get(kind, "-") for column in cells) + " |"
+
+
+def _often(rows: Sequence[dict[str, Any]]) -> str:
+    """Return what all runs of a kind together say."""
+    right = [one for row in rows for one in row["details"].get("right", ())]
+    if not right:
+        return escaped(rows[0]["note"])
+    error = statistics.median(sample for row in rows for sample in row["samples"])
+    return f"{sum(right)} of {len(right)}, {number(error, signed=True)}"
 
 
 def _runs(number: int) -> str:

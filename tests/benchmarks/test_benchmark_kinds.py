@@ -365,13 +365,7 @@ def test_the_pages_section_has_a_row_for_each_kind_and_a_column_for_each_tool(
         a_row(culprit, tmp_path, "py-spy", an_outcome(share=0.25, right=False)),
         a_row(culprit, tmp_path, "uprobes", runs.Outcome(None, None, "knows threads, but no code", {})),
     ]
-    document = {
-        "benchmark": "culprit",
-        "environment": {"started": "2026-11-29T20:00", "python": "3.11.7", "cpu": "a CPU", "cores": 2},
-        "parameters": {"runs": 2, "seconds": 4.0},
-        "doubts": ["other load"],
-        "rows": [*rows, culprit.Row("kinds in all", "", "%", [100.0]).to_dict()],
-    }
+    document = a_document([*rows, culprit.Row("kinds in all", "", "%", [100.0]).to_dict()], runs=2)
     text = importlib.import_module("peers.page").page(document)
     assert "| kind | truth | gilprobe | py-spy | uprobes |" in text
     assert "| **in all: first** | | 1 of 2 runs | 0 of 1 runs | - |" in text
@@ -380,6 +374,42 @@ def test_the_pages_section_has_a_row_for_each_kind_and_a_column_for_each_tool(
     )
     assert "Doubt: other load." in text
     assert "2 runs of 4 s a kind" in text
+
+
+def a_document(rows: list[dict[str, Any]], **differing: Any) -> dict[str, Any]:
+    given = {"python": "3.11.7", "runs": 1, "doubts": ["other load"], **differing}
+    return {
+        "benchmark": "culprit",
+        "environment": {
+            "started": "2026-11-29T20:00",
+            "python": given["python"],
+            "cpu": "a CPU",
+            "cores": 2,
+        },
+        "parameters": {"runs": given["runs"], "seconds": 4.0},
+        "doubts": given["doubts"],
+        "rows": rows,
+    }
+
+
+def test_runs_of_gilprobe_alone_are_one_table_with_a_column_for_each_interpreter(
+    culprit: Any, tmp_path: Path
+) -> None:
+    first, second = (
+        [a_row(culprit, tmp_path, "gilprobe", an_outcome(share=0.1, right=right, caused_s=caused_s))]
+        for right, caused_s in ((True, 1.04), (False, 1.08))
+    )
+    text = importlib.import_module("peers.page").page(
+        a_document(first, doubts=["a load of 2.5 before"]),
+        a_document(second, doubts=["a load of 10.0 before"]),
+        a_document(first, python="3.12.1", doubts=[]),
+    )
+    assert "| kind | 3.11.7, 4 s | 3.12.1, 4 s |" in text
+    assert "| **in all: first** | 1 of 2 runs | 1 of 1 runs |" in text
+    assert r"| x \| y | 1 of 2, +3.00 | 1 of 1, +2.00 |" in text
+    assert (
+        "CPython 3.11.7, a CPU, 2 cores; 2 runs of 4 s a kind.\nDoubt: a load of 2.5 to 10.0 before." in text
+    )
 
 
 # ---- real programs
