@@ -31,35 +31,37 @@ def is_culprits(document: dict[str, Any]) -> bool:
 def section(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the section.
 
-    A run with other tools is a table of its own. All runs of gilprobe alone are one table, with a column for
-    each interpreter and way of running it.
+    A run with other tools is a table of its own. If gilprobe ran alone, too, all its runs are one table, with
+    a column for each interpreter and way of running it.
     """
     yield "## The culprit, by kind of program"
     yield EXPLANATION
-    alone: dict[tuple[str, str, int, float], list[dict[str, Any]]] = {}
+    columns: dict[tuple[str, int, float], list[dict[str, Any]]] = {}
+    alone = False
     for document in documents:
         rows = [row for row in document["rows"] if "kind" in row["details"]]
         tools = list(dict.fromkeys(row["details"]["tool"] for row in rows))
         for cpus in dict.fromkeys(row["details"]["cpus"] for row in rows):
+            column = document["environment"]["python"], cpus, document["parameters"]["seconds"]
+            columns.setdefault(column, []).append(document)
             if len(tools) == 1:
-                environment, seconds = document["environment"], document["parameters"]["seconds"]
-                column = tools[0], environment["python"], cpus, seconds
-                alone.setdefault(column, []).append(document)
+                alone = True
             else:
-                yield from ("", *_measured([document]), "")
+                yield from ("", *_measured([document], cpus), "")
                 yield from _table([row for row in rows if row["details"]["cpus"] == cpus], tools, cpus)
     if alone:
-        yield from _columns(alone)
+        yield from _columns(columns)
 
 
-def _measured(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _measured(documents: Sequence[dict[str, Any]], cpus: int) -> Iterator[str]:
     """Say how these were measured; they differ in nothing but the time and the load."""
     environment, parameters = documents[0]["environment"], documents[0]["parameters"]
     days = [one["environment"]["started"][:10] for one in documents]
     runs = sum(one["parameters"]["runs"] for one in documents)
+    cores = f"{cpus} of {environment['cores']}" if cpus else environment["cores"]
     yield (
         f"Measured {_range(days, key=str)}: CPython {environment['python']}, {environment['cpu']}, "
-        f"{environment['cores']} cores; {_runs(runs)} of {parameters['seconds']:g} s a kind."
+        f"{cores} cores; {_runs(runs)} of {parameters['seconds']:g} s a kind."
     )
     doubts = [doubt for document in documents for doubt in document["doubts"]]
     yield from (f"Doubt: {doubt}." for doubt in together(doubts))
@@ -83,24 +85,29 @@ def _range(texts: Sequence[str], key: Callable[[str], Any]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _columns(alone: dict[tuple[str, str, int, float], list[dict[str, Any]]]) -> Iterator[str]:
+def _columns(columns: dict[tuple[str, int, float], list[dict[str, Any]]]) -> Iterator[str]:
     yield ""
-    yield "gilprobe alone: how often its first row was the culprit, and the median of its share's errors."
+    yield "All runs of gilprobe: how often its first row was the culprit, and the median error of its share."
     heads, cells = [], list[dict[str, str]]()
-    for (tool, python, cpus, seconds), documents in sorted(alone.items()):
-        yield from ("", *_measured(documents))
-        rows = [row for one in documents for row in one["rows"] if row["details"].get("cpus") == cpus]
+    for (python, cpus, seconds), documents in sorted(columns.items()):
+        yield from ("", *_measured(documents, cpus))
+        rows = [row for one in documents for row in one["rows"] if _is_ours(row, cpus)]
         heads.append(f"{python}, {seconds:g} s" + (f", {cpus} CPU" if cpus else ""))
         by_kind: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
             by_kind.setdefault(row["details"]["kind"], []).append(row)
-        column = {"**in all: first**": _in_all(rows, tool)}
+        column = {"**in all: first**": _in_all(rows, OURS)}
         cells.append(column | {escaped(kind): _often(found) for kind, found in by_kind.items()})
     yield ""
     yield "| kind | " + " | ".join(heads) + " |"
     yield "|---" * (1 + len(heads)) + "|"
     for kind in dict.fromkeys(itertools.chain(*cells)):
         yield f"| {kind} | " + " | ".join(column.get(kind, "-") for column in cells) + " |"
+
+
+def _is_ours(row: dict[str, Any], cpus: int) -> bool:
+    details = row["details"]
+    return "kind" in details and details["tool"] == OURS and details["cpus"] == cpus
 
 
 def _often(rows: Sequence[dict[str, Any]]) -> str:

@@ -392,15 +392,16 @@ def a_document(rows: list[dict[str, Any]], **differing: Any) -> dict[str, Any]:
     }
 
 
-def test_runs_of_gilprobe_alone_are_one_table_with_a_column_for_each_interpreter(
+def test_all_runs_of_gilprobe_are_one_table_with_a_column_for_each_interpreter(
     culprit: Any, tmp_path: Path
 ) -> None:
     first, second = (
         [a_row(culprit, tmp_path, "gilprobe", an_outcome(share=0.1, right=right, caused_s=caused_s))]
         for right, caused_s in ((True, 1.04), (False, 1.08))
     )
+    beside = [*first, a_row(culprit, tmp_path, "py-spy", an_outcome(share=0.25, right=False))]
     text = importlib.import_module("peers.page").page(
-        a_document(first, doubts=["a load of 2.5 before"]),
+        a_document(beside, doubts=["a load of 2.5 before"]),
         a_document(second, doubts=["a load of 10.0 before"]),
         a_document(first, python="3.12.1", doubts=[]),
     )
