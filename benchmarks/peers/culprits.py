@@ -20,7 +20,11 @@ culprit, and by how many percentage points its share differs. gilprobe's row is 
 called, of which the culprit must be told. A sampler knows no waits: its share is that of the samples
 with the GIL in which the culprit's line is anywhere in the stack, and its first row is the line with the
 most samples. That nobody held the GIL for a part of the waits is gilprobe's word.
-The truth is an interval, wider in the runs of other tools, and the error is the distance to it."""
+The truth is an interval, wider in the runs of other tools, and the error is the distance to it. If no
+processor is free, the truth is too large in some kinds: after a forced release the culprit's clock goes
+on until its thread runs again, though nobody may have the GIL; and collections in a victim's thread,
+after it has read the clock, count for the culprit. Truth and time without a holder can be more than all
+then."""
 
 
 def is_culprits(document: dict[str, Any]) -> bool:
