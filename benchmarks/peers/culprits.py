@@ -55,6 +55,7 @@ def section(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
                 yield from _table([row for row in rows if row["details"]["cpus"] == cpus], tools, cpus)
     if alone:
         yield from _columns(columns)
+    yield from _misses(documents)
 
 
 def _measured(documents: Sequence[dict[str, Any]], cpus: int) -> Iterator[str]:
@@ -121,6 +122,31 @@ def _often(rows: Sequence[dict[str, Any]]) -> str:
         return escaped(rows[0]["note"])
     error = statistics.median(sample for row in rows for sample in row["samples"])
     return f"{sum(right)} of {len(right)}, {number(error, signed=True)}"
+
+
+def _misses(documents: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield what gilprobe's first row was where it was not the culprit, and what of that is true."""
+    missed = [
+        (document["environment"]["python"], row["details"]["kind"], run)
+        for document in documents
+        for row in document["rows"]
+        if row["details"].get("tool") == OURS
+        for run in row["details"].get("runs", ())
+        if run.get("told") and not run["told"]["right"]
+    ]
+    if missed:
+        yield ""
+        yield "Where the first row of gilprobe was not the culprit:"
+        yield ""
+    for python, kind, run in missed:
+        facts, told = run["facts"], run["told"]
+        first = f"`{told['first']}`" if told["first"] else "nothing"
+        if told["rows"]:
+            first += f", {told['rows'][0]['share']:.0%}"
+        truth = f"{facts['least']:.0%} to {facts['most']:.0%} in {facts['worked']} acts"
+        rest = f"at most {facts['other_share']:.0%} for the rest of its thread"
+        ours = f"{told['share']:.0%}, with a standard error of {100 * (told['error'] or 0):.1f} points"
+        yield f"- {python}, {kind}: the truth is {truth}, and {rest}; first was {first}; the culprit {ours}."
 
 
 def _runs(number: int) -> str:

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -321,7 +322,7 @@ def culprit(monkeypatch: pytest.MonkeyPatch) -> Any:
 def an_outcome(*, share: float, right: bool, caused_s: float | None = None) -> Any:
     facts = truth.Facts(0.5, 0.5, 0.1, 0.6, victims_s=2.0, worked=9, preempted=0)
     reading = told.Reading("act (a.py:1)", right, share, 0.6, caused_s)
-    return runs.Outcome(facts, reading, "", {})
+    return runs.Outcome(facts, reading, "", {"facts": asdict(facts)})
 
 
 def test_an_answer_is_as_far_off_as_its_share(culprit: Any) -> None:
@@ -408,6 +409,7 @@ def test_all_runs_of_gilprobe_are_one_table_with_a_column_for_each_interpreter(
     assert "| kind | 3.11.7, 4 s | 3.12.1, 4 s |" in text
     assert "| **in all: first** | 1 of 2 runs | 1 of 1 runs |" in text
     assert r"| x \| y | 1 of 2, +3.00 | 1 of 1, +2.00 |" in text
+    assert text.count("\n- 3.11.7, x | y: the truth is 50% to 50% in 9 acts") == 1
     assert (
         "CPython 3.11.7, a CPU, 2 cores; 2 runs of 4 s a kind.\nDoubt: a load of 2.5 to 10.0 before." in text
     )
