@@ -3,7 +3,8 @@
 A program does its worst: it recurses deeply, frees frames, generators, greenlets and threads, makes, replaces
 and drops code objects, traces itself and collects. Beside it, looks read what each of its threads runs, as
 fast as they can, also of threads that have ended. A look may be wrong then, but must do no harm: the program
-has to end by itself, with all its own checks right. Run it with an AddressSanitizer build, too.
+has to end by itself, with all its own checks right. Run it with an AddressSanitizer build, too, as nox's
+session `asan` does, but preload libstdc++ behind libasan: greenlet throws, which ASan else can't pass on.
 """
 
 from __future__ import annotations

@@ -47,9 +47,10 @@ def private(text: str) -> str:
 def page(document: dict[str, Any], *others: dict[str, Any]) -> str:
     """Return the page. A table that a later run has measured again has the later numbers.
 
-    A document of benchmarks/culprit.py becomes a section of its own; without any other it is the page.
+    Documents of benchmarks/culprit.py become a section of their own; without any other it is the page.
     """
-    culprits = ["\n".join(section(one)) for one in (document, *others) if is_culprits(one)]
+    of_culprits = [one for one in (document, *others) if is_culprits(one)]
+    culprits = ["\n".join(section(of_culprits))] if of_culprits else []
     documents = [one for one in (document, *others) if not is_culprits(one)]
     if not documents:
         return private("\n\n".join(culprits)) + "\n"

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -321,7 +322,7 @@ def culprit(monkeypatch: pytest.MonkeyPatch) -> Any:
 def an_outcome(*, share: float, right: bool, caused_s: float | None = None) -> Any:
     facts = truth.Facts(0.5, 0.5, 0.1, 0.6, victims_s=2.0, worked=9, preempted=0)
     reading = told.Reading("act (a.py:1)", right, share, 0.6, caused_s)
-    return runs.Outcome(facts, reading, "", {})
+    return runs.Outcome(facts, reading, "", {"facts": asdict(facts)})
 
 
 def test_an_answer_is_as_far_off_as_its_share(culprit: Any) -> None:
@@ -365,13 +366,7 @@ def test_the_pages_section_has_a_row_for_each_kind_and_a_column_for_each_tool(
         a_row(culprit, tmp_path, "py-spy", an_outcome(share=0.25, right=False)),
         a_row(culprit, tmp_path, "uprobes", runs.Outcome(None, None, "knows threads, but no code", {})),
     ]
-    document = {
-        "benchmark": "culprit",
-        "environment": {"started": "2026-11-29T20:00", "python": "3.11.7", "cpu": "a CPU", "cores": 2},
-        "parameters": {"runs": 2, "seconds": 4.0},
-        "doubts": ["other load"],
-        "rows": [*rows, culprit.Row("kinds in all", "", "%", [100.0]).to_dict()],
-    }
+    document = a_document([*rows, culprit.Row("kinds in all", "", "%", [100.0]).to_dict()], runs=2)
     text = importlib.import_module("peers.page").page(document)
     assert "| kind | truth | gilprobe | py-spy | uprobes |" in text
     assert "| **in all: first** | | 1 of 2 runs | 0 of 1 runs | - |" in text
@@ -380,6 +375,44 @@ def test_the_pages_section_has_a_row_for_each_kind_and_a_column_for_each_tool(
     )
     assert "Doubt: other load." in text
     assert "2 runs of 4 s a kind" in text
+
+
+def a_document(rows: list[dict[str, Any]], **differing: Any) -> dict[str, Any]:
+    given = {"python": "3.11.7", "runs": 1, "doubts": ["other load"], **differing}
+    return {
+        "benchmark": "culprit",
+        "environment": {
+            "started": "2026-11-29T20:00",
+            "python": given["python"],
+            "cpu": "a CPU",
+            "cores": 2,
+        },
+        "parameters": {"runs": given["runs"], "seconds": 4.0},
+        "doubts": given["doubts"],
+        "rows": rows,
+    }
+
+
+def test_all_runs_of_gilprobe_are_one_table_with_a_column_for_each_interpreter(
+    culprit: Any, tmp_path: Path
+) -> None:
+    first, second = (
+        [a_row(culprit, tmp_path, "gilprobe", an_outcome(share=0.1, right=right, caused_s=caused_s))]
+        for right, caused_s in ((True, 1.04), (False, 1.08))
+    )
+    beside = [*first, a_row(culprit, tmp_path, "py-spy", an_outcome(share=0.25, right=False))]
+    text = importlib.import_module("peers.page").page(
+        a_document(beside, doubts=["a load of 2.5 before"]),
+        a_document(second, doubts=["a load of 10.0 before"]),
+        a_document(first, python="3.12.1", doubts=[]),
+    )
+    assert "| kind | 3.11.7, 4 s | 3.12.1, 4 s |" in text
+    assert "| **in all: first** | 1 of 2 runs | 1 of 1 runs |" in text
+    assert r"| x \| y | 1 of 2, +3.00 | 1 of 1, +2.00 |" in text
+    assert text.count("\n- 3.11.7, x | y: the truth is 50% to 50% in 9 acts") == 1
+    assert (
+        "CPython 3.11.7, a CPU, 2 cores; 2 runs of 4 s a kind.\nDoubt: a load of 2.5 to 10.0 before." in text
+    )
 
 
 # ---- real programs
