@@ -81,7 +81,8 @@ def count(script, stretches, *, apart=False, gil=True):
     """Run a script that calls mark() where each stretch begins and the last ends; return a number for each.
 
     `apart`: it calls mark() at both ends of each, and what is between two is not counted. Without `gil` a
-    free-threaded build keeps its GIL off. Raises PermissionError where a process may not look at its children.
+    free-threaded build keeps its GIL off. Raises PermissionError where a process may not look at its
+    children.
     """
     switch = ["-X", f"gil={gil:d}"] if sysconfig.get_config_var("Py_GIL_DISABLED") else []
     command = [sys.executable, "-I", *switch, "-c", f"{MARK}input()\n{script}"]

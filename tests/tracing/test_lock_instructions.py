@@ -16,14 +16,14 @@ POSTS = sys.version_info < (3, 13, 1) and not FREE_THREADED
 
 pytestmark = pytest.mark.skipif(not ABLE, reason=f"locks can't be traced here: {REASON}")
 
-# where a Lock is a semaphore the interpreter reads the clock to acquire it, in as many instructions as that takes
+# to acquire a semaphore the interpreter reads the clock, in as many instructions as that takes
 OPERATIONS = [name for name in free_locks.OPERATIONS if FREE_THREADED or name != "Lock.acquire"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_trace_of_locks_costs_nothing_where_nobody_waits(operation):
     try:
-        off, on = free_locks.costs(operation)
+        off, on = free_locks.costs(free_locks.OPERATIONS[operation])
     except PermissionError as error:
         pytest.skip(f"instructions can't be counted here: {error}")
     if POSTS and operation == "Lock.release":
