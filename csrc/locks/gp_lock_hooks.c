@@ -460,7 +460,7 @@ __attribute__((noinline)) static int post_to_waiter(sem_t *sem)
 
 static int hooked_post(sem_t *sem)
 {
-    if (__builtin_expect(!gp_lock_anybody(&gp_lock_state.waiters, (uintptr_t)sem) && trial == NULL, 1))
+    if (__builtin_expect(!gp_lock_anybody(&gp_lock_state.waiters, (uintptr_t)sem), 1))
         return post(sem);
     return post_to_waiter(sem);
 }
