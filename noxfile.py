@@ -392,7 +392,8 @@ def asan(session: nox.Session) -> None:
         "not (hostile and sites)",
     ]
     apart = [f"tests/{name}" for name in ("auditing", "cli", "scenarios", "pytest_plugin")]
-    apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_program.py", "test_instructions.py")
+    apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_program.py")
+    apart += tests_named("test_instructions.py", "test_lock_instructions.py")
     ignored = [f"--ignore={name}" for name in apart]
     # CPython keeps memory until it exits: no search for leaks. malloc lets ASan see Python's objects.
     env = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}

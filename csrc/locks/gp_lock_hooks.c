@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "base/gp_clock.h"
-#include "base/gp_hash.h"
 #include "locks/gp_lock_state.h"
 #include "recording/gp_format.h"
 
@@ -56,22 +55,14 @@ __attribute__((noinline)) static void meet(gp_lock_spot *spot)
     pthread_mutex_unlock(&gp_lock_state.names_lock);
 }
 
-/* An address means a code object only as long as that lives: what it has must be the same, too. */
-static inline bool is_same(const gp_lock_spot *a, const gp_lock_spot *b)
-{
-    return gp_site_same(a->key, b->key) && a->proof[0] == b->proof[0] && a->proof[1] == b->proof[1] &&
-           a->first_line == b->first_line && a->place != GP_ROW_NONE;
-}
-
 static const gp_lock_spot *recognise(gp_lock_journal *journal, const gp_lock_spot *spot)
 {
-    size_t slot = ((uintptr_t)spot->key.code / 32 + (uint32_t)spot->key.instruction / 2) % GP_LOCK_SPOTS;
-    gp_lock_spot *known = &journal->spots[slot];
-    if (!is_same(known, spot)) {
-        *known = *spot;
-        meet(known);
-    }
-    return known;
+    const gp_lock_spot *known = gp_lock_find_spot(&journal->known, spot);
+    if (known != NULL)
+        return known;
+    gp_lock_spot *added = gp_lock_add_spot(&journal->known, spot);
+    meet(added);
+    return added;
 }
 
 static where find_place(gp_lock_journal *journal)
@@ -120,12 +111,14 @@ __attribute__((noinline)) static uint32_t meet_lock(uintptr_t key, bool parked, 
 static uint32_t find_lock(gp_lock_journal *journal, uintptr_t key, bool parked, const where *at)
 {
     if (at->work)
-        key = at->helper; /* whatever lock that is: each wait has another */
-    gp_lock_kind *known = &journal->kinds[gp_mix(key + at->place) % GP_LOCK_KINDS];
-    if (known->key != key || known->place != at->place || known->lock == GP_ROW_NONE) {
-        *known = (gp_lock_kind){key, at->place, meet_lock(key, parked, at)};
-    }
-    return known->lock;
+        key = (uintptr_t)at->helper + 1; /* whatever lock that is: each wait has another */
+    uint32_t lock = gp_lock_find_kind(&journal->known, key, at->place);
+    if (lock != GP_ROW_NONE)
+        return lock;
+    lock = meet_lock(key, parked, at);
+    if (lock != GP_ROW_NONE)
+        gp_lock_add_kind(&journal->known, (gp_lock_kind){key, at->place, lock});
+    return lock;
 }
 
 /* ---- notes ---- */
@@ -467,7 +460,7 @@ __attribute__((noinline)) static int post_to_waiter(sem_t *sem)
 
 static int hooked_post(sem_t *sem)
 {
-    if (__builtin_expect(!gp_lock_anybody(&gp_lock_state.waiters, (uintptr_t)sem) && trial == NULL, 1))
+    if (__builtin_expect(!gp_lock_anybody(&gp_lock_state.waiters, (uintptr_t)sem), 1))
         return post(sem);
     return post_to_waiter(sem);
 }

@@ -11,13 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/gp_place.h"
+#include "locks/gp_lock_known.h"
 
 enum {
     GP_LOCK_NOTES = 128, /* of one thread; a power of 2 */
     GP_LOCK_DUE = 64,    /* from so many unread ones on the thread itself keeps the books */
-    GP_LOCK_SPOTS = 16,  /* recent places of one thread; a power of 2 */
-    GP_LOCK_KINDS = 16,  /* recent locks of one thread; a power of 2 */
     GP_LOCK_NAME_MAX = 16,
 };
 
@@ -40,21 +38,6 @@ typedef struct {
     uint32_t flags;
     uint32_t spun; /* ticks of the wait in which the thread spun; of a very long spin UINT32_MAX */
 } gp_lock_note;
-
-/* A level of the calling thread's stack, and what proves that it is still the same code. */
-typedef struct {
-    gp_site_key key;
-    const void *proof[2];
-    int32_t first_line;
-    uint32_t place;
-    uint32_t role; /* gp_lock_role */
-} gp_lock_spot;
-
-/* What a lock turned out to be when this thread waited for it there. */
-typedef struct {
-    uintptr_t key;
-    uint32_t place, lock;
-} gp_lock_kind;
 
 /* What a thread waits for now. Any thread reads it. */
 typedef struct {
@@ -98,8 +81,7 @@ typedef struct gp_lock_journal {
     _Atomic bool listed; /* it is in the list of those with something to read */
     _Atomic(struct gp_lock_journal *) next_listed;
     gp_lock_yielded yielded; /* `at` NULL: none since the last wait */
-    gp_lock_spot spots[GP_LOCK_SPOTS];
-    gp_lock_kind kinds[GP_LOCK_KINDS];
+    gp_lock_known known;
     gp_lock_kind stopped_by; /* as this thread stopped all others there; `key`: when it let the last one go */
 
     /* written by whoever keeps the books */

@@ -228,10 +228,8 @@ static void leave_books_behind(void)
     state->text = (gp_buffer){0};
     for (gp_lock_session *session = state->books.sessions; session != NULL; session = session->next)
         session->rows = (gp_lock_table){0};
-    if (own != NULL) {
-        memset(own->spots, 0xFF, sizeof own->spots);
-        memset(own->kinds, 0xFF, sizeof own->kinds);
-    }
+    if (own != NULL)
+        memset(&own->known, 0, sizeof own->known);
 }
 
 static void forked_in_child(void)

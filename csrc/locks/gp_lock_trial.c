@@ -40,18 +40,26 @@ static int make_thread(pthread_t *thread, gp_lock_trial *trial)
     return error;
 }
 
+/* The thread waits without a journal, so it is counted here: a post looks no further where nobody waits. */
+static void release(gp_lock_trial *trial)
+{
+    gp_lock_bucket *bucket = gp_lock_bucket_of(&gp_lock_state.waiters, atomic_load(&trial->sem));
+    atomic_fetch_add(&bucket->count, 1);
+    gp_lock_hooks_try(trial, false);
+    gp_lock_state.host->release((void *)trial->lock);
+    gp_lock_hooks_try(NULL, false);
+    atomic_fetch_sub(&bucket->count, 1);
+}
+
 static gp_status hold_up_thread(gp_lock_trial *trial, const char **reason)
 {
     const gp_lock_host *host = gp_lock_state.host;
     pthread_t thread;
-    void *lock = (void *)trial->lock;
-    host->acquire(lock);
+    host->acquire((void *)trial->lock);
     int error = make_thread(&thread, trial);
     for (int i = 0; error == 0 && i < PATIENCE_MS && atomic_load(&trial->waits) == 0; i++)
         sleep_ms();
-    gp_lock_hooks_try(trial, false);
-    host->release(lock);
-    gp_lock_hooks_try(NULL, false);
+    release(trial);
     if (error == 0)
         pthread_join(thread, NULL);
     else

@@ -6,6 +6,7 @@
  *
  * Everything here is wait-free, and may run in any thread, in the middle of the interpreter's own calls. */
 
+#include "base/gp_hash.h"
 #include "locks/gp_lock_journal.h"
 
 enum {
@@ -25,10 +26,9 @@ typedef struct {
     gp_lock_bucket buckets[GP_LOCK_BUCKETS];
 } gp_lock_waiters;
 
-/* Semaphores lie at multiples of 8. */
 static inline gp_lock_bucket *gp_lock_bucket_of(gp_lock_waiters *waiters, uintptr_t sem)
 {
-    return &waiters->buckets[((sem >> 3) * UINT64_C(0x9e3779b97f4a7c15)) >> 52];
+    return &waiters->buckets[(sem * GP_GOLDEN) >> 52];
 }
 
 /* Whether anybody waits who may be meant. */

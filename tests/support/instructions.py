@@ -17,7 +17,11 @@ from pathlib import Path
 CONTINUE, SINGLE_STEP, ATTACH = 7, 9, 16
 ALL_KINDS = 0x40000000  # __WALL: wait for threads that are not leaders of a process, too
 
-MARK = "import signal\ndef mark(): signal.raise_signal(signal.SIGUSR1)\n"
+# Keeps the GIL, unlike signal.raise_signal.
+MARK = """
+import _thread, functools, signal
+mark = functools.partial(signal.pthread_kill, _thread.get_ident(), signal.SIGUSR1)
+"""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -73,13 +77,15 @@ def _end(program, others):
             pass
 
 
-def count(script, stretches):
+def count(script, stretches, *, apart=False, gil=True):
     """Run a script that calls mark() where each stretch begins and the last ends; return a number for each.
 
-    Raises PermissionError where a process may not look at its children.
+    `apart`: it calls mark() at both ends of each, and what is between two is not counted. Without `gil` a
+    free-threaded build keeps its GIL off. Raises PermissionError where a process may not look at its
+    children.
     """
-    gil = ["-X", "gil=1"] if sysconfig.get_config_var("Py_GIL_DISABLED") else []
-    command = [sys.executable, "-I", *gil, "-c", f"{MARK}input()\n{script}"]
+    switch = ["-X", f"gil={gil:d}"] if sysconfig.get_config_var("Py_GIL_DISABLED") else []
+    command = [sys.executable, "-I", *switch, "-c", f"{MARK}input()\n{script}"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "0"}
     ) as program:
@@ -90,6 +96,11 @@ def count(script, stretches):
             program.stdin.flush()
             _run_to_mark(program.pid)
             others = _stop_other_threads(program.pid)
-            return [_steps_to_mark(program.pid) for _ in range(stretches)]
+            counted = [_steps_to_mark(program.pid)]
+            while len(counted) < stretches:
+                if apart:
+                    _run_to_mark(program.pid)
+                counted.append(_steps_to_mark(program.pid))
+            return counted
         finally:
             _end(program, others)

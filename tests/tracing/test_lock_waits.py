@@ -53,6 +53,12 @@ def is_waited_for(running: gilprobe.Trace, name: str, number: int) -> bool:
     return sum(lock.waits for lock in running.report().locks if lock.name == name) >= number
 
 
+def waits_for_work(running: gilprobe.Trace, thread: str) -> bool:
+    """Tell whether a thread has waited for work, or does."""
+    report = running.report()
+    return any(row.waiter == thread and report.locks[row.lock].kind == WORK for row in report.lock_waiters)
+
+
 def wait_behind(cache: Cache, running: gilprobe.Trace, hold_s: float = 0.02, waits: int = 1) -> None:
     """Have a thread `waiter` wait for the lock that a thread `holder` has, the first time in the trace."""
     begun, end = threading.Event(), threading.Event()
@@ -61,7 +67,9 @@ def wait_behind(cache: Cache, running: gilprobe.Trace, hold_s: float = 0.02, wai
     holder.start()
     begun.wait()
     waiter.start()
-    while not (is_waited_for(running, "self._lock", waits) and sleeps(waiter)):
+    while not (
+        is_waited_for(running, "self._lock", waits) and sleeps(waiter) and waits_for_work(running, "holder")
+    ):
         time.sleep(0.001)
     time.sleep(hold_s)
     end.set()

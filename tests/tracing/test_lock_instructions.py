@@ -1,0 +1,32 @@
+"""What a trace of locks costs where nobody waits, in instructions: the same number every time."""
+
+from __future__ import annotations
+
+import sys
+
+import free_locks
+import pytest
+
+from gilprobe._native import tracer
+
+ABLE, REASON = tracer.locks_support()
+FREE_THREADED = not tracer.gil_enabled()
+POSTS = sys.version_info < (3, 13, 1) and not FREE_THREADED
+"""Whether a Lock is a semaphore: then each release is a call that the trace must look at."""
+
+pytestmark = pytest.mark.skipif(not ABLE, reason=f"locks can't be traced here: {REASON}")
+
+# to acquire a semaphore the interpreter reads the clock, in as many instructions as that takes
+OPERATIONS = [name for name in free_locks.OPERATIONS if FREE_THREADED or name != "Lock.acquire"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_trace_of_locks_costs_nothing_where_nobody_waits(operation):
+    try:
+        off, on = free_locks.costs(free_locks.OPERATIONS[operation])
+    except PermissionError as error:
+        pytest.skip(f"instructions can't be counted here: {error}")
+    if POSTS and operation == "Lock.release":
+        assert 0 < on - off <= 20
+    else:
+        assert on == off
