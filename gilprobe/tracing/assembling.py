@@ -156,7 +156,7 @@ def assemble(
         (stall for part in named for stall in part.stalls(stacks)),
         key=lambda stall: (-stall.wait_ns, stall.start_ns),
     )
-    return Report(
+    report = Report(
         elapsed_ns=elapsed_ns,
         held_ns=sum(thread.hold_ns for thread in threads if thread.interpreter == 0),
         contended_ns=main["contended_ns"],
@@ -184,6 +184,9 @@ def assemble(
             )
         ),
     )
+    for part in named:
+        part.close()
+    return report
 
 
 class _NamedPart:
@@ -217,6 +220,10 @@ class _NamedPart:
         self._callbacks = part.snapshot.get("callbacks", [])
         looks = ((self._account_number(row[0]), *row[1:]) for row in part.snapshot.get("looks", ()))
         self._looks = Looks(self._pauses.beside(looks), self._alike, paused)
+
+    def close(self) -> None:
+        """Give up what refers back to this: the memory is free at once, not with the next collection."""
+        del self._looks, self._pauses
 
     def _name(self, account: _Account, name: str) -> str:
         interpreter = self.totals["interpreter"]
