@@ -56,9 +56,11 @@ typedef struct {
     bool lasting; /* the frames show the same levels as long as they and their code objects stay */
 } gp_walked;
 
+/* Where no stack is wanted nothing is written, which would cost each thread a page. */
 static inline void gp_paths_clear(gp_paths *paths)
 {
-    memset(paths, 0, offsetof(gp_paths, frames));
+    if (paths->used != 0)
+        memset(paths, 0, offsetof(gp_paths, frames));
 }
 
 #endif

@@ -158,7 +158,7 @@ def assemble(
         key=lambda stall: (-stall.wait_ns, stall.start_ns),
     )
     labels = named[0].labels()
-    return Report(
+    report = Report(
         elapsed_ns=elapsed_ns,
         held_ns=sum(thread.hold_ns for thread in threads if thread.interpreter == 0),
         contended_ns=main["contended_ns"],
@@ -188,6 +188,9 @@ def assemble(
         labels=labels.totals,
         label_blame=labels.blame,
     )
+    for part in named:
+        part.close()
+    return report
 
 
 class _NamedPart:
@@ -222,6 +225,10 @@ class _NamedPart:
         self._labels = part.snapshot.get("labels")
         looks = ((self._account_number(row[0]), *row[1:]) for row in part.snapshot.get("looks", ()))
         self._looks = Looks(self._pauses.beside(looks), self._alike, paused)
+
+    def close(self) -> None:
+        """Give up what refers back to this: the memory is free at once, not with the next collection."""
+        del self._looks, self._pauses
 
     def _name(self, account: _Account, name: str) -> str:
         interpreter = self.totals["interpreter"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 
+from gilprobe.model.thread_kind import thread_kind
 from gilprobe.report import LoopCallback, LoopTask
 from gilprobe.tracing.places import is_task
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Running = tuple[str, str, str]
     """A task's name, its numbers replaced, and the function and file of its coroutine."""
-
-_NUMBER = re.compile(r"\d+")
 
 
 def tasks_of(places: Sequence[_Place]) -> list[tuple[str, str, str, int] | None]:
@@ -58,7 +56,7 @@ class TaskSums:
     ) -> Running:
         """Add to a task's row, and return what stands for it."""
         name, function, filename, line = task
-        key = (_NUMBER.sub("N", name), function, filename)
+        key = (thread_kind(name), function, filename)
         self._names[key].add(name)
         self._lines[key][line] += hold_ns
         row = self._sums[key]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from gilprobe.report import Frame
@@ -298,3 +301,24 @@ def test_a_saved_report_keeps_its_looks(environment, tmp_path):
     report = assembled(environment, part(LOOKS))
     report.save(tmp_path / "r.json")
     assert type(report).load(tmp_path / "r.json") == report
+
+
+class Rows(list):
+    """A list that can be referred to weakly."""
+
+
+def test_what_a_report_was_made_of_is_free_at_once(environment):
+    """It is as large as the report, and the next collection may be far."""
+    rows = Rows([account(0, 0, 0), account(EXPORTER, 700, 0), account(VICTIM, 100, 610)])
+    kept, whole = weakref.ref(rows), part(LOOKS, pauses=PAUSES, accounts=rows)
+    del rows
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        report = assembled(environment, whole)
+        del whole
+        assert kept() is None
+        assert report.threads
+    finally:
+        if was_enabled:
+            gc.enable()
