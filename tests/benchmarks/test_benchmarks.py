@@ -60,6 +60,7 @@ QUESTIONS = {
         "writing the page",
         "gilprobe run",
     ],
+    "labels": ["label, enter and exit, with a monitor", "thread_times()"],
     "leaks_released": [
         "property.getter(None)",
         "a pickled state that is refused",
