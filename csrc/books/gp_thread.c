@@ -12,10 +12,11 @@ static void add_up(gp_own_times *own, const gp_note *note)
     uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
     if (note->asked == GP_ASKED_TAG)
         return;
-    if (!gp_release_is_of(release, own->counted)) /* it was not seen, or not noted, and counts as off */
+    bool seen = gp_release_is_of(release, own->counted);
+    if (!seen) /* nor is the hold before: it counts as off */
         released = own->since;
     uint64_t asked = note->asked > GP_ASKED_EARLIER ? note->asked : note->taken;
-    if (gp_release_is_forced(release) || asked < released)
+    if ((seen && gp_release_is_forced(release)) || asked < released)
         asked = released;
     own->hold += ticks(own->since, released);
     own->off += ticks(released, asked);

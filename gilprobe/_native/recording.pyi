@@ -69,7 +69,9 @@ class _Snapshot(TypedDict):
     looks: list[_Tally]
     pauses: _Pauses | None
     callbacks: list[_Callback]
+    labels: tuple[list[_LabelRow], list[tuple[int, int, int]]] | None
 
+_LabelRow: TypeAlias = tuple[int, str, int, int, int, int, int]
 _Named: TypeAlias = tuple[str, str, int]
 _Callback: TypeAlias = tuple[int, int, int, str, _Named, int, int, _Named, str]
 _Place: TypeAlias = tuple[int | None, int, int, str, str]

@@ -15,7 +15,7 @@ from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
 from gilprobe.model.thread_kind import thread_kind
 from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Report, Site, Stack, Stall, ThreadAccount
-from gilprobe.tracing.label_rows import LabelRows, rest_of
+from gilprobe.tracing.label_rows import LabelRows, rest_of, sum_up
 from gilprobe.tracing.loop_tasks import TaskSums, callbacks_of, tasks_of
 from gilprobe.tracing.pauses import Pauses, overlaps
 from gilprobe.tracing.places import (
@@ -337,8 +337,10 @@ class _NamedPart:
         """Return what was booked for labels; nothing where nothing had one."""
         if self._labels is None:
             return LabelRows((), ())
-        columns = ("hold_ns", "wait_ns", "off_ns", "releases", "contended_acquisitions")
-        whole = [sum(account[column] for account in self.accounts) for column in columns]
+        whole = [0] * 5
+        for account in self.accounts:
+            times = account["hold_ns"], account["wait_ns"], account["off_ns"]
+            sum_up(whole, (*times, account["releases"], account["contended_acquisitions"]))
         rows, pairs = self._labels
         return LabelRows.of([rest_of(whole, rows), *rows], pairs)
 

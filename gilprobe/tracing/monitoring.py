@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.model.distribution import EMPTY, Distribution
@@ -12,6 +14,7 @@ from gilprobe.tracing.tracer import Trace
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a monitored process loads no typing
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from gilprobe.report import Report
@@ -114,6 +117,13 @@ class Monitor:
         if self._last is None:
             raise TracerStateError("a monitor must be started before it is read")
         return self._last
+
+    def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        # As that of a trace: the session would end by itself, but not the methods that keep names.
+        session = getattr(self, "_session", None)
+        if session is not None and not at_exit():
+            session.stop()
+            thread_names.review()
 
     def __enter__(self) -> Monitor:
         return self.start()

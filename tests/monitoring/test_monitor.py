@@ -138,6 +138,16 @@ def test_a_monitor_starts_again_from_zero():
     assert check(monitor.start().stop()).held_ns < first.held_ns
 
 
+@needs_tracer
+def test_a_monitor_that_is_forgotten_ends():
+    delete = threading.Thread.__dict__["_delete"]
+    monitor = gilprobe.monitor().start()
+    assert threading.Thread.__dict__["_delete"] is not delete
+    del monitor
+    gc.collect()
+    assert threading.Thread.__dict__["_delete"] is delete
+
+
 def test_labels_is_a_switch():
     with pytest.raises(InvalidTypeError, match="labels must be"):
         gilprobe.monitor(labels=1)

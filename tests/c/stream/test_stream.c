@@ -272,6 +272,29 @@ static void an_asking_that_is_noted_late_comes_late(void)
     expect_end();
 }
 
+/* Also where the clock of the next holder's processor is behind. */
+static void a_tag_comes_within_its_hold(void)
+{
+    gp_step step;
+    begin_anew();
+    take(0, GP_ASKED_AT_ONCE, 10);
+    gp_journal_tag(&journals[0], 5, 14);
+    CHECK(gp_stream_begin(&stream, 20));
+    expect(0, GP_STEP_TAKE, 10);
+    CHECK(gp_stream_next(&stream, &step) && step.kind == GP_STEP_TAG && step.place == 5);
+    expect_end();
+    gp_journal_tag(&journals[0], 6, 25);
+    gp_journal_tag(&journals[0], 0, 26);
+    release(0, 27);
+    take(1, GP_ASKED_AT_ONCE, 22);
+    CHECK(gp_stream_begin(&stream, 100));
+    expect(0, GP_STEP_TAG, 25);
+    expect(0, GP_STEP_TAG, 26);
+    expect(0, GP_STEP_RELEASE, 27);
+    expect(1, GP_STEP_TAKE, 22);
+    expect_end();
+}
+
 /* Each half of a cycle is read as soon as it is there. */
 static void a_cycle_is_read_in_its_middle(void)
 {
@@ -1009,6 +1032,7 @@ int main(void)
     whole_cycles_come_at_once();
     idle_journals_are_forgotten_until_they_wake();
     an_asking_that_is_noted_late_comes_late();
+    a_tag_comes_within_its_hold();
     a_cycle_is_read_in_its_middle();
     an_asking_before_the_first_taking_is_read();
     who_was_not_seen_to_take_it_lets_it_go();
