@@ -74,6 +74,8 @@ class LabelFigures:
             raise InvalidValueError(f"max_labels must be within 0 and {LABELS_LIMIT}, got {limit}")
         self._limit = limit
         self._rows: dict[str, str] = {}
+        self._shown: dict[tuple[str, str], float] = {}
+        self._elapsed_ns = 0
 
     def of(self, reading: MonitorReading) -> dict[tuple[str, str], float]:
         """Return the seconds of each (name of LABEL_COUNTERS, label)."""
@@ -89,7 +91,16 @@ class LabelFigures:
         for blame in reading.blame:
             if blame.holder:
                 add("label_blamed", blame.holder, blame.wait_s)
-        return found
+        return self._never_back(found, reading.elapsed_ns)
+
+    def _never_back(
+        self, found: dict[tuple[str, str], float], elapsed_ns: int
+    ) -> dict[tuple[str, str], float]:
+        """Keep the rounding of sums from showing as a step backwards, which scrapers take for a restart."""
+        shown = {} if elapsed_ns < self._elapsed_ns else self._shown
+        self._shown = {key: max(seconds, shown.get(key, 0.0)) for key, seconds in {**shown, **found}.items()}
+        self._elapsed_ns = elapsed_ns
+        return dict(self._shown)
 
     def _row(self, label: str) -> str:
         if label not in self._rows and len(self._rows) < self._limit:

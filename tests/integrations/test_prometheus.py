@@ -96,6 +96,17 @@ def test_labels_are_bounded_and_none_goes_back():
     assert all(after[key] >= value for key, value in before.items())
 
 
+def test_a_row_that_is_rounded_down_does_not_go_back_but_a_new_monitor_begins_anew():
+    def seconds(ns: int, elapsed_ns: int) -> float:
+        row = LabelTotals("a", ns, 0, 0, 1, 0)
+        found = labels.of(replace(READING, elapsed_ns=elapsed_ns, labels=(row,), blame=()))
+        return found["label_held", "a"]
+
+    labels = LabelFigures(1)
+    assert seconds(5_000, 10_000) == seconds(4_999, 11_000) == 5e-6
+    assert seconds(1_000, 2_000) == 1e-6
+
+
 def test_a_registry_has_the_metrics_once():
     registry = client.CollectorRegistry(auto_describe=True)
     collector = register(Shown(), registry)
