@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 SOURCE_SUFFIXES = {".c", ".h", ".cpp", ".pyx", ".pxd", ".pxi", ".in"}
 NEVER_IN_WHEEL = {"tests", "csrc", "benchmarks", "docs", ".ci"}
 FOLLOWS = "gilprobe/programs/_follow/sitecustomize.py"
+AGENT = "gilprobe/attaching/agent.so"
 PAGE = "gilprobe/render"
 PARTS_OF_PAGE = (
     "templates/page.html.j2",
@@ -56,9 +57,15 @@ def wheel_faults(path: Path, version: str) -> list[str]:
             for name in PARTS_OF_PAGE
             if f"{PAGE}/{name}" not in names
         ]
+        if "linux" in path.name and "x86_64" in path.name and AGENT not in names:
+            faults.append(f"lacks {AGENT}, without which there is no attaching")
         if FOLLOWS not in names:
             faults.append(f"lacks {FOLLOWS}, without which record --follow follows forks only")
-        compiled = {file.name.partition(".")[0] for file in files if file.suffix == ".so"}
+        compiled = {
+            file.name.partition(".")[0]
+            for file in files
+            if file.suffix == ".so" and file.parent.name == "_native"
+        }
         if "tracer" not in compiled:
             faults.append("lacks the compiled module gilprobe._native.tracer")
         faults += [

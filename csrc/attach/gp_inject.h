@@ -11,13 +11,12 @@
 
 #include <stdint.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 #include "base/gp_status.h"
 
 /* What to load and call. The addresses are the process's. */
 typedef struct {
-    pid_t process;
+    int32_t process;
     uint64_t dlopen;
     uint64_t code_begin, code_end; /* what runs here holds no lock of the C library */
     const char *library;           /* absolute path, the same file here */
@@ -43,7 +42,7 @@ typedef enum {
 typedef struct {
     gp_inject_outcome outcome;
     int error;
-    pid_t thread;         /* that was used; 0: none */
+    int32_t thread;       /* that was used; 0: none */
     int waited;           /* it stood in a system call */
     uint64_t stopped_ns;  /* for how long it stood still, as seen from outside */
     uint64_t searched_ns; /* until it was found */

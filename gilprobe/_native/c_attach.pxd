@@ -1,7 +1,6 @@
 # What csrc/attach declares. Each c_*.pxd stands for the folder of csrc that it is named after.
 
-from libc.stdint cimport uint64_t
-from posix.types cimport pid_t
+from libc.stdint cimport int32_t, uint64_t
 
 from .c_base cimport *
 
@@ -18,7 +17,7 @@ cdef extern from "attach/gp_inject.h" nogil:
         GP_INJECT_NOT_STARTED
         GP_INJECT_FAULT
     ctypedef struct gp_injection:
-        pid_t process
+        int32_t process
         uint64_t dlopen
         uint64_t code_begin
         uint64_t code_end
@@ -30,7 +29,7 @@ cdef extern from "attach/gp_inject.h" nogil:
     ctypedef struct gp_injected:
         gp_inject_outcome outcome
         int error
-        pid_t thread
+        int32_t thread
         int waited
         uint64_t stopped_ns
         uint64_t searched_ns

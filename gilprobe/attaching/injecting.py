@@ -128,10 +128,7 @@ def inject(
         If something else fails.
     """
     began_s = time.monotonic()
-    if not AGENT.exists():
-        raise UnsupportedError(
-            "attaching is for Linux on x86-64, and for an installed gilprobe: not supported here"
-        )
+    check_supported()
     folders = [str(_PACKAGE), *(str(Path(folder).absolute()) for folder in packages)]
     target = look_at(pid, native.FUNCTIONS)
     for path in (str(AGENT), *folders):
@@ -153,6 +150,8 @@ def inject(
         }
         code = f"{folder}/start.py"
         _write(target, code, f"{Path(bootstrap.__file__).read_text('utf-8')}\n\n_start({order!r})\n")
+        # The last step: in a folder of its own, another user could put links in place of our files.
+        _give(target, folder)
         until_s = began_s + timeout_s
         thread, waited, stopped_ns = _load(target, code, min(timeout_s, _SEARCH_S))
         channel = _answer(target, listener, process, until_s)
@@ -162,6 +161,20 @@ def inject(
             channel.close()
             raise
     return Injected(target, channel, thread, waited, stopped_ns / 1e9, time.monotonic() - began_s)
+
+
+def check_supported() -> None:
+    """Check that attaching is possible from here.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is not.
+    """
+    if not AGENT.exists():
+        raise UnsupportedError(
+            "attaching needs Linux on x86-64, and an installed gilprobe: not supported here"
+        )
 
 
 def _process(target: Target) -> int:
@@ -210,11 +223,10 @@ def _check_owner(target: Target, path: str) -> None:
 
 @contextmanager
 def _folder(target: Target) -> Iterator[str]:
-    """Make a folder for what both processes use, mode 0700; the process's user owns it."""
+    """Make a folder for what both processes use, mode 0700."""
     # Root's own temporary folder may be out of the user's reach.
     where = None if target.user == os.geteuid() else "/tmp"  # noqa: S108  # mkdtemp makes a folder of its own there
     with tempfile.TemporaryDirectory(prefix="gilprobe-", dir=where) as folder:
-        _give(target, folder)
         check_shared(target.pid, folder)
         yield folder
 

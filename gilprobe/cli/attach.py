@@ -66,9 +66,10 @@ def execute(arguments: argparse.Namespace, _output: Output) -> int:
     check_replaceable(target)
     tell = _silent if arguments.quiet else complain
     from gilprobe.attaching import inject
-    from gilprobe.attaching.injecting import check_shared
+    from gilprobe.attaching.injecting import check_shared, check_supported
     from gilprobe.attaching.target import look_at
 
+    check_supported()
     with _written_to(target, look_at(pid).user) as path:
         check_shared(pid, os.path.dirname(path))  # noqa: PTH120
         order = {"path": path, "options": options, "duration_s": duration_s}

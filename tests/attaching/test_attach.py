@@ -121,7 +121,7 @@ def test_what_is_no_process_is_unusable(capsys, pid):
     assert refusal(capsys, "--", pid)[0] == 2
 
 
-def test_a_process_that_is_not_there_is_unusable(capsys):
+def test_a_process_that_is_not_there_is_unusable(start, capsys):
     status, told = refusal(capsys, 999_999_999)
     assert (status, "must be a running process" in told) == (2, True)
 

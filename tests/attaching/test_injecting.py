@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from side_by_side import FREE_THREADED
 
 from gilprobe.attaching import inject
 from gilprobe.attaching.target import ProcessGoneError
@@ -17,7 +18,7 @@ import select
 poll = select.epoll()
 poll.register(0, select.EPOLLIN)
 print('ready', flush=True)
-assert poll.poll() == [(0, select.EPOLLIN)]
+assert [file for file, _ in poll.poll()] == [0]  # also EPOLLHUP, if the end has come, too
 """,
     "select": "import select; print('ready', flush=True); assert select.select([0], [], [])[0] == [0]",
     "sleeps": """
@@ -42,6 +43,8 @@ print('ready', flush=True)
 while not select.select([0], [], [], 0)[0]:
     sum(number * number for number in range(20000))
 """,
+}
+CROWD = {
     "is busy, with others that are, too": """
 import select, threading
 ended = []
@@ -65,10 +68,12 @@ def call(process, module, function, **arguments):
         return injected.result(LIMIT_S)
 
 
-@pytest.mark.parametrize("state", STATES)
+# Without a GIL a crowd on a loaded machine took 80 s for three attachments: too near to the limit.
+@pytest.mark.parametrize("state", STATES if FREE_THREADED else STATES | CROWD)
 def test_a_process_in_any_state_runs_a_function_and_goes_on_as_before(start, state):
     process = start(
-        STATES[state] + "\nprint('done', [name for name in sys.path if 'site-packages' in name], flush=True)"
+        (STATES | CROWD)[state]
+        + "\nprint('done', [name for name in sys.path if 'site-packages' in name], flush=True)"
     )
     for _ in range(3):
         assert call(process, "os", "getpid") == process.pid
