@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.cli.output import STDOUT, check_outputs, complain
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     import argparse
 
     from gilprobe.cli.output import Output
+
+_ALLOCATIONS = 100_000
+"""Between two collections of garbage: reading a file makes many objects, and hardly any garbage."""
 
 
 def register(commands: argparse._SubParsersAction[Any]) -> None:
@@ -33,6 +37,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     from gilprobe.tracing.merging import input_files, merge
 
     check_outputs({"--output": arguments.output}, input_files(arguments.files))
+    gc.set_threshold(_ALLOCATIONS)
     report = merge(arguments.files)
     for doubt in report.warnings:
         complain(visible(doubt))

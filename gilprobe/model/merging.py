@@ -626,8 +626,9 @@ class Merger:
         told = []
         for key, (wait_ns, looks, effective) in rows.items():
             waiter, holder, function, filename, line, callee, stack, task = key
-            who: tuple[Any, ...] = waiter, 0, holder, 0
-            told.append(Blame(*who, function, filename, line, stack, wait_ns, callee, looks, effective, task))
+            fields: list[Any] = [waiter, 0, holder, 0, function, filename, line, stack]
+            fields += [wait_ns, callee, looks, effective, task]
+            told.append(Blame(*fields))
         return tuple(sorted(told, key=lambda row: -row.wait_ns))
 
     def _told_collections(self) -> tuple[Collection, ...]:

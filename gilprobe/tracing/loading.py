@@ -17,8 +17,11 @@ from gilprobe.tracing.recording_reader import MAGIC, Recording, beginning_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from gilprobe.tracing.places import Naming
+
+_LONGEST_WAITS = 256
 
 
 def load(path: str | os.PathLike[str], *, timeline: bool = True) -> TracedProcess:
@@ -29,7 +32,8 @@ def load(path: str | os.PathLike[str], *, timeline: bool = True) -> TracedProces
     path : path-like
         A recording, or a report that :meth:`~gilprobe.report.Report.save` wrote.
     timeline : bool
-        Whether the timeline is wanted, if there is one; else the file is read faster.
+        Whether the timeline is wanted, if there is one; else the file is read faster, and only the 256
+        longest waits are told if no event loop needs more.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def load(path: str | os.PathLike[str], *, timeline: bool = True) -> TracedProces
     recording = Recording.open(path, events=timeline)
     return TracedProcess(
         source=Path(path).name,
-        report=report_of(recording),
+        report=report_of(recording, None if timeline else _LONGEST_WAITS),
         timeline=recording.timeline() if timeline and recording.meta["options"].get("timeline") else None,
         pid=recording.meta["pid"],
         argv=tuple(map(str, recording.meta["argv"])),
@@ -64,8 +68,10 @@ def _is_recording(path: str | os.PathLike[str]) -> bool:
     return False
 
 
-def report_of(recording: Recording) -> Report:
+def report_of(recording: Recording, longest_waits: int | None = None) -> Report:
     """Return a recording's report: exact, or up to the last snapshot if it was not ended.
+
+    With `longest_waits` it has only so many, if no event loop needs more: they cost most of what is told.
 
     Raises
     ------
@@ -81,6 +87,10 @@ def report_of(recording: Recording) -> Report:
     if recording.done is not None and recording.done["reason"] == "signal":
         number = recording.done.get("signal", 0)
         doubts.append(f"signal {number} ended the process: what threads did at that moment may be missing")
+    for one in recorded if longest_waits is not None else ():
+        if one.snapshot is not None and not one.snapshot["callbacks"]:
+            one.snapshot["stalls"].sort(key=_wait_ns, reverse=True)
+            del one.snapshot["stalls"][longest_waits:]
     parts = [
         TracePart(one.places, one.snapshot, one.seen, one.still_held)
         for one in recorded
@@ -107,6 +117,11 @@ def report_of(recording: Recording) -> Report:
     except ValueError as error:  # the model's own checks
         raise FormatError(f"{recording.path!r}: {error}") from None
     return report if recording.locks is None else recording.locks.add_to(report, who)
+
+
+def _wait_ns(stall: tuple[Any, ...]) -> int:
+    wait_ns: int = stall[5]
+    return wait_ns
 
 
 def children_of(path: str | os.PathLike[str]) -> Iterator[Path]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SUFFIX = ".gilprobe"
 """What names of recordings end with: only these files of a folder are read."""
 
+_LEFT_OUT = "left out: "
 _MOST_FILES = 1_000_000
 
 
@@ -76,13 +77,14 @@ def add_files(merger: Merger, name: str | os.PathLike[str], seen: set[str]) -> N
             except InvalidValueError as error:
                 merger.leave_out(f"{process.source} is left out: {error}")
         else:
-            merger.leave_out(f"left out: {_reason(process)}")
+            merger.leave_out(f"{_LEFT_OUT}{_reason(process)}")
 
 
 def finished(merger: Merger) -> Report:
     """Return the merged report; FormatError if no file could be read."""
     if not merger.processes:
-        raise FormatError("; ".join(merger.first_left_out) or "there is nothing to merge")
+        reasons = [reason.removeprefix(_LEFT_OUT) for reason in merger.first_left_out]
+        raise FormatError("; ".join(reasons) or "there is nothing to merge")
     return merger.finished()
 
 

@@ -34,10 +34,11 @@ def headline(
         return [_for_locks(locks, f"In this {whole} without a GIL, ")]
     held = _share(report.held_ns, report.elapsed_ns)
     sentences: list[Sentence] = []
-    if found.little:
+    little = found.little and report.worst is None  # of many processes one may suffer all the same
+    if little:
         sentences.append([(f"The GIL hardly slows this {whole} down.", "")])
     sentences.append(
-        [("It was held " if found.little else "The GIL was held ", ""), (held, "hold"), (" of the time.", "")]
+        [("It was held " if little else "The GIL was held ", ""), (held, "hold"), (" of the time.", "")]
     )
     sentences += _suffering(report)
     sentences.append(_waiting(found, known=bool(report.sites)))
