@@ -237,13 +237,7 @@ def docs(session: nox.Session) -> None:
 
 
 # Tests that need more packages than the README's command installs.
-EXTRA_TESTS = [
-    "test_course.py",
-    "test_ipython.py",
-    "test_magic_notebook.py",
-    "test_bulk.py",
-    "test_dask.py",
-]
+EXTRA_TESTS = ["test_course.py", "test_ipython.py", "test_magic_notebook.py", "test_bulk.py"]
 EXTRA_PLUGIN_TESTS = [
     "test_overview_of_several_processes",
     "test_limits_hold_for_each_of_several_threads_that_run_a_test",
@@ -258,7 +252,7 @@ def tests_named(*names: str) -> list[str]:
 
 @nox.session
 def extras(session: nox.Session) -> None:
-    """Run the tests of notebooks, IPython, Dask, plugins of pytest, NumPy, and pages in a browser.
+    """Run the tests of notebooks, IPython, integrations, plugins of pytest, NumPy, and pages in a browser.
 
     If Debian's chromium or its driver is missing, root installs it; other users skip the tests in a browser.
     """
