@@ -60,10 +60,10 @@ def _a_cycle(trace):
 @pytest.mark.parametrize(
     ("trace", "most"),
     [
-        ("trace(sites=False)", 220),
-        ("trace()", 240),
-        ("trace(timeline=True)", 270),
-        ("trace(stacks=True)", 470),
+        ("trace(sites=False)", 206),
+        ("trace()", 218),
+        ("trace(timeline=True)", 228),
+        ("trace(stacks=True)", 440),
     ],
 )
 def test_a_trace_adds_few_instructions_to_a_release_and_re_acquisition(trace, most):
