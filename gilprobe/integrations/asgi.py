@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from gilprobe.integrations.figures import running
 from gilprobe.integrations.timing import Steps, server_timing
-from gilprobe.tracing.labelling import label
+from gilprobe.tracing.labelling import in_steps, label
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
@@ -60,5 +59,5 @@ class AsgiMiddleware:
                 message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
-        with nullcontext() if self._label is None else label(self._label(scope)):
-            await steps.run(self._app(scope, receive, sending))
+        served = in_steps(steps, self._app(scope, receive, sending))
+        await (served if self._label is None else in_steps(label(self._label(scope)), served))

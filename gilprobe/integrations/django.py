@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.integrations.figures import needed, running
 from gilprobe.integrations.timing import NO_ROUTE, Steps, Stretch, route_label, server_timing
-from gilprobe.tracing.labelling import label
+from gilprobe.tracing.labelling import in_steps, label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,7 @@ def middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
         async def answer_in_steps(request: Any) -> Any:
             steps = Steps()
-            with label(_route(request)):
-                response = await steps.run(get_response(request))
+            response = await in_steps(label(_route(request)), in_steps(steps, get_response(request)))
             return _told(response, server_timing(steps.so_far()))
 
         return answer_in_steps

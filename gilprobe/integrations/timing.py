@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import threading
-import types
-from typing import TYPE_CHECKING
 
 from gilprobe.errors import TracerStateError
 from gilprobe.tracing.labelling import thread_times
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
-    from typing import Any
 
 NO_ROUTE = "(no route)"
 """The label of requests for addresses that do not exist: there may be any number of them."""
@@ -45,31 +39,23 @@ class Stretch:
 
 
 class Steps:
-    """Times of a coroutine's own steps, and not of what else the event loop's thread runs in between."""
+    """Times of a coroutine's own steps, each in a ``with``; not of what the loop runs in between."""
 
     def __init__(self) -> None:
         self._hold_ns = self._wait_ns = 0
         self._step: Stretch | None = None
         self._known = True
 
-    @types.coroutine
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """Await the coroutine."""
-        value: Any = None
-        error: BaseException | None = None
-        while True:
-            self._step = Stretch()
-            try:
-                awaited = coroutine.send(value) if error is None else coroutine.throw(error)
-            except StopIteration as end:
-                return end.value
-            finally:
-                self._end_step()
-            value = error = None
-            try:
-                value = yield awaited
-            except BaseException as raised:  # a cancellation, say: for the coroutine
-                error = raised
+    def __enter__(self) -> None:
+        self._step = Stretch()
+
+    def __exit__(self, *_exception: object) -> None:
+        found = self.so_far()
+        self._step = None
+        if found is None:
+            self._known = False
+        else:
+            self._hold_ns, self._wait_ns = found
 
     def so_far(self) -> tuple[int, int] | None:
         """Return (hold, wait) in nanoseconds; None if monitoring began or ended meanwhile."""
@@ -78,14 +64,6 @@ class Steps:
             return None
         hold_ns, wait_ns = step or (0, 0)
         return self._hold_ns + hold_ns, self._wait_ns + wait_ns
-
-    def _end_step(self) -> None:
-        found = self.so_far()
-        self._step = None
-        if found is None:
-            self._known = False
-        else:
-            self._hold_ns, self._wait_ns = found
 
 
 def server_timing(times: tuple[int, int] | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 
 from gilprobe._native import tracer
 from gilprobe._native.tracer import thread_times
@@ -10,7 +11,8 @@ from gilprobe.errors import InvalidTypeError, TracerStateError
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a monitored process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+    from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -21,6 +23,40 @@ tracer.label_error = InvalidTypeError
 tracer.not_traced_error = TracerStateError
 
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_GENERATOR and its kin
+
+
+@types.coroutine
+def in_steps(around: AbstractContextManager[Any], coroutine: Any) -> Generator[Any, Any, Any]:
+    """Await a coroutine inside of a context manager, which is left while the coroutine waits.
+
+    So what holds for the thread is right with every event loop, also with one that does not tell which
+    context it enters.
+
+    Parameters
+    ----------
+    around : context manager
+        One that can be entered again.
+    coroutine : coroutine
+        What to await: it has ``send`` and ``throw``.
+
+    Returns
+    -------
+    object
+        What the coroutine returns.
+    """
+    value: Any = None
+    error: BaseException | None = None
+    while True:
+        with around:
+            try:
+                awaited = coroutine.send(value) if error is None else coroutine.throw(error)
+            except StopIteration as end:
+                return end.value
+        value = error = None
+        try:
+            value = yield awaited
+        except BaseException as raised:  # a cancellation, say: for the coroutine
+            error = raised
 
 
 class label(tracer.Label):  # noqa: N801  # used like a function
@@ -61,8 +97,7 @@ class label(tracer.Label):  # noqa: N801  # used like a function
 
             @functools.wraps(function)
             async def labelled(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    return await function(*args, **kwargs)
+                return await in_steps(self, function(*args, **kwargs))
 
         else:
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import pytest
 
 from gilprobe.integrations import asgi, celery, django, figures, flask, timing, wsgi
@@ -41,11 +39,15 @@ def labels(monkeypatch) -> list[str]:
     """Note the labels that are entered and left, in this order."""
     noted: list[str] = []
 
-    @contextmanager
-    def label(name: str):
-        noted.append(f"enter {name}")
-        yield
-        noted.append(f"leave {name}")
+    class label:  # noqa: N801  # stands for gilprobe.label
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __enter__(self):
+            noted.append(f"enter {self._name}")
+
+        def __exit__(self, *_exception):
+            noted.append(f"leave {self._name}")
 
     for module in (asgi, celery, django, flask, wsgi):
         monkeypatch.setattr(module, "label", label)

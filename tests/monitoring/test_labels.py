@@ -113,6 +113,39 @@ def test_tasks_that_take_turns_keep_their_labels():
 
 
 @needs_tracer
+def test_a_decorated_coroutine_leaves_its_label_where_it_waits():
+    """Two coroutines are driven by hand, in one context: by a loop that tells nothing, so to speak."""
+    least = {"left": 0, "right": 0}
+
+    class Turn:
+        def __await__(self):
+            yield
+
+    def made(name):
+        @gilprobe.label(name)
+        async def run():
+            for _ in range(20):
+                least[name] += work()
+                await Turn()
+
+        return run()
+
+    with gilprobe.monitor() as monitor:
+        begin = gilprobe.thread_times()[0]
+        left, right = made("left"), made("right")
+        for _ in range(20):
+            left.send(None)
+            right.send(None)
+        held = holds(monitor)
+        work()
+        assert {name: holds(monitor)[name] for name in least} == {name: held[name] for name in least}
+        check_shares(monitor, least, begin)
+        left.close()
+        with pytest.raises(StopIteration):
+            right.send(None)
+
+
+@needs_tracer
 def test_a_label_decorates_functions_and_coroutines():
     @gilprobe.label("plain")
     def plain(value):
